@@ -1,0 +1,48 @@
+//! Inputs that the benches share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lb_core::policy::PolicyKind;
+use lb_core::{
+    Backend, Balancer, PickError, PickRequest, Rng, Snapshot, Timestamp, Tried, Weight, balancer,
+};
+
+/// Numbers of backends that every policy is measured with.
+pub const BACKENDS: [usize; 4] = [10, 100, 1000, 10_000];
+
+/// A snapshot of `n` backends with weights 1, 2, 3, 1, 2, 3, …
+pub fn snapshot(n: usize) -> Snapshot {
+    (0..n)
+        .map(|i| {
+            let [.., high, low] = i.to_be_bytes();
+            Backend::new(SocketAddr::from(([10, 0, high, low], 446)))
+                .with_weight(Weight::new(1 + u16::from(low) % 3))
+        })
+        .collect()
+}
+
+/// A balancer with `n` backends under `kind`.
+pub fn balancer_of(kind: PolicyKind, n: usize) -> Balancer {
+    let (mut updater, balancer) = balancer(kind.build());
+    updater.apply(&snapshot(n), Timestamp::default());
+    balancer
+}
+
+/// What is measured: one pick, and its lease given back.
+///
+/// # Errors
+///
+/// If no backend is eligible, which the inputs above rule out.
+pub fn pick_and_release(balancer: &Balancer, rng: &mut dyn Rng) -> Result<SocketAddr, PickError> {
+    let tried = Tried::new();
+    let pick = balancer.pick(&PickRequest::new(&tried), Timestamp::default(), rng)?;
+    Ok(pick.backend().addr)
+}
+
+/// Every policy with its name, in the order of the tables.
+pub fn policies() -> impl Iterator<Item = (PolicyKind, Arc<str>)> {
+    PolicyKind::ALL
+        .into_iter()
+        .map(|kind| (kind, kind.to_string().into()))
+}

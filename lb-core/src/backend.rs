@@ -1,0 +1,196 @@
+//! What is known of one server.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use crate::outlier::FailLimit;
+
+/// One server that connections may go to.
+///
+/// The address is the identity: everything else may change from one [`Snapshot`](crate::Snapshot) to the next
+/// and the backend keeps its state (connections in flight, failures). Only a new [`instance`](Self::instance)
+/// at an old address starts afresh.
+#[doc(alias = "endpoint", alias = "peer", alias = "server")]
+#[non_exhaustive]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Backend {
+    /// Where to connect to.
+    pub addr: SocketAddr,
+    /// What it is called where it was configured or discovered: a host name, a pod, a node. Shown in logs, and
+    /// the key of consistent hashing. Default: none, which stands for the address as text.
+    pub name: Option<Arc<str>>,
+    /// Which source reported it. Default: none.
+    pub source: Option<Arc<str>>,
+    /// Its share among the backends of its priority. Default: 1.
+    pub weight: Weight,
+    /// Whether it takes new connections at all. Default: [`AdminState::Ready`].
+    pub admin: AdminState,
+    /// The tier it belongs to. Default: [`Priority::PRIMARY`].
+    pub priority: Priority,
+    /// Connections that it may hold at the most. Default: no limit.
+    pub max_conns: Option<NonZeroU32>,
+    /// How many failures eject it, and for how long. Default: nginx's, one failure and ten seconds. `None`
+    /// never ejects, as `max_fails=0`.
+    pub fail_limit: Option<FailLimit>,
+    /// Its failure domain. Default: none.
+    pub zone: Option<Arc<str>>,
+    /// Its incarnation, such as a pod's UID. Default: none.
+    pub instance: Option<Arc<str>>,
+}
+
+impl Backend {
+    /// A backend at `addr`, everything else at its default.
+    pub fn new(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            name: None,
+            source: None,
+            weight: Weight::default(),
+            admin: AdminState::Ready,
+            priority: Priority::PRIMARY,
+            max_conns: None,
+            fail_limit: Some(FailLimit::default()),
+            zone: None,
+            instance: None,
+        }
+    }
+
+    /// Sets [`name`](Self::name).
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets [`source`](Self::source).
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Arc<str>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Sets [`weight`](Self::weight).
+    #[must_use]
+    pub fn with_weight(mut self, weight: Weight) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Sets [`admin`](Self::admin).
+    #[must_use]
+    pub fn with_admin(mut self, admin: AdminState) -> Self {
+        self.admin = admin;
+        self
+    }
+
+    /// Sets [`priority`](Self::priority).
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Sets [`max_conns`](Self::max_conns).
+    #[must_use]
+    pub fn with_max_conns(mut self, max_conns: Option<NonZeroU32>) -> Self {
+        self.max_conns = max_conns;
+        self
+    }
+
+    /// Sets [`fail_limit`](Self::fail_limit).
+    #[must_use]
+    pub fn with_fail_limit(mut self, fail_limit: Option<FailLimit>) -> Self {
+        self.fail_limit = fail_limit;
+        self
+    }
+
+    /// Sets [`zone`](Self::zone).
+    #[must_use]
+    pub fn with_zone(mut self, zone: impl Into<Arc<str>>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    /// Sets [`instance`](Self::instance).
+    #[must_use]
+    pub fn with_instance(mut self, instance: impl Into<Arc<str>>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
+
+    /// Whether new connections may go to it as far as its configuration says.
+    pub fn takes_connections(&self) -> bool {
+        self.admin == AdminState::Ready && self.weight != Weight::ZERO
+    }
+}
+
+/// A backend's share of new connections, relative to the others of its priority.
+///
+/// Zero is legal and takes no new connections, like [`AdminState::Drain`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct Weight(u16);
+
+impl Weight {
+    /// No new connections.
+    pub const ZERO: Self = Self(0);
+
+    /// The weight `value`.
+    pub const fn new(value: u16) -> Self {
+        Self(value)
+    }
+
+    /// The weight as a number.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl From<u16> for Weight {
+    fn from(value: u16) -> Self {
+        Self(value)
+    }
+}
+
+/// What discovery or an operator wants of a backend; health never sets it.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum AdminState {
+    /// No new connections; those that exist live on. nginx's `down`, HAProxy's `DRAIN`.
+    Drain,
+    /// New connections are welcome.
+    Ready,
+}
+
+/// The tier of a backend: 0 is used first, 1 when no backend of 0 is eligible, and so on.
+///
+/// nginx's `backup` is [`Priority::BACKUP`].
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct Priority(u8);
+
+impl Priority {
+    /// Used while any of its backends is eligible.
+    pub const PRIMARY: Self = Self(0);
+    /// Used when no primary backend is eligible.
+    pub const BACKUP: Self = Self(1);
+
+    /// The tier `level`, counted from 0 (first).
+    pub const fn new(level: u8) -> Self {
+        Self(level)
+    }
+
+    /// The tier's level.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}

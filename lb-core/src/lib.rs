@@ -1,0 +1,68 @@
+//! Load-balancing policies without I/O.
+//!
+//! This crate decides which backend the next connection goes to, and nothing else: it opens no socket, reads no
+//! clock, draws no randomness and knows no runtime. Time is a [`Timestamp`] that the caller passes in, randomness
+//! an [`Rng`], membership a [`Snapshot`]. The same inputs therefore always give the same answer.
+//!
+//! Three types matter:
+//!
+//! - the [`Updater`], which one owner feeds with snapshots;
+//! - the [`Balancer`], which any number of threads pick from without a lock;
+//! - the [`Pick`], a lease: while it lives its backend counts one more connection in flight.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use lb_core::policy::WeightedRoundRobin;
+//! use lb_core::{Backend, PickRequest, Snapshot, SplitMix64, Timestamp, Tried, Weight, balancer};
+//!
+//! let (mut updater, balancer) = balancer(Arc::new(WeightedRoundRobin::new()));
+//! let now = Timestamp::default();
+//! let snapshot = Snapshot::from_backends([
+//!     Backend::new("10.0.0.1:446".parse()?).with_weight(Weight::new(2)),
+//!     Backend::new("10.0.0.2:446".parse()?),
+//! ]);
+//! updater.apply(&snapshot, now);
+//!
+//! let mut rng = SplitMix64::new(1);
+//! let tried = Tried::new();
+//! let pick = balancer.pick(&PickRequest::new(&tried), now, &mut rng)?;
+//! assert_eq!(pick.backend().addr.to_string(), "10.0.0.1:446");
+//! pick.connected(); // or pick.failed(now), then insert the address into `tried` and pick again
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What survives an update
+//!
+//! State belongs to the backend, by address: connections in flight and failures stay what they are through every
+//! snapshot, change of weight and change of policy, and so does the position of the round robins. A backend that
+//! leaves while connections are in flight and returns before they end finds its state again. Only a new
+//! [`Backend::instance`] at an old address starts afresh.
+//!
+//! # Features
+//!
+//! - `serde` (off): [`Weight`], [`Priority`] and [`policy::PolicyKind`] can be (de)serialised.
+
+#![doc(test(attr(deny(warnings))))]
+
+mod backend;
+mod balancer;
+mod outlier;
+mod pick;
+pub mod policy;
+mod rng;
+mod sequence;
+mod set;
+mod snapshot;
+mod state;
+mod time;
+mod weighted_index;
+
+pub use backend::{AdminState, Backend, Priority, Weight};
+pub use balancer::{Balancer, Updater, balancer};
+pub use outlier::FailLimit;
+pub use pick::{FailureEffect, Pick, PickContext, PickError, PickRequest, Tried};
+pub use policy::{Picker, Policy};
+pub use rng::{Rng, SplitMix64};
+pub use set::{BackendIndex, BackendSet, BackendStatus, Tier};
+pub use snapshot::{Delta, Snapshot};
+pub use time::Timestamp;

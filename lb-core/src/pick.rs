@@ -1,0 +1,229 @@
+//! One decision: what is asked, what a policy sees, and the lease that comes of it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::backend::Backend;
+use crate::rng::Rng;
+use crate::set::{BackendIndex, Slot, Tier};
+use crate::time::Timestamp;
+
+/// The backends that one connection has already failed on; it is never sent to one of them again.
+///
+/// Allocates at the first failure only. nginx's `tried` bitmap.
+#[derive(Clone, Debug, Default)]
+pub struct Tried(Vec<SocketAddr>);
+
+impl Tried {
+    /// Nothing tried yet.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Remembers `addr`.
+    pub fn insert(&mut self, addr: SocketAddr) {
+        if !self.contains(addr) {
+            self.0.push(addr);
+        }
+    }
+
+    /// Whether `addr` was tried.
+    pub fn contains(&self, addr: SocketAddr) -> bool {
+        self.0.contains(&addr)
+    }
+
+    /// How many were tried.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none was tried.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What a connection asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct PickRequest<'a> {
+    tried: &'a Tried,
+    key: Option<&'a [u8]>,
+}
+
+impl<'a> PickRequest<'a> {
+    /// A backend that is not in `tried`.
+    pub const fn new(tried: &'a Tried) -> Self {
+        Self { tried, key: None }
+    }
+
+    /// Sets the key that hashing policies send to one backend. Default: none, other policies ignore it.
+    #[must_use]
+    pub const fn with_key(mut self, key: &'a [u8]) -> Self {
+        self.key = Some(key);
+        self
+    }
+}
+
+/// A policy's only window on the world while it picks.
+pub struct PickContext<'a> {
+    tier: &'a Tier,
+    request: PickRequest<'a>,
+    now: Timestamp,
+    rng: &'a mut dyn Rng,
+}
+
+impl<'a> PickContext<'a> {
+    pub(crate) fn new(
+        tier: &'a Tier,
+        request: PickRequest<'a>,
+        now: Timestamp,
+        rng: &'a mut dyn Rng,
+    ) -> Self {
+        Self {
+            tier,
+            request,
+            now,
+            rng,
+        }
+    }
+
+    /// The moment of the pick.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The connection's hash key, if it has one.
+    pub const fn key(&self) -> Option<&'a [u8]> {
+        self.request.key
+    }
+
+    /// A random number below `bound`.
+    pub fn draw(&mut self, bound: NonZeroU64) -> u64 {
+        self.rng.below(bound)
+    }
+
+    /// The next number of the tier's counter, which starts at 0, wraps, and survives every update and change of
+    /// policy. Costs one atomic addition.
+    pub fn ticket(&self) -> u64 {
+        self.tier.cursor().fetch_add(1, Relaxed)
+    }
+
+    /// Whether the backend at `i` may be picked: not full, not ejected, not tried by this connection. False for an
+    /// index outside the tier.
+    pub fn is_eligible(&self, i: BackendIndex) -> bool {
+        self.tier.slot(i).is_some_and(|slot| {
+            slot.is_available(self.now)
+                && (self.request.tried.is_empty()
+                    || !self.request.tried.contains(slot.backend.addr))
+        })
+    }
+
+    /// Connections that the backend at `i` holds; 0 for an index outside the tier.
+    pub fn in_flight(&self, i: BackendIndex) -> u32 {
+        self.tier.slot(i).map_or(0, |slot| slot.state.in_flight())
+    }
+
+    /// One draw by weight among exactly the backends that `accept` takes, in two passes over the tier. O(n): a
+    /// policy's last resort, fair whatever else is refused.
+    pub fn draw_among(
+        &mut self,
+        accept: impl Fn(&Self, BackendIndex) -> bool,
+    ) -> Option<BackendIndex> {
+        let tier = self.tier;
+        let weight = |i| u64::from(tier.weight(i).get());
+        let accepted = tier.indices().filter(|&i| accept(self, i));
+        let mut left = self.draw(NonZeroU64::new(accepted.map(weight).sum())?);
+        let mut last = None;
+        for i in tier.indices().filter(|&i| accept(self, i)) {
+            last = Some(i);
+            match left.checked_sub(weight(i)) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+        // Where the passes differ because another thread picked meanwhile, the last acceptable one will do.
+        last
+    }
+}
+
+impl fmt::Debug for PickContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PickContext")
+            .field("request", &self.request)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A backend that was picked, and one of its connections in flight: dropping it gives that back.
+#[derive(Debug)]
+#[must_use = "dropping a Pick gives its connection in flight back"]
+pub struct Pick {
+    slot: Arc<Slot>,
+}
+
+impl Pick {
+    /// `None` if another thread was faster: the backend is full, or on trial.
+    pub(crate) fn acquire(slot: &Arc<Slot>, now: Timestamp) -> Option<Self> {
+        slot.acquire(now).then(|| Self {
+            slot: Arc::clone(slot),
+        })
+    }
+
+    /// The backend to connect to, as it was when picked.
+    pub fn backend(&self) -> &Backend {
+        &self.slot.backend
+    }
+
+    /// Reports that the connection is established: failures of long ago are forgiven.
+    pub fn connected(&self) {
+        self.slot.state.failures.succeeded();
+    }
+
+    /// Reports that the connection could not be established, and gives it back.
+    pub fn failed(self, now: Timestamp) -> FailureEffect {
+        let ejects = self
+            .slot
+            .fail_limit
+            .is_some_and(|limit| self.slot.state.failures.failed(limit, now));
+        if ejects {
+            FailureEffect::Ejected
+        } else {
+            FailureEffect::Counted
+        }
+    }
+}
+
+impl Drop for Pick {
+    fn drop(&mut self) {
+        self.slot.state.release();
+    }
+}
+
+/// What a reported failure did to the backend.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FailureEffect {
+    /// It stays eligible.
+    Counted,
+    /// It gets no new connections for its `fail_timeout`.
+    Ejected,
+}
+
+/// Why there is no backend for a connection.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum PickError {
+    /// No backend takes connections: none is known, or all are draining or of weight 0.
+    #[error("no backend takes connections")]
+    Empty,
+    /// Every backend that takes connections is full, ejected, or was tried by this connection.
+    #[error("every backend is full, ejected or already tried")]
+    Exhausted,
+    /// No snapshot has been applied yet; the caller may wait for the first.
+    #[error("no backends are known yet")]
+    NotReady,
+}

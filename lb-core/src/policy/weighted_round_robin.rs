@@ -1,0 +1,57 @@
+//! Smooth weighted round robin.
+//!
+//! Backends take turns, each as often as its weight says, and the turns of a heavy backend are spread out instead
+//! of bunched: weights 5, 1, 1 give `a a b a c a a`. The order is that of nginx
+//! (`ngx_stream_upstream_round_robin.c`), compiled once per update into a sequence that picks walk by one atomic
+//! counter. Large sums of weights are spread by a golden-ratio step instead: the shares are as exact, the order
+//! differs from nginx's (see `sequence.rs`).
+//!
+//! A backend that is ejected, full or already tried is passed over by taking the next turn, so the others keep
+//! shares in proportion to their weights; no neighbour inherits its turns.
+//!
+//! Cost: O(1) a pick while a fair share of the weight is eligible, at most 4096 turns and two passes over the
+//! backends otherwise; memory 4 bytes a turn of the sequence, 12 bytes a backend for large sums of weights, none
+//! for equal weights.
+//!
+//! Not for backends of unequal speed or connections of unequal length: it does not see load.
+
+use crate::pick::PickContext;
+use crate::policy::{Picker, Policy};
+use crate::sequence::Sequence;
+use crate::set::{BackendIndex, Tier};
+
+/// Turns by weight, in nginx's order.
+#[doc(alias = "rr", alias = "smooth", alias = "wrr")]
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct WeightedRoundRobin;
+
+impl WeightedRoundRobin {
+    /// The policy; it has no settings.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Policy for WeightedRoundRobin {
+    fn name(&self) -> &'static str {
+        "weighted_round_robin"
+    }
+
+    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+        Box::new(WeightedRoundRobinPicker {
+            sequence: Sequence::new(tier.weights()),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct WeightedRoundRobinPicker {
+    sequence: Sequence,
+}
+
+impl Picker for WeightedRoundRobinPicker {
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        self.sequence.next_where(cx, |cx, i| cx.is_eligible(i))
+    }
+}

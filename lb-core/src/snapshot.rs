@@ -1,0 +1,168 @@
+//! Everything that a source knows at one moment.
+
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::backend::Backend;
+
+/// All backends at one moment, one entry per address.
+///
+/// The order is the source's and matters: nginx's round robin breaks ties by it. A source whose answers come in
+/// no stable order (DNS, an API) sorts them, so that equal knowledge makes equal snapshots; an equal snapshot
+/// changes nothing when applied. Cloning costs one reference count.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Snapshot(Arc<[Backend]>);
+
+impl Snapshot {
+    /// Collects `backends` in their order. Of several with one address the first of the most preferred priority
+    /// is kept, in the place of the first: a backend listed both as primary and as backup is a primary.
+    pub fn from_backends(backends: impl IntoIterator<Item = Backend>) -> Self {
+        backends.into_iter().collect()
+    }
+
+    /// The backends in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Backend> {
+        self.0.iter()
+    }
+
+    /// How many backends there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The backend at `addr`, by a linear search.
+    pub fn find(&self, addr: SocketAddr) -> Option<&Backend> {
+        self.iter().find(|backend| backend.addr == addr)
+    }
+}
+
+impl FromIterator<Backend> for Snapshot {
+    fn from_iter<I: IntoIterator<Item = Backend>>(backends: I) -> Self {
+        let mut kept: Vec<Backend> = Vec::new();
+        let mut seen = BTreeMap::new();
+        for backend in backends {
+            match seen.entry(backend.addr) {
+                Entry::Vacant(entry) => {
+                    entry.insert(kept.len());
+                    kept.push(backend);
+                }
+                Entry::Occupied(entry) => {
+                    let first = &mut kept[*entry.get()];
+                    if backend.priority < first.priority {
+                        *first = backend;
+                    }
+                }
+            }
+        }
+        Self(kept.into())
+    }
+}
+
+impl<'a> IntoIterator for &'a Snapshot {
+    type Item = &'a Backend;
+    type IntoIter = std::slice::Iter<'a, Backend>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// What one update changed, by address.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Delta {
+    /// Addresses that were not there before.
+    pub added: Vec<SocketAddr>,
+    /// Addresses whose backend differs in anything.
+    pub changed: Vec<SocketAddr>,
+    /// Addresses that are gone.
+    pub removed: Vec<SocketAddr>,
+}
+
+impl Delta {
+    /// What turns `old` into `new`, in the order of each. O(n).
+    pub fn between(old: &Snapshot, new: &Snapshot) -> Self {
+        let before: BTreeMap<_, _> = old.iter().map(|b| (b.addr, b)).collect();
+        let after: BTreeSet<_> = new.iter().map(|b| b.addr).collect();
+        let mut delta = Self::default();
+        for backend in new {
+            match before.get(&backend.addr) {
+                None => delta.added.push(backend.addr),
+                Some(old) if *old != backend => delta.changed.push(backend.addr),
+                Some(_) => {}
+            }
+        }
+        delta.removed = old
+            .iter()
+            .map(|b| b.addr)
+            .filter(|addr| !after.contains(addr))
+            .collect();
+        delta
+    }
+
+    /// Whether no backend came, went or changed.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Priority, Weight};
+
+    fn backend(port: u16) -> Backend {
+        Backend::new(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    fn ports(addrs: &[SocketAddr]) -> Vec<u16> {
+        addrs.iter().map(SocketAddr::port).collect()
+    }
+
+    #[test]
+    fn keeps_the_order_and_the_first_of_an_address() {
+        let snapshot = Snapshot::from_backends([
+            backend(3),
+            backend(1).with_weight(Weight::new(7)),
+            backend(2),
+            backend(1),
+        ]);
+        let order: Vec<u16> = snapshot.iter().map(|b| b.addr.port()).collect();
+        assert_eq!(order, [3, 1, 2]);
+        let kept = snapshot.find(backend(1).addr).unwrap();
+        assert_eq!(kept.weight, Weight::new(7));
+    }
+
+    #[test]
+    fn a_primary_wins_over_its_own_backup() {
+        let snapshot = Snapshot::from_backends([
+            backend(1).with_priority(Priority::BACKUP),
+            backend(1).with_weight(Weight::new(2)),
+        ]);
+        assert_eq!(snapshot.len(), 1);
+        let kept = snapshot.find(backend(1).addr).unwrap();
+        assert_eq!(
+            (kept.priority, kept.weight),
+            (Priority::PRIMARY, Weight::new(2))
+        );
+    }
+
+    #[test]
+    fn delta_names_what_came_changed_and_went() {
+        let old = Snapshot::from_backends([backend(1), backend(2), backend(3)]);
+        let new =
+            Snapshot::from_backends([backend(4), backend(3), backend(2).with_weight(Weight::ZERO)]);
+        let delta = Delta::between(&old, &new);
+        assert_eq!(ports(&delta.added), [4]);
+        assert_eq!(ports(&delta.changed), [2]);
+        assert_eq!(ports(&delta.removed), [1]);
+        assert!(Delta::between(&new, &new.clone()).is_empty());
+    }
+}

@@ -1,0 +1,53 @@
+//! What is remembered of a backend while it is known, whatever else changes about it.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::outlier::FailureRecord;
+use crate::time::Timestamp;
+
+/// The state of one backend, shared by every set that it is part of and by its leases.
+///
+/// Aligned to the two cache lines that current processors fetch together, so that backends picked by different
+/// threads do not slow each other down.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct BackendState {
+    in_flight: AtomicU32,
+    pub(crate) failures: FailureRecord,
+    joined_at: Timestamp,
+}
+
+impl BackendState {
+    pub(crate) const fn new(joined_at: Timestamp) -> Self {
+        Self {
+            in_flight: AtomicU32::new(0),
+            failures: FailureRecord::new(),
+            joined_at,
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    pub(crate) const fn joined_at(&self) -> Timestamp {
+        self.joined_at
+    }
+
+    /// Counts one more connection unless `max_conns` are in flight.
+    pub(crate) fn acquire(&self, max_conns: Option<NonZeroU32>) -> bool {
+        let Some(max) = max_conns else {
+            self.in_flight.fetch_add(1, Relaxed);
+            return true;
+        };
+        // A loop instead of add, check and undo: an undone add could refuse a slot that another thread just freed.
+        let taken = |n: u32| (n < max.get()).then(|| n + 1);
+        self.in_flight.fetch_update(Relaxed, Relaxed, taken).is_ok()
+    }
+
+    pub(crate) fn release(&self) {
+        let before = self.in_flight.fetch_sub(1, Relaxed);
+        debug_assert!(before > 0, "released more often than acquired");
+    }
+}

@@ -1,0 +1,200 @@
+//! Our picks against those recorded from a real nginx; `golden/record_nginx.py` records.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::fmt::Debug;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_core::policy::{LeastConn, WeightedRandom, WeightedRoundRobin};
+use lb_core::{AdminState, FailLimit, PickError, Priority, Snapshot, Weight};
+use support::{Bench, at, backend, letter, number, tried, weighted};
+
+/// The lines of a recording as pairs of names and values.
+fn records(text: &str) -> impl Iterator<Item = Vec<(&str, &str)>> {
+    text.lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| {
+            line.split(" | ")
+                .map(|field| field.split_once(": ").expect("name: value"))
+                .collect()
+        })
+}
+
+fn numbers<T: FromStr<Err: Debug>>(text: &str) -> Vec<T> {
+    text.split(' ').map(|n| n.parse().unwrap()).collect()
+}
+
+/// `a=5 b=1,down c=1,backup`, with what a server marked `dead` becomes left to the test.
+fn servers(text: &str, fail_limit: FailLimit) -> (Snapshot, Vec<usize>) {
+    let mut dead = Vec::new();
+    let snapshot = text.split(' ').enumerate().map(|(i, server)| {
+        let mut words = server.split_once('=').unwrap().1.split(',');
+        let weight = words.next().unwrap().parse().unwrap();
+        let plain = backend(i)
+            .with_weight(Weight::new(weight))
+            .with_fail_limit(Some(fail_limit));
+        words.fold(plain, |backend, flag| match flag {
+            "backup" => backend.with_priority(Priority::BACKUP),
+            "down" => backend.with_admin(AdminState::Drain),
+            "dead" => {
+                dead.push(i);
+                backend
+            }
+            _ => panic!("unknown flag {flag}"),
+        })
+    });
+    (snapshot.collect(), dead)
+}
+
+fn spelled(numbers: impl IntoIterator<Item = usize>) -> String {
+    let letters: Vec<String> = numbers.into_iter().map(|i| letter(i).to_string()).collect();
+    letters.join(" ")
+}
+
+#[test]
+fn smooth_order_is_nginxs() {
+    let mut compared = 0;
+    for record in records(include_str!("golden/nginx_smooth_wrr.txt")) {
+        let [("weights", w), ("order", order)] = record[..] else {
+            panic!("unknown record {record:?}");
+        };
+        let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &weighted(&numbers(w)));
+        let ours = spelled(bench.numbers(order.split(' ').count()));
+        assert_eq!(ours, order, "weights {w}");
+        compared += 1;
+    }
+    assert!(compared >= 11, "only {compared} recordings");
+}
+
+#[test]
+fn down_and_backup_servers_are_nginxs() {
+    let mut compared = 0;
+    for record in records(include_str!("golden/nginx_smooth_wrr_backup.txt")) {
+        let [("servers", text), ("order", order)] = record[..] else {
+            panic!("unknown record {record:?}");
+        };
+        let (snapshot, _) = servers(text, FailLimit::default());
+        let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &snapshot);
+        for (turn, expected) in order.split(' ').enumerate() {
+            let ours = match bench.pick() {
+                Ok(pick) => letter(number(&pick)).to_string(),
+                Err(error) => {
+                    assert_eq!(error, PickError::Empty, "{text}");
+                    "-".to_owned()
+                }
+            };
+            assert_eq!(ours, expected, "{text}, turn {turn}");
+        }
+        compared += 1;
+    }
+    assert!(compared > 0);
+}
+
+/// nginx freezes the weights of a dead server and goes on with a phase of its own, so orders differ; the shares of
+/// the living must not.
+#[test]
+fn a_dead_server_costs_no_connection_and_leaves_the_shares_nginxs() {
+    for record in records(include_str!("golden/nginx_smooth_wrr_dead.txt")) {
+        let [
+            ("servers", text),
+            ("max_fails", max_fails),
+            ("order", order),
+            ..,
+        ] = record[..]
+        else {
+            panic!("unknown record {record:?}");
+        };
+        let limit = FailLimit::new(
+            max_fails.parse::<NonZeroU32>().unwrap(),
+            Duration::from_secs(3600),
+        );
+        let (snapshot, dead) = servers(text, limit);
+        let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &snapshot);
+        let mut ours = vec![0_i32; snapshot.len()];
+        let mut nginxs = ours.clone();
+        for expected in order.split(' ') {
+            nginxs[usize::from(expected.as_bytes()[0] - b'a')] += 1;
+            let mut failed_on = Vec::new();
+            let answered = loop {
+                let pick = bench
+                    .pick_at(&tried(failed_on.iter().copied()), at(0))
+                    .expect("a living server");
+                let i = number(&pick);
+                assert!(!failed_on.contains(&i), "{text}: {i} tried twice");
+                if !dead.contains(&i) {
+                    break i;
+                }
+                let _ = pick.failed(at(0));
+                failed_on.push(i);
+            };
+            ours[answered] += 1;
+        }
+        let apart = ours.iter().zip(&nginxs).map(|(a, b)| (a - b).abs()).max();
+        assert!(apart <= Some(2), "{text}: ours {ours:?}, nginx {nginxs:?}");
+    }
+}
+
+#[test]
+fn least_conn_finds_the_same_least_loads() {
+    for record in records(include_str!("golden/nginx_least_conn.txt")) {
+        let [("weights", w), ("steps", steps)] = record[..] else {
+            panic!("unknown record {record:?}");
+        };
+        let weights: Vec<u16> = numbers(w);
+        let all = 0..weights.len();
+        let mut bench = Bench::new(Arc::new(LeastConn::new()), &weighted(&weights));
+        let mut held: Vec<Vec<_>> = all.clone().map(|_| Vec::new()).collect();
+        for (turn, step) in steps.split(' ').enumerate() {
+            let theirs = usize::from(step.as_bytes()[1] - b'a');
+            if step.starts_with('-') {
+                drop(held[theirs].remove(0));
+                continue;
+            }
+            let ours = number(&bench.pick().unwrap());
+            let load = |i: usize| (held[i].len() as u64, u64::from(weights[i]));
+            let ((c, w_ours), (d, w_theirs)) = (load(ours), load(theirs));
+            assert_eq!(
+                c * w_theirs,
+                d * w_ours,
+                "weights {w}, turn {turn}: {ours} for {theirs}"
+            );
+            // Follow nginx, so that the next step starts from its state.
+            let others = tried(all.clone().filter(|&i| i != theirs));
+            held[theirs].push(bench.pick_at(&others, at(0)).unwrap());
+        }
+    }
+}
+
+#[test]
+fn random_shares_are_nginxs() {
+    for record in records(include_str!("golden/nginx_random.txt")) {
+        let [
+            ("weights", w),
+            ("connections", connections),
+            ("counts", counts),
+        ] = record[..]
+        else {
+            panic!("unknown record {record:?}");
+        };
+        let connections: usize = connections.parse().unwrap();
+        let mut bench = Bench::new(Arc::new(WeightedRandom::new()), &weighted(&numbers(w)));
+        let mut ours = vec![0_f64; w.split(' ').count()];
+        for i in bench.numbers(connections) {
+            ours[i] += 1.0;
+        }
+        // Two samples of one binomial: their difference stays within five standard deviations.
+        for (&ours, theirs) in ours.iter().zip(numbers::<f64>(counts)) {
+            let share = theirs / connections as f64;
+            let deviation = (2.0 * connections as f64 * share * (1.0 - share)).sqrt();
+            assert!(
+                (ours - theirs).abs() <= 5.0 * deviation,
+                "weights {w}: {ours} for {theirs}"
+            );
+        }
+    }
+}

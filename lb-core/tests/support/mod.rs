@@ -1,0 +1,96 @@
+//! What the test files share: backends called a, b, c and a balancer that tells them apart.
+
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lb_core::{
+    Backend, Balancer, Pick, PickError, PickRequest, Policy, Snapshot, SplitMix64, Timestamp,
+    Tried, Updater, Weight, balancer,
+};
+
+/// The address of backend number `i`; the order of addresses is not the order of numbers, on purpose.
+pub(crate) fn addr(i: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, (255 - i / 250) as u8, (250 - i % 250) as u8], 446))
+}
+
+/// The letter of a backend, by its number.
+pub(crate) fn letter(i: usize) -> char {
+    (b'a' + u8::try_from(i).unwrap()) as char
+}
+
+pub(crate) fn backend(i: usize) -> Backend {
+    Backend::new(addr(i))
+}
+
+pub(crate) fn weighted(weights: &[u16]) -> Snapshot {
+    weights
+        .iter()
+        .enumerate()
+        .map(|(i, &w)| backend(i).with_weight(Weight::new(w)))
+        .collect()
+}
+
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_nanos(seconds * 1_000_000_000)
+}
+
+/// Both ends of a balancer with a seeded generator.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) updater: Updater,
+    pub(crate) balancer: Balancer,
+    pub(crate) rng: SplitMix64,
+}
+
+impl Bench {
+    pub(crate) fn new(policy: Arc<dyn Policy>, snapshot: &Snapshot) -> Self {
+        let (mut updater, balancer) = balancer(policy);
+        updater.apply(snapshot, at(0));
+        Self {
+            updater,
+            balancer,
+            rng: SplitMix64::new(0x5eed),
+        }
+    }
+
+    pub(crate) fn pick_at(&mut self, tried: &Tried, now: Timestamp) -> Result<Pick, PickError> {
+        self.balancer
+            .pick(&PickRequest::new(tried), now, &mut self.rng)
+    }
+
+    pub(crate) fn pick(&mut self) -> Result<Pick, PickError> {
+        self.pick_at(&Tried::new(), at(0))
+    }
+
+    /// The backend numbers of `n` picks, each released before the next.
+    pub(crate) fn numbers(&mut self, n: usize) -> Vec<usize> {
+        (0..n).map(|_| number(&self.pick().unwrap())).collect()
+    }
+
+    pub(crate) fn in_flight(&self) -> Vec<u32> {
+        let set = self.balancer.set();
+        set.status(at(0)).map(|status| status.in_flight).collect()
+    }
+}
+
+/// The number of the backend that was picked.
+pub(crate) fn number(pick: &Pick) -> usize {
+    number_of(pick.backend().addr)
+}
+
+pub(crate) fn number_of(addr: SocketAddr) -> usize {
+    (0..20_000)
+        .find(|&i| self::addr(i) == addr)
+        .expect("an address made by addr()")
+}
+
+/// A set of addresses as `Tried`.
+pub(crate) fn tried(numbers: impl IntoIterator<Item = usize>) -> Tried {
+    let mut tried = Tried::new();
+    for i in numbers {
+        tried.insert(addr(i));
+    }
+    tried
+}
