@@ -1,0 +1,50 @@
+//! Answers every line with the host's name and the line, so that a client of a load balancer sees which node
+//! it reached.
+//!
+//! The rules of the protocol, which the tests hold it to:
+//!
+//! * `line\n` is answered with `<hostname>: line\n`. Bytes are opaque: they need not be UTF-8, and a line that
+//!   ends with `\r\n` is answered with `\r\n`.
+//! * A last line without a newline is answered when the client half-closes; that answer does end with one.
+//!   Then the server closes its side.
+//! * A line of more than [`LINE_LIMIT`] bytes, its newline included, is not collected: the prefix is sent once
+//!   and the line streams through unchanged.
+//! * A client that does not read its answers is not read from. One that sends much must therefore read while it
+//!   sends.
+//!
+//! [`serve`] runs on a listener of yours, for example in a test; [`serve_until`] ends cleanly as well. [`listen`]
+//! and [`Hostname`] are what the binary adds: both IP families on one port, and the machine's name.
+//!
+//! ```
+//! use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+//! use tokio::net::{TcpListener, TcpStream};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let addr = listener.local_addr()?;
+//! let node = tokio::spawn(echo_server::serve(listener, "node-1"));
+//!
+//! let mut client = BufReader::new(TcpStream::connect(addr).await?);
+//! client.write_all(b"hello\n").await?;
+//! let mut answer = String::new();
+//! client.read_line(&mut answer).await?;
+//! assert_eq!(answer, "node-1: hello\n");
+//!
+//! node.abort(); // the node goes down, and its connections with it
+//! assert_eq!(client.read_line(&mut answer).await?, 0);
+//! # Ok(())
+//! # }
+//! ```
+#![doc(test(no_crate_inject, attr(deny(warnings))))]
+
+mod accept;
+mod bind;
+mod echo;
+mod hostname;
+mod server;
+
+pub use bind::{ListenError, listen, listen_on};
+pub use echo::LINE_LIMIT;
+pub use hostname::{Hostname, HostnameError};
+pub use server::{SHUTDOWN_GRACE, serve, serve_until};
