@@ -1,0 +1,37 @@
+//! What can be wrong with a proxy's settings or its addresses.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A setting that cannot work, found before anything is started.
+#[non_exhaustive]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BuildError {
+    /// The proxy listens nowhere.
+    #[error("the proxy has no listener: add one with `listen`")]
+    NoListener,
+    /// The upstream can never have a backend.
+    #[error("upstream \"{upstream}\" has no source of backends: add one with `discovery`")]
+    NoSource {
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
+    /// A time-out of zero would end what it should allow.
+    #[error("the {timeout} time-out of a listener is zero: leave it out or give it a duration")]
+    ZeroTimeout {
+        /// Which time-out.
+        timeout: &'static str,
+    },
+}
+
+/// An address that cannot be listened on.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr}")]
+pub struct BindError {
+    /// The address.
+    pub addr: SocketAddr,
+    /// Why not.
+    pub source: io::Error,
+}

@@ -1,0 +1,139 @@
+//! The byte pump of a session.
+//!
+//! Each direction is a small machine ([`Pump`]): read into the worker's scratch buffer, write on at once, hold what
+//! the other side does not take yet, pass the end on as a FIN. The other direction goes on until it ends too. An
+//! idle session owns no buffer; a blocked direction owns what it holds, at most 64 KiB, and reads no more until that
+//! is written.
+//!
+//! A reset is not an end: whichever side resets, the other gets a reset as well, so that a truncated stream never
+//! looks complete.
+
+mod pump;
+mod socket;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use crate::config::Timeouts;
+use crate::metrics::Counter;
+use pump::{Pump, State};
+use socket::reset_of;
+
+pub(crate) use socket::reset_on_close;
+
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RelayEnd {
+    /// The backend reset its connection.
+    BackendReset,
+    /// The client reset its connection.
+    ClientReset,
+    /// Both sides sent all they had.
+    Finished,
+    /// One side had ended, the other fell silent.
+    HalfClosedTimeout,
+    /// Both sides fell silent.
+    IdleTimeout,
+}
+
+/// Where the bytes of both directions are counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traffic<'a> {
+    pub(crate) to_backend: &'a Counter,
+    pub(crate) to_client: &'a Counter,
+}
+
+/// Moves bytes both ways until both ends are reached, a side resets, or a time-out passes.
+///
+/// Dropping the future cuts the session off: closing the sockets then resets both.
+pub(crate) async fn relay(
+    client: &TcpStream,
+    backend: &TcpStream,
+    timeouts: &Timeouts,
+    traffic: Traffic<'_>,
+) -> RelayEnd {
+    let mut cut_off = CutOff {
+        sides: [Some(client), Some(backend)],
+    };
+    let mut up = Pump::new(client, backend, traffic.to_backend);
+    let mut down = Pump::new(backend, client, traffic.to_client);
+    let mut client_reset = pin!(reset_of(client));
+    let mut backend_reset = pin!(reset_of(backend));
+    let mut timer = pin!(sleep(Duration::MAX));
+    let mut last_progress = Instant::now();
+
+    let end = poll_fn(|cx| {
+        if up.poll(cx) | down.poll(cx) {
+            last_progress = Instant::now();
+        }
+        if let Some(end) = end_of(&up, &down) {
+            return Poll::Ready(end);
+        }
+        // Reading shows a reset; a side that is not read from now is watched for it.
+        if !up.is_reading() && client_reset.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(RelayEnd::ClientReset);
+        }
+        if !down.is_reading() && backend_reset.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(RelayEnd::BackendReset);
+        }
+        let (limit, expired) = if up.state() == State::Open && down.state() == State::Open {
+            (timeouts.idle, RelayEnd::IdleTimeout)
+        } else {
+            (timeouts.half_closed, RelayEnd::HalfClosedTimeout)
+        };
+        let Some(deadline) = limit.and_then(|limit| last_progress.checked_add(limit)) else {
+            return Poll::Pending;
+        };
+        // Progress does not touch the timer: it fires at the deadline it knows and is set anew.
+        if deadline < timer.deadline() {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(expired);
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    })
+    .await;
+
+    cut_off.sides = match end {
+        RelayEnd::BackendReset => [Some(client), None],
+        RelayEnd::ClientReset => [None, Some(backend)],
+        RelayEnd::Finished | RelayEnd::HalfClosedTimeout | RelayEnd::IdleTimeout => [None; 2],
+    };
+    end
+}
+
+/// Resets sides of a session whose streams did not come to their ends.
+struct CutOff<'a> {
+    sides: [Option<&'a TcpStream>; 2],
+}
+
+impl Drop for CutOff<'_> {
+    fn drop(&mut self) {
+        self.sides
+            .iter()
+            .flatten()
+            .copied()
+            .for_each(reset_on_close);
+    }
+}
+
+fn end_of(up: &Pump<'_>, down: &Pump<'_>) -> Option<RelayEnd> {
+    match (up.state(), down.state()) {
+        (State::SourceReset, _) => Some(RelayEnd::ClientReset),
+        (_, State::SourceReset) => Some(RelayEnd::BackendReset),
+        (State::Done, State::Done) => Some(RelayEnd::Finished),
+        // A side that broke may have answered before: that is delivered first.
+        (State::SinkReset, state) if state.is_final() => Some(RelayEnd::BackendReset),
+        (state, State::SinkReset) if state.is_final() => Some(RelayEnd::ClientReset),
+        _ => None,
+    }
+}

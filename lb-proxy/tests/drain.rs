@@ -1,0 +1,132 @@
+//! Shutting down: what is refused, what may end, what is cut off.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::future::pending;
+use std::time::Duration;
+
+use lb_core::Backend;
+use lb_proxy::{BuildError, Listener, Proxy, Timeouts, Upstream};
+use support::{Running, assert_reset, loopback, named, read_all, session, until, upstream, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+#[tokio::test]
+async fn a_drain_refuses_new_connections_and_waits_for_open_ones() {
+    let (proxy, mut client, mut server) = session().await;
+    proxy.handle.shutdown();
+    let addr = proxy.addr;
+    within("the refusal", async {
+        while TcpStream::connect(addr).await.is_ok() {}
+    })
+    .await;
+    client.write_all(b"late").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut server).await, b"late");
+    drop(server);
+    read_all(&mut client).await;
+    let report = proxy.end().await;
+    assert_eq!((report.aborted, report.completed), (0, 1));
+}
+
+#[tokio::test]
+async fn what_outlasts_the_drain_timeout_is_reset_on_both_sides() {
+    let backend = TcpListener::bind(loopback()).await.unwrap();
+    let upstream = upstream([Backend::new(backend.local_addr().unwrap())]);
+    let limit = Some(Duration::from_millis(100));
+    let proxy = Running::start(Listener::new(loopback(), &upstream), limit).await;
+    let mut client = proxy.connect().await;
+    let (mut server, _) = backend.accept().await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    server.read_u8().await.unwrap();
+    let report = proxy.end().await;
+    assert_eq!((report.aborted, report.completed), (1, 0));
+    assert!(report.elapsed >= Duration::from_millis(100));
+    assert_reset(&mut client).await;
+    assert_reset(&mut server).await;
+}
+
+#[tokio::test]
+async fn abort_ends_at_once() {
+    let (proxy, mut client, mut server) = session().await;
+    client.write_all(b"x").await.unwrap();
+    server.read_u8().await.unwrap();
+    proxy.handle.abort();
+    proxy.end().await;
+    assert_reset(&mut client).await;
+    assert_reset(&mut server).await;
+}
+
+#[tokio::test]
+async fn dropping_a_running_server_closes_everything() {
+    let (proxy, mut client, mut server) = session().await;
+    client.write_all(b"x").await.unwrap();
+    server.read_u8().await.unwrap();
+    proxy.server.abort();
+    assert_reset(&mut client).await;
+    assert_reset(&mut server).await;
+    let addr = proxy.addr;
+    within("the refusal", async {
+        while TcpStream::connect(addr).await.is_ok() {}
+    })
+    .await;
+    until("the sessions' end", || proxy.metrics().active == 0).await;
+}
+
+#[tokio::test]
+async fn a_future_can_start_the_drain() {
+    let upstream = upstream([Backend::new(named("a").await)]);
+    let proxy = Proxy::builder()
+        .listen(loopback(), &upstream)
+        .build()
+        .unwrap();
+    let server = proxy.bind().await.unwrap();
+    let report = within("the drain", server.run(std::future::ready(()))).await;
+    assert_eq!((report.aborted, report.completed), (0, 0));
+}
+
+#[tokio::test]
+async fn several_listeners_share_an_upstream() {
+    let upstream = upstream([Backend::new(named("a").await)]);
+    let taken = std::net::TcpListener::bind(loopback()).unwrap();
+    let proxy = Proxy::builder()
+        .listen(loopback(), &upstream)
+        .listener(Listener::from_std(taken, &upstream).unwrap())
+        .build()
+        .unwrap();
+    let server = proxy.bind().await.unwrap();
+    let addrs = server.local_addrs().to_vec();
+    let running = tokio::spawn(server.run(pending()));
+    for addr in addrs {
+        assert_eq!(support::ask(addr).await.unwrap(), "a");
+    }
+    running.abort();
+}
+
+#[tokio::test]
+async fn a_taken_address_is_named_with_its_reason() {
+    let taken = TcpListener::bind(loopback()).await.unwrap();
+    let addr = taken.local_addr().unwrap();
+    let upstream = upstream([Backend::new(addr)]);
+    let proxy = Proxy::builder().listen(addr, &upstream).build().unwrap();
+    let error = proxy.bind().await.unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot listen on {addr}"));
+    assert_eq!(error.source.kind(), std::io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused() {
+    assert_eq!(
+        Proxy::builder().build().unwrap_err(),
+        BuildError::NoListener
+    );
+    let error = Upstream::builder("empty").build().unwrap_err();
+    assert!(error.to_string().contains("\"empty\""), "{error}");
+    let upstream = upstream([]);
+    let zero = Timeouts::default().idle(Some(Duration::ZERO));
+    let listener = Listener::new(loopback(), &upstream).timeouts(zero);
+    let error = Proxy::builder().listener(listener).build().unwrap_err();
+    assert_eq!(error, BuildError::ZeroTimeout { timeout: "idle" });
+}

@@ -1,0 +1,215 @@
+//! What goes in at one side comes out at the other: bytes, ends, resets.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use lb_proxy::Timeouts;
+use support::{assert_reset, noise, read_all, reset, session, session_with, until, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Fills the way from `from` until nothing more is taken, and says how much went in.
+async fn fill(from: &TcpStream) -> usize {
+    let block = [7; 64 * 1024];
+    let mut sent = 0;
+    loop {
+        let full = Duration::from_millis(200);
+        match tokio::time::timeout(full, from.writable()).await {
+            Ok(writable) => writable.unwrap(),
+            Err(_) => return sent,
+        }
+        if let Ok(n) = from.try_write(&block) {
+            sent += n;
+        }
+    }
+}
+
+async fn send_and_receive(stream: TcpStream, outgoing: Vec<u8>) -> (TcpStream, Vec<u8>) {
+    let (mut reader, mut writer) = stream.into_split();
+    let sending = tokio::spawn(async move {
+        writer.write_all(&outgoing).await.unwrap();
+        writer.shutdown().await.unwrap();
+        writer
+    });
+    let mut incoming = Vec::new();
+    within("a transfer", reader.read_to_end(&mut incoming))
+        .await
+        .unwrap();
+    let writer = sending.await.unwrap();
+    (reader.reunite(writer).unwrap(), incoming)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_mebibytes_each_way_at_once() {
+    const LEN: usize = 100 << 20;
+    let (proxy, client, server) = session().await;
+    let (up, down) = (noise(1, LEN), noise(2, LEN));
+    let (at_client, at_server) = tokio::join!(
+        send_and_receive(client, up.clone()),
+        send_and_receive(server, down.clone()),
+    );
+    assert!(at_client.1 == down, "bytes to the client differ");
+    assert!(at_server.1 == up, "bytes to the backend differ");
+    drop((at_client, at_server));
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn bytes_are_counted_in_both_directions() {
+    let (proxy, mut client, mut server) = session().await;
+    client.write_all(b"hello").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut server).await, b"hello");
+    server.write_all(b"good day").await.unwrap();
+    drop(server);
+    assert_eq!(read_all(&mut client).await, b"good day");
+    until("the end", || proxy.metrics().finished == 1).await;
+    let metrics = proxy.metrics();
+    assert_eq!(
+        (metrics.bytes_to_backends, metrics.bytes_to_clients),
+        (5, 8)
+    );
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_ends_first_is_still_answered() {
+    let (proxy, mut client, mut server) = session().await;
+    client.write_all(b"request").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut server).await, b"request");
+    let answer = noise(3, 1 << 20);
+    server.write_all(&answer).await.unwrap();
+    server.shutdown().await.unwrap();
+    assert!(read_all(&mut client).await == answer);
+    until("the end", || proxy.metrics().finished == 1).await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_ends_first_still_receives() {
+    let (proxy, mut client, mut server) = session().await;
+    server.write_all(b"greeting").await.unwrap();
+    server.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut client).await, b"greeting");
+    let upload = noise(4, 1 << 20);
+    client.write_all(&upload).await.unwrap();
+    client.shutdown().await.unwrap();
+    assert!(read_all(&mut server).await == upload);
+    until("the end", || proxy.metrics().finished == 1).await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn an_end_behind_bytes_that_are_held_back_arrives_after_them() {
+    let (proxy, mut client, mut server) = session().await;
+    let sent = fill(&client).await;
+    client.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut server).await.len(), sent);
+    drop(server);
+    read_all(&mut client).await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_reset_by_the_client_resets_the_backend() {
+    let (proxy, mut client, mut server) = session().await;
+    client.write_all(b"x").await.unwrap();
+    server.read_u8().await.unwrap();
+    reset(client);
+    assert_reset(&mut server).await;
+    until("the end", || proxy.metrics().client_resets == 1).await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_reset_by_the_backend_resets_the_client() {
+    let (proxy, mut client, mut server) = session().await;
+    server.write_all(b"x").await.unwrap();
+    client.read_u8().await.unwrap();
+    reset(server);
+    assert_reset(&mut client).await;
+    until("the end", || proxy.metrics().backend_resets == 1).await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_reset_is_seen_while_the_other_side_is_blocked() {
+    let (proxy, client, mut server) = session().await;
+    fill(&client).await;
+    reset(client);
+    until("the end", || proxy.metrics().client_resets == 1).await;
+    assert_reset(&mut server).await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_reset_is_seen_after_a_half_close() {
+    let (proxy, mut client, mut server) = session().await;
+    client.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut server).await, b"");
+    reset(client);
+    until("the end", || proxy.metrics().client_resets == 1).await;
+    // After an end a reset shows only in writing.
+    within("the reset", async {
+        while server.write_all(b"x").await.is_ok() {}
+    })
+    .await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_sent_before_a_reset_is_not_lost() {
+    let (proxy, mut client, mut server) = session().await;
+    // Closing with unread bytes makes the kernel reset behind the answer.
+    client.write_all(b"unread").await.unwrap();
+    server.peek(&mut [0]).await.unwrap();
+    server.write_all(b"no").await.unwrap();
+    drop(server);
+    let mut answer = [0; 2];
+    within("the answer", client.read_exact(&mut answer))
+        .await
+        .unwrap();
+    assert_eq!(&answer, b"no");
+    assert_reset(&mut client).await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn silence_ends_a_session_and_bytes_in_either_direction_do_not() {
+    let idle = Duration::from_millis(300);
+    let timeouts = Timeouts::default().idle(Some(idle));
+    let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
+    let begin = tokio::time::Instant::now();
+    for _ in 0..6 {
+        tokio::time::sleep(idle / 3).await;
+        server.write_all(b"x").await.unwrap();
+        client.read_u8().await.unwrap();
+    }
+    assert!(begin.elapsed() > idle);
+    assert_eq!(proxy.metrics().idle_timeouts, 0);
+    assert_eq!(read_all(&mut client).await, b"");
+    assert_eq!(read_all(&mut server).await, b"");
+    assert_eq!(proxy.metrics().idle_timeouts, 1);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_half_closed_session_ends_when_the_other_side_falls_silent() {
+    let silence = Duration::from_millis(300);
+    let timeouts = Timeouts::default().half_closed(Some(silence));
+    let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
+    client.shutdown().await.unwrap();
+    for _ in 0..6 {
+        tokio::time::sleep(silence / 3).await;
+        server.write_all(b"x").await.unwrap();
+        client.read_u8().await.unwrap();
+    }
+    assert_eq!(proxy.metrics().half_closed_timeouts, 0);
+    assert_eq!(read_all(&mut client).await, b"");
+    until("the end", || proxy.metrics().half_closed_timeouts == 1).await;
+    proxy.end().await;
+}

@@ -1,0 +1,219 @@
+//! What the test files share: a proxy in front of backends that the test plays itself.
+
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+use std::future::{Future, pending};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lb_core::policy::WeightedRoundRobin;
+use lb_core::{Backend, Snapshot};
+use lb_discovery::{DriverConfig, Static};
+use lb_proxy::{DrainReport, Handle, Listener, Metrics, Proxy, Upstream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// How long a state may take to come about. Reached only when something is broken.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Any free port of the loopback address.
+pub(crate) fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    timeout(DEADLINE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what} took too long"))
+}
+
+/// Polls until `reached`.
+pub(crate) async fn until(what: &str, mut reached: impl FnMut() -> bool) {
+    within(what, async {
+        while !reached() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+/// An upstream that publishes without waiting for more changes.
+pub(crate) fn upstream(backends: impl IntoIterator<Item = Backend>) -> Upstream {
+    Upstream::builder("test")
+        .discovery(Static::new(Snapshot::from_backends(backends)))
+        .policy(WeightedRoundRobin::new())
+        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+        .build()
+        .unwrap()
+}
+
+/// A proxy that runs in a task of its own.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) addr: SocketAddr,
+    pub(crate) handle: Handle,
+    pub(crate) server: JoinHandle<DrainReport>,
+}
+
+impl Running {
+    /// Runs a proxy with one listener and an optional limit on its drain.
+    pub(crate) async fn start(listener: Listener, drain_timeout: Option<Duration>) -> Self {
+        let proxy = Proxy::builder()
+            .listener(listener)
+            .drain_timeout(drain_timeout)
+            .build()
+            .unwrap();
+        let server = proxy.bind().await.unwrap();
+        Self {
+            addr: server.local_addrs()[0],
+            handle: server.handle(),
+            server: tokio::spawn(server.run(pending())),
+        }
+    }
+
+    pub(crate) async fn over(backends: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let upstream = upstream(backends.into_iter().map(Backend::new));
+        Self::start(Listener::new(loopback(), &upstream), None).await
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.handle.metrics()
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.addr).await.unwrap()
+    }
+
+    /// Ends the proxy and checks that no session is left.
+    pub(crate) async fn end(self) -> DrainReport {
+        self.handle.shutdown();
+        let report = within("the drain", self.server).await.unwrap();
+        assert_eq!(self.handle.metrics().active, 0);
+        report
+    }
+}
+
+/// Both ends of a session: the client's socket and the backend's.
+pub(crate) async fn session() -> (Running, TcpStream, TcpStream) {
+    session_with(|listener| listener).await
+}
+
+pub(crate) async fn session_with(
+    settings: impl FnOnce(Listener) -> Listener,
+) -> (Running, TcpStream, TcpStream) {
+    let backend = TcpListener::bind(loopback()).await.unwrap();
+    let upstream = upstream([Backend::new(backend.local_addr().unwrap())]);
+    let proxy = Running::start(settings(Listener::new(loopback(), &upstream)), None).await;
+    let client = proxy.connect().await;
+    let (server, _) = within("the proxy's connection", backend.accept())
+        .await
+        .unwrap();
+    (proxy, client, server)
+}
+
+/// A backend that answers every connection with its name and closes it.
+pub(crate) async fn named(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    serve(name, listener);
+    addr
+}
+
+/// Answers every connection with `name`.
+pub(crate) fn serve(name: &'static str, listener: TcpListener) {
+    tokio::spawn(async move {
+        loop {
+            let Ok((mut stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                continue;
+            };
+            tokio::spawn(async move {
+                stream.write_all(name.as_bytes()).await?;
+                stream.shutdown().await?;
+                // The client's end is waited for, so that neither side closes with bytes unread.
+                stream.read_to_end(&mut Vec::new()).await
+            });
+        }
+    });
+}
+
+/// What one connection is answered until its end.
+pub(crate) async fn ask(addr: SocketAddr) -> std::io::Result<String> {
+    let mut client = TcpStream::connect(addr).await?;
+    let mut answer = String::new();
+    within("an answer", client.read_to_string(&mut answer)).await?;
+    Ok(answer)
+}
+
+/// An address that refuses connections: bound, so that nobody else gets it, but not listening.
+pub(crate) fn refusing() -> (socket2::Socket, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&loopback().into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
+}
+
+/// An address that never answers: it listens, but its queue is full, so the kernel drops further attempts.
+pub(crate) struct BlackHole {
+    pub(crate) addr: SocketAddr,
+    _listener: socket2::Socket,
+    _queued: Vec<socket2::Socket>,
+}
+
+impl BlackHole {
+    pub(crate) fn open() -> Self {
+        use socket2::{Domain, Socket, Type};
+        let (listener, addr) = refusing();
+        listener.listen(0).unwrap();
+        let mut queued = Vec::new();
+        loop {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let connected = socket.connect_timeout(&addr.into(), Duration::from_millis(100));
+            queued.push(socket);
+            if connected.is_err() {
+                break;
+            }
+        }
+        Self {
+            addr,
+            _listener: listener,
+            _queued: queued,
+        }
+    }
+}
+
+/// Makes closing `stream` reset it.
+pub(crate) fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(stream);
+}
+
+/// Reads to the end, which must be a clean one.
+pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    within("reading to the end", stream.read_to_end(&mut bytes))
+        .await
+        .unwrap();
+    bytes
+}
+
+/// Reads until the connection is reset.
+pub(crate) async fn assert_reset(stream: &mut TcpStream) {
+    let mut bytes = Vec::new();
+    let error = within("the reset", stream.read_to_end(&mut bytes))
+        .await
+        .expect_err("a reset, not a clean end");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+/// Pseudo-random bytes of a seed, so that a misplaced block shows.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    use lb_core::Rng;
+    let mut rng = lb_core::SplitMix64::new(seed);
+    let words = std::iter::repeat_with(|| rng.next_u64().to_le_bytes());
+    words.flatten().take(len).collect()
+}
