@@ -25,12 +25,9 @@ pub(crate) enum ConnectError {
 /// Connects to `addr` within `limit`.
 pub(crate) async fn connect(addr: SocketAddr, limit: Duration) -> Result<TcpStream, ConnectError> {
     let attempt = timeout(limit, TcpStream::connect(addr)).await;
-    let stream = attempt
+    attempt
         .map_err(|_| ConnectError::Timeout(limit))?
-        .map_err(blame)?;
-    // Fails only on a connection that is broken already, which the relay finds out.
-    let _ = stream.set_nodelay(true);
-    Ok(stream)
+        .map_err(blame)
 }
 
 fn blame(error: io::Error) -> ConnectError {

@@ -39,6 +39,7 @@ pub struct Listener {
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) upstream: Upstream,
+    pub(crate) nodelay: bool,
     pub(crate) timeouts: Timeouts,
     pub(crate) retry: Retry,
 }
@@ -54,6 +55,7 @@ impl Listener {
             reuse_port: false,
             route: Route {
                 upstream: upstream.clone(),
+                nodelay: true,
                 timeouts: Timeouts::default(),
                 retry: Retry::default(),
             },
@@ -89,6 +91,13 @@ impl Listener {
     /// Sets whether other sockets may listen on the same address (`SO_REUSEPORT`). Default: no.
     pub fn reuse_port(mut self, reuse_port: bool) -> Self {
         self.reuse_port = reuse_port;
+        self
+    }
+
+    /// Sets whether small pieces are sent at once (`TCP_NODELAY`) on both sides. Default: yes; without it the kernel
+    /// may hold a piece back until the last is acknowledged.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.route.nodelay = nodelay;
         self
     }
 

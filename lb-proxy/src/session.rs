@@ -28,8 +28,6 @@ pub(crate) struct Session {
 impl Session {
     /// Serves the connection to its end.
     pub(crate) async fn run(&self, counters: &Counters) {
-        // Fails only on a connection that is broken already, which the relay finds out.
-        let _ = self.client.set_nodelay(true);
         let mut dial = Dial::new(&self.route, counters);
         let (pick, backend) = match dial.run().await {
             Ok(connected) => connected,
@@ -47,6 +45,12 @@ impl Session {
                 return;
             }
         };
+        if self.route.nodelay {
+            for side in [&self.client, &backend] {
+                // Fails only on a connection that is broken already, which the relay finds out.
+                let _ = side.set_nodelay(true);
+            }
+        }
         let traffic = Traffic {
             to_backend: &counters.bytes_to_backends,
             to_client: &counters.bytes_to_clients,

@@ -1,0 +1,134 @@
+//! The command line, in the manner of nginx.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser};
+
+use crate::config::Config;
+use crate::error::StartError;
+use crate::{assemble, demo, process, run};
+
+/// Where nginx keeps its configuration, below the prefix.
+const DEFAULT_CONF: &str = "conf/nginx.conf";
+
+/// Balances TCP connections as an nginx `stream` configuration says.
+///
+/// Without arguments it demonstrates itself: three echo servers behind 127.0.0.1:4460. SIGTERM and SIGINT stop at
+/// once; SIGQUIT stops accepting and waits for the open connections.
+#[derive(Debug, Parser)]
+#[command(name = "nginx_like", disable_version_flag = true)]
+struct Arguments {
+    /// The configuration file, below the prefix unless absolute
+    #[arg(short, value_name = "FILE", default_value = DEFAULT_CONF)]
+    conf: PathBuf,
+
+    /// The directory that relative names start from
+    #[arg(short, value_name = "DIR", default_value = ".")]
+    prefix: PathBuf,
+
+    /// Tests the configuration and exits
+    #[arg(short)]
+    test: bool,
+
+    /// With -t, prints errors only
+    #[arg(short)]
+    quiet: bool,
+
+    /// Prints the version and exits
+    #[arg(short, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let line: Vec<OsString> = std::env::args_os().collect();
+    let command = <Arguments as clap::CommandFactory>::command().version(env!("CARGO_PKG_VERSION"));
+    let matches = match command.try_get_matches_from(&line) {
+        Ok(matches) => matches,
+        Err(answer) => {
+            // Help and version are answers too; a closed output is nobody's fault.
+            let _ = answer.print();
+            return if answer.use_stderr() {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let arguments = match <Arguments as clap::FromArgMatches>::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    let done = if arguments.test {
+        test(&arguments)
+    } else if line.len() < 2 {
+        demo::run()
+    } else {
+        load(&arguments).and_then(run::run)
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("[emerg] {error}"));
+            if arguments.test {
+                let conf = arguments.conf();
+                say(&format!(
+                    "configuration file {} test failed",
+                    conf.display()
+                ));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Arguments {
+    /// The current directory needs no mention in file names.
+    fn prefix(&self) -> &Path {
+        self.prefix.strip_prefix(".").unwrap_or(&self.prefix)
+    }
+
+    fn conf(&self) -> PathBuf {
+        self.prefix().join(&self.conf)
+    }
+}
+
+fn load(arguments: &Arguments) -> Result<Config, StartError> {
+    let config = Config::load(&arguments.conf, arguments.prefix())?;
+    if !arguments.quiet {
+        for warning in &config.warnings {
+            say(&format!("[warn] {warning}"));
+        }
+    }
+    Ok(config)
+}
+
+/// Goes as far as one can without opening anything.
+fn test(arguments: &Arguments) -> Result<(), StartError> {
+    let config = load(arguments)?;
+    let conf = arguments.conf();
+    if !arguments.quiet {
+        say(&format!(
+            "the configuration file {} syntax is ok",
+            conf.display()
+        ));
+    }
+    process::Identity::of(config.user.as_ref())?;
+    assemble::proxy(&config)?;
+    if !arguments.quiet {
+        say(&format!(
+            "configuration file {} test is successful",
+            conf.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Prints a line to the standard error stream under our name.
+pub(crate) fn say(message: &str) {
+    // With nobody to read it there is nobody to tell.
+    let _ = writeln!(io::stderr(), "nginx_like: {message}");
+}

@@ -1,0 +1,130 @@
+//! Reads configurations in the language of nginx.
+//!
+//! [`Config::load`] reads a file and all that it includes. The result is checked and complete: defaults and inheritance
+//! are applied, and names of upstreams are looked up. Host names are not resolved.
+//!
+//! # How close it is to nginx
+//!
+//! The files are split into words, and lines are counted, exactly as nginx does it. Mistakes are reported in the words
+//! of nginx. Where the two differ, nginx_like is strict or says what it leaves out:
+//!
+//! - A directive or a parameter that nginx has and nginx_like lacks is an error: `… is not supported yet`.
+//!   [`ConfigError::is_not_supported`] tells it from a mistake.
+//! - Directives that only tune how nginx works inside, such as `load_module`, `accept_mutex` or `proxy_buffer_size`, are
+//!   accepted with a [`Warning`]. Their arguments are mostly not looked at.
+//! - `events` may be missing. `worker_connections` is read, but does not limit anything yet.
+//! - `daemon on` does not leave the foreground, and `worker_processes` are threads of one process.
+//! - A message goes to every `error_log`, whichever block it stands in.
+//! - `zone` is accepted and does nothing, because the workers share their state anyway. It needs no size.
+//! - `resolve` of an upstream server is accepted and does nothing, because names are always resolved again. It needs
+//!   neither `zone` nor `resolver`.
+//! - `resolver` takes IP addresses only. An `upstream` block may have its own; the one of a `server` block serves
+//!   the `HOST:PORT` of its `proxy_pass`.
+//! - `listen` takes IP addresses only, and an address may not overlap with a wildcard of the same port.
+//! - `backup` is refused with `random` even if `random` comes later.
+//! - A weight is at most 65535, and a time at most 100 years.
+//! - A `worker_processes` or `worker_connections` of 0, or more than 1024 processes, are errors.
+//! - Includes may be nested 32 deep, and all files together may have 64 MiB.
+//! - A host must be an IP address in full or have the syntax of a DNS name; `10.0.0.256` and `10.1` are neither.
+//! - Words must be valid UTF-8. Comments need not be.
+//!
+//! # How it works
+//!
+//! Each kind of block has a module in `scope` with a table of its directives. To add a directive, add a line to a
+//! table: its name, the number of its arguments, and a closure that puts its value into the raw block. Then `resolve`
+//! carries the value over to the [`Config`].
+//!
+//! # Examples
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use nginx_like::config::Config;
+//!
+//! let text = b"
+//!     stream {
+//!         upstream nodes {
+//!             server node1.example.com:446;
+//!             server node2.example.com:446 weight=2;
+//!         }
+//!         server {
+//!             listen 446;
+//!             proxy_pass nodes;
+//!         }
+//!     }
+//! ";
+//! let config = Config::parse(Path::new("nginx.conf"), text, Path::new(""))?;
+//! let stream = config.stream.expect("there is a stream block");
+//! let server = &stream.servers[0];
+//! assert_eq!(server.listens[0].addr.port(), 446);
+//! assert_eq!(stream.upstreams[server.upstream].servers.len(), 2);
+//! # Ok::<_, nginx_like::config::ConfigError>(())
+//! ```
+
+mod address;
+mod directive;
+mod error;
+mod include;
+mod lexer;
+mod model;
+mod reader;
+mod resolve;
+mod scope;
+mod units;
+mod unsupported;
+
+use std::{path::Path, sync::Arc};
+
+pub(crate) use self::error::Os;
+pub use self::{
+    error::{ConfigError, Span, Warning},
+    model::{
+        AddressFamilies, Config, ErrorLog, Host, Listen, LogLevel, LogTarget, Method, Resolver,
+        Server, Stream, Upstream, UpstreamServer, User, WorkerProcesses,
+    },
+};
+use self::{
+    include::Files,
+    reader::{Reader, Session},
+    scope::MainBlock,
+};
+
+impl Config {
+    /// Reads a configuration from a file.
+    ///
+    /// As in nginx, relative names start from `prefix`, but those of `include` from the directory of the file. An empty
+    /// prefix means the current directory.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read, or the first mistake in the text.
+    pub fn load(path: &Path, prefix: &Path) -> Result<Self, ConfigError> {
+        let path: Arc<Path> = prefix.join(path).into();
+        let mut files = Files::new(Arc::clone(&path), prefix);
+        let bytes = files
+            .read(&path)
+            .map_err(|kind| ConfigError::new(kind, None))?;
+        Self::read(path, &bytes, files)
+    }
+
+    /// Reads a configuration from memory, as if it were in the file `path`. Includes are read from real files.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn parse(path: &Path, bytes: &[u8], prefix: &Path) -> Result<Self, ConfigError> {
+        let path: Arc<Path> = prefix.join(path).into();
+        let files = Files::new(Arc::clone(&path), prefix);
+        Self::read(path, bytes, files)
+    }
+
+    fn read(path: Arc<Path>, bytes: &[u8], files: Files) -> Result<Self, ConfigError> {
+        let mut session = Session {
+            files,
+            warnings: Vec::new(),
+        };
+        let mut main = MainBlock::default();
+        Reader::new(path, bytes, &mut session).read_file(&mut main)?;
+        resolve::config(main, session.warnings)
+    }
+}

@@ -1,0 +1,237 @@
+//! A configuration as the server uses it: checked, with all defaults and inheritance applied.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::{NonZeroU16, NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+use super::{Span, Warning};
+
+/// A whole configuration.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Who the server runs as: `user`.
+    pub user: Option<User>,
+    /// `worker_processes`, one by default.
+    pub worker_processes: WorkerProcesses,
+    /// `worker_rlimit_nofile`: the limit on open files.
+    pub worker_rlimit_nofile: Option<u64>,
+    /// `error_log` of the main level. If there is none, the server chooses.
+    pub error_logs: Vec<ErrorLog>,
+    /// `pid`: the file for the process id.
+    pub pid: Option<PathBuf>,
+    /// `daemon`, if it was written. The default of nginx is `on`.
+    pub daemon: Option<bool>,
+    /// `worker_connections`, 512 by default: how many connections one worker holds, those to backends included.
+    pub worker_connections: NonZeroU32,
+    /// The `stream` block.
+    pub stream: Option<Stream>,
+    /// What was accepted with reservations.
+    pub warnings: Vec<Warning>,
+}
+
+/// The arguments of `user`. Whether they exist is not checked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct User {
+    /// The user.
+    pub name: String,
+    /// The group. Without it, nginx takes the group with the name of the user.
+    pub group: Option<String>,
+    /// The place of the directive.
+    pub span: Span,
+}
+
+/// The number of workers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum WorkerProcesses {
+    /// One for each processor.
+    Auto,
+    /// A fixed number, at most 1024.
+    Count(NonZeroUsize),
+}
+
+/// One destination of log messages.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ErrorLog {
+    /// Where messages go.
+    pub target: LogTarget,
+    /// The least severe level that is written, `error` by default.
+    pub level: LogLevel,
+    /// The place of the directive.
+    pub span: Span,
+}
+
+/// Where log messages go.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum LogTarget {
+    /// The file at this path.
+    File(PathBuf),
+    /// The standard error stream.
+    Stderr,
+}
+
+/// How severe a log message is; a greater level is more severe.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names of nginx")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Notice,
+    Warn,
+    Error,
+    Crit,
+    Alert,
+    Emerg,
+}
+
+/// The `stream` block.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stream {
+    /// The `upstream` blocks in the order of the text, then those that `proxy_pass HOST:PORT` makes by itself.
+    pub upstreams: Vec<Upstream>,
+    /// The `server` blocks in the order of the text.
+    pub servers: Vec<Server>,
+}
+
+/// A named group of servers to balance between.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Upstream {
+    /// The name of the block, or the argument of the `proxy_pass` that made the upstream.
+    pub name: String,
+    /// How a server is chosen.
+    pub method: Method,
+    /// The servers; at least one is no backup.
+    pub servers: Vec<UpstreamServer>,
+    /// `resolver`, which looks up the host names of the servers. Without it, the system does.
+    pub resolver: Option<Resolver>,
+    /// `resolver_timeout`, 30 s by default.
+    pub resolver_timeout: Duration,
+    /// The place of the block or of the `proxy_pass`.
+    pub span: Span,
+}
+
+/// A load balancing method.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Method {
+    /// The default: in turn, by weight.
+    RoundRobin,
+    /// `least_conn`: the fewest connections for its weight.
+    LeastConn,
+    /// `random`: at random, by weight.
+    Random,
+    /// `random two` or `random two least_conn`: the better of two random ones.
+    RandomTwo,
+}
+
+/// A `server` of an `upstream` block.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UpstreamServer {
+    /// The host.
+    pub host: Host,
+    /// The TCP port.
+    pub port: u16,
+    /// `weight`, 1 by default.
+    pub weight: NonZeroU16,
+    /// `max_fails`, 1 by default: failures within `fail_timeout` that take the server out. With 0 it never is.
+    pub max_fails: u32,
+    /// `fail_timeout`, 10 s by default: also how long the server stays out.
+    pub fail_timeout: Duration,
+    /// `max_conns`: the limit on connections at a time.
+    pub max_conns: Option<NonZeroU32>,
+    /// `backup`: used only when no other server can be.
+    pub backup: bool,
+    /// `down`: never used.
+    pub down: bool,
+    /// The place of the directive.
+    pub span: Span,
+}
+
+/// A host to connect to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Host {
+    /// An IP address.
+    Ip(IpAddr),
+    /// A name with the syntax of a DNS name.
+    Name(String),
+}
+
+/// The arguments of `resolver`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Resolver {
+    /// The name servers; at least one.
+    pub name_servers: Vec<SocketAddr>,
+    /// `valid`: how long an answer is used, instead of its own time to live.
+    pub valid: Option<Duration>,
+    /// Which addresses are looked up: `ipv4` and `ipv6`.
+    pub families: AddressFamilies,
+    /// The place of the directive.
+    pub span: Span,
+}
+
+/// Which families of addresses a resolver asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AddressFamilies {
+    /// The default.
+    Both,
+    /// `ipv6=off`
+    Ipv4,
+    /// `ipv4=off`
+    Ipv6,
+}
+
+/// A `server` block of the `stream` block.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Server {
+    /// Where it listens; at least one address, and none that another server has.
+    pub listens: Vec<Listen>,
+    /// The upstream that `proxy_pass` names, as an index into [`Stream::upstreams`].
+    pub upstream: usize,
+    /// `proxy_connect_timeout`, 60 s by default.
+    pub connect_timeout: Duration,
+    /// `proxy_timeout`, 10 minutes by default: how long a session may be idle.
+    pub timeout: Duration,
+    /// `proxy_next_upstream`, on by default: whether another server is tried if a connection fails.
+    pub next_upstream: bool,
+    /// `proxy_next_upstream_tries`: how many servers are tried, the first included. Unlimited by default.
+    pub next_upstream_tries: Option<NonZeroU32>,
+    /// `proxy_next_upstream_timeout`: for how long servers are tried. Unlimited by default.
+    pub next_upstream_timeout: Option<Duration>,
+    /// `tcp_nodelay`, on by default.
+    pub tcp_nodelay: bool,
+    /// `error_log`: its own, else those of the `stream` block, else those of the main level.
+    pub error_logs: Vec<ErrorLog>,
+    /// The place of the block.
+    pub span: Span,
+}
+
+/// A `listen` directive.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Listen {
+    /// The address to bind.
+    pub addr: SocketAddr,
+    /// `backlog`, 511 by default: the length of the queue of new connections.
+    pub backlog: u32,
+    /// `ipv6only`, on by default: whether an IPv6 socket refuses IPv4. It means nothing for an IPv4 address.
+    pub ipv6only: bool,
+    /// `reuseport`: one socket for each worker.
+    pub reuseport: bool,
+    /// The place of the directive.
+    pub span: Span,
+}

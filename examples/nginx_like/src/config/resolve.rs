@@ -1,0 +1,213 @@
+//! Turns the blocks as written into a [`Config`]: defaults, inheritance, and the names of upstreams.
+//!
+//! The checks that need more than one block are here too.
+
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
+
+use super::{
+    Config, ConfigError, ErrorLog, Listen, Method, Server, Stream, Upstream, UpstreamServer,
+    Warning, WorkerProcesses,
+    address::AddressError,
+    error::{ErrorKind, WarningKind},
+    scope::{MainBlock, NameResolution, ProxyPass, ServerBlock, StreamBlock, UpstreamBlock},
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(10 * 60);
+const WORKER_CONNECTIONS: NonZeroU32 = NonZeroU32::new(512).expect("not 0");
+
+pub(super) fn config(main: MainBlock, mut warnings: Vec<Warning>) -> Result<Config, ConfigError> {
+    let stream = main
+        .stream
+        .map(|block| stream(block, &main.logs, &mut warnings))
+        .transpose()?;
+    Ok(Config {
+        user: main.user,
+        worker_processes: main
+            .worker_processes
+            .unwrap_or(WorkerProcesses::Count(NonZeroUsize::MIN)),
+        worker_rlimit_nofile: main.worker_rlimit_nofile,
+        error_logs: main.logs,
+        pid: main.pid,
+        daemon: main.daemon,
+        worker_connections: main
+            .events
+            .and_then(|events| events.worker_connections)
+            .unwrap_or(WORKER_CONNECTIONS),
+        stream,
+        warnings,
+    })
+}
+
+fn stream(
+    block: StreamBlock,
+    main_logs: &[ErrorLog],
+    warnings: &mut Vec<Warning>,
+) -> Result<Stream, ConfigError> {
+    check_listens(&block.servers)?;
+    let mut upstreams = Upstreams::new(block.upstreams, &block.names)?;
+    let logs = if block.logs.is_empty() {
+        main_logs
+    } else {
+        &block.logs
+    };
+    let mut servers = Vec::with_capacity(block.servers.len());
+    for server in block.servers {
+        let pass = server.proxy_pass.ok_or_else(|| {
+            let span = server.span.clone();
+            ConfigError::new(ErrorKind::NoHandler, Some(span))
+        })?;
+        let names = server.names.inherit(&block.names);
+        let upstream = upstreams.find_or_make(pass, names)?;
+        if let (Some(resolver), Some(named)) = (server.names.resolver, upstreams.named(upstream)) {
+            let upstream = named.name.clone();
+            warnings.push(Warning {
+                kind: WarningKind::ResolverUnused { upstream },
+                span: resolver.span,
+            });
+        }
+        let settings = server.settings.inherit(&block.settings);
+        servers.push(Server {
+            listens: server.listens,
+            upstream,
+            connect_timeout: settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            timeout: settings.timeout.unwrap_or(TIMEOUT),
+            next_upstream: settings.next_upstream.unwrap_or(true),
+            next_upstream_tries: settings.next_upstream_tries.and_then(NonZeroU32::new),
+            next_upstream_timeout: settings
+                .next_upstream_timeout
+                .filter(|timeout| !timeout.is_zero()),
+            tcp_nodelay: settings.tcp_nodelay.unwrap_or(true),
+            error_logs: if server.logs.is_empty() {
+                logs.to_vec()
+            } else {
+                server.logs
+            },
+            span: server.span,
+        });
+    }
+    Ok(Stream {
+        upstreams: upstreams.all,
+        servers,
+    })
+}
+
+/// Checks that no two listeners want the same connections.
+fn check_listens(servers: &[ServerBlock]) -> Result<(), ConfigError> {
+    let listens: Vec<_> = servers.iter().flat_map(|server| &server.listens).collect();
+    for (index, listen) in listens.iter().enumerate() {
+        for other in &listens[..index] {
+            let (addr, other_addr) = (listen.addr, other.addr);
+            let kind = if addr == other_addr {
+                ErrorKind::DuplicateListen { addr }
+            } else if covers(listen, other) || covers(other, listen) {
+                let other = other_addr;
+                ErrorKind::ListenOverlap { addr, other }
+            } else {
+                continue;
+            };
+            return Err(ConfigError::new(kind, Some(listen.span.clone())));
+        }
+    }
+    Ok(())
+}
+
+/// Tells if a wildcard includes another address: the system would refuse to bind both.
+fn covers(wildcard: &Listen, other: &Listen) -> bool {
+    let same_family = wildcard.addr.is_ipv4() == other.addr.is_ipv4();
+    let dual_stack = wildcard.addr.is_ipv6() && !wildcard.ipv6only;
+    wildcard.addr.ip().is_unspecified()
+        && wildcard.addr.port() == other.addr.port()
+        && (same_family || dual_stack)
+}
+
+/// The upstreams with a block, then those that a `proxy_pass` makes.
+struct Upstreams {
+    all: Vec<Upstream>,
+    named: usize,
+}
+
+impl Upstreams {
+    fn new(blocks: Vec<UpstreamBlock>, outer: &NameResolution) -> Result<Self, ConfigError> {
+        let all: Vec<_> = blocks
+            .into_iter()
+            .map(|block| upstream(block, outer))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            named: all.len(),
+            all,
+        })
+    }
+
+    /// Returns an upstream if it has a block.
+    fn named(&self, index: usize) -> Option<&Upstream> {
+        self.all[..self.named].get(index)
+    }
+
+    /// Returns the index of the upstream that a server passes to. Servers that pass to the same place share it.
+    fn find_or_make(
+        &mut self,
+        pass: ProxyPass,
+        names: NameResolution,
+    ) -> Result<usize, ConfigError> {
+        let name = &pass.address.text;
+        let named = self.all[..self.named]
+            .iter()
+            .position(|upstream| upstream.name.eq_ignore_ascii_case(name));
+        match (named, pass.address.port) {
+            (Some(index), None) => Ok(index),
+            (Some(_), Some(port)) => {
+                let upstream = name.clone();
+                Err(pass.error(ErrorKind::PortOnUpstream { upstream, port }))
+            }
+            (None, None) => Err(pass.address_error(AddressError::NoPort)),
+            (None, Some(port)) => {
+                let host = pass
+                    .address
+                    .host()
+                    .map_err(|reason| pass.address_error(reason))?;
+                let server = UpstreamServer::new(host, port, pass.span.clone());
+                let made = Upstream {
+                    name: pass.url,
+                    method: Method::RoundRobin,
+                    servers: vec![server],
+                    resolver: names.resolver,
+                    resolver_timeout: names.timeout.unwrap_or(RESOLVER_TIMEOUT),
+                    span: pass.span,
+                };
+                let same = |other: &Upstream| {
+                    other.name == made.name
+                        && other.resolver == made.resolver
+                        && other.resolver_timeout == made.resolver_timeout
+                };
+                if let Some(index) = self.all[self.named..].iter().position(same) {
+                    return Ok(self.named + index);
+                }
+                self.all.push(made);
+                Ok(self.all.len() - 1)
+            }
+        }
+    }
+}
+
+fn upstream(block: UpstreamBlock, outer: &NameResolution) -> Result<Upstream, ConfigError> {
+    if block.servers.iter().all(|server| server.backup) {
+        let kind = ErrorKind::NoServers {
+            upstream: block.name,
+        };
+        return Err(ConfigError::new(kind, Some(block.span)));
+    }
+    let names = block.names.inherit(outer);
+    Ok(Upstream {
+        name: block.name,
+        method: block.method.unwrap_or(Method::RoundRobin),
+        servers: block.servers,
+        resolver: names.resolver,
+        resolver_timeout: names.timeout.unwrap_or(RESOLVER_TIMEOUT),
+        span: block.span,
+    })
+}

@@ -1,0 +1,70 @@
+//! `listen`.
+
+use crate::config::{ConfigError, Listen, address, directive::Line, error::ErrorKind, units};
+
+/// The default of nginx on Linux.
+const BACKLOG: u32 = 511;
+
+pub(super) fn parse(line: &Line) -> Result<Listen, ConfigError> {
+    let addr = address::parse_listen(line.arg()).map_err(|reason| {
+        let url = line.arg().to_owned();
+        line.error(ErrorKind::ListenAddress { reason, url })
+    })?;
+    let mut listen = Listen {
+        addr,
+        backlog: BACKLOG,
+        ipv6only: true,
+        reuseport: false,
+        span: line.span.clone(),
+    };
+    for parameter in line.parameters() {
+        let (name, value) = match parameter.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (parameter, None),
+        };
+        match (name, value) {
+            ("backlog", Some(value)) => {
+                listen.backlog =
+                    backlog(value).ok_or_else(|| line.invalid("backlog", parameter))?;
+            }
+            // In nginx it gives the address a socket of its own. Here all addresses have one.
+            ("bind", None) => {}
+            ("ipv6only", Some("on")) => listen.ipv6only = true,
+            ("ipv6only", Some("off")) => listen.ipv6only = false,
+            ("ipv6only", Some(value)) if value.starts_with('o') => {
+                return Err(line.invalid("ipv6only flags", value));
+            }
+            ("reuseport", None) => listen.reuseport = true,
+            _ if is_not_supported(name) => return Err(line.not_supported_parameter(parameter)),
+            _ => {
+                let parameter = parameter.to_owned();
+                return Err(line.error(ErrorKind::InvalidListenParameter { parameter }));
+            }
+        }
+    }
+    Ok(listen)
+}
+
+fn is_not_supported(name: &str) -> bool {
+    matches!(
+        name,
+        "accept_filter"
+            | "default_server"
+            | "deferred"
+            | "fastopen"
+            | "multipath"
+            | "proxy_protocol"
+            | "rcvbuf"
+            | "setfib"
+            | "sndbuf"
+            | "so_keepalive"
+            | "ssl"
+            | "udp"
+    )
+}
+
+/// Reads a length that `listen(2)` can take.
+fn backlog(text: &str) -> Option<u32> {
+    let backlog = i32::try_from(units::number(text)?).ok()?;
+    u32::try_from(backlog).ok().filter(|backlog| *backlog > 0)
+}

@@ -1,0 +1,108 @@
+//! A `server` block of the `stream` block.
+
+use super::{NameResolution, ProxySettings, listen};
+use crate::config::{
+    ConfigError, ErrorLog, Listen, Span,
+    address::{Address, AddressError},
+    directive::{
+        Args::{AtLeast, Exactly},
+        Directive, Line, Scope,
+    },
+    error::ErrorKind,
+};
+
+#[derive(Debug)]
+pub(crate) struct ServerBlock {
+    pub(crate) listens: Vec<Listen>,
+    pub(crate) proxy_pass: Option<ProxyPass>,
+    pub(crate) settings: ProxySettings,
+    pub(crate) names: NameResolution,
+    pub(crate) logs: Vec<ErrorLog>,
+    pub(crate) span: Span,
+}
+
+/// Where a server sends its connections: the name of an upstream, or one host and port.
+#[derive(Debug)]
+pub(crate) struct ProxyPass {
+    pub(crate) url: String,
+    pub(crate) address: Address,
+    pub(crate) span: Span,
+}
+
+impl ProxyPass {
+    pub(crate) fn error(&self, kind: ErrorKind) -> ConfigError {
+        ConfigError::new(kind, Some(self.span.clone()))
+    }
+
+    pub(crate) fn address_error(&self, reason: AddressError) -> ConfigError {
+        let url = self.url.clone();
+        self.error(ErrorKind::UpstreamAddress { reason, url })
+    }
+}
+
+const SERVER: &[Directive<ServerBlock>] = &[
+    Directive::simple("listen", AtLeast(1), |server, line, _| {
+        server.listens.push(listen::parse(line)?);
+        Ok(())
+    }),
+    Directive::simple("proxy_pass", Exactly(1), |server, line, _| {
+        line.once(&mut server.proxy_pass, proxy_pass)
+    }),
+];
+
+impl Scope for ServerBlock {
+    const DIRECTIVES: &'static [&'static [Directive<Self>]] = &[
+        SERVER,
+        Directive::PROXY_SETTINGS,
+        Directive::NAME_RESOLUTION,
+        Directive::LOGS,
+    ];
+}
+
+impl ServerBlock {
+    pub(crate) fn new(span: Span) -> Self {
+        Self {
+            listens: Vec::new(),
+            proxy_pass: None,
+            settings: ProxySettings::default(),
+            names: NameResolution::default(),
+            logs: Vec::new(),
+            span,
+        }
+    }
+}
+
+fn proxy_pass(line: &Line) -> Result<ProxyPass, ConfigError> {
+    let url = line.arg().to_owned();
+    let address = if url.contains('$') {
+        Err(AddressError::Variable)
+    } else {
+        Address::parse(&url)
+    };
+    match address {
+        Ok(address) => Ok(ProxyPass {
+            url,
+            address,
+            span: line.span.clone(),
+        }),
+        Err(reason) => Err(line.error(ErrorKind::UpstreamAddress { reason, url })),
+    }
+}
+
+impl AsMut<ProxySettings> for ServerBlock {
+    fn as_mut(&mut self) -> &mut ProxySettings {
+        &mut self.settings
+    }
+}
+
+impl AsMut<NameResolution> for ServerBlock {
+    fn as_mut(&mut self) -> &mut NameResolution {
+        &mut self.names
+    }
+}
+
+impl AsMut<Vec<ErrorLog>> for ServerBlock {
+    fn as_mut(&mut self) -> &mut Vec<ErrorLog> {
+        &mut self.logs
+    }
+}

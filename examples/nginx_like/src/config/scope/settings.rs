@@ -1,0 +1,62 @@
+//! The settings of a server that may also stand in the `stream` block, as defaults for all servers.
+
+use std::time::Duration;
+
+use crate::config::directive::{Args::Exactly, Directive, Line, Scope};
+
+#[derive(Debug, Default)]
+pub(crate) struct ProxySettings {
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) next_upstream: Option<bool>,
+    pub(crate) next_upstream_tries: Option<u32>,
+    pub(crate) next_upstream_timeout: Option<Duration>,
+    pub(crate) tcp_nodelay: Option<bool>,
+}
+
+impl ProxySettings {
+    /// Fills in what the block around sets.
+    pub(crate) fn inherit(&self, outer: &Self) -> Self {
+        Self {
+            connect_timeout: self.connect_timeout.or(outer.connect_timeout),
+            timeout: self.timeout.or(outer.timeout),
+            next_upstream: self.next_upstream.or(outer.next_upstream),
+            next_upstream_tries: self.next_upstream_tries.or(outer.next_upstream_tries),
+            next_upstream_timeout: self.next_upstream_timeout.or(outer.next_upstream_timeout),
+            tcp_nodelay: self.tcp_nodelay.or(outer.tcp_nodelay),
+        }
+    }
+}
+
+impl<S: Scope + AsMut<ProxySettings>> Directive<S> {
+    pub(super) const PROXY_SETTINGS: &'static [Self] = &[
+        Self::simple("proxy_connect_timeout", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().connect_timeout, Line::milliseconds)
+        }),
+        Self::simple("proxy_next_upstream", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().next_upstream, Line::flag)
+        }),
+        Self::simple(
+            "proxy_next_upstream_timeout",
+            Exactly(1),
+            |scope, line, _| {
+                line.once(
+                    &mut scope.as_mut().next_upstream_timeout,
+                    Line::milliseconds,
+                )
+            },
+        ),
+        Self::simple("proxy_next_upstream_tries", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().next_upstream_tries, Line::number)
+        }),
+        Self::simple("proxy_timeout", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().timeout, Line::milliseconds)
+        }),
+        Self::simple("tcp_nodelay", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().tcp_nodelay, Line::flag)
+        }),
+        Self::without_effect("proxy_buffer_size", Exactly(1)),
+        Self::without_effect("proxy_downstream_buffer", Exactly(1)),
+        Self::without_effect("proxy_upstream_buffer", Exactly(1)),
+    ];
+}

@@ -1,0 +1,73 @@
+//! The `stream` block.
+
+use super::{NameResolution, ProxySettings, ServerBlock, UpstreamBlock};
+use crate::config::{
+    ConfigError, ErrorLog,
+    directive::{Args::Exactly, Directive, Line, Scope},
+    error::ErrorKind,
+    reader::Reader,
+};
+
+#[derive(Debug, Default)]
+pub(crate) struct StreamBlock {
+    pub(crate) upstreams: Vec<UpstreamBlock>,
+    pub(crate) servers: Vec<ServerBlock>,
+    pub(crate) settings: ProxySettings,
+    pub(crate) names: NameResolution,
+    pub(crate) logs: Vec<ErrorLog>,
+}
+
+const STREAM: &[Directive<StreamBlock>] = &[
+    Directive::block("server", Exactly(0), |stream, line, reader| {
+        let server = reader.read_block(ServerBlock::new(line.span.clone()))?;
+        if server.listens.is_empty() {
+            return Err(line.error(ErrorKind::NoListen));
+        }
+        stream.servers.push(server);
+        Ok(())
+    }),
+    Directive::block("upstream", Exactly(1), StreamBlock::upstream),
+];
+
+impl Scope for StreamBlock {
+    const DIRECTIVES: &'static [&'static [Directive<Self>]] = &[
+        STREAM,
+        Directive::PROXY_SETTINGS,
+        Directive::NAME_RESOLUTION,
+        Directive::LOGS,
+    ];
+}
+
+impl StreamBlock {
+    fn upstream(&mut self, line: &Line, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
+        let name = line.arg().to_owned();
+        // As in nginx, capital letters make no difference.
+        let same = |other: &UpstreamBlock| other.name.eq_ignore_ascii_case(&name);
+        if self.upstreams.iter().any(same) {
+            return Err(line.error(ErrorKind::DuplicateUpstream { name }));
+        }
+        let upstream = UpstreamBlock::new(name, line.span.clone());
+        let upstream = reader.read_block(upstream)?;
+        upstream.check(reader.here())?;
+        self.upstreams.push(upstream);
+        Ok(())
+    }
+}
+
+impl AsMut<ProxySettings> for StreamBlock {
+    fn as_mut(&mut self) -> &mut ProxySettings {
+        &mut self.settings
+    }
+}
+
+impl AsMut<NameResolution> for StreamBlock {
+    fn as_mut(&mut self) -> &mut NameResolution {
+        &mut self.names
+    }
+}
+
+impl AsMut<Vec<ErrorLog>> for StreamBlock {
+    fn as_mut(&mut self) -> &mut Vec<ErrorLog> {
+        &mut self.logs
+    }
+}

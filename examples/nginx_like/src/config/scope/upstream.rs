@@ -1,0 +1,205 @@
+//! An `upstream` block.
+
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    time::Duration,
+};
+
+use super::NameResolution;
+use crate::config::{
+    ConfigError, Host, Method, Span, UpstreamServer,
+    address::{Address, AddressError},
+    directive::{
+        Args::{AtLeast, Between, Exactly},
+        Directive, Line, Scope,
+    },
+    error::{ErrorKind, WarningKind},
+    reader::Reader,
+    units,
+};
+
+/// nginx wants at least eight pages for a zone.
+const MIN_ZONE: u64 = 8 * 4096;
+
+#[derive(Debug)]
+pub(crate) struct UpstreamBlock {
+    pub(crate) name: String,
+    pub(crate) method: Option<Method>,
+    pub(crate) servers: Vec<UpstreamServer>,
+    pub(crate) names: NameResolution,
+    pub(crate) span: Span,
+}
+
+const UPSTREAM: &[Directive<UpstreamBlock>] = &[
+    Directive::simple("least_conn", Exactly(0), |upstream, line, reader| {
+        upstream.set_method(Method::LeastConn, line, reader);
+        Ok(())
+    }),
+    Directive::simple("random", Between(0, 2), |upstream, line, reader| {
+        let method = random(line)?;
+        upstream.set_method(method, line, reader);
+        Ok(())
+    }),
+    Directive::simple("server", AtLeast(1), |upstream, line, _| {
+        upstream.servers.push(server(line)?);
+        Ok(())
+    }),
+    Directive::simple("zone", Between(1, 2), |_, line, _| check_zone(line)),
+];
+
+impl Scope for UpstreamBlock {
+    const DIRECTIVES: &'static [&'static [Directive<Self>]] =
+        &[UPSTREAM, Directive::NAME_RESOLUTION];
+}
+
+impl AsMut<NameResolution> for UpstreamBlock {
+    fn as_mut(&mut self) -> &mut NameResolution {
+        &mut self.names
+    }
+}
+
+impl UpstreamBlock {
+    pub(crate) fn new(name: String, span: Span) -> Self {
+        Self {
+            name,
+            method: None,
+            servers: Vec::new(),
+            names: NameResolution::default(),
+            span,
+        }
+    }
+
+    /// Checks what can be checked only at the end of the block.
+    pub(crate) fn check(&self, end: Span) -> Result<(), ConfigError> {
+        if self.servers.is_empty() {
+            return Err(ConfigError::new(ErrorKind::NoServersInside, Some(end)));
+        }
+        let no_backups = matches!(self.method, Some(Method::Random | Method::RandomTwo));
+        match self
+            .servers
+            .iter()
+            .find(|server| server.backup && no_backups)
+        {
+            Some(server) => {
+                let span = server.span.clone();
+                Err(ConfigError::new(ErrorKind::BackupNotSupported, Some(span)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the last method, as nginx does.
+    fn set_method(&mut self, method: Method, line: &Line, reader: &mut Reader<'_>) {
+        if self.method.replace(method).is_some() {
+            reader.warn(WarningKind::MethodRedefined, line.span.clone());
+        }
+    }
+}
+
+impl UpstreamServer {
+    /// A server without parameters.
+    pub(crate) fn new(host: Host, port: u16, span: Span) -> Self {
+        Self {
+            host,
+            port,
+            weight: NonZeroU16::MIN,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            max_conns: None,
+            backup: false,
+            down: false,
+            span,
+        }
+    }
+}
+
+fn server(line: &Line) -> Result<UpstreamServer, ConfigError> {
+    let (host, port) = host_and_port(line.arg()).map_err(|reason| {
+        let url = line.arg().to_owned();
+        line.error(ErrorKind::UpstreamAddress { reason, url })
+    })?;
+    let mut server = UpstreamServer::new(host, port, line.span.clone());
+    for parameter in line.parameters() {
+        set_parameter(&mut server, parameter, line)?;
+    }
+    Ok(server)
+}
+
+fn host_and_port(text: &str) -> Result<(Host, u16), AddressError> {
+    let address = Address::parse(text)?;
+    let port = address.port.ok_or(AddressError::NoPort)?;
+    Ok((address.host()?, port))
+}
+
+fn set_parameter(
+    server: &mut UpstreamServer,
+    parameter: &str,
+    line: &Line,
+) -> Result<(), ConfigError> {
+    let invalid = || line.invalid("parameter", parameter);
+    let number = |text| units::number(text).ok_or_else(invalid);
+    let (name, value) = match parameter.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (parameter, None),
+    };
+    match (name, value) {
+        ("backup", None) => server.backup = true,
+        ("down", None) => server.down = true,
+        ("fail_timeout", Some(value)) => {
+            server.fail_timeout = units::seconds(value).ok_or_else(invalid)?;
+        }
+        ("max_conns", Some(value)) => {
+            let limit = u32::try_from(number(value)?).map_err(|_| invalid())?;
+            server.max_conns = NonZeroU32::new(limit);
+        }
+        ("max_fails", Some(value)) => {
+            server.max_fails = u32::try_from(number(value)?).map_err(|_| invalid())?;
+        }
+        // Names are always resolved again.
+        ("resolve", None) => {}
+        ("weight", Some(value)) => {
+            let weight = u16::try_from(number(value)?).map_err(|_| {
+                let parameter = parameter.to_owned();
+                line.error(ErrorKind::WeightTooLarge { parameter })
+            })?;
+            server.weight = NonZeroU16::new(weight).ok_or_else(invalid)?;
+        }
+        ("drain" | "id" | "route" | "service" | "slow_start", _) => {
+            return Err(line.not_supported_parameter(parameter));
+        }
+        _ => return Err(invalid()),
+    }
+    Ok(())
+}
+
+fn random(line: &Line) -> Result<Method, ConfigError> {
+    let mut parameters = line.args().iter().map(String::as_str);
+    let method = match parameters.next() {
+        None => return Ok(Method::Random),
+        Some("two") => Method::RandomTwo,
+        Some(other) => return Err(line.invalid("parameter", other)),
+    };
+    match parameters.next() {
+        None | Some("least_conn") => Ok(method),
+        Some(other) if other.starts_with("least_time") => Err(line.not_supported_parameter(other)),
+        Some(other) => Err(line.invalid("parameter", other)),
+    }
+}
+
+fn check_zone(line: &Line) -> Result<(), ConfigError> {
+    let zone = line.arg();
+    if zone.is_empty() {
+        return Err(line.invalid("zone name", zone));
+    }
+    let Some(text) = line.parameters().next() else {
+        return Ok(());
+    };
+    match units::size(text) {
+        None => Err(line.invalid("zone size", text)),
+        Some(size) if size < MIN_ZONE => {
+            let zone = zone.to_owned();
+            Err(line.error(ErrorKind::ZoneTooSmall { zone }))
+        }
+        Some(_) => Ok(()),
+    }
+}

@@ -1,0 +1,72 @@
+//! Directives of nginx that nginx_like does not have yet.
+
+/// Names, or with a star at the end the starts of names.
+const NAMES: &[&str] = &[
+    // main
+    "debug_points",
+    "env",
+    "google_perftools_profiles",
+    "mail",
+    "ssl_engine",
+    "worker_priority",
+    "worker_rlimit_core",
+    "worker_shutdown_timeout",
+    "working_directory",
+    // events
+    "debug_connection",
+    // stream and its servers
+    "access_log",
+    "allow",
+    "deny",
+    "geo",
+    "geoip_*",
+    "js_*",
+    "keyval*",
+    "limit_conn*",
+    "log_format",
+    "map",
+    "map_hash_*",
+    "mqtt*",
+    "open_log_file_cache",
+    "pass",
+    "preread_*",
+    "proxy_bind",
+    "proxy_download_rate",
+    "proxy_half_close",
+    "proxy_protocol",
+    "proxy_protocol_timeout",
+    "proxy_requests",
+    "proxy_responses",
+    "proxy_session_drop",
+    "proxy_socket_*",
+    "proxy_ssl*",
+    "proxy_upload_rate",
+    "return",
+    "server_name",
+    "server_names_hash_*",
+    "set",
+    "set_real_ip_from",
+    "split_clients",
+    "ssl_*",
+    "status_zone",
+    "variables_hash_*",
+    "zone_sync*",
+    // upstream
+    "hash",
+    "least_time",
+    "ntlm",
+    "queue",
+    "state",
+    "sticky",
+    // health checks
+    "health_check*",
+    "match",
+];
+
+/// Tells if nginx may know a directive that nginx_like does not have.
+pub(crate) fn is_known(name: &str) -> bool {
+    NAMES.iter().any(|known| match known.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == *known,
+    })
+}

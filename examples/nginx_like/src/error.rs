@@ -1,0 +1,41 @@
+//! What keeps the server from starting.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use lb_discovery::DiscoveryError;
+use lb_proxy::{BindError, BuildError};
+
+use crate::config::{ConfigError, Os, Span};
+
+/// A reason not to start, worded as nginx words it where it has the same.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("bind() to {} failed ({})", .0.addr, Os(&.0.source))]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the demonstration cannot listen on {addr}: {source}")]
+    Demo { addr: SocketAddr, source: io::Error },
+    #[error("{source} in {span}")]
+    Discovery { source: DiscoveryError, span: Span },
+    #[error("no \"stream\" block with a server in it: there is nothing to balance")]
+    NoServer,
+    #[error("open() \"{}\" failed ({})", path.display(), Os(source))]
+    Open { path: PathBuf, source: io::Error },
+    #[error("the runtime cannot be started ({})", Os(.0))]
+    Runtime(io::Error),
+    #[error("{call} failed ({})", Os(source))]
+    System { call: String, source: io::Error },
+    #[error("{call}(\"{name}\") failed in {span}")]
+    UnknownUser {
+        call: &'static str,
+        name: String,
+        span: Span,
+    },
+    #[error("\"{directive}\" must not be 0 in {span}")]
+    Zero { directive: &'static str, span: Span },
+}

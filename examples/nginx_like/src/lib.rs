@@ -1,0 +1,24 @@
+//! A TCP load balancer that reads nginx `stream` configurations.
+//!
+//! This crate is an example of how the crates of the workspace make a server. It stays close to what nginx does, so
+//! that a configuration of nginx can be taken as it is: [`config`] reads it and says where the two differ.
+//!
+//! The binary is [`main`] and nothing else. From the command line to the sockets:
+//!
+//! 1. `cli` reads the arguments and decides what is to be done;
+//! 2. [`config`] reads the configuration;
+//! 3. `assemble` makes a [`lb_proxy::Proxy`] of it;
+//! 4. `run` opens logs and sockets, gives up privileges, and serves until a signal comes.
+//!
+//! Without arguments `demo` takes the place of 2 and 3.
+
+mod assemble;
+mod cli;
+pub mod config;
+mod demo;
+mod error;
+mod logs;
+mod process;
+mod run;
+
+pub use cli::main;

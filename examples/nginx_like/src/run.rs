@@ -1,0 +1,111 @@
+//! Serving until a signal comes.
+
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
+use lb_proxy::{Handle, Server};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{select, spawn};
+use tracing::{info, warn};
+
+use crate::cli::say;
+use crate::config::{Config, WorkerProcesses};
+use crate::error::StartError;
+use crate::process::{Identity, PidFile, limit_files};
+use crate::{assemble, logs};
+
+/// Serves as `config` says.
+pub(crate) fn run(config: Config) -> Result<(), StartError> {
+    let identity = Identity::of(config.user.as_ref())?;
+    let proxy = assemble::proxy(&config)?;
+    logs::open(&config)?;
+    if config.daemon == Some(true) {
+        say("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
+    }
+    limit_files(config.worker_rlimit_nofile);
+    runtime(config.worker_processes)?.block_on(async {
+        let signals = Signals::listen()?;
+        let server = proxy.bind().await?;
+        let _pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
+        if let Some(identity) = &identity {
+            identity.assume()?;
+        }
+        serve(server, signals).await;
+        Ok(())
+    })
+}
+
+/// Serves until a signal ends it.
+pub(crate) async fn serve(server: Server, signals: Signals) {
+    let following = spawn(signals.follow(server.handle()));
+    server.run(std::future::pending()).await;
+    following.abort();
+}
+
+/// A worker is a thread. One alone needs no scheduler between threads.
+pub(crate) fn runtime(workers: WorkerProcesses) -> Result<Runtime, StartError> {
+    let workers = match workers {
+        WorkerProcesses::Auto => available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        WorkerProcesses::Count(count) => count,
+    };
+    let mut builder = if workers == NonZeroUsize::MIN {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
+    builder
+        .worker_threads(workers.get())
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)
+}
+
+/// The signals of nginx's master process.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over. From now on they no longer end the process by themselves.
+    pub(crate) fn listen() -> Result<Self, StartError> {
+        let listen = |kind| {
+            signal(kind).map_err(|source| StartError::System {
+                call: "sigaction()".to_owned(),
+                source,
+            })
+        };
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            quit: listen(SignalKind::quit())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn follow(mut self, handle: Handle) {
+        loop {
+            select! {
+                _ = self.hangup.recv() => {
+                    warn!("SIGHUP is ignored: the configuration is read at the start only");
+                }
+                _ = self.interrupt.recv() => {
+                    info!("SIGINT: stopping");
+                    handle.abort();
+                }
+                _ = self.quit.recv() => {
+                    info!("SIGQUIT: draining");
+                    handle.shutdown();
+                }
+                _ = self.terminate.recv() => {
+                    info!("SIGTERM: stopping");
+                    handle.abort();
+                }
+            }
+        }
+    }
+}

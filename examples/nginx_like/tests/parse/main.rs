@@ -1,0 +1,72 @@
+//! The configuration reader from the outside.
+
+#![allow(clippy::unwrap_used)]
+
+mod conf;
+mod include;
+mod never_panics;
+mod nginx;
+mod rejected;
+mod values;
+
+use std::path::Path;
+
+use nginx_like::config::{Config, ConfigError, Stream};
+
+/// The name that the tests give to a file in memory.
+const NAME: &str = "test.conf";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new(NAME), text.as_bytes(), Path::new(""))
+}
+
+/// Reads the inside of a `stream` block.
+fn stream(text: &str) -> Stream {
+    parse(&format!("stream {{ {text} }}"))
+        .unwrap()
+        .stream
+        .unwrap()
+}
+
+/// The blocks that a piece of configuration stands in. It starts on line 2.
+#[derive(Clone, Copy, Debug)]
+enum In {
+    /// Nothing around it; starts on line 1.
+    Main,
+    /// An `events` block.
+    Events,
+    /// A `stream` block.
+    Stream,
+    /// A `stream` block after an upstream `u` with one server.
+    StreamWithU,
+    /// An `upstream` block.
+    Upstream,
+    /// The parameters of a `server` of an upstream.
+    UpstreamServer,
+    /// A `server` block with all that it needs.
+    Server,
+    /// The arguments of a `listen`.
+    Listen,
+}
+
+impl In {
+    fn wrap(self, text: &str) -> String {
+        let (before, after) = match self {
+            Self::Main => return text.to_owned(),
+            Self::Events => ("events {\n", "\n}"),
+            Self::Stream => ("stream {\n", "\n}"),
+            Self::StreamWithU => ("stream { upstream u { server 10.0.0.1:446; }\n", "\n}"),
+            Self::Upstream => ("stream { upstream u {\n", "\n} }"),
+            Self::UpstreamServer => ("stream { upstream u { server 10.0.0.1:446\n", "; } }"),
+            Self::Server => (
+                "stream { server { listen 446; proxy_pass 10.0.0.1:446;\n",
+                "\n} }",
+            ),
+            Self::Listen => (
+                "stream { server { proxy_pass 10.0.0.1:446; listen\n",
+                "; } }",
+            ),
+        };
+        format!("{before}{text}{after}")
+    }
+}

@@ -1,0 +1,394 @@
+//! What is read: values, defaults, inheritance, warnings.
+
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+
+use nginx_like::config::{
+    AddressFamilies, ConfigError, Host, LogLevel, LogTarget, Method, Server, WorkerProcesses,
+};
+
+use crate::{In, parse, stream};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    let warnings = parse(text).unwrap().warnings;
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn nothing() {
+    let config = parse("").unwrap();
+    assert_eq!(config.user, None);
+    assert_eq!(
+        config.worker_processes,
+        WorkerProcesses::Count(1.try_into().unwrap())
+    );
+    assert_eq!(config.worker_rlimit_nofile, None);
+    assert_eq!(config.error_logs, []);
+    assert_eq!(config.pid, None);
+    assert_eq!(config.daemon, None);
+    assert_eq!(config.worker_connections.get(), 512);
+    assert!(config.stream.is_none());
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn main_level() {
+    let config = parse(
+        "user web www; worker_processes 4; worker_rlimit_nofile 0; daemon OFF;
+         events { worker_connections 10; }",
+    )
+    .unwrap();
+    let user = config.user.unwrap();
+    assert_eq!(
+        (user.name.as_str(), user.group.as_deref()),
+        ("web", Some("www"))
+    );
+    assert_eq!(
+        config.worker_processes,
+        WorkerProcesses::Count(4.try_into().unwrap())
+    );
+    assert_eq!(config.worker_rlimit_nofile, Some(0));
+    assert_eq!(config.daemon, Some(false));
+    assert_eq!(config.worker_connections.get(), 10);
+
+    let config = parse("user web; worker_processes auto;").unwrap();
+    assert_eq!(config.user.unwrap().group, None);
+    assert_eq!(config.worker_processes, WorkerProcesses::Auto);
+}
+
+#[test]
+fn logs() {
+    let config = parse("error_log stderr;\nerror_log a debug;\nerror_log /b emerg;").unwrap();
+    let logs: Vec<_> = config
+        .error_logs
+        .into_iter()
+        .map(|log| (log.target, log.level))
+        .collect();
+    let file = |name: &str| LogTarget::File(PathBuf::from(name));
+    assert_eq!(
+        logs,
+        [
+            (LogTarget::Stderr, LogLevel::Error),
+            (file("a"), LogLevel::Debug),
+            (file("/b"), LogLevel::Emerg),
+        ]
+    );
+    assert!(LogLevel::Debug < LogLevel::Error && LogLevel::Error < LogLevel::Emerg);
+}
+
+#[test]
+fn error_logs_of_the_nearest_level() {
+    let config = parse(
+        "error_log main; stream {
+             server { listen 1; proxy_pass a:1; }
+             server { listen 2; proxy_pass a:1; error_log server; error_log stderr; }
+         }",
+    )
+    .unwrap();
+    let lines =
+        |server: &Server| -> Vec<_> { server.error_logs.iter().map(|log| log.span.line).collect() };
+    let servers = config.stream.unwrap().servers;
+    assert_eq!(lines(&servers[0]), [1]);
+    assert_eq!(lines(&servers[1]), [3, 3]);
+
+    let config = parse(
+        "error_log main;
+         stream { error_log stream; server { listen 1; proxy_pass a:1; } }",
+    )
+    .unwrap();
+    assert_eq!(config.error_logs.len(), 1);
+    assert_eq!(lines(&config.stream.unwrap().servers[0]), [2]);
+}
+
+#[test]
+fn upstream_servers() {
+    let stream = stream(
+        "upstream u {
+             server node1.example.com:446;
+             server 10.0.0.2:447 weight=65535 max_fails=0 fail_timeout=1m max_conns=9 down resolve;
+             server [2001:db8::3]:448 backup max_conns=0;
+         }",
+    );
+    let servers = &stream.upstreams[0].servers;
+
+    let server = &servers[0];
+    assert_eq!(server.host, Host::Name("node1.example.com".to_owned()));
+    assert_eq!(
+        (server.port, server.weight.get(), server.max_fails),
+        (446, 1, 1)
+    );
+    assert_eq!((server.fail_timeout, server.max_conns), (secs(10), None));
+    assert_eq!((server.backup, server.down), (false, false));
+
+    let server = &servers[1];
+    assert_eq!(server.host, Host::Ip([10, 0, 0, 2].into()));
+    assert_eq!(
+        (server.port, server.weight.get(), server.max_fails),
+        (447, 65535, 0)
+    );
+    assert_eq!(
+        (server.fail_timeout, server.max_conns),
+        (secs(60), NonZeroU32::new(9))
+    );
+    assert_eq!((server.backup, server.down), (false, true));
+
+    let server = &servers[2];
+    assert_eq!(server.host, Host::Ip("2001:db8::3".parse().unwrap()));
+    assert_eq!(
+        (server.port, server.max_conns, server.backup),
+        (448, None, true)
+    );
+    assert_eq!(server.span.to_string(), "test.conf:4");
+}
+
+#[test]
+fn methods() {
+    for (text, method) in [
+        ("", Method::RoundRobin),
+        ("least_conn;", Method::LeastConn),
+        ("random;", Method::Random),
+        ("random two;", Method::RandomTwo),
+        ("random two least_conn;", Method::RandomTwo),
+        ("random; least_conn;", Method::LeastConn),
+    ] {
+        let stream = stream(&format!("upstream u {{ {text} server a:1; }}"));
+        assert_eq!(stream.upstreams[0].method, method, "{text}");
+    }
+}
+
+#[test]
+fn listeners() {
+    let stream = stream(
+        "server {
+             listen 446;
+             listen [::]:446 backlog=1 reuseport bind;
+             listen 127.0.0.1:447 ipv6only=on;
+             listen [::]:448 ipv6only=off;
+             proxy_pass a:1;
+         }",
+    );
+    let listens: Vec<_> = stream.servers[0]
+        .listens
+        .iter()
+        .map(|listen| {
+            (
+                listen.addr.to_string(),
+                listen.backlog,
+                listen.ipv6only,
+                listen.reuseport,
+            )
+        })
+        .collect();
+    assert_eq!(
+        listens,
+        [
+            ("0.0.0.0:446".to_owned(), 511, true, false),
+            ("[::]:446".to_owned(), 1, true, true),
+            ("127.0.0.1:447".to_owned(), 511, true, false),
+            ("[::]:448".to_owned(), 511, false, false),
+        ]
+    );
+}
+
+#[test]
+fn server_defaults() {
+    let stream = stream("server { listen 446; proxy_pass a:1; }");
+    let server = &stream.servers[0];
+    assert_eq!(
+        (server.connect_timeout, server.timeout),
+        (secs(60), secs(600))
+    );
+    assert!(server.next_upstream && server.tcp_nodelay);
+    assert_eq!(
+        (server.next_upstream_tries, server.next_upstream_timeout),
+        (None, None)
+    );
+    assert_eq!(server.error_logs, []);
+    assert_eq!(stream.upstreams[server.upstream].resolver, None);
+    assert_eq!(stream.upstreams[server.upstream].resolver_timeout, secs(30));
+}
+
+#[test]
+fn settings_of_the_nearest_level() {
+    let stream = stream(
+        "server {
+             listen 1; proxy_pass a:1;
+             proxy_connect_timeout 3s; proxy_timeout 3; proxy_next_upstream on; tcp_nodelay on;
+             proxy_next_upstream_tries 0; proxy_next_upstream_timeout 0;
+         }
+         # Their place makes no difference.
+         proxy_connect_timeout 500ms; proxy_timeout 1h; proxy_next_upstream off; tcp_nodelay off;
+         proxy_next_upstream_tries 2; proxy_next_upstream_timeout 2s;
+         server { listen 2; proxy_pass a:1; }",
+    );
+    let [inner, outer] = &stream.servers[..] else {
+        panic!("two servers");
+    };
+    assert_eq!((inner.connect_timeout, inner.timeout), (secs(3), secs(3)));
+    assert!(inner.next_upstream && inner.tcp_nodelay);
+    assert_eq!(
+        (inner.next_upstream_tries, inner.next_upstream_timeout),
+        (None, None)
+    );
+    assert_eq!(
+        (outer.connect_timeout, outer.timeout),
+        (Duration::from_millis(500), secs(3600))
+    );
+    assert!(!outer.next_upstream && !outer.tcp_nodelay);
+    assert_eq!(outer.next_upstream_tries, NonZeroU32::new(2));
+    assert_eq!(outer.next_upstream_timeout, Some(secs(2)));
+}
+
+#[test]
+fn resolvers() {
+    let stream = stream(
+        "resolver 10.0.0.1 [::1]:5353 valid=1m ipv6=off; resolver_timeout 5s;
+         upstream outer { server a:1; }
+         upstream inner { server a:1; resolver 10.0.0.2 ipv4=off; resolver_timeout 500ms; }",
+    );
+    let [outer, inner] = &stream.upstreams[..] else {
+        panic!("two upstreams");
+    };
+    assert_eq!(outer.resolver_timeout, secs(5));
+    let resolver = outer.resolver.as_ref().unwrap();
+    assert_eq!(
+        resolver.name_servers,
+        [
+            "10.0.0.1:53".parse().unwrap(),
+            "[::1]:5353".parse().unwrap()
+        ]
+    );
+    assert_eq!(
+        (resolver.valid, resolver.families),
+        (Some(secs(60)), AddressFamilies::Ipv4)
+    );
+
+    assert_eq!(inner.resolver_timeout, Duration::from_millis(500));
+    let resolver = inner.resolver.as_ref().unwrap();
+    assert_eq!(resolver.name_servers, ["10.0.0.2:53".parse().unwrap()]);
+    assert_eq!(
+        (resolver.valid, resolver.families),
+        (None, AddressFamilies::Ipv6)
+    );
+}
+
+#[test]
+fn servers_find_their_upstream() {
+    let stream = stream(
+        "server { listen 1; proxy_pass LATER; }
+         upstream earlier { server a:1; }
+         upstream later { server a:1; }
+         server { listen 2; proxy_pass earlier; }",
+    );
+    let found: Vec<_> = stream
+        .servers
+        .iter()
+        .map(|server| server.upstream)
+        .collect();
+    assert_eq!(found, [1, 0]);
+}
+
+#[test]
+fn proxy_pass_to_a_host() {
+    let stream = stream(
+        "upstream u { server a:1; }
+         server { listen 1; proxy_pass a:446; }
+         server { listen 2; proxy_pass 10.0.0.1:446; }
+         server { listen 3; proxy_pass a:446; }
+         server { listen 4; proxy_pass a:446; resolver 10.0.0.53; }",
+    );
+    let found: Vec<_> = stream
+        .servers
+        .iter()
+        .map(|server| server.upstream)
+        .collect();
+    assert_eq!(
+        found,
+        [1, 2, 1, 3],
+        "they share an upstream unless they look the name up elsewhere"
+    );
+    let upstream = &stream.upstreams[1];
+    assert_eq!(
+        (upstream.name.as_str(), upstream.method),
+        ("a:446", Method::RoundRobin)
+    );
+    assert_eq!(
+        (&upstream.servers[0].host, upstream.servers[0].port),
+        (&Host::Name("a".to_owned()), 446)
+    );
+    assert_eq!(upstream.servers.len(), 1);
+    assert!(stream.upstreams[1].resolver.is_none() && stream.upstreams[3].resolver.is_some());
+}
+
+#[test]
+fn warnings_are_kept() {
+    for (place, text, warning) in [
+        (
+            In::Main,
+            "\nload_module a.so;",
+            r#"the "load_module" directive has no effect here"#,
+        ),
+        (
+            In::Events,
+            "multi_accept on;",
+            r#"the "multi_accept" directive has no effect here"#,
+        ),
+        (
+            In::Server,
+            "proxy_buffer_size 1k;",
+            r#"the "proxy_buffer_size" directive has no effect here"#,
+        ),
+        (
+            In::Upstream,
+            "server a:1; random; least_conn;",
+            "load balancing method redefined",
+        ),
+        (
+            In::Stream,
+            "resolver 10.0.0.1 status_zone=a;",
+            r#"the "status_zone=a" parameter has no effect here"#,
+        ),
+        (
+            In::StreamWithU,
+            "server { listen 1; proxy_pass u; resolver 10.0.0.1; }",
+            r#"the resolver of this server has no effect on upstream "u""#,
+        ),
+    ] {
+        assert_eq!(
+            warnings(&place.wrap(text)),
+            [format!("{warning} in test.conf:2")]
+        );
+    }
+}
+
+#[test]
+fn not_supported_is_not_a_mistake() {
+    let error = |place: In, text| -> ConfigError { parse(&place.wrap(text)).unwrap_err() };
+    for (place, text) in [
+        (In::Main, "http { }"),
+        (In::Stream, "map a b { }"),
+        (In::Listen, "446 udp"),
+        (In::Listen, "unix:/a"),
+        (In::Upstream, "server unix:/a;"),
+        (In::UpstreamServer, "weight=65536"),
+    ] {
+        assert!(error(place, text).is_not_supported(), "{text}");
+    }
+    for (place, text) in [
+        (In::Main, "foo;"),
+        (In::Listen, "446 foo"),
+        (In::UpstreamServer, "weight=0"),
+    ] {
+        assert!(!error(place, text).is_not_supported(), "{text}");
+    }
+}
+
+#[test]
+fn errors_know_their_place() {
+    let error = parse("\n\nfoo;").unwrap_err();
+    let span = error.span().unwrap();
+    assert_eq!((span.file.to_str(), span.line), (Some("test.conf"), 3));
+}

@@ -1,0 +1,123 @@
+//! What the binary answers without serving.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::proxy::write_conf;
+use crate::sockets::Reserved;
+
+const GOOD: &str =
+    "events {} stream { server { listen 127.0.0.1:4461; proxy_pass 127.0.0.1:446; } }";
+
+fn run(arguments: &[&str], dir: &Path) -> (Output, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_nginx_like"))
+        .args(arguments)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    (output, stderr)
+}
+
+#[test]
+fn a_good_configuration_passes_the_test() {
+    let dir = tempfile::tempdir().unwrap();
+    write_conf(dir.path(), GOOD);
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    assert!(output.status.success());
+    assert_eq!(
+        stderr,
+        "nginx_like: the configuration file test.conf syntax is ok\n\
+         nginx_like: configuration file test.conf test is successful\n"
+    );
+    let (output, stderr) = run(&["-t", "-q", "-c", "test.conf"], dir.path());
+    assert!(output.status.success());
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn the_prefix_is_where_files_are() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("conf")).unwrap();
+    let conf = write_conf(dir.path(), GOOD);
+    std::fs::rename(conf, dir.path().join("conf/nginx.conf")).unwrap();
+    let prefix = dir.path().to_str().unwrap();
+    let (output, stderr) = run(&["-t", "-p", prefix], Path::new("/"));
+    assert!(output.status.success(), "{stderr}");
+}
+
+#[test]
+fn mistakes_name_their_line_and_start_nothing() {
+    let reserved = Reserved::any();
+    let listen = format!("listen {};", reserved.addr);
+    let cases = [
+        (
+            format!("stream {{\n server {{ {listen}\n proxy_pas u; }} }}"),
+            "unknown directive \"proxy_pas\" in test.conf:3",
+        ),
+        (
+            format!("server {{ {listen} }}"),
+            "\"server\" directive is not allowed here in test.conf:1",
+        ),
+        (
+            format!("stream {{ server {{ {listen}\nproxy_timeout never; }} }}"),
+            "\"proxy_timeout\" directive invalid value in test.conf:2",
+        ),
+        (
+            format!("stream {{ server {{ {listen}\n"),
+            "unexpected end of file, expecting \"}\" in test.conf:2",
+        ),
+        (
+            format!("stream {{ server {{ {listen} proxy_pass 127.0.0.1:1; proxy_timeout 0; }} }}"),
+            "\"proxy_timeout\" must not be 0 in test.conf:1",
+        ),
+        (
+            "events {}".to_owned(),
+            "no \"stream\" block with a server in it: there is nothing to balance",
+        ),
+    ];
+    for (text, expected) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        write_conf(dir.path(), &text);
+        let (output, stderr) = run(&["-c", "test.conf"], dir.path());
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert_eq!(
+            stderr,
+            format!("nginx_like: [emerg] {expected}\n"),
+            "{text}"
+        );
+        let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        let last = stderr.lines().last();
+        assert_eq!(
+            last,
+            Some("nginx_like: configuration file test.conf test failed")
+        );
+    }
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("stream {{ server {{ listen {addr}; proxy_pass 127.0.0.1:1; }} }}");
+    write_conf(dir.path(), &text);
+    let (output, stderr) = run(&["-c", "test.conf"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    let expected =
+        format!("nginx_like: [emerg] bind() to {addr} failed (98: Address already in use)");
+    assert!(stderr.contains(&expected), "{stderr}");
+}
+
+#[test]
+fn the_version_and_the_help_are_answers() {
+    let (output, _) = run(&["-v"], Path::new("/"));
+    assert!(output.status.success());
+    let version = format!("nginx_like {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), version);
+    let (output, _) = run(&["-h"], Path::new("/"));
+    assert!(output.status.success());
+    let (output, _) = run(&["-x"], Path::new("/"));
+    assert_eq!(output.status.code(), Some(1));
+}

@@ -1,0 +1,11 @@
+//! The binary as a process: its command line, its signals, and the article's scenario over real sockets and DNS.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod command_line;
+#[path = "../../../../lb-discovery/tests/support/dns_server.rs"]
+mod dns_server;
+mod proxy;
+mod scenario;
+mod signals;
+mod sockets;

@@ -1,0 +1,105 @@
+//! nginx_like as a child process.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::sockets::{Reserved, within};
+
+/// A running nginx_like; it is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct NginxLike {
+    pub(crate) addr: SocketAddr,
+    _dir: TempDir,
+    child: Child,
+    log: Arc<Mutex<String>>,
+    _reserved: Reserved,
+}
+
+impl NginxLike {
+    /// Starts it with what `stream` says in its stream block, where `LISTEN` stands for a free address, and waits
+    /// until it listens.
+    pub(crate) async fn start(main: &str, stream: &str) -> Self {
+        let reserved = Reserved::any();
+        let dir = tempfile::tempdir().unwrap();
+        let stream = stream.replace("LISTEN", &reserved.addr.to_string());
+        let text =
+            format!("error_log stderr info;\n{main}\nevents {{}}\nstream {{\n{stream}\n}}\n");
+        let conf = write_conf(dir.path(), &text);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_nginx_like"))
+            .arg("-c")
+            .arg(conf)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = Arc::default();
+        let lines = child.stderr.take().expect("a piped stderr");
+        tokio::spawn(copy_lines(lines, Arc::clone(&log)));
+        let started = Self {
+            addr: reserved.addr,
+            _dir: dir,
+            child,
+            log,
+            _reserved: reserved,
+        };
+        started.logged("Listening").await;
+        started
+    }
+
+    /// Waits until the log has `text`.
+    pub(crate) async fn logged(&self, text: &str) {
+        within(&format!("\"{text}\" in the log"), async {
+            while !self.log.lock().unwrap().contains(text) {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("a process that was not waited for")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process id"), signal).unwrap();
+    }
+
+    /// Waits until new connections are refused.
+    pub(crate) async fn refused(&self) {
+        within("the refusal of connections", async {
+            while TcpStream::connect(self.addr).await.is_ok() {}
+        })
+        .await;
+    }
+
+    pub(crate) async fn exit(mut self) -> ExitStatus {
+        within("the exit", self.child.wait()).await.unwrap()
+    }
+}
+
+async fn copy_lines(from: impl tokio::io::AsyncRead + Unpin, to: Arc<Mutex<String>>) {
+    let mut lines = BufReader::new(from).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        // Shown by the test harness when a test fails.
+        eprintln!("{line}");
+        let mut log = to.lock().unwrap();
+        log.push_str(&line);
+        log.push('\n');
+    }
+}
+
+pub(crate) fn write_conf(dir: &Path, text: &str) -> PathBuf {
+    let path = dir.join("test.conf");
+    fs::write(&path, text).unwrap();
+    path
+}

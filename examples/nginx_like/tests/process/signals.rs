@@ -1,0 +1,102 @@
+//! How the process ends, and what it leaves behind.
+
+use std::fs;
+
+use rustix::process::{Signal, geteuid};
+
+use crate::proxy::NginxLike;
+use crate::sockets::{Conversation, Reserved, ask};
+
+async fn node() -> (Reserved, String) {
+    let node = Reserved::any();
+    let addr = node.addr;
+    drop(node.serve("node").await); // detached: it lives as long as the test's runtime
+    let stream =
+        format!("upstream u {{ server {addr}; }} server {{ listen LISTEN; proxy_pass u; }}");
+    (node, stream)
+}
+
+#[tokio::test]
+async fn sigterm_and_sigint_stop_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (_node, stream) = node().await;
+        let proxy = NginxLike::start("", &stream).await;
+        let mut open = Conversation::open(proxy.addr).await.unwrap();
+        assert_eq!(open.say("hello").await.unwrap(), "node");
+        proxy.signal(signal);
+        assert!(proxy.exit().await.success());
+        open.say("hello?").await.expect_err("the connection is cut");
+    }
+}
+
+#[tokio::test]
+async fn sigterm_ends_a_drain() {
+    let (_node, stream) = node().await;
+    let proxy = NginxLike::start("", &stream).await;
+    let mut open = Conversation::open(proxy.addr).await.unwrap();
+    assert_eq!(open.say("hello").await.unwrap(), "node");
+    proxy.signal(Signal::QUIT);
+    proxy.refused().await;
+    assert_eq!(open.say("still there?").await.unwrap(), "node");
+    proxy.signal(Signal::TERM);
+    assert!(proxy.exit().await.success());
+}
+
+#[tokio::test]
+async fn sighup_changes_nothing() {
+    let (_node, stream) = node().await;
+    let proxy = NginxLike::start("", &stream).await;
+    proxy.signal(Signal::HUP);
+    proxy.logged("SIGHUP is ignored").await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+}
+
+#[tokio::test]
+async fn the_pid_file_is_there_while_the_process_is() {
+    let (_node, stream) = node().await;
+    let dir = tempfile::tempdir().unwrap();
+    let pid = dir.path().join("nginx.pid");
+    let proxy = NginxLike::start(&format!("pid {};", pid.display()), &stream).await;
+    assert_eq!(
+        fs::read_to_string(&pid).unwrap(),
+        format!("{}\n", proxy.id())
+    );
+    proxy.signal(Signal::TERM);
+    assert!(proxy.exit().await.success());
+    assert!(!pid.exists());
+}
+
+#[tokio::test]
+async fn the_superuser_becomes_the_configured_user() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only the superuser can become another user");
+        return;
+    }
+    let (_node, stream) = node().await;
+    let proxy = NginxLike::start("user daemon;", &stream).await;
+    let status = fs::read_to_string(format!("/proc/{}/status", proxy.id())).unwrap();
+    for ids in ["Uid:", "Gid:"] {
+        let line = status.lines().find(|line| line.starts_with(ids)).unwrap();
+        assert!(
+            line.split_whitespace().skip(1).all(|id| id != "0"),
+            "{line}"
+        );
+    }
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+}
+
+#[tokio::test]
+async fn messages_go_to_the_log_files() {
+    let (_node, stream) = node().await;
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("error.log");
+    let main = format!("error_log {} info;", log.display());
+    let proxy = NginxLike::start(&main, &stream).await;
+    proxy.signal(Signal::TERM);
+    assert!(proxy.exit().await.success());
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(
+        text.contains("Listening") && text.contains("SIGTERM"),
+        "{text}"
+    );
+}

@@ -1,0 +1,107 @@
+//! Addresses for servers that come and go.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// How long a state may take to come about. Reached only when something is broken.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    timeout(DEADLINE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what} took too long"))
+}
+
+/// An address that nobody else gets, whether a server listens on it or not: a socket holds it without listening, so
+/// that connections are refused until a server shares it.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    pub(crate) addr: SocketAddr,
+    _socket: Socket,
+}
+
+impl Reserved {
+    pub(crate) fn at(addr: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&addr.into())?;
+        let addr = socket.local_addr()?.as_socket().expect("an IP socket");
+        Ok(Self {
+            addr,
+            _socket: socket,
+        })
+    }
+
+    /// A free port of the loopback address.
+    pub(crate) fn any() -> Self {
+        Self::at((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
+    }
+
+    /// One port that is free on all of `hosts`.
+    pub(crate) fn same_port(hosts: &[IpAddr]) -> Vec<Self> {
+        loop {
+            let first = Self::at((hosts[0], 0).into()).unwrap();
+            let others = hosts[1..]
+                .iter()
+                .map(|&host| Self::at((host, first.addr.port()).into()));
+            if let Ok(others) = others.collect::<io::Result<Vec<_>>>() {
+                return std::iter::once(first).chain(others).collect();
+            }
+        }
+    }
+
+    /// Runs an echo server here. Aborting the task is the node going down.
+    pub(crate) async fn serve(&self, hostname: &'static str) -> JoinHandle<()> {
+        // Sets SO_REUSEADDR, which lets it share the address with the socket that holds it.
+        let listener = TcpListener::bind(self.addr).await.unwrap();
+        tokio::spawn(echo_server::serve(listener, hostname))
+    }
+}
+
+/// A connection to an echo server.
+#[derive(Debug)]
+pub(crate) struct Conversation(BufReader<TcpStream>);
+
+impl Conversation {
+    pub(crate) async fn open(addr: SocketAddr) -> io::Result<Self> {
+        Ok(Self(BufReader::new(TcpStream::connect(addr).await?)))
+    }
+
+    /// Says a line and returns who answered.
+    pub(crate) async fn say(&mut self, line: &str) -> io::Result<String> {
+        self.0.write_all(format!("{line}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        within("an answer", self.0.read_line(&mut answer)).await?;
+        let (node, echo) = answer
+            .split_once(": ")
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        assert_eq!(echo, format!("{line}\n"));
+        Ok(node.to_owned())
+    }
+
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.0.into_inner()
+    }
+}
+
+/// Who answers a new connection.
+pub(crate) async fn ask(addr: SocketAddr) -> io::Result<String> {
+    Conversation::open(addr).await?.say("hello").await
+}
+
+/// Who answers `n` connections, one after another.
+pub(crate) async fn ask_times(addr: SocketAddr, n: usize) -> Vec<String> {
+    let mut answers = Vec::with_capacity(n);
+    for _ in 0..n {
+        answers.push(ask(addr).await.expect("every connection is answered"));
+    }
+    answers
+}
