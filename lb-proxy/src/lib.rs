@@ -37,7 +37,7 @@
 //!    [`Timeouts::half_closed`].
 //! 4. Without a backend the client is reset.
 //!
-//! An idle session holds two sockets and about 1.5 KiB, but no buffer; one whose peer does not read holds up to
+//! An idle session holds two sockets and about 2.2 KiB, but no buffer; one whose peer does not read holds up to
 //! 64 KiB in that direction.
 //!
 //! # What is reported
@@ -71,3 +71,8 @@ pub use listener::Listener;
 pub use metrics::Metrics;
 pub use server::{DrainReport, Handle, Server};
 pub use upstream::{Upstream, UpstreamBuilder};
+
+/// The README's example has to compile.
+#[cfg(all(doctest, feature = "dns"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,0 +1,76 @@
+//! The contract of a source.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use lb_core::Snapshot;
+
+use crate::error::DiscoveryError;
+
+/// What a watch yields: the full current set first, then the full set again whenever it may have changed.
+///
+/// After an `Err` or the end nothing more is to be expected; whoever watches opens a new watch.
+pub type SnapshotStream = BoxStream<'static, Result<Snapshot, DiscoveryError>>;
+
+/// A source of backends.
+///
+/// A source reports what it knows and nothing else. It does not retry, does not remember a last good set and does
+/// not log its failures: the [`Driver`](crate::Driver) does, alike for all sources. A source whose answers come in
+/// no stable order sorts them, so that equal knowledge makes equal snapshots.
+///
+/// Sources that are asked rather than listened to implement [`Lookup`](crate::Lookup) and are adapted by
+/// [`Poll`](crate::Poll).
+#[async_trait]
+pub trait Discovery: fmt::Debug + Send + Sync + 'static {
+    /// The source's label, such as `dns:node1.example.com`: shown in logs and in the status, and given to every
+    /// backend that names no source itself.
+    fn source(&self) -> Arc<str>;
+
+    /// Opens a watch. May be called again at any time; watches are independent of each other.
+    ///
+    /// The stream must not be ready without end: a source that polls waits between its questions. Dropping the
+    /// future or the stream ends the watch and frees what it holds.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the watch from being opened. Failing here and yielding the error as the first item are the
+    /// same to the driver.
+    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError>;
+
+    /// A hint that the last set may be outdated, for instance because connections to its backends fail: every open
+    /// watch should look again soon. Must be cheap and may be ignored; by default it is. Sources that are told of
+    /// changes need no hints.
+    fn refresh(&self) {}
+}
+
+#[async_trait]
+impl<D: Discovery + ?Sized> Discovery for Arc<D> {
+    fn source(&self) -> Arc<str> {
+        (**self).source()
+    }
+
+    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
+        (**self).watch().await
+    }
+
+    fn refresh(&self) {
+        (**self).refresh();
+    }
+}
+
+#[async_trait]
+impl<D: Discovery + ?Sized> Discovery for Box<D> {
+    fn source(&self) -> Arc<str> {
+        (**self).source()
+    }
+
+    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
+        (**self).watch().await
+    }
+
+    fn refresh(&self) {
+        (**self).refresh();
+    }
+}

@@ -1,0 +1,159 @@
+//! From two answers, for IPv4 and for IPv6, to one set of addresses.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hickory_resolver::proto::rr::{Name, RecordType};
+use tracing::warn;
+
+use crate::error::DiscoveryError;
+
+/// How long a set is believed in which one family is missing or old, because its question failed.
+///
+/// Long enough not to burden a server that never answers the one question, short enough to catch up when it does.
+const PARTIAL_VALIDITY: Duration = Duration::from_secs(10);
+
+/// A kind of address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) fn record_type(self) -> RecordType {
+        match self {
+            Self::V4 => RecordType::A,
+            Self::V6 => RecordType::AAAA,
+        }
+    }
+}
+
+/// A positive answer to one question.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Answer {
+    /// In any order; not empty.
+    pub(super) addrs: Vec<IpAddr>,
+    pub(super) valid_for: Duration,
+}
+
+/// What one question brought.
+pub(super) type Outcome = Result<Answer, DiscoveryError>;
+
+/// The addresses of a name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Addresses {
+    pub(super) addrs: BTreeSet<IpAddr>,
+    pub(super) valid_for: Option<Duration>,
+}
+
+/// What the last good lookup found, and under which of the searched names.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Known {
+    pub(super) name: Option<Name>,
+    pub(super) v4: Vec<IpAddr>,
+    pub(super) v6: Vec<IpAddr>,
+    /// Whether a family's question had failed, so that its addresses are missing or older.
+    pub(super) partial: bool,
+}
+
+impl Known {
+    fn of(&mut self, family: Family) -> &mut Vec<IpAddr> {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
+
+/// Joins what the families' questions for one name brought, and updates what is `known` of it.
+///
+/// A family whose question fails keeps its last addresses as long as the other one answers: half an answer must not
+/// take backends out of service, and must not keep the other half from being followed. If nothing positive comes
+/// back, a failure counts more than an authoritative "nothing".
+pub(super) fn join(
+    name: &Name,
+    outcomes: Vec<(Family, Outcome)>,
+    known: &mut Known,
+) -> Result<Addresses, DiscoveryError> {
+    let mut next = Known {
+        name: Some(name.clone()),
+        ..Known::default()
+    };
+    let mut valid_for = Duration::MAX;
+    let mut answered = false;
+    let mut failure = None;
+    let mut absence = None;
+    for (family, outcome) in outcomes {
+        match outcome {
+            Ok(answer) => {
+                answered = true;
+                valid_for = valid_for.min(answer.valid_for);
+                *next.of(family) = answer.addrs;
+            }
+            Err(error) if error.is_authoritative_empty() => {
+                absence = Some(match absence {
+                    None => error,
+                    Some(other) => least(other, error),
+                });
+            }
+            Err(error) => {
+                if known.name.as_ref() == Some(name) {
+                    *next.of(family) = known.of(family).clone();
+                }
+                failure.get_or_insert(error);
+            }
+        }
+    }
+    if answered {
+        if let Some(error) = &failure {
+            next.partial = true;
+            if !known.partial {
+                warn!(%name, error = %error.report(), "Half of the addresses are missing or old");
+            }
+            valid_for = valid_for.min(PARTIAL_VALIDITY);
+        }
+        let addrs = next.v4.iter().chain(&next.v6).copied().collect();
+        *known = next;
+        return Ok(Addresses {
+            addrs,
+            valid_for: Some(valid_for),
+        });
+    }
+    Err(match (failure, absence) {
+        (Some(error), _) => error,
+        (None, Some(error)) => {
+            if known.name.as_ref() == Some(name) {
+                *known = Known::default();
+            }
+            error
+        }
+        (None, None) => DiscoveryError::NoData {
+            what: format!("looking up {name}").into(),
+            valid_for: None,
+        },
+    })
+}
+
+/// Of two authoritative empty answers the one that claims less, with the shorter validity of both.
+pub(super) fn least(a: DiscoveryError, b: DiscoveryError) -> DiscoveryError {
+    let shorter = match (a.valid_for(), b.valid_for()) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    let mut least = if matches!(a, DiscoveryError::NoData { .. }) {
+        a
+    } else {
+        b
+    };
+    if let DiscoveryError::NoData { valid_for, .. } | DiscoveryError::NotFound { valid_for, .. } =
+        &mut least
+    {
+        *valid_for = shorter;
+    }
+    least
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! The task that turns sources into one set.
+
+mod config;
+mod follow;
+mod state;
+
+use std::convert::Infallible;
+use std::future;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use lb_core::{Delta, Snapshot, SplitMix64};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+pub use self::config::{DriverConfig, OnEmpty};
+pub use self::state::{DriverHandle, SourceStatus, Status};
+
+use self::follow::Follower;
+use self::state::Shared;
+use crate::discovery::Discovery;
+
+/// Follows sources and publishes their union.
+///
+/// Every source is followed on its own: its watch is opened again, after a jittered and growing delay, whenever it
+/// fails or ends, and until it has brought a new set the last good one stays. The union keeps the order of the
+/// sources and, within each, that of its backends; of several backends with one address the first counts, and a
+/// primary before a backup.
+///
+/// # What is published when
+///
+/// The first set is published as soon as every source has answered, or when
+/// [`initial_wait`](DriverConfig::initial_wait) is over, and it is published even if it is empty: whoever waits for
+/// backends then knows that there are none rather than none yet. While there is no backend and a source has
+/// failed, the wait goes on to its end, since the next attempt may succeed within it.
+///
+/// Later changes are gathered for [`debounce`](DriverConfig::debounce), counted from the first, and published as one
+/// set. A set that equals the last published one is not published again.
+#[derive(Debug)]
+pub struct Driver {
+    sources: Vec<Arc<dyn Discovery>>,
+    config: DriverConfig,
+    shared: Arc<Shared>,
+}
+
+impl Driver {
+    /// A driver of `sources`, which does nothing before it is [run](Self::run), and the handle to it.
+    pub fn new(sources: Vec<Arc<dyn Discovery>>, config: DriverConfig) -> (Self, DriverHandle) {
+        let labels = sources.iter().map(|source| source.source());
+        let shared = Arc::new(Shared::new(labels));
+        let handle = DriverHandle::new(Arc::clone(&shared));
+        let driver = Self {
+            sources,
+            config,
+            shared,
+        };
+        (driver, handle)
+    }
+
+    /// Follows the sources until `cancel` is cancelled; then returns at once and closes every watch.
+    ///
+    /// `sink` receives each published set. It is called on the driver's task, so it should be short. The future
+    /// needs a tokio runtime with time enabled; what the sources need besides is theirs to say.
+    pub async fn run(self, sink: impl FnMut(Snapshot), cancel: CancellationToken) {
+        let Self {
+            sources,
+            config,
+            shared,
+        } = self;
+        let seed = config.seed.unwrap_or_else(|| {
+            // std seeds its hasher from the system's randomness; a jitter needs no better.
+            std::collections::hash_map::RandomState::new().hash_one(0_u8)
+        });
+        let followers = (0_u64..).zip(&sources).map(|(number, source)| Follower {
+            index: number as usize,
+            source,
+            shared: &shared,
+            config: &config,
+            rng: SplitMix64::new(seed.wrapping_add(number)),
+        });
+        let follow = join_all(followers.map(Follower::run));
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {}
+            never = publish(&shared, &config, sink) => match never {},
+            // With no source at all this ends at once, which ends nothing else.
+            _ = async { (follow.await, future::pending::<()>().await) } => {}
+        }
+    }
+}
+
+/// Hands every new union to `sink`.
+async fn publish(
+    shared: &Shared,
+    config: &DriverConfig,
+    mut sink: impl FnMut(Snapshot),
+) -> Infallible {
+    let deadline = sleep(config.initial_wait);
+    tokio::pin!(deadline);
+    while !shared.is_complete() {
+        tokio::select! {
+            () = shared.changed() => {}
+            () = &mut deadline => break,
+        }
+    }
+    let mut published = shared.union();
+    log_change(&Snapshot::default(), &published);
+    sink(published.clone());
+    loop {
+        shared.changed().await;
+        sleep(config.debounce).await;
+        let union = shared.union();
+        if union != published {
+            log_change(&published, &union);
+            sink(union.clone());
+            published = union;
+        }
+    }
+}
+
+fn log_change(old: &Snapshot, new: &Snapshot) {
+    let delta = Delta::between(old, new);
+    info!(
+        backends = new.len(),
+        added = delta.added.len(),
+        changed = delta.changed.len(),
+        removed = delta.removed.len(),
+        "Published backends"
+    );
+}

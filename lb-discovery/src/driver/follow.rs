@@ -1,0 +1,135 @@
+//! Following one source.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use lb_core::{Snapshot, SplitMix64};
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+use super::config::{DriverConfig, OnEmpty};
+use super::state::Shared;
+use crate::backoff::Backoff;
+use crate::discovery::Discovery;
+use crate::error::DiscoveryError;
+use crate::hints::Hints;
+
+/// The least time between two items of one stream, so that a stream which is always ready cannot keep the other
+/// sources from running. Changes are gathered for longer than this anyway.
+const ITEM_GAP: Duration = Duration::from_millis(1);
+
+/// Follows one source for good.
+pub(super) struct Follower<'a> {
+    pub(super) index: usize,
+    pub(super) source: &'a Arc<dyn Discovery>,
+    pub(super) shared: &'a Shared,
+    pub(super) config: &'a DriverConfig,
+    pub(super) rng: SplitMix64,
+}
+
+impl Follower<'_> {
+    pub(super) async fn run(mut self) -> Infallible {
+        let label = self.source.source();
+        let mut hints = Hints::new(self.shared.hints(), self.config.min_refresh);
+        let mut backoff = Backoff::new(self.config.backoff_base, self.config.backoff_max);
+        loop {
+            hints.clear();
+            let error = self.watch(&label, &mut backoff, &mut hints).await;
+            self.record(&label, &error);
+            let delay = match error.valid_for() {
+                Some(valid_for) => self.negative_delay(valid_for),
+                None => backoff.next_delay(&mut self.rng),
+            };
+            hints.hold_off();
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = hints.next() => {}
+            }
+        }
+    }
+
+    /// Follows one watch to its end.
+    async fn watch(
+        &self,
+        label: &Arc<str>,
+        backoff: &mut Backoff,
+        hints: &mut Hints,
+    ) -> DiscoveryError {
+        let mut sets = match self.source.watch().await {
+            Ok(sets) => sets,
+            Err(error) => return error,
+        };
+        loop {
+            let item = tokio::select! {
+                item = sets.next() => item,
+                () = hints.next() => {
+                    self.source.refresh();
+                    continue;
+                }
+            };
+            match item {
+                Some(Ok(snapshot)) => {
+                    backoff.reset();
+                    self.accept(label, snapshot);
+                    sleep(ITEM_GAP).await;
+                }
+                Some(Err(error)) => return error,
+                None => {
+                    return DiscoveryError::Closed {
+                        what: format!("watching {label}").into(),
+                    };
+                }
+            }
+        }
+    }
+
+    fn accept(&self, label: &Arc<str>, snapshot: Snapshot) {
+        let backends = snapshot.len();
+        let snapshot = with_provenance(snapshot, label);
+        if self.shared.succeeded(self.index, snapshot) {
+            info!(source = %label, backends, "Discovery recovered");
+        } else {
+            debug!(source = %label, backends, "Discovered backends");
+        }
+    }
+
+    fn record(&self, label: &Arc<str>, error: &DiscoveryError) {
+        let report: Arc<str> = error.report().into();
+        let empty = error.is_authoritative_empty();
+        let apply = empty && self.config.on_empty == OnEmpty::Apply;
+        let first = if empty {
+            self.shared.emptied(self.index, Arc::clone(&report), apply)
+        } else {
+            self.shared.failed(self.index, Arc::clone(&report))
+        };
+        let kept = self.shared.backends(self.index);
+        match (first, apply) {
+            (false, _) => debug!(source = %label, error = %report, kept, "Discovery still fails"),
+            (true, true) => warn!(source = %label, error = %report, "Source has no backends"),
+            (true, false) => {
+                warn!(source = %label, error = %report, kept, "Discovery failed, keeping the last set");
+            }
+        }
+    }
+
+    /// How long to believe an answer that says there is nothing.
+    fn negative_delay(&self, valid_for: Duration) -> Duration {
+        let floor = self.config.min_refresh;
+        valid_for.min(self.config.backoff_max).max(floor)
+    }
+}
+
+/// Names the source in every backend that names none.
+fn with_provenance(snapshot: Snapshot, label: &Arc<str>) -> Snapshot {
+    if snapshot.iter().all(|backend| backend.source.is_some()) {
+        return snapshot;
+    }
+    let named = snapshot.iter().map(|backend| {
+        let mut backend = backend.clone();
+        backend.source.get_or_insert_with(|| Arc::clone(label));
+        backend
+    });
+    named.collect()
+}

@@ -1,0 +1,227 @@
+//! What the driver knows of its sources, and the handle that shows it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lb_core::Snapshot;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// How the sources of a driver fare, in their order.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// One entry per source.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// How one source fares.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// The source's label.
+    pub source: Arc<str>,
+    /// How many backends its set has.
+    pub backends: usize,
+    /// Time since its last success, that is since it last gave a set. With [`OnEmpty::Apply`](crate::OnEmpty) an
+    /// authoritative empty answer is a success. `None` if there was none yet. Grows while a source is quiet, too:
+    /// what tells trouble is [`stale_for`](Self::stale_for).
+    pub last_success: Option<Duration>,
+    /// How long the set has gone unconfirmed: time since the first failure after the last success. `None` while the
+    /// last outcome is a success, or while there is no outcome yet.
+    pub stale_for: Option<Duration>,
+    /// Why the last attempt failed. `None` if it did not.
+    pub last_error: Option<Arc<str>>,
+    /// How many attempts failed, ends of a watch included.
+    pub failures: u64,
+    /// How many sets it gave, equal ones included.
+    pub updates: u64,
+}
+
+/// Shows how a [`Driver`](crate::Driver)'s sources fare and passes hints to them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct DriverHandle {
+    shared: Arc<Shared>,
+}
+
+impl DriverHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// A hint that the published set may be outdated, for instance because connections fail: sources should look
+    /// again soon. A source that waits after a failure is tried at once.
+    ///
+    /// Cheap, and safe to call for each failed connection: hints that arrive together count as one, and per source
+    /// at most one in [`min_refresh`](crate::DriverConfig::min_refresh) is acted on.
+    pub fn refresh(&self) {
+        self.shared.hints.send_replace(());
+    }
+
+    /// How each source fares at this moment. O(sources).
+    pub fn status(&self) -> Status {
+        let now = Instant::now();
+        let sources = self.shared.lock().iter().map(|s| s.status(now)).collect();
+        Status { sources }
+    }
+}
+
+/// What the followers write and the publisher and the handles read.
+#[derive(Debug)]
+pub(super) struct Shared {
+    sources: Mutex<Vec<SourceState>>,
+    changed: Notify,
+    hints: watch::Sender<()>,
+}
+
+impl Shared {
+    pub(super) fn new(labels: impl Iterator<Item = Arc<str>>) -> Self {
+        Self {
+            sources: Mutex::new(labels.map(SourceState::new).collect()),
+            changed: Notify::new(),
+            hints: watch::Sender::new(()),
+        }
+    }
+
+    /// Waits until a source has changed since the last wait. For one waiter.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(super) fn hints(&self) -> watch::Receiver<()> {
+        self.hints.subscribe()
+    }
+
+    /// Whether the first publication need not wait any longer.
+    pub(super) fn is_complete(&self) -> bool {
+        let sources = self.lock();
+        let answered = |s: &SourceState| s.outcome != Outcome::None;
+        let failed = |s: &SourceState| s.outcome == Outcome::Failed;
+        sources.iter().all(answered)
+            && (!sources.iter().any(failed) || sources.iter().any(|s| !s.current.is_empty()))
+    }
+
+    /// All backends of all sources.
+    pub(super) fn union(&self) -> Snapshot {
+        let sources = self.lock();
+        sources
+            .iter()
+            .flat_map(|s| s.current.iter().cloned())
+            .collect()
+    }
+
+    /// Records a new set. Returns whether the source had failed before.
+    pub(super) fn succeeded(&self, index: usize, snapshot: Snapshot) -> bool {
+        let recovered = self.with(index, |source| {
+            source.updates += 1;
+            source.current = snapshot;
+            source.last_error = None;
+            source.succeed(Outcome::Set)
+        });
+        self.changed.notify_one();
+        recovered
+    }
+
+    /// Records a failure. Returns whether it is the first after a success.
+    pub(super) fn failed(&self, index: usize, error: Arc<str>) -> bool {
+        let first = self.with(index, |source| {
+            source.failures += 1;
+            source.last_error = Some(error);
+            source.outcome = Outcome::Failed;
+            let first = source.failing_since.is_none();
+            source.failing_since.get_or_insert_with(Instant::now);
+            first
+        });
+        self.changed.notify_one();
+        first
+    }
+
+    /// Records an authoritative empty answer, and empties the set if `apply`. Returns whether it is the first after
+    /// a set.
+    pub(super) fn emptied(&self, index: usize, error: Arc<str>, apply: bool) -> bool {
+        let first = self.with(index, |source| {
+            source.failures += 1;
+            source.last_error = Some(error);
+            let first = source.outcome != Outcome::Empty;
+            source.outcome = Outcome::Empty;
+            if apply {
+                source.current = Snapshot::default();
+                source.succeed(Outcome::Empty);
+            } else {
+                source.failing_since.get_or_insert_with(Instant::now);
+            }
+            first
+        });
+        self.changed.notify_one();
+        first
+    }
+
+    /// How many backends a source has.
+    pub(super) fn backends(&self, index: usize) -> usize {
+        self.with(index, |source| source.current.len())
+    }
+
+    fn with<T>(&self, index: usize, f: impl FnOnce(&mut SourceState) -> T) -> T {
+        f(&mut self.lock()[index])
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<SourceState>> {
+        // Every update leaves the state whole, so one that panicked elsewhere spoils nothing.
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the last attempt brought.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Outcome {
+    None,
+    Empty,
+    Failed,
+    Set,
+}
+
+#[derive(Debug)]
+struct SourceState {
+    label: Arc<str>,
+    current: Snapshot,
+    outcome: Outcome,
+    last_success: Option<Instant>,
+    failing_since: Option<Instant>,
+    last_error: Option<Arc<str>>,
+    failures: u64,
+    updates: u64,
+}
+
+impl SourceState {
+    fn new(label: Arc<str>) -> Self {
+        Self {
+            label,
+            current: Snapshot::default(),
+            outcome: Outcome::None,
+            last_success: None,
+            failing_since: None,
+            last_error: None,
+            failures: 0,
+            updates: 0,
+        }
+    }
+
+    fn succeed(&mut self, outcome: Outcome) -> bool {
+        self.outcome = outcome;
+        self.last_success = Some(Instant::now());
+        self.failing_since.take().is_some()
+    }
+
+    fn status(&self, now: Instant) -> SourceStatus {
+        let since = |then: Instant| now.saturating_duration_since(then);
+        SourceStatus {
+            source: Arc::clone(&self.label),
+            backends: self.current.len(),
+            last_success: self.last_success.map(since),
+            stale_for: self.failing_since.map(since),
+            last_error: self.last_error.clone(),
+            failures: self.failures,
+            updates: self.updates,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What can go wrong.
+
+use std::error::Error;
+use std::time::Duration;
+
+/// Why a source has no set to offer.
+///
+/// Every message names what was tried (`what`) first: `looking up node1.example.com: no such name (NXDOMAIN)`.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    /// The source ended its stream.
+    #[error("{what}: the source ended")]
+    Closed {
+        /// What was tried.
+        what: Box<str>,
+    },
+    /// The configuration is wrong, so trying again is of no use before it changes.
+    #[error("{what}: {problem}")]
+    Config {
+        /// What was tried.
+        what: Box<str>,
+        /// What is wrong.
+        problem: Box<str>,
+        /// The cause, if another error is one.
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// The source answered that it will not tell, as a DNS server does with `REFUSED`.
+    #[error("{what}: {problem}")]
+    Denied {
+        /// What was tried.
+        what: Box<str>,
+        /// Who refused.
+        problem: Box<str>,
+    },
+    /// The name exists, but has no addresses. Authoritative.
+    #[error("{what}: no addresses (NODATA)")]
+    NoData {
+        /// What was tried.
+        what: Box<str>,
+        /// How long the answer holds, if the source said so.
+        valid_for: Option<Duration>,
+    },
+    /// The name does not exist. Authoritative.
+    #[error("{what}: no such name (NXDOMAIN)")]
+    NotFound {
+        /// What was tried.
+        what: Box<str>,
+        /// How long the answer holds, if the source said so.
+        valid_for: Option<Duration>,
+    },
+    /// Nobody answered in time.
+    #[error("{what}: {problem}")]
+    Timeout {
+        /// What was tried.
+        what: Box<str>,
+        /// Who did not answer, and within what time.
+        problem: Box<str>,
+    },
+    /// The source cannot be reached, or cannot answer now, as a DNS server with `SERVFAIL`.
+    #[error("{what}: {problem}")]
+    Unavailable {
+        /// What was tried.
+        what: Box<str>,
+        /// What happened.
+        problem: Box<str>,
+        /// The cause, if another error is one.
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+}
+
+impl DiscoveryError {
+    /// Whether the source said with authority that there is no backend, as opposed to not having answered: an empty
+    /// set, not a failure. True of [`NoData`](Self::NoData) and [`NotFound`](Self::NotFound).
+    pub fn is_authoritative_empty(&self) -> bool {
+        matches!(self, Self::NoData { .. } | Self::NotFound { .. })
+    }
+
+    /// How long an authoritative answer holds; asking again earlier brings the same. From DNS it is the lesser of
+    /// the SOA record's TTL and its MINIMUM field (RFC 2308 section 5).
+    pub fn valid_for(&self) -> Option<Duration> {
+        match self {
+            Self::NoData { valid_for, .. } | Self::NotFound { valid_for, .. } => *valid_for,
+            _ => None,
+        }
+    }
+
+    /// The message with those of its causes, as one line for logs and status.
+    pub(crate) fn report(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,598 @@
+//! DNS as a source, against a real server on this machine, in real time.
+
+#![cfg(feature = "dns")]
+#![allow(clippy::unwrap_used)] // clippy exempts the tests themselves, not their helpers
+
+#[path = "support/dns_server.rs"]
+mod dns_server;
+#[path = "support/run.rs"]
+mod run;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dns_server::{DnsServer, RecordType, ResponseCode};
+use lb_discovery::{Discovery, DiscoveryError, Dns, DriverConfig, OnEmpty, Resolved, Resolver};
+use run::{Running, addrs, eventually};
+
+const NAME: &str = "node.test";
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn ips(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| ip(text)).collect()
+}
+
+fn at(port: u16, texts: &[&str]) -> Vec<SocketAddr> {
+    texts
+        .iter()
+        .map(|text| SocketAddr::new(ip(text), port))
+        .collect()
+}
+
+/// A resolver that asks `servers`, and does not wait long for silent ones.
+fn resolver(servers: &[&DnsServer]) -> Resolver {
+    let addrs: Vec<_> = servers.iter().map(|server| server.addr()).collect();
+    let builder = Resolver::builder().name_servers(&addrs);
+    let builder = builder.timeout(Duration::from_secs(1)).attempts(1);
+    builder.build().unwrap()
+}
+
+fn dns(servers: &[&DnsServer], name: &str) -> Dns {
+    Dns::new(resolver(servers), name, 446).unwrap()
+}
+
+async fn lookup(server: &DnsServer, name: &str) -> Result<Resolved, DiscoveryError> {
+    dns(&[server], name).lookup().await
+}
+
+async fn failure(server: &DnsServer, name: &str) -> DiscoveryError {
+    lookup(server, name).await.unwrap_err()
+}
+
+// === what is found ===
+
+#[tokio::test]
+async fn joins_and_sorts_the_addresses_of_both_families() {
+    let server = DnsServer::start();
+    let shuffled = ["10.0.0.9", "2001:db8::2", "10.0.0.10", "2001:db8::1"];
+    server.set(NAME, 60, &ips(&shuffled));
+    let found = lookup(&server, NAME).await.unwrap();
+    let sorted = ["10.0.0.9", "10.0.0.10", "2001:db8::1", "2001:db8::2"];
+    assert_eq!(addrs(&found.snapshot), at(446, &sorted));
+    assert_eq!(found.valid_for, Some(Duration::from_secs(60)));
+    let names = found.snapshot.iter().map(|b| b.name.as_deref());
+    assert!(names.into_iter().all(|name| name == Some(NAME)));
+
+    let mut rotated = ips(&shuffled);
+    rotated.rotate_left(1);
+    server.set(NAME, 60, &rotated);
+    assert_eq!(lookup(&server, NAME).await.unwrap(), found);
+}
+
+#[tokio::test]
+async fn a_family_can_be_left_out() {
+    let server = DnsServer::start();
+    server.set(NAME, 60, &ips(&["10.0.0.1", "2001:db8::1"]));
+    let builder = Resolver::builder().name_servers(&[server.addr()]);
+    for (resolver, expected) in [
+        (builder.clone().ipv6(false), "10.0.0.1"),
+        (builder.ipv4(false), "2001:db8::1"),
+    ] {
+        let dns = Dns::new(resolver.build().unwrap(), NAME, 446).unwrap();
+        let found = dns.lookup().await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &[expected]));
+    }
+    assert_eq!(server.questions(NAME), 2);
+}
+
+#[tokio::test]
+async fn one_family_is_enough() {
+    let server = DnsServer::start();
+    for addr in ["10.0.0.1", "2001:db8::1"] {
+        server.set(NAME, 60, &[ip(addr)]);
+        let found = lookup(&server, NAME).await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &[addr]));
+        assert_eq!(found.valid_for, Some(Duration::from_secs(60)));
+    }
+}
+
+#[tokio::test]
+async fn addresses_and_localhost_need_no_server() {
+    let server = DnsServer::start();
+    for (name, expected) in [
+        ("10.0.0.1", vec!["10.0.0.1"]),
+        ("2001:db8::1", vec!["2001:db8::1"]),
+        ("localhost", vec!["127.0.0.1", "::1"]),
+    ] {
+        let found = lookup(&server, name).await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &expected));
+        assert_eq!(server.questions(name), 0);
+    }
+}
+
+#[tokio::test]
+async fn follows_aliases_and_holds_for_the_shortest_ttl() {
+    let server = DnsServer::start();
+    server.alias(NAME, 30, "a.test");
+    server.alias("a.test", 10, "b.test");
+    server.set("b.test", 60, &ips(&["10.0.0.1", "2001:db8::1"]));
+    let expected = at(446, &["10.0.0.1", "2001:db8::1"]);
+    let found = lookup(&server, NAME).await.unwrap();
+    assert_eq!(addrs(&found.snapshot), expected);
+    assert_eq!(found.valid_for, Some(Duration::from_secs(10)));
+
+    server.bare_aliases();
+    let found = lookup(&server, NAME).await.unwrap();
+    assert_eq!(addrs(&found.snapshot), expected);
+    assert_eq!(found.valid_for, Some(Duration::from_secs(10)));
+    assert_eq!(server.questions("b.test"), 2);
+
+    server.remove("b.test");
+    let error = failure(&server, NAME).await;
+    assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_loop_of_aliases_ends() {
+    let server = DnsServer::start();
+    server.bare_aliases();
+    server.alias(NAME, 30, "other.test");
+    server.alias("other.test", 30, NAME);
+    assert!(lookup(&server, NAME).await.is_err());
+    assert!(server.questions(NAME) < 20);
+}
+
+#[tokio::test]
+async fn a_truncated_answer_is_asked_for_over_tcp() {
+    let server = DnsServer::start();
+    let many: Vec<IpAddr> = (0..400_u32)
+        .map(|n| std::net::Ipv4Addr::from(0x0a00_0000 + n).into())
+        .collect();
+    server.set(NAME, 60, &many);
+    let found = lookup(&server, NAME).await.unwrap();
+    assert_eq!(found.snapshot.len(), 400);
+    assert_eq!(server.tcp_questions(NAME), 1);
+    assert_eq!(server.questions_of(NAME, RecordType::A), 2);
+}
+
+#[tokio::test]
+async fn the_number_of_addresses_is_limited() {
+    let server = DnsServer::start();
+    let many: Vec<IpAddr> = (0..1500_u32)
+        .map(|n| std::net::Ipv4Addr::from(0x0a00_0000 + n).into())
+        .collect();
+    server.set(NAME, 60, &many);
+    let found = lookup(&server, NAME).await.unwrap();
+    assert_eq!(found.snapshot.len(), Dns::MAX_ADDRESSES);
+    let last = found.snapshot.iter().last().unwrap();
+    assert_eq!(last.addr.ip(), many[Dns::MAX_ADDRESSES - 1]);
+}
+
+#[tokio::test]
+async fn addresses_that_cannot_be_meant_are_left_out() {
+    let server = DnsServer::start();
+    server.set(NAME, 60, &ips(&["0.0.0.0", "::", "224.0.0.1", "10.0.0.1"]));
+    let found = lookup(&server, NAME).await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]));
+    server.set(NAME, 60, &ips(&["0.0.0.0", "::"]));
+    assert!(failure(&server, NAME).await.is_authoritative_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_cached() {
+    let server = DnsServer::start();
+    let dns = dns(&[&server], NAME);
+    for addr in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
+        server.set(NAME, 3600, &[ip(addr)]);
+        let found = dns.lookup().await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &[addr]));
+    }
+}
+
+#[tokio::test]
+async fn a_configured_validity_replaces_the_ttl() {
+    let server = DnsServer::start();
+    server.set(NAME, 3600, &[ip("10.0.0.1")]);
+    let resolver = Resolver::builder()
+        .name_servers(&[server.addr()])
+        .valid(Duration::from_secs(7))
+        .build()
+        .unwrap();
+    let dns = Dns::new(resolver, NAME, 446).unwrap();
+    let found = dns.lookup().await.unwrap();
+    assert_eq!(found.valid_for, Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn many_lookups_at_once_all_succeed() {
+    let server = DnsServer::start();
+    let resolver = Resolver::with_name_servers(&[server.addr()]).unwrap();
+    let many: Vec<IpAddr> = (0..100).map(|n| IpAddr::from([10, 0, 0, n])).collect();
+    let lookups = (0..300).map(|n| {
+        let name = format!("node{n}.test");
+        server.set(&name, 60, &many); // too long for UDP
+        let dns = Dns::new(resolver.clone(), &name, 446).unwrap();
+        async move { dns.lookup().await.unwrap().snapshot.len() }
+    });
+    let found = futures::future::join_all(lookups).await;
+    assert!(found.iter().all(|addresses| *addresses == 100));
+}
+
+#[tokio::test]
+async fn a_dead_server_does_not_hold_up_a_start_with_many_names() {
+    let (dead, server) = (DnsServer::start(), DnsServer::start());
+    dead.set_silent(true);
+    let resolver = Resolver::builder()
+        .name_servers(&[dead.addr(), server.addr()])
+        .timeout(Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let lookups = (0..300).map(|n| {
+        let name = format!("node{n}.test");
+        server.set(&name, 60, &[ip("10.0.0.1")]);
+        let dns = Dns::new(resolver.clone(), &name, 446).unwrap();
+        async move { dns.lookup().await.unwrap().snapshot.len() }
+    });
+    let asked = Instant::now();
+    futures::future::join_all(lookups).await;
+    // Only the first questions run into the silence, all together.
+    assert!(
+        asked.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        asked.elapsed()
+    );
+    let names = (0..300).filter(|n| dead.questions(&format!("node{n}.test")) > 0);
+    assert!((1..=64).contains(&names.count()));
+}
+
+// === what goes wrong ===
+
+#[tokio::test]
+async fn every_failure_is_told_apart() {
+    let server = DnsServer::start();
+    server.set_negative_ttl(7);
+    let valid = Some(Duration::from_secs(7));
+
+    let error = failure(&server, NAME).await;
+    assert_eq!(
+        error.to_string(),
+        "looking up node.test: no such name (NXDOMAIN)"
+    );
+    assert!(error.is_authoritative_empty());
+    assert_eq!(error.valid_for(), valid);
+
+    server.set(NAME, 60, &[]);
+    let error = failure(&server, NAME).await;
+    assert_eq!(
+        error.to_string(),
+        "looking up node.test: no addresses (NODATA)"
+    );
+    assert!(error.is_authoritative_empty());
+    assert_eq!(error.valid_for(), valid);
+
+    for (code, problem) in [
+        (ResponseCode::Refused, "refused to answer (REFUSED)"),
+        (ResponseCode::ServFail, "failed (SERVFAIL)"),
+        (
+            ResponseCode::FormErr,
+            "did not understand the question (FORMERR)",
+        ),
+        (
+            ResponseCode::NotImp,
+            "does not answer such questions (NOTIMP)",
+        ),
+    ] {
+        server.fail(NAME, code);
+        let error = failure(&server, NAME).await;
+        let expected = format!("looking up node.test: {} {problem}", server.addr());
+        assert_eq!(error.to_string(), expected);
+        assert!(!error.is_authoritative_empty());
+        assert_eq!(error.valid_for(), None);
+        let denied = matches!(error, DiscoveryError::Denied { .. });
+        assert_eq!(denied, code == ResponseCode::Refused);
+    }
+
+    server.set(NAME, 60, &[]);
+    server.refer(NAME);
+    let error = failure(&server, NAME).await;
+    assert!(
+        error
+            .to_string()
+            .ends_with("only refers to other name servers")
+    );
+    assert!(matches!(error, DiscoveryError::Unavailable { .. }));
+
+    server.set_silent(true);
+    let error = failure(&server, NAME).await;
+    let expected = format!(
+        "looking up node.test: no answer from {} within 1s",
+        server.addr()
+    );
+    assert_eq!(error.to_string(), expected);
+    assert!(matches!(error, DiscoveryError::Timeout { .. }));
+}
+
+#[tokio::test]
+async fn a_stopped_server_is_a_failure_in_time() {
+    let server = DnsServer::start();
+    let dns = dns(&[&server], NAME);
+    drop(server);
+    let asked = Instant::now();
+    let error = dns.lookup().await.unwrap_err();
+    assert!(!error.is_authoritative_empty(), "{error}");
+    assert!(asked.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn names_are_checked_before_anything_is_sent() {
+    let resolver = Resolver::with_name_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
+    for name in ["", "a..b", "bad name", "node:446", "[::1]", "300.0.0.1"] {
+        let error = Dns::new(resolver.clone(), name, 446).unwrap_err();
+        assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
+    }
+    assert!(Resolver::with_name_servers(&[]).is_err());
+    assert!(Resolver::builder().ipv4(false).ipv6(false).build().is_err());
+}
+
+#[tokio::test]
+async fn half_an_answer_keeps_the_other_half() {
+    let server = DnsServer::start();
+    let dns = dns(&[&server], NAME);
+    let lookup = async || dns.lookup().await;
+
+    // Nothing is known of the failing family: what the other one says is all there is.
+    server.set(NAME, 300, &[ip("10.0.0.1")]);
+    server.fail_kind(NAME, RecordType::AAAA, ResponseCode::ServFail);
+    let found = lookup().await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]));
+    assert_eq!(found.valid_for, Some(Duration::from_secs(10)));
+
+    server.set(NAME, 300, &ips(&["10.0.0.1", "2001:db8::1"]));
+    let both = at(446, &["10.0.0.1", "2001:db8::1"]);
+    assert_eq!(addrs(&lookup().await.unwrap().snapshot), both);
+
+    // The failing family keeps its addresses, the other one is followed.
+    server.set(NAME, 300, &[ip("10.0.0.2")]);
+    server.fail_kind(NAME, RecordType::AAAA, ResponseCode::ServFail);
+    let found = lookup().await.unwrap();
+    assert_eq!(
+        addrs(&found.snapshot),
+        at(446, &["10.0.0.2", "2001:db8::1"])
+    );
+    assert_eq!(found.valid_for, Some(Duration::from_secs(10)));
+
+    // An authoritative answer ends that.
+    server.set(NAME, 300, &[ip("10.0.0.2")]);
+    let found = lookup().await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.2"]));
+    server.fail_kind(NAME, RecordType::AAAA, ResponseCode::ServFail);
+    let found = lookup().await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.2"]));
+
+    // With nothing positive at all, a failure is a failure and not an empty answer.
+    server.set(NAME, 300, &[]);
+    server.fail_kind(NAME, RecordType::A, ResponseCode::ServFail);
+    assert!(!lookup().await.unwrap_err().is_authoritative_empty());
+}
+
+#[tokio::test]
+async fn the_next_server_is_asked_when_one_cannot_tell() {
+    let (one, two) = (DnsServer::start(), DnsServer::start());
+    two.set(NAME, 60, &[ip("10.0.0.1")]);
+    for code in [ResponseCode::ServFail, ResponseCode::Refused] {
+        one.fail(NAME, code);
+        let found = dns(&[&one, &two], NAME).lookup().await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]));
+    }
+    one.remove(NAME);
+    let error = dns(&[&one, &two], NAME).lookup().await.unwrap_err();
+    assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_silent_server_is_asked_last_for_a_while() {
+    let (one, two) = (DnsServer::start(), DnsServer::start());
+    one.set_silent(true);
+    two.set(NAME, 60, &[ip("10.0.0.1")]);
+    let dns = dns(&[&one, &two], NAME);
+    let found = dns.lookup().await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]));
+    let asked = one.questions(NAME);
+    assert!(asked > 0);
+    dns.lookup().await.unwrap();
+    assert_eq!(one.questions(NAME), asked);
+}
+
+#[tokio::test]
+async fn a_silent_server_is_asked_again() {
+    let server = DnsServer::start();
+    server.set_silent(true);
+    server.set(NAME, 60, &[ip("10.0.0.1")]);
+    let resolver = Resolver::builder()
+        .name_servers(&[server.addr()])
+        .timeout(Duration::from_millis(200))
+        .attempts(50)
+        .build()
+        .unwrap();
+    let dns = Dns::new(resolver, NAME, 446).unwrap();
+    let (found, ()) = tokio::join!(dns.lookup(), async {
+        eventually(|| server.questions_of(NAME, RecordType::A) >= 2).await;
+        server.set_silent(false);
+    });
+    assert_eq!(found.unwrap().snapshot.len(), 1);
+}
+
+// === followed by the driver ===
+
+fn follow(dns: Dns, on_empty: OnEmpty) -> Running {
+    let config = DriverConfig::new().on_empty(on_empty);
+    Running::start(vec![Arc::new(dns)], config)
+}
+
+#[tokio::test]
+async fn a_change_is_followed_within_the_ttl_and_a_second() {
+    let server = DnsServer::start();
+    server.set(NAME, 1, &[ip("10.0.0.1")]);
+    let mut run = follow(dns(&[&server], NAME), OnEmpty::KeepLast);
+    let first = run.next().await;
+    assert_eq!(addrs(&first), at(446, &["10.0.0.1"]));
+    assert_eq!(
+        first.iter().next().unwrap().source.as_deref(),
+        Some("dns:node.test")
+    );
+    for addr in ["10.0.0.2", "10.0.0.3", "10.0.0.4"] {
+        server.set(NAME, 1, &[ip(addr)]);
+        let changed = Instant::now();
+        run.until_addrs(&at(446, &[addr])).await;
+        assert!(
+            changed.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            changed.elapsed()
+        );
+    }
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_hint_finds_a_change_before_the_ttl_is_over() {
+    let server = DnsServer::start();
+    server.set(NAME, 3600, &[ip("10.0.0.1")]);
+    let mut run = follow(dns(&[&server], NAME), OnEmpty::KeepLast);
+    run.next().await;
+    server.set(NAME, 3600, &[ip("10.0.0.2")]);
+    let hinted = Instant::now();
+    run.handle.refresh();
+    run.until_addrs(&at(446, &["10.0.0.2"])).await;
+    assert!(hinted.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn failures_keep_the_set_and_a_recovery_is_followed() {
+    let server = DnsServer::start();
+    server.set(NAME, 1, &[ip("10.0.0.1")]);
+    let mut run = follow(dns(&[&server], NAME), OnEmpty::Apply);
+    run.next().await;
+    let failures = |run: &Running| run.handle.status().sources[0].failures;
+    for (n, code) in [ResponseCode::ServFail, ResponseCode::Refused]
+        .into_iter()
+        .enumerate()
+    {
+        server.fail(NAME, code);
+        let before = failures(&run);
+        eventually(|| failures(&run) > before).await;
+        let status = &run.handle.status().sources[0];
+        assert_eq!(status.backends, 1, "{n}");
+    }
+    server.set_silent(true);
+    let silent = |run: &Running| {
+        let error = run.handle.status().sources[0].last_error.clone();
+        error.is_some_and(|error| error.contains("no answer"))
+    };
+    run.handle.refresh();
+    eventually(|| silent(&run)).await;
+    assert_eq!(run.handle.status().sources[0].backends, 1);
+    server.set_silent(false);
+    server.set(NAME, 1, &[ip("10.0.0.2")]);
+    run.handle.refresh();
+    // The first publication since: nothing was published in between.
+    assert_eq!(addrs(&run.next().await), at(446, &["10.0.0.2"]));
+    assert_eq!(run.handle.status().sources[0].stale_for, None);
+}
+
+#[tokio::test]
+async fn a_deleted_name_empties_the_set_only_if_wanted() {
+    let server = DnsServer::start();
+    server.set(NAME, 1, &[ip("10.0.0.1")]);
+    let mut kept = follow(dns(&[&server], NAME), OnEmpty::KeepLast);
+    let mut applied = follow(dns(&[&server], NAME), OnEmpty::Apply);
+    kept.next().await;
+    applied.next().await;
+    server.remove(NAME);
+    assert!(applied.next().await.is_empty());
+    eventually(|| kept.handle.status().sources[0].failures > 0).await;
+    assert_eq!(kept.handle.status().sources[0].backends, 1);
+    // The negative answer holds for a second, so the name's return is seen as soon as a change would be.
+    server.set(NAME, 1, &[ip("10.0.0.1")]);
+    let returned = Instant::now();
+    assert_eq!(addrs(&applied.next().await), at(446, &["10.0.0.1"]));
+    assert!(returned.elapsed() < Duration::from_secs(2));
+    eventually(|| kept.handle.status().sources[0].stale_for.is_none()).await;
+}
+
+#[tokio::test]
+async fn a_stopped_server_keeps_the_set() {
+    let server = DnsServer::start();
+    server.set(NAME, 1, &[ip("10.0.0.1")]);
+    let mut run = follow(dns(&[&server], NAME), OnEmpty::Apply);
+    run.next().await;
+    drop(server);
+    eventually(|| run.handle.status().sources[0].failures > 1).await;
+    assert_eq!(run.handle.status().sources[0].backends, 1);
+    assert!(run.quiet_for(Duration::from_millis(200)).await);
+}
+
+// === the hosts file ===
+
+/// A file of its own for each test.
+fn file(name: &str, text: &str) -> PathBuf {
+    let name = format!("{name}-{}", std::process::id());
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn the_hosts_file_goes_first_and_is_followed() {
+    let server = DnsServer::start();
+    server.set("listed.test", 60, &ips(&["10.0.0.1", "2001:db8::1"]));
+    server.set(NAME, 60, &[ip("10.0.0.1")]);
+    let hosts = file("hosts-followed", "10.9.9.9 listed.test # a comment\n");
+    let resolver = Resolver::builder()
+        .name_servers(&[server.addr()])
+        .hosts(&hosts)
+        .build()
+        .unwrap();
+    let listed = Dns::new(resolver.clone(), "Listed.test", 446).unwrap();
+    let listed = listed.interval(Duration::from_millis(500));
+    // An entry for one family is the whole answer.
+    let found = listed.lookup().await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &["10.9.9.9"]));
+    assert_eq!(found.valid_for, None);
+    assert_eq!(server.questions("listed.test"), 0);
+    let other = Dns::new(resolver, NAME, 446).unwrap();
+    let found = other.lookup().await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]));
+
+    let mut run = follow(listed, OnEmpty::KeepLast);
+    run.next().await;
+    std::fs::write(&hosts, "10.9.9.10 listed.test\n2001:db8::9 listed.test\n").unwrap();
+    run.until_addrs(&at(446, &["10.9.9.10", "2001:db8::9"]))
+        .await;
+    // A file that is gone for a moment changes nothing; a new one without the name leads to DNS.
+    std::fs::remove_file(&hosts).unwrap();
+    assert!(run.quiet_for(Duration::from_millis(1500)).await);
+    std::fs::write(&hosts, "\n").unwrap();
+    run.until_addrs(&at(446, &["10.0.0.1", "2001:db8::1"]))
+        .await;
+    std::fs::remove_file(&hosts).unwrap();
+}
+
+#[tokio::test]
+async fn dropping_a_watch_ends_its_questions() {
+    let server = DnsServer::start();
+    server.set(NAME, 1, &[ip("10.0.0.1")]);
+    let dns = dns(&[&server], NAME)
+        .min_ttl(Duration::from_millis(20))
+        .max_ttl(Duration::from_millis(20));
+    let mut sets = dns.watch().await.unwrap();
+    futures::StreamExt::next(&mut sets).await.unwrap().unwrap();
+    drop(sets);
+    let asked = server.questions(NAME);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(server.questions(NAME), asked);
+}

@@ -1,0 +1,308 @@
+//! The sources that need no network, in paused time.
+
+#![allow(clippy::unwrap_used)] // clippy exempts the tests themselves, not their helpers
+
+#[path = "support/run.rs"]
+mod run;
+#[path = "support/script.rs"]
+mod script;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt};
+use lb_core::{AdminState, Priority, Snapshot, Weight};
+use lb_discovery::{Discovery, DiscoveryError, Lookup, Map, Poll, Resolved, Static, channel};
+use run::{backend, ports, set};
+use script::{Script, Watch};
+use tokio::time::{Instant, sleep};
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+// === Static ===
+
+#[tokio::test]
+async fn a_static_source_gives_its_list_once() {
+    let source = Static::new(set(&[1, 2])).with_source("list");
+    assert_eq!(&*source.source(), "list");
+    let mut sets = source.watch().await.unwrap();
+    assert_eq!(sets.next().await.unwrap().unwrap(), set(&[1, 2]));
+    assert!(sets.next().now_or_never().is_none());
+}
+
+// === Manual ===
+
+#[tokio::test]
+async fn a_handle_changes_the_set() {
+    let (handle, source) = channel(set(&[1]));
+    let mut sets = source.watch().await.unwrap();
+    let mut next = async || ports(&sets.next().await.unwrap().unwrap());
+    assert_eq!(next().await, [1]);
+    handle.add(backend(2));
+    assert_eq!(next().await, [1, 2]);
+    handle.set(set(&[3, 4, 5]));
+    assert_eq!(next().await, [3, 4, 5]);
+    assert!(handle.remove(backend(4).addr));
+    assert_eq!(next().await, [3, 5]);
+    assert_eq!(handle.snapshot(), set(&[3, 5]));
+}
+
+#[tokio::test]
+async fn a_handle_replaces_by_address_in_place() {
+    let (handle, _source) = channel(set(&[1, 2, 3]));
+    let addr = backend(2).addr;
+    handle.add(backend(2).with_weight(Weight::new(9)));
+    assert_eq!(ports(&handle.snapshot()), [1, 2, 3]);
+    let find = || handle.snapshot().find(addr).unwrap().clone();
+    assert_eq!(find().weight, Weight::new(9));
+    assert!(handle.set_weight(addr, Weight::new(4)));
+    assert_eq!(find().weight, Weight::new(4));
+    assert!(handle.drain(addr));
+    assert_eq!(
+        (find().admin, find().weight),
+        (AdminState::Drain, Weight::new(4))
+    );
+    assert!(handle.resume(addr));
+    assert_eq!(find().admin, AdminState::Ready);
+}
+
+#[tokio::test]
+async fn a_handle_tells_of_unknown_addresses() {
+    let (handle, source) = channel(set(&[1]));
+    let mut sets = source.watch().await.unwrap();
+    sets.next().await.unwrap().unwrap();
+    let unknown = backend(2).addr;
+    assert!(!handle.remove(unknown));
+    assert!(!handle.drain(unknown));
+    assert!(!handle.resume(unknown));
+    assert!(!handle.set_weight(unknown, Weight::ZERO));
+    // Nothing changed, so no watch woke; nor does it for a change to the same.
+    handle.set(set(&[1]));
+    assert!(handle.resume(backend(1).addr));
+    assert!(sets.next().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn a_dropped_handle_leaves_the_last_set() {
+    let (handle, source) = channel(set(&[1]));
+    let mut early = source.watch().await.unwrap();
+    assert_eq!(early.next().await.unwrap().unwrap(), set(&[1]));
+    handle.add(backend(2));
+    drop(handle);
+    assert_eq!(early.next().await.unwrap().unwrap(), set(&[1, 2]));
+    assert!(early.next().now_or_never().is_none());
+    let mut late = source.watch().await.unwrap();
+    assert_eq!(late.next().await.unwrap().unwrap(), set(&[1, 2]));
+    assert!(late.next().now_or_never().is_none());
+}
+
+// === Map ===
+
+#[tokio::test]
+async fn a_map_changes_every_backend_of_every_set() {
+    let (handle, source) = channel(set(&[1]));
+    let source = Map::new(source, |b: lb_core::Backend| {
+        b.with_priority(Priority::BACKUP)
+    });
+    assert_eq!(&*source.source(), "manual");
+    let mut sets = source.watch().await.unwrap();
+    for expected in [vec![1], vec![1, 2]] {
+        let next = sets.next().await.unwrap().unwrap();
+        assert_eq!(ports(&next), expected);
+        assert!(next.iter().all(|b| b.priority == Priority::BACKUP));
+        handle.add(backend(2));
+    }
+    assert_eq!(format!("{source:?}").split(' ').next(), Some("Map"));
+}
+
+#[tokio::test]
+async fn a_map_passes_on_failures_and_hints() {
+    let script = Script::new([Watch::Fail]);
+    let source = Map::new(Arc::clone(&script), |b| b);
+    assert!(source.watch().await.is_err());
+    source.refresh();
+    assert_eq!(script.refreshes(), 1);
+    let boxed: Box<dyn Discovery> = Box::new(source);
+    boxed.refresh();
+    assert_eq!(script.refreshes(), 2);
+}
+
+// === Poll ===
+
+/// Answers with the given validities in turn, the last one for good; takes a while for it.
+#[derive(Debug)]
+struct Timed {
+    valid_for: Mutex<VecDeque<Option<Duration>>>,
+    takes: Duration,
+    asked: AtomicUsize,
+    fails_after: usize,
+}
+
+impl Timed {
+    fn new(valid_for: impl IntoIterator<Item = Option<Duration>>) -> Self {
+        Self {
+            valid_for: Mutex::new(valid_for.into_iter().collect()),
+            takes: Duration::ZERO,
+            asked: AtomicUsize::new(0),
+            fails_after: usize::MAX,
+        }
+    }
+}
+
+#[async_trait]
+impl Lookup for Timed {
+    fn source(&self) -> Arc<str> {
+        "timed".into()
+    }
+
+    async fn lookup(&self) -> Result<Resolved, DiscoveryError> {
+        sleep(self.takes).await;
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        if asked >= self.fails_after {
+            return Err(script::unavailable());
+        }
+        let mut valid_for = self.valid_for.lock().unwrap();
+        let valid_for = if valid_for.len() > 1 {
+            valid_for.pop_front().unwrap()
+        } else {
+            valid_for[0]
+        };
+        let snapshot = Snapshot::from_backends([backend(asked as u16)]);
+        Ok(Resolved::new(snapshot, valid_for))
+    }
+}
+
+/// The times between the first items of a watch.
+async fn gaps(source: &dyn Discovery, count: usize) -> Vec<Duration> {
+    let mut sets = source.watch().await.unwrap();
+    let mut gaps = Vec::new();
+    sets.next().await.unwrap().unwrap();
+    for _ in 0..count {
+        let last = Instant::now();
+        sets.next().await.unwrap().unwrap();
+        gaps.push(last.elapsed());
+    }
+    gaps
+}
+
+#[tokio::test(start_paused = true)]
+async fn polls_again_when_the_answer_runs_out_within_bounds() {
+    let validities = [
+        Some(secs(7)),
+        Some(Duration::ZERO),
+        Some(ms(1)),
+        Some(secs(86_400)),
+        Some(Duration::MAX),
+        None,
+    ];
+    let source = Poll::new(Timed::new(validities));
+    let seen = gaps(&source, 6).await;
+    let expected = [secs(7), secs(1), secs(1), secs(300), secs(300), secs(10)];
+    assert_eq!(seen, expected);
+
+    let source = Poll::new(Timed::new(validities))
+        .interval(secs(3))
+        .min_ttl(secs(2))
+        .max_ttl(secs(60));
+    let seen = gaps(&source, 6).await;
+    let expected = [secs(7), secs(2), secs(2), secs(60), secs(60), secs(3)];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_configuration_makes_a_poll_spin() {
+    let source = Poll::new(Timed::new([Some(Duration::ZERO)]))
+        .min_ttl(Duration::ZERO)
+        .max_ttl(Duration::ZERO)
+        .interval(Duration::ZERO);
+    assert_eq!(gaps(&source, 3).await, [ms(10); 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_ages_while_nobody_reads() {
+    let source = Poll::new(Timed::new([Some(secs(10))]));
+    let mut sets = source.watch().await.unwrap();
+    sets.next().await.unwrap().unwrap();
+    sleep(secs(8)).await;
+    let waited = Instant::now();
+    sets.next().await.unwrap().unwrap();
+    assert_eq!(waited.elapsed(), secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_makes_every_watch_look_again() {
+    let source = Poll::new(Timed::new([Some(secs(300))]));
+    let mut one = source.watch().await.unwrap();
+    let mut two = source.watch().await.unwrap();
+    one.next().await.unwrap().unwrap();
+    two.next().await.unwrap().unwrap();
+    sleep(secs(20)).await;
+    let hinted = Instant::now();
+    source.refresh();
+    one.next().await.unwrap().unwrap();
+    two.next().await.unwrap().unwrap();
+    assert_eq!(hinted.elapsed(), Duration::ZERO);
+    // The hint was for that once.
+    one.next().await.unwrap().unwrap();
+    assert_eq!(hinted.elapsed(), secs(300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hints_to_a_poll_are_limited_in_rate() {
+    let source = Arc::new(Poll::new(Timed::new([Some(secs(300))])));
+    let hinting = tokio::spawn({
+        let source = Arc::clone(&source);
+        async move {
+            loop {
+                source.refresh();
+                sleep(ms(3)).await;
+            }
+        }
+    });
+    let seen = gaps(&source, 5).await;
+    assert!(seen.iter().all(|gap| *gap >= secs(1)), "{seen:?}");
+    assert!(seen.iter().all(|gap| *gap <= ms(1010)), "{seen:?}");
+    hinting.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_during_a_lookup_brings_another() {
+    let lookup = Timed {
+        takes: ms(100),
+        ..Timed::new([Some(secs(300))])
+    };
+    let source = Poll::new(lookup);
+    let mut sets = source.watch().await.unwrap();
+    let (first, ()) = tokio::join!(sets.next(), async {
+        sleep(ms(50)).await;
+        source.refresh();
+    });
+    first.unwrap().unwrap();
+    let looked = Instant::now();
+    sets.next().await.unwrap().unwrap();
+    assert_eq!(looked.elapsed(), ms(1100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_lookup_ends_the_watch() {
+    let lookup = Timed {
+        fails_after: 1,
+        ..Timed::new([Some(secs(1))])
+    };
+    let source = Poll::new(lookup);
+    assert_eq!(&*source.source(), "timed");
+    let mut sets = source.watch().await.unwrap();
+    sets.next().await.unwrap().unwrap();
+    let error = sets.next().await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "asking the script: it says no");
+    assert!(sets.next().await.is_none());
+}

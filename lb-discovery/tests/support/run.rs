@@ -1,0 +1,107 @@
+//! A running driver whose publications a test reads.
+
+#![allow(dead_code)] // every test uses its own part
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_core::{Backend, Snapshot};
+use lb_discovery::{Discovery, Driver, DriverConfig, DriverHandle};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Longer than any test waits for a publication, in real and in paused time.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Running {
+    pub(crate) handle: DriverHandle,
+    pub(crate) started: Instant,
+    cancel: CancellationToken,
+    published: mpsc::UnboundedReceiver<Snapshot>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) fn start(sources: Vec<Arc<dyn Discovery>>, config: DriverConfig) -> Self {
+        let (driver, handle) = Driver::new(sources, config);
+        let (sink, published) = mpsc::unbounded_channel();
+        let cancel = CancellationToken::new();
+        let started = Instant::now();
+        let sink = move |snapshot| drop(sink.send(snapshot));
+        let task = tokio::spawn(driver.run(sink, cancel.clone()));
+        Self {
+            handle,
+            started,
+            cancel,
+            published,
+            task,
+        }
+    }
+
+    /// The next publication.
+    pub(crate) async fn next(&mut self) -> Snapshot {
+        let next = timeout(DEADLINE, self.published.recv()).await;
+        next.expect("a publication in time")
+            .expect("a running driver")
+    }
+
+    /// Publications up to the first whose ports are these; their number.
+    pub(crate) async fn until_ports(&mut self, wanted: &[u16]) -> usize {
+        let mut count = 1;
+        while ports(&self.next().await) != wanted {
+            count += 1;
+        }
+        count
+    }
+
+    /// The addresses of the publications up to the first whose addresses are these.
+    pub(crate) async fn until_addrs(&mut self, wanted: &[SocketAddr]) {
+        while addrs(&self.next().await) != wanted {}
+    }
+
+    /// Whether nothing is published within `time`.
+    pub(crate) async fn quiet_for(&mut self, time: Duration) -> bool {
+        timeout(time, self.published.recv()).await.is_err()
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Cancels the driver and waits for its end.
+    pub(crate) async fn stop(self) {
+        self.cancel.cancel();
+        let ended = timeout(DEADLINE, self.task).await;
+        ended
+            .expect("an end in time")
+            .expect("a driver that does not panic");
+    }
+}
+
+pub(crate) fn backend(port: u16) -> Backend {
+    Backend::new(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+pub(crate) fn set(ports: &[u16]) -> Snapshot {
+    ports.iter().copied().map(backend).collect()
+}
+
+pub(crate) fn ports(snapshot: &Snapshot) -> Vec<u16> {
+    snapshot.iter().map(|b| b.addr.port()).collect()
+}
+
+pub(crate) fn addrs(snapshot: &Snapshot) -> Vec<SocketAddr> {
+    snapshot.iter().map(|b| b.addr).collect()
+}
+
+/// Polls `condition` until it holds; for states that nothing announces. Paused time runs as far as it takes.
+pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) {
+    let started = std::time::Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < DEADLINE, "the state was never reached");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
