@@ -27,7 +27,7 @@
 //! let tried = Tried::new();
 //! let pick = balancer.pick(&PickRequest::new(&tried), now, &mut rng)?;
 //! assert_eq!(pick.backend().addr.to_string(), "10.0.0.1:446");
-//! pick.connected(); // or pick.failed(now), then insert the address into `tried` and pick again
+//! pick.connected(now); // or pick.failed(now), then insert the address into `tried` and pick again
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -46,6 +46,7 @@
 
 mod backend;
 mod balancer;
+mod ewma;
 mod outlier;
 mod pick;
 pub mod policy;

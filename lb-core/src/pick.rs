@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::rng::Rng;
@@ -126,6 +127,13 @@ impl<'a> PickContext<'a> {
         self.tier.slot(i).map_or(0, |slot| slot.state.in_flight())
     }
 
+    /// The peak-sensitive average of the times that connecting to the backend at `i` took, decayed with a time
+    /// constant of 10 s since the last sample. `None` without a sample, and for an index outside the tier.
+    pub fn connect_time(&self, i: BackendIndex) -> Option<Duration> {
+        let slot = self.tier.slot(i)?;
+        slot.state.connect_time.get_at(self.now)
+    }
+
     /// One draw by weight among exactly the backends that `accept` takes, in two passes over the tier. O(n): a
     /// policy's last resort, fair whatever else is refused.
     pub fn draw_among(
@@ -163,6 +171,7 @@ impl fmt::Debug for PickContext<'_> {
 #[must_use = "dropping a Pick gives its connection in flight back"]
 pub struct Pick {
     slot: Arc<Slot>,
+    picked_at: Timestamp,
 }
 
 impl Pick {
@@ -170,6 +179,7 @@ impl Pick {
     pub(crate) fn acquire(slot: &Arc<Slot>, now: Timestamp) -> Option<Self> {
         slot.acquire(now).then(|| Self {
             slot: Arc::clone(slot),
+            picked_at: now,
         })
     }
 
@@ -178,9 +188,14 @@ impl Pick {
         &self.slot.backend
     }
 
-    /// Reports that the connection is established: failures of long ago are forgiven.
-    pub fn connected(&self) {
-        self.slot.state.failures.succeeded();
+    /// Reports that the connection was established at `now`: failures of long ago are forgiven, and the time since
+    /// the pick counts as a sample of the backend's connect time.
+    pub fn connected(&self, now: Timestamp) {
+        let state = &self.slot.state;
+        state.failures.succeeded();
+        state
+            .connect_time
+            .add(now.saturating_since(self.picked_at), now);
     }
 
     /// Reports that the connection could not be established, and gives it back.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::backend::{Backend, Priority};
 use crate::outlier::FailLimit;
@@ -27,6 +28,7 @@ impl BackendSet {
             backend: &slot.backend,
             in_flight: slot.state.in_flight(),
             fails: slot.state.failures.fails(),
+            connect_time: slot.state.connect_time.get_at(now),
             ejected_until: slot.ejected_until(now),
             joined_at: slot.state.joined_at(),
         })
@@ -52,6 +54,8 @@ pub struct BackendStatus<'a> {
     pub in_flight: u32,
     /// Failures that are not yet forgiven.
     pub fails: u32,
+    /// The moving average of the times that connecting took.
+    pub connect_time: Option<Duration>,
     /// When its ejection ends, if it is ejected.
     pub ejected_until: Option<Timestamp>,
     /// When it became known.

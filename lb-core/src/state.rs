@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use crate::ewma::PeakEwma;
 use crate::outlier::FailureRecord;
 use crate::time::Timestamp;
 
@@ -15,6 +16,7 @@ use crate::time::Timestamp;
 pub(crate) struct BackendState {
     in_flight: AtomicU32,
     pub(crate) failures: FailureRecord,
+    pub(crate) connect_time: PeakEwma,
     joined_at: Timestamp,
 }
 
@@ -23,6 +25,7 @@ impl BackendState {
         Self {
             in_flight: AtomicU32::new(0),
             failures: FailureRecord::new(),
+            connect_time: PeakEwma::new(),
             joined_at,
         }
     }

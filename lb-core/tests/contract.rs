@@ -259,7 +259,7 @@ fn check(kind: PolicyKind, events: Vec<Event>) {
             }
             Event::Succeed(choice) => {
                 if let Some(pick) = choice.checked_rem(held.len()).map(|i| &held[i]) {
-                    pick.connected();
+                    pick.connected(now);
                 }
             }
             Event::Fail(choice) => {

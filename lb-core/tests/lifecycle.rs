@@ -118,7 +118,7 @@ fn a_failure_ejects_and_a_trial_after_the_timeout_readmits() {
     let trial = bench.pick_at(&only_first, at(11)).unwrap();
     let second = bench.pick_at(&only_first, at(11)).map(drop);
     assert_eq!(second, Err(PickError::Exhausted), "one trial at a time");
-    trial.connected();
+    trial.connected(at(11));
     drop(trial);
     assert!(bench.pick_at(&only_first, at(11)).is_ok());
 }

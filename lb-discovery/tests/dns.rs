@@ -116,6 +116,14 @@ async fn addresses_and_localhost_need_no_server() {
 }
 
 #[tokio::test]
+async fn the_system_knows_itself() {
+    let dns = Dns::new(Resolver::system().unwrap(), "localhost", 446).unwrap();
+    let found = dns.lookup().await.unwrap();
+    assert!(found.snapshot.iter().all(|b| b.addr.ip().is_loopback()));
+    assert!(!found.snapshot.is_empty());
+}
+
+#[tokio::test]
 async fn follows_aliases_and_holds_for_the_shortest_ttl() {
     let server = DnsServer::start();
     server.alias(NAME, 30, "a.test");

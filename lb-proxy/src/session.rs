@@ -130,7 +130,7 @@ impl<'a> Dial<'a> {
             self.counters.connect_attempts.increment();
             match connect(pick.backend().addr, limit).await {
                 Ok(stream) => {
-                    pick.connected();
+                    pick.connected(self.route.upstream.now());
                     return Ok((pick, stream));
                 }
                 Err(error) => self.note_failure(pick, &error, limit == full),
