@@ -13,7 +13,7 @@ use futures::future::join_all;
 use lb_core::{Delta, Snapshot, SplitMix64};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::debug;
 
 pub use self::config::{DriverConfig, OnEmpty};
 pub use self::state::{DriverHandle, SourceStatus, Status};
@@ -122,7 +122,7 @@ async fn publish(
 
 fn log_change(old: &Snapshot, new: &Snapshot) {
     let delta = Delta::between(old, new);
-    info!(
+    debug!(
         backends = new.len(),
         added = delta.added.len(),
         changed = delta.changed.len(),

@@ -1,5 +1,6 @@
 //! What the driver knows of its sources, and the handle that shows it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,7 +68,6 @@ impl DriverHandle {
 }
 
 /// What the followers write and the publisher and the handles read.
-#[derive(Debug)]
 pub(super) struct Shared {
     sources: Mutex<Vec<SourceState>>,
     changed: Notify,
@@ -171,6 +171,15 @@ impl Shared {
     }
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels: Vec<_> = self.lock().iter().map(|s| Arc::clone(&s.label)).collect();
+        f.debug_struct("Shared")
+            .field("sources", &labels)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the last attempt brought.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Outcome {
@@ -180,7 +189,6 @@ enum Outcome {
     Set,
 }
 
-#[derive(Debug)]
 struct SourceState {
     label: Arc<str>,
     current: Snapshot,
