@@ -5,9 +5,9 @@
 //! [`Server`], which runs on the embedder's Tokio runtime until it is told to drain.
 //!
 //! ```no_run
-//! use lb_core::{Backend, Snapshot};
-//! use lb_core::policy::WeightedRoundRobin;
-//! use lb_discovery::Static;
+//! use lb_proxy::lb_core::policy::WeightedRoundRobin;
+//! use lb_proxy::lb_core::{Backend, Snapshot};
+//! use lb_proxy::lb_discovery::Static;
 //! use lb_proxy::{Proxy, Upstream};
 //!
 //! #[tokio::main]
@@ -33,8 +33,8 @@
 //! 2. It is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
 //!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames nobody.
 //! 3. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
-//!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`] and
-//!    [`Timeouts::half_closed`].
+//!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`], after which both sides
+//!    are ended, and [`Timeouts::half_closed`], after which the one that was still open is reset.
 //! 4. Without a backend the client is reset.
 //!
 //! An idle session holds two sockets and about 2.2 KiB, but no buffer; one whose peer does not read holds up to
@@ -71,6 +71,9 @@ pub use listener::Listener;
 pub use metrics::Metrics;
 pub use server::{DrainReport, Handle, Server};
 pub use upstream::{Upstream, UpstreamBuilder};
+
+// What an embedder needs besides, in the versions that fit.
+pub use {lb_core, lb_discovery};
 
 /// The README's example has to compile.
 #[cfg(all(doctest, feature = "dns"))]

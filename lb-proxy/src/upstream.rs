@@ -3,14 +3,15 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_core::policy::P2c;
 use lb_core::{
-    BackendSet, Balancer, Delta, Pick, PickError, PickRequest, Policy, Rng, SplitMix64, Timestamp,
-    Tried, Updater, balancer,
+    BackendSet, Balancer, Delta, Pick, PickError, PickRequest, Policy, Rng, Snapshot, SplitMix64,
+    Timestamp, Tried, Updater, balancer,
 };
 use lb_discovery::{Discovery, Driver, DriverConfig, DriverHandle, Status};
+use tokio::select;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -25,6 +26,9 @@ thread_local! {
 }
 
 /// A pool of backends that listeners send their connections to. Cloning gives another handle of the same pool.
+///
+/// It follows its sources while a [`Server`](crate::Server) with a listener of it lives; between servers it keeps what
+/// it knew.
 #[derive(Clone)]
 pub struct Upstream(Arc<Shared>);
 
@@ -32,10 +36,13 @@ struct Shared {
     name: Arc<str>,
     balancer: Balancer,
     clock: Clock,
-    discovery: DriverHandle,
+    sources: Vec<Arc<dyn Discovery>>,
+    config: DriverConfig,
+    /// The handle of the driver that runs now, or will run next.
+    driver: Mutex<DriverHandle>,
     ready: watch::Sender<bool>,
-    /// What follows the sources, until the proxy that is bound first takes it.
-    follower: Mutex<Option<Follower>>,
+    /// Held by whoever follows the sources.
+    updater: tokio::sync::Mutex<Updater>,
 }
 
 impl Upstream {
@@ -66,12 +73,12 @@ impl Upstream {
 
     /// How its sources fare.
     pub fn discovery(&self) -> Status {
-        self.0.discovery.status()
+        self.0.driver().status()
     }
 
     /// Asks the sources to look again soon. The driver limits how often they do.
     pub(crate) fn refresh(&self) {
-        self.0.discovery.refresh();
+        self.0.driver().refresh();
     }
 
     pub(crate) fn pick(&self, tried: &Tried) -> Result<Pick, PickError> {
@@ -89,18 +96,20 @@ impl Upstream {
         let _ = self.0.ready.subscribe().wait_for(|&ready| ready).await;
     }
 
-    /// Follows the sources until cancelled. Does nothing for an upstream that is followed already.
+    /// Follows the sources until cancelled. Of several who want to, one does; when it ends the next goes on.
     pub(crate) async fn follow(self, cancel: CancellationToken) {
-        let follower = self.0.follower.lock();
-        let follower = follower.unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Follower {
-            driver,
-            mut updater,
-        }) = follower
-        else {
-            return;
+        let mut updater = select! {
+            updater = self.0.updater.lock() => updater,
+            () = cancel.cancelled() => return,
         };
-        let apply = |snapshot| {
+        let (driver, handle) = Driver::new(self.0.sources.clone(), self.0.config.clone());
+        *self.0.driver() = handle;
+        let mut resumed = *self.0.ready.borrow();
+        let apply = |snapshot: Snapshot| {
+            if snapshot.is_empty() && std::mem::take(&mut resumed) {
+                // A new driver that finds its sources silent knows less than the last one did.
+                return;
+            }
             let delta = updater.apply(&snapshot, self.now());
             self.log(&delta, snapshot.len());
             self.0.ready.send_replace(true);
@@ -123,17 +132,18 @@ impl Upstream {
     }
 }
 
+impl Shared {
+    fn driver(&self) -> MutexGuard<'_, DriverHandle> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream")
             .field("name", &self.0.name)
             .finish_non_exhaustive()
     }
-}
-
-struct Follower {
-    driver: Driver,
-    updater: Updater,
 }
 
 /// Describes an [`Upstream`].
@@ -179,14 +189,16 @@ impl UpstreamBuilder {
             });
         }
         let (updater, balancer) = balancer(self.policy);
-        let (driver, discovery) = Driver::new(self.sources, self.discovery);
+        let (_, driver) = Driver::new(self.sources.clone(), self.discovery.clone());
         Ok(Upstream(Arc::new(Shared {
             name: self.name,
             balancer,
             clock: Clock::start(),
-            discovery,
+            sources: self.sources,
+            config: self.discovery,
+            driver: Mutex::new(driver),
             ready: watch::Sender::new(false),
-            follower: Mutex::new(Some(Follower { driver, updater })),
+            updater: tokio::sync::Mutex::new(updater),
         })))
     }
 }

@@ -7,7 +7,8 @@ mod support;
 use std::future::pending;
 use std::time::Duration;
 
-use lb_core::Backend;
+use lb_core::{Backend, Snapshot};
+use lb_discovery::channel;
 use lb_proxy::{BuildError, Listener, Proxy, Timeouts, Upstream};
 use support::{Running, assert_reset, loopback, named, read_all, session, until, upstream, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -103,6 +104,28 @@ async fn several_listeners_share_an_upstream() {
         assert_eq!(support::ask(addr).await.unwrap(), "a");
     }
     running.abort();
+}
+
+#[tokio::test]
+async fn an_upstream_is_followed_by_whichever_server_lives() {
+    let (handle, manual) = channel(Snapshot::default());
+    let upstream = Upstream::builder("manual")
+        .discovery(manual)
+        .build()
+        .unwrap();
+    let known = || upstream.backends().snapshot().len();
+    let start = async || Running::start(Listener::new(loopback(), &upstream), None).await;
+    let (first, second) = (start().await, start().await);
+    handle.add(Backend::new(named("a").await));
+    until("the first backend", || known() == 1).await;
+    first.end().await;
+    handle.add(Backend::new(named("b").await));
+    until("the second backend", || known() == 2).await;
+    second.end().await;
+    let third = start().await;
+    handle.add(Backend::new(named("c").await));
+    until("the third backend", || known() == 3).await;
+    third.end().await;
 }
 
 #[tokio::test]

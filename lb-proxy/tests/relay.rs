@@ -209,7 +209,48 @@ async fn a_half_closed_session_ends_when_the_other_side_falls_silent() {
         client.read_u8().await.unwrap();
     }
     assert_eq!(proxy.metrics().half_closed_timeouts, 0);
-    assert_eq!(read_all(&mut client).await, b"");
-    until("the end", || proxy.metrics().half_closed_timeouts == 1).await;
+    // The server never ended its stream, so the client must not believe that it did.
+    assert_reset(&mut client).await;
+    assert_eq!(proxy.metrics().half_closed_timeouts, 1);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_timeout_with_bytes_held_back_resets_the_side_that_did_not_read() {
+    let timeouts = Timeouts::default().idle(Some(Duration::from_millis(300)));
+    let (proxy, mut client, server) = session_with(|l| l.timeouts(timeouts)).await;
+    fill(&server).await;
+    until("the end", || proxy.metrics().idle_timeouts == 1).await;
+    assert_reset(&mut client).await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn both_directions_of_a_saturated_session_move() {
+    let (proxy, client, server) = session().await;
+    let mut ends = Vec::new();
+    for stream in [client, server] {
+        let (mut reader, mut writer) = stream.into_split();
+        ends.push(tokio::spawn(async move {
+            let block = [7; 64 * 1024];
+            while writer.write_all(&block).await.is_ok() {}
+        }));
+        ends.push(tokio::spawn(async move {
+            let mut block = [0; 64 * 1024];
+            while reader.read(&mut block).await.is_ok_and(|n| n > 0) {}
+        }));
+    }
+    until("a quarter of a gibibyte", || {
+        let metrics = proxy.metrics();
+        metrics.bytes_to_backends + metrics.bytes_to_clients > 256 << 20
+    })
+    .await;
+    let metrics = proxy.metrics();
+    let (up, down) = (metrics.bytes_to_backends, metrics.bytes_to_clients);
+    assert!(up.max(down) < 4 * up.min(down), "{up} up, {down} down");
+    proxy.handle.abort();
+    for end in ends {
+        end.await.unwrap();
+    }
     proxy.end().await;
 }

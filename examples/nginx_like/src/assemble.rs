@@ -45,10 +45,26 @@ fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
         .policy(policy(config.method).build())
         // In nginx a name that is gone takes its servers along; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
-    for server in &config.servers {
+    for server in &joined(&config.servers) {
         upstream = upstream.discovery(source(server, &resolver)?);
     }
     Ok(upstream.build()?)
+}
+
+/// Joins servers that are listed more than once: a backend is known by its address, so the shares add up in its weight.
+fn joined(servers: &[UpstreamServer]) -> Vec<UpstreamServer> {
+    let mut joined: Vec<UpstreamServer> = Vec::with_capacity(servers.len());
+    for server in servers {
+        let same = |other: &&mut UpstreamServer| {
+            let place = |s: &UpstreamServer| (s.host.clone(), s.port, s.backup, s.down);
+            place(other) == place(server)
+        };
+        match joined.iter_mut().find(same) {
+            Some(first) => first.weight = first.weight.saturating_add(server.weight.get()),
+            None => joined.push(server.clone()),
+        }
+    }
+    joined
 }
 
 const fn policy(method: Method) -> PolicyKind {

@@ -9,6 +9,7 @@ use clap::{ArgAction, Parser};
 
 use crate::config::Config;
 use crate::error::StartError;
+use crate::logs::Logs;
 use crate::{assemble, demo, process, run};
 
 /// Where nginx keeps its configuration, below the prefix.
@@ -17,7 +18,7 @@ const DEFAULT_CONF: &str = "conf/nginx.conf";
 /// Balances TCP connections as an nginx `stream` configuration says.
 ///
 /// Without arguments it demonstrates itself: three echo servers behind 127.0.0.1:4460. SIGTERM and SIGINT stop at
-/// once; SIGQUIT stops accepting and waits for the open connections.
+/// once; SIGQUIT stops accepting and waits for the open connections; SIGUSR1 reopens the logs.
 #[derive(Debug, Parser)]
 #[command(name = "nginx_like", disable_version_flag = true)]
 struct Arguments {
@@ -106,7 +107,7 @@ fn load(arguments: &Arguments) -> Result<Config, StartError> {
     Ok(config)
 }
 
-/// Goes as far as one can without opening anything.
+/// Goes as far as one can without listening. Logs are opened, as nginx does.
 fn test(arguments: &Arguments) -> Result<(), StartError> {
     let config = load(arguments)?;
     let conf = arguments.conf();
@@ -118,6 +119,7 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
     }
     process::Identity::of(config.user.as_ref())?;
     assemble::proxy(&config)?;
+    Logs::open(&config)?;
     if !arguments.quiet {
         say(&format!(
             "configuration file {} test is successful",

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::config::WorkerProcesses;
 use crate::error::StartError;
-use crate::logs;
+use crate::logs::Logs;
 use crate::run::{Signals, runtime, serve};
 
 const ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4460);
@@ -19,7 +19,8 @@ const NODES: [&str; 3] = ["node1", "node2", "node3"];
 
 /// Starts three echo servers and balances over them until a signal comes.
 pub(crate) fn run() -> Result<(), StartError> {
-    logs::to_stderr();
+    let logs = Logs::stderr();
+    logs.install();
     runtime(WorkerProcesses::Auto)?.block_on(async {
         let signals = Signals::listen()?;
         let mut nodes = Vec::new();
@@ -33,7 +34,7 @@ pub(crate) fn run() -> Result<(), StartError> {
         let proxy = Proxy::builder().listen(ADDR, &upstream).build()?;
         let server = proxy.bind().await?;
         explain();
-        serve(server, signals).await;
+        serve(server, signals, logs).await;
         Ok(())
     })
 }

@@ -1,12 +1,16 @@
 //! `error_log`: where messages go, and which.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::{layer, writer::BoxMakeWriter};
+use tracing::{info, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -16,61 +20,132 @@ use crate::error::StartError;
 
 type BoxLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Opens every log of `config`. Without any, messages from `notice` on go to the standard error stream.
-pub(crate) fn open(config: &Config) -> Result<(), StartError> {
-    let servers = config.stream.iter().flat_map(|stream| &stream.servers);
-    let logs = config
-        .error_logs
-        .iter()
-        .chain(servers.flat_map(|server| &server.error_logs));
-    // Blocks inherit logs from one another: each is opened once, at its most talkative level.
-    let mut levels: HashMap<&LogTarget, LogLevel> = HashMap::new();
-    for log in logs {
-        let level = levels.entry(&log.target).or_insert(log.level);
-        *level = (*level).min(log.level);
-    }
-    if levels.is_empty() {
-        levels.insert(&LogTarget::Stderr, LogLevel::Notice);
-    }
-    let layers = levels
-        .into_iter()
-        .map(|(target, level)| Ok(written_to(writer(target)?, level)))
-        .collect::<Result<Vec<_>, StartError>>()?;
-    install(layers);
-    Ok(())
+/// The logs that are open.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    files: Vec<Arc<LogFile>>,
+    targets: Vec<(LogTarget, LogLevel)>,
 }
 
-/// Sends messages from `notice` on to the standard error stream.
-pub(crate) fn to_stderr() {
-    let writer = BoxMakeWriter::new(io::stderr);
-    install(vec![written_to(writer, LogLevel::Notice)]);
-}
-
-fn install(layers: Vec<BoxLayer>) {
-    // Fails only if the process has a subscriber already, which then gets the messages.
-    let _ = tracing_subscriber::registry().with(layers).try_init();
-}
-
-fn writer(target: &LogTarget) -> Result<BoxMakeWriter, StartError> {
-    match target {
-        LogTarget::File(path) => {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            let file = file.map_err(|source| StartError::Open {
-                path: path.clone(),
-                source,
-            })?;
-            Ok(BoxMakeWriter::new(Arc::new(file)))
+impl Logs {
+    /// Opens every log of `config`. Without any, messages from `notice` on go to the standard error stream.
+    pub(crate) fn open(config: &Config) -> Result<Self, StartError> {
+        let servers = config.stream.iter().flat_map(|stream| &stream.servers);
+        let logs = config
+            .error_logs
+            .iter()
+            .chain(servers.flat_map(|server| &server.error_logs));
+        // Blocks inherit logs from one another: each is opened once, at its most talkative level.
+        let mut levels: HashMap<&LogTarget, LogLevel> = HashMap::new();
+        for log in logs {
+            let level = levels.entry(&log.target).or_insert(log.level);
+            *level = (*level).min(log.level);
         }
-        LogTarget::Stderr => Ok(BoxMakeWriter::new(io::stderr)),
+        let mut opened = Self::stderr();
+        if levels.is_empty() {
+            return Ok(opened);
+        }
+        opened.targets.clear();
+        for (target, level) in levels {
+            if let LogTarget::File(path) = target {
+                opened.files.push(Arc::new(LogFile::open(path)?));
+            }
+            opened.targets.push((target.clone(), level));
+        }
+        Ok(opened)
     }
+
+    /// Messages from `notice` on go to the standard error stream.
+    pub(crate) fn stderr() -> Self {
+        Self {
+            files: Vec::new(),
+            targets: vec![(LogTarget::Stderr, LogLevel::Notice)],
+        }
+    }
+
+    /// Sends what happens from now on to the logs.
+    pub(crate) fn install(&self) {
+        let layers: Vec<BoxLayer> = self
+            .targets
+            .iter()
+            .map(|(target, level)| written_to(self.writer(target), *level))
+            .collect();
+        // Fails only if the process has a subscriber already, which then gets the messages.
+        let _ = tracing_subscriber::registry().with(layers).try_init();
+    }
+
+    /// Opens the files again by their names, after a log rotation. One that cannot be opened is written on.
+    pub(crate) fn reopen(&self) {
+        for file in &self.files {
+            match file.reopen() {
+                Ok(()) => info!(path = %file.path.display(), "Log reopened"),
+                Err(error) => {
+                    warn!(path = %file.path.display(), %error, "Log cannot be reopened, writing on");
+                }
+            }
+        }
+    }
+
+    fn writer(&self, target: &LogTarget) -> BoxMakeWriter {
+        let of_target = |file: &&Arc<LogFile>| *target == LogTarget::File(file.path.clone());
+        match self.files.iter().find(of_target) {
+            Some(file) => BoxMakeWriter::new(Reopened(Arc::clone(file))),
+            None => BoxMakeWriter::new(io::stderr),
+        }
+    }
+}
+
+/// A log file that can be opened again while it is written to.
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: RwLock<Arc<File>>,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> Result<Self, StartError> {
+        let file = append_to(path).map_err(|source| StartError::Open {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: RwLock::new(Arc::new(file)),
+        })
+    }
+
+    fn reopen(&self) -> io::Result<()> {
+        let file = Arc::new(append_to(&self.path)?);
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = file;
+        Ok(())
+    }
+}
+
+/// Writes to whatever file is open now.
+struct Reopened(Arc<LogFile>);
+
+impl MakeWriter<'_> for Reopened {
+    type Writer = Arc<File>;
+
+    fn make_writer(&self) -> Arc<File> {
+        Arc::clone(&self.0.file.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
 }
 
 fn written_to(writer: BoxMakeWriter, level: LogLevel) -> BoxLayer {
+    // The DNS client's own words say less than ours and name nothing of the configuration.
+    let filter = Targets::new()
+        .with_default(filter(level))
+        .with_target("hickory", LevelFilter::ERROR.min(filter(level)));
     layer()
         .with_ansi(false)
         .with_target(false)
         .with_writer(writer)
-        .with_filter(filter(level))
+        .with_filter(filter)
         .boxed()
 }
 

@@ -1,6 +1,7 @@
 //! What the process is to the system: its user, its limits, its pid file.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User as SystemUser};
@@ -88,23 +89,33 @@ pub(crate) fn limit_files(wanted: Option<u64>) {
 
 /// The file with the process id, removed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct PidFile(PathBuf);
+pub(crate) struct PidFile {
+    path: PathBuf,
+    file: File,
+}
 
 impl PidFile {
     pub(crate) fn write(path: &Path) -> Result<Self, StartError> {
-        let line = format!("{}\n", std::process::id());
-        fs::write(path, line).map_err(|source| StartError::Open {
+        let written = File::create(path).and_then(|mut file| {
+            writeln!(file, "{}", std::process::id())?;
+            Ok(file)
+        });
+        let file = written.map_err(|source| StartError::Open {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self(path.to_owned()))
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            warn!(path = %self.0.display(), %error, "The pid file stays behind");
+        // Another user than the one who started may not remove it. Empty, it names no process at least.
+        if let Err(error) = fs::remove_file(&self.path).or_else(|_| self.file.set_len(0)) {
+            warn!(path = %self.path.display(), %error, "The pid file stays behind");
         }
     }
 }

@@ -9,17 +9,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::{select, spawn};
 use tracing::{info, warn};
 
+use crate::assemble;
 use crate::cli::say;
 use crate::config::{Config, WorkerProcesses};
 use crate::error::StartError;
+use crate::logs::Logs;
 use crate::process::{Identity, PidFile, limit_files};
-use crate::{assemble, logs};
 
 /// Serves as `config` says.
 pub(crate) fn run(config: Config) -> Result<(), StartError> {
     let identity = Identity::of(config.user.as_ref())?;
     let proxy = assemble::proxy(&config)?;
-    logs::open(&config)?;
+    let logs = Logs::open(&config)?;
+    logs.install();
     if config.daemon == Some(true) {
         say("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
     }
@@ -31,14 +33,14 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
         if let Some(identity) = &identity {
             identity.assume()?;
         }
-        serve(server, signals).await;
+        serve(server, signals, logs).await;
         Ok(())
     })
 }
 
 /// Serves until a signal ends it.
-pub(crate) async fn serve(server: Server, signals: Signals) {
-    let following = spawn(signals.follow(server.handle()));
+pub(crate) async fn serve(server: Server, signals: Signals, logs: Logs) {
+    let following = spawn(signals.follow(server.handle(), logs));
     server.run(std::future::pending()).await;
     following.abort();
 }
@@ -67,7 +69,10 @@ pub(crate) struct Signals {
     hangup: Signal,
     interrupt: Signal,
     quit: Signal,
+    reopen: Signal,
     terminate: Signal,
+    upgrade: Signal,
+    window: Signal,
 }
 
 impl Signals {
@@ -83,11 +88,14 @@ impl Signals {
             hangup: listen(SignalKind::hangup())?,
             interrupt: listen(SignalKind::interrupt())?,
             quit: listen(SignalKind::quit())?,
+            reopen: listen(SignalKind::user_defined1())?,
             terminate: listen(SignalKind::terminate())?,
+            upgrade: listen(SignalKind::user_defined2())?,
+            window: listen(SignalKind::window_change())?,
         })
     }
 
-    async fn follow(mut self, handle: Handle) {
+    async fn follow(mut self, handle: Handle, logs: Logs) {
         loop {
             select! {
                 _ = self.hangup.recv() => {
@@ -101,10 +109,16 @@ impl Signals {
                     info!("SIGQUIT: draining");
                     handle.shutdown();
                 }
+                _ = self.reopen.recv() => logs.reopen(),
                 _ = self.terminate.recv() => {
                     info!("SIGTERM: stopping");
                     handle.abort();
                 }
+                _ = self.upgrade.recv() => {
+                    warn!("SIGUSR2 is ignored: another binary cannot take over");
+                }
+                // A terminal that changes its size is no reason to stop the workers.
+                _ = self.window.recv() => {}
             }
         }
     }

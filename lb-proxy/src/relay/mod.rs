@@ -6,17 +6,19 @@
 //! is written.
 //!
 //! A reset is not an end: whichever side resets, the other gets a reset as well, so that a truncated stream never
-//! looks complete.
+//! looks complete. The same goes for a session that is cut off, and for one that times out with bytes still held or
+//! with one direction ended; only a session that is idle both ways is ended cleanly.
 
 mod pump;
 mod socket;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use crate::config::Timeouts;
@@ -48,6 +50,10 @@ pub(crate) struct Traffic<'a> {
     pub(crate) to_client: &'a Counter,
 }
 
+/// How many steps each direction takes in turn before the other sessions of the worker get theirs: half a mebibyte at
+/// the most, so that a bulk transfer delays its neighbours by a fraction of a millisecond.
+const TURNS: usize = 4;
+
 /// Moves bytes both ways until both ends are reached, a side resets, or a time-out passes.
 ///
 /// Dropping the future cuts the session off: closing the sockets then resets both.
@@ -67,19 +73,26 @@ pub(crate) async fn relay(
     let mut timer = pin!(sleep(Duration::MAX));
     let mut last_progress = Instant::now();
 
-    let end = poll_fn(|cx| {
-        if up.poll(cx) | down.poll(cx) {
+    let mut advance = |cx: &mut Context<'_>| {
+        for turn in 0.. {
+            if turn == TURNS {
+                return Poll::Ready(None);
+            }
+            let moved = up.step(cx) | down.step(cx);
+            if let Some(end) = end_of(&up, &down) {
+                return Poll::Ready(Some(end));
+            }
+            if !moved {
+                break;
+            }
             last_progress = Instant::now();
-        }
-        if let Some(end) = end_of(&up, &down) {
-            return Poll::Ready(end);
         }
         // Reading shows a reset; a side that is not read from now is watched for it.
         if !up.is_reading() && client_reset.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(RelayEnd::ClientReset);
+            return Poll::Ready(Some(RelayEnd::ClientReset));
         }
         if !down.is_reading() && backend_reset.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(RelayEnd::BackendReset);
+            return Poll::Ready(Some(RelayEnd::BackendReset));
         }
         let (limit, expired) = if up.state() == State::Open && down.state() == State::Open {
             (timeouts.idle, RelayEnd::IdleTimeout)
@@ -95,23 +108,31 @@ pub(crate) async fn relay(
         }
         while timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= deadline {
-                return Poll::Ready(expired);
+                return Poll::Ready(Some(expired));
             }
             timer.as_mut().reset(deadline);
         }
         Poll::Pending
-    })
-    .await;
-
-    cut_off.sides = match end {
-        RelayEnd::BackendReset => [Some(client), None],
-        RelayEnd::ClientReset => [None, Some(backend)],
-        RelayEnd::Finished | RelayEnd::HalfClosedTimeout | RelayEnd::IdleTimeout => [None; 2],
     };
+    let end = loop {
+        match poll_fn(&mut advance).await {
+            Some(end) => break end,
+            None => yield_now().await,
+        }
+    };
+
+    let (to_client, to_backend) = match end {
+        RelayEnd::BackendReset => (true, false),
+        RelayEnd::ClientReset => (false, true),
+        RelayEnd::Finished => (false, false),
+        RelayEnd::HalfClosedTimeout => (down.state() != State::Done, up.state() != State::Done),
+        RelayEnd::IdleTimeout => (down.is_holding(), up.is_holding()),
+    };
+    cut_off.sides = [to_client.then_some(client), to_backend.then_some(backend)];
     end
 }
 
-/// Resets sides of a session whose streams did not come to their ends.
+/// Resets the sides of a session whose streams did not come to their ends.
 struct CutOff<'a> {
     sides: [Option<&'a TcpStream>; 2],
 }

@@ -65,35 +65,32 @@ impl<'a> Pump<'a> {
         self.state
     }
 
+    /// Whether bytes were read that the sink has not taken.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Whether a reset of the source would be noticed by reading.
     pub(crate) fn is_reading(&self) -> bool {
         self.state == State::Open && self.held.is_empty()
     }
 
-    /// Moves what can be moved now. True if anything was: bytes, or the end.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut moved = false;
-        while !self.state.is_final() {
-            let step = if !self.held.is_empty() {
-                self.poll_flush(cx)
-            } else if self.state == State::Open {
-                self.poll_forward(cx)
-            } else {
-                Poll::Ready(self.end())
-            };
-            match step {
-                Poll::Pending => break,
-                Poll::Ready(State::Open) => moved = true,
-                Poll::Ready(state) => {
-                    moved = true;
-                    self.state = state;
-                }
-            }
-        }
-        if self.state.is_final() {
-            self.held = Held::default();
-        }
-        moved
+    /// Takes one step if one can be taken now: moves some bytes, or the end. True if it did.
+    pub(crate) fn step(&mut self, cx: &mut Context<'_>) -> bool {
+        let step = if self.state.is_final() {
+            Poll::Pending
+        } else if !self.held.is_empty() {
+            self.poll_flush(cx)
+        } else if self.state == State::Open {
+            self.poll_forward(cx)
+        } else {
+            Poll::Ready(self.end())
+        };
+        let Poll::Ready(state) = step else {
+            return false;
+        };
+        self.state = state;
+        true
     }
 
     /// Reads once and writes that once.

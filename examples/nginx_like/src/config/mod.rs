@@ -14,6 +14,8 @@
 //!   accepted with a [`Warning`]. Their arguments are mostly not looked at.
 //! - `events` may be missing. `worker_connections` is read, but does not limit anything yet.
 //! - `daemon on` does not leave the foreground, and `worker_processes` are threads of one process.
+//! - A server is known by its address. One that is listed twice is one server with both weights; the other parameters are
+//!   those of the first. Where two names have one address, the first counts.
 //! - A message goes to every `error_log`, whichever block it stands in.
 //! - `zone` is accepted and does nothing, because the workers share their state anyway. It needs no size.
 //! - `resolve` of an upstream server is accepted and does nothing, because names are always resolved again. It needs

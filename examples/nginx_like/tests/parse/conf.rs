@@ -13,7 +13,7 @@ fn load(name: &str) -> Config {
 fn article() {
     let config = load("article.conf");
     assert_eq!(config.warnings, []);
-    assert_eq!(config.user.unwrap().name, "nginx");
+    assert_eq!(config.user, None);
     assert_eq!(config.worker_processes, WorkerProcesses::Auto);
     assert_eq!(config.worker_connections.get(), 1024);
     let stream = config.stream.unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::{Signal, geteuid};
 
 use crate::proxy::NginxLike;
-use crate::sockets::{Conversation, Reserved, ask};
+use crate::sockets::{Conversation, Reserved, ask, ask_times};
 
 async fn node() -> (Reserved, String) {
     let node = Reserved::any();
@@ -99,4 +99,41 @@ async fn messages_go_to_the_log_files() {
         text.contains("Listening") && text.contains("SIGTERM"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn sigusr1_reopens_the_logs_and_other_signals_change_nothing() {
+    let (_node, stream) = node().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (log, old) = (dir.path().join("error.log"), dir.path().join("old.log"));
+    let main = format!("error_log {} info;", log.display());
+    let proxy = NginxLike::start(&main, &stream).await;
+    fs::rename(&log, &old).unwrap();
+    proxy.signal(Signal::USR1);
+    proxy.logged("Log reopened").await;
+    proxy.signal(Signal::WINCH);
+    proxy.signal(Signal::USR2);
+    proxy.logged("SIGUSR2 is ignored").await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(
+        text.contains("SIGUSR2") && !text.contains("Listening"),
+        "{text}"
+    );
+    let old_text = fs::read_to_string(&old).unwrap();
+    assert!(old_text.contains("Listening"), "{old_text}");
+}
+
+#[tokio::test]
+async fn a_server_listed_twice_gets_two_turns() {
+    let (a, b) = (Reserved::any(), Reserved::any());
+    let _nodes = [a.serve("a").await, b.serve("b").await];
+    let (twice, once) = (a.addr, b.addr);
+    let stream = format!(
+        "upstream u {{ server {twice}; server {twice}; server {once}; }}
+        server {{ listen LISTEN; proxy_pass u; }}"
+    );
+    let proxy = NginxLike::start("", &stream).await;
+    let answers = ask_times(proxy.addr, 30).await;
+    assert_eq!(answers.iter().filter(|answer| *answer == "a").count(), 20);
 }
