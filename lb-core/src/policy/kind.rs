@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{LeastConn, P2c, Policy, WeightedRandom, WeightedRoundRobin};
+use super::{First, LeastConn, P2c, Policy, WeightedRandom, WeightedRoundRobin};
 
 /// A policy of this crate, by name.
 #[non_exhaustive]
@@ -12,6 +12,8 @@ use super::{LeastConn, P2c, Policy, WeightedRandom, WeightedRoundRobin};
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum PolicyKind {
+    /// [`First`]
+    First,
     /// [`LeastConn`]
     LeastConn,
     /// [`P2c::least_conn`], the default
@@ -25,7 +27,8 @@ pub enum PolicyKind {
 
 impl PolicyKind {
     /// Every policy of this crate.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
+        Self::First,
         Self::LeastConn,
         Self::P2c,
         Self::Random,
@@ -35,6 +38,7 @@ impl PolicyKind {
     /// The policy with its default settings.
     pub fn build(self) -> Arc<dyn Policy> {
         match self {
+            Self::First => Arc::new(First::new()),
             Self::LeastConn => Arc::new(LeastConn::new()),
             Self::P2c => Arc::new(P2c::least_conn()),
             Self::Random => Arc::new(WeightedRandom::new()),
@@ -63,7 +67,7 @@ impl FromStr for PolicyKind {
 
 /// A name that no policy of this crate has.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no policy is called \"{0}\": use least_conn, p2c, random or weighted_round_robin")]
+#[error("no policy is called \"{0}\": use first, least_conn, p2c, random or weighted_round_robin")]
 pub struct UnknownPolicy(Box<str>);
 
 #[cfg(test)]

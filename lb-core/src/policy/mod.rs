@@ -6,6 +6,7 @@
 //! | [`WeightedRandom`] | by weight on average | no | O(1) | nginx `random` |
 //! | [`LeastConn`] | by free capacity | of all | O(n) | nginx `least_conn` |
 //! | [`P2c`] | by weight, then by load | of two | O(1) | nginx `random two`, Envoy `LEAST_REQUEST` |
+//! | [`First`] | all to the first with room | `max_conns` | O(n) at worst | HAProxy `first` |
 //!
 //! Start with [`P2c`], the library's default: it is the cheap policy that notices a slow backend. Take
 //! [`WeightedRoundRobin`] where the order or the exact share matters, [`LeastConn`] for few backends and long,
@@ -18,12 +19,14 @@ use std::sync::Arc;
 use crate::pick::PickContext;
 use crate::set::{BackendIndex, Tier};
 
+mod first;
 mod kind;
 mod least_conn;
 mod p2c;
 mod random;
 mod weighted_round_robin;
 
+pub use first::First;
 pub use kind::{PolicyKind, UnknownPolicy};
 pub use least_conn::LeastConn;
 pub use p2c::P2c;
