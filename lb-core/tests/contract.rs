@@ -149,7 +149,12 @@ fn one_eligible_backend_among_many_is_found() {
 
 #[test]
 fn a_busy_backend_is_avoided_by_the_policies_that_see_load() {
-    for kind in [PolicyKind::LeastConn, PolicyKind::P2c] {
+    let sighted = [
+        PolicyKind::LeastConn,
+        PolicyKind::P2c,
+        PolicyKind::P2cPeakEwma,
+    ];
+    for kind in sighted {
         let mut bench = Bench::new(kind.build(), &weighted(&[1, 1, 1]));
         let only_a = tried(1..3);
         let held: Vec<Pick> = (0..10)

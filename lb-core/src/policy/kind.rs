@@ -19,6 +19,8 @@ pub enum PolicyKind {
     /// [`P2c::least_conn`], the default
     #[default]
     P2c,
+    /// [`P2c::peak_ewma`]
+    P2cPeakEwma,
     /// [`WeightedRandom`]
     Random,
     /// [`WeightedRoundRobin`]
@@ -27,10 +29,11 @@ pub enum PolicyKind {
 
 impl PolicyKind {
     /// Every policy of this crate.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::First,
         Self::LeastConn,
         Self::P2c,
+        Self::P2cPeakEwma,
         Self::Random,
         Self::WeightedRoundRobin,
     ];
@@ -41,6 +44,7 @@ impl PolicyKind {
             Self::First => Arc::new(First::new()),
             Self::LeastConn => Arc::new(LeastConn::new()),
             Self::P2c => Arc::new(P2c::least_conn()),
+            Self::P2cPeakEwma => Arc::new(P2c::peak_ewma()),
             Self::Random => Arc::new(WeightedRandom::new()),
             Self::WeightedRoundRobin => Arc::new(WeightedRoundRobin::new()),
         }
@@ -67,7 +71,9 @@ impl FromStr for PolicyKind {
 
 /// A name that no policy of this crate has.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no policy is called \"{0}\": use first, least_conn, p2c, random or weighted_round_robin")]
+#[error(
+    "no policy is called \"{0}\": use first, least_conn, p2c, p2c_peak_ewma, random or weighted_round_robin"
+)]
 pub struct UnknownPolicy(Box<str>);
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! | [`WeightedRoundRobin`] | exactly by weight | no | O(1) | nginx's default |
 //! | [`WeightedRandom`] | by weight on average | no | O(1) | nginx `random` |
 //! | [`LeastConn`] | by free capacity | of all | O(n) | nginx `least_conn` |
-//! | [`P2c`] | by weight, then by load | of two | O(1) | nginx `random two`, Envoy `LEAST_REQUEST` |
+//! | [`P2c::least_conn`] | by weight, then by load | of two | O(1) | Envoy `LEAST_REQUEST` |
+//! | [`P2c::peak_ewma`] | by weight, then by load and time to connect | of two | O(1) | Finagle, tower, Linkerd |
 //! | [`First`] | all to the first with room | `max_conns` | O(n) at worst | HAProxy `first` |
 //!
 //! Start with [`P2c`], the library's default: it is the cheap policy that notices a slow backend. Take
