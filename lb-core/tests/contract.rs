@@ -57,7 +57,7 @@ fn assert_proportional(kind: PolicyKind, counts: &[u64], weights: &[u16]) {
 
 /// The policies that give idle backends shares by weight. The others mean something else by design: see their docs.
 fn proportional() -> impl Iterator<Item = PolicyKind> {
-    let others = [PolicyKind::First];
+    let others = [PolicyKind::First, PolicyKind::RandomTwo];
     let kinds = PolicyKind::ALL.into_iter();
     kinds.filter(move |kind| !others.contains(kind))
 }
@@ -153,6 +153,7 @@ fn a_busy_backend_is_avoided_by_the_policies_that_see_load() {
         PolicyKind::LeastConn,
         PolicyKind::P2c,
         PolicyKind::P2cPeakEwma,
+        PolicyKind::RandomTwo,
     ];
     for kind in sighted {
         let mut bench = Bench::new(kind.build(), &weighted(&[1, 1, 1]));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{First, LeastConn, P2c, Policy, WeightedRandom, WeightedRoundRobin};
+use super::{First, LeastConn, P2c, Policy, RandomTwo, WeightedRandom, WeightedRoundRobin};
 
 /// A policy of this crate, by name.
 #[non_exhaustive]
@@ -23,18 +23,21 @@ pub enum PolicyKind {
     P2cPeakEwma,
     /// [`WeightedRandom`]
     Random,
+    /// [`RandomTwo`]
+    RandomTwo,
     /// [`WeightedRoundRobin`]
     WeightedRoundRobin,
 }
 
 impl PolicyKind {
     /// Every policy of this crate.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::First,
         Self::LeastConn,
         Self::P2c,
         Self::P2cPeakEwma,
         Self::Random,
+        Self::RandomTwo,
         Self::WeightedRoundRobin,
     ];
 
@@ -46,6 +49,7 @@ impl PolicyKind {
             Self::P2c => Arc::new(P2c::least_conn()),
             Self::P2cPeakEwma => Arc::new(P2c::peak_ewma()),
             Self::Random => Arc::new(WeightedRandom::new()),
+            Self::RandomTwo => Arc::new(RandomTwo::new()),
             Self::WeightedRoundRobin => Arc::new(WeightedRoundRobin::new()),
         }
     }
@@ -72,7 +76,7 @@ impl FromStr for PolicyKind {
 /// A name that no policy of this crate has.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "no policy is called \"{0}\": use first, least_conn, p2c, p2c_peak_ewma, random or weighted_round_robin"
+    "no policy is called \"{0}\": use first, least_conn, p2c, p2c_peak_ewma, random, random_two or weighted_round_robin"
 )]
 pub struct UnknownPolicy(Box<str>);
 

@@ -7,6 +7,7 @@
 //! | [`LeastConn`] | by free capacity | of all | O(n) | nginx `least_conn` |
 //! | [`P2c::least_conn`] | by weight, then by load | of two | O(1) | Envoy `LEAST_REQUEST` |
 //! | [`P2c::peak_ewma`] | by weight, then by load and time to connect | of two | O(1) | Finagle, tower, Linkerd |
+//! | [`RandomTwo`] | by load, not by weight when idle | of two | O(1) | nginx `random two least_conn` |
 //! | [`First`] | all to the first with room | `max_conns` | O(n) at worst | HAProxy `first` |
 //!
 //! Start with [`P2c`], the library's default: it is the cheap policy that notices a slow backend. Take
@@ -25,6 +26,7 @@ mod kind;
 mod least_conn;
 mod p2c;
 mod random;
+mod random_two;
 mod weighted_round_robin;
 
 pub use first::First;
@@ -32,6 +34,7 @@ pub use kind::{PolicyKind, UnknownPolicy};
 pub use least_conn::LeastConn;
 pub use p2c::P2c;
 pub use random::WeightedRandom;
+pub use random_two::RandomTwo;
 pub use weighted_round_robin::WeightedRoundRobin;
 
 /// A way to choose: the control-plane half, which turns membership into a [`Picker`].
