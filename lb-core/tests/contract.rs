@@ -57,7 +57,11 @@ fn assert_proportional(kind: PolicyKind, counts: &[u64], weights: &[u16]) {
 
 /// The policies that give idle backends shares by weight. The others mean something else by design: see their docs.
 fn proportional() -> impl Iterator<Item = PolicyKind> {
-    let others = [PolicyKind::First, PolicyKind::RandomTwo];
+    let others = [
+        PolicyKind::First,
+        PolicyKind::LeastTime,
+        PolicyKind::RandomTwo,
+    ];
     let kinds = PolicyKind::ALL.into_iter();
     kinds.filter(move |kind| !others.contains(kind))
 }
@@ -151,6 +155,7 @@ fn one_eligible_backend_among_many_is_found() {
 fn a_busy_backend_is_avoided_by_the_policies_that_see_load() {
     let sighted = [
         PolicyKind::LeastConn,
+        PolicyKind::LeastTime,
         PolicyKind::P2c,
         PolicyKind::P2cPeakEwma,
         PolicyKind::RandomTwo,

@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{First, LeastConn, P2c, Policy, RandomTwo, WeightedRandom, WeightedRoundRobin};
+use super::{
+    First, LeastConn, LeastTime, P2c, Policy, RandomTwo, WeightedRandom, WeightedRoundRobin,
+};
 
 /// A policy of this crate, by name.
 #[non_exhaustive]
@@ -16,6 +18,8 @@ pub enum PolicyKind {
     First,
     /// [`LeastConn`]
     LeastConn,
+    /// [`LeastTime`]
+    LeastTime,
     /// [`P2c::least_conn`], the default
     #[default]
     P2c,
@@ -31,9 +35,10 @@ pub enum PolicyKind {
 
 impl PolicyKind {
     /// Every policy of this crate.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::First,
         Self::LeastConn,
+        Self::LeastTime,
         Self::P2c,
         Self::P2cPeakEwma,
         Self::Random,
@@ -46,6 +51,7 @@ impl PolicyKind {
         match self {
             Self::First => Arc::new(First::new()),
             Self::LeastConn => Arc::new(LeastConn::new()),
+            Self::LeastTime => Arc::new(LeastTime::new()),
             Self::P2c => Arc::new(P2c::least_conn()),
             Self::P2cPeakEwma => Arc::new(P2c::peak_ewma()),
             Self::Random => Arc::new(WeightedRandom::new()),
@@ -76,7 +82,7 @@ impl FromStr for PolicyKind {
 /// A name that no policy of this crate has.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "no policy is called \"{0}\": use first, least_conn, p2c, p2c_peak_ewma, random, random_two or weighted_round_robin"
+    "no policy is called \"{0}\": use first, least_conn, least_time, p2c, p2c_peak_ewma, random, random_two or weighted_round_robin"
 )]
 pub struct UnknownPolicy(Box<str>);
 

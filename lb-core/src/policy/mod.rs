@@ -5,6 +5,7 @@
 //! | [`WeightedRoundRobin`] | exactly by weight | no | O(1) | nginx's default |
 //! | [`WeightedRandom`] | by weight on average | no | O(1) | nginx `random` |
 //! | [`LeastConn`] | by free capacity | of all | O(n) | nginx `least_conn` |
+//! | [`LeastTime`] | by free capacity and time to connect | of all | O(n) | nginx `least_time connect` |
 //! | [`P2c::least_conn`] | by weight, then by load | of two | O(1) | Envoy `LEAST_REQUEST` |
 //! | [`P2c::peak_ewma`] | by weight, then by load and time to connect | of two | O(1) | Finagle, tower, Linkerd |
 //! | [`RandomTwo`] | by load, not by weight when idle | of two | O(1) | nginx `random two least_conn` |
@@ -24,6 +25,7 @@ use crate::set::{BackendIndex, Tier};
 mod first;
 mod kind;
 mod least_conn;
+mod least_time;
 mod p2c;
 mod random;
 mod random_two;
@@ -32,6 +34,7 @@ mod weighted_round_robin;
 pub use first::First;
 pub use kind::{PolicyKind, UnknownPolicy};
 pub use least_conn::LeastConn;
+pub use least_time::LeastTime;
 pub use p2c::P2c;
 pub use random::WeightedRandom;
 pub use random_two::RandomTwo;
