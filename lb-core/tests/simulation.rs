@@ -92,7 +92,7 @@ fn a_restart_of_all_servers_makes_no_herd_on_the_first_one_back() {
             world.run_until(10 * SECOND);
 
             let mut back: Vec<(u64, usize)> = Vec::new();
-            for &(at, i) in world.accepted.iter().filter(|(at, _)| *at > stop) {
+            for &(at, i) in world.established.iter().filter(|(at, _)| *at > stop) {
                 if back.iter().all(|&(_, known)| known != i) {
                     back.push((at, i));
                 }

@@ -82,7 +82,8 @@ impl FromStr for PolicyKind {
 /// A name that no policy of this crate has.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "no policy is called \"{0}\": use first, least_conn, least_time, p2c, p2c_peak_ewma, random, random_two or weighted_round_robin"
+    "no policy is called \"{0}\": use first, least_conn, least_time, p2c, p2c_peak_ewma, random, random_two or \
+     weighted_round_robin"
 )]
 pub struct UnknownPolicy(Box<str>);
 

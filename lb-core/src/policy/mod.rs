@@ -11,10 +11,12 @@
 //! | [`RandomTwo`] | by load, not by weight when idle | of two | O(1) | nginx `random two least_conn` |
 //! | [`First`] | all to the first with room | `max_conns` | O(n) at worst | HAProxy `first` |
 //!
-//! Start with [`P2c`], the library's default: it is the cheap policy that notices a slow backend. Take
-//! [`WeightedRoundRobin`] where the order or the exact share matters, [`LeastConn`] for few backends and long,
-//! uneven connections, [`WeightedRandom`] where many balancers that know nothing of each other should not march
-//! in step.
+//! Start with [`P2c::least_conn`], the library's default: it is the cheap policy that notices a slow backend. Take
+//! [`P2c::peak_ewma`] where backends are at different distances or slow ones should be noticed before connections
+//! pile up on them, [`WeightedRoundRobin`] where the order or the exact share matters, [`LeastConn`] for few backends
+//! and long, uneven connections, [`WeightedRandom`] where many balancers that know nothing of each other should not
+//! march in step, [`First`] where what is not needed should stay idle. [`LeastTime`] and [`RandomTwo`] are for those
+//! who know them from nginx.
 
 use std::fmt;
 use std::sync::Arc;

@@ -28,8 +28,8 @@
 //! when few backends are eligible or one has nearly all the weight.
 //!
 //! Not where each backend must get its exact share ([`WeightedRoundRobin`](crate::policy::WeightedRoundRobin)). Peak
-//! EWMA not where backends accept at once whatever their load is, behind a proxy of their own for instance: it then
-//! sees no more than connections in flight.
+//! EWMA does no harm but sees no more than connections in flight where handshakes tell nothing: a kernel answers them
+//! while its server is busy, and so does a proxy in between. A slow machine and a long way show.
 
 use std::time::Duration;
 

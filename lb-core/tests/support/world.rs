@@ -48,7 +48,7 @@ pub(crate) enum Event {
 struct Connection {
     pick: Pick,
     client: Client,
-    accepted: bool,
+    established: bool,
 }
 
 /// What a connection is, whichever server it comes to: the same for every policy of one seed.
@@ -76,8 +76,8 @@ pub(crate) struct World {
     made: u64,
     rng: SplitMix64,
     now: u64,
-    /// When a connection was accepted, and by whom.
-    pub(crate) accepted: Vec<(u64, usize)>,
+    /// When a connection was established, and to which server.
+    pub(crate) established: Vec<(u64, usize)>,
     /// When a connection arrived, and how long it took to its end.
     latencies: Vec<(u64, u64)>,
 }
@@ -93,7 +93,7 @@ impl World {
             made: 0,
             rng: SplitMix64::new(plan.seed),
             now: 0,
-            accepted: Vec::new(),
+            established: Vec::new(),
             latencies: Vec::new(),
         };
         world.bench.rng = SplitMix64::new(!plan.seed);
@@ -170,7 +170,7 @@ impl World {
             let connection = Connection {
                 pick,
                 client,
-                accepted: false,
+                established: false,
             };
             self.connections.insert(id, connection);
             self.at(self.now + handshake as u64, Event::Reach(id));
@@ -182,28 +182,28 @@ impl World {
         if i == SLOW { self.plan.slowdown } else { 1.0 }
     }
 
+    /// The kernel of a server answers handshakes however long its accept queue is.
     fn reach(&mut self, id: u64) {
-        let Some(connection) = self.connections.get(&id) else {
+        let now = self.timestamp();
+        let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
+        connection.pick.connected(now);
+        connection.established = true;
         let i = number(&connection.pick);
+        self.established.push((self.now, i));
         self.servers[i].queue.push_back(id);
-        self.accept(i);
+        self.serve(i);
     }
 
     /// Gives waiting connections to idle workers.
-    fn accept(&mut self, i: usize) {
+    fn serve(&mut self, i: usize) {
         while self.servers[i].busy < WORKERS {
             let Some(id) = self.servers[i].queue.pop_front() else {
                 return;
             };
             self.servers[i].busy += 1;
-            self.accepted.push((self.now, i));
-            let (now, factor) = (self.timestamp(), self.factor(i));
-            let connection = self.connections.get_mut(&id).unwrap();
-            connection.pick.connected(now);
-            connection.accepted = true;
-            let service = connection.client.service * factor;
+            let service = self.connections[&id].client.service * self.factor(i);
             self.at(self.now + service as u64, Event::End(id));
         }
     }
@@ -217,7 +217,7 @@ impl World {
         let i = number(&connection.pick);
         self.servers[i].busy -= 1;
         drop(connection);
-        self.accept(i);
+        self.serve(i);
     }
 
     fn stop(&mut self, i: usize) {
@@ -231,7 +231,7 @@ impl World {
         let ids: Vec<u64> = all.filter(|(_, c)| here(c)).map(|(&id, _)| id).collect();
         for id in ids {
             let mut connection = self.connections.remove(&id).unwrap();
-            if !connection.accepted {
+            if !connection.established {
                 let addr = connection.pick.backend().addr;
                 let _ = connection.pick.failed(now);
                 connection.client.tried.insert(addr);
@@ -255,11 +255,11 @@ impl World {
         latencies[(latencies.len() as f64 * part) as usize] as f64 / MILLISECOND as f64
     }
 
-    /// Connections accepted by each server within a time.
+    /// Each server's part of the connections established within a time.
     pub(crate) fn shares(&self, time: Range<u64>) -> [f64; SERVERS] {
         let mut counts = [0.0; SERVERS];
         let mut total = 0.0;
-        for (_, i) in self.accepted.iter().filter(|(at, _)| time.contains(at)) {
+        for (_, i) in self.established.iter().filter(|(at, _)| time.contains(at)) {
             counts[*i] += 1.0;
             total += 1.0;
         }
