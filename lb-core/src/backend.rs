@@ -9,8 +9,8 @@ use crate::outlier::FailLimit;
 /// One server that connections may go to.
 ///
 /// The address is the identity: everything else may change from one [`Snapshot`](crate::Snapshot) to the next
-/// and the backend keeps its state (connections in flight, failures). Only a new [`instance`](Self::instance)
-/// at an old address starts afresh.
+/// and the backend keeps its state (connections in flight, failures, connect times). Only a new
+/// [`instance`](Self::instance) at an old address starts afresh.
 #[doc(alias = "endpoint", alias = "peer", alias = "server")]
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -33,10 +33,10 @@
 //!
 //! # What survives an update
 //!
-//! State belongs to the backend, by address: connections in flight and failures stay what they are through every
-//! snapshot, change of weight and change of policy, and so does the position of the round robins. A backend that
-//! leaves while connections are in flight and returns before they end finds its state again. Only a new
-//! [`Backend::instance`] at an old address starts afresh.
+//! State belongs to the backend, by address: connections in flight, failures and connect times stay what they are
+//! through every snapshot, change of weight and change of policy, and so does the position of the round robins. A
+//! backend that leaves while connections are in flight and returns before they end finds its state again. Only a
+//! new [`Backend::instance`] at an old address starts afresh.
 //!
 //! # Features
 //!
@@ -46,7 +46,9 @@
 
 mod backend;
 mod balancer;
+mod connect_average;
 mod ewma;
+mod least;
 mod outlier;
 mod pick;
 pub mod policy;

@@ -134,6 +134,13 @@ impl<'a> PickContext<'a> {
         slot.state.connect_time.get_at(self.now)
     }
 
+    /// The milliseconds, at most 5020, that connecting to the backend at `i` is expected to take, as nginx's
+    /// `least_time` reckons; 0 for an index outside the tier. Costs a division if the backend rests.
+    pub(crate) fn expected_connect_millis(&self, i: BackendIndex) -> u64 {
+        let expected = |slot: &Arc<Slot>| slot.expected_connect_millis(self.now);
+        self.tier.slot(i).map_or(0, expected)
+    }
+
     /// One draw by weight among exactly the backends that `accept` takes, in two passes over the tier. O(n): a
     /// policy's last resort, fair whatever else is refused.
     pub fn draw_among(
@@ -193,13 +200,14 @@ impl Pick {
     pub fn connected(&self, now: Timestamp) {
         let state = &self.slot.state;
         state.failures.succeeded();
-        state
-            .connect_time
-            .add(now.saturating_since(self.picked_at), now);
+        let taken = now.saturating_since(self.picked_at);
+        state.connect_time.add(taken, now);
+        state.connect_average.add(taken);
     }
 
     /// Reports that the connection could not be established, and gives it back.
     pub fn failed(self, now: Timestamp) -> FailureEffect {
+        self.slot.state.connect_average.failed(now);
         let ejects = self
             .slot
             .fail_limit

@@ -163,10 +163,23 @@ impl Slot {
         let claimed = self
             .fail_limit
             .is_none_or(|limit| self.state.failures.claim(limit, now));
-        if !claimed {
+        if claimed {
+            let average = &self.state.connect_average;
+            average.picked(self.fail_timeout(), now);
+        } else {
             self.state.release();
         }
         claimed
+    }
+
+    /// The milliseconds that connecting is expected to take, as nginx's `least_time` reckons.
+    pub(crate) fn expected_connect_millis(&self, now: Timestamp) -> u64 {
+        let average = &self.state.connect_average;
+        average.expected_millis(self.fail_timeout(), now)
+    }
+
+    fn fail_timeout(&self) -> Duration {
+        self.backend.fail_limit.unwrap_or_default().fail_timeout
     }
 }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use crate::connect_average::ConnectAverage;
 use crate::ewma::PeakEwma;
 use crate::outlier::FailureRecord;
 use crate::time::Timestamp;
@@ -17,6 +18,7 @@ pub(crate) struct BackendState {
     in_flight: AtomicU32,
     pub(crate) failures: FailureRecord,
     pub(crate) connect_time: PeakEwma,
+    pub(crate) connect_average: ConnectAverage,
     joined_at: Timestamp,
 }
 
@@ -26,6 +28,7 @@ impl BackendState {
             in_flight: AtomicU32::new(0),
             failures: FailureRecord::new(),
             connect_time: PeakEwma::new(),
+            connect_average: ConnectAverage::new(joined_at),
             joined_at,
         }
     }

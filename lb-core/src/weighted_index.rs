@@ -57,7 +57,8 @@ impl WeightedIndex {
         cx.draw_among(accept)
     }
 
-    fn draw(&self, cx: &mut PickContext<'_>) -> BackendIndex {
+    /// Draws any index, with a chance in proportion to its weight.
+    pub(crate) fn draw(&self, cx: &mut PickContext<'_>) -> BackendIndex {
         let i = cx.draw(self.len) as u32;
         let drawn = match self.columns.get(i as usize) {
             Some(column) if cx.draw(self.height) >= column.own => column.alias,

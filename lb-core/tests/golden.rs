@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_core::policy::{LeastConn, WeightedRandom, WeightedRoundRobin};
+use lb_core::policy::{LeastConn, RandomTwo, WeightedRandom, WeightedRoundRobin};
 use lb_core::{AdminState, FailLimit, PickError, Priority, Snapshot, Weight};
 use support::{Bench, at, backend, letter, number, tried, weighted};
 
@@ -187,14 +187,44 @@ fn random_shares_are_nginxs() {
         for i in bench.numbers(connections) {
             ours[i] += 1.0;
         }
-        // Two samples of one binomial: their difference stays within five standard deviations.
-        for (&ours, theirs) in ours.iter().zip(numbers::<f64>(counts)) {
-            let share = theirs / connections as f64;
-            let deviation = (2.0 * connections as f64 * share * (1.0 - share)).sqrt();
-            assert!(
-                (ours - theirs).abs() <= 5.0 * deviation,
-                "weights {w}: {ours} for {theirs}"
-            );
+        assert_same_shares(w, connections, &ours, &numbers(counts));
+    }
+}
+
+#[test]
+fn random_two_shares_are_nginxs_idle_and_under_load() {
+    for record in records(include_str!("golden/nginx_random_two.txt")) {
+        let [
+            ("weights", w),
+            ("held", at_once),
+            ("connections", connections),
+            ("counts", counts),
+        ] = record[..]
+        else {
+            panic!("unknown record {record:?}");
+        };
+        let (at_once, connections): (usize, usize) =
+            (at_once.parse().unwrap(), connections.parse().unwrap());
+        let mut bench = Bench::new(Arc::new(RandomTwo::new()), &weighted(&numbers(w)));
+        let mut ours = vec![0_f64; w.split(' ').count()];
+        for _ in 0..connections / at_once {
+            let held: Vec<_> = (0..at_once).map(|_| bench.pick().unwrap()).collect();
+            for pick in &held {
+                ours[number(pick)] += 1.0;
+            }
         }
+        assert_same_shares(w, connections, &ours, &numbers(counts));
+    }
+}
+
+/// Two samples of one binomial: their difference stays within five standard deviations.
+fn assert_same_shares(weights: &str, connections: usize, ours: &[f64], theirs: &[f64]) {
+    for (&ours, &theirs) in ours.iter().zip(theirs) {
+        let share = theirs / connections as f64;
+        let deviation = (2.0 * connections as f64 * share * (1.0 - share)).sqrt();
+        assert!(
+            (ours - theirs).abs() <= 5.0 * deviation,
+            "weights {weights}: {ours} for {theirs}"
+        );
     }
 }

@@ -72,7 +72,7 @@ const fn policy(method: Method) -> PolicyKind {
         Method::RoundRobin => PolicyKind::WeightedRoundRobin,
         Method::LeastConn => PolicyKind::LeastConn,
         Method::Random => PolicyKind::Random,
-        Method::RandomTwo => PolicyKind::P2c,
+        Method::RandomTwo => PolicyKind::RandomTwo,
     }
 }
 

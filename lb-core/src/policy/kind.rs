@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{LeastConn, P2c, Policy, WeightedRandom, WeightedRoundRobin};
+use super::{
+    First, LeastConn, LeastTime, P2c, Policy, RandomTwo, WeightedRandom, WeightedRoundRobin,
+};
 
 /// A policy of this crate, by name.
 #[non_exhaustive]
@@ -12,32 +14,48 @@ use super::{LeastConn, P2c, Policy, WeightedRandom, WeightedRoundRobin};
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum PolicyKind {
+    /// [`First`]
+    First,
     /// [`LeastConn`]
     LeastConn,
+    /// [`LeastTime`]
+    LeastTime,
     /// [`P2c::least_conn`], the default
     #[default]
     P2c,
+    /// [`P2c::peak_ewma`]
+    P2cPeakEwma,
     /// [`WeightedRandom`]
     Random,
+    /// [`RandomTwo`]
+    RandomTwo,
     /// [`WeightedRoundRobin`]
     WeightedRoundRobin,
 }
 
 impl PolicyKind {
     /// Every policy of this crate.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 8] = [
+        Self::First,
         Self::LeastConn,
+        Self::LeastTime,
         Self::P2c,
+        Self::P2cPeakEwma,
         Self::Random,
+        Self::RandomTwo,
         Self::WeightedRoundRobin,
     ];
 
     /// The policy with its default settings.
     pub fn build(self) -> Arc<dyn Policy> {
         match self {
+            Self::First => Arc::new(First::new()),
             Self::LeastConn => Arc::new(LeastConn::new()),
+            Self::LeastTime => Arc::new(LeastTime::new()),
             Self::P2c => Arc::new(P2c::least_conn()),
+            Self::P2cPeakEwma => Arc::new(P2c::peak_ewma()),
             Self::Random => Arc::new(WeightedRandom::new()),
+            Self::RandomTwo => Arc::new(RandomTwo::new()),
             Self::WeightedRoundRobin => Arc::new(WeightedRoundRobin::new()),
         }
     }
@@ -63,7 +81,10 @@ impl FromStr for PolicyKind {
 
 /// A name that no policy of this crate has.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no policy is called \"{0}\": use least_conn, p2c, random or weighted_round_robin")]
+#[error(
+    "no policy is called \"{0}\": use first, least_conn, least_time, p2c, p2c_peak_ewma, random, random_two or \
+     weighted_round_robin"
+)]
 pub struct UnknownPolicy(Box<str>);
 
 #[cfg(test)]

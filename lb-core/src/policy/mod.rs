@@ -5,12 +5,18 @@
 //! | [`WeightedRoundRobin`] | exactly by weight | no | O(1) | nginx's default |
 //! | [`WeightedRandom`] | by weight on average | no | O(1) | nginx `random` |
 //! | [`LeastConn`] | by free capacity | of all | O(n) | nginx `least_conn` |
-//! | [`P2c`] | by weight, then by load | of two | O(1) | nginx `random two`, Envoy `LEAST_REQUEST` |
+//! | [`LeastTime`] | by free capacity and time to connect | of all | O(n) | nginx `least_time connect` |
+//! | [`P2c::least_conn`] | by weight, then by load | of two | O(1) | Envoy `LEAST_REQUEST` |
+//! | [`P2c::peak_ewma`] | by weight, then by load and time to connect | of two | O(1) | Finagle, tower, Linkerd |
+//! | [`RandomTwo`] | by load, not by weight when idle | of two | O(1) | nginx `random two least_conn` |
+//! | [`First`] | all to the first with room | `max_conns` | O(n) at worst | HAProxy `first` |
 //!
-//! Start with [`P2c`], the library's default: it is the cheap policy that notices a slow backend. Take
-//! [`WeightedRoundRobin`] where the order or the exact share matters, [`LeastConn`] for few backends and long,
-//! uneven connections, [`WeightedRandom`] where many balancers that know nothing of each other should not march
-//! in step.
+//! Start with [`P2c::least_conn`], the library's default: it is the cheap policy that notices a slow backend. Take
+//! [`P2c::peak_ewma`] where backends are at different distances or slow ones should be noticed before connections
+//! pile up on them, [`WeightedRoundRobin`] where the order or the exact share matters, [`LeastConn`] for few backends
+//! and long, uneven connections, [`WeightedRandom`] where many balancers that know nothing of each other should not
+//! march in step, [`First`] where what is not needed should stay idle. [`LeastTime`] and [`RandomTwo`] are for those
+//! who know them from nginx.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,16 +24,22 @@ use std::sync::Arc;
 use crate::pick::PickContext;
 use crate::set::{BackendIndex, Tier};
 
+mod first;
 mod kind;
 mod least_conn;
+mod least_time;
 mod p2c;
 mod random;
+mod random_two;
 mod weighted_round_robin;
 
+pub use first::First;
 pub use kind::{PolicyKind, UnknownPolicy};
 pub use least_conn::LeastConn;
+pub use least_time::LeastTime;
 pub use p2c::P2c;
 pub use random::WeightedRandom;
+pub use random_two::RandomTwo;
 pub use weighted_round_robin::WeightedRoundRobin;
 
 /// A way to choose: the control-plane half, which turns membership into a [`Picker`].

@@ -1,50 +1,95 @@
 //! The power of two choices.
 //!
-//! Two distinct backends are drawn by weight and the one with the lower load is taken. Looking at two instead of
+//! Two distinct backends are drawn by weight and the one with the lower cost is taken. Looking at two instead of
 //! one brings the fullest of n backends from about log n / log log n down to log log n (Mitzenmacher, "The Power
 //! of Two Choices in Randomized Load Balancing", 2001), and a stale view of the load does no harm, because nobody
-//! runs after the one least loaded backend.
+//! runs after the one cheapest backend: of n equal ones it gets at most 2 / n of the connections.
 //!
-//! The load is the number of connections in flight for the weight. The first draw wins ties, so that idle backends
-//! get shares by weight.
+//! The first draw wins ties, so that idle backends get shares by weight. The cost is one of two:
 //!
-//! Cost: O(1) a pick, two loads read; O(n) when few backends are eligible or one has nearly all the weight.
+//! - [`P2c::least_conn`]: connections in flight for the weight;
+//! - [`P2c::peak_ewma`]: time to connect * (connections in flight for the weight + 1), where the time is a moving
+//!   average that jumps to every peak and decays with silence (Finagle's `PeakEwma`, tower's, Linkerd's default).
+//!   It notices a slow or distant backend before connections pile up on it.
 //!
-//! Not where each backend must get its exact share ([`WeightedRoundRobin`](crate::policy::WeightedRoundRobin)).
+//! The peers of the latter differ in three points. They measure requests; a TCP connection's life says nothing of its
+//! server, so this measures connecting. They divide the whole cost by the weight, or know none; here the draw already
+//! goes by weight and the 1 is not divided, otherwise a light backend would get nothing until the heavy ones are
+//! loaded. At weight 1 the formulas are the same. And they assume a fixed time for a backend without a sample (tower 1
+//! s, Linkerd 30 ms, Envoy 10 ms), which lets newcomers starve where the others are faster and favours them where the
+//! others are slower; here a backend without a sample is taken to be as fast as the one that it is compared with.
+//! So connections in flight decide alone, newcomers are tried at once in their fair share, and what they are given
+//! before their first answer counts against them.
+//!
+//! Times below 1 ms count as 1 ms: in one data centre what is left below it is noise of scheduling, and without a
+//! floor it would outweigh connections in flight.
+//!
+//! Cost: O(1) a pick, two loads read (with peak EWMA two averages too, each with one exponential function); O(n)
+//! when few backends are eligible or one has nearly all the weight.
+//!
+//! Not where each backend must get its exact share ([`WeightedRoundRobin`](crate::policy::WeightedRoundRobin)). Peak
+//! EWMA does no harm but sees no more than connections in flight where handshakes tell nothing: a kernel answers them
+//! while its server is busy, and so does a proxy in between. A slow machine and a long way show.
+
+use std::time::Duration;
 
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::set::{BackendIndex, Tier};
 use crate::weighted_index::WeightedIndex;
 
-/// The less loaded of two draws by weight.
-#[doc(alias = "power of two choices", alias = "random two")]
+/// The least time to connect that is told apart.
+const FLOOR: Duration = Duration::from_millis(1);
+
+/// The cheaper of two draws by weight.
+#[doc(alias = "power of two choices")]
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct P2c;
+pub struct P2c {
+    cost: Cost,
+}
 
 impl P2c {
     /// Compares connections in flight for the weight.
     pub const fn least_conn() -> Self {
-        Self
+        Self {
+            cost: Cost::InFlight,
+        }
+    }
+
+    /// Compares the peak-sensitive average of the time to connect, times connections in flight for the weight.
+    pub const fn peak_ewma() -> Self {
+        Self {
+            cost: Cost::PeakEwma,
+        }
     }
 }
 
 impl Policy for P2c {
     fn name(&self) -> &'static str {
-        "p2c"
+        match self.cost {
+            Cost::InFlight => "p2c",
+            Cost::PeakEwma => "p2c_peak_ewma",
+        }
     }
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(P2cPicker {
+            cost: self.cost,
             weights: tier.weights().map(|weight| weight.get().into()).collect(),
             index: WeightedIndex::new(tier.weights()),
         })
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Cost {
+    InFlight,
+    PeakEwma,
+}
+
 #[derive(Debug)]
 struct P2cPicker {
+    cost: Cost,
     weights: Box<[u64]>,
     index: WeightedIndex,
 }
@@ -56,13 +101,160 @@ impl Picker for P2cPicker {
         let Some(second) = self.index.draw_where(cx, other) else {
             return Some(first);
         };
-        let load = |i: BackendIndex, other: BackendIndex| {
-            u64::from(cx.in_flight(i)) * self.weights[other.as_usize()]
-        };
-        Some(if load(second, first) < load(first, second) {
+        Some(if self.is_cheaper(cx, second, first) {
             second
         } else {
             first
         })
+    }
+}
+
+impl P2cPicker {
+    /// Whether `a` costs less than `b`, both multiplied by both weights to stay in integers.
+    fn is_cheaper(&self, cx: &PickContext<'_>, a: BackendIndex, b: BackendIndex) -> bool {
+        let [weight_a, weight_b] = [a, b].map(|i| self.weights[i.as_usize()]);
+        let [load_a, load_b] = [a, b].map(|i| u64::from(cx.in_flight(i)));
+        let in_flight = || load_a * weight_b < load_b * weight_a;
+        match self.cost {
+            Cost::InFlight => in_flight(),
+            Cost::PeakEwma => match (cx.connect_time(a), cx.connect_time(b)) {
+                (Some(time_a), Some(time_b)) => {
+                    let cost =
+                        |time: Duration, load: u64| time.max(FLOOR).as_nanos() * u128::from(load);
+                    cost(time_a, (load_a + weight_a) * weight_b)
+                        < cost(time_b, (load_b + weight_b) * weight_a)
+                }
+                _ => in_flight(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        Backend, Balancer, Pick, PickRequest, Snapshot, SplitMix64, Timestamp, Tried, Updater,
+        Weight, balancer,
+    };
+
+    /// A balancer by peak EWMA over backends whose ports count from 0.
+    struct Scene {
+        _updater: Updater,
+        balancer: Balancer,
+        addrs: Vec<SocketAddr>,
+        rng: SplitMix64,
+    }
+
+    fn ms(n: u64) -> Timestamp {
+        Timestamp::from_nanos(n * 1_000_000)
+    }
+
+    impl Scene {
+        fn new(weights: &[u16]) -> Self {
+            let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
+            let addrs: Vec<_> = (0..weights.len() as u16).map(addr).collect();
+            let backends = addrs.iter().zip(weights);
+            let snapshot: Snapshot = backends
+                .map(|(&addr, &weight)| Backend::new(addr).with_weight(Weight::new(weight)))
+                .collect();
+            let (mut updater, balancer) = balancer(Arc::new(P2c::peak_ewma()));
+            updater.apply(&snapshot, ms(0));
+            Self {
+                _updater: updater,
+                balancer,
+                addrs,
+                rng: SplitMix64::new(1),
+            }
+        }
+
+        fn pick(&mut self, tried: &Tried, now: Timestamp) -> Pick {
+            let request = PickRequest::new(tried);
+            self.balancer.pick(&request, now, &mut self.rng).unwrap()
+        }
+
+        /// A connection to `port` that took `millis`.
+        fn sample(&mut self, port: usize, millis: u64) {
+            let mut tried = Tried::new();
+            for (i, &addr) in self.addrs.iter().enumerate() {
+                if i != port {
+                    tried.insert(addr);
+                }
+            }
+            self.pick(&tried, ms(0)).connected(ms(millis));
+        }
+
+        fn counts(&mut self, n: usize, now: Timestamp) -> Vec<u32> {
+            let mut counts = vec![0; self.addrs.len()];
+            for _ in 0..n {
+                let pick = self.pick(&Tried::new(), now);
+                counts[usize::from(pick.backend().addr.port())] += 1;
+            }
+            counts
+        }
+    }
+
+    #[test]
+    fn the_slow_one_of_two_gets_nothing_until_its_slowness_is_forgotten() {
+        let mut scene = Scene::new(&[1, 1]);
+        scene.sample(0, 500);
+        scene.sample(1, 5);
+        assert_eq!(scene.counts(100, ms(500)), [0, 100]);
+        // Decayed below the floor, both are alike.
+        let counts = scene.counts(100, ms(120_000));
+        assert!(counts[0] > 30, "{counts:?}");
+    }
+
+    #[test]
+    fn connections_in_flight_outweigh_a_small_difference() {
+        let mut scene = Scene::new(&[1, 1]);
+        scene.sample(0, 30);
+        scene.sample(1, 10);
+        let held: Vec<Pick> = (0..8).map(|_| scene.pick(&Tried::new(), ms(30))).collect();
+        let slow = held.iter().filter(|pick| pick.backend().addr.port() == 0);
+        // 30 * (c + 1) = 10 * (d + 1) with c + d = 8.
+        assert!((1..=2).contains(&slow.count()));
+    }
+
+    #[test]
+    fn a_newcomer_is_neither_starved_nor_favoured() {
+        let mut scene = Scene::new(&[1; 10]);
+        for port in 0..9 {
+            scene.sample(port, 100);
+        }
+        let counts = scene.counts(10_000, ms(100));
+        assert!((800..1_200).contains(&counts[9]), "{counts:?}");
+        // What it holds counts before its first answer comes.
+        let held: Vec<Pick> = (0..40)
+            .map(|_| scene.pick(&Tried::new(), ms(100)))
+            .collect();
+        let newcomer = held.iter().filter(|pick| pick.backend().addr.port() == 9);
+        assert!(newcomer.count() <= 6);
+    }
+
+    #[test]
+    fn equally_fast_backends_get_shares_by_weight() {
+        let mut scene = Scene::new(&[3, 1]);
+        scene.sample(0, 20);
+        scene.sample(1, 20);
+        let counts = scene.counts(10_000, ms(20));
+        assert!((7_200..7_800).contains(&counts[0]), "{counts:?}");
+        let held: Vec<Pick> = (0..400)
+            .map(|_| scene.pick(&Tried::new(), ms(20)))
+            .collect();
+        let heavy = held.iter().filter(|pick| pick.backend().addr.port() == 0);
+        assert!((295..=305).contains(&heavy.count()));
+    }
+
+    #[test]
+    fn differences_below_the_floor_do_not_count() {
+        let mut scene = Scene::new(&[1, 1]);
+        scene.sample(0, 0);
+        scene.sample(1, 1);
+        let counts = scene.counts(1_000, ms(1));
+        assert!((400..600).contains(&counts[0]), "{counts:?}");
     }
 }

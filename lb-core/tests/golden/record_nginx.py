@@ -13,8 +13,9 @@ What it does
         nginx_smooth_wrr_dead.txt    round robin with a server refusing connections
         nginx_least_conn.txt         least_conn with connections held open
         nginx_random.txt             random, counts only (differs on every run)
+        nginx_random_two.txt         random two least_conn, counts only (likewise)
 
-    All files but nginx_random.txt are the same byte for byte on every run.
+    All files but those two are the same byte for byte on every run.
 
 How to install nginx (Debian)
     apt-get install nginx libnginx-mod-stream
@@ -23,7 +24,7 @@ How to install nginx (Debian)
 How to run
     python3 record_nginx.py                  write the files next to this script
     python3 record_nginx.py --out DIR        write them to DIR, e.g. to compare
-    python3 record_nginx.py --connections N  connections per line of nginx_random.txt
+    python3 record_nginx.py --connections N  connections per line of nginx_random*.txt
     python3 record_nginx.py --module FILE    path of ngx_stream_module.so
 
 Why the result is repeatable
@@ -70,6 +71,8 @@ DEAD_BACKUP = ["a=1,dead b=1,backup", "a=3,dead b=1,dead c=2,backup d=1,backup",
 LEAST_CONN = ["1 1", "1 1 1", "2 1 1", "3 2 1", "5 1 1", "1 10", "4 3 2 1", "1 2 3", "2 2 1",
               "3 3 3 3"]
 LEAST_CONN_STEPS = 60
+RANDOM_TWO_WEIGHTS = ["1 1 1", "5 1 1", "3 2 1", "10 1", "100 1", "4 3 2 1"]
+RANDOM_TWO_HELD = [1, 12]
 RANDOM_WEIGHTS = ["1 1 1", "5 1 1", "3 2 1", "10 1"]
 
 
@@ -297,6 +300,33 @@ class Recorder:
             "Method random. Counts of connections per server, in configuration order.",
             "THE COUNTS VARY from run to run; compare distributions, not exact numbers."], lines)
 
+    def random_two(self):
+        rows = [(weights, held) for weights in RANDOM_TWO_WEIGHTS for held in RANDOM_TWO_HELD]
+        scenarios = [Scenario(from_weights(weights), "random two least_conn;") for weights, _ in rows]
+        lines = []
+        with self.running(scenarios, hold=True) as backends:
+            for (weights, held), scenario in zip(rows, scenarios):
+                total = self.connections - self.connections % held
+                counts = {server[0]: 0 for server in scenario.servers}
+                for _ in range(total // held):
+                    for letter in held_round(scenario, held, backends):
+                        counts[letter] += 1
+                lines.append(f"weights: {weights} | held: {held} | connections: {total} | "
+                             f"counts: {' '.join(map(str, counts.values()))}")
+        self.write("nginx_random_two.txt", [
+            "Method random two least_conn. Connections are made one after another and held until",
+            "there are as many as `held` says, then all are closed before the next is made.",
+            "Counts of connections per server, in configuration order.",
+            "THE COUNTS VARY from run to run; compare distributions, not exact numbers."], lines)
+
+
+def held_round(scenario, held, backends):
+    """Opens `held` connections, closes them all, returns the letters that answered."""
+    conns = [(conn := scenario.connect(), conn.recv(1).decode()) for _ in range(held)]
+    for conn, letter in conns:
+        close_held(conn, backends[letter])
+    return [letter for _, letter in conns]
+
 
 def hold_steps(scenario, seed, backends):
     """Opens and closes held connections in a seeded random sequence."""
@@ -344,6 +374,7 @@ def main():
     recorder.smooth_wrr_dead()
     recorder.least_conn()
     recorder.random()
+    recorder.random_two()
 
 
 if __name__ == "__main__":
