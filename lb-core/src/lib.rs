@@ -47,9 +47,13 @@
 mod backend;
 mod balancer;
 mod ewma;
+mod hash;
+mod hrw;
+mod identity;
 mod outlier;
 mod pick;
 pub mod policy;
+mod ring;
 mod rng;
 mod sequence;
 mod set;

@@ -1,7 +1,7 @@
 //! What is remembered of a backend while it is known, whatever else changes about it.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::ewma::PeakEwma;
 use crate::outlier::FailureRecord;
@@ -18,6 +18,8 @@ pub(crate) struct BackendState {
     pub(crate) failures: FailureRecord,
     pub(crate) connect_time: PeakEwma,
     joined_at: Timestamp,
+    /// Turns taken among the backends of one name, counted at the first of them.
+    pub(crate) turns: AtomicU64,
 }
 
 impl BackendState {
@@ -27,6 +29,7 @@ impl BackendState {
             failures: FailureRecord::new(),
             connect_time: PeakEwma::new(),
             joined_at,
+            turns: AtomicU64::new(0),
         }
     }
 

@@ -4,6 +4,11 @@
 //! |---|---|---|---|---|
 //! | [`WeightedRoundRobin`] | exactly by weight | no | O(1) | nginx's default |
 //! | [`WeightedRandom`] | by weight on average | no | O(1) | nginx `random` |
+//! | [`Ketama`] | by key, roughly by weight | no | O(1) | nginx `hash … consistent` |
+//! | [`Maglev`] | by key, closely by weight | no | O(1) | Maglev, Envoy `MAGLEV` |
+//! | [`NginxHash`] | by key, by weight | no | O(log n) | nginx `hash` |
+//! | [`Rendezvous`] | by key, exactly by weight | no | O(n) | HRW |
+//! | [`RingHash`] | by key, roughly by weight | no | O(1) | Envoy `RING_HASH` |
 //! | [`LeastConn`] | by free capacity | of all | O(n) | nginx `least_conn` |
 //! | [`P2c`] | by weight, then by load | of two | O(1) | nginx `random two`, Envoy `LEAST_REQUEST` |
 //!
@@ -11,6 +16,11 @@
 //! [`WeightedRoundRobin`] where the order or the exact share matters, [`LeastConn`] for few backends and long,
 //! uneven connections, [`WeightedRandom`] where many balancers that know nothing of each other should not march
 //! in step.
+//!
+//! The policies that go by key send equal keys ([`PickRequest::with_key`](crate::PickRequest::with_key)) to one
+//! backend while it is eligible, and every replica agrees on which. [`Maglev`] is the one to start with;
+//! [`Rendezvous`] has the best spread for few backends, [`Ketama`] and [`NginxHash`] are for standing beside an
+//! nginx. A connection without a key goes by weighted round robin.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,16 +28,26 @@ use std::sync::Arc;
 use crate::pick::PickContext;
 use crate::set::{BackendIndex, Tier};
 
+mod ketama;
 mod kind;
 mod least_conn;
+mod maglev;
+mod nginx_hash;
 mod p2c;
 mod random;
+mod rendezvous;
+mod ring_hash;
 mod weighted_round_robin;
 
+pub use ketama::Ketama;
 pub use kind::{PolicyKind, UnknownPolicy};
 pub use least_conn::LeastConn;
+pub use maglev::{Maglev, TableSizeError};
+pub use nginx_hash::NginxHash;
 pub use p2c::P2c;
 pub use random::WeightedRandom;
+pub use rendezvous::Rendezvous;
+pub use ring_hash::{RingHash, RingSizeError};
 pub use weighted_round_robin::WeightedRoundRobin;
 
 /// A way to choose: the control-plane half, which turns membership into a [`Picker`].
@@ -63,4 +83,10 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
 pub trait Picker: fmt::Debug + Send + Sync + 'static {
     /// The backend for one connection, or `None` if none is eligible.
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex>;
+
+    /// A number that is equal where this policy sends every key to the same backend, and almost certainly differs
+    /// elsewhere. `None`, the default, for policies that have no such number. May cost as much as compiling.
+    fn digest(&self) -> Option<u64> {
+        None
+    }
 }
