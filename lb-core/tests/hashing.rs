@@ -127,7 +127,6 @@ fn shares_of_keys_follow_the_weights() {
     }
 }
 
-/// As many keys as nginx's hash has values for their first attempt would do for the last test, but not for this one.
 #[test]
 fn who_is_not_eligible_moves_no_key_but_its_own() {
     const BACKENDS: usize = 10;

@@ -11,7 +11,8 @@
 //! under the seed XXH64(identity), the identity being `name:port`, or the address where the name is absent or shared.
 //! So every replica has the same ring whatever the order of its snapshot.
 //!
-//! Cost: O(1) a pick; 12 to 16 bytes a point. A backend that joins or leaves one of n moves about 1/n of the keys.
+//! Cost: O(1) a pick; 12 to 16 bytes a point. A backend that joins or leaves one of n moves about 1/n of the keys, and
+//! some more where the others get another number of points by it.
 //!
 //! Not where the spread must be tight. The default gives each of 100 equal backends 11 points, and the fullest nearly
 //! twice the mean, each of 1000 and more only a few; a larger minimum helps with its square root.
@@ -87,7 +88,7 @@ impl RingHash {
         let mut points = Vec::new();
         for (rank, &i) in (0..).zip(&order) {
             let weight = u64::from(tier.weight(i).get());
-            for j in 0..(weight * numerator).div_ceil(denominator) {
+            for j in 0..(weight * numerator).div_ceil(denominator).max(1) {
                 let hash = xxh64(&j.to_le_bytes(), ids[i.as_usize()]);
                 points.push(Ring::point(upper(hash), rank));
             }
