@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
+use crate::backend::Priority;
 use crate::pick::{Pick, PickContext, PickError, PickRequest};
 use crate::policy::{Picker, Policy};
 use crate::rng::Rng;
@@ -112,6 +113,21 @@ impl Balancer {
         } else {
             PickError::Exhausted
         })
+    }
+
+    /// What the policy's [digest](Picker::digest) is for each tier that has one, in the order of priority.
+    ///
+    /// Replicas with equal digests send every key to the same backend, so a difference that stays tells that their
+    /// sources disagree. May cost as much as compiling: for a status page, not for every pick.
+    pub fn digests(&self) -> Vec<(Priority, u64)> {
+        let current = self.shared.load();
+        let Some(compiled) = current.as_ref() else {
+            return Vec::new();
+        };
+        let tiers = compiled.set.tiers().iter().zip(&compiled.pickers);
+        tiers
+            .filter_map(|(tier, picker)| Some((tier.priority(), picker.digest()?)))
+            .collect()
     }
 
     /// The present membership with its state. Empty before the first snapshot.

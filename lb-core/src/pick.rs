@@ -60,10 +60,11 @@ impl<'a> PickRequest<'a> {
         Self { tried, key: None }
     }
 
-    /// Sets the key that hashing policies send to one backend. Default: none, other policies ignore it.
+    /// Sets the key that hashing policies send to one backend. Default: none, which they spread like round robin;
+    /// so they do with an empty key, as nginx. Other policies ignore it.
     #[must_use]
     pub const fn with_key(mut self, key: &'a [u8]) -> Self {
-        self.key = Some(key);
+        self.key = if key.is_empty() { None } else { Some(key) };
         self
     }
 }
@@ -96,7 +97,7 @@ impl<'a> PickContext<'a> {
         self.now
     }
 
-    /// The connection's hash key, if it has one.
+    /// The connection's hash key, if it has one; never empty.
     pub const fn key(&self) -> Option<&'a [u8]> {
         self.request.key
     }
@@ -110,6 +111,13 @@ impl<'a> PickContext<'a> {
     /// policy. Costs one atomic addition.
     pub fn ticket(&self) -> u64 {
         self.tier.cursor().fetch_add(1, Relaxed)
+    }
+
+    /// The next number of a counter that belongs to the backend at `i`, for turns that it shares with others. Starts
+    /// at 0, wraps, and survives like the rest of the backend's state; 0 for an index outside the tier.
+    pub(crate) fn ticket_of(&self, i: BackendIndex) -> u64 {
+        let slot = self.tier.slot(i);
+        slot.map_or(0, |slot| slot.state.turns.fetch_add(1, Relaxed))
     }
 
     /// Whether the backend at `i` may be picked: not full, not ejected, not tried by this connection. False for an

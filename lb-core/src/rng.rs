@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU64;
 
+use crate::hash::mix;
+
 /// A source of random bits.
 ///
 /// The crate draws from nothing else, so a seeded generator makes every random policy replay.
@@ -36,10 +38,7 @@ impl SplitMix64 {
 impl Rng for SplitMix64 {
     fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        mix(self.0)
     }
 }
 

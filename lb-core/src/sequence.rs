@@ -60,7 +60,8 @@ impl Sequence {
         cx.draw_among(accept)
     }
 
-    fn turn(&self, ticket: u64) -> BackendIndex {
+    /// Whose turn number `ticket` is.
+    pub(crate) fn turn(&self, ticket: u64) -> BackendIndex {
         BackendIndex::new(match self {
             Self::Rotation { len } => (ticket % len) as u32,
             Self::Smooth { turns } => turns[(ticket % turns.len() as u64) as usize],
@@ -68,7 +69,8 @@ impl Sequence {
         })
     }
 
-    fn lap(&self) -> u64 {
+    /// How many turns there are before the order repeats.
+    pub(crate) fn lap(&self) -> u64 {
         match self {
             Self::Rotation { len } => *len,
             Self::Smooth { turns } => turns.len() as u64,

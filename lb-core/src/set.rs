@@ -127,6 +127,11 @@ impl Tier {
         self.indices().map(|i| self.weight(i))
     }
 
+    /// The priority that its backends have.
+    pub(crate) fn priority(&self) -> Priority {
+        self.backend(BackendIndex::new(0)).priority
+    }
+
     pub(crate) fn slot(&self, i: BackendIndex) -> Option<&Arc<Slot>> {
         self.slots.get(i.as_usize())
     }

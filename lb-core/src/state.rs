@@ -1,7 +1,7 @@
 //! What is remembered of a backend while it is known, whatever else changes about it.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::connect_average::ConnectAverage;
 use crate::ewma::PeakEwma;
@@ -20,6 +20,8 @@ pub(crate) struct BackendState {
     pub(crate) connect_time: PeakEwma,
     pub(crate) connect_average: ConnectAverage,
     joined_at: Timestamp,
+    /// Turns taken among the backends of one name, counted at the first of them.
+    pub(crate) turns: AtomicU64,
 }
 
 impl BackendState {
@@ -30,6 +32,7 @@ impl BackendState {
             connect_time: PeakEwma::new(),
             connect_average: ConnectAverage::new(joined_at),
             joined_at,
+            turns: AtomicU64::new(0),
         }
     }
 

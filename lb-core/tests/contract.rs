@@ -177,7 +177,10 @@ fn a_busy_backend_is_avoided_by_the_policies_that_see_load() {
 enum Event {
     Apply(Vec<(usize, Change)>),
     Advance(u64),
-    Pick { tried: BTreeSet<usize> },
+    Pick {
+        tried: BTreeSet<usize>,
+        key: Vec<u8>,
+    },
     Succeed(usize),
     Fail(usize),
     Release(usize),
@@ -214,7 +217,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         2 => vec((0..8_usize, change), 0..8).prop_map(Event::Apply),
         2 => (0..20_u64).prop_map(Event::Advance),
-        8 => proptest::collection::btree_set(0..8_usize, 0..3).prop_map(|tried| Event::Pick { tried }),
+        // Half of the keys are empty, which is no key.
+        8 => (proptest::collection::btree_set(0..8_usize, 0..3), vec(any::<u8>(), 0..2))
+            .prop_map(|(tried, key)| Event::Pick { tried, key }),
         2 => any::<usize>().prop_map(Event::Succeed),
         2 => any::<usize>().prop_map(Event::Fail),
         4 => any::<usize>().prop_map(Event::Release),
@@ -262,10 +267,10 @@ fn check(kind: PolicyKind, events: Vec<Event>) {
                 bench.updater.apply(&snapshot, now);
             }
             Event::Advance(seconds) => now = now.saturating_add(Duration::from_secs(seconds)),
-            Event::Pick { tried } => {
+            Event::Pick { tried, key } => {
                 let eligible = eligible(&bench, &tried, now);
                 let first = eligible.iter().map(|(priority, _)| *priority).min();
-                match bench.pick_at(&support::tried(tried.iter().copied()), now) {
+                match bench.pick_key(&key, &support::tried(tried.iter().copied()), now) {
                     Ok(pick) => {
                         let picked = (pick.backend().priority, number(&pick));
                         assert!(eligible.contains(&picked), "{picked:?} of {eligible:?}");

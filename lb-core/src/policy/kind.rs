@@ -5,60 +5,63 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{
-    First, LeastConn, LeastTime, P2c, Policy, RandomTwo, WeightedRandom, WeightedRoundRobin,
+    First, Ketama, LeastConn, LeastTime, Maglev, NginxHash, P2c, Policy, RandomTwo, Rendezvous,
+    RingHash, WeightedRandom, WeightedRoundRobin,
 };
 
-/// A policy of this crate, by name.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-pub enum PolicyKind {
-    /// [`First`]
-    First,
-    /// [`LeastConn`]
-    LeastConn,
-    /// [`LeastTime`]
-    LeastTime,
-    /// [`P2c::least_conn`], the default
-    #[default]
-    P2c,
-    /// [`P2c::peak_ewma`]
-    P2cPeakEwma,
-    /// [`WeightedRandom`]
-    Random,
-    /// [`RandomTwo`]
-    RandomTwo,
-    /// [`WeightedRoundRobin`]
-    WeightedRoundRobin,
+macro_rules! kinds {
+    ($($(#[$attribute:meta])* $kind:ident => $policy:expr,)*) => {
+        /// A policy of this crate, by name.
+        #[non_exhaustive]
+        #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+        #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+        pub enum PolicyKind {
+            $($(#[$attribute])* $kind,)*
+        }
+
+        impl PolicyKind {
+            /// Every policy of this crate.
+            pub const ALL: [Self; [$(stringify!($kind)),*].len()] = [$(Self::$kind),*];
+
+            /// The policy with its default settings.
+            pub fn build(self) -> Arc<dyn Policy> {
+                match self {
+                    $(Self::$kind => Arc::new($policy),)*
+                }
+            }
+        }
+    };
 }
 
-impl PolicyKind {
-    /// Every policy of this crate.
-    pub const ALL: [Self; 8] = [
-        Self::First,
-        Self::LeastConn,
-        Self::LeastTime,
-        Self::P2c,
-        Self::P2cPeakEwma,
-        Self::Random,
-        Self::RandomTwo,
-        Self::WeightedRoundRobin,
-    ];
-
-    /// The policy with its default settings.
-    pub fn build(self) -> Arc<dyn Policy> {
-        match self {
-            Self::First => Arc::new(First::new()),
-            Self::LeastConn => Arc::new(LeastConn::new()),
-            Self::LeastTime => Arc::new(LeastTime::new()),
-            Self::P2c => Arc::new(P2c::least_conn()),
-            Self::P2cPeakEwma => Arc::new(P2c::peak_ewma()),
-            Self::Random => Arc::new(WeightedRandom::new()),
-            Self::RandomTwo => Arc::new(RandomTwo::new()),
-            Self::WeightedRoundRobin => Arc::new(WeightedRoundRobin::new()),
-        }
-    }
+kinds! {
+    /// [`First`]
+    First => First::new(),
+    /// [`Ketama`]
+    Ketama => Ketama::new(),
+    /// [`LeastConn`]
+    LeastConn => LeastConn::new(),
+    /// [`LeastTime`]
+    LeastTime => LeastTime::new(),
+    /// [`Maglev`]
+    Maglev => Maglev::new(),
+    /// [`NginxHash`]
+    NginxHash => NginxHash::new(),
+    /// [`P2c::least_conn`], the default
+    #[default]
+    P2c => P2c::least_conn(),
+    /// [`P2c::peak_ewma`]
+    P2cPeakEwma => P2c::peak_ewma(),
+    /// [`WeightedRandom`]
+    Random => WeightedRandom::new(),
+    /// [`RandomTwo`]
+    RandomTwo => RandomTwo::new(),
+    /// [`Rendezvous`]
+    Rendezvous => Rendezvous::new(),
+    /// [`RingHash`]
+    RingHash => RingHash::new(),
+    /// [`WeightedRoundRobin`]
+    WeightedRoundRobin => WeightedRoundRobin::new(),
 }
 
 impl fmt::Display for PolicyKind {
@@ -81,11 +84,12 @@ impl FromStr for PolicyKind {
 
 /// A name that no policy of this crate has.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "no policy is called \"{0}\": use first, least_conn, least_time, p2c, p2c_peak_ewma, random, random_two or \
-     weighted_round_robin"
-)]
+#[error("no policy is called \"{0}\": use one of {names}", names = names())]
 pub struct UnknownPolicy(Box<str>);
+
+fn names() -> String {
+    PolicyKind::ALL.map(|kind| kind.build().name()).join(", ")
+}
 
 #[cfg(test)]
 mod tests {

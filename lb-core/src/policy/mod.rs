@@ -4,6 +4,11 @@
 //! |---|---|---|---|---|
 //! | [`WeightedRoundRobin`] | exactly by weight | no | O(1) | nginx's default |
 //! | [`WeightedRandom`] | by weight on average | no | O(1) | nginx `random` |
+//! | [`Ketama`] | by key, roughly by weight | no | O(1) | nginx `hash … consistent` |
+//! | [`Maglev`] | by key, closely by weight | no | O(1) | Maglev, Envoy `MAGLEV` |
+//! | [`NginxHash`] | by key, by weight | no | O(log n) | nginx `hash` |
+//! | [`Rendezvous`] | by key, exactly by weight | no | O(n) | HRW |
+//! | [`RingHash`] | by key, roughly by weight | no | O(1) | Envoy `RING_HASH` |
 //! | [`LeastConn`] | by free capacity | of all | O(n) | nginx `least_conn` |
 //! | [`LeastTime`] | by free capacity and time to connect | of all | O(n) | nginx `least_time connect` |
 //! | [`P2c::least_conn`] | by weight, then by load | of two | O(1) | Envoy `LEAST_REQUEST` |
@@ -17,6 +22,11 @@
 //! and long, uneven connections, [`WeightedRandom`] where many balancers that know nothing of each other should not
 //! march in step, [`First`] where what is not needed should stay idle. [`LeastTime`] and [`RandomTwo`] are for those
 //! who know them from nginx.
+//!
+//! The policies that go by key send equal keys ([`PickRequest::with_key`](crate::PickRequest::with_key)) to one
+//! backend while it is eligible, and every replica agrees on which. [`Maglev`] is the one to start with;
+//! [`Rendezvous`] has the best spread for few backends, [`Ketama`] and [`NginxHash`] are for standing beside an
+//! nginx. A connection without a key goes by weighted round robin.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,21 +35,31 @@ use crate::pick::PickContext;
 use crate::set::{BackendIndex, Tier};
 
 mod first;
+mod ketama;
 mod kind;
 mod least_conn;
 mod least_time;
+mod maglev;
+mod nginx_hash;
 mod p2c;
 mod random;
 mod random_two;
+mod rendezvous;
+mod ring_hash;
 mod weighted_round_robin;
 
 pub use first::First;
+pub use ketama::Ketama;
 pub use kind::{PolicyKind, UnknownPolicy};
 pub use least_conn::LeastConn;
 pub use least_time::LeastTime;
+pub use maglev::{Maglev, TableSizeError};
+pub use nginx_hash::NginxHash;
 pub use p2c::P2c;
 pub use random::WeightedRandom;
 pub use random_two::RandomTwo;
+pub use rendezvous::Rendezvous;
+pub use ring_hash::{RingHash, RingSizeError};
 pub use weighted_round_robin::WeightedRoundRobin;
 
 /// A way to choose: the control-plane half, which turns membership into a [`Picker`].
@@ -75,4 +95,10 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
 pub trait Picker: fmt::Debug + Send + Sync + 'static {
     /// The backend for one connection, or `None` if none is eligible.
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex>;
+
+    /// A number that is equal where this policy sends every key to the same backend, and almost certainly differs
+    /// elsewhere. `None`, the default, for policies that have no such number. May cost as much as compiling.
+    fn digest(&self) -> Option<u64> {
+        None
+    }
 }

@@ -60,6 +60,16 @@ impl Bench {
             .pick(&PickRequest::new(tried), now, &mut self.rng)
     }
 
+    pub(crate) fn pick_key(
+        &mut self,
+        key: &[u8],
+        tried: &Tried,
+        now: Timestamp,
+    ) -> Result<Pick, PickError> {
+        let request = PickRequest::new(tried).with_key(key);
+        self.balancer.pick(&request, now, &mut self.rng)
+    }
+
     pub(crate) fn pick(&mut self) -> Result<Pick, PickError> {
         self.pick_at(&Tried::new(), at(0))
     }

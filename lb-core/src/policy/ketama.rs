@@ -1,0 +1,205 @@
+//! nginx's `hash key consistent`: the ketama ring.
+//!
+//! Every configured server name owns 160 points for each unit of its weight on a circle of 32-bit hashes; a key goes
+//! to the first point at or after its CRC-32. The points are `crc32(HOST "\0" PORT PREVIOUS)`, PREVIOUS being the
+//! point before as four little-endian bytes, at first 0; where two names have one point, the first in the snapshot's
+//! order keeps it. HOST is [`Backend::name`](crate::Backend::name), or without one the address (IPv6 in brackets).
+//! Backends of one name and port share its points and take turns by weight. All this is
+//! `ngx_stream_upstream_hash_module.c`, compatible with Cache::Memcached::Fast: the same key goes to the same server
+//! as with nginx.
+//!
+//! A point whose backends are not eligible leads to the next. After 21 points, and for a connection without a key,
+//! smooth weighted round robin decides. (nginx keeps the points of a server that is `down`, here a draining backend
+//! is not in the tier: the keys go to the same places, except where that counts to the 21.)
+//!
+//! Cost: O(1) a pick plus an eligibility check for each member of a shared name; 12 to 16 bytes a point. A backend
+//! that joins or leaves one of n moves about 1/n of the keys.
+//!
+//! Not where the spread must be tight: 160 points leave the fullest of 100 equal backends about a quarter above the
+//! mean ([`Maglev`](crate::policy::Maglev) has it near the mean). Not for large sums of weights, which make large
+//! rings.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use crate::hash::Crc32;
+use crate::pick::PickContext;
+use crate::policy::{Picker, Policy};
+use crate::ring::Ring;
+use crate::sequence::Sequence;
+use crate::set::{BackendIndex, Tier};
+
+/// nginx's number of points for a unit of weight.
+const POINTS: u64 = 160;
+/// How many points may lead nowhere; nginx's 20 beyond the first.
+const MISSES: usize = 21;
+/// How many turns among the backends of one name may be passed over.
+const MAX_TURNS: u64 = 4096;
+
+/// nginx's consistent hashing.
+#[doc(alias = "consistent", alias = "continuum")]
+#[derive(Clone, Copy, Debug)]
+pub struct Ketama {
+    max_points: u32,
+}
+
+impl Ketama {
+    /// The default of [`with_max_points`](Self::with_max_points): 2^21, rings as nginx's up to 13107 units of weight.
+    pub const DEFAULT_MAX_POINTS: u32 = 1 << 21;
+
+    /// nginx's ring, for sums of weights that are not huge.
+    pub const fn new() -> Self {
+        Self {
+            max_points: Self::DEFAULT_MAX_POINTS,
+        }
+    }
+
+    /// Bounds the ring, which nginx does not: where 160 points for each unit of weight are more than `max_points`,
+    /// all names get proportionally fewer, at least one each, and keys no longer go where nginx sends them.
+    #[must_use]
+    pub const fn with_max_points(mut self, max_points: u32) -> Self {
+        self.max_points = max_points;
+        self
+    }
+}
+
+impl Default for Ketama {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Policy for Ketama {
+    fn name(&self) -> &'static str {
+        "ketama"
+    }
+
+    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+        let names = by_name(tier);
+        let ring = ring(tier, &names, self.max_points.into());
+        let mut shared = Vec::new();
+        if names.iter().any(|members| members.len() > 1) {
+            shared.resize_with(tier.len().get() as usize, || None);
+            for members in names.into_iter().filter(|members| members.len() > 1) {
+                let first = members[0].as_usize();
+                shared[first] = Some(Box::new(Shared::new(tier, members)));
+            }
+        }
+        Box::new(KetamaPicker {
+            ring,
+            shared: shared.into(),
+            turns: Sequence::new(tier.weights()),
+        })
+    }
+}
+
+/// The tier's backends by name and port, in the order of the first of each.
+fn by_name(tier: &Tier) -> Vec<Vec<BackendIndex>> {
+    let mut names: Vec<Vec<BackendIndex>> = Vec::new();
+    let mut seen = BTreeMap::new();
+    for i in tier.indices() {
+        let backend = tier.backend(i);
+        let unnamed = backend.name.is_none().then_some(backend.addr.ip());
+        let name = (backend.name.as_deref(), unnamed, backend.addr.port());
+        let at = *seen.entry(name).or_insert(names.len());
+        match names.get_mut(at) {
+            Some(members) => members.push(i),
+            None => names.push(vec![i]),
+        }
+    }
+    names
+}
+
+/// The points of all names; the first member of a name stands for it.
+fn ring(tier: &Tier, names: &[Vec<BackendIndex>], max_points: u64) -> Ring {
+    // nginx adds the points of every address of a name: the most of them, the rest being duplicates.
+    let weight = |members: &Vec<BackendIndex>| {
+        let weights = members.iter().map(|&i| u64::from(tier.weight(i).get()));
+        weights.max().unwrap_or(0)
+    };
+    let units: u64 = names.iter().map(weight).sum();
+    let most = (units * POINTS).min(max_points);
+    let mut points = Vec::with_capacity(most as usize + names.len());
+    for members in names {
+        let first = members[0];
+        let base = crc_of_name(tier, first);
+        let mut previous = 0_u32;
+        for _ in 0..(weight(members) * most / units).max(1) {
+            previous = base.update(&previous.to_le_bytes()).finish();
+            points.push(Ring::point(previous, first.get()));
+        }
+    }
+    Ring::new(points)
+}
+
+/// The CRC-32 of `HOST "\0" PORT`, to go on from.
+fn crc_of_name(tier: &Tier, i: BackendIndex) -> Crc32 {
+    let backend = tier.backend(i);
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = match (&backend.name, backend.addr) {
+        (Some(name), addr) => write!(text, "{name}\0{}", addr.port()),
+        (None, SocketAddr::V4(addr)) => write!(text, "{}\0{}", addr.ip(), addr.port()),
+        (None, SocketAddr::V6(addr)) => write!(text, "[{}]\0{}", addr.ip(), addr.port()),
+    };
+    Crc32::new().update(text.as_bytes())
+}
+
+#[derive(Debug)]
+struct KetamaPicker {
+    /// Owned by the first backend of each name.
+    ring: Ring,
+    /// By the first backend of the name. Empty where no name is shared.
+    shared: Box<[Option<Box<Shared>>]>,
+    turns: Sequence,
+}
+
+impl KetamaPicker {
+    fn pick_of_name(&self, cx: &PickContext<'_>, first: u32) -> Option<BackendIndex> {
+        match self.shared.get(first as usize) {
+            Some(Some(shared)) => shared.pick(cx, BackendIndex::new(first)),
+            _ => Some(BackendIndex::new(first)).filter(|&i| cx.is_eligible(i)),
+        }
+    }
+}
+
+impl Picker for KetamaPicker {
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        if let Some(key) = cx.key() {
+            let hash = Crc32::new().update(key).finish();
+            let owners = self.ring.owners_from(hash).take(MISSES);
+            if let Some(i) = owners.filter_map(|i| self.pick_of_name(cx, i)).next() {
+                return Some(i);
+            }
+        }
+        self.turns.next_where(cx, |cx, i| cx.is_eligible(i))
+    }
+}
+
+/// Backends of one name, which take turns.
+#[derive(Debug)]
+struct Shared {
+    members: Box<[BackendIndex]>,
+    turns: Sequence,
+}
+
+impl Shared {
+    fn new(tier: &Tier, members: Vec<BackendIndex>) -> Self {
+        Self {
+            turns: Sequence::new(members.iter().map(|&i| tier.weight(i))),
+            members: members.into(),
+        }
+    }
+
+    fn pick(&self, cx: &PickContext<'_>, first: BackendIndex) -> Option<BackendIndex> {
+        let eligible = |i: &BackendIndex| cx.is_eligible(*i);
+        let any = self.members.iter().copied().find(eligible)?;
+        // A turn of one that is not eligible is passed over; where a lap finds nobody, other threads were faster.
+        let turns = 0..self.turns.lap().min(MAX_TURNS);
+        turns
+            .map(|_| self.members[self.turns.turn(cx.ticket_of(first)).as_usize()])
+            .find(eligible)
+            .or(Some(any))
+    }
+}
