@@ -111,7 +111,10 @@ fn compare(arguments: Arguments) -> Result<String, Failure> {
     if let Err(source) = fs::write(&path, html) {
         return Err(Failure::Write { path, source });
     }
-    text.push_str(&format!("\nwrote {}\n", path.display()));
+    text.push_str(&format!(
+        "\n* looks at no key: as many move when nothing changes\nwrote {}\n",
+        path.display()
+    ));
     Ok(text)
 }
 

@@ -14,8 +14,9 @@ pub(crate) fn table(title: &str, runs: &[Run]) -> String {
         "policy", "p50", "p99", "p99.9", "in flight", "share error", "keys moved", "lost"
     );
     for run in runs {
+        let mark = if run.ignores_keys() { "*" } else { " " };
         let moved = run.keys_moved;
-        let moved = moved.map_or_else(|| "-".to_owned(), |part| format!("{:.1} %", part * 100.0));
+        let moved = moved.map_or_else(|| "- ".to_owned(), |m| format!("{:.1} %{mark}", m * 100.0));
         let _ = writeln!(
             text,
             "{:width$} {:>9} {:>9} {:>9} {:>10} {:>9.1} % {:>10} {:>6}",

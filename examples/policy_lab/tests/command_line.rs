@@ -4,11 +4,12 @@ use std::process::{Command, Output};
 
 fn policy_lab(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_policy_lab"));
-    command.args(arguments).output().unwrap()
+    let output = command.args(arguments).output();
+    output.expect("the binary can be started")
 }
 
 fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
+    std::str::from_utf8(bytes).expect("the output is text")
 }
 
 #[test]

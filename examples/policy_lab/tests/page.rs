@@ -4,9 +4,10 @@ use lb_core::policy::PolicyKind;
 use policy_lab::{Scenario, page, simulate};
 
 fn page_of(name: &str) -> String {
-    let scenario = Scenario::load(name).unwrap().with_load(0.1);
+    let scenario = Scenario::load(name).expect("built-in scenarios are right");
+    let scenario = scenario.with_load(0.1);
     let runs = PolicyKind::ALL.map(|policy| simulate(&scenario, policy.build(), 1));
-    page(1, &[(scenario, runs.to_vec())]).unwrap()
+    page(1, &[(scenario, runs.to_vec())]).expect("every run can be drawn")
 }
 
 #[test]

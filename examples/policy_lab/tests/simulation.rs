@@ -7,12 +7,17 @@ use policy_lab::{Run, Scenario, page, simulate};
 
 /// Every built-in scenario with a tenth of its load: it is about what holds, not about the figures.
 fn builtins() -> impl Iterator<Item = Scenario> {
-    let load = |name| Scenario::load(name).unwrap().with_load(0.1);
-    Scenario::builtin_names().map(load)
+    Scenario::builtin_names().map(builtin)
+}
+
+fn builtin(name: &str) -> Scenario {
+    let scenario = Scenario::load(name).expect("built-in scenarios are right");
+    scenario.with_load(0.1)
 }
 
 fn run(text: &str, policy: PolicyKind) -> Run {
-    simulate(&Scenario::parse("test", text).unwrap(), policy.build(), 1)
+    let scenario = Scenario::parse("test", text).expect("the scenario is right");
+    simulate(&scenario, policy.build(), 1)
 }
 
 #[test]
@@ -47,7 +52,7 @@ fn the_same_seed_makes_the_same_page_and_another_does_not() {
 
 #[test]
 fn policies_meet_the_same_arrivals() {
-    let scenario = Scenario::load("even").unwrap().with_load(0.1);
+    let scenario = builtin("even");
     let arrivals = PolicyKind::ALL.map(|p| simulate(&scenario, p.build(), 3).arrivals);
     assert!(arrivals.iter().all(|n| *n == arrivals[0]), "{arrivals:?}");
 }

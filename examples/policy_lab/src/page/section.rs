@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{escaped, tables};
 use crate::plot::{self, Line, Panel, PlotError, Row, Scale, colour};
-use crate::scenario::Scenario;
+use crate::scenario::{Change, Scenario};
 use crate::sim::Run;
 
 /// Larger groups are drawn as three lines.
@@ -54,7 +54,17 @@ fn facts(scenario: &Scenario) -> String {
         },
         scenario.clients.count.get_ref(),
         groups.join(", "),
-    )
+    ) + &events(scenario)
+}
+
+/// What happens when, in words.
+fn events(scenario: &Scenario) -> String {
+    if scenario.events.is_empty() {
+        return String::new();
+    }
+    let say = |event: &Change| format!("{} at {} s", escaped(&event.label), event.at.seconds());
+    let events: Vec<String> = scenario.events.iter().map(say).collect();
+    format!(" Events: {}.", events.join(", "))
 }
 
 fn latency(runs: &[Run]) -> Result<String, PlotError> {
@@ -114,7 +124,7 @@ fn in_flight(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
     let middle = all.get(all.len() / 2).copied().unwrap_or_default();
     // One backend that is far above the others would press them to the ground of a linear axis.
     let (scale, remark) = if most > 8.0 * middle.max(1.0) {
-        let least = (middle / 30.0).clamp(0.01, 0.5);
+        let least = (middle / 10.0).clamp(0.02, 0.5);
         let remark = " The axis is logarithmic; smaller values are drawn at the bottom.";
         (Scale::Log { least, most }, remark)
     } else {

@@ -48,7 +48,8 @@ pub(super) fn figures(runs: &[Run]) -> String {
         .iter()
         .map(|run| run.share_error)
         .min_by(f64::total_cmp);
-    let moved = runs.iter().filter_map(|run| run.keys_moved);
+    let moved = runs.iter().filter(|run| !run.ignores_keys());
+    let moved = moved.filter_map(|run| run.keys_moved);
     let moved = moved.min_by(f64::total_cmp);
     for run in runs {
         let _ = write!(html, "<tr><td>{}</td>", run.policy);
@@ -71,19 +72,15 @@ pub(super) fn figures(runs: &[Run]) -> String {
         cell(&mut html, &run.max_in_flight.to_string(), is_least);
         let is_least = lowest == Some(run.share_error);
         cell(&mut html, &percent(run.share_error), is_least);
-        let is_least = moved.is_some() && moved == run.keys_moved;
-        cell(
-            &mut html,
-            &run.keys_moved.map_or_else(|| "–".to_owned(), percent),
-            is_least,
-        );
+        let is_least = moved.is_some() && moved == run.keys_moved && !run.ignores_keys();
+        cell(&mut html, &keys_moved(run), is_least);
         cell(&mut html, &run.failed_attempts.to_string(), false);
         cell(&mut html, &run.lost.to_string(), false);
         html.push_str("</tr>\n");
     }
     html.push_str(
         "</table></div>\n<p class=\"how\">Share error: the part of the connections that went elsewhere than the weights \
-         say. The best of each column is marked.</p>\n",
+         say, be it by choice or because a backend could not take its part. The best of each column is marked. † looks at no key: as many move when nothing changes.</p>\n",
     );
     html
 }
@@ -119,6 +116,14 @@ pub(super) fn moves(runs: &[Run]) -> String {
     }
     html.push_str("</table></div></details>\n");
     html
+}
+
+fn keys_moved(run: &Run) -> String {
+    let Some(moved) = run.keys_moved else {
+        return "–".to_owned();
+    };
+    let mark = if run.ignores_keys() { " †" } else { "" };
+    format!("{}{mark}", percent(moved))
 }
 
 fn cell(html: &mut String, text: &str, best: bool) {

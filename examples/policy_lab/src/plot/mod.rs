@@ -101,13 +101,13 @@ fn plain(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Round numbers from `least` to `most` for a logarithmic axis: 1, 2, 5, 10 and so on, or fewer over many decades.
+/// Round numbers from `least` to `most` for a logarithmic axis: 1, 2, 5, 10 and so on, fewer over many decades.
 fn log_ticks(least: f64, most: f64) -> Vec<f64> {
     let (from, to) = (least.log10().floor() as i32, most.log10().ceil() as i32);
-    let steps: &[f64] = if to - from <= 3 {
-        &[1.0, 2.0, 5.0]
-    } else {
-        &[1.0]
+    let steps: &[f64] = match (most / least).log10() {
+        decades if decades <= 2.2 => &[1.0, 2.0, 5.0],
+        decades if decades <= 3.2 => &[1.0, 3.0],
+        _ => &[1.0],
     };
     (from..=to)
         .flat_map(|decade| steps.iter().map(move |step| step * 10_f64.powi(decade)))

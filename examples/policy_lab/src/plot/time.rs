@@ -96,7 +96,8 @@ impl Panel<'_> {
             .draw()
             .map_err(failed)?;
         for &mark in self.marks.iter().filter(|at| **at <= self.duration) {
-            let line = DashedPathElement::new([(mark, least), (mark, most)], 4, 6, INK.mix(0.45));
+            let style = INK.mix(0.6).stroke_width(2);
+            let line = DashedPathElement::new([(mark, least), (mark, most)], 4, 6, style);
             chart.plotting_area().draw(&line).map_err(failed)?;
         }
         for line in lines {

@@ -45,7 +45,7 @@ pub struct Run {
     pub share_error: f64,
     /// The mean over all changes of membership of the part of the keys that moved; `None` without a change.
     pub keys_moved: Option<f64>,
-    /// The part of the keys that moved while nothing changed: above zero, the policy does not look at keys alone.
+    /// The part of the keys that moved while nothing changed. Above zero, the policy looks at more than keys.
     pub keys_moved_idle: f64,
     /// The keys moved by each change.
     pub(crate) moves: Vec<Move>,
@@ -53,6 +53,13 @@ pub struct Run {
     pub(crate) shares: Vec<Vec<Option<f64>>>,
     /// For each backend and part: connections in flight on average; `None` while it is not a member and holds none.
     pub(crate) in_flight: Vec<Vec<Option<f64>>>,
+}
+
+impl Run {
+    /// Whether the policy sends a key anywhere, so that it moves keys while nothing changes.
+    pub fn ignores_keys(&self) -> bool {
+        self.keys_moved_idle > 0.25
+    }
 }
 
 /// Simulates `scenario` under `policy`. The same arguments give the same run.
