@@ -1,0 +1,136 @@
+//! The command line.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+
+use clap::Parser;
+use lb_core::policy::PolicyKind;
+
+use crate::page::{PageError, page};
+use crate::report;
+use crate::scenario::{Scenario, ScenarioError};
+use crate::sim::{Run, simulate};
+
+/// Simulates backends under load-balancing policies and writes a page that compares them.
+///
+/// Without arguments it runs every built-in scenario under every policy. A scenario file is TOML; the documentation of
+/// the library's `Scenario` describes it, and examples/policy_lab/scenarios has those that are built in.
+#[derive(Debug, Parser)]
+#[command(name = "policy_lab", version)]
+struct Arguments {
+    /// Scenarios to run: built-in names or files
+    #[arg(value_name = "SCENARIO|FILE")]
+    scenarios: Vec<String>,
+
+    /// The policies to compare, by name and with commas between them [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    policies: Vec<PolicyKind>,
+
+    /// What all randomness follows from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Where to write the page
+    #[arg(long, value_name = "FILE", default_value = "policy_lab.html")]
+    out: PathBuf,
+
+    /// Lists the scenarios and the policies, and exits
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}: {source}", source = std::error::Error::source(.0).map_or_else(String::new, ToString::to_string))]
+    Page(#[from] PageError),
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    #[error("{}: {source}: choose another place with --out", path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = if arguments.list {
+        list()
+    } else {
+        compare(arguments)
+    };
+    match done {
+        Ok(text) => {
+            // A closed output is nobody's fault.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "policy_lab: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() -> Result<String, Failure> {
+    let mut text = "scenarios:\n".to_owned();
+    for name in Scenario::builtin_names() {
+        let scenario = Scenario::load(name)?;
+        text.push_str(&format!("  {name:<16} {}\n", scenario.description()));
+    }
+    text.push_str("policies:\n");
+    for kind in PolicyKind::ALL {
+        text.push_str(&format!("  {kind}\n"));
+    }
+    Ok(text)
+}
+
+fn compare(arguments: Arguments) -> Result<String, Failure> {
+    let mut names = arguments.scenarios;
+    if names.is_empty() {
+        names.extend(Scenario::builtin_names().map(str::to_owned));
+    }
+    let mut policies = arguments.policies;
+    if policies.is_empty() {
+        policies.extend(PolicyKind::ALL);
+    }
+    let scenarios: Vec<Scenario> = names
+        .iter()
+        .map(|name| Scenario::load(name))
+        .collect::<Result<_, _>>()?;
+    let mut text = String::new();
+    let mut results = Vec::new();
+    for scenario in scenarios {
+        let runs = all(&scenario, &policies, arguments.seed);
+        text.push_str(&report::table(scenario.title(), &runs));
+        results.push((scenario, runs));
+    }
+    let html = page(arguments.seed, &results)?;
+    let path = arguments.out;
+    if let Err(source) = fs::write(&path, html) {
+        return Err(Failure::Write { path, source });
+    }
+    text.push_str(&format!(
+        "\n* looks at no key: as many move when nothing changes\nwrote {}\n",
+        path.display()
+    ));
+    Ok(text)
+}
+
+/// A run for each policy, in their order; each has its own thread.
+fn all(scenario: &Scenario, policies: &[PolicyKind], seed: u64) -> Vec<Run> {
+    thread::scope(|scope| {
+        let running: Vec<_> = policies
+            .iter()
+            .map(|policy| scope.spawn(|| simulate(scenario, policy.build(), seed)))
+            .collect();
+        running
+            .into_iter()
+            .map(|run| {
+                run.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
+}

@@ -1,0 +1,246 @@
+//! The part of the page about one scenario.
+
+use std::fmt::Write;
+
+use super::{escaped, tables};
+use crate::plot::{self, Line, Panel, PlotError, Row, Scale, colour};
+use crate::scenario::{Change, Scenario};
+use crate::sim::Run;
+
+/// Larger groups are drawn as three lines.
+const MOST_LINES: usize = 24;
+
+/// Shares above this are drawn at the upper end.
+const MOST_SHARE: f64 = 4.0;
+
+pub(super) fn section(
+    number: usize,
+    scenario: &Scenario,
+    runs: &[Run],
+) -> Result<String, PlotError> {
+    let mut html = String::new();
+    let title = escaped(&scenario.title);
+    let description = escaped(&scenario.description);
+    let _ = write!(
+        html,
+        "<section id=\"s{number}\">\n<h2>{title}</h2>\n<p>{description}</p>\n<p class=\"how\">{}</p>\n",
+        facts(scenario)
+    );
+    html.push_str(&tables::figures(runs));
+    html.push_str(&latency(runs)?);
+    html.push_str(&shares(scenario, runs)?);
+    html.push_str(&in_flight(scenario, runs)?);
+    html.push_str(&keys(runs)?);
+    html.push_str("</section>\n");
+    Ok(html)
+}
+
+fn facts(scenario: &Scenario) -> String {
+    let mut groups = Vec::new();
+    for group in &scenario.groups {
+        let name = escaped(group.name.get_ref());
+        let count = group.count.get_ref();
+        groups.push(format!("{count} × {name} (weight {})", group.weight));
+    }
+    format!(
+        "{} s, of which {} s are warm-up; {} connections per second{}; {} clients. Backends: {}.",
+        scenario.duration.seconds(),
+        scenario.warm_up.seconds(),
+        scenario.arrivals.rate.get(),
+        if scenario.arrivals.burst.is_some() {
+            " with bursts"
+        } else {
+            ""
+        },
+        scenario.clients.count.get_ref(),
+        groups.join(", "),
+    ) + &events(scenario)
+}
+
+/// What happens when, in words.
+fn events(scenario: &Scenario) -> String {
+    if scenario.events.is_empty() {
+        return String::new();
+    }
+    let say = |event: &Change| format!("{} at {} s", escaped(&event.label), event.at.seconds());
+    let events: Vec<String> = scenario.events.iter().map(say).collect();
+    format!(" Events: {}.", events.join(", "))
+}
+
+fn latency(runs: &[Run]) -> Result<String, PlotError> {
+    let row = |run: &Run| Row {
+        name: run.policy,
+        values: [run.p50, run.p99, run.p999]
+            .iter()
+            .map(std::time::Duration::as_secs_f64)
+            .collect(),
+    };
+    let rows: Vec<Row<'_>> = runs.iter().map(row).collect();
+    let svg = plot::latencies(&rows)?;
+    Ok(format!(
+        "<h3>Latency</h3>\n<p class=\"how\">From the arrival of a connection to the end of its service, with all attempts \
+         to connect and all queueing. Further left is better; a long bar means that a few clients wait much longer \
+         than most.</p>\n\
+         <p class=\"legend\"><span><span class=\"glyph\" style=\"color:#56b4e9\">●</span>p50</span>\
+         <span><span class=\"glyph\" style=\"color:#e69f00\">▲</span>p99</span>\
+         <span><span class=\"glyph\" style=\"color:#d55e00\">✕</span>p99.9</span></p>\n\
+         <figure>{svg}</figure>\n"
+    ))
+}
+
+fn shares(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
+    let all = runs.iter().flat_map(|run| run.shares.iter().flatten());
+    let most = all.flatten().copied().fold(1.5, f64::max).min(MOST_SHARE);
+    let marks = marks(scenario);
+    let mut html = format!(
+        "<h3>Share against weight</h3>\n<p class=\"how\">A backend's share of the established connections divided by the \
+         share that its weight gives it, over time; the dashed line is exactly its weight. A policy that looks at weights \
+         alone stays close to it; one that sees load leaves it where backends differ from their weights. Values above {most:.1} \
+         are drawn at the top. Dotted uprights are events.</p>\n{}<div class=\"panels\">\n",
+        legend(scenario)
+    );
+    for run in runs {
+        let panel = Panel {
+            title: run.policy,
+            label: format!("share against weight over time under {}", run.policy),
+            y_label: "share / weight",
+            scale: Scale::Linear { most: most * 1.02 },
+            duration: scenario.duration.seconds(),
+            reference: Some(1.0),
+            marks: &marks,
+        };
+        let svg = panel.draw(&lines(scenario, &run.shares))?;
+        let _ = writeln!(html, "<figure>{svg}</figure>");
+    }
+    html.push_str("</div>\n");
+    Ok(html)
+}
+
+fn in_flight(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
+    let all = runs.iter().flat_map(|run| run.in_flight.iter().flatten());
+    let mut all: Vec<f64> = all.flatten().copied().collect();
+    all.sort_by(f64::total_cmp);
+    let most = all.last().copied().unwrap_or_default().max(1.0) * 1.05;
+    let middle = all.get(all.len() / 2).copied().unwrap_or_default();
+    // One backend that is far above the others would press them to the ground of a linear axis.
+    let (scale, remark) = if most > 8.0 * middle.max(1.0) {
+        let least = (middle / 10.0).clamp(0.02, 0.5);
+        let remark = " The axis is logarithmic; smaller values are drawn at the bottom.";
+        (Scale::Log { least, most }, remark)
+    } else {
+        (Scale::Linear { most }, "")
+    };
+    let marks = marks(scenario);
+    let mut html = format!(
+        "<h3>Connections in flight per backend</h3>\n<p class=\"how\">Picked and not yet ended, on average over each \
+         sixtieth of the time. Lines that lie together mean an even load; one that climbs is a backend that \
+         gets more than it can bear. All panels have the same axis.{remark}</p>\n{}<div class=\"panels\">\n",
+        legend(scenario)
+    );
+    for run in runs {
+        let panel = Panel {
+            title: run.policy,
+            label: format!("connections in flight over time under {}", run.policy),
+            y_label: "in flight",
+            scale,
+            duration: scenario.duration.seconds(),
+            reference: None,
+            marks: &marks,
+        };
+        let svg = panel.draw(&lines(scenario, &run.in_flight))?;
+        let _ = writeln!(html, "<figure>{svg}</figure>");
+    }
+    html.push_str("</div>\n");
+    Ok(html)
+}
+
+fn keys(runs: &[Run]) -> Result<String, PlotError> {
+    let Some(first) = runs.first().filter(|run| !run.moves.is_empty()) else {
+        return Ok(String::new());
+    };
+    let least = first.moves.iter().map(|change| change.least).sum::<f64>();
+    let least = least / first.moves.len() as f64;
+    let row = |run: &'_ Run| run.moves.iter().map(|change| change.moved).collect();
+    let rows: Vec<Row<'_>> = runs
+        .iter()
+        .map(|run| Row {
+            name: run.policy,
+            values: row(run),
+        })
+        .collect();
+    let svg = plot::keys(&rows, least)?;
+    Ok(format!(
+        "<h3>Keys moved by changes of membership</h3>\n<p class=\"how\">Of 2000 fixed client keys, those that go to \
+         another backend after a change than before. The dashed line is what has to move on average for the shares to follow the \
+         weights; consistent hashing stays close to it. Policies that do not look at keys move about 1 − 1/N of them, and as many \
+         when nothing changes (column “no change”).</p>\n\
+         <p class=\"legend\"><span><span class=\"glyph\" style=\"color:#0072b2\">○</span>one change</span>\
+         <span><span class=\"glyph\" style=\"color:#d55e00\">▲</span>mean</span><span>┆ has to move</span></p>\n\
+         <figure>{svg}</figure>\n{}",
+        tables::moves(runs)
+    ))
+}
+
+/// When something happens, each moment once.
+fn marks(scenario: &Scenario) -> Vec<f64> {
+    let mut marks: Vec<f64> = scenario.events.iter().map(|e| e.at.seconds()).collect();
+    marks.dedup();
+    marks
+}
+
+fn legend(scenario: &Scenario) -> String {
+    let mut html = "<p class=\"legend\">".to_owned();
+    for (i, group) in scenario.groups.iter().enumerate() {
+        let (colour, name) = (colour(i), escaped(group.name.get_ref()));
+        let remark = if group.count.get_ref().get() as usize > MOST_LINES {
+            " (lowest, middle and highest backend)"
+        } else {
+            ""
+        };
+        let _ = write!(
+            html,
+            "<span><span class=\"swatch\" style=\"background:#{:02x}{:02x}{:02x}\"></span>{name}{remark}</span>",
+            colour.0, colour.1, colour.2
+        );
+    }
+    html.push_str("</p>\n");
+    html
+}
+
+/// A line for each backend, or three for a group that is large.
+fn lines(scenario: &Scenario, values: &[Vec<Option<f64>>]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for group in 0..scenario.groups.len() {
+        let members: Vec<&Vec<Option<f64>>> = scenario
+            .backends
+            .iter()
+            .zip(values)
+            .filter(|(backend, _)| backend.group == group)
+            .map(|(_, values)| values)
+            .collect();
+        if members.len() <= MOST_LINES {
+            let line = |values: &Vec<Option<f64>>| Line {
+                group,
+                values: values.clone(),
+            };
+            lines.extend(members.into_iter().map(line));
+            continue;
+        }
+        let ranked: Vec<Vec<f64>> = (0..members[0].len())
+            .map(|bin| {
+                let mut column: Vec<f64> = members.iter().filter_map(|m| m[bin]).collect();
+                column.sort_by(f64::total_cmp);
+                column
+            })
+            .collect();
+        for part in [0.0, 0.5, 1.0] {
+            let at = |column: &Vec<f64>| {
+                let last = column.len().checked_sub(1)?;
+                column.get((last as f64 * part) as usize).copied()
+            };
+            let values = ranked.iter().map(at).collect();
+            lines.push(Line { group, values });
+        }
+    }
+    lines
+}

@@ -1,0 +1,136 @@
+//! The figures of runs in rows.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::escaped;
+use crate::plot::duration;
+use crate::scenario::Scenario;
+use crate::sim::Run;
+
+/// p99 of every policy in every scenario.
+pub(super) fn overview(results: &[(Scenario, Vec<Run>)]) -> String {
+    let mut html = "<h3>p99 latency by scenario</h3>\n\
+        <p class=\"how\">The lowest of each column is marked. A policy that is marked nowhere may still be the right one: \
+        look at what it keeps together (keys), or at how exact its shares are.</p>\n\
+        <div class=\"table\"><table>\n<tr><th>policy</th>"
+        .to_owned();
+    for (scenario, _) in results {
+        let _ = write!(html, "<th>{}</th>", escaped(&scenario.title));
+    }
+    html.push_str("</tr>\n");
+    let rows = results.iter().map(|(_, runs)| runs.len()).min();
+    for row in 0..rows.unwrap_or_default() {
+        let _ = write!(html, "<tr><td>{}</td>", results[0].1[row].policy);
+        for (_, runs) in results {
+            let best = runs.iter().map(|run| run.p99).min();
+            cell(
+                &mut html,
+                &duration(runs[row].p99),
+                Some(runs[row].p99) == best,
+            );
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</table></div>\n");
+    html
+}
+
+/// Every figure of a scenario's runs.
+pub(super) fn figures(runs: &[Run]) -> String {
+    let mut html = "<div class=\"table\"><table>\n<tr><th>policy</th><th>p50</th><th>p99</th><th>p99.9</th>\
+        <th>most in flight<br>on one backend</th><th>share error</th><th>keys moved<br>per change</th>\
+        <th>failed<br>attempts</th><th>lost<br>connections</th></tr>\n"
+        .to_owned();
+    let best = |of: fn(&Run) -> Duration| runs.iter().map(of).min();
+    let fewest = runs.iter().map(|run| run.max_in_flight).min();
+    let lowest = runs
+        .iter()
+        .map(|run| run.share_error)
+        .min_by(f64::total_cmp);
+    let moved = runs.iter().filter(|run| !run.ignores_keys());
+    let moved = moved.filter_map(|run| run.keys_moved);
+    let moved = moved.min_by(f64::total_cmp);
+    for run in runs {
+        let _ = write!(html, "<tr><td>{}</td>", run.policy);
+        cell(
+            &mut html,
+            &duration(run.p50),
+            best(|r| r.p50) == Some(run.p50),
+        );
+        cell(
+            &mut html,
+            &duration(run.p99),
+            best(|r| r.p99) == Some(run.p99),
+        );
+        cell(
+            &mut html,
+            &duration(run.p999),
+            best(|r| r.p999) == Some(run.p999),
+        );
+        let is_least = fewest == Some(run.max_in_flight);
+        cell(&mut html, &run.max_in_flight.to_string(), is_least);
+        let is_least = lowest == Some(run.share_error);
+        cell(&mut html, &percent(run.share_error), is_least);
+        let is_least = moved.is_some() && moved == run.keys_moved && !run.ignores_keys();
+        cell(&mut html, &keys_moved(run), is_least);
+        cell(&mut html, &run.failed_attempts.to_string(), false);
+        cell(&mut html, &run.lost.to_string(), false);
+        html.push_str("</tr>\n");
+    }
+    html.push_str(
+        "</table></div>\n<p class=\"how\">Share error: the part of the connections that went elsewhere than the weights \
+         say, be it by choice or because a backend could not take its part. The best of each column is marked. † looks at no key: as many move when nothing changes.</p>\n",
+    );
+    html
+}
+
+/// The keys that each change moved.
+pub(super) fn moves(runs: &[Run]) -> String {
+    let Some(first) = runs.first() else {
+        return String::new();
+    };
+    let mut html = "<details><summary>Every change</summary>\n<div class=\"table\"><table>\n\
+        <tr><th>at</th><th>change</th><th>has to move</th>"
+        .to_owned();
+    for run in runs {
+        let _ = write!(html, "<th>{}</th>", run.policy);
+    }
+    html.push_str("</tr>\n<tr><td></td><td>no change</td><td>0.0 %</td>");
+    for run in runs {
+        cell(&mut html, &percent(run.keys_moved_idle), false);
+    }
+    html.push_str("</tr>\n");
+    for (i, change) in first.moves.iter().enumerate() {
+        let _ = write!(
+            html,
+            "<tr><td>{} s</td><td>{}</td><td>{}</td>",
+            change.at,
+            escaped(&change.change),
+            percent(change.least)
+        );
+        for change in runs.iter().filter_map(|run| run.moves.get(i)) {
+            cell(&mut html, &percent(change.moved), false);
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</table></div></details>\n");
+    html
+}
+
+fn keys_moved(run: &Run) -> String {
+    let Some(moved) = run.keys_moved else {
+        return "–".to_owned();
+    };
+    let mark = if run.ignores_keys() { " †" } else { "" };
+    format!("{}{mark}", percent(moved))
+}
+
+fn cell(html: &mut String, text: &str, best: bool) {
+    let class = if best { " class=\"best\"" } else { "" };
+    let _ = write!(html, "<td{class}>{text}</td>");
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.1} %", part * 100.0)
+}

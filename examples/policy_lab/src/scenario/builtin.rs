@@ -1,0 +1,20 @@
+//! Scenarios that need no file.
+
+/// Names and texts, in the order in which they are shown.
+pub(super) const ALL: [(&str, &str); 6] = [
+    ("even", include_str!("../../scenarios/even.toml")),
+    (
+        "mixed-weights",
+        include_str!("../../scenarios/mixed-weights.toml"),
+    ),
+    ("slow-node", include_str!("../../scenarios/slow-node.toml")),
+    (
+        "failing-node",
+        include_str!("../../scenarios/failing-node.toml"),
+    ),
+    (
+        "rolling-update",
+        include_str!("../../scenarios/rolling-update.toml"),
+    ),
+    ("scale-out", include_str!("../../scenarios/scale-out.toml")),
+];

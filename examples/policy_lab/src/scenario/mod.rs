@@ -1,0 +1,186 @@
+//! What is simulated: backends, clients, and what happens to them when.
+
+use std::fs;
+use std::path::Path;
+
+mod builtin;
+mod check;
+mod error;
+mod file;
+mod units;
+
+pub use error::{Place, ScenarioError};
+pub(crate) use file::{Arrivals, Burst, Clients, Distribution, Failure, Group, Retry};
+#[cfg(test)]
+pub(crate) use units::Alpha;
+pub(crate) use units::Time;
+
+/// A scenario that can be simulated.
+///
+/// It is read from TOML. Only `duration`, `arrivals.rate` and, for each group of backends, `name` and `service` are
+/// required. A time is a number with one of the units `us`, `ms`, `s`, `m`, `h`.
+///
+/// ```toml
+/// title = "Two kinds of backends"   # default: the file's name
+/// description = "What to look for." # default: empty
+/// duration = "60s"                  # arrivals end then; the simulation goes on until the last connection ends
+/// warm_up = "6s"                    # left out of the figures; default: a tenth of the duration
+///
+/// [arrivals]
+/// rate = 1000                       # connections per second, a Poisson process
+/// burst = { every = "10s", for = "1s", factor = 3 } # default: none; the first begins after `every`
+///
+/// [clients]                         # whose name is the hash key
+/// count = 1000                      # default
+/// zipf = 0.0                        # exponent; 0, the default, is uniform
+///
+/// [retry]                           # defaults are lb-proxy's
+/// tries = 3                         # default: every backend once
+/// deadline = "15s"                  # no attempt begins later; "0s" for none
+/// connect_timeout = "5s"
+///
+/// [[backends]]                      # a group; its backends are called NAME-1, NAME-2, ...
+/// name = "fast"
+/// count = 9                         # default: 1
+/// weight = 1                        # default
+/// backup = false                    # default; used when no other backend is eligible
+/// absent = false                    # default; true waits for an event to join
+/// max_conns = 100                   # default: no limit
+/// max_fails = 1                     # default; 0 never ejects
+/// fail_timeout = "10s"              # default
+/// connect = { constant = "500us" }  # default
+/// connect_fails = 0.0               # default: the probability that an attempt fails
+/// service = { exponential = "10ms" }
+/// servers = 16                      # default: how many connections are served at once; the rest queues
+/// cold = { factor = 5, for = "10s" } # default: none; the times for service and for connecting are longer by the
+///                                   # factor just after joining, and then by less and less
+///
+/// [[events]]
+/// at = "20s"
+/// action = "leave"                  # drain, fail, join, leave, recover, weight
+/// target = "fast-1"                 # a backend, or a group: all of its backends
+/// each = "2s"                       # default: "0s"; between one backend of the group and the next
+/// weight = 5                        # for the action "weight"
+/// failure = "refuse"                # for the action "fail": refuse (default), or timeout
+/// ```
+///
+/// Distributions are `{ constant = T }`, `{ exponential = T }` with the mean T, `{ log_normal = { median = T, sigma =
+/// S } }` and `{ pareto = { least = T, alpha = A } }`. No drawn time exceeds an hour.
+///
+/// `leave` takes a backend out of the set and lets its connections end, `drain` keeps it there without new ones, `join`
+/// brings it (back) as a new instance, or ends a drain. `fail` lets attempts to connect fail until `recover`;
+/// connections that exist go on.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub(crate) title: String,
+    pub(crate) description: String,
+    pub(crate) duration: Time,
+    pub(crate) warm_up: Time,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) clients: Clients,
+    pub(crate) retry: Retry,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) backends: Vec<BackendSpec>,
+    /// In the order of time.
+    pub(crate) events: Vec<Change>,
+}
+
+/// One backend of a group.
+#[derive(Clone, Debug)]
+pub(crate) struct BackendSpec {
+    pub(crate) name: String,
+    pub(crate) group: usize,
+}
+
+/// What happens at one moment: one action on one backend or more.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) at: Time,
+    pub(crate) what: What,
+    pub(crate) targets: Vec<usize>,
+    /// For people, such as `leave old-1`.
+    pub(crate) label: String,
+}
+
+/// An action with what belongs to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum What {
+    Drain,
+    Fail(Failure),
+    Join,
+    Leave,
+    Recover,
+    Weight(u16),
+}
+
+impl What {
+    /// Whether it changes the snapshot that the balancer is given.
+    pub(crate) const fn is_membership(self) -> bool {
+        !matches!(self, Self::Fail(_) | Self::Recover)
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario; `origin` is its name in errors and, without a title, on the page.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not TOML, or not a scenario as described above. The error says where.
+    pub fn parse(origin: &str, text: &str) -> Result<Self, ScenarioError> {
+        let file = toml::from_str(text).map_err(|error| ScenarioError::Invalid {
+            origin: origin.to_owned(),
+            place: Place::of(text, error.span()),
+            message: error.message().to_owned(),
+        })?;
+        check::check(origin, file).map_err(|problem| ScenarioError::Invalid {
+            origin: origin.to_owned(),
+            place: Place::of(text, Some(problem.span)),
+            message: problem.message,
+        })
+    }
+
+    /// The built-in scenario called `name`, or else the file at that path.
+    ///
+    /// # Errors
+    ///
+    /// If there is neither, or the file is not a scenario.
+    pub fn load(name: &str) -> Result<Self, ScenarioError> {
+        if let Some((name, text)) = builtin::ALL.iter().find(|(known, _)| *known == name) {
+            return Self::parse(name, text);
+        }
+        let text = fs::read_to_string(name).map_err(|source| ScenarioError::Read {
+            path: Path::new(name).to_owned(),
+            source,
+            known: Self::builtin_names().collect::<Vec<_>>().join(", "),
+        })?;
+        Self::parse(name, &text)
+    }
+
+    /// The names of the built-in scenarios.
+    pub fn builtin_names() -> impl Iterator<Item = &'static str> {
+        builtin::ALL.iter().map(|(name, _)| *name)
+    }
+
+    /// What the scenario is called.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What it shows.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The same scenario with `factor` times as many arrivals, within the limits of a rate. For quick looks and tests.
+    #[must_use]
+    pub fn with_load(mut self, factor: f64) -> Self {
+        if let Ok(rate) = (self.arrivals.rate.get() * factor).try_into() {
+            self.arrivals.rate = rate;
+        }
+        self
+    }
+
+    pub(crate) fn group_of(&self, backend: usize) -> &Group {
+        &self.groups[self.backends[backend].group]
+    }
+}

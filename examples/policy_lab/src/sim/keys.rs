@@ -1,0 +1,125 @@
+//! Which keys go elsewhere when the membership changes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use lb_core::{
+    Balancer, Pick, PickRequest, Policy, SplitMix64, Timestamp, Tried, Updater, balancer,
+};
+
+use super::membership::{Membership, number_of};
+use crate::model::{Draw, Stream, shuffle};
+use crate::scenario::{Change, Scenario};
+
+/// How many keys are followed.
+const KEYS: usize = 2000;
+
+/// What one change of membership did to the keys.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Move {
+    pub(crate) change: String,
+    /// In seconds.
+    pub(crate) at: f64,
+    /// The part of the keys whose backend is another.
+    pub(crate) moved: f64,
+    /// The part that has to move so that shares follow the weights.
+    pub(crate) least: f64,
+}
+
+/// A second balancer with the same policy and membership, which is asked where a fixed set of keys goes.
+///
+/// It is apart from the simulated one, so that asking changes nothing there. It bears a light load of two connections
+/// per backend, and the keys come in another order each time, so that policies which do not look at keys show it.
+#[derive(Debug)]
+pub(super) struct KeyProbe<'a> {
+    scenario: &'a Scenario,
+    updater: Updater,
+    balancer: Balancer,
+    rng: SplitMix64,
+    order_rng: SplitMix64,
+    order: Vec<usize>,
+    shares: Vec<f64>,
+    /// For each key its backend, if any.
+    places: Vec<Option<usize>>,
+    pub(super) idle: f64,
+    pub(super) moves: Vec<Move>,
+}
+
+impl<'a> KeyProbe<'a> {
+    pub(super) fn new(
+        scenario: &'a Scenario,
+        policy: Arc<dyn Policy>,
+        members: &Membership,
+        seed: u64,
+    ) -> Self {
+        let (mut updater, balancer) = balancer(policy);
+        let now = Timestamp::default();
+        updater.apply(&members.unlimited(), now);
+        let mut probe = Self {
+            scenario,
+            updater,
+            balancer,
+            rng: Stream::Probe.generator(seed),
+            order_rng: Stream::Keys.generator(seed),
+            order: (0..KEYS).collect(),
+            shares: members.shares(),
+            places: Vec::new(),
+            idle: 0.0,
+            moves: Vec::new(),
+        };
+        probe.places = probe.ask(now);
+        let again = probe.ask(now);
+        probe.idle = difference(&probe.places, &again);
+        probe.places = again;
+        probe
+    }
+
+    /// Follows a change that `members` has just seen.
+    pub(super) fn follow(&mut self, change: &Change, members: &Membership, now: Timestamp) {
+        self.updater.apply(&members.unlimited(), now);
+        let places = self.ask(now);
+        let shares = members.shares();
+        let lost = |(before, after): (&f64, &f64)| (before - after).max(0.0);
+        self.moves.push(Move {
+            change: change.label.clone(),
+            at: change.at.seconds(),
+            moved: difference(&self.places, &places),
+            least: self.shares.iter().zip(&shares).map(lost).sum(),
+        });
+        self.places = places;
+        self.shares = shares;
+    }
+
+    /// The backend of every key.
+    fn ask(&mut self, now: Timestamp) -> Vec<Option<usize>> {
+        shuffle(&mut self.order, &mut self.order_rng);
+        let mut places = vec![None; KEYS];
+        let held = 2 * self.balancer.set().snapshot().len();
+        let mut leases: VecDeque<Pick> = VecDeque::with_capacity(held + 1);
+        for &key in &self.order {
+            let name = format!("key-{key}");
+            let tried = Tried::new();
+            let request = PickRequest::new(&tried).with_key(name.as_bytes());
+            let Ok(pick) = self.balancer.pick(&request, now, &mut self.rng) else {
+                continue;
+            };
+            let number = number_of(pick.backend().addr);
+            let group = self.scenario.group_of(number);
+            let connecting = Draw::middle().of(group.connect, 1.0);
+            pick.connected(Timestamp::from_nanos(
+                now.as_nanos().saturating_add(connecting),
+            ));
+            places[key] = Some(number);
+            leases.push_back(pick);
+            if leases.len() > held {
+                leases.pop_front();
+            }
+        }
+        places
+    }
+}
+
+fn difference(before: &[Option<usize>], after: &[Option<usize>]) -> f64 {
+    let moved = before.iter().zip(after).filter(|(a, b)| a != b).count();
+    moved as f64 / KEYS as f64
+}

@@ -1,0 +1,126 @@
+//! Which backends the balancer is told about.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+
+use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
+
+use crate::scenario::{Change, Scenario, What};
+
+/// The set as a source of discovery would report it.
+#[derive(Clone, Debug)]
+pub(super) struct Membership {
+    members: Vec<Member>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    backend: Backend,
+    present: bool,
+    incarnation: u32,
+}
+
+impl Membership {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let member = |(number, spec): (usize, &crate::scenario::BackendSpec)| {
+            let group = &scenario.groups[spec.group];
+            let limit = NonZeroU32::new(group.max_fails)
+                .map(|fails| FailLimit::new(fails, group.fail_timeout.duration()));
+            let priority = if group.backup {
+                Priority::BACKUP
+            } else {
+                Priority::PRIMARY
+            };
+            Member {
+                backend: Backend::new(addr(number))
+                    .with_name(spec.name.as_str())
+                    .with_weight(Weight::new(group.weight))
+                    .with_priority(priority)
+                    .with_max_conns(group.max_conns)
+                    .with_fail_limit(limit),
+                present: !group.absent,
+                incarnation: 0,
+            }
+        };
+        Self {
+            members: scenario.backends.iter().enumerate().map(member).collect(),
+        }
+    }
+
+    /// Carries out a change. Returns the backends that are new because of it.
+    pub(super) fn change(&mut self, change: &Change) -> Vec<usize> {
+        let mut new = Vec::new();
+        for &number in &change.targets {
+            let member = &mut self.members[number];
+            match change.what {
+                What::Drain => member.backend.admin = AdminState::Drain,
+                What::Join => {
+                    member.backend.admin = AdminState::Ready;
+                    if !member.present {
+                        member.present = true;
+                        member.incarnation += 1;
+                        member.backend.instance = Some(member.incarnation.to_string().into());
+                        new.push(number);
+                    }
+                }
+                What::Leave => member.present = false,
+                What::Weight(weight) => member.backend.weight = Weight::new(weight),
+                What::Fail(_) | What::Recover => {}
+            }
+        }
+        new
+    }
+
+    pub(super) fn is_member(&self, number: usize) -> bool {
+        self.members[number].present
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.present().cloned().collect()
+    }
+
+    /// The snapshot without limits on connections.
+    pub(super) fn unlimited(&self) -> Snapshot {
+        self.present()
+            .map(|backend| backend.clone().with_max_conns(None))
+            .collect()
+    }
+
+    /// The share that the weights give to each backend, if none fails.
+    pub(super) fn shares(&self) -> Vec<f64> {
+        let taking = |backend: &&Backend| backend.takes_connections();
+        let first = self.present().filter(taking).map(|b| b.priority).min();
+        let weight = |member: &Member| {
+            let backend = &member.backend;
+            let counts =
+                member.present && backend.takes_connections() && Some(backend.priority) == first;
+            if counts {
+                f64::from(backend.weight.get())
+            } else {
+                0.0
+            }
+        };
+        let sum: f64 = self.members.iter().map(weight).sum();
+        let share = |member| weight(member) / sum.max(1.0);
+        self.members.iter().map(share).collect()
+    }
+
+    fn present(&self) -> impl Iterator<Item = &Backend> {
+        let present = self.members.iter().filter(|member| member.present);
+        present.map(|member| &member.backend)
+    }
+}
+
+fn addr(number: usize) -> SocketAddr {
+    let [.., high, low] = number.to_be_bytes();
+    SocketAddr::from(([10, 0, high, low], 446))
+}
+
+/// The number of the backend at an address.
+pub(super) fn number_of(addr: SocketAddr) -> usize {
+    match addr.ip() {
+        IpAddr::V4(ip) => (ip.to_bits() & 0xffff) as usize,
+        // No backend here has one.
+        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED.to_bits() as usize,
+    }
+}

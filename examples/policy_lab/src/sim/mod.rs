@@ -1,0 +1,71 @@
+//! A scenario under one policy, from the first arrival to the end of the last connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_core::Policy;
+
+mod engine;
+mod keys;
+mod membership;
+mod record;
+mod schedule;
+
+pub(crate) use keys::Move;
+
+use crate::scenario::Scenario;
+
+/// What came of a scenario under one policy.
+///
+/// Figures without a remark are about the time after the warm-up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Run {
+    /// The policy's name.
+    pub policy: &'static str,
+    /// Connections that arrived, the warm-up included.
+    pub arrivals: u64,
+    /// Connections that were served to their end, the warm-up included.
+    pub served: u64,
+    /// Connections that found no backend, the warm-up included.
+    pub lost: u64,
+    /// Attempts to connect that failed, the warm-up included.
+    pub failed_attempts: u64,
+    /// Connections that the balancer counted when the simulation was over. Always 0.
+    pub left_in_flight: u64,
+    /// Half of the connections were served within this time of their arrival.
+    pub p50: Duration,
+    /// 99 % were.
+    pub p99: Duration,
+    /// 99.9 % were.
+    pub p999: Duration,
+    /// The most connections that one backend held.
+    pub max_in_flight: u32,
+    /// The part of all connections that went elsewhere than the weights say: half the sum of the differences.
+    pub share_error: f64,
+    /// The mean over all changes of membership of the part of the keys that moved; `None` without a change.
+    pub keys_moved: Option<f64>,
+    /// The part of the keys that moved while nothing changed. Above zero, the policy looks at more than keys.
+    pub keys_moved_idle: f64,
+    /// The keys moved by each change.
+    pub(crate) moves: Vec<Move>,
+    /// For each backend and each of 60 parts of the time: its share over the share of its weight.
+    pub(crate) shares: Vec<Vec<Option<f64>>>,
+    /// For each backend and part: connections in flight on average; `None` while it is not a member and holds none.
+    pub(crate) in_flight: Vec<Vec<Option<f64>>>,
+}
+
+impl Run {
+    /// Whether the policy sends a key anywhere, so that it moves keys while nothing changes.
+    pub fn ignores_keys(&self) -> bool {
+        self.keys_moved_idle > 0.25
+    }
+}
+
+/// Simulates `scenario` under `policy`. The same arguments give the same run.
+///
+/// Costs about a microsecond per connection and what the policy takes; memory for the connections in flight and one
+/// latency per connection.
+pub fn simulate(scenario: &Scenario, policy: Arc<dyn Policy>, seed: u64) -> Run {
+    engine::Engine::new(scenario, policy, seed).run()
+}
