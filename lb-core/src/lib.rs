@@ -47,6 +47,8 @@
 mod backend;
 mod balancer;
 mod ewma;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod outlier;
 mod pick;
 pub mod policy;
@@ -55,6 +57,7 @@ mod sequence;
 mod set;
 mod snapshot;
 mod state;
+mod sync;
 mod time;
 mod weighted_index;
 

@@ -4,12 +4,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::rng::Rng;
 use crate::set::{BackendIndex, Slot, Tier};
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::time::Timestamp;
 
 /// The backends that one connection has already failed on; it is never sent to one of them again.
