@@ -41,6 +41,7 @@
 //! # Features
 //!
 //! - `serde` (off): [`Weight`], [`Priority`] and [`policy::PolicyKind`] can be (de)serialised.
+//! - `test-util` (off): the contract of a policy as a test suite, `test_util`.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -58,6 +59,8 @@ mod set;
 mod snapshot;
 mod state;
 mod sync;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 mod time;
 mod weighted_index;
 
