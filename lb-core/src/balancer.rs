@@ -8,7 +8,7 @@ use crate::backend::Priority;
 use crate::pick::{Pick, PickContext, PickError, PickRequest};
 use crate::policy::{Picker, Policy};
 use crate::rng::Rng;
-use crate::set::{BackendSet, Registry};
+use crate::set::{BackendSet, Registry, Tier};
 use crate::snapshot::{Delta, Snapshot};
 use crate::time::Timestamp;
 
@@ -85,7 +85,8 @@ impl Balancer {
     /// Picks a backend and takes one of its connections, without a lock and without allocating.
     ///
     /// Tiers are asked in the order of their priority. If two threads race for the last slot of a backend, or for
-    /// the trial of an ejected one, the slower picks again.
+    /// the trial of an ejected one, the slower picks again; who loses as many races as the tier has backends gets the
+    /// first that is free.
     ///
     /// # Errors
     ///
@@ -100,12 +101,17 @@ impl Balancer {
         let compiled = current.as_ref().ok_or(PickError::NotReady)?;
         for (tier, picker) in compiled.set.tiers().iter().zip(&compiled.pickers) {
             let mut cx = PickContext::new(tier, *request, now, rng);
+            let mut lost = false;
             for _ in tier.indices() {
                 let picked = picker.pick(&mut cx).and_then(|i| tier.slot(i));
+                lost = picked.is_some();
                 let Some(slot) = picked else { break };
                 if let Some(pick) = Pick::acquire(slot, now) {
                     return Ok(pick);
                 }
+            }
+            if lost && let Some(pick) = first_free(tier, &cx, now) {
+                return Ok(pick);
             }
         }
         Err(if compiled.set.tiers().is_empty() {
@@ -137,4 +143,12 @@ impl Balancer {
             .as_ref()
             .map_or_else(Arc::default, |compiled| Arc::clone(&compiled.set))
     }
+}
+
+/// A lease of the first backend that can be had. O(n).
+fn first_free(tier: &Tier, cx: &PickContext<'_>, now: Timestamp) -> Option<Pick> {
+    tier.indices()
+        .filter(|&i| cx.is_eligible(i))
+        .filter_map(|i| tier.slot(i))
+        .find_map(|slot| Pick::acquire(slot, now))
 }

@@ -4,7 +4,7 @@
 //! (`ngx_stream_upstream_least_time_module.c`). It does not decay; instead a backend that was not picked for long is
 //! expected to be faster and faster, until a pick puts it to the test.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::time::Timestamp;

@@ -4,9 +4,9 @@
 //! it decay towards zero the same way, so that a backend which was slow long ago is tried again (Finagle's
 //! `PeakEwma`). Reading never writes: the decay is worked out for the moment asked about.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 
 /// The time constant of the decay: after it, a quiet average has fallen to 37 %. Linkerd's and Envoy's value.
@@ -23,7 +23,7 @@ const EMPTY: u64 = u64::MAX;
 pub(crate) struct PeakEwma(AtomicU64);
 
 impl PeakEwma {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(AtomicU64::new(EMPTY))
     }
 

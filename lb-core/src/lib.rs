@@ -41,6 +41,7 @@
 //! # Features
 //!
 //! - `serde` (off): [`Weight`], [`Priority`] and [`policy::PolicyKind`] can be (de)serialised.
+//! - `test-util` (off): the contract of a policy as a test suite, `test_util`.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -52,6 +53,8 @@ mod hash;
 mod hrw;
 mod identity;
 mod least;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod outlier;
 mod pick;
 pub mod policy;
@@ -61,6 +64,9 @@ mod sequence;
 mod set;
 mod snapshot;
 mod state;
+mod sync;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 mod time;
 mod weighted_index;
 

@@ -6,12 +6,12 @@
 //! forgotten, if not the backend stays ejected for another `fail_timeout`. Failures below the limit are forgotten
 //! by a success that was picked more than `fail_timeout` after the last of them.
 //!
-//! Where nginx counts whole seconds, this counts nanoseconds.
+//! Where nginx counts whole seconds, this counts in 66 microseconds.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 
 /// How many failures eject a backend, and for how long.
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FailLimit {
-    /// Failures that eject.
+    /// Failures that eject. Above 32767, as 32767.
     pub max_fails: NonZeroU32,
     /// How long an ejection lasts, and how long a lone failure is remembered.
     pub fail_timeout: Duration,
@@ -42,88 +42,146 @@ impl Default for FailLimit {
     }
 }
 
-/// The failures of one backend. Reads cost one relaxed load while there are none.
+/// The failures of one backend. A read costs one relaxed load.
+///
+/// One word, because its parts are only right together: of separate words, two failures reported at once could look
+/// like a trial that a success may forgive, a success could wipe out the failure that came just before it, and a
+/// reader could pair a new count with an old window and send a connection to a backend that has just been ejected.
+/// Nothing else is published by the word, so its accesses are relaxed. `loom_models.rs` checks all this.
 #[derive(Debug)]
-pub(crate) struct FailureRecord {
-    fails: AtomicU32,
-    /// When the last failure was reported; nginx's `accessed`.
-    failed_at: AtomicU64,
-    /// When the present window began: at a failure, or at the pick of a trial; nginx's `checked`.
-    checked_at: AtomicU64,
-}
+pub(crate) struct FailureRecord(AtomicU64);
 
 impl FailureRecord {
-    pub(crate) const fn new() -> Self {
-        Self {
-            fails: AtomicU32::new(0),
-            failed_at: AtomicU64::new(0),
-            checked_at: AtomicU64::new(0),
-        }
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(Record::CLEAN))
     }
 
     pub(crate) fn fails(&self) -> u32 {
-        self.fails.load(Relaxed)
+        self.load().fails
     }
 
     /// When the ejection ends, if the backend is ejected at `now`.
     pub(crate) fn ejected_until(&self, limit: FailLimit, now: Timestamp) -> Option<Timestamp> {
-        if self.fails() < limit.max_fails.get() {
+        let record = self.load();
+        if !record.reaches(limit) {
             return None;
         }
-        let checked = Timestamp::from_nanos(self.checked_at.load(Relaxed));
-        let until = checked.saturating_add(limit.fail_timeout);
+        let until = record.checked_at.saturating_add(limit.fail_timeout);
         (now <= until).then_some(until)
     }
 
     /// Claims the right to connect at `now`. Refused to all but one of those who race for a trial.
     pub(crate) fn claim(&self, limit: FailLimit, now: Timestamp) -> bool {
-        let fails = self.fails();
-        if fails == 0 {
+        let record = self.load();
+        if record.fails == 0 {
             return true;
         }
-        let checked = self.checked_at.load(Relaxed);
-        let expired = now.saturating_since(Timestamp::from_nanos(checked)) > limit.fail_timeout;
+        let expired = now.saturating_since(record.checked_at) > limit.fail_timeout;
         let renewed = expired
             && self
-                .checked_at
-                .compare_exchange(checked, now.as_nanos(), Relaxed, Relaxed)
+                .0
+                .compare_exchange(record.word(), record.renewed(now).word(), Relaxed, Relaxed)
                 .is_ok();
-        renewed || fails < limit.max_fails.get()
+        renewed || !record.reaches(limit)
     }
 
     /// Counts a failure. True if it ejects: the count has reached the limit.
     pub(crate) fn failed(&self, limit: FailLimit, now: Timestamp) -> bool {
-        self.failed_at.store(now.as_nanos(), Relaxed);
-        self.checked_at.store(now.as_nanos(), Relaxed);
-        let counted = |fails: u32| Some(fails.saturating_add(1));
-        let before = self
-            .fails
-            .fetch_update(Relaxed, Relaxed, counted)
-            .unwrap_or_default();
-        before.saturating_add(1) >= limit.max_fails.get()
+        let counted = |word| Some(Record::from_word(word).failed(now).word());
+        // The closure always returns a word.
+        let before = self.0.fetch_update(Relaxed, Relaxed, counted);
+        let before = Record::from_word(before.unwrap_or(Record::CLEAN));
+        before.failed(now).reaches(limit)
     }
 
     /// Counts an established connection.
     pub(crate) fn succeeded(&self) {
-        if self.fails() == 0 {
-            return;
-        }
-        if self.failed_at.load(Relaxed) < self.checked_at.load(Relaxed) {
-            self.fails.store(0, Relaxed);
+        let forgiven = |word| {
+            let record = Record::from_word(word);
+            (record.fails > 0 && record.renewed).then_some(Record::CLEAN)
+        };
+        // Refused where there is nothing to forgive.
+        let _ = self.0.fetch_update(Relaxed, Relaxed, forgiven);
+    }
+
+    fn load(&self) -> Record {
+        Record::from_word(self.0.load(Relaxed))
+    }
+}
+
+/// What a [`FailureRecord`] holds: from the top, 48 bits of time, the mark of a renewed window, 15 bits of failures.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    /// When the present window began: at a failure, or at the pick of a trial; nginx's `checked`. Counted in 2^16 ns
+    /// and rounded up, so a window is at most 66 us too long and never too short.
+    checked_at: Timestamp,
+    /// Whether a connection was picked after the window had passed, which lets a success forgive; nginx's
+    /// `accessed < checked`.
+    renewed: bool,
+    /// At most [`MAX_FAILS`].
+    fails: u32,
+}
+
+/// The most failures that are told apart; a `max_fails` above it means this one.
+const MAX_FAILS: u32 = (1 << 15) - 1;
+
+const RENEWED: u64 = 1 << 15;
+
+impl Record {
+    /// No failures.
+    const CLEAN: u64 = 0;
+
+    const fn from_word(word: u64) -> Self {
+        Self {
+            checked_at: Timestamp::from_nanos(word >> 16 << 16),
+            renewed: word & RENEWED != 0,
+            fails: word as u32 & MAX_FAILS,
         }
     }
+
+    const fn word(self) -> u64 {
+        let renewed = if self.renewed { RENEWED } else { 0 };
+        self.checked_at.as_nanos() | renewed | self.fails as u64
+    }
+
+    fn reaches(self, limit: FailLimit) -> bool {
+        self.fails >= limit.max_fails.get().min(MAX_FAILS)
+    }
+
+    /// Threads may report out of order: a window never moves back.
+    fn failed(self, now: Timestamp) -> Self {
+        Self {
+            checked_at: self.checked_at.max(rounded_up(now)),
+            renewed: false,
+            fails: (self.fails + 1).min(MAX_FAILS),
+        }
+    }
+
+    const fn renewed(self, now: Timestamp) -> Self {
+        Self {
+            checked_at: rounded_up(now),
+            renewed: true,
+            ..self
+        }
+    }
+}
+
+const fn rounded_up(now: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(now.as_nanos().saturating_add((1 << 16) - 1) >> 16 << 16)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// In seconds that are a whole number of the record's units.
     fn at(seconds: u64) -> Timestamp {
-        Timestamp::from_nanos(seconds * 1_000_000_000)
+        Timestamp::from_nanos(seconds << 30)
     }
 
     fn limit(max_fails: u32) -> FailLimit {
-        FailLimit::new(NonZeroU32::new(max_fails).unwrap(), Duration::from_secs(10))
+        let fail_timeout = Duration::from_nanos(10 << 30);
+        FailLimit::new(NonZeroU32::new(max_fails).unwrap(), fail_timeout)
     }
 
     #[test]
@@ -171,5 +229,40 @@ mod tests {
         assert!(record.claim(limit(3), at(16)));
         record.succeeded();
         assert_eq!(record.fails(), 0);
+    }
+
+    #[test]
+    fn a_window_is_never_too_short_and_never_moves_back() {
+        let record = FailureRecord::new();
+        record.failed(limit(1), Timestamp::from_nanos(1));
+        let until = record.ejected_until(limit(1), at(0)).unwrap();
+        assert_eq!(until.as_nanos(), (10 << 30) + (1 << 16));
+        record.failed(limit(1), at(50));
+        record.failed(limit(1), at(49));
+        assert_eq!(record.ejected_until(limit(1), at(55)), Some(at(60)));
+    }
+
+    #[test]
+    fn no_timeout_still_means_one_trial_a_moment() {
+        let limit = FailLimit::new(NonZeroU32::MIN, Duration::ZERO);
+        let record = FailureRecord::new();
+        record.failed(limit, Timestamp::from_nanos(7));
+        let later = Timestamp::from_nanos(100_007);
+        assert!(record.claim(limit, later));
+        assert!(!record.claim(limit, later));
+    }
+
+    #[test]
+    fn endless_failures_and_the_end_of_time_stay_in_range() {
+        let record = FailureRecord::new();
+        let end = Timestamp::from_nanos(u64::MAX);
+        for n in 1..=MAX_FAILS + 2 {
+            let ejects = record.failed(limit(u32::MAX), end);
+            assert_eq!(ejects, n >= MAX_FAILS);
+        }
+        assert_eq!(record.fails(), MAX_FAILS);
+        assert_eq!(record.ejected_until(limit(1), end), Some(end));
+        assert!(!record.claim(limit(1), end));
+        assert!(record.claim(FailLimit::new(NonZeroU32::MIN, Duration::ZERO), end));
     }
 }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::rng::Rng;
 use crate::set::{BackendIndex, Slot, Tier};
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::time::Timestamp;
 
 /// The backends that one connection has already failed on; it is never sent to one of them again.
@@ -75,6 +75,8 @@ pub struct PickContext<'a> {
     request: PickRequest<'a>,
     now: Timestamp,
     rng: &'a mut dyn Rng,
+    #[cfg(feature = "test-util")]
+    questions: std::cell::Cell<u64>,
 }
 
 impl<'a> PickContext<'a> {
@@ -89,7 +91,21 @@ impl<'a> PickContext<'a> {
             request,
             now,
             rng,
+            #[cfg(feature = "test-util")]
+            questions: std::cell::Cell::default(),
         }
+    }
+
+    /// How often the policy asked or drew.
+    #[cfg(feature = "test-util")]
+    pub(crate) const fn questions(&self) -> u64 {
+        self.questions.get()
+    }
+
+    /// Counts a question, where somebody counts. Every method that a policy may call says so.
+    fn asked(&self) {
+        #[cfg(feature = "test-util")]
+        self.questions.set(self.questions.get() + 1);
     }
 
     /// The moment of the pick.
@@ -104,12 +120,14 @@ impl<'a> PickContext<'a> {
 
     /// A random number below `bound`.
     pub fn draw(&mut self, bound: NonZeroU64) -> u64 {
+        self.asked();
         self.rng.below(bound)
     }
 
     /// The next number of the tier's counter, which starts at 0, wraps, and survives every update and change of
     /// policy. Costs one atomic addition.
     pub fn ticket(&self) -> u64 {
+        self.asked();
         self.tier.cursor().fetch_add(1, Relaxed)
     }
 
@@ -123,6 +141,7 @@ impl<'a> PickContext<'a> {
     /// Whether the backend at `i` may be picked: not full, not ejected, not tried by this connection. False for an
     /// index outside the tier.
     pub fn is_eligible(&self, i: BackendIndex) -> bool {
+        self.asked();
         self.tier.slot(i).is_some_and(|slot| {
             slot.is_available(self.now)
                 && (self.request.tried.is_empty()
@@ -132,12 +151,14 @@ impl<'a> PickContext<'a> {
 
     /// Connections that the backend at `i` holds; 0 for an index outside the tier.
     pub fn in_flight(&self, i: BackendIndex) -> u32 {
+        self.asked();
         self.tier.slot(i).map_or(0, |slot| slot.state.in_flight())
     }
 
     /// The peak-sensitive average of the times that connecting to the backend at `i` took, decayed with a time
     /// constant of 10 s since the last sample. `None` without a sample, and for an index outside the tier.
     pub fn connect_time(&self, i: BackendIndex) -> Option<Duration> {
+        self.asked();
         let slot = self.tier.slot(i)?;
         slot.state.connect_time.get_at(self.now)
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::backend::{Backend, Priority};
 use crate::outlier::FailLimit;
 use crate::snapshot::Snapshot;
 use crate::state::BackendState;
+use crate::sync::atomic::AtomicU64;
 use crate::time::Timestamp;
 
 /// Every backend of one snapshot with its state, for status pages and hooks.

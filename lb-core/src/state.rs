@@ -1,17 +1,20 @@
 //! What is remembered of a backend while it is known, whatever else changes about it.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::connect_average::ConnectAverage;
 use crate::ewma::PeakEwma;
 use crate::outlier::FailureRecord;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 
 /// The state of one backend, shared by every set that it is part of and by its leases.
 ///
 /// Aligned to the two cache lines that current processors fetch together, so that backends picked by different
 /// threads do not slow each other down.
+///
+/// Relaxed accesses suffice: each field is one word that agrees with itself, and no other memory is read on the
+/// strength of one.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct BackendState {
@@ -25,7 +28,7 @@ pub(crate) struct BackendState {
 }
 
 impl BackendState {
-    pub(crate) const fn new(joined_at: Timestamp) -> Self {
+    pub(crate) fn new(joined_at: Timestamp) -> Self {
         Self {
             in_flight: AtomicU32::new(0),
             failures: FailureRecord::new(),

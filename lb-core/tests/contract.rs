@@ -1,190 +1,60 @@
-//! The contract of a policy, checked for every policy of the crate.
+//! The contract of a policy, checked for every policy of the crate; and broken policies, which the suite must catch.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
-use std::collections::BTreeSet;
-use std::num::NonZeroU32;
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use lb_core::policy::PolicyKind;
+use lb_core::policy::{PolicyKind, WeightedRandom};
+use lb_core::test_util::{Cost, Event, Expectations, Load, Share, contract};
 use lb_core::{
-    AdminState, Backend, FailLimit, Pick, PickError, Priority, Snapshot, Timestamp, Weight,
+    AdminState, Backend, BackendIndex, FailLimit, PickContext, Picker, Policy, Priority, Snapshot,
+    Tier, Timestamp, Weight,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{Bench, addr, at, backend, number, tried, weighted};
+use support::{Bench, addr, backend, tried};
 
-/// Picks of `n` connections, each released at once, as counts by backend.
-fn counts(bench: &mut Bench, backends: usize, n: usize) -> Vec<u64> {
-    let mut counts = vec![0; backends];
-    for i in bench.numbers(n) {
-        counts[i] += 1;
-    }
-    counts
-}
+/// What is expected of a policy; a new one gets its line here.
+fn expectations(kind: PolicyKind) -> Expectations {
+    use PolicyKind as Kind;
+    let expect = Expectations::new;
+    match kind {
+        // By definition these give idle backends something else than shares by weight.
+        Kind::First => expect(Share::None),
+        Kind::LeastTime => expect(Share::None).with_load(Load::Avoided),
+        Kind::RandomTwo => expect(Share::None)
+            .with_load(Load::Avoided)
+            .with_cost(Cost::Constant),
 
-/// Pearson's statistic of `counts` against shares in proportion to `weights`.
-fn chi_square(counts: &[u64], weights: &[u16]) -> f64 {
-    let total: u64 = counts.iter().sum();
-    let sum: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-    counts
-        .iter()
-        .zip(weights)
-        .filter(|(_, w)| **w > 0)
-        .map(|(&count, &w)| {
-            let expected = total as f64 * f64::from(w) / sum;
-            (count as f64 - expected).powi(2) / expected
-        })
-        .sum()
-}
+        Kind::LeastConn => expect(Share::Exact).with_load(Load::Avoided),
+        Kind::P2c | Kind::P2cPeakEwma => expect(Share::OnAverage)
+            .with_load(Load::Avoided)
+            .with_cost(Cost::Constant),
+        Kind::Random => expect(Share::OnAverage).with_cost(Cost::Constant),
+        Kind::WeightedRoundRobin => expect(Share::Exact).with_cost(Cost::Constant),
 
-/// Exact for the round robin and for ties of least connections, within chance for the others: 99.99 % of seeds stay
-/// below 35 with up to 9 degrees of freedom.
-fn assert_proportional(kind: PolicyKind, counts: &[u64], weights: &[u16]) {
-    let exact = matches!(kind, PolicyKind::WeightedRoundRobin | PolicyKind::LeastConn);
-    let statistic = chi_square(counts, weights);
-    let limit = if exact { 1e-9 } else { 35.0 };
-    assert!(
-        statistic < limit,
-        "{kind}: {counts:?} for {weights:?}, chi-square {statistic}"
-    );
-    for (count, weight) in counts.iter().zip(weights) {
-        assert!(*weight > 0 || *count == 0, "{kind}: {counts:?}");
-    }
-}
-
-/// The policies that give idle backends shares by weight. The others mean something else by design: see their docs.
-fn proportional() -> impl Iterator<Item = PolicyKind> {
-    let others = [
-        PolicyKind::First,
-        PolicyKind::LeastTime,
-        PolicyKind::RandomTwo,
-    ];
-    let kinds = PolicyKind::ALL.into_iter();
-    kinds.filter(move |kind| !others.contains(kind))
-}
-
-const WEIGHT_SETS: [&[u16]; 5] = [
-    &[1, 1, 1, 1],
-    &[5, 1, 1],
-    &[10, 9, 8, 7, 6, 5, 4, 3, 2, 1],
-    &[100, 1],
-    &[0, 3, 1, 0],
-];
-
-#[test]
-fn shares_follow_the_weights() {
-    for kind in proportional() {
-        for weights in WEIGHT_SETS {
-            let lap: usize = weights.iter().map(|&w| usize::from(w)).sum();
-            let mut bench = Bench::new(kind.build(), &weighted(weights));
-            let counts = counts(&mut bench, weights.len(), lap * 1000);
-            assert_proportional(kind, &counts, weights);
-        }
+        Kind::Ketama => expect(Share::ByKey(0.3)).with_cost(Cost::Constant),
+        Kind::Maglev => expect(Share::ByKey(0.1)).with_cost(Cost::Constant),
+        Kind::NginxHash => expect(Share::ByKey(0.3)).with_cost(Cost::Constant),
+        Kind::Rendezvous => expect(Share::ByKey(0.1)),
+        Kind::RingHash => expect(Share::ByKey(0.3)).with_cost(Cost::Constant),
+        _ => panic!("nobody said what is expected of {kind}"),
     }
 }
 
 #[test]
-fn shares_follow_the_weights_when_the_lap_is_too_long_to_store() {
-    let weights = [65_535_u16, 40_000, 10_000, 3_001, 1_000];
-    let lap: usize = weights.iter().map(|&w| usize::from(w)).sum();
-    for kind in proportional() {
-        let mut bench = Bench::new(kind.build(), &weighted(&weights));
-        let counts = counts(&mut bench, weights.len(), lap);
-        assert_proportional(kind, &counts, &weights);
-    }
-}
-
-#[test]
-fn shares_stay_in_proportion_while_some_are_ejected_drained_or_full() {
-    // By number: b is ejected, d drained, e full; the rest keep 4 : 3 : 1.
-    let weights = [4, 9, 3, 5, 2, 1];
-    let expected = [4, 0, 3, 0, 0, 1];
-    for kind in proportional() {
-        let snapshot: Snapshot = weighted(&weights)
-            .iter()
-            .cloned()
-            .enumerate()
-            .map(|(i, b)| match i {
-                3 => b.with_admin(AdminState::Drain),
-                4 => b.with_max_conns(NonZeroU32::new(1)),
-                _ => b,
-            })
-            .collect();
-        let mut bench = Bench::new(kind.build(), &snapshot);
-        let only = |i| tried((0..6).filter(move |&other| other != i));
-        let _ = bench.pick_at(&only(1), at(0)).unwrap().failed(at(0));
-        let full = bench.pick_at(&only(4), at(0)).unwrap();
-        let counts = counts(&mut bench, weights.len(), 8 * 10_000);
-        drop(full);
-        assert_proportional(kind, &counts, &expected);
-    }
-}
-
-#[test]
-fn a_dead_giant_starves_nobody() {
-    for kind in proportional() {
-        let mut bench = Bench::new(kind.build(), &weighted(&[u16::MAX, 1, 1]));
-        let tried = tried([0]);
-        let mut counts = [0; 3];
-        for _ in 0..1000 {
-            counts[number(&bench.pick_at(&tried, at(0)).unwrap())] += 1;
-        }
-        assert!(counts[1].min(counts[2]) > 400, "{kind}: {counts:?}");
-    }
-}
-
-#[test]
-fn one_eligible_backend_among_many_is_found() {
+fn every_policy_keeps_the_contract() {
     for kind in PolicyKind::ALL {
-        let mut bench = Bench::new(kind.build(), &weighted(&[1000, 7, 1, 300]));
-        for i in 0..4 {
-            let others = tried((0..4).filter(|&other| other != i));
-            for _ in 0..50 {
-                assert_eq!(number(&bench.pick_at(&others, at(0)).unwrap()), i, "{kind}");
-            }
-        }
-        let error = bench.pick_at(&tried(0..4), at(0)).unwrap_err();
-        assert_eq!(error, PickError::Exhausted, "{kind}");
+        eprintln!("{kind}");
+        contract::check(|| kind.build(), expectations(kind));
     }
-}
-
-#[test]
-fn a_busy_backend_is_avoided_by_the_policies_that_see_load() {
-    let sighted = [
-        PolicyKind::LeastConn,
-        PolicyKind::LeastTime,
-        PolicyKind::P2c,
-        PolicyKind::P2cPeakEwma,
-        PolicyKind::RandomTwo,
-    ];
-    for kind in sighted {
-        let mut bench = Bench::new(kind.build(), &weighted(&[1, 1, 1]));
-        let only_a = tried(1..3);
-        let held: Vec<Pick> = (0..10)
-            .map(|_| bench.pick_at(&only_a, at(0)).unwrap())
-            .collect();
-        let counts = counts(&mut bench, 3, 1000);
-        assert_eq!(counts[0], 0, "{kind}: {counts:?}");
-        drop(held);
-    }
-}
-
-/// One thing that can happen to a balancer.
-#[derive(Clone, Debug)]
-enum Event {
-    Apply(Vec<(usize, Change)>),
-    Advance(u64),
-    Pick {
-        tried: BTreeSet<usize>,
-        key: Vec<u8>,
-    },
-    Succeed(usize),
-    Fail(usize),
-    Release(usize),
-    SetPolicy(PolicyKind),
 }
 
 /// What is unusual about one backend of a snapshot.
@@ -192,6 +62,7 @@ enum Event {
 enum Change {
     Backup,
     Drain,
+    Instance,
     Limit(u32),
     Weight(u16),
 }
@@ -201,106 +72,46 @@ impl Change {
         match *self {
             Self::Backup => backend.with_priority(Priority::BACKUP),
             Self::Drain => backend.with_admin(AdminState::Drain),
+            Self::Instance => backend.with_instance("another"),
             Self::Limit(n) => backend.with_max_conns(NonZeroU32::new(n)),
             Self::Weight(w) => backend.with_weight(Weight::new(w)),
         }
     }
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+fn snapshots() -> impl Strategy<Value = Snapshot> {
     let change = prop_oneof![
         Just(Change::Backup),
         Just(Change::Drain),
+        Just(Change::Instance),
         (0..4_u32).prop_map(Change::Limit),
         prop_oneof![0..4_u16, Just(5000), Just(u16::MAX)].prop_map(Change::Weight),
     ];
+    let limit = FailLimit::new(NonZeroU32::new(2).unwrap(), Duration::from_secs(10));
+    let backend = (0..8_usize, change)
+        .prop_map(move |(i, change)| change.of(backend(i).with_fail_limit(Some(limit))));
+    vec(backend, 0..8).prop_map(Snapshot::from_backends)
+}
+
+/// The events of the suite's own generator, in a form that proptest can shrink.
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let pick =
+        (vec(0..8_usize, 0..3), any::<Option<[u8; 2]>>()).prop_map(|(numbers, key)| Event::Pick {
+            tried: tried(numbers),
+            key: key.map(|key| key.as_slice().into()),
+        });
     let event = prop_oneof![
-        2 => vec((0..8_usize, change), 0..8).prop_map(Event::Apply),
-        2 => (0..20_u64).prop_map(Event::Advance),
-        // Half of the keys are empty, which is no key.
-        8 => (proptest::collection::btree_set(0..8_usize, 0..3), vec(any::<u8>(), 0..2))
-            .prop_map(|(tried, key)| Event::Pick { tried, key }),
-        2 => any::<usize>().prop_map(Event::Succeed),
-        2 => any::<usize>().prop_map(Event::Fail),
+        2 => snapshots().prop_map(Event::Apply),
+        2 => (0..20_u64).prop_map(|s| Event::Advance(Duration::from_secs(s))),
+        1 => any::<u64>().prop_map(|n| Event::At(Timestamp::from_nanos(n))),
+        8 => pick,
+        2 => any::<usize>().prop_map(Event::Connected),
+        2 => any::<usize>().prop_map(Event::Failed),
         4 => any::<usize>().prop_map(Event::Release),
-        1 => proptest::sample::select(&PolicyKind::ALL[..]).prop_map(Event::SetPolicy),
+        1 => proptest::sample::select(&PolicyKind::ALL[..])
+            .prop_map(|kind| Event::SetPolicy(kind.build())),
     ];
     vec(event, 1..80)
-}
-
-/// The eligible backends, worked out from the public status instead of the balancer's own check.
-fn eligible(bench: &Bench, tried: &BTreeSet<usize>, now: Timestamp) -> Vec<(Priority, usize)> {
-    let set = bench.balancer.set();
-    set.status(now)
-        .filter(|status| status.backend.takes_connections())
-        .filter(|status| status.ejected_until.is_none())
-        .filter(|status| {
-            let max = status.backend.max_conns.map_or(u32::MAX, NonZeroU32::get);
-            status.in_flight < max
-        })
-        .map(|status| {
-            let number = support::number_of(status.backend.addr);
-            (status.backend.priority, number)
-        })
-        .filter(|(_, number)| !tried.contains(number))
-        .collect()
-}
-
-/// Takes one of the held leases, chosen by a number of any size.
-fn take(held: &mut Vec<Pick>, choice: usize) -> Option<Pick> {
-    let i = choice.checked_rem(held.len())?;
-    Some(held.swap_remove(i))
-}
-
-fn check(kind: PolicyKind, events: Vec<Event>) {
-    let mut bench = Bench::new(kind.build(), &Snapshot::default());
-    let mut held: Vec<Pick> = Vec::new();
-    let mut now = at(0);
-    let limit = FailLimit::new(NonZeroU32::new(2).unwrap(), Duration::from_secs(10));
-    for event in events {
-        match event {
-            Event::Apply(backends) => {
-                let snapshot = backends
-                    .iter()
-                    .map(|(i, change)| change.of(backend(*i).with_fail_limit(Some(limit))))
-                    .collect();
-                bench.updater.apply(&snapshot, now);
-            }
-            Event::Advance(seconds) => now = now.saturating_add(Duration::from_secs(seconds)),
-            Event::Pick { tried, key } => {
-                let eligible = eligible(&bench, &tried, now);
-                let first = eligible.iter().map(|(priority, _)| *priority).min();
-                match bench.pick_key(&key, &support::tried(tried.iter().copied()), now) {
-                    Ok(pick) => {
-                        let picked = (pick.backend().priority, number(&pick));
-                        assert!(eligible.contains(&picked), "{picked:?} of {eligible:?}");
-                        assert_eq!(Some(picked.0), first, "a lower tier was preferred");
-                        held.push(pick);
-                    }
-                    Err(error) => assert!(eligible.is_empty(), "{error}, of {eligible:?}"),
-                }
-            }
-            Event::Succeed(choice) => {
-                if let Some(pick) = choice.checked_rem(held.len()).map(|i| &held[i]) {
-                    pick.connected(now);
-                }
-            }
-            Event::Fail(choice) => {
-                if let Some(pick) = take(&mut held, choice) {
-                    let _ = pick.failed(now);
-                }
-            }
-            Event::Release(choice) => drop(take(&mut held, choice)),
-            Event::SetPolicy(kind) => bench.updater.set_policy(kind.build()),
-        }
-        let set = bench.balancer.set();
-        for status in set.status(now) {
-            let leases = held
-                .iter()
-                .filter(|pick| pick.backend().addr == status.backend.addr);
-            assert_eq!(status.in_flight as usize, leases.count(), "{status:?}");
-        }
-    }
 }
 
 proptest! {
@@ -309,54 +120,7 @@ proptest! {
         kind in proptest::sample::select(&PolicyKind::ALL[..]),
         events in events(),
     ) {
-        check(kind, events);
-    }
-
-    #[test]
-    fn the_same_inputs_give_the_same_answers(
-        kind in proptest::sample::select(&PolicyKind::ALL[..]),
-        weights in vec(0..9_u16, 1..12),
-    ) {
-        let run = || {
-            let mut bench = Bench::new(kind.build(), &weighted(&weights));
-            (0..60).map(|_| bench.pick().map(|pick| pick.backend().addr)).collect::<Vec<_>>()
-        };
-        prop_assert_eq!(run(), run());
-    }
-}
-
-#[test]
-fn threads_never_exceed_max_conns_nor_lose_a_lease() {
-    const MAX: u32 = 3;
-    for kind in PolicyKind::ALL {
-        let snapshot: Snapshot = (0..4)
-            .map(|i| backend(i).with_max_conns(NonZeroU32::new(MAX)))
-            .collect();
-        let bench = Bench::new(kind.build(), &snapshot);
-        std::thread::scope(|scope| {
-            for seed in 0..4 {
-                let mut mine = Bench {
-                    updater: lb_core::balancer(kind.build()).0,
-                    balancer: bench.balancer.clone(),
-                    rng: lb_core::SplitMix64::new(seed),
-                };
-                scope.spawn(move || {
-                    let mut held = std::collections::VecDeque::new();
-                    for _ in 0..5_000 {
-                        match mine.pick() {
-                            Ok(pick) => held.push_back(pick),
-                            // Four threads of four leases each can fill all twelve slots.
-                            Err(error) => assert_eq!(error, PickError::Exhausted),
-                        }
-                        if held.len() > 4 {
-                            held.pop_front();
-                        }
-                        assert!(mine.in_flight().iter().all(|&n| n <= MAX));
-                    }
-                });
-            }
-        });
-        assert_eq!(bench.in_flight(), [0; 4], "{kind}");
+        contract::interleaving(kind.build(), events);
     }
 }
 
@@ -367,10 +131,100 @@ fn ten_thousand_backends_of_any_weight_are_all_reached() {
         .collect();
     let lap: usize = (0..10_000).map(|i| 1 + i % 7).sum();
     let mut bench = Bench::new(PolicyKind::WeightedRoundRobin.build(), &snapshot);
-    let numbers: std::collections::BTreeMap<_, _> = (0..10_000).map(|i| (addr(i), i)).collect();
+    let numbers: BTreeMap<_, _> = (0..10_000).map(|i| (addr(i), i)).collect();
     let mut counts = vec![0; 10_000];
     for _ in 0..lap {
         counts[numbers[&bench.pick().unwrap().backend().addr]] += 1;
     }
     assert!((0..10_000).all(|i| counts[i] == 1 + i % 7));
+}
+
+/// One way to break the contract.
+#[derive(Clone, Copy, Debug)]
+enum Broken {
+    /// Goes on where the process stopped, so a replay differs.
+    CountsByItself,
+    DrawsForEver,
+    GivesUp,
+    IgnoresEligibility,
+    ReturnsNoIndex,
+    Scans,
+    Unfair,
+}
+
+impl Policy for Broken {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+        Box::new(BrokenPicker(*self, tier.len().get()))
+    }
+}
+
+#[derive(Debug)]
+struct BrokenPicker(Broken, u32);
+
+static TURN: AtomicU32 = AtomicU32::new(0);
+
+impl Picker for BrokenPicker {
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        let eligible = |cx: &PickContext<'_>, i: u32| cx.is_eligible(BackendIndex::new(i));
+        let from = match self.0 {
+            Broken::CountsByItself => TURN.fetch_add(1, Relaxed) % self.1,
+            Broken::DrawsForEver => loop {
+                cx.draw(NonZeroU64::MAX);
+            },
+            Broken::GivesUp => return eligible(cx, 0).then_some(BackendIndex::new(0)),
+            Broken::IgnoresEligibility => return Some(BackendIndex::new(self.1 - 1)),
+            Broken::ReturnsNoIndex => return Some(BackendIndex::new(self.1)),
+            Broken::Scans => {
+                let found = (0..self.1).filter(|&i| eligible(cx, i)).max()?;
+                return Some(BackendIndex::new(found));
+            }
+            Broken::Unfair => 0,
+        };
+        let mut turns = (from..self.1).chain(0..from);
+        turns.find(|&i| eligible(cx, i)).map(BackendIndex::new)
+    }
+}
+
+fn assert_caught(broken: Broken, expectations: Expectations, message: &str) {
+    let policy = || Arc::new(broken) as Arc<dyn Policy>;
+    let checked = catch_unwind(AssertUnwindSafe(|| contract::check(policy, expectations)));
+    let panic = checked.expect_err("it was not caught");
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+    let text = text.unwrap();
+    assert!(text.contains(message), "{broken:?}: {text}");
+}
+
+#[test]
+fn the_suite_catches_what_is_broken() {
+    let none = Expectations::new(Share::None);
+    let constant = none.with_cost(Cost::Constant);
+    assert_caught(Broken::CountsByItself, none, "another answer");
+    assert_caught(Broken::DrawsForEver, none, "draws without end");
+    assert_caught(Broken::GivesUp, none, "returned none");
+    assert_caught(Broken::IgnoresEligibility, none, "not eligible");
+    assert_caught(Broken::ReturnsNoIndex, none, "not eligible");
+    assert_caught(Broken::Scans, constant, "are allowed");
+    assert_caught(
+        Broken::Unfair,
+        Expectations::new(Share::OnAverage),
+        "chi-square",
+    );
+    assert_caught(
+        Broken::Unfair,
+        Expectations::new(Share::Exact),
+        "for weights",
+    );
+    assert_caught(Broken::Unfair, none.with_load(Load::Avoided), "busy");
+}
+
+#[test]
+#[should_panic(expected = "has moved")]
+fn the_suite_catches_keys_that_move() {
+    let random = || Arc::new(WeightedRandom::new()) as Arc<dyn Policy>;
+    contract::equal_keys_meet_again(random, Share::ByKey(0.3));
 }

@@ -4,14 +4,15 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::policy::{P2c, PolicyKind, WeightedRoundRobin};
 use lb_core::{
-    AdminState, FailLimit, FailureEffect, PickError, PickRequest, Priority, Snapshot, SplitMix64,
-    Tried, Weight, balancer,
+    AdminState, BackendIndex, Balancer, FailLimit, FailureEffect, Pick, PickContext, PickError,
+    PickRequest, Picker, Policy, Priority, Snapshot, SplitMix64, Tier, Tried, Weight, balancer,
 };
 use support::{Bench, addr, at, backend, number, tried, weighted};
 
@@ -204,4 +205,49 @@ fn drained_and_weightless_backends_get_nothing_and_keep_their_leases() {
     assert_eq!(bench.in_flight(), [1, 1, 1]);
     drop(held);
     assert_eq!(bench.in_flight(), [0, 0, 0]);
+}
+
+thread_local! {
+    static RIVAL: RefCell<Option<Balancer>> = const { RefCell::new(None) };
+    static STOLEN: RefCell<Option<Pick>> = const { RefCell::new(None) };
+}
+
+/// Prefers the first backend, whose last slot a rival takes between every decision and its lease.
+#[derive(Debug)]
+struct Unlucky;
+
+impl Policy for Unlucky {
+    fn name(&self) -> &'static str {
+        "unlucky"
+    }
+
+    fn compile(&self, _: &Tier) -> Box<dyn Picker> {
+        Box::new(Self)
+    }
+}
+
+impl Picker for Unlucky {
+    fn pick(&self, _: &mut PickContext<'_>) -> Option<BackendIndex> {
+        // The rival's own pick finds no rival.
+        if let Some(rival) = RIVAL.take() {
+            drop(STOLEN.take());
+            let tried = Tried::new();
+            let stolen = rival.pick(&PickRequest::new(&tried), at(0), &mut SplitMix64::new(1));
+            STOLEN.set(stolen.ok());
+            RIVAL.set(Some(rival));
+        }
+        Some(BackendIndex::new(0))
+    }
+}
+
+#[test]
+fn whoever_loses_every_race_still_gets_what_is_free() {
+    let limited = backend(0).with_max_conns(NonZeroU32::new(1));
+    let snapshot = Snapshot::from_backends([limited, backend(1)]);
+    let mut bench = Bench::new(Arc::new(Unlucky), &snapshot);
+    RIVAL.set(Some(bench.balancer.clone()));
+    assert_eq!(number(&bench.pick().unwrap()), 1);
+    let error = bench.pick_at(&tried([1]), at(0)).map(drop);
+    assert_eq!(error, Err(PickError::Exhausted));
+    drop((RIVAL.take(), STOLEN.take()));
 }

@@ -85,7 +85,7 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
 
 /// The data-plane half: a policy compiled for one tier.
 ///
-/// The contract, which `tests/contract.rs` checks for every policy here:
+/// The contract, which `test_util::contract` (feature `test-util`) checks for every policy here and for yours:
 ///
 /// 1. only eligible backends are returned;
 /// 2. if a backend stays eligible during the call, one is returned;

@@ -1,0 +1,88 @@
+//! What a policy claims beyond the contract that all share.
+
+/// What the suite shall hold a policy to.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Expectations {
+    /// How its picks follow the weights while every backend is idle.
+    pub share: Share,
+    /// Whether it looks at connections in flight. Default: [`Load::Ignored`].
+    pub load: Load,
+    /// What a pick costs while every backend is eligible and of equal weight. Default: [`Cost::Linear`].
+    pub cost: Cost,
+}
+
+impl Expectations {
+    /// Expects `share`, everything else at its default.
+    pub const fn new(share: Share) -> Self {
+        Self {
+            share,
+            load: Load::Ignored,
+            cost: Cost::Linear,
+        }
+    }
+
+    /// Sets [`load`](Self::load).
+    #[must_use]
+    pub const fn with_load(mut self, load: Load) -> Self {
+        self.load = load;
+        self
+    }
+
+    /// Sets [`cost`](Self::cost).
+    #[must_use]
+    pub const fn with_cost(mut self, cost: Cost) -> Self {
+        self.cost = cost;
+        self
+    }
+}
+
+/// How picks follow the weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Share {
+    /// By the key: equal keys meet the same backend as long as it is eligible, and over many keys no backend's share
+    /// is off by more than this part of it (0.3 for 30 %), chance aside.
+    ByKey(f64),
+    /// Over a lap, which is as many picks as the sum of the weights, each backend has as many as its weight.
+    Exact,
+    /// Not at all, or not so that it could be checked.
+    None,
+    /// As independent draws by weight would: within the bounds of a chi-square test.
+    OnAverage,
+}
+
+/// Whether picks depend on connections in flight.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Load {
+    /// A backend with ten connections gets no more while others of its weight are idle.
+    Avoided,
+    /// Nothing is expected.
+    Ignored,
+}
+
+/// The cost of a pick, in questions to its [`PickContext`](crate::PickContext).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Cost {
+    /// At most 64, however many backends there are.
+    Constant,
+    /// At most 64, and 16 for each backend.
+    Linear,
+}
+
+impl Cost {
+    /// The most questions for `n` eligible backends of equal weight.
+    pub(crate) fn limit(self, n: usize) -> u64 {
+        match self {
+            Self::Constant => 64,
+            Self::Linear => 64 + 16 * n as u64,
+        }
+    }
+}
+
+/// The most questions for `n` backends in whatever state: a bounded number of attempts and some passes over all.
+pub(crate) fn worst_cost(n: usize) -> u64 {
+    (1 << 14) + 16 * n as u64
+}

@@ -1,0 +1,360 @@
+//! Anything that can happen to a balancer, in any order, against a model of what must come of it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rig::{Rig, at, backend, tried};
+use super::rng::StepRng;
+use super::watched::Watched;
+use crate::backend::{AdminState, Backend, Priority};
+use crate::outlier::FailLimit;
+use crate::pick::{Pick, PickError, Tried};
+use crate::policy::{Policy, PolicyKind};
+use crate::rng::{Rng, SplitMix64};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+
+/// One thing that can happen. Leases are chosen by a number of any size, modulo how many are held.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// This much time passes.
+    Advance(Duration),
+    /// A new membership is applied.
+    Apply(Snapshot),
+    /// The clock shows this, be it earlier or later.
+    At(Timestamp),
+    /// A held lease reports its connection.
+    Connected(usize),
+    /// A held lease reports a failure and ends.
+    Failed(usize),
+    /// A connection is picked for, and its lease is held.
+    Pick {
+        /// The backends it failed on.
+        tried: Tried,
+        /// Its hash key.
+        key: Option<Box<[u8]>>,
+    },
+    /// A held lease ends.
+    Release(usize),
+    /// Another policy takes over.
+    SetPolicy(Arc<dyn Policy>),
+}
+
+/// How many backends the generator knows.
+const BACKENDS: u64 = 8;
+
+/// Random events.
+pub(crate) struct Generator<'a> {
+    rng: SplitMix64,
+    policy: &'a dyn Fn() -> Arc<dyn Policy>,
+}
+
+impl<'a> Generator<'a> {
+    pub(crate) fn new(seed: u64, policy: &'a dyn Fn() -> Arc<dyn Policy>) -> Self {
+        Self {
+            rng: SplitMix64::new(seed),
+            policy,
+        }
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.rng
+            .below(NonZeroU64::new(bound).expect("a bound above 0"))
+    }
+
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+
+    pub(crate) fn event(&mut self) -> Event {
+        match self.below(32) {
+            0..3 => Event::Apply(self.snapshot()),
+            3..6 => Event::Advance(Duration::from_secs(self.below(20))),
+            6 => {
+                let moment = self.rng.next_u64();
+                Event::At(Timestamp::from_nanos(self.one_of(&[0, moment, u64::MAX])))
+            }
+            7..19 => Event::Pick {
+                tried: self.tried(),
+                key: self.key(),
+            },
+            19..22 => Event::Connected(self.rng.next_u64() as usize),
+            22..25 => Event::Failed(self.rng.next_u64() as usize),
+            25..30 => Event::Release(self.rng.next_u64() as usize),
+            30 => Event::SetPolicy(self.one_of(&PolicyKind::ALL).build()),
+            _ => Event::SetPolicy((self.policy)()),
+        }
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        let n = self.below(BACKENDS + 1);
+        (0..n).map(|_| self.backend()).collect()
+    }
+
+    fn backend(&mut self) -> Backend {
+        let i = self.below(BACKENDS) as usize;
+        let weight = self.one_of(&[0, 1, 1, 1, 2, 3, 5000, u16::MAX]);
+        let max_fails = NonZeroU32::MIN.saturating_add(self.below(3) as u32);
+        let fail_timeout = self.one_of(&[Duration::from_secs(10), Duration::ZERO, Duration::MAX]);
+        let limit = Some(FailLimit::new(max_fails, fail_timeout));
+        let plain = backend(i, weight).with_fail_limit(limit);
+        match self.below(8) {
+            0 => plain.with_priority(Priority::BACKUP),
+            1 => plain.with_admin(AdminState::Drain),
+            2 | 3 => plain.with_max_conns(NonZeroU32::new(self.below(4) as u32)),
+            4 => plain.with_fail_limit(None),
+            5 => plain.with_instance("another"),
+            _ => plain,
+        }
+    }
+
+    fn tried(&mut self) -> Tried {
+        let n = self.one_of(&[0, 0, 1, 2, 7]);
+        tried((0..n).map(|_| self.below(BACKENDS) as usize))
+    }
+
+    fn key(&mut self) -> Option<Box<[u8]>> {
+        let len = self.below(12) as usize;
+        let bytes = self.rng.next_u64().to_le_bytes();
+        (len > 0).then(|| bytes.iter().copied().cycle().take(len - 1).collect())
+    }
+}
+
+/// The generator of draws for a seed: now and then one without any luck.
+pub(crate) fn draws(seed: u64) -> Box<dyn Rng> {
+    match seed % 8 {
+        0 => Box::new(StepRng::new(0, 0)),
+        1 => Box::new(StepRng::new(u64::MAX, 0)),
+        2 => Box::new(StepRng::new(seed, 1 << 61)),
+        _ => Box::new(SplitMix64::new(seed)),
+    }
+}
+
+/// Runs events and checks after each what must hold.
+pub(crate) struct Runner {
+    rig: Rig,
+    now: Timestamp,
+    held: Vec<Held>,
+    incarnations: BTreeMap<SocketAddr, Incarnation>,
+    last: Last,
+}
+
+struct Held {
+    pick: Pick,
+    incarnation: u32,
+}
+
+/// The instance last seen at an address, and how many there were before.
+#[derive(Clone, Default)]
+struct Incarnation {
+    instance: Option<Arc<str>>,
+    number: u32,
+}
+
+impl Runner {
+    pub(crate) fn new(policy: Arc<dyn Policy>, draws: Box<dyn Rng>, origin: String) -> Self {
+        Self {
+            rig: Rig::new(policy, &Snapshot::default()).with_rng(draws),
+            now: at(0),
+            held: Vec::new(),
+            incarnations: BTreeMap::new(),
+            last: Last {
+                origin,
+                step: 0,
+                event: None,
+            },
+        }
+    }
+
+    /// Runs one event and returns what a pick answered.
+    pub(crate) fn run(&mut self, event: Event) -> Option<Result<SocketAddr, PickError>> {
+        let mut answer = None;
+        self.last.step += 1;
+        self.last.event = Some(event.clone());
+        match event {
+            Event::Advance(time) => self.now = self.now.saturating_add(time),
+            Event::Apply(snapshot) => self.unchanged_by(|runner| runner.apply(&snapshot)),
+            Event::At(now) => self.now = now,
+            Event::Connected(choice) => {
+                if let Some(i) = choice.checked_rem(self.held.len()) {
+                    self.held[i].pick.connected(self.now);
+                }
+            }
+            Event::Failed(choice) => {
+                if let Some(held) = self.take(choice) {
+                    let _ = held.pick.failed(self.now);
+                }
+            }
+            Event::Pick { tried, key } => answer = Some(self.pick(&tried, key.as_deref())),
+            Event::Release(choice) => drop(self.take(choice)),
+            Event::SetPolicy(policy) => self.unchanged_by(|runner| {
+                let watched = Arc::new(Watched::new(policy));
+                runner.rig.updater.set_policy(watched);
+            }),
+        }
+        self.leases_are_counted();
+        answer
+    }
+
+    fn apply(&mut self, snapshot: &Snapshot) {
+        self.rig.updater.apply(snapshot, self.now);
+        for backend in snapshot {
+            let seen = self.incarnations.entry(backend.addr).or_default();
+            if seen.instance != backend.instance {
+                seen.instance.clone_from(&backend.instance);
+                seen.number += 1;
+            }
+        }
+    }
+
+    fn take(&mut self, choice: usize) -> Option<Held> {
+        let i = choice.checked_rem(self.held.len())?;
+        Some(self.held.swap_remove(i))
+    }
+
+    fn incarnation(&self, addr: SocketAddr) -> u32 {
+        self.incarnations.get(&addr).map_or(0, |seen| seen.number)
+    }
+
+    fn pick(&mut self, tried: &Tried, key: Option<&[u8]>) -> Result<SocketAddr, PickError> {
+        let eligible = self.eligible(tried);
+        match self.rig.pick(tried, key, self.now) {
+            Ok(pick) => {
+                let backend = pick.backend();
+                let picked = (backend.priority, backend.addr);
+                assert!(
+                    eligible.contains(&picked),
+                    "{picked:?} was picked, eligible are {eligible:?}"
+                );
+                let first = eligible.iter().map(|(priority, _)| *priority).min();
+                assert_eq!(Some(picked.0), first, "a lower tier was preferred");
+                self.held.push(Held {
+                    incarnation: self.incarnation(picked.1),
+                    pick,
+                });
+                Ok(picked.1)
+            }
+            Err(error) => {
+                assert!(eligible.is_empty(), "{error}, eligible are {eligible:?}");
+                let set = self.rig.balancer.set();
+                let none = !set.snapshot().iter().any(Backend::takes_connections);
+                assert_eq!(error == PickError::Empty, none, "{error}");
+                Err(error)
+            }
+        }
+    }
+
+    /// The eligible backends, worked out from the public status instead of the balancer's own check.
+    fn eligible(&self, tried: &Tried) -> Vec<(Priority, SocketAddr)> {
+        let set = self.rig.balancer.set();
+        set.status(self.now)
+            .filter(|status| status.backend.takes_connections())
+            .filter(|status| status.ejected_until.is_none())
+            .filter(|status| {
+                let max = status.backend.max_conns.map_or(u32::MAX, NonZeroU32::get);
+                status.in_flight < max
+            })
+            .map(|status| (status.backend.priority, status.backend.addr))
+            .filter(|(_, addr)| !tried.contains(*addr))
+            .collect()
+    }
+
+    /// What is remembered of each backend.
+    fn memory(&self) -> BTreeMap<SocketAddr, (Option<Arc<str>>, String)> {
+        let set = self.rig.balancer.set();
+        let remembered = set.status(self.now).map(|status| {
+            let (fails, in_flight) = (status.fails, status.in_flight);
+            let (connect_time, joined_at) = (status.connect_time, status.joined_at);
+            let memory = format!(
+                "{fails} failures, {in_flight} in flight, {connect_time:?} to connect, {joined_at:?}"
+            );
+            let backend = status.backend;
+            (backend.addr, (backend.instance.clone(), memory))
+        });
+        remembered.collect()
+    }
+
+    /// Runs an update and checks that every backend that stays keeps its state.
+    fn unchanged_by(&mut self, update: impl FnOnce(&mut Self)) {
+        let before = self.memory();
+        update(self);
+        for (addr, after) in self.memory() {
+            let before = before
+                .get(&addr)
+                .filter(|(instance, _)| *instance == after.0);
+            if let Some(before) = before {
+                assert_eq!(*before, after, "an update changed the state of {addr}");
+            }
+        }
+    }
+
+    fn leases_are_counted(&self) {
+        let set = self.rig.balancer.set();
+        for status in set.status(self.now) {
+            let addr = status.backend.addr;
+            let incarnation = self.incarnation(addr);
+            let leases = self
+                .held
+                .iter()
+                .filter(|held| held.pick.backend().addr == addr && held.incarnation == incarnation);
+            let (found, expected) = (status.in_flight as usize, leases.count());
+            assert_eq!(found, expected, "connections in flight of {addr}");
+        }
+    }
+}
+
+/// Tells where a panic came from, whoever panicked.
+struct Last {
+    origin: String,
+    step: u32,
+    event: Option<Event>,
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self {
+                origin,
+                step,
+                event,
+            } = self;
+            eprintln!("the panic came from {origin}, at step {step}: {event:?}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::addr;
+    use super::*;
+
+    #[test]
+    fn the_generator_repeats_itself_and_knows_every_event() {
+        let policy = || PolicyKind::P2c.build();
+        let events = |seed| {
+            let mut generator = Generator::new(seed, &policy);
+            (0..400)
+                .map(|_| format!("{:?}", generator.event()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(events(3), events(3));
+        assert_ne!(events(3), events(4));
+        for name in [
+            "Advance",
+            "Apply",
+            "At",
+            "Connected",
+            "Failed",
+            "Pick",
+            "Release",
+            "SetPolicy",
+        ] {
+            assert!(events(3).iter().any(|e| e.starts_with(name)), "{name}");
+        }
+        assert!(events(3).iter().any(|e| e.contains(&addr(7).to_string())));
+    }
+}
