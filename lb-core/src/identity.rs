@@ -2,40 +2,49 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
 
+use crate::backend::Backend;
 use crate::hash::xxh64;
 use crate::set::Tier;
 
-/// One number for each backend of `tier`: the XXH64 of `name:port`, or of its address as text if it has no name or
-/// shares the name and port with others of the tier, as the addresses of one DNS name do.
+/// One number for each backend of `tier`: the XXH64 of `name:port`, or of its address if it has no name or shares the
+/// name and port with others of the tier, as the addresses of one DNS name do.
 pub(crate) fn identities(tier: &Tier) -> Box<[u64]> {
     let mut text = String::new();
-    let mut hash = |name: &dyn std::fmt::Display| {
-        text.clear();
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{name}");
-        xxh64(text.as_bytes(), 0)
-    };
-    let named: Vec<Option<u64>> = tier
+    let mut names: Vec<Option<u64>> = tier
         .indices()
-        .map(|i| {
-            let backend = tier.backend(i);
-            let name = backend.name.as_deref()?;
-            Some(hash(&format_args!("{name}:{}", backend.addr.port())))
-        })
+        .map(|i| of_name(tier.backend(i), &mut text))
         .collect();
     let mut seen = BTreeSet::new();
-    let mut shared = BTreeSet::new();
-    for &name in named.iter().flatten() {
-        if !seen.insert(name) {
-            shared.insert(name);
-        }
+    let shared: BTreeSet<u64> = names
+        .iter()
+        .flatten()
+        .copied()
+        .filter(|&name| !seen.insert(name))
+        .collect();
+    for name in &mut names {
+        *name = name.filter(|name| !shared.contains(name));
     }
     tier.indices()
-        .zip(named)
-        .map(|(i, name)| {
-            name.filter(|name| !shared.contains(name))
-                .unwrap_or_else(|| hash(&tier.backend(i).addr))
-        })
+        .zip(names)
+        .map(|(i, name)| name.unwrap_or_else(|| of_addr(tier.backend(i).addr)))
         .collect()
+}
+
+fn of_name(backend: &Backend, text: &mut String) -> Option<u64> {
+    text.clear();
+    text.push_str(backend.name.as_deref()?);
+    // Writing to a string cannot fail.
+    let _ = write!(text, ":{}", backend.addr.port());
+    Some(xxh64(text.as_bytes(), 0))
+}
+
+/// Of the address's octets under the port as seed: to write ten thousand as text takes milliseconds.
+fn of_addr(addr: SocketAddr) -> u64 {
+    let port = addr.port().into();
+    match addr.ip() {
+        IpAddr::V4(ip) => xxh64(&ip.octets(), port),
+        IpAddr::V6(ip) => xxh64(&ip.octets(), port),
+    }
 }

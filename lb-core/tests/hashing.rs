@@ -8,7 +8,7 @@ mod support;
 
 use std::sync::Arc;
 
-use lb_core::policy::{Maglev, PolicyKind, RingHash};
+use lb_core::policy::{Ketama, Maglev, PolicyKind, RingHash};
 use lb_core::{Policy, Snapshot, Tried, Weight};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -201,6 +201,27 @@ fn a_changed_weight_moves_few_keys() {
 }
 
 #[test]
+fn bounded_rings_keep_the_shares() {
+    let policy = Arc::new(Ketama::new().with_max_points(4000));
+    let mut bench = Bench::new(policy, &weighted(&[u16::MAX, 30_000, 1]));
+    let counts = counts(&places(&mut bench, 20_000, &Tried::new()), 3);
+    assert!((1.8..2.7).contains(&(counts[0] / counts[1])), "{counts:?}");
+    // Even a ring of no points has one for each.
+    let mut bench = Bench::new(
+        Arc::new(Ketama::new().with_max_points(0)),
+        &weighted(&[2, 1]),
+    );
+    assert!(bench.pick_key(b"key", &Tried::new(), at(0)).is_ok());
+    let mut bench = Bench::new(
+        Arc::new(RingHash::with_sizes(0, 0).unwrap()),
+        &weighted(&[2, 1]),
+    );
+    assert!(bench.pick_key(b"key", &Tried::new(), at(0)).is_ok());
+    assert!(RingHash::with_sizes(2, 1).is_err());
+    assert!(RingHash::with_sizes(1, RingHash::MAX_SIZE + 1).is_err());
+}
+
+#[test]
 fn digests_tell_replicas_apart_that_would_not_agree() {
     for kind in [
         PolicyKind::Maglev,
@@ -230,9 +251,9 @@ fn digests_tell_replicas_apart_that_would_not_agree() {
 #[test]
 fn keys_go_where_they_went_in_every_release() {
     for (kind, expected) in [
-        (PolicyKind::Maglev, [3, 2, 2, 4, 3, 4, 4, 2, 3, 3, 2, 4]),
-        (PolicyKind::Rendezvous, [3, 1, 4, 0, 3, 3, 4, 4, 1, 3, 4, 4]),
-        (PolicyKind::RingHash, [2, 3, 4, 3, 1, 4, 2, 2, 4, 3, 1, 3]),
+        (PolicyKind::Maglev, [0, 1, 4, 4, 4, 4, 1, 1, 4, 4, 2, 3]),
+        (PolicyKind::Rendezvous, [3, 4, 4, 4, 1, 4, 2, 4, 2, 2, 3, 1]),
+        (PolicyKind::RingHash, [4, 3, 2, 4, 2, 0, 0, 2, 3, 0, 4, 4]),
     ] {
         let mut bench = Bench::new(kind.build(), &weighted(&[1, 2, 3, 4, 5]));
         assert_eq!(places(&mut bench, 12, &Tried::new()), expected, "{kind}");
@@ -315,7 +336,7 @@ fn figures() {
             let (one, own) = moved(1);
             let (tenth, tenth_own) = moved(n / 10);
             eprintln!(
-                "{name:16} n {n:4}: max/mean {spread:.3}; one of n leaves: {:.3} % moved, ideal {:.3} %, its own {:.3} %; \
+                "{name:16} n {n:4}: max/mean {spread:.3}; one of n leaves: {:.3} % moved, ideal {:.3} %, own {:.3} %; \
                  a tenth leaves: {:.2} % moved, own {:.2} %",
                 one * 100.0,
                 100.0 / n as f64,

@@ -17,11 +17,28 @@
 //!
 //! Cost: O(1) a pick; 4 bytes a slot and 16 a backend. Compiling takes about M ln M steps for M slots.
 //!
-//! MEASURED
+//! # Figures
+//!
+//! Equal backends own numbers of slots that differ by one at most, so the fullest of 1000 is 0.7 % above the mean
+//! in the default table. The paper's section 5.3 finds the same almost perfect balance, where Karger's ring needs
+//! 29.7 % and rendezvous 49.5 % more capacity in a table of that size. Keys that move when backends leave, of 400,000
+//! (`cargo test --release -p lb-core --test hashing -- --ignored --nocapture figures`):
+//!
+//! | slots | backends | one leaves: keys moved | of which its own | a tenth leaves: keys moved | their own |
+//! |---|---|---|---|---|---|
+//! | 65537 | 10 | 10.36 % | 10.05 % | 10.36 % | 10.05 % |
+//! | 65537 | 100 | 1.61 % | 1.03 % | 10.99 % | 10.05 % |
+//! | 65537 | 1000 | 0.64 % | 0.11 % | 13.59 % | 9.99 % |
+//! | 655373 | 10 | 10.14 % | 10.08 % | 10.14 % | 10.08 % |
+//! | 655373 | 100 | 1.15 % | 1.00 % | 10.33 % | 10.00 % |
+//! | 655373 | 1000 | 0.43 % | 0.10 % | 11.04 % | 9.99 % |
+//!
+//! As the paper says, what moves beyond need shrinks with the table, and it keeps the smaller one because compiling
+//! takes ten times as long for the larger: 1.8 ms and 22.9 ms there.
 //!
 //! Not for more backends than a hundredth of the slots where the spread must be tight, and of no use beyond the number
 //! of slots, where some backends have none. Not where no key may move but those of the backend that left
-//! ([`Rendezvous`](crate::policy::Rendezvous), [`RingHash`](crate::policy::RingHash)).
+//! ([`Rendezvous`](crate::policy::Rendezvous), [`Ketama`](crate::policy::Ketama)).
 
 use crate::hash::{fold, mix, scale, xxh64};
 use crate::hrw::Hrw;

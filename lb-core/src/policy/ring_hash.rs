@@ -11,12 +11,13 @@
 //! under the seed XXH64(identity), the identity being `name:port`, or the address where the name is absent or shared.
 //! So every replica has the same ring whatever the order of its snapshot.
 //!
-//! Cost: O(1) a pick; 12 to 16 bytes a point. A backend that joins or leaves one of n moves about 1/n of the keys, and
-//! some more where the others get another number of points by it.
+//! Cost: O(1) a pick; 12 to 16 bytes a point.
 //!
-//! Not where the spread must be tight. The default gives each of 100 equal backends 11 points, and the fullest nearly
-//! twice the mean, each of 1000 and more only a few; a larger minimum helps with its square root.
-//! [`Maglev`](crate::policy::Maglev) is near the mean at the same cost.
+//! Not where the spread must be tight. Measured with the default sizes and equal weights, the fullest of 10 backends
+//! has 1.16 times the mean, of 100 (11 points each) 1.86 times, of 1000 (2 points) 5.7 times; a minimum of 2^20 brings
+//! 1000 to 1.12. Nor where only a leaving backend's keys may move: the others get another number of points when n
+//! changes, and one of 10 moves 17 % instead of 10 %. [`Maglev`](crate::policy::Maglev) and
+//! [`Ketama`](crate::policy::Ketama) are better at the one and the other.
 
 use crate::hash::{fold, xxh64};
 use crate::hrw::Hrw;
