@@ -14,7 +14,7 @@ use lb_core::{
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{Bench, addr, at};
+use support::{Bench, addr, at, small};
 
 fn backends() -> impl Strategy<Value = Vec<Backend>> {
     let limit = (1..=u32::MAX, any::<u64>()).prop_map(|(fails, nanos)| {
@@ -94,7 +94,7 @@ proptest! {
         nanos in any::<u64>(),
     ) {
         let snapshot = Snapshot::from_backends(given);
-        let mut bench = Bench::new(kind.build(), &snapshot);
+        let mut bench = Bench::new(small(kind), &snapshot);
         let (mut tried, now) = (Tried::new(), Timestamp::from_nanos(nanos));
         // As every failure is remembered, each backend that takes connections is reached once.
         loop {

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lb_core::policy::{Ketama, Maglev, PolicyKind, RingHash};
 use lb_core::{
     Backend, Balancer, Pick, PickError, PickRequest, Policy, Snapshot, SplitMix64, Timestamp,
     Tried, Updater, Weight, balancer,
@@ -34,6 +35,17 @@ pub(crate) fn weighted(weights: &[u16]) -> Snapshot {
 
 pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_nanos(seconds * 1_000_000_000)
+}
+
+/// A policy with small tables where it has tables, for tests that compile it thousands of times; `hashing.rs` checks the
+/// default sizes.
+pub(crate) fn small(kind: PolicyKind) -> Arc<dyn Policy> {
+    match kind {
+        PolicyKind::Ketama => Arc::new(Ketama::new().with_max_points(1 << 12)),
+        PolicyKind::Maglev => Arc::new(Maglev::with_table_size(2039).unwrap()),
+        PolicyKind::RingHash => Arc::new(RingHash::with_sizes(512, 1 << 12).unwrap()),
+        other => other.build(),
+    }
 }
 
 /// Both ends of a balancer with a seeded generator.
