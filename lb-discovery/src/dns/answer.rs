@@ -9,13 +9,15 @@ use tracing::warn;
 
 use crate::error::DiscoveryError;
 
-/// How long a set is believed in which one family is missing or old, because its question failed.
+/// How long a set is believed at most in which a family is missing or old but may soon be there: its question
+/// failed, or is silent for the first time.
 ///
-/// Long enough not to burden a server that never answers the one question, short enough to catch up when it does.
-const PARTIAL_VALIDITY: Duration = Duration::from_secs(10);
+/// Long enough not to burden a server that fails, short enough to catch up when it does not. A family that stays
+/// silent is not waited for in this way: then the set holds as long as the other family's answer.
+pub(super) const PARTIAL_VALIDITY: Duration = Duration::from_secs(10);
 
 /// A kind of address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Family {
     V4,
     V6,
@@ -45,7 +47,10 @@ pub(super) type Outcome = Result<Answer, DiscoveryError>;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Addresses {
     pub(super) addrs: BTreeSet<IpAddr>,
+    /// The least TTL. `None` if there is none.
     pub(super) valid_for: Option<Duration>,
+    /// Whether a family is missing or old that may soon be there, so that [`PARTIAL_VALIDITY`] bounds the validity.
+    pub(super) catching_up: bool,
 }
 
 /// What the last good lookup found, and under which of the searched names.
@@ -59,6 +64,15 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Takes in the outcome of a question that the last good lookup did not wait for.
+    pub(super) fn catch_up(&mut self, family: Family, outcome: Outcome) {
+        match outcome {
+            Ok(answer) => *self.of(family) = answer.addrs,
+            Err(error) if error.is_authoritative_empty() => self.of(family).clear(),
+            Err(_) => {}
+        }
+    }
+
     fn of(&mut self, family: Family) -> &mut Vec<IpAddr> {
         match family {
             Family::V4 => &mut self.v4,
@@ -107,18 +121,21 @@ pub(super) fn join(
         }
     }
     if answered {
+        let mut catching_up = false;
         if let Some(error) = &failure {
+            let silent = matches!(error, DiscoveryError::Timeout { .. });
+            catching_up = !(silent && known.partial);
             next.partial = true;
             if !known.partial {
                 warn!(%name, error = %error.report(), "Half of the addresses are missing or old");
             }
-            valid_for = valid_for.min(PARTIAL_VALIDITY);
         }
         let addrs = next.v4.iter().chain(&next.v6).copied().collect();
         *known = next;
         return Ok(Addresses {
             addrs,
             valid_for: Some(valid_for),
+            catching_up,
         });
     }
     Err(match (failure, absence) {

@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use hickory_resolver::Hosts;
 use hickory_resolver::proto::rr::Name;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::answer::{Addresses, Family, Known, Outcome, join, least};
+use super::questions::Questions;
 use super::server::{Server, what};
 use super::system::{BoxError, ResolvConf, WatchedFile, find_host, parse_hosts};
 use crate::error::DiscoveryError;
 
-/// Questions that are out at the same time; more wait. Each costs a socket (and its resends one each), of which a
-/// start with a thousand names must not take all.
-const CONCURRENT_QUESTIONS: usize = 64;
+/// Questions of one family that are out at the same time; more wait. Each costs a socket (and its resends one each),
+/// of which a start with a thousand names must not take all. The families do not share them: one that is never
+/// answered must not be in the other's way.
+const CONCURRENT_QUESTIONS: usize = 32;
 
 /// What the embedder wants; what it leaves open the files or the defaults decide.
 #[derive(Clone, Debug, Default)]
@@ -115,10 +116,40 @@ fn unusable(file: &WatchedFile, error: BoxError) -> DiscoveryError {
     }
 }
 
+/// What one lookup of a name leaves to the next.
+#[derive(Default)]
+pub(super) struct Memory {
+    known: Known,
+    /// Questions that the last good lookup did not wait for, with those who were asked.
+    pending: Option<(Questions, Arc<[Server]>)>,
+}
+
+impl Memory {
+    fn uses(&self, name: &Name) -> bool {
+        self.known.name.as_ref() == Some(name)
+    }
+
+    /// The questions for `name` that are still out with `servers`. Takes in what those have brought that are not.
+    fn resume(&mut self, name: &Name, servers: &Arc<[Server]>) -> Questions {
+        let fits = |(questions, asked): &mut (Questions, Arc<[Server]>)| {
+            questions.name() == name && Arc::ptr_eq(asked, servers)
+        };
+        let Some((mut questions, _)) = self.pending.take_if(fits) else {
+            return Questions::new(name);
+        };
+        for (family, outcome) in questions.late() {
+            if self.uses(name) {
+                self.known.catch_up(family, outcome);
+            }
+        }
+        questions
+    }
+}
+
 /// Everything that a lookup needs.
 pub(super) struct Conf {
     servers: Arc<[Server]>,
-    slots: Arc<Semaphore>,
+    slots: Arc<[Semaphore; 2]>,
     search: Vec<Name>,
     ndots: usize,
     attempts: usize,
@@ -135,7 +166,7 @@ impl Conf {
         let servers = given.servers.iter().map(|addr| Server::new(*addr, timeout));
         Ok(Self {
             servers: servers.collect::<Result<_, _>>()?,
-            slots: Arc::new(Semaphore::new(CONCURRENT_QUESTIONS)),
+            slots: Arc::new([(); 2].map(|()| Semaphore::new(CONCURRENT_QUESTIONS))),
             search: given.search,
             ndots: given.ndots,
             attempts: options.attempts.unwrap_or(given.attempts).max(1),
@@ -155,33 +186,60 @@ impl Conf {
     }
 
     /// Looks up all addresses of `name`, which errors call `shown`: in the hosts file, then as each of its
-    /// candidates.
+    /// candidates. A question that is cut short runs on, so that its answer is there for the next lookup.
     pub(super) async fn lookup(
-        &self,
+        self: &Arc<Self>,
         name: &Name,
         families: &[Family],
         shown: &str,
-        known: &Mutex<Known>,
+        memory: &Mutex<Memory>,
     ) -> Result<Addresses, DiscoveryError> {
         let listed = find_host(&self.hosts, name, families);
         if !listed.is_empty() {
             return Ok(Addresses {
                 addrs: listed.into_iter().collect(),
                 valid_for: None,
+                catching_up: false,
             });
         }
+        let lock = || memory.lock().unwrap_or_else(PoisonError::into_inner);
         let mut failure = None;
         let mut absence = None;
-        for candidate in self.candidates(name) {
-            let questions = families
+        let mut candidates = self.candidates(name).into_iter();
+        while let Some(candidate) = candidates.next() {
+            let (mut questions, used) = {
+                let mut memory = lock();
+                let questions = memory.resume(&candidate, &self.servers);
+                (questions, memory.uses(&candidate))
+            };
+            for family in families {
+                let question = Arc::clone(self).ask(candidate.clone(), *family, shown.into());
+                questions.ask(*family, question);
+            }
+            // Where another name is next, a name without A records because it does not exist needs no second opinion.
+            // A denial for AAAA does: some servers deny names that have A records only (RFC 4074 section 4.2).
+            let others = !used && candidates.len() > 0;
+            let denied = |family: Family, outcome: &Outcome| {
+                let not_found = matches!(outcome, Err(DiscoveryError::NotFound { .. }));
+                not_found && family == Family::V4 && others
+            };
+            let enough = |family, outcome: &Outcome| outcome.is_ok() || denied(family, outcome);
+            let mut outcomes = questions.outcomes(shown, enough).await;
+            if outcomes
                 .iter()
-                .map(|family| self.ask(&candidate, *family, shown));
-            let outcomes = join_all(questions).await;
-            let outcomes = families.iter().copied().zip(outcomes).collect();
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            let used = known.name.as_ref() == Some(&candidate);
-            match join(&candidate, outcomes, &mut known) {
-                Ok(found) => return Ok(found),
+                .any(|(family, outcome)| denied(*family, outcome))
+            {
+                let silent = |outcome: &_| matches!(outcome, Err(DiscoveryError::Timeout { .. }));
+                outcomes.retain(|(_, outcome)| !silent(outcome));
+            }
+            let mut memory = lock();
+            let used = memory.uses(&candidate);
+            match join(&candidate, outcomes, &mut memory.known) {
+                Ok(found) => {
+                    let pending = questions.is_open();
+                    memory.pending = pending.then(|| (questions, Arc::clone(&self.servers)));
+                    return Ok(found);
+                }
                 Err(error) if error.is_authoritative_empty() => {
                     absence = Some(match absence {
                         None => error,
@@ -227,15 +285,15 @@ impl Conf {
     }
 
     /// Asks one question until a server gives a definite answer.
-    async fn ask(&self, name: &Name, family: Family, shown: &str) -> Outcome {
-        let _slot = self.slots.acquire().await; // fails only if closed, which it never is
+    async fn ask(self: Arc<Self>, name: Name, family: Family, shown: Box<str>) -> Outcome {
+        let _slot = self.slots[family as usize].acquire().await; // fails only if closed, which it never is
         let mut servers: Vec<&Server> = self.servers.iter().collect();
         servers.sort_by_key(|server| server.is_avoided());
         let mut last = None;
         for _ in 0..self.attempts {
             let mut silent = Vec::new();
             for server in servers {
-                match server.ask(name, family, shown).await {
+                match server.ask(&name, family, &shown).await {
                     Err(error) if !error.is_authoritative_empty() => {
                         // One that did answer would answer the same again.
                         if matches!(error, DiscoveryError::Timeout { .. }) {
@@ -249,7 +307,7 @@ impl Conf {
             servers = silent;
         }
         Err(last.unwrap_or_else(|| DiscoveryError::Unavailable {
-            what: what(shown),
+            what: what(&shown),
             problem: "there are no name servers".into(),
             source: None,
         }))

@@ -6,6 +6,7 @@
 mod answer;
 mod conf;
 mod name;
+mod questions;
 mod resolver;
 mod server;
 mod system;
@@ -22,7 +23,8 @@ use tracing::warn;
 
 pub use self::resolver::{Resolver, ResolverBuilder};
 
-use self::answer::{Addresses, Known};
+use self::answer::Addresses;
+use self::conf::Memory;
 use self::name::Host;
 use crate::discovery::{Discovery, SnapshotStream};
 use crate::error::DiscoveryError;
@@ -39,6 +41,7 @@ use crate::poll::{Lookup, Poll, Resolved};
 /// |---|---|
 /// | addresses of either family | the set |
 /// | one family's question fails, the other's does not | the set, with the failing family's last addresses |
+/// | one family is silent for 250 ms after the other's addresses | the same; what comes late is in the next set |
 /// | `NXDOMAIN` | [`DiscoveryError::NotFound`] |
 /// | no record of either type | [`DiscoveryError::NoData`] |
 /// | `REFUSED` | [`DiscoveryError::Denied`] |
@@ -78,7 +81,7 @@ impl Dns {
             name: name.into(),
             port,
             resolver,
-            known: Mutex::default(),
+            memory: Mutex::default(),
             too_many: AtomicBool::new(false),
         };
         let mut poll = Poll::new(target);
@@ -141,7 +144,7 @@ struct Target {
     name: Arc<str>,
     port: u16,
     resolver: Resolver,
-    known: Mutex<Known>,
+    memory: Mutex<Memory>,
     /// Whether the log already says that there are too many addresses.
     too_many: AtomicBool,
 }
@@ -166,10 +169,11 @@ impl Lookup for Target {
             Host::Addr(addr) => Addresses {
                 addrs: [*addr].into(),
                 valid_for: Some(Duration::MAX),
+                catching_up: false,
             },
             Host::Name(name) => {
-                let known = &self.known;
-                self.resolver.addresses(name, &self.name, known).await?
+                let memory = &self.memory;
+                self.resolver.addresses(name, &self.name, memory).await?
             }
         };
         let too_many = found.addrs.len() > Dns::MAX_ADDRESSES;

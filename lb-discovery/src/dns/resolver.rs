@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
 
-use super::answer::{Addresses, Family, Known};
-use super::conf::{Conf, Files, Options};
+use super::answer::{Addresses, Family, PARTIAL_VALIDITY};
+use super::conf::{Conf, Files, Memory, Options};
 use crate::error::DiscoveryError;
 
 /// Asks name servers for addresses. Cheap to clone; clones share their connections.
@@ -21,7 +21,8 @@ use crate::error::DiscoveryError;
 ///
 /// Name servers are asked in their order. One that does not answer, or answers that it cannot tell (`SERVFAIL`,
 /// `REFUSED`), is followed by the next; one that did not answer comes last for the next 30 s. The questions for IPv4
-/// and IPv6 go out together, over UDP and, where an answer is truncated, TCP. Nothing is cached.
+/// and IPv6 go out together, over UDP and, where an answer is truncated, TCP; once one of them has brought addresses
+/// the other is waited for no longer than 250 ms. Nothing is cached.
 ///
 /// The lookups need a tokio runtime with I/O and time enabled.
 #[derive(Clone)]
@@ -63,14 +64,20 @@ impl Resolver {
         &self,
         name: &Name,
         shown: &str,
-        known: &Mutex<Known>,
+        memory: &Mutex<Memory>,
     ) -> Result<Addresses, DiscoveryError> {
         let conf = self.inner.conf();
         let mut found = conf
-            .lookup(name, &self.inner.families, shown, known)
+            .lookup(name, &self.inner.families, shown, memory)
             .await?;
-        if found.valid_for.is_some() {
-            found.valid_for = self.inner.options.valid.or(found.valid_for);
+        if let Some(ttl) = found.valid_for {
+            let valid = self.inner.options.valid.unwrap_or(ttl);
+            let most = if found.catching_up {
+                PARTIAL_VALIDITY
+            } else {
+                Duration::MAX
+            };
+            found.valid_for = Some(valid.min(most));
         }
         Ok(found)
     }
@@ -159,8 +166,8 @@ impl ResolverBuilder {
         self
     }
 
-    /// How long answers that bring addresses hold, whatever their TTL; nginx's `resolver … valid=`. Default: their
-    /// TTL.
+    /// How long answers that bring addresses hold, whatever their TTL; nginx's `resolver … valid=`. Where a family
+    /// failed it may be less. Default: their TTL.
     #[must_use]
     pub fn valid(mut self, valid: Duration) -> Self {
         self.options.valid = Some(valid);

@@ -104,12 +104,17 @@ impl Follower<'_> {
         } else {
             self.shared.failed(self.index, Arc::clone(&report))
         };
-        let kept = self.shared.backends(self.index);
-        match (first, apply) {
-            (false, _) => debug!(source = %label, error = %report, kept, "Discovery still fails"),
-            (true, true) => warn!(source = %label, error = %report, "Source has no backends"),
-            (true, false) => {
+        match (first, apply, self.shared.kept(self.index)) {
+            (false, _, kept) => {
+                let kept = kept.unwrap_or_default();
+                debug!(source = %label, error = %report, kept, "Discovery still fails");
+            }
+            (true, true, _) => warn!(source = %label, error = %report, "Source has no backends"),
+            (true, false, Some(kept)) => {
                 warn!(source = %label, error = %report, kept, "Discovery failed, keeping the last set");
+            }
+            (true, false, None) => {
+                warn!(source = %label, error = %report, "Discovery failed, no backends known yet");
             }
         }
     }

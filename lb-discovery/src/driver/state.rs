@@ -156,9 +156,11 @@ impl Shared {
         first
     }
 
-    /// How many backends a source has.
-    pub(super) fn backends(&self, index: usize) -> usize {
-        self.with(index, |source| source.current.len())
+    /// How many backends a source's last set has. `None` if it never gave one.
+    pub(super) fn kept(&self, index: usize) -> Option<usize> {
+        self.with(index, |source| {
+            source.last_success.map(|_| source.current.len())
+        })
     }
 
     fn with<T>(&self, index: usize, f: impl FnOnce(&mut SourceState) -> T) -> T {

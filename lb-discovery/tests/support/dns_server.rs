@@ -2,11 +2,11 @@
 //!
 //! It serves UDP and TCP on one port, truncates what does not fit into 512 bytes of UDP, follows its own CNAMEs as a
 //! recursive server does, and puts an SOA record into negative answers. Other crates include this file with
-//! `#[path]`; it needs `async-trait`, `hickory-server` and `tokio` (`net`, `rt`) besides std.
+//! `#[path]`; it needs `async-trait`, `hickory-server` and `tokio` (`net`, `rt`, `time`) besides std.
 
 #![allow(dead_code)] // every test uses its own part
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -115,6 +115,21 @@ impl DnsServer {
         self.zone().silent = silent;
     }
 
+    /// Whether to take questions of one type, for any name, without ever answering them.
+    pub(crate) fn set_silent_kind(&self, kind: RecordType, silent: bool) {
+        let mut zone = self.zone();
+        if silent {
+            zone.silent_kinds.insert(kind);
+        } else {
+            zone.silent_kinds.remove(&kind);
+        }
+    }
+
+    /// Answers questions of one type, for any name, only after `delay`.
+    pub(crate) fn set_late_kind(&self, kind: RecordType, delay: Duration) {
+        self.zone().late_kinds.insert(kind, delay);
+    }
+
     /// How many questions for `name` have come, of all types and over both protocols.
     pub(crate) fn questions(&self, name: &str) -> usize {
         let zone = self.zone();
@@ -172,6 +187,8 @@ struct Zone {
     negative_ttl: u32,
     bare_aliases: bool,
     silent: bool,
+    silent_kinds: HashSet<RecordType>,
+    late_kinds: HashMap<RecordType, Duration>,
 }
 
 impl Default for Zone {
@@ -182,6 +199,8 @@ impl Default for Zone {
             negative_ttl: 1,
             bare_aliases: false,
             silent: false,
+            silent_kinds: HashSet::new(),
+            late_kinds: HashMap::new(),
         }
     }
 }
@@ -280,17 +299,21 @@ impl RequestHandler for Handler {
         let Ok(info) = request.request_info() else {
             return unanswered(metadata);
         };
-        let reply = {
+        let (reply, delay) = {
             let name = Name::from(info.query.name());
             let kind = info.query.query_type();
             let mut zone = self.zone.lock().expect("no test panics with the zone");
             let seen = (key(&name.to_string()), kind, request.protocol());
             zone.seen.push(seen);
-            if zone.silent {
+            if zone.silent || zone.silent_kinds.contains(&kind) {
                 return unanswered(metadata);
             }
-            zone.reply(&name, kind)
+            let delay = zone.late_kinds.get(&kind).copied();
+            (zone.reply(&name, kind), delay)
         };
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
         metadata.response_code = reply.code;
         let response = MessageResponseBuilder::from_message_request(request).build(
             metadata,

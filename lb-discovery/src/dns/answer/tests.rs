@@ -75,6 +75,42 @@ fn a_failing_family_keeps_its_addresses_until_it_answers() {
 }
 
 #[test]
+fn a_set_is_looked_at_again_soon_unless_a_family_stays_silent() {
+    let unavailable = || DiscoveryError::Unavailable {
+        what: "looking up a.test".into(),
+        problem: "failed".into(),
+        source: None,
+    };
+    let mut known = Known::default();
+    for (v6, catching_up) in [
+        (found(&["::1"]), false),
+        (Err(failed()), true),
+        (Err(failed()), false),
+        (Err(unavailable()), true),
+        (Err(no_data(1)), false),
+        (Err(failed()), true),
+    ] {
+        let outcomes = vec![(Family::V4, found(&["10.0.0.1"])), (Family::V6, v6)];
+        let joined = join(&name("a.test."), outcomes, &mut known).unwrap();
+        assert_eq!(joined.catching_up, catching_up);
+        assert_eq!(joined.valid_for, Some(DAY));
+    }
+}
+
+#[test]
+fn a_late_outcome_counts_like_one_in_time() {
+    let mut known = Known::default();
+    join_both(&mut known, found(&["10.0.0.1"]), Err(failed())).unwrap();
+    known.catch_up(Family::V6, found(&["::1"]));
+    assert_eq!(known.v6, ips(&["::1"]));
+    known.catch_up(Family::V6, Err(failed()));
+    assert_eq!(known.v6, ips(&["::1"]));
+    known.catch_up(Family::V6, Err(no_data(1)));
+    assert!(known.v6.is_empty());
+    assert_eq!(known.v4, ips(&["10.0.0.1"]));
+}
+
+#[test]
 fn addresses_of_another_name_are_not_kept() {
     let mut known = Known {
         name: Some(name("b.test.")),

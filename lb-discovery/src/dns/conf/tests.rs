@@ -2,15 +2,16 @@
 mod dns_server;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::*;
-use dns_server::{DnsServer, ResponseCode};
+use dns_server::{DnsServer, RecordType, ResponseCode};
 
 fn name(text: &str) -> Name {
     Name::from_ascii(text).unwrap()
 }
 
-fn conf(servers: &[SocketAddr], search: &[&str], ndots: usize) -> Conf {
+fn conf(servers: &[SocketAddr], search: &[&str], ndots: usize) -> Arc<Conf> {
     let given = ResolvConf {
         servers: servers.to_vec(),
         search: search.iter().map(|domain| name(domain)).collect(),
@@ -18,7 +19,7 @@ fn conf(servers: &[SocketAddr], search: &[&str], ndots: usize) -> Conf {
         timeout: Duration::from_millis(300),
         attempts: 1,
     };
-    Conf::new(given, &Options::default(), Arc::default()).unwrap()
+    Arc::new(Conf::new(given, &Options::default(), Arc::default()).unwrap())
 }
 
 // === resolv.conf ===
@@ -80,9 +81,11 @@ fn candidates_follow_ndots() {
 }
 
 /// Looks up `text` with search domains, and gives the addresses.
-async fn search(conf: &Conf, known: &Mutex<Known>) -> Result<Vec<String>, DiscoveryError> {
+async fn search(conf: &Arc<Conf>, memory: &Mutex<Memory>) -> Result<Vec<String>, DiscoveryError> {
     let families = [Family::V4, Family::V6];
-    let found = conf.lookup(&name("node"), &families, "node", known).await?;
+    let found = conf
+        .lookup(&name("node"), &families, "node", memory)
+        .await?;
     Ok(found.addrs.iter().map(ToString::to_string).collect())
 }
 
@@ -120,6 +123,48 @@ async fn search_domains_are_tried_in_order_as_whole_names() {
     assert_eq!(
         error.to_string(),
         "looking up node: no such name (NXDOMAIN)"
+    );
+}
+
+#[tokio::test]
+async fn a_silent_family_does_not_hold_up_the_next_name() {
+    let server = DnsServer::start();
+    let given = ResolvConf {
+        servers: vec![server.addr()],
+        search: vec![name("a.test"), name("b.test")],
+        ndots: 1,
+        timeout: Duration::from_secs(20),
+        attempts: 1,
+    };
+    let conf = Arc::new(Conf::new(given, &Options::default(), Arc::default()).unwrap());
+    let memory = Mutex::default();
+    server.set("node.b.test", 60, &["10.0.0.1".parse().unwrap()]);
+    server.set_silent_kind(RecordType::AAAA, true);
+    for _ in 0..2 {
+        let started = Instant::now();
+        assert_eq!(search(&conf, &memory).await.unwrap(), ["10.0.0.1"]);
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
+    // It does not count as a failure on the way either: the last name's is a clear answer.
+    drop(memory); // and with it the question that is out, which a new one would share
+    let memory = Mutex::default();
+    server.set_silent_kind(RecordType::AAAA, false);
+    assert_eq!(search(&conf, &memory).await.unwrap(), ["10.0.0.1"]);
+    server.remove("node.b.test");
+    server.set("node", 60, &[]);
+    server.set_late_kind(RecordType::AAAA, Duration::from_millis(700));
+    let error = search(&conf, &memory).await.unwrap_err();
+    assert!(error.is_authoritative_empty(), "{error}");
+
+    // The other way round the name may well exist: servers that deny it for AAAA are known.
+    server.set("node.a.test", 60, &["10.0.0.2".parse().unwrap()]);
+    server.fail_kind("node.a.test", RecordType::AAAA, ResponseCode::NXDomain);
+    server.set_late_kind(RecordType::AAAA, Duration::ZERO);
+    server.set_late_kind(RecordType::A, Duration::from_millis(700));
+    assert_eq!(
+        search(&conf, &Mutex::default()).await.unwrap(),
+        ["10.0.0.2"]
     );
 }
 
