@@ -1,6 +1,6 @@
 //! The life of one connection: pick, connect, relay, close.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) struct Session {
 impl Session {
     /// Serves the connection to its end.
     pub(crate) async fn run(&self, counters: &Counters) {
-        let mut dial = Dial::new(&self.route, counters);
+        let mut dial = Dial::new(&self.route, self.peer.ip(), counters);
         let (pick, backend) = match dial.run().await {
             Ok(connected) => connected,
             Err(error) => {
@@ -93,16 +93,18 @@ enum DialError {
 /// The attempts of one session.
 struct Dial<'a> {
     route: &'a Route,
+    client: IpAddr,
     counters: &'a Counters,
     deadline: Option<Instant>,
     tried: Tried,
 }
 
 impl<'a> Dial<'a> {
-    fn new(route: &'a Route, counters: &'a Counters) -> Self {
+    fn new(route: &'a Route, client: IpAddr, counters: &'a Counters) -> Self {
         let deadline = route.retry.deadline;
         Self {
             route,
+            client,
             counters,
             deadline: deadline.and_then(|limit| Instant::now().checked_add(limit)),
             tried: Tried::new(),
@@ -115,7 +117,7 @@ impl<'a> Dial<'a> {
             if left == Some(Duration::ZERO) {
                 return Err(DialError::Deadline);
             }
-            let pick = match self.route.upstream.pick(&self.tried) {
+            let pick = match self.route.upstream.pick(self.client, &self.tried) {
                 Ok(pick) => pick,
                 Err(PickError::NotReady) => {
                     let limit = left.unwrap_or(FIRST_MEMBERSHIP);

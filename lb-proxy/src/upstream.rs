@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_core::policy::P2c;
@@ -81,9 +82,22 @@ impl Upstream {
         self.0.driver().refresh();
     }
 
-    pub(crate) fn pick(&self, tried: &Tried) -> Result<Pick, PickError> {
+    /// Picks for a connection of `client`, whose address is what hashing policies go by.
+    pub(crate) fn pick(&self, client: IpAddr, tried: &Tried) -> Result<Pick, PickError> {
+        let (v4, v6);
+        // A client that came over IPv4 has one key on every kind of socket.
+        let key: &[u8] = match client.to_canonical() {
+            IpAddr::V4(ip) => {
+                v4 = ip.octets();
+                &v4
+            }
+            IpAddr::V6(ip) => {
+                v6 = ip.octets();
+                &v6
+            }
+        };
         WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| {
-            let request = PickRequest::new(tried);
+            let request = PickRequest::new(tried).with_key(key);
             self.0
                 .balancer
                 .pick(&request, self.now(), rng as &mut dyn Rng)
@@ -164,7 +178,8 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Sets how backends are chosen. Default: [`P2c::least_conn`].
+    /// Sets how backends are chosen. Default: [`P2c::least_conn`]. The hashing policies go by the octets of the client's
+    /// address.
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Arc::new(policy);
         self

@@ -7,8 +7,9 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use lb_core::policy::Maglev;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot};
-use lb_discovery::{DriverConfig, channel};
+use lb_discovery::{DriverConfig, Static, channel};
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 use support::{BlackHole, Running, ask, loopback, named, refusing, serve, until, upstream};
 use tokio::io::AsyncReadExt;
@@ -23,6 +24,22 @@ async fn connections_take_turns() {
         answers += &ask(proxy.addr).await.unwrap();
     }
     assert_eq!(answers, "abcabc");
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_hashing_policy_keeps_a_client_on_one_backend() {
+    let nodes = [named("a").await, named("b").await, named("c").await];
+    let upstream = Upstream::builder("hashed")
+        .discovery(Static::new(nodes.into_iter().map(Backend::new).collect()))
+        .policy(Maglev::new())
+        .build()
+        .unwrap();
+    let proxy = Running::start(Listener::new(loopback(), &upstream), None).await;
+    let first = ask(proxy.addr).await.unwrap();
+    for _ in 0..8 {
+        assert_eq!(ask(proxy.addr).await.unwrap(), first);
+    }
     proxy.end().await;
 }
 
