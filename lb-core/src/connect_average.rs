@@ -4,9 +4,9 @@
 //! (`ngx_stream_upstream_least_time_module.c`). It does not decay; instead a backend that was not picked for long is
 //! expected to be faster and faster, until a pick puts it to the test.
 
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 
 /// Averages are told apart in steps of this many milliseconds, and not beyond the limit.
@@ -23,7 +23,7 @@ pub(crate) struct ConnectAverage {
 }
 
 impl ConnectAverage {
-    pub(crate) const fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             millis: AtomicU32::new(0),
             checked_at: AtomicU64::new(now.as_nanos()),
