@@ -61,9 +61,11 @@ impl Driver {
 
     /// Follows the sources until `cancel` is cancelled; then returns at once and closes every watch.
     ///
+    /// May be run again. It then goes on with what each source gave last, which is published first.
+    ///
     /// `sink` receives each published set. It is called on the driver's task, so it should be short. The future
     /// needs a tokio runtime with time enabled; what the sources need besides is theirs to say.
-    pub async fn run(self, sink: impl FnMut(Snapshot), cancel: CancellationToken) {
+    pub async fn run(&mut self, sink: impl FnMut(Snapshot), cancel: CancellationToken) {
         let Self {
             sources,
             config,
@@ -73,18 +75,18 @@ impl Driver {
             // std seeds its hasher from the system's randomness; a jitter needs no better.
             std::collections::hash_map::RandomState::new().hash_one(0_u8)
         });
-        let followers = (0_u64..).zip(&sources).map(|(number, source)| Follower {
+        let followers = (0_u64..).zip(&*sources).map(|(number, source)| Follower {
             index: number as usize,
             source,
-            shared: &shared,
-            config: &config,
+            shared,
+            config,
             rng: SplitMix64::new(seed.wrapping_add(number)),
         });
         let follow = join_all(followers.map(Follower::run));
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}
-            never = publish(&shared, &config, sink) => match never {},
+            never = publish(shared, config, sink) => match never {},
             // With no source at all this ends at once, which ends nothing else.
             _ = async { (follow.await, future::pending::<()>().await) } => {}
         }

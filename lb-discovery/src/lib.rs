@@ -20,14 +20,14 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let fixed = Static::new(Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]));
 //! let (handle, manual) = channel(Snapshot::default());
-//! let (driver, status) = Driver::new(vec![Arc::new(fixed), Arc::new(manual)], DriverConfig::new());
+//! let (mut driver, status) = Driver::new(vec![Arc::new(fixed), Arc::new(manual)], DriverConfig::new());
 //!
 //! let (sink, mut published) = tokio::sync::mpsc::unbounded_channel();
 //! let cancel = CancellationToken::new();
-//! let task = tokio::spawn(driver.run(
-//!     move |snapshot| drop(sink.send(snapshot)),
-//!     cancel.clone(),
-//! ));
+//! let stop = cancel.clone();
+//! let task = tokio::spawn(async move {
+//!     driver.run(|snapshot| drop(sink.send(snapshot)), stop).await;
+//! });
 //!
 //! assert_eq!(published.recv().await.map(|set| set.len()), Some(1));
 //! handle.add(Backend::new("10.0.0.2:446".parse()?));

@@ -46,6 +46,19 @@ async fn publishes_the_union_in_the_order_of_the_sources() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_driver_that_runs_again_goes_on_with_what_it_knew() {
+    let source = Script::new([now(set(&[1])), Watch::Fail]);
+    let mut run = Running::start(vec![source], DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1]);
+    let handle = run.handle.clone();
+    let mut run = Running::resume(run.stop().await, handle);
+    assert_eq!(ports(&run.next().await), [1]);
+    eventually(|| run.handle.status().sources[0].last_error.is_some()).await;
+    assert!(run.quiet_for(secs(60)).await);
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_equal_set_is_not_published_again() {
     let sets = [&[1, 2], &[1, 2], &[2, 1]];
     let source = Script::new([Watch::Sets(

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use lb_core::policy::P2c;
 use lb_core::{
@@ -13,7 +13,7 @@ use lb_core::{
 };
 use lb_discovery::{Discovery, Driver, DriverConfig, DriverHandle, Status};
 use tokio::select;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -37,13 +37,15 @@ struct Shared {
     name: Arc<str>,
     balancer: Balancer,
     clock: Clock,
-    sources: Vec<Arc<dyn Discovery>>,
-    config: DriverConfig,
-    /// The handle of the driver that runs now, or will run next.
-    driver: Mutex<DriverHandle>,
+    discovery: DriverHandle,
     ready: watch::Sender<bool>,
     /// Held by whoever follows the sources.
-    updater: tokio::sync::Mutex<Updater>,
+    follower: Mutex<Follower>,
+}
+
+struct Follower {
+    driver: Driver,
+    updater: Updater,
 }
 
 impl Upstream {
@@ -74,12 +76,12 @@ impl Upstream {
 
     /// How its sources fare.
     pub fn discovery(&self) -> Status {
-        self.0.driver().status()
+        self.0.discovery.status()
     }
 
     /// Asks the sources to look again soon. The driver limits how often they do.
     pub(crate) fn refresh(&self) {
-        self.0.driver().refresh();
+        self.0.discovery.refresh();
     }
 
     /// Picks for a connection of `client`, whose address is what hashing policies go by.
@@ -112,18 +114,12 @@ impl Upstream {
 
     /// Follows the sources until cancelled. Of several who want to, one does; when it ends the next goes on.
     pub(crate) async fn follow(self, cancel: CancellationToken) {
-        let mut updater = select! {
-            updater = self.0.updater.lock() => updater,
+        let mut follower = select! {
+            follower = self.0.follower.lock() => follower,
             () = cancel.cancelled() => return,
         };
-        let (driver, handle) = Driver::new(self.0.sources.clone(), self.0.config.clone());
-        *self.0.driver() = handle;
-        let mut resumed = *self.0.ready.borrow();
+        let Follower { driver, updater } = &mut *follower;
         let apply = |snapshot: Snapshot| {
-            if snapshot.is_empty() && std::mem::take(&mut resumed) {
-                // A new driver that finds its sources silent knows less than the last one did.
-                return;
-            }
             let delta = updater.apply(&snapshot, self.now());
             self.log(&delta, snapshot.len());
             self.0.ready.send_replace(true);
@@ -143,12 +139,6 @@ impl Upstream {
                 "Membership changed"
             );
         }
-    }
-}
-
-impl Shared {
-    fn driver(&self) -> MutexGuard<'_, DriverHandle> {
-        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -204,16 +194,14 @@ impl UpstreamBuilder {
             });
         }
         let (updater, balancer) = balancer(self.policy);
-        let (_, driver) = Driver::new(self.sources.clone(), self.discovery.clone());
+        let (driver, discovery) = Driver::new(self.sources, self.discovery);
         Ok(Upstream(Arc::new(Shared {
             name: self.name,
             balancer,
             clock: Clock::start(),
-            sources: self.sources,
-            config: self.discovery,
-            driver: Mutex::new(driver),
+            discovery,
             ready: watch::Sender::new(false),
-            updater: tokio::sync::Mutex::new(updater),
+            follower: Mutex::new(Follower { driver, updater }),
         })))
     }
 }

@@ -125,6 +125,8 @@ async fn an_upstream_is_followed_by_whichever_server_lives() {
     let third = start().await;
     handle.add(Backend::new(named("c").await));
     until("the third backend", || known() == 3).await;
+    handle.set(Snapshot::default());
+    until("the end of them all", || known() == 0).await;
     third.end().await;
 }
 

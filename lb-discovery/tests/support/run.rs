@@ -21,17 +21,26 @@ pub(crate) struct Running {
     pub(crate) started: Instant,
     cancel: CancellationToken,
     published: mpsc::UnboundedReceiver<Snapshot>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Driver>,
 }
 
 impl Running {
     pub(crate) fn start(sources: Vec<Arc<dyn Discovery>>, config: DriverConfig) -> Self {
         let (driver, handle) = Driver::new(sources, config);
+        Self::resume(driver, handle)
+    }
+
+    /// Runs a driver that may have run before.
+    pub(crate) fn resume(mut driver: Driver, handle: DriverHandle) -> Self {
         let (sink, published) = mpsc::unbounded_channel();
         let cancel = CancellationToken::new();
         let started = Instant::now();
         let sink = move |snapshot| drop(sink.send(snapshot));
-        let task = tokio::spawn(driver.run(sink, cancel.clone()));
+        let stop = cancel.clone();
+        let task = tokio::spawn(async move {
+            driver.run(sink, stop).await;
+            driver
+        });
         Self {
             handle,
             started,
@@ -71,13 +80,13 @@ impl Running {
         self.started.elapsed()
     }
 
-    /// Cancels the driver and waits for its end.
-    pub(crate) async fn stop(self) {
+    /// Cancels the driver, waits for its end and gives it back.
+    pub(crate) async fn stop(self) -> Driver {
         self.cancel.cancel();
         let ended = timeout(DEADLINE, self.task).await;
         ended
             .expect("an end in time")
-            .expect("a driver that does not panic");
+            .expect("a driver that does not panic")
     }
 }
 
