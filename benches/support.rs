@@ -40,7 +40,7 @@ pub fn pick_and_release(balancer: &Balancer, rng: &mut dyn Rng) -> Result<Socket
     let key = rng.next_u64().to_le_bytes();
     let request = PickRequest::new(&tried).with_key(&key);
     let pick = balancer.pick(&request, Timestamp::default(), rng)?;
-    Ok(pick.backend().addr)
+    Ok(pick.addr())
 }
 
 /// Every policy with its name, in the order of the tables.

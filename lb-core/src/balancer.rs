@@ -7,9 +7,11 @@ use arc_swap::ArcSwapOption;
 use crate::backend::Priority;
 use crate::pick::{Pick, PickContext, PickError, PickRequest};
 use crate::policy::{Picker, Policy};
+use crate::registry::Registry;
 use crate::rng::Rng;
-use crate::set::{BackendSet, Registry, Tier};
+use crate::set::BackendSet;
 use crate::snapshot::{Delta, Snapshot};
+use crate::tier::Tier;
 use crate::time::Timestamp;
 
 /// Makes the two ends of one balancer: the [`Updater`] takes snapshots, the [`Balancer`] picks.
@@ -29,8 +31,15 @@ pub fn balancer(policy: Arc<dyn Policy>) -> (Updater, Balancer) {
 #[derive(Debug)]
 struct Compiled {
     set: Arc<BackendSet>,
-    /// One for each tier of the set.
-    pickers: Vec<Box<dyn Picker>>,
+    /// In the order of priority.
+    levels: Box<[Level]>,
+}
+
+/// A tier, ready for picking.
+#[derive(Debug)]
+struct Level {
+    tier: Tier,
+    picker: Box<dyn Picker>,
 }
 
 /// The writing end. Not `Clone`: whoever owns it decides the order of updates.
@@ -50,8 +59,8 @@ impl Updater {
         if self.applied && self.set.snapshot() == snapshot {
             return Delta::default();
         }
-        let delta = Delta::between(self.set.snapshot(), snapshot);
-        self.set = Arc::new(self.registry.advance(snapshot, now));
+        let (set, delta) = self.registry.advance(&self.set, snapshot, now);
+        self.set = Arc::new(set);
         self.applied = true;
         self.publish();
         delta
@@ -65,10 +74,14 @@ impl Updater {
         }
     }
 
-    fn publish(&self) {
-        let tiers = self.set.tiers().iter();
+    fn publish(&mut self) {
+        let tiers = self.registry.tiers(&self.set).into_iter();
+        let levels = tiers.map(|tier| Level {
+            picker: self.policy.compile(&tier),
+            tier,
+        });
         let compiled = Compiled {
-            pickers: tiers.map(|tier| self.policy.compile(tier)).collect(),
+            levels: levels.collect(),
             set: Arc::clone(&self.set),
         };
         self.shared.store(Some(Arc::new(compiled)));
@@ -99,22 +112,12 @@ impl Balancer {
     ) -> Result<Pick, PickError> {
         let current = self.shared.load();
         let compiled = current.as_ref().ok_or(PickError::NotReady)?;
-        for (tier, picker) in compiled.set.tiers().iter().zip(&compiled.pickers) {
-            let mut cx = PickContext::new(tier, *request, now, rng);
-            let mut lost = false;
-            for _ in tier.indices() {
-                let picked = picker.pick(&mut cx).and_then(|i| tier.slot(i));
-                lost = picked.is_some();
-                let Some(slot) = picked else { break };
-                if let Some(pick) = Pick::acquire(slot, now) {
-                    return Ok(pick);
-                }
-            }
-            if lost && let Some(pick) = first_free(tier, &cx, now) {
+        for level in &compiled.levels {
+            if let Some(pick) = level.pick(request, now, rng) {
                 return Ok(pick);
             }
         }
-        Err(if compiled.set.tiers().is_empty() {
+        Err(if compiled.levels.is_empty() {
             PickError::Empty
         } else {
             PickError::Exhausted
@@ -130,10 +133,8 @@ impl Balancer {
         let Some(compiled) = current.as_ref() else {
             return Vec::new();
         };
-        let tiers = compiled.set.tiers().iter().zip(&compiled.pickers);
-        tiers
-            .filter_map(|(tier, picker)| Some((tier.priority(), picker.digest()?)))
-            .collect()
+        let digest = |level: &Level| Some((level.tier.priority(), level.picker.digest()?));
+        compiled.levels.iter().filter_map(digest).collect()
     }
 
     /// The present membership with its state. Empty before the first snapshot.
@@ -145,10 +146,27 @@ impl Balancer {
     }
 }
 
-/// A lease of the first backend that can be had. O(n).
-fn first_free(tier: &Tier, cx: &PickContext<'_>, now: Timestamp) -> Option<Pick> {
-    tier.indices()
-        .filter(|&i| cx.is_eligible(i))
-        .filter_map(|i| tier.slot(i))
-        .find_map(|slot| Pick::acquire(slot, now))
+impl Level {
+    fn pick(&self, request: &PickRequest<'_>, now: Timestamp, rng: &mut dyn Rng) -> Option<Pick> {
+        let mut cx = PickContext::new(&self.tier, *request, now, rng);
+        let slot = self.tier.slot(self.picker.pick(&mut cx)?)?;
+        let lease = slot.acquire(now);
+        lease.or_else(|| self.race(&mut cx, now))
+    }
+
+    /// Picks again after another thread took what was picked. Whoever loses as many races as there are backends gets
+    /// the first that can be had.
+    #[cold]
+    fn race(&self, cx: &mut PickContext<'_>, now: Timestamp) -> Option<Pick> {
+        let tier = &self.tier;
+        for _ in tier.indices() {
+            let slot = tier.slot(self.picker.pick(cx)?)?;
+            if let Some(lease) = slot.acquire(now) {
+                return Some(lease);
+            }
+        }
+        tier.indices()
+            .filter(|&i| cx.is_eligible(i))
+            .find_map(|i| tier.slot(i)?.acquire(now))
+    }
 }

@@ -11,7 +11,7 @@ use std::f64::consts::{LN_2, SQRT_2};
 
 use crate::hash::mix;
 use crate::pick::PickContext;
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 #[derive(Debug)]
 pub(crate) struct Hrw {

@@ -2,7 +2,7 @@
 
 use crate::pick::PickContext;
 use crate::sequence::Sequence;
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 /// What a scan of one tier needs.
 #[derive(Debug)]

@@ -26,7 +26,7 @@
 //! let mut rng = SplitMix64::new(1);
 //! let tried = Tried::new();
 //! let pick = balancer.pick(&PickRequest::new(&tried), now, &mut rng)?;
-//! assert_eq!(pick.backend().addr.to_string(), "10.0.0.1:446");
+//! assert_eq!(pick.addr().to_string(), "10.0.0.1:446");
 //! pick.connected(now); // or pick.failed(now), then insert the address into `tried` and pick again
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -58,8 +58,10 @@ mod loom_models;
 mod outlier;
 mod pick;
 pub mod policy;
+mod registry;
 mod ring;
 mod rng;
+mod seats;
 mod sequence;
 mod set;
 mod snapshot;
@@ -67,6 +69,7 @@ mod state;
 mod sync;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+mod tier;
 mod time;
 mod weighted_index;
 
@@ -76,6 +79,7 @@ pub use outlier::FailLimit;
 pub use pick::{FailureEffect, Pick, PickContext, PickError, PickRequest, Tried};
 pub use policy::{Picker, Policy};
 pub use rng::{Rng, SplitMix64};
-pub use set::{BackendIndex, BackendSet, BackendStatus, Tier};
+pub use set::{BackendSet, BackendStatus};
 pub use snapshot::{Delta, Snapshot};
+pub use tier::{BackendIndex, Tier};
 pub use time::Timestamp;

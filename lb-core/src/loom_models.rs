@@ -11,11 +11,9 @@ use loom::model;
 use loom::model::Builder;
 use loom::thread::{JoinHandle, spawn};
 
-use crate::backend::Backend;
 use crate::ewma::PeakEwma;
 use crate::outlier::{FailLimit, FailureRecord};
-use crate::set::Slot;
-use crate::state::BackendState;
+use crate::seats::Seats;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 
@@ -45,53 +43,40 @@ fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
     joined.collect()
 }
 
-#[test]
-fn no_lease_is_lost() {
-    model(|| {
-        let state = Arc::new(BackendState::new(at(0)));
-        let threads = [0, 1].map(|_| {
-            run(&state, |state| {
-                assert!(state.acquire(None));
-                assert!(state.acquire(None));
-                state.release();
-            })
-        });
-        join(threads);
-        assert_eq!(state.in_flight(), 2);
-    });
-}
-
-/// Three threads want one of `max` connections: never more hold one, and nobody is refused who need not be.
-///
-/// Retries of three threads make too many interleavings: only those with at most two preemptions are explored.
-fn compete(max: u32) {
+/// `max` + 1 threads want one of `max` connections: never more hold one, and only the last to come may be refused.
+fn compete(max: u32, preemptions: usize) {
     let mut bounded = Builder::new();
-    bounded.preemption_bound = Some(2);
+    bounded.preemption_bound = Some(preemptions);
     bounded.check(move || {
-        let shared = Arc::new((BackendState::new(at(0)), AtomicU32::new(0)));
-        let compete = move |(state, held): &(BackendState, AtomicU32)| {
-            let acquired = state.acquire(NonZeroU32::new(max));
-            if acquired {
-                assert!(held.fetch_add(1, Relaxed) < max, "more than max_conns");
-                held.fetch_sub(1, Relaxed);
-                state.release();
+        // Beside the seats stand the reference count, which tells how many are in flight, and who really holds one.
+        let shared = Arc::new((Seats::new(), AtomicU32::new(0), AtomicU32::new(0)));
+        let compete = move |(seats, references, held): &(Seats, AtomicU32, AtomicU32)| {
+            let max = NonZeroU32::new(max).unwrap();
+            if !seats.take(max, || references.load(Relaxed)) {
+                return false;
             }
-            acquired
+            references.fetch_add(1, Relaxed);
+            assert!(
+                held.fetch_add(1, Relaxed) < max.get(),
+                "more than max_conns"
+            );
+            held.fetch_sub(1, Relaxed);
+            seats.give_back();
+            references.fetch_sub(1, Relaxed);
+            true
         };
-        let mut threads = vec![run(&shared, compete), run(&shared, compete)];
+        let threads: Vec<_> = (0..max).map(|_| run(&shared, compete)).collect();
         let mine = compete(&shared);
-        let mut acquired = join(threads.drain(..));
-        acquired.push(mine);
-        let refused = acquired.iter().filter(|acquired| !**acquired).count();
-        assert!(refused <= 3 - max as usize, "{refused} were refused");
-        assert_eq!(shared.0.in_flight(), 0);
+        let seated = join(threads).into_iter().chain([mine]);
+        assert!(seated.filter(|seated| !seated).count() <= 1);
+        assert!(shared.0.take(NonZeroU32::MIN, || 0), "a seat was lost");
     });
 }
 
 #[test]
 fn max_conns_is_never_exceeded() {
-    compete(1);
-    compete(2);
+    compete(1, 3);
+    compete(2, 1);
 }
 
 #[test]
@@ -105,24 +90,6 @@ fn one_trial_is_let_through() {
         let others = join(threads);
         let trials = others.iter().filter(|claimed| **claimed).count();
         assert_eq!(trials + usize::from(mine), 1);
-    });
-}
-
-#[test]
-fn one_trial_takes_one_lease() {
-    model(|| {
-        let backend = Backend::new(([127, 0, 0, 1], 446).into());
-        let slot = Arc::new(Slot {
-            backend: backend.with_max_conns(NonZeroU32::new(2)),
-            state: Arc::new(BackendState::new(at(0))),
-            fail_limit: Some(limit(1)),
-        });
-        slot.state.failures.failed(limit(1), at(100));
-        let acquire = |slot: &Slot| slot.acquire(at(111));
-        let threads = [run(&slot, acquire), run(&slot, acquire)];
-        let leases = join(threads).into_iter().filter(|taken| *taken).count();
-        assert_eq!(leases, 1);
-        assert_eq!(slot.state.in_flight(), 1);
     });
 }
 

@@ -56,6 +56,11 @@ impl FailureRecord {
         Self(AtomicU64::new(Record::CLEAN))
     }
 
+    /// Whether there is nothing to forgive.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.0.load(Relaxed) == Record::CLEAN
+    }
+
     pub(crate) fn fails(&self) -> u32 {
         self.load().fails
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::rng::Rng;
-use crate::set::{BackendIndex, Slot, Tier};
+use crate::state::Lease;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::tier::{BackendIndex, Slot, Tier};
 use crate::time::Timestamp;
 
 /// The backends that one connection has already failed on; it is never sent to one of them again.
@@ -119,13 +120,22 @@ impl<'a> PickContext<'a> {
     }
 
     /// A random number below `bound`.
+    #[inline]
     pub fn draw(&mut self, bound: NonZeroU64) -> u64 {
         self.asked();
         self.rng.below(bound)
     }
 
+    /// 64 random bits.
+    #[inline]
+    pub(crate) fn draw_bits(&mut self) -> u64 {
+        self.asked();
+        self.rng.next_u64()
+    }
+
     /// The next number of the tier's counter, which starts at 0, wraps, and survives every update and change of
     /// policy. Costs one atomic addition.
+    #[inline]
     pub fn ticket(&self) -> u64 {
         self.asked();
         self.tier.cursor().fetch_add(1, Relaxed)
@@ -135,38 +145,50 @@ impl<'a> PickContext<'a> {
     /// at 0, wraps, and survives like the rest of the backend's state; 0 for an index outside the tier.
     pub(crate) fn ticket_of(&self, i: BackendIndex) -> u64 {
         let slot = self.tier.slot(i);
-        slot.map_or(0, |slot| slot.state.turns.fetch_add(1, Relaxed))
+        slot.map_or(0, |slot| slot.state().turns.fetch_add(1, Relaxed))
     }
 
     /// Whether the backend at `i` may be picked: not full, not ejected, not tried by this connection. False for an
     /// index outside the tier.
+    #[inline]
     pub fn is_eligible(&self, i: BackendIndex) -> bool {
         self.asked();
         self.tier.slot(i).is_some_and(|slot| {
-            slot.is_available(self.now)
-                && (self.request.tried.is_empty()
-                    || !self.request.tried.contains(slot.backend.addr))
+            slot.is_available(self.now) && (self.request.tried.is_empty() || !self.was_tried(slot))
         })
     }
 
+    #[cold]
+    fn was_tried(&self, slot: &Slot) -> bool {
+        self.request.tried.contains(slot.state().addr())
+    }
+
+    /// The weight of the backend at `i`; 0 for an index outside the tier.
+    #[inline]
+    pub fn weight(&self, i: BackendIndex) -> u16 {
+        self.tier.slot(i).map_or(0, Slot::weight)
+    }
+
     /// Connections that the backend at `i` holds; 0 for an index outside the tier.
+    #[inline]
     pub fn in_flight(&self, i: BackendIndex) -> u32 {
         self.asked();
-        self.tier.slot(i).map_or(0, |slot| slot.state.in_flight())
+        self.tier.slot(i).map_or(0, Slot::in_flight)
     }
 
     /// The peak-sensitive average of the times that connecting to the backend at `i` took, decayed with a time
     /// constant of 10 s since the last sample. `None` without a sample, and for an index outside the tier.
+    #[inline]
     pub fn connect_time(&self, i: BackendIndex) -> Option<Duration> {
         self.asked();
         let slot = self.tier.slot(i)?;
-        slot.state.connect_time.get_at(self.now)
+        slot.state().connect_time.get_at(self.now)
     }
 
     /// The milliseconds, at most 5020, that connecting to the backend at `i` is expected to take, as nginx's
     /// `least_time` reckons; 0 for an index outside the tier. Costs a division if the backend rests.
     pub(crate) fn expected_connect_millis(&self, i: BackendIndex) -> u64 {
-        let expected = |slot: &Arc<Slot>| slot.expected_connect_millis(self.now);
+        let expected = |slot: &Slot| slot.expected_connect_millis(self.now);
         self.tier.slot(i).map_or(0, expected)
     }
 
@@ -206,52 +228,45 @@ impl fmt::Debug for PickContext<'_> {
 #[derive(Debug)]
 #[must_use = "dropping a Pick gives its connection in flight back"]
 pub struct Pick {
-    slot: Arc<Slot>,
-    picked_at: Timestamp,
+    lease: Lease,
 }
 
 impl Pick {
-    /// `None` if another thread was faster: the backend is full, or on trial.
-    pub(crate) fn acquire(slot: &Arc<Slot>, now: Timestamp) -> Option<Self> {
-        slot.acquire(now).then(|| Self {
-            slot: Arc::clone(slot),
-            picked_at: now,
-        })
+    pub(crate) const fn new(lease: Lease) -> Self {
+        Self { lease }
     }
 
-    /// The backend to connect to, as it was when picked.
-    pub fn backend(&self) -> &Backend {
-        &self.slot.backend
+    /// Where to connect to.
+    pub fn addr(&self) -> SocketAddr {
+        self.lease.state().addr()
+    }
+
+    /// The backend to connect to as its source describes it now, or described it at last. Costs two reference counts;
+    /// for the address alone take [`addr`](Self::addr).
+    pub fn backend(&self) -> Arc<Backend> {
+        Arc::clone(&self.lease.state().described().backend)
     }
 
     /// Reports that the connection was established at `now`: failures of long ago are forgiven, and the time since
     /// the pick counts as a sample of the backend's connect time.
     pub fn connected(&self, now: Timestamp) {
-        let state = &self.slot.state;
+        let state = self.lease.state();
         state.failures.succeeded();
-        let taken = now.saturating_since(self.picked_at);
+        let taken = now.saturating_since(self.lease.taken_at());
         state.connect_time.add(taken, now);
         state.connect_average.add(taken);
     }
 
     /// Reports that the connection could not be established, and gives it back.
     pub fn failed(self, now: Timestamp) -> FailureEffect {
-        self.slot.state.connect_average.failed(now);
-        let ejects = self
-            .slot
-            .fail_limit
-            .is_some_and(|limit| self.slot.state.failures.failed(limit, now));
-        if ejects {
+        let state = self.lease.state();
+        state.connect_average.failed(now);
+        let limit = state.described().fail_limit;
+        if limit.is_some_and(|limit| state.failures.failed(limit, now)) {
             FailureEffect::Ejected
         } else {
             FailureEffect::Counted
         }
-    }
-}
-
-impl Drop for Pick {
-    fn drop(&mut self) {
-        self.slot.state.release();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Points on a circle of 32-bit hashes, each with an owner.
 
-use crate::set::BackendIndex;
+use crate::tier::BackendIndex;
 
 /// Sorted points, and for each of as many equal arcs the first point in it: a look-up costs two reads and a search
 /// within one arc, which has one point on average.

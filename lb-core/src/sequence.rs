@@ -13,7 +13,7 @@
 use std::num::NonZeroU16;
 
 use crate::pick::PickContext;
-use crate::set::BackendIndex;
+use crate::tier::BackendIndex;
 
 /// The longest lap whose smooth order is stored. Compiling one costs lap * n steps: some milliseconds at worst.
 const MAX_SMOOTH_LAP: u64 = 4096;

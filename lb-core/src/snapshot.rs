@@ -27,6 +27,11 @@ impl Snapshot {
         self.0.iter()
     }
 
+    /// The backends in order.
+    pub(crate) fn as_slice(&self) -> &[Backend] {
+        &self.0
+    }
+
     /// How many backends there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -1,27 +1,26 @@
 //! Draws of an index with a chance in proportion to its weight.
 
+use std::hint::select_unpredictable;
 use std::num::{NonZeroU16, NonZeroU64};
 
 use crate::pick::PickContext;
-use crate::set::BackendIndex;
+use crate::tier::BackendIndex;
 
 /// How many draws may hit a refused backend before one pass over all decides; nginx's number.
 const DRAWS: usize = 20;
 
-/// Vose's alias table in integers, so that no share is rounded.
+/// Vose's alias table. It is made in integers; only the heights of its columns are rounded, to 2^-32 of one.
 #[derive(Debug)]
 pub(crate) struct WeightedIndex {
     len: NonZeroU64,
     /// Empty for equal weights.
     columns: Box<[Column]>,
-    /// The height of a column: the sum of all weights.
-    height: NonZeroU64,
 }
 
-/// Below `own` the column stands for its own index, above for `alias`.
+/// Below `own`, in parts of 2^32, the column stands for its own index, above for `alias`.
 #[derive(Clone, Copy, Debug)]
 struct Column {
-    own: u64,
+    own: u32,
     alias: u32,
 }
 
@@ -29,16 +28,14 @@ impl WeightedIndex {
     /// The index for `weights`, of which there is at least one.
     pub(crate) fn new(weights: impl ExactSizeIterator<Item = NonZeroU16>) -> Self {
         let weights: Vec<u16> = weights.map(NonZeroU16::get).collect();
-        let sum: u64 = weights.iter().map(|&w| u64::from(w)).sum();
         let equal = weights.windows(2).all(|pair| pair[0] == pair[1]);
         Self {
             len: NonZeroU64::new(weights.len() as u64).unwrap_or(NonZeroU64::MIN),
             columns: if equal {
                 Box::default()
             } else {
-                alias_table(&weights, sum)
+                alias_table(&weights)
             },
-            height: NonZeroU64::new(sum).unwrap_or(NonZeroU64::MIN),
         }
     }
 
@@ -57,39 +54,43 @@ impl WeightedIndex {
         cx.draw_among(accept)
     }
 
-    /// Draws any index, with a chance in proportion to its weight.
+    /// Draws any index, with a chance in proportion to its weight. One draw tells the column and the height in it.
     pub(crate) fn draw(&self, cx: &mut PickContext<'_>) -> BackendIndex {
-        let i = cx.draw(self.len) as u32;
-        let drawn = match self.columns.get(i as usize) {
-            Some(column) if cx.draw(self.height) >= column.own => column.alias,
-            _ => i,
-        };
+        let wide = u128::from(cx.draw_bits()) * u128::from(self.len.get());
+        let i = (wide >> 64) as u32;
+        let drawn = self.columns.get(i as usize).map_or(i, |column| {
+            select_unpredictable((wide >> 32) as u32 >= column.own, column.alias, i)
+        });
         BackendIndex::new(drawn)
     }
 }
 
-fn alias_table(weights: &[u16], sum: u64) -> Box<[Column]> {
-    // Scaled by n, the weights average to the height of a column.
+fn alias_table(weights: &[u16]) -> Box<[Column]> {
+    // Scaled by n, the weights average to the height of a column, which is the sum of all.
+    let sum: u64 = weights.iter().map(|&w| u64::from(w)).sum();
     let n = weights.len() as u64;
-    let mut columns: Box<[Column]> = (0..)
-        .zip(weights)
-        .map(|(alias, &weight)| Column {
-            own: u64::from(weight) * n,
-            alias,
-        })
-        .collect();
-    let (mut short, mut tall): (Vec<u32>, Vec<u32>) =
-        (0..columns.len() as u32).partition(|&i| columns[i as usize].own < sum);
+    let mut own: Vec<u64> = weights.iter().map(|&w| u64::from(w) * n).collect();
+    let mut alias: Vec<u32> = (0..).take(weights.len()).collect();
+    let (mut short, mut tall): (Vec<u32>, Vec<u32>) = (0..)
+        .take(weights.len())
+        .partition(|&i| own[i as usize] < sum);
     while let (Some(low), Some(&high)) = (short.pop(), tall.last()) {
-        let missing = sum - columns[low as usize].own;
-        columns[low as usize].alias = high;
-        columns[high as usize].own -= missing;
-        if columns[high as usize].own < sum {
+        alias[low as usize] = high;
+        own[high as usize] -= sum - own[low as usize];
+        if own[high as usize] < sum {
             tall.pop();
             short.push(high);
         }
     }
+    // A full column, whose height is not representable, has itself as alias.
+    let part = |own: u64| ((u128::from(own) << 32) / u128::from(sum)).min(u32::MAX.into()) as u32;
+    let columns = own.into_iter().zip(alias);
     columns
+        .map(|(own, alias)| Column {
+            own: part(own),
+            alias,
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -109,20 +110,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_table_holds_every_weight_exactly(
+        fn the_table_holds_every_weight(
             weights in proptest::collection::vec(1..=u16::MAX, 1..60),
         ) {
             let index = index(&weights);
-            let n = weights.len() as u64;
-            let height = index.height.get();
-            let mut area = vec![0; weights.len()];
-            for (i, column) in index.columns.iter().enumerate() {
-                prop_assert!(column.own <= height);
-                area[i] += column.own;
-                area[column.alias as usize] += height - column.own;
+            prop_assume!(!index.columns.is_empty());
+            let mut area = vec![0.0; weights.len()];
+            for (i, column) in (0_u32..).zip(&index.columns) {
+                let own = if column.alias == i { 1.0 } else { f64::from(column.own) / 2_f64.powi(32) };
+                area[i as usize] += own;
+                area[column.alias as usize] += 1.0 - own;
             }
-            let expected: Vec<u64> = weights.iter().map(|&w| u64::from(w) * n).collect();
-            prop_assert!(index.columns.is_empty() || area == expected);
+            let sum: f64 = weights.iter().copied().map(f64::from).sum();
+            for (area, &weight) in area.iter().zip(&weights) {
+                let share = f64::from(weight) * weights.len() as f64 / sum;
+                prop_assert!((area - share).abs() < 1e-8 * weights.len() as f64, "{area} {share}");
+            }
         }
     }
 }

@@ -14,7 +14,7 @@
 
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 /// The first backend that has room.
 #[doc(alias = "fill", alias = "failover")]

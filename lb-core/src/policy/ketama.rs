@@ -28,7 +28,7 @@ use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::ring::Ring;
 use crate::sequence::Sequence;
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 /// nginx's number of points for a unit of weight.
 const POINTS: u64 = 160;

@@ -12,7 +12,7 @@
 use crate::least::Least;
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 /// Fewest connections in flight for its weight.
 #[doc(alias = "leastconn", alias = "least_request", alias = "wlc")]

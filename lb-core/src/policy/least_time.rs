@@ -20,7 +20,7 @@
 use crate::least::Least;
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 /// Least expected time to connect, in view of the connections in flight, for its weight.
 #[doc(alias = "least_time connect")]

@@ -46,7 +46,7 @@ use crate::identity::identities;
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::sequence::Sequence;
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 /// How often a key is hashed again.
 const REHASHES: usize = 20;

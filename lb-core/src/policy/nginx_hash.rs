@@ -21,7 +21,7 @@ use crate::hash::Crc32;
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::sequence::Sequence;
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 /// nginx's limit of attempts beyond the first.
 const REHASHES: u8 = 20;

@@ -31,11 +31,12 @@
 //! EWMA does no harm but sees no more than connections in flight where handshakes tell nothing: a kernel answers them
 //! while its server is busy, and so does a proxy in between. A slow machine and a long way show.
 
+use std::hint::select_unpredictable;
 use std::time::Duration;
 
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 use crate::weighted_index::WeightedIndex;
 
 /// The least time to connect that is told apart.
@@ -75,7 +76,6 @@ impl Policy for P2c {
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(P2cPicker {
             cost: self.cost,
-            weights: tier.weights().map(|weight| weight.get().into()).collect(),
             index: WeightedIndex::new(tier.weights()),
         })
     }
@@ -90,43 +90,57 @@ enum Cost {
 #[derive(Debug)]
 struct P2cPicker {
     cost: Cost,
-    weights: Box<[u64]>,
     index: WeightedIndex,
 }
 
 impl Picker for P2cPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        let first = self.index.draw_where(cx, |cx, i| cx.is_eligible(i))?;
-        let other = |cx: &PickContext<'_>, i| i != first && cx.is_eligible(i);
-        let Some(second) = self.index.draw_where(cx, other) else {
-            return Some(first);
-        };
-        Some(if self.is_cheaper(cx, second, first) {
-            second
-        } else {
-            first
-        })
+        // Both are drawn before either is looked at, so that the processor fetches the two at once.
+        let [first, second] = [self.index.draw(cx), self.index.draw(cx)];
+        if first != second && cx.is_eligible(first) && cx.is_eligible(second) {
+            return Some(self.cheaper(cx, first, second));
+        }
+        self.draw_on(cx, first)
     }
 }
 
 impl P2cPicker {
-    /// Whether `a` costs less than `b`, both multiplied by both weights to stay in integers.
-    fn is_cheaper(&self, cx: &PickContext<'_>, a: BackendIndex, b: BackendIndex) -> bool {
-        let [weight_a, weight_b] = [a, b].map(|i| self.weights[i.as_usize()]);
-        let [load_a, load_b] = [a, b].map(|i| u64::from(cx.in_flight(i)));
-        let in_flight = || load_a * weight_b < load_b * weight_a;
-        match self.cost {
+    /// Draws until there are two distinct eligible backends, of which `first` is one if it is eligible.
+    #[cold]
+    fn draw_on(&self, cx: &mut PickContext<'_>, first: BackendIndex) -> Option<BackendIndex> {
+        let first = if cx.is_eligible(first) {
+            first
+        } else {
+            self.index.draw_where(cx, |cx, i| cx.is_eligible(i))?
+        };
+        let other = |cx: &PickContext<'_>, i| i != first && cx.is_eligible(i);
+        let second = self.index.draw_where(cx, other);
+        Some(second.map_or(first, |second| self.cheaper(cx, first, second)))
+    }
+
+    /// The one with the lower cost, `first` if they are equal. Costs are multiplied by both weights to stay in integers.
+    fn cheaper(
+        &self,
+        cx: &PickContext<'_>,
+        first: BackendIndex,
+        second: BackendIndex,
+    ) -> BackendIndex {
+        let [weight_1, weight_2] = [first, second].map(|i| u64::from(cx.weight(i)));
+        let [load_1, load_2] = [first, second].map(|i| u64::from(cx.in_flight(i)));
+        let in_flight = || load_2 * weight_1 < load_1 * weight_2;
+        let second_is_cheaper = match self.cost {
             Cost::InFlight => in_flight(),
-            Cost::PeakEwma => match (cx.connect_time(a), cx.connect_time(b)) {
-                (Some(time_a), Some(time_b)) => {
+            Cost::PeakEwma => match (cx.connect_time(first), cx.connect_time(second)) {
+                (Some(time_1), Some(time_2)) => {
                     let cost =
                         |time: Duration, load: u64| time.max(FLOOR).as_nanos() * u128::from(load);
-                    cost(time_a, (load_a + weight_a) * weight_b)
-                        < cost(time_b, (load_b + weight_b) * weight_a)
+                    cost(time_2, (load_2 + weight_2) * weight_1)
+                        < cost(time_1, (load_1 + weight_1) * weight_2)
                 }
                 _ => in_flight(),
             },
-        }
+        };
+        select_unpredictable(second_is_cheaper, second, first)
     }
 }
 

@@ -13,7 +13,7 @@
 
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 use crate::weighted_index::WeightedIndex;
 
 /// A draw by weight.

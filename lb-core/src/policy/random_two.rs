@@ -18,7 +18,7 @@
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::sequence::Sequence;
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 use crate::weighted_index::WeightedIndex;
 
 /// How many draws nginx makes before it takes turns: it gives up when more than 20 were in vain, and the draw of the

@@ -21,7 +21,7 @@ use crate::identity::identities;
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::sequence::Sequence;
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 /// The highest score for the key.
 #[doc(alias = "hrw", alias = "highest random weight")]

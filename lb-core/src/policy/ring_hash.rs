@@ -26,7 +26,7 @@ use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::ring::Ring;
 use crate::sequence::Sequence;
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 /// How many points may lead nowhere.
 const MISSES: usize = 20;

@@ -18,7 +18,7 @@
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::sequence::Sequence;
-use crate::set::{BackendIndex, Tier};
+use crate::tier::{BackendIndex, Tier};
 
 /// Turns by weight, in nginx's order.
 #[doc(alias = "rr", alias = "smooth", alias = "wrr")]

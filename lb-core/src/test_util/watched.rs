@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::expectations::worst_cost;
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
-use crate::set::{BackendIndex, Tier};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::tier::{BackendIndex, Tier};
 
 /// Passes on to a policy and panics if a pick breaks the contract. For one thread at a time.
 #[derive(Debug)]

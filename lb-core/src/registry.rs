@@ -1,0 +1,154 @@
+//! What outlives every set: the states by address and the cursors by priority.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::backend::{Backend, Priority};
+use crate::set::{BackendSet, Member};
+use crate::snapshot::{Delta, Snapshot};
+use crate::state::{BackendState, Described, Held};
+use crate::sync::atomic::AtomicU64;
+use crate::tier::{Slot, Tier};
+use crate::time::Timestamp;
+
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    /// Backends that left while connections were in flight; one that returns in time finds its state again.
+    departed: BTreeMap<SocketAddr, Departed>,
+    cursors: BTreeMap<Priority, Arc<AtomicU64>>,
+}
+
+#[derive(Debug)]
+struct Departed {
+    instance: Option<Arc<str>>,
+    held: Held,
+}
+
+impl Registry {
+    /// The set of `snapshot`, in which every backend that stays has the state it has in `old`; and what changed.
+    pub(crate) fn advance(
+        &mut self,
+        old: &BackendSet,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> (BackendSet, Delta) {
+        // nginx never ejects the only server of a group: refusing by rote helps nobody.
+        let alone = snapshot.iter().filter(|b| b.takes_connections()).count() == 1;
+        self.departed.retain(|_, gone| gone.held.in_flight() > 0);
+        let mut known = Known::new(old);
+        let mut delta = Delta::default();
+        let members = snapshot.iter().map(|backend| {
+            let before = known.take(backend.addr);
+            match before {
+                None => delta.added.push(backend.addr),
+                Some((before, _)) if before != backend => delta.changed.push(backend.addr),
+                Some(_) => {}
+            }
+            let fail_limit = backend.fail_limit.filter(|_| !alone);
+            let unchanged = before
+                .filter(|(before, member)| *before == backend && member.fail_limit == fail_limit);
+            if let Some((_, member)) = unchanged {
+                return member.clone();
+            }
+            let stays = before.filter(|(before, _)| before.instance == backend.instance);
+            let described = Described {
+                backend: Arc::new(backend.clone()),
+                fail_limit,
+            };
+            let held = stays.map(|(_, member)| member.held.clone());
+            Member {
+                held: self.describe(held, described, now),
+                fail_limit,
+            }
+        });
+        let members = members.collect();
+        for (backend, member) in known.left() {
+            delta.removed.push(backend.addr);
+            if member.held.in_flight() > 0 {
+                let gone = Departed {
+                    instance: backend.instance.clone(),
+                    held: member.held.clone(),
+                };
+                self.departed.insert(backend.addr, gone);
+            }
+        }
+        (BackendSet::new(snapshot, members), delta)
+    }
+
+    /// The state of a backend that is new or has changed: `held`, or that of a return, or a fresh one.
+    fn describe(&mut self, held: Option<Held>, described: Described, now: Timestamp) -> Held {
+        let backend = &described.backend;
+        let departed = self.departed.remove(&backend.addr);
+        let returned = departed.filter(|gone| gone.instance == backend.instance);
+        match held.or_else(|| returned.map(|gone| gone.held)) {
+            Some(held) => {
+                held.state().describe(described);
+                held
+            }
+            None => Held::new(BackendState::new(described, now)),
+        }
+    }
+
+    /// The backends of `set` that take connections, by priority.
+    pub(crate) fn tiers(&mut self, set: &BackendSet) -> Vec<Tier> {
+        let mut by_priority: BTreeMap<Priority, Vec<(u32, Slot)>> = BTreeMap::new();
+        for (place, (backend, member)) in (0..).zip(set.members()) {
+            if backend.takes_connections() {
+                let slot = Slot::new(member.held.clone(), backend, member.fail_limit);
+                let tier = by_priority.entry(backend.priority).or_default();
+                tier.push((place, slot));
+            }
+        }
+        by_priority
+            .into_iter()
+            .map(|(priority, members)| {
+                let cursor = self.cursors.entry(priority).or_default();
+                Tier::new(set.snapshot(), members, Arc::clone(cursor))
+            })
+            .collect()
+    }
+}
+
+/// The backends of the last set, each to be found once.
+///
+/// Snapshots mostly have the order of the one before, so a backend is looked for where the last one was found, and by
+/// address only if it is not there.
+struct Known<'a> {
+    members: Vec<Option<(&'a Backend, &'a Member)>>,
+    next: usize,
+    by_addr: Option<BTreeMap<SocketAddr, usize>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(set: &'a BackendSet) -> Self {
+        Self {
+            members: set.members().map(Some).collect(),
+            next: 0,
+            by_addr: None,
+        }
+    }
+
+    fn take(&mut self, addr: SocketAddr) -> Option<(&'a Backend, &'a Member)> {
+        let is_next = |found: &Option<(&Backend, &Member)>| {
+            found.is_some_and(|(backend, _)| backend.addr == addr)
+        };
+        if !self.members.get(self.next).is_some_and(is_next) {
+            let members = &self.members;
+            let by_addr = self.by_addr.get_or_insert_with(|| {
+                let numbered = (0..).zip(members);
+                numbered
+                    .filter_map(|(at, found)| Some((found.as_ref()?.0.addr, at)))
+                    .collect()
+            });
+            self.next = *by_addr.get(&addr)?;
+        }
+        let found = self.members[self.next].take();
+        self.next += 1;
+        found
+    }
+
+    fn left(self) -> impl Iterator<Item = (&'a Backend, &'a Member)> {
+        self.members.into_iter().flatten()
+    }
+}

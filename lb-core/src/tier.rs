@@ -1,0 +1,193 @@
+//! The backends of one priority, laid out for picking.
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::{Backend, Priority};
+use crate::outlier::FailLimit;
+use crate::pick::Pick;
+use crate::snapshot::Snapshot;
+use crate::state::{BackendState, Held, Lease};
+use crate::sync::atomic::AtomicU64;
+use crate::time::Timestamp;
+
+/// A backend's place in a tier.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct BackendIndex(u32);
+
+impl BackendIndex {
+    /// The index `i`, counted from 0 in the tier's order.
+    pub const fn new(i: u32) -> Self {
+        Self(i)
+    }
+
+    /// The index as a number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn as_usize(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The backends of one priority that take connections: what a [`Policy`](crate::Policy) compiles.
+///
+/// Never empty, every weight above zero, none draining, in the snapshot's order.
+#[derive(Debug)]
+pub struct Tier {
+    snapshot: Snapshot,
+    /// Where each backend is in the snapshot.
+    places: Box<[u32]>,
+    slots: Box<[Slot]>,
+    /// Outlives the tier: the next tier of this priority goes on where this one stops.
+    cursor: Arc<AtomicU64>,
+}
+
+impl Tier {
+    /// The backends of `snapshot` at `places`, of which there is at least one, with their state.
+    pub(crate) fn new(
+        snapshot: &Snapshot,
+        members: Vec<(u32, Slot)>,
+        cursor: Arc<AtomicU64>,
+    ) -> Self {
+        let (places, slots): (Vec<u32>, Vec<Slot>) = members.into_iter().unzip();
+        Self {
+            snapshot: snapshot.clone(),
+            places: places.into(),
+            slots: slots.into(),
+            cursor,
+        }
+    }
+
+    /// How many backends there are.
+    pub fn len(&self) -> NonZeroU32 {
+        let len = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        NonZeroU32::new(len).unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// Every index of the tier.
+    pub fn indices(&self) -> impl ExactSizeIterator<Item = BackendIndex> + use<> {
+        (0..self.len().get()).map(BackendIndex)
+    }
+
+    /// The backend at `i`.
+    ///
+    /// # Panics
+    ///
+    /// If `i` is not an index of this tier.
+    pub fn backend(&self, i: BackendIndex) -> &Backend {
+        &self.snapshot.as_slice()[self.places[i.as_usize()] as usize]
+    }
+
+    /// The weight of the backend at `i`.
+    ///
+    /// # Panics
+    ///
+    /// If `i` is not an index of this tier.
+    pub fn weight(&self, i: BackendIndex) -> NonZeroU16 {
+        self.slots[i.as_usize()].weight
+    }
+
+    /// Every weight in order.
+    pub fn weights(&self) -> impl ExactSizeIterator<Item = NonZeroU16> {
+        self.slots.iter().map(|slot| slot.weight)
+    }
+
+    /// The priority that its backends have.
+    pub(crate) fn priority(&self) -> Priority {
+        self.backend(BackendIndex::new(0)).priority
+    }
+
+    pub(crate) fn slot(&self, i: BackendIndex) -> Option<&Slot> {
+        self.slots.get(i.as_usize())
+    }
+
+    pub(crate) fn cursor(&self) -> &AtomicU64 {
+        &self.cursor
+    }
+}
+
+/// A backend's state, and what a pick must know of its configuration: half a cache line.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    held: Held,
+    /// In nanoseconds; nginx's default where the backend has no limit.
+    fail_timeout: u64,
+    max_conns: Option<NonZeroU32>,
+    /// 0 where the backend is never ejected.
+    max_fails: u16,
+    weight: NonZeroU16,
+}
+
+impl Slot {
+    /// `fail_limit` is the backend's own, or none where ejecting it would leave nothing to pick.
+    pub(crate) fn new(held: Held, backend: &Backend, fail_limit: Option<FailLimit>) -> Self {
+        let fail_timeout = backend.fail_limit.unwrap_or_default().fail_timeout;
+        let max_fails = fail_limit.map_or(0, |limit| limit.max_fails.get());
+        Self {
+            held,
+            fail_timeout: u64::try_from(fail_timeout.as_nanos()).unwrap_or(u64::MAX),
+            max_conns: backend.max_conns,
+            max_fails: u16::try_from(max_fails).unwrap_or(u16::MAX),
+            weight: NonZeroU16::new(backend.weight.get()).unwrap_or(NonZeroU16::MIN),
+        }
+    }
+
+    pub(crate) fn state(&self) -> &BackendState {
+        self.held.state()
+    }
+
+    pub(crate) const fn weight(&self) -> u16 {
+        self.weight.get()
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.held.in_flight()
+    }
+
+    /// Whether it may get a connection at `now`: it is not full and not ejected.
+    pub(crate) fn is_available(&self, now: Timestamp) -> bool {
+        let full = |max| self.held.is_full(max);
+        !self.max_conns.is_some_and(full)
+            && (self.state().failures.is_clean() || self.ejected_until(now).is_none())
+    }
+
+    #[cold]
+    fn ejected_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.state().failures.ejected_until(self.fail_limit()?, now)
+    }
+
+    /// Takes one connection of the backend, unless it is full or another thread has its trial.
+    pub(crate) fn acquire(&self, now: Timestamp) -> Option<Pick> {
+        let lease = Lease::take(&self.held, self.max_conns, now)?;
+        let state = self.state();
+        if !state.failures.is_clean() && !self.claim(now) {
+            return None;
+        }
+        state.connect_average.picked(self.fail_timeout, now);
+        Some(Pick::new(lease))
+    }
+
+    #[cold]
+    fn claim(&self, now: Timestamp) -> bool {
+        let failures = &self.state().failures;
+        self.fail_limit()
+            .is_none_or(|limit| failures.claim(limit, now))
+    }
+
+    /// The milliseconds that connecting is expected to take, as nginx's `least_time` reckons.
+    pub(crate) fn expected_connect_millis(&self, now: Timestamp) -> u64 {
+        let average = &self.state().connect_average;
+        average.expected_millis(Duration::from_nanos(self.fail_timeout), now)
+    }
+
+    fn fail_limit(&self) -> Option<FailLimit> {
+        let max_fails = NonZeroU32::new(self.max_fails.into())?;
+        Some(FailLimit::new(
+            max_fails,
+            Duration::from_nanos(self.fail_timeout),
+        ))
+    }
+}
