@@ -7,6 +7,7 @@ mod nginx_names;
 mod peers;
 mod properties;
 mod proxy_header;
+mod proxy_written;
 mod real;
 mod server_names;
 
