@@ -73,7 +73,7 @@ impl<'a> ClientHello<'a> {
         };
         let (legacy_version, extensions) =
             parse_message(&message).map_err(|error| ClientHelloError::Malformed {
-                offset: records::offset_in_stream(allowed, error.at),
+                offset: records::offset_in_stream(allowed, message.len(), error.at),
                 what: error.what,
             })?;
         Ok(Progress::Complete(Self {

@@ -74,15 +74,17 @@ fn put_together(stream: &[u8], len: usize) -> Cow<'_, [u8]> {
     message
 }
 
-/// Where in the stream a byte of the message is.
-pub(super) fn offset_in_stream(stream: &[u8], mut offset: usize) -> usize {
+/// Where in the stream a byte of a message of `len` bytes is. Its end is right behind its last byte, whatever follows.
+pub(super) fn offset_in_stream(stream: &[u8], len: usize, offset: usize) -> usize {
+    let byte = offset.min(len - 1);
     let mut records = Records::new(stream);
+    let mut before = 0;
     while let Ok(Progress::Complete(record)) = records.next() {
-        let len = record.there.len();
-        if offset < len {
-            return records.at - len + offset;
+        let end = before + record.there.len();
+        if byte < end {
+            return records.at - (end - offset);
         }
-        offset -= len;
+        before = end;
     }
     records.at
 }

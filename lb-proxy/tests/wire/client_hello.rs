@@ -361,6 +361,21 @@ fn offsets_count_record_headers() {
     assert_eq!(ClientHello::parse(&other, DEFAULT_LIMIT), Err(error));
 }
 
+/// What is cut off by the message's end is missing there, also when another record follows.
+#[test]
+fn the_offset_of_an_end_is_not_in_the_next_record() {
+    let stream = hello(&[&[0x5a, 0x5a, 0, 1]]);
+    let what = "an extension is cut off";
+    let error = Error::Malformed {
+        offset: stream.len(),
+        what,
+    };
+    let followed = [&stream, &b"\x16\x03\x03\0\x01x"[..]].concat();
+    for stream in [stream, followed] {
+        assert_eq!(ClientHello::parse(&stream, DEFAULT_LIMIT), Err(error));
+    }
+}
+
 #[test]
 fn limits() {
     let stream = recorded("chrome");
