@@ -53,14 +53,18 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod builder;
+pub mod client_hello;
 mod clock;
 mod config;
 mod connect;
 mod error;
 mod listener;
 mod metrics;
+mod progress;
+pub mod proxy_protocol;
 mod relay;
 mod server;
+pub mod server_names;
 mod session;
 mod upstream;
 
@@ -69,6 +73,7 @@ pub use config::{Retry, Timeouts};
 pub use error::{BindError, BuildError};
 pub use listener::Listener;
 pub use metrics::Metrics;
+pub use progress::Progress;
 pub use server::{DrainReport, Handle, Server};
 pub use upstream::{Upstream, UpstreamBuilder};
 

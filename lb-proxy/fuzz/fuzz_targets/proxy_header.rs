@@ -1,0 +1,50 @@
+//! Headers of anything; the first byte says how much of the rest came so far.
+#![no_main]
+
+use lb_proxy::Progress;
+use lb_proxy::proxy_protocol::{DEFAULT_LIMIT, ProxyHeader, Tlv, write_v1, write_v2};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&split, stream)) = input.split_first() else {
+        return;
+    };
+    let split = stream.len() * usize::from(split) / 256;
+    let whole = ProxyHeader::parse(stream, DEFAULT_LIMIT);
+    match ProxyHeader::parse(&stream[..split], DEFAULT_LIMIT) {
+        Ok(Progress::Incomplete { at_least }) => {
+            assert!(at_least > 0);
+            if let Ok(Progress::Complete(header)) = whole {
+                assert!(split + at_least <= header.len);
+            }
+        }
+        decided => assert_eq!(decided, whole),
+    }
+    let header = match whole {
+        Ok(Progress::Complete(header)) => header,
+        Ok(Progress::Incomplete { .. }) => return,
+        Err(error) => return assert!(error.offset <= stream.len()),
+    };
+    assert!(header.len <= stream.len());
+    let _ = (header.authority(), header.netns());
+    assert_eq!(header.ssl().is_some(), header.tlv(Tlv::SSL).is_some());
+    let _ = header
+        .ssl()
+        .map(|ssl| (ssl.is_verified(), ssl.tlvs().count()));
+
+    // What is written is read as the same.
+    let mut line = Vec::new();
+    write_v1(header.addresses, &mut line);
+    let again = ProxyHeader::parse(&line, DEFAULT_LIMIT).expect("we wrote it");
+    let addresses = again.complete().expect("we wrote all of it").addresses;
+    let mut written = Vec::new();
+    write_v2(addresses, header.tlvs(), true, &mut written).expect("it was accepted");
+    let again = ProxyHeader::parse(&written, usize::MAX).expect("we wrote it");
+    let again = again.complete().expect("we wrote all of it");
+    assert_eq!(again.addresses, addresses);
+    // Without addresses it is a LOCAL header, whose TLVs no receiver looks at.
+    if addresses.is_some() {
+        let passed = |tlv: &Tlv<'_>| tlv.kind != Tlv::CRC32C;
+        assert!(again.tlvs().filter(passed).eq(header.tlvs().filter(passed)));
+    }
+});

@@ -1,0 +1,143 @@
+//! The record layer: finds the first handshake message in a stream.
+
+use std::borrow::Cow;
+
+use super::ClientHelloError;
+use crate::progress::Progress;
+
+/// The type of a message and its length in three bytes.
+pub(super) const MESSAGE_HEADER: usize = 4;
+
+/// The type of content, a version, a length.
+const RECORD_HEADER: usize = 5;
+
+/// The most that a record may carry, RFC 8446 section 5.1.
+const MAX_RECORD: usize = 1 << 14;
+
+const HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+
+/// The ClientHello message, its header included.
+pub(super) fn message(
+    stream: &[u8],
+    limit: usize,
+) -> Result<Progress<Cow<'_, [u8]>>, ClientHelloError> {
+    let mut records = Records::new(stream);
+    let mut header = [0; MESSAGE_HEADER];
+    let mut have = 0;
+    loop {
+        let record = match records.next()? {
+            Progress::Complete(record) => record,
+            Progress::Incomplete { at_least } => return Ok(Progress::Incomplete { at_least }),
+        };
+        for (to, from) in header.iter_mut().skip(have).zip(record.there) {
+            *to = *from;
+        }
+        have += record.there.len();
+        if have > 0 && header[0] != CLIENT_HELLO {
+            let offset = RECORD_HEADER;
+            return Err(ClientHelloError::NotTls { offset });
+        }
+        let mut len = MESSAGE_HEADER;
+        if have >= MESSAGE_HEADER {
+            let [_, high, middle, low] = header.map(usize::from);
+            len += (high << 16) | (middle << 8) | low;
+            if RECORD_HEADER + len > limit {
+                return Err(ClientHelloError::TooLong { limit });
+            }
+            if have >= len {
+                return Ok(Progress::Complete(put_together(stream, len)));
+            }
+        }
+        if record.missing > 0 {
+            let at_least = record.missing.min(len - have);
+            return Ok(Progress::Incomplete { at_least });
+        }
+    }
+}
+
+/// The first `len` bytes of what the records carry.
+fn put_together(stream: &[u8], len: usize) -> Cow<'_, [u8]> {
+    let mut records = Records::new(stream);
+    let mut message = Cow::from(&[]);
+    while let Ok(Progress::Complete(record)) = records.next() {
+        let there = &record.there[..record.there.len().min(len - message.len())];
+        if message.is_empty() {
+            message = Cow::Borrowed(there);
+        } else {
+            message.to_mut().extend_from_slice(there);
+        }
+        if message.len() == len {
+            break;
+        }
+    }
+    message
+}
+
+/// Where in the stream a byte of a message of `len` bytes is. Its end is right behind its last byte, whatever follows.
+pub(super) fn offset_in_stream(stream: &[u8], len: usize, offset: usize) -> usize {
+    let byte = offset.min(len - 1);
+    let mut records = Records::new(stream);
+    let mut before = 0;
+    while let Ok(Progress::Complete(record)) = records.next() {
+        let end = before + record.there.len();
+        if byte < end {
+            return records.at - (end - offset);
+        }
+        before = end;
+    }
+    records.at
+}
+
+/// Handshake records one after the other.
+struct Records<'a> {
+    stream: &'a [u8],
+    at: usize,
+}
+
+/// What a record carries.
+struct Record<'a> {
+    there: &'a [u8],
+    /// So many bytes are not there yet.
+    missing: usize,
+}
+
+impl<'a> Records<'a> {
+    fn new(stream: &'a [u8]) -> Self {
+        Self { stream, at: 0 }
+    }
+
+    /// The next record, as far as it is there.
+    fn next(&mut self) -> Result<Progress<Record<'a>>, ClientHelloError> {
+        let rest = &self.stream[self.at..];
+        self.check(0, rest.first().is_none_or(|&byte| byte == HANDSHAKE))?;
+        // The second byte of the version says nothing: clients of TLS 1.3 claim 1.0 or 1.2 here.
+        self.check(1, rest.get(1).is_none_or(|&byte| byte == 3))?;
+        let Some((&[_, _, _, high, low], payload)) = rest.split_first_chunk::<RECORD_HEADER>()
+        else {
+            let at_least = RECORD_HEADER + 1 - rest.len();
+            return Ok(Progress::Incomplete { at_least });
+        };
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        self.check(3, (1..=MAX_RECORD).contains(&len))?;
+        let there = &payload[..payload.len().min(len)];
+        self.at += RECORD_HEADER + there.len();
+        Ok(Progress::Complete(Record {
+            there,
+            missing: len - there.len(),
+        }))
+    }
+
+    /// Rejects a byte of a record's header unless `rule` holds.
+    fn check(&self, byte: usize, rule: bool) -> Result<(), ClientHelloError> {
+        let offset = self.at + byte;
+        match rule {
+            true => Ok(()),
+            false if self.at == 0 => Err(ClientHelloError::NotTls { offset }),
+            false => Err(ClientHelloError::Malformed {
+                offset,
+                what: "no handshake record, although the message has not ended",
+            }),
+        }
+    }
+}

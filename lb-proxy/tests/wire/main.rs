@@ -1,0 +1,37 @@
+//! What is read and written before a connection is relayed: PROXY protocol headers, ClientHellos, names of servers.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod client_hello;
+mod nginx_names;
+mod peers;
+mod properties;
+mod proxy_header;
+mod proxy_written;
+mod real;
+mod server_names;
+
+use lb_proxy::Progress;
+
+/// A parser, asked for the length of what it found.
+type Parse<'a, E> = &'a dyn Fn(&[u8]) -> Result<Progress<usize>, E>;
+
+/// However a stream is split, its first `message` bytes give the same: no result before they are all there, never a
+/// question for more than them, and the same result whatever follows.
+#[track_caller]
+fn split_at_every_byte<E: std::fmt::Debug>(stream: &[u8], message: usize, parse: Parse<'_, E>) {
+    for have in 0..message {
+        let Progress::Incomplete { at_least } = parse(&stream[..have]).unwrap() else {
+            panic!("complete after {have} of {message} bytes");
+        };
+        assert!(at_least > 0);
+        assert!(
+            have + at_least <= message,
+            "{have} bytes read, {at_least} asked for"
+        );
+    }
+    for have in message..=stream.len() {
+        let parsed = parse(&stream[..have]).unwrap();
+        assert_eq!(parsed.complete(), Some(message), "{have} bytes");
+    }
+}
