@@ -1,67 +1,56 @@
 //! One writer, many readers, one atomic swap between them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
-
 use crate::backend::Priority;
-use crate::pick::{Pick, PickContext, PickError, PickRequest};
-use crate::policy::{Picker, Policy};
+use crate::compiled::{Compiled, Level};
+use crate::config::BalancerConfig;
+use crate::explain::Explanation;
+use crate::health::Health;
+use crate::pick::{Pick, PickError, PickRequest};
+use crate::policy::Policy;
 use crate::registry::Registry;
 use crate::rng::Rng;
 use crate::set::BackendSet;
+use crate::shared::Shared;
 use crate::snapshot::{Delta, Snapshot};
-use crate::tier::Tier;
 use crate::time::Timestamp;
 
 /// Makes the two ends of one balancer: the [`Updater`] takes snapshots, the [`Balancer`] picks.
 pub fn balancer(policy: Arc<dyn Policy>) -> (Updater, Balancer) {
-    let shared = Arc::new(ArcSwapOption::empty());
+    let shared = Arc::new(Shared::new());
     let updater = Updater {
         policy,
-        registry: Registry::default(),
-        set: Arc::default(),
-        applied: false,
+        config: BalancerConfig::default(),
+        registry: Registry::new(Arc::downgrade(&shared)),
+        set: None,
         shared: Arc::clone(&shared),
     };
     (updater, Balancer { shared })
-}
-
-/// Membership and pickers: what one swap publishes.
-#[derive(Debug)]
-struct Compiled {
-    set: Arc<BackendSet>,
-    /// In the order of priority.
-    levels: Box<[Level]>,
-}
-
-/// A tier, ready for picking.
-#[derive(Debug)]
-struct Level {
-    tier: Tier,
-    picker: Box<dyn Picker>,
 }
 
 /// The writing end. Not `Clone`: whoever owns it decides the order of updates.
 #[derive(Debug)]
 pub struct Updater {
     policy: Arc<dyn Policy>,
+    config: BalancerConfig,
     registry: Registry,
-    set: Arc<BackendSet>,
-    applied: bool,
-    shared: Arc<ArcSwapOption<Compiled>>,
+    /// None before the first snapshot.
+    set: Option<Arc<BackendSet>>,
+    shared: Arc<Shared>,
 }
 
 impl Updater {
     /// Makes `snapshot` the membership. Backends that stay keep their state; connections in flight to backends
     /// that leave go on. An equal snapshot costs a comparison and publishes nothing.
     pub fn apply(&mut self, snapshot: &Snapshot, now: Timestamp) -> Delta {
-        if self.applied && self.set.snapshot() == snapshot {
+        let old = self.set.as_deref();
+        if old.is_some_and(|old| old.snapshot() == snapshot) {
             return Delta::default();
         }
-        let (set, delta) = self.registry.advance(&self.set, snapshot, now);
-        self.set = Arc::new(set);
-        self.applied = true;
+        let (set, delta) = self.registry.advance(old, snapshot, now);
+        self.set = Some(Arc::new(set));
         self.publish();
         delta
     }
@@ -69,37 +58,37 @@ impl Updater {
     /// Picks by `policy` from now on. State and cursors survive.
     pub fn set_policy(&mut self, policy: Arc<dyn Policy>) {
         self.policy = policy;
-        if self.applied {
+        self.publish();
+    }
+
+    /// Changes what is done around the policy. State and cursors survive. Equal settings cost a comparison.
+    pub fn set_config(&mut self, config: BalancerConfig) {
+        if self.config != config {
+            self.config = config;
             self.publish();
         }
     }
 
     fn publish(&mut self) {
-        let tiers = self.registry.tiers(&self.set).into_iter();
-        let levels = tiers.map(|tier| Level {
-            picker: self.policy.compile(&tier),
-            tier,
-        });
-        let compiled = Compiled {
-            levels: levels.collect(),
-            set: Arc::clone(&self.set),
-        };
-        self.shared.store(Some(Arc::new(compiled)));
+        let Some(set) = &self.set else { return };
+        let tiers = self.registry.tiers(set, &self.config);
+        let compiled = Compiled::new(self.config.clone(), Arc::clone(set), tiers, &*self.policy);
+        self.shared.publish(Arc::new(compiled));
     }
 }
 
 /// The picking end. Cloning costs one reference count.
 #[derive(Clone, Debug)]
 pub struct Balancer {
-    shared: Arc<ArcSwapOption<Compiled>>,
+    shared: Arc<Shared>,
 }
 
 impl Balancer {
     /// Picks a backend and takes one of its connections, without a lock and without allocating.
     ///
-    /// Tiers are asked in the order of their priority. If two threads race for the last slot of a backend, or for
-    /// the trial of an ejected one, the slower picks again; who loses as many races as the tier has backends gets the
-    /// first that is free.
+    /// Tiers are asked in the order of their priority, unless [`BalancerConfig`] says otherwise. If two threads race for
+    /// the last slot of a backend, or for the trial of an ejected one, the slower picks again; who loses as many races
+    /// as the tier has backends gets the first that is free.
     ///
     /// # Errors
     ///
@@ -110,18 +99,48 @@ impl Balancer {
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Result<Pick, PickError> {
-        let current = self.shared.load();
+        let current = self.shared.current();
         let compiled = current.as_ref().ok_or(PickError::NotReady)?;
-        for level in &compiled.levels {
-            if let Some(pick) = level.pick(request, now, rng) {
-                return Ok(pick);
-            }
-        }
-        Err(if compiled.levels.is_empty() {
+        let picked = compiled.pick(request, self.shared.generation(), now, rng);
+        picked.ok_or(if compiled.levels.is_empty() {
             PickError::Empty
         } else {
             PickError::Exhausted
         })
+    }
+
+    /// Tells why each backend could or could not be picked, and which one would be, without picking it: with the same
+    /// request, time and draws, [`pick`](Self::pick) would answer the same. For a person who asks: O(n) and allocates.
+    ///
+    /// # Errors
+    ///
+    /// [`PickError::NotReady`] before the first snapshot.
+    pub fn explain(
+        &self,
+        request: &PickRequest<'_>,
+        now: Timestamp,
+        rng: &mut dyn Rng,
+    ) -> Result<Explanation, PickError> {
+        let current = self.shared.current();
+        let compiled = current.as_ref().ok_or(PickError::NotReady)?;
+        Ok(Explanation::new(
+            compiled,
+            request,
+            self.shared.generation(),
+            now,
+            rng,
+        ))
+    }
+
+    /// Notes what an active check found of the backend at `addr`; true if that is news. An unhealthy backend gets no
+    /// new connections; one that recovers is no longer ejected as an outlier and starts slowly, if that is configured.
+    /// False for an address that is not known. O(log n) after the first call for a membership.
+    pub fn set_health(&self, addr: SocketAddr, health: Health, now: Timestamp) -> bool {
+        let current = self.shared.current();
+        let member = current
+            .as_ref()
+            .and_then(|compiled| compiled.set.find(addr));
+        member.is_some_and(|member| member.held.state().set_health(health, now))
     }
 
     /// What the policy's [digest](Picker::digest) is for each tier that has one, in the order of priority.
@@ -129,7 +148,7 @@ impl Balancer {
     /// Replicas with equal digests send every key to the same backend, so a difference that stays tells that their
     /// sources disagree. May cost as much as compiling: for a status page, not for every pick.
     pub fn digests(&self) -> Vec<(Priority, u64)> {
-        let current = self.shared.load();
+        let current = self.shared.current();
         let Some(compiled) = current.as_ref() else {
             return Vec::new();
         };
@@ -139,34 +158,9 @@ impl Balancer {
 
     /// The present membership with its state. Empty before the first snapshot.
     pub fn set(&self) -> Arc<BackendSet> {
-        let current = self.shared.load();
+        let current = self.shared.current();
         current
             .as_ref()
             .map_or_else(Arc::default, |compiled| Arc::clone(&compiled.set))
-    }
-}
-
-impl Level {
-    fn pick(&self, request: &PickRequest<'_>, now: Timestamp, rng: &mut dyn Rng) -> Option<Pick> {
-        let mut cx = PickContext::new(&self.tier, *request, now, rng);
-        let slot = self.tier.slot(self.picker.pick(&mut cx)?)?;
-        let lease = slot.acquire(now);
-        lease.or_else(|| self.race(&mut cx, now))
-    }
-
-    /// Picks again after another thread took what was picked. Whoever loses as many races as there are backends gets
-    /// the first that can be had.
-    #[cold]
-    fn race(&self, cx: &mut PickContext<'_>, now: Timestamp) -> Option<Pick> {
-        let tier = &self.tier;
-        for _ in tier.indices() {
-            let slot = tier.slot(self.picker.pick(cx)?)?;
-            if let Some(lease) = slot.acquire(now) {
-                return Some(lease);
-            }
-        }
-        tier.indices()
-            .filter(|&i| cx.is_eligible(i))
-            .find_map(|i| tier.slot(i)?.acquire(now))
     }
 }

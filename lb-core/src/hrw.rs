@@ -9,6 +9,7 @@
 
 use std::f64::consts::{LN_2, SQRT_2};
 
+use crate::bound::Bound;
 use crate::hash::mix;
 use crate::pick::PickContext;
 use crate::tier::{BackendIndex, Tier};
@@ -36,8 +37,23 @@ impl Hrw {
         }
     }
 
-    /// The first eligible backend in the order of `hash`, a key's. O(n), some nanoseconds a backend.
-    pub(crate) fn first(&self, cx: &PickContext<'_>, hash: u64) -> Option<BackendIndex> {
+    /// The first backend in the order of `hash`, a key's, that is below its bound; where nobody is, the first that is
+    /// eligible. O(n), some nanoseconds a backend.
+    pub(crate) fn first(
+        &self,
+        cx: &PickContext<'_>,
+        hash: u64,
+        bound: &Bound,
+    ) -> Option<BackendIndex> {
+        self.first_where(hash, |i| bound.admits(cx, i))
+            .or_else(|| self.first_where(hash, |i| cx.is_eligible(i)))
+    }
+
+    fn first_where(
+        &self,
+        hash: u64,
+        accept: impl Fn(BackendIndex) -> bool,
+    ) -> Option<BackendIndex> {
         let mut first = None;
         let mut least = (f64::INFINITY, u64::MAX);
         for (i, entry) in (0..).zip(&self.entries) {
@@ -48,7 +64,7 @@ impl Hrw {
             }
             let cost = (minus_ln(u) * entry.per_weight, entry.id);
             let i = BackendIndex::new(i);
-            if cost < least && cx.is_eligible(i) {
+            if cost < least && accept(i) {
                 (first, least) = (Some(i), cost);
             }
         }

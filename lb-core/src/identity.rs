@@ -11,10 +11,15 @@ use crate::tier::Tier;
 /// One number for each backend of `tier`: the XXH64 of `name:port`, or of its address if it has no name or shares the
 /// name and port with others of the tier, as the addresses of one DNS name do.
 pub(crate) fn identities(tier: &Tier) -> Box<[u64]> {
+    identities_of(&tier.indices().map(|i| tier.backend(i)).collect::<Vec<_>>())
+}
+
+/// The same for any backends.
+pub(crate) fn identities_of(backends: &[&Backend]) -> Box<[u64]> {
     let mut text = String::new();
-    let mut names: Vec<Option<u64>> = tier
-        .indices()
-        .map(|i| of_name(tier.backend(i), &mut text))
+    let mut names: Vec<Option<u64>> = backends
+        .iter()
+        .map(|backend| of_name(backend, &mut text))
         .collect();
     let mut seen = BTreeSet::new();
     let shared: BTreeSet<u64> = names
@@ -26,9 +31,10 @@ pub(crate) fn identities(tier: &Tier) -> Box<[u64]> {
     for name in &mut names {
         *name = name.filter(|name| !shared.contains(name));
     }
-    tier.indices()
+    backends
+        .iter()
         .zip(names)
-        .map(|(i, name)| name.unwrap_or_else(|| of_addr(tier.backend(i).addr)))
+        .map(|(backend, name)| name.unwrap_or_else(|| of_addr(backend.addr)))
         .collect()
 }
 
@@ -41,7 +47,7 @@ fn of_name(backend: &Backend, text: &mut String) -> Option<u64> {
 }
 
 /// Of the address's octets under the port as seed: to write ten thousand as text takes milliseconds.
-fn of_addr(addr: SocketAddr) -> u64 {
+pub(crate) fn of_addr(addr: SocketAddr) -> u64 {
     let port = addr.port().into();
     match addr.ip() {
         IpAddr::V4(ip) => xxh64(&ip.octets(), port),

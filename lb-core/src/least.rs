@@ -1,70 +1,59 @@
-//! The least loaded of all by weight, for the policies that look at all.
+//! The least loaded of all by weight, found by looking at all.
 
 use crate::pick::PickContext;
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tier::BackendIndex;
 
-/// What a scan of one tier needs.
-#[derive(Debug)]
-pub(crate) struct Least {
-    weights: Box<[u64]>,
-    sequence: Sequence,
-}
-
-impl Least {
-    pub(crate) fn new(tier: &Tier) -> Self {
-        Self {
-            weights: tier.weights().map(|weight| weight.get().into()).collect(),
-            sequence: Sequence::new(tier.weights()),
+/// The eligible one of `n` backends with the least `amount`, which is below 2^48, for its weight. Ratios are compared by
+/// cross-multiplication, without rounding.
+///
+/// Ties are broken by smooth weighted round robin among the tied, as in nginx: each gains its weight, the richest is
+/// chosen and pays the sum. What they have gained is kept with the backends, and is not touched where nobody ties.
+pub(crate) fn least(
+    cx: &mut PickContext<'_>,
+    n: u32,
+    amount: impl Fn(&PickContext<'_>, BackendIndex) -> u64,
+) -> Option<BackendIndex> {
+    let load = |cx: &PickContext<'_>, i| Load {
+        amount: amount(cx, i),
+        weight: cx.weight(i).into(),
+    };
+    let mut least: Option<(Load, BackendIndex)> = None;
+    let mut tie = false;
+    for i in (0..n).map(BackendIndex::new) {
+        // A backend that has no luck in slow start may still be the only one.
+        if !cx.takes_turn(i) {
+            continue;
+        }
+        let found = load(cx, i);
+        match least {
+            Some((best, _)) if best.is_below(found) => {}
+            Some((best, _)) if found.equals(best) => tie = true,
+            _ => (least, tie) = (Some((found, i)), false),
         }
     }
-
-    /// The eligible backend with the least `amount`, which is below 2^48, for its weight. Ties are broken by smooth
-    /// weighted round robin among the tied, as in nginx. Ratios are compared by cross-multiplication, without rounding.
-    pub(crate) fn pick(
-        &self,
-        cx: &mut PickContext<'_>,
-        amount: impl Fn(&PickContext<'_>, BackendIndex) -> u64,
-    ) -> Option<BackendIndex> {
-        let load = |cx: &PickContext<'_>, i: BackendIndex| Load {
-            amount: amount(cx, i),
-            weight: self.weights[i.as_usize()],
-        };
-        let (least, first, tie) = self.least(cx, load)?;
-        if tie == Tie::One {
-            return Some(first);
-        }
-        let tied = |cx: &PickContext<'_>, i| cx.is_eligible(i) && !least.is_below(load(cx, i));
-        // Loads move while other threads pick: with nobody left at the least one, the first found will do.
-        self.sequence.next_where(cx, tied).or(Some(first))
+    let Some((best, first)) = least else {
+        return cx.draw_among(PickContext::is_eligible);
+    };
+    if !tie {
+        return Some(first);
     }
-
-    /// The least load among the eligible, who has it, and whether others have it too.
-    fn least(
-        &self,
-        cx: &PickContext<'_>,
-        load: impl Fn(&PickContext<'_>, BackendIndex) -> Load,
-    ) -> Option<(Load, BackendIndex, Tie)> {
-        let mut least = None;
-        for i in (0..self.weights.len() as u32).map(BackendIndex::new) {
-            if !cx.is_eligible(i) {
-                continue;
-            }
-            let load = load(cx, i);
-            least = match least {
-                Some((best, first, _)) if load.equals(best) => Some((best, first, Tie::Many)),
-                Some(lower) if !load.is_below(lower.0) => Some(lower),
-                _ => Some((load, i, Tie::One)),
-            };
+    let mut richest = None;
+    let mut sum = 0;
+    for i in (first.get()..n).map(BackendIndex::new) {
+        if !cx.is_eligible(i) || best.is_below(load(cx, i)) {
+            continue;
         }
-        least
+        let weight = cx.weight(i).into();
+        let credit = cx.credit(i, weight);
+        sum += weight;
+        if richest.is_none_or(|(most, _)| credit > most) {
+            richest = Some((credit, i));
+        }
     }
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Tie {
-    Many,
-    One,
+    // Loads move while other threads pick: with nobody left at the least one, the first found will do.
+    let chosen = richest.map_or(first, |(_, i)| i);
+    cx.credit(chosen, -sum);
+    Some(chosen)
 }
 
 /// An amount for a weight, compared as a fraction.

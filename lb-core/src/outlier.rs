@@ -99,14 +99,13 @@ impl FailureRecord {
         before.failed(now).reaches(limit)
     }
 
-    /// Counts an established connection.
-    pub(crate) fn succeeded(&self) {
+    /// Counts an established connection. True if it forgives the failures.
+    pub(crate) fn succeeded(&self) -> bool {
         let forgiven = |word| {
             let record = Record::from_word(word);
             (record.fails > 0 && record.renewed).then_some(Record::CLEAN)
         };
-        // Refused where there is nothing to forgive.
-        let _ = self.0.fetch_update(Relaxed, Relaxed, forgiven);
+        self.0.fetch_update(Relaxed, Relaxed, forgiven).is_ok()
     }
 
     fn load(&self) -> Record {

@@ -1,5 +1,6 @@
 //! One decision: what is asked, what a policy sees, and the lease that comes of it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -7,7 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::Backend;
+use crate::board::Board;
+use crate::compiled::Level;
+use crate::config::BalancerConfig;
 use crate::rng::Rng;
+use crate::slow_start::SlowStart;
 use crate::state::Lease;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::tier::{BackendIndex, Slot, Tier};
@@ -61,6 +66,10 @@ impl<'a> PickRequest<'a> {
         Self { tried, key: None }
     }
 
+    pub(crate) const fn tried(&self) -> &'a Tried {
+        self.tried
+    }
+
     /// Sets the key that hashing policies send to one backend. Default: none, which they spread like round robin;
     /// so they do with an empty key, as nginx. Other policies ignore it.
     #[must_use]
@@ -72,28 +81,61 @@ impl<'a> PickRequest<'a> {
 
 /// A policy's only window on the world while it picks.
 pub struct PickContext<'a> {
-    tier: &'a Tier,
+    world: World<'a>,
     request: PickRequest<'a>,
-    now: Timestamp,
     rng: &'a mut dyn Rng,
     #[cfg(feature = "test-util")]
-    questions: std::cell::Cell<u64>,
+    questions: Cell<u64>,
+}
+
+/// What a pick is made from, connection and chance aside.
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    tier: &'a Tier,
+    board: Option<&'a Board>,
+    slow_start: Option<&'a SlowStart>,
+    panic: bool,
+    healthy_weight: u64,
+    generation: u64,
+    now: Timestamp,
+    /// The next ticket of somebody who only looks on and must not move the tier's counter.
+    onlooker: Option<Cell<u64>>,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(
+        level: &'a Level,
+        config: &'a BalancerConfig,
+        generation: u64,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            tier: &level.tier,
+            board: level.board.as_deref(),
+            slow_start: config.slow_start.as_ref(),
+            panic: level.vitals.panics(),
+            healthy_weight: level.vitals.weight(),
+            generation,
+            now,
+            onlooker: None,
+        }
+    }
+
+    /// The same for somebody who must not change anything.
+    pub(crate) fn looked_at(mut self) -> Self {
+        self.onlooker = Some(Cell::new(self.tier.cursor().load(Relaxed)));
+        self
+    }
 }
 
 impl<'a> PickContext<'a> {
-    pub(crate) fn new(
-        tier: &'a Tier,
-        request: PickRequest<'a>,
-        now: Timestamp,
-        rng: &'a mut dyn Rng,
-    ) -> Self {
+    pub(crate) fn new(world: World<'a>, request: PickRequest<'a>, rng: &'a mut dyn Rng) -> Self {
         Self {
-            tier,
+            world,
             request,
-            now,
             rng,
             #[cfg(feature = "test-util")]
-            questions: std::cell::Cell::default(),
+            questions: Cell::default(),
         }
     }
 
@@ -111,7 +153,7 @@ impl<'a> PickContext<'a> {
 
     /// The moment of the pick.
     pub const fn now(&self) -> Timestamp {
-        self.now
+        self.world.now
     }
 
     /// The connection's hash key, if it has one; never empty.
@@ -138,23 +180,116 @@ impl<'a> PickContext<'a> {
     #[inline]
     pub fn ticket(&self) -> u64 {
         self.asked();
-        self.tier.cursor().fetch_add(1, Relaxed)
+        match &self.world.onlooker {
+            None => self.world.tier.cursor().fetch_add(1, Relaxed),
+            Some(next) => next.replace(next.get().wrapping_add(1)),
+        }
     }
 
     /// The next number of a counter that belongs to the backend at `i`, for turns that it shares with others. Starts
     /// at 0, wraps, and survives like the rest of the backend's state; 0 for an index outside the tier.
     pub(crate) fn ticket_of(&self, i: BackendIndex) -> u64 {
-        let slot = self.tier.slot(i);
-        slot.map_or(0, |slot| slot.state().turns.fetch_add(1, Relaxed))
+        let slot = self.world.tier.slot(i);
+        slot.map_or(0, |slot| match &self.world.onlooker {
+            None => slot.state().turns.fetch_add(1, Relaxed),
+            Some(next) => slot
+                .state()
+                .turns
+                .load(Relaxed)
+                .wrapping_add(next.replace(next.get().wrapping_add(1))),
+        })
     }
 
-    /// Whether the backend at `i` may be picked: not full, not ejected, not tried by this connection. False for an
-    /// index outside the tier.
+    /// Whether the backend at `i` may be picked: not full, not ejected or unhealthy (unless the tier is in panic mode),
+    /// not tried by this connection. False for an index outside the tier.
     #[inline]
     pub fn is_eligible(&self, i: BackendIndex) -> bool {
         self.asked();
-        self.tier.slot(i).is_some_and(|slot| {
-            slot.is_available(self.now) && (self.request.tried.is_empty() || !self.was_tried(slot))
+        self.world.tier.slot(i).is_some_and(|slot| {
+            !slot.is_full()
+                && (slot.is_fit(self.world.now) || self.world.panic)
+                && (self.request.tried.is_empty() || !self.was_tried(slot))
+        })
+    }
+
+    /// Whether a turn that falls to the backend at `i` is its own: it is eligible and, if it is in slow start, lucky
+    /// enough. Policies that give turns by weight or load ask this; where nobody takes a turn, eligibility decides.
+    #[inline]
+    pub fn takes_turn(&mut self, i: BackendIndex) -> bool {
+        self.is_eligible(i) && (self.world.slow_start.is_none() || self.is_warm_enough(i))
+    }
+
+    /// The same for turn number `turn` of the tier, in which a backend that has failed must be lucky too (nginx's
+    /// `effective_weight`).
+    #[inline]
+    pub(crate) fn takes_turn_number(&mut self, i: BackendIndex, turn: u64) -> bool {
+        let whole = |slot: &Slot| slot.state().damping.is_whole();
+        self.takes_turn(i)
+            && (self.world.tier.slot(i).is_none_or(whole) || self.is_undamped(i, turn))
+    }
+
+    #[cold]
+    fn is_warm_enough(&mut self, i: BackendIndex) -> bool {
+        let now = self.world.now;
+        let part = self.world.slow_start.and_then(|slow_start| {
+            let since = self.world.tier.slot(i)?.state().warm_since(now)?;
+            slow_start.part(since, now)
+        });
+        part.is_none_or(|part| (self.draw_bits() >> 32) < part.into())
+    }
+
+    #[cold]
+    fn is_undamped(&mut self, i: BackendIndex, turn: u64) -> bool {
+        let Some(slot) = self.world.tier.slot(i) else {
+            return true;
+        };
+        let weight = NonZeroU64::from(slot.nonzero_weight());
+        let effective = slot.state().damping.effective(slot.weight(), turn);
+        self.draw(weight) < effective.into()
+    }
+
+    /// The loads of the tier, for policies of [`Tracking::Least`](crate::policy::Tracking::Least).
+    pub(crate) const fn board(&self) -> Option<&'a Board> {
+        self.world.board
+    }
+
+    /// The connections in flight of the tier and the weight of its backends in good standing, for policies of
+    /// [`Tracking::Total`](crate::policy::Tracking::Total).
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        self.asked();
+        (
+            self.world.board.map_or(0, Board::total),
+            self.world.healthy_weight,
+        )
+    }
+
+    /// Grows whenever a backend is ejected, forgiven or found healthy or not.
+    pub(crate) const fn generation(&self) -> u64 {
+        self.world.generation
+    }
+
+    /// Notes on the board that the backend at `i` is not in good standing, so that it is not found again.
+    #[cold]
+    pub(crate) fn put_out(&self, i: BackendIndex) {
+        let Some((slot, board)) = self.world.tier.slot(i).zip(self.world.board) else {
+            return;
+        };
+        if !self.world.panic && !slot.is_fit(self.world.now) {
+            let until = slot.ejected_until(self.world.now);
+            board.put_out(i.get(), until, self.world.generation);
+        }
+    }
+
+    /// What ties are broken by: nginx's `current_weight` of the backend at `i`, changed by `change`. 0 for an index
+    /// outside the tier.
+    pub(crate) fn credit(&self, i: BackendIndex, change: i64) -> i64 {
+        let slot = self.world.tier.slot(i);
+        slot.map_or(0, |slot| {
+            let credit = &slot.state().credit;
+            if self.world.onlooker.is_some() {
+                return credit.load(Relaxed).wrapping_add(change);
+            }
+            credit.fetch_add(change, Relaxed).wrapping_add(change)
         })
     }
 
@@ -166,14 +301,14 @@ impl<'a> PickContext<'a> {
     /// The weight of the backend at `i`; 0 for an index outside the tier.
     #[inline]
     pub fn weight(&self, i: BackendIndex) -> u16 {
-        self.tier.slot(i).map_or(0, Slot::weight)
+        self.world.tier.slot(i).map_or(0, Slot::weight)
     }
 
     /// Connections that the backend at `i` holds; 0 for an index outside the tier.
     #[inline]
     pub fn in_flight(&self, i: BackendIndex) -> u32 {
         self.asked();
-        self.tier.slot(i).map_or(0, Slot::in_flight)
+        self.world.tier.slot(i).map_or(0, Slot::in_flight)
     }
 
     /// The peak-sensitive average of the times that connecting to the backend at `i` took, decayed with a time
@@ -181,15 +316,15 @@ impl<'a> PickContext<'a> {
     #[inline]
     pub fn connect_time(&self, i: BackendIndex) -> Option<Duration> {
         self.asked();
-        let slot = self.tier.slot(i)?;
-        slot.state().connect_time.get_at(self.now)
+        let slot = self.world.tier.slot(i)?;
+        slot.state().connect_time.get_at(self.world.now)
     }
 
     /// The milliseconds, at most 5020, that connecting to the backend at `i` is expected to take, as nginx's
     /// `least_time` reckons; 0 for an index outside the tier. Costs a division if the backend rests.
     pub(crate) fn expected_connect_millis(&self, i: BackendIndex) -> u64 {
-        let expected = |slot: &Slot| slot.expected_connect_millis(self.now);
-        self.tier.slot(i).map_or(0, expected)
+        let expected = |slot: &Slot| slot.expected_connect_millis(self.world.now);
+        self.world.tier.slot(i).map_or(0, expected)
     }
 
     /// One draw by weight among exactly the backends that `accept` takes, in two passes over the tier. O(n): a
@@ -198,7 +333,7 @@ impl<'a> PickContext<'a> {
         &mut self,
         accept: impl Fn(&Self, BackendIndex) -> bool,
     ) -> Option<BackendIndex> {
-        let tier = self.tier;
+        let tier = self.world.tier;
         let weight = |i| u64::from(tier.weight(i).get());
         let accepted = tier.indices().filter(|&i| accept(self, i));
         let mut left = self.draw(NonZeroU64::new(accepted.map(weight).sum())?);
@@ -219,7 +354,7 @@ impl fmt::Debug for PickContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PickContext")
             .field("request", &self.request)
-            .field("now", &self.now)
+            .field("now", &self.world.now)
             .finish_non_exhaustive()
     }
 }
@@ -251,7 +386,7 @@ impl Pick {
     /// the pick counts as a sample of the backend's connect time.
     pub fn connected(&self, now: Timestamp) {
         let state = self.lease.state();
-        state.failures.succeeded();
+        state.succeeded(now);
         let taken = now.saturating_since(self.lease.taken_at());
         state.connect_time.add(taken, now);
         state.connect_average.add(taken);
@@ -259,10 +394,7 @@ impl Pick {
 
     /// Reports that the connection could not be established, and gives it back.
     pub fn failed(self, now: Timestamp) -> FailureEffect {
-        let state = self.lease.state();
-        state.connect_average.failed(now);
-        let limit = state.described().fail_limit;
-        if limit.is_some_and(|limit| state.failures.failed(limit, now)) {
+        if self.lease.state().failed(now) {
             FailureEffect::Ejected
         } else {
             FailureEffect::Counted

@@ -2,21 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::backend::{Backend, Priority};
+use crate::config::BalancerConfig;
+use crate::identity::identities_of;
 use crate::set::{BackendSet, Member};
+use crate::shared::Shared;
 use crate::snapshot::{Delta, Snapshot};
 use crate::state::{BackendState, Described, Held};
 use crate::sync::atomic::AtomicU64;
 use crate::tier::{Slot, Tier};
 use crate::time::Timestamp;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
     /// Backends that left while connections were in flight; one that returns in time finds its state again.
     departed: BTreeMap<SocketAddr, Departed>,
-    cursors: BTreeMap<Priority, Arc<AtomicU64>>,
+    /// By priority, and whether the tier is that of the preferred zone.
+    cursors: BTreeMap<(Priority, bool), Arc<AtomicU64>>,
+    /// Given to every state.
+    home: Weak<Shared>,
 }
 
 #[derive(Debug)]
@@ -26,16 +32,25 @@ struct Departed {
 }
 
 impl Registry {
+    pub(crate) const fn new(home: Weak<Shared>) -> Self {
+        Self {
+            departed: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            home,
+        }
+    }
+
     /// The set of `snapshot`, in which every backend that stays has the state it has in `old`; and what changed.
     pub(crate) fn advance(
         &mut self,
-        old: &BackendSet,
+        old: Option<&BackendSet>,
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> (BackendSet, Delta) {
         // nginx never ejects the only server of a group: refusing by rote helps nobody.
         let alone = snapshot.iter().filter(|b| b.takes_connections()).count() == 1;
         self.departed.retain(|_, gone| gone.held.in_flight() > 0);
+        let late = old.is_some();
         let mut known = Known::new(old);
         let mut delta = Delta::default();
         let members = snapshot.iter().map(|backend| {
@@ -58,7 +73,7 @@ impl Registry {
             };
             let held = stays.map(|(_, member)| member.held.clone());
             Member {
-                held: self.describe(held, described, now),
+                held: self.describe(held, described, late, now),
                 fail_limit,
             }
         });
@@ -77,7 +92,13 @@ impl Registry {
     }
 
     /// The state of a backend that is new or has changed: `held`, or that of a return, or a fresh one.
-    fn describe(&mut self, held: Option<Held>, described: Described, now: Timestamp) -> Held {
+    fn describe(
+        &mut self,
+        held: Option<Held>,
+        described: Described,
+        late: bool,
+        now: Timestamp,
+    ) -> Held {
         let backend = &described.backend;
         let departed = self.departed.remove(&backend.addr);
         let returned = departed.filter(|gone| gone.instance == backend.instance);
@@ -86,27 +107,50 @@ impl Registry {
                 held.state().describe(described);
                 held
             }
-            None => Held::new(BackendState::new(described, now)),
+            None => {
+                let home = Weak::clone(&self.home);
+                Held::new(BackendState::new(described, now, late, home))
+            }
         }
     }
 
-    /// The backends of `set` that take connections, by priority.
-    pub(crate) fn tiers(&mut self, set: &BackendSet) -> Vec<Tier> {
-        let mut by_priority: BTreeMap<Priority, Vec<(u32, Slot)>> = BTreeMap::new();
+    /// The backends of `set` that take connections and are in the subset, by priority, the near ones first.
+    pub(crate) fn tiers(&mut self, set: &BackendSet, config: &BalancerConfig) -> Vec<Tier> {
+        let mut by_priority: BTreeMap<Priority, Vec<(u32, &Backend, &Member)>> = BTreeMap::new();
         for (place, (backend, member)) in (0..).zip(set.members()) {
             if backend.takes_connections() {
-                let slot = Slot::new(member.held.clone(), backend, member.fail_limit);
                 let tier = by_priority.entry(backend.priority).or_default();
-                tier.push((place, slot));
+                tier.push((place, backend, member));
             }
         }
-        by_priority
-            .into_iter()
-            .map(|(priority, members)| {
-                let cursor = self.cursors.entry(priority).or_default();
-                Tier::new(set.snapshot(), members, Arc::clone(cursor))
-            })
-            .collect()
+        let mut tiers = Vec::new();
+        for (priority, mut taking) in by_priority {
+            if let Some(subset) = config.subset {
+                let backends: Vec<&Backend> =
+                    taking.iter().map(|(_, backend, _)| *backend).collect();
+                let chosen = subset.choose(&identities_of(&backends));
+                taking = chosen.into_iter().map(|i| taking[i]).collect();
+            }
+            let is_near = |backend: &Backend| {
+                let zone = config.zone.as_ref();
+                zone.is_some_and(|zone| zone.contains(backend))
+            };
+            for near in [true, false] {
+                let slots: Vec<(u32, Slot)> = taking
+                    .iter()
+                    .filter(|(_, backend, _)| is_near(backend) == near)
+                    .map(|&(place, backend, member)| {
+                        let held = member.held.clone();
+                        (place, Slot::new(held, backend, member.fail_limit))
+                    })
+                    .collect();
+                if !slots.is_empty() {
+                    let cursor = self.cursors.entry((priority, near)).or_default();
+                    tiers.push(Tier::new(set.snapshot(), slots, near, Arc::clone(cursor)));
+                }
+            }
+        }
+        tiers
     }
 }
 
@@ -121,9 +165,10 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn new(set: &'a BackendSet) -> Self {
+    fn new(set: Option<&'a BackendSet>) -> Self {
+        let members = set.into_iter().flat_map(BackendSet::members);
         Self {
-            members: set.members().map(Some).collect(),
+            members: members.map(Some).collect(),
             next: 0,
             by_addr: None,
         }

@@ -43,21 +43,18 @@ impl Sequence {
         }
     }
 
-    /// The backend whose turn it is, passing over those that `accept` refuses. A turn passed over is gone, as if
-    /// the backend were not in the order. Where a whole lap, or [`MAX_SMOOTH_LAP`] turns of a longer one, are
-    /// refused, one draw by weight among the acceptable decides.
-    pub(crate) fn next_where(
-        &self,
-        cx: &mut PickContext<'_>,
-        accept: impl Fn(&PickContext<'_>, BackendIndex) -> bool,
-    ) -> Option<BackendIndex> {
+    /// The backend whose turn it is, passing over those that do not take theirs. A turn passed over is gone, as if
+    /// the backend were not in the order. Where a whole lap, or [`MAX_SMOOTH_LAP`] turns of a longer one, are passed
+    /// over, one draw by weight among the eligible decides.
+    pub(crate) fn next(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         for _ in 0..self.lap().min(MAX_SMOOTH_LAP) {
-            let i = self.turn(cx.ticket());
-            if accept(cx, i) {
+            let ticket = cx.ticket();
+            let i = self.turn(ticket);
+            if cx.takes_turn_number(i, ticket) {
                 return Some(i);
             }
         }
-        cx.draw_among(accept)
+        cx.draw_among(PickContext::is_eligible)
     }
 
     /// Whose turn number `ticket` is.

@@ -1,8 +1,11 @@
 //! Every backend of one snapshot with its state.
 
+use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::backend::Backend;
+use crate::health::Health;
 use crate::outlier::FailLimit;
 use crate::snapshot::Snapshot;
 use crate::state::Held;
@@ -14,6 +17,8 @@ pub struct BackendSet {
     snapshot: Snapshot,
     /// In the snapshot's order.
     members: Box<[Member]>,
+    /// The order by address, worked out when somebody asks.
+    by_addr: OnceLock<Box<[u32]>>,
 }
 
 /// A backend's state and the failures that eject it.
@@ -29,6 +34,7 @@ impl BackendSet {
         Self {
             snapshot: snapshot.clone(),
             members: members.into(),
+            by_addr: OnceLock::new(),
         }
     }
 
@@ -36,13 +42,15 @@ impl BackendSet {
     pub fn status(&self, now: Timestamp) -> impl Iterator<Item = BackendStatus<'_>> {
         self.members().map(move |(backend, member)| {
             let state = member.held.state();
-            let ejected_until = |limit| state.failures.ejected_until(limit, now);
+            let by_limit = |limit| state.failures.ejected_until(limit, now);
+            let ejected_until = member.fail_limit.and_then(by_limit);
             BackendStatus {
                 backend,
                 in_flight: member.held.in_flight(),
                 fails: state.failures.fails(),
                 connect_time: state.connect_time.get_at(now),
-                ejected_until: member.fail_limit.and_then(ejected_until),
+                ejected_until: ejected_until.max(state.outliers.ejected_until(now)),
+                health: state.health(),
                 joined_at: state.joined_at(),
             }
         })
@@ -51,6 +59,17 @@ impl BackendSet {
     /// The snapshot that this set was made of.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    pub(crate) fn find(&self, addr: SocketAddr) -> Option<&Member> {
+        let backends = self.snapshot.as_slice();
+        let by_addr = self.by_addr.get_or_init(|| {
+            let mut order: Box<[u32]> = (0..backends.len() as u32).collect();
+            order.sort_by_key(|&i| backends[i as usize].addr);
+            order
+        });
+        let found = by_addr.binary_search_by_key(&addr, |&i| backends[i as usize].addr);
+        self.members.get(by_addr[found.ok()?] as usize)
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = (&Backend, &Member)> {
@@ -70,6 +89,8 @@ pub struct BackendStatus<'a> {
     pub fails: u32,
     /// The moving average of the times that connecting took.
     pub connect_time: Option<Duration>,
+    /// What the active checks say.
+    pub health: Health,
     /// When its ejection ends, if it is ejected.
     pub ejected_until: Option<Timestamp>,
     /// When it became known.

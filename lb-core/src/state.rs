@@ -4,14 +4,19 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 use crate::backend::Backend;
+use crate::board::Place;
 use crate::connect_average::ConnectAverage;
+use crate::damping::Damping;
+use crate::detection::OutlierRecord;
 use crate::ewma::PeakEwma;
+use crate::health::Health;
 use crate::outlier::{FailLimit, FailureRecord};
 use crate::seats::Seats;
-use crate::sync::atomic::AtomicU64;
+use crate::shared::Shared;
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 
 /// The state of one backend, shared by every set that it is part of and by its leases.
@@ -24,15 +29,26 @@ use crate::time::Timestamp;
 #[repr(C)]
 pub(crate) struct BackendState {
     pub(crate) failures: FailureRecord,
+    pub(crate) outliers: OutlierRecord,
+    unhealthy: AtomicBool,
+    /// Whether `place` is set.
+    placed: AtomicBool,
     /// The connections that count towards `max_conns`.
     pub(crate) seats: Seats,
     pub(crate) connect_average: ConnectAverage,
+    pub(crate) damping: Damping,
+    /// When it last joined or recovered, in nanoseconds; 0 if it was there from the start.
+    warm_since: AtomicU64,
     pub(crate) connect_time: PeakEwma,
     /// Turns taken among the backends of one name, counted at the first of them.
     pub(crate) turns: AtomicU64,
+    /// nginx's `current_weight`, for ties.
+    pub(crate) credit: AtomicI64,
     addr: SocketAddr,
     joined_at: Timestamp,
     described: ArcSwap<Described>,
+    place: ArcSwapOption<Place>,
+    home: Weak<Shared>,
 }
 
 /// What the latest snapshot says of a backend, for those who hold a lease of it.
@@ -44,16 +60,30 @@ pub(crate) struct Described {
 }
 
 impl BackendState {
-    pub(crate) fn new(described: Described, joined_at: Timestamp) -> Self {
+    /// A backend that became known at `joined_at`, `late` if others had been known before.
+    pub(crate) fn new(
+        described: Described,
+        joined_at: Timestamp,
+        late: bool,
+        home: Weak<Shared>,
+    ) -> Self {
         Self {
             failures: FailureRecord::new(),
+            outliers: OutlierRecord::new(),
+            unhealthy: AtomicBool::new(false),
+            placed: AtomicBool::new(false),
             seats: Seats::new(),
             connect_average: ConnectAverage::new(joined_at),
+            damping: Damping::new(),
+            warm_since: AtomicU64::new(if late { since(joined_at) } else { 0 }),
             connect_time: PeakEwma::new(),
             turns: AtomicU64::new(0),
+            credit: AtomicI64::new(0),
             addr: described.backend.addr,
             joined_at,
             described: ArcSwap::from_pointee(described),
+            place: ArcSwapOption::empty(),
+            home,
         }
     }
 
@@ -65,13 +95,105 @@ impl BackendState {
         self.joined_at
     }
 
-    pub(crate) fn described(&self) -> arc_swap::Guard<Arc<Described>> {
+    pub(crate) fn described(&self) -> Guard<Arc<Described>> {
         self.described.load()
     }
 
     pub(crate) fn describe(&self, described: Described) {
         self.described.store(Arc::new(described));
     }
+
+    /// Whether nothing speaks against it: no failure, no ejection, no failed check.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.failures.is_clean() && self.outliers.is_clean() && !self.unhealthy.load(Relaxed)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        if self.unhealthy.load(Relaxed) {
+            Health::Unhealthy
+        } else {
+            Health::Healthy
+        }
+    }
+
+    /// True if it was different before, or if the check ended an ejection.
+    pub(crate) fn set_health(&self, health: Health, now: Timestamp) -> bool {
+        let unhealthy = health == Health::Unhealthy;
+        let flipped = self.unhealthy.swap(unhealthy, Relaxed) != unhealthy;
+        let readmitted = !unhealthy && self.outliers.readmit(now);
+        if flipped && !unhealthy {
+            self.warm_since.store(since(now), Relaxed);
+        }
+        if flipped || readmitted {
+            self.note_change();
+        }
+        flipped
+    }
+
+    /// Since when it is warming up, if it joined late or has recovered. It may be warm by now.
+    pub(crate) fn warm_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let since = self.warm_since.load(Relaxed);
+        let since = (since > 0).then(|| Timestamp::from_nanos(since));
+        let returned = if self.outliers.is_clean() {
+            None
+        } else {
+            self.outliers.returned_at(now)
+        };
+        since.max(returned)
+    }
+
+    /// Counts an established connection.
+    pub(crate) fn succeeded(&self, now: Timestamp) {
+        self.outliers.succeeded();
+        if !self.failures.is_clean() && self.failures.succeeded() {
+            self.warm_since.store(since(now), Relaxed);
+            self.note_change();
+        }
+    }
+
+    /// Counts a connection that could not be established. True if that ejects the backend.
+    pub(crate) fn failed(&self, now: Timestamp) -> bool {
+        self.connect_average.failed(now);
+        let described = self.described();
+        let by_limit = described.fail_limit.is_some_and(|limit| {
+            let weight = described.backend.weight.get();
+            self.damping.failed(weight, limit.max_fails.get());
+            self.failures.failed(limit, now)
+        });
+        let home = self.home.upgrade();
+        let as_outlier = home.is_some_and(|shared| shared.detect(self, now));
+        if by_limit || as_outlier {
+            self.note_change();
+        }
+        by_limit || as_outlier
+    }
+
+    /// Notes the leases of the backend on a board from now on.
+    pub(crate) fn place(&self, place: Option<Place>) {
+        let placed = place.is_some();
+        self.place.store(place.map(Arc::new));
+        self.placed.store(placed, Relaxed);
+    }
+
+    /// Where its leases are noted, if anywhere.
+    pub(crate) fn placed(&self) -> Option<Place> {
+        if !self.placed.load(Relaxed) {
+            return None;
+        }
+        self.place.load().as_ref().map(|place| place.on())
+    }
+
+    /// Tells the balancer that another number of backends is in good standing.
+    fn note_change(&self) {
+        if let Some(shared) = self.home.upgrade() {
+            shared.note_change();
+        }
+    }
+}
+
+/// A moment that is not 0, which stands for none.
+fn since(now: Timestamp) -> u64 {
+    now.as_nanos().max(1)
 }
 
 /// A backend's state in the hands of whoever is not a connection.
@@ -121,7 +243,8 @@ impl Clone for Held {
 /// One connection in flight.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    state: Arc<BackendState>,
+    /// Taken by the end of the lease only.
+    state: Option<Arc<BackendState>>,
     /// When it was taken, in nanoseconds but for the lowest bit, which says whether it has one of the seats that
     /// `max_conns` counts: two words fit into registers, three don't.
     taken_at: u64,
@@ -139,14 +262,20 @@ impl Lease {
             }
             taken_at |= SEATED;
         }
-        Some(Self {
-            state: Arc::clone(&held.state),
+        let lease = Self {
+            state: Some(Arc::clone(&held.state)),
             taken_at,
-        })
+        };
+        if held.state.placed.load(Relaxed) {
+            held.state.placed().iter().for_each(Place::refresh);
+        }
+        Some(lease)
     }
 
     pub(crate) fn state(&self) -> &BackendState {
-        &self.state
+        self.state
+            .as_ref()
+            .expect("only the end of a lease takes its state")
     }
 
     pub(crate) const fn taken_at(&self) -> Timestamp {
@@ -156,8 +285,17 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        let Some(state) = self.state.take() else {
+            return;
+        };
         if self.taken_at & SEATED != 0 {
-            self.state.seats.give_back();
+            state.seats.give_back();
+        }
+        if state.placed.load(Relaxed) {
+            let place = state.placed();
+            // The board counts references.
+            drop(state);
+            place.iter().for_each(Place::refresh);
         }
     }
 }
@@ -172,7 +310,12 @@ mod tests {
             backend: Arc::new(Backend::new(([127, 0, 0, 1], 446).into())),
             fail_limit: None,
         };
-        let held = Held::new(BackendState::new(described, Timestamp::default()));
+        let held = Held::new(BackendState::new(
+            described,
+            Timestamp::default(),
+            false,
+            Weak::new(),
+        ));
         let other = held.clone();
         assert_eq!((held.in_flight(), other.in_flight()), (0, 0));
         let leases =

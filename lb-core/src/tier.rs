@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Backend, Priority};
+use crate::health::Health;
 use crate::outlier::FailLimit;
 use crate::pick::Pick;
 use crate::snapshot::Snapshot;
@@ -32,7 +33,7 @@ impl BackendIndex {
     }
 }
 
-/// The backends of one priority that take connections: what a [`Policy`](crate::Policy) compiles.
+/// The backends of one priority that take connections, or those of them in one zone: what a [`Policy`](crate::Policy) compiles.
 ///
 /// Never empty, every weight above zero, none draining, in the snapshot's order.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ pub struct Tier {
     /// Where each backend is in the snapshot.
     places: Box<[u32]>,
     slots: Box<[Slot]>,
+    near: bool,
     /// Outlives the tier: the next tier of this priority goes on where this one stops.
     cursor: Arc<AtomicU64>,
 }
@@ -50,6 +52,7 @@ impl Tier {
     pub(crate) fn new(
         snapshot: &Snapshot,
         members: Vec<(u32, Slot)>,
+        near: bool,
         cursor: Arc<AtomicU64>,
     ) -> Self {
         let (places, slots): (Vec<u32>, Vec<Slot>) = members.into_iter().unzip();
@@ -57,6 +60,7 @@ impl Tier {
             snapshot: snapshot.clone(),
             places: places.into(),
             slots: slots.into(),
+            near,
             cursor,
         }
     }
@@ -100,6 +104,20 @@ impl Tier {
         self.backend(BackendIndex::new(0)).priority
     }
 
+    /// Where the backend at `i` is in the snapshot.
+    pub(crate) fn place(&self, i: BackendIndex) -> usize {
+        self.places[i.as_usize()] as usize
+    }
+
+    /// Whether its backends are those of the preferred zone.
+    pub(crate) const fn is_near(&self) -> bool {
+        self.near
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
     pub(crate) fn slot(&self, i: BackendIndex) -> Option<&Slot> {
         self.slots.get(i.as_usize())
     }
@@ -135,8 +153,20 @@ impl Slot {
         }
     }
 
+    pub(crate) const fn held(&self) -> &Held {
+        &self.held
+    }
+
+    pub(crate) const fn max_conns(&self) -> Option<NonZeroU32> {
+        self.max_conns
+    }
+
     pub(crate) fn state(&self) -> &BackendState {
         self.held.state()
+    }
+
+    pub(crate) const fn nonzero_weight(&self) -> NonZeroU16 {
+        self.weight
     }
 
     pub(crate) const fn weight(&self) -> u16 {
@@ -147,23 +177,34 @@ impl Slot {
         self.held.in_flight()
     }
 
-    /// Whether it may get a connection at `now`: it is not full and not ejected.
-    pub(crate) fn is_available(&self, now: Timestamp) -> bool {
-        let full = |max| self.held.is_full(max);
-        !self.max_conns.is_some_and(full)
-            && (self.state().failures.is_clean() || self.ejected_until(now).is_none())
+    pub(crate) fn is_full(&self) -> bool {
+        self.max_conns.is_some_and(|max| self.held.is_full(max))
+    }
+
+    /// Whether it is in good standing at `now`: neither ejected nor unhealthy.
+    pub(crate) fn is_fit(&self, now: Timestamp) -> bool {
+        self.state().is_sound() || self.is_fit_all_the_same(now)
     }
 
     #[cold]
-    fn ejected_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.state().failures.ejected_until(self.fail_limit()?, now)
+    fn is_fit_all_the_same(&self, now: Timestamp) -> bool {
+        self.state().health() == Health::Healthy && self.ejected_until(now).is_none()
     }
 
-    /// Takes one connection of the backend, unless it is full or another thread has its trial.
-    pub(crate) fn acquire(&self, now: Timestamp) -> Option<Pick> {
+    /// When the ejection ends, if it is ejected at `now`.
+    pub(crate) fn ejected_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let (state, limit) = (self.state(), self.fail_limit());
+        limit
+            .and_then(|limit| state.failures.ejected_until(limit, now))
+            .max(state.outliers.ejected_until(now))
+    }
+
+    /// Takes one connection of the backend, unless it is full or another thread has its trial. Nobody is on trial in
+    /// panic mode.
+    pub(crate) fn acquire(&self, panic: bool, now: Timestamp) -> Option<Pick> {
         let lease = Lease::take(&self.held, self.max_conns, now)?;
         let state = self.state();
-        if !state.failures.is_clean() && !self.claim(now) {
+        if !state.failures.is_clean() && !panic && !self.claim(now) {
             return None;
         }
         state.connect_average.picked(self.fail_timeout, now);
@@ -183,7 +224,7 @@ impl Slot {
         average.expected_millis(Duration::from_nanos(self.fail_timeout), now)
     }
 
-    fn fail_limit(&self) -> Option<FailLimit> {
+    pub(crate) fn fail_limit(&self) -> Option<FailLimit> {
         let max_fails = NonZeroU32::new(self.max_fails.into())?;
         Some(FailLimit::new(
             max_fails,

@@ -39,19 +39,20 @@ impl WeightedIndex {
         }
     }
 
-    /// Draws an index that `accept` takes, each with a chance in proportion to its weight.
-    pub(crate) fn draw_where(
+    /// Draws an eligible backend other than `except` that takes its turn, each with a chance in proportion to its
+    /// weight.
+    pub(crate) fn draw_other(
         &self,
         cx: &mut PickContext<'_>,
-        accept: impl Fn(&PickContext<'_>, BackendIndex) -> bool,
+        except: Option<BackendIndex>,
     ) -> Option<BackendIndex> {
         for _ in 0..DRAWS {
             let i = self.draw(cx);
-            if accept(cx, i) {
+            if Some(i) != except && cx.takes_turn(i) {
                 return Some(i);
             }
         }
-        cx.draw_among(accept)
+        cx.draw_among(|cx, i| Some(i) != except && cx.is_eligible(i))
     }
 
     /// Draws any index, with a chance in proportion to its weight. One draw tells the column and the height in it.

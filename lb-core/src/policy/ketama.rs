@@ -23,9 +23,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use crate::bound::{BalanceFactor, Bound};
 use crate::hash::Crc32;
 use crate::pick::PickContext;
-use crate::policy::{Picker, Policy};
+use crate::policy::{Picker, Policy, Tracking};
 use crate::ring::Ring;
 use crate::sequence::Sequence;
 use crate::tier::{BackendIndex, Tier};
@@ -42,6 +43,7 @@ const MAX_TURNS: u64 = 4096;
 #[derive(Clone, Copy, Debug)]
 pub struct Ketama {
     max_points: u32,
+    factor: BalanceFactor,
 }
 
 impl Ketama {
@@ -52,7 +54,15 @@ impl Ketama {
     pub const fn new() -> Self {
         Self {
             max_points: Self::DEFAULT_MAX_POINTS,
+            factor: BalanceFactor::NONE,
         }
+    }
+
+    /// Bounds how far above its share a backend may go, which nginx cannot. Default: [`BalanceFactor::NONE`].
+    #[must_use]
+    pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
+        self.factor = factor;
+        self
     }
 
     /// Bounds the ring, which nginx does not: where 160 points for each unit of weight are more than `max_points`,
@@ -75,6 +85,10 @@ impl Policy for Ketama {
         "ketama"
     }
 
+    fn tracking(&self, _tier: &Tier) -> Tracking {
+        self.factor.tracking()
+    }
+
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         let names = by_name(tier);
         let ring = ring(tier, &names, self.max_points.into());
@@ -89,6 +103,7 @@ impl Policy for Ketama {
         Box::new(KetamaPicker {
             ring,
             shared: shared.into(),
+            bound: Bound::new(self.factor, tier),
             turns: Sequence::new(tier.weights()),
         })
     }
@@ -152,14 +167,15 @@ struct KetamaPicker {
     ring: Ring,
     /// By the first backend of the name. Empty where no name is shared.
     shared: Box<[Option<Box<Shared>>]>,
+    bound: Bound,
     turns: Sequence,
 }
 
 impl KetamaPicker {
     fn pick_of_name(&self, cx: &PickContext<'_>, first: u32) -> Option<BackendIndex> {
         match self.shared.get(first as usize) {
-            Some(Some(shared)) => shared.pick(cx, BackendIndex::new(first)),
-            _ => Some(BackendIndex::new(first)).filter(|&i| cx.is_eligible(i)),
+            Some(Some(shared)) => shared.pick(cx, BackendIndex::new(first), &self.bound),
+            _ => Some(BackendIndex::new(first)).filter(|&i| self.bound.admits(cx, i)),
         }
     }
 }
@@ -173,7 +189,7 @@ impl Picker for KetamaPicker {
                 return Some(i);
             }
         }
-        self.turns.next_where(cx, |cx, i| cx.is_eligible(i))
+        self.turns.next(cx)
     }
 }
 
@@ -192,8 +208,13 @@ impl Shared {
         }
     }
 
-    fn pick(&self, cx: &PickContext<'_>, first: BackendIndex) -> Option<BackendIndex> {
-        let eligible = |i: &BackendIndex| cx.is_eligible(*i);
+    fn pick(
+        &self,
+        cx: &PickContext<'_>,
+        first: BackendIndex,
+        bound: &Bound,
+    ) -> Option<BackendIndex> {
+        let eligible = |i: &BackendIndex| bound.admits(cx, *i);
         let any = self.members.iter().copied().find(eligible)?;
         // A turn of one that is not eligible is passed over; where a lap finds nobody, other threads were faster.
         let turns = 0..self.turns.lap().min(MAX_TURNS);

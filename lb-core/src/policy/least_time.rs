@@ -17,7 +17,7 @@
 //! [`P2c::peak_ewma`](crate::policy::P2c::peak_ewma) sees them, reacts to the first slow connection instead of the
 //! twentieth, and costs the same for any number of backends.
 
-use crate::least::Least;
+use crate::least::least;
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::tier::{BackendIndex, Tier};
@@ -42,19 +42,19 @@ impl Policy for LeastTime {
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(LeastTimePicker {
-            least: Least::new(tier),
+            len: tier.len().get(),
         })
     }
 }
 
 #[derive(Debug)]
 struct LeastTimePicker {
-    least: Least,
+    len: u32,
 }
 
 impl Picker for LeastTimePicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        self.least.pick(cx, |cx, i| {
+        least(cx, self.len, |cx, i| {
             cx.expected_connect_millis(i) * (u64::from(cx.in_flight(i)) + 1)
         })
     }

@@ -6,7 +6,7 @@
 //! katran's second version: each turn adds the weight to a backend's account, and the heaviest weight pays for a
 //! slot.
 //!
-//! A key whose backend is not eligible is hashed again, up to 20 times; then the
+//! A key whose backend is not eligible, or above its [bound](BalanceFactor), is hashed again, up to 20 times; then the
 //! [rendezvous](crate::policy::Rendezvous) of the eligible decides. So the keys of a missing backend spread over the
 //! others by weight, each keeps its replacement while the same backends are missing, and no other key moves.
 //!
@@ -20,8 +20,9 @@
 //! # Figures
 //!
 //! Equal backends own numbers of slots that differ by one at most, so the fullest of 1000 is 0.7 % above the mean
-//! in the default table. The paper's section 5.3 finds the same almost perfect balance, where Karger's ring needs
-//! 29.7 % and rendezvous 49.5 % more capacity in a table of that size. Keys that move when backends leave, of 400,000
+//! in the default table. Section 5.3 of the paper compares the spread of Maglev with that of Karger's ring and of
+//! rendezvous in tables of the same two sizes, and the keys moved when backends fail; the figures below are ours. Keys
+//! that move when backends leave, of 400,000
 //! (`cargo test --release -p lb-core --test hashing -- --ignored --nocapture figures`):
 //!
 //! | slots | backends | one leaves: keys moved | of which its own | a tenth leaves: keys moved | their own |
@@ -33,18 +34,18 @@
 //! | 655373 | 100 | 1.15 % | 1.00 % | 10.33 % | 10.00 % |
 //! | 655373 | 1000 | 0.43 % | 0.10 % | 11.04 % | 9.99 % |
 //!
-//! As the paper says, what moves beyond need shrinks with the table, and it keeps the smaller one because compiling
-//! takes ten times as long for the larger: 1.8 ms and 22.9 ms there.
+//! What moves beyond need shrinks with the table; compiling takes about ten times as long for ten times the slots.
 //!
 //! Not for more backends than a hundredth of the slots where the spread must be tight, and of no use beyond the number
 //! of slots, where some backends have none. Not where no key may move but those of the backend that left
 //! ([`Rendezvous`](crate::policy::Rendezvous), [`Ketama`](crate::policy::Ketama)).
 
+use crate::bound::{BalanceFactor, Bound};
 use crate::hash::{fold, mix, scale, xxh64};
 use crate::hrw::Hrw;
 use crate::identity::identities;
 use crate::pick::PickContext;
-use crate::policy::{Picker, Policy};
+use crate::policy::{Picker, Policy, Tracking};
 use crate::sequence::Sequence;
 use crate::tier::{BackendIndex, Tier};
 
@@ -55,6 +56,7 @@ const REHASHES: usize = 20;
 #[derive(Clone, Copy, Debug)]
 pub struct Maglev {
     table_size: u32,
+    factor: BalanceFactor,
 }
 
 impl Maglev {
@@ -67,6 +69,7 @@ impl Maglev {
     pub const fn new() -> Self {
         Self {
             table_size: Self::DEFAULT_TABLE_SIZE,
+            factor: BalanceFactor::NONE,
         }
     }
 
@@ -79,7 +82,17 @@ impl Maglev {
         if size > Self::MAX_TABLE_SIZE || !is_prime(size) {
             return Err(TableSizeError(size));
         }
-        Ok(Self { table_size: size })
+        Ok(Self {
+            table_size: size,
+            factor: BalanceFactor::NONE,
+        })
+    }
+
+    /// Bounds how far above its share a backend may go. Default: [`BalanceFactor::NONE`].
+    #[must_use]
+    pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
+        self.factor = factor;
+        self
     }
 }
 
@@ -94,11 +107,16 @@ impl Policy for Maglev {
         "maglev"
     }
 
+    fn tracking(&self, _tier: &Tier) -> Tracking {
+        self.factor.tracking()
+    }
+
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         let ids = identities(tier);
         Box::new(MaglevPicker {
             table: table(tier, &ids, self.table_size as usize),
             hrw: Hrw::new(tier, &ids),
+            bound: Bound::new(self.factor, tier),
             turns: Sequence::new(tier.weights()),
         })
     }
@@ -113,24 +131,25 @@ pub struct TableSizeError(u32);
 struct MaglevPicker {
     table: Box<[u32]>,
     hrw: Hrw,
+    bound: Bound,
     turns: Sequence,
 }
 
 impl Picker for MaglevPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         let Some(key) = cx.key() else {
-            return self.turns.next_where(cx, |cx, i| cx.is_eligible(i));
+            return self.turns.next(cx);
         };
         let hash = xxh64(key, 0);
         let mut probe = hash;
         for _ in 0..=REHASHES {
             let i = BackendIndex::new(self.table[scale(probe, self.table.len())]);
-            if cx.is_eligible(i) {
+            if self.bound.admits(cx, i) {
                 return Some(i);
             }
             probe = mix(probe.wrapping_add(1));
         }
-        self.hrw.first(cx, hash)
+        self.hrw.first(cx, hash, &self.bound)
     }
 
     fn digest(&self) -> Option<u64> {

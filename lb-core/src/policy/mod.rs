@@ -48,6 +48,7 @@ mod rendezvous;
 mod ring_hash;
 mod weighted_round_robin;
 
+pub use crate::bound::BalanceFactor;
 pub use first::First;
 pub use ketama::Ketama;
 pub use kind::{PolicyKind, UnknownPolicy};
@@ -69,13 +70,37 @@ pub trait Policy: fmt::Debug + Send + Sync + 'static {
     /// The policy's name in configuration and metrics; never changes.
     fn name(&self) -> &'static str;
 
+    /// What its pickers must know of the loads of `tier` beyond those they ask for. Default: nothing.
+    fn tracking(&self, tier: &Tier) -> Tracking {
+        let _ = tier;
+        Tracking::Nothing
+    }
+
     /// Prepares picks from `tier`. Cannot fail: a tier is never empty and all its weights are above zero.
     fn compile(&self, tier: &Tier) -> Box<dyn Picker>;
+}
+
+/// Which loads are kept ready for a policy. Where some are, each lease notes its beginning and its end, which costs some
+/// ten nanoseconds, and all threads write to the same place.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Tracking {
+    /// The least loaded of all backends.
+    Least,
+    /// None: a pick looks at the backends it asks about.
+    #[default]
+    Nothing,
+    /// The connections in flight of the tier, and the weight of its backends in good standing.
+    Total,
 }
 
 impl<P: Policy + ?Sized> Policy for Arc<P> {
     fn name(&self) -> &'static str {
         (**self).name()
+    }
+
+    fn tracking(&self, tier: &Tier) -> Tracking {
+        (**self).tracking(tier)
     }
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {

@@ -84,7 +84,7 @@ impl Picker for NginxHashPicker {
                 }
             }
         }
-        self.turns.next_where(cx, |cx, i| cx.is_eligible(i))
+        self.turns.next(cx)
     }
 }
 

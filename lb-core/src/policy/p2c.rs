@@ -97,7 +97,11 @@ impl Picker for P2cPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         // Both are drawn before either is looked at, so that the processor fetches the two at once.
         let [first, second] = [self.index.draw(cx), self.index.draw(cx)];
-        if first != second && cx.is_eligible(first) && cx.is_eligible(second) {
+        let first = Some(first).filter(|&first| cx.takes_turn(first));
+        if let Some(first) = first
+            && first != second
+            && cx.takes_turn(second)
+        {
             return Some(self.cheaper(cx, first, second));
         }
         self.draw_on(cx, first)
@@ -105,16 +109,15 @@ impl Picker for P2cPicker {
 }
 
 impl P2cPicker {
-    /// Draws until there are two distinct eligible backends, of which `first` is one if it is eligible.
+    /// Draws until there are two distinct eligible backends, of which `first` is one, if there is such a one.
     #[cold]
-    fn draw_on(&self, cx: &mut PickContext<'_>, first: BackendIndex) -> Option<BackendIndex> {
-        let first = if cx.is_eligible(first) {
-            first
-        } else {
-            self.index.draw_where(cx, |cx, i| cx.is_eligible(i))?
-        };
-        let other = |cx: &PickContext<'_>, i| i != first && cx.is_eligible(i);
-        let second = self.index.draw_where(cx, other);
+    fn draw_on(
+        &self,
+        cx: &mut PickContext<'_>,
+        first: Option<BackendIndex>,
+    ) -> Option<BackendIndex> {
+        let first = first.or_else(|| self.index.draw_other(cx, None))?;
+        let second = self.index.draw_other(cx, Some(first));
         Some(second.map_or(first, |second| self.cheaper(cx, first, second)))
     }
 

@@ -47,6 +47,6 @@ struct WeightedRandomPicker {
 
 impl Picker for WeightedRandomPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        self.index.draw_where(cx, |cx, i| cx.is_eligible(i))
+        self.index.draw_other(cx, None)
     }
 }

@@ -65,7 +65,7 @@ impl RandomTwoPicker {
         let mut first = None;
         for _ in 0..DRAWS {
             let drawn = self.index.draw(cx);
-            if first == Some(drawn) || !cx.is_eligible(drawn) {
+            if first == Some(drawn) || !cx.takes_turn(drawn) {
                 continue;
             }
             match first {
@@ -82,7 +82,7 @@ impl Picker for RandomTwoPicker {
         // Of one backend there are never two; nginx does not try either.
         let two = (self.weights.len() > 1).then(|| self.two(cx)).flatten();
         let Some([first, second]) = two else {
-            return self.sequence.next_where(cx, |cx, i| cx.is_eligible(i));
+            return self.sequence.next(cx);
         };
         let load = |i: BackendIndex, other: BackendIndex| {
             u64::from(cx.in_flight(i)) * self.weights[other.as_usize()]

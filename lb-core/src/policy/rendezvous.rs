@@ -15,24 +15,35 @@
 //!
 //! Not for thousands of backends at high connection rates ([`Maglev`](crate::policy::Maglev)).
 
+use crate::bound::{BalanceFactor, Bound};
 use crate::hash::{fold, xxh64};
 use crate::hrw::Hrw;
 use crate::identity::identities;
 use crate::pick::PickContext;
-use crate::policy::{Picker, Policy};
+use crate::policy::{Picker, Policy, Tracking};
 use crate::sequence::Sequence;
 use crate::tier::{BackendIndex, Tier};
 
 /// The highest score for the key.
 #[doc(alias = "hrw", alias = "highest random weight")]
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct Rendezvous;
+pub struct Rendezvous {
+    factor: BalanceFactor,
+}
 
 impl Rendezvous {
-    /// The policy; it has no settings.
+    /// The policy without a bound.
     pub const fn new() -> Self {
-        Self
+        Self {
+            factor: BalanceFactor::NONE,
+        }
+    }
+
+    /// Bounds how far above its share a backend may go. Default: [`BalanceFactor::NONE`].
+    #[must_use]
+    pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
+        self.factor = factor;
+        self
     }
 }
 
@@ -41,9 +52,14 @@ impl Policy for Rendezvous {
         "rendezvous"
     }
 
+    fn tracking(&self, _tier: &Tier) -> Tracking {
+        self.factor.tracking()
+    }
+
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(RendezvousPicker {
             hrw: Hrw::new(tier, &identities(tier)),
+            bound: Bound::new(self.factor, tier),
             turns: Sequence::new(tier.weights()),
         })
     }
@@ -52,14 +68,15 @@ impl Policy for Rendezvous {
 #[derive(Debug)]
 struct RendezvousPicker {
     hrw: Hrw,
+    bound: Bound,
     turns: Sequence,
 }
 
 impl Picker for RendezvousPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         match cx.key() {
-            Some(key) => self.hrw.first(cx, xxh64(key, 0)),
-            None => self.turns.next_where(cx, |cx, i| cx.is_eligible(i)),
+            Some(key) => self.hrw.first(cx, xxh64(key, 0), &self.bound),
+            None => self.turns.next(cx),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Every backend owns points on a circle of hashes, in number by its weight, and a key goes to the first point at or
 //! after its own hash (Karger et al., "Consistent Hashing and Random Trees", STOC 1997). A point whose backend is not
-//! eligible leads to the next; after 20 of those the [rendezvous](crate::policy::Rendezvous) of the eligible decides,
+//! eligible, or above its [bound](BalanceFactor), leads to the next; after 20 of those the [rendezvous](crate::policy::Rendezvous) of the eligible decides,
 //! so that a key keeps its replacement for as long as it needs one.
 //!
 //! The number of points is Envoy's: the lightest backend gets as many as its share of the minimum ring size, rounded
@@ -19,11 +19,12 @@
 //! changes, and one of 10 moves 17 % instead of 10 %. [`Maglev`](crate::policy::Maglev) and
 //! [`Ketama`](crate::policy::Ketama) are better at the one and the other.
 
+use crate::bound::{BalanceFactor, Bound};
 use crate::hash::{fold, xxh64};
 use crate::hrw::Hrw;
 use crate::identity::identities;
 use crate::pick::PickContext;
-use crate::policy::{Picker, Policy};
+use crate::policy::{Picker, Policy, Tracking};
 use crate::ring::Ring;
 use crate::sequence::Sequence;
 use crate::tier::{BackendIndex, Tier};
@@ -37,6 +38,7 @@ const MISSES: usize = 20;
 pub struct RingHash {
     min_size: u32,
     max_size: u32,
+    factor: BalanceFactor,
 }
 
 impl RingHash {
@@ -50,6 +52,7 @@ impl RingHash {
         Self {
             min_size: Self::DEFAULT_MIN_SIZE,
             max_size: Self::MAX_SIZE,
+            factor: BalanceFactor::NONE,
         }
     }
 
@@ -65,7 +68,15 @@ impl RingHash {
         Ok(Self {
             min_size: min,
             max_size: max,
+            factor: BalanceFactor::NONE,
         })
+    }
+
+    /// Bounds how far above its share a backend may go. Default: [`BalanceFactor::NONE`].
+    #[must_use]
+    pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
+        self.factor = factor;
+        self
     }
 
     /// How many points each unit of weight gets, as a fraction.
@@ -109,11 +120,16 @@ impl Policy for RingHash {
         "ring_hash"
     }
 
+    fn tracking(&self, _tier: &Tier) -> Tracking {
+        self.factor.tracking()
+    }
+
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         let ids = identities(tier);
         Box::new(RingHashPicker {
             ring: self.ring(tier, &ids),
             hrw: Hrw::new(tier, &ids),
+            bound: Bound::new(self.factor, tier),
             turns: Sequence::new(tier.weights()),
         })
     }
@@ -131,20 +147,21 @@ pub struct RingSizeError {
 struct RingHashPicker {
     ring: Ring,
     hrw: Hrw,
+    bound: Bound,
     turns: Sequence,
 }
 
 impl Picker for RingHashPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         let Some(key) = cx.key() else {
-            return self.turns.next_where(cx, |cx, i| cx.is_eligible(i));
+            return self.turns.next(cx);
         };
         let hash = xxh64(key, 0);
         let mut owners = self.ring.owners_from(upper(hash)).take(MISSES);
         owners
-            .find(|&i| cx.is_eligible(BackendIndex::new(i)))
+            .find(|&i| self.bound.admits(cx, BackendIndex::new(i)))
             .map(BackendIndex::new)
-            .or_else(|| self.hrw.first(cx, hash))
+            .or_else(|| self.hrw.first(cx, hash, &self.bound))
     }
 
     fn digest(&self) -> Option<u64> {

@@ -52,6 +52,6 @@ struct WeightedRoundRobinPicker {
 
 impl Picker for WeightedRoundRobinPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        self.sequence.next_where(cx, |cx, i| cx.is_eligible(i))
+        self.sequence.next(cx)
     }
 }

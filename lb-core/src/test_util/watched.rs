@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::expectations::worst_cost;
 use crate::pick::PickContext;
-use crate::policy::{Picker, Policy};
+use crate::policy::{Picker, Policy, Tracking};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::tier::{BackendIndex, Tier};
 
@@ -32,6 +32,10 @@ impl Watched {
 impl Policy for Watched {
     fn name(&self) -> &'static str {
         self.policy.name()
+    }
+
+    fn tracking(&self, tier: &Tier) -> Tracking {
+        self.policy.tracking(tier)
     }
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {

@@ -1,0 +1,271 @@
+//! The loads of all backends of a tier, for policies that must know more than those of two.
+//!
+//! A tree of minima: a leaf for each backend with its connections in flight for its weight, above every sixteen nodes
+//! one with the least of them and the weight that shares it. So the least loaded of n backends is found, and a change is
+//! noted, in log16 n steps of sixteen reads.
+//!
+//! Leases tell the board when they begin and end. What is noted is always worked out anew from the truth, never added
+//! to what was noted before, and whoever notes something looks again whether it still holds: so the last one to come
+//! leaves a board that is right, whatever the others did in between. A board may lag for the moment that takes; a
+//! pick checks what it finds.
+
+use std::num::NonZeroU32;
+use std::sync::Weak;
+
+use crate::state::Held;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use crate::tier::Tier;
+use crate::time::Timestamp;
+
+/// Children of a node: 128 bytes of keys, two cache lines.
+const FAN: usize = 16;
+
+/// The key of who takes no connection.
+pub(crate) const OUT: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Board {
+    members: Box<[Member]>,
+    total: AtomicU64,
+    /// From the leaves up; the last has at most [`FAN`] nodes.
+    levels: Box<[Floor]>,
+    /// Backends that a pick found ejected are out until this moment, in nanoseconds.
+    out_until: AtomicU64,
+    /// What was known of the backends' health when they were put out.
+    out_generation: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Member {
+    held: Held,
+    weight: u32,
+    max_conns: Option<NonZeroU32>,
+    /// The connections that `total` counts.
+    counted: AtomicU32,
+}
+
+/// The nodes of one level of the tree.
+#[derive(Debug)]
+struct Floor {
+    /// The least load below each node.
+    keys: Box<[AtomicU64]>,
+    /// The weight that has it.
+    weights: Box<[AtomicU32]>,
+}
+
+/// Where the state of a backend notes its leases.
+#[derive(Debug)]
+pub(crate) struct Place {
+    board: Weak<Board>,
+    index: u32,
+}
+
+impl Place {
+    pub(crate) const fn new(board: Weak<Board>, index: u32) -> Self {
+        Self { board, index }
+    }
+
+    /// Notes that a lease has begun or ended.
+    pub(crate) fn refresh(&self) {
+        if let Some(board) = self.board.upgrade() {
+            board.refresh(self.index);
+        }
+    }
+
+    pub(crate) fn on(&self) -> Self {
+        Self::new(Weak::clone(&self.board), self.index)
+    }
+}
+
+impl Board {
+    pub(crate) fn new(tier: &Tier) -> Self {
+        let members: Box<[Member]> = tier
+            .slots()
+            .iter()
+            .map(|slot| Member {
+                held: slot.held().clone(),
+                weight: slot.weight().into(),
+                max_conns: slot.max_conns(),
+                counted: AtomicU32::new(0),
+            })
+            .collect();
+        let mut levels = vec![Floor::new(members.len())];
+        while let Some(floor) = levels.last()
+            && floor.keys.len() > FAN
+        {
+            levels.push(Floor::new(floor.keys.len() / FAN));
+        }
+        Self {
+            members,
+            total: AtomicU64::new(0),
+            levels: levels.into(),
+            out_until: AtomicU64::new(u64::MAX),
+            out_generation: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes the loads of all. O(n).
+    pub(crate) fn refresh_all(&self) {
+        for index in 0..self.members.len() as u32 {
+            self.refresh(index);
+        }
+    }
+
+    /// Notes the load of one backend.
+    pub(crate) fn refresh(&self, index: u32) {
+        let Some(member) = self.members.get(index as usize) else {
+            return;
+        };
+        loop {
+            let in_flight = member.held.in_flight();
+            let before = member.counted.swap(in_flight, SeqCst);
+            let more = u64::from(in_flight).wrapping_sub(before.into());
+            self.total.fetch_add(more, SeqCst);
+            self.set(index as usize, member.key(in_flight));
+            if member.held.in_flight() == in_flight {
+                return;
+            }
+        }
+    }
+
+    /// Connections in flight of the whole tier.
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(SeqCst)
+    }
+
+    /// The least load, and the weight of those who have it. `None` if nobody takes connections.
+    pub(crate) fn least(&self) -> Option<(u64, u64)> {
+        let top = self.levels.last()?;
+        let mut least = (OUT, 0);
+        for (key, weight) in top.nodes(0..top.keys.len()) {
+            least = merged(least, (key, weight.into()));
+        }
+        (least.0 != OUT).then_some(least)
+    }
+
+    /// The load of one backend.
+    pub(crate) fn load(&self, index: u32) -> u64 {
+        let leaf = self
+            .levels
+            .first()
+            .and_then(|floor| floor.keys.get(index as usize));
+        leaf.map_or(OUT, |key| key.load(SeqCst))
+    }
+
+    /// One of those with the load `key`: with `at` evenly between 0 and the weight that has it, each in proportion to
+    /// its weight.
+    pub(crate) fn find(&self, key: u64, mut at: u64) -> Option<u32> {
+        let mut first = 0;
+        let mut found = None;
+        for floor in self.levels.iter().rev() {
+            found = None;
+            let end = floor.keys.len().min(first + FAN);
+            for (i, (least, weight)) in (first..).zip(floor.nodes(first..end)) {
+                if least != key {
+                    continue;
+                }
+                found = Some(i);
+                match at.checked_sub(weight.into()) {
+                    Some(rest) => at = rest,
+                    None => break,
+                }
+            }
+            first = found? * FAN;
+        }
+        found.map(|leaf| leaf as u32)
+    }
+
+    /// Takes a backend out that was found ejected until `until`, or unhealthy; `generation` is what is known of all
+    /// backends' health.
+    pub(crate) fn put_out(&self, index: u32, until: Option<Timestamp>, generation: u64) {
+        if let Some(until) = until {
+            self.out_until.fetch_min(until.as_nanos(), SeqCst);
+        }
+        self.out_generation.store(generation, SeqCst);
+        self.set(index as usize, OUT);
+    }
+
+    /// Takes those in again who were put out, if one of them may be back. O(n) then.
+    pub(crate) fn take_in(&self, generation: u64, now: Timestamp) {
+        let over = now.as_nanos() >= self.out_until.load(SeqCst);
+        if over || self.out_generation.load(SeqCst) != generation {
+            self.out_until.store(u64::MAX, SeqCst);
+            self.out_generation.store(generation, SeqCst);
+            self.refresh_all();
+        }
+    }
+
+    fn set(&self, leaf: usize, key: u64) {
+        let Some(weight) = self.members.get(leaf).map(|member| member.weight) else {
+            return;
+        };
+        let mut node = leaf;
+        let mut value = (key, weight);
+        for (floor, below) in self.levels.iter().zip(0..) {
+            if below == 0 {
+                floor.put(node, value);
+            } else {
+                let children = &self.levels[below - 1];
+                let first = node * FAN;
+                loop {
+                    value = children.least(first);
+                    floor.put(node, value);
+                    if children.least(first) == value {
+                        break;
+                    }
+                }
+            }
+            node /= FAN;
+        }
+    }
+}
+
+impl Member {
+    /// Connections for weight as a number that orders as the fractions do, and is equal where they are: two that
+    /// differ do so by 2^-32 at least, weights being below 2^16.
+    fn key(&self, in_flight: u32) -> u64 {
+        if self.max_conns.is_some_and(|max| in_flight >= max.get()) {
+            return OUT;
+        }
+        (u64::from(in_flight.min(1 << 30)) << 33) / u64::from(self.weight.max(1))
+    }
+}
+
+impl Floor {
+    /// At least `nodes`, in whole groups.
+    fn new(nodes: usize) -> Self {
+        let nodes = nodes.next_multiple_of(FAN);
+        Self {
+            keys: (0..nodes).map(|_| AtomicU64::new(OUT)).collect(),
+            weights: (0..nodes).map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    fn nodes(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = (u64, u32)> {
+        let weights = &self.weights[range.clone()];
+        self.keys[range]
+            .iter()
+            .zip(weights)
+            .map(|(key, weight)| (key.load(SeqCst), weight.load(SeqCst)))
+    }
+
+    fn least(&self, first: usize) -> (u64, u32) {
+        let merge =
+            |least: (u64, u64), (key, weight): (u64, u32)| merged(least, (key, weight.into()));
+        let (key, weight) = self.nodes(first..first + FAN).fold((OUT, 0), merge);
+        (key, u32::try_from(weight).unwrap_or(u32::MAX))
+    }
+
+    fn put(&self, node: usize, (key, weight): (u64, u32)) {
+        self.weights[node].store(weight, SeqCst);
+        self.keys[node].store(key, SeqCst);
+    }
+}
+
+fn merged(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
+    match one.0.cmp(&other.0) {
+        std::cmp::Ordering::Less => one,
+        std::cmp::Ordering::Equal => (one.0, one.1 + other.1),
+        std::cmp::Ordering::Greater => other,
+    }
+}

@@ -1,0 +1,173 @@
+//! What one swap publishes: the set, and a tier ready for picking for each priority and zone.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use crate::board::{Board, Place};
+use crate::config::BalancerConfig;
+use crate::pick::{Pick, PickContext, PickRequest, World};
+use crate::policy::{Picker, Policy, Tracking};
+use crate::rng::Rng;
+use crate::set::BackendSet;
+use crate::tier::Tier;
+use crate::time::Timestamp;
+use crate::vitals::{self, Vitals};
+
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) config: BalancerConfig,
+    pub(crate) set: Arc<BackendSet>,
+    /// In the order of priority, near before far.
+    pub(crate) levels: Box<[Level]>,
+    /// Whether picks must know how healthy the tiers are.
+    needs_vitals: bool,
+    /// When the vitals of the levels were worked out, and until when they hold.
+    checked: vitals::Checked,
+}
+
+/// A tier, ready for picking.
+#[derive(Debug)]
+pub(crate) struct Level {
+    pub(crate) tier: Tier,
+    pub(crate) picker: Box<dyn Picker>,
+    pub(crate) vitals: Vitals,
+    pub(crate) board: Option<Arc<Board>>,
+}
+
+impl Compiled {
+    pub(crate) fn new(
+        config: BalancerConfig,
+        set: Arc<BackendSet>,
+        tiers: Vec<Tier>,
+        policy: &dyn Policy,
+    ) -> Self {
+        let mut needs_vitals = config.needs_vitals();
+        let levels = tiers.into_iter().map(|tier| Level {
+            picker: policy.compile(&tier),
+            vitals: Vitals::new(),
+            board: match policy.tracking(&tier) {
+                Tracking::Least => Some(Arc::new(Board::new(&tier))),
+                Tracking::Nothing => None,
+                Tracking::Total => {
+                    needs_vitals = true;
+                    Some(Arc::new(Board::new(&tier)))
+                }
+            },
+            tier,
+        });
+        let levels = levels.collect();
+        let compiled = Self {
+            levels,
+            needs_vitals,
+            config,
+            set,
+            checked: vitals::Checked::new(),
+        };
+        compiled.place();
+        compiled
+    }
+
+    /// Makes every backend note its leases on the board of its level, or nowhere.
+    fn place(&self) {
+        for (_, member) in self.set.members() {
+            let state = member.held.state();
+            if state.placed().is_some() && self.levels.iter().all(|level| level.board.is_none()) {
+                state.place(None);
+            }
+        }
+        for level in &self.levels {
+            let Some(board) = &level.board else { continue };
+            for (index, slot) in (0..).zip(level.tier.slots()) {
+                let place = Place::new(Arc::downgrade(board), index);
+                slot.state().place(Some(place));
+            }
+            board.refresh_all();
+        }
+    }
+
+    /// Picks from the level whose turn it is, or from the first of the others that has a backend.
+    pub(crate) fn pick(
+        &self,
+        request: &PickRequest<'_>,
+        generation: u64,
+        now: Timestamp,
+        rng: &mut dyn Rng,
+    ) -> Option<Pick> {
+        let first = self.first_level(generation, now, rng);
+        if let Some(level) = self.levels.get(first)
+            && let Some(pick) = level.pick(&self.config, request, generation, now, rng)
+        {
+            return Some(pick);
+        }
+        let others = (0..).zip(&self.levels).filter(|(at, _)| *at != first);
+        others
+            .into_iter()
+            .find_map(|(_, level)| level.pick(&self.config, request, generation, now, rng))
+    }
+
+    /// Whether picks must know how healthy the tiers are.
+    pub(crate) const fn needs_vitals(&self) -> bool {
+        self.needs_vitals
+    }
+
+    /// The place of the level that the next connection should go to.
+    pub(crate) fn first_level(&self, generation: u64, now: Timestamp, rng: &mut dyn Rng) -> usize {
+        if !self.needs_vitals {
+            return 0;
+        }
+        if !self.checked.holds(generation, now) {
+            let until = vitals::check(&self.config, &self.levels, now);
+            self.checked.set(generation, now, until);
+        }
+        let shares = || self.levels.iter().map(|level| level.vitals.share());
+        let all = shares().map(u64::from).sum();
+        let Some(all) = NonZeroU64::new(all) else {
+            return 0;
+        };
+        if shares().next().map(u64::from) == Some(all.get()) {
+            return 0;
+        }
+        let mut at = rng.below(all);
+        for (i, share) in shares().enumerate() {
+            match at.checked_sub(share.into()) {
+                Some(rest) => at = rest,
+                None => return i,
+            }
+        }
+        0
+    }
+}
+
+impl Level {
+    fn pick(
+        &self,
+        config: &BalancerConfig,
+        request: &PickRequest<'_>,
+        generation: u64,
+        now: Timestamp,
+        rng: &mut dyn Rng,
+    ) -> Option<Pick> {
+        let world = World::new(self, config, generation, now);
+        let mut cx = PickContext::new(world, *request, rng);
+        let slot = self.tier.slot(self.picker.pick(&mut cx)?)?;
+        let panic = self.vitals.panics();
+        slot.acquire(panic, now)
+            .or_else(|| self.race(&mut cx, panic, now))
+    }
+
+    /// Picks again after another thread took what was picked. Whoever loses as many races as there are backends gets
+    /// the first that can be had.
+    #[cold]
+    fn race(&self, cx: &mut PickContext<'_>, panic: bool, now: Timestamp) -> Option<Pick> {
+        let tier = &self.tier;
+        for _ in tier.indices() {
+            let slot = tier.slot(self.picker.pick(cx)?)?;
+            if let Some(pick) = slot.acquire(panic, now) {
+                return Some(pick);
+            }
+        }
+        tier.indices()
+            .filter(|&i| cx.is_eligible(i))
+            .find_map(|i| tier.slot(i)?.acquire(panic, now))
+    }
+}

@@ -1,0 +1,81 @@
+//! What a balancer does around its policy.
+
+use crate::detection::OutlierDetection;
+use crate::slow_start::SlowStart;
+use crate::subset::Subset;
+use crate::zone::ZonePreference;
+
+/// What a balancer does around its policy. Everything is off by default, as it is in nginx and HAProxy.
+///
+/// [`Updater::set_config`](crate::Updater::set_config) sets it, at any time; the state of the backends survives.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BalancerConfig {
+    /// Ejects backends after consecutive failures, as Envoy does. Default: none; nginx's
+    /// [`fail_limit`](crate::Backend::fail_limit) of each backend counts with or without it.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// Lets a tier that is not healthy enough share its connections with the next, as Envoy's priority levels do: a
+    /// tier counts as full while this many percent of its healthy share are a hundred or more. 140 is Envoy's factor,
+    /// with which a tier takes everything down to 72 % healthy. Default: none, so a tier is used only when no backend
+    /// of those above is eligible, as nginx's `backup`.
+    pub overprovisioning: Option<u16>,
+    /// Ignores health and ejection in a tier where fewer percent than this are healthy, because a few survivors would
+    /// only drown in the load of all; Envoy's threshold is 50. Drained and full backends stay out. Not while the tiers
+    /// together are healthy enough. Default: none.
+    pub panic_threshold: Option<u8>,
+    /// Raises the share of a backend that joins or recovers little by little. Default: none.
+    pub slow_start: Option<SlowStart>,
+    /// Uses only a part of the backends, which differs from one balancer to the next. Default: none, all of them.
+    pub subset: Option<Subset>,
+    /// Prefers the backends of one zone. Default: none.
+    pub zone: Option<ZonePreference>,
+}
+
+impl BalancerConfig {
+    /// Sets [`outlier_detection`](Self::outlier_detection).
+    #[must_use]
+    pub fn with_outlier_detection(mut self, detection: OutlierDetection) -> Self {
+        self.outlier_detection = Some(detection);
+        self
+    }
+
+    /// Sets [`overprovisioning`](Self::overprovisioning), in percent. Below 100 as 100.
+    #[must_use]
+    pub fn with_overprovisioning(mut self, percent: u16) -> Self {
+        self.overprovisioning = Some(percent.max(100));
+        self
+    }
+
+    /// Sets [`panic_threshold`](Self::panic_threshold), in percent. Above 100 as 100; 0 switches it off.
+    #[must_use]
+    pub fn with_panic_threshold(mut self, percent: u8) -> Self {
+        self.panic_threshold = Some(percent.min(100)).filter(|&percent| percent > 0);
+        self
+    }
+
+    /// Sets [`slow_start`](Self::slow_start).
+    #[must_use]
+    pub fn with_slow_start(mut self, slow_start: SlowStart) -> Self {
+        self.slow_start = Some(slow_start);
+        self
+    }
+
+    /// Sets [`subset`](Self::subset).
+    #[must_use]
+    pub fn with_subset(mut self, subset: Subset) -> Self {
+        self.subset = Some(subset);
+        self
+    }
+
+    /// Sets [`zone`](Self::zone).
+    #[must_use]
+    pub fn with_zone(mut self, zone: ZonePreference) -> Self {
+        self.zone = Some(zone);
+        self
+    }
+
+    /// Whether picks must know how healthy the tiers are.
+    pub(crate) const fn needs_vitals(&self) -> bool {
+        self.overprovisioning.is_some() || self.panic_threshold.is_some() || self.zone.is_some()
+    }
+}

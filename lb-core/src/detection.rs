@@ -1,0 +1,290 @@
+//! Outlier detection as Envoy's: consecutive failures eject, for longer each time, and never too many at once.
+//!
+//! The meaning is that of `consecutive_5xx` for TCP, where a failure is a connection that could not be established
+//! (`outlier_detection_impl.cc`): `consecutive_failures` of them in a row eject the backend for `base_ejection` times
+//! the number of its ejections, at most `max_ejection`, unless that made more than `max_ejected_percent` of all
+//! backends ejected. Every `interval` in good standing takes one ejection off the number. Where Envoy looks for
+//! ejections that are over once an interval, here they end when their time is over. An active check that succeeds
+//! ends an ejection.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::hash::mix;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::time::Timestamp;
+
+/// When outliers are ejected, and for how long. The defaults are Envoy's.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OutlierDetection {
+    /// Failures in a row that eject. Default: 5.
+    pub consecutive_failures: NonZeroU32,
+    /// How long the first ejection lasts. Default: 30 s.
+    pub base_ejection: Duration,
+    /// The longest that an ejection lasts, jitter aside. Default: 300 s.
+    pub max_ejection: Duration,
+    /// At most this much is added to an ejection, so that those who were ejected together do not return together; it
+    /// follows from the address and the moment. Default: none.
+    pub max_jitter: Duration,
+    /// How many percent of all backends may be ejected at once. Default: 10, so of fewer than ten backends none is.
+    pub max_ejected_percent: u8,
+    /// How long a backend must be in good standing until its next ejection is shorter again. Default: 10 s.
+    pub interval: Duration,
+}
+
+impl Default for OutlierDetection {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: NonZeroU32::MIN.saturating_add(4),
+            base_ejection: Duration::from_secs(30),
+            max_ejection: Duration::from_secs(300),
+            max_jitter: Duration::ZERO,
+            max_ejected_percent: 10,
+            interval: Duration::from_secs(10),
+        }
+    }
+}
+
+impl OutlierDetection {
+    /// Sets [`consecutive_failures`](Self::consecutive_failures).
+    #[must_use]
+    pub const fn with_consecutive_failures(mut self, failures: NonZeroU32) -> Self {
+        self.consecutive_failures = failures;
+        self
+    }
+
+    /// Sets [`base_ejection`](Self::base_ejection) and [`max_ejection`](Self::max_ejection).
+    #[must_use]
+    pub const fn with_ejection(mut self, base: Duration, max: Duration) -> Self {
+        self.base_ejection = base;
+        self.max_ejection = max;
+        self
+    }
+
+    /// Sets [`max_jitter`](Self::max_jitter).
+    #[must_use]
+    pub const fn with_max_jitter(mut self, jitter: Duration) -> Self {
+        self.max_jitter = jitter;
+        self
+    }
+
+    /// Sets [`max_ejected_percent`](Self::max_ejected_percent).
+    #[must_use]
+    pub const fn with_max_ejected_percent(mut self, percent: u8) -> Self {
+        self.max_ejected_percent = percent;
+        self
+    }
+
+    /// Sets [`interval`](Self::interval).
+    #[must_use]
+    pub const fn with_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Whether one more of `backends` may be ejected where `ejected` are.
+    pub(crate) fn allows(&self, ejected: usize, backends: usize) -> bool {
+        (ejected + 1) * 100 <= usize::from(self.max_ejected_percent) * backends
+    }
+}
+
+/// What outlier detection remembers of one backend.
+#[derive(Debug)]
+pub(crate) struct OutlierRecord {
+    /// Failures since the last success.
+    streak: AtomicU32,
+    /// 48 bits for the end of the last ejection, in units of 2^16 ns rounded up; 16 for the number of ejections.
+    ejection: AtomicU64,
+}
+
+/// Never ejected.
+const CLEAN: u64 = 0;
+
+impl OutlierRecord {
+    pub(crate) const fn is_clean_word(word: u64) -> bool {
+        word == CLEAN
+    }
+
+    pub(crate) fn new() -> Self {
+        Self {
+            streak: AtomicU32::new(0),
+            ejection: AtomicU64::new(CLEAN),
+        }
+    }
+
+    /// Whether it was never ejected, or is forgiven.
+    pub(crate) fn is_clean(&self) -> bool {
+        Self::is_clean_word(self.ejection.load(Relaxed))
+    }
+
+    /// When the ejection ends, if the backend is ejected at `now`.
+    pub(crate) fn ejected_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let (until, _) = unpacked(self.ejection.load(Relaxed));
+        (now < until).then_some(until)
+    }
+
+    /// When the last ejection ended, if there was one that ended by `now`.
+    pub(crate) fn returned_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let (until, times) = unpacked(self.ejection.load(Relaxed));
+        (times > 0 && until <= now).then_some(until)
+    }
+
+    /// Counts a failure. True if there are enough in a row to eject.
+    pub(crate) fn failed(&self, detection: &OutlierDetection) -> bool {
+        let before = self.streak.fetch_add(1, Relaxed);
+        before.saturating_add(1) >= detection.consecutive_failures.get()
+    }
+
+    /// Counts a success.
+    pub(crate) fn succeeded(&self) {
+        if self.streak.load(Relaxed) != 0 {
+            self.streak.store(0, Relaxed);
+        }
+    }
+
+    /// Ends an ejection, as an active check may. True if there was one.
+    pub(crate) fn readmit(&self, now: Timestamp) -> bool {
+        let ended = |word| {
+            let (until, times) = unpacked(word);
+            (now < until).then(|| packed(now, times))
+        };
+        self.streak.store(0, Relaxed);
+        self.ejection.fetch_update(Relaxed, Relaxed, ended).is_ok()
+    }
+
+    /// Ejects the backend, which `salt` tells from others. False if it is ejected already.
+    pub(crate) fn eject(&self, detection: &OutlierDetection, salt: u64, now: Timestamp) -> bool {
+        let ejected = |word| {
+            let (until, times) = unpacked(word);
+            if now < until {
+                return None;
+            }
+            let good = now.saturating_since(until).as_nanos();
+            let forgiven = good.checked_div(detection.interval.as_nanos());
+            let forgiven = u16::try_from(forgiven.unwrap_or(0)).unwrap_or(u16::MAX);
+            let times = times.saturating_sub(forgiven).saturating_add(1);
+            let longest = detection.max_ejection.max(detection.base_ejection);
+            let lasts = detection.base_ejection.saturating_mul(times.into());
+            let lasts = lasts
+                .min(longest)
+                .saturating_add(jitter(detection.max_jitter, salt, now));
+            Some(packed(now.saturating_add(lasts), times))
+        };
+        self.streak.store(0, Relaxed);
+        self.ejection
+            .fetch_update(Relaxed, Relaxed, ejected)
+            .is_ok()
+    }
+}
+
+/// A part of `max` that differs between backends and moments.
+fn jitter(max: Duration, salt: u64, now: Timestamp) -> Duration {
+    let max = u64::try_from(max.as_nanos()).unwrap_or(u64::MAX);
+    let drawn = u128::from(mix(salt ^ mix(now.as_nanos()))) * (u128::from(max) + 1);
+    Duration::from_nanos((drawn >> 64) as u64)
+}
+
+const fn packed(until: Timestamp, times: u16) -> u64 {
+    let until = until.as_nanos().saturating_add((1 << 16) - 1) >> 16 << 16;
+    until | times as u64
+}
+
+const fn unpacked(word: u64) -> (Timestamp, u16) {
+    (Timestamp::from_nanos(word >> 16 << 16), word as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_nanos(seconds << 30)
+    }
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_nanos(n << 30)
+    }
+
+    fn detection() -> OutlierDetection {
+        OutlierDetection::default()
+            .with_ejection(seconds(30), seconds(100))
+            .with_interval(seconds(10))
+    }
+
+    #[test]
+    fn five_in_a_row_are_an_outlier() {
+        let record = OutlierRecord::new();
+        let failed: Vec<bool> = (0..5).map(|_| record.failed(&detection())).collect();
+        assert_eq!(failed, [false, false, false, false, true]);
+        record.succeeded();
+        assert!(!record.failed(&detection()));
+    }
+
+    #[test]
+    fn each_ejection_is_longer_up_to_the_longest() {
+        let record = OutlierRecord::new();
+        let mut now = at(1000);
+        for expected in [30, 60, 90, 100, 100] {
+            assert!(record.eject(&detection(), 0, now));
+            assert!(!record.eject(&detection(), 0, now), "it is ejected already");
+            let until = record.ejected_until(now).unwrap();
+            assert_eq!(until.saturating_since(now), seconds(expected));
+            now = until;
+            assert_eq!(record.ejected_until(now), None);
+        }
+    }
+
+    #[test]
+    fn good_standing_shortens_the_next() {
+        let record = OutlierRecord::new();
+        for start in [0, 100] {
+            record.eject(&detection(), 0, at(start));
+        }
+        // The second ended at 160 - it was the first again after 70 s without one.
+        assert_eq!(record.ejected_until(at(101)), Some(at(130)));
+        record.eject(&detection(), 0, at(135));
+        assert_eq!(record.ejected_until(at(136)), Some(at(195)));
+    }
+
+    #[test]
+    fn a_successful_check_ends_it() {
+        let record = OutlierRecord::new();
+        record.eject(&detection(), 0, at(100));
+        assert!(record.readmit(at(110)));
+        assert_eq!(record.ejected_until(at(110)), None);
+        assert_eq!(record.returned_at(at(111)), Some(at(110)));
+        assert!(!record.readmit(at(111)));
+    }
+
+    #[test]
+    fn jitter_stays_below_its_limit_and_differs() {
+        let detection = detection().with_max_jitter(seconds(10));
+        let lasts = |salt| {
+            let record = OutlierRecord::new();
+            record.eject(&detection, salt, at(0));
+            record.ejected_until(at(0)).unwrap()
+        };
+        let ends: std::collections::BTreeSet<_> = (0..100).map(lasts).collect();
+        assert!(ends.len() > 90);
+        assert!(ends.iter().all(|&end| at(30) <= end && end <= at(41)));
+    }
+
+    #[test]
+    fn only_a_part_of_all_may_be_ejected() {
+        let detection = OutlierDetection::default();
+        assert!(!detection.allows(0, 9));
+        assert!(detection.allows(0, 10));
+        assert!(!detection.allows(1, 19));
+        assert!(detection.allows(1, 20));
+    }
+
+    #[test]
+    fn the_end_of_time_is_no_trouble() {
+        let record = OutlierRecord::new();
+        let end = Timestamp::from_nanos(u64::MAX);
+        let never = OutlierDetection::default().with_interval(Duration::ZERO);
+        assert!(record.eject(&never.with_ejection(Duration::MAX, Duration::MAX), 1, end));
+        record.readmit(end);
+    }
+}

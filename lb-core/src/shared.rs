@@ -1,0 +1,66 @@
+//! What the two ends of a balancer and its backends have in common.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwapOption, Guard};
+
+use crate::compiled::Compiled;
+use crate::identity::of_addr;
+use crate::state::BackendState;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::time::Timestamp;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    current: ArcSwapOption<Compiled>,
+    /// Grows whenever a backend is ejected, forgiven, or found healthy or not.
+    generation: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self {
+            current: ArcSwapOption::empty(),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn current(&self) -> Guard<Option<Arc<Compiled>>> {
+        self.current.load()
+    }
+
+    pub(crate) fn publish(&self, compiled: Arc<Compiled>) {
+        self.current.store(Some(compiled));
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
+    }
+
+    pub(crate) fn note_change(&self) {
+        self.generation.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a failure of the backend with `state` for outlier detection. True if that ejects it. O(n) then.
+    pub(crate) fn detect(&self, state: &BackendState, now: Timestamp) -> bool {
+        let current = self.current();
+        let Some(compiled) = current.as_ref() else {
+            return false;
+        };
+        let Some(detection) = &compiled.config.outlier_detection else {
+            return false;
+        };
+        if !state.outliers.failed(detection) {
+            return false;
+        }
+        let members = || {
+            let taking = compiled.set.members();
+            taking.filter(|(backend, _)| backend.takes_connections())
+        };
+        let ejected = members()
+            .filter(|(_, member)| member.held.state().outliers.ejected_until(now).is_some())
+            .count();
+        detection.allows(ejected, members().count())
+            && state.outliers.eject(detection, of_addr(state.addr()), now)
+    }
+}

@@ -1,0 +1,182 @@
+//! How healthy the tiers are, and what follows: who gets which share, and who panics.
+//!
+//! The formulas are Envoy's (`load_balancer_impl.cc`, "Priority levels" and "Panic threshold" of its documentation):
+//!
+//! - the health of a priority is `min(100 %, overprovisioning * healthy share)`;
+//! - the first priority gets its health as share of the connections, the next at most its own of what is left, and so
+//!   on; where all together stay below 100 % they are scaled up to it;
+//! - a priority panics if its healthy share is below the threshold and all together are below 100 %.
+//!
+//! Healthy means neither ejected nor found unhealthy; being full does not count. Nothing runs in the background: a pick
+//! works it out anew, O(n), after a backend was ejected, forgiven or found healthy or not, and when an ejection has
+//! ended.
+
+use std::ops::Range;
+
+use crate::compiled::Level;
+use crate::config::BalancerConfig;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::time::Timestamp;
+
+/// A whole share.
+pub(crate) const WHOLE: u32 = 10_000;
+
+/// Of one level.
+#[derive(Debug)]
+pub(crate) struct Vitals {
+    healthy: AtomicU32,
+    weight: AtomicU64,
+    share: AtomicU32,
+    panics: AtomicBool,
+}
+
+impl Vitals {
+    pub(crate) fn new() -> Self {
+        Self {
+            healthy: AtomicU32::new(0),
+            weight: AtomicU64::new(0),
+            share: AtomicU32::new(0),
+            panics: AtomicBool::new(false),
+        }
+    }
+
+    /// The weight of the healthy.
+    pub(crate) fn weight(&self) -> u64 {
+        self.weight.load(Relaxed)
+    }
+
+    /// What the level gets of all connections, in parts of [`WHOLE`].
+    pub(crate) fn share(&self) -> u32 {
+        self.share.load(Relaxed)
+    }
+
+    /// Whether health and ejection are ignored.
+    pub(crate) fn panics(&self) -> bool {
+        self.panics.load(Relaxed)
+    }
+}
+
+/// For which moments the vitals hold.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    generation: AtomicU64,
+    since: AtomicU64,
+    until: AtomicU64,
+}
+
+impl Checked {
+    pub(crate) fn new() -> Self {
+        Self {
+            generation: AtomicU64::new(0),
+            since: AtomicU64::new(u64::MAX),
+            until: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn holds(&self, generation: u64, now: Timestamp) -> bool {
+        let (since, until) = (self.since.load(Relaxed), self.until.load(Relaxed));
+        self.generation.load(Relaxed) == generation && (since..until).contains(&now.as_nanos())
+    }
+
+    pub(crate) fn set(&self, generation: u64, since: Timestamp, until: Timestamp) {
+        self.generation.store(generation, Relaxed);
+        self.since.store(since.as_nanos(), Relaxed);
+        self.until.store(until.as_nanos(), Relaxed);
+    }
+}
+
+/// Works out the vitals of all levels at `now`, and until when they hold if nothing changes.
+pub(crate) fn check(config: &BalancerConfig, levels: &[Level], now: Timestamp) -> Timestamp {
+    let mut until = Timestamp::from_nanos(u64::MAX);
+    for level in levels {
+        let (mut healthy, mut weight) = (0, 0);
+        for slot in level.tier.slots() {
+            if slot.is_fit(now) {
+                healthy += 1;
+                weight += u64::from(slot.weight());
+            } else if let Some(end) = slot.ejected_until(now) {
+                // A limit's ejection lasts through the moment of its end.
+                until = until.min(Timestamp::from_nanos(end.as_nanos().saturating_add(1)));
+            }
+        }
+        level.vitals.healthy.store(healthy, Relaxed);
+        level.vitals.weight.store(weight, Relaxed);
+    }
+    let factor = config.overprovisioning.unwrap_or(100);
+    let health = |group: &Range<usize>| {
+        let (healthy, all) = numbers(&levels[group.clone()]);
+        (u64::from(healthy) * u64::from(factor) * u64::from(WHOLE / 100) / u64::from(all.max(1)))
+            .min(WHOLE.into()) as u32
+    };
+    let total: u32 = groups(levels)
+        .map(|group| health(&group))
+        .fold(0, u32::saturating_add);
+    let mut left = WHOLE;
+    for group in groups(levels) {
+        let (healthy, all) = numbers(&levels[group.clone()]);
+        let share = if config.overprovisioning.is_none() {
+            // Strictly one after the other.
+            if healthy > 0 { left } else { 0 }
+        } else if total >= WHOLE {
+            health(&group).min(left)
+        } else {
+            (u64::from(health(&group)) * u64::from(WHOLE) / u64::from(total.max(1))) as u32
+        };
+        left -= share.min(left);
+        let threshold = config.panic_threshold.unwrap_or(0);
+        let panics =
+            total < WHOLE && u64::from(healthy) * 100 < u64::from(threshold) * u64::from(all);
+        divide(config, &levels[group], share, panics);
+    }
+    until
+}
+
+/// Gives the levels of one priority their parts of its share.
+fn divide(config: &BalancerConfig, levels: &[Level], share: u32, panics: bool) {
+    let size = |near: bool| {
+        let levels = levels.iter().filter(|level| level.tier.is_near() == near);
+        levels.map(|level| level.tier.len().get()).sum::<u32>()
+    };
+    for level in levels {
+        let vitals = &level.vitals;
+        let near = match &config.zone {
+            Some(zone) => {
+                let healthy = levels.iter().filter(|level| level.tier.is_near());
+                let healthy = healthy
+                    .map(|level| level.vitals.healthy.load(Relaxed))
+                    .sum();
+                zone.near_part(healthy, size(true), size(false), share)
+            }
+            None => 0,
+        };
+        let part = if level.tier.is_near() {
+            near
+        } else {
+            share - near
+        };
+        vitals.share.store(part, Relaxed);
+        vitals.panics.store(panics, Relaxed);
+    }
+}
+
+/// How many of the backends of `levels` are healthy, and how many there are.
+fn numbers(levels: &[Level]) -> (u32, u32) {
+    levels.iter().fold((0, 0), |(healthy, all), level| {
+        let more = level.vitals.healthy.load(Relaxed);
+        (healthy + more, all + level.tier.len().get())
+    })
+}
+
+/// The levels of each priority, by place.
+fn groups(levels: &[Level]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let priority = levels.get(start)?.tier.priority();
+        let same = levels[start..]
+            .iter()
+            .take_while(|l| l.tier.priority() == priority);
+        let group = start..start + same.count();
+        start = group.end;
+        Some(group)
+    })
+}
