@@ -101,12 +101,8 @@ impl Balancer {
     ) -> Result<Pick, PickError> {
         let current = self.shared.current();
         let compiled = current.as_ref().ok_or(PickError::NotReady)?;
-        let picked = compiled.pick(request, self.shared.generation(), now, rng);
-        picked.ok_or(if compiled.levels.is_empty() {
-            PickError::Empty
-        } else {
-            PickError::Exhausted
-        })
+        let picked = compiled.pick(&self.shared, request, now, rng);
+        picked.ok_or_else(|| compiled.refusal())
     }
 
     /// Tells why each backend could or could not be picked, and which one would be, without picking it: with the same
@@ -123,13 +119,7 @@ impl Balancer {
     ) -> Result<Explanation, PickError> {
         let current = self.shared.current();
         let compiled = current.as_ref().ok_or(PickError::NotReady)?;
-        Ok(Explanation::new(
-            compiled,
-            request,
-            self.shared.generation(),
-            now,
-            rng,
-        ))
+        Ok(Explanation::new(compiled, &self.shared, request, now, rng))
     }
 
     /// Notes what an active check found of the backend at `addr`; true if that is news. An unhealthy backend gets no

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use crate::board::{Board, Place};
 use crate::config::BalancerConfig;
-use crate::pick::{Pick, PickContext, PickRequest, World};
+use crate::pick::{Pick, PickContext, PickError, PickRequest, World};
 use crate::policy::{Picker, Policy, Tracking};
 use crate::rng::Rng;
 use crate::set::BackendSet;
-use crate::tier::Tier;
+use crate::shared::Shared;
+use crate::state::Lease;
+use crate::tier::{Slot, Tier};
 use crate::time::Timestamp;
 use crate::vitals::{self, Vitals};
 
@@ -86,23 +88,64 @@ impl Compiled {
     }
 
     /// Picks from the level whose turn it is, or from the first of the others that has a backend.
+    #[inline]
     pub(crate) fn pick(
         &self,
+        shared: &Shared,
         request: &PickRequest<'_>,
-        generation: u64,
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Option<Pick> {
-        let first = self.first_level(generation, now, rng);
-        if let Some(level) = self.levels.get(first)
-            && let Some(pick) = level.pick(&self.config, request, generation, now, rng)
-        {
-            return Some(pick);
+        let first = if self.needs_vitals {
+            self.first_level(shared, now, rng)
+        } else {
+            0
+        };
+        let level = self.levels.get(first)?;
+        let mut cx = PickContext::new(self.world(level, shared, now), request, rng);
+        let picked = level.pick(&mut cx);
+        picked.or_else(|| self.pick_elsewhere(first, shared, request, now, rng))
+    }
+
+    #[cold]
+    fn pick_elsewhere(
+        &self,
+        not: usize,
+        shared: &Shared,
+        request: &PickRequest<'_>,
+        now: Timestamp,
+        rng: &mut dyn Rng,
+    ) -> Option<Pick> {
+        let others = self.levels.iter().enumerate().filter(|(at, _)| *at != not);
+        others.into_iter().find_map(|(_, level)| {
+            let world = self.world(level, shared, now);
+            level.pick(&mut PickContext::new(world, request, rng))
+        })
+    }
+
+    /// Why a pick finds nobody.
+    #[cold]
+    pub(crate) fn refusal(&self) -> PickError {
+        if self.levels.is_empty() {
+            PickError::Empty
+        } else {
+            PickError::Exhausted
         }
-        let others = (0..).zip(&self.levels).filter(|(at, _)| *at != first);
-        others
-            .into_iter()
-            .find_map(|(_, level)| level.pick(&self.config, request, generation, now, rng))
+    }
+
+    pub(crate) const fn world<'a>(
+        &'a self,
+        level: &'a Level,
+        shared: &'a Shared,
+        now: Timestamp,
+    ) -> World<'a> {
+        World {
+            level,
+            config: &self.config,
+            shared,
+            now,
+            onlooker: None,
+        }
     }
 
     /// Whether picks must know how healthy the tiers are.
@@ -111,10 +154,9 @@ impl Compiled {
     }
 
     /// The place of the level that the next connection should go to.
-    pub(crate) fn first_level(&self, generation: u64, now: Timestamp, rng: &mut dyn Rng) -> usize {
-        if !self.needs_vitals {
-            return 0;
-        }
+    #[inline(never)]
+    pub(crate) fn first_level(&self, shared: &Shared, now: Timestamp, rng: &mut dyn Rng) -> usize {
+        let generation = shared.generation();
         if !self.checked.holds(generation, now) {
             let until = vitals::check(&self.config, &self.levels, now);
             self.checked.set(generation, now, until);
@@ -139,35 +181,34 @@ impl Compiled {
 }
 
 impl Level {
-    fn pick(
-        &self,
-        config: &BalancerConfig,
-        request: &PickRequest<'_>,
-        generation: u64,
-        now: Timestamp,
-        rng: &mut dyn Rng,
-    ) -> Option<Pick> {
-        let world = World::new(self, config, generation, now);
-        let mut cx = PickContext::new(world, *request, rng);
-        let slot = self.tier.slot(self.picker.pick(&mut cx)?)?;
-        let panic = self.vitals.panics();
-        slot.acquire(panic, now)
-            .or_else(|| self.race(&mut cx, panic, now))
+    #[inline]
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<Pick> {
+        let slot = self.tier.slot(self.picker.pick(cx)?)?;
+        let lease = slot.acquire(cx.now());
+        let lease = lease.or_else(|| self.race(cx));
+        lease.map(Pick::new)
     }
 
     /// Picks again after another thread took what was picked. Whoever loses as many races as there are backends gets
     /// the first that can be had.
     #[cold]
-    fn race(&self, cx: &mut PickContext<'_>, panic: bool, now: Timestamp) -> Option<Pick> {
-        let tier = &self.tier;
+    fn race(&self, cx: &mut PickContext<'_>) -> Option<Lease> {
+        let (tier, now, panics) = (&self.tier, cx.now(), self.vitals.panics());
+        let acquire = |slot: &Slot| {
+            if panics {
+                slot.acquire_untried(now)
+            } else {
+                slot.acquire(now)
+            }
+        };
         for _ in tier.indices() {
             let slot = tier.slot(self.picker.pick(cx)?)?;
-            if let Some(pick) = slot.acquire(panic, now) {
-                return Some(pick);
+            if let Some(lease) = acquire(slot) {
+                return Some(lease);
             }
         }
         tier.indices()
             .filter(|&i| cx.is_eligible(i))
-            .find_map(|i| tier.slot(i)?.acquire(panic, now))
+            .find_map(|i| acquire(tier.slot(i)?))
     }
 }

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use crate::backend::{AdminState, Backend, Weight};
 use crate::compiled::{Compiled, Level};
 use crate::health::Health;
-use crate::pick::{PickContext, PickRequest, World};
+use crate::pick::{PickContext, PickRequest};
 use crate::rng::Rng;
 use crate::set::Member;
+use crate::shared::Shared;
 use crate::tier::BackendIndex;
 use crate::time::Timestamp;
 
@@ -66,17 +67,21 @@ pub enum Verdict {
 impl Explanation {
     pub(crate) fn new(
         compiled: &Compiled,
+        shared: &Shared,
         request: &PickRequest<'_>,
-        generation: u64,
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Self {
-        let first = compiled.first_level(generation, now, rng);
+        let first = if compiled.needs_vitals() {
+            compiled.first_level(shared, now, rng)
+        } else {
+            0
+        };
         let others = (0..compiled.levels.len()).filter(|&at| at != first);
         let chosen = std::iter::once(first).chain(others).find_map(|at| {
             let level = compiled.levels.get(at)?;
-            let world = World::new(level, &compiled.config, generation, now).looked_at();
-            let mut cx = PickContext::new(world, *request, rng);
+            let world = compiled.world(level, shared, now).looked_at();
+            let mut cx = PickContext::new(world, request, rng);
             let i = level.picker.pick(&mut cx)?;
             Some(level.tier.slot(i)?.state().addr())
         });

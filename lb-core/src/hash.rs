@@ -10,6 +10,7 @@ const PRIME_4: u64 = 0x85eb_ca77_c2b2_ae63;
 const PRIME_5: u64 = 0x27d4_eb2f_1656_67c5;
 
 /// The XXH64 of `bytes` under `seed`.
+#[inline]
 pub(crate) fn xxh64(bytes: &[u8], seed: u64) -> u64 {
     let (stripes, rest) = bytes.as_chunks::<32>();
     let mut hash = if stripes.is_empty() {
@@ -44,6 +45,7 @@ pub(crate) fn xxh64(bytes: &[u8], seed: u64) -> u64 {
 }
 
 /// Four lanes over stripes of 32 bytes, merged into one.
+#[inline(never)]
 fn long(stripes: &[[u8; 32]], seed: u64) -> u64 {
     let mut lanes = [
         seed.wrapping_add(PRIME_1).wrapping_add(PRIME_2),

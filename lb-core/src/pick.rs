@@ -12,10 +12,10 @@ use crate::board::Board;
 use crate::compiled::Level;
 use crate::config::BalancerConfig;
 use crate::rng::Rng;
-use crate::slow_start::SlowStart;
+use crate::shared::Shared;
 use crate::state::Lease;
 use crate::sync::atomic::Ordering::Relaxed;
-use crate::tier::{BackendIndex, Slot, Tier};
+use crate::tier::{BackendIndex, Slot};
 use crate::time::Timestamp;
 
 /// The backends that one connection has already failed on; it is never sent to one of them again.
@@ -82,7 +82,7 @@ impl<'a> PickRequest<'a> {
 /// A policy's only window on the world while it picks.
 pub struct PickContext<'a> {
     world: World<'a>,
-    request: PickRequest<'a>,
+    request: &'a PickRequest<'a>,
     rng: &'a mut dyn Rng,
     #[cfg(feature = "test-util")]
     questions: Cell<u64>,
@@ -91,45 +91,29 @@ pub struct PickContext<'a> {
 /// What a pick is made from, connection and chance aside.
 #[derive(Debug)]
 pub(crate) struct World<'a> {
-    tier: &'a Tier,
-    board: Option<&'a Board>,
-    slow_start: Option<&'a SlowStart>,
-    panic: bool,
-    healthy_weight: u64,
-    generation: u64,
-    now: Timestamp,
+    pub(crate) level: &'a Level,
+    pub(crate) config: &'a BalancerConfig,
+    pub(crate) shared: &'a Shared,
+    pub(crate) now: Timestamp,
     /// The next ticket of somebody who only looks on and must not move the tier's counter.
-    onlooker: Option<Cell<u64>>,
+    pub(crate) onlooker: Option<Cell<u64>>,
 }
 
-impl<'a> World<'a> {
-    pub(crate) fn new(
-        level: &'a Level,
-        config: &'a BalancerConfig,
-        generation: u64,
-        now: Timestamp,
-    ) -> Self {
-        Self {
-            tier: &level.tier,
-            board: level.board.as_deref(),
-            slow_start: config.slow_start.as_ref(),
-            panic: level.vitals.panics(),
-            healthy_weight: level.vitals.weight(),
-            generation,
-            now,
-            onlooker: None,
-        }
-    }
-
+impl World<'_> {
     /// The same for somebody who must not change anything.
     pub(crate) fn looked_at(mut self) -> Self {
-        self.onlooker = Some(Cell::new(self.tier.cursor().load(Relaxed)));
+        self.onlooker = Some(Cell::new(self.level.tier.cursor().load(Relaxed)));
         self
     }
 }
 
 impl<'a> PickContext<'a> {
-    pub(crate) fn new(world: World<'a>, request: PickRequest<'a>, rng: &'a mut dyn Rng) -> Self {
+    #[inline]
+    pub(crate) fn new(
+        world: World<'a>,
+        request: &'a PickRequest<'a>,
+        rng: &'a mut dyn Rng,
+    ) -> Self {
         Self {
             world,
             request,
@@ -181,7 +165,7 @@ impl<'a> PickContext<'a> {
     pub fn ticket(&self) -> u64 {
         self.asked();
         match &self.world.onlooker {
-            None => self.world.tier.cursor().fetch_add(1, Relaxed),
+            None => self.world.level.tier.cursor().fetch_add(1, Relaxed),
             Some(next) => next.replace(next.get().wrapping_add(1)),
         }
     }
@@ -189,7 +173,7 @@ impl<'a> PickContext<'a> {
     /// The next number of a counter that belongs to the backend at `i`, for turns that it shares with others. Starts
     /// at 0, wraps, and survives like the rest of the backend's state; 0 for an index outside the tier.
     pub(crate) fn ticket_of(&self, i: BackendIndex) -> u64 {
-        let slot = self.world.tier.slot(i);
+        let slot = self.world.level.tier.slot(i);
         slot.map_or(0, |slot| match &self.world.onlooker {
             None => slot.state().turns.fetch_add(1, Relaxed),
             Some(next) => slot
@@ -205,9 +189,9 @@ impl<'a> PickContext<'a> {
     #[inline]
     pub fn is_eligible(&self, i: BackendIndex) -> bool {
         self.asked();
-        self.world.tier.slot(i).is_some_and(|slot| {
+        self.world.level.tier.slot(i).is_some_and(|slot| {
             !slot.is_full()
-                && (slot.is_fit(self.world.now) || self.world.panic)
+                && (slot.is_fit(self.world.now) || self.world.level.vitals.panics())
                 && (self.request.tried.is_empty() || !self.was_tried(slot))
         })
     }
@@ -216,7 +200,7 @@ impl<'a> PickContext<'a> {
     /// enough. Policies that give turns by weight or load ask this; where nobody takes a turn, eligibility decides.
     #[inline]
     pub fn takes_turn(&mut self, i: BackendIndex) -> bool {
-        self.is_eligible(i) && (self.world.slow_start.is_none() || self.is_warm_enough(i))
+        self.is_eligible(i) && (self.world.config.slow_start.is_none() || self.is_warm_enough(i))
     }
 
     /// The same for turn number `turn` of the tier, in which a backend that has failed must be lucky too (nginx's
@@ -225,14 +209,14 @@ impl<'a> PickContext<'a> {
     pub(crate) fn takes_turn_number(&mut self, i: BackendIndex, turn: u64) -> bool {
         let whole = |slot: &Slot| slot.state().damping.is_whole();
         self.takes_turn(i)
-            && (self.world.tier.slot(i).is_none_or(whole) || self.is_undamped(i, turn))
+            && (self.world.level.tier.slot(i).is_none_or(whole) || self.is_undamped(i, turn))
     }
 
     #[cold]
     fn is_warm_enough(&mut self, i: BackendIndex) -> bool {
         let now = self.world.now;
-        let part = self.world.slow_start.and_then(|slow_start| {
-            let since = self.world.tier.slot(i)?.state().warm_since(now)?;
+        let part = self.world.config.slow_start.and_then(|slow_start| {
+            let since = self.world.level.tier.slot(i)?.state().warm_since(now)?;
             slow_start.part(since, now)
         });
         part.is_none_or(|part| (self.draw_bits() >> 32) < part.into())
@@ -240,7 +224,7 @@ impl<'a> PickContext<'a> {
 
     #[cold]
     fn is_undamped(&mut self, i: BackendIndex, turn: u64) -> bool {
-        let Some(slot) = self.world.tier.slot(i) else {
+        let Some(slot) = self.world.level.tier.slot(i) else {
             return true;
         };
         let weight = NonZeroU64::from(slot.nonzero_weight());
@@ -249,41 +233,47 @@ impl<'a> PickContext<'a> {
     }
 
     /// The loads of the tier, for policies of [`Tracking::Least`](crate::policy::Tracking::Least).
-    pub(crate) const fn board(&self) -> Option<&'a Board> {
-        self.world.board
+    pub(crate) fn board(&self) -> Option<&'a Board> {
+        self.asked();
+        self.world.level.board.as_deref()
     }
 
     /// The connections in flight of the tier and the weight of its backends in good standing, for policies of
     /// [`Tracking::Total`](crate::policy::Tracking::Total).
     pub(crate) fn totals(&self) -> (u64, u64) {
         self.asked();
-        (
-            self.world.board.map_or(0, Board::total),
-            self.world.healthy_weight,
-        )
+        let level = self.world.level;
+        let total = level.board.as_deref().map_or(0, Board::total);
+        (total, level.vitals.weight())
     }
 
     /// Grows whenever a backend is ejected, forgiven or found healthy or not.
-    pub(crate) const fn generation(&self) -> u64 {
-        self.world.generation
+    pub(crate) fn generation(&self) -> u64 {
+        self.world.shared.generation()
     }
 
     /// Notes on the board that the backend at `i` is not in good standing, so that it is not found again.
     #[cold]
     pub(crate) fn put_out(&self, i: BackendIndex) {
-        let Some((slot, board)) = self.world.tier.slot(i).zip(self.world.board) else {
+        let Some((slot, board)) = self
+            .world
+            .level
+            .tier
+            .slot(i)
+            .zip(self.world.level.board.as_deref())
+        else {
             return;
         };
-        if !self.world.panic && !slot.is_fit(self.world.now) {
+        if !self.world.level.vitals.panics() && !slot.is_fit(self.world.now) {
             let until = slot.ejected_until(self.world.now);
-            board.put_out(i.get(), until, self.world.generation);
+            board.put_out(i.get(), until, self.generation());
         }
     }
 
     /// What ties are broken by: nginx's `current_weight` of the backend at `i`, changed by `change`. 0 for an index
     /// outside the tier.
     pub(crate) fn credit(&self, i: BackendIndex, change: i64) -> i64 {
-        let slot = self.world.tier.slot(i);
+        let slot = self.world.level.tier.slot(i);
         slot.map_or(0, |slot| {
             let credit = &slot.state().credit;
             if self.world.onlooker.is_some() {
@@ -301,14 +291,14 @@ impl<'a> PickContext<'a> {
     /// The weight of the backend at `i`; 0 for an index outside the tier.
     #[inline]
     pub fn weight(&self, i: BackendIndex) -> u16 {
-        self.world.tier.slot(i).map_or(0, Slot::weight)
+        self.world.level.tier.slot(i).map_or(0, Slot::weight)
     }
 
     /// Connections that the backend at `i` holds; 0 for an index outside the tier.
     #[inline]
     pub fn in_flight(&self, i: BackendIndex) -> u32 {
         self.asked();
-        self.world.tier.slot(i).map_or(0, Slot::in_flight)
+        self.world.level.tier.slot(i).map_or(0, Slot::in_flight)
     }
 
     /// The peak-sensitive average of the times that connecting to the backend at `i` took, decayed with a time
@@ -316,7 +306,7 @@ impl<'a> PickContext<'a> {
     #[inline]
     pub fn connect_time(&self, i: BackendIndex) -> Option<Duration> {
         self.asked();
-        let slot = self.world.tier.slot(i)?;
+        let slot = self.world.level.tier.slot(i)?;
         slot.state().connect_time.get_at(self.world.now)
     }
 
@@ -324,7 +314,7 @@ impl<'a> PickContext<'a> {
     /// `least_time` reckons; 0 for an index outside the tier. Costs a division if the backend rests.
     pub(crate) fn expected_connect_millis(&self, i: BackendIndex) -> u64 {
         let expected = |slot: &Slot| slot.expected_connect_millis(self.world.now);
-        self.world.tier.slot(i).map_or(0, expected)
+        self.world.level.tier.slot(i).map_or(0, expected)
     }
 
     /// One draw by weight among exactly the backends that `accept` takes, in two passes over the tier. O(n): a
@@ -333,7 +323,7 @@ impl<'a> PickContext<'a> {
         &mut self,
         accept: impl Fn(&Self, BackendIndex) -> bool,
     ) -> Option<BackendIndex> {
-        let tier = self.world.tier;
+        let tier = &self.world.level.tier;
         let weight = |i| u64::from(tier.weight(i).get());
         let accepted = tier.indices().filter(|&i| accept(self, i));
         let mut left = self.draw(NonZeroU64::new(accepted.map(weight).sum())?);

@@ -1,7 +1,7 @@
 //! What is remembered of a backend while it is known, whatever else changes about it.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
@@ -104,6 +104,7 @@ impl BackendState {
     }
 
     /// Whether nothing speaks against it: no failure, no ejection, no failed check.
+    #[inline]
     pub(crate) fn is_sound(&self) -> bool {
         self.failures.is_clean() && self.outliers.is_clean() && !self.unhealthy.load(Relaxed)
     }
@@ -183,6 +184,12 @@ impl BackendState {
         self.place.load().as_ref().map(|place| place.on())
     }
 
+    /// Notes a lease that has just begun.
+    #[cold]
+    fn note_lease(&self) {
+        self.placed().iter().for_each(Place::refresh);
+    }
+
     /// Tells the balancer that another number of backends is in good standing.
     fn note_change(&self) {
         if let Some(shared) = self.home.upgrade() {
@@ -226,6 +233,11 @@ impl Held {
         u32::try_from(leases).unwrap_or(u32::MAX)
     }
 
+    #[cold]
+    fn take_seat(&self, max: NonZeroU32) -> bool {
+        self.state.seats.take(max, || self.in_flight())
+    }
+
     pub(crate) fn is_full(&self, max_conns: NonZeroU32) -> bool {
         self.in_flight() >= max_conns.get()
     }
@@ -241,33 +253,30 @@ impl Clone for Held {
 }
 
 /// One connection in flight.
+///
+/// Two words, and none of their optional forms needs a third: they travel in registers.
 #[derive(Debug)]
 pub(crate) struct Lease {
     /// Taken by the end of the lease only.
     state: Option<Arc<BackendState>>,
-    /// When it was taken, in nanoseconds but for the lowest bit, which says whether it has one of the seats that
-    /// `max_conns` counts: two words fit into registers, three don't.
-    taken_at: u64,
+    taken_at: TakenAt,
 }
-
-const SEATED: u64 = 1;
 
 impl Lease {
     /// A connection of the backend, unless `max_conns` are in flight.
+    #[inline]
     pub(crate) fn take(held: &Held, max_conns: Option<NonZeroU32>, now: Timestamp) -> Option<Self> {
-        let mut taken_at = now.as_nanos() & !SEATED;
-        if let Some(max) = max_conns {
-            if !held.state.seats.take(max, || held.in_flight()) {
-                return None;
-            }
-            taken_at |= SEATED;
-        }
+        let seat = match max_conns {
+            None => Seat::Unlimited,
+            Some(max) if held.take_seat(max) => Seat::Taken,
+            Some(_) => return None,
+        };
         let lease = Self {
             state: Some(Arc::clone(&held.state)),
-            taken_at,
+            taken_at: TakenAt::new(now, seat),
         };
         if held.state.placed.load(Relaxed) {
-            held.state.placed().iter().for_each(Place::refresh);
+            held.state.note_lease();
         }
         Some(lease)
     }
@@ -279,24 +288,70 @@ impl Lease {
     }
 
     pub(crate) const fn taken_at(&self) -> Timestamp {
-        Timestamp::from_nanos(self.taken_at & !SEATED)
+        self.taken_at.timestamp()
+    }
+
+    #[cold]
+    fn end(&mut self) {
+        let Some(state) = self.state.take() else {
+            return;
+        };
+        if self.taken_at.seat() == Seat::Taken {
+            state.seats.give_back();
+        }
+        let place = state.placed();
+        // The board counts references.
+        drop(state);
+        place.iter().for_each(Place::refresh);
     }
 }
 
 impl Drop for Lease {
+    #[inline]
     fn drop(&mut self) {
-        let Some(state) = self.state.take() else {
-            return;
+        let noted = |state: &Arc<BackendState>| state.placed.load(Relaxed);
+        if self.taken_at.seat() == Seat::Taken || self.state.as_ref().is_some_and(noted) {
+            self.end();
+        }
+    }
+}
+
+/// Whether a lease counts towards `max_conns`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Seat {
+    Taken,
+    Unlimited,
+}
+
+/// When a lease was taken, to 4 ns, and in the bits that are left whether it has a seat.
+#[derive(Clone, Copy, Debug)]
+struct TakenAt(NonZeroU64);
+
+impl TakenAt {
+    const ALWAYS: u64 = 0b10;
+    const SEATED: u64 = 0b01;
+
+    #[inline]
+    const fn new(now: Timestamp, seat: Seat) -> Self {
+        let seated = match seat {
+            Seat::Taken => Self::SEATED,
+            Seat::Unlimited => 0,
         };
-        if self.taken_at & SEATED != 0 {
-            state.seats.give_back();
+        let word = now.as_nanos() & !0b11 | Self::ALWAYS | seated;
+        Self(NonZeroU64::new(word).expect("one bit is always set"))
+    }
+
+    #[inline]
+    const fn seat(self) -> Seat {
+        if self.0.get() & Self::SEATED == 0 {
+            Seat::Unlimited
+        } else {
+            Seat::Taken
         }
-        if state.placed.load(Relaxed) {
-            let place = state.placed();
-            // The board counts references.
-            drop(state);
-            place.iter().for_each(Place::refresh);
-        }
+    }
+
+    const fn timestamp(self) -> Timestamp {
+        Timestamp::from_nanos(self.0.get() & !0b11)
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::backend::{Backend, Priority};
 use crate::health::Health;
 use crate::outlier::FailLimit;
-use crate::pick::Pick;
 use crate::snapshot::Snapshot;
 use crate::state::{BackendState, Held, Lease};
 use crate::sync::atomic::AtomicU64;
@@ -177,11 +176,13 @@ impl Slot {
         self.held.in_flight()
     }
 
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.max_conns.is_some_and(|max| self.held.is_full(max))
     }
 
     /// Whether it is in good standing at `now`: neither ejected nor unhealthy.
+    #[inline]
     pub(crate) fn is_fit(&self, now: Timestamp) -> bool {
         self.state().is_sound() || self.is_fit_all_the_same(now)
     }
@@ -199,19 +200,31 @@ impl Slot {
             .max(state.outliers.ejected_until(now))
     }
 
-    /// Takes one connection of the backend, unless it is full or another thread has its trial. Nobody is on trial in
-    /// panic mode.
-    pub(crate) fn acquire(&self, panic: bool, now: Timestamp) -> Option<Pick> {
-        let lease = Lease::take(&self.held, self.max_conns, now)?;
+    /// Takes one connection of the backend, unless it is full or another thread has its trial.
+    #[inline]
+    pub(crate) fn acquire(&self, now: Timestamp) -> Option<Lease> {
         let state = self.state();
-        if !state.failures.is_clean() && !panic && !self.claim(now) {
-            return None;
+        if !state.failures.is_clean() {
+            return self.acquire_on_trial(now);
         }
-        state.connect_average.picked(self.fail_timeout, now);
-        Some(Pick::new(lease))
+        self.acquire_untried(now)
+    }
+
+    /// The same where nobody is on trial: in panic mode.
+    #[inline]
+    pub(crate) fn acquire_untried(&self, now: Timestamp) -> Option<Lease> {
+        let lease = Lease::take(&self.held, self.max_conns, now)?;
+        let average = &self.state().connect_average;
+        average.picked(self.fail_timeout, now);
+        Some(lease)
     }
 
     #[cold]
+    fn acquire_on_trial(&self, now: Timestamp) -> Option<Lease> {
+        let lease = self.acquire_untried(now)?;
+        self.claim(now).then_some(lease)
+    }
+
     fn claim(&self, now: Timestamp) -> bool {
         let failures = &self.state().failures;
         self.fail_limit()

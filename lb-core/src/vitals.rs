@@ -86,6 +86,7 @@ impl Checked {
 }
 
 /// Works out the vitals of all levels at `now`, and until when they hold if nothing changes.
+#[cold]
 pub(crate) fn check(config: &BalancerConfig, levels: &[Level], now: Timestamp) -> Timestamp {
     let mut until = Timestamp::from_nanos(u64::MAX);
     for level in levels {
