@@ -65,10 +65,11 @@ mod session;
 mod upstream;
 
 pub use builder::{Proxy, ProxyBuilder};
-pub use config::{Retry, Timeouts};
+pub use config::{Retry, Splice, Timeouts};
 pub use error::{BindError, BuildError};
 pub use listener::Listener;
 pub use metrics::Metrics;
+pub use relay::{Relay, RelayEnd, Relayed};
 pub use server::{DrainReport, Handle, Server};
 pub use upstream::{Upstream, UpstreamBuilder};
 

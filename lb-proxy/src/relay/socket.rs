@@ -25,7 +25,7 @@ pub(super) fn write_some(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> 
 
 /// Transfers once. Fewer bytes than `wanted` mean that the socket is drained or full: its readiness is cleared
 /// without the further call that would only say so.
-fn some(
+pub(super) fn some(
     stream: &TcpStream,
     interest: Interest,
     wanted: usize,
