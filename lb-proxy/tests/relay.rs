@@ -7,40 +7,9 @@ mod support;
 use std::time::Duration;
 
 use lb_proxy::Timeouts;
-use support::{assert_reset, noise, read_all, reset, session, session_with, until, within};
+use support::{assert_reset, fill, noise, read_all, reset, send_and_receive};
+use support::{session, session_with, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-/// Fills the way from `from` until nothing more is taken, and says how much went in.
-async fn fill(from: &TcpStream) -> usize {
-    let block = [7; 64 * 1024];
-    let mut sent = 0;
-    loop {
-        let full = Duration::from_millis(200);
-        match tokio::time::timeout(full, from.writable()).await {
-            Ok(writable) => writable.unwrap(),
-            Err(_) => return sent,
-        }
-        if let Ok(n) = from.try_write(&block) {
-            sent += n;
-        }
-    }
-}
-
-async fn send_and_receive(stream: TcpStream, outgoing: Vec<u8>) -> (TcpStream, Vec<u8>) {
-    let (mut reader, mut writer) = stream.into_split();
-    let sending = tokio::spawn(async move {
-        writer.write_all(&outgoing).await.unwrap();
-        writer.shutdown().await.unwrap();
-        writer
-    });
-    let mut incoming = Vec::new();
-    within("a transfer", reader.read_to_end(&mut incoming))
-        .await
-        .unwrap();
-    let writer = sending.await.unwrap();
-    (reader.reunite(writer).unwrap(), incoming)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_mebibytes_each_way_at_once() {

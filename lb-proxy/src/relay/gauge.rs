@@ -2,8 +2,8 @@
 
 use crate::config::Splice;
 
-/// A transfer of this length or more speaks for a pipe: it filled the scratch buffer.
-pub(super) const LONG: usize = 64 * 1024;
+/// A transfer of this length or more speaks for a pipe.
+const LONG: usize = 32 * 1024;
 
 /// A transfer below this speaks for copying. splice(2) costs more than a copy of a few pages.
 const SHORT: usize = 16 * 1024;

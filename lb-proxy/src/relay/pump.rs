@@ -6,16 +6,16 @@ use std::task::{Context, Poll, ready};
 
 use tokio::net::TcpStream;
 
-use super::gauge::{Gauge, LONG};
+use super::gauge::Gauge;
 use super::held::Held;
 use super::pipe::{Pipe, is_unsupported};
-use super::socket::{end, read_some, write_some};
+use super::socket::{end, ended_before_it_broke, read_some, write_some};
 use crate::config::Splice;
 use crate::metrics::Counter;
 
 /// What a worker reads at once. Large enough that a system call's cost is spread thin, small enough to stay in the
 /// second-level cache; a blocked direction that copies holds no more than this.
-const SCRATCH: usize = LONG;
+const SCRATCH: usize = 64 * 1024;
 
 thread_local! {
     static WORKER_SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
@@ -32,7 +32,9 @@ pub(super) enum State {
     Ending,
     /// Bytes may come.
     Open,
-    /// The sink takes no more: its peer has reset or closed.
+    /// The sink takes no more, but had ended its own stream before.
+    SinkClosed,
+    /// The sink was reset.
     SinkReset,
     /// The source was reset.
     SourceReset,
@@ -42,6 +44,11 @@ impl State {
     /// Whether nothing moves in this direction any more.
     pub(super) const fn is_final(self) -> bool {
         !matches!(self, Self::Ending | Self::Open)
+    }
+
+    /// Whether the sink takes no more.
+    pub(super) const fn is_sink_broken(self) -> bool {
+        matches!(self, Self::SinkClosed | Self::SinkReset)
     }
 
     /// Whether the sink has all that the source sent.
@@ -95,8 +102,20 @@ impl<'a> Pump<'a> {
         self.state == State::Open && !self.is_holding()
     }
 
+    /// Whether the source, which was found to be broken, had ended before and is owed the delivery of what it sent.
+    pub(super) fn is_owed(&self) -> bool {
+        match self.state {
+            State::Ending => true,
+            State::Open => ended_before_it_broke(self.source),
+            _ => false,
+        }
+    }
+
     /// Takes one step if one can be taken now: moves some bytes, or the end. Says how many bytes it moved.
-    pub(super) fn step(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+    ///
+    /// The kernel tells of a reset once. If it did so when something was written to the source, `is_source_reset`, then
+    /// reading from it comes to an end that is none.
+    pub(super) fn step(&mut self, cx: &mut Context<'_>, is_source_reset: bool) -> Option<usize> {
         let step = if self.state.is_final() {
             Poll::Pending
         } else if self.is_holding() {
@@ -108,6 +127,7 @@ impl<'a> Pump<'a> {
             return None;
         };
         self.state = match state {
+            State::Ending if self.state == State::Open && is_source_reset => State::SourceReset,
             State::Ending if !self.is_holding() => State::AtEnd,
             state => state,
         };
@@ -119,14 +139,14 @@ impl<'a> Pump<'a> {
         if self.state == State::AtEnd {
             self.state = match end(self.sink) {
                 Ok(()) => State::Done,
-                Err(_) => State::SinkReset,
+                Err(_) => State::SinkClosed,
             };
         }
     }
 
-    /// The sink was found to be reset: what is held is lost.
+    /// The sink was found to be broken behind its end: what is held is lost.
     pub(super) fn give_up(&mut self) {
-        self.state = State::SinkReset;
+        self.state = State::SinkClosed;
         self.held = Held::Nothing;
     }
 
@@ -209,8 +229,11 @@ impl<'a> Pump<'a> {
                 self.counter.add(n as u64);
                 (self.state, n)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (self.state, 0),
-            Err(_) => (State::SinkReset, 0),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => (self.state, 0),
+                io::ErrorKind::BrokenPipe => (State::SinkClosed, 0),
+                _ => (State::SinkReset, 0),
+            },
         }
     }
 }

@@ -51,7 +51,8 @@ pub(crate) async fn relay(
     let mut advance = |cx: &mut Context<'_>| {
         let mut moved = None;
         while moved.is_none_or(|n| n < TURN) {
-            let (upwards, downwards) = (up.step(cx), down.step(cx));
+            let upwards = up.step(cx, down.state() == State::SinkReset);
+            let downwards = down.step(cx, up.state() == State::SinkReset);
             if upwards.is_none() && downwards.is_none() {
                 break;
             }
@@ -125,18 +126,18 @@ impl Drop for CutOff<'_> {
 /// Whether the side that `from` reads is found to be reset. Reading shows that by itself; a side that is not read from
 /// now is watched.
 ///
-/// One that has ended its stream before is owed the delivery of what is still held. It only takes no more.
+/// One that had ended its stream before only takes no more.
 fn is_broken(
     from: &Pump<'_>,
     towards: &mut Pump<'_>,
     reset: Pin<&mut impl Future>,
     cx: &mut Context<'_>,
 ) -> bool {
-    let is_watched = !from.is_reading() && towards.state() != State::SinkReset;
+    let is_watched = !from.is_reading() && !towards.state().is_sink_broken();
     if !is_watched || reset.poll(cx).is_pending() {
         return false;
     }
-    if from.state() == State::Ending {
+    if from.is_owed() {
         towards.give_up();
         return false;
     }
@@ -155,8 +156,12 @@ fn settle(up: &mut Pump<'_>, down: &mut Pump<'_>) -> Option<RelayEnd> {
         (State::SourceReset, _) => Some(RelayEnd::ClientReset),
         (_, State::SourceReset) => Some(RelayEnd::BackendReset),
         // A side that broke may have answered before: that is delivered first.
-        (State::SinkReset, state) if state.is_final() => Some(RelayEnd::BackendReset),
-        (state, State::SinkReset) if state.is_final() => Some(RelayEnd::ClientReset),
+        (broken, other) if broken.is_sink_broken() && other.is_final() => {
+            Some(RelayEnd::BackendReset)
+        }
+        (other, broken) if broken.is_sink_broken() && other.is_final() => {
+            Some(RelayEnd::ClientReset)
+        }
         _ => None,
     }
 }

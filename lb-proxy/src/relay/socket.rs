@@ -54,6 +54,13 @@ pub(super) async fn reset_of(stream: &TcpStream) {
     let _ = stream.ready(Interest::ERROR).await;
 }
 
+/// Whether the peer of a connection that broke had ended its stream before that, and nothing of it was lost. Linux calls
+/// a reset after the end a broken pipe. What was received before can be read still, and then the end.
+pub(super) fn ended_before_it_broke(stream: &TcpStream) -> bool {
+    let error = SockRef::from(stream).take_error();
+    error.is_ok_and(|error| error.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
+
 /// Makes closing `stream` reset the connection instead of ending it. What is not yet sent is discarded.
 pub(crate) fn reset_on_close(stream: &TcpStream) {
     // Fails only on a socket that is already gone, where nothing is left to reset.
