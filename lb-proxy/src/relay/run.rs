@@ -165,3 +165,28 @@ fn settle(up: &mut Pump<'_>, down: &mut Pump<'_>) -> Option<RelayEnd> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// What every session pays while it is idle.
+    #[tokio::test]
+    async fn a_relay_takes_less_than_a_kibibyte() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let one = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let other = listener.accept().await.unwrap().0;
+        let counter = Counter::default();
+        let traffic = Traffic {
+            to_backend: &counter,
+            to_client: &counter,
+        };
+        let timeouts = Timeouts::default();
+        let size = size_of_val(&relay(&one, &other, &timeouts, Splice::Auto, traffic));
+        assert!(size < 1024, "{size} bytes");
+        println!("{size} bytes");
+    }
+}
