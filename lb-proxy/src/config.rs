@@ -91,6 +91,9 @@ impl Default for Timeouts {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Splice {
     /// Transfers that are long enough to gain by it, where the system can do it and has a pipe left. The default.
+    ///
+    /// The process must ignore SIGPIPE, as every Rust program does unless it says otherwise: splice(2) raises it for a
+    /// connection that was reset.
     #[default]
     Auto,
     /// None. To compare, or where a kernel is not to be trusted with it.

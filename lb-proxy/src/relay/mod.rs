@@ -37,11 +37,14 @@ pub(crate) use socket::reset_on_close;
 /// resets passed on, time-outs. tokio's `copy_bidirectional` has none of the last three, holds 16 KiB for every
 /// connection, and copies.
 ///
-/// ```
-/// # async fn example(client: tokio::net::TcpStream) -> std::io::Result<()> {
+/// ```no_run
 /// use lb_proxy::Relay;
+/// use tokio::net::{TcpListener, TcpStream};
 ///
-/// let backend = tokio::net::TcpStream::connect("10.0.0.1:446").await?;
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let (client, _) = TcpListener::bind("[::]:446").await?.accept().await?;
+/// let backend = TcpStream::connect("10.0.0.1:446").await?;
 /// let relayed = Relay::new().run(client, backend).await;
 /// println!("{} bytes to the client, then {:?}", relayed.bytes_to_client, relayed.end);
 /// # Ok(())

@@ -131,6 +131,9 @@ impl<'a> Pump<'a> {
             State::Ending if !self.is_holding() => State::AtEnd,
             state => state,
         };
+        if self.state.is_sink_broken() {
+            self.held = Held::Nothing;
+        }
         Some(n)
     }
 
@@ -190,21 +193,18 @@ impl<'a> Pump<'a> {
             self.gauge.copy();
             return self.copy();
         };
-        let filled = match pipe.fill(self.source) {
-            Err(error) if is_unsupported(&error) => {
-                self.gauge.forgo_pipes();
-                return self.copy();
+        let filled = pipe.fill(self.source);
+        if filled.as_ref().is_err_and(is_unsupported) {
+            self.gauge.forgo_pipes();
+            return self.copy();
+        }
+        let step = filled.map(|n| {
+            if n == 0 {
+                return (State::Ending, 0);
             }
-            filled => filled,
-        };
-        let step = match filled {
-            Ok(0) => Ok((State::Ending, 0)),
-            Ok(n) => {
-                self.gauge.note(n);
-                Ok(self.count(pipe.drain(self.sink)))
-            }
-            Err(error) => Err(error),
-        };
+            self.gauge.note(n);
+            self.count(pipe.drain(self.sink))
+        });
         self.held = Held::rest_of(pipe);
         step
     }

@@ -187,6 +187,5 @@ mod tests {
         let timeouts = Timeouts::default();
         let size = size_of_val(&relay(&one, &other, &timeouts, Splice::Auto, traffic));
         assert!(size < 1024, "{size} bytes");
-        println!("{size} bytes");
     }
 }
