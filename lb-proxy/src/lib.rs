@@ -54,7 +54,8 @@
 //! | relay, spliced | 1023 MiB/s | 938 MiB/s | 69 us |
 //! | relay, copied | 780 MiB/s | 702 MiB/s | 60 us |
 //! | tokio's `copy_bidirectional` | 476 MiB/s | 331 MiB/s | 69 us |
-//! | direct | 1690 MiB/s | 1562 MiB/s | 26 us |//!
+//! | direct | 1690 MiB/s | 1562 MiB/s | 26 us |
+//!
 //! # What is reported
 //!
 //! [`Handle::metrics`] counts, [`Upstream::backends`] and [`Upstream::discovery`] tell how backends and sources
