@@ -16,6 +16,17 @@ pub struct Timeouts {
     /// For a byte in the direction that is left after the other has ended. Default: 1 minute. Bytes reset it, so a
     /// long answer to a half-closed request goes through.
     pub half_closed: Option<Duration>,
+    /// From connecting to the backend until the first byte or end, of whichever side; then the session ends like an
+    /// idle one. Default: `None`. Set it shorter than `idle` where every client or server speaks up soon: it sheds
+    /// clients that only hold connections.
+    pub first_byte: Option<Duration>,
+    /// From connecting to the backend to the end, whatever still moves; then both sides are reset, but for one whose
+    /// stream has ended. Default: `None`. It moves long-lived sessions on to new backends.
+    #[doc(alias = "max_downstream_connection_duration")]
+    pub max_age: Option<Duration>,
+    /// A random part of it is added to `max_age`, so that sessions that began together do not end together. Default:
+    /// zero.
+    pub max_age_jitter: Duration,
 }
 
 impl Timeouts {
@@ -39,6 +50,27 @@ impl Timeouts {
         self.half_closed = timeout;
         self
     }
+
+    /// Sets [`first_byte`](Self::first_byte).
+    #[must_use]
+    pub fn first_byte(mut self, timeout: Option<Duration>) -> Self {
+        self.first_byte = timeout;
+        self
+    }
+
+    /// Sets [`max_age`](Self::max_age).
+    #[must_use]
+    pub fn max_age(mut self, age: Option<Duration>) -> Self {
+        self.max_age = age;
+        self
+    }
+
+    /// Sets [`max_age_jitter`](Self::max_age_jitter).
+    #[must_use]
+    pub fn max_age_jitter(mut self, jitter: Duration) -> Self {
+        self.max_age_jitter = jitter;
+        self
+    }
 }
 
 impl Default for Timeouts {
@@ -47,8 +79,25 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             idle: Some(Duration::from_secs(600)),
             half_closed: Some(Duration::from_secs(60)),
+            first_byte: None,
+            max_age: None,
+            max_age_jitter: Duration::ZERO,
         }
     }
+}
+
+/// Whether long transfers go through splice(2), which hands pages from socket to socket instead of copying them.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Splice {
+    /// Transfers that are long enough to gain by it, where the system can do it and has a pipe left. The default.
+    ///
+    /// The process must ignore SIGPIPE, as every Rust program does unless it says otherwise: splice(2) raises it for a
+    /// connection that was reset.
+    #[default]
+    Auto,
+    /// None. To compare, or where a kernel is not to be trusted with it.
+    Off,
 }
 
 /// When a connection that failed is tried on another backend.

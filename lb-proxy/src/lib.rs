@@ -33,12 +33,28 @@
 //! 2. It is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
 //!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames nobody.
 //! 3. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
-//!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`], after which both sides
-//!    are ended, and [`Timeouts::half_closed`], after which the one that was still open is reset.
+//!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`] and
+//!    [`Timeouts::first_byte`], after which both sides are ended, and [`Timeouts::half_closed`], after which the one
+//!    that was still open is reset. [`Timeouts::max_age`] ends a session whatever moves.
 //! 4. Without a backend the client is reset.
 //!
-//! An idle session holds two sockets and about 2.2 KiB, but no buffer; one whose peer does not read holds up to
-//! 64 KiB in that direction.
+//! An idle session holds two sockets and about 2.4 KiB, but no buffer and no pipe. A direction whose receiver does not
+//! read holds up to 64 KiB, or in a long transfer a pipe with up to 1 MiB, and reads no more: the sender has to wait.
+//!
+//! # What a relay costs
+//!
+//! Long transfers go through splice(2) where there is such a thing ([`Splice`]), everything else through one buffer of
+//! the worker. There are at most 1024 pipes, and they take no more than an eighth of the descriptors; whoever gets none
+//! copies. [`Relay`] is the relay alone, for programs that accept and connect by themselves.
+//!
+//! `cargo bench proxy` compares. On a virtual machine of two cores that had other work to do as well:
+//!
+//! | one connection | to the client | to the backend | 64 bytes there and back |
+//! |---|---|---|---|
+//! | relay, spliced | 1023 MiB/s | 938 MiB/s | 69 us |
+//! | relay, copied | 780 MiB/s | 702 MiB/s | 60 us |
+//! | tokio's `copy_bidirectional` | 476 MiB/s | 331 MiB/s | 69 us |
+//! | direct | 1690 MiB/s | 1562 MiB/s | 26 us |
 //!
 //! # What is reported
 //!
@@ -69,11 +85,12 @@ mod session;
 mod upstream;
 
 pub use builder::{Proxy, ProxyBuilder};
-pub use config::{Retry, Timeouts};
+pub use config::{Retry, Splice, Timeouts};
 pub use error::{BindError, BuildError};
 pub use listener::Listener;
 pub use metrics::Metrics;
 pub use progress::Progress;
+pub use relay::{Relay, RelayEnd, Relayed};
 pub use server::{DrainReport, Handle, Server};
 pub use upstream::{Upstream, UpstreamBuilder};
 

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use crate::config::{Retry, Timeouts};
+use crate::config::{Retry, Splice, Timeouts};
 use crate::error::{BindError, BuildError};
 use crate::metrics::Counters;
 use crate::upstream::Upstream;
@@ -41,6 +41,7 @@ pub(crate) struct Route {
     pub(crate) upstream: Upstream,
     pub(crate) nodelay: bool,
     pub(crate) timeouts: Timeouts,
+    pub(crate) splice: Splice,
     pub(crate) retry: Retry,
 }
 
@@ -57,6 +58,7 @@ impl Listener {
                 upstream: upstream.clone(),
                 nodelay: true,
                 timeouts: Timeouts::default(),
+                splice: Splice::default(),
                 retry: Retry::default(),
             },
         }
@@ -107,6 +109,12 @@ impl Listener {
         self
     }
 
+    /// Sets whether long transfers are spliced. Default: [`Splice::Auto`].
+    pub fn splice(mut self, splice: Splice) -> Self {
+        self.route.splice = splice;
+        self
+    }
+
     /// Sets when another backend is tried. Default: [`Retry::default`].
     pub fn retry(mut self, retry: Retry) -> Self {
         self.route.retry = retry;
@@ -118,11 +126,16 @@ impl Listener {
             connect,
             idle,
             half_closed,
+            first_byte,
+            max_age,
+            max_age_jitter: _,
         } = self.route.timeouts;
         let timeouts = [
             ("connect", Some(connect)),
             ("half-closed", half_closed),
             ("idle", idle),
+            ("first-byte", first_byte),
+            ("maximum-age", max_age),
             ("retry deadline", self.route.retry.deadline),
         ];
         match timeouts.iter().find(|(_, t)| *t == Some(Duration::ZERO)) {

@@ -50,10 +50,14 @@ counters! {
     client_resets,
     /// Sessions that a reset from the backend ended.
     backend_resets,
+    /// Sessions in which neither side said anything in time.
+    first_byte_timeouts,
     /// Sessions that ended idle.
     idle_timeouts,
     /// Sessions that ended idle with one direction closed.
     half_closed_timeouts,
+    /// Sessions that had lasted as long as they may.
+    max_age_reached,
     /// Sessions that a shutdown cut off.
     aborted,
     /// Bytes from clients to backends.
@@ -78,7 +82,7 @@ impl Counter {
         self.0.fetch_sub(1, Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }

@@ -55,13 +55,22 @@ impl Session {
             to_backend: &counters.bytes_to_backends,
             to_client: &counters.bytes_to_clients,
         };
-        let end = relay(&self.client, &backend, &self.route.timeouts, traffic).await;
+        let end = relay(
+            &self.client,
+            &backend,
+            &self.route.timeouts,
+            self.route.splice,
+            traffic,
+        )
+        .await;
         let counter = match end {
             RelayEnd::BackendReset => &counters.backend_resets,
             RelayEnd::ClientReset => &counters.client_resets,
             RelayEnd::Finished => &counters.finished,
+            RelayEnd::FirstByteTimeout => &counters.first_byte_timeouts,
             RelayEnd::HalfClosedTimeout => &counters.half_closed_timeouts,
             RelayEnd::IdleTimeout => &counters.idle_timeouts,
+            RelayEnd::MaxAge => &counters.max_age_reached,
         };
         counter.increment();
         debug!(

@@ -7,40 +7,9 @@ mod support;
 use std::time::Duration;
 
 use lb_proxy::Timeouts;
-use support::{assert_reset, noise, read_all, reset, session, session_with, until, within};
+use support::{assert_reset, fill, noise, read_all, reset, send_and_receive};
+use support::{session, session_with, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-/// Fills the way from `from` until nothing more is taken, and says how much went in.
-async fn fill(from: &TcpStream) -> usize {
-    let block = [7; 64 * 1024];
-    let mut sent = 0;
-    loop {
-        let full = Duration::from_millis(200);
-        match tokio::time::timeout(full, from.writable()).await {
-            Ok(writable) => writable.unwrap(),
-            Err(_) => return sent,
-        }
-        if let Ok(n) = from.try_write(&block) {
-            sent += n;
-        }
-    }
-}
-
-async fn send_and_receive(stream: TcpStream, outgoing: Vec<u8>) -> (TcpStream, Vec<u8>) {
-    let (mut reader, mut writer) = stream.into_split();
-    let sending = tokio::spawn(async move {
-        writer.write_all(&outgoing).await.unwrap();
-        writer.shutdown().await.unwrap();
-        writer
-    });
-    let mut incoming = Vec::new();
-    within("a transfer", reader.read_to_end(&mut incoming))
-        .await
-        .unwrap();
-    let writer = sending.await.unwrap();
-    (reader.reunite(writer).unwrap(), incoming)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_mebibytes_each_way_at_once() {
@@ -180,12 +149,12 @@ async fn an_answer_sent_before_a_reset_is_not_lost() {
 
 #[tokio::test]
 async fn silence_ends_a_session_and_bytes_in_either_direction_do_not() {
-    let idle = Duration::from_millis(300);
+    let idle = Duration::from_secs(2);
     let timeouts = Timeouts::default().idle(Some(idle));
     let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
     let begin = tokio::time::Instant::now();
     for _ in 0..6 {
-        tokio::time::sleep(idle / 3).await;
+        tokio::time::sleep(idle / 4).await;
         server.write_all(b"x").await.unwrap();
         client.read_u8().await.unwrap();
     }
@@ -199,12 +168,12 @@ async fn silence_ends_a_session_and_bytes_in_either_direction_do_not() {
 
 #[tokio::test]
 async fn a_half_closed_session_ends_when_the_other_side_falls_silent() {
-    let silence = Duration::from_millis(300);
+    let silence = Duration::from_secs(2);
     let timeouts = Timeouts::default().half_closed(Some(silence));
     let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
     client.shutdown().await.unwrap();
     for _ in 0..6 {
-        tokio::time::sleep(silence / 3).await;
+        tokio::time::sleep(silence / 4).await;
         server.write_all(b"x").await.unwrap();
         client.read_u8().await.unwrap();
     }
@@ -212,6 +181,45 @@ async fn a_half_closed_session_ends_when_the_other_side_falls_silent() {
     // The server never ended its stream, so the client must not believe that it did.
     assert_reset(&mut client).await;
     assert_eq!(proxy.metrics().half_closed_timeouts, 1);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_session_in_which_nobody_speaks_ends_and_one_byte_saves_it() {
+    let timeouts = Timeouts::default()
+        .first_byte(Some(Duration::from_secs(1)))
+        .idle(Some(Duration::from_secs(3)));
+    let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
+    assert_eq!(read_all(&mut client).await, b"");
+    assert_eq!(read_all(&mut server).await, b"");
+    assert_eq!(proxy.metrics().first_byte_timeouts, 1);
+    proxy.end().await;
+
+    let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
+    server.write_all(b"x").await.unwrap();
+    client.read_u8().await.unwrap();
+    assert_eq!(read_all(&mut client).await, b"");
+    let metrics = proxy.metrics();
+    assert_eq!((metrics.first_byte_timeouts, metrics.idle_timeouts), (0, 1));
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_too_old_is_reset_whatever_moves() {
+    let timeouts = Timeouts::default()
+        .max_age(Some(Duration::from_millis(500)))
+        .max_age_jitter(Duration::from_millis(100));
+    let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
+    let sending = async {
+        loop {
+            if let Err(error) = client.write_all(b"still here").await {
+                return error.kind();
+            }
+        }
+    };
+    let (error, ()) = tokio::join!(sending, assert_reset(&mut server));
+    assert_eq!(error, std::io::ErrorKind::ConnectionReset);
+    assert_eq!(proxy.metrics().max_age_reached, 1);
     proxy.end().await;
 }
 

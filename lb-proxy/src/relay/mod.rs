@@ -1,160 +1,127 @@
 //! The byte pump of a session.
 //!
-//! Each direction is a small machine ([`Pump`]): read into the worker's scratch buffer, write on at once, hold what
-//! the other side does not take yet, pass the end on as a FIN. The other direction goes on until it ends too. An
-//! idle session owns no buffer; a blocked direction owns what it holds, at most 64 KiB, and reads no more until that
-//! is written.
+//! Each direction is a small machine ([`pump`]): read, write on at once, hold what the other side does not take yet,
+//! pass the end on as a FIN. The other direction goes on until it ends too.
+//!
+//! Bytes go through the worker's scratch buffer; transfers that fill it several times in a row go through a pipe of the
+//! worker instead ([`gauge`], [`pipe`]). Both are borrowed for a step. So an idle session owns neither; a blocked
+//! direction owns what it holds, at most 64 KiB copied or one pipe, and reads no more until that is written.
 //!
 //! A reset is not an end: whichever side resets, the other gets a reset as well, so that a truncated stream never
-//! looks complete. The same goes for a session that is cut off, and for one that times out with bytes still held or
-//! with one direction ended; only a session that is idle both ways is ended cleanly.
+//! looks complete. The same goes for a session that is cut off or too old, and for one that times out with bytes still
+//! held or with one direction ended; only a session that is silent both ways is ended cleanly.
 
+mod deadlines;
+mod gauge;
+mod held;
+#[cfg_attr(
+    not(any(target_os = "android", target_os = "linux")),
+    path = "no_pipe.rs"
+)]
+mod pipe;
 mod pump;
+mod run;
 mod socket;
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
-
 use tokio::net::TcpStream;
-use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
 
-use crate::config::Timeouts;
+use crate::config::{Splice, Timeouts};
 use crate::metrics::Counter;
-use pump::{Pump, State};
-use socket::reset_of;
 
+pub(crate) use run::{Traffic, relay};
 pub(crate) use socket::reset_on_close;
 
-/// How a relay ended.
+/// The relay alone, for programs that accept and connect by themselves.
+///
+/// What a [`Server`](crate::Server) does with a client and its backend: bytes both ways with back-pressure, half-close,
+/// resets passed on, time-outs. tokio's `copy_bidirectional` has none of the last three, holds 16 KiB for every
+/// connection, and copies.
+///
+/// ```no_run
+/// use lb_proxy::Relay;
+/// use tokio::net::{TcpListener, TcpStream};
+///
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let (client, _) = TcpListener::bind("[::]:446").await?.accept().await?;
+/// let backend = TcpStream::connect("10.0.0.1:446").await?;
+/// let relayed = Relay::new().run(client, backend).await;
+/// println!("{} bytes to the client, then {:?}", relayed.bytes_to_client, relayed.end);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct Relay {
+    timeouts: Timeouts,
+    splice: Splice,
+}
+
+impl Relay {
+    /// A relay with default settings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the time-outs, of which [`Timeouts::connect`] plays no part. Default: [`Timeouts::default`].
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Sets whether long transfers are spliced. Default: [`Splice::Auto`].
+    pub fn splice(mut self, splice: Splice) -> Self {
+        self.splice = splice;
+        self
+    }
+
+    /// Moves bytes both ways until both ends are reached, a side resets, or a time-out passes, and closes both.
+    ///
+    /// Dropping the future resets both. Small pieces are sent without delay only if the embedder has set
+    /// `TCP_NODELAY`.
+    pub async fn run(&self, client: TcpStream, backend: TcpStream) -> Relayed {
+        let (to_backend, to_client) = (Counter::default(), Counter::default());
+        let traffic = Traffic {
+            to_backend: &to_backend,
+            to_client: &to_client,
+        };
+        let end = relay(&client, &backend, &self.timeouts, self.splice, traffic).await;
+        Relayed {
+            end,
+            bytes_to_backend: to_backend.get(),
+            bytes_to_client: to_client.get(),
+        }
+    }
+}
+
+/// What a [`Relay`] did.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum RelayEnd {
+pub struct Relayed {
+    /// How it ended.
+    pub end: RelayEnd,
+    /// Bytes from the client that were handed to the kernel for the backend.
+    pub bytes_to_backend: u64,
+    /// Bytes from the backend that were handed to the kernel for the client.
+    pub bytes_to_client: u64,
+}
+
+/// How a relay ended.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum RelayEnd {
     /// The backend reset its connection.
     BackendReset,
     /// The client reset its connection.
     ClientReset,
     /// Both sides sent all they had.
     Finished,
-    /// One side had ended, the other fell silent.
+    /// Neither side ever sent anything: [`Timeouts::first_byte`].
+    FirstByteTimeout,
+    /// One side had ended, the other fell silent: [`Timeouts::half_closed`].
     HalfClosedTimeout,
-    /// Both sides fell silent.
+    /// Both sides fell silent: [`Timeouts::idle`].
     IdleTimeout,
-}
-
-/// Where the bytes of both directions are counted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Traffic<'a> {
-    pub(crate) to_backend: &'a Counter,
-    pub(crate) to_client: &'a Counter,
-}
-
-/// How many steps each direction takes in turn before the other sessions of the worker get theirs: half a mebibyte at
-/// the most, so that a bulk transfer delays its neighbours by a fraction of a millisecond.
-const TURNS: usize = 4;
-
-/// Moves bytes both ways until both ends are reached, a side resets, or a time-out passes.
-///
-/// Dropping the future cuts the session off: closing the sockets then resets both.
-pub(crate) async fn relay(
-    client: &TcpStream,
-    backend: &TcpStream,
-    timeouts: &Timeouts,
-    traffic: Traffic<'_>,
-) -> RelayEnd {
-    let mut cut_off = CutOff {
-        sides: [Some(client), Some(backend)],
-    };
-    let mut up = Pump::new(client, backend, traffic.to_backend);
-    let mut down = Pump::new(backend, client, traffic.to_client);
-    let mut client_reset = pin!(reset_of(client));
-    let mut backend_reset = pin!(reset_of(backend));
-    let mut timer = pin!(sleep(Duration::MAX));
-    let mut last_progress = Instant::now();
-
-    let mut advance = |cx: &mut Context<'_>| {
-        for turn in 0.. {
-            if turn == TURNS {
-                return Poll::Ready(None);
-            }
-            let moved = up.step(cx) | down.step(cx);
-            if let Some(end) = end_of(&up, &down) {
-                return Poll::Ready(Some(end));
-            }
-            if !moved {
-                break;
-            }
-            last_progress = Instant::now();
-        }
-        // Reading shows a reset; a side that is not read from now is watched for it.
-        if !up.is_reading() && client_reset.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(RelayEnd::ClientReset));
-        }
-        if !down.is_reading() && backend_reset.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(RelayEnd::BackendReset));
-        }
-        let (limit, expired) = if up.state() == State::Open && down.state() == State::Open {
-            (timeouts.idle, RelayEnd::IdleTimeout)
-        } else {
-            (timeouts.half_closed, RelayEnd::HalfClosedTimeout)
-        };
-        let Some(deadline) = limit.and_then(|limit| last_progress.checked_add(limit)) else {
-            return Poll::Pending;
-        };
-        // Progress does not touch the timer: it fires at the deadline it knows and is set anew.
-        if deadline < timer.deadline() {
-            timer.as_mut().reset(deadline);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= deadline {
-                return Poll::Ready(Some(expired));
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
-    };
-    let end = loop {
-        match poll_fn(&mut advance).await {
-            Some(end) => break end,
-            None => yield_now().await,
-        }
-    };
-
-    let (to_client, to_backend) = match end {
-        RelayEnd::BackendReset => (true, false),
-        RelayEnd::ClientReset => (false, true),
-        RelayEnd::Finished => (false, false),
-        RelayEnd::HalfClosedTimeout => (down.state() != State::Done, up.state() != State::Done),
-        RelayEnd::IdleTimeout => (down.is_holding(), up.is_holding()),
-    };
-    cut_off.sides = [to_client.then_some(client), to_backend.then_some(backend)];
-    end
-}
-
-/// Resets the sides of a session whose streams did not come to their ends.
-struct CutOff<'a> {
-    sides: [Option<&'a TcpStream>; 2],
-}
-
-impl Drop for CutOff<'_> {
-    fn drop(&mut self) {
-        self.sides
-            .iter()
-            .flatten()
-            .copied()
-            .for_each(reset_on_close);
-    }
-}
-
-fn end_of(up: &Pump<'_>, down: &Pump<'_>) -> Option<RelayEnd> {
-    match (up.state(), down.state()) {
-        (State::SourceReset, _) => Some(RelayEnd::ClientReset),
-        (_, State::SourceReset) => Some(RelayEnd::BackendReset),
-        (State::Done, State::Done) => Some(RelayEnd::Finished),
-        // A side that broke may have answered before: that is delivered first.
-        (State::SinkReset, state) if state.is_final() => Some(RelayEnd::BackendReset),
-        (state, State::SinkReset) if state.is_final() => Some(RelayEnd::ClientReset),
-        _ => None,
-    }
+    /// It had lasted as long as it may: [`Timeouts::max_age`].
+    MaxAge,
 }

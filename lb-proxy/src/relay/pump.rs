@@ -6,11 +6,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::net::TcpStream;
 
-use super::socket::{end, read_some, write_some};
+use super::gauge::Gauge;
+use super::held::Held;
+use super::pipe::{Pipe, is_unsupported};
+use super::socket::{end, ended_before_it_broke, read_some, write_some};
+use crate::config::Splice;
 use crate::metrics::Counter;
 
 /// What a worker reads at once. Large enough that a system call's cost is spread thin, small enough to stay in the
-/// second-level cache; a blocked direction holds no more than this.
+/// second-level cache; a blocked direction that copies holds no more than this.
 const SCRATCH: usize = 64 * 1024;
 
 thread_local! {
@@ -19,14 +23,18 @@ thread_local! {
 
 /// How far a direction has got.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum State {
+pub(super) enum State {
+    /// The source has ended and the sink has everything but the end.
+    AtEnd,
     /// The source's end was passed on.
     Done,
-    /// The source has ended; what is held goes first, then the end.
+    /// The source has ended; what is held goes first.
     Ending,
     /// Bytes may come.
     Open,
-    /// The sink takes no more: its peer has reset or closed.
+    /// The sink takes no more, but had ended its own stream before.
+    SinkClosed,
+    /// The sink was reset.
     SinkReset,
     /// The source was reset.
     SourceReset,
@@ -34,150 +42,198 @@ pub(crate) enum State {
 
 impl State {
     /// Whether nothing moves in this direction any more.
-    pub(crate) const fn is_final(self) -> bool {
+    pub(super) const fn is_final(self) -> bool {
         !matches!(self, Self::Ending | Self::Open)
+    }
+
+    /// Whether the sink takes no more.
+    pub(super) const fn is_sink_broken(self) -> bool {
+        matches!(self, Self::SinkClosed | Self::SinkReset)
+    }
+
+    /// Whether the sink has all that the source sent.
+    pub(super) const fn is_complete(self) -> bool {
+        matches!(self, Self::AtEnd | Self::Done)
     }
 }
 
 /// Moves bytes from `source` to `sink`.
 #[derive(Debug)]
-pub(crate) struct Pump<'a> {
+pub(super) struct Pump<'a> {
     source: &'a TcpStream,
     sink: &'a TcpStream,
     counter: &'a Counter,
     state: State,
-    /// Read but not yet written; empty without an allocation most of the time.
+    gauge: Gauge,
     held: Held,
 }
 
+/// Where a step led to, and how many bytes it moved.
+type Step = (State, usize);
+
 impl<'a> Pump<'a> {
-    pub(crate) fn new(source: &'a TcpStream, sink: &'a TcpStream, counter: &'a Counter) -> Self {
+    pub(super) const fn new(
+        source: &'a TcpStream,
+        sink: &'a TcpStream,
+        splice: Splice,
+        counter: &'a Counter,
+    ) -> Self {
         Self {
             source,
             sink,
             counter,
             state: State::Open,
-            held: Held::default(),
+            gauge: Gauge::new(splice),
+            held: Held::Nothing,
         }
     }
 
-    pub(crate) const fn state(&self) -> State {
+    pub(super) const fn state(&self) -> State {
         self.state
     }
 
     /// Whether bytes were read that the sink has not taken.
-    pub(crate) fn is_holding(&self) -> bool {
-        !self.held.is_empty()
+    pub(super) const fn is_holding(&self) -> bool {
+        !self.held.is_nothing()
     }
 
     /// Whether a reset of the source would be noticed by reading.
-    pub(crate) fn is_reading(&self) -> bool {
-        self.state == State::Open && self.held.is_empty()
+    pub(super) fn is_reading(&self) -> bool {
+        self.state == State::Open && !self.is_holding()
     }
 
-    /// Takes one step if one can be taken now: moves some bytes, or the end. True if it did.
-    pub(crate) fn step(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether the source, which was found to be broken, had ended before and is owed the delivery of what it sent.
+    pub(super) fn is_owed(&self) -> bool {
+        match self.state {
+            State::Ending => true,
+            State::Open => ended_before_it_broke(self.source),
+            _ => false,
+        }
+    }
+
+    /// Takes one step if one can be taken now: moves some bytes, or the end. Says how many bytes it moved.
+    ///
+    /// The kernel tells of a reset once. If it did so when something was written to the source, `is_source_reset`, then
+    /// reading from it comes to an end that is none.
+    pub(super) fn step(&mut self, cx: &mut Context<'_>, is_source_reset: bool) -> Option<usize> {
         let step = if self.state.is_final() {
             Poll::Pending
-        } else if !self.held.is_empty() {
+        } else if self.is_holding() {
             self.poll_flush(cx)
-        } else if self.state == State::Open {
-            self.poll_forward(cx)
         } else {
-            Poll::Ready(self.end())
+            self.poll_forward(cx)
         };
-        let Poll::Ready(state) = step else {
-            return false;
+        let Poll::Ready((state, n)) = step else {
+            return None;
         };
-        self.state = state;
-        true
+        self.state = match state {
+            State::Ending if self.state == State::Open && is_source_reset => State::SourceReset,
+            State::Ending if !self.is_holding() => State::AtEnd,
+            state => state,
+        };
+        if self.state.is_sink_broken() {
+            self.held = Held::Nothing;
+        }
+        Some(n)
+    }
+
+    /// Passes the source's end on if it was reached.
+    pub(super) fn pass_end(&mut self) {
+        if self.state == State::AtEnd {
+            self.state = match end(self.sink) {
+                Ok(()) => State::Done,
+                Err(_) => State::SinkClosed,
+            };
+        }
+    }
+
+    /// The sink was found to be broken behind its end: what is held is lost.
+    pub(super) fn give_up(&mut self) {
+        self.state = State::SinkClosed;
+        self.held = Held::Nothing;
     }
 
     /// Reads once and writes that once.
-    fn poll_forward(&mut self, cx: &mut Context<'_>) -> Poll<State> {
+    fn poll_forward(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
             if ready!(self.source.poll_read_ready(cx)).is_err() {
-                return Poll::Ready(State::SourceReset);
+                return Poll::Ready((State::SourceReset, 0));
             }
-            let forwarded = WORKER_SCRATCH.with_borrow_mut(|scratch| {
-                let read = match read_some(self.source, scratch) {
-                    Ok(0) => return Some(State::Ending),
-                    Ok(n) => &scratch[..n],
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                    Err(_) => return Some(State::SourceReset),
-                };
-                Some(self.write_on(read))
-            });
-            if let Some(state) = forwarded {
-                return Poll::Ready(state);
+            let forwarded = if self.gauge.wants_pipe() {
+                self.splice()
+            } else {
+                self.copy()
+            };
+            match forwarded {
+                Ok(step) => return Poll::Ready(step),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Poll::Ready((State::SourceReset, 0)),
             }
         }
     }
 
-    fn write_on(&mut self, bytes: &[u8]) -> State {
-        let written = match write_some(self.sink, bytes) {
-            Ok(n) => n,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_) => return State::SinkReset,
+    /// Forwards through the worker's scratch buffer. An error is the source's.
+    fn copy(&mut self) -> io::Result<Step> {
+        WORKER_SCRATCH.with_borrow_mut(|scratch| {
+            let n = read_some(self.source, scratch)?;
+            if n == 0 {
+                return Ok((State::Ending, 0));
+            }
+            self.gauge.note(n);
+            let bytes = &scratch[..n];
+            let step = self.count(write_some(self.sink, bytes));
+            self.held = Held::copy_of(&bytes[step.1..]);
+            Ok(step)
+        })
+    }
+
+    /// Forwards through a pipe, or a copy where there is none. An error is the source's.
+    fn splice(&mut self) -> io::Result<Step> {
+        let Some(mut pipe) = Pipe::borrow() else {
+            self.gauge.copy();
+            return self.copy();
         };
-        self.counter.add(written as u64);
-        self.held = Held::copy_of(&bytes[written..]);
-        State::Open
+        let filled = pipe.fill(self.source);
+        if filled.as_ref().is_err_and(is_unsupported) {
+            self.gauge.forgo_pipes();
+            return self.copy();
+        }
+        let step = filled.map(|n| {
+            if n == 0 {
+                return (State::Ending, 0);
+            }
+            self.gauge.note(n);
+            self.count(pipe.drain(self.sink))
+        });
+        self.held = Held::rest_of(pipe);
+        step
     }
 
     /// Writes some of what is held.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<State> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
             if ready!(self.sink.poll_write_ready(cx)).is_err() {
-                return Poll::Ready(State::SinkReset);
+                return Poll::Ready((State::SinkReset, 0));
             }
-            match write_some(self.sink, self.held.bytes()) {
-                Ok(n) => {
-                    self.counter.add(n as u64);
-                    self.held.advance(n);
-                    return Poll::Ready(self.state);
-                }
+            match self.held.write_to(self.sink) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Poll::Ready(State::SinkReset),
+                written => return Poll::Ready(self.count(written)),
             }
         }
     }
 
-    fn end(&self) -> State {
-        match end(self.sink) {
-            Ok(()) => State::Done,
-            Err(_) => State::SinkReset,
-        }
-    }
-}
-
-/// Bytes that the sink did not take yet.
-#[derive(Debug, Default)]
-struct Held {
-    buffer: Box<[u8]>,
-    written: usize,
-}
-
-impl Held {
-    fn copy_of(bytes: &[u8]) -> Self {
-        Self {
-            buffer: bytes.into(),
-            written: 0,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.buffer[self.written..]
-    }
-
-    fn advance(&mut self, n: usize) {
-        self.written += n;
-        if self.written >= self.buffer.len() {
-            *self = Self::default();
+    /// Counts what the sink took. That it takes nothing now is no failure.
+    fn count(&self, written: io::Result<usize>) -> Step {
+        match written {
+            Ok(n) => {
+                self.counter.add(n as u64);
+                (self.state, n)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => (self.state, 0),
+                io::ErrorKind::BrokenPipe => (State::SinkClosed, 0),
+                _ => (State::SinkReset, 0),
+            },
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn write_some(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> 
 
 /// Transfers once. Fewer bytes than `wanted` mean that the socket is drained or full: its readiness is cleared
 /// without the further call that would only say so.
-fn some(
+pub(super) fn some(
     stream: &TcpStream,
     interest: Interest,
     wanted: usize,
@@ -52,6 +52,13 @@ pub(super) fn end(stream: &TcpStream) -> io::Result<()> {
 pub(super) async fn reset_of(stream: &TcpStream) {
     // The outcome says nothing more: error readiness is set only by an error, and errors are final.
     let _ = stream.ready(Interest::ERROR).await;
+}
+
+/// Whether the peer of a connection that broke had ended its stream before that, and nothing of it was lost. Linux calls
+/// a reset after the end a broken pipe. What was received before can be read still, and then the end.
+pub(super) fn ended_before_it_broke(stream: &TcpStream) -> bool {
+    let error = SockRef::from(stream).take_error();
+    error.is_ok_and(|error| error.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }
 
 /// Makes closing `stream` reset the connection instead of ending it. What is not yet sent is discarded.

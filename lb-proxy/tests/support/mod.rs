@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub(crate) mod link;
+pub(crate) mod namespaces;
+
 use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -182,6 +185,40 @@ impl BlackHole {
             _queued: queued,
         }
     }
+}
+
+/// Fills the way from `from` until nothing more is taken or it breaks, and says how much went in.
+pub(crate) async fn fill(from: &TcpStream) -> usize {
+    let block = [7; 64 * 1024];
+    let mut sent = 0;
+    loop {
+        let full = Duration::from_millis(200);
+        match timeout(full, from.writable()).await {
+            Ok(writable) => writable.unwrap(),
+            Err(_) => return sent,
+        }
+        match from.try_write(&block) {
+            Ok(n) => sent += n,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return sent,
+        }
+    }
+}
+
+/// Sends `outgoing` and its end, and receives until the other end.
+pub(crate) async fn send_and_receive(stream: TcpStream, outgoing: Vec<u8>) -> (TcpStream, Vec<u8>) {
+    let (mut reader, mut writer) = stream.into_split();
+    let sending = tokio::spawn(async move {
+        writer.write_all(&outgoing).await.unwrap();
+        writer.shutdown().await.unwrap();
+        writer
+    });
+    let mut incoming = Vec::new();
+    within("a transfer", reader.read_to_end(&mut incoming))
+        .await
+        .unwrap();
+    let writer = sending.await.unwrap();
+    (reader.reunite(writer).unwrap(), incoming)
 }
 
 /// Makes closing `stream` reset it.
