@@ -52,25 +52,44 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod budget;
 mod builder;
 mod clock;
 mod config;
 mod connect;
+mod entrance;
 mod error;
+mod hooks;
+mod limits;
 mod listener;
 mod metrics;
+mod prelude;
+mod queue;
 mod relay;
 mod server;
 mod session;
+mod socket;
 mod upstream;
+mod worker;
 
+pub use budget::DescriptorBudget;
 pub use builder::{Proxy, ProxyBuilder};
 pub use config::{Retry, Timeouts};
 pub use error::{BindError, BuildError};
-pub use listener::Listener;
+pub use hooks::{
+    Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,
+};
+pub use limits::{
+    Access, ClientZone, ClientZoneBuilder, Excess, Limits, Network, NetworkError, Rate,
+};
+pub use listener::{Listener, NoBackend};
 pub use metrics::Metrics;
+pub use prelude::{Opening, Prelude, PreludeError, Progress};
+pub use queue::{Queue, WaitFor};
 pub use server::{DrainReport, Handle, Server};
+pub use socket::{Keepalive, SocketOptions, Source};
 pub use upstream::{Upstream, UpstreamBuilder};
+pub use worker::Workers;
 
 // What an embedder needs besides, in the versions that fit.
 pub use {lb_core, lb_discovery};

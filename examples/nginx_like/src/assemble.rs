@@ -1,16 +1,18 @@
 //! Makes a proxy of a configuration.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Resolver, Static};
-use lb_proxy::{Listener, Proxy, Retry, Timeouts};
+use lb_proxy::{Limits, Listener, Proxy, Retry, Timeouts, Workers};
 
 use crate::config::{
     AddressFamilies, Config, Host, Listen, Method, Server, Span, Upstream, UpstreamServer,
+    WorkerProcesses,
 };
 use crate::error::StartError;
 
@@ -26,7 +28,14 @@ pub(crate) fn proxy(config: &Config) -> Result<Proxy, StartError> {
         .map(upstream)
         .collect::<Result<_, _>>()?;
     // nginx waits for ever on SIGQUIT, and not at all on SIGTERM, which does not drain.
-    let mut proxy = Proxy::builder().drain_timeout(None);
+    let workers = workers(config.worker_processes);
+    let mut proxy = Proxy::builder()
+        .drain_timeout(None)
+        .workers(match workers {
+            NonZeroUsize::MIN => Workers::Here,
+            several => Workers::Threads(several),
+        })
+        .limits(Limits::default().sessions(Some(sessions(config, workers))));
     for server in &stream.servers {
         check_timeouts(server)?;
         for listen in &server.listens {
@@ -37,6 +46,21 @@ pub(crate) fn proxy(config: &Config) -> Result<Proxy, StartError> {
         return Err(StartError::NoServer);
     }
     Ok(proxy.build()?)
+}
+
+/// A worker is a thread. One alone is the main thread.
+fn workers(wanted: WorkerProcesses) -> NonZeroUsize {
+    match wanted {
+        WorkerProcesses::Auto => available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        WorkerProcesses::Count(count) => count,
+    }
+}
+
+/// nginx counts connections to clients and to servers, and each worker has its share. Here the workers share one sum,
+/// and what is too much waits to be accepted.
+fn sessions(config: &Config, workers: NonZeroUsize) -> NonZeroUsize {
+    let of_worker = usize::try_from(config.worker_connections.get()).unwrap_or(usize::MAX);
+    NonZeroUsize::new(of_worker.saturating_mul(workers.get()) / 2).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
