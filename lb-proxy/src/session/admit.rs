@@ -8,7 +8,7 @@ impl Session {
     /// Asks the rules about addresses, then the limits of each client, then the embedder.
     pub(super) fn admit(&mut self) -> Result<(), CloseReason> {
         let route = &self.slot.entrance.route;
-        let ip = self.connection.client.ip();
+        let ip = self.client_addr.ip();
         if route
             .access
             .as_ref()
@@ -20,7 +20,7 @@ impl Session {
             self.permits.push(zone.enter(ip, *sessions)?);
         }
         match &route.hooks {
-            Some(hooks) if hooks.accept(&self.connection) == Verdict::Refuse => {
+            Some(hooks) if hooks.accept(&self.connection()) == Verdict::Refuse => {
                 Err(CloseReason::Refused)
             }
             _ => Ok(()),

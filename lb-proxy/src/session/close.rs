@@ -18,24 +18,24 @@ impl Session {
         counter_of(reason, counters).increment();
         let backend = self.lease.as_ref().map(|lease| lease.backend());
         debug!(
-            listener = %self.connection.listener,
-            client.addr = %self.connection.client,
+            listener = %self.slot.entrance.addr,
+            client.addr = %self.client_addr,
             backend.addr = backend.map(|backend| tracing::field::display(backend.addr)),
             ?reason,
             "Session ended"
         );
         if let Some(hooks) = &self.route().hooks {
-            let bytes = |i: usize| self.record.bytes.as_ref().map_or(0, |own| own[i].get());
+            let details = self.details.as_deref();
             let summary = Summary {
                 reason,
                 backend,
-                attempts: self.record.attempts,
-                elapsed: self.record.accepted_at.elapsed(),
-                connected_after: self.record.connected_after,
-                bytes_to_backend: bytes(0),
-                bytes_to_client: bytes(1),
+                attempts: self.attempts,
+                elapsed: self.accepted_at.elapsed(),
+                connected_after: details.map(|own| own.connected_after),
+                bytes_to_backend: details.map_or(0, |own| own.to_backend.get()),
+                bytes_to_client: details.map_or(0, |own| own.to_client.get()),
             };
-            hooks.close(&self.connection, &summary);
+            hooks.close(&self.connection(), &summary);
         }
         drop(self);
         counters.active.decrement();

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use super::Session;
 use super::pick::Dial;
+use super::{Details, Session};
 use crate::connect::{ConnectError, connect};
 use crate::hooks::{Attempt, AttemptOutcome, CloseReason};
 use crate::listener::Route;
@@ -30,23 +30,23 @@ impl Session {
         let retry = route.retry.deadline;
         let mut dial = Dial {
             client: &self.client,
-            connection: &self.connection,
+            connection: self.connection(),
             route,
             upstream: self.upstream.as_ref().unwrap_or(&route.upstream),
             counters,
-            attempts: &mut self.record.attempts,
+            attempts: &mut self.attempts,
             abandon_silent: route.abandon_silent && silent,
             deadline: retry.and_then(|limit| Instant::now().checked_add(limit)),
             tried: Tried::new(),
         };
         let (lease, backend) = dial.run().await?;
         if let Some(hooks) = &route.hooks {
-            self.record.connected_after = Some(self.record.accepted_at.elapsed());
-            self.record.bytes = Some(Box::new([
-                Counter::part_of(counters, |counters| &counters.bytes_to_backends),
-                Counter::part_of(counters, |counters| &counters.bytes_to_clients),
-            ]));
-            hooks.connected(&self.connection, lease.backend());
+            self.details = Some(Box::new(Details {
+                connected_after: self.accepted_at.elapsed(),
+                to_backend: Counter::part_of(counters, |counters| &counters.bytes_to_backends),
+                to_client: Counter::part_of(counters, |counters| &counters.bytes_to_clients),
+            }));
+            hooks.connected(&self.connection(), lease.backend());
         }
         self.lease = Some(lease);
         Ok(backend)
@@ -137,7 +137,7 @@ impl Dial<'_> {
             outcome,
             elapsed: begin.elapsed(),
         };
-        hooks.attempt(self.connection, &attempt);
+        hooks.attempt(&self.connection, &attempt);
     }
 
     /// Counts a failed attempt, against the backend only if it was the backend's: it had its whole time, and

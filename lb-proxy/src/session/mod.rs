@@ -8,6 +8,7 @@ mod pick;
 mod prelude;
 mod relay;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,59 +31,70 @@ pub(crate) use accept::{Door, accept};
 #[derive(Debug)]
 struct Session {
     client: TcpStream,
-    connection: Connection,
+    client_addr: SocketAddr,
+    /// The other end of the socket, where a prelude told of another client.
+    peer: Option<Box<SocketAddr>>,
     slot: Slot,
     permits: Vec<ClientPermit>,
     /// The upstream that a prelude chose.
     upstream: Option<Upstream>,
     lease: Option<Lease>,
-    record: Record,
-}
-
-/// What the summary of a connection tells.
-#[derive(Debug)]
-struct Record {
     accepted_at: Instant,
     attempts: u32,
-    connected_after: Option<Duration>,
-    /// Bytes to the backend and to the client, counted apart from the worker's only if somebody wants to know.
-    bytes: Option<Box<[Counter; 2]>>,
+    /// Kept only if somebody wants to know.
+    details: Option<Box<Details>>,
+}
+
+/// What hooks are told at the end.
+#[derive(Debug)]
+struct Details {
+    connected_after: Duration,
+    /// Counted apart from the worker's.
+    to_backend: Counter,
+    to_client: Counter,
 }
 
 impl Session {
     fn new(client: TcpStream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Self {
         Self {
             client,
-            connection: Connection {
-                listener: entrance.addr,
-                peer,
-                client: peer,
-            },
+            client_addr: peer,
+            peer: None,
             slot: Slot::outside(Arc::clone(entrance)),
             permits: Vec::new(),
             upstream: None,
             lease: None,
-            record: Record {
-                accepted_at: Instant::now(),
-                attempts: 0,
-                connected_after: None,
-                bytes: None,
-            },
+            accepted_at: Instant::now(),
+            attempts: 0,
+            details: None,
         }
     }
 
     /// Serves the connection to its end.
-    async fn serve(mut self, worker: Arc<Worker>) {
-        let end = select! {
-            biased;
-            () = worker.abort.cancelled() => Err(CloseReason::Aborted),
-            end = self.run(&worker) => end,
-        };
-        self.close(end, &worker.counters);
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep its argument twice"
+    )]
+    fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
+        async move {
+            let end = select! {
+                biased;
+                () = worker.abort.cancelled() => Err(CloseReason::Aborted),
+                end = self.run(&worker) => end,
+            };
+            self.close(end, &worker.counters);
+        }
     }
 
     /// `Err` is an end that came too early, so that the client has to see a reset.
+    ///
+    /// What comes before the relay is boxed, because an idle session would carry its size around.
     async fn run(&mut self, worker: &Worker) -> Result<CloseReason, CloseReason> {
+        let backend = Box::pin(self.begin(worker)).await?;
+        Ok(self.relay(&backend, &worker.counters).await)
+    }
+
+    async fn begin(&mut self, worker: &Worker) -> Result<TcpStream, CloseReason> {
         let first = if self.names_client() {
             let first = self.prelude().await?;
             self.admit()?;
@@ -93,7 +105,15 @@ impl Session {
         };
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
         first.send(&backend, self, &worker.counters).await?;
-        Ok(self.relay(&backend, &worker.counters).await)
+        Ok(backend)
+    }
+
+    fn connection(&self) -> Connection {
+        Connection {
+            listener: self.slot.entrance.addr,
+            peer: self.peer.as_deref().copied().unwrap_or(self.client_addr),
+            client: self.client_addr,
+        }
     }
 
     fn route(&self) -> &Route {
@@ -106,3 +126,6 @@ impl Session {
         preludes.any(|prelude| prelude.names_client())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ const FIRST_MEMBERSHIP: Duration = Duration::from_secs(60);
 /// The search of one session for a backend that it can connect to.
 pub(super) struct Dial<'a> {
     pub(super) client: &'a TcpStream,
-    pub(super) connection: &'a Connection,
+    pub(super) connection: Connection,
     pub(super) route: &'a Route,
     pub(super) upstream: &'a Upstream,
     pub(super) counters: &'a Counters,
@@ -49,7 +49,7 @@ impl Dial<'_> {
 
     fn key(&self) -> HashKey {
         match &self.route.hooks {
-            Some(hooks) => hooks.hash_key(self.connection),
+            Some(hooks) => hooks.hash_key(&self.connection),
             None => HashKey::from_ip(self.connection.client.ip()),
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Session;
-use crate::hooks::CloseReason;
+use crate::hooks::{CloseReason, Connection};
 use crate::metrics::Counters;
 use crate::prelude::{Opening, Prelude, PreludeError, Progress};
 use crate::relay::reset_on_close;
@@ -31,7 +31,7 @@ impl Session {
             return Ok(first);
         }
         let mut opening = Opening {
-            connection: self.connection,
+            connection: self.connection(),
             upstream: None,
         };
         let route = &self.slot.entrance.route;
@@ -46,10 +46,14 @@ impl Session {
         let read = timeout(route.prelude_timeout, all).await;
         read.map_err(|_| CloseReason::PreludeTimeout)?
             .map_err(|error: PreludeError| {
-                debug!(client.addr = %self.connection.peer, %error, "First bytes refused");
+                debug!(client.addr = %self.client_addr, %error, "First bytes refused");
                 CloseReason::Prelude
             })?;
-        self.connection = opening.connection;
+        let Connection { peer, client, .. } = opening.connection;
+        if client != peer {
+            self.client_addr = client;
+            self.peer = Some(Box::new(peer));
+        }
         self.upstream = opening.upstream;
         Ok(first)
     }

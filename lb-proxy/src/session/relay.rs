@@ -11,8 +11,8 @@ impl Session {
     pub(super) async fn relay(&self, backend: &TcpStream, counters: &Counters) -> CloseReason {
         let traffic = Traffic {
             to_backend: self.to_backend(counters),
-            to_client: match &self.record.bytes {
-                Some(own) => &own[1],
+            to_client: match &self.details {
+                Some(own) => &own.to_client,
                 None => &counters.bytes_to_clients,
             },
         };
@@ -22,8 +22,8 @@ impl Session {
 
     /// Where bytes to the backend are counted.
     pub(super) fn to_backend<'a>(&'a self, counters: &'a Counters) -> &'a Counter {
-        match &self.record.bytes {
-            Some(own) => &own[0],
+        match &self.details {
+            Some(own) => &own.to_backend,
             None => &counters.bytes_to_backends,
         }
     }
