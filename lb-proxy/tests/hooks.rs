@@ -15,7 +15,9 @@ use lb_proxy::{
     Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Listener, Summary, Timeouts,
     Upstream, Verdict,
 };
-use support::{BlackHole, Running, ask, assert_reset, loopback, named, refusing, until, upstream};
+use support::{
+    BlackHole, Running, ask, assert_refused, loopback, named, refusing, until, upstream,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Writes down what it is told.
@@ -143,7 +145,7 @@ async fn a_hook_can_refuse() {
         ..Diary::default()
     });
     let proxy = observed([named("a").await], &diary, |listener| listener).await;
-    assert_reset(&mut proxy.connect().await).await;
+    assert_refused(proxy.addr).await;
     let closed = diary.closed().await;
     assert_eq!(
         (closed.reason, closed.backend),
@@ -190,7 +192,7 @@ async fn attempts_that_time_out_or_are_given_up_are_told_apart() {
     let limit = Duration::from_millis(200);
     let quick = |listener: Listener| listener.timeouts(Timeouts::default().connect(limit));
     let proxy = observed([hole.addr], &diary, quick).await;
-    assert_reset(&mut proxy.connect().await).await;
+    assert_refused(proxy.addr).await;
     let (_, outcome, elapsed) = diary.attempts.lock().unwrap()[0];
     assert_eq!(outcome, AttemptOutcome::Timeout);
     assert!(elapsed >= limit);
@@ -211,7 +213,7 @@ async fn attempts_that_time_out_or_are_given_up_are_told_apart() {
 #[tokio::test]
 async fn a_connection_that_is_cut_off_is_told_with_its_bytes() {
     let diary = Arc::new(Diary::default());
-    let proxy = observed([named("a").await], &diary, |listener| listener).await;
+    let proxy = observed([support::listening("a").await], &diary, |listener| listener).await;
     let mut client = proxy.connect().await;
     assert_eq!(client.read_u8().await.unwrap(), b'a');
     proxy.handle.abort();

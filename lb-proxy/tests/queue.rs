@@ -12,8 +12,8 @@ use lb_core::{Backend, FailLimit, Snapshot};
 use lb_discovery::{DriverConfig, Manual, channel};
 use lb_proxy::{Listener, NoBackend, Queue, Retry, Timeouts, Upstream, WaitFor};
 use support::{
-    BlackHole, Running, ask, assert_reset, in_flight, loopback, named, read_all, refusing, reset,
-    serve, until, within,
+    BlackHole, Running, ask, assert_refused, assert_reset, in_flight, loopback, named, read_all,
+    refusing, reset, serve, until, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -91,7 +91,7 @@ async fn the_queue_is_bounded_in_number_and_time() {
     first.read_u8().await.unwrap();
     let mut second = proxy.connect().await;
     until("the place in the queue", || upstream.queued() == 1).await;
-    assert_reset(&mut proxy.connect().await).await;
+    assert_refused(proxy.addr).await;
     assert_eq!(proxy.metrics().queue_full, 1);
     assert_reset(&mut second).await;
     assert_eq!(proxy.metrics().queue_timeouts, 1);
@@ -162,7 +162,7 @@ async fn a_queue_for_room_does_not_wait_for_the_dead() {
     let (_handle, source) = channel(Snapshot::from_backends([Backend::new(dead)]));
     let upstream = upstream(source, queue(10));
     let proxy = Running::start(Listener::new(loopback(), &upstream), None).await;
-    assert_reset(&mut proxy.connect().await).await;
+    assert_refused(proxy.addr).await;
     assert_eq!(proxy.metrics().no_backend, 1);
     proxy.end().await;
 }

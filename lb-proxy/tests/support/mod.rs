@@ -176,6 +176,29 @@ pub(crate) fn serve(name: &'static str, listener: TcpListener) {
     });
 }
 
+/// A backend that answers every connection with its name and then listens, until the other side ends.
+pub(crate) async fn listening(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                stream.write_all(name.as_bytes()).await?;
+                stream.read_to_end(&mut Vec::new()).await
+            });
+        }
+    });
+    addr
+}
+
+/// Expects that a connection to `addr` is reset, which the client may see as soon as it has connected.
+pub(crate) async fn assert_refused(addr: SocketAddr) {
+    match TcpStream::connect(addr).await {
+        Ok(mut client) => assert_reset(&mut client).await,
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
+}
+
 /// What one connection is answered until its end.
 pub(crate) async fn ask(addr: SocketAddr) -> std::io::Result<String> {
     let mut client = TcpStream::connect(addr).await?;
