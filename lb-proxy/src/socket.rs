@@ -215,3 +215,90 @@ fn is_without_port(error: &io::Error) -> bool {
         Some(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    use super::*;
+
+    fn any_port() -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 0).into()
+    }
+
+    fn options() -> SocketOptions {
+        let keepalive = Keepalive::default()
+            .idle(Some(Duration::from_secs(60)))
+            .interval(Some(Duration::from_secs(7)))
+            .count(Some(3));
+        SocketOptions::default()
+            .keepalive(Some(keepalive))
+            .user_timeout(Some(Duration::from_millis(4500)))
+    }
+
+    fn assert_applied(socket: &SockRef<'_>) {
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(
+            socket.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(60)
+        );
+        assert_eq!(
+            socket.tcp_keepalive_interval().unwrap(),
+            Duration::from_secs(7)
+        );
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        let timeout = Some(Duration::from_millis(4500));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), timeout);
+    }
+
+    #[test]
+    fn accepted_connections_inherit_and_connections_to_backends_are_set() {
+        let listener = TcpListener::bind(any_port()).unwrap();
+        options().apply(&SockRef::from(&listener)).unwrap();
+        let to = listener.local_addr().unwrap();
+        let connecting = Source::any().connect(to, &options()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_applied(&SockRef::from(&accepted));
+        assert_applied(&SockRef::from(&connecting));
+
+        let plain = TcpListener::bind(any_port()).unwrap();
+        let _client = TcpStream::connect(plain.local_addr().unwrap()).unwrap();
+        let (accepted, _) = plain.accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(!accepted.tcp_nodelay().unwrap() && !accepted.keepalive().unwrap());
+    }
+
+    #[test]
+    fn source_addresses_take_turns_and_one_without_a_port_is_passed_over() {
+        let listener = TcpListener::bind(any_port()).unwrap();
+        let to = listener.local_addr().unwrap();
+        let sources = |source: &Source| {
+            let mut seen = Vec::new();
+            for _ in 0..4 {
+                let _socket = source.connect(to, &SocketOptions::default()).unwrap();
+                seen.push(listener.accept().unwrap().1.ip().to_string());
+            }
+            seen.sort();
+            seen.dedup();
+            seen
+        };
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let two = Source::any().addr(ip("127.0.0.2")).addr(ip("127.0.0.3"));
+        assert_eq!(sources(&two), ["127.0.0.2", "127.0.0.3"]);
+        // Of documentation, so that no machine has it: the kernel answers as if no port were free.
+        let useless = Source::any().addr(ip("192.0.2.1"));
+        assert!(useless.connect(to, &SocketOptions::default()).is_err());
+        assert_eq!(sources(&useless.addr(ip("127.0.0.4"))), ["127.0.0.4"]);
+        let other_family = Source::any().addr(ip("::1"));
+        assert_eq!(sources(&other_family), ["127.0.0.1"]);
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_is_an_error() {
+        let source = Source::any().interface("no-such-device");
+        let error = source.connect(any_port(), &SocketOptions::default());
+        let error = error.unwrap_err();
+        let errno = Errno::from_io_error(&error);
+        assert!(matches!(errno, Some(Errno::NODEV | Errno::PERM)), "{error}");
+    }
+}

@@ -4,9 +4,12 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::select;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +17,9 @@ use crate::entrance::Entrance;
 use crate::metrics::Counters;
 use crate::server::Signals;
 use crate::session::{Door, accept};
+
+/// Shorter than most time-outs, longer than would matter to a machine that rests.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Where sessions run.
 #[non_exhaustive]
@@ -68,10 +74,21 @@ impl Worker {
         for door in doors {
             tokio::spawn(self.accepting.track_future(accept(door, Arc::clone(&self))));
         }
-        self.stop.cancelled().await;
+        select! {
+            () = self.stop.cancelled() => {}
+            () = beat() => {}
+        }
         self.accepting.wait().await;
         self.sessions.close();
         self.sessions.wait().await;
+    }
+}
+
+/// Keeps a timer running that is earlier than those of sessions. tokio writes to its eventfd whenever a timer is set
+/// before the one that it would sleep for, which otherwise is a system call for every connection.
+async fn beat() {
+    loop {
+        sleep(BEAT).await;
     }
 }
 

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 256;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_connections_leave_nothing_behind() {
     let seed = std::env::var("LB_CHAOS_SEED").map_or(0x5EED, |seed| seed.parse().unwrap());
-    println!("LB_CHAOS_SEED={seed}");
+    eprintln!("LB_CHAOS_SEED={seed}");
     let mut rng = SplitMix64::new(seed);
 
     let (_held, dead) = refusing();
@@ -50,8 +50,8 @@ async fn ten_thousand_connections_leave_nothing_behind() {
         .timeouts(timeouts.idle(silence).half_closed(silence))
         .limit_clients(&zone, NonZeroU32::MAX)
         .hooks(totals.clone());
+    let before = Resources::now();
     let proxy = Running::start(listener, None).await;
-    let idle = Resources::now();
 
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut clients = Vec::with_capacity(CONNECTIONS);
@@ -99,11 +99,11 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     assert_eq!(totals.to_client.load(Relaxed), metrics.bytes_to_clients);
     assert_eq!(in_flight(&upstream), 0);
     assert!(zone.is_empty());
-    within("what is idle again", idle.restored()).await;
     proxy.end().await;
+    within("what was there before", before.restored()).await;
 }
 
-/// What is in use while nobody is connected.
+/// What is in use without the proxy.
 #[derive(Debug)]
 struct Resources {
     descriptors: usize,

@@ -120,7 +120,8 @@ fn limit_descriptors(current: u64) {
 
 /// Around what the test harness prints.
 fn say(text: &str) {
-    println!("\nSAID {text}");
+    let text = format!("\nSAID {text}\n");
+    std::io::stdout().write_all(text.as_bytes()).unwrap();
     std::io::stdout().flush().unwrap();
 }
 

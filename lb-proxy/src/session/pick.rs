@@ -1,7 +1,6 @@
 //! Pick: a backend for this connection, now or after waiting for one.
 
 use std::future::Future;
-use std::io;
 use std::time::Duration;
 
 use lb_core::{PickError, Tried};
@@ -19,10 +18,6 @@ use crate::upstream::{Lease, Upstream, WaitError};
 
 /// How long a client waits for the first membership where no deadline is set.
 const FIRST_MEMBERSHIP: Duration = Duration::from_secs(60);
-
-/// How long a wait has to take before a silent end is looked for. To look costs a system call, which the many clients
-/// that have their backend sooner should not pay.
-const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The search of one session for a backend that it can connect to.
 pub(super) struct Dial<'a> {
@@ -121,25 +116,25 @@ impl Dial<'_> {
 
 /// Completes when `client` has reset the connection, or has ended it without a byte if that counts.
 async fn gone(client: &TcpStream, abandon_silent: bool) {
-    // Error readiness is set only by an error, and errors are final.
-    let broken = client.ready(Interest::ERROR);
-    if !abandon_silent || timeout(PATIENCE, broken).await.is_ok() {
-        let _ = client.ready(Interest::ERROR).await;
-        return;
-    }
-    loop {
-        match client.ready(Interest::READABLE | Interest::ERROR).await {
-            Ok(ready) if !ready.is_error() => {}
-            _ => return,
-        }
-        let look = || Ok(recv(client, &mut [0_u8; 1], RecvFlags::PEEK)?.0);
-        match client.try_io(Interest::READABLE, look) {
-            Ok(0) => return,
-            // There was nothing to see, and the next event will tell.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+    if abandon_silent {
+        match client.ready(END | Interest::ERROR).await {
+            Ok(ready) if ready.is_error() || is_at_end(client) => return,
             // It has said something, so that its end may be that of a request.
-            _ => break,
+            _ => {}
         }
     }
+    // Error readiness is set only by an error, and errors are final.
     let _ = client.ready(Interest::ERROR).await;
+}
+
+/// Ready when the client has ended its side. To wait for bytes as well would be of no use: tokio takes for granted that
+/// an accepted socket has some.
+#[cfg(target_os = "linux")]
+const END: Interest = Interest::PRIORITY;
+#[cfg(not(target_os = "linux"))]
+const END: Interest = Interest::ERROR;
+
+fn is_at_end(client: &TcpStream) -> bool {
+    let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    matches!(recv(client, &mut [0_u8; 1], look), Ok((0, _)))
 }

@@ -27,7 +27,7 @@ async fn a_session_is_small() {
         .await
         .unwrap();
     let peer = client.peer_addr().unwrap();
-    let mut session = Session::new(client, peer, &entrance);
+    let session = Session::new(client, peer, &entrance);
     let worker = Worker::new(&Signals::new());
     let backend = TcpStream::connect(listener.local_addr().unwrap());
     let backend = backend.await.unwrap();
