@@ -29,13 +29,19 @@
 //!
 //! # A session
 //!
-//! 1. The policy picks a backend; the pick counts as a connection in flight until the session ends.
-//! 2. It is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
+//! 1. The client must be within the [`Limits`] of the proxy and the listener, which by default make it wait in the kernel's
+//!    queue, and be admitted by [`Access`], the [`ClientZone`]s and the [`Hooks`], which reset it.
+//! 2. A [`Prelude`], where there is one, sees the first bytes; it may tell who the client is and choose the upstream.
+//! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
+//!    session waits in the upstream's [`Queue`], if it has one.
+//! 4. The backend is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
 //!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames nobody.
-//! 3. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
+//! 5. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
 //!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`], after which both sides
 //!    are ended, and [`Timeouts::half_closed`], after which the one that was still open is reset.
-//! 4. Without a backend the client is reset.
+//! 6. Without a backend the client is reset, or what [`NoBackend`] says. A client that goes away before frees everything.
+//!
+//! Each is a file of `session/`.
 //!
 //! An idle session holds two sockets and about 2.2 KiB, but no buffer; one whose peer does not read holds up to
 //! 64 KiB in that direction.
