@@ -25,13 +25,22 @@ pub enum BuildError {
     },
 }
 
-/// An address that cannot be listened on.
+/// What keeps a proxy from starting.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {addr}")]
-pub struct BindError {
-    /// The address.
-    pub addr: SocketAddr,
-    /// Why not.
-    pub source: io::Error,
+pub enum BindError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A worker cannot be started.
+    #[error("cannot start a worker")]
+    Worker {
+        /// Why not.
+        source: io::Error,
+    },
 }

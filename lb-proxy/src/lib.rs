@@ -29,14 +29,20 @@
 //!
 //! # A session
 //!
-//! 1. The policy picks a backend; the pick counts as a connection in flight until the session ends.
-//! 2. It is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
+//! 1. The client must be within the [`Limits`] of the proxy and the listener, which by default make it wait in the kernel's
+//!    queue, and be admitted by [`Access`], the [`ClientZone`]s and the [`Hooks`], which reset it.
+//! 2. A [`Prelude`], where there is one, sees the first bytes; it may tell who the client is and choose the upstream.
+//! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
+//!    session waits in the upstream's [`Queue`], if it has one.
+//! 4. The backend is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
 //!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames nobody.
-//! 3. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
+//! 5. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
 //!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`] and
 //!    [`Timeouts::first_byte`], after which both sides are ended, and [`Timeouts::half_closed`], after which the one
 //!    that was still open is reset. [`Timeouts::max_age`] ends a session whatever moves.
-//! 4. Without a backend the client is reset.
+//! 6. Without a backend the client is reset, or what [`NoBackend`] says. A client that goes away before frees everything.
+//!
+//! Each is a file of `session/`.
 //!
 //! An idle session holds two sockets and about 2.4 KiB, but no buffer and no pipe. A direction whose receiver does not
 //! read holds up to 64 KiB, or in a long transfer a pipe with up to 1 MiB, and reads no more: the sender has to wait.
@@ -68,31 +74,50 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod budget;
 mod builder;
 pub mod client_hello;
 mod clock;
 mod config;
 mod connect;
+mod entrance;
 mod error;
+mod hooks;
+mod limits;
 mod listener;
 mod metrics;
+mod prelude;
 mod progress;
 pub mod proxy_protocol;
+mod queue;
 mod relay;
 mod server;
 pub mod server_names;
 mod session;
+mod socket;
 mod upstream;
+mod worker;
 
+pub use budget::DescriptorBudget;
 pub use builder::{Proxy, ProxyBuilder};
 pub use config::{Retry, Splice, Timeouts};
 pub use error::{BindError, BuildError};
-pub use listener::Listener;
+pub use hooks::{
+    Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,
+};
+pub use limits::{
+    Access, ClientZone, ClientZoneBuilder, Excess, Limits, Network, NetworkError, Rate,
+};
+pub use listener::{Listener, NoBackend};
 pub use metrics::Metrics;
+pub use prelude::{Opening, Prelude, PreludeError, Reading};
 pub use progress::Progress;
+pub use queue::{Queue, WaitFor};
 pub use relay::{Relay, RelayEnd, Relayed};
 pub use server::{DrainReport, Handle, Server};
+pub use socket::{Keepalive, SocketOptions, Source};
 pub use upstream::{Upstream, UpstreamBuilder};
+pub use worker::Workers;
 
 // What an embedder needs besides, in the versions that fit.
 pub use {lb_core, lb_discovery};

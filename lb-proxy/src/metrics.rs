@@ -1,5 +1,6 @@
 //! Plain counters of what happened.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
@@ -11,54 +12,84 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)*
         }
 
-        /// The live counters behind [`Metrics`]. An addition costs one relaxed atomic operation.
+        /// The live counters of one worker. An addition costs one relaxed atomic operation on memory that no other worker
+        /// writes to.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $name: Counter,)*
         }
 
         impl Counters {
-            pub(crate) fn read(&self) -> Metrics {
-                Metrics { $($name: self.$name.get(),)* }
+            /// Adds what was counted to `sum`.
+            pub(crate) fn add_to(&self, sum: &mut Metrics) {
+                $(sum.$name += self.$name.get();)*
             }
         }
     };
 }
 
 counters! {
-    /// Connections accepted.
+    /// Connections accepted. At any time it is the sum of those active and of those that ended, for whichever reason.
     accepted,
-    /// Sessions open now.
+    /// Connections that are being served now.
     active,
     /// Calls of `accept` that failed for a reason of one connection; the next is accepted at once.
     accept_errors,
     /// Calls of `accept` that failed for want of descriptors or memory; accepting pauses for a moment.
     accept_exhausted,
+    /// Times that accepting paused because the descriptors or the sessions that are allowed were all in use.
+    accept_pauses,
     /// Attempts to connect to a backend.
     connect_attempts,
-    /// Attempts that were refused, reset or unreachable.
+    /// Attempts that were refused, reset or unreachable, or failed on this machine.
     connect_failures,
+    /// Times that an attempt had to wait for a descriptor or memory.
+    connect_shortages,
     /// Attempts that timed out.
     connect_timeouts,
     /// Failures that ejected a backend.
     ejections,
-    /// Sessions that ended without a backend.
+    /// Ended: the address was denied.
+    access_denied,
+    /// Ended: the client came too soon after its last connection.
+    client_rate,
+    /// Ended: the client had all the sessions that it may have.
+    client_sessions,
+    /// Ended: the zone of clients was full.
+    client_zone_full,
+    /// Ended: too many new connections.
+    rate_refused,
+    /// Ended: too many sessions.
+    sessions_refused,
+    /// Ended: refused by a hook.
+    hook_refused,
+    /// Ended: the first bytes were wrong, or the client ended before they were complete.
+    prelude_errors,
+    /// Ended: the first bytes did not come in time.
+    prelude_timeouts,
+    /// Ended: no backend.
     no_backend,
-    /// Sessions that both sides ended.
+    /// Ended: no room in the queue for a backend.
+    queue_full,
+    /// Ended: no backend was free in time.
+    queue_timeouts,
+    /// Ended: the client went away before it had a backend.
+    clients_gone,
+    /// Ended by both sides.
     finished,
-    /// Sessions that a reset from the client ended.
+    /// Ended by a reset from the client.
     client_resets,
-    /// Sessions that a reset from the backend ended.
+    /// Ended by a reset from the backend.
     backend_resets,
-    /// Sessions in which neither side said anything in time.
+    /// Ended because neither side said anything in time.
     first_byte_timeouts,
-    /// Sessions that ended idle.
+    /// Ended idle.
     idle_timeouts,
-    /// Sessions that ended idle with one direction closed.
+    /// Ended idle with one direction closed.
     half_closed_timeouts,
-    /// Sessions that had lasted as long as they may.
+    /// Ended because they had lasted as long as they may.
     max_age_reached,
-    /// Sessions that a shutdown cut off.
+    /// Ended: cut off by a shutdown.
     aborted,
     /// Bytes from clients to backends.
     bytes_to_backends,
@@ -66,12 +97,30 @@ counters! {
     bytes_to_clients,
 }
 
+/// Picks a counter out of a worker's.
+type Which = fn(&Counters) -> &Counter;
+
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+pub(crate) struct Counter {
+    count: AtomicU64,
+    /// What it is a part of.
+    total: Option<(Arc<Counters>, Which)>,
+}
 
 impl Counter {
+    /// A counter of its own that also counts for one of `counters`.
+    pub(crate) fn part_of(counters: &Arc<Counters>, which: Which) -> Self {
+        Self {
+            count: AtomicU64::new(0),
+            total: Some((Arc::clone(counters), which)),
+        }
+    }
+
     pub(crate) fn add(&self, n: u64) {
-        self.0.fetch_add(n, Relaxed);
+        self.count.fetch_add(n, Relaxed);
+        if let Some((counters, which)) = &self.total {
+            which(counters).add(n);
+        }
     }
 
     pub(crate) fn increment(&self) {
@@ -79,10 +128,10 @@ impl Counter {
     }
 
     pub(crate) fn decrement(&self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.count.fetch_sub(1, Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.count.load(Relaxed)
     }
 }

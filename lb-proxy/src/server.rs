@@ -1,4 +1,4 @@
-//! A proxy at work: accepting, draining, reporting.
+//! A proxy at work: serving, draining, reporting.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -11,59 +11,89 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::listener::BoundListener;
-use crate::metrics::{Counters, Metrics};
-use crate::session::Session;
+use crate::budget::DescriptorBudget;
+use crate::metrics::Metrics;
+use crate::upstream::Upstream;
+use crate::worker::{Crew, Worker};
 
 /// A proxy whose sockets are open. Connections queue in the kernel until [`run`](Self::run).
 ///
 /// Dropping it, or the future of [`run`](Self::run), closes everything at once.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<BoundListener>,
-    local_addrs: Vec<SocketAddr>,
+    crew: Crew,
+    listeners: Vec<(SocketAddr, Upstream)>,
     drain_timeout: Option<Duration>,
+    descriptors: DescriptorBudget,
     shared: Arc<Shared>,
     _abort_on_drop: DropGuard,
 }
 
-/// What the server, its handles and its tasks have in common.
+/// What the server, its handles and its workers have in common.
 #[derive(Debug)]
-struct Shared {
-    counters: Counters,
+pub(crate) struct Shared {
+    pub(crate) workers: Vec<Arc<Worker>>,
+    pub(crate) signals: Signals,
+}
+
+/// How the end is made known.
+#[derive(Clone, Debug)]
+pub(crate) struct Signals {
     /// Everything ends now.
-    abort: CancellationToken,
+    pub(crate) abort: CancellationToken,
     /// No more connections are accepted; a child of `abort`.
-    stop: CancellationToken,
-    sessions: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    /// The accept loops of all workers.
+    pub(crate) accepting: TaskTracker,
+    /// All workers; one ends with its last session.
+    pub(crate) working: TaskTracker,
+}
+
+impl Signals {
+    pub(crate) fn new() -> Self {
+        let abort = CancellationToken::new();
+        Self {
+            stop: abort.child_token(),
+            abort,
+            accepting: TaskTracker::new(),
+            working: TaskTracker::new(),
+        }
+    }
 }
 
 impl Server {
     /// Starts what runs beside the sessions: the followers of the upstreams.
-    pub(crate) fn start(listeners: Vec<BoundListener>, drain_timeout: Option<Duration>) -> Self {
-        let abort = CancellationToken::new();
-        let shared = Arc::new(Shared {
-            counters: Counters::default(),
-            stop: abort.child_token(),
-            abort,
-            sessions: TaskTracker::new(),
-        });
-        for listener in &listeners {
-            let upstream = listener.route.upstream.clone();
-            tokio::spawn(upstream.follow(shared.abort.clone()));
+    pub(crate) fn start(
+        crew: Crew,
+        listeners: Vec<(SocketAddr, Upstream)>,
+        upstreams: Vec<Upstream>,
+        drain_timeout: Option<Duration>,
+        descriptors: DescriptorBudget,
+        shared: Shared,
+    ) -> Self {
+        let named = listeners.iter().map(|(_, upstream)| upstream);
+        for upstream in named.chain(&upstreams) {
+            tokio::spawn(upstream.clone().follow(shared.signals.abort.clone()));
         }
+        descriptors.log();
         Self {
-            local_addrs: listeners.iter().map(|listener| listener.addr).collect(),
+            crew,
             listeners,
             drain_timeout,
-            _abort_on_drop: shared.abort.clone().drop_guard(),
-            shared,
+            descriptors,
+            _abort_on_drop: shared.signals.abort.clone().drop_guard(),
+            shared: Arc::new(shared),
         }
     }
 
     /// The addresses listened on, in the order of the builder's calls, with the ports that the kernel chose.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.local_addrs
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|(addr, _)| *addr).collect()
+    }
+
+    /// How many sessions there are descriptors for.
+    pub const fn descriptors(&self) -> DescriptorBudget {
+        self.descriptors
     }
 
     /// A handle that outlives [`run`](Self::run).
@@ -76,32 +106,27 @@ impl Server {
     /// Serves until `shutdown` completes or a [`Handle`] says so, then drains: no more connections are accepted,
     /// the listening sockets are closed, and sessions have the drain time-out to end. What is left is reset.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> DrainReport {
-        let accepting = TaskTracker::new();
-        for listener in self.listeners.drain(..) {
-            info!(listener = %listener.addr, upstream = listener.route.upstream.name(), "Listening");
-            accepting.spawn(accept(listener, Arc::clone(&self.shared)));
+        for (addr, upstream) in &self.listeners {
+            info!(listener = %addr, upstream = upstream.name(), "Listening");
         }
-        accepting.close();
+        let signals = self.shared.signals.clone();
+        std::mem::take(&mut self.crew).start();
+        signals.working.close();
         select! {
             () = shutdown => {}
-            () = self.shared.stop.cancelled() => {}
+            () = signals.stop.cancelled() => {}
         }
-        self.shared.stop.cancel();
-        accepting.wait().await;
+        signals.stop.cancel();
+        signals.accepting.close();
+        signals.accepting.wait().await;
         self.drain().await
     }
 
     async fn drain(&self) -> DrainReport {
         let begin = Instant::now();
-        let Shared {
-            counters,
-            abort,
-            sessions,
-            ..
-        } = &*self.shared;
-        let open = sessions.len() as u64;
+        let Signals { abort, working, .. } = &self.shared.signals;
+        let open = self.shared.metrics().active;
         info!(sessions = open, "Draining");
-        sessions.close();
         let too_long = async {
             match self.drain_timeout {
                 Some(limit) => sleep(limit).await,
@@ -110,13 +135,13 @@ impl Server {
         };
         select! {
             biased;
-            () = sessions.wait() => {}
+            () = working.wait() => {}
             () = abort.cancelled() => {}
             () = too_long => {}
         }
         abort.cancel();
-        sessions.wait().await;
-        let aborted = counters.read().aborted;
+        working.wait().await;
+        let aborted = self.shared.metrics().aborted;
         let report = DrainReport {
             aborted,
             completed: open.saturating_sub(aborted),
@@ -127,35 +152,14 @@ impl Server {
     }
 }
 
-async fn accept(mut listener: BoundListener, shared: Arc<Shared>) {
-    loop {
-        let (client, peer) = select! {
-            biased;
-            () = shared.stop.cancelled() => return,
-            accepted = listener.accept(&shared.counters) => accepted,
-        };
-        let session = Session {
-            client,
-            peer,
-            route: Arc::clone(&listener.route),
-        };
-        shared.counters.accepted.increment();
-        shared.counters.active.increment();
-        shared.sessions.spawn(serve(session, Arc::clone(&shared)));
-    }
-}
-
-async fn serve(session: Session, shared: Arc<Shared>) {
-    select! {
-        biased;
-        () = shared.abort.cancelled() => {
-            shared.counters.aborted.increment();
-            session.abort();
+impl Shared {
+    fn metrics(&self) -> Metrics {
+        let mut sum = Metrics::default();
+        for worker in &self.workers {
+            worker.counters.add_to(&mut sum);
         }
-        () = session.run(&shared.counters) => {}
+        sum
     }
-    drop(session);
-    shared.counters.active.decrement();
 }
 
 /// Watches and ends a [`Server`] from elsewhere. Cloning costs one reference count.
@@ -167,17 +171,27 @@ pub struct Handle {
 impl Handle {
     /// Begins to drain, as when the future given to [`Server::run`] completes.
     pub fn shutdown(&self) {
-        self.shared.stop.cancel();
+        self.shared.signals.stop.cancel();
     }
 
     /// Ends at once: listening sockets are closed, open sessions are reset.
     pub fn abort(&self) {
-        self.shared.abort.cancel();
+        self.shared.signals.abort.cancel();
     }
 
-    /// What was counted until now.
+    /// What was counted until now, by all workers together.
     pub fn metrics(&self) -> Metrics {
-        self.shared.counters.read()
+        self.shared.metrics()
+    }
+
+    /// What each worker has counted, in the order of their threads; one entry without workers.
+    pub fn worker_metrics(&self) -> Vec<Metrics> {
+        let workers = self.shared.workers.iter().map(|worker| {
+            let mut metrics = Metrics::default();
+            worker.counters.add_to(&mut metrics);
+            metrics
+        });
+        workers.collect()
     }
 }
 

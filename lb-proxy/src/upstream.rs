@@ -3,22 +3,29 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lb_core::policy::P2c;
 use lb_core::{
-    BackendSet, Balancer, Delta, Pick, PickError, PickRequest, Policy, Rng, Snapshot, SplitMix64,
-    Timestamp, Tried, Updater, balancer,
+    Backend, BackendSet, Balancer, Delta, FailureEffect, Pick, PickError, PickRequest, Policy, Rng,
+    Snapshot, SplitMix64, Timestamp, Tried, Updater, balancer,
 };
 use lb_discovery::{Discovery, Driver, DriverConfig, DriverHandle, Status};
 use tokio::select;
 use tokio::sync::{Mutex, watch};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::clock::Clock;
 use crate::error::BuildError;
+use crate::hooks::HashKey;
+use crate::queue::{Line, Place, Queue, WaitFor};
+
+/// How often those who wait look for what no event tells: the end of an ejection.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 thread_local! {
     /// Seeded by the operating system; of no use for secrets, and none depend on it.
@@ -38,6 +45,7 @@ struct Shared {
     balancer: Balancer,
     clock: Clock,
     discovery: DriverHandle,
+    line: Option<Line>,
     ready: watch::Sender<bool>,
     /// Held by whoever follows the sources.
     follower: Mutex<Follower>,
@@ -56,6 +64,7 @@ impl Upstream {
             policy: Arc::new(P2c::least_conn()),
             sources: Vec::new(),
             discovery: DriverConfig::default(),
+            queue: None,
         }
     }
 
@@ -84,26 +93,81 @@ impl Upstream {
         self.0.discovery.refresh();
     }
 
-    /// Picks for a connection of `client`, whose address is what hashing policies go by.
-    pub(crate) fn pick(&self, client: IpAddr, tried: &Tried) -> Result<Pick, PickError> {
-        let (v4, v6);
-        // A client that came over IPv4 has one key on every kind of socket.
-        let key: &[u8] = match client.to_canonical() {
-            IpAddr::V4(ip) => {
-                v4 = ip.octets();
-                &v4
-            }
-            IpAddr::V6(ip) => {
-                v6 = ip.octets();
-                &v6
-            }
-        };
+    /// How many connections wait in its queue.
+    pub fn queued(&self) -> usize {
+        self.0.line.as_ref().map_or(0, Line::len)
+    }
+
+    /// Picks for a connection that goes by `key`, unless others wait for a backend already.
+    pub(crate) fn pick(&self, key: &HashKey, tried: &Tried) -> Result<Lease, PickError> {
+        if self.queued() > 0 {
+            return Err(PickError::Exhausted);
+        }
+        self.pick_now(key, tried).map(|pick| self.lease(pick))
+    }
+
+    fn pick_now(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
         WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| {
-            let request = PickRequest::new(tried).with_key(key);
+            let request = PickRequest::new(tried).with_key(key.as_bytes());
             self.0
                 .balancer
                 .pick(&request, self.now(), rng as &mut dyn Rng)
         })
+    }
+
+    fn lease(&self, pick: Pick) -> Lease {
+        Lease {
+            pick: Some(pick),
+            queue: self.0.line.is_some().then(|| self.clone()),
+        }
+    }
+
+    /// Waits for a backend in the queue.
+    pub(crate) async fn wait(&self, key: &HashKey, tried: &mut Tried) -> Result<Lease, WaitError> {
+        let line = self.0.line.as_ref().ok_or(WaitError::Hopeless)?;
+        match line.settings.wait_for {
+            WaitFor::Anything => *tried = Tried::new(),
+            WaitFor::Room if self.is_full(tried) => {}
+            WaitFor::Room => return Err(WaitError::Hopeless),
+        }
+        let place = line.join(key.clone(), tried.clone());
+        let mut queued = Queued {
+            upstream: self,
+            line,
+            place: place.ok_or(WaitError::Full)?,
+        };
+        let answered = async {
+            loop {
+                self.serve_queue();
+                if let Ok(answer) = timeout(LOOK_AGAIN, &mut queued.place.answer).await {
+                    break answer;
+                }
+            }
+        };
+        select! {
+            biased;
+            answer = answered => answer.map(|pick| self.lease(pick)).map_err(|_| WaitError::Timeout),
+            () = sleep(line.settings.timeout) => Err(WaitError::Timeout),
+        }
+    }
+
+    /// Whether a backend that was not tried has all the connections that it may have, and nothing else against it.
+    fn is_full(&self, tried: &Tried) -> bool {
+        let set = self.backends();
+        let mut status = set.status(self.now());
+        status.any(|status| {
+            let max_conns = status.backend.max_conns;
+            max_conns.is_some_and(|max| status.in_flight >= max.get())
+                && status.ejected_until.is_none()
+                && !tried.contains(status.backend.addr)
+        })
+    }
+
+    /// Gives what is free to those who wait.
+    fn serve_queue(&self) {
+        if let Some(line) = &self.0.line {
+            line.serve(|key, tried| self.pick_now(key, tried));
+        }
     }
 
     /// Completes when the first membership is known.
@@ -123,6 +187,7 @@ impl Upstream {
             let delta = updater.apply(&snapshot, self.now());
             self.log(&delta, snapshot.len());
             self.0.ready.send_replace(true);
+            self.serve_queue();
         };
         driver.run(apply, cancel).await;
     }
@@ -150,6 +215,73 @@ impl fmt::Debug for Upstream {
     }
 }
 
+/// A backend's connection in flight. When it ends, whoever waits in the queue gets it.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// `None` only while it is dropped.
+    pick: Option<Pick>,
+    queue: Option<Upstream>,
+}
+
+impl Lease {
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.pick().addr()
+    }
+
+    pub(crate) fn backend(&self) -> Arc<Backend> {
+        self.pick().backend()
+    }
+
+    pub(crate) fn connected(&self, now: Timestamp) {
+        self.pick().connected(now);
+    }
+
+    pub(crate) fn failed(mut self, now: Timestamp) -> FailureEffect {
+        let pick = self.pick.take().expect("present until dropped");
+        pick.failed(now)
+    }
+
+    fn pick(&self) -> &Pick {
+        self.pick.as_ref().expect("present until dropped")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        drop(self.pick.take());
+        if let Some(upstream) = &self.queue {
+            upstream.serve_queue();
+        }
+    }
+}
+
+/// Why waiting brought no backend.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum WaitError {
+    /// The queue has no room.
+    Full,
+    /// There is nothing to wait for, or no queue to wait in.
+    Hopeless,
+    /// Nothing became free in time.
+    Timeout,
+}
+
+/// A place in the queue, given up when dropped.
+struct Queued<'a> {
+    upstream: &'a Upstream,
+    line: &'a Line,
+    place: Place,
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        if let Some(pick) = self.line.leave(&mut self.place) {
+            drop(pick);
+            self.upstream.serve_queue();
+        }
+    }
+}
+
 /// Describes an [`Upstream`].
 #[derive(Debug)]
 #[must_use]
@@ -158,6 +290,7 @@ pub struct UpstreamBuilder {
     policy: Arc<dyn Policy>,
     sources: Vec<Arc<dyn Discovery>>,
     discovery: DriverConfig,
+    queue: Option<Queue>,
 }
 
 impl UpstreamBuilder {
@@ -169,7 +302,7 @@ impl UpstreamBuilder {
     }
 
     /// Sets how backends are chosen. Default: [`P2c::least_conn`]. The hashing policies go by the octets of the client's
-    /// address.
+    /// address, or by what [`Hooks::hash_key`](crate::Hooks::hash_key) says.
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Arc::new(policy);
         self
@@ -179,6 +312,13 @@ impl UpstreamBuilder {
     /// [`DriverConfig::default`].
     pub fn discovery_config(mut self, config: DriverConfig) -> Self {
         self.discovery = config;
+        self
+    }
+
+    /// Sets whether connections wait if there is no backend for them, above all because of
+    /// [`max_conns`](Backend::max_conns). Default: no, they get none.
+    pub fn queue(mut self, queue: Option<Queue>) -> Self {
+        self.queue = queue;
         self
     }
 
@@ -200,6 +340,7 @@ impl UpstreamBuilder {
             balancer,
             clock: Clock::start(),
             discovery,
+            line: self.queue.map(Line::new),
             ready: watch::Sender::new(false),
             follower: Mutex::new(Follower { driver, updater }),
         })))

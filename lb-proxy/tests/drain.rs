@@ -138,7 +138,11 @@ async fn a_taken_address_is_named_with_its_reason() {
     let proxy = Proxy::builder().listen(addr, &upstream).build().unwrap();
     let error = proxy.bind().await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen on {addr}"));
-    assert_eq!(error.source.kind(), std::io::ErrorKind::AddrInUse);
+    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
+    assert_eq!(
+        source.map(std::io::Error::kind),
+        Some(std::io::ErrorKind::AddrInUse)
+    );
 }
 
 #[test]

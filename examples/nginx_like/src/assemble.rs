@@ -1,18 +1,24 @@
 //! Makes a proxy of a configuration.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Resolver, Static};
-use lb_proxy::{Listener, Proxy, Retry, Timeouts};
+use lb_proxy::{
+    Access, ClientZone, Keepalive, Limits, Listener, Proxy, Retry, SocketOptions, Source, Timeouts,
+    Workers,
+};
 
 use crate::config::{
-    AddressFamilies, Config, Host, Listen, Method, Server, Span, Upstream, UpstreamServer,
+    self, AddressFamilies, Config, Host, Listen, Method, Server, Span, Upstream, UpstreamServer,
+    WorkerProcesses,
 };
 use crate::error::StartError;
+use crate::inherited::Inherited;
 
 /// One query of a name server may take this long; a lost packet is asked for again after it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,17 +32,52 @@ pub(crate) fn proxy(config: &Config) -> Result<Proxy, StartError> {
         .map(upstream)
         .collect::<Result<_, _>>()?;
     // nginx waits for ever on SIGQUIT, and not at all on SIGTERM, which does not drain.
-    let mut proxy = Proxy::builder().drain_timeout(None);
+    let workers = workers(config.worker_processes);
+    let mut proxy = Proxy::builder()
+        .drain_timeout(None)
+        .workers(match workers {
+            NonZeroUsize::MIN => Workers::Here,
+            several => Workers::Threads(several),
+        })
+        .limits(Limits::default().sessions(Some(sessions(config, workers))));
+    let zones: Vec<(&str, ClientZone)> = stream.client_zones.iter().map(client_zone).collect();
+    let mut inherited = Inherited::take();
     for server in &stream.servers {
         check_timeouts(server)?;
         for listen in &server.listens {
-            proxy = proxy.listener(listener(server, listen, &upstreams[server.upstream]));
+            let upstream = &upstreams[server.upstream];
+            let opened = match inherited.at(listen.addr) {
+                Some(socket) => {
+                    Listener::from_std(socket, upstream).map_err(|source| StartError::System {
+                        call: format!("getsockname() of the inherited socket {}", listen.addr),
+                        source,
+                    })?
+                }
+                None => Listener::new(listen.addr, upstream),
+            };
+            proxy = proxy.listener(listener(opened, server, listen, &zones));
         }
     }
+    inherited.warn_of_rest();
     if stream.servers.is_empty() {
         return Err(StartError::NoServer);
     }
     Ok(proxy.build()?)
+}
+
+/// A worker is a thread. One alone is the main thread.
+fn workers(wanted: WorkerProcesses) -> NonZeroUsize {
+    match wanted {
+        WorkerProcesses::Auto => available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        WorkerProcesses::Count(count) => count,
+    }
+}
+
+/// nginx counts connections to clients and to servers, and each worker has its share. Here the workers share one sum,
+/// and what is too much waits to be accepted.
+fn sessions(config: &Config, workers: NonZeroUsize) -> NonZeroUsize {
+    let of_worker = usize::try_from(config.worker_connections.get()).unwrap_or(usize::MAX);
+    NonZeroUsize::new(of_worker.saturating_mul(workers.get()) / 2).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
@@ -116,7 +157,18 @@ fn configured(backend: Backend, server: &UpstreamServer) -> Backend {
         })
 }
 
-fn listener(server: &Server, listen: &Listen, upstream: &lb_proxy::Upstream) -> Listener {
+/// As in nginx, every address of IPv6 is a client of its own.
+fn client_zone(config: &config::ClientZone) -> (&str, ClientZone) {
+    let zone = ClientZone::builder().ipv6_prefix(128);
+    (&config.name, zone.capacity(config.clients).build())
+}
+
+fn listener(
+    listener: Listener,
+    server: &Server,
+    listen: &Listen,
+    zones: &[(&str, ClientZone)],
+) -> Listener {
     let timeouts = Timeouts::default()
         .connect(server.connect_timeout)
         .idle(Some(server.timeout))
@@ -129,13 +181,36 @@ fn listener(server: &Server, listen: &Listen, upstream: &lb_proxy::Upstream) -> 
     let retry = Retry::default()
         .tries(tries)
         .deadline(server.next_upstream_timeout);
-    Listener::new(listen.addr, upstream)
+    let options = SocketOptions::default().nodelay(server.tcp_nodelay);
+    let probed = server.socket_keepalive.then(Keepalive::default);
+    let source = server.bind.into_iter().fold(Source::any(), Source::addr);
+    let mut listener = listener
         .backlog(listen.backlog)
         .ipv6_only(listen.ipv6only)
         .reuse_port(listen.reuseport)
-        .nodelay(server.tcp_nodelay)
+        .client_options(options.keepalive(listen.so_keepalive))
+        .backend_options(options.keepalive(probed))
+        .source(source)
         .timeouts(timeouts)
-        .retry(retry)
+        .retry(retry);
+    if !server.access.is_empty() {
+        listener = listener.access(access(server));
+    }
+    for limit in &server.client_limits {
+        // The configuration names no zone that it does not have.
+        if let Some((_, zone)) = zones.iter().find(|(name, _)| *name == limit.zone) {
+            listener = listener.limit_clients(zone, limit.sessions);
+        }
+    }
+    listener
+}
+
+fn access(server: &Server) -> Access {
+    let rules = server.access.iter();
+    rules.fold(Access::new(), |access, rule| match rule.allows {
+        true => access.allow(rule.network),
+        false => access.deny(rule.network),
+    })
 }
 
 fn check_timeouts(server: &Server) -> Result<(), StartError> {

@@ -9,7 +9,6 @@ use lb_discovery::Static;
 use lb_proxy::{Proxy, Upstream};
 use tokio::net::TcpListener;
 
-use crate::config::WorkerProcesses;
 use crate::error::StartError;
 use crate::logs::Logs;
 use crate::run::{Signals, runtime, serve};
@@ -21,7 +20,7 @@ const NODES: [&str; 3] = ["node1", "node2", "node3"];
 pub(crate) fn run() -> Result<(), StartError> {
     let logs = Logs::stderr();
     logs.install();
-    runtime(WorkerProcesses::Auto)?.block_on(async {
+    runtime()?.block_on(async {
         let signals = Signals::listen()?;
         let mut nodes = Vec::new();
         for name in NODES {

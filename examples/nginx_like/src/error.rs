@@ -12,7 +12,7 @@ use crate::config::{ConfigError, Os, Span};
 /// A reason not to start, worded as nginx words it where it has the same.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("bind() to {} failed ({})", .0.addr, Os(&.0.source))]
+    #[error("{}", bind_failed(.0))]
     Bind(#[from] BindError),
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -38,4 +38,11 @@ pub(crate) enum StartError {
     },
     #[error("\"{directive}\" must not be 0 in {span}")]
     Zero { directive: &'static str, span: Span },
+}
+
+fn bind_failed(error: &BindError) -> String {
+    match error {
+        BindError::Listen { addr, source } => format!("bind() to {addr} failed ({})", Os(source)),
+        other => other.to_string(),
+    }
 }

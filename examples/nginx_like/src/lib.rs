@@ -17,6 +17,7 @@ mod cli;
 pub mod config;
 mod demo;
 mod error;
+mod inherited;
 mod logs;
 mod process;
 mod run;

@@ -1,8 +1,5 @@
 //! Serving until a signal comes.
 
-use std::num::NonZeroUsize;
-use std::thread::available_parallelism;
-
 use lb_proxy::{Handle, Server};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::assemble;
 use crate::cli::say;
-use crate::config::{Config, WorkerProcesses};
+use crate::config::Config;
 use crate::error::StartError;
 use crate::logs::Logs;
 use crate::process::{Identity, PidFile, limit_files};
@@ -26,7 +23,7 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
         say("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
     }
     limit_files(config.worker_rlimit_nofile);
-    runtime(config.worker_processes)?.block_on(async {
+    runtime()?.block_on(async {
         let signals = Signals::listen()?;
         let server = proxy.bind().await?;
         let _pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
@@ -45,22 +42,10 @@ pub(crate) async fn serve(server: Server, signals: Signals, logs: Logs) {
     following.abort();
 }
 
-/// A worker is a thread. One alone needs no scheduler between threads.
-pub(crate) fn runtime(workers: WorkerProcesses) -> Result<Runtime, StartError> {
-    let workers = match workers {
-        WorkerProcesses::Auto => available_parallelism().unwrap_or(NonZeroUsize::MIN),
-        WorkerProcesses::Count(count) => count,
-    };
-    let mut builder = if workers == NonZeroUsize::MIN {
-        Builder::new_current_thread()
-    } else {
-        Builder::new_multi_thread()
-    };
-    builder
-        .worker_threads(workers.get())
-        .enable_all()
-        .build()
-        .map_err(StartError::Runtime)
+/// What the main thread runs on: everything with one worker, all but the sessions with several.
+pub(crate) fn runtime() -> Result<Runtime, StartError> {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().build().map_err(StartError::Runtime)
 }
 
 /// The signals of nginx's master process.

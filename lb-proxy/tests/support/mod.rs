@@ -12,7 +12,7 @@ use std::time::Duration;
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, Snapshot};
 use lb_discovery::{DriverConfig, Static};
-use lb_proxy::{DrainReport, Handle, Listener, Metrics, Proxy, Upstream};
+use lb_proxy::{DrainReport, Handle, Listener, Metrics, Proxy, ProxyBuilder, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -63,12 +63,13 @@ pub(crate) struct Running {
 impl Running {
     /// Runs a proxy with one listener and an optional limit on its drain.
     pub(crate) async fn start(listener: Listener, drain_timeout: Option<Duration>) -> Self {
-        let proxy = Proxy::builder()
-            .listener(listener)
-            .drain_timeout(drain_timeout)
-            .build()
-            .unwrap();
-        let server = proxy.bind().await.unwrap();
+        let proxy = Proxy::builder().listener(listener);
+        Self::run(proxy.drain_timeout(drain_timeout)).await
+    }
+
+    /// Runs any proxy; its first listener is the one that tests talk to.
+    pub(crate) async fn run(proxy: ProxyBuilder) -> Self {
+        let server = proxy.build().unwrap().bind().await.unwrap();
         Self {
             addr: server.local_addrs()[0],
             handle: server.handle(),
@@ -89,13 +90,51 @@ impl Running {
         TcpStream::connect(self.addr).await.unwrap()
     }
 
-    /// Ends the proxy and checks that no session is left.
+    /// Ends the proxy and checks that no session is left, and that each was counted once.
     pub(crate) async fn end(self) -> DrainReport {
         self.handle.shutdown();
         let report = within("the drain", self.server).await.unwrap();
-        assert_eq!(self.handle.metrics().active, 0);
+        let metrics = self.handle.metrics();
+        assert_eq!(metrics.active, 0);
+        assert_eq!(metrics.accepted, ended(&metrics), "{metrics:?}");
         report
     }
+}
+
+/// Connections that ended, for whichever reason.
+pub(crate) fn ended(metrics: &Metrics) -> u64 {
+    [
+        metrics.aborted,
+        metrics.access_denied,
+        metrics.backend_resets,
+        metrics.client_rate,
+        metrics.client_resets,
+        metrics.client_sessions,
+        metrics.client_zone_full,
+        metrics.clients_gone,
+        metrics.finished,
+        metrics.first_byte_timeouts,
+        metrics.half_closed_timeouts,
+        metrics.hook_refused,
+        metrics.idle_timeouts,
+        metrics.max_age_reached,
+        metrics.no_backend,
+        metrics.prelude_errors,
+        metrics.prelude_timeouts,
+        metrics.queue_full,
+        metrics.queue_timeouts,
+        metrics.rate_refused,
+        metrics.sessions_refused,
+    ]
+    .iter()
+    .sum()
+}
+
+/// Connections in flight to all backends.
+pub(crate) fn in_flight(upstream: &Upstream) -> u32 {
+    let set = upstream.backends();
+    let status = set.status(upstream.now());
+    status.map(|status| status.in_flight).sum()
 }
 
 /// Both ends of a session: the client's socket and the backend's.
@@ -140,6 +179,29 @@ pub(crate) fn serve(name: &'static str, listener: TcpListener) {
             });
         }
     });
+}
+
+/// A backend that answers every connection with its name and then listens, until the other side ends.
+pub(crate) async fn listening(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                stream.write_all(name.as_bytes()).await?;
+                stream.read_to_end(&mut Vec::new()).await
+            });
+        }
+    });
+    addr
+}
+
+/// Expects that a connection to `addr` is reset, which the client may see as soon as it has connected.
+pub(crate) async fn assert_refused(addr: SocketAddr) {
+    match TcpStream::connect(addr).await {
+        Ok(mut client) => assert_reset(&mut client).await,
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
 }
 
 /// What one connection is answered until its end.

@@ -88,6 +88,8 @@ pub(crate) enum ErrorKind {
     BackupNotSupported,
     #[error("\"{name}\" directive is duplicate")]
     DuplicateDirective { name: String },
+    #[error("limit_conn_zone \"{zone}\" is already bound to key")]
+    DuplicateClientZone { zone: String },
     #[error("duplicate \"{addr}\" address and port pair")]
     DuplicateListen { addr: SocketAddr },
     #[error("duplicate log level \"{level}\"")]
@@ -109,6 +111,8 @@ pub(crate) enum ErrorKind {
     Invalid { what: &'static str, value: String },
     #[error("invalid number of arguments in \"{name}\" directive")]
     InvalidArity { name: String },
+    #[error("invalid address \"{address}\"")]
+    InvalidBindAddress { address: String },
     #[error("invalid value \"{value}\" in \"{name}\" directive, it must be \"on\" or \"off\"")]
     InvalidFlag { name: String, value: String },
     #[error("the invalid \"{parameter}\" parameter")]
@@ -169,12 +173,16 @@ pub(crate) enum ErrorKind {
     TooLarge { path: PathBuf },
     #[error("too long parameter \"{start}...\" started")]
     TooLong { start: String },
+    #[error("connection limit must be less 65536")]
+    TooManyConnections,
     #[error("unexpected end of file, expecting \"}}\"")]
     UnclosedBlock,
     #[error("unexpected \"{0}\"")]
     Unexpected(char),
     #[error("unexpected end of file, expecting \";\" or \"}}\"")]
     UnexpectedEnd,
+    #[error("zero size shared memory zone \"{zone}\"")]
+    UnknownClientZone { zone: String },
     #[error("unknown directive \"{name}\"")]
     UnknownDirective { name: String },
     #[error("{reason} in upstream \"{url}\"")]

@@ -12,7 +12,8 @@
 //!   [`ConfigError::is_not_supported`] tells it from a mistake.
 //! - Directives that only tune how nginx works inside, such as `load_module`, `accept_mutex` or `proxy_buffer_size`, are
 //!   accepted with a [`Warning`]. Their arguments are mostly not looked at.
-//! - `events` may be missing. `worker_connections` is read, but does not limit anything yet.
+//! - `events` may be missing. `worker_connections` is of all workers together: half their sum is how many clients are
+//!   served at a time. Further ones wait in the system's queue instead of being closed.
 //! - `daemon on` does not leave the foreground, and `worker_processes` are threads of one process.
 //! - A server is known by its address. One that is listed twice is one server with both weights; the other parameters are
 //!   those of the first. Where two names have one address, the first counts.
@@ -22,6 +23,12 @@
 //!   neither `zone` nor `resolver`.
 //! - `resolver` takes IP addresses only. An `upstream` block may have its own; the one of a `server` block serves
 //!   the `HOST:PORT` of its `proxy_pass`.
+//! - Each worker has a listening socket of its own, with or without `reuseport`, which only lets other processes share
+//!   the address.
+//! - Sockets that systemd passes on (`LISTEN_FDS`) are taken for the `listen` with their address.
+//! - `limit_conn_zone` takes `$binary_remote_addr` or `$remote_addr`, and has room for one client in 64 bytes, as nginx.
+//!   A client that is refused by `limit_conn` or `deny` is reset instead of closed.
+//! - `proxy_bind` takes an address without a port.
 //! - `listen` takes IP addresses only, and an address may not overlap with a wildcard of the same port.
 //! - `backup` is refused with `random` even if `random` comes later.
 //! - A weight is at most 65535, and a time at most 100 years.
@@ -81,8 +88,9 @@ pub(crate) use self::error::Os;
 pub use self::{
     error::{ConfigError, Span, Warning},
     model::{
-        AddressFamilies, Config, ErrorLog, Host, Listen, LogLevel, LogTarget, Method, Resolver,
-        Server, Stream, Upstream, UpstreamServer, User, WorkerProcesses,
+        AccessRule, AddressFamilies, ClientLimit, ClientZone, Config, ErrorLog, Host, Listen,
+        LogLevel, LogTarget, Method, Resolver, Server, Stream, Upstream, UpstreamServer, User,
+        WorkerProcesses,
     },
 };
 use self::{

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use lb_proxy::{Keepalive, Network};
+
 use super::{Span, Warning};
 
 /// A whole configuration.
@@ -98,8 +100,44 @@ pub enum LogLevel {
 pub struct Stream {
     /// The `upstream` blocks in the order of the text, then those that `proxy_pass HOST:PORT` makes by itself.
     pub upstreams: Vec<Upstream>,
+    /// `limit_conn_zone`: where clients are counted.
+    pub client_zones: Vec<ClientZone>,
     /// The `server` blocks in the order of the text.
     pub servers: Vec<Server>,
+}
+
+/// A `limit_conn_zone` directive.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ClientZone {
+    /// The name of the zone.
+    pub name: String,
+    /// How many clients it has room for: in nginx each takes 64 bytes.
+    pub clients: NonZeroUsize,
+    /// The place of the directive.
+    pub span: Span,
+}
+
+/// A `limit_conn` directive.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ClientLimit {
+    /// The name of a zone of [`Stream::client_zones`].
+    pub zone: String,
+    /// How many connections of those that the zone counts each client may have.
+    pub sessions: NonZeroU32,
+    /// The place of the directive.
+    pub span: Span,
+}
+
+/// An `allow` or `deny` directive.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct AccessRule {
+    /// Whom it is about.
+    pub network: Network,
+    /// Whether it lets them in.
+    pub allows: bool,
 }
 
 /// A named group of servers to balance between.
@@ -214,6 +252,14 @@ pub struct Server {
     pub next_upstream_timeout: Option<Duration>,
     /// `tcp_nodelay`, on by default.
     pub tcp_nodelay: bool,
+    /// `proxy_socket_keepalive`, off by default: whether silent connections to servers are probed.
+    pub socket_keepalive: bool,
+    /// `proxy_bind`: where connections to servers come from. The system chooses by default.
+    pub bind: Option<IpAddr>,
+    /// `allow` and `deny`, the first that fits counts: its own, else those of the `stream` block.
+    pub access: Vec<AccessRule>,
+    /// `limit_conn`: its own, else those of the `stream` block.
+    pub client_limits: Vec<ClientLimit>,
     /// `error_log`: its own, else those of the `stream` block, else those of the main level.
     pub error_logs: Vec<ErrorLog>,
     /// The place of the block.
@@ -230,8 +276,10 @@ pub struct Listen {
     pub backlog: u32,
     /// `ipv6only`, on by default: whether an IPv6 socket refuses IPv4. It means nothing for an IPv4 address.
     pub ipv6only: bool,
-    /// `reuseport`: one socket for each worker.
+    /// `reuseport`: other processes may listen on the address too. Each worker has a socket in any case.
     pub reuseport: bool,
+    /// `so_keepalive`: whether silent clients are probed, and how. As the system does by default.
+    pub so_keepalive: Option<Keepalive>,
     /// The place of the directive.
     pub span: Span,
 }

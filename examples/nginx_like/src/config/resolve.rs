@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Config, ConfigError, ErrorLog, Listen, Method, Server, Stream, Upstream, UpstreamServer,
-    Warning, WorkerProcesses,
+    ClientLimit, ClientZone, Config, ConfigError, ErrorLog, Listen, Method, Server, Stream,
+    Upstream, UpstreamServer, Warning, WorkerProcesses,
     address::AddressError,
     error::{ErrorKind, WarningKind},
     scope::{MainBlock, NameResolution, ProxyPass, ServerBlock, StreamBlock, UpstreamBlock},
@@ -71,6 +71,8 @@ fn stream(
             });
         }
         let settings = server.settings.inherit(&block.settings);
+        let client_limits = own_or(server.client_limits, &block.client_limits);
+        check_client_limits(&client_limits, &block.client_zones)?;
         servers.push(Server {
             listens: server.listens,
             upstream,
@@ -82,18 +84,36 @@ fn stream(
                 .next_upstream_timeout
                 .filter(|timeout| !timeout.is_zero()),
             tcp_nodelay: settings.tcp_nodelay.unwrap_or(true),
-            error_logs: if server.logs.is_empty() {
-                logs.to_vec()
-            } else {
-                server.logs
-            },
+            socket_keepalive: settings.socket_keepalive.unwrap_or(false),
+            bind: settings.bind.flatten(),
+            access: own_or(server.access, &block.access),
+            client_limits,
+            error_logs: own_or(server.logs, logs),
             span: server.span,
         });
     }
     Ok(Stream {
         upstreams: upstreams.all,
+        client_zones: block.client_zones,
         servers,
     })
+}
+
+/// What a block inherits only if it has nothing of its own.
+fn own_or<T: Clone>(own: Vec<T>, outer: &[T]) -> Vec<T> {
+    if own.is_empty() { outer.to_vec() } else { own }
+}
+
+fn check_client_limits(limits: &[ClientLimit], zones: &[ClientZone]) -> Result<(), ConfigError> {
+    let is_known = |limit: &&ClientLimit| zones.iter().any(|zone| zone.name == limit.zone);
+    match limits.iter().find(|limit| !is_known(limit)) {
+        Some(limit) => {
+            let zone = limit.zone.clone();
+            let kind = ErrorKind::UnknownClientZone { zone };
+            Err(ConfigError::new(kind, Some(limit.span.clone())))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Checks that no two listeners want the same connections.

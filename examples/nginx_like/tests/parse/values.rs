@@ -392,3 +392,61 @@ fn errors_know_their_place() {
     let span = error.span().unwrap();
     assert_eq!((span.file.to_str(), span.line), (Some("test.conf"), 3));
 }
+
+#[test]
+fn who_may_connect() {
+    let stream = stream(
+        "limit_conn_zone $binary_remote_addr zone=a:1m; limit_conn_zone $remote_addr zone=b:64k;
+         limit_conn a 10; deny 10.0.0.1; proxy_bind 127.0.0.2; proxy_socket_keepalive on;
+         server { listen 1; proxy_pass 10.0.0.1:446; }
+         server { listen 2 so_keepalive=1m::3; proxy_pass 10.0.0.1:446;
+             limit_conn b 1; limit_conn a 2; allow 10.0.0.0/8; allow unix:; deny all; proxy_bind off; }",
+    );
+    let zones = stream.client_zones.iter();
+    let zones: Vec<_> = zones
+        .map(|zone| (zone.name.as_str(), zone.clients.get()))
+        .collect();
+    assert_eq!(zones, [("a", 16384), ("b", 1024)]);
+    let limits = |server: &Server| -> Vec<(String, u32)> {
+        let limits = server.client_limits.iter();
+        limits
+            .map(|limit| (limit.zone.clone(), limit.sessions.get()))
+            .collect()
+    };
+    let rules = |server: &Server| -> Vec<(String, bool)> {
+        let rules = server.access.iter();
+        rules
+            .map(|rule| (rule.network.to_string(), rule.allows))
+            .collect()
+    };
+    let [first, second] = &stream.servers[..] else {
+        panic!("two servers");
+    };
+    assert_eq!(limits(first), [("a".to_owned(), 10)]);
+    assert_eq!(rules(first), [("10.0.0.1/32".to_owned(), false)]);
+    assert_eq!(first.bind, Some([127, 0, 0, 2].into()));
+    assert!(first.socket_keepalive);
+    assert_eq!(first.listens[0].so_keepalive, None);
+    assert_eq!(limits(second), [("b".to_owned(), 1), ("a".to_owned(), 2)]);
+    assert_eq!(
+        rules(second),
+        [
+            ("10.0.0.0/8".to_owned(), true),
+            ("0.0.0.0/0".to_owned(), false),
+            ("::/0".to_owned(), false)
+        ]
+    );
+    assert_eq!(second.bind, None);
+    let keepalive = second.listens[0].so_keepalive.unwrap();
+    assert_eq!(keepalive.idle, Some(secs(60)));
+    assert_eq!((keepalive.interval, keepalive.count), (None, Some(3)));
+}
+
+#[test]
+fn a_limit_needs_its_zone() {
+    let error = parse("stream { limit_conn a 1;\nserver { listen 1; proxy_pass 10.0.0.1:446; } }");
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "zero size shared memory zone \"a\" in test.conf:1"
+    );
+}

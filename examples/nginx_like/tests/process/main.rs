@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod accepting;
 mod command_line;
 #[path = "../../../../lb-discovery/tests/support/dns_server.rs"]
 mod dns_server;

@@ -28,13 +28,23 @@ impl NginxLike {
     /// Starts it with what `stream` says in its stream block, where `LISTEN` stands for a free address, and waits
     /// until it listens.
     pub(crate) async fn start(main: &str, stream: &str) -> Self {
-        let reserved = Reserved::any();
+        let command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+        Self::start_by(command, Reserved::any(), main, stream).await
+    }
+
+    /// Starts it by a command that takes its arguments.
+    pub(crate) async fn start_by(
+        mut command: Command,
+        reserved: Reserved,
+        main: &str,
+        stream: &str,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let stream = stream.replace("LISTEN", &reserved.addr.to_string());
         let text =
             format!("error_log stderr info;\n{main}\nevents {{}}\nstream {{\n{stream}\n}}\n");
         let conf = write_conf(dir.path(), &text);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_nginx_like"))
+        let mut child = command
             .arg("-c")
             .arg(conf)
             .stderr(Stdio::piped())
@@ -63,6 +73,11 @@ impl NginxLike {
             }
         })
         .await;
+    }
+
+    /// The log until now.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -1,5 +1,7 @@
 //! `listen`.
 
+use lb_proxy::Keepalive;
+
 use crate::config::{ConfigError, Listen, address, directive::Line, error::ErrorKind, units};
 
 /// The default of nginx on Linux.
@@ -15,6 +17,7 @@ pub(super) fn parse(line: &Line) -> Result<Listen, ConfigError> {
         backlog: BACKLOG,
         ipv6only: true,
         reuseport: false,
+        so_keepalive: None,
         span: line.span.clone(),
     };
     for parameter in line.parameters() {
@@ -35,6 +38,14 @@ pub(super) fn parse(line: &Line) -> Result<Listen, ConfigError> {
                 return Err(line.invalid("ipv6only flags", value));
             }
             ("reuseport", None) => listen.reuseport = true,
+            ("so_keepalive", Some("on")) => listen.so_keepalive = Some(Keepalive::default()),
+            ("so_keepalive", Some("off")) => listen.so_keepalive = None,
+            ("so_keepalive", Some(value)) => {
+                let keepalive = keepalive(value);
+                let keepalive =
+                    keepalive.ok_or_else(|| line.invalid("so_keepalive value:", value))?;
+                listen.so_keepalive = Some(keepalive);
+            }
             _ if is_not_supported(name) => return Err(line.not_supported_parameter(parameter)),
             _ => {
                 let parameter = parameter.to_owned();
@@ -57,7 +68,6 @@ fn is_not_supported(name: &str) -> bool {
             | "rcvbuf"
             | "setfib"
             | "sndbuf"
-            | "so_keepalive"
             | "ssl"
             | "udp"
     )
@@ -67,4 +77,29 @@ fn is_not_supported(name: &str) -> bool {
 fn backlog(text: &str) -> Option<u32> {
     let backlog = i32::try_from(units::number(text)?).ok()?;
     u32::try_from(backlog).ok().filter(|backlog| *backlog > 0)
+}
+
+/// Reads `IDLE:INTERVAL:COUNT`, each of which may be missing, but not all.
+fn keepalive(text: &str) -> Option<Keepalive> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let &[idle, interval, count] = parts.as_slice() else {
+        return None;
+    };
+    let given = |part: &str| !part.is_empty();
+    let time = |part| units::seconds(part).filter(|time| !time.is_zero());
+    if !parts.iter().any(|part| given(part)) {
+        return None;
+    }
+    let mut keepalive = Keepalive::default();
+    if given(idle) {
+        keepalive = keepalive.idle(Some(time(idle)?));
+    }
+    if given(interval) {
+        keepalive = keepalive.interval(Some(time(interval)?));
+    }
+    if given(count) {
+        let count = units::number(count).and_then(|count| u32::try_from(count).ok());
+        keepalive = keepalive.count(Some(count.filter(|&count| count > 0)?));
+    }
+    Some(keepalive)
 }

@@ -1,6 +1,8 @@
 //! The kinds of blocks: for each a table of directives, and the values as they were written.
 
+mod access;
 mod events;
+mod limit_conn;
 mod listen;
 mod log;
 mod main;

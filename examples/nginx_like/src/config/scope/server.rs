@@ -2,7 +2,7 @@
 
 use super::{NameResolution, ProxySettings, listen};
 use crate::config::{
-    ConfigError, ErrorLog, Listen, Span,
+    AccessRule, ClientLimit, ConfigError, ErrorLog, Listen, Span,
     address::{Address, AddressError},
     directive::{
         Args::{AtLeast, Exactly},
@@ -17,6 +17,8 @@ pub(crate) struct ServerBlock {
     pub(crate) proxy_pass: Option<ProxyPass>,
     pub(crate) settings: ProxySettings,
     pub(crate) names: NameResolution,
+    pub(crate) access: Vec<AccessRule>,
+    pub(crate) client_limits: Vec<ClientLimit>,
     pub(crate) logs: Vec<ErrorLog>,
     pub(crate) span: Span,
 }
@@ -55,6 +57,8 @@ impl Scope for ServerBlock {
         SERVER,
         Directive::PROXY_SETTINGS,
         Directive::NAME_RESOLUTION,
+        Directive::ACCESS,
+        Directive::LIMIT_CONN,
         Directive::LOGS,
     ];
 }
@@ -66,6 +70,8 @@ impl ServerBlock {
             proxy_pass: None,
             settings: ProxySettings::default(),
             names: NameResolution::default(),
+            access: Vec::new(),
+            client_limits: Vec::new(),
             logs: Vec::new(),
             span,
         }
@@ -92,6 +98,18 @@ fn proxy_pass(line: &Line) -> Result<ProxyPass, ConfigError> {
 impl AsMut<ProxySettings> for ServerBlock {
     fn as_mut(&mut self) -> &mut ProxySettings {
         &mut self.settings
+    }
+}
+
+impl AsMut<Vec<AccessRule>> for ServerBlock {
+    fn as_mut(&mut self) -> &mut Vec<AccessRule> {
+        &mut self.access
+    }
+}
+
+impl AsMut<Vec<ClientLimit>> for ServerBlock {
+    fn as_mut(&mut self) -> &mut Vec<ClientLimit> {
+        &mut self.client_limits
     }
 }
 

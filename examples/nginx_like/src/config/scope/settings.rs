@@ -1,8 +1,16 @@
 //! The settings of a server that may also stand in the `stream` block, as defaults for all servers.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use crate::config::directive::{Args::Exactly, Directive, Line, Scope};
+use crate::config::{
+    ConfigError, Host,
+    address::Address,
+    directive::{
+        Args::{Between, Exactly},
+        Directive, Line, Scope,
+    },
+    error::ErrorKind,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct ProxySettings {
@@ -12,6 +20,9 @@ pub(crate) struct ProxySettings {
     pub(crate) next_upstream_tries: Option<u32>,
     pub(crate) next_upstream_timeout: Option<Duration>,
     pub(crate) tcp_nodelay: Option<bool>,
+    pub(crate) socket_keepalive: Option<bool>,
+    /// `None` inside is `off`.
+    pub(crate) bind: Option<Option<IpAddr>>,
 }
 
 impl ProxySettings {
@@ -24,12 +35,17 @@ impl ProxySettings {
             next_upstream_tries: self.next_upstream_tries.or(outer.next_upstream_tries),
             next_upstream_timeout: self.next_upstream_timeout.or(outer.next_upstream_timeout),
             tcp_nodelay: self.tcp_nodelay.or(outer.tcp_nodelay),
+            socket_keepalive: self.socket_keepalive.or(outer.socket_keepalive),
+            bind: self.bind.or(outer.bind),
         }
     }
 }
 
 impl<S: Scope + AsMut<ProxySettings>> Directive<S> {
     pub(super) const PROXY_SETTINGS: &'static [Self] = &[
+        Self::simple("proxy_bind", Between(1, 2), |scope, line, _| {
+            line.once(&mut scope.as_mut().bind, bind)
+        }),
         Self::simple("proxy_connect_timeout", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().connect_timeout, Line::milliseconds)
         }),
@@ -49,6 +65,9 @@ impl<S: Scope + AsMut<ProxySettings>> Directive<S> {
         Self::simple("proxy_next_upstream_tries", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().next_upstream_tries, Line::number)
         }),
+        Self::simple("proxy_socket_keepalive", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().socket_keepalive, Line::flag)
+        }),
         Self::simple("proxy_timeout", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().timeout, Line::milliseconds)
         }),
@@ -59,4 +78,27 @@ impl<S: Scope + AsMut<ProxySettings>> Directive<S> {
         Self::without_effect("proxy_downstream_buffer", Exactly(1)),
         Self::without_effect("proxy_upstream_buffer", Exactly(1)),
     ];
+}
+
+/// Reads the source address of connections to backends. A port would allow for one connection at a time.
+fn bind(line: &Line) -> Result<Option<IpAddr>, ConfigError> {
+    if let Some(parameter) = line.parameters().next() {
+        return Err(match parameter {
+            "transparent" => line.not_supported_parameter(parameter),
+            _ => line.invalid("parameter", parameter),
+        });
+    }
+    match line.arg() {
+        "off" => Ok(None),
+        text if text.contains('$') => Err(line.not_supported_parameter(text)),
+        text => {
+            match Address::parse(text).and_then(|address| Ok((address.port, address.host()?))) {
+                Ok((None, Host::Ip(ip))) => Ok(Some(ip)),
+                Ok((Some(_), _)) => Err(line.not_supported_parameter(text)),
+                _ => Err(line.error(ErrorKind::InvalidBindAddress {
+                    address: text.to_owned(),
+                })),
+            }
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! The `stream` block.
 
-use super::{NameResolution, ProxySettings, ServerBlock, UpstreamBlock};
+use super::{NameResolution, ProxySettings, ServerBlock, UpstreamBlock, limit_conn};
 use crate::config::{
-    ConfigError, ErrorLog,
+    AccessRule, ClientLimit, ClientZone, ConfigError, ErrorLog,
     directive::{Args::Exactly, Directive, Line, Scope},
     error::ErrorKind,
     reader::Reader,
@@ -14,10 +14,14 @@ pub(crate) struct StreamBlock {
     pub(crate) servers: Vec<ServerBlock>,
     pub(crate) settings: ProxySettings,
     pub(crate) names: NameResolution,
+    pub(crate) client_zones: Vec<ClientZone>,
+    pub(crate) access: Vec<AccessRule>,
+    pub(crate) client_limits: Vec<ClientLimit>,
     pub(crate) logs: Vec<ErrorLog>,
 }
 
 const STREAM: &[Directive<StreamBlock>] = &[
+    Directive::simple("limit_conn_zone", Exactly(2), StreamBlock::client_zone),
     Directive::block("server", Exactly(0), |stream, line, reader| {
         let server = reader.read_block(ServerBlock::new(line.span.clone()))?;
         if server.listens.is_empty() {
@@ -34,11 +38,26 @@ impl Scope for StreamBlock {
         STREAM,
         Directive::PROXY_SETTINGS,
         Directive::NAME_RESOLUTION,
+        Directive::ACCESS,
+        Directive::LIMIT_CONN,
         Directive::LOGS,
     ];
 }
 
 impl StreamBlock {
+    fn client_zone(&mut self, line: &Line, _: &mut Reader<'_>) -> Result<(), ConfigError> {
+        let zone = limit_conn::zone(line)?;
+        if self
+            .client_zones
+            .iter()
+            .any(|other| other.name == zone.name)
+        {
+            return Err(line.error(ErrorKind::DuplicateClientZone { zone: zone.name }));
+        }
+        self.client_zones.push(zone);
+        Ok(())
+    }
+
     fn upstream(&mut self, line: &Line, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
         let name = line.arg().to_owned();
         // As in nginx, capital letters make no difference.
@@ -57,6 +76,18 @@ impl StreamBlock {
 impl AsMut<ProxySettings> for StreamBlock {
     fn as_mut(&mut self) -> &mut ProxySettings {
         &mut self.settings
+    }
+}
+
+impl AsMut<Vec<AccessRule>> for StreamBlock {
+    fn as_mut(&mut self) -> &mut Vec<AccessRule> {
+        &mut self.access
+    }
+}
+
+impl AsMut<Vec<ClientLimit>> for StreamBlock {
+    fn as_mut(&mut self) -> &mut Vec<ClientLimit> {
+        &mut self.client_limits
     }
 }
 

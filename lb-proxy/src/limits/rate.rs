@@ -1,0 +1,153 @@
+//! How many connections a second.
+//!
+//! A token bucket, kept as the one number of the generic cell rate algorithm (ITU-T I.371): the moment at which the
+//! bucket will be full again. There is nothing to refill, and one atomic word holds it.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use lb_core::Timestamp;
+
+/// A limit on new connections over time: a bucket of tokens, one of which each connection takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate {
+    /// Nanoseconds after which there is another token; at least one.
+    interval: u64,
+    burst: NonZeroU32,
+}
+
+impl Rate {
+    /// `connections` a second, evenly, and as many at once after a pause.
+    pub fn per_second(connections: NonZeroU32) -> Self {
+        Self::new(connections, Duration::from_secs(1))
+    }
+
+    /// `connections` in every `period`, evenly, and as many at once after a pause. A rate above one in a nanosecond
+    /// means one in a nanosecond.
+    pub fn new(connections: NonZeroU32, period: Duration) -> Self {
+        let interval = period.as_nanos() / u128::from(connections.get());
+        Self {
+            interval: u64::try_from(interval).unwrap_or(u64::MAX).max(1),
+            burst: connections,
+        }
+    }
+
+    /// Sets how many connections may come at once after a pause. Default: those of one period. One means that every
+    /// connection has to keep its distance to the one before.
+    #[must_use]
+    pub fn burst(mut self, burst: NonZeroU32) -> Self {
+        self.burst = burst;
+        self
+    }
+
+    /// Takes a token from a bucket that is full at `full_at`. Returns when it is full after that, or for how long
+    /// there is no token.
+    pub(crate) fn take(self, full_at: Timestamp, now: Timestamp) -> Result<Timestamp, Duration> {
+        let full_at = full_at.max(now);
+        let missing = full_at.saturating_since(now);
+        let most = self
+            .interval
+            .saturating_mul(u64::from(self.burst.get()) - 1);
+        match missing.checked_sub(Duration::from_nanos(most)) {
+            None | Some(Duration::ZERO) => {
+                Ok(full_at.saturating_add(Duration::from_nanos(self.interval)))
+            }
+            Some(wait) => Err(wait),
+        }
+    }
+}
+
+/// A bucket that many threads take from.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    rate: Rate,
+    full_at: AtomicU64,
+}
+
+impl Bucket {
+    pub(crate) const fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            full_at: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a token, or tells for how long there is none.
+    pub(crate) fn take(&self, now: Timestamp) -> Result<(), Duration> {
+        let mut wait = Duration::ZERO;
+        let taken = self.full_at.fetch_update(Relaxed, Relaxed, |full_at| {
+            let taken = self.rate.take(Timestamp::from_nanos(full_at), now);
+            taken
+                .inspect_err(|&left| wait = left)
+                .ok()
+                .map(Timestamp::as_nanos)
+        });
+        taken.map(drop).map_err(|_| wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rate(connections: u32) -> Rate {
+        Rate::per_second(NonZeroU32::new(connections).unwrap())
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_nanos(millis * 1_000_000)
+    }
+
+    #[test]
+    fn a_burst_then_one_after_another() {
+        let bucket = Bucket::new(rate(10).burst(NonZeroU32::new(3).unwrap()));
+        let start = at(1000);
+        for _ in 0..3 {
+            bucket.take(start).unwrap();
+        }
+        assert_eq!(bucket.take(start), Err(Duration::from_millis(100)));
+        assert_eq!(bucket.take(at(1060)), Err(Duration::from_millis(40)));
+        bucket.take(at(1100)).unwrap();
+        bucket.take(at(1100)).unwrap_err();
+        // After a long pause the burst is there again, and no more than that.
+        let taken = (0..9).filter(|_| bucket.take(at(60_000)).is_ok()).count();
+        assert_eq!(taken, 3);
+    }
+
+    proptest! {
+        /// Over any stretch of time no more connections pass than the burst and the rate allow, and whoever waits as
+        /// long as told passes.
+        #[test]
+        fn never_more_than_the_rate_and_the_burst(
+            per_second in 1_u32..2000,
+            burst in 1_u32..50,
+            gaps in proptest::collection::vec(0_u64..40_000_000, 1..400),
+        ) {
+            let burst = NonZeroU32::new(burst).unwrap();
+            let rate = rate(per_second).burst(burst);
+            let bucket = Bucket::new(rate);
+            let mut now = 0;
+            let mut passed = Vec::new();
+            for gap in gaps {
+                now += gap;
+                match bucket.take(Timestamp::from_nanos(now)) {
+                    Ok(()) => passed.push(now),
+                    Err(wait) => {
+                        now += u64::try_from(wait.as_nanos()).unwrap();
+                        prop_assert_eq!(bucket.take(Timestamp::from_nanos(now)), Ok(()));
+                        passed.push(now);
+                    }
+                }
+            }
+            for (i, first) in passed.iter().enumerate() {
+                for (n, last) in passed[i..].iter().enumerate() {
+                    let most = u64::from(burst.get()) + (last - first) / rate.interval;
+                    prop_assert!((n as u64) < most, "{} in {} ns", n + 1, last - first);
+                }
+            }
+        }
+    }
+}

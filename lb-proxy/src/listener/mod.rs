@@ -1,0 +1,276 @@
+//! Where connections come in and what happens to them.
+
+mod socket;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Retry, Splice, Timeouts};
+use crate::error::{BindError, BuildError};
+use crate::hooks::Hooks;
+use crate::limits::{Access, ClientZone, Limits};
+use crate::prelude::Prelude;
+use crate::socket::{SocketOptions, Source};
+use crate::upstream::Upstream;
+use socket::{Listening, hand_down, share};
+
+/// An address to listen on and what happens to its connections.
+#[derive(Debug)]
+#[must_use]
+pub struct Listener {
+    listening: Listening,
+    bound: Option<TcpListener>,
+    limits: Limits,
+    route: Route,
+}
+
+/// What every session of a listener needs.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) upstream: Upstream,
+    pub(crate) client_options: SocketOptions,
+    pub(crate) backend_options: SocketOptions,
+    pub(crate) source: Source,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) splice: Splice,
+    pub(crate) retry: Retry,
+    pub(crate) no_backend: NoBackend,
+    pub(crate) abandon_silent: bool,
+    pub(crate) access: Option<Access>,
+    pub(crate) zones: Vec<(ClientZone, NonZeroU32)>,
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    pub(crate) preludes: Vec<Arc<dyn Prelude>>,
+    pub(crate) prelude_timeout: Duration,
+}
+
+/// What a client sees if there is no backend for it. To let it wait instead, give the upstream a
+/// [`Queue`](crate::Queue).
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum NoBackend {
+    /// An end without an answer, as nginx does. Looks like a short but complete answer to some protocols.
+    Close,
+    /// A reset.
+    #[default]
+    Reset,
+}
+
+impl Listener {
+    /// Listens on `addr`, port 0 meaning any free one, and sends connections to `upstream`.
+    pub fn new(addr: SocketAddr, upstream: &Upstream) -> Self {
+        Self {
+            listening: Listening {
+                addr,
+                backlog: 4096,
+                ipv6_only: false,
+                reuse_port: false,
+            },
+            bound: None,
+            limits: Limits::default(),
+            route: Route {
+                upstream: upstream.clone(),
+                client_options: SocketOptions::default(),
+                backend_options: SocketOptions::default(),
+                source: Source::any(),
+                timeouts: Timeouts::default(),
+                splice: Splice::default(),
+                retry: Retry::default(),
+                no_backend: NoBackend::default(),
+                abandon_silent: true,
+                access: None,
+                zones: Vec::new(),
+                hooks: None,
+                preludes: Vec::new(),
+                prelude_timeout: Duration::from_secs(30),
+            },
+        }
+    }
+
+    /// Takes a socket that listens already, for example one that was opened before privileges were given up, or that
+    /// systemd passed on. Its address, backlog and sharing are left as they are. Workers share the one socket.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be asked for its address or made non-blocking.
+    pub fn from_std(listener: TcpListener, upstream: &Upstream) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let mut taken = Self::new(listener.local_addr()?, upstream);
+        taken.bound = Some(listener);
+        Ok(taken)
+    }
+
+    /// Sets how many connections the kernel queues while they wait to be accepted. Default: 4096, which the kernel
+    /// lowers to `net.core.somaxconn`. With workers, for each of them.
+    pub fn backlog(mut self, backlog: u32) -> Self {
+        self.listening.backlog = backlog;
+        self
+    }
+
+    /// Sets whether an IPv6 wildcard leaves IPv4 alone. Default: no, `[::]` takes both.
+    pub fn ipv6_only(mut self, ipv6_only: bool) -> Self {
+        self.listening.ipv6_only = ipv6_only;
+        self
+    }
+
+    /// Sets whether other processes may listen on the same address (`SO_REUSEPORT`). Default: no. Workers of one proxy
+    /// share an address in any case.
+    pub fn reuse_port(mut self, reuse_port: bool) -> Self {
+        self.listening.reuse_port = reuse_port;
+        self
+    }
+
+    /// Sets [`SocketOptions::nodelay`] for both sides.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.route.client_options.nodelay = nodelay;
+        self.route.backend_options.nodelay = nodelay;
+        self
+    }
+
+    /// Sets the options of connections from clients. They are set on the listening socket and inherited, which costs
+    /// nothing for each connection. Default: [`SocketOptions::default`].
+    pub fn client_options(mut self, options: SocketOptions) -> Self {
+        self.route.client_options = options;
+        self
+    }
+
+    /// Sets the options of connections to backends. Each that is set costs one system call for each connection.
+    /// Default: [`SocketOptions::default`].
+    pub fn backend_options(mut self, options: SocketOptions) -> Self {
+        self.route.backend_options = options;
+        self
+    }
+
+    /// Sets where connections to backends come from. Default: [`Source::any`].
+    pub fn source(mut self, source: Source) -> Self {
+        self.route.source = source;
+        self
+    }
+
+    /// Sets the time-outs of this listener's sessions. Default: [`Timeouts::default`].
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.route.timeouts = timeouts;
+        self
+    }
+
+    /// Sets whether long transfers are spliced. Default: [`Splice::Auto`].
+    pub fn splice(mut self, splice: Splice) -> Self {
+        self.route.splice = splice;
+        self
+    }
+
+    /// Sets when another backend is tried. Default: [`Retry::default`].
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.route.retry = retry;
+        self
+    }
+
+    /// Sets what a client sees if there is no backend for it. Default: [`NoBackend::Reset`].
+    pub fn no_backend(mut self, no_backend: NoBackend) -> Self {
+        self.route.no_backend = no_backend;
+        self
+    }
+
+    /// Sets whether a client that ended its side before it sent a byte counts as gone while it waits for a backend.
+    /// Default: yes, since port probes and users who gave up look like that. Without it such a client is connected to
+    /// a backend, which may have something to tell to somebody who has nothing to say. A reset is always noticed.
+    #[doc(alias = "abortonclose")]
+    pub fn abandon_silent(mut self, abandon_silent: bool) -> Self {
+        self.route.abandon_silent = abandon_silent;
+        self
+    }
+
+    /// Limits this listener's sessions, all workers together. Default: no limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets which clients are served. Default: all.
+    pub fn access(mut self, access: Access) -> Self {
+        self.route.access = Some(access);
+        self
+    }
+
+    /// Counts clients in `zone` and lets each have at most `sessions` of those that the zone counts at a time, besides
+    /// keeping to the zone's rate. May be called for several zones, all of which must agree. Default: no limit.
+    #[doc(alias = "limit_conn")]
+    pub fn limit_clients(mut self, zone: &ClientZone, sessions: NonZeroU32) -> Self {
+        self.route.zones.push((zone.clone(), sessions));
+        self
+    }
+
+    /// Sets who is told about this listener's connections. Default: nobody.
+    pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
+        self.route.hooks = Some(hooks);
+        self
+    }
+
+    /// Adds a reader of the first bytes. The first is served first; what it leaves is the next one's.
+    pub fn prelude(mut self, prelude: Arc<dyn Prelude>) -> Self {
+        self.route.preludes.push(prelude);
+        self
+    }
+
+    /// Sets how long the bytes that the [preludes](Self::prelude) want may take, all together. Default: 30 s, as
+    /// nginx's `preread_timeout`.
+    pub fn prelude_timeout(mut self, timeout: Duration) -> Self {
+        self.route.prelude_timeout = timeout;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        let Timeouts {
+            connect,
+            idle,
+            half_closed,
+            first_byte,
+            max_age,
+            max_age_jitter: _,
+        } = self.route.timeouts;
+        let timeouts = [
+            ("connect", Some(connect)),
+            ("half-closed", half_closed),
+            ("idle", idle),
+            ("first-byte", first_byte),
+            ("maximum-age", max_age),
+            ("prelude", Some(self.route.prelude_timeout)),
+            ("retry deadline", self.route.retry.deadline),
+        ];
+        match timeouts.iter().find(|(_, t)| *t == Some(Duration::ZERO)) {
+            Some(&(timeout, _)) => Err(BuildError::ZeroTimeout { timeout }),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens a socket for each of `workers`.
+    pub(crate) fn open(self, workers: usize) -> Result<Opened, BindError> {
+        let addr = self.listening.addr;
+        let sockets = || {
+            let sockets = match self.bound {
+                Some(socket) => share(socket, workers),
+                None => self.listening.open(workers),
+            }?;
+            hand_down(&sockets, &self.route.client_options)?;
+            Ok((sockets[0].local_addr()?, sockets))
+        };
+        let (addr, sockets) = sockets().map_err(|source| BindError::Listen { addr, source })?;
+        Ok(Opened {
+            addr,
+            sockets,
+            limits: self.limits,
+            route: self.route,
+        })
+    }
+}
+
+/// A listener whose sockets are open.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) addr: SocketAddr,
+    pub(crate) sockets: Vec<TcpListener>,
+    pub(crate) limits: Limits,
+    pub(crate) route: Route,
+}

@@ -1,0 +1,138 @@
+//! Accept: connections become sessions.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::select;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use super::Session;
+use crate::entrance::Entrance;
+use crate::hooks::CloseReason;
+use crate::limits::Excess;
+use crate::metrics::Counters;
+use crate::worker::Worker;
+
+/// How long accepting pauses when the process is out of descriptors or memory: at first, and at the most. Long
+/// enough not to spin, short enough that the kernel's queue of connections does not overflow.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// A shortage that lasts is logged this often.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// One worker's socket of a listener.
+#[derive(Debug)]
+pub(crate) struct Door {
+    entrance: Arc<Entrance>,
+    socket: TcpListener,
+    warned: Option<Instant>,
+}
+
+/// Accepts until the worker is to stop. Failures are counted and waited out; accepting never ends by itself.
+pub(crate) async fn accept(mut door: Door, worker: Arc<Worker>) {
+    let mut stopped = pin!(worker.stop.cancelled());
+    loop {
+        let (client, peer) = select! {
+            biased;
+            () = &mut stopped => return,
+            accepted = door.next(&worker.counters) => accepted,
+        };
+        worker.counters.accepted.increment();
+        worker.counters.active.increment();
+        let mut session = Session::new(client, peer, &door.entrance);
+        let entered = select! {
+            biased;
+            entered = session.slot.enter() => entered,
+            () = &mut stopped => Err(CloseReason::Aborted),
+        };
+        match entered {
+            Ok(()) => drop(worker.sessions.spawn(session.serve(Arc::clone(&worker)))),
+            Err(reason) => session.close(Err(reason), &worker.counters),
+        }
+    }
+}
+
+impl Door {
+    /// Must run in the runtime of the worker.
+    pub(crate) fn open(entrance: Arc<Entrance>, socket: std::net::TcpListener) -> io::Result<Self> {
+        Ok(Self {
+            entrance,
+            socket: TcpListener::from_std(socket)?,
+            warned: None,
+        })
+    }
+
+    /// The next connection, once there is room for it.
+    ///
+    /// Cancel-safe: a connection that was accepted is returned.
+    async fn next(&mut self, counters: &Counters) -> (TcpStream, SocketAddr) {
+        self.room(counters).await;
+        let mut pause = PAUSE.0;
+        loop {
+            let error = match self.socket.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => error,
+            };
+            if is_of_one_connection(&error) {
+                counters.accept_errors.increment();
+                debug!(listener = %self.entrance.addr, %error, "Connection lost before it was accepted");
+                continue;
+            }
+            counters.accept_exhausted.increment();
+            if may_warn(&mut self.warned) {
+                warn!(listener = %self.entrance.addr, %error, "Accepting pauses until resources are free");
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    /// Completes when no limit that connections wait for is reached.
+    async fn room(&mut self, counters: &Counters) {
+        for (gate, excess) in self.entrance.gates() {
+            if excess == Excess::Wait && gate.is_shut() {
+                counters.accept_pauses.increment();
+                if may_warn(&mut self.warned) {
+                    let sessions = gate.limit();
+                    warn!(listener = %self.entrance.addr, sessions, "Accepting pauses until sessions have ended");
+                }
+                gate.opened().await;
+            }
+        }
+    }
+}
+
+/// Whether it is time to warn again.
+fn may_warn(warned: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    let may = warned.is_none_or(|warned| now - warned > WARN_EVERY);
+    if may {
+        *warned = Some(now);
+    }
+    may
+}
+
+/// Whether the kernel reports the failure of a connection that had not been accepted yet: the next may be fine. The
+/// list is that of accept(2).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    const OF_ONE: [Errno; 11] = [
+        Errno::CONNABORTED,
+        Errno::CONNRESET,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::NONET,
+        Errno::NOPROTOOPT,
+        Errno::OPNOTSUPP,
+        Errno::PERM,
+        Errno::PROTO,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| OF_ONE.contains(&errno))
+}

@@ -1,0 +1,39 @@
+//! Admit: who the client is decides whether it is served.
+
+use super::Session;
+use crate::hooks::{CloseReason, Verdict};
+use crate::limits::ClientRefusal;
+
+impl Session {
+    /// Asks the rules about addresses, then the limits of each client, then the embedder.
+    pub(super) fn admit(&mut self) -> Result<(), CloseReason> {
+        let route = &self.slot.entrance.route;
+        let ip = self.client_addr.ip();
+        if route
+            .access
+            .as_ref()
+            .is_some_and(|access| !access.admits(ip))
+        {
+            return Err(CloseReason::AccessDenied);
+        }
+        for (zone, sessions) in &route.zones {
+            self.permits.push(zone.enter(ip, *sessions)?);
+        }
+        match &route.hooks {
+            Some(hooks) if hooks.accept(&self.connection()) == Verdict::Refuse => {
+                Err(CloseReason::Refused)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<ClientRefusal> for CloseReason {
+    fn from(refusal: ClientRefusal) -> Self {
+        match refusal {
+            ClientRefusal::Rate => Self::ClientRate,
+            ClientRefusal::Sessions => Self::ClientSessions,
+            ClientRefusal::ZoneFull => Self::ClientZoneFull,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Connect: one backend after another, until one takes the connection.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lb_core::{FailureEffect, Tried};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use super::pick::Dial;
+use super::{Details, Session};
+use crate::connect::{ConnectError, connect};
+use crate::hooks::{Attempt, AttemptOutcome, CloseReason};
+use crate::listener::Route;
+use crate::metrics::{Counter, Counters};
+use crate::upstream::Lease;
+
+/// How long an attempt that lacks a descriptor or memory waits before it asks again: at first, and at the most.
+const SHORTAGE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+
+impl Session {
+    /// Connects to a backend. `silent` tells that the client has not said anything yet.
+    pub(super) async fn connect(
+        &mut self,
+        silent: bool,
+        counters: &std::sync::Arc<Counters>,
+    ) -> Result<TcpStream, CloseReason> {
+        let route = &self.slot.entrance.route;
+        let retry = route.retry.deadline;
+        let mut dial = Dial {
+            client: &self.client,
+            connection: self.connection(),
+            route,
+            upstream: self.upstream.as_ref().unwrap_or(&route.upstream),
+            counters,
+            attempts: &mut self.attempts,
+            abandon_silent: route.abandon_silent && silent,
+            deadline: retry.and_then(|limit| Instant::now().checked_add(limit)),
+            tried: Tried::new(),
+        };
+        let (lease, backend) = dial.run().await?;
+        if let Some(hooks) = &route.hooks {
+            self.details = Some(Box::new(Details {
+                connected_after: self.accepted_at.elapsed(),
+                to_backend: Counter::part_of(counters, |counters| &counters.bytes_to_backends),
+                to_client: Counter::part_of(counters, |counters| &counters.bytes_to_clients),
+            }));
+            hooks.connected(&self.connection(), &lease.backend());
+        }
+        self.lease = Some(lease);
+        Ok(backend)
+    }
+}
+
+impl Dial<'_> {
+    async fn run(&mut self) -> Result<(Lease, TcpStream), CloseReason> {
+        let tries = self.route.retry.tries.map_or(u32::MAX, NonZeroU32::get);
+        loop {
+            if self.time_left() == Some(Duration::ZERO) {
+                return Err(
+                    self.without(&"the time for all attempts is over", CloseReason::NoBackend)
+                );
+            }
+            let lease = self.pick().await?;
+            let full = self.route.timeouts.connect;
+            let limit = self.time_left().map_or(full, |left| left.min(full));
+            let begin = Instant::now();
+            let attempt = self.attempt(&lease, limit).await;
+            *self.attempts += 1;
+            self.tell(&lease, &attempt, begin);
+            match attempt? {
+                Ok(backend) => {
+                    lease.connected(self.upstream.now());
+                    return Ok((lease, backend));
+                }
+                Err(error) => self.note_failure(lease, &error, limit == full),
+            }
+            if *self.attempts >= tries {
+                return Err(self.without(
+                    &"all attempts that are allowed failed",
+                    CloseReason::NoBackend,
+                ));
+            }
+        }
+    }
+
+    /// One attempt, for as long as the client stays.
+    async fn attempt(
+        &self,
+        lease: &Lease,
+        limit: Duration,
+    ) -> Result<Result<TcpStream, ConnectError>, CloseReason> {
+        self.counters.connect_attempts.increment();
+        let end = Instant::now() + limit;
+        let mut pause = SHORTAGE.0;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let Route {
+                source,
+                backend_options,
+                ..
+            } = self.route;
+            let connected = connect(lease.addr(), source, backend_options, left);
+            match self.while_client_stays(connected).await? {
+                // Sessions that end make room. Another backend would not.
+                Err(ConnectError::Shortage(error)) if pause < left => {
+                    self.counters.connect_shortages.increment();
+                    debug!(%error, "Attempt to connect waits");
+                    self.while_client_stays(sleep(pause)).await?;
+                    pause = (pause * 2).min(SHORTAGE.1);
+                }
+                connected => return Ok(connected),
+            }
+        }
+    }
+
+    /// Tells the embedder of an attempt.
+    fn tell(
+        &self,
+        lease: &Lease,
+        attempt: &Result<Result<TcpStream, ConnectError>, CloseReason>,
+        begin: Instant,
+    ) {
+        let Some(hooks) = &self.route.hooks else {
+            return;
+        };
+        let outcome = match attempt {
+            Err(_) => AttemptOutcome::Abandoned,
+            Ok(Ok(_)) => AttemptOutcome::Connected,
+            Ok(Err(ConnectError::Backend(_))) => AttemptOutcome::Failed,
+            Ok(Err(ConnectError::Local(_) | ConnectError::Shortage(_))) => AttemptOutcome::Local,
+            Ok(Err(ConnectError::Timeout(_))) => AttemptOutcome::Timeout,
+        };
+        let attempt = Attempt {
+            backend: &lease.backend(),
+            outcome,
+            elapsed: begin.elapsed(),
+        };
+        hooks.attempt(&self.connection, &attempt);
+    }
+
+    /// Counts a failed attempt, against the backend only if it was the backend's: it had its whole time, and
+    /// nothing was missing on this machine.
+    fn note_failure(&mut self, lease: Lease, error: &ConnectError, had_its_time: bool) {
+        let addr = lease.addr();
+        self.tried.insert(addr);
+        let (counter, blameless) = match error {
+            ConnectError::Backend(_) => (&self.counters.connect_failures, false),
+            ConnectError::Local(_) | ConnectError::Shortage(_) => {
+                (&self.counters.connect_failures, true)
+            }
+            ConnectError::Timeout(_) => (&self.counters.connect_timeouts, !had_its_time),
+        };
+        counter.increment();
+        let upstream = self.upstream;
+        debug!(upstream = upstream.name(), backend.addr = %addr, %error, "Attempt to connect failed");
+        if blameless {
+            return;
+        }
+        upstream.refresh();
+        if lease.failed(upstream.now()) == FailureEffect::Ejected {
+            self.counters.ejections.increment();
+            warn!(upstream = upstream.name(), backend.addr = %addr, %error, "Backend ejected");
+        }
+    }
+}

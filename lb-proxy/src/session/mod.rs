@@ -1,0 +1,131 @@
+//! The life of one connection: accept, admit, prelude, pick, connect, relay, close.
+
+mod accept;
+mod admit;
+mod close;
+mod connect;
+mod pick;
+mod prelude;
+mod relay;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::select;
+use tokio::time::Instant;
+
+use crate::entrance::{Entrance, Slot};
+use crate::hooks::{CloseReason, Connection};
+use crate::limits::ClientPermit;
+use crate::listener::Route;
+use crate::metrics::Counter;
+use crate::upstream::{Lease, Upstream};
+use crate::worker::Worker;
+
+pub(crate) use accept::{Door, accept};
+
+/// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
+#[derive(Debug)]
+struct Session {
+    client: TcpStream,
+    client_addr: SocketAddr,
+    /// The other end of the socket, where a prelude told of another client.
+    peer: Option<Box<SocketAddr>>,
+    slot: Slot,
+    permits: Vec<ClientPermit>,
+    /// The upstream that a prelude chose.
+    upstream: Option<Upstream>,
+    lease: Option<Lease>,
+    accepted_at: Instant,
+    attempts: u32,
+    /// Kept only if somebody wants to know.
+    details: Option<Box<Details>>,
+}
+
+/// What hooks are told at the end.
+#[derive(Debug)]
+struct Details {
+    connected_after: Duration,
+    /// Counted apart from the worker's.
+    to_backend: Counter,
+    to_client: Counter,
+}
+
+impl Session {
+    fn new(client: TcpStream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Self {
+        Self {
+            client,
+            client_addr: peer,
+            peer: None,
+            slot: Slot::outside(Arc::clone(entrance)),
+            permits: Vec::new(),
+            upstream: None,
+            lease: None,
+            accepted_at: Instant::now(),
+            attempts: 0,
+            details: None,
+        }
+    }
+
+    /// Serves the connection to its end.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep its argument twice"
+    )]
+    fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
+        async move {
+            let end = select! {
+                biased;
+                () = worker.abort.cancelled() => Err(CloseReason::Aborted),
+                end = self.run(&worker) => end,
+            };
+            self.close(end, &worker.counters);
+        }
+    }
+
+    /// `Err` is an end that came too early, so that the client has to see a reset.
+    ///
+    /// What comes before the relay is boxed, because an idle session would carry its size around.
+    async fn run(&mut self, worker: &Worker) -> Result<CloseReason, CloseReason> {
+        let backend = Box::pin(self.begin(worker)).await?;
+        Ok(self.relay(&backend, &worker.counters).await)
+    }
+
+    async fn begin(&mut self, worker: &Worker) -> Result<TcpStream, CloseReason> {
+        let first = if self.names_client() {
+            let first = self.prelude().await?;
+            self.admit()?;
+            first
+        } else {
+            self.admit()?;
+            self.prelude().await?
+        };
+        let backend = self.connect(first.is_empty(), &worker.counters).await?;
+        first.send(&backend, self, &worker.counters).await?;
+        Ok(backend)
+    }
+
+    fn connection(&self) -> Connection {
+        Connection {
+            listener: self.slot.entrance.addr,
+            peer: self.peer.as_deref().copied().unwrap_or(self.client_addr),
+            client: self.client_addr,
+        }
+    }
+
+    fn route(&self) -> &Route {
+        &self.slot.entrance.route
+    }
+
+    /// Whether a prelude may tell who the client is.
+    fn names_client(&self) -> bool {
+        let mut preludes = self.route().preludes.iter();
+        preludes.any(|prelude| prelude.names_client())
+    }
+}
+
+#[cfg(test)]
+mod tests;

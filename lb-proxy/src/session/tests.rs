@@ -1,0 +1,40 @@
+use std::net::Ipv4Addr;
+
+use lb_core::Snapshot;
+use lb_discovery::Static;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::entrance::Building;
+use crate::limits::Limits;
+use crate::server::Signals;
+use crate::{Listener, Upstream};
+
+/// What an idle connection costs beside its sockets is this future and two registrations with tokio.
+#[tokio::test]
+async fn a_session_is_small() {
+    let upstream = Upstream::builder("test")
+        .discovery(Static::new(Snapshot::default()))
+        .build()
+        .unwrap();
+    let opened = Listener::new((Ipv4Addr::LOCALHOST, 0).into(), &upstream)
+        .open(1)
+        .unwrap();
+    let building = Building::new(1, Limits::default());
+    let entrance = Entrance::new(opened.addr, opened.route, opened.limits, &building);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let peer = client.peer_addr().unwrap();
+    let session = Session::new(client, peer, &entrance);
+    let worker = Worker::new(&Signals::new());
+    let backend = TcpStream::connect(listener.local_addr().unwrap());
+    let backend = backend.await.unwrap();
+    let relay = size_of_val(&session.relay(&backend, &worker.counters));
+    let size = size_of_val(&session.serve(worker));
+    assert!(
+        size <= relay + 384,
+        "{size} bytes, {relay} of them the relay's"
+    );
+}

@@ -1,0 +1,248 @@
+//! Ten thousand connections through everything that can go wrong, from a seed: `LB_CHAOS_SEED=n` replays one.
+//!
+//! Afterwards nothing is left: no descriptor (a pipe would be one), no task, no lease, and every connection and every
+//! byte is accounted for.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use lb_core::{Backend, FailLimit, Rng, SplitMix64};
+use lb_proxy::{ClientZone, CloseReason, Connection, Hooks, Listener, Summary, Timeouts};
+use support::{
+    BlackHole, Running, ended, in_flight, loopback, noise, refusing, until, upstream, within,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+const CONNECTIONS: usize = 10_000;
+const AT_ONCE: usize = 256;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_connections_leave_nothing_behind() {
+    let seed = std::env::var("LB_CHAOS_SEED").map_or(0x5EED, |seed| seed.parse().unwrap());
+    eprintln!("LB_CHAOS_SEED={seed}");
+    let mut rng = SplitMix64::new(seed);
+
+    let (_held, dead) = refusing();
+    let hole = BlackHole::open();
+    let mut backends = vec![Backend::new(dead), Backend::new(hole.addr)];
+    for _ in 0..3 {
+        backends.push(Backend::new(moody(rng.next_u64()).await));
+    }
+    // They are tried again and again.
+    let limit = FailLimit::new(NonZeroU32::new(3).unwrap(), Duration::from_millis(50));
+    let backends = backends
+        .into_iter()
+        .map(|backend| backend.with_fail_limit(Some(limit)));
+    let upstream = upstream(backends);
+    let zone = ClientZone::builder().build();
+    let totals = Arc::new(Totals::default());
+    let silence = Some(Duration::from_millis(150));
+    let timeouts = Timeouts::default().connect(Duration::from_millis(40));
+    let listener = Listener::new(loopback(), &upstream)
+        .timeouts(timeouts.idle(silence).half_closed(silence))
+        .limit_clients(&zone, NonZeroU32::MAX)
+        .hooks(totals.clone());
+    let before = Resources::now();
+    let proxy = Running::start(listener, None).await;
+
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut clients = Vec::with_capacity(CONNECTIONS);
+    let addr = proxy.addr;
+    for _ in 0..CONNECTIONS {
+        let place = places.clone().acquire_owned().await.unwrap();
+        let seed = rng.next_u64();
+        clients.push(tokio::spawn(async move {
+            let outcome = client(addr, seed).await;
+            drop(place);
+            outcome
+        }));
+    }
+    let mut echoed = 0;
+    for client in clients {
+        echoed += u64::from(within("a client", client).await.unwrap());
+    }
+    // Faults are many, but not everything fails.
+    assert!(
+        echoed > CONNECTIONS as u64 / 10,
+        "{echoed} conversations came to their end"
+    );
+
+    until("the last session", || proxy.metrics().active == 0).await;
+    let metrics = proxy.metrics();
+    assert_eq!(metrics.accepted, CONNECTIONS as u64);
+    assert_eq!(ended(&metrics), CONNECTIONS as u64, "{metrics:?}");
+    for (faults, count) in [
+        ("refusals", metrics.connect_failures),
+        ("black holes", metrics.connect_timeouts),
+        ("resets by clients", metrics.client_resets),
+        ("resets by backends", metrics.backend_resets),
+        (
+            "silence",
+            metrics.idle_timeouts + metrics.half_closed_timeouts,
+        ),
+        ("ends", metrics.finished),
+    ] {
+        assert!(count > 0, "no {faults}: {metrics:?}");
+    }
+    // Connections, bytes and reasons were told one by one as they were counted together.
+    assert_eq!(totals.closed.load(Relaxed), CONNECTIONS as u64);
+    assert_eq!(totals.finished.load(Relaxed), metrics.finished);
+    assert_eq!(totals.to_backend.load(Relaxed), metrics.bytes_to_backends);
+    assert_eq!(totals.to_client.load(Relaxed), metrics.bytes_to_clients);
+    assert_eq!(in_flight(&upstream), 0);
+    assert!(zone.is_empty());
+    proxy.end().await;
+    within("what was there before", before.restored()).await;
+}
+
+/// What is in use without the proxy.
+#[derive(Debug)]
+struct Resources {
+    descriptors: usize,
+    tasks: usize,
+}
+
+impl Resources {
+    fn now() -> Self {
+        Self {
+            descriptors: std::fs::read_dir("/proc/self/fd").unwrap().count(),
+            tasks: tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks(),
+        }
+    }
+
+    async fn restored(&self) {
+        loop {
+            let now = Self::now();
+            if now.descriptors <= self.descriptors && now.tasks <= self.tasks {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Sums of what hooks are told.
+#[derive(Debug, Default)]
+struct Totals {
+    closed: AtomicU64,
+    finished: AtomicU64,
+    to_backend: AtomicU64,
+    to_client: AtomicU64,
+}
+
+impl Hooks for Totals {
+    fn close(&self, _: &Connection, summary: &Summary<'_>) {
+        self.closed.fetch_add(1, Relaxed);
+        let finished = summary.reason == CloseReason::Finished;
+        self.finished.fetch_add(finished.into(), Relaxed);
+        self.to_backend.fetch_add(summary.bytes_to_backend, Relaxed);
+        self.to_client.fetch_add(summary.bytes_to_client, Relaxed);
+    }
+}
+
+fn chance(rng: &mut SplitMix64, percent: u64) -> bool {
+    rng.next_u64() % 100 < percent
+}
+
+/// Pauses, mostly for less than the time-out for silence, now and then for longer.
+async fn dawdle(rng: &mut SplitMix64) {
+    let millis = if chance(rng, 10) {
+        250
+    } else {
+        rng.next_u64() % 10
+    };
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
+/// A backend that echoes, and at times resets, stalls, ends early or reads slowly.
+async fn moody(seed: u64) -> std::net::SocketAddr {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut rng = SplitMix64::new(seed);
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(echo(stream, SplitMix64::new(rng.next_u64())));
+        }
+    });
+    addr
+}
+
+async fn echo(mut stream: TcpStream, mut rng: SplitMix64) -> std::io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        if chance(&mut rng, 3) {
+            support::reset(stream);
+            return Ok(());
+        }
+        if chance(&mut rng, 10) {
+            dawdle(&mut rng).await;
+        }
+        if chance(&mut rng, 2) {
+            return stream.shutdown().await;
+        }
+        match stream.read(&mut buffer).await? {
+            0 => return stream.shutdown().await,
+            n => stream.write_all(&buffer[..n]).await?,
+        }
+    }
+}
+
+/// A conversation; true if all came back and both sides ended. Anything that did come back is what was sent.
+async fn client(addr: std::net::SocketAddr, seed: u64) -> bool {
+    let mut rng = SplitMix64::new(seed);
+    let Ok(mut stream) = TcpStream::connect(addr).await else {
+        return false;
+    };
+    if chance(&mut rng, 5) {
+        // Gone at once, one way or the other.
+        if chance(&mut rng, 50) {
+            support::reset(stream);
+        }
+        return false;
+    }
+    let len = match rng.next_u64() % 10 {
+        0 => 200_000,
+        1..=3 => 20_000,
+        _ => 200,
+    };
+    let said = noise(seed, usize::try_from(rng.next_u64() % len).unwrap());
+    let leaves = chance(&mut rng, 10);
+    let slow = chance(&mut rng, 10);
+    let (mut reader, mut writer) = stream.split();
+    let speak = async {
+        writer.write_all(&said).await?;
+        if leaves {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
+        writer.shutdown().await
+    };
+    let mut heard = Vec::new();
+    let listen = async {
+        let mut buffer = [0; 8192];
+        loop {
+            if slow {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            match reader.read(&mut buffer).await? {
+                0 => return Ok(()),
+                n => heard.extend_from_slice(&buffer[..n]),
+            }
+        }
+    };
+    let outcome: std::io::Result<((), ())> = tokio::try_join!(speak, listen);
+    assert!(said.starts_with(&heard), "other bytes than were sent");
+    if leaves {
+        support::reset(stream);
+    }
+    outcome.is_ok() && heard == said
+}

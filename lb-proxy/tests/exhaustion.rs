@@ -1,0 +1,189 @@
+//! A thousand clients at a process with 256 descriptors. The proxy is a process of its own, this very test binary:
+//! limits and processor time are a process's.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use lb_core::Backend;
+use lb_proxy::{Listener, Proxy, Timeouts};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::{named, within};
+use tokio::net::TcpStream;
+
+const BACKEND: &str = "LB_TEST_EXHAUSTION_BACKEND";
+const DESCRIPTORS: u64 = 256;
+const CLIENTS: usize = 1000;
+
+/// The proxy. Says where it listens, serves until told, and says what it counted.
+#[test]
+fn the_process_under_test() {
+    let Ok(backend) = std::env::var(BACKEND) else {
+        return;
+    };
+    limit_descriptors(DESCRIPTORS);
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let upstream = support::upstream([Backend::new(backend.parse().unwrap())]);
+        let silence = Some(Duration::from_millis(500));
+        let timeouts = Timeouts::default().idle(silence).half_closed(silence);
+        let listener = Listener::new(support::loopback(), &upstream).timeouts(timeouts);
+        let proxy = Proxy::builder().listener(listener).build().unwrap();
+        let server = proxy.bind().await.unwrap();
+        let handle = server.handle();
+        let sessions = server.descriptors().sessions;
+        say(&format!("addr={} sessions={sessions}", server.local_addrs()[0]));
+        let told = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
+        server.run(async { drop(told.await) }).await;
+        let metrics = handle.metrics();
+        say(&format!(
+            "accepted={} pauses={} exhausted={} shortages={} no_backend={} finished={} silent={} ended={}",
+            metrics.accepted,
+            metrics.accept_pauses,
+            metrics.accept_exhausted,
+            metrics.connect_shortages,
+            metrics.no_backend,
+            metrics.finished,
+            metrics.idle_timeouts + metrics.half_closed_timeouts,
+            support::ended(&metrics),
+        ));
+    });
+}
+
+#[tokio::test]
+async fn everybody_is_served_in_the_end_and_nothing_spins() {
+    limit_descriptors(
+        getrlimit(Resource::Nofile)
+            .maximum
+            .unwrap_or(65536)
+            .min(65536),
+    );
+    let mut proxy = Process::start(named("a").await);
+    let sessions: usize = proxy.said["sessions"].parse().unwrap();
+    assert!(
+        (32..DESCRIPTORS as usize / 2).contains(&sessions),
+        "{sessions}"
+    );
+    let addr: SocketAddr = proxy.said["addr"].parse().unwrap();
+
+    // They take every place and say nothing, so that only their time-out gives the places back.
+    let mut silent = Vec::new();
+    for _ in 0..sessions {
+        silent.push(TcpStream::connect(addr).await.unwrap());
+    }
+    let before = proxy.processor_time();
+    let clients: Vec<_> = (silent.len()..CLIENTS)
+        .map(|_| tokio::spawn(support::ask(addr)))
+        .collect();
+    for client in clients {
+        let answer = within("an answer", client).await.unwrap();
+        assert_eq!(answer.unwrap(), "a");
+    }
+    // Some of it is work; a loop that spins while all places are taken would use all of the half second and more.
+    let used = proxy.processor_time() - before;
+    assert!(
+        used < Duration::from_millis(400),
+        "{used:?} of processor time"
+    );
+    for client in &mut silent {
+        assert_eq!(within("the end", support::read_all(client)).await, b"a");
+    }
+
+    let said = proxy.end();
+    let count = |name: &str| said[name].parse::<usize>().unwrap();
+    assert_eq!(count("accepted"), CLIENTS);
+    assert_eq!(count("ended"), CLIENTS);
+    assert!(count("pauses") > 0);
+    assert_eq!(
+        (count("exhausted"), count("shortages"), count("no_backend")),
+        (0, 0, 0)
+    );
+    assert_eq!(
+        (count("silent"), count("finished")),
+        (sessions, CLIENTS - sessions)
+    );
+}
+
+fn limit_descriptors(current: u64) {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = Some(current);
+    setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+}
+
+/// Around what the test harness prints.
+fn say(text: &str) {
+    let text = format!("\nSAID {text}\n");
+    std::io::stdout().write_all(text.as_bytes()).unwrap();
+    std::io::stdout().flush().unwrap();
+}
+
+/// The proxy as a child.
+struct Process {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    said: HashMap<String, String>,
+}
+
+impl Process {
+    fn start(backend: SocketAddr) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_process_under_test", "--nocapture"])
+            .env(BACKEND, backend.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            said: heard(&mut output),
+            child,
+            output,
+        }
+    }
+
+    /// User and system time.
+    fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, rest) = stat.rsplit_once(')').unwrap();
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let ticks: u32 = fields[11..13]
+            .iter()
+            .map(|field| field.parse::<u32>().unwrap())
+            .sum();
+        let second = NonZeroU32::new(rustix::param::clock_ticks_per_second() as u32).unwrap();
+        Duration::from_secs(1) * ticks / second.get()
+    }
+
+    fn end(&mut self) -> HashMap<String, String> {
+        drop(self.child.stdin.take());
+        let said = heard(&mut self.output);
+        assert!(self.child.wait().unwrap().success());
+        said
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The next thing said.
+fn heard(output: &mut impl BufRead) -> HashMap<String, String> {
+    let lines = output.lines().map(Result::unwrap);
+    let said = lines.filter_map(|line| line.strip_prefix("SAID ").map(str::to_owned));
+    let said = { said }.next().expect("a word from the proxy");
+    let pairs = said.split(' ').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
