@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 
 use crate::config::{Retry, Timeouts};
 use crate::error::{BindError, BuildError};
+use crate::hooks::Hooks;
 use crate::metrics::Counters;
 use crate::upstream::Upstream;
 
@@ -39,6 +40,7 @@ pub struct Listener {
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) upstream: Upstream,
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
     pub(crate) nodelay: bool,
     pub(crate) timeouts: Timeouts,
     pub(crate) retry: Retry,
@@ -55,6 +57,7 @@ impl Listener {
             reuse_port: false,
             route: Route {
                 upstream: upstream.clone(),
+                hooks: None,
                 nodelay: true,
                 timeouts: Timeouts::default(),
                 retry: Retry::default(),
@@ -110,6 +113,12 @@ impl Listener {
     /// Sets when another backend is tried. Default: [`Retry::default`].
     pub fn retry(mut self, retry: Retry) -> Self {
         self.route.retry = retry;
+        self
+    }
+
+    /// Sets what is asked on the way of this listener's connections. Default: nothing.
+    pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
+        self.route.hooks = Some(hooks);
         self
     }
 

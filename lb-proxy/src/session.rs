@@ -1,6 +1,6 @@
 //! The life of one connection: pick, connect, relay, close.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use crate::connect::{ConnectError, connect};
+use crate::hooks::{Connection, HashKey};
 use crate::listener::Route;
 use crate::metrics::Counters;
 use crate::relay::{RelayEnd, Traffic, relay, reset_on_close};
@@ -28,7 +29,7 @@ pub(crate) struct Session {
 impl Session {
     /// Serves the connection to its end.
     pub(crate) async fn run(&self, counters: &Counters) {
-        let mut dial = Dial::new(&self.route, self.peer.ip(), counters);
+        let mut dial = Dial::new(&self.route, self.hash_key(), counters);
         let (pick, backend) = match dial.run().await {
             Ok(connected) => connected,
             Err(error) => {
@@ -73,6 +74,16 @@ impl Session {
         );
     }
 
+    fn hash_key(&self) -> HashKey {
+        let (Some(hooks), Ok(local)) = (&self.route.hooks, self.client.local_addr()) else {
+            return HashKey::from_ip(self.peer.ip());
+        };
+        hooks.hash_key(&Connection {
+            client: self.peer,
+            local,
+        })
+    }
+
     /// Makes the client see a reset instead of an end.
     pub(crate) fn abort(&self) {
         reset_on_close(&self.client);
@@ -93,18 +104,18 @@ enum DialError {
 /// The attempts of one session.
 struct Dial<'a> {
     route: &'a Route,
-    client: IpAddr,
+    key: HashKey,
     counters: &'a Counters,
     deadline: Option<Instant>,
     tried: Tried,
 }
 
 impl<'a> Dial<'a> {
-    fn new(route: &'a Route, client: IpAddr, counters: &'a Counters) -> Self {
+    fn new(route: &'a Route, key: HashKey, counters: &'a Counters) -> Self {
         let deadline = route.retry.deadline;
         Self {
             route,
-            client,
+            key,
             counters,
             deadline: deadline.and_then(|limit| Instant::now().checked_add(limit)),
             tried: Tried::new(),
@@ -117,7 +128,7 @@ impl<'a> Dial<'a> {
             if left == Some(Duration::ZERO) {
                 return Err(DialError::Deadline);
             }
-            let pick = match self.route.upstream.pick(self.client, &self.tried) {
+            let pick = match self.route.upstream.pick(&self.key, &self.tried) {
                 Ok(pick) => pick,
                 Err(PickError::NotReady) => {
                     let limit = left.unwrap_or(FIRST_MEMBERSHIP);

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use lb_core::policy::P2c;
@@ -19,6 +18,7 @@ use tracing::info;
 
 use crate::clock::Clock;
 use crate::error::BuildError;
+use crate::hooks::HashKey;
 
 thread_local! {
     /// Seeded by the operating system; of no use for secrets, and none depend on it.
@@ -84,22 +84,10 @@ impl Upstream {
         self.0.discovery.refresh();
     }
 
-    /// Picks for a connection of `client`, whose address is what hashing policies go by.
-    pub(crate) fn pick(&self, client: IpAddr, tried: &Tried) -> Result<Pick, PickError> {
-        let (v4, v6);
-        // A client that came over IPv4 has one key on every kind of socket.
-        let key: &[u8] = match client.to_canonical() {
-            IpAddr::V4(ip) => {
-                v4 = ip.octets();
-                &v4
-            }
-            IpAddr::V6(ip) => {
-                v6 = ip.octets();
-                &v6
-            }
-        };
+    /// Picks for a connection; hashing policies go by `key`.
+    pub(crate) fn pick(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
         WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| {
-            let request = PickRequest::new(tried).with_key(key);
+            let request = PickRequest::new(tried).with_key(key.as_bytes());
             self.0
                 .balancer
                 .pick(&request, self.now(), rng as &mut dyn Rng)
@@ -169,7 +157,7 @@ impl UpstreamBuilder {
     }
 
     /// Sets how backends are chosen. Default: [`P2c::least_conn`]. The hashing policies go by the octets of the client's
-    /// address.
+    /// address, unless the listener's [`Hooks`](crate::Hooks) know better.
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Arc::new(policy);
         self

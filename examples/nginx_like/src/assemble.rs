@@ -2,15 +2,16 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Resolver, Static};
-use lb_proxy::{Listener, Proxy, Retry, Timeouts};
+use lb_proxy::{Connection, Hooks, Listener, Proxy, Retry, Timeouts};
 
 use crate::config::{
-    AddressFamilies, Config, Host, Listen, Method, Server, Span, Upstream, UpstreamServer,
+    AddressFamilies, Config, HashKey, Host, Listen, Method, Server, Span, Upstream, UpstreamServer,
 };
 use crate::error::StartError;
 
@@ -30,7 +31,11 @@ pub(crate) fn proxy(config: &Config) -> Result<Proxy, StartError> {
     for server in &stream.servers {
         check_timeouts(server)?;
         for listen in &server.listens {
-            proxy = proxy.listener(listener(server, listen, &upstreams[server.upstream]));
+            let mut listener = listener(server, listen, &upstreams[server.upstream]);
+            if let Method::Hash { key, .. } = &stream.upstreams[server.upstream].method {
+                listener = listener.hooks(Arc::new(KeyOf(key.clone())));
+            }
+            proxy = proxy.listener(listener);
         }
     }
     if stream.servers.is_empty() {
@@ -42,7 +47,7 @@ pub(crate) fn proxy(config: &Config) -> Result<Proxy, StartError> {
 fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
     let resolver = LazyResolver::new(config);
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
-        .policy(policy(config.method).build())
+        .policy(policy(&config.method).build())
         // In nginx a name that is gone takes its servers along; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
     for server in &joined(&config.servers) {
@@ -67,10 +72,17 @@ fn joined(servers: &[UpstreamServer]) -> Vec<UpstreamServer> {
     joined
 }
 
-const fn policy(method: Method) -> PolicyKind {
+const fn policy(method: &Method) -> PolicyKind {
     match method {
         Method::RoundRobin => PolicyKind::WeightedRoundRobin,
+        Method::Hash {
+            consistent: false, ..
+        } => PolicyKind::NginxHash,
+        Method::Hash {
+            consistent: true, ..
+        } => PolicyKind::Ketama,
         Method::LeastConn => PolicyKind::LeastConn,
+        Method::LeastTime => PolicyKind::LeastTime,
         Method::Random => PolicyKind::Random,
         Method::RandomTwo => PolicyKind::RandomTwo,
     }
@@ -138,6 +150,16 @@ fn listener(server: &Server, listen: &Listen, upstream: &lb_proxy::Upstream) -> 
         .retry(retry)
 }
 
+/// Hands the key of `hash` to the policy.
+#[derive(Debug)]
+struct KeyOf(HashKey);
+
+impl Hooks for KeyOf {
+    fn hash_key(&self, connection: &Connection) -> lb_proxy::HashKey {
+        lb_proxy::HashKey::from_bytes(&self.0.of(connection.client, connection.local))
+    }
+}
+
 fn check_timeouts(server: &Server) -> Result<(), StartError> {
     let timeouts = [
         ("proxy_connect_timeout", server.connect_timeout),
@@ -195,3 +217,6 @@ impl<'a> LazyResolver<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

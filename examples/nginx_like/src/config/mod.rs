@@ -23,7 +23,11 @@
 //! - `resolver` takes IP addresses only. An `upstream` block may have its own; the one of a `server` block serves
 //!   the `HOST:PORT` of its `proxy_pass`.
 //! - `listen` takes IP addresses only, and an address may not overlap with a wildcard of the same port.
-//! - `backup` is refused with `random` even if `random` comes later.
+//! - `backup` is refused with `random` and `hash` even if they come later.
+//! - The key of `hash` knows `$binary_remote_addr`, `$remote_addr`, `$remote_port`, `$server_addr` and `$server_port`.
+//! - `hash` without `consistent` spreads keys as if a server that is `down` were not there; nginx hashes the keys of
+//!   such a server again.
+//! - `least_time` takes `connect` only.
 //! - A weight is at most 65535, and a time at most 100 years.
 //! - A `worker_processes` or `worker_connections` of 0, or more than 1024 processes, are errors.
 //! - Includes may be nested 32 deep, and all files together may have 64 MiB.
@@ -67,6 +71,7 @@ mod address;
 mod directive;
 mod error;
 mod include;
+mod key;
 mod lexer;
 mod model;
 mod reader;
@@ -80,6 +85,7 @@ use std::{path::Path, sync::Arc};
 pub(crate) use self::error::Os;
 pub use self::{
     error::{ConfigError, Span, Warning},
+    key::HashKey,
     model::{
         AddressFamilies, Config, ErrorLog, Host, Listen, LogLevel, LogTarget, Method, Resolver,
         Server, Stream, Upstream, UpstreamServer, User, WorkerProcesses,

@@ -5,6 +5,7 @@
 mod command_line;
 #[path = "../../../../lb-discovery/tests/support/dns_server.rs"]
 mod dns_server;
+mod hash;
 mod proxy;
 mod scenario;
 mod signals;

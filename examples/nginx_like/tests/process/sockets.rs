@@ -72,7 +72,11 @@ pub(crate) struct Conversation(BufReader<TcpStream>);
 
 impl Conversation {
     pub(crate) async fn open(addr: SocketAddr) -> io::Result<Self> {
-        Ok(Self(BufReader::new(TcpStream::connect(addr).await?)))
+        Ok(Self::over(TcpStream::connect(addr).await?))
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self(BufReader::new(stream))
     }
 
     /// Says a line and returns who answered.
