@@ -6,12 +6,10 @@
 //! - `policies_apply/<policy>/<backends>`: a snapshot that differs from the last in one weight.
 
 use std::hint::black_box;
-use std::sync::Barrier;
-use std::time::{Duration, Instant};
 
-use benches::{BACKENDS, balancer_of, pick_and_release, policies, snapshot};
+use benches::{BACKENDS, balancer_of, pick_and_release, policies, race, snapshot};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use lb_core::{Balancer, Snapshot, SplitMix64, Timestamp, Weight, balancer};
+use lb_core::{Snapshot, SplitMix64, Timestamp, Weight, balancer};
 
 fn uncontended(c: &mut Criterion) {
     let mut group = c.benchmark_group("policies");
@@ -31,36 +29,12 @@ fn contended(c: &mut Criterion) {
     for (kind, name) in policies() {
         for threads in [1, 2] {
             let balancer = balancer_of(kind, 100);
+            let pick = |rng: &mut SplitMix64| pick_and_release(&balancer, rng);
             group.bench_function(BenchmarkId::new(&*name, threads), |b| {
-                b.iter_custom(|iterations| race(&balancer, threads, iterations));
+                b.iter_custom(|iterations| race(threads, iterations, pick));
             });
         }
     }
-}
-
-/// The longest time that any of `threads` needs for `iterations` picks when all start together.
-fn race(balancer: &Balancer, threads: u64, iterations: u64) -> Duration {
-    let start = Barrier::new(threads as usize);
-    let run = |seed| {
-        let mut rng = SplitMix64::new(seed);
-        start.wait();
-        let begin = Instant::now();
-        for _ in 0..iterations {
-            let _ = black_box(pick_and_release(balancer, &mut rng));
-        }
-        begin.elapsed()
-    };
-    std::thread::scope(|scope| {
-        let run = &run;
-        let racers: Vec<_> = (0..threads)
-            .map(|seed| scope.spawn(move || run(seed)))
-            .collect();
-        racers
-            .into_iter()
-            .filter_map(|racer| racer.join().ok())
-            .max()
-            .unwrap_or_default()
-    })
 }
 
 fn apply(c: &mut Criterion) {

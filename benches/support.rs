@@ -1,11 +1,14 @@
 //! Inputs that the benches share.
 
+use std::hint::black_box;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use lb_core::policy::PolicyKind;
 use lb_core::{
-    Backend, Balancer, PickError, PickRequest, Rng, Snapshot, Timestamp, Tried, Weight, balancer,
+    Backend, Balancer, PickError, PickRequest, Rng, Snapshot, SplitMix64, Timestamp, Tried, Weight,
+    balancer,
 };
 
 /// Numbers of backends that every policy is measured with.
@@ -48,4 +51,34 @@ pub fn policies() -> impl Iterator<Item = (PolicyKind, Arc<str>)> {
     PolicyKind::ALL
         .into_iter()
         .map(|kind| (kind, kind.to_string().into()))
+}
+
+/// The longest time that any of `threads` needs for `iterations` picks when all start together, each with a generator of
+/// its own.
+pub fn race<R>(
+    threads: u64,
+    iterations: u64,
+    pick: impl Fn(&mut SplitMix64) -> R + Sync,
+) -> Duration {
+    let start = Barrier::new(threads as usize);
+    let run = |seed| {
+        let mut rng = SplitMix64::new(seed);
+        start.wait();
+        let begin = Instant::now();
+        for _ in 0..iterations {
+            black_box(pick(&mut rng));
+        }
+        begin.elapsed()
+    };
+    std::thread::scope(|scope| {
+        let run = &run;
+        let racers: Vec<_> = (0..threads)
+            .map(|seed| scope.spawn(move || run(seed)))
+            .collect();
+        racers
+            .into_iter()
+            .filter_map(|racer| racer.join().ok())
+            .max()
+            .unwrap_or_default()
+    })
 }

@@ -44,6 +44,8 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
 pub struct Connection {
     /// The listener it came in by.
     pub listener: SocketAddr,
+    /// The address that the client connected to.
+    pub local: SocketAddr,
     /// The other end of its socket.
     pub peer: SocketAddr,
     /// The client: the peer, unless a [`Prelude`](crate::Prelude) knew better.

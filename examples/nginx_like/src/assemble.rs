@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use lb_core::policy::PolicyKind;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Resolver, Static};
 use lb_proxy::{
-    Access, ClientZone, Keepalive, Limits, Listener, Proxy, Retry, SocketOptions, Source, Timeouts,
-    Workers,
+    Access, ClientZone, Connection, Hooks, Keepalive, Limits, Listener, Proxy, Retry,
+    SocketOptions, Source, Timeouts, Workers,
 };
 
 use crate::config::{
-    self, AddressFamilies, Config, Host, Listen, Method, Server, Span, Upstream, UpstreamServer,
-    WorkerProcesses,
+    self, AddressFamilies, Config, HashKey, Host, Listen, Method, Server, Span, Upstream,
+    UpstreamServer, WorkerProcesses,
 };
 use crate::error::StartError;
 use crate::inherited::Inherited;
@@ -55,7 +56,11 @@ pub(crate) fn proxy(config: &Config) -> Result<Proxy, StartError> {
                 }
                 None => Listener::new(listen.addr, upstream),
             };
-            proxy = proxy.listener(listener(opened, server, listen, &zones));
+            let mut listener = listener(opened, server, listen, &zones);
+            if let Method::Hash { key, .. } = &stream.upstreams[server.upstream].method {
+                listener = listener.hooks(Arc::new(KeyOf(key.clone())));
+            }
+            proxy = proxy.listener(listener);
         }
     }
     inherited.warn_of_rest();
@@ -83,7 +88,7 @@ fn sessions(config: &Config, workers: NonZeroUsize) -> NonZeroUsize {
 fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
     let resolver = LazyResolver::new(config);
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
-        .policy(policy(config.method).build())
+        .policy(policy(&config.method).build())
         // In nginx a name that is gone takes its servers along; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
     for server in &joined(&config.servers) {
@@ -108,10 +113,17 @@ fn joined(servers: &[UpstreamServer]) -> Vec<UpstreamServer> {
     joined
 }
 
-const fn policy(method: Method) -> PolicyKind {
+const fn policy(method: &Method) -> PolicyKind {
     match method {
         Method::RoundRobin => PolicyKind::WeightedRoundRobin,
+        Method::Hash {
+            consistent: false, ..
+        } => PolicyKind::NginxHash,
+        Method::Hash {
+            consistent: true, ..
+        } => PolicyKind::Ketama,
         Method::LeastConn => PolicyKind::LeastConn,
+        Method::LeastTime => PolicyKind::LeastTime,
         Method::Random => PolicyKind::Random,
         Method::RandomTwo => PolicyKind::RandomTwo,
     }
@@ -213,6 +225,16 @@ fn access(server: &Server) -> Access {
     })
 }
 
+/// Hands the key of `hash` to the policy.
+#[derive(Debug)]
+struct KeyOf(HashKey);
+
+impl Hooks for KeyOf {
+    fn hash_key(&self, connection: &Connection) -> lb_proxy::HashKey {
+        lb_proxy::HashKey::from_bytes(&self.0.of(connection.client, connection.local))
+    }
+}
+
 fn check_timeouts(server: &Server) -> Result<(), StartError> {
     let timeouts = [
         ("proxy_connect_timeout", server.connect_timeout),
@@ -270,3 +292,6 @@ impl<'a> LazyResolver<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,8 +109,15 @@ impl Session {
     }
 
     fn connection(&self) -> Connection {
+        let listener = self.slot.entrance.addr;
+        // A wildcard is the only case in which it takes a system call to know.
+        let local = listener
+            .ip()
+            .is_unspecified()
+            .then(|| self.client.local_addr());
         Connection {
-            listener: self.slot.entrance.addr,
+            listener,
+            local: local.and_then(Result::ok).unwrap_or(listener),
             peer: self.peer.as_deref().copied().unwrap_or(self.client_addr),
             client: self.client_addr,
         }

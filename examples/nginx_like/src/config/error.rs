@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{address::AddressError, include::MAX_DEPTH};
+use super::{address::AddressError, include::MAX_DEPTH, key::KeyError};
 
 /// A line of a configuration file.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -51,7 +51,8 @@ impl ConfigError {
     /// Tells a valid nginx feature that nginx_like lacks from a mistake in the file.
     pub fn is_not_supported(&self) -> bool {
         match &self.kind {
-            ErrorKind::HttpBlock
+            ErrorKind::HashKey(KeyError::NotSupported(_))
+            | ErrorKind::HttpBlock
             | ErrorKind::ListenOverlap { .. }
             | ErrorKind::NotSupported { .. }
             | ErrorKind::NotSupportedLogTarget { .. }
@@ -98,6 +99,8 @@ pub(crate) enum ErrorKind {
     DuplicateUpstream { name: String },
     #[error("glob() \"{pattern}\" failed ({reason})")]
     Glob { pattern: String, reason: String },
+    #[error(transparent)]
+    HashKey(KeyError),
     /// Ours: nginx calls it an unknown directive if it was built without http.
     #[error("the \"http\" block is not supported, nginx_like only does \"stream\"")]
     HttpBlock,

@@ -30,7 +30,11 @@
 //!   A client that is refused by `limit_conn` or `deny` is reset instead of closed.
 //! - `proxy_bind` takes an address without a port.
 //! - `listen` takes IP addresses only, and an address may not overlap with a wildcard of the same port.
-//! - `backup` is refused with `random` even if `random` comes later.
+//! - `backup` is refused with `random` and `hash` even if they come later.
+//! - The key of `hash` knows `$binary_remote_addr`, `$remote_addr`, `$remote_port`, `$server_addr` and `$server_port`.
+//! - `hash` without `consistent` spreads keys as if a server that is `down` were not there; nginx hashes the keys of
+//!   such a server again.
+//! - `least_time` takes `connect` only.
 //! - A weight is at most 65535, and a time at most 100 years.
 //! - A `worker_processes` or `worker_connections` of 0, or more than 1024 processes, are errors.
 //! - Includes may be nested 32 deep, and all files together may have 64 MiB.
@@ -74,6 +78,7 @@ mod address;
 mod directive;
 mod error;
 mod include;
+mod key;
 mod lexer;
 mod model;
 mod reader;
@@ -87,6 +92,7 @@ use std::{path::Path, sync::Arc};
 pub(crate) use self::error::Os;
 pub use self::{
     error::{ConfigError, Span, Warning},
+    key::HashKey,
     model::{
         AccessRule, AddressFamilies, ClientLimit, ClientZone, Config, ErrorLog, Host, Listen,
         LogLevel, LogTarget, Method, Resolver, Server, Stream, Upstream, UpstreamServer, User,

@@ -9,7 +9,7 @@ use std::{
 
 use lb_proxy::{Keepalive, Network};
 
-use super::{Span, Warning};
+use super::{HashKey, Span, Warning};
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -159,13 +159,22 @@ pub struct Upstream {
 }
 
 /// A load balancing method.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Method {
     /// The default: in turn, by weight.
     RoundRobin,
+    /// `hash`: by a key of the connection.
+    Hash {
+        /// What the key is made of.
+        key: HashKey,
+        /// `consistent`: on a ketama ring, so that few keys move when the servers change.
+        consistent: bool,
+    },
     /// `least_conn`: the fewest connections for its weight.
     LeastConn,
+    /// `least_time connect`: the shortest expected time to connect, for its connections and weight.
+    LeastTime,
     /// `random`: at random, by weight.
     Random,
     /// `random two` or `random two least_conn`: the better of two random ones.

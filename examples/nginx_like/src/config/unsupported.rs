@@ -51,8 +51,6 @@ const NAMES: &[&str] = &[
     "variables_hash_*",
     "zone_sync*",
     // upstream
-    "hash",
-    "least_time",
     "ntlm",
     "queue",
     "state",

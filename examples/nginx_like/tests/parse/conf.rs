@@ -39,24 +39,31 @@ fn all() {
     let methods: Vec<_> = stream
         .upstreams
         .iter()
-        .map(|upstream| upstream.method)
+        .map(|upstream| upstream.method.clone())
         .collect();
-    assert_eq!(
-        methods,
-        [
-            Method::RoundRobin,
-            Method::LeastConn,
-            Method::Random,
-            Method::RandomTwo,
-            Method::RoundRobin
-        ]
-    );
+    let [
+        Method::RoundRobin,
+        Method::LeastConn,
+        Method::Random,
+        Method::RandomTwo,
+        Method::Hash {
+            consistent: false, ..
+        },
+        Method::Hash {
+            consistent: true, ..
+        },
+        Method::LeastTime,
+        Method::RoundRobin,
+    ] = &methods[..]
+    else {
+        panic!("{methods:?}");
+    };
     let upstreams: Vec<_> = stream
         .servers
         .iter()
         .map(|server| server.upstream)
         .collect();
-    assert_eq!(upstreams, [0, 1, 2, 3, 4]);
+    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 6, 7]);
     for warning in config.warnings {
         assert!(
             warning.to_string().contains(" has no effect here in "),

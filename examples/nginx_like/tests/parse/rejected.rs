@@ -118,6 +118,12 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Listen, "[::]:446 ipv6only=o", 2, r#"invalid ipv6only flags "o""#),
     // upstream
     (Upstream, "\n\n", 5, "no servers are inside upstream"),
+    (Upstream, "hash;", 2, r#"invalid number of arguments in "hash" directive"#),
+    (Upstream, "hash a consistent b;", 2, r#"invalid number of arguments in "hash" directive"#),
+    (Upstream, "hash a b;", 2, r#"invalid parameter "b""#),
+    (Upstream, "hash $;", 2, "invalid variable name"),
+    (Upstream, "hash a$-;", 2, "invalid variable name"),
+    (Upstream, "hash ${remote_addr-};", 2, r#"the closing bracket in "remote_addr" variable is missing"#),
     (Upstream, "random three;", 2, r#"invalid parameter "three""#),
     (Upstream, "random two three;", 2, r#"invalid parameter "three""#),
     (Upstream, "zone \"\" 64k;", 2, r#"invalid zone name """#),
@@ -138,6 +144,8 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (UpstreamServer, "max_conns=x", 2, r#"invalid parameter "max_conns=x""#),
     (UpstreamServer, "fail_timeout=500ms", 2, r#"invalid parameter "fail_timeout=500ms""#),
     (Upstream, "random;\nserver 10.0.0.1:446 backup;", 3, r#"balancing method does not support parameter "backup""#),
+    (Upstream, "hash a;\nserver 10.0.0.1:446 backup;", 3, r#"balancing method does not support parameter "backup""#),
+    (Upstream, "hash a consistent;\nserver 10.0.0.1:446 backup;", 3, r#"balancing method does not support parameter "backup""#),
     // Between blocks.
     (Stream, "upstream u { server 10.0.0.1:446 backup; }", 2, r#"no servers in upstream "u""#),
     (Stream, "\nserver {\nlisten 446;\n}", 3, "no handler for server"),
@@ -159,7 +167,6 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Directives that are not there yet.
     (Main, "http { }", 1, r#"the "http" block is not supported, nginx_like only does "stream""#, None),
     (Main, "env PATH;", 1, r#"the "env" directive is not supported yet"#, None),
-    (Upstream, "hash $remote_addr;", 2, r#"the "hash" directive is not supported yet"#, Some("no servers are inside upstream")),
     (Stream, "map $remote_addr $name { }", 2, r#"the "map" directive is not supported yet"#, None),
     (Stream, "limit_conn_zone $server_addr zone=a:1m;", 2, r#"the "$server_addr" parameter of the "limit_conn_zone" directive is not supported yet"#, None),
     (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported yet"#, None),
@@ -171,6 +178,13 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Server, "return x;", 2, r#"the "return" directive is not supported yet"#, None),
     (Server, "proxy_half_close on;", 2, r#"the "proxy_half_close" directive is not supported yet"#, None),
     // Parameters that are not there yet.
+    (Upstream, "hash $ssl_server_name; server 10.0.0.1:446;", 2, r#"the "ssl_server_name" variable is not supported in "hash"; there are $binary_remote_addr, $remote_addr, $remote_port, $server_addr, $server_port"#, None),
+    (Upstream, "hash $foo; server 10.0.0.1:446;", 2, r#"the "foo" variable is not supported in "hash"; there are $binary_remote_addr, $remote_addr, $remote_port, $server_addr, $server_port"#, Some(r#"unknown "foo" variable"#)),
+    (Upstream, "least_time;", 2, r#"invalid number of arguments in "least_time" directive"#, Some(r#"unknown directive "least_time""#)),
+    (Upstream, "least_time x;", 2, r#"invalid parameter "x""#, Some(r#"unknown directive "least_time""#)),
+    (Upstream, "least_time first_byte;", 2, r#"the "first_byte" parameter of the "least_time" directive is not supported yet"#, Some(r#"unknown directive "least_time""#)),
+    (Upstream, "least_time connect inflight;", 2, r#"the "inflight" parameter of the "least_time" directive is not supported yet"#, Some(r#"unknown directive "least_time""#)),
+    (Upstream, "random two least_time=connect;", 2, r#"the "least_time=connect" parameter of the "random" directive is not supported yet"#, Some(r#"invalid parameter "least_time=connect""#)),
     (Main, "error_log syslog:server=10.0.0.1;", 1, r#"logging to "syslog:server=10.0.0.1" is not supported yet"#, None),
     (Main, "error_log memory:1m;", 1, r#"logging to "memory:1m" is not supported yet"#, None),
     (Main, "error_log stderr debug_core;", 1, r#"the "debug_core" parameter of the "error_log" directive is not supported yet"#, None),
@@ -209,6 +223,7 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Stream, "resolver 10.0.0.1 ipv4=off ipv6=off;", 2, r#""ipv4" and "ipv6" cannot both be "off""#, Some(r#"host not found in resolver "ipv4=off""#)),
     // nginx only looks at the methods before the server, and then never uses the backup.
     (Upstream, "server 10.0.0.1:446;\nserver 10.0.0.2:446 backup;\nrandom;", 3, r#"balancing method does not support parameter "backup""#, None),
+    (Upstream, "server 10.0.0.1:446;\nserver 10.0.0.2:446 backup;\nhash a;", 3, r#"balancing method does not support parameter "backup""#, None),
 ];
 
 #[test]

@@ -151,11 +151,35 @@ fn methods() {
         ("least_conn;", Method::LeastConn),
         ("random;", Method::Random),
         ("random two;", Method::RandomTwo),
+        ("least_time connect;", Method::LeastTime),
         ("random two least_conn;", Method::RandomTwo),
         ("random; least_conn;", Method::LeastConn),
     ] {
         let stream = stream(&format!("upstream u {{ {text} server a:1; }}"));
         assert_eq!(stream.upstreams[0].method, method, "{text}");
+    }
+}
+
+#[test]
+fn hash_keys() {
+    let [client, server] = ["10.0.0.7:5000", "10.0.0.1:446"].map(|a| a.parse().unwrap());
+    for (text, expected, consistent) in [
+        ("hash $remote_addr;", "10.0.0.7", false),
+        ("hash $remote_addr consistent;", "10.0.0.7", true),
+        (
+            "hash \"${remote_addr} $server_port\";",
+            "10.0.0.7 446",
+            false,
+        ),
+        ("hash '' consistent;", "", true),
+    ] {
+        let stream = stream(&format!("upstream u {{ {text} server a:1; }}"));
+        let method = &stream.upstreams[0].method;
+        let Method::Hash { key, consistent: c } = method else {
+            panic!("{text}: {method:?}");
+        };
+        assert_eq!(key.of(client, server), expected.as_bytes(), "{text}");
+        assert_eq!(*c, consistent, "{text}");
     }
 }
 
@@ -312,8 +336,8 @@ fn proxy_pass_to_a_host() {
     );
     let upstream = &stream.upstreams[1];
     assert_eq!(
-        (upstream.name.as_str(), upstream.method),
-        ("a:446", Method::RoundRobin)
+        (upstream.name.as_str(), &upstream.method),
+        ("a:446", &Method::RoundRobin)
     );
     assert_eq!(
         (&upstream.servers[0].host, upstream.servers[0].port),

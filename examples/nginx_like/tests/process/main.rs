@@ -6,6 +6,7 @@ mod accepting;
 mod command_line;
 #[path = "../../../../lb-discovery/tests/support/dns_server.rs"]
 mod dns_server;
+mod hash;
 mod proxy;
 mod scenario;
 mod signals;

@@ -117,19 +117,7 @@ fn shares(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
 }
 
 fn in_flight(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
-    let all = runs.iter().flat_map(|run| run.in_flight.iter().flatten());
-    let mut all: Vec<f64> = all.flatten().copied().collect();
-    all.sort_by(f64::total_cmp);
-    let most = all.last().copied().unwrap_or_default().max(1.0) * 1.05;
-    let middle = all.get(all.len() / 2).copied().unwrap_or_default();
-    // One backend that is far above the others would press them to the ground of a linear axis.
-    let (scale, remark) = if most > 8.0 * middle.max(1.0) {
-        let least = (middle / 10.0).clamp(0.02, 0.5);
-        let remark = " The axis is logarithmic; smaller values are drawn at the bottom.";
-        (Scale::Log { least, most }, remark)
-    } else {
-        (Scale::Linear { most }, "")
-    };
+    let (scale, remark) = in_flight_scale(runs);
     let marks = marks(scenario);
     let mut html = format!(
         "<h3>Connections in flight per backend</h3>\n<p class=\"how\">Picked and not yet ended, on average over each \
@@ -179,6 +167,33 @@ fn keys(runs: &[Run]) -> Result<String, PlotError> {
          <figure>{svg}</figure>\n{}",
         tables::moves(runs)
     ))
+}
+
+/// The axis for connections in flight, with what to say about it.
+fn in_flight_scale(runs: &[Run]) -> (Scale, String) {
+    let values =
+        |run: &Run| -> Vec<f64> { run.in_flight.iter().flatten().flatten().copied().collect() };
+    let peak = |run: &Run| values(run).into_iter().fold(1.0, f64::max);
+    let highest = runs.iter().map(peak).fold(1.0, f64::max);
+    // One policy that piles everything on one backend would press the others to the ground.
+    let most = highest.min(4.0 * median(runs.iter().map(peak).collect())) * 1.05;
+    let mut remark = String::new();
+    if most < highest {
+        let _ = write!(remark, " Values above {most:.0} are drawn at the top.");
+    }
+    // So would one backend that is far above the others.
+    let middle = median(runs.iter().flat_map(values).collect());
+    if most <= 8.0 * middle.max(1.0) {
+        return (Scale::Linear { most }, remark);
+    }
+    remark += " The axis is logarithmic; smaller values are drawn at the bottom.";
+    let least = (middle / 10.0).clamp(0.02, 0.5);
+    (Scale::Log { least, most }, remark)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// When something happens, each moment once.

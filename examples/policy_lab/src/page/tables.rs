@@ -48,7 +48,7 @@ pub(super) fn figures(runs: &[Run]) -> String {
         .iter()
         .map(|run| run.share_error)
         .min_by(f64::total_cmp);
-    let moved = runs.iter().filter(|run| !run.ignores_keys());
+    let moved = runs.iter().filter(|run| follows_keys(run));
     let moved = moved.filter_map(|run| run.keys_moved);
     let moved = moved.min_by(f64::total_cmp);
     for run in runs {
@@ -72,7 +72,7 @@ pub(super) fn figures(runs: &[Run]) -> String {
         cell(&mut html, &run.max_in_flight.to_string(), is_least);
         let is_least = lowest == Some(run.share_error);
         cell(&mut html, &percent(run.share_error), is_least);
-        let is_least = moved.is_some() && moved == run.keys_moved && !run.ignores_keys();
+        let is_least = moved.is_some() && moved == run.keys_moved && follows_keys(run);
         cell(&mut html, &keys_moved(run), is_least);
         cell(&mut html, &run.failed_attempts.to_string(), false);
         cell(&mut html, &run.lost.to_string(), false);
@@ -116,6 +116,13 @@ pub(super) fn moves(runs: &[Run]) -> String {
     }
     html.push_str("</table></div></details>\n");
     html
+}
+
+/// Whether keys keep their backends and yet reach those that join: moving far fewer than has to move is no merit.
+fn follows_keys(run: &Run) -> bool {
+    let has_to_move = run.moves.iter().map(|change| change.least).sum::<f64>();
+    let moved = run.moves.iter().map(|change| change.moved).sum::<f64>();
+    !run.ignores_keys() && moved >= has_to_move / 2.0
 }
 
 fn keys_moved(run: &Run) -> String {

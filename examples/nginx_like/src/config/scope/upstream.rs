@@ -7,7 +7,7 @@ use std::{
 
 use super::NameResolution;
 use crate::config::{
-    ConfigError, Host, Method, Span, UpstreamServer,
+    ConfigError, HashKey, Host, Method, Span, UpstreamServer,
     address::{Address, AddressError},
     directive::{
         Args::{AtLeast, Between, Exactly},
@@ -31,8 +31,18 @@ pub(crate) struct UpstreamBlock {
 }
 
 const UPSTREAM: &[Directive<UpstreamBlock>] = &[
+    Directive::simple("hash", Between(1, 2), |upstream, line, reader| {
+        let method = hash(line)?;
+        upstream.set_method(method, line, reader);
+        Ok(())
+    }),
     Directive::simple("least_conn", Exactly(0), |upstream, line, reader| {
         upstream.set_method(Method::LeastConn, line, reader);
+        Ok(())
+    }),
+    Directive::simple("least_time", Between(1, 2), |upstream, line, reader| {
+        let method = least_time(line)?;
+        upstream.set_method(method, line, reader);
         Ok(())
     }),
     Directive::simple("random", Between(0, 2), |upstream, line, reader| {
@@ -74,7 +84,10 @@ impl UpstreamBlock {
         if self.servers.is_empty() {
             return Err(ConfigError::new(ErrorKind::NoServersInside, Some(end)));
         }
-        let no_backups = matches!(self.method, Some(Method::Random | Method::RandomTwo));
+        let no_backups = matches!(
+            self.method,
+            Some(Method::Hash { .. } | Method::Random | Method::RandomTwo)
+        );
         match self
             .servers
             .iter()
@@ -170,6 +183,29 @@ fn set_parameter(
         _ => return Err(invalid()),
     }
     Ok(())
+}
+
+fn hash(line: &Line) -> Result<Method, ConfigError> {
+    let key = HashKey::parse(line.arg()).map_err(|error| line.error(ErrorKind::HashKey(error)))?;
+    let consistent = match line.parameters().next() {
+        None => false,
+        Some("consistent") => true,
+        Some(other) => return Err(line.invalid("parameter", other)),
+    };
+    Ok(Method::Hash { key, consistent })
+}
+
+fn least_time(line: &Line) -> Result<Method, ConfigError> {
+    match line.arg() {
+        "connect" => {}
+        other @ ("first_byte" | "last_byte") => return Err(line.not_supported_parameter(other)),
+        other => return Err(line.invalid("parameter", other)),
+    }
+    match line.parameters().next() {
+        None => Ok(Method::LeastTime),
+        Some(inflight @ "inflight") => Err(line.not_supported_parameter(inflight)),
+        Some(other) => Err(line.invalid("parameter", other)),
+    }
 }
 
 fn random(line: &Line) -> Result<Method, ConfigError> {
