@@ -6,11 +6,10 @@ mod state;
 
 use std::convert::Infallible;
 use std::future;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use lb_core::{Delta, Snapshot, SplitMix64};
+use lb_core::{Delta, Rng, Snapshot, SplitMix64};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -20,6 +19,7 @@ pub use self::state::{DriverHandle, SourceStatus, Status};
 
 use self::follow::Follower;
 use self::state::Shared;
+use crate::backoff::seeded;
 use crate::discovery::Discovery;
 
 /// Follows sources and publishes their union.
@@ -71,10 +71,7 @@ impl Driver {
             config,
             shared,
         } = self;
-        let seed = config.seed.unwrap_or_else(|| {
-            // std seeds its hasher from the system's randomness; a jitter needs no better.
-            std::collections::hash_map::RandomState::new().hash_one(0_u8)
-        });
+        let seed = config.seed.unwrap_or_else(|| seeded().next_u64());
         let followers = (0_u64..).zip(&*sources).map(|(number, source)| Follower {
             index: number as usize,
             source,

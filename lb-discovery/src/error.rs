@@ -33,9 +33,17 @@ pub enum DiscoveryError {
         /// Who refused.
         problem: Box<str>,
     },
-    /// The name exists, but has no addresses. Authoritative.
-    #[error("{what}: no addresses (NODATA)")]
+    /// The name exists, but has no records of the wanted type, or none that can be used. Authoritative.
+    #[error("{what}: no records (NODATA)")]
     NoData {
+        /// What was tried.
+        what: Box<str>,
+        /// How long the answer holds, if the source said so.
+        valid_for: Option<Duration>,
+    },
+    /// The service is decidedly not offered: its SRV records name no target (RFC 2782). Authoritative.
+    #[error("{what}: the service is not offered here (its SRV record has no target)")]
+    NoService {
         /// What was tried.
         what: Box<str>,
         /// How long the answer holds, if the source said so.
@@ -71,16 +79,22 @@ pub enum DiscoveryError {
 
 impl DiscoveryError {
     /// Whether the source said with authority that there is no backend, as opposed to not having answered: an empty
-    /// set, not a failure. True of [`NoData`](Self::NoData) and [`NotFound`](Self::NotFound).
+    /// set, not a failure. True of [`NoData`](Self::NoData), [`NoService`](Self::NoService) and
+    /// [`NotFound`](Self::NotFound).
     pub fn is_authoritative_empty(&self) -> bool {
-        matches!(self, Self::NoData { .. } | Self::NotFound { .. })
+        matches!(
+            self,
+            Self::NoData { .. } | Self::NoService { .. } | Self::NotFound { .. }
+        )
     }
 
     /// How long an authoritative answer holds; asking again earlier brings the same. From DNS it is the lesser of
     /// the SOA record's TTL and its MINIMUM field (RFC 2308 section 5).
     pub fn valid_for(&self) -> Option<Duration> {
         match self {
-            Self::NoData { valid_for, .. } | Self::NotFound { valid_for, .. } => *valid_for,
+            Self::NoData { valid_for, .. }
+            | Self::NoService { valid_for, .. }
+            | Self::NotFound { valid_for, .. } => *valid_for,
             _ => None,
         }
     }

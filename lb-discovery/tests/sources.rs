@@ -181,6 +181,11 @@ impl Lookup for Timed {
     }
 }
 
+/// A poll without jitter.
+fn steady(lookup: Timed) -> Poll<Timed> {
+    Poll::new(lookup).jitter(Duration::ZERO)
+}
+
 /// The times between the first items of a watch.
 async fn gaps(source: &dyn Discovery, count: usize) -> Vec<Duration> {
     let mut sets = source.watch().await.unwrap();
@@ -204,12 +209,12 @@ async fn polls_again_when_the_answer_runs_out_within_bounds() {
         Some(Duration::MAX),
         None,
     ];
-    let source = Poll::new(Timed::new(validities));
+    let source = steady(Timed::new(validities));
     let seen = gaps(&source, 6).await;
     let expected = [secs(7), secs(1), secs(1), secs(300), secs(300), secs(10)];
     assert_eq!(seen, expected);
 
-    let source = Poll::new(Timed::new(validities))
+    let source = steady(Timed::new(validities))
         .interval(secs(3))
         .min_ttl(secs(2))
         .max_ttl(secs(60));
@@ -219,8 +224,27 @@ async fn polls_again_when_the_answer_runs_out_within_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waits_are_spread_within_bounds() {
+    for (valid_for, jitter, most) in [
+        (secs(1), None, ms(100)),
+        (secs(60), None, ms(500)),
+        (secs(60), Some(secs(100)), secs(6)),
+    ] {
+        let mut source = Poll::new(Timed::new([Some(valid_for)]));
+        if let Some(jitter) = jitter {
+            source = source.jitter(jitter);
+        }
+        let seen = gaps(&source, 20).await;
+        let bounds = valid_for..=valid_for + most + ms(1); // timers fire up to a millisecond late
+        assert!(seen.iter().all(|gap| bounds.contains(gap)), "{seen:?}");
+        let spread = *seen.iter().max().unwrap() - *seen.iter().min().unwrap();
+        assert!(spread > most / 4, "{seen:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_configuration_makes_a_poll_spin() {
-    let source = Poll::new(Timed::new([Some(Duration::ZERO)]))
+    let source = steady(Timed::new([Some(Duration::ZERO)]))
         .min_ttl(Duration::ZERO)
         .max_ttl(Duration::ZERO)
         .interval(Duration::ZERO);
@@ -229,7 +253,7 @@ async fn no_configuration_makes_a_poll_spin() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_ages_while_nobody_reads() {
-    let source = Poll::new(Timed::new([Some(secs(10))]));
+    let source = steady(Timed::new([Some(secs(10))]));
     let mut sets = source.watch().await.unwrap();
     sets.next().await.unwrap().unwrap();
     sleep(secs(8)).await;
@@ -240,7 +264,7 @@ async fn an_answer_ages_while_nobody_reads() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hint_makes_every_watch_look_again() {
-    let source = Poll::new(Timed::new([Some(secs(300))]));
+    let source = steady(Timed::new([Some(secs(300))]));
     let mut one = source.watch().await.unwrap();
     let mut two = source.watch().await.unwrap();
     one.next().await.unwrap().unwrap();
@@ -258,7 +282,7 @@ async fn a_hint_makes_every_watch_look_again() {
 
 #[tokio::test(start_paused = true)]
 async fn hints_to_a_poll_are_limited_in_rate() {
-    let source = Arc::new(Poll::new(Timed::new([Some(secs(300))])));
+    let source = Arc::new(steady(Timed::new([Some(secs(300))])));
     let hinting = tokio::spawn({
         let source = Arc::clone(&source);
         async move {
@@ -280,7 +304,7 @@ async fn a_hint_during_a_lookup_brings_another() {
         takes: ms(100),
         ..Timed::new([Some(secs(300))])
     };
-    let source = Poll::new(lookup);
+    let source = steady(lookup);
     let mut sets = source.watch().await.unwrap();
     let (first, ()) = tokio::join!(sets.next(), async {
         sleep(ms(50)).await;
@@ -298,7 +322,7 @@ async fn a_failed_lookup_ends_the_watch() {
         fails_after: 1,
         ..Timed::new([Some(secs(1))])
     };
-    let source = Poll::new(lookup);
+    let source = steady(lookup);
     assert_eq!(&*source.source(), "timed");
     let mut sets = source.watch().await.unwrap();
     sets.next().await.unwrap().unwrap();
