@@ -65,6 +65,17 @@ pub enum DiscoveryError {
         /// Who did not answer, and within what time.
         problem: Box<str>,
     },
+    /// What the source says cannot be used, such as a file that is not valid, or cannot be read. Asked again soon,
+    /// because asking costs little and somebody may be about to correct it.
+    #[error("{what}: {problem}")]
+    Unusable {
+        /// What was tried.
+        what: Box<str>,
+        /// What is wrong, and in which line.
+        problem: Box<str>,
+        /// When to ask again.
+        valid_for: Duration,
+    },
     /// The source cannot be reached, or cannot answer now, as a DNS server with `SERVFAIL`.
     #[error("{what}: {problem}")]
     Unavailable {
@@ -88,13 +99,15 @@ impl DiscoveryError {
         )
     }
 
-    /// How long an authoritative answer holds; asking again earlier brings the same. From DNS it is the lesser of
-    /// the SOA record's TTL and its MINIMUM field (RFC 2308 section 5).
+    /// How long the answer holds, so that asking again earlier brings the same; of errors that are an answer. From DNS
+    /// it is the lesser of the SOA record's TTL and its MINIMUM field (RFC 2308 section 5), of a file
+    /// a second.
     pub fn valid_for(&self) -> Option<Duration> {
         match self {
             Self::NoData { valid_for, .. }
             | Self::NoService { valid_for, .. }
             | Self::NotFound { valid_for, .. } => *valid_for,
+            Self::Unusable { valid_for, .. } => Some(*valid_for),
             _ => None,
         }
     }

@@ -118,7 +118,7 @@ impl<L: Lookup> Poll<L> {
     }
 
     /// What is asked.
-    #[cfg(feature = "dns")]
+    #[cfg(any(feature = "dns", feature = "file"))]
     pub(crate) fn inner(&self) -> &L {
         &self.lookup
     }

@@ -49,7 +49,7 @@ use crate::poll::{Lookup, Poll, Resolved};
 /// port and the record's weight. The lowest priority is tier 0, the next one that occurs is tier 1, and so on. Records
 /// of weight 0 have, all together, the chance of one part in (the other weights + 1), as the RFC says; our own weight
 /// 0 would take nothing. The set holds for the shortest TTL among all these records, so that each is followed within
-/// its own.
+/// its own. A target about which no server answers anything holds up the set until its question times out.
 ///
 /// # What an answer does
 ///

@@ -66,8 +66,21 @@ struct Known {
 #[derive(Default)]
 struct Target {
     memory: Mutex<Memory>,
-    /// Its last addresses, and whether the log says that they are old.
-    last: Mutex<(BTreeSet<IpAddr>, bool)>,
+    last: Mutex<Last>,
+}
+
+/// The last addresses of a target.
+#[derive(Clone, Default)]
+struct Last {
+    addrs: BTreeSet<IpAddr>,
+    /// Whether the log says that they are old.
+    old: bool,
+}
+
+impl From<BTreeSet<IpAddr>> for Last {
+    fn from(addrs: BTreeSet<IpAddr>) -> Self {
+        Self { addrs, old: false }
+    }
 }
 
 impl Service {
@@ -81,6 +94,8 @@ impl Service {
     }
 
     /// Looks up the records and the addresses of all their targets. The set holds for the least TTL of them.
+    ///
+    /// A target whose question is never answered holds up the others for as long as a question may take.
     pub(super) async fn lookup(
         &self,
         resolver: &Resolver,
@@ -110,23 +125,23 @@ impl Service {
                 Ok(found) => {
                     answered = true;
                     valid_for = valid_for.min(found.valid_for.unwrap_or(PARTIAL_VALIDITY));
-                    *last = (found.addrs, false);
+                    *last = found.addrs.into();
                 }
                 Err(error) if error.is_authoritative_empty() => {
                     valid_for = valid_for.min(error.valid_for().unwrap_or(PARTIAL_VALIDITY));
-                    *last = (BTreeSet::new(), false);
+                    *last = Last::default();
                     failures.add(error);
                 }
                 Err(error) => {
                     valid_for = valid_for.min(PARTIAL_VALIDITY);
-                    if !std::mem::replace(&mut last.1, true) {
-                        let kept = last.0.len();
-                        warn!(service = %self.shown, error = %error.report(), kept, "A target's addresses are missing or old");
+                    if !std::mem::replace(&mut last.old, true) {
+                        let (error, kept) = (error.report(), last.addrs.len());
+                        warn!(service = %self.shown, %error, kept, "Addresses of a target are missing or old");
                     }
                     failures.add(error);
                 }
             }
-            addrs.insert(name, last.0.clone());
+            addrs.insert(name, last.addrs.clone());
         }
         if !answered {
             return Err(failures.into_error(&self.shown));
