@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod command_line;
+mod dns_chaos;
 #[path = "../../../../lb-discovery/tests/support/dns_server.rs"]
 mod dns_server;
 mod proxy;
 mod scenario;
+mod service;
 mod signals;
 mod sockets;
