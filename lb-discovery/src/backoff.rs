@@ -1,9 +1,11 @@
 //! Growing delays between attempts.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use lb_core::Rng;
+use lb_core::{Rng, SplitMix64};
 
 /// The delays to wait between failing attempts: they double up to a ceiling, and half of each is drawn at random.
 ///
@@ -66,10 +68,15 @@ impl Backoff {
     }
 }
 
+/// A generator for jitter with a seed of its own.
+pub(crate) fn seeded() -> SplitMix64 {
+    // std seeds its hasher from the system's randomness; a jitter needs no better.
+    SplitMix64::new(RandomState::new().hash_one(0_u8))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::SplitMix64;
     use proptest::prelude::*;
 
     #[test]

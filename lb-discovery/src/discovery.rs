@@ -43,6 +43,13 @@ pub trait Discovery: fmt::Debug + Send + Sync + 'static {
     /// watch should look again soon. Must be cheap and may be ignored; by default it is. Sources that are told of
     /// changes need no hints.
     fn refresh(&self) {}
+
+    /// The sources that this one is made of, if it is made of several, such as a [`Merge`](crate::Merge). The
+    /// [`Driver`](crate::Driver) follows each of them by itself, so that one that fails keeps its last set while the
+    /// others go on. A source that wraps another passes on the parts of that, wrapped. Default: `None`.
+    fn parts(&self) -> Option<Vec<Arc<dyn Discovery>>> {
+        None
+    }
 }
 
 #[async_trait]
@@ -57,6 +64,10 @@ impl<D: Discovery + ?Sized> Discovery for Arc<D> {
 
     fn refresh(&self) {
         (**self).refresh();
+    }
+
+    fn parts(&self) -> Option<Vec<Arc<dyn Discovery>>> {
+        (**self).parts()
     }
 }
 
@@ -73,4 +84,21 @@ impl<D: Discovery + ?Sized> Discovery for Box<D> {
     fn refresh(&self) {
         (**self).refresh();
     }
+
+    fn parts(&self) -> Option<Vec<Arc<dyn Discovery>>> {
+        (**self).parts()
+    }
+}
+
+/// Names the source in every backend that names none.
+pub(crate) fn with_provenance(snapshot: Snapshot, label: &Arc<str>) -> Snapshot {
+    if snapshot.iter().all(|backend| backend.source.is_some()) {
+        return snapshot;
+    }
+    let named = snapshot.iter().map(|backend| {
+        let mut backend = backend.clone();
+        backend.source.get_or_insert_with(|| Arc::clone(label));
+        backend
+    });
+    named.collect()
 }

@@ -6,20 +6,20 @@ mod state;
 
 use std::convert::Infallible;
 use std::future;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use lb_core::{Delta, Snapshot, SplitMix64};
-use tokio::time::sleep;
+use lb_core::{Delta, Rng, Snapshot, SplitMix64};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 pub use self::config::{DriverConfig, OnEmpty};
 pub use self::state::{DriverHandle, SourceStatus, Status};
 
 use self::follow::Follower;
 use self::state::Shared;
+use crate::backoff::seeded;
 use crate::discovery::Discovery;
 
 /// Follows sources and publishes their union.
@@ -37,7 +37,8 @@ use crate::discovery::Discovery;
 /// failed, the wait goes on to its end, since the next attempt may succeed within it.
 ///
 /// Later changes are gathered for [`debounce`](DriverConfig::debounce), counted from the first, and published as one
-/// set. A set that equals the last published one is not published again.
+/// set. A set that equals the last published one is not published again. With a limit on staleness
+/// ([`max_stale`](DriverConfig::max_stale)) the backends of a source that fails for longer are a change, too.
 #[derive(Debug)]
 pub struct Driver {
     sources: Vec<Arc<dyn Discovery>>,
@@ -46,8 +47,10 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver of `sources`, which does nothing before it is [run](Self::run), and the handle to it.
+    /// A driver of `sources`, which does nothing before it is [run](Self::run), and the handle to it. A source that
+    /// has [parts](Discovery::parts) counts as those.
     pub fn new(sources: Vec<Arc<dyn Discovery>>, config: DriverConfig) -> (Self, DriverHandle) {
+        let sources = flatten(sources);
         let labels = sources.iter().map(|source| source.source());
         let shared = Arc::new(Shared::new(labels));
         let handle = DriverHandle::new(Arc::clone(&shared));
@@ -71,10 +74,7 @@ impl Driver {
             config,
             shared,
         } = self;
-        let seed = config.seed.unwrap_or_else(|| {
-            // std seeds its hasher from the system's randomness; a jitter needs no better.
-            std::collections::hash_map::RandomState::new().hash_one(0_u8)
-        });
+        let seed = config.seed.unwrap_or_else(|| seeded().next_u64());
         let followers = (0_u64..).zip(&*sources).map(|(number, source)| Follower {
             index: number as usize,
             source,
@@ -93,6 +93,15 @@ impl Driver {
     }
 }
 
+/// The sources that are followed each by itself.
+fn flatten(sources: Vec<Arc<dyn Discovery>>) -> Vec<Arc<dyn Discovery>> {
+    let parts = sources.into_iter().map(|source| match source.parts() {
+        Some(parts) => flatten(parts),
+        None => vec![source],
+    });
+    parts.flatten().collect()
+}
+
 /// Hands every new union to `sink`.
 async fn publish(
     shared: &Shared,
@@ -103,7 +112,7 @@ async fn publish(
     tokio::pin!(deadline);
     while !shared.is_complete() {
         tokio::select! {
-            () = shared.changed() => {}
+            () = changed(shared, config) => {}
             () = &mut deadline => break,
         }
     }
@@ -111,7 +120,7 @@ async fn publish(
     log_change(&Snapshot::default(), &published);
     sink(published.clone());
     loop {
-        shared.changed().await;
+        changed(shared, config).await;
         sleep(config.debounce).await;
         let union = shared.union();
         if union != published {
@@ -119,6 +128,21 @@ async fn publish(
             sink(union.clone());
             published = union;
         }
+    }
+}
+
+/// Waits until a source has changed, or until a set was not confirmed for too long and is dropped.
+async fn changed(shared: &Shared, config: &DriverConfig) {
+    let Some(max_stale) = config.max_stale else {
+        return shared.changed().await;
+    };
+    let expiry = shared.next_expiry(max_stale);
+    tokio::select! {
+        () = shared.changed() => {}
+        () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {}
+    }
+    for source in shared.expire(max_stale) {
+        warn!(%source, ?max_stale, "Source failed for too long, dropping its last set");
     }
 }
 

@@ -33,9 +33,17 @@ pub enum DiscoveryError {
         /// Who refused.
         problem: Box<str>,
     },
-    /// The name exists, but has no addresses. Authoritative.
-    #[error("{what}: no addresses (NODATA)")]
+    /// The name exists, but has no records of the wanted type, or none that can be used. Authoritative.
+    #[error("{what}: no records (NODATA)")]
     NoData {
+        /// What was tried.
+        what: Box<str>,
+        /// How long the answer holds, if the source said so.
+        valid_for: Option<Duration>,
+    },
+    /// The service is decidedly not offered: its SRV records name no target (RFC 2782). Authoritative.
+    #[error("{what}: the service is not offered here (its SRV record has no target)")]
+    NoService {
         /// What was tried.
         what: Box<str>,
         /// How long the answer holds, if the source said so.
@@ -57,6 +65,17 @@ pub enum DiscoveryError {
         /// Who did not answer, and within what time.
         problem: Box<str>,
     },
+    /// What the source says cannot be used, such as a file that is not valid, or cannot be read. Asked again soon,
+    /// because asking costs little and somebody may be about to correct it.
+    #[error("{what}: {problem}")]
+    Unusable {
+        /// What was tried.
+        what: Box<str>,
+        /// What is wrong, and in which line.
+        problem: Box<str>,
+        /// When to ask again.
+        valid_for: Duration,
+    },
     /// The source cannot be reached, or cannot answer now, as a DNS server with `SERVFAIL`.
     #[error("{what}: {problem}")]
     Unavailable {
@@ -71,16 +90,24 @@ pub enum DiscoveryError {
 
 impl DiscoveryError {
     /// Whether the source said with authority that there is no backend, as opposed to not having answered: an empty
-    /// set, not a failure. True of [`NoData`](Self::NoData) and [`NotFound`](Self::NotFound).
+    /// set, not a failure. True of [`NoData`](Self::NoData), [`NoService`](Self::NoService) and
+    /// [`NotFound`](Self::NotFound).
     pub fn is_authoritative_empty(&self) -> bool {
-        matches!(self, Self::NoData { .. } | Self::NotFound { .. })
+        matches!(
+            self,
+            Self::NoData { .. } | Self::NoService { .. } | Self::NotFound { .. }
+        )
     }
 
-    /// How long an authoritative answer holds; asking again earlier brings the same. From DNS it is the lesser of
-    /// the SOA record's TTL and its MINIMUM field (RFC 2308 section 5).
+    /// How long the answer holds, so that asking again earlier brings the same; of errors that are an answer. From DNS
+    /// it is the lesser of the SOA record's TTL and its MINIMUM field (RFC 2308 section 5), of a file
+    /// a second.
     pub fn valid_for(&self) -> Option<Duration> {
         match self {
-            Self::NoData { valid_for, .. } | Self::NotFound { valid_for, .. } => *valid_for,
+            Self::NoData { valid_for, .. }
+            | Self::NoService { valid_for, .. }
+            | Self::NotFound { valid_for, .. } => *valid_for,
+            Self::Unusable { valid_for, .. } => Some(*valid_for),
             _ => None,
         }
     }

@@ -1,8 +1,8 @@
 //! Where backends come from.
 //!
-//! A source of backends (a fixed list, a handle in the program, DNS) is a [`Discovery`]: it can be watched, and a
-//! watch is a stream of full [`Snapshot`](lb_core::Snapshot)s. A source never retries and never remembers; that is
-//! the [`Driver`]'s work.
+//! A source of backends (a fixed list, a handle in the program, DNS, a file) is a [`Discovery`]: it can be watched,
+//! and a watch is a stream of full [`Snapshot`](lb_core::Snapshot)s. A source never retries and never remembers; that
+//! is the [`Driver`]'s work.
 //!
 //! Three types matter:
 //!
@@ -42,27 +42,46 @@
 //!
 //! # Sources
 //!
-//! | source | what it is |
-//! |---|---|
-//! | [`Static`] | a fixed list |
-//! | [`channel`] | a handle that adds, removes and drains backends while the proxy runs |
+//! | source | what it is | when it fails |
+//! |---|---|---|
+//! | [`Static`] | a fixed list | never |
+//! | [`channel`] | a handle that adds, removes and drains backends while the proxy runs | never; without its handle it keeps the last set |
 #![cfg_attr(
     feature = "dns",
-    doc = "| [`Dns`] | the addresses of a host name, followed by their time to live |"
+    doc = "| [`Dns`] | the addresses of a host name, or the servers of a service (SRV), followed by their time to live | the last set stays; its documentation lists every answer and what it does |"
 )]
-//! | [`Poll`] | whatever implements [`Lookup`], asked again and again |
-//! | [`Map`] | another source with every backend changed by a function |
+#![cfg_attr(
+    feature = "file",
+    doc = "| [`File`] | a watched JSON or YAML file | the last set stays; the error names line and column; looked at again every second |"
+)]
+//! | [`Poll`] | whatever implements [`Lookup`], asked again and again | as the lookup says |
+//!
+//! | adaptor | what it makes of sources |
+//! |---|---|
+//! | [`Map`] | every backend changed by a function |
+//! | [`Filter`] | some backends left out |
+//! | [`Merge`] | the union of several, each of which may be moved to lower tiers |
+//!
+//! A driver takes any number of sources; a merge is for passing several around as one and for tiers. Which source a
+//! backend came from is in [`Backend::source`](lb_core::Backend::source). Where two sources have one address, the one
+//! in the most preferred tier counts, and within a tier the first.
 //!
 //! # What a failure does
 //!
 //! Nothing, to the connections. Each source keeps its last good set until it has a new one; a source that fails is
 //! asked again with a growing, jittered delay and never holds up the others. Only an answer that says with
 //! authority that there is nothing (a name that does not exist) can empty a source's set, and only with
-//! [`OnEmpty::Apply`].
+//! [`OnEmpty::Apply`]; and only with [`DriverConfig::max_stale`] is a set dropped because it went unconfirmed for too
+//! long.
+//!
+//! [`DriverHandle::status`] tells of every source its last error, the time since its last success, how long it has been
+//! stale, how many backends it has, and whether they were dropped. The log says the same when it changes: `warn` when a
+//! source begins to fail or its set is dropped, `info` when it recovers.
 //!
 //! # Features
 //!
 //! - `dns` (on): `Dns` and its `Resolver`, through hickory-resolver.
+//! - `file`: `File`, through serde_json and serde-saphyr.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -72,10 +91,14 @@ mod discovery;
 mod dns;
 mod driver;
 mod error;
+#[cfg(feature = "file")]
+mod file;
+mod filter;
 mod fixed;
 mod hints;
 mod manual;
 mod map;
+mod merge;
 mod poll;
 
 pub use backoff::Backoff;
@@ -84,7 +107,11 @@ pub use discovery::{Discovery, SnapshotStream};
 pub use dns::{Dns, Resolver, ResolverBuilder};
 pub use driver::{Driver, DriverConfig, DriverHandle, OnEmpty, SourceStatus, Status};
 pub use error::DiscoveryError;
+#[cfg(feature = "file")]
+pub use file::{File, Format};
+pub use filter::Filter;
 pub use fixed::Static;
 pub use manual::{Manual, ManualHandle, channel};
 pub use map::Map;
+pub use merge::Merge;
 pub use poll::{Lookup, Poll, Resolved};

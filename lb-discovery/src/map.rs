@@ -1,4 +1,4 @@
-//! A source with every backend changed by a function.
+//! A source with every backend changed by a function, or left out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,30 +21,41 @@ use crate::error::DiscoveryError;
 /// use lb_discovery::{Map, Static};
 ///
 /// let fixed = Static::new(Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]));
-/// let backups = Map::new(fixed, |backend: Backend| backend.with_priority(Priority::BACKUP));
+/// let backups = Map::new(fixed, |backend| backend.with_priority(Priority::BACKUP));
 /// # drop(backups);
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
-pub struct Map<D, F> {
-    inner: D,
-    change: Arc<F>,
+#[derive(Clone)]
+pub struct Map {
+    inner: Arc<dyn Discovery>,
+    change: Change,
 }
 
-impl<D, F> Map<D, F>
-where
-    D: Discovery,
-    F: Fn(Backend) -> Backend + Send + Sync + 'static,
-{
+/// What becomes of a backend, if anything.
+type Change = Arc<dyn Fn(Backend) -> Option<Backend> + Send + Sync>;
+
+impl Map {
     /// The backends of `inner`, each as `change` returns it.
-    pub fn new(inner: D, change: F) -> Self {
+    pub fn new(
+        inner: impl Discovery,
+        change: impl Fn(Backend) -> Backend + Send + Sync + 'static,
+    ) -> Self {
+        Self::filter_map(inner, move |backend| Some(change(backend)))
+    }
+
+    /// The backends of `inner` for which `change` returns one, as it returns them.
+    pub fn filter_map(
+        inner: impl Discovery,
+        change: impl Fn(Backend) -> Option<Backend> + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            inner,
+            inner: Arc::new(inner),
             change: Arc::new(change),
         }
     }
 }
 
-impl<D: fmt::Debug, F> fmt::Debug for Map<D, F> {
+impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Map")
             .field("inner", &self.inner)
@@ -53,23 +64,31 @@ impl<D: fmt::Debug, F> fmt::Debug for Map<D, F> {
 }
 
 #[async_trait]
-impl<D, F> Discovery for Map<D, F>
-where
-    D: Discovery,
-    F: Fn(Backend) -> Backend + Send + Sync + 'static,
-{
+impl Discovery for Map {
     fn source(&self) -> Arc<str> {
         self.inner.source()
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         let change = Arc::clone(&self.change);
-        let changed = move |snapshot: Snapshot| snapshot.iter().cloned().map(&*change).collect();
+        let changed = move |snapshot: Snapshot| {
+            let backends = snapshot.iter().cloned();
+            backends.filter_map(&*change).collect()
+        };
         let sets = self.inner.watch().await?;
         Ok(sets.map(move |item| item.map(&changed)).boxed())
     }
 
     fn refresh(&self) {
         self.inner.refresh();
+    }
+
+    fn parts(&self) -> Option<Vec<Arc<dyn Discovery>>> {
+        let parts = self.inner.parts()?.into_iter();
+        let changed = parts.map(|inner| {
+            let change = Arc::clone(&self.change);
+            Arc::new(Self { inner, change }) as Arc<dyn Discovery>
+        });
+        Some(changed.collect())
     }
 }

@@ -1,15 +1,17 @@
 //! Sources that are asked, not listened to.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
-use lb_core::Snapshot;
+use lb_core::{Rng, Snapshot, SplitMix64};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::backoff::seeded;
 use crate::discovery::{Discovery, SnapshotStream};
 use crate::error::DiscoveryError;
 use crate::hints::{FAR, Hints};
@@ -64,6 +66,7 @@ pub struct Poll<L> {
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     interval: Duration,
+    jitter: Duration,
     min_ttl: Duration,
     max_ttl: Duration,
 }
@@ -76,6 +79,7 @@ impl<L: Lookup> Poll<L> {
             hints: watch::Sender::new(()),
             pace: Pace {
                 interval: Duration::from_secs(10),
+                jitter: Duration::from_millis(500),
                 min_ttl: Duration::from_secs(1),
                 max_ttl: Duration::from_secs(300),
             },
@@ -86,6 +90,14 @@ impl<L: Lookup> Poll<L> {
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.pace.interval = interval;
+        self
+    }
+
+    /// The most that is added to each wait at random, though never more than a tenth of it: many sources whose answers
+    /// run out together, in many processes, must not ask together for ever. Default: 500 ms.
+    #[must_use]
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.pace.jitter = jitter;
         self
     }
 
@@ -106,7 +118,7 @@ impl<L: Lookup> Poll<L> {
     }
 
     /// What is asked.
-    #[cfg(feature = "dns")]
+    #[cfg(any(feature = "dns", feature = "file"))]
     pub(crate) fn inner(&self) -> &L {
         &self.lookup
     }
@@ -123,6 +135,7 @@ impl<L: Lookup> Discovery for Poll<L> {
             lookup: Arc::clone(&self.lookup),
             hints: Hints::new(self.hints.subscribe(), self.pace.min_ttl),
             pace: self.pace,
+            rng: seeded(),
             next: None,
         };
         Ok(stream::unfold(Some(watch), Watch::step).boxed())
@@ -136,10 +149,13 @@ impl<L: Lookup> Discovery for Poll<L> {
 impl Pace {
     const FLOOR: Duration = Duration::from_millis(10);
 
-    fn wait(&self, valid_for: Option<Duration>) -> Duration {
-        valid_for
+    fn wait(&self, valid_for: Option<Duration>, rng: &mut impl Rng) -> Duration {
+        let wait = valid_for
             .map_or(self.interval, |valid_for| valid_for.min(self.max_ttl))
-            .max(self.min_ttl)
+            .clamp(self.min_ttl, FAR.max(self.min_ttl));
+        let most = u64::try_from(self.jitter.min(wait / 10).as_nanos()).unwrap_or(u64::MAX);
+        let drawn = NonZeroU64::new(most).map_or(0, |most| rng.below(most));
+        wait.saturating_add(Duration::from_nanos(drawn))
     }
 }
 
@@ -148,6 +164,7 @@ struct Watch<L> {
     lookup: Arc<L>,
     hints: Hints,
     pace: Pace,
+    rng: SplitMix64,
     next: Option<Instant>,
 }
 
@@ -166,7 +183,7 @@ impl<L: Lookup> Watch<L> {
         match item {
             Ok(resolved) => {
                 // Counted from the answer, not from when the consumer comes back for the next item.
-                let wait = watch.pace.wait(resolved.valid_for);
+                let wait = watch.pace.wait(resolved.valid_for, &mut watch.rng);
                 watch.next = Some(Instant::now() + wait.min(FAR));
                 Some((Ok(resolved.snapshot), Some(watch)))
             }

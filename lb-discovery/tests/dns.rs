@@ -250,7 +250,7 @@ async fn every_failure_is_told_apart() {
     let error = failure(&server, NAME).await;
     assert_eq!(
         error.to_string(),
-        "looking up node.test: no addresses (NODATA)"
+        "looking up node.test: no records (NODATA)"
     );
     assert!(error.is_authoritative_empty());
     assert_eq!(error.valid_for(), valid);

@@ -15,8 +15,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
 use lb_core::{AdminState, Priority, Snapshot, Weight};
-use lb_discovery::{Discovery, DiscoveryError, Lookup, Map, Poll, Resolved, Static, channel};
-use run::{backend, ports, set};
+use lb_discovery::{
+    Discovery, DiscoveryError, DriverConfig, Filter, Lookup, Map, Merge, Poll, Resolved, Static,
+    channel,
+};
+use run::{Running, backend, eventually, ports, set};
 use script::{Script, Watch};
 use tokio::time::{Instant, sleep};
 
@@ -110,9 +113,7 @@ async fn a_dropped_handle_leaves_the_last_set() {
 #[tokio::test]
 async fn a_map_changes_every_backend_of_every_set() {
     let (handle, source) = channel(set(&[1]));
-    let source = Map::new(source, |b: lb_core::Backend| {
-        b.with_priority(Priority::BACKUP)
-    });
+    let source = Map::new(source, |b| b.with_priority(Priority::BACKUP));
     assert_eq!(&*source.source(), "manual");
     let mut sets = source.watch().await.unwrap();
     for expected in [vec![1], vec![1, 2]] {
@@ -134,6 +135,120 @@ async fn a_map_passes_on_failures_and_hints() {
     let boxed: Box<dyn Discovery> = Box::new(source);
     boxed.refresh();
     assert_eq!(script.refreshes(), 2);
+}
+
+// === Filter ===
+
+#[tokio::test]
+async fn a_filter_leaves_out_what_is_not_wanted() {
+    let (handle, source) = channel(set(&[1, 2, 3]));
+    let source = Filter::new(source, |b| b.addr.port() % 2 == 1);
+    assert_eq!(&*source.source(), "manual");
+    let mut sets = source.watch().await.unwrap();
+    let mut next = async || ports(&sets.next().await.unwrap().unwrap());
+    assert_eq!(next().await, [1, 3]);
+    handle.set(set(&[2, 4]));
+    assert_eq!(next().await, [0; 0]);
+}
+
+// === Merge ===
+
+/// Port, tier and source of each backend.
+fn merged(set: &Snapshot) -> Vec<(u16, u8, &str)> {
+    let show = |b: &lb_core::Backend| (b.addr.port(), b.priority.get());
+    let sources = set.iter().map(|b| b.source.as_deref().unwrap());
+    let shown = set.iter().map(show).zip(sources);
+    shown
+        .map(|((port, tier), source)| (port, tier, source))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merge_is_the_union_with_tiers() {
+    let backup = backend(2).with_priority(Priority::BACKUP);
+    let near = Static::new([backend(1), backup].into_iter().collect()).with_source("near");
+    let (far, source) = channel(set(&[3, 2]));
+    let nested = Merge::new()
+        .with(source)
+        .with_shifted(Static::new(set(&[4])), 255);
+    let merge = Merge::new().with(near).with_shifted(nested, 2);
+    assert_eq!(&*merge.source(), "merge(near, merge(manual, static))");
+
+    // The same by itself and through a driver, except that the driver has a status for each part.
+    let mut sets = merge.watch().await.unwrap();
+    let mut run = Running::start(vec![Arc::new(merge)], DriverConfig::new());
+    let labels = run.handle.status().sources;
+    let labels: Vec<_> = labels.iter().map(|s| s.source.to_string()).collect();
+    assert_eq!(labels, ["near", "manual", "static"]);
+    let expected = [
+        (1, 0, "near"),
+        (2, 1, "near"),
+        (3, 2, "manual"),
+        (4, 255, "static"),
+    ];
+    let direct = sets.next().await.unwrap().unwrap();
+    assert_eq!(merged(&direct), expected);
+    assert_eq!(run.next().await, direct);
+
+    // One address of two sources: the most preferred tier counts, then the first source.
+    far.set(
+        [backend(1).with_weight(Weight::new(9)), backend(4)]
+            .into_iter()
+            .collect(),
+    );
+    let expected = [(1, 0, "near"), (2, 1, "near"), (4, 2, "manual")];
+    let direct = sets.next().await.unwrap().unwrap();
+    assert_eq!(merged(&direct), expected);
+    assert_eq!(
+        direct.find(backend(1).addr).unwrap().weight,
+        Weight::default()
+    );
+    assert_eq!(run.next().await, direct);
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_fails_keeps_its_set_while_the_others_go_on() {
+    let failing = Script::new([
+        Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]),
+        Watch::Fail,
+    ]);
+    let (handle, fine) = channel(set(&[2, 3]));
+    let merge = Merge::new()
+        .with(Arc::clone(&failing))
+        .with_shifted(fine, 1);
+    let odd = Filter::new(merge, |b| b.addr.port() != 3);
+    let source = Map::new(odd, |b| b.with_weight(Weight::new(7)));
+    let mut run = Running::start(vec![Arc::new(source)], DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1, 2]);
+    eventually(|| run.handle.status().sources[0].failures > 2).await;
+    handle.add(backend(4));
+    let published = run.next().await;
+    assert_eq!(ports(&published), [1, 2, 4]);
+    assert!(published.iter().all(|b| b.weight == Weight::new(7)));
+    let status = run.handle.status();
+    assert!(status.sources[0].is_stale() && !status.sources[1].is_stale());
+    run.handle.refresh();
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_merge_that_is_watched_by_itself_ends_with_its_first_part() {
+    let ends = Script::new([Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))])]);
+    let merge = Merge::new()
+        .with(Static::new(set(&[2])))
+        .with(Arc::clone(&ends));
+    let mut sets = merge.watch().await.unwrap();
+    assert_eq!(ports(&sets.next().await.unwrap().unwrap()), [2, 1]);
+    let error = sets.next().await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "watching script: the source ended");
+    merge.refresh();
+    assert_eq!(ends.refreshes(), 1);
+    let fails = Merge::new().with(Script::new([Watch::Fail]));
+    assert!(fails.watch().await.is_err());
+    let mut nothing = Merge::new().watch().await.unwrap();
+    assert!(nothing.next().await.unwrap().unwrap().is_empty());
+    assert!(nothing.next().now_or_never().is_none());
 }
 
 // === Poll ===
@@ -181,6 +296,11 @@ impl Lookup for Timed {
     }
 }
 
+/// A poll without jitter.
+fn steady(lookup: Timed) -> Poll<Timed> {
+    Poll::new(lookup).jitter(Duration::ZERO)
+}
+
 /// The times between the first items of a watch.
 async fn gaps(source: &dyn Discovery, count: usize) -> Vec<Duration> {
     let mut sets = source.watch().await.unwrap();
@@ -204,12 +324,12 @@ async fn polls_again_when_the_answer_runs_out_within_bounds() {
         Some(Duration::MAX),
         None,
     ];
-    let source = Poll::new(Timed::new(validities));
+    let source = steady(Timed::new(validities));
     let seen = gaps(&source, 6).await;
     let expected = [secs(7), secs(1), secs(1), secs(300), secs(300), secs(10)];
     assert_eq!(seen, expected);
 
-    let source = Poll::new(Timed::new(validities))
+    let source = steady(Timed::new(validities))
         .interval(secs(3))
         .min_ttl(secs(2))
         .max_ttl(secs(60));
@@ -219,8 +339,27 @@ async fn polls_again_when_the_answer_runs_out_within_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waits_are_spread_within_bounds() {
+    for (valid_for, jitter, most) in [
+        (secs(1), None, ms(100)),
+        (secs(60), None, ms(500)),
+        (secs(60), Some(secs(100)), secs(6)),
+    ] {
+        let mut source = Poll::new(Timed::new([Some(valid_for)]));
+        if let Some(jitter) = jitter {
+            source = source.jitter(jitter);
+        }
+        let seen = gaps(&source, 20).await;
+        let bounds = valid_for..=valid_for + most + ms(1); // timers fire up to a millisecond late
+        assert!(seen.iter().all(|gap| bounds.contains(gap)), "{seen:?}");
+        let spread = *seen.iter().max().unwrap() - *seen.iter().min().unwrap();
+        assert!(spread > most / 4, "{seen:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_configuration_makes_a_poll_spin() {
-    let source = Poll::new(Timed::new([Some(Duration::ZERO)]))
+    let source = steady(Timed::new([Some(Duration::ZERO)]))
         .min_ttl(Duration::ZERO)
         .max_ttl(Duration::ZERO)
         .interval(Duration::ZERO);
@@ -229,7 +368,7 @@ async fn no_configuration_makes_a_poll_spin() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_ages_while_nobody_reads() {
-    let source = Poll::new(Timed::new([Some(secs(10))]));
+    let source = steady(Timed::new([Some(secs(10))]));
     let mut sets = source.watch().await.unwrap();
     sets.next().await.unwrap().unwrap();
     sleep(secs(8)).await;
@@ -240,7 +379,7 @@ async fn an_answer_ages_while_nobody_reads() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hint_makes_every_watch_look_again() {
-    let source = Poll::new(Timed::new([Some(secs(300))]));
+    let source = steady(Timed::new([Some(secs(300))]));
     let mut one = source.watch().await.unwrap();
     let mut two = source.watch().await.unwrap();
     one.next().await.unwrap().unwrap();
@@ -258,7 +397,7 @@ async fn a_hint_makes_every_watch_look_again() {
 
 #[tokio::test(start_paused = true)]
 async fn hints_to_a_poll_are_limited_in_rate() {
-    let source = Arc::new(Poll::new(Timed::new([Some(secs(300))])));
+    let source = Arc::new(steady(Timed::new([Some(secs(300))])));
     let hinting = tokio::spawn({
         let source = Arc::clone(&source);
         async move {
@@ -280,7 +419,7 @@ async fn a_hint_during_a_lookup_brings_another() {
         takes: ms(100),
         ..Timed::new([Some(secs(300))])
     };
-    let source = Poll::new(lookup);
+    let source = steady(lookup);
     let mut sets = source.watch().await.unwrap();
     let (first, ()) = tokio::join!(sets.next(), async {
         sleep(ms(50)).await;
@@ -298,7 +437,7 @@ async fn a_failed_lookup_ends_the_watch() {
         fails_after: 1,
         ..Timed::new([Some(secs(1))])
     };
-    let source = Poll::new(lookup);
+    let source = steady(lookup);
     assert_eq!(&*source.source(), "timed");
     let mut sets = source.watch().await.unwrap();
     sets.next().await.unwrap().unwrap();

@@ -1,7 +1,7 @@
 //! Makes a proxy of a configuration.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -98,12 +98,13 @@ fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
 }
 
 /// Joins servers that are listed more than once: a backend is known by its address, so the shares add up in its weight.
+/// Those of a service have the weights of its records.
 fn joined(servers: &[UpstreamServer]) -> Vec<UpstreamServer> {
     let mut joined: Vec<UpstreamServer> = Vec::with_capacity(servers.len());
     for server in servers {
         let same = |other: &&mut UpstreamServer| {
             let place = |s: &UpstreamServer| (s.host.clone(), s.port, s.backup, s.down);
-            place(other) == place(server)
+            place(other) == place(server) && !matches!(server.host, Host::Service(_))
         };
         match joined.iter_mut().find(same) {
             Some(first) => first.weight = first.weight.saturating_add(server.weight.get()),
@@ -133,19 +134,25 @@ fn source(
     server: &UpstreamServer,
     resolver: &LazyResolver<'_>,
 ) -> Result<Box<dyn Discovery>, StartError> {
+    let invalid = |source| StartError::Discovery {
+        source,
+        span: server.span.clone(),
+    };
     Ok(match &server.host {
         Host::Ip(ip) => {
             let backend = configured(Backend::new(SocketAddr::new(*ip, server.port)), server);
             Box::new(Static::new(Snapshot::from_backends([backend])))
         }
         Host::Name(name) => {
-            let dns = Dns::new(resolver.get()?, name, server.port);
-            let dns = dns.map_err(|source| StartError::Discovery {
-                source,
-                span: server.span.clone(),
-            })?;
+            let dns = Dns::new(resolver.get()?, name, server.port).map_err(invalid)?;
             let server = server.clone();
             Box::new(Map::new(dns, move |backend| configured(backend, &server)))
+        }
+        Host::Service(name) => {
+            let dns = Dns::service(resolver.get()?, name).map_err(invalid)?;
+            let server = server.clone();
+            let change = move |backend| configured_service(backend, &server);
+            Box::new(Map::filter_map(dns, change))
         }
     })
 }
@@ -167,6 +174,26 @@ fn configured(backend: Backend, server: &UpstreamServer) -> Backend {
         } else {
             AdminState::Ready
         })
+}
+
+/// Gives a `backend` of a service what its `server` line says, if it is used at all.
+///
+/// As in nginx the records of the lowest priority are primaries and all others backups; if the line itself is for
+/// backups, those are the backups and the others are not used. A configured weight replaces those of the records.
+fn configured_service(backend: Backend, server: &UpstreamServer) -> Option<Backend> {
+    let (tier, weight) = (backend.priority, backend.weight);
+    let preferred = tier == Priority::PRIMARY;
+    if server.backup && !preferred {
+        return None;
+    }
+    let mut backend = configured(backend, server);
+    if server.weight == NonZeroU16::MIN {
+        backend = backend.with_weight(weight);
+    }
+    if !preferred {
+        backend = backend.with_priority(Priority::BACKUP);
+    }
+    Some(backend)
 }
 
 /// As in nginx, every address of IPv6 is a client of its own.

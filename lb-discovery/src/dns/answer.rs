@@ -7,6 +7,7 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tracing::warn;
 
+use super::server::what;
 use crate::error::DiscoveryError;
 
 /// How long a set is believed at most in which a family is missing or old but may soon be there: its question
@@ -34,14 +35,14 @@ impl Family {
 
 /// A positive answer to one question.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Answer {
-    /// In any order; not empty.
-    pub(super) addrs: Vec<IpAddr>,
+pub(super) struct Answer<T> {
+    /// What the records say, in any order; not empty.
+    pub(super) records: Vec<T>,
     pub(super) valid_for: Duration,
 }
 
-/// What one question brought.
-pub(super) type Outcome = Result<Answer, DiscoveryError>;
+/// What one question for addresses brought.
+pub(super) type Outcome = Result<Answer<IpAddr>, DiscoveryError>;
 
 /// The addresses of a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -67,7 +68,7 @@ impl Known {
     /// Takes in the outcome of a question that the last good lookup did not wait for.
     pub(super) fn catch_up(&mut self, family: Family, outcome: Outcome) {
         match outcome {
-            Ok(answer) => *self.of(family) = answer.addrs,
+            Ok(answer) => *self.of(family) = answer.records,
             Err(error) if error.is_authoritative_empty() => self.of(family).clear(),
             Err(_) => {}
         }
@@ -97,32 +98,25 @@ pub(super) fn join(
     };
     let mut valid_for = Duration::MAX;
     let mut answered = false;
-    let mut failure = None;
-    let mut absence = None;
+    let mut failures = Failures::default();
     for (family, outcome) in outcomes {
         match outcome {
             Ok(answer) => {
                 answered = true;
                 valid_for = valid_for.min(answer.valid_for);
-                *next.of(family) = answer.addrs;
-            }
-            Err(error) if error.is_authoritative_empty() => {
-                absence = Some(match absence {
-                    None => error,
-                    Some(other) => least(other, error),
-                });
+                *next.of(family) = answer.records;
             }
             Err(error) => {
-                if known.name.as_ref() == Some(name) {
+                if !error.is_authoritative_empty() && known.name.as_ref() == Some(name) {
                     *next.of(family) = known.of(family).clone();
                 }
-                failure.get_or_insert(error);
+                failures.add(error);
             }
         }
     }
     if answered {
         let mut catching_up = false;
-        if let Some(error) = &failure {
+        if let Some(error) = &failures.failure {
             let silent = matches!(error, DiscoveryError::Timeout { .. });
             catching_up = !(silent && known.partial);
             next.partial = true;
@@ -138,23 +132,45 @@ pub(super) fn join(
             catching_up,
         });
     }
-    Err(match (failure, absence) {
-        (Some(error), _) => error,
-        (None, Some(error)) => {
-            if known.name.as_ref() == Some(name) {
-                *known = Known::default();
-            }
-            error
+    let error = failures.into_error(&name.to_string());
+    if error.is_authoritative_empty() && known.name.as_ref() == Some(name) {
+        *known = Known::default();
+    }
+    Err(error)
+}
+
+/// The failures of several attempts at one thing, of which one is told.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    /// The first that is no authoritative empty answer.
+    failure: Option<DiscoveryError>,
+    absence: Option<DiscoveryError>,
+}
+
+impl Failures {
+    pub(super) fn add(&mut self, error: DiscoveryError) {
+        if !error.is_authoritative_empty() {
+            self.failure.get_or_insert(error);
+            return;
         }
-        (None, None) => DiscoveryError::NoData {
-            what: format!("looking up {name}").into(),
+        self.absence = Some(match self.absence.take() {
+            None => error,
+            Some(other) => least(other, error),
+        });
+    }
+
+    /// The one to tell: a failure counts more than an authoritative "nothing". Without any it is the latter.
+    pub(super) fn into_error(self, shown: &str) -> DiscoveryError {
+        let told = self.failure.or(self.absence);
+        told.unwrap_or_else(|| DiscoveryError::NoData {
+            what: what(shown),
             valid_for: None,
-        },
-    })
+        })
+    }
 }
 
 /// Of two authoritative empty answers the one that claims less, with the shorter validity of both.
-pub(super) fn least(a: DiscoveryError, b: DiscoveryError) -> DiscoveryError {
+fn least(a: DiscoveryError, b: DiscoveryError) -> DiscoveryError {
     let shorter = match (a.valid_for(), b.valid_for()) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
@@ -164,8 +180,9 @@ pub(super) fn least(a: DiscoveryError, b: DiscoveryError) -> DiscoveryError {
     } else {
         b
     };
-    if let DiscoveryError::NoData { valid_for, .. } | DiscoveryError::NotFound { valid_for, .. } =
-        &mut least
+    if let DiscoveryError::NoData { valid_for, .. }
+    | DiscoveryError::NoService { valid_for, .. }
+    | DiscoveryError::NotFound { valid_for, .. } = &mut least
     {
         *valid_for = shorter;
     }

@@ -1,24 +1,25 @@
 //! What a lookup goes by: name servers, search domains and hosts, given or from the system's files.
 
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::Hosts;
-use hickory_resolver::proto::rr::Name;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
-use super::answer::{Addresses, Family, Known, Outcome, join, least};
+use super::answer::{Addresses, Answer, Failures, Family, Known, Outcome, join};
 use super::questions::Questions;
-use super::server::{Server, what};
+use super::server::{Server, address, what};
 use super::system::{BoxError, ResolvConf, WatchedFile, find_host, parse_hosts};
 use crate::error::DiscoveryError;
 
-/// Questions of one family that are out at the same time; more wait. Each costs a socket (and its resends one each),
-/// of which a start with a thousand names must not take all. The families do not share them: one that is never
-/// answered must not be in the other's way.
+/// Questions of one type that are out at the same time; more wait. Each costs a socket (and its resends one each),
+/// of which a start with a thousand names must not take all. The types do not share them: one that is never
+/// answered must not be in the others' way.
 const CONCURRENT_QUESTIONS: usize = 32;
 
 /// What the embedder wants; what it leaves open the files or the defaults decide.
@@ -149,7 +150,7 @@ impl Memory {
 /// Everything that a lookup needs.
 pub(super) struct Conf {
     servers: Arc<[Server]>,
-    slots: Arc<[Semaphore; 2]>,
+    slots: Arc<[Semaphore; 3]>,
     search: Vec<Name>,
     ndots: usize,
     attempts: usize,
@@ -166,7 +167,7 @@ impl Conf {
         let servers = given.servers.iter().map(|addr| Server::new(*addr, timeout));
         Ok(Self {
             servers: servers.collect::<Result<_, _>>()?,
-            slots: Arc::new([(); 2].map(|()| Semaphore::new(CONCURRENT_QUESTIONS))),
+            slots: Arc::new([(); 3].map(|()| Semaphore::new(CONCURRENT_QUESTIONS))),
             search: given.search,
             ndots: given.ndots,
             attempts: options.attempts.unwrap_or(given.attempts).max(1),
@@ -203,8 +204,7 @@ impl Conf {
             });
         }
         let lock = || memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut failure = None;
-        let mut absence = None;
+        let mut failures = Failures::default();
         let mut candidates = self.candidates(name).into_iter();
         while let Some(candidate) = candidates.next() {
             let (mut questions, used) = {
@@ -213,7 +213,9 @@ impl Conf {
                 (questions, memory.uses(&candidate))
             };
             for family in families {
-                let question = Arc::clone(self).ask(candidate.clone(), *family, shown.into());
+                let (conf, name, shown) = (Arc::clone(self), candidate.clone(), Box::from(shown));
+                let kind = family.record_type();
+                let question = async move { conf.ask(&name, kind, &shown, address).await };
                 questions.ask(*family, question);
             }
             // Where another name is next, a name without A records because it does not exist needs no second opinion.
@@ -240,29 +242,16 @@ impl Conf {
                     memory.pending = pending.then(|| (questions, Arc::clone(&self.servers)));
                     return Ok(found);
                 }
-                Err(error) if error.is_authoritative_empty() => {
-                    absence = Some(match absence {
-                        None => error,
-                        Some(other) => least(other, error),
-                    });
-                }
                 // The name that the addresses came from cannot be asked: others must not take its place.
-                Err(error) if used => return Err(error),
-                Err(error) => {
-                    failure.get_or_insert(error);
-                }
+                Err(error) if used && !error.is_authoritative_empty() => return Err(error),
+                Err(error) => failures.add(error),
             }
         }
-        Err(failure
-            .or(absence)
-            .unwrap_or_else(|| DiscoveryError::NotFound {
-                what: what(shown),
-                valid_for: None,
-            }))
+        Err(failures.into_error(shown))
     }
 
     /// The absolute names that `name` may stand for, in the order to try them (resolv.conf(5)).
-    fn candidates(&self, name: &Name) -> Vec<Name> {
+    pub(super) fn candidates(&self, name: &Name) -> Vec<Name> {
         let mut absolute = name.clone();
         absolute.set_fqdn(true);
         if name.is_fqdn() {
@@ -284,16 +273,27 @@ impl Conf {
         names
     }
 
-    /// Asks one question until a server gives a definite answer.
-    async fn ask(self: Arc<Self>, name: Name, family: Family, shown: Box<str>) -> Outcome {
-        let _slot = self.slots[family as usize].acquire().await; // fails only if closed, which it never is
+    /// Asks one question until a server gives a definite answer. `read` takes what is wanted out of a record.
+    pub(super) async fn ask<T: Eq + Hash>(
+        &self,
+        name: &Name,
+        kind: RecordType,
+        shown: &str,
+        read: fn(&RData) -> Option<T>,
+    ) -> Result<Answer<T>, DiscoveryError> {
+        let slots = match kind {
+            RecordType::A => &self.slots[0],
+            RecordType::AAAA => &self.slots[1],
+            _ => &self.slots[2],
+        };
+        let _slot = slots.acquire().await; // fails only if closed, which it never is
         let mut servers: Vec<&Server> = self.servers.iter().collect();
         servers.sort_by_key(|server| server.is_avoided());
         let mut last = None;
         for _ in 0..self.attempts {
             let mut silent = Vec::new();
             for server in servers {
-                match server.ask(&name, family, &shown).await {
+                match server.ask(name, kind, shown, read).await {
                     Err(error) if !error.is_authoritative_empty() => {
                         // One that did answer would answer the same again.
                         if matches!(error, DiscoveryError::Timeout { .. }) {
@@ -307,7 +307,7 @@ impl Conf {
             servers = silent;
         }
         Err(last.unwrap_or_else(|| DiscoveryError::Unavailable {
-            what: what(&shown),
+            what: what(shown),
             problem: "there are no name servers".into(),
             source: None,
         }))

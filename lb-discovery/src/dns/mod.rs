@@ -1,7 +1,7 @@
 //! Backends from DNS.
 //!
-//! [`Dns`] follows the addresses of one host name: every A and AAAA record is a backend. It asks again when the
-//! records' time to live is over, so a change is seen within that time plus a second.
+//! [`Dns`] follows the addresses of one host name, or the SRV records of one service and the addresses of their
+//! targets. It asks again when the records' time to live is over, so a change is seen within that time plus a second.
 
 mod answer;
 mod conf;
@@ -9,6 +9,7 @@ mod name;
 mod questions;
 mod resolver;
 mod server;
+mod service;
 mod system;
 
 use std::fmt;
@@ -18,43 +19,73 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hickory_resolver::proto::rr::Name;
 use lb_core::{Backend, Snapshot};
 use tracing::warn;
 
 pub use self::resolver::{Resolver, ResolverBuilder};
 
-use self::answer::Addresses;
 use self::conf::Memory;
 use self::name::Host;
+use self::service::Service;
 use crate::discovery::{Discovery, SnapshotStream};
 use crate::error::DiscoveryError;
 use crate::poll::{Lookup, Poll, Resolved};
 
-/// The addresses of a host name, as backends.
+/// The addresses of a host name, or the servers of a service, as backends.
 ///
-/// The A and AAAA records are joined and sorted, IPv4 first, so that equal records make equal snapshots whatever
-/// order the server rotates them to. Each backend carries the name as configured in [`Backend::name`]. The set holds
-/// for the shortest TTL among the records, those of a CNAME chain included; entries of a hosts file have none and
-/// are looked up again every [`interval`](Self::interval). An IP address is taken as it is, without a question.
+/// # A host name
 ///
-/// | answer | outcome |
-/// |---|---|
-/// | addresses of either family | the set |
-/// | one family's question fails, the other's does not | the set, with the failing family's last addresses |
-/// | one family is silent for 250 ms after the other's addresses | the same; what comes late is in the next set |
-/// | `NXDOMAIN` | [`DiscoveryError::NotFound`] |
-/// | no record of either type | [`DiscoveryError::NoData`] |
-/// | `REFUSED` | [`DiscoveryError::Denied`] |
-/// | `SERVFAIL`, unreachable | [`DiscoveryError::Unavailable`] |
-/// | silence | [`DiscoveryError::Timeout`] |
+/// [`new`](Self::new) follows A and AAAA records. They are joined and sorted, IPv4 first, so that equal records make
+/// equal snapshots whatever order the server rotates them to. Each backend carries the name as configured in
+/// [`Backend::name`]. The set holds for the shortest TTL among the records, those of a CNAME chain included; entries
+/// of a hosts file have none and are looked up again every [`interval`](Self::interval). An IP address is taken as it
+/// is, without a question.
+///
+/// # A service
+///
+/// [`service`](Self::service) follows SRV records (RFC 2782), such as those of `_tcp-echo._tcp.example.com`, and the
+/// addresses of the hosts that they name. Each address of a target is a backend with the target's name, the record's
+/// port and the record's weight. The lowest priority is tier 0, the next one that occurs is tier 1, and so on. Records
+/// of weight 0 have, all together, the chance of one part in (the other weights + 1), as the RFC says; our own weight
+/// 0 would take nothing. The set holds for the shortest TTL among all these records, so that each is followed within
+/// its own. A target about which no server answers anything holds up the set until its question times out.
+///
+/// # What an answer does
+///
+/// | answer | outcome | the [`Driver`](crate::Driver) then |
+/// |---|---|---|
+/// | addresses of either family | the set | publishes it |
+/// | one family's question fails, the other's does not | the set, with the failing family's last addresses | publishes it, asks again within 10 s |
+/// | one family is silent for 250 ms after the other's addresses | the same; what comes late is in the next set | publishes it |
+/// | one SRV target's question fails, another's does not | the set, with the failing target's last addresses | publishes it, asks again within 10 s |
+/// | one SRV target has no address (any more) | the set without it | publishes it |
+/// | a truncated answer | the question is asked again over TCP | |
+/// | an alias (CNAME) | what it leads to | |
+/// | `NXDOMAIN` | [`DiscoveryError::NotFound`] | keeps the last set, or empties it with [`OnEmpty::Apply`](crate::OnEmpty); asks again when the SOA record's negative TTL is over, after 30 s at the latest |
+/// | no record of the type (`NODATA`) | [`DiscoveryError::NoData`] | the same |
+/// | only SRV records with the target `.` | [`DiscoveryError::NoService`] | the same |
+/// | `REFUSED` by every server | [`DiscoveryError::Denied`] | keeps the last set and asks again with growing delays |
+/// | `SERVFAIL`, unreachable, an answer that makes no sense | [`DiscoveryError::Unavailable`] | the same |
+/// | silence | [`DiscoveryError::Timeout`] | the same |
+///
+/// # What an answer cannot do
+///
+/// An answer decides about the backends of the name that was asked for, and about nothing else. Nothing is cached, so
+/// there is nothing to poison; records of other names are ignored wherever they stand, also the addresses of targets
+/// that come with SRV records; at most [`MAX_ADDRESSES`](Self::MAX_ADDRESSES) and
+/// [`MAX_TARGETS`](Self::MAX_TARGETS) are used; addresses that no connection can be meant for (unspecified, multicast)
+/// are left out; and a TTL of zero makes no more than one lookup in [`min_ttl`](Self::min_ttl). Who can forge an
+/// answer for a name can still point it to any address, inside the network too.
 ///
 /// ```no_run
 /// use std::sync::Arc;
 /// use lb_discovery::{Dns, Driver, DriverConfig, Resolver};
 ///
 /// let resolver = Resolver::system()?;
-/// let dns = Dns::new(resolver, "node1.example.com", 446)?;
-/// let (driver, handle) = Driver::new(vec![Arc::new(dns)], DriverConfig::new());
+/// let node = Dns::new(resolver.clone(), "node1.example.com", 446)?;
+/// let echo = Dns::service(resolver, "_tcp-echo._tcp.example.com")?;
+/// let (driver, handle) = Driver::new(vec![Arc::new(node), Arc::new(echo)], DriverConfig::new());
 /// # drop((driver, handle));
 /// # Ok::<(), lb_discovery::DiscoveryError>(())
 /// ```
@@ -64,9 +95,13 @@ pub struct Dns {
 }
 
 impl Dns {
-    /// The most addresses of one name that are used. More are dropped, the highest first, and logged: an answer from
-    /// outside must not decide how much memory we take.
+    /// The most addresses of one name or service that are used. More are dropped, the highest first, and logged: an
+    /// answer from outside must not decide how much memory we take.
     pub const MAX_ADDRESSES: usize = 1024;
+
+    /// The most SRV records of one service that are used. More are dropped, those of the highest priority values
+    /// first, and logged: each target costs two questions.
+    pub const MAX_TARGETS: usize = 256;
 
     /// Follows the addresses of `name`, which is a host name or an IP address; backends get `port`. A name that ends
     /// in a dot is absolute. Sends nothing yet.
@@ -75,26 +110,62 @@ impl Dns {
     ///
     /// [`DiscoveryError::Config`] if `name` is neither.
     pub fn new(resolver: Resolver, name: &str, port: u16) -> Result<Self, DiscoveryError> {
-        let valid = resolver.valid();
-        let target = Target {
-            host: Host::parse(name)?,
-            name: name.into(),
-            port,
-            resolver,
-            memory: Mutex::default(),
-            too_many: AtomicBool::new(false),
+        let wanted = match Host::parse(name)? {
+            Host::Addr(addr) => Wanted::Addr(SocketAddr::new(addr, port)),
+            Host::Name(host) => Wanted::Host {
+                name: host,
+                port,
+                memory: Mutex::default(),
+            },
         };
-        let mut poll = Poll::new(target);
+        Ok(Self::follow(resolver, name, wanted))
+    }
+
+    /// Follows the SRV records of the service `name`, which usually starts with `_SERVICE._tcp.`, and their targets.
+    /// A name that ends in a dot is absolute. Sends nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`DiscoveryError::Config`] if `name` is no name.
+    pub fn service(resolver: Resolver, name: &str) -> Result<Self, DiscoveryError> {
+        match Host::parse(name)? {
+            Host::Name(service) => {
+                let service = Service::new(service, name.into(), Self::MAX_TARGETS);
+                Ok(Self::follow(resolver, name, Wanted::Service(service)))
+            }
+            Host::Addr(_) => Err(DiscoveryError::Config {
+                what: format!("service {name:?}").into(),
+                problem: "an IP address has no service records".into(),
+                source: None,
+            }),
+        }
+    }
+
+    fn follow(resolver: Resolver, name: &str, wanted: Wanted) -> Self {
+        let valid = resolver.valid();
+        let mut poll = Poll::new(Target {
+            wanted,
+            name: name.into(),
+            resolver,
+            too_many: AtomicBool::new(false),
+        });
         if let Some(valid) = valid {
             poll = poll.max_ttl(valid);
         }
-        Ok(Self { poll })
+        Self { poll }
     }
 
     /// How long to wait after an answer without a TTL, that is one from the hosts file. Default: 10 s.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.poll = self.poll.interval(interval);
+        self
+    }
+
+    /// The most that is added to each wait at random. Default: 500 ms; see [`Poll::jitter`].
+    #[must_use]
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.poll = self.poll.jitter(jitter);
         self
     }
 
@@ -138,22 +209,29 @@ impl Discovery for Dns {
     }
 }
 
-/// What is looked up.
+/// What is looked up, and where.
 struct Target {
-    host: Host,
+    wanted: Wanted,
     name: Arc<str>,
-    port: u16,
     resolver: Resolver,
-    memory: Mutex<Memory>,
     /// Whether the log already says that there are too many addresses.
     too_many: AtomicBool,
+}
+
+enum Wanted {
+    Addr(SocketAddr),
+    Host {
+        name: Name,
+        port: u16,
+        memory: Mutex<Memory>,
+    },
+    Service(Service),
 }
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
             .field("name", &self.name)
-            .field("port", &self.port)
             .finish_non_exhaustive()
     }
 }
@@ -165,32 +243,26 @@ impl Lookup for Target {
     }
 
     async fn lookup(&self) -> Result<Resolved, DiscoveryError> {
-        let found = match &self.host {
-            Host::Addr(addr) => Addresses {
-                addrs: [*addr].into(),
-                valid_for: Some(Duration::MAX),
-                catching_up: false,
-            },
-            Host::Name(name) => {
-                let memory = &self.memory;
-                self.resolver.addresses(name, &self.name, memory).await?
+        let named = |addr| Backend::new(addr).with_name(Arc::clone(&self.name));
+        let (backends, valid_for) = match &self.wanted {
+            Wanted::Addr(addr) => (vec![named(*addr)], Some(Duration::MAX)),
+            Wanted::Host { name, port, memory } => {
+                let found = self.resolver.addresses(name, &self.name, memory).await?;
+                let addrs = found.addrs.into_iter();
+                let backends = addrs.map(|addr| named(SocketAddr::new(addr, *port)));
+                (backends.collect(), found.valid_for)
+            }
+            Wanted::Service(service) => {
+                let (backends, valid_for) = service.lookup(&self.resolver).await?;
+                (backends, Some(valid_for))
             }
         };
-        let too_many = found.addrs.len() > Dns::MAX_ADDRESSES;
+        let too_many = backends.len() > Dns::MAX_ADDRESSES;
         if !self.too_many.swap(too_many, Ordering::Relaxed) && too_many {
-            let addresses = found.addrs.len();
+            let addresses = backends.len();
             warn!(name = %self.name, addresses, kept = Dns::MAX_ADDRESSES, "Too many addresses");
         }
-        let backends = found
-            .addrs
-            .into_iter()
-            .take(Dns::MAX_ADDRESSES)
-            .map(|addr| {
-                Backend::new(SocketAddr::new(addr, self.port)).with_name(Arc::clone(&self.name))
-            });
-        Ok(Resolved::new(
-            Snapshot::from_backends(backends),
-            found.valid_for,
-        ))
+        let kept = backends.into_iter().take(Dns::MAX_ADDRESSES);
+        Ok(Resolved::new(Snapshot::from_backends(kept), valid_for))
     }
 }

@@ -12,7 +12,7 @@ use super::answer::{Addresses, Family, PARTIAL_VALIDITY};
 use super::conf::{Conf, Files, Memory, Options};
 use crate::error::DiscoveryError;
 
-/// Asks name servers for addresses. Cheap to clone; clones share their connections.
+/// Asks name servers for addresses and services. Cheap to clone; clones share their connections.
 ///
 /// With [`system`](Self::system) it does what programs on this machine do: `/etc/hosts` first, then the name servers
 /// of `/etc/resolv.conf` with its search domains; both files are read again after they changed. With
@@ -54,6 +54,15 @@ impl Resolver {
         ResolverBuilder::default()
     }
 
+    /// What to ask now: what the files say now, or last said when they could be read.
+    pub(super) fn conf(&self) -> Arc<Conf> {
+        let inner = &*self.inner;
+        let mut guard = inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (files, conf) = &mut *guard;
+        files.follow(&inner.options, conf);
+        Arc::clone(conf)
+    }
+
     /// How long answers are to be believed whatever their TTL says, if that is set.
     pub(super) fn valid(&self) -> Option<Duration> {
         self.inner.options.valid
@@ -66,7 +75,7 @@ impl Resolver {
         shown: &str,
         memory: &Mutex<Memory>,
     ) -> Result<Addresses, DiscoveryError> {
-        let conf = self.inner.conf();
+        let conf = self.conf();
         let mut found = conf
             .lookup(name, &self.inner.families, shown, memory)
             .await?;
@@ -213,14 +222,4 @@ struct Inner {
     options: Options,
     families: Vec<Family>,
     state: Mutex<(Files, Arc<Conf>)>,
-}
-
-impl Inner {
-    /// What to ask now: what the files say now, or last said when they could be read.
-    fn conf(&self) -> Arc<Conf> {
-        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (files, conf) = &mut *guard;
-        files.follow(&self.options, conf);
-        Arc::clone(conf)
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,14 +15,17 @@ use hickory_resolver::config::{
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::Name;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::time::{Instant, timeout};
 
-use super::answer::{Answer, Family, Outcome};
+use super::answer::Answer;
 use crate::error::DiscoveryError;
 
 /// How long a server that did not answer is asked after the others only.
 const AVOID_FOR: Duration = Duration::from_secs(30);
+
+/// The most names of one answer that an alias leads to. As many as any resolver follows.
+const MAX_ALIASES: usize = 16;
 
 /// One name server, over UDP, and TCP where an answer is truncated.
 ///
@@ -59,9 +63,16 @@ impl Server {
         })
     }
 
-    /// Asks for the addresses of the absolute `name`, once. `shown` is what the errors call it.
-    pub(super) async fn ask(&self, name: &Name, family: Family, shown: &str) -> Outcome {
-        let question = self.client.lookup(name.clone(), family.record_type());
+    /// Asks for the records of one type that the absolute `name` has, once; `read` takes what is wanted out of each.
+    /// `shown` is what the errors call the name.
+    pub(super) async fn ask<T: Eq + Hash>(
+        &self,
+        name: &Name,
+        kind: RecordType,
+        shown: &str,
+        read: fn(&RData) -> Option<T>,
+    ) -> Result<Answer<T>, DiscoveryError> {
+        let question = self.client.lookup(name.clone(), kind);
         let result = timeout(self.timeout, question).await;
         let result = result.unwrap_or(Err(NetError::Timeout));
         self.avoid(matches!(result, Err(NetError::Timeout | NetError::Io(_))));
@@ -69,13 +80,9 @@ impl Server {
             Ok(lookup) => lookup,
             Err(error) => return Err(self.explain(error, shown)),
         };
-        let records = lookup.answers();
-        let addrs: HashSet<IpAddr> = records
-            .iter()
-            .filter_map(|record| record.data.ip_addr())
-            .filter(|addr| usable(*addr))
-            .collect();
-        if addrs.is_empty() {
+        let records = own_records(name, lookup.answers());
+        let wanted: HashSet<T> = records.iter().filter_map(|r| read(&r.data)).collect();
+        if wanted.is_empty() {
             return Err(DiscoveryError::NoData {
                 what: what(shown),
                 valid_for: None,
@@ -83,7 +90,7 @@ impl Server {
         }
         let ttl = records.iter().map(|record| record.ttl).min();
         Ok(Answer {
-            addrs: addrs.into_iter().collect(),
+            records: wanted.into_iter().collect(),
             valid_for: Duration::from_secs(ttl.unwrap_or_default().into()),
         })
     }
@@ -192,6 +199,32 @@ fn options(timeout: Duration) -> ResolverOpts {
     options.timeout = timeout;
     options.use_hosts_file = ResolveHosts::Never; // so is the hosts file
     options
+}
+
+/// The records of `name` and of the names that it is an alias of. The client hands on whatever a server puts into an
+/// answer.
+fn own_records<'a>(name: &Name, answer: &'a [Record]) -> Vec<&'a Record> {
+    let mut names = HashSet::from([name]);
+    loop {
+        let aliases = answer.iter().filter_map(|record| match &record.data {
+            RData::CNAME(target) if names.contains(&record.name) => Some(&target.0),
+            _ => None,
+        });
+        let aliases: Vec<&Name> = aliases.collect();
+        let before = names.len();
+        names.extend(aliases);
+        // Honest chains are short; one that is not costs no more than this.
+        if names.len() == before || names.len() > MAX_ALIASES {
+            break;
+        }
+    }
+    let own = |record: &&Record| names.contains(&record.name);
+    answer.iter().filter(own).collect()
+}
+
+/// The address in a record, if a connection to it can be meant.
+pub(super) fn address(data: &RData) -> Option<IpAddr> {
+    data.ip_addr().filter(|addr| usable(*addr))
 }
 
 /// Whether a connection to `addr` can be meant. The unspecified addresses, which some servers give for blocked

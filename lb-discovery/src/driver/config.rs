@@ -22,6 +22,7 @@ pub struct DriverConfig {
     pub(super) backoff_max: Duration,
     pub(super) debounce: Duration,
     pub(super) initial_wait: Duration,
+    pub(super) max_stale: Option<Duration>,
     pub(super) min_refresh: Duration,
     pub(super) on_empty: OnEmpty,
     pub(super) seed: Option<u64>,
@@ -35,6 +36,7 @@ impl DriverConfig {
             backoff_max: Duration::from_secs(30),
             debounce: Duration::from_millis(50),
             initial_wait: Duration::from_secs(1),
+            max_stale: None,
             min_refresh: Duration::from_secs(1),
             on_empty: OnEmpty::default(),
             seed: None,
@@ -68,6 +70,18 @@ impl DriverConfig {
     #[must_use]
     pub fn initial_wait(mut self, initial_wait: Duration) -> Self {
         self.initial_wait = initial_wait;
+        self
+    }
+
+    /// How long the last good set of a source is trusted while the source fails, counted from the first failure after
+    /// its last success ([`SourceStatus::stale_for`](crate::SourceStatus::stale_for)). When that is over the source's
+    /// backends are dropped until it gives a set again; other sources are not affected. Default: `None`, for ever.
+    ///
+    /// For ever is right where a wrong backend does no harm, because a connection to it fails and the next one is
+    /// tried. Set a limit where an address may be given to somebody else: connections would reach a stranger.
+    #[must_use]
+    pub fn max_stale(mut self, max_stale: Option<Duration>) -> Self {
+        self.max_stale = max_stale;
         self
     }
 

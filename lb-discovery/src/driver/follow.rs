@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use super::config::{DriverConfig, OnEmpty};
 use super::state::Shared;
 use crate::backoff::Backoff;
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, with_provenance};
 use crate::error::DiscoveryError;
 use crate::hints::Hints;
 
@@ -124,17 +124,4 @@ impl Follower<'_> {
         let floor = self.config.min_refresh;
         valid_for.min(self.config.backoff_max).max(floor)
     }
-}
-
-/// Names the source in every backend that names none.
-fn with_provenance(snapshot: Snapshot, label: &Arc<str>) -> Snapshot {
-    if snapshot.iter().all(|backend| backend.source.is_some()) {
-        return snapshot;
-    }
-    let named = snapshot.iter().map(|backend| {
-        let mut backend = backend.clone();
-        backend.source.get_or_insert_with(|| Arc::clone(label));
-        backend
-    });
-    named.collect()
 }

@@ -31,12 +31,22 @@ pub struct SourceStatus {
     /// How long the set has gone unconfirmed: time since the first failure after the last success. `None` while the
     /// last outcome is a success, or while there is no outcome yet.
     pub stale_for: Option<Duration>,
+    /// Whether the set was dropped because it went unconfirmed for longer than
+    /// [`max_stale`](crate::DriverConfig::max_stale).
+    pub expired: bool,
     /// Why the last attempt failed. `None` if it did not.
     pub last_error: Option<Arc<str>>,
     /// How many attempts failed, ends of a watch included.
     pub failures: u64,
     /// How many sets it gave, equal ones included.
     pub updates: u64,
+}
+
+impl SourceStatus {
+    /// Whether the source fails, so that its backends are those that it gave last, if any.
+    pub fn is_stale(&self) -> bool {
+        self.stale_for.is_some()
+    }
 }
 
 /// Shows how a [`Driver`](crate::Driver)'s sources fare and passes hints to them. Cheap to clone.
@@ -156,6 +166,28 @@ impl Shared {
         first
     }
 
+    /// When the first of the sets that are there is to be dropped, if no source recovers before.
+    pub(super) fn next_expiry(&self, max_stale: Duration) -> Option<Instant> {
+        let sources = self.lock();
+        let expiries = sources.iter().filter_map(|s| s.expiry(max_stale));
+        expiries.min()
+    }
+
+    /// Drops the sets that have gone unconfirmed for `max_stale`, and names their sources.
+    pub(super) fn expire(&self, max_stale: Duration) -> Vec<Arc<str>> {
+        let now = Instant::now();
+        let mut sources = self.lock();
+        let expired = sources
+            .iter_mut()
+            .filter(|s| s.expiry(max_stale).is_some_and(|expiry| expiry <= now));
+        let drop = |source: &mut SourceState| {
+            source.current = Snapshot::default();
+            source.expired = true;
+            Arc::clone(&source.label)
+        };
+        expired.map(drop).collect()
+    }
+
     /// How many backends a source's last set has. `None` if it never gave one.
     pub(super) fn kept(&self, index: usize) -> Option<usize> {
         self.with(index, |source| {
@@ -197,6 +229,7 @@ struct SourceState {
     outcome: Outcome,
     last_success: Option<Instant>,
     failing_since: Option<Instant>,
+    expired: bool,
     last_error: Option<Arc<str>>,
     failures: u64,
     updates: u64,
@@ -210,6 +243,7 @@ impl SourceState {
             outcome: Outcome::None,
             last_success: None,
             failing_since: None,
+            expired: false,
             last_error: None,
             failures: 0,
             updates: 0,
@@ -218,8 +252,15 @@ impl SourceState {
 
     fn succeed(&mut self, outcome: Outcome) -> bool {
         self.outcome = outcome;
+        self.expired = false;
         self.last_success = Some(Instant::now());
         self.failing_since.take().is_some()
+    }
+
+    /// When its set is to be dropped, if it has one and fails.
+    fn expiry(&self, max_stale: Duration) -> Option<Instant> {
+        let since = self.failing_since.filter(|_| !self.current.is_empty())?;
+        since.checked_add(max_stale)
     }
 
     fn status(&self, now: Instant) -> SourceStatus {
@@ -229,6 +270,7 @@ impl SourceState {
             backends: self.current.len(),
             last_success: self.last_success.map(since),
             stale_for: self.failing_since.map(since),
+            expired: self.expired,
             last_error: self.last_error.clone(),
             failures: self.failures,
             updates: self.updates,

@@ -15,7 +15,7 @@ use hickory_server::Server;
 use hickory_server::net::runtime::Time;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::proto::op::{Header, HeaderCounts, Metadata};
-use hickory_server::proto::rr::rdata::{CNAME, NS, SOA};
+use hickory_server::proto::rr::rdata::{CNAME, NS, SOA, SRV};
 use hickory_server::proto::rr::{Name, RData, Record};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
@@ -76,6 +76,33 @@ impl DnsServer {
         });
     }
 
+    /// Gives the service `name` these SRV records: priority, weight, port and target.
+    pub(crate) fn set_service(&self, name: &str, ttl: u32, records: &[Offer<'_>]) {
+        let records = records.iter().map(|(priority, weight, port, target)| {
+            SRV::new(*priority, *weight, *port, absolute(target))
+        });
+        self.entry(name, |entry| {
+            *entry = Entry {
+                services: records.collect(),
+                ttl,
+                ..Entry::default()
+            };
+        });
+    }
+
+    /// Adds addresses of other names to every answer about `name`, in all sections.
+    pub(crate) fn lie(&self, name: &str, strangers: &[(&str, IpAddr)]) {
+        let strangers = strangers
+            .iter()
+            .map(|(name, addr)| Record::from_rdata(absolute(name), 86_400, RData::from(*addr)));
+        self.entry(name, |entry| entry.strangers = strangers.collect());
+    }
+
+    /// Whether to say of every answer over TCP, too, that it is truncated.
+    pub(crate) fn set_truncated(&self, truncated: bool) {
+        self.zone().truncated = truncated;
+    }
+
     /// Answers for an alias with the alias only, so that the client has to ask for its target.
     pub(crate) fn bare_aliases(&self) {
         self.zone().bare_aliases = true;
@@ -88,7 +115,7 @@ impl DnsServer {
 
     /// Answers questions for `name` with `code`, whatever it has.
     pub(crate) fn fail(&self, name: &str, code: ResponseCode) {
-        for kind in [RecordType::A, RecordType::AAAA] {
+        for kind in [RecordType::A, RecordType::AAAA, RecordType::SRV] {
             self.fail_kind(name, kind, code);
         }
     }
@@ -178,6 +205,9 @@ fn bind() -> (tokio::net::UdpSocket, tokio::net::TcpListener) {
     panic!("no port is free for UDP and TCP");
 }
 
+/// An SRV record: priority, weight, port and target.
+pub(crate) type Offer<'a> = (u16, u16, u16, &'a str);
+
 /// A name, the type asked for and the protocol.
 type Seen = (String, RecordType, Protocol);
 
@@ -186,6 +216,7 @@ struct Zone {
     seen: Vec<Seen>,
     negative_ttl: u32,
     bare_aliases: bool,
+    truncated: bool,
     silent: bool,
     silent_kinds: HashSet<RecordType>,
     late_kinds: HashMap<RecordType, Duration>,
@@ -198,6 +229,7 @@ impl Default for Zone {
             seen: Vec::new(),
             negative_ttl: 1,
             bare_aliases: false,
+            truncated: false,
             silent: false,
             silent_kinds: HashSet::new(),
             late_kinds: HashMap::new(),
@@ -208,6 +240,8 @@ impl Default for Zone {
 #[derive(Clone, Default)]
 struct Entry {
     addrs: Vec<IpAddr>,
+    services: Vec<SRV>,
+    strangers: Vec<Record>,
     alias: Option<Name>,
     ttl: u32,
     failures: HashMap<RecordType, ResponseCode>,
@@ -219,6 +253,7 @@ struct Entry {
 struct Reply {
     code: ResponseCode,
     answers: Vec<Record>,
+    additional: Vec<Record>,
     authorities: Vec<Record>,
     soa: Vec<Record>,
 }
@@ -245,11 +280,12 @@ impl Zone {
                 reply.authorities.push(record);
                 return reply;
             }
+            reply.additional.extend(entry.strangers.iter().cloned());
             if let Some(target) = &entry.alias {
                 let data = RData::CNAME(CNAME(target.clone()));
                 let record = Record::from_rdata(name, entry.ttl, data);
                 reply.answers.push(record);
-                if self.bare_aliases {
+                if self.bare_aliases || kind == RecordType::CNAME {
                     return reply;
                 }
                 name = target.clone();
@@ -266,9 +302,15 @@ impl Zone {
             let records =
                 addrs.map(|addr| Record::from_rdata(name.clone(), entry.ttl, RData::from(*addr)));
             reply.answers.extend(records);
-            if reply.answers.is_empty() {
+            if kind == RecordType::SRV {
+                let records = entry.services.iter().cloned().map(RData::SRV);
+                let records = records.map(|srv| Record::from_rdata(name.clone(), entry.ttl, srv));
+                reply.answers.extend(records);
+            }
+            if !reply.answers.iter().any(|r| r.record_type() == kind) {
                 break;
             }
+            reply.answers.extend(entry.strangers.iter().cloned());
             return reply;
         }
         reply.soa.push(self.soa());
@@ -299,7 +341,7 @@ impl RequestHandler for Handler {
         let Ok(info) = request.request_info() else {
             return unanswered(metadata);
         };
-        let (reply, delay) = {
+        let (reply, truncated, delay) = {
             let name = Name::from(info.query.name());
             let kind = info.query.query_type();
             let mut zone = self.zone.lock().expect("no test panics with the zone");
@@ -309,18 +351,19 @@ impl RequestHandler for Handler {
                 return unanswered(metadata);
             }
             let delay = zone.late_kinds.get(&kind).copied();
-            (zone.reply(&name, kind), delay)
+            (zone.reply(&name, kind), zone.truncated, delay)
         };
         if let Some(delay) = delay {
             tokio::time::sleep(delay).await;
         }
         metadata.response_code = reply.code;
+        metadata.truncation = truncated;
         let response = MessageResponseBuilder::from_message_request(request).build(
             metadata,
             &reply.answers,
             &reply.authorities,
             &reply.soa,
-            [],
+            &reply.additional,
         );
         match responses.send_response(response).await {
             Ok(info) => info,

@@ -38,3 +38,10 @@ pub(crate) fn resolver(servers: &[&DnsServer]) -> Resolver {
 pub(crate) fn dns(servers: &[&DnsServer], name: &str) -> Dns {
     Dns::new(resolver(servers), name, 446).unwrap()
 }
+
+/// The service that most tests look up.
+pub(crate) const SERVICE: &str = "_echo._tcp.test";
+
+pub(crate) fn service(servers: &[&DnsServer]) -> Dns {
+    Dns::service(resolver(servers), SERVICE).unwrap()
+}

@@ -57,6 +57,12 @@ impl Running {
             .expect("a running driver")
     }
 
+    /// The next publication, if there is one within `time`.
+    pub(crate) async fn next_within(&mut self, time: Duration) -> Option<Snapshot> {
+        let next = timeout(time, self.published.recv()).await.ok()?;
+        Some(next.expect("a running driver"))
+    }
+
     /// Publications up to the first whose ports are these; their number.
     pub(crate) async fn until_ports(&mut self, wanted: &[u16]) -> usize {
         let mut count = 1;
@@ -73,7 +79,7 @@ impl Running {
 
     /// Whether nothing is published within `time`.
     pub(crate) async fn quiet_for(&mut self, time: Duration) -> bool {
-        timeout(time, self.published.recv()).await.is_err()
+        self.next_within(time).await.is_none()
     }
 
     pub(crate) fn elapsed(&self) -> Duration {

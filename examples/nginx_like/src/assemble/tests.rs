@@ -43,7 +43,7 @@ fn ours(upstream: &Upstream, clients: usize) -> String {
     };
     let backends = upstream.servers.iter().map(|server| match server.host {
         Host::Ip(ip) => configured(Backend::new(SocketAddr::new(ip, server.port)), server),
-        Host::Name(_) => panic!("an address"),
+        Host::Name(_) | Host::Service(_) => panic!("an address"),
     });
     let (mut updater, balancer) = balancer(policy(&upstream.method).build());
     let now = Timestamp::default();

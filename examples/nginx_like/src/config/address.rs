@@ -73,7 +73,7 @@ impl Address {
     pub(crate) fn name_server(&self) -> Result<SocketAddr, AddressError> {
         match self.host()? {
             Host::Ip(ip) => Ok((ip, self.port.unwrap_or(53)).into()),
-            Host::Name(_) => Err(AddressError::HostName),
+            Host::Name(_) | Host::Service(_) => Err(AddressError::HostName),
         }
     }
 }
@@ -142,7 +142,7 @@ fn parse_port(text: &str) -> Result<u16, AddressError> {
 }
 
 /// Tells if a name can be looked up in DNS. A name whose last label is a number is a misspelt IPv4 address.
-fn is_host_name(text: &str) -> bool {
+pub(crate) fn is_host_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -213,7 +213,7 @@ mod tests {
             let result = Address::parse(text).and_then(|address| {
                 let host = match address.host()? {
                     Host::Ip(ip) => ip.to_string(),
-                    Host::Name(name) => name,
+                    Host::Name(name) | Host::Service(name) => name,
                 };
                 Ok((host, address.port))
             });

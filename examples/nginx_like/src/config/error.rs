@@ -171,6 +171,14 @@ pub(crate) enum ErrorKind {
     Read { path: PathBuf, source: io::Error },
     #[error("{reason} in resolver \"{url}\"")]
     ResolverAddress { reason: AddressError, url: String },
+    #[error("service is empty")]
+    ServiceEmpty,
+    #[error("service upstream \"{url}\" may not have port")]
+    ServiceWithPort { url: String },
+    #[error("service upstream \"{url}\" requires domain name")]
+    ServiceWithoutName { url: String },
+    #[error("service upstream \"{url}\" requires \"resolve\" parameter")]
+    ServiceWithoutResolve { url: String },
     /// Ours.
     #[error("\"{}\" makes the configuration too large", path.display())]
     TooLarge { path: PathBuf },

@@ -20,7 +20,9 @@
 //! - A message goes to every `error_log`, whichever block it stands in.
 //! - `zone` is accepted and does nothing, because the workers share their state anyway. It needs no size.
 //! - `resolve` of an upstream server is accepted and does nothing, because names are always resolved again. It needs
-//!   neither `zone` nor `resolver`.
+//!   neither `zone` nor `resolver`; without the latter the system's resolver is asked.
+//! - `service` with an underscore at its start and no dot is not given a second underscore. Records of weight 0 get the
+//!   small chance that RFC 2782 gives them.
 //! - `resolver` takes IP addresses only. An `upstream` block may have its own; the one of a `server` block serves
 //!   the `HOST:PORT` of its `proxy_pass`.
 //! - Each worker has a listening socket of its own, with or without `reuseport`, which only lets other processes share

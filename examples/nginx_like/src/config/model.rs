@@ -187,9 +187,9 @@ pub enum Method {
 pub struct UpstreamServer {
     /// The host.
     pub host: Host,
-    /// The TCP port.
+    /// The TCP port; 0 for a service, whose records name the ports.
     pub port: u16,
-    /// `weight`, 1 by default.
+    /// `weight`, 1 by default. For a service 1 means the weights of its records.
     pub weight: NonZeroU16,
     /// `max_fails`, 1 by default: failures within `fail_timeout` that take the server out. With 0 it never is.
     pub max_fails: u32,
@@ -213,6 +213,8 @@ pub enum Host {
     Ip(IpAddr),
     /// A name with the syntax of a DNS name.
     Name(String),
+    /// The name of the SRV records that `service` and the host make.
+    Service(String),
 }
 
 /// The arguments of `resolver`.

@@ -197,7 +197,17 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Listen, "446 deferred", 2, r#"the "deferred" parameter of the "listen" directive is not supported yet"#, Some(r#"the invalid "deferred" parameter"#)),
     (Listen, "446 setfib=1", 2, r#"the "setfib=1" parameter of the "listen" directive is not supported yet"#, Some(r#"the invalid "setfib=1" parameter"#)),
     (UpstreamServer, "slow_start=30s", 2, r#"the "slow_start=30s" parameter of the "server" directive is not supported yet"#, Some(r#"invalid parameter "slow_start=30s""#)),
-    (UpstreamServer, "service=http", 2, r#"the "service=http" parameter of the "server" directive is not supported yet"#, Some(r#"invalid parameter "service=http""#)),
+    // Parameters that nginx 1.22 does not have. These are the words of nginx 1.27.
+    (Upstream, "server a.test service=http;", 2, r#"service upstream "a.test" requires "resolve" parameter"#, Some(r#"invalid parameter "service=http""#)),
+    (Upstream, "server a.test:446 service=http resolve;", 2, r#"service upstream "a.test:446" may not have port"#, Some(r#"invalid parameter "service=http""#)),
+    (Upstream, "server 10.0.0.1 service=http resolve;", 2, r#"service upstream "10.0.0.1" requires domain name"#, Some(r#"invalid parameter "service=http""#)),
+    (Upstream, "server a.test service= resolve;", 2, "service is empty", Some(r#"invalid parameter "service=""#)),
+    (Upstream, "server a.test service resolve;", 2, r#"no port in upstream "a.test""#, Some(r#"invalid parameter "service""#)),
+    (UpstreamServer, "service resolve", 2, r#"invalid parameter "service""#, Some(r#"invalid parameter "service""#)),
+    (Upstream, "server a.test service=a..b resolve;", 2, r#"invalid parameter "service=a..b""#, Some(r#"invalid parameter "service=a..b""#)),
+    (Upstream, "server a.test \"service=a b\" resolve;", 2, r#"invalid parameter "service=a b""#, Some(r#"invalid parameter "service=a b""#)),
+    (Upstream, "server a.test resolve;", 2, r#"no port in upstream "a.test""#, Some(r#"invalid parameter "resolve""#)),
+    (Upstream, "server unix:/run/a.sock service=http resolve;", 2, r#"unix domain sockets are not supported yet in upstream "unix:/run/a.sock""#, Some(r#"invalid parameter "service=http""#)),
     // Addresses.
     (Listen, "127.0.0.1", 2, r#"no port in "127.0.0.1" of the "listen" directive"#, None),
     (Listen, "localhost:446", 2, r#"host names are not supported yet in "localhost:446" of the "listen" directive"#, None),

@@ -267,6 +267,50 @@ fn settings_of_the_nearest_level() {
 }
 
 #[test]
+fn services() {
+    let long = format!("{0}.{0}.{0}.{0}.{0}", "s".repeat(60));
+    for (server, expected) in [
+        (
+            "backend.test service=http resolve",
+            "_http._tcp.backend.test",
+        ),
+        (
+            "backend.test resolve service=_http",
+            "_http._tcp.backend.test",
+        ),
+        (
+            "backend.test service=_http._tcp resolve",
+            "_http._tcp.backend.test",
+        ),
+        (
+            "example.test service=server1.backend resolve",
+            "server1.backend.example.test",
+        ),
+        ("backend service=tcp-echo resolve", "_tcp-echo._tcp.backend"),
+        (
+            "backend.test. service=http resolve",
+            "_http._tcp.backend.test.",
+        ),
+        (
+            "backend.test service=a service=b resolve",
+            "_b._tcp.backend.test",
+        ),
+    ] {
+        let stream = stream(&format!(
+            "upstream u {{ server {server} weight=3 max_fails=2; }}"
+        ));
+        let server = &stream.upstreams[0].servers[0];
+        assert_eq!(server.host, Host::Service(expected.to_owned()));
+        assert_eq!(
+            (server.port, server.weight.get(), server.max_fails),
+            (0, 3, 2)
+        );
+    }
+    let text = format!("stream {{ upstream u {{ server a.test service={long} resolve; }} }}");
+    assert!(parse(&text).is_err());
+}
+
+#[test]
 fn resolvers() {
     let stream = stream(
         "resolver 10.0.0.1 [::1]:5353 valid=1m ipv6=off; resolver_timeout 5s;

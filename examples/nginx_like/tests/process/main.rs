@@ -4,10 +4,12 @@
 
 mod accepting;
 mod command_line;
+mod dns_chaos;
 #[path = "../../../../lb-discovery/tests/support/dns_server.rs"]
 mod dns_server;
 mod hash;
 mod proxy;
 mod scenario;
+mod service;
 mod signals;
 mod sockets;

@@ -80,6 +80,11 @@ impl NginxLike {
         self.log.lock().unwrap().clone()
     }
 
+    /// How many times the log has `text`.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.log.lock().unwrap().matches(text).count()
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("a process that was not waited for")
     }

@@ -1,7 +1,6 @@
 //! The article's set-up: a proxy over three nodes by name, each running the echo server on the same port.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Instant;
 
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::dns_server::DnsServer;
 use crate::proxy::NginxLike;
-use crate::sockets::{Conversation, Reserved, ask, ask_times, within};
+use crate::sockets::{Conversation, Reserved, ask, ask_times, until, within};
 
 /// The time to live of every record, in seconds.
 const TTL: u32 = 1;
@@ -52,16 +51,6 @@ impl Cluster {
         );
         NginxLike::start("", &stream).await
     }
-}
-
-/// Asks until `reached` holds for the last answers of one round, and says how long it took.
-async fn until(proxy: &NginxLike, what: &str, reached: impl Fn(&[String]) -> bool) {
-    let begin = Instant::now();
-    within(what, async {
-        while !reached(&ask_times(proxy.addr, 8).await) {}
-    })
-    .await;
-    eprintln!("{what}: after {:?}", begin.elapsed());
 }
 
 fn count(answers: &[String], node: &str) -> usize {

@@ -3,13 +3,15 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+
+use crate::proxy::NginxLike;
 
 /// How long a state may take to come about. Reached only when something is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -109,4 +111,14 @@ pub(crate) async fn ask_times(addr: SocketAddr, n: usize) -> Vec<String> {
         answers.push(ask(addr).await.expect("every connection is answered"));
     }
     answers
+}
+
+/// Asks until `reached` holds for the last answers of one round, and says how long it took.
+pub(crate) async fn until(proxy: &NginxLike, what: &str, reached: impl Fn(&[String]) -> bool) {
+    let begin = Instant::now();
+    within(what, async {
+        while !reached(&ask_times(proxy.addr, 8).await) {}
+    })
+    .await;
+    eprintln!("{what}: after {:?}", begin.elapsed());
 }

@@ -12,7 +12,7 @@ fn ips(texts: &[&str]) -> Vec<IpAddr> {
 
 fn found(texts: &[&str]) -> Outcome {
     Ok(Answer {
-        addrs: ips(texts),
+        records: ips(texts),
         valid_for: DAY,
     })
 }
@@ -49,7 +49,7 @@ fn join_both(known: &mut Known, v4: Outcome, v6: Outcome) -> Result<Vec<String>,
 fn the_shorter_validity_counts() {
     let mut known = Known::default();
     let short = Ok(Answer {
-        addrs: ips(&["::1"]),
+        records: ips(&["::1"]),
         valid_for: Duration::from_secs(3),
     });
     let outcomes = vec![(Family::V4, found(&["10.0.0.1"])), (Family::V6, short)];

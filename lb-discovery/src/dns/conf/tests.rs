@@ -4,6 +4,7 @@ mod dns_server;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::super::service::Service;
 use super::*;
 use dns_server::{DnsServer, RecordType, ResponseCode};
 
@@ -225,4 +226,23 @@ fn a_file_that_cannot_be_read_at_the_start_is_an_error() {
     let error = Files::read(&options).err().unwrap();
     assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
     assert!(error.to_string().starts_with("reading "), "{error}");
+}
+
+#[tokio::test]
+async fn search_domains_complete_the_name_of_a_service() {
+    let server = DnsServer::start();
+    let conf = conf(&[server.addr()], &["a.test", "b.test"], 5);
+    let service = Service::new(name("_echo._tcp"), "_echo._tcp".into(), 1);
+    let targets = async || {
+        let answer = service.records(&conf).await?;
+        let targets = answer.records.iter().map(|r| r.target.to_string());
+        Ok::<_, DiscoveryError>(targets.collect::<Vec<_>>())
+    };
+    server.set_service("_echo._tcp.b.test", 60, &[(1, 1, 446, "host.test")]);
+    assert_eq!(targets().await.unwrap(), ["host.test."]);
+    // The name that the records came from cannot be asked: the others do not take its place.
+    server.fail("_echo._tcp.b.test", ResponseCode::ServFail);
+    assert!(!targets().await.unwrap_err().is_authoritative_empty());
+    server.set_service("_echo._tcp.a.test", 60, &[(1, 1, 446, "other.test")]);
+    assert_eq!(targets().await.unwrap(), ["other.test."]);
 }

@@ -8,7 +8,7 @@ use std::{
 use super::NameResolution;
 use crate::config::{
     ConfigError, HashKey, Host, Method, Span, UpstreamServer,
-    address::{Address, AddressError},
+    address::{Address, AddressError, is_host_name},
     directive::{
         Args::{AtLeast, Between, Exactly},
         Directive, Line, Scope,
@@ -127,10 +127,18 @@ impl UpstreamServer {
 }
 
 fn server(line: &Line) -> Result<UpstreamServer, ConfigError> {
-    let (host, port) = host_and_port(line.arg()).map_err(|reason| {
-        let url = line.arg().to_owned();
-        line.error(ErrorKind::UpstreamAddress { reason, url })
-    })?;
+    let url = || line.arg().to_owned();
+    let invalid = |reason| line.error(ErrorKind::UpstreamAddress { reason, url: url() });
+    let address = Address::parse(line.arg()).map_err(invalid)?;
+    let service = Service::read(line)?;
+    if service.is_none() && address.port.is_none() {
+        return Err(invalid(AddressError::NoPort));
+    }
+    let mut host = address.host().map_err(invalid)?;
+    if let Some(service) = service {
+        host = service.host(&address, host, line)?;
+    }
+    let port = address.port.unwrap_or_default();
     let mut server = UpstreamServer::new(host, port, line.span.clone());
     for parameter in line.parameters() {
         set_parameter(&mut server, parameter, line)?;
@@ -138,10 +146,48 @@ fn server(line: &Line) -> Result<UpstreamServer, ConfigError> {
     Ok(server)
 }
 
-fn host_and_port(text: &str) -> Result<(Host, u16), AddressError> {
-    let address = Address::parse(text)?;
-    let port = address.port.ok_or(AddressError::NoPort)?;
-    Ok((address.host()?, port))
+/// What `service=` says, before it is joined with the host.
+struct Service<'a> {
+    name: &'a str,
+    parameter: &'a str,
+}
+
+impl<'a> Service<'a> {
+    fn read(line: &'a Line) -> Result<Option<Self>, ConfigError> {
+        // As in nginx, the last one counts.
+        let read = |parameter: &'a str| {
+            let name = parameter.strip_prefix("service=")?;
+            Some(Self { name, parameter })
+        };
+        let service = line.parameters().filter_map(read).last();
+        match service {
+            Some(Self { name: "", .. }) => Err(line.error(ErrorKind::ServiceEmpty)),
+            service => Ok(service),
+        }
+    }
+
+    /// The name of the SRV records.
+    fn host(&self, address: &Address, host: Host, line: &Line) -> Result<Host, ConfigError> {
+        let url = line.arg().to_owned();
+        if !line.parameters().any(|parameter| parameter == "resolve") {
+            return Err(line.error(ErrorKind::ServiceWithoutResolve { url }));
+        }
+        if address.port.is_some() {
+            return Err(line.error(ErrorKind::ServiceWithPort { url }));
+        }
+        let Host::Name(domain) = host else {
+            return Err(line.error(ErrorKind::ServiceWithoutName { url }));
+        };
+        let name = if self.name.contains('.') {
+            format!("{}.{domain}", self.name)
+        } else {
+            format!("_{}._tcp.{domain}", self.name.trim_start_matches('_'))
+        };
+        if !is_host_name(&name) {
+            return Err(line.invalid("parameter", self.parameter));
+        }
+        Ok(Host::Service(name))
+    }
 }
 
 fn set_parameter(
@@ -170,6 +216,8 @@ fn set_parameter(
         }
         // Names are always resolved again.
         ("resolve", None) => {}
+        // Read together with the host.
+        ("service", Some(_)) => {}
         ("weight", Some(value)) => {
             let weight = u16::try_from(number(value)?).map_err(|_| {
                 let parameter = parameter.to_owned();
@@ -177,7 +225,7 @@ fn set_parameter(
             })?;
             server.weight = NonZeroU16::new(weight).ok_or_else(invalid)?;
         }
-        ("drain" | "id" | "route" | "service" | "slow_start", _) => {
+        ("drain" | "id" | "route" | "slow_start", _) => {
             return Err(line.not_supported_parameter(parameter));
         }
         _ => return Err(invalid()),

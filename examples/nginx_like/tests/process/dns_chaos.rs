@@ -1,0 +1,206 @@
+//! Everything that can go wrong with DNS, while clients keep coming: no connection is lost as long as there is a node
+//! that can be used, and the log says what is wrong.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::task::JoinHandle;
+
+use crate::dns_server::{DnsServer, RecordType, ResponseCode};
+use crate::proxy::NginxLike;
+use crate::sockets::{Reserved, ask, until, within};
+
+const NAME: &str = "nodes.test";
+const SERVICE: &str = "_tcp-echo._tcp.nodes.test";
+const NODES: [&str; 2] = ["node1", "node2"];
+
+const fn host(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
+}
+
+/// Two nodes with a name and a service, a proxy over them, and clients that never stop asking.
+struct Chaos {
+    dns: DnsServer,
+    proxy: NginxLike,
+    port: u16,
+    clients: Clients,
+    _nodes: Vec<JoinHandle<()>>,
+    _machines: Vec<Reserved>,
+}
+
+impl Chaos {
+    async fn start(server: &str) -> Self {
+        let dns = DnsServer::start();
+        let machines = Reserved::same_port(&[host(31), host(32)]);
+        let port = machines[0].addr.port();
+        let mut nodes = Vec::new();
+        for (machine, node) in machines.iter().zip(NODES) {
+            nodes.push(machine.serve(node).await);
+        }
+        dns.set(NAME, 1, &[host(31), host(32)]);
+        dns.set_service(SERVICE, 1, &[(1, 1, port, NAME)]);
+        let resolver = dns.addr();
+        let server = server.replace("PORT", &port.to_string());
+        let stream = format!(
+            "resolver {resolver}; resolver_timeout 500ms;
+            upstream nodes {{ {server} }}
+            server {{ listen LISTEN; proxy_pass nodes; proxy_connect_timeout 1s; }}"
+        );
+        let proxy = NginxLike::start("", &stream).await;
+        until(&proxy, "both nodes serve", both).await;
+        let clients = Clients::start(proxy.addr);
+        Self {
+            dns,
+            proxy,
+            port,
+            clients,
+            _nodes: nodes,
+            _machines: machines,
+        }
+    }
+
+    /// Waits until the log has `text`, and some more clients have been served since.
+    async fn served_although(&self, text: &str) {
+        self.proxy.logged(text).await;
+        self.clients.served_more().await;
+    }
+
+    /// Ends what was wrong and waits until the log says so.
+    async fn recover(&self) {
+        let recoveries = self.proxy.count("Discovery recovered");
+        self.dns.set(NAME, 1, &[host(31), host(32)]);
+        self.dns.set_service(SERVICE, 1, &[(1, 1, self.port, NAME)]);
+        self.dns.set_silent(false);
+        self.dns.set_truncated(false);
+        within("the recovery", async {
+            while self.proxy.count("Discovery recovered") == recoveries {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+}
+
+fn both(answers: &[String]) -> bool {
+    let answers_of = |node: &str| answers.iter().any(|answer| answer == node);
+    NODES.into_iter().all(answers_of)
+}
+
+/// Clients that come one after another until they are told to stop.
+struct Clients {
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Clients {
+    fn start(addr: std::net::SocketAddr) -> Self {
+        let (stop, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let task = tokio::spawn({
+            let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
+            async move {
+                while !stop.load(Ordering::Relaxed) {
+                    ask(addr).await.expect("every connection is answered");
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        Self { stop, served, task }
+    }
+
+    async fn served_more(&self) {
+        let wanted = self.served.load(Ordering::Relaxed) + 20;
+        within("clients are served", async {
+            while self.served.load(Ordering::Relaxed) < wanted {
+                assert!(!self.task.is_finished(), "a connection was lost");
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    async fn finish(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.expect("no connection was lost");
+    }
+}
+
+#[tokio::test]
+async fn no_failure_of_dns_stops_the_traffic() {
+    for server in [
+        "server nodes.test:PORT;",
+        "server nodes.test service=tcp-echo resolve;",
+    ] {
+        let chaos = Chaos::start(server).await;
+        let asked = if server.contains("service") {
+            SERVICE
+        } else {
+            NAME
+        };
+
+        chaos.dns.set_silent(true);
+        chaos.served_although("no answer from").await;
+        chaos.recover().await;
+
+        chaos.dns.set_truncated(true);
+        chaos
+            .served_although("truncated its answer over TCP, too")
+            .await;
+        chaos.recover().await;
+
+        for (code, text) in [
+            (ResponseCode::ServFail, "failed (SERVFAIL)"),
+            (ResponseCode::Refused, "refused to answer (REFUSED)"),
+        ] {
+            chaos.dns.fail(asked, code);
+            chaos.served_although(text).await;
+            chaos.recover().await;
+        }
+
+        // Flapping: every other answer is a failure.
+        for _ in 0..3 {
+            chaos.dns.fail(asked, ResponseCode::ServFail);
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            chaos.dns.set(NAME, 1, &[host(32), host(31)]);
+            chaos
+                .dns
+                .set_service(SERVICE, 1, &[(1, 1, chaos.port, NAME)]);
+            chaos.clients.served_more().await;
+        }
+        until(&chaos.proxy, "both nodes serve again", both).await;
+        chaos.clients.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_lie_costs_no_connection_while_one_node_is_true() {
+    let chaos = Chaos::start("server nodes.test:PORT; server 127.0.0.31:PORT backup;").await;
+    // Nobody listens there, so that each connection that is tried there goes on to the next.
+    let nowhere = [host(31), host(41), host(42), host(43)];
+    chaos.dns.set(NAME, 1, &nowhere);
+    chaos.served_although("backend.addr=127.0.0.41:").await;
+    // All of it is a lie: the backup, which DNS does not decide about, serves.
+    chaos.dns.set(NAME, 1, &nowhere[1..]);
+    until(&chaos.proxy, "the backup serves", |answers| {
+        answers.iter().all(|a| a == "node1")
+    })
+    .await;
+    // The name is gone: as in nginx its servers go along.
+    chaos.dns.remove(NAME);
+    chaos.served_although("no such name (NXDOMAIN)").await;
+    chaos.dns.set(NAME, 1, &[host(31), host(32)]);
+    until(&chaos.proxy, "both nodes serve again", both).await;
+    // Records of other names in the answer are not used.
+    chaos.dns.lie(NAME, &[("other.test", host(44))]);
+    let asked = chaos.dns.questions_of(NAME, RecordType::A);
+    within("two more questions", async {
+        while chaos.dns.questions_of(NAME, RecordType::A) < asked + 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    until(&chaos.proxy, "both nodes serve again", both).await;
+    assert_eq!(chaos.proxy.count("127.0.0.44"), 0);
+    chaos.clients.finish().await;
+}
