@@ -74,6 +74,8 @@ mod driver;
 mod error;
 mod fixed;
 mod hints;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 mod manual;
 mod map;
 mod poll;

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::answer::{Addresses, Family, Known, Outcome, join, least};
 use super::questions::Questions;
-use super::server::{Server, what};
+use super::server::{Server, no_such_name, what};
 use super::system::{BoxError, ResolvConf, WatchedFile, find_host, parse_hosts};
 use crate::error::DiscoveryError;
 
@@ -255,10 +255,7 @@ impl Conf {
         }
         Err(failure
             .or(absence)
-            .unwrap_or_else(|| DiscoveryError::NotFound {
-                what: what(shown),
-                valid_for: None,
-            }))
+            .unwrap_or_else(|| no_such_name(shown, None)))
     }
 
     /// The absolute names that `name` may stand for, in the order to try them (resolv.conf(5)).

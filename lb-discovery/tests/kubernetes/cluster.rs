@@ -1,0 +1,1 @@
+//! Being let in: kubeconfigs, contexts, tokens and certificates that are rotated.

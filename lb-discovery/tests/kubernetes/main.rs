@@ -1,0 +1,12 @@
+//! The Kubernetes sources against an API server over HTTP.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/api_server/mod.rs"]
+mod api_server;
+mod chaos;
+mod cluster;
+mod objects;
+#[path = "../support/run.rs"]
+mod run;
+mod sources;
