@@ -170,7 +170,10 @@ impl Cluster {
 
     /// Tells sources of several clusters apart.
     pub(super) fn label(&self) -> String {
-        let file = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let file = |path: &Path| {
+            path.file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+        };
         match (&self.context, &self.place) {
             (Some(context), _) => format!("@{context}"),
             (None, Place::File(path)) => file(path).map_or_else(String::new, |s| format!("@{s}")),

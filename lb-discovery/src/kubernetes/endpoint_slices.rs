@@ -127,21 +127,13 @@ impl Discovery for EndpointSlices {
 pub(super) fn slices_of(session: &Session, namespace: &str, service: &str) -> Query {
     let label = format!("kubernetes.io/service-name={service}");
     let of = format!("{namespace}/{service}");
-    session.query::<Slice>(
-        Some(namespace),
-        Selection::Labelled(&label),
-        &of,
-    )
+    session.query::<Slice>(Some(namespace), Selection::Labelled(&label), &of)
 }
 
 /// The one Service.
 pub(super) fn service_named(session: &Session, namespace: &str, service: &str) -> Query {
     let of = format!("{namespace}/{service}");
-    session.query::<Service>(
-        Some(namespace),
-        Selection::Named(service),
-        &of,
-    )
+    session.query::<Service>(Some(namespace), Selection::Named(service), &of)
 }
 
 struct Pods {
@@ -165,7 +157,10 @@ impl View for Pods {
             return Ok(None);
         };
         if slices.is_empty() {
-            return Err(failure::missing(&self.what, "no EndpointSlice, so no such Service"));
+            return Err(failure::missing(
+                &self.what,
+                "no EndpointSlice, so no such Service",
+            ));
         }
         let port = match (&self.port, &self.service) {
             (Some(Port::Name(name)), _) => SlicePort::Named(name),

@@ -51,7 +51,9 @@ pub(super) fn of_status(what: &str, status: &Status) -> Failure {
         400 => config(what, &format!("400 Bad Request: {said}")),
         401 => denied(
             what,
-            &format!("401 Unauthorized: {said}; the token or certificate is missing, expired or not of this cluster"),
+            &format!(
+                "401 Unauthorized: {said}; the token or certificate is missing, expired or not of this cluster"
+            ),
         ),
         403 => denied(
             what,
@@ -113,7 +115,11 @@ pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
     }
     let (own, cause) = (error.to_string(), root.to_string());
     // The outermost names the file, where there is one.
-    shortened(if own.contains(&cause) && own.len() < 300 { &own } else { &cause })
+    shortened(if own.contains(&cause) && own.len() < 300 {
+        &own
+    } else {
+        &cause
+    })
 }
 
 /// A message from outside, short enough for a line of a log.

@@ -171,7 +171,7 @@ async fn pages<R: Record>(
 }
 
 fn versioned(query: &Query, version: Option<String>) -> Result<String, DiscoveryError> {
-    version.filter(|version| !version.is_empty()).ok_or_else(|| {
-        failure::unavailable(&query.what, "an answer without a resourceVersion")
-    })
+    version
+        .filter(|version| !version.is_empty())
+        .ok_or_else(|| failure::unavailable(&query.what, "an answer without a resourceVersion"))
 }

@@ -141,7 +141,11 @@ impl Discovery for NodePort {
         let Self {
             namespace, service, ..
         } = self;
-        format!("kubernetes-nodes:{namespace}/{service}{}", self.cluster.label()).into()
+        format!(
+            "kubernetes-nodes:{namespace}/{service}{}",
+            self.cluster.label()
+        )
+        .into()
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {

@@ -112,7 +112,12 @@ impl Pods {
             let problem = "it is empty, which means every pod of the namespace";
             return Err(failure::config("the label selector", problem));
         }
-        Self::new(cluster, namespace, Which::Selected(selector.into()), port.into())
+        Self::new(
+            cluster,
+            namespace,
+            Which::Selected(selector.into()),
+            port.into(),
+        )
     }
 
     fn new(
@@ -173,8 +178,7 @@ impl Discovery for Pods {
         let selector = self.selector(&session).await?;
         let of = format!("{}/{selector}", self.namespace);
         let selection = Selection::Labelled(&selector);
-        let query =
-            session.query::<Pod>(Some(&self.namespace), selection, &of);
+        let query = session.query::<Pod>(Some(&self.namespace), selection, &of);
         Ok(follow(Selected {
             what: query.what.clone(),
             pods: Objects::follow(&session, query, &self.pods),

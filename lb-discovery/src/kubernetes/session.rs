@@ -77,7 +77,12 @@ impl Session {
             Selection::Named(name) => (None, Some(format!("metadata.name={name}"))),
         };
         Query {
-            what: format!("watching {} of {of} at {}", R::Object::plural(&()), self.url).into(),
+            what: format!(
+                "watching {} of {of} at {}",
+                R::Object::plural(&()),
+                self.url
+            )
+            .into(),
             request: Request::new(R::Object::url_path(&(), namespace)),
             labels,
             fields,
@@ -101,7 +106,10 @@ impl Session {
             ..ListParams::default()
         };
         let answer = self.in_time(query, "list", async {
-            let request = query.request.list(&params).map_err(|e| bad_request(query, &e))?;
+            let request = query
+                .request
+                .list(&params)
+                .map_err(|e| bad_request(query, &e))?;
             let body = self.client.request_stream(request).await;
             let body = body.map_err(|e| failure::of_client(&query.what, &e))?;
             let mut body = pin!(body.take(MAX_PAGE as u64 + 1));
@@ -129,7 +137,10 @@ impl Session {
             ..WatchParams::default()
         };
         self.in_time(query, "watch", async {
-            let request = query.request.watch(&params, version).map_err(|e| bad_request(query, &e))?;
+            let request = query
+                .request
+                .watch(&params, version)
+                .map_err(|e| bad_request(query, &e))?;
             let body = self.client.request_stream(request).await;
             let body = body.map_err(|e| failure::of_client(&query.what, &e))?;
             Ok(Lines {

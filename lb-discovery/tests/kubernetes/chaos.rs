@@ -18,7 +18,10 @@ fn one() -> Value {
 }
 
 fn two() -> Value {
-    slice("echo-a", &[endpoint("10.0.0.1", "a"), endpoint("10.0.0.2", "b")])
+    slice(
+        "echo-a",
+        &[endpoint("10.0.0.1", "a"), endpoint("10.0.0.2", "b")],
+    )
 }
 
 /// A server with one endpoint, and a driver that knows it.
@@ -27,6 +30,7 @@ async fn started() -> (Api, Running) {
     api.server.put("endpointslices", one());
     let mut running = run(api.slices());
     until(&mut running, &[ONE]).await;
+    eventually(|| api.server.watches() == 1).await;
     (api, running)
 }
 
@@ -56,17 +60,29 @@ async fn too_many_requests() {
 
 #[tokio::test]
 async fn unauthorized() {
-    survives(Fault::Status(401), "401 Unauthorized: told to fail; the token or certificate").await;
+    survives(
+        Fault::Status(401),
+        "401 Unauthorized: told to fail; the token or certificate",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn forbidden() {
-    survives(Fault::Status(403), "403 Forbidden: told to fail; grant list and watch").await;
+    survives(
+        Fault::Status(403),
+        "403 Forbidden: told to fail; grant list and watch",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn not_the_api() {
-    survives(Fault::Status(404), "is this the API of a Kubernetes cluster?").await;
+    survives(
+        Fault::Status(404),
+        "is this the API of a Kubernetes cluster?",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -76,12 +92,20 @@ async fn garbage() {
 
 #[tokio::test]
 async fn frozen() {
-    survives(Fault::Frozen, "the API server did not answer the watch within 2s").await;
+    survives(
+        Fault::Frozen,
+        "the API server did not answer the watch within 2s",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn garbage_events() {
-    survives(Fault::GarbageEvents, "the answer is not what a Kubernetes API says").await;
+    survives(
+        Fault::GarbageEvents,
+        "the answer is not what a Kubernetes API says",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -179,12 +203,16 @@ async fn bookmarks_keep_a_quiet_watch_from_being_forgotten() {
     api.server.put("endpointslices", one());
     let mut running = run(api.slices());
     until(&mut running, &[ONE]).await;
+    eventually(|| api.server.watches() == 1).await;
     // Somebody else's object, then all versions before it are forgotten.
-    api.server.put("services", crate::objects::service("Cluster"));
+    api.server
+        .put("services", crate::objects::service("Cluster"));
     api.server.compact();
     let marked = || {
         let requests = api.server.requests();
-        requests.iter().any(|r| r.is_watch() && r.query.contains("resourceVersion=3"))
+        requests
+            .iter()
+            .any(|r| r.is_watch() && r.query.contains("resourceVersion=3"))
     };
     eventually(marked).await;
     assert_eq!(api.server.lists(), 1);
@@ -240,7 +268,8 @@ async fn a_burst_is_one_set() {
     let (api, mut running) = started().await;
     for number in 0..200 {
         let ip = format!("10.0.1.{number}");
-        api.server.put("endpointslices", slice("echo-b", &[endpoint(&ip, &ip)]));
+        api.server
+            .put("endpointslices", slice("echo-b", &[endpoint(&ip, &ip)]));
     }
     until(&mut running, &[ONE, "10.0.1.199:8080"]).await;
     // The first list, the burst, and whatever of it a slow machine saw later: not one set an event.
@@ -254,8 +283,16 @@ async fn a_resource_that_is_not_granted_is_named() {
     api.server.forbid("pods");
     let source = Pods::selected(api.cluster(), "default", "app=echo", 446).unwrap();
     let running = run(source);
-    until_error(&running, "watching pods of default/app=echo at http://127.0.0.1:").await;
-    until_error(&running, "403 Forbidden: pods is forbidden: User \"system:serviceaccount:").await;
+    until_error(
+        &running,
+        "watching pods of default/app=echo at http://127.0.0.1:",
+    )
+    .await;
+    until_error(
+        &running,
+        "403 Forbidden: pods is forbidden: User \"system:serviceaccount:",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -263,5 +300,9 @@ async fn a_selector_that_the_server_does_not_understand() {
     let api = Api::start().await;
     let source = Pods::selected(api.cluster(), "default", "app=((", 446).unwrap();
     let running = run(source);
-    until_error(&running, "400 Bad Request: unable to parse requirement: found '(('").await;
+    until_error(
+        &running,
+        "400 Bad Request: unable to parse requirement: found '(('",
+    )
+    .await;
 }

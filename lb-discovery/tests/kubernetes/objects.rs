@@ -16,7 +16,12 @@ pub(crate) fn endpoint(ip: &str, pod: &str) -> Value {
 }
 
 /// An endpoint in another condition.
-pub(crate) fn with_condition(mut endpoint: Value, ready: bool, serving: bool, ending: bool) -> Value {
+pub(crate) fn with_condition(
+    mut endpoint: Value,
+    ready: bool,
+    serving: bool,
+    ending: bool,
+) -> Value {
     endpoint["conditions"] = json!({"ready": ready, "serving": serving, "terminating": ending});
     endpoint
 }

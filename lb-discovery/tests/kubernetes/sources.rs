@@ -95,24 +95,40 @@ pub(crate) async fn until_error(running: &Running, text: &str) {
 #[tokio::test]
 async fn endpoint_slices_are_joined_and_followed() {
     let api = Api::start().await;
-    let first = slice("echo-a", &[endpoint("10.0.0.1", "a"), endpoint("10.0.0.2", "b")]);
+    let first = slice(
+        "echo-a",
+        &[endpoint("10.0.0.1", "a"), endpoint("10.0.0.2", "b")],
+    );
     api.server.put("endpointslices", first);
     // The second slice has an endpoint of the first as well.
-    let second = slice("echo-b", &[endpoint("10.0.0.3", "c"), endpoint("10.0.0.2", "b")]);
+    let second = slice(
+        "echo-b",
+        &[endpoint("10.0.0.3", "c"), endpoint("10.0.0.2", "b")],
+    );
     api.server.put("endpointslices", second);
     let mut running = run(api.slices());
     let set = running.next().await;
-    assert_eq!(shown(&set), ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"]);
+    assert_eq!(
+        shown(&set),
+        ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"]
+    );
     let first = set.iter().next().unwrap();
     assert_eq!(first.name.as_deref(), Some("a"));
     assert_eq!(first.instance.as_deref(), Some("uid-a"));
     assert_eq!(first.node.as_deref(), Some("node-1"));
     assert_eq!(first.zone.as_deref(), Some("zone-a"));
-    assert_eq!(first.source.as_deref(), Some("kubernetes:default/echo@kubeconfig"));
+    assert_eq!(
+        first.source.as_deref(),
+        Some("kubernetes:default/echo@kubeconfig")
+    );
 
     let ending = with_condition(endpoint("10.0.0.1", "a"), false, true, true);
     api.server.put("endpointslices", slice("echo-a", &[ending]));
-    until(&mut running, &["10.0.0.1:8080 (drain)", "10.0.0.2:8080", "10.0.0.3:8080"]).await;
+    until(
+        &mut running,
+        &["10.0.0.1:8080 (drain)", "10.0.0.2:8080", "10.0.0.3:8080"],
+    )
+    .await;
     api.server.delete("endpointslices", "default", "echo-a");
     until(&mut running, &["10.0.0.2:8080", "10.0.0.3:8080"]).await;
     assert_eq!(api.server.lists(), 1, "changes are watched, not listed");
@@ -122,7 +138,10 @@ async fn endpoint_slices_are_joined_and_followed() {
 async fn a_port_by_number_is_the_services() {
     let api = Api::start().await;
     api.server.put("services", service("Cluster"));
-    api.server.put("endpointslices", slice("echo-a", &[endpoint("10.0.0.1", "a")]));
+    api.server.put(
+        "endpointslices",
+        slice("echo-a", &[endpoint("10.0.0.1", "a")]),
+    );
     let mut running = run(api.slices().port(80));
     until(&mut running, &["10.0.0.1:8080"]).await;
 }
@@ -130,20 +149,33 @@ async fn a_port_by_number_is_the_services() {
 #[tokio::test]
 async fn a_port_that_is_not_there_is_named_with_those_that_are() {
     let api = Api::start().await;
-    api.server.put("endpointslices", slice("echo-a", &[endpoint("10.0.0.1", "a")]));
+    api.server.put(
+        "endpointslices",
+        slice("echo-a", &[endpoint("10.0.0.1", "a")]),
+    );
     let running = run(api.slices().port("http"));
-    until_error(&running, "no endpoint has a TCP port \"http\", they have: 8080 (\"echo\")").await;
+    until_error(
+        &running,
+        "no endpoint has a TCP port \"http\", they have: 8080 (\"echo\")",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_service_that_is_scaled_to_nothing_and_back() {
     let api = Api::start().await;
-    api.server.put("endpointslices", slice("echo-a", &[endpoint("10.0.0.1", "a")]));
+    api.server.put(
+        "endpointslices",
+        slice("echo-a", &[endpoint("10.0.0.1", "a")]),
+    );
     let mut running = run(api.slices());
     until(&mut running, &["10.0.0.1:8080"]).await;
     api.server.put("endpointslices", slice("echo-a", &[]));
     until(&mut running, &[]).await;
-    api.server.put("endpointslices", slice("echo-a", &[endpoint("10.0.0.9", "z")]));
+    api.server.put(
+        "endpointslices",
+        slice("echo-a", &[endpoint("10.0.0.9", "z")]),
+    );
     until(&mut running, &["10.0.0.9:8080"]).await;
     assert_eq!(running.handle.status().sources[0].failures, 0);
 }
@@ -157,7 +189,10 @@ async fn a_service_that_does_not_exist_is_not_found_and_then_found() {
         api.server.url()
     );
     until_error(&running, &missing).await;
-    api.server.put("endpointslices", slice("echo-a", &[endpoint("10.0.0.1", "a")]));
+    api.server.put(
+        "endpointslices",
+        slice("echo-a", &[endpoint("10.0.0.1", "a")]),
+    );
     until(&mut running, &["10.0.0.1:8080"]).await;
 }
 
@@ -165,12 +200,19 @@ async fn a_service_that_does_not_exist_is_not_found_and_then_found() {
 async fn every_node_is_a_backend_unless_the_policy_is_local() {
     let api = Api::start().await;
     api.server.put("services", service("Cluster"));
-    for (name, ip) in [("node-1", "10.1.0.1"), ("node-2", "10.1.0.2"), ("node-3", "10.1.0.3")] {
+    for (name, ip) in [
+        ("node-1", "10.1.0.1"),
+        ("node-2", "10.1.0.2"),
+        ("node-3", "10.1.0.3"),
+    ] {
         api.server.put("nodes", node(name, ip));
     }
     let mut running = run(api.node_port());
     let set = running.next().await;
-    assert_eq!(shown(&set), ["10.1.0.1:30080", "10.1.0.2:30080", "10.1.0.3:30080"]);
+    assert_eq!(
+        shown(&set),
+        ["10.1.0.1:30080", "10.1.0.2:30080", "10.1.0.3:30080"]
+    );
     let first = set.iter().next().unwrap();
     assert_eq!(first.name.as_deref(), Some("node-1"));
     assert_eq!(first.instance.as_deref(), Some("uid-node-1"));
@@ -190,24 +232,37 @@ async fn every_node_is_a_backend_unless_the_policy_is_local() {
     api.server.put("services", service("Local"));
     until(&mut running, &["10.1.0.1:30080 x2", "10.1.0.2:30080"]).await;
     api.server.put("services", service("Cluster"));
-    until(&mut running, &["10.1.0.1:30080", "10.1.0.2:30080", "10.1.0.3:30080"]).await;
+    until(
+        &mut running,
+        &["10.1.0.1:30080", "10.1.0.2:30080", "10.1.0.3:30080"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn nodes_that_load_balancers_shall_leave_alone_are_left_out() {
     let api = Api::start().await;
     api.server.put("services", service("Cluster"));
-    for (name, ip) in [("node-1", "10.1.0.1"), ("node-2", "10.1.0.2"), ("node-3", "10.1.0.3")] {
+    for (name, ip) in [
+        ("node-1", "10.1.0.1"),
+        ("node-2", "10.1.0.2"),
+        ("node-3", "10.1.0.3"),
+    ] {
         api.server.put("nodes", node(name, ip));
     }
     let mut running = run(api.node_port());
-    until(&mut running, &["10.1.0.1:30080", "10.1.0.2:30080", "10.1.0.3:30080"]).await;
+    until(
+        &mut running,
+        &["10.1.0.1:30080", "10.1.0.2:30080", "10.1.0.3:30080"],
+    )
+    .await;
     let mut excluded = node("node-1", "10.1.0.1");
     excluded["metadata"]["labels"]["node.kubernetes.io/exclude-from-external-load-balancers"] =
         json!("true");
     api.server.put("nodes", excluded);
     until(&mut running, &["10.1.0.2:30080", "10.1.0.3:30080"]).await;
-    api.server.put("nodes", deleting(node("node-2", "10.1.0.2")));
+    api.server
+        .put("nodes", deleting(node("node-2", "10.1.0.2")));
     until(&mut running, &["10.1.0.3:30080"]).await;
 }
 
@@ -220,7 +275,11 @@ async fn a_service_without_a_node_port_says_what_to_do() {
     api.server.put("services", without);
     api.server.put("nodes", node("node-1", "10.1.0.1"));
     let running = run(api.node_port());
-    until_error(&running, "the Service's type is ClusterIP: make it NodePort").await;
+    until_error(
+        &running,
+        "the Service's type is ClusterIP: make it NodePort",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -240,7 +299,8 @@ async fn pods_of_a_daemon_set_are_reached_on_their_nodes() {
     assert_eq!(first.name.as_deref(), Some("node-1"));
     assert_eq!(first.instance.as_deref(), Some("uid-echo-a"));
 
-    api.server.put("pods", deleting(pod("echo-a", "node-1", "10.1.0.1")));
+    api.server
+        .put("pods", deleting(pod("echo-a", "node-1", "10.1.0.1")));
     until(&mut running, &["10.1.0.1:446 (drain)", "10.1.0.2:446"]).await;
     api.server.delete("pods", "default", "echo-a");
     until(&mut running, &["10.1.0.2:446"]).await;
@@ -260,13 +320,22 @@ async fn a_daemon_set_that_does_not_exist_is_not_found() {
 #[tokio::test]
 async fn clusters_make_one_pool() {
     let (one, two) = (Api::start().await, Api::start().await);
-    one.server.put("endpointslices", slice("echo-a", &[endpoint("10.0.0.1", "a")]));
-    two.server.put("endpointslices", slice("echo-a", &[endpoint("10.0.1.1", "a")]));
+    one.server.put(
+        "endpointslices",
+        slice("echo-a", &[endpoint("10.0.0.1", "a")]),
+    );
+    two.server.put(
+        "endpointslices",
+        slice("echo-a", &[endpoint("10.0.1.1", "a")]),
+    );
     let sources: Vec<Arc<dyn Discovery>> = vec![Arc::new(one.slices()), Arc::new(two.slices())];
     let mut running = Running::start(sources, DriverConfig::new());
     until(&mut running, &["10.0.0.1:8080", "10.0.1.1:8080"]).await;
     let mut two = two;
     two.server.kill().await;
-    one.server.put("endpointslices", slice("echo-a", &[endpoint("10.0.0.2", "b")]));
+    one.server.put(
+        "endpointslices",
+        slice("echo-a", &[endpoint("10.0.0.2", "b")]),
+    );
     until(&mut running, &["10.0.0.2:8080", "10.0.1.1:8080"]).await;
 }

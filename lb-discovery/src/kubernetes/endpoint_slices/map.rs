@@ -138,7 +138,9 @@ pub(super) fn snapshot<'a>(
     let mut found = Vec::new();
     let mut is_known = false;
     for slice in slices.clone() {
-        let Some(number) = slice.port(name) else { continue };
+        let Some(number) = slice.port(name) else {
+            continue;
+        };
         is_known = true;
         let fallback = match port {
             SlicePort::NamedOr(_, number) => Some(number),
@@ -151,7 +153,9 @@ pub(super) fn snapshot<'a>(
     }
     if !is_known {
         let has = has(slices);
-        return Err(format!("no endpoint has a TCP port {name:?}, they have: {has}"));
+        return Err(format!(
+            "no endpoint has a TCP port {name:?}, they have: {has}"
+        ));
     }
     Ok(admit(found))
 }
@@ -166,14 +170,21 @@ pub(in crate::kubernetes) fn per_node<'a>(
     for slice in slices.filter(|slice| slice.family == Some(family)) {
         if let Some(port) = slice.port(name) {
             let on_nodes = slice.endpoints.iter().filter_map(|endpoint| {
-                Some(((endpoint.ip, port), endpoint.condition, endpoint.node.as_deref()?))
+                Some((
+                    (endpoint.ip, port),
+                    endpoint.condition,
+                    endpoint.node.as_deref()?,
+                ))
             });
             found.extend(on_nodes);
         }
     }
     found.sort_by_key(|(place, condition, _)| (*place, *condition));
     found.dedup_by_key(|(place, ..)| *place);
-    found.into_iter().map(|(_, condition, node)| (node, condition)).collect()
+    found
+        .into_iter()
+        .map(|(_, condition, node)| (node, condition))
+        .collect()
 }
 
 fn name_of<'a>(

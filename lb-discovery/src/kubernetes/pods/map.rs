@@ -80,7 +80,11 @@ impl Record for Pod {
 fn ports(spec: &v1::PodSpec) -> Box<[PodPort]> {
     let sidecars = spec.init_containers.iter().flatten();
     let sidecars = sidecars.filter(|init| init.restart_policy.as_deref() == Some("Always"));
-    let ports = spec.containers.iter().chain(sidecars).flat_map(|c| &c.ports);
+    let ports = spec
+        .containers
+        .iter()
+        .chain(sidecars)
+        .flat_map(|c| &c.ports);
     ports
         .flatten()
         .filter(|port| port::is_tcp(port.protocol.as_deref()))
@@ -157,7 +161,9 @@ impl Pod {
         if bound_to.is_some_and(|ip| ip.is_loopback()) {
             return None; // reachable on the node alone
         }
-        let all: &[IpAddr] = bound_to.as_ref().map_or(&self.host_ips, std::slice::from_ref);
+        let all: &[IpAddr] = bound_to
+            .as_ref()
+            .map_or(&self.host_ips, std::slice::from_ref);
         let mut families = families.in_order().iter();
         families.find_map(|family| all.iter().copied().find(|ip| Family::of(*ip) == *family))
     }

@@ -47,7 +47,9 @@ impl<W: Workload> Record for Selecting<W> {
 
     fn of(workload: W) -> Self {
         let selector = workload.selector().map(Selector::try_from);
-        let text = selector.and_then(Result::ok).map(|selector| selector.to_string());
+        let text = selector
+            .and_then(Result::ok)
+            .map(|selector| selector.to_string());
         Self(text.filter(|text| !text.is_empty()), PhantomData)
     }
 }

@@ -154,7 +154,11 @@ impl Watching {
         match self.end {
             None => {}
             Some(End::InOrder) => return None,
-            Some(End::Cut) => return Some(Err(std::io::Error::other("cut off"))),
+            Some(End::Cut) => {
+                // What was sent must be on its way before the connection breaks.
+                sleep(Duration::from_millis(50)).await;
+                return Some(Err(std::io::Error::other("cut off")));
+            }
         }
         loop {
             self.changed.mark_unchanged();
@@ -165,7 +169,9 @@ impl Watching {
                 if forgotten || state.fault == Fault::GoneEvent {
                     self.end = Some(End::InOrder);
                     let gone = status(410, "Expired", "too old resource version");
-                    return Some(Ok(json!({"type": "ERROR", "object": gone}).to_string() + "\n"));
+                    return Some(Ok(
+                        json!({"type": "ERROR", "object": gone}).to_string() + "\n"
+                    ));
                 }
                 let events = state.store.events(&self.scope, self.version);
                 self.version = self.version.max(state.store.version());
