@@ -1,5 +1,7 @@
 //! Makes a proxy of a configuration.
 
+mod kubernetes;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -47,6 +49,9 @@ fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
     for server in &joined(&config.servers) {
         upstream = upstream.discovery(source(server, &resolver)?);
+    }
+    for line in &config.kubernetes {
+        upstream = upstream.discovery(kubernetes::source(line)?);
     }
     Ok(upstream.build()?)
 }

@@ -136,6 +136,12 @@ pub(super) fn service_named(session: &Session, namespace: &str, service: &str) -
     session.query::<Service>(Some(namespace), Selection::Named(service), &of)
 }
 
+/// The set of slices with one port.
+#[cfg(test)]
+pub(super) fn snapshot_of<'a>(slices: impl Iterator<Item = &'a Slice> + Clone) -> Snapshot {
+    map::snapshot(slices, SlicePort::Only, Families::default()).expect("slices with one port")
+}
+
 struct Pods {
     what: Box<str>,
     slices: Objects<Slice>,

@@ -1,5 +1,7 @@
 //! Objects as the API sends them.
 
+#![allow(dead_code)] // every test uses its own part
+
 use std::net::IpAddr;
 
 use serde_json::{Value, json};

@@ -24,6 +24,7 @@
 //!   the `HOST:PORT` of its `proxy_pass`.
 //! - `listen` takes IP addresses only, and an address may not overlap with a wildcard of the same port.
 //! - `backup` is refused with `random` even if `random` comes later.
+//! - `kubernetes` and `kubernetes_pods` in an `upstream` block are ours: nginx has nothing like them.
 //! - A weight is at most 65535, and a time at most 100 years.
 //! - A `worker_processes` or `worker_connections` of 0, or more than 1024 processes, are errors.
 //! - Includes may be nested 32 deep, and all files together may have 64 MiB.
@@ -81,8 +82,9 @@ pub(crate) use self::error::Os;
 pub use self::{
     error::{ConfigError, Span, Warning},
     model::{
-        AddressFamilies, Config, ErrorLog, Host, Listen, LogLevel, LogTarget, Method, Resolver,
-        Server, Stream, Upstream, UpstreamServer, User, WorkerProcesses,
+        AddressFamilies, Config, ErrorLog, Host, Kubernetes, KubernetesBackends, KubernetesPort,
+        Listen, LogLevel, LogTarget, Method, Resolver, Server, Stream, Upstream, UpstreamServer,
+        User, WorkerProcesses,
     },
 };
 use self::{

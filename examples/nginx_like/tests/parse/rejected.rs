@@ -197,6 +197,20 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (UpstreamServer, "max_conns=4294967296", 2, r#"invalid parameter "max_conns=4294967296""#, None),
     (Server, "proxy_timeout 6000w;", 2, r#""proxy_timeout" directive invalid value"#, None),
     (Stream, "resolver 10.0.0.1 ipv4=off ipv6=off;", 2, r#""ipv4" and "ipv6" cannot both be "off""#, Some(r#"host not found in resolver "ipv4=off""#)),
+    // Kubernetes, which nginx does not know.
+    (Upstream, "kubernetes;", 2, r#"invalid number of arguments in "kubernetes" directive"#, Some(r#"unknown directive "kubernetes""#)),
+    (Upstream, "kubernetes echo;", 2, r#"no namespace in "echo", it must be NAMESPACE/SERVICE"#, Some(r#"unknown directive "kubernetes""#)),
+    (Upstream, "kubernetes /echo;", 2, r#"no namespace in "/echo", it must be NAMESPACE/SERVICE"#, Some(r#"unknown directive "kubernetes""#)),
+    (Upstream, "kubernetes default/echo port=0;", 2, r#"invalid parameter "port=0""#, Some(r#"unknown directive "kubernetes""#)),
+    (Upstream, "kubernetes default/echo port=65536;", 2, r#"invalid parameter "port=65536""#, Some(r#"unknown directive "kubernetes""#)),
+    (Upstream, "kubernetes default/echo port=a/b;", 2, r#"invalid parameter "port=a/b""#, Some(r#"unknown directive "kubernetes""#)),
+    (Upstream, "kubernetes default/echo\naddress=pods;", 3, r#"invalid parameter "address=pods""#, Some(r#"unknown directive "kubernetes""#)),
+    (Upstream, "kubernetes default/echo kubeconfig=;", 2, r#"invalid parameter "kubeconfig=""#, Some(r#"unknown directive "kubernetes""#)),
+    (Upstream, "kubernetes default/echo weight=2;", 2, r#"invalid parameter "weight=2""#, Some(r#"unknown directive "kubernetes""#)),
+    (Upstream, "kubernetes_pods default/app=echo;", 2, r#"invalid number of arguments in "kubernetes_pods" directive"#, Some(r#"unknown directive "kubernetes_pods""#)),
+    (Upstream, "kubernetes_pods default/app=echo context=a;", 2, r#"no "port=" in "kubernetes_pods" directive"#, Some(r#"unknown directive "kubernetes_pods""#)),
+    (Upstream, "kubernetes_pods default/app=echo port=446 address=node;", 2, r#"invalid parameter "address=node""#, Some(r#"unknown directive "kubernetes_pods""#)),
+    (Upstream, "kubernetes_pods app=echo port=446;", 2, r#"no namespace in "app=echo", it must be NAMESPACE/LABEL_SELECTOR"#, Some(r#"unknown directive "kubernetes_pods""#)),
     // nginx only looks at the methods before the server, and then never uses the backup.
     (Upstream, "server 10.0.0.1:446;\nserver 10.0.0.2:446 backup;\nrandom;", 3, r#"balancing method does not support parameter "backup""#, None),
 ];

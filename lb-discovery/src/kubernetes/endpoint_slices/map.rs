@@ -212,3 +212,6 @@ fn has<'a>(slices: impl Iterator<Item = &'a Slice>) -> String {
     let ports: BTreeSet<_> = ports.map(|(name, number)| (&**name, *number)).collect();
     port::list(ports)
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,3 +164,6 @@ impl<'a> Local<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

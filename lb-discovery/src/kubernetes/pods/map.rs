@@ -111,7 +111,7 @@ pub(super) fn snapshot<'a>(
 ) -> Result<Snapshot, String> {
     let mut found = Vec::new();
     let mut is_known = false;
-    let on_nodes = pods.clone().filter(|pod| !pod.host_ips.is_empty());
+    let on_nodes = pods.filter(|pod| !pod.host_ips.is_empty());
     for pod in on_nodes.clone() {
         let Some((number, bound_to)) = pod.port(port) else {
             continue;
@@ -154,7 +154,8 @@ impl Pod {
     }
 
     fn of_host(&self, port: &PodPort) -> Option<u16> {
-        port.host.or(self.host_network.then_some(port.container))
+        let own = || self.host_network.then_some(port.container);
+        port.host.or_else(own)
     }
 
     fn address(&self, bound_to: Option<IpAddr>, families: Families) -> Option<IpAddr> {
@@ -168,3 +169,6 @@ impl Pod {
         families.find_map(|family| all.iter().copied().find(|ip| Family::of(*ip) == *family))
     }
 }
+
+#[cfg(test)]
+mod tests;

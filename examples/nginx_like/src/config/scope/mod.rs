@@ -1,6 +1,7 @@
 //! The kinds of blocks: for each a table of directives, and the values as they were written.
 
 mod events;
+mod kubernetes;
 mod listen;
 mod log;
 mod main;

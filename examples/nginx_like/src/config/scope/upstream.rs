@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::NameResolution;
+use super::{NameResolution, kubernetes};
 use crate::config::{
-    ConfigError, Host, Method, Span, UpstreamServer,
+    ConfigError, Host, Kubernetes, Method, Span, UpstreamServer,
     address::{Address, AddressError},
     directive::{
         Args::{AtLeast, Between, Exactly},
@@ -26,11 +26,20 @@ pub(crate) struct UpstreamBlock {
     pub(crate) name: String,
     pub(crate) method: Option<Method>,
     pub(crate) servers: Vec<UpstreamServer>,
+    pub(crate) kubernetes: Vec<Kubernetes>,
     pub(crate) names: NameResolution,
     pub(crate) span: Span,
 }
 
 const UPSTREAM: &[Directive<UpstreamBlock>] = &[
+    Directive::simple("kubernetes", AtLeast(1), |upstream, line, reader| {
+        upstream.kubernetes.push(kubernetes::service(line, reader)?);
+        Ok(())
+    }),
+    Directive::simple("kubernetes_pods", AtLeast(2), |upstream, line, reader| {
+        upstream.kubernetes.push(kubernetes::pods(line, reader)?);
+        Ok(())
+    }),
     Directive::simple("least_conn", Exactly(0), |upstream, line, reader| {
         upstream.set_method(Method::LeastConn, line, reader);
         Ok(())
@@ -64,6 +73,7 @@ impl UpstreamBlock {
             name,
             method: None,
             servers: Vec::new(),
+            kubernetes: Vec::new(),
             names: NameResolution::default(),
             span,
         }
@@ -71,7 +81,7 @@ impl UpstreamBlock {
 
     /// Checks what can be checked only at the end of the block.
     pub(crate) fn check(&self, end: Span) -> Result<(), ConfigError> {
-        if self.servers.is_empty() {
+        if self.servers.is_empty() && self.kubernetes.is_empty() {
             return Err(ConfigError::new(ErrorKind::NoServersInside, Some(end)));
         }
         let no_backups = matches!(self.method, Some(Method::Random | Method::RandomTwo));
