@@ -6,7 +6,10 @@
 mod api_server;
 mod chaos;
 mod cluster;
+mod fair;
 mod objects;
+mod property;
 #[path = "../support/run.rs"]
 mod run;
 mod sources;
+mod trace;
