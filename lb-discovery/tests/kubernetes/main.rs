@@ -9,7 +9,9 @@ mod cluster;
 mod fair;
 mod objects;
 mod property;
+mod rbac;
 #[path = "../support/run.rs"]
 mod run;
+mod scale;
 mod sources;
 mod trace;

@@ -1,6 +1,7 @@
 //! Objects and their history.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ type Key = (String, String, String);
 
 #[derive(Default)]
 pub(super) struct Store {
-    objects: BTreeMap<Key, Value>,
+    objects: BTreeMap<Key, Arc<Value>>,
     history: Vec<Change>,
     version: u64,
     oldest: u64,
@@ -17,8 +18,8 @@ pub(super) struct Store {
 struct Change {
     version: u64,
     key: Key,
-    old: Option<Value>,
-    new: Option<Value>,
+    old: Option<Arc<Value>>,
+    new: Option<Arc<Value>>,
 }
 
 /// What a request is about.
@@ -49,7 +50,8 @@ impl Store {
         let key = (resource.to_owned(), text("namespace"), text("name"));
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        let old = self.objects.insert(key.clone(), object.clone());
+        let object = Arc::new(object);
+        let old = self.objects.insert(key.clone(), Arc::clone(&object));
         self.record(key, old, Some(object));
     }
 
@@ -60,7 +62,7 @@ impl Store {
         self.record(key, Some(old), None);
     }
 
-    fn record(&mut self, key: Key, old: Option<Value>, new: Option<Value>) {
+    fn record(&mut self, key: Key, old: Option<Arc<Value>>, new: Option<Arc<Value>>) {
         let version = self.version;
         self.history.push(Change {
             version,
@@ -91,24 +93,29 @@ impl Store {
             .objects
             .iter()
             .filter(|(key, object)| scope.has(key, object) && *key.2 > *after);
-        let page: Vec<Value> = all.by_ref().take(limit).map(|(_, o)| o.clone()).collect();
+        let page: Vec<Value> = all
+            .by_ref()
+            .take(limit)
+            .map(|(_, o)| Value::clone(o))
+            .collect();
         (page, all.next().is_some())
     }
 
     /// The events after `version`, as the lines of a watch.
     pub(super) fn events(&self, scope: &Scope, version: u64) -> Vec<String> {
-        let after = self.history.iter().filter(|c| c.version > version);
-        let events = after.filter_map(|change| {
-            let within = |object: &Option<Value>| {
+        let after = self.history.partition_point(|c| c.version <= version);
+        let events = self.history[after..].iter().filter_map(|change| {
+            let within = |object: &Option<Arc<Value>>| {
                 let object = object.clone();
                 object.filter(|object| scope.has(&change.key, object))
             };
-            let (kind, mut object) = match (within(&change.old), within(&change.new)) {
+            let (kind, object) = match (within(&change.old), within(&change.new)) {
                 (None, None) => return None,
                 (None, Some(new)) => ("ADDED", new),
                 (Some(_), Some(new)) => ("MODIFIED", new),
                 (Some(old), None) => ("DELETED", old),
             };
+            let mut object = Value::clone(&object);
             object["metadata"]["resourceVersion"] = json!(change.version.to_string());
             Some(json!({"type": kind, "object": object}).to_string() + "\n")
         });

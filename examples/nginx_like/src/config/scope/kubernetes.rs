@@ -6,7 +6,7 @@ use crate::config::{
 };
 
 /// `kubernetes NAMESPACE/SERVICE [port=NAME|NUMBER] [address=pod|node] [kubeconfig=FILE] [context=NAME]`
-pub(super) fn service(line: &Line, reader: &mut Reader<'_>) -> Result<Kubernetes, ConfigError> {
+pub(super) fn service(line: &Line, reader: &Reader<'_>) -> Result<Kubernetes, ConfigError> {
     let (namespace, service) = object(line, "service")?;
     let mut raw = Parameters::default();
     raw.read(line, reader, true)?;
@@ -20,7 +20,7 @@ pub(super) fn service(line: &Line, reader: &mut Reader<'_>) -> Result<Kubernetes
 }
 
 /// `kubernetes_pods NAMESPACE/SELECTOR port=NAME|NUMBER [kubeconfig=FILE] [context=NAME]`
-pub(super) fn pods(line: &Line, reader: &mut Reader<'_>) -> Result<Kubernetes, ConfigError> {
+pub(super) fn pods(line: &Line, reader: &Reader<'_>) -> Result<Kubernetes, ConfigError> {
     let (namespace, selector) = object(line, "label selector")?;
     let mut raw = Parameters::default();
     raw.read(line, reader, false)?;
@@ -56,7 +56,7 @@ impl Parameters {
     fn read(
         &mut self,
         line: &Line,
-        reader: &mut Reader<'_>,
+        reader: &Reader<'_>,
         has_address: bool,
     ) -> Result<(), ConfigError> {
         for parameter in line.parameters() {
