@@ -1,6 +1,6 @@
 //! Where backends come from.
 //!
-//! A source of backends (a fixed list, a handle in the program, DNS) is a [`Discovery`]: it can be watched, and a
+//! A source of backends (a fixed list, a handle in the program, DNS, Kubernetes) is a [`Discovery`]: it can be watched, and a
 //! watch is a stream of full [`Snapshot`](lb_core::Snapshot)s. A source never retries and never remembers; that is
 //! the [`Driver`]'s work.
 //!
@@ -50,6 +50,10 @@
     feature = "dns",
     doc = "| [`Dns`] | the addresses of a host name, followed by their time to live |"
 )]
+#![cfg_attr(
+    feature = "kubernetes",
+    doc = "| [`kubernetes`] | the pods of a Service, nodes at a node port, pods on ports of their nodes |"
+)]
 //! | [`Poll`] | whatever implements [`Lookup`], asked again and again |
 //! | [`Map`] | another source with every backend changed by a function |
 //!
@@ -63,6 +67,8 @@
 //! # Features
 //!
 //! - `dns` (on): `Dns` and its `Resolver`, through hickory-resolver.
+//! - `kubernetes` (off): the module `kubernetes`, through kube, with rustls and ring. The binary chooses the version of
+//!   the API: it depends on k8s-openapi with the feature of the oldest server that it shall know, such as `v1_33`.
 
 #![doc(test(attr(deny(warnings))))]
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod anywhere;
 #[path = "../support/api_server/mod.rs"]
 mod api_server;
 mod chaos;

@@ -10,9 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::api_server::ApiServer;
-use crate::objects::{
-    daemon_set, deleting, endpoint, node, on_node, pod, service, slice, with_condition,
-};
+use crate::objects::{daemon_set, deleting, endpoint, node, on_node, pod, service, slice};
 use crate::run::{Running, eventually};
 
 /// A server, and the kubeconfig that leads to it.
@@ -90,110 +88,6 @@ pub(crate) async fn until(running: &mut Running, wanted: &[&str]) -> Snapshot {
 pub(crate) async fn until_error(running: &Running, text: &str) {
     let last = || running.handle.status().sources[0].last_error.clone();
     eventually(|| last().is_some_and(|error| error.contains(text))).await;
-}
-
-#[tokio::test]
-async fn endpoint_slices_are_joined_and_followed() {
-    let api = Api::start().await;
-    let first = slice(
-        "echo-a",
-        &[endpoint("10.0.0.1", "a"), endpoint("10.0.0.2", "b")],
-    );
-    api.server.put("endpointslices", first);
-    // The second slice has an endpoint of the first as well.
-    let second = slice(
-        "echo-b",
-        &[endpoint("10.0.0.3", "c"), endpoint("10.0.0.2", "b")],
-    );
-    api.server.put("endpointslices", second);
-    let mut running = run(api.slices());
-    let set = running.next().await;
-    assert_eq!(
-        shown(&set),
-        ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"]
-    );
-    let first = set.iter().next().unwrap();
-    assert_eq!(first.name.as_deref(), Some("a"));
-    assert_eq!(first.instance.as_deref(), Some("uid-a"));
-    assert_eq!(first.node.as_deref(), Some("node-1"));
-    assert_eq!(first.zone.as_deref(), Some("zone-a"));
-    assert_eq!(
-        first.source.as_deref(),
-        Some("kubernetes:default/echo@kubeconfig")
-    );
-
-    let ending = with_condition(endpoint("10.0.0.1", "a"), false, true, true);
-    api.server.put("endpointslices", slice("echo-a", &[ending]));
-    until(
-        &mut running,
-        &["10.0.0.1:8080 (drain)", "10.0.0.2:8080", "10.0.0.3:8080"],
-    )
-    .await;
-    api.server.delete("endpointslices", "default", "echo-a");
-    until(&mut running, &["10.0.0.2:8080", "10.0.0.3:8080"]).await;
-    assert_eq!(api.server.lists(), 1, "changes are watched, not listed");
-}
-
-#[tokio::test]
-async fn a_port_by_number_is_the_services() {
-    let api = Api::start().await;
-    api.server.put("services", service("Cluster"));
-    api.server.put(
-        "endpointslices",
-        slice("echo-a", &[endpoint("10.0.0.1", "a")]),
-    );
-    let mut running = run(api.slices().port(80));
-    until(&mut running, &["10.0.0.1:8080"]).await;
-}
-
-#[tokio::test]
-async fn a_port_that_is_not_there_is_named_with_those_that_are() {
-    let api = Api::start().await;
-    api.server.put(
-        "endpointslices",
-        slice("echo-a", &[endpoint("10.0.0.1", "a")]),
-    );
-    let running = run(api.slices().port("http"));
-    until_error(
-        &running,
-        "no endpoint has a TCP port \"http\", they have: 8080 (\"echo\")",
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_service_that_is_scaled_to_nothing_and_back() {
-    let api = Api::start().await;
-    api.server.put(
-        "endpointslices",
-        slice("echo-a", &[endpoint("10.0.0.1", "a")]),
-    );
-    let mut running = run(api.slices());
-    until(&mut running, &["10.0.0.1:8080"]).await;
-    api.server.put("endpointslices", slice("echo-a", &[]));
-    until(&mut running, &[]).await;
-    api.server.put(
-        "endpointslices",
-        slice("echo-a", &[endpoint("10.0.0.9", "z")]),
-    );
-    until(&mut running, &["10.0.0.9:8080"]).await;
-    assert_eq!(running.handle.status().sources[0].failures, 0);
-}
-
-#[tokio::test]
-async fn a_service_that_does_not_exist_is_not_found_and_then_found() {
-    let api = Api::start().await;
-    let mut running = run(api.slices());
-    let missing = format!(
-        "watching endpointslices of default/echo at {}: no EndpointSlice, so no such Service",
-        api.server.url()
-    );
-    until_error(&running, &missing).await;
-    api.server.put(
-        "endpointslices",
-        slice("echo-a", &[endpoint("10.0.0.1", "a")]),
-    );
-    until(&mut running, &["10.0.0.1:8080"]).await;
 }
 
 #[tokio::test]
