@@ -44,8 +44,8 @@ impl Real {
 
     async fn close(&self) {
         let namespaces: kube::Api<Namespace> = kube::Api::all(self.client.clone());
-        let deleted = namespaces.delete(&self.namespace, &DeleteParams::default());
-        deleted.await.unwrap();
+        let params = DeleteParams::default();
+        namespaces.delete(&self.namespace, &params).await.unwrap();
     }
 
     fn api<K>(&self) -> kube::Api<K>
