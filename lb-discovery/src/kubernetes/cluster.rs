@@ -106,8 +106,8 @@ impl Cluster {
         self
     }
 
-    /// Reads the configuration and the files that it names, without connecting. For a program that wants to refuse a
-    /// wrong configuration at its start; blocks on files and `exec` plugins.
+    /// Reads the configuration and the CA that it names, without connecting. For a program that wants to refuse a wrong
+    /// configuration at its start. Blocks on files; does not run an `exec` plugin.
     ///
     /// # Errors
     ///

@@ -135,7 +135,7 @@ fn scale() {
     while balancer.set().snapshot().len() < usize::from(SLICES) * 100 {
         thread::sleep(Duration::from_millis(10));
     }
-    println!(
+    eprintln!(
         "memory for 10000 endpoints, from the first byte on: {} MiB",
         resident_mib() - before
     );
@@ -148,19 +148,19 @@ fn scale() {
     let busy = client.join().unwrap();
     let mut lags = lags.lock().unwrap().clone();
     lags.sort();
-    println!(
+    eprintln!(
         "changes seen: {} of {CHANGES}, the others were replaced first",
         lags.len()
     );
-    println!("sets: {}", sets.load(Ordering::Relaxed));
-    println!(
+    eprintln!("sets: {}", sets.load(Ordering::Relaxed));
+    eprintln!(
         "lag: median {:?}, 99 % {:?}, most {:?}",
         lags[lags.len() / 2],
         lags[lags.len() * 99 / 100],
         lags[lags.len() - 1]
     );
-    println!("processor: {:.0} % of one", busy * 100.0);
-    println!("pick: {alone:.0} ns alone, {meanwhile:.0} ns meanwhile");
+    eprintln!("processor: {:.0} % of one", busy * 100.0);
+    eprintln!("pick: {alone:.0} ns alone, {meanwhile:.0} ns meanwhile");
     assert!(lags[lags.len() - 1] <= Duration::from_secs(1));
 }
 
