@@ -48,6 +48,7 @@ fn all() {
             Method::LeastConn,
             Method::Random,
             Method::RandomTwo,
+            Method::RoundRobin,
             Method::RoundRobin
         ]
     );
@@ -56,7 +57,7 @@ fn all() {
         .iter()
         .map(|server| server.upstream)
         .collect();
-    assert_eq!(upstreams, [0, 1, 2, 3, 4]);
+    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5]);
     for warning in config.warnings {
         assert!(
             warning.to_string().contains(" has no effect here in "),
