@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lb_discovery::DiscoveryError;
 use lb_discovery::kubernetes::{Cluster, EndpointSlices};
@@ -38,8 +37,7 @@ fn two(server: &ApiServer) {
 }
 
 fn follow(path: &Path) -> Running {
-    let cluster = Cluster::kubeconfig(path).request_timeout(Duration::from_secs(2));
-    run(EndpointSlices::new(cluster, "default", "echo").unwrap())
+    run(EndpointSlices::new(Cluster::kubeconfig(path), "default", "echo").unwrap())
 }
 
 #[tokio::test]

@@ -160,6 +160,7 @@ impl Watching {
                 return Some(Err(std::io::Error::other("cut off")));
             }
         }
+        let mut bookmark = false;
         loop {
             self.changed.mark_unchanged();
             let (fault, faults, events) = {
@@ -198,17 +199,29 @@ impl Watching {
             if faults != self.faults {
                 return None;
             }
+            if std::mem::take(&mut bookmark) {
+                return Some(Ok(bookmark_at(self.version)));
+            }
+            if self.end.is_some() {
+                return None;
+            }
             tokio::select! {
                 _ = self.changed.changed() => {}
-                () = sleep_until(self.until) => return None,
-                () = tick(&mut self.bookmarks) => {
-                    let version = self.version.to_string();
-                    let object = json!({"kind": "X", "apiVersion": "v1", "metadata": {"resourceVersion": version}});
-                    return Some(Ok(json!({"type": "BOOKMARK", "object": object}).to_string() + "\n"));
+                // The last that a server says is where to go on.
+                () = sleep_until(self.until) => {
+                    self.end = Some(End::InOrder);
+                    bookmark = self.bookmarks.is_some();
                 }
+                () = tick(&mut self.bookmarks) => bookmark = true,
             }
         }
     }
+}
+
+fn bookmark_at(version: u64) -> String {
+    let metadata = json!({"resourceVersion": version.to_string()});
+    let object = json!({"kind": "X", "apiVersion": "v1", "metadata": metadata});
+    json!({"type": "BOOKMARK", "object": object}).to_string() + "\n"
 }
 
 async fn tick(interval: &mut Option<Interval>) {
