@@ -35,6 +35,10 @@ pub struct Backend {
     pub fail_limit: Option<FailLimit>,
     /// Its failure domain. Default: none.
     pub zone: Option<Arc<str>>,
+    /// The zones whose clients it is meant for, as Kubernetes' topology hints say. Default: empty, which means all.
+    pub for_zones: Arc<[Arc<str>]>,
+    /// The machine it runs on. Default: none.
+    pub node: Option<Arc<str>>,
     /// Its incarnation, such as a pod's UID. Default: none.
     pub instance: Option<Arc<str>>,
 }
@@ -52,6 +56,8 @@ impl Backend {
             max_conns: None,
             fail_limit: Some(FailLimit::default()),
             zone: None,
+            for_zones: Arc::default(),
+            node: None,
             instance: None,
         }
     }
@@ -109,6 +115,20 @@ impl Backend {
     #[must_use]
     pub fn with_zone(mut self, zone: impl Into<Arc<str>>) -> Self {
         self.zone = Some(zone.into());
+        self
+    }
+
+    /// Sets [`for_zones`](Self::for_zones).
+    #[must_use]
+    pub fn with_for_zones(mut self, for_zones: impl Into<Arc<[Arc<str>]>>) -> Self {
+        self.for_zones = for_zones.into();
+        self
+    }
+
+    /// Sets [`node`](Self::node).
+    #[must_use]
+    pub fn with_node(mut self, node: impl Into<Arc<str>>) -> Self {
+        self.node = Some(node.into());
         self
     }
 

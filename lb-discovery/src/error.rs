@@ -49,11 +49,13 @@ pub enum DiscoveryError {
         /// How long the answer holds, if the source said so.
         valid_for: Option<Duration>,
     },
-    /// The name does not exist. Authoritative.
-    #[error("{what}: no such name (NXDOMAIN)")]
+    /// The name, or the object that was asked for, does not exist. Authoritative.
+    #[error("{what}: {problem}")]
     NotFound {
         /// What was tried.
         what: Box<str>,
+        /// What does not exist.
+        problem: Box<str>,
         /// How long the answer holds, if the source said so.
         valid_for: Option<Duration>,
     },

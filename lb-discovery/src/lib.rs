@@ -1,8 +1,8 @@
 //! Where backends come from.
 //!
-//! A source of backends (a fixed list, a handle in the program, DNS, a file) is a [`Discovery`]: it can be watched,
-//! and a watch is a stream of full [`Snapshot`](lb_core::Snapshot)s. A source never retries and never remembers; that
-//! is the [`Driver`]'s work.
+//! A source of backends (a fixed list, a handle in the program, DNS, Kubernetes, a file) is a [`Discovery`]: it can be
+//! watched, and a watch is a stream of full [`Snapshot`](lb_core::Snapshot)s. A source never retries and never
+//! remembers; that is the [`Driver`]'s work.
 //!
 //! Three types matter:
 //!
@@ -54,6 +54,10 @@
     feature = "file",
     doc = "| [`File`] | a watched JSON or YAML file | the last set stays; the error names line and column; looked at again every second |"
 )]
+#![cfg_attr(
+    feature = "kubernetes",
+    doc = "| [`kubernetes`] | the pods of a Service, nodes at a node port, pods on ports of their nodes | the last set stays; an empty list is believed only when it stays empty |"
+)]
 //! | [`Poll`] | whatever implements [`Lookup`], asked again and again | as the lookup says |
 //!
 //! | adaptor | what it makes of sources |
@@ -82,6 +86,8 @@
 //!
 //! - `dns` (on): `Dns` and its `Resolver`, through hickory-resolver.
 //! - `file`: `File`, through serde_json and serde-saphyr.
+//! - `kubernetes` (off): the module `kubernetes`, through kube, with rustls and ring. The binary chooses the version of
+//!   the API: it depends on k8s-openapi with the feature of the oldest server that it shall know, such as `v1_33`.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -96,6 +102,8 @@ mod file;
 mod filter;
 mod fixed;
 mod hints;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 mod manual;
 mod map;
 mod merge;

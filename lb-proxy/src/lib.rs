@@ -71,6 +71,7 @@
 //! # Features
 //!
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
+//! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
 
 #![doc(test(attr(deny(warnings))))]
 

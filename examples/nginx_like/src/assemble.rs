@@ -1,5 +1,7 @@
 //! Makes a proxy of a configuration.
 
+mod kubernetes;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -93,6 +95,9 @@ fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
     for server in &joined(&config.servers) {
         upstream = upstream.discovery(source(server, &resolver)?);
+    }
+    for line in &config.kubernetes {
+        upstream = upstream.discovery(kubernetes::source(line)?);
     }
     Ok(upstream.build()?)
 }

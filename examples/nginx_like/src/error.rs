@@ -20,6 +20,9 @@ pub(crate) enum StartError {
     Config(#[from] ConfigError),
     #[error("the demonstration cannot listen on {addr}: {source}")]
     Demo { addr: SocketAddr, source: io::Error },
+    #[cfg(not(feature = "kubernetes"))]
+    #[error("nginx_like was built without its feature \"kubernetes\", which is needed in {span}")]
+    BuiltWithoutKubernetes { span: Span },
     #[error("{source} in {span}")]
     Discovery { source: DiscoveryError, span: Span },
     #[error("no \"stream\" block with a server in it: there is nothing to balance")]

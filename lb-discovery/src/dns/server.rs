@@ -144,10 +144,7 @@ impl Server {
     fn explain_none(&self, none: &NoRecords, shown: &str) -> DiscoveryError {
         let valid_for = none.negative_ttl.map(|ttl| Duration::from_secs(ttl.into()));
         match none.response_code {
-            ResponseCode::NXDomain => DiscoveryError::NotFound {
-                what: what(shown),
-                valid_for,
-            },
+            ResponseCode::NXDomain => no_such_name(shown, valid_for),
             // Name servers instead of an SOA record are a referral to them, not the answer that there is nothing
             // (RFC 2308 section 2.2): this server is not the right one to ask.
             ResponseCode::NoError if none.soa.is_none() && none.ns.is_some() => {
@@ -185,6 +182,14 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.addr.fmt(f)
+    }
+}
+
+pub(super) fn no_such_name(shown: &str, valid_for: Option<Duration>) -> DiscoveryError {
+    DiscoveryError::NotFound {
+        what: what(shown),
+        problem: "no such name (NXDOMAIN)".into(),
+        valid_for,
     }
 }
 

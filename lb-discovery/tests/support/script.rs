@@ -88,6 +88,7 @@ impl Discovery for Script {
             Watch::Fail => Err(unavailable()),
             Watch::Absent(valid_for) => Err(DiscoveryError::NotFound {
                 what: "asking the script".into(),
+                problem: "it knows no such thing".into(),
                 valid_for,
             }),
             Watch::Sets(sets) => Ok(timed(sets).chain(stream::pending()).boxed()),

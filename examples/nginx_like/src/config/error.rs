@@ -137,10 +137,16 @@ pub(crate) enum ErrorKind {
     NoHandler,
     #[error("no \"listen\" is defined for server")]
     NoListen,
+    /// Ours, as all of Kubernetes.
+    #[error("no namespace in \"{value}\", it must be NAMESPACE/{}", what.to_uppercase().replace(' ', "_"))]
+    NoNamespace { what: &'static str, value: String },
     #[error("no name servers defined")]
     NoNameServers,
     #[error("\"ipv4\" and \"ipv6\" cannot both be \"off\"")]
     NoResolverFamily,
+    /// Ours.
+    #[error("no \"port=\" in \"kubernetes_pods\" directive")]
+    NoPodPort,
     #[error("no servers in upstream \"{upstream}\"")]
     NoServers { upstream: String },
     #[error("no servers are inside upstream")]

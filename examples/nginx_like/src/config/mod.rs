@@ -37,6 +37,7 @@
 //! - `hash` without `consistent` spreads keys as if a server that is `down` were not there; nginx hashes the keys of
 //!   such a server again.
 //! - `least_time` takes `connect` only.
+//! - `kubernetes` and `kubernetes_pods` in an `upstream` block are ours: nginx has nothing like them.
 //! - A weight is at most 65535, and a time at most 100 years.
 //! - A `worker_processes` or `worker_connections` of 0, or more than 1024 processes, are errors.
 //! - Includes may be nested 32 deep, and all files together may have 64 MiB.
@@ -96,9 +97,9 @@ pub use self::{
     error::{ConfigError, Span, Warning},
     key::HashKey,
     model::{
-        AccessRule, AddressFamilies, ClientLimit, ClientZone, Config, ErrorLog, Host, Listen,
-        LogLevel, LogTarget, Method, Resolver, Server, Stream, Upstream, UpstreamServer, User,
-        WorkerProcesses,
+        AccessRule, AddressFamilies, ClientLimit, ClientZone, Config, ErrorLog, Host, Kubernetes,
+        KubernetesBackends, KubernetesPort, Listen, LogLevel, LogTarget, Method, Resolver, Server,
+        Stream, Upstream, UpstreamServer, User, WorkerProcesses,
     },
 };
 use self::{

@@ -148,8 +148,10 @@ pub struct Upstream {
     pub name: String,
     /// How a server is chosen.
     pub method: Method,
-    /// The servers; at least one is no backup.
+    /// The servers; at least one is no backup, unless there is something of Kubernetes.
     pub servers: Vec<UpstreamServer>,
+    /// `kubernetes` and `kubernetes_pods`; their backends come after the servers.
+    pub kubernetes: Vec<Kubernetes>,
     /// `resolver`, which looks up the host names of the servers. Without it, the system does.
     pub resolver: Option<Resolver>,
     /// `resolver_timeout`, 30 s by default.
@@ -203,6 +205,60 @@ pub struct UpstreamServer {
     pub down: bool,
     /// The place of the directive.
     pub span: Span,
+}
+
+/// A `kubernetes` or `kubernetes_pods` of an `upstream` block.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Kubernetes {
+    /// The namespace.
+    pub namespace: String,
+    /// What in it.
+    pub backends: KubernetesBackends,
+    /// `kubeconfig`: the file that says how to reach the cluster. Without it, the cluster that nginx_like runs in, else
+    /// `$KUBECONFIG` or `~/.kube/config`.
+    pub kubeconfig: Option<PathBuf>,
+    /// `context`: a context of the kubeconfig instead of its current one.
+    pub context: Option<String>,
+    /// The place of the directive.
+    pub span: Span,
+}
+
+/// What of a namespace are backends.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum KubernetesBackends {
+    /// `kubernetes … address=node`: the nodes of the cluster, at the node port of a Service.
+    Nodes {
+        /// The Service.
+        service: String,
+        /// `port`, of the Service; its only one by default.
+        port: Option<KubernetesPort>,
+    },
+    /// `kubernetes_pods`: pods on ports of their nodes.
+    Pods {
+        /// The label selector.
+        selector: String,
+        /// `port`, of the pods or of their nodes.
+        port: KubernetesPort,
+    },
+    /// `kubernetes … address=pod`, the default: the pods of a Service.
+    Service {
+        /// The Service.
+        service: String,
+        /// `port`, of the Service; its only one by default.
+        port: Option<KubernetesPort>,
+    },
+}
+
+/// The `port` of a `kubernetes` or `kubernetes_pods`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum KubernetesPort {
+    /// By name.
+    Name(String),
+    /// By number.
+    Number(u16),
 }
 
 /// A host to connect to.

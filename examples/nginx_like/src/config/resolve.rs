@@ -195,6 +195,7 @@ impl Upstreams {
                     name: pass.url,
                     method: Method::RoundRobin,
                     servers: vec![server],
+                    kubernetes: Vec::new(),
                     resolver: names.resolver,
                     resolver_timeout: names.timeout.unwrap_or(RESOLVER_TIMEOUT),
                     span: pass.span,
@@ -215,7 +216,7 @@ impl Upstreams {
 }
 
 fn upstream(block: UpstreamBlock, outer: &NameResolution) -> Result<Upstream, ConfigError> {
-    if block.servers.iter().all(|server| server.backup) {
+    if block.kubernetes.is_empty() && block.servers.iter().all(|server| server.backup) {
         let kind = ErrorKind::NoServers {
             upstream: block.name,
         };
@@ -226,6 +227,7 @@ fn upstream(block: UpstreamBlock, outer: &NameResolution) -> Result<Upstream, Co
         name: block.name,
         method: block.method.unwrap_or(Method::RoundRobin),
         servers: block.servers,
+        kubernetes: block.kubernetes,
         resolver: names.resolver,
         resolver_timeout: names.timeout.unwrap_or(RESOLVER_TIMEOUT),
         span: block.span,

@@ -19,7 +19,8 @@ const WORDS: &[&str] = &[
     "max_conns=", "backup", "down", "resolve", "least_conn", "random", "two", "zone", "hash", "listen",
     "listen 446;", "backlog=", "ipv6only=", "reuseport", "ssl", "proxy_pass", "proxy_pass u;",
     "proxy_pass 10.0.0.1:446;", "proxy_timeout", "proxy_next_upstream_tries", "resolver", "valid=", "ipv4=off",
-    "ipv6=off", "resolver_timeout",
+    "ipv6=off", "resolver_timeout", "kubernetes", "kubernetes_pods", "default/echo", "a/b=c", "port=", "port=446",
+    "address=node", "kubeconfig=a", "context=",
 ];
 
 /// One change of a text: replace some bytes by others.

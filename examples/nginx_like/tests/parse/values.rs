@@ -518,3 +518,46 @@ fn a_limit_needs_its_zone() {
         "zero size shared memory zone \"a\" in test.conf:1"
     );
 }
+
+#[test]
+fn kubernetes() {
+    use nginx_like::config::{KubernetesBackends, KubernetesPort};
+
+    let stream = stream(
+        "upstream u {
+            kubernetes default/echo;
+            kubernetes prod/echo port=80 address=node kubeconfig=a/b.conf context=east;
+            kubernetes prod/echo address=pod port=http-2;
+            kubernetes_pods default/app.kubernetes.io/name=echo,tier!=b port=446;
+        }
+        server { listen 446; proxy_pass u; }",
+    );
+    let upstream = &stream.upstreams[0];
+    assert!(upstream.servers.is_empty());
+    let [first, second, third, fourth] = &upstream.kubernetes[..] else {
+        panic!("{:?}", upstream.kubernetes);
+    };
+    let service = |port| KubernetesBackends::Service {
+        service: "echo".to_owned(),
+        port,
+    };
+    assert_eq!(first.namespace, "default");
+    assert_eq!(first.backends, service(None));
+    assert_eq!((&first.kubeconfig, &first.context), (&None, &None));
+    assert_eq!(first.span.line, 2);
+    assert_eq!(second.namespace, "prod");
+    let nodes = KubernetesBackends::Nodes {
+        service: "echo".to_owned(),
+        port: Some(KubernetesPort::Number(80)),
+    };
+    assert_eq!(second.backends, nodes);
+    assert_eq!(second.kubeconfig, Some(PathBuf::from("a/b.conf")));
+    assert_eq!(second.context.as_deref(), Some("east"));
+    let name = KubernetesPort::Name("http-2".to_owned());
+    assert_eq!(third.backends, service(Some(name)));
+    let pods = KubernetesBackends::Pods {
+        selector: "app.kubernetes.io/name=echo,tier!=b".to_owned(),
+        port: KubernetesPort::Number(446),
+    };
+    assert_eq!(fourth.backends, pods);
+}

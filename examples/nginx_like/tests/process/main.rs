@@ -3,11 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod accepting;
+#[cfg(feature = "kubernetes")]
+#[path = "../../../../lb-discovery/tests/support/api_server/mod.rs"]
+mod api_server;
 mod command_line;
 mod dns_chaos;
 #[path = "../../../../lb-discovery/tests/support/dns_server.rs"]
 mod dns_server;
 mod hash;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
+#[cfg(feature = "kubernetes")]
+#[path = "../../../../lb-discovery/tests/kubernetes/objects.rs"]
+mod objects;
 mod proxy;
 mod scenario;
 mod service;

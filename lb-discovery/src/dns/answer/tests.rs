@@ -27,6 +27,7 @@ fn no_data(secs: u64) -> DiscoveryError {
 fn not_found(secs: u64) -> DiscoveryError {
     DiscoveryError::NotFound {
         what: "looking up a.test".into(),
+        problem: "no such name".into(),
         valid_for: Some(Duration::from_secs(secs)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod events;
+mod kubernetes;
 mod limit_conn;
 mod listen;
 mod log;

@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::NameResolution;
+use super::{NameResolution, kubernetes};
 use crate::config::{
-    ConfigError, HashKey, Host, Method, Span, UpstreamServer,
+    ConfigError, HashKey, Host, Kubernetes, Method, Span, UpstreamServer,
     address::{Address, AddressError, is_host_name},
     directive::{
         Args::{AtLeast, Between, Exactly},
@@ -26,6 +26,7 @@ pub(crate) struct UpstreamBlock {
     pub(crate) name: String,
     pub(crate) method: Option<Method>,
     pub(crate) servers: Vec<UpstreamServer>,
+    pub(crate) kubernetes: Vec<Kubernetes>,
     pub(crate) names: NameResolution,
     pub(crate) span: Span,
 }
@@ -34,6 +35,14 @@ const UPSTREAM: &[Directive<UpstreamBlock>] = &[
     Directive::simple("hash", Between(1, 2), |upstream, line, reader| {
         let method = hash(line)?;
         upstream.set_method(method, line, reader);
+        Ok(())
+    }),
+    Directive::simple("kubernetes", AtLeast(1), |upstream, line, reader| {
+        upstream.kubernetes.push(kubernetes::service(line, reader)?);
+        Ok(())
+    }),
+    Directive::simple("kubernetes_pods", AtLeast(2), |upstream, line, reader| {
+        upstream.kubernetes.push(kubernetes::pods(line, reader)?);
         Ok(())
     }),
     Directive::simple("least_conn", Exactly(0), |upstream, line, reader| {
@@ -74,6 +83,7 @@ impl UpstreamBlock {
             name,
             method: None,
             servers: Vec::new(),
+            kubernetes: Vec::new(),
             names: NameResolution::default(),
             span,
         }
@@ -81,7 +91,7 @@ impl UpstreamBlock {
 
     /// Checks what can be checked only at the end of the block.
     pub(crate) fn check(&self, end: Span) -> Result<(), ConfigError> {
-        if self.servers.is_empty() {
+        if self.servers.is_empty() && self.kubernetes.is_empty() {
             return Err(ConfigError::new(ErrorKind::NoServersInside, Some(end)));
         }
         let no_backups = matches!(

@@ -1,0 +1,168 @@
+use serde_json::{Value, from_value, json};
+
+use super::*;
+use lb_core::AdminState;
+
+fn slice(family: &str, ports: Value, endpoints: Value) -> Slice {
+    Slice::of(
+        from_value(json!({
+            "metadata": {"name": "a"},
+            "addressType": family,
+            "ports": ports,
+            "endpoints": endpoints,
+        }))
+        .unwrap(),
+    )
+}
+
+fn http() -> Value {
+    json!([{"name": "http", "port": 80}])
+}
+
+fn with(conditions: Value) -> Value {
+    json!({"addresses": ["10.0.0.1"], "conditions": conditions})
+}
+
+fn map(slices: &[Slice], port: SlicePort<'_>, families: Families) -> Result<Vec<String>, String> {
+    let snapshot = snapshot(slices.iter(), port, families)?;
+    let backends = snapshot.iter().map(|b| match b.admin {
+        AdminState::Ready => b.addr.to_string(),
+        _ => format!("{} drains", b.addr),
+    });
+    Ok(backends.collect())
+}
+
+fn endpoints(endpoints: Value) -> Vec<String> {
+    let slices = [slice("IPv4", http(), endpoints)];
+    map(&slices, SlicePort::Only, Families::default()).unwrap()
+}
+
+#[test]
+fn conditions_that_are_not_said_are_those_of_the_api() {
+    let ready = ["10.0.0.1:80"];
+    let none: [&str; 0] = [];
+    assert_eq!(endpoints(json!([{"addresses": ["10.0.0.1"]}])), ready);
+    assert_eq!(endpoints(json!([with(json!({}))])), ready);
+    assert_eq!(endpoints(json!([with(json!({"ready": null}))])), ready);
+    assert_eq!(endpoints(json!([with(json!({"ready": false}))])), none);
+    // Serving counts as true, so one that terminates serves if there is no better.
+    let ending = json!({"ready": false, "terminating": true});
+    assert_eq!(endpoints(json!([with(ending)])), ready);
+    let gone = json!({"ready": false, "serving": false, "terminating": true});
+    assert_eq!(endpoints(json!([with(gone)])), ["10.0.0.1:80 drains"]);
+    // publishNotReadyAddresses: as kube-proxy, ready is ready.
+    assert_eq!(
+        endpoints(json!([with(json!({"ready": true, "terminating": true}))])),
+        ready
+    );
+}
+
+#[test]
+fn those_that_terminate_serve_only_if_nobody_is_ready() {
+    let ending = json!({"ready": false, "serving": true, "terminating": true});
+    let other = json!({"addresses": ["10.0.0.2"]});
+    let both = json!([with(ending.clone()), other]);
+    assert_eq!(endpoints(both), ["10.0.0.1:80 drains", "10.0.0.2:80"]);
+    let unready = json!({"addresses": ["10.0.0.2"], "conditions": {"ready": false}});
+    assert_eq!(endpoints(json!([with(ending), unready])), ["10.0.0.1:80"]);
+}
+
+#[test]
+fn only_the_first_address_counts_and_what_is_none_is_left_out() {
+    let odd =
+        json!([{"addresses": ["10.0.0.2", "10.0.0.3"]}, {"addresses": []}, {"addresses": ["x"]}]);
+    assert_eq!(endpoints(odd), ["10.0.0.2:80"]);
+}
+
+#[test]
+fn an_endpoint_in_two_slices_counts_once_in_its_best_condition() {
+    let ready = json!([{"addresses": ["10.0.0.1"]}]);
+    let ending = json!([with(json!({"ready": false, "terminating": true}))]);
+    for slices in [[&ready, &ending], [&ending, &ready]] {
+        let slices = slices.map(|endpoints| slice("IPv4", http(), endpoints.clone()));
+        let set = map(&slices, SlicePort::Only, Families::default());
+        assert_eq!(set.unwrap(), ["10.0.0.1:80"]);
+    }
+}
+
+#[test]
+fn one_family_is_used() {
+    let slices = [
+        slice("IPv4", http(), json!([{"addresses": ["10.0.0.1"]}])),
+        slice("IPv6", http(), json!([{"addresses": ["fd00::1"]}])),
+        slice("FQDN", http(), json!([{"addresses": ["a.test"]}])),
+    ];
+    let (v4, v6) = (["10.0.0.1:80"], ["[fd00::1]:80"]);
+    let of = |slices: &[Slice], families| map(slices, SlicePort::Only, families);
+    assert_eq!(of(&slices, Families::PreferIpv4).unwrap(), v4);
+    assert_eq!(of(&slices, Families::PreferIpv6).unwrap(), v6);
+    assert_eq!(of(&slices[1..], Families::PreferIpv4).unwrap(), v6);
+    assert_eq!(of(&slices[..1], Families::PreferIpv6).unwrap(), v4);
+    assert_eq!(of(&slices[..1], Families::Ipv4).unwrap(), v4);
+    assert!(of(&slices[..1], Families::Ipv6).is_err());
+}
+
+#[test]
+fn ports_are_found_by_name_and_are_each_slices_own() {
+    let two = json!([{"name": "http", "port": 80}, {"name": "admin", "port": 81}]);
+    let slices = [
+        slice("IPv4", two, json!([{"addresses": ["10.0.0.1"]}])),
+        slice(
+            "IPv4",
+            json!([{"name": "http", "port": 8080}]),
+            json!([{"addresses": ["10.0.0.2"]}]),
+        ),
+        slice(
+            "IPv4",
+            json!([{"name": "http", "port": 53, "protocol": "UDP"}]),
+            json!([{"addresses": ["10.0.0.3"]}]),
+        ),
+        slice(
+            "IPv4",
+            json!([{"name": "http"}]),
+            json!([{"addresses": ["10.0.0.4"]}]),
+        ),
+    ];
+    let of = |port| map(&slices, port, Families::default());
+    let http = ["10.0.0.1:80", "10.0.0.2:8080"];
+    assert_eq!(of(SlicePort::Named("http")).unwrap(), http);
+    assert_eq!(of(SlicePort::Named("admin")).unwrap(), ["10.0.0.1:81"]);
+    let any = ["10.0.0.1:80", "10.0.0.2:8080", "10.0.0.4:90"];
+    assert_eq!(of(SlicePort::NamedOr("http", 90)).unwrap(), any);
+    let has = "81 (\"admin\"), any (\"http\"), 80 (\"http\"), 8080 (\"http\")";
+    assert_eq!(
+        of(SlicePort::Only).unwrap_err(),
+        format!("say which port of the endpoints is meant, they have: {has}")
+    );
+    assert_eq!(
+        of(SlicePort::Named("grpc")).unwrap_err(),
+        format!("no endpoint has a TCP port \"grpc\", they have: {has}")
+    );
+}
+
+#[test]
+fn a_slice_that_only_holds_the_place_of_endpoints_is_no_error() {
+    let slices = [slice("IPv4", json!([]), json!(null))];
+    for port in [SlicePort::Only, SlicePort::Named("http")] {
+        let set = map(&slices, port, Families::default());
+        assert!(set.unwrap().is_empty());
+    }
+}
+
+#[test]
+fn zones_hints_node_and_pod_are_kept() {
+    let endpoint = json!([{
+        "addresses": ["10.0.0.1"], "nodeName": "n", "zone": "a",
+        "hints": {"forZones": [{"name": "a"}, {"name": "b"}]},
+        "targetRef": {"kind": "Pod", "name": "p", "uid": "u"},
+    }]);
+    let slices = [slice("IPv4", http(), endpoint)];
+    let set = snapshot(slices.iter(), SlicePort::Only, Families::default()).unwrap();
+    let wanted = Backend::new("10.0.0.1:80".parse().unwrap())
+        .with_name("p")
+        .with_instance("u")
+        .with_node("n")
+        .with_zone("a")
+        .with_for_zones(["a".into(), "b".into()]);
+    assert_eq!(set.iter().collect::<Vec<_>>(), [&wanted]);
+}

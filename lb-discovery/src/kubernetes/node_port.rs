@@ -1,0 +1,225 @@
+//! The nodes of a cluster, at the node port of a Service.
+
+mod map;
+
+use std::iter;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lb_core::Snapshot;
+
+use self::map::{Node, Options};
+use super::cluster::Cluster;
+use super::endpoint_slices::{Slice, service_named, slices_of};
+use super::families::Families;
+use super::follow::{View, follow};
+use super::objects::{Memory, Objects, changed};
+use super::port::Port;
+use super::service::Service;
+use super::session::{Selection, Session};
+use super::{failure, name};
+use crate::discovery::{Discovery, SnapshotStream};
+use crate::error::DiscoveryError;
+
+/// Follows the nodes of a cluster and the node port of a Service, which is of type `NodePort` or `LoadBalancer`.
+///
+/// With `externalTrafficPolicy: Cluster` every node is a backend, all alike. With `Local` a node serves only the pods
+/// that it runs; then the nodes that run pods which take connections are backends, each with their number as its
+/// weight, so that every pod has the same share.
+///
+/// A node is left out if it has the label `node.kubernetes.io/exclude-from-external-load-balancers` (unless its value
+/// is a form of `false`) or the taint `ToBeDeletedByClusterAutoscaler`, or while it is deleted. A node that is
+/// unschedulable stays: cordoning it says nothing about the pods that it runs. So does one that is not ready: that
+/// means its kubelet has not been heard of, not that it forwards no connections, and readiness that flaps must not
+/// take out every node at once. Failed connections and health checks do, each for itself (KEP-3458);
+/// [`ready_only`](Self::ready_only) changes it.
+///
+/// A backend is called after its node and knows its [`zone`](lb_core::Backend::zone); a node that is made anew under
+/// its old address is another [`instance`](lb_core::Backend::instance).
+///
+/// Needs `list` and `watch` on `nodes` and on the one Service, and with `Local` on `endpointslices.discovery.k8s.io`
+/// of the namespace.
+///
+/// ```
+/// use lb_discovery::kubernetes::{Cluster, NodePort};
+///
+/// let cluster = Cluster::kubeconfig("/etc/lb/kubeconfig");
+/// let web = NodePort::new(cluster, "default", "web")?.port(443);
+/// # drop(web);
+/// # Ok::<(), lb_discovery::DiscoveryError>(())
+/// ```
+#[derive(Debug)]
+pub struct NodePort {
+    cluster: Cluster,
+    namespace: Box<str>,
+    service: Box<str>,
+    options: Options,
+    nodes: Arc<Memory>,
+    services: Arc<Memory>,
+    slices: Arc<Memory>,
+}
+
+/// Which of a node's addresses is used.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum NodeAddress {
+    /// `ExternalIP`.
+    External,
+    /// `InternalIP`.
+    Internal,
+}
+
+impl NodeAddress {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "ExternalIP" => Some(Self::External),
+            "InternalIP" => Some(Self::Internal),
+            _ => None,
+        }
+    }
+}
+
+impl NodePort {
+    /// Follows the Service `service` in `namespace`. Connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`DiscoveryError::Config`] if one is not a name that Kubernetes allows.
+    pub fn new(cluster: Cluster, namespace: &str, service: &str) -> Result<Self, DiscoveryError> {
+        let memory = || Memory::new(cluster.confirm_empty);
+        Ok(Self {
+            namespace: name::label("namespace", namespace)?,
+            service: name::label("Service", service)?,
+            options: Options {
+                port: None,
+                families: Families::default(),
+                addresses: [NodeAddress::Internal].into(),
+                ready_only: false,
+            },
+            nodes: memory(),
+            services: memory(),
+            slices: memory(),
+            cluster,
+        })
+    }
+
+    /// Chooses a port of the Service, by its name or by its number, which is not the node port. Default: its only
+    /// port; having several is then an error.
+    #[must_use]
+    pub fn port(mut self, port: impl Into<Port>) -> Self {
+        self.options.port = Some(port.into());
+        self
+    }
+
+    /// Chooses between addresses of both families. Default: [`Families::PreferIpv4`]. Families that the Service does
+    /// not have are not used.
+    #[must_use]
+    pub fn families(mut self, families: Families) -> Self {
+        self.options.families = families;
+        self
+    }
+
+    /// Which types of addresses may be used, the preferred one first. A node with none of them is no backend. Default:
+    /// [`NodeAddress::Internal`] alone.
+    #[must_use]
+    pub fn addresses(mut self, addresses: impl IntoIterator<Item = NodeAddress>) -> Self {
+        self.options.addresses = addresses.into_iter().collect();
+        self
+    }
+
+    /// Leaves out nodes whose condition `Ready` is not `True`. Default: false.
+    #[must_use]
+    pub fn ready_only(mut self, ready_only: bool) -> Self {
+        self.options.ready_only = ready_only;
+        self
+    }
+}
+
+#[async_trait]
+impl Discovery for NodePort {
+    fn source(&self) -> Arc<str> {
+        let Self {
+            namespace, service, ..
+        } = self;
+        format!(
+            "kubernetes-nodes:{namespace}/{service}{}",
+            self.cluster.label()
+        )
+        .into()
+    }
+
+    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
+        let session = self.cluster.open().await?;
+        let (namespace, name) = (&*self.namespace, &*self.service);
+        let of = format!("{namespace}/{name}");
+        let nodes = session.query::<Node>(None, Selection::All, &of);
+        let service = service_named(&session, namespace, name);
+        Ok(follow(Nodes {
+            what: service.what.clone(),
+            nodes: Objects::follow(&session, nodes, &self.nodes),
+            service: Objects::follow(&session, service, &self.services),
+            slices: None,
+            memory: Arc::clone(&self.slices),
+            namespace: namespace.into(),
+            name: name.into(),
+            options: self.options.clone(),
+            session,
+        }))
+    }
+}
+
+struct Nodes {
+    session: Session,
+    what: Box<str>,
+    namespace: Box<str>,
+    name: Box<str>,
+    options: Options,
+    nodes: Objects<Node>,
+    service: Objects<Service>,
+    /// Followed only while the Service's policy is `Local`.
+    slices: Option<Objects<Slice>>,
+    memory: Arc<Memory>,
+}
+
+impl Nodes {
+    fn service(&self) -> Option<&Service> {
+        self.service.get()?.values().next()
+    }
+}
+
+impl View for Nodes {
+    async fn changed(&mut self) -> Result<(), DiscoveryError> {
+        let done = tokio::select! {
+            done = self.nodes.changed() => done,
+            done = self.service.changed() => done,
+            done = changed(self.slices.as_mut()) => done,
+        };
+        let is_local = self.service().is_some_and(|service| service.is_local);
+        if !is_local {
+            self.slices = None;
+        } else if self.slices.is_none() {
+            let query = slices_of(&self.session, &self.namespace, &self.name);
+            self.slices = Some(Objects::follow(&self.session, query, &self.memory));
+        }
+        done
+    }
+
+    fn snapshot(&self) -> Result<Option<Snapshot>, DiscoveryError> {
+        let (Some(nodes), Some(_)) = (self.nodes.get(), self.service.get()) else {
+            return Ok(None);
+        };
+        let Some(service) = self.service() else {
+            return Err(failure::missing(&self.what, "no such Service"));
+        };
+        let snapshot = match &self.slices {
+            None => map::snapshot(service, nodes, iter::empty(), &self.options),
+            Some(slices) => match slices.get() {
+                None => return Ok(None),
+                Some(slices) => map::snapshot(service, nodes, slices.values(), &self.options),
+            },
+        };
+        snapshot
+            .map(Some)
+            .map_err(|problem| failure::config(&self.what, &problem))
+    }
+}

@@ -1,0 +1,169 @@
+//! From nodes, a Service and its EndpointSlices to a set. Pure.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1;
+use lb_core::{AdminState, Backend, Snapshot, Weight};
+
+use super::NodeAddress;
+use crate::kubernetes::condition::Condition;
+use crate::kubernetes::endpoint_slices::{Slice, per_node};
+use crate::kubernetes::families::{Families, Family};
+use crate::kubernetes::list_watch::Record;
+use crate::kubernetes::port::Port;
+use crate::kubernetes::service::Service;
+
+const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+const ZONE: &str = "topology.kubernetes.io/zone";
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// What is needed of a Node.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    addresses: Box<[(NodeAddress, IpAddr)]>,
+    uid: Option<Arc<str>>,
+    zone: Option<Arc<str>>,
+    /// Whether external load balancers shall leave it alone, because it is labelled so or about to go.
+    is_excluded: bool,
+    is_ready: bool,
+}
+
+impl Record for Node {
+    type Object = v1::Node;
+
+    fn of(object: v1::Node) -> Self {
+        let v1::Node {
+            metadata,
+            spec,
+            status,
+        } = object;
+        let status = status.unwrap_or_default();
+        let label = |name| metadata.labels.as_ref().and_then(|labels| labels.get(name));
+        let taints = spec.unwrap_or_default().taints.unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let addresses = status.addresses.unwrap_or_default();
+        let is_excluded = label(EXCLUDE).is_some_and(|value| !is_false(value))
+            || metadata.deletion_timestamp.is_some()
+            || taints.iter().any(|taint| taint.key == TO_BE_DELETED);
+        Self {
+            addresses: addresses
+                .iter()
+                .filter_map(|a| Some((NodeAddress::parse(&a.type_)?, a.address.parse().ok()?)))
+                .collect(),
+            zone: label(ZONE).map(|zone| zone.as_str().into()),
+            uid: metadata.uid.map(Arc::from),
+            is_excluded,
+            is_ready: conditions
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        }
+    }
+}
+
+/// What Go's `ParseBool` takes for false, as the label's value is read.
+fn is_false(value: &str) -> bool {
+    matches!(value, "0" | "f" | "F" | "false" | "False" | "FALSE")
+}
+
+/// How nodes are made backends.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) port: Option<Port>,
+    pub(super) families: Families,
+    pub(super) addresses: Box<[NodeAddress]>,
+    pub(super) ready_only: bool,
+}
+
+/// The nodes, each at the Service's node port.
+///
+/// With `externalTrafficPolicy: Local` a node weighs as much as it has endpoints that take connections: every pod then
+/// has the same share, however uneven the nodes are.
+pub(super) fn snapshot<'a>(
+    service: &Service,
+    nodes: &BTreeMap<String, Node>,
+    slices: impl Iterator<Item = &'a Slice> + Clone,
+    options: &Options,
+) -> Result<Snapshot, String> {
+    let port = service.port(options.port.as_ref())?;
+    let Some(node_port) = port.node_port else {
+        return Err(format!(
+            "port {} has no node port, because the Service's type is {}: make it NodePort, or use the pods' addresses",
+            port.number, service.kind
+        ));
+    };
+    let local = |family| Local::count(per_node(slices.clone(), family, &port.name));
+    let local = service
+        .is_local
+        .then(|| (local(Family::V4), local(Family::V6)));
+    let mut backends = Vec::new();
+    for (name, node) in nodes {
+        if node.is_excluded || (options.ready_only && !node.is_ready) {
+            continue;
+        }
+        let Some(ip) = node.address(service, options) else {
+            continue;
+        };
+        let mut backend = Backend::new(SocketAddr::new(ip, node_port));
+        backend.name = Some(name.as_str().into());
+        backend.node.clone_from(&backend.name);
+        backend.zone.clone_from(&node.zone);
+        backend.instance.clone_from(&node.uid);
+        let local = local.as_ref().map(|(v4, v6)| match Family::of(ip) {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        });
+        backends.extend(match local {
+            None => Some(backend),
+            Some(local) => local.weigh(name, backend),
+        });
+    }
+    backends.sort_by_key(|backend| backend.addr);
+    Ok(Snapshot::from_backends(backends))
+}
+
+impl Node {
+    /// The address by the wished type and family; of types the first counts, then of families.
+    fn address(&self, service: &Service, options: &Options) -> Option<IpAddr> {
+        let serves = |family| service.families.is_empty() || service.families.contains(&family);
+        let families = options.families.in_order().iter().copied();
+        let families = families.filter(|family| serves(*family));
+        options.addresses.iter().find_map(|kind| {
+            families.clone().find_map(|family| {
+                let mut all = self.addresses.iter();
+                let found = all.find(|(known, ip)| known == kind && Family::of(*ip) == family);
+                found.map(|(_, ip)| *ip)
+            })
+        })
+    }
+}
+
+/// How many endpoints each node runs that take connections, and zero for one whose endpoints only drain.
+struct Local<'a>(BTreeMap<&'a str, u16>);
+
+impl<'a> Local<'a> {
+    fn count(endpoints: Vec<(&'a str, Condition)>) -> Self {
+        let bar = Condition::bar(endpoints.iter().map(|(_, condition)| *condition));
+        let mut nodes = BTreeMap::new();
+        for (node, condition) in endpoints {
+            if condition != Condition::NotReady {
+                let count: &mut u16 = nodes.entry(node).or_default();
+                *count = count.saturating_add(u16::from(condition <= bar));
+            }
+        }
+        Self(nodes)
+    }
+
+    fn weigh(&self, node: &str, backend: Backend) -> Option<Backend> {
+        let count = *self.0.get(node)?;
+        Some(if count == 0 {
+            backend.with_admin(AdminState::Drain)
+        } else {
+            backend.with_weight(Weight::new(count))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

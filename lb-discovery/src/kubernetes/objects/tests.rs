@@ -1,0 +1,120 @@
+//! Updates in any order come to what a fresh list of the final objects says.
+
+use futures::stream;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::kubernetes::endpoint_slices::Slice;
+
+/// What may happen to the slices of a Service.
+#[derive(Clone, Debug)]
+enum Happening {
+    Put(u8, Vec<(u8, u8)>),
+    Delete(u8),
+    /// The watch was lost: everything is listed again.
+    List,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let endpoints = prop::collection::vec((0_u8..6, 0_u8..8), 0..4);
+    prop_oneof![
+        6 => (0_u8..4, endpoints).prop_map(|(name, endpoints)| Happening::Put(name, endpoints)),
+        2 => (0_u8..4).prop_map(Happening::Delete),
+        1 => Just(Happening::List),
+    ]
+}
+
+fn record(endpoints: &[(u8, u8)]) -> Slice {
+    let endpoints = endpoints.iter().map(|(host, conditions)| {
+        let bit = |n: u8| conditions >> n & 1 == 1;
+        json!({
+            "addresses": [format!("10.0.0.{host}")],
+            "conditions": {"ready": bit(0), "serving": bit(1), "terminating": bit(2)},
+        })
+    });
+    let object = json!({
+        "metadata": {"name": "a"}, "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 80}],
+        "endpoints": endpoints.collect::<Vec<_>>(),
+    });
+    Slice::of(serde_json::from_value(object).unwrap())
+}
+
+fn objects(memory: &Arc<Memory>) -> Objects<Slice> {
+    Objects {
+        updates: stream::pending().boxed(),
+        what: "watching".into(),
+        memory: Arc::clone(memory),
+        known: None,
+    }
+}
+
+fn set(objects: &Objects<Slice>) -> lb_core::Snapshot {
+    let slices = objects.get().unwrap().values();
+    crate::kubernetes::endpoint_slices::snapshot_of(slices)
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_comes_to_the_final_list(happenings in prop::collection::vec(happening(), 0..40)) {
+        let believing = Memory::new(Duration::ZERO);
+        let mut watched = objects(&believing);
+        let mut actual: BTreeMap<String, Slice> = BTreeMap::new();
+        watched.apply(Update::Replace(actual.clone())).unwrap();
+        for happening in happenings {
+            let before = set(&watched);
+            let update = match happening {
+                Happening::Put(name, endpoints) => {
+                    let record = record(&endpoints);
+                    actual.insert(name.to_string(), record.clone());
+                    Update::Apply(name.to_string(), record)
+                }
+                Happening::Delete(name) => {
+                    actual.remove(&name.to_string());
+                    Update::Delete(name.to_string())
+                }
+                Happening::List => Update::Replace(actual.clone()),
+            };
+            let changes = watched.apply(update).unwrap();
+            let mut fresh = objects(&Memory::new(Duration::ZERO));
+            fresh.apply(Update::Replace(actual.clone())).unwrap();
+            prop_assert_eq!(set(&watched), set(&fresh));
+            prop_assert!(changes || set(&watched) == before);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_is_believed_when_it_stays_empty() {
+    let memory = Memory::new(Duration::from_secs(10));
+    memory.listed(0, "listing").unwrap();
+    memory.listed(3, "listing").unwrap();
+    let doubt = memory.listed(0, "listing").unwrap_err();
+    assert_eq!(
+        doubt.to_string(),
+        "listing: the list is empty, but had 3 before: not believed unless it stays so for 10s"
+    );
+    tokio::time::advance(Duration::from_secs(9)).await;
+    assert!(memory.listed(0, "listing").is_err());
+    memory.listed(1, "listing").unwrap();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(
+        memory.listed(0, "listing").is_err(),
+        "it was not empty all the time"
+    );
+    tokio::time::advance(Duration::from_secs(10)).await;
+    memory.listed(0, "listing").unwrap();
+    memory.listed(0, "listing").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_under_watch_needs_no_confirmation() {
+    let memory = Memory::new(Duration::from_secs(10));
+    let mut objects = objects(&memory);
+    let one = BTreeMap::from([("a".to_owned(), record(&[]))]);
+    objects.apply(Update::Replace(one)).unwrap();
+    assert!(objects.apply(Update::Delete("a".to_owned())).unwrap());
+    assert!(!objects.apply(Update::Delete("a".to_owned())).unwrap());
+    memory.listed(0, "listing").unwrap();
+}

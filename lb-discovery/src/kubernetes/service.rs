@@ -1,0 +1,73 @@
+//! What is needed of a Service.
+
+use k8s_openapi::api::core::v1;
+
+use super::families::Family;
+use super::list_watch::Record;
+use super::port::{self, Port};
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Service {
+    /// `spec.type`.
+    pub(super) kind: Box<str>,
+    /// Whether `externalTrafficPolicy` is `Local`: a node serves only the pods that it runs.
+    pub(super) is_local: bool,
+    /// `spec.ipFamilies`; empty on servers without dual-stack, which means any.
+    pub(super) families: Box<[Family]>,
+    /// Its TCP ports.
+    pub(super) ports: Box<[ServicePort]>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct ServicePort {
+    /// Empty if it has none, as a Service's only port may.
+    pub(super) name: Box<str>,
+    pub(super) number: u16,
+    pub(super) node_port: Option<u16>,
+}
+
+impl Record for Service {
+    type Object = v1::Service;
+
+    fn of(object: v1::Service) -> Self {
+        let spec = object.spec.unwrap_or_default();
+        let ports = spec.ports.unwrap_or_default().into_iter();
+        let families = spec.ip_families.unwrap_or_default();
+        Self {
+            kind: spec.type_.unwrap_or_else(|| "ClusterIP".to_owned()).into(),
+            is_local: spec.external_traffic_policy.as_deref() == Some("Local"),
+            families: families.iter().filter_map(|f| Family::parse(f)).collect(),
+            ports: ports
+                .filter(|port| port::is_tcp(port.protocol.as_deref()))
+                .filter_map(|port| {
+                    Some(ServicePort {
+                        number: port::number(port.port)?,
+                        node_port: port.node_port.and_then(port::number),
+                        name: port.name.unwrap_or_default().into(),
+                    })
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Service {
+    /// The port that is meant; without a wish, the only one.
+    pub(super) fn port(&self, wanted: Option<&Port>) -> Result<&ServicePort, String> {
+        let found = match wanted {
+            None if self.ports.len() == 1 => self.ports.first(),
+            None => None,
+            Some(wanted) => self.ports.iter().find(|port| match wanted {
+                Port::Name(name) => *port.name == **name,
+                Port::Number(number) => port.number == *number,
+            }),
+        };
+        found.ok_or_else(|| {
+            let has = port::list(self.ports.iter().map(|p| (&*p.name, Some(p.number))));
+            match wanted {
+                Some(wanted) => format!("the Service has no TCP port {wanted}, it has: {has}"),
+                None => format!("say which port of the Service is meant, it has: {has}"),
+            }
+        })
+    }
+}

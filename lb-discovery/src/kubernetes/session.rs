@@ -1,0 +1,228 @@
+//! Requests to one API server, each bounded in time and in memory.
+
+use std::fmt;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use kube::api::{ListParams, WatchParams};
+use kube::core::{ObjectList, Request};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::cluster::Cluster;
+use super::failure::{self, Failure};
+use super::list_watch::Record;
+use crate::error::DiscoveryError;
+
+/// The most bytes of a page. An object has at most 1.5 MiB in etcd, and a page that is larger than this can be had in
+/// smaller ones.
+const MAX_PAGE: usize = 64 << 20;
+
+/// The most bytes of one event of a watch.
+const MAX_EVENT: usize = 8 << 20;
+
+/// One client, made for one watch.
+#[derive(Clone)]
+pub(super) struct Session {
+    client: Client,
+    url: Arc<str>,
+    request_timeout: Duration,
+    watch_timeout: Duration,
+    page_size: u32,
+}
+
+/// Which objects of a kind are meant.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    /// For messages, as `watching endpointslices of default/echo at https://10.0.0.1:6443`.
+    pub(super) what: Box<str>,
+    request: Request,
+    labels: Option<String>,
+    fields: Option<String>,
+}
+
+/// Which objects of a kind in a namespace.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Selection<'a> {
+    All,
+    Labelled(&'a str),
+    Named(&'a str),
+}
+
+impl Session {
+    pub(super) fn new(client: Client, url: &str, cluster: &Cluster) -> Self {
+        Self {
+            client,
+            url: url.into(),
+            request_timeout: cluster.request_timeout,
+            watch_timeout: cluster.watch_timeout,
+            page_size: cluster.page_size,
+        }
+    }
+
+    /// Objects that become the record `R`. `of` tells in messages whose they are.
+    pub(super) fn query<R: Record>(
+        &self,
+        namespace: Option<&str>,
+        selection: Selection<'_>,
+        of: &str,
+    ) -> Query {
+        let (labels, fields) = match selection {
+            Selection::All => (None, None),
+            Selection::Labelled(labels) => (Some(labels.to_owned()), None),
+            Selection::Named(name) => (None, Some(format!("metadata.name={name}"))),
+        };
+        Query {
+            what: format!(
+                "watching {} of {of} at {}",
+                R::Object::plural(&()),
+                self.url
+            )
+            .into(),
+            request: Request::new(R::Object::url_path(&(), namespace)),
+            labels,
+            fields,
+        }
+    }
+
+    /// One page of a list, as it is in etcd and not in some server's memory: an old list must not replace a new one.
+    pub(super) async fn page<K>(
+        &self,
+        query: &Query,
+        continue_token: Option<String>,
+    ) -> Result<ObjectList<K>, Failure>
+    where
+        K: Clone + DeserializeOwned,
+    {
+        let params = ListParams {
+            continue_token,
+            field_selector: query.fields.clone(),
+            label_selector: query.labels.clone(),
+            limit: Some(self.page_size),
+            ..ListParams::default()
+        };
+        let answer = self.in_time(query, "list", async {
+            let request = query
+                .request
+                .list(&params)
+                .map_err(|e| bad_request(query, &e))?;
+            let body = self.client.request_stream(request).await;
+            let body = body.map_err(|e| failure::of_client(&query.what, &e))?;
+            let mut body = pin!(body.take(MAX_PAGE as u64 + 1));
+            let mut page = Vec::new();
+            let read = body.read_to_end(&mut page).await;
+            read.map_err(|e| cut(query, &e))?;
+            Ok(page)
+        });
+        let page = answer.await?;
+        if page.len() > MAX_PAGE {
+            let problem = format!("a page has more than {MAX_PAGE} bytes: ask for smaller pages");
+            return Err(Failure::Other(failure::config(&query.what, &problem)));
+        }
+        serde_json::from_slice(&page).map_err(|e| Failure::Other(garbage(query, &e)))
+    }
+
+    /// Begins to watch what changed after `version`.
+    pub(super) async fn watch(&self, query: &Query, version: &str) -> Result<Lines, Failure> {
+        let seconds = self.watch_timeout.as_secs();
+        let params = WatchParams {
+            bookmarks: true,
+            field_selector: query.fields.clone(),
+            label_selector: query.labels.clone(),
+            timeout: Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
+            ..WatchParams::default()
+        };
+        self.in_time(query, "watch", async {
+            let request = query
+                .request
+                .watch(&params, version)
+                .map_err(|e| bad_request(query, &e))?;
+            let body = self.client.request_stream(request).await;
+            let body = body.map_err(|e| failure::of_client(&query.what, &e))?;
+            Ok(Lines {
+                body: Box::pin(body),
+                line: Vec::new(),
+                // The server ends the request by then; one that does not is frozen.
+                patience: self.watch_timeout.saturating_add(self.request_timeout),
+            })
+        })
+        .await
+    }
+
+    async fn in_time<T>(
+        &self,
+        query: &Query,
+        request: &str,
+        answer: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let limit = self.request_timeout;
+        timeout(limit, answer).await.unwrap_or_else(|_| {
+            let problem = format!("the API server did not answer the {request} within {limit:?}");
+            Err(Failure::Other(failure::timeout(&query.what, problem)))
+        })
+    }
+}
+
+/// The answer to a request to watch: events, one a line.
+pub(super) struct Lines {
+    body: Pin<Box<dyn AsyncBufRead + Send>>,
+    line: Vec<u8>,
+    patience: Duration,
+}
+
+impl Lines {
+    /// The next line; `None` when the server ends the answer, the connection breaks or nothing comes any more. A line
+    /// that is cut off is no line: the event is sent again.
+    pub(super) async fn next(&mut self, query: &Query) -> Result<Option<&[u8]>, DiscoveryError> {
+        self.line.clear();
+        let mut body = (&mut self.body).take(MAX_EVENT as u64);
+        let read = body.read_until(b'\n', &mut self.line);
+        match timeout(self.patience, read).await {
+            Ok(Ok(MAX_EVENT)) => {
+                let problem = format!("an event has {MAX_EVENT} bytes or more");
+                Err(failure::unavailable(&query.what, &problem))
+            }
+            Ok(Ok(_)) => match self.line.strip_suffix(b"\n") {
+                None if !self.line.is_empty() && !self.line.starts_with(b"{") => {
+                    let said = String::from_utf8_lossy(&self.line);
+                    let problem = format!("the answer to a watch is no event: {said}");
+                    Err(failure::unavailable(&query.what, &problem))
+                }
+                line => Ok(line),
+            },
+            Ok(Err(_)) | Err(_) => Ok(None),
+        }
+    }
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+fn bad_request(query: &Query, error: &kube::core::request::Error) -> Failure {
+    Failure::Other(failure::config(&query.what, &failure::root_cause(error)))
+}
+
+fn cut(query: &Query, error: &io::Error) -> Failure {
+    let problem = format!("the answer was cut off: {}", failure::root_cause(error));
+    Failure::Other(failure::unavailable(&query.what, &problem))
+}
+
+pub(super) fn garbage(query: &Query, error: &serde_json::Error) -> DiscoveryError {
+    let problem = format!("the answer is not what a Kubernetes API says: {error}");
+    failure::unavailable(&query.what, &problem)
+}

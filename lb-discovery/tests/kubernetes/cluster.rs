@@ -1,0 +1,242 @@
+//! Being let in: kubeconfigs, contexts, tokens and certificates that are rotated.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use lb_discovery::DiscoveryError;
+use lb_discovery::kubernetes::{Cluster, EndpointSlices};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+
+use crate::api_server::ApiServer;
+use crate::objects::{endpoint, slice};
+use crate::run::Running;
+use crate::sources::{run, until, until_error};
+
+async fn server() -> ApiServer {
+    let server = ApiServer::start().await;
+    one(&server);
+    server
+}
+
+fn one(server: &ApiServer) {
+    server.put(
+        "endpointslices",
+        slice("echo-a", &[endpoint("10.0.0.1", "a")]),
+    );
+}
+
+fn two(server: &ApiServer) {
+    let endpoints = [endpoint("10.0.0.1", "a"), endpoint("10.0.0.2", "b")];
+    server.put("endpointslices", slice("echo-a", &endpoints));
+}
+
+fn follow(path: &Path) -> Running {
+    run(EndpointSlices::new(Cluster::kubeconfig(path), "default", "echo").unwrap())
+}
+
+#[tokio::test]
+async fn a_token_that_is_replaced_in_the_kubeconfig() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    server.token("first");
+    let path = server.kubeconfig(dir.path(), "", "token: first");
+    let mut running = follow(&path);
+    until(&mut running, &["10.0.0.1:8080"]).await;
+    server.token("second");
+    server.end_watches();
+    until_error(&running, "401 Unauthorized").await;
+    server.kubeconfig(dir.path(), "", "token: second");
+    two(&server);
+    until(&mut running, &["10.0.0.1:8080", "10.0.0.2:8080"]).await;
+}
+
+#[tokio::test]
+async fn a_token_file_that_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    server.token("first");
+    let token = dir.path().join("token");
+    fs::write(&token, "first").unwrap();
+    let user = format!("tokenFile: {}", token.display());
+    let mut running = follow(&server.kubeconfig(dir.path(), "", &user));
+    until(&mut running, &["10.0.0.1:8080"]).await;
+    // The old one is refused before the minute is over after which it would be read again anyway.
+    server.token("second");
+    fs::write(&token, "second").unwrap();
+    server.end_watches();
+    two(&server);
+    until(&mut running, &["10.0.0.1:8080", "10.0.0.2:8080"]).await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_gives_tokens() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    server.token("given");
+    let credential = r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "given"}}"#;
+    let file = dir.path().join("credential");
+    fs::write(&file, credential).unwrap();
+    let user = format!(
+        "exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: cat, args: [\"{}\"]}}",
+        file.display()
+    );
+    let mut running = follow(&server.kubeconfig(dir.path(), "", &user));
+    until(&mut running, &["10.0.0.1:8080"]).await;
+}
+
+#[tokio::test]
+async fn a_context_is_chosen_and_a_missing_one_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    let path = server.kubeconfig(dir.path(), "", "");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(
+        &path,
+        text.replace("current-context: test", "current-context: other"),
+    )
+    .unwrap();
+    let of = |cluster: Cluster| run(EndpointSlices::new(cluster, "default", "echo").unwrap());
+    let mut running = of(Cluster::kubeconfig(&path).context("test"));
+    let set = running.next().await;
+    let source = set.iter().next().unwrap().source.clone();
+    assert_eq!(source.as_deref(), Some("kubernetes:default/echo@test"));
+
+    let error = Cluster::kubeconfig(&path).check().unwrap_err();
+    assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "reading the kubeconfig {}: failed to load current context: other",
+            path.display()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_is_none_is_an_error_until_it_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    let path = dir.path().join("kubeconfig");
+    let mut running = follow(&path);
+    until_error(&running, "No such file or directory").await;
+    fs::write(&path, "clusters: [{name: ").unwrap();
+    until_error(&running, "failed to parse kubeconfig YAML").await;
+    server.kubeconfig(dir.path(), "", "");
+    until(&mut running, &["10.0.0.1:8080"]).await;
+}
+
+#[test]
+fn outside_of_a_cluster_there_is_no_service_account() {
+    let error = Cluster::in_cluster().check().unwrap_err();
+    assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("reading the pod's service account: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn names_are_checked_before_they_are_parts_of_a_url() {
+    for (namespace, service) in [
+        ("../..", "a"),
+        ("a", "A"),
+        ("a", ""),
+        ("a", "-a"),
+        ("a.b", "c"),
+        ("a", "b/c"),
+    ] {
+        let error = EndpointSlices::new(Cluster::inferred(), namespace, service).unwrap_err();
+        assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
+    }
+}
+
+/// A certificate authority, and what it signs.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(params, key),
+            certificate,
+        }
+    }
+
+    /// A certificate and its key, as PEM.
+    fn sign(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A server that lets in whoever has a certificate of this authority.
+    fn acceptor(&self) -> TlsAcceptor {
+        let (certificate, key) = self.sign("127.0.0.1");
+        let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(der(&self.certificate)).unwrap();
+        let clients = WebPkiClientVerifier::builder(Arc::new(roots))
+            .build()
+            .unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let config = ServerConfig::builder()
+            .with_client_cert_verifier(clients)
+            .with_single_cert(vec![der(&certificate)], key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// Writes what a client needs.
+    fn write(&self, dir: &Path) {
+        let (certificate, key) = self.sign("lb");
+        fs::write(dir.join("ca.crt"), &self.certificate).unwrap();
+        fs::write(dir.join("lb.crt"), certificate).unwrap();
+        fs::write(dir.join("lb.key"), key).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn certificates_and_their_authority_are_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let (old, new) = (Authority::new(), Authority::new());
+    let mut server = ApiServer::with_tls(Some(old.acceptor())).await;
+    one(&server);
+    old.write(dir.path());
+    let cluster = format!("certificate-authority: {}", file("ca.crt"));
+    let user = format!(
+        "client-certificate: {}, client-key: {}",
+        file("lb.crt"),
+        file("lb.key")
+    );
+    let mut running = follow(&server.kubeconfig(dir.path(), &cluster, &user));
+    until(&mut running, &["10.0.0.1:8080"]).await;
+
+    server.kill().await;
+    server.set_tls(new.acceptor());
+    server.restart().await;
+    until_error(&running, "invalid peer certificate").await;
+    until_error(
+        &running,
+        "does the kubeconfig's certificate-authority fit the server?",
+    )
+    .await;
+    new.write(dir.path());
+    two(&server);
+    until(&mut running, &["10.0.0.1:8080", "10.0.0.2:8080"]).await;
+}

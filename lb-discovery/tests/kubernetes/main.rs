@@ -1,0 +1,18 @@
+//! The Kubernetes sources against an API server over HTTP.
+
+#![allow(clippy::unwrap_used)]
+
+mod anywhere;
+#[path = "../support/api_server/mod.rs"]
+mod api_server;
+mod chaos;
+mod cluster;
+mod fair;
+mod objects;
+mod property;
+mod rbac;
+#[path = "../support/run.rs"]
+mod run;
+mod scale;
+mod sources;
+mod trace;
