@@ -199,12 +199,12 @@ impl Slot {
             .max(state.outliers.ejected_until(now))
     }
 
-    /// Takes one connection of the backend, unless it is full or another thread has its trial. Nobody is on trial in
+    /// Takes one connection of the backend, unless it is full or another thread has its trial, which does not matter in
     /// panic mode.
     pub(crate) fn acquire(&self, panic: bool, now: Timestamp) -> Option<Pick> {
         let lease = Lease::take(&self.held, self.max_conns, now)?;
         let state = self.state();
-        if !state.failures.is_clean() && !panic && !self.claim(now) {
+        if !state.failures.is_clean() && !self.claim(now) && !panic {
             return None;
         }
         state.connect_average.picked(self.fail_timeout, now);
@@ -213,9 +213,15 @@ impl Slot {
 
     #[cold]
     fn claim(&self, now: Timestamp) -> bool {
-        let failures = &self.state().failures;
-        self.fail_limit()
-            .is_none_or(|limit| failures.claim(limit, now))
+        let state = self.state();
+        self.fail_limit().is_none_or(|limit| {
+            let claimed = state.failures.claim(limit, now);
+            if claimed && state.failures.ejected_until(limit, now).is_some() {
+                // A trial: until it succeeds, the backend is ejected for everybody else.
+                state.note_change();
+            }
+            claimed
+        })
     }
 
     /// The milliseconds that connecting is expected to take, as nginx's `least_time` reckons.
