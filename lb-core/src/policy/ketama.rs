@@ -10,7 +10,9 @@
 //!
 //! A point whose backends are not eligible leads to the next. After 21 points, and for a connection without a key,
 //! smooth weighted round robin decides. (nginx keeps the points of a server that is `down`, here a draining backend
-//! is not in the tier: the keys go to the same places, except where that counts to the 21.)
+//! is not in the tier: the keys go to the same places, except where that counts to the 21.) With a
+//! [bound](BalanceFactor), which nginx has not, 21 points above it lead to the next backend in the snapshot's order
+//! that is below it.
 //!
 //! Cost: O(1) a pick plus an eligibility check for each member of a shared name; 12 to 16 bytes a point. A backend
 //! that joins or leaves moves its own keys and no others.
@@ -186,6 +188,12 @@ impl Picker for KetamaPicker {
             let hash = Crc32::new().update(key).finish();
             let owners = self.ring.owners_from(hash).take(MISSES);
             if let Some(i) = owners.filter_map(|i| self.pick_of_name(cx, i)).next() {
+                return Some(i);
+            }
+            if let Some(i) = self
+                .bound
+                .next_in_line(cx, self.ring.owners_from(hash).next()?)
+            {
                 return Some(i);
             }
         }
