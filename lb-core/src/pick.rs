@@ -1,6 +1,7 @@
 //! One decision: what is asked, what a policy sees, and the lease that comes of it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -98,8 +99,18 @@ pub(crate) struct World<'a> {
     healthy_weight: u64,
     generation: u64,
     now: Timestamp,
-    /// The next ticket of somebody who only looks on and must not move the tier's counter.
-    onlooker: Option<Cell<u64>>,
+    /// What somebody who only looks on would have moved.
+    onlooker: Option<&'a Onlooker>,
+}
+
+/// The counters of somebody who must not move those of the balancer.
+#[derive(Debug)]
+pub(crate) struct Onlooker {
+    ticket: Cell<u64>,
+    /// Tickets taken at each backend.
+    turns: RefCell<BTreeMap<BackendIndex, u64>>,
+    /// What would be left of each backend's damping.
+    damped: RefCell<BTreeMap<BackendIndex, Option<u64>>>,
 }
 
 impl<'a> World<'a> {
@@ -122,9 +133,19 @@ impl<'a> World<'a> {
     }
 
     /// The same for somebody who must not change anything.
-    pub(crate) fn looked_at(mut self) -> Self {
-        self.onlooker = Some(Cell::new(self.tier.cursor().load(Relaxed)));
+    pub(crate) fn looked_at(mut self, onlooker: &'a Onlooker) -> Self {
+        self.onlooker = Some(onlooker);
         self
+    }
+}
+
+impl Onlooker {
+    pub(crate) fn new(tier: &Tier) -> Self {
+        Self {
+            ticket: Cell::new(tier.cursor().load(Relaxed)),
+            turns: RefCell::default(),
+            damped: RefCell::default(),
+        }
     }
 }
 
@@ -180,9 +201,9 @@ impl<'a> PickContext<'a> {
     #[inline]
     pub fn ticket(&self) -> u64 {
         self.asked();
-        match &self.world.onlooker {
+        match self.world.onlooker {
             None => self.world.tier.cursor().fetch_add(1, Relaxed),
-            Some(next) => next.replace(next.get().wrapping_add(1)),
+            Some(Onlooker { ticket, .. }) => ticket.replace(ticket.get().wrapping_add(1)),
         }
     }
 
@@ -190,13 +211,15 @@ impl<'a> PickContext<'a> {
     /// at 0, wraps, and survives like the rest of the backend's state; 0 for an index outside the tier.
     pub(crate) fn ticket_of(&self, i: BackendIndex) -> u64 {
         let slot = self.world.tier.slot(i);
-        slot.map_or(0, |slot| match &self.world.onlooker {
+        slot.map_or(0, |slot| match self.world.onlooker {
             None => slot.state().turns.fetch_add(1, Relaxed),
-            Some(next) => slot
-                .state()
-                .turns
-                .load(Relaxed)
-                .wrapping_add(next.replace(next.get().wrapping_add(1))),
+            Some(onlooker) => {
+                let mut turns = onlooker.turns.borrow_mut();
+                let taken = turns.entry(i).or_default();
+                *taken += 1;
+                let next = slot.state().turns.load(Relaxed);
+                next.wrapping_add(*taken - 1)
+            }
         })
     }
 
@@ -244,7 +267,14 @@ impl<'a> PickContext<'a> {
             return true;
         };
         let weight = NonZeroU64::from(slot.nonzero_weight());
-        let effective = slot.state().damping.effective(slot.weight(), turn);
+        let damping = &slot.state().damping;
+        let effective = match self.world.onlooker {
+            None => damping.effective(slot.weight(), turn),
+            Some(onlooker) => {
+                let mut damped = onlooker.damped.borrow_mut();
+                damping.look(damped.entry(i).or_default(), slot.weight(), turn)
+            }
+        };
         self.draw(weight) < effective.into()
     }
 
