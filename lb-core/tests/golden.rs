@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/recording.rs"]
+mod recording;
 mod support;
 
 use std::fmt::Debug;
@@ -11,44 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::policy::{LeastConn, RandomTwo, WeightedRandom, WeightedRoundRobin};
-use lb_core::{AdminState, FailLimit, PickError, Priority, Snapshot, Weight};
-use support::{Bench, at, backend, letter, number, tried, weighted};
-
-/// The lines of a recording as pairs of names and values.
-fn records(text: &str) -> impl Iterator<Item = Vec<(&str, &str)>> {
-    text.lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-        .map(|line| {
-            line.split(" | ")
-                .map(|field| field.split_once(": ").expect("name: value"))
-                .collect()
-        })
-}
+use lb_core::{FailLimit, PickError};
+use recording::{records, servers};
+use support::{Bench, at, letter, number, tried, weighted};
 
 fn numbers<T: FromStr<Err: Debug>>(text: &str) -> Vec<T> {
     text.split(' ').map(|n| n.parse().unwrap()).collect()
-}
-
-/// `a=5 b=1,down c=1,backup`, with what a server marked `dead` becomes left to the test.
-fn servers(text: &str, fail_limit: FailLimit) -> (Snapshot, Vec<usize>) {
-    let mut dead = Vec::new();
-    let snapshot = text.split(' ').enumerate().map(|(i, server)| {
-        let mut words = server.split_once('=').unwrap().1.split(',');
-        let weight = words.next().unwrap().parse().unwrap();
-        let plain = backend(i)
-            .with_weight(Weight::new(weight))
-            .with_fail_limit(Some(fail_limit));
-        words.fold(plain, |backend, flag| match flag {
-            "backup" => backend.with_priority(Priority::BACKUP),
-            "down" => backend.with_admin(AdminState::Drain),
-            "dead" => {
-                dead.push(i);
-                backend
-            }
-            _ => panic!("unknown flag {flag}"),
-        })
-    });
-    (snapshot.collect(), dead)
 }
 
 fn spelled(numbers: impl IntoIterator<Item = usize>) -> String {

@@ -192,6 +192,8 @@ def stop(child):
 
 
 class Recorder:
+    script = "record_nginx.py"
+
     def __init__(self, options):
         self.out, self.module, self.connections = options.out, options.module, options.connections
         self.nginx = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -199,11 +201,11 @@ class Recorder:
         self.version = re.search(r"nginx/([0-9.]+)", banner.stderr).group(1)
 
     @contextlib.contextmanager
-    def running(self, scenarios, hold=False, log=False):
+    def running(self, scenarios, hold=False, log=False, kind=Backend):
         """Runs backends and one nginx serving all scenarios; yields the backends by letter."""
         with contextlib.ExitStack() as stack:
             directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            backends = {letter: Backend(letter, hold) for letter in LETTERS}
+            backends = {letter: kind(letter, hold) for letter in LETTERS}
             for backend in backends.values():
                 stack.callback(backend.close)
             live_ports = {letter: backend.port for letter, backend in backends.items()}
@@ -238,7 +240,7 @@ class Recorder:
 
     def write(self, name, comments, lines):
         header = [f"nginx {self.version}, stream module, one worker process.",
-                  "Recorded by record_nginx.py; run `python3 record_nginx.py` to record again.",
+                  f"Recorded by {self.script}; run `python3 {self.script}` to record again.",
                   "Servers are named a, b, c, ... in configuration order.", *comments]
         text = "".join(f"# {line}\n" for line in header) + "".join(f"{line}\n" for line in lines)
         (self.out / name).write_text(text)
