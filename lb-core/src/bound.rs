@@ -71,16 +71,6 @@ impl Bound {
                 u64::from(cx.in_flight(i)) < room
             })
     }
-
-    /// Of the backends behind `first`, in their order and around, the first that is below its bound. `None` without a
-    /// bound. O(n).
-    pub(crate) fn next_in_line(&self, cx: &PickContext<'_>, first: u32) -> Option<BackendIndex> {
-        let n = self.before.len() as u32;
-        let mut line = (first + 1..n)
-            .chain(0..n.min(first + 1))
-            .map(BackendIndex::new);
-        line.find(|&i| self.admits(cx, i))
-    }
 }
 
 /// How many connections a backend may hold whose weight is `weight` of `weights`, behind others of `before`.
