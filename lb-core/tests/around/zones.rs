@@ -94,7 +94,7 @@ fn a_full_near_zone_spills_and_a_near_backup_waits() {
 fn a_zone_and_overprovisioning_multiply() {
     // Half of the first tier is healthy, all of it near: 70 % stay, the rest goes to the second tier.
     let snapshot = (0..30).map(|i| {
-        let zone = if i < 10 || i >= 20 { "a" } else { "b" };
+        let zone = if (10..20).contains(&i) { "b" } else { "a" };
         backend(i)
             .with_zone(zone)
             .with_priority(Priority::new(u8::from(i >= 20)))
