@@ -310,7 +310,7 @@ impl Runner {
         }
     }
 
-    fn set_health(&mut self, addr: SocketAddr, health: Health) {
+    fn set_health(&self, addr: SocketAddr, health: Health) {
         let health_of = |runner: &Self| {
             let set = runner.rig.balancer.set();
             let mut status = set.status(runner.now);
