@@ -187,7 +187,8 @@ fn an_ejection_ends_the_calm_and_its_end_the_panic() {
     assert!(both.iter().all(Result::is_ok));
     drop(both);
     let trial = bench.pick_only(0, 2, at(11)).unwrap();
-    // The trial is out, so the panic goes on; its success ends it.
+    // While the trial is out the panic goes on; its success ends it.
+    assert!(bench.pick_only(0, 2, at(11)).is_ok());
     trial.connected(at(11));
     let _ = bench.pick_only(1, 2, at(11)).unwrap();
     let set = bench.balancer.set();
