@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::Weak;
 
 use crate::state::Held;
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst, fence};
 use crate::tier::Tier;
 use crate::time::Timestamp;
 
@@ -116,15 +116,19 @@ impl Board {
         let Some(member) = self.members.get(index as usize) else {
             return;
         };
+        let mut noted = None;
         loop {
+            // Counts of references are relaxed: without the fence the last to note something could miss a change.
+            fence(SeqCst);
             let in_flight = member.held.in_flight();
+            if noted == Some(in_flight) {
+                return;
+            }
             let before = member.counted.swap(in_flight, SeqCst);
             let more = u64::from(in_flight).wrapping_sub(before.into());
             self.total.fetch_add(more, SeqCst);
             self.set(index as usize, member.key(in_flight));
-            if member.held.in_flight() == in_flight {
-                return;
-            }
+            noted = Some(in_flight);
         }
     }
 
@@ -178,11 +182,12 @@ impl Board {
     /// Takes a backend out that was found ejected until `until`, or unhealthy; `generation` is what is known of all
     /// backends' health.
     pub(crate) fn put_out(&self, index: u32, until: Option<Timestamp>, generation: u64) {
+        self.set(index as usize, OUT);
+        // Noted afterwards: somebody who takes others in meanwhile wipes this note out only with what it is about.
         if let Some(until) = until {
             self.out_until.fetch_min(until.as_nanos(), SeqCst);
         }
         self.out_generation.store(generation, SeqCst);
-        self.set(index as usize, OUT);
     }
 
     /// Takes those in again who were put out, if one of them may be back. O(n) then.

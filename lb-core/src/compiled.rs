@@ -11,7 +11,7 @@ use crate::rng::Rng;
 use crate::set::BackendSet;
 use crate::shared::Shared;
 use crate::state::Lease;
-use crate::tier::{Slot, Tier};
+use crate::tier::Tier;
 use crate::time::Timestamp;
 use crate::vitals::{self, Vitals};
 
@@ -184,7 +184,7 @@ impl Level {
     #[inline]
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<Pick> {
         let slot = self.tier.slot(self.picker.pick(cx)?)?;
-        let lease = slot.acquire(cx.now());
+        let lease = slot.acquire(&self.vitals, cx.now());
         let lease = lease.or_else(|| self.race(cx));
         lease.map(Pick::new)
     }
@@ -193,22 +193,15 @@ impl Level {
     /// the first that can be had.
     #[cold]
     fn race(&self, cx: &mut PickContext<'_>) -> Option<Lease> {
-        let (tier, now, panics) = (&self.tier, cx.now(), self.vitals.panics());
-        let acquire = |slot: &Slot| {
-            if panics {
-                slot.acquire_untried(now)
-            } else {
-                slot.acquire(now)
-            }
-        };
+        let (tier, now) = (&self.tier, cx.now());
         for _ in tier.indices() {
             let slot = tier.slot(self.picker.pick(cx)?)?;
-            if let Some(lease) = acquire(slot) {
+            if let Some(lease) = slot.acquire(&self.vitals, now) {
                 return Some(lease);
             }
         }
         tier.indices()
             .filter(|&i| cx.is_eligible(i))
-            .find_map(|i| acquire(tier.slot(i)?))
+            .find_map(|i| tier.slot(i)?.acquire(&self.vitals, now))
     }
 }

@@ -3,7 +3,8 @@
 //! A failure takes `weight / max_fails` off the backend's effective weight, which then grows by one with every pick
 //! until it is whole (`effective_weight` in `ngx_stream_upstream_round_robin.c`). So a backend loses its share before
 //! it is ejected, and gets it back little by little. nginx weighs the order of its round robin with it; here a turn is
-//! taken with the chance that effective weight and weight make, which gives the same shares on average.
+//! taken with the chance that effective weight and weight make, which gives the same shares on average but not nginx's
+//! order (`tests/golden_order.rs` compares both with recordings).
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -15,6 +16,8 @@ pub(crate) struct Damping(AtomicU64);
 const WHOLE: u64 = 0;
 /// The turn is not known yet: the backend had none since it failed.
 const UNSEEN: u64 = (1 << 48) - 1;
+/// So many turns behind is a thread that was overtaken; more is another counter, or one that has wrapped.
+const LATE: u64 = 1 << 10;
 
 impl Damping {
     pub(crate) fn new() -> Self {
@@ -39,24 +42,39 @@ impl Damping {
     /// The effective weight for turn number `turn` of the tier, where the weight is `weight`.
     pub(crate) fn effective(&self, weight: u16, turn: u64) -> u16 {
         let word = self.0.load(Relaxed);
-        if word == WHOLE {
-            return weight;
+        let left = after(word, turn);
+        if left != word {
+            // Noted, so that the next failure takes its part off what has grown back. Somebody else's word is as good.
+            let _ = self.0.compare_exchange(word, left, Relaxed, Relaxed);
         }
-        let (since, missing, turn) = (word >> 16, word as u16, turn % UNSEEN);
-        if since == UNSEEN {
-            let seen = turn << 16 | u64::from(missing);
-            // Somebody else's word is as good.
-            let _ = self.0.compare_exchange(word, seen, Relaxed, Relaxed);
-            return weight.saturating_sub(missing);
-        }
-        // Where the number has wrapped the weight is whole at once.
-        let grown = u16::try_from(turn.saturating_sub(since)).unwrap_or(u16::MAX);
-        let missing = missing.saturating_sub(grown);
-        if missing == 0 || turn < since {
-            let _ = self.0.compare_exchange(word, WHOLE, Relaxed, Relaxed);
-            return weight;
-        }
-        weight.saturating_sub(missing)
+        weight.saturating_sub(left as u16)
+    }
+
+    /// The same for somebody who must not change anything and keeps in `seen` what would have changed.
+    pub(crate) fn look(&self, seen: &mut Option<u64>, weight: u16, turn: u64) -> u16 {
+        let left = after(seen.unwrap_or_else(|| self.0.load(Relaxed)), turn);
+        *seen = Some(left);
+        weight.saturating_sub(left as u16)
+    }
+}
+
+/// What is left of `word` at turn number `turn`.
+fn after(word: u64, turn: u64) -> u64 {
+    if word == WHOLE {
+        return WHOLE;
+    }
+    let (since, missing, turn) = (word >> 16, word as u16, turn % UNSEEN);
+    if since == UNSEEN {
+        return turn << 16 | u64::from(missing);
+    }
+    let turns = (turn + UNSEEN - since) % UNSEEN;
+    if UNSEEN - turns <= LATE {
+        return word;
+    }
+    let grown = u16::try_from(turns).unwrap_or(u16::MAX);
+    match missing.saturating_sub(grown) {
+        0 => WHOLE,
+        missing => turn << 16 | u64::from(missing),
     }
 }
 
@@ -79,17 +97,32 @@ mod tests {
     }
 
     #[test]
+    fn what_has_grown_back_is_not_missing_at_the_next_failure() {
+        let damping = Damping::new();
+        damping.failed(10, 3);
+        assert_eq!(damping.effective(10, 100), 7);
+        assert_eq!(damping.effective(10, 102), 9);
+        damping.failed(10, 3);
+        assert_eq!(damping.effective(10, 103), 6);
+    }
+
+    #[test]
+    fn a_thread_that_was_overtaken_restores_nothing() {
+        let damping = Damping::new();
+        damping.failed(10, 1);
+        assert_eq!(damping.effective(10, 6), 0);
+        assert_eq!(damping.effective(10, 5), 0);
+        assert_eq!(damping.effective(10, 7), 1);
+    }
+
+    #[test]
     fn never_below_nothing_and_never_stuck() {
         let damping = Damping::new();
         for _ in 0..5 {
             damping.failed(3, 1);
         }
-        assert_eq!(damping.effective(3, u64::MAX), 0);
-        assert_eq!(
-            damping.effective(3, 0),
-            3,
-            "the number of turns has wrapped"
-        );
+        assert_eq!(damping.effective(3, 1 << 40), 0);
+        assert_eq!(damping.effective(3, 0), 3, "another counter");
         damping.failed(5, 0);
         damping.failed(1, 2);
         assert!(damping.is_whole(), "parts of nothing");

@@ -27,7 +27,8 @@ pub struct OutlierDetection {
     /// At most this much is added to an ejection, so that those who were ejected together do not return together; it
     /// follows from the address and the moment. Default: none.
     pub max_jitter: Duration,
-    /// How many percent of all backends may be ejected at once. Default: 10, so of fewer than ten backends none is.
+    /// How many percent of the backends that connections may go to may be ejected at once. Default: 10, so of fewer
+    /// than ten none is.
     pub max_ejected_percent: u8,
     /// How long a backend must be in good standing until its next ejection is shorter again. Default: 10 s.
     pub interval: Duration,
@@ -147,10 +148,14 @@ impl OutlierRecord {
     pub(crate) fn readmit(&self, now: Timestamp) -> bool {
         let ended = |word| {
             let (until, times) = unpacked(word);
-            (now < until).then(|| packed(now, times))
+            // Rounded down: it is over at once.
+            (now < until).then(|| now.as_nanos() >> 16 << 16 | u64::from(times))
         };
-        self.streak.store(0, Relaxed);
-        self.ejection.fetch_update(Relaxed, Relaxed, ended).is_ok()
+        let ended = self.ejection.fetch_update(Relaxed, Relaxed, ended).is_ok();
+        if ended {
+            self.streak.store(0, Relaxed);
+        }
+        ended
     }
 
     /// Ejects the backend, which `salt` tells from others. False if it is ejected already.
@@ -255,6 +260,28 @@ mod tests {
         assert_eq!(record.ejected_until(at(110)), None);
         assert_eq!(record.returned_at(at(111)), Some(at(110)));
         assert!(!record.readmit(at(111)));
+    }
+
+    #[test]
+    fn a_check_ends_it_at_once_at_any_moment() {
+        let record = OutlierRecord::new();
+        let now = Timestamp::from_nanos((1 << 40) + 12_345);
+        record.eject(&detection(), 0, at(1000));
+        assert!(record.readmit(now));
+        assert_eq!(record.ejected_until(now), None);
+        assert!(!record.readmit(now));
+    }
+
+    #[test]
+    fn a_check_of_a_backend_in_good_standing_says_nothing_of_its_connections() {
+        let record = OutlierRecord::new();
+        let failed: Vec<bool> = (0..5)
+            .map(|_| {
+                assert!(!record.readmit(at(100)));
+                record.failed(&detection())
+            })
+            .collect();
+        assert_eq!(failed, [false, false, false, false, true]);
     }
 
     #[test]

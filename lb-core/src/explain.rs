@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::backend::{AdminState, Backend, Weight};
 use crate::compiled::{Compiled, Level};
 use crate::health::Health;
-use crate::pick::{PickContext, PickRequest};
+use crate::pick::{Onlooker, PickContext, PickRequest};
 use crate::rng::Rng;
 use crate::set::Member;
 use crate::shared::Shared;
@@ -80,7 +80,8 @@ impl Explanation {
         let others = (0..compiled.levels.len()).filter(|&at| at != first);
         let chosen = std::iter::once(first).chain(others).find_map(|at| {
             let level = compiled.levels.get(at)?;
-            let world = compiled.world(level, shared, now).looked_at();
+            let onlooker = Onlooker::new(&level.tier);
+            let world = compiled.world(level, shared, now).looked_at(&onlooker);
             let mut cx = PickContext::new(world, request, rng);
             let i = level.picker.pick(&mut cx)?;
             Some(level.tier.slot(i)?.state().addr())

@@ -40,7 +40,7 @@ pub(crate) fn least(
     let mut richest = None;
     let mut sum = 0;
     for i in (first.get()..n).map(BackendIndex::new) {
-        if !cx.is_eligible(i) || best.is_below(load(cx, i)) {
+        if !load(cx, i).equals(best) || !cx.takes_turn(i) {
             continue;
         }
         let weight = cx.weight(i).into();

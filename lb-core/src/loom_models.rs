@@ -11,6 +11,8 @@ use loom::model;
 use loom::model::Builder;
 use loom::thread::{JoinHandle, spawn};
 
+use crate::damping::Damping;
+use crate::detection::{OutlierDetection, OutlierRecord};
 use crate::ewma::PeakEwma;
 use crate::outlier::{FailLimit, FailureRecord};
 use crate::seats::Seats;
@@ -166,6 +168,69 @@ fn a_peak_is_not_lost() {
         join(threads);
         let average = ewma.get_at(at(1)).unwrap();
         assert!(average.abs_diff(peak) < peak / 1000, "{average:?}");
+    });
+}
+
+#[test]
+fn two_failures_at_once_eject_an_outlier_once() {
+    model(|| {
+        let record = Arc::new(OutlierRecord::new());
+        let two = NonZeroU32::new(2).unwrap();
+        let detection = OutlierDetection::default().with_consecutive_failures(two);
+        record.failed(&detection);
+        let fail = move |record: &OutlierRecord| {
+            record.failed(&detection) && record.eject(&detection, 0, at(100))
+        };
+        let threads = [run(&record, fail), run(&record, fail)];
+        let ejections = join(threads).into_iter().filter(|ejected| *ejected).count();
+        assert_eq!(ejections, 1);
+        let until = record.ejected_until(at(100)).unwrap();
+        let lasts = until.saturating_since(at(100));
+        assert!(
+            lasts < detection.base_ejection * 2,
+            "counted twice: {lasts:?}"
+        );
+    });
+}
+
+#[test]
+fn a_check_and_an_ejection_at_once_leave_one_of_them() {
+    model(|| {
+        let record = Arc::new(OutlierRecord::new());
+        let detection = OutlierDetection::default();
+        let check = run(&record, |record| record.readmit(at(101)));
+        assert!(record.eject(&detection, 0, at(100)));
+        let readmitted = check.join().unwrap();
+        assert_eq!(record.ejected_until(at(102)).is_none(), readmitted);
+        assert!(!record.is_clean(), "the ejection is forgotten");
+    });
+}
+
+#[test]
+fn failures_at_once_all_take_their_part() {
+    model(|| {
+        let damping = Arc::new(Damping::new());
+        let fail = |damping: &Damping| damping.failed(12, 4);
+        let threads = [run(&damping, fail), run(&damping, fail)];
+        // A turn in between sees nothing, one part or both.
+        let seen = damping.effective(12, 7);
+        assert!([12, 9, 6].contains(&seen), "{seen}");
+        join(threads);
+        assert_eq!(damping.look(&mut None, 12, 7), 6);
+    });
+}
+
+#[test]
+fn turns_at_once_give_back_no_more_than_there_were() {
+    model(|| {
+        let damping = Arc::new(Damping::new());
+        damping.failed(12, 1);
+        damping.effective(12, 5);
+        let threads = [6, 7].map(|turn| run(&damping, move |d| d.effective(12, turn)));
+        let seen = join(threads);
+        assert!(seen.iter().all(|&weight| weight <= 2), "{seen:?}");
+        // By turn 8 three have passed.
+        assert_eq!(damping.effective(12, 8), 3);
     });
 }
 

@@ -1,6 +1,7 @@
 //! One decision: what is asked, what a policy sees, and the lease that comes of it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -15,7 +16,7 @@ use crate::rng::Rng;
 use crate::shared::Shared;
 use crate::state::Lease;
 use crate::sync::atomic::Ordering::Relaxed;
-use crate::tier::{BackendIndex, Slot};
+use crate::tier::{BackendIndex, Slot, Tier};
 use crate::time::Timestamp;
 
 /// The backends that one connection has already failed on; it is never sent to one of them again.
@@ -95,15 +96,35 @@ pub(crate) struct World<'a> {
     pub(crate) config: &'a BalancerConfig,
     pub(crate) shared: &'a Shared,
     pub(crate) now: Timestamp,
-    /// The next ticket of somebody who only looks on and must not move the tier's counter.
-    pub(crate) onlooker: Option<Cell<u64>>,
+    /// What somebody who only looks on would have moved.
+    pub(crate) onlooker: Option<&'a Onlooker>,
 }
 
-impl World<'_> {
+/// The counters of somebody who must not move those of the balancer.
+#[derive(Debug)]
+pub(crate) struct Onlooker {
+    ticket: Cell<u64>,
+    /// Tickets taken at each backend.
+    turns: RefCell<BTreeMap<BackendIndex, u64>>,
+    /// What would be left of each backend's damping.
+    damped: RefCell<BTreeMap<BackendIndex, Option<u64>>>,
+}
+
+impl<'a> World<'a> {
     /// The same for somebody who must not change anything.
-    pub(crate) fn looked_at(mut self) -> Self {
-        self.onlooker = Some(Cell::new(self.level.tier.cursor().load(Relaxed)));
+    pub(crate) fn looked_at(mut self, onlooker: &'a Onlooker) -> Self {
+        self.onlooker = Some(onlooker);
         self
+    }
+}
+
+impl Onlooker {
+    pub(crate) fn new(tier: &Tier) -> Self {
+        Self {
+            ticket: Cell::new(tier.cursor().load(Relaxed)),
+            turns: RefCell::default(),
+            damped: RefCell::default(),
+        }
     }
 }
 
@@ -164,9 +185,9 @@ impl<'a> PickContext<'a> {
     #[inline]
     pub fn ticket(&self) -> u64 {
         self.asked();
-        match &self.world.onlooker {
+        match self.world.onlooker {
             None => self.world.level.tier.cursor().fetch_add(1, Relaxed),
-            Some(next) => next.replace(next.get().wrapping_add(1)),
+            Some(Onlooker { ticket, .. }) => ticket.replace(ticket.get().wrapping_add(1)),
         }
     }
 
@@ -174,13 +195,15 @@ impl<'a> PickContext<'a> {
     /// at 0, wraps, and survives like the rest of the backend's state; 0 for an index outside the tier.
     pub(crate) fn ticket_of(&self, i: BackendIndex) -> u64 {
         let slot = self.world.level.tier.slot(i);
-        slot.map_or(0, |slot| match &self.world.onlooker {
+        slot.map_or(0, |slot| match self.world.onlooker {
             None => slot.state().turns.fetch_add(1, Relaxed),
-            Some(next) => slot
-                .state()
-                .turns
-                .load(Relaxed)
-                .wrapping_add(next.replace(next.get().wrapping_add(1))),
+            Some(onlooker) => {
+                let mut turns = onlooker.turns.borrow_mut();
+                let taken = turns.entry(i).or_default();
+                *taken += 1;
+                let next = slot.state().turns.load(Relaxed);
+                next.wrapping_add(*taken - 1)
+            }
         })
     }
 
@@ -228,7 +251,14 @@ impl<'a> PickContext<'a> {
             return true;
         };
         let weight = NonZeroU64::from(slot.nonzero_weight());
-        let effective = slot.state().damping.effective(slot.weight(), turn);
+        let damping = &slot.state().damping;
+        let effective = match self.world.onlooker {
+            None => damping.effective(slot.weight(), turn),
+            Some(onlooker) => {
+                let mut damped = onlooker.damped.borrow_mut();
+                damping.look(damped.entry(i).or_default(), slot.weight(), turn)
+            }
+        };
         self.draw(weight) < effective.into()
     }
 

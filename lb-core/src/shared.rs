@@ -8,6 +8,7 @@ use crate::compiled::Compiled;
 use crate::identity::of_addr;
 use crate::state::BackendState;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::tier::Slot;
 use crate::time::Timestamp;
 
 #[derive(Debug)]
@@ -53,14 +54,15 @@ impl Shared {
         if !state.outliers.failed(detection) {
             return false;
         }
-        let members = || {
-            let taking = compiled.set.members();
-            taking.filter(|(backend, _)| backend.takes_connections())
+        // Of those that connections may go to, which a subset leaves some of.
+        let states = || {
+            let slots = compiled.levels.iter().flat_map(|level| level.tier.slots());
+            slots.map(Slot::state)
         };
-        let ejected = members()
-            .filter(|(_, member)| member.held.state().outliers.ejected_until(now).is_some())
+        let ejected = states()
+            .filter(|state| state.outliers.ejected_until(now).is_some())
             .count();
-        detection.allows(ejected, members().count())
+        detection.allows(ejected, states().count())
             && state.outliers.eject(detection, of_addr(state.addr()), now)
     }
 }

@@ -191,7 +191,7 @@ impl BackendState {
     }
 
     /// Tells the balancer that another number of backends is in good standing.
-    fn note_change(&self) {
+    pub(crate) fn note_change(&self) {
         if let Some(shared) = self.home.upgrade() {
             shared.note_change();
         }

@@ -11,6 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::state::{BackendState, Held, Lease};
 use crate::sync::atomic::AtomicU64;
 use crate::time::Timestamp;
+use crate::vitals::Vitals;
 
 /// A backend's place in a tier.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -200,35 +201,30 @@ impl Slot {
             .max(state.outliers.ejected_until(now))
     }
 
-    /// Takes one connection of the backend, unless it is full or another thread has its trial.
+    /// Takes one connection of the backend, unless it is full or another thread has its trial, which does not matter in
+    /// panic mode.
     #[inline]
-    pub(crate) fn acquire(&self, now: Timestamp) -> Option<Lease> {
-        let state = self.state();
-        if !state.failures.is_clean() {
-            return self.acquire_on_trial(now);
-        }
-        self.acquire_untried(now)
-    }
-
-    /// The same where nobody is on trial: in panic mode.
-    #[inline]
-    pub(crate) fn acquire_untried(&self, now: Timestamp) -> Option<Lease> {
+    pub(crate) fn acquire(&self, vitals: &Vitals, now: Timestamp) -> Option<Lease> {
         let lease = Lease::take(&self.held, self.max_conns, now)?;
-        let average = &self.state().connect_average;
-        average.picked(self.fail_timeout, now);
+        let state = self.state();
+        if !state.failures.is_clean() && !self.claim(now) && !vitals.panics() {
+            return None;
+        }
+        state.connect_average.picked(self.fail_timeout, now);
         Some(lease)
     }
 
     #[cold]
-    fn acquire_on_trial(&self, now: Timestamp) -> Option<Lease> {
-        let lease = self.acquire_untried(now)?;
-        self.claim(now).then_some(lease)
-    }
-
     fn claim(&self, now: Timestamp) -> bool {
-        let failures = &self.state().failures;
-        self.fail_limit()
-            .is_none_or(|limit| failures.claim(limit, now))
+        let state = self.state();
+        self.fail_limit().is_none_or(|limit| {
+            let claimed = state.failures.claim(limit, now);
+            if claimed && state.failures.ejected_until(limit, now).is_some() {
+                // A trial: until it succeeds, the backend is ejected for everybody else.
+                state.note_change();
+            }
+            claimed
+        })
     }
 
     /// The milliseconds that connecting is expected to take, as nginx's `least_time` reckons.

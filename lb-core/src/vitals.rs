@@ -5,7 +5,8 @@
 //! - the health of a priority is `min(100 %, overprovisioning * healthy share)`;
 //! - the first priority gets its health as share of the connections, the next at most its own of what is left, and so
 //!   on; where all together stay below 100 % they are scaled up to it;
-//! - a priority panics if its healthy share is below the threshold and all together are below 100 %.
+//! - a priority panics if its healthy share is below the threshold and all together are below 100 %;
+//! - where all panic and share, each gets connections by the number of its backends.
 //!
 //! Healthy means neither ejected nor found unhealthy; being full does not count. Nothing runs in the background: a pick
 //! works it out anew, O(n), after a backend was ejected, forgiven or found healthy or not, and when an ejection has
@@ -112,10 +113,19 @@ pub(crate) fn check(config: &BalancerConfig, levels: &[Level], now: Timestamp) -
     let total: u32 = groups(levels)
         .map(|group| health(&group))
         .fold(0, u32::saturating_add);
+    let threshold = config.panic_threshold.unwrap_or(0);
+    let panics = |group: &Range<usize>| {
+        let (healthy, all) = numbers(&levels[group.clone()]);
+        total < WHOLE && u64::from(healthy) * 100 < u64::from(threshold) * u64::from(all)
+    };
+    let all_panic = groups(levels).all(|group| panics(&group));
+    let (_, everybody) = numbers(levels);
     let mut left = WHOLE;
     for group in groups(levels) {
         let (healthy, all) = numbers(&levels[group.clone()]);
-        let share = if config.overprovisioning.is_none() {
+        let share = if config.overprovisioning.is_some() && all_panic {
+            (u64::from(all) * u64::from(WHOLE) / u64::from(everybody.max(1))) as u32
+        } else if config.overprovisioning.is_none() {
             // Strictly one after the other.
             if healthy > 0 { left } else { 0 }
         } else if total >= WHOLE {
@@ -124,9 +134,7 @@ pub(crate) fn check(config: &BalancerConfig, levels: &[Level], now: Timestamp) -
             (u64::from(health(&group)) * u64::from(WHOLE) / u64::from(total.max(1))) as u32
         };
         left -= share.min(left);
-        let threshold = config.panic_threshold.unwrap_or(0);
-        let panics =
-            total < WHOLE && u64::from(healthy) * 100 < u64::from(threshold) * u64::from(all);
+        let panics = panics(&group);
         divide(config, &levels[group], share, panics);
     }
     until

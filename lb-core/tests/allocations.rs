@@ -5,10 +5,17 @@
 
 mod support;
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
 use allocation_counter::measure;
-use lb_core::policy::PolicyKind;
-use lb_core::{PickRequest, Tried};
-use support::{Bench, at, tried, weighted};
+use lb_core::policy::{BalanceFactor, Maglev, PolicyKind};
+use lb_core::{
+    BalancerConfig, Health, OutlierDetection, PickRequest, Policy, Priority, SlowStart, Snapshot,
+    Subset, Tried, ZonePreference,
+};
+use support::{Bench, at, backend, tried, weighted};
 
 /// The life of 50 connections, one after the other: picked, connected, released; picked, failed, picked again.
 fn connections(bench: &mut Bench, tried: &Tried, begin: u64) {
@@ -42,6 +49,69 @@ fn a_connection_allocates_and_frees_nothing() {
                     assert_eq!(counted.count_current, 0, "something was freed: {told}");
                 }
             }
+        }
+    }
+}
+
+/// Everything that can surround a policy.
+fn everything(n: usize) -> BalancerConfig {
+    let two = NonZeroU32::new(2).unwrap();
+    let outliers = OutlierDetection::default()
+        .with_consecutive_failures(two)
+        .with_max_ejected_percent(50);
+    BalancerConfig::default()
+        .with_outlier_detection(outliers)
+        .with_overprovisioning(140)
+        .with_panic_threshold(50)
+        .with_slow_start(SlowStart::new(Duration::from_secs(500)))
+        .with_subset(Subset::new(1, n as u32 / 2))
+        .with_zone(ZonePreference::new("a"))
+}
+
+#[test]
+fn nor_does_anything_around_the_policy() {
+    let bounded = Maglev::new().with_balance_factor(BalanceFactor::percent(125));
+    let mut policies: Vec<Arc<dyn Policy>> = PolicyKind::ALL.map(PolicyKind::build).into();
+    policies.push(Arc::new(bounded));
+    for policy in policies {
+        for n in [20, 1000] {
+            let of = |from: usize| -> Snapshot {
+                let backends = (from..from + n).map(|i| {
+                    backend(i)
+                        .with_zone(if i % 2 == 0 { "a" } else { "b" })
+                        .with_priority(Priority::new(u8::from(i % 5 == 0)))
+                        .with_max_conns(NonZeroU32::new(50))
+                });
+                backends.collect()
+            };
+            let mut bench = Bench::with(Arc::clone(&policy), everything(n), &of(0));
+            // Half of them are new and start slowly.
+            bench.updater.apply(&of(n / 2), at(1));
+            for i in n / 2..n {
+                bench.check(i, Health::Unhealthy, at(1));
+            }
+            let counted = measure(|| connections(&mut bench, &Tried::new(), 2));
+            let told = format!("{}, {n} backends: {counted:?}", policy.name());
+            assert_eq!(
+                (counted.count_total, counted.count_current),
+                (0, 0),
+                "{told}"
+            );
+            // Down to the point where nobody is left to eject.
+            let tried = Tried::new();
+            let counted = measure(|| {
+                for _ in 0..200 {
+                    if let Ok(pick) = bench.pick_at(&tried, at(3000)) {
+                        let _ = pick.failed(at(3000));
+                    }
+                }
+            });
+            let told = format!("{}, {n} backends, ejecting: {counted:?}", policy.name());
+            assert_eq!(
+                (counted.count_total, counted.count_current),
+                (0, 0),
+                "{told}"
+            );
         }
     }
 }

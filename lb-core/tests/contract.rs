@@ -11,15 +11,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use lb_core::policy::{PolicyKind, WeightedRandom};
+use lb_core::policy::{
+    BalanceFactor, Ketama, Maglev, PolicyKind, Rendezvous, RingHash, WeightedRandom,
+};
 use lb_core::test_util::{Cost, Event, Expectations, Load, Share, contract};
 use lb_core::{
-    AdminState, Backend, BackendIndex, FailLimit, PickContext, Picker, Policy, Priority, Snapshot,
-    Tier, Timestamp, Weight,
+    AdminState, Backend, BackendIndex, BalancerConfig, FailLimit, Health, OutlierDetection,
+    PickContext, Picker, Policy, Priority, SlowStart, Snapshot, Subset, Tier, Timestamp, Weight,
+    ZonePreference,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{Bench, addr, backend, small, tried};
+use support::{Bench, addr, backend, small, tried, weighted};
 
 /// What is expected of a policy; a new one gets its line here.
 fn expectations(kind: PolicyKind) -> Expectations {
@@ -56,6 +59,57 @@ fn every_policy_keeps_the_contract() {
     }
 }
 
+/// The hashing policies with a bound, by the kinds that they are.
+fn bounded() -> [(PolicyKind, Arc<dyn Policy>); 4] {
+    let factor = BalanceFactor::percent(125);
+    let ketama = Ketama::new().with_max_points(1 << 12);
+    let maglev = Maglev::with_table_size(2039).unwrap();
+    let ring = RingHash::with_sizes(512, 1 << 12).unwrap();
+    [
+        (
+            PolicyKind::Ketama,
+            Arc::new(ketama.with_balance_factor(factor)),
+        ),
+        (
+            PolicyKind::Maglev,
+            Arc::new(maglev.with_balance_factor(factor)),
+        ),
+        (
+            PolicyKind::Rendezvous,
+            Arc::new(Rendezvous::new().with_balance_factor(factor)),
+        ),
+        (
+            PolicyKind::RingHash,
+            Arc::new(ring.with_balance_factor(factor)),
+        ),
+    ]
+}
+
+#[test]
+fn bounded_loads_keep_the_contract() {
+    for (kind, policy) in bounded() {
+        contract::check(|| policy.clone(), expectations(kind));
+    }
+}
+
+/// The suite's tiers have ten backends; least_conn goes another way from 33 on.
+#[test]
+fn least_conn_is_exact_among_many() {
+    let weights: Vec<u16> = (0..60).map(|i| 1 + i % 4).collect();
+    let lap: usize = weights.iter().copied().map(usize::from).sum();
+    let mut bench = Bench::new(PolicyKind::LeastConn.build(), &weighted(&weights));
+    for _ in 0..3 {
+        // Idle, by turns; and while all are held, by load.
+        let mut idle = vec![0; 60];
+        bench.numbers(lap).into_iter().for_each(|i| idle[i] += 1);
+        assert_eq!(idle, weights);
+        let held: Vec<_> = (0..2 * lap).map(|_| bench.pick().unwrap()).collect();
+        let twice: Vec<u32> = weights.iter().map(|w| 2 * u32::from(*w)).collect();
+        assert_eq!(bench.in_flight(), twice);
+        drop(held);
+    }
+}
+
 /// What is unusual about one backend of a snapshot.
 #[derive(Clone, Debug)]
 enum Change {
@@ -64,6 +118,7 @@ enum Change {
     Instance,
     Limit(u32),
     Weight(u16),
+    Zone,
 }
 
 impl Change {
@@ -74,6 +129,7 @@ impl Change {
             Self::Instance => backend.with_instance("another"),
             Self::Limit(n) => backend.with_max_conns(NonZeroU32::new(n)),
             Self::Weight(w) => backend.with_weight(Weight::new(w)),
+            Self::Zone => backend.with_zone("a"),
         }
     }
 }
@@ -83,6 +139,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
         Just(Change::Backup),
         Just(Change::Drain),
         Just(Change::Instance),
+        Just(Change::Zone),
         (0..4_u32).prop_map(Change::Limit),
         prop_oneof![0..4_u16, Just(5000), Just(u16::MAX)].prop_map(Change::Weight),
     ];
@@ -90,6 +147,33 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
     let backend = (0..8_usize, change)
         .prop_map(move |(i, change)| change.of(backend(i).with_fail_limit(Some(limit))));
     vec(backend, 0..8).prop_map(Snapshot::from_backends)
+}
+
+fn configs() -> impl Strategy<Value = BalancerConfig> {
+    let parts = (any::<[bool; 4]>(), 0..101_u8, 0..12_u32);
+    parts.prop_map(|([outliers, slow, spill, zone], panic, size)| {
+        let mut config = BalancerConfig::default().with_panic_threshold(panic);
+        if outliers {
+            config = config.with_outlier_detection(
+                OutlierDetection::default()
+                    .with_consecutive_failures(NonZeroU32::MIN)
+                    .with_max_ejected_percent(60),
+            );
+        }
+        if slow {
+            config = config.with_slow_start(SlowStart::new(Duration::from_secs(30)));
+        }
+        if spill {
+            config = config.with_overprovisioning(140);
+        }
+        if zone {
+            config = config.with_zone(ZonePreference::new("a"));
+        }
+        if (1..8).contains(&size) {
+            config = config.with_subset(Subset::new(1, size));
+        }
+        config
+    })
 }
 
 /// The events of the suite's own generator, in a form that proptest can shrink.
@@ -107,6 +191,11 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => any::<usize>().prop_map(Event::Connected),
         2 => any::<usize>().prop_map(Event::Failed),
         4 => any::<usize>().prop_map(Event::Release),
+        1 => configs().prop_map(Event::SetConfig),
+        2 => (0..8_usize, any::<bool>()).prop_map(|(i, up)| {
+            let health = if up { Health::Healthy } else { Health::Unhealthy };
+            Event::SetHealth(addr(i), health)
+        }),
         1 => proptest::sample::select(&PolicyKind::ALL[..])
             .prop_map(|kind| Event::SetPolicy(small(kind))),
     ];

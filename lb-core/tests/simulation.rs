@@ -35,6 +35,7 @@ fn one_slow(kind: PolicyKind, seed: u64, rate: f64, seconds: u64) -> [f64; 4] {
         seed,
         rate,
         slowdown: 10.0,
+        slow_start: None,
     });
     let warm = 2 * SECOND;
     world.run_until(warm + seconds * SECOND);
@@ -83,6 +84,7 @@ fn a_restart_of_all_servers_makes_no_herd_on_the_first_one_back() {
                 seed,
                 rate: 600.0,
                 slowdown: 1.0,
+                slow_start: None,
             });
             let stop = 2 * SECOND;
             for i in 0..SERVERS {
@@ -126,6 +128,7 @@ fn a_new_instance_is_tried_at_once_and_not_herded() {
             seed,
             rate: 1600.0,
             slowdown: 1.0,
+            slow_start: None,
         });
         let (joins, i) = (2 * SECOND, 5);
         world.at(joins, Event::Replace(i));
@@ -140,6 +143,31 @@ fn a_new_instance_is_tried_at_once_and_not_herded() {
                 "{share:.3} in {time:?}, {kind}, LB_SIM_SEED={seed}"
             );
         }
+    }
+}
+
+#[test]
+fn a_newcomer_in_a_busy_pool_is_flooded_unless_it_starts_slowly() {
+    for seed in seeds() {
+        // The part of the next connections that a server gets which is replaced while the others are overloaded and hold
+        // long queues. A fair share is a tenth.
+        let newcomers = |slow_start| {
+            let mut world = World::new(Plan {
+                kind: PolicyKind::LeastConn,
+                seed,
+                rate: 4400.0,
+                slowdown: 1.0,
+                slow_start,
+            });
+            let joins = 2 * SECOND;
+            world.at(joins, Event::Replace(5));
+            world.run_until(joins + SECOND / 20);
+            world.shares(joins..u64::MAX)[5]
+        };
+        let (flooded, slow) = (newcomers(None), newcomers(Some(30)));
+        let context = format!("{flooded:.3} and {slow:.3}, LB_SIM_SEED={seed}");
+        assert!(flooded > 0.25, "{context}");
+        assert!(slow < 0.1, "{context}");
     }
 }
 

@@ -10,7 +10,9 @@
 //!
 //! A point whose backends are not eligible leads to the next. After 21 points, and for a connection without a key,
 //! smooth weighted round robin decides. (nginx keeps the points of a server that is `down`, here a draining backend
-//! is not in the tier: the keys go to the same places, except where that counts to the 21.)
+//! is not in the tier: the keys go to the same places, except where that counts to the 21.) With a
+//! [bound](BalanceFactor), which nginx has not, the [rendezvous](crate::policy::Rendezvous) of those below it decides
+//! after 21 points.
 //!
 //! Cost: O(1) a pick plus an eligibility check for each member of a shared name; 12 to 16 bytes a point. A backend
 //! that joins or leaves moves its own keys and no others.
@@ -24,7 +26,9 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use crate::bound::{BalanceFactor, Bound};
-use crate::hash::Crc32;
+use crate::hash::{Crc32, xxh64};
+use crate::hrw::Hrw;
+use crate::identity::identities;
 use crate::pick::PickContext;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::ring::Ring;
@@ -104,6 +108,7 @@ impl Policy for Ketama {
             ring,
             shared: shared.into(),
             bound: Bound::new(self.factor, tier),
+            hrw: (self.factor != BalanceFactor::NONE).then(|| Hrw::new(tier, &identities(tier))),
             turns: Sequence::new(tier.weights()),
         })
     }
@@ -168,6 +173,8 @@ struct KetamaPicker {
     /// By the first backend of the name. Empty where no name is shared.
     shared: Box<[Option<Box<Shared>>]>,
     bound: Bound,
+    /// With a bound only.
+    hrw: Option<Hrw>,
     turns: Sequence,
 }
 
@@ -187,6 +194,9 @@ impl Picker for KetamaPicker {
             let owners = self.ring.owners_from(hash).take(MISSES);
             if let Some(i) = owners.filter_map(|i| self.pick_of_name(cx, i)).next() {
                 return Some(i);
+            }
+            if let Some(hrw) = &self.hrw {
+                return hrw.first(cx, xxh64(key, 0), &self.bound);
             }
         }
         self.turns.next(cx)

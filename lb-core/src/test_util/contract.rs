@@ -219,9 +219,10 @@ pub fn interleavings(policy: impl Fn() -> Arc<dyn Policy>, seeds: Range<u64>) {
     }
 }
 
-/// Runs `events` on a balancer without backends. Every pick must return an eligible backend of the first tier that has
-/// one, and none only where there is none; every update must leave the state of the backends that stay as it was;
-/// leases must be counted right.
+/// Runs `events` on a balancer without backends. Every pick must return an eligible backend (in panic mode, health and
+/// ejection do not count) of the first tier that has one in good standing, unless the settings let tiers share, and none
+/// only where there is none; every update and every change of settings must leave the state of the backends that stay as
+/// it was; leases must be counted right.
 pub fn interleaving(policy: Arc<dyn Policy>, events: impl IntoIterator<Item = Event>) {
     let origin = policy.name().to_owned();
     let mut runner = Runner::new(policy, Box::new(SplitMix64::new(0x5eed)), origin);

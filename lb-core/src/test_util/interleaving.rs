@@ -6,16 +6,23 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rig::{Rig, at, backend, tried};
+use super::model::Model;
+use super::rig::{Rig, addr, at, backend, tried};
 use super::rng::StepRng;
 use super::watched::Watched;
 use crate::backend::{AdminState, Backend, Priority};
+use crate::config::BalancerConfig;
+use crate::detection::OutlierDetection;
+use crate::health::Health;
 use crate::outlier::FailLimit;
 use crate::pick::{Pick, PickError, Tried};
 use crate::policy::{Policy, PolicyKind};
 use crate::rng::{Rng, SplitMix64};
+use crate::slow_start::SlowStart;
 use crate::snapshot::Snapshot;
+use crate::subset::Subset;
 use crate::time::Timestamp;
+use crate::zone::ZonePreference;
 
 /// One thing that can happen. Leases are chosen by a number of any size, modulo how many are held.
 #[derive(Clone, Debug)]
@@ -40,12 +47,17 @@ pub enum Event {
     },
     /// A held lease ends.
     Release(usize),
+    /// The settings change.
+    SetConfig(BalancerConfig),
+    /// A check has found this of a backend.
+    SetHealth(SocketAddr, Health),
     /// Another policy takes over.
     SetPolicy(Arc<dyn Policy>),
 }
 
-/// How many backends the generator knows.
-const BACKENDS: u64 = 8;
+/// How many backends the generator knows, for most seeds and for some. Policies may have other ways for many.
+const FEW: u64 = 8;
+const MANY: u64 = 100;
 
 /// The policies that take turns with the one that is checked: such as compile quickly whatever the weights.
 const PARTNERS: [PolicyKind; 4] = [
@@ -58,6 +70,7 @@ const PARTNERS: [PolicyKind; 4] = [
 /// Random events.
 pub(crate) struct Generator<'a> {
     rng: SplitMix64,
+    backends: u64,
     policy: &'a dyn Fn() -> Arc<dyn Policy>,
 }
 
@@ -65,6 +78,7 @@ impl<'a> Generator<'a> {
     pub(crate) fn new(seed: u64, policy: &'a dyn Fn() -> Arc<dyn Policy>) -> Self {
         Self {
             rng: SplitMix64::new(seed),
+            backends: if seed % 8 == 5 { MANY } else { FEW },
             policy,
         }
     }
@@ -79,7 +93,7 @@ impl<'a> Generator<'a> {
     }
 
     pub(crate) fn event(&mut self) -> Event {
-        match self.below(32) {
+        match self.below(36) {
             0..3 => Event::Apply(self.snapshot()),
             3..6 => Event::Advance(Duration::from_secs(self.below(20))),
             6 => {
@@ -94,22 +108,31 @@ impl<'a> Generator<'a> {
             22..25 => Event::Failed(self.rng.next_u64() as usize),
             25..30 => Event::Release(self.rng.next_u64() as usize),
             30 => Event::SetPolicy(self.one_of(&PARTNERS).build()),
+            31 => Event::SetConfig(self.config()),
+            32..35 => {
+                let health = self.one_of(&[Health::Healthy, Health::Unhealthy]);
+                Event::SetHealth(addr(self.below(self.backends) as usize), health)
+            }
             _ => Event::SetPolicy((self.policy)()),
         }
     }
 
     fn snapshot(&mut self) -> Snapshot {
-        let n = self.below(BACKENDS + 1);
+        let n = match self.backends {
+            MANY => MANY + self.below(MANY),
+            few => self.below(few + 1),
+        };
         (0..n).map(|_| self.backend()).collect()
     }
 
     fn backend(&mut self) -> Backend {
-        let i = self.below(BACKENDS) as usize;
+        let i = self.below(self.backends) as usize;
         let weight = self.one_of(&[0, 1, 1, 1, 2, 3, 5000, u16::MAX]);
         let max_fails = NonZeroU32::MIN.saturating_add(self.below(3) as u32);
         let fail_timeout = self.one_of(&[Duration::from_secs(10), Duration::ZERO, Duration::MAX]);
         let limit = Some(FailLimit::new(max_fails, fail_timeout));
-        let plain = backend(i, weight).with_fail_limit(limit);
+        let zone = self.one_of(&["a", "b"]);
+        let plain = backend(i, weight).with_fail_limit(limit).with_zone(zone);
         match self.below(8) {
             0 => plain.with_priority(Priority::BACKUP),
             1 => plain.with_admin(AdminState::Drain),
@@ -120,9 +143,34 @@ impl<'a> Generator<'a> {
         }
     }
 
+    fn config(&mut self) -> BalancerConfig {
+        let mut config = BalancerConfig::default();
+        if self.below(2) == 0 {
+            let two = NonZeroU32::MIN.saturating_add(1);
+            let detection = OutlierDetection::default().with_consecutive_failures(two);
+            config = config.with_outlier_detection(detection.with_max_ejected_percent(60));
+        }
+        if self.below(2) == 0 {
+            config = config.with_slow_start(SlowStart::new(Duration::from_secs(30)));
+        }
+        if self.below(2) == 0 {
+            config = config.with_panic_threshold(self.one_of(&[30, 50, 100]));
+        }
+        if self.below(3) == 0 {
+            config = config.with_overprovisioning(140);
+        }
+        if self.below(3) == 0 {
+            config = config.with_zone(ZonePreference::new("a"));
+        }
+        if self.below(4) == 0 {
+            config = config.with_subset(Subset::new(self.below(9), 1 + self.below(50) as u32));
+        }
+        config
+    }
+
     fn tried(&mut self) -> Tried {
         let n = self.one_of(&[0, 0, 1, 2, 7]);
-        tried((0..n).map(|_| self.below(BACKENDS) as usize))
+        tried((0..n).map(|_| self.below(self.backends) as usize))
     }
 
     fn key(&mut self) -> Option<Box<[u8]>> {
@@ -145,6 +193,7 @@ pub(crate) fn draws(seed: u64) -> Box<dyn Rng> {
 /// Runs events and checks after each what must hold.
 pub(crate) struct Runner {
     rig: Rig,
+    config: BalancerConfig,
     now: Timestamp,
     held: Vec<Held>,
     incarnations: BTreeMap<SocketAddr, Incarnation>,
@@ -167,6 +216,7 @@ impl Runner {
     pub(crate) fn new(policy: Arc<dyn Policy>, draws: Box<dyn Rng>, origin: String) -> Self {
         Self {
             rig: Rig::new(policy, &Snapshot::default()).with_rng(draws),
+            config: BalancerConfig::default(),
             now: at(0),
             held: Vec::new(),
             incarnations: BTreeMap::new(),
@@ -199,6 +249,11 @@ impl Runner {
             }
             Event::Pick { tried, key } => answer = Some(self.pick(&tried, key.as_deref())),
             Event::Release(choice) => drop(self.take(choice)),
+            Event::SetConfig(config) => self.unchanged_by(|runner| {
+                runner.config = config.clone();
+                runner.rig.updater.set_config(config);
+            }),
+            Event::SetHealth(addr, health) => self.set_health(addr, health),
             Event::SetPolicy(policy) => self.unchanged_by(|runner| {
                 let watched = Arc::new(Watched::new(policy));
                 runner.rig.updater.set_policy(watched);
@@ -229,7 +284,8 @@ impl Runner {
     }
 
     fn pick(&mut self, tried: &Tried, key: Option<&[u8]>) -> Result<SocketAddr, PickError> {
-        let eligible = self.eligible(tried);
+        let model = Model::new(&self.rig.balancer, &self.config, tried, self.now);
+        let eligible = &model.eligible;
         match self.rig.pick(tried, key, self.now) {
             Ok(pick) => {
                 let backend = pick.backend();
@@ -238,8 +294,8 @@ impl Runner {
                     eligible.contains(&picked),
                     "{picked:?} was picked, eligible are {eligible:?}"
                 );
-                let first = eligible.iter().map(|(priority, _)| *priority).min();
-                assert_eq!(Some(picked.0), first, "a lower tier was preferred");
+                let first = model.first.unwrap_or(picked.0);
+                assert_eq!(picked.0, first, "another tier was preferred");
                 self.held.push(Held {
                     incarnation: self.incarnation(picked.1),
                     pick,
@@ -248,27 +304,26 @@ impl Runner {
             }
             Err(error) => {
                 assert!(eligible.is_empty(), "{error}, eligible are {eligible:?}");
-                let set = self.rig.balancer.set();
-                let none = !set.snapshot().iter().any(Backend::takes_connections);
-                assert_eq!(error == PickError::Empty, none, "{error}");
+                assert_eq!(error == PickError::Empty, model.empty, "{error}");
                 Err(error)
             }
         }
     }
 
-    /// The eligible backends, worked out from the public status instead of the balancer's own check.
-    fn eligible(&self, tried: &Tried) -> Vec<(Priority, SocketAddr)> {
-        let set = self.rig.balancer.set();
-        set.status(self.now)
-            .filter(|status| status.backend.takes_connections())
-            .filter(|status| status.ejected_until.is_none())
-            .filter(|status| {
-                let max = status.backend.max_conns.map_or(u32::MAX, NonZeroU32::get);
-                status.in_flight < max
-            })
-            .map(|status| (status.backend.priority, status.backend.addr))
-            .filter(|(_, addr)| !tried.contains(*addr))
-            .collect()
+    fn set_health(&self, addr: SocketAddr, health: Health) {
+        let health_of = |runner: &Self| {
+            let set = runner.rig.balancer.set();
+            let mut status = set.status(runner.now);
+            status.find(|s| s.backend.addr == addr).map(|s| s.health)
+        };
+        let before = health_of(self);
+        let news = self.rig.balancer.set_health(addr, health, self.now);
+        assert_eq!(
+            news,
+            before.is_some_and(|before| before != health),
+            "{addr}"
+        );
+        assert_eq!(health_of(self), before.map(|_| health), "{addr}");
     }
 
     /// What is remembered of each backend.
@@ -277,8 +332,9 @@ impl Runner {
         let remembered = set.status(self.now).map(|status| {
             let (fails, in_flight) = (status.fails, status.in_flight);
             let (connect_time, joined_at) = (status.connect_time, status.joined_at);
+            let health = status.health;
             let memory = format!(
-                "{fails} failures, {in_flight} in flight, {connect_time:?} to connect, {joined_at:?}"
+                "{fails} failures, {in_flight} in flight, {connect_time:?} to connect, {joined_at:?}, {health:?}"
             );
             let backend = status.backend;
             (backend.addr, (backend.instance.clone(), memory))
@@ -301,16 +357,22 @@ impl Runner {
     }
 
     fn leases_are_counted(&self) {
+        let mut leases: BTreeMap<(SocketAddr, u32), usize> = BTreeMap::new();
+        for held in &self.held {
+            *leases
+                .entry((held.pick.addr(), held.incarnation))
+                .or_default() += 1;
+        }
         let set = self.rig.balancer.set();
         for status in set.status(self.now) {
             let addr = status.backend.addr;
-            let incarnation = self.incarnation(addr);
-            let leases = self
-                .held
-                .iter()
-                .filter(|held| held.pick.backend().addr == addr && held.incarnation == incarnation);
-            let (found, expected) = (status.in_flight as usize, leases.count());
-            assert_eq!(found, expected, "connections in flight of {addr}");
+            let expected = leases.get(&(addr, self.incarnation(addr))).copied();
+            let found = status.in_flight as usize;
+            assert_eq!(
+                found,
+                expected.unwrap_or(0),
+                "connections in flight of {addr}"
+            );
         }
     }
 }
@@ -337,7 +399,6 @@ impl Drop for Last {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rig::addr;
     use super::*;
 
     #[test]
@@ -359,6 +420,8 @@ mod tests {
             "Failed",
             "Pick",
             "Release",
+            "SetConfig",
+            "SetHealth",
             "SetPolicy",
         ] {
             assert!(events(3).iter().any(|e| e.starts_with(name)), "{name}");

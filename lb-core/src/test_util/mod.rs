@@ -38,6 +38,7 @@
 pub mod contract;
 mod expectations;
 mod interleaving;
+mod model;
 mod rig;
 mod rng;
 mod watched;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use lb_core::policy::{Ketama, Maglev, PolicyKind, RingHash};
 use lb_core::{
-    Backend, Balancer, Pick, PickError, PickRequest, Policy, Snapshot, SplitMix64, Timestamp,
-    Tried, Updater, Weight, balancer,
+    Backend, Balancer, BalancerConfig, Health, Pick, PickError, PickRequest, Policy, Snapshot,
+    SplitMix64, Timestamp, Tried, Updater, Weight, balancer,
 };
 
 /// The address of backend number `i`; the order of addresses is not the order of numbers, on purpose.
@@ -67,6 +67,44 @@ impl Bench {
         }
     }
 
+    /// The same with something around the policy.
+    pub(crate) fn with(
+        policy: Arc<dyn Policy>,
+        config: BalancerConfig,
+        snapshot: &Snapshot,
+    ) -> Self {
+        let mut bench = Self::new(policy, snapshot);
+        bench.updater.set_config(config);
+        bench
+    }
+
+    /// What an active check says of backend number `i`; true if that is news.
+    pub(crate) fn check(&self, i: usize, health: Health, now: Timestamp) -> bool {
+        self.balancer.set_health(addr(i), health, now)
+    }
+
+    /// A connection of backend number `i`, of which all others of `n` are said to be tried.
+    pub(crate) fn pick_only(
+        &mut self,
+        i: usize,
+        n: usize,
+        now: Timestamp,
+    ) -> Result<Pick, PickError> {
+        self.pick_at(&tried((0..n).filter(|&other| other != i)), now)
+    }
+
+    /// How many of `n` picks go to each of the backends numbered below `backends`, each released before the next.
+    pub(crate) fn counts(&mut self, n: usize, backends: usize, now: Timestamp) -> Vec<u32> {
+        let mut counts = vec![0; backends];
+        for key in 0..n as u64 {
+            let pick = self
+                .pick_key(&key.to_le_bytes(), &Tried::new(), now)
+                .unwrap();
+            counts[number(&pick)] += 1;
+        }
+        counts
+    }
+
     pub(crate) fn pick_at(&mut self, tried: &Tried, now: Timestamp) -> Result<Pick, PickError> {
         self.balancer
             .pick(&PickRequest::new(tried), now, &mut self.rng)
@@ -115,4 +153,15 @@ pub(crate) fn tried(numbers: impl IntoIterator<Item = usize>) -> Tried {
         tried.insert(addr(i));
     }
     tried
+}
+
+/// Pearson's statistic of `counts` against shares in proportion to `parts`.
+pub(crate) fn chi_square(counts: &[u32], parts: &[f64]) -> f64 {
+    let total: f64 = counts.iter().copied().map(f64::from).sum();
+    let sum: f64 = parts.iter().sum();
+    let off = counts.iter().zip(parts).map(|(&count, part)| {
+        let expected = total * part / sum;
+        (f64::from(count) - expected).powi(2) / expected
+    });
+    off.sum()
 }

@@ -7,7 +7,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
-use lb_core::{FailLimit, Pick, Rng, Snapshot, SplitMix64, Timestamp, Tried};
+use lb_core::{
+    BalancerConfig, FailLimit, Pick, Rng, SlowStart, Snapshot, SplitMix64, Timestamp, Tried,
+};
 
 use crate::support::{Bench, backend, number};
 
@@ -27,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) rate: f64,
     /// How many times slower server [`SLOW`] is than the others.
     pub(crate) slowdown: f64,
+    /// In seconds, how long a new server starts slowly.
+    pub(crate) slow_start: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -97,6 +101,11 @@ impl World {
             latencies: Vec::new(),
         };
         world.bench.rng = SplitMix64::new(!plan.seed);
+        if let Some(seconds) = plan.slow_start {
+            let slow_start = SlowStart::new(Duration::from_secs(seconds));
+            let config = BalancerConfig::default().with_slow_start(slow_start);
+            world.bench.updater.set_config(config);
+        }
         world.at(0, Event::Arrive);
         world
     }

@@ -1,0 +1,297 @@
+//! Why a connection would go where it would go.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_core::policy::{BalanceFactor, Ketama, LeastConn, Maglev, PolicyKind, WeightedRoundRobin};
+use lb_core::{
+    AdminState, Backend, BalancerConfig, FailLimit, Health, OutlierDetection, PickRequest, Policy,
+    Priority, SlowStart, Snapshot, SplitMix64, Subset, Tried, Verdict, Weight, ZonePreference,
+    balancer,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::support::{Bench, addr, at, backend, number, small, tried};
+
+#[test]
+fn before_the_first_snapshot_there_is_nothing_to_explain() {
+    let (_updater, balancer) = balancer(PolicyKind::P2c.build());
+    let tried = Tried::new();
+    let told = balancer.explain(&PickRequest::new(&tried), at(0), &mut SplitMix64::new(1));
+    assert_eq!(told.map(drop), Err(lb_core::PickError::NotReady));
+}
+
+#[test]
+fn every_verdict_is_told() {
+    let snapshot = [
+        backend(0).with_admin(AdminState::Drain),
+        backend(1).with_weight(Weight::ZERO),
+        backend(2).with_max_conns(NonZeroU32::new(1)),
+        backend(3),
+        backend(4),
+        backend(5),
+        backend(6).with_name("good").with_source("list"),
+        backend(7).with_priority(Priority::BACKUP),
+    ];
+    let policy = Arc::new(WeightedRoundRobin::new());
+    let mut bench = Bench::new(policy, &snapshot.into_iter().collect());
+    let full = bench.pick_only(2, 8, at(0)).unwrap();
+    let _ = bench.pick_only(3, 8, at(0)).unwrap().failed(at(0));
+    bench.check(4, Health::Unhealthy, at(0));
+    let tried = tried([5]);
+    let told = |bench: &mut Bench| {
+        let request = PickRequest::new(&tried);
+        bench
+            .balancer
+            .explain(&request, at(5), &mut bench.rng)
+            .unwrap()
+    };
+    let found = told(&mut bench);
+    let until = found.backends[3].verdict;
+    assert!(
+        matches!(until, Verdict::Ejected { until } if until >= at(10)),
+        "{until:?}"
+    );
+    let verdicts: Vec<_> = found.backends.iter().map(|b| b.verdict).collect();
+    use Verdict::{Draining, Eligible, Full, Tried, Unhealthy, ZeroWeight};
+    assert_eq!(verdicts[..3], [Draining, ZeroWeight, Full]);
+    assert_eq!(verdicts[4..], [Unhealthy, Tried, Eligible, Eligible]);
+    assert_eq!(found.chosen, Some(addr(6)));
+    assert_eq!(found.backends[2].in_flight, 1);
+    let text = found.to_string();
+    assert_eq!(text.lines().count(), 8, "{text}");
+    let good = format!(
+        "-> {} (good) from list: eligible, priority 0 with 100 % of connections, weight 1, 0 in flight",
+        addr(6)
+    );
+    assert_eq!(text.lines().nth(6), Some(&*good));
+    assert!(
+        text.contains("of weight 0") && text.contains("draining"),
+        "{text}"
+    );
+
+    let config = BalancerConfig::default().with_subset(Subset::new(0, 2));
+    bench.updater.set_config(config);
+    let found = told(&mut bench);
+    let outside = found
+        .backends
+        .iter()
+        .filter(|b| b.verdict == Verdict::NotInSubset);
+    assert_eq!(outside.count(), 3, "{found}");
+    drop(full);
+}
+
+#[test]
+fn panic_and_spill_are_told() {
+    let snapshot: Snapshot = (0..4)
+        .map(|i| backend(i).with_priority(Priority::new(u8::from(i >= 2))))
+        .collect();
+    let config = BalancerConfig::default()
+        .with_overprovisioning(100)
+        .with_panic_threshold(60);
+    let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &snapshot);
+    let told = |bench: &mut Bench| {
+        let tried = Tried::new();
+        let request = PickRequest::new(&tried);
+        let found = bench
+            .balancer
+            .explain(&request, at(1), &mut bench.rng)
+            .unwrap();
+        let each = found.backends.iter().map(|b| (b.tier_percent, b.panic));
+        (each.collect::<Vec<_>>(), found.to_string())
+    };
+    assert_eq!(
+        told(&mut bench).0,
+        [(100, false), (100, false), (0, false), (0, false)]
+    );
+    bench.check(0, Health::Unhealthy, at(0));
+    // Together the tiers suffice.
+    assert_eq!(
+        told(&mut bench).0,
+        [(50, false), (50, false), (50, false), (50, false)]
+    );
+    bench.check(2, Health::Unhealthy, at(0));
+    bench.check(3, Health::Unhealthy, at(0));
+    let (each, text) = told(&mut bench);
+    assert_eq!(each, [(50, true); 4], "{text}");
+    assert_eq!(text.matches("panic mode").count(), 4, "{text}");
+    assert_eq!(text.matches("eligible").count(), 4, "{text}");
+}
+
+fn policies() -> Vec<Arc<dyn Policy>> {
+    let bound = BalanceFactor::percent(125);
+    let mut policies: Vec<Arc<dyn Policy>> = PolicyKind::ALL.into_iter().map(small).collect();
+    policies.push(Arc::new(Ketama::new().with_balance_factor(bound)));
+    policies.push(Arc::new(
+        Maglev::with_table_size(2039)
+            .unwrap()
+            .with_balance_factor(bound),
+    ));
+    policies
+}
+
+fn configs() -> impl Strategy<Value = BalancerConfig> {
+    any::<[bool; 6]>().prop_map(|[outliers, spill, panic, slow, subset, zone]| {
+        let mut config = BalancerConfig::default();
+        if outliers {
+            let detection = OutlierDetection::default().with_max_ejected_percent(60);
+            let two = NonZeroU32::new(2).unwrap();
+            config = config.with_outlier_detection(detection.with_consecutive_failures(two));
+        }
+        if spill {
+            config = config.with_overprovisioning(140);
+        }
+        if panic {
+            config = config.with_panic_threshold(50);
+        }
+        if slow {
+            config = config.with_slow_start(SlowStart::new(Duration::from_secs(100)));
+        }
+        if subset {
+            config = config.with_subset(Subset::new(2, 5));
+        }
+        if zone {
+            config = config.with_zone(ZonePreference::new("a"));
+        }
+        config
+    })
+}
+
+fn any_backend() -> impl Strategy<Value = Backend> {
+    (0..8_usize, 0..4_u16, 0..5_u8, any::<bool>()).prop_map(|(i, weight, kind, near)| {
+        let limit = FailLimit::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(10));
+        let plain = backend(i)
+            .with_weight(Weight::new(weight))
+            .with_fail_limit(Some(limit))
+            .with_zone(if near { "a" } else { "b" });
+        match kind {
+            0 => plain.with_priority(Priority::BACKUP),
+            1 => plain.with_max_conns(NonZeroU32::new(2)),
+            // Several of one name take turns in ketama.
+            2 | 3 => plain.with_name("shared"),
+            _ => plain,
+        }
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Pass(u64),
+    Fail(usize),
+    Connect(usize),
+    Check(usize, bool),
+    Join(Vec<Backend>),
+}
+
+/// Steps, each with the key of the connection that comes next and the numbers that it has tried.
+fn steps() -> impl Strategy<Value = Vec<(Step, Option<[u8; 2]>, Vec<usize>)>> {
+    let step = prop_oneof![
+        (0..20_u64).prop_map(Step::Pass),
+        any::<usize>().prop_map(Step::Fail),
+        any::<usize>().prop_map(Step::Connect),
+        (0..8_usize, any::<bool>()).prop_map(|(i, up)| Step::Check(i, up)),
+        vec(any_backend(), 1..10).prop_map(Step::Join),
+    ];
+    vec(
+        (step, any::<Option<[u8; 2]>>(), vec(0..8_usize, 0..3)),
+        1..40,
+    )
+}
+
+proptest! {
+    #[test]
+    fn explained_and_picked_are_the_same(
+        policy in proptest::sample::select(policies()),
+        config in configs(),
+        backends in vec(any_backend(), 1..12),
+        steps in steps(),
+    ) {
+        let mut bench = Bench::with(policy, config, &backends.into_iter().collect());
+        let (mut now, mut held) = (at(0), Vec::new());
+        for (step, key, numbers) in steps {
+            match step {
+                Step::Pass(seconds) => now = now.saturating_add(Duration::from_secs(seconds)),
+                Step::Fail(i) if !held.is_empty() => {
+                    let pick: lb_core::Pick = held.swap_remove(i % held.len());
+                    let _ = pick.failed(now);
+                }
+                Step::Connect(i) if !held.is_empty() => held[i % held.len()].connected(now),
+                Step::Check(i, up) => {
+                    let health = if up { Health::Healthy } else { Health::Unhealthy };
+                    bench.check(i, health, now);
+                }
+                Step::Join(backends) => {
+                    bench.updater.apply(&backends.into_iter().collect(), now);
+                }
+                _ => {}
+            }
+            let tried = tried(numbers);
+            let mut request = PickRequest::new(&tried);
+            if let Some(key) = &key {
+                request = request.with_key(key);
+            }
+            let told = bench.balancer.explain(&request, now, &mut bench.rng.clone()).unwrap();
+            let again = bench.balancer.explain(&request, now, &mut bench.rng.clone()).unwrap();
+            prop_assert_eq!(told.to_string(), again.to_string());
+            let picked = bench.balancer.pick(&request, now, &mut bench.rng);
+            prop_assert_eq!(told.chosen, picked.as_ref().ok().map(lb_core::Pick::addr), "{}", told);
+            if let Ok(pick) = picked {
+                let of = told.backends.iter().find(|b| b.backend.addr == pick.addr()).unwrap();
+                prop_assert_eq!(of.verdict, Verdict::Eligible, "{}", told);
+                held.push(pick);
+            }
+        }
+    }
+}
+
+/// Two balancers with the same life; one of them is asked to explain between all picks.
+#[test]
+fn explaining_changes_nothing() {
+    for n in [5, 60] {
+        for policy in policies()
+            .into_iter()
+            .chain([Arc::new(LeastConn::new()) as _])
+        {
+            let snapshot: Snapshot = (0..n)
+                .map(|i| {
+                    let limit = FailLimit::new(NonZeroU32::new(4).unwrap(), Duration::from_secs(9));
+                    let plain = backend(i).with_weight(Weight::new(1 + i as u16 % 3));
+                    plain.with_fail_limit(Some(limit))
+                })
+                .collect();
+            let [mut asked, mut quiet] = [(); 2].map(|()| Bench::new(policy.clone(), &snapshot));
+            let (mut held, mut others) = (Vec::new(), Vec::new());
+            for step in 0..200_u64 {
+                let (key, none) = (step.to_le_bytes(), Tried::new());
+                let request = PickRequest::new(&none).with_key(&key);
+                let told = [(); 3].map(|()| {
+                    let mut rng = asked.rng.clone();
+                    asked
+                        .balancer
+                        .explain(&request, at(step), &mut rng)
+                        .unwrap()
+                        .chosen
+                });
+                let one = asked.pick_key(&key, &none, at(step)).unwrap();
+                let other = quiet.pick_key(&key, &none, at(step)).unwrap();
+                let place = format!("{}, step {step}", policy.name());
+                assert_eq!(told, [Some(one.addr()); 3], "{place}");
+                assert_eq!(number(&one), number(&other), "{place}");
+                if step % 5 == 0 {
+                    assert_eq!(one.failed(at(step)), other.failed(at(step)));
+                } else {
+                    one.connected(at(step));
+                    other.connected(at(step));
+                    held.push(one);
+                    others.push(other);
+                }
+                if step % 3 == 0 && !held.is_empty() {
+                    let i = step as usize % held.len();
+                    drop((held.swap_remove(i), others.swap_remove(i)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Outlier detection as Envoy's, and active checks.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_core::policy::{PolicyKind, WeightedRoundRobin};
+use lb_core::{
+    BalancerConfig, FailLimit, FailureEffect, Health, OutlierDetection, PickError, Snapshot,
+    Subset, Timestamp, Tried,
+};
+
+use crate::support::{Bench, addr, at, backend, small, tried};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn half() -> OutlierDetection {
+    OutlierDetection::default().with_max_ejected_percent(50)
+}
+
+/// `n` backends that no limit of their own ejects.
+fn unlimited(n: usize) -> Snapshot {
+    (0..n).map(|i| backend(i).with_fail_limit(None)).collect()
+}
+
+fn detecting(n: usize, detection: OutlierDetection) -> Bench {
+    let config = BalancerConfig::default().with_outlier_detection(detection);
+    Bench::with(Arc::new(WeightedRoundRobin::new()), config, &unlimited(n))
+}
+
+/// Lets a connection to backend number `i` of `n` fail.
+fn fail(bench: &mut Bench, i: usize, n: usize, now: Timestamp) -> FailureEffect {
+    bench.pick_only(i, n, now).unwrap().failed(now)
+}
+
+/// Lets five fail, of which the last must eject.
+fn eject(bench: &mut Bench, i: usize, n: usize, now: Timestamp) {
+    let effects: Vec<_> = (0..5).map(|_| fail(bench, i, n, now)).collect();
+    assert_eq!(effects[..4], [FailureEffect::Counted; 4]);
+    assert_eq!(effects[4], FailureEffect::Ejected);
+}
+
+fn ejected_for(bench: &Bench, i: usize, now: Timestamp) -> Option<Duration> {
+    let set = bench.balancer.set();
+    let status = set.status(now).find(|s| s.backend.addr == addr(i)).unwrap();
+    status
+        .ejected_until
+        .map(|until| until.saturating_since(now))
+}
+
+/// An ejection is noted in units of 66 microseconds.
+fn assert_lasts(bench: &Bench, i: usize, now: Timestamp, expected: Duration) {
+    let found = ejected_for(bench, i, now).unwrap();
+    assert!(
+        found >= expected && found < expected + Duration::from_micros(66),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn five_failures_in_a_row_eject_for_thirty_seconds() {
+    for kind in PolicyKind::ALL {
+        let config = BalancerConfig::default().with_outlier_detection(half());
+        let mut bench = Bench::with(small(kind), config, &unlimited(4));
+        let now = at(100);
+        for _ in 0..4 {
+            assert_eq!(fail(&mut bench, 1, 4, now), FailureEffect::Counted);
+        }
+        // A success starts the count again.
+        bench.pick_only(1, 4, now).unwrap().connected(now);
+        eject(&mut bench, 1, 4, now);
+        assert_lasts(&bench, 1, now, 30 * SECOND);
+        assert_eq!(bench.counts(200, 4, at(129))[1], 0, "{kind}");
+        let refused = bench.pick_only(1, 4, at(129)).map(drop);
+        assert_eq!(refused, Err(PickError::Exhausted), "{kind}");
+        assert!(bench.pick_only(1, 4, at(131)).is_ok(), "{kind}");
+    }
+}
+
+#[test]
+fn never_more_than_the_allowed_part_is_ejected() {
+    let mut bench = detecting(4, half());
+    let now = at(1);
+    eject(&mut bench, 0, 4, now);
+    eject(&mut bench, 1, 4, now);
+    for _ in 0..20 {
+        assert_eq!(fail(&mut bench, 2, 4, now), FailureEffect::Counted);
+    }
+    assert!(bench.pick_only(2, 4, now).is_ok());
+    // As soon as one is back, the next may go.
+    assert_eq!(fail(&mut bench, 2, 4, at(40)), FailureEffect::Ejected);
+
+    let mut few = detecting(9, OutlierDetection::default());
+    for _ in 0..20 {
+        assert_eq!(
+            fail(&mut few, 0, 9, now),
+            FailureEffect::Counted,
+            "a tenth of nine is none"
+        );
+    }
+    eject(&mut detecting(10, OutlierDetection::default()), 0, 10, now);
+}
+
+#[test]
+fn the_part_is_of_those_that_connections_may_go_to() {
+    let config = BalancerConfig::default()
+        .with_outlier_detection(half())
+        .with_subset(Subset::new(0, 4));
+    let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &unlimited(100));
+    let mut ejected = 0;
+    for n in 0..200 {
+        if bench.pick_at(&Tried::new(), at(1)).unwrap().failed(at(1)) == FailureEffect::Ejected {
+            ejected += 1;
+        }
+        assert!(ejected <= 2, "after {n} failures");
+    }
+    assert_eq!(ejected, 2);
+}
+
+#[test]
+fn each_ejection_is_longer_and_good_standing_makes_the_next_shorter() {
+    let mut bench = detecting(4, half());
+    let mut now = at(1000);
+    for times in 1..=3 {
+        eject(&mut bench, 3, 4, now);
+        assert_lasts(&bench, 3, now, 30 * times * SECOND);
+        now = now.saturating_add(30 * times * SECOND + Duration::from_millis(1));
+        assert_eq!(ejected_for(&bench, 3, now), None);
+    }
+    // The third is over. Two intervals later it would be the second again.
+    now = now.saturating_add(20 * SECOND);
+    eject(&mut bench, 3, 4, now);
+    assert_lasts(&bench, 3, now, 60 * SECOND);
+
+    let short = half().with_ejection(30 * SECOND, 45 * SECOND);
+    let mut bench = detecting(4, short);
+    eject(&mut bench, 0, 4, at(1000));
+    eject(&mut bench, 0, 4, at(1031));
+    assert_lasts(&bench, 0, at(1031), 45 * SECOND);
+}
+
+#[test]
+fn a_check_that_succeeds_readmits_at_once() {
+    let mut bench = detecting(4, half());
+    let now = Timestamp::from_nanos(1_234_567_890_123);
+    eject(&mut bench, 2, 4, now);
+    assert!(
+        !bench.check(2, Health::Healthy, now),
+        "it was never unhealthy"
+    );
+    assert!(bench.pick_only(2, 4, now).is_ok());
+    // The next is the second, and longer, even so.
+    eject(&mut bench, 2, 4, now);
+    assert_lasts(&bench, 2, now, 60 * SECOND);
+}
+
+#[test]
+fn checks_that_succeed_do_not_hide_connections_that_fail() {
+    let mut bench = detecting(4, half());
+    for n in 0..4 {
+        assert_eq!(fail(&mut bench, 2, 4, at(n)), FailureEffect::Counted);
+        bench.check(2, Health::Healthy, at(n));
+    }
+    assert_eq!(fail(&mut bench, 2, 4, at(4)), FailureEffect::Ejected);
+}
+
+#[test]
+fn nginxs_limit_and_outlier_detection_work_side_by_side() {
+    let limit = FailLimit::new(NonZeroU32::new(2).unwrap(), 10 * SECOND);
+    let snapshot: Snapshot = (0..4)
+        .map(|i| backend(i).with_fail_limit(Some(limit)))
+        .collect();
+    let config = BalancerConfig::default()
+        .with_outlier_detection(half().with_consecutive_failures(NonZeroU32::new(3).unwrap()));
+    let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &snapshot);
+    assert_eq!(fail(&mut bench, 0, 4, at(0)), FailureEffect::Counted);
+    assert_eq!(fail(&mut bench, 0, 4, at(0)), FailureEffect::Ejected);
+    assert_lasts(&bench, 0, at(0), 10 * SECOND);
+    // The trial is the third failure in a row: now both eject, and the longer one counts.
+    assert_eq!(fail(&mut bench, 0, 4, at(11)), FailureEffect::Ejected);
+    assert_lasts(&bench, 0, at(11), 30 * SECOND);
+    // A check ends the ejection as an outlier, not that of the limit.
+    bench.check(0, Health::Healthy, at(12));
+    assert_lasts(&bench, 0, at(12), 9 * SECOND);
+}
+
+#[test]
+fn an_unhealthy_backend_gets_nothing_until_a_check_succeeds() {
+    for kind in PolicyKind::ALL {
+        let mut bench = Bench::new(small(kind), &unlimited(3));
+        assert!(bench.check(1, Health::Unhealthy, at(1)), "news");
+        assert!(!bench.check(1, Health::Unhealthy, at(2)), "no news");
+        assert_eq!(bench.counts(100, 3, at(3))[1], 0, "{kind}");
+        let set = bench.balancer.set();
+        let health: Vec<_> = set.status(at(3)).map(|s| s.health).collect();
+        assert_eq!(
+            health,
+            [Health::Healthy, Health::Unhealthy, Health::Healthy]
+        );
+        assert!(bench.check(1, Health::Healthy, at(4)));
+        assert!(bench.pick_only(1, 3, at(4)).is_ok(), "{kind}");
+    }
+}
+
+#[test]
+fn with_all_unhealthy_there_is_none_and_nobody_knows_strangers() {
+    let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &unlimited(2));
+    assert!(!bench.check(7, Health::Unhealthy, at(0)), "not known");
+    for i in 0..2 {
+        bench.check(i, Health::Unhealthy, at(0));
+    }
+    let refused = bench.pick_at(&tried([]), at(0)).map(drop);
+    assert_eq!(refused, Err(PickError::Exhausted));
+}

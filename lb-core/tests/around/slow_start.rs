@@ -1,0 +1,245 @@
+//! Slow start and damped weights: shares that grow.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_core::policy::{LeastConn, PolicyKind, WeightedRoundRobin};
+use lb_core::{
+    BalancerConfig, FailLimit, Health, OutlierDetection, SlowStart, Snapshot, Timestamp, Tried,
+    Weight,
+};
+
+use crate::support::{Bench, at, backend, chi_square, number, small, weighted};
+
+const WINDOW: u64 = 100;
+
+fn slow() -> SlowStart {
+    SlowStart::new(Duration::from_secs(WINDOW))
+}
+
+fn slowly(slow_start: SlowStart) -> BalancerConfig {
+    BalancerConfig::default().with_slow_start(slow_start)
+}
+
+/// Policies that spread idle backends by weight.
+const BY_WEIGHT: [PolicyKind; 3] = [
+    PolicyKind::P2c,
+    PolicyKind::Random,
+    PolicyKind::WeightedRoundRobin,
+];
+
+/// Three warm backends of weight 2, and number 3 that joins at the second 1000.
+fn joined(kind: PolicyKind, slow_start: SlowStart) -> Bench {
+    let mut bench = Bench::with(small(kind), slowly(slow_start), &weighted(&[2, 2, 2]));
+    bench.updater.apply(&weighted(&[2, 2, 2, 2]), at(1000));
+    bench
+}
+
+/// Asserts that the last of four backends gets `part` of an equal share.
+fn assert_part(bench: &mut Bench, now: Timestamp, part: f64, told: &str) {
+    let counts = bench.counts(6_000, 4, now);
+    let statistic = chi_square(&counts, &[1.0, 1.0, 1.0, part]);
+    // 99.99 % of seeds stay below 21 with three degrees of freedom.
+    assert!(
+        statistic < 21.0,
+        "{told}: {counts:?}, chi-square {statistic}"
+    );
+}
+
+#[test]
+fn who_joins_gets_its_share_as_envoys_formula_says() {
+    let shapes = [
+        slow(),
+        slow().with_aggression(2.0),
+        slow().with_aggression(0.5),
+    ];
+    for kind in BY_WEIGHT {
+        for slow_start in shapes {
+            let mut bench = joined(kind, slow_start);
+            for seconds in [0, 5, 25, 50, 90, WINDOW, 10 * WINDOW] {
+                let time = seconds as f64 / WINDOW as f64;
+                let part = time.powf(1.0 / slow_start.aggression).clamp(0.1, 1.0);
+                let told = format!("{kind}, {slow_start:?}, after {seconds} s");
+                assert_part(&mut bench, at(1000 + seconds), part, &told);
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_starts_slowly_when_the_process_does() {
+    for kind in BY_WEIGHT {
+        let mut bench = Bench::with(small(kind), slowly(slow()), &weighted(&[1, 1, 1, 1]));
+        assert_part(&mut bench, at(0), 1.0, &kind.to_string());
+    }
+}
+
+#[test]
+fn who_recovers_by_a_check_starts_slowly() {
+    let mut bench = Bench::with(
+        PolicyKind::Random.build(),
+        slowly(slow()),
+        &weighted(&[1, 1, 1, 1]),
+    );
+    bench.check(3, Health::Unhealthy, at(500));
+    bench.check(3, Health::Healthy, at(1000));
+    assert_part(&mut bench, at(1050), 0.5, "recovered");
+    // A check that says what is known changes nothing.
+    bench.check(3, Health::Healthy, at(1060));
+    assert_part(&mut bench, at(1080), 0.8, "checked again");
+    assert_part(&mut bench, at(1100), 1.0, "warm");
+}
+
+#[test]
+fn who_recovers_by_a_trial_starts_slowly() {
+    let mut bench = Bench::with(
+        PolicyKind::Random.build(),
+        slowly(slow()),
+        &weighted(&[1, 1, 1, 1]),
+    );
+    let _ = bench.pick_only(3, 4, at(500)).unwrap().failed(at(500));
+    let trial = bench.pick_only(3, 4, at(1000)).unwrap();
+    trial.connected(at(1000));
+    drop(trial);
+    assert_part(&mut bench, at(1050), 0.5, "recovered");
+}
+
+#[test]
+fn who_was_an_outlier_starts_slowly_when_the_ejection_ends() {
+    let detection = OutlierDetection::default()
+        .with_max_ejected_percent(50)
+        .with_consecutive_failures(NonZeroU32::MIN);
+    let config = slowly(slow()).with_outlier_detection(detection);
+    let snapshot: Snapshot = (0..4).map(|i| backend(i).with_fail_limit(None)).collect();
+    for check_at in [None, Some(980)] {
+        let mut bench = Bench::with(PolicyKind::Random.build(), config.clone(), &snapshot);
+        let _ = bench.pick_only(3, 4, at(970)).unwrap().failed(at(970));
+        if let Some(now) = check_at {
+            bench.check(3, Health::Healthy, at(now));
+        }
+        let end = check_at.unwrap_or(1000);
+        assert_part(&mut bench, at(end + 50), 0.5, "recovered");
+    }
+}
+
+#[test]
+fn a_new_instance_starts_slowly_and_a_new_weight_does_not() {
+    let mut bench = Bench::with(
+        PolicyKind::Random.build(),
+        slowly(slow()),
+        &weighted(&[1, 1, 1, 1]),
+    );
+    let changed = |instance: Option<&str>| -> Snapshot {
+        let plain = weighted(&[2, 2, 2, 2]);
+        let backends = plain.iter().cloned().enumerate();
+        backends
+            .map(|(i, b)| match instance {
+                Some(name) if i == 3 => b.with_instance(name),
+                _ => b,
+            })
+            .collect()
+    };
+    bench.updater.apply(&changed(None), at(1000));
+    assert_part(&mut bench, at(1001), 1.0, "another weight");
+    bench.updater.apply(&changed(Some("new")), at(2000));
+    assert_part(&mut bench, at(2050), 0.5, "another instance");
+}
+
+#[test]
+fn keys_know_no_slow_start() {
+    use PolicyKind::{Ketama, Maglev, NginxHash, Rendezvous, RingHash};
+    for kind in [Ketama, Maglev, NginxHash, Rendezvous, RingHash] {
+        let mut new = joined(kind, slow());
+        let mut old = Bench::new(small(kind), &weighted(&[2, 2, 2, 2]));
+        let new = new.counts(1000, 4, at(1000));
+        assert_eq!(new, old.counts(1000, 4, at(1000)), "{kind}");
+    }
+}
+
+#[test]
+fn where_all_start_slowly_they_share() {
+    for kind in BY_WEIGHT {
+        let mut bench = Bench::with(small(kind), slowly(slow()), &weighted(&[0]));
+        bench.updater.apply(&weighted(&[0, 1, 1, 1]), at(1000));
+        let counts = bench.counts(3000, 4, at(1000));
+        assert!(
+            chi_square(&counts[1..], &[1.0; 3]) < 18.0,
+            "{kind}: {counts:?}"
+        );
+    }
+}
+
+/// Connections that a newcomer gets of the next hundred, while the others hold ten each.
+fn flood(config: BalancerConfig, others: usize) -> usize {
+    let mut bench = Bench::with(
+        Arc::new(LeastConn::new()),
+        config,
+        &weighted(&vec![1; others]),
+    );
+    let mut held: Vec<_> = (0..10 * others).map(|_| bench.pick().unwrap()).collect();
+    bench
+        .updater
+        .apply(&weighted(&vec![1; others + 1]), at(1000));
+    for _ in 0..100 {
+        held.push(bench.pick_at(&Tried::new(), at(1001)).unwrap());
+    }
+    held[10 * others..]
+        .iter()
+        .filter(|pick| number(pick) == others)
+        .count()
+}
+
+#[test]
+fn least_conn_floods_a_newcomer_unless_it_starts_slowly() {
+    for others in [4, 40] {
+        assert!(flood(BalancerConfig::default(), others) >= 10);
+        let found = flood(slowly(slow()), others);
+        assert!(
+            found < if others == 4 { 30 } else { 25 },
+            "{found} among {others}"
+        );
+    }
+}
+
+#[test]
+fn ties_do_not_bypass_slow_start() {
+    // The others tie at ten connections; the newcomer has none, and is least loaded whatever happens.
+    let mut bench = Bench::with(
+        Arc::new(LeastConn::new()),
+        slowly(slow()),
+        &weighted(&[1; 9]),
+    );
+    let held: Vec<_> = (0..90).map(|_| bench.pick().unwrap()).collect();
+    bench.updater.apply(&weighted(&[1; 10]), at(1000));
+    let counts = bench.counts(2000, 10, at(1000));
+    let part = f64::from(counts[9]) / 2000.0;
+    assert!(
+        (0.07..0.13).contains(&part),
+        "{part} where a tenth of its turns are its own"
+    );
+    drop(held);
+}
+
+#[test]
+fn a_failure_damps_the_share_and_turns_give_it_back() {
+    let limit = FailLimit::new(NonZeroU32::new(4).unwrap(), Duration::from_secs(10));
+    let snapshot: Snapshot = weighted(&[1000, 1000, 1000])
+        .iter()
+        .map(|b| {
+            b.clone()
+                .with_weight(Weight::new(1000))
+                .with_fail_limit(Some(limit))
+        })
+        .collect();
+    let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &snapshot);
+    for _ in 0..3 {
+        let _ = bench.pick_only(2, 3, at(0)).unwrap().failed(at(0));
+    }
+    // Three quarters of the weight are missing; every turn of the tier gives one back.
+    let damped = bench.counts(60, 3, at(0));
+    assert!(chi_square(&damped, &[1.0, 1.0, 0.28]) < 18.0, "{damped:?}");
+    let _ = bench.counts(700, 3, at(0));
+    let whole = bench.counts(300, 3, at(0));
+    assert_eq!(whole, [100, 100, 100]);
+}
