@@ -99,8 +99,7 @@ impl Balancer {
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Result<Pick, PickError> {
-        let current = self.shared.current();
-        let compiled = current.as_ref().ok_or(PickError::NotReady)?;
+        let compiled = self.shared.current();
         let picked = compiled.pick(&self.shared, request, now, rng);
         picked.ok_or_else(|| compiled.refusal())
     }
@@ -117,19 +116,19 @@ impl Balancer {
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Result<Explanation, PickError> {
-        let current = self.shared.current();
-        let compiled = current.as_ref().ok_or(PickError::NotReady)?;
-        Ok(Explanation::new(compiled, &self.shared, request, now, rng))
+        let compiled = self.shared.current();
+        if !compiled.ready {
+            return Err(PickError::NotReady);
+        }
+        Ok(Explanation::new(&compiled, &self.shared, request, now, rng))
     }
 
     /// Notes what an active check found of the backend at `addr`; true if that is news. An unhealthy backend gets no
     /// new connections; one that recovers is no longer ejected as an outlier and starts slowly, if that is configured.
     /// False for an address that is not known. O(log n) after the first call for a membership.
     pub fn set_health(&self, addr: SocketAddr, health: Health, now: Timestamp) -> bool {
-        let current = self.shared.current();
-        let member = current
-            .as_ref()
-            .and_then(|compiled| compiled.set.find(addr));
+        let compiled = self.shared.current();
+        let member = compiled.set.find(addr);
         member.is_some_and(|member| member.held.state().set_health(health, now))
     }
 
@@ -138,19 +137,13 @@ impl Balancer {
     /// Replicas with equal digests send every key to the same backend, so a difference that stays tells that their
     /// sources disagree. May cost as much as compiling: for a status page, not for every pick.
     pub fn digests(&self) -> Vec<(Priority, u64)> {
-        let current = self.shared.current();
-        let Some(compiled) = current.as_ref() else {
-            return Vec::new();
-        };
+        let compiled = self.shared.current();
         let digest = |level: &Level| Some((level.tier.priority(), level.picker.digest()?));
         compiled.levels.iter().filter_map(digest).collect()
     }
 
     /// The present membership with its state. Empty before the first snapshot.
     pub fn set(&self) -> Arc<BackendSet> {
-        let current = self.shared.current();
-        current
-            .as_ref()
-            .map_or_else(Arc::default, |compiled| Arc::clone(&compiled.set))
+        Arc::clone(&self.shared.current().set)
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Compiled {
     needs_vitals: bool,
     /// When the vitals of the levels were worked out, and until when they hold.
     checked: vitals::Checked,
+    /// Whether there has been a snapshot.
+    pub(crate) ready: bool,
 }
 
 /// A tier, ready for picking.
@@ -37,6 +39,18 @@ pub(crate) struct Level {
 }
 
 impl Compiled {
+    /// What there is before the first snapshot: nothing to pick from.
+    pub(crate) fn unready() -> Self {
+        Self {
+            config: BalancerConfig::default(),
+            set: Arc::default(),
+            levels: Box::default(),
+            needs_vitals: false,
+            checked: vitals::Checked::new(),
+            ready: false,
+        }
+    }
+
     pub(crate) fn new(
         config: BalancerConfig,
         set: Arc<BackendSet>,
@@ -64,6 +78,7 @@ impl Compiled {
             config,
             set,
             checked: vitals::Checked::new(),
+            ready: true,
         };
         compiled.place();
         compiled
@@ -126,7 +141,9 @@ impl Compiled {
     /// Why a pick finds nobody.
     #[cold]
     pub(crate) fn refusal(&self) -> PickError {
-        if self.levels.is_empty() {
+        if !self.ready {
+            PickError::NotReady
+        } else if self.levels.is_empty() {
             PickError::Empty
         } else {
             PickError::Exhausted

@@ -38,6 +38,22 @@
 //! backend that leaves while connections are in flight and returns before they end finds its state again. Only a
 //! new [`Backend::instance`] at an old address starts afresh.
 //!
+//! # Around the policies
+//!
+//! [`BalancerConfig`], set by [`Updater::set_config`] at any time, adds to any policy what the peers have, and is off where
+//! they have it off: outlier detection, spill between priorities, a panic threshold, slow start, the preference of a zone,
+//! a subset for each of many balancers. Active checks report to [`Balancer::set_health`]. [`Balancer::explain`] tells
+//! why each backend could or could not be picked, and which one would be.
+//!
+//! # Cost
+//!
+//! A pick and its lease take no lock and allocate nothing. A lease is one reference of the backend's state, so it costs
+//! two atomic additions; the set is held by two more. `cargo bench policies` prints the table of [`policy`] for your
+//! machine.
+//!
+//! A backend takes about 800 bytes with its description, of which a pick reads 32 in the tier and 48 of the state;
+//! policies add what their pages say.
+//!
 //! # Features
 //!
 //! - `serde` (off): [`Weight`], [`Priority`] and [`policy::PolicyKind`] can be (de)serialised.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::{ArcSwap, Guard};
 
 use crate::compiled::Compiled;
 use crate::identity::of_addr;
@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    current: ArcSwapOption<Compiled>,
+    current: ArcSwap<Compiled>,
     /// Grows whenever a backend is ejected, forgiven, or found healthy or not.
     generation: AtomicU64,
 }
@@ -21,17 +21,17 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new() -> Self {
         Self {
-            current: ArcSwapOption::empty(),
+            current: ArcSwap::from_pointee(Compiled::unready()),
             generation: AtomicU64::new(0),
         }
     }
 
-    pub(crate) fn current(&self) -> Guard<Option<Arc<Compiled>>> {
+    pub(crate) fn current(&self) -> Guard<Arc<Compiled>> {
         self.current.load()
     }
 
     pub(crate) fn publish(&self, compiled: Arc<Compiled>) {
-        self.current.store(Some(compiled));
+        self.current.store(compiled);
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -44,10 +44,7 @@ impl Shared {
 
     /// Counts a failure of the backend with `state` for outlier detection. True if that ejects it. O(n) then.
     pub(crate) fn detect(&self, state: &BackendState, now: Timestamp) -> bool {
-        let current = self.current();
-        let Some(compiled) = current.as_ref() else {
-            return false;
-        };
+        let compiled = self.current();
         let Some(detection) = &compiled.config.outlier_detection else {
             return false;
         };

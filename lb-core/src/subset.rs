@@ -28,9 +28,12 @@ pub struct Subset {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Subset {
-    /// `size` backends of each tier for balancer number `index`.
+    /// `size` backends of each tier for balancer number `index`. 0 means 1, for a balancer without any is of no use.
     pub const fn new(index: u64, size: u32) -> Self {
-        Self { index, size }
+        Self {
+            index,
+            size: if size == 0 { 1 } else { size },
+        }
     }
 
     /// The chosen of the backends with the identities `ids`, in their order.

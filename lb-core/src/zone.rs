@@ -3,7 +3,8 @@
 //! In each tier the backends of the balancer's own zone get all connections while enough of them are healthy. Below
 //! that the rest spills to the other zones, by Envoy's formula for localities: of the connections the near get their
 //! healthy share times the overprovisioning factor, with 1.4 everything down to 72 % healthy. A zone with too few backends is not
-//! preferred, because the load of its clients would be more than they can bear.
+//! preferred, because the load of its clients would be more than they can bear. Where a source gives hints
+//! ([`Backend::for_zones`]), they say which backends are near.
 
 use std::sync::Arc;
 
@@ -45,8 +46,13 @@ impl ZonePreference {
         self
     }
 
+    /// Whether `backend` is near: hinted at for the zone, as Kubernetes does, or without hints in it.
     pub(crate) fn contains(&self, backend: &Backend) -> bool {
-        backend.zone.as_deref() == Some(&*self.zone)
+        if backend.for_zones.is_empty() {
+            backend.zone.as_deref() == Some(&*self.zone)
+        } else {
+            backend.for_zones.contains(&self.zone)
+        }
     }
 
     /// How much of a tier's load stays near, in parts of `whole`, where `healthy` of `near` near backends are healthy
@@ -78,6 +84,21 @@ mod tests {
         assert_eq!(part(0), 333, "none is left to prefer: by numbers");
         assert_eq!(zone.near_part(1, 5, 0, 1000), 1000, "there are no others");
         assert_eq!(zone.near_part(0, 0, 5, 1000), 0);
+    }
+
+    #[test]
+    fn hints_come_before_the_zone_itself() {
+        let zone = ZonePreference::new("a");
+        let backend = Backend::new(([127, 0, 0, 1], 446).into());
+        assert!(!zone.contains(&backend));
+        let in_a = backend.with_zone("a");
+        assert!(zone.contains(&in_a));
+        let hinted = |zones: &[&str]| {
+            let zones = zones.iter().copied().map(Arc::from);
+            in_a.clone().with_for_zones(zones.collect::<Vec<_>>())
+        };
+        assert!(zone.contains(&hinted(&["b", "a"])));
+        assert!(!zone.contains(&hinted(&["b"])));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! | [`NginxHash`] | by key, by weight | no | O(log n) | nginx `hash` |
 //! | [`Rendezvous`] | by key, exactly by weight | no | O(n) | HRW |
 //! | [`RingHash`] | by key, roughly by weight | no | O(1) | Envoy `RING_HASH` |
-//! | [`LeastConn`] | by free capacity | of all | O(n) | nginx `least_conn` |
+//! | [`LeastConn`] | by free capacity | of all | O(log n) | nginx `least_conn` |
 //! | [`LeastTime`] | by free capacity and time to connect | of all | O(n) | nginx `least_time connect` |
 //! | [`P2c::least_conn`] | by weight, then by load | of two | O(1) | Envoy `LEAST_REQUEST` |
 //! | [`P2c::peak_ewma`] | by weight, then by load and time to connect | of two | O(1) | Finagle, tower, Linkerd |
@@ -26,7 +26,8 @@
 //! The policies that go by key send equal keys ([`PickRequest::with_key`](crate::PickRequest::with_key)) to one
 //! backend while it is eligible, and every replica agrees on which. [`Maglev`] is the one to start with;
 //! [`Rendezvous`] has the best spread for few backends, [`Ketama`] and [`NginxHash`] are for standing beside an
-//! nginx. A connection without a key goes by weighted round robin.
+//! nginx. A connection without a key goes by weighted round robin. With a [`BalanceFactor`] a key leaves its backend while
+//! that has too much more than its share.
 
 use std::fmt;
 use std::sync::Arc;
