@@ -22,9 +22,10 @@ use crate::upstream::Upstream;
 /// use std::sync::Arc;
 ///
 /// use lb_proxy::client_hello::ClientHelloReader;
-/// use lb_proxy::server_names::{ServerNameError, ServerNames};
+/// use lb_proxy::server_names::ServerNames;
 /// use lb_proxy::{Listener, Proxy, ProxyBuilder, Upstream};
 ///
+/// # #[allow(dead_code)]
 /// # fn example(web: &Upstream, others: &Upstream) -> Result<ProxyBuilder, Box<dyn std::error::Error>> {
 /// let mut names = ServerNames::new();
 /// names.insert("www.example.com", web.clone())?;

@@ -31,6 +31,7 @@ use crate::progress::Progress;
 /// use lb_proxy::Listener;
 /// use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
 ///
+/// # #[allow(dead_code)]
 /// # fn example(listener: Listener) -> Result<Listener, lb_proxy::proxy_protocol::NetworkError> {
 /// let in_front = TrustedNetworks::parse(["10.0.0.0/24", "2001:db8::/64"])?;
 /// Ok(listener.prelude(Arc::new(ProxyProtocol::required(in_front))))

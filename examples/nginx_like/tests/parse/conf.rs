@@ -55,6 +55,7 @@ fn all() {
         Method::LeastTime,
         Method::RoundRobin,
         Method::RoundRobin,
+        Method::RoundRobin,
     ] = &methods[..]
     else {
         panic!("{methods:?}");
@@ -64,7 +65,7 @@ fn all() {
         .iter()
         .map(|server| server.upstream)
         .collect();
-    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 9]);
     for warning in config.warnings {
         assert!(
             warning.to_string().contains(" has no effect here in "),
