@@ -16,9 +16,9 @@ use crate::hooks::Connection;
 pub struct SendProxy {
     version: Version,
     tlvs: Vec<(u8, Box<[u8]>)>,
-    passes_on: bool,
+    pass_tlvs: bool,
     checksum: bool,
-    by_socket: bool,
+    local_destination: bool,
 }
 
 impl SendProxy {
@@ -28,9 +28,9 @@ impl SendProxy {
         Self {
             version: Version::V1,
             tlvs: Vec::new(),
-            passes_on: false,
+            pass_tlvs: false,
             checksum: false,
-            by_socket: false,
+            local_destination: false,
         }
     }
 
@@ -52,7 +52,7 @@ impl SendProxy {
     /// Sets whether the TLVs of a header that was received and believed are passed on, but for those of a type that
     /// [`tlv`](Self::tlv) sets. If that makes the header too long they are left out. Default: no.
     pub fn pass_tlvs(mut self, pass: bool) -> Self {
-        self.passes_on = pass;
+        self.pass_tlvs = pass;
         self
     }
 
@@ -66,12 +66,12 @@ impl SendProxy {
     /// Sets whether the destination is [the address of our socket](Connection::local) whatever a proxy in front has
     /// told, as with nginx. Default: no.
     pub fn local_destination(mut self, local: bool) -> Self {
-        self.by_socket = local;
+        self.local_destination = local;
         self
     }
 
-    pub(crate) fn passes_on(&self) -> bool {
-        self.passes_on
+    pub(crate) fn passes_tlvs(&self) -> bool {
+        self.pass_tlvs
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
@@ -81,7 +81,7 @@ impl SendProxy {
     }
 
     pub(crate) fn header(&self, connection: &Connection) -> Vec<u8> {
-        let destination = match self.by_socket {
+        let destination = match self.local_destination {
             true => connection.local,
             false => connection.destination(),
         };
@@ -91,7 +91,7 @@ impl SendProxy {
             write_v1(Some(ends), &mut header);
             return header;
         }
-        let received = connection.proxy_header().filter(|_| self.passes_on);
+        let received = connection.proxy_header().filter(|_| self.pass_tlvs);
         let received = received.iter().flat_map(|header| header.tlvs());
         let is_set = |tlv: &Tlv<'_>| self.tlvs.iter().any(|(kind, _)| *kind == tlv.kind);
         let passed = received.filter(|tlv| !is_set(tlv));

@@ -38,7 +38,7 @@ impl Session {
         let mut opening = Opening {
             connection: self.connection(),
             upstream: None,
-            is_kept: route.hooks.is_some() || sends.is_some_and(SendProxy::passes_on),
+            is_kept: route.hooks.is_some() || sends.is_some_and(SendProxy::passes_tlvs),
         };
         for prelude in &route.preludes {
             let limit = prelude.timeout().unwrap_or(route.prelude_timeout);
