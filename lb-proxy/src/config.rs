@@ -86,6 +86,20 @@ impl Default for Timeouts {
     }
 }
 
+/// What the end of one side's stream means for the session.
+#[doc(alias = "proxy_half_close")]
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum HalfClose {
+    /// It is passed on, and the other direction goes on until it ends as well or is silent for
+    /// [`Timeouts::half_closed`]. The default.
+    #[default]
+    Allow,
+    /// It ends the session, once both sides have what was read for them: nginx's default. A client that ends behind its
+    /// request gets no answer that comes later.
+    End,
+}
+
 /// Whether long transfers go through splice(2), which hands pages from socket to socket instead of copying them.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -17,6 +17,12 @@ pub enum BuildError {
         /// The upstream's name.
         upstream: Arc<str>,
     },
+    /// The PROXY protocol header that a listener should send cannot be written.
+    #[error("the PROXY protocol header of a listener cannot be sent")]
+    SendProxy {
+        /// What is wrong with it.
+        source: crate::proxy_protocol::HeaderError,
+    },
     /// A time-out of zero would end what it should allow.
     #[error("the {timeout} time-out of a listener is zero: leave it out or give it a duration")]
     ZeroTimeout {

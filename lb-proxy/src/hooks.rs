@@ -2,9 +2,14 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::Backend;
+
+use crate::identity::Identity;
+use crate::proxy_protocol::ProxyHeader;
+use crate::upstream::Upstream;
 
 /// Called on the way of every connection of the listeners that have it; see [`Listener::hooks`](crate::Listener::hooks).
 ///
@@ -15,6 +20,14 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     fn accept(&self, connection: &Connection) -> Verdict {
         let _ = connection;
         Verdict::Serve
+    }
+
+    /// Which upstream serves it. Asked once, when the first bytes are known; `None` leaves it to the
+    /// [preludes](crate::Prelude) and the listener. Default: `None`. One that no listener names must be made known with
+    /// [`ProxyBuilder::upstream`](crate::ProxyBuilder::upstream).
+    fn upstream(&self, connection: &Connection) -> Option<Upstream> {
+        let _ = connection;
+        None
     }
 
     /// What hashing policies go by. Default: the octets of the client's address.
@@ -40,7 +53,7 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
 
 /// A connection from a client.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Connection {
     /// The listener it came in by.
     pub listener: SocketAddr,
@@ -50,6 +63,34 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The client: the peer, unless a [`Prelude`](crate::Prelude) knew better.
     pub client: SocketAddr,
+    pub(crate) identity: Option<Arc<Identity>>,
+}
+
+/// What the first bytes told, once they have been read. [`Hooks::accept`] is asked before, unless a prelude
+/// [names the client](crate::Prelude::names_client).
+impl Connection {
+    /// The address that the client connected to at the first of the proxies in front; [`local`](Self::local) where
+    /// there is none.
+    pub fn destination(&self) -> SocketAddr {
+        let known = self.identity.as_ref().and_then(|known| known.destination);
+        known.unwrap_or(self.local)
+    }
+
+    /// The PROXY protocol header that the connection began with, if its sender is believed. Reads it again.
+    pub fn proxy_header(&self) -> Option<ProxyHeader<'_>> {
+        self.identity.as_ref()?.proxy_header()
+    }
+
+    /// The host that the client's TLS asks for (SNI), in lower case.
+    pub fn server_name(&self) -> Option<&str> {
+        self.identity.as_ref()?.server_name.as_deref()
+    }
+
+    /// The protocols that the client's TLS offers (ALPN), in its order of preference.
+    pub fn alpn(&self) -> impl Iterator<Item = &[u8]> {
+        let identity = self.identity.iter();
+        identity.flat_map(|known| known.alpn.iter().map(|name| &**name))
+    }
 }
 
 /// Whether a connection is served.

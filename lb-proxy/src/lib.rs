@@ -31,7 +31,9 @@
 //!
 //! 1. The client must be within the [`Limits`] of the proxy and the listener, which by default make it wait in the kernel's
 //!    queue, and be admitted by [`Access`], the [`ClientZone`]s and the [`Hooks`], which reset it.
-//! 2. A [`Prelude`], where there is one, sees the first bytes; it may tell who the client is and choose the upstream.
+//! 2. A [`Prelude`], where there is one, sees the first bytes; it may tell who the client is
+//!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)) and choose the upstream
+//!    ([`ClientHelloReader`](client_hello::ClientHelloReader)).
 //! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
 //!    session waits in the upstream's [`Queue`], if it has one.
 //! 4. The backend is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
@@ -84,6 +86,7 @@ mod connect;
 mod entrance;
 mod error;
 mod hooks;
+mod identity;
 mod limits;
 mod listener;
 mod metrics;
@@ -101,7 +104,7 @@ mod worker;
 
 pub use budget::DescriptorBudget;
 pub use builder::{Proxy, ProxyBuilder};
-pub use config::{Retry, Splice, Timeouts};
+pub use config::{HalfClose, Retry, Splice, Timeouts};
 pub use error::{BindError, BuildError};
 pub use hooks::{
     Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,

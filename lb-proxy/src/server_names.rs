@@ -112,6 +112,41 @@ impl<T> ServerNames<T> {
         exact.or_else(itself).or_else(leading).or_else(trailing)
     }
 
+    /// The same patterns with other values.
+    pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> ServerNames<U> {
+        let Self {
+            exact,
+            leading,
+            trailing,
+        } = self;
+        let exact = exact.into_iter().map(|(name, value)| (name, change(value)));
+        let exact = exact.collect();
+        let leading = leading
+            .into_iter()
+            .map(|(name, Leading { value, itself })| {
+                let value = change(value);
+                (name, Leading { value, itself })
+            });
+        let leading = leading.collect();
+        let trailing = trailing
+            .into_iter()
+            .map(|(name, value)| (name, change(value)));
+        ServerNames {
+            exact,
+            leading,
+            trailing: trailing.collect(),
+        }
+    }
+
+    /// The values, in no particular order.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        let leading = self.leading.values().map(|leading| &leading.value);
+        self.exact
+            .values()
+            .chain(leading)
+            .chain(self.trailing.values())
+    }
+
     /// What a pattern with a dot before the name says about the name alone.
     fn itself(&self, name: &[u8]) -> Option<&T> {
         let leading = self.leading.get(name).filter(|leading| leading.itself);

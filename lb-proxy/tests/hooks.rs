@@ -44,7 +44,7 @@ struct Closed {
 
 impl Hooks for Diary {
     fn accept(&self, connection: &Connection) -> Verdict {
-        self.accepted.lock().unwrap().push(*connection);
+        self.accepted.lock().unwrap().push(connection.clone());
         if self.refuse {
             Verdict::Refuse
         } else {
@@ -110,7 +110,7 @@ async fn a_served_connection_is_told_from_its_beginning_to_its_end() {
     client.shutdown().await.unwrap();
     assert_eq!(support::read_all(&mut client).await, b"a");
     let closed = diary.closed().await;
-    let connection = diary.accepted.lock().unwrap()[0];
+    let connection = diary.accepted.lock().unwrap()[0].clone();
     assert_eq!(
         (connection.listener, connection.peer, connection.client),
         (proxy.addr, peer, peer)

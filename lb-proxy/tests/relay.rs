@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use lb_proxy::Timeouts;
+use lb_proxy::{HalfClose, Listener, Timeouts};
 use support::{assert_reset, fill, noise, read_all, reset, send_and_receive};
 use support::{session, session_with, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -260,5 +260,30 @@ async fn both_directions_of_a_saturated_session_move() {
     for end in ends {
         end.await.unwrap();
     }
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn without_half_close_one_end_is_enough_once_all_is_delivered() {
+    let ends = |listener: Listener| listener.half_close(HalfClose::End);
+    let bytes = noise(5, 1 << 20);
+    // The server has more to say, but nobody waits for it.
+    let (proxy, client, mut server) = session_with(ends).await;
+    let (client, answer) = tokio::join!(
+        send_and_receive(client, bytes.clone()),
+        read_all(&mut server)
+    );
+    assert!(answer == bytes);
+    assert_eq!(client.1, b"");
+    until("the end", || proxy.metrics().finished == 1).await;
+    proxy.end().await;
+
+    let (proxy, mut client, server) = session_with(ends).await;
+    let (answer, server) = tokio::join!(
+        read_all(&mut client),
+        send_and_receive(server, bytes.clone())
+    );
+    assert!(answer == bytes);
+    assert_eq!(server.1, b"");
     proxy.end().await;
 }

@@ -11,13 +11,16 @@ use std::time::Duration;
 use lb_core::policy::PolicyKind;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Resolver, Static};
+use lb_proxy::client_hello::ClientHelloReader;
+use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
+use lb_proxy::server_names::ServerNames;
 use lb_proxy::{
-    Access, ClientZone, Connection, Hooks, Keepalive, Limits, Listener, Proxy, Retry,
+    Access, ClientZone, Connection, HalfClose, Hooks, Keepalive, Limits, Listener, Proxy, Retry,
     SocketOptions, Source, Timeouts, Workers,
 };
 
 use crate::config::{
-    self, AddressFamilies, Config, HashKey, Host, Listen, Method, Server, Span, Upstream,
+    self, AddressFamilies, Config, HashKey, Host, Listen, Method, Server, Span, Stream, Upstream,
     UpstreamServer, WorkerProcesses,
 };
 use crate::error::StartError;
@@ -59,8 +62,20 @@ pub(crate) fn proxy(config: &Config) -> Result<Proxy, StartError> {
                 None => Listener::new(listen.addr, upstream),
             };
             let mut listener = listener(opened, server, listen, &zones);
-            if let Method::Hash { key, .. } = &stream.upstreams[server.upstream].method {
-                listener = listener.hooks(Arc::new(KeyOf(key.clone())));
+            if server.ssl_preread {
+                let by_name = server.by_name.clone();
+                for &upstream in by_name.values() {
+                    proxy = proxy.upstream(&upstreams[upstream]);
+                }
+                listener = listener.prelude(Arc::new(
+                    ClientHelloReader::new()
+                        .upstreams(by_name.map(|upstream| upstreams[upstream].clone()))
+                        .limit(server.preread_buffer_size)
+                        .timeout(server.preread_timeout),
+                ));
+            }
+            if let Some(keys) = Keys::of(server, stream) {
+                listener = listener.hooks(Arc::new(keys));
             }
             proxy = proxy.listener(listener);
         }
@@ -237,6 +252,23 @@ fn listener(
         .source(source)
         .timeouts(timeouts)
         .retry(retry);
+    if !server.half_close {
+        listener = listener.half_close(HalfClose::End);
+    }
+    if listen.proxy_protocol {
+        // As in nginx, everybody must send a header, and it is a matter of its own whose are believed.
+        let protocol = ProxyProtocol::required(server.real_ip_from.clone())
+            .untrusted(Untrusted::Disbelieve)
+            .timeout(server.proxy_protocol_timeout);
+        listener = listener.prelude(Arc::new(protocol));
+    }
+    if let Some(version) = server.proxy_protocol {
+        let send = match version {
+            Version::V2 => SendProxy::v2(),
+            _ => SendProxy::v1(),
+        };
+        listener = listener.send_proxy(send.local_destination(true));
+    }
     if !server.access.is_empty() {
         listener = listener.access(access(server));
     }
@@ -259,11 +291,37 @@ fn access(server: &Server) -> Access {
 
 /// Hands the key of `hash` to the policy.
 #[derive(Debug)]
-struct KeyOf(HashKey);
+struct Keys {
+    default: Option<HashKey>,
+    by_name: ServerNames<Option<HashKey>>,
+}
 
-impl Hooks for KeyOf {
+impl Keys {
+    /// `None` if no upstream of `server` has a key.
+    fn of(server: &Server, stream: &Stream) -> Option<Self> {
+        let key = |upstream: usize| match &stream.upstreams[upstream].method {
+            Method::Hash { key, .. } => Some(key.clone()),
+            _ => None,
+        };
+        let keys = Self {
+            default: key(server.upstream),
+            by_name: server.by_name.clone().map(key),
+        };
+        let hashes = keys.default.is_some() || keys.by_name.values().any(Option::is_some);
+        hashes.then_some(keys)
+    }
+}
+
+impl Hooks for Keys {
     fn hash_key(&self, connection: &Connection) -> lb_proxy::HashKey {
-        lb_proxy::HashKey::from_bytes(&self.0.of(connection.client, connection.local))
+        let name = connection.server_name();
+        let by_name = name.and_then(|name| self.by_name.find(name));
+        match by_name.unwrap_or(&self.default) {
+            Some(key) => {
+                lb_proxy::HashKey::from_bytes(&key.of(connection.client, connection.local))
+            }
+            None => lb_proxy::HashKey::none(),
+        }
     }
 }
 
@@ -271,6 +329,8 @@ fn check_timeouts(server: &Server) -> Result<(), StartError> {
     let timeouts = [
         ("proxy_connect_timeout", server.connect_timeout),
         ("proxy_timeout", server.timeout),
+        ("proxy_protocol_timeout", server.proxy_protocol_timeout),
+        ("preread_timeout", server.preread_timeout),
     ];
     match timeouts.iter().find(|(_, timeout)| timeout.is_zero()) {
         Some(&(directive, _)) => Err(StartError::Zero {

@@ -1,8 +1,8 @@
 //! The first message of a TLS client, read without taking part: which host it wants, and which protocol.
 //!
-//! [`ClientHello::parse`] is given the bytes of a stream that nobody decrypts. The message may be spread over segments
-//! and over TLS records; only bytes that can no longer become one are an error, and [`NotTls`] tells other protocols
-//! from broken clients.
+//! [`ClientHelloReader`] lets a listener look at it. Below it, [`ClientHello::parse`] is given the bytes of a stream that
+//! nobody decrypts. The message may be spread over segments and over TLS records; only bytes that can no longer become
+//! one are an error, and [`NotTls`] tells other protocols from broken clients.
 //!
 //! ```
 //! use lb_proxy::Progress;
@@ -26,6 +26,7 @@
 //! [`NotTls`]: ClientHelloError::NotTls
 
 mod extensions;
+mod prelude;
 mod reader;
 mod records;
 mod version;
@@ -35,6 +36,7 @@ use std::ops::Range;
 
 use crate::progress::Progress;
 use extensions::Extensions;
+pub use prelude::ClientHelloReader;
 use reader::{Malformed, Reader};
 pub use version::TlsVersion;
 

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 /// A block of IP addresses, written `10.0.0.0/8` or `2001:db8::/32`. An address alone is a block of one.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Network(IpNet);
+pub struct Network(pub(crate) IpNet);
 
 impl Network {
     /// The block of the first `prefix` bits of `ip`; what follows them in `ip` is ignored. `None` if the address has

@@ -8,11 +8,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Retry, Splice, Timeouts};
+use crate::config::{HalfClose, Retry, Splice, Timeouts};
 use crate::error::{BindError, BuildError};
 use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::prelude::Prelude;
+use crate::proxy_protocol::SendProxy;
 use crate::socket::{SocketOptions, Source};
 use crate::upstream::Upstream;
 use socket::{Listening, hand_down, share};
@@ -36,6 +37,7 @@ pub(crate) struct Route {
     pub(crate) source: Source,
     pub(crate) timeouts: Timeouts,
     pub(crate) splice: Splice,
+    pub(crate) half_close: HalfClose,
     pub(crate) retry: Retry,
     pub(crate) no_backend: NoBackend,
     pub(crate) abandon_silent: bool,
@@ -44,6 +46,7 @@ pub(crate) struct Route {
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
     pub(crate) preludes: Vec<Arc<dyn Prelude>>,
     pub(crate) prelude_timeout: Duration,
+    pub(crate) send_proxy: Option<SendProxy>,
 }
 
 /// What a client sees if there is no backend for it. To let it wait instead, give the upstream a
@@ -77,6 +80,7 @@ impl Listener {
                 source: Source::any(),
                 timeouts: Timeouts::default(),
                 splice: Splice::default(),
+                half_close: HalfClose::default(),
                 retry: Retry::default(),
                 no_backend: NoBackend::default(),
                 abandon_silent: true,
@@ -85,6 +89,7 @@ impl Listener {
                 hooks: None,
                 preludes: Vec::new(),
                 prelude_timeout: Duration::from_secs(30),
+                send_proxy: None,
             },
         }
     }
@@ -161,6 +166,12 @@ impl Listener {
         self
     }
 
+    /// Sets what the end of one side means. Default: [`HalfClose::Allow`].
+    pub fn half_close(mut self, half_close: HalfClose) -> Self {
+        self.route.half_close = half_close;
+        self
+    }
+
     /// Sets when another backend is tried. Default: [`Retry::default`].
     pub fn retry(mut self, retry: Retry) -> Self {
         self.route.retry = retry;
@@ -214,10 +225,18 @@ impl Listener {
         self
     }
 
-    /// Sets how long the bytes that the [preludes](Self::prelude) want may take, all together. Default: 30 s, as
-    /// nginx's `preread_timeout`.
+    /// Sets how long the bytes that a [prelude](Self::prelude) wants may take, where it has no time-out of its own.
+    /// Default: 30 s, as nginx's `preread_timeout`.
     pub fn prelude_timeout(mut self, timeout: Duration) -> Self {
         self.route.prelude_timeout = timeout;
+        self
+    }
+
+    /// Sets whether backends are told who the client is, by a PROXY protocol header before everything else. Default: no.
+    /// They must be made to expect it, and to accept it from us alone.
+    #[doc(alias = "proxy_protocol", alias = "send-proxy")]
+    pub fn send_proxy(mut self, send: SendProxy) -> Self {
+        self.route.send_proxy = Some(send);
         self
     }
 
@@ -239,10 +258,14 @@ impl Listener {
             ("prelude", Some(self.route.prelude_timeout)),
             ("retry deadline", self.route.retry.deadline),
         ];
-        match timeouts.iter().find(|(_, t)| *t == Some(Duration::ZERO)) {
-            Some(&(timeout, _)) => Err(BuildError::ZeroTimeout { timeout }),
-            None => Ok(()),
+        let preludes = self.route.preludes.iter();
+        let of_preludes = preludes.map(|prelude| ("prelude", prelude.timeout()));
+        let mut timeouts = timeouts.into_iter().chain(of_preludes);
+        if let Some((timeout, _)) = timeouts.find(|(_, t)| *t == Some(Duration::ZERO)) {
+            return Err(BuildError::ZeroTimeout { timeout });
         }
+        let sends = self.route.send_proxy.as_ref();
+        sends.map_or(Ok(()), SendProxy::check)
     }
 
     /// Opens a socket for each of `workers`.

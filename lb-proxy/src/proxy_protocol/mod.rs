@@ -1,7 +1,8 @@
 //! The PROXY protocol, versions 1 and 2: who the client of a connection was before proxies came in between.
 //!
-//! [`ProxyHeader::parse`] reads the header at the beginning of a stream, [`write_v1`] and [`write_v2`] make one, and
-//! [`TrustedNetworks`] says whose headers are believed. Nothing here does I/O.
+//! [`ProxyProtocol`] lets a listener receive headers, [`SendProxy`] lets it send them, and [`TrustedNetworks`] says whose
+//! are believed. Below them, [`ProxyHeader::parse`] reads the header at the beginning of a stream, and [`write_v1`] and
+//! [`write_v2`] make one. Nothing here does I/O.
 //!
 //! The source is the [specification] of HAProxy's authors, 2020/03/05. Where it leaves a choice we do what nginx and
 //! HAProxy do:
@@ -38,6 +39,8 @@
 mod crc32c;
 mod error;
 mod header;
+mod receive;
+mod send;
 mod tlv;
 mod trusted;
 mod v1;
@@ -46,6 +49,8 @@ mod write;
 
 pub use error::{HeaderError, HeaderErrorKind};
 pub use header::{Addresses, Command, DEFAULT_LIMIT, ProxyHeader, Version};
+pub use receive::{ProxyProtocol, Untrusted};
+pub use send::SendProxy;
 pub use tlv::{Ssl, Tlv, Tlvs};
 pub use trusted::{NetworkError, TrustedNetworks};
 pub use write::{write_v1, write_v2};

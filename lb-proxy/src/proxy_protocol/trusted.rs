@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::limits::Network;
+
 /// Networks whose headers are believed. Default: none, because whoever may send a header may claim to be anybody.
 #[doc(alias = "set_real_ip_from")]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -44,6 +46,15 @@ impl TrustedNetworks {
     /// Whether nobody is trusted.
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty()
+    }
+}
+
+impl FromIterator<Network> for TrustedNetworks {
+    fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
+        let networks = networks.into_iter().map(|network| canonical(network.0));
+        Self {
+            networks: IpNet::aggregate(&networks.collect()),
+        }
     }
 }
 

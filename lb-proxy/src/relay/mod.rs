@@ -25,7 +25,7 @@ mod socket;
 
 use tokio::net::TcpStream;
 
-use crate::config::{Splice, Timeouts};
+use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
 
 pub(crate) use run::{Traffic, relay};
@@ -55,6 +55,7 @@ pub(crate) use socket::reset_on_close;
 pub struct Relay {
     timeouts: Timeouts,
     splice: Splice,
+    half_close: HalfClose,
 }
 
 impl Relay {
@@ -75,6 +76,12 @@ impl Relay {
         self
     }
 
+    /// Sets what the end of one side means. Default: [`HalfClose::Allow`].
+    pub fn half_close(mut self, half_close: HalfClose) -> Self {
+        self.half_close = half_close;
+        self
+    }
+
     /// Moves bytes both ways until both ends are reached, a side resets, or a time-out passes, and closes both.
     ///
     /// Dropping the future resets both. Small pieces are sent without delay only if the embedder has set
@@ -85,7 +92,12 @@ impl Relay {
             to_backend: &to_backend,
             to_client: &to_client,
         };
-        let end = relay(&client, &backend, &self.timeouts, self.splice, traffic).await;
+        let Self {
+            timeouts,
+            splice,
+            half_close,
+        } = self;
+        let end = relay(&client, &backend, timeouts, *splice, *half_close, traffic).await;
         Relayed {
             end,
             bytes_to_backend: to_backend.get(),

@@ -13,7 +13,7 @@ use super::RelayEnd;
 use super::deadlines::Deadlines;
 use super::pump::{Pump, State};
 use super::socket::{reset_of, reset_on_close};
-use crate::config::{Splice, Timeouts};
+use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
 
 /// How many bytes a session moves before the others of the worker get their turn: so few that a bulk transfer delays
@@ -36,6 +36,7 @@ pub(crate) async fn relay(
     backend: &TcpStream,
     timeouts: &Timeouts,
     splice: Splice,
+    half_close: HalfClose,
     traffic: Traffic<'_>,
 ) -> RelayEnd {
     let mut cut_off = CutOff {
@@ -68,7 +69,7 @@ pub(crate) async fn relay(
         if is_broken(&down, &mut up, backend_reset.as_mut(), cx) {
             return Poll::Ready(Some(RelayEnd::BackendReset));
         }
-        if let Some(end) = settle(&mut up, &mut down) {
+        if let Some(end) = settle(&mut up, &mut down, half_close) {
             return Poll::Ready(Some(end));
         }
         if moved.is_some_and(|n| n >= TURN) {
@@ -98,7 +99,9 @@ pub(crate) async fn relay(
     };
 
     let is_cut_short = |pump: &Pump<'_>| match end {
-        RelayEnd::FirstByteTimeout | RelayEnd::IdleTimeout => pump.is_holding(),
+        RelayEnd::Finished | RelayEnd::FirstByteTimeout | RelayEnd::IdleTimeout => {
+            pump.is_holding()
+        }
         _ => !pump.state().is_complete(),
     };
     cut_off.sides = [
@@ -145,8 +148,10 @@ fn is_broken(
 }
 
 /// Passes on the ends that were reached. `Some` if nothing is left to do.
-fn settle(up: &mut Pump<'_>, down: &mut Pump<'_>) -> Option<RelayEnd> {
-    if up.state().is_complete() && down.state().is_complete() {
+fn settle(up: &mut Pump<'_>, down: &mut Pump<'_>, half_close: HalfClose) -> Option<RelayEnd> {
+    let [above, below] = [&*up, &*down].map(|pump| pump.state().is_complete());
+    let is_enough = half_close == HalfClose::End && !up.is_holding() && !down.is_holding();
+    if (above && below) || (is_enough && (above || below)) {
         // Closing the sockets passes on the end that is due.
         return Some(RelayEnd::Finished);
     }
@@ -185,7 +190,14 @@ mod tests {
             to_client: &counter,
         };
         let timeouts = Timeouts::default();
-        let size = size_of_val(&relay(&one, &other, &timeouts, Splice::Auto, traffic));
+        let size = size_of_val(&relay(
+            &one,
+            &other,
+            &timeouts,
+            Splice::Auto,
+            HalfClose::Allow,
+            traffic,
+        ));
         assert!(size < 1024, "{size} bytes");
     }
 }

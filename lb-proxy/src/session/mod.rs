@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::entrance::{Entrance, Slot};
 use crate::hooks::{CloseReason, Connection};
+use crate::identity::Identity;
 use crate::limits::ClientPermit;
 use crate::listener::Route;
 use crate::metrics::Counter;
@@ -34,9 +35,11 @@ struct Session {
     client_addr: SocketAddr,
     /// The other end of the socket, where a prelude told of another client.
     peer: Option<Box<SocketAddr>>,
+    /// What a prelude found out besides.
+    identity: Option<Arc<Identity>>,
     slot: Slot,
     permits: Vec<ClientPermit>,
-    /// The upstream that a prelude chose.
+    /// The upstream that a prelude or a hook chose.
     upstream: Option<Upstream>,
     lease: Option<Lease>,
     accepted_at: Instant,
@@ -60,6 +63,7 @@ impl Session {
             client,
             client_addr: peer,
             peer: None,
+            identity: None,
             slot: Slot::outside(Arc::clone(entrance)),
             permits: Vec::new(),
             upstream: None,
@@ -95,7 +99,7 @@ impl Session {
     }
 
     async fn begin(&mut self, worker: &Worker) -> Result<TcpStream, CloseReason> {
-        let first = if self.names_client() {
+        let mut first = if self.names_client() {
             let first = self.prelude().await?;
             self.admit()?;
             first
@@ -103,7 +107,9 @@ impl Session {
             self.admit()?;
             self.prelude().await?
         };
+        self.choose();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
+        first.announce(self);
         first.send(&backend, self, &worker.counters).await?;
         Ok(backend)
     }
@@ -120,6 +126,7 @@ impl Session {
             local: local.and_then(Result::ok).unwrap_or(listener),
             peer: self.peer.as_deref().copied().unwrap_or(self.client_addr),
             client: self.client_addr,
+            identity: self.identity.clone(),
         }
     }
 

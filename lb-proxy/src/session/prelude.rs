@@ -1,4 +1,4 @@
-//! Prelude: the first bytes, for those who want to see them before a backend is picked.
+//! Prelude: the first bytes, for those who want to see them before a backend is picked, and those that we send.
 
 use std::io;
 
@@ -10,6 +10,7 @@ use super::Session;
 use crate::hooks::{CloseReason, Connection};
 use crate::metrics::Counters;
 use crate::prelude::{Opening, Prelude, PreludeError, Reading};
+use crate::proxy_protocol::SendProxy;
 use crate::relay::reset_on_close;
 
 /// What is read at once at first; most preludes are shorter.
@@ -21,6 +22,8 @@ pub(super) struct First {
     bytes: Vec<u8>,
     /// What the preludes consumed.
     consumed: usize,
+    /// How much of the rest is ours and not the client's.
+    announced: usize,
 }
 
 impl Session {
@@ -30,32 +33,40 @@ impl Session {
         if self.route().preludes.is_empty() {
             return Ok(first);
         }
+        let route = &self.slot.entrance.route;
+        let sends = route.send_proxy.as_ref();
         let mut opening = Opening {
             connection: self.connection(),
             upstream: None,
+            is_kept: route.hooks.is_some() || sends.is_some_and(SendProxy::passes_tlvs),
         };
-        let route = &self.slot.entrance.route;
-        let all = async {
-            for prelude in &route.preludes {
-                first
-                    .satisfy(&**prelude, &mut opening, &self.client)
-                    .await?;
-            }
-            Ok(())
-        };
-        let read = timeout(route.prelude_timeout, all).await;
-        read.map_err(|_| CloseReason::PreludeTimeout)?
-            .map_err(|error: PreludeError| {
-                debug!(client.addr = %self.client_addr, %error, "First bytes refused");
-                CloseReason::Prelude
-            })?;
+        for prelude in &route.preludes {
+            let limit = prelude.timeout().unwrap_or(route.prelude_timeout);
+            let satisfied = first.satisfy(&**prelude, &mut opening, &self.client);
+            let read = timeout(limit, satisfied).await;
+            read.map_err(|_| CloseReason::PreludeTimeout)?
+                .map_err(|error| {
+                    debug!(client.addr = %self.client_addr, %error, "First bytes refused");
+                    CloseReason::Prelude
+                })?;
+        }
         let Connection { peer, client, .. } = opening.connection;
         if client != peer {
             self.client_addr = client;
             self.peer = Some(Box::new(peer));
         }
+        self.identity = opening.connection.identity;
         self.upstream = opening.upstream;
         Ok(first)
+    }
+
+    /// Lets the embedder choose the upstream.
+    pub(super) fn choose(&mut self) {
+        if let Some(hooks) = &self.route().hooks
+            && let Some(upstream) = hooks.upstream(&self.connection())
+        {
+            self.upstream = Some(upstream);
+        }
     }
 }
 
@@ -109,9 +120,19 @@ impl First {
         }
     }
 
-    /// Sends what is left to the backend, before anything else.
+    /// Puts a PROXY protocol header before everything else, if the listener sends one.
+    pub(super) fn announce(&mut self, session: &Session) {
+        if let Some(sends) = &session.route().send_proxy {
+            let header = sends.header(&session.connection());
+            self.announced = header.len();
+            self.bytes.splice(..self.consumed, header);
+            self.consumed = 0;
+        }
+    }
+
+    /// Sends what is left to the backend, before anything else, by one write if the socket takes it all.
     pub(super) async fn send(
-        self,
+        mut self,
         backend: &TcpStream,
         session: &Session,
         counters: &Counters,
@@ -119,14 +140,15 @@ impl First {
         if self.is_empty() {
             return Ok(());
         }
-        let mut rest = self.rest();
         let sent = async {
-            while !rest.is_empty() {
+            while !self.is_empty() {
                 backend.writable().await?;
-                match backend.try_write(rest) {
+                match backend.try_write(self.rest()) {
                     Ok(n) => {
-                        session.to_backend(counters).add(n as u64);
-                        rest = &rest[n..];
+                        let ours = n.min(self.announced);
+                        session.to_backend(counters).add((n - ours) as u64);
+                        self.announced -= ours;
+                        self.consumed += n;
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => return Err(error),

@@ -4,6 +4,7 @@ use tokio::net::TcpStream;
 
 use super::Session;
 use crate::hooks::CloseReason;
+use crate::listener::Route;
 use crate::metrics::{Counter, Counters};
 use crate::relay::{RelayEnd, Traffic, relay};
 
@@ -17,7 +18,13 @@ impl Session {
             },
         };
         let (client, route) = (&self.client, self.route());
-        let end = relay(client, backend, &route.timeouts, route.splice, traffic).await;
+        let Route {
+            timeouts,
+            splice,
+            half_close,
+            ..
+        } = route;
+        let end = relay(client, backend, timeouts, *splice, *half_close, traffic).await;
         end.into()
     }
 

@@ -12,6 +12,9 @@ use super::{
 pub(crate) trait Scope: Sized + 'static {
     /// Tables of the directives that may stand in the block. `include` may stand in all of them.
     const DIRECTIVES: &'static [&'static [Directive<Self>]];
+
+    /// What every other word is, in a block of words that are no directives.
+    const OTHERWISE: Option<&'static Directive<Self>> = None;
 }
 
 /// Takes the values of a directive into its scope. A handler of a block reads the block too.

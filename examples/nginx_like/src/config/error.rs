@@ -54,8 +54,10 @@ impl ConfigError {
             ErrorKind::HashKey(KeyError::NotSupported(_))
             | ErrorKind::HttpBlock
             | ErrorKind::ListenOverlap { .. }
+            | ErrorKind::NoMapDefault
             | ErrorKind::NotSupported { .. }
             | ErrorKind::NotSupportedLogTarget { .. }
+            | ErrorKind::NotSupportedMapKey { .. }
             | ErrorKind::NotSupportedParameter { .. }
             | ErrorKind::WeightTooLarge { .. } => true,
             ErrorKind::ListenAddress { reason, .. }
@@ -93,8 +95,12 @@ pub(crate) enum ErrorKind {
     DuplicateClientZone { zone: String },
     #[error("duplicate \"{addr}\" address and port pair")]
     DuplicateListen { addr: SocketAddr },
+    #[error("the duplicate \"{name}\" variable")]
+    DuplicateVariable { name: String },
     #[error("duplicate log level \"{level}\"")]
     DuplicateLogLevel { level: String },
+    #[error("duplicate default map parameter")]
+    DuplicateMapDefault,
     #[error("duplicate upstream \"{name}\"")]
     DuplicateUpstream { name: String },
     #[error("glob() \"{pattern}\" failed ({reason})")]
@@ -131,6 +137,12 @@ pub(crate) enum ErrorKind {
     /// Ours: nginx listens on the wildcard only and sorts the connections by their local address.
     #[error("\"{addr}\" overlaps \"{other}\", which is not supported yet")]
     ListenOverlap { addr: SocketAddr, other: SocketAddr },
+    #[error("invalid number of the map parameters")]
+    MapArity,
+    #[error("conflicting parameter \"{name}\"")]
+    MapConflict { name: String },
+    #[error("invalid hostname or wildcard \"{name}\"")]
+    MapHostname { name: String },
     #[error("too long parameter, probably missing terminating \"{quote}\" character")]
     MissingQuote { quote: char },
     #[error("no handler for server")]
@@ -155,12 +167,20 @@ pub(crate) enum ErrorKind {
     NotAllowedHere { name: String },
     #[error("directive \"{name}\" has no opening \"{{\"")]
     NotOpened { name: String },
+    /// Ours: nginx would close the connections of all other names.
+    #[error("a map without \"default\" is not supported yet")]
+    NoMapDefault,
     /// Ours.
     #[error("the \"{name}\" directive is not supported yet")]
     NotSupported { name: String },
     /// Ours.
     #[error("logging to \"{target}\" is not supported yet")]
     NotSupportedLogTarget { target: String },
+    /// Ours.
+    #[error(
+        "\"{name}\" in a map is not supported yet: there are host names and, behind \"hostnames;\", wildcards"
+    )]
+    NotSupportedMapKey { name: String },
     /// Ours.
     #[error("the \"{parameter}\" parameter of the \"{name}\" directive is not supported yet")]
     NotSupportedParameter { name: String, parameter: String },
@@ -202,6 +222,8 @@ pub(crate) enum ErrorKind {
     UnknownClientZone { zone: String },
     #[error("unknown directive \"{name}\"")]
     UnknownDirective { name: String },
+    #[error("unknown \"{name}\" variable")]
+    UnknownVariable { name: String },
     #[error("{reason} in upstream \"{url}\"")]
     UpstreamAddress { reason: AddressError, url: String },
     /// Ours: nginx takes any weight that fits its integers.

@@ -30,6 +30,13 @@
 //! - Sockets that systemd passes on (`LISTEN_FDS`) are taken for the `listen` with their address.
 //! - `limit_conn_zone` takes `$binary_remote_addr` or `$remote_addr`, and has room for one client in 64 bytes, as nginx.
 //!   A client that is refused by `limit_conn` or `deny` is reset instead of closed.
+//! - A client without the PROXY protocol header that `listen` asks for is reset instead of closed, as is one whose header
+//!   or TLS ClientHello is broken off, too long or too late.
+//! - `set_real_ip_from` takes addresses and networks. `proxy_protocol v2` is of nginx 1.31.
+//! - `map` goes by `$ssl_preread_server_name` and makes names of upstreams, or places as `proxy_pass` takes them, which
+//!   are looked up at the start. It needs a `default`, and wildcards behind `hostnames`; regular expressions and an
+//!   empty name are not supported. `proxy_pass` takes the variable of a map alone.
+//! - With `proxy_half_close off`, the default, what was read for either side is delivered before the session ends.
 //! - `proxy_bind` takes an address without a port.
 //! - `listen` takes IP addresses only, and an address may not overlap with a wildcard of the same port.
 //! - `backup` is refused with `random` and `hash` even if they come later.

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use lb_proxy::proxy_protocol::{TrustedNetworks, Version};
+use lb_proxy::server_names::ServerNames;
 use lb_proxy::{Keepalive, Network};
 
 use super::{HashKey, Span, Warning};
@@ -305,8 +307,10 @@ pub enum AddressFamilies {
 pub struct Server {
     /// Where it listens; at least one address, and none that another server has.
     pub listens: Vec<Listen>,
-    /// The upstream that `proxy_pass` names, as an index into [`Stream::upstreams`].
+    /// The upstream that `proxy_pass` or the default of its map names, as an index into [`Stream::upstreams`].
     pub upstream: usize,
+    /// What a map that `proxy_pass` names has instead for names of servers, if `ssl_preread` tells them.
+    pub by_name: ServerNames<usize>,
     /// `proxy_connect_timeout`, 60 s by default.
     pub connect_timeout: Duration,
     /// `proxy_timeout`, 10 minutes by default: how long a session may be idle.
@@ -323,6 +327,20 @@ pub struct Server {
     pub socket_keepalive: bool,
     /// `proxy_bind`: where connections to servers come from. The system chooses by default.
     pub bind: Option<IpAddr>,
+    /// `proxy_half_close`, off by default: whether one direction goes on when the other has ended.
+    pub half_close: bool,
+    /// `proxy_protocol`, off by default: the version of the header that servers get.
+    pub proxy_protocol: Option<Version>,
+    /// `proxy_protocol_timeout`, 30 s by default: how long the header of a client may take.
+    pub proxy_protocol_timeout: Duration,
+    /// `set_real_ip_from`, its own, else those of the `stream` block: whose headers tell the client's address.
+    pub real_ip_from: TrustedNetworks,
+    /// `ssl_preread`, off by default: whether the name is read that a client's TLS asks for.
+    pub ssl_preread: bool,
+    /// `preread_buffer_size`, 16k by default: how much is read in search of it.
+    pub preread_buffer_size: usize,
+    /// `preread_timeout`, 30 s by default: how long that may take.
+    pub preread_timeout: Duration,
     /// `allow` and `deny`, the first that fits counts: its own, else those of the `stream` block.
     pub access: Vec<AccessRule>,
     /// `limit_conn`: its own, else those of the `stream` block.
@@ -345,6 +363,8 @@ pub struct Listen {
     pub ipv6only: bool,
     /// `reuseport`: other processes may listen on the address too. Each worker has a socket in any case.
     pub reuseport: bool,
+    /// `proxy_protocol`: every connection must begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
     /// `so_keepalive`: whether silent clients are probed, and how. As the system does by default.
     pub so_keepalive: Option<Keepalive>,
     /// The place of the directive.

@@ -126,6 +126,7 @@ fn find<S: Scope>(name: &str) -> Option<&'static Directive<S>> {
         .chain([Directive::EVERYWHERE])
         .flatten()
         .find(|directive| directive.name == name)
+        .or(S::OTHERWISE)
 }
 
 /// Says why a directive does not belong where it stands.

@@ -7,15 +7,22 @@ use std::{
     time::Duration,
 };
 
+use lb_proxy::server_names::ServerNames;
+
 use super::{
     ClientLimit, ClientZone, Config, ConfigError, ErrorLog, Listen, Method, Server, Stream,
     Upstream, UpstreamServer, Warning, WorkerProcesses,
     address::AddressError,
     error::{ErrorKind, WarningKind},
-    scope::{MainBlock, NameResolution, ProxyPass, ServerBlock, StreamBlock, UpstreamBlock},
+    scope::{
+        Destination, MainBlock, MapBlock, NameResolution, ProxyPass, ServerBlock, StreamBlock,
+        UpstreamBlock,
+    },
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(30);
+const PREREAD_BUFFER: usize = 16 * 1024;
 const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const WORKER_CONNECTIONS: NonZeroU32 = NonZeroU32::new(512).expect("not 0");
@@ -55,6 +62,10 @@ fn stream(
     } else {
         &block.logs
     };
+    if let Some(map) = block.maps.iter().find(|map| map.default.is_none()) {
+        let span = map.span.clone();
+        return Err(ConfigError::new(ErrorKind::NoMapDefault, Some(span)));
+    }
     let mut servers = Vec::with_capacity(block.servers.len());
     for server in block.servers {
         let pass = server.proxy_pass.ok_or_else(|| {
@@ -62,7 +73,7 @@ fn stream(
             ConfigError::new(ErrorKind::NoHandler, Some(span))
         })?;
         let names = server.names.inherit(&block.names);
-        let upstream = upstreams.find_or_make(pass, names)?;
+        let (upstream, by_name) = upstreams.of(pass, &names, &block.maps)?;
         if let (Some(resolver), Some(named)) = (server.names.resolver, upstreams.named(upstream)) {
             let upstream = named.name.clone();
             warnings.push(Warning {
@@ -76,6 +87,7 @@ fn stream(
         servers.push(Server {
             listens: server.listens,
             upstream,
+            by_name,
             connect_timeout: settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             timeout: settings.timeout.unwrap_or(TIMEOUT),
             next_upstream: settings.next_upstream.unwrap_or(true),
@@ -86,6 +98,17 @@ fn stream(
             tcp_nodelay: settings.tcp_nodelay.unwrap_or(true),
             socket_keepalive: settings.socket_keepalive.unwrap_or(false),
             bind: settings.bind.flatten(),
+            half_close: settings.half_close.unwrap_or(false),
+            proxy_protocol: settings.proxy_protocol.flatten(),
+            proxy_protocol_timeout: settings
+                .proxy_protocol_timeout
+                .unwrap_or(FIRST_BYTES_TIMEOUT),
+            real_ip_from: own_or(server.real_ip_from, &block.real_ip_from)
+                .into_iter()
+                .collect(),
+            ssl_preread: settings.ssl_preread.unwrap_or(false),
+            preread_buffer_size: settings.preread_buffer_size.unwrap_or(PREREAD_BUFFER),
+            preread_timeout: settings.preread_timeout.unwrap_or(FIRST_BYTES_TIMEOUT),
             access: own_or(server.access, &block.access),
             client_limits,
             error_logs: own_or(server.logs, logs),
@@ -168,11 +191,40 @@ impl Upstreams {
         self.all[..self.named].get(index)
     }
 
-    /// Returns the index of the upstream that a server passes to. Servers that pass to the same place share it.
+    /// Returns the index of the upstream that a server passes to, and those that a map has for names.
+    fn of(
+        &mut self,
+        pass: Destination,
+        names: &NameResolution,
+        maps: &[MapBlock],
+    ) -> Result<(usize, ServerNames<usize>), ConfigError> {
+        let (name, span) = match pass {
+            Destination::One(pass) => {
+                return Ok((self.find_or_make(pass, names)?, ServerNames::new()));
+            }
+            Destination::Map(name, span) => (name, span),
+        };
+        let map = maps.iter().find(|map| map.variable == name);
+        // The caller has checked that maps have a default.
+        let Some((map, default)) = map.and_then(|map| Some((map, map.default.clone()?))) else {
+            return Err(ConfigError::new(
+                ErrorKind::UnknownVariable { name },
+                Some(span),
+            ));
+        };
+        let values = map.values.iter();
+        let upstreams = values
+            .map(|value| self.find_or_make(value.clone(), names))
+            .collect::<Result<Vec<_>, _>>()?;
+        let default = self.find_or_make(default, names)?;
+        Ok((default, map.names.clone().map(|value| upstreams[value])))
+    }
+
+    /// Returns the index of the upstream for one place. Servers that pass to the same place share it.
     fn find_or_make(
         &mut self,
         pass: ProxyPass,
-        names: NameResolution,
+        names: &NameResolution,
     ) -> Result<usize, ConfigError> {
         let name = &pass.address.text;
         let named = self.all[..self.named]
@@ -196,7 +248,7 @@ impl Upstreams {
                     method: Method::RoundRobin,
                     servers: vec![server],
                     kubernetes: Vec::new(),
-                    resolver: names.resolver,
+                    resolver: names.resolver.clone(),
                     resolver_timeout: names.timeout.unwrap_or(RESOLVER_TIMEOUT),
                     span: pass.span,
                 };

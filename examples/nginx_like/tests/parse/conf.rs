@@ -65,7 +65,7 @@ fn all() {
         .iter()
         .map(|server| server.upstream)
         .collect();
-    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 10]);
     for warning in config.warnings {
         assert!(
             warning.to_string().contains(" has no effect here in "),

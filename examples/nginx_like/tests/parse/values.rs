@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
+use lb_proxy::proxy_protocol::Version;
 use nginx_like::config::{
     AddressFamilies, ConfigError, Host, LogLevel, LogTarget, Method, Server, WorkerProcesses,
 };
@@ -437,7 +438,8 @@ fn not_supported_is_not_a_mistake() {
     let error = |place: In, text| -> ConfigError { parse(&place.wrap(text)).unwrap_err() };
     for (place, text) in [
         (In::Main, "http { }"),
-        (In::Stream, "map a b { }"),
+        (In::Stream, "map $remote_addr $b { }"),
+        (In::Stream, "map $ssl_preread_server_name $b { }"),
         (In::Listen, "446 udp"),
         (In::Listen, "unix:/a"),
         (In::Upstream, "server unix:/a;"),
@@ -560,4 +562,73 @@ fn kubernetes() {
         port: KubernetesPort::Number(446),
     };
     assert_eq!(fourth.backends, pods);
+}
+
+#[test]
+fn what_comes_first() {
+    let stream = stream(
+        "set_real_ip_from 10.0.0.0/8; proxy_protocol v2; proxy_half_close on; preread_timeout 5s;
+         server { listen 1; proxy_pass 10.0.0.1:446; }
+         server { listen 2 proxy_protocol; proxy_pass 10.0.0.1:446; set_real_ip_from 192.0.2.1;
+             set_real_ip_from unix:; proxy_protocol on; proxy_protocol_timeout 1s;
+             ssl_preread on; preread_buffer_size 4k; proxy_half_close off; }
+         server { listen 3; proxy_pass 10.0.0.1:446; proxy_protocol off; }",
+    );
+    let trusts = |server: &Server, ip: &str| server.real_ip_from.contains(ip.parse().unwrap());
+    let [first, second, third] = &stream.servers[..] else {
+        panic!("three servers");
+    };
+    assert!(!first.listens[0].proxy_protocol && second.listens[0].proxy_protocol);
+    assert!(trusts(first, "10.1.2.3") && !trusts(first, "192.0.2.1"));
+    assert!(trusts(second, "192.0.2.1") && !trusts(second, "10.1.2.3"));
+    assert_eq!(first.proxy_protocol, Some(Version::V2));
+    assert_eq!(second.proxy_protocol, Some(Version::V1));
+    assert_eq!(third.proxy_protocol, None);
+    assert_eq!(first.proxy_protocol_timeout, secs(30));
+    assert_eq!(second.proxy_protocol_timeout, secs(1));
+    assert!(!first.ssl_preread && second.ssl_preread);
+    assert_eq!(first.preread_buffer_size, 16384);
+    assert_eq!(second.preread_buffer_size, 4096);
+    assert_eq!(second.preread_timeout, secs(5));
+    assert!(first.half_close && !second.half_close);
+}
+
+#[test]
+fn nothing_comes_first_by_default() {
+    let stream = stream("server { listen 1; proxy_pass 10.0.0.1:446; }");
+    let server = &stream.servers[0];
+    assert!(server.real_ip_from.is_empty() && server.by_name.is_empty());
+    assert_eq!(server.proxy_protocol, None);
+    assert!(!server.ssl_preread && !server.half_close);
+    assert_eq!(server.preread_timeout, secs(30));
+}
+
+#[test]
+fn a_map_names_upstreams() {
+    let stream = stream(
+        "map $ssl_preread_server_name $name {
+             hostnames; volatile;
+             a.example.com one; *.example.com 10.0.0.2:446;
+             \\default.test one;
+             default TWO;
+         }
+         upstream one { server 10.0.0.1:446; }
+         upstream two { server 10.0.0.1:446; }
+         server { listen 1; ssl_preread on; proxy_pass $NAME; }
+         server { listen 2; proxy_pass $name; }",
+    );
+    let [first, second] = &stream.servers[..] else {
+        panic!("two servers");
+    };
+    let to = |name: &str| {
+        let upstream = first.by_name.find(name).unwrap_or(&first.upstream);
+        stream.upstreams[*upstream].name.as_str()
+    };
+    assert_eq!(to("A.example.com"), "one");
+    assert_eq!(to("b.example.com"), "10.0.0.2:446");
+    assert_eq!(to("default.test"), "one");
+    assert_eq!(to("other.test"), "two");
+    // Servers share what a map makes.
+    assert_eq!(stream.upstreams.len(), 3);
+    assert_eq!(second.by_name.find("b.example.com"), Some(&2));
 }

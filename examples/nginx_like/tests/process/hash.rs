@@ -127,7 +127,7 @@ async fn clients_get_the_servers_that_a_real_nginx_gives_them() {
     }
 }
 
-async fn start_nginx(
+pub(crate) async fn start_nginx(
     nginx: &std::ffi::OsStr,
     dir: &Path,
     stream: &str,

@@ -47,7 +47,7 @@ impl Cluster {
                 server node2.test:{port} fail_timeout=1s;
                 server node3.test:{port} fail_timeout=1s;
             }}
-            server {{ listen LISTEN; proxy_pass nodes; }}"
+            server {{ listen LISTEN; proxy_pass nodes; proxy_half_close on; }}"
         );
         NginxLike::start("", &stream).await
     }

@@ -61,7 +61,7 @@ pub(super) fn zone(line: &Line) -> Result<ClientZone, ConfigError> {
     let (name, size) = zone.rsplit_once(':').ok_or_else(invalid)?;
     let size = units::size(size).ok_or_else(invalid)?;
     if size < MIN_ZONE {
-        let zone = name.to_owned();
+        let zone = parameter.to_owned();
         return Err(line.error(ErrorKind::ZoneTooSmall { zone }));
     }
     let clients = usize::try_from(size / STATE)

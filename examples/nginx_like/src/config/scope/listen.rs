@@ -17,6 +17,7 @@ pub(super) fn parse(line: &Line) -> Result<Listen, ConfigError> {
         backlog: BACKLOG,
         ipv6only: true,
         reuseport: false,
+        proxy_protocol: false,
         so_keepalive: None,
         span: line.span.clone(),
     };
@@ -37,6 +38,7 @@ pub(super) fn parse(line: &Line) -> Result<Listen, ConfigError> {
             ("ipv6only", Some(value)) if value.starts_with('o') => {
                 return Err(line.invalid("ipv6only flags", value));
             }
+            ("proxy_protocol", None) => listen.proxy_protocol = true,
             ("reuseport", None) => listen.reuseport = true,
             ("so_keepalive", Some("on")) => listen.so_keepalive = Some(Keepalive::default()),
             ("so_keepalive", Some("off")) => listen.so_keepalive = None,
@@ -64,7 +66,6 @@ fn is_not_supported(name: &str) -> bool {
             | "deferred"
             | "fastopen"
             | "multipath"
-            | "proxy_protocol"
             | "rcvbuf"
             | "setfib"
             | "sndbuf"

@@ -7,6 +7,8 @@ mod limit_conn;
 mod listen;
 mod log;
 mod main;
+mod map;
+mod real_ip;
 mod resolver;
 mod server;
 mod settings;
@@ -18,8 +20,9 @@ use super::directive::Scope;
 pub(crate) use self::{
     events::EventsBlock,
     main::MainBlock,
+    map::MapBlock,
     resolver::NameResolution,
-    server::{ProxyPass, ServerBlock},
+    server::{Destination, ProxyPass, ServerBlock},
     settings::ProxySettings,
     stream::StreamBlock,
     upstream::UpstreamBlock,

@@ -1,5 +1,7 @@
 //! A `server` block of the `stream` block.
 
+use lb_proxy::Network;
+
 use super::{NameResolution, ProxySettings, listen};
 use crate::config::{
     AccessRule, ClientLimit, ConfigError, ErrorLog, Listen, Span,
@@ -14,17 +16,26 @@ use crate::config::{
 #[derive(Debug)]
 pub(crate) struct ServerBlock {
     pub(crate) listens: Vec<Listen>,
-    pub(crate) proxy_pass: Option<ProxyPass>,
+    pub(crate) proxy_pass: Option<Destination>,
     pub(crate) settings: ProxySettings,
     pub(crate) names: NameResolution,
     pub(crate) access: Vec<AccessRule>,
     pub(crate) client_limits: Vec<ClientLimit>,
+    pub(crate) real_ip_from: Vec<Network>,
     pub(crate) logs: Vec<ErrorLog>,
     pub(crate) span: Span,
 }
 
-/// Where a server sends its connections: the name of an upstream, or one host and port.
+/// Where a server sends its connections.
 #[derive(Debug)]
+pub(crate) enum Destination {
+    /// As a map says, whose variable this is.
+    Map(String, Span),
+    One(ProxyPass),
+}
+
+/// One place to send connections to: the name of an upstream, or one host and port.
+#[derive(Clone, Debug)]
 pub(crate) struct ProxyPass {
     pub(crate) url: String,
     pub(crate) address: Address,
@@ -48,7 +59,7 @@ const SERVER: &[Directive<ServerBlock>] = &[
         Ok(())
     }),
     Directive::simple("proxy_pass", Exactly(1), |server, line, _| {
-        line.once(&mut server.proxy_pass, proxy_pass)
+        line.once(&mut server.proxy_pass, destination)
     }),
 ];
 
@@ -59,6 +70,7 @@ impl Scope for ServerBlock {
         Directive::NAME_RESOLUTION,
         Directive::ACCESS,
         Directive::LIMIT_CONN,
+        Directive::REAL_IP,
         Directive::LOGS,
     ];
 }
@@ -72,13 +84,26 @@ impl ServerBlock {
             names: NameResolution::default(),
             access: Vec::new(),
             client_limits: Vec::new(),
+            real_ip_from: Vec::new(),
             logs: Vec::new(),
             span,
         }
     }
 }
 
-fn proxy_pass(line: &Line) -> Result<ProxyPass, ConfigError> {
+fn destination(line: &Line) -> Result<Destination, ConfigError> {
+    let variable = line.arg().strip_prefix('$');
+    let is_name = |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    match variable.filter(|name| !name.is_empty()).filter(is_name) {
+        Some(name) => {
+            let name = name.to_ascii_lowercase();
+            Ok(Destination::Map(name, line.span.clone()))
+        }
+        None => Ok(Destination::One(proxy_pass(line)?)),
+    }
+}
+
+pub(super) fn proxy_pass(line: &Line) -> Result<ProxyPass, ConfigError> {
     let url = line.arg().to_owned();
     let address = if url.contains('$') {
         Err(AddressError::Variable)
@@ -110,6 +135,12 @@ impl AsMut<Vec<AccessRule>> for ServerBlock {
 impl AsMut<Vec<ClientLimit>> for ServerBlock {
     fn as_mut(&mut self) -> &mut Vec<ClientLimit> {
         &mut self.client_limits
+    }
+}
+
+impl AsMut<Vec<Network>> for ServerBlock {
+    fn as_mut(&mut self) -> &mut Vec<Network> {
+        &mut self.real_ip_from
     }
 }
 

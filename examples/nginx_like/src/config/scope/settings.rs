@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use lb_proxy::proxy_protocol::Version;
+
 use crate::config::{
     ConfigError, Host,
     address::Address,
@@ -10,6 +12,7 @@ use crate::config::{
         Directive, Line, Scope,
     },
     error::ErrorKind,
+    units,
 };
 
 #[derive(Debug, Default)]
@@ -23,6 +26,13 @@ pub(crate) struct ProxySettings {
     pub(crate) socket_keepalive: Option<bool>,
     /// `None` inside is `off`.
     pub(crate) bind: Option<Option<IpAddr>>,
+    pub(crate) half_close: Option<bool>,
+    /// `None` inside is `off`.
+    pub(crate) proxy_protocol: Option<Option<Version>>,
+    pub(crate) proxy_protocol_timeout: Option<Duration>,
+    pub(crate) ssl_preread: Option<bool>,
+    pub(crate) preread_buffer_size: Option<usize>,
+    pub(crate) preread_timeout: Option<Duration>,
 }
 
 impl ProxySettings {
@@ -37,17 +47,32 @@ impl ProxySettings {
             tcp_nodelay: self.tcp_nodelay.or(outer.tcp_nodelay),
             socket_keepalive: self.socket_keepalive.or(outer.socket_keepalive),
             bind: self.bind.or(outer.bind),
+            half_close: self.half_close.or(outer.half_close),
+            proxy_protocol: self.proxy_protocol.or(outer.proxy_protocol),
+            proxy_protocol_timeout: self.proxy_protocol_timeout.or(outer.proxy_protocol_timeout),
+            ssl_preread: self.ssl_preread.or(outer.ssl_preread),
+            preread_buffer_size: self.preread_buffer_size.or(outer.preread_buffer_size),
+            preread_timeout: self.preread_timeout.or(outer.preread_timeout),
         }
     }
 }
 
 impl<S: Scope + AsMut<ProxySettings>> Directive<S> {
     pub(super) const PROXY_SETTINGS: &'static [Self] = &[
+        Self::simple("preread_buffer_size", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().preread_buffer_size, size)
+        }),
+        Self::simple("preread_timeout", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().preread_timeout, Line::milliseconds)
+        }),
         Self::simple("proxy_bind", Between(1, 2), |scope, line, _| {
             line.once(&mut scope.as_mut().bind, bind)
         }),
         Self::simple("proxy_connect_timeout", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().connect_timeout, Line::milliseconds)
+        }),
+        Self::simple("proxy_half_close", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().half_close, Line::flag)
         }),
         Self::simple("proxy_next_upstream", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().next_upstream, Line::flag)
@@ -65,11 +90,23 @@ impl<S: Scope + AsMut<ProxySettings>> Directive<S> {
         Self::simple("proxy_next_upstream_tries", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().next_upstream_tries, Line::number)
         }),
+        Self::simple("proxy_protocol", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().proxy_protocol, proxy_protocol)
+        }),
+        Self::simple("proxy_protocol_timeout", Exactly(1), |scope, line, _| {
+            line.once(
+                &mut scope.as_mut().proxy_protocol_timeout,
+                Line::milliseconds,
+            )
+        }),
         Self::simple("proxy_socket_keepalive", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().socket_keepalive, Line::flag)
         }),
         Self::simple("proxy_timeout", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().timeout, Line::milliseconds)
+        }),
+        Self::simple("ssl_preread", Exactly(1), |scope, line, _| {
+            line.once(&mut scope.as_mut().ssl_preread, Line::flag)
         }),
         Self::simple("tcp_nodelay", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().tcp_nodelay, Line::flag)
@@ -78,6 +115,19 @@ impl<S: Scope + AsMut<ProxySettings>> Directive<S> {
         Self::without_effect("proxy_downstream_buffer", Exactly(1)),
         Self::without_effect("proxy_upstream_buffer", Exactly(1)),
     ];
+}
+
+/// Reads `on`, `off` or the number of a version.
+fn proxy_protocol(line: &Line) -> Result<Option<Version>, ConfigError> {
+    match line.arg() {
+        "v2" => Ok(Some(Version::V2)),
+        _ => Ok(line.flag()?.then_some(Version::V1)),
+    }
+}
+
+fn size(line: &Line) -> Result<usize, ConfigError> {
+    let size = units::size(line.arg()).and_then(|size| usize::try_from(size).ok());
+    size.ok_or_else(|| line.invalid_value())
 }
 
 /// Reads the source address of connections to backends. A port would allow for one connection at a time.

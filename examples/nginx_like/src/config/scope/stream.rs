@@ -1,6 +1,8 @@
 //! The `stream` block.
 
-use super::{NameResolution, ProxySettings, ServerBlock, UpstreamBlock, limit_conn};
+use lb_proxy::Network;
+
+use super::{MapBlock, NameResolution, ProxySettings, ServerBlock, UpstreamBlock, limit_conn};
 use crate::config::{
     AccessRule, ClientLimit, ClientZone, ConfigError, ErrorLog,
     directive::{Args::Exactly, Directive, Line, Scope},
@@ -17,11 +19,14 @@ pub(crate) struct StreamBlock {
     pub(crate) client_zones: Vec<ClientZone>,
     pub(crate) access: Vec<AccessRule>,
     pub(crate) client_limits: Vec<ClientLimit>,
+    pub(crate) real_ip_from: Vec<Network>,
+    pub(crate) maps: Vec<MapBlock>,
     pub(crate) logs: Vec<ErrorLog>,
 }
 
 const STREAM: &[Directive<StreamBlock>] = &[
     Directive::simple("limit_conn_zone", Exactly(2), StreamBlock::client_zone),
+    Directive::block("map", Exactly(2), StreamBlock::map),
     Directive::block("server", Exactly(0), |stream, line, reader| {
         let server = reader.read_block(ServerBlock::new(line.span.clone()))?;
         if server.listens.is_empty() {
@@ -40,6 +45,7 @@ impl Scope for StreamBlock {
         Directive::NAME_RESOLUTION,
         Directive::ACCESS,
         Directive::LIMIT_CONN,
+        Directive::REAL_IP,
         Directive::LOGS,
     ];
 }
@@ -55,6 +61,16 @@ impl StreamBlock {
             return Err(line.error(ErrorKind::DuplicateClientZone { zone: zone.name }));
         }
         self.client_zones.push(zone);
+        Ok(())
+    }
+
+    fn map(&mut self, line: &Line, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
+        let map = MapBlock::new(line)?;
+        let name = map.variable.clone();
+        if self.maps.iter().any(|other| other.variable == name) {
+            return Err(line.error(ErrorKind::DuplicateVariable { name }));
+        }
+        self.maps.push(reader.read_block(map)?);
         Ok(())
     }
 
@@ -88,6 +104,12 @@ impl AsMut<Vec<AccessRule>> for StreamBlock {
 impl AsMut<Vec<ClientLimit>> for StreamBlock {
     fn as_mut(&mut self) -> &mut Vec<ClientLimit> {
         &mut self.client_limits
+    }
+}
+
+impl AsMut<Vec<Network>> for StreamBlock {
+    fn as_mut(&mut self) -> &mut Vec<Network> {
+        &mut self.real_ip_from
     }
 }
 

@@ -1,0 +1,40 @@
+//! What the first bytes told about a connection.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::progress::Progress;
+use crate::proxy_protocol::ProxyHeader;
+
+/// What [preludes](crate::Prelude) found out. Shared by all copies of a [`Connection`](crate::Connection); one of which
+/// nothing was found out has none.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub(crate) struct Identity {
+    /// What the client connected to, where a proxy in front knows better than the socket.
+    pub(crate) destination: Option<SocketAddr>,
+    /// A PROXY protocol header, checked, of a sender that is believed.
+    pub(crate) header: Box<[u8]>,
+    pub(crate) server_name: Option<Box<str>>,
+    pub(crate) alpn: Vec<Box<[u8]>>,
+}
+
+impl Identity {
+    pub(crate) fn proxy_header(&self) -> Option<ProxyHeader<'_>> {
+        match ProxyHeader::parse(&self.header, self.header.len()) {
+            Ok(Progress::Complete(header)) => Some(header),
+            // There is none: only whole ones are kept.
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("destination", &self.destination)
+            .field("proxy_header", &self.proxy_header())
+            .field("server_name", &self.server_name)
+            .field("alpn", &self.alpn)
+            .finish()
+    }
+}
