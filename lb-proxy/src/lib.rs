@@ -86,6 +86,7 @@ mod hooks;
 mod limits;
 mod listener;
 mod metrics;
+mod parting;
 mod prelude;
 mod progress;
 pub mod proxy_protocol;
@@ -110,6 +111,7 @@ pub use limits::{
 };
 pub use listener::{Listener, NoBackend};
 pub use metrics::Metrics;
+pub use parting::Parting;
 pub use prelude::{Opening, Prelude, PreludeError, Reading};
 pub use progress::Progress;
 pub use queue::{Queue, WaitFor};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use lb_core::policy::P2c;
 use lb_core::{
-    Backend, BackendSet, Balancer, Delta, FailureEffect, Pick, PickError, PickRequest, Policy, Rng,
-    Snapshot, SplitMix64, Timestamp, Tried, Updater, balancer,
+    Backend, BackendSet, Balancer, Delta, FailureEffect, Health, Pick, PickError, PickRequest,
+    Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater, balancer,
 };
 use lb_discovery::{Discovery, Driver, DriverConfig, DriverHandle, Status};
 use tokio::select;
@@ -22,6 +22,7 @@ use tracing::info;
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::hooks::HashKey;
+use crate::parting::{Parting, Partings, Ties, Watcher};
 use crate::queue::{Line, Place, Queue, WaitFor};
 
 /// How often those who wait look for what no event tells: the end of an ejection.
@@ -46,6 +47,7 @@ struct Shared {
     clock: Clock,
     discovery: DriverHandle,
     line: Option<Line>,
+    ties: Ties,
     ready: watch::Sender<bool>,
     /// Held by whoever follows the sources.
     follower: Mutex<Follower>,
@@ -65,6 +67,7 @@ impl Upstream {
             sources: Vec::new(),
             discovery: DriverConfig::default(),
             queue: None,
+            partings: Partings::default(),
         }
     }
 
@@ -86,6 +89,44 @@ impl Upstream {
     /// How its sources fare.
     pub fn discovery(&self) -> Status {
         self.0.discovery.status()
+    }
+
+    /// Notes what a check of the embedder's found of the backend at `addr`; true if that is news. An unhealthy backend
+    /// gets no new connections; what happens to its sessions [`on_unhealthy`](UpstreamBuilder::on_unhealthy) says.
+    /// False for an address that is not known.
+    pub fn set_health(&self, addr: SocketAddr, health: Health) -> bool {
+        let news = self.0.balancer.set_health(addr, health, self.now());
+        if news {
+            match health {
+                Health::Healthy => self.0.ties.healthy(addr),
+                _ => self.0.ties.unhealthy(addr),
+            }
+            self.serve_queue();
+        }
+        news
+    }
+
+    /// A connection was made under `lease`.
+    pub(crate) fn connected(&self, lease: &Lease) {
+        lease.pick().connected(self.now());
+        self.0.ties.healthy(lease.addr());
+    }
+
+    /// Failures ejected the backend at `addr`.
+    pub(crate) fn ejected(&self, addr: SocketAddr) {
+        self.0.ties.unhealthy(addr);
+    }
+
+    /// Ties a session to the backend of its `lease`, if it is to be ended when that is lost.
+    pub(crate) fn tie(&self, lease: &Lease) -> Option<Watcher> {
+        let ties = &self.0.ties;
+        let backend = ties.is_used().then(|| lease.backend())?;
+        let is_member = || {
+            let set = self.backends();
+            let mut members = set.snapshot().iter();
+            members.any(|member| member.addr == backend.addr)
+        };
+        Some(ties.tie(&backend, is_member))
     }
 
     /// Asks the sources to look again soon. The driver limits how often they do.
@@ -185,6 +226,7 @@ impl Upstream {
         let Follower { driver, updater } = &mut *follower;
         let apply = |snapshot: Snapshot| {
             let delta = updater.apply(&snapshot, self.now());
+            self.0.ties.update(&delta, &snapshot);
             self.log(&delta, snapshot.len());
             self.0.ready.send_replace(true);
             self.serve_queue();
@@ -230,10 +272,6 @@ impl Lease {
 
     pub(crate) fn backend(&self) -> Arc<Backend> {
         self.pick().backend()
-    }
-
-    pub(crate) fn connected(&self, now: Timestamp) {
-        self.pick().connected(now);
     }
 
     pub(crate) fn failed(mut self, now: Timestamp) -> FailureEffect {
@@ -291,6 +329,7 @@ pub struct UpstreamBuilder {
     sources: Vec<Arc<dyn Discovery>>,
     discovery: DriverConfig,
     queue: Option<Queue>,
+    partings: Partings,
 }
 
 impl UpstreamBuilder {
@@ -322,6 +361,21 @@ impl UpstreamBuilder {
         self
     }
 
+    /// Sets what happens to the sessions of a backend that its source no longer reports, or reports as another
+    /// [instance](Backend::instance). Default: [`Parting::Keep`]. One that drains keeps its sessions in any case.
+    pub fn on_removed(mut self, parting: Parting) -> Self {
+        self.partings.removed = parting;
+        self
+    }
+
+    /// Sets what happens to the sessions of a backend that is ejected for its failures, or that
+    /// [`Upstream::set_health`] calls unhealthy. Default: [`Parting::Keep`]. A connection to it that succeeds ends the
+    /// parting, and so does a check.
+    pub fn on_unhealthy(mut self, parting: Parting) -> Self {
+        self.partings.unhealthy = parting;
+        self
+    }
+
     /// Checks the description. Nothing is started before a proxy with this upstream is bound.
     ///
     /// # Errors
@@ -341,6 +395,7 @@ impl UpstreamBuilder {
             clock: Clock::start(),
             discovery,
             line: self.queue.map(Line::new),
+            ties: Ties::new(self.partings),
             ready: watch::Sender::new(false),
             follower: Mutex::new(Follower { driver, updater }),
         })))

@@ -91,6 +91,9 @@ impl Session {
     /// What comes before the relay is boxed, because an idle session would carry its size around.
     async fn run(&mut self, worker: &Worker) -> Result<CloseReason, CloseReason> {
         let backend = Box::pin(self.begin(worker)).await?;
+        if let Some(relay) = self.relay_while_tied(&backend, &worker.counters) {
+            return relay.await;
+        }
         Ok(self.relay(&backend, &worker.counters).await)
     }
 

@@ -1,6 +1,10 @@
 //! Relay: bytes both ways, until the end.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use tokio::net::TcpStream;
+use tokio::select;
 
 use super::Session;
 use crate::hooks::CloseReason;
@@ -19,6 +23,24 @@ impl Session {
         let (client, route) = (&self.client, self.route());
         let end = relay(client, backend, &route.timeouts, route.splice, traffic).await;
         end.into()
+    }
+
+    /// The relay of a session that ends when its backend is lost. `None` if it does not. Boxed, so that the others need
+    /// not carry what it takes.
+    pub(super) fn relay_while_tied<'a>(
+        &'a self,
+        backend: &'a TcpStream,
+        counters: &'a Counters,
+    ) -> Option<Pin<Box<impl Future<Output = Result<CloseReason, CloseReason>> + use<'a>>>> {
+        let upstream = self.upstream.as_ref().unwrap_or(&self.route().upstream);
+        let watcher = upstream.tie(self.lease.as_ref()?)?;
+        Some(Box::pin(async move {
+            select! {
+                biased;
+                reason = watcher.parted() => Err(reason),
+                end = self.relay(backend, counters) => Ok(end),
+            }
+        }))
     }
 
     /// Where bytes to the backend are counted.
