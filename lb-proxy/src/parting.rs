@@ -110,6 +110,10 @@ impl Ties {
         self.used.store(partings != Partings::default(), Relaxed);
     }
 
+    pub(crate) fn partings(&self) -> Partings {
+        self.lock().partings
+    }
+
     /// Whether any session is ever ended.
     pub(crate) fn is_used(&self) -> bool {
         self.used.load(Relaxed)

@@ -77,12 +77,26 @@ impl Session {
     )]
     fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
         async move {
+            let cut_off = worker.cut_off();
             let end = select! {
                 biased;
-                () = worker.abort.cancelled() => Err(CloseReason::Aborted),
+                () = cut_off.cancelled() => Err(CloseReason::Aborted),
                 end = self.run(&worker) => end,
             };
             self.close(end, &worker.counters);
+        }
+    }
+
+    /// Waits for the limits before, unless the proxy is shut down.
+    async fn enter_and_serve(mut self, worker: Arc<Worker>) {
+        let entered = select! {
+            biased;
+            entered = self.slot.enter() => entered,
+            () = worker.stop.cancelled() => Err(CloseReason::Aborted),
+        };
+        match entered {
+            Ok(()) => self.serve(worker).await,
+            Err(reason) => self.close(Err(reason), &worker.counters),
         }
     }
 

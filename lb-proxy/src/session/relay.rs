@@ -32,7 +32,10 @@ impl Session {
         backend: &'a TcpStream,
         counters: &'a Counters,
     ) -> Option<Pin<Box<impl Future<Output = Result<CloseReason, CloseReason>> + use<'a>>>> {
-        let upstream = self.upstream.as_ref().unwrap_or(&self.route().upstream);
+        let upstream = match &self.upstream {
+            Some(chosen) => chosen,
+            None => &self.route().upstream,
+        };
         let watcher = upstream.tie(self.lease.as_ref()?)?;
         Some(Box::pin(async move {
             select! {
