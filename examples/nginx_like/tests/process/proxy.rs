@@ -56,7 +56,7 @@ impl NginxLike {
         tokio::spawn(copy_lines(lines, Arc::clone(&log)));
         let started = Self {
             addr: reserved.addr,
-            dir: dir,
+            dir,
             child,
             log,
             _reserved: reserved,
