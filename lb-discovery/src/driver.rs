@@ -62,6 +62,12 @@ impl Driver {
         (driver, handle)
     }
 
+    /// Takes over from `old`, which followed other sources or with other settings: a source with the label of one there
+    /// has that one's last good set until it gives one itself.
+    pub fn resume(&mut self, old: &Self) {
+        self.shared.resume(&old.shared);
+    }
+
     /// Follows the sources until `cancel` is cancelled; then returns at once and closes every watch.
     ///
     /// May be run again. It then goes on with what each source gave last, which is published first.

@@ -1,14 +1,19 @@
 //! A proxy before it does anything.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
 use crate::budget::DescriptorBudget;
-use crate::entrance::{Building, Entrance};
 use crate::error::{BindError, BuildError};
+use crate::handle::Phase;
 use crate::limits::Limits;
-use crate::listener::{Listener, Opened};
-use crate::server::{Server, Shared, Signals};
+use crate::listener::Listener;
+use crate::roster::Roster;
+use crate::server::{Farewell, Server, Shared, Signals};
 use crate::upstream::Upstream;
 use crate::worker::{Crew, Workers};
 
@@ -18,12 +23,12 @@ const DESCRIPTORS_OF_WORKER: u64 = 4;
 /// A TCP proxy whose settings were checked. Nothing is opened before [`bind`](Self::bind).
 #[derive(Debug)]
 pub struct Proxy {
-    listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<Listener>,
     upstreams: Vec<Upstream>,
-    workers: Workers,
-    limits: Limits,
+    pub(crate) workers: Workers,
+    pub(crate) limits: Limits,
     reserve: u64,
-    drain_timeout: Option<Duration>,
+    pub(crate) farewell: Farewell,
 }
 
 impl Proxy {
@@ -36,7 +41,11 @@ impl Proxy {
                 workers: Workers::default(),
                 limits: Limits::default(),
                 reserve: 32,
-                drain_timeout: Some(Duration::from_secs(30)),
+                farewell: Farewell {
+                    pre_stop_delay: Duration::ZERO,
+                    drain_timeout: Some(Duration::from_secs(30)),
+                    close_spread: Duration::ZERO,
+                },
             },
         }
     }
@@ -49,33 +58,32 @@ impl Proxy {
     /// The first address that cannot be listened on, or the first worker that cannot be started; nothing stays open
     /// then.
     pub async fn bind(self) -> Result<Server, BindError> {
-        let workers = self.workers.count();
-        let listeners = self.listeners.into_iter();
-        let opened: Vec<Opened> = listeners
-            .map(|listener| listener.open(workers))
-            .collect::<Result<_, _>>()?;
-        let reserve = self.reserve + DESCRIPTORS_OF_WORKER * workers as u64;
-        let descriptors = DescriptorBudget::of_process(reserve);
-        let building = Building::new(descriptors.sessions, self.limits);
-        let listening = opened.iter();
-        let listening = listening.map(|opened| (opened.addr, opened.route.upstream.clone()));
-        let listening = listening.collect();
-        let entrances = opened.into_iter().map(|opened| {
-            let Opened { addr, route, .. } = opened;
-            let entrance = Entrance::new(addr, route, opened.limits, &building);
-            (entrance, opened.sockets)
-        });
         let signals = Signals::new();
-        let (crew, workers) = Crew::gather(self.workers, entrances.collect(), &signals)
-            .map_err(|source| BindError::Worker { source })?;
-        Ok(Server::start(
-            crew,
-            listening,
-            self.upstreams,
-            self.drain_timeout,
-            descriptors,
-            Shared { workers, signals },
-        ))
+        let (crew, workers) =
+            Crew::gather(self.workers, &signals).map_err(|source| BindError::Worker { source })?;
+        let reserve = self.reserve + DESCRIPTORS_OF_WORKER * workers.len() as u64;
+        let descriptors = DescriptorBudget::of_process(reserve);
+        let roster = Roster::open(self, descriptors.sessions, &workers, &signals)?;
+        let shared = Shared {
+            workers,
+            signals,
+            phase: watch::Sender::new(Phase::Starting),
+            runtime: Handle::current(),
+            roster: Mutex::new(roster),
+        };
+        Ok(Server::new(crew, descriptors, shared))
+    }
+
+    /// Every upstream that it names, once.
+    pub(crate) fn all_upstreams(&self) -> Vec<Upstream> {
+        let mut all: Vec<Upstream> = Vec::new();
+        let listeners = self.listeners.iter().map(Listener::upstream);
+        for upstream in listeners.chain(&self.upstreams) {
+            if !all.iter().any(|other| other.is(upstream)) {
+                all.push(upstream.clone());
+            }
+        }
+        all
     }
 }
 
@@ -128,7 +136,23 @@ impl ProxyBuilder {
     /// Sets how long a shutdown waits for open sessions. Default: 30 s, the grace period of a Kubernetes pod. `None`
     /// waits for ever.
     pub fn drain_timeout(mut self, drain_timeout: Option<Duration>) -> Self {
-        self.proxy.drain_timeout = drain_timeout;
+        self.proxy.farewell.drain_timeout = drain_timeout;
+        self
+    }
+
+    /// Sets for how long a shutdown goes on accepting after [`Handle::is_ready`](crate::Handle::is_ready) has become
+    /// false. Default: none. Whoever sends connections here needs some seconds to notice: in Kubernetes the period of the
+    /// readiness probe, in DNS the time to live.
+    #[doc(alias = "preStop")]
+    pub fn pre_stop_delay(mut self, delay: Duration) -> Self {
+        self.proxy.farewell.pre_stop_delay = delay;
+        self
+    }
+
+    /// Sets over how long a shutdown resets the sessions that outlast the [drain](Self::drain_timeout), in 64 steps, so
+    /// that their clients do not come back all at once elsewhere. Default: none, all at once.
+    pub fn close_spread(mut self, spread: Duration) -> Self {
+        self.proxy.farewell.close_spread = spread;
         self
     }
 

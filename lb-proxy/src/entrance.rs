@@ -23,7 +23,7 @@ pub(crate) struct Entrance {
 /// What all listeners of a proxy share.
 #[derive(Debug)]
 pub(crate) struct Building {
-    descriptors: Gate,
+    descriptors: Arc<Gate>,
     ceiling: Ceiling,
     clock: Clock,
 }
@@ -31,9 +31,18 @@ pub(crate) struct Building {
 impl Building {
     pub(crate) fn new(sessions: usize, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            descriptors: Gate::new(sessions),
+            descriptors: Arc::new(Gate::new(sessions)),
             ceiling: Ceiling::new(limits),
             clock: Clock::start(),
+        })
+    }
+
+    /// The same with other limits.
+    pub(crate) fn changed(&self, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            descriptors: Arc::clone(&self.descriptors),
+            ceiling: self.ceiling.changed(limits),
+            clock: self.clock,
         })
     }
 }
@@ -53,11 +62,31 @@ impl Entrance {
         })
     }
 
+    /// The same with another route and other limits.
+    pub(crate) fn changed(
+        &self,
+        route: Route,
+        limits: Limits,
+        building: &Arc<Building>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            addr: self.addr,
+            route,
+            building: Arc::clone(building),
+            ceiling: self.ceiling.changed(limits),
+        })
+    }
+
+    /// The same in another building, before anybody came in.
+    pub(crate) fn moved(self: &Arc<Self>, building: &Arc<Building>) -> Arc<Self> {
+        self.changed(self.route.clone(), self.ceiling.limits(), building)
+    }
+
     /// The gates that a session goes through, in their order.
     pub(crate) fn gates(&self) -> impl Iterator<Item = (&Gate, Excess)> {
-        let descriptors = (&self.building.descriptors, Excess::Wait);
+        let descriptors = (&*self.building.descriptors, Excess::Wait);
         let limits = self.ceilings().into_iter().filter_map(|ceiling| {
-            let gate = ceiling.sessions.as_ref()?;
+            let gate = ceiling.sessions.as_deref()?;
             Some((gate, ceiling.excess))
         });
         std::iter::once(descriptors).chain(limits)
@@ -66,7 +95,7 @@ impl Entrance {
     /// The rates that new connections keep to.
     fn buckets(&self) -> impl Iterator<Item = (&Bucket, Excess)> {
         self.ceilings().into_iter().filter_map(|ceiling| {
-            let bucket = ceiling.rate.as_ref()?;
+            let bucket = ceiling.rate.as_deref()?;
             Some((bucket, ceiling.excess))
         })
     }
@@ -98,8 +127,10 @@ impl Slot {
     }
 
     /// Passes all gates and keeps to all rates, waiting where a limit makes its excess wait.
+    ///
+    /// Cancel-safe: called again it goes on at the gate where it waited.
     pub(crate) async fn enter(&mut self) -> Result<(), CloseReason> {
-        for (gate, excess) in self.entrance.gates() {
+        for (gate, excess) in self.entrance.gates().skip(self.passed) {
             while !gate.enter() {
                 match excess {
                     Excess::Refuse => return Err(CloseReason::Sessions),

@@ -50,3 +50,15 @@ pub enum BindError {
         source: io::Error,
     },
 }
+
+/// What keeps a server from changing. It goes on as it was.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A listener that is new cannot be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// It accepts no more connections.
+    #[error("the server is ending")]
+    Ended,
+}

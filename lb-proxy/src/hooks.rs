@@ -211,8 +211,12 @@ pub enum CloseReason {
     Aborted,
     /// [`Access`](crate::Access) denies the client's address.
     AccessDenied,
+    /// The backend was removed, and its sessions are ended: [`Parting`](crate::Parting).
+    BackendRemoved,
     /// The backend reset its connection.
     BackendReset,
+    /// The backend became unhealthy or was ejected, and its sessions are ended: [`Parting`](crate::Parting).
+    BackendUnhealthy,
     /// The client went away before it had a backend.
     ClientGone,
     /// The client opens connections faster than its zone allows.

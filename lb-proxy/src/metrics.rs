@@ -81,6 +81,10 @@ counters! {
     client_resets,
     /// Ended by a reset from the backend.
     backend_resets,
+    /// Ended because the backend was removed.
+    backends_removed,
+    /// Ended because the backend became unhealthy or was ejected.
+    backends_unhealthy,
     /// Ended because neither side said anything in time.
     first_byte_timeouts,
     /// Ended idle.

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,14 +68,17 @@ impl Queue {
 /// A [`Queue`] at work.
 #[derive(Debug)]
 pub(crate) struct Line {
-    pub(crate) settings: Queue,
     waiting: Mutex<Waiting>,
     /// How many wait, to be read without the lock.
     len: AtomicUsize,
+    /// Whether anybody may wait, or did once.
+    used: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// `None` where nobody may wait.
+    settings: Option<Queue>,
     /// In the order of their numbers.
     waiters: VecDeque<Waiter>,
     next: u64,
@@ -97,12 +100,29 @@ pub(crate) struct Place {
 }
 
 impl Line {
-    pub(crate) fn new(settings: Queue) -> Self {
-        Self {
-            settings,
+    pub(crate) fn new(settings: Option<Queue>) -> Self {
+        let line = Self {
             waiting: Mutex::default(),
             len: AtomicUsize::new(0),
-        }
+            used: AtomicBool::new(false),
+        };
+        line.set(settings);
+        line
+    }
+
+    /// Has other settings from now on. Who waits goes on waiting.
+    pub(crate) fn set(&self, settings: Option<Queue>) {
+        self.lock().settings = settings;
+        self.used.fetch_or(settings.is_some(), Relaxed);
+    }
+
+    pub(crate) fn settings(&self) -> Option<Queue> {
+        self.lock().settings
+    }
+
+    /// Whether a lease that ends may be waited for.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Relaxed)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -115,7 +135,8 @@ impl Line {
     /// [`serve`](Self::serve) has to be called afterwards.
     pub(crate) fn join(&self, key: HashKey, tried: Tried) -> Option<Place> {
         let mut waiting = self.lock();
-        if waiting.waiters.len() >= self.settings.capacity.get() {
+        let capacity = waiting.settings.map_or(0, |queue| queue.capacity.get());
+        if waiting.waiters.len() >= capacity {
             return None;
         }
         let number = waiting.next;

@@ -1,20 +1,23 @@
-//! A proxy at work: serving, draining, reporting.
+//! A proxy at work: serving and draining, in phases.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime;
 use tokio::select;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::budget::DescriptorBudget;
+use crate::handle::{DrainReport, Handle, Phase};
 use crate::metrics::Metrics;
-use crate::upstream::Upstream;
-use crate::worker::{Crew, Worker};
+use crate::roster::Roster;
+use crate::worker::{COHORTS, Crew, Worker};
 
 /// A proxy whose sockets are open. Connections queue in the kernel until [`run`](Self::run).
 ///
@@ -22,11 +25,8 @@ use crate::worker::{Crew, Worker};
 #[derive(Debug)]
 pub struct Server {
     crew: Crew,
-    listeners: Vec<(SocketAddr, Upstream)>,
-    drain_timeout: Option<Duration>,
     descriptors: DescriptorBudget,
     shared: Arc<Shared>,
-    _abort_on_drop: DropGuard,
 }
 
 /// What the server, its handles and its workers have in common.
@@ -34,6 +34,10 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) workers: Vec<Arc<Worker>>,
     pub(crate) signals: Signals,
+    pub(crate) phase: watch::Sender<Phase>,
+    /// The embedder's.
+    pub(crate) runtime: runtime::Handle,
+    pub(crate) roster: Mutex<Roster>,
 }
 
 /// How the end is made known.
@@ -41,6 +45,8 @@ pub(crate) struct Shared {
 pub(crate) struct Signals {
     /// Everything ends now.
     pub(crate) abort: CancellationToken,
+    /// The end has begun; a child of `abort`.
+    pub(crate) leave: CancellationToken,
     /// No more connections are accepted; a child of `abort`.
     pub(crate) stop: CancellationToken,
     /// The accept loops of all workers.
@@ -49,10 +55,19 @@ pub(crate) struct Signals {
     pub(crate) working: TaskTracker,
 }
 
+/// How a proxy ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Farewell {
+    pub(crate) pre_stop_delay: Duration,
+    pub(crate) drain_timeout: Option<Duration>,
+    pub(crate) close_spread: Duration,
+}
+
 impl Signals {
     pub(crate) fn new() -> Self {
         let abort = CancellationToken::new();
         Self {
+            leave: abort.child_token(),
             stop: abort.child_token(),
             abort,
             accepting: TaskTracker::new(),
@@ -62,33 +77,18 @@ impl Signals {
 }
 
 impl Server {
-    /// Starts what runs beside the sessions: the followers of the upstreams.
-    pub(crate) fn start(
-        crew: Crew,
-        listeners: Vec<(SocketAddr, Upstream)>,
-        upstreams: Vec<Upstream>,
-        drain_timeout: Option<Duration>,
-        descriptors: DescriptorBudget,
-        shared: Shared,
-    ) -> Self {
-        let named = listeners.iter().map(|(_, upstream)| upstream);
-        for upstream in named.chain(&upstreams) {
-            tokio::spawn(upstream.clone().follow(shared.signals.abort.clone()));
-        }
+    pub(crate) fn new(crew: Crew, descriptors: DescriptorBudget, shared: Shared) -> Self {
         descriptors.log();
         Self {
             crew,
-            listeners,
-            drain_timeout,
             descriptors,
-            _abort_on_drop: shared.signals.abort.clone().drop_guard(),
             shared: Arc::new(shared),
         }
     }
 
     /// The addresses listened on, in the order of the builder's calls, with the ports that the kernel chose.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|(addr, _)| *addr).collect()
+        self.shared.roster().addrs()
     }
 
     /// How many sessions there are descriptors for.
@@ -98,39 +98,67 @@ impl Server {
 
     /// A handle that outlives [`run`](Self::run).
     pub fn handle(&self) -> Handle {
-        Handle {
-            shared: Arc::clone(&self.shared),
-        }
+        Handle::new(Arc::clone(&self.shared))
     }
 
-    /// Serves until `shutdown` completes or a [`Handle`] says so, then drains: no more connections are accepted,
-    /// the listening sockets are closed, and sessions have the drain time-out to end. What is left is reset.
+    /// Serves until `shutdown` completes or a [`Handle`] says so, then ends in [phases](Phase): it goes on accepting for
+    /// the [`pre_stop_delay`](crate::ProxyBuilder::pre_stop_delay), closes the listening sockets, gives sessions the
+    /// [`drain_timeout`](crate::ProxyBuilder::drain_timeout) to end, and resets what is left over the
+    /// [`close_spread`](crate::ProxyBuilder::close_spread).
+    ///
+    /// Connections that have been made when a socket is closed are served. The kernel resets one that is made between the
+    /// last look and the close.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> DrainReport {
-        for (addr, upstream) in &self.listeners {
-            info!(listener = %addr, upstream = upstream.name(), "Listening");
-        }
         let signals = self.shared.signals.clone();
         std::mem::take(&mut self.crew).start();
         signals.working.close();
+        self.shared.roster().begin(&self.shared.workers);
+        self.enter(Phase::Serving);
         select! {
             () = shutdown => {}
+            () = signals.leave.cancelled() => {}
             () = signals.stop.cancelled() => {}
         }
+        let began = Instant::now();
+        self.enter(Phase::Leaving);
+        let Farewell { pre_stop_delay, .. } = self.shared.roster().farewell;
+        if !pre_stop_delay.is_zero() {
+            info!(?pre_stop_delay, "Leaving");
+            select! {
+                () = sleep(pre_stop_delay) => {}
+                () = signals.stop.cancelled() => {}
+            }
+        }
+        let pre_stop = began.elapsed();
+        self.enter(Phase::Draining);
+        let farewell = self.shared.roster().end();
+        let aborted_before = self.shared.metrics().aborted;
         signals.stop.cancel();
         signals.accepting.close();
         signals.accepting.wait().await;
-        self.drain().await
+        let report = self.drain(farewell, pre_stop, aborted_before).await;
+        self.enter(Phase::Ended);
+        report
     }
 
-    async fn drain(&self) -> DrainReport {
+    fn enter(&self, phase: Phase) {
+        self.shared.phase.send_replace(phase);
+    }
+
+    async fn drain(
+        &self,
+        farewell: Farewell,
+        pre_stop: Duration,
+        aborted_before: u64,
+    ) -> DrainReport {
         let begin = Instant::now();
         let Signals { abort, working, .. } = &self.shared.signals;
-        let open = self.shared.metrics().active;
-        info!(sessions = open, "Draining");
+        let before = self.shared.metrics();
+        info!(sessions = before.active, "Draining");
         let too_long = async {
-            match self.drain_timeout {
+            match farewell.drain_timeout {
                 Some(limit) => sleep(limit).await,
-                None => std::future::pending().await,
+                None => pending().await,
             }
         };
         select! {
@@ -139,70 +167,63 @@ impl Server {
             () = abort.cancelled() => {}
             () = too_long => {}
         }
+        let draining = begin.elapsed();
+        self.enter(Phase::Closing);
+        select! {
+            biased;
+            () = working.wait() => {}
+            () = abort.cancelled() => {}
+            () = self.cut_off(farewell.close_spread) => {}
+        }
         abort.cancel();
         working.wait().await;
         let aborted = self.shared.metrics().aborted;
+        let elapsed = begin.elapsed();
         let report = DrainReport {
-            aborted,
-            completed: open.saturating_sub(aborted),
-            elapsed: begin.elapsed(),
+            aborted: aborted - aborted_before,
+            completed: before.active.saturating_sub(aborted - before.aborted),
+            elapsed,
+            pre_stop,
+            draining,
+            closing: elapsed.saturating_sub(draining),
         };
         info!(report.aborted, report.completed, elapsed = ?report.elapsed, "Drained");
         report
     }
+
+    /// Cuts off one cohort after the other.
+    async fn cut_off(&self, spread: Duration) {
+        if spread.is_zero() {
+            return;
+        }
+        for number in 0..COHORTS {
+            for worker in &self.shared.workers {
+                worker.cut_off_cohort(number);
+            }
+            sleep(spread / COHORTS as u32).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.signals.abort.cancel();
+        // Handles live on, the sockets must not.
+        self.shared.roster().end();
+    }
 }
 
 impl Shared {
-    fn metrics(&self) -> Metrics {
+    pub(crate) fn metrics(&self) -> Metrics {
         let mut sum = Metrics::default();
         for worker in &self.workers {
             worker.counters.add_to(&mut sum);
         }
         sum
     }
-}
 
-/// Watches and ends a [`Server`] from elsewhere. Cloning costs one reference count.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    shared: Arc<Shared>,
-}
-
-impl Handle {
-    /// Begins to drain, as when the future given to [`Server::run`] completes.
-    pub fn shutdown(&self) {
-        self.shared.signals.stop.cancel();
+    pub(crate) fn roster(&self) -> MutexGuard<'_, Roster> {
+        // No step of a change leaves it in pieces.
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Ends at once: listening sockets are closed, open sessions are reset.
-    pub fn abort(&self) {
-        self.shared.signals.abort.cancel();
-    }
-
-    /// What was counted until now, by all workers together.
-    pub fn metrics(&self) -> Metrics {
-        self.shared.metrics()
-    }
-
-    /// What each worker has counted, in the order of their threads; one entry without workers.
-    pub fn worker_metrics(&self) -> Vec<Metrics> {
-        let workers = self.shared.workers.iter().map(|worker| {
-            let mut metrics = Metrics::default();
-            worker.counters.add_to(&mut metrics);
-            metrics
-        });
-        workers.collect()
-    }
-}
-
-/// How a shutdown went.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct DrainReport {
-    /// Sessions that had to be reset.
-    pub aborted: u64,
-    /// Sessions that were open when the drain began and ended by themselves.
-    pub completed: u64,
-    /// How long the drain took.
-    pub elapsed: Duration,
 }

@@ -4,17 +4,19 @@ use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use std::time::Duration;
 
 use lb_core::policy::P2c;
 use lb_core::{
-    Backend, BackendSet, Balancer, Delta, FailureEffect, Pick, PickError, PickRequest, Policy, Rng,
-    Snapshot, SplitMix64, Timestamp, Tried, Updater, balancer,
+    Backend, BackendSet, Balancer, Delta, FailureEffect, Health, Pick, PickError, PickRequest,
+    Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater, balancer,
 };
 use lb_discovery::{Discovery, Driver, DriverConfig, DriverHandle, Status};
 use tokio::select;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -22,6 +24,7 @@ use tracing::info;
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::hooks::HashKey;
+use crate::parting::{Parting, Partings, Ties, Watcher};
 use crate::queue::{Line, Place, Queue, WaitFor};
 
 /// How often those who wait look for what no event tells: the end of an ejection.
@@ -38,22 +41,40 @@ thread_local! {
 /// It follows its sources while a [`Server`](crate::Server) with a listener of it lives; between servers it keeps what
 /// it knew.
 #[derive(Clone)]
-pub struct Upstream(Arc<Shared>);
+pub struct Upstream(Arc<Shell>);
+
+/// What a handle leads to.
+struct Shell {
+    own: Arc<Shared>,
+    /// The upstream of the same name that took over its settings, and is meant from then on.
+    joined: OnceLock<Arc<Shared>>,
+}
 
 struct Shared {
     name: Arc<str>,
     balancer: Balancer,
     clock: Clock,
-    discovery: DriverHandle,
-    line: Option<Line>,
+    discovery: RwLock<DriverHandle>,
+    line: Line,
+    ties: Ties,
     ready: watch::Sender<bool>,
     /// Held by whoever follows the sources.
-    follower: Mutex<Follower>,
+    follower: AsyncMutex<Option<Follower>>,
+    /// What is to be followed instead of the present sources.
+    plan: Mutex<Option<Plan>>,
+    planned: Notify,
 }
 
 struct Follower {
-    driver: Driver,
     updater: Updater,
+    plan: Plan,
+}
+
+/// What an upstream's backends and picks come from.
+struct Plan {
+    driver: Driver,
+    discovery: DriverHandle,
+    policy: Arc<dyn Policy>,
 }
 
 impl Upstream {
@@ -65,37 +86,104 @@ impl Upstream {
             sources: Vec::new(),
             discovery: DriverConfig::default(),
             queue: None,
+            partings: Partings::default(),
         }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.0.joined.get().unwrap_or(&self.0.own)
+    }
+
+    /// Whether both are handles of one pool.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.shared(), other.shared())
+    }
+
+    /// Takes over the settings of `new`, whose handles are this pool's from then on. What is known of backends stays.
+    /// False if `new` is at work itself.
+    pub(crate) fn adopt(&self, new: &Self) -> bool {
+        let from = new.shared();
+        let Some(Follower { plan, .. }) = from.follower.try_lock().ok().and_then(|mut f| f.take())
+        else {
+            return false;
+        };
+        let into = self.shared();
+        into.ties.set(from.ties.partings());
+        into.line.set(from.line.settings());
+        *write(&into.discovery) = plan.discovery.clone();
+        *lock(&into.plan) = Some(plan);
+        into.planned.notify_one();
+        // Only a handle whose upstream is at work could be joined to another already.
+        let _ = new.0.joined.set(Arc::clone(into));
+        true
     }
 
     /// The upstream's name.
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.shared().name
     }
 
     /// Its backends and their state now.
     pub fn backends(&self) -> Arc<BackendSet> {
-        self.0.balancer.set()
+        self.shared().balancer.set()
     }
 
     /// The upstream's clock, on which the moments in [`backends`](Self::backends) count.
     pub fn now(&self) -> Timestamp {
-        self.0.clock.now()
+        self.shared().clock.now()
     }
 
     /// How its sources fare.
     pub fn discovery(&self) -> Status {
-        self.0.discovery.status()
+        read(&self.shared().discovery).status()
+    }
+
+    /// Notes what a check of the embedder's found of the backend at `addr`; true if that is news. An unhealthy backend
+    /// gets no new connections; what happens to its sessions [`on_unhealthy`](UpstreamBuilder::on_unhealthy) says.
+    /// False for an address that is not known.
+    pub fn set_health(&self, addr: SocketAddr, health: Health) -> bool {
+        let news = self.shared().balancer.set_health(addr, health, self.now());
+        if news {
+            match health {
+                Health::Healthy => self.shared().ties.healthy(addr),
+                _ => self.shared().ties.unhealthy(addr),
+            }
+            self.serve_queue();
+        }
+        news
+    }
+
+    /// A connection was made under `lease`.
+    pub(crate) fn connected(&self, lease: &Lease) {
+        lease.pick().connected(self.now());
+        self.shared().ties.healthy(lease.addr());
+    }
+
+    /// Failures ejected the backend at `addr`.
+    pub(crate) fn ejected(&self, addr: SocketAddr) {
+        self.shared().ties.unhealthy(addr);
+    }
+
+    /// Ties a session to the backend of its `lease`, if it is to be ended when that is lost.
+    pub(crate) fn tie(&self, lease: &Lease) -> Option<Watcher> {
+        let ties = &self.shared().ties;
+        let backend = ties.is_used().then(|| lease.backend())?;
+        let is_member = || {
+            let set = self.backends();
+            let mut members = set.snapshot().iter();
+            members.any(|member| member.addr == backend.addr)
+        };
+        Some(ties.tie(&backend, is_member))
     }
 
     /// Asks the sources to look again soon. The driver limits how often they do.
     pub(crate) fn refresh(&self) {
-        self.0.discovery.refresh();
+        read(&self.shared().discovery).refresh();
     }
 
     /// How many connections wait in its queue.
     pub fn queued(&self) -> usize {
-        self.0.line.as_ref().map_or(0, Line::len)
+        self.shared().line.len()
     }
 
     /// Picks for a connection that goes by `key`, unless others wait for a backend already.
@@ -109,7 +197,7 @@ impl Upstream {
     fn pick_now(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
         WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| {
             let request = PickRequest::new(tried).with_key(key.as_bytes());
-            self.0
+            self.shared()
                 .balancer
                 .pick(&request, self.now(), rng as &mut dyn Rng)
         })
@@ -118,14 +206,15 @@ impl Upstream {
     fn lease(&self, pick: Pick) -> Lease {
         Lease {
             pick: Some(pick),
-            queue: self.0.line.is_some().then(|| self.clone()),
+            queue: self.shared().line.is_used().then(|| self.clone()),
         }
     }
 
     /// Waits for a backend in the queue.
     pub(crate) async fn wait(&self, key: &HashKey, tried: &mut Tried) -> Result<Lease, WaitError> {
-        let line = self.0.line.as_ref().ok_or(WaitError::Hopeless)?;
-        match line.settings.wait_for {
+        let line = &self.shared().line;
+        let settings = line.settings().ok_or(WaitError::Hopeless)?;
+        match settings.wait_for {
             WaitFor::Anything => *tried = Tried::new(),
             WaitFor::Room if self.is_full(tried) => {}
             WaitFor::Room => return Err(WaitError::Hopeless),
@@ -147,7 +236,7 @@ impl Upstream {
         select! {
             biased;
             answer = answered => answer.map(|pick| self.lease(pick)).map_err(|_| WaitError::Timeout),
-            () = sleep(line.settings.timeout) => Err(WaitError::Timeout),
+            () = sleep(settings.timeout) => Err(WaitError::Timeout),
         }
     }
 
@@ -165,7 +254,8 @@ impl Upstream {
 
     /// Gives what is free to those who wait.
     fn serve_queue(&self) {
-        if let Some(line) = &self.0.line {
+        let line = &self.shared().line;
+        if line.is_used() {
             line.serve(|key, tried| self.pick_now(key, tried));
         }
     }
@@ -173,27 +263,48 @@ impl Upstream {
     /// Completes when the first membership is known.
     pub(crate) async fn ready(&self) {
         // The sender lives as long as `self`.
-        let _ = self.0.ready.subscribe().wait_for(|&ready| ready).await;
+        let _ = self
+            .shared()
+            .ready
+            .subscribe()
+            .wait_for(|&ready| ready)
+            .await;
     }
 
     /// Follows the sources until cancelled. Of several who want to, one does; when it ends the next goes on.
     pub(crate) async fn follow(self, cancel: CancellationToken) {
+        let shared = self.shared();
         let mut follower = select! {
-            follower = self.0.follower.lock() => follower,
+            follower = shared.follower.lock() => follower,
             () = cancel.cancelled() => return,
         };
-        let Follower { driver, updater } = &mut *follower;
-        let apply = |snapshot: Snapshot| {
-            let delta = updater.apply(&snapshot, self.now());
-            self.log(&delta, snapshot.len());
-            self.0.ready.send_replace(true);
-            self.serve_queue();
+        // Gone only if another upstream has taken over, which is followed itself.
+        let Some(Follower { updater, plan }) = &mut *follower else {
+            return;
         };
-        driver.run(apply, cancel).await;
+        loop {
+            if let Some(mut next) = lock(&shared.plan).take() {
+                next.driver.resume(&plan.driver);
+                updater.set_policy(Arc::clone(&next.policy));
+                *plan = next;
+            }
+            let apply = |snapshot: Snapshot| {
+                let delta = updater.apply(&snapshot, self.now());
+                shared.ties.update(&delta, &snapshot);
+                self.log(&delta, snapshot.len());
+                shared.ready.send_replace(true);
+                self.serve_queue();
+            };
+            select! {
+                biased;
+                () = shared.planned.notified() => {}
+                () = plan.driver.run(apply, cancel.clone()) => return,
+            }
+        }
     }
 
     fn log(&self, delta: &Delta, backends: usize) {
-        let first = !*self.0.ready.borrow();
+        let first = !*self.shared().ready.borrow();
         if first || !delta.is_empty() {
             info!(
                 upstream = self.name(),
@@ -210,7 +321,7 @@ impl Upstream {
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream")
-            .field("name", &self.0.name)
+            .field("name", &self.name())
             .finish_non_exhaustive()
     }
 }
@@ -230,10 +341,6 @@ impl Lease {
 
     pub(crate) fn backend(&self) -> Arc<Backend> {
         self.pick().backend()
-    }
-
-    pub(crate) fn connected(&self, now: Timestamp) {
-        self.pick().connected(now);
     }
 
     pub(crate) fn failed(mut self, now: Timestamp) -> FailureEffect {
@@ -291,6 +398,7 @@ pub struct UpstreamBuilder {
     sources: Vec<Arc<dyn Discovery>>,
     discovery: DriverConfig,
     queue: Option<Queue>,
+    partings: Partings,
 }
 
 impl UpstreamBuilder {
@@ -322,6 +430,21 @@ impl UpstreamBuilder {
         self
     }
 
+    /// Sets what happens to the sessions of a backend that its source no longer reports, or reports as another
+    /// [instance](Backend::instance). Default: [`Parting::Keep`]. One that drains keeps its sessions in any case.
+    pub fn on_removed(mut self, parting: Parting) -> Self {
+        self.partings.removed = parting;
+        self
+    }
+
+    /// Sets what happens to the sessions of a backend that is ejected for its failures, or that
+    /// [`Upstream::set_health`] calls unhealthy. Default: [`Parting::Keep`]. A connection to it that succeeds ends the
+    /// parting, and so does a check.
+    pub fn on_unhealthy(mut self, parting: Parting) -> Self {
+        self.partings.unhealthy = parting;
+        self
+    }
+
     /// Checks the description. Nothing is started before a proxy with this upstream is bound.
     ///
     /// # Errors
@@ -333,16 +456,40 @@ impl UpstreamBuilder {
                 upstream: self.name,
             });
         }
-        let (updater, balancer) = balancer(self.policy);
+        let (updater, balancer) = balancer(Arc::clone(&self.policy));
         let (driver, discovery) = Driver::new(self.sources, self.discovery);
-        Ok(Upstream(Arc::new(Shared {
+        let plan = Plan {
+            driver,
+            discovery: discovery.clone(),
+            policy: self.policy,
+        };
+        let own = Arc::new(Shared {
             name: self.name,
             balancer,
             clock: Clock::start(),
-            discovery,
-            line: self.queue.map(Line::new),
+            discovery: RwLock::new(discovery),
+            line: Line::new(self.queue),
+            ties: Ties::new(self.partings),
             ready: watch::Sender::new(false),
-            follower: Mutex::new(Follower { driver, updater }),
-        })))
+            follower: AsyncMutex::new(Some(Follower { updater, plan })),
+            plan: Mutex::new(None),
+            planned: Notify::new(),
+        });
+        let joined = OnceLock::new();
+        Ok(Upstream(Arc::new(Shell { own, joined })))
     }
+}
+
+// No code that can panic runs under these locks.
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

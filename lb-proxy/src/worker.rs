@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::select;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::entrance::Entrance;
 use crate::metrics::Counters;
 use crate::server::Signals;
 use crate::session::{Door, accept};
@@ -51,29 +51,54 @@ impl Workers {
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) counters: Arc<Counters>,
-    /// All its sessions end now. A token of its own, so that sessions of different workers do not queue for one lock.
-    pub(crate) abort: CancellationToken,
+    /// A part of its sessions ends now. Tokens of its own, so that sessions of different workers do not queue for one lock.
+    cohorts: Box<[CancellationToken]>,
     pub(crate) stop: CancellationToken,
     pub(crate) sessions: TaskTracker,
     accepting: TaskTracker,
+    runtime: Handle,
 }
 
+/// Into how many parts the sessions of a worker are divided, to be cut off one after the other.
+pub(crate) const COHORTS: usize = 64;
+
 impl Worker {
-    pub(crate) fn new(signals: &Signals) -> Arc<Self> {
+    pub(crate) fn new(signals: &Signals, runtime: Handle) -> Arc<Self> {
+        let cohorts = (0..COHORTS).map(|_| signals.abort.child_token());
         Arc::new(Self {
             counters: Arc::default(),
-            abort: signals.abort.child_token(),
+            cohorts: cohorts.collect(),
+            runtime,
             stop: signals.stop.child_token(),
             sessions: TaskTracker::new(),
             accepting: signals.accepting.clone(),
         })
     }
 
-    /// Accepts until told to stop, then waits for the last session.
-    async fn work(self: Arc<Self>, doors: Vec<Door>) {
-        for door in doors {
-            tokio::spawn(self.accepting.track_future(accept(door, Arc::clone(&self))));
-        }
+    /// Tells a new session of its end.
+    pub(crate) fn cut_off(&self) -> &CancellationToken {
+        &self.cohorts[self.counters.accepted.get() as usize % COHORTS]
+    }
+
+    /// Cuts off one of the [`COHORTS`].
+    pub(crate) fn cut_off_cohort(&self, number: usize) {
+        self.cohorts[number].cancel();
+    }
+
+    /// Opens a listening socket in its runtime.
+    pub(crate) fn open(&self, socket: std::net::TcpListener) -> io::Result<Arc<TcpListener>> {
+        let _inside = self.runtime.enter();
+        TcpListener::from_std(socket).map(Arc::new)
+    }
+
+    /// Accepts at `door`, besides its other ones.
+    pub(crate) fn attend(self: &Arc<Self>, door: Door) {
+        let accepting = accept(door, Arc::clone(self));
+        self.runtime.spawn(self.accepting.track_future(accepting));
+    }
+
+    /// Works until told to stop, then waits for the last session.
+    async fn work(self: Arc<Self>) {
         select! {
             () = self.stop.cancelled() => {}
             () = beat() => {}
@@ -95,56 +120,37 @@ async fn beat() {
 /// The workers, ready to start. Dropping it sends them home.
 #[derive(Debug, Default)]
 pub(crate) struct Crew {
-    here: Vec<(Arc<Worker>, Vec<Door>)>,
+    here: Vec<Arc<Worker>>,
     threads: Vec<oneshot::Sender<()>>,
     working: TaskTracker,
 }
 
 impl Crew {
-    /// Takes each worker's sockets, one for each entrance. Threads and their runtimes are started, so that nothing
-    /// can fail later; they wait for [`start`](Self::start).
+    /// Starts threads and their runtimes, so that nothing can fail later; they wait for [`start`](Self::start).
     pub(crate) fn gather(
         workers: Workers,
-        entrances: Vec<(Arc<Entrance>, Vec<std::net::TcpListener>)>,
         signals: &Signals,
     ) -> io::Result<(Self, Vec<Arc<Worker>>)> {
         let mut crew = Self {
             working: signals.working.clone(),
             ..Self::default()
         };
-        let mut entrances: Vec<_> = entrances
-            .into_iter()
-            .map(|(entrance, sockets)| (entrance, sockets.into_iter()))
-            .collect();
         let mut all = Vec::new();
         for number in 0..workers.count() {
-            let worker = Worker::new(signals);
-            let sockets = entrances.iter_mut().filter_map(|(entrance, sockets)| {
-                sockets.next().map(|socket| (Arc::clone(entrance), socket))
-            });
-            match workers {
+            let worker = match workers {
                 Workers::Here => {
-                    let doors = open_doors(sockets)?;
-                    crew.here.push((Arc::clone(&worker), doors));
+                    let worker = Worker::new(signals, Handle::current());
+                    crew.here.push(Arc::clone(&worker));
+                    worker
                 }
                 Workers::Threads(_) => {
                     let runtime = Builder::new_current_thread().enable_all().build()?;
-                    let doors = {
-                        let _inside = runtime.enter();
-                        open_doors(sockets)
-                    };
-                    // Dropped here, a runtime would wait, which an asynchronous caller must not.
-                    let doors = match doors {
-                        Ok(doors) => doors,
-                        Err(error) => {
-                            runtime.shutdown_background();
-                            return Err(error);
-                        }
-                    };
-                    let start = crew.thread(number, runtime, Arc::clone(&worker), doors)?;
+                    let worker = Worker::new(signals, runtime.handle().clone());
+                    let start = crew.thread(number, runtime, Arc::clone(&worker))?;
                     crew.threads.push(start);
+                    worker
                 }
-            }
+            };
             all.push(worker);
         }
         Ok((crew, all))
@@ -155,12 +161,11 @@ impl Crew {
         number: usize,
         runtime: Runtime,
         worker: Arc<Worker>,
-        doors: Vec<Door>,
     ) -> io::Result<oneshot::Sender<()>> {
         let (start, started) = oneshot::channel();
         let work = self.working.track_future(async move {
             if started.await.is_ok() {
-                worker.work(doors).await;
+                worker.work().await;
             }
         });
         thread::Builder::new()
@@ -171,20 +176,12 @@ impl Crew {
 
     /// Lets everybody work. Must run in the runtime that the workers [here](Workers::Here) belong to.
     pub(crate) fn start(self) {
-        for (worker, doors) in self.here {
-            tokio::spawn(self.working.track_future(worker.work(doors)));
+        for worker in self.here {
+            tokio::spawn(self.working.track_future(worker.work()));
         }
         for thread in self.threads {
             // Gone only if it panicked, which nothing here does.
             let _ = thread.send(());
         }
     }
-}
-
-fn open_doors(
-    sockets: impl Iterator<Item = (Arc<Entrance>, std::net::TcpListener)>,
-) -> io::Result<Vec<Door>> {
-    sockets
-        .map(|(entrance, socket)| Door::open(entrance, socket))
-        .collect()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lb_core::{Backend, Snapshot};
 use lb_discovery::channel;
-use lb_proxy::{BuildError, Listener, Proxy, Timeouts, Upstream};
+use lb_proxy::{BuildError, Listener, Phase, Proxy, Timeouts, Upstream};
 use support::{Running, assert_reset, loopback, named, read_all, session, until, upstream, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -158,4 +158,80 @@ fn settings_that_cannot_work_are_refused() {
     let listener = Listener::new(loopback(), &upstream).timeouts(zero);
     let error = Proxy::builder().listener(listener).build().unwrap_err();
     assert_eq!(error, BuildError::ZeroTimeout { timeout: "idle" });
+}
+
+#[tokio::test]
+async fn readiness_goes_first_and_connections_are_accepted_for_a_while() {
+    let upstream = upstream([Backend::new(named("a").await)]);
+    let delay = Duration::from_millis(300);
+    let proxy = Proxy::builder().listen(loopback(), &upstream);
+    let proxy = Running::run(proxy.pre_stop_delay(delay)).await;
+    let handle = proxy.handle.clone();
+    within("readiness", handle.reached(Phase::Serving)).await;
+    assert!(handle.is_ready());
+    let ended = tokio::spawn(proxy.end());
+    within("the beginning of the end", handle.reached(Phase::Leaving)).await;
+    assert!(!handle.is_ready());
+    // Until accepting ends, whoever comes is served, and afterwards nobody is.
+    let mut served = 0;
+    let addr = handle.local_addrs().first().copied();
+    while let Some(addr) = addr {
+        match support::ask(addr).await {
+            Ok(answer) => {
+                assert_eq!(answer, "a");
+                served += 1;
+            }
+            Err(_) => break,
+        }
+    }
+    assert!(
+        handle.phase() >= Phase::Draining,
+        "refused before its phase"
+    );
+    assert!(served > 0);
+    let report = ended.await.unwrap();
+    assert!(report.pre_stop >= delay);
+    assert_eq!(report.aborted, 0);
+    assert_eq!(handle.phase(), Phase::Ended);
+}
+
+#[tokio::test]
+async fn the_report_is_what_the_clients_saw() {
+    let upstream = upstream([Backend::new(support::listening("a").await)]);
+    let proxy = Proxy::builder()
+        .listen(loopback(), &upstream)
+        .pre_stop_delay(Duration::from_millis(100))
+        .drain_timeout(Some(Duration::from_secs(1)))
+        .close_spread(Duration::from_millis(640));
+    let proxy = Running::run(proxy).await;
+    let addr = proxy.addr;
+    let handle = proxy.handle.clone();
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let mut client = proxy.connect().await;
+        client.read_u8().await.unwrap();
+        let handle = handle.clone();
+        clients.spawn(async move {
+            if number % 2 == 0 {
+                handle.reached(Phase::Draining).await;
+                client.shutdown().await.unwrap();
+            }
+            client.read_to_end(&mut Vec::new()).await.is_ok()
+        });
+    }
+    let ended = tokio::spawn(proxy.end());
+    within("the drain", handle.reached(Phase::Draining)).await;
+    let mut seen = (0, 0);
+    while let Some(completed) = within("an end", clients.join_next()).await {
+        match completed.unwrap() {
+            true => seen.0 += 1,
+            false => seen.1 += 1,
+        }
+    }
+    let report = ended.await.unwrap();
+    assert_eq!((report.completed, report.aborted), seen);
+    assert_eq!(seen, (50, 50));
+    assert!(report.draining >= Duration::from_secs(1));
+    assert_eq!(report.elapsed, report.draining + report.closing);
+    TcpStream::connect(addr).await.unwrap_err();
 }

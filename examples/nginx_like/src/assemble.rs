@@ -29,25 +29,51 @@ use crate::inherited::Inherited;
 /// One query of a name server may take this long; a lost packet is asked for again after it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What goes on counting when the configuration is read again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    zones: Vec<(config::ClientZone, ClientZone)>,
+}
+
+impl Kept {
+    /// The zones of `config`. As in nginx one that has the name and the size of a former one is that one.
+    fn take(&mut self, config: &[config::ClientZone]) {
+        let zones = config.iter().map(|new| {
+            let same = |(old, _): &&(config::ClientZone, _)| {
+                (&old.name, old.clients) == (&new.name, new.clients)
+            };
+            let zone = match self.zones.iter().find(same) {
+                Some((_, zone)) => zone.clone(),
+                None => client_zone(new),
+            };
+            (new.clone(), zone)
+        });
+        self.zones = zones.collect();
+    }
+}
+
 /// The proxy that `config` describes. Nothing is opened.
-pub(crate) fn proxy(config: &Config) -> Result<Proxy, StartError> {
+pub(crate) fn proxy(
+    config: &Config,
+    kept: &mut Kept,
+    mut inherited: Inherited,
+) -> Result<Proxy, StartError> {
     let stream = config.stream.as_ref().ok_or(StartError::NoServer)?;
     let upstreams: Vec<lb_proxy::Upstream> = stream
         .upstreams
         .iter()
         .map(upstream)
         .collect::<Result<_, _>>()?;
-    // nginx waits for ever on SIGQUIT, and not at all on SIGTERM, which does not drain.
+    // SIGTERM does not drain.
     let workers = workers(config.worker_processes);
     let mut proxy = Proxy::builder()
-        .drain_timeout(None)
+        .drain_timeout(config.worker_shutdown_timeout)
         .workers(match workers {
             NonZeroUsize::MIN => Workers::Here,
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(sessions(config, workers))));
-    let zones: Vec<(&str, ClientZone)> = stream.client_zones.iter().map(client_zone).collect();
-    let mut inherited = Inherited::take();
+    kept.take(&stream.client_zones);
     for server in &stream.servers {
         check_timeouts(server)?;
         for listen in &server.listens {
@@ -61,7 +87,7 @@ pub(crate) fn proxy(config: &Config) -> Result<Proxy, StartError> {
                 }
                 None => Listener::new(listen.addr, upstream),
             };
-            let mut listener = listener(opened, server, listen, &zones);
+            let mut listener = listener(opened, server, listen, kept);
             if server.ssl_preread {
                 let by_name = server.by_name.clone();
                 for &upstream in by_name.values() {
@@ -217,17 +243,12 @@ fn configured_service(backend: Backend, server: &UpstreamServer) -> Option<Backe
 }
 
 /// As in nginx, every address of IPv6 is a client of its own.
-fn client_zone(config: &config::ClientZone) -> (&str, ClientZone) {
+fn client_zone(config: &config::ClientZone) -> ClientZone {
     let zone = ClientZone::builder().ipv6_prefix(128);
-    (&config.name, zone.capacity(config.clients).build())
+    zone.capacity(config.clients).build()
 }
 
-fn listener(
-    listener: Listener,
-    server: &Server,
-    listen: &Listen,
-    zones: &[(&str, ClientZone)],
-) -> Listener {
+fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -> Listener {
     let timeouts = Timeouts::default()
         .connect(server.connect_timeout)
         .idle(Some(server.timeout))
@@ -274,7 +295,7 @@ fn listener(
     }
     for limit in &server.client_limits {
         // The configuration names no zone that it does not have.
-        if let Some((_, zone)) = zones.iter().find(|(name, _)| *name == limit.zone) {
+        if let Some((_, zone)) = kept.zones.iter().find(|(zone, _)| zone.name == limit.zone) {
             listener = listener.limit_clients(zone, limit.sessions);
         }
     }

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
 
+use crate::assemble::Kept;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::inherited::Inherited;
 use crate::logs::Logs;
 use crate::{assemble, demo, process, run};
 
@@ -18,7 +20,8 @@ const DEFAULT_CONF: &str = "conf/nginx.conf";
 /// Balances TCP connections as an nginx `stream` configuration says.
 ///
 /// Without arguments it demonstrates itself: three echo servers behind 127.0.0.1:4460. SIGTERM and SIGINT stop at
-/// once; SIGQUIT stops accepting and waits for the open connections; SIGUSR1 reopens the logs.
+/// once; SIGQUIT stops accepting and waits for the open connections; SIGHUP reads the configuration again; SIGUSR1 reopens
+/// the logs.
 #[derive(Debug, Parser)]
 #[command(name = "nginx_like", disable_version_flag = true)]
 struct Arguments {
@@ -63,19 +66,19 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
+    let (conf, tests) = (arguments.conf(), arguments.test);
     let done = if arguments.test {
         test(&arguments)
     } else if line.len() < 2 {
         demo::run()
     } else {
-        load(&arguments).and_then(run::run)
+        run::run(move || load(&arguments))
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("[emerg] {error}"));
-            if arguments.test {
-                let conf = arguments.conf();
+            if tests {
                 say(&format!(
                     "configuration file {} test failed",
                     conf.display()
@@ -118,7 +121,7 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
         ));
     }
     process::Identity::of(config.user.as_ref())?;
-    assemble::proxy(&config)?;
+    assemble::proxy(&config, &mut Kept::default(), Inherited::take())?;
     Logs::open(&config)?;
     if !arguments.quiet {
         say(&format!(

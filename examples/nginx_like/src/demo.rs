@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<(), StartError> {
         let proxy = Proxy::builder().listen(ADDR, &upstream).build()?;
         let server = proxy.bind().await?;
         explain();
-        serve(server, signals, logs).await;
+        serve(server, signals, logs, None).await;
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lb_discovery::DiscoveryError;
-use lb_proxy::{BindError, BuildError};
+use lb_proxy::{BindError, BuildError, ReloadError};
 
 use crate::config::{ConfigError, Os, Span};
 
@@ -31,6 +31,8 @@ pub(crate) enum StartError {
     Open { path: PathBuf, source: io::Error },
     #[error("the runtime cannot be started ({})", Os(.0))]
     Runtime(io::Error),
+    #[error("{}", reload_failed(.0))]
+    Reload(#[from] ReloadError),
     #[error("{call} failed ({})", Os(source))]
     System { call: String, source: io::Error },
     #[error("{call}(\"{name}\") failed in {span}")]
@@ -46,6 +48,13 @@ pub(crate) enum StartError {
 fn bind_failed(error: &BindError) -> String {
     match error {
         BindError::Listen { addr, source } => format!("bind() to {addr} failed ({})", Os(source)),
+        other => other.to_string(),
+    }
+}
+
+fn reload_failed(error: &ReloadError) -> String {
+    match error {
+        ReloadError::Bind(error) => bind_failed(error),
         other => other.to_string(),
     }
 }

@@ -8,7 +8,8 @@
 //! 1. `cli` reads the arguments and decides what is to be done;
 //! 2. [`config`] reads the configuration;
 //! 3. `assemble` makes a [`lb_proxy::Proxy`] of it;
-//! 4. `run` opens logs and sockets, gives up privileges, and serves until a signal comes.
+//! 4. `run` opens logs and sockets, gives up privileges, and serves until a signal comes; `reload` goes
+//!    through 2 and 3 again on SIGHUP.
 //!
 //! Without arguments `demo` takes the place of 2 and 3.
 
@@ -20,6 +21,7 @@ mod error;
 mod inherited;
 mod logs;
 mod process;
+mod reload;
 mod run;
 
 pub use cli::main;

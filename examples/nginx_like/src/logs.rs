@@ -30,29 +30,28 @@ pub(crate) struct Logs {
 impl Logs {
     /// Opens every log of `config`. Without any, messages from `notice` on go to the standard error stream.
     pub(crate) fn open(config: &Config) -> Result<Self, StartError> {
-        let servers = config.stream.iter().flat_map(|stream| &stream.servers);
-        let logs = config
-            .error_logs
-            .iter()
-            .chain(servers.flat_map(|server| &server.error_logs));
-        // Blocks inherit logs from one another: each is opened once, at its most talkative level.
-        let mut levels: HashMap<&LogTarget, LogLevel> = HashMap::new();
-        for log in logs {
-            let level = levels.entry(&log.target).or_insert(log.level);
-            *level = (*level).min(log.level);
-        }
+        let levels = levels_of(config);
         let mut opened = Self::stderr();
         if levels.is_empty() {
             return Ok(opened);
         }
         opened.targets.clear();
         for (target, level) in levels {
-            if let LogTarget::File(path) = target {
+            if let LogTarget::File(path) = &target {
                 opened.files.push(Arc::new(LogFile::open(path)?));
             }
-            opened.targets.push((target.clone(), level));
+            opened.targets.push((target, level));
         }
         Ok(opened)
+    }
+
+    /// Whether they are the logs of `config`.
+    pub(crate) fn are_of(&self, config: &Config) -> bool {
+        let mut levels = levels_of(config);
+        if levels.is_empty() {
+            levels.extend(Self::stderr().targets);
+        }
+        levels == self.targets.iter().cloned().collect()
     }
 
     /// Messages from `notice` on go to the standard error stream.
@@ -93,6 +92,19 @@ impl Logs {
             None => BoxMakeWriter::new(io::stderr),
         }
     }
+}
+
+/// The targets of all `error_log` directives. Blocks inherit logs from one another: each is opened once, at its most
+/// talkative level.
+fn levels_of(config: &Config) -> HashMap<LogTarget, LogLevel> {
+    let servers = config.stream.iter().flat_map(|stream| &stream.servers);
+    let of_servers = servers.flat_map(|server| &server.error_logs);
+    let mut levels: HashMap<LogTarget, LogLevel> = HashMap::new();
+    for log in config.error_logs.iter().chain(of_servers) {
+        let level = levels.entry(log.target.clone()).or_insert(log.level);
+        *level = (*level).min(log.level);
+    }
+    levels
 }
 
 /// A log file that can be opened again while it is written to.

@@ -6,17 +6,23 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::{select, spawn};
 use tracing::{info, warn};
 
-use crate::assemble;
+use crate::assemble::{self, Kept};
 use crate::cli::say;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::inherited::Inherited;
 use crate::logs::Logs;
 use crate::process::{Identity, PidFile, limit_files};
+use crate::reload::Reloader;
 
-/// Serves as `config` says.
-pub(crate) fn run(config: Config) -> Result<(), StartError> {
+/// Serves as the configuration says that `load` reads, now and whenever it is to be read again.
+pub(crate) fn run(
+    load: impl Fn() -> Result<Config, StartError> + Send + 'static,
+) -> Result<(), StartError> {
+    let config = load()?;
     let identity = Identity::of(config.user.as_ref())?;
-    let proxy = assemble::proxy(&config)?;
+    let mut kept = Kept::default();
+    let proxy = assemble::proxy(&config, &mut kept, Inherited::take())?;
     let logs = Logs::open(&config)?;
     logs.install();
     if config.daemon == Some(true) {
@@ -30,14 +36,20 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
         if let Some(identity) = &identity {
             identity.assume()?;
         }
-        serve(server, signals, logs).await;
+        let reloader = Reloader::new(load, config, kept);
+        serve(server, signals, logs, Some(reloader)).await;
         Ok(())
     })
 }
 
 /// Serves until a signal ends it.
-pub(crate) async fn serve(server: Server, signals: Signals, logs: Logs) {
-    let following = spawn(signals.follow(server.handle(), logs));
+pub(crate) async fn serve(
+    server: Server,
+    signals: Signals,
+    logs: Logs,
+    reloader: Option<Reloader>,
+) {
+    let following = spawn(signals.follow(server.handle(), logs, reloader));
     server.run(std::future::pending()).await;
     following.abort();
 }
@@ -80,12 +92,13 @@ impl Signals {
         })
     }
 
-    async fn follow(mut self, handle: Handle, logs: Logs) {
+    async fn follow(mut self, handle: Handle, logs: Logs, mut reloader: Option<Reloader>) {
         loop {
             select! {
-                _ = self.hangup.recv() => {
-                    warn!("SIGHUP is ignored: the configuration is read at the start only");
-                }
+                _ = self.hangup.recv() => match &mut reloader {
+                    Some(reloader) => reloader.reload(&handle, &logs),
+                    None => warn!("SIGHUP is ignored: there is no configuration to read"),
+                },
                 _ = self.interrupt.recv() => {
                     info!("SIGINT: stopping");
                     handle.abort();

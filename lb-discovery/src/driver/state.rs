@@ -93,6 +93,21 @@ impl Shared {
         }
     }
 
+    /// Takes over the last good sets of `old` for sources that have none yet, by their labels.
+    pub(super) fn resume(&self, old: &Self) {
+        let mut old = old.lock().clone();
+        for source in self.lock().iter_mut() {
+            let same = |old: &SourceState| old.label == source.label;
+            if let Some(i) = old.iter().position(same) {
+                let old = old.remove(i);
+                if source.last_success.is_none() {
+                    source.current = old.current;
+                    source.last_success = old.last_success;
+                }
+            }
+        }
+    }
+
     /// Waits until a source has changed since the last wait. For one waiter.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
@@ -223,6 +238,7 @@ enum Outcome {
     Set,
 }
 
+#[derive(Clone)]
 struct SourceState {
     label: Arc<str>,
     current: Snapshot,

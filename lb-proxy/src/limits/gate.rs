@@ -1,7 +1,7 @@
 //! How many at a time, and who waits for room.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 /// at its limit takes connections in by the handful instead of going to sleep and waking up for each.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    limit: u64,
+    limit: AtomicU64,
     /// Opens again when no more than these are in.
-    reopens_at: u64,
+    reopens_at: AtomicU64,
     /// Twice the number of those who are in, plus one while shut: they have to change together.
     state: AtomicU64,
     opened: Notify,
@@ -34,17 +34,36 @@ impl Gate {
     }
 
     fn with_slack(limit: usize, slack: usize) -> Self {
-        let limit = (limit as u64).clamp(1, u64::MAX / 4);
+        let (limit, reopens_at) = marks(limit, slack);
         Self {
-            limit,
-            reopens_at: limit - (slack as u64).clamp(1, limit),
+            limit: limit.into(),
+            reopens_at: reopens_at.into(),
             state: AtomicU64::new(0),
             opened: Notify::new(),
         }
     }
 
-    pub(crate) const fn limit(&self) -> u64 {
-        self.limit
+    /// Has the limit and the slack of `other` from now on. Who is in stays in.
+    pub(crate) fn adjust(&self, other: &Self) {
+        self.limit.store(other.limit(), Relaxed);
+        let reopens_at = other.reopens_at.load(Relaxed);
+        self.reopens_at.store(reopens_at, Relaxed);
+        let mut opens = false;
+        let adjusted = |state: u64| {
+            let inside = state / ONE;
+            opens = state & SHUT != 0 && inside <= reopens_at;
+            let shut = inside >= other.limit() || (state & SHUT != 0 && !opens);
+            Some(inside * ONE + if shut { SHUT } else { 0 })
+        };
+        // The update never declines.
+        let _ = self.state.fetch_update(AcqRel, Acquire, adjusted);
+        if opens {
+            self.opened.notify_waiters();
+        }
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
     }
 
     pub(crate) fn is_shut(&self) -> bool {
@@ -53,7 +72,7 @@ impl Gate {
 
     /// Goes in if there is room and the gate is not shut. Whoever went in has to [`leave`](Self::leave).
     pub(crate) fn enter(&self) -> bool {
-        let full = self.limit * ONE;
+        let full = self.limit() * ONE;
         let entered = |state: u64| {
             if state & SHUT != 0 {
                 return None;
@@ -69,7 +88,7 @@ impl Gate {
         let mut opens = false;
         let left = |state: u64| {
             let state = state - ONE;
-            opens = state & SHUT != 0 && state / ONE <= self.reopens_at;
+            opens = state & SHUT != 0 && state / ONE <= self.reopens_at.load(Relaxed);
             Some(if opens { state & !SHUT } else { state })
         };
         // The update never declines.
@@ -90,6 +109,12 @@ impl Gate {
             }
         }
     }
+}
+
+/// When a gate shuts and when it opens again.
+fn marks(limit: usize, slack: usize) -> (u64, u64) {
+    let limit = (limit as u64).clamp(1, u64::MAX / 4);
+    (limit, limit - (slack as u64).clamp(1, limit))
 }
 
 #[cfg(test)]
@@ -113,6 +138,20 @@ mod tests {
         while exact.enter() {}
         exact.leave();
         assert!(exact.enter() && !exact.enter());
+    }
+
+    #[test]
+    fn a_gate_that_is_adjusted_keeps_who_is_in() {
+        let gate = Gate::exact(2);
+        assert!(gate.enter() && gate.enter() && !gate.enter());
+        gate.adjust(&Gate::exact(3));
+        assert!(gate.enter() && !gate.enter());
+        gate.adjust(&Gate::exact(1));
+        gate.leave();
+        gate.leave();
+        assert!(!gate.enter());
+        gate.leave();
+        assert!(gate.enter() && !gate.enter());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod gate;
 mod rate;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 pub use access::{Access, Network, NetworkError};
 pub(crate) use clients::{ClientPermit, ClientRefusal};
@@ -68,20 +69,40 @@ pub enum Excess {
 /// A [`Limits`] at work.
 #[derive(Debug)]
 pub(crate) struct Ceiling {
-    pub(crate) sessions: Option<Gate>,
-    pub(crate) rate: Option<Bucket>,
+    limits: Limits,
+    pub(crate) sessions: Option<Arc<Gate>>,
+    pub(crate) rate: Option<Arc<Bucket>>,
     pub(crate) excess: Excess,
 }
 
 impl Ceiling {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
+            limits,
             sessions: limits.sessions.map(|sessions| match limits.excess {
-                Excess::Refuse => Gate::exact(sessions.get()),
-                Excess::Wait => Gate::new(sessions.get()),
+                Excess::Refuse => Arc::new(Gate::exact(sessions.get())),
+                Excess::Wait => Arc::new(Gate::new(sessions.get())),
             }),
-            rate: limits.rate.map(Bucket::new),
+            rate: limits.rate.map(|rate| Arc::new(Bucket::new(rate))),
             excess: limits.excess,
         }
+    }
+
+    pub(crate) const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What follows this one with other limits. It goes on counting the sessions that this one counted, and the
+    /// connections of a rate that stays.
+    pub(crate) fn changed(&self, limits: Limits) -> Self {
+        let mut next = Self::new(limits);
+        if let (Some(old), Some(new)) = (&self.sessions, &mut next.sessions) {
+            old.adjust(new);
+            *new = Arc::clone(old);
+        }
+        if limits.rate == self.limits.rate {
+            next.rate.clone_from(&self.rate);
+        }
+        next
     }
 }

@@ -8,6 +8,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use crate::config::{HalfClose, Retry, Splice, Timeouts};
 use crate::error::{BindError, BuildError};
 use crate::hooks::Hooks;
@@ -29,7 +31,7 @@ pub struct Listener {
 }
 
 /// What every session of a listener needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) upstream: Upstream,
     pub(crate) client_options: SocketOptions,
@@ -266,6 +268,32 @@ impl Listener {
         }
         let sends = self.route.send_proxy.as_ref();
         sends.map_or(Ok(()), SendProxy::check)
+    }
+
+    /// The upstream that its connections go to.
+    pub(crate) const fn upstream(&self) -> &Upstream {
+        &self.route.upstream
+    }
+
+    /// The address it is described with.
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.listening.addr
+    }
+
+    /// Gives sockets that listen already what can be changed of them.
+    pub(crate) fn apply(&self, sockets: &[Arc<tokio::net::TcpListener>]) -> io::Result<()> {
+        for socket in sockets {
+            let socket = SockRef::from(&**socket);
+            if self.bound.is_none() {
+                self.listening.listen(&socket)?;
+            }
+            self.route.client_options.apply(&socket)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn into_parts(self) -> (Limits, Route) {
+        (self.limits, self.route)
     }
 
     /// Opens a socket for each of `workers`.

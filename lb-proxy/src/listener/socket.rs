@@ -50,7 +50,7 @@ impl Listening {
         Ok(socket)
     }
 
-    fn listen(&self, socket: &Socket) -> io::Result<()> {
+    pub(super) fn listen(&self, socket: &Socket) -> io::Result<()> {
         socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))
     }
 }

@@ -1,20 +1,23 @@
 //! Accept: connections become sessions.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Session;
 use crate::entrance::Entrance;
-use crate::hooks::CloseReason;
 use crate::limits::Excess;
 use crate::metrics::Counters;
 use crate::worker::Worker;
@@ -30,42 +33,78 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Door {
     entrance: Arc<Entrance>,
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
+    /// Nobody is to come in by this door any more; another may have its socket.
+    closed: CancellationToken,
+    /// Nobody has the socket after this door; a parent of `closed`.
+    last: CancellationToken,
     warned: Option<Instant>,
 }
 
-/// Accepts until the worker is to stop. Failures are counted and waited out; accepting never ends by itself.
+/// Accepts until the door is closed. Failures are counted and waited out; accepting never ends by itself.
+///
+/// Whoever waits for a limit then is not turned away, nor is whoever has connected when the socket is about to be closed.
 pub(crate) async fn accept(mut door: Door, worker: Arc<Worker>) {
-    let mut stopped = pin!(worker.stop.cancelled());
+    let closed = door.closed.clone();
+    let mut closed = pin!(closed.cancelled());
     loop {
-        let (client, peer) = select! {
+        let accepted = select! {
             biased;
-            () = &mut stopped => return,
+            () = &mut closed => break,
             accepted = door.next(&worker.counters) => accepted,
         };
-        worker.counters.accepted.increment();
-        worker.counters.active.increment();
-        let mut session = Session::new(client, peer, &door.entrance);
+        let mut session = door.welcome(accepted, &worker.counters);
         let entered = select! {
             biased;
             entered = session.slot.enter() => entered,
-            () = &mut stopped => Err(CloseReason::Aborted),
+            () = &mut closed => {
+                worker.sessions.spawn(session.enter_and_serve(Arc::clone(&worker)));
+                break;
+            }
         };
         match entered {
             Ok(()) => drop(worker.sessions.spawn(session.serve(Arc::clone(&worker)))),
             Err(reason) => session.close(Err(reason), &worker.counters),
         }
     }
+    if door.last.is_cancelled() {
+        while let Some(accepted) = door.next_waiting().await {
+            let session = door.welcome(accepted, &worker.counters);
+            let served = session.enter_and_serve(Arc::clone(&worker));
+            worker.sessions.spawn(served);
+        }
+    }
 }
 
 impl Door {
-    /// Must run in the runtime of the worker.
-    pub(crate) fn open(entrance: Arc<Entrance>, socket: std::net::TcpListener) -> io::Result<Self> {
-        Ok(Self {
+    pub(crate) const fn new(
+        entrance: Arc<Entrance>,
+        socket: Arc<TcpListener>,
+        closed: CancellationToken,
+        last: CancellationToken,
+    ) -> Self {
+        Self {
             entrance,
-            socket: TcpListener::from_std(socket)?,
+            socket,
+            closed,
+            last,
             warned: None,
-        })
+        }
+    }
+
+    fn welcome(&self, (client, peer): (TcpStream, SocketAddr), counters: &Counters) -> Session {
+        counters.accepted.increment();
+        counters.active.increment();
+        Session::new(client, peer, &self.entrance)
+    }
+
+    /// The next connection that waits in the kernel's queue already.
+    async fn next_waiting(&self) -> Option<(TcpStream, SocketAddr)> {
+        let accept = poll_fn(|cx| match self.socket.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+            Poll::Pending => Poll::Ready(None),
+        });
+        unconstrained(accept).await
     }
 
     /// The next connection, once there is room for it.

@@ -55,7 +55,9 @@ const fn counter_of(reason: CloseReason, counters: &Counters) -> &Counter {
     match reason {
         CloseReason::Aborted => &counters.aborted,
         CloseReason::AccessDenied => &counters.access_denied,
+        CloseReason::BackendRemoved => &counters.backends_removed,
         CloseReason::BackendReset => &counters.backend_resets,
+        CloseReason::BackendUnhealthy => &counters.backends_unhealthy,
         CloseReason::ClientGone => &counters.clients_gone,
         CloseReason::ClientRate => &counters.client_rate,
         CloseReason::ClientReset => &counters.client_resets,

@@ -71,7 +71,7 @@ impl Dial<'_> {
             self.tell(&lease, &attempt, begin);
             match attempt? {
                 Ok(backend) => {
-                    lease.connected(self.upstream.now());
+                    self.upstream.connected(&lease);
                     return Ok((lease, backend));
                 }
                 Err(error) => self.note_failure(lease, &error, limit == full),
@@ -161,6 +161,7 @@ impl Dial<'_> {
         upstream.refresh();
         if lease.failed(upstream.now()) == FailureEffect::Ejected {
             self.counters.ejections.increment();
+            upstream.ejected(addr);
             warn!(upstream = upstream.name(), backend.addr = %addr, %error, "Backend ejected");
         }
     }

@@ -81,12 +81,26 @@ impl Session {
     )]
     fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
         async move {
+            let cut_off = worker.cut_off();
             let end = select! {
                 biased;
-                () = worker.abort.cancelled() => Err(CloseReason::Aborted),
+                () = cut_off.cancelled() => Err(CloseReason::Aborted),
                 end = self.run(&worker) => end,
             };
             self.close(end, &worker.counters);
+        }
+    }
+
+    /// Waits for the limits before, unless the proxy is shut down.
+    async fn enter_and_serve(mut self, worker: Arc<Worker>) {
+        let entered = select! {
+            biased;
+            entered = self.slot.enter() => entered,
+            () = worker.stop.cancelled() => Err(CloseReason::Aborted),
+        };
+        match entered {
+            Ok(()) => self.serve(worker).await,
+            Err(reason) => self.close(Err(reason), &worker.counters),
         }
     }
 
@@ -95,6 +109,9 @@ impl Session {
     /// What comes before the relay is boxed, because an idle session would carry its size around.
     async fn run(&mut self, worker: &Worker) -> Result<CloseReason, CloseReason> {
         let backend = Box::pin(self.begin(worker)).await?;
+        if let Some(relay) = self.relay_while_tied(&backend, &worker.counters) {
+            return relay.await;
+        }
         Ok(self.relay(&backend, &worker.counters).await)
     }
 

@@ -1,6 +1,10 @@
 //! Relay: bytes both ways, until the end.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use tokio::net::TcpStream;
+use tokio::select;
 
 use super::Session;
 use crate::hooks::CloseReason;
@@ -26,6 +30,27 @@ impl Session {
         } = route;
         let end = relay(client, backend, timeouts, *splice, *half_close, traffic).await;
         end.into()
+    }
+
+    /// The relay of a session that ends when its backend is lost. `None` if it does not. Boxed, so that the others need
+    /// not carry what it takes.
+    pub(super) fn relay_while_tied<'a>(
+        &'a self,
+        backend: &'a TcpStream,
+        counters: &'a Counters,
+    ) -> Option<Pin<Box<impl Future<Output = Result<CloseReason, CloseReason>> + use<'a>>>> {
+        let upstream = match &self.upstream {
+            Some(chosen) => chosen,
+            None => &self.route().upstream,
+        };
+        let watcher = upstream.tie(self.lease.as_ref()?)?;
+        Some(Box::pin(async move {
+            select! {
+                biased;
+                reason = watcher.parted() => Err(reason),
+                end = self.relay(backend, counters) => Ok(end),
+            }
+        }))
     }
 
     /// Where bytes to the backend are counted.

@@ -28,7 +28,7 @@ async fn a_session_is_small() {
         .unwrap();
     let peer = client.peer_addr().unwrap();
     let session = Session::new(client, peer, &entrance);
-    let worker = Worker::new(&Signals::new());
+    let worker = Worker::new(&Signals::new(), tokio::runtime::Handle::current());
     let backend = TcpStream::connect(listener.local_addr().unwrap());
     let backend = backend.await.unwrap();
     let relay = size_of_val(&session.relay(&backend, &worker.counters));

@@ -107,6 +107,8 @@ pub(crate) fn ended(metrics: &Metrics) -> u64 {
         metrics.aborted,
         metrics.access_denied,
         metrics.backend_resets,
+        metrics.backends_removed,
+        metrics.backends_unhealthy,
         metrics.client_rate,
         metrics.client_resets,
         metrics.client_sessions,

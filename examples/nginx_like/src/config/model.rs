@@ -23,6 +23,8 @@ pub struct Config {
     pub worker_processes: WorkerProcesses,
     /// `worker_rlimit_nofile`: the limit on open files.
     pub worker_rlimit_nofile: Option<u64>,
+    /// `worker_shutdown_timeout`: how long SIGQUIT waits for connections. For ever by default.
+    pub worker_shutdown_timeout: Option<Duration>,
     /// `error_log` of the main level. If there is none, the server chooses.
     pub error_logs: Vec<ErrorLog>,
     /// `pid`: the file for the process id.

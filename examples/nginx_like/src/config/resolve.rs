@@ -38,6 +38,7 @@ pub(super) fn config(main: MainBlock, mut warnings: Vec<Warning>) -> Result<Conf
             .worker_processes
             .unwrap_or(WorkerProcesses::Count(NonZeroUsize::MIN)),
         worker_rlimit_nofile: main.worker_rlimit_nofile,
+        worker_shutdown_timeout: main.worker_shutdown_timeout,
         error_logs: main.logs,
         pid: main.pid,
         daemon: main.daemon,

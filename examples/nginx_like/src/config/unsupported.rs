@@ -10,7 +10,6 @@ const NAMES: &[&str] = &[
     "ssl_engine",
     "worker_priority",
     "worker_rlimit_core",
-    "worker_shutdown_timeout",
     "working_directory",
     // events
     "debug_connection",

@@ -56,6 +56,7 @@ fn all() {
         Method::RoundRobin,
         Method::RoundRobin,
         Method::RoundRobin,
+        Method::RoundRobin,
     ] = &methods[..]
     else {
         panic!("{methods:?}");

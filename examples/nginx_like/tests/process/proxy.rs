@@ -18,7 +18,7 @@ use crate::sockets::{Reserved, within};
 #[derive(Debug)]
 pub(crate) struct NginxLike {
     pub(crate) addr: SocketAddr,
-    _dir: TempDir,
+    dir: TempDir,
     child: Child,
     log: Arc<Mutex<String>>,
     _reserved: Reserved,
@@ -56,13 +56,21 @@ impl NginxLike {
         tokio::spawn(copy_lines(lines, Arc::clone(&log)));
         let started = Self {
             addr: reserved.addr,
-            _dir: dir,
+            dir,
             child,
             log,
             _reserved: reserved,
         };
         started.logged("Listening").await;
         started
+    }
+
+    /// Replaces the configuration, as [`start`](Self::start) wrote it.
+    pub(crate) fn configure(&self, main: &str, stream: &str) {
+        let stream = stream.replace("LISTEN", &self.addr.to_string());
+        let text =
+            format!("error_log stderr info;\n{main}\nevents {{}}\nstream {{\n{stream}\n}}\n");
+        write_conf(self.dir.path(), &text);
     }
 
     /// Waits until the log has `text`.

@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::{Signal, geteuid};
 
 use crate::proxy::NginxLike;
-use crate::sockets::{Conversation, Reserved, ask, ask_times};
+use crate::sockets::{Conversation, Reserved, ask, ask_times, within};
 
 async fn node() -> (Reserved, String) {
     let node = Reserved::any();
@@ -43,12 +43,68 @@ async fn sigterm_ends_a_drain() {
 }
 
 #[tokio::test]
-async fn sighup_changes_nothing() {
+async fn sighup_applies_the_difference_and_sessions_live_on() {
+    let (_node, stream) = node().await;
+    let other = Reserved::any();
+    drop(other.serve("other").await);
+    let proxy = NginxLike::start("", &stream).await;
+    let mut open = Conversation::open(proxy.addr).await.unwrap();
+    assert_eq!(open.say("hello").await.unwrap(), "node");
+    let second = Reserved::any();
+    let changed = format!(
+        "upstream u {{ server {}; }}
+        server {{ listen LISTEN; listen {}; proxy_pass u; }}",
+        other.addr, second.addr
+    );
+    proxy.configure("worker_processes 3;", &changed);
+    proxy.signal(Signal::HUP);
+    proxy.logged("Configuration applied").await;
+    proxy.logged("\"worker_processes\" has changed").await;
+    within("the new server", async {
+        while ask(proxy.addr).await.unwrap() != "other" {}
+    })
+    .await;
+    assert_eq!(ask(second.addr).await.unwrap(), "other");
+    assert_eq!(open.say("still there?").await.unwrap(), "node");
+}
+
+#[tokio::test]
+async fn sighup_with_a_bad_file_changes_nothing_and_says_why() {
     let (_node, stream) = node().await;
     let proxy = NginxLike::start("", &stream).await;
+    proxy.configure(
+        "",
+        "server { listen LISTEN; proxy_pass nowhere:1; }\nnonsense;",
+    );
     proxy.signal(Signal::HUP);
-    proxy.logged("SIGHUP is ignored").await;
+    proxy.logged("nothing changes").await;
+    let log = proxy.log();
+    assert!(
+        log.contains("\"nonsense\"") && log.contains("test.conf:6"),
+        "{log}"
+    );
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    // So does an address that somebody has.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = (taken.local_addr().unwrap(), taken);
+    proxy.configure(
+        "",
+        &format!("server {{ listen {}; proxy_pass 127.0.0.1:1; }}", taken.0),
+    );
+    proxy.signal(Signal::HUP);
+    proxy.logged("Address already in use").await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+}
+
+#[tokio::test]
+async fn sigquit_waits_no_longer_than_the_shutdown_timeout() {
+    let (_node, stream) = node().await;
+    let proxy = NginxLike::start("worker_shutdown_timeout 100ms;", &stream).await;
+    let mut open = Conversation::open(proxy.addr).await.unwrap();
+    assert_eq!(open.say("hello").await.unwrap(), "node");
+    proxy.signal(Signal::QUIT);
+    assert!(proxy.exit().await.success());
+    open.say("hello?").await.expect_err("the connection is cut");
 }
 
 #[tokio::test]

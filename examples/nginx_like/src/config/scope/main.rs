@@ -1,6 +1,6 @@
 //! The main level of a file.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use super::{EventsBlock, StreamBlock};
 use crate::config::{
@@ -20,6 +20,7 @@ pub(crate) struct MainBlock {
     pub(crate) user: Option<User>,
     pub(crate) worker_processes: Option<WorkerProcesses>,
     pub(crate) worker_rlimit_nofile: Option<u64>,
+    pub(crate) worker_shutdown_timeout: Option<Duration>,
     pub(crate) pid: Option<PathBuf>,
     pub(crate) daemon: Option<bool>,
     pub(crate) logs: Vec<ErrorLog>,
@@ -52,6 +53,9 @@ const MAIN: &[Directive<MainBlock>] = &[
     }),
     Directive::simple("worker_rlimit_nofile", Exactly(1), |main, line, _| {
         line.once(&mut main.worker_rlimit_nofile, Line::number)
+    }),
+    Directive::simple("worker_shutdown_timeout", Exactly(1), |main, line, _| {
+        line.once(&mut main.worker_shutdown_timeout, Line::milliseconds)
     }),
     Directive::without_effect("load_module", Exactly(1)),
     Directive::without_effect("lock_file", Exactly(1)),
