@@ -132,7 +132,7 @@ impl Balancer {
         member.is_some_and(|member| member.held.state().set_health(health, now))
     }
 
-    /// What the policy's [digest](Picker::digest) is for each tier that has one, in the order of priority.
+    /// What the policy's [digest](crate::Picker::digest) is for each tier that has one, in the order of priority.
     ///
     /// Replicas with equal digests send every key to the same backend, so a difference that stays tells that their
     /// sources disagree. May cost as much as compiling: for a status page, not for every pick.
