@@ -54,7 +54,7 @@ struct Floor {
 }
 
 /// Where the state of a backend notes its leases.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
     board: Weak<Board>,
     index: u32,
@@ -70,10 +70,6 @@ impl Place {
         if let Some(board) = self.board.upgrade() {
             board.refresh(self.index);
         }
-    }
-
-    pub(crate) fn on(&self) -> Self {
-        Self::new(Weak::clone(&self.board), self.index)
     }
 }
 

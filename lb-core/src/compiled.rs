@@ -86,17 +86,16 @@ impl Compiled {
 
     /// Makes every backend note its leases on the board of its level, or nowhere.
     fn place(&self) {
-        for (_, member) in self.set.members() {
-            let state = member.held.state();
-            if state.placed().is_some() && self.levels.iter().all(|level| level.board.is_none()) {
-                state.place(None);
+        if self.levels.iter().all(|level| level.board.is_none()) {
+            for (_, member) in self.set.members() {
+                member.held.state().leave_place();
             }
         }
         for level in &self.levels {
             let Some(board) = &level.board else { continue };
             for (index, slot) in (0..).zip(level.tier.slots()) {
                 let place = Place::new(Arc::downgrade(board), index);
-                slot.state().place(Some(place));
+                slot.state().place(place);
             }
             board.refresh_all();
         }
@@ -111,11 +110,7 @@ impl Compiled {
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Option<Pick> {
-        let first = if self.needs_vitals {
-            self.first_level(shared, now, rng)
-        } else {
-            0
-        };
+        let first = self.first_level(shared, now, rng);
         let level = self.levels.get(first)?;
         let mut cx = PickContext::new(self.world(level, shared, now), request, rng);
         let picked = level.pick(&mut cx);
@@ -131,8 +126,8 @@ impl Compiled {
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Option<Pick> {
-        let others = self.levels.iter().enumerate().filter(|(at, _)| *at != not);
-        others.into_iter().find_map(|(_, level)| {
+        let mut others = self.levels.iter().enumerate().filter(|(at, _)| *at != not);
+        others.find_map(|(_, level)| {
             let world = self.world(level, shared, now);
             level.pick(&mut PickContext::new(world, request, rng))
         })
@@ -171,8 +166,17 @@ impl Compiled {
     }
 
     /// The place of the level that the next connection should go to.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn first_level(&self, shared: &Shared, now: Timestamp, rng: &mut dyn Rng) -> usize {
+        if self.needs_vitals {
+            self.draw_level(shared, now, rng)
+        } else {
+            0
+        }
+    }
+
+    #[inline(never)]
+    fn draw_level(&self, shared: &Shared, now: Timestamp, rng: &mut dyn Rng) -> usize {
         let generation = shared.generation();
         if !self.checked.holds(generation, now) {
             let until = vitals::check(&self.config, &self.levels, now);

@@ -72,11 +72,7 @@ impl Explanation {
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Self {
-        let first = if compiled.needs_vitals() {
-            compiled.first_level(shared, now, rng)
-        } else {
-            0
-        };
+        let first = compiled.first_level(shared, now, rng);
         let others = (0..compiled.levels.len()).filter(|&at| at != first);
         let chosen = std::iter::once(first).chain(others).find_map(|at| {
             let level = compiled.levels.get(at)?;

@@ -170,10 +170,16 @@ impl BackendState {
     }
 
     /// Notes the leases of the backend on a board from now on.
-    pub(crate) fn place(&self, place: Option<Place>) {
-        let placed = place.is_some();
-        self.place.store(place.map(Arc::new));
-        self.placed.store(placed, Relaxed);
+    pub(crate) fn place(&self, place: Place) {
+        self.place.store(Some(Arc::new(place)));
+        self.placed.store(true, Relaxed);
+    }
+
+    /// Notes its leases nowhere any more.
+    pub(crate) fn leave_place(&self) {
+        if self.placed.swap(false, Relaxed) {
+            self.place.store(None);
+        }
     }
 
     /// Where its leases are noted, if anywhere.
@@ -181,7 +187,7 @@ impl BackendState {
         if !self.placed.load(Relaxed) {
             return None;
         }
-        self.place.load().as_ref().map(|place| place.on())
+        self.place.load().as_deref().cloned()
     }
 
     /// Notes a lease that has just begun.

@@ -142,35 +142,30 @@ pub(crate) fn check(config: &BalancerConfig, levels: &[Level], now: Timestamp) -
 
 /// Gives the levels of one priority their parts of its share.
 fn divide(config: &BalancerConfig, levels: &[Level], share: u32, panics: bool) {
-    let size = |near: bool| {
-        let levels = levels.iter().filter(|level| level.tier.is_near() == near);
-        levels.map(|level| level.tier.len().get()).sum::<u32>()
+    let of = |near: bool| {
+        let levels = levels
+            .iter()
+            .filter(move |level| level.tier.is_near() == near);
+        numbers(levels)
     };
+    let near = config.zone.as_ref().map_or(0, |zone| {
+        let ((healthy, near), (_, far)) = (of(true), of(false));
+        zone.near_part(healthy, near, far, share)
+    });
     for level in levels {
-        let vitals = &level.vitals;
-        let near = match &config.zone {
-            Some(zone) => {
-                let healthy = levels.iter().filter(|level| level.tier.is_near());
-                let healthy = healthy
-                    .map(|level| level.vitals.healthy.load(Relaxed))
-                    .sum();
-                zone.near_part(healthy, size(true), size(false), share)
-            }
-            None => 0,
-        };
         let part = if level.tier.is_near() {
             near
         } else {
             share - near
         };
-        vitals.share.store(part, Relaxed);
-        vitals.panics.store(panics, Relaxed);
+        level.vitals.share.store(part, Relaxed);
+        level.vitals.panics.store(panics, Relaxed);
     }
 }
 
 /// How many of the backends of `levels` are healthy, and how many there are.
-fn numbers(levels: &[Level]) -> (u32, u32) {
-    levels.iter().fold((0, 0), |(healthy, all), level| {
+fn numbers<'a>(levels: impl IntoIterator<Item = &'a Level>) -> (u32, u32) {
+    levels.into_iter().fold((0, 0), |(healthy, all), level| {
         let more = level.vitals.healthy.load(Relaxed);
         (healthy + more, all + level.tier.len().get())
     })
