@@ -76,6 +76,7 @@ mod hash;
 mod health;
 mod hrw;
 mod identity;
+mod known;
 mod least;
 #[cfg(all(test, loom))]
 mod loom_models;

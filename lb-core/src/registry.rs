@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use crate::backend::{Backend, Priority};
 use crate::config::BalancerConfig;
 use crate::identity::identities_of;
+use crate::known::Known;
 use crate::set::{BackendSet, Member};
 use crate::shared::Shared;
 use crate::snapshot::{Delta, Snapshot};
@@ -51,15 +52,11 @@ impl Registry {
         let alone = snapshot.iter().filter(|b| b.takes_connections()).count() == 1;
         self.departed.retain(|_, gone| gone.held.in_flight() > 0);
         let late = old.is_some();
-        let mut known = Known::new(old);
+        let mut known = Known::new(old.into_iter().flat_map(BackendSet::members));
         let mut delta = Delta::default();
         let members = snapshot.iter().map(|backend| {
             let before = known.take(backend.addr);
-            match before {
-                None => delta.added.push(backend.addr),
-                Some((before, _)) if before != backend => delta.changed.push(backend.addr),
-                Some(_) => {}
-            }
+            delta.note(before.map(|(before, _)| before), backend);
             let fail_limit = backend.fail_limit.filter(|_| !alone);
             let unchanged = before
                 .filter(|(before, member)| *before == backend && member.fail_limit == fail_limit);
@@ -151,49 +148,5 @@ impl Registry {
             }
         }
         tiers
-    }
-}
-
-/// The backends of the last set, each to be found once.
-///
-/// Snapshots mostly have the order of the one before, so a backend is looked for where the last one was found, and by
-/// address only if it is not there.
-struct Known<'a> {
-    members: Vec<Option<(&'a Backend, &'a Member)>>,
-    next: usize,
-    by_addr: Option<BTreeMap<SocketAddr, usize>>,
-}
-
-impl<'a> Known<'a> {
-    fn new(set: Option<&'a BackendSet>) -> Self {
-        let members = set.into_iter().flat_map(BackendSet::members);
-        Self {
-            members: members.map(Some).collect(),
-            next: 0,
-            by_addr: None,
-        }
-    }
-
-    fn take(&mut self, addr: SocketAddr) -> Option<(&'a Backend, &'a Member)> {
-        let is_next = |found: &Option<(&Backend, &Member)>| {
-            found.is_some_and(|(backend, _)| backend.addr == addr)
-        };
-        if !self.members.get(self.next).is_some_and(is_next) {
-            let members = &self.members;
-            let by_addr = self.by_addr.get_or_insert_with(|| {
-                let numbered = (0..).zip(members);
-                numbered
-                    .filter_map(|(at, found)| Some((found.as_ref()?.0.addr, at)))
-                    .collect()
-            });
-            self.next = *by_addr.get(&addr)?;
-        }
-        let found = self.members[self.next].take();
-        self.next += 1;
-        found
-    }
-
-    fn left(self) -> impl Iterator<Item = (&'a Backend, &'a Member)> {
-        self.members.into_iter().flatten()
     }
 }

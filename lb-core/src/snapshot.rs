@@ -1,11 +1,11 @@
 //! Everything that a source knows at one moment.
 
-use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::backend::Backend;
+use crate::known::Known;
 
 /// All backends at one moment, one entry per address.
 ///
@@ -94,22 +94,23 @@ pub struct Delta {
 impl Delta {
     /// What turns `old` into `new`, in the order of each. O(n).
     pub fn between(old: &Snapshot, new: &Snapshot) -> Self {
-        let before: BTreeMap<_, _> = old.iter().map(|b| (b.addr, b)).collect();
-        let after: BTreeSet<_> = new.iter().map(|b| b.addr).collect();
+        let mut known = Known::new(old.iter().map(|backend| (backend, ())));
         let mut delta = Self::default();
         for backend in new {
-            match before.get(&backend.addr) {
-                None => delta.added.push(backend.addr),
-                Some(old) if *old != backend => delta.changed.push(backend.addr),
-                Some(_) => {}
-            }
+            let before = known.take(backend.addr);
+            delta.note(before.map(|(before, ())| before), backend);
         }
-        delta.removed = old
-            .iter()
-            .map(|b| b.addr)
-            .filter(|addr| !after.contains(addr))
-            .collect();
+        delta.removed = known.left().map(|(backend, ())| backend.addr).collect();
         delta
+    }
+
+    /// Notes that `backend` has taken the place of `before`.
+    pub(crate) fn note(&mut self, before: Option<&Backend>, backend: &Backend) {
+        match before {
+            None => self.added.push(backend.addr),
+            Some(before) if before != backend => self.changed.push(backend.addr),
+            Some(_) => {}
+        }
     }
 
     /// Whether no backend came, went or changed.
