@@ -66,11 +66,27 @@ impl Chaos {
         self.clients.served_more().await;
     }
 
+    /// Waits until the server has been asked so many times more.
+    async fn asked(&self, times: usize, name: &str, kind: RecordType) {
+        let wanted = self.dns.questions_of(name, kind) + times;
+        within("more questions", async {
+            while self.dns.questions_of(name, kind) < wanted {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Answers with both nodes.
+    fn answer(&self) {
+        self.dns.set(NAME, 1, &[host(31), host(32)]);
+        self.dns.set_service(SERVICE, 1, &[(1, 1, self.port, NAME)]);
+    }
+
     /// Ends what was wrong and waits until the log says so.
     async fn recover(&self) {
         let recoveries = self.proxy.count("Discovery recovered");
-        self.dns.set(NAME, 1, &[host(31), host(32)]);
-        self.dns.set_service(SERVICE, 1, &[(1, 1, self.port, NAME)]);
+        self.answer();
         self.dns.set_silent(false);
         self.dns.set_truncated(false);
         within("the recovery", async {
@@ -133,10 +149,10 @@ async fn no_failure_of_dns_stops_the_traffic() {
         "server nodes.test service=tcp-echo resolve;",
     ] {
         let chaos = Chaos::start(server).await;
-        let asked = if server.contains("service") {
-            SERVICE
+        let (asked, kind) = if server.contains("service") {
+            (SERVICE, RecordType::SRV)
         } else {
-            NAME
+            (NAME, RecordType::A)
         };
 
         chaos.dns.set_silent(true);
@@ -161,11 +177,8 @@ async fn no_failure_of_dns_stops_the_traffic() {
         // Flapping: every other answer is a failure.
         for _ in 0..3 {
             chaos.dns.fail(asked, ResponseCode::ServFail);
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-            chaos.dns.set(NAME, 1, &[host(32), host(31)]);
-            chaos
-                .dns
-                .set_service(SERVICE, 1, &[(1, 1, chaos.port, NAME)]);
+            chaos.asked(1, asked, kind).await;
+            chaos.answer();
             chaos.clients.served_more().await;
         }
         until(&chaos.proxy, "both nodes serve again", both).await;
@@ -193,13 +206,7 @@ async fn a_lie_costs_no_connection_while_one_node_is_true() {
     until(&chaos.proxy, "both nodes serve again", both).await;
     // Records of other names in the answer are not used.
     chaos.dns.lie(NAME, &[("other.test", host(44))]);
-    let asked = chaos.dns.questions_of(NAME, RecordType::A);
-    within("two more questions", async {
-        while chaos.dns.questions_of(NAME, RecordType::A) < asked + 2 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    chaos.asked(2, NAME, RecordType::A).await;
     until(&chaos.proxy, "both nodes serve again", both).await;
     assert_eq!(chaos.proxy.count("127.0.0.44"), 0);
     chaos.clients.finish().await;
