@@ -30,7 +30,11 @@ impl Session {
         let retry = route.retry.deadline;
         let mut dial = Dial {
             client: &self.client,
-            connection: self.connection(),
+            client_addr: self.client_addr,
+            hooks: route
+                .hooks
+                .as_deref()
+                .map(|hooks| (hooks, self.connection())),
             route,
             upstream: self.upstream.as_ref().unwrap_or(&route.upstream),
             counters,
@@ -40,13 +44,13 @@ impl Session {
             tried: Tried::new(),
         };
         let (lease, backend) = dial.run().await?;
-        if let Some(hooks) = &route.hooks {
+        if let Some((hooks, connection)) = dial.hooks {
             self.details = Some(Box::new(Details {
                 connected_after: self.accepted_at.elapsed(),
                 to_backend: Counter::part_of(counters, |counters| &counters.bytes_to_backends),
                 to_client: Counter::part_of(counters, |counters| &counters.bytes_to_clients),
             }));
-            hooks.connected(&self.connection(), &lease.backend());
+            hooks.connected(&connection, &lease.backend());
         }
         self.lease = Some(lease);
         Ok(backend)
@@ -122,7 +126,7 @@ impl Dial<'_> {
         attempt: &Result<Result<TcpStream, ConnectError>, CloseReason>,
         begin: Instant,
     ) {
-        let Some(hooks) = &self.route.hooks else {
+        let Some((hooks, connection)) = &self.hooks else {
             return;
         };
         let outcome = match attempt {
@@ -137,7 +141,7 @@ impl Dial<'_> {
             outcome,
             elapsed: begin.elapsed(),
         };
-        hooks.attempt(&self.connection, &attempt);
+        hooks.attempt(connection, &attempt);
     }
 
     /// Counts a failed attempt, against the backend only if it was the backend's: it had its whole time, and

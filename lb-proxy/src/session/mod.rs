@@ -33,8 +33,8 @@ pub(crate) use accept::{Door, accept};
 struct Session {
     client: TcpStream,
     client_addr: SocketAddr,
-    /// The other end of the socket, where a prelude told of another client.
-    peer: Option<Box<SocketAddr>>,
+    /// Kept where they are asked for more than once.
+    ends: Option<Box<Ends>>,
     /// What a prelude found out besides.
     identity: Option<Arc<Identity>>,
     slot: Slot,
@@ -46,6 +46,13 @@ struct Session {
     attempts: u32,
     /// Kept only if somebody wants to know.
     details: Option<Box<Details>>,
+}
+
+/// The addresses of a client's socket.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    local: SocketAddr,
+    peer: SocketAddr,
 }
 
 /// What hooks are told at the end.
@@ -62,7 +69,7 @@ impl Session {
         Self {
             client,
             client_addr: peer,
-            peer: None,
+            ends: None,
             identity: None,
             slot: Slot::outside(Arc::clone(entrance)),
             permits: Vec::new(),
@@ -116,6 +123,12 @@ impl Session {
     }
 
     async fn begin(&mut self, worker: &Worker) -> Result<TcpStream, CloseReason> {
+        let Route {
+            hooks, preludes, ..
+        } = self.route();
+        if hooks.is_some() || !preludes.is_empty() {
+            self.ends = Some(Box::new(self.ends()));
+        }
         let mut first = if self.names_client() {
             let first = self.prelude().await?;
             self.admit()?;
@@ -132,18 +145,27 @@ impl Session {
     }
 
     fn connection(&self) -> Connection {
-        let listener = self.slot.entrance.addr;
-        // A wildcard is the only case in which it takes a system call to know.
-        let local = listener
-            .ip()
-            .is_unspecified()
-            .then(|| self.client.local_addr());
+        let Ends { local, peer } = self.ends();
         Connection {
-            listener,
-            local: local.and_then(Result::ok).unwrap_or(listener),
-            peer: self.peer.as_deref().copied().unwrap_or(self.client_addr),
+            listener: self.slot.entrance.addr,
+            local,
+            peer,
             client: self.client_addr,
             identity: self.identity.clone(),
+        }
+    }
+
+    /// The ends of the client's socket. Where a wildcard listens it takes a system call to know.
+    fn ends(&self) -> Ends {
+        if let Some(known) = &self.ends {
+            return **known;
+        }
+        let listener = self.slot.entrance.addr;
+        let wildcard = listener.ip().is_unspecified();
+        let asked = wildcard.then(|| self.client.local_addr());
+        Ends {
+            local: asked.and_then(Result::ok).unwrap_or(listener),
+            peer: self.client_addr,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Pick: a backend for this connection, now or after waiting for one.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lb_core::{PickError, Tried};
@@ -11,7 +12,7 @@ use tokio::select;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use crate::hooks::{CloseReason, Connection, HashKey};
+use crate::hooks::{CloseReason, Connection, HashKey, Hooks};
 use crate::listener::Route;
 use crate::metrics::Counters;
 use crate::upstream::{Lease, Upstream, WaitError};
@@ -22,7 +23,9 @@ const FIRST_MEMBERSHIP: Duration = Duration::from_secs(60);
 /// The search of one session for a backend that it can connect to.
 pub(super) struct Dial<'a> {
     pub(super) client: &'a TcpStream,
-    pub(super) connection: Connection,
+    pub(super) client_addr: SocketAddr,
+    /// Who is asked and told, and of which connection. Without hooks nobody needs to know the latter.
+    pub(super) hooks: Option<(&'a dyn Hooks, Connection)>,
     pub(super) route: &'a Route,
     pub(super) upstream: &'a Upstream,
     pub(super) counters: &'a Counters,
@@ -48,9 +51,9 @@ impl Dial<'_> {
     }
 
     fn key(&self) -> HashKey {
-        match &self.route.hooks {
-            Some(hooks) => hooks.hash_key(&self.connection),
-            None => HashKey::from_ip(self.connection.client.ip()),
+        match &self.hooks {
+            Some((hooks, connection)) => hooks.hash_key(connection),
+            None => HashKey::from_ip(self.client_addr.ip()),
         }
     }
 
@@ -93,7 +96,7 @@ impl Dial<'_> {
     ) -> CloseReason {
         debug!(
             upstream = self.upstream.name(),
-            client.addr = %self.connection.client,
+            client.addr = %self.client_addr,
             attempts = *self.attempts,
             %error,
             "No backend for a connection"

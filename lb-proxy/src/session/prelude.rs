@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Session;
-use crate::hooks::{CloseReason, Connection};
+use crate::hooks::CloseReason;
 use crate::metrics::Counters;
 use crate::prelude::{Opening, Prelude, PreludeError, Reading};
 use crate::proxy_protocol::SendProxy;
@@ -50,11 +50,7 @@ impl Session {
                     CloseReason::Prelude
                 })?;
         }
-        let Connection { peer, client, .. } = opening.connection;
-        if client != peer {
-            self.client_addr = client;
-            self.peer = Some(Box::new(peer));
-        }
+        self.client_addr = opening.connection.client;
         self.identity = opening.connection.identity;
         self.upstream = opening.upstream;
         Ok(first)
