@@ -247,6 +247,8 @@ impl Upstream {
         status.any(|status| {
             let max_conns = status.backend.max_conns;
             max_conns.is_some_and(|max| status.in_flight >= max.get())
+                && status.backend.takes_connections()
+                && status.health == Health::Healthy
                 && status.ejected_until.is_none()
                 && !tried.contains(status.backend.addr)
         })

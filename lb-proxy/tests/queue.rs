@@ -8,7 +8,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use lb_core::policy::WeightedRoundRobin;
-use lb_core::{Backend, FailLimit, Snapshot};
+use lb_core::{Backend, FailLimit, Health, Snapshot};
 use lb_discovery::{DriverConfig, Manual, channel};
 use lb_proxy::{Listener, NoBackend, Queue, Retry, Timeouts, Upstream, WaitFor};
 use support::{
@@ -164,6 +164,20 @@ async fn a_queue_for_room_does_not_wait_for_the_dead() {
     let proxy = Running::start(Listener::new(loopback(), &upstream), None).await;
     assert_refused(proxy.addr).await;
     assert_eq!(proxy.metrics().no_backend, 1);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_queue_for_room_does_not_wait_for_the_unhealthy() {
+    let (proxy, upstream) = narrow(queue(10)).await;
+    let mut first = proxy.connect().await;
+    first.read_u8().await.unwrap();
+    let backends = upstream.backends();
+    let addr = backends.snapshot().iter().next().unwrap().addr;
+    assert!(upstream.set_health(addr, Health::Unhealthy));
+    assert_refused(proxy.addr).await;
+    assert_eq!(proxy.metrics().no_backend, 1);
+    drop(first);
     proxy.end().await;
 }
 
