@@ -8,7 +8,7 @@
 //! The connections in flight are those of the tier, noted as [`Tracking::Total`](crate::policy::Tracking::Total) says.
 //! Where nobody is below the bound, it does not apply.
 
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::policy::Tracking;
 use crate::tier::{BackendIndex, Tier};
 

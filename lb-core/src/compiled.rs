@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::board::{Board, Place};
 use crate::config::BalancerConfig;
-use crate::pick::{Pick, PickContext, PickError, PickRequest, World};
+use crate::context::{PickContext, World};
+use crate::pick::{Pick, PickError, PickRequest};
 use crate::policy::{Picker, Policy, Tracking};
 use crate::rng::Rng;
 use crate::set::BackendSet;

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use crate::backend::{AdminState, Backend, Weight};
 use crate::compiled::{Compiled, Level};
+use crate::context::{Onlooker, PickContext};
 use crate::health::Health;
-use crate::pick::{Onlooker, PickContext, PickRequest};
+use crate::pick::PickRequest;
 use crate::rng::Rng;
 use crate::set::Member;
 use crate::shared::Shared;

@@ -10,8 +10,8 @@
 use std::f64::consts::{LN_2, SQRT_2};
 
 use crate::bound::Bound;
+use crate::context::PickContext;
 use crate::hash::mix;
-use crate::pick::PickContext;
 use crate::tier::{BackendIndex, Tier};
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The least loaded of all by weight, found by looking at all.
 
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::tier::BackendIndex;
 
 /// The eligible one of `n` backends with the least `amount`, which is below 2^48, for its weight. Ratios are compared by

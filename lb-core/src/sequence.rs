@@ -12,7 +12,7 @@
 
 use std::num::NonZeroU16;
 
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::tier::BackendIndex;
 
 /// The longest lap whose smooth order is stored. Compiling one costs lap * n steps: some milliseconds at worst.

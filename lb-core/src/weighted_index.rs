@@ -3,7 +3,7 @@
 use std::hint::select_unpredictable;
 use std::num::{NonZeroU16, NonZeroU64};
 
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::tier::BackendIndex;
 
 /// How many draws may hit a refused backend before one pass over all decides; nginx's number.

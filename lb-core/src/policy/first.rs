@@ -12,7 +12,7 @@
 //!
 //! Not for spreading load: every backend but the last one used is as full as it may be.
 
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::tier::{BackendIndex, Tier};
 

@@ -26,10 +26,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use crate::bound::{BalanceFactor, Bound};
+use crate::context::PickContext;
 use crate::hash::{Crc32, xxh64};
 use crate::hrw::Hrw;
 use crate::identity::identities;
-use crate::pick::PickContext;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::ring::Ring;
 use crate::sequence::Sequence;

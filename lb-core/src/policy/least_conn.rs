@@ -14,8 +14,8 @@
 use std::num::NonZeroU64;
 
 use crate::board::Board;
+use crate::context::PickContext;
 use crate::least::least;
-use crate::pick::PickContext;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::sequence::Sequence;
 use crate::tier::{BackendIndex, Tier};

@@ -17,8 +17,8 @@
 //! [`P2c::peak_ewma`](crate::policy::P2c::peak_ewma) sees them, reacts to the first slow connection instead of the
 //! twentieth, and costs the same for any number of backends.
 
+use crate::context::PickContext;
 use crate::least::least;
-use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::tier::{BackendIndex, Tier};
 

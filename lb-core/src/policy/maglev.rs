@@ -41,10 +41,10 @@
 //! ([`Rendezvous`](crate::policy::Rendezvous), [`Ketama`](crate::policy::Ketama)).
 
 use crate::bound::{BalanceFactor, Bound};
+use crate::context::PickContext;
 use crate::hash::{fold, mix, scale, xxh64};
 use crate::hrw::Hrw;
 use crate::identity::identities;
-use crate::pick::PickContext;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::sequence::Sequence;
 use crate::tier::{BackendIndex, Tier};

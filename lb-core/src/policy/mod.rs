@@ -32,7 +32,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::tier::{BackendIndex, Tier};
 
 mod first;

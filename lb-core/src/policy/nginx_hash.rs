@@ -17,8 +17,8 @@
 //! ([`Ketama`](crate::policy::Ketama) moves few). Not for sums of weights near 32768 and above: a first attempt
 //! reaches no later unit than that, which is nginx's too.
 
+use crate::context::PickContext;
 use crate::hash::Crc32;
-use crate::pick::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::sequence::Sequence;
 use crate::tier::{BackendIndex, Tier};

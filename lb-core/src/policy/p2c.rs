@@ -34,7 +34,7 @@
 use std::hint::select_unpredictable;
 use std::time::Duration;
 
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::tier::{BackendIndex, Tier};
 use crate::weighted_index::WeightedIndex;

@@ -11,7 +11,7 @@
 //! Not where an even spread over few connections matters: chance leaves one backend of 10 with nothing after 10
 //! picks in most runs.
 
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::tier::{BackendIndex, Tier};
 use crate::weighted_index::WeightedIndex;

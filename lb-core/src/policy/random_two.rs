@@ -15,7 +15,7 @@
 //!
 //! Not where weights matter and connections are short: it is here for those who come from nginx.
 
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::sequence::Sequence;
 use crate::tier::{BackendIndex, Tier};

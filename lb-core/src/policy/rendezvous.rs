@@ -16,10 +16,10 @@
 //! Not for thousands of backends at high connection rates ([`Maglev`](crate::policy::Maglev)).
 
 use crate::bound::{BalanceFactor, Bound};
+use crate::context::PickContext;
 use crate::hash::{fold, xxh64};
 use crate::hrw::Hrw;
 use crate::identity::identities;
-use crate::pick::PickContext;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::sequence::Sequence;
 use crate::tier::{BackendIndex, Tier};

@@ -20,10 +20,10 @@
 //! [`Ketama`](crate::policy::Ketama) are better at the one and the other.
 
 use crate::bound::{BalanceFactor, Bound};
+use crate::context::PickContext;
 use crate::hash::{fold, xxh64};
 use crate::hrw::Hrw;
 use crate::identity::identities;
-use crate::pick::PickContext;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::ring::Ring;
 use crate::sequence::Sequence;

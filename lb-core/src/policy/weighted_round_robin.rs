@@ -15,7 +15,7 @@
 //!
 //! Not for backends of unequal speed or connections of unequal length: it does not see load.
 
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::policy::{Picker, Policy};
 use crate::sequence::Sequence;
 use crate::tier::{BackendIndex, Tier};

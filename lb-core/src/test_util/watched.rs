@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::expectations::worst_cost;
-use crate::pick::PickContext;
+use crate::context::PickContext;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::tier::{BackendIndex, Tier};
