@@ -1,5 +1,7 @@
 //! A named pool of backends: a policy, the sources that fill it, and what it remembers.
 
+mod builder;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -9,12 +11,11 @@ use std::sync::{
 };
 use std::time::Duration;
 
-use lb_core::policy::P2c;
 use lb_core::{
     Backend, BackendSet, Balancer, Delta, FailureEffect, Health, Pick, PickError, PickRequest,
-    Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater, balancer,
+    Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater,
 };
-use lb_discovery::{Discovery, Driver, DriverConfig, DriverHandle, Status};
+use lb_discovery::{Driver, DriverHandle, Status};
 use tokio::select;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -22,10 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::clock::Clock;
-use crate::error::BuildError;
 use crate::hooks::HashKey;
-use crate::parting::{Parting, Partings, Ties, Watcher};
-use crate::queue::{Line, Place, Queue, WaitFor};
+use crate::parting::{Ties, Watcher};
+use crate::queue::{Line, Place, WaitFor};
+
+pub use builder::UpstreamBuilder;
 
 /// How often those who wait look for what no event tells: the end of an ejection.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -80,14 +82,7 @@ struct Plan {
 impl Upstream {
     /// Starts the description of the upstream `name`, which logs and metrics show.
     pub fn builder(name: impl Into<Arc<str>>) -> UpstreamBuilder {
-        UpstreamBuilder {
-            name: name.into(),
-            policy: Arc::new(P2c::least_conn()),
-            sources: Vec::new(),
-            discovery: DriverConfig::default(),
-            queue: None,
-            partings: Partings::default(),
-        }
+        UpstreamBuilder::new(name.into())
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -388,97 +383,6 @@ impl Drop for Queued<'_> {
             drop(pick);
             self.upstream.serve_queue();
         }
-    }
-}
-
-/// Describes an [`Upstream`].
-#[derive(Debug)]
-#[must_use]
-pub struct UpstreamBuilder {
-    name: Arc<str>,
-    policy: Arc<dyn Policy>,
-    sources: Vec<Arc<dyn Discovery>>,
-    discovery: DriverConfig,
-    queue: Option<Queue>,
-    partings: Partings,
-}
-
-impl UpstreamBuilder {
-    /// Adds a source of backends. With several, the pool is their union in the order of the calls; each is followed
-    /// by itself, and one that fails keeps its last good set. At least one is needed.
-    pub fn discovery(mut self, source: impl Discovery) -> Self {
-        self.sources.push(Arc::new(source));
-        self
-    }
-
-    /// Sets how backends are chosen. Default: [`P2c::least_conn`]. The hashing policies go by the octets of the client's
-    /// address, or by what [`Hooks::hash_key`](crate::Hooks::hash_key) says.
-    pub fn policy(mut self, policy: impl Policy) -> Self {
-        self.policy = Arc::new(policy);
-        self
-    }
-
-    /// Sets how the sources are followed: retries, debouncing, what an empty answer does. Default:
-    /// [`DriverConfig::default`].
-    pub fn discovery_config(mut self, config: DriverConfig) -> Self {
-        self.discovery = config;
-        self
-    }
-
-    /// Sets whether connections wait if there is no backend for them, above all because of
-    /// [`max_conns`](Backend::max_conns). Default: no, they get none.
-    pub fn queue(mut self, queue: Option<Queue>) -> Self {
-        self.queue = queue;
-        self
-    }
-
-    /// Sets what happens to the sessions of a backend that its source no longer reports, or reports as another
-    /// [instance](Backend::instance). Default: [`Parting::Keep`]. One that drains keeps its sessions in any case.
-    pub fn on_removed(mut self, parting: Parting) -> Self {
-        self.partings.removed = parting;
-        self
-    }
-
-    /// Sets what happens to the sessions of a backend that is ejected for its failures, or that
-    /// [`Upstream::set_health`] calls unhealthy. Default: [`Parting::Keep`]. A connection to it that succeeds ends the
-    /// parting, and so does a check.
-    pub fn on_unhealthy(mut self, parting: Parting) -> Self {
-        self.partings.unhealthy = parting;
-        self
-    }
-
-    /// Checks the description. Nothing is started before a proxy with this upstream is bound.
-    ///
-    /// # Errors
-    ///
-    /// [`BuildError::NoSource`] without a source.
-    pub fn build(self) -> Result<Upstream, BuildError> {
-        if self.sources.is_empty() {
-            return Err(BuildError::NoSource {
-                upstream: self.name,
-            });
-        }
-        let (updater, balancer) = balancer(Arc::clone(&self.policy));
-        let (driver, discovery) = Driver::new(self.sources, self.discovery);
-        let plan = Plan {
-            driver,
-            discovery: discovery.clone(),
-            policy: self.policy,
-        };
-        let own = Arc::new(Shared {
-            name: self.name,
-            balancer,
-            clock: Clock::start(),
-            discovery: RwLock::new(discovery),
-            line: Line::new(self.queue),
-            ties: Ties::new(self.partings),
-            ready: watch::Sender::new(false),
-            follower: AsyncMutex::new(Some(Follower { updater, plan })),
-            plan: Mutex::new(None),
-            planned: Notify::new(),
-        });
-        let joined = OnceLock::new();
-        Ok(Upstream(Arc::new(Shell { own, joined })))
     }
 }
 

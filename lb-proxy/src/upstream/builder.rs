@@ -1,0 +1,116 @@
+//! The description of an upstream.
+
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+
+use lb_core::policy::P2c;
+use lb_core::{Policy, balancer};
+use lb_discovery::{Discovery, Driver, DriverConfig};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+
+use super::{Follower, Plan, Shared, Shell, Upstream};
+use crate::clock::Clock;
+use crate::error::BuildError;
+use crate::parting::{Parting, Partings, Ties};
+use crate::queue::{Line, Queue};
+
+/// Describes an [`Upstream`].
+#[derive(Debug)]
+#[must_use]
+pub struct UpstreamBuilder {
+    name: Arc<str>,
+    policy: Arc<dyn Policy>,
+    sources: Vec<Arc<dyn Discovery>>,
+    discovery: DriverConfig,
+    queue: Option<Queue>,
+    partings: Partings,
+}
+
+impl UpstreamBuilder {
+    pub(super) fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            policy: Arc::new(P2c::least_conn()),
+            sources: Vec::new(),
+            discovery: DriverConfig::default(),
+            queue: None,
+            partings: Partings::default(),
+        }
+    }
+
+    /// Adds a source of backends. With several, the pool is their union in the order of the calls; each is followed
+    /// by itself, and one that fails keeps its last good set. At least one is needed.
+    pub fn discovery(mut self, source: impl Discovery) -> Self {
+        self.sources.push(Arc::new(source));
+        self
+    }
+
+    /// Sets how backends are chosen. Default: [`P2c::least_conn`]. The hashing policies go by the octets of the client's
+    /// address, or by what [`Hooks::hash_key`](crate::Hooks::hash_key) says.
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
+    /// Sets how the sources are followed: retries, debouncing, what an empty answer does. Default:
+    /// [`DriverConfig::default`].
+    pub fn discovery_config(mut self, config: DriverConfig) -> Self {
+        self.discovery = config;
+        self
+    }
+
+    /// Sets whether connections wait if there is no backend for them, above all because of
+    /// [`max_conns`](lb_core::Backend::max_conns). Default: no, they get none.
+    pub fn queue(mut self, queue: Option<Queue>) -> Self {
+        self.queue = queue;
+        self
+    }
+
+    /// Sets what happens to the sessions of a backend that its source no longer reports, or reports as another
+    /// [instance](lb_core::Backend::instance). Default: [`Parting::Keep`]. One that drains keeps its sessions in any case.
+    pub fn on_removed(mut self, parting: Parting) -> Self {
+        self.partings.removed = parting;
+        self
+    }
+
+    /// Sets what happens to the sessions of a backend that is ejected for its failures, or that
+    /// [`Upstream::set_health`] calls unhealthy. Default: [`Parting::Keep`]. A connection to it that succeeds ends the
+    /// parting, and so does a check.
+    pub fn on_unhealthy(mut self, parting: Parting) -> Self {
+        self.partings.unhealthy = parting;
+        self
+    }
+
+    /// Checks the description. Nothing is started before a proxy with this upstream is bound.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::NoSource`] without a source.
+    pub fn build(self) -> Result<Upstream, BuildError> {
+        if self.sources.is_empty() {
+            return Err(BuildError::NoSource {
+                upstream: self.name,
+            });
+        }
+        let (updater, balancer) = balancer(Arc::clone(&self.policy));
+        let (driver, discovery) = Driver::new(self.sources, self.discovery);
+        let plan = Plan {
+            driver,
+            discovery: discovery.clone(),
+            policy: self.policy,
+        };
+        let own = Arc::new(Shared {
+            name: self.name,
+            balancer,
+            clock: Clock::start(),
+            discovery: RwLock::new(discovery),
+            line: Line::new(self.queue),
+            ties: Ties::new(self.partings),
+            ready: watch::Sender::new(false),
+            follower: AsyncMutex::new(Some(Follower { updater, plan })),
+            plan: Mutex::new(None),
+            planned: Notify::new(),
+        });
+        let joined = OnceLock::new();
+        Ok(Upstream(Arc::new(Shell { own, joined })))
+    }
+}
