@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
-use lb_core::{Backend, Snapshot, Weight};
+use lb_core::{Backend, BalancerConfig, Snapshot, Weight, ZonePreference};
 use lb_discovery::{DriverConfig, Static};
 use lb_proxy::{
     Limits, Listener, Proxy, ProxyBuilder, ReloadError, Reloaded, Timeouts, Upstream, Workers,
@@ -138,6 +138,30 @@ async fn an_upstream_keeps_what_it_knows_under_new_settings() {
     drop(held);
     proxy.end().await;
     assert_eq!(in_flight(&old), 0);
+}
+
+#[tokio::test]
+async fn what_is_done_around_the_policy_changes_too() {
+    let (near, far) = (named("n").await, named("f").await);
+    let in_zones = |config| {
+        let backends = [(near, "a"), (far, "b")];
+        let backends = backends.map(|(addr, zone)| Backend::new(addr).with_zone(zone));
+        Upstream::builder("pool")
+            .discovery(Static::new(Snapshot::from_backends(backends)))
+            .policy(PolicyKind::WeightedRoundRobin.build())
+            .balancer_config(config)
+            .build()
+            .unwrap()
+    };
+    let zone = BalancerConfig::default().with_zone(ZonePreference::new("b"));
+    let proxy = Running::run(Proxy::builder().listen(loopback(), &in_zones(zone))).await;
+    for _ in 0..4 {
+        assert_eq!(ask(proxy.addr).await.unwrap(), "f");
+    }
+    let anywhere = in_zones(BalancerConfig::default());
+    reload(&proxy, Proxy::builder().listen(proxy.addr, &anywhere)).unwrap();
+    answered_by(proxy.addr, "n").await;
+    proxy.end().await;
 }
 
 #[tokio::test]

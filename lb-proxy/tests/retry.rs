@@ -7,8 +7,11 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lb_core::policy::Maglev;
-use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot};
+use lb_core::policy::{Maglev, WeightedRoundRobin};
+use lb_core::{
+    AdminState, Backend, BalancerConfig, FailLimit, OutlierDetection, PickError, Priority,
+    Snapshot, Verdict,
+};
 use lb_discovery::{DriverConfig, Static, channel};
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 use support::{BlackHole, Running, ask, loopback, named, refusing, serve, until, upstream};
@@ -102,6 +105,35 @@ async fn a_recovered_backend_serves_again_after_its_timeout() {
     answers.sort();
     assert_eq!(answers, ["a", "b"]);
     assert_eq!(proxy.metrics().ejections, 1);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn an_outlier_is_ejected_and_explained() {
+    let (_held, dead) = refusing();
+    let lively = named("b").await;
+    let endless = Backend::new(dead).with_fail_limit(None);
+    let snapshot = Snapshot::from_backends([endless, Backend::new(lively)]);
+    let detection = OutlierDetection::default()
+        .with_consecutive_failures(NonZeroU32::new(3).unwrap())
+        .with_max_ejected_percent(50);
+    let upstream = Upstream::builder("outliers")
+        .discovery(Static::new(snapshot))
+        .policy(WeightedRoundRobin::new())
+        .balancer_config(BalancerConfig::default().with_outlier_detection(detection))
+        .build()
+        .unwrap();
+    assert_eq!(upstream.explain(b"").unwrap_err(), PickError::NotReady);
+    let proxy = Running::start(Listener::new(loopback(), &upstream), None).await;
+    for _ in 0..12 {
+        assert_eq!(ask(proxy.addr).await.unwrap(), "b");
+    }
+    let metrics = proxy.metrics();
+    assert_eq!((metrics.connect_failures, metrics.ejections), (3, 1));
+    let explanation = upstream.explain(b"").unwrap();
+    assert_eq!(explanation.chosen, Some(lively));
+    let verdict = explanation.backends[0].verdict;
+    assert!(matches!(verdict, Verdict::Ejected { .. }), "{verdict:?}");
     proxy.end().await;
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use lb_core::policy::P2c;
-use lb_core::{Policy, balancer};
+use lb_core::{BalancerConfig, Policy, balancer};
 use lb_discovery::{Discovery, Driver, DriverConfig};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
@@ -19,6 +19,7 @@ use crate::queue::{Line, Queue};
 pub struct UpstreamBuilder {
     name: Arc<str>,
     policy: Arc<dyn Policy>,
+    balancer: BalancerConfig,
     sources: Vec<Arc<dyn Discovery>>,
     discovery: DriverConfig,
     queue: Option<Queue>,
@@ -30,6 +31,7 @@ impl UpstreamBuilder {
         Self {
             name,
             policy: Arc::new(P2c::least_conn()),
+            balancer: BalancerConfig::default(),
             sources: Vec::new(),
             discovery: DriverConfig::default(),
             queue: None,
@@ -48,6 +50,14 @@ impl UpstreamBuilder {
     /// address, or by what [`Hooks::hash_key`](crate::Hooks::hash_key) says.
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Arc::new(policy);
+        self
+    }
+
+    /// Sets what is done around the policy: outlier detection, spill between priorities, a panic threshold, slow start,
+    /// a preferred zone, a subset. Default: [`BalancerConfig::default`], nothing of it.
+    #[doc(alias = "slow_start")]
+    pub fn balancer_config(mut self, config: BalancerConfig) -> Self {
+        self.balancer = config;
         self
     }
 
@@ -91,12 +101,14 @@ impl UpstreamBuilder {
                 upstream: self.name,
             });
         }
-        let (updater, balancer) = balancer(Arc::clone(&self.policy));
+        let (mut updater, balancer) = balancer(Arc::clone(&self.policy));
+        updater.set_config(self.balancer.clone());
         let (driver, discovery) = Driver::new(self.sources, self.discovery);
         let plan = Plan {
             driver,
             discovery: discovery.clone(),
             policy: self.policy,
+            balancer: self.balancer,
         };
         let own = Arc::new(Shared {
             name: self.name,

@@ -12,8 +12,8 @@ use std::sync::{
 use std::time::Duration;
 
 use lb_core::{
-    Backend, BackendSet, Balancer, Delta, FailureEffect, Health, Pick, PickError, PickRequest,
-    Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater,
+    Backend, BackendSet, Balancer, BalancerConfig, Delta, Explanation, FailureEffect, Health, Pick,
+    PickError, PickRequest, Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater,
 };
 use lb_discovery::{Driver, DriverHandle, Status};
 use tokio::select;
@@ -77,6 +77,7 @@ struct Plan {
     driver: Driver,
     discovery: DriverHandle,
     policy: Arc<dyn Policy>,
+    balancer: BalancerConfig,
 }
 
 impl Upstream {
@@ -148,6 +149,18 @@ impl Upstream {
         news
     }
 
+    /// Where a connection with the hash key `key`, empty for none, would go now, and for every backend why it could or
+    /// could not go there. For a person who asks: O(n) and allocates.
+    ///
+    /// # Errors
+    ///
+    /// [`PickError::NotReady`] before the first membership is known.
+    pub fn explain(&self, key: &[u8]) -> Result<Explanation, PickError> {
+        let tried = Tried::new();
+        let request = PickRequest::new(&tried).with_key(key);
+        with_rng(|rng| self.shared().balancer.explain(&request, self.now(), rng))
+    }
+
     /// A connection was made under `lease`.
     pub(crate) fn connected(&self, lease: &Lease) {
         lease.pick().connected(self.now());
@@ -190,12 +203,8 @@ impl Upstream {
     }
 
     fn pick_now(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
-        WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| {
-            let request = PickRequest::new(tried).with_key(key.as_bytes());
-            self.shared()
-                .balancer
-                .pick(&request, self.now(), rng as &mut dyn Rng)
-        })
+        let request = PickRequest::new(tried).with_key(key.as_bytes());
+        with_rng(|rng| self.shared().balancer.pick(&request, self.now(), rng))
     }
 
     fn lease(&self, pick: Pick) -> Lease {
@@ -282,6 +291,7 @@ impl Upstream {
         loop {
             if let Some(mut next) = lock(&shared.plan).take() {
                 next.driver.resume(&plan.driver);
+                updater.set_config(next.balancer.clone());
                 updater.set_policy(Arc::clone(&next.policy));
                 *plan = next;
             }
@@ -384,6 +394,10 @@ impl Drop for Queued<'_> {
             self.upstream.serve_queue();
         }
     }
+}
+
+fn with_rng<T>(draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
+    WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| draw(rng))
 }
 
 // No code that can panic runs under these locks.
