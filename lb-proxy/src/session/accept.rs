@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
 use tokio::task::coop::unconstrained;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -66,6 +67,8 @@ pub(crate) async fn accept(mut door: Door, worker: Arc<Worker>) {
             Ok(()) => drop(worker.sessions.spawn(session.serve(Arc::clone(&worker)))),
             Err(reason) => session.close(Err(reason), &worker.counters),
         }
+        // One at a time, as nginx does: in a burst, sessions that have begun come before those that are new.
+        yield_now().await;
     }
     if door.last.is_cancelled() {
         while let Some(accepted) = door.next_waiting().await {
