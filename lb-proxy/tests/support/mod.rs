@@ -9,10 +9,12 @@ use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lb_core::policy::WeightedRoundRobin;
-use lb_core::{Backend, Snapshot};
+use lb_core::policy::{PolicyKind, WeightedRoundRobin};
+use lb_core::{Backend, Snapshot, Weight};
 use lb_discovery::{DriverConfig, Static};
-use lb_proxy::{DrainReport, Handle, Listener, Metrics, Proxy, ProxyBuilder, Upstream};
+use lb_proxy::{
+    DrainReport, Handle, Listener, Metrics, Proxy, ProxyBuilder, ReloadError, Reloaded, Upstream,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -50,6 +52,32 @@ pub(crate) fn upstream(backends: impl IntoIterator<Item = Backend>) -> Upstream 
         .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
         .build()
         .unwrap()
+}
+
+/// An upstream of weighted backends, with a name and a policy.
+pub(crate) fn pool(
+    name: &str,
+    policy: PolicyKind,
+    backends: impl IntoIterator<Item = (SocketAddr, u16)>,
+) -> Upstream {
+    let backends = backends
+        .into_iter()
+        .map(|(addr, weight)| Backend::new(addr).with_weight(Weight::new(weight)));
+    Upstream::builder(name)
+        .discovery(Static::new(Snapshot::from_backends(backends)))
+        .policy(policy.build())
+        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+        .build()
+        .unwrap()
+}
+
+pub(crate) fn round_robin(name: &str, backend: SocketAddr) -> Upstream {
+    pool(name, PolicyKind::WeightedRoundRobin, [(backend, 1)])
+}
+
+/// Makes a running proxy what `to` describes.
+pub(crate) fn reload(proxy: &Running, to: ProxyBuilder) -> Result<Reloaded, ReloadError> {
+    proxy.handle.reload(to.build().unwrap())
 }
 
 /// A proxy that runs in a task of its own.
