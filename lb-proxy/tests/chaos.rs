@@ -14,9 +14,7 @@ use std::time::Duration;
 
 use lb_core::{Backend, FailLimit, Rng, SplitMix64};
 use lb_proxy::{ClientZone, CloseReason, Connection, Hooks, Listener, Summary, Timeouts};
-use support::{
-    BlackHole, Running, ended, in_flight, loopback, noise, refusing, until, upstream, within,
-};
+use support::{BlackHole, Running, in_flight, loopback, noise, refusing, until, upstream, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -78,7 +76,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     until("the last session", || proxy.metrics().active == 0).await;
     let metrics = proxy.metrics();
     assert_eq!(metrics.accepted, CONNECTIONS as u64);
-    assert_eq!(ended(&metrics), CONNECTIONS as u64, "{metrics:?}");
+    assert_eq!(metrics.ended(), CONNECTIONS as u64, "{metrics:?}");
     for (faults, count) in [
         ("refusals", metrics.connect_failures),
         ("black holes", metrics.connect_timeouts),

@@ -58,7 +58,8 @@ async fn abort_ends_at_once() {
     client.write_all(b"x").await.unwrap();
     server.read_u8().await.unwrap();
     proxy.handle.abort();
-    proxy.end().await;
+    let report = proxy.end().await;
+    assert_eq!((report.aborted, report.completed), (1, 0));
     assert_reset(&mut client).await;
     assert_reset(&mut server).await;
 }

@@ -124,40 +124,9 @@ impl Running {
         let report = within("the drain", self.server).await.unwrap();
         let metrics = self.handle.metrics();
         assert_eq!(metrics.active, 0);
-        assert_eq!(metrics.accepted, ended(&metrics), "{metrics:?}");
+        assert_eq!(metrics.accepted, metrics.ended(), "{metrics:?}");
         report
     }
-}
-
-/// Connections that ended, for whichever reason.
-pub(crate) fn ended(metrics: &Metrics) -> u64 {
-    [
-        metrics.aborted,
-        metrics.access_denied,
-        metrics.backend_resets,
-        metrics.backends_removed,
-        metrics.backends_unhealthy,
-        metrics.client_rate,
-        metrics.client_resets,
-        metrics.client_sessions,
-        metrics.client_zone_full,
-        metrics.clients_gone,
-        metrics.finished,
-        metrics.first_byte_timeouts,
-        metrics.half_closed_timeouts,
-        metrics.hook_refused,
-        metrics.idle_timeouts,
-        metrics.max_age_reached,
-        metrics.no_backend,
-        metrics.prelude_errors,
-        metrics.prelude_timeouts,
-        metrics.queue_full,
-        metrics.queue_timeouts,
-        metrics.rate_refused,
-        metrics.sessions_refused,
-    ]
-    .iter()
-    .sum()
 }
 
 /// Connections in flight to all backends.
