@@ -4,17 +4,19 @@
 
 mod support;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use lb_core::policy::PolicyKind;
-use lb_proxy::{Limits, Listener, Proxy, ReloadError};
+use lb_proxy::{Limits, Listener, Proxy, ReloadError, Workers};
 use support::{
     Running, ask, assert_refused, in_flight, listening, loopback, named, pool, reload, round_robin,
     until, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 /// Waits until connections are answered by `name`.
 async fn answered_by(addr: SocketAddr, name: &str) {
@@ -47,6 +49,53 @@ async fn listeners_come_stay_and_go() {
     })
     .await;
     proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_goes_serves_everybody_whom_it_accepted() {
+    for workers in [
+        Workers::Here,
+        Workers::Threads(NonZeroUsize::new(2).unwrap()),
+    ] {
+        let upstream = round_robin("pool", named("a").await);
+        let with = |listens: &[SocketAddr]| {
+            let proxy = Proxy::builder().workers(workers);
+            let listens = listens.iter();
+            listens.fold(proxy, |proxy, addr| proxy.listen(*addr, &upstream))
+        };
+        let proxy = Running::run(with(&[loopback(), loopback()])).await;
+        let [stays, goes] = proxy.handle.local_addrs()[..] else {
+            panic!("two listeners");
+        };
+        let mut knocking = JoinSet::new();
+        for _ in 0..20 {
+            knocking.spawn(async move {
+                let mut served = 0;
+                loop {
+                    match ask(goes).await {
+                        Ok(answer) => assert_eq!(answer, "a"),
+                        Err(error) => break (served, error.kind()),
+                    }
+                    served += 1;
+                }
+            });
+        }
+        until("the load", || proxy.metrics().accepted > 200).await;
+        reload(&proxy, with(&[stays])).unwrap();
+        let mut all = 0;
+        while let Some(ended) = within("the end", knocking.join_next()).await {
+            let (served, error) = ended.unwrap();
+            // Who came between the last look and the close is reset by the kernel.
+            assert!(
+                [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset].contains(&error),
+                "{error}"
+            );
+            all += served;
+        }
+        assert_eq!(proxy.metrics().accepted, all);
+        assert_eq!(ask(stays).await.unwrap(), "a");
+        proxy.end().await;
+    }
 }
 
 #[tokio::test]
