@@ -2,6 +2,7 @@
 
 mod kubernetes;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -29,15 +30,38 @@ use crate::inherited::Inherited;
 /// One query of a name server may take this long; a lost packet is asked for again after it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What goes on counting when the configuration is read again.
+/// What goes on as it is when the configuration is read again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
+    upstreams: Vec<(Upstream, lb_proxy::Upstream)>,
     zones: Vec<(config::ClientZone, ClientZone)>,
 }
 
 impl Kept {
+    /// The upstreams of `config`. One that says what a former one said is that one, unless a source of it fails: whoever
+    /// has mended that wants it to be asked at once.
+    fn take_upstreams(&mut self, config: &[Upstream]) -> Result<(), StartError> {
+        let before = self
+            .upstreams
+            .iter()
+            .map(|(old, made)| (&*old.name, (old, made)));
+        let before: HashMap<_, _> = before.collect();
+        let same = |new: &Upstream| {
+            let (old, made) = before.get(&*new.name)?;
+            let sources = made.discovery().sources;
+            let is_well = sources.iter().all(|source| source.last_error.is_none());
+            (is_well && new.says_the_same(old)).then(|| (*made).clone())
+        };
+        let upstreams = config.iter().map(|new| {
+            let made = same(new).map_or_else(|| upstream(new), Ok)?;
+            Ok((new.clone(), made))
+        });
+        self.upstreams = upstreams.collect::<Result<_, StartError>>()?;
+        Ok(())
+    }
+
     /// The zones of `config`. As in nginx one that has the name and the size of a former one is that one.
-    fn take(&mut self, config: &[config::ClientZone]) {
+    fn take_zones(&mut self, config: &[config::ClientZone]) {
         let zones = config.iter().map(|new| {
             let same = |(old, _): &&(config::ClientZone, _)| {
                 (&old.name, old.clients) == (&new.name, new.clients)
@@ -59,11 +83,9 @@ pub(crate) fn proxy(
     mut inherited: Inherited,
 ) -> Result<Proxy, StartError> {
     let stream = config.stream.as_ref().ok_or(StartError::NoServer)?;
-    let upstreams: Vec<lb_proxy::Upstream> = stream
-        .upstreams
-        .iter()
-        .map(upstream)
-        .collect::<Result<_, _>>()?;
+    kept.take_upstreams(&stream.upstreams)?;
+    kept.take_zones(&stream.client_zones);
+    let upstream_of = |number: usize| &kept.upstreams[number].1;
     // SIGTERM does not drain.
     let workers = workers(config.worker_processes);
     let mut proxy = Proxy::builder()
@@ -73,11 +95,10 @@ pub(crate) fn proxy(
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(sessions(config, workers))));
-    kept.take(&stream.client_zones);
     for server in &stream.servers {
         check_timeouts(server)?;
         for listen in &server.listens {
-            let upstream = &upstreams[server.upstream];
+            let upstream = upstream_of(server.upstream);
             let opened = match inherited.at(listen.addr) {
                 Some(socket) => {
                     Listener::from_std(socket, upstream).map_err(|source| StartError::System {
@@ -91,11 +112,11 @@ pub(crate) fn proxy(
             if server.ssl_preread {
                 let by_name = server.by_name.clone();
                 for &upstream in by_name.values() {
-                    proxy = proxy.upstream(&upstreams[upstream]);
+                    proxy = proxy.upstream(upstream_of(upstream));
                 }
                 listener = listener.prelude(Arc::new(
                     ClientHelloReader::new()
-                        .upstreams(by_name.map(|upstream| upstreams[upstream].clone()))
+                        .upstreams(by_name.map(|upstream| upstream_of(upstream).clone()))
                         .limit(server.preread_buffer_size)
                         .timeout(server.preread_timeout),
                 ));
