@@ -3,7 +3,8 @@
 //! - `first_bytes/proxy_header/<kind>`: a PROXY protocol header to its addresses;
 //! - `first_bytes/client_hello/<client>`: a ClientHello to the name and the protocols that it asks for.
 //!
-//! The inputs are the seeds of lb-proxy's fuzz targets: headers as HAProxy and nginx send them, ClientHellos of real clients.
+//! The inputs are the seeds of lb-proxy's fuzz targets, behind their first byte: headers of all kinds, ClientHellos of real
+//! clients.
 
 use std::hint::black_box;
 
@@ -33,7 +34,8 @@ const HELLOS: [(&str, &[u8]); 4] =
 
 fn proxy_header(c: &mut Criterion) {
     let mut group = c.benchmark_group("first_bytes/proxy_header");
-    for (name, bytes) in HEADERS {
+    for (name, seed) in HEADERS {
+        let bytes = &seed[1..];
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(name, |b| {
             b.iter(|| {
@@ -50,7 +52,8 @@ fn proxy_header(c: &mut Criterion) {
 
 fn client_hello(c: &mut Criterion) {
     let mut group = c.benchmark_group("first_bytes/client_hello");
-    for (name, bytes) in HELLOS {
+    for (name, seed) in HELLOS {
+        let bytes = &seed[1..];
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(name, |b| {
             b.iter(|| {
