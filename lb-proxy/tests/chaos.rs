@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use lb_core::{Backend, FailLimit, Rng, SplitMix64};
 use lb_proxy::{ClientZone, CloseReason, Connection, Hooks, Listener, Summary, Timeouts};
-use support::{BlackHole, Running, in_flight, loopback, noise, refusing, until, upstream, within};
+use support::{
+    BlackHole, Running, descriptors, in_flight, loopback, noise, refusing, until, upstream, within,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -111,7 +113,7 @@ struct Resources {
 impl Resources {
     fn now() -> Self {
         Self {
-            descriptors: std::fs::read_dir("/proc/self/fd").unwrap().count(),
+            descriptors: descriptors(),
             tasks: tokio::runtime::Handle::current()
                 .metrics()
                 .num_alive_tasks(),

@@ -6,14 +6,15 @@
 mod support;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
 use lb_proxy::{Listener, Proxy, Timeouts, Workers};
-use support::{Running, in_flight, listening, loopback, pool, reload, round_robin, until, within};
+use support::{
+    Running, descriptors, in_flight, listening, loopback, pool, reload, round_robin, until, within,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -23,14 +24,6 @@ const TRANSFER: usize = if cfg!(debug_assertions) {
 } else {
     1 << 30
 };
-
-/// How many descriptors the process has, without the pipes that threads keep for the next transfer.
-fn descriptors() -> usize {
-    let open = std::fs::read_dir("/proc/self/fd").unwrap();
-    let targets = open.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
-    let is_pipe = |target: &PathBuf| target.to_string_lossy().starts_with("pipe:");
-    targets.filter(|target| !is_pipe(target)).count()
-}
 
 /// Changes that add, change and remove listeners, upstreams, weights and policies.
 async fn hundred_changes(workers: Workers) {

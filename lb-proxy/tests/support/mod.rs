@@ -7,6 +7,7 @@ pub(crate) mod namespaces;
 
 use std::future::{Future, pending};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lb_core::policy::{PolicyKind, WeightedRoundRobin};
@@ -134,6 +135,14 @@ pub(crate) fn in_flight(upstream: &Upstream) -> u32 {
     let set = upstream.backends();
     let status = set.status(upstream.now());
     status.map(|status| status.in_flight).sum()
+}
+
+/// How many descriptors the process has, without the pipes that threads keep for the next transfer.
+pub(crate) fn descriptors() -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+    let is_pipe = |target: &PathBuf| target.to_string_lossy().starts_with("pipe:");
+    targets.filter(|target| !is_pipe(target)).count()
 }
 
 /// Both ends of a session: the client's socket and the backend's.
