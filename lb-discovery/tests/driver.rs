@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::Snapshot;
-use lb_discovery::{DriverConfig, OnEmpty, Static, channel};
+use lb_discovery::{Discovery, Driver, DriverConfig, OnEmpty, Static, channel};
 use run::{Running, backend, eventually, ports, set};
 use script::{Script, Watch};
 use tokio::time::{Instant, sleep};
@@ -56,6 +56,44 @@ async fn a_driver_that_runs_again_goes_on_with_what_it_knew() {
     eventually(|| run.handle.status().sources[0].last_error.is_some()).await;
     assert!(run.quiet_for(secs(60)).await);
     run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
+    let silent = || Script::new([Watch::Hang]);
+    let named = |name: &str, ports: &[u16]| Static::new(set(ports)).with_source(name);
+    let old: Vec<Arc<dyn Discovery>> = vec![
+        Arc::new(named("gone", &[1])),
+        Arc::new(named("answers", &[2])),
+        Script::new([now(set(&[3]))]),
+    ];
+    let mut run = Running::start(old, DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1, 2, 3]);
+    let old = run.stop().await;
+    // The silent ones have the label of the script: the first gets its set, for the second there is none left.
+    let new: Vec<Arc<dyn Discovery>> =
+        vec![silent(), silent(), Arc::new(named("answers", &[4, 5]))];
+    let (mut driver, handle) = Driver::new(new, DriverConfig::new().initial_wait(secs(2)));
+    driver.resume(&old);
+    let status = handle.status().sources;
+    let backends: Vec<_> = status.iter().map(|source| source.backends).collect();
+    assert_eq!(backends, [1, 0, 1]);
+    assert!(status[0].last_success.is_some() && status[1].last_success.is_none());
+    let mut run = Running::resume(driver, handle);
+    // What is taken over is no answer: the others are waited for, and what answers counts.
+    assert_eq!(ports(&run.next().await), [3, 4, 5]);
+    assert_eq!(run.elapsed().as_secs(), 2);
+    let driver = run.stop().await;
+    // A source that has given a set itself keeps that.
+    let (mut again, handle) =
+        Driver::new(vec![Arc::new(named("answers", &[6]))], DriverConfig::new());
+    again.resume(&driver);
+    let backends = || handle.status().sources[0].backends;
+    assert_eq!(backends(), 2);
+    let mut run = Running::resume(again, handle.clone());
+    assert_eq!(ports(&run.next().await), [6]);
+    run.stop().await.resume(&driver);
+    assert_eq!(backends(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -399,7 +437,7 @@ async fn by_default_a_set_is_trusted_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn cancelling_ends_the_driver_at_once() {
-    let sources: Vec<Arc<dyn lb_discovery::Discovery>> = vec![
+    let sources: Vec<Arc<dyn Discovery>> = vec![
         Script::new([Watch::Hang]),
         Script::new([Watch::Fail]),
         Script::new([Watch::Flood(set(&[1]))]),

@@ -161,11 +161,15 @@ impl ProxyBuilder {
     /// # Errors
     ///
     /// See [`BuildError`].
-    pub fn build(self) -> Result<Proxy, BuildError> {
+    pub fn build(mut self) -> Result<Proxy, BuildError> {
         if self.proxy.listeners.is_empty() {
             return Err(BuildError::NoListener);
         }
         self.proxy.listeners.iter().try_for_each(Listener::check)?;
+        let passes_tlvs = self.proxy.all_upstreams().iter().any(Upstream::passes_tlvs);
+        for listener in &mut self.proxy.listeners {
+            listener.keep_tlvs(passes_tlvs);
+        }
         Ok(self.proxy)
     }
 }

@@ -17,9 +17,11 @@ pub enum BuildError {
         /// The upstream's name.
         upstream: Arc<str>,
     },
-    /// The PROXY protocol header that a listener should send cannot be written.
-    #[error("the PROXY protocol header of a listener cannot be sent")]
+    /// A PROXY protocol header that should be sent cannot be written.
+    #[error("the PROXY protocol header of {of} cannot be sent")]
     SendProxy {
+        /// The listener or upstream that sends it.
+        of: Arc<str>,
         /// What is wrong with it.
         source: crate::proxy_protocol::HeaderError,
     },

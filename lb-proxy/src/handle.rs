@@ -119,7 +119,7 @@ impl Handle {
 pub struct DrainReport {
     /// Sessions that had to be reset.
     pub aborted: u64,
-    /// Sessions that were open when accepting ended, and ended by themselves.
+    /// Sessions that were open when draining began, or came before accepting had ended, and ended by themselves.
     pub completed: u64,
     /// From the end of accepting to that of the last session: `draining` and `closing`.
     pub elapsed: Duration,

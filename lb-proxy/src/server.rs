@@ -130,13 +130,13 @@ impl Server {
             }
         }
         let pre_stop = began.elapsed();
+        let before = self.shared.metrics();
         self.enter(Phase::Draining);
         let farewell = self.shared.roster().end();
-        let aborted_before = self.shared.metrics().aborted;
         signals.stop.cancel();
         signals.accepting.close();
         signals.accepting.wait().await;
-        let report = self.drain(farewell, pre_stop, aborted_before).await;
+        let report = self.drain(farewell, pre_stop, before).await;
         self.enter(Phase::Ended);
         report
     }
@@ -145,16 +145,11 @@ impl Server {
         self.shared.phase.send_replace(phase);
     }
 
-    async fn drain(
-        &self,
-        farewell: Farewell,
-        pre_stop: Duration,
-        aborted_before: u64,
-    ) -> DrainReport {
+    /// What has ended since `before` is reported.
+    async fn drain(&self, farewell: Farewell, pre_stop: Duration, before: Metrics) -> DrainReport {
         let begin = Instant::now();
         let Signals { abort, working, .. } = &self.shared.signals;
-        let before = self.shared.metrics();
-        info!(sessions = before.active, "Draining");
+        info!(sessions = self.shared.metrics().active, "Draining");
         let too_long = async {
             match farewell.drain_timeout {
                 Some(limit) => sleep(limit).await,
@@ -177,11 +172,13 @@ impl Server {
         }
         abort.cancel();
         working.wait().await;
-        let aborted = self.shared.metrics().aborted;
+        let after = self.shared.metrics();
+        let cut_off = after.aborted - before.aborted;
         let elapsed = begin.elapsed();
         let report = DrainReport {
-            aborted: aborted - aborted_before,
-            completed: before.active.saturating_sub(aborted - before.aborted),
+            // Nothing else cuts off: what came before is of an `abort` that brought us here.
+            aborted: after.aborted,
+            completed: after.ended() - before.ended() - cut_off,
             elapsed,
             pre_stop,
             draining,

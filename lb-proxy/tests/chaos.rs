@@ -15,7 +15,7 @@ use std::time::Duration;
 use lb_core::{Backend, FailLimit, Rng, SplitMix64};
 use lb_proxy::{ClientZone, CloseReason, Connection, Hooks, Listener, Summary, Timeouts};
 use support::{
-    BlackHole, Running, ended, in_flight, loopback, noise, refusing, until, upstream, within,
+    BlackHole, Running, descriptors, in_flight, loopback, noise, refusing, until, upstream, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -78,7 +78,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     until("the last session", || proxy.metrics().active == 0).await;
     let metrics = proxy.metrics();
     assert_eq!(metrics.accepted, CONNECTIONS as u64);
-    assert_eq!(ended(&metrics), CONNECTIONS as u64, "{metrics:?}");
+    assert_eq!(metrics.ended(), CONNECTIONS as u64, "{metrics:?}");
     for (faults, count) in [
         ("refusals", metrics.connect_failures),
         ("black holes", metrics.connect_timeouts),
@@ -113,7 +113,7 @@ struct Resources {
 impl Resources {
     fn now() -> Self {
         Self {
-            descriptors: std::fs::read_dir("/proc/self/fd").unwrap().count(),
+            descriptors: descriptors(),
             tasks: tokio::runtime::Handle::current()
                 .metrics()
                 .num_alive_tasks(),

@@ -5,14 +5,17 @@
 mod support;
 
 use std::future::pending;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lb_core::{Backend, Snapshot};
 use lb_discovery::channel;
-use lb_proxy::{BuildError, Listener, Phase, Proxy, Timeouts, Upstream};
+use lb_proxy::{BuildError, Handle, Listener, Phase, Proxy, Timeouts, Upstream, Workers};
 use support::{Running, assert_reset, loopback, named, read_all, session, until, upstream, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn a_drain_refuses_new_connections_and_waits_for_open_ones() {
@@ -55,7 +58,8 @@ async fn abort_ends_at_once() {
     client.write_all(b"x").await.unwrap();
     server.read_u8().await.unwrap();
     proxy.handle.abort();
-    proxy.end().await;
+    let report = proxy.end().await;
+    assert_eq!((report.aborted, report.completed), (1, 0));
     assert_reset(&mut client).await;
     assert_reset(&mut server).await;
 }
@@ -206,7 +210,7 @@ async fn the_report_is_what_the_clients_saw() {
     let proxy = Running::run(proxy).await;
     let addr = proxy.addr;
     let handle = proxy.handle.clone();
-    let mut clients = tokio::task::JoinSet::new();
+    let mut clients = JoinSet::new();
     for number in 0..100 {
         let mut client = proxy.connect().await;
         client.read_u8().await.unwrap();
@@ -234,4 +238,92 @@ async fn the_report_is_what_the_clients_saw() {
     assert!(report.draining >= Duration::from_secs(1));
     assert_eq!(report.elapsed, report.draining + report.closing);
     TcpStream::connect(addr).await.unwrap_err();
+}
+
+/// What the clients of a shutdown saw.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Seen {
+    /// Served to the end.
+    completed: u64,
+    /// Reset after they were served.
+    cut: u64,
+}
+
+/// Connects again and again, until it is turned away, which must not happen before accepting has ended.
+async fn knock(handle: Handle, addr: SocketAddr) -> Seen {
+    let mut seen = Seen::default();
+    loop {
+        let served = async {
+            let mut client = TcpStream::connect(addr).await?;
+            client.read_u8().await?;
+            client.shutdown().await?;
+            client.read_to_end(&mut Vec::new()).await
+        };
+        if let Err(error) = within("an answer", served).await {
+            assert!(handle.phase() >= Phase::Draining, "too early: {error}");
+            return seen;
+        }
+        seen.completed += 1;
+    }
+}
+
+/// Stays, and if it is `patient` until it is cut off.
+async fn stay(handle: Handle, mut client: TcpStream, patient: bool) -> Seen {
+    if !patient {
+        handle.reached(Phase::Draining).await;
+        client.shutdown().await.unwrap();
+    }
+    let end = client.read_to_end(&mut Vec::new()).await;
+    Seen {
+        completed: end.is_ok().into(),
+        cut: end.is_err().into(),
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_under_load_keeps_its_phases_and_reports_what_clients_saw() {
+    for workers in [
+        Workers::Here,
+        Workers::Threads(NonZeroUsize::new(2).unwrap()),
+    ] {
+        let upstream = upstream([Backend::new(support::listening("a").await)]);
+        let proxy = Proxy::builder()
+            .workers(workers)
+            .listen(loopback(), &upstream)
+            .pre_stop_delay(Duration::from_millis(300))
+            .drain_timeout(Some(Duration::from_secs(2)))
+            .close_spread(Duration::from_millis(64));
+        let proxy = Running::run(proxy).await;
+        let (addr, handle) = (proxy.addr, proxy.handle.clone());
+        let mut clients = JoinSet::new();
+        for number in 0..200 {
+            let mut client = proxy.connect().await;
+            client.read_u8().await.unwrap();
+            clients.spawn(stay(handle.clone(), client, number % 4 == 0));
+        }
+        for _ in 0..20 {
+            clients.spawn(knock(handle.clone(), addr));
+        }
+        until("the load", || proxy.metrics().accepted > 400).await;
+        assert!(handle.is_ready());
+        let ended = tokio::spawn(proxy.end());
+        within("the beginning", handle.reached(Phase::Leaving)).await;
+        assert!(!handle.is_ready());
+        let before = handle.metrics().accepted;
+        within("the drain", handle.reached(Phase::Draining)).await;
+        assert!(handle.metrics().accepted > before, "accepting went on");
+        let mut seen = Seen::default();
+        while let Some(client) = within("an end", clients.join_next()).await {
+            let Seen { completed, cut } = client.unwrap();
+            seen.completed += completed;
+            seen.cut += cut;
+        }
+        let report = ended.await.unwrap();
+        let metrics = handle.metrics();
+        assert_eq!((report.aborted, seen.cut), (50, 50));
+        // Whose sessions were open when accepting ended: all who stayed, and some of those who knocked.
+        assert!((150..=170).contains(&report.completed), "{report:?}");
+        assert_eq!(metrics.accepted, seen.completed + seen.cut);
+        assert_eq!(metrics.finished, seen.completed);
+    }
 }

@@ -53,7 +53,7 @@ fn the_process_under_test() {
             metrics.no_backend,
             metrics.finished,
             metrics.idle_timeouts + metrics.half_closed_timeouts,
-            support::ended(&metrics),
+            metrics.ended(),
         ));
     });
 }

@@ -121,6 +121,52 @@ async fn a_drain_by_deadline_loses_only_what_outlasts_it() {
     scene.end().await;
 }
 
+/// How many of 500 sessions of a removed backend are open after each of ten seconds; 500 of another one stay.
+async fn curve(parting: Parting) -> Vec<u64> {
+    let mut scene = Scene::new(1000, |upstream| upstream.on_removed(parting)).await;
+    tokio::time::pause();
+    scene.sources.remove(scene.leaves.addr);
+    let members = || scene.upstream.backends().snapshot().len();
+    until("the removal", || members() == 1).await;
+    let mut curve = Vec::new();
+    for _ in 0..=10 {
+        // Timers are rounded up to the millisecond.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        curve.push(scene.proxy.metrics().active - 500);
+        tokio::time::sleep(Duration::from_millis(998)).await;
+    }
+    tokio::time::resume();
+    if parting != Parting::Keep {
+        for client in &mut scene.take(b'l') {
+            assert_reset(client).await;
+        }
+    }
+    assert_eq!(scene.proxy.metrics().backends_removed, 500 - curve[10]);
+    scene.end().await;
+    curve
+}
+
+#[tokio::test]
+async fn five_hundred_sessions_part_as_the_setting_says() {
+    let [within, spread] = [8, 4].map(Duration::from_secs);
+    let line = |second: usize, from: f64, to: f64| {
+        let share = (to - second as f64) / (to - from);
+        500.0 * share.clamp(0.0, 1.0)
+    };
+    let expected: [(Parting, &dyn Fn(usize) -> f64); 3] = [
+        (Parting::Keep, &|_| 500.0),
+        (Parting::Drain { within, spread }, &|s| line(s, 4.0, 8.0)),
+        (Parting::Close { spread }, &|s| line(s, 0.0, 4.0)),
+    ];
+    for (parting, line) in expected {
+        let curve = curve(parting).await;
+        for (second, open) in curve.iter().enumerate() {
+            let off = (*open as f64 - line(second)).abs();
+            assert!(off <= 3.0, "{parting:?} after {second} s: {curve:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_unhealthy_backend_parts_from_its_sessions_if_told_so() {
     for (parting, closed) in [(AT_ONCE, 10), (Parting::Keep, 0)] {

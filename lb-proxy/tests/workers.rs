@@ -11,8 +11,8 @@ use std::time::Duration;
 use lb_core::Backend;
 use lb_proxy::{BindError, ClientZone, Limits, Listener, Proxy, ProxyBuilder, Workers};
 use support::{
-    Running, ask, assert_refused, assert_reset, ended, in_flight, listening, loopback, named,
-    upstream, within,
+    Running, ask, assert_refused, assert_reset, in_flight, listening, loopback, named, upstream,
+    within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -105,7 +105,7 @@ async fn dropping_a_server_sends_its_workers_home() {
     assert_eq!(client.read_u8().await.unwrap(), b'a');
     proxy.server.abort();
     assert_reset(&mut client).await;
-    support::until("the end", || ended(&proxy.metrics()) == 1).await;
+    support::until("the end", || proxy.metrics().ended() == 1).await;
     // One that never ran, too.
     let server = threads(Proxy::builder().listen(loopback(), &upstream));
     let server = server.build().unwrap().bind().await.unwrap();

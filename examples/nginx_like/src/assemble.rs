@@ -1,5 +1,6 @@
 //! Makes a proxy of a configuration.
 
+mod kept;
 mod kubernetes;
 
 use std::net::SocketAddr;
@@ -15,42 +16,20 @@ use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
 use lb_proxy::server_names::ServerNames;
 use lb_proxy::{
-    Access, ClientZone, Connection, HalfClose, Hooks, Keepalive, Limits, Listener, Proxy, Retry,
-    SocketOptions, Source, Timeouts, Workers,
+    Access, Connection, HalfClose, Hooks, Keepalive, Limits, Listener, Proxy, Retry, SocketOptions,
+    Source, Timeouts, Workers,
 };
 
 use crate::config::{
-    self, AddressFamilies, Config, HashKey, Host, Listen, Method, Server, Span, Stream, Upstream,
+    AddressFamilies, Config, HashKey, Host, Listen, Method, Server, Span, Stream, Upstream,
     UpstreamServer, WorkerProcesses,
 };
 use crate::error::StartError;
 use crate::inherited::Inherited;
+pub(crate) use kept::Kept;
 
 /// One query of a name server may take this long; a lost packet is asked for again after it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What goes on counting when the configuration is read again.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept {
-    zones: Vec<(config::ClientZone, ClientZone)>,
-}
-
-impl Kept {
-    /// The zones of `config`. As in nginx one that has the name and the size of a former one is that one.
-    fn take(&mut self, config: &[config::ClientZone]) {
-        let zones = config.iter().map(|new| {
-            let same = |(old, _): &&(config::ClientZone, _)| {
-                (&old.name, old.clients) == (&new.name, new.clients)
-            };
-            let zone = match self.zones.iter().find(same) {
-                Some((_, zone)) => zone.clone(),
-                None => client_zone(new),
-            };
-            (new.clone(), zone)
-        });
-        self.zones = zones.collect();
-    }
-}
 
 /// The proxy that `config` describes. Nothing is opened.
 pub(crate) fn proxy(
@@ -59,11 +38,8 @@ pub(crate) fn proxy(
     mut inherited: Inherited,
 ) -> Result<Proxy, StartError> {
     let stream = config.stream.as_ref().ok_or(StartError::NoServer)?;
-    let upstreams: Vec<lb_proxy::Upstream> = stream
-        .upstreams
-        .iter()
-        .map(upstream)
-        .collect::<Result<_, _>>()?;
+    kept.take_upstreams(&stream.upstreams)?;
+    kept.take_zones(&stream.client_zones);
     // SIGTERM does not drain.
     let workers = workers(config.worker_processes);
     let mut proxy = Proxy::builder()
@@ -73,11 +49,10 @@ pub(crate) fn proxy(
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(sessions(config, workers))));
-    kept.take(&stream.client_zones);
     for server in &stream.servers {
         check_timeouts(server)?;
         for listen in &server.listens {
-            let upstream = &upstreams[server.upstream];
+            let upstream = kept.upstream(server.upstream);
             let opened = match inherited.at(listen.addr) {
                 Some(socket) => {
                     Listener::from_std(socket, upstream).map_err(|source| StartError::System {
@@ -91,11 +66,11 @@ pub(crate) fn proxy(
             if server.ssl_preread {
                 let by_name = server.by_name.clone();
                 for &upstream in by_name.values() {
-                    proxy = proxy.upstream(&upstreams[upstream]);
+                    proxy = proxy.upstream(kept.upstream(upstream));
                 }
                 listener = listener.prelude(Arc::new(
                     ClientHelloReader::new()
-                        .upstreams(by_name.map(|upstream| upstreams[upstream].clone()))
+                        .upstreams(by_name.map(|upstream| kept.upstream(upstream).clone()))
                         .limit(server.preread_buffer_size)
                         .timeout(server.preread_timeout),
                 ));
@@ -242,12 +217,6 @@ fn configured_service(backend: Backend, server: &UpstreamServer) -> Option<Backe
     Some(backend)
 }
 
-/// As in nginx, every address of IPv6 is a client of its own.
-fn client_zone(config: &config::ClientZone) -> ClientZone {
-    let zone = ClientZone::builder().ipv6_prefix(128);
-    zone.capacity(config.clients).build()
-}
-
 fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -> Listener {
     let timeouts = Timeouts::default()
         .connect(server.connect_timeout)
@@ -295,7 +264,7 @@ fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -
     }
     for limit in &server.client_limits {
         // The configuration names no zone that it does not have.
-        if let Some((_, zone)) = kept.zones.iter().find(|(zone, _)| zone.name == limit.zone) {
+        if let Some(zone) = kept.zone(&limit.zone) {
             listener = listener.limit_clients(zone, limit.sessions);
         }
     }

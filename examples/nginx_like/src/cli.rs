@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::inherited::Inherited;
 use crate::logs::Logs;
+use crate::signal::Order;
 use crate::{assemble, demo, process, run};
 
 /// Where nginx keeps its configuration, below the prefix.
@@ -21,7 +22,7 @@ const DEFAULT_CONF: &str = "conf/nginx.conf";
 ///
 /// Without arguments it demonstrates itself: three echo servers behind 127.0.0.1:4460. SIGTERM and SIGINT stop at
 /// once; SIGQUIT stops accepting and waits for the open connections; SIGHUP reads the configuration again; SIGUSR1 reopens
-/// the logs.
+/// the logs. `-s` sends them.
 #[derive(Debug, Parser)]
 #[command(name = "nginx_like", disable_version_flag = true)]
 struct Arguments {
@@ -32,6 +33,10 @@ struct Arguments {
     /// The directory that relative names start from
     #[arg(short, value_name = "DIR", default_value = ".")]
     prefix: PathBuf,
+
+    /// Sends a signal to the process whose id is in the `pid` file of the configuration, and exits
+    #[arg(short, value_name = "SIGNAL", value_enum)]
+    signal: Option<Order>,
 
     /// Tests the configuration and exits
     #[arg(short)]
@@ -69,6 +74,8 @@ pub fn main() -> ExitCode {
     let (conf, tests) = (arguments.conf(), arguments.test);
     let done = if arguments.test {
         test(&arguments)
+    } else if let Some(order) = arguments.signal {
+        signal(&arguments, order)
     } else if line.len() < 2 {
         demo::run()
     } else {
@@ -77,7 +84,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("[emerg] {error}"));
+            say(&format!("[{}] {error}", error.level()));
             if tests {
                 say(&format!(
                     "configuration file {} test failed",
@@ -98,6 +105,12 @@ impl Arguments {
     fn conf(&self) -> PathBuf {
         self.prefix().join(&self.conf)
     }
+}
+
+/// Tells the process that serves already what to do.
+fn signal(arguments: &Arguments, order: Order) -> Result<(), StartError> {
+    let config = load(arguments)?;
+    Ok(order.send(config.pid.as_deref())?)
 }
 
 fn load(arguments: &Arguments) -> Result<Config, StartError> {

@@ -18,8 +18,7 @@ const NODES: [&str; 3] = ["node1", "node2", "node3"];
 
 /// Starts three echo servers and balances over them until a signal comes.
 pub(crate) fn run() -> Result<(), StartError> {
-    let logs = Logs::stderr();
-    logs.install();
+    let logging = Logs::stderr().install();
     runtime()?.block_on(async {
         let signals = Signals::listen()?;
         let mut nodes = Vec::new();
@@ -33,7 +32,7 @@ pub(crate) fn run() -> Result<(), StartError> {
         let proxy = Proxy::builder().listen(ADDR, &upstream).build()?;
         let server = proxy.bind().await?;
         explain();
-        serve(server, signals, logs, None).await;
+        serve(server, signals, logging, None).await;
         Ok(())
     })
 }

@@ -8,6 +8,7 @@ use lb_discovery::DiscoveryError;
 use lb_proxy::{BindError, BuildError, ReloadError};
 
 use crate::config::{ConfigError, Os, Span};
+use crate::signal::SignalError;
 
 /// A reason not to start, worded as nginx words it where it has the same.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,8 @@ pub(crate) enum StartError {
     Runtime(io::Error),
     #[error("{}", reload_failed(.0))]
     Reload(#[from] ReloadError),
+    #[error(transparent)]
+    Signal(#[from] SignalError),
     #[error("{call} failed ({})", Os(source))]
     System { call: String, source: io::Error },
     #[error("{call}(\"{name}\") failed in {span}")]
@@ -43,6 +46,16 @@ pub(crate) enum StartError {
     },
     #[error("\"{directive}\" must not be 0 in {span}")]
     Zero { directive: &'static str, span: Span },
+}
+
+impl StartError {
+    /// nginx's name for how bad it is.
+    pub(crate) const fn level(&self) -> &'static str {
+        match self {
+            Self::Signal(error) => error.level(),
+            _ => "emerg",
+        }
+    }
 }
 
 fn bind_failed(error: &BindError) -> String {

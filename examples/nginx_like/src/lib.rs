@@ -11,7 +11,7 @@
 //! 4. `run` opens logs and sockets, gives up privileges, and serves until a signal comes; `reload` goes
 //!    through 2 and 3 again on SIGHUP.
 //!
-//! Without arguments `demo` takes the place of 2 and 3.
+//! With `-s`, `signal` takes the place of 3 and 4. Without arguments `demo` takes the place of 2 and 3.
 
 mod assemble;
 mod cli;
@@ -23,5 +23,6 @@ mod logs;
 mod process;
 mod reload;
 mod run;
+mod signal;
 
 pub use cli::main;

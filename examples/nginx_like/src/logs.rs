@@ -1,81 +1,127 @@
 //! `error_log`: where messages go, and which.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tracing::level_filters::LevelFilter;
-use tracing::{info, warn};
+use tracing::{Metadata, info, warn};
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::layer;
-use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriter};
+use tracing_subscriber::fmt::writer::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{Config, LogLevel, LogTarget};
 use crate::error::StartError;
 
-type BoxLayer = Box<dyn Layer<Registry> + Send + Sync>;
+/// Its own words say less than ours and name nothing of the configuration.
+const DNS_CLIENT: &str = "hickory";
 
-/// The logs that are open.
+/// Logs that are open, each once.
+#[derive(Clone, Debug)]
+pub(crate) struct Logs(Arc<[Log]>);
+
+#[derive(Clone, Debug)]
+struct Log {
+    level: LogLevel,
+    /// `None` is the standard error stream.
+    file: Option<Arc<LogFile>>,
+}
+
+/// The logs that messages go to now.
 #[derive(Debug)]
-pub(crate) struct Logs {
-    files: Vec<Arc<LogFile>>,
-    targets: Vec<(LogTarget, LogLevel)>,
+pub(crate) struct Logging {
+    logs: Arc<RwLock<Logs>>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 impl Logs {
     /// Opens every log of `config`. Without any, messages from `notice` on go to the standard error stream.
     pub(crate) fn open(config: &Config) -> Result<Self, StartError> {
-        let levels = levels_of(config);
-        let mut opened = Self::stderr();
-        if levels.is_empty() {
-            return Ok(opened);
-        }
-        opened.targets.clear();
-        for (target, level) in levels {
-            if let LogTarget::File(path) = &target {
-                opened.files.push(Arc::new(LogFile::open(path)?));
-            }
-            opened.targets.push((target, level));
-        }
-        Ok(opened)
-    }
-
-    /// Whether they are the logs of `config`.
-    pub(crate) fn are_of(&self, config: &Config) -> bool {
-        let mut levels = levels_of(config);
-        if levels.is_empty() {
-            levels.extend(Self::stderr().targets);
-        }
-        levels == self.targets.iter().cloned().collect()
+        Self(Arc::new([])).changed(config)
     }
 
     /// Messages from `notice` on go to the standard error stream.
     pub(crate) fn stderr() -> Self {
-        Self {
-            files: Vec::new(),
-            targets: vec![(LogTarget::Stderr, LogLevel::Notice)],
+        Self(Arc::new([Log {
+            level: LogLevel::Notice,
+            file: None,
+        }]))
+    }
+
+    /// The logs of `config`. Files that are open already are not opened again.
+    fn changed(&self, config: &Config) -> Result<Self, StartError> {
+        let levels = levels_of(config);
+        if levels.is_empty() {
+            return Ok(Self::stderr());
+        }
+        let logs = levels.into_iter().map(|(path, level)| {
+            let file = path.map(|path| self.file(path)).transpose()?;
+            Ok(Log { level, file })
+        });
+        logs.collect::<Result<Arc<[Log]>, StartError>>().map(Self)
+    }
+
+    fn file(&self, path: &Path) -> Result<Arc<LogFile>, StartError> {
+        let mut open = self.0.iter().filter_map(|log| log.file.as_ref());
+        match open.find(|file| file.path == path) {
+            Some(file) => Ok(Arc::clone(file)),
+            None => LogFile::open(path).map(Arc::new),
         }
     }
 
     /// Sends what happens from now on to the logs.
-    pub(crate) fn install(&self) {
-        let layers: Vec<BoxLayer> = self
-            .targets
-            .iter()
-            .map(|(target, level)| written_to(self.writer(target), *level))
-            .collect();
+    pub(crate) fn install(self) -> Logging {
+        let (filter, handle) = reload::Layer::new(self.filter());
+        let logs = Arc::new(RwLock::new(self));
+        let written = layer()
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(Current(Arc::clone(&logs)));
         // Fails only if the process has a subscriber already, which then gets the messages.
-        let _ = tracing_subscriber::registry().with(layers).try_init();
+        let _ = tracing_subscriber::registry()
+            .with(filter)
+            .with(written)
+            .try_init();
+        Logging {
+            logs,
+            filter: handle,
+        }
+    }
+
+    /// What any of the logs wants.
+    fn filter(&self) -> Targets {
+        let levels = self.0.iter().map(|log| filter(log.level));
+        let level = levels.max().unwrap_or(LevelFilter::OFF);
+        Targets::new()
+            .with_default(level)
+            .with_target(DNS_CLIENT, LevelFilter::ERROR.min(level))
+    }
+}
+
+impl Logging {
+    /// Opens the logs of another configuration, for [`replace`](Self::replace).
+    pub(crate) fn open(&self, config: &Config) -> Result<Logs, StartError> {
+        self.now().changed(config)
+    }
+
+    /// Messages go to `logs` from now on.
+    pub(crate) fn replace(&self, logs: Logs) {
+        let filter = logs.filter();
+        *self.logs.write().unwrap_or_else(PoisonError::into_inner) = logs;
+        // Fails only if another subscriber has the messages.
+        let _ = self.filter.reload(filter);
     }
 
     /// Opens the files again by their names, after a log rotation. One that cannot be opened is written on.
     pub(crate) fn reopen(&self) {
-        for file in &self.files {
+        let logs = self.now();
+        for file in logs.0.iter().filter_map(|log| log.file.as_ref()) {
             match file.reopen() {
                 Ok(()) => info!(path = %file.path.display(), "Log reopened"),
                 Err(error) => {
@@ -85,23 +131,23 @@ impl Logs {
         }
     }
 
-    fn writer(&self, target: &LogTarget) -> BoxMakeWriter {
-        let of_target = |file: &&Arc<LogFile>| *target == LogTarget::File(file.path.clone());
-        match self.files.iter().find(of_target) {
-            Some(file) => BoxMakeWriter::new(Reopened(Arc::clone(file))),
-            None => BoxMakeWriter::new(io::stderr),
-        }
+    fn now(&self) -> Logs {
+        Current(Arc::clone(&self.logs)).logs()
     }
 }
 
-/// The targets of all `error_log` directives. Blocks inherit logs from one another: each is opened once, at its most
-/// talkative level.
-fn levels_of(config: &Config) -> HashMap<LogTarget, LogLevel> {
+/// The files of all `error_log` directives, `None` being the standard error stream. Blocks inherit logs from one
+/// another: each is opened once, at its most talkative level.
+fn levels_of(config: &Config) -> BTreeMap<Option<&Path>, LogLevel> {
     let servers = config.stream.iter().flat_map(|stream| &stream.servers);
     let of_servers = servers.flat_map(|server| &server.error_logs);
-    let mut levels: HashMap<LogTarget, LogLevel> = HashMap::new();
+    let mut levels = BTreeMap::new();
     for log in config.error_logs.iter().chain(of_servers) {
-        let level = levels.entry(log.target.clone()).or_insert(log.level);
+        let path = match &log.target {
+            LogTarget::File(path) => Some(&**path),
+            LogTarget::Stderr => None,
+        };
+        let level = levels.entry(path).or_insert(log.level);
         *level = (*level).min(log.level);
     }
     levels
@@ -131,16 +177,9 @@ impl LogFile {
         *self.file.write().unwrap_or_else(PoisonError::into_inner) = file;
         Ok(())
     }
-}
 
-/// Writes to whatever file is open now.
-struct Reopened(Arc<LogFile>);
-
-impl MakeWriter<'_> for Reopened {
-    type Writer = Arc<File>;
-
-    fn make_writer(&self) -> Arc<File> {
-        Arc::clone(&self.0.file.read().unwrap_or_else(PoisonError::into_inner))
+    fn now(&self) -> Arc<File> {
+        Arc::clone(&self.file.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -148,21 +187,60 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-fn written_to(writer: BoxMakeWriter, level: LogLevel) -> BoxLayer {
-    // The DNS client's own words say less than ours and name nothing of the configuration.
-    let filter = Targets::new()
-        .with_default(filter(level))
-        .with_target("hickory", LevelFilter::ERROR.min(filter(level)));
-    layer()
-        .with_ansi(false)
-        .with_target(false)
-        .with_writer(writer)
-        .with_filter(filter)
-        .boxed()
+/// Writes to whatever logs there are now.
+struct Current(Arc<RwLock<Logs>>);
+
+impl Current {
+    fn logs(&self) -> Logs {
+        let logs = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        logs.clone()
+    }
+}
+
+impl MakeWriter<'_> for Current {
+    type Writer = Writer;
+
+    fn make_writer(&self) -> Writer {
+        Writer {
+            logs: self.logs(),
+            level: LevelFilter::ERROR,
+        }
+    }
+
+    fn make_writer_for(&self, message: &Metadata<'_>) -> Writer {
+        Writer {
+            logs: self.logs(),
+            level: LevelFilter::from_level(*message.level()),
+        }
+    }
+}
+
+/// Writes one message.
+struct Writer {
+    logs: Logs,
+    level: LevelFilter,
+}
+
+impl Write for Writer {
+    /// A log that cannot be written to does not keep the message from the others.
+    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        let wanting = self.logs.0.iter();
+        for log in wanting.filter(|log| filter(log.level) >= self.level) {
+            let _ = match &log.file {
+                Some(file) => (&*file.now()).write_all(message),
+                None => io::stderr().write_all(message),
+            };
+        }
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// tracing has no `notice` and nothing above `error`.
-fn filter(level: LogLevel) -> LevelFilter {
+const fn filter(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Info | LogLevel::Notice => LevelFilter::INFO,

@@ -109,6 +109,10 @@ impl PidFile {
             file,
         })
     }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for PidFile {

@@ -9,7 +9,8 @@ use crate::assemble::{self, Kept};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::inherited::Inherited;
-use crate::logs::Logs;
+use crate::logs::Logging;
+use crate::process::PidFile;
 
 /// Reads the configuration again.
 pub(crate) struct Reloader {
@@ -17,6 +18,7 @@ pub(crate) struct Reloader {
     /// What the process was started with.
     started: Config,
     kept: Kept,
+    pid_file: Option<PidFile>,
 }
 
 impl Reloader {
@@ -24,18 +26,20 @@ impl Reloader {
         load: impl Fn() -> Result<Config, StartError> + Send + 'static,
         started: Config,
         kept: Kept,
+        pid_file: Option<PidFile>,
     ) -> Self {
         Self {
             load: Box::new(load),
             started,
             kept,
+            pid_file,
         }
     }
 
     /// Applies what the configuration says now. If that is wrong or cannot be listened on nothing changes.
-    pub(crate) fn reload(&mut self, handle: &Handle, logs: &Logs) {
+    pub(crate) fn reload(&mut self, handle: &Handle, logging: &Logging) {
         info!("SIGHUP: reading the configuration again");
-        match self.apply(handle, logs) {
+        match self.apply(handle, logging) {
             Ok(Reloaded {
                 added,
                 kept,
@@ -46,18 +50,27 @@ impl Reloader {
         }
     }
 
-    fn apply(&mut self, handle: &Handle, logs: &Logs) -> Result<Reloaded, StartError> {
+    fn apply(&mut self, handle: &Handle, logging: &Logging) -> Result<Reloaded, StartError> {
         let config = (self.load)()?;
         let mut kept = self.kept.clone();
         let proxy = assemble::proxy(&config, &mut kept, Inherited::default())?;
+        let logs = logging.open(&config)?;
+        let pid_path = config.pid.as_deref();
+        let pid_stays = self.pid_file.as_ref().map(PidFile::path) == pid_path;
+        let pid_file = pid_path.filter(|_| !pid_stays).map(PidFile::write);
+        let pid_file = pid_file.transpose()?;
         let reloaded = handle.reload(proxy)?;
         self.kept = kept;
-        self.warn_of_the_rest(&config, logs);
+        logging.replace(logs);
+        if !pid_stays {
+            self.pid_file = pid_file;
+        }
+        self.warn_of_the_rest(&config);
         Ok(reloaded)
     }
 
     /// Names what only a new process can change.
-    fn warn_of_the_rest(&self, config: &Config, logs: &Logs) {
+    fn warn_of_the_rest(&self, config: &Config) {
         let started = &self.started;
         let name = |config: &Config| {
             let user = config.user.as_ref();
@@ -65,8 +78,6 @@ impl Reloader {
         };
         let differ = [
             ("user", name(config) != name(started)),
-            ("pid", config.pid != started.pid),
-            ("error_log", !logs.are_of(config)),
             (
                 "worker_processes",
                 config.worker_processes != started.worker_processes,

@@ -11,7 +11,7 @@ use crate::cli::say;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::inherited::Inherited;
-use crate::logs::Logs;
+use crate::logs::{Logging, Logs};
 use crate::process::{Identity, PidFile, limit_files};
 use crate::reload::Reloader;
 
@@ -23,8 +23,7 @@ pub(crate) fn run(
     let identity = Identity::of(config.user.as_ref())?;
     let mut kept = Kept::default();
     let proxy = assemble::proxy(&config, &mut kept, Inherited::take())?;
-    let logs = Logs::open(&config)?;
-    logs.install();
+    let logging = Logs::open(&config)?.install();
     if config.daemon == Some(true) {
         say("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
     }
@@ -32,12 +31,12 @@ pub(crate) fn run(
     runtime()?.block_on(async {
         let signals = Signals::listen()?;
         let server = proxy.bind().await?;
-        let _pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
+        let pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
         if let Some(identity) = &identity {
             identity.assume()?;
         }
-        let reloader = Reloader::new(load, config, kept);
-        serve(server, signals, logs, Some(reloader)).await;
+        let reloader = Reloader::new(load, config, kept, pid_file);
+        serve(server, signals, logging, Some(reloader)).await;
         Ok(())
     })
 }
@@ -46,10 +45,10 @@ pub(crate) fn run(
 pub(crate) async fn serve(
     server: Server,
     signals: Signals,
-    logs: Logs,
+    logging: Logging,
     reloader: Option<Reloader>,
 ) {
-    let following = spawn(signals.follow(server.handle(), logs, reloader));
+    let following = spawn(signals.follow(server.handle(), logging, reloader));
     server.run(std::future::pending()).await;
     following.abort();
 }
@@ -92,11 +91,11 @@ impl Signals {
         })
     }
 
-    async fn follow(mut self, handle: Handle, logs: Logs, mut reloader: Option<Reloader>) {
+    async fn follow(mut self, handle: Handle, logging: Logging, mut reloader: Option<Reloader>) {
         loop {
             select! {
                 _ = self.hangup.recv() => match &mut reloader {
-                    Some(reloader) => reloader.reload(&handle, &logs),
+                    Some(reloader) => reloader.reload(&handle, &logging),
                     None => warn!("SIGHUP is ignored: there is no configuration to read"),
                 },
                 _ = self.interrupt.recv() => {
@@ -107,7 +106,7 @@ impl Signals {
                     info!("SIGQUIT: draining");
                     handle.shutdown();
                 }
-                _ = self.reopen.recv() => logs.reopen(),
+                _ = self.reopen.recv() => logging.reopen(),
                 _ = self.terminate.recv() => {
                     info!("SIGTERM: stopping");
                     handle.abort();

@@ -20,6 +20,10 @@
 //! What this cannot see: an encrypted ClientHello (ECH) has the name of the server that can decrypt it, and protocols
 //! that begin in the clear (STARTTLS) are not TLS yet. Where the server speaks first, nothing may be awaited.
 //!
+//! The name and the protocols of a ClientHello in one record take 0.13 us (OpenSSL, 339 bytes) to 0.22 us (Chrome, 2 KB),
+//! of one that is spread over three records 0.7 us. (`cargo bench first_bytes`, on a virtual machine of two cores that had
+//! other work to do as well.)
+//!
 //! Sources: RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3, RFC 7301 section 3.1, RFC 8701. Parsers for TLS exist;
 //! those at hand want whole records or the rest of TLS with them, and give no offset.
 //!

@@ -49,6 +49,8 @@ pub(crate) struct Route {
     pub(crate) preludes: Vec<Arc<dyn Prelude>>,
     pub(crate) prelude_timeout: Duration,
     pub(crate) send_proxy: Option<SendProxy>,
+    /// Whether TLVs of a header that is received may be passed on, by the listener or by any upstream of the proxy.
+    pub(crate) passes_tlvs: bool,
 }
 
 /// What a client sees if there is no backend for it. To let it wait instead, give the upstream a
@@ -92,6 +94,7 @@ impl Listener {
                 preludes: Vec::new(),
                 prelude_timeout: Duration::from_secs(30),
                 send_proxy: None,
+                passes_tlvs: false,
             },
         }
     }
@@ -235,7 +238,8 @@ impl Listener {
     }
 
     /// Sets whether backends are told who the client is, by a PROXY protocol header before everything else. Default: no.
-    /// They must be made to expect it, and to accept it from us alone.
+    /// They must be made to expect it, and to accept it from us alone. An upstream that has [a setting of its
+    /// own](crate::UpstreamBuilder::send_proxy) goes by that.
     #[doc(alias = "proxy_protocol", alias = "send-proxy")]
     pub fn send_proxy(mut self, send: SendProxy) -> Self {
         self.route.send_proxy = Some(send);
@@ -267,7 +271,14 @@ impl Listener {
             return Err(BuildError::ZeroTimeout { timeout });
         }
         let sends = self.route.send_proxy.as_ref();
-        sends.map_or(Ok(()), SendProxy::check)
+        let of = || format!("the listener on {}", self.addr());
+        sends.map_or(Ok(()), |send| send.check(of))
+    }
+
+    /// Keeps what headers tell if it passes on TLVs itself, or `upstreams` do.
+    pub(crate) fn keep_tlvs(&mut self, upstreams: bool) {
+        let sends = self.route.send_proxy.as_ref();
+        self.route.passes_tlvs = upstreams || sends.is_some_and(SendProxy::passes_tlvs);
     }
 
     /// The upstream that its connections go to.

@@ -34,6 +34,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Reading a header of version 2 to its addresses takes 30 to 40 ns and with a CRC32C 110 ns, a line of version 1 takes 230
+//! ns with addresses of IPv4 and 400 ns with those of IPv6; nothing is allocated. (`cargo bench first_bytes`, on a virtual
+//! machine of two cores that had other work to do as well.)
+//!
 //! [specification]: https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
 
 mod crc32c;

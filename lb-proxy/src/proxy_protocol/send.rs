@@ -1,4 +1,4 @@
-//! Headers that a listener sends to its backends.
+//! Headers that are sent to backends.
 
 use super::error::HeaderError;
 use super::header::{Addresses, Version};
@@ -10,7 +10,8 @@ use crate::hooks::Connection;
 /// The header that backends get before everything else, in one write with what the client has sent by then.
 ///
 /// It names [the client](Connection::client) and [what it connected to](Connection::destination). Where a proxy in front
-/// has told of them, they are passed on. See [`Listener::send_proxy`](crate::Listener::send_proxy).
+/// has told of them, they are passed on. See [`Listener::send_proxy`](crate::Listener::send_proxy) and
+/// [`UpstreamBuilder::send_proxy`](crate::UpstreamBuilder::send_proxy).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SendProxy {
@@ -74,10 +75,14 @@ impl SendProxy {
         self.pass_tlvs
     }
 
-    pub(crate) fn check(&self) -> Result<(), BuildError> {
+    /// `of` names whose header it is.
+    pub(crate) fn check(&self, of: impl FnOnce() -> String) -> Result<(), BuildError> {
         let ends = Addresses::new(([0; 16], 0).into(), ([0; 16], 0).into());
         let written = self.write_v2(ends, [], &mut Vec::new());
-        written.map_err(|source| BuildError::SendProxy { source })
+        written.map_err(|source| BuildError::SendProxy {
+            of: of().into(),
+            source,
+        })
     }
 
     pub(crate) fn header(&self, connection: &Connection) -> Vec<u8> {

@@ -173,6 +173,14 @@ impl Session {
         &self.slot.entrance.route
     }
 
+    /// The upstream that was chosen, or else the listener's.
+    fn upstream(&self) -> &Upstream {
+        match &self.upstream {
+            Some(chosen) => chosen,
+            None => &self.route().upstream,
+        }
+    }
+
     /// Whether a prelude may tell who the client is.
     fn names_client(&self) -> bool {
         let mut preludes = self.route().preludes.iter();

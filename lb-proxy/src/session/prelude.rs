@@ -10,8 +10,8 @@ use super::Session;
 use crate::hooks::CloseReason;
 use crate::metrics::Counters;
 use crate::prelude::{Opening, Prelude, PreludeError, Reading};
-use crate::proxy_protocol::SendProxy;
 use crate::relay::reset_on_close;
+use crate::upstream::Header;
 
 /// What is read at once at first; most preludes are shorter.
 const FIRST_READ: usize = 1024;
@@ -34,11 +34,10 @@ impl Session {
             return Ok(first);
         }
         let route = &self.slot.entrance.route;
-        let sends = route.send_proxy.as_ref();
         let mut opening = Opening {
             connection: self.connection(),
             upstream: None,
-            is_kept: route.hooks.is_some() || sends.is_some_and(SendProxy::passes_tlvs),
+            is_kept: route.hooks.is_some() || route.passes_tlvs,
         };
         for prelude in &route.preludes {
             let limit = prelude.timeout().unwrap_or(route.prelude_timeout);
@@ -116,9 +115,15 @@ impl First {
         }
     }
 
-    /// Puts a PROXY protocol header before everything else, if the listener sends one.
+    /// Puts a PROXY protocol header before everything else, if the upstream sends one or leaves it to a listener that
+    /// does.
     pub(super) fn announce(&mut self, session: &Session) {
-        if let Some(sends) = &session.route().send_proxy {
+        let header = session.upstream().header();
+        let sends = match &header {
+            Header::OfListener => session.route().send_proxy.as_ref(),
+            Header::Own(own) => own.as_deref(),
+        };
+        if let Some(sends) = sends {
             let header = sends.header(&session.connection());
             self.announced = header.len();
             self.bytes.splice(..self.consumed, header);

@@ -39,11 +39,7 @@ impl Session {
         backend: &'a TcpStream,
         counters: &'a Counters,
     ) -> Option<Pin<Box<impl Future<Output = Result<CloseReason, CloseReason>> + use<'a>>>> {
-        let upstream = match &self.upstream {
-            Some(chosen) => chosen,
-            None => &self.route().upstream,
-        };
-        let watcher = upstream.tie(self.lease.as_ref()?)?;
+        let watcher = self.upstream().tie(self.lease.as_ref()?)?;
         Some(Box::pin(async move {
             select! {
                 biased;

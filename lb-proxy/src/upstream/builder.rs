@@ -7,10 +7,12 @@ use lb_core::{BalancerConfig, Policy, balancer};
 use lb_discovery::{Discovery, Driver, DriverConfig};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
+use super::announcing::{Announcing, Header};
 use super::{Follower, Plan, Shared, Shell, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::parting::{Parting, Partings, Ties};
+use crate::proxy_protocol::SendProxy;
 use crate::queue::{Line, Queue};
 
 /// Describes an [`Upstream`].
@@ -24,6 +26,7 @@ pub struct UpstreamBuilder {
     discovery: DriverConfig,
     queue: Option<Queue>,
     partings: Partings,
+    header: Header,
 }
 
 impl UpstreamBuilder {
@@ -36,6 +39,7 @@ impl UpstreamBuilder {
             discovery: DriverConfig::default(),
             queue: None,
             partings: Partings::default(),
+            header: Header::default(),
         }
     }
 
@@ -90,16 +94,29 @@ impl UpstreamBuilder {
         self
     }
 
+    /// Sets whether its backends are told who the client is, by a PROXY protocol header before everything else. What is
+    /// set here, `None` included, counts for this upstream whatever [`Listener::send_proxy`](crate::Listener::send_proxy)
+    /// says. Default: what the listener says.
+    #[doc(alias = "send-proxy")]
+    pub fn send_proxy(mut self, send: Option<SendProxy>) -> Self {
+        self.header = Header::Own(send.map(Arc::new));
+        self
+    }
+
     /// Checks the description. Nothing is started before a proxy with this upstream is bound.
     ///
     /// # Errors
     ///
-    /// [`BuildError::NoSource`] without a source.
+    /// [`BuildError::NoSource`] without a source, [`BuildError::SendProxy`] for a header that is too long.
     pub fn build(self) -> Result<Upstream, BuildError> {
         if self.sources.is_empty() {
             return Err(BuildError::NoSource {
                 upstream: self.name,
             });
+        }
+        if let Header::Own(Some(send)) = &self.header {
+            let of = || format!("upstream \"{}\"", self.name);
+            send.check(of)?;
         }
         let (mut updater, balancer) = balancer(Arc::clone(&self.policy));
         updater.set_config(self.balancer.clone());
@@ -117,6 +134,7 @@ impl UpstreamBuilder {
             discovery: RwLock::new(discovery),
             line: Line::new(self.queue),
             ties: Ties::new(self.partings),
+            announcing: Announcing::new(self.header),
             ready: watch::Sender::new(false),
             follower: AsyncMutex::new(Some(Follower { updater, plan })),
             plan: Mutex::new(None),

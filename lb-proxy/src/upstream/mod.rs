@@ -1,5 +1,6 @@
 //! A named pool of backends: a policy, the sources that fill it, and what it remembers.
 
+mod announcing;
 mod builder;
 
 use std::cell::RefCell;
@@ -27,6 +28,9 @@ use crate::hooks::HashKey;
 use crate::parting::{Ties, Watcher};
 use crate::queue::{Line, Place, WaitFor};
 
+use announcing::Announcing;
+
+pub(crate) use announcing::Header;
 pub use builder::UpstreamBuilder;
 
 /// How often those who wait look for what no event tells: the end of an ejection.
@@ -59,6 +63,7 @@ struct Shared {
     discovery: RwLock<DriverHandle>,
     line: Line,
     ties: Ties,
+    announcing: Announcing,
     ready: watch::Sender<bool>,
     /// Held by whoever follows the sources.
     follower: AsyncMutex<Option<Follower>>,
@@ -106,6 +111,7 @@ impl Upstream {
         let into = self.shared();
         into.ties.set(from.ties.partings());
         into.line.set(from.line.settings());
+        into.announcing.set(from.announcing.header());
         *write(&into.discovery) = plan.discovery.clone();
         *lock(&into.plan) = Some(plan);
         into.planned.notify_one();
@@ -182,6 +188,15 @@ impl Upstream {
             members.any(|member| member.addr == backend.addr)
         };
         Some(ties.tie(&backend, is_member))
+    }
+
+    /// The PROXY protocol header that its backends get.
+    pub(crate) fn header(&self) -> Header {
+        self.shared().announcing.header()
+    }
+
+    pub(crate) fn passes_tlvs(&self) -> bool {
+        matches!(self.header(), Header::Own(Some(send)) if send.passes_tlvs())
     }
 
     /// Asks the sources to look again soon. The driver limits how often they do.

@@ -7,12 +7,15 @@ pub(crate) mod namespaces;
 
 use std::future::{Future, pending};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use lb_core::policy::WeightedRoundRobin;
-use lb_core::{Backend, Snapshot};
+use lb_core::policy::{PolicyKind, WeightedRoundRobin};
+use lb_core::{Backend, Snapshot, Weight};
 use lb_discovery::{DriverConfig, Static};
-use lb_proxy::{DrainReport, Handle, Listener, Metrics, Proxy, ProxyBuilder, Upstream};
+use lb_proxy::{
+    DrainReport, Handle, Listener, Metrics, Proxy, ProxyBuilder, ReloadError, Reloaded, Upstream,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -50,6 +53,32 @@ pub(crate) fn upstream(backends: impl IntoIterator<Item = Backend>) -> Upstream 
         .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
         .build()
         .unwrap()
+}
+
+/// An upstream of weighted backends, with a name and a policy.
+pub(crate) fn pool(
+    name: &str,
+    policy: PolicyKind,
+    backends: impl IntoIterator<Item = (SocketAddr, u16)>,
+) -> Upstream {
+    let backends = backends
+        .into_iter()
+        .map(|(addr, weight)| Backend::new(addr).with_weight(Weight::new(weight)));
+    Upstream::builder(name)
+        .discovery(Static::new(Snapshot::from_backends(backends)))
+        .policy(policy.build())
+        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+        .build()
+        .unwrap()
+}
+
+pub(crate) fn round_robin(name: &str, backend: SocketAddr) -> Upstream {
+    pool(name, PolicyKind::WeightedRoundRobin, [(backend, 1)])
+}
+
+/// Makes a running proxy what `to` describes.
+pub(crate) fn reload(proxy: &Running, to: ProxyBuilder) -> Result<Reloaded, ReloadError> {
+    proxy.handle.reload(to.build().unwrap())
 }
 
 /// A proxy that runs in a task of its own.
@@ -96,40 +125,9 @@ impl Running {
         let report = within("the drain", self.server).await.unwrap();
         let metrics = self.handle.metrics();
         assert_eq!(metrics.active, 0);
-        assert_eq!(metrics.accepted, ended(&metrics), "{metrics:?}");
+        assert_eq!(metrics.accepted, metrics.ended(), "{metrics:?}");
         report
     }
-}
-
-/// Connections that ended, for whichever reason.
-pub(crate) fn ended(metrics: &Metrics) -> u64 {
-    [
-        metrics.aborted,
-        metrics.access_denied,
-        metrics.backend_resets,
-        metrics.backends_removed,
-        metrics.backends_unhealthy,
-        metrics.client_rate,
-        metrics.client_resets,
-        metrics.client_sessions,
-        metrics.client_zone_full,
-        metrics.clients_gone,
-        metrics.finished,
-        metrics.first_byte_timeouts,
-        metrics.half_closed_timeouts,
-        metrics.hook_refused,
-        metrics.idle_timeouts,
-        metrics.max_age_reached,
-        metrics.no_backend,
-        metrics.prelude_errors,
-        metrics.prelude_timeouts,
-        metrics.queue_full,
-        metrics.queue_timeouts,
-        metrics.rate_refused,
-        metrics.sessions_refused,
-    ]
-    .iter()
-    .sum()
 }
 
 /// Connections in flight to all backends.
@@ -137,6 +135,14 @@ pub(crate) fn in_flight(upstream: &Upstream) -> u32 {
     let set = upstream.backends();
     let status = set.status(upstream.now());
     status.map(|status| status.in_flight).sum()
+}
+
+/// How many descriptors the process has, without the pipes that threads keep for the next transfer.
+pub(crate) fn descriptors() -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+    let is_pipe = |target: &PathBuf| target.to_string_lossy().starts_with("pipe:");
+    targets.filter(|target| !is_pipe(target)).count()
 }
 
 /// Both ends of a session: the client's socket and the backend's.

@@ -15,6 +15,10 @@
 //! - `events` may be missing. `worker_connections` is of all workers together: half their sum is how many clients are
 //!   served at a time. Further ones wait in the system's queue instead of being closed.
 //! - `daemon on` does not leave the foreground, and `worker_processes` are threads of one process.
+//! - `pid` has no default: without it no file is written, and `-s` has nobody to send signals to.
+//! - On SIGHUP an `upstream` that says what it said before is not looked up again, unless a source of it fails. `user`,
+//!   `worker_processes` and `worker_rlimit_nofile` stay until a restart, with a warning. Logs and a pid file that are new
+//!   are opened as the user that the process has become.
 //! - A server is known by its address. One that is listed twice is one server with both weights; the other parameters are
 //!   those of the first. Where two names have one address, the first counts.
 //! - A message goes to every `error_log`, whichever block it stands in.

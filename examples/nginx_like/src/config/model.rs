@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     num::{NonZeroU16, NonZeroU32, NonZeroUsize},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -145,7 +145,7 @@ pub struct AccessRule {
 }
 
 /// A named group of servers to balance between.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Upstream {
     /// The name of the block, or the argument of the `proxy_pass` that made the upstream.
@@ -162,6 +162,29 @@ pub struct Upstream {
     pub resolver_timeout: Duration,
     /// The place of the block or of the `proxy_pass`.
     pub span: Span,
+}
+
+impl Upstream {
+    /// Whether `other` differs from it in its place at the most.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        self.without_places() == other.without_places()
+    }
+
+    fn without_places(&self) -> Self {
+        let mut upstream = self.clone();
+        let servers = upstream.servers.iter_mut().map(|server| &mut server.span);
+        let kubernetes = upstream.kubernetes.iter_mut().map(|line| &mut line.span);
+        let resolver = upstream.resolver.iter_mut().map(|line| &mut line.span);
+        let nowhere = Span {
+            file: Path::new("").into(),
+            line: 0,
+        };
+        for span in servers.chain(kubernetes).chain(resolver) {
+            *span = nowhere.clone();
+        }
+        upstream.span = nowhere;
+        upstream
+    }
 }
 
 /// A load balancing method.
@@ -188,7 +211,7 @@ pub enum Method {
 }
 
 /// A `server` of an `upstream` block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UpstreamServer {
     /// The host.
@@ -212,7 +235,7 @@ pub struct UpstreamServer {
 }
 
 /// A `kubernetes` or `kubernetes_pods` of an `upstream` block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Kubernetes {
     /// The namespace.

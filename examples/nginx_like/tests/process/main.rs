@@ -18,7 +18,9 @@ mod kubernetes;
 #[path = "../../../../lb-discovery/tests/kubernetes/objects.rs"]
 mod objects;
 mod proxy;
+mod reload;
 mod scenario;
+mod send_signal;
 mod service;
 mod signals;
 mod sockets;

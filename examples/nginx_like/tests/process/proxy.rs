@@ -93,6 +93,11 @@ impl NginxLike {
         self.log.lock().unwrap().matches(text).count()
     }
 
+    /// Where its configuration is.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("a process that was not waited for")
     }

@@ -123,6 +123,32 @@ async fn the_pid_file_is_there_while_the_process_is() {
 }
 
 #[tokio::test]
+async fn the_pid_file_moves_with_the_configuration() {
+    let (_node, stream) = node().await;
+    let dir = tempfile::tempdir().unwrap();
+    let [old, new] = ["old.pid", "new.pid"].map(|name| dir.path().join(name));
+    let line = |path: &std::path::Path| format!("pid {};", path.display());
+    let proxy = NginxLike::start(&line(&old), &stream).await;
+    let id = format!("{}\n", proxy.id());
+    proxy.configure(&line(&dir.path().join("no/such/dir.pid")), &stream);
+    proxy.signal(Signal::HUP);
+    proxy.logged("nothing changes").await;
+    assert_eq!(fs::read_to_string(&old).unwrap(), id);
+    proxy.configure(&line(&new), &stream);
+    proxy.signal(Signal::HUP);
+    within("the removal of the old one", async {
+        while old.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(fs::read_to_string(&new).unwrap(), id);
+    proxy.signal(Signal::TERM);
+    assert!(proxy.exit().await.success());
+    assert!(!new.exists());
+}
+
+#[tokio::test]
 async fn the_superuser_becomes_the_configured_user() {
     if !geteuid().is_root() {
         eprintln!("skipped: only the superuser can become another user");

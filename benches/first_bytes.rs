@@ -1,0 +1,75 @@
+//! What reading the first bytes of a connection costs: `cargo bench first_bytes`.
+//!
+//! - `first_bytes/proxy_header/<kind>`: a PROXY protocol header to its addresses;
+//! - `first_bytes/client_hello/<client>`: a ClientHello to the name and the protocols that it asks for.
+//!
+//! The inputs are the seeds of lb-proxy's fuzz targets, behind their first byte: headers of all kinds, ClientHellos of real
+//! clients.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lb_proxy::Progress;
+use lb_proxy::client_hello::{self, ClientHello};
+use lb_proxy::proxy_protocol::{self, ProxyHeader};
+
+macro_rules! seeds {
+    ($target:literal, $($name:literal),+) => {
+        [$(($name, include_bytes!(concat!("../lb-proxy/fuzz/seeds/", $target, "/", $name)) as &[u8])),+]
+    };
+}
+
+const HEADERS: [(&str, &[u8]); 6] = seeds!(
+    "proxy_header",
+    "tcp4_line",
+    "tcp6_line",
+    "local",
+    "tcp6",
+    "tcp4_tlvs",
+    "tcp4_checksum"
+);
+
+const HELLOS: [(&str, &[u8]); 4] =
+    seeds!("client_hello", "tls12", "tls13", "chrome", "three_records");
+
+fn proxy_header(c: &mut Criterion) {
+    let mut group = c.benchmark_group("first_bytes/proxy_header");
+    for (name, seed) in HEADERS {
+        let bytes = &seed[1..];
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let header = ProxyHeader::parse(black_box(bytes), proxy_protocol::DEFAULT_LIMIT);
+                match header {
+                    Ok(Progress::Complete(header)) => header.addresses,
+                    other => panic!("{other:?}"),
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn client_hello(c: &mut Criterion) {
+    let mut group = c.benchmark_group("first_bytes/client_hello");
+    for (name, seed) in HELLOS {
+        let bytes = &seed[1..];
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let hello = ClientHello::parse(black_box(bytes), client_hello::DEFAULT_LIMIT);
+                match hello {
+                    Ok(Progress::Complete(hello)) => (
+                        hello.server_name().map(|name| name.len()),
+                        hello.alpn().count(),
+                    ),
+                    other => panic!("{other:?}"),
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, proxy_header, client_hello);
+criterion_main!(benches);

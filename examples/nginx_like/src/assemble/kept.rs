@@ -1,0 +1,72 @@
+//! What a reload keeps.
+
+use std::collections::HashMap;
+
+use lb_proxy::ClientZone;
+
+use super::upstream;
+use crate::config::{self, Upstream};
+use crate::error::StartError;
+
+/// What goes on as it is when the configuration is read again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    upstreams: Vec<(Upstream, lb_proxy::Upstream)>,
+    zones: Vec<(config::ClientZone, ClientZone)>,
+}
+
+impl Kept {
+    /// The upstreams of `config`. One that says what a former one said is that one, unless a source of it fails: whoever
+    /// has mended that wants it to be asked at once.
+    pub(super) fn take_upstreams(&mut self, config: &[Upstream]) -> Result<(), StartError> {
+        let before = self
+            .upstreams
+            .iter()
+            .map(|(old, made)| (&*old.name, (old, made)));
+        let before: HashMap<_, _> = before.collect();
+        let same = |new: &Upstream| {
+            let (old, made) = before.get(&*new.name)?;
+            let sources = made.discovery().sources;
+            let is_well = sources.iter().all(|source| source.last_error.is_none());
+            (is_well && new.says_the_same(old)).then(|| (*made).clone())
+        };
+        let upstreams = config.iter().map(|new| {
+            let made = same(new).map_or_else(|| upstream(new), Ok)?;
+            Ok((new.clone(), made))
+        });
+        self.upstreams = upstreams.collect::<Result<_, StartError>>()?;
+        Ok(())
+    }
+
+    /// The zones of `config`. As in nginx one that has the name and the size of a former one is that one.
+    pub(super) fn take_zones(&mut self, config: &[config::ClientZone]) {
+        let zones = config.iter().map(|new| {
+            let same = |(old, _): &&(config::ClientZone, _)| {
+                (&old.name, old.clients) == (&new.name, new.clients)
+            };
+            let zone = match self.zones.iter().find(same) {
+                Some((_, zone)) => zone.clone(),
+                None => client_zone(new),
+            };
+            (new.clone(), zone)
+        });
+        self.zones = zones.collect();
+    }
+
+    /// The upstream with this number in the configuration.
+    pub(super) fn upstream(&self, number: usize) -> &lb_proxy::Upstream {
+        &self.upstreams[number].1
+    }
+
+    pub(super) fn zone(&self, name: &str) -> Option<&ClientZone> {
+        let mut zones = self.zones.iter();
+        let (_, zone) = zones.find(|(config, _)| config.name == name)?;
+        Some(zone)
+    }
+}
+
+/// As in nginx, every address of IPv6 is a client of its own.
+fn client_zone(config: &config::ClientZone) -> ClientZone {
+    let zone = ClientZone::builder().ipv6_prefix(128);
+    zone.capacity(config.clients).build()
+}

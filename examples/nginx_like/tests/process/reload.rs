@@ -1,0 +1,230 @@
+//! What SIGHUP changes and what it leaves alone.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use hickory_server::proto::op::ResponseCode;
+use rustix::process::Signal;
+
+use crate::dns_server::DnsServer;
+use crate::proxy::NginxLike;
+use crate::sockets::{Conversation, Reserved, ask, within};
+
+/// Longer than any test: nobody asks twice for want of a fresh answer.
+const TTL: u32 = 3600;
+
+const NAME: &str = "node.test";
+
+/// Polls until `reached`.
+async fn eventually(what: &str, reached: impl Fn() -> bool) {
+    within(what, async {
+        while !reached() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+async fn reload(proxy: &NginxLike, main: &str, stream: &str) {
+    let before = proxy.count("Configuration applied");
+    proxy.configure(main, stream);
+    proxy.signal(Signal::HUP);
+    eventually("the reload", || {
+        proxy.count("Configuration applied") > before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_stays_as_it_was_is_not_looked_up_again() {
+    let node = Reserved::any();
+    let _node = node.serve("node").await;
+    let dns = DnsServer::start();
+    dns.set(NAME, TTL, &[IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+    let (resolver, port) = (dns.addr(), node.addr.port());
+    let stream = |before: &str, weight: u16| {
+        format!(
+            "{before} resolver {resolver};
+            upstream u {{ server {NAME}:{port} weight={weight}; }}
+            server {{ listen LISTEN; proxy_pass u; }}"
+        )
+    };
+    let proxy = NginxLike::start("", &stream("", 1)).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    let asked = dns.questions(NAME);
+    for _ in 0..5 {
+        // It may move to other lines, and what is around it may change.
+        reload(&proxy, "", &stream("\n\nproxy_timeout 5m;", 1)).await;
+        assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    }
+    assert_eq!(dns.questions(NAME), asked);
+    reload(&proxy, "", &stream("", 2)).await;
+    eventually("new questions", || dns.questions(NAME) > asked).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+}
+
+#[tokio::test]
+async fn an_upstream_whose_source_fails_is_asked_at_once() {
+    let node = Reserved::any();
+    let _node = node.serve("node").await;
+    let dns = DnsServer::start();
+    // A negative answer that holds for half a minute, the longest that any is believed.
+    dns.set_negative_ttl(TTL);
+    dns.fail(NAME, ResponseCode::NXDomain);
+    let (resolver, port) = (dns.addr(), node.addr.port());
+    let stream = format!(
+        "resolver {resolver};
+        upstream u {{ server {NAME}:{port}; }}
+        server {{ listen LISTEN; proxy_pass u; }}"
+    );
+    let proxy = NginxLike::start("", &stream).await;
+    proxy.logged("Source has no backends").await;
+    dns.set(NAME, TTL, &[IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+    let asked = dns.questions(NAME);
+    reload(&proxy, "", &stream).await;
+    eventually("new questions", || dns.questions(NAME) > asked).await;
+    within("the node", async {
+        while ask(proxy.addr).await.ok().as_deref() != Some("node") {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn logs_change_with_the_configuration() {
+    let stream = "server { listen LISTEN; proxy_pass 127.0.0.1:1; }";
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second] = ["first.log", "second.log"].map(|name| dir.path().join(name));
+    let read = |path: &std::path::Path| fs::read_to_string(path).unwrap();
+    let proxy = NginxLike::start(&format!("error_log {} info;", first.display()), stream).await;
+    assert!(read(&first).contains("Listening"));
+
+    let main = format!("error_log {} debug;", second.display());
+    reload(&proxy, &main, stream).await;
+    assert!(!read(&first).contains("Configuration applied"));
+    assert!(read(&second).contains("Configuration applied"));
+    ask(proxy.addr).await.unwrap_err();
+    eventually("a message at debug", || {
+        read(&second).contains("Session ended")
+    })
+    .await;
+    // The other log keeps its level.
+    assert!(!proxy.log().contains("Session ended"));
+
+    // One that cannot be opened changes nothing.
+    let nowhere = dir.path().join("no/such/dir.log");
+    proxy.configure(&format!("error_log {};", nowhere.display()), stream);
+    proxy.signal(Signal::HUP);
+    let refused = format!("open() \"{}\" failed", nowhere.display());
+    proxy.logged(&refused).await;
+    assert!(read(&second).contains(&refused));
+
+    let main = format!("error_log {} crit;", second.display());
+    reload(&proxy, &main, stream).await;
+    let before = read(&second).len();
+    proxy.signal(Signal::USR1);
+    proxy.logged("Log reopened").await;
+    assert_eq!(read(&second).len(), before);
+}
+
+#[tokio::test]
+async fn a_storm_of_reloads_with_broken_files_disturbs_nobody() {
+    let (node, extra) = (Reserved::any(), Reserved::any());
+    let _node = node.serve("node").await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = (taken.local_addr().unwrap(), taken);
+    let server = |listen: &str| format!("server {{ {listen} proxy_pass {}; }}", node.addr);
+    let (one, two) = (
+        server("listen LISTEN;"),
+        server(&format!("listen LISTEN; listen {};", extra.addr)),
+    );
+    let broken = [
+        "nonsense;".to_owned(),
+        "server { listen LISTEN;".to_owned(),
+        "server { listen LISTEN; proxy_pass nowhere; }".to_owned(),
+        "\u{0}\u{1}\u{fffd}".to_owned(),
+        server("listen LISTEN; proxy_timeout 0;"),
+        server(&format!("listen LISTEN; listen {};", taken.0)),
+        server("listen LISTEN; error_log /no/such/dir/error.log;"),
+        String::new(),
+    ];
+    let proxy = NginxLike::start("", &one).await;
+    let mut open = Conversation::open(proxy.addr).await.unwrap();
+    assert_eq!(open.say("hello").await.unwrap(), "node");
+    let files = || {
+        let files = fs::read_dir(format!("/proc/{}/fd", proxy.id())).unwrap();
+        files.count()
+    };
+    let before = files();
+    let (addr, over) = (proxy.addr, Arc::new(AtomicBool::new(false)));
+    let knocking = tokio::spawn({
+        let over = Arc::clone(&over);
+        async move {
+            let mut knocks = 0;
+            while !over.load(Relaxed) {
+                assert_eq!(ask(addr).await.unwrap(), "node");
+                knocks += 1;
+            }
+            knocks
+        }
+    });
+    for round in 0..10 {
+        for stream in &broken {
+            proxy.configure("", stream);
+            for _ in 0..=round % 3 {
+                proxy.signal(Signal::HUP);
+            }
+        }
+        reload(&proxy, "", if round % 2 == 0 { &two } else { &one }).await;
+        let answer = ask(extra.addr).await;
+        assert_eq!(answer.is_ok(), round % 2 == 0, "{answer:?}");
+    }
+    over.store(true, Relaxed);
+    assert!(knocking.await.unwrap() > 0);
+    // What is not there at all is broken, too.
+    fs::remove_file(proxy.dir().join("test.conf")).unwrap();
+    proxy.signal(Signal::HUP);
+    proxy.logged("No such file or directory").await;
+    assert!(proxy.count("nothing changes") >= 10);
+    assert_eq!(open.say("still there?").await.unwrap(), "node");
+    eventually("the descriptors' return", || files() == before).await;
+}
+
+#[tokio::test]
+async fn workers_stay_as_many_as_they_were() {
+    let node = Reserved::any();
+    let _node = node.serve("node").await;
+    let stream = format!("server {{ listen LISTEN; proxy_pass {}; }}", node.addr);
+    let proxy = NginxLike::start("worker_processes 2;", &stream).await;
+    let threads = || {
+        let threads = fs::read_dir(format!("/proc/{}/task", proxy.id())).unwrap();
+        threads.count()
+    };
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    let before = threads();
+    for workers in ["worker_processes 4;", "worker_processes 1;", ""] {
+        reload(&proxy, workers, &stream).await;
+        assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    }
+    assert_eq!(proxy.count("\"worker_processes\" has changed"), 3);
+    reload(&proxy, "worker_processes 2;", &stream).await;
+    assert_eq!(proxy.count("\"worker_processes\" has changed"), 3);
+    assert_eq!(threads(), before);
+}
+
+#[tokio::test]
+async fn thousands_of_upstreams_are_compared_in_no_time() {
+    let node = Reserved::any();
+    let _node = node.serve("node").await;
+    let mut stream = String::new();
+    for number in 0..3000 {
+        stream += &format!("upstream u{number} {{ server {}; }}\n", node.addr);
+    }
+    stream += "server { listen LISTEN; proxy_pass u2999; }";
+    let proxy = NginxLike::start("", &stream).await;
+    // Each with each would take minutes.
+    reload(&proxy, "", &stream).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+}

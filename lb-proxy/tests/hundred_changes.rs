@@ -1,0 +1,160 @@
+//! A hundred changes at run time in the midst of a transfer. A file of its own, because the descriptors that are counted
+//! are the whole process's.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use lb_core::policy::PolicyKind;
+use lb_proxy::{Listener, Proxy, Timeouts, Workers};
+use support::{
+    Running, descriptors, in_flight, listening, loopback, pool, reload, round_robin, until, within,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// How much goes through while everything around it changes. All of a gibibyte where the code is optimised.
+const TRANSFER: usize = if cfg!(debug_assertions) {
+    128 << 20
+} else {
+    1 << 30
+};
+
+/// Changes that add, change and remove listeners, upstreams, weights and policies.
+async fn hundred_changes(workers: Workers) {
+    let sink = TcpListener::bind(loopback()).await.unwrap();
+    let bulk = round_robin("bulk", sink.local_addr().unwrap());
+    let (one, two) = (listening("1").await, listening("2").await);
+    let idle = |round: u16| {
+        let policy = [
+            PolicyKind::LeastConn,
+            PolicyKind::WeightedRoundRobin,
+            PolicyKind::Maglev,
+        ][usize::from(round % 3)];
+        let other = (!round.is_multiple_of(4)).then_some((two, 1 + round % 7));
+        pool(
+            "idle",
+            policy,
+            [(one, 1 + round % 5)].into_iter().chain(other),
+        )
+    };
+    let first = idle(1);
+    let begin = Proxy::builder()
+        .workers(workers)
+        .listen(loopback(), &bulk)
+        .listen(loopback(), &first);
+    let proxy = Running::run(begin).await;
+    let (bulk_addr, idle_addr) = (proxy.addr, proxy.handle.local_addrs()[1]);
+
+    let mut sleepers = Vec::new();
+    for _ in 0..200 {
+        let mut client = TcpStream::connect(idle_addr).await.unwrap();
+        client.read_u8().await.unwrap();
+        sleepers.push(client);
+    }
+    let open_before = descriptors();
+    let sending = tokio::spawn(async move {
+        let mut client = TcpStream::connect(bulk_addr).await.unwrap();
+        let block = vec![7; 1 << 16];
+        for _ in 0..TRANSFER / block.len() {
+            client.write_all(&block).await.unwrap();
+        }
+        client.shutdown().await.unwrap();
+        client.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    let (mut receiver, _) = sink.accept().await.unwrap();
+    let half = Arc::new(tokio::sync::Notify::new());
+    let go_on = Arc::clone(&half);
+    let receiving = tokio::spawn(async move {
+        let mut block = vec![0; 1 << 16];
+        let (mut received, mut waited) = (0, false);
+        loop {
+            match receiver.read(&mut block).await.unwrap() {
+                0 => return received,
+                n => received += n,
+            }
+            // The rest goes through after the last change, so that the changes are in its midst.
+            if received > TRANSFER / 2 && !waited {
+                waited = true;
+                go_on.notified().await;
+            }
+        }
+    });
+    let over = Arc::new(AtomicBool::new(false));
+    let knocking = tokio::spawn({
+        let over = Arc::clone(&over);
+        async move {
+            let mut knocks = 0;
+            while !over.load(SeqCst) {
+                // Refused or reset, it would be an error.
+                let mut client = TcpStream::connect(idle_addr).await.unwrap();
+                client.read_u8().await.unwrap();
+                client.shutdown().await.unwrap();
+                client.read_to_end(&mut Vec::new()).await.unwrap();
+                knocks += 1;
+            }
+            knocks
+        }
+    });
+
+    let mut extra = Vec::new();
+    for round in 0..100 {
+        let timeouts = Timeouts::default().idle(Some(Duration::from_secs(60 + round)));
+        let round = round as u16;
+        let idle = idle(round);
+        let mut to = Proxy::builder()
+            .workers(workers)
+            .listen(bulk_addr, &bulk)
+            .listener(Listener::new(idle_addr, &idle).timeouts(timeouts));
+        let passing = round_robin(&format!("passing {}", round % 6), one);
+        for _ in 0..round % 4 {
+            to = to.listen(loopback(), &passing);
+        }
+        let reloaded = reload(&proxy, to).unwrap();
+        assert!(reloaded.kept.starts_with(&[bulk_addr, idle_addr]));
+        extra = reloaded.added;
+        for addr in &extra {
+            let mut client = TcpStream::connect(addr).await.unwrap();
+            assert_eq!(client.read_u8().await.unwrap(), b'1');
+        }
+    }
+    drop(extra);
+    half.notify_one();
+    assert_eq!(within("the transfer", receiving).await.unwrap(), TRANSFER);
+    within("its end", sending).await.unwrap();
+    over.store(true, SeqCst);
+    assert!(within("the knocks", knocking).await.unwrap() > 0);
+
+    // Back to the beginning: nothing is left of all that was in between.
+    let begin = || {
+        Proxy::builder()
+            .workers(workers)
+            .listen(bulk_addr, &bulk)
+            .listen(idle_addr, &first)
+    };
+    reload(&proxy, begin()).unwrap();
+    until("the knocks' ends", || proxy.metrics().active == 200).await;
+    until("the counts", || in_flight(&first) == 200).await;
+    assert_eq!(in_flight(&bulk), 0);
+    until("the descriptors' return", || descriptors() == open_before).await;
+    for client in &mut sleepers {
+        client.write_all(b"awake").await.unwrap();
+        client.shutdown().await.unwrap();
+        client.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    drop(sleepers);
+    until("the end of all", || proxy.metrics().active == 0).await;
+    let report = proxy.end().await;
+    assert_eq!((report.aborted, in_flight(&first)), (0, 0));
+}
+
+#[tokio::test]
+async fn a_hundred_changes_lose_nothing_and_leave_nothing_behind() {
+    hundred_changes(Workers::Here).await;
+    hundred_changes(Workers::Threads(NonZeroUsize::new(2).unwrap())).await;
+}
