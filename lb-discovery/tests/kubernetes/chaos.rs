@@ -275,7 +275,7 @@ async fn a_list_of_no_pods_that_stays_empty_empties_the_set() {
     api.server.compact();
     api.server.fault(Fault::EmptyLists);
     until_error(&running, "the list is empty, but had 1 before").await;
-    until(&mut running, &[]).await;
+    until::<&str>(&mut running, &[]).await;
     assert!(running.handle.status().sources[0].last_error.is_none());
 }
 

@@ -9,8 +9,10 @@ mod chaos;
 mod cluster;
 mod fair;
 mod objects;
+mod place;
 mod property;
 mod rbac;
+mod real;
 #[path = "../support/run.rs"]
 mod run;
 mod scale;

@@ -172,6 +172,11 @@ impl ApiServer {
         self.shared.notify();
     }
 
+    /// An object that exists.
+    pub(crate) fn get(&self, resource: &str, namespace: &str, name: &str) -> Value {
+        self.shared.lock().store.get(resource, namespace, name)
+    }
+
     /// Forgets all versions so far: to watch from one of them is 410.
     pub(crate) fn compact(&self) {
         self.shared.lock().store.compact();
