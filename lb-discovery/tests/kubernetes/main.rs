@@ -8,6 +8,7 @@ mod api_server;
 mod chaos;
 mod cluster;
 mod fair;
+mod hostile;
 mod objects;
 mod place;
 mod property;

@@ -1,6 +1,6 @@
 //! The pods of a Service.
 
-use lb_discovery::kubernetes::Families;
+use lb_discovery::kubernetes::{EndpointSlices, Families};
 use serde_json::{Value, json};
 
 use super::anywhere;
@@ -13,6 +13,7 @@ anywhere! {
     what_is_not_said_of_an_endpoint_is_good
     without_a_ready_endpoint_those_that_end_but_serve_are_used
     of_two_families_one_is_used
+    pages_are_put_together
     a_port_by_number_is_the_services
     a_port_that_is_not_there_is_named_with_those_that_are
     a_service_is_scaled_to_nothing_and_back
@@ -106,6 +107,19 @@ async fn of_two_families_one_is_used(place: &Place) {
     until(&mut running, &["[fd00::1]:8080"]).await;
     place.delete("endpointslices", "echo-b").await;
     until(&mut running, &["10.0.0.1:8080"]).await;
+}
+
+async fn pages_are_put_together(place: &Place) {
+    for number in 1..=5 {
+        let ip = format!("10.0.0.{number}");
+        put(place, &format!("echo-{number}"), &[endpoint(&ip, &ip)]).await;
+    }
+    let cluster = place.cluster().page_size(2);
+    let source = EndpointSlices::new(cluster, place.namespace(), "echo").unwrap();
+    assert_eq!(run(source).next().await.len(), 5);
+    if let Place::Ours(api) = place {
+        assert_eq!(api.server.lists(), 3);
+    }
 }
 
 async fn a_port_by_number_is_the_services(place: &Place) {
