@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lb_proxy::proxy_protocol::Version;
 use nginx_like::config::{LogLevel, LogTarget, Server, WorkerProcesses};
