@@ -32,6 +32,8 @@ use crate::error::DiscoveryError;
 /// - A backend is called after its pod, and knows its [`node`](lb_core::Backend::node), its
 ///   [`zone`](lb_core::Backend::zone), the zones that [hints](lb_core::Backend::for_zones) give it to, and by the pod's
 ///   UID as [`instance`](lb_core::Backend::instance) whether it is still the same pod. Backends are sorted by address.
+/// - Hints for nodes (`forNodes`, of `trafficDistribution: PreferSameNode`) are not used, because a balancer in front of
+///   the cluster is on none of its nodes. Within, every node would send to itself, which is what kube-proxy is for.
 /// - Of a dual-stack Service's addresses [one family](Families) is used.
 ///
 /// A Service that was scaled to nothing has no backends. One that does not exist, which shows in that there is no slice

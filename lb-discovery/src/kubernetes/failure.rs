@@ -32,7 +32,6 @@ impl Failure {
 /// Sorts what the client reports.
 pub(super) fn of_client(what: &str, error: &kube::Error) -> Failure {
     Failure::Other(match error {
-        kube::Error::Api(status) => return of_status(what, status),
         kube::Error::Auth(error) => config(what, &root_cause(error)),
         error => {
             let mut problem = format!("the API server cannot be reached: {}", root_cause(error));
@@ -42,6 +41,14 @@ pub(super) fn of_client(what: &str, error: &kube::Error) -> Failure {
             unavailable(what, &problem)
         }
     })
+}
+
+/// Sorts an answer with the status `code`, of which `said` was read.
+pub(super) fn of_answer(what: &str, code: u16, said: &[u8]) -> Failure {
+    // Proxies in between have their own words for it.
+    let status = serde_json::from_slice::<Status>(said)
+        .unwrap_or_else(|_| Status::failure(&String::from_utf8_lossy(said), ""));
+    of_status(what, &status.with_code(code))
 }
 
 /// Sorts an error that the server reports.

@@ -22,6 +22,9 @@ const WATCH_GAP: Duration = Duration::from_secs(1);
 /// The most objects of a kind that are kept.
 const MAX_OBJECTS: usize = 100_000;
 
+/// The most pages in a row that bring nothing new. There may be some: of a page's objects none may be meant.
+const MAX_IDLE_PAGES: u32 = 100;
+
 /// An object, cut down to what is needed of it.
 pub(super) trait Record: Clone + fmt::Debug + PartialEq + Send + 'static {
     /// The object as the API has it.
@@ -107,7 +110,8 @@ impl ListWatch {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
             WatchEvent::Deleted(object) => (object, true),
             WatchEvent::Bookmark(bookmark) => {
-                self.version = Some(bookmark.metadata.resource_version);
+                let version = Some(bookmark.metadata.resource_version);
+                self.version = Some(versioned(&self.query, version)?);
                 return Ok(None);
             }
             WatchEvent::Error(status) => {
@@ -154,13 +158,17 @@ async fn pages<R: Record>(
 ) -> Result<(BTreeMap<String, R>, String), Failure> {
     let mut objects = BTreeMap::new();
     let mut token = None;
+    let mut idle = 0;
     loop {
         let page = session.page::<R::Object>(query, token).await?;
+        let known = objects.len();
         let named = page.items.into_iter().map(|o| (o.name_any(), R::of(o)));
         objects.extend(named);
-        if objects.len() > MAX_OBJECTS {
-            let problem = format!("more than {MAX_OBJECTS} objects");
-            return Err(Failure::Other(failure::config(&query.what, &problem)));
+        check_count(&query.what, objects.len()).map_err(Failure::Other)?;
+        idle = if objects.len() > known { 0 } else { idle + 1 };
+        if idle > MAX_IDLE_PAGES {
+            let problem = format!("{idle} pages in a row without a new object, and no end");
+            return Err(Failure::Other(failure::unavailable(&query.what, &problem)));
         }
         token = page.metadata.continue_.filter(|token| !token.is_empty());
         if token.is_none() {
@@ -168,6 +176,15 @@ async fn pages<R: Record>(
             return Ok((objects, version.map_err(Failure::Other)?));
         }
     }
+}
+
+/// Refuses more objects than are kept.
+pub(super) fn check_count(what: &str, count: usize) -> Result<(), DiscoveryError> {
+    if count <= MAX_OBJECTS {
+        return Ok(());
+    }
+    let problem = format!("more than {MAX_OBJECTS} objects");
+    Err(failure::config(what, &problem))
 }
 
 fn versioned(query: &Query, version: Option<String>) -> Result<String, DiscoveryError> {

@@ -10,7 +10,7 @@ use futures::stream::{BoxStream, StreamExt};
 use tokio::time::Instant;
 
 use super::failure;
-use super::list_watch::{Record, Update, list_watch};
+use super::list_watch::{Record, Update, check_count, list_watch};
 use super::session::{Query, Session};
 use crate::error::DiscoveryError;
 
@@ -69,6 +69,7 @@ impl<R: Record> Objects<R> {
             Update::Apply(name, record) => {
                 let differs = known.get(&name) != Some(&record);
                 known.insert(name, record);
+                check_count(&self.what, known.len())?;
                 differs
             }
             Update::Delete(name) => known.remove(&name).is_some(),

@@ -1,13 +1,17 @@
 //! Requests to one API server, each bounded in time and in memory.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use kube::api::{ListParams, WatchParams};
+use kube::client::Body;
 use kube::core::{ObjectList, Request};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
@@ -24,6 +28,9 @@ const MAX_PAGE: usize = 64 << 20;
 
 /// The most bytes of one event of a watch.
 const MAX_EVENT: usize = 8 << 20;
+
+/// The most bytes that are read of an answer which says what is wrong.
+const MAX_COMPLAINT: u64 = 64 << 10;
 
 /// One client, made for one watch.
 #[derive(Clone)]
@@ -110,19 +117,11 @@ impl Session {
                 .request
                 .list(&params)
                 .map_err(|e| bad_request(query, &e))?;
-            let body = self.client.request_stream(request).await;
-            let body = body.map_err(|e| failure::of_client(&query.what, &e))?;
-            let mut body = pin!(body.take(MAX_PAGE as u64 + 1));
-            let mut page = Vec::new();
-            let read = body.read_to_end(&mut page).await;
-            read.map_err(|e| cut(query, &e))?;
-            Ok(page)
+            let body = self.send(query, request.map(Body::from)).await?;
+            let page = Limited::new(body, MAX_PAGE).collect().await;
+            page.map(Collected::to_bytes).map_err(|e| cut(query, &*e))
         });
         let page = answer.await?;
-        if page.len() > MAX_PAGE {
-            let problem = format!("a page has more than {MAX_PAGE} bytes: ask for smaller pages");
-            return Err(Failure::Other(failure::config(&query.what, &problem)));
-        }
         serde_json::from_slice(&page).map_err(|e| Failure::Other(garbage(query, &e)))
     }
 
@@ -141,16 +140,30 @@ impl Session {
                 .request
                 .watch(&params, version)
                 .map_err(|e| bad_request(query, &e))?;
-            let body = self.client.request_stream(request).await;
-            let body = body.map_err(|e| failure::of_client(&query.what, &e))?;
+            let body = self.send(query, request.map(Body::from)).await?;
             Ok(Lines {
-                body: Box::pin(body),
+                body: Box::pin(read(body)),
                 line: Vec::new(),
                 // The server ends the request by then; one that does not is frozen.
                 patience: self.watch_timeout.saturating_add(self.request_timeout),
             })
         })
         .await
+    }
+
+    /// Sends `request`, and gives the body of an answer that is no complaint. kube would read all of a complaint,
+    /// however long it is.
+    async fn send(&self, query: &Query, request: http::Request<Body>) -> Result<Body, Failure> {
+        let answer = self.client.send(request).await;
+        let answer = answer.map_err(|e| failure::of_client(&query.what, &e))?;
+        let status = answer.status();
+        if !status.is_client_error() && !status.is_server_error() {
+            return Ok(answer.into_body());
+        }
+        let mut said = Vec::new();
+        let body = read(answer.into_body()).take(MAX_COMPLAINT);
+        drop(pin!(body).read_to_end(&mut said).await); // what came of it must do
+        Err(failure::of_answer(&query.what, status.as_u16(), &said))
     }
 
     async fn in_time<T>(
@@ -217,7 +230,16 @@ fn bad_request(query: &Query, error: &kube::core::request::Error) -> Failure {
     Failure::Other(failure::config(&query.what, &failure::root_cause(error)))
 }
 
-fn cut(query: &Query, error: &io::Error) -> Failure {
+fn read(body: Body) -> impl AsyncBufRead + Send {
+    let data = body.into_data_stream().map_err(io::Error::other);
+    data.into_async_read()
+}
+
+fn cut(query: &Query, error: &(dyn Error + Send + Sync + 'static)) -> Failure {
+    if error.is::<LengthLimitError>() {
+        let problem = format!("a page has more than {MAX_PAGE} bytes: ask for smaller pages");
+        return Failure::Other(failure::config(&query.what, &problem));
+    }
     let problem = format!("the answer was cut off: {}", failure::root_cause(error));
     Failure::Other(failure::unavailable(&query.what, &problem))
 }

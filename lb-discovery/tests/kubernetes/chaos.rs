@@ -17,7 +17,7 @@ fn one() -> Value {
     slice("echo-a", &[endpoint("10.0.0.1", "a")])
 }
 
-fn two() -> Value {
+pub(crate) fn two() -> Value {
     slice(
         "echo-a",
         &[endpoint("10.0.0.1", "a"), endpoint("10.0.0.2", "b")],
@@ -25,7 +25,7 @@ fn two() -> Value {
 }
 
 /// A server with one endpoint, and a driver that knows it.
-async fn started() -> (Api, Running) {
+pub(crate) async fn started() -> (Api, Running) {
     started_with(Api::slices).await
 }
 
@@ -39,7 +39,7 @@ async fn started_with(source: impl FnOnce(&Api) -> EndpointSlices) -> (Api, Runn
 }
 
 /// With the fault, the status says `error` and the set stays; without it, a change is seen again.
-async fn survives(fault: Fault, error: &str) {
+pub(crate) async fn survives(fault: Fault, error: &str) {
     let (api, mut running) = started_with(Api::hasty).await;
     api.server.fault(fault);
     until_error(&running, error).await;
@@ -235,22 +235,6 @@ async fn bookmarks_keep_a_quiet_watch_from_being_forgotten() {
 }
 
 #[tokio::test]
-async fn pages_are_put_together() {
-    let api = Api::start().await;
-    for number in 1..=7 {
-        let ip = format!("10.0.0.{number}");
-        api.server.put(
-            "endpointslices",
-            slice(&format!("echo-{number}"), &[endpoint(&ip, &ip)]),
-        );
-    }
-    let source = EndpointSlices::new(api.cluster().page_size(2), "default", "echo").unwrap();
-    let mut running = run(source);
-    assert_eq!(running.next().await.len(), 7);
-    assert_eq!(api.server.lists(), 4);
-}
-
-#[tokio::test]
 async fn an_empty_list_is_believed_only_after_a_while() {
     let (api, mut running) = started().await;
     api.server.compact();
@@ -275,7 +259,7 @@ async fn a_list_of_no_pods_that_stays_empty_empties_the_set() {
     api.server.compact();
     api.server.fault(Fault::EmptyLists);
     until_error(&running, "the list is empty, but had 1 before").await;
-    until(&mut running, &[]).await;
+    until::<&str>(&mut running, &[]).await;
     assert!(running.handle.status().sources[0].last_error.is_none());
 }
 

@@ -8,9 +8,12 @@ mod api_server;
 mod chaos;
 mod cluster;
 mod fair;
+mod hostile;
 mod objects;
+mod place;
 mod property;
 mod rbac;
+mod real;
 #[path = "../support/run.rs"]
 mod run;
 mod scale;

@@ -66,6 +66,17 @@ pub(crate) fn service(policy: &str) -> Value {
     })
 }
 
+/// The Service `echo` for inside of the cluster only.
+pub(crate) fn inner_service() -> Value {
+    let mut service = service("Cluster");
+    let spec = service["spec"].as_object_mut().unwrap();
+    spec.insert("type".to_owned(), json!("ClusterIP"));
+    spec.remove("externalTrafficPolicy");
+    let port = spec["ports"][0].as_object_mut().unwrap();
+    port.remove("nodePort");
+    service
+}
+
 pub(crate) fn node(name: &str, ip: &str) -> Value {
     json!({
         "kind": "Node", "apiVersion": "v1",
@@ -103,19 +114,42 @@ pub(crate) fn pod(name: &str, node: &str, host_ip: &str) -> Value {
     })
 }
 
-/// The same pod while it is deleted.
+/// The same pod when it fails its probe.
+pub(crate) fn not_ready(mut pod: Value) -> Value {
+    pod["status"]["conditions"][0]["status"] = json!("False");
+    pod
+}
+
+/// The same object while it is deleted.
 pub(crate) fn deleting(mut object: Value) -> Value {
     object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     object
 }
 
+/// A DaemonSet of the pods with the label `app=echo`, which fits no node.
 pub(crate) fn daemon_set(name: &str) -> Value {
+    let mut set = workload("DaemonSet", name);
+    set["spec"]["template"]["spec"]["nodeSelector"] = json!({"lb-test/node": "none"});
+    set
+}
+
+/// A Deployment of the pods with the label `app=echo`, which wants none.
+pub(crate) fn deployment(name: &str) -> Value {
+    let mut deployment = workload("Deployment", name);
+    deployment["spec"]["replicas"] = json!(0);
+    deployment
+}
+
+fn workload(kind: &str, name: &str) -> Value {
     json!({
-        "kind": "DaemonSet", "apiVersion": "apps/v1",
+        "kind": kind, "apiVersion": "apps/v1",
         "metadata": {"name": name, "namespace": "default"},
         "spec": {
             "selector": {"matchLabels": {"app": "echo"}},
-            "template": {"metadata": {"labels": {"app": "echo"}}, "spec": {"containers": []}},
+            "template": {
+                "metadata": {"labels": {"app": "echo"}},
+                "spec": {"containers": [{"name": "echo", "image": "echo"}]},
+            },
         },
     })
 }

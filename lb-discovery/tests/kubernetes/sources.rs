@@ -1,4 +1,4 @@
-//! Each source, from the first list on.
+//! The sources against our API server alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::api_server::ApiServer;
-use crate::objects::{daemon_set, deleting, endpoint, node, on_node, pod, service, slice};
+use crate::objects::{deleting, endpoint, node, service, slice};
 use crate::run::{Running, eventually};
 
 /// A server, and the kubeconfig that leads to it.
@@ -80,7 +80,10 @@ pub(crate) fn shown(snapshot: &Snapshot) -> Vec<String> {
 }
 
 /// Reads publications until one shows these backends.
-pub(crate) async fn until(running: &mut Running, wanted: &[&str]) -> Snapshot {
+pub(crate) async fn until<W>(running: &mut Running, wanted: &[W]) -> Snapshot
+where
+    String: PartialEq<W>,
+{
     loop {
         let snapshot = running.next().await;
         if shown(&snapshot) == wanted {
@@ -93,49 +96,6 @@ pub(crate) async fn until(running: &mut Running, wanted: &[&str]) -> Snapshot {
 pub(crate) async fn until_error(running: &Running, text: &str) {
     let last = || running.handle.status().sources[0].last_error.clone();
     eventually(|| last().is_some_and(|error| error.contains(text))).await;
-}
-
-#[tokio::test]
-async fn every_node_is_a_backend_unless_the_policy_is_local() {
-    let api = Api::start().await;
-    api.server.put("services", service("Cluster"));
-    for (name, ip) in [
-        ("node-1", "10.1.0.1"),
-        ("node-2", "10.1.0.2"),
-        ("node-3", "10.1.0.3"),
-    ] {
-        api.server.put("nodes", node(name, ip));
-    }
-    let mut running = run(api.node_port());
-    let set = running.next().await;
-    assert_eq!(
-        shown(&set),
-        ["10.1.0.1:30080", "10.1.0.2:30080", "10.1.0.3:30080"]
-    );
-    let first = set.iter().next().unwrap();
-    assert_eq!(first.name.as_deref(), Some("node-1"));
-    assert_eq!(first.instance.as_deref(), Some("uid-node-1"));
-    assert_eq!(first.zone.as_deref(), Some("zone-a"));
-    let asked = |server: &ApiServer| {
-        let requests = server.requests();
-        requests.iter().any(|r| r.path.ends_with("endpointslices"))
-    };
-    assert!(!asked(&api.server), "needs no right that it does not use");
-
-    let pods = [
-        endpoint("10.0.0.1", "a"),
-        endpoint("10.0.0.2", "b"),
-        on_node(endpoint("10.0.0.3", "c"), "node-2"),
-    ];
-    api.server.put("endpointslices", slice("echo-a", &pods));
-    api.server.put("services", service("Local"));
-    until(&mut running, &["10.1.0.1:30080 x2", "10.1.0.2:30080"]).await;
-    api.server.put("services", service("Cluster"));
-    until(
-        &mut running,
-        &["10.1.0.1:30080", "10.1.0.2:30080", "10.1.0.3:30080"],
-    )
-    .await;
 }
 
 #[tokio::test]
@@ -163,57 +123,6 @@ async fn nodes_that_load_balancers_shall_leave_alone_are_left_out() {
     api.server
         .put("nodes", deleting(node("node-2", "10.1.0.2")));
     until(&mut running, &["10.1.0.3:30080"]).await;
-}
-
-#[tokio::test]
-async fn a_service_without_a_node_port_says_what_to_do() {
-    let api = Api::start().await;
-    let mut without = service("Cluster");
-    without["spec"]["type"] = json!("ClusterIP");
-    without["spec"]["ports"][0]["nodePort"] = json!(null);
-    api.server.put("services", without);
-    api.server.put("nodes", node("node-1", "10.1.0.1"));
-    let running = run(api.node_port());
-    until_error(
-        &running,
-        "the Service's type is ClusterIP: make it NodePort",
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn pods_of_a_daemon_set_are_reached_on_their_nodes() {
-    let api = Api::start().await;
-    api.server.put("daemonsets", daemon_set("echo"));
-    api.server.put("pods", pod("echo-a", "node-1", "10.1.0.1"));
-    api.server.put("pods", pod("echo-b", "node-2", "10.1.0.2"));
-    let mut other = pod("other", "node-3", "10.1.0.3");
-    other["metadata"]["labels"]["app"] = json!("other");
-    api.server.put("pods", other);
-    let source = Pods::of_daemon_set(api.cluster(), "default", "echo", 446).unwrap();
-    let mut running = run(source);
-    let set = running.next().await;
-    assert_eq!(shown(&set), ["10.1.0.1:446", "10.1.0.2:446"]);
-    let first = set.iter().next().unwrap();
-    assert_eq!(first.name.as_deref(), Some("node-1"));
-    assert_eq!(first.instance.as_deref(), Some("uid-echo-a"));
-
-    api.server
-        .put("pods", deleting(pod("echo-a", "node-1", "10.1.0.1")));
-    until(&mut running, &["10.1.0.1:446 (drain)", "10.1.0.2:446"]).await;
-    api.server.delete("pods", "default", "echo-a");
-    until(&mut running, &["10.1.0.2:446"]).await;
-    api.server.put("pods", pod("echo-c", "node-1", "10.1.0.1"));
-    until(&mut running, &["10.1.0.1:446", "10.1.0.2:446"]).await;
-}
-
-#[tokio::test]
-async fn a_daemon_set_that_does_not_exist_is_not_found() {
-    let api = Api::start().await;
-    let source = Pods::of_daemon_set(api.cluster(), "default", "echo", 446).unwrap();
-    let running = run(source);
-    until_error(&running, "watching daemonsets of default/echo").await;
-    until_error(&running, "it does not exist").await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use lb_proxy::ClientZone;
 
-use super::upstream;
+use super::upstream::upstream;
 use crate::config::{self, Upstream};
 use crate::error::StartError;
 

@@ -7,9 +7,12 @@ mod include;
 mod never_panics;
 mod nginx;
 mod rejected;
+mod upstreams;
 mod values;
+mod warnings;
 
 use std::path::Path;
+use std::time::Duration;
 
 use nginx_like::config::{Config, ConfigError, Stream};
 
@@ -18,6 +21,10 @@ const NAME: &str = "test.conf";
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new(NAME), text.as_bytes(), Path::new(""))
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
 }
 
 /// Reads the inside of a `stream` block.

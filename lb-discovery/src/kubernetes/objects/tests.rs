@@ -118,3 +118,18 @@ async fn what_is_deleted_under_watch_needs_no_confirmation() {
     assert!(!objects.apply(Update::Delete("a".to_owned())).unwrap());
     memory.listed(0, "listing").unwrap();
 }
+
+#[test]
+fn too_many_objects_are_refused_however_they_come() {
+    let mut objects = objects(&Memory::new(Duration::ZERO));
+    let record = record(&[]);
+    let full = (0..100_000).map(|number| (number.to_string(), record.clone()));
+    objects.apply(Update::Replace(full.collect())).unwrap();
+    let known = Update::Apply("7".to_owned(), record.clone());
+    assert!(!objects.apply(known).unwrap());
+    let error = objects.apply(Update::Apply("one more".to_owned(), record));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "watching: more than 100000 objects"
+    );
+}

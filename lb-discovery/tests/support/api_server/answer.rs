@@ -36,6 +36,7 @@ pub(super) async fn answer(
     Ok(match plan {
         Plan::Say(code, text) => say(code, text),
         Plan::Slowly(text) => slowly(text),
+        Plan::Endlessly(code) => endlessly(code),
         Plan::Nothing => future::pending().await,
         Plan::Watch(scope, version) => watch(shared, scope, version, &seen),
     })
@@ -44,6 +45,8 @@ pub(super) async fn answer(
 enum Plan {
     Say(u16, String),
     Slowly(String),
+    /// A status, and an object that never ends.
+    Endlessly(u16),
     Nothing,
     Watch(Scope, u64),
 }
@@ -56,6 +59,7 @@ fn plan(state: &State, request: &Request) -> Plan {
     match state.fault {
         Fault::Frozen => return Plan::Nothing,
         Fault::Garbage => return Plan::Say(200, "<html>Welcome to nginx!</html>".to_owned()),
+        Fault::EndlessComplaint => return Plan::Endlessly(500),
         Fault::Status(code) => return failure(code, "", "told to fail"),
         _ => {}
     }
@@ -86,6 +90,14 @@ fn plan(state: &State, request: &Request) -> Plan {
         let list = list(state, request, &scope);
         match state.fault {
             Fault::Slow => Plan::Slowly(list),
+            Fault::EndlessList => Plan::Endlessly(200),
+            Fault::DeepLists => {
+                let deep = "[".repeat(1_000_000);
+                Plan::Say(
+                    200,
+                    list.replace(r#""items":["#, &format!(r#""items":[{deep}"#)),
+                )
+            }
             _ => Plan::Say(200, list),
         }
     }
@@ -96,6 +108,7 @@ fn list(state: &State, request: &Request, scope: &Scope) -> String {
     let after = parameter(request, "continue").unwrap_or_default();
     let (items, more) = match state.fault {
         Fault::EmptyLists => (Vec::new(), false),
+        Fault::EndlessPages => (state.store.page(scope, "", limit).0, true),
         _ => state.store.page(scope, &after, limit),
     };
     let mut metadata = json!({"resourceVersion": state.store.version().to_string()});
@@ -185,6 +198,7 @@ impl Watching {
             match fault {
                 Fault::Frozen => future::pending().await,
                 Fault::EndWatches => return None,
+                Fault::BareBookmarks => return Some(Ok(bookmark_at(""))),
                 Fault::GarbageEvents => return Some(Ok("{\"type\": \"ADDED\"\n".to_owned())),
                 Fault::CutWatch if !events.is_empty() => {
                     self.end = Some(End::Cut);
@@ -200,7 +214,7 @@ impl Watching {
                 return None;
             }
             if std::mem::take(&mut bookmark) {
-                return Some(Ok(bookmark_at(self.version)));
+                return Some(Ok(bookmark_at(&self.version.to_string())));
             }
             if self.end.is_some() {
                 return None;
@@ -218,8 +232,8 @@ impl Watching {
     }
 }
 
-fn bookmark_at(version: u64) -> String {
-    let metadata = json!({"resourceVersion": version.to_string()});
+fn bookmark_at(version: &str) -> String {
+    let metadata = json!({"resourceVersion": version});
     let object = json!({"kind": "X", "apiVersion": "v1", "metadata": metadata});
     json!({"type": "BOOKMARK", "object": object}).to_string() + "\n"
 }
@@ -276,6 +290,14 @@ fn slowly(text: String) -> Response<Body> {
         Ok(char::from(byte).to_string())
     });
     streamed(bytes)
+}
+
+fn endlessly(code: u16) -> Response<Body> {
+    let beginning = stream::iter([Ok(r#"{"items": [""#.to_owned())]);
+    let rest = stream::repeat_with(|| Ok("x".repeat(65536)));
+    let mut response = streamed(beginning.chain(rest));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap();
+    response
 }
 
 fn streamed(

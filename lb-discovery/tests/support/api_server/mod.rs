@@ -33,10 +33,20 @@ use self::store::Store;
 pub(crate) enum Fault {
     #[default]
     None,
+    /// Bookmarks have no version, and come at once.
+    BareBookmarks,
     /// The next event of a watch is cut in the middle, with the connection. Once.
     CutWatch,
+    /// Lists are nested very deeply.
+    DeepLists,
     /// Lists have no objects, as of a version that starts over.
     EmptyLists,
+    /// Everything is answered with 500 and a text that never ends.
+    EndlessComplaint,
+    /// A list never ends.
+    EndlessList,
+    /// Every page of a list is the first one, and says that there are more.
+    EndlessPages,
     /// Watches end as soon as they are open.
     EndWatches,
     /// Nothing is sent any more, also on what is open.
@@ -170,6 +180,11 @@ impl ApiServer {
     pub(crate) fn delete(&self, resource: &str, namespace: &str, name: &str) {
         self.shared.lock().store.delete(resource, namespace, name);
         self.shared.notify();
+    }
+
+    /// An object that exists.
+    pub(crate) fn get(&self, resource: &str, namespace: &str, name: &str) -> Value {
+        self.shared.lock().store.get(resource, namespace, name)
     }
 
     /// Forgets all versions so far: to watch from one of them is 410.

@@ -62,6 +62,11 @@ impl Store {
         self.record(key, Some(old), None);
     }
 
+    pub(super) fn get(&self, resource: &str, namespace: &str, name: &str) -> Value {
+        let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+        Value::clone(self.objects.get(&key).expect("an object that exists"))
+    }
+
     fn record(&mut self, key: Key, old: Option<Arc<Value>>, new: Option<Arc<Value>>) {
         let version = self.version;
         self.history.push(Change {

@@ -3,9 +3,10 @@ use std::path::Path;
 use lb_core::{PickRequest, SplitMix64, Timestamp, Tried, balancer};
 
 use super::*;
+use crate::config::Config;
 
 /// Recorded with servers at 127.10.0.1, 127.10.0.2, … port 4461; the names of servers are part of the ring.
-const RECORDED: &str = include_str!("../../../../lb-core/tests/golden/nginx_ketama.txt");
+const RECORDED: &str = include_str!("../../../../../lb-core/tests/golden/nginx_ketama.txt");
 
 #[test]
 fn hash_consistent_sends_clients_where_nginx_sent_them() {

@@ -1,0 +1,81 @@
+//! What is warned of, what is not supported, and where it is said to be.
+
+use nginx_like::config::ConfigError;
+
+use crate::{In, parse};
+
+fn warnings(text: &str) -> Vec<String> {
+    let warnings = parse(text).unwrap().warnings;
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn warnings_are_kept() {
+    for (place, text, warning) in [
+        (
+            In::Main,
+            "\nload_module a.so;",
+            r#"the "load_module" directive has no effect here"#,
+        ),
+        (
+            In::Events,
+            "multi_accept on;",
+            r#"the "multi_accept" directive has no effect here"#,
+        ),
+        (
+            In::Server,
+            "proxy_buffer_size 1k;",
+            r#"the "proxy_buffer_size" directive has no effect here"#,
+        ),
+        (
+            In::Upstream,
+            "server a:1; random; least_conn;",
+            "load balancing method redefined",
+        ),
+        (
+            In::Stream,
+            "resolver 10.0.0.1 status_zone=a;",
+            r#"the "status_zone=a" parameter has no effect here"#,
+        ),
+        (
+            In::StreamWithU,
+            "server { listen 1; proxy_pass u; resolver 10.0.0.1; }",
+            r#"the resolver of this server has no effect on upstream "u""#,
+        ),
+    ] {
+        assert_eq!(
+            warnings(&place.wrap(text)),
+            [format!("{warning} in test.conf:2")]
+        );
+    }
+}
+
+#[test]
+fn not_supported_is_not_a_mistake() {
+    let error = |place: In, text| -> ConfigError { parse(&place.wrap(text)).unwrap_err() };
+    for (place, text) in [
+        (In::Main, "http { }"),
+        (In::Stream, "map $remote_addr $b { }"),
+        (In::Stream, "map $ssl_preread_server_name $b { }"),
+        (In::Listen, "446 udp"),
+        (In::Listen, "unix:/a"),
+        (In::Upstream, "server unix:/a;"),
+        (In::UpstreamServer, "weight=65536"),
+    ] {
+        assert!(error(place, text).is_not_supported(), "{text}");
+    }
+    for (place, text) in [
+        (In::Main, "foo;"),
+        (In::Listen, "446 foo"),
+        (In::UpstreamServer, "weight=0"),
+    ] {
+        assert!(!error(place, text).is_not_supported(), "{text}");
+    }
+}
+
+#[test]
+fn errors_know_their_place() {
+    let error = parse("\n\nfoo;").unwrap_err();
+    let span = error.span().unwrap();
+    assert_eq!((span.file.to_str(), span.line), (Some("test.conf"), 3));
+}

@@ -1,0 +1,155 @@
+//! Sources that fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_discovery::{DriverConfig, OnEmpty, channel};
+use tokio::time::sleep;
+
+use crate::run::{Running, backend, eventually, ports, set};
+use crate::script::{Script, Watch};
+use crate::{ms, now, secs};
+
+#[tokio::test(start_paused = true)]
+async fn delays_grow_to_the_maximum() {
+    let source = Script::new([Watch::Fail]);
+    let run = Running::start(vec![source.clone()], DriverConfig::new());
+    sleep(secs(300)).await;
+    run.stop().await;
+    let gaps = source.gaps();
+    assert!((10..=25).contains(&gaps.len()), "{}", gaps.len());
+    for (n, gap) in gaps.iter().enumerate() {
+        let ceiling = ms(500 << n.min(10)).min(secs(30));
+        // Timers fire up to a millisecond late.
+        assert!(
+            *gap >= ceiling / 2 && *gap <= ceiling + ms(2),
+            "{n}: {gap:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_resets_the_delays() {
+    let mut watches = vec![Watch::Fail; 8];
+    watches.push(Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]));
+    watches.push(Watch::Fail);
+    let source = Script::new(watches);
+    let run = Running::start(vec![source.clone()], DriverConfig::new());
+    eventually(|| source.opens() == 11).await;
+    run.stop().await;
+    let gaps = source.gaps();
+    assert!(gaps[7] >= secs(15), "{gaps:?}");
+    assert!(gaps[8] <= ms(510), "{gaps:?}");
+    assert!((ms(500)..=ms(1010)).contains(&gaps[9]), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seed_replays_the_jitter() {
+    let gaps = async |seed| {
+        let source = Script::new([Watch::Fail]);
+        let run = Running::start(vec![source.clone()], DriverConfig::new().seed(seed));
+        eventually(|| source.opens() == 8).await;
+        run.stop().await;
+        source.gaps()
+    };
+    assert_eq!(gaps(1).await, gaps(1).await);
+    assert_ne!(gaps(1).await, gaps(2).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_ends_at_once_does_not_spin() {
+    let ends = Script::new([Watch::SetsThenEnd(vec![])]);
+    let gives = Script::new([Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))])]);
+    let config = DriverConfig::new()
+        .backoff_base(Duration::ZERO)
+        .backoff_max(Duration::ZERO);
+    let run = Running::start(vec![ends.clone(), gives.clone()], config);
+    sleep(secs(1)).await;
+    run.stop().await;
+    for source in [ends, gives] {
+        assert!((90..=201).contains(&source.opens()), "{}", source.opens());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flooding_source_does_not_starve_the_others() {
+    let flood = Script::new([Watch::Flood(set(&[1]))]);
+    let (handle, source) = channel(set(&[2]));
+    let mut run = Running::start(vec![flood, Arc::new(source)], DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1, 2]);
+    handle.add(backend(3));
+    assert_eq!(ports(&run.next().await), [1, 2, 3]);
+    assert!(run.handle.status().sources[0].updates <= run.elapsed().as_millis() as u64 + 2);
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_keeps_the_last_set_and_the_other_sources() {
+    let source = Script::new([
+        Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1, 2])), (secs(1), set(&[1]))]),
+        Watch::Fail,
+        Watch::Fail,
+        now(set(&[3])),
+    ]);
+    let (handle, other) = channel(set(&[9]));
+    let mut run = Running::start(vec![source.clone(), Arc::new(other)], DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1, 2, 9]);
+    assert_eq!(ports(&run.next().await), [1, 9]);
+    eventually(|| source.opens() == 3).await;
+    handle.add(backend(8));
+    assert_eq!(ports(&run.next().await), [1, 9, 8]);
+    assert_eq!(ports(&run.next().await), [3, 9, 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authoritative_empty_answer_can_be_kept_out_or_applied() {
+    let script = || {
+        Script::new([
+            Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]),
+            Watch::Absent(Some(secs(5))),
+        ])
+    };
+    let config = DriverConfig::new().on_empty(OnEmpty::Apply);
+    let mut run = Running::start(vec![script()], config);
+    assert_eq!(ports(&run.next().await), [1]);
+    assert!(run.next().await.is_empty());
+    let status = &run.handle.status().sources[0];
+    assert_eq!((status.backends, status.stale_for), (0, None));
+    assert!(
+        status
+            .last_error
+            .as_deref()
+            .unwrap()
+            .contains("no such thing")
+    );
+
+    let mut run = Running::start(vec![script()], DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1]);
+    assert!(run.quiet_for(secs(60)).await);
+    let status = &run.handle.status().sources[0];
+    assert_eq!(status.backends, 1);
+    assert!(status.stale_for > Some(secs(55)));
+    assert!(status.last_error.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_negative_answer_is_believed_for_its_time_within_bounds() {
+    for (valid_for, expected) in [
+        (secs(5), secs(5)),
+        (Duration::ZERO, secs(1)),
+        (secs(86_400), secs(30)),
+    ] {
+        let source = Script::new([Watch::Absent(Some(valid_for))]);
+        let run = Running::start(vec![source.clone()], DriverConfig::new());
+        eventually(|| source.opens() == 4).await;
+        run.stop().await;
+        for gap in source.gaps() {
+            assert!((expected..=expected + ms(2)).contains(&gap), "{gap:?}");
+        }
+    }
+    let source = Script::new([Watch::Absent(None)]);
+    let run = Running::start(vec![source.clone()], DriverConfig::new());
+    eventually(|| source.opens() == 8).await;
+    run.stop().await;
+    assert!(source.gaps()[6] >= secs(15), "unknown times back off");
+}

@@ -1,0 +1,184 @@
+//! What is published, and when at first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_core::Snapshot;
+use lb_discovery::{Discovery, Driver, DriverConfig, Static, channel};
+use tokio::time::{Instant, sleep};
+
+use crate::run::{Running, backend, eventually, ports, set};
+use crate::script::{Script, Watch};
+use crate::{ms, now, secs};
+
+#[tokio::test(start_paused = true)]
+async fn publishes_the_union_in_the_order_of_the_sources() {
+    let named = backend(2).with_source("elsewhere");
+    let first = Static::new([backend(3), named].into_iter().collect()).with_source("first");
+    let second = Static::new(set(&[1, 3])).with_source("second");
+    let mut run = Running::start(vec![Arc::new(first), Arc::new(second)], DriverConfig::new());
+    let union = run.next().await;
+    let seen: Vec<_> = union
+        .iter()
+        .map(|b| (b.addr.port(), b.source.as_deref().unwrap()))
+        .collect();
+    assert_eq!(seen, [(3, "first"), (2, "elsewhere"), (1, "second")]);
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_runs_again_goes_on_with_what_it_knew() {
+    let source = Script::new([now(set(&[1])), Watch::Fail]);
+    let mut run = Running::start(vec![source], DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1]);
+    let handle = run.handle.clone();
+    let mut run = Running::resume(run.stop().await, handle);
+    assert_eq!(ports(&run.next().await), [1]);
+    eventually(|| run.handle.status().sources[0].last_error.is_some()).await;
+    assert!(run.quiet_for(secs(60)).await);
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
+    let silent = || Script::new([Watch::Hang]);
+    let named = |name: &str, ports: &[u16]| Static::new(set(ports)).with_source(name);
+    let old: Vec<Arc<dyn Discovery>> = vec![
+        Arc::new(named("gone", &[1])),
+        Arc::new(named("answers", &[2])),
+        Script::new([now(set(&[3]))]),
+    ];
+    let mut run = Running::start(old, DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1, 2, 3]);
+    let old = run.stop().await;
+    // The silent ones have the label of the script: the first gets its set, for the second there is none left.
+    let new: Vec<Arc<dyn Discovery>> =
+        vec![silent(), silent(), Arc::new(named("answers", &[4, 5]))];
+    let (mut driver, handle) = Driver::new(new, DriverConfig::new().initial_wait(secs(2)));
+    driver.resume(&old);
+    let status = handle.status().sources;
+    let backends: Vec<_> = status.iter().map(|source| source.backends).collect();
+    assert_eq!(backends, [1, 0, 1]);
+    assert!(status[0].last_success.is_some() && status[1].last_success.is_none());
+    let mut run = Running::resume(driver, handle);
+    // What is taken over is no answer: the others are waited for, and what answers counts.
+    assert_eq!(ports(&run.next().await), [3, 4, 5]);
+    assert_eq!(run.elapsed().as_secs(), 2);
+    let driver = run.stop().await;
+    // A source that has given a set itself keeps that.
+    let (mut again, handle) =
+        Driver::new(vec![Arc::new(named("answers", &[6]))], DriverConfig::new());
+    again.resume(&driver);
+    let backends = || handle.status().sources[0].backends;
+    assert_eq!(backends(), 2);
+    let mut run = Running::resume(again, handle.clone());
+    assert_eq!(ports(&run.next().await), [6]);
+    run.stop().await.resume(&driver);
+    assert_eq!(backends(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_equal_set_is_not_published_again() {
+    let sets = [&[1, 2], &[1, 2], &[2, 1]];
+    let source = Script::new([Watch::Sets(
+        sets.map(|ports| (secs(1), set(ports))).to_vec(),
+    )]);
+    let mut run = Running::start(vec![source], DriverConfig::new().initial_wait(secs(5)));
+    assert_eq!(ports(&run.next().await), [1, 2]);
+    assert_eq!(ports(&run.next().await), [2, 1]);
+    assert_eq!(run.elapsed().as_millis() / 100, 30);
+    assert_eq!(run.handle.status().sources[0].updates, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_becomes_one_publication() {
+    let (handle, source) = channel(set(&[1]));
+    let mut run = Running::start(vec![Arc::new(source)], DriverConfig::new());
+    run.next().await;
+    let changed = Instant::now();
+    for port in 2..=10 {
+        handle.add(backend(port));
+        sleep(ms(4)).await;
+    }
+    assert_eq!(run.next().await.len(), 10);
+    assert!((ms(50)..ms(60)).contains(&changed.elapsed()));
+    assert!(run.quiet_for(secs(60)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_without_end_do_not_put_the_publication_off() {
+    let (handle, source) = channel(set(&[1]));
+    let mut run = Running::start(vec![Arc::new(source)], DriverConfig::new());
+    run.next().await;
+    let changes = tokio::spawn(async move {
+        for port in 2..=101 {
+            handle.add(backend(port));
+            sleep(ms(10)).await;
+        }
+    });
+    let all: Vec<u16> = (1..=101).collect();
+    let publications = run.until_ports(&all).await;
+    assert!((15..=21).contains(&publications), "{publications}");
+    changes.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_publication_waits_for_every_source() {
+    let slow = Script::new([Watch::Sets(vec![(ms(300), set(&[2]))])]);
+    let fast = Static::new(set(&[1]));
+    let mut run = Running::start(vec![Arc::new(fast), slow], DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1, 2]);
+    assert_eq!(run.elapsed(), ms(300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_publication_waits_only_so_long() {
+    for hung in [Watch::Hang, Watch::Sets(vec![])] {
+        let hung = Script::new([hung]);
+        let fast = Static::new(set(&[1]));
+        let mut run = Running::start(vec![hung, Arc::new(fast)], DriverConfig::new());
+        assert_eq!(ports(&run.next().await), [1]);
+        assert_eq!(run.elapsed(), secs(1));
+        let status = run.handle.status();
+        assert_eq!(status.sources[0].last_success, None);
+        assert_eq!(status.sources[0].stale_for, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_source_does_not_hold_up_the_others() {
+    let failing = Script::new([Watch::Fail]);
+    let fine = Static::new(set(&[1]));
+    let mut run = Running::start(vec![failing, Arc::new(fine)], DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1]);
+    assert_eq!(run.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_nothing_is_known_is_published_after_the_wait() {
+    let failing = Script::new([Watch::Fail, Watch::Fail, Watch::Fail, now(set(&[1]))]);
+    let mut run = Running::start(vec![failing], DriverConfig::new());
+    assert!(run.next().await.is_empty());
+    assert_eq!(run.elapsed(), secs(1));
+    assert_eq!(ports(&run.next().await), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_succeeds_within_the_wait_is_published_first() {
+    let source = Script::new([Watch::Fail, now(set(&[1]))]);
+    let mut run = Running::start(vec![source], DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1]);
+    assert!((ms(250)..=ms(501)).contains(&run.elapsed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_there_is_nothing_is_published_at_once() {
+    let absent = Script::new([Watch::Absent(None)]);
+    let empty = Static::new(Snapshot::default());
+    let mut run = Running::start(vec![absent, Arc::new(empty)], DriverConfig::new());
+    assert!(run.next().await.is_empty());
+    assert_eq!(run.elapsed(), Duration::ZERO);
+    let mut run = Running::start(vec![], DriverConfig::new());
+    assert!(run.next().await.is_empty());
+    assert_eq!(run.elapsed(), Duration::ZERO);
+}

@@ -1,0 +1,92 @@
+//! How long a set is trusted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_discovery::{DriverConfig, Static};
+use tokio::time::Instant;
+
+use crate::run::{Running, ports, set};
+use crate::script::{Script, Watch};
+use crate::{now, secs};
+
+#[tokio::test(start_paused = true)]
+async fn a_set_is_trusted_only_so_long() {
+    let failing = Script::new([
+        Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1])), (secs(20), set(&[1, 2]))]),
+        Watch::Fail,
+    ]);
+    let fixed = Arc::new(Static::new(set(&[7])));
+    let config = DriverConfig::new().max_stale(Some(secs(15)));
+    let mut run = Running::start(vec![failing, fixed], config);
+    assert_eq!(ports(&run.next().await), [1, 7]);
+    assert_eq!(ports(&run.next().await), [1, 2, 7]);
+    let full = Instant::now();
+    let before = run.handle.status().sources[0].clone();
+    assert!(!before.expired);
+    // Other sources keep theirs. A quiet source is not a failing one.
+    assert_eq!(ports(&run.next().await), [7]);
+    assert!((secs(15)..secs(16)).contains(&full.elapsed()));
+    let status = run.handle.status();
+    let (failing, fixed) = (&status.sources[0], &status.sources[1]);
+    assert_eq!((failing.backends, failing.expired), (0, true));
+    assert!(failing.is_stale() && failing.last_error.is_some());
+    assert_eq!((fixed.backends, fixed.expired), (1, false));
+    assert!(!fixed.is_stale());
+    assert!(run.quiet_for(secs(600)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_recovers_is_trusted_again() {
+    let mut watches = vec![Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))])];
+    watches.extend(vec![Watch::Fail; 10]);
+    watches.push(now(set(&[1])));
+    let source = Script::new(watches);
+    let config = DriverConfig::new()
+        .backoff_max(secs(5))
+        .max_stale(Some(secs(10)));
+    let mut run = Running::start(vec![source], config);
+    for expected in [&[1][..], &[], &[1]] {
+        assert_eq!(ports(&run.next().await), expected);
+    }
+    let status = &run.handle.status().sources[0];
+    assert_eq!((status.backends, status.expired), (1, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_in_time_drops_nothing() {
+    // Every failure is over within eight seconds, but they are minutes together.
+    let mut watches = Vec::new();
+    for _ in 0..40 {
+        watches.push(Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]));
+        watches.extend(vec![Watch::Fail; 3]);
+    }
+    let source = Script::new(watches);
+    let config = DriverConfig::new().max_stale(Some(secs(8)));
+    let mut run = Running::start(vec![source], config);
+    assert_eq!(ports(&run.next().await), [1]);
+    assert!(run.quiet_for(secs(100)).await);
+    assert!(run.handle.status().sources[0].failures > 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_name_is_no_more_trusted_than_a_failure() {
+    let absent = Watch::Absent(Some(secs(5)));
+    let first = Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]);
+    let source = Script::new([first, absent]);
+    let config = DriverConfig::new().max_stale(Some(Duration::ZERO));
+    let mut run = Running::start(vec![source], config);
+    assert_eq!(ports(&run.next().await), [1]);
+    assert!(run.next().await.is_empty());
+    assert!(run.elapsed() < secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_a_set_is_trusted_for_ever() {
+    let first = Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]);
+    let source = Script::new([first, Watch::Fail]);
+    let mut run = Running::start(vec![source], DriverConfig::new());
+    run.next().await;
+    assert!(run.quiet_for(secs(86_400)).await);
+    assert_eq!(run.handle.status().sources[0].backends, 1);
+}

@@ -1,0 +1,125 @@
+//! Answers that no API server gives, and objects with next to nothing in them.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::api_server::Fault;
+use crate::chaos::{started, survives, two};
+use crate::objects::{node, service};
+use crate::place::Place;
+use crate::sources::{Api, run, shown, until, until_error};
+
+#[tokio::test]
+async fn a_complaint_without_end() {
+    survives(Fault::EndlessComplaint, "500: {\"items\": [\"xxx").await;
+}
+
+/// A list that is read while this is wrong with it is an error, and costs nothing.
+async fn survives_lists(fault: Fault, error: &str) {
+    let (api, mut running) = started().await;
+    api.server.compact();
+    api.server.fault(fault);
+    until_error(&running, error).await;
+    assert_eq!(running.handle.status().sources[0].backends, 1);
+    api.server.put("endpointslices", two());
+    api.server.fault(Fault::None);
+    let wanted = ["10.0.0.1:8080", "10.0.0.2:8080"];
+    assert_eq!(shown(&running.next().await), wanted);
+}
+
+#[tokio::test]
+async fn a_list_without_end() {
+    survives_lists(Fault::EndlessList, "a page has more than 67108864 bytes").await;
+}
+
+#[tokio::test]
+async fn pages_without_end() {
+    let error = "101 pages in a row without a new object, and no end";
+    survives_lists(Fault::EndlessPages, error).await;
+}
+
+#[tokio::test]
+async fn a_list_that_is_nested_deeply() {
+    survives_lists(
+        Fault::DeepLists,
+        "the answer is not what a Kubernetes API says",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn bookmarks_without_a_version() {
+    survives(Fault::BareBookmarks, "an answer without a resourceVersion").await;
+}
+
+#[tokio::test]
+async fn an_endpoint_of_which_only_the_address_is_known() {
+    let api = Api::start().await;
+    let labels = json!({"kubernetes.io/service-name": "echo"});
+    let slice = |name, rest: serde_json::Value| {
+        let metadata = json!({"name": name, "namespace": "default", "labels": labels});
+        let mut slice = json!({"metadata": metadata, "addressType": "IPv4"});
+        slice
+            .as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
+        slice
+    };
+    let endpoint = json!({"addresses": ["10.0.0.1"]});
+    let of_use = json!({"ports": [{"port": 8080}], "endpoints": [endpoint]});
+    api.server.put("endpointslices", slice("echo-a", of_use));
+    let no_address = json!({"ports": [{"port": 8080}], "endpoints": [{"addresses": []}]});
+    api.server
+        .put("endpointslices", slice("echo-b", no_address));
+    let nothing = json!({"endpoints": []});
+    api.server.put("endpointslices", slice("echo-c", nothing));
+    let mut running = run(api.slices());
+    until(&mut running, &["10.0.0.1:8080"]).await;
+}
+
+#[tokio::test]
+async fn nodes_services_and_pods_of_which_nothing_is_known() {
+    let place = Place::ours().await;
+    let Place::Ours(api) = &place else {
+        unreachable!()
+    };
+    api.server
+        .put("nodes", json!({"metadata": {"name": "bare"}}));
+    let bare = json!({"metadata": {"name": "echo", "namespace": "default"}});
+    api.server.put("services", bare);
+    let mut nodes = run(place.node_port());
+    until_error(
+        &nodes,
+        "say which port of the Service is meant, it has: none",
+    )
+    .await;
+    api.server.put("services", service("Cluster"));
+    let all = ["10.1.0.1:30080", "10.1.0.2:30080", "10.1.0.3:30080"];
+    until(&mut nodes, &all).await;
+
+    let labels = json!({"app": "echo"});
+    let bare = json!({"metadata": {"name": "bare", "namespace": "default", "labels": labels}});
+    api.server.put("pods", bare);
+    let mut pods = run(place.pods());
+    until::<&str>(&mut pods, &[]).await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_made_anew_has_its_new_port() {
+    let api = Api::start().await;
+    api.server.put("nodes", node("node-1", "10.1.0.1"));
+    api.server.put("services", service("Cluster"));
+    let mut running = run(api.node_port());
+    until(&mut running, &["10.1.0.1:30080"]).await;
+    api.server.delete("services", "default", "echo");
+    until_error(&running, "no such Service").await;
+    assert!(
+        running.quiet_for(Duration::from_millis(300)).await,
+        "its nodes stay"
+    );
+    let mut anew = service("Cluster");
+    anew["spec"]["ports"][0]["nodePort"] = json!(31080);
+    api.server.put("services", anew);
+    until(&mut running, &["10.1.0.1:31080"]).await;
+}

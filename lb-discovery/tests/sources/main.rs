@@ -1,0 +1,22 @@
+//! The sources that need no network, in paused time.
+
+#![allow(clippy::unwrap_used)] // clippy exempts the tests themselves, not their helpers
+
+mod adaptors;
+mod merge;
+mod own;
+mod poll;
+#[path = "../support/run.rs"]
+mod run;
+#[path = "../support/script.rs"]
+mod script;
+
+use std::time::Duration;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}

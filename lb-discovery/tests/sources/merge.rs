@@ -1,0 +1,109 @@
+//! `Merge`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use lb_core::{Priority, Snapshot, Weight};
+use lb_discovery::{Discovery, DriverConfig, Filter, Map, Merge, Static, channel};
+
+use crate::run::{Running, backend, eventually, ports, set};
+use crate::script::{Script, Watch};
+
+/// Port, tier and source of each backend.
+fn merged(set: &Snapshot) -> Vec<(u16, u8, &str)> {
+    let show = |b: &lb_core::Backend| (b.addr.port(), b.priority.get());
+    let sources = set.iter().map(|b| b.source.as_deref().unwrap());
+    let shown = set.iter().map(show).zip(sources);
+    shown
+        .map(|((port, tier), source)| (port, tier, source))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merge_is_the_union_with_tiers() {
+    let backup = backend(2).with_priority(Priority::BACKUP);
+    let near = Static::new([backend(1), backup].into_iter().collect()).with_source("near");
+    let (far, source) = channel(set(&[3, 2]));
+    let nested = Merge::new()
+        .with(source)
+        .with_shifted(Static::new(set(&[4])), 255);
+    let merge = Merge::new().with(near).with_shifted(nested, 2);
+    assert_eq!(&*merge.source(), "merge(near, merge(manual, static))");
+
+    // The same by itself and through a driver, except that the driver has a status for each part.
+    let mut sets = merge.watch().await.unwrap();
+    let mut run = Running::start(vec![Arc::new(merge)], DriverConfig::new());
+    let labels = run.handle.status().sources;
+    let labels: Vec<_> = labels.iter().map(|s| s.source.to_string()).collect();
+    assert_eq!(labels, ["near", "manual", "static"]);
+    let expected = [
+        (1, 0, "near"),
+        (2, 1, "near"),
+        (3, 2, "manual"),
+        (4, 255, "static"),
+    ];
+    let direct = sets.next().await.unwrap().unwrap();
+    assert_eq!(merged(&direct), expected);
+    assert_eq!(run.next().await, direct);
+
+    // One address of two sources: the most preferred tier counts, then the first source.
+    far.set(
+        [backend(1).with_weight(Weight::new(9)), backend(4)]
+            .into_iter()
+            .collect(),
+    );
+    let expected = [(1, 0, "near"), (2, 1, "near"), (4, 2, "manual")];
+    let direct = sets.next().await.unwrap().unwrap();
+    assert_eq!(merged(&direct), expected);
+    assert_eq!(
+        direct.find(backend(1).addr).unwrap().weight,
+        Weight::default()
+    );
+    assert_eq!(run.next().await, direct);
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_fails_keeps_its_set_while_the_others_go_on() {
+    let failing = Script::new([
+        Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]),
+        Watch::Fail,
+    ]);
+    let (handle, fine) = channel(set(&[2, 3]));
+    let merge = Merge::new()
+        .with(Arc::clone(&failing))
+        .with_shifted(fine, 1);
+    let odd = Filter::new(merge, |b| b.addr.port() != 3);
+    let source = Map::new(odd, |b| b.with_weight(Weight::new(7)));
+    let mut run = Running::start(vec![Arc::new(source)], DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1, 2]);
+    eventually(|| run.handle.status().sources[0].failures > 2).await;
+    handle.add(backend(4));
+    let published = run.next().await;
+    assert_eq!(ports(&published), [1, 2, 4]);
+    assert!(published.iter().all(|b| b.weight == Weight::new(7)));
+    let status = run.handle.status();
+    assert!(status.sources[0].is_stale() && !status.sources[1].is_stale());
+    run.handle.refresh();
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_merge_that_is_watched_by_itself_ends_with_its_first_part() {
+    let ends = Script::new([Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))])]);
+    let merge = Merge::new()
+        .with(Static::new(set(&[2])))
+        .with(Arc::clone(&ends));
+    let mut sets = merge.watch().await.unwrap();
+    assert_eq!(ports(&sets.next().await.unwrap().unwrap()), [2, 1]);
+    let error = sets.next().await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "watching script: the source ended");
+    merge.refresh();
+    assert_eq!(ends.refreshes(), 1);
+    let fails = Merge::new().with(Script::new([Watch::Fail]));
+    assert!(fails.watch().await.is_err());
+    let mut nothing = Merge::new().watch().await.unwrap();
+    assert!(nothing.next().await.unwrap().unwrap().is_empty());
+    assert!(nothing.next().now_or_never().is_none());
+}
