@@ -77,8 +77,10 @@ mod hash;
 mod health;
 mod hrw;
 mod identity;
+mod indices;
 mod known;
 mod least;
+mod local;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod outlier;
@@ -111,6 +113,7 @@ pub use context::PickContext;
 pub use detection::OutlierDetection;
 pub use explain::{ExplainedBackend, Explanation, Verdict};
 pub use health::Health;
+pub use local::LocalBalancer;
 pub use outlier::FailLimit;
 pub use pick::{FailureEffect, Pick, PickError, PickRequest, Tried};
 pub use policy::{Picker, Policy};
