@@ -58,7 +58,7 @@ fn table_sizes_are_primes_within_the_limit() {
 #[test]
 #[ignore = "prints figures for the documentation"]
 fn figures() {
-    let ids: Vec<u64> = (0..1000).map(mix).collect();
+    let ids: Vec<u64> = (1..=1000).map(mix).collect();
     for size in [65_537, 655_373] {
         let slots = || (0..size as u64).map(|slot| xxh64(&slot.to_le_bytes(), 0));
         let karger = Ring::new(
@@ -87,7 +87,7 @@ fn figures() {
         );
         for failed in [1, 5, 10, 20, 50, 100] {
             // Spread over the order of identities.
-            let fails = |i: u32| i as usize % (1000 / failed) == 0;
+            let fails = |i: u32| (i as usize).is_multiple_of(1000 / failed);
             let left: Vec<u32> = (0..1000).filter(|&i| !fails(i)).collect();
             let ids: Vec<u64> = left.iter().map(|&i| ids[i as usize]).collect();
             let after = self::maglev(&ids, size);
