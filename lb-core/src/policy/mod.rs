@@ -73,7 +73,7 @@
 //! bench up to three times slower from one minute to the next, so compare figures of one run only, and differences of a
 //! few nanoseconds not at all.
 //!
-//! `cargo bench policies` has more: from two threads a pick of 100 backends took 1.1 to 3.6 times as long as from one
+//! `cargo bench policies` has more. In one run a pick of 100 backends from two threads took 1.1 to 3.6 times as long as from one
 //! (the most for [`First`], where all meet at one backend). An update of 10000 backends of which one has changed took 1
 //! to 2 ms, with ring hash 3, Maglev 5, [`LeastConn`] 6 and [`Ketama`] 106; an equal snapshot 0.1.
 
