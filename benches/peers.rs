@@ -22,11 +22,10 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use benches::{BACKENDS, race, snapshot};
+use benches::{BACKENDS, Caller, race, snapshot};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use hashring::HashRing;
 use lb_core::policy::Maglev;
-use lb_core::{Rng, SplitMix64};
 use maglev::ConsistentHasher;
 use pingora_load_balancing::discovery::Static;
 use pingora_load_balancing::selection::{
@@ -53,8 +52,8 @@ where
 {
     measure(c, name, &BACKENDS, |n| {
         let balancer = pingora_balancer::<S>(n);
-        move |rng: &mut SplitMix64| {
-            let backend = balancer.select(&key(rng), MAX_ITERATIONS);
+        move |caller: &mut Caller| {
+            let backend = balancer.select(&caller.key(), MAX_ITERATIONS);
             black_box(backend).is_some()
         }
     });
@@ -96,7 +95,7 @@ fn hashring(c: &mut Criterion) {
                 })
                 .collect(),
         );
-        move |rng: &mut SplitMix64| black_box(ring.get(&key(rng)).map(|point| point.0)).is_some()
+        move |caller: &mut Caller| black_box(ring.get(&caller.key()).map(|point| point.0)).is_some()
     });
 }
 
@@ -104,7 +103,7 @@ fn maglev(c: &mut Criterion) {
     measure(c, "maglev", &BACKENDS[..3], |n| {
         let addrs: Vec<SocketAddr> = snapshot(n).iter().map(|b| b.addr).collect();
         let table = maglev::Maglev::with_capacity(addrs, Maglev::DEFAULT_TABLE_SIZE as usize);
-        move |rng: &mut SplitMix64| black_box(table.get(&key(rng)).copied()).is_some()
+        move |caller: &mut Caller| black_box(table.get(&caller.key()).copied()).is_some()
     });
 }
 
@@ -147,7 +146,7 @@ impl Service<()> for Answer {
 }
 
 /// Measures what `make` returns for each number of backends, from one thread, and for 100 from several.
-fn measure<P: Fn(&mut SplitMix64) -> bool + Sync>(
+fn measure<P: Fn(&mut Caller) -> bool + Sync>(
     c: &mut Criterion,
     name: &str,
     sizes: &[usize],
@@ -156,23 +155,18 @@ fn measure<P: Fn(&mut SplitMix64) -> bool + Sync>(
     let mut group = c.benchmark_group("peers");
     for &n in sizes {
         let pick = make(n);
-        let mut rng = SplitMix64::new(1);
-        assert!(pick(&mut rng), "{name} picks none of {n}");
-        group.bench_function(BenchmarkId::new(name, n), |b| b.iter(|| pick(&mut rng)));
+        let mut caller = Caller::new(1);
+        assert!(pick(&mut caller), "{name} picks none of {n}");
+        group.bench_function(BenchmarkId::new(name, n), |b| b.iter(|| pick(&mut caller)));
     }
     group.finish();
     let mut group = c.benchmark_group("peers_contended");
     let pick = make(100);
     for threads in [1, 2] {
         group.bench_function(BenchmarkId::new(name, threads), |b| {
-            b.iter_custom(|iterations| race(threads, iterations, &pick));
+            b.iter_custom(|iterations| race(threads, iterations, || &pick));
         });
     }
-}
-
-/// Keys as our policies get them.
-fn key(rng: &mut SplitMix64) -> [u8; 8] {
-    rng.next_u64().to_le_bytes()
 }
 
 fn poll_once<F: Future>(future: F) -> Poll<F::Output> {

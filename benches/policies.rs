@@ -1,24 +1,49 @@
 //! What a pick costs: `cargo bench policies`.
 //!
-//! - `policies/<policy>/<backends>`: one pick and release, one thread;
-//! - `policies_contended/<policy>/<threads>`: the same on 100 backends, every thread at once; the time is that of
-//!   one pick of one thread;
-//! - `policies_apply/<policy>/<backends>`: a snapshot that differs from the last in one weight.
+//! - `policies/<policy>/<backends>`: one pick and release by a `Balancer`, one thread;
+//! - `policies_local/<policy>/<backends>`: the same by a `LocalBalancer`;
+//! - `policies_contended/<policy>/<backends>x<threads>`: all threads at once by one `Balancer`; the time is that of one
+//!   pick of one thread;
+//! - `policies_contended_local/<policy>/<backends>x<threads>`: the same, each thread by a `LocalBalancer`;
+//! - `policies_apply/<policy>/<backends>`: a snapshot that differs from the last in one weight;
+//! - `policies_apply_equal/<backends>`: one that is equal to the last, but was made anew.
 
 use std::hint::black_box;
 
-use benches::{BACKENDS, balancer_of, pick_and_release, policies, race, snapshot};
+use benches::{BACKENDS, Caller, balancer_of, policies, race, snapshot};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use lb_core::{Snapshot, SplitMix64, Timestamp, Weight, balancer};
+use lb_core::policy::PolicyKind;
+use lb_core::{Balancer, LocalBalancer, Snapshot, Timestamp, Weight, balancer};
+
+const NOW: Timestamp = Timestamp::from_nanos(0);
+
+fn shared(caller: &mut Caller, balancer: &Balancer) -> bool {
+    let picked = caller.pick_and_release(|request, rng| balancer.pick(request, NOW, rng));
+    black_box(picked).is_ok()
+}
+
+fn local(caller: &mut Caller, balancer: &mut LocalBalancer) -> bool {
+    let picked = caller.pick_and_release(|request, rng| balancer.pick(request, NOW, rng));
+    black_box(picked).is_ok()
+}
 
 fn uncontended(c: &mut Criterion) {
     let mut group = c.benchmark_group("policies");
     for (kind, name) in policies() {
         for n in BACKENDS {
-            let balancer = balancer_of(kind, n);
-            let mut rng = SplitMix64::new(1);
+            let (balancer, mut caller) = (balancer_of(kind, n), Caller::new(1));
             group.bench_function(BenchmarkId::new(&*name, n), |b| {
-                b.iter(|| black_box(pick_and_release(&balancer, &mut rng)));
+                b.iter(|| shared(&mut caller, &balancer));
+            });
+        }
+    }
+    group.finish();
+    let mut group = c.benchmark_group("policies_local");
+    for (kind, name) in policies() {
+        for n in BACKENDS {
+            let (mut balancer, mut caller) = (balancer_of(kind, n).local(), Caller::new(1));
+            group.bench_function(BenchmarkId::new(&*name, n), |b| {
+                b.iter(|| local(&mut caller, &mut balancer));
             });
         }
     }
@@ -27,14 +52,33 @@ fn uncontended(c: &mut Criterion) {
 fn contended(c: &mut Criterion) {
     let mut group = c.benchmark_group("policies_contended");
     for (kind, name) in policies() {
-        for threads in [1, 2] {
-            let balancer = balancer_of(kind, 100);
-            let pick = |rng: &mut SplitMix64| pick_and_release(&balancer, rng);
-            group.bench_function(BenchmarkId::new(&*name, threads), |b| {
-                b.iter_custom(|iterations| race(threads, iterations, pick));
+        for (n, threads) in crowds() {
+            let balancer = balancer_of(kind, n);
+            let make = || |caller: &mut Caller| shared(caller, &balancer);
+            group.bench_function(BenchmarkId::new(&*name, format!("{n}x{threads}")), |b| {
+                b.iter_custom(|iterations| race(threads, iterations, make));
             });
         }
     }
+    group.finish();
+    let mut group = c.benchmark_group("policies_contended_local");
+    for (kind, name) in policies() {
+        for (n, threads) in crowds() {
+            let balancer = balancer_of(kind, n);
+            let make = || {
+                let mut balancer = balancer.local();
+                move |caller: &mut Caller| local(caller, &mut balancer)
+            };
+            group.bench_function(BenchmarkId::new(&*name, format!("{n}x{threads}")), |b| {
+                b.iter_custom(|iterations| race(threads, iterations, make));
+            });
+        }
+    }
+}
+
+/// Numbers of backends, each with numbers of threads.
+fn crowds() -> impl Iterator<Item = (usize, u64)> {
+    BACKENDS.into_iter().flat_map(|n| [(n, 1), (n, 2)])
 }
 
 fn apply(c: &mut Criterion) {
@@ -42,17 +86,27 @@ fn apply(c: &mut Criterion) {
     group.sample_size(10);
     for (kind, name) in policies() {
         for n in BACKENDS {
-            let [one, other] = [1, 2].map(|weight| with_first_weight(n, weight));
-            let (mut updater, _balancer) = balancer(kind.build());
-            let mut turn = false;
             group.bench_function(BenchmarkId::new(&*name, n), |b| {
+                let [one, other] = [1, 2].map(|weight| with_first_weight(n, weight));
+                let (mut updater, _balancer) = balancer(kind.build());
+                let mut turn = false;
                 b.iter(|| {
                     turn = !turn;
                     let next = if turn { &one } else { &other };
-                    black_box(updater.apply(next, Timestamp::default()))
+                    black_box(updater.apply(next, NOW))
                 });
             });
         }
+    }
+    group.finish();
+    let mut group = c.benchmark_group("policies_apply_equal");
+    for n in BACKENDS {
+        group.bench_function(BenchmarkId::from_parameter(n), |b| {
+            let (mut updater, _balancer) = balancer(PolicyKind::default().build());
+            updater.apply(&snapshot(n), NOW);
+            let equal = snapshot(n);
+            b.iter(|| black_box(updater.apply(&equal, NOW)));
+        });
     }
 }
 

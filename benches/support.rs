@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use lb_core::policy::PolicyKind;
 use lb_core::{
-    Backend, Balancer, PickError, PickRequest, Rng, Snapshot, SplitMix64, Timestamp, Tried, Weight,
-    balancer,
+    Backend, Balancer, Pick, PickError, PickRequest, Rng, Snapshot, SplitMix64, Timestamp, Tried,
+    Weight, balancer,
 };
 
 /// Numbers of backends that every policy is measured with.
@@ -32,18 +32,43 @@ pub fn balancer_of(kind: PolicyKind, n: usize) -> Balancer {
     balancer
 }
 
-/// What is measured: one pick under a random key of eight bytes, and its lease given back. Policies that do not go by
-/// key pay some nanoseconds for drawing it.
-///
-/// # Errors
-///
-/// If no backend is eligible, which the inputs above rule out.
-pub fn pick_and_release(balancer: &Balancer, rng: &mut dyn Rng) -> Result<SocketAddr, PickError> {
-    let tried = Tried::new();
-    let key = rng.next_u64().to_le_bytes();
-    let request = PickRequest::new(&tried).with_key(&key);
-    let pick = balancer.pick(&request, Timestamp::default(), rng)?;
-    Ok(pick.addr())
+/// Whoever picks: one thread, with a generator and keys of its own.
+#[derive(Debug)]
+pub struct Caller {
+    rng: SplitMix64,
+    connections: u64,
+}
+
+impl Caller {
+    /// The caller number `number`.
+    pub fn new(number: u64) -> Self {
+        Self {
+            rng: SplitMix64::new(number),
+            connections: number << 48,
+        }
+    }
+
+    /// A key that was not asked for before: eight bytes, the number of the connection.
+    pub fn key(&mut self) -> [u8; 8] {
+        self.connections += 1;
+        self.connections.to_le_bytes()
+    }
+
+    /// What is measured: one pick under a new key, and its lease given back.
+    ///
+    /// # Errors
+    ///
+    /// If no backend is eligible, which the inputs above rule out.
+    #[inline]
+    pub fn pick_and_release(
+        &mut self,
+        pick: impl FnOnce(&PickRequest<'_>, &mut dyn Rng) -> Result<Pick, PickError>,
+    ) -> Result<SocketAddr, PickError> {
+        let tried = Tried::new();
+        let key = self.key();
+        let request = PickRequest::new(&tried).with_key(&key);
+        Ok(pick(&request, &mut self.rng)?.addr())
+    }
 }
 
 /// Every policy with its name, in the order of the tables.
@@ -53,27 +78,27 @@ pub fn policies() -> impl Iterator<Item = (PolicyKind, Arc<str>)> {
         .map(|kind| (kind, kind.to_string().into()))
 }
 
-/// The longest time that any of `threads` needs for `iterations` picks when all start together, each with a generator of
-/// its own.
-pub fn race<R>(
-    threads: u64,
-    iterations: u64,
-    pick: impl Fn(&mut SplitMix64) -> R + Sync,
-) -> Duration {
+/// The longest time that any of `threads` needs for `iterations` picks when all start together. Each is a caller of its
+/// own and picks by what `make` gives it.
+pub fn race<P, R>(threads: u64, iterations: u64, make: impl Fn() -> P + Sync) -> Duration
+where
+    P: FnMut(&mut Caller) -> R,
+{
     let start = Barrier::new(threads as usize);
-    let run = |seed| {
-        let mut rng = SplitMix64::new(seed);
+    let run = |number| {
+        let mut caller = Caller::new(number);
+        let mut pick = make();
         start.wait();
         let begin = Instant::now();
         for _ in 0..iterations {
-            black_box(pick(&mut rng));
+            black_box(pick(&mut caller));
         }
         begin.elapsed()
     };
     std::thread::scope(|scope| {
         let run = &run;
         let racers: Vec<_> = (0..threads)
-            .map(|seed| scope.spawn(move || run(seed)))
+            .map(|number| scope.spawn(move || run(number)))
             .collect();
         racers
             .into_iter()

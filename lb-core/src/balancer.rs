@@ -8,6 +8,7 @@ use crate::compiled::{Compiled, Level};
 use crate::config::BalancerConfig;
 use crate::explain::Explanation;
 use crate::health::Health;
+use crate::local::LocalBalancer;
 use crate::pick::{Pick, PickError, PickRequest};
 use crate::policy::Policy;
 use crate::registry::Registry;
@@ -102,6 +103,11 @@ impl Balancer {
         let compiled = self.shared.current();
         let picked = compiled.pick(&self.shared, request, now, rng);
         picked.ok_or_else(|| compiled.refusal())
+    }
+
+    /// A handle for one thread, whose picks are cheaper: see [`LocalBalancer`].
+    pub fn local(&self) -> LocalBalancer {
+        LocalBalancer::new(Arc::clone(&self.shared))
     }
 
     /// Tells why each backend could or could not be picked, and which one would be, without picking it: with the same

@@ -79,7 +79,7 @@ impl Board {
             .slots()
             .iter()
             .map(|slot| Member {
-                held: slot.held().clone(),
+                held: slot.hold(),
                 weight: slot.weight().into(),
                 max_conns: slot.max_conns(),
                 counted: AtomicU32::new(0),

@@ -97,6 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
+        #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
         fn leaves_the_room_that_haproxy_leaves(
             weights in proptest::collection::vec(1..300_u64, 1..20),
             served in 0..100_000_u64,

@@ -86,7 +86,8 @@ impl<'a> PickContext<'a> {
         self.questions.get()
     }
 
-    /// Counts a question, where somebody counts. Every method that a policy may call says so.
+    /// Counts a question, where somebody counts. Every method that a policy may call says so, but those that only pass
+    /// on what the pick was asked with.
     fn asked(&self) {
         #[cfg(feature = "test-util")]
         self.questions.set(self.questions.get() + 1);
@@ -130,6 +131,7 @@ impl<'a> PickContext<'a> {
     /// The next number of a counter that belongs to the backend at `i`, for turns that it shares with others. Starts
     /// at 0, wraps, and survives like the rest of the backend's state; 0 for an index outside the tier.
     pub(crate) fn ticket_of(&self, i: BackendIndex) -> u64 {
+        self.asked();
         let slot = self.world.level.tier.slot(i);
         slot.map_or(0, |slot| match self.world.onlooker {
             None => slot.state().turns.fetch_add(1, Relaxed),
@@ -215,12 +217,14 @@ impl<'a> PickContext<'a> {
 
     /// Grows whenever a backend is ejected, forgiven or found healthy or not.
     pub(crate) fn generation(&self) -> u64 {
+        self.asked();
         self.world.shared.generation()
     }
 
     /// Notes on the board that the backend at `i` is not in good standing, so that it is not found again.
     #[cold]
     pub(crate) fn put_out(&self, i: BackendIndex) {
+        self.asked();
         let Some((slot, board)) = self
             .world
             .level
@@ -239,6 +243,7 @@ impl<'a> PickContext<'a> {
     /// What ties are broken by: nginx's `current_weight` of the backend at `i`, changed by `change`. 0 for an index
     /// outside the tier.
     pub(crate) fn credit(&self, i: BackendIndex, change: i64) -> i64 {
+        self.asked();
         let slot = self.world.level.tier.slot(i);
         slot.map_or(0, |slot| {
             let credit = &slot.state().credit;
@@ -257,6 +262,7 @@ impl<'a> PickContext<'a> {
     /// The weight of the backend at `i`; 0 for an index outside the tier.
     #[inline]
     pub fn weight(&self, i: BackendIndex) -> u16 {
+        self.asked();
         self.world.level.tier.slot(i).map_or(0, Slot::weight)
     }
 
@@ -279,6 +285,7 @@ impl<'a> PickContext<'a> {
     /// The milliseconds, at most 5020, that connecting to the backend at `i` is expected to take, as nginx's
     /// `least_time` reckons; 0 for an index outside the tier. Costs a division if the backend rests.
     pub(crate) fn expected_connect_millis(&self, i: BackendIndex) -> u64 {
+        self.asked();
         let expected = |slot: &Slot| slot.expected_connect_millis(self.world.now);
         self.world.level.tier.slot(i).map_or(0, expected)
     }

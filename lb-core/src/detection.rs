@@ -92,11 +92,12 @@ impl OutlierDetection {
 
 /// What outlier detection remembers of one backend.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct OutlierRecord {
-    /// Failures since the last success.
-    streak: AtomicU32,
     /// 48 bits for the end of the last ejection, in units of 2^16 ns rounded up; 16 for the number of ejections.
     ejection: AtomicU64,
+    /// Failures since the last success.
+    streak: AtomicU32,
 }
 
 /// Never ejected.

@@ -13,7 +13,7 @@ use crate::shared::Shared;
 use crate::snapshot::{Delta, Snapshot};
 use crate::state::{BackendState, Described, Held};
 use crate::sync::atomic::AtomicU64;
-use crate::tier::{Slot, Tier};
+use crate::tier::Tier;
 use crate::time::Timestamp;
 
 #[derive(Debug)]
@@ -133,17 +133,14 @@ impl Registry {
                 zone.is_some_and(|zone| zone.contains(backend))
             };
             for near in [true, false] {
-                let slots: Vec<(u32, Slot)> = taking
+                let members: Vec<(u32, Member)> = taking
                     .iter()
                     .filter(|(_, backend, _)| is_near(backend) == near)
-                    .map(|&(place, backend, member)| {
-                        let held = member.held.clone();
-                        (place, Slot::new(held, backend, member.fail_limit))
-                    })
+                    .map(|&(place, _, member)| (place, member.clone()))
                     .collect();
-                if !slots.is_empty() {
+                if !members.is_empty() {
                     let cursor = self.cursors.entry((priority, near)).or_default();
-                    tiers.push(Tier::new(set.snapshot(), slots, near, Arc::clone(cursor)));
+                    tiers.push(Tier::new(set.snapshot(), members, near, Arc::clone(cursor)));
                 }
             }
         }

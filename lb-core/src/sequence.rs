@@ -8,21 +8,26 @@
 //! - longer: turn t is the unit `t * step mod lap` of all units of weight laid end to end, where `step` is the
 //!   integer prime to the lap that is nearest to lap / golden ratio. Multiples of such a step visit every unit once
 //!   a lap and, by the three-gap theorem, never come in bunches. Finding the unit's backend takes a guide table and
-//!   a short search (Chen and Asau, "On Generating Random Variates from an Empirical Distribution", 1974).
+//!   a short search (Chen and Asau, "On Generating Random Variates from an Empirical Distribution", 1974), which is
+//!   done beforehand and stored where that takes no more than [`STORED_TURNS`] for each backend.
 
 use std::num::NonZeroU16;
 
 use crate::context::PickContext;
+use crate::indices::Indices;
 use crate::tier::BackendIndex;
 
 /// The longest lap whose smooth order is stored. Compiling one costs lap * n steps: some milliseconds at worst.
 const MAX_SMOOTH_LAP: u64 = 4096;
 
+/// How many turns for each backend are stored of an order that can be worked out turn by turn.
+const STORED_TURNS: u64 = 4;
+
 #[derive(Debug)]
 pub(crate) enum Sequence {
     Rotation { len: u64 },
-    Smooth { turns: Box<[u32]> },
     Spread(Spread),
+    Stored(Indices),
 }
 
 impl Sequence {
@@ -35,11 +40,14 @@ impl Sequence {
         if weights.iter().all(|&w| w == 1) {
             Self::Rotation { len: lap.max(1) }
         } else if lap <= MAX_SMOOTH_LAP {
-            Self::Smooth {
-                turns: smooth_order(&weights, lap),
-            }
+            Self::Stored(smooth_order(&weights, lap))
         } else {
-            Self::Spread(Spread::new(&weights, lap))
+            let spread = Spread::new(&weights, lap);
+            if lap > STORED_TURNS * weights.len() as u64 {
+                return Self::Spread(spread);
+            }
+            let turns: Vec<u32> = (0..lap).map(|ticket| spread.turn(ticket)).collect();
+            Self::Stored(Indices::new(&turns))
         }
     }
 
@@ -58,11 +66,12 @@ impl Sequence {
     }
 
     /// Whose turn number `ticket` is.
+    #[inline]
     pub(crate) fn turn(&self, ticket: u64) -> BackendIndex {
         BackendIndex::new(match self {
             Self::Rotation { len } => (ticket % len) as u32,
-            Self::Smooth { turns } => turns[(ticket % turns.len() as u64) as usize],
             Self::Spread(spread) => spread.turn(ticket),
+            Self::Stored(turns) => turns.get((ticket % turns.len() as u64) as usize),
         })
     }
 
@@ -70,14 +79,14 @@ impl Sequence {
     pub(crate) fn lap(&self) -> u64 {
         match self {
             Self::Rotation { len } => *len,
-            Self::Smooth { turns } => turns.len() as u64,
             Self::Spread(spread) => spread.lap,
+            Self::Stored(turns) => turns.len() as u64,
         }
     }
 }
 
 /// nginx's order: every turn each backend gains its weight, the richest is chosen and pays the sum of all.
-fn smooth_order(weights: &[u64], lap: u64) -> Box<[u32]> {
+fn smooth_order(weights: &[u64], lap: u64) -> Indices {
     let mut current = vec![0_i64; weights.len()];
     let turn = |_| {
         let mut best = 0;
@@ -90,7 +99,8 @@ fn smooth_order(weights: &[u64], lap: u64) -> Box<[u32]> {
         current[best] -= lap as i64;
         best as u32
     };
-    (0..lap).map(turn).collect()
+    let turns: Vec<u32> = (0..lap).map(turn).collect();
+    Indices::new(&turns)
 }
 
 /// Units of weight laid end to end and visited in golden-ratio steps.
@@ -169,6 +179,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
     fn equal_weights_store_nothing() {
         assert!(matches!(
             sequence(&[9; 20_000]),
@@ -180,11 +191,23 @@ mod tests {
     #[test]
     fn common_divisors_shorten_the_lap() {
         let short = sequence(&[50_000, 10_000, 10_000]);
-        assert!(matches!(&short, Sequence::Smooth { turns } if turns.len() == 7));
+        assert!(matches!(&short, Sequence::Stored(turns) if turns.len() == 7));
         assert_eq!(turns(&short, 0..7), [0, 0, 1, 0, 2, 0, 0]);
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+    fn a_stored_lap_is_the_one_that_would_be_worked_out() {
+        let weights: Vec<u64> = (0..3000).map(|i| 1 + i % 3).collect();
+        let spread = Spread::new(&weights, 6000);
+        let stored = sequence(&weights.iter().map(|&w| w as u16).collect::<Vec<_>>());
+        assert!(matches!(&stored, Sequence::Stored(turns) if turns.len() == 6000));
+        let expected: Vec<usize> = (0..7000).map(|t| spread.turn(t) as usize).collect();
+        assert_eq!(turns(&stored, 0..7000), expected);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
     fn a_spread_lap_gives_every_backend_its_exact_share() {
         let weights = [65_535, 1, 2, 30_000, 17];
         let spread = sequence(&weights);
@@ -202,6 +225,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
     fn a_spread_order_does_not_bunch() {
         // The first backend has a third of all weight: among 12 turns it has 3 to 5.
         let spread = sequence(&[20_000, 13_001, 27_000]);
@@ -213,6 +237,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
     fn a_hundred_thousand_heavy_backends_do_not_overflow() {
         let mut weights = vec![u16::MAX; 100_000];
         weights[0] = u16::MAX - 1;

@@ -30,6 +30,11 @@ impl Shared {
         self.current.load()
     }
 
+    /// Where what is current is published.
+    pub(crate) const fn published(&self) -> &ArcSwap<Compiled> {
+        &self.current
+    }
+
     pub(crate) fn publish(&self, compiled: Arc<Compiled>) {
         self.current.store(compiled);
     }

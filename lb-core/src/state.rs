@@ -29,14 +29,15 @@ use crate::time::Timestamp;
 #[repr(C)]
 pub(crate) struct BackendState {
     pub(crate) failures: FailureRecord,
-    pub(crate) outliers: OutlierRecord,
+    pub(crate) damping: Damping,
     unhealthy: AtomicBool,
     /// Whether `place` is set.
     placed: AtomicBool,
+    pub(crate) outliers: OutlierRecord,
+    pub(crate) connect_average: ConnectAverage,
+    addr: SocketAddr,
     /// The connections that count towards `max_conns`.
     pub(crate) seats: Seats,
-    pub(crate) connect_average: ConnectAverage,
-    pub(crate) damping: Damping,
     /// When it last joined or recovered, in nanoseconds; 0 if it was there from the start.
     warm_since: AtomicU64,
     pub(crate) connect_time: PeakEwma,
@@ -44,7 +45,6 @@ pub(crate) struct BackendState {
     pub(crate) turns: AtomicU64,
     /// nginx's `current_weight`, for ties.
     pub(crate) credit: AtomicI64,
-    addr: SocketAddr,
     joined_at: Timestamp,
     described: ArcSwap<Described>,
     place: ArcSwapOption<Place>,
@@ -69,17 +69,17 @@ impl BackendState {
     ) -> Self {
         Self {
             failures: FailureRecord::new(),
-            outliers: OutlierRecord::new(),
+            damping: Damping::new(),
             unhealthy: AtomicBool::new(false),
             placed: AtomicBool::new(false),
-            seats: Seats::new(),
+            outliers: OutlierRecord::new(),
             connect_average: ConnectAverage::new(joined_at),
-            damping: Damping::new(),
+            addr: described.backend.addr,
+            seats: Seats::new(),
             warm_since: AtomicU64::new(if late { since(joined_at) } else { 0 }),
             connect_time: PeakEwma::new(),
             turns: AtomicU64::new(0),
             credit: AtomicI64::new(0),
-            addr: described.backend.addr,
             joined_at,
             described: ArcSwap::from_pointee(described),
             place: ArcSwapOption::empty(),
@@ -213,20 +213,29 @@ fn since(now: Timestamp) -> u64 {
 ///
 /// A lease is a strong reference to the state and nothing else, so picking and releasing cost one atomic addition
 /// each. Whoever holds the state without being a lease holds a weak reference beside the strong one; then the leases
-/// are the strong references without the weak ones. While one of these is made or dropped, the count is one too high or
-/// too low for a moment; that happens during updates only.
+/// are the strong references without the weak ones. While one of these is made or dropped, the count is one too low for
+/// a moment; that happens during updates only.
 #[derive(Debug)]
 pub(crate) struct Held {
+    // Dropped before its mark.
     state: Arc<BackendState>,
-    _mark: Weak<BackendState>,
+    mark: Mark,
 }
+
+/// The weak reference of whoever holds a strong one and is not a connection. Outlives it.
+#[derive(Debug)]
+pub(crate) struct Mark(#[expect(dead_code, reason = "counted, not followed")] Weak<BackendState>);
 
 impl Held {
     pub(crate) fn new(state: BackendState) -> Self {
-        let state = Arc::new(state);
+        Self::hold(&Arc::new(state))
+    }
+
+    /// Holds `state` beside others who do.
+    pub(crate) fn hold(state: &Arc<BackendState>) -> Self {
         Self {
-            _mark: Arc::downgrade(&state),
-            state,
+            mark: Mark(Arc::downgrade(state)),
+            state: Arc::clone(state),
         }
     }
 
@@ -235,27 +244,26 @@ impl Held {
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
-        let leases = Arc::strong_count(&self.state).saturating_sub(Arc::weak_count(&self.state));
-        u32::try_from(leases).unwrap_or(u32::MAX)
+        in_flight(&self.state)
     }
 
-    #[cold]
-    fn take_seat(&self, max: NonZeroU32) -> bool {
-        self.state.seats.take(max, || self.in_flight())
-    }
-
-    pub(crate) fn is_full(&self, max_conns: NonZeroU32) -> bool {
-        self.in_flight() >= max_conns.get()
+    /// The two references, for whoever stores them apart.
+    pub(crate) fn into_parts(self) -> (Arc<BackendState>, Mark) {
+        (self.state, self.mark)
     }
 }
 
 impl Clone for Held {
     fn clone(&self) -> Self {
-        Self {
-            _mark: Weak::clone(&self._mark),
-            state: Arc::clone(&self.state),
-        }
+        Self::hold(&self.state)
     }
+}
+
+/// The leases of a backend.
+#[inline]
+pub(crate) fn in_flight(state: &Arc<BackendState>) -> u32 {
+    let leases = Arc::strong_count(state).saturating_sub(Arc::weak_count(state));
+    u32::try_from(leases).unwrap_or(u32::MAX)
 }
 
 /// One connection in flight.
@@ -271,18 +279,22 @@ pub(crate) struct Lease {
 impl Lease {
     /// A connection of the backend, unless `max_conns` are in flight.
     #[inline]
-    pub(crate) fn take(held: &Held, max_conns: Option<NonZeroU32>, now: Timestamp) -> Option<Self> {
+    pub(crate) fn take(
+        state: &Arc<BackendState>,
+        max_conns: Option<NonZeroU32>,
+        now: Timestamp,
+    ) -> Option<Self> {
         let seat = match max_conns {
             None => Seat::Unlimited,
-            Some(max) if held.take_seat(max) => Seat::Taken,
+            Some(max) if take_seat(state, max) => Seat::Taken,
             Some(_) => return None,
         };
         let lease = Self {
-            state: Some(Arc::clone(&held.state)),
+            state: Some(Arc::clone(state)),
             taken_at: TakenAt::new(now, seat),
         };
-        if held.state.placed.load(Relaxed) {
-            held.state.note_lease();
+        if state.placed.load(Relaxed) {
+            state.note_lease();
         }
         Some(lease)
     }
@@ -320,6 +332,11 @@ impl Drop for Lease {
             self.end();
         }
     }
+}
+
+#[cold]
+fn take_seat(state: &Arc<BackendState>, max: NonZeroU32) -> bool {
+    state.seats.take(max, || in_flight(state))
 }
 
 /// Whether a lease counts towards `max_conns`.
@@ -379,8 +396,8 @@ mod tests {
         ));
         let other = held.clone();
         assert_eq!((held.in_flight(), other.in_flight()), (0, 0));
-        let leases =
-            [&held, &other].map(|held| Lease::take(held, None, Timestamp::default()).unwrap());
+        let leases = [&held, &other]
+            .map(|held| Lease::take(&held.state, None, Timestamp::default()).unwrap());
         assert_eq!((held.in_flight(), other.in_flight()), (2, 2));
         drop(held);
         assert_eq!(other.in_flight(), 2);

@@ -70,6 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
+        #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
         fn balancers_spread_evenly_over_backends(
             balancers in 1..300_u64,
             backends in 1..200_u64,
@@ -88,6 +89,7 @@ mod tests {
         }
 
         #[test]
+        #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
         fn a_backend_more_or_less_changes_little(
             index in any::<u64>(),
             backends in 2..200_u64,

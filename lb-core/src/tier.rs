@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::backend::{Backend, Priority};
 use crate::health::Health;
 use crate::outlier::FailLimit;
+use crate::set::Member;
 use crate::snapshot::Snapshot;
-use crate::state::{BackendState, Held, Lease};
+use crate::state::{self, BackendState, Held, Lease, Mark};
 use crate::sync::atomic::AtomicU64;
 use crate::time::Timestamp;
 use crate::vitals::Vitals;
@@ -42,6 +43,8 @@ pub struct Tier {
     /// Where each backend is in the snapshot.
     places: Box<[u32]>,
     slots: Box<[Slot]>,
+    /// Those of the slots' states, dropped after them.
+    _marks: Box<[Mark]>,
     near: bool,
     /// Outlives the tier: the next tier of this priority goes on where this one stops.
     cursor: Arc<AtomicU64>,
@@ -51,15 +54,25 @@ impl Tier {
     /// The backends of `snapshot` at `places`, of which there is at least one, with their state.
     pub(crate) fn new(
         snapshot: &Snapshot,
-        members: Vec<(u32, Slot)>,
+        members: Vec<(u32, Member)>,
         near: bool,
         cursor: Arc<AtomicU64>,
     ) -> Self {
-        let (places, slots): (Vec<u32>, Vec<Slot>) = members.into_iter().unzip();
+        let backends = snapshot.as_slice();
+        let places = members.iter().map(|(place, _)| *place).collect();
+        let slots = members.into_iter().map(|(place, member)| {
+            let (state, mark) = member.held.into_parts();
+            (
+                Slot::new(state, &backends[place as usize], member.fail_limit),
+                mark,
+            )
+        });
+        let (slots, marks): (Vec<Slot>, Vec<Mark>) = slots.unzip();
         Self {
             snapshot: snapshot.clone(),
-            places: places.into(),
+            places,
             slots: slots.into(),
+            _marks: marks.into(),
             near,
             cursor,
         }
@@ -127,10 +140,12 @@ impl Tier {
     }
 }
 
-/// A backend's state, and what a pick must know of its configuration: half a cache line.
+/// A backend's state, and what a pick must know of its configuration.
+///
+/// Small, so that those of ten thousand backends fit into the cache of a core.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    held: Held,
+    state: Arc<BackendState>,
     /// In nanoseconds; nginx's default where the backend has no limit.
     fail_timeout: u64,
     max_conns: Option<NonZeroU32>,
@@ -141,11 +156,11 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// `fail_limit` is the backend's own, or none where ejecting it would leave nothing to pick.
-    pub(crate) fn new(held: Held, backend: &Backend, fail_limit: Option<FailLimit>) -> Self {
+    fn new(state: Arc<BackendState>, backend: &Backend, fail_limit: Option<FailLimit>) -> Self {
         let fail_timeout = backend.fail_limit.unwrap_or_default().fail_timeout;
         let max_fails = fail_limit.map_or(0, |limit| limit.max_fails.get());
         Self {
-            held,
+            state,
             fail_timeout: u64::try_from(fail_timeout.as_nanos()).unwrap_or(u64::MAX),
             max_conns: backend.max_conns,
             max_fails: u16::try_from(max_fails).unwrap_or(u16::MAX),
@@ -153,8 +168,8 @@ impl Slot {
         }
     }
 
-    pub(crate) const fn held(&self) -> &Held {
-        &self.held
+    pub(crate) fn hold(&self) -> Held {
+        Held::hold(&self.state)
     }
 
     pub(crate) const fn max_conns(&self) -> Option<NonZeroU32> {
@@ -162,7 +177,7 @@ impl Slot {
     }
 
     pub(crate) fn state(&self) -> &BackendState {
-        self.held.state()
+        &self.state
     }
 
     pub(crate) const fn nonzero_weight(&self) -> NonZeroU16 {
@@ -174,12 +189,13 @@ impl Slot {
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
-        self.held.in_flight()
+        state::in_flight(&self.state)
     }
 
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.max_conns.is_some_and(|max| self.held.is_full(max))
+        self.max_conns
+            .is_some_and(|max| self.in_flight() >= max.get())
     }
 
     /// Whether it is in good standing at `now`: neither ejected nor unhealthy.
@@ -205,7 +221,7 @@ impl Slot {
     /// panic mode.
     #[inline]
     pub(crate) fn acquire(&self, vitals: &Vitals, now: Timestamp) -> Option<Lease> {
-        let lease = Lease::take(&self.held, self.max_conns, now)?;
+        let lease = Lease::take(&self.state, self.max_conns, now)?;
         let state = self.state();
         if !state.failures.is_clean() && !self.claim(now) && !vitals.panics() {
             return None;

@@ -1,5 +1,7 @@
 //! Nothing is allocated on the way of a connection, nor freed. The crate `allocation-counter` is the allocator of this
 //! test's binary and counts by thread.
+//!
+//! `cargo test --release -p lb-core --test allocations -- --ignored --nocapture memory` prints what a backend takes.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -19,6 +21,7 @@ use support::{Bench, at, backend, tried, weighted};
 
 /// The life of 50 connections, one after the other: picked, connected, released; picked, failed, picked again.
 fn connections(bench: &mut Bench, tried: &Tried, begin: u64) {
+    let mut local = bench.balancer.local();
     for n in 0..50_u64 {
         let key = n.to_le_bytes();
         let request = PickRequest::new(tried).with_key(&key);
@@ -29,7 +32,7 @@ fn connections(bench: &mut Bench, tried: &Tried, begin: u64) {
         drop(pick);
         let pick = bench.balancer.pick(&request, now, &mut bench.rng).unwrap();
         let _ = pick.failed(now);
-        drop(bench.balancer.pick(&request, now, &mut bench.rng));
+        drop(local.pick(&request, now, &mut bench.rng));
     }
 }
 
@@ -123,6 +126,32 @@ fn refusals_allocate_nothing() {
         let all = tried(0..3);
         let counted = measure(|| assert!(bench.pick_at(&all, at(0)).is_err()));
         assert_eq!(counted.count_total, 0, "{kind}");
+    }
+}
+
+#[test]
+#[ignore = "prints figures for the documentation"]
+fn memory() {
+    const N: usize = 10_000;
+    let weights = |modulus: usize| (0..N).map(|i| 1 + (i % modulus) as u16).collect::<Vec<_>>();
+    let each = |bytes: i64| bytes / N as i64;
+    let mut made = None;
+    let counted = measure(|| made = Some(weighted(&weights(1))));
+    eprintln!(
+        "the snapshot: {} bytes a backend",
+        each(counted.bytes_current)
+    );
+    drop(made);
+    for kind in PolicyKind::ALL {
+        let of = |modulus| {
+            let snapshot = weighted(&weights(modulus));
+            let mut made = None;
+            let counted = measure(|| made = Some(Bench::new(kind.build(), &snapshot)));
+            drop(made);
+            each(counted.bytes_current)
+        };
+        let (equal, three) = (of(1), of(3));
+        eprintln!("{kind}: {equal} bytes a backend, {three} with weights 1 to 3");
     }
 }
 

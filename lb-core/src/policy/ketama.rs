@@ -179,11 +179,19 @@ struct KetamaPicker {
 }
 
 impl KetamaPicker {
-    fn pick_of_name(&self, cx: &PickContext<'_>, first: u32) -> Option<BackendIndex> {
-        match self.shared.get(first as usize) {
-            Some(Some(shared)) => shared.pick(cx, BackendIndex::new(first), &self.bound),
-            _ => Some(BackendIndex::new(first)).filter(|&i| self.bound.admits(cx, i)),
+    #[inline]
+    fn pick_of_name(&self, cx: &PickContext<'_>, first: BackendIndex) -> Option<BackendIndex> {
+        match self.shared.get(first.as_usize()) {
+            Some(Some(shared)) => shared.pick(cx, first, &self.bound),
+            _ => Some(first).filter(|&i| self.bound.admits(cx, i)),
         }
+    }
+
+    /// Who of the next names serves a key whose own does not.
+    #[cold]
+    fn replacement(&self, cx: &PickContext<'_>, hash: u32) -> Option<BackendIndex> {
+        let mut others = self.ring.owners_from(hash).take(MISSES).skip(1);
+        others.find_map(|first| self.pick_of_name(cx, first))
     }
 }
 
@@ -191,9 +199,11 @@ impl Picker for KetamaPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         if let Some(key) = cx.key() {
             let hash = Crc32::new().update(key).finish();
-            let owners = self.ring.owners_from(hash).take(MISSES);
-            if let Some(i) = owners.filter_map(|i| self.pick_of_name(cx, i)).next() {
-                return Some(i);
+            let found = self
+                .pick_of_name(cx, self.ring.owner(hash))
+                .or_else(|| self.replacement(cx, hash));
+            if found.is_some() {
+                return found;
             }
             if let Some(hrw) = &self.hrw {
                 return hrw.first(cx, xxh64(key, 0), &self.bound);

@@ -28,6 +28,54 @@
 //! [`Rendezvous`] has the best spread for few backends, [`Ketama`] and [`NginxHash`] are for standing beside an
 //! nginx. A connection without a key goes by weighted round robin. With a [`BalanceFactor`] a key leaves its backend while
 //! that has too much more than its share.
+//!
+//! # Figures
+//!
+//! One pick and its release in ns by a [`Balancer`](crate::Balancer) / by a [`LocalBalancer`](crate::LocalBalancer),
+//! among backends of the weights 1, 2, 3, 1, …; and the bytes that the policy adds to the 476 of each of 10000 backends
+//! (`cargo test --release -p lb-core --test allocations -- --ignored --nocapture memory`; Maglev's table alone is 131 kB
+//! whatever the number). `least_time` and `rendezvous` look at all backends and are left out.
+//!
+//! | policy | 10 | 100 | 1000 | 10000 | bytes |
+//! |---|---|---|---|---|---|
+//! | `first` | 40 / 16 | 32 / 16 | 25 / 15 | 25 / 16 | – |
+//! | `weighted_round_robin` | 35 / 28 | 35 / 28 | 45 / 32 | 110 / 61 | 4 |
+//! | `random` | 32 / 20 | 31 / 21 | 41 / 26 | 72 / 41 | 8 |
+//! | `p2c` | 51 / 32 | 52 / 30 | 45 / 34 | 74 / 56 | 8 |
+//! | `p2c_peak_ewma` | 47 / 33 | 41 / 32 | 65 / 36 | 88 / 60 | 8 |
+//! | `random_two` | 64 / 38 | 47 / 37 | 56 / 45 | 100 / 109 | 20 |
+//! | `least_conn` | 140 / 94 | 172 / 154 | 234 / 215 | 830 / 471 | 80 |
+//! | `maglev` | 35 / 27 | 37 / 28 | 42 / 36 | 73 / 66 | 33 |
+//! | `ring_hash` | 35 / 31 | 38 / 30 | 44 / 37 | 90 / 75 | 37 |
+//! | `nginx_hash` | 50 / 33 | 53 / 40 | 77 / 60 | 138 / 112 | 12 |
+//! | `ketama` | 40 / 33 | 95 / 52 | 282 / 108 | 641 / 489 | 1780 |
+//!
+//! Other libraries on the same inputs in the same run, and how many times ours is faster by the one handle and by the
+//! other. They do less: pingora counts no connections, tower knows no weights, hashring and maglev only look up.
+//!
+//! | library | next to | 10 | 100 | 1000 | 10000 |
+//! |---|---|---|---|---|---|
+//! | pingora_round_robin | `weighted_round_robin` | 201 (5.8, 7.2) | 186 (5.3, 6.8) | 214 (4.7, 6.7) | 238 (2.2, 3.9) |
+//! | pingora_random | `random` | 271 (8.6, 13.3) | 251 (8.0, 12.2) | 199 (4.9, 7.7) | 442 (6.1, 10.8) |
+//! | pingora_ketama | `ketama` | 268 (6.6, 8.1) | 352 (3.7, 6.7) | 694 (2.5, 6.4) | 2225 (3.5, 4.6) |
+//! | tower_p2c | `p2c` | 277 (5.5, 8.7) | 245 (4.7, 8.1) | 235 (5.2, 6.9) | 324 (4.4, 5.8) |
+//! | hashring | `ring_hash` | 60 | 62 | 64 | 113 |
+//! | maglev | `maglev` | 42 | 44 | 41 | – |
+//!
+//! Each figure is the lowest of the medians of five runs, taken in turns, of
+//!
+//! ```sh
+//! cargo bench -p benches --features peers --bench policies --bench peers -- \
+//!     --warm-up-time 0.02 --measurement-time 0.08 --sample-size 10 '^(policies|policies_local|peers)/'
+//! ```
+//!
+//! on a virtual machine with two cores of an AMD EPYC of the third generation. What else runs on its host makes the same
+//! bench up to three times slower from one minute to the next, so compare figures of one run only, and differences of a
+//! few nanoseconds not at all.
+//!
+//! `cargo bench policies` has more. In one run a pick of 100 backends from two threads took 1.1 to 3.6 times as long as from one
+//! (the most for [`First`], where all meet at one backend). An update of 10000 backends of which one has changed took 1
+//! to 2 ms, with ring hash 3, Maglev 5, [`LeastConn`] 6 and [`Ketama`] 106; an equal snapshot 0.1.
 
 use std::fmt;
 use std::sync::Arc;

@@ -96,7 +96,7 @@ struct P2cPicker {
 impl Picker for P2cPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         // Both are drawn before either is looked at, so that the processor fetches the two at once.
-        let [first, second] = [self.index.draw(cx), self.index.draw(cx)];
+        let [first, second] = self.index.draw_two(cx);
         let first = Some(first).filter(|&first| cx.takes_turn(first));
         if let Some(first) = first
             && first != second
@@ -237,6 +237,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes thousands of picks")]
     fn a_newcomer_is_neither_starved_nor_favoured() {
         let mut scene = Scene::new(&[1; 10]);
         for port in 0..9 {
@@ -253,6 +254,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes thousands of picks")]
     fn equally_fast_backends_get_shares_by_weight() {
         let mut scene = Scene::new(&[3, 1]);
         scene.sample(0, 20);
@@ -267,6 +269,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes thousands of picks")]
     fn differences_below_the_floor_do_not_count() {
         let mut scene = Scene::new(&[1, 1]);
         scene.sample(0, 0);

@@ -151,17 +151,28 @@ struct RingHashPicker {
     turns: Sequence,
 }
 
+impl RingHashPicker {
+    /// Who serves a key whose own backend does not.
+    #[cold]
+    fn replacement(&self, cx: &PickContext<'_>, hash: u64) -> Option<BackendIndex> {
+        let mut others = self.ring.owners_from(upper(hash)).take(MISSES).skip(1);
+        others
+            .find(|&i| self.bound.admits(cx, i))
+            .or_else(|| self.hrw.first(cx, hash, &self.bound))
+    }
+}
+
 impl Picker for RingHashPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         let Some(key) = cx.key() else {
             return self.turns.next(cx);
         };
         let hash = xxh64(key, 0);
-        let mut owners = self.ring.owners_from(upper(hash)).take(MISSES);
-        owners
-            .find(|&i| self.bound.admits(cx, BackendIndex::new(i)))
-            .map(BackendIndex::new)
-            .or_else(|| self.hrw.first(cx, hash, &self.bound))
+        let owner = self.ring.owner(upper(hash));
+        if self.bound.admits(cx, owner) {
+            return Some(owner);
+        }
+        self.replacement(cx, hash)
     }
 
     fn digest(&self) -> Option<u64> {

@@ -10,8 +10,8 @@
 //! shares in proportion to their weights; no neighbour inherits its turns.
 //!
 //! Cost: O(1) a pick while a fair share of the weight is eligible, at most 4096 turns and two passes over the
-//! backends otherwise; memory 4 bytes a turn of the sequence, 12 bytes a backend for large sums of weights, none
-//! for equal weights.
+//! backends otherwise; memory 2 bytes a turn of the sequence (4 for more than 65536 backends), 12 bytes a backend
+//! where that would be more than 4096 turns and more than four a backend, none for equal weights.
 //!
 //! Not for backends of unequal speed or connections of unequal length: it does not see load.
 

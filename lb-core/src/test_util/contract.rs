@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::expectations::{Cost, Expectations, Load, Share};
-use super::interleaving::{Event, Generator, Runner, draws};
+use super::generator::{Generator, draws};
+use super::interleaving::{Event, Runner};
 use super::rig::{Rig, at, backend, tried, weighted};
 use crate::backend::AdminState;
 use crate::balancer::balancer;

@@ -37,6 +37,7 @@
 
 pub mod contract;
 mod expectations;
+mod generator;
 mod interleaving;
 mod model;
 mod rig;
