@@ -22,8 +22,11 @@ async fn a_drain_refuses_new_connections_and_waits_for_open_ones() {
     let (proxy, mut client, mut server) = session().await;
     proxy.handle.shutdown();
     let addr = proxy.addr;
+    let mut knocked = 0;
     within("the refusal", async {
-        while TcpStream::connect(addr).await.is_ok() {}
+        while TcpStream::connect(addr).await.is_ok() {
+            knocked += 1;
+        }
     })
     .await;
     client.write_all(b"late").await.unwrap();
@@ -32,7 +35,9 @@ async fn a_drain_refuses_new_connections_and_waits_for_open_ones() {
     drop(server);
     read_all(&mut client).await;
     let report = proxy.end().await;
-    assert_eq!((report.aborted, report.completed), (0, 1));
+    assert_eq!(report.aborted, 0);
+    // Those who knocked in time may have been let in.
+    assert!((1..=1 + knocked).contains(&report.completed), "{report:?}");
 }
 
 #[tokio::test]

@@ -19,7 +19,9 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, Stream,
 };
-use support::{Running, assert_reset, listening, loopback, named, read_all, until, upstream};
+use support::{
+    Running, assert_refused, assert_reset, listening, loopback, named, read_all, until, upstream,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -260,7 +262,7 @@ async fn a_server_that_speaks_first_is_not_delayed_without_a_reader() {
     let reader = ClientHelloReader::new().timeout(Duration::from_millis(100));
     let listener = Listener::new(loopback(), &backend).prelude(Arc::new(reader));
     let proxy = Running::start(listener, None).await;
-    assert_reset(&mut proxy.connect().await).await;
+    assert_refused(proxy.addr).await;
     assert_eq!(proxy.metrics().connect_attempts, 0);
     proxy.end().await;
 }
