@@ -55,14 +55,14 @@
 //! the worker. There are at most 1024 pipes, and they take no more than an eighth of the descriptors; whoever gets none
 //! copies. [`Relay`] is the relay alone, for programs that accept and connect by themselves.
 //!
-//! `cargo bench proxy` compares. On a virtual machine of two cores that had other work to do as well:
+//! `cargo bench proxy` compares. Medians on a virtual machine of two cores that had nothing else to do:
 //!
 //! | one connection | to the client | to the backend | 64 bytes there and back |
 //! |---|---|---|---|
-//! | relay, spliced | 1023 MiB/s | 938 MiB/s | 69 us |
-//! | relay, copied | 780 MiB/s | 702 MiB/s | 60 us |
-//! | tokio's `copy_bidirectional` | 476 MiB/s | 331 MiB/s | 69 us |
-//! | direct | 1690 MiB/s | 1562 MiB/s | 26 us |
+//! | relay, spliced | 1.88 GiB/s | 1.78 GiB/s | 60 us |
+//! | relay, copied | 1.01 GiB/s | 1.44 GiB/s | 66 us |
+//! | tokio's `copy_bidirectional` | 0.49 GiB/s | 0.49 GiB/s | 61 us |
+//! | direct | 2.79 GiB/s | 2.88 GiB/s | 27 us |
 //!
 //! # What is reported
 //!

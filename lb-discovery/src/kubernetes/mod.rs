@@ -48,8 +48,8 @@
 //! 0.30 s in the median and after 0.71 s at the most, following them takes 33 % of one processor, and memory grew by
 //! 70 MiB from the first request to the first set, what the server needed for its answer included. A pick took 180 ns of
 //! processor time meanwhile, as many as the 184 ns that one of a set without changes took at the same time, and 128 ns
-//! when nothing else ran: the neighbours' use of caches costs, a new set does not. `tests/kubernetes/scale.rs` has the
-//! command.
+//! when nothing else ran: the neighbours' use of caches costs, and a new set nothing that could be told from it.
+//! `tests/kubernetes/scale.rs` has the command.
 
 mod cluster;
 mod condition;

@@ -2,6 +2,8 @@
 
 mod announcing;
 mod builder;
+mod lease;
+mod waiting;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,31 +12,28 @@ use std::net::SocketAddr;
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
-use std::time::Duration;
 
 use lb_core::{
-    Backend, BackendSet, Balancer, BalancerConfig, Delta, Explanation, FailureEffect, Health, Pick,
-    PickError, PickRequest, Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater,
+    BackendSet, Balancer, BalancerConfig, Delta, Explanation, Health, Pick, PickError, PickRequest,
+    Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater,
 };
 use lb_discovery::{Driver, DriverHandle, Status};
 use tokio::select;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
-use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::clock::Clock;
 use crate::hooks::HashKey;
 use crate::parting::{Ties, Watcher};
-use crate::queue::{Line, Place, WaitFor};
+use crate::queue::Line;
 
 use announcing::Announcing;
 
 pub(crate) use announcing::Header;
 pub use builder::UpstreamBuilder;
-
-/// How often those who wait look for what no event tells: the end of an ejection.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+pub(crate) use lease::Lease;
+pub(crate) use waiting::WaitError;
 
 thread_local! {
     /// Seeded by the operating system; of no use for secrets, and none depend on it.
@@ -229,58 +228,6 @@ impl Upstream {
         }
     }
 
-    /// Waits for a backend in the queue.
-    pub(crate) async fn wait(&self, key: &HashKey, tried: &mut Tried) -> Result<Lease, WaitError> {
-        let line = &self.shared().line;
-        let settings = line.settings().ok_or(WaitError::Hopeless)?;
-        match settings.wait_for {
-            WaitFor::Anything => *tried = Tried::new(),
-            WaitFor::Room if self.is_full(tried) => {}
-            WaitFor::Room => return Err(WaitError::Hopeless),
-        }
-        let place = line.join(key.clone(), tried.clone());
-        let mut queued = Queued {
-            upstream: self,
-            line,
-            place: place.ok_or(WaitError::Full)?,
-        };
-        let answered = async {
-            loop {
-                self.serve_queue();
-                if let Ok(answer) = timeout(LOOK_AGAIN, &mut queued.place.answer).await {
-                    break answer;
-                }
-            }
-        };
-        select! {
-            biased;
-            answer = answered => answer.map(|pick| self.lease(pick)).map_err(|_| WaitError::Timeout),
-            () = sleep(settings.timeout) => Err(WaitError::Timeout),
-        }
-    }
-
-    /// Whether a backend that was not tried has all the connections that it may have, and nothing else against it.
-    fn is_full(&self, tried: &Tried) -> bool {
-        let set = self.backends();
-        let mut status = set.status(self.now());
-        status.any(|status| {
-            let max_conns = status.backend.max_conns;
-            max_conns.is_some_and(|max| status.in_flight >= max.get())
-                && status.backend.takes_connections()
-                && status.health == Health::Healthy
-                && status.ejected_until.is_none()
-                && !tried.contains(status.backend.addr)
-        })
-    }
-
-    /// Gives what is free to those who wait.
-    fn serve_queue(&self) {
-        let line = &self.shared().line;
-        if line.is_used() {
-            line.serve(|key, tried| self.pick_now(key, tried));
-        }
-    }
-
     /// Completes when the first membership is known.
     pub(crate) async fn ready(&self) {
         // The sender lives as long as `self`.
@@ -345,69 +292,6 @@ impl fmt::Debug for Upstream {
         f.debug_struct("Upstream")
             .field("name", &self.name())
             .finish_non_exhaustive()
-    }
-}
-
-/// A backend's connection in flight. When it ends, whoever waits in the queue gets it.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    /// `None` only while it is dropped.
-    pick: Option<Pick>,
-    queue: Option<Upstream>,
-}
-
-impl Lease {
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.pick().addr()
-    }
-
-    pub(crate) fn backend(&self) -> Arc<Backend> {
-        self.pick().backend()
-    }
-
-    pub(crate) fn failed(mut self, now: Timestamp) -> FailureEffect {
-        let pick = self.pick.take().expect("present until dropped");
-        pick.failed(now)
-    }
-
-    fn pick(&self) -> &Pick {
-        self.pick.as_ref().expect("present until dropped")
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        drop(self.pick.take());
-        if let Some(upstream) = &self.queue {
-            upstream.serve_queue();
-        }
-    }
-}
-
-/// Why waiting brought no backend.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum WaitError {
-    /// The queue has no room.
-    Full,
-    /// There is nothing to wait for, or no queue to wait in.
-    Hopeless,
-    /// Nothing became free in time.
-    Timeout,
-}
-
-/// A place in the queue, given up when dropped.
-struct Queued<'a> {
-    upstream: &'a Upstream,
-    line: &'a Line,
-    place: Place,
-}
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        if let Some(pick) = self.line.leave(&mut self.place) {
-            drop(pick);
-            self.upstream.serve_queue();
-        }
     }
 }
 
