@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::inherited::Inherited;
 use crate::logs::Logs;
+use crate::process::PidFile;
 use crate::signal::Order;
 use crate::{assemble, demo, process, run};
 
@@ -123,7 +124,7 @@ fn load(arguments: &Arguments) -> Result<Config, StartError> {
     Ok(config)
 }
 
-/// Goes as far as one can without listening. Logs are opened, as nginx does.
+/// Goes as far as one can without listening. Logs and the pid file are opened, as nginx does.
 fn test(arguments: &Arguments) -> Result<(), StartError> {
     let config = load(arguments)?;
     let conf = arguments.conf();
@@ -136,6 +137,7 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
     process::Identity::of(config.user.as_ref())?;
     assemble::proxy(&config, &mut Kept::default(), Inherited::take())?;
     Logs::open(&config)?;
+    config.pid.as_deref().map_or(Ok(()), PidFile::check)?;
     if !arguments.quiet {
         say(&format!(
             "configuration file {} test is successful",

@@ -110,6 +110,19 @@ impl PidFile {
         })
     }
 
+    /// Whether one could be written at `path`. As with nginx an empty one may stay there; what one says is left alone.
+    pub(crate) fn check(path: &Path) -> Result<(), StartError> {
+        let opened = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path);
+        opened.map(drop).map_err(|source| StartError::Open {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -46,7 +46,7 @@ impl Reloader {
                 removed,
                 ..
             }) => info!(?added, ?kept, ?removed, "Configuration applied"),
-            Err(error) => error!(%error, "Configuration is wrong, nothing changes"),
+            Err(error) => error!(%error, "Configuration not applied, nothing changes"),
         }
     }
 

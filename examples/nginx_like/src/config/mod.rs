@@ -13,7 +13,8 @@
 //! - Directives that only tune how nginx works inside, such as `load_module`, `accept_mutex` or `proxy_buffer_size`, are
 //!   accepted with a [`Warning`]. Their arguments are mostly not looked at.
 //! - `events` may be missing. `worker_connections` is of all workers together: half their sum is how many clients are
-//!   served at a time. Further ones wait in the system's queue instead of being closed.
+//!   served at a time. Further ones wait in the system's queue instead of being closed, until a sixteenth of the
+//!   places is free.
 //! - `daemon on` does not leave the foreground, and `worker_processes` are threads of one process.
 //! - `pid` has no default: without it no file is written, and `-s` has nobody to send signals to.
 //! - On SIGHUP an `upstream` that says what it said before is not looked up again, unless a source of it fails. `user`,

@@ -20,6 +20,21 @@ fn run(arguments: &[&str], dir: &Path) -> (Output, String) {
 }
 
 #[test]
+fn a_pid_file_that_cannot_be_written_fails_the_test_and_one_in_use_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    write_conf(dir.path(), &format!("pid missing/lb.pid; {GOOD}"));
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("missing/lb.pid"), "{stderr}");
+    write_conf(dir.path(), &format!("pid lb.pid; {GOOD}"));
+    std::fs::write(dir.path().join("lb.pid"), "1\n").unwrap();
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    assert!(output.status.success(), "{stderr}");
+    let said = std::fs::read_to_string(dir.path().join("lb.pid")).unwrap();
+    assert_eq!(said, "1\n");
+}
+
+#[test]
 fn a_good_configuration_passes_the_test() {
     let dir = tempfile::tempdir().unwrap();
     write_conf(dir.path(), GOOD);
