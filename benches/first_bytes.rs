@@ -33,40 +33,39 @@ const HELLOS: [(&str, &[u8]); 4] =
     seeds!("client_hello", "tls12", "tls13", "chrome", "three_records");
 
 fn proxy_header(c: &mut Criterion) {
-    let mut group = c.benchmark_group("first_bytes/proxy_header");
-    for (name, seed) in HEADERS {
-        let bytes = &seed[1..];
-        group.throughput(Throughput::Bytes(bytes.len() as u64));
-        group.bench_function(name, |b| {
-            b.iter(|| {
-                let header = ProxyHeader::parse(black_box(bytes), proxy_protocol::DEFAULT_LIMIT);
-                match header {
-                    Ok(Progress::Complete(header)) => header.addresses,
-                    other => panic!("{other:?}"),
-                }
-            });
-        });
-    }
-    group.finish();
+    measure(
+        c,
+        "first_bytes/proxy_header",
+        &HEADERS,
+        |bytes| match ProxyHeader::parse(bytes, proxy_protocol::DEFAULT_LIMIT) {
+            Ok(Progress::Complete(header)) => header.addresses,
+            other => panic!("{other:?}"),
+        },
+    );
 }
 
 fn client_hello(c: &mut Criterion) {
-    let mut group = c.benchmark_group("first_bytes/client_hello");
-    for (name, seed) in HELLOS {
+    measure(
+        c,
+        "first_bytes/client_hello",
+        &HELLOS,
+        |bytes| match ClientHello::parse(bytes, client_hello::DEFAULT_LIMIT) {
+            Ok(Progress::Complete(hello)) => (
+                hello.server_name().map(|name| name.len()),
+                hello.alpn().count(),
+            ),
+            other => panic!("{other:?}"),
+        },
+    );
+}
+
+/// Measures `parse` on each of `seeds`.
+fn measure<T>(c: &mut Criterion, group: &str, seeds: &[(&str, &[u8])], parse: impl Fn(&[u8]) -> T) {
+    let mut group = c.benchmark_group(group);
+    for &(name, seed) in seeds {
         let bytes = &seed[1..];
         group.throughput(Throughput::Bytes(bytes.len() as u64));
-        group.bench_function(name, |b| {
-            b.iter(|| {
-                let hello = ClientHello::parse(black_box(bytes), client_hello::DEFAULT_LIMIT);
-                match hello {
-                    Ok(Progress::Complete(hello)) => (
-                        hello.server_name().map(|name| name.len()),
-                        hello.alpn().count(),
-                    ),
-                    other => panic!("{other:?}"),
-                }
-            });
-        });
+        group.bench_function(name, |b| b.iter(|| parse(black_box(bytes))));
     }
     group.finish();
 }

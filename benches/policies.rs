@@ -13,64 +13,65 @@ use std::hint::black_box;
 use benches::{BACKENDS, Caller, balancer_of, policies, race, snapshot};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use lb_core::policy::PolicyKind;
-use lb_core::{Balancer, LocalBalancer, Snapshot, Timestamp, Weight, balancer};
+use lb_core::{Balancer, Snapshot, Timestamp, Weight, balancer};
 
 const NOW: Timestamp = Timestamp::from_nanos(0);
 
-fn shared(caller: &mut Caller, balancer: &Balancer) -> bool {
-    let picked = caller.pick_and_release(|request, rng| balancer.pick(request, NOW, rng));
-    black_box(picked).is_ok()
+/// Picks by a `Balancer`.
+fn shared(balancer: &Balancer) -> impl FnMut(&mut Caller) -> bool + use<> {
+    let balancer = balancer.clone();
+    move |caller| {
+        let picked = caller.pick_and_release(|request, rng| balancer.pick(request, NOW, rng));
+        black_box(picked).is_ok()
+    }
 }
 
-fn local(caller: &mut Caller, balancer: &mut LocalBalancer) -> bool {
-    let picked = caller.pick_and_release(|request, rng| balancer.pick(request, NOW, rng));
-    black_box(picked).is_ok()
+/// Picks by a `LocalBalancer`.
+fn local(balancer: &Balancer) -> impl FnMut(&mut Caller) -> bool + use<> {
+    let mut balancer = balancer.local();
+    move |caller| {
+        let picked = caller.pick_and_release(|request, rng| balancer.pick(request, NOW, rng));
+        black_box(picked).is_ok()
+    }
 }
 
 fn uncontended(c: &mut Criterion) {
-    let mut group = c.benchmark_group("policies");
+    alone(c, "policies", shared);
+    alone(c, "policies_local", local);
+}
+
+fn alone<P: FnMut(&mut Caller) -> bool>(
+    c: &mut Criterion,
+    group: &str,
+    make: impl Fn(&Balancer) -> P,
+) {
+    let mut group = c.benchmark_group(group);
     for (kind, name) in policies() {
         for n in BACKENDS {
-            let (balancer, mut caller) = (balancer_of(kind, n), Caller::new(1));
+            let (mut pick, mut caller) = (make(&balancer_of(kind, n)), Caller::new(1));
             group.bench_function(BenchmarkId::new(&*name, n), |b| {
-                b.iter(|| shared(&mut caller, &balancer));
-            });
-        }
-    }
-    group.finish();
-    let mut group = c.benchmark_group("policies_local");
-    for (kind, name) in policies() {
-        for n in BACKENDS {
-            let (mut balancer, mut caller) = (balancer_of(kind, n).local(), Caller::new(1));
-            group.bench_function(BenchmarkId::new(&*name, n), |b| {
-                b.iter(|| local(&mut caller, &mut balancer));
+                b.iter(|| pick(&mut caller));
             });
         }
     }
 }
 
 fn contended(c: &mut Criterion) {
-    let mut group = c.benchmark_group("policies_contended");
+    together(c, "policies_contended", shared);
+    together(c, "policies_contended_local", local);
+}
+
+fn together<P: FnMut(&mut Caller) -> bool>(
+    c: &mut Criterion,
+    group: &str,
+    make: impl Fn(&Balancer) -> P + Sync,
+) {
+    let mut group = c.benchmark_group(group);
     for (kind, name) in policies() {
         for (n, threads) in crowds() {
             let balancer = balancer_of(kind, n);
-            let make = || |caller: &mut Caller| shared(caller, &balancer);
             group.bench_function(BenchmarkId::new(&*name, format!("{n}x{threads}")), |b| {
-                b.iter_custom(|iterations| race(threads, iterations, make));
-            });
-        }
-    }
-    group.finish();
-    let mut group = c.benchmark_group("policies_contended_local");
-    for (kind, name) in policies() {
-        for (n, threads) in crowds() {
-            let balancer = balancer_of(kind, n);
-            let make = || {
-                let mut balancer = balancer.local();
-                move |caller: &mut Caller| local(caller, &mut balancer)
-            };
-            group.bench_function(BenchmarkId::new(&*name, format!("{n}x{threads}")), |b| {
-                b.iter_custom(|iterations| race(threads, iterations, make));
+                b.iter_custom(|iterations| race(threads, iterations, || make(&balancer)));
             });
         }
     }

@@ -101,8 +101,7 @@ impl Balancer {
         rng: &mut dyn Rng,
     ) -> Result<Pick, PickError> {
         let compiled = self.shared.current();
-        let picked = compiled.pick(&self.shared, request, now, rng);
-        picked.ok_or_else(|| compiled.refusal())
+        compiled.pick(&self.shared, request, now, rng)
     }
 
     /// A handle for one thread, whose picks are cheaper: see [`LocalBalancer`].

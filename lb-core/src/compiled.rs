@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::board::{Board, Place};
 use crate::config::BalancerConfig;
 use crate::context::{PickContext, World};
+use crate::lease::Lease;
 use crate::pick::{Pick, PickError, PickRequest};
 use crate::policy::{Picker, Policy, Tracking};
 use crate::rng::Rng;
 use crate::set::BackendSet;
 use crate::shared::Shared;
-use crate::state::Lease;
 use crate::tier::Tier;
 use crate::time::Timestamp;
 use crate::vitals::{self, Vitals};
@@ -110,12 +110,16 @@ impl Compiled {
         request: &PickRequest<'_>,
         now: Timestamp,
         rng: &mut dyn Rng,
-    ) -> Option<Pick> {
+    ) -> Result<Pick, PickError> {
         let first = self.first_level(shared, now, rng);
-        let level = self.levels.get(first)?;
+        let Some(level) = self.levels.get(first) else {
+            return Err(self.refusal());
+        };
         let mut cx = PickContext::new(self.world(level, shared, now), request, rng);
-        let picked = level.pick(&mut cx);
-        picked.or_else(|| self.pick_elsewhere(first, shared, request, now, rng))
+        level
+            .pick(&mut cx)
+            .or_else(|| self.pick_elsewhere(first, shared, request, now, rng))
+            .ok_or_else(|| self.refusal())
     }
 
     #[cold]
@@ -136,7 +140,7 @@ impl Compiled {
 
     /// Why a pick finds nobody.
     #[cold]
-    pub(crate) fn refusal(&self) -> PickError {
+    fn refusal(&self) -> PickError {
         if !self.ready {
             PickError::NotReady
         } else if self.levels.is_empty() {

@@ -79,6 +79,7 @@ mod hrw;
 mod identity;
 mod indices;
 mod known;
+mod lease;
 mod least;
 mod local;
 #[cfg(all(test, loom))]

@@ -46,8 +46,7 @@ impl LocalBalancer {
         rng: &mut dyn Rng,
     ) -> Result<Pick, PickError> {
         let compiled = self.seen.load();
-        let picked = compiled.pick(&self.shared, request, now, rng);
-        picked.ok_or_else(|| compiled.refusal())
+        compiled.pick(&self.shared, request, now, rng)
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::state::Lease;
+use crate::lease::Lease;
 use crate::time::Timestamp;
 
 /// The backends that one connection has already failed on; it is never sent to one of them again.

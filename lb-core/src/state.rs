@@ -1,7 +1,6 @@
 //! What is remembered of a backend while it is known, whatever else changes about it.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
@@ -182,9 +181,15 @@ impl BackendState {
         }
     }
 
+    /// Whether its leases are noted anywhere.
+    #[inline]
+    pub(crate) fn is_placed(&self) -> bool {
+        self.placed.load(Relaxed)
+    }
+
     /// Where its leases are noted, if anywhere.
     pub(crate) fn placed(&self) -> Option<Place> {
-        if !self.placed.load(Relaxed) {
+        if !self.is_placed() {
             return None;
         }
         self.place.load().as_deref().cloned()
@@ -192,7 +197,7 @@ impl BackendState {
 
     /// Notes a lease that has just begun.
     #[cold]
-    fn note_lease(&self) {
+    pub(crate) fn note_lease(&self) {
         self.placed().iter().for_each(Place::refresh);
     }
 
@@ -266,121 +271,10 @@ pub(crate) fn in_flight(state: &Arc<BackendState>) -> u32 {
     u32::try_from(leases).unwrap_or(u32::MAX)
 }
 
-/// One connection in flight.
-///
-/// Two words, and none of their optional forms needs a third: they travel in registers.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    /// Taken by the end of the lease only.
-    state: Option<Arc<BackendState>>,
-    taken_at: TakenAt,
-}
-
-impl Lease {
-    /// A connection of the backend, unless `max_conns` are in flight.
-    #[inline]
-    pub(crate) fn take(
-        state: &Arc<BackendState>,
-        max_conns: Option<NonZeroU32>,
-        now: Timestamp,
-    ) -> Option<Self> {
-        let seat = match max_conns {
-            None => Seat::Unlimited,
-            Some(max) if take_seat(state, max) => Seat::Taken,
-            Some(_) => return None,
-        };
-        let lease = Self {
-            state: Some(Arc::clone(state)),
-            taken_at: TakenAt::new(now, seat),
-        };
-        if state.placed.load(Relaxed) {
-            state.note_lease();
-        }
-        Some(lease)
-    }
-
-    pub(crate) fn state(&self) -> &BackendState {
-        self.state
-            .as_ref()
-            .expect("only the end of a lease takes its state")
-    }
-
-    pub(crate) const fn taken_at(&self) -> Timestamp {
-        self.taken_at.timestamp()
-    }
-
-    #[cold]
-    fn end(&mut self) {
-        let Some(state) = self.state.take() else {
-            return;
-        };
-        if self.taken_at.seat() == Seat::Taken {
-            state.seats.give_back();
-        }
-        let place = state.placed();
-        // The board counts references.
-        drop(state);
-        place.iter().for_each(Place::refresh);
-    }
-}
-
-impl Drop for Lease {
-    #[inline]
-    fn drop(&mut self) {
-        let noted = |state: &Arc<BackendState>| state.placed.load(Relaxed);
-        if self.taken_at.seat() == Seat::Taken || self.state.as_ref().is_some_and(noted) {
-            self.end();
-        }
-    }
-}
-
-#[cold]
-fn take_seat(state: &Arc<BackendState>, max: NonZeroU32) -> bool {
-    state.seats.take(max, || in_flight(state))
-}
-
-/// Whether a lease counts towards `max_conns`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Seat {
-    Taken,
-    Unlimited,
-}
-
-/// When a lease was taken, to 4 ns, and in the bits that are left whether it has a seat.
-#[derive(Clone, Copy, Debug)]
-struct TakenAt(NonZeroU64);
-
-impl TakenAt {
-    const ALWAYS: u64 = 0b10;
-    const SEATED: u64 = 0b01;
-
-    #[inline]
-    const fn new(now: Timestamp, seat: Seat) -> Self {
-        let seated = match seat {
-            Seat::Taken => Self::SEATED,
-            Seat::Unlimited => 0,
-        };
-        let word = now.as_nanos() & !0b11 | Self::ALWAYS | seated;
-        Self(NonZeroU64::new(word).expect("one bit is always set"))
-    }
-
-    #[inline]
-    const fn seat(self) -> Seat {
-        if self.0.get() & Self::SEATED == 0 {
-            Seat::Unlimited
-        } else {
-            Seat::Taken
-        }
-    }
-
-    const fn timestamp(self) -> Timestamp {
-        Timestamp::from_nanos(self.0.get() & !0b11)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::Lease;
 
     #[test]
     fn leases_are_counted_and_holders_are_not() {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::backend::{Backend, Priority};
 use crate::health::Health;
+use crate::lease::Lease;
 use crate::outlier::FailLimit;
 use crate::set::Member;
 use crate::snapshot::Snapshot;
-use crate::state::{self, BackendState, Held, Lease, Mark};
+use crate::state::{self, BackendState, Held, Mark};
 use crate::sync::atomic::AtomicU64;
 use crate::time::Timestamp;
 use crate::vitals::Vitals;

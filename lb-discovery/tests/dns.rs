@@ -14,17 +14,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use dns_server::{DnsServer, RecordType};
-use lb_discovery::{DiscoveryError, Dns, Resolved, Resolver};
-use names::{NAME, at, dns, ip, ips};
+use lb_discovery::{DiscoveryError, Dns, Resolver};
+use names::{NAME, at, dns, failure, ip, ips, lookup};
 use run::addrs;
-
-async fn lookup(server: &DnsServer, name: &str) -> Result<Resolved, DiscoveryError> {
-    dns(&[server], name).lookup().await
-}
-
-async fn failure(server: &DnsServer, name: &str) -> DiscoveryError {
-    lookup(server, name).await.unwrap_err()
-}
 
 #[tokio::test]
 async fn joins_and_sorts_the_addresses_of_both_families() {

@@ -13,17 +13,9 @@ mod run;
 use std::time::{Duration, Instant};
 
 use dns_server::{DnsServer, RecordType, ResponseCode};
-use lb_discovery::{DiscoveryError, Dns, Resolved, Resolver};
-use names::{NAME, at, dns, ip, ips};
+use lb_discovery::{DiscoveryError, Dns, Resolver};
+use names::{NAME, at, dns, failure, ip, ips};
 use run::{addrs, eventually};
-
-async fn lookup(server: &DnsServer, name: &str) -> Result<Resolved, DiscoveryError> {
-    dns(&[server], name).lookup().await
-}
-
-async fn failure(server: &DnsServer, name: &str) -> DiscoveryError {
-    lookup(server, name).await.unwrap_err()
-}
 
 #[tokio::test]
 async fn every_failure_is_told_apart() {

@@ -77,13 +77,18 @@ impl Proxy {
     /// Every upstream that it names, once.
     pub(crate) fn all_upstreams(&self) -> Vec<Upstream> {
         let mut all: Vec<Upstream> = Vec::new();
-        let listeners = self.listeners.iter().map(Listener::upstream);
-        for upstream in listeners.chain(&self.upstreams) {
+        for upstream in self.named_upstreams() {
             if !all.iter().any(|other| other.is(upstream)) {
                 all.push(upstream.clone());
             }
         }
         all
+    }
+
+    /// Every upstream as often as it is named.
+    fn named_upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        let listeners = self.listeners.iter().map(Listener::upstream);
+        listeners.chain(&self.upstreams)
     }
 }
 
@@ -166,7 +171,7 @@ impl ProxyBuilder {
             return Err(BuildError::NoListener);
         }
         self.proxy.listeners.iter().try_for_each(Listener::check)?;
-        let passes_tlvs = self.proxy.all_upstreams().iter().any(Upstream::passes_tlvs);
+        let passes_tlvs = self.proxy.named_upstreams().any(Upstream::passes_tlvs);
         for listener in &mut self.proxy.listeners {
             listener.keep_tlvs(passes_tlvs);
         }

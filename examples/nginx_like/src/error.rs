@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lb_discovery::DiscoveryError;
 use lb_proxy::{BindError, BuildError, ReloadError};
@@ -49,6 +49,14 @@ pub(crate) enum StartError {
 }
 
 impl StartError {
+    /// The file at `path` cannot be opened.
+    pub(crate) fn open(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::Open {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// nginx's name for how bad it is.
     pub(crate) const fn level(&self) -> &'static str {
         match self {

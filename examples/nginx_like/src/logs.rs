@@ -162,10 +162,7 @@ struct LogFile {
 
 impl LogFile {
     fn open(path: &Path) -> Result<Self, StartError> {
-        let file = append_to(path).map_err(|source| StartError::Open {
-            path: path.to_owned(),
-            source,
-        })?;
+        let file = append_to(path).map_err(StartError::open(path))?;
         Ok(Self {
             path: path.to_owned(),
             file: RwLock::new(Arc::new(file)),

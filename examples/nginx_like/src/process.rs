@@ -100,10 +100,7 @@ impl PidFile {
             writeln!(file, "{}", std::process::id())?;
             Ok(file)
         });
-        let file = written.map_err(|source| StartError::Open {
-            path: path.to_owned(),
-            source,
-        })?;
+        let file = written.map_err(StartError::open(path))?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -117,10 +114,7 @@ impl PidFile {
             .create(true)
             .truncate(false)
             .open(path);
-        opened.map(drop).map_err(|source| StartError::Open {
-            path: path.to_owned(),
-            source,
-        })
+        opened.map(drop).map_err(StartError::open(path))
     }
 
     pub(crate) fn path(&self) -> &Path {

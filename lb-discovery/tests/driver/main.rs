@@ -15,15 +15,8 @@ use std::time::Duration;
 
 use lb_core::Snapshot;
 
+use run::{ms, secs};
 use script::Watch;
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
 
 fn now(set: Snapshot) -> Watch {
     Watch::Sets(vec![(Duration::ZERO, set)])

@@ -11,12 +11,4 @@ mod run;
 #[path = "../support/script.rs"]
 mod script;
 
-use std::time::Duration;
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
+use run::{ms, secs};

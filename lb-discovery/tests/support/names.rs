@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use lb_discovery::{Dns, Resolver};
+use lb_discovery::{DiscoveryError, Dns, Resolved, Resolver};
 
 use crate::dns_server::DnsServer;
 
@@ -37,6 +37,14 @@ pub(crate) fn resolver(servers: &[&DnsServer]) -> Resolver {
 
 pub(crate) fn dns(servers: &[&DnsServer], name: &str) -> Dns {
     Dns::new(resolver(servers), name, 446).unwrap()
+}
+
+pub(crate) async fn lookup(server: &DnsServer, name: &str) -> Result<Resolved, DiscoveryError> {
+    dns(&[server], name).lookup().await
+}
+
+pub(crate) async fn failure(server: &DnsServer, name: &str) -> DiscoveryError {
+    lookup(server, name).await.unwrap_err()
 }
 
 /// The service that most tests look up.

@@ -1,8 +1,9 @@
 //! Whether an upstream's backends are told by a header who the client is.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
+use super::{read, write};
 use crate::proxy_protocol::SendProxy;
 
 /// The PROXY protocol header that backends get.
@@ -33,17 +34,13 @@ impl Announcing {
     /// Connections from now on have another one.
     pub(super) fn set(&self, header: Header) {
         let own = matches!(header, Header::Own(_));
-        *self.header.write().unwrap_or_else(PoisonError::into_inner) = header;
+        *write(&self.header) = header;
         self.own.store(own, Relaxed);
     }
 
     pub(super) fn header(&self) -> Header {
         match self.own.load(Relaxed) {
-            true => self
-                .header
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            true => read(&self.header).clone(),
             false => Header::OfListener,
         }
     }

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::dns_server::{DnsServer, RecordType, ResponseCode};
 use crate::proxy::NginxLike;
-use crate::sockets::{Reserved, ask, until, within};
+use crate::sockets::{Reserved, ask, eventually, until};
 
 const NAME: &str = "nodes.test";
 const SERVICE: &str = "_tcp-echo._tcp.nodes.test";
@@ -69,12 +69,8 @@ impl Chaos {
     /// Waits until the server has been asked so many times more.
     async fn asked(&self, times: usize, name: &str, kind: RecordType) {
         let wanted = self.dns.questions_of(name, kind) + times;
-        within("more questions", async {
-            while self.dns.questions_of(name, kind) < wanted {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        let asked = || self.dns.questions_of(name, kind) >= wanted;
+        eventually("more questions", asked).await;
     }
 
     /// Answers with both nodes.
@@ -89,12 +85,8 @@ impl Chaos {
         self.answer();
         self.dns.set_silent(false);
         self.dns.set_truncated(false);
-        within("the recovery", async {
-            while self.proxy.count("Discovery recovered") == recoveries {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        let recovered = || self.proxy.count("Discovery recovered") > recoveries;
+        eventually("the recovery", recovered).await;
     }
 }
 
@@ -127,13 +119,11 @@ impl Clients {
 
     async fn served_more(&self) {
         let wanted = self.served.load(Ordering::Relaxed) + 20;
-        within("clients are served", async {
-            while self.served.load(Ordering::Relaxed) < wanted {
-                assert!(!self.task.is_finished(), "a connection was lost");
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        let served = || {
+            assert!(!self.task.is_finished(), "a connection was lost");
+            self.served.load(Ordering::Relaxed) >= wanted
+        };
+        eventually("clients are served", served).await;
     }
 
     async fn finish(self) {

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 use crate::hash::start_nginx;
 use crate::proxy::{NginxLike, write_conf};
-use crate::sockets::{Conversation, Reserved, within};
+use crate::sockets::{Conversation, Reserved, listens, within};
 
 /// Nobody else connects from here.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 77, 1, 1);
@@ -220,12 +220,7 @@ async fn start_haproxy(
     command.arg("-db").arg("-f").arg(write_conf(dir, &text));
     let command = command.stderr(Stdio::null()).kill_on_drop(true);
     let child = command.spawn().unwrap();
-    within("haproxy", async {
-        while TcpStream::connect(addr).await.is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    listens("haproxy", addr).await;
     (addr, child, reserved)
 }
 

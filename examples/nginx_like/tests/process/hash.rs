@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use crate::proxy::{NginxLike, write_conf};
-use crate::sockets::{Conversation, Reserved, within};
+use crate::sockets::{Conversation, Reserved, listens};
 
 /// Recorded with `hash $remote_addr`, which minds the order and the weights of servers, not their addresses.
 const RECORDED: &str = include_str!("../../../../lb-core/tests/golden/nginx_hash.txt");
@@ -146,11 +146,6 @@ pub(crate) async fn start_nginx(
     command.arg("-c").arg(write_conf(dir, &text));
     let command = command.stderr(Stdio::null()).kill_on_drop(true);
     let child = command.spawn().unwrap();
-    within("nginx", async {
-        while TcpStream::connect(addr).await.is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    listens("nginx", addr).await;
     (addr, child, reserved)
 }

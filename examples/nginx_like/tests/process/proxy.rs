@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::sockets::{Reserved, within};
+use crate::sockets::{Reserved, eventually, within};
 
 /// A running nginx_like; it is killed when this is dropped.
 #[derive(Debug)]
@@ -75,12 +75,8 @@ impl NginxLike {
 
     /// Waits until the log has `text`.
     pub(crate) async fn logged(&self, text: &str) {
-        within(&format!("\"{text}\" in the log"), async {
-            while !self.log.lock().unwrap().contains(text) {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        let said = || self.log.lock().unwrap().contains(text);
+        eventually(&format!("\"{text}\" in the log"), said).await;
     }
 
     /// The log until now.

@@ -4,29 +4,18 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 use hickory_server::proto::op::ResponseCode;
 use rustix::process::Signal;
 
 use crate::dns_server::DnsServer;
 use crate::proxy::NginxLike;
-use crate::sockets::{Conversation, Reserved, ask, within};
+use crate::sockets::{Conversation, Reserved, ask, eventually, within};
 
 /// Longer than any test: nobody asks twice for want of a fresh answer.
 const TTL: u32 = 3600;
 
 const NAME: &str = "node.test";
-
-/// Polls until `reached`.
-async fn eventually(what: &str, reached: impl Fn() -> bool) {
-    within(what, async {
-        while !reached() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
 
 async fn reload(proxy: &NginxLike, main: &str, stream: &str) {
     let before = proxy.count("Configuration applied");

@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::{Signal, geteuid};
 
 use crate::proxy::NginxLike;
-use crate::sockets::{Conversation, Reserved, ask, ask_times, within};
+use crate::sockets::{Conversation, Reserved, ask, ask_times, eventually, within};
 
 async fn node() -> (Reserved, String) {
     let node = Reserved::any();
@@ -136,12 +136,7 @@ async fn the_pid_file_moves_with_the_configuration() {
     assert_eq!(fs::read_to_string(&old).unwrap(), id);
     proxy.configure(&line(&new), &stream);
     proxy.signal(Signal::HUP);
-    within("the removal of the old one", async {
-        while old.exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    eventually("the removal of the old one", || !old.exists()).await;
     assert_eq!(fs::read_to_string(&new).unwrap(), id);
     proxy.signal(Signal::TERM);
     assert!(proxy.exit().await.success());

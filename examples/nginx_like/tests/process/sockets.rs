@@ -22,6 +22,26 @@ pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
         .unwrap_or_else(|_| panic!("{what} took too long"))
 }
 
+/// Polls until `reached`.
+pub(crate) async fn eventually(what: &str, reached: impl Fn() -> bool) {
+    within(what, async {
+        while !reached() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// Waits until `what`, a process that was started, listens on `addr`.
+pub(crate) async fn listens(what: &str, addr: SocketAddr) {
+    within(what, async {
+        while TcpStream::connect(addr).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
 /// An address that nobody else gets, whether a server listens on it or not: a socket holds it without listening, so
 /// that connections are refused until a server shares it.
 #[derive(Debug)]

@@ -1,0 +1,120 @@
+//! A backend's connection in flight.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Arc;
+
+use crate::board::Place;
+use crate::state::{BackendState, in_flight};
+use crate::time::Timestamp;
+
+/// One connection in flight.
+///
+/// Two words, and none of their optional forms needs a third: they travel in registers.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// Taken by the end of the lease only.
+    state: Option<Arc<BackendState>>,
+    taken_at: TakenAt,
+}
+
+impl Lease {
+    /// A connection of the backend, unless `max_conns` are in flight.
+    #[inline]
+    pub(crate) fn take(
+        state: &Arc<BackendState>,
+        max_conns: Option<NonZeroU32>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let seat = match max_conns {
+            None => Seat::Unlimited,
+            Some(max) if take_seat(state, max) => Seat::Taken,
+            Some(_) => return None,
+        };
+        let lease = Self {
+            state: Some(Arc::clone(state)),
+            taken_at: TakenAt::new(now, seat),
+        };
+        if state.is_placed() {
+            state.note_lease();
+        }
+        Some(lease)
+    }
+
+    pub(crate) fn state(&self) -> &BackendState {
+        self.state
+            .as_ref()
+            .expect("only the end of a lease takes its state")
+    }
+
+    pub(crate) const fn taken_at(&self) -> Timestamp {
+        self.taken_at.timestamp()
+    }
+
+    #[cold]
+    fn end(&mut self) {
+        let Some(state) = self.state.take() else {
+            return;
+        };
+        if self.taken_at.seat() == Seat::Taken {
+            state.seats.give_back();
+        }
+        let place = state.placed();
+        // The board counts references.
+        drop(state);
+        place.iter().for_each(Place::refresh);
+    }
+}
+
+impl Drop for Lease {
+    #[inline]
+    fn drop(&mut self) {
+        let noted = |state: &Arc<BackendState>| state.is_placed();
+        if self.taken_at.seat() == Seat::Taken || self.state.as_ref().is_some_and(noted) {
+            self.end();
+        }
+    }
+}
+
+#[cold]
+fn take_seat(state: &Arc<BackendState>, max: NonZeroU32) -> bool {
+    state.seats.take(max, || in_flight(state))
+}
+
+/// Whether a lease counts towards `max_conns`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Seat {
+    Taken,
+    Unlimited,
+}
+
+/// When a lease was taken, to 4 ns, and in the bits that are left whether it has a seat.
+#[derive(Clone, Copy, Debug)]
+struct TakenAt(NonZeroU64);
+
+impl TakenAt {
+    const ALWAYS: u64 = 0b10;
+    const SEATED: u64 = 0b01;
+
+    #[inline]
+    const fn new(now: Timestamp, seat: Seat) -> Self {
+        let seated = match seat {
+            Seat::Taken => Self::SEATED,
+            Seat::Unlimited => 0,
+        };
+        let word = now.as_nanos() & !0b11 | Self::ALWAYS | seated;
+        Self(NonZeroU64::new(word).expect("one bit is always set"))
+    }
+
+    #[inline]
+    const fn seat(self) -> Seat {
+        if self.0.get() & Self::SEATED == 0 {
+            Seat::Unlimited
+        } else {
+            Seat::Taken
+        }
+    }
+
+    const fn timestamp(self) -> Timestamp {
+        Timestamp::from_nanos(self.0.get() & !0b11)
+    }
+}
