@@ -128,6 +128,14 @@ impl Balancer {
         Ok(Explanation::new(&compiled, &self.shared, request, now, rng))
     }
 
+    /// Whether some backend lacks nothing for this connection but room, if even that: whether a connection that was
+    /// refused may get a backend by waiting for one of the others to end. O(n).
+    ///
+    /// Says so as well of a backend that has room again since the refusal, so it can be asked while others pick.
+    pub fn has_candidate(&self, request: &PickRequest<'_>, now: Timestamp) -> bool {
+        self.shared.current().has_candidate(request, now)
+    }
+
     /// Notes what an active check found of the backend at `addr`; true if that is news. An unhealthy backend gets no
     /// new connections; one that recovers is no longer ejected as an outlier and starts slowly, if that is configured.
     /// False for an address that is not known. O(log n) after the first call for a membership.

@@ -138,6 +138,16 @@ impl Compiled {
         })
     }
 
+    /// Whether some backend lacks nothing for the connection but room, if even that.
+    pub(crate) fn has_candidate(&self, request: &PickRequest<'_>, now: Timestamp) -> bool {
+        self.levels.iter().any(|level| {
+            level.tier.slots().iter().any(|slot| {
+                (slot.is_fit(now) || level.vitals.panics())
+                    && !request.tried().contains(slot.state().addr())
+            })
+        })
+    }
+
     /// Why a pick finds nobody.
     #[cold]
     fn refusal(&self) -> PickError {

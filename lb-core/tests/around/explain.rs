@@ -84,6 +84,40 @@ fn every_verdict_is_told() {
 }
 
 #[test]
+fn what_may_be_waited_for_is_told() {
+    let snapshot = [
+        backend(0).with_admin(AdminState::Drain),
+        backend(1).with_max_conns(NonZeroU32::new(1)),
+        backend(2),
+    ];
+    let policy = Arc::new(WeightedRoundRobin::new());
+    let mut bench = Bench::new(policy, &snapshot.into_iter().collect());
+    let may_wait = |bench: &Bench, has_tried: &[usize]| {
+        let tried = tried(has_tried.iter().copied());
+        bench
+            .balancer
+            .has_candidate(&PickRequest::new(&tried), at(1))
+    };
+    bench.check(2, Health::Unhealthy, at(0));
+    let full = bench.pick_only(1, 3, at(0)).unwrap();
+    assert!(may_wait(&bench, &[]), "full");
+    assert!(!may_wait(&bench, &[1]), "tried");
+    drop(full);
+    assert!(may_wait(&bench, &[]), "free again");
+    bench.check(1, Health::Unhealthy, at(0));
+    assert!(!may_wait(&bench, &[]), "unhealthy");
+    bench.check(2, Health::Healthy, at(0));
+    assert!(may_wait(&bench, &[]), "healthy");
+    let config = BalancerConfig::default().with_subset(Subset::new(0, 1));
+    bench.updater.set_config(config);
+    let hosts = [&[1][..], &[2]];
+    assert!(
+        hosts.iter().any(|tried| !may_wait(&bench, tried)),
+        "outside the subset"
+    );
+}
+
+#[test]
 fn panic_and_spill_are_told() {
     let snapshot: Snapshot = (0..4)
         .map(|i| backend(i).with_priority(Priority::new(u8::from(i >= 2))))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lb_core::{Health, Tried};
+use lb_core::{PickRequest, Tried};
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
@@ -20,7 +20,7 @@ impl Upstream {
         let settings = line.settings().ok_or(WaitError::Hopeless)?;
         match settings.wait_for {
             WaitFor::Anything => *tried = Tried::new(),
-            WaitFor::Room if self.is_full(tried) => {}
+            WaitFor::Room if self.may_have_room(key, tried) => {}
             WaitFor::Room => return Err(WaitError::Hopeless),
         }
         let place = line.join(key.clone(), tried.clone());
@@ -44,18 +44,10 @@ impl Upstream {
         }
     }
 
-    /// Whether a backend that was not tried has all the connections that it may have, and nothing else against it.
-    fn is_full(&self, tried: &Tried) -> bool {
-        let set = self.backends();
-        let mut status = set.status(self.now());
-        status.any(|status| {
-            let max_conns = status.backend.max_conns;
-            max_conns.is_some_and(|max| status.in_flight >= max.get())
-                && status.backend.takes_connections()
-                && status.health == Health::Healthy
-                && status.ejected_until.is_none()
-                && !tried.contains(status.backend.addr)
-        })
+    /// Whether a backend has too many connections for this one, or had when it asked, and nothing else against it.
+    fn may_have_room(&self, key: &HashKey, tried: &Tried) -> bool {
+        let request = PickRequest::new(tried).with_key(key.as_bytes());
+        self.shared().balancer.has_candidate(&request, self.now())
     }
 
     /// Gives what is free to those who wait.
@@ -91,5 +83,50 @@ impl Drop for Queued<'_> {
             drop(pick);
             self.upstream.serve_queue();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::num::{NonZeroU32, NonZeroUsize};
+
+    use lb_core::policy::WeightedRoundRobin;
+    use lb_core::{Backend, Snapshot};
+    use lb_discovery::channel;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::queue::Queue;
+
+    /// Between a refusal and the wait the connection that was in the way may end.
+    #[tokio::test(start_paused = true)]
+    async fn room_that_there_is_again_is_taken() {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let backend = Backend::new(addr).with_max_conns(NonZeroU32::new(1));
+        let (_handle, source) = channel(Snapshot::from_backends([backend]));
+        let upstream = Upstream::builder("test")
+            .discovery(source)
+            .policy(WeightedRoundRobin::new())
+            .queue(Some(Queue::new(NonZeroUsize::MIN)))
+            .build()
+            .expect("a valid upstream");
+        let cancel = CancellationToken::new();
+        let follower = tokio::spawn(upstream.clone().follow(cancel.clone()));
+        upstream.ready().await;
+
+        let key = HashKey::none();
+        let mut tried = Tried::new();
+        let first = upstream.pick(&key, &tried).expect("a backend");
+        assert!(upstream.pick(&key, &tried).is_err());
+        drop(first);
+        let second = upstream.wait(&key, &mut tried).await.expect("a backend");
+        assert_eq!(second.addr(), addr);
+
+        tried.insert(addr);
+        let hopeless = upstream.wait(&key, &mut tried).await;
+        assert_eq!(hopeless.err(), Some(WaitError::Hopeless));
+        cancel.cancel();
+        follower.await.expect("no panic");
     }
 }
