@@ -43,10 +43,9 @@ impl ConnectAverage {
         let _ = self.millis.fetch_update(Relaxed, Relaxed, counted);
     }
 
-    /// Notes a pick: the rest is over if it was longer than `fail_timeout`, in nanoseconds.
-    pub(crate) fn picked(&self, fail_timeout: u64, now: Timestamp) {
-        let checked_at = self.checked_at.load(Relaxed);
-        if now.as_nanos().saturating_sub(checked_at) > fail_timeout {
+    /// Notes a pick: the rest is over if it was longer than `fail_timeout`.
+    pub(crate) fn picked(&self, fail_timeout: Duration, now: Timestamp) {
+        if self.rest(now) > fail_timeout {
             self.failed(now);
         }
     }
@@ -129,9 +128,9 @@ mod tests {
         );
         assert_eq!(expected(100_000), 0);
         assert_eq!(expected(1), 5000, "time ran backwards");
-        average.picked(10_000_000_000, at(105));
+        average.picked(TEN_SECONDS, at(105));
         assert_eq!(expected(111), 2500, "a pick within the time-out is no news");
-        average.picked(10_000_000_000, at(122));
+        average.picked(TEN_SECONDS, at(122));
         assert_eq!(expected(122), 5000);
         average.failed(at(130));
         assert_eq!(expected(140), 5000);

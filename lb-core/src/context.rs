@@ -235,7 +235,7 @@ impl<'a> PickContext<'a> {
             return;
         };
         if !self.world.level.vitals.panics() && !slot.is_fit(self.world.now) {
-            let until = slot.ejected_until(self.world.now);
+            let until = slot.state().ejected_until(self.world.now);
             board.put_out(i.get(), until, self.generation());
         }
     }
@@ -286,8 +286,17 @@ impl<'a> PickContext<'a> {
     /// `least_time` reckons; 0 for an index outside the tier. Costs a division if the backend rests.
     pub(crate) fn expected_connect_millis(&self, i: BackendIndex) -> u64 {
         self.asked();
-        let expected = |slot: &Slot| slot.expected_connect_millis(self.world.now);
+        let expected = |slot: &Slot| slot.state().expected_connect_millis(self.world.now);
         self.world.level.tier.slot(i).map_or(0, expected)
+    }
+
+    /// Notes that the backend at `i` is picked, which ends its rest, as `least_time` reckons.
+    pub(crate) fn end_rest(&self, i: BackendIndex) {
+        self.asked();
+        let slot = self.world.level.tier.slot(i);
+        if let (Some(slot), None) = (slot, self.world.onlooker) {
+            slot.state().end_rest(self.world.now);
+        }
     }
 
     /// One draw by weight among exactly the backends that `accept` takes, in two passes over the tier. O(n): a

@@ -142,7 +142,7 @@ fn verdict(level: &Level, i: BackendIndex, request: &PickRequest<'_>, now: Times
     if slot.state().health() == Health::Unhealthy {
         return Verdict::Unhealthy;
     }
-    match slot.ejected_until(now) {
+    match slot.state().ejected_until(now) {
         Some(until) => Verdict::Ejected { until },
         None => Verdict::Eligible,
     }

@@ -92,7 +92,7 @@ impl Pick {
     /// The backend to connect to as its source describes it now, or described it at last. Costs two reference counts;
     /// for the address alone take [`addr`](Self::addr).
     pub fn backend(&self) -> Arc<Backend> {
-        Arc::clone(&self.lease.state().described().backend)
+        Arc::clone(&self.lease.state().described())
     }
 
     /// Reports that the connection was established at `now`: failures of long ago are forgiven, and the time since

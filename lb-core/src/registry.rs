@@ -11,7 +11,7 @@ use crate::known::Known;
 use crate::set::{BackendSet, Member};
 use crate::shared::Shared;
 use crate::snapshot::{Delta, Snapshot};
-use crate::state::{BackendState, Described, Held};
+use crate::state::{BackendState, Held};
 use crate::sync::atomic::AtomicU64;
 use crate::tier::Tier;
 use crate::time::Timestamp;
@@ -64,15 +64,11 @@ impl Registry {
                 return member.clone();
             }
             let stays = before.filter(|(before, _)| before.instance == backend.instance);
-            let described = Described {
-                backend: Arc::new(backend.clone()),
-                fail_limit,
-            };
             let held = stays.map(|(_, member)| member.held.clone());
-            Member {
-                held: self.describe(held, described, late, now),
-                fail_limit,
-            }
+            let backend = Arc::new(backend.clone());
+            let held = held.unwrap_or_else(|| self.returned_or_new(&backend, late, now));
+            held.state().describe(backend, fail_limit);
+            Member { held, fail_limit }
         });
         let members = members.collect();
         for (backend, member) in known.left() {
@@ -88,27 +84,14 @@ impl Registry {
         (BackendSet::new(snapshot, members), delta)
     }
 
-    /// The state of a backend that is new or has changed: `held`, or that of a return, or a fresh one.
-    fn describe(
-        &mut self,
-        held: Option<Held>,
-        described: Described,
-        late: bool,
-        now: Timestamp,
-    ) -> Held {
-        let backend = &described.backend;
+    /// The state of a backend that was not there: that of before, if it has returned, or a fresh one.
+    fn returned_or_new(&mut self, backend: &Arc<Backend>, late: bool, now: Timestamp) -> Held {
         let departed = self.departed.remove(&backend.addr);
         let returned = departed.filter(|gone| gone.instance == backend.instance);
-        match held.or_else(|| returned.map(|gone| gone.held)) {
-            Some(held) => {
-                held.state().describe(described);
-                held
-            }
-            None => {
-                let home = Weak::clone(&self.home);
-                Held::new(BackendState::new(described, now, late, home))
-            }
-        }
+        returned.map(|gone| gone.held).unwrap_or_else(|| {
+            let home = Weak::clone(&self.home);
+            Held::new(BackendState::new(Arc::clone(backend), now, late, home))
+        })
     }
 
     /// The backends of `set` that take connections and are in the subset, by priority, the near ones first.

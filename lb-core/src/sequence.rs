@@ -1,16 +1,20 @@
 //! A weighted order that a shared counter walks.
 //!
 //! Turn t of the order belongs to one backend; over a lap every backend has exactly as many turns as its weight
-//! (divided by the greatest common divisor of all) says. Three forms, by what the weights are:
+//! (divided by the greatest common divisor of all) says. The forms, by what the weights are:
 //!
 //! - equal: the backends in order, nothing stored;
 //! - a lap of at most [`MAX_SMOOTH_LAP`] turns: nginx's smooth order, stored;
-//! - longer: turn t is the unit `t * step mod lap` of all units of weight laid end to end, where `step` is the
-//!   integer prime to the lap that is nearest to lap / golden ratio. Multiples of such a step visit every unit once
-//!   a lap and, by the three-gap theorem, never come in bunches. Finding the unit's backend takes a guide table and
-//!   a short search (Chen and Asau, "On Generating Random Variates from an Empirical Distribution", 1974), which is
-//!   done beforehand and stored where that takes no more than [`STORED_TURNS`] for each backend.
+//! - a lap of at most [`STORED_TURNS`] for each backend: the weights take turns in the smooth order, each by the weight
+//!   of all who have it, and these among themselves in their own order; stored. Walking it reads the memory of the
+//!   backends in order, which is what a pick of ten thousand costs most;
+//! - longer, or with very many different weights: turn t is the unit `t * step mod lap` of all units of weight laid end
+//!   to end, where `step` is the integer prime to the lap that is nearest to lap / golden ratio. Multiples of such a
+//!   step visit every unit once a lap and, by the three-gap theorem, never come in bunches. Finding the unit's backend
+//!   takes a guide table and a short search (Chen and Asau, "On Generating Random Variates from an Empirical
+//!   Distribution", 1974).
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use crate::context::PickContext;
@@ -20,8 +24,10 @@ use crate::tier::BackendIndex;
 /// The longest lap whose smooth order is stored. Compiling one costs lap * n steps: some milliseconds at worst.
 const MAX_SMOOTH_LAP: u64 = 4096;
 
-/// How many turns for each backend are stored of an order that can be worked out turn by turn.
+/// How many turns for each backend are stored of a longer order.
 const STORED_TURNS: u64 = 4;
+/// How many steps such an order may take to make: a millisecond or two.
+const MAX_STEPS: u64 = 1 << 21;
 
 #[derive(Debug)]
 pub(crate) enum Sequence {
@@ -40,14 +46,13 @@ impl Sequence {
         if weights.iter().all(|&w| w == 1) {
             Self::Rotation { len: lap.max(1) }
         } else if lap <= MAX_SMOOTH_LAP {
-            Self::Stored(smooth_order(&weights, lap))
+            Self::Stored(Indices::new(
+                &smooth_order(&weights, lap).collect::<Vec<_>>(),
+            ))
         } else {
-            let spread = Spread::new(&weights, lap);
-            if lap > STORED_TURNS * weights.len() as u64 {
-                return Self::Spread(spread);
-            }
-            let turns: Vec<u32> = (0..lap).map(|ticket| spread.turn(ticket)).collect();
-            Self::Stored(Indices::new(&turns))
+            let stored = lap <= STORED_TURNS * weights.len() as u64;
+            let turns = stored.then(|| by_weight(&weights, lap)).flatten();
+            turns.map_or_else(|| Self::Spread(Spread::new(&weights, lap)), Self::Stored)
         }
     }
 
@@ -86,9 +91,9 @@ impl Sequence {
 }
 
 /// nginx's order: every turn each backend gains its weight, the richest is chosen and pays the sum of all.
-fn smooth_order(weights: &[u64], lap: u64) -> Indices {
+fn smooth_order(weights: &[u64], lap: u64) -> impl Iterator<Item = u32> {
     let mut current = vec![0_i64; weights.len()];
-    let turn = |_| {
+    (0..lap).map(move |_| {
         let mut best = 0;
         for (i, &weight) in weights.iter().enumerate() {
             current[i] += weight as i64;
@@ -98,9 +103,23 @@ fn smooth_order(weights: &[u64], lap: u64) -> Indices {
         }
         current[best] -= lap as i64;
         best as u32
-    };
-    let turns: Vec<u32> = (0..lap).map(turn).collect();
-    Indices::new(&turns)
+    })
+}
+
+/// The smooth order of the different weights, and of each those who have it in turn. `None` if that takes too long.
+fn by_weight(weights: &[u64], lap: u64) -> Option<Indices> {
+    let mut sharers: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    for (i, &weight) in (0..).zip(weights) {
+        sharers.entry(weight).or_default().push(i);
+    }
+    if lap * sharers.len() as u64 > MAX_STEPS {
+        return None;
+    }
+    let sum = |(weight, sharers): (&u64, &Vec<u32>)| weight * sharers.len() as u64;
+    let sums: Vec<u64> = sharers.iter().map(sum).collect();
+    let mut sharers: Vec<_> = sharers.values().map(|all| all.iter().cycle()).collect();
+    let turns = smooth_order(&sums, lap).filter_map(|weight| sharers[weight as usize].next());
+    Some(Indices::new(&turns.copied().collect::<Vec<_>>()))
 }
 
 /// Units of weight laid end to end and visited in golden-ratio steps.
@@ -197,13 +216,48 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
-    fn a_stored_lap_is_the_one_that_would_be_worked_out() {
-        let weights: Vec<u64> = (0..3000).map(|i| 1 + i % 3).collect();
-        let spread = Spread::new(&weights, 6000);
-        let stored = sequence(&weights.iter().map(|&w| w as u16).collect::<Vec<_>>());
+    fn a_long_stored_lap_gives_every_backend_its_turns_at_even_distances() {
+        let weights: Vec<u16> = (0..3000).map(|i| 1 + i % 3).collect();
+        let stored = sequence(&weights);
         assert!(matches!(&stored, Sequence::Stored(turns) if turns.len() == 6000));
-        let expected: Vec<usize> = (0..7000).map(|t| spread.turn(t) as usize).collect();
-        assert_eq!(turns(&stored, 0..7000), expected);
+        let mut seen = vec![Vec::new(); weights.len()];
+        for ticket in 0..6000 {
+            seen[stored.turn(ticket).as_usize()].push(ticket);
+        }
+        for (seen, &weight) in seen.iter().zip(&weights) {
+            assert_eq!(seen.len(), usize::from(weight));
+            let ideal = 6000 / u64::from(weight);
+            let again = seen[0] + 6000;
+            for (&one, &next) in seen.iter().zip(seen[1..].iter().chain([&again])) {
+                assert!((next - one).abs_diff(ideal) <= 3, "{seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+    fn one_heavy_backend_among_many_does_not_bunch() {
+        let mut weights = vec![1; 10_000];
+        weights[7] = 20_000;
+        let stored = sequence(&weights);
+        assert!(matches!(&stored, Sequence::Stored(_)));
+        for window in turns(&stored, 0..29_999).windows(30) {
+            let heavy = window.iter().filter(|&&i| i == 7).count();
+            assert!((19..=21).contains(&heavy), "{heavy} of 30");
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+    fn many_different_weights_are_not_stored() {
+        let mut weights = vec![1; 50_000];
+        assert_eq!(sequence(&weights).lap(), 50_000);
+        for (weight, other) in weights.iter_mut().zip(2..102) {
+            *weight = other;
+        }
+        assert!(matches!(sequence(&weights), Sequence::Spread(_)));
+        let fewer = &weights[90..];
+        assert!(matches!(sequence(fewer), Sequence::Stored(_)));
     }
 
     #[test]

@@ -42,14 +42,12 @@ impl BackendSet {
     pub fn status(&self, now: Timestamp) -> impl Iterator<Item = BackendStatus<'_>> {
         self.members().map(move |(backend, member)| {
             let state = member.held.state();
-            let by_limit = |limit| state.failures.ejected_until(limit, now);
-            let ejected_until = member.fail_limit.and_then(by_limit);
             BackendStatus {
                 backend,
                 in_flight: member.held.in_flight(),
                 fails: state.failures.fails(),
                 connect_time: state.connect_time.get_at(now),
-                ejected_until: ejected_until.max(state.outliers.ejected_until(now)),
+                ejected_until: state.ejected_until(now),
                 health: state.health(),
                 joined_at: state.joined_at(),
             }

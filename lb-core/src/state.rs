@@ -1,7 +1,9 @@
 //! What is remembered of a backend while it is known, whatever else changes about it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
@@ -15,7 +17,7 @@ use crate::health::Health;
 use crate::outlier::{FailLimit, FailureRecord};
 use crate::seats::Seats;
 use crate::shared::Shared;
-use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 
 /// The state of one backend, shared by every set that it is part of and by its leases.
@@ -29,39 +31,36 @@ use crate::time::Timestamp;
 pub(crate) struct BackendState {
     pub(crate) failures: FailureRecord,
     pub(crate) damping: Damping,
+    pub(crate) outliers: OutlierRecord,
     unhealthy: AtomicBool,
     /// Whether `place` is set.
     placed: AtomicBool,
-    pub(crate) outliers: OutlierRecord,
-    pub(crate) connect_average: ConnectAverage,
     addr: SocketAddr,
     /// The connections that count towards `max_conns`.
     pub(crate) seats: Seats,
     /// When it last joined or recovered, in nanoseconds; 0 if it was there from the start.
     warm_since: AtomicU64,
     pub(crate) connect_time: PeakEwma,
+    pub(crate) connect_average: ConnectAverage,
     /// Turns taken among the backends of one name, counted at the first of them.
     pub(crate) turns: AtomicU64,
     /// nginx's `current_weight`, for ties.
     pub(crate) credit: AtomicI64,
     joined_at: Timestamp,
-    described: ArcSwap<Described>,
+    described: ArcSwap<Backend>,
+    /// 0 where failures never eject it.
+    max_fails: AtomicU32,
+    /// In nanoseconds; nginx's default where the backend has no limit.
+    fail_timeout: AtomicU64,
     place: ArcSwapOption<Place>,
     home: Weak<Shared>,
 }
 
-/// What the latest snapshot says of a backend, for those who hold a lease of it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Described {
-    pub(crate) backend: Arc<Backend>,
-    /// The backend's own limit, or none where ejecting it would leave nothing to pick.
-    pub(crate) fail_limit: Option<FailLimit>,
-}
-
 impl BackendState {
-    /// A backend that became known at `joined_at`, `late` if others had been known before.
+    /// A backend that became known at `joined_at`, `late` if others had been known before. Failures eject it once
+    /// [`describe`](Self::describe) has said which.
     pub(crate) fn new(
-        described: Described,
+        backend: Arc<Backend>,
         joined_at: Timestamp,
         late: bool,
         home: Weak<Shared>,
@@ -73,14 +72,16 @@ impl BackendState {
             placed: AtomicBool::new(false),
             outliers: OutlierRecord::new(),
             connect_average: ConnectAverage::new(joined_at),
-            addr: described.backend.addr,
+            addr: backend.addr,
             seats: Seats::new(),
             warm_since: AtomicU64::new(if late { since(joined_at) } else { 0 }),
             connect_time: PeakEwma::new(),
             turns: AtomicU64::new(0),
             credit: AtomicI64::new(0),
             joined_at,
-            described: ArcSwap::from_pointee(described),
+            described: ArcSwap::new(backend),
+            max_fails: AtomicU32::new(0),
+            fail_timeout: AtomicU64::new(0),
             place: ArcSwapOption::empty(),
             home,
         }
@@ -94,12 +95,52 @@ impl BackendState {
         self.joined_at
     }
 
-    pub(crate) fn described(&self) -> Guard<Arc<Described>> {
+    /// What the latest snapshot says of it.
+    pub(crate) fn described(&self) -> Guard<Arc<Backend>> {
         self.described.load()
     }
 
-    pub(crate) fn describe(&self, described: Described) {
-        self.described.store(Arc::new(described));
+    /// Takes note of what a snapshot says. `fail_limit` is the backend's own, or none where ejecting it would leave
+    /// nothing to pick.
+    pub(crate) fn describe(&self, backend: Arc<Backend>, fail_limit: Option<FailLimit>) {
+        let fail_timeout = backend
+            .fail_limit
+            .unwrap_or_default()
+            .fail_timeout
+            .as_nanos();
+        let fail_timeout = u64::try_from(fail_timeout).unwrap_or(u64::MAX);
+        self.fail_timeout.store(fail_timeout, Relaxed);
+        let max_fails = fail_limit.map_or(0, |limit| limit.max_fails.get());
+        self.max_fails.store(max_fails, Relaxed);
+        self.described.store(backend);
+    }
+
+    /// The failures that eject it.
+    pub(crate) fn fail_limit(&self) -> Option<FailLimit> {
+        let max_fails = NonZeroU32::new(self.max_fails.load(Relaxed))?;
+        Some(FailLimit::new(max_fails, self.fail_timeout()))
+    }
+
+    fn fail_timeout(&self) -> Duration {
+        Duration::from_nanos(self.fail_timeout.load(Relaxed))
+    }
+
+    /// When its ejection ends, if it is ejected at `now`.
+    pub(crate) fn ejected_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let by_limit = |limit| self.failures.ejected_until(limit, now);
+        let by_limit = self.fail_limit().and_then(by_limit);
+        by_limit.max(self.outliers.ejected_until(now))
+    }
+
+    /// The milliseconds that connecting is expected to take, as nginx's `least_time` reckons.
+    pub(crate) fn expected_connect_millis(&self, now: Timestamp) -> u64 {
+        self.connect_average
+            .expected_millis(self.fail_timeout(), now)
+    }
+
+    /// Ends a rest from connections, as `least_time` reckons.
+    pub(crate) fn end_rest(&self, now: Timestamp) {
+        self.connect_average.picked(self.fail_timeout(), now);
     }
 
     /// Whether nothing speaks against it: no failure, no ejection, no failed check.
@@ -154,9 +195,8 @@ impl BackendState {
     /// Counts a connection that could not be established. True if that ejects the backend.
     pub(crate) fn failed(&self, now: Timestamp) -> bool {
         self.connect_average.failed(now);
-        let described = self.described();
-        let by_limit = described.fail_limit.is_some_and(|limit| {
-            let weight = described.backend.weight.get();
+        let by_limit = self.fail_limit().is_some_and(|limit| {
+            let weight = self.described().weight.get();
             self.damping.failed(weight, limit.max_fails.get());
             self.failures.failed(limit, now)
         });
@@ -278,12 +318,8 @@ mod tests {
 
     #[test]
     fn leases_are_counted_and_holders_are_not() {
-        let described = Described {
-            backend: Arc::new(Backend::new(([127, 0, 0, 1], 446).into())),
-            fail_limit: None,
-        };
         let held = Held::new(BackendState::new(
-            described,
+            Arc::new(Backend::new(([127, 0, 0, 1], 446).into())),
             Timestamp::default(),
             false,
             Weak::new(),

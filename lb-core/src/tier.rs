@@ -2,12 +2,10 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::backend::{Backend, Priority};
 use crate::health::Health;
 use crate::lease::Lease;
-use crate::outlier::FailLimit;
 use crate::set::Member;
 use crate::snapshot::Snapshot;
 use crate::state::{self, BackendState, Held, Mark};
@@ -63,10 +61,7 @@ impl Tier {
         let places = members.iter().map(|(place, _)| *place).collect();
         let slots = members.into_iter().map(|(place, member)| {
             let (state, mark) = member.held.into_parts();
-            (
-                Slot::new(state, &backends[place as usize], member.fail_limit),
-                mark,
-            )
+            (Slot::new(state, &backends[place as usize]), mark)
         });
         let (slots, marks): (Vec<Slot>, Vec<Mark>) = slots.unzip();
         Self {
@@ -147,24 +142,15 @@ impl Tier {
 #[derive(Debug)]
 pub(crate) struct Slot {
     state: Arc<BackendState>,
-    /// In nanoseconds; nginx's default where the backend has no limit.
-    fail_timeout: u64,
     max_conns: Option<NonZeroU32>,
-    /// 0 where the backend is never ejected.
-    max_fails: u16,
     weight: NonZeroU16,
 }
 
 impl Slot {
-    /// `fail_limit` is the backend's own, or none where ejecting it would leave nothing to pick.
-    fn new(state: Arc<BackendState>, backend: &Backend, fail_limit: Option<FailLimit>) -> Self {
-        let fail_timeout = backend.fail_limit.unwrap_or_default().fail_timeout;
-        let max_fails = fail_limit.map_or(0, |limit| limit.max_fails.get());
+    fn new(state: Arc<BackendState>, backend: &Backend) -> Self {
         Self {
             state,
-            fail_timeout: u64::try_from(fail_timeout.as_nanos()).unwrap_or(u64::MAX),
             max_conns: backend.max_conns,
-            max_fails: u16::try_from(max_fails).unwrap_or(u16::MAX),
             weight: NonZeroU16::new(backend.weight.get()).unwrap_or(NonZeroU16::MIN),
         }
     }
@@ -207,15 +193,7 @@ impl Slot {
 
     #[cold]
     fn is_fit_all_the_same(&self, now: Timestamp) -> bool {
-        self.state().health() == Health::Healthy && self.ejected_until(now).is_none()
-    }
-
-    /// When the ejection ends, if it is ejected at `now`.
-    pub(crate) fn ejected_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let (state, limit) = (self.state(), self.fail_limit());
-        limit
-            .and_then(|limit| state.failures.ejected_until(limit, now))
-            .max(state.outliers.ejected_until(now))
+        self.state().health() == Health::Healthy && self.state().ejected_until(now).is_none()
     }
 
     /// Takes one connection of the backend, unless it is full or another thread has its trial, which does not matter in
@@ -227,14 +205,13 @@ impl Slot {
         if !state.failures.is_clean() && !self.claim(now) && !vitals.panics() {
             return None;
         }
-        state.connect_average.picked(self.fail_timeout, now);
         Some(lease)
     }
 
     #[cold]
     fn claim(&self, now: Timestamp) -> bool {
         let state = self.state();
-        self.fail_limit().is_none_or(|limit| {
+        state.fail_limit().is_none_or(|limit| {
             let claimed = state.failures.claim(limit, now);
             if claimed && state.failures.ejected_until(limit, now).is_some() {
                 // A trial: until it succeeds, the backend is ejected for everybody else.
@@ -242,19 +219,5 @@ impl Slot {
             }
             claimed
         })
-    }
-
-    /// The milliseconds that connecting is expected to take, as nginx's `least_time` reckons.
-    pub(crate) fn expected_connect_millis(&self, now: Timestamp) -> u64 {
-        let average = &self.state().connect_average;
-        average.expected_millis(Duration::from_nanos(self.fail_timeout), now)
-    }
-
-    pub(crate) fn fail_limit(&self) -> Option<FailLimit> {
-        let max_fails = NonZeroU32::new(self.max_fails.into())?;
-        Some(FailLimit::new(
-            max_fails,
-            Duration::from_nanos(self.fail_timeout),
-        ))
     }
 }

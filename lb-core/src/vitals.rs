@@ -96,7 +96,7 @@ pub(crate) fn check(config: &BalancerConfig, levels: &[Level], now: Timestamp) -
             if slot.is_fit(now) {
                 healthy += 1;
                 weight += u64::from(slot.weight());
-            } else if let Some(end) = slot.ejected_until(now) {
+            } else if let Some(end) = slot.state().ejected_until(now) {
                 // A limit's ejection lasts through the moment of its end.
                 until = until.min(Timestamp::from_nanos(end.as_nanos().saturating_add(1)));
             }

@@ -54,9 +54,10 @@ struct LeastTimePicker {
 
 impl Picker for LeastTimePicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        least(cx, self.len, |cx, i| {
+        let picked = least(cx, self.len, |cx, i| {
             cx.expected_connect_millis(i) * (u64::from(cx.in_flight(i)) + 1)
-        })
+        });
+        picked.inspect(|&i| cx.end_rest(i))
     }
 }
 
