@@ -10,21 +10,38 @@ const FINE_ARCS: usize = 1 << 14;
 /// because the points of an arc lie together.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    /// The hash in the upper half, the owner in the lower. Behind the last is one at the highest hash, which the owner of
-    /// the first has: so the way around needs no question.
-    points: Box<[u64]>,
-    /// The first point of every arc or behind it.
+    points: Points,
+    /// The first point of every arc or behind it, and the end of the last arc.
     starts: Box<[u32]>,
     /// How far to shift a hash to get the number of its arc.
     shift: u32,
 }
 
+/// Behind the last point is one at the highest hash, which the owner of the first has: so the way around needs no
+/// question.
+#[derive(Debug)]
+enum Points {
+    /// The hash in the upper half, the owner in the lower.
+    Wide(Box<[u64]>),
+    /// The same with the lower 16 bits of both, for large rings whose arcs tell the upper bits and whose owners have no
+    /// more.
+    Narrow(Box<[u32]>),
+}
+
 impl Ring {
     /// Sorts `points`, of which there is at least one and at most 2^32 - 2. Of several with one hash the lowest owner
     /// keeps it.
-    pub(crate) fn new(mut points: Vec<u64>) -> Self {
+    pub(crate) fn new(points: Vec<u64>) -> Self {
+        Self::with_owners(points, BackendIndex::new)
+    }
+
+    /// The same, with `owners(k)` in the place of owner k once the points are sorted.
+    pub(crate) fn with_owners(mut points: Vec<u64>, owners: impl Fn(u32) -> BackendIndex) -> Self {
         points.sort_unstable();
         points.dedup_by_key(|point| hash_of(*point));
+        for point in &mut points {
+            *point = Self::point(hash_of(*point), owners(*point as u32).get());
+        }
         let arcs = if points.len() > FINE_ARCS {
             points.len() / 8
         } else {
@@ -32,31 +49,21 @@ impl Ring {
         };
         let bits = arcs.next_power_of_two().trailing_zeros();
         let shift = 32 - bits;
-        let mut starts = Vec::with_capacity(1 << bits);
+        let mut starts = Vec::with_capacity((1 << bits) + 1);
         for (at, &point) in (0..).zip(&points) {
             let arc = u64::from(hash_of(point)) >> shift;
             while starts.len() as u64 <= arc {
                 starts.push(at);
             }
         }
-        starts.resize(1 << bits, points.len() as u32);
+        starts.resize((1 << bits) + 1, points.len() as u32);
         let first = points.first().map_or(0, |&first| first as u32);
         points.push(Self::point(u32::MAX, first));
         Self {
-            points: points.into(),
+            points: Points::new(points, shift),
             starts: starts.into(),
             shift,
         }
-    }
-
-    /// The same points, with the owner at `owners[k]` in the place of owner k.
-    #[must_use]
-    pub(crate) fn with_owners(mut self, owners: &[BackendIndex]) -> Self {
-        for point in &mut self.points {
-            let owner = owners[*point as u32 as usize];
-            *point = Self::point(hash_of(*point), owner.get());
-        }
-        self
     }
 
     /// A point at `hash` that `owner` has.
@@ -67,38 +74,84 @@ impl Ring {
     /// The owner of the first point at or after `hash`.
     #[inline]
     pub(crate) fn owner(&self, hash: u32) -> BackendIndex {
-        BackendIndex::new(self.points[self.first_from(hash)] as u32)
+        self.points.owner(self.first_from(hash))
     }
 
     /// The owners of all points from `hash` on, once around.
     pub(crate) fn owners_from(&self, hash: u32) -> impl Iterator<Item = BackendIndex> {
-        let (head, tail) = self.real().split_at(self.first_from(hash));
-        let owner = |&point: &u64| BackendIndex::new(point as u32);
-        tail.iter().chain(head).map(owner)
+        let first = self.first_from(hash);
+        (first..self.len())
+            .chain(0..first)
+            .map(|at| self.points.owner(at))
     }
 
     /// Every point in order as its hash and its owner.
     pub(crate) fn points(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.real().iter().map(|&p| (hash_of(p), p as u32))
+        let arcs = self.starts.windows(2).zip(0_u64..);
+        arcs.flat_map(move |(arc, number)| {
+            let begin = (number << self.shift) as u32;
+            let points = arc[0] as usize..arc[1] as usize;
+            points.map(move |at| (begin | self.points.hash(at), self.points.owner(at).get()))
+        })
     }
 
-    fn real(&self) -> &[u64] {
-        let (_, real) = self.points.split_last().unwrap_or((&0, &[]));
-        real
+    fn len(&self) -> usize {
+        self.starts.last().map_or(0, |&end| end as usize)
     }
 
     #[inline]
     fn first_from(&self, hash: u32) -> usize {
-        let hash_alone = Self::point(hash, 0);
-        let is_before = |at: usize| self.points[at] < hash_alone;
-        let mut at = self.starts[(u64::from(hash) >> self.shift) as usize] as usize;
-        // Mostly at most two points of the arc are before the hash, and steps over two need no guess of a branch.
-        at += usize::from(is_before(at));
-        at += usize::from(is_before(at));
-        while is_before(at) {
-            at += 1;
+        let arc = (u64::from(hash) >> self.shift) as usize;
+        let mut at = self.starts[arc] as usize;
+        match &self.points {
+            Points::Wide(points) => {
+                let hash_alone = Self::point(hash, 0);
+                let is_before = |at: usize| points[at] < hash_alone;
+                // Mostly at most two points of the arc are before the hash, and steps over two need no guess of a
+                // branch.
+                at += usize::from(is_before(at));
+                at += usize::from(is_before(at));
+                while is_before(at) {
+                    at += 1;
+                }
+                at
+            }
+            Points::Narrow(points) => {
+                let points = &points[at..self.starts[arc + 1] as usize];
+                let hash_alone = hash << 16;
+                // All of them, which are few: so there is no branch to guess.
+                at + points.iter().filter(|&&point| point < hash_alone).count()
+            }
         }
-        at
+    }
+}
+
+impl Points {
+    /// The sorted `points` of a ring whose arcs are numbered by hashes shifted by `shift`.
+    fn new(points: Vec<u64>, shift: u32) -> Self {
+        let is_narrow = shift <= 16 && points.iter().all(|&point| point as u32 <= u16::MAX.into());
+        if is_narrow {
+            let narrow = |&point: &u64| hash_of(point) << 16 | point as u32;
+            Self::Narrow(points.iter().map(narrow).collect())
+        } else {
+            Self::Wide(points.into())
+        }
+    }
+
+    #[inline]
+    fn owner(&self, at: usize) -> BackendIndex {
+        BackendIndex::new(match self {
+            Self::Wide(points) => points[at] as u32,
+            Self::Narrow(points) => u32::from(points[at] as u16),
+        })
+    }
+
+    /// What it knows of the hash of the point at `at`: all, or the lower 16 bits.
+    fn hash(&self, at: usize) -> u32 {
+        match self {
+            Self::Wide(points) => hash_of(points[at]),
+            Self::Narrow(points) => points[at] >> 16,
+        }
     }
 }
 
@@ -142,15 +195,41 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
-    fn a_large_ring_is_searched_alike() {
-        let points: Vec<(u32, u32)> = (0..20_000).map(|i| (mix(i) as u32, i as u32)).collect();
-        let ring = ring(&points);
-        assert!(ring.starts.len() < points.len() / 4);
-        for hash in (0..200)
-            .map(|i| mix(i << 32 | 7) as u32)
-            .chain([0, u32::MAX])
-        {
-            assert_eq!(Some(ring.owner(hash)), owner(&points, hash), "{hash}");
+    fn large_rings_are_searched_alike() {
+        for (n, owners, is_narrow) in [
+            (20_000, 20_000, false),
+            (300_000, 65_536, true),
+            (300_000, 65_537, false),
+        ] {
+            let points: Vec<(u32, u32)> = (0..n)
+                .map(|i| (mix(i) as u32, (i % owners) as u32))
+                .collect();
+            let ring = ring(&points);
+            assert!(ring.starts.len() < points.len() / 4);
+            assert_eq!(matches!(ring.points, Points::Narrow(_)), is_narrow);
+            let mut sorted = points.clone();
+            sorted.sort_unstable();
+            sorted.dedup_by_key(|point| point.0);
+            assert!(ring.points().eq(sorted.iter().copied()));
+            let edges = [0, 1 << 16, (7 << 16) - 1, u32::MAX];
+            for hash in (0..200).map(|i| mix(i << 32 | 7) as u32).chain(edges) {
+                assert_eq!(Some(ring.owner(hash)), owner(&points, hash), "{hash}");
+            }
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+    fn owners_are_renamed_alike() {
+        for n in [100, 300_000] {
+            let points: Vec<(u32, u32)> = (0..n).map(|i| (mix(i) as u32, (i % 3) as u32)).collect();
+            let original = ring(&points);
+            let points = original
+                .points()
+                .map(|(hash, owner)| Ring::point(hash, owner));
+            let renamed = Ring::with_owners(points.collect(), |owner| BackendIndex::new(owner + 7));
+            let names = |(hash, owner)| (hash, owner + 7);
+            assert!(renamed.points().eq(original.points().map(names)));
         }
     }
 }

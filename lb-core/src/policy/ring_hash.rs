@@ -11,7 +11,7 @@
 //! under the seed XXH64(identity), the identity being `name:port`, or the address where the name is absent or shared.
 //! So every replica has the same ring whatever the order of its snapshot.
 //!
-//! Cost: O(1) a pick; 12 to 16 bytes a point.
+//! Cost: O(1) a pick; 5 to 16 bytes a point, the fewer the more there are.
 //!
 //! Not where the spread must be tight. Measured with the default sizes and equal weights, the fullest of 10 backends
 //! has 1.16 times the mean, of 100 (11 points each) 1.86 times, of 1000 (2 points) 5.7 times; a minimum of 2^20 brings
@@ -105,7 +105,7 @@ impl RingHash {
                 points.push(Ring::point(upper(hash), rank));
             }
         }
-        Ring::new(points).with_owners(&order)
+        Ring::with_owners(points, |rank| order[rank as usize])
     }
 }
 
