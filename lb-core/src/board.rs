@@ -102,16 +102,26 @@ impl Board {
 
     /// Notes the loads of all. O(n).
     pub(crate) fn refresh_all(&self) {
-        for index in 0..self.members.len() as u32 {
-            self.refresh(index);
+        let leaves = &self.levels[0];
+        for (index, member) in self.members.iter().enumerate() {
+            self.settle(member, |key| leaves.put(index, (key, member.weight)));
+        }
+        for (floor, children) in self.levels[1..].iter().zip(&self.levels) {
+            for node in 0..children.keys.len() / FAN {
+                floor.sum_up(node, children);
+            }
         }
     }
 
     /// Notes the load of one backend.
     pub(crate) fn refresh(&self, index: u32) {
-        let Some(member) = self.members.get(index as usize) else {
-            return;
-        };
+        if let Some(member) = self.members.get(index as usize) {
+            self.settle(member, |key| self.set(index as usize, key));
+        }
+    }
+
+    /// Notes the load of `member` by `set` until it holds.
+    fn settle(&self, member: &Member, set: impl Fn(u64)) {
         let mut noted = None;
         loop {
             // Counts of references are relaxed: without the fence the last to note something could miss a change.
@@ -123,7 +133,7 @@ impl Board {
             let before = member.counted.swap(in_flight, SeqCst);
             let more = u64::from(in_flight).wrapping_sub(before.into());
             self.total.fetch_add(more, SeqCst);
-            self.set(index as usize, member.key(in_flight));
+            set(member.key(in_flight));
             noted = Some(in_flight);
         }
     }
@@ -200,23 +210,11 @@ impl Board {
         let Some(weight) = self.members.get(leaf).map(|member| member.weight) else {
             return;
         };
+        self.levels[0].put(leaf, (key, weight));
         let mut node = leaf;
-        let mut value = (key, weight);
-        for (floor, below) in self.levels.iter().zip(0..) {
-            if below == 0 {
-                floor.put(node, value);
-            } else {
-                let children = &self.levels[below - 1];
-                let first = node * FAN;
-                loop {
-                    value = children.least(first);
-                    floor.put(node, value);
-                    if children.least(first) == value {
-                        break;
-                    }
-                }
-            }
+        for (floor, children) in self.levels[1..].iter().zip(&self.levels) {
             node /= FAN;
+            floor.sum_up(node, children);
         }
     }
 }
@@ -255,6 +253,18 @@ impl Floor {
             |least: (u64, u64), (key, weight): (u64, u32)| merged(least, (key, weight.into()));
         let (key, weight) = self.nodes(first..first + FAN).fold((OUT, 0), merge);
         (key, u32::try_from(weight).unwrap_or(u32::MAX))
+    }
+
+    /// Notes the least of a node's children until it holds.
+    fn sum_up(&self, node: usize, children: &Self) {
+        let first = node * FAN;
+        loop {
+            let least = children.least(first);
+            self.put(node, least);
+            if children.least(first) == least {
+                return;
+            }
+        }
     }
 
     fn put(&self, node: usize, (key, weight): (u64, u32)) {

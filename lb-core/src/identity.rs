@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::backend::Backend;
 use crate::hash::xxh64;
-use crate::tier::Tier;
+use crate::tier::{BackendIndex, Tier};
 
 /// One number for each backend of `tier`: the XXH64 of `name:port`, or of its address if it has no name or shares the
 /// name and port with others of the tier, as the addresses of one DNS name do.
@@ -44,6 +44,13 @@ fn of_name(backend: &Backend, text: &mut String) -> Option<u64> {
     // Writing to a string cannot fail.
     let _ = write!(text, ":{}", backend.addr.port());
     Some(xxh64(text.as_bytes(), 0))
+}
+
+/// The places of `ids` in the order of the numbers.
+pub(crate) fn in_order(ids: &[u64]) -> impl ExactSizeIterator<Item = BackendIndex> {
+    let mut order: Vec<(u64, u32)> = ids.iter().copied().zip(0..).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, i)| BackendIndex::new(i))
 }
 
 /// Of the address's octets under the port as seed: to write ten thousand as text takes milliseconds.

@@ -1,5 +1,6 @@
 //! Points on a circle of 32-bit hashes, each with an owner.
 
+use crate::indices::Indices;
 use crate::tier::BackendIndex;
 
 /// How many arcs a ring has for as many points. Of larger rings every eighth point has one, so that the arcs stay in the
@@ -12,7 +13,7 @@ const FINE_ARCS: usize = 1 << 14;
 pub(crate) struct Ring {
     points: Points,
     /// The first point of every arc or behind it, and the end of the last arc.
-    starts: Box<[u32]>,
+    starts: Indices,
     /// How far to shift a hash to get the number of its arc.
     shift: u32,
 }
@@ -43,7 +44,7 @@ impl Ring {
             *point = Self::point(hash_of(*point), owners(*point as u32).get());
         }
         let arcs = if points.len() > FINE_ARCS {
-            points.len() / 8
+            (points.len() / 8).max(1 << 16)
         } else {
             points.len()
         };
@@ -61,7 +62,7 @@ impl Ring {
         points.push(Self::point(u32::MAX, first));
         Self {
             points: Points::new(points, shift),
-            starts: starts.into(),
+            starts: Indices::new(&starts),
             shift,
         }
     }
@@ -87,22 +88,23 @@ impl Ring {
 
     /// Every point in order as its hash and its owner.
     pub(crate) fn points(&self) -> impl Iterator<Item = (u32, u32)> {
-        let arcs = self.starts.windows(2).zip(0_u64..);
-        arcs.flat_map(move |(arc, number)| {
+        let ends = self.starts.iter().skip(1);
+        let arcs = self.starts.iter().zip(ends).zip(0_u64..);
+        arcs.flat_map(move |((start, end), number)| {
             let begin = (number << self.shift) as u32;
-            let points = arc[0] as usize..arc[1] as usize;
+            let points = start as usize..end as usize;
             points.map(move |at| (begin | self.points.hash(at), self.points.owner(at).get()))
         })
     }
 
     fn len(&self) -> usize {
-        self.starts.last().map_or(0, |&end| end as usize)
+        self.starts.iter().last().map_or(0, |end| end as usize)
     }
 
     #[inline]
     fn first_from(&self, hash: u32) -> usize {
         let arc = (u64::from(hash) >> self.shift) as usize;
-        let mut at = self.starts[arc] as usize;
+        let mut at = self.starts.get(arc) as usize;
         match &self.points {
             Points::Wide(points) => {
                 let hash_alone = Self::point(hash, 0);
@@ -117,7 +119,7 @@ impl Ring {
                 at
             }
             Points::Narrow(points) => {
-                let points = &points[at..self.starts[arc + 1] as usize];
+                let points = &points[at..self.starts.get(arc + 1) as usize];
                 let hash_alone = hash << 16;
                 // All of them, which are few: so there is no branch to guess.
                 at + points.iter().filter(|&&point| point < hash_alone).count()

@@ -23,7 +23,7 @@ use crate::bound::{BalanceFactor, Bound};
 use crate::context::PickContext;
 use crate::hash::{fold, xxh64};
 use crate::hrw::Hrw;
-use crate::identity::identities;
+use crate::identity::{identities, in_order};
 use crate::policy::{Picker, Policy, Tracking};
 use crate::ring::Ring;
 use crate::sequence::Sequence;
@@ -95,8 +95,7 @@ impl RingHash {
     fn ring(self, tier: &Tier, ids: &[u64]) -> Ring {
         let (numerator, denominator) = self.scale(tier);
         // Where two backends have one point, the lower identity keeps it, whatever the order of the snapshot.
-        let mut order: Vec<BackendIndex> = tier.indices().collect();
-        order.sort_by_key(|i| ids[i.as_usize()]);
+        let order: Vec<BackendIndex> = in_order(ids).collect();
         let mut points = Vec::new();
         for (rank, &i) in (0..).zip(&order) {
             let weight = u64::from(tier.weight(i).get());

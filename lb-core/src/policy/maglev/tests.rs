@@ -36,8 +36,8 @@ proptest! {
         let mut walk = Walk::new(id, size);
         let mut seen = vec![false; size];
         for _ in 0..size {
-            seen[walk.slot] = true;
-            walk.advance(size);
+            let slot = walk.next(size, |slot| !seen[slot]);
+            seen[slot] = true;
         }
         prop_assert!(seen.iter().all(|&s| s));
     }
