@@ -26,7 +26,8 @@ pub(crate) const OUT: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Board {
     members: Box<[Member]>,
-    total: AtomicU64,
+    /// Where somebody asks for it: every thread would write to it.
+    total: Option<AtomicU64>,
     /// From the leaves up; the last has at most [`FAN`] nodes.
     levels: Box<[Floor]>,
     /// Backends that a pick found ejected are out until this moment, in nanoseconds.
@@ -74,7 +75,8 @@ impl Place {
 }
 
 impl Board {
-    pub(crate) fn new(tier: &Tier) -> Self {
+    /// With the total of all, if `counts`.
+    pub(crate) fn new(tier: &Tier, counts: bool) -> Self {
         let members: Box<[Member]> = tier
             .slots()
             .iter()
@@ -93,7 +95,7 @@ impl Board {
         }
         Self {
             members,
-            total: AtomicU64::new(0),
+            total: counts.then(AtomicU64::default),
             levels: levels.into(),
             out_until: AtomicU64::new(u64::MAX),
             out_generation: AtomicU64::new(0),
@@ -130,17 +132,19 @@ impl Board {
             if noted == Some(in_flight) {
                 return;
             }
-            let before = member.counted.swap(in_flight, SeqCst);
-            let more = u64::from(in_flight).wrapping_sub(before.into());
-            self.total.fetch_add(more, SeqCst);
+            if let Some(total) = &self.total {
+                let before = member.counted.swap(in_flight, SeqCst);
+                let more = u64::from(in_flight).wrapping_sub(before.into());
+                total.fetch_add(more, SeqCst);
+            }
             set(member.key(in_flight));
             noted = Some(in_flight);
         }
     }
 
-    /// Connections in flight of the whole tier.
+    /// Connections in flight of the whole tier; 0 on a board that does not count them.
     pub(crate) fn total(&self) -> u64 {
-        self.total.load(SeqCst)
+        self.total.as_ref().map_or(0, |total| total.load(SeqCst))
     }
 
     /// The least load, and the weight of those who have it. `None` if nobody takes connections.

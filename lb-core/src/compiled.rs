@@ -63,11 +63,11 @@ impl Compiled {
             picker: policy.compile(&tier),
             vitals: Vitals::new(),
             board: match policy.tracking(&tier) {
-                Tracking::Least => Some(Arc::new(Board::new(&tier))),
+                Tracking::Least => Some(Arc::new(Board::new(&tier, false))),
                 Tracking::Nothing => None,
                 Tracking::Total => {
                     needs_vitals = true;
-                    Some(Arc::new(Board::new(&tier)))
+                    Some(Arc::new(Board::new(&tier, true)))
                 }
             },
             tier,

@@ -12,6 +12,8 @@ use crate::time::Timestamp;
 /// Averages are told apart in steps of this many milliseconds, and not beyond the limit.
 const STEP: u64 = 20;
 const LIMIT: u64 = 5000;
+/// In nanoseconds.
+const SECOND: u64 = 1_000_000_000;
 
 /// Two words: the average, and since when the backend rests.
 #[derive(Debug)]
@@ -43,8 +45,8 @@ impl ConnectAverage {
         let _ = self.millis.fetch_update(Relaxed, Relaxed, counted);
     }
 
-    /// Notes a pick: the rest is over if it was longer than `fail_timeout`.
-    pub(crate) fn picked(&self, fail_timeout: Duration, now: Timestamp) {
+    /// Notes a pick: the rest is over if it was longer than `fail_timeout`, in nanoseconds.
+    pub(crate) fn picked(&self, fail_timeout: u64, now: Timestamp) {
         if self.rest(now) > fail_timeout {
             self.failed(now);
         }
@@ -56,26 +58,27 @@ impl ConnectAverage {
     }
 
     /// The milliseconds that a connection is expected to take at `now`: the next full [`STEP`] above the average,
-    /// halved for every `fail_timeout` and a second that the backend has rested.
-    pub(crate) fn expected_millis(&self, fail_timeout: Duration, now: Timestamp) -> u64 {
+    /// halved for every `fail_timeout`, in nanoseconds, and a second that the backend has rested.
+    #[inline]
+    pub(crate) fn expected_millis(&self, fail_timeout: u64, now: Timestamp) -> u64 {
         let average = u64::from(self.millis.load(Relaxed));
         let expected = if average > LIMIT {
             LIMIT
         } else {
             average + STEP - average % STEP
         };
-        let halving = fail_timeout.saturating_add(Duration::from_secs(1));
+        let halving = fail_timeout.saturating_add(SECOND);
         let rest = self.rest(now);
         if rest < halving {
             return expected;
         }
-        let halvings = rest.as_nanos() / halving.as_nanos();
-        let halvings = u32::try_from(halvings).unwrap_or(u32::MAX);
+        let halvings = u32::try_from(rest / halving).unwrap_or(u32::MAX);
         expected.checked_shr(halvings).unwrap_or(0)
     }
 
-    fn rest(&self, now: Timestamp) -> Duration {
-        now.saturating_since(Timestamp::from_nanos(self.checked_at.load(Relaxed)))
+    #[inline]
+    fn rest(&self, now: Timestamp) -> u64 {
+        now.as_nanos().saturating_sub(self.checked_at.load(Relaxed))
     }
 }
 
@@ -83,7 +86,7 @@ impl ConnectAverage {
 mod tests {
     use super::*;
 
-    const TEN_SECONDS: Duration = Duration::from_secs(10);
+    const TEN_SECONDS: u64 = 10 * SECOND;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_nanos(seconds * 1_000_000_000)
@@ -140,6 +143,6 @@ mod tests {
     fn an_endless_fail_timeout_never_halves() {
         let average = after(&[70]);
         let end = Timestamp::from_nanos(u64::MAX);
-        assert_eq!(average.expected_millis(Duration::MAX, end), 80);
+        assert_eq!(average.expected_millis(u64::MAX, end), 80);
     }
 }

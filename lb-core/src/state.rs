@@ -36,22 +36,22 @@ pub(crate) struct BackendState {
     /// Whether `place` is set.
     placed: AtomicBool,
     addr: SocketAddr,
+    pub(crate) connect_average: ConnectAverage,
+    /// In nanoseconds; nginx's default where the backend has no limit.
+    fail_timeout: AtomicU64,
+    /// 0 where failures never eject it.
+    max_fails: AtomicU32,
     /// The connections that count towards `max_conns`.
     pub(crate) seats: Seats,
     /// When it last joined or recovered, in nanoseconds; 0 if it was there from the start.
     warm_since: AtomicU64,
     pub(crate) connect_time: PeakEwma,
-    pub(crate) connect_average: ConnectAverage,
     /// Turns taken among the backends of one name, counted at the first of them.
     pub(crate) turns: AtomicU64,
     /// nginx's `current_weight`, for ties.
     pub(crate) credit: AtomicI64,
     joined_at: Timestamp,
     described: ArcSwap<Backend>,
-    /// 0 where failures never eject it.
-    max_fails: AtomicU32,
-    /// In nanoseconds; nginx's default where the backend has no limit.
-    fail_timeout: AtomicU64,
     place: ArcSwapOption<Place>,
     home: Weak<Shared>,
 }
@@ -118,11 +118,8 @@ impl BackendState {
     /// The failures that eject it.
     pub(crate) fn fail_limit(&self) -> Option<FailLimit> {
         let max_fails = NonZeroU32::new(self.max_fails.load(Relaxed))?;
-        Some(FailLimit::new(max_fails, self.fail_timeout()))
-    }
-
-    fn fail_timeout(&self) -> Duration {
-        Duration::from_nanos(self.fail_timeout.load(Relaxed))
+        let fail_timeout = Duration::from_nanos(self.fail_timeout.load(Relaxed));
+        Some(FailLimit::new(max_fails, fail_timeout))
     }
 
     /// When its ejection ends, if it is ejected at `now`.
@@ -134,13 +131,14 @@ impl BackendState {
 
     /// The milliseconds that connecting is expected to take, as nginx's `least_time` reckons.
     pub(crate) fn expected_connect_millis(&self, now: Timestamp) -> u64 {
-        self.connect_average
-            .expected_millis(self.fail_timeout(), now)
+        let fail_timeout = self.fail_timeout.load(Relaxed);
+        self.connect_average.expected_millis(fail_timeout, now)
     }
 
     /// Ends a rest from connections, as `least_time` reckons.
     pub(crate) fn end_rest(&self, now: Timestamp) {
-        self.connect_average.picked(self.fail_timeout(), now);
+        let fail_timeout = self.fail_timeout.load(Relaxed);
+        self.connect_average.picked(fail_timeout, now);
     }
 
     /// Whether nothing speaks against it: no failure, no ejection, no failed check.
