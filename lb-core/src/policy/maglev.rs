@@ -64,7 +64,7 @@ use crate::bound::{BalanceFactor, Bound};
 use crate::context::PickContext;
 use crate::hash::{fold, mix, scale, xxh64};
 use crate::hrw::Hrw;
-use crate::identity::{identities, in_order};
+use crate::identity::identities;
 use crate::indices::Indices;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::sequence::Sequence;
@@ -135,7 +135,7 @@ impl Policy for Maglev {
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         let ids = identities(tier);
         Box::new(MaglevPicker {
-            table: table(tier, &ids, self.table_size as usize),
+            table: table::table(tier, &ids, self.table_size),
             hrw: Hrw::new(tier, &ids),
             bound: Bound::new(self.factor, tier),
             turns: Sequence::new(tier.weights()),
@@ -193,113 +193,6 @@ impl Picker for MaglevPicker {
     }
 }
 
-/// Who owns each of `size` slots.
-fn table(tier: &Tier, ids: &[u64], size: usize) -> Indices {
-    let order: Vec<BackendIndex> = in_order(ids).collect();
-    let sorted: Vec<u64> = order.iter().map(|i| ids[i.as_usize()]).collect();
-    let weights: Vec<u64> = order.iter().map(|&i| tier.weight(i).get().into()).collect();
-    let owners = owners(&sorted, &weights, size);
-    let owners: Vec<u32> = owners
-        .iter()
-        .map(|&rank| order[rank as usize].get())
-        .collect();
-    Indices::new(&owners)
-}
-
-/// The owners among backends with these identities and weights.
-fn owners(ids: &[u64], weights: &[u64], size: usize) -> Vec<u32> {
-    let mut walks: Vec<Walk> = ids.iter().map(|&id| Walk::new(id, size)).collect();
-    let mut owners = vec![0; size];
-    // Most of the work is to find a free slot, so what tells has to be near.
-    let mut taken = vec![0_u64; size.div_ceil(64)];
-    for rank in claims(weights, size) {
-        let walk = &mut walks[rank as usize];
-        let slot = walk.next(size, |slot| taken[slot / 64] >> (slot % 64) & 1 == 0);
-        taken[slot / 64] |= 1 << (slot % 64);
-        owners[slot] = rank;
-    }
-    owners
-}
-
-/// A backend's way through all slots: its permutation of the paper's.
-#[derive(Debug)]
-struct Walk {
-    slot: u32,
-    skip: u32,
-}
-
-impl Walk {
-    fn new(id: u64, size: usize) -> Self {
-        let skips = size.saturating_sub(1).max(1);
-        Self {
-            slot: scale(id, size) as u32,
-            skip: 1 + scale(xxh64(&id.to_le_bytes(), 1), skips) as u32,
-        }
-    }
-
-    /// The first slot from here on that is free, of which there is one.
-    fn next(&mut self, size: usize, is_free: impl Fn(usize) -> bool) -> usize {
-        let (mut slot, skip, size) = (self.slot, self.skip, size as u32);
-        while !is_free(slot as usize) {
-            slot += skip;
-            if slot >= size {
-                slot -= size;
-            }
-        }
-        self.slot = slot;
-        slot as usize
-    }
-}
-
-/// Who claims the next slot, `size` times. In every round each account gains its weight and, once it holds the
-/// heaviest weight, pays that for a claim: so the k-th claim for weight w is in round ceil(k * heaviest / w), and the
-/// rounds without any need not be walked.
-fn claims(weights: &[u64], size: usize) -> Vec<u32> {
-    let sum: u64 = weights.iter().sum();
-    let heaviest = weights.iter().copied().max().unwrap_or(1);
-    // After so many rounds every account has claimed its share of the table, each rounded down for less than one.
-    let rounds = ((size + weights.len()) as u64 * heaviest).div_ceil(sum);
-    let rounds_of = |weight: u64| {
-        let claims = rounds * weight / heaviest;
-        rounds_of(weight, heaviest).take(claims as usize)
-    };
-    // A counting sort by round keeps the order of the backends within each.
-    let mut next = vec![0_u32; rounds as usize + 1];
-    for &weight in weights {
-        for round in rounds_of(weight) {
-            next[round + 1] += 1;
-        }
-    }
-    for at in 1..next.len() {
-        next[at] += next[at - 1];
-    }
-    let mut claims = vec![0; next.last().map_or(0, |&all| all as usize)];
-    for (rank, &weight) in (0..).zip(weights) {
-        for round in rounds_of(weight) {
-            let at = &mut next[round];
-            claims[*at as usize] = rank;
-            *at += 1;
-        }
-    }
-    claims.truncate(size);
-    claims
-}
-
-/// The rounds, counted from 0, of the claims for `weight`: the quotients above, each from the one before.
-fn rounds_of(weight: u64, heaviest: u64) -> impl Iterator<Item = usize> {
-    let (step, part) = (heaviest / weight, heaviest % weight);
-    let (mut whole, mut parts) = (0, 0);
-    std::iter::repeat_with(move || {
-        whole += step;
-        parts += part;
-        if parts >= weight {
-            parts -= weight;
-            whole += 1;
-        }
-        (whole + u64::from(parts > 0)) as usize - 1
-    })
-}
-
 const fn is_prime(n: u32) -> bool {
     let mut divisor = 2;
     while divisor * divisor <= n {
@@ -311,5 +204,6 @@ const fn is_prime(n: u32) -> bool {
     n >= 2
 }
 
+mod table;
 #[cfg(test)]
 mod tests;
