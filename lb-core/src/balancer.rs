@@ -26,6 +26,7 @@ pub fn balancer(policy: Arc<dyn Policy>) -> (Updater, Balancer) {
         config: BalancerConfig::default(),
         registry: Registry::new(Arc::downgrade(&shared)),
         set: None,
+        retired: Retired::default(),
         shared: Arc::clone(&shared),
     };
     (updater, Balancer { shared })
@@ -39,6 +40,7 @@ pub struct Updater {
     registry: Registry,
     /// None before the first snapshot.
     set: Option<Arc<BackendSet>>,
+    retired: Retired,
     shared: Arc<Shared>,
 }
 
@@ -51,7 +53,7 @@ impl Updater {
             return Delta::default();
         }
         let (set, delta) = self.registry.advance(old, snapshot, now);
-        self.set = Some(Arc::new(set));
+        self.retired.sets.extend(self.set.replace(Arc::new(set)));
         self.publish();
         delta
     }
@@ -74,7 +76,30 @@ impl Updater {
         let Some(set) = &self.set else { return };
         let tiers = self.registry.tiers(set, &self.config);
         let compiled = Compiled::new(self.config.clone(), Arc::clone(set), tiers, &*self.policy);
-        self.shared.publish(Arc::new(compiled));
+        let compiled = Arc::new(compiled);
+        let old = self.shared.publish(Arc::clone(&compiled));
+        self.retired.memberships.push(old);
+        self.retired.free();
+        compiled.refresh_boards();
+    }
+}
+
+/// What was published before and may still be read.
+///
+/// The updater frees it, at an update after its last reader has let go of it. So no pick waits for the memory of ten
+/// thousand backends to be freed, and the references that are not leases change during updates only.
+#[derive(Debug, Default)]
+struct Retired {
+    memberships: Vec<Arc<Compiled>>,
+    sets: Vec<Arc<BackendSet>>,
+}
+
+impl Retired {
+    /// Nobody can come to what nobody but this reads.
+    fn free(&mut self) {
+        self.memberships
+            .retain(|old| Arc::strong_count(old) > 1 || old.is_noted_on());
+        self.sets.retain(|old| Arc::strong_count(old) > 1);
     }
 }
 
@@ -133,7 +158,8 @@ impl Balancer {
     ///
     /// Says so as well of a backend that has room again since the refusal, so it can be asked while others pick.
     pub fn has_candidate(&self, request: &PickRequest<'_>, now: Timestamp) -> bool {
-        self.shared.current().has_candidate(request, now)
+        let compiled = self.shared.current();
+        compiled.has_candidate(&self.shared, request, now)
     }
 
     /// Notes what an active check found of the backend at `addr`; true if that is news. An unhealthy backend gets no

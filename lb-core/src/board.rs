@@ -6,19 +6,23 @@
 //!
 //! Leases tell the board when they begin and end. What is noted is always worked out anew from the truth, never added
 //! to what was noted before, and whoever notes something looks again whether it still holds: so the last one to come
-//! leaves a board that is right, whatever the others did in between. A board may lag for the moment that takes; a
-//! pick checks what it finds.
+//! leaves a board that is right, whatever the others did in between. A board may lag for the moment that takes, and a
+//! new one for a second where a lease ended while it took its place; a pick checks what it finds.
 
 use std::num::NonZeroU32;
 use std::sync::Weak;
+use std::time::Duration;
 
 use crate::state::Held;
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst, fence};
 use crate::tier::Tier;
 use crate::time::Timestamp;
 
 /// Children of a node: 128 bytes of keys, two cache lines.
 const FAN: usize = 16;
+
+/// How long after its first pick a board looks at all leases once more.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The key of who takes no connection.
 pub(crate) const OUT: u64 = u64::MAX;
@@ -34,6 +38,8 @@ pub(crate) struct Board {
     out_until: AtomicU64,
     /// What was known of the backends' health when they were put out.
     out_generation: AtomicU64,
+    /// Nobody has picked yet.
+    is_new: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -99,6 +105,7 @@ impl Board {
             levels: levels.into(),
             out_until: AtomicU64::new(u64::MAX),
             out_generation: AtomicU64::new(0),
+            is_new: AtomicBool::new(true),
         }
     }
 
@@ -200,8 +207,13 @@ impl Board {
         self.out_generation.store(generation, SeqCst);
     }
 
-    /// Takes those in again who were put out, if one of them may be back. O(n) then.
+    /// Takes those in again who were put out, if one of them may be back. O(n) then. Once it looks at all without a
+    /// reason: a lease that was ending while the board took its place may not have found it.
     pub(crate) fn take_in(&self, generation: u64, now: Timestamp) {
+        if self.is_new.load(SeqCst) && self.is_new.swap(false, SeqCst) {
+            let look = now.saturating_add(LOOK_AGAIN);
+            self.out_until.fetch_min(look.as_nanos(), SeqCst);
+        }
         let over = now.as_nanos() >= self.out_until.load(SeqCst);
         if over || self.out_generation.load(SeqCst) != generation {
             self.out_until.store(u64::MAX, SeqCst);

@@ -102,6 +102,20 @@ impl Compiled {
         }
     }
 
+    fn boards(&self) -> impl Iterator<Item = &Arc<Board>> {
+        self.levels.iter().filter_map(|level| level.board.as_ref())
+    }
+
+    /// Whether a lease is being noted on one of its boards.
+    pub(crate) fn is_noted_on(&self) -> bool {
+        self.boards().any(|board| Arc::strong_count(board) > 1)
+    }
+
+    /// Notes all loads again, after an update that may have been counted as leases for a moment.
+    pub(crate) fn refresh_boards(&self) {
+        self.boards().for_each(|board| board.refresh_all());
+    }
+
     /// Picks from the level whose turn it is, or from the first of the others that has a backend.
     #[inline]
     pub(crate) fn pick(
@@ -139,7 +153,15 @@ impl Compiled {
     }
 
     /// Whether some backend lacks nothing for the connection but room, if even that.
-    pub(crate) fn has_candidate(&self, request: &PickRequest<'_>, now: Timestamp) -> bool {
+    pub(crate) fn has_candidate(
+        &self,
+        shared: &Shared,
+        request: &PickRequest<'_>,
+        now: Timestamp,
+    ) -> bool {
+        if self.needs_vitals {
+            self.check_vitals(shared, now);
+        }
         self.levels.iter().any(|level| {
             level.tier.slots().iter().any(|slot| {
                 (slot.is_fit(now) || level.vitals.panics())
@@ -190,13 +212,18 @@ impl Compiled {
         }
     }
 
-    #[inline(never)]
-    fn draw_level(&self, shared: &Shared, now: Timestamp, rng: &mut dyn Rng) -> usize {
+    /// Works the vitals of the levels out anew, if they no longer hold.
+    fn check_vitals(&self, shared: &Shared, now: Timestamp) {
         let generation = shared.generation();
         if !self.checked.holds(generation, now) {
             let until = vitals::check(&self.config, &self.levels, now);
             self.checked.set(generation, now, until);
         }
+    }
+
+    #[inline(never)]
+    fn draw_level(&self, shared: &Shared, now: Timestamp, rng: &mut dyn Rng) -> usize {
+        self.check_vitals(shared, now);
         let shares = || self.levels.iter().map(|level| level.vitals.share());
         let all = shares().map(u64::from).sum();
         let Some(all) = NonZeroU64::new(all) else {

@@ -221,9 +221,10 @@ impl<'a> PickContext<'a> {
         self.world.shared.generation()
     }
 
-    /// Notes on the board that the backend at `i` is not in good standing, so that it is not found again.
+    /// Notes on the board that the backend at `i` is not in good standing, so that it is not found again until there is
+    /// news since `generation`.
     #[cold]
-    pub(crate) fn put_out(&self, i: BackendIndex) {
+    pub(crate) fn put_out(&self, i: BackendIndex, generation: u64) {
         self.asked();
         let Some((slot, board)) = self
             .world
@@ -236,7 +237,7 @@ impl<'a> PickContext<'a> {
         };
         if !self.world.level.vitals.panics() && !slot.is_fit(self.world.now) {
             let until = slot.state().ejected_until(self.world.now);
-            board.put_out(i.get(), until, self.generation());
+            board.put_out(i.get(), until, generation);
         }
     }
 

@@ -4,7 +4,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use crate::board::Place;
-use crate::state::{BackendState, in_flight};
+use crate::state::{BackendState, Held, take_seat};
+use crate::sync::atomic::{Ordering::SeqCst, fence};
 use crate::time::Timestamp;
 
 /// One connection in flight.
@@ -25,13 +26,12 @@ impl Lease {
         max_conns: Option<NonZeroU32>,
         now: Timestamp,
     ) -> Option<Self> {
-        let seat = match max_conns {
-            None => Seat::Unlimited,
-            Some(max) if take_seat(state, max) => Seat::Taken,
-            Some(_) => return None,
+        let (reference, seat) = match max_conns {
+            None => (Arc::clone(state), Seat::Unlimited),
+            Some(max) => (take_seat(state, max)?, Seat::Taken),
         };
         let lease = Self {
-            state: Some(Arc::clone(state)),
+            state: Some(reference),
             taken_at: TakenAt::new(now, seat),
         };
         if state.is_placed() {
@@ -58,9 +58,15 @@ impl Lease {
         if self.taken_at.seat() == Seat::Taken {
             state.seats.give_back();
         }
-        let place = state.placed();
-        // The board counts references.
-        drop(state);
+        if !state.is_placed() {
+            return;
+        }
+        // Marked, the reference is no lease any more. Only then is it asked where to note that: a board that takes the
+        // place of the one that is found counts the references afterwards.
+        let over = Held::of(state);
+        fence(SeqCst);
+        let place = over.state().placed();
+        drop(over);
         place.iter().for_each(Place::refresh);
     }
 }
@@ -73,11 +79,6 @@ impl Drop for Lease {
             self.end();
         }
     }
-}
-
-#[cold]
-fn take_seat(state: &Arc<BackendState>, max: NonZeroU32) -> bool {
-    state.seats.take(max, || in_flight(state))
 }
 
 /// Whether a lease counts towards `max_conns`.

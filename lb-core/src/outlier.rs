@@ -99,11 +99,12 @@ impl FailureRecord {
         before.failed(now).reaches(limit)
     }
 
-    /// Counts an established connection. True if it forgives the failures.
-    pub(crate) fn succeeded(&self) -> bool {
+    /// Counts an established connection. True if it forgives the failures: those of a window that has passed, and any
+    /// where none ejects the backend (no longer `is_limited`).
+    pub(crate) fn succeeded(&self, is_limited: bool) -> bool {
         let forgiven = |word| {
             let record = Record::from_word(word);
-            (record.fails > 0 && record.renewed).then_some(Record::CLEAN)
+            (record.fails > 0 && (record.renewed || !is_limited)).then_some(Record::CLEAN)
         };
         self.0.fetch_update(Relaxed, Relaxed, forgiven).is_ok()
     }
@@ -204,7 +205,7 @@ mod tests {
         assert!(record.claim(limit(1), at(111)));
         assert!(!record.claim(limit(1), at(111)), "a second trial");
         assert_eq!(record.ejected_until(limit(1), at(111)), Some(at(121)));
-        record.succeeded();
+        record.succeeded(true);
         assert_eq!(record.fails(), 0);
         assert_eq!(record.ejected_until(limit(1), at(111)), None);
     }
@@ -224,14 +225,14 @@ mod tests {
         assert!(!record.failed(limit(3), at(1)));
         assert!(!record.failed(limit(3), at(5)));
         assert!(record.claim(limit(3), at(6)));
-        record.succeeded();
+        record.succeeded(true);
         assert_eq!(
             record.fails(),
             2,
             "a success within the window forgives nothing"
         );
         assert!(record.claim(limit(3), at(16)));
-        record.succeeded();
+        record.succeeded(true);
         assert_eq!(record.fails(), 0);
     }
 

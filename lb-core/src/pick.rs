@@ -100,6 +100,7 @@ impl Pick {
     pub fn connected(&self, now: Timestamp) {
         let state = self.lease.state();
         state.succeeded(now);
+        state.end_rest(now);
         let taken = now.saturating_since(self.lease.taken_at());
         state.connect_time.add(taken, now);
         state.connect_average.add(taken);

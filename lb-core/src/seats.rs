@@ -2,49 +2,53 @@
 
 use std::num::NonZeroU32;
 
-use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// How many connections of a limited backend are taken.
 ///
 /// Counted apart from the connections in flight, which are reference counts and cannot be raised on a condition.
-/// Connections that were picked while there was no limit are in flight but have no seat; they are counted towards a
-/// limit that comes later.
+/// Connections that were picked while there was no limit are in flight but have no seat: they stand. Where some may,
+/// the connections in flight are asked as well.
 #[derive(Debug)]
-pub(crate) struct Seats(AtomicU32);
+pub(crate) struct Seats {
+    taken: AtomicU32,
+    standing: AtomicBool,
+}
 
 impl Seats {
     pub(crate) fn new() -> Self {
-        Self(AtomicU32::new(0))
+        Self {
+            taken: AtomicU32::new(0),
+            standing: AtomicBool::new(false),
+        }
     }
 
-    /// Takes one of `max` seats, given how many connections are in flight.
+    /// Takes one of `max` seats.
     ///
     /// A loop instead of add, check and undo: an undone add could refuse a seat that another thread just freed.
-    pub(crate) fn take(&self, max: NonZeroU32, in_flight: impl Fn() -> u32) -> bool {
-        let mut taken = self.0.load(Relaxed);
-        loop {
-            // A lease is counted after its seat was taken and until it was given back, so in a quiet moment this is 0.
-            let standing = in_flight().saturating_sub(taken);
-            let found = if taken.saturating_add(standing) < max.get() {
-                self.0
-                    .compare_exchange(taken, taken + 1, Relaxed, Relaxed)
-                    .map(|_| true)
-            } else {
-                // Refused only if the two numbers belong together.
-                let now = self.0.load(Relaxed);
-                if now == taken { Ok(false) } else { Err(now) }
-            };
-            match found {
-                Ok(took) => return took,
-                Err(now) => taken = now,
-            }
-        }
+    pub(crate) fn take(&self, max: NonZeroU32) -> bool {
+        let more = |taken| (taken < max.get()).then(|| taken + 1);
+        self.taken.fetch_update(Relaxed, Relaxed, more).is_ok()
     }
 
     /// Gives one back.
     pub(crate) fn give_back(&self) {
-        let before = self.0.fetch_sub(1, Relaxed);
+        let before = self.taken.fetch_sub(1, Relaxed);
         debug_assert!(before > 0, "given back more often than taken");
+    }
+
+    pub(crate) fn taken(&self) -> u32 {
+        self.taken.load(Relaxed)
+    }
+
+    /// A limit comes while connections may be in flight.
+    pub(crate) fn let_stand(&self) {
+        self.standing.store(true, Relaxed);
+    }
+
+    /// Whether there may be connections without a seat.
+    pub(crate) fn may_stand(&self) -> bool {
+        self.standing.load(Relaxed)
     }
 }
 
@@ -57,18 +61,11 @@ mod tests {
     #[test]
     fn seats_come_back() {
         let seats = Seats::new();
-        assert!(seats.take(TWO, || 0));
-        assert!(seats.take(TWO, || 1));
-        assert!(!seats.take(TWO, || 2));
+        assert!(seats.take(TWO));
+        assert!(seats.take(TWO));
+        assert!(!seats.take(TWO));
         seats.give_back();
-        assert!(seats.take(TWO, || 1));
-    }
-
-    #[test]
-    fn who_came_before_the_limit_counts_towards_it() {
-        let seats = Seats::new();
-        assert!(!seats.take(TWO, || 5));
-        assert!(seats.take(TWO, || 1), "one of two is in flight, none sits");
-        assert!(!seats.take(TWO, || 2), "one sits, one stands");
+        assert!(seats.take(TWO));
+        assert_eq!(seats.taken(), 2);
     }
 }

@@ -9,8 +9,8 @@
 //!   of all who have it, and these among themselves in their own order; stored. Walking it reads the memory of the
 //!   backends in order, which is what a pick of ten thousand costs most;
 //! - longer, or with very many different weights: turn t is the unit `t * step mod lap` of all units of weight laid end
-//!   to end, where `step` is the integer prime to the lap that is nearest to lap / golden ratio. Multiples of such a
-//!   step visit every unit once a lap and, by the three-gap theorem, never come in bunches. Finding the unit's backend
+//!   to end, where `step` is an integer prime to the lap and near lap / golden ratio. Multiples of such a step visit
+//!   every unit once a lap and, by the three-gap theorem, hardly bunch. Finding the unit's backend
 //!   takes a guide table and a short search (Chen and Asau, "On Generating Random Variates from an Empirical
 //!   Distribution", 1974).
 
@@ -28,6 +28,8 @@ const MAX_SMOOTH_LAP: u64 = 4096;
 const STORED_TURNS: u64 = 4;
 /// How many steps such an order may take to make: a millisecond or two.
 const MAX_STEPS: u64 = 1 << 21;
+/// How many steps to either side of the golden ratio are tried.
+const STEPS: u64 = 200;
 
 #[derive(Debug)]
 pub(crate) enum Sequence {
@@ -171,13 +173,24 @@ impl Spread {
     }
 }
 
-/// The integer nearest to `lap` / golden ratio that is prime to `lap`.
+/// Of the integers around `lap` / golden ratio that are prime to `lap`, the one whose multiples are spread best: what is
+/// left over between turns grows with the partial quotients of step / lap, which for the golden ratio itself are all 1.
 fn golden_step(lap: u64) -> u64 {
     let ideal = (lap as f64 * 0.618_033_988_749_894_9).round() as u64;
-    (0..lap)
-        .flat_map(|distance| [ideal.saturating_sub(distance), ideal + distance])
-        .find(|&step| step > 0 && gcd(step, lap) == 1)
+    (ideal.saturating_sub(STEPS)..=ideal + STEPS)
+        .filter(|&step| step > 0 && gcd(step, lap) == 1)
+        .min_by_key(|&step| (largest_quotient(lap, step), step.abs_diff(ideal)))
         .unwrap_or(1)
+}
+
+/// The largest partial quotient of `b` / `a`, where `b` is less.
+fn largest_quotient(mut a: u64, mut b: u64) -> u64 {
+    let mut largest = 0;
+    while b > 0 {
+        largest = largest.max(a / b);
+        (a, b) = (b, a % b);
+    }
+    largest
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
@@ -287,6 +300,27 @@ mod tests {
         for window in turns.windows(12) {
             let first = window.iter().filter(|&&i| i == 0).count();
             assert!((3..=5).contains(&first), "{first} of 12");
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+    fn a_light_backend_has_its_turns_at_even_distances_too() {
+        for (heavy, light) in [
+            (8277, 34),
+            (60_001, 7),
+            (5003, 100),
+            (65_535, 1),
+            (30_000, 3),
+        ] {
+            let spread = sequence(&[heavy, light]);
+            let lap = spread.lap();
+            assert!(matches!(spread, Sequence::Spread(_)));
+            let of_light = (0..2 * lap).filter(|&ticket| spread.turn(ticket).get() == 1);
+            let seen: Vec<u64> = of_light.collect();
+            let widest = seen.windows(2).map(|pair| pair[1] - pair[0]).max();
+            let ideal = lap / u64::from(light);
+            assert!(widest.unwrap() <= 4 * ideal, "{heavy}, {light}: {widest:?}");
         }
     }
 

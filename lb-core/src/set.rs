@@ -81,7 +81,7 @@ impl BackendSet {
 pub struct BackendStatus<'a> {
     /// The backend as the source reported it.
     pub backend: &'a Backend,
-    /// Connections that it holds.
+    /// Connections that it holds. While an update goes on it may be one off for some nanoseconds.
     pub in_flight: u32,
     /// Failures that are not yet forgiven.
     pub fails: u32,

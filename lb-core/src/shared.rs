@@ -35,8 +35,9 @@ impl Shared {
         &self.current
     }
 
-    pub(crate) fn publish(&self, compiled: Arc<Compiled>) {
-        self.current.store(compiled);
+    /// Makes `compiled` current, and returns what was.
+    pub(crate) fn publish(&self, compiled: Arc<Compiled>) -> Arc<Compiled> {
+        self.current.swap(compiled)
     }
 
     pub(crate) fn generation(&self) -> u64 {

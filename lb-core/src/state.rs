@@ -103,6 +103,9 @@ impl BackendState {
     /// Takes note of what a snapshot says. `fail_limit` is the backend's own, or none where ejecting it would leave
     /// nothing to pick.
     pub(crate) fn describe(&self, backend: Arc<Backend>, fail_limit: Option<FailLimit>) {
+        if backend.max_conns.is_some() && self.described().max_conns.is_none() {
+            self.seats.let_stand();
+        }
         let fail_timeout = backend
             .fail_limit
             .unwrap_or_default()
@@ -184,7 +187,8 @@ impl BackendState {
     /// Counts an established connection.
     pub(crate) fn succeeded(&self, now: Timestamp) {
         self.outliers.succeeded();
-        if !self.failures.is_clean() && self.failures.succeeded() {
+        let is_limited = self.max_fails.load(Relaxed) > 0;
+        if !self.failures.is_clean() && self.failures.succeeded(is_limited) {
             self.warm_since.store(since(now), Relaxed);
             self.note_change();
         }
@@ -256,16 +260,16 @@ fn since(now: Timestamp) -> u64 {
 ///
 /// A lease is a strong reference to the state and nothing else, so picking and releasing cost one atomic addition
 /// each. Whoever holds the state without being a lease holds a weak reference beside the strong one; then the leases
-/// are the strong references without the weak ones. While one of these is made or dropped, the count is one too low for
-/// a moment; that happens during updates only.
+/// are the strong references without the weak ones. The strong one is made first and dropped last, so for some nanoseconds
+/// of an update the count may be one too high; whoever cannot have it too low reads it with that in mind.
 #[derive(Debug)]
 pub(crate) struct Held {
-    // Dropped before its mark.
-    state: Arc<BackendState>,
+    // Dropped before the state.
     mark: Mark,
+    state: Arc<BackendState>,
 }
 
-/// The weak reference of whoever holds a strong one and is not a connection. Outlives it.
+/// The weak reference of whoever holds a strong one and is not a connection. Goes before it.
 #[derive(Debug)]
 pub(crate) struct Mark(#[expect(dead_code, reason = "counted, not followed")] Weak<BackendState>);
 
@@ -276,9 +280,14 @@ impl Held {
 
     /// Holds `state` beside others who do.
     pub(crate) fn hold(state: &Arc<BackendState>) -> Self {
+        Self::of(Arc::clone(state))
+    }
+
+    /// What was a lease until now, or would have counted as one.
+    pub(crate) fn of(state: Arc<BackendState>) -> Self {
         Self {
-            mark: Mark(Arc::downgrade(state)),
-            state: Arc::clone(state),
+            mark: Mark(Arc::downgrade(&state)),
+            state,
         }
     }
 
@@ -302,11 +311,42 @@ impl Clone for Held {
     }
 }
 
-/// The leases of a backend.
+/// The leases of a backend; for a moment of an update it may be one more or less.
 #[inline]
 pub(crate) fn in_flight(state: &Arc<BackendState>) -> u32 {
     let leases = Arc::strong_count(state).saturating_sub(Arc::weak_count(state));
     u32::try_from(leases).unwrap_or(u32::MAX)
+}
+
+/// The same, never less.
+fn in_flight_at_most(state: &Arc<BackendState>) -> u32 {
+    // Looked at on both sides, because the holders of a new set may come or those of an old one go in between.
+    let marks = Arc::weak_count(state);
+    let references = Arc::strong_count(state);
+    let leases = references.saturating_sub(marks.min(Arc::weak_count(state)));
+    u32::try_from(leases).unwrap_or(u32::MAX)
+}
+
+/// Whether `max` connections of it are taken.
+#[inline]
+pub(crate) fn is_full(state: &Arc<BackendState>, max: NonZeroU32) -> bool {
+    let seats = &state.seats;
+    seats.taken() >= max.get() || seats.may_stand() && in_flight_at_most(state) >= max.get()
+}
+
+/// A reference to it that counts as a lease and has one of `max` seats.
+#[cold]
+pub(crate) fn take_seat(state: &Arc<BackendState>, max: NonZeroU32) -> Option<Arc<BackendState>> {
+    if !state.seats.take(max) {
+        return None;
+    }
+    let lease = Arc::clone(state);
+    // Counted with this one: of two who come at once for the last place among those who stand, both may be refused.
+    if state.seats.may_stand() && in_flight_at_most(state) > max.get() {
+        state.seats.give_back();
+        return None;
+    }
+    Some(lease)
 }
 
 #[cfg(test)]

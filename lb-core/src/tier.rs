@@ -42,8 +42,8 @@ pub struct Tier {
     /// Where each backend is in the snapshot.
     places: Box<[u32]>,
     slots: Box<[Slot]>,
-    /// Those of the slots' states, dropped after them.
-    _marks: Box<[Mark]>,
+    /// Those of the slots' states.
+    marks: Box<[Mark]>,
     near: bool,
     /// Outlives the tier: the next tier of this priority goes on where this one stops.
     cursor: Arc<AtomicU64>,
@@ -68,7 +68,7 @@ impl Tier {
             snapshot: snapshot.clone(),
             places,
             slots: slots.into(),
-            _marks: marks.into(),
+            marks: marks.into(),
             near,
             cursor,
         }
@@ -136,6 +136,17 @@ impl Tier {
     }
 }
 
+impl Drop for Tier {
+    /// Pair by pair: while only its mark is gone, a state seems to have a lease more.
+    fn drop(&mut self) {
+        let marks = std::mem::take(&mut self.marks);
+        marks
+            .into_iter()
+            .zip(std::mem::take(&mut self.slots))
+            .for_each(drop);
+    }
+}
+
 /// A backend's state, and what a pick must know of its configuration.
 ///
 /// Small, so that those of ten thousand backends fit into the cache of a core.
@@ -182,7 +193,7 @@ impl Slot {
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.max_conns
-            .is_some_and(|max| self.in_flight() >= max.get())
+            .is_some_and(|max| state::is_full(&self.state, max))
     }
 
     /// Whether it is in good standing at `now`: neither ejected nor unhealthy.

@@ -6,7 +6,7 @@
 //!
 //! Cost: up to 32 backends a look at each, with nginx's very order. Above that O(log n): a tree of the least loads
 //! ([`Tracking::Least`]) tells who is least loaded, and ties are broken by the turn of the weighted round robin while the
-//! tied have a sixteenth of the weight, else by a draw among them; the shares are the same. 40 bytes a backend.
+//! tied have a sixteenth of the weight, else by a draw among them; the shares are the same. 80 bytes a backend.
 //!
 //! Not where many threads pick at high rates, for all of them write to the top of the tree
 //! ([`P2c`](crate::policy::P2c) comes close and shares nothing), and not for short connections, which all tie at zero.
@@ -95,12 +95,14 @@ impl Picker for AmongMany {
 
 impl AmongMany {
     fn look_up(&self, cx: &mut PickContext<'_>, board: &Board) -> Option<BackendIndex> {
-        board.take_in(cx.generation(), cx.now());
+        // News from here on is news to the board, whatever this pick makes of it.
+        let generation = cx.generation();
+        board.take_in(generation, cx.now());
         // Somebody who is not in good standing is put out when found, and the next looked for.
         for _ in 0..TURNS {
             let (load, weight) = board.least()?;
             if weight * 16 >= self.weight
-                && let Some(i) = self.whose_turn(cx, board, load)
+                && let Some(i) = self.whose_turn(cx, board, load, generation)
             {
                 return Some(i);
             }
@@ -109,7 +111,7 @@ impl AmongMany {
             if cx.takes_turn(i) {
                 return Some(i);
             }
-            cx.put_out(i);
+            cx.put_out(i, generation);
         }
         None
     }
@@ -120,6 +122,7 @@ impl AmongMany {
         cx: &mut PickContext<'_>,
         board: &Board,
         load: u64,
+        generation: u64,
     ) -> Option<BackendIndex> {
         for _ in 0..TURNS {
             let turn = cx.ticket();
@@ -128,7 +131,7 @@ impl AmongMany {
                 if cx.takes_turn_number(i, turn) {
                     return Some(i);
                 }
-                cx.put_out(i);
+                cx.put_out(i, generation);
             }
         }
         None

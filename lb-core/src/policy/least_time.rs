@@ -67,6 +67,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::policy::WeightedRoundRobin;
     use crate::{
         Backend, Balancer, Pick, PickRequest, Snapshot, SplitMix64, Timestamp, Tried, Weight,
         balancer,
@@ -115,6 +116,23 @@ mod tests {
         updater.apply(&snapshot(&[2, 1]), ms(33_500));
         updater.set_policy(Arc::new(LeastTime::new()));
         assert_eq!(ports(&balancer, 4, ms(33_500)), [1; 4]);
+    }
+
+    #[test]
+    fn connections_by_another_policy_end_a_rest_too() {
+        let (mut updater, balancer) = balancer(Arc::new(LeastTime::new()));
+        updater.apply(&snapshot(&[1, 1]), ms(0));
+        pick_but(&[1], &balancer, ms(0)).connected(ms(65)); // expected: 80
+        pick_but(&[0], &balancer, ms(0)).connected(ms(5)); // expected: 20
+        updater.set_policy(Arc::new(WeightedRoundRobin::new()));
+        for second in 1..=100 {
+            for (not, takes) in [(1, 65), (0, 5)] {
+                let now = second * 1000;
+                pick_but(&[not], &balancer, ms(now)).connected(ms(now + takes));
+            }
+        }
+        updater.set_policy(Arc::new(LeastTime::new()));
+        assert_eq!(ports(&balancer, 4, ms(100_000)), [1; 4]);
     }
 
     #[test]

@@ -15,7 +15,8 @@
 //! replica has the same table whatever the order of its snapshot; compare
 //! [digests](crate::Balancer::digests) to be sure of it.
 //!
-//! Cost: O(1) a pick; 2 bytes a slot (4 for more than 65536 backends) and 16 a backend. Compiling takes about M ln M steps for M slots.
+//! Cost: O(1) a pick; 2 bytes a slot (4 for more than 65536 backends) and 20 a backend. Compiling takes about
+//! M ln M steps for M slots.
 //!
 //! # Figures
 //!

@@ -11,7 +11,7 @@
 //! backend is not in the tier, so draining one moves keys like removing it. And every backend that a connection
 //! failed on counts as an attempt when it picks again, which nginx does not count.
 //!
-//! Cost: O(log n) a pick, one CRC of the key an attempt; 8 bytes a backend.
+//! Cost: O(log n) a pick, one CRC of the key an attempt; 12 bytes a backend.
 //!
 //! Not where membership changes: a backend that joins or leaves moves nearly all keys
 //! ([`Ketama`](crate::policy::Ketama) moves few). Not for sums of weights near 32768 and above: a first attempt

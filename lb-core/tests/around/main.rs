@@ -11,4 +11,5 @@ mod slow_start;
 mod support;
 mod survival;
 mod threads;
+mod updates;
 mod zones;

@@ -212,3 +212,20 @@ fn with_all_unhealthy_there_is_none_and_nobody_knows_strangers() {
     let refused = bench.pick_at(&tried([]), at(0)).map(drop);
     assert_eq!(refused, Err(PickError::Exhausted));
 }
+
+#[test]
+fn without_a_limit_a_success_forgives_what_one_had_counted() {
+    let limited = |max_fails: Option<u32>| -> Snapshot {
+        let limit = |max| FailLimit::new(NonZeroU32::new(max).unwrap(), Duration::from_secs(10));
+        let backends = (0..2).map(|i| backend(i).with_fail_limit(max_fails.map(limit)));
+        backends.collect()
+    };
+    let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &limited(Some(3)));
+    let _ = bench.pick_only(0, 2, at(0)).unwrap().failed(at(0));
+    let fails = |bench: &Bench| bench.balancer.set().status(at(1)).next().unwrap().fails;
+    assert_eq!(fails(&bench), 1);
+    bench.updater.apply(&limited(None), at(1));
+    assert_eq!(fails(&bench), 1, "state survives");
+    bench.pick_only(0, 2, at(1)).unwrap().connected(at(1));
+    assert_eq!(fails(&bench), 0);
+}
