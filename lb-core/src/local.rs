@@ -17,8 +17,8 @@ use crate::time::Timestamp;
 /// `Balancer` protects the membership for each pick by two atomic exchanges. So a pick costs about a third less. Everything
 /// else is the same: picks of both see the same updates, states and cursors.
 ///
-/// An old membership stays in memory until the next pick through this handle; so one that is no longer used should be
-/// dropped.
+/// An old membership stays in memory until the first update after the next pick through this handle; so one that is no
+/// longer used should be dropped.
 #[derive(Clone, Debug)]
 pub struct LocalBalancer {
     seen: Cache<Published, Arc<Compiled>>,
