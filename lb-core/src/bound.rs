@@ -62,6 +62,14 @@ impl Bound {
         }
     }
 
+    /// Whether nothing speaks against the backend at `i`. The bound is for keys; a connection without one takes turns.
+    pub(crate) fn admits_any(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
+        match cx.key() {
+            Some(_) => self.admits(cx, i),
+            None => cx.is_eligible(i),
+        }
+    }
+
     /// Whether the backend at `i` is eligible and below its bound.
     pub(crate) fn admits(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
         cx.is_eligible(i)

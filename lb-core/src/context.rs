@@ -175,12 +175,16 @@ impl<'a> PickContext<'a> {
 
     #[cold]
     fn is_warm_enough(&mut self, i: BackendIndex) -> bool {
-        let now = self.world.now;
-        let part = self.world.config.slow_start.and_then(|slow_start| {
-            let since = self.world.level.tier.slot(i)?.state().warm_since(now)?;
-            slow_start.part(since, now)
-        });
+        let part = self.slow_start_part(i);
         part.is_none_or(|part| (self.draw_bits() >> 32) < part.into())
+    }
+
+    /// The part of its turns, of 2^32, that the backend at `i` takes while it starts slowly.
+    pub(crate) fn slow_start_part(&self, i: BackendIndex) -> Option<u32> {
+        let now = self.world.now;
+        let slow_start = self.world.config.slow_start?;
+        let since = self.world.level.tier.slot(i)?.state().warm_since(now)?;
+        slow_start.part(since, now)
     }
 
     #[cold]

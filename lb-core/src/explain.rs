@@ -38,12 +38,17 @@ pub struct ExplainedBackend {
     pub tier_percent: u8,
     /// Whether its tier ignores health and ejection.
     pub panic: bool,
+    /// The percentage of its turns that it takes while it starts slowly. Policies that go by key do not ask.
+    pub slow_start_percent: Option<u8>,
 }
 
 /// Whether a backend was eligible, and if not, the first reason why.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
+    /// It is eligible, but above its bound: a policy with a [`BalanceFactor`](crate::policy::BalanceFactor) takes it only
+    /// where all of its tier are.
+    AboveBound,
     /// Its source or an operator drains it.
     Draining,
     /// Too many failures eject it.
@@ -96,11 +101,19 @@ impl Explanation {
             } else {
                 level.vitals.share() / 100
             };
+            let onlooker = Onlooker::new(&level.tier);
+            let world = compiled.world(level, shared, now).looked_at(&onlooker);
+            let cx = PickContext::new(world, request, rng);
             for i in level.tier.indices() {
                 let Some(told) = backends.get_mut(level.tier.place(i)) else {
                     continue;
                 };
-                told.verdict = verdict(level, i, request, now);
+                told.verdict = match verdict(level, i, request, now) {
+                    Verdict::Eligible if !level.picker.admits(&cx, i) => Verdict::AboveBound,
+                    verdict => verdict,
+                };
+                let percent = |part: u32| ((u64::from(part) * 100) >> 32) as u8;
+                told.slow_start_percent = cx.slow_start_part(i).map(percent);
                 told.tier_percent = u8::try_from(share).unwrap_or(100);
                 told.panic = level.vitals.panics();
             }
@@ -123,6 +136,7 @@ fn unpicked(backend: &Backend, member: &Member) -> ExplainedBackend {
         backend: backend.clone(),
         tier_percent: 0,
         panic: false,
+        slow_start_percent: None,
     }
 }
 
@@ -170,6 +184,9 @@ impl fmt::Display for Explanation {
                 ": {}, priority {priority} with {} % of connections, weight {weight}, {} in flight",
                 told.verdict, told.tier_percent, told.in_flight
             )?;
+            if let Some(percent) = told.slow_start_percent {
+                write!(f, ", taking {percent} % of its turns")?;
+            }
             writeln!(f, "{}", if told.panic { ", panic mode" } else { "" })?;
         }
         Ok(())
@@ -179,6 +196,7 @@ impl fmt::Display for Explanation {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::AboveBound => "above its bound",
             Self::Draining => "draining",
             Self::Ejected { .. } => "ejected",
             Self::Eligible => "eligible",

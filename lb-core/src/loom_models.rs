@@ -50,21 +50,25 @@ fn compete(max: u32, preemptions: usize) {
     let mut bounded = Builder::new();
     bounded.preemption_bound = Some(preemptions);
     bounded.check(move || {
-        let shared = Arc::new((Seats::new(), AtomicU32::new(0)));
-        let compete = move |(seats, held): &(Seats, AtomicU32)| {
-            if !seats.take(NonZeroU32::new(max).unwrap()) {
+        // Beside the seats stand the reference count, which tells how many are in flight, and who really holds one.
+        let shared = Arc::new((Seats::new(), AtomicU32::new(0), AtomicU32::new(0)));
+        let compete = move |(seats, references, held): &(Seats, AtomicU32, AtomicU32)| {
+            let limit = NonZeroU32::new(max).unwrap();
+            if !seats.take(limit, || references.load(Relaxed)) {
                 return false;
             }
+            references.fetch_add(1, Relaxed);
             assert!(held.fetch_add(1, Relaxed) < max, "more than max_conns");
             held.fetch_sub(1, Relaxed);
             seats.give_back();
+            references.fetch_sub(1, Relaxed);
             true
         };
         let threads: Vec<_> = (0..max).map(|_| run(&shared, compete)).collect();
         let mine = compete(&shared);
         let seated = join(threads).into_iter().chain([mine]);
         assert!(seated.filter(|seated| !seated).count() <= 1);
-        assert!(shared.0.take(NonZeroU32::MIN), "a seat was lost");
+        assert!(shared.0.take(NonZeroU32::MIN, || 0), "a seat was lost");
     });
 }
 

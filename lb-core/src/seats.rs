@@ -1,5 +1,6 @@
 //! `max_conns`: never one connection too many, never one refused without need.
 
+use std::hint::spin_loop;
 use std::num::NonZeroU32;
 
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -7,8 +8,8 @@ use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 /// How many connections of a limited backend are taken.
 ///
 /// Counted apart from the connections in flight, which are reference counts and cannot be raised on a condition.
-/// Connections that were picked while there was no limit are in flight but have no seat: they stand. Where some may,
-/// the connections in flight are asked as well.
+/// Both are asked: connections that were picked while there was no limit are in flight but have no seat, they stand; and
+/// one that is ending has given its seat back for a moment before it ceases to be in flight.
 #[derive(Debug)]
 pub(crate) struct Seats {
     taken: AtomicU32,
@@ -23,12 +24,41 @@ impl Seats {
         }
     }
 
-    /// Takes one of `max` seats.
+    /// Takes one of `max` seats, given how many connections are in flight.
     ///
     /// A loop instead of add, check and undo: an undone add could refuse a seat that another thread just freed.
-    pub(crate) fn take(&self, max: NonZeroU32) -> bool {
-        let more = |taken| (taken < max.get()).then(|| taken + 1);
-        self.taken.fetch_update(Relaxed, Relaxed, more).is_ok()
+    pub(crate) fn take(&self, max: NonZeroU32, in_flight: impl Fn() -> u32) -> bool {
+        let mut taken = self.taken();
+        loop {
+            let found = if self.is_full_of(taken, max, &in_flight) {
+                // Refused only if the numbers belong together.
+                let now = self.taken();
+                if now == taken { Ok(false) } else { Err(now) }
+            } else {
+                self.taken
+                    .compare_exchange(taken, taken + 1, Relaxed, Relaxed)
+                    .map(|_| true)
+            };
+            match found {
+                Ok(took) => return took,
+                Err(now) => taken = now,
+            }
+        }
+    }
+
+    /// Whether `max` connections have seats or are in flight.
+    pub(crate) fn is_full(&self, max: NonZeroU32, in_flight: impl Fn() -> u32) -> bool {
+        self.is_full_of(self.taken(), max, &in_flight)
+    }
+
+    fn is_full_of(&self, taken: u32, max: NonZeroU32, in_flight: &impl Fn() -> u32) -> bool {
+        let full = |n: u32| n >= max.get();
+        full(taken)
+            || full(in_flight()) && {
+                // For some nanoseconds of an update one more may seem to be in flight.
+                spin_loop();
+                full(in_flight())
+            }
     }
 
     /// Gives one back.
@@ -37,7 +67,7 @@ impl Seats {
         debug_assert!(before > 0, "given back more often than taken");
     }
 
-    pub(crate) fn taken(&self) -> u32 {
+    fn taken(&self) -> u32 {
         self.taken.load(Relaxed)
     }
 
@@ -61,11 +91,19 @@ mod tests {
     #[test]
     fn seats_come_back() {
         let seats = Seats::new();
-        assert!(seats.take(TWO));
-        assert!(seats.take(TWO));
-        assert!(!seats.take(TWO));
+        assert!(seats.take(TWO, || 0));
+        assert!(seats.take(TWO, || 1));
+        assert!(!seats.take(TWO, || 2));
         seats.give_back();
-        assert!(seats.take(TWO));
-        assert_eq!(seats.taken(), 2);
+        assert!(seats.take(TWO, || 1));
+        assert!(seats.is_full(TWO, || 2));
+    }
+
+    #[test]
+    fn who_came_before_the_limit_counts_towards_it() {
+        let seats = Seats::new();
+        assert!(!seats.take(TWO, || 5));
+        assert!(seats.take(TWO, || 1), "one of two is in flight, none sits");
+        assert!(!seats.take(TWO, || 2), "one sits, one stands");
     }
 }

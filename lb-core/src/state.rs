@@ -330,18 +330,17 @@ fn in_flight_at_most(state: &Arc<BackendState>) -> u32 {
 /// Whether `max` connections of it are taken.
 #[inline]
 pub(crate) fn is_full(state: &Arc<BackendState>, max: NonZeroU32) -> bool {
-    let seats = &state.seats;
-    seats.taken() >= max.get() || seats.may_stand() && in_flight_at_most(state) >= max.get()
+    state.seats.is_full(max, || in_flight_at_most(state))
 }
 
 /// A reference to it that counts as a lease and has one of `max` seats.
 #[cold]
 pub(crate) fn take_seat(state: &Arc<BackendState>, max: NonZeroU32) -> Option<Arc<BackendState>> {
-    if !state.seats.take(max) {
+    if !state.seats.take(max, || in_flight_at_most(state)) {
         return None;
     }
     let lease = Arc::clone(state);
-    // Counted with this one: of two who come at once for the last place among those who stand, both may be refused.
+    // Where some stand, two may have come at once for the last place, both not in flight yet: then both may be refused.
     if state.seats.may_stand() && in_flight_at_most(state) > max.get() {
         state.seats.give_back();
         return None;

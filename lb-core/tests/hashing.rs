@@ -151,7 +151,7 @@ fn who_is_not_eligible_moves_no_key_but_its_own() {
 #[test]
 fn a_backend_that_leaves_or_joins_moves_few_keys() {
     for kind in HASHING {
-        for n in [10, 100] {
+        for n in [10, 100, 1000] {
             let all = weighted(&vec![1; n]);
             let without: Snapshot = all
                 .iter()
@@ -175,6 +175,25 @@ fn a_backend_that_leaves_or_joins_moves_few_keys() {
             // Joining is leaving backwards.
             bench.updater.apply(&all, at(2));
             assert_eq!(places(&mut bench, 10_000, &Tried::new()), before, "{kind}");
+        }
+    }
+}
+
+/// Against the figures of the docs, with four standard deviations for the keys that are drawn.
+#[test]
+fn the_fullest_has_no_more_than_the_docs_say() {
+    for kind in HASHING {
+        for (n, keys, at) in [(10, 2500, 0), (100, 400, 1), (1000, 100, 2)] {
+            let mut bench = Bench::new(kind.build(), &weighted(&vec![1; n]));
+            let places = places(&mut bench, keys * n, &Tried::new());
+            let fullest = match kind {
+                PolicyKind::Ketama => [1.10, 1.28, 1.29][at],
+                PolicyKind::RingHash => [1.16, 1.86, 5.7][at],
+                _ => 1.01,
+            };
+            let most = fullest + 4.0 * (fullest / keys as f64).sqrt();
+            let found = max_over_mean(&counts(&places, n));
+            assert!(found <= most, "{kind} of {n}: {found}, {most}");
         }
     }
 }

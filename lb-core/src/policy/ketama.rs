@@ -211,6 +211,10 @@ impl Picker for KetamaPicker {
         }
         self.turns.next(cx)
     }
+
+    fn admits(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
+        self.bound.admits_any(cx, i)
+    }
 }
 
 /// Backends of one name, which take turns.

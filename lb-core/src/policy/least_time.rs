@@ -11,6 +11,9 @@
 //! The 1 is divided by the weight too, so idle backends do not get shares by weight: as long as connections end
 //! before the next begins, all go to the heaviest of the fastest.
 //!
+//! The nginx that `tests/golden` was recorded from has no such module, so alone of nginx's algorithms this one is checked
+//! against its formula and not against a recording.
+//!
 //! Cost: O(n) a pick, and a division for each backend that rests; no memory beyond the sequence for ties.
 //!
 //! Not for thousands of backends at high connection rates, and not where differences below 20 ms count:

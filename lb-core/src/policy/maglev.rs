@@ -192,6 +192,10 @@ impl Picker for MaglevPicker {
         let slots = self.table.iter().map(|i| self.hrw.id(i));
         Some(fold(slots.chain(self.hrw.by_identity().flatten())))
     }
+
+    fn admits(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
+        self.bound.admits_any(cx, i)
+    }
 }
 
 const fn is_prime(n: u32) -> bool {

@@ -172,6 +172,12 @@ pub trait Picker: fmt::Debug + Send + Sync + 'static {
     /// The backend for one connection, or `None` if none is eligible.
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex>;
 
+    /// Whether nothing speaks against the backend at `i`: it is eligible, and this policy does not pass it over for its
+    /// load. For [`Balancer::explain`](crate::Balancer::explain); default: whether it is eligible.
+    fn admits(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
+        cx.is_eligible(i)
+    }
+
     /// A number that is equal where this policy sends every key to the same backend, and almost certainly differs
     /// elsewhere. `None`, the default, for policies that have no such number. May cost as much as compiling.
     fn digest(&self) -> Option<u64> {

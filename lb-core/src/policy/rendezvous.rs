@@ -83,4 +83,8 @@ impl Picker for RendezvousPicker {
     fn digest(&self) -> Option<u64> {
         Some(fold(self.hrw.by_identity().flatten()))
     }
+
+    fn admits(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
+        self.bound.admits_any(cx, i)
+    }
 }

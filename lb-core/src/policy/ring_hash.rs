@@ -179,6 +179,10 @@ impl Picker for RingHashPicker {
         let numbers = points.flat_map(|(hash, owner)| [hash.into(), self.hrw.id(owner)]);
         Some(fold(numbers.chain(self.hrw.by_identity().flatten())))
     }
+
+    fn admits(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
+        self.bound.admits_any(cx, i)
+    }
 }
 
 const fn upper(hash: u64) -> u32 {
