@@ -47,10 +47,10 @@ fn of_name(backend: &Backend, text: &mut String) -> Option<u64> {
 }
 
 /// The places of `ids` in the order of the numbers.
-pub(crate) fn in_order(ids: &[u64]) -> impl ExactSizeIterator<Item = BackendIndex> {
+pub(crate) fn in_order(ids: &[u64]) -> Vec<BackendIndex> {
     let mut order: Vec<(u64, u32)> = ids.iter().copied().zip(0..).collect();
     order.sort_unstable();
-    order.into_iter().map(|(_, i)| BackendIndex::new(i))
+    order.iter().map(|&(_, i)| BackendIndex::new(i)).collect()
 }
 
 /// Of the address's octets under the port as seed: to write ten thousand as text takes milliseconds.

@@ -100,7 +100,7 @@ impl Ring {
     }
 
     fn len(&self) -> usize {
-        self.starts.iter().last().map_or(0, |end| end as usize)
+        self.starts.get(self.starts.len() - 1) as usize
     }
 
     #[inline]

@@ -28,8 +28,8 @@ const MAX_SMOOTH_LAP: u64 = 4096;
 const STORED_TURNS: u64 = 4;
 /// How many steps such an order may take to make: a millisecond or two.
 const MAX_STEPS: u64 = 1 << 21;
-/// How many steps to either side of the golden ratio are tried.
-const STEPS: u64 = 200;
+/// How far to either side of the golden ratio a step is looked for.
+const NEAR: u64 = 200;
 
 #[derive(Debug)]
 pub(crate) enum Sequence {
@@ -177,7 +177,7 @@ impl Spread {
 /// left over between turns grows with the partial quotients of step / lap, which for the golden ratio itself are all 1.
 fn golden_step(lap: u64) -> u64 {
     let ideal = (lap as f64 * 0.618_033_988_749_894_9).round() as u64;
-    (ideal.saturating_sub(STEPS)..=ideal + STEPS)
+    (ideal.saturating_sub(NEAR)..=ideal + NEAR)
         .filter(|&step| step > 0 && gcd(step, lap) == 1)
         .min_by_key(|&step| (largest_quotient(lap, step), step.abs_diff(ideal)))
         .unwrap_or(1)

@@ -95,7 +95,7 @@ impl RingHash {
     fn ring(self, tier: &Tier, ids: &[u64]) -> Ring {
         let (numerator, denominator) = self.scale(tier);
         // Where two backends have one point, the lower identity keeps it, whatever the order of the snapshot.
-        let order: Vec<BackendIndex> = in_order(ids).collect();
+        let order = in_order(ids);
         let mut points = Vec::new();
         for (rank, &i) in (0..).zip(&order) {
             let weight = u64::from(tier.weight(i).get());

@@ -3,11 +3,11 @@
 use crate::hash::{scale, xxh64};
 use crate::identity::in_order;
 use crate::indices::Indices;
-use crate::tier::{BackendIndex, Tier};
+use crate::tier::Tier;
 
 /// Who owns each of `size` slots.
 pub(super) fn table(tier: &Tier, ids: &[u64], size: u32) -> Indices {
-    let order: Vec<BackendIndex> = in_order(ids).collect();
+    let order = in_order(ids);
     let sorted: Vec<u64> = order.iter().map(|i| ids[i.as_usize()]).collect();
     let weights: Vec<u64> = order.iter().map(|&i| tier.weight(i).get().into()).collect();
     let mut owners = owners(&sorted, &weights, size);
