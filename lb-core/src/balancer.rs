@@ -168,7 +168,7 @@ impl Balancer {
     pub fn set_health(&self, addr: SocketAddr, health: Health, now: Timestamp) -> bool {
         let compiled = self.shared.current();
         let member = compiled.set.find(addr);
-        member.is_some_and(|member| member.held.state().set_health(health, now))
+        member.is_some_and(|member| member.state().set_health(health, now))
     }
 
     /// What the policy's [digest](crate::Picker::digest) is for each tier that has one, in the order of priority.

@@ -89,7 +89,7 @@ impl Compiled {
     fn place(&self) {
         if self.levels.iter().all(|level| level.board.is_none()) {
             for (_, member) in self.set.members() {
-                member.held.state().leave_place();
+                member.state().leave_place();
             }
         }
         for level in &self.levels {

@@ -9,8 +9,8 @@ use crate::context::{Onlooker, PickContext};
 use crate::health::Health;
 use crate::pick::PickRequest;
 use crate::rng::Rng;
-use crate::set::Member;
 use crate::shared::Shared;
+use crate::state::Held;
 use crate::tier::BackendIndex;
 use crate::time::Timestamp;
 
@@ -123,7 +123,7 @@ impl Explanation {
 }
 
 /// What is told of a backend that is in no tier.
-fn unpicked(backend: &Backend, member: &Member) -> ExplainedBackend {
+fn unpicked(backend: &Backend, member: &Held) -> ExplainedBackend {
     ExplainedBackend {
         verdict: if backend.admin == AdminState::Drain {
             Verdict::Draining
@@ -132,7 +132,7 @@ fn unpicked(backend: &Backend, member: &Member) -> ExplainedBackend {
         } else {
             Verdict::NotInSubset
         },
-        in_flight: member.held.in_flight(),
+        in_flight: member.in_flight(),
         backend: backend.clone(),
         tier_percent: 0,
         panic: false,

@@ -51,7 +51,7 @@
 //! two atomic additions; the set is held by two more, which a thread with a [`LocalBalancer`] saves. The page of
 //! [`policy`] has the figures and the command that prints them for your machine.
 //!
-//! A backend takes 428 bytes beside the 160 of the snapshot and its names, of which a pick reads 16 in the tier and a
+//! A backend takes 412 bytes beside the 160 of the snapshot and its names, of which a pick reads 16 in the tier and a
 //! hundred of the state; policies add what their row in [`policy`] says.
 //!
 //! # Features

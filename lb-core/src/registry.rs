@@ -8,7 +8,7 @@ use crate::backend::{Backend, Priority};
 use crate::config::BalancerConfig;
 use crate::identity::identities_of;
 use crate::known::Known;
-use crate::set::{BackendSet, Member};
+use crate::set::BackendSet;
 use crate::shared::Shared;
 use crate::snapshot::{Delta, Snapshot};
 use crate::state::{BackendState, Held};
@@ -58,25 +58,26 @@ impl Registry {
             let before = known.take(backend.addr);
             delta.note(before.map(|(before, _)| before), backend);
             let fail_limit = backend.fail_limit.filter(|_| !alone);
-            let unchanged = before
-                .filter(|(before, member)| *before == backend && member.fail_limit == fail_limit);
+            let unchanged = before.filter(|(before, member)| {
+                *before == backend && member.state().is_limited() == fail_limit.is_some()
+            });
             if let Some((_, member)) = unchanged {
                 return member.clone();
             }
             let stays = before.filter(|(before, _)| before.instance == backend.instance);
-            let held = stays.map(|(_, member)| member.held.clone());
+            let held = stays.map(|(_, member)| member.clone());
             let backend = Arc::new(backend.clone());
             let held = held.unwrap_or_else(|| self.returned_or_new(&backend, late, now));
             held.state().describe(backend, fail_limit);
-            Member { held, fail_limit }
+            held
         });
         let members = members.collect();
         for (backend, member) in known.left() {
             delta.removed.push(backend.addr);
-            if member.held.in_flight() > 0 {
+            if member.in_flight() > 0 {
                 let gone = Departed {
                     instance: backend.instance.clone(),
-                    held: member.held.clone(),
+                    held: member.clone(),
                 };
                 self.departed.insert(backend.addr, gone);
             }
@@ -96,7 +97,7 @@ impl Registry {
 
     /// The backends of `set` that take connections and are in the subset, by priority, the near ones first.
     pub(crate) fn tiers(&mut self, set: &BackendSet, config: &BalancerConfig) -> Vec<Tier> {
-        let mut by_priority: BTreeMap<Priority, Vec<(u32, &Backend, &Member)>> = BTreeMap::new();
+        let mut by_priority: BTreeMap<Priority, Vec<(u32, &Backend, &Held)>> = BTreeMap::new();
         for (place, (backend, member)) in (0..).zip(set.members()) {
             if backend.takes_connections() {
                 let tier = by_priority.entry(backend.priority).or_default();
@@ -116,7 +117,7 @@ impl Registry {
                 zone.is_some_and(|zone| zone.contains(backend))
             };
             for near in [true, false] {
-                let members: Vec<(u32, Member)> = taking
+                let members: Vec<(u32, Held)> = taking
                     .iter()
                     .filter(|(_, backend, _)| is_near(backend) == near)
                     .map(|&(place, _, member)| (place, member.clone()))

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::health::Health;
-use crate::outlier::FailLimit;
 use crate::snapshot::Snapshot;
 use crate::state::Held;
 use crate::time::Timestamp;
@@ -16,21 +15,13 @@ use crate::time::Timestamp;
 pub struct BackendSet {
     snapshot: Snapshot,
     /// In the snapshot's order.
-    members: Box<[Member]>,
+    members: Box<[Held]>,
     /// The order by address, worked out when somebody asks.
     by_addr: OnceLock<Box<[u32]>>,
 }
 
-/// A backend's state and the failures that eject it.
-#[derive(Clone, Debug)]
-pub(crate) struct Member {
-    pub(crate) held: Held,
-    /// The backend's own limit, or none where ejecting it would leave nothing to pick.
-    pub(crate) fail_limit: Option<FailLimit>,
-}
-
 impl BackendSet {
-    pub(crate) fn new(snapshot: &Snapshot, members: Vec<Member>) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot, members: Vec<Held>) -> Self {
         Self {
             snapshot: snapshot.clone(),
             members: members.into(),
@@ -41,10 +32,10 @@ impl BackendSet {
     /// Every backend as it stands at `now`, in the snapshot's order.
     pub fn status(&self, now: Timestamp) -> impl Iterator<Item = BackendStatus<'_>> {
         self.members().map(move |(backend, member)| {
-            let state = member.held.state();
+            let state = member.state();
             BackendStatus {
                 backend,
-                in_flight: member.held.in_flight(),
+                in_flight: member.in_flight(),
                 fails: state.failures.fails(),
                 connect_time: state.connect_time.get_at(now),
                 ejected_until: state.ejected_until(now),
@@ -59,7 +50,7 @@ impl BackendSet {
         &self.snapshot
     }
 
-    pub(crate) fn find(&self, addr: SocketAddr) -> Option<&Member> {
+    pub(crate) fn find(&self, addr: SocketAddr) -> Option<&Held> {
         let backends = self.snapshot.as_slice();
         let by_addr = self.by_addr.get_or_init(|| {
             let mut order: Box<[u32]> = (0..backends.len() as u32).collect();
@@ -70,7 +61,7 @@ impl BackendSet {
         self.members.get(by_addr[found.ok()?] as usize)
     }
 
-    pub(crate) fn members(&self) -> impl Iterator<Item = (&Backend, &Member)> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&Backend, &Held)> {
         self.snapshot.iter().zip(&self.members)
     }
 }

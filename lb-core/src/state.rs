@@ -118,6 +118,11 @@ impl BackendState {
         self.described.store(backend);
     }
 
+    /// Whether failures eject it.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.max_fails.load(Relaxed) > 0
+    }
+
     /// The failures that eject it.
     pub(crate) fn fail_limit(&self) -> Option<FailLimit> {
         let max_fails = NonZeroU32::new(self.max_fails.load(Relaxed))?;
@@ -187,8 +192,7 @@ impl BackendState {
     /// Counts an established connection.
     pub(crate) fn succeeded(&self, now: Timestamp) {
         self.outliers.succeeded();
-        let is_limited = self.max_fails.load(Relaxed) > 0;
-        if !self.failures.is_clean() && self.failures.succeeded(is_limited) {
+        if !self.failures.is_clean() && self.failures.succeeded(self.is_limited()) {
             self.warm_since.store(since(now), Relaxed);
             self.note_change();
         }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::backend::{Backend, Priority};
 use crate::health::Health;
 use crate::lease::Lease;
-use crate::set::Member;
 use crate::snapshot::Snapshot;
 use crate::state::{self, BackendState, Held, Mark};
 use crate::sync::atomic::AtomicU64;
@@ -53,14 +52,14 @@ impl Tier {
     /// The backends of `snapshot` at `places`, of which there is at least one, with their state.
     pub(crate) fn new(
         snapshot: &Snapshot,
-        members: Vec<(u32, Member)>,
+        members: Vec<(u32, Held)>,
         near: bool,
         cursor: Arc<AtomicU64>,
     ) -> Self {
         let backends = snapshot.as_slice();
         let places = members.iter().map(|(place, _)| *place).collect();
         let slots = members.into_iter().map(|(place, member)| {
-            let (state, mark) = member.held.into_parts();
+            let (state, mark) = member.into_parts();
             (Slot::new(state, &backends[place as usize]), mark)
         });
         let (slots, marks): (Vec<Slot>, Vec<Mark>) = slots.unzip();

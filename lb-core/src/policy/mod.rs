@@ -32,7 +32,7 @@
 //! # Figures
 //!
 //! One pick and its release in ns by a [`Balancer`](crate::Balancer) / by a [`LocalBalancer`](crate::LocalBalancer),
-//! among backends of the weights 1, 2, 3, 1, …; and the bytes that the policy adds to the 428 of each of 10000 backends
+//! among backends of the weights 1, 2, 3, 1, …; and the bytes that the policy adds to the 412 of each of 10000 backends
 //! (`cargo test --release -p lb-core --test allocations -- --ignored --nocapture memory`; Maglev's table alone is 131 kB
 //! whatever the number). `least_time` and `rendezvous` look at all backends and are left out.
 //!
