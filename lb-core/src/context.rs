@@ -174,6 +174,7 @@ impl<'a> PickContext<'a> {
     }
 
     #[cold]
+    #[inline(never)]
     fn is_warm_enough(&mut self, i: BackendIndex) -> bool {
         let part = self.slow_start_part(i);
         part.is_none_or(|part| (self.draw_bits() >> 32) < part.into())
@@ -188,6 +189,7 @@ impl<'a> PickContext<'a> {
     }
 
     #[cold]
+    #[inline(never)]
     fn is_undamped(&mut self, i: BackendIndex, turn: u64) -> bool {
         let Some(slot) = self.world.level.tier.slot(i) else {
             return true;
@@ -260,6 +262,7 @@ impl<'a> PickContext<'a> {
     }
 
     #[cold]
+    #[inline(never)]
     fn was_tried(&self, slot: &Slot) -> bool {
         self.request.tried().contains(slot.state().addr())
     }
@@ -276,6 +279,14 @@ impl<'a> PickContext<'a> {
     pub fn in_flight(&self, i: BackendIndex) -> u32 {
         self.asked();
         self.world.level.tier.slot(i).map_or(0, Slot::in_flight)
+    }
+
+    /// Both at once.
+    #[inline]
+    pub(crate) fn load(&self, i: BackendIndex) -> (u64, u64) {
+        self.asked();
+        let both = |slot: &Slot| (slot.in_flight().into(), slot.weight().into());
+        self.world.level.tier.slot(i).map_or((0, 0), both)
     }
 
     /// The peak-sensitive average of the times that connecting to the backend at `i` took, decayed with a time

@@ -34,7 +34,7 @@ impl Lease {
             state: Some(reference),
             taken_at: TakenAt::new(now, seat),
         };
-        if state.is_placed() {
+        if state.glance().is_placed() {
             state.note_lease();
         }
         Some(lease)
@@ -58,7 +58,7 @@ impl Lease {
         if self.taken_at.seat() == Seat::Taken {
             state.seats.give_back();
         }
-        if !state.is_placed() {
+        if !state.glance().is_placed() {
             return;
         }
         // Marked, the reference is no lease any more. Only then is it asked where to note that: a board that takes the
@@ -74,7 +74,7 @@ impl Lease {
 impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
-        let noted = |state: &Arc<BackendState>| state.is_placed();
+        let noted = |state: &Arc<BackendState>| state.glance().is_placed();
         if self.taken_at.seat() == Seat::Taken || self.state.as_ref().is_some_and(noted) {
             self.end();
         }

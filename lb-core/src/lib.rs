@@ -73,6 +73,7 @@ mod damping;
 mod detection;
 mod ewma;
 mod explain;
+mod glance;
 mod hash;
 mod health;
 mod hrw;

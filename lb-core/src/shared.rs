@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use crate::compiled::Compiled;
-use crate::identity::of_addr;
 use crate::state::BackendState;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::tier::Slot;
@@ -65,7 +64,6 @@ impl Shared {
         let ejected = states()
             .filter(|state| state.outliers.ejected_until(now).is_some())
             .count();
-        detection.allows(ejected, states().count())
-            && state.outliers.eject(detection, of_addr(state.addr()), now)
+        detection.allows(ejected, states().count()) && state.eject(detection, now)
     }
 }

@@ -11,9 +11,11 @@ use crate::backend::Backend;
 use crate::board::Place;
 use crate::connect_average::ConnectAverage;
 use crate::damping::Damping;
-use crate::detection::OutlierRecord;
+use crate::detection::{OutlierDetection, OutlierRecord};
 use crate::ewma::PeakEwma;
+use crate::glance::Glance;
 use crate::health::Health;
+use crate::identity::of_addr;
 use crate::outlier::{FailLimit, FailureRecord};
 use crate::seats::Seats;
 use crate::shared::Shared;
@@ -29,13 +31,12 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct BackendState {
-    pub(crate) failures: FailureRecord,
+    glance: Glance,
+    addr: SocketAddr,
     pub(crate) damping: Damping,
+    pub(crate) failures: FailureRecord,
     pub(crate) outliers: OutlierRecord,
     unhealthy: AtomicBool,
-    /// Whether `place` is set.
-    placed: AtomicBool,
-    addr: SocketAddr,
     pub(crate) connect_average: ConnectAverage,
     /// In nanoseconds; nginx's default where the backend has no limit.
     fail_timeout: AtomicU64,
@@ -66,10 +67,10 @@ impl BackendState {
         home: Weak<Shared>,
     ) -> Self {
         Self {
-            failures: FailureRecord::new(),
+            glance: Glance::new(),
             damping: Damping::new(),
+            failures: FailureRecord::new(),
             unhealthy: AtomicBool::new(false),
-            placed: AtomicBool::new(false),
             outliers: OutlierRecord::new(),
             connect_average: ConnectAverage::new(joined_at),
             addr: backend.addr,
@@ -149,10 +150,17 @@ impl BackendState {
         self.connect_average.picked(fail_timeout, now);
     }
 
-    /// Whether nothing speaks against it: no failure, no ejection, no failed check.
+    /// What a pick looks at first. Nothing is doubtful about a backend without failure, ejection and failed check.
     #[inline]
-    pub(crate) fn is_sound(&self) -> bool {
-        self.failures.is_clean() && self.outliers.is_clean() && !self.unhealthy.load(Relaxed)
+    pub(crate) const fn glance(&self) -> &Glance {
+        &self.glance
+    }
+
+    /// Takes back the doubts about it, if there is no reason left.
+    fn settle(&self) {
+        self.glance.settle(|| {
+            self.failures.is_clean() && self.outliers.is_clean() && !self.unhealthy.load(Relaxed)
+        });
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -168,8 +176,13 @@ impl BackendState {
         let unhealthy = health == Health::Unhealthy;
         let flipped = self.unhealthy.swap(unhealthy, Relaxed) != unhealthy;
         let readmitted = !unhealthy && self.outliers.readmit(now);
-        if flipped && !unhealthy {
-            self.warm_since.store(since(now), Relaxed);
+        if unhealthy {
+            self.glance.doubt();
+        } else {
+            if flipped {
+                self.warm_since.store(since(now), Relaxed);
+            }
+            self.settle();
         }
         if flipped || readmitted {
             self.note_change();
@@ -194,6 +207,7 @@ impl BackendState {
         self.outliers.succeeded();
         if !self.failures.is_clean() && self.failures.succeeded(self.is_limited()) {
             self.warm_since.store(since(now), Relaxed);
+            self.settle();
             self.note_change();
         }
     }
@@ -204,7 +218,9 @@ impl BackendState {
         let by_limit = self.fail_limit().is_some_and(|limit| {
             let weight = self.described().weight.get();
             self.damping.failed(weight, limit.max_fails.get());
-            self.failures.failed(limit, now)
+            let ejects = self.failures.failed(limit, now);
+            self.glance.doubt();
+            ejects
         });
         let home = self.home.upgrade();
         let as_outlier = home.is_some_and(|shared| shared.detect(self, now));
@@ -214,28 +230,29 @@ impl BackendState {
         by_limit || as_outlier
     }
 
+    /// Ejects it as an outlier. False if it is ejected already.
+    pub(crate) fn eject(&self, detection: &OutlierDetection, now: Timestamp) -> bool {
+        let ejected = self.outliers.eject(detection, of_addr(self.addr), now);
+        self.glance.doubt();
+        ejected
+    }
+
     /// Notes the leases of the backend on a board from now on.
     pub(crate) fn place(&self, place: Place) {
         self.place.store(Some(Arc::new(place)));
-        self.placed.store(true, Relaxed);
+        self.glance.set_placed(true);
     }
 
     /// Notes its leases nowhere any more.
     pub(crate) fn leave_place(&self) {
-        if self.placed.swap(false, Relaxed) {
+        if self.glance.set_placed(false) {
             self.place.store(None);
         }
     }
 
-    /// Whether its leases are noted anywhere.
-    #[inline]
-    pub(crate) fn is_placed(&self) -> bool {
-        self.placed.load(Relaxed)
-    }
-
     /// Where its leases are noted, if anywhere.
     pub(crate) fn placed(&self) -> Option<Place> {
-        if !self.is_placed() {
+        if !self.glance.is_placed() {
             return None;
         }
         self.place.load().as_deref().cloned()
@@ -331,8 +348,8 @@ fn in_flight_at_most(state: &Arc<BackendState>) -> u32 {
     u32::try_from(leases).unwrap_or(u32::MAX)
 }
 
-/// Whether `max` connections of it are taken.
-#[inline]
+/// Whether `max` connections of it are taken. Not inlined, for the sake of those without a limit.
+#[inline(never)]
 pub(crate) fn is_full(state: &Arc<BackendState>, max: NonZeroU32) -> bool {
     state.seats.is_full(max, || in_flight_at_most(state))
 }
@@ -357,14 +374,38 @@ mod tests {
     use super::*;
     use crate::lease::Lease;
 
-    #[test]
-    fn leases_are_counted_and_holders_are_not() {
-        let held = Held::new(BackendState::new(
-            Arc::new(Backend::new(([127, 0, 0, 1], 446).into())),
+    fn state() -> BackendState {
+        let backend = Arc::new(Backend::new(([127, 0, 0, 1], 446).into()));
+        let limit = backend.fail_limit;
+        let state = BackendState::new(
+            Arc::clone(&backend),
             Timestamp::default(),
             false,
             Weak::new(),
-        ));
+        );
+        state.describe(backend, limit);
+        state
+    }
+
+    #[test]
+    fn what_is_forgiven_is_not_doubtful() {
+        let state = state();
+        let later = Timestamp::from_nanos(60_000_000_000);
+        assert!(!state.glance().is_doubtful());
+        assert!(state.failed(Timestamp::default()));
+        assert!(state.glance().is_doubtful());
+        state.set_health(Health::Unhealthy, later);
+        let limit = state.fail_limit().unwrap();
+        assert!(state.failures.claim(limit, later));
+        state.succeeded(later);
+        assert!(state.glance().is_doubtful(), "a check has failed");
+        state.set_health(Health::Healthy, later);
+        assert!(!state.glance().is_doubtful());
+    }
+
+    #[test]
+    fn leases_are_counted_and_holders_are_not() {
+        let held = Held::new(state());
         let other = held.clone();
         assert_eq!((held.in_flight(), other.in_flight()), (0, 0));
         let leases = [&held, &other]

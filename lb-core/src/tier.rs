@@ -198,10 +198,11 @@ impl Slot {
     /// Whether it is in good standing at `now`: neither ejected nor unhealthy.
     #[inline]
     pub(crate) fn is_fit(&self, now: Timestamp) -> bool {
-        self.state().is_sound() || self.is_fit_all_the_same(now)
+        !self.state().glance().is_doubtful() || self.is_fit_all_the_same(now)
     }
 
     #[cold]
+    #[inline(never)]
     fn is_fit_all_the_same(&self, now: Timestamp) -> bool {
         self.state().health() == Health::Healthy && self.state().ejected_until(now).is_none()
     }
@@ -212,13 +213,14 @@ impl Slot {
     pub(crate) fn acquire(&self, vitals: &Vitals, now: Timestamp) -> Option<Lease> {
         let lease = Lease::take(&self.state, self.max_conns, now)?;
         let state = self.state();
-        if !state.failures.is_clean() && !self.claim(now) && !vitals.panics() {
+        if state.glance().is_doubtful() && !self.claim(now) && !vitals.panics() {
             return None;
         }
         Some(lease)
     }
 
     #[cold]
+    #[inline(never)]
     fn claim(&self, now: Timestamp) -> bool {
         let state = self.state();
         state.fail_limit().is_none_or(|limit| {

@@ -65,11 +65,12 @@ impl WeightedIndex {
     #[inline]
     pub(crate) fn draw_two(&self, cx: &mut PickContext<'_>) -> [BackendIndex; 2] {
         let bits = cx.draw_bits();
-        if self.len.get() <= 1 << 16 {
-            [self.at(bits >> 32 << 32), self.at(bits << 32)]
+        let both = if self.len.get() <= 1 << 16 {
+            [bits >> 32 << 32, bits << 32]
         } else {
-            [self.at(bits), self.draw(cx)]
-        }
+            [bits, cx.draw_bits()]
+        };
+        both.map(|bits| self.at(bits))
     }
 
     /// The index that `bits` mean.

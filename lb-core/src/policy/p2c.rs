@@ -128,8 +128,7 @@ impl P2cPicker {
         first: BackendIndex,
         second: BackendIndex,
     ) -> BackendIndex {
-        let [weight_1, weight_2] = [first, second].map(|i| u64::from(cx.weight(i)));
-        let [load_1, load_2] = [first, second].map(|i| u64::from(cx.in_flight(i)));
+        let [(load_1, weight_1), (load_2, weight_2)] = [first, second].map(|i| cx.load(i));
         let in_flight = || load_2 * weight_1 < load_1 * weight_2;
         let second_is_cheaper = match self.cost {
             Cost::InFlight => in_flight(),
