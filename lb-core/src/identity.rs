@@ -1,48 +1,37 @@
 //! Who a backend is to the hashing policies, whatever its place in a snapshot.
 
-use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::backend::Backend;
 use crate::hash::xxh64;
-use crate::tier::{BackendIndex, Tier};
+use crate::state::BackendState;
+use crate::tier::{BackendIndex, Slot, Tier};
 
 /// One number for each backend of `tier`: the XXH64 of `name:port`, or of its address if it has no name or shares the
 /// name and port with others of the tier, as the addresses of one DNS name do.
 pub(crate) fn identities(tier: &Tier) -> Box<[u64]> {
-    identities_of(&tier.indices().map(|i| tier.backend(i)).collect::<Vec<_>>())
+    identities_of(tier.slots().iter().map(Slot::state))
 }
 
 /// The same for any backends.
-pub(crate) fn identities_of(backends: &[&Backend]) -> Box<[u64]> {
-    let mut text = String::new();
-    let mut names: Vec<Option<u64>> = backends
-        .iter()
-        .map(|backend| of_name(backend, &mut text))
-        .collect();
-    let mut seen = BTreeSet::new();
-    let shared: BTreeSet<u64> = names
-        .iter()
-        .flatten()
-        .copied()
-        .filter(|&name| !seen.insert(name))
-        .collect();
-    for name in &mut names {
-        *name = name.filter(|name| !shared.contains(name));
-    }
-    backends
-        .iter()
-        .zip(names)
-        .map(|(backend, name)| name.unwrap_or_else(|| of_addr(backend.addr)))
-        .collect()
+pub(crate) fn identities_of<'a>(
+    states: impl Iterator<Item = &'a BackendState> + Clone,
+) -> Box<[u64]> {
+    let mut names: Vec<u64> = states.clone().filter_map(BackendState::name_id).collect();
+    names.sort_unstable();
+    let pairs = names.windows(2).filter(|pair| pair[0] == pair[1]);
+    let shared: Vec<u64> = pairs.map(|pair| pair[0]).collect();
+    let alone = |name: &u64| shared.binary_search(name).is_err();
+    let identity = |state: &BackendState| {
+        let name = state.name_id().filter(alone);
+        name.unwrap_or_else(|| of_addr(state.addr()))
+    };
+    states.map(identity).collect()
 }
 
-fn of_name(backend: &Backend, text: &mut String) -> Option<u64> {
-    text.clear();
-    text.push_str(backend.name.as_deref()?);
-    // Writing to a string cannot fail.
-    let _ = write!(text, ":{}", backend.addr.port());
+/// The number of a backend's name and port, if it has a name.
+pub(crate) fn of_name(backend: &Backend) -> Option<u64> {
+    let text = format!("{}:{}", backend.name.as_deref()?, backend.addr.port());
     Some(xxh64(text.as_bytes(), 0))
 }
 

@@ -107,9 +107,8 @@ impl Registry {
         let mut tiers = Vec::new();
         for (priority, mut taking) in by_priority {
             if let Some(subset) = config.subset {
-                let backends: Vec<&Backend> =
-                    taking.iter().map(|(_, backend, _)| *backend).collect();
-                let chosen = subset.choose(&identities_of(&backends));
+                let states = taking.iter().map(|(_, _, member)| member.state());
+                let chosen = subset.choose(&identities_of(states));
                 taking = chosen.into_iter().map(|i| taking[i]).collect();
             }
             let is_near = |backend: &Backend| {

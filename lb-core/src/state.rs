@@ -15,7 +15,7 @@ use crate::detection::{OutlierDetection, OutlierRecord};
 use crate::ewma::PeakEwma;
 use crate::glance::Glance;
 use crate::health::Health;
-use crate::identity::of_addr;
+use crate::identity::{of_addr, of_name};
 use crate::outlier::{FailLimit, FailureRecord};
 use crate::seats::Seats;
 use crate::shared::Shared;
@@ -38,6 +38,8 @@ pub(crate) struct BackendState {
     pub(crate) outliers: OutlierRecord,
     unhealthy: AtomicBool,
     pub(crate) connect_average: ConnectAverage,
+    /// The number of its name and port; 0 without a name.
+    name_id: AtomicU64,
     /// In nanoseconds; nginx's default where the backend has no limit.
     fail_timeout: AtomicU64,
     /// 0 where failures never eject it.
@@ -74,6 +76,7 @@ impl BackendState {
             outliers: OutlierRecord::new(),
             connect_average: ConnectAverage::new(joined_at),
             addr: backend.addr,
+            name_id: AtomicU64::new(0),
             seats: Seats::new(),
             warm_since: AtomicU64::new(if late { since(joined_at) } else { 0 }),
             connect_time: PeakEwma::new(),
@@ -90,6 +93,11 @@ impl BackendState {
 
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What tells it from others whatever its address, if it has a name: see [`of_name`].
+    pub(crate) fn name_id(&self) -> Option<u64> {
+        Some(self.name_id.load(Relaxed)).filter(|&id| id != 0)
     }
 
     pub(crate) const fn joined_at(&self) -> Timestamp {
@@ -116,6 +124,8 @@ impl BackendState {
         self.fail_timeout.store(fail_timeout, Relaxed);
         let max_fails = fail_limit.map_or(0, |limit| limit.max_fails.get());
         self.max_fails.store(max_fails, Relaxed);
+        let name_id = of_name(&backend).unwrap_or(0);
+        self.name_id.store(name_id, Relaxed);
         self.described.store(backend);
     }
 

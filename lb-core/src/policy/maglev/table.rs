@@ -23,13 +23,26 @@ pub(super) fn owners(ids: &[u64], weights: &[u64], size: u32) -> Vec<u32> {
     let mut owners = vec![0; size as usize];
     // Most of the work is to find a free slot, so what tells has to be near.
     let mut taken = vec![0_u64; size.div_ceil(64) as usize];
-    for rank in claims(weights, size as usize) {
-        let is_taken = |slot: u32| taken[slot as usize / 64] >> (slot % 64) & 1 == 1;
-        let slot = walks[rank as usize].first_but(is_taken, size);
+    let is_taken = |taken: &[u64], slot: u32| taken[slot as usize / 64] >> (slot % 64) & 1 == 1;
+    let claims = claims(weights, size as usize);
+    let (most, last) = claims.split_at(claims.len() - few(size));
+    for &rank in most {
+        let slot = walks[rank as usize].first_but(|slot| is_taken(&taken, slot), size);
         taken[slot as usize / 64] |= 1 << (slot % 64);
         owners[slot as usize] = rank;
     }
+    let mut free: Vec<u32> = (0..size).filter(|&slot| !is_taken(&taken, slot)).collect();
+    for &rank in last {
+        let at = walks[rank as usize].first_of(&free, size);
+        owners[free.swap_remove(at) as usize] = rank;
+    }
     owners
+}
+
+/// How many free slots are so few that to look at each of them costs less than to walk until one is met, which takes
+/// `size` steps among them all.
+fn few(size: u32) -> usize {
+    size.isqrt() as usize / 4
 }
 
 /// A backend's way through all slots: its permutation of the paper's.
@@ -61,6 +74,32 @@ impl Walk {
         self.slot = slot;
         slot
     }
+
+    /// Which of the slots in `free`, of which there is at least one, comes first from here on. Does not go there: whoever
+    /// was here first has taken all before.
+    fn first_of(&self, free: &[u32], size: u32) -> usize {
+        // A slot that is so far from here is the quotient by the skip in steps.
+        let (here, size) = (u64::from(self.slot), u64::from(size));
+        let inverse = inverse(self.skip.into(), size);
+        let steps = |slot: u32| (u64::from(slot) + size - here) * inverse % size;
+        let numbered = free.iter().enumerate();
+        let nearest = numbered.min_by_key(|&(_, &slot)| steps(slot));
+        nearest.map_or(0, |(at, _)| at)
+    }
+}
+
+/// The number below the prime `modulus` whose product with `n`, which is not 0, is 1: Euclid's extended algorithm.
+fn inverse(n: u64, modulus: u64) -> u64 {
+    let (mut rests, mut factors) = ((modulus, n), (0, 1));
+    while rests.1 > 1 {
+        let quotient = rests.0 / rests.1;
+        rests = (rests.1, rests.0 % rests.1);
+        factors = (
+            factors.1,
+            (factors.0 + (modulus - quotient % modulus) * factors.1) % modulus,
+        );
+    }
+    factors.1
 }
 
 /// Who claims the next slot, `size` times. In every round each account gains its weight and, once it holds the

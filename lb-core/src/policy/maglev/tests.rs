@@ -46,6 +46,30 @@ proptest! {
     }
 }
 
+/// The paper's loop, claim by claim.
+fn by_walking(ids: &[u64], weights: &[u64], size: u32) -> Vec<u32> {
+    let mut walks: Vec<Walk> = ids.iter().map(|&id| Walk::new(id, size)).collect();
+    let mut owners = vec![None; size as usize];
+    for rank in claims(weights, size as usize) {
+        let is_taken = |slot: u32| owners[slot as usize].is_some();
+        let slot = walks[rank as usize].first_but(is_taken, size);
+        owners[slot as usize] = Some(rank);
+    }
+    owners.into_iter().map(Option::unwrap).collect()
+}
+
+proptest! {
+    #[test]
+    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+    fn the_last_slots_go_to_whom_they_would_by_walking(
+        backends in proptest::collection::vec((any::<u64>(), 1..9_u64), 1..300),
+        size in prop_oneof![Just(2), Just(3), Just(17), Just(251), Just(16_381)],
+    ) {
+        let (ids, weights): (Vec<_>, Vec<_>) = backends.into_iter().unzip();
+        prop_assert_eq!(owners(&ids, &weights, size), by_walking(&ids, &weights, size));
+    }
+}
+
 #[test]
 fn table_sizes_are_primes_within_the_limit() {
     for size in [2, 3, 251, 4093, 16_381, 65_537, 655_373, 5_000_011] {
