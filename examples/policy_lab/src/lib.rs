@@ -51,5 +51,5 @@ mod sim;
 
 pub use cli::main;
 pub use page::{PageError, page};
-pub use scenario::{Place, Scenario, ScenarioError};
-pub use sim::{Run, simulate};
+pub use scenario::{Place, Scenario, ScenarioError, Variant};
+pub use sim::{Run, simulate, simulate_variant};

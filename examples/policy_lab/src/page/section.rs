@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use lb_core::BalancerConfig;
+
 use super::{escaped, tables};
 use crate::plot::{self, Line, Panel, PlotError, Row, Scale, colour};
-use crate::scenario::{Change, Scenario};
+use crate::scenario::{Change, Scenario, Variant, differences};
 use crate::sim::Run;
 
 /// Larger groups are drawn as three lines.
@@ -26,6 +28,7 @@ pub(super) fn section(
         "<section id=\"s{number}\">\n<h2>{title}</h2>\n<p>{description}</p>\n<p class=\"how\">{}</p>\n",
         facts(scenario)
     );
+    html.push_str(&variants(scenario, runs));
     html.push_str(&tables::figures(runs));
     html.push_str(&latency(runs)?);
     html.push_str(&shares(scenario, runs)?);
@@ -40,7 +43,14 @@ fn facts(scenario: &Scenario) -> String {
     for group in &scenario.groups {
         let name = escaped(group.name.get_ref());
         let count = group.count.get_ref();
-        groups.push(format!("{count} × {name} (weight {})", group.weight));
+        let mut traits = format!("weight {}", group.weight);
+        if let Some(zone) = &group.zone {
+            let _ = write!(traits, ", zone {}", escaped(zone.get_ref()));
+        }
+        if group.priority() > 0 {
+            let _ = write!(traits, ", priority {}", group.priority());
+        }
+        groups.push(format!("{count} × {name} ({traits})"));
     }
     format!(
         "{} s, of which {} s are warm-up; {} connections per second{}; {} clients. Backends: {}.",
@@ -55,6 +65,7 @@ fn facts(scenario: &Scenario) -> String {
         scenario.clients.count.get_ref(),
         groups.join(", "),
     ) + &events(scenario)
+        + &around(scenario)
 }
 
 /// What happens when, in words.
@@ -67,15 +78,48 @@ fn events(scenario: &Scenario) -> String {
     format!(" Events: {}.", events.join(", "))
 }
 
+/// What is done around every policy.
+fn around(scenario: &Scenario) -> String {
+    let settings = differences(&scenario.config, &BalancerConfig::default());
+    if settings.is_empty() {
+        return String::new();
+    }
+    format!(" Around every policy: {}.", code(&settings))
+}
+
+/// The settings of each variant that was simulated.
+fn variants(scenario: &Scenario, runs: &[Run]) -> String {
+    let is_shown = |variant: &&Variant| runs.iter().any(|run| run.label == variant.label);
+    let mut html = String::new();
+    for variant in scenario.variants.iter().filter(is_shown) {
+        let mut settings = vec![format!("policy = \"{}\"", variant.policy.name())];
+        settings.extend(variant.settings.iter().cloned());
+        let around = differences(&variant.config, &scenario.config);
+        settings.extend(around.iter().map(|setting| format!("balancer.{setting}")));
+        let label = escaped(&variant.label);
+        let _ = writeln!(html, "<dt>{label}</dt><dd>{}</dd>", code(&settings));
+    }
+    if html.is_empty() {
+        return html;
+    }
+    format!("<dl>\n{html}</dl>\n")
+}
+
+fn code(settings: &[String]) -> String {
+    let code = |setting: &String| format!("<code>{}</code>", escaped(setting));
+    let codes: Vec<String> = settings.iter().map(code).collect();
+    codes.join(" ")
+}
+
 fn latency(runs: &[Run]) -> Result<String, PlotError> {
-    let row = |run: &Run| Row {
-        name: run.policy,
-        values: [run.p50, run.p99, run.p999]
-            .iter()
-            .map(std::time::Duration::as_secs_f64)
-            .collect(),
-    };
-    let rows: Vec<Row<'_>> = runs.iter().map(row).collect();
+    let seconds = |run: &Run| [run.p50, run.p99, run.p999].map(|time| time.as_secs_f64());
+    let rows: Vec<Row<'_>> = runs
+        .iter()
+        .map(|run| Row {
+            name: &run.label,
+            values: seconds(run).to_vec(),
+        })
+        .collect();
     let svg = plot::latencies(&rows)?;
     Ok(format!(
         "<h3>Latency</h3>\n<p class=\"how\">From the arrival of a connection to the end of its service, with all attempts \
@@ -101,8 +145,8 @@ fn shares(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
     );
     for run in runs {
         let panel = Panel {
-            title: run.policy,
-            label: format!("share against weight over time under {}", run.policy),
+            title: &run.label,
+            label: format!("share against weight over time under {}", run.label),
             y_label: "share / weight",
             scale: Scale::Linear { most: most * 1.02 },
             duration: scenario.duration.seconds(),
@@ -127,8 +171,8 @@ fn in_flight(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
     );
     for run in runs {
         let panel = Panel {
-            title: run.policy,
-            label: format!("connections in flight over time under {}", run.policy),
+            title: &run.label,
+            label: format!("connections in flight over time under {}", run.label),
             y_label: "in flight",
             scale,
             duration: scenario.duration.seconds(),
@@ -152,7 +196,7 @@ fn keys(runs: &[Run]) -> Result<String, PlotError> {
     let rows: Vec<Row<'_>> = runs
         .iter()
         .map(|run| Row {
-            name: run.policy,
+            name: &run.label,
             values: row(run),
         })
         .collect();
@@ -161,7 +205,7 @@ fn keys(runs: &[Run]) -> Result<String, PlotError> {
         "<h3>Keys moved by changes of membership</h3>\n<p class=\"how\">Of 2000 fixed client keys, those that go to \
          another backend after a change than before. The dashed line is what has to move on average for the shares to follow the \
          weights; consistent hashing stays close to it. Policies that do not look at keys move about 1 − 1/N of them, and as many \
-         when nothing changes (column “no change”).</p>\n\
+         when nothing changes (row “no change”); bounds of the load move some then, too.</p>\n\
          <p class=\"legend\"><span><span class=\"glyph\" style=\"color:#0072b2\">○</span>one change</span>\
          <span><span class=\"glyph\" style=\"color:#d55e00\">▲</span>mean</span><span>┆ has to move</span></p>\n\
          <figure>{svg}</figure>\n{}",

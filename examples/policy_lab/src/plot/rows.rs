@@ -11,7 +11,9 @@ use super::{COLOURS, FONT, GRID, INK, PlotError, element, failed, log_ticks, sho
 
 const WIDTH: u32 = 1800;
 const ROW: u32 = 46;
-const LABELS: u32 = 420;
+/// Room for the names, and for each character of a long one.
+const LABELS: usize = 420;
+const LETTER: usize = 17;
 
 /// A policy and its values, in the order that the plot documents.
 #[derive(Clone, Debug)]
@@ -100,11 +102,13 @@ where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
     let height = rows.len().max(1) as f64;
+    let letters = rows.iter().map(|row| row.name.chars().count()).max();
+    let labels = LABELS.max(LETTER * letters.unwrap_or_default());
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .margin_right(80)
         .x_label_area_size(84)
-        .y_label_area_size(LABELS)
+        .y_label_area_size(labels as u32)
         .build_cartesian_2d(x, 0.0..height)
         .map_err(failed)?;
     chart
