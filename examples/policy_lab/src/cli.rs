@@ -117,7 +117,7 @@ fn compare(arguments: Arguments) -> Result<String, Failure> {
         return Err(Failure::Write { path, source });
     }
     text.push_str(&format!(
-        "\n* as many move when nothing changes: the policy looks at no key, or at the load as well\nwrote {}\n",
+        "\n* many move while nothing changes: the policy looks at no key, or at the load as well\nwrote {}\n",
         path.display()
     ));
     Ok(text)

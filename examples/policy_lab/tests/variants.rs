@@ -7,7 +7,7 @@ const VARIANTS: &str = r#"duration = "2s"
 arrivals = { rate = 50 }
 
 [balancer]
-outlier_detection = { consecutive_failures = 2, base_ejection = "100ms", max_ejected_percent = 50 }
+outlier_detection = { consecutive_failures = 2, base_ejection = "100ms", max_jitter = "1500us", max_ejected_percent = 50 }
 overprovisioning = 140
 panic_threshold = 50
 slow_start = { window = "500ms", min_percent = 5, aggression = 2 }
@@ -56,12 +56,17 @@ fn errors_name_the_place_and_the_fix() {
         (
             "label = \"bounded\"",
             "label = \" \"",
-            "lab.toml:11:9: a label has 1 to 40 characters",
+            "lab.toml:11:9: a label has 1 to 32 characters",
+        ),
+        (
+            "label = \"bounded\"",
+            "label = \"a label of thirty-three characters\"",
+            "a label has 1 to 32 characters",
         ),
         (
             "label = \"bounded\"",
             "label = \"a\\nb\"",
-            "a label has 1 to 40 characters on one line",
+            "a label has 1 to 32 characters on one line",
         ),
         ("label = \"bounded\"", "", "missing field `label`"),
         (
@@ -290,7 +295,7 @@ fn the_page_has_the_labels_everywhere_and_the_settings_once() {
         "overprovisioning = 140<",
         "slow_start = { window = &quot;500ms&quot;, min_percent = 5, aggression = 2 }",
         "outlier_detection = { consecutive_failures = 2, base_ejection = &quot;100ms&quot;, max_ejection = &quot;300s&quot;, \
-         max_jitter = &quot;0s&quot;, max_ejected_percent = 50, interval = &quot;10s&quot; }",
+         max_jitter = &quot;1500us&quot;, max_ejected_percent = 50, interval = &quot;10s&quot; }",
     ] {
         assert_eq!(html.matches(said).count(), 1, "{said}");
     }

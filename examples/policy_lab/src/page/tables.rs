@@ -104,8 +104,8 @@ pub(super) fn figures(runs: &[Run]) -> String {
     html.push_str(
         "</table></div>\n<p class=\"how\">Share error: the part of the connections that went elsewhere than the weights \
          say, be it by choice or because a backend could not take its part. Clients sent elsewhere: of the connections whose \
-         client came before, those that reached another backend than the last. † As many keys move when nothing changes: the \
-         policy looks at none, or at the load as well. The best of a column is marked.</p>\n",
+         client came before, those that reached another backend than the last. † Many keys move while nothing changes: the policy \
+         looks at none, or at the load as well. The best of a column is marked.</p>\n",
     );
     html
 }

@@ -11,9 +11,8 @@ use super::{COLOURS, FONT, GRID, INK, PlotError, element, failed, log_ticks, sho
 
 const WIDTH: u32 = 1800;
 const ROW: u32 = 46;
-/// Room for the names, and for each character of a long one.
-const LABELS: usize = 420;
-const LETTER: usize = 17;
+/// The least room for names.
+const LABELS: u32 = 420;
 
 /// A policy and its values, in the order that the plot documents.
 #[derive(Clone, Debug)]
@@ -102,13 +101,15 @@ where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
     let height = rows.len().max(1) as f64;
-    let letters = rows.iter().map(|row| row.name.chars().count()).max();
-    let labels = LABELS.max(LETTER * letters.unwrap_or_default());
+    let labels = rows
+        .iter()
+        .map(|row| width(row.name))
+        .fold(LABELS, u32::max);
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .margin_right(80)
         .x_label_area_size(84)
-        .y_label_area_size(labels as u32)
+        .y_label_area_size(labels)
         .build_cartesian_2d(x, 0.0..height)
         .map_err(failed)?;
     chart
@@ -135,4 +136,16 @@ where
         mark(&chart, y, row)?;
     }
     Ok(())
+}
+
+/// Room enough for `name`; a page may be shown in any font.
+fn width(name: &str) -> u32 {
+    let letter = |c: char| {
+        if c.is_ascii_uppercase() || !c.is_ascii() {
+            28
+        } else {
+            17
+        }
+    };
+    name.chars().map(letter).sum::<u32>() + 24
 }

@@ -37,19 +37,15 @@ impl Around {
             &self.outlier_detection,
             Outliers::get,
         );
-        replace(
-            &mut set.overprovisioning,
-            &self.overprovisioning,
-            |percent| percent.get() as u16,
-        );
-        replace(&mut set.slow_start, &self.slow_start, Slow::get);
-        replace(&mut set.subset, &self.subset, |part| {
-            Subset::new(part.index, part.size.get())
+        replace(&mut set.overprovisioning, &self.overprovisioning, |x| {
+            factor(*x)
         });
+        replace(&mut set.slow_start, &self.slow_start, Slow::get);
+        replace(&mut set.subset, &self.subset, Part::get);
         replace(&mut set.zone, &self.zone, Near::get);
         match &self.panic_threshold {
             // Which knows that 0 is off.
-            Some(Switch::On(percent)) => config.with_panic_threshold(percent.get() as u8),
+            Some(Switch::On(threshold)) => config.with_panic_threshold(percent(*threshold)),
             Some(Switch::Off) => config.with_panic_threshold(0),
             None => config,
         }
@@ -61,14 +57,6 @@ impl Around {
             Some(Switch::On(near)) => Some(&near.zone),
             _ => None,
         }
-    }
-}
-
-fn replace<T, U>(place: &mut Option<U>, by: &Option<Switch<T>>, get: impl Fn(&T) -> U) {
-    match by {
-        Some(Switch::On(setting)) => *place = Some(get(setting)),
-        Some(Switch::Off) => *place = None,
-        None => {}
     }
 }
 
@@ -93,20 +81,22 @@ impl Outliers {
         let mut detection = OutlierDetection::default();
         let set = &mut detection;
         let time = |positive: Positive| positive.get().duration();
-        set.consecutive_failures = self
-            .consecutive_failures
-            .unwrap_or(set.consecutive_failures);
-        set.base_ejection = self.base_ejection.map_or(set.base_ejection, time);
-        // As in Envoy, whose default grows with the base.
-        set.max_ejection = self
-            .max_ejection
-            .map_or(set.max_ejection, time)
-            .max(set.base_ejection);
-        set.max_jitter = self.max_jitter.map_or(set.max_jitter, Time::duration);
-        set.max_ejected_percent = self
-            .max_ejected_percent
-            .map_or(set.max_ejected_percent, |percent| percent.get() as u8);
-        set.interval = self.interval.map_or(set.interval, time);
+        fill(
+            &mut set.consecutive_failures,
+            self.consecutive_failures,
+            |n| n,
+        );
+        fill(&mut set.base_ejection, self.base_ejection, time);
+        fill(&mut set.max_ejection, self.max_ejection, time);
+        fill(&mut set.max_jitter, self.max_jitter, Time::duration);
+        fill(
+            &mut set.max_ejected_percent,
+            self.max_ejected_percent,
+            percent,
+        );
+        fill(&mut set.interval, self.interval, time);
+        // As Envoy does.
+        set.max_ejection = set.max_ejection.max(set.base_ejection);
         detection
     }
 }
@@ -124,10 +114,8 @@ struct Slow {
 impl Slow {
     fn get(&self) -> SlowStart {
         let mut slow = SlowStart::new(self.window.get().duration());
-        slow.min_percent = self
-            .min_percent
-            .map_or(slow.min_percent, |percent| percent.get() as u8);
-        slow.aggression = self.aggression.map_or(slow.aggression, Aggression::get);
+        fill(&mut slow.min_percent, self.min_percent, percent);
+        fill(&mut slow.aggression, self.aggression, Aggression::get);
         slow
     }
 }
@@ -137,6 +125,12 @@ impl Slow {
 struct Part {
     index: u64,
     size: NonZeroU32,
+}
+
+impl Part {
+    fn get(&self) -> Subset {
+        Subset::new(self.index, self.size.get())
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -151,12 +145,33 @@ struct Near {
 impl Near {
     fn get(&self) -> ZonePreference {
         let mut zone = ZonePreference::new(self.zone.get_ref().as_str());
-        zone.overprovisioning = self
-            .overprovisioning
-            .map_or(zone.overprovisioning, |percent| percent.get() as u16);
-        zone.min_backends = self.min_backends.unwrap_or(zone.min_backends);
+        fill(&mut zone.overprovisioning, self.overprovisioning, factor);
+        fill(&mut zone.min_backends, self.min_backends, |n| n);
         zone
     }
+}
+
+fn replace<T, U>(place: &mut Option<U>, by: &Option<Switch<T>>, get: impl Fn(&T) -> U) {
+    match by {
+        Some(Switch::On(setting)) => *place = Some(get(setting)),
+        Some(Switch::Off) => *place = None,
+        None => {}
+    }
+}
+
+fn fill<T, U>(place: &mut U, by: Option<T>, get: impl Fn(T) -> U) {
+    if let Some(value) = by {
+        *place = get(value);
+    }
+}
+
+// Both are whole and in range by construction.
+fn percent(percent: Percent) -> u8 {
+    percent.get() as u8
+}
+
+fn factor(percent: Overprovisioning) -> u16 {
+    percent.get() as u16
 }
 
 /// A setting that `false` switches off.

@@ -22,7 +22,7 @@ const MOST_POINTS: u32 = RingHash::MAX_SIZE;
 pub struct Variant {
     pub(crate) label: String,
     pub(crate) policy: Arc<dyn Policy>,
-    /// The settings of the policy that are not its defaults, as a file says them.
+    /// The settings of the policy that a file gives, in its words.
     pub(crate) settings: Vec<String>,
     pub(crate) config: BalancerConfig,
 }
@@ -69,9 +69,9 @@ pub(super) fn variants(
 
 fn checked_label(label: &Spanned<String>, others: &[Variant]) -> Result<String, Problem> {
     let (span, label) = (label.span(), label.get_ref());
-    let is_long = label.chars().count() > 40;
+    let is_long = label.chars().count() > 32;
     if label.trim().is_empty() || is_long || label.contains(char::is_control) {
-        return problem(span, "a label has 1 to 40 characters on one line");
+        return problem(span, "a label has 1 to 32 characters on one line");
     }
     let taken = if label.parse::<PolicyKind>().is_ok() {
         "a policy with its defaults"
@@ -173,11 +173,9 @@ fn maglev(setting: &Setting) -> Result<Maglev, Problem> {
         return Ok(Maglev::new());
     };
     Maglev::with_table_size(*size.get_ref()).or_else(|error| {
-        let primes = *size.get_ref()..=Maglev::MAX_TABLE_SIZE;
-        let near = primes
-            .into_iter()
-            .find(|n| Maglev::with_table_size(*n).is_ok());
-        let near = near.unwrap_or(Maglev::MAX_TABLE_SIZE);
+        let mut above = *size.get_ref()..Maglev::MAX_TABLE_SIZE;
+        let prime = above.find(|n| Maglev::with_table_size(*n).is_ok());
+        let near = prime.unwrap_or(Maglev::MAX_TABLE_SIZE);
         problem(size.span(), format!("{error}, such as {near}"))
     })
 }

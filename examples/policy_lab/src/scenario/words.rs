@@ -64,8 +64,11 @@ fn near(zone: &ZonePreference) -> String {
 }
 
 fn time(time: Duration) -> String {
-    match time.subsec_millis() {
-        0 => format!("\"{}s\"", time.as_secs()),
-        _ => format!("\"{}ms\"", time.as_secs_f64() * 1e3),
-    }
+    let nanos = time.as_nanos();
+    let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1000, "us")];
+    let whole = units
+        .into_iter()
+        .find(|(unit, _)| nanos.is_multiple_of(*unit));
+    let (unit, name) = whole.unwrap_or((1000, "us"));
+    format!("\"{}{name}\"", nanos as f64 / unit as f64)
 }

@@ -72,7 +72,7 @@ pub fn simulate(scenario: &Scenario, policy: Arc<dyn Policy>, seed: u64) -> Run 
     simulate_variant(scenario, &scenario.plain(policy), seed)
 }
 
-/// Simulates `scenario` under a variant, one of its own or of another scenario; see [`simulate`].
+/// Simulates `scenario` under one of its variants, or a policy that [`Scenario::plain`] made one of; see [`simulate`].
 pub fn simulate_variant(scenario: &Scenario, variant: &Variant, seed: u64) -> Run {
     engine::Engine::new(scenario, variant, seed).run()
 }
