@@ -11,13 +11,17 @@ use lb_core::policy::PolicyKind;
 
 use crate::page::{PageError, page};
 use crate::report;
-use crate::scenario::{Scenario, ScenarioError};
-use crate::sim::{Run, simulate};
+use crate::scenario::{Scenario, ScenarioError, Variant};
+use crate::sim::{Run, simulate_variant};
 
 /// Simulates backends under load-balancing policies and writes a page that compares them.
 ///
-/// Without arguments it runs every built-in scenario under every policy. A scenario file is TOML; the documentation of
-/// the library's `Scenario` describes it, and examples/policy_lab/scenarios has those that are built in.
+/// Without arguments it runs every built-in scenario. A scenario file is TOML; the documentation of the library's
+/// `Scenario` describes it, and examples/policy_lab/scenarios has those that are built in.
+///
+/// A scenario that has variants (policies with settings, under labels) is run under these; the policies that
+/// --policies names are run besides, with their defaults, for comparison. A scenario without variants is run under the
+/// named policies, or all. What the scenario's [balancer] sets around the policies holds for all of them.
 #[derive(Debug, Parser)]
 #[command(name = "policy_lab", version)]
 struct Arguments {
@@ -25,7 +29,8 @@ struct Arguments {
     #[arg(value_name = "SCENARIO|FILE")]
     scenarios: Vec<String>,
 
-    /// The policies to compare, by name and with commas between them [default: all]
+    /// Policies to compare with their defaults, by name and with commas between them; variants of the scenario are
+    /// added [default: none if there are variants, else all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     policies: Vec<PolicyKind>,
 
@@ -91,10 +96,6 @@ fn compare(arguments: Arguments) -> Result<String, Failure> {
     if names.is_empty() {
         names.extend(Scenario::builtin_names().map(str::to_owned));
     }
-    let mut policies = arguments.policies;
-    if policies.is_empty() {
-        policies.extend(PolicyKind::ALL);
-    }
     let scenarios: Vec<Scenario> = names
         .iter()
         .map(|name| Scenario::load(name))
@@ -102,7 +103,11 @@ fn compare(arguments: Arguments) -> Result<String, Failure> {
     let mut text = String::new();
     let mut results = Vec::new();
     for scenario in scenarios {
-        let runs = all(&scenario, &policies, arguments.seed);
+        let runs = all(
+            &scenario,
+            &variants(&scenario, &arguments.policies),
+            arguments.seed,
+        );
         text.push_str(&report::table(scenario.title(), &runs));
         results.push((scenario, runs));
     }
@@ -112,18 +117,29 @@ fn compare(arguments: Arguments) -> Result<String, Failure> {
         return Err(Failure::Write { path, source });
     }
     text.push_str(&format!(
-        "\n* looks at no key: as many move when nothing changes\nwrote {}\n",
+        "\n* many move while nothing changes: the policy looks at no key, or at the load as well\nwrote {}\n",
         path.display()
     ));
     Ok(text)
 }
 
-/// A run for each policy, in their order; each has its own thread.
-fn all(scenario: &Scenario, policies: &[PolicyKind], seed: u64) -> Vec<Run> {
+/// What `scenario` is run under: the policies that were named, or all if it has no variants, and its variants.
+fn variants(scenario: &Scenario, named: &[PolicyKind]) -> Vec<Variant> {
+    let policies = if named.is_empty() && scenario.variants().is_empty() {
+        &PolicyKind::ALL
+    } else {
+        named
+    };
+    let plain = policies.iter().map(|policy| scenario.plain(policy.build()));
+    plain.chain(scenario.variants().iter().cloned()).collect()
+}
+
+/// A run for each variant, in their order; each has its own thread.
+fn all(scenario: &Scenario, variants: &[Variant], seed: u64) -> Vec<Run> {
     thread::scope(|scope| {
-        let running: Vec<_> = policies
+        let running: Vec<_> = variants
             .iter()
-            .map(|policy| scope.spawn(|| simulate(scenario, policy.build(), seed)))
+            .map(|variant| scope.spawn(|| simulate_variant(scenario, variant, seed)))
             .collect();
         running
             .into_iter()

@@ -16,8 +16,12 @@
 //! together. Connections that arrive within the warm-up (by default the first tenth of the time) are simulated but left
 //! out of every figure; the charts over time show them.
 //!
+//! A scenario may bring variants: policies with settings of their own, and with what a balancer does around them (outlier
+//! detection, slow start, spill, panic threshold, zones, subsets), each under a label. So a policy can be compared with
+//! itself.
+//!
 //! Every policy meets the same arrivals, clients, connect times and demands for service, connection by connection.
-//! The same scenario, policies and seed make the same page, byte for byte, on one platform.
+//! The same scenario, policies, settings and seed make the same page, byte for byte, on one platform.
 //!
 //! ```
 //! use policy_lab::{Scenario, page, simulate};
@@ -51,5 +55,5 @@ mod sim;
 
 pub use cli::main;
 pub use page::{PageError, page};
-pub use scenario::{Place, Scenario, ScenarioError};
-pub use sim::{Run, simulate};
+pub use scenario::{Place, Scenario, ScenarioError, Variant};
+pub use sim::{Run, simulate, simulate_variant};

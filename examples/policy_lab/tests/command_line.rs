@@ -8,7 +8,7 @@ fn policy_lab(arguments: &[&str]) -> Output {
     output.expect("the binary can be started")
 }
 
-fn text(bytes: &[u8]) -> &str {
+fn text_of(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
@@ -26,8 +26,8 @@ fn compares_chosen_policies_and_says_where_the_page_is() {
         "--out",
         out,
     ]);
-    let said = text(&run.stdout);
-    assert!(run.status.success(), "{}", text(&run.stderr));
+    let said = text_of(&run.stdout);
+    assert!(run.status.success(), "{}", text_of(&run.stderr));
     assert!(said.contains("p99.9") && said.contains(out), "{said}");
     assert!(
         said.contains("p2c") && !said.contains("least_conn"),
@@ -37,9 +37,40 @@ fn compares_chosen_policies_and_says_where_the_page_is() {
 }
 
 #[test]
+fn variants_are_compared_with_the_policies_that_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("own.toml");
+    let text = r#"
+        duration = "1s"
+        arrivals = { rate = 100 }
+        variants = [{ label = "bounded", policy = "maglev", balance_factor = 125 }]
+        backends = [{ name = "a", count = 3, service = { constant = "1ms" } }]
+    "#;
+    std::fs::write(&file, text).unwrap();
+    let out = dir.path().join("lab.html");
+    let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
+    let rows = |arguments: &[&str]| -> Vec<String> {
+        let run = policy_lab(&[&[file, "--out", out], arguments].concat());
+        assert!(run.status.success(), "{}", text_of(&run.stderr));
+        let rows = text_of(&run.stdout)
+            .lines()
+            .filter(|line| line.contains(" ms"));
+        rows.filter_map(|row| row.split_whitespace().next().map(str::to_owned))
+            .collect()
+    };
+    assert_eq!(rows(&[]), ["bounded"]);
+    assert_eq!(
+        rows(&["--policies", "maglev,p2c"]),
+        ["maglev", "p2c", "bounded"]
+    );
+    let help = policy_lab(&["--help"]);
+    assert!(text_of(&help.stdout).contains("besides, with their defaults, for comparison"));
+}
+
+#[test]
 fn lists_what_there_is() {
     let run = policy_lab(&["--list"]);
-    let said = text(&run.stdout);
+    let said = text_of(&run.stdout);
     assert!(
         said.contains("slow-node") && said.contains("least_conn"),
         "{said}"
@@ -62,7 +93,7 @@ fn errors_end_with_a_failure_and_a_way_out() {
     ] {
         let run = policy_lab(arguments);
         assert!(!run.status.success(), "{arguments:?}");
-        let said = text(&run.stderr);
+        let said = text_of(&run.stderr);
         assert!(said.contains(way_out), "{said}");
     }
 }

@@ -1,7 +1,7 @@
 //! Scenario files: what is wrong is said with its place and the way out, and nothing panics.
 
 use lb_core::policy::PolicyKind;
-use policy_lab::{Scenario, page, simulate};
+use policy_lab::{Scenario, Variant, page, simulate, simulate_variant};
 use proptest::prelude::*;
 
 /// A scenario that uses everything, small enough to run often.
@@ -23,10 +23,31 @@ tries = 3
 deadline = "1s"
 connect_timeout = "200ms"
 
+[balancer]
+outlier_detection = { consecutive_failures = 2, base_ejection = "100ms", max_ejected_percent = 50 }
+overprovisioning = 140
+panic_threshold = 50
+slow_start = { window = "500ms", min_percent = 5, aggression = 2 }
+
+[[variants]]
+label = "bounded"
+policy = "maglev"
+table_size = 251
+balance_factor = 150
+
+[[variants]]
+label = "of zone x"
+policy = "ring_hash"
+minimum_ring_size = 64
+maximum_ring_size = 128
+balancer = { slow_start = false, subset = { index = 3, size = 2 }, zone = { zone = "x" } }
+
 [[backends]]
 name = "a"
 count = 3
 weight = 2
+zone = "x"
+priority = 0
 max_conns = 10
 max_fails = 2
 fail_timeout = "500ms"
@@ -114,16 +135,16 @@ fn errors_name_the_place_and_the_fix() {
             "rat = 50",
             "lab.toml:7:1: unknown field `rat`, expected `rate` or `burst`",
         ),
-        ("count = 3", "count = 0", "lab.toml:21:9: invalid value"),
+        ("count = 3", "count = 0", "lab.toml:40:9: invalid value"),
         (
             "count = 3",
             "count = 501",
-            "lab.toml:21:9: use at most 500 backends",
+            "lab.toml:40:9: use at most 500 backends",
         ),
         (
             "weight = 2",
             "weight = 65536",
-            "lab.toml:22:10: invalid value",
+            "lab.toml:41:10: invalid value",
         ),
         (
             "connect_fails = 0.1",
@@ -192,6 +213,8 @@ fn the_full_scenario_runs_under_every_policy() {
         assert_eq!(run.arrivals, run.served + run.lost, "{policy}");
         assert_eq!(run.left_in_flight, 0, "{policy}");
     }
+    let labels: Vec<&str> = scenario.variants().iter().map(Variant::label).collect();
+    assert_eq!(labels, ["bounded", "of zone x"]);
 }
 
 /// Simulates and draws whatever is a scenario.
@@ -199,13 +222,17 @@ fn try_out(text: &str) {
     let Ok(scenario) = Scenario::parse("test", text) else {
         return;
     };
-    let runs = [PolicyKind::P2c, PolicyKind::WeightedRoundRobin].map(|policy| {
-        let run = simulate(&scenario, policy.build(), 1);
+    let plain = [PolicyKind::P2c, PolicyKind::WeightedRoundRobin];
+    let plain = plain.map(|policy| scenario.plain(policy.build()));
+    let variants = plain.iter().chain(scenario.variants());
+    let runs = variants.map(|variant| {
+        let run = simulate_variant(&scenario, variant, 1);
         assert_eq!(run.arrivals, run.served + run.lost);
         assert_eq!(run.left_in_flight, 0);
         run
     });
-    page(1, &[(scenario, runs.to_vec())]).expect("every run can be drawn");
+    let runs = runs.collect();
+    page(1, &[(scenario, runs)]).expect("every run can be drawn");
 }
 
 /// Values that get past the reader, or nearly; none makes a scenario large.
@@ -216,6 +243,8 @@ const VALUES: &[&str] = &[
     "\"drain\"", "\"fail\"", "\"refuse\"", "\"timeout\"", "{ constant = \"0s\" }", "{ constant = \"24h\" }",
     "{ exponential = \"1ms\" }", "{ pareto = { least = \"1h\", alpha = 1.01 } }",
     "{ log_normal = { median = \"1ms\", sigma = 5 } }", "{ factor = 1000, for = \"1us\" }", "[]", "{}",
+    "251", "\"p2c\"", "\"ketama\"", "{ window = \"1s\" }", "{ zone = \"x\" }", "{ slow_start = {} }",
+    "{ outlier_detection = { interval = \"1us\", max_jitter = \"24h\" }, overprovisioning = 65535 }",
 ];
 
 proptest! {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
-use policy_lab::{Run, Scenario, page, simulate};
+use policy_lab::{Run, Scenario, page, simulate, simulate_variant};
 
 /// Every built-in scenario with a tenth of its load: it is about what holds, not about the figures.
 fn builtins() -> impl Iterator<Item = Scenario> {
@@ -15,6 +15,16 @@ fn builtin(name: &str) -> Scenario {
     scenario.with_load(0.1)
 }
 
+/// A run of `scenario` under each of its variants, or else under every policy.
+fn all_runs(scenario: &Scenario, seed: u64) -> Vec<Run> {
+    if scenario.variants().is_empty() {
+        let run = |policy: PolicyKind| simulate(scenario, policy.build(), seed);
+        return PolicyKind::ALL.map(run).to_vec();
+    }
+    let run = |variant| simulate_variant(scenario, variant, seed);
+    scenario.variants().iter().map(run).collect()
+}
+
 fn run(text: &str, policy: PolicyKind) -> Run {
     let scenario = Scenario::parse("test", text).expect("the scenario is right");
     simulate(&scenario, policy.build(), 1)
@@ -23,9 +33,8 @@ fn run(text: &str, policy: PolicyKind) -> Run {
 #[test]
 fn every_arrival_ends_exactly_once_and_nothing_stays_in_flight() {
     for scenario in builtins() {
-        for policy in PolicyKind::ALL {
-            let run = simulate(&scenario, policy.build(), 7);
-            let about = format!("{} in {}", run.policy, scenario.title());
+        for run in all_runs(&scenario, 7) {
+            let about = format!("{} in {}", run.label, scenario.title());
             assert!(run.arrivals > 1000, "{about}");
             assert_eq!(run.arrivals, run.served + run.lost, "{about}");
             assert_eq!(run.left_in_flight, 0, "{about}");
@@ -40,8 +49,8 @@ fn the_same_seed_makes_the_same_page_and_another_does_not() {
     let made = |seed| {
         let results: Vec<_> = builtins()
             .map(|scenario| {
-                let runs = PolicyKind::ALL.map(|p| simulate(&scenario, p.build(), seed));
-                (scenario, runs.to_vec())
+                let runs = all_runs(&scenario, seed);
+                (scenario, runs)
             })
             .collect();
         page(seed, &results).unwrap()
@@ -138,4 +147,47 @@ fn an_empty_set_loses_every_connection() {
     let run = run(text, PolicyKind::P2c);
     assert!(run.lost > 0);
     assert_eq!(run.lost, run.arrivals);
+}
+
+/// The part of a figure of one run in that of another.
+fn part(of: &[Run], label: &str, in_label: &str, figure: fn(&Run) -> f64) -> f64 {
+    let find = |label: &str| of.iter().find(|run| run.label == label);
+    let find = |label: &str| figure(find(label).unwrap_or_else(|| panic!("no variant {label}")));
+    find(label) / find(in_label)
+}
+
+#[test]
+fn the_built_in_variants_show_what_their_scenarios_say() {
+    let runs = |name| all_runs(&Scenario::load(name).unwrap(), 1);
+    let p99 = |run: &Run| run.p99.as_secs_f64();
+
+    let found = runs("slow-start");
+    assert!(part(&found, "round robin, slow start", "round robin", p99) < 0.1);
+
+    let found = runs("outliers");
+    let (with, without) = ("round robin, detection", "round robin, no detection");
+    assert!(part(&found, with, without, p99) < 0.1);
+
+    let found = runs("panic");
+    assert!(part(&found, "panic below 50 %", "all may be ejected", p99) < 0.1);
+
+    let found = runs("two-sites");
+    assert!(part(&found, "zones alike, spill", "zones alike", p99) < 0.5);
+    let (with, without) = ("zone a preferred, spill", "zones alike, spill");
+    let p50 = |run: &Run| run.p50.as_secs_f64();
+    assert!(part(&found, with, without, p50) < 0.8);
+
+    let found = runs("hot-key");
+    let (tight, loose) = ("maglev, at most 150 %", "maglev, at most 200 %");
+    assert!(part(&found, loose, "maglev, 655373 slots", p99) < 0.1);
+    assert!(part(&found, tight, loose, |run| run.sent_elsewhere) > 1.2);
+    let moved = |run: &Run| run.keys_moved.unwrap_or_default();
+    assert!(
+        part(
+            &found,
+            "ring_hash, 65536 points",
+            "maglev, 65537 slots",
+            moved
+        ) > 1.3
+    );
 }

@@ -6,6 +6,7 @@ use crate::plot::PlotError;
 use crate::scenario::Scenario;
 use crate::sim::Run;
 
+mod facts;
 mod section;
 mod tables;
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{escaped, tables};
+use super::{escaped, facts, tables};
 use crate::plot::{self, Line, Panel, PlotError, Row, Scale, colour};
-use crate::scenario::{Change, Scenario};
+use crate::scenario::Scenario;
 use crate::sim::Run;
 
 /// Larger groups are drawn as three lines.
@@ -24,8 +24,9 @@ pub(super) fn section(
     let _ = write!(
         html,
         "<section id=\"s{number}\">\n<h2>{title}</h2>\n<p>{description}</p>\n<p class=\"how\">{}</p>\n",
-        facts(scenario)
+        facts::facts(scenario)
     );
+    html.push_str(&facts::variants(scenario, runs));
     html.push_str(&tables::figures(runs));
     html.push_str(&latency(runs)?);
     html.push_str(&shares(scenario, runs)?);
@@ -35,47 +36,15 @@ pub(super) fn section(
     Ok(html)
 }
 
-fn facts(scenario: &Scenario) -> String {
-    let mut groups = Vec::new();
-    for group in &scenario.groups {
-        let name = escaped(group.name.get_ref());
-        let count = group.count.get_ref();
-        groups.push(format!("{count} × {name} (weight {})", group.weight));
-    }
-    format!(
-        "{} s, of which {} s are warm-up; {} connections per second{}; {} clients. Backends: {}.",
-        scenario.duration.seconds(),
-        scenario.warm_up.seconds(),
-        scenario.arrivals.rate.get(),
-        if scenario.arrivals.burst.is_some() {
-            " with bursts"
-        } else {
-            ""
-        },
-        scenario.clients.count.get_ref(),
-        groups.join(", "),
-    ) + &events(scenario)
-}
-
-/// What happens when, in words.
-fn events(scenario: &Scenario) -> String {
-    if scenario.events.is_empty() {
-        return String::new();
-    }
-    let say = |event: &Change| format!("{} at {} s", escaped(&event.label), event.at.seconds());
-    let events: Vec<String> = scenario.events.iter().map(say).collect();
-    format!(" Events: {}.", events.join(", "))
-}
-
 fn latency(runs: &[Run]) -> Result<String, PlotError> {
-    let row = |run: &Run| Row {
-        name: run.policy,
-        values: [run.p50, run.p99, run.p999]
-            .iter()
-            .map(std::time::Duration::as_secs_f64)
-            .collect(),
-    };
-    let rows: Vec<Row<'_>> = runs.iter().map(row).collect();
+    let seconds = |run: &Run| [run.p50, run.p99, run.p999].map(|time| time.as_secs_f64());
+    let rows: Vec<Row<'_>> = runs
+        .iter()
+        .map(|run| Row {
+            name: &run.label,
+            values: seconds(run).to_vec(),
+        })
+        .collect();
     let svg = plot::latencies(&rows)?;
     Ok(format!(
         "<h3>Latency</h3>\n<p class=\"how\">From the arrival of a connection to the end of its service, with all attempts \
@@ -101,8 +70,8 @@ fn shares(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
     );
     for run in runs {
         let panel = Panel {
-            title: run.policy,
-            label: format!("share against weight over time under {}", run.policy),
+            title: &run.label,
+            label: format!("share against weight over time under {}", run.label),
             y_label: "share / weight",
             scale: Scale::Linear { most: most * 1.02 },
             duration: scenario.duration.seconds(),
@@ -127,8 +96,8 @@ fn in_flight(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
     );
     for run in runs {
         let panel = Panel {
-            title: run.policy,
-            label: format!("connections in flight over time under {}", run.policy),
+            title: &run.label,
+            label: format!("connections in flight over time under {}", run.label),
             y_label: "in flight",
             scale,
             duration: scenario.duration.seconds(),
@@ -152,7 +121,7 @@ fn keys(runs: &[Run]) -> Result<String, PlotError> {
     let rows: Vec<Row<'_>> = runs
         .iter()
         .map(|run| Row {
-            name: run.policy,
+            name: &run.label,
             values: row(run),
         })
         .collect();
@@ -161,7 +130,7 @@ fn keys(runs: &[Run]) -> Result<String, PlotError> {
         "<h3>Keys moved by changes of membership</h3>\n<p class=\"how\">Of 2000 fixed client keys, those that go to \
          another backend after a change than before. The dashed line is what has to move on average for the shares to follow the \
          weights; consistent hashing stays close to it. Policies that do not look at keys move about 1 − 1/N of them, and as many \
-         when nothing changes (column “no change”).</p>\n\
+         when nothing changes (row “no change”); bounds of the load move some then, too.</p>\n\
          <p class=\"legend\"><span><span class=\"glyph\" style=\"color:#0072b2\">○</span>one change</span>\
          <span><span class=\"glyph\" style=\"color:#d55e00\">▲</span>mean</span><span>┆ has to move</span></p>\n\
          <figure>{svg}</figure>\n{}",

@@ -1,5 +1,6 @@
 //! The figures of runs in rows.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -8,27 +9,35 @@ use crate::plot::duration;
 use crate::scenario::Scenario;
 use crate::sim::Run;
 
-/// p99 of every policy in every scenario.
+/// p99 of what was simulated in several scenarios, in each of them; empty if nothing was.
 pub(super) fn overview(results: &[(Scenario, Vec<Run>)]) -> String {
+    let labels = shared_labels(results);
+    if labels.is_empty() {
+        return String::new();
+    }
+    let is_shown = |run: &&Run| labels.contains(&&*run.label);
+    let columns = results
+        .iter()
+        .filter(|(_, runs)| runs.iter().any(|run| is_shown(&run)));
     let mut html = "<h3>p99 latency by scenario</h3>\n\
         <p class=\"how\">The lowest of each column is marked. A policy that is marked nowhere may still be the right one: \
         look at what it keeps together (keys), or at how exact its shares are.</p>\n\
         <div class=\"table\"><table>\n<tr><th>policy</th>"
         .to_owned();
-    for (scenario, _) in results {
+    for (scenario, _) in columns.clone() {
         let _ = write!(html, "<th>{}</th>", escaped(&scenario.title));
     }
     html.push_str("</tr>\n");
-    let rows = results.iter().map(|(_, runs)| runs.len()).min();
-    for row in 0..rows.unwrap_or_default() {
-        let _ = write!(html, "<tr><td>{}</td>", results[0].1[row].policy);
-        for (_, runs) in results {
-            let best = runs.iter().map(|run| run.p99).min();
-            cell(
-                &mut html,
-                &duration(runs[row].p99),
-                Some(runs[row].p99) == best,
-            );
+    for label in &labels {
+        let _ = write!(html, "<tr><td>{}</td>", escaped(label));
+        for (_, runs) in columns.clone() {
+            let best = runs.iter().filter(is_shown).map(|run| run.p99).min();
+            let p99 = runs
+                .iter()
+                .find(|run| run.label == *label)
+                .map(|run| run.p99);
+            let text = p99.map_or_else(|| "–".to_owned(), duration);
+            cell(&mut html, &text, p99.is_some() && p99 == best);
         }
         html.push_str("</tr>\n");
     }
@@ -36,12 +45,25 @@ pub(super) fn overview(results: &[(Scenario, Vec<Run>)]) -> String {
     html
 }
 
+/// The labels that several scenarios have, in the order of their first appearance.
+fn shared_labels(results: &[(Scenario, Vec<Run>)]) -> Vec<&str> {
+    let all = results
+        .iter()
+        .flat_map(|(_, runs)| runs)
+        .map(|run| &*run.label);
+    let mut seen = BTreeSet::new();
+    let mut repeated: BTreeSet<&str> = all.clone().filter(|label| !seen.insert(*label)).collect();
+    all.filter(|label| repeated.remove(label)).collect()
+}
+
 /// Every figure of a scenario's runs.
 pub(super) fn figures(runs: &[Run]) -> String {
-    let mut html = "<div class=\"table\"><table>\n<tr><th>policy</th><th>p50</th><th>p99</th><th>p99.9</th>\
-        <th>most in flight<br>on one backend</th><th>share error</th><th>keys moved<br>per change</th>\
+    let mut html =
+        "<div class=\"table\"><table>\n<tr><th>policy</th><th>p50</th><th>p99</th><th>p99.9</th>\
+        <th>most in flight<br>on one backend</th><th>share error</th>\
+        <th>clients sent<br>elsewhere</th><th>keys moved<br>per change</th>\
         <th>failed<br>attempts</th><th>lost<br>connections</th></tr>\n"
-        .to_owned();
+            .to_owned();
     let best = |of: fn(&Run) -> Duration| runs.iter().map(of).min();
     let fewest = runs.iter().map(|run| run.max_in_flight).min();
     let lowest = runs
@@ -52,7 +74,7 @@ pub(super) fn figures(runs: &[Run]) -> String {
     let moved = moved.filter_map(|run| run.keys_moved);
     let moved = moved.min_by(f64::total_cmp);
     for run in runs {
-        let _ = write!(html, "<tr><td>{}</td>", run.policy);
+        let _ = write!(html, "<tr><td>{}</td>", escaped(&run.label));
         cell(
             &mut html,
             &duration(run.p50),
@@ -72,6 +94,7 @@ pub(super) fn figures(runs: &[Run]) -> String {
         cell(&mut html, &run.max_in_flight.to_string(), is_least);
         let is_least = lowest == Some(run.share_error);
         cell(&mut html, &percent(run.share_error), is_least);
+        cell(&mut html, &percent(run.sent_elsewhere), false);
         let is_least = moved.is_some() && moved == run.keys_moved && follows_keys(run);
         cell(&mut html, &keys_moved(run), is_least);
         cell(&mut html, &run.failed_attempts.to_string(), false);
@@ -80,7 +103,9 @@ pub(super) fn figures(runs: &[Run]) -> String {
     }
     html.push_str(
         "</table></div>\n<p class=\"how\">Share error: the part of the connections that went elsewhere than the weights \
-         say, be it by choice or because a backend could not take its part. The best of each column is marked. † looks at no key: as many move when nothing changes.</p>\n",
+         say, be it by choice or because a backend could not take its part. Clients sent elsewhere: of the connections whose \
+         client came before, those that reached another backend than the last. † Many keys move while nothing changes: the policy \
+         looks at none, or at the load as well. The best of a column is marked.</p>\n",
     );
     html
 }
@@ -94,7 +119,7 @@ pub(super) fn moves(runs: &[Run]) -> String {
         <tr><th>at</th><th>change</th><th>has to move</th>"
         .to_owned();
     for run in runs {
-        let _ = write!(html, "<th>{}</th>", run.policy);
+        let _ = write!(html, "<th>{}</th>", escaped(&run.label));
     }
     html.push_str("</tr>\n<tr><td></td><td>no change</td><td>0.0 %</td>");
     for run in runs {

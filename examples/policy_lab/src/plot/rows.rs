@@ -11,6 +11,7 @@ use super::{COLOURS, FONT, GRID, INK, PlotError, element, failed, log_ticks, sho
 
 const WIDTH: u32 = 1800;
 const ROW: u32 = 46;
+/// The least room for names.
 const LABELS: u32 = 420;
 
 /// A policy and its values, in the order that the plot documents.
@@ -100,11 +101,15 @@ where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
     let height = rows.len().max(1) as f64;
+    let labels = rows
+        .iter()
+        .map(|row| width(row.name))
+        .fold(LABELS, u32::max);
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .margin_right(80)
         .x_label_area_size(84)
-        .y_label_area_size(LABELS)
+        .y_label_area_size(labels)
         .build_cartesian_2d(x, 0.0..height)
         .map_err(failed)?;
     chart
@@ -131,4 +136,16 @@ where
         mark(&chart, y, row)?;
     }
     Ok(())
+}
+
+/// Room enough for `name`; a page may be shown in any font.
+fn width(name: &str) -> u32 {
+    let letter = |c: char| {
+        if c.is_ascii_uppercase() || !c.is_ascii() {
+            28
+        } else {
+            17
+        }
+    };
+    name.chars().map(letter).sum::<u32>() + 24
 }

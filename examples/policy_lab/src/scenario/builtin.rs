@@ -1,7 +1,7 @@
 //! Scenarios that need no file.
 
 /// Names and texts, in the order in which they are shown.
-pub(super) const ALL: [(&str, &str); 6] = [
+pub(super) const ALL: [(&str, &str); 11] = [
     ("even", include_str!("../../scenarios/even.toml")),
     (
         "mixed-weights",
@@ -17,4 +17,12 @@ pub(super) const ALL: [(&str, &str); 6] = [
         include_str!("../../scenarios/rolling-update.toml"),
     ),
     ("scale-out", include_str!("../../scenarios/scale-out.toml")),
+    (
+        "slow-start",
+        include_str!("../../scenarios/slow-start.toml"),
+    ),
+    ("outliers", include_str!("../../scenarios/outliers.toml")),
+    ("panic", include_str!("../../scenarios/panic.toml")),
+    ("two-sites", include_str!("../../scenarios/two-sites.toml")),
+    ("hot-key", include_str!("../../scenarios/hot-key.toml")),
 ];

@@ -1,10 +1,14 @@
 //! From what a file says to what can be simulated: names are resolved, sizes bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use lb_core::BalancerConfig;
+
+use super::around::Around;
 use super::file::{Action, Event, File, Group};
 use super::units::Time;
+use super::variant::variants;
 use super::{BackendSpec, Change, Scenario, What};
 
 /// Bounds on the memory and the time of one simulation.
@@ -20,7 +24,7 @@ pub(super) struct Problem {
     pub(super) message: String,
 }
 
-fn problem<T>(span: Range<usize>, message: impl Into<String>) -> Result<T, Problem> {
+pub(super) fn problem<T>(span: Range<usize>, message: impl Into<String>) -> Result<T, Problem> {
     let message = message.into();
     Err(Problem { span, message })
 }
@@ -58,6 +62,12 @@ pub(super) fn check(origin: &str, file: File) -> Result<Scenario, Problem> {
     }
     let (groups, backends) = expand(file.backends)?;
     let events = changes(&groups, &backends, file.events)?;
+    let tables = file.variants.iter().map(|table| &table.balancer);
+    for around in std::iter::once(&file.balancer).chain(tables) {
+        known_zone(around, &groups)?;
+    }
+    let config = file.balancer.over(&BalancerConfig::default());
+    let variants = variants(file.variants, &config)?;
     Ok(Scenario {
         title: file.title.unwrap_or_else(|| origin.to_owned()),
         description: file.description,
@@ -69,7 +79,28 @@ pub(super) fn check(origin: &str, file: File) -> Result<Scenario, Problem> {
         groups,
         backends,
         events,
+        config,
+        variants,
     })
+}
+
+/// A zone that is preferred must be one that there is.
+fn known_zone(around: &Around, groups: &[Group]) -> Result<(), Problem> {
+    let Some(zone) = around.zone() else {
+        return Ok(());
+    };
+    let zones = || groups.iter().filter_map(|group| group.zone.as_ref());
+    if zones().any(|known| known.get_ref() == zone.get_ref()) {
+        return Ok(());
+    }
+    let known: BTreeSet<&str> = zones().map(|known| known.get_ref().as_str()).collect();
+    let fix = if known.is_empty() {
+        "add zone = NAME to the groups of its backends".to_owned()
+    } else {
+        format!("the zones are {}", Vec::from_iter(known).join(", "))
+    };
+    let message = format!("no backend is in the zone \"{}\": {fix}", zone.get_ref());
+    problem(zone.span(), message)
 }
 
 type Groups = toml::Spanned<Vec<toml::Spanned<Group>>>;
@@ -89,11 +120,13 @@ fn expand(spanned: Groups) -> Result<(Vec<Group>, Vec<BackendSpec>), Problem> {
     let mut names = BTreeMap::new();
     for (number, group) in groups.iter().enumerate() {
         let name = group.name.get_ref();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
+        for name in std::iter::once(&group.name).chain(&group.zone) {
+            checked_name(name)?;
+        }
+        if let Some(priority) = group.priority.as_ref().filter(|_| group.backup) {
             return problem(
-                group.name.span(),
-                "a name has 1 to 40 letters, digits, and the characters - _ .",
+                priority.span(),
+                "\"backup\" is the priority 1: remove one of them",
             );
         }
         let count = group.count.get_ref().get() as usize;
@@ -118,6 +151,18 @@ fn expand(spanned: Groups) -> Result<(Vec<Group>, Vec<BackendSpec>), Problem> {
         }));
     }
     Ok((groups, backends))
+}
+
+fn checked_name(name: &toml::Spanned<String>) -> Result<(), Problem> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let (span, name) = (name.span(), name.get_ref());
+    if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
+        return problem(
+            span,
+            "a name has 1 to 40 letters, digits, and the characters - _ .",
+        );
+    }
+    Ok(())
 }
 
 /// Every change in the order of time; a group with a time between its backends makes several.

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::around::Around;
 use super::units::{Alpha, Factor, Positive, Probability, Rate, Sigma, Time, Zipf};
 
 /// What exactly the file says; [`Scenario`](super::Scenario) documents it.
@@ -21,6 +22,10 @@ pub(crate) struct File {
     pub(crate) clients: Clients,
     #[serde(default)]
     pub(crate) retry: Retry,
+    #[serde(default)]
+    pub(crate) balancer: Around,
+    #[serde(default)]
+    pub(crate) variants: Vec<VariantTable>,
     pub(crate) backends: Spanned<Vec<Spanned<Group>>>,
     #[serde(default)]
     pub(crate) events: Vec<Spanned<Event>>,
@@ -86,6 +91,8 @@ pub(crate) struct Group {
     pub(crate) count: Spanned<NonZeroU32>,
     #[serde(default = "weight_one")]
     pub(crate) weight: u16,
+    pub(crate) zone: Option<Spanned<String>>,
+    pub(crate) priority: Option<Spanned<u8>>,
     #[serde(default)]
     pub(crate) backup: bool,
     #[serde(default)]
@@ -103,6 +110,14 @@ pub(crate) struct Group {
     #[serde(default = "sixteen")]
     pub(crate) servers: NonZeroU32,
     pub(crate) cold: Option<Cold>,
+}
+
+impl Group {
+    /// Counted from 0, which is used first.
+    pub(crate) fn priority(&self) -> u8 {
+        let given = self.priority.as_ref().map(|priority| *priority.get_ref());
+        given.unwrap_or_else(|| self.backup.into())
+    }
 }
 
 fn one() -> Spanned<NonZeroU32> {
@@ -152,6 +167,25 @@ pub(crate) enum Distribution {
     LogNormal { median: Time, sigma: Sigma },
     Pareto { least: Time, alpha: Alpha },
 }
+
+/// A policy with settings; which policy has which is checked later.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VariantTable {
+    pub(crate) label: Spanned<String>,
+    pub(crate) policy: Spanned<String>,
+    #[serde(alias = "hash_balance_factor")]
+    pub(crate) balance_factor: Setting,
+    pub(crate) max_points: Setting,
+    pub(crate) maximum_ring_size: Setting,
+    pub(crate) minimum_ring_size: Setting,
+    pub(crate) table_size: Setting,
+    #[serde(default)]
+    pub(crate) balancer: Around,
+}
+
+/// A number that a policy may have, and its place.
+pub(crate) type Setting = Option<Spanned<u32>>;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

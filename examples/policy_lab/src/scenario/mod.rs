@@ -2,18 +2,26 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use lb_core::{BalancerConfig, Policy};
+
+mod around;
 mod builtin;
 mod check;
 mod error;
 mod file;
 mod units;
+mod variant;
+mod words;
 
 pub use error::{Place, ScenarioError};
 pub(crate) use file::{Arrivals, Burst, Clients, Distribution, Failure, Group, Retry};
 #[cfg(test)]
 pub(crate) use units::Alpha;
 pub(crate) use units::Time;
+pub use variant::Variant;
+pub(crate) use words::differences;
 
 /// A scenario that can be simulated.
 ///
@@ -43,7 +51,9 @@ pub(crate) use units::Time;
 /// name = "fast"
 /// count = 9                         # default: 1
 /// weight = 1                        # default
-/// backup = false                    # default; used when no other backend is eligible
+/// zone = "a"                        # default: none
+/// priority = 0                      # default; 1 is used when no backend of 0 is eligible, and so on
+/// backup = false                    # default; true is the priority 1
 /// absent = false                    # default; true waits for an event to join
 /// max_conns = 100                   # default: no limit
 /// max_fails = 1                     # default; 0 never ejects
@@ -64,6 +74,55 @@ pub(crate) use units::Time;
 /// failure = "refuse"                # for the action "fail": refuse (default), or timeout
 /// ```
 ///
+/// # Variants
+///
+/// A scenario may bring the policies that it is about, each with settings and under a label of its own, so that a
+/// policy can be compared with itself. It may also say what is done around the policies: lb-core's [`BalancerConfig`],
+/// for all in `[balancer]`, and for a variant in its `balancer`, whose settings come whole in the place of those of
+/// `[balancer]`. Everything is off by default, `false` switches off what `[balancer]` has on, and what is left out within
+/// a setting has lb-core's default, which is Envoy's.
+///
+/// ```toml
+/// [balancer]
+/// outlier_detection = { consecutive_failures = 5, base_ejection = "30s", max_ejection = "300s", max_jitter = "0s", max_ejected_percent = 10, interval = "10s" }
+/// overprovisioning = 140            # percent; spill between priorities
+/// panic_threshold = 50              # percent; 0 is off
+/// slow_start = { window = "10s", min_percent = 10, aggression = 1.0 }
+/// subset = { index = 0, size = 3 }  # both are required
+/// zone = { zone = "a", overprovisioning = 140, min_backends = 1 } # the clients' zone
+///
+/// [[variants]]
+/// label = "maglev, large table"
+/// policy = "maglev"                 # any that `policy_lab --list` names
+/// table_size = 655373               # maglev; default: 65537
+/// balance_factor = 125              # ketama, maglev, rendezvous, ring_hash; default: 0, no bound
+///
+/// [[variants]]
+/// label = "ring_hash, large ring"
+/// policy = "ring_hash"
+/// minimum_ring_size = 65536         # ring_hash; default: 1024
+/// maximum_ring_size = 1000000       # ring_hash; default: 8388608
+///
+/// [[variants]]
+/// label = "ketama, few points"
+/// policy = "ketama"
+/// max_points = 1000                 # ketama; default: 2097152
+///
+/// [[variants]]
+/// label = "p2c, warm at once"
+/// policy = "p2c"
+/// balancer = { slow_start = false, panic_threshold = 30 }
+/// ```
+///
+/// The names are lb-core's; those of Envoy and HAProxy are understood as well: `overprovisioning_factor`,
+/// `healthy_panic_threshold`, `consecutive_5xx`, `base_ejection_time`, `max_ejection_time`, `max_ejection_time_jitter`,
+/// `max_ejection_percent`, `slow_start_config` with `slow_start_window` and `min_weight_percent`, `hash_balance_factor`.
+///
+/// Outlier detection counts beside `max_fails`, whose default of one failure comes first: set it to 0 to leave ejections
+/// to outlier detection.
+///
+/// # Times and events
+///
 /// Distributions are `{ constant = T }`, `{ exponential = T }` with the mean T, `{ log_normal = { median = T, sigma =
 /// S } }` and `{ pareto = { least = T, alpha = A } }`. No drawn time exceeds an hour.
 ///
@@ -83,6 +142,9 @@ pub struct Scenario {
     pub(crate) backends: Vec<BackendSpec>,
     /// In the order of time.
     pub(crate) events: Vec<Change>,
+    /// Around every policy, unless a variant says otherwise.
+    pub(crate) config: BalancerConfig,
+    pub(crate) variants: Vec<Variant>,
 }
 
 /// One backend of a group.
@@ -169,6 +231,16 @@ impl Scenario {
     /// What it shows.
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// The variants that the file has, in its order.
+    pub fn variants(&self) -> &[Variant] {
+        &self.variants
+    }
+
+    /// `policy` as it is, under its own name, with what `[balancer]` says around it.
+    pub fn plain(&self, policy: Arc<dyn Policy>) -> Variant {
+        Variant::plain(policy, self.config.clone())
     }
 
     /// The same scenario with `factor` times as many arrivals, within the limits of a rate. For quick looks and tests.

@@ -143,6 +143,21 @@ bounded!(
     Alpha, |x| x > 1.0 && x <= 100.0, "alpha is above 1, so that there is a mean, and at most 100"
 );
 
+bounded!(
+    /// A part in percent.
+    Percent, |x| (0.0..=100.0).contains(&x) && x.fract() == 0.0,
+    "a percentage is a whole number from 0 to 100"
+);
+bounded!(
+    /// How many percent of the healthy share count as healthy enough.
+    Overprovisioning, |x| (100.0..=65535.0).contains(&x) && x.fract() == 0.0,
+    "an overprovisioning factor is a whole percentage from 100 to 65535; 140 is Envoy's"
+);
+bounded!(
+    /// How fast a share grows at first.
+    Aggression, |x| x > 0.0 && x <= 100.0, "an aggression is above 0 and at most 100; 1 is a straight line"
+);
+
 impl Probability {
     pub(crate) const NEVER: Self = Self(0.0);
 }

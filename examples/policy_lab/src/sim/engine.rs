@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use lb_core::{
-    Balancer, Pick, PickRequest, Policy, SplitMix64, Timestamp, Tried, Updater, balancer,
-};
+use lb_core::{Balancer, Pick, PickRequest, SplitMix64, Timestamp, Tried, Updater, balancer};
 
 use super::Run;
 use super::keys::KeyProbe;
@@ -12,12 +10,12 @@ use super::membership::{Membership, number_of};
 use super::record::Record;
 use super::schedule::{Happening, Schedule};
 use crate::model::{Arriving, Draw, Host, Population, Stream, unit};
-use crate::scenario::{Failure, Scenario, What};
+use crate::scenario::{Failure, Scenario, Variant, What};
 
 /// A run that is going on.
 pub(super) struct Engine<'a> {
     scenario: &'a Scenario,
-    policy: &'static str,
+    label: &'a str,
     seed: u64,
     now: u64,
     schedule: Schedule,
@@ -47,6 +45,7 @@ pub(super) struct Engine<'a> {
 #[derive(Debug)]
 struct Connection {
     arrived: u64,
+    client: u64,
     key: String,
     /// Its own randomness, the same under every policy.
     rng: SplitMix64,
@@ -57,15 +56,15 @@ struct Connection {
 }
 
 impl<'a> Engine<'a> {
-    pub(super) fn new(scenario: &'a Scenario, policy: Arc<dyn Policy>, seed: u64) -> Self {
+    pub(super) fn new(scenario: &'a Scenario, variant: &'a Variant, seed: u64) -> Self {
         let members = Membership::new(scenario);
-        let name = policy.name();
-        let probe = KeyProbe::new(scenario, Arc::clone(&policy), &members, seed);
-        let (mut updater, balancer) = balancer(policy);
+        let probe = KeyProbe::new(scenario, variant, &members, seed);
+        let (mut updater, balancer) = balancer(Arc::clone(&variant.policy));
+        updater.set_config(variant.config.clone());
         updater.apply(&members.snapshot(), Timestamp::default());
         Self {
             scenario,
-            policy: name,
+            label: &variant.label,
             seed,
             now: 0,
             schedule: Schedule::default(),
@@ -150,9 +149,11 @@ impl<'a> Engine<'a> {
 
     fn arrival(&mut self) {
         let mut rng = Stream::Connection(self.arrivals).generator(self.seed);
+        let client = self.population.draw();
         let connection = Connection {
             arrived: self.now,
-            key: format!("client-{}", self.population.draw()),
+            client,
+            key: format!("client-{client}"),
             service: Draw::new(&mut rng),
             rng,
             tried: Tried::new(),
@@ -232,7 +233,8 @@ impl<'a> Engine<'a> {
         };
         pick.connected(now);
         let number = *number;
-        self.record.connected(number, connection.arrived, self.now);
+        let (client, arrived) = (connection.client, connection.arrived);
+        self.record.connected(client, number, arrived, self.now);
         if self.hosts[number].admit(id) {
             self.serve(id, number);
         }
@@ -284,7 +286,7 @@ impl<'a> Engine<'a> {
         let moves = self.probe.moves;
         let sum: f64 = moves.iter().map(|change| change.moved).sum();
         Run {
-            policy: self.policy,
+            label: self.label.to_owned(),
             arrivals: self.arrivals,
             served: self.served,
             lost: self.lost,
@@ -295,6 +297,7 @@ impl<'a> Engine<'a> {
             p999: self.record.quantile(0.999),
             max_in_flight: self.record.max_in_flight,
             share_error: self.record.share_error(),
+            sent_elsewhere: self.record.sent_elsewhere(),
             keys_moved: (!moves.is_empty()).then(|| sum / moves.len() as f64),
             keys_moved_idle: self.probe.idle,
             moves,

@@ -3,13 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use lb_core::{
-    Balancer, Pick, PickRequest, Policy, SplitMix64, Timestamp, Tried, Updater, balancer,
-};
+use lb_core::{Balancer, Pick, PickRequest, SplitMix64, Timestamp, Tried, Updater, balancer};
 
 use super::membership::{Membership, number_of};
 use crate::model::{Draw, Stream, shuffle};
-use crate::scenario::{Change, Scenario};
+use crate::scenario::{Change, Scenario, Variant};
 
 /// How many keys are followed.
 const KEYS: usize = 2000;
@@ -26,7 +24,7 @@ pub(crate) struct Move {
     pub(crate) least: f64,
 }
 
-/// A second balancer with the same policy and membership, which is asked where a fixed set of keys goes.
+/// A second balancer with the same policy, settings and membership, which is asked where a fixed set of keys goes.
 ///
 /// It is apart from the simulated one, so that asking changes nothing there. It bears a light load of two connections
 /// per backend, and the keys come in another order each time, so that policies which do not look at keys show it.
@@ -48,11 +46,12 @@ pub(super) struct KeyProbe<'a> {
 impl<'a> KeyProbe<'a> {
     pub(super) fn new(
         scenario: &'a Scenario,
-        policy: Arc<dyn Policy>,
+        variant: &Variant,
         members: &Membership,
         seed: u64,
     ) -> Self {
-        let (mut updater, balancer) = balancer(policy);
+        let (mut updater, balancer) = balancer(Arc::clone(&variant.policy));
+        updater.set_config(variant.config.clone());
         let now = Timestamp::default();
         updater.apply(&members.unlimited(), now);
         let mut probe = Self {

@@ -26,18 +26,18 @@ impl Membership {
             let group = &scenario.groups[spec.group];
             let limit = NonZeroU32::new(group.max_fails)
                 .map(|fails| FailLimit::new(fails, group.fail_timeout.duration()));
-            let priority = if group.backup {
-                Priority::BACKUP
-            } else {
-                Priority::PRIMARY
-            };
+            let mut backend = Backend::new(addr(number))
+                .with_name(spec.name.as_str())
+                .with_weight(Weight::new(group.weight))
+                .with_priority(Priority::new(group.priority()))
+                .with_max_conns(group.max_conns)
+                .with_fail_limit(limit);
+            backend.zone = group
+                .zone
+                .as_ref()
+                .map(|zone| zone.get_ref().as_str().into());
             Member {
-                backend: Backend::new(addr(number))
-                    .with_name(spec.name.as_str())
-                    .with_weight(Weight::new(group.weight))
-                    .with_priority(priority)
-                    .with_max_conns(group.max_conns)
-                    .with_fail_limit(limit),
+                backend,
                 present: !group.absent,
                 incarnation: 0,
             }

@@ -13,7 +13,7 @@ mod schedule;
 
 pub(crate) use keys::Move;
 
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Variant};
 
 /// What came of a scenario under one policy.
 ///
@@ -21,8 +21,8 @@ use crate::scenario::Scenario;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Run {
-    /// The policy's name.
-    pub policy: &'static str,
+    /// What the variant is called; the policy's name if it is one without settings.
+    pub label: String,
     /// Connections that arrived, the warm-up included.
     pub arrivals: u64,
     /// Connections that were served to their end, the warm-up included.
@@ -43,9 +43,11 @@ pub struct Run {
     pub max_in_flight: u32,
     /// The part of all connections that went elsewhere than the weights say: half the sum of the differences.
     pub share_error: f64,
+    /// Of the connections whose client was connected before, the part that reached another backend than the last.
+    pub sent_elsewhere: f64,
     /// The mean over all changes of membership of the part of the keys that moved; `None` without a change.
     pub keys_moved: Option<f64>,
-    /// The part of the keys that moved while nothing changed. Above zero, the policy looks at more than keys.
+    /// The part of the keys that moved while nothing changed. Above zero, the policy looks at more than keys, such as the load.
     pub keys_moved_idle: f64,
     /// The keys moved by each change.
     pub(crate) moves: Vec<Move>,
@@ -56,16 +58,21 @@ pub struct Run {
 }
 
 impl Run {
-    /// Whether the policy sends a key anywhere, so that it moves keys while nothing changes.
+    /// Whether the policy moves many keys while nothing changes: it does not look at them, or at the load as well.
     pub fn ignores_keys(&self) -> bool {
         self.keys_moved_idle > 0.25
     }
 }
 
-/// Simulates `scenario` under `policy`. The same arguments give the same run.
+/// Simulates `scenario` under `policy`, with what its `[balancer]` says around it. The same arguments give the same run.
 ///
 /// Costs about a microsecond per connection and what the policy takes; memory for the connections in flight and one
 /// latency per connection.
 pub fn simulate(scenario: &Scenario, policy: Arc<dyn Policy>, seed: u64) -> Run {
-    engine::Engine::new(scenario, policy, seed).run()
+    simulate_variant(scenario, &scenario.plain(policy), seed)
+}
+
+/// Simulates `scenario` under one of its variants, or a policy that [`Scenario::plain`] made one of; see [`simulate`].
+pub fn simulate_variant(scenario: &Scenario, variant: &Variant, seed: u64) -> Run {
+    engine::Engine::new(scenario, variant, seed).run()
 }

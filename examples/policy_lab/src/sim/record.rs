@@ -1,5 +1,6 @@
 //! What is written down during a run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::scenario::Scenario;
@@ -19,6 +20,10 @@ pub(super) struct Record {
     pending_bin: usize,
     /// What the weights give to each backend now.
     shares: Vec<f64>,
+    /// The backend that each client was connected to last.
+    homes: BTreeMap<u64, usize>,
+    /// Measured connections of clients that were connected before: those to another backend, and all.
+    returned: (u64, u64),
     latencies: Vec<u64>,
     pub(super) max_in_flight: u32,
 }
@@ -55,6 +60,8 @@ impl Record {
             pending: (0, 0),
             pending_bin: 0,
             shares,
+            homes: BTreeMap::new(),
+            returned: (0, 0),
             latencies: Vec::new(),
             max_in_flight: 0,
         }
@@ -87,7 +94,12 @@ impl Record {
         }
     }
 
-    pub(super) fn connected(&mut self, backend: usize, arrived: u64, now: u64) {
+    pub(super) fn connected(&mut self, client: u64, backend: usize, arrived: u64, now: u64) {
+        let before = self.homes.insert(client, backend);
+        if let Some(before) = before.filter(|_| arrived >= self.warm_up) {
+            self.returned.0 += u64::from(before != backend);
+            self.returned.1 += 1;
+        }
         let bin = self.bin_of(now);
         let backend = &mut self.backends[backend];
         if let Some(count) = backend.connected.get_mut(bin) {
@@ -130,6 +142,12 @@ impl Record {
         let rank = (self.latencies.len() as f64 * part).ceil() as usize;
         let found = self.latencies.get(rank.saturating_sub(1));
         Duration::from_nanos(found.copied().unwrap_or_default())
+    }
+
+    /// The part of the connections that reached another backend than the one before of their client.
+    pub(super) fn sent_elsewhere(&self) -> f64 {
+        let (elsewhere, all) = self.returned;
+        ratio(elsewhere as f64, all as f64)
     }
 
     pub(super) fn share_error(&self) -> f64 {
