@@ -13,7 +13,7 @@ use crate::shared::Shared;
 use crate::snapshot::{Delta, Snapshot};
 use crate::state::{BackendState, Held};
 use crate::sync::atomic::AtomicU64;
-use crate::tier::Tier;
+use crate::tier::{Slot, Tier};
 use crate::time::Timestamp;
 
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Registry {
     departed: BTreeMap<SocketAddr, Departed>,
     /// By priority, and whether the tier is that of the preferred zone.
     cursors: BTreeMap<(Priority, bool), Arc<AtomicU64>>,
+    /// The only backend that there is to pick, if there is only one.
+    spared: Option<Held>,
     /// Given to every state.
     home: Weak<Shared>,
 }
@@ -37,6 +39,7 @@ impl Registry {
         Self {
             departed: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            spared: None,
             home,
         }
     }
@@ -48,8 +51,6 @@ impl Registry {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> (BackendSet, Delta) {
-        // nginx never ejects the only server of a group: refusing by rote helps nobody.
-        let alone = snapshot.iter().filter(|b| b.takes_connections()).count() == 1;
         self.departed.retain(|_, gone| gone.held.in_flight() > 0);
         let late = old.is_some();
         let mut known = Known::new(old.into_iter().flat_map(BackendSet::members));
@@ -57,18 +58,14 @@ impl Registry {
         let members = snapshot.iter().map(|backend| {
             let before = known.take(backend.addr);
             delta.note(before.map(|(before, _)| before), backend);
-            let fail_limit = backend.fail_limit.filter(|_| !alone);
-            let unchanged = before.filter(|(before, member)| {
-                *before == backend && member.state().is_limited() == fail_limit.is_some()
-            });
-            if let Some((_, member)) = unchanged {
+            if let Some((_, member)) = before.filter(|(before, _)| *before == backend) {
                 return member.clone();
             }
             let stays = before.filter(|(before, _)| before.instance == backend.instance);
             let held = stays.map(|(_, member)| member.clone());
             let backend = Arc::new(backend.clone());
             let held = held.unwrap_or_else(|| self.returned_or_new(&backend, late, now));
-            held.state().describe(backend, fail_limit);
+            held.state().describe(backend);
             held
         });
         let members = members.collect();
@@ -127,6 +124,19 @@ impl Registry {
                 }
             }
         }
+        self.spare_the_only_one(&tiers);
         tiers
+    }
+
+    /// nginx never ejects the only server of a group: refusing by rote helps nobody.
+    fn spare_the_only_one(&mut self, tiers: &[Tier]) {
+        let mut slots = tiers.iter().flat_map(|tier| tier.slots());
+        let only = slots.next().filter(|_| slots.next().is_none());
+        if let Some(before) = std::mem::replace(&mut self.spared, only.map(Slot::hold)) {
+            before.state().spare(false);
+        }
+        if let Some(only) = only {
+            only.state().spare(true);
+        }
     }
 }

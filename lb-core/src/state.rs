@@ -37,12 +37,13 @@ pub(crate) struct BackendState {
     pub(crate) failures: FailureRecord,
     pub(crate) outliers: OutlierRecord,
     unhealthy: AtomicBool,
+    spared: AtomicBool,
     pub(crate) connect_average: ConnectAverage,
     /// The number of its name and port; 0 without a name.
     name_id: AtomicU64,
     /// In nanoseconds; nginx's default where the backend has no limit.
     fail_timeout: AtomicU64,
-    /// 0 where failures never eject it.
+    /// 0 without a limit.
     max_fails: AtomicU32,
     /// The connections that count towards `max_conns`.
     pub(crate) seats: Seats,
@@ -73,6 +74,7 @@ impl BackendState {
             damping: Damping::new(),
             failures: FailureRecord::new(),
             unhealthy: AtomicBool::new(false),
+            spared: AtomicBool::new(false),
             outliers: OutlierRecord::new(),
             connect_average: ConnectAverage::new(joined_at),
             addr: backend.addr,
@@ -109,33 +111,32 @@ impl BackendState {
         self.described.load()
     }
 
-    /// Takes note of what a snapshot says. `fail_limit` is the backend's own, or none where ejecting it would leave
-    /// nothing to pick.
-    pub(crate) fn describe(&self, backend: Arc<Backend>, fail_limit: Option<FailLimit>) {
+    /// Takes note of what a snapshot says.
+    pub(crate) fn describe(&self, backend: Arc<Backend>) {
         if backend.max_conns.is_some() && self.described().max_conns.is_none() {
             self.seats.let_stand();
         }
-        let fail_timeout = backend
-            .fail_limit
-            .unwrap_or_default()
-            .fail_timeout
-            .as_nanos();
+        let limit = backend.fail_limit;
+        let fail_timeout = limit.unwrap_or_default().fail_timeout.as_nanos();
         let fail_timeout = u64::try_from(fail_timeout).unwrap_or(u64::MAX);
         self.fail_timeout.store(fail_timeout, Relaxed);
-        let max_fails = fail_limit.map_or(0, |limit| limit.max_fails.get());
+        let max_fails = limit.map_or(0, |limit| limit.max_fails.get());
         self.max_fails.store(max_fails, Relaxed);
         let name_id = of_name(&backend).unwrap_or(0);
         self.name_id.store(name_id, Relaxed);
         self.described.store(backend);
     }
 
-    /// Whether failures eject it.
-    pub(crate) fn is_limited(&self) -> bool {
-        self.max_fails.load(Relaxed) > 0
+    /// Whether its limit does not count, because ejecting it would leave nothing to pick.
+    pub(crate) fn spare(&self, spared: bool) {
+        self.spared.store(spared, Relaxed);
     }
 
     /// The failures that eject it.
     pub(crate) fn fail_limit(&self) -> Option<FailLimit> {
+        if self.spared.load(Relaxed) {
+            return None;
+        }
         let max_fails = NonZeroU32::new(self.max_fails.load(Relaxed))?;
         let fail_timeout = Duration::from_nanos(self.fail_timeout.load(Relaxed));
         Some(FailLimit::new(max_fails, fail_timeout))
@@ -215,7 +216,7 @@ impl BackendState {
     /// Counts an established connection.
     pub(crate) fn succeeded(&self, now: Timestamp) {
         self.outliers.succeeded();
-        if !self.failures.is_clean() && self.failures.succeeded(self.is_limited()) {
+        if !self.failures.is_clean() && self.failures.succeeded(self.fail_limit().is_some()) {
             self.warm_since.store(since(now), Relaxed);
             self.settle();
             self.note_change();
@@ -272,6 +273,24 @@ impl BackendState {
     #[cold]
     pub(crate) fn note_lease(&self) {
         self.placed().iter().for_each(Place::refresh);
+    }
+
+    /// All that an update must not change, as text.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn memory(&self) -> String {
+        format!(
+            "{:?}",
+            (
+                (
+                    &self.failures,
+                    &self.damping,
+                    &self.outliers,
+                    &self.unhealthy
+                ),
+                (&self.connect_average, &self.connect_time),
+                (&self.warm_since, &self.turns, &self.credit, self.joined_at),
+            )
+        )
     }
 
     /// Tells the balancer that another number of backends is in good standing.
@@ -386,14 +405,13 @@ mod tests {
 
     fn state() -> BackendState {
         let backend = Arc::new(Backend::new(([127, 0, 0, 1], 446).into()));
-        let limit = backend.fail_limit;
         let state = BackendState::new(
             Arc::clone(&backend),
             Timestamp::default(),
             false,
             Weak::new(),
         );
-        state.describe(backend, limit);
+        state.describe(backend);
         state
     }
 

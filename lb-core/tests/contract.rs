@@ -36,7 +36,9 @@ fn expectations(kind: PolicyKind) -> Expectations {
             .with_load(Load::Avoided)
             .with_cost(Cost::Constant),
 
-        Kind::LeastConn => expect(Share::Exact).with_load(Load::Avoided),
+        Kind::LeastConn => expect(Share::Exact)
+            .with_load(Load::Avoided)
+            .with_cost(Cost::Logarithmic),
         Kind::P2c | Kind::P2cPeakEwma => expect(Share::OnAverage)
             .with_load(Load::Avoided)
             .with_cost(Cost::Constant),

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use lb_core::policy::{P2c, PolicyKind, WeightedRoundRobin};
 use lb_core::{
-    AdminState, BackendIndex, Balancer, FailLimit, FailureEffect, Pick, PickContext, PickError,
-    PickRequest, Picker, Policy, Priority, Snapshot, SplitMix64, Tier, Tried, Weight, balancer,
+    AdminState, BackendIndex, Balancer, BalancerConfig, FailLimit, FailureEffect, Pick,
+    PickContext, PickError, PickRequest, Picker, Policy, Priority, Snapshot, SplitMix64, Subset,
+    Tier, Tried, Weight, balancer,
 };
 use support::{Bench, addr, at, backend, number, tried, weighted};
 
@@ -160,6 +161,27 @@ fn the_only_backend_is_never_ejected() {
     bench.updater.apply(&weighted(&[1, 1]), at(0));
     let effect = bench.pick_at(&tried([1]), at(0)).unwrap().failed(at(0));
     assert_eq!(effect, FailureEffect::Ejected);
+}
+
+#[test]
+fn the_only_backend_of_a_subset_is_never_ejected() {
+    let mut bench = wrr(&weighted(&[1, 1, 1]));
+    let of = |size| BalancerConfig::default().with_subset(Subset::new(4, size));
+    bench.updater.set_config(of(1));
+    for _ in 0..5 {
+        assert_eq!(bench.pick().unwrap().failed(at(0)), FailureEffect::Counted);
+    }
+    let only = number(&bench.pick().unwrap());
+    bench.updater.set_config(of(2));
+    let effect = bench.pick().unwrap().failed(at(0));
+    assert_eq!(effect, FailureEffect::Ejected);
+    // Its limit counts again, and so do the failures that it was spared for.
+    let others = tried((0..3).filter(|&i| i != only));
+    if let Ok(pick) = bench.pick_at(&others, at(0)) {
+        assert_eq!(pick.failed(at(0)), FailureEffect::Ejected);
+    }
+    bench.updater.set_config(of(1));
+    assert_eq!(number(&bench.pick().unwrap()), only, "spared again");
 }
 
 #[test]

@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use super::expectations::{Cost, Expectations, Load, Share};
 use super::generator::{Generator, draws};
 use super::interleaving::{Event, Runner};
 use super::rig::{Rig, at, backend, tried, weighted};
+use super::standstill::Standstill;
 use crate::backend::AdminState;
 use crate::balancer::balancer;
 use crate::pick::{Pick, PickError, PickRequest, Tried};
@@ -31,6 +33,7 @@ pub fn check(policy: impl Fn() -> Arc<dyn Policy>, expectations: Expectations) {
     the_same_inputs_give_the_same_answers(&policy, 0..20);
     interleavings(&policy, 0..100);
     threads_share_without_loss(&policy);
+    a_pick_that_stands_still_holds_nobody_up(&policy);
 }
 
 /// Of several backends the only one that is eligible is picked, whatever the weights and however often; with none left
@@ -153,7 +156,7 @@ pub fn load_is_seen(policy: impl Fn() -> Arc<dyn Policy>, load: Load) {
 /// Picks among 1 to 10 000 backends ask no more questions than `cost` allows, and a bearable number when a single
 /// backend is eligible. (Every other property watches the latter too.)
 pub fn work_is_bounded(policy: impl Fn() -> Arc<dyn Policy>, cost: Cost) {
-    for n in [1, 2, 10, 100, 10_000] {
+    for n in [1, 2, 10, 32, 100, 10_000] {
         let mut rig = Rig::new(policy(), &weighted(&vec![1; n]));
         let mut last = None;
         for _ in 0..20 {
@@ -274,6 +277,42 @@ pub fn threads_share_without_loss(policy: impl Fn() -> Arc<dyn Policy>) {
         updater.set_policy(kind.build());
         assert_eq!(in_flight(), [0; 4], "{name}");
     }
+}
+
+/// While a thread stands still in the midst of a pick, others pick, release, report and update: it holds no lock.
+pub fn a_pick_that_stands_still_holds_nobody_up(policy: impl Fn() -> Arc<dyn Policy>) {
+    let (standstill, gate) = Standstill::new(policy());
+    let (mut updater, balancer) = balancer(Arc::new(standstill));
+    let unlimited = |weight, i| backend(i, weight).with_fail_limit(None);
+    let of = |weight| -> Snapshot { (0..3).map(|i| unlimited(weight, i)).collect() };
+    updater.apply(&of(7), at(0));
+    let next = policy();
+    let pick = |seed| {
+        let tried = Tried::new();
+        let request = PickRequest::new(&tried).with_key(b"key");
+        balancer.pick(&request, at(0), &mut SplitMix64::new(seed))
+    };
+    let (done, is_done) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let standing = scope.spawn(|| pick(0).map(drop));
+        gate.meet();
+        let others = scope.spawn(|| {
+            for (seed, weight) in (1..).zip([1, 2, 3]) {
+                let one = pick(seed);
+                let other = pick(seed + 10);
+                one.iter().for_each(|pick| pick.connected(at(0)));
+                let _ = other.map(|pick| pick.failed(at(0)));
+                updater.apply(&of(weight), at(1));
+                updater.set_policy(Arc::clone(&next));
+            }
+            let _ = done.send(());
+        });
+        let waited = is_done.recv_timeout(Duration::from_secs(60));
+        gate.meet();
+        assert!(waited.is_ok(), "{}: others were held up", policy().name());
+        assert_eq!(others.join().ok(), Some(()));
+        assert_eq!(standing.join().ok(), Some(Ok(())), "{}", policy().name());
+    });
 }
 
 /// Picks for some laps and compares the counts with the weights.

@@ -70,6 +70,8 @@ pub enum Cost {
     Constant,
     /// At most 64, and 16 for each backend.
     Linear,
+    /// At most 64, and 48 for each doubling of their number.
+    Logarithmic,
 }
 
 impl Cost {
@@ -78,6 +80,7 @@ impl Cost {
         match self {
             Self::Constant => 64,
             Self::Linear => 64 + 16 * n as u64,
+            Self::Logarithmic => 64 + 48 * u64::from(n.next_power_of_two().ilog2()),
         }
     }
 }

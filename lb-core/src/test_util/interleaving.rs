@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::memory::Memory;
 use super::model::Model;
 use super::rig::{Rig, at};
 use super::watched::Watched;
@@ -183,34 +184,11 @@ impl Runner {
         assert_eq!(health_of(self), before.map(|_| health), "{addr}");
     }
 
-    /// What is remembered of each backend.
-    fn memory(&self) -> BTreeMap<SocketAddr, (Option<Arc<str>>, String)> {
-        let set = self.rig.balancer.set();
-        let remembered = set.status(self.now).map(|status| {
-            let (fails, in_flight) = (status.fails, status.in_flight);
-            let (connect_time, joined_at) = (status.connect_time, status.joined_at);
-            let health = status.health;
-            let memory = format!(
-                "{fails} failures, {in_flight} in flight, {connect_time:?} to connect, {joined_at:?}, {health:?}"
-            );
-            let backend = status.backend;
-            (backend.addr, (backend.instance.clone(), memory))
-        });
-        remembered.collect()
-    }
-
-    /// Runs an update and checks that every backend that stays keeps its state.
+    /// Runs an update and checks that it changes nothing of what is remembered.
     fn unchanged_by(&mut self, update: impl FnOnce(&mut Self)) {
-        let before = self.memory();
+        let before = Memory::of(&self.rig.balancer);
         update(self);
-        for (addr, after) in self.memory() {
-            let before = before
-                .get(&addr)
-                .filter(|(instance, _)| *instance == after.0);
-            if let Some(before) = before {
-                assert_eq!(*before, after, "an update changed the state of {addr}");
-            }
-        }
+        before.assert_kept_in(&Memory::of(&self.rig.balancer));
     }
 
     fn leases_are_counted(&self) {

@@ -39,9 +39,11 @@ pub mod contract;
 mod expectations;
 mod generator;
 mod interleaving;
+mod memory;
 mod model;
 mod rig;
 mod rng;
+mod standstill;
 mod watched;
 
 pub use expectations::{Cost, Expectations, Load, Share};

@@ -1,0 +1,76 @@
+//! A policy whose first pick stands still until it is let go.
+
+use std::sync::{Arc, Barrier};
+
+use crate::context::PickContext;
+use crate::policy::{Picker, Policy, Tracking};
+use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use crate::tier::{BackendIndex, Tier};
+
+#[derive(Debug)]
+pub(crate) struct Standstill {
+    policy: Arc<dyn Policy>,
+    gate: Arc<Gate>,
+}
+
+/// Where the first pick waits: once for somebody to notice, once to be let go.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    passed: AtomicBool,
+    barrier: Barrier,
+}
+
+impl Gate {
+    /// Waits for the other side.
+    pub(crate) fn meet(&self) {
+        self.barrier.wait();
+    }
+}
+
+impl Standstill {
+    pub(crate) fn new(policy: Arc<dyn Policy>) -> (Self, Arc<Gate>) {
+        let gate = Arc::new(Gate {
+            passed: AtomicBool::new(false),
+            barrier: Barrier::new(2),
+        });
+        let standstill = Self {
+            policy,
+            gate: Arc::clone(&gate),
+        };
+        (standstill, gate)
+    }
+}
+
+impl Policy for Standstill {
+    fn name(&self) -> &'static str {
+        self.policy.name()
+    }
+
+    fn tracking(&self, tier: &Tier) -> Tracking {
+        self.policy.tracking(tier)
+    }
+
+    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+        Box::new(StandstillPicker {
+            picker: self.policy.compile(tier),
+            gate: Arc::clone(&self.gate),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct StandstillPicker {
+    picker: Box<dyn Picker>,
+    gate: Arc<Gate>,
+}
+
+impl Picker for StandstillPicker {
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        let picked = self.picker.pick(cx);
+        if !self.gate.passed.swap(true, SeqCst) {
+            self.gate.meet();
+            self.gate.meet();
+        }
+        picked
+    }
+}
