@@ -10,11 +10,11 @@
 //! new one for a second where a lease ended while it took its place; a pick checks what it finds.
 
 use std::num::NonZeroU32;
-use std::sync::Weak;
 use std::time::Duration;
 
 use crate::state::Held;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst, fence};
+use crate::sync::{Arc, Weak};
 use crate::tier::Tier;
 use crate::time::Timestamp;
 
@@ -26,6 +26,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The key of who takes no connection.
 pub(crate) const OUT: u64 = u64::MAX;
+
+/// A board in the hands of its level and of whoever is noting something on it.
+pub(crate) type SharedBoard = Arc<Board>;
 
 #[derive(Debug)]
 pub(crate) struct Board {

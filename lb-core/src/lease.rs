@@ -1,10 +1,10 @@
 //! A backend's connection in flight.
 
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::Arc;
 
 use crate::board::Place;
 use crate::state::{BackendState, Held, take_seat};
+use crate::sync::Arc;
 use crate::sync::atomic::{Ordering::SeqCst, fence};
 use crate::time::Timestamp;
 

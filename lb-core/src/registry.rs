@@ -2,38 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
 
 use crate::backend::{Backend, Priority};
 use crate::config::BalancerConfig;
 use crate::identity::identities_of;
 use crate::known::Known;
 use crate::set::BackendSet;
-use crate::shared::Shared;
+use crate::shared::Home;
 use crate::snapshot::{Delta, Snapshot};
 use crate::state::{BackendState, Held};
-use crate::sync::atomic::AtomicU64;
+use crate::sync::{Arc, atomic::AtomicU64};
 use crate::tier::Tier;
 use crate::time::Timestamp;
 
 #[derive(Debug)]
 pub(crate) struct Registry {
     /// Backends that left while connections were in flight; one that returns in time finds its state again.
-    departed: BTreeMap<SocketAddr, Departed>,
+    departed: BTreeMap<SocketAddr, Held>,
     /// By priority, and whether the tier is that of the preferred zone.
     cursors: BTreeMap<(Priority, bool), Arc<AtomicU64>>,
     /// Given to every state.
-    home: Weak<Shared>,
-}
-
-#[derive(Debug)]
-struct Departed {
-    instance: Option<Arc<str>>,
-    held: Held,
+    home: Home,
 }
 
 impl Registry {
-    pub(crate) const fn new(home: Weak<Shared>) -> Self {
+    pub(crate) const fn new(home: Home) -> Self {
         Self {
             departed: BTreeMap::new(),
             cursors: BTreeMap::new(),
@@ -50,7 +43,7 @@ impl Registry {
     ) -> (BackendSet, Delta) {
         // nginx never ejects the only server of a group: refusing by rote helps nobody.
         let alone = snapshot.iter().filter(|b| b.takes_connections()).count() == 1;
-        self.departed.retain(|_, gone| gone.held.in_flight() > 0);
+        self.departed.retain(|_, gone| gone.in_flight() > 0);
         let late = old.is_some();
         let mut known = Known::new(old.into_iter().flat_map(BackendSet::members));
         let mut delta = Delta::default();
@@ -75,11 +68,7 @@ impl Registry {
         for (backend, member) in known.left() {
             delta.removed.push(backend.addr);
             if member.in_flight() > 0 {
-                let gone = Departed {
-                    instance: backend.instance.clone(),
-                    held: member.clone(),
-                };
-                self.departed.insert(backend.addr, gone);
+                self.departed.insert(backend.addr, member.clone());
             }
         }
         (BackendSet::new(snapshot, members), delta)
@@ -88,9 +77,10 @@ impl Registry {
     /// The state of a backend that was not there: that of before, if it has returned, or a fresh one.
     fn returned_or_new(&mut self, backend: &Arc<Backend>, late: bool, now: Timestamp) -> Held {
         let departed = self.departed.remove(&backend.addr);
-        let returned = departed.filter(|gone| gone.instance == backend.instance);
-        returned.map(|gone| gone.held).unwrap_or_else(|| {
-            let home = Weak::clone(&self.home);
+        let returned =
+            departed.filter(|gone| gone.state().described().instance == backend.instance);
+        returned.unwrap_or_else(|| {
+            let home = Home::clone(&self.home);
             Held::new(BackendState::new(Arc::clone(backend), now, late, home))
         })
     }

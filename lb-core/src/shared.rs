@@ -1,19 +1,21 @@
 //! What the two ends of a balancer and its backends have in common.
 
-use std::sync::Arc;
-
-use arc_swap::{ArcSwap, Guard};
+use std::sync::{Arc, Weak};
 
 use crate::compiled::Compiled;
 use crate::identity::of_addr;
 use crate::state::BackendState;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{ArcSwapAny, Guard};
 use crate::tier::Slot;
 use crate::time::Timestamp;
 
+/// The way of a state to what it has in common with others, while there is a balancer.
+pub(crate) type Home = Weak<Shared>;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
-    current: ArcSwap<Compiled>,
+    current: ArcSwapAny<Arc<Compiled>>,
     /// Grows whenever a backend is ejected, forgiven, or found healthy or not.
     generation: AtomicU64,
 }
@@ -21,7 +23,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new() -> Self {
         Self {
-            current: ArcSwap::from_pointee(Compiled::unready()),
+            current: ArcSwapAny::new(Arc::new(Compiled::unready())),
             generation: AtomicU64::new(0),
         }
     }
@@ -31,7 +33,7 @@ impl Shared {
     }
 
     /// Where what is current is published.
-    pub(crate) const fn published(&self) -> &ArcSwap<Compiled> {
+    pub(crate) const fn published(&self) -> &ArcSwapAny<Arc<Compiled>> {
         &self.current
     }
 

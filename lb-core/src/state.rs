@@ -2,10 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 use crate::backend::Backend;
 use crate::board::Place;
@@ -16,8 +13,9 @@ use crate::ewma::PeakEwma;
 use crate::health::Health;
 use crate::outlier::{FailLimit, FailureRecord};
 use crate::seats::Seats;
-use crate::shared::Shared;
+use crate::shared::Home;
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::{Arc, ArcSwapAny, Guard, Weak};
 use crate::time::Timestamp;
 
 /// The state of one backend, shared by every set that it is part of and by its leases.
@@ -51,20 +49,15 @@ pub(crate) struct BackendState {
     /// nginx's `current_weight`, for ties.
     pub(crate) credit: AtomicI64,
     joined_at: Timestamp,
-    described: ArcSwap<Backend>,
-    place: ArcSwapOption<Place>,
-    home: Weak<Shared>,
+    described: ArcSwapAny<Arc<Backend>>,
+    place: ArcSwapAny<Option<Arc<Place>>>,
+    home: Home,
 }
 
 impl BackendState {
     /// A backend that became known at `joined_at`, `late` if others had been known before. Failures eject it once
     /// [`describe`](Self::describe) has said which.
-    pub(crate) fn new(
-        backend: Arc<Backend>,
-        joined_at: Timestamp,
-        late: bool,
-        home: Weak<Shared>,
-    ) -> Self {
+    pub(crate) fn new(backend: Arc<Backend>, joined_at: Timestamp, late: bool, home: Home) -> Self {
         Self {
             failures: FailureRecord::new(),
             damping: Damping::new(),
@@ -79,10 +72,10 @@ impl BackendState {
             turns: AtomicU64::new(0),
             credit: AtomicI64::new(0),
             joined_at,
-            described: ArcSwap::new(backend),
+            described: ArcSwapAny::new(backend),
             max_fails: AtomicU32::new(0),
             fail_timeout: AtomicU64::new(0),
-            place: ArcSwapOption::empty(),
+            place: ArcSwapAny::new(None),
             home,
         }
     }
@@ -363,7 +356,7 @@ mod tests {
             Arc::new(Backend::new(([127, 0, 0, 1], 446).into())),
             Timestamp::default(),
             false,
-            Weak::new(),
+            Home::new(),
         ));
         let other = held.clone();
         assert_eq!((held.in_flight(), other.in_flight()), (0, 0));

@@ -1,14 +1,13 @@
 //! The backends of one priority, laid out for picking.
 
 use std::num::{NonZeroU16, NonZeroU32};
-use std::sync::Arc;
 
 use crate::backend::{Backend, Priority};
 use crate::health::Health;
 use crate::lease::Lease;
 use crate::snapshot::Snapshot;
 use crate::state::{self, BackendState, Held, Mark};
-use crate::sync::atomic::AtomicU64;
+use crate::sync::{Arc, atomic::AtomicU64};
 use crate::time::Timestamp;
 use crate::vitals::Vitals;
 

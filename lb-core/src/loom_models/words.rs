@@ -1,16 +1,12 @@
-//! Our own atomics under every interleaving and every stale value that the memory model allows.
-//!
-//! `RUSTFLAGS="--cfg loom" cargo test -p lb-core --release --lib loom` runs them; ARCHITECTURE.md says where. arc-swap
-//! knows nothing of loom, so no model goes through a balancer.
+//! Structures whose whole state is a word or two.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use loom::model;
-use loom::model::Builder;
-use loom::thread::{JoinHandle, spawn};
 
+use super::{explore, join, run};
 use crate::damping::Damping;
 use crate::detection::{OutlierDetection, OutlierRecord};
 use crate::ewma::PeakEwma;
@@ -30,26 +26,9 @@ fn limit(max_fails: u32) -> FailLimit {
     )
 }
 
-/// Runs `f` on `shared` in a thread of the model.
-fn run<S, T>(shared: &Arc<S>, f: impl FnOnce(&S) -> T + 'static) -> JoinHandle<T>
-where
-    S: 'static,
-    T: 'static,
-{
-    let shared = Arc::clone(shared);
-    spawn(move || f(&shared))
-}
-
-fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
-    let joined = threads.into_iter().map(|thread| thread.join().unwrap());
-    joined.collect()
-}
-
 /// `max` + 1 threads want one of `max` connections: never more hold one, and only the last to come may be refused.
 fn compete(max: u32, preemptions: usize) {
-    let mut bounded = Builder::new();
-    bounded.preemption_bound = Some(preemptions);
-    bounded.check(move || {
+    explore(Some(preemptions), move || {
         // Beside the seats stand the reference count, which tells how many are in flight, and who really holds one.
         let shared = Arc::new((Seats::new(), AtomicU32::new(0), AtomicU32::new(0)));
         let compete = move |(seats, references, held): &(Seats, AtomicU32, AtomicU32)| {
