@@ -106,7 +106,7 @@ impl Retired {
 /// The picking end. Cloning costs one reference count.
 #[derive(Clone, Debug)]
 pub struct Balancer {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Balancer {

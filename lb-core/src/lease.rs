@@ -2,8 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 
-use crate::board::Place;
-use crate::state::{BackendState, Held, take_seat};
+use crate::state::{BackendState, take_seat};
 use crate::sync::Arc;
 use crate::sync::atomic::{Ordering::SeqCst, fence};
 use crate::time::Timestamp;
@@ -61,13 +60,12 @@ impl Lease {
         if !state.is_placed() {
             return;
         }
-        // Marked, the reference is no lease any more. Only then is it asked where to note that: a board that takes the
-        // place of the one that is found counts the references afterwards.
-        let over = Held::of(state);
+        // The board keeps the state, which is asked once more where to note it when the lease is over: a board that
+        // takes the place of the one that is found counts the references afterwards.
+        let noted = state.noted_on();
+        drop(state);
         fence(SeqCst);
-        let place = over.state().placed();
-        drop(over);
-        place.iter().for_each(Place::refresh);
+        noted.iter().for_each(|noted| noted.state().note_lease());
     }
 }
 

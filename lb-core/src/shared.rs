@@ -5,7 +5,10 @@ use std::sync::{Arc, Weak};
 use crate::compiled::Compiled;
 use crate::identity::of_addr;
 use crate::state::BackendState;
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Release},
+};
 use crate::sync::{ArcSwapAny, Guard};
 use crate::tier::Slot;
 use crate::time::Timestamp;
@@ -43,11 +46,11 @@ impl Shared {
     }
 
     pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Relaxed)
+        self.generation.load(Acquire)
     }
 
     pub(crate) fn note_change(&self) {
-        self.generation.fetch_add(1, Relaxed);
+        self.generation.fetch_add(1, Release);
     }
 
     /// Counts a failure of the backend with `state` for outlier detection. True if that ejects it. O(n) then.

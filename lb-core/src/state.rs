@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::backend::Backend;
-use crate::board::Place;
+use crate::board::{Noted, Place};
 use crate::connect_average::ConnectAverage;
 use crate::damping::Damping;
 use crate::detection::OutlierRecord;
@@ -14,7 +14,8 @@ use crate::health::Health;
 use crate::outlier::{FailLimit, FailureRecord};
 use crate::seats::Seats;
 use crate::shared::Home;
-use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, fence};
 use crate::sync::{Arc, ArcSwapAny, Guard, Weak};
 use crate::time::Timestamp;
 
@@ -227,17 +228,29 @@ impl BackendState {
     }
 
     /// Where its leases are noted, if anywhere.
-    pub(crate) fn placed(&self) -> Option<Place> {
+    pub(crate) fn noted_on(&self) -> Option<Noted> {
         if !self.is_placed() {
             return None;
         }
-        self.place.load().as_deref().cloned()
+        let mut place = self.place.load();
+        loop {
+            let found = place.as_deref()?.board();
+            if found.is_some() {
+                return found;
+            }
+            // Gone with an old membership: then another may have taken its place.
+            let present = self.place.load();
+            if Arc::ptr_eq(place.as_ref()?, present.as_ref()?) {
+                return None;
+            }
+            place = present;
+        }
     }
 
-    /// Notes a lease that has just begun.
+    /// Notes a lease that has just begun or ended.
     #[cold]
     pub(crate) fn note_lease(&self) {
-        self.placed().iter().for_each(Place::refresh);
+        self.noted_on().iter().for_each(Noted::refresh);
     }
 
     /// Tells the balancer that another number of backends is in good standing.
@@ -277,11 +290,9 @@ impl Held {
 
     /// Holds `state` beside others who do.
     pub(crate) fn hold(state: &Arc<BackendState>) -> Self {
-        Self::of(Arc::clone(state))
-    }
-
-    /// What was a lease until now, or would have counted as one.
-    pub(crate) fn of(state: Arc<BackendState>) -> Self {
+        let state = Arc::clone(state);
+        // Whoever sees the mark sees the reference. One that is gone took its mark along: std releases both.
+        fence(Release);
         Self {
             mark: Mark(Arc::downgrade(&state)),
             state,
@@ -317,9 +328,12 @@ pub(crate) fn in_flight(state: &Arc<BackendState>) -> u32 {
 
 /// The same, never less.
 fn in_flight_at_most(state: &Arc<BackendState>) -> u32 {
-    // Looked at on both sides, because the holders of a new set may come or those of an old one go in between.
+    // Looked at on both sides, because the holders of a new set may come or those of an old one go in between; in this
+    // order, which not every processor keeps without the fences.
     let marks = Arc::weak_count(state);
+    fence(Acquire);
     let references = Arc::strong_count(state);
+    fence(Acquire);
     let leases = references.saturating_sub(marks.min(Arc::weak_count(state)));
     u32::try_from(leases).unwrap_or(u32::MAX)
 }

@@ -3,12 +3,26 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p lb-core --release --lib loom` runs them; ARCHITECTURE.md says where. What they
 //! run is the crate's own code: `sync.rs` gives it loom's atomics, and counts of references and swaps made of them.
 
+mod boards;
+mod leases;
+mod updates;
 mod words;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use loom::model::Builder;
 use loom::thread::{JoinHandle, spawn};
+
+use crate::policy::{First, Policy};
+use crate::time::Timestamp;
+use crate::{
+    AdminState, Backend, Balancer, Pick, PickError, PickRequest, Snapshot, SplitMix64, Tried,
+    Updater,
+};
+
+const NOW: Timestamp = Timestamp::from_nanos(1 << 40);
 
 /// Runs `model` in every interleaving with at most so many `preemptions`, or in all.
 fn explore(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
@@ -32,4 +46,48 @@ where
 fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
     let joined = threads.into_iter().map(|thread| thread.join().unwrap());
     joined.collect()
+}
+
+fn backend(port: u16) -> Backend {
+    Backend::new(([127, 0, 0, 1], port).into())
+}
+
+fn limited(port: u16, max_conns: u32) -> Backend {
+    backend(port).with_max_conns(NonZeroU32::new(max_conns))
+}
+
+/// Another backend beside the first, that takes no connections.
+fn drained() -> Backend {
+    backend(9).with_admin(AdminState::Drain)
+}
+
+fn snapshot(backends: impl IntoIterator<Item = Backend>) -> Snapshot {
+    backends.into_iter().collect()
+}
+
+fn world(
+    policy: impl Policy,
+    backends: impl IntoIterator<Item = Backend>,
+) -> (Updater, Arc<Balancer>) {
+    let (mut updater, balancer) = crate::balancer(Arc::new(policy));
+    updater.apply(&snapshot(backends), NOW);
+    (updater, Arc::new(balancer))
+}
+
+fn pick_at(balancer: &Balancer, now: Timestamp) -> Result<Pick, PickError> {
+    balancer.pick(
+        &PickRequest::new(&Tried::new()),
+        now,
+        &mut SplitMix64::new(1),
+    )
+}
+
+fn pick(balancer: &Balancer) -> Result<Pick, PickError> {
+    pick_at(balancer, NOW)
+}
+
+/// The connections in flight of the backend at `port`.
+fn in_flight(balancer: &Balancer, port: u16) -> u32 {
+    let set = balancer.set();
+    set.find(backend(port).addr).unwrap().in_flight()
 }
