@@ -81,6 +81,10 @@ impl Compiled {
             checked: vitals::Checked::new(),
             ready: true,
         };
+        if needs_vitals {
+            // For whoever comes while the first pick works them out.
+            vitals::check(&compiled.config, &compiled.levels, Timestamp::default());
+        }
         compiled.place();
         compiled
     }
@@ -213,13 +217,15 @@ impl Compiled {
         }
     }
 
-    /// Works the vitals of the levels out anew, if they no longer hold.
+    /// Works the vitals of the levels out anew, if they no longer hold. Who comes while another does goes by what was
+    /// found before: two at once would mix what they found at different moments.
     fn check_vitals(&self, shared: &Shared, now: Timestamp) {
-        let generation = shared.generation();
-        if !self.checked.holds(generation, now) {
-            let until = vitals::check(&self.config, &self.levels, now);
-            self.checked.set(generation, now, until);
+        if self.checked.holds(shared.generation(), now) || !self.checked.begin() {
+            return;
         }
+        let generation = shared.generation();
+        let until = vitals::check(&self.config, &self.levels, now);
+        self.checked.end(generation, now, until);
     }
 
     #[inline(never)]

@@ -6,6 +6,7 @@
 mod boards;
 mod leases;
 mod updates;
+mod vitals;
 mod words;
 
 use std::num::NonZeroU32;
