@@ -75,16 +75,9 @@ fn world(
     (updater, Arc::new(balancer))
 }
 
-fn pick_at(balancer: &Balancer, now: Timestamp) -> Result<Pick, PickError> {
-    balancer.pick(
-        &PickRequest::new(&Tried::new()),
-        now,
-        &mut SplitMix64::new(1),
-    )
-}
-
 fn pick(balancer: &Balancer) -> Result<Pick, PickError> {
-    pick_at(balancer, NOW)
+    let tried = Tried::new();
+    balancer.pick(&PickRequest::new(&tried), NOW, &mut SplitMix64::new(1))
 }
 
 /// The connections in flight of the backend at `port`.
