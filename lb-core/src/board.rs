@@ -7,25 +7,30 @@
 //! Leases tell the board when they begin and end. What is noted is always worked out anew from the truth, never added
 //! to what was noted before, and whoever notes something looks again whether it still holds: so the last one to come
 //! leaves a board that is right, whatever the others did in between. A board may lag for the moment that takes, and a
-//! new one for a second where a lease ended while it took its place; a pick checks what it finds.
+//! new one for a second where a lease ended while its backend, which was on no board, returned; a pick checks what it
+//! finds.
 
 use std::num::NonZeroU32;
-use std::sync::Weak;
 use std::time::Duration;
 
-use crate::state::Held;
+use crate::held::Held;
+use crate::state::BackendState;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst, fence};
+use crate::sync::{Arc, Weak};
 use crate::tier::Tier;
 use crate::time::Timestamp;
 
-/// Children of a node: 128 bytes of keys, two cache lines.
-const FAN: usize = 16;
+/// Children of a node: 128 bytes of keys, two cache lines. The models have smaller trees.
+const FAN: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// How long after its first pick a board looks at all leases once more.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The key of who takes no connection.
 pub(crate) const OUT: u64 = u64::MAX;
+
+/// A board in the hands of its level and of whoever is noting something on it.
+pub(crate) type SharedBoard = Arc<Board>;
 
 #[derive(Debug)]
 pub(crate) struct Board {
@@ -61,7 +66,7 @@ struct Floor {
 }
 
 /// Where the state of a backend notes its leases.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Place {
     board: Weak<Board>,
     index: u32,
@@ -72,11 +77,30 @@ impl Place {
         Self { board, index }
     }
 
+    /// The board, while there is one.
+    pub(crate) fn board(&self) -> Option<Noted> {
+        let board = self.board.upgrade()?;
+        let index = self.index as usize;
+        (index < board.members.len()).then_some(Noted { board, index })
+    }
+}
+
+/// A backend on a board.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    board: SharedBoard,
+    index: usize,
+}
+
+impl Noted {
+    /// Of the backend.
+    pub(crate) fn state(&self) -> &BackendState {
+        self.board.members[self.index].held.state()
+    }
+
     /// Notes that a lease has begun or ended.
     pub(crate) fn refresh(&self) {
-        if let Some(board) = self.board.upgrade() {
-            board.refresh(self.index);
-        }
+        self.board.refresh(self.index);
     }
 }
 
@@ -123,9 +147,9 @@ impl Board {
     }
 
     /// Notes the load of one backend.
-    pub(crate) fn refresh(&self, index: u32) {
-        if let Some(member) = self.members.get(index as usize) {
-            self.settle(member, |key| self.set(index as usize, key));
+    fn refresh(&self, index: usize) {
+        if let Some(member) = self.members.get(index) {
+            self.settle(member, |key| self.set(index, key));
         }
     }
 
@@ -204,11 +228,12 @@ impl Board {
         if let Some(until) = until {
             self.out_until.fetch_min(until.as_nanos(), SeqCst);
         }
-        self.out_generation.store(generation, SeqCst);
+        // The least: what others have heard of since is news to this one.
+        self.out_generation.fetch_min(generation, SeqCst);
     }
 
     /// Takes those in again who were put out, if one of them may be back. O(n) then. Once it looks at all without a
-    /// reason: a lease that was ending while the board took its place may not have found it.
+    /// reason: a lease that was ending while its backend returned may not have found the board.
     pub(crate) fn take_in(&self, generation: u64, now: Timestamp) {
         if self.is_new.load(SeqCst) && self.is_new.swap(false, SeqCst) {
             let look = now.saturating_add(LOOK_AGAIN);
@@ -216,8 +241,9 @@ impl Board {
         }
         let over = now.as_nanos() >= self.out_until.load(SeqCst);
         if over || self.out_generation.load(SeqCst) != generation {
-            self.out_until.store(u64::MAX, SeqCst);
-            self.out_generation.store(generation, SeqCst);
+            // Exchanged, not stored: whoever wipes a note sees what it is about.
+            self.out_until.swap(u64::MAX, SeqCst);
+            self.out_generation.swap(generation, SeqCst);
             self.refresh_all();
         }
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use crate::board::{Board, Place};
+use crate::board::{Board, Place, SharedBoard};
 use crate::config::BalancerConfig;
 use crate::context::{PickContext, World};
 use crate::lease::Lease;
@@ -36,7 +36,7 @@ pub(crate) struct Level {
     pub(crate) tier: Tier,
     pub(crate) picker: Box<dyn Picker>,
     pub(crate) vitals: Vitals,
-    pub(crate) board: Option<Arc<Board>>,
+    pub(crate) board: Option<SharedBoard>,
 }
 
 impl Compiled {
@@ -63,11 +63,11 @@ impl Compiled {
             picker: policy.compile(&tier),
             vitals: Vitals::new(),
             board: match policy.tracking(&tier) {
-                Tracking::Least => Some(Arc::new(Board::new(&tier, false))),
+                Tracking::Least => Some(SharedBoard::new(Board::new(&tier, false))),
                 Tracking::Nothing => None,
                 Tracking::Total => {
                     needs_vitals = true;
-                    Some(Arc::new(Board::new(&tier, true)))
+                    Some(SharedBoard::new(Board::new(&tier, true)))
                 }
             },
             tier,
@@ -81,6 +81,10 @@ impl Compiled {
             checked: vitals::Checked::new(),
             ready: true,
         };
+        if needs_vitals {
+            // For whoever comes while the first pick works them out.
+            vitals::check(&compiled.config, &compiled.levels, Timestamp::default());
+        }
         compiled.place();
         compiled
     }
@@ -95,20 +99,21 @@ impl Compiled {
         for level in &self.levels {
             let Some(board) = &level.board else { continue };
             for (index, slot) in (0..).zip(level.tier.slots()) {
-                let place = Place::new(Arc::downgrade(board), index);
+                let place = Place::new(SharedBoard::downgrade(board), index);
                 slot.state().place(place);
             }
             board.refresh_all();
         }
     }
 
-    fn boards(&self) -> impl Iterator<Item = &Arc<Board>> {
+    fn boards(&self) -> impl Iterator<Item = &SharedBoard> {
         self.levels.iter().filter_map(|level| level.board.as_ref())
     }
 
     /// Whether a lease is being noted on one of its boards.
     pub(crate) fn is_noted_on(&self) -> bool {
-        self.boards().any(|board| Arc::strong_count(board) > 1)
+        self.boards()
+            .any(|board| SharedBoard::strong_count(board) > 1)
     }
 
     /// Notes all loads again, after an update that may have been counted as leases for a moment.
@@ -212,13 +217,15 @@ impl Compiled {
         }
     }
 
-    /// Works the vitals of the levels out anew, if they no longer hold.
+    /// Works the vitals of the levels out anew, if they no longer hold. Who comes while another does goes by what was
+    /// found before: two at once would mix what they found at different moments.
     fn check_vitals(&self, shared: &Shared, now: Timestamp) {
-        let generation = shared.generation();
-        if !self.checked.holds(generation, now) {
-            let until = vitals::check(&self.config, &self.levels, now);
-            self.checked.set(generation, now, until);
+        if self.checked.holds(shared.generation(), now) || !self.checked.begin() {
+            return;
         }
+        let generation = shared.generation();
+        let until = vitals::check(&self.config, &self.levels, now);
+        self.checked.end(generation, now, until);
     }
 
     #[inline(never)]

@@ -7,10 +7,10 @@ use crate::backend::{AdminState, Backend, Weight};
 use crate::compiled::{Compiled, Level};
 use crate::context::{Onlooker, PickContext};
 use crate::health::Health;
+use crate::held::Held;
 use crate::pick::PickRequest;
 use crate::rng::Rng;
 use crate::shared::Shared;
-use crate::state::Held;
 use crate::tier::BackendIndex;
 use crate::time::Timestamp;
 

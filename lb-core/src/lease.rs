@@ -1,10 +1,10 @@
 //! A backend's connection in flight.
 
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::Arc;
 
-use crate::board::Place;
-use crate::state::{BackendState, Held, take_seat};
+use crate::held::take_seat;
+use crate::state::BackendState;
+use crate::sync::Arc;
 use crate::sync::atomic::{Ordering::SeqCst, fence};
 use crate::time::Timestamp;
 
@@ -61,13 +61,12 @@ impl Lease {
         if !state.glance().is_placed() {
             return;
         }
-        // Marked, the reference is no lease any more. Only then is it asked where to note that: a board that takes the
-        // place of the one that is found counts the references afterwards.
-        let over = Held::of(state);
+        // The board keeps the state, which is asked once more where to note it when the lease is over: a board that
+        // takes the place of the one that is found counts the references afterwards.
+        let noted = state.noted_on();
+        drop(state);
         fence(SeqCst);
-        let place = over.state().placed();
-        drop(over);
-        place.iter().for_each(Place::refresh);
+        noted.iter().for_each(|noted| noted.state().note_lease());
     }
 }
 

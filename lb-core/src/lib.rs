@@ -76,6 +76,7 @@ mod explain;
 mod glance;
 mod hash;
 mod health;
+mod held;
 mod hrw;
 mod identity;
 mod indices;

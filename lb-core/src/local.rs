@@ -3,12 +3,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Cache};
-
 use crate::compiled::Compiled;
 use crate::pick::{Pick, PickError, PickRequest};
 use crate::rng::Rng;
 use crate::shared::Shared;
+use crate::sync::{ArcSwapAny, Cache};
 use crate::time::Timestamp;
 
 /// A [`Balancer`](crate::Balancer) in the hands of one thread: made by [`Balancer::local`](crate::Balancer::local).
@@ -55,7 +54,7 @@ impl LocalBalancer {
 struct Published(Arc<Shared>);
 
 impl Deref for Published {
-    type Target = ArcSwap<Compiled>;
+    type Target = ArcSwapAny<Arc<Compiled>>;
 
     fn deref(&self) -> &Self::Target {
         self.0.published()

@@ -47,7 +47,7 @@ impl Default for FailLimit {
 /// One word, because its parts are only right together: of separate words, two failures reported at once could look
 /// like a trial that a success may forgive, a success could wipe out the failure that came just before it, and a
 /// reader could pair a new count with an old window and send a connection to a backend that has just been ejected.
-/// Nothing else is published by the word, so its accesses are relaxed. `loom_models.rs` checks all this.
+/// Nothing else is published by the word, so its accesses are relaxed. `loom_models/words.rs` checks all this.
 #[derive(Debug)]
 pub(crate) struct FailureRecord(AtomicU64);
 

@@ -1,10 +1,10 @@
 //! One decision: what is asked, and the lease that comes of it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::lease::Lease;
+use crate::sync::Arc;
 use crate::time::Timestamp;
 
 /// The backends that one connection has already failed on; it is never sent to one of them again.

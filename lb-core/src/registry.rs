@@ -2,44 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
 
 use crate::backend::{Backend, Priority};
 use crate::config::BalancerConfig;
+use crate::held::Held;
 use crate::identity::identities_of;
 use crate::known::Known;
 use crate::set::BackendSet;
-use crate::shared::Shared;
+use crate::shared::Home;
 use crate::snapshot::{Delta, Snapshot};
-use crate::state::{BackendState, Held};
-use crate::sync::atomic::AtomicU64;
-use crate::tier::{Slot, Tier};
+use crate::state::BackendState;
+use crate::sync::{Arc, atomic::AtomicU64};
+use crate::tier::Tier;
 use crate::time::Timestamp;
 
 #[derive(Debug)]
 pub(crate) struct Registry {
     /// Backends that left while connections were in flight; one that returns in time finds its state again.
-    departed: BTreeMap<SocketAddr, Departed>,
+    departed: BTreeMap<SocketAddr, Held>,
     /// By priority, and whether the tier is that of the preferred zone.
     cursors: BTreeMap<(Priority, bool), Arc<AtomicU64>>,
-    /// The only backend that there is to pick, if there is only one.
-    spared: Option<Held>,
     /// Given to every state.
-    home: Weak<Shared>,
-}
-
-#[derive(Debug)]
-struct Departed {
-    instance: Option<Arc<str>>,
-    held: Held,
+    home: Home,
 }
 
 impl Registry {
-    pub(crate) const fn new(home: Weak<Shared>) -> Self {
+    pub(crate) const fn new(home: Home) -> Self {
         Self {
             departed: BTreeMap::new(),
             cursors: BTreeMap::new(),
-            spared: None,
             home,
         }
     }
@@ -51,7 +42,7 @@ impl Registry {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> (BackendSet, Delta) {
-        self.departed.retain(|_, gone| gone.held.in_flight() > 0);
+        self.departed.retain(|_, gone| gone.in_flight() > 0);
         let late = old.is_some();
         let mut known = Known::new(old.into_iter().flat_map(BackendSet::members));
         let mut delta = Delta::default();
@@ -72,11 +63,7 @@ impl Registry {
         for (backend, member) in known.left() {
             delta.removed.push(backend.addr);
             if member.in_flight() > 0 {
-                let gone = Departed {
-                    instance: backend.instance.clone(),
-                    held: member.clone(),
-                };
-                self.departed.insert(backend.addr, gone);
+                self.departed.insert(backend.addr, member.clone());
             }
         }
         (BackendSet::new(snapshot, members), delta)
@@ -85,9 +72,10 @@ impl Registry {
     /// The state of a backend that was not there: that of before, if it has returned, or a fresh one.
     fn returned_or_new(&mut self, backend: &Arc<Backend>, late: bool, now: Timestamp) -> Held {
         let departed = self.departed.remove(&backend.addr);
-        let returned = departed.filter(|gone| gone.instance == backend.instance);
-        returned.map(|gone| gone.held).unwrap_or_else(|| {
-            let home = Weak::clone(&self.home);
+        let returned =
+            departed.filter(|gone| gone.state().described().instance == backend.instance);
+        returned.unwrap_or_else(|| {
+            let home = Home::clone(&self.home);
             Held::new(BackendState::new(Arc::clone(backend), now, late, home))
         })
     }
@@ -124,19 +112,10 @@ impl Registry {
                 }
             }
         }
-        self.spare_the_only_one(&tiers);
+        // nginx never ejects the only server of a group: refusing by rote helps nobody.
+        let slots = || tiers.iter().flat_map(|tier| tier.slots());
+        let is_alone = slots().nth(1).is_none();
+        slots().for_each(|slot| slot.state().spare(is_alone));
         tiers
-    }
-
-    /// nginx never ejects the only server of a group: refusing by rote helps nobody.
-    fn spare_the_only_one(&mut self, tiers: &[Tier]) {
-        let mut slots = tiers.iter().flat_map(|tier| tier.slots());
-        let only = slots.next().filter(|_| slots.next().is_none());
-        if let Some(before) = std::mem::replace(&mut self.spared, only.map(Slot::hold)) {
-            before.state().spare(false);
-        }
-        if let Some(only) = only {
-            only.state().spare(true);
-        }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::health::Health;
+use crate::held::Held;
 use crate::snapshot::Snapshot;
-use crate::state::Held;
 use crate::time::Timestamp;
 
 /// The membership that picks are made from, for status pages and hooks: immutable, replaced as a whole.

@@ -1,18 +1,23 @@
 //! What the two ends of a balancer and its backends have in common.
 
-use std::sync::Arc;
-
-use arc_swap::{ArcSwap, Guard};
+use std::sync::{Arc, Weak};
 
 use crate::compiled::Compiled;
 use crate::state::BackendState;
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Release},
+};
+use crate::sync::{ArcSwapAny, Guard};
 use crate::tier::Slot;
 use crate::time::Timestamp;
 
+/// The way of a state to what it has in common with others, while there is a balancer.
+pub(crate) type Home = Weak<Shared>;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
-    current: ArcSwap<Compiled>,
+    current: ArcSwapAny<Arc<Compiled>>,
     /// Grows whenever a backend is ejected, forgiven, or found healthy or not.
     generation: AtomicU64,
 }
@@ -20,7 +25,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new() -> Self {
         Self {
-            current: ArcSwap::from_pointee(Compiled::unready()),
+            current: ArcSwapAny::new(Arc::new(Compiled::unready())),
             generation: AtomicU64::new(0),
         }
     }
@@ -30,7 +35,7 @@ impl Shared {
     }
 
     /// Where what is current is published.
-    pub(crate) const fn published(&self) -> &ArcSwap<Compiled> {
+    pub(crate) const fn published(&self) -> &ArcSwapAny<Arc<Compiled>> {
         &self.current
     }
 
@@ -40,11 +45,11 @@ impl Shared {
     }
 
     pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Relaxed)
+        self.generation.load(Acquire)
     }
 
     pub(crate) fn note_change(&self) {
-        self.generation.fetch_add(1, Relaxed);
+        self.generation.fetch_add(1, Release);
     }
 
     /// Counts a failure of the backend with `state` for outlier detection. True if that ejects it. O(n) then.

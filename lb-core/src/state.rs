@@ -2,13 +2,10 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-
 use crate::backend::Backend;
-use crate::board::Place;
+use crate::board::{Noted, Place};
 use crate::connect_average::ConnectAverage;
 use crate::damping::Damping;
 use crate::detection::{OutlierDetection, OutlierRecord};
@@ -18,13 +15,15 @@ use crate::health::Health;
 use crate::identity::{of_addr, of_name};
 use crate::outlier::{FailLimit, FailureRecord};
 use crate::seats::Seats;
-use crate::shared::Shared;
+use crate::shared::Home;
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::{Arc, ArcSwapAny, Guard};
 use crate::time::Timestamp;
 
 /// The state of one backend, shared by every set that it is part of and by its leases.
 ///
-/// What a pick reads comes first, next to the reference counts, which are the connections in flight: see [`Held`].
+/// What a pick reads comes first, next to the reference counts, which are the connections in flight: see
+/// [`Held`](crate::held::Held).
 ///
 /// Relaxed accesses suffice: each field is one word that agrees with itself, and no other memory is read on the
 /// strength of one.
@@ -55,20 +54,15 @@ pub(crate) struct BackendState {
     /// nginx's `current_weight`, for ties.
     pub(crate) credit: AtomicI64,
     joined_at: Timestamp,
-    described: ArcSwap<Backend>,
-    place: ArcSwapOption<Place>,
-    home: Weak<Shared>,
+    described: ArcSwapAny<Arc<Backend>>,
+    place: ArcSwapAny<Option<Arc<Place>>>,
+    home: Home,
 }
 
 impl BackendState {
     /// A backend that became known at `joined_at`, `late` if others had been known before. Failures eject it once
     /// [`describe`](Self::describe) has said which.
-    pub(crate) fn new(
-        backend: Arc<Backend>,
-        joined_at: Timestamp,
-        late: bool,
-        home: Weak<Shared>,
-    ) -> Self {
+    pub(crate) fn new(backend: Arc<Backend>, joined_at: Timestamp, late: bool, home: Home) -> Self {
         Self {
             glance: Glance::new(),
             damping: Damping::new(),
@@ -85,10 +79,10 @@ impl BackendState {
             turns: AtomicU64::new(0),
             credit: AtomicI64::new(0),
             joined_at,
-            described: ArcSwap::new(backend),
+            described: ArcSwapAny::new(backend),
             max_fails: AtomicU32::new(0),
             fail_timeout: AtomicU64::new(0),
-            place: ArcSwapOption::empty(),
+            place: ArcSwapAny::new(None),
             home,
         }
     }
@@ -129,7 +123,9 @@ impl BackendState {
 
     /// Whether its limit does not count, because ejecting it would leave nothing to pick.
     pub(crate) fn spare(&self, spared: bool) {
-        self.spared.store(spared, Relaxed);
+        if self.spared.load(Relaxed) != spared {
+            self.spared.store(spared, Relaxed);
+        }
     }
 
     /// The failures that eject it.
@@ -262,17 +258,29 @@ impl BackendState {
     }
 
     /// Where its leases are noted, if anywhere.
-    pub(crate) fn placed(&self) -> Option<Place> {
+    pub(crate) fn noted_on(&self) -> Option<Noted> {
         if !self.glance.is_placed() {
             return None;
         }
-        self.place.load().as_deref().cloned()
+        let mut place = self.place.load();
+        loop {
+            let found = place.as_deref()?.board();
+            if found.is_some() {
+                return found;
+            }
+            // Gone with an old membership: then another may have taken its place.
+            let present = self.place.load();
+            if Arc::ptr_eq(place.as_ref()?, present.as_ref()?) {
+                return None;
+            }
+            place = present;
+        }
     }
 
-    /// Notes a lease that has just begun.
+    /// Notes a lease that has just begun or ended.
     #[cold]
     pub(crate) fn note_lease(&self) {
-        self.placed().iter().for_each(Place::refresh);
+        self.noted_on().iter().for_each(Noted::refresh);
     }
 
     /// All that an update must not change, as text.
@@ -301,123 +309,29 @@ impl BackendState {
     }
 }
 
+#[cfg(test)]
+impl BackendState {
+    pub(crate) fn example() -> Self {
+        let backend = Arc::new(Backend::new(([127, 0, 0, 1], 446).into()));
+        let now = Timestamp::default();
+        let state = Self::new(Arc::clone(&backend), now, false, Home::new());
+        state.describe(backend);
+        state
+    }
+}
+
 /// A moment that is not 0, which stands for none.
 fn since(now: Timestamp) -> u64 {
     now.as_nanos().max(1)
 }
 
-/// A backend's state in the hands of whoever is not a connection.
-///
-/// A lease is a strong reference to the state and nothing else, so picking and releasing cost one atomic addition
-/// each. Whoever holds the state without being a lease holds a weak reference beside the strong one; then the leases
-/// are the strong references without the weak ones. The strong one is made first and dropped last, so for some nanoseconds
-/// of an update the count may be one too high; whoever cannot have it too low reads it with that in mind.
-#[derive(Debug)]
-pub(crate) struct Held {
-    // Dropped before the state.
-    mark: Mark,
-    state: Arc<BackendState>,
-}
-
-/// The weak reference of whoever holds a strong one and is not a connection. Goes before it.
-#[derive(Debug)]
-pub(crate) struct Mark(#[expect(dead_code, reason = "counted, not followed")] Weak<BackendState>);
-
-impl Held {
-    pub(crate) fn new(state: BackendState) -> Self {
-        Self::hold(&Arc::new(state))
-    }
-
-    /// Holds `state` beside others who do.
-    pub(crate) fn hold(state: &Arc<BackendState>) -> Self {
-        Self::of(Arc::clone(state))
-    }
-
-    /// What was a lease until now, or would have counted as one.
-    pub(crate) fn of(state: Arc<BackendState>) -> Self {
-        Self {
-            mark: Mark(Arc::downgrade(&state)),
-            state,
-        }
-    }
-
-    pub(crate) fn state(&self) -> &BackendState {
-        &self.state
-    }
-
-    pub(crate) fn in_flight(&self) -> u32 {
-        in_flight(&self.state)
-    }
-
-    /// The two references, for whoever stores them apart.
-    pub(crate) fn into_parts(self) -> (Arc<BackendState>, Mark) {
-        (self.state, self.mark)
-    }
-}
-
-impl Clone for Held {
-    fn clone(&self) -> Self {
-        Self::hold(&self.state)
-    }
-}
-
-/// The leases of a backend; for a moment of an update it may be one more or less.
-#[inline]
-pub(crate) fn in_flight(state: &Arc<BackendState>) -> u32 {
-    let leases = Arc::strong_count(state).saturating_sub(Arc::weak_count(state));
-    u32::try_from(leases).unwrap_or(u32::MAX)
-}
-
-/// The same, never less.
-fn in_flight_at_most(state: &Arc<BackendState>) -> u32 {
-    // Looked at on both sides, because the holders of a new set may come or those of an old one go in between.
-    let marks = Arc::weak_count(state);
-    let references = Arc::strong_count(state);
-    let leases = references.saturating_sub(marks.min(Arc::weak_count(state)));
-    u32::try_from(leases).unwrap_or(u32::MAX)
-}
-
-/// Whether `max` connections of it are taken. Not inlined, for the sake of those without a limit.
-#[inline(never)]
-pub(crate) fn is_full(state: &Arc<BackendState>, max: NonZeroU32) -> bool {
-    state.seats.is_full(max, || in_flight_at_most(state))
-}
-
-/// A reference to it that counts as a lease and has one of `max` seats.
-#[cold]
-pub(crate) fn take_seat(state: &Arc<BackendState>, max: NonZeroU32) -> Option<Arc<BackendState>> {
-    if !state.seats.take(max, || in_flight_at_most(state)) {
-        return None;
-    }
-    let lease = Arc::clone(state);
-    // Where some stand, two may have come at once for the last place, both not in flight yet: then both may be refused.
-    if state.seats.may_stand() && in_flight_at_most(state) > max.get() {
-        state.seats.give_back();
-        return None;
-    }
-    Some(lease)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::Lease;
-
-    fn state() -> BackendState {
-        let backend = Arc::new(Backend::new(([127, 0, 0, 1], 446).into()));
-        let state = BackendState::new(
-            Arc::clone(&backend),
-            Timestamp::default(),
-            false,
-            Weak::new(),
-        );
-        state.describe(backend);
-        state
-    }
 
     #[test]
     fn what_is_forgiven_is_not_doubtful() {
-        let state = state();
+        let state = BackendState::example();
         let later = Timestamp::from_nanos(60_000_000_000);
         assert!(!state.glance().is_doubtful());
         assert!(state.failed(Timestamp::default()));
@@ -429,19 +343,5 @@ mod tests {
         assert!(state.glance().is_doubtful(), "a check has failed");
         state.set_health(Health::Healthy, later);
         assert!(!state.glance().is_doubtful());
-    }
-
-    #[test]
-    fn leases_are_counted_and_holders_are_not() {
-        let held = Held::new(state());
-        let other = held.clone();
-        assert_eq!((held.in_flight(), other.in_flight()), (0, 0));
-        let leases = [&held, &other]
-            .map(|held| Lease::take(&held.state, None, Timestamp::default()).unwrap());
-        assert_eq!((held.in_flight(), other.in_flight()), (2, 2));
-        drop(held);
-        assert_eq!(other.in_flight(), 2);
-        drop(leases);
-        assert_eq!(other.in_flight(), 0);
     }
 }

@@ -1,14 +1,14 @@
 //! The backends of one priority, laid out for picking.
 
 use std::num::{NonZeroU16, NonZeroU32};
-use std::sync::Arc;
 
 use crate::backend::{Backend, Priority};
 use crate::health::Health;
+use crate::held::{self, Held, Mark};
 use crate::lease::Lease;
 use crate::snapshot::Snapshot;
-use crate::state::{self, BackendState, Held, Mark};
-use crate::sync::atomic::AtomicU64;
+use crate::state::BackendState;
+use crate::sync::{Arc, atomic::AtomicU64};
 use crate::time::Timestamp;
 use crate::vitals::Vitals;
 
@@ -186,13 +186,13 @@ impl Slot {
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
-        state::in_flight(&self.state)
+        held::in_flight(&self.state)
     }
 
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.max_conns
-            .is_some_and(|max| state::is_full(&self.state, max))
+            .is_some_and(|max| held::is_full(&self.state, max))
     }
 
     /// Whether it is in good standing at `now`: neither ejected nor unhealthy.

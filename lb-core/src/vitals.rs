@@ -16,7 +16,8 @@ use std::ops::Range;
 
 use crate::compiled::Level;
 use crate::config::BalancerConfig;
-use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use crate::time::Timestamp;
 
 /// A whole share.
@@ -63,6 +64,7 @@ pub(crate) struct Checked {
     generation: AtomicU64,
     since: AtomicU64,
     until: AtomicU64,
+    checking: AtomicBool,
 }
 
 impl Checked {
@@ -71,6 +73,7 @@ impl Checked {
             generation: AtomicU64::new(0),
             since: AtomicU64::new(u64::MAX),
             until: AtomicU64::new(0),
+            checking: AtomicBool::new(false),
         }
     }
 
@@ -79,10 +82,19 @@ impl Checked {
         self.generation.load(Relaxed) == generation && (since..until).contains(&now.as_nanos())
     }
 
-    pub(crate) fn set(&self, generation: u64, since: Timestamp, until: Timestamp) {
+    /// False while somebody else is working them out.
+    pub(crate) fn begin(&self) -> bool {
+        let begun = self
+            .checking
+            .compare_exchange(false, true, Acquire, Relaxed);
+        begun.is_ok()
+    }
+
+    pub(crate) fn end(&self, generation: u64, since: Timestamp, until: Timestamp) {
         self.generation.store(generation, Relaxed);
         self.since.store(since.as_nanos(), Relaxed);
         self.until.store(until.as_nanos(), Relaxed);
+        self.checking.store(false, Release);
     }
 }
 

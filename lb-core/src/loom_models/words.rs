@@ -1,19 +1,16 @@
-//! Our own atomics under every interleaving and every stale value that the memory model allows.
-//!
-//! `RUSTFLAGS="--cfg loom" cargo test -p lb-core --release --lib loom` runs them; ARCHITECTURE.md says where. arc-swap
-//! knows nothing of loom, so no model goes through a balancer.
+//! Structures whose whole state is a word or two.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use loom::model;
-use loom::model::Builder;
-use loom::thread::{JoinHandle, spawn};
 
+use super::{explore, join, run};
 use crate::damping::Damping;
 use crate::detection::{OutlierDetection, OutlierRecord};
 use crate::ewma::PeakEwma;
+use crate::glance::Glance;
 use crate::outlier::{FailLimit, FailureRecord};
 use crate::seats::Seats;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -30,26 +27,9 @@ fn limit(max_fails: u32) -> FailLimit {
     )
 }
 
-/// Runs `f` on `shared` in a thread of the model.
-fn run<S, T>(shared: &Arc<S>, f: impl FnOnce(&S) -> T + 'static) -> JoinHandle<T>
-where
-    S: 'static,
-    T: 'static,
-{
-    let shared = Arc::clone(shared);
-    spawn(move || f(&shared))
-}
-
-fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
-    let joined = threads.into_iter().map(|thread| thread.join().unwrap());
-    joined.collect()
-}
-
 /// `max` + 1 threads want one of `max` connections: never more hold one, and only the last to come may be refused.
 fn compete(max: u32, preemptions: usize) {
-    let mut bounded = Builder::new();
-    bounded.preemption_bound = Some(preemptions);
-    bounded.check(move || {
+    explore(Some(preemptions), move || {
         // Beside the seats stand the reference count, which tells how many are in flight, and who really holds one.
         let shared = Arc::new((Seats::new(), AtomicU32::new(0), AtomicU32::new(0)));
         let compete = move |(seats, references, held): &(Seats, AtomicU32, AtomicU32)| {
@@ -239,5 +219,24 @@ fn no_turn_is_given_twice() {
         let mut turns = join(threads);
         turns.sort_unstable();
         assert_eq!(turns, [0, u64::MAX]);
+    });
+}
+
+#[test]
+fn a_doubt_that_is_raised_while_another_is_settled_stays() {
+    model(|| {
+        // What speaks against the backend: a failure that is forgiven, and a check that fails meanwhile.
+        let shared = Arc::new((Glance::new(), AtomicU32::new(1), AtomicU32::new(0)));
+        shared.0.doubt();
+        let forgiven = run(&shared, |(glance, failures, failed_checks)| {
+            failures.store(0, Relaxed);
+            glance.settle(|| failures.load(Relaxed) == 0 && failed_checks.load(Relaxed) == 0);
+        });
+        let (glance, _, failed_checks) = &*shared;
+        failed_checks.store(1, Relaxed);
+        glance.doubt();
+        assert!(glance.is_doubtful());
+        forgiven.join().unwrap();
+        assert!(glance.is_doubtful());
     });
 }
