@@ -32,7 +32,9 @@ pub(crate) const OUT: u64 = u64::MAX;
 /// A board in the hands of its level and of whoever is noting something on it.
 pub(crate) type SharedBoard = Arc<Board>;
 
+/// On lines of memory of its own: every pick reads it, and whoever gives a lease back writes to its reference count.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Board {
     members: Box<[Member]>,
     /// Where somebody asks for it: every thread would write to it.
@@ -83,6 +85,16 @@ impl Place {
         let index = self.index as usize;
         (index < board.members.len()).then_some(Noted { board, index })
     }
+
+    /// Whether it is on `board`.
+    pub(crate) fn is_on(&self, board: &SharedBoard) -> bool {
+        self.board.as_ptr() == SharedBoard::as_ptr(board)
+    }
+
+    /// Notes on `board`, where it is, that a lease has begun or ended.
+    pub(crate) fn refresh(&self, board: &Board) {
+        board.refresh(self.index as usize);
+    }
 }
 
 /// A backend on a board.
@@ -96,6 +108,10 @@ impl Noted {
     /// Of the backend.
     pub(crate) fn state(&self) -> &BackendState {
         self.board.members[self.index].held.state()
+    }
+
+    pub(crate) fn board(&self) -> &SharedBoard {
+        &self.board
     }
 
     /// Notes that a lease has begun or ended.

@@ -254,7 +254,7 @@ impl Level {
     #[inline]
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<Pick> {
         let slot = self.tier.slot(self.picker.pick(cx)?)?;
-        let lease = slot.acquire(&self.vitals, cx.now());
+        let lease = slot.acquire(self, cx.now());
         let lease = lease.or_else(|| self.race(cx));
         lease.map(Pick::new)
     }
@@ -266,12 +266,12 @@ impl Level {
         let (tier, now) = (&self.tier, cx.now());
         for _ in tier.indices() {
             let slot = tier.slot(self.picker.pick(cx)?)?;
-            if let Some(lease) = slot.acquire(&self.vitals, now) {
+            if let Some(lease) = slot.acquire(self, now) {
                 return Some(lease);
             }
         }
         tier.indices()
             .filter(|&i| cx.is_eligible(i))
-            .find_map(|i| tier.slot(i)?.acquire(&self.vitals, now))
+            .find_map(|i| tier.slot(i)?.acquire(self, now))
     }
 }

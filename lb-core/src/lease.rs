@@ -19,7 +19,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// A connection of the backend, unless `max_conns` are in flight.
+    /// A connection of the backend, unless `max_conns` are in flight. Whoever takes it has to note it.
     #[inline]
     pub(crate) fn take(
         state: &Arc<BackendState>,
@@ -30,14 +30,10 @@ impl Lease {
             None => (Arc::clone(state), Seat::Unlimited),
             Some(max) => (take_seat(state, max)?, Seat::Taken),
         };
-        let lease = Self {
+        Some(Self {
             state: Some(reference),
             taken_at: TakenAt::new(now, seat),
-        };
-        if state.glance().is_placed() {
-            state.note_lease();
-        }
-        Some(lease)
+        })
     }
 
     pub(crate) fn state(&self) -> &BackendState {
@@ -66,7 +62,9 @@ impl Lease {
         let noted = state.noted_on();
         drop(state);
         fence(SeqCst);
-        noted.iter().for_each(|noted| noted.state().note_lease());
+        if let Some(noted) = noted {
+            noted.state().note_lease(Some(noted.board()));
+        }
     }
 }
 

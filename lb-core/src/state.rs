@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::backend::Backend;
-use crate::board::{Noted, Place};
+use crate::board::{Noted, Place, SharedBoard};
 use crate::connect_average::ConnectAverage;
 use crate::damping::Damping;
 use crate::detection::{OutlierDetection, OutlierRecord};
@@ -277,10 +277,14 @@ impl BackendState {
         }
     }
 
-    /// Notes a lease that has just begun or ended.
-    #[cold]
-    pub(crate) fn note_lease(&self) {
-        self.noted_on().iter().for_each(Noted::refresh);
+    /// Notes a lease that has just begun or ended: on `board`, or where its place is if that is another.
+    pub(crate) fn note_lease(&self, board: Option<&SharedBoard>) {
+        let place = self.place.load();
+        match (place.as_deref(), board) {
+            // No reference is taken of a board that is held already: all threads would write to its count.
+            (Some(place), Some(board)) if place.is_on(board) => place.refresh(board),
+            _ => self.noted_on().iter().for_each(Noted::refresh),
+        }
     }
 
     /// All that an update must not change, as text.

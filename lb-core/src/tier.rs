@@ -3,6 +3,7 @@
 use std::num::{NonZeroU16, NonZeroU32};
 
 use crate::backend::{Backend, Priority};
+use crate::compiled::Level;
 use crate::health::Health;
 use crate::held::{self, Held, Mark};
 use crate::lease::Lease;
@@ -10,7 +11,6 @@ use crate::snapshot::Snapshot;
 use crate::state::BackendState;
 use crate::sync::{Arc, atomic::AtomicU64};
 use crate::time::Timestamp;
-use crate::vitals::Vitals;
 
 /// A backend's place in a tier.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -210,10 +210,13 @@ impl Slot {
     /// Takes one connection of the backend, unless it is full or another thread has its trial, which does not matter in
     /// panic mode.
     #[inline]
-    pub(crate) fn acquire(&self, vitals: &Vitals, now: Timestamp) -> Option<Lease> {
+    pub(crate) fn acquire(&self, level: &Level, now: Timestamp) -> Option<Lease> {
         let lease = Lease::take(&self.state, self.max_conns, now)?;
         let state = self.state();
-        if state.glance().is_doubtful() && !self.claim(now) && !vitals.panics() {
+        if state.glance().is_placed() {
+            state.note_lease(level.board.as_ref());
+        }
+        if state.glance().is_doubtful() && !self.claim(now) && !level.vitals.panics() {
             return None;
         }
         Some(lease)

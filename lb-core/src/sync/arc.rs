@@ -45,6 +45,10 @@ impl<T> Arc<T> {
         this.counts.strong.load(Relaxed)
     }
 
+    pub(crate) fn as_ptr(this: &Self) -> *const T {
+        sync::Arc::as_ptr(&this.value)
+    }
+
     pub(crate) fn ptr_eq(this: &Self, other: &Self) -> bool {
         sync::Arc::ptr_eq(&this.value, &other.value)
     }
@@ -99,6 +103,10 @@ pub(crate) struct Weak<T> {
 }
 
 impl<T> Weak<T> {
+    pub(crate) fn as_ptr(&self) -> *const T {
+        self.value.as_ptr()
+    }
+
     pub(crate) fn upgrade(&self) -> Option<Arc<T>> {
         let one_more = |strong| (strong > 0).then(|| strong + 1);
         let counts = &self.counts;
