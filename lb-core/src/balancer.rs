@@ -25,6 +25,7 @@ pub fn balancer(policy: Arc<dyn Policy>) -> (Updater, Balancer) {
         policy,
         config: BalancerConfig::default(),
         registry: Registry::new(Arc::downgrade(&shared)),
+        applied_at: Timestamp::default(),
         set: None,
         retired: Retired::default(),
         shared: Arc::clone(&shared),
@@ -38,6 +39,8 @@ pub struct Updater {
     policy: Arc<dyn Policy>,
     config: BalancerConfig,
     registry: Registry,
+    /// The moment of the last snapshot.
+    applied_at: Timestamp,
     /// None before the first snapshot.
     set: Option<Arc<BackendSet>>,
     retired: Retired,
@@ -54,6 +57,7 @@ impl Updater {
         }
         let (set, delta) = self.registry.advance(old, snapshot, now);
         self.retired.sets.extend(self.set.replace(Arc::new(set)));
+        self.applied_at = now;
         self.publish();
         delta
     }
@@ -75,7 +79,10 @@ impl Updater {
     fn publish(&mut self) {
         let Some(set) = &self.set else { return };
         let tiers = self.registry.tiers(set, &self.config);
-        let compiled = Compiled::new(self.config.clone(), Arc::clone(set), tiers, &*self.policy);
+        let last_check = self.shared.current().last_check();
+        let now = last_check.unwrap_or_default().max(self.applied_at);
+        let (config, set) = (self.config.clone(), Arc::clone(set));
+        let compiled = Compiled::new(config, set, tiers, &*self.policy, now);
         let compiled = Arc::new(compiled);
         let old = self.shared.publish(Arc::clone(&compiled));
         self.retired.memberships.push(old);
@@ -110,7 +117,8 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Picks a backend and takes one of its connections, without a lock and without allocating.
+    /// Picks a backend and takes one of its connections, without a lock and, after a thread's first pick, without
+    /// allocating.
     ///
     /// Tiers are asked in the order of their priority, unless [`BalancerConfig`] says otherwise. If two threads race for
     /// the last slot of a backend, or for the trial of an ejected one, the slower picks again; who loses as many races

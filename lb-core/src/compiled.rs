@@ -57,6 +57,7 @@ impl Compiled {
         set: Arc<BackendSet>,
         tiers: Vec<Tier>,
         policy: &dyn Policy,
+        now: Timestamp,
     ) -> Self {
         let mut needs_vitals = config.needs_vitals();
         let levels = tiers.into_iter().map(|tier| Level {
@@ -83,7 +84,7 @@ impl Compiled {
         };
         if needs_vitals {
             // For whoever comes while the first pick works them out.
-            vitals::check(&compiled.config, &compiled.levels, Timestamp::default());
+            vitals::check(&compiled.config, &compiled.levels, now);
         }
         compiled.place();
         compiled
@@ -91,11 +92,6 @@ impl Compiled {
 
     /// Makes every backend note its leases on the board of its level, or nowhere.
     fn place(&self) {
-        if self.levels.iter().all(|level| level.board.is_none()) {
-            for (_, member) in self.set.members() {
-                member.state().leave_place();
-            }
-        }
         for level in &self.levels {
             let Some(board) = &level.board else { continue };
             for (index, slot) in (0..).zip(level.tier.slots()) {
@@ -104,6 +100,14 @@ impl Compiled {
             }
             board.refresh_all();
         }
+        for (_, member) in self.set.members() {
+            member.state().stay_on(self.boards());
+        }
+    }
+
+    /// When the vitals were worked out last, if they were.
+    pub(crate) fn last_check(&self) -> Option<Timestamp> {
+        self.checked.since()
     }
 
     fn boards(&self) -> impl Iterator<Item = &SharedBoard> {
@@ -138,7 +142,40 @@ impl Compiled {
         level
             .pick(&mut cx)
             .or_else(|| self.pick_elsewhere(first, shared, request, now, rng))
+            .or_else(|| self.pick_in_panic(shared, request, now, rng))
             .ok_or_else(|| self.refusal())
+    }
+
+    /// Another thread may be working the vitals out, so that it is not known yet who panics: then that is asked anew.
+    #[cold]
+    fn pick_in_panic(
+        &self,
+        shared: &Shared,
+        request: &PickRequest<'_>,
+        now: Timestamp,
+        rng: &mut dyn Rng,
+    ) -> Option<Pick> {
+        if !self.needs_vitals || self.checked.holds(shared.generation(), now) {
+            return None;
+        }
+        let mut levels = self.levels.iter().enumerate();
+        levels.find_map(|(at, level)| {
+            let panics = vitals::panics_at(&self.config, &self.levels, at, now);
+            let world = self.world(level, shared, now).panicking(panics);
+            level.pick(&mut PickContext::new(world, request, rng))
+        })
+    }
+
+    /// Whether health and ejection are ignored at the level at `at`.
+    pub(crate) fn panics(&self, at: usize, shared: &Shared, now: Timestamp) -> bool {
+        if !self.needs_vitals {
+            return false;
+        }
+        self.check_vitals(shared, now);
+        if self.checked.holds(shared.generation(), now) {
+            return self.levels[at].vitals.panics();
+        }
+        vitals::panics_at(&self.config, &self.levels, at, now)
     }
 
     #[cold]
@@ -164,13 +201,10 @@ impl Compiled {
         request: &PickRequest<'_>,
         now: Timestamp,
     ) -> bool {
-        if self.needs_vitals {
-            self.check_vitals(shared, now);
-        }
-        self.levels.iter().any(|level| {
+        self.levels.iter().enumerate().any(|(at, level)| {
+            let panics = self.panics(at, shared, now);
             level.tier.slots().iter().any(|slot| {
-                (slot.is_fit(now) || level.vitals.panics())
-                    && !request.tried().contains(slot.state().addr())
+                (slot.is_fit(now) || panics) && !request.tried().contains(slot.state().addr())
             })
         })
     }
@@ -187,7 +221,7 @@ impl Compiled {
         }
     }
 
-    pub(crate) const fn world<'a>(
+    pub(crate) fn world<'a>(
         &'a self,
         level: &'a Level,
         shared: &'a Shared,
@@ -198,6 +232,7 @@ impl Compiled {
             config: &self.config,
             shared,
             now,
+            panics: level.vitals.panics(),
             onlooker: None,
         }
     }
@@ -254,7 +289,7 @@ impl Level {
     #[inline]
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<Pick> {
         let slot = self.tier.slot(self.picker.pick(cx)?)?;
-        let lease = slot.acquire(self, cx.now());
+        let lease = slot.acquire(cx.world());
         let lease = lease.or_else(|| self.race(cx));
         lease.map(Pick::new)
     }
@@ -263,15 +298,18 @@ impl Level {
     /// the first that can be had.
     #[cold]
     fn race(&self, cx: &mut PickContext<'_>) -> Option<Lease> {
-        let (tier, now) = (&self.tier, cx.now());
+        let tier = &self.tier;
         for _ in tier.indices() {
             let slot = tier.slot(self.picker.pick(cx)?)?;
-            if let Some(lease) = slot.acquire(self, now) {
+            if let Some(lease) = slot.acquire(cx.world()) {
                 return Some(lease);
             }
         }
         tier.indices()
             .filter(|&i| cx.is_eligible(i))
-            .find_map(|i| tier.slot(i)?.acquire(self, now))
+            .find_map(|i| tier.slot(i)?.acquire(cx.world()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
+#[cfg(feature = "test-util")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::board::Board;
@@ -13,6 +15,8 @@ use crate::pick::PickRequest;
 use crate::rng::Rng;
 use crate::shared::Shared;
 use crate::sync::atomic::Ordering::Relaxed;
+#[cfg(feature = "test-util")]
+use crate::test_util::Gate;
 use crate::tier::{BackendIndex, Slot, Tier};
 use crate::time::Timestamp;
 
@@ -23,6 +27,8 @@ pub struct PickContext<'a> {
     rng: &'a mut dyn Rng,
     #[cfg(feature = "test-util")]
     questions: Cell<u64>,
+    #[cfg(feature = "test-util")]
+    gate: Cell<Option<Arc<Gate>>>,
 }
 
 /// What a pick is made from, connection and chance aside.
@@ -32,6 +38,8 @@ pub(crate) struct World<'a> {
     pub(crate) config: &'a BalancerConfig,
     pub(crate) shared: &'a Shared,
     pub(crate) now: Timestamp,
+    /// Whether health and ejection are ignored.
+    pub(crate) panics: bool,
     /// What somebody who only looks on would have moved.
     pub(crate) onlooker: Option<&'a Onlooker>,
 }
@@ -47,6 +55,12 @@ pub(crate) struct Onlooker {
 }
 
 impl<'a> World<'a> {
+    /// The same where it is known whether health and ejection are ignored.
+    pub(crate) const fn panicking(mut self, panics: bool) -> Self {
+        self.panics = panics;
+        self
+    }
+
     /// The same for somebody who must not change anything.
     pub(crate) fn looked_at(mut self, onlooker: &'a Onlooker) -> Self {
         self.onlooker = Some(onlooker);
@@ -77,6 +91,8 @@ impl<'a> PickContext<'a> {
             rng,
             #[cfg(feature = "test-util")]
             questions: Cell::default(),
+            #[cfg(feature = "test-util")]
+            gate: Cell::default(),
         }
     }
 
@@ -86,11 +102,33 @@ impl<'a> PickContext<'a> {
         self.questions.get()
     }
 
+    /// Makes the policy stand still at its next question.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn stop_at(&self, gate: Arc<Gate>) {
+        self.gate.set(Some(gate));
+    }
+
+    /// Stands still, if it has been told to.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn stand_still(&self) {
+        if let Some(gate) = self.gate.take() {
+            gate.meet();
+            gate.meet();
+        }
+    }
+
     /// Counts a question, where somebody counts. Every method that a policy may call says so, but those that only pass
     /// on what the pick was asked with.
     fn asked(&self) {
         #[cfg(feature = "test-util")]
-        self.questions.set(self.questions.get() + 1);
+        {
+            self.questions.set(self.questions.get() + 1);
+            self.stand_still();
+        }
+    }
+
+    pub(crate) const fn world(&self) -> &World<'a> {
+        &self.world
     }
 
     /// The moment of the pick.
@@ -152,7 +190,7 @@ impl<'a> PickContext<'a> {
         self.asked();
         self.world.level.tier.slot(i).is_some_and(|slot| {
             !slot.is_full()
-                && (slot.is_fit(self.world.now) || self.world.level.vitals.panics())
+                && (slot.is_fit(self.world.now) || self.world.panics)
                 && (self.request.tried().is_empty() || !self.was_tried(slot))
         })
     }
@@ -241,7 +279,7 @@ impl<'a> PickContext<'a> {
         else {
             return;
         };
-        if !self.world.level.vitals.panics() && !slot.is_fit(self.world.now) {
+        if !self.world.panics && !slot.is_fit(self.world.now) {
             let until = slot.state().ejected_until(self.world.now);
             board.put_out(i.get(), until, generation);
         }

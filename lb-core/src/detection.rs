@@ -92,9 +92,9 @@ impl OutlierDetection {
 
 /// What outlier detection remembers of one backend.
 #[derive(Debug)]
-#[repr(C)]
 pub(crate) struct OutlierRecord {
-    /// 48 bits for the end of the last ejection, in units of 2^16 ns rounded up; 16 for the number of ejections.
+    /// 48 bits for the end of the last ejection, in units of 2^16 ns rounded up; one that says that a connection has
+    /// succeeded since; 15 for the number of ejections.
     ejection: AtomicU64,
     /// Failures since the last success.
     streak: AtomicU32,
@@ -102,12 +102,12 @@ pub(crate) struct OutlierRecord {
 
 /// Never ejected.
 const CLEAN: u64 = 0;
+/// A connection has succeeded since the last ejection ended.
+const OVER: u64 = 1 << 15;
+/// The most ejections that are told apart.
+const MOST: u16 = (1 << 15) - 1;
 
 impl OutlierRecord {
-    pub(crate) const fn is_clean_word(word: u64) -> bool {
-        word == CLEAN
-    }
-
     pub(crate) fn new() -> Self {
         Self {
             streak: AtomicU32::new(0),
@@ -115,15 +115,17 @@ impl OutlierRecord {
         }
     }
 
-    /// Whether it was never ejected, or is forgiven.
+    /// Whether it was never ejected, or has served a connection since.
     pub(crate) fn is_clean(&self) -> bool {
-        Self::is_clean_word(self.ejection.load(Relaxed))
+        let word = self.ejection.load(Relaxed);
+        word == CLEAN || word & OVER != 0
     }
 
     /// When the ejection ends, if the backend is ejected at `now`.
     pub(crate) fn ejected_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let (until, _) = unpacked(self.ejection.load(Relaxed));
-        (now < until).then_some(until)
+        let word = self.ejection.load(Relaxed);
+        let (until, _) = unpacked(word);
+        (word & OVER == 0 && now < until).then_some(until)
     }
 
     /// When the last ejection ended, if there was one that ended by `now`.
@@ -138,11 +140,16 @@ impl OutlierRecord {
         before.saturating_add(1) >= detection.consecutive_failures.get()
     }
 
-    /// Counts a success.
-    pub(crate) fn succeeded(&self) {
+    /// Counts a success. True if it is the first since an ejection ended.
+    pub(crate) fn succeeded(&self, now: Timestamp) -> bool {
         if self.streak.load(Relaxed) != 0 {
             self.streak.store(0, Relaxed);
         }
+        let over = |word| {
+            let ended = word & OVER == 0 && unpacked(word).0 <= now;
+            (word != CLEAN && ended).then_some(word | OVER)
+        };
+        !self.is_clean() && self.ejection.fetch_update(Relaxed, Relaxed, over).is_ok()
     }
 
     /// Ends an ejection, as an active check may. True if there was one.
@@ -150,7 +157,8 @@ impl OutlierRecord {
         let ended = |word| {
             let (until, times) = unpacked(word);
             // Rounded down: it is over at once.
-            (now < until).then(|| now.as_nanos() >> 16 << 16 | u64::from(times))
+            let ejected = word & OVER == 0 && now < until;
+            ejected.then(|| now.as_nanos() >> 16 << 16 | u64::from(times))
         };
         let ended = self.ejection.fetch_update(Relaxed, Relaxed, ended).is_ok();
         if ended {
@@ -163,13 +171,13 @@ impl OutlierRecord {
     pub(crate) fn eject(&self, detection: &OutlierDetection, salt: u64, now: Timestamp) -> bool {
         let ejected = |word| {
             let (until, times) = unpacked(word);
-            if now < until {
+            if word & OVER == 0 && now < until {
                 return None;
             }
             let good = now.saturating_since(until).as_nanos();
             let forgiven = good.checked_div(detection.interval.as_nanos());
             let forgiven = u16::try_from(forgiven.unwrap_or(0)).unwrap_or(u16::MAX);
-            let times = times.saturating_sub(forgiven).saturating_add(1);
+            let times = times.saturating_sub(forgiven).saturating_add(1).min(MOST);
             let longest = detection.max_ejection.max(detection.base_ejection);
             let lasts = detection.base_ejection.saturating_mul(times.into());
             let lasts = lasts
@@ -197,7 +205,8 @@ const fn packed(until: Timestamp, times: u16) -> u64 {
 }
 
 const fn unpacked(word: u64) -> (Timestamp, u16) {
-    (Timestamp::from_nanos(word >> 16 << 16), word as u16)
+    let times = word as u16 & MOST;
+    (Timestamp::from_nanos(word >> 16 << 16), times)
 }
 
 #[cfg(test)]
@@ -223,7 +232,7 @@ mod tests {
         let record = OutlierRecord::new();
         let failed: Vec<bool> = (0..5).map(|_| record.failed(&detection())).collect();
         assert_eq!(failed, [false, false, false, false, true]);
-        record.succeeded();
+        record.succeeded(at(1));
         assert!(!record.failed(&detection()));
     }
 

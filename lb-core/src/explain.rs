@@ -83,7 +83,9 @@ impl Explanation {
         let chosen = std::iter::once(first).chain(others).find_map(|at| {
             let level = compiled.levels.get(at)?;
             let onlooker = Onlooker::new(&level.tier);
-            let world = compiled.world(level, shared, now).looked_at(&onlooker);
+            let panics = compiled.panics(at, shared, now);
+            let world = compiled.world(level, shared, now).panicking(panics);
+            let world = world.looked_at(&onlooker);
             let mut cx = PickContext::new(world, request, rng);
             let i = level.picker.pick(&mut cx)?;
             Some(level.tier.slot(i)?.state().addr())
@@ -102,20 +104,22 @@ impl Explanation {
                 level.vitals.share() / 100
             };
             let onlooker = Onlooker::new(&level.tier);
-            let world = compiled.world(level, shared, now).looked_at(&onlooker);
+            let panics = compiled.panics(at, shared, now);
+            let world = compiled.world(level, shared, now).panicking(panics);
+            let world = world.looked_at(&onlooker);
             let cx = PickContext::new(world, request, rng);
             for i in level.tier.indices() {
                 let Some(told) = backends.get_mut(level.tier.place(i)) else {
                     continue;
                 };
-                told.verdict = match verdict(level, i, request, now) {
+                told.verdict = match verdict(level, i, request, panics, now) {
                     Verdict::Eligible if !level.picker.admits(&cx, i) => Verdict::AboveBound,
                     verdict => verdict,
                 };
                 let percent = |part: u32| ((u64::from(part) * 100) >> 32) as u8;
                 told.slow_start_percent = cx.slow_start_part(i).map(percent);
                 told.tier_percent = u8::try_from(share).unwrap_or(100);
-                told.panic = level.vitals.panics();
+                told.panic = panics;
             }
         }
         Self { chosen, backends }
@@ -140,7 +144,13 @@ fn unpicked(backend: &Backend, member: &Held) -> ExplainedBackend {
     }
 }
 
-fn verdict(level: &Level, i: BackendIndex, request: &PickRequest<'_>, now: Timestamp) -> Verdict {
+fn verdict(
+    level: &Level,
+    i: BackendIndex,
+    request: &PickRequest<'_>,
+    panics: bool,
+    now: Timestamp,
+) -> Verdict {
     let Some(slot) = level.tier.slot(i) else {
         return Verdict::NotInSubset;
     };
@@ -150,7 +160,7 @@ fn verdict(level: &Level, i: BackendIndex, request: &PickRequest<'_>, now: Times
     if slot.is_full() {
         return Verdict::Full;
     }
-    if level.vitals.panics() {
+    if panics {
         return Verdict::Eligible;
     }
     if slot.state().health() == Health::Unhealthy {

@@ -122,7 +122,7 @@ impl Pick {
 pub enum FailureEffect {
     /// It stays eligible.
     Counted,
-    /// It gets no new connections for its `fail_timeout`.
+    /// It gets no new connections for its `fail_timeout`, or for as long as outlier detection says.
     Ejected,
 }
 
@@ -133,8 +133,8 @@ pub enum PickError {
     /// No backend takes connections: none is known, or all are draining or of weight 0.
     #[error("no backend takes connections")]
     Empty,
-    /// Every backend that takes connections is full, ejected, or was tried by this connection.
-    #[error("every backend is full, ejected or already tried")]
+    /// Every backend that takes connections is full, ejected, unhealthy, or was tried by this connection.
+    #[error("every backend is full, ejected, unhealthy or already tried")]
     Exhausted,
     /// No snapshot has been applied yet; the caller may wait for the first.
     #[error("no backends are known yet")]

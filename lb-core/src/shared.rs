@@ -4,10 +4,8 @@ use std::sync::{Arc, Weak};
 
 use crate::compiled::Compiled;
 use crate::state::BackendState;
-use crate::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Release},
-};
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{ArcSwapAny, Guard};
 use crate::tier::Slot;
 use crate::time::Timestamp;
@@ -20,6 +18,8 @@ pub(crate) struct Shared {
     current: ArcSwapAny<Arc<Compiled>>,
     /// Grows whenever a backend is ejected, forgiven, or found healthy or not.
     generation: AtomicU64,
+    /// Somebody is asking whether one more outlier may be ejected.
+    ejecting: AtomicBool,
 }
 
 impl Shared {
@@ -27,6 +27,7 @@ impl Shared {
         Self {
             current: ArcSwapAny::new(Arc::new(Compiled::unready())),
             generation: AtomicU64::new(0),
+            ejecting: AtomicBool::new(false),
         }
     }
 
@@ -61,6 +62,13 @@ impl Shared {
         if !state.outliers.failed(detection) {
             return false;
         }
+        // One at a time, so that those who come together do not eject more than the share; the next failure asks again.
+        let begun = self
+            .ejecting
+            .compare_exchange(false, true, Acquire, Relaxed);
+        if begun.is_err() {
+            return false;
+        }
         // Of those that connections may go to, which a subset leaves some of.
         let states = || {
             let slots = compiled.levels.iter().flat_map(|level| level.tier.slots());
@@ -69,6 +77,8 @@ impl Shared {
         let ejected = states()
             .filter(|state| state.outliers.ejected_until(now).is_some())
             .count();
-        detection.allows(ejected, states().count()) && state.eject(detection, now)
+        let ejects = detection.allows(ejected, states().count()) && state.eject(detection, now);
+        self.ejecting.store(false, Release);
+        ejects
     }
 }

@@ -25,8 +25,8 @@ use crate::time::Timestamp;
 /// What a pick reads comes first, next to the reference counts, which are the connections in flight: see
 /// [`Held`](crate::held::Held).
 ///
-/// Relaxed accesses suffice: each field is one word that agrees with itself, and no other memory is read on the
-/// strength of one.
+/// Relaxed accesses suffice: each field is one word that agrees with itself. Only the [`Glance`] is about others, and
+/// `generation` of [`Shared`](crate::shared::Shared) publishes news.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct BackendState {
@@ -201,17 +201,14 @@ impl BackendState {
     pub(crate) fn warm_since(&self, now: Timestamp) -> Option<Timestamp> {
         let since = self.warm_since.load(Relaxed);
         let since = (since > 0).then(|| Timestamp::from_nanos(since));
-        let returned = if self.outliers.is_clean() {
-            None
-        } else {
-            self.outliers.returned_at(now)
-        };
-        since.max(returned)
+        since.max(self.outliers.returned_at(now))
     }
 
     /// Counts an established connection.
     pub(crate) fn succeeded(&self, now: Timestamp) {
-        self.outliers.succeeded();
+        if self.outliers.succeeded(now) {
+            self.settle();
+        }
         if !self.failures.is_clean() && self.failures.succeeded(self.fail_limit().is_some()) {
             self.warm_since.store(since(now), Relaxed);
             self.settle();
@@ -250,9 +247,15 @@ impl BackendState {
         self.glance.set_placed(true);
     }
 
-    /// Notes its leases nowhere any more.
-    pub(crate) fn leave_place(&self) {
-        if self.glance.set_placed(false) {
+    /// Notes its leases nowhere any more, unless its place is on one of `boards`.
+    pub(crate) fn stay_on<'a>(&self, mut boards: impl Iterator<Item = &'a SharedBoard>) {
+        if !self.glance.is_placed() {
+            return;
+        }
+        let place = self.place.load();
+        let stays = |place: &Place| boards.any(|board| place.is_on(board));
+        if !place.as_deref().is_some_and(stays) {
+            self.glance.set_placed(false);
             self.place.store(None);
         }
     }

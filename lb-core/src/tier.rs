@@ -3,7 +3,7 @@
 use std::num::{NonZeroU16, NonZeroU32};
 
 use crate::backend::{Backend, Priority};
-use crate::compiled::Level;
+use crate::context::World;
 use crate::health::Health;
 use crate::held::{self, Held, Mark};
 use crate::lease::Lease;
@@ -210,13 +210,14 @@ impl Slot {
     /// Takes one connection of the backend, unless it is full or another thread has its trial, which does not matter in
     /// panic mode.
     #[inline]
-    pub(crate) fn acquire(&self, level: &Level, now: Timestamp) -> Option<Lease> {
+    pub(crate) fn acquire(&self, world: &World<'_>) -> Option<Lease> {
+        let now = world.now;
         let lease = Lease::take(&self.state, self.max_conns, now)?;
         let state = self.state();
         if state.glance().is_placed() {
-            state.note_lease(level.board.as_ref());
+            state.note_lease(world.level.board.as_ref());
         }
-        if state.glance().is_doubtful() && !self.claim(now) && !level.vitals.panics() {
+        if state.glance().is_doubtful() && !self.claim(now) && !world.panics {
             return None;
         }
         Some(lease)

@@ -77,6 +77,12 @@ impl Checked {
         }
     }
 
+    /// When they were worked out last.
+    pub(crate) fn since(&self) -> Option<Timestamp> {
+        let since = self.since.load(Relaxed);
+        (since != u64::MAX).then(|| Timestamp::from_nanos(since))
+    }
+
     pub(crate) fn holds(&self, generation: u64, now: Timestamp) -> bool {
         let (since, until) = (self.since.load(Relaxed), self.until.load(Relaxed));
         self.generation.load(Relaxed) == generation && (since..until).contains(&now.as_nanos())
@@ -116,20 +122,11 @@ pub(crate) fn check(config: &BalancerConfig, levels: &[Level], now: Timestamp) -
         level.vitals.healthy.store(healthy, Relaxed);
         level.vitals.weight.store(weight, Relaxed);
     }
-    let factor = config.overprovisioning.unwrap_or(100);
-    let health = |group: &Range<usize>| {
-        let (healthy, all) = numbers(&levels[group.clone()]);
-        (u64::from(healthy) * u64::from(factor) * u64::from(WHOLE / 100) / u64::from(all.max(1)))
-            .min(WHOLE.into()) as u32
-    };
-    let total: u32 = groups(levels)
+    let health = |group: &Range<usize>| health(config, numbers(&levels[group.clone()]));
+    let total = groups(levels)
         .map(|group| health(&group))
         .fold(0, u32::saturating_add);
-    let threshold = config.panic_threshold.unwrap_or(0);
-    let panics = |group: &Range<usize>| {
-        let (healthy, all) = numbers(&levels[group.clone()]);
-        total < WHOLE && u64::from(healthy) * 100 < u64::from(threshold) * u64::from(all)
-    };
+    let panics = |group: &Range<usize>| panics(config, total, numbers(&levels[group.clone()]));
     let all_panic = groups(levels).all(|group| panics(&group));
     let (_, everybody) = numbers(levels);
     let mut left = WHOLE;
@@ -150,6 +147,41 @@ pub(crate) fn check(config: &BalancerConfig, levels: &[Level], now: Timestamp) -
         divide(config, &levels[group], share, panics);
     }
     until
+}
+
+/// Whether the priority of the level at `at` panics, worked out for one pick and noted nowhere. O(n).
+#[cold]
+pub(crate) fn panics_at(
+    config: &BalancerConfig,
+    levels: &[Level],
+    at: usize,
+    now: Timestamp,
+) -> bool {
+    let numbers = |group: Range<usize>| {
+        let slots = levels[group].iter().flat_map(|level| level.tier.slots());
+        slots.fold((0, 0), |(healthy, all), slot| {
+            (healthy + u32::from(slot.is_fit(now)), all + 1)
+        })
+    };
+    let total = groups(levels)
+        .map(|group| health(config, numbers(group)))
+        .fold(0, u32::saturating_add);
+    let mut groups = groups(levels);
+    let own = groups.find(|group| group.contains(&at));
+    own.is_some_and(|group| panics(config, total, numbers(group)))
+}
+
+/// The health of a priority of so many backends, in parts of [`WHOLE`].
+fn health(config: &BalancerConfig, (healthy, all): (u32, u32)) -> u32 {
+    let factor = u64::from(config.overprovisioning.unwrap_or(100));
+    let scaled = u64::from(healthy) * factor * u64::from(WHOLE / 100) / u64::from(all.max(1));
+    scaled.min(WHOLE.into()) as u32
+}
+
+/// Whether a priority of so many backends panics where the health of all is `total`.
+fn panics(config: &BalancerConfig, total: u32, (healthy, all): (u32, u32)) -> bool {
+    let threshold = config.panic_threshold.unwrap_or(0);
+    total < WHOLE && u64::from(healthy) * 100 < u64::from(threshold) * u64::from(all)
 }
 
 /// Gives the levels of one priority their parts of its share.

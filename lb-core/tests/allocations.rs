@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(feature = "test-util")]
+mod suite;
 mod support;
 
 use std::num::NonZeroU32;

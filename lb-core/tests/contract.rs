@@ -237,6 +237,7 @@ enum Broken {
     DrawsForEver,
     GivesUp,
     IgnoresEligibility,
+    Locks,
     ReturnsNoIndex,
     Scans,
     Unfair,
@@ -256,6 +257,8 @@ impl Policy for Broken {
 struct BrokenPicker(Broken, u32);
 
 static TURN: AtomicU32 = AtomicU32::new(0);
+#[expect(clippy::disallowed_types, reason = "what must be caught")]
+static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 impl Picker for BrokenPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
@@ -272,8 +275,9 @@ impl Picker for BrokenPicker {
                 let found = (0..self.1).filter(|&i| eligible(cx, i)).max()?;
                 return Some(BackendIndex::new(found));
             }
-            Broken::Unfair => 0,
+            Broken::Locks | Broken::Unfair => 0,
         };
+        let _locked = matches!(self.0, Broken::Locks).then(|| LOCK.lock());
         let mut turns = (from..self.1).chain(0..from);
         turns.find(|&i| eligible(cx, i)).map(BackendIndex::new)
     }
@@ -297,6 +301,7 @@ fn the_suite_catches_what_is_broken() {
     assert_caught(Broken::DrawsForEver, none, "draws without end");
     assert_caught(Broken::GivesUp, none, "returned none");
     assert_caught(Broken::IgnoresEligibility, none, "not eligible");
+    assert_caught(Broken::Locks, none, "held up");
     assert_caught(Broken::ReturnsNoIndex, none, "not eligible");
     assert_caught(Broken::Scans, constant, "are allowed");
     assert_caught(

@@ -30,3 +30,15 @@ fn news_while_vitals_are_worked_out_is_not_lost() {
         assert_eq!(shares(&balancer), [0, 10_000], "news was lost");
     });
 }
+
+#[test]
+fn whoever_causes_a_panic_is_served_in_it() {
+    explore(Some(2), || {
+        let (mut updater, balancer) = world(First::new(), [backend(1)]);
+        updater.set_config(BalancerConfig::default().with_panic_threshold(50));
+        let other = run(&balancer, |balancer| drop(pick(balancer)));
+        balancer.set_health(backend(1).addr, Health::Unhealthy, NOW);
+        assert!(pick(&balancer).is_ok(), "refused though its tier panics");
+        other.join().unwrap();
+    });
+}

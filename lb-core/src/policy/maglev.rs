@@ -10,7 +10,8 @@
 //! [rendezvous](crate::policy::Rendezvous) of the eligible decides. So the keys of a missing backend spread over the
 //! others by weight, each keeps its replacement while the same backends are missing, and no other key moves.
 //!
-//! Hashes are XXH64: that of the identity (`name:port`, or the address where the name is absent or shared) is h1 of
+//! Hashes are XXH64: that of the identity (`name:port`, or the address where the name is absent or shared; whoever is the
+//! last of a shared name is known by it again, and moves its keys) is h1 of
 //! the paper's permutation, that of h1 under the seed 1 is h2. Backends take turns in the order of h1, so every
 //! replica has the same table whatever the order of its snapshot; compare
 //! [digests](crate::Balancer::digests) to be sure of it.

@@ -49,3 +49,4 @@ mod watched;
 pub use expectations::{Cost, Expectations, Load, Share};
 pub use interleaving::Event;
 pub use rng::StepRng;
+pub(crate) use standstill::Gate;

@@ -1,4 +1,4 @@
-//! A policy whose first pick stands still until it is let go.
+//! A policy whose first pick stands still at its first question until it is let go.
 
 use std::sync::{Arc, Barrier};
 
@@ -66,11 +66,12 @@ struct StandstillPicker {
 
 impl Picker for StandstillPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        let picked = self.picker.pick(cx);
         if !self.gate.passed.swap(true, SeqCst) {
-            self.gate.meet();
-            self.gate.meet();
+            cx.stop_at(Arc::clone(&self.gate));
         }
+        let picked = self.picker.pick(cx);
+        // Of a policy that asked nothing.
+        cx.stand_still();
         picked
     }
 }
