@@ -146,7 +146,7 @@ impl Compiled {
             .ok_or_else(|| self.refusal())
     }
 
-    /// Another thread may be working the vitals out, so that it is not known yet who panics: then that is asked anew.
+    /// Another thread may have been working the vitals out, so that it was not known yet who panics: that is asked anew.
     #[cold]
     fn pick_in_panic(
         &self,
@@ -155,13 +155,10 @@ impl Compiled {
         now: Timestamp,
         rng: &mut dyn Rng,
     ) -> Option<Pick> {
-        if !self.needs_vitals || self.checked.holds(shared.generation(), now) {
-            return None;
-        }
-        let mut levels = self.levels.iter().enumerate();
-        levels.find_map(|(at, level)| {
-            let panics = vitals::panics_at(&self.config, &self.levels, at, now);
-            let world = self.world(level, shared, now).panicking(panics);
+        let levels = self.levels.iter().enumerate();
+        let mut panicking = levels.filter(|(at, _)| self.panics(*at, shared, now));
+        panicking.find_map(|(_, level)| {
+            let world = self.world(level, shared, now).panicking(true);
             level.pick(&mut PickContext::new(world, request, rng))
         })
     }

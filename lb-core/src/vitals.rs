@@ -83,9 +83,10 @@ impl Checked {
         (since != u64::MAX).then(|| Timestamp::from_nanos(since))
     }
 
+    /// Whether they hold at `now`; then whoever asks sees them.
     pub(crate) fn holds(&self, generation: u64, now: Timestamp) -> bool {
-        let (since, until) = (self.since.load(Relaxed), self.until.load(Relaxed));
-        self.generation.load(Relaxed) == generation && (since..until).contains(&now.as_nanos())
+        let (since, until) = (self.since.load(Acquire), self.until.load(Acquire));
+        self.generation.load(Acquire) == generation && (since..until).contains(&now.as_nanos())
     }
 
     /// False while somebody else is working them out.
@@ -97,9 +98,9 @@ impl Checked {
     }
 
     pub(crate) fn end(&self, generation: u64, since: Timestamp, until: Timestamp) {
-        self.generation.store(generation, Relaxed);
-        self.since.store(since.as_nanos(), Relaxed);
-        self.until.store(until.as_nanos(), Relaxed);
+        self.generation.store(generation, Release);
+        self.since.store(since.as_nanos(), Release);
+        self.until.store(until.as_nanos(), Release);
         self.checking.store(false, Release);
     }
 }
