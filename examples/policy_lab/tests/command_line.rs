@@ -68,6 +68,27 @@ fn variants_are_compared_with_the_policies_that_are_named() {
 }
 
 #[test]
+fn without_samples_there_is_no_latency() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("empty.toml");
+    let text = r#"
+        duration = "1s"
+        arrivals = { rate = 100 }
+        backends = [{ name = "a", absent = true, service = { constant = "1ms" } }]
+    "#;
+    std::fs::write(&file, text).unwrap();
+    let out = dir.path().join("lab.html");
+    let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
+    let run = policy_lab(&[file, "--policies", "p2c", "--out", out]);
+    assert!(run.status.success(), "{}", text_of(&run.stderr));
+    let row = text_of(&run.stdout)
+        .lines()
+        .find(|row| row.starts_with("p2c"));
+    let row: Vec<&str> = row.unwrap().split_whitespace().collect();
+    assert_eq!(row[..5], ["p2c", "–", "–", "–", "0"]);
+}
+
+#[test]
 fn lists_what_there_is() {
     let run = policy_lab(&["--list"]);
     let said = text_of(&run.stdout);
