@@ -189,6 +189,26 @@ fn errors_name_the_place_and_the_fix() {
             "\"failure\" belongs to the action \"fail\"",
         ),
         ("each = \"100ms\"", "each = \"24h\"", "shorten \"each\""),
+        (
+            "each = \"100ms\"",
+            "each = \"1.5s\"",
+            "lab.toml:60:1: no connection arrives after 2 s, the duration, but the last backend's turn comes then",
+        ),
+        (
+            "at = \"1.8s\"",
+            "at = \"2s\"",
+            "lab.toml:89:6: no connection arrives after 2 s, the duration: let this happen earlier",
+        ),
+        (
+            "zone = { zone = \"x\" }",
+            "zone = { zone = 'x\"' }",
+            "no backend is in the zone",
+        ),
+        (
+            "zone = \"x\"\npriority",
+            "zone = 'x\"'\npriority",
+            "a name has 1 to 40 letters",
+        ),
         ("[clients]", "[clients", "lab.toml:10:"),
     ] {
         let error = error(from, to);

@@ -66,7 +66,7 @@ pub(crate) use words::differences;
 ///                                   # factor just after joining, and then by less and less
 ///
 /// [[events]]
-/// at = "20s"
+/// at = "20s"                        # before the duration is over, with every `each`
 /// action = "leave"                  # drain, fail, join, leave, recover, weight
 /// target = "fast-1"                 # a backend, or a group: all of its backends
 /// each = "2s"                       # default: "0s"; between one backend of the group and the next
