@@ -226,6 +226,22 @@ fn a_file_that_is_not_there_is_answered_with_what_is() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_not_answered_with_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("latin1.toml");
+    std::fs::write(&file, b"duration = \"1s\"\n# \xc3\xa9, \xe9\n").unwrap();
+    for (path, said) in [
+        (dir.path(), ": give a file that can be read"),
+        (&file, "latin1.toml:2:6: from here on the file is not UTF-8"),
+    ] {
+        let error = Scenario::load(path.to_str().unwrap()).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(!error.contains("built-in"), "{error}");
+    }
+}
+
+#[test]
 fn the_full_scenario_runs_under_every_policy() {
     let scenario = Scenario::parse("full", FULL).unwrap();
     for policy in PolicyKind::ALL {
