@@ -60,7 +60,7 @@ fn variants_are_compared_with_the_policies_that_are_named() {
     };
     assert_eq!(rows(&[]), ["bounded"]);
     assert_eq!(
-        rows(&["--policies", "maglev,p2c"]),
+        rows(&["--policies", "maglev,p2c,maglev", "--policies", "p2c"]),
         ["maglev", "p2c", "bounded"]
     );
     let help = policy_lab(&["--help"]);
@@ -99,6 +99,13 @@ fn lists_what_there_is() {
 }
 
 #[test]
+fn prints_a_scenario_to_start_from() {
+    let run = policy_lab(&["--print", "even"]);
+    assert!(run.status.success(), "{}", text_of(&run.stderr));
+    assert_eq!(text_of(&run.stdout), include_str!("../scenarios/even.toml"));
+}
+
+#[test]
 fn errors_end_with_a_failure_and_a_way_out() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bad.toml");
@@ -106,6 +113,11 @@ fn errors_end_with_a_failure_and_a_way_out() {
     for (arguments, way_out) in [
         (&["nowhere.toml"][..], "built-in scenarios: even"),
         (&[file.to_str().unwrap()], "bad.toml:1:12"),
+        (
+            &[dir.path().to_str().unwrap()],
+            "give a file that can be read",
+        ),
+        (&["--print", "evn"], "choose one of even, mixed-weights"),
         (&["even", "--policies", "fastest"], "least_conn"),
         (
             &["even", "--out", "/nonexistent/lab.html"],
