@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::sim::{Run, simulate_variant};
 /// Simulates backends under load-balancing policies and writes a page that compares them.
 ///
 /// Without arguments it runs every built-in scenario. A scenario file is TOML; the documentation of the library's
-/// `Scenario` describes it, and examples/policy_lab/scenarios has those that are built in.
+/// `Scenario` describes it, and --print writes one that is built in, to start from.
 ///
 /// A scenario that has variants (policies with settings, under labels) is run under these; the policies that
 /// --policies names are run besides, with their defaults, for comparison. A scenario without variants is run under the
@@ -45,6 +46,10 @@ struct Arguments {
     /// Lists the scenarios and the policies, and exits
     #[arg(long)]
     list: bool,
+
+    /// Writes the text of a built-in scenario, and exits
+    #[arg(long, value_name = "SCENARIO", conflicts_with_all = ["list", "scenarios"])]
+    print: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,8 @@ enum Failure {
     Page(#[from] PageError),
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    #[error("no built-in scenario is called \"{0}\": choose one of {known}", known = Scenario::known())]
+    Unknown(String),
     #[error("{}: {source}: choose another place with --out", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -60,10 +67,10 @@ enum Failure {
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = if arguments.list {
-        list()
-    } else {
-        compare(arguments)
+    let done = match &arguments.print {
+        Some(name) => print(name),
+        None if arguments.list => list(),
+        None => compare(arguments),
     };
     match done {
         Ok(text) => {
@@ -89,6 +96,11 @@ fn list() -> Result<String, Failure> {
         text.push_str(&format!("  {kind}\n"));
     }
     Ok(text)
+}
+
+fn print(name: &str) -> Result<String, Failure> {
+    let text = Scenario::builtin_text(name).map(str::to_owned);
+    text.ok_or_else(|| Failure::Unknown(name.to_owned()))
 }
 
 fn compare(arguments: Arguments) -> Result<String, Failure> {
@@ -123,14 +135,17 @@ fn compare(arguments: Arguments) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// What `scenario` is run under: the policies that were named, or all if it has no variants, and its variants.
+/// What `scenario` is run under: the policies that were named, each once, or all if it has no variants, and its
+/// variants.
 fn variants(scenario: &Scenario, named: &[PolicyKind]) -> Vec<Variant> {
     let policies = if named.is_empty() && scenario.variants().is_empty() {
         &PolicyKind::ALL
     } else {
         named
     };
-    let plain = policies.iter().map(|policy| scenario.plain(policy.build()));
+    let mut seen = HashSet::new();
+    let once = policies.iter().filter(|policy| seen.insert(**policy));
+    let plain = once.map(|policy| scenario.plain(policy.build()));
     plain.chain(scenario.variants().iter().cloned()).collect()
 }
 

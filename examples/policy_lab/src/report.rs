@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::plot::duration;
+use crate::plot::latency;
 use crate::sim::Run;
 
 /// A table of `runs` under `title`.
@@ -24,14 +24,14 @@ pub(crate) fn table(title: &str, runs: &[Run]) -> String {
     for run in runs {
         let mark = if run.ignores_keys() { "*" } else { " " };
         let moved = run.keys_moved;
-        let moved = moved.map_or_else(|| "- ".to_owned(), |m| format!("{:.1} %{mark}", m * 100.0));
+        let moved = moved.map_or_else(|| "– ".to_owned(), |m| format!("{:.1} %{mark}", m * 100.0));
         let _ = writeln!(
             text,
             "{:width$} {:>9} {:>9} {:>9} {:>10} {:>9.1} % {:>8.1} % {:>10} {:>6}",
             run.label,
-            duration(run.p50),
-            duration(run.p99),
-            duration(run.p999),
+            latency(run.p50),
+            latency(run.p99),
+            latency(run.p999),
             run.max_in_flight,
             run.share_error * 100.0,
             run.sent_elsewhere * 100.0,

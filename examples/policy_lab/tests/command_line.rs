@@ -60,11 +60,32 @@ fn variants_are_compared_with_the_policies_that_are_named() {
     };
     assert_eq!(rows(&[]), ["bounded"]);
     assert_eq!(
-        rows(&["--policies", "maglev,p2c"]),
+        rows(&["--policies", "maglev,p2c,maglev", "--policies", "p2c"]),
         ["maglev", "p2c", "bounded"]
     );
     let help = policy_lab(&["--help"]);
     assert!(text_of(&help.stdout).contains("besides, with their defaults, for comparison"));
+}
+
+#[test]
+fn without_samples_there_is_no_latency() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("empty.toml");
+    let text = r#"
+        duration = "1s"
+        arrivals = { rate = 100 }
+        backends = [{ name = "a", absent = true, service = { constant = "1ms" } }]
+    "#;
+    std::fs::write(&file, text).unwrap();
+    let out = dir.path().join("lab.html");
+    let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
+    let run = policy_lab(&[file, "--policies", "p2c", "--out", out]);
+    assert!(run.status.success(), "{}", text_of(&run.stderr));
+    let row = text_of(&run.stdout)
+        .lines()
+        .find(|row| row.starts_with("p2c"));
+    let row: Vec<&str> = row.unwrap().split_whitespace().collect();
+    assert_eq!(row[..5], ["p2c", "–", "–", "–", "0"]);
 }
 
 #[test]
@@ -78,6 +99,13 @@ fn lists_what_there_is() {
 }
 
 #[test]
+fn prints_a_scenario_to_start_from() {
+    let run = policy_lab(&["--print", "even"]);
+    assert!(run.status.success(), "{}", text_of(&run.stderr));
+    assert_eq!(text_of(&run.stdout), include_str!("../scenarios/even.toml"));
+}
+
+#[test]
 fn errors_end_with_a_failure_and_a_way_out() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bad.toml");
@@ -85,6 +113,11 @@ fn errors_end_with_a_failure_and_a_way_out() {
     for (arguments, way_out) in [
         (&["nowhere.toml"][..], "built-in scenarios: even"),
         (&[file.to_str().unwrap()], "bad.toml:1:12"),
+        (
+            &[dir.path().to_str().unwrap()],
+            "give a file that can be read",
+        ),
+        (&["--print", "evn"], "choose one of even, mixed-weights"),
         (&["even", "--policies", "fastest"], "least_conn"),
         (
             &["even", "--out", "/nonexistent/lab.html"],

@@ -1,7 +1,7 @@
 //! The page stands alone.
 
 use lb_core::policy::PolicyKind;
-use policy_lab::{Scenario, page, simulate};
+use policy_lab::{Run, Scenario, page, simulate};
 
 fn page_of(name: &str) -> String {
     let scenario = Scenario::load(name).expect("built-in scenarios are right");
@@ -49,4 +49,49 @@ fn titles_are_text_and_not_markup() {
     let html = page(1, &[(scenario, vec![run])]).unwrap();
     assert!(html.contains("&lt;b&gt;&amp;&quot;bold&quot;&lt;/b&gt;"));
     assert!(!html.contains("<script>"));
+}
+
+/// A run whose only backend is `backend`, under the label `label`; nothing is tried twice.
+fn run(label: &str, backend: &str) -> (Scenario, Run) {
+    let text = format!(
+        "duration = \"1s\"\narrivals = {{ rate = 200 }}\nretry = {{ tries = 1 }}\n\
+         backends = [{{ name = \"a\", max_fails = 0, {backend} }}]"
+    );
+    let scenario = Scenario::parse("test", &text).expect("the scenario is right");
+    let mut run = simulate(&scenario, PolicyKind::P2c.build(), 1);
+    label.clone_into(&mut run.label);
+    (scenario, run)
+}
+
+#[test]
+fn who_loses_connections_is_best_at_nothing() {
+    let (scenario, none) = run("none", "service = { constant = \"9ms\" }");
+    let (_, some) = run(
+        "some",
+        "service = { constant = \"1ms\" }, connect_fails = 0.5",
+    );
+    let (_, all) = run("all", "service = { constant = \"1ms\" }, absent = true");
+    assert!(none.lost == 0 && some.lost > 0 && all.lost == all.arrivals);
+    assert!(some.p99 < none.p99 && some.max_in_flight < none.max_in_flight);
+
+    let result = (scenario, vec![none, some, all]);
+    let html = page(1, &[result.clone(), result]).unwrap();
+    let rows = |label: &str| -> Vec<&str> {
+        let start = format!("<tr><td>{label}</td>");
+        html.lines().filter(|row| row.starts_with(&start)).collect()
+    };
+    let bests = |label| rows(label).concat().matches("\"best\"").count();
+    // In the overview twice, and in each of two tables: three latencies, connections in flight, share error.
+    assert_eq!((bests("none"), bests("some"), bests("all")), (12, 0, 0));
+    assert_eq!(
+        rows("all").concat().matches("<td>–</td>").count(),
+        2 + 2 * 4
+    );
+}
+
+#[test]
+fn a_page_of_nothing_but_losses_can_be_drawn() {
+    let (scenario, all) = run("all", "service = { constant = \"1ms\" }, absent = true");
+    let html = page(1, &[(scenario, vec![all])]).unwrap();
+    assert!(!html.contains("\"best\""));
 }

@@ -189,6 +189,26 @@ fn errors_name_the_place_and_the_fix() {
             "\"failure\" belongs to the action \"fail\"",
         ),
         ("each = \"100ms\"", "each = \"24h\"", "shorten \"each\""),
+        (
+            "each = \"100ms\"",
+            "each = \"1.5s\"",
+            "lab.toml:60:1: no connection arrives after 2 s, the duration, but the last backend's turn comes then",
+        ),
+        (
+            "at = \"1.8s\"",
+            "at = \"2s\"",
+            "lab.toml:89:6: no connection arrives after 2 s, the duration: let this happen earlier",
+        ),
+        (
+            "zone = { zone = \"x\" }",
+            "zone = { zone = 'x\"' }",
+            "no backend is in the zone",
+        ),
+        (
+            "zone = \"x\"\npriority",
+            "zone = 'x\"'\npriority",
+            "a name has 1 to 40 letters",
+        ),
         ("[clients]", "[clients", "lab.toml:10:"),
     ] {
         let error = error(from, to);
@@ -203,6 +223,22 @@ fn a_file_that_is_not_there_is_answered_with_what_is() {
         .to_string();
     assert!(error.contains("/nonexistent/lab.toml"), "{error}");
     assert!(error.contains("even, mixed-weights, slow-node"), "{error}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_answered_with_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("latin1.toml");
+    std::fs::write(&file, b"duration = \"1s\"\n# \xc3\xa9, \xe9\n").unwrap();
+    for (path, said) in [
+        (dir.path(), ": give a file that can be read"),
+        (&file, "latin1.toml:2:6: from here on the file is not UTF-8"),
+    ] {
+        let error = Scenario::load(path.to_str().unwrap()).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(!error.contains("built-in"), "{error}");
+    }
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn a_subset_is_of_its_size_and_differs_by_index() {
         run(world, &format!("policy = \"weighted_round_robin\"\n{line}"))
     };
     let found: Vec<u128> = (0..4)
-        .map(|index| subset(index, 1).p999.as_millis())
+        .map(|index| subset(index, 1).p999.unwrap().as_millis())
         .collect();
     assert!(found.contains(&1) && found.contains(&9), "{found:?}");
     assert!((subset(0, 1).share_error - 0.75).abs() < 1e-9);

@@ -37,19 +37,22 @@ pub(super) fn section(
 }
 
 fn latency(runs: &[Run]) -> Result<String, PlotError> {
-    let seconds = |run: &Run| [run.p50, run.p99, run.p999].map(|time| time.as_secs_f64());
+    let seconds = |run: &Run| {
+        let times = [run.p50, run.p99, run.p999].into_iter().flatten();
+        times.map(|time| time.as_secs_f64()).collect()
+    };
     let rows: Vec<Row<'_>> = runs
         .iter()
         .map(|run| Row {
             name: &run.label,
-            values: seconds(run).to_vec(),
+            values: seconds(run),
         })
         .collect();
     let svg = plot::latencies(&rows)?;
     Ok(format!(
         "<h3>Latency</h3>\n<p class=\"how\">From the arrival of a connection to the end of its service, with all attempts \
          to connect and all queueing. Further left is better; a long bar means that a few clients wait much longer \
-         than most.</p>\n\
+         than most. Connections that were lost are left out.</p>\n\
          <p class=\"legend\"><span><span class=\"glyph\" style=\"color:#56b4e9\">●</span>p50</span>\
          <span><span class=\"glyph\" style=\"color:#e69f00\">▲</span>p99</span>\
          <span><span class=\"glyph\" style=\"color:#d55e00\">✕</span>p99.9</span></p>\n\

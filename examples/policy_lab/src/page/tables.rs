@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::escaped;
-use crate::plot::duration;
+use crate::plot::latency;
 use crate::scenario::Scenario;
 use crate::sim::Run;
 
@@ -20,8 +20,8 @@ pub(super) fn overview(results: &[(Scenario, Vec<Run>)]) -> String {
         .iter()
         .filter(|(_, runs)| runs.iter().any(|run| is_shown(&run)));
     let mut html = "<h3>p99 latency by scenario</h3>\n\
-        <p class=\"how\">The lowest of each column is marked. A policy that is marked nowhere may still be the right one: \
-        look at what it keeps together (keys), or at how exact its shares are.</p>\n\
+        <p class=\"how\">The lowest of each column is marked, of the policies that lost no connection. A policy that is \
+        marked nowhere may still be the right one: look at what it keeps together (keys), or at how exact its shares are.</p>\n\
         <div class=\"table\"><table>\n<tr><th>policy</th>"
         .to_owned();
     for (scenario, _) in columns.clone() {
@@ -31,13 +31,10 @@ pub(super) fn overview(results: &[(Scenario, Vec<Run>)]) -> String {
     for label in &labels {
         let _ = write!(html, "<tr><td>{}</td>", escaped(label));
         for (_, runs) in columns.clone() {
-            let best = runs.iter().filter(is_shown).map(|run| run.p99).min();
-            let p99 = runs
-                .iter()
-                .find(|run| run.label == *label)
-                .map(|run| run.p99);
-            let text = p99.map_or_else(|| "–".to_owned(), duration);
-            cell(&mut html, &text, p99.is_some() && p99 == best);
+            let run = runs.iter().find(|run| run.label == *label);
+            let shown = runs.iter().filter(is_shown);
+            let best = run.is_some_and(|run| is_fastest(run, shown, |run| run.p99));
+            cell(&mut html, &latency(run.and_then(|run| run.p99)), best);
         }
         html.push_str("</tr>\n");
     }
@@ -64,35 +61,21 @@ pub(super) fn figures(runs: &[Run]) -> String {
         <th>clients sent<br>elsewhere</th><th>keys moved<br>per change</th>\
         <th>failed<br>attempts</th><th>lost<br>connections</th></tr>\n"
             .to_owned();
-    let best = |of: fn(&Run) -> Duration| runs.iter().map(of).min();
-    let fewest = runs.iter().map(|run| run.max_in_flight).min();
-    let lowest = runs
-        .iter()
-        .map(|run| run.share_error)
-        .min_by(f64::total_cmp);
+    let whole = runs.iter().filter(|run| lost_none(run));
+    let fewest = whole.clone().map(|run| run.max_in_flight).min();
+    let lowest = whole.map(|run| run.share_error).min_by(f64::total_cmp);
     let moved = runs.iter().filter(|run| follows_keys(run));
     let moved = moved.filter_map(|run| run.keys_moved);
     let moved = moved.min_by(f64::total_cmp);
     for run in runs {
         let _ = write!(html, "<tr><td>{}</td>", escaped(&run.label));
-        cell(
-            &mut html,
-            &duration(run.p50),
-            best(|r| r.p50) == Some(run.p50),
-        );
-        cell(
-            &mut html,
-            &duration(run.p99),
-            best(|r| r.p99) == Some(run.p99),
-        );
-        cell(
-            &mut html,
-            &duration(run.p999),
-            best(|r| r.p999) == Some(run.p999),
-        );
-        let is_least = fewest == Some(run.max_in_flight);
+        let latencies: [Latency; 3] = [|run| run.p50, |run| run.p99, |run| run.p999];
+        for of in latencies {
+            cell(&mut html, &latency(of(run)), is_fastest(run, runs, of));
+        }
+        let is_least = lost_none(run) && fewest == Some(run.max_in_flight);
         cell(&mut html, &run.max_in_flight.to_string(), is_least);
-        let is_least = lowest == Some(run.share_error);
+        let is_least = lost_none(run) && lowest == Some(run.share_error);
         cell(&mut html, &percent(run.share_error), is_least);
         cell(&mut html, &percent(run.sent_elsewhere), false);
         let is_least = moved.is_some() && moved == run.keys_moved && follows_keys(run);
@@ -105,7 +88,8 @@ pub(super) fn figures(runs: &[Run]) -> String {
         "</table></div>\n<p class=\"how\">Share error: the part of the connections that went elsewhere than the weights \
          say, be it by choice or because a backend could not take its part. Clients sent elsewhere: of the connections whose \
          client came before, those that reached another backend than the last. † Many keys move while nothing changes: the policy \
-         looks at none, or at the load as well. The best of a column is marked.</p>\n",
+         looks at none, or at the load as well. The best of a column is marked; latency, connections in flight and share error \
+         only of policies that lost no connection, for who loses some spares the others.</p>\n",
     );
     html
 }
@@ -141,6 +125,20 @@ pub(super) fn moves(runs: &[Run]) -> String {
     }
     html.push_str("</table></div></details>\n");
     html
+}
+
+type Latency = fn(&Run) -> Option<Duration>;
+
+/// Whether a latency of `run` is the lowest of those of `runs` that lost no connection.
+fn is_fastest<'a>(run: &Run, runs: impl IntoIterator<Item = &'a Run>, of: Latency) -> bool {
+    let whole = runs.into_iter().filter(|run| lost_none(run));
+    let lowest = whole.filter_map(of).min();
+    lost_none(run) && lowest.is_some() && of(run) == lowest
+}
+
+/// Whether the figures can be compared: who loses connections looks fast and spares its backends.
+const fn lost_none(run: &Run) -> bool {
+    run.lost == 0
 }
 
 /// Whether keys keep their backends and yet reach those that join: moving far fewer than has to move is no merit.

@@ -69,7 +69,7 @@ fn element(
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 /// A duration for people, with three digits that count.
-pub(crate) fn duration(time: Duration) -> String {
+fn duration(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let (value, unit) = if seconds >= 1.0 {
         (seconds, "s")
@@ -84,6 +84,11 @@ pub(crate) fn duration(time: Duration) -> String {
         _ => 2,
     };
     format!("{value:.digits$} {unit}")
+}
+
+/// A latency for people; a dash if nothing was served.
+pub(crate) fn latency(time: Option<Duration>) -> String {
+    time.map_or_else(|| "–".to_owned(), duration)
 }
 
 /// A duration on an axis, without digits that say nothing.

@@ -21,10 +21,11 @@ pub(crate) struct Row<'a> {
     pub(crate) values: Vec<f64>,
 }
 
-/// Latencies in seconds on a logarithmic axis: p50 as a circle, p99 as a triangle, p99.9 as a cross.
+/// Latencies in seconds on a logarithmic axis: p50 as a circle, p99 as a triangle, p99.9 as a cross. A row without
+/// all three stays empty.
 pub(crate) fn latencies(rows: &[Row<'_>]) -> Result<String, PlotError> {
     let values = || rows.iter().flat_map(|row| &row.values);
-    let least = values().copied().fold(f64::INFINITY, f64::min).max(1e-6);
+    let least = values().copied().reduce(f64::min).unwrap_or(1.0).max(1e-6);
     let most = values().copied().fold(least, f64::max);
     let label = "p50, p99 and p99.9 of the latency of each policy, also in the table";
     element(size(rows), label, |area| {
@@ -40,8 +41,10 @@ pub(crate) fn latencies(rows: &[Row<'_>]) -> Result<String, PlotError> {
             axis,
             &format,
             |chart, y, row| {
-                let at = |i: usize| (row.values.get(i).copied().unwrap_or(least).max(least), y);
-                let (p50, p99, p999) = (at(0), at(1), at(2));
+                let [p50, p99, p999] = row.values[..] else {
+                    return Ok(());
+                };
+                let [p50, p99, p999] = [p50, p99, p999].map(|time| (time.max(least), y));
                 let on = chart.plotting_area();
                 let line = PathElement::new(vec![p50, p999], GRID.stroke_width(6));
                 on.draw(&line).map_err(failed)?;

@@ -61,7 +61,7 @@ pub(super) fn check(origin: &str, file: File) -> Result<Scenario, Problem> {
         );
     }
     let (groups, backends) = expand(file.backends)?;
-    let events = changes(&groups, &backends, file.events)?;
+    let events = changes(&groups, &backends, duration, file.events)?;
     let tables = file.variants.iter().map(|table| &table.balancer);
     for around in std::iter::once(&file.balancer).chain(tables) {
         known_zone(around, &groups)?;
@@ -165,10 +165,12 @@ fn checked_name(name: &toml::Spanned<String>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Every change in the order of time; a group with a time between its backends makes several.
+/// Every change in the order of time; a group with a time between its backends makes several. All are before the end
+/// of the arrivals.
 fn changes(
     groups: &[Group],
     backends: &[BackendSpec],
+    end: Time,
     events: Vec<toml::Spanned<Event>>,
 ) -> Result<Vec<Change>, Problem> {
     let mut changes = Vec::new();
@@ -192,11 +194,21 @@ fn changes(
                 ),
             );
         }
+        let at = *event.at.get_ref();
+        if at >= end {
+            return problem(
+                event.at.span(),
+                format!(
+                    "no connection arrives after {} s, the duration: let this happen earlier, or lengthen the duration",
+                    end.seconds()
+                ),
+            );
+        }
         let what = what(&event, &span)?;
         let verb = verb(what);
         if event.each == Time::ZERO {
             changes.push(Change {
-                at: event.at,
+                at,
                 what,
                 targets,
                 label: format!("{verb} {target}"),
@@ -204,10 +216,14 @@ fn changes(
         } else {
             for (i, target) in targets.into_iter().enumerate() {
                 let nanos = event.each.nanos().saturating_mul(i as u64);
-                let Some(at) = event.at.after(nanos) else {
+                let Some(at) = at.after(nanos).filter(|at| *at < end) else {
                     return problem(
                         span,
-                        "the last backend's turn comes after more than a day: shorten \"each\"",
+                        format!(
+                            "no connection arrives after {} s, the duration, but the last backend's turn comes then: \
+                             shorten \"each\", or lengthen the duration",
+                            end.seconds()
+                        ),
                     );
                 };
                 changes.push(Change {

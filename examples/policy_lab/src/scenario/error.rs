@@ -19,15 +19,23 @@ pub enum ScenarioError {
         /// What is wrong, and what would be right.
         message: String,
     },
-    /// The file cannot be read.
+    /// There is no such file, and no built-in scenario of that name.
     #[error("{}: {source}: give a scenario file, or one of the built-in scenarios: {known}", path.display())]
-    Read {
+    Unknown {
         /// The file.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
         /// Names that need no file.
         known: String,
+    },
+    /// What is there cannot be read.
+    #[error("{}: {source}: give a file that can be read", path.display())]
+    Read {
+        /// The file, or what is in its place.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
     },
 }
 

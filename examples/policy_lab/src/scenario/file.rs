@@ -190,7 +190,7 @@ pub(crate) type Setting = Option<Spanned<u32>>;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Event {
-    pub(crate) at: Time,
+    pub(crate) at: Spanned<Time>,
     pub(crate) action: Action,
     pub(crate) target: Spanned<String>,
     #[serde(default = "no_time")]

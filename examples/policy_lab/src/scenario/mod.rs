@@ -1,6 +1,7 @@
 //! What is simulated: backends, clients, and what happens to them when.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ pub(crate) use words::differences;
 ///                                   # factor just after joining, and then by less and less
 ///
 /// [[events]]
-/// at = "20s"
+/// at = "20s"                        # before the duration is over, with every `each`
 /// action = "leave"                  # drain, fail, join, leave, recover, weight
 /// target = "fast-1"                 # a backend, or a group: all of its backends
 /// each = "2s"                       # default: "0s"; between one backend of the group and the next
@@ -207,13 +208,29 @@ impl Scenario {
     ///
     /// If there is neither, or the file is not a scenario.
     pub fn load(name: &str) -> Result<Self, ScenarioError> {
-        if let Some((name, text)) = builtin::ALL.iter().find(|(known, _)| *known == name) {
+        if let Some(text) = Self::builtin_text(name) {
             return Self::parse(name, text);
         }
-        let text = fs::read_to_string(name).map_err(|source| ScenarioError::Read {
-            path: Path::new(name).to_owned(),
-            source,
-            known: Self::builtin_names().collect::<Vec<_>>().join(", "),
+        let bytes = fs::read(name).map_err(|source| {
+            let path = Path::new(name).to_owned();
+            if source.kind() == ErrorKind::NotFound {
+                let known = Self::known();
+                return ScenarioError::Unknown {
+                    path,
+                    source,
+                    known,
+                };
+            }
+            ScenarioError::Read { path, source }
+        })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(&error.as_bytes()[..good]);
+            ScenarioError::Invalid {
+                origin: name.to_owned(),
+                place: Place::of(&text, Some(good..good)),
+                message: "from here on the file is not UTF-8: save it as text in UTF-8".to_owned(),
+            }
         })?;
         Self::parse(name, &text)
     }
@@ -221,6 +238,17 @@ impl Scenario {
     /// The names of the built-in scenarios.
     pub fn builtin_names() -> impl Iterator<Item = &'static str> {
         builtin::ALL.iter().map(|(name, _)| *name)
+    }
+
+    /// The text of the built-in scenario called `name`, to start from.
+    pub fn builtin_text(name: &str) -> Option<&'static str> {
+        let mut all = builtin::ALL.iter();
+        all.find(|(known, _)| *known == name).map(|(_, text)| *text)
+    }
+
+    /// The names of the built-in scenarios, for people.
+    pub(crate) fn known() -> String {
+        Self::builtin_names().collect::<Vec<_>>().join(", ")
     }
 
     /// What the scenario is called.

@@ -57,6 +57,7 @@ fn slow(slow: SlowStart) -> String {
 }
 
 fn near(zone: &ZonePreference) -> String {
+    // Names of zones are checked to be plain: there is nothing to escape.
     format!(
         "{{ zone = \"{}\", overprovisioning = {}, min_backends = {} }}",
         zone.zone, zone.overprovisioning, zone.min_backends

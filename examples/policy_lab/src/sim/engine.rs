@@ -198,7 +198,7 @@ impl<'a> Engine<'a> {
             self.free.push(id);
             return;
         };
-        let number = number_of(pick.backend().addr);
+        let number = number_of(pick.addr());
         connection.pick = Some((pick, number));
         self.record.picked(number, self.now);
 
@@ -246,7 +246,7 @@ impl<'a> Engine<'a> {
         let Some((pick, number)) = connection.pick.take() else {
             return;
         };
-        connection.tried.insert(pick.backend().addr);
+        connection.tried.insert(pick.addr());
         if !blameless {
             pick.failed(now);
         }

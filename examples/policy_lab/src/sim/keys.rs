@@ -102,7 +102,7 @@ impl<'a> KeyProbe<'a> {
             let Ok(pick) = self.balancer.pick(&request, now, &mut self.rng) else {
                 continue;
             };
-            let number = number_of(pick.backend().addr);
+            let number = number_of(pick.addr());
             let group = self.scenario.group_of(number);
             let connecting = Draw::middle().of(group.connect, 1.0);
             pick.connected(Timestamp::from_nanos(

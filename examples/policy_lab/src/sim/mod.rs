@@ -33,12 +33,13 @@ pub struct Run {
     pub failed_attempts: u64,
     /// Connections that the balancer counted when the simulation was over. Always 0.
     pub left_in_flight: u64,
-    /// Half of the connections were served within this time of their arrival.
-    pub p50: Duration,
+    /// Half of the connections that were served were so within this time of their arrival; `None` if none was. Those
+    /// that were lost are left out, so that a policy which loses many may look fast.
+    pub p50: Option<Duration>,
     /// 99 % were.
-    pub p99: Duration,
+    pub p99: Option<Duration>,
     /// 99.9 % were.
-    pub p999: Duration,
+    pub p999: Option<Duration>,
     /// The most connections that one backend held.
     pub max_in_flight: u32,
     /// The part of all connections that went elsewhere than the weights say: half the sum of the differences.

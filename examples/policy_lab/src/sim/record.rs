@@ -137,11 +137,11 @@ impl Record {
         self.latencies.sort_unstable();
     }
 
-    /// The latency that `part` of the measured connections did not exceed (nearest rank); zero without any.
-    pub(super) fn quantile(&self, part: f64) -> Duration {
+    /// The latency that `part` of the measured connections did not exceed (nearest rank); `None` without any.
+    pub(super) fn quantile(&self, part: f64) -> Option<Duration> {
         let rank = (self.latencies.len() as f64 * part).ceil() as usize;
-        let found = self.latencies.get(rank.saturating_sub(1));
-        Duration::from_nanos(found.copied().unwrap_or_default())
+        let found = self.latencies.get(rank.saturating_sub(1))?;
+        Some(Duration::from_nanos(*found))
     }
 
     /// The part of the connections that reached another backend than the one before of their client.
