@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lb_core::policy::{PolicyKind, WeightedRoundRobin};
 use lb_core::{
-    BalancerConfig, FailLimit, FailureEffect, Health, OutlierDetection, PickError, Snapshot,
-    Subset, Timestamp, Tried,
+    BalancerConfig, FailLimit, FailureEffect, Health, OutlierDetection, PickError, PickRequest,
+    Snapshot, SplitMix64, Subset, Timestamp, Tried,
 };
 
 use crate::support::{Bench, addr, at, backend, small, tried};
@@ -99,6 +99,36 @@ fn never_more_than_the_allowed_part_is_ejected() {
         );
     }
     eject(&mut detecting(10, OutlierDetection::default()), 0, 10, now);
+}
+
+#[test]
+fn nor_by_threads_that_fail_at_the_same_moment() {
+    let one_failure = OutlierDetection::default()
+        .with_consecutive_failures(NonZeroU32::MIN)
+        .with_max_ejected_percent(1);
+    for _ in 0..30 {
+        let bench = detecting(500, one_failure);
+        let fail_often = |seed| {
+            let (tried, mut rng) = (Tried::new(), SplitMix64::new(seed));
+            for _ in 0..100 {
+                let pick = bench
+                    .balancer
+                    .pick(&PickRequest::new(&tried), at(1), &mut rng);
+                let _ = pick.unwrap().failed(at(1));
+            }
+        };
+        std::thread::scope(|scope| {
+            for seed in 0..4 {
+                scope.spawn(move || fail_often(seed));
+            }
+        });
+        let set = bench.balancer.set();
+        let ejected = set.status(at(1)).filter(|s| s.ejected_until.is_some());
+        assert!(
+            (1..=5).contains(&ejected.count()),
+            "a hundredth of 500 is 5"
+        );
+    }
 }
 
 #[test]
