@@ -41,6 +41,7 @@ impl WeightedIndex {
 
     /// Draws an eligible backend other than `except` that takes its turn, each with a chance in proportion to its
     /// weight.
+    #[cold]
     pub(crate) fn draw_other(
         &self,
         cx: &mut PickContext<'_>,

@@ -47,6 +47,10 @@ struct WeightedRandomPicker {
 
 impl Picker for WeightedRandomPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        let first = self.index.draw(cx);
+        if cx.takes_turn(first) {
+            return Some(first);
+        }
         self.index.draw_other(cx, None)
     }
 }
