@@ -1,8 +1,11 @@
 //! Scenario files: what is wrong is said with its place and the way out, and nothing panics.
 
+mod support;
+
 use lb_core::policy::PolicyKind;
 use policy_lab::{Scenario, Variant, page, simulate, simulate_variant};
 use proptest::prelude::*;
+use support::error;
 
 /// A scenario that uses everything, small enough to run often.
 const FULL: &str = r#"title = "full"
@@ -97,14 +100,6 @@ at = "1.8s"
 action = "leave"
 target = "a"
 "#;
-
-/// What is said about `FULL` with `from` replaced by `to`.
-fn error(from: &str, to: &str) -> String {
-    assert!(FULL.contains(from), "{from}");
-    Scenario::parse("lab.toml", &FULL.replacen(from, to, 1))
-        .expect_err("the edit is wrong on purpose")
-        .to_string()
-}
 
 #[test]
 fn errors_name_the_place_and_the_fix() {
@@ -211,7 +206,7 @@ fn errors_name_the_place_and_the_fix() {
         ),
         ("[clients]", "[clients", "lab.toml:10:"),
     ] {
-        let error = error(from, to);
+        let error = error(FULL, from, to);
         assert!(error.contains(said), "{to}: {error}");
     }
 }

@@ -1,7 +1,10 @@
 //! Policies with settings: what is wrong with them is said with its place and the way out, the page says what they are.
 
+mod support;
+
 use lb_core::policy::PolicyKind;
 use policy_lab::{Scenario, page, simulate, simulate_variant};
+use support::error;
 
 const VARIANTS: &str = r#"duration = "2s"
 arrivals = { rate = 50 }
@@ -31,14 +34,6 @@ zone = "x"
 priority = 0
 service = { constant = "1ms" }
 "#;
-
-/// What is said about `VARIANTS` with `from` replaced by `to`.
-fn error(from: &str, to: &str) -> String {
-    assert!(VARIANTS.contains(from), "{from}");
-    Scenario::parse("lab.toml", &VARIANTS.replacen(from, to, 1))
-        .expect_err("the edit is wrong on purpose")
-        .to_string()
-}
 
 #[test]
 fn errors_name_the_place_and_the_fix() {
@@ -186,16 +181,20 @@ fn errors_name_the_place_and_the_fix() {
             "lab.toml:26:12: \"backup\" is the priority 1: remove one of them",
         ),
     ] {
-        let error = error(from, to);
+        let error = error(VARIANTS, from, to);
         assert!(error.contains(said), "{to}: {error}");
     }
     let ketama = "label = \"k\"\npolicy = \"ketama\"\nmax_points = 8388609\n[[variants]]\nlabel = \"bounded\"";
-    let said = error("label = \"bounded\"", ketama);
+    let said = error(VARIANTS, "label = \"bounded\"", ketama);
     assert!(said.contains("use at most 8388608 points"), "{said}");
     let many: String = (0..20)
         .map(|n| format!("label = \"{n}\"\npolicy = \"p2c\"\n[[variants]]\n"))
         .collect();
-    let said = error("label = \"bounded\"", &format!("{many}label = \"bounded\""));
+    let said = error(
+        VARIANTS,
+        "label = \"bounded\"",
+        &format!("{many}label = \"bounded\""),
+    );
     assert!(said.contains("use at most 20 variants"), "{said}");
 }
 

@@ -1,0 +1,11 @@
+//! What the tests of scenario files share.
+
+use policy_lab::Scenario;
+
+/// What is said about `text` with `from` replaced by `to`.
+pub(crate) fn error(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from}");
+    Scenario::parse("lab.toml", &text.replacen(from, to, 1))
+        .expect_err("the edit is wrong on purpose")
+        .to_string()
+}
