@@ -79,10 +79,11 @@ impl Updater {
     fn publish(&mut self) {
         let Some(set) = &self.set else { return };
         let tiers = self.registry.tiers(set, &self.config);
+        let compiled = Compiled::new(self.config.clone(), Arc::clone(set), tiers, &*self.policy);
         let last_check = self.shared.current().last_check();
         let now = last_check.unwrap_or_default().max(self.applied_at);
-        let (config, set) = (self.config.clone(), Arc::clone(set));
-        let compiled = Compiled::new(config, set, tiers, &*self.policy, now);
+        // For whoever comes while the first pick works them out, if they do not hold by then.
+        compiled.check_vitals(&self.shared, now);
         let compiled = Arc::new(compiled);
         let old = self.shared.publish(Arc::clone(&compiled));
         self.retired.memberships.push(old);

@@ -57,7 +57,6 @@ impl Compiled {
         set: Arc<BackendSet>,
         tiers: Vec<Tier>,
         policy: &dyn Policy,
-        now: Timestamp,
     ) -> Self {
         let mut needs_vitals = config.needs_vitals();
         let levels = tiers.into_iter().map(|tier| Level {
@@ -82,10 +81,6 @@ impl Compiled {
             checked: vitals::Checked::new(),
             ready: true,
         };
-        if needs_vitals {
-            // For whoever comes while the first pick works them out.
-            vitals::check(&compiled.config, &compiled.levels, now);
-        }
         compiled.place();
         compiled
     }
@@ -165,11 +160,8 @@ impl Compiled {
 
     /// Whether health and ejection are ignored at the level at `at`.
     pub(crate) fn panics(&self, at: usize, shared: &Shared, now: Timestamp) -> bool {
-        if !self.needs_vitals {
-            return false;
-        }
         self.check_vitals(shared, now);
-        if self.checked.holds(shared.generation(), now) {
+        if !self.needs_vitals || self.checked.holds(shared.generation(), now) {
             return self.levels[at].vitals.panics();
         }
         vitals::panics_at(&self.config, &self.levels, at, now)
@@ -251,7 +243,10 @@ impl Compiled {
 
     /// Works the vitals of the levels out anew, if they no longer hold. Who comes while another does goes by what was
     /// found before: two at once would mix what they found at different moments.
-    fn check_vitals(&self, shared: &Shared, now: Timestamp) {
+    pub(crate) fn check_vitals(&self, shared: &Shared, now: Timestamp) {
+        if !self.needs_vitals {
+            return;
+        }
         if self.checked.holds(shared.generation(), now) || !self.checked.begin() {
             return;
         }

@@ -123,9 +123,7 @@ impl OutlierRecord {
 
     /// When the ejection ends, if the backend is ejected at `now`.
     pub(crate) fn ejected_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let word = self.ejection.load(Relaxed);
-        let (until, _) = unpacked(word);
-        (word & OVER == 0 && now < until).then_some(until)
+        ejected_until(self.ejection.load(Relaxed), now)
     }
 
     /// When the last ejection ended, if there was one that ended by `now`.
@@ -155,10 +153,9 @@ impl OutlierRecord {
     /// Ends an ejection, as an active check may. True if there was one.
     pub(crate) fn readmit(&self, now: Timestamp) -> bool {
         let ended = |word| {
-            let (until, times) = unpacked(word);
+            let (_, times) = unpacked(word);
             // Rounded down: it is over at once.
-            let ejected = word & OVER == 0 && now < until;
-            ejected.then(|| now.as_nanos() >> 16 << 16 | u64::from(times))
+            ejected_until(word, now).map(|_| now.as_nanos() >> 16 << 16 | u64::from(times))
         };
         let ended = self.ejection.fetch_update(Relaxed, Relaxed, ended).is_ok();
         if ended {
@@ -171,7 +168,7 @@ impl OutlierRecord {
     pub(crate) fn eject(&self, detection: &OutlierDetection, salt: u64, now: Timestamp) -> bool {
         let ejected = |word| {
             let (until, times) = unpacked(word);
-            if word & OVER == 0 && now < until {
+            if ejected_until(word, now).is_some() {
                 return None;
             }
             let good = now.saturating_since(until).as_nanos();
@@ -197,6 +194,11 @@ fn jitter(max: Duration, salt: u64, now: Timestamp) -> Duration {
     let max = u64::try_from(max.as_nanos()).unwrap_or(u64::MAX);
     let drawn = u128::from(mix(salt ^ mix(now.as_nanos()))) * (u128::from(max) + 1);
     Duration::from_nanos((drawn >> 64) as u64)
+}
+
+fn ejected_until(word: u64, now: Timestamp) -> Option<Timestamp> {
+    let (until, _) = unpacked(word);
+    (word & OVER == 0 && now < until).then_some(until)
 }
 
 const fn packed(until: Timestamp, times: u16) -> u64 {
