@@ -149,7 +149,11 @@ impl Server {
     async fn drain(&self, farewell: Farewell, pre_stop: Duration, before: Metrics) -> DrainReport {
         let begin = Instant::now();
         let Signals { abort, working, .. } = &self.shared.signals;
-        info!(sessions = self.shared.metrics().active, "Draining");
+        // No session can start any more. Those that an abort has ended already belong to this drain as well, so that the
+        // number is the sum of `aborted` and `completed` of the report.
+        let ended_before = before.ended() - before.aborted;
+        let sessions = self.shared.metrics().accepted - ended_before;
+        info!(sessions, "Draining");
         let too_long = async {
             match farewell.drain_timeout {
                 Some(limit) => sleep(limit).await,
