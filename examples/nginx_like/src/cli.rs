@@ -10,9 +10,9 @@ use clap::{ArgAction, Parser};
 use crate::assemble::Kept;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::files::{Files, PidFile, Place};
 use crate::inherited::Inherited;
 use crate::logs::Logs;
-use crate::process::PidFile;
 use crate::signal::Order;
 use crate::{assemble, demo, process, run};
 
@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
     } else if line.len() < 2 {
         demo::run()
     } else {
-        run::run(move || load(&arguments))
+        run::run(arguments.place(), || load(&arguments))
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,6 +106,13 @@ impl Arguments {
     fn conf(&self) -> PathBuf {
         self.prefix().join(&self.conf)
     }
+
+    fn place(&self) -> Place {
+        Place {
+            conf: self.conf.clone(),
+            prefix: self.prefix().to_owned(),
+        }
+    }
 }
 
 /// Tells the process that serves already what to do.
@@ -115,7 +122,7 @@ fn signal(arguments: &Arguments, order: Order) -> Result<(), StartError> {
 }
 
 fn load(arguments: &Arguments) -> Result<Config, StartError> {
-    let config = Config::load(&arguments.conf, arguments.prefix())?;
+    let config = arguments.place().load()?;
     if !arguments.quiet {
         for warning in &config.warnings {
             say(&format!("[warn] {warning}"));
@@ -136,8 +143,10 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
     }
     process::Identity::of(config.user.as_ref())?;
     assemble::proxy(&config, &mut Kept::default(), Inherited::take())?;
-    Logs::open(&config)?;
-    config.pid.as_deref().map_or(Ok(()), PidFile::check)?;
+    Logs::test(&config, &Files::new(arguments.place()))?;
+    if let Some(path) = &config.pid {
+        PidFile::check(path).map_err(StartError::open(path))?;
+    }
     if !arguments.quiet {
         say(&format!(
             "configuration file {} test is successful",

@@ -38,6 +38,8 @@ pub(crate) enum StartError {
     Signal(#[from] SignalError),
     #[error("{call} failed ({})", Os(source))]
     System { call: String, source: io::Error },
+    #[error("a thread cannot be started ({}){}", Os(.0), thread_hint(.0))]
+    Thread(io::Error),
     #[error("{call}(\"{name}\") failed in {span}")]
     UnknownUser {
         call: &'static str,
@@ -69,7 +71,21 @@ impl StartError {
 fn bind_failed(error: &BindError) -> String {
     match error {
         BindError::Listen { addr, source } => format!("bind() to {addr} failed ({})", Os(source)),
+        BindError::Worker { source } => {
+            let hint = thread_hint(source);
+            format!("a worker cannot be started ({}){hint}", Os(source))
+        }
         other => other.to_string(),
+    }
+}
+
+/// What helps against too many threads.
+fn thread_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            ": lower \"worker_processes\", or raise the limit of threads (ulimit -u, TasksMax, pids.max)"
+        }
+        _ => "",
     }
 }
 

@@ -1,8 +1,4 @@
-//! What the process is to the system: its user, its limits, its pid file.
-
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+//! What the process is to the system: its user and its limits.
 
 use nix::unistd::{Gid, Group, Uid, User as SystemUser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -84,49 +80,5 @@ pub(crate) fn limit_files(wanted: Option<u64>) {
     );
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         warn!(?wanted, %error, "The limit of open files stays as it is");
-    }
-}
-
-/// The file with the process id, removed when this is dropped.
-#[derive(Debug)]
-pub(crate) struct PidFile {
-    path: PathBuf,
-    file: File,
-}
-
-impl PidFile {
-    pub(crate) fn write(path: &Path) -> Result<Self, StartError> {
-        let written = File::create(path).and_then(|mut file| {
-            writeln!(file, "{}", std::process::id())?;
-            Ok(file)
-        });
-        let file = written.map_err(StartError::open(path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
-    }
-
-    /// Whether one could be written at `path`. As with nginx an empty one may stay there; what one says is left alone.
-    pub(crate) fn check(path: &Path) -> Result<(), StartError> {
-        let opened = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
-        opened.map(drop).map_err(StartError::open(path))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        // Another user than the one who started may not remove it. Empty, it names no process at least.
-        if let Err(error) = fs::remove_file(&self.path).or_else(|_| self.file.set_len(0)) {
-            warn!(path = %self.path.display(), %error, "The pid file stays behind");
-        }
     }
 }

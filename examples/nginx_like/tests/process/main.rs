@@ -12,8 +12,10 @@ mod dns_chaos;
 mod dns_server;
 mod first_bytes;
 mod hash;
+mod hung_files;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod logs;
 #[cfg(feature = "kubernetes")]
 #[path = "../../../../lb-discovery/tests/kubernetes/objects.rs"]
 mod objects;
@@ -24,3 +26,4 @@ mod send_signal;
 mod service;
 mod signals;
 mod sockets;
+mod thread_limit;

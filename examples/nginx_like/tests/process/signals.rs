@@ -123,6 +123,27 @@ async fn the_pid_file_is_there_while_the_process_is() {
 }
 
 #[tokio::test]
+async fn the_pid_file_of_a_successor_is_left_alone() {
+    let (_node, stream) = node().await;
+    let dir = tempfile::tempdir().unwrap();
+    let pid = dir.path().join("nginx.pid");
+    let main = format!("pid {};", pid.display());
+    let first = NginxLike::start(&main, &stream).await;
+    let mut open = Conversation::open(first.addr).await.unwrap();
+    assert_eq!(open.say("hello").await.unwrap(), "node");
+    first.signal(Signal::QUIT);
+    first.refused().await;
+    let second = NginxLike::start(&main, &stream).await;
+    let id = format!("{}\n", second.id());
+    drop(open);
+    assert!(first.exit().await.success());
+    assert_eq!(fs::read_to_string(&pid).unwrap(), id);
+    second.signal(Signal::TERM);
+    assert!(second.exit().await.success());
+    assert!(!pid.exists());
+}
+
+#[tokio::test]
 async fn the_pid_file_moves_with_the_configuration() {
     let (_node, stream) = node().await;
     let dir = tempfile::tempdir().unwrap();
@@ -192,11 +213,9 @@ async fn sigusr1_reopens_the_logs_and_other_signals_change_nothing() {
     proxy.signal(Signal::USR2);
     proxy.logged("SIGUSR2 is ignored").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
-    let text = fs::read_to_string(&log).unwrap();
-    assert!(
-        text.contains("SIGUSR2") && !text.contains("Listening"),
-        "{text}"
-    );
+    let read = || fs::read_to_string(&log).unwrap();
+    eventually("the message in the file", || read().contains("SIGUSR2")).await;
+    assert!(!read().contains("Listening"), "{}", read());
     let old_text = fs::read_to_string(&old).unwrap();
     assert!(old_text.contains("Listening"), "{old_text}");
 }
