@@ -11,10 +11,9 @@ use crate::assemble::Kept;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::files::{Files, PidFile, Place};
-use crate::inherited::Inherited;
 use crate::logs::Logs;
 use crate::signal::Order;
-use crate::{assemble, demo, process, run};
+use crate::{demo, helper, process, run};
 
 /// Where nginx keeps its configuration, below the prefix.
 const DEFAULT_CONF: &str = "conf/nginx.conf";
@@ -47,6 +46,10 @@ struct Arguments {
     #[arg(short)]
     quiet: bool,
 
+    /// Serves a server that gave up root; for nginx_like itself
+    #[arg(long, value_name = "UID", hide = true)]
+    helper: Option<u32>,
+
     /// Prints the version and exits
     #[arg(short, action = ArgAction::Version)]
     version: Option<bool>,
@@ -73,7 +76,9 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let (conf, tests) = (arguments.conf(), arguments.test);
-    let done = if arguments.test {
+    let done = if let Some(owner) = arguments.helper {
+        helper::serve(arguments.place(), owner)
+    } else if arguments.test {
         test(&arguments)
     } else if let Some(order) = arguments.signal {
         signal(&arguments, order)
@@ -141,9 +146,9 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
             conf.display()
         ));
     }
-    process::Identity::of(config.user.as_ref())?;
-    assemble::proxy(&config, &mut Kept::default(), Inherited::take())?;
-    Logs::test(&config, &Files::new(arguments.place()))?;
+    let identity = process::Identity::of(config.user.as_ref())?;
+    run::assemble(&config, identity.as_ref(), &mut Kept::default())?;
+    Logs::test(&config, &Files::own(arguments.place()))?;
     if let Some(path) = &config.pid {
         PidFile::check(path).map_err(StartError::open(path))?;
     }

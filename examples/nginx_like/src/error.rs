@@ -26,6 +26,15 @@ pub(crate) enum StartError {
     BuiltWithoutKubernetes { span: Span },
     #[error("{source} in {span}")]
     Discovery { source: DiscoveryError, span: Span },
+    #[error("the helper process that keeps the rights of the superuser failed: {0}")]
+    Helper(io::Error),
+    #[error(
+        "{source}: this is read as \"{user}\", the \"user\" of the configuration, which must be allowed to read it"
+    )]
+    AsUser {
+        source: Box<StartError>,
+        user: String,
+    },
     #[error("no \"stream\" block with a server in it: there is nothing to balance")]
     NoServer,
     #[error("open() \"{}\" failed ({})", path.display(), Os(source))]

@@ -6,11 +6,15 @@ mod pid;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::StartError;
+use crate::helper::Helper;
+use crate::process::Identity;
 
-pub(crate) use pid::PidFile;
+pub(crate) use log::open_for as open_log_for;
+pub(crate) use pid::{HeldPid, PidFile};
 
 /// Where the configuration is.
 #[derive(Clone, Debug)]
@@ -28,30 +32,76 @@ impl Place {
     }
 }
 
-/// Access to those files.
+/// Access to those files, by the user that started the process.
 #[derive(Debug)]
 pub(crate) struct Files {
     place: Place,
+    /// Where that user is not the one that the process becomes.
+    helper: Option<Arc<Helper>>,
 }
 
 impl Files {
-    /// Access as the user of the process.
-    pub(crate) const fn new(place: Place) -> Self {
-        Self { place }
+    /// Access as the user of the process, now and later.
+    pub(crate) const fn own(place: Place) -> Self {
+        Self {
+            place,
+            helper: None,
+        }
+    }
+
+    /// Access that outlives the change to the user `identity`. Starts a [`Helper`] for it.
+    ///
+    /// # Errors
+    ///
+    /// The helper cannot be started, or cannot read the configuration.
+    pub(crate) fn for_identity(
+        place: Place,
+        identity: Option<&Identity>,
+    ) -> Result<Self, StartError> {
+        let mut files = Self::own(place);
+        if let Some(user) = identity.and_then(Identity::lesser_user) {
+            let helper = Helper::start(user.as_raw()).map_err(StartError::Helper)?;
+            files.helper = Some(Arc::new(helper));
+            // The helper opens what it has seen in the configuration.
+            files.load()?;
+        }
+        Ok(files)
     }
 
     /// Reads the configuration.
     pub(crate) fn load(&self) -> Result<Config, StartError> {
-        self.place.load()
+        let Some(helper) = &self.helper else {
+            return self.place.load();
+        };
+        let record = helper.load().map_err(StartError::Helper)?;
+        let Place { conf, prefix } = &self.place;
+        Ok(Config::replay(record, conf, prefix)?)
     }
 
     /// Opens a log to append to it, and makes it if there is none.
     pub(crate) fn open_log(&self, path: &Path) -> io::Result<File> {
-        log::open(path)
+        match &self.helper {
+            Some(helper) => helper.open_log(path),
+            None => log::open(path),
+        }
     }
 
     /// Writes the id of the process to `path`.
-    pub(crate) fn write_pid(&self, path: &Path) -> Result<PidFile, StartError> {
-        PidFile::write(path, std::process::id()).map_err(StartError::open(path))
+    pub(crate) fn write_pid(&self, path: &Path) -> Result<HeldPid, StartError> {
+        let written = match &self.helper {
+            Some(helper) => {
+                let written = helper.write_pid(path);
+                written.map(|()| HeldPid::by_helper(path, helper))
+            }
+            None => PidFile::write(path, std::process::id()).map(HeldPid::Own),
+        };
+        written.map_err(StartError::open(path))
+    }
+
+    /// The process ends: nothing is opened any more. The helper, if there is one, removes the pid file and ends.
+    pub(crate) fn end(&self) {
+        if let Some(helper) = &self.helper {
+            helper.end();
+        }
     }
 }

@@ -20,6 +20,7 @@ mod control;
 mod demo;
 mod error;
 mod files;
+mod helper;
 mod inherited;
 mod logs;
 mod process;

@@ -5,7 +5,7 @@ mod sink;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -178,6 +178,12 @@ impl Logging {
     fn now(&self) -> Logs {
         Current(Arc::clone(&self.logs)).logs()
     }
+}
+
+/// The files of all `error_log` directives.
+pub(crate) fn paths_of(config: &Config) -> impl Iterator<Item = PathBuf> {
+    let paths = levels_of(config).into_keys().flatten();
+    paths.map(Path::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 /// The files of all `error_log` directives, `None` being the standard error stream. Blocks inherit logs from one

@@ -1,7 +1,13 @@
 //! What the process is to the system: its user and its limits.
 
+use std::ffi::CString;
+use std::io;
+
 use nix::unistd::{Gid, Group, Uid, User as SystemUser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{
+    self, CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
+};
 use tracing::warn;
 
 use crate::cli::say;
@@ -47,21 +53,85 @@ impl Identity {
         }))
     }
 
-    /// Becomes that user, for good.
+    /// The user, unless it is the superuser again.
+    pub(crate) fn lesser_user(&self) -> Option<Uid> {
+        (!self.uid.is_root()).then_some(self.uid)
+    }
+
+    /// Becomes that user, for good. Of the capabilities of the superuser the calling thread, and threads that it starts
+    /// later, keep `CAP_NET_BIND_SERVICE`: a reload may add a port below 1024. All other threads keep none.
     pub(crate) fn assume(&self) -> Result<(), StartError> {
-        let failed = |call: String| {
-            move |errno: nix::errno::Errno| StartError::System {
-                call,
-                source: errno.into(),
-            }
-        };
-        let name = std::ffi::CString::new(self.name.as_str());
-        if let Ok(name) = name {
-            nix::unistd::initgroups(&name, self.gid)
-                .map_err(failed(format!("initgroups({}, {})", self.name, self.gid)))?;
+        let (user, gid, uid) = (&self.name, self.gid, self.uid);
+        let lesser = self.lesser_user().is_some();
+        let failed = |call| move |errno: rustix::io::Errno| system(call, errno.into());
+        if lesser {
+            set_keep_capabilities(true).map_err(failed("prctl(PR_SET_KEEPCAPS)"))?;
         }
-        nix::unistd::setgid(self.gid).map_err(failed(format!("setgid({})", self.gid)))?;
-        nix::unistd::setuid(self.uid).map_err(failed(format!("setuid({})", self.uid)))
+        let name = CString::new(user.as_str()).unwrap_or_default();
+        nix::unistd::initgroups(&name, gid)
+            .map_err(|errno| system(format!("initgroups({user}, {gid})"), errno.into()))?;
+        nix::unistd::setgid(gid).map_err(|errno| system(format!("setgid({gid})"), errno.into()))?;
+        nix::unistd::setuid(uid).map_err(|errno| system(format!("setuid({uid})"), errno.into()))?;
+        if lesser {
+            let had = capabilities(None).map_err(failed("capget()"))?.permitted;
+            let kept = had & CapabilitySet::NET_BIND_SERVICE;
+            let sets = CapabilitySets {
+                effective: kept,
+                permitted: kept,
+                inheritable: CapabilitySet::empty(),
+            };
+            set_capabilities(None, sets).map_err(failed("capset()"))?;
+            set_keep_capabilities(false).map_err(failed("prctl(PR_SET_KEEPCAPS)"))?;
+        }
+        Ok(())
+    }
+
+    /// Runs `work` in a thread that has the rights of that user, and no other.
+    ///
+    /// # Errors
+    ///
+    /// The thread cannot be started, or cannot become that user.
+    pub(crate) fn lend<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, StartError> {
+        let become_user = || {
+            let name = CString::new(self.name.as_str()).unwrap_or_default();
+            let groups = nix::unistd::getgrouplist(&name, self.gid).map_err(io::Error::from)?;
+            let groups: Vec<_> = groups
+                .iter()
+                .map(|g| thread::Gid::from_raw(g.as_raw()))
+                .collect();
+            let gid = thread::Gid::from_raw(self.gid.as_raw());
+            let uid = thread::Uid::from_raw(self.uid.as_raw());
+            // Unlike those of the C library these calls are for one thread.
+            thread::set_thread_groups(&groups)?;
+            thread::set_thread_res_gid(gid, gid, gid)?;
+            thread::set_thread_res_uid(uid, uid, uid)?;
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().name("user".to_owned());
+            let lent = builder.spawn_scoped(scope, || {
+                let become_user: io::Result<()> = become_user();
+                become_user.map(|()| work())
+            });
+            let done = lent.map_err(StartError::Thread)?.join();
+            let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            done.map_err(|source| system(format!("setresuid({})", self.uid), source))
+        })
+    }
+
+    /// `error` comes from a lack of rights of that user.
+    pub(crate) fn cannot(&self, error: StartError) -> StartError {
+        StartError::AsUser {
+            source: Box::new(error),
+            user: self.name.clone(),
+        }
+    }
+}
+
+fn system(call: impl Into<String>, source: io::Error) -> StartError {
+    StartError::System {
+        call: call.into(),
+        source,
     }
 }
 

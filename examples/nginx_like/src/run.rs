@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
 
-use lb_proxy::{Handle, Server};
+use lb_proxy::{Handle, Proxy, Server};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::{select, spawn};
@@ -28,8 +28,8 @@ pub(crate) fn run(
     let config = load()?;
     let identity = Identity::of(config.user.as_ref())?;
     let mut kept = Kept::default();
-    let proxy = assemble::proxy(&config, &mut kept, Inherited::take())?;
-    let files = Arc::new(Files::new(place));
+    let proxy = assemble(&config, identity.as_ref(), &mut kept)?;
+    let files = Arc::new(Files::for_identity(place, identity.as_ref())?);
     let logging = Logs::open(&config, &files)?.install();
     let _flushed = Flushed(&logging);
     if config.daemon == Some(true) {
@@ -48,17 +48,40 @@ pub(crate) fn run(
         }
         let controlled = Controlled {
             reloader: Reloader::new(config, kept, Arc::clone(&pid_file)),
-            files,
+            files: Arc::clone(&files),
         };
         serve(server, signals, &logging, Some(controlled)).await
     });
-    // The control thread may hang on a file, so its share of the slot is not the last.
+    files.end();
+    // The control thread may hang on a file and hold the slot for ever.
     let pid_file = pid_file
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
     drop(pid_file);
     done
+}
+
+/// The proxy that `config` describes, made with the rights of the user that the process becomes: a file that this user
+/// cannot read is an error now and not after the start.
+pub(crate) fn assemble(
+    config: &Config,
+    identity: Option<&Identity>,
+    kept: &mut Kept,
+) -> Result<Proxy, StartError> {
+    let inherited = Inherited::take();
+    let Some(identity) = identity else {
+        return assemble::proxy(config, kept, inherited);
+    };
+    let assembled = identity.lend(|| assemble::proxy(config, kept, inherited))?;
+    assembled.map_err(|source| {
+        // If the superuser can do it, it is a matter of the user.
+        let again = assemble::proxy(config, &mut Kept::default(), Inherited::default());
+        match again {
+            Ok(_) => identity.cannot(source),
+            Err(_) => source,
+        }
+    })
 }
 
 /// Serves until a signal ends it.

@@ -97,6 +97,7 @@ mod key;
 mod lexer;
 mod model;
 mod reader;
+mod record;
 mod resolve;
 mod scope;
 mod units;
@@ -104,7 +105,7 @@ mod unsupported;
 
 use std::{path::Path, sync::Arc};
 
-pub(crate) use self::error::Os;
+pub(crate) use self::{error::Os, record::Record};
 pub use self::{
     error::{ConfigError, Span, Warning},
     key::HashKey,
@@ -117,6 +118,7 @@ pub use self::{
 use self::{
     include::Files,
     reader::{Reader, Session},
+    record::Source,
     scope::MainBlock,
 };
 
@@ -130,12 +132,31 @@ impl Config {
     ///
     /// If a file cannot be read, or the first mistake in the text.
     pub fn load(path: &Path, prefix: &Path) -> Result<Self, ConfigError> {
+        Self::load_from(Source::Disk, path, prefix).1
+    }
+
+    /// Reads as [`load`](Self::load), and tells what reading it brought, to where the first mistake is.
+    pub(crate) fn load_recorded(path: &Path, prefix: &Path) -> (Record, Result<Self, ConfigError>) {
+        Self::load_from(Source::Recorded(Record::default()), path, prefix)
+    }
+
+    /// Reads what another process has recorded, and no file.
+    pub(crate) fn replay(record: Record, path: &Path, prefix: &Path) -> Result<Self, ConfigError> {
+        Self::load_from(Source::Replayed(record), path, prefix).1
+    }
+
+    fn load_from(
+        source: Source,
+        path: &Path,
+        prefix: &Path,
+    ) -> (Record, Result<Self, ConfigError>) {
         let path: Arc<Path> = prefix.join(path).into();
-        let mut files = Files::new(Arc::clone(&path), prefix);
-        let bytes = files
-            .read(&path)
-            .map_err(|kind| ConfigError::new(kind, None))?;
-        Self::read(path, &bytes, files)
+        let mut session = Session::new(Files::new(Arc::clone(&path), prefix, source));
+        let bytes = session.files.read(&path);
+        let config = bytes
+            .map_err(|kind| ConfigError::new(kind, None))
+            .and_then(|bytes| Self::read(path, &bytes, &mut session));
+        (session.files.into_record(), config)
     }
 
     /// Reads a configuration from memory, as if it were in the file `path`. Includes are read from real files.
@@ -145,17 +166,13 @@ impl Config {
     /// As [`load`](Self::load).
     pub fn parse(path: &Path, bytes: &[u8], prefix: &Path) -> Result<Self, ConfigError> {
         let path: Arc<Path> = prefix.join(path).into();
-        let files = Files::new(Arc::clone(&path), prefix);
-        Self::read(path, bytes, files)
+        let files = Files::new(Arc::clone(&path), prefix, Source::Disk);
+        Self::read(path, bytes, &mut Session::new(files))
     }
 
-    fn read(path: Arc<Path>, bytes: &[u8], files: Files) -> Result<Self, ConfigError> {
-        let mut session = Session {
-            files,
-            warnings: Vec::new(),
-        };
+    fn read(path: Arc<Path>, bytes: &[u8], session: &mut Session) -> Result<Self, ConfigError> {
         let mut main = MainBlock::default();
-        Reader::new(path, bytes, &mut session).read_file(&mut main)?;
-        resolve::config(main, session.warnings)
+        Reader::new(path, bytes, session).read_file(&mut main)?;
+        resolve::config(main, std::mem::take(&mut session.warnings))
     }
 }

@@ -3,8 +3,49 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tracing::warn;
+
+use crate::helper::Helper;
+
+/// A pid file that there is. Dropping this removes the file.
+#[derive(Debug)]
+pub(crate) enum HeldPid {
+    Own(PidFile),
+    Helped(HelpedPid),
+}
+
+impl HeldPid {
+    /// One that `helper` has written.
+    pub(crate) fn by_helper(path: &Path, helper: &Arc<Helper>) -> Self {
+        Self::Helped(HelpedPid {
+            path: path.to_owned(),
+            helper: Arc::clone(helper),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Own(file) => file.path(),
+            Self::Helped(file) => &file.path,
+        }
+    }
+}
+
+/// A pid file that the helper has written and removes.
+#[derive(Debug)]
+pub(crate) struct HelpedPid {
+    path: PathBuf,
+    helper: Arc<Helper>,
+}
+
+impl Drop for HelpedPid {
+    fn drop(&mut self) {
+        // A helper that has ended has removed it.
+        let _ = self.helper.remove_pid(&self.path);
+    }
+}
 
 /// The file with the process id. Dropping this removes the file, unless another process has written its own id to it.
 #[derive(Debug)]

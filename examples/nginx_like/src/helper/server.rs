@@ -1,0 +1,118 @@
+//! The side of the superuser.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::parent_id;
+use std::path::PathBuf;
+
+use nix::sys::signal::SigSet;
+use rustix::fs::Uid;
+
+use super::wire::{Frame, Tag, receive, send};
+use crate::config::{Config, Record};
+use crate::error::StartError;
+use crate::files::{PidFile, Place, open_log_for};
+use crate::logs::paths_of;
+
+/// Serves the process at the other end of the standard input until that process ends.
+pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
+    // The end of the server is the only reason to end: a terminal or a service manager may signal both processes.
+    let blocked = SigSet::all().thread_block();
+    blocked.map_err(|errno| StartError::System {
+        call: "sigprocmask()".to_owned(),
+        source: errno.into(),
+    })?;
+    let failed = |source| StartError::System {
+        call: "the helper's socket".to_owned(),
+        source,
+    };
+    let socket = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
+    rustix::net::sockopt::socket_type(&socket).map_err(|errno| failed(errno.into()))?;
+    let socket = UnixStream::from(socket);
+    let mut desk = Desk {
+        place,
+        owner: Uid::from_raw(owner),
+        server: parent_id(),
+        logs: HashSet::new(),
+        pids: HashSet::new(),
+        written: Vec::new(),
+    };
+    // A server that was killed may leave its socket with an error instead of an end.
+    while let Ok(Some(frame)) = receive(&socket) {
+        let sent = match desk.answer(frame) {
+            Ok(Answer { body, file }) => send(&socket, Tag::Done, &body, file.as_ref()),
+            Err(error) => send(&socket, Tag::Failed, &told(&error), None),
+        };
+        if sent.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The number of an error of the system, or the words of another.
+fn told(error: &io::Error) -> Vec<u8> {
+    match error.raw_os_error() {
+        Some(number) => number.to_le_bytes().into(),
+        None => error.to_string().into(),
+    }
+}
+
+struct Desk {
+    place: Place,
+    /// The user of the server, which owns the logs.
+    owner: Uid,
+    /// The server's process.
+    server: u32,
+    /// The logs and the pid files that configurations have named so far.
+    logs: HashSet<PathBuf>,
+    pids: HashSet<PathBuf>,
+    /// Pid files that are there now. Dropping them removes them.
+    written: Vec<PidFile>,
+}
+
+#[derive(Default)]
+struct Answer {
+    body: Vec<u8>,
+    file: Option<File>,
+}
+
+impl Desk {
+    fn answer(&mut self, frame: Frame) -> io::Result<Answer> {
+        let path = PathBuf::from(OsString::from_vec(frame.body));
+        match frame.tag {
+            Tag::Load => Ok(Answer {
+                body: self.load().to_bytes(),
+                file: None,
+            }),
+            Tag::OpenLog if self.logs.contains(&path) => Ok(Answer {
+                body: Vec::new(),
+                file: Some(open_log_for(&path, self.owner)?),
+            }),
+            Tag::WritePid if self.pids.contains(&path) => {
+                self.written.push(PidFile::write(&path, self.server)?);
+                Ok(Answer::default())
+            }
+            Tag::RemovePid => {
+                self.written.retain(|file| file.path() != path);
+                Ok(Answer::default())
+            }
+            _ => Err(rustix::io::Errno::PERM.into()),
+        }
+    }
+
+    /// The record ends with the first mistake, which the server then finds as well.
+    fn load(&mut self) -> Record {
+        let (record, config) = Config::load_recorded(&self.place.conf, &self.place.prefix);
+        if let Ok(config) = config {
+            self.logs.extend(paths_of(&config));
+            self.pids.extend(config.pid);
+        }
+        record
+    }
+}
