@@ -10,7 +10,7 @@ use clap::{ArgAction, Parser};
 use crate::assemble::Kept;
 use crate::config::Config;
 use crate::error::StartError;
-use crate::files::{Files, PidFile, Place};
+use crate::files::{PidFile, Place};
 use crate::logs::Logs;
 use crate::signal::Order;
 use crate::{demo, helper, process, run};
@@ -148,7 +148,7 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
     }
     let identity = process::Identity::of(config.user.as_ref())?;
     run::assemble(&config, identity.as_ref(), &mut Kept::default())?;
-    Logs::test(&config, &Files::own(arguments.place()))?;
+    Logs::test(&config, identity.as_ref())?;
     if let Some(path) = &config.pid {
         PidFile::check(path).map_err(StartError::open(path))?;
     }

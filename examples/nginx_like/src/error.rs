@@ -31,10 +31,7 @@ pub(crate) enum StartError {
     #[error(
         "{source}: this is read as \"{user}\", the \"user\" of the configuration, which must be allowed to read it"
     )]
-    AsUser {
-        source: Box<StartError>,
-        user: String,
-    },
+    AsUser { source: Box<Self>, user: String },
     #[error("no \"stream\" block with a server in it: there is nothing to balance")]
     NoServer,
     #[error("open() \"{}\" failed ({})", path.display(), Os(source))]

@@ -78,6 +78,15 @@ impl Files {
         Ok(Config::replay(record, conf, prefix)?)
     }
 
+    /// Whether a log can be opened by a process that becomes the user `identity`. It is made if there is none.
+    pub(crate) fn test_log(path: &Path, identity: Option<&Identity>) -> io::Result<()> {
+        let opened = match identity.and_then(Identity::lesser_user) {
+            Some(user) => log::try_for(path, rustix::fs::Uid::from_raw(user.as_raw())),
+            None => log::open(path),
+        };
+        opened.map(drop)
+    }
+
     /// Opens a log to append to it, and makes it if there is none.
     pub(crate) fn open_log(&self, path: &Path) -> io::Result<File> {
         match &self.helper {

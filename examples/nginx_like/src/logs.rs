@@ -22,6 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{Config, LogLevel, LogTarget};
 use crate::error::StartError;
 use crate::files::Files;
+use crate::process::Identity;
 use sink::Sink;
 
 /// How long the end of a log, or of the process, waits for a reader or a disk that does not take the last messages.
@@ -62,10 +63,10 @@ impl Logs {
         Ok(Self(Arc::new([log])))
     }
 
-    /// Opens every log of `config` without writing to it.
-    pub(crate) fn test(config: &Config, files: &Files) -> Result<(), StartError> {
+    /// Opens every log of `config` without writing to it, as a process does that becomes the user `identity`.
+    pub(crate) fn test(config: &Config, identity: Option<&Identity>) -> Result<(), StartError> {
         for path in levels_of(config).into_keys().flatten() {
-            files.open_log(path).map_err(StartError::open(path))?;
+            Files::test_log(path, identity).map_err(StartError::open(path))?;
         }
         Ok(())
     }

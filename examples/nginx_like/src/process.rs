@@ -59,7 +59,7 @@ impl Identity {
     }
 
     /// Becomes that user, for good. Of the capabilities of the superuser the calling thread, and threads that it starts
-    /// later, keep `CAP_NET_BIND_SERVICE`: a reload may add a port below 1024. All other threads keep none.
+    /// later, keep `CAP_NET_BIND_SERVICE`, for ports below 1024. Threads that there are already keep none.
     pub(crate) fn assume(&self) -> Result<(), StartError> {
         let (user, gid, uid) = (&self.name, self.gid, self.uid);
         let lesser = self.lesser_user().is_some();

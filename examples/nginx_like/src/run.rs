@@ -36,6 +36,11 @@ pub(crate) fn run(
         say("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
     }
     limit_files(config.worker_rlimit_nofile);
+    // Before the sockets are opened: the kernel lets sockets share an address if one user has opened them, and those that
+    // a reload adds are this user's.
+    if let Some(identity) = &identity {
+        identity.assume()?;
+    }
     let pid_file = PidSlot::default();
     let done = block_on(async {
         let signals = Signals::listen()?;
@@ -43,9 +48,6 @@ pub(crate) fn run(
         let path = config.pid.as_deref();
         let written = path.map(|path| files.write_pid(path)).transpose()?;
         *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = written;
-        if let Some(identity) = &identity {
-            identity.assume()?;
-        }
         let controlled = Controlled {
             reloader: Reloader::new(config, kept, Arc::clone(&pid_file)),
             files: Arc::clone(&files),

@@ -18,8 +18,13 @@
 //! - `daemon on` does not leave the foreground, and `worker_processes` are threads of one process.
 //! - `pid` has no default: without it no file is written, and `-s` has nobody to send signals to.
 //! - On SIGHUP an `upstream` that says what it said before is not looked up again, unless a source of it fails. `user`,
-//!   `worker_processes` and `worker_rlimit_nofile` stay until a restart, with a warning. Logs and a pid file that are new
-//!   are opened as the user that the process has become.
+//!   `worker_processes` and `worker_rlimit_nofile` stay until a restart, with a warning.
+//! - With `user`, a small helper process stays the superuser, as nginx's master does. It reads the configuration again,
+//!   opens logs and removes the pid file. The server keeps `CAP_NET_BIND_SERVICE` and nothing else. It reads kubeconfigs,
+//!   their credentials and `resolv.conf` as `user`; `-t` and the start try that, as that user. A log behind a symbolic
+//!   link that belongs to `user` is refused.
+//! - A log whose reader or disk does not keep up holds up nothing: up to 4 MiB of messages wait for it, further ones
+//!   are dropped, and a line in the log says how many.
 //! - A server is known by its address. One that is listed twice is one server with both weights; the other parameters are
 //!   those of the first. Where two names have one address, the first counts.
 //! - A message goes to every `error_log`, whichever block it stands in.

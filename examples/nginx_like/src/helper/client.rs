@@ -25,8 +25,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Helper {
     /// One request at a time.
     socket: Mutex<UnixStream>,
-    /// Nothing waits for it: the kernel or the service manager does after our end.
-    _child: Child,
+    child: Mutex<Child>,
 }
 
 impl Helper {
@@ -44,7 +43,7 @@ impl Helper {
             .spawn()?;
         Ok(Self {
             socket: Mutex::new(ours),
-            _child: child,
+            child: Mutex::new(child),
         })
     }
 
@@ -85,9 +84,13 @@ impl Helper {
             return;
         };
         let _ = socket.set_read_timeout(Some(END_TIMEOUT));
-        if rustix::net::shutdown(&*socket, Shutdown::Write).is_ok() {
-            // The end of the stream is the helper's.
-            let _ = receive(&socket);
+        let told = rustix::net::shutdown(&*socket, Shutdown::Write).is_ok();
+        // The end of the stream is the helper's. It leaves no zombie to the process that started this one.
+        if told
+            && matches!(receive(&socket), Ok(None))
+            && let Ok(mut child) = self.child.try_lock()
+        {
+            let _ = child.wait();
         }
     }
 }

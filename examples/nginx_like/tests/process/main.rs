@@ -27,3 +27,4 @@ mod service;
 mod signals;
 mod sockets;
 mod thread_limit;
+mod user;

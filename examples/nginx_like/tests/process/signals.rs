@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rustix::process::{Signal, geteuid};
+use rustix::process::Signal;
 
 use crate::proxy::NginxLike;
 use crate::sockets::{Conversation, Reserved, ask, ask_times, eventually, within};
@@ -162,25 +162,6 @@ async fn the_pid_file_moves_with_the_configuration() {
     proxy.signal(Signal::TERM);
     assert!(proxy.exit().await.success());
     assert!(!new.exists());
-}
-
-#[tokio::test]
-async fn the_superuser_becomes_the_configured_user() {
-    if !geteuid().is_root() {
-        eprintln!("skipped: only the superuser can become another user");
-        return;
-    }
-    let (_node, stream) = node().await;
-    let proxy = NginxLike::start("user daemon;", &stream).await;
-    let status = fs::read_to_string(format!("/proc/{}/status", proxy.id())).unwrap();
-    for ids in ["Uid:", "Gid:"] {
-        let line = status.lines().find(|line| line.starts_with(ids)).unwrap();
-        assert!(
-            line.split_whitespace().skip(1).all(|id| id != "0"),
-            "{line}"
-        );
-    }
-    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
 }
 
 #[tokio::test]
