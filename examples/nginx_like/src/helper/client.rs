@@ -10,21 +10,26 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use rustix::net::Shutdown;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{Shutdown, shutdown};
 
 use super::wire::{Frame, Tag, receive, send};
 use crate::config::Record;
 
 /// How long the end of the process waits for the helper to remove the pid file.
-const END_TIMEOUT: Duration = Duration::from_secs(1);
+const END_TIMEOUT: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
 
 /// The helper process. When this is dropped, or this process ends, it ends as well.
 #[derive(Debug)]
 pub(crate) struct Helper {
     /// One request at a time.
     socket: Mutex<UnixStream>,
+    /// The same socket, for the end: a request may hang then.
+    end: UnixStream,
     child: Mutex<Child>,
 }
 
@@ -42,6 +47,7 @@ impl Helper {
             .process_group(0)
             .spawn()?;
         Ok(Self {
+            end: ours.try_clone()?,
             socket: Mutex::new(ours),
             child: Mutex::new(child),
         })
@@ -78,18 +84,14 @@ impl Helper {
         ask(&socket.unwrap_or_else(PoisonError::into_inner), tag, path)
     }
 
-    /// Lets the helper end and remove the pid file. It is not waited for if a file that hangs keeps it busy.
+    /// Lets the helper remove the pid file and end, also if it hangs on a file.
     pub(crate) fn end(&self) {
-        let Ok(socket) = self.socket.try_lock() else {
-            return;
-        };
-        let _ = socket.set_read_timeout(Some(END_TIMEOUT));
-        let told = rustix::net::shutdown(&*socket, Shutdown::Write).is_ok();
-        // The end of the stream is the helper's. It leaves no zombie to the process that started this one.
-        if told
-            && matches!(receive(&socket), Ok(None))
-            && let Ok(mut child) = self.child.try_lock()
+        let _ = shutdown(&self.end, Shutdown::Write);
+        let mut ended = [PollFd::new(&self.end, PollFlags::RDHUP)];
+        if poll(&mut ended, Some(&END_TIMEOUT)) == Ok(1)
+            && let Ok(mut child) = self.child.lock()
         {
+            // The socket is closed, so this does not wait. It leaves no zombie to the process that started this one.
             let _ = child.wait();
         }
     }

@@ -9,9 +9,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{process, thread};
 
 use nix::sys::signal::SigSet;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Uid;
+use rustix::io::Errno;
 
 use super::wire::{Frame, Tag, receive, send};
 use crate::config::{Config, Record};
@@ -34,13 +38,20 @@ pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
     rustix::net::sockopt::socket_type(&socket).map_err(|errno| failed(errno.into()))?;
     let socket = UnixStream::from(socket);
+    // The kernel took the name from /proc/self/exe.
+    let _ = rustix::thread::set_name(c"nginx_like");
+    let written = Arc::<Mutex<Vec<PidFile>>>::default();
+    let watched = (socket.try_clone().map_err(failed)?, Arc::clone(&written));
+    let watching = thread::Builder::new().name("end".to_owned());
+    let watching = watching.spawn(move || end_with(&watched.0, &watched.1));
+    let watching = watching.map_err(StartError::Thread)?;
     let mut desk = Desk {
         place,
         owner: Uid::from_raw(owner),
         server: parent_id(),
         logs: HashSet::new(),
         pids: HashSet::new(),
-        written: Vec::new(),
+        written,
     };
     // A server that was killed may leave its socket with an error instead of an end.
     while let Ok(Some(frame)) = receive(&socket) {
@@ -52,7 +63,22 @@ pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
             break;
         }
     }
+    // Does not return.
+    drop(watching.join());
     Ok(())
+}
+
+/// Ends the process when the server has ended, even if it hangs on a file then.
+fn end_with(server: &UnixStream, written: &Mutex<Vec<PidFile>>) {
+    let mut ended = [PollFd::new(server, PollFlags::RDHUP)];
+    while matches!(poll(&mut ended, None), Ok(0) | Err(Errno::INTR)) {}
+    lock(written).clear();
+    process::exit(0);
+}
+
+/// No code that can panic runs under the lock.
+fn lock(written: &Mutex<Vec<PidFile>>) -> MutexGuard<'_, Vec<PidFile>> {
+    written.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The number of an error of the system, or the words of another.
@@ -73,7 +99,7 @@ struct Desk {
     logs: HashSet<PathBuf>,
     pids: HashSet<PathBuf>,
     /// Pid files that are there now. Dropping them removes them.
-    written: Vec<PidFile>,
+    written: Arc<Mutex<Vec<PidFile>>>,
 }
 
 #[derive(Default)]
@@ -95,14 +121,15 @@ impl Desk {
                 file: Some(open_log_for(&path, self.owner)?),
             }),
             Tag::WritePid if self.pids.contains(&path) => {
-                self.written.push(PidFile::write(&path, self.server)?);
+                let file = PidFile::write(&path, self.server)?;
+                lock(&self.written).push(file);
                 Ok(Answer::default())
             }
             Tag::RemovePid => {
-                self.written.retain(|file| file.path() != path);
+                lock(&self.written).retain(|file| file.path() != path);
                 Ok(Answer::default())
             }
-            _ => Err(rustix::io::Errno::PERM.into()),
+            _ => Err(Errno::PERM.into()),
         }
     }
 

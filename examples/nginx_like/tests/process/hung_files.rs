@@ -11,7 +11,7 @@ use crate::proxy::NginxLike;
 use crate::sockets::{Conversation, Reserved, ask, eventually, within};
 
 /// Opening it blocks until it is opened from the other side.
-fn make_fifo(path: &Path) {
+pub(crate) fn make_fifo(path: &Path) {
     let _ = fs::remove_file(path);
     mknodat(CWD, path, FileType::Fifo, Mode::from(0o644), 0).unwrap();
 }

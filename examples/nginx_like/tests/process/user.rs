@@ -9,6 +9,7 @@ use std::process::Command;
 use nix::unistd::User;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
+use crate::hung_files::make_fifo;
 use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, eventually};
 
@@ -234,7 +235,7 @@ async fn the_pid_file_moves_and_goes() {
     assert!(!other.exists() && new.exists());
     proxy.signal(Signal::TERM);
     assert!(proxy.exit().await.success());
-    assert!(!new.exists());
+    eventually("the removal", || !new.exists()).await;
 
     // Not even a server that is killed leaves it behind, and that of a successor stays.
     let proxy = NginxLike::start(&main(&old), &stream).await;
@@ -276,6 +277,27 @@ async fn the_helper_lives_as_long_as_the_server() {
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     proxy.signal(Signal::TERM);
     assert!(proxy.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_file_that_hangs_keeps_neither_the_server_nor_the_helper() {
+    if !is_root() {
+        return;
+    }
+    let (_node, stream) = node().await;
+    let dir = shared_dir();
+    let pid = dir.path().join("nginx.pid");
+    let main = format!("user {USER}; pid {};", pid.display());
+    let proxy = NginxLike::start(&main, &stream).await;
+    let helper = helper(&proxy).expect("a helper");
+    make_fifo(&proxy.dir().join("test.conf"));
+    proxy.signal(Signal::HUP);
+    proxy.logged("reading the configuration again").await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    proxy.signal(Signal::TERM);
+    assert!(proxy.exit().await.success());
+    eventually("the end of the helper", || !runs(helper)).await;
+    assert!(!pid.exists());
 }
 
 #[cfg(feature = "kubernetes")]
