@@ -25,7 +25,7 @@ pub(crate) enum Task {
 
 /// What the control thread works with.
 #[derive(Debug)]
-pub(crate) struct Controlled {
+pub(crate) struct ControlContext {
     pub(crate) files: Arc<Files>,
     pub(crate) reloader: Reloader,
 }
@@ -34,10 +34,10 @@ pub(crate) struct Controlled {
 ///
 /// A read of a mount that hangs cannot be cancelled. The thread then stays behind, and the end of the process ends it.
 #[derive(Debug)]
-pub(crate) struct Control(Arc<Desk>);
+pub(crate) struct Control(Arc<TaskQueue>);
 
 #[derive(Debug, Default)]
-struct Desk {
+struct TaskQueue {
     tasks: Mutex<Tasks>,
     changed: Condvar,
 }
@@ -57,16 +57,16 @@ impl Control {
     ///
     /// The kernel starts no more threads.
     pub(crate) fn start(
-        controlled: Option<Controlled>,
+        context: Option<ControlContext>,
         handle: Handle,
         logging: Logging,
     ) -> Result<Self, StartError> {
-        let desk = Arc::<Desk>::default();
-        let taken = Arc::clone(&desk);
+        let queue = Arc::<TaskQueue>::default();
+        let taken = Arc::clone(&queue);
         let thread = thread::Builder::new().name("control".to_owned());
-        let work = move || work(&taken, controlled, &handle, &logging);
+        let work = move || work(&taken, context, &handle, &logging);
         thread.spawn(work).map_err(StartError::Thread)?;
-        Ok(Self(desk))
+        Ok(Self(queue))
     }
 
     /// Asks for `task` without waiting for it.
@@ -93,7 +93,7 @@ impl Drop for Control {
     }
 }
 
-impl Desk {
+impl TaskQueue {
     /// Waits for a task. `None` at the end.
     fn next(&self) -> Option<Task> {
         let mut tasks = self.lock();
@@ -117,10 +117,10 @@ impl Desk {
     }
 }
 
-fn work(desk: &Desk, controlled: Option<Controlled>, handle: &Handle, logging: &Logging) {
-    let mut controlled = controlled;
-    while let Some(task) = desk.next() {
-        let Some(Controlled { files, reloader }) = &mut controlled else {
+fn work(queue: &TaskQueue, context: Option<ControlContext>, handle: &Handle, logging: &Logging) {
+    let mut context = context;
+    while let Some(task) = queue.next() {
+        let Some(ControlContext { files, reloader }) = &mut context else {
             // The demonstration has no configuration and no log files.
             warn!(?task, "Signal ignored: there is no configuration to read");
             continue;

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::error::StartError;
 use crate::logs::Logs;
-use crate::run::{Flushed, Signals, block_on, serve};
+use crate::run::{FlushGuard, Signals, block_on, serve};
 
 const ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4460);
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
@@ -19,7 +19,7 @@ const NODES: [&str; 3] = ["node1", "node2", "node3"];
 /// Starts three echo servers and balances over them until a signal comes.
 pub(crate) fn run() -> Result<(), StartError> {
     let logging = Logs::stderr()?.install();
-    let _flushed = Flushed(&logging);
+    let _flush = FlushGuard(&logging);
     block_on(async {
         let signals = Signals::listen()?;
         let mut nodes = Vec::new();

@@ -26,7 +26,7 @@ pub(crate) enum StartError {
     BuiltWithoutKubernetes { span: Span },
     #[error("{source} in {span}")]
     Discovery { source: DiscoveryError, span: Span },
-    #[error("the helper process that keeps the rights of the superuser failed: {0}")]
+    #[error("the helper process, which stays the superuser beside \"user\", failed ({})", Os(.0))]
     Helper(io::Error),
     #[error(
         "{source}: this is read as \"{user}\", the \"user\" of the configuration, which must be allowed to read it"

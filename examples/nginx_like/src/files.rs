@@ -14,7 +14,7 @@ use crate::helper::Helper;
 use crate::process::Identity;
 
 pub(crate) use log::open_for as open_log_for;
-pub(crate) use pid::{HeldPid, PidFile};
+pub(crate) use pid::{PidFile, PidGuard};
 
 /// Where the configuration is.
 #[derive(Clone, Debug)]
@@ -96,13 +96,13 @@ impl Files {
     }
 
     /// Writes the id of the process to `path`.
-    pub(crate) fn write_pid(&self, path: &Path) -> Result<HeldPid, StartError> {
+    pub(crate) fn write_pid(&self, path: &Path) -> Result<PidGuard, StartError> {
         let written = match &self.helper {
             Some(helper) => {
                 let written = helper.write_pid(path);
-                written.map(|()| HeldPid::by_helper(path, helper))
+                written.map(|()| PidGuard::by_helper(path, helper))
             }
-            None => PidFile::write(path, std::process::id()).map(HeldPid::Own),
+            None => PidFile::write(path, std::process::id()).map(PidGuard::Own),
         };
         written.map_err(StartError::open(path))
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Metadata, info, warn};
+use tracing::{Metadata, error, info};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::layer;
@@ -165,7 +165,7 @@ impl Logging {
                     info!(path = %path.display(), "Log reopened");
                 }
                 Err(error) => {
-                    warn!(path = %path.display(), %error, "Log cannot be reopened, writing on");
+                    error!(path = %path.display(), %error, "Log cannot be reopened, writing on");
                 }
             }
         }

@@ -4,7 +4,9 @@ use std::ffi::CString;
 use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User as SystemUser};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use rustix::thread::{
     self, CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
 };
@@ -14,7 +16,7 @@ use crate::cli::say;
 use crate::config::User;
 use crate::error::StartError;
 
-/// Who the process becomes once its sockets and files are open.
+/// The user that the process becomes before it listens.
 #[derive(Debug)]
 pub(crate) struct Identity {
     name: String,
@@ -82,6 +84,9 @@ impl Identity {
             };
             set_capabilities(None, sets).map_err(failed("capset()"))?;
             set_keep_capabilities(false).map_err(failed("prctl(PR_SET_KEEPCAPS)"))?;
+            // The kernel hides /proc/self/fd, by which descriptors are counted, from a process that changed its user.
+            set_dumpable_behavior(DumpableBehavior::Dumpable)
+                .map_err(failed("prctl(PR_SET_DUMPABLE)"))?;
         }
         Ok(())
     }
@@ -91,7 +96,7 @@ impl Identity {
     /// # Errors
     ///
     /// The thread cannot be started, or cannot become that user.
-    pub(crate) fn lend<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, StartError> {
+    pub(crate) fn run_as<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, StartError> {
         let become_user = || {
             let name = CString::new(self.name.as_str()).unwrap_or_default();
             let groups = nix::unistd::getgrouplist(&name, self.gid).map_err(io::Error::from)?;
@@ -109,18 +114,18 @@ impl Identity {
         };
         std::thread::scope(|scope| {
             let builder = std::thread::Builder::new().name("user".to_owned());
-            let lent = builder.spawn_scoped(scope, || {
+            let started = builder.spawn_scoped(scope, || {
                 let become_user: io::Result<()> = become_user();
                 become_user.map(|()| work())
             });
-            let done = lent.map_err(StartError::Thread)?.join();
+            let done = started.map_err(StartError::Thread)?.join();
             let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             done.map_err(|source| system(format!("setresuid({})", self.uid), source))
         })
     }
 
     /// `error` comes from a lack of rights of that user.
-    pub(crate) fn cannot(&self, error: StartError) -> StartError {
+    pub(crate) fn denied(&self, error: StartError) -> StartError {
         StartError::AsUser {
             source: Box::new(error),
             user: self.name.clone(),

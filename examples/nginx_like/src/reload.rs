@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use crate::assemble::{self, Kept};
 use crate::config::Config;
 use crate::error::StartError;
-use crate::files::{Files, HeldPid};
+use crate::files::{Files, PidGuard};
 use crate::inherited::Inherited;
 use crate::logs::Logging;
 
@@ -22,7 +22,7 @@ pub(crate) struct Reloader {
 }
 
 /// The pid file, if there is one. The main thread empties it at the end, whatever the control thread does then.
-pub(crate) type PidSlot = Arc<Mutex<Option<HeldPid>>>;
+pub(crate) type PidSlot = Arc<Mutex<Option<PidGuard>>>;
 
 impl Reloader {
     pub(crate) const fn new(started: Config, kept: Kept, pid_file: PidSlot) -> Self {
@@ -63,7 +63,7 @@ impl Reloader {
         let proxy = assemble::proxy(&config, &mut kept, Inherited::default())?;
         let logs = logging.open(&config, files)?;
         let pid_path = config.pid.as_deref();
-        let pid_stays = self.pid_file().as_ref().map(HeldPid::path) == pid_path;
+        let pid_stays = self.pid_file().as_ref().map(PidGuard::path) == pid_path;
         let pid_file = pid_path.filter(|_| !pid_stays);
         let pid_file = pid_file.map(|path| files.write_pid(path)).transpose()?;
         let reloaded = handle.reload(proxy)?;
@@ -78,7 +78,7 @@ impl Reloader {
     }
 
     /// No code that can panic or block runs under the lock.
-    fn pid_file(&self) -> MutexGuard<'_, Option<HeldPid>> {
+    fn pid_file(&self) -> MutexGuard<'_, Option<PidGuard>> {
         let slot = self.pid_file.lock();
         slot.unwrap_or_else(PoisonError::into_inner)
     }

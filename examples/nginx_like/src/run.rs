@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use crate::assemble::{self, Kept};
 use crate::cli::say;
 use crate::config::Config;
-use crate::control::{Control, Controlled, Task};
+use crate::control::{Control, ControlContext, Task};
 use crate::error::StartError;
 use crate::files::{Files, Place};
 use crate::inherited::Inherited;
@@ -31,7 +31,7 @@ pub(crate) fn run(
     let proxy = assemble(&config, identity.as_ref(), &mut kept)?;
     let files = Arc::new(Files::for_identity(place, identity.as_ref())?);
     let logging = Logs::open(&config, &files)?.install();
-    let _flushed = Flushed(&logging);
+    let _flush = FlushGuard(&logging);
     if config.daemon == Some(true) {
         say("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
     }
@@ -48,11 +48,11 @@ pub(crate) fn run(
         let path = config.pid.as_deref();
         let written = path.map(|path| files.write_pid(path)).transpose()?;
         *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = written;
-        let controlled = Controlled {
+        let context = ControlContext {
             reloader: Reloader::new(config, kept, Arc::clone(&pid_file)),
             files: Arc::clone(&files),
         };
-        serve(server, signals, &logging, Some(controlled)).await
+        serve(server, signals, &logging, Some(context)).await
     });
     files.end();
     // The control thread may hang on a file and hold the slot for ever.
@@ -75,12 +75,12 @@ pub(crate) fn assemble(
     let Some(identity) = identity else {
         return assemble::proxy(config, kept, inherited);
     };
-    let assembled = identity.lend(|| assemble::proxy(config, kept, inherited))?;
+    let assembled = identity.run_as(|| assemble::proxy(config, kept, inherited))?;
     assembled.map_err(|source| {
         // If the superuser can do it, it is a matter of the user.
         let again = assemble::proxy(config, &mut Kept::default(), Inherited::default());
         match again {
-            Ok(_) => identity.cannot(source),
+            Ok(_) => identity.denied(source),
             Err(_) => source,
         }
     })
@@ -91,9 +91,9 @@ pub(crate) async fn serve(
     server: Server,
     signals: Signals,
     logging: &Logging,
-    controlled: Option<Controlled>,
+    context: Option<ControlContext>,
 ) -> Result<(), StartError> {
-    let control = Control::start(controlled, server.handle(), logging.clone())?;
+    let control = Control::start(context, server.handle(), logging.clone())?;
     let following = spawn(signals.follow(server.handle(), control));
     server.run(std::future::pending()).await;
     following.abort();
@@ -114,9 +114,9 @@ pub(crate) fn block_on(
 
 /// Brings the last messages to the logs when it is dropped, however the process ends.
 #[derive(Debug)]
-pub(crate) struct Flushed<'a>(pub(crate) &'a Logging);
+pub(crate) struct FlushGuard<'a>(pub(crate) &'a Logging);
 
-impl Drop for Flushed<'_> {
+impl Drop for FlushGuard<'_> {
     fn drop(&mut self) {
         self.0.flush();
     }
@@ -154,7 +154,7 @@ impl Signals {
         })
     }
 
-    /// Obeys. Nothing here waits for a file.
+    /// Acts on signals until it is dropped. Nothing here waits for a file.
     async fn follow(mut self, handle: Handle, control: Control) {
         loop {
             select! {

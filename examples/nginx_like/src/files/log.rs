@@ -24,7 +24,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 /// Opens a log as [`open`] does, for a process of the user `owner`, and gives that user the file, as nginx does.
 pub(crate) fn open_for(path: &Path, owner: Uid) -> io::Result<File> {
     let file = try_for(path, owner)?;
-    give(&file, owner)?;
+    chown_to(&file, owner)?;
     Ok(file)
 }
 
@@ -33,11 +33,11 @@ pub(crate) fn open_for(path: &Path, owner: Uid) -> io::Result<File> {
 /// The caller may write where `owner` may not. So no symbolic link is followed that belongs to `owner`: with it, that
 /// user could have any file of the system opened.
 pub(super) fn try_for(path: &Path, owner: Uid) -> io::Result<File> {
-    Walk::new(owner)?.open(path).map(File::from)
+    PathWalk::new(owner)?.open(path).map(File::from)
 }
 
 /// Gives a regular file with one name to `owner`. A pipe, a terminal or a file that has other names stays as it is.
-fn give(file: &File, owner: Uid) -> io::Result<()> {
+fn chown_to(file: &File, owner: Uid) -> io::Result<()> {
     let is = fstat(file)?;
     if FileType::from_raw_mode(is.st_mode) != FileType::RegularFile || is.st_nlink != 1 {
         return Ok(());
@@ -53,7 +53,7 @@ fn give(file: &File, owner: Uid) -> io::Result<()> {
 }
 
 /// Goes from directory to directory and looks at each symbolic link before it follows it.
-struct Walk {
+struct PathWalk {
     owner: Uid,
     at: OwnedFd,
     /// What is left of the path.
@@ -61,7 +61,7 @@ struct Walk {
     links: usize,
 }
 
-impl Walk {
+impl PathWalk {
     fn new(owner: Uid) -> io::Result<Self> {
         Ok(Self {
             owner,
@@ -172,7 +172,7 @@ mod tests {
         }
         let text = fs::read_to_string(at("real/target.log")).unwrap();
         assert_eq!(text, "file\ndir/target.log\ndir/../real/twice\n");
-        // What is no link needs no one's leave.
+        // A path without links is opened.
         try_for(&at("real/target.log"), us).unwrap();
         try_for(&at("real/new.log"), us).unwrap();
         let errors = [

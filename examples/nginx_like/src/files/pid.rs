@@ -11,15 +11,15 @@ use crate::helper::Helper;
 
 /// A pid file that there is. Dropping this removes the file.
 #[derive(Debug)]
-pub(crate) enum HeldPid {
+pub(crate) enum PidGuard {
     Own(PidFile),
-    Helped(HelpedPid),
+    ByHelper(HelperPid),
 }
 
-impl HeldPid {
+impl PidGuard {
     /// One that `helper` has written.
     pub(crate) fn by_helper(path: &Path, helper: &Arc<Helper>) -> Self {
-        Self::Helped(HelpedPid {
+        Self::ByHelper(HelperPid {
             path: path.to_owned(),
             helper: Arc::clone(helper),
         })
@@ -28,19 +28,19 @@ impl HeldPid {
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Own(file) => file.path(),
-            Self::Helped(file) => &file.path,
+            Self::ByHelper(file) => &file.path,
         }
     }
 }
 
 /// A pid file that the helper has written and removes.
 #[derive(Debug)]
-pub(crate) struct HelpedPid {
+pub(crate) struct HelperPid {
     path: PathBuf,
     helper: Arc<Helper>,
 }
 
-impl Drop for HelpedPid {
+impl Drop for HelperPid {
     fn drop(&mut self) {
         // A helper that has ended has removed it.
         let _ = self.helper.remove_pid(&self.path);

@@ -45,7 +45,7 @@ pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
     let watching = thread::Builder::new().name("end".to_owned());
     let watching = watching.spawn(move || end_with(&watched.0, &watched.1));
     let watching = watching.map_err(StartError::Thread)?;
-    let mut desk = Desk {
+    let mut handler = RequestHandler {
         place,
         owner: Uid::from_raw(owner),
         server: parent_id(),
@@ -55,9 +55,9 @@ pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
     };
     // A server that was killed may leave its socket with an error instead of an end.
     while let Ok(Some(frame)) = receive(&socket) {
-        let sent = match desk.answer(frame) {
+        let sent = match handler.answer(frame) {
             Ok(Answer { body, file }) => send(&socket, Tag::Done, &body, file.as_ref()),
-            Err(error) => send(&socket, Tag::Failed, &told(&error), None),
+            Err(error) => send(&socket, Tag::Failed, &encode_error(&error), None),
         };
         if sent.is_err() {
             break;
@@ -82,14 +82,14 @@ fn lock(written: &Mutex<Vec<PidFile>>) -> MutexGuard<'_, Vec<PidFile>> {
 }
 
 /// The number of an error of the system, or the words of another.
-fn told(error: &io::Error) -> Vec<u8> {
+fn encode_error(error: &io::Error) -> Vec<u8> {
     match error.raw_os_error() {
         Some(number) => number.to_le_bytes().into(),
         None => error.to_string().into(),
     }
 }
 
-struct Desk {
+struct RequestHandler {
     place: Place,
     /// The user of the server, which owns the logs.
     owner: Uid,
@@ -108,7 +108,7 @@ struct Answer {
     file: Option<File>,
 }
 
-impl Desk {
+impl RequestHandler {
     fn answer(&mut self, frame: Frame) -> io::Result<Answer> {
         let path = PathBuf::from(OsString::from_vec(frame.body));
         match frame.tag {

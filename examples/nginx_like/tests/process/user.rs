@@ -93,7 +93,10 @@ async fn every_thread_becomes_the_user_and_keeps_at_most_the_right_to_bind() {
     }
     let (_node, stream) = node().await;
     let main = format!("user {USER}; worker_processes 2;");
-    let proxy = NginxLike::start(&main, &stream).await;
+    let low = (Ipv4Addr::new(127, 44, 6, 18), 446);
+    let low = Reserved::at(low.into()).unwrap();
+    let command = tokio::process::Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+    let proxy = NginxLike::start_by(command, low, &main, &stream).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     let uid = uid().to_string();
     let tasks = fs::read_dir(format!("/proc/{}/task", proxy.id())).unwrap();
@@ -117,6 +120,21 @@ async fn every_thread_becomes_the_user_and_keeps_at_most_the_right_to_bind() {
         names.push(name);
     }
     assert!(names.iter().any(|name| name == "control"), "{names:?}");
+}
+
+#[tokio::test]
+async fn descriptors_are_counted_as_the_user() {
+    if !is_root() {
+        return;
+    }
+    let (_node, stream) = node().await;
+    let proxy = NginxLike::start(&format!("user {USER};"), &stream).await;
+    let log = proxy.log();
+    let (_, counted) = log.split_once("in_use=").expect("a count");
+    let counted: usize = counted.split_whitespace().next().unwrap().parse().unwrap();
+    let open = fs::read_dir(format!("/proc/{}/fd", proxy.id())).unwrap();
+    // A guess would be more.
+    assert!(counted <= open.count(), "{log}");
 }
 
 #[tokio::test]
@@ -364,7 +382,7 @@ async fn the_superuser_may_stay_what_it_is() {
 }
 
 #[test]
-fn the_helper_is_not_for_people() {
+fn the_helper_option_needs_a_socket() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
     let output = command.args(["--helper", "1"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
