@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::outlier::FailLimit;
+use crate::state::fail_limit::FailLimit;
 
 /// One server that connections may go to.
 ///

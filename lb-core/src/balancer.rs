@@ -4,18 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::backend::Priority;
-use crate::compiled::{Compiled, Level};
 use crate::config::BalancerConfig;
-use crate::explain::Explanation;
-use crate::health::Health;
 use crate::local::LocalBalancer;
-use crate::pick::{Pick, PickError, PickRequest};
+use crate::membership::compiled::{Compiled, Level};
+use crate::membership::registry::Registry;
+use crate::membership::set::BackendSet;
+use crate::membership::shared::Shared;
+use crate::pick::explain::Explanation;
+use crate::pick::request::{Pick, PickError, PickRequest};
 use crate::policy::Policy;
-use crate::registry::Registry;
 use crate::rng::Rng;
-use crate::set::BackendSet;
-use crate::shared::Shared;
 use crate::snapshot::{Delta, Snapshot};
+use crate::state::health::Health;
 use crate::time::Timestamp;
 
 /// Makes the two ends of one balancer: the [`Updater`] takes snapshots, the [`Balancer`] picks.

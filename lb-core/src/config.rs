@@ -1,9 +1,9 @@
 //! What a balancer does around its policy.
 
-use crate::detection::OutlierDetection;
-use crate::slow_start::SlowStart;
-use crate::subset::Subset;
-use crate::zone::ZonePreference;
+use crate::state::outlier::OutlierDetection;
+use crate::tiers::slow_start::SlowStart;
+use crate::tiers::subset::Subset;
+use crate::tiers::zone::ZonePreference;
 
 /// What a balancer does around its policy. Everything is off by default, as it is in nginx and HAProxy.
 ///

@@ -3,10 +3,10 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::compiled::Compiled;
-use crate::pick::{Pick, PickError, PickRequest};
+use crate::membership::compiled::Compiled;
+use crate::membership::shared::Shared;
+use crate::pick::request::{Pick, PickError, PickRequest};
 use crate::rng::Rng;
-use crate::shared::Shared;
 use crate::sync::{ArcSwapAny, Cache};
 use crate::time::Timestamp;
 

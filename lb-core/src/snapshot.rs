@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::known::Known;
+use crate::membership::known::Known;
 
 /// All backends at one moment, one entry per address.
 ///

@@ -1,10 +1,10 @@
 //! Boards, which leases tell when they begin and end.
 
 use super::*;
-use crate::board::Board;
-use crate::compiled::Level;
-use crate::health::Health;
+use crate::load_index::board::Board;
+use crate::membership::compiled::Level;
 use crate::policy::{Picker, Tracking};
+use crate::state::health::Health;
 use crate::{BackendIndex, PickContext, Tier};
 
 /// As `least_conn` among many, for a tier of any size.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::backend::Priority;
 use crate::config::BalancerConfig;
-use crate::health::Health;
+use crate::state::health::Health;
 
 /// The shares of a first and a second backend, each alone in its priority.
 fn shares(balancer: &Balancer) -> [u32; 2] {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use loom::model;
 
 use super::{explore, join, run};
-use crate::damping::Damping;
-use crate::detection::{OutlierDetection, OutlierRecord};
-use crate::ewma::PeakEwma;
-use crate::glance::Glance;
-use crate::outlier::{FailLimit, FailureRecord};
-use crate::seats::Seats;
+use crate::lease::connection_limit::Seats;
+use crate::state::damping::Damping;
+use crate::state::fail_limit::{FailLimit, FailureRecord};
+use crate::state::outlier::{OutlierDetection, OutlierRecord};
+use crate::state::peak_ewma::PeakEwma;
+use crate::state::standing::Glance;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 

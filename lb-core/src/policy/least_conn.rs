@@ -13,12 +13,12 @@
 
 use std::num::NonZeroU64;
 
-use crate::board::Board;
-use crate::context::PickContext;
-use crate::least::least;
+use crate::load_index::board::Board;
+use crate::pick::context::PickContext;
+use crate::policy::parts::least::least;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// Fewest connections in flight for its weight.
 #[doc(alias = "leastconn", alias = "least_request", alias = "wlc")]

@@ -82,8 +82,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::context::PickContext;
-use crate::tier::{BackendIndex, Tier};
+use crate::pick::context::PickContext;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 mod first;
 mod ketama;
@@ -93,13 +93,14 @@ mod least_time;
 mod maglev;
 mod nginx_hash;
 mod p2c;
+pub(crate) mod parts;
 mod random;
 mod random_two;
 mod rendezvous;
 mod ring_hash;
 mod weighted_round_robin;
 
-pub use crate::bound::BalanceFactor;
+pub use crate::policy::parts::bound::BalanceFactor;
 pub use first::First;
 pub use ketama::Ketama;
 pub use kind::{PolicyKind, UnknownPolicy};

@@ -34,10 +34,10 @@
 use std::hint::select_unpredictable;
 use std::time::Duration;
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::policy::parts::alias_table::WeightedIndex;
 use crate::policy::{Picker, Policy};
-use crate::tier::{BackendIndex, Tier};
-use crate::weighted_index::WeightedIndex;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// The least time to connect that is told apart.
 const FLOOR: Duration = Duration::from_millis(1);

@@ -11,10 +11,10 @@
 //! Not where an even spread over few connections matters: chance leaves one backend of 10 with nothing after 10
 //! picks in most runs.
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::policy::parts::alias_table::WeightedIndex;
 use crate::policy::{Picker, Policy};
-use crate::tier::{BackendIndex, Tier};
-use crate::weighted_index::WeightedIndex;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// A draw by weight.
 #[derive(Clone, Copy, Debug, Default)]

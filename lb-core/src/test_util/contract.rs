@@ -16,7 +16,7 @@ use super::rig::{Rig, at, backend, tried, weighted};
 use super::standstill::Standstill;
 use crate::backend::AdminState;
 use crate::balancer::balancer;
-use crate::pick::{Pick, PickError, PickRequest, Tried};
+use crate::pick::request::{Pick, PickError, PickRequest, Tried};
 use crate::policy::{Policy, PolicyKind};
 use crate::rng::SplitMix64;
 use crate::snapshot::Snapshot;

@@ -10,11 +10,11 @@ use super::model::Model;
 use super::rig::{Rig, at};
 use super::watched::Watched;
 use crate::config::BalancerConfig;
-use crate::health::Health;
-use crate::pick::{Pick, PickError, Tried};
+use crate::pick::request::{Pick, PickError, Tried};
 use crate::policy::Policy;
 use crate::rng::Rng;
 use crate::snapshot::Snapshot;
+use crate::state::health::Health;
 use crate::time::Timestamp;
 
 /// One thing that can happen. Leases are chosen by a number of any size, modulo how many are held.

@@ -8,10 +8,10 @@ use super::rng::StepRng;
 use crate::backend::Priority;
 use crate::balancer::Balancer;
 use crate::config::BalancerConfig;
-use crate::explain::Verdict;
-use crate::health::Health;
-use crate::pick::{PickRequest, Tried};
-use crate::set::BackendStatus;
+use crate::membership::set::BackendStatus;
+use crate::pick::explain::Verdict;
+use crate::pick::request::{PickRequest, Tried};
+use crate::state::health::Health;
 use crate::time::Timestamp;
 
 /// Who may be picked, and who comes first.

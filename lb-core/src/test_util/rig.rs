@@ -9,7 +9,7 @@ use super::watched::Watched;
 use crate::backend::{Backend, Weight};
 use crate::balancer::{Balancer, Updater, balancer};
 use crate::local::LocalBalancer;
-use crate::pick::{Pick, PickError, PickRequest, Tried};
+use crate::pick::request::{Pick, PickError, PickRequest, Tried};
 use crate::policy::Policy;
 use crate::rng::{Rng, SplitMix64};
 use crate::snapshot::Snapshot;

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Barrier};
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 #[derive(Debug)]
 pub(crate) struct Standstill {

@@ -8,16 +8,16 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::board::Board;
-use crate::compiled::Level;
 use crate::config::BalancerConfig;
-use crate::pick::PickRequest;
+use crate::load_index::board::Board;
+use crate::membership::compiled::Level;
+use crate::membership::shared::Shared;
+use crate::pick::request::PickRequest;
 use crate::rng::Rng;
-use crate::shared::Shared;
 use crate::sync::atomic::Ordering::Relaxed;
 #[cfg(feature = "test-util")]
 use crate::test_util::Gate;
-use crate::tier::{BackendIndex, Slot, Tier};
+use crate::tiers::tier::{BackendIndex, Slot, Tier};
 use crate::time::Timestamp;
 
 /// A policy's only window on the world while it picks.

@@ -14,8 +14,8 @@
 
 use std::ops::Range;
 
-use crate::compiled::Level;
 use crate::config::BalancerConfig;
+use crate::membership::compiled::Level;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use crate::time::Timestamp;

@@ -3,18 +3,18 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use crate::board::{Board, Place, SharedBoard};
 use crate::config::BalancerConfig;
-use crate::context::{PickContext, World};
-use crate::lease::Lease;
-use crate::pick::{Pick, PickError, PickRequest};
+use crate::lease::lease::Lease;
+use crate::load_index::board::{Board, Place, SharedBoard};
+use crate::membership::set::BackendSet;
+use crate::membership::shared::Shared;
+use crate::pick::context::{PickContext, World};
+use crate::pick::request::{Pick, PickError, PickRequest};
 use crate::policy::{Picker, Policy, Tracking};
 use crate::rng::Rng;
-use crate::set::BackendSet;
-use crate::shared::Shared;
-use crate::tier::Tier;
+use crate::tiers::health::{self, Vitals};
+use crate::tiers::tier::Tier;
 use crate::time::Timestamp;
-use crate::vitals::{self, Vitals};
 
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -25,7 +25,7 @@ pub(crate) struct Compiled {
     /// Whether picks must know how healthy the tiers are.
     needs_vitals: bool,
     /// When the vitals of the levels were worked out, and until when they hold.
-    checked: vitals::Checked,
+    checked: health::Checked,
     /// Whether there has been a snapshot.
     pub(crate) ready: bool,
 }
@@ -47,7 +47,7 @@ impl Compiled {
             set: Arc::default(),
             levels: Box::default(),
             needs_vitals: false,
-            checked: vitals::Checked::new(),
+            checked: health::Checked::new(),
             ready: false,
         }
     }
@@ -78,7 +78,7 @@ impl Compiled {
             needs_vitals,
             config,
             set,
-            checked: vitals::Checked::new(),
+            checked: health::Checked::new(),
             ready: true,
         };
         compiled.place();
@@ -164,7 +164,7 @@ impl Compiled {
         if !self.needs_vitals || self.checked.holds(shared.generation(), now) {
             return self.levels[at].vitals.panics();
         }
-        vitals::panics_at(&self.config, &self.levels, at, now)
+        health::panics_at(&self.config, &self.levels, at, now)
     }
 
     #[cold]
@@ -251,7 +251,7 @@ impl Compiled {
             return;
         }
         let generation = shared.generation();
-        let until = vitals::check(&self.config, &self.levels, now);
+        let until = health::check(&self.config, &self.levels, now);
         self.checked.end(generation, now, until);
     }
 
@@ -304,4 +304,5 @@ impl Level {
 }
 
 #[cfg(test)]
+#[path = "tests.rs"]
 mod tests;

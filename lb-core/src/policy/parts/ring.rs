@@ -1,7 +1,7 @@
 //! Points on a circle of 32-bit hashes, each with an owner.
 
-use crate::indices::Indices;
-use crate::tier::BackendIndex;
+use crate::policy::parts::indices::Indices;
+use crate::tiers::tier::BackendIndex;
 
 /// Up to so many points each has an arc of its own.
 const FEW_POINTS: usize = 1 << 14;

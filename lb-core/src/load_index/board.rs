@@ -13,11 +13,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::held::Held;
-use crate::state::BackendState;
+use crate::lease::reference::Held;
+use crate::state::backend_state::BackendState;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst, fence};
 use crate::sync::{Arc, Weak};
-use crate::tier::Tier;
+use crate::tiers::tier::Tier;
 use crate::time::Timestamp;
 
 /// Children of a node: 128 bytes of keys, two cache lines. The models have smaller trees.

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::compiled::Compiled;
-use crate::state::BackendState;
+use crate::membership::compiled::Compiled;
+use crate::state::backend_state::BackendState;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{ArcSwapAny, Guard};
-use crate::tier::Slot;
+use crate::tiers::tier::Slot;
 use crate::time::Timestamp;
 
 /// The way of a state to what it has in common with others, while there is a balancer.

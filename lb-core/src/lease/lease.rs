@@ -2,8 +2,8 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 
-use crate::held::take_seat;
-use crate::state::BackendState;
+use crate::lease::reference::take_seat;
+use crate::state::backend_state::BackendState;
 use crate::sync::Arc;
 use crate::sync::atomic::{Ordering::SeqCst, fence};
 use crate::time::Timestamp;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::backend::Backend;
-use crate::lease::Lease;
+use crate::lease::lease::Lease;
 use crate::sync::Arc;
 use crate::time::Timestamp;
 

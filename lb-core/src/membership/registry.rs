@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 
 use crate::backend::{Backend, Priority};
 use crate::config::BalancerConfig;
-use crate::held::Held;
-use crate::identity::identities_of;
-use crate::known::Known;
-use crate::set::BackendSet;
-use crate::shared::Home;
+use crate::lease::reference::Held;
+use crate::membership::known::Known;
+use crate::membership::set::BackendSet;
+use crate::membership::shared::Home;
 use crate::snapshot::{Delta, Snapshot};
-use crate::state::BackendState;
+use crate::state::backend_state::BackendState;
 use crate::sync::{Arc, atomic::AtomicU64};
-use crate::tier::Tier;
+use crate::tiers::identity::identities_of;
+use crate::tiers::tier::Tier;
 use crate::time::Timestamp;
 
 #[derive(Debug)]

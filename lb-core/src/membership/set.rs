@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::backend::Backend;
-use crate::health::Health;
-use crate::held::Held;
+use crate::lease::reference::Held;
 use crate::snapshot::Snapshot;
+use crate::state::health::Health;
 use crate::time::Timestamp;
 
 /// The membership that picks are made from, for status pages and hooks: immutable, replaced as a whole.

@@ -3,8 +3,8 @@
 use std::hint::select_unpredictable;
 use std::num::{NonZeroU16, NonZeroU64};
 
-use crate::context::PickContext;
-use crate::tier::BackendIndex;
+use crate::pick::context::PickContext;
+use crate::tiers::tier::BackendIndex;
 
 /// How many draws may hit a refused backend before one pass over all decides; nginx's number.
 const DRAWS: usize = 20;

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::state::BackendState;
+use crate::state::backend_state::BackendState;
 use crate::sync::atomic::Ordering::{Acquire, Release};
 use crate::sync::atomic::fence;
 use crate::sync::{Arc, Weak};
@@ -103,7 +103,7 @@ pub(crate) fn take_seat(state: &Arc<BackendState>, max: NonZeroU32) -> Option<Ar
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::Lease;
+    use crate::lease::lease::Lease;
     use crate::time::Timestamp;
 
     #[test]

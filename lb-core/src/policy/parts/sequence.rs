@@ -17,9 +17,9 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
-use crate::context::PickContext;
-use crate::indices::Indices;
-use crate::tier::BackendIndex;
+use crate::pick::context::PickContext;
+use crate::policy::parts::indices::Indices;
+use crate::tiers::tier::BackendIndex;
 
 /// The longest lap whose smooth order is stored. Compiling one costs lap * n steps: some milliseconds at worst.
 const MAX_SMOOTH_LAP: u64 = 4096;

@@ -5,28 +5,28 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::backend::Backend;
-use crate::board::{Noted, Place, SharedBoard};
-use crate::connect_average::ConnectAverage;
-use crate::damping::Damping;
-use crate::detection::{OutlierDetection, OutlierRecord};
-use crate::ewma::PeakEwma;
-use crate::glance::Glance;
-use crate::health::Health;
-use crate::identity::{of_addr, of_name};
-use crate::outlier::{FailLimit, FailureRecord};
-use crate::seats::Seats;
-use crate::shared::Home;
+use crate::lease::connection_limit::Seats;
+use crate::load_index::board::{Noted, Place, SharedBoard};
+use crate::membership::shared::Home;
+use crate::state::connect_average::ConnectAverage;
+use crate::state::damping::Damping;
+use crate::state::fail_limit::{FailLimit, FailureRecord};
+use crate::state::health::Health;
+use crate::state::outlier::{OutlierDetection, OutlierRecord};
+use crate::state::peak_ewma::PeakEwma;
+use crate::state::standing::Glance;
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sync::{Arc, ArcSwapAny, Guard};
+use crate::tiers::identity::{of_addr, of_name};
 use crate::time::Timestamp;
 
 /// The state of one backend, shared by every set that it is part of and by its leases.
 ///
 /// What a pick reads comes first, next to the reference counts, which are the connections in flight: see
-/// [`Held`](crate::held::Held).
+/// [`Held`](crate::lease::reference::Held).
 ///
 /// Relaxed accesses suffice: each field is one word that agrees with itself. Only the [`Glance`] is about others, and
-/// `generation` of [`Shared`](crate::shared::Shared) publishes news.
+/// `generation` of [`Shared`](crate::membership::shared::Shared) publishes news.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct BackendState {

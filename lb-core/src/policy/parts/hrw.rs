@@ -9,10 +9,10 @@
 
 use std::f64::consts::{LN_2, SQRT_2};
 
-use crate::bound::Bound;
-use crate::context::PickContext;
 use crate::hash::mix;
-use crate::tier::{BackendIndex, Tier};
+use crate::pick::context::PickContext;
+use crate::policy::parts::bound::Bound;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 #[derive(Debug)]
 pub(crate) struct Hrw {

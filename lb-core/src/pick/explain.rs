@@ -4,14 +4,14 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::backend::{AdminState, Backend, Weight};
-use crate::compiled::{Compiled, Level};
-use crate::context::{Onlooker, PickContext};
-use crate::health::Health;
-use crate::held::Held;
-use crate::pick::PickRequest;
+use crate::lease::reference::Held;
+use crate::membership::compiled::{Compiled, Level};
+use crate::membership::shared::Shared;
+use crate::pick::context::{Onlooker, PickContext};
+use crate::pick::request::PickRequest;
 use crate::rng::Rng;
-use crate::shared::Shared;
-use crate::tier::BackendIndex;
+use crate::state::health::Health;
+use crate::tiers::tier::BackendIndex;
 use crate::time::Timestamp;
 
 /// What [`Balancer::explain`](crate::Balancer::explain) tells. Displays as one line for each backend.

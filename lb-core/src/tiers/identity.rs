@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::backend::Backend;
 use crate::hash::xxh64;
-use crate::state::BackendState;
-use crate::tier::{BackendIndex, Slot, Tier};
+use crate::state::backend_state::BackendState;
+use crate::tiers::tier::{BackendIndex, Slot, Tier};
 
 /// One number for each backend of `tier`: the XXH64 of `name:port`, or of its address if it has no name or shares the
 /// name and port with others of the tier, as the addresses of one DNS name do.

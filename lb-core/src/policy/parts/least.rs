@@ -1,7 +1,7 @@
 //! The least loaded of all by weight, found by looking at all.
 
-use crate::context::PickContext;
-use crate::tier::BackendIndex;
+use crate::pick::context::PickContext;
+use crate::tiers::tier::BackendIndex;
 
 /// The eligible one of `n` backends with the least `amount`, which is below 2^48, for its weight. Ratios are compared by
 /// cross-multiplication, without rounding.

@@ -3,12 +3,12 @@
 use std::num::{NonZeroU16, NonZeroU32};
 
 use crate::backend::{Backend, Priority};
-use crate::context::World;
-use crate::health::Health;
-use crate::held::{self, Held, Mark};
-use crate::lease::Lease;
+use crate::lease::lease::Lease;
+use crate::lease::reference::{self, Held, Mark};
+use crate::pick::context::World;
 use crate::snapshot::Snapshot;
-use crate::state::BackendState;
+use crate::state::backend_state::BackendState;
+use crate::state::health::Health;
 use crate::sync::{Arc, atomic::AtomicU64};
 use crate::time::Timestamp;
 
@@ -186,13 +186,13 @@ impl Slot {
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
-        held::in_flight(&self.state)
+        reference::in_flight(&self.state)
     }
 
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.max_conns
-            .is_some_and(|max| held::is_full(&self.state, max))
+            .is_some_and(|max| reference::is_full(&self.state, max))
     }
 
     /// Whether it is in good standing at `now`: neither ejected nor unhealthy.
