@@ -190,6 +190,17 @@ pub enum AdminState {
     Ready,
 }
 
+/// What an active check found of a backend. A backend without checks is healthy.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It answers.
+    #[default]
+    Healthy,
+    /// It does not answer: it gets no new connections, except in panic mode.
+    Unhealthy,
+}
+
 /// The tier of a backend: 0 is used first, 1 when no backend of 0 is eligible, and so on.
 ///
 /// nginx's `backup` is [`Priority::BACKUP`].

@@ -74,8 +74,8 @@ impl BalancerConfig {
         self
     }
 
-    /// Whether picks must know how healthy the tiers are.
-    pub(crate) const fn needs_vitals(&self) -> bool {
+    /// Whether picks need tier health.
+    pub(crate) const fn needs_health(&self) -> bool {
         self.overprovisioning.is_some() || self.panic_threshold.is_some() || self.zone.is_some()
     }
 }

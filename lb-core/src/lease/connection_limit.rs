@@ -1,84 +1,88 @@
-//! `max_conns`: never one connection too many, never one refused without need.
+//! `max_conns`: never one connection too many, and none refused while there is room.
 
 use std::hint::spin_loop;
 use std::num::NonZeroU32;
 
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
-/// How many connections of a limited backend are taken.
+/// The permits of a backend with `max_conns`, one for each of its leases.
 ///
-/// Counted apart from the connections in flight, which are reference counts and cannot be raised on a condition.
-/// Both are asked: connections that were picked while there was no limit are in flight but have no seat, they stand; and
-/// one that is ending has given its seat back for a moment before it ceases to be in flight.
+/// The connections in flight are reference counts and cannot be incremented under a condition, so permits are counted
+/// apart from them. Both numbers are compared with the limit, because each can be too small for a moment:
+///
+/// - a lease that was taken while the backend had no limit is in flight and has no permit;
+/// - a lease that is ending releases its permit before its reference.
 #[derive(Debug)]
-pub(crate) struct Seats {
-    taken: AtomicU32,
-    standing: AtomicBool,
+pub(crate) struct ConnectionLimit {
+    permits: AtomicU32,
+    /// Whether there may be leases without a permit.
+    has_unpermitted: AtomicBool,
 }
 
-impl Seats {
+impl ConnectionLimit {
     pub(crate) fn new() -> Self {
         Self {
-            taken: AtomicU32::new(0),
-            standing: AtomicBool::new(false),
+            permits: AtomicU32::new(0),
+            has_unpermitted: AtomicBool::new(false),
         }
     }
 
-    /// Takes one of `max` seats, given how many connections are in flight.
+    /// Acquires one of `max` permits, given how many connections are in flight.
     ///
-    /// A loop instead of add, check and undo: an undone add could refuse a seat that another thread just freed.
-    pub(crate) fn take(&self, max: NonZeroU32, in_flight: impl Fn() -> u32) -> bool {
-        let mut taken = self.taken();
+    /// A compare-and-swap loop instead of add, check and undo: between the add and the undo another thread would see
+    /// the backend full although it has room.
+    pub(crate) fn acquire(&self, max: NonZeroU32, in_flight: impl Fn() -> u32) -> bool {
+        let mut permits = self.permits();
         loop {
-            let found = if self.is_full_of(taken, max, &in_flight) {
-                // Refused only if the numbers belong together.
-                let now = self.taken();
-                if now == taken { Ok(false) } else { Err(now) }
+            let result = if self.is_full_at(permits, max, &in_flight) {
+                // A refusal counts only if both numbers belong to one moment.
+                let now = self.permits();
+                if now == permits { Ok(false) } else { Err(now) }
             } else {
-                self.taken
-                    .compare_exchange(taken, taken + 1, Relaxed, Relaxed)
+                self.permits
+                    .compare_exchange(permits, permits + 1, Relaxed, Relaxed)
                     .map(|_| true)
             };
-            match found {
-                Ok(took) => return took,
-                Err(now) => taken = now,
+            match result {
+                Ok(acquired) => return acquired,
+                Err(now) => permits = now,
             }
         }
     }
 
-    /// Whether `max` connections have seats or are in flight.
+    /// Whether `max` permits are acquired or `max` connections are in flight.
     pub(crate) fn is_full(&self, max: NonZeroU32, in_flight: impl Fn() -> u32) -> bool {
-        self.is_full_of(self.taken(), max, &in_flight)
+        self.is_full_at(self.permits(), max, &in_flight)
     }
 
-    fn is_full_of(&self, taken: u32, max: NonZeroU32, in_flight: &impl Fn() -> u32) -> bool {
+    fn is_full_at(&self, permits: u32, max: NonZeroU32, in_flight: &impl Fn() -> u32) -> bool {
         let full = |n: u32| n >= max.get();
-        full(taken)
+        full(permits)
             || full(in_flight()) && {
-                // For some nanoseconds of an update one more may seem to be in flight.
+                // While an update runs the count may be one too large, for some nanoseconds.
                 spin_loop();
                 full(in_flight())
             }
     }
 
-    /// Gives one back.
-    pub(crate) fn give_back(&self) {
-        let before = self.taken.fetch_sub(1, Relaxed);
-        debug_assert!(before > 0, "given back more often than taken");
+    /// Releases one permit.
+    pub(crate) fn release(&self) {
+        let before = self.permits.fetch_sub(1, Relaxed);
+        debug_assert!(before > 0, "released more often than acquired");
     }
 
-    fn taken(&self) -> u32 {
-        self.taken.load(Relaxed)
+    fn permits(&self) -> u32 {
+        self.permits.load(Relaxed)
     }
 
-    /// A limit comes while connections may be in flight.
-    pub(crate) fn let_stand(&self) {
-        self.standing.store(true, Relaxed);
+    /// Notes that a limit is set while connections without a permit may be in flight.
+    pub(crate) fn note_unpermitted(&self) {
+        self.has_unpermitted.store(true, Relaxed);
     }
 
-    /// Whether there may be connections without a seat.
-    pub(crate) fn may_stand(&self) -> bool {
-        self.standing.load(Relaxed)
+    /// Whether there may be connections without a permit.
+    pub(crate) fn has_unpermitted(&self) -> bool {
+        self.has_unpermitted.load(Relaxed)
     }
 }
 
@@ -89,21 +93,24 @@ mod tests {
     const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
     #[test]
-    fn seats_come_back() {
-        let seats = Seats::new();
-        assert!(seats.take(TWO, || 0));
-        assert!(seats.take(TWO, || 1));
-        assert!(!seats.take(TWO, || 2));
-        seats.give_back();
-        assert!(seats.take(TWO, || 1));
-        assert!(seats.is_full(TWO, || 2));
+    fn released_permits_can_be_acquired_again() {
+        let limit = ConnectionLimit::new();
+        assert!(limit.acquire(TWO, || 0));
+        assert!(limit.acquire(TWO, || 1));
+        assert!(!limit.acquire(TWO, || 2));
+        limit.release();
+        assert!(limit.acquire(TWO, || 1));
+        assert!(limit.is_full(TWO, || 2));
     }
 
     #[test]
-    fn who_came_before_the_limit_counts_towards_it() {
-        let seats = Seats::new();
-        assert!(!seats.take(TWO, || 5));
-        assert!(seats.take(TWO, || 1), "one of two is in flight, none sits");
-        assert!(!seats.take(TWO, || 2), "one sits, one stands");
+    fn connections_from_before_the_limit_count_towards_it() {
+        let limit = ConnectionLimit::new();
+        assert!(!limit.acquire(TWO, || 5));
+        assert!(limit.acquire(TWO, || 1), "one of two is in flight");
+        assert!(
+            !limit.acquire(TWO, || 2),
+            "one permit, one in flight without"
+        );
     }
 }

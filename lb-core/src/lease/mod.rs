@@ -1,5 +1,6 @@
-//! Leases: references to a backend's state, which are its connections in flight.
+//! Leases: the connections in flight of a backend are references to its state.
 
 pub(crate) mod connection_limit;
-pub(crate) mod lease;
+pub(crate) mod limited;
+pub(crate) mod pick;
 pub(crate) mod reference;

@@ -2,40 +2,44 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Weak;
 
+use super::set::BackendSet;
 use crate::backend::{Backend, Priority};
 use crate::config::BalancerConfig;
-use crate::lease::reference::Held;
-use crate::membership::known::Known;
-use crate::membership::set::BackendSet;
-use crate::membership::shared::Home;
-use crate::snapshot::{Delta, Snapshot};
+use crate::delta::Delta;
+use crate::known::Known;
+use crate::lease::reference::StateRef;
+use crate::snapshot::Snapshot;
 use crate::state::backend_state::BackendState;
+use crate::state::owner::Owner;
 use crate::sync::{Arc, atomic::AtomicU64};
 use crate::tiers::identity::identities_of;
 use crate::tiers::tier::Tier;
 use crate::time::Timestamp;
 
+/// What outlives every set.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    /// Backends that left while connections were in flight; one that returns in time finds its state again.
-    departed: BTreeMap<SocketAddr, Held>,
+    /// Backends that were removed while connections were in flight. One that returns before they end has its state
+    /// again.
+    departed: BTreeMap<SocketAddr, StateRef<BackendState>>,
     /// By priority, and whether the tier is that of the preferred zone.
     cursors: BTreeMap<(Priority, bool), Arc<AtomicU64>>,
     /// Given to every state.
-    home: Home,
+    owner: Weak<dyn Owner>,
 }
 
 impl Registry {
-    pub(crate) const fn new(home: Home) -> Self {
+    pub(crate) const fn new(owner: Weak<dyn Owner>) -> Self {
         Self {
             departed: BTreeMap::new(),
             cursors: BTreeMap::new(),
-            home,
+            owner,
         }
     }
 
-    /// The set of `snapshot`, in which every backend that stays has the state it has in `old`; and what changed.
+    /// The set of `snapshot`, in which every backend that stays has the state that it has in `old`; and the changes.
     pub(crate) fn advance(
         &mut self,
         old: Option<&BackendSet>,
@@ -48,16 +52,16 @@ impl Registry {
         let mut delta = Delta::default();
         let members = snapshot.iter().map(|backend| {
             let before = known.take(backend.addr);
-            delta.note(before.map(|(before, _)| before), backend);
+            delta.compare(before.map(|(before, _)| before), backend);
             if let Some((_, member)) = before.filter(|(before, _)| *before == backend) {
                 return member.clone();
             }
             let stays = before.filter(|(before, _)| before.instance == backend.instance);
-            let held = stays.map(|(_, member)| member.clone());
+            let reference = stays.map(|(_, member)| member.clone());
             let backend = Arc::new(backend.clone());
-            let held = held.unwrap_or_else(|| self.returned_or_new(&backend, late, now));
-            held.state().describe(backend);
-            held
+            let reference = reference.unwrap_or_else(|| self.returned_or_new(&backend, late, now));
+            reference.state().set_description(backend);
+            reference
         });
         let members = members.collect();
         for (backend, member) in known.left() {
@@ -69,24 +73,30 @@ impl Registry {
         (BackendSet::new(snapshot, members), delta)
     }
 
-    /// The state of a backend that was not there: that of before, if it has returned, or a fresh one.
-    fn returned_or_new(&mut self, backend: &Arc<Backend>, late: bool, now: Timestamp) -> Held {
+    /// The state of a backend that is not in the old set: the one from before it was removed, or a new one.
+    fn returned_or_new(
+        &mut self,
+        backend: &Arc<Backend>,
+        late: bool,
+        now: Timestamp,
+    ) -> StateRef<BackendState> {
         let departed = self.departed.remove(&backend.addr);
         let returned =
-            departed.filter(|gone| gone.state().described().instance == backend.instance);
+            departed.filter(|gone| gone.state().description().instance == backend.instance);
         returned.unwrap_or_else(|| {
-            let home = Home::clone(&self.home);
-            Held::new(BackendState::new(Arc::clone(backend), now, late, home))
+            let owner = Weak::clone(&self.owner);
+            StateRef::new(BackendState::new(Arc::clone(backend), now, late, owner))
         })
     }
 
-    /// The backends of `set` that take connections and are in the subset, by priority, the near ones first.
+    /// The backends of `set` that take connections and are in the subset, by priority, near before far.
     pub(crate) fn tiers(&mut self, set: &BackendSet, config: &BalancerConfig) -> Vec<Tier> {
-        let mut by_priority: BTreeMap<Priority, Vec<(u32, &Backend, &Held)>> = BTreeMap::new();
-        for (place, (backend, member)) in (0..).zip(set.members()) {
+        type Member<'a> = (u32, &'a Backend, &'a StateRef<BackendState>);
+        let mut by_priority: BTreeMap<Priority, Vec<Member<'_>>> = BTreeMap::new();
+        for (at, (backend, member)) in (0..).zip(set.members()) {
             if backend.takes_connections() {
                 let tier = by_priority.entry(backend.priority).or_default();
-                tier.push((place, backend, member));
+                tier.push((at, backend, member));
             }
         }
         let mut tiers = Vec::new();
@@ -101,10 +111,10 @@ impl Registry {
                 zone.is_some_and(|zone| zone.contains(backend))
             };
             for near in [true, false] {
-                let members: Vec<(u32, Held)> = taking
+                let members: Vec<(u32, StateRef<BackendState>)> = taking
                     .iter()
                     .filter(|(_, backend, _)| is_near(backend) == near)
-                    .map(|&(place, _, member)| (place, member.clone()))
+                    .map(|&(at, _, member)| (at, member.clone()))
                     .collect();
                 if !members.is_empty() {
                     let cursor = self.cursors.entry((priority, near)).or_default();
@@ -112,10 +122,10 @@ impl Registry {
                 }
             }
         }
-        // nginx never ejects the only server of a group: refusing by rote helps nobody.
+        // The only backend is never ejected by its fail limit, as in nginx.
         let slots = || tiers.iter().flat_map(|tier| tier.slots());
-        let is_alone = slots().nth(1).is_none();
-        slots().for_each(|slot| slot.state().spare(is_alone));
+        let is_sole = slots().nth(1).is_none();
+        slots().for_each(|slot| slot.state().set_sole(is_sole));
         tiers
     }
 }

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::backend::Backend;
-use crate::lease::reference::Held;
+use crate::backend::{Backend, Health};
+use crate::lease::reference::StateRef;
 use crate::snapshot::Snapshot;
-use crate::state::health::Health;
+use crate::state::backend_state::BackendState;
 use crate::time::Timestamp;
 
 /// The membership that picks are made from, for status pages and hooks: immutable, replaced as a whole.
@@ -15,13 +15,13 @@ use crate::time::Timestamp;
 pub struct BackendSet {
     snapshot: Snapshot,
     /// In the snapshot's order.
-    members: Box<[Held]>,
-    /// The order by address, worked out when somebody asks.
+    members: Box<[StateRef<BackendState>]>,
+    /// The order by address, computed at the first search.
     by_addr: OnceLock<Box<[u32]>>,
 }
 
 impl BackendSet {
-    pub(crate) fn new(snapshot: &Snapshot, members: Vec<Held>) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot, members: Vec<StateRef<BackendState>>) -> Self {
         Self {
             snapshot: snapshot.clone(),
             members: members.into(),
@@ -29,7 +29,7 @@ impl BackendSet {
         }
     }
 
-    /// Every backend as it stands at `now`, in the snapshot's order.
+    /// The status of every backend at `now`, in the snapshot's order.
     pub fn status(&self, now: Timestamp) -> impl Iterator<Item = BackendStatus<'_>> {
         self.members().map(move |(backend, member)| {
             let state = member.state();
@@ -45,12 +45,13 @@ impl BackendSet {
         })
     }
 
-    /// The snapshot that this set was made of.
+    /// The snapshot that this set was built from.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    pub(crate) fn find(&self, addr: SocketAddr) -> Option<&Held> {
+    /// The state of the backend at `addr`. O(log n), O(n log n) at the first call.
+    pub(crate) fn find(&self, addr: SocketAddr) -> Option<&StateRef<BackendState>> {
         let backends = self.snapshot.as_slice();
         let by_addr = self.by_addr.get_or_init(|| {
             let mut order: Box<[u32]> = (0..backends.len() as u32).collect();
@@ -61,24 +62,24 @@ impl BackendSet {
         self.members.get(by_addr[found.ok()?] as usize)
     }
 
-    pub(crate) fn members(&self) -> impl Iterator<Item = (&Backend, &Held)> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&Backend, &StateRef<BackendState>)> {
         self.snapshot.iter().zip(&self.members)
     }
 }
 
-/// One backend at one moment.
+/// The status of one backend at one moment.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct BackendStatus<'a> {
     /// The backend as the source reported it.
     pub backend: &'a Backend,
-    /// Connections that it holds. While an update goes on it may be one off for some nanoseconds.
+    /// Connections in flight. While an update runs it may be one off for some nanoseconds.
     pub in_flight: u32,
-    /// Failures that are not yet forgiven.
+    /// Failures that are not forgiven yet.
     pub fails: u32,
     /// The moving average of the times that connecting took.
     pub connect_time: Option<Duration>,
-    /// What the active checks say.
+    /// The result of the last active check.
     pub health: Health,
     /// When its ejection ends, if it is ejected.
     pub ejected_until: Option<Timestamp>,

@@ -12,7 +12,7 @@
 //! picks in most runs.
 
 use crate::pick::context::PickContext;
-use crate::policy::parts::alias_table::WeightedIndex;
+use crate::policy::parts::alias_table::AliasTable;
 use crate::policy::{Picker, Policy};
 use crate::tiers::tier::{BackendIndex, Tier};
 
@@ -35,14 +35,14 @@ impl Policy for WeightedRandom {
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(WeightedRandomPicker {
-            index: WeightedIndex::new(tier.weights()),
+            index: AliasTable::new(tier.weights()),
         })
     }
 }
 
 #[derive(Debug)]
 struct WeightedRandomPicker {
-    index: WeightedIndex,
+    index: AliasTable,
 }
 
 impl Picker for WeightedRandomPicker {

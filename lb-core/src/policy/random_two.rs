@@ -16,7 +16,7 @@
 //! Not where weights matter and connections are short: it is here for those who come from nginx.
 
 use crate::pick::context::PickContext;
-use crate::policy::parts::alias_table::WeightedIndex;
+use crate::policy::parts::alias_table::AliasTable;
 use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy};
 use crate::tiers::tier::{BackendIndex, Tier};
@@ -46,7 +46,7 @@ impl Policy for RandomTwo {
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(RandomTwoPicker {
             weights: tier.weights().map(|weight| weight.get().into()).collect(),
-            index: WeightedIndex::new(tier.weights()),
+            index: AliasTable::new(tier.weights()),
             sequence: Sequence::new(tier.weights()),
         })
     }
@@ -55,7 +55,7 @@ impl Policy for RandomTwo {
 #[derive(Debug)]
 struct RandomTwoPicker {
     weights: Box<[u64]>,
-    index: WeightedIndex,
+    index: AliasTable,
     sequence: Sequence,
 }
 

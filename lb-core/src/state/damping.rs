@@ -51,7 +51,7 @@ impl Damping {
     }
 
     /// The same for somebody who must not change anything and keeps in `seen` what would have changed.
-    pub(crate) fn look(&self, seen: &mut Option<u64>, weight: u16, turn: u64) -> u16 {
+    pub(crate) fn preview(&self, seen: &mut Option<u64>, weight: u16, turn: u64) -> u16 {
         let left = after(seen.unwrap_or_else(|| self.0.load(Relaxed)), turn);
         *seen = Some(left);
         weight.saturating_sub(left as u16)

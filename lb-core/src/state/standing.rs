@@ -1,59 +1,63 @@
-//! What a pick sees of a backend at first glance: one word beside the reference counts, on the same cache line.
+//! The standing word: what a pick reads of a backend first.
 //!
-//! Mostly it says that there is nothing to see, and a pick need not read what failures, ejections and checks left.
-//! Where it says that there may be something, they are asked: it may be raised in vain, but never lowered in vain.
+//! One word beside the reference counts, on the same cache line. Mostly it says that nothing speaks against the backend,
+//! and then a pick need not read its failures, ejections and checks. Conservative: a backend may be suspect without a
+//! reason, but never has one without being suspect.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 #[derive(Debug)]
-pub(crate) struct Glance(AtomicU32);
+pub(crate) struct Standing(AtomicU32);
 
 /// A failure, an ejection or a check may speak against the backend.
-const DOUBT: u32 = 0b01;
-/// Its leases are noted on a board.
-const PLACED: u32 = 0b10;
-/// The bits above count the doubts.
-const ONE_DOUBT: u32 = 0b100;
+const SUSPECT: u32 = 0b01;
+/// Its leases update a load index.
+const INDEXED: u32 = 0b10;
+/// The bits above count how often it became suspect.
+const ONE_SUSPICION: u32 = 0b100;
 
-impl Glance {
+impl Standing {
     pub(crate) fn new() -> Self {
         Self(AtomicU32::new(0))
     }
 
     #[inline]
-    pub(crate) fn is_doubtful(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & DOUBT != 0
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & SUSPECT != 0
     }
 
     #[inline]
-    pub(crate) fn is_placed(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & PLACED != 0
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & INDEXED != 0
     }
 
-    /// Says that something speaks against the backend, after it has been noted.
-    pub(crate) fn doubt(&self) {
-        let doubted = |word: u32| Some(word.wrapping_add(ONE_DOUBT) | DOUBT);
-        // The closure always returns a word.
+    /// Makes the backend suspect. The caller has stored the reason before.
+    pub(crate) fn suspect(&self) {
+        let suspected = |word: u32| Some(word.wrapping_add(ONE_SUSPICION) | SUSPECT);
+        // AcqRel: pairs with the exchange in `clear_if`. A thread that reads this word reads the reason as well. The
+        // closure always returns a word.
         let _ = self
             .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, doubted);
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, suspected);
     }
 
-    /// Takes the doubt back if `is_sound` says that nothing speaks against the backend, and no new doubt comes meanwhile.
-    pub(crate) fn settle(&self, is_sound: impl Fn() -> bool) {
-        let settled = |word: u32| (word & DOUBT != 0 && is_sound()).then_some(word & !DOUBT);
-        // Refused where the doubt stays.
+    /// Clears the suspicion if `is_clean` says that there is no reason, unless another thread calls
+    /// [`suspect`](Self::suspect) meanwhile: that changes the count in the word, so the exchange fails and the reasons are
+    /// read again.
+    pub(crate) fn clear_if(&self, is_clean: impl Fn() -> bool) {
+        let cleared = |word: u32| (word & SUSPECT != 0 && is_clean()).then_some(word & !SUSPECT);
+        // The closure returns nothing where the backend stays suspect.
         let _ = self
             .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, settled);
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, cleared);
     }
 
-    /// Says whether the leases are noted.
-    pub(crate) fn set_placed(&self, placed: bool) {
-        if placed {
-            self.0.fetch_or(PLACED, Ordering::AcqRel);
+    /// Stores whether leases update a load index.
+    pub(crate) fn set_indexed(&self, indexed: bool) {
+        if indexed {
+            self.0.fetch_or(INDEXED, Ordering::AcqRel);
         } else {
-            self.0.fetch_and(!PLACED, Ordering::AcqRel);
+            self.0.fetch_and(!INDEXED, Ordering::AcqRel);
         }
     }
 }
@@ -63,40 +67,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_doubt_stays_until_it_is_settled() {
-        let glance = Glance::new();
-        assert!(!glance.is_doubtful());
-        glance.doubt();
-        glance.settle(|| false);
-        assert!(glance.is_doubtful());
-        glance.settle(|| true);
-        assert!(!glance.is_doubtful());
+    fn a_suspicion_stays_until_its_reason_is_gone() {
+        let standing = Standing::new();
+        assert!(!standing.is_suspect());
+        standing.suspect();
+        standing.clear_if(|| false);
+        assert!(standing.is_suspect());
+        standing.clear_if(|| true);
+        assert!(!standing.is_suspect());
     }
 
     #[test]
-    fn a_doubt_that_comes_meanwhile_stays() {
-        let glance = Glance::new();
-        glance.doubt();
+    fn a_suspicion_that_comes_while_another_is_cleared_stays() {
+        let standing = Standing::new();
+        standing.suspect();
         let asked = std::cell::Cell::new(0);
-        glance.settle(|| {
+        standing.clear_if(|| {
             asked.set(asked.get() + 1);
             if asked.get() == 1 {
-                glance.doubt();
+                standing.suspect();
             }
             asked.get() == 1
         });
         assert_eq!(asked.get(), 2);
-        assert!(glance.is_doubtful());
+        assert!(standing.is_suspect());
     }
 
     #[test]
-    fn being_placed_is_another_matter() {
-        let glance = Glance::new();
-        glance.doubt();
-        glance.set_placed(true);
-        glance.settle(|| true);
-        assert!(glance.is_placed() && !glance.is_doubtful());
-        glance.set_placed(false);
-        assert!(!glance.is_placed());
+    fn suspicion_and_index_do_not_touch_each_other() {
+        let standing = Standing::new();
+        standing.suspect();
+        standing.set_indexed(true);
+        standing.clear_if(|| true);
+        assert!(standing.is_indexed() && !standing.is_suspect());
+        standing.set_indexed(false);
+        assert!(!standing.is_indexed());
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::interleaving::Event;
 use super::rig::{addr, backend, tried};
-use super::rng::StepRng;
+use super::step_rng::StepRng;
+use crate::backend::Health;
 use crate::backend::{AdminState, Backend, Priority};
 use crate::config::BalancerConfig;
 use crate::pick::request::Tried;
@@ -14,7 +15,6 @@ use crate::policy::{Policy, PolicyKind};
 use crate::rng::{Rng, SplitMix64};
 use crate::snapshot::Snapshot;
 use crate::state::fail_limit::FailLimit;
-use crate::state::health::Health;
 use crate::state::outlier::OutlierDetection;
 use crate::tiers::slow_start::SlowStart;
 use crate::tiers::subset::Subset;

@@ -1,39 +1,29 @@
-//! How healthy the tiers are, and what follows: who gets which share, and who panics.
+//! Tier health: how many backends of each tier are healthy, and what share of the connections and panic follow.
 //!
-//! The formulas are Envoy's (`load_balancer_impl.cc`, "Priority levels" and "Panic threshold" of its documentation):
-//!
-//! - the health of a priority is `min(100 %, overprovisioning * healthy share)`;
-//! - the first priority gets its health as share of the connections, the next at most its own of what is left, and so
-//!   on; where all together stay below 100 % they are scaled up to it;
-//! - a priority panics if its healthy share is below the threshold and all together are below 100 %;
-//! - where all panic and share, each gets connections by the number of its backends.
-//!
-//! Healthy means neither ejected nor found unhealthy; being full does not count. Nothing runs in the background: a pick
-//! works it out anew, O(n), after a backend was ejected, forgiven or found healthy or not, and when an ejection has
-//! ended.
+//! Healthy means neither ejected nor found unhealthy; a full backend is healthy. Nothing runs in the background. A pick
+//! recomputes tier health, O(n), after the standing of a backend changed, and when an ejection has ended. One thread
+//! recomputes at a time; concurrent picks use the previous values, because a mix of two passes would be inconsistent.
+//! [`spill`](super::spill) has the formulas.
 
-use std::ops::Range;
-
+use super::spill::{self, Count};
+use super::tier::Tier;
 use crate::config::BalancerConfig;
-use crate::membership::compiled::Level;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use crate::time::Timestamp;
 
-/// A whole share.
-pub(crate) const WHOLE: u32 = 10_000;
-
-/// Of one level.
+/// The health of one tier.
 #[derive(Debug)]
-pub(crate) struct Vitals {
+pub(crate) struct TierHealth {
+    /// How many backends are healthy.
     healthy: AtomicU32,
     weight: AtomicU64,
     share: AtomicU32,
     panics: AtomicBool,
 }
 
-impl Vitals {
-    pub(crate) fn new() -> Self {
+impl TierHealth {
+    pub(super) fn new() -> Self {
         Self {
             healthy: AtomicU32::new(0),
             weight: AtomicU64::new(0),
@@ -42,12 +32,12 @@ impl Vitals {
         }
     }
 
-    /// The weight of the healthy.
+    /// The weight of the healthy backends.
     pub(crate) fn weight(&self) -> u64 {
         self.weight.load(Relaxed)
     }
 
-    /// What the level gets of all connections, in parts of [`WHOLE`].
+    /// The tier's share of all connections, in parts of [`WHOLE`](super::spill::WHOLE).
     pub(crate) fn share(&self) -> u32 {
         self.share.load(Relaxed)
     }
@@ -58,174 +48,106 @@ impl Vitals {
     }
 }
 
-/// For which moments the vitals hold.
+/// When tier health was computed, and until when it holds.
 #[derive(Debug)]
-pub(crate) struct Checked {
+pub(crate) struct Validity {
     generation: AtomicU64,
     since: AtomicU64,
     until: AtomicU64,
-    checking: AtomicBool,
+    /// Whether a thread is recomputing it.
+    is_locked: AtomicBool,
 }
 
-impl Checked {
+impl Validity {
     pub(crate) fn new() -> Self {
         Self {
             generation: AtomicU64::new(0),
             since: AtomicU64::new(u64::MAX),
             until: AtomicU64::new(0),
-            checking: AtomicBool::new(false),
+            is_locked: AtomicBool::new(false),
         }
     }
 
-    /// When they were worked out last.
+    /// When tier health was computed last, if it was.
     pub(crate) fn since(&self) -> Option<Timestamp> {
         let since = self.since.load(Relaxed);
         (since != u64::MAX).then(|| Timestamp::from_nanos(since))
     }
 
-    /// Whether they hold at `now`; then whoever asks sees them.
+    /// Whether tier health holds at `now`.
+    ///
+    /// Acquire: each load pairs with the Release store of the same word in `finish`. A thread that reads one of them
+    /// reads the tier health that was stored before.
     pub(crate) fn holds(&self, generation: u64, now: Timestamp) -> bool {
         let (since, until) = (self.since.load(Acquire), self.until.load(Acquire));
         self.generation.load(Acquire) == generation && (since..until).contains(&now.as_nanos())
     }
 
-    /// False while somebody else is working them out.
+    /// Whether this thread shall recompute: false while another one does.
+    ///
+    /// Acquire: pairs with the Release store of `is_locked` in `finish`.
     pub(crate) fn begin(&self) -> bool {
         let begun = self
-            .checking
+            .is_locked
             .compare_exchange(false, true, Acquire, Relaxed);
         begun.is_ok()
     }
 
-    pub(crate) fn end(&self, generation: u64, since: Timestamp, until: Timestamp) {
+    pub(crate) fn finish(&self, generation: u64, since: Timestamp, until: Timestamp) {
         self.generation.store(generation, Release);
         self.since.store(since.as_nanos(), Release);
         self.until.store(until.as_nanos(), Release);
-        self.checking.store(false, Release);
+        self.is_locked.store(false, Release);
     }
 }
 
-/// Works out the vitals of all levels at `now`, and until when they hold if nothing changes.
+/// Recomputes the health of all tiers at `now`. Returns until when it holds if no standing changes.
 #[cold]
-pub(crate) fn check(config: &BalancerConfig, levels: &[Level], now: Timestamp) -> Timestamp {
+pub(crate) fn recompute<T: AsRef<Tier>>(
+    config: &BalancerConfig,
+    tiers: &[T],
+    now: Timestamp,
+) -> Timestamp {
     let mut until = Timestamp::from_nanos(u64::MAX);
-    for level in levels {
+    for tier in tiers {
+        let tier = tier.as_ref();
         let (mut healthy, mut weight) = (0, 0);
-        for slot in level.tier.slots() {
-            if slot.is_fit(now) {
+        for slot in tier.slots() {
+            if slot.is_healthy(now) {
                 healthy += 1;
                 weight += u64::from(slot.weight());
             } else if let Some(end) = slot.state().ejected_until(now) {
-                // A limit's ejection lasts through the moment of its end.
+                // An ejection by a fail limit lasts through the moment of its end.
                 until = until.min(Timestamp::from_nanos(end.as_nanos().saturating_add(1)));
             }
         }
-        level.vitals.healthy.store(healthy, Relaxed);
-        level.vitals.weight.store(weight, Relaxed);
+        tier.health().healthy.store(healthy, Relaxed);
+        tier.health().weight.store(weight, Relaxed);
     }
-    let health = |group: &Range<usize>| health(config, numbers(&levels[group.clone()]));
-    let total = groups(levels)
-        .map(|group| health(&group))
-        .fold(0, u32::saturating_add);
-    let panics = |group: &Range<usize>| panics(config, total, numbers(&levels[group.clone()]));
-    let all_panic = groups(levels).all(|group| panics(&group));
-    let (_, everybody) = numbers(levels);
-    let mut left = WHOLE;
-    for group in groups(levels) {
-        let (healthy, all) = numbers(&levels[group.clone()]);
-        let share = if config.overprovisioning.is_some() && all_panic {
-            (u64::from(all) * u64::from(WHOLE) / u64::from(everybody.max(1))) as u32
-        } else if config.overprovisioning.is_none() {
-            // Strictly one after the other.
-            if healthy > 0 { left } else { 0 }
-        } else if total >= WHOLE {
-            health(&group).min(left)
-        } else {
-            (u64::from(health(&group)) * u64::from(WHOLE) / u64::from(total.max(1))) as u32
-        };
-        left -= share.min(left);
-        let panics = panics(&group);
-        divide(config, &levels[group], share, panics);
-    }
+    let count = |tier: &Tier| Count {
+        healthy: tier.health().healthy.load(Relaxed),
+        all: tier.len().get(),
+    };
+    spill::shares(config, tiers, count, |tier, share, panics| {
+        tier.health().share.store(share, Relaxed);
+        tier.health().panics.store(panics, Relaxed);
+    });
     until
 }
 
-/// Whether the priority of the level at `at` panics, worked out for one pick and noted nowhere. O(n).
+/// Whether the priority of tier number `at` panics, computed for one pick and stored nowhere. O(n).
 #[cold]
-pub(crate) fn panics_at(
+pub(crate) fn panics_at<T: AsRef<Tier>>(
     config: &BalancerConfig,
-    levels: &[Level],
+    tiers: &[T],
     at: usize,
     now: Timestamp,
 ) -> bool {
-    let numbers = |group: Range<usize>| {
-        let slots = levels[group].iter().flat_map(|level| level.tier.slots());
-        slots.fold((0, 0), |(healthy, all), slot| {
-            (healthy + u32::from(slot.is_fit(now)), all + 1)
-        })
-    };
-    let total = groups(levels)
-        .map(|group| health(config, numbers(group)))
-        .fold(0, u32::saturating_add);
-    let mut groups = groups(levels);
-    let own = groups.find(|group| group.contains(&at));
-    own.is_some_and(|group| panics(config, total, numbers(group)))
-}
-
-/// The health of a priority of so many backends, in parts of [`WHOLE`].
-fn health(config: &BalancerConfig, (healthy, all): (u32, u32)) -> u32 {
-    let factor = u64::from(config.overprovisioning.unwrap_or(100));
-    let scaled = u64::from(healthy) * factor * u64::from(WHOLE / 100) / u64::from(all.max(1));
-    scaled.min(WHOLE.into()) as u32
-}
-
-/// Whether a priority of so many backends panics where the health of all is `total`.
-fn panics(config: &BalancerConfig, total: u32, (healthy, all): (u32, u32)) -> bool {
-    let threshold = config.panic_threshold.unwrap_or(0);
-    total < WHOLE && u64::from(healthy) * 100 < u64::from(threshold) * u64::from(all)
-}
-
-/// Gives the levels of one priority their parts of its share.
-fn divide(config: &BalancerConfig, levels: &[Level], share: u32, panics: bool) {
-    let of = |near: bool| {
-        let levels = levels
-            .iter()
-            .filter(move |level| level.tier.is_near() == near);
-        numbers(levels)
-    };
-    let near = config.zone.as_ref().map_or(0, |zone| {
-        let ((healthy, near), (_, far)) = (of(true), of(false));
-        zone.near_part(healthy, near, far, share)
-    });
-    for level in levels {
-        let part = if level.tier.is_near() {
-            near
-        } else {
-            share - near
-        };
-        level.vitals.share.store(part, Relaxed);
-        level.vitals.panics.store(panics, Relaxed);
-    }
-}
-
-/// How many of the backends of `levels` are healthy, and how many there are.
-fn numbers<'a>(levels: impl IntoIterator<Item = &'a Level>) -> (u32, u32) {
-    levels.into_iter().fold((0, 0), |(healthy, all), level| {
-        let more = level.vitals.healthy.load(Relaxed);
-        (healthy + more, all + level.tier.len().get())
-    })
-}
-
-/// The levels of each priority, by place.
-fn groups(levels: &[Level]) -> impl Iterator<Item = Range<usize>> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let priority = levels.get(start)?.tier.priority();
-        let same = levels[start..]
-            .iter()
-            .take_while(|l| l.tier.priority() == priority);
-        let group = start..start + same.count();
-        start = group.end;
-        Some(group)
+    spill::panics_at(config, tiers, at, |tier| {
+        let healthy = tier.slots().iter().filter(|slot| slot.is_healthy(now));
+        Count {
+            healthy: healthy.count() as u32,
+            all: tier.len().get(),
+        }
     })
 }

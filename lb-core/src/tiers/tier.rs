@@ -2,17 +2,18 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 
+use super::health::TierHealth;
+use super::slot::Slot;
 use crate::backend::{Backend, Priority};
-use crate::lease::lease::Lease;
-use crate::lease::reference::{self, Held, Mark};
-use crate::pick::context::World;
+use crate::lease::reference::{Discount, StateRef};
+use crate::load_index::index::LoadIndex;
+use crate::load_index::tracking::Tracking;
 use crate::snapshot::Snapshot;
 use crate::state::backend_state::BackendState;
-use crate::state::health::Health;
+use crate::state::position::SharedIndex;
 use crate::sync::{Arc, atomic::AtomicU64};
-use crate::time::Timestamp;
 
-/// A backend's place in a tier.
+/// A backend's index in a tier.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct BackendIndex(u32);
 
@@ -32,44 +33,49 @@ impl BackendIndex {
     }
 }
 
-/// The backends of one priority that take connections, or those of them in one zone: what a [`Policy`](crate::Policy) compiles.
+/// The backends of one priority that take connections, or those of them in one zone: what a
+/// [`Policy`](crate::Policy) compiles.
 ///
 /// Never empty, every weight above zero, none draining, in the snapshot's order.
 #[derive(Debug)]
 pub struct Tier {
     snapshot: Snapshot,
-    /// Where each backend is in the snapshot.
-    places: Box<[u32]>,
+    /// The index of each backend in the snapshot.
+    in_snapshot: Box<[u32]>,
     slots: Box<[Slot]>,
-    /// Those of the slots' states.
-    marks: Box<[Mark]>,
-    near: bool,
-    /// Outlives the tier: the next tier of this priority goes on where this one stops.
+    /// Those of the slots' strong references.
+    discounts: Box<[Discount<BackendState>]>,
+    is_near: bool,
+    /// The counter of the round robins. Outlives the tier: the next tier of this priority continues here.
     cursor: Arc<AtomicU64>,
+    health: TierHealth,
+    load_index: Option<SharedIndex>,
 }
 
 impl Tier {
-    /// The backends of `snapshot` at `places`, of which there is at least one, with their state.
+    /// The backends of `snapshot` at the given indices, of which there is at least one, with their state.
     pub(crate) fn new(
         snapshot: &Snapshot,
-        members: Vec<(u32, Held)>,
-        near: bool,
+        members: Vec<(u32, StateRef<BackendState>)>,
+        is_near: bool,
         cursor: Arc<AtomicU64>,
     ) -> Self {
         let backends = snapshot.as_slice();
-        let places = members.iter().map(|(place, _)| *place).collect();
-        let slots = members.into_iter().map(|(place, member)| {
-            let (state, mark) = member.into_parts();
-            (Slot::new(state, &backends[place as usize]), mark)
+        let in_snapshot = members.iter().map(|(at, _)| *at).collect();
+        let slots = members.into_iter().map(|(at, reference)| {
+            let (state, discount) = reference.into_parts();
+            (Slot::new(state, &backends[at as usize]), discount)
         });
-        let (slots, marks): (Vec<Slot>, Vec<Mark>) = slots.unzip();
+        let (slots, discounts): (Vec<Slot>, Vec<Discount<BackendState>>) = slots.unzip();
         Self {
             snapshot: snapshot.clone(),
-            places,
+            in_snapshot,
             slots: slots.into(),
-            marks: marks.into(),
-            near,
+            discounts: discounts.into(),
+            is_near,
             cursor,
+            health: TierHealth::new(),
+            load_index: None,
         }
     }
 
@@ -90,7 +96,7 @@ impl Tier {
     ///
     /// If `i` is not an index of this tier.
     pub fn backend(&self, i: BackendIndex) -> &Backend {
-        &self.snapshot.as_slice()[self.places[i.as_usize()] as usize]
+        &self.snapshot.as_slice()[self.in_snapshot(i)]
     }
 
     /// The weight of the backend at `i`.
@@ -99,27 +105,27 @@ impl Tier {
     ///
     /// If `i` is not an index of this tier.
     pub fn weight(&self, i: BackendIndex) -> NonZeroU16 {
-        self.slots[i.as_usize()].weight
+        self.slots[i.as_usize()].nonzero_weight()
     }
 
     /// Every weight in order.
     pub fn weights(&self) -> impl ExactSizeIterator<Item = NonZeroU16> {
-        self.slots.iter().map(|slot| slot.weight)
+        self.slots.iter().map(Slot::nonzero_weight)
     }
 
-    /// The priority that its backends have.
+    /// The priority of its backends.
     pub(crate) fn priority(&self) -> Priority {
         self.backend(BackendIndex::new(0)).priority
     }
 
-    /// Where the backend at `i` is in the snapshot.
-    pub(crate) fn place(&self, i: BackendIndex) -> usize {
-        self.places[i.as_usize()] as usize
+    /// The index of the backend at `i` in the snapshot.
+    pub(crate) fn in_snapshot(&self, i: BackendIndex) -> usize {
+        self.in_snapshot[i.as_usize()] as usize
     }
 
     /// Whether its backends are those of the preferred zone.
     pub(crate) const fn is_near(&self) -> bool {
-        self.near
+        self.is_near
     }
 
     pub(crate) fn slots(&self) -> &[Slot] {
@@ -133,107 +139,35 @@ impl Tier {
     pub(crate) fn cursor(&self) -> &AtomicU64 {
         &self.cursor
     }
+
+    pub(crate) const fn health(&self) -> &TierHealth {
+        &self.health
+    }
+
+    pub(crate) const fn load_index(&self) -> Option<&SharedIndex> {
+        self.load_index.as_ref()
+    }
+
+    /// Makes the load index that `tracking` asks for. Leases do not update it yet.
+    pub(crate) fn track(&mut self, tracking: Tracking) {
+        let counts_total = match tracking {
+            Tracking::Nothing => return,
+            Tracking::Least => false,
+            Tracking::Total => true,
+        };
+        let backends = self.slots.iter().map(Slot::indexed);
+        self.load_index = Some(SharedIndex::new(LoadIndex::new(backends, counts_total)));
+    }
 }
 
 impl Drop for Tier {
-    /// Pair by pair: while only its mark is gone, a state seems to have a lease more.
+    /// Drops each discount and its strong reference before the next pair: while only the discount is gone, the state
+    /// seems to have a lease more.
     fn drop(&mut self) {
-        let marks = std::mem::take(&mut self.marks);
-        marks
+        let discounts = std::mem::take(&mut self.discounts);
+        discounts
             .into_iter()
             .zip(std::mem::take(&mut self.slots))
             .for_each(drop);
-    }
-}
-
-/// A backend's state, and what a pick must know of its configuration.
-///
-/// Small, so that those of ten thousand backends fit into the cache of a core.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    state: Arc<BackendState>,
-    max_conns: Option<NonZeroU32>,
-    weight: NonZeroU16,
-}
-
-impl Slot {
-    fn new(state: Arc<BackendState>, backend: &Backend) -> Self {
-        Self {
-            state,
-            max_conns: backend.max_conns,
-            weight: NonZeroU16::new(backend.weight.get()).unwrap_or(NonZeroU16::MIN),
-        }
-    }
-
-    pub(crate) fn hold(&self) -> Held {
-        Held::hold(&self.state)
-    }
-
-    pub(crate) const fn max_conns(&self) -> Option<NonZeroU32> {
-        self.max_conns
-    }
-
-    pub(crate) fn state(&self) -> &BackendState {
-        &self.state
-    }
-
-    pub(crate) const fn nonzero_weight(&self) -> NonZeroU16 {
-        self.weight
-    }
-
-    pub(crate) const fn weight(&self) -> u16 {
-        self.weight.get()
-    }
-
-    pub(crate) fn in_flight(&self) -> u32 {
-        reference::in_flight(&self.state)
-    }
-
-    #[inline]
-    pub(crate) fn is_full(&self) -> bool {
-        self.max_conns
-            .is_some_and(|max| reference::is_full(&self.state, max))
-    }
-
-    /// Whether it is in good standing at `now`: neither ejected nor unhealthy.
-    #[inline]
-    pub(crate) fn is_fit(&self, now: Timestamp) -> bool {
-        !self.state().glance().is_doubtful() || self.is_fit_all_the_same(now)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn is_fit_all_the_same(&self, now: Timestamp) -> bool {
-        self.state().health() == Health::Healthy && self.state().ejected_until(now).is_none()
-    }
-
-    /// Takes one connection of the backend, unless it is full or another thread has its trial, which does not matter in
-    /// panic mode.
-    #[inline]
-    pub(crate) fn acquire(&self, world: &World<'_>) -> Option<Lease> {
-        let now = world.now;
-        let lease = Lease::take(&self.state, self.max_conns, now)?;
-        let state = self.state();
-        if state.glance().is_placed() {
-            state.note_lease(world.level.board.as_ref());
-        }
-        if state.glance().is_doubtful() && !self.claim(now) && !world.panics {
-            return None;
-        }
-        Some(lease)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn claim(&self, now: Timestamp) -> bool {
-        let state = self.state();
-        state.fail_limit().is_none_or(|limit| {
-            let claimed = state.failures.claim(limit, now);
-            if claimed && state.failures.ejected_until(limit, now).is_some() {
-                // A trial: until it succeeds, the backend is ejected for everybody else.
-                state.note_change();
-            }
-            claimed
-        })
     }
 }

@@ -11,7 +11,7 @@ const DRAWS: usize = 20;
 
 /// Vose's alias table. It is made in integers; only the heights of its columns are rounded, to 2^-32 of one.
 #[derive(Debug)]
-pub(crate) struct WeightedIndex {
+pub(crate) struct AliasTable {
     len: NonZeroU64,
     /// Empty for equal weights.
     columns: Box<[Column]>,
@@ -24,7 +24,7 @@ struct Column {
     alias: u32,
 }
 
-impl WeightedIndex {
+impl AliasTable {
     /// The index for `weights`, of which there is at least one.
     pub(crate) fn new(weights: impl ExactSizeIterator<Item = NonZeroU16>) -> Self {
         let weights: Vec<u16> = weights.map(NonZeroU16::get).collect();
@@ -119,9 +119,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn index(weights: &[u16]) -> WeightedIndex {
+    fn index(weights: &[u16]) -> AliasTable {
         let weights: Vec<_> = weights.iter().copied().map(NonZeroU16::new).collect();
-        WeightedIndex::new(weights.into_iter().map(Option::unwrap))
+        AliasTable::new(weights.into_iter().map(Option::unwrap))
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! The connections in flight are those of the tier, noted as [`Tracking::Total`](crate::policy::Tracking::Total) says.
 //! Where nobody is below the bound, it does not apply.
 
+use crate::load_index::tracking::Tracking;
 use crate::pick::context::PickContext;
-use crate::policy::Tracking;
 use crate::tiers::tier::{BackendIndex, Tier};
 
 /// How far above its share a backend may go: a percentage above 100, or no bound.

@@ -16,11 +16,11 @@ use crate::tiers::tier::{BackendIndex, Tier};
 
 #[derive(Debug)]
 pub(crate) struct Hrw {
-    entries: Box<[Entry]>,
+    candidates: Box<[Candidate]>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct Candidate {
     id: u64,
     per_weight: f64,
 }
@@ -28,12 +28,15 @@ struct Entry {
 impl Hrw {
     /// The backends of `tier` under the identities `ids`.
     pub(crate) fn new(tier: &Tier, ids: &[u64]) -> Self {
-        let entries = ids.iter().zip(tier.weights()).map(|(&id, weight)| Entry {
-            id,
-            per_weight: 1.0 / f64::from(weight.get()),
-        });
+        let candidates = ids
+            .iter()
+            .zip(tier.weights())
+            .map(|(&id, weight)| Candidate {
+                id,
+                per_weight: 1.0 / f64::from(weight.get()),
+            });
         Self {
-            entries: entries.collect(),
+            candidates: candidates.collect(),
         }
     }
 
@@ -56,13 +59,13 @@ impl Hrw {
     ) -> Option<BackendIndex> {
         let mut first = None;
         let mut least = (f64::INFINITY, u64::MAX);
-        for (i, entry) in (0..).zip(&self.entries) {
-            let u = unit(mix(hash ^ entry.id));
+        for (i, candidate) in (0..).zip(&self.candidates) {
+            let u = unit(mix(hash ^ candidate.id));
             // -ln(u) is above 1 - u, which nearly always suffices to see that the backend is not the first.
-            if (1.0 - u) * entry.per_weight > least.0 {
+            if (1.0 - u) * candidate.per_weight > least.0 {
                 continue;
             }
-            let cost = (minus_ln(u) * entry.per_weight, entry.id);
+            let cost = (minus_ln(u) * candidate.per_weight, candidate.id);
             let i = BackendIndex::new(i);
             if cost < least && accept(i) {
                 (first, least) = (Some(i), cost);
@@ -73,15 +76,17 @@ impl Hrw {
 
     /// Identities and weights in the order of identities.
     pub(crate) fn by_identity(&self) -> impl Iterator<Item = [u64; 2]> {
-        let as_bits = |entry: &Entry| [entry.id, entry.per_weight.to_bits()];
-        let mut entries: Vec<_> = self.entries.iter().map(as_bits).collect();
-        entries.sort_unstable();
-        entries.into_iter()
+        let as_bits = |candidate: &Candidate| [candidate.id, candidate.per_weight.to_bits()];
+        let mut candidates: Vec<_> = self.candidates.iter().map(as_bits).collect();
+        candidates.sort_unstable();
+        candidates.into_iter()
     }
 
     /// The identity of the backend at `i`.
     pub(crate) fn id(&self, i: u32) -> u64 {
-        self.entries.get(i as usize).map_or(0, |entry| entry.id)
+        self.candidates
+            .get(i as usize)
+            .map_or(0, |candidate| candidate.id)
     }
 }
 

@@ -13,11 +13,11 @@ pub(crate) fn least(
     n: u32,
     amount: impl Fn(&PickContext<'_>, BackendIndex) -> u64,
 ) -> Option<BackendIndex> {
-    let load = |cx: &PickContext<'_>, i| Load {
+    let load = |cx: &PickContext<'_>, i| LoadRatio {
         amount: amount(cx, i),
         weight: cx.weight(i).into(),
     };
-    let mut least: Option<(Load, BackendIndex)> = None;
+    let mut least: Option<(LoadRatio, BackendIndex)> = None;
     let mut tie = false;
     for i in (0..n).map(BackendIndex::new) {
         // A backend that has no luck in slow start may still be the only one.
@@ -58,12 +58,12 @@ pub(crate) fn least(
 
 /// An amount for a weight, compared as a fraction.
 #[derive(Clone, Copy, Debug)]
-struct Load {
+struct LoadRatio {
     amount: u64,
     weight: u64,
 }
 
-impl Load {
+impl LoadRatio {
     fn is_below(self, other: Self) -> bool {
         self.amount * other.weight < other.amount * self.weight
     }

@@ -1,11 +1,13 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
+use std::sync::Arc;
+
 use super::*;
-use crate::policy::{First, LeastConn};
+use crate::policy::{First, LeastConn, Policy};
 use crate::{
-    Backend, Balancer, Health, OutlierDetection, Priority, Snapshot, SplitMix64, Tried, Updater,
-    Weight, balancer,
+    Backend, Balancer, BalancerConfig, Health, OutlierDetection, Priority, Snapshot, SplitMix64,
+    Tried, Updater, Weight, balancer,
 };
 
 fn addr(port: u16) -> SocketAddr {
@@ -40,26 +42,26 @@ fn one_failure_ejects() -> OutlierDetection {
 }
 
 #[test]
-fn a_tier_panics_while_another_thread_works_the_vitals_out() {
+fn a_tier_panics_while_another_thread_recomputes_tier_health() {
     let config = BalancerConfig::default().with_panic_threshold(50);
     let (mut updater, balancer) = world(First::new(), config);
     updater.apply(&snapshot([1, 2], 1), at(0));
     let tried = Tried::new();
     drop(pick(&balancer, &tried, at(0)).unwrap());
-    // The other thread is in the midst of it, and off its processor.
-    assert!(balancer.shared.current().checked.begin());
+    // The other thread has begun to recompute, and the kernel has suspended it.
+    assert!(balancer.published.current().validity.begin());
     for port in [1, 2] {
         balancer.set_health(addr(port), Health::Unhealthy, at(0));
     }
     let request = PickRequest::new(&tried);
     assert!(pick(&balancer, &tried, at(0)).is_ok());
     assert!(balancer.has_candidate(&request, at(0)));
-    let told = balancer.explain(&request, at(0), &mut SplitMix64::new(1));
-    assert_eq!(told.unwrap().chosen, Some(addr(1)));
+    let explained = balancer.explain(&request, at(0), &mut SplitMix64::new(1));
+    assert_eq!(explained.unwrap().chosen, Some(addr(1)));
 }
 
 #[test]
-fn ejections_of_long_ago_do_not_count_when_a_membership_begins() {
+fn a_new_membership_ignores_ejections_that_have_ended() {
     let config = BalancerConfig::default()
         .with_panic_threshold(50)
         .with_outlier_detection(one_failure_ejects());
@@ -74,42 +76,46 @@ fn ejections_of_long_ago_do_not_count_when_a_membership_begins() {
     }
     balancer.set_health(addr(1), Health::Unhealthy, at(10_000));
     updater.apply(&snapshot(1..5, 2), at(10_000));
-    assert!(balancer.shared.current().checked.begin());
+    assert!(balancer.published.current().validity.begin());
     let picked = pick(&balancer, &Tried::new(), at(10_000)).unwrap();
-    assert_eq!(picked.addr(), addr(2), "three of four are well: no panic");
+    assert_eq!(
+        picked.addr(),
+        addr(2),
+        "three of four are healthy: no panic"
+    );
 }
 
 #[test]
-fn an_ejection_that_is_over_leaves_no_doubt() {
+fn a_success_after_an_ejection_clears_the_suspicion() {
     let config = BalancerConfig::default().with_outlier_detection(one_failure_ejects());
     let (mut updater, balancer) = world(First::new(), config);
     updater.apply(&snapshot([1, 2], 1), at(0));
     let _ = pick(&balancer, &Tried::new(), at(0)).unwrap().failed(at(0));
-    let is_doubtful = || {
+    let is_suspect = || {
         let set = balancer.set();
-        set.find(addr(1)).unwrap().state().glance().is_doubtful()
+        set.find(addr(1)).unwrap().state().standing().is_suspect()
     };
-    assert!(is_doubtful());
+    assert!(is_suspect());
     let picked = pick(&balancer, &Tried::new(), at(1000)).unwrap();
     assert_eq!(picked.addr(), addr(1));
     picked.connected(at(1000));
-    assert!(!is_doubtful());
+    assert!(!is_suspect());
 }
 
 #[test]
-fn who_is_on_no_board_any_more_notes_nothing() {
+fn leases_of_a_backend_without_a_load_index_update_none() {
     let (mut updater, balancer) = world(LeastConn::new(), BalancerConfig::default());
     let backup = |port| Backend::new(addr(port)).with_priority(Priority::BACKUP);
     let of = |backups: u16| -> Snapshot {
         let primaries = (1..41).map(|port| Backend::new(addr(port)));
         primaries.chain((101..101 + backups).map(backup)).collect()
     };
-    let is_placed = || {
+    let is_indexed = || {
         let set = balancer.set();
-        set.find(addr(101)).unwrap().state().glance().is_placed()
+        set.find(addr(101)).unwrap().state().standing().is_indexed()
     };
     updater.apply(&of(40), at(0));
-    assert!(is_placed());
+    assert!(is_indexed());
     updater.apply(&of(5), at(0));
-    assert!(!is_placed());
+    assert!(!is_indexed());
 }
