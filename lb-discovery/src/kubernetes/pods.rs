@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use lb_core::Snapshot;
 
 use self::map::Pod;
 use self::workload::selector_of;
 use super::cluster::Cluster;
 use super::families::Families;
-use super::follow::{View, follow};
+use super::follow::{Outcome, View, follow};
 use super::objects::{Memory, Objects};
 use super::port::Port;
 use super::session::{Selection, Session};
@@ -173,23 +172,37 @@ impl Discovery for Pods {
         format!("kubernetes-pods:{namespace}/{which}{}", cluster.label()).into()
     }
 
+    fn identity(&self) -> Arc<str> {
+        let Self {
+            cluster,
+            namespace,
+            which,
+            port,
+            families,
+            workloads: _,
+            pods,
+        } = self;
+        let cluster = cluster.identity(pods.url());
+        format!("pods {namespace} {which:?} {port:?} {families:?} in {cluster}").into()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         let session = self.cluster.open().await?;
         let selector = self.selector(&session).await?;
         let of = format!("{}/{selector}", self.namespace);
         let selection = Selection::Labelled(&selector);
         let query = session.query::<Pod>(Some(&self.namespace), selection, &of);
-        Ok(follow(Selected {
-            what: query.what.clone(),
+        let what = query.what.clone();
+        let selected = Selected {
             pods: Objects::follow(&session, query, &self.pods),
             port: self.port.clone(),
             families: self.families,
-        }))
+        };
+        Ok(follow(what, selected))
     }
 }
 
 struct Selected {
-    what: Box<str>,
     pods: Objects<Pod>,
     port: Port,
     families: Families,
@@ -200,13 +213,10 @@ impl View for Selected {
         self.pods.changed().await
     }
 
-    fn snapshot(&self) -> Result<Option<Snapshot>, DiscoveryError> {
+    fn outcome(&mut self) -> Outcome {
         let Some(pods) = self.pods.get() else {
-            return Ok(None);
+            return Outcome::Pending;
         };
-        let snapshot = map::snapshot(pods.values(), &self.port, self.families);
-        snapshot
-            .map(Some)
-            .map_err(|problem| failure::config(&self.what, &problem))
+        Outcome::of(map::snapshot(pods.values(), &self.port, self.families))
     }
 }

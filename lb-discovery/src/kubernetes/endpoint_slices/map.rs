@@ -5,20 +5,26 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lb_core::{Backend, Snapshot};
 
 use crate::kubernetes::condition::{Condition, admit};
 use crate::kubernetes::families::{Families, Family};
 use crate::kubernetes::list_watch::Record;
 use crate::kubernetes::port;
+use crate::kubernetes::service::Service;
 
 /// What is needed of an EndpointSlice.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::kubernetes) struct Slice {
     /// `None` for names, which are not supported: the API deprecates them.
     family: Option<Family>,
-    /// TCP ports by name; without a number, the endpoints take connections on any.
-    ports: Box<[(Box<str>, Option<u16>)]>,
+    /// Whether it was made from the pods that the Service selects.
+    is_of_selector: bool,
+    /// Whether it only holds the place of endpoints that are to come.
+    is_vacant: bool,
+    /// TCP ports by name; the number is whatever the API accepted.
+    ports: Box<[(Box<str>, Option<i32>)]>,
     endpoints: Box<[Endpoint]>,
 }
 
@@ -41,29 +47,63 @@ impl Record for Slice {
     fn of(object: v1::EndpointSlice) -> Self {
         let ports = object.ports.unwrap_or_default().into_iter();
         let endpoints: Option<Vec<v1::Endpoint>> = object.endpoints.into();
+        let endpoints = endpoints.unwrap_or_default();
         Self {
             family: Family::parse(&object.address_type),
+            is_of_selector: is_of_selector(&object.metadata),
+            is_vacant: endpoints.is_empty(),
             ports: ports
                 .filter(|port| port::is_tcp(port.protocol.as_deref()))
-                .map(|port| {
-                    let name = port.name.unwrap_or_default().into();
-                    (name, port.port.and_then(port::number))
-                })
+                .map(|port| (port.name.unwrap_or_default().into(), port.port))
                 .collect(),
-            endpoints: endpoints
-                .into_iter()
-                .flatten()
-                .filter_map(Endpoint::of)
-                .collect(),
+            endpoints: endpoints.into_iter().filter_map(Endpoint::of).collect(),
         }
     }
 }
 
+/// Whether a controller made a slice from the pods that its Service selects. Without a selector the controller leaves
+/// it as it is, and the one that mirrors Endpoints copies those that were left in the same way.
+fn is_of_selector(metadata: &ObjectMeta) -> bool {
+    let label = |name| metadata.labels.as_ref()?.get(name).map(String::as_str);
+    label("endpointslice.kubernetes.io/managed-by") == Some("endpointslice-controller.k8s.io")
+        || label("endpoints.kubernetes.io/managed-by") == Some("endpoint-controller")
+}
+
 impl Slice {
     /// The number of the port `name`, if there is such a port and if it has one.
-    fn port(&self, name: &str) -> Option<Option<u16>> {
+    fn port(&self, name: &str) -> Option<u16> {
+        self.raw_port(name)?.and_then(port::number)
+    }
+
+    fn raw_port(&self, name: &str) -> Option<Option<i32>> {
         let found = self.ports.iter().find(|(known, _)| **known == *name);
         found.map(|(_, number)| *number)
+    }
+
+    /// Why nothing is taken from it, although it is a slice of this Service with this port; as kube-proxy, which also
+    /// passes over what has no usable port or no address.
+    pub(in crate::kubernetes) fn passed_over(
+        &self,
+        service: &Service,
+        port: &str,
+    ) -> Option<String> {
+        if self.family.is_none() {
+            return Some("its addresses are names, which the API deprecates".to_owned());
+        }
+        if self.is_of_selector && !service.has_selector {
+            let why = "it is left from when the Service had a selector, and not kept up any more";
+            return Some(why.to_owned());
+        }
+        if self.endpoints.is_empty() && !self.is_vacant {
+            return Some("none of its endpoints has an IP address".to_owned());
+        }
+        match self.raw_port(port)? {
+            None => Some(format!("its port {port:?} has no number")),
+            Some(number) if port::number(number).is_none() => Some(format!(
+                "its port {port:?} has the number {number}, which is none of TCP"
+            )),
+            Some(_) => None,
+        }
     }
 }
 
@@ -108,67 +148,94 @@ impl Endpoint {
     }
 }
 
-/// Which port of the slices is meant.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kubernetes) enum SlicePort<'a> {
-    /// The only one there is.
-    Only,
-    /// The one with this name.
-    Named(&'a str),
-    /// The one with this name; where it has no number, this one.
-    NamedOr(&'a str, u16),
-}
-
-/// The set that all slices of one Service, in the order of their names, make together.
+/// The set that all slices of `service`, in the order of their names, make together, at its port `port`.
+///
+/// Fails with the reason if there are endpoints and none can be used, or no slices at all.
 pub(super) fn snapshot<'a>(
     slices: impl Iterator<Item = &'a Slice> + Clone,
-    port: SlicePort<'a>,
+    service: &Service,
+    port: &str,
     families: Families,
 ) -> Result<Snapshot, String> {
-    let of = |family| slices.clone().filter(move |s| s.family == Some(family));
-    let has_endpoints = |family: &&Family| of(**family).any(|slice| !slice.endpoints.is_empty());
-    let Some(family) = families.in_order().iter().find(has_endpoints) else {
-        return match slices.clone().any(|slice| !slice.endpoints.is_empty()) {
-            true => Err("no endpoint has an address of a family that may be used".to_owned()),
-            false => Ok(Snapshot::default()),
+    let usable = usable(slices.clone(), service, port)?;
+    let with_port = usable.iter().filter(|slice| slice.port(port).is_some());
+    let mut in_order = families.in_order().iter();
+    let family = in_order.find(|family| with_port.clone().any(|s| s.family == Some(**family)));
+    let Some(family) = family else {
+        return match usable.is_empty() {
+            true => Ok(Snapshot::default()),
+            false => Err("no endpoint has an address of a family that may be used".to_owned()),
         };
     };
-    let slices = of(*family).filter(|slice| !slice.endpoints.is_empty());
-    let name = name_of(port, slices.clone())?;
     let mut found = Vec::new();
-    let mut is_known = false;
-    for slice in slices.clone() {
-        let Some(number) = slice.port(name) else {
-            continue;
-        };
-        is_known = true;
-        let fallback = match port {
-            SlicePort::NamedOr(_, number) => Some(number),
-            SlicePort::Only | SlicePort::Named(_) => None,
-        };
-        if let Some(port) = number.or(fallback) {
+    for slice in usable.iter().filter(|slice| slice.family == Some(*family)) {
+        if let Some(port) = slice.port(port) {
             let all = slice.endpoints.iter();
             found.extend(all.map(|endpoint| (endpoint.condition, endpoint.backend(port))));
         }
     }
-    if !is_known {
-        let has = has(slices);
-        return Err(format!(
-            "no endpoint has a TCP port {name:?}, they have: {has}"
-        ));
-    }
     Ok(admit(found))
 }
 
-/// The node and the condition of every endpoint with the port `name`, each endpoint once.
+/// The slices that have endpoints at the port `port`, or why there is none although there are endpoints. Empty if there
+/// are slices and none of them has an endpoint.
+fn usable<'a>(
+    slices: impl Iterator<Item = &'a Slice> + Clone,
+    service: &Service,
+    port: &str,
+) -> Result<Vec<&'a Slice>, String> {
+    if slices.clone().next().is_none() {
+        return Err(match service.has_selector {
+            true => "the Service has no EndpointSlice".to_owned(),
+            false => {
+                "the Service has no selector, and no EndpointSlice that was made by hand".to_owned()
+            }
+        });
+    }
+    let filled = slices.filter(|slice| !slice.is_vacant);
+    let passed_over = filled.clone().map(|slice| slice.passed_over(service, port));
+    let (kept, passed_over): (Vec<_>, Vec<_>) = filled
+        .clone()
+        .zip(passed_over)
+        .partition(|(_, why)| why.is_none());
+    let kept: Vec<&Slice> = kept.into_iter().map(|(slice, _)| slice).collect();
+    let with_port: Vec<&Slice> = kept
+        .iter()
+        .copied()
+        .filter(|slice| slice.port(port).is_some())
+        .collect();
+    if !with_port.is_empty() {
+        return Ok(with_port);
+    }
+    match (
+        kept.is_empty(),
+        passed_over.into_iter().find_map(|(_, why)| why),
+    ) {
+        (false, _) => {
+            let has = has(kept.into_iter());
+            Err(format!(
+                "no endpoint has a TCP port {port:?}, they have: {has}"
+            ))
+        }
+        (true, Some(why)) => Err(format!(
+            "every EndpointSlice is passed over; of the first: {why}"
+        )),
+        (true, None) => Ok(Vec::new()),
+    }
+}
+
+/// The node and the condition of every endpoint of `service` with the port `port`, each endpoint once.
 pub(in crate::kubernetes) fn per_node<'a>(
-    slices: impl Iterator<Item = &'a Slice>,
+    slices: impl Iterator<Item = &'a Slice> + Clone,
+    service: &Service,
     family: Family,
-    name: &str,
-) -> Vec<(&'a str, Condition)> {
+    port: &str,
+) -> Result<Vec<(&'a str, Condition)>, String> {
     let mut found = Vec::new();
-    for slice in slices.filter(|slice| slice.family == Some(family)) {
-        if let Some(port) = slice.port(name) {
+    for slice in usable(slices, service, port)? {
+        if slice.family == Some(family)
+            && let Some(port) = slice.port(port)
+        {
             let on_nodes = slice.endpoints.iter().filter_map(|endpoint| {
                 Some((
                     (endpoint.ip, port),
@@ -181,36 +248,16 @@ pub(in crate::kubernetes) fn per_node<'a>(
     }
     found.sort_by_key(|(place, condition, _)| (*place, *condition));
     found.dedup_by_key(|(place, ..)| *place);
-    found
-        .into_iter()
+    let nodes = found.into_iter();
+    Ok(nodes
         .map(|(_, condition, node)| (node, condition))
-        .collect()
-}
-
-fn name_of<'a>(
-    port: SlicePort<'a>,
-    slices: impl Iterator<Item = &'a Slice> + Clone,
-) -> Result<&'a str, String> {
-    match port {
-        SlicePort::Named(name) | SlicePort::NamedOr(name, _) => Ok(name),
-        SlicePort::Only => {
-            let ports = slices.clone().flat_map(|slice| &slice.ports);
-            let names: BTreeSet<&str> = ports.map(|(name, _)| &**name).collect();
-            match (names.first(), names.len()) {
-                (Some(name), 1) => Ok(name),
-                _ => Err(format!(
-                    "say which port of the endpoints is meant, they have: {}",
-                    has(slices)
-                )),
-            }
-        }
-    }
+        .collect())
 }
 
 fn has<'a>(slices: impl Iterator<Item = &'a Slice>) -> String {
     let ports = slices.flat_map(|slice| &slice.ports);
-    let ports: BTreeSet<_> = ports.map(|(name, number)| (&**name, *number)).collect();
-    port::list(ports)
+    let ports = ports.map(|(name, number)| (&**name, number.and_then(port::number)));
+    port::list(ports.collect::<BTreeSet<_>>())
 }
 
 #[cfg(test)]

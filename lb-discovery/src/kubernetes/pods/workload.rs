@@ -64,9 +64,9 @@ pub(super) async fn selector_of<W: Workload>(
     let of = format!("{namespace}/{name}");
     let query = session.query::<Selecting<W>>(Some(namespace), Selection::Named(name), &of);
     let (found, _) = list::<Selecting<W>>(session, &query).await?;
-    memory.listed(found.len(), &query.what)?;
+    memory.listed(found.len(), &query.what, session.url())?;
     let Some(Selecting(selector, _)) = found.into_values().next() else {
-        return Err(failure::missing(&query.what, "it does not exist"));
+        return Err(failure::no_backends(&query.what, "it does not exist"));
     };
     selector.ok_or_else(|| failure::config(&query.what, "its label selector is empty or invalid"))
 }

@@ -130,6 +130,7 @@ fn watch(shared: Arc<Shared>, scope: Scope, version: u64, request: &Request) -> 
         changed: shared.changed.subscribe(),
         shared,
         scope,
+        from: version,
         version,
         faults,
         is_new: true,
@@ -148,6 +149,9 @@ struct Watching {
     shared: Arc<Shared>,
     changed: watch::Receiver<u64>,
     scope: Scope,
+    /// Where the client began: it is told of nothing before that.
+    from: u64,
+    /// What it has seen.
     version: u64,
     faults: u64,
     is_new: bool,
@@ -176,7 +180,7 @@ impl Watching {
         let mut bookmark = false;
         loop {
             self.changed.mark_unchanged();
-            let (fault, faults, events) = {
+            let (fault, faults, now, events) = {
                 let mut state = self.shared.lock();
                 let is_new = std::mem::take(&mut self.is_new);
                 let forgotten = is_new && !state.store.remembers(self.version);
@@ -193,7 +197,7 @@ impl Watching {
                 if fault == Fault::CutWatch && !events.is_empty() {
                     state.fault = Fault::None;
                 }
-                (fault, state.faults, events)
+                (fault, state.faults, state.store.version(), events)
             };
             match fault {
                 Fault::Frozen => future::pending().await,
@@ -213,8 +217,8 @@ impl Watching {
             if faults != self.faults {
                 return None;
             }
-            if std::mem::take(&mut bookmark) {
-                return Some(Ok(bookmark_at(&self.version.to_string())));
+            if std::mem::take(&mut bookmark) && now > self.from {
+                return Some(Ok(bookmark_at(&now.to_string())));
             }
             if self.end.is_some() {
                 return None;
