@@ -14,8 +14,10 @@ mod place;
 mod property;
 mod rbac;
 mod real;
+mod restored;
 #[path = "../support/run.rs"]
 mod run;
 mod scale;
 mod sources;
 mod trace;
+mod withdrawn;

@@ -122,9 +122,13 @@ fn list(state: &State, request: &Request, scope: &Scope) -> String {
 fn watch(shared: Arc<Shared>, scope: Scope, version: u64, request: &Request) -> Response<Body> {
     let seconds = parameter(request, "timeoutSeconds").map_or(60, |s| s.parse().unwrap());
     let bookmarks = parameter(request, "allowWatchBookmarks").is_some();
-    let (faults, every) = {
+    let (faults, restores, every) = {
         let state = shared.lock();
-        (state.faults, state.bookmark_every.filter(|_| bookmarks))
+        (
+            state.faults,
+            state.restores,
+            state.bookmark_every.filter(|_| bookmarks),
+        )
     };
     let watching = Watching {
         changed: shared.changed.subscribe(),
@@ -133,6 +137,7 @@ fn watch(shared: Arc<Shared>, scope: Scope, version: u64, request: &Request) -> 
         from: version,
         version,
         faults,
+        restores,
         is_new: true,
         until: Instant::now() + Duration::from_secs(seconds),
         bookmarks: every.map(|every| interval_at(Instant::now() + every, every)),
@@ -154,6 +159,7 @@ struct Watching {
     /// What it has seen.
     version: u64,
     faults: u64,
+    restores: u64,
     is_new: bool,
     until: Instant,
     bookmarks: Option<Interval>,
@@ -190,6 +196,9 @@ impl Watching {
                     return Some(Ok(
                         json!({"type": "ERROR", "object": gone}).to_string() + "\n"
                     ));
+                }
+                if std::mem::replace(&mut self.restores, state.restores) != state.restores {
+                    self.version = state.restored_at;
                 }
                 let events = state.store.events(&self.scope, self.version);
                 self.version = self.version.max(state.store.version());

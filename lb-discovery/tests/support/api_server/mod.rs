@@ -90,6 +90,8 @@ struct State {
     store: Store,
     fault: Fault,
     faults: u64,
+    restores: u64,
+    restored_at: u64,
     token: Option<String>,
     forbidden: BTreeSet<String>,
     bookmark_every: Option<Duration>,
@@ -203,8 +205,16 @@ impl ApiServer {
 
     /// Makes all objects and the version those of `backup`, as etcd does. Closes all open watches.
     pub(crate) fn restore(&self, backup: &Backup) {
-        self.shared.lock().store.restore(backup);
+        self.restore_under_watch(backup);
         self.end_watches();
+    }
+
+    /// The same, except that open watches go on with what happens from then on.
+    pub(crate) fn restore_under_watch(&self, backup: &Backup) {
+        let mut state = self.shared.lock();
+        state.store.restore(backup);
+        state.restores += 1;
+        state.restored_at = state.store.version();
     }
 
     pub(crate) fn fault(&self, fault: Fault) {
