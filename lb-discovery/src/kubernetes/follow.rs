@@ -20,7 +20,7 @@ const GATHER: Duration = Duration::from_millis(100);
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// What the objects come to.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
     /// Not everything is listed yet.
     Pending,
@@ -135,3 +135,6 @@ impl<V: View> Following<V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

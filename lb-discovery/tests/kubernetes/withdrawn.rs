@@ -240,8 +240,6 @@ async fn what_was_withdrawn_is_not_kept_when_the_api_fails_then() {
 async fn a_slice_that_is_replaced_empties_nothing() {
     let (api, mut running) = started().await;
     api.server.delete("endpointslices", "default", "echo-a");
-    // Long enough for the source to see that there is none.
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let two = [endpoint("10.0.0.1", "a"), endpoint("10.0.0.2", "b")];
     api.server.put("endpointslices", kept_up("echo-b", &two));
     assert_eq!(shown(&running.next().await), [ONE, "10.0.0.2:8080"]);
