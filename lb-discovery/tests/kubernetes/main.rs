@@ -9,6 +9,7 @@ mod chaos;
 mod cluster;
 mod fair;
 mod hostile;
+mod identity;
 mod objects;
 mod place;
 mod property;
