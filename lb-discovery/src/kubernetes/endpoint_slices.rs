@@ -2,6 +2,7 @@
 
 mod map;
 mod passed_over;
+mod slice;
 
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use async_trait::async_trait;
 #[cfg(test)]
 use lb_core::Snapshot;
 
-pub(super) use self::map::{Slice, per_node};
+pub(super) use self::map::per_node;
 pub(super) use self::passed_over::PassedOver;
+pub(super) use self::slice::Slice;
 
 use super::cluster::Cluster;
 use super::families::Families;

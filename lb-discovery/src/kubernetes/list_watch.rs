@@ -211,7 +211,7 @@ impl ListWatch {
 }
 
 /// All objects, and what they are as of. A list that the server forgets between two pages is begun again, once.
-pub(super) async fn list<R: Record>(
+async fn list<R: Record>(
     session: &Session,
     query: &Query,
 ) -> Result<(BTreeMap<String, R>, Version), DiscoveryError> {

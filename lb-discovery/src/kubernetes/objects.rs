@@ -112,10 +112,12 @@ pub(super) struct Memory {
 
 #[derive(Debug, Default)]
 struct Seen {
+    /// Which objects, and of which API server.
+    what: Box<str>,
+    /// The address of that.
+    url: Option<Arc<str>>,
     count: usize,
     empty_since: Option<Instant>,
-    /// The address of the API server that gave the objects.
-    url: Option<Arc<str>>,
 }
 
 impl Memory {
@@ -139,8 +141,8 @@ impl Memory {
         url: &Arc<str>,
     ) -> Result<(), DiscoveryError> {
         let mut seen = self.lock();
-        if seen.url.as_ref() != Some(url) {
-            // The objects of another cluster say nothing about this one.
+        if *seen.what != *what {
+            // The objects of another cluster or selector say nothing about these.
             *seen = Seen::default();
         }
         if count == 0 && seen.count > 0 {
@@ -154,9 +156,10 @@ impl Memory {
             }
         }
         *seen = Seen {
+            what: what.into(),
+            url: Some(Arc::clone(url)),
             count,
             empty_since: None,
-            url: Some(Arc::clone(url)),
         };
         Ok(())
     }

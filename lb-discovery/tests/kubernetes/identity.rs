@@ -74,7 +74,7 @@ async fn a_kubeconfig_that_leads_elsewhere_is_another_cluster() {
     other.kubeconfig(dir.path(), "", "token: new");
     assert_eq!(taken_over(running, slices(&path)).await, 0);
 
-    // Other credentials are not another cluster, and neither is a file that cannot be read for now.
+    // Other credentials are not another cluster.
     let path = one.kubeconfig(dir.path(), "", "");
     let mut running = run(slices(&path));
     until(&mut running, &TWO).await;

@@ -11,6 +11,7 @@ mod fair;
 mod hostile;
 mod identity;
 mod objects;
+mod passed_over;
 mod place;
 mod property;
 mod rbac;

@@ -1,12 +1,12 @@
 //! What the API takes back leaves, and the status says why.
 
-use lb_core::{AdminState, Snapshot};
+use lb_core::Snapshot;
 use lb_discovery::Discovery;
-use lb_discovery::kubernetes::{EndpointSlices, NodePort};
+use lb_discovery::kubernetes::{EndpointSlices, Pods};
 use serde_json::{Value, json};
 
 use crate::api_server::Fault;
-use crate::objects::{endpoint, inner_service, node, service, slice};
+use crate::objects::{daemon_set, endpoint, inner_service, node, pod, service, slice};
 use crate::run::Running;
 use crate::sources::{Api, run, shown, until, until_error};
 
@@ -14,24 +14,24 @@ const ONE: &str = "10.0.0.1:8080";
 const NODE: &str = "10.1.0.1:30080";
 
 /// A Service that selects pods, and a slice that its controller keeps up.
-fn selecting() -> Value {
+pub(crate) fn selecting() -> Value {
     let mut service = inner_service();
     service["spec"]["selector"] = json!({"app": "echo"});
     service
 }
 
-fn kept_up(name: &str, endpoints: &[Value]) -> Value {
+pub(crate) fn kept_up(name: &str, endpoints: &[Value]) -> Value {
     let mut slice = slice(name, endpoints);
     slice["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] =
         json!("endpointslice-controller.k8s.io");
     slice
 }
 
-fn one() -> [Value; 1] {
+pub(crate) fn one() -> [Value; 1] {
     [endpoint("10.0.0.1", "a")]
 }
 
-async fn started() -> (Api, Running) {
+pub(crate) async fn started() -> (Api, Running) {
     started_with(|api| api.slices().port(80)).await
 }
 
@@ -216,6 +216,46 @@ async fn nodes_of_which_none_may_have_connections() {
 }
 
 #[tokio::test]
+async fn a_daemon_set_that_is_made_anew() {
+    let api = Api::start().await;
+    api.server.put("daemonsets", daemon_set("echo"));
+    let labelled = |name: &str, ip: &str, app: &str| {
+        let mut pod = pod(name, "node-1", ip);
+        pod["metadata"]["labels"]["app"] = json!(app);
+        api.server.put("pods", pod);
+    };
+    labelled("echo-a", "10.1.0.1", "echo");
+    labelled("echo-b", "10.1.0.2", "other");
+    let source = Pods::of_daemon_set(api.cluster(), "default", "echo", 446).unwrap();
+    let mut running = run(source);
+    until(&mut running, &["10.1.0.1:446"]).await;
+    api.server.delete("daemonsets", "default", "echo");
+    until::<&str>(&mut running, &[]).await;
+    until_error(&running, "it does not exist").await;
+    let mut anew = daemon_set("echo");
+    anew["spec"]["selector"]["matchLabels"]["app"] = json!("other");
+    api.server.put("daemonsets", anew);
+    until(&mut running, &["10.1.0.2:446"]).await;
+}
+
+#[tokio::test]
+async fn pods_that_give_their_port_up() {
+    let api = Api::start().await;
+    api.server.put("pods", pod("echo-a", "node-1", "10.1.0.1"));
+    let mut running = run(api.pods());
+    until(&mut running, &["10.1.0.1:446"]).await;
+    let mut inside = pod("echo-b", "node-1", "10.1.0.1");
+    inside["spec"]["hostNetwork"] = json!(false);
+    inside["spec"]["containers"][0]["ports"][0] = json!({"name": "echo", "containerPort": 446});
+    api.server.put("pods", inside);
+    api.server.delete("pods", "default", "echo-a");
+    until::<&str>(&mut running, &[]).await;
+    until_error(&running, "no pod offers port \"echo\" on its node").await;
+    api.server.put("pods", pod("echo-a", "node-1", "10.1.0.1"));
+    until(&mut running, &["10.1.0.1:446"]).await;
+}
+
+#[tokio::test]
 async fn a_withdrawal_is_believed_when_the_source_starts_as_well() {
     let api = Api::start().await;
     api.server.put("endpointslices", kept_up("echo-a", &one()));
@@ -244,44 +284,4 @@ async fn a_slice_that_is_replaced_empties_nothing() {
     api.server.put("endpointslices", kept_up("echo-b", &two));
     assert_eq!(shown(&running.next().await), [ONE, "10.0.0.2:8080"]);
     assert_eq!(running.handle.status().sources[0].failures, 0);
-}
-
-#[tokio::test]
-async fn slices_without_a_port_or_an_address_are_passed_over_and_the_others_used() {
-    let (api, mut running) = started().await;
-    let odd = |name: &str, number: Value, kind: &str, address: &str| {
-        let mut slice = slice(name, &[endpoint(address, name)]);
-        slice["addressType"] = json!(kind);
-        slice["ports"][0]["port"] = number;
-        api.server.put("endpointslices", slice);
-    };
-    odd("odd-1", json!(null), "IPv4", "10.0.9.1");
-    odd("odd-2", json!(0), "IPv4", "10.0.9.2");
-    odd("odd-3", json!(70000), "IPv4", "10.0.9.3");
-    odd("odd-4", json!(8080), "FQDN", "echo.example.com");
-    let two = [endpoint("10.0.0.1", "a"), endpoint("10.0.0.2", "b")];
-    api.server.put("endpointslices", kept_up("echo-a", &two));
-    assert_eq!(shown(&running.next().await), [ONE, "10.0.0.2:8080"]);
-
-    // The Service's own port is no port of theirs.
-    api.server.delete("endpointslices", "default", "echo-a");
-    until::<&str>(&mut running, &[]).await;
-    until_error(&running, "every EndpointSlice is passed over").await;
-}
-
-#[tokio::test]
-async fn nodes_are_weighed_without_slices_that_are_passed_over() {
-    let api = Api::start().await;
-    let mut local = service("Local");
-    local["spec"]["selector"] = json!({"app": "echo"});
-    api.server.put("services", local);
-    api.server.put("nodes", node("node-1", "10.1.0.1"));
-    api.server.put("endpointslices", kept_up("echo-a", &one()));
-    let mut without = slice("echo-b", &[endpoint("10.0.0.2", "b")]);
-    without["ports"][0]["port"] = json!(null);
-    api.server.put("endpointslices", without);
-    let source = NodePort::new(api.cluster(), "default", "echo").unwrap();
-    let set = run(source).next().await;
-    assert_eq!(shown(&set), [NODE]);
-    assert!(set.iter().all(|backend| backend.admin == AdminState::Ready));
 }

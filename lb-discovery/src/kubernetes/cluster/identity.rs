@@ -9,8 +9,7 @@ impl Cluster {
     /// Tells clusters apart: by the file, the context and the address of the API. Credentials and authorities may be
     /// rotated without making another cluster of it.
     ///
-    /// `url` is the address that was used last. Without one the configuration is read for it; where that fails, what
-    /// is known is not that of another cluster only because it was not known before.
+    /// `url` is the address that the last list came from. Without one the configuration is read for it.
     pub(in crate::kubernetes) fn identity(&self, url: Option<Arc<str>>) -> String {
         let place = match &self.place {
             Place::File(path) => absolute(path).unwrap_or_else(|_| path.clone()),

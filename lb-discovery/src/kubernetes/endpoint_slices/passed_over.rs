@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tracing::warn;
 
-use super::map::Slice;
+use super::slice::Slice;
 use crate::kubernetes::service::Service;
 
 /// Tells of each slice that is passed over, once while the reason stays the same.

@@ -111,16 +111,15 @@ async fn an_empty_list_is_believed_when_it_stays_empty() {
 }
 
 #[test]
-fn an_empty_list_of_another_cluster_is_believed() {
+fn an_empty_list_of_another_cluster_or_selector_is_believed() {
     let memory = Memory::new(Duration::from_secs(10));
-    memory
-        .listed(3, "listing", &Arc::from("http://one"))
-        .unwrap();
-    assert_eq!(memory.url().as_deref(), Some("http://one"));
-    memory
-        .listed(0, "listing", &Arc::from("http://two"))
-        .unwrap();
-    assert_eq!(memory.url().as_deref(), Some("http://two"));
+    let (one, two) = (Arc::from("http://one"), Arc::from("http://two"));
+    memory.listed(3, "pods of a at one", &one).unwrap();
+    memory.listed(0, "pods of b at one", &one).unwrap();
+    assert_eq!(memory.url(), Some(one));
+    memory.listed(3, "pods of b at one", &two).unwrap();
+    memory.listed(0, "pods of b at two", &two).unwrap();
+    assert_eq!(memory.url(), Some(two));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use lb_core::AdminState;
+use crate::kubernetes::list_watch::Record;
+use lb_core::{AdminState, Backend};
 
 fn slice(family: &str, ports: Value, endpoints: Value) -> Slice {
     Slice::of(

@@ -249,7 +249,7 @@ fn that_there_is_no_node_for_a_reason_is_said() {
     let mut v6 = plain.clone();
     v6.families = [Family::V6].into();
     assert!(reason(&v6, &one, &[]).starts_with("of 1 nodes 0 are left out and no other has"));
-    let mut external = plain.clone();
+    let mut external = plain;
     external.kind = "ExternalName".into();
     assert!(reason(&external, &one, &[]).contains("type is ExternalName"));
     let local = service("Local");
