@@ -123,7 +123,7 @@ mod tests {
         };
         let dead = std::iter::repeat_with(reserved).find_map(even).unwrap();
         let limit = Duration::from_secs(20);
-        for _ in 0..30_000 {
+        for _ in 0..15_000 {
             let attempt = connect(dead, &Source::any(), &SocketOptions::default(), limit).await;
             match attempt {
                 Err(ConnectError::Backend(error)) => {
@@ -143,6 +143,9 @@ mod tests {
         let to = listener.local_addr().unwrap();
         let limit = Duration::from_secs(20);
         let attempt = connect(to, &source, &SocketOptions::default(), limit).await;
-        assert!(matches!(attempt, Err(ConnectError::Local(_))), "{attempt:?}");
+        assert!(
+            matches!(attempt, Err(ConnectError::Local(_))),
+            "{attempt:?}"
+        );
     }
 }

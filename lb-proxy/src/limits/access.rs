@@ -50,11 +50,7 @@ impl Access {
 
     /// Whether `ip` is admitted.
     pub fn admits(&self, ip: IpAddr) -> bool {
-        let ip = if self.has_ipv4 {
-            ip.to_canonical()
-        } else {
-            ip
-        };
+        let ip = if self.has_ipv4 { ip.to_canonical() } else { ip };
         let fits = |(network, _): &&(Network, bool)| network.contains_as_is(ip);
         let fitting = self.rules.iter().find(fits);
         fitting.is_none_or(|&(_, admits)| admits)

@@ -90,10 +90,6 @@ impl Ceiling {
         }
     }
 
-    pub(crate) const fn limits(&self) -> Limits {
-        self.limits
-    }
-
     /// What follows this one with other limits. It goes on counting the sessions that this one counted, and the
     /// connections of a rate that stays.
     pub(crate) fn changed(&self, limits: Limits) -> Self {
