@@ -25,7 +25,6 @@ use crate::worker::{COHORTS, Crew, Worker};
 #[derive(Debug)]
 pub struct Server {
     crew: Crew,
-    descriptors: DescriptorBudget,
     shared: Arc<Shared>,
 }
 
@@ -38,6 +37,8 @@ pub(crate) struct Shared {
     /// The embedder's.
     pub(crate) runtime: runtime::Handle,
     pub(crate) roster: Mutex<Roster>,
+    /// One reload at a time.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
 }
 
 /// How the end is made known.
@@ -77,11 +78,10 @@ impl Signals {
 }
 
 impl Server {
-    pub(crate) fn new(crew: Crew, descriptors: DescriptorBudget, shared: Shared) -> Self {
-        descriptors.log();
+    pub(crate) fn new(crew: Crew, shared: Shared) -> Self {
+        shared.roster().descriptors().log();
         Self {
             crew,
-            descriptors,
             shared: Arc::new(shared),
         }
     }
@@ -92,8 +92,8 @@ impl Server {
     }
 
     /// How many sessions there are descriptors for.
-    pub const fn descriptors(&self) -> DescriptorBudget {
-        self.descriptors
+    pub fn descriptors(&self) -> DescriptorBudget {
+        self.shared.roster().descriptors()
     }
 
     /// A handle that outlives [`run`](Self::run).

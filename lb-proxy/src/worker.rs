@@ -91,10 +91,10 @@ impl Worker {
         TcpListener::from_std(socket).map(Arc::new)
     }
 
-    /// Accepts at `door`, besides its other ones.
-    pub(crate) fn attend(self: &Arc<Self>, door: Door) {
-        let accepting = accept(door, Arc::clone(self));
-        self.runtime.spawn(self.accepting.track_future(accepting));
+    /// Accepts at `door`, besides its other ones. `doors` tells when it has closed.
+    pub(crate) fn attend(self: &Arc<Self>, door: Door, doors: &TaskTracker) {
+        let accepting = self.accepting.track_future(accept(door, Arc::clone(self)));
+        self.runtime.spawn(doors.track_future(accepting));
     }
 
     /// Works until told to stop, then waits for the last session.

@@ -3,6 +3,7 @@
 mod kept;
 mod keys;
 mod kubernetes;
+mod resolvers;
 mod upstream;
 
 use std::num::{NonZeroU32, NonZeroUsize};

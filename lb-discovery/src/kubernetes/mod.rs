@@ -65,6 +65,7 @@ mod pods;
 mod port;
 mod service;
 mod session;
+mod version;
 
 pub use self::cluster::Cluster;
 pub use self::endpoint_slices::EndpointSlices;

@@ -5,10 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use glob::{MatchOptions, Pattern};
-
 use super::{
     error::{ErrorKind, Os},
+    glob,
     record::{Record, Source, Step},
 };
 
@@ -54,29 +53,15 @@ impl Files {
     ///
     /// Relative names start from the directory of the main file, even inside an included file.
     pub(crate) fn find(&mut self, name: &str) -> Result<Vec<PathBuf>, ErrorKind> {
-        let path = self.conf_dir.join(name);
-        if !name.contains(['*', '?', '[']) {
-            return Ok(vec![path]);
+        if !glob::is_pattern(name) {
+            return Ok(vec![self.conf_dir.join(name)]);
         }
-        let failed = |reason: String| ErrorKind::Glob {
-            pattern: path.display().to_string(),
+        let conf_dir = &self.conf_dir;
+        let find = || glob::find(conf_dir, name).map_err(|error| Os(&error).to_string());
+        self.source.find(find).map_err(|reason| ErrorKind::Glob {
+            pattern: conf_dir.join(name).display().to_string(),
             reason,
-        };
-        let Some(dir) = self.conf_dir.to_str() else {
-            return Err(failed("the directory is not valid UTF-8".to_owned()));
-        };
-        let pattern = Path::new(&Pattern::escape(dir)).join(one_star(name));
-        let options = MatchOptions {
-            require_literal_leading_dot: true,
-            ..MatchOptions::new()
-        };
-        let glob = || {
-            glob::glob_with(&pattern.to_string_lossy(), options)
-                .map_err(|error| error.msg.to_owned())?
-                .map(|found| found.map_err(|error| Os(error.error()).to_string()))
-                .collect()
-        };
-        self.source.find(glob).map_err(failed)
+        })
     }
 
     /// Reads an included file; it counts as open until [`close`](Self::close).
@@ -114,15 +99,4 @@ impl Files {
         })?;
         Ok(bytes)
     }
-}
-
-/// Turns each run of stars into one: `**` is nothing special in nginx, but it is in the `glob` crate.
-fn one_star(pattern: &str) -> String {
-    let mut one = String::with_capacity(pattern.len());
-    for c in pattern.chars() {
-        if c != '*' || !one.ends_with('*') {
-            one.push(c);
-        }
-    }
-    one
 }

@@ -29,8 +29,13 @@
 //!   those of the first. Where two names have one address, the first counts.
 //! - A message goes to every `error_log`, whichever block it stands in.
 //! - `zone` is accepted and does nothing, because the workers share their state anyway. It needs no size.
-//! - `resolve` of an upstream server is accepted and does nothing, because names are always resolved again. It needs
-//!   neither `zone` nor `resolver`; without the latter the system's resolver is asked.
+//! - All names are looked up again when their time to live is over. As in nginx, `resolver` looks up the names of
+//!   servers with `resolve`, and places that a `map` names; all others are looked up as the system does, with
+//!   `/etc/hosts` and the search domains of `/etc/resolv.conf`. `resolve` needs neither `zone` nor `resolver`;
+//!   without the latter the system looks the name up, too.
+//! - Of one name at most 1024 addresses are used, and of one service at most 256 records. What is more is left out, with
+//!   a warning in the log: the highest addresses, or the records of the highest priority values.
+//! - A query of a name server is given 2 s at most, whatever `resolver_timeout` says.
 //! - `service` with an underscore at its start and no dot is not given a second underscore. Records of weight 0 get the
 //!   small chance that RFC 2782 gives them.
 //! - `resolver` takes IP addresses only. An `upstream` block may have its own; the one of a `server` block serves
@@ -97,6 +102,7 @@
 mod address;
 mod directive;
 mod error;
+mod glob;
 mod include;
 mod key;
 mod lexer;

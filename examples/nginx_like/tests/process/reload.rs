@@ -37,7 +37,7 @@ async fn an_upstream_that_stays_as_it_was_is_not_looked_up_again() {
     let stream = |before: &str, weight: u16| {
         format!(
             "{before} resolver {resolver};
-            upstream u {{ server {NAME}:{port} weight={weight}; }}
+            upstream u {{ server {NAME}:{port} weight={weight} resolve; }}
             server {{ listen LISTEN; proxy_pass u; }}"
         )
     };
@@ -66,7 +66,7 @@ async fn an_upstream_whose_source_fails_is_asked_at_once() {
     let (resolver, port) = (dns.addr(), node.addr.port());
     let stream = format!(
         "resolver {resolver};
-        upstream u {{ server {NAME}:{port}; }}
+        upstream u {{ server {NAME}:{port} resolve; }}
         server {{ listen LISTEN; proxy_pass u; }}"
     );
     let proxy = NginxLike::start("", &stream).await;
