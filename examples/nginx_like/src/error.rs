@@ -26,6 +26,11 @@ pub(crate) enum StartError {
     BuiltWithoutKubernetes { span: Span },
     #[error("{source} in {span}")]
     Discovery { source: DiscoveryError, span: Span },
+    #[error(
+        "the inherited socket {addr} takes IPv4 and IPv6, and two servers ask for it: set BindIPv6Only=ipv6-only and a \
+         ListenStream= for each family, in {span}"
+    )]
+    InheritedTwice { addr: SocketAddr, span: Span },
     #[error("no \"stream\" block with a server in it: there is nothing to balance")]
     NoServer,
     #[error("open() \"{}\" failed ({})", path.display(), Os(source))]
@@ -69,6 +74,14 @@ impl StartError {
 fn bind_failed(error: &BindError) -> String {
     match error {
         BindError::Listen { addr, source } => format!("bind() to {addr} failed ({})", Os(source)),
+        BindError::InTheWay {
+            addr,
+            other,
+            source,
+        } => format!(
+            "bind() to {addr} failed ({}) beside the listener on {other}: remove that one by a reload of its own, or restart",
+            Os(source)
+        ),
         other => other.to_string(),
     }
 }

@@ -37,20 +37,21 @@ impl Reloader {
     }
 
     /// Applies what the configuration says now. If that is wrong or cannot be listened on nothing changes.
-    pub(crate) fn reload(&mut self, handle: &Handle, logging: &Logging) {
+    pub(crate) async fn reload(&mut self, handle: &Handle, logging: &Logging) {
         info!("SIGHUP: reading the configuration again");
-        match self.apply(handle, logging) {
+        match self.apply(handle, logging).await {
             Ok(Reloaded {
                 added,
                 kept,
+                replaced,
                 removed,
                 ..
-            }) => info!(?added, ?kept, ?removed, "Configuration applied"),
+            }) => info!(?added, ?kept, ?replaced, ?removed, "Configuration applied"),
             Err(error) => error!(%error, "Configuration not applied, nothing changes"),
         }
     }
 
-    fn apply(&mut self, handle: &Handle, logging: &Logging) -> Result<Reloaded, StartError> {
+    async fn apply(&mut self, handle: &Handle, logging: &Logging) -> Result<Reloaded, StartError> {
         let config = (self.load)()?;
         let mut kept = self.kept.clone();
         let proxy = assemble::proxy(&config, &mut kept, Inherited::default())?;
@@ -59,7 +60,7 @@ impl Reloader {
         let pid_stays = self.pid_file.as_ref().map(PidFile::path) == pid_path;
         let pid_file = pid_path.filter(|_| !pid_stays).map(PidFile::write);
         let pid_file = pid_file.transpose()?;
-        let reloaded = handle.reload(proxy)?;
+        let reloaded = handle.reload(proxy).await?;
         self.kept = kept;
         logging.replace(logs);
         if !pid_stays {

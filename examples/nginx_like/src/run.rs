@@ -95,7 +95,7 @@ impl Signals {
         loop {
             select! {
                 _ = self.hangup.recv() => match &mut reloader {
-                    Some(reloader) => reloader.reload(&handle, &logging),
+                    Some(reloader) => reloader.reload(&handle, &logging).await,
                     None => warn!("SIGHUP is ignored: there is no configuration to read"),
                 },
                 _ = self.interrupt.recv() => {

@@ -7,12 +7,15 @@ use lb_proxy::ClientZone;
 use super::upstream::upstream;
 use crate::config::{self, Upstream};
 use crate::error::StartError;
+use crate::inherited::KnownSocket;
 
 /// What goes on as it is when the configuration is read again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     upstreams: Vec<(Upstream, lb_proxy::Upstream)>,
     zones: Vec<(config::ClientZone, ClientZone)>,
+    /// Sockets that systemd passed on and that are in use.
+    pub(super) inherited: Vec<KnownSocket>,
 }
 
 impl Kept {
