@@ -67,7 +67,7 @@ impl Proxy {
             Crew::gather(self.workers, &signals).map_err(|source| BindError::Worker { source })?;
         let mut plan = Plan::new(self, workers.len());
         while let Err(error) = open_all(&mut plan, &workers) {
-            if !plan.patience.allows(&error) {
+            if !plan.may_try_again(&error) {
                 return Err(error);
             }
             sleep(PAUSE).await;
@@ -155,7 +155,8 @@ impl ProxyBuilder {
 
     /// Sets for how long an address in use is tried again, by [`Proxy::bind`] and by a
     /// [reload](crate::Handle::reload): the process that ends may still hold it. Default: 2.5 s, as nginx. Zero fails at
-    /// once.
+    /// once. A listener with [`reuse_port`](Listener::reuse_port) waits for a fifth of it, because the process that ends
+    /// would share the address.
     pub fn bind_timeout(mut self, timeout: Duration) -> Self {
         self.proxy.bind_timeout = timeout;
         self

@@ -89,26 +89,35 @@ fn is_in_use(error: &io::Error) -> bool {
 /// How long addresses that are in use are tried again.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    end: Instant,
+    begin: Instant,
+    timeout: Duration,
     warned: bool,
 }
 
 impl Patience {
     pub(crate) fn new(timeout: Duration) -> Self {
-        let now = Instant::now();
         Self {
-            end: now.checked_add(timeout).unwrap_or(now),
+            begin: Instant::now(),
+            timeout,
             warned: false,
         }
     }
 
-    /// Whether the attempt that ended with `error` is worth another one after a [`PAUSE`].
-    pub(crate) fn allows(&mut self, error: &BindError) -> bool {
+    /// Whether the attempt to open `openings` that ended with `error` is worth another one after a [`PAUSE`].
+    pub(crate) fn allows(&mut self, error: &BindError, openings: &[Opening]) -> bool {
         let (BindError::Listen { addr, source } | BindError::InTheWay { addr, source, .. }) = error
         else {
             return false;
         };
-        let allows = is_in_use(source) && Instant::now() < self.end;
+        let mut listening = openings.iter().map(|opening| opening.listener.listening());
+        // A process that ends would share the address. The one that holds it does not, so it is probably another one.
+        let shares = listening.any(|listening| listening.addr == *addr && listening.reuse_port);
+        let timeout = if shares {
+            self.timeout / 5
+        } else {
+            self.timeout
+        };
+        let allows = is_in_use(source) && self.begin.elapsed() < timeout;
         if allows && !self.warned {
             self.warned = true;
             warn!(listener = %addr, "Address in use, trying again");

@@ -22,7 +22,7 @@ pub(crate) struct Plan {
     /// Descriptors, those of the workers' runtimes included.
     pub(crate) reserve: u64,
     pub(crate) farewell: Farewell,
-    pub(crate) patience: Patience,
+    patience: Patience,
 }
 
 impl Plan {
@@ -37,6 +37,11 @@ impl Plan {
             patience: Patience::new(proxy.bind_timeout),
             openings: proxy.listeners.into_iter().map(Opening::new).collect(),
         }
+    }
+
+    /// Whether an attempt to open the listeners that ended with `error` is worth another one after a [`PAUSE`].
+    pub(crate) fn may_try_again(&mut self, error: &BindError) -> bool {
+        self.patience.allows(error, &self.openings)
     }
 
     /// Closes what was opened beside sockets that are in the way.
@@ -71,7 +76,7 @@ pub(crate) async fn reload(shared: &Shared, proxy: Proxy) -> Result<Reloaded, Re
             Err(error) => error,
         };
         match error {
-            ReloadError::Bind(error) if plan.patience.allows(&error) => pause(shared).await,
+            ReloadError::Bind(error) if plan.may_try_again(&error) => pause(shared).await,
             error => return Err(error),
         }
     };

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lb_proxy::Handle;
+use tokio::runtime;
 use tracing::warn;
 
 use crate::error::StartError;
@@ -51,7 +52,7 @@ struct Tasks {
 }
 
 impl Control {
-    /// Starts the thread. It inherits the credentials of the calling thread.
+    /// Starts the thread. It inherits the credentials of the calling thread, which must run in the server's runtime.
     ///
     /// # Errors
     ///
@@ -64,7 +65,8 @@ impl Control {
         let queue = Arc::<TaskQueue>::default();
         let taken = Arc::clone(&queue);
         let thread = thread::Builder::new().name("control".to_owned());
-        let work = move || work(&taken, context, &handle, &logging);
+        let runtime = runtime::Handle::current();
+        let work = move || runtime.block_on(work(&taken, context, &handle, &logging));
         thread.spawn(work).map_err(StartError::Thread)?;
         Ok(Self(queue))
     }
@@ -117,7 +119,13 @@ impl TaskQueue {
     }
 }
 
-fn work(queue: &TaskQueue, context: Option<ControlContext>, handle: &Handle, logging: &Logging) {
+/// Blocks its thread, also between tasks.
+async fn work(
+    queue: &TaskQueue,
+    context: Option<ControlContext>,
+    handle: &Handle,
+    logging: &Logging,
+) {
     let mut context = context;
     while let Some(task) = queue.next() {
         let Some(ControlContext { files, reloader }) = &mut context else {
@@ -126,7 +134,7 @@ fn work(queue: &TaskQueue, context: Option<ControlContext>, handle: &Handle, log
             continue;
         };
         match task {
-            Task::Reload => reloader.reload(files, handle, logging),
+            Task::Reload => reloader.reload(files, handle, logging).await,
             Task::Reopen => logging.reopen(files),
         }
     }

@@ -32,6 +32,11 @@ pub(crate) enum StartError {
         "{source}: this is read as \"{user}\", the \"user\" of the configuration, which must be allowed to read it"
     )]
     AsUser { source: Box<Self>, user: String },
+    #[error(
+        "the inherited socket {addr} takes IPv4 and IPv6, and two servers ask for it: set BindIPv6Only=ipv6-only and a \
+         ListenStream= for each family, in {span}"
+    )]
+    InheritedTwice { addr: SocketAddr, span: Span },
     #[error("no \"stream\" block with a server in it: there is nothing to balance")]
     NoServer,
     #[error("open() \"{}\" failed ({})", path.display(), Os(source))]
@@ -81,6 +86,14 @@ fn bind_failed(error: &BindError) -> String {
             let hint = thread_hint(source);
             format!("a worker cannot be started ({}){hint}", Os(source))
         }
+        BindError::InTheWay {
+            addr,
+            other,
+            source,
+        } => format!(
+            "bind() to {addr} failed ({}) beside the listener on {other}: remove that one by a reload of its own, or restart",
+            Os(source)
+        ),
         other => other.to_string(),
     }
 }

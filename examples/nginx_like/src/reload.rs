@@ -35,21 +35,22 @@ impl Reloader {
 
     /// Applies what the configuration says now. If that is wrong or cannot be listened on nothing changes.
     ///
-    /// Blocks on files.
-    pub(crate) fn reload(&mut self, files: &Files, handle: &Handle, logging: &Logging) {
+    /// Blocks on files, so no thread that carries traffic may run it.
+    pub(crate) async fn reload(&mut self, files: &Files, handle: &Handle, logging: &Logging) {
         info!("SIGHUP: reading the configuration again");
-        match self.apply(files, handle, logging) {
+        match self.apply(files, handle, logging).await {
             Ok(Reloaded {
                 added,
                 kept,
+                replaced,
                 removed,
                 ..
-            }) => info!(?added, ?kept, ?removed, "Configuration applied"),
+            }) => info!(?added, ?kept, ?replaced, ?removed, "Configuration applied"),
             Err(error) => error!(%error, "Configuration not applied, nothing changes"),
         }
     }
 
-    fn apply(
+    async fn apply(
         &mut self,
         files: &Files,
         handle: &Handle,
@@ -66,7 +67,7 @@ impl Reloader {
         let pid_stays = self.pid_file().as_ref().map(PidGuard::path) == pid_path;
         let pid_file = pid_path.filter(|_| !pid_stays);
         let pid_file = pid_file.map(|path| files.write_pid(path)).transpose()?;
-        let reloaded = handle.reload(proxy)?;
+        let reloaded = handle.reload(proxy).await?;
         self.kept = kept;
         logging.replace(logs);
         if !pid_stays {
