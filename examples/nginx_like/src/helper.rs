@@ -2,7 +2,8 @@
 //!
 //! The server gives up root, but at SIGHUP it must read a configuration that perhaps only root may read, at SIGUSR1 make
 //! a log in a directory of root's, and at the end remove its pid file. Where nginx has its master process, nginx_like
-//! starts itself once more before it gives up root. That process stays root, serves nothing, and knows four requests:
+//! starts itself once more before it gives up root. That process stays root, keeps only the capabilities that concern
+//! files, serves nothing, and knows four requests:
 //!
 //! - read the configuration of the command line again. The answer is what reading it brought ([`Record`]), so that the
 //!   server parses it anew without opening a file;

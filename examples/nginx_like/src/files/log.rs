@@ -12,6 +12,7 @@ use rustix::fs::{
     CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, Uid, fchmod, fchown, fstat, fstatfs, openat,
     readlinkat,
 };
+use rustix::io::Errno;
 
 /// As many symbolic links as the kernel follows.
 const MAX_LINKS: usize = 40;
@@ -42,12 +43,17 @@ fn chown_to(file: &File, owner: Uid) -> io::Result<()> {
     if FileType::from_raw_mode(is.st_mode) != FileType::RegularFile || is.st_nlink != 1 {
         return Ok(());
     }
+    // A superuser without CAP_CHOWN, as in a container, leaves the file as it is: the server writes by its descriptor.
+    let unless_denied = |done| match done {
+        Err(Errno::PERM) => Ok(()),
+        done => done,
+    };
     if is.st_uid != owner.as_raw() {
-        fchown(file, Some(owner), None)?;
+        unless_denied(fchown(file, Some(owner), None))?;
     }
     let (mode, wanted) = (Mode::from_raw_mode(is.st_mode), Mode::RUSR | Mode::WUSR);
     if !mode.contains(wanted) {
-        fchmod(file, mode | wanted)?;
+        unless_denied(fchmod(file, mode | wanted))?;
     }
     Ok(())
 }
@@ -95,7 +101,7 @@ impl PathWalk {
     fn link(&self, name: &OsStr) -> io::Result<Option<OwnedFd>> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let found = match openat(&self.at, name, flags, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT) if self.left.is_empty() => return Ok(None),
+            Err(Errno::NOENT) if self.left.is_empty() => return Ok(None),
             found => found?,
         };
         let is = fstat(&found)?;
@@ -114,7 +120,7 @@ impl PathWalk {
     fn follow(&mut self, path: &Path) -> io::Result<()> {
         self.links += 1;
         if self.links > MAX_LINKS {
-            return Err(rustix::io::Errno::LOOP.into());
+            return Err(Errno::LOOP.into());
         }
         for component in path.components().rev() {
             match component {
@@ -145,7 +151,6 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::symlink;
 
-    use rustix::io::Errno;
     use rustix::process::geteuid;
 
     use super::*;

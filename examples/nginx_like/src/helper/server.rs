@@ -16,6 +16,7 @@ use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Uid;
 use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use super::wire::{Frame, Tag, receive, send};
 use crate::config::{Config, Record};
@@ -31,6 +32,7 @@ pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
         call: "sigprocmask()".to_owned(),
         source: errno.into(),
     })?;
+    keep_file_rights()?;
     let failed = |source| StartError::System {
         call: "the helper's socket".to_owned(),
         source,
@@ -66,6 +68,27 @@ pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
     // Does not return.
     drop(watching.join());
     Ok(())
+}
+
+/// Gives up every capability but those that open and give away files of others.
+fn keep_file_rights() -> Result<(), StartError> {
+    let needed = CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::DAC_READ_SEARCH
+        | CapabilitySet::FOWNER;
+    let kept = capabilities(None).and_then(|had| {
+        let kept = had.permitted & needed;
+        let sets = CapabilitySets {
+            effective: kept,
+            permitted: kept,
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, sets)
+    });
+    kept.map_err(|errno| StartError::System {
+        call: "capset()".to_owned(),
+        source: errno.into(),
+    })
 }
 
 /// Ends the process when the server has ended, even if it hangs on a file then.

@@ -283,6 +283,10 @@ async fn the_helper_lives_as_long_as_the_server() {
         }
         reload(&proxy, &user, &stream).await;
         assert!(runs(helper));
+        let status = fs::read_to_string(format!("/proc/{}/status", helper.as_raw_nonzero()));
+        let kept = u64::from_str_radix(field(&status.unwrap(), "CapPrm:")[0], 16).unwrap();
+        // CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_FOWNER.
+        assert_eq!(kept & !0xf, 0, "{kept:x}");
         proxy.signal(end);
         assert_eq!(proxy.exit().await.success(), end == Signal::TERM);
         eventually("the end of the helper", || !runs(helper)).await;
