@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use lb_core::policy::{
-    BalanceFactor, Ketama, Maglev, PolicyKind, Rendezvous, RingHash, WeightedRandom,
+    BalanceFactor, Ketama, Maglev, PolicyKind, Rendezvous, RingHash, Tracking, WeightedRandom,
 };
 use lb_core::test_util::{Cost, Event, Expectations, Load, Share, contract};
 use lb_core::{
@@ -110,6 +110,56 @@ fn least_conn_is_exact_among_many() {
         assert_eq!(bench.in_flight(), twice);
         drop(held);
     }
+}
+
+/// A policy from outside the crate that uses the load index: the least loaded backend, or with `total` one that has no more
+/// than its part of all connections.
+#[derive(Clone, Copy, Debug)]
+struct Emptiest {
+    total: bool,
+}
+
+impl Policy for Emptiest {
+    fn name(&self) -> &'static str {
+        "emptiest"
+    }
+
+    fn tracking(&self, _: &Tier) -> Tracking {
+        if self.total {
+            Tracking::Total
+        } else {
+            Tracking::Least
+        }
+    }
+
+    fn compile(&self, _: &Tier) -> Box<dyn Picker> {
+        Box::new(*self)
+    }
+}
+
+impl Picker for Emptiest {
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        let least = if self.total {
+            let (total, weights) = (cx.total_in_flight(), cx.healthy_weight());
+            cx.draw_among(|cx, i| {
+                let [load, weight] = [cx.in_flight(i), cx.weight(i).into()].map(u64::from);
+                cx.is_eligible(i) && load * weights <= total * weight
+            })
+        } else {
+            cx.least_loaded()
+        };
+        least.or_else(|| cx.draw_among(PickContext::is_eligible))
+    }
+}
+
+#[test]
+fn a_policy_from_outside_can_use_the_load_index() {
+    let expect = Expectations::new(Share::OnAverage).with_load(Load::Avoided);
+    contract::check(
+        || Arc::new(Emptiest { total: false }),
+        expect.with_cost(Cost::Logarithmic),
+    );
+    contract::check(|| Arc::new(Emptiest { total: true }), expect);
 }
 
 /// How one backend of a snapshot differs from the default.
