@@ -6,20 +6,20 @@ use crate::backend::Backend;
 use crate::known::Known;
 use crate::snapshot::Snapshot;
 
-/// What one update changed, by address.
+/// The changes of one update, by address.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Delta {
     /// Addresses that were not there before.
     pub added: Vec<SocketAddr>,
-    /// Addresses whose backend differs in anything.
+    /// Addresses whose backend differs in any field.
     pub changed: Vec<SocketAddr>,
-    /// Addresses that are gone.
+    /// Addresses that were removed.
     pub removed: Vec<SocketAddr>,
 }
 
 impl Delta {
-    /// What turns `old` into `new`, in the order of each. O(n).
+    /// The changes from `old` to `new`, in the order of each. O(n).
     pub fn between(old: &Snapshot, new: &Snapshot) -> Self {
         let mut known = Known::new(old.iter().map(|backend| (backend, ())));
         let mut delta = Self::default();
@@ -31,7 +31,7 @@ impl Delta {
         delta
     }
 
-    /// Notes that `backend` has taken the place of `before`.
+    /// Adds `backend`, if it is new or differs from the one `before`.
     pub(crate) fn compare(&mut self, before: Option<&Backend>, backend: &Backend) {
         match before {
             None => self.added.push(backend.addr),
@@ -40,7 +40,7 @@ impl Delta {
         }
     }
 
-    /// Whether no backend came, went or changed.
+    /// Whether no backend was added, changed or removed.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
     }
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn delta_names_what_came_changed_and_went() {
+    fn a_delta_lists_added_changed_and_removed_addresses() {
         let old = Snapshot::from_backends([backend(1), backend(2), backend(3)]);
         let new =
             Snapshot::from_backends([backend(4), backend(3), backend(2).with_weight(Weight::ZERO)]);

@@ -1,7 +1,7 @@
 //! Hashes whose values are part of the contract: replicas that run different builds must agree on them.
 //!
 //! XXH64 is written from its specification (Collet, "xxHash fast digest algorithm", `xxhash_spec.md`), CRC-32 is
-//! that of IEEE 802.3 as nginx and zlib compute it. Neither withstands an adversary who chooses the keys.
+//! that of IEEE 802.3 as nginx and zlib compute it. Neither is safe against an attacker that chooses the keys.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -87,7 +87,7 @@ pub(crate) const fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The place of `hash` among `len` equal parts of all hashes.
+/// The number of the part that `hash` is in, of `len` equal parts of all hashes.
 pub(crate) fn scale(hash: u64, len: usize) -> usize {
     ((u128::from(hash) * len as u128) >> 64) as usize
 }
@@ -113,7 +113,7 @@ pub(crate) fn of_addr(addr: SocketAddr) -> u64 {
     }
 }
 
-/// A CRC-32 in the making. Copying it keeps what both go on from.
+/// A CRC-32 that is being computed. A copy continues from the same prefix.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crc32(u32);
 
@@ -145,7 +145,7 @@ impl Crc32 {
     }
 }
 
-/// `[k][b]`: what byte b followed by k zero bytes does to the remainder.
+/// `[k][b]`: the effect of byte b, followed by k zero bytes, on the remainder.
 static CRC_TABLES: [[u32; 256]; 4] = crc_tables();
 
 const fn crc_tables() -> [[u32; 256]; 4] {

@@ -1,4 +1,4 @@
-//! Everything that a source knows at one moment.
+//! All backends of a source at one moment.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::net::SocketAddr;
@@ -8,15 +8,15 @@ use crate::backend::Backend;
 
 /// All backends at one moment, one entry per address.
 ///
-/// The order is the source's and matters: nginx's round robin breaks ties by it. A source whose answers come in
-/// no stable order (DNS, an API) sorts them, so that equal knowledge makes equal snapshots; an equal snapshot
-/// changes nothing when applied. Cloning costs one reference count.
+/// The order is the source's and matters: nginx's round robin breaks ties by it. A source whose answers have
+/// no stable order (DNS, an API) sorts them, so that equal sets make equal snapshots: applying an equal snapshot
+/// changes nothing. Cloning costs one reference count.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Snapshot(Arc<[Backend]>);
 
 impl Snapshot {
-    /// Collects `backends` in their order. Of several with one address the first of the most preferred priority
-    /// is kept, in the place of the first: a backend listed both as primary and as backup is a primary.
+    /// Collects `backends` in their order. Of several with one address, the first of the most preferred priority
+    /// is kept, at the position of the first: a backend listed both as primary and as backup is a primary.
     pub fn from_backends(backends: impl IntoIterator<Item = Backend>) -> Self {
         backends.into_iter().collect()
     }
@@ -36,7 +36,7 @@ impl Snapshot {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no backend.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -31,6 +31,27 @@ fn a_change_while_tier_health_is_recomputed_is_not_lost() {
     });
 }
 
+/// A health check fails, and the next one succeeds.
+#[test]
+fn a_second_change_while_tier_health_is_recomputed_is_not_lost() {
+    explore(Some(3), || {
+        let (mut updater, balancer) = world(
+            First::new(),
+            [backend(1), backend(2).with_priority(Priority::new(1))],
+        );
+        updater.set_config(BalancerConfig::default().with_overprovisioning(100));
+        let addr = backend(1).addr;
+        let changes = run(&balancer, move |balancer| {
+            balancer.set_health(addr, Health::Unhealthy, NOW);
+            balancer.set_health(addr, Health::Healthy, NOW);
+        });
+        drop(pick(&balancer));
+        changes.join().unwrap();
+        drop(pick(&balancer));
+        assert_eq!(shares(&balancer), [10_000, 0], "a change was lost");
+    });
+}
+
 #[test]
 fn a_thread_that_causes_a_panic_gets_a_backend_in_it() {
     explore(Some(2), || {

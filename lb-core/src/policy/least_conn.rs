@@ -4,11 +4,11 @@
 //! round robin among the tied, as in nginx (`ngx_stream_upstream_least_conn_module.c`). Ratios are compared by
 //! cross-multiplication, without rounding.
 //!
-//! Cost: up to 32 backends a look at each, with nginx's very order. Above that O(log n): a tree of the least loads
-//! ([`Tracking::Least`]) tells who is least loaded, and ties are broken by the turn of the weighted round robin while the
-//! tied have a sixteenth of the weight, else by a draw among them; the shares are the same. 80 bytes a backend.
+//! Cost: up to 32 backends, each is read, with nginx's exact order. Above that O(log n): a tree of the least loads
+//! ([`Tracking::Least`]) has the least loaded backends. Ties are broken by the turn of the weighted round robin while the
+//! tied backends have a sixteenth of the weight, else by a draw among them; the shares are the same. 80 bytes a backend.
 //!
-//! Not where many threads pick at high rates, for all of them write to the top of the tree
+//! Not where many threads pick at high rates, because all of them write to the top of the tree
 //! ([`P2c`](crate::policy::P2c) comes close and shares nothing), and not for short connections, which all tie at zero.
 
 use std::num::NonZeroU64;
@@ -59,10 +59,10 @@ impl Policy for LeastConn {
     }
 }
 
-/// Looking at so many costs no more than the tree.
+/// Reading so many backends costs no more than the tree.
 const FEW: u32 = 32;
 
-/// How many turns may fall to others than the least loaded. They have a sixteenth of the weight at least.
+/// How many turns may fall to backends that are not among the least loaded, which have a sixteenth of the weight at least.
 const TURNS: u32 = 64;
 
 #[derive(Debug)]
@@ -87,18 +87,19 @@ struct AmongMany {
 impl Picker for AmongMany {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         let found = cx.load_index().and_then(|index| self.look_up(cx, index));
-        // Where the tree shows nobody who can be taken, this connection has tried the least loaded, or they are starting
-        // slowly.
+        // Where the tree finds no backend to pick, this connection has tried the least loaded ones, or they are in slow
+        // start.
         found.or_else(|| least(cx, self.len, |cx, i| cx.in_flight(i).into()))
     }
 }
 
 impl AmongMany {
     fn look_up(&self, cx: &mut PickContext<'_>, index: &TierIndex) -> Option<BackendIndex> {
-        // News from here on is news to the board, whatever this pick makes of it.
+        // Read before the index is: a change from here on has a later generation, so the index restores the backends that
+        // this pick excludes.
         let generation = cx.generation();
         index.restore(generation, cx.now());
-        // Somebody who is not in good standing is put out when found, and the next looked for.
+        // A backend that is not healthy is excluded when it is found, and the next is searched.
         for _ in 0..TURNS {
             let (load, weight) = index.least()?;
             if weight * 16 >= self.weight

@@ -1,4 +1,4 @@
-//! Which of the eligible backends to take.
+//! Policies: which of the eligible backends gets a connection.
 //!
 //! | policy | share | sees load | cost of a pick | like |
 //! |---|---|---|---|---|
@@ -19,22 +19,21 @@
 //! Start with [`P2c::least_conn`], the library's default: it is the cheap policy that notices a slow backend. Take
 //! [`P2c::peak_ewma`] where backends are at different distances or slow ones should be noticed before connections
 //! pile up on them, [`WeightedRoundRobin`] where the order or the exact share matters, [`LeastConn`] for few backends
-//! and long, uneven connections, [`WeightedRandom`] where many balancers that know nothing of each other should not
-//! march in step, [`First`] where what is not needed should stay idle. [`LeastTime`] and [`RandomTwo`] are for those
-//! who know them from nginx.
+//! and long, uneven connections, [`WeightedRandom`] where many independent balancers should not pick in the same order,
+//! [`First`] where backends that are not needed should stay idle. [`LeastTime`] and [`RandomTwo`] are for users of
+//! nginx's methods.
 //!
-//! The policies that go by key send equal keys ([`PickRequest::with_key`](crate::PickRequest::with_key)) to one
-//! backend while it is eligible, and every replica agrees on which. [`Maglev`] is the one to start with;
-//! [`Rendezvous`] has the best spread for few backends, [`Ketama`] and [`NginxHash`] are for standing beside an
-//! nginx. A connection without a key goes by weighted round robin. With a [`BalanceFactor`] a key leaves its backend while
-//! that has too much more than its share.
+//! The hashing policies send equal keys ([`PickRequest::with_key`](crate::PickRequest::with_key)) to one backend while it
+//! is eligible, and all replicas agree on which. Start with [`Maglev`]. [`Rendezvous`] has the best spread for few
+//! backends. [`Ketama`] and [`NginxHash`] are for use beside an nginx. Connections without a key are spread by weighted
+//! round robin. With a [`BalanceFactor`] a key leaves its backend while that has too much more than its share.
 //!
 //! # Figures
 //!
 //! One pick and its release in ns by a [`Balancer`](crate::Balancer) / by a [`LocalBalancer`](crate::LocalBalancer),
 //! among backends of the weights 1, 2, 3, 1, …; and the bytes that the policy adds to the 428 of each of 10000 backends
 //! (`cargo test --release -p lb-core --test allocations -- --ignored --nocapture memory`; Maglev's table alone is 131 kB
-//! whatever the number). `least_time` and `rendezvous` look at all backends and are left out.
+//! whatever the number). `least_time` and `rendezvous` read all backends and are left out.
 //!
 //! | policy | 10 | 100 | 1000 | 10000 | bytes |
 //! |---|---|---|---|---|---|
@@ -50,8 +49,8 @@
 //! | `nginx_hash` | 42 / 29 | 50 / 37 | 66 / 51 | 117 / 101 | 12 |
 //! | `ketama` | 37 / 29 | 50 / 38 | 81 / 68 | 381 / 442 | 944 |
 //!
-//! Other libraries on the same inputs in the same run, and how many times ours is faster by the one handle and by the
-//! other. They do less: pingora counts no connections, tower knows no weights, hashring and maglev only look up.
+//! Other libraries on the same inputs in the same run, and how many times this one is faster by a `Balancer` and by a
+//! `LocalBalancer`. They do less: pingora counts no connections, tower has no weights, hashring and maglev only look up.
 //!
 //! | library | next to | 10 | 100 | 1000 | 10000 |
 //! |---|---|---|---|---|---|
@@ -69,10 +68,10 @@
 //!     --warm-up-time 0.02 --measurement-time 0.08 --sample-size 10 '^(policies|policies_local|peers)/'
 //! ```
 //!
-//! on a virtual machine with two cores of an AMD EPYC of the third generation. What else runs on its host makes the same
-//! bench up to three times slower from one minute to the next, so compare figures of one run only, and differences of a
-//! few nanoseconds not at all. Of ten thousand backends what a pick touches no longer fits into the half megabyte of
-//! cache that a core has of its own: most of what is added there is waiting for memory.
+//! on a virtual machine with two cores of an AMD EPYC of the third generation. Other load on its host makes the same bench
+//! up to three times slower from one minute to the next, so compare figures of one run only, and ignore differences of a
+//! few nanoseconds. The memory that picks touch of ten thousand backends does not fit into the half megabyte of cache that
+//! a core has of its own: most of the extra time there is waiting for memory.
 //!
 //! `cargo bench policies` has more. A pick of 100 backends from two threads took 1.4 to 2.4 times as long as from one, that
 //! of [`LeastConn`] 2.2 to 2.7 times; that of [`First`], whose connections all go to one backend, up to 3.5 times. An update

@@ -7,14 +7,14 @@ use crate::load_index::tracking::Tracking;
 use crate::pick::context::PickContext;
 use crate::tiers::tier::{BackendIndex, Tier};
 
-/// A way to choose: the control-plane half, which turns membership into a [`Picker`].
+/// The control-plane half of a policy, which compiles a tier into a [`Picker`].
 ///
-/// It may allocate and take its time; the result is used until the next update.
+/// It may allocate and take milliseconds; the result is used until the next update.
 pub trait Policy: fmt::Debug + Send + Sync + 'static {
     /// The policy's name in configuration and metrics; never changes.
     fn name(&self) -> &'static str;
 
-    /// What its pickers must know of the loads of `tier` beyond those they ask for. Default: nothing.
+    /// Which loads of `tier` are kept ready for its pickers, beyond those that they read by themselves. Default: none.
     fn tracking(&self, tier: &Tier) -> Tracking {
         let _ = tier;
         Tracking::Nothing
@@ -40,7 +40,7 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
 
 /// The data-plane half: a policy compiled for one tier.
 ///
-/// The contract, which `test_util::contract` (feature `test-util`) checks for every policy here and for yours
+/// The contract, which `test_util::contract` (feature `test-util`) checks for every policy of this crate, and for yours
 /// (allocations by the allocator of your test, with `picks_allocate_nothing`):
 ///
 /// 1. only eligible backends are returned;
@@ -52,14 +52,14 @@ pub trait Picker: fmt::Debug + Send + Sync + 'static {
     /// The backend for one connection, or `None` if none is eligible.
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex>;
 
-    /// Whether nothing speaks against the backend at `i`: it is eligible, and this policy does not pass it over for its
-    /// load. For [`Balancer::explain`](crate::Balancer::explain); default: whether it is eligible.
+    /// Whether this policy may return the backend at `i`: it is eligible, and its load is not above a bound of the policy.
+    /// For [`Balancer::explain`](crate::Balancer::explain). Default: whether it is eligible.
     fn admits(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
         cx.is_eligible(i)
     }
 
-    /// A number that is equal where this policy sends every key to the same backend, and almost certainly differs
-    /// elsewhere. `None`, the default, for policies that have no such number. May cost as much as compiling.
+    /// A number that is equal for two pickers that send every key to the same backend, and almost certainly differs
+    /// for others. Default: `None`, for policies that have no such number. May cost as much as compiling.
     fn digest(&self) -> Option<u64> {
         None
     }

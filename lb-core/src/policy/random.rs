@@ -2,8 +2,8 @@
 //!
 //! Every pick is drawn by weight, independent of every other: Walker's alias method as Vose simplified it (IEEE
 //! Transactions on Software Engineering, 1991), so a draw costs the same for any number of backends. A draw that
-//! hits a backend that is not eligible is drawn again, which keeps the shares of the others in proportion; if that
-//! fails often, one pass over the eligible decides.
+//! hits a backend that is not eligible is repeated, which keeps the shares of the others in proportion; after 20 such
+//! draws, one pass over the eligible backends decides.
 //!
 //! Cost: O(1) a pick while a fair share of the weight is eligible, O(n) otherwise; 12 bytes a backend, none for
 //! equal weights.

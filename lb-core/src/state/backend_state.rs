@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::connect_average::ConnectAverage;
 use super::damping::Damping;
 use super::fail_limit::{FailLimit, FailureRecord};
-use super::outlier::{OutlierDetection, OutlierRecord};
+use super::outlier::OutlierRecord;
 use super::owner::Owner;
 use super::peak_ewma::PeakEwma;
 use super::position::IndexPosition;
@@ -30,14 +30,14 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct BackendState {
-    standing: Standing,
+    pub(super) standing: Standing,
     addr: SocketAddr,
     /// 0 without a limit.
     max_fails: AtomicU32,
     pub(crate) damping: Damping,
     pub(crate) failures: FailureRecord,
     pub(crate) outliers: OutlierRecord,
-    is_unhealthy: AtomicBool,
+    pub(super) is_unhealthy: AtomicBool,
     /// Whether it is the only backend that can be picked, so that its fail limit does not apply.
     is_sole: AtomicBool,
     /// The permits of its leases, where it has `max_conns`.
@@ -48,7 +48,7 @@ pub(crate) struct BackendState {
     /// In nanoseconds; nginx's default where the backend has no limit.
     fail_timeout: AtomicU64,
     /// When it last joined or recovered, in nanoseconds; 0 if it was in the first snapshot.
-    warm_since: AtomicU64,
+    pub(super) warm_since: AtomicU64,
     pub(crate) connect_time: PeakEwma,
     /// Turns taken among the backends of one name, counted at the first of them.
     pub(crate) turns: AtomicU64,
@@ -57,7 +57,7 @@ pub(crate) struct BackendState {
     joined_at: Timestamp,
     description: ArcSwapAny<Arc<Backend>>,
     pub(super) position: ArcSwapAny<Option<Arc<IndexPosition>>>,
-    owner: Weak<dyn Owner>,
+    pub(super) owner: Weak<dyn Owner>,
 }
 
 impl BackendState {
@@ -163,83 +163,11 @@ impl BackendState {
         &self.standing
     }
 
-    /// Clears the suspicion, if there is no reason left.
-    fn clear_suspicion(&self) {
-        self.standing.clear_if(|| {
-            self.failures.is_clean() && self.outliers.is_clean() && !self.is_unhealthy.load(Relaxed)
-        });
-    }
-
     pub(crate) fn health(&self) -> Health {
         if self.is_unhealthy.load(Relaxed) {
             Health::Unhealthy
         } else {
             Health::Healthy
-        }
-    }
-
-    /// Stores the result of an active check. True if the health was different before.
-    pub(crate) fn set_health(&self, health: Health, now: Timestamp) -> bool {
-        let is_unhealthy = health == Health::Unhealthy;
-        let changed = self.is_unhealthy.swap(is_unhealthy, Relaxed) != is_unhealthy;
-        let readmitted = !is_unhealthy && self.outliers.readmit(now);
-        if is_unhealthy {
-            self.standing.suspect();
-        } else {
-            if changed {
-                self.warm_since.store(nonzero(now), Relaxed);
-            }
-            self.clear_suspicion();
-        }
-        if changed || readmitted {
-            self.report_change();
-        }
-        changed
-    }
-
-    /// Counts an established connection.
-    pub(crate) fn succeeded(&self, now: Timestamp) {
-        if self.outliers.succeeded(now) {
-            self.clear_suspicion();
-        }
-        if !self.failures.is_clean() && self.failures.succeeded(self.fail_limit().is_some()) {
-            self.warm_since.store(nonzero(now), Relaxed);
-            self.clear_suspicion();
-            self.report_change();
-        }
-    }
-
-    /// Counts a connection that could not be established. True if that ejects the backend.
-    pub(crate) fn failed(&self, now: Timestamp) -> bool {
-        self.connect_average.failed(now);
-        let by_limit = self.fail_limit().is_some_and(|limit| {
-            let weight = self.description().weight.get();
-            self.damping.failed(weight, limit.max_fails.get());
-            let ejects = self.failures.failed(limit, now);
-            self.standing.suspect();
-            ejects
-        });
-        let owner = self.owner.upgrade();
-        let as_outlier = owner.is_some_and(|owner| owner.detect_outlier(self, now));
-        if by_limit || as_outlier {
-            self.report_change();
-        }
-        by_limit || as_outlier
-    }
-
-    /// Ejects it as an outlier. False if it is ejected already.
-    pub(crate) fn eject(&self, detection: &OutlierDetection, now: Timestamp) -> bool {
-        let ejected = self
-            .outliers
-            .eject(detection, hash::of_addr(self.addr), now);
-        self.standing.suspect();
-        ejected
-    }
-
-    /// Reports to the balancer that the number of healthy backends has changed.
-    pub(crate) fn report_change(&self) {
-        if let Some(owner) = self.owner.upgrade() {
-            owner.standing_changed();
         }
     }
 
@@ -284,50 +212,13 @@ impl BackendState {
 }
 
 /// A moment that is not 0, which stands for none.
-fn nonzero(now: Timestamp) -> u64 {
+pub(super) fn nonzero(now: Timestamp) -> u64 {
     now.as_nanos().max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The owner of states that belong to no balancer.
-    #[derive(Debug)]
-    struct NoOwner;
-
-    impl Owner for NoOwner {
-        fn standing_changed(&self) {}
-
-        fn detect_outlier(&self, _: &BackendState, _: Timestamp) -> bool {
-            false
-        }
-    }
-
-    fn example() -> BackendState {
-        let backend = Arc::new(Backend::new(([127, 0, 0, 1], 446).into()));
-        let now = Timestamp::default();
-        let owner: Weak<NoOwner> = Weak::new();
-        let state = BackendState::new(Arc::clone(&backend), now, false, owner);
-        state.set_description(backend);
-        state
-    }
-
-    #[test]
-    fn a_backend_without_a_reason_left_is_not_suspect() {
-        let state = example();
-        let later = Timestamp::from_nanos(60_000_000_000);
-        assert!(!state.standing().is_suspect());
-        assert!(state.failed(Timestamp::default()));
-        assert!(state.standing().is_suspect());
-        state.set_health(Health::Unhealthy, later);
-        let limit = state.fail_limit().unwrap();
-        assert!(state.failures.claim(limit, later));
-        state.succeeded(later);
-        assert!(state.standing().is_suspect(), "a check has failed");
-        state.set_health(Health::Healthy, later);
-        assert!(!state.standing().is_suspect());
-    }
 
     /// Ten thousand backends have ten thousand of it.
     #[test]

@@ -1,15 +1,15 @@
 //! The average of connect times as nginx's `least_time` keeps it.
 //!
-//! Whole milliseconds of established connections only, one twentieth of each new one, rounded
-//! (`ngx_stream_upstream_least_time_module.c`). It does not decay; instead a backend that was not picked for long is
-//! expected to be faster and faster, until a pick puts it to the test.
+//! Whole milliseconds of established connections only, one twentieth of each new sample, rounded
+//! (`ngx_stream_upstream_least_time_module.c`). It does not decay. Instead the expected time of a backend that was not
+//! picked for long (that rests) is halved again and again, until it is picked.
 
 use std::time::Duration;
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 
-/// Averages are told apart in steps of this many milliseconds, and not beyond the limit.
+/// Averages are rounded up to multiples of this many milliseconds, and to the limit at the most.
 const STEP: u64 = 20;
 const LIMIT: u64 = 5000;
 /// In nanoseconds.
@@ -45,14 +45,14 @@ impl ConnectAverage {
         let _ = self.millis.fetch_update(Relaxed, Relaxed, counted);
     }
 
-    /// Notes a pick: the rest is over if it was longer than `fail_timeout`, in nanoseconds.
+    /// Counts a pick, which ends a rest longer than `fail_timeout`, in nanoseconds.
     pub(crate) fn picked(&self, fail_timeout: u64, now: Timestamp) {
         if self.rest(now) > fail_timeout {
             self.failed(now);
         }
     }
 
-    /// Notes a failed connection: a rest begins.
+    /// Counts a failed connection, which starts a rest.
     pub(crate) fn failed(&self, now: Timestamp) {
         self.checked_at.store(now.as_nanos(), Relaxed);
     }
@@ -106,13 +106,17 @@ mod tests {
         assert_eq!(millis(&[100]), 100);
         assert_eq!(millis(&[100, 200]), 105);
         assert_eq!(millis(&[100, 1]), 95);
-        assert_eq!(millis(&[10, 1]), 10, "what rounds away never counts");
-        assert_eq!(millis(&[0, 300]), 300, "an average of zero starts anew");
+        assert_eq!(
+            millis(&[10, 1]),
+            10,
+            "a change that is rounded off never counts"
+        );
+        assert_eq!(millis(&[0, 300]), 300, "an average of zero is replaced");
         assert_eq!(millis(&[u64::MAX, u64::MAX]), u32::MAX);
     }
 
     #[test]
-    fn expectations_go_in_steps_up_to_the_limit() {
+    fn expected_times_are_multiples_of_the_step_up_to_the_limit() {
         let expected = |millis| after(&[millis]).expected_millis(TEN_SECONDS, at(100));
         assert_eq!([0, 19, 20, 39, 40].map(expected), [20, 20, 40, 40, 60]);
         assert_eq!(
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn rest_halves_the_expectation_until_a_pick() {
+    fn a_rest_halves_the_expected_time_until_a_pick() {
         let average = after(&[4990]);
         let expected = |seconds| average.expected_millis(TEN_SECONDS, at(seconds));
         assert_eq!(
@@ -132,7 +136,11 @@ mod tests {
         assert_eq!(expected(100_000), 0);
         assert_eq!(expected(1), 5000, "time ran backwards");
         average.picked(TEN_SECONDS, at(105));
-        assert_eq!(expected(111), 2500, "a pick within the time-out is no news");
+        assert_eq!(
+            expected(111),
+            2500,
+            "a pick within the time-out changes nothing"
+        );
         average.picked(TEN_SECONDS, at(122));
         assert_eq!(expected(122), 5000);
         average.failed(at(130));
@@ -140,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_fail_timeout_never_halves() {
+    fn the_longest_fail_timeout_never_halves() {
         let average = after(&[70]);
         let end = Timestamp::from_nanos(u64::MAX);
         assert_eq!(average.expected_millis(u64::MAX, end), 80);

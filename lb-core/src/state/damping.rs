@@ -1,22 +1,24 @@
-//! nginx's damped weight: a backend that failed gets less until it has proved itself.
+//! Damping, nginx's effective weight: a backend that failed gets fewer connections for some time.
 //!
 //! A failure takes `weight / max_fails` off the backend's effective weight, which then grows by one with every pick
-//! until it is whole (`effective_weight` in `ngx_stream_upstream_round_robin.c`). So a backend loses its share before
-//! it is ejected, and gets it back little by little. nginx weighs the order of its round robin with it; here a turn is
-//! taken with the chance that effective weight and weight make, which gives the same shares on average but not nginx's
-//! order (`tests/golden_order.rs` compares both with recordings).
+//! until it is whole (`effective_weight` in `ngx_stream_upstream_round_robin.c`). So a backend loses part of its
+//! share before it is ejected, and regains it gradually. nginx computes the order of its round robin with the effective
+//! weight. Here a turn is taken with the chance effective weight / weight, which gives the same shares on average but not
+//! nginx's order (`tests/golden_order.rs` compares both with recordings).
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What is missing from the weight of one backend, and since which turn of its tier it has been growing back.
+#[doc(alias = "effective_weight")]
 #[derive(Debug)]
 pub(crate) struct Damping(AtomicU64);
 
 /// Nothing is missing.
 const WHOLE: u64 = 0;
-/// The turn is not known yet: the backend had none since it failed.
+/// The turn is not known yet: the backend had no turn since it failed.
 const UNSEEN: u64 = (1 << 48) - 1;
-/// So many turns behind is a thread that was overtaken; more is another counter, or one that has wrapped.
+/// A thread that was overtaken is at most this many turns behind. A larger distance means another counter, or one that
+/// has wrapped.
 const LATE: u64 = 1 << 10;
 
 impl Damping {
@@ -28,14 +30,14 @@ impl Damping {
         self.0.load(Relaxed) == WHOLE
     }
 
-    /// Takes the part of a failure off `weight`.
+    /// Takes the part of one failure off `weight`.
     pub(crate) fn failed(&self, weight: u16, max_fails: u32) {
         let part = u32::from(weight).checked_div(max_fails).unwrap_or(0) as u16;
         let damped = |word| {
             let missing = (word as u16).saturating_add(part).min(weight);
             (missing > 0).then(|| UNSEEN << 16 | u64::from(missing))
         };
-        // Refused where the part is nothing.
+        // The closure returns nothing where the part is 0.
         let _ = self.0.fetch_update(Relaxed, Relaxed, damped);
     }
 
@@ -44,13 +46,14 @@ impl Damping {
         let word = self.0.load(Relaxed);
         let left = after(word, turn);
         if left != word {
-            // Noted, so that the next failure takes its part off what has grown back. Somebody else's word is as good.
+            // Stored, so that the next failure takes its part off what has grown back. If another thread stored its own
+            // result meanwhile, that one is as good.
             let _ = self.0.compare_exchange(word, left, Relaxed, Relaxed);
         }
         weight.saturating_sub(left as u16)
     }
 
-    /// The same for somebody who must not change anything and keeps in `seen` what would have changed.
+    /// The same without changing anything: for a dry run, which keeps in `seen` what would have changed.
     pub(crate) fn preview(&self, seen: &mut Option<u64>, weight: u16, turn: u64) -> u16 {
         let left = after(seen.unwrap_or_else(|| self.0.load(Relaxed)), turn);
         *seen = Some(left);
@@ -83,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_failure_takes_its_part_and_each_turn_gives_one_back() {
+    fn each_failure_takes_its_part_and_each_turn_returns_one() {
         let damping = Damping::new();
         assert_eq!(damping.effective(10, 3), 10);
         damping.failed(10, 3);
@@ -97,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_grown_back_is_not_missing_at_the_next_failure() {
+    fn the_next_failure_counts_from_what_has_grown_back() {
         let damping = Damping::new();
         damping.failed(10, 3);
         assert_eq!(damping.effective(10, 100), 7);
@@ -116,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn never_below_nothing_and_never_stuck() {
+    fn the_effective_weight_saturates_at_0_and_always_recovers() {
         let damping = Damping::new();
         for _ in 0..5 {
             damping.failed(3, 1);
@@ -125,6 +128,6 @@ mod tests {
         assert_eq!(damping.effective(3, 0), 3, "another counter");
         damping.failed(5, 0);
         damping.failed(1, 2);
-        assert!(damping.is_whole(), "parts of nothing");
+        assert!(damping.is_whole(), "parts of 0");
     }
 }

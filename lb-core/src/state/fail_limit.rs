@@ -1,10 +1,10 @@
-//! Passive outlier ejection: what real connections tell about a backend.
+//! The fail limit: a backend that fails too often within a time is ejected.
 //!
 //! The meaning is nginx's `max_fails` and `fail_timeout` (`ngx_stream_upstream_round_robin.c`): a failure is a
 //! connection that could not be established; after `max_fails` of them the backend is ejected for
-//! `fail_timeout`, then a single connection is let through as a trial. If that succeeds the failures are
-//! forgotten, if not the backend stays ejected for another `fail_timeout`. Failures below the limit are forgotten
-//! by a success that was picked more than `fail_timeout` after the last of them.
+//! `fail_timeout`, then gets a single connection as a trial. If the trial succeeds the failures are forgotten,
+//! else the backend stays ejected for another `fail_timeout`. Failures below the limit are forgotten when a
+//! connection succeeds that was picked more than `fail_timeout` after the last of them.
 //!
 //! Where nginx counts whole seconds, this counts in 66 microseconds.
 
@@ -14,15 +14,16 @@ use std::time::Duration;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 
-/// How many failures eject a backend, and for how long.
+/// How many failures eject a backend, and for how long: nginx's `max_fails` and `fail_timeout`.
 ///
-/// The default is nginx's: one failure, ten seconds.
+/// Default, as nginx: one failure, ten seconds.
+#[doc(alias = "max_fails", alias = "fail_timeout")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FailLimit {
     /// Failures that eject. Above 32767, as 32767.
     pub max_fails: NonZeroU32,
-    /// How long an ejection lasts, and how long a lone failure is remembered.
+    /// How long an ejection lasts, and how long a failure below the limit is remembered.
     pub fail_timeout: Duration,
 }
 
@@ -44,21 +45,21 @@ impl Default for FailLimit {
 
 /// The failures of one backend. A read costs one relaxed load.
 ///
-/// One word, because its parts are only right together: of separate words, two failures reported at once could look
-/// like a trial that a success may forgive, a success could wipe out the failure that came just before it, and a
-/// reader could pair a new count with an old window and send a connection to a backend that has just been ejected.
-/// Nothing else is published by the word, so its accesses are relaxed. `loom_models/words.rs` checks all this.
+/// One word, because its parts are right only together. In separate words, two failures reported at once could look
+/// like a trial that a success may forgive; a success could erase the failure that came just before it; and a
+/// reader could combine a new count with an old window and pick a backend that has just been ejected.
+/// The word publishes nothing else, so its accesses are relaxed. `loom_models/words.rs` checks all this.
 #[derive(Debug)]
 pub(crate) struct FailureRecord(AtomicU64);
 
 impl FailureRecord {
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(Record::CLEAN))
+        Self(AtomicU64::new(FailureWindow::CLEAN))
     }
 
-    /// Whether there is nothing to forgive.
+    /// Whether there is no failure to forgive.
     pub(crate) fn is_clean(&self) -> bool {
-        self.0.load(Relaxed) == Record::CLEAN
+        self.0.load(Relaxed) == FailureWindow::CLEAN
     }
 
     pub(crate) fn fails(&self) -> u32 {
@@ -75,7 +76,7 @@ impl FailureRecord {
         (now <= until).then_some(until)
     }
 
-    /// Claims the right to connect at `now`. Refused to all but one of those who race for a trial.
+    /// Claims the right to connect at `now`. Of several threads that race for a trial, one succeeds.
     pub(crate) fn claim(&self, limit: FailLimit, now: Timestamp) -> bool {
         let record = self.load();
         if record.fails == 0 {
@@ -90,49 +91,49 @@ impl FailureRecord {
         renewed || !record.reaches(limit)
     }
 
-    /// Counts a failure. True if it ejects: the count has reached the limit.
+    /// Counts a failure. True if the count has reached the limit, which ejects the backend.
     pub(crate) fn failed(&self, limit: FailLimit, now: Timestamp) -> bool {
-        let counted = |word| Some(Record::from_word(word).failed(now).word());
+        let counted = |word| Some(FailureWindow::from_word(word).failed(now).word());
         // The closure always returns a word.
         let before = self.0.fetch_update(Relaxed, Relaxed, counted);
-        let before = Record::from_word(before.unwrap_or(Record::CLEAN));
+        let before = FailureWindow::from_word(before.unwrap_or(FailureWindow::CLEAN));
         before.failed(now).reaches(limit)
     }
 
-    /// Counts an established connection. True if it forgives the failures: those of a window that has passed, and any
-    /// where none ejects the backend (no longer `is_limited`).
+    /// Counts an established connection. True if it forgives the failures: those of a window that has passed, and all
+    /// failures of a backend that has no limit any more (not `is_limited`).
     pub(crate) fn succeeded(&self, is_limited: bool) -> bool {
         let forgiven = |word| {
-            let record = Record::from_word(word);
-            (record.fails > 0 && (record.renewed || !is_limited)).then_some(Record::CLEAN)
+            let record = FailureWindow::from_word(word);
+            (record.fails > 0 && (record.renewed || !is_limited)).then_some(FailureWindow::CLEAN)
         };
         self.0.fetch_update(Relaxed, Relaxed, forgiven).is_ok()
     }
 
-    fn load(&self) -> Record {
-        Record::from_word(self.0.load(Relaxed))
+    fn load(&self) -> FailureWindow {
+        FailureWindow::from_word(self.0.load(Relaxed))
     }
 }
 
-/// What a [`FailureRecord`] holds: from the top, 48 bits of time, the mark of a renewed window, 15 bits of failures.
+/// The parts of a [`FailureRecord`]: from the top, 48 bits of time, one for a renewed window, 15 of failures.
 #[derive(Clone, Copy, Debug)]
-struct Record {
-    /// When the present window began: at a failure, or at the pick of a trial; nginx's `checked`. Counted in 2^16 ns
-    /// and rounded up, so a window is at most 66 us too long and never too short.
+struct FailureWindow {
+    /// When the current window began: at a failure, or at the pick of a trial; nginx's `checked`. In units of 2^16 ns,
+    /// rounded up, so a window is at most 66 us too long and never too short.
     checked_at: Timestamp,
-    /// Whether a connection was picked after the window had passed, which lets a success forgive; nginx's
+    /// Whether a connection was picked after the window had passed, so that its success forgives; nginx's
     /// `accessed < checked`.
     renewed: bool,
     /// At most [`MAX_FAILS`].
     fails: u32,
 }
 
-/// The most failures that are told apart; a `max_fails` above it means this one.
+/// The largest count; a `max_fails` above it means this one.
 const MAX_FAILS: u32 = (1 << 15) - 1;
 
 const RENEWED: u64 = 1 << 15;
 
-impl Record {
+impl FailureWindow {
     /// No failures.
     const CLEAN: u64 = 0;
 
@@ -153,7 +154,7 @@ impl Record {
         self.fails >= limit.max_fails.get().min(MAX_FAILS)
     }
 
-    /// Threads may report out of order: a window never moves back.
+    /// Threads may report out of order, so a window never moves back.
     fn failed(self, now: Timestamp) -> Self {
         Self {
             checked_at: self.checked_at.max(rounded_up(now)),
@@ -179,7 +180,7 @@ const fn rounded_up(now: Timestamp) -> Timestamp {
 mod tests {
     use super::*;
 
-    /// In seconds that are a whole number of the record's units.
+    /// In seconds of 2^30 ns, a whole number of the units of the window.
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_nanos(seconds << 30)
     }
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn no_timeout_still_means_one_trial_a_moment() {
+    fn a_timeout_of_zero_still_allows_one_trial_at_a_time() {
         let limit = FailLimit::new(NonZeroU32::MIN, Duration::ZERO);
         let record = FailureRecord::new();
         record.failed(limit, Timestamp::from_nanos(7));
@@ -258,8 +259,11 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
-    fn endless_failures_and_the_end_of_time_stay_in_range() {
+    #[cfg_attr(
+        miri,
+        ignore = "arithmetic alone: Miri is slow and finds nothing there"
+    )]
+    fn counts_and_times_saturate() {
         let record = FailureRecord::new();
         let end = Timestamp::from_nanos(u64::MAX);
         for n in 1..=MAX_FAILS + 2 {

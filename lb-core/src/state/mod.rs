@@ -4,6 +4,7 @@ pub(crate) mod backend_state;
 pub(crate) mod connect_average;
 pub(crate) mod damping;
 pub(crate) mod fail_limit;
+mod feedback;
 pub(crate) mod outlier;
 pub(crate) mod owner;
 pub(crate) mod peak_ewma;

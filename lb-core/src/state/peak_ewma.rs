@@ -1,8 +1,8 @@
 //! A peak-sensitive moving average in one atomic word.
 //!
-//! A sample above the average replaces it at once; samples below pull it down with a time constant, and silence lets
-//! it decay towards zero the same way, so that a backend which was slow long ago is tried again (Finagle's
-//! `PeakEwma`). Reading never writes: the decay is worked out for the moment asked about.
+//! A sample above the average replaces it at once. Samples below lower it with a time constant. Without samples it decays
+//! towards zero the same way, so a backend that was slow long ago is tried again (Finagle's `PeakEwma`). A read never
+//! writes: it computes the decay for its moment.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ const EMPTY: u64 = u64::MAX;
 /// The average of durations.
 ///
 /// The upper half of the word is the value in nanoseconds as a 32-bit float, the lower the moment of the last sample
-/// in milliseconds, which wraps after 49 days: a backend that was silent for longer may look fresher than it is.
+/// in milliseconds, which wraps after 49 days: the average of a backend without samples for longer may seem fresher than
+/// it is.
 #[derive(Debug)]
 pub(crate) struct PeakEwma(AtomicU64);
 
@@ -67,7 +68,7 @@ fn decayed(word: u64, now: Timestamp) -> Option<f32> {
 
 /// The part of the average that is left after the time since its last sample.
 fn kept(since: u32, now: Timestamp) -> f32 {
-    // Threads may report out of order: a sample from the future is as fresh as one from now.
+    // Threads may report out of order: a sample of a later moment counts as one of now.
     let elapsed = millis(now).wrapping_sub(since) as i32;
     let elapsed = elapsed.max(0) as f32;
     (-elapsed / DECAY.as_millis() as f32).exp()
@@ -101,13 +102,13 @@ mod tests {
         ewma.add(100 * MS, at(10));
         assert_near(ewma.get_at(at(10)), 100 * MS);
         assert_near(ewma.get_at(at(10_010)), Duration::from_micros(36_788));
-        // 100 ms decayed for 10 s, with 1 ms taking the place of what has gone.
+        // 100 ms decayed for 10 s, plus 1 ms times the part that decayed.
         ewma.add(MS, at(10_010));
         assert_near(ewma.get_at(at(10_010)), Duration::from_micros(37_420));
     }
 
     #[test]
-    fn reading_changes_nothing_and_time_may_run_backwards() {
+    fn a_read_changes_nothing_and_time_may_run_backwards() {
         let ewma = PeakEwma::new();
         ewma.add(50 * MS, at(5_000));
         assert_near(ewma.get_at(at(1_000)), 50 * MS);

@@ -1,4 +1,4 @@
-//! Anything that can happen to a balancer, in any order, against a model of what must come of it.
+//! Events in any order, against a model of the expected results.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::rng::Rng;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
-/// One thing that can happen. Leases are chosen by a number of any size, modulo how many are held.
+/// One event. Leases are chosen by a number of any size, modulo how many are held.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -26,7 +26,7 @@ pub enum Event {
     Advance(Duration),
     /// A new membership is applied.
     Apply(Snapshot),
-    /// The clock shows this, be it earlier or later.
+    /// The clock shows this moment, earlier or later.
     At(Timestamp),
     /// A held lease reports its connection.
     Connected(usize),
@@ -43,13 +43,13 @@ pub enum Event {
     Release(usize),
     /// The settings change.
     SetConfig(BalancerConfig),
-    /// A check has found this of a backend.
+    /// A check has found this health of a backend.
     SetHealth(SocketAddr, Health),
     /// Another policy takes over.
     SetPolicy(Arc<dyn Policy>),
 }
 
-/// Runs events and checks after each what must hold.
+/// Runs events and checks the invariants after each.
 pub(crate) struct Runner {
     rig: Rig,
     config: BalancerConfig,
@@ -87,7 +87,7 @@ impl Runner {
         }
     }
 
-    /// Runs one event and returns what a pick answered.
+    /// Runs one event and returns the result of a pick.
     pub(crate) fn run(&mut self, event: Event) -> Option<Result<SocketAddr, PickError>> {
         let mut answer = None;
         self.last.step += 1;
@@ -185,7 +185,7 @@ impl Runner {
         assert_eq!(health_of(self), before.map(|_| health), "{addr}");
     }
 
-    /// Runs an update and checks that it changes nothing of what is remembered.
+    /// Runs an update and checks that it keeps the state of the backends that stay.
     fn unchanged_by(&mut self, update: impl FnOnce(&mut Self)) {
         let before = Memory::of(&self.rig.balancer);
         update(self);
@@ -213,7 +213,7 @@ impl Runner {
     }
 }
 
-/// Tells where a panic came from, whoever panicked.
+/// Prints where a panic came from, whichever code panicked.
 struct Last {
     origin: String,
     step: u32,

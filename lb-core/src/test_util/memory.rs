@@ -1,4 +1,4 @@
-//! All that a balancer remembers, to be compared before and after an update.
+//! All state of a balancer, to be compared before and after an update.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ impl Memory {
         }
     }
 
-    /// Panics if an update between the two changed what is remembered of whoever stayed.
+    /// Panics if an update between the two changed the state of a backend that stayed.
     pub(crate) fn assert_kept_in(&self, after: &Self) {
         for (addr, after) in &after.backends {
             let before = self.backends.get(addr);

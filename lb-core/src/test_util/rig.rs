@@ -1,4 +1,4 @@
-//! A balancer with all that it takes to drive one.
+//! A balancer with the generator and clock that drive it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::updater::Updater;
 
-/// The address of backend number `i`; the order of addresses is not the order of numbers, on purpose.
+/// The address of backend number `i`. The order of addresses differs from the order of numbers on purpose.
 pub(crate) fn addr(i: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, (255 - i / 250) as u8, (250 - i % 250) as u8], 446))
 }

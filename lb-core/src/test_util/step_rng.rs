@@ -2,7 +2,7 @@
 
 use crate::rng::Rng;
 
-/// Counts up by a fixed step and wraps: with step 0 the worst luck there is, the same draw for ever.
+/// Counts up by a fixed step and wraps: with step 0, always the same draw.
 #[derive(Clone, Debug)]
 pub struct StepRng {
     next: u64,
@@ -24,7 +24,7 @@ impl Rng for StepRng {
     }
 }
 
-/// Panics where a pick draws so often that it may never end.
+/// Panics if a pick draws so often that it may never end.
 pub(crate) struct Rationed<'a> {
     pub(crate) rng: &'a mut dyn Rng,
     pub(crate) left: u64,

@@ -1,12 +1,11 @@
-//! Slow start: who joins or recovers gets its share little by little.
+//! Slow start: a backend that joins or recovers gets its share gradually.
 //!
 //! Envoy's formula (`slow_start_config`): a backend counts with `weight * max(min_weight_percent, (time / window) ^
 //! (1 / aggression))`. As in HAProxy's `slowstart` it begins when a backend joins a running balancer or recovers, never
 //! when the process starts: the backends of the first snapshot are warm.
 //!
-//! A turn that falls to a backend which is warming up is taken with that chance, else the next decides; so the others
-//! keep their proportions and nothing is compiled again. Policies that go by key ignore it, as nginx's do, and so does
-//! `first`.
+//! A backend in slow start takes a turn with that chance, else the next turn decides. So the others keep their
+//! proportions and nothing is compiled again. Hashing policies ignore slow start, as nginx's do, and so does `first`.
 
 use std::time::Duration;
 
@@ -16,11 +15,11 @@ use crate::time::Timestamp;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SlowStart {
-    /// How long it takes to the full share.
+    /// How long it takes until the full share.
     pub window: Duration,
-    /// The share to begin with, in percent. Default: 10, as Envoy's.
+    /// The share at the beginning, in percent. Default: 10, as Envoy's.
     pub min_percent: u8,
-    /// Above 1 the share grows fast at first, below 1 slowly. Default: 1, in a straight line.
+    /// Above 1 the share grows fast at first, below 1 slowly. Default: 1, linear.
     pub aggression: f64,
 }
 
@@ -41,14 +40,14 @@ impl SlowStart {
         self
     }
 
-    /// Sets [`aggression`](Self::aggression). What is not above 0 counts as 1.
+    /// Sets [`aggression`](Self::aggression). 0, negative numbers and NaN mean 1.
     #[must_use]
     pub fn with_aggression(mut self, aggression: f64) -> Self {
         self.aggression = if aggression > 0.0 { aggression } else { 1.0 };
         self
     }
 
-    /// The part of its share, in 2^32ths, that a backend gets which began at `since`; `None` for the whole.
+    /// The part of its share, in 2^32ths, of a backend in slow start since `since`; `None` for the whole.
     pub(crate) fn part(&self, since: Timestamp, now: Timestamp) -> Option<u32> {
         let time = now.saturating_since(since);
         if time >= self.window {
@@ -59,7 +58,7 @@ impl SlowStart {
             part = part.powf(1.0 / self.aggression);
         }
         let part = part.max(f64::from(self.min_percent) / 100.0);
-        // A conversion saturates.
+        // The conversion saturates.
         Some((part * 2_f64.powi(32)) as u32)
     }
 }
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn grows_as_envoys_formula_says() {
+    fn the_share_grows_by_envoys_formula() {
         let slow = SlowStart::new(Duration::from_secs(100));
         let percents = |slow| [0, 5, 50, 99, 100].map(|s| percent(slow, s));
         assert_eq!(
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_harmless() {
+    fn extreme_settings_are_clamped() {
         let slow = SlowStart::new(Duration::ZERO).with_aggression(f64::NAN);
         assert_eq!(percent(slow, 0), None);
         let slow = SlowStart::new(Duration::MAX).with_min_percent(200);

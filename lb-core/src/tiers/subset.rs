@@ -1,16 +1,16 @@
 //! Subsets: each of many balancers uses a part of the backends, and together they use all of them evenly.
 //!
-//! A thousand balancers with a connection, a health check or a pool to each of a thousand backends are a million of
-//! them. Deterministic subsetting keeps that down: the backends of a tier stand on a circle in the order of a hash of
-//! their identity, and balancer number i takes `size` neighbours from the place i * golden ratio of the way around.
+//! A thousand balancers with a connection, a health check or a pool to each of a thousand backends have a million of
+//! them. Deterministic subsetting reduces that: the backends of a tier form a circle in the order of a hash of their
+//! identity, and balancer number i uses `size` neighbours from the point i * golden ratio of the circle on.
 //!
-//! - Multiples of the golden ratio lie evenly whatever their number (the three-gap theorem), so each backend is used
-//!   by nearly the same number of balancers.
-//! - The number of balancers appears nowhere: one more or one less changes nobody's subset. (Finagle's aperture divides
-//!   the circle by it; the SRE book's shuffles need no number but move everything when a backend comes or goes.)
-//! - A backend that comes or goes shifts a subset by at most two places.
+//! - Multiples of the golden ratio are spread evenly whatever their number (the three-gap theorem), so each backend is
+//!   used by nearly the same number of balancers.
+//! - The number of balancers appears nowhere: one more or one less changes no subset. (Finagle's aperture divides
+//!   the circle by it; the SRE book's shuffles need no number but move all backends when one is added or removed.)
+//! - A backend that is added or removed changes at most two backends of a subset.
 //!
-//! Weights do not count for the choice; a drained backend is not chosen, an unhealthy one may be.
+//! Weights do not affect the choice. A drained backend is not chosen; an unhealthy one may be.
 
 use crate::hash::{mix, scale};
 
@@ -18,9 +18,9 @@ use crate::hash::{mix, scale};
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Subset {
-    /// This balancer's number: each one has another, from 0, without great gaps.
+    /// This balancer's number: different for each balancer, from 0, without large gaps.
     pub index: u64,
-    /// How many backends of each tier it uses; all where there are no more.
+    /// How many backends of each tier it uses; all of a smaller tier.
     pub size: u32,
 }
 
@@ -28,7 +28,7 @@ pub struct Subset {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Subset {
-    /// `size` backends of each tier for balancer number `index`. 0 means 1, for a balancer without any is of no use.
+    /// `size` backends of each tier for balancer number `index`. 0 means 1, because a balancer needs a backend.
     pub const fn new(index: u64, size: u32) -> Self {
         Self {
             index,
@@ -36,7 +36,7 @@ impl Subset {
         }
     }
 
-    /// The chosen of the backends with the identities `ids`, in their order.
+    /// The chosen backends of those with the identities `ids`, in their order.
     pub(crate) fn choose(self, ids: &[u64]) -> Vec<usize> {
         let size = self.size as usize;
         if ids.len() <= size {
@@ -70,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+        #[cfg_attr(miri, ignore = "arithmetic alone: Miri is slow and finds nothing there")]
         fn balancers_spread_evenly_over_backends(
             balancers in 1..300_u64,
             backends in 1..200_u64,
@@ -84,13 +84,13 @@ mod tests {
                 chosen.into_iter().for_each(|i| used[i] += 1);
             }
             let [least, most] = [used.iter().min(), used.iter().max()].map(Option::unwrap);
-            // The most that there is in these ranges, all gone through; it grows with the logarithm of the balancers.
+            // The largest difference in these ranges, found by trying all; it grows with the logarithm of the balancers.
             prop_assert!(most - least <= 5, "{least} to {most}");
         }
 
         #[test]
-        #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
-        fn a_backend_more_or_less_changes_little(
+        #[cfg_attr(miri, ignore = "arithmetic alone: Miri is slow and finds nothing there")]
+        fn one_backend_more_or_less_changes_two_of_a_subset(
             index in any::<u64>(),
             backends in 2..200_u64,
             size in 1..50_u32,

@@ -1,22 +1,22 @@
-//! Zones: near backends first, far ones for what the near cannot take.
+//! Zone preference: connections go to backends of the preferred zone, the near ones, while enough are healthy.
 //!
-//! In each tier the backends of the balancer's own zone get all connections while enough of them are healthy. Below
-//! that the rest spills to the other zones, by Envoy's formula for localities: of the connections the near get their
-//! healthy share times the overprovisioning factor, with 1.4 everything down to 72 % healthy. A zone with too few backends is not
-//! preferred, because the load of its clients would be more than they can bear. Where a source gives hints
-//! ([`Backend::for_zones`]), they say which backends are near.
+//! In each priority the backends of the balancer's own zone get all connections while enough of them are healthy. Below
+//! that the rest spills to the other zones, by Envoy's formula for localities: near backends get their healthy share
+//! times the overprovisioning factor. With 1.4 that is all connections down to 72 % healthy. A zone with too few backends
+//! is not preferred, because the load of its clients could be more than they can serve. Where a source gives hints
+//! ([`Backend::for_zones`]), these say which backends are near.
 
 use std::sync::Arc;
 
 use crate::backend::Backend;
 
-/// Which zone is preferred, and until when.
+/// Which zone is preferred, and how many healthy backends it needs.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ZonePreference {
-    /// The balancer's own zone, in the words of [`Backend::zone`].
+    /// The balancer's own zone, as in [`Backend::zone`].
     pub zone: Arc<str>,
-    /// How many percent of the healthy share count as healthy enough. Default: 140, as Envoy's.
+    /// The factor, in percent, by which the healthy share is multiplied. Default: 140, as Envoy's.
     pub overprovisioning: u16,
     /// The fewest healthy backends that a zone must have to be preferred. Default: 1.
     pub min_backends: u32,
@@ -46,7 +46,7 @@ impl ZonePreference {
         self
     }
 
-    /// Whether `backend` is near: hinted at for the zone, as Kubernetes does, or without hints in it.
+    /// Whether `backend` is near: its hints name the zone, or it has none and is in the zone.
     pub(crate) fn contains(&self, backend: &Backend) -> bool {
         if backend.for_zones.is_empty() {
             backend.zone.as_deref() == Some(&*self.zone)
@@ -55,8 +55,8 @@ impl ZonePreference {
         }
     }
 
-    /// How much of a tier's load stays near, in parts of `whole`, where `healthy` of `near` near backends are healthy
-    /// and there are `far` others.
+    /// The part of the share `whole` of a priority that its near tier gets, where `healthy` of `near` near backends are
+    /// healthy and there are `far` others.
     pub(crate) fn near_part(&self, healthy: u32, near: u32, far: u32, whole: u32) -> u32 {
         let [healthy, near, far, whole] = [healthy, near, far, whole].map(u64::from);
         let part = if near == 0 {
@@ -77,17 +77,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_near_take_everything_while_most_of_them_are_healthy() {
+    fn near_backends_get_all_connections_while_most_are_healthy() {
         let zone = ZonePreference::new("a");
         let part = |healthy| zone.near_part(healthy, 10, 20, 1000);
         assert_eq!([10, 8, 5, 1].map(part), [1000, 1000, 700, 140]);
-        assert_eq!(part(0), 333, "none is left to prefer: by numbers");
+        assert_eq!(part(0), 333, "none is healthy: by numbers");
         assert_eq!(zone.near_part(1, 5, 0, 1000), 1000, "there are no others");
         assert_eq!(zone.near_part(0, 0, 5, 1000), 0);
     }
 
     #[test]
-    fn hints_come_before_the_zone_itself() {
+    fn hints_take_precedence_over_the_zone() {
         let zone = ZonePreference::new("a");
         let backend = Backend::new(([127, 0, 0, 1], 446).into());
         assert!(!zone.contains(&backend));

@@ -1,5 +1,6 @@
 //! Loads: connections in flight, connect times, and the load index.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::PickContext;
@@ -7,6 +8,9 @@ use crate::load_index::index::LoadIndex;
 use crate::state::position::TierIndex;
 use crate::tiers::slot::Slot;
 use crate::tiers::tier::BackendIndex;
+
+/// How many of the least loaded backends [`PickContext::least_loaded`] tries.
+const ATTEMPTS: u32 = 64;
 
 impl<'a> PickContext<'a> {
     /// Connections in flight of the backend at `i`; 0 for an index outside the tier.
@@ -47,6 +51,39 @@ impl<'a> PickContext<'a> {
         if let (Some(slot), None) = (self.slot(i), self.environment.dry_run) {
             slot.state().end_rest(self.environment.now);
         }
+    }
+
+    /// One of the backends with the fewest connections in flight for their weight, drawn by weight among them; it is
+    /// eligible and takes its turn. O(log n), for policies of [`Tracking::Least`](crate::policy::Tracking::Least).
+    ///
+    /// `None` for other policies, and if 64 draws find none: the connection has tried the least loaded backends, or they
+    /// are in slow start. Then [`draw_among`](Self::draw_among) finds the others.
+    pub fn least_loaded(&mut self) -> Option<BackendIndex> {
+        let index = self.load_index()?;
+        let generation = self.generation();
+        index.restore(generation, self.now());
+        for _ in 0..ATTEMPTS {
+            let (load, weight) = index.least()?;
+            let at = self.draw(NonZeroU64::new(weight)?);
+            let i = BackendIndex::new(index.find(load, at)?);
+            if self.takes_turn(i) {
+                return Some(i);
+            }
+            self.exclude(i, generation);
+        }
+        None
+    }
+
+    /// The connections in flight of the whole tier, for policies of
+    /// [`Tracking::Total`](crate::policy::Tracking::Total); 0 for others.
+    pub fn total_in_flight(&self) -> u64 {
+        self.totals().0
+    }
+
+    /// The sum of the weights of the healthy backends of the tier, for policies of
+    /// [`Tracking::Total`](crate::policy::Tracking::Total); may be 0 for others.
+    pub fn healthy_weight(&self) -> u64 {
+        self.totals().1
     }
 
     /// The load index of the tier, for policies of [`Tracking::Least`](crate::policy::Tracking::Least).

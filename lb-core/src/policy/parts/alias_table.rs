@@ -6,10 +6,10 @@ use std::num::{NonZeroU16, NonZeroU64};
 use crate::pick::context::PickContext;
 use crate::tiers::tier::BackendIndex;
 
-/// How many draws may hit a refused backend before one pass over all decides; nginx's number.
+/// After this many draws of refused backends, one pass over all decides; nginx's number.
 const DRAWS: usize = 20;
 
-/// Vose's alias table. It is made in integers; only the heights of its columns are rounded, to 2^-32 of one.
+/// Vose's alias table. It is computed in integers; only the heights of its columns are rounded, to 2^-32 of one.
 #[derive(Debug)]
 pub(crate) struct AliasTable {
     len: NonZeroU64,
@@ -25,7 +25,7 @@ struct Column {
 }
 
 impl AliasTable {
-    /// The index for `weights`, of which there is at least one.
+    /// The table for `weights`, of which there is at least one.
     pub(crate) fn new(weights: impl ExactSizeIterator<Item = NonZeroU16>) -> Self {
         let weights: Vec<u16> = weights.map(NonZeroU16::get).collect();
         let equal = weights.windows(2).all(|pair| pair[0] == pair[1]);
@@ -56,12 +56,12 @@ impl AliasTable {
         cx.draw_among(|cx, i| Some(i) != except && cx.is_eligible(i))
     }
 
-    /// Draws any index, with a chance in proportion to its weight. One draw tells the column and the height in it.
+    /// Draws any index, with a chance in proportion to its weight. One draw gives the column and the height in it.
     pub(crate) fn draw(&self, cx: &mut PickContext<'_>) -> BackendIndex {
         self.at(cx.draw_bits())
     }
 
-    /// Two of them, independent of each other. Half a draw suffices for each while the table is not so large that the
+    /// Draws two indices, independent of each other. Half a draw suffices for each while the table is not so large that the
     /// height would be rounded to more than 2^-16 of a column.
     #[inline]
     pub(crate) fn draw_two(&self, cx: &mut PickContext<'_>) -> [BackendIndex; 2] {
@@ -74,7 +74,7 @@ impl AliasTable {
         both.map(|bits| self.at(bits))
     }
 
-    /// The index that `bits` mean.
+    /// The index that `bits` select.
     #[inline]
     fn at(&self, bits: u64) -> BackendIndex {
         let wide = u128::from(bits) * u128::from(self.len.get());
@@ -131,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+        #[cfg_attr(miri, ignore = "arithmetic alone: Miri is slow and finds nothing there")]
         fn the_table_holds_every_weight(
             weights in proptest::collection::vec(1..=u16::MAX, 1..60),
         ) {

@@ -1,12 +1,12 @@
-//! Bounded loads: a key leaves its backend when that has too much more than its share.
+//! Bounded loads: a key leaves its backend while that has too much more than its share.
 //!
 //! HAProxy's `hash-balance-factor` (`chash_server_is_eligible` in `lb_chash.c`), after Mirrokni, Thorup and
 //! Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016: of all connections in flight and the one to come,
 //! times the factor, rounded up, each backend may hold its part by weight, at least one. Weights are those of the
-//! backends in good standing, so the parts of the others are not lost.
+//! healthy backends, so the parts of the others are not lost.
 //!
-//! The connections in flight are those of the tier, noted as [`Tracking::Total`](crate::policy::Tracking::Total) says.
-//! Where nobody is below the bound, it does not apply.
+//! The connections in flight are those of the tier, counted for [`Tracking::Total`](crate::policy::Tracking::Total).
+//! Where no backend is below the bound, it does not apply.
 
 use crate::load_index::tracking::Tracking;
 use crate::pick::context::PickContext;
@@ -62,7 +62,7 @@ impl Bound {
         }
     }
 
-    /// Whether nothing speaks against the backend at `i`. The bound is for keys; a connection without one takes turns.
+    /// Whether the backend at `i` can be picked for the connection. The bound applies to connections with a key.
     pub(crate) fn admits_any(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
         match cx.key() {
             Some(_) => self.admits(cx, i),
@@ -81,7 +81,7 @@ impl Bound {
     }
 }
 
-/// How many connections a backend may hold whose weight is `weight` of `weights`, behind others of `before`.
+/// How many connections a backend may hold whose weight is `weight` of `weights`, after others of `before`.
 fn room(total: u64, factor: u64, before: u64, weight: u64, weights: u64) -> u64 {
     let all = u128::from((total + 1) * factor).div_ceil(100);
     let up_to = |end: u64| u128::from(end) * all / u128::from(weights.max(1));
@@ -105,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+        #[cfg_attr(miri, ignore = "arithmetic alone: Miri is slow and finds nothing there")]
         fn leaves_the_room_that_haproxy_leaves(
             weights in proptest::collection::vec(1..300_u64, 1..20),
             served in 0..100_000_u64,
@@ -120,7 +120,7 @@ mod tests {
                 before += weight;
                 rooms += found;
             }
-            prop_assert!(rooms > served, "somebody always has room");
+            prop_assert!(rooms > served, "one backend always has room");
         }
     }
 }

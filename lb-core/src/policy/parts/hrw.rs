@@ -5,7 +5,7 @@
 //! Schomaker, "Weighted Distributed Hash Tables", SPAA 2005).
 //!
 //! The arithmetic is additions, multiplications and divisions of `f64`, which IEEE 754 rounds alike everywhere. The
-//! `ln` of a platform's library is not: it may differ in the last bit, and then replicas would.
+//! `ln` of a platform's library may differ in the last bit, and then replicas would disagree.
 
 use std::f64::consts::{LN_2, SQRT_2};
 
@@ -40,8 +40,8 @@ impl Hrw {
         }
     }
 
-    /// The first backend in the order of `hash`, a key's, that is below its bound; where nobody is, the first that is
-    /// eligible. O(n), some nanoseconds a backend.
+    /// The first backend in the order of a key with the hash `hash` that is below its bound; where none is, the first that
+    /// is eligible. O(n), some nanoseconds a backend.
     pub(crate) fn first(
         &self,
         cx: &PickContext<'_>,
@@ -61,7 +61,7 @@ impl Hrw {
         let mut least = (f64::INFINITY, u64::MAX);
         for (i, candidate) in (0..).zip(&self.candidates) {
             let u = unit(mix(hash ^ candidate.id));
-            // -ln(u) is above 1 - u, which nearly always suffices to see that the backend is not the first.
+            // -ln(u) is above 1 - u, which nearly always shows that the backend is not the first.
             if (1.0 - u) * candidate.per_weight > least.0 {
                 continue;
             }
@@ -137,7 +137,7 @@ mod tests {
 
     proptest! {
         #[test]
-        #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+        #[cfg_attr(miri, ignore = "arithmetic alone: Miri is slow and finds nothing there")]
         fn the_logarithm_is_near_the_platforms(hash in any::<u64>(), low in 0..53_u32) {
             for u in [unit(hash), unit(hash >> low), 1.0 - unit(hash >> low)] {
                 prop_assume!(u < 1.0);

@@ -1,6 +1,6 @@
-//! A long row of backends, by index.
+//! A long list of backend indices.
 
-/// Two bytes for each where every index fits, four elsewhere: of a smaller table more stays in the cache.
+/// Two bytes for each where every index fits, else four: more of a smaller table stays in the cache.
 #[derive(Debug)]
 pub(crate) enum Indices {
     Long(Box<[u32]>),
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_what_it_is_given_in_as_few_bytes_as_it_can() {
+    fn short_indices_take_two_bytes() {
         for (backends, short) in [(vec![3, 65_535], true), (vec![3, 65_536], false)] {
             let indices = Indices::new(&backends);
             assert_eq!(indices.iter().collect::<Vec<_>>(), backends);

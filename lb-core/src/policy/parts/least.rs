@@ -1,13 +1,13 @@
-//! The least loaded of all by weight, found by looking at all.
+//! The least loaded backend by weight, found by reading all of them.
 
 use crate::pick::context::PickContext;
 use crate::tiers::tier::BackendIndex;
 
-/// The eligible one of `n` backends with the least `amount`, which is below 2^48, for its weight. Ratios are compared by
+/// The eligible one of `n` backends with the least `amount` for its weight; amounts are below 2^48. Ratios are compared by
 /// cross-multiplication, without rounding.
 ///
-/// Ties are broken by smooth weighted round robin among the tied, as in nginx: each gains its weight, the richest is
-/// chosen and pays the sum. What they have gained is kept with the backends, and is not touched where nobody ties.
+/// Ties are broken by smooth weighted round robin among the tied backends, as in nginx: each gains its weight, the one with
+/// the highest credit is chosen and pays the sum. Credits are kept with the backends, and change only in ties.
 pub(crate) fn least(
     cx: &mut PickContext<'_>,
     n: u32,
@@ -20,7 +20,7 @@ pub(crate) fn least(
     let mut least: Option<(LoadRatio, BackendIndex)> = None;
     let mut tie = false;
     for i in (0..n).map(BackendIndex::new) {
-        // A backend that has no luck in slow start may still be the only one.
+        // A backend in slow start that no draw lets take the turn may still be the only one: see below.
         if !cx.takes_turn(i) {
             continue;
         }
@@ -37,7 +37,7 @@ pub(crate) fn least(
     if !tie {
         return Some(first);
     }
-    let mut richest = None;
+    let mut best_credit = None;
     let mut sum = 0;
     for i in (first.get()..n).map(BackendIndex::new) {
         if !load(cx, i).equals(best) || !cx.takes_turn(i) {
@@ -46,12 +46,12 @@ pub(crate) fn least(
         let weight = cx.weight(i).into();
         let credit = cx.credit(i, weight);
         sum += weight;
-        if richest.is_none_or(|(most, _)| credit > most) {
-            richest = Some((credit, i));
+        if best_credit.is_none_or(|(most, _)| credit > most) {
+            best_credit = Some((credit, i));
         }
     }
-    // Loads move while other threads pick: with nobody left at the least one, the first found will do.
-    let chosen = richest.map_or(first, |(_, i)| i);
+    // Loads change while other threads pick. If no backend has the least load any more, the first found is returned.
+    let chosen = best_credit.map_or(first, |(_, i)| i);
     cx.credit(chosen, -sum);
     Some(chosen)
 }

@@ -3,27 +3,27 @@
 use crate::policy::parts::indices::Indices;
 use crate::tiers::tier::BackendIndex;
 
-/// Up to so many points each has an arc of its own.
+/// Up to this many points, each has an arc of its own on average.
 const FEW_POINTS: usize = 1 << 14;
-/// So many arcs a larger ring has at least: then the number of the arc is the upper half of a hash, or more of it.
+/// The fewest arcs of a larger ring: then the number of the arc is the upper half of a hash, or more of it.
 const MANY_ARCS: usize = 1 << 16;
-/// In the largest rings so many points share an arc, so that the arcs stay in a cache: a few steps from point to point
-/// cost less than another read of what is in none.
+/// How many points share an arc in the largest rings, so that the arcs stay in a cache: a few steps from point to point
+/// cost less than another cache miss.
 const SHARERS: usize = 8;
 
-/// Sorted points, and for each of so many equal arcs the first point at or after its begin: a look-up costs two reads,
-/// because the points of an arc lie together.
+/// Sorted points, and for each of many equal arcs the first point at or after its start: a look-up costs two reads,
+/// because the points of an arc are adjacent.
 #[derive(Debug)]
 pub(crate) struct Ring {
     points: Points,
-    /// The first point of every arc or behind it, and the end of the last arc.
+    /// The first point in or after every arc, and the end of the last arc.
     starts: Indices,
     /// How far to shift a hash to get the number of its arc.
     shift: u32,
 }
 
-/// Behind the last point is one at the highest hash, which the owner of the first has: so the way around needs no
-/// question.
+/// After the last point is one more at the highest hash, with the owner of the first. So a search never runs past the
+/// end.
 #[derive(Debug)]
 enum Points {
     /// The hash in the upper half, the owner in the lower.
@@ -111,8 +111,8 @@ impl Ring {
             Points::Wide(points) => {
                 let hash_alone = Self::point(hash, 0);
                 let is_before = |at: usize| points[at] < hash_alone;
-                // Mostly at most two points of the arc are before the hash, and steps over two need no guess of a
-                // branch.
+                // Mostly at most two points of the arc are before the hash, and two steps without a branch cannot be
+                // mispredicted.
                 at += usize::from(is_before(at));
                 at += usize::from(is_before(at));
                 while is_before(at) {
@@ -123,7 +123,7 @@ impl Ring {
             Points::Narrow(points) => {
                 let points = &points[at..self.starts.get(arc + 1) as usize];
                 let hash_alone = hash << 16;
-                // All of them, which are few: so there is no branch to guess.
+                // Reads all of them, which are few: so no branch can be mispredicted.
                 at + points.iter().filter(|&&point| point < hash_alone).count()
             }
         }
@@ -150,7 +150,7 @@ impl Points {
         })
     }
 
-    /// What it knows of the hash of the point at `at`: all, or the lower 16 bits.
+    /// The stored bits of the hash of the point at `at`: all, or the lower 16.
     fn hash(&self, at: usize) -> u32 {
         match self {
             Self::Wide(points) => hash_of(points[at]),
@@ -182,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+        #[cfg_attr(miri, ignore = "arithmetic alone: Miri is slow and finds nothing there")]
         fn finds_what_a_linear_search_finds(
             points in proptest::collection::vec((any::<u32>(), 0..9_u32), 1..300),
             near in any::<bool>(),
@@ -198,8 +198,11 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
-    fn large_rings_are_searched_alike() {
+    #[cfg_attr(
+        miri,
+        ignore = "arithmetic alone: Miri is slow and finds nothing there"
+    )]
+    fn large_rings_find_what_a_linear_search_finds() {
         for (n, owners, is_narrow) in [
             (16_000, 10, false),
             (20_000, 10_000, true),
@@ -223,8 +226,11 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
-    fn owners_are_renamed_alike() {
+    #[cfg_attr(
+        miri,
+        ignore = "arithmetic alone: Miri is slow and finds nothing there"
+    )]
+    fn owners_can_be_renamed() {
         for n in [100, 30_000] {
             let points: Vec<(u32, u32)> = (0..n).map(|i| (mix(i) as u32, (i % 3) as u32)).collect();
             let original = ring(&points);

@@ -1,4 +1,4 @@
-//! A policy whose first pick stands still at its first question until it is let go.
+//! A policy whose first pick stops at its first question until the test lets it continue.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use crate::policy::{Picker, Policy, Tracking};
 use crate::tiers::tier::{BackendIndex, Tier};
 
 #[derive(Debug)]
-pub(crate) struct Standstill {
+pub(crate) struct Stopping {
     policy: Arc<dyn Policy>,
     gate: Arc<Gate>,
 }
 
-impl Standstill {
+impl Stopping {
     pub(crate) fn new(policy: Arc<dyn Policy>) -> (Self, Arc<Gate>) {
         let gate = Arc::new(Gate::new());
-        let standstill = Self {
+        let stopping = Self {
             policy,
             gate: Arc::clone(&gate),
         };
-        (standstill, gate)
+        (stopping, gate)
     }
 }
 
-impl Policy for Standstill {
+impl Policy for Stopping {
     fn name(&self) -> &'static str {
         self.policy.name()
     }
@@ -34,7 +34,7 @@ impl Policy for Standstill {
     }
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
-        Box::new(StandstillPicker {
+        Box::new(StoppingPicker {
             picker: self.policy.compile(tier),
             gate: Arc::clone(&self.gate),
         })
@@ -42,18 +42,18 @@ impl Policy for Standstill {
 }
 
 #[derive(Debug)]
-struct StandstillPicker {
+struct StoppingPicker {
     picker: Box<dyn Picker>,
     gate: Arc<Gate>,
 }
 
-impl Picker for StandstillPicker {
+impl Picker for StoppingPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         if self.gate.is_first() {
             cx.stop_at(Arc::clone(&self.gate));
         }
         let picked = self.picker.pick(cx);
-        // Of a policy that asked nothing.
+        // For a policy that asked nothing.
         cx.stop();
         picked
     }
