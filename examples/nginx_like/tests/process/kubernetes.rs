@@ -199,6 +199,25 @@ async fn slices_that_are_passed_over_are_in_the_log() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_was_restored_from_a_backup_is_followed_from_there() {
+    let cluster = Cluster::start().await;
+    cluster.endpoints(&[0]);
+    let backup = cluster.api.backup();
+    for machines in [&[0, 1][..], &[1], &[1, 2]] {
+        cluster.endpoints(machines);
+    }
+    let proxy = cluster.proxy("kubernetes default/echo").await;
+    until(&proxy, &["node2", "node3"]).await;
+    eventually("a watch", || cluster.api.watches("endpointslices") > 0).await;
+    cluster.api.restore_under_watch(&backup);
+    cluster.endpoints(&[0, 2]);
+    until(&proxy, &["node1", "node3"]).await;
+    proxy
+        .logged("API server returned to an earlier version")
+        .await;
+}
+
+#[tokio::test]
 async fn a_reload_that_changes_the_cluster_does_not_go_on_with_the_old_one() {
     let cluster = Cluster::start().await;
     cluster.endpoints(&[0, 1]);
