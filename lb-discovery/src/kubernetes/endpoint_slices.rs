@@ -40,11 +40,11 @@ use crate::error::DiscoveryError;
 ///   the cluster is on none of its nodes. Within, every node would send to itself, which is what kube-proxy is for.
 /// - Of a dual-stack Service's addresses [one family](Families) is used.
 ///
-/// A Service that was scaled to nothing has no backends. One that does not exist, which shows in that there is no slice
-/// at all, is [`DiscoveryError::NotFound`].
+/// A Service that was scaled to nothing has no backends. The Service itself is followed as well, because slices outlive
+/// it: where it does not exist, leads to a name or does not have the port, the answer is
+/// [`DiscoveryError::NoBackends`], as [the module](super) says.
 ///
-/// Needs `list` and `watch` on `endpointslices.discovery.k8s.io` of the namespace, and on the one Service if a port is
-/// named by its number.
+/// Needs `list` and `watch` on `endpointslices.discovery.k8s.io` of the namespace, and on the one Service.
 ///
 /// ```
 /// use lb_discovery::kubernetes::{Cluster, EndpointSlices};
@@ -85,7 +85,7 @@ impl EndpointSlices {
     }
 
     /// Chooses a port of the Service, by its name or by its number, which is not the one that the pods listen on.
-    /// Default: its only port; having several is then an error.
+    /// Default: its only port; while it has several there are then no backends.
     #[must_use]
     pub fn port(mut self, port: impl Into<Port>) -> Self {
         self.port = Some(port.into());

@@ -195,11 +195,11 @@ impl ListWatch {
         Ok(true)
     }
 
-    /// Tells if the server is at an earlier version than before.
+    /// Tells if the server is at an earlier version than before, as after a restore from a backup.
     fn report_return(&self, known: &Version, now: &Version) {
         if now.is_before(known) {
             let what = &self.query.what;
-            warn!(%what, %known, %now, "API server returned to an earlier version, as after a restore, listed again");
+            warn!(%what, %known, %now, "API server returned to an earlier version");
         }
     }
 

@@ -36,6 +36,8 @@ use crate::error::DiscoveryError;
 /// A backend is called after its node and knows its [`zone`](lb_core::Backend::zone); a node that is made anew under
 /// its old address is another [`instance`](lb_core::Backend::instance).
 ///
+/// A Service that does not exist or has no node port is [`DiscoveryError::NoBackends`], as [the module](super) says.
+///
 /// Needs `list` and `watch` on `nodes` and on the one Service, and with `Local` on `endpointslices.discovery.k8s.io`
 /// of the namespace.
 ///
@@ -103,7 +105,7 @@ impl NodePort {
     }
 
     /// Chooses a port of the Service, by its name or by its number, which is not the node port. Default: its only
-    /// port; having several is then an error.
+    /// port; while it has several there are then no backends.
     #[must_use]
     pub fn port(mut self, port: impl Into<Port>) -> Self {
         self.options.port = Some(port.into());
