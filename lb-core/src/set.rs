@@ -50,6 +50,11 @@ impl BackendSet {
         &self.snapshot
     }
 
+    /// Whether there is a backend at `addr`. O(log n) after the first call for a membership.
+    pub fn contains(&self, addr: SocketAddr) -> bool {
+        self.find(addr).is_some()
+    }
+
     pub(crate) fn find(&self, addr: SocketAddr) -> Option<&Held> {
         let backends = self.snapshot.as_slice();
         let by_addr = self.by_addr.get_or_init(|| {

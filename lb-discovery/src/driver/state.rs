@@ -1,5 +1,6 @@
 //! What the driver knows of its sources, and the handle that shows it.
 
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -72,14 +73,15 @@ impl DriverHandle {
     /// How each source fares at this moment. O(sources).
     pub fn status(&self) -> Status {
         let now = Instant::now();
-        let sources = self.shared.lock().iter().map(|s| s.status(now)).collect();
+        let shared = self.shared.lock();
+        let sources = shared.all.iter().map(|s| s.status(now)).collect();
         Status { sources }
     }
 }
 
 /// What the followers write and the publisher and the handles read.
 pub(super) struct Shared {
-    sources: Mutex<Vec<SourceState>>,
+    sources: Mutex<Sources>,
     changed: Notify,
     hints: watch::Sender<()>,
 }
@@ -87,7 +89,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(labels: impl Iterator<Item = Arc<str>>) -> Self {
         Self {
-            sources: Mutex::new(labels.map(SourceState::new).collect()),
+            sources: Mutex::new(Sources::new(labels.map(SourceState::new).collect())),
             changed: Notify::new(),
             hints: watch::Sender::new(()),
         }
@@ -95,17 +97,22 @@ impl Shared {
 
     /// Takes over the last good sets of `old` for sources that have none yet, by their labels.
     pub(super) fn resume(&self, old: &Self) {
-        let mut old = old.lock().clone();
-        for source in self.lock().iter_mut() {
-            let same = |old: &SourceState| old.label == source.label;
-            if let Some(i) = old.iter().position(same) {
-                let old = old.remove(i);
-                if source.last_success.is_none() {
-                    source.current = old.current;
-                    source.last_success = old.last_success;
-                }
+        let mut by_label: HashMap<Arc<str>, VecDeque<SourceState>> = HashMap::new();
+        for source in old.lock().all.clone() {
+            let label = Arc::clone(&source.label);
+            by_label.entry(label).or_default().push_back(source);
+        }
+        let mut sources = self.lock();
+        for source in &mut sources.all {
+            let namesakes = by_label.get_mut(&source.label);
+            if let Some(old) = namesakes.and_then(VecDeque::pop_front)
+                && source.last_success.is_none()
+            {
+                source.current = old.current;
+                source.last_success = old.last_success;
             }
         }
+        sources.count();
     }
 
     /// Waits until a source has changed since the last wait. For one waiter.
@@ -119,72 +126,67 @@ impl Shared {
 
     /// Whether the first publication need not wait any longer.
     pub(super) fn is_complete(&self) -> bool {
-        let sources = self.lock();
-        let answered = |s: &SourceState| s.outcome != Outcome::None;
-        let failed = |s: &SourceState| s.outcome == Outcome::Failed;
-        sources.iter().all(answered)
-            && (!sources.iter().any(failed) || sources.iter().any(|s| !s.current.is_empty()))
+        let counts = self.lock().counts;
+        counts.unanswered == 0 && (counts.failed == 0 || counts.with_backends > 0)
     }
 
-    /// All backends of all sources.
+    /// All backends of all sources. O(1) in the number of backends if one source has them all.
     pub(super) fn union(&self) -> Snapshot {
         let sources = self.lock();
-        sources
-            .iter()
-            .flat_map(|s| s.current.iter().cloned())
-            .collect()
+        let mut sets = sources.all.iter().map(|s| &s.current);
+        if sources.counts.with_backends == 1 {
+            let only = sets.find(|set| !set.is_empty());
+            return only.cloned().unwrap_or_default();
+        }
+        sets.flatten().cloned().collect()
     }
 
     /// Records a new set. Returns whether the source had failed before.
     pub(super) fn succeeded(&self, index: usize, snapshot: Snapshot) -> bool {
-        let recovered = self.with(index, |source| {
+        self.change(index, |source| {
             source.updates += 1;
-            source.current = snapshot;
+            if source.current != snapshot {
+                source.current = snapshot;
+                source.is_news = true;
+            }
             source.last_error = None;
             source.succeed(Outcome::Set)
-        });
-        self.changed.notify_one();
-        recovered
+        })
     }
 
     /// Records a failure. Returns whether it is the first after a success.
     pub(super) fn failed(&self, index: usize, error: Arc<str>) -> bool {
-        let first = self.with(index, |source| {
+        self.change(index, |source| {
             source.failures += 1;
             source.last_error = Some(error);
-            source.outcome = Outcome::Failed;
-            let first = source.failing_since.is_none();
-            source.failing_since.get_or_insert_with(Instant::now);
-            first
-        });
-        self.changed.notify_one();
-        first
+            source.end_with(Outcome::Failed);
+            source.fail()
+        })
     }
 
     /// Records an authoritative empty answer, and empties the set if `apply`. Returns whether it is the first after
     /// a set.
     pub(super) fn emptied(&self, index: usize, error: Arc<str>, apply: bool) -> bool {
-        let first = self.with(index, |source| {
+        self.change(index, |source| {
             source.failures += 1;
             source.last_error = Some(error);
             let first = source.outcome != Outcome::Empty;
-            source.outcome = Outcome::Empty;
+            source.end_with(Outcome::Empty);
             if apply {
+                source.is_news |= !source.current.is_empty();
                 source.current = Snapshot::default();
                 source.succeed(Outcome::Empty);
             } else {
-                source.failing_since.get_or_insert_with(Instant::now);
+                source.fail();
             }
             first
-        });
-        self.changed.notify_one();
-        first
+        })
     }
 
     /// When the first of the sets that are there is to be dropped, if no source recovers before.
     pub(super) fn next_expiry(&self, max_stale: Duration) -> Option<Instant> {
         let sources = self.lock();
-        let expiries = sources.iter().filter_map(|s| s.expiry(max_stale));
+        let expiries = sources.all.iter().filter_map(|s| s.expiry(max_stale));
         expiries.min()
     }
 
@@ -193,6 +195,7 @@ impl Shared {
         let now = Instant::now();
         let mut sources = self.lock();
         let expired = sources
+            .all
             .iter_mut()
             .filter(|s| s.expiry(max_stale).is_some_and(|expiry| expiry <= now));
         let drop = |source: &mut SourceState| {
@@ -200,29 +203,84 @@ impl Shared {
             source.expired = true;
             Arc::clone(&source.label)
         };
-        expired.map(drop).collect()
+        let labels = expired.map(drop).collect();
+        sources.count();
+        labels
     }
 
     /// How many backends a source's last set has. `None` if it never gave one.
     pub(super) fn kept(&self, index: usize) -> Option<usize> {
-        self.with(index, |source| {
-            source.last_success.map(|_| source.current.len())
-        })
+        let source = &self.lock().all[index];
+        source.last_success.map(|_| source.current.len())
     }
 
-    fn with<T>(&self, index: usize, f: impl FnOnce(&mut SourceState) -> T) -> T {
-        f(&mut self.lock()[index])
+    /// Changes a source, and wakes the publisher if that is news to it. O(1) in the number of sources: with thousands of
+    /// them each one's news must not cost a look at all.
+    fn change<T>(&self, index: usize, change: impl FnOnce(&mut SourceState) -> T) -> T {
+        let mut sources = self.lock();
+        let Sources { all, counts } = &mut *sources;
+        let source = &mut all[index];
+        counts.leave(source);
+        let result = change(source);
+        counts.enter(source);
+        if std::mem::take(&mut source.is_news) {
+            self.changed.notify_one();
+        }
+        result
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<SourceState>> {
+    fn lock(&self) -> MutexGuard<'_, Sources> {
         // Every update leaves the state whole, so one that panicked elsewhere spoils nothing.
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// All sources in their order, and what the publisher must know of them together.
+struct Sources {
+    all: Vec<SourceState>,
+    counts: Counts,
+}
+
+impl Sources {
+    fn new(all: Vec<SourceState>) -> Self {
+        let counts = Counts::default();
+        let mut sources = Self { all, counts };
+        sources.count();
+        sources
+    }
+
+    fn count(&mut self) {
+        self.counts = Counts::default();
+        self.all.iter().for_each(|source| self.counts.enter(source));
+    }
+}
+
+/// How many sources are how.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    failed: usize,
+    unanswered: usize,
+    with_backends: usize,
+}
+
+impl Counts {
+    fn enter(&mut self, source: &SourceState) {
+        self.failed += usize::from(source.outcome == Outcome::Failed);
+        self.unanswered += usize::from(source.outcome == Outcome::None);
+        self.with_backends += usize::from(!source.current.is_empty());
+    }
+
+    fn leave(&mut self, source: &SourceState) {
+        self.failed -= usize::from(source.outcome == Outcome::Failed);
+        self.unanswered -= usize::from(source.outcome == Outcome::None);
+        self.with_backends -= usize::from(!source.current.is_empty());
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let labels: Vec<_> = self.lock().iter().map(|s| Arc::clone(&s.label)).collect();
+        let sources = self.lock();
+        let labels: Vec<_> = sources.all.iter().map(|s| Arc::clone(&s.label)).collect();
         f.debug_struct("Shared")
             .field("sources", &labels)
             .finish_non_exhaustive()
@@ -249,6 +307,8 @@ struct SourceState {
     last_error: Option<Arc<str>>,
     failures: u64,
     updates: u64,
+    /// Whether the publisher does not know of a change yet.
+    is_news: bool,
 }
 
 impl SourceState {
@@ -263,14 +323,28 @@ impl SourceState {
             last_error: None,
             failures: 0,
             updates: 0,
+            is_news: false,
         }
     }
 
     fn succeed(&mut self, outcome: Outcome) -> bool {
-        self.outcome = outcome;
+        self.end_with(outcome);
         self.expired = false;
         self.last_success = Some(Instant::now());
         self.failing_since.take().is_some()
+    }
+
+    /// Returns whether it had not failed before.
+    fn fail(&mut self) -> bool {
+        let first = self.failing_since.is_none();
+        self.failing_since.get_or_insert_with(Instant::now);
+        self.is_news |= first;
+        first
+    }
+
+    fn end_with(&mut self, outcome: Outcome) {
+        self.is_news |= self.outcome != outcome;
+        self.outcome = outcome;
     }
 
     /// When its set is to be dropped, if it has one and fails.

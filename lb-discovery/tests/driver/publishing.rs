@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use lb_core::Snapshot;
-use lb_discovery::{Discovery, Driver, DriverConfig, Static, channel};
+use lb_discovery::{
+    Discovery, DiscoveryError, Driver, DriverConfig, SnapshotStream, Static, channel,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::run::{Running, backend, eventually, ports, set};
@@ -75,6 +78,39 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
     assert_eq!(ports(&run.next().await), [6]);
     run.stop().await.resume(&driver);
     assert_eq!(backends(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_sources_make_one_set() {
+    let sources =
+        (1..=5_000).map(|port| Arc::new(Static::new(set(&[port]))) as Arc<dyn Discovery>);
+    let mut run = Running::start(sources.collect(), DriverConfig::new());
+    let first = run.next().await;
+    assert_eq!(ports(&first), (1..=5_000).collect::<Vec<_>>());
+    assert!(run.quiet_for(secs(60)).await);
+    let old = run.stop().await;
+    // Another driver takes all of them over.
+    let sources = (1..=5_000).map(|_| Script::new([Watch::Hang]) as Arc<dyn Discovery>);
+    let labelled = sources.map(|source| Arc::new(Labelled(source)) as Arc<dyn Discovery>);
+    let (mut driver, handle) = Driver::new(labelled.collect(), DriverConfig::new());
+    driver.resume(&old);
+    let status = handle.status().sources;
+    assert!(status.iter().all(|source| source.backends == 1));
+}
+
+/// A source with the label of the fixed ones.
+#[derive(Debug)]
+struct Labelled(Arc<dyn Discovery>);
+
+#[async_trait]
+impl Discovery for Labelled {
+    fn source(&self) -> Arc<str> {
+        "static".into()
+    }
+
+    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
+        self.0.watch().await
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use lb_proxy::ClientZone;
 
+use super::resolvers::System;
 use super::upstream::upstream;
 use crate::config::{self, Upstream};
 use crate::error::StartError;
@@ -30,8 +31,9 @@ impl Kept {
             let is_well = sources.iter().all(|source| source.last_error.is_none());
             (is_well && new.says_the_same(old)).then(|| (*made).clone())
         };
+        let system = System::default();
         let upstreams = config.iter().map(|new| {
-            let made = same(new).map_or_else(|| upstream(new), Ok)?;
+            let made = same(new).map_or_else(|| upstream(new, &system), Ok)?;
             Ok((new.clone(), made))
         });
         self.upstreams = upstreams.collect::<Result<_, StartError>>()?;

@@ -9,13 +9,16 @@ use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Static};
 
 use super::kubernetes;
-use super::resolvers::Resolvers;
+use super::resolvers::{Resolvers, System};
 use crate::config::{Host, Method, Upstream, UpstreamServer};
 use crate::error::StartError;
 
 /// The upstream that `config` describes.
-pub(super) fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
-    let resolvers = Resolvers::new(config);
+pub(super) fn upstream(
+    config: &Upstream,
+    system: &System,
+) -> Result<lb_proxy::Upstream, StartError> {
+    let resolvers = Resolvers::new(config, system);
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
         .policy(policy(&config.method).build())
         // In nginx a name that is gone takes its servers along; any other failure keeps them.

@@ -14,6 +14,7 @@ mod first_bytes;
 mod hash;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod names;
 #[cfg(feature = "kubernetes")]
 #[path = "../../../../lb-discovery/tests/kubernetes/objects.rs"]
 mod objects;
