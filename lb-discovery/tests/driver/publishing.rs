@@ -82,8 +82,7 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
 
 #[tokio::test(start_paused = true)]
 async fn thousands_of_sources_make_one_set() {
-    let sources =
-        (1..=5_000).map(|port| Arc::new(Static::new(set(&[port]))) as Arc<dyn Discovery>);
+    let sources = (1..=5_000).map(|port| Arc::new(Static::new(set(&[port]))) as Arc<dyn Discovery>);
     let mut run = Running::start(sources.collect(), DriverConfig::new());
     let first = run.next().await;
     assert_eq!(ports(&first), (1..=5_000).collect::<Vec<_>>());
