@@ -128,7 +128,8 @@ struct WatchedFile {
     is_readable: bool,
 }
 
-/// What changes when a file's content does, or when another file takes its place. The times are seconds and nanoseconds.
+/// What changes when a file's content does, or when another file takes its place. The times are seconds and
+/// nanoseconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Stamp {
     device: u64,

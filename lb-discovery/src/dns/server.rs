@@ -160,7 +160,7 @@ fn reserved<T>(
     shown: &str,
     read: fn(&RData) -> Option<T>,
 ) -> Option<Result<Answer<T>, DiscoveryError>> {
-    /// An address of this machine holds for good; whoever asks has a limit of their own.
+    /// An address of this machine holds for good; the callers have limits of their own.
     const GOOD: Duration = Duration::from_secs(86_400);
     if usage::INVALID.zone_of(name) || usage::ONION.zone_of(name) {
         return Some(Err(no_such_name(shown, None)));
