@@ -109,6 +109,17 @@ fn an_equal_snapshot_publishes_nothing() {
 }
 
 #[test]
+fn a_set_knows_its_backends_by_address() {
+    let mut bench = wrr(&weighted(&[1, 0, 2]));
+    let set = bench.balancer.set();
+    let known: Vec<bool> = (0..4).map(|i| set.contains(addr(i))).collect();
+    assert_eq!(known, [true, true, true, false]);
+    bench.updater.apply(&Snapshot::default(), at(1));
+    assert!(!bench.balancer.set().contains(addr(0)));
+    assert!(set.contains(addr(0)), "an old set stays as it was");
+}
+
+#[test]
 fn a_failure_ejects_and_a_trial_after_the_timeout_readmits() {
     let mut bench = wrr(&weighted(&[1, 1, 1]));
     let first = bench.pick().unwrap();

@@ -13,7 +13,7 @@ use futures::future::join_all;
 use lb_core::{Delta, Rng, Snapshot, SplitMix64};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{Level, debug, enabled, warn};
 
 pub use self::config::{DriverConfig, OnEmpty};
 pub use self::state::{DriverHandle, SourceStatus, Status};
@@ -164,6 +164,9 @@ async fn changed(shared: &Shared, config: &DriverConfig) {
 }
 
 fn log_change(old: &Snapshot, new: &Snapshot) {
+    if !enabled!(Level::DEBUG) {
+        return;
+    }
     let delta = Delta::between(old, new);
     debug!(
         backends = new.len(),

@@ -97,13 +97,12 @@ async fn a_stopped_server_is_a_failure_in_time() {
 /// The kernel reports a port on which nothing listens, so a lookup goes on at once.
 #[tokio::test]
 async fn servers_that_refuse_cost_no_time() {
-    let free = || {
-        UdpSocket::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-    };
-    let refusing = [free(), free()];
+    // A socket that is connected to another port keeps its own, and refuses what others send there.
+    let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let refusing = sockets.each_ref().map(|socket| {
+        socket.connect("127.0.0.1:9").unwrap();
+        socket.local_addr().unwrap()
+    });
     let server = DnsServer::start();
     server.set(NAME, 60, &[ip("10.0.0.1")]);
     let long = Duration::from_secs(30);

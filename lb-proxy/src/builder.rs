@@ -1,5 +1,6 @@
 //! A proxy before it does anything.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -91,13 +92,9 @@ impl Proxy {
 
     /// Every upstream that it names, once.
     pub(crate) fn all_upstreams(&self) -> Vec<Upstream> {
-        let mut all: Vec<Upstream> = Vec::new();
-        for upstream in self.named_upstreams() {
-            if !all.iter().any(|other| other.is(upstream)) {
-                all.push(upstream.clone());
-            }
-        }
-        all
+        let mut seen = HashSet::new();
+        let first = |upstream: &&Upstream| seen.insert(upstream.id());
+        self.named_upstreams().filter(first).cloned().collect()
     }
 
     /// Every upstream as often as it is named.

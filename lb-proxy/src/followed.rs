@@ -1,5 +1,7 @@
 //! The upstreams whose sources are followed.
 
+use std::collections::{HashMap, HashSet};
+
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -24,24 +26,27 @@ impl FollowedSet {
         runtime: &runtime::Handle,
         signals: &Signals,
     ) {
-        let mut before = std::mem::take(&mut self.0);
-        let mut joining = Vec::new();
-        for upstream in upstreams {
-            match before.iter().position(|old| old.upstream.is(&upstream)) {
-                Some(same) => self.0.push(before.swap_remove(same)),
-                None => joining.push(upstream),
-            }
+        let ids: HashSet<usize> = upstreams.iter().map(Upstream::id).collect();
+        let is_same = |old: &Followed| ids.contains(&old.upstream.id());
+        let (staying, others): (Vec<_>, Vec<_>) = self.0.drain(..).partition(is_same);
+        let before: HashSet<usize> = staying.iter().map(|old| old.upstream.id()).collect();
+        self.0 = staying;
+        let mut by_name: HashMap<String, Vec<Followed>> = HashMap::new();
+        for old in others.into_iter().rev() {
+            let name = old.upstream.name().to_owned();
+            by_name.entry(name).or_default().push(old);
         }
+        let joining = upstreams
+            .into_iter()
+            .filter(|new| !before.contains(&new.id()));
         for upstream in joining {
-            let namesake = |old: &Followed| old.upstream.name() == upstream.name();
-            match before.iter().position(namesake) {
-                Some(same) if before[same].upstream.adopt(&upstream) => {
-                    self.0.push(before.swap_remove(same));
-                }
-                _ => self.follow(upstream, runtime, signals),
+            let namesakes = by_name.get_mut(upstream.name());
+            match namesakes.and_then(|old| old.pop_if(|old| old.upstream.adopt(&upstream))) {
+                Some(same) => self.0.push(same),
+                None => self.follow(upstream, runtime, signals),
             }
         }
-        for gone in before {
+        for gone in by_name.into_values().flatten() {
             gone.cancel.cancel();
         }
     }

@@ -3,7 +3,7 @@
 //! A backend has a [`Tie`] from the first session on that wants to know. Sessions watch it; without a [`Parting`] that
 //! ends sessions nobody does, and there is none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -150,8 +150,8 @@ impl Ties {
                 tie.lose(CloseReason::BackendRemoved, partings.removed);
             }
         }
-        let came: Vec<&SocketAddr> = delta.added.iter().chain(&delta.changed).collect();
-        for backend in snapshot.iter().filter(|b| came.contains(&&b.addr)) {
+        let came: HashSet<&SocketAddr> = delta.added.iter().chain(&delta.changed).collect();
+        for backend in snapshot.iter().filter(|b| came.contains(&b.addr)) {
             let Some(tie) = by_addr.get(&backend.addr) else {
                 continue;
             };

@@ -50,6 +50,11 @@ impl BackendSet {
         &self.snapshot
     }
 
+    /// Whether there is a backend at `addr`. O(log n) after the first call for a membership.
+    pub fn contains(&self, addr: SocketAddr) -> bool {
+        self.find(addr).is_some()
+    }
+
     /// The state of the backend at `addr`. O(log n), O(n log n) at the first call.
     pub(crate) fn find(&self, addr: SocketAddr) -> Option<&StateRef<BackendState>> {
         let backends = self.snapshot.as_slice();

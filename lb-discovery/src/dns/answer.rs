@@ -7,7 +7,7 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tracing::warn;
 
-use super::server::what;
+use super::failure::what;
 use crate::error::DiscoveryError;
 
 /// How long a set is believed at most in which a family is missing or old but may soon be there: its question

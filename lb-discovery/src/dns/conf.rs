@@ -10,10 +10,11 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::sync::Semaphore;
 
 use super::answer::{Addresses, Answer, Failures, Family, Known, Outcome, join};
+use super::failure::what;
 use super::hosts::Hosts;
 use super::questions::Questions;
 use super::resolv_conf::ResolvConf;
-use super::server::{Server, address, what};
+use super::server::{Server, address};
 use crate::error::DiscoveryError;
 
 /// Questions of one type that are out at the same time; more wait. Each costs a socket (and its resends one each),

@@ -27,6 +27,9 @@ const REST: Duration = Duration::from_secs(2);
 pub(super) struct Files {
     resolv_conf: Option<WatchedFile>,
     hosts: Option<WatchedFile>,
+    /// What was passed over when the files were first read, until the first lookup logs it: the embedder may set up its
+    /// log after its resolver.
+    untold: Option<ResolvConf>,
 }
 
 impl Files {
@@ -34,6 +37,7 @@ impl Files {
         let mut files = Self {
             resolv_conf: None,
             hosts: None,
+            untold: None,
         };
         let given = match &options.name_servers {
             Some(servers) => ResolvConf::of(servers),
@@ -43,7 +47,7 @@ impl Files {
                 let (file, text) = WatchedFile::open(path)?;
                 files.resolv_conf = Some(file);
                 let read = ResolvConf::parse(&text);
-                tell(path, &read);
+                files.untold = Some(read.clone());
                 read
             }
         };
@@ -63,6 +67,11 @@ impl Files {
 
     /// Takes over what changed in the files. One that cannot be used changes nothing.
     pub(super) fn follow(&mut self, options: &Options, conf: &mut Arc<Conf>) {
+        if let Some(file) = &self.resolv_conf
+            && let Some(read) = self.untold.take()
+        {
+            tell(&file.path, &read);
+        }
         if let Some(file) = &mut self.resolv_conf
             && let Some(text) = file.changed()
         {
@@ -119,7 +128,8 @@ struct WatchedFile {
     is_readable: bool,
 }
 
-/// What changes when a file's content does, or when another file takes its place. The times are seconds and nanoseconds.
+/// What changes when a file's content does, or when another file takes its place. The times are seconds and
+/// nanoseconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Stamp {
     device: u64,

@@ -8,8 +8,8 @@ use hickory_resolver::proto::rr::Name;
 use super::answer::Family;
 use super::server::usable;
 
-/// The addresses of names. The client's own table of this kind lacks names with underscores, and cannot read a file with a
-/// byte that is not UTF-8.
+/// The addresses of names. The client's own table of this kind lacks names with underscores, and cannot read a file
+/// with a byte that is not UTF-8.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
     by_name: HashMap<String, Vec<IpAddr>>,

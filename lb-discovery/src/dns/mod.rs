@@ -6,6 +6,7 @@
 mod aliases;
 mod answer;
 mod conf;
+mod failure;
 mod files;
 mod hosts;
 mod name;

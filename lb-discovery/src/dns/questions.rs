@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::answer::{Family, Outcome};
-use super::server::what;
+use super::failure::what;
 use crate::error::DiscoveryError;
 
 /// How long one family is waited for once the other one's answer is enough to go on ("Resolution Delay", RFC 8305

@@ -83,8 +83,8 @@ fn servers(read: &[ScopedIp], problems: &mut Vec<String>) -> Vec<SocketAddr> {
     servers
 }
 
-/// The number of the interface in an address such as `fe80::1%eth0`. The C library knows the interfaces; it asks no server
-/// about an address.
+/// The number of the interface in an address such as `fe80::1%eth0`. The C library knows the interfaces; it asks no
+/// server about an address.
 fn scope_id(scoped: &str) -> Option<u32> {
     let addrs = (scoped, PORT).to_socket_addrs().ok()?;
     addrs.into_iter().find_map(|addr| match addr {

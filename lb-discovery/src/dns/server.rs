@@ -3,22 +3,22 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hash;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
 use hickory_resolver::net::xfer::FirstAnswer;
-use hickory_resolver::net::{DnsError, DnsHandle, NetError, NoRecords};
+use hickory_resolver::net::{DnsHandle, NetError};
 use hickory_resolver::proto::op::{DnsRequestOptions, Query, ResponseCode};
 use hickory_resolver::proto::rr::domain::usage;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::{Instant, timeout};
 
-use super::aliases::{Aliases, Endless, MAX_ALIASES, Step};
+use super::aliases::{Aliases, Step};
 use super::answer::Answer;
+use super::failure::{Failure, no_such_name, what};
 use super::sockets::Sockets;
 use crate::error::DiscoveryError;
 
@@ -36,15 +36,6 @@ pub(super) struct Server {
     options: DnsRequestOptions,
     timeout: Duration,
     avoid_until: Mutex<Option<Instant>>,
-}
-
-/// Why a question has no answer.
-enum Failure {
-    Endless(Endless),
-    /// The least TTL of the aliases that led to the name without an answer comes with the error.
-    Net(NetError, u32),
-    /// The answer says nothing about the name.
-    Nothing(ResponseCode),
 }
 
 impl Server {
@@ -97,7 +88,8 @@ impl Server {
                 _
             ))
         ));
-        let (wanted, ttl) = result.map_err(|failure| self.explain(failure, shown))?;
+        let (wanted, ttl) =
+            result.map_err(|failure| failure.explain(self.addr, self.timeout, shown))?;
         if wanted.is_empty() {
             return Err(DiscoveryError::NoData {
                 what: what(shown),
@@ -153,113 +145,12 @@ impl Server {
         let guard = self.avoid_until.lock();
         guard.unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Puts a failure into our words.
-    fn explain(&self, failure: Failure, shown: &str) -> DiscoveryError {
-        let (error, most) = match failure {
-            Failure::Net(error, most) => (error, most),
-            Failure::Nothing(ResponseCode::NoError) => {
-                return self.unavailable(shown, "answered about other names only", None);
-            }
-            Failure::Nothing(code) => {
-                return self.unavailable(shown, &format!("answered {code} with records"), None);
-            }
-            Failure::Endless(Endless::Circle) => {
-                return self.unavailable(shown, "gave aliases that lead in a circle", None);
-            }
-            Failure::Endless(Endless::TooLong) => {
-                let problem = format!("gave more than {MAX_ALIASES} aliases in a row");
-                return self.unavailable(shown, &problem, None);
-            }
-        };
-        let problem = match error {
-            NetError::Dns(DnsError::NoRecordsFound(none)) => {
-                return self.explain_none(&none, most, shown);
-            }
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => {
-                return DiscoveryError::Denied {
-                    what: what(shown),
-                    problem: format!("{} refused to answer (REFUSED)", self.addr).into(),
-                };
-            }
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => "failed (SERVFAIL)",
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::FormErr)) => {
-                "did not understand the question (FORMERR)"
-            }
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::NotImp)) => {
-                "does not answer such questions (NOTIMP)"
-            }
-            NetError::Truncated => "truncated its answer over TCP, too",
-            NetError::Busy => "has too many questions open",
-            NetError::Timeout => return self.timed_out(shown),
-            // What the client makes of an error of the socket.
-            NetError::NoConnections => "cannot be reached",
-            NetError::Io(error) => {
-                let error = io::Error::new(error.kind(), error.to_string());
-                return self.unavailable(shown, "cannot be reached", Some(error.into()));
-            }
-            error => return self.unavailable(shown, "gave no usable answer", Some(error.into())),
-        };
-        self.unavailable(shown, problem, None)
-    }
-
-    /// There are no records, or they are elsewhere. An alias on the way may lead to other ones after `most` seconds.
-    fn explain_none(&self, none: &NoRecords, most: u32, shown: &str) -> DiscoveryError {
-        let valid_for = none
-            .negative_ttl
-            .map(|ttl| Duration::from_secs(ttl.min(most).into()));
-        match none.response_code {
-            ResponseCode::NXDomain => no_such_name(shown, valid_for),
-            // Name servers instead of an SOA record are a referral to them, not the answer that there is nothing
-            // (RFC 2308 section 2.2): this server is not the right one to ask.
-            ResponseCode::NoError if none.soa.is_none() && none.ns.is_some() => {
-                self.unavailable(shown, "only refers to other name servers", None)
-            }
-            ResponseCode::NoError => DiscoveryError::NoData {
-                what: what(shown),
-                valid_for,
-            },
-            code => self.unavailable(shown, &format!("answered {code}"), None),
-        }
-    }
-
-    fn timed_out(&self, shown: &str) -> DiscoveryError {
-        DiscoveryError::Timeout {
-            what: what(shown),
-            problem: format!("no answer from {} within {:?}", self.addr, self.timeout).into(),
-        }
-    }
-
-    fn unavailable(
-        &self,
-        shown: &str,
-        problem: &str,
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> DiscoveryError {
-        DiscoveryError::Unavailable {
-            what: what(shown),
-            problem: format!("{} {problem}", self.addr).into(),
-            source,
-        }
-    }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.addr.fmt(f)
     }
-}
-
-pub(super) fn no_such_name(shown: &str, valid_for: Option<Duration>) -> DiscoveryError {
-    DiscoveryError::NotFound {
-        what: what(shown),
-        problem: "no such name (NXDOMAIN)".into(),
-        valid_for,
-    }
-}
-
-pub(super) fn what(shown: &str) -> Box<str> {
-    format!("looking up {shown}").into()
 }
 
 /// The answer about a name that no server is to be asked about (RFC 6761, RFC 7686).
@@ -269,7 +160,7 @@ fn reserved<T>(
     shown: &str,
     read: fn(&RData) -> Option<T>,
 ) -> Option<Result<Answer<T>, DiscoveryError>> {
-    /// An address of this machine holds for good; whoever asks has a limit of their own.
+    /// An address of this machine holds for good; the callers have limits of their own.
     const GOOD: Duration = Duration::from_secs(86_400);
     if usage::INVALID.zone_of(name) || usage::ONION.zone_of(name) {
         return Some(Err(no_such_name(shown, None)));

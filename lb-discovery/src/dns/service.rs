@@ -12,8 +12,8 @@ use tracing::warn;
 
 use super::answer::{Answer, Failures, PARTIAL_VALIDITY};
 use super::conf::{Conf, Memory};
+use super::failure::what;
 use super::resolver::Resolver;
-use super::server::what;
 use crate::error::DiscoveryError;
 
 /// An SRV record (RFC 2782).

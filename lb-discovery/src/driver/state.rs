@@ -74,14 +74,15 @@ impl DriverHandle {
     /// How each source fares at this moment. O(sources).
     pub fn status(&self) -> Status {
         let now = Instant::now();
-        let sources = self.shared.lock().iter().map(|s| s.status(now)).collect();
+        let shared = self.shared.lock();
+        let sources = shared.all.iter().map(|s| s.status(now)).collect();
         Status { sources }
     }
 }
 
 /// What the followers write and the publisher and the handles read.
 pub(super) struct Shared {
-    sources: Mutex<Vec<SourceState>>,
+    sources: Mutex<Sources>,
     changed: Notify,
     hints: watch::Sender<()>,
 }
@@ -89,7 +90,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(labels: impl Iterator<Item = Arc<str>>) -> Self {
         Self {
-            sources: Mutex::new(labels.map(SourceState::new).collect()),
+            sources: Mutex::new(Sources::new(labels.map(SourceState::new).collect())),
             changed: Notify::new(),
             hints: watch::Sender::new(()),
         }
@@ -97,9 +98,12 @@ impl Shared {
 
     /// Gives the source `index`, unless it has a set of its own, the last good set of the source `from` of `old`.
     pub(super) fn inherit(&self, index: usize, source: &dyn Discovery, old: &Self, from: usize) {
-        let (raw, last_success) = old.with(from, |old| (old.raw.clone(), old.last_success));
+        let (raw, last_success) = {
+            let old = &old.lock().all[from];
+            (old.raw.clone(), old.last_success)
+        };
         let current = adapted(source, &raw, &source.source());
-        self.with(index, |state| {
+        self.change(index, |state| {
             if state.last_success.is_none() {
                 state.raw = raw;
                 state.current = current;
@@ -119,76 +123,70 @@ impl Shared {
 
     /// Whether the first publication need not wait any longer.
     pub(super) fn is_complete(&self) -> bool {
-        let sources = self.lock();
-        let answered = |s: &SourceState| s.outcome != Outcome::None;
-        let failed = |s: &SourceState| s.outcome == Outcome::Failed;
-        sources.iter().all(answered)
-            && (!sources.iter().any(failed) || sources.iter().any(|s| !s.current.is_empty()))
+        let counts = self.lock().counts;
+        counts.unanswered == 0 && (counts.failed == 0 || counts.with_backends > 0)
     }
 
-    /// All backends of all sources.
+    /// All backends of all sources. O(1) in the number of backends if one source has them all.
     pub(super) fn union(&self) -> Snapshot {
         let sources = self.lock();
-        sources
-            .iter()
-            .flat_map(|s| s.current.iter().cloned())
-            .collect()
+        let mut sets = sources.all.iter().map(|s| &s.current);
+        if sources.counts.with_backends == 1 {
+            let only = sets.find(|set| !set.is_empty());
+            return only.cloned().unwrap_or_default();
+        }
+        sets.flatten().cloned().collect()
     }
 
     /// Records a new set, as the source gave it and as it adapted it. Returns whether the source had failed before, or
     /// had no backends.
     pub(super) fn succeeded(&self, index: usize, raw: Snapshot, current: Snapshot) -> bool {
-        let recovered = self.with(index, |source| {
+        self.change(index, |source| {
             source.updates += 1;
             source.raw = raw;
-            source.current = current;
-            let had_error = source.last_error.take().is_some();
+            if source.current != current {
+                source.current = current;
+                source.is_news = true;
+            }
             source.succeed(Outcome::Set);
-            had_error
-        });
-        self.changed.notify_one();
-        recovered
+            source.last_error.take().is_some()
+        })
     }
 
     /// Records a failure. Returns whether it is the first after a success.
     pub(super) fn failed(&self, index: usize, error: Arc<str>) -> bool {
-        let first = self.with(index, |source| {
+        self.change(index, |source| {
             source.failures += 1;
             source.last_error = Some(error);
-            source.outcome = Outcome::Failed;
-            let first = source.failing_since.is_none();
-            source.failing_since.get_or_insert_with(Instant::now);
-            first
-        });
-        self.changed.notify_one();
-        first
+            source.end_with(Outcome::Failed);
+            source.fail()
+        })
     }
 
     /// Records an authoritative empty answer, and empties the set if `apply`. Returns whether it is the first after
     /// a set, or the first with this reason.
     pub(super) fn emptied(&self, index: usize, error: Arc<str>, apply: bool) -> bool {
-        let first = self.with(index, |source| {
+        self.change(index, |source| {
             source.failures += 1;
             let first =
                 source.outcome != Outcome::Empty || source.last_error.as_ref() != Some(&error);
             source.last_error = Some(error);
-            source.outcome = Outcome::Empty;
+            source.end_with(Outcome::Empty);
             if apply {
+                source.is_news |= !source.current.is_empty();
                 source.drop_set();
                 source.succeed(Outcome::Empty);
             } else {
-                source.failing_since.get_or_insert_with(Instant::now);
+                source.fail();
             }
             first
-        });
-        self.changed.notify_one();
-        first
+        })
     }
 
     /// When the first of the sets that are there is to be dropped, if no source recovers before.
     pub(super) fn next_expiry(&self, max_stale: Duration) -> Option<Instant> {
         let sources = self.lock();
-        let expiries = sources.iter().filter_map(|s| s.expiry(max_stale));
+        let expiries = sources.all.iter().filter_map(|s| s.expiry(max_stale));
         expiries.min()
     }
 
@@ -197,6 +195,7 @@ impl Shared {
         let now = Instant::now();
         let mut sources = self.lock();
         let expired = sources
+            .all
             .iter_mut()
             .filter(|s| s.expiry(max_stale).is_some_and(|expiry| expiry <= now));
         let drop = |source: &mut SourceState| {
@@ -204,29 +203,84 @@ impl Shared {
             source.expired = true;
             Arc::clone(&source.label)
         };
-        expired.map(drop).collect()
+        let labels = expired.map(drop).collect();
+        sources.count();
+        labels
     }
 
     /// How many backends a source's last set has. `None` if it never gave one.
     pub(super) fn kept(&self, index: usize) -> Option<usize> {
-        self.with(index, |source| {
-            source.last_success.map(|_| source.current.len())
-        })
+        let source = &self.lock().all[index];
+        source.last_success.map(|_| source.current.len())
     }
 
-    fn with<T>(&self, index: usize, f: impl FnOnce(&mut SourceState) -> T) -> T {
-        f(&mut self.lock()[index])
+    /// Changes a source, and wakes the publisher if that is news to it. O(1) in the number of sources: with thousands of
+    /// them each one's news must not cost a look at all.
+    fn change<T>(&self, index: usize, change: impl FnOnce(&mut SourceState) -> T) -> T {
+        let mut sources = self.lock();
+        let Sources { all, counts } = &mut *sources;
+        let source = &mut all[index];
+        counts.leave(source);
+        let result = change(source);
+        counts.enter(source);
+        if std::mem::take(&mut source.is_news) {
+            self.changed.notify_one();
+        }
+        result
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<SourceState>> {
+    fn lock(&self) -> MutexGuard<'_, Sources> {
         // Every update leaves the state whole, so one that panicked elsewhere spoils nothing.
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// All sources in their order, and what the publisher must know of them together.
+struct Sources {
+    all: Vec<SourceState>,
+    counts: Counts,
+}
+
+impl Sources {
+    fn new(all: Vec<SourceState>) -> Self {
+        let counts = Counts::default();
+        let mut sources = Self { all, counts };
+        sources.count();
+        sources
+    }
+
+    fn count(&mut self) {
+        self.counts = Counts::default();
+        self.all.iter().for_each(|source| self.counts.enter(source));
+    }
+}
+
+/// How many sources are how.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    failed: usize,
+    unanswered: usize,
+    with_backends: usize,
+}
+
+impl Counts {
+    fn enter(&mut self, source: &SourceState) {
+        self.failed += usize::from(source.outcome == Outcome::Failed);
+        self.unanswered += usize::from(source.outcome == Outcome::None);
+        self.with_backends += usize::from(!source.current.is_empty());
+    }
+
+    fn leave(&mut self, source: &SourceState) {
+        self.failed -= usize::from(source.outcome == Outcome::Failed);
+        self.unanswered -= usize::from(source.outcome == Outcome::None);
+        self.with_backends -= usize::from(!source.current.is_empty());
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let labels: Vec<_> = self.lock().iter().map(|s| Arc::clone(&s.label)).collect();
+        let sources = self.lock();
+        let labels: Vec<_> = sources.all.iter().map(|s| Arc::clone(&s.label)).collect();
         f.debug_struct("Shared")
             .field("sources", &labels)
             .finish_non_exhaustive()
@@ -259,6 +313,8 @@ struct SourceState {
     last_error: Option<Arc<str>>,
     failures: u64,
     updates: u64,
+    /// Whether the publisher does not know of a change yet.
+    is_news: bool,
 }
 
 impl SourceState {
@@ -274,6 +330,7 @@ impl SourceState {
             last_error: None,
             failures: 0,
             updates: 0,
+            is_news: false,
         }
     }
 
@@ -283,10 +340,23 @@ impl SourceState {
     }
 
     fn succeed(&mut self, outcome: Outcome) {
-        self.outcome = outcome;
+        self.end_with(outcome);
         self.expired = false;
         self.last_success = Some(Instant::now());
         self.failing_since = None;
+    }
+
+    /// Returns whether it had not failed before.
+    fn fail(&mut self) -> bool {
+        let first = self.failing_since.is_none();
+        self.failing_since.get_or_insert_with(Instant::now);
+        self.is_news |= first;
+        first
+    }
+
+    fn end_with(&mut self, outcome: Outcome) {
+        self.is_news |= self.outcome != outcome;
+        self.outcome = outcome;
     }
 
     /// When its set is to be dropped, if it has one and fails.

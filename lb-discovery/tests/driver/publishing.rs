@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use lb_core::{AdminState, Snapshot};
-use lb_discovery::{Discovery, Driver, DriverConfig, Filter, Map, Static, channel};
+use lb_discovery::{
+    Discovery, DiscoveryError, Driver, DriverConfig, Filter, Map, SnapshotStream, Static, channel,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::run::{Running, backend, eventually, ports, set};
@@ -107,6 +110,48 @@ async fn a_set_that_is_taken_over_is_adapted_anew() {
             .iter()
             .all(|b| b.source.as_deref() == Some("script"))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_sources_make_one_set() {
+    let sources = (1..=5_000).map(|port| Arc::new(Static::new(set(&[port]))) as Arc<dyn Discovery>);
+    let mut run = Running::start(sources.collect(), DriverConfig::new());
+    let first = run.next().await;
+    assert_eq!(ports(&first), (1..=5_000).collect::<Vec<_>>());
+    assert!(run.quiet_for(secs(60)).await);
+    let old = run.stop().await;
+    // Another driver takes all of them over.
+    let silent = (1..=5_000).map(|port| {
+        let source = Script::new([Watch::Hang]);
+        let identity = Static::new(set(&[port])).identity();
+        Arc::new(Known { source, identity }) as Arc<dyn Discovery>
+    });
+    let (mut driver, handle) = Driver::new(silent.collect(), DriverConfig::new());
+    driver.resume(&old);
+    let status = handle.status().sources;
+    assert!(status.iter().all(|source| source.backends == 1));
+}
+
+/// A source with the identity of another one.
+#[derive(Debug)]
+struct Known {
+    source: Arc<Script>,
+    identity: Arc<str>,
+}
+
+#[async_trait]
+impl Discovery for Known {
+    fn source(&self) -> Arc<str> {
+        self.source.source()
+    }
+
+    fn identity(&self) -> Arc<str> {
+        Arc::clone(&self.identity)
+    }
+
+    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
+        self.source.watch().await
+    }
 }
 
 #[tokio::test(start_paused = true)]

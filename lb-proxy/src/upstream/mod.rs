@@ -94,9 +94,9 @@ impl Upstream {
         self.0.joined.get().unwrap_or(&self.0.own)
     }
 
-    /// Whether both are handles of one pool.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(self.shared(), other.shared())
+    /// A number that all handles of one pool have, and no handle of another.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(self.shared()).addr()
     }
 
     /// Takes over the settings of `new`, whose handles are this pool's from then on. What is known of backends stays.
@@ -181,11 +181,7 @@ impl Upstream {
     pub(crate) fn tie(&self, lease: &Lease) -> Option<Watcher> {
         let ties = &self.shared().ties;
         let backend = ties.is_used().then(|| lease.backend())?;
-        let is_member = || {
-            let set = self.backends();
-            let mut members = set.snapshot().iter();
-            members.any(|member| member.addr == backend.addr)
-        };
+        let is_member = || self.backends().contains(backend.addr);
         Some(ties.tie(&backend, is_member))
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lb_proxy::ClientZone;
 
 use super::kubernetes;
+use super::resolvers::System;
 use super::upstream::upstream;
 use crate::config::{self, Upstream};
 use crate::error::StartError;
@@ -41,9 +42,10 @@ impl Kept {
             let is_same = new.says_the_same(&old.config) && *clusters == *old.clusters;
             (is_well && is_same).then(|| old.made.clone())
         };
+        let system = System::default();
         let upstreams = config.iter().map(|new| {
             let clusters = kubernetes::identities(&new.kubernetes)?;
-            let made = same(new, &clusters).map_or_else(|| upstream(new), Ok)?;
+            let made = same(new, &clusters).map_or_else(|| upstream(new, &system), Ok)?;
             Ok(KeptUpstream {
                 config: new.clone(),
                 clusters,

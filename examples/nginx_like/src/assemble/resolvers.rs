@@ -11,21 +11,25 @@ use crate::error::StartError;
 /// One query of a name server may take this long; a lost packet is asked for again within it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The system's resolver, which all upstreams share.
+#[derive(Debug, Default)]
+pub(super) struct System(OnceCell<Resolver>);
+
 /// The resolvers of an upstream. Each is made when the first name needs it: a machine without a usable
 /// `/etc/resolv.conf` can still balance over addresses.
 #[derive(Debug)]
 pub(super) struct Resolvers<'a> {
     config: &'a Upstream,
     configured: OnceCell<Resolver>,
-    system: OnceCell<Resolver>,
+    system: &'a System,
 }
 
 impl<'a> Resolvers<'a> {
-    pub(super) const fn new(config: &'a Upstream) -> Self {
+    pub(super) const fn new(config: &'a Upstream, system: &'a System) -> Self {
         Self {
             config,
             configured: OnceCell::new(),
-            system: OnceCell::new(),
+            system,
         }
     }
 
@@ -35,7 +39,7 @@ impl<'a> Resolvers<'a> {
         let directive = self.config.resolver.as_ref().filter(|_| server.resolve);
         let cell = match directive {
             Some(_) => &self.configured,
-            None => &self.system,
+            None => &self.system.0,
         };
         if let Some(resolver) = cell.get() {
             return Ok(resolver.clone());

@@ -3,19 +3,23 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
 
 use lb_core::policy::PolicyKind;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Static};
 
 use super::kubernetes;
-use super::resolvers::Resolvers;
+use super::resolvers::{Resolvers, System};
 use crate::config::{Host, Method, Upstream, UpstreamServer};
 use crate::error::StartError;
 
 /// The upstream that `config` describes.
-pub(super) fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
-    let resolvers = Resolvers::new(config);
+pub(super) fn upstream(
+    config: &Upstream,
+    system: &System,
+) -> Result<lb_proxy::Upstream, StartError> {
+    let resolvers = Resolvers::new(config, system);
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
         .policy(policy(&config.method).build())
         // In nginx a name that is gone takes its servers along; any other failure keeps them.
@@ -88,6 +92,8 @@ fn source(
     run: &[UpstreamServer],
     resolvers: &Resolvers<'_>,
 ) -> Result<Box<dyn Discovery>, StartError> {
+    // Named here, so that the driver need not name it in each backend while sessions wait.
+    let source: Arc<str> = Arc::from("static");
     let mut addrs = Vec::with_capacity(run.len());
     for server in run {
         let invalid = |source| StartError::Discovery {
@@ -97,7 +103,7 @@ fn source(
         match &server.host {
             Host::Ip(ip) => {
                 let backend = Backend::new(SocketAddr::new(*ip, server.port));
-                addrs.push(configured(backend, server));
+                addrs.push(configured(backend, server).with_source(Arc::clone(&source)));
             }
             Host::Name(name) => {
                 let resolver = resolvers.of(server)?;
@@ -113,7 +119,8 @@ fn source(
             }
         }
     }
-    Ok(Box::new(Static::new(Snapshot::from_backends(addrs))))
+    let fixed = Static::new(Snapshot::from_backends(addrs));
+    Ok(Box::new(fixed.with_source(source)))
 }
 
 /// Gives `backend` what its `server` line says.

@@ -35,7 +35,8 @@
 //!   without the latter the system looks the name up, too.
 //! - Of one name at most 1024 addresses are used, and of one service at most 256 records. What is more is left out, with
 //!   a warning in the log: the highest addresses, or the records of the highest priority values.
-//! - A query of a name server is given 2 s at most, whatever `resolver_timeout` says.
+//! - A name server of `resolver` is given 2 s for an answer, or less where `resolver_timeout` says so; 0 sets no limit, as
+//!   in nginx. Those of the system are given what `/etc/resolv.conf` says. A failure keeps the last addresses.
 //! - `service` with an underscore at its start and no dot is not given a second underscore. Records of weight 0 get the
 //!   small chance that RFC 2782 gives them.
 //! - `resolver` takes IP addresses only. An `upstream` block may have its own; the one of a `server` block serves

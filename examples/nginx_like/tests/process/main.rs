@@ -16,6 +16,7 @@ mod hung_files;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod logs;
+mod names;
 #[cfg(feature = "kubernetes")]
 #[path = "../../../../lb-discovery/tests/kubernetes/objects.rs"]
 mod objects;

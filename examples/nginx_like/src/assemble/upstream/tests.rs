@@ -25,6 +25,62 @@ fn hash_consistent_sends_clients_where_nginx_sent_them() {
     assert!(compared >= 7);
 }
 
+/// The upstream `u` of a stream block.
+fn read(text: &str) -> Upstream {
+    let text = format!("stream {{ {text} }}");
+    let config = Config::parse(Path::new("conf"), text.as_bytes(), Path::new("")).unwrap();
+    config.stream.unwrap().upstreams.remove(0)
+}
+
+#[test]
+fn a_server_that_is_listed_twice_has_both_weights() {
+    let config = read(
+        "upstream u {
+            server a:1 weight=2; server b:1; server a:1 weight=3; server a:2; server a:1 backup;
+            server a:1 down; server a:1 resolve; server a:1 resolve; server a service=s resolve;
+            server a service=s resolve; server b:1 weight=65535;
+        }",
+    );
+    let joined = joined(&config.servers);
+    let weights: Vec<u16> = joined.iter().map(|server| server.weight.get()).collect();
+    assert_eq!(weights, [5, 65535, 1, 1, 1, 2, 1, 1]);
+}
+
+#[test]
+fn addresses_that_follow_each_other_are_one_source() {
+    let sources = |text: &str| {
+        let made = upstream(&read(text), &System::default()).unwrap();
+        let sources = made.discovery().sources;
+        let labels = sources.iter().map(|status| status.source.to_string());
+        labels.collect::<Vec<_>>()
+    };
+    let text = "upstream u {
+        resolver 127.0.0.1;
+        server 10.0.0.1:1; server 10.0.0.2:1 backup; server a.test:1 resolve; server b.test:1 resolve;
+        server 10.0.0.3:1;
+    }";
+    let expected = ["static", "dns:a.test", "dns:b.test", "static"];
+    assert_eq!(sources(text), expected);
+    assert_eq!(sources("upstream u { server 10.0.0.1:1; }"), ["static"]);
+}
+
+/// With a step for each pair of servers this would take hours.
+#[test]
+fn an_upstream_of_very_many_servers_is_read_and_made() {
+    let count = 200_000;
+    let addr = |n: u32| std::net::Ipv4Addr::from(0x0a00_0001 + n);
+    let servers: String = (0..count)
+        .map(|n| format!("server {}:1;\n", addr(n)))
+        .collect();
+    let config = read(&format!("upstream u {{ {servers} server 10.0.0.1:1; }}"));
+    assert_eq!(config.servers.len(), count as usize + 1);
+    let joined = joined(&config.servers);
+    assert_eq!((joined.len(), joined[0].weight.get()), (count as usize, 2));
+    let made = upstream(&config, &System::default()).unwrap();
+    assert_eq!(made.discovery().sources.len(), 1);
+    assert!(config.says_the_same(&config.clone()));
+}
+
 /// The directive for a server that stands for itself, such as `a=5` or `a=5,down`.
 fn server(word: &str) -> Option<String> {
     let (name, rest) = word.split_once('=')?;

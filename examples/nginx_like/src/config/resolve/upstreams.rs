@@ -121,9 +121,10 @@ impl Upstreams {
 
 /// The upstream of one server that a `proxy_pass` makes. `names` says how a host name is looked up.
 fn made(pass: ProxyPass, host: Host, port: u16, names: &NameResolution) -> Upstream {
-    let names = match &host {
-        Host::Ip(_) => NameResolution::default(),
-        Host::Name(_) | Host::Service(_) => names.clone(),
+    // What does not go by the resolver is the same whatever its settings are.
+    let names = match (&host, &names.resolver) {
+        (Host::Ip(_), _) | (_, None) => NameResolution::default(),
+        (Host::Name(_) | Host::Service(_), Some(_)) => names.clone(),
     };
     let mut server = UpstreamServer::new(host, port, pass.span.clone());
     server.resolve = names.resolver.is_some();
