@@ -1,6 +1,6 @@
 //! A fixed list.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use futures::future;
@@ -14,6 +14,7 @@ use crate::error::DiscoveryError;
 #[derive(Clone, Debug)]
 pub struct Static {
     snapshot: Snapshot,
+    identity: OnceLock<Arc<str>>,
     source: Arc<str>,
 }
 
@@ -22,6 +23,7 @@ impl Static {
     pub fn new(snapshot: Snapshot) -> Self {
         Self {
             snapshot,
+            identity: OnceLock::new(),
             source: Arc::from("static"),
         }
     }
@@ -41,7 +43,8 @@ impl Discovery for Static {
     }
 
     fn identity(&self) -> Arc<str> {
-        format!("static {:?}", self.snapshot).into()
+        let whole = || format!("static {:?}", self.snapshot).into();
+        Arc::clone(self.identity.get_or_init(whole))
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
