@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use lb_proxy::{Listener, Proxy, ProxyBuilder, Upstream, Workers};
-use support::{Running, ask, named, reload, round_robin, until};
+use support::{Running, ask, named, reload, reserved_port, round_robin, until};
 use tokio::net::TcpStream;
 
 /// An address and whether it is for IPv6 alone.
@@ -53,9 +53,8 @@ async fn goes_over(old: &[Listen], new: &[Listen], common: &str, only_new: Optio
     let upstream = round_robin("pool", named("a").await);
     for several in [false, true] {
         let to = |port, listens| described(port, listens, several, &upstream);
-        let proxy = Running::run(to(0, &old[..1])).await;
-        let port = proxy.addr.port();
-        reload(&proxy, to(port, old)).await.unwrap();
+        let (_reserved, port) = reserved_port();
+        let proxy = Running::run(to(port, old)).await;
         let common = SocketAddr::new(common.parse().unwrap(), port);
         let over = Arc::new(AtomicBool::new(false));
         let knocking = tokio::spawn(knock(common, Arc::clone(&over)));
@@ -109,8 +108,8 @@ async fn what_is_replaced_is_reported_and_an_address_that_is_taken_changes_nothi
     let upstream = round_robin("pool", named("a").await);
     for several in [false, true] {
         let to = |port, listens| described(port, listens, several, &upstream);
-        let proxy = Running::run(to(0, &[("::", true)])).await;
-        let port = proxy.addr.port();
+        let (_reserved, port) = reserved_port();
+        let proxy = Running::run(to(port, &[("::", true)])).await;
         // Both families cannot be had while another program has one of them.
         let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
         let both = to(port, &[("::", false)]).bind_timeout(std::time::Duration::ZERO);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lb_proxy::{BindError, Listener, Proxy, ProxyBuilder, ReloadError, Upstream, Workers};
 use socket2::{Domain, Socket, Type};
-use support::{Running, ask, loopback, named, reload, round_robin, until, within};
+use support::{Running, ask, loopback, named, reload, reserved_port, round_robin, until, within};
 use tokio::net::TcpListener;
 
 fn threads(proxy: ProxyBuilder) -> ProxyBuilder {
@@ -39,9 +39,8 @@ fn assert_closed_to_others(addr: SocketAddr, ipv6_only: bool) {
     }
 }
 
-/// A listener on any port of `ip`.
-fn listener(ip: &str, ipv6_only: bool, upstream: &Upstream) -> Listener {
-    let addr = SocketAddr::new(ip.parse().unwrap(), 0);
+fn listener(ip: &str, port: u16, ipv6_only: bool, upstream: &Upstream) -> Listener {
+    let addr = SocketAddr::new(ip.parse().unwrap(), port);
     Listener::new(addr, upstream).ipv6_only(ipv6_only)
 }
 
@@ -55,7 +54,8 @@ async fn an_address_of_several_workers_is_closed_to_other_programs() {
         ("::", true),
         ("::", false),
     ] {
-        let described = listener(ip, ipv6_only, &upstream);
+        let (_reserved, port) = reserved_port();
+        let described = listener(ip, port, ipv6_only, &upstream);
         let proxy = Running::run(threads(Proxy::builder().listener(described))).await;
         assert_closed_to_others(proxy.addr, ipv6_only);
         proxy.end().await;
@@ -65,9 +65,10 @@ async fn an_address_of_several_workers_is_closed_to_other_programs() {
 #[tokio::test]
 async fn both_families_of_one_port_are_closed_to_other_programs() {
     let upstream = round_robin("pool", named("a").await);
-    let four = listener("0.0.0.0", false, &upstream);
-    let proxy = Running::run(threads(Proxy::builder().listener(four))).await;
-    let six = SocketAddr::new("::".parse().unwrap(), proxy.addr.port());
+    let (_reserved, port) = reserved_port();
+    let four = SocketAddr::from(([0, 0, 0, 0], port));
+    let proxy = Running::run(threads(Proxy::builder().listen(four, &upstream))).await;
+    let six = SocketAddr::new("::".parse().unwrap(), port);
     let both = || {
         Proxy::builder()
             .listen(proxy.addr, &upstream)

@@ -228,6 +228,18 @@ pub(crate) fn refusing() -> (socket2::Socket, SocketAddr) {
     (socket, addr)
 }
 
+/// A port that is free in both families. The kernel chooses it for no other socket while the result lives; sockets with
+/// `SO_REUSEADDR` may be bound to it.
+pub(crate) fn reserved_port() -> (socket2::Socket, u16) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+    socket.set_only_v6(false).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    let any = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
+    socket.bind(&any.into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr.port())
+}
+
 /// An address that never answers: it listens, but its queue is full, so the kernel drops further attempts.
 pub(crate) struct BlackHole {
     pub(crate) addr: SocketAddr,

@@ -194,7 +194,6 @@ async fn a_reload_changes_the_family_of_a_wildcard() {
     for workers in ["worker_processes 1;", "worker_processes 2;"] {
         let reserved = Reserved::at((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
         let port = reserved.addr.port();
-        drop(reserved);
         let stream = |ipv6only: &str| {
             format!(
                 "server {{ listen [::]:{port} ipv6only={ipv6only}; proxy_pass {}; }}
