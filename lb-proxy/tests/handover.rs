@@ -114,7 +114,10 @@ async fn what_is_replaced_is_reported_and_an_address_that_is_taken_changes_nothi
         let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
         let both = to(port, &[("::", false)]).bind_timeout(std::time::Duration::ZERO);
         let error = reload(&proxy, both).await.unwrap_err();
-        assert!(error.to_string().contains("beside the listener"), "{error}");
+        assert!(
+            error.to_string().contains("belong to another user"),
+            "{error}"
+        );
         assert_eq!(
             ask(([0_u16, 0, 0, 0, 0, 0, 0, 1], port).into())
                 .await
