@@ -133,3 +133,36 @@ async fn what_is_replaced_is_reported_and_an_address_that_is_taken_changes_nothi
         proxy.end().await;
     }
 }
+
+/// As after a start as root that gave up its rights.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_of_another_user_are_named_and_stay() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: another user takes root");
+        return;
+    }
+    let upstream = round_robin("pool", named("a").await);
+    let (_reserved, port) = reserved_port();
+    let to = |listens| described(port, listens, true, &upstream);
+    let proxy = Running::run(to(&[("127.0.0.1", false)])).await;
+    let wildcard = to(&[("0.0.0.0", false)]).bind_timeout(std::time::Duration::ZERO);
+    let (wildcard, handle) = (wildcard.build().unwrap(), proxy.handle.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let other_user = std::thread::spawn(move || {
+        // Of this thread alone.
+        nix::unistd::setfsuid(65534.into());
+        runtime.block_on(handle.reload(wildcard))
+    });
+    let error = tokio::task::spawn_blocking(|| other_user.join()).await;
+    let error = error.unwrap().unwrap().unwrap_err();
+    assert!(
+        error.to_string().contains("belong to another user"),
+        "{error}"
+    );
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    assert_eq!(proxy.handle.local_addrs(), [proxy.addr]);
+    let reloaded = reload(&proxy, to(&[("0.0.0.0", false)])).await.unwrap();
+    assert_eq!(reloaded.removed, [proxy.addr]);
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    proxy.end().await;
+}
