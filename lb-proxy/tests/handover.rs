@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use lb_proxy::{Listener, Proxy, ProxyBuilder, Upstream, Workers};
-use support::{Running, ask, named, reload, reserved_port, round_robin, until};
+use support::{
+    Running, ask, assert_closed_to_others, named, reload, reserved_port, round_robin, until,
+};
 use tokio::net::TcpStream;
 
 /// An address and whether it is for IPv6 alone.
@@ -62,6 +64,10 @@ async fn goes_over(old: &[Listen], new: &[Listen], common: &str, only_new: Optio
             for (listens, is_new) in [(new, true), (old, false)] {
                 let before = proxy.metrics().accepted;
                 reload(&proxy, to(port, listens)).await.unwrap();
+                for (ip, ipv6_only) in listens {
+                    let addr = SocketAddr::new(ip.parse().unwrap(), port);
+                    assert_closed_to_others(addr, *ipv6_only);
+                }
                 if let Some(ip) = only_new {
                     assert_eq!(is_open(ip, port).await, is_new, "{ip} with {listens:?}");
                 }

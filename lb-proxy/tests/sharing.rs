@@ -4,39 +4,19 @@
 
 mod support;
 
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lb_proxy::{BindError, Listener, Proxy, ProxyBuilder, ReloadError, Upstream, Workers};
-use socket2::{Domain, Socket, Type};
-use support::{Running, ask, loopback, named, reload, reserved_port, round_robin, until, within};
+use support::{
+    Running, ask, assert_closed_to_others, join, loopback, named, reload, reserved_port,
+    round_robin, until, within,
+};
 use tokio::net::TcpListener;
 
 fn threads(proxy: ProxyBuilder) -> ProxyBuilder {
     proxy.workers(Workers::Threads(NonZeroUsize::new(2).unwrap()))
-}
-
-/// What another program of the same user does that wants to share `addr`.
-fn join(addr: SocketAddr, ipv6_only: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(ipv6_only)?;
-    }
-    socket.bind(&addr.into())?;
-    socket.listen(1)?;
-    Ok(socket)
-}
-
-fn assert_closed_to_others(addr: SocketAddr, ipv6_only: bool) {
-    // More than once: the kernel remembers the address of an attempt that succeeds.
-    for _ in 0..2 {
-        let error = join(addr, ipv6_only).expect_err("an address that is not shared");
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{addr}");
-    }
 }
 
 fn listener(ip: &str, port: u16, ipv6_only: bool, upstream: &Upstream) -> Listener {
@@ -58,6 +38,13 @@ async fn an_address_of_several_workers_is_closed_to_other_programs() {
         let described = listener(ip, port, ipv6_only, &upstream);
         let proxy = Running::run(threads(Proxy::builder().listener(described))).await;
         assert_closed_to_others(proxy.addr, ipv6_only);
+        // A part of a wildcard would take its connections away.
+        if proxy.addr.ip().is_unspecified() {
+            let parts = [("127.0.0.1", !ipv6_only), ("::1", proxy.addr.is_ipv6())];
+            for (part, _) in parts.iter().filter(|(_, is_part)| *is_part) {
+                assert_closed_to_others(SocketAddr::new(part.parse().unwrap(), port), true);
+            }
+        }
         proxy.end().await;
     }
 }
