@@ -91,7 +91,8 @@ fn bind_failed(error: &BindError) -> String {
             other,
             source,
         } => format!(
-            "bind() to {addr} failed ({}) beside the listener on {other}: remove that one by a reload of its own, or restart",
+            "bind() to {addr} failed ({}): another program listens there, or the sockets of the listener on {other} belong to \
+             another user; if so, remove that listener by a reload of its own, or restart",
             Os(source)
         ),
         other => other.to_string(),
