@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::backend::{AdminState, Backend, Weight};
 use crate::compiled::{Compiled, Level};
 use crate::context::{Onlooker, PickContext};
+use crate::escaped::Escaped;
 use crate::health::Health;
 use crate::held::Held;
 use crate::pick::PickRequest;
@@ -183,10 +184,10 @@ impl fmt::Display for Explanation {
             };
             write!(f, "{mark} {}", backend.addr)?;
             if let Some(name) = &backend.name {
-                write!(f, " ({name})")?;
+                write!(f, " ({})", Escaped(name))?;
             }
             if let Some(source) = &backend.source {
-                write!(f, " from {source}")?;
+                write!(f, " from {}", Escaped(source))?;
             }
             let (priority, weight) = (backend.priority.get(), backend.weight.get());
             write!(
