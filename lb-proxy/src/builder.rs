@@ -1,7 +1,7 @@
 //! A proxy before it does anything.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -15,6 +15,7 @@ use crate::listener::Listener;
 use crate::roster::Roster;
 use crate::server::{Farewell, Server, Shared, Signals};
 use crate::upstream::Upstream;
+use crate::watch::Watch;
 use crate::worker::{Crew, Workers};
 
 /// What a worker's runtime needs besides its listening sockets.
@@ -59,14 +60,16 @@ impl Proxy {
     /// then.
     pub async fn bind(self) -> Result<Server, BindError> {
         let signals = Signals::new();
-        let (crew, workers) =
-            Crew::gather(self.workers, &signals).map_err(|source| BindError::Worker { source })?;
+        let watch = Arc::new(Watch::new());
+        let (crew, workers) = Crew::gather(self.workers, &signals, &watch)
+            .map_err(|source| BindError::Worker { source })?;
         let reserve = self.reserve + DESCRIPTORS_OF_WORKER * workers.len() as u64;
         let descriptors = DescriptorBudget::of_process(reserve);
-        let roster = Roster::open(self, descriptors.sessions, &workers, &signals)?;
+        let roster = Roster::open(self, descriptors.sessions, &workers, &signals, &watch)?;
         let shared = Shared {
             workers,
             signals,
+            watch,
             phase: watch::Sender::new(Phase::Starting),
             runtime: Handle::current(),
             roster: Mutex::new(roster),

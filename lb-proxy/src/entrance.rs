@@ -1,5 +1,6 @@
 //! What the workers of one listener share: its route and its limits.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,9 +8,11 @@ use lb_core::Timestamp;
 use tokio::time::sleep;
 
 use crate::clock::Clock;
+use crate::failures::{Event, Failure, Pause};
 use crate::hooks::CloseReason;
 use crate::limits::{Bucket, Ceiling, Excess, Gate, Limits};
 use crate::listener::Route;
+use crate::watch::Watch;
 
 /// The way into the proxy by one listener.
 #[derive(Debug)]
@@ -26,14 +29,16 @@ pub(crate) struct Building {
     descriptors: Arc<Gate>,
     ceiling: Ceiling,
     clock: Clock,
+    watch: Arc<Watch>,
 }
 
 impl Building {
-    pub(crate) fn new(sessions: usize, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(sessions: usize, limits: Limits, watch: &Arc<Watch>) -> Arc<Self> {
         Arc::new(Self {
             descriptors: Arc::new(Gate::new(sessions)),
             ceiling: Ceiling::new(limits),
             clock: Clock::start(),
+            watch: Arc::clone(watch),
         })
     }
 
@@ -43,6 +48,7 @@ impl Building {
             descriptors: Arc::clone(&self.descriptors),
             ceiling: self.ceiling.changed(limits),
             clock: self.clock,
+            watch: Arc::clone(&self.watch),
         })
     }
 }
@@ -104,6 +110,27 @@ impl Entrance {
         [&self.building.ceiling, &self.ceiling]
     }
 
+    /// What the whole proxy keeps an eye on.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.building.watch
+    }
+
+    /// Connections wait because `gate` is shut.
+    pub(crate) fn note_full(&self, gate: &Gate) {
+        let limit = format!("the limit is {}", gate.limit());
+        self.note_pause(Pause::Sessions, Some(&limit));
+    }
+
+    /// Connections wait to be accepted.
+    pub(crate) fn note_pause(&self, pause: Pause, error: Option<&dyn Display>) {
+        let event = Event {
+            listener: Some(self.addr),
+            error,
+            ..Event::default()
+        };
+        self.watch().failures.note(Failure::Accept(pause), &event);
+    }
+
     fn now(&self) -> Timestamp {
         self.building.clock.now()
     }
@@ -134,7 +161,10 @@ impl Slot {
             while !gate.enter() {
                 match excess {
                     Excess::Refuse => return Err(CloseReason::Sessions),
-                    Excess::Wait => gate.opened().await,
+                    Excess::Wait => {
+                        self.entrance.note_full(gate);
+                        gate.opened().await;
+                    }
                 }
             }
             self.passed += 1;
@@ -143,7 +173,10 @@ impl Slot {
             while let Err(wait) = bucket.take(self.entrance.now()) {
                 match excess {
                     Excess::Refuse => return Err(CloseReason::Rate),
-                    Excess::Wait => sleep(wait).await,
+                    Excess::Wait => {
+                        self.entrance.note_pause(Pause::Rate, None);
+                        sleep(wait).await;
+                    }
                 }
             }
         }

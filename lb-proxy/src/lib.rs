@@ -87,11 +87,14 @@ mod config;
 mod connect;
 mod entrance;
 mod error;
+mod failures;
 mod handle;
 mod hooks;
+mod hops;
 mod identity;
 mod limits;
 mod listener;
+mod local;
 mod metrics;
 mod parting;
 mod prelude;
@@ -104,13 +107,17 @@ mod server;
 pub mod server_names;
 mod session;
 mod socket;
+#[cfg(test)]
+mod test_log;
 mod upstream;
+mod watch;
 mod worker;
 
 pub use budget::DescriptorBudget;
 pub use builder::{Proxy, ProxyBuilder};
 pub use config::{HalfClose, Retry, Splice, Timeouts};
 pub use error::{BindError, BuildError, ReloadError};
+pub use failures::FAILURES_TARGET;
 pub use handle::{DrainReport, Handle, Phase};
 pub use hooks::{
     Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,
@@ -119,6 +126,7 @@ pub use limits::{
     Access, ClientZone, ClientZoneBuilder, Excess, Limits, Network, NetworkError, Rate,
 };
 pub use listener::{Listener, NoBackend};
+pub use local::LocalAddresses;
 pub use metrics::Metrics;
 pub use parting::Parting;
 pub use prelude::{Opening, Prelude, PreludeError, Reading};

@@ -15,6 +15,7 @@ use crate::listener::{Listener, Opened};
 use crate::server::{Farewell, Shared, Signals};
 use crate::session::Door;
 use crate::upstream::Upstream;
+use crate::watch::Watch;
 use crate::worker::{Worker, Workers};
 
 /// The listeners and upstreams of a server.
@@ -77,11 +78,12 @@ impl Roster {
         sessions: usize,
         workers: &[Arc<Worker>],
         signals: &Signals,
+        watch: &Arc<Watch>,
     ) -> Result<Self, BindError> {
         let mut roster = Self {
             posts: Vec::new(),
             followed: Vec::new(),
-            building: Building::new(sessions, proxy.limits),
+            building: Building::new(sessions, proxy.limits, watch),
             workers: proxy.workers,
             farewell: proxy.farewell,
             stage: Stage::Starting,
@@ -91,6 +93,7 @@ impl Roster {
             let post = roster.post(listener, workers, signals)?;
             roster.posts.push(post);
         }
+        watch.hops.set_listeners(roster.addrs());
         let runtime = runtime::Handle::current();
         for upstream in upstreams {
             roster.follow(upstream, &runtime, signals);
@@ -172,6 +175,7 @@ impl Roster {
             }
             self.posts.push(post);
         }
+        shared.watch.hops.set_listeners(self.addrs());
         for post in old.into_iter().flatten() {
             reloaded.removed.push(post.entrance.addr);
             info!(listener = %post.entrance.addr, "No longer listening");
