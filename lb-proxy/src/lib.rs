@@ -108,6 +108,7 @@ pub mod server_names;
 mod session;
 mod socket;
 #[cfg(test)]
+#[path = "../tests/support/log.rs"]
 mod test_log;
 mod upstream;
 mod watch;

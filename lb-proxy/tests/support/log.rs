@@ -1,4 +1,4 @@
-//! A log that a unit test reads.
+//! A log that a test reads.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
