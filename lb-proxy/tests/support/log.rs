@@ -1,45 +1,45 @@
 //! A log that a test reads.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
-use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Catches what this thread logs until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Capture {
-    lines: Lines,
-    _installed: DefaultGuard,
+thread_local! {
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-#[derive(Clone, Debug, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+/// Reads what this thread logs from now on. Each test has a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Capture(());
 
 impl Capture {
     pub(crate) fn install() -> Self {
-        let lines = Lines::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(lines.clone())
-            .finish();
-        Self {
-            lines,
-            _installed: tracing::subscriber::set_default(subscriber),
-        }
+        static INSTALLED: Once = Once::new();
+        // One subscriber for all tests of the process: tracing remembers by the call what a subscriber wants.
+        INSTALLED.call_once(|| {
+            let log = tracing_subscriber::fmt().with_ansi(false);
+            log.with_writer(OfThread).init();
+        });
+        let capture = Self(());
+        capture.take();
+        capture
     }
 
     /// What was logged since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
-        let text = std::mem::take(&mut *self.lines.0.lock().unwrap());
-        let text = String::from_utf8(text).unwrap();
+        let written = WRITTEN.take();
+        let text = String::from_utf8(written).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 }
 
-impl Write for Lines {
+struct OfThread;
+
+impl Write for OfThread {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        WRITTEN.with_borrow_mut(|written| written.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -48,10 +48,10 @@ impl Write for Lines {
     }
 }
 
-impl MakeWriter<'_> for Lines {
+impl MakeWriter<'_> for OfThread {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
-        self.clone()
+        Self
     }
 }
