@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
+use lb_core::Escaped;
 
 use crate::assemble::Kept;
 use crate::config::Config;
@@ -14,7 +15,7 @@ use crate::inherited::Inherited;
 use crate::logs::Logs;
 use crate::process::PidFile;
 use crate::signal::Order;
-use crate::{assemble, demo, process, run};
+use crate::{assemble, demo, loops, process, run};
 
 /// Where nginx keeps its configuration, below the prefix.
 const DEFAULT_CONF: &str = "conf/nginx.conf";
@@ -136,6 +137,7 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
     }
     process::Identity::of(config.user.as_ref())?;
     assemble::proxy(&config, &mut Kept::default(), Inherited::take())?;
+    loops::find(&config).map_or(Ok(()), Err)?;
     Logs::open(&config)?;
     config.pid.as_deref().map_or(Ok(()), PidFile::check)?;
     if !arguments.quiet {
@@ -150,5 +152,5 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
 /// Prints a line to the standard error stream under our name.
 pub(crate) fn say(message: &str) {
     // With nobody to read it there is nobody to tell.
-    let _ = writeln!(io::stderr(), "nginx_like: {message}");
+    let _ = writeln!(io::stderr(), "nginx_like: {}", Escaped(message));
 }

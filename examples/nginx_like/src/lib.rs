@@ -20,6 +20,7 @@ mod demo;
 mod error;
 mod inherited;
 mod logs;
+mod loops;
 mod process;
 mod reload;
 mod run;

@@ -1,11 +1,14 @@
 //! `error_log`: where messages go, and which.
 
+mod line;
+
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use lb_proxy::FAILURES_TARGET;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, info, warn};
 use tracing_subscriber::Registry;
@@ -18,6 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, LogLevel, LogTarget};
 use crate::error::StartError;
+use line::{Line, severity};
 
 /// Its own words say less than ours and name nothing of the configuration.
 const DNS_CLIENT: &str = "hickory";
@@ -80,8 +84,7 @@ impl Logs {
         let (filter, handle) = reload::Layer::new(self.filter());
         let logs = Arc::new(RwLock::new(self));
         let written = layer()
-            .with_ansi(false)
-            .with_target(false)
+            .event_format(Line::new())
             .with_writer(Current(Arc::clone(&logs)));
         // Fails only if the process has a subscriber already, which then gets the messages.
         let _ = tracing_subscriber::registry()
@@ -100,6 +103,8 @@ impl Logs {
         let level = levels.max().unwrap_or(LevelFilter::OFF);
         Targets::new()
             .with_default(level)
+            // What these say is an error here; see `severity`.
+            .with_target(FAILURES_TARGET, LevelFilter::WARN.max(level))
             .with_target(DNS_CLIENT, LevelFilter::ERROR.min(level))
     }
 }
@@ -207,7 +212,7 @@ impl MakeWriter<'_> for Current {
     fn make_writer_for(&self, message: &Metadata<'_>) -> Writer {
         Writer {
             logs: self.logs(),
-            level: LevelFilter::from_level(*message.level()),
+            level: LevelFilter::from_level(severity(message)),
         }
     }
 }

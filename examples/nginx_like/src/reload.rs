@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::inherited::Inherited;
 use crate::logs::Logging;
+use crate::loops;
 use crate::process::PidFile;
 
 /// Reads the configuration again.
@@ -66,6 +67,7 @@ impl Reloader {
             self.pid_file = pid_file;
         }
         self.warn_of_the_rest(&config);
+        loops::warn_of(&config);
         Ok(reloaded)
     }
 

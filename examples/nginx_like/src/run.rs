@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::inherited::Inherited;
 use crate::logs::{Logging, Logs};
+use crate::loops;
 use crate::process::{Identity, PidFile, limit_files};
 use crate::reload::Reloader;
 
@@ -24,6 +25,7 @@ pub(crate) fn run(
     let mut kept = Kept::default();
     let proxy = assemble::proxy(&config, &mut kept, Inherited::take())?;
     let logging = Logs::open(&config)?.install();
+    loops::warn_of(&config);
     if config.daemon == Some(true) {
         say("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
     }

@@ -276,4 +276,6 @@ pub(crate) enum WarningKind {
     NoEffectParameter { parameter: String },
     #[error("the resolver of this server has no effect on upstream \"{upstream}\"")]
     ResolverUnused { upstream: String },
+    #[error("\"{name} 0\" is no way to switch the time-out off: it is over at once, as in nginx")]
+    ZeroTimeout { name: String },
 }

@@ -28,6 +28,16 @@ fn warnings_are_kept() {
             r#"the "proxy_buffer_size" directive has no effect here"#,
         ),
         (
+            In::Server,
+            "proxy_timeout 0;",
+            r#""proxy_timeout 0" is no way to switch the time-out off: it is over at once, as in nginx"#,
+        ),
+        (
+            In::Stream,
+            "proxy_connect_timeout 0ms;",
+            r#""proxy_connect_timeout 0" is no way to switch the time-out off: it is over at once, as in nginx"#,
+        ),
+        (
             In::Upstream,
             "server a:1; random; least_conn;",
             "load balancing method redefined",
