@@ -37,7 +37,8 @@
 //! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
 //!    session waits in the upstream's [`Queue`], if it has one.
 //! 4. The backend is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
-//!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames nobody.
+//!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames nobody, nor
+//!    does an address that leads back to a listener of the same proxy, which a client may pass through 16 times.
 //! 5. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
 //!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`] and
 //!    [`Timeouts::first_byte`], after which both sides are ended, and [`Timeouts::half_closed`], after which the one
@@ -71,6 +72,12 @@
 //! [`Handle::metrics`] counts, [`Upstream::backends`] and [`Upstream::discovery`] tell how backends and sources
 //! fare, and `tracing` tells what happened: membership at `info`, ejections and shortages at `warn`, single
 //! connections at `debug`.
+//!
+//! Clients that get no service are reported under the target [`FAILURES_TARGET`] by listener or upstream and reason: the
+//! first three of a kind one by one, then a count at most every ten seconds, and what is left at the end. They are
+//! `error` if an upstream has no backend for them, and `warn` if access rules, limits, first bytes or hooks refuse them,
+//! if attempts to connect fail, if a backend resets them, or if accepting pauses. What came from outside is
+//! [escaped](lb_core::Escaped) in messages.
 //!
 //! # Features
 //!

@@ -16,10 +16,11 @@ use lb_proxy::{
 };
 use support::log::Capture;
 use support::{
-    Running, ask, assert_refused, assert_reset, listening, loopback, named, refusing, until,
+    Running, ask, assert_refused, assert_reset, listening, loopback, named, refusing, reset, until,
     upstream,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// The lines at `warn` and above.
 fn failures(log: &Capture) -> Vec<String> {
@@ -264,6 +265,31 @@ async fn an_own_listener() {
         "back to the own listeners",
     ];
     assert_told(&lines, &parts);
+    proxy.end().await;
+}
+
+/// A backend that accepts and resets is not ejected: its connections succeed.
+#[tokio::test]
+async fn a_backend_that_resets() {
+    let backend = TcpListener::bind(loopback()).await.unwrap();
+    let addr = backend.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = backend.accept().await {
+            reset(stream);
+        }
+    });
+    let proxy = over([Backend::new(addr)], |listener| listener).await;
+    let log = Capture::install();
+    assert_refused(proxy.addr).await;
+    until("the end", || proxy.metrics().backend_resets == 1).await;
+    let parts = [
+        "WARN",
+        "Sessions reset by backends",
+        "upstream=\"test\"",
+        "sessions=1",
+    ];
+    let backend = format!("backend.addr={addr}");
+    assert_told(&failures(&log), &[&parts[..], &[&backend]].concat());
     proxy.end().await;
 }
 

@@ -48,6 +48,9 @@ pub(super) fn report(
         Failure::Client(CloseReason::NoBackend) => {
             error!(target: FAILURES_TARGET, listener, upstream, clients = count, client.addr = client, error, "Clients without a backend");
         }
+        Failure::Client(CloseReason::BackendReset) => {
+            warn!(target: FAILURES_TARGET, upstream, sessions = count, client.addr = client, backend.addr = backend, "Sessions reset by backends");
+        }
         Failure::Client(reason) => {
             let reason = words_for(reason);
             warn!(target: FAILURES_TARGET, listener, upstream, clients = count, reason, client.addr = client, error, "Clients refused");
