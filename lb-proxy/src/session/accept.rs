@@ -134,8 +134,7 @@ impl Door {
         for (gate, excess) in self.entrance.gates() {
             if excess == Excess::Wait && gate.is_shut() {
                 counters.accept_pauses.increment();
-                self.entrance.note_full(gate);
-                gate.opened().await;
+                self.entrance.opened(gate).await;
             }
         }
     }

@@ -134,7 +134,7 @@ async fn a_storm_of_reloads_with_broken_files_disturbs_nobody() {
         "server { listen LISTEN;".to_owned(),
         "server { listen LISTEN; proxy_pass nowhere; }".to_owned(),
         "\u{0}\u{1}\u{fffd}".to_owned(),
-        server("listen LISTEN; proxy_timeout 0;"),
+        server("listen LISTEN; proxy_timeout never;"),
         server(&format!("listen LISTEN; listen {};", taken.0)),
         server("listen LISTEN; error_log /no/such/dir/error.log;"),
         String::new(),
