@@ -6,10 +6,14 @@ mod support;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use lb_core::Backend;
-use lb_proxy::{HalfClose, Limits, Listener, Proxy, Workers};
-use support::{Running, ask, assert_refused, listening, loopback, named, until, upstream, within};
+use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, TrustedNetworks};
+use lb_proxy::{HalfClose, Limits, Listener, Network, Proxy, Workers};
+use support::{
+    Running, ask, assert_refused, assert_reset, listening, loopback, named, until, upstream, within,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -61,6 +65,25 @@ async fn a_loop_ends_after_its_client_has_left() {
         metrics.accepted == MOST_SESSIONS && metrics.active == 0
     })
     .await;
+    proxy.end().await;
+}
+
+/// The peer is known whatever its header says.
+#[tokio::test]
+async fn a_loop_with_headers_ends() {
+    let (socket, addr) = socket();
+    let trusted = ["127.0.0.0/8".parse::<Network>().unwrap()];
+    let protocol = ProxyProtocol::required(trusted.into_iter().collect::<TrustedNetworks>());
+    let listener = listener(socket, &[addr])
+        .prelude(Arc::new(protocol))
+        .send_proxy(SendProxy::v1());
+    let proxy = Running::start(listener, None).await;
+    let mut client = proxy.connect().await;
+    let header = b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 446\r\n";
+    client.write_all(header).await.unwrap();
+    assert_reset(&mut client).await;
+    until("the end of all", || proxy.metrics().active == 0).await;
+    assert_eq!(proxy.metrics().accepted, MOST_SESSIONS);
     proxy.end().await;
 }
 
