@@ -1,4 +1,4 @@
-//! Text of others in messages of ours.
+//! Foreign text in messages.
 
 use std::fmt::{self, Display, Formatter, Write};
 

@@ -37,8 +37,9 @@
 //! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
 //!    session waits in the upstream's [`Queue`], if it has one.
 //! 4. The backend is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
-//!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames nobody, nor
-//!    does an address that leads back to a listener of the same proxy, which a client may pass through 16 times.
+//!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames no backend.
+//!    A client passes through at most 16 listeners of one proxy: after that, a backend address that leads back to one is
+//!    not connected to.
 //! 5. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
 //!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`] and
 //!    [`Timeouts::first_byte`], after which both sides are ended, and [`Timeouts::half_closed`], after which the one

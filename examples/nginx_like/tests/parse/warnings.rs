@@ -84,6 +84,36 @@ fn not_supported_is_not_a_mistake() {
 }
 
 #[test]
+fn errors_and_warnings_of_times_name_the_line_of_their_directive() {
+    for name in [
+        "preread_timeout",
+        "proxy_connect_timeout",
+        "proxy_next_upstream_timeout",
+        "proxy_protocol_timeout",
+        "proxy_timeout",
+        "resolver_timeout",
+    ] {
+        for place in [In::Server, In::Stream] {
+            let error = parse(&place.wrap(&format!("\n\n{name}\nnever;\n"))).unwrap_err();
+            let expected = format!("\"{name}\" directive invalid value in test.conf:5");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+    for name in [
+        "preread_timeout",
+        "proxy_connect_timeout",
+        "proxy_protocol_timeout",
+        "proxy_timeout",
+    ] {
+        for place in [In::Server, In::Stream] {
+            let said = warnings(&place.wrap(&format!("\n\n{name}\n0;\n")));
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert!(said[0].ends_with("as in nginx in test.conf:5"), "{said:?}");
+        }
+    }
+}
+
+#[test]
 fn errors_know_their_place() {
     let error = parse("\n\nfoo;").unwrap_err();
     let span = error.span().unwrap();
