@@ -88,12 +88,16 @@ async fn logs_change_with_the_configuration() {
     let [first, second] = ["first.log", "second.log"].map(|name| dir.path().join(name));
     let read = |path: &std::path::Path| fs::read_to_string(path).unwrap();
     let proxy = NginxLike::start(&format!("error_log {} info;", first.display()), stream).await;
-    assert!(read(&first).contains("Listening"));
+    // Each log is written by itself.
+    let says = async |path: &std::path::Path, text: &str| {
+        eventually(&format!("{text:?} in a log"), || read(path).contains(text)).await;
+    };
+    says(&first, "Listening").await;
 
     let main = format!("error_log {} debug;", second.display());
     reload(&proxy, &main, stream).await;
+    says(&second, "Configuration applied").await;
     assert!(!read(&first).contains("Configuration applied"));
-    assert!(read(&second).contains("Configuration applied"));
     ask(proxy.addr).await.unwrap_err();
     eventually("a message at debug", || {
         read(&second).contains("Session ended")
@@ -108,7 +112,7 @@ async fn logs_change_with_the_configuration() {
     proxy.signal(Signal::HUP);
     let refused = format!("open() \"{}\" failed", nowhere.display());
     proxy.logged(&refused).await;
-    assert!(read(&second).contains(&refused));
+    says(&second, &refused).await;
 
     let main = format!("error_log {} crit;", second.display());
     reload(&proxy, &main, stream).await;
