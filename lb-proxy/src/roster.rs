@@ -15,6 +15,7 @@ use crate::listener::{Held, share};
 use crate::post::{Post, Retired};
 use crate::reload::{Plan, Reloaded};
 use crate::server::{Farewell, Shared, Signals};
+use crate::watch::Watch;
 use crate::worker::{Worker, Workers};
 
 /// The listeners and upstreams of a server.
@@ -39,9 +40,9 @@ enum Stage {
 impl Roster {
     /// Takes the listeners of `plan`, which are open, and begins to follow its upstreams. Nothing is accepted before
     /// [`begin`](Self::begin).
-    pub(crate) fn new(plan: Plan, signals: &Signals) -> Self {
+    pub(crate) fn new(plan: Plan, signals: &Signals, watch: &Arc<Watch>) -> Self {
         let descriptors = DescriptorBudget::of_process(plan.reserve);
-        let building = Building::new(descriptors.sessions, plan.limits);
+        let building = Building::new(descriptors.sessions, plan.limits, watch);
         let openings = plan.openings.into_iter();
         let posts = openings.filter_map(|opening| {
             let held = opening.held?;
@@ -60,6 +61,7 @@ impl Roster {
         let guarded = posts.filter(|post| post.held.is_guarded());
         let ports = guarded.map(|post| post.addr().port()).collect();
         roster.settle(&ports);
+        watch.hops.set_listeners(roster.addrs());
         let runtime = runtime::Handle::current();
         roster.followed.adopt(plan.upstreams, &runtime, signals);
         roster
@@ -222,6 +224,7 @@ impl Roster {
             }
             self.posts.push(post);
         }
+        shared.watch.hops.set_listeners(self.addrs());
         let retired: Vec<_> = old.into_iter().flatten().map(Post::retire).collect();
         let addrs = retired.iter().map(|retired| retired.addr);
         let is_replaced = |addr: &SocketAddr| reloaded.replaced.contains(addr);

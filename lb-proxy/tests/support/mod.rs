@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 pub(crate) mod link;
+pub(crate) mod log;
 pub(crate) mod namespaces;
 
 use std::future::{Future, pending};

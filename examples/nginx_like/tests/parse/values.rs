@@ -27,6 +27,14 @@ fn nothing() {
 }
 
 #[test]
+fn a_shutdown_time_out_of_0_is_none() {
+    for (time, limit) in [("0", None), ("0s", None), ("90", Some(secs(90)))] {
+        let config = parse(&format!("worker_shutdown_timeout {time};")).unwrap();
+        assert_eq!(config.worker_shutdown_timeout, limit, "{time}");
+    }
+}
+
+#[test]
 fn main_level() {
     let config = parse(
         "user web www; worker_processes 4; worker_rlimit_nofile 0; daemon OFF;
