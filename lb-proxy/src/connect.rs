@@ -7,10 +7,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::socket::{SocketOptions, Source};
+use crate::stream::Stream;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +35,9 @@ pub(crate) async fn connect(
     source: &Source,
     options: &SocketOptions,
     limit: Duration,
-) -> Result<TcpStream, ConnectError> {
+) -> Result<Stream, ConnectError> {
     let socket = source.connect(addr, options).map_err(blame)?;
-    let stream = TcpStream::from_std(socket.into()).map_err(blame)?;
+    let stream = Stream::from_std(socket.into()).map_err(blame)?;
     let answer = timeout(limit, stream.ready(Interest::WRITABLE | Interest::ERROR)).await;
     let ready = answer
         .map_err(|_| ConnectError::Timeout(limit))?

@@ -104,6 +104,7 @@ mod server;
 pub mod server_names;
 mod session;
 mod socket;
+mod stream;
 mod upstream;
 mod worker;
 

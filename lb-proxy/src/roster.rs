@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -14,6 +13,7 @@ use crate::error::{BindError, ReloadError};
 use crate::listener::{Listener, Opened};
 use crate::server::{Farewell, Shared, Signals};
 use crate::session::Door;
+use crate::stream::Acceptor;
 use crate::upstream::Upstream;
 use crate::worker::{Worker, Workers};
 
@@ -42,7 +42,7 @@ struct Post {
     described: SocketAddr,
     entrance: Arc<Entrance>,
     /// One for each worker.
-    sockets: Vec<Arc<TcpListener>>,
+    sockets: Vec<Arc<Acceptor>>,
     /// The sockets are given up.
     retired: CancellationToken,
     /// The present doors close; a child of `retired`.

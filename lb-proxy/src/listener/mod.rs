@@ -292,7 +292,7 @@ impl Listener {
     }
 
     /// Gives sockets that listen already what can be changed of them.
-    pub(crate) fn apply(&self, sockets: &[Arc<tokio::net::TcpListener>]) -> io::Result<()> {
+    pub(crate) fn apply(&self, sockets: &[Arc<crate::stream::Acceptor>]) -> io::Result<()> {
         for socket in sockets {
             let socket = SockRef::from(&**socket);
             if self.bound.is_none() {

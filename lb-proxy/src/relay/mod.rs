@@ -11,9 +11,12 @@
 //! looks complete. The same goes for a session that is cut off or too old, and for one that times out with bytes still
 //! held or with one direction ended; only a session that is silent both ways is ended cleanly.
 
+mod both;
+mod closing;
 mod deadlines;
 mod gauge;
 mod held;
+mod limit;
 #[cfg_attr(
     not(any(target_os = "android", target_os = "linux")),
     path = "no_pipe.rs"
@@ -21,14 +24,18 @@ mod held;
 mod pipe;
 mod pump;
 mod run;
+mod queue;
 mod socket;
+
+use std::future::pending;
 
 use tokio::net::TcpStream;
 
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
+use crate::stream::Stream;
 
-pub(crate) use run::{Traffic, relay};
+pub(crate) use run::{Ahead, Cuts, Settings, Traffic, relay};
 pub(crate) use socket::reset_on_close;
 
 /// The relay alone, for programs that accept and connect by themselves.
@@ -92,12 +99,19 @@ impl Relay {
             to_backend: &to_backend,
             to_client: &to_client,
         };
-        let Self {
-            timeouts,
-            splice,
-            half_close,
-        } = self;
-        let end = relay(&client, &backend, timeouts, *splice, *half_close, traffic).await;
+        let settings = Settings {
+            timeouts: &self.timeouts,
+            splice: self.splice,
+            half_close: self.half_close,
+        };
+        let never = Cuts {
+            cut: pending::<RelayEnd>(),
+            at_once: None,
+        };
+        let (client, backend) = (Stream::from(client), Stream::from(backend));
+        let ahead = Ahead::default();
+        let end = relay(&client, &backend, settings, ahead, traffic, never).await;
+        let (Ok(end) | Err(end)) = end;
         Relayed {
             end,
             bytes_to_backend: to_backend.get(),

@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lb_core::{FailureEffect, Tried};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
@@ -14,6 +13,7 @@ use crate::connect::{ConnectError, connect};
 use crate::hooks::{Attempt, AttemptOutcome, CloseReason};
 use crate::listener::Route;
 use crate::metrics::{Counter, Counters};
+use crate::stream::Stream;
 use crate::upstream::Lease;
 
 /// How long an attempt that lacks a descriptor or memory waits before it asks again: at first, and at the most.
@@ -25,7 +25,7 @@ impl Session {
         &mut self,
         silent: bool,
         counters: &std::sync::Arc<Counters>,
-    ) -> Result<TcpStream, CloseReason> {
+    ) -> Result<Stream, CloseReason> {
         let route = &self.slot.entrance.route;
         let retry = route.retry.deadline;
         let mut dial = Dial {
@@ -58,7 +58,7 @@ impl Session {
 }
 
 impl Dial<'_> {
-    async fn run(&mut self) -> Result<(Lease, TcpStream), CloseReason> {
+    async fn run(&mut self) -> Result<(Lease, Stream), CloseReason> {
         let tries = self.route.retry.tries.map_or(u32::MAX, NonZeroU32::get);
         loop {
             if self.time_left() == Some(Duration::ZERO) {
@@ -94,7 +94,7 @@ impl Dial<'_> {
         &self,
         lease: &Lease,
         limit: Duration,
-    ) -> Result<Result<TcpStream, ConnectError>, CloseReason> {
+    ) -> Result<Result<Stream, ConnectError>, CloseReason> {
         self.counters.connect_attempts.increment();
         let end = Instant::now() + limit;
         let mut pause = SHORTAGE.0;
@@ -123,7 +123,7 @@ impl Dial<'_> {
     fn tell(
         &self,
         lease: &Lease,
-        attempt: &Result<Result<TcpStream, ConnectError>, CloseReason>,
+        attempt: &Result<Result<Stream, ConnectError>, CloseReason>,
         begin: Instant,
     ) {
         let Some((hooks, connection)) = &self.hooks else {
