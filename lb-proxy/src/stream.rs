@@ -68,9 +68,9 @@ impl Stream {
     pub(crate) fn try_read<R>(&self, read: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
         match &self.socket {
             // Clears what is known of urgent data as well, unless more has come meanwhile.
-            Socket::Own(fd) if self.may_be_urgent() => fd.try_io(URGENT, |_| {
-                fd.try_io(Interest::READABLE, |_| read())
-            }),
+            Socket::Own(fd) if self.may_be_urgent() => {
+                fd.try_io(URGENT, |_| fd.try_io(Interest::READABLE, |_| read()))
+            }
             Socket::Own(fd) => fd.try_io(Interest::READABLE, |_| read()),
             Socket::Tokio(stream) => stream.try_io(Interest::READABLE, read),
         }

@@ -128,8 +128,8 @@ async fn a_reset_by_the_sender_while_the_receiver_is_blocked(link: Link) {
     let (near, mut far, ended) = link.split();
     fill(&near).await;
     reset(near);
-    ended.assert_reset_by_near().await;
     assert_reset(&mut far).await;
+    ended.assert_reset_by_near().await;
 }
 
 async fn a_reset_by_the_receiver_with_bytes_held_for_it(link: Link) {

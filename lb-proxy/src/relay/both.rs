@@ -10,7 +10,7 @@ use tokio::task::coop::unconstrained;
 use super::RelayEnd;
 use super::pump::{Pump, State};
 use super::queue::SendQueue;
-use super::socket::{ended_before_it_broke, reset_on_close};
+use super::socket::{break_of, ended_before_it_broke, reset_on_close};
 use crate::config::HalfClose;
 use crate::stream::Stream;
 
@@ -19,14 +19,26 @@ use crate::stream::Stream;
 pub(super) const TURN: usize = 1 << 20;
 
 /// The directions of a relay. Unless it was closed, dropping it cuts the session off.
-#[derive(Debug)]
 pub(super) struct Both<'a> {
     pub(super) up: Pump<'a>,
     pub(super) down: Pump<'a>,
+    watched: [Watched<'a>; 2],
     pub(super) is_closed: bool,
 }
 
-impl Both<'_> {
+/// Completes when a side is broken. Made when it is first needed: an idle session does without.
+type Watched<'a> = Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>;
+
+impl<'a> Both<'a> {
+    pub(super) const fn new(up: Pump<'a>, down: Pump<'a>) -> Self {
+        Self {
+            up,
+            down,
+            watched: [None, None],
+            is_closed: false,
+        }
+    }
+
     /// Moves what can be moved now, at most a [`TURN`]. `None` if that is nothing.
     pub(super) fn advance(&mut self, cx: &mut Context<'_>) -> Option<usize> {
         let mut moved = None;
@@ -54,11 +66,15 @@ impl Both<'_> {
         }
     }
 
-    /// Looks at sides that are not read from now, where a reset shows by itself.
-    pub(super) fn watch(&mut self, broken: [Pin<&mut impl Future>; 2], cx: &mut Context<'_>) {
-        let [client, backend] = broken;
-        find_broken(&mut self.up, &mut self.down, client, cx);
-        find_broken(&mut self.down, &mut self.up, backend, cx);
+    /// Looks at sides that are not read from now, where a reset shows by itself. Says whether one is found to be broken.
+    pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> bool {
+        let Self {
+            up, down, watched, ..
+        } = self;
+        let [client, backend] = watched;
+        let client = find_broken(up, down, client, cx);
+        let backend = find_broken(down, up, backend, cx);
+        client || backend
     }
 
     /// Reads no more than what the kernel has acknowledged by now.
@@ -165,16 +181,22 @@ pub(super) fn has_everything(stream: &Stream) -> bool {
 
 /// Notes if the side that `from` reads is found to be broken. Reading shows that by itself; a side that is not read from
 /// now is watched.
-fn find_broken(
-    from: &mut Pump<'_>,
-    towards: &mut Pump<'_>,
-    broken: Pin<&mut impl Future>,
+fn find_broken<'a>(
+    from: &mut Pump<'a>,
+    towards: &mut Pump<'a>,
+    watched: &mut Watched<'a>,
     cx: &mut Context<'_>,
-) {
-    if from.is_reading() || from.is_source_broken() || broken.poll(cx).is_pending() {
-        return;
+) -> bool {
+    if from.is_reading() || from.is_source_broken() {
+        return false;
     }
-    let ended_before = ended_before_it_broke(from.source());
+    let source = from.source();
+    let broken = watched.get_or_insert_with(|| Box::pin(break_of(source)));
+    if broken.as_mut().poll(cx).is_pending() {
+        return false;
+    }
+    let ended_before = ended_before_it_broke(source);
     from.note_broken(ended_before);
     towards.give_up(ended_before);
+    true
 }

@@ -58,8 +58,7 @@ impl Closing {
     }
 
     /// Waits until both peers have what there is for them, each at most as long as it takes nothing for `patience`.
-    pub(super) async fn finish(self, both: &Both<'_>, patience: Duration) {
-        let (up, down) = (&both.up, &both.down);
+    pub(super) async fn finish(self, up: &Pump<'_>, down: &Pump<'_>, patience: Duration) {
         tokio::join!(
             finish(up, down, self.client, patience),
             finish(down, up, self.backend, patience),

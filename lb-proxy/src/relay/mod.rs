@@ -23,8 +23,8 @@ mod limit;
 )]
 mod pipe;
 mod pump;
-mod run;
 mod queue;
+mod run;
 mod socket;
 
 use std::future::pending;

@@ -162,7 +162,8 @@ impl<'a> Pump<'a> {
 
     /// Whether the source's stream has come to an end, or to a reset.
     pub(super) fn is_source_over(&self) -> bool {
-        self.is_source_broken() || matches!(self.state, State::Ending | State::SourceReset)
+        self.is_source_broken()
+            || matches!(self.state, State::Ending | State::SourceReset)
             || self.state.is_complete()
     }
 
@@ -241,8 +242,7 @@ impl<'a> Pump<'a> {
                 Poll::Ready(Ok(())) => {}
                 _ => return,
             }
-            let read =
-                WORKER_SCRATCH.with_borrow_mut(|scratch| read_some(self.source, scratch));
+            let read = WORKER_SCRATCH.with_borrow_mut(|scratch| read_some(self.source, scratch));
             match read {
                 Ok(0) => return,
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
@@ -362,7 +362,9 @@ impl<'a> Pump<'a> {
                 let uncounted = n.min(self.uncounted);
                 self.uncounted -= uncounted;
                 self.counter.add((n - uncounted) as u64);
-                self.sent = self.sent.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+                self.sent = self
+                    .sent
+                    .saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
                 (self.state, n)
             }
             Err(error) => match error.kind() {

@@ -16,7 +16,6 @@ use super::closing::Closing;
 use super::deadlines::{Deadlines, Waiting};
 use super::held::Held;
 use super::pump::Pump;
-use super::socket::break_of;
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
 use crate::stream::Stream;
@@ -75,18 +74,15 @@ pub(crate) async fn relay<F: Future>(
     traffic: Traffic<'_>,
     cuts: Cuts<'_, F>,
 ) -> Result<RelayEnd, F::Output> {
-    let mut both = Both {
-        up: Pump::new(client, backend, settings.splice, traffic.to_backend),
-        down: Pump::new(backend, client, settings.splice, traffic.to_client),
-        is_closed: false,
-    };
+    let mut both = Both::new(
+        Pump::new(client, backend, settings.splice, traffic.to_backend),
+        Pump::new(backend, client, settings.splice, traffic.to_client),
+    );
     let held = Held::rest_of_bytes(ahead.bytes, ahead.consumed);
     both.up.begin_with(held, ahead.announced);
     let at_once = cuts.at_once;
     let mut cut = pin!(cuts.cut);
     let mut is_cut = false;
-    let mut client_broken = pin!(break_of(client));
-    let mut backend_broken = pin!(break_of(backend));
     let mut timer = pin!(sleep(Duration::MAX));
     let mut deadlines = Deadlines::new(settings.timeouts);
 
@@ -101,9 +97,12 @@ pub(crate) async fn relay<F: Future>(
         if moved.is_some() {
             deadlines.note_progress();
         }
-        both.watch([client_broken.as_mut(), backend_broken.as_mut()], cx);
         let is_drained = moved.is_none_or(|n| n < TURN);
-        if let Some(end) = both.settle(settings.half_close, is_drained) {
+        let mut end = both.settle(settings.half_close, is_drained);
+        if end.is_none() && both.watch(cx) {
+            end = both.settle(settings.half_close, is_drained);
+        }
+        if let Some(end) = end {
             return Poll::Ready(Event::Ended(end));
         }
         if both.is_final() {
@@ -145,12 +144,12 @@ pub(crate) async fn relay<F: Future>(
     };
     let closing = Closing::begin(&both, end);
     if !closing.is_done() {
-        let patience = deadlines.patience();
+        let (up, down, patience) = (&both.up, &both.down, deadlines.patience());
         let finished = Box::pin(async {
             select! {
                 biased;
                 () = hurry(at_once) => false,
-                () = closing.finish(&both, patience) => true,
+                () = closing.finish(up, down, patience) => true,
             }
         });
         both.is_closed = finished.await;

@@ -310,11 +310,17 @@ pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
 
 /// Reads until the connection is reset.
 pub(crate) async fn assert_reset(stream: &mut TcpStream) {
+    read_until_reset(stream).await;
+}
+
+/// What can be read until the connection is reset.
+pub(crate) async fn read_until_reset(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let error = within("the reset", stream.read_to_end(&mut bytes))
         .await
         .expect_err("a reset, not a clean end");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    bytes
 }
 
 /// Pseudo-random bytes of a seed, so that a misplaced block shows.
