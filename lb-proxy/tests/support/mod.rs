@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+#[cfg(target_os = "linux")]
+pub(crate) mod kernel;
 pub(crate) mod link;
 pub(crate) mod namespaces;
 
@@ -291,12 +293,17 @@ pub(crate) async fn send_and_receive(stream: TcpStream, outgoing: Vec<u8>) -> (T
     (reader.reunite(writer).unwrap(), incoming)
 }
 
-/// Makes closing `stream` reset it.
+/// Closes `stream` with a reset.
 pub(crate) fn reset(stream: TcpStream) {
-    socket2::SockRef::from(&stream)
+    reset_on_close(&stream);
+    drop(stream);
+}
+
+/// Makes closing `stream` reset it.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    socket2::SockRef::from(stream)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
-    drop(stream);
 }
 
 /// Reads to the end, which must be a clean one.
