@@ -18,6 +18,9 @@ use crate::stream::Stream;
 /// its neighbours by a fraction of a millisecond.
 pub(super) const TURN: usize = 1 << 20;
 
+/// How many times bytes are discarded before a socket is closed whose peer does not stop sending.
+const DISCARDS: usize = 64;
+
 /// The directions of a relay. Unless it was closed, dropping it cuts the session off.
 pub(super) struct Both<'a> {
     pub(super) up: Pump<'a>,
@@ -156,21 +159,20 @@ impl Drop for Both<'_> {
         if self.is_closed {
             return;
         }
-        self.limit();
-        let mut cx = Context::from_waker(Waker::noop());
-        let rest = unconstrained(poll_fn(|cx| {
+        let cut_off = unconstrained(poll_fn(|cx| {
+            self.limit();
             while self.advance(cx).is_some() {}
+            for (from, towards) in [(&self.up, &self.down), (&self.down, &self.up)] {
+                if !towards.state().is_complete() && has_everything(towards.sink()) {
+                    reset_on_close(towards.sink());
+                } else {
+                    // The kernel resets a socket that is closed with bytes unread.
+                    let _ = (0..DISCARDS).any(|_| from.discard(cx));
+                }
+            }
             Poll::Ready(())
         }));
-        let _ = pin!(rest).poll(&mut cx);
-        for (from, towards) in [(&self.up, &self.down), (&self.down, &self.up)] {
-            if !towards.state().is_complete() && has_everything(towards.sink()) {
-                reset_on_close(towards.sink());
-            } else {
-                // The kernel resets a socket that is closed with bytes unread.
-                from.discard(&mut cx);
-            }
-        }
+        let _ = pin!(cut_off).poll(&mut Context::from_waker(Waker::noop()));
     }
 }
 

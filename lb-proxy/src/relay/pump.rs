@@ -235,21 +235,22 @@ impl<'a> Pump<'a> {
     }
 
     /// Reads on behalf of a sink that takes no more, so that the source, which may have to write before it reads, comes to
-    /// read what the other direction has for it. Must be called until it would block.
-    pub(super) fn discard(&self, cx: &mut Context<'_>) {
+    /// read what the other direction has for it. Returns whether nothing more can be read now; else it wakes the task.
+    pub(super) fn discard(&self, cx: &mut Context<'_>) -> bool {
         for _ in 0..DISCARDED_READS {
             match self.source.poll_read_ready(cx) {
                 Poll::Ready(Ok(())) => {}
-                _ => return,
+                _ => return true,
             }
             let read = WORKER_SCRATCH.with_borrow_mut(|scratch| read_some(self.source, scratch));
             match read {
-                Ok(0) => return,
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                Ok(0) => return true,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return true,
                 _ => {}
             }
         }
         cx.waker().wake_by_ref();
+        false
     }
 
     /// Reads once and writes that once.
