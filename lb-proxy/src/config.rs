@@ -12,6 +12,9 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For a byte in either direction while both are open; then the session ends. Default: 10 minutes, nginx's
     /// `proxy_timeout`. `None` waits for ever, and keeps the sockets of peers that vanished.
+    ///
+    /// A peer that bytes are held for makes progress when it takes some from the kernel. After a reset, or when the
+    /// session is cut, the time-out is how long the peer may take nothing; with `None` it is a minute then.
     pub idle: Option<Duration>,
     /// For a byte in the direction that is left after the other has ended. Default: 1 minute. Bytes reset it, so a
     /// long answer to a half-closed request goes through.
@@ -21,7 +24,8 @@ pub struct Timeouts {
     /// clients that only hold connections.
     pub first_byte: Option<Duration>,
     /// From connecting to the backend to the end, whatever still moves; then both sides are reset, but for one whose
-    /// stream has ended. Default: `None`. It moves long-lived sessions on to new backends.
+    /// stream has ended, each after the bytes that were acknowledged before. Default: `None`. It moves long-lived
+    /// sessions on to new backends.
     #[doc(alias = "max_downstream_connection_duration")]
     pub max_age: Option<Duration>,
     /// A random part of it is added to `max_age`, so that sessions that began together do not end together. Default:
@@ -95,8 +99,12 @@ pub enum HalfClose {
     /// [`Timeouts::half_closed`]. The default.
     #[default]
     Allow,
-    /// It ends the session, once both sides have what was read for them: nginx's default. A client that ends behind its
+    /// It ends the session, once both sides have what had arrived for them: nginx's default. A client that ends behind its
     /// request gets no answer that comes later.
+    ///
+    /// What a side still sends after the other one has ended is thrown away. It does not cost that side its own last
+    /// bytes: its socket is closed when its kernel has acknowledged them, and not while a reset would overtake them.
+    /// nginx closes at once and loses them.
     End,
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use socket2::{SockRef, Socket};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::socket::{SocketOptions, Source};
+use crate::stream::Stream;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,13 +40,13 @@ pub(crate) async fn connect(
     options: &SocketOptions,
     limit: Duration,
     begun: impl FnOnce(&Socket),
-) -> Result<TcpStream, ConnectError> {
+) -> Result<Stream, ConnectError> {
     if limit.is_zero() {
         return Err(ConnectError::Timeout(limit));
     }
     let socket = source.connect(addr, options).map_err(blame)?;
     begun(&socket);
-    let stream = TcpStream::from_std(socket.into()).map_err(blame)?;
+    let stream = Stream::from_std(socket.into()).map_err(blame)?;
     let answer = timeout(limit, stream.ready(Interest::WRITABLE | Interest::ERROR)).await;
     let ready = answer
         .map_err(|_| ConnectError::Timeout(limit))?
@@ -66,7 +66,7 @@ pub(crate) async fn connect(
 /// Whether both ends of `stream` are one socket. TCP lets a socket connect to itself (a simultaneous open) if the kernel
 /// chooses the port that is connected to as the source port, which takes a backend on this machine that does not listen.
 /// Such a connection is made to end with a reset: in TIME_WAIT it would keep the backend from listening again.
-fn meets_itself(stream: &TcpStream) -> bool {
+fn meets_itself(stream: &Stream) -> bool {
     let ends = (stream.local_addr(), stream.peer_addr());
     let met = matches!(ends, (Ok(local), Ok(peer)) if local == peer);
     if met {
@@ -111,15 +111,15 @@ mod tests {
         let (socket, addr) = reserved();
         socket.connect(&addr.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let stream = TcpStream::from_std(socket.into()).unwrap();
+        let stream = Stream::from_std(socket.into()).unwrap();
         assert!(meets_itself(&stream));
         drop(stream);
         // Without SO_REUSEADDR, which would bind beside a connection in TIME_WAIT.
         let again = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         again.bind(&addr.into()).unwrap();
         again.listen(1).unwrap();
-        let connected = TcpStream::connect(addr).await.unwrap();
-        assert!(!meets_itself(&connected));
+        let connected = tokio::net::TcpStream::connect(addr).await.unwrap();
+        assert!(!meets_itself(&connected.into()));
     }
 
     #[tokio::test]

@@ -45,7 +45,8 @@ impl Handle {
         self.shared.signals.leave.cancel();
     }
 
-    /// Ends at once: listening sockets are closed, open sessions are reset.
+    /// Ends at once: listening sockets are closed, open sessions are reset. A side whose kernel has not acknowledged
+    /// everything is ended instead, so that the kernel delivers what it was given; for more there is no time.
     pub fn abort(&self) {
         self.shared.signals.abort.cancel();
     }

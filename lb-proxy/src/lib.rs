@@ -119,6 +119,7 @@ mod server;
 pub mod server_names;
 mod session;
 mod socket;
+mod stream;
 #[cfg(test)]
 #[path = "../tests/support/log.rs"]
 mod test_log;

@@ -20,7 +20,8 @@ use crate::hooks::CloseReason;
 /// What happens to the sessions of a backend that is lost.
 ///
 /// They are ended one by one and evenly over the time that is given, so that their clients do not come back all at once.
-/// A session that is ended is reset on both sides. A backend that returns before keeps the sessions that it still has.
+/// A session that is ended is reset on both sides, after the bytes that were acknowledged before, as long as their reader
+/// takes some within [`Timeouts::idle`](crate::Timeouts::idle). A backend that returns before keeps the sessions that it still has.
 #[doc(
     alias = "on-marked-down",
     alias = "close_connections_on_host_health_failure"

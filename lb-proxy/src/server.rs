@@ -106,7 +106,8 @@ impl Server {
     /// Serves until `shutdown` completes or a [`Handle`] says so, then ends in [phases](Phase): it goes on accepting for
     /// the [`pre_stop_delay`](crate::ProxyBuilder::pre_stop_delay), closes the listening sockets, gives sessions the
     /// [`drain_timeout`](crate::ProxyBuilder::drain_timeout) to end, and resets what is left over the
-    /// [`close_spread`](crate::ProxyBuilder::close_spread).
+    /// [`close_spread`](crate::ProxyBuilder::close_spread). A session delivers what was acknowledged before its reset, until
+    /// the spread is over. What is left then ends as with [`Handle::abort`].
     ///
     /// Connections that have been made when a socket is closed are served. The kernel resets one that is made between the
     /// last look and the close.

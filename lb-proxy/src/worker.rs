@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::select;
 use tokio::sync::oneshot;
@@ -17,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::metrics::Counters;
 use crate::server::Signals;
 use crate::session::{Door, accept};
+use crate::stream::Acceptor;
 use crate::watch::Watch;
 
 /// Shorter than most time-outs, longer than would matter to a machine that rests.
@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pub(crate) watch: Arc<Watch>,
     /// A part of its sessions ends now. Tokens of its own, so that sessions of different workers do not queue for one lock.
     cohorts: Box<[CancellationToken]>,
+    /// Sessions that were cut off wait for nothing any more. The parent of the cohorts.
+    pub(crate) abort: CancellationToken,
     pub(crate) stop: CancellationToken,
     pub(crate) sessions: TaskTracker,
     accepting: TaskTracker,
@@ -66,11 +68,13 @@ pub(crate) const COHORTS: usize = 64;
 
 impl Worker {
     pub(crate) fn new(signals: &Signals, watch: &Arc<Watch>, runtime: Handle) -> Arc<Self> {
-        let cohorts = (0..COHORTS).map(|_| signals.abort.child_token());
+        let abort = signals.abort.child_token();
+        let cohorts = (0..COHORTS).map(|_| abort.child_token());
         Arc::new(Self {
             counters: Arc::default(),
             watch: Arc::clone(watch),
             cohorts: cohorts.collect(),
+            abort,
             runtime,
             stop: signals.stop.child_token(),
             sessions: TaskTracker::new(),
@@ -89,9 +93,9 @@ impl Worker {
     }
 
     /// Opens a listening socket in its runtime.
-    pub(crate) fn open(&self, socket: std::net::TcpListener) -> io::Result<Arc<TcpListener>> {
+    pub(crate) fn open(&self, socket: std::net::TcpListener) -> io::Result<Arc<Acceptor>> {
         let _inside = self.runtime.enter();
-        TcpListener::from_std(socket).map(Arc::new)
+        Acceptor::from_std(socket).map(Arc::new)
     }
 
     /// Accepts at `door`, besides its other ones. `doors` tells when it has closed.

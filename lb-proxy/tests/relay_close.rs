@@ -1,15 +1,18 @@
 //! Every order in which the two sides of a relay can close, by whichever side, spliced and copied, on loopback and
 //! over a link with small packets.
 
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
 use lb_proxy::Splice;
 use socket2::SockRef;
+use support::kernel::{all_acknowledged, send_urgent};
 use support::link::{Link, Side, pair_on_loopback};
 use support::namespaces::Namespaces;
-use support::{assert_reset, fill, noise, read_all, reset, send_and_receive, until, within};
+use support::{assert_reset, fill, noise, read_all, read_until_reset, reset};
+use support::{send_and_receive, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -63,6 +66,79 @@ cases! {
     a_reset_instead_of_the_answer_to_an_end,
     a_reset_in_the_middle_of_the_answer_to_an_end,
     small_pieces_after_a_long_transfer,
+    a_reset_behind_acknowledged_bytes,
+    a_reset_for_want_of_a_read_behind_acknowledged_bytes,
+    an_urgent_byte_in_a_long_transfer,
+    an_urgent_byte_between_short_pieces,
+}
+
+/// As much as the kernels on the way acknowledge before anything is read.
+const ACKNOWLEDGED: usize = 150_000;
+
+/// The side that resets has sent everything long before the other one reads.
+async fn a_reset_behind_acknowledged_bytes(link: Link) {
+    let (mut near, mut far, ended) = link.split();
+    let sent = noise(8, ACKNOWLEDGED);
+    near.write_all(&sent).await.unwrap();
+    all_acknowledged(&near).await;
+    reset(near);
+    assert!(read_until_reset(&mut far).await == sent);
+    ended.assert_reset_by_near().await;
+}
+
+/// The kernel resets a connection whose socket is closed with bytes unread.
+async fn a_reset_for_want_of_a_read_behind_acknowledged_bytes(link: Link) {
+    let (mut near, mut far, ended) = link.split();
+    far.write_all(b"unread").await.unwrap();
+    within("the bytes", near.peek(&mut [0])).await.unwrap();
+    let sent = noise(9, ACKNOWLEDGED);
+    near.write_all(&sent).await.unwrap();
+    all_acknowledged(&near).await;
+    drop(near);
+    assert!(read_until_reset(&mut far).await == sent);
+    ended.assert_reset_by_near().await;
+}
+
+/// splice(2) does not pass an urgent byte, whether bytes or the end follow it. The byte itself is no part of the stream.
+async fn an_urgent_byte_in_a_long_transfer(link: Link) {
+    let (mut near, mut far, ended) = link.split();
+    let long = noise(10, LONG);
+    let sending = async {
+        for _ in 0..2 {
+            near.write_all(&long).await.unwrap();
+            near.writable().await.unwrap();
+            send_urgent(&near, b'!').unwrap();
+        }
+        near.write_all(b"tail").await.unwrap();
+        near.shutdown().await.unwrap();
+    };
+    let ((), received) = tokio::join!(sending, read_all(&mut far));
+    // An urgent byte that another one follows before the stream has passed it arrives among the others.
+    let expected = [&long[..], &long[..], b"tail"].concat();
+    let inline = [&long[..], b"!", &long[..], b"tail"].concat();
+    assert!(received == expected || received == inline);
+    far.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut near).await, b"");
+    ended.assert_finished(received.len(), 0).await;
+}
+
+/// A read stops in front of an urgent byte. What follows that byte must not wait for more.
+async fn an_urgent_byte_between_short_pieces(link: Link) {
+    let (mut near, mut far, ended) = link.split();
+    for round in 0..20 {
+        near.write_all(b"before").await.unwrap();
+        send_urgent(&near, b'!').unwrap();
+        near.write_all(b"behind").await.unwrap();
+        let mut received = [0; 12];
+        within(&format!("round {round}"), far.read_exact(&mut received))
+            .await
+            .unwrap();
+        assert_eq!(&received, b"beforebehind");
+    }
+    drop(near);
+    assert_eq!(read_all(&mut far).await, b"");
+    drop(far);
+    ended.assert_finished(20 * 12, 0).await;
 }
 
 async fn one_ends_and_is_answered(link: Link) {
@@ -128,8 +204,8 @@ async fn a_reset_by_the_sender_while_the_receiver_is_blocked(link: Link) {
     let (near, mut far, ended) = link.split();
     fill(&near).await;
     reset(near);
-    ended.assert_reset_by_near().await;
     assert_reset(&mut far).await;
+    ended.assert_reset_by_near().await;
 }
 
 async fn a_reset_by_the_receiver_with_bytes_held_for_it(link: Link) {

@@ -16,16 +16,16 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::TcpListener;
 
 use super::Listening;
+use crate::stream::Acceptor;
 
 /// Sockets that hold the address of a listener.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) listening: Listening,
     /// One for each worker.
-    pub(crate) sockets: Vec<Arc<TcpListener>>,
+    pub(crate) sockets: Vec<Arc<Acceptor>>,
     pub(super) guard: Option<Socket>,
     /// They were opened elsewhere; all are one socket.
     pub(crate) taken: bool,

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 use super::RelayEnd;
 use crate::config::Timeouts;
 
+/// How long a peer may take nothing where there is no idle time-out, once the session has to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The time-outs of one relay, and what they count from.
 #[derive(Debug)]
 pub(super) struct Deadlines<'a> {
@@ -15,6 +18,17 @@ pub(super) struct Deadlines<'a> {
     begin: Instant,
     last_progress: Option<Instant>,
     too_old: Option<Instant>,
+    /// The session was cut: it only delivers what it has.
+    is_cut: bool,
+}
+
+/// What a relay waits for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Waiting {
+    /// A stream has ended.
+    pub(super) is_half_closed: bool,
+    /// Bytes are held that a peer has to take.
+    pub(super) is_holding: bool,
 }
 
 impl<'a> Deadlines<'a> {
@@ -27,6 +41,7 @@ impl<'a> Deadlines<'a> {
             begin,
             last_progress: None,
             too_old: max_age.and_then(|age| begin.checked_add(age)),
+            is_cut: false,
         }
     }
 
@@ -35,9 +50,34 @@ impl<'a> Deadlines<'a> {
         self.last_progress = Some(Instant::now());
     }
 
+    /// A peer took bytes so long ago.
+    pub(super) fn note_taken(&mut self, ago: Duration) {
+        let taken = Instant::now().checked_sub(ago);
+        self.last_progress = self.last_progress.max(taken);
+    }
+
+    /// From now on only a peer that takes nothing ends the session.
+    pub(super) fn note_cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// How long a peer may take nothing of what there is for it.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeouts.idle.unwrap_or(PATIENCE)
+    }
+
     /// The next deadline, and how the relay ends if nothing moves until then.
-    pub(super) fn next(&self, is_half_closed: bool) -> Option<(Instant, RelayEnd)> {
-        let (limit, end) = if is_half_closed {
+    pub(super) fn next(&self, waiting: Waiting) -> Option<(Instant, RelayEnd)> {
+        if self.is_cut {
+            let since = self.last_progress.unwrap_or(self.begin);
+            let end = since.checked_add(self.patience())?;
+            return Some((end, RelayEnd::MaxAge));
+        }
+        let (limit, end) = if waiting.is_half_closed && !waiting.is_holding {
             (self.timeouts.half_closed, RelayEnd::HalfClosedTimeout)
         } else {
             (self.timeouts.idle, RelayEnd::IdleTimeout)
@@ -85,7 +125,13 @@ mod tests {
             .max_age(Some(14 * SECOND));
         let mut deadlines = Deadlines::new(&timeouts);
         let begin = Instant::now();
-        let next = |deadlines: &Deadlines<'_>, half| after(begin, deadlines.next(half));
+        let next = |deadlines: &Deadlines<'_>, is_half_closed| {
+            let waiting = Waiting {
+                is_half_closed,
+                is_holding: false,
+            };
+            after(begin, deadlines.next(waiting))
+        };
         assert_eq!(
             next(&deadlines, false),
             Some((3, RelayEnd::FirstByteTimeout))
@@ -106,10 +152,44 @@ mod tests {
     async fn without_timeouts_there_is_no_deadline() {
         let timeouts = Timeouts::default().idle(None).half_closed(None);
         let deadlines = Deadlines::new(&timeouts);
-        assert_eq!(deadlines.next(false), None);
-        assert_eq!(deadlines.next(true), None);
+        let half_closed = Waiting {
+            is_half_closed: true,
+            is_holding: false,
+        };
+        assert_eq!(deadlines.next(Waiting::default()), None);
+        assert_eq!(deadlines.next(half_closed), None);
         let timeouts = timeouts.idle(Some(Duration::MAX));
-        assert_eq!(Deadlines::new(&timeouts).next(false), None);
+        assert_eq!(Deadlines::new(&timeouts).next(Waiting::default()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_has_to_take_bytes_has_the_idle_timeout() {
+        let timeouts = Timeouts::default()
+            .idle(Some(10 * SECOND))
+            .half_closed(Some(5 * SECOND))
+            .max_age(Some(8 * SECOND));
+        let mut deadlines = Deadlines::new(&timeouts);
+        let begin = Instant::now();
+        let waiting = Waiting {
+            is_half_closed: true,
+            is_holding: true,
+        };
+        assert_eq!(
+            after(begin, deadlines.next(waiting)),
+            Some((8, RelayEnd::MaxAge))
+        );
+        tokio::time::advance(8 * SECOND).await;
+        deadlines.note_cut();
+        let next = |deadlines: &Deadlines<'_>| after(begin, deadlines.next(waiting));
+        assert_eq!(next(&deadlines), Some((10, RelayEnd::MaxAge)));
+        deadlines.note_taken(2 * SECOND);
+        assert_eq!(next(&deadlines), Some((16, RelayEnd::MaxAge)));
+        deadlines.note_taken(3 * SECOND);
+        assert_eq!(next(&deadlines), Some((16, RelayEnd::MaxAge)));
+        let endless = Timeouts::default().idle(None);
+        let mut deadlines = Deadlines::new(&endless);
+        deadlines.note_cut();
+        assert_eq!(deadlines.patience(), PATIENCE);
     }
 
     #[test]

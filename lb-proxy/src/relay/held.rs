@@ -2,10 +2,9 @@
 
 use std::io;
 
-use tokio::net::TcpStream;
-
 use super::pipe::Pipe;
 use super::socket::write_some;
+use crate::stream::Stream;
 
 /// Nothing most of the time, and then without an allocation or a pipe.
 #[derive(Debug)]
@@ -31,6 +30,17 @@ impl Held {
         }
     }
 
+    /// Holds `bytes` but for the first `written`.
+    pub(super) fn rest_of_bytes(bytes: Vec<u8>, written: usize) -> Self {
+        if written >= bytes.len() {
+            return Self::Nothing;
+        }
+        Self::Buffer {
+            buffer: bytes.into(),
+            written,
+        }
+    }
+
     /// Holds what is in `pipe`, which goes back to its pool if that is nothing.
     pub(super) fn rest_of(pipe: Pipe) -> Self {
         if pipe.is_empty() {
@@ -45,7 +55,7 @@ impl Held {
     }
 
     /// Writes once to `sink`.
-    pub(super) fn write_to(&mut self, sink: &TcpStream) -> io::Result<usize> {
+    pub(super) fn write_to(&mut self, sink: &Stream) -> io::Result<usize> {
         match self {
             Self::Buffer { buffer, written } => {
                 let n = write_some(sink, &buffer[*written..])?;

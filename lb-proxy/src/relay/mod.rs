@@ -10,25 +10,40 @@
 //! A reset is not an end: whichever side resets, the other gets a reset as well, so that a truncated stream never
 //! looks complete. The same goes for a session that is cut off or too old, and for one that times out with bytes still
 //! held or with one direction ended; only a session that is silent both ways is ended cleanly.
+//!
+//! Bytes that the kernel has acknowledged to a sender are delivered before a reset is passed on, as long as their reader
+//! takes some within the idle time-out. A broken source is read to its last byte. A session that is cut reads what the
+//! kernel had acknowledged by then ([`limit`]). A side is reset when its peer's kernel has acknowledged everything
+//! ([`closing`], [`queue`]). Where there is no time for that ([`both`]) the side is ended, and the kernel goes on.
+//!
+//! The kernel stops a read in front of an urgent byte, and splice(2) does not pass it: neither a drained socket nor an
+//! end is believed where there may be one ([`stream`](crate::stream)).
 
+mod both;
+mod closing;
 mod deadlines;
 mod gauge;
 mod held;
+mod limit;
 #[cfg_attr(
     not(any(target_os = "android", target_os = "linux")),
     path = "no_pipe.rs"
 )]
 mod pipe;
 mod pump;
+mod queue;
 mod run;
 mod socket;
+
+use std::future::pending;
 
 use tokio::net::TcpStream;
 
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
+use crate::stream::Stream;
 
-pub(crate) use run::{Traffic, relay};
+pub(crate) use run::{Ahead, Cuts, Settings, Traffic, relay};
 pub(crate) use socket::reset_on_close;
 
 /// The relay alone, for programs that accept and connect by themselves.
@@ -84,20 +99,32 @@ impl Relay {
 
     /// Moves bytes both ways until both ends are reached, a side resets, or a time-out passes, and closes both.
     ///
-    /// Dropping the future resets both. Small pieces are sent without delay only if the embedder has set
-    /// `TCP_NODELAY`.
+    /// A reset goes on to the other side after the bytes that were acknowledged before it. Dropping the future ends both
+    /// at once: it resets a side whose peer has everything, and leaves to the kernel what it has for the other ones.
+    /// Small pieces are sent without delay only if the embedder has set `TCP_NODELAY`.
+    ///
+    /// An urgent byte (`MSG_OOB`) stops nothing: what surrounds it arrives, in order. The byte itself is no part of the
+    /// stream, as for every reader without `SO_OOBINLINE`, and is not passed on; nginx does the same. Of several urgent
+    /// bytes that follow each other before the relay has read them, all but the last are part of the stream.
     pub async fn run(&self, client: TcpStream, backend: TcpStream) -> Relayed {
         let (to_backend, to_client) = (Counter::default(), Counter::default());
         let traffic = Traffic {
             to_backend: &to_backend,
             to_client: &to_client,
         };
-        let Self {
-            timeouts,
-            splice,
-            half_close,
-        } = self;
-        let end = relay(&client, &backend, timeouts, *splice, *half_close, traffic).await;
+        let settings = Settings {
+            timeouts: &self.timeouts,
+            splice: self.splice,
+            half_close: self.half_close,
+        };
+        let never = Cuts {
+            cut: pending::<RelayEnd>(),
+            at_once: None,
+        };
+        let (client, backend) = (Stream::from(client), Stream::from(backend));
+        let ahead = Ahead::default();
+        let end = relay(&client, &backend, settings, ahead, traffic, never).await;
+        let (Ok(end) | Err(end)) = end;
         Relayed {
             end,
             bytes_to_backend: to_backend.get(),

@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::io;
 
-use tokio::net::TcpStream;
+use crate::stream::Stream;
 
 #[derive(Debug)]
 pub(super) struct Pipe(Infallible);
@@ -26,11 +26,11 @@ impl Pipe {
         match self.0 {}
     }
 
-    pub(super) fn fill(&mut self, _source: &TcpStream) -> io::Result<usize> {
+    pub(super) fn fill(&mut self, _source: &Stream, _limit: usize) -> io::Result<usize> {
         match self.0 {}
     }
 
-    pub(super) fn drain(&mut self, _sink: &TcpStream) -> io::Result<usize> {
+    pub(super) fn drain(&mut self, _sink: &Stream) -> io::Result<usize> {
         match self.0 {}
     }
 }

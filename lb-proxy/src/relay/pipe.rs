@@ -12,10 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use rustix::process::{Resource, getrlimit};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
-use super::socket::some;
+use super::socket::transfer_to;
+use crate::stream::Stream;
 
 /// What a pipe may hold, the first that the kernel grants. It lets an unprivileged user have 64 pipes of the first
 /// (`fs.pipe-user-pages-soft`); one smaller than the last is not worth its system calls.
@@ -85,31 +84,24 @@ impl Pipe {
         self.len == 0
     }
 
-    /// Moves bytes from `source` into the pipe, once. `Ok(0)` is the end.
+    /// Moves bytes from `source` into the pipe, once, at most `limit`. `Ok(0)` and "would block" leave the readiness of
+    /// the source as it is: splice(2) says either in front of an urgent byte, too.
     ///
     /// Fewer than there is room for do not mean that the source is drained: a pipe is full when it holds a certain
     /// number of pieces, however short they are. Therefore only an empty pipe is filled, where "would block" can but
     /// mean the source.
-    pub(super) fn fill(&mut self, source: &TcpStream) -> io::Result<usize> {
+    pub(super) fn fill(&mut self, source: &Stream, limit: usize) -> io::Result<usize> {
         debug_assert!(self.is_empty(), "a pipe is filled when it is empty");
-        let n = source.try_io(Interest::READABLE, || {
-            let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-            Ok(splice(
-                source,
-                None,
-                &self.writer,
-                None,
-                self.capacity,
-                flags,
-            )?)
-        })?;
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let most = self.capacity.min(limit);
+        let n = splice(source, None, &self.writer, None, most, flags)?;
         self.len = n;
         Ok(n)
     }
 
     /// Moves bytes from the pipe to `sink`, once.
-    pub(super) fn drain(&mut self, sink: &TcpStream) -> io::Result<usize> {
-        let n = some(sink, Interest::WRITABLE, self.len, || {
+    pub(super) fn drain(&mut self, sink: &Stream) -> io::Result<usize> {
+        let n = transfer_to(sink, self.len, || {
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
             Ok(splice(&self.reader, None, sink, None, self.len, flags)?)
         })?;

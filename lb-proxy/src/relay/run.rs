@@ -1,24 +1,24 @@
 //! Both directions of a relay, its time-outs and its ends.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::select;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::RelayEnd;
-use super::deadlines::Deadlines;
-use super::pump::{Pump, State};
-use super::socket::{reset_of, reset_on_close};
+use super::both::{Both, TURN};
+use super::closing::Closing;
+use super::deadlines::{Deadlines, Waiting};
+use super::held::Held;
+use super::pump::Pump;
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
-
-/// How many bytes a session moves before the others of the worker get their turn: so few that a bulk transfer delays
-/// its neighbours by a fraction of a millisecond.
-const TURN: usize = 1 << 20;
+use crate::stream::Stream;
 
 /// Where the bytes of both directions are counted.
 #[derive(Clone, Copy, Debug)]
@@ -27,154 +27,197 @@ pub(crate) struct Traffic<'a> {
     pub(crate) to_client: &'a Counter,
 }
 
-/// Moves bytes both ways until both ends are reached, a side resets, or a time-out passes. The caller then closes both
-/// sockets: the last end is passed on by that, and so are resets.
+/// How a relay goes on and ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings<'a> {
+    pub(crate) timeouts: &'a Timeouts,
+    pub(crate) splice: Splice,
+    pub(crate) half_close: HalfClose,
+}
+
+/// What the backend is sent before anything else.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    pub(crate) bytes: Vec<u8>,
+    /// How many of `bytes` are not for the backend.
+    pub(crate) consumed: usize,
+    /// How many of the others are not the client's.
+    pub(crate) announced: usize,
+}
+
+/// What ends a relay from outside.
+#[derive(Debug)]
+pub(crate) struct Cuts<'a, F> {
+    /// Completes when the session is to be cut: it delivers what has been acknowledged, and no more.
+    pub(crate) cut: F,
+    /// Nothing is waited for any more, once the session is cut. Cancelled before `cut` completes if there is no time.
+    pub(crate) at_once: Option<&'a CancellationToken>,
+}
+
+/// What happened to a relay.
+enum Event<T> {
+    Cut(T),
+    Ended(RelayEnd),
+    /// The others of the worker get their turn.
+    Turn,
+}
+
+/// Moves bytes both ways until both ends are reached, a side resets, a time-out passes or the session is cut. The sockets
+/// are ready to be closed then: the last end is passed on by that. `Err` says that the session was cut.
 ///
-/// Dropping the future cuts the session off: closing the sockets then resets both.
-pub(crate) async fn relay(
-    client: &TcpStream,
-    backend: &TcpStream,
-    timeouts: &Timeouts,
-    splice: Splice,
-    half_close: HalfClose,
+/// Dropping the future cuts the session off.
+pub(crate) async fn relay<F: Future>(
+    client: &Stream,
+    backend: &Stream,
+    settings: Settings<'_>,
+    ahead: Ahead,
     traffic: Traffic<'_>,
-) -> RelayEnd {
-    let mut cut_off = CutOff {
-        sides: [Some(client), Some(backend)],
-    };
-    let mut up = Pump::new(client, backend, splice, traffic.to_backend);
-    let mut down = Pump::new(backend, client, splice, traffic.to_client);
-    let mut client_reset = pin!(reset_of(client));
-    let mut backend_reset = pin!(reset_of(backend));
+    cuts: Cuts<'_, F>,
+) -> Result<RelayEnd, F::Output> {
+    let mut both = Both::new(
+        Pump::new(client, backend, settings.splice, traffic.to_backend),
+        Pump::new(backend, client, settings.splice, traffic.to_client),
+    );
+    let held = Held::rest_of_bytes(ahead.bytes, ahead.consumed);
+    both.up.begin_with(held, ahead.announced);
+    let at_once = cuts.at_once;
+    let mut cut = pin!(cuts.cut);
+    let mut is_cut = false;
     let mut timer = pin!(sleep(Duration::MAX));
-    let mut deadlines = Deadlines::new(timeouts);
+    let mut deadlines = Deadlines::new(settings.timeouts);
 
     let mut advance = |cx: &mut Context<'_>| {
-        let mut moved = None;
-        while moved.is_none_or(|n| n < TURN) {
-            let upwards = up.step(cx, down.state() == State::SinkReset);
-            let downwards = down.step(cx, up.state() == State::SinkReset);
-            if upwards.is_none() && downwards.is_none() {
-                break;
-            }
-            let step = upwards.unwrap_or(0) + downwards.unwrap_or(0);
-            moved = Some(moved.unwrap_or(0) + step);
+        if !is_cut && let Poll::Ready(output) = cut.as_mut().poll(cx) {
+            is_cut = true;
+            both.limit();
+            deadlines.note_cut();
+            return Poll::Ready(Event::Cut(output));
         }
+        let moved = both.advance(cx);
         if moved.is_some() {
             deadlines.note_progress();
         }
-        if is_broken(&up, &mut down, client_reset.as_mut(), cx) {
-            return Poll::Ready(Some(RelayEnd::ClientReset));
+        let is_drained = moved.is_none_or(|n| n < TURN);
+        let mut end = both.settle(settings.half_close, is_drained);
+        if end.is_none() && both.watch(cx) {
+            end = both.settle(settings.half_close, is_drained);
         }
-        if is_broken(&down, &mut up, backend_reset.as_mut(), cx) {
-            return Poll::Ready(Some(RelayEnd::BackendReset));
+        if let Some(end) = end {
+            return Poll::Ready(Event::Ended(end));
         }
-        if let Some(end) = settle(&mut up, &mut down, half_close) {
-            return Poll::Ready(Some(end));
+        if both.is_final() {
+            // Only what was cut comes to this.
+            return Poll::Ready(Event::Ended(RelayEnd::MaxAge));
         }
-        if moved.is_some_and(|n| n >= TURN) {
-            return Poll::Ready(None);
+        both.discard(cx);
+        if !is_drained {
+            return Poll::Ready(Event::Turn);
         }
-        let is_half_closed = up.state() != State::Open || down.state() != State::Open;
-        let Some((deadline, expired)) = deadlines.next(is_half_closed) else {
+        let end = ready!(poll_expired(&both, &mut deadlines, timer.as_mut(), cx));
+        if end == RelayEnd::MaxAge && !deadlines.is_cut() {
+            both.limit();
+            deadlines.note_cut();
+            return Poll::Ready(Event::Turn);
+        }
+        Poll::Ready(Event::Ended(end))
+    };
+    let (event, cut) = match next(&mut advance).await {
+        Event::Cut(reason) => {
+            // Boxed, because an idle session would carry its size around.
+            let rest = Box::pin(async {
+                select! {
+                    biased;
+                    () = hurry(at_once) => None,
+                    event = next(&mut advance) => Some(event),
+                }
+            });
+            match rest.await {
+                Some(event) => (event, Some(reason)),
+                None => return Err(reason),
+            }
+        }
+        event => (event, None),
+    };
+    let end = match event {
+        Event::Ended(end) if cut.is_none() => Some(end),
+        _ => None,
+    };
+    let closing = Closing::begin(&both, end);
+    if !closing.is_done() {
+        let (up, down, patience) = (&both.up, &both.down, deadlines.patience());
+        let finished = Box::pin(async {
+            select! {
+                biased;
+                () = hurry(at_once) => false,
+                () = closing.finish(up, down, patience) => true,
+            }
+        });
+        both.is_closed = finished.await;
+    } else {
+        both.is_closed = true;
+    }
+    match cut {
+        Some(reason) => Err(reason),
+        None => Ok(end.unwrap_or(RelayEnd::MaxAge)),
+    }
+}
+
+/// The next event that is not for the relay alone.
+async fn next<T>(advance: &mut impl FnMut(&mut Context<'_>) -> Poll<Event<T>>) -> Event<T> {
+    loop {
+        match poll_fn(&mut *advance).await {
+            Event::Turn => yield_now().await,
+            event => return event,
+        }
+    }
+}
+
+/// Completes when nothing is waited for any more.
+async fn hurry(at_once: Option<&CancellationToken>) {
+    match at_once {
+        Some(at_once) => at_once.cancelled().await,
+        None => pending().await,
+    }
+}
+
+/// Completes when a deadline has passed, with the end that it means.
+fn poll_expired(
+    both: &Both<'_>,
+    deadlines: &mut Deadlines<'_>,
+    mut timer: Pin<&mut Sleep>,
+    cx: &mut Context<'_>,
+) -> Poll<RelayEnd> {
+    let waiting = Waiting {
+        is_half_closed: both.is_half_closed(),
+        is_holding: both.is_holding(),
+    };
+    loop {
+        let Some((deadline, expired)) = deadlines.next(waiting) else {
             return Poll::Pending;
         };
         // Progress does not touch the timer: it fires at the deadline it knows and is set anew.
         if deadline < timer.deadline() {
             timer.as_mut().reset(deadline);
         }
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= deadline {
-                return Poll::Ready(Some(expired));
-            }
+        ready!(timer.as_mut().poll(cx));
+        if Instant::now() < deadline {
             timer.as_mut().reset(deadline);
+            continue;
         }
-        Poll::Pending
-    };
-    let end = loop {
-        match poll_fn(&mut advance).await {
-            Some(end) => break end,
-            None => yield_now().await,
+        if let Some(ago) = both.taken() {
+            deadlines.note_taken(ago);
         }
-    };
-
-    let is_cut_short = |pump: &Pump<'_>| match end {
-        RelayEnd::Finished | RelayEnd::FirstByteTimeout | RelayEnd::IdleTimeout => {
-            pump.is_holding()
+        match deadlines.next(waiting) {
+            Some((later, _)) if later > deadline => {}
+            _ => return Poll::Ready(expired),
         }
-        _ => !pump.state().is_complete(),
-    };
-    cut_off.sides = [
-        is_cut_short(&down).then_some(client),
-        is_cut_short(&up).then_some(backend),
-    ];
-    end
-}
-
-/// Resets the sides of a session whose streams did not come to their ends.
-struct CutOff<'a> {
-    sides: [Option<&'a TcpStream>; 2],
-}
-
-impl Drop for CutOff<'_> {
-    fn drop(&mut self) {
-        self.sides
-            .iter()
-            .flatten()
-            .copied()
-            .for_each(reset_on_close);
-    }
-}
-
-/// Whether the side that `from` reads is found to be reset. Reading shows that by itself; a side that is not read from
-/// now is watched.
-///
-/// One that had ended its stream before only takes no more.
-fn is_broken(
-    from: &Pump<'_>,
-    towards: &mut Pump<'_>,
-    reset: Pin<&mut impl Future>,
-    cx: &mut Context<'_>,
-) -> bool {
-    let is_watched = !from.is_reading() && !towards.state().is_sink_broken();
-    if !is_watched || reset.poll(cx).is_pending() {
-        return false;
-    }
-    if from.is_owed() {
-        towards.give_up();
-        return false;
-    }
-    true
-}
-
-/// Passes on the ends that were reached. `Some` if nothing is left to do.
-fn settle(up: &mut Pump<'_>, down: &mut Pump<'_>, half_close: HalfClose) -> Option<RelayEnd> {
-    let [above, below] = [&*up, &*down].map(|pump| pump.state().is_complete());
-    let is_enough = half_close == HalfClose::End && !up.is_holding() && !down.is_holding();
-    if (above && below) || (is_enough && (above || below)) {
-        // Closing the sockets passes on the end that is due.
-        return Some(RelayEnd::Finished);
-    }
-    up.pass_end();
-    down.pass_end();
-    match (up.state(), down.state()) {
-        (State::SourceReset, _) => Some(RelayEnd::ClientReset),
-        (_, State::SourceReset) => Some(RelayEnd::BackendReset),
-        // A side that broke may have answered before: that is delivered first.
-        (broken, other) if broken.is_sink_broken() && other.is_final() => {
-            Some(RelayEnd::BackendReset)
-        }
-        (other, broken) if broken.is_sink_broken() && other.is_final() => {
-            Some(RelayEnd::ClientReset)
-        }
-        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     /// What every session pays while it is idle.
     #[tokio::test]
@@ -189,15 +232,19 @@ mod tests {
             to_backend: &counter,
             to_client: &counter,
         };
-        let timeouts = Timeouts::default();
-        let size = size_of_val(&relay(
-            &one,
-            &other,
-            &timeouts,
-            Splice::Auto,
-            HalfClose::Allow,
-            traffic,
-        ));
+        let settings = Settings {
+            timeouts: &Timeouts::default(),
+            splice: Splice::Auto,
+            half_close: HalfClose::Allow,
+        };
+        let token = CancellationToken::new();
+        let cuts = Cuts {
+            cut: token.cancelled(),
+            at_once: Some(&token),
+        };
+        let (one, other) = (Stream::from(one), Stream::from(other));
+        let relay = relay(&one, &other, settings, Ahead::default(), traffic, cuts);
+        let size = size_of_val(&relay);
         assert!(size < 1024, "{size} bytes");
     }
 }

@@ -9,7 +9,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
 use tokio::task::coop::unconstrained;
 use tokio::task::yield_now;
@@ -22,6 +21,7 @@ use crate::entrance::Entrance;
 use crate::failures::Pause;
 use crate::limits::Excess;
 use crate::metrics::Counters;
+use crate::stream::{Acceptor, Stream};
 use crate::worker::Worker;
 
 /// How long accepting pauses when the process is out of descriptors or memory: at first, and at the most. Long
@@ -32,7 +32,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 #[derive(Debug)]
 pub(crate) struct Door {
     entrance: Arc<Entrance>,
-    socket: Arc<TcpListener>,
+    socket: Arc<Acceptor>,
     /// Nobody is to come in by this door any more; another may have its socket.
     closed: CancellationToken,
     /// Nobody has the socket after this door; a parent of `closed`.
@@ -79,7 +79,7 @@ pub(crate) async fn accept(door: Door, worker: Arc<Worker>) {
 impl Door {
     pub(crate) const fn new(
         entrance: Arc<Entrance>,
-        socket: Arc<TcpListener>,
+        socket: Arc<Acceptor>,
         closed: CancellationToken,
         last: CancellationToken,
     ) -> Self {
@@ -91,14 +91,14 @@ impl Door {
         }
     }
 
-    fn welcome(&self, (client, peer): (TcpStream, SocketAddr), counters: &Counters) -> Session {
+    fn welcome(&self, (client, peer): (Stream, SocketAddr), counters: &Counters) -> Session {
         counters.accepted.increment();
         counters.active.increment();
         Session::new(client, peer, &self.entrance)
     }
 
     /// The next connection that waits in the kernel's queue already.
-    async fn next_waiting(&self) -> Option<(TcpStream, SocketAddr)> {
+    async fn next_waiting(&self) -> Option<(Stream, SocketAddr)> {
         let accept = poll_fn(|cx| match self.socket.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
             Poll::Pending => Poll::Ready(None),
@@ -109,7 +109,7 @@ impl Door {
     /// The next connection, once there is room for it.
     ///
     /// Cancel-safe: a connection that was accepted is returned.
-    async fn next(&self, counters: &Counters) -> (TcpStream, SocketAddr) {
+    async fn next(&self, counters: &Counters) -> (Stream, SocketAddr) {
         self.room(counters).await;
         let mut pause = PAUSE.0;
         loop {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use lb_core::{FailureEffect, Tried};
 use socket2::Socket;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
@@ -18,6 +17,7 @@ use crate::hooks::{Attempt, AttemptOutcome, CloseReason};
 use crate::hops::MOST_HOPS;
 use crate::listener::Route;
 use crate::metrics::{Counter, Counters};
+use crate::stream::Stream;
 use crate::upstream::Lease;
 
 /// How long an attempt that lacks a descriptor or memory waits before it asks again: at first, and at the most.
@@ -29,7 +29,7 @@ impl Session {
         &mut self,
         silent: bool,
         counters: &std::sync::Arc<Counters>,
-    ) -> Result<TcpStream, CloseReason> {
+    ) -> Result<Stream, CloseReason> {
         let entrance = &self.slot.entrance;
         let route = &entrance.route;
         let retry = route.retry.deadline;
@@ -69,7 +69,7 @@ impl Session {
 }
 
 impl Dial<'_> {
-    async fn run(&mut self) -> Result<(Lease, TcpStream), CloseReason> {
+    async fn run(&mut self) -> Result<(Lease, Stream), CloseReason> {
         let tries = self.route.retry.tries.map_or(u32::MAX, NonZeroU32::get);
         loop {
             if self.time_left() == Some(Duration::ZERO) {
@@ -105,7 +105,7 @@ impl Dial<'_> {
         &self,
         lease: &Lease,
         limit: Duration,
-    ) -> Result<Result<TcpStream, ConnectError>, CloseReason> {
+    ) -> Result<Result<Stream, ConnectError>, CloseReason> {
         self.counters.connect_attempts.increment();
         let hops = self.hops_to(lease.addr());
         if hops > MOST_HOPS {
@@ -158,7 +158,7 @@ impl Dial<'_> {
     fn tell(
         &self,
         lease: &Lease,
-        attempt: &Result<Result<TcpStream, ConnectError>, CloseReason>,
+        attempt: &Result<Result<Stream, ConnectError>, CloseReason>,
         begin: Instant,
     ) {
         let Some((hooks, connection)) = &self.hooks else {

@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::select;
 use tokio::time::Instant;
 
@@ -24,15 +23,18 @@ use crate::identity::Identity;
 use crate::limits::ClientPermit;
 use crate::listener::Route;
 use crate::metrics::Counter;
+use crate::relay::Ahead;
+use crate::stream::Stream;
 use crate::upstream::{Lease, Upstream};
 use crate::worker::Worker;
 
 pub(crate) use accept::{Door, accept};
+use relay::{aborted, parted};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
 struct Session {
-    client: TcpStream,
+    client: Stream,
     client_addr: SocketAddr,
     /// Kept where they are asked for more than once.
     ends: Option<Box<Ends>>,
@@ -68,7 +70,7 @@ struct Details {
 }
 
 impl Session {
-    fn new(client: TcpStream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Self {
+    fn new(client: Stream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Self {
         let hops = entrance.watch().hops.take(peer);
         Self {
             client,
@@ -93,12 +95,7 @@ impl Session {
     )]
     fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
         async move {
-            let cut_off = worker.cut_off();
-            let end = select! {
-                biased;
-                () = cut_off.cancelled() => Err(CloseReason::Aborted),
-                end = self.run(&worker) => end,
-            };
+            let end = self.run(&worker).await;
             self.close(end, &worker.counters);
         }
     }
@@ -116,18 +113,26 @@ impl Session {
         }
     }
 
-    /// `Err` is an end that came too early, so that the client has to see a reset.
+    /// `Err` is an end before the relay, so that the client has to see a reset. The relay sees to its own ends.
     ///
     /// What comes before the relay is boxed, because an idle session would carry its size around.
     async fn run(&mut self, worker: &Worker) -> Result<CloseReason, CloseReason> {
-        let backend = Box::pin(self.begin(worker)).await?;
-        if let Some(relay) = self.relay_while_tied(&backend, &worker.counters) {
-            return relay.await;
-        }
-        Ok(self.relay(&backend, &worker.counters).await)
+        let cut_off = worker.cut_off();
+        let (backend, ahead) = select! {
+            biased;
+            () = cut_off.cancelled() => return Err(CloseReason::Aborted),
+            begun = Box::pin(self.begin(worker)) => begun?,
+        };
+        Ok(match self.tie() {
+            Some(watcher) => {
+                let cut = parted(watcher, cut_off);
+                Box::pin(self.relay(&backend, ahead, worker, cut)).await
+            }
+            None => self.relay(&backend, ahead, worker, aborted(cut_off)).await,
+        })
     }
 
-    async fn begin(&mut self, worker: &Worker) -> Result<TcpStream, CloseReason> {
+    async fn begin(&mut self, worker: &Worker) -> Result<(Stream, Ahead), CloseReason> {
         let Route {
             hooks, preludes, ..
         } = self.route();
@@ -145,8 +150,7 @@ impl Session {
         self.choose();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
         first.announce(self);
-        first.send(&backend, self, &worker.counters).await?;
-        Ok(backend)
+        Ok((backend, first.into_ahead()))
     }
 
     fn connection(&self) -> Connection {

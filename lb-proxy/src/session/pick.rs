@@ -7,7 +7,6 @@ use std::time::Duration;
 use lb_core::{PickError, Tried};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::select;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -17,6 +16,7 @@ use crate::failures::{Event, Failure};
 use crate::hooks::{CloseReason, Connection, HashKey, Hooks};
 use crate::listener::Route;
 use crate::metrics::Counters;
+use crate::stream::Stream;
 use crate::upstream::{Lease, Upstream, WaitError};
 
 /// How long a client waits for the first membership where no deadline is set.
@@ -24,7 +24,7 @@ const FIRST_MEMBERSHIP: Duration = Duration::from_secs(60);
 
 /// The search of one session for a backend that it can connect to.
 pub(super) struct Dial<'a> {
-    pub(super) client: &'a TcpStream,
+    pub(super) client: &'a Stream,
     pub(super) client_addr: SocketAddr,
     /// Who is asked and told, and of which connection. Without hooks nobody needs to know the latter.
     pub(super) hooks: Option<(&'a dyn Hooks, Connection)>,
@@ -134,7 +134,7 @@ impl Dial<'_> {
 }
 
 /// Completes when `client` has reset the connection, or has ended it without a byte if that counts.
-async fn gone(client: &TcpStream, abandon_silent: bool) {
+async fn gone(client: &Stream, abandon_silent: bool) {
     if abandon_silent {
         match client.ready(END | Interest::ERROR).await {
             Ok(ready) if ready.is_error() || is_at_end(client) => return,
@@ -153,7 +153,7 @@ const END: Interest = Interest::PRIORITY;
 #[cfg(not(target_os = "linux"))]
 const END: Interest = Interest::ERROR;
 
-fn is_at_end(client: &TcpStream) -> bool {
+fn is_at_end(client: &Stream) -> bool {
     let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
     matches!(recv(client, &mut [0_u8; 1], look), Ok((0, _)))
 }

@@ -3,15 +3,16 @@
 use std::io;
 
 use lb_core::Escaped;
-use tokio::net::TcpStream;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::Interest;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::Session;
 use crate::hooks::CloseReason;
-use crate::metrics::Counters;
 use crate::prelude::{Opening, Prelude, PreludeError, Reading};
-use crate::relay::reset_on_close;
+use crate::relay::Ahead;
+use crate::stream::Stream;
 use crate::upstream::Header;
 
 /// What is read at once at first; most preludes are shorter.
@@ -84,7 +85,7 @@ impl First {
         &mut self,
         prelude: &dyn Prelude,
         opening: &mut Opening,
-        client: &TcpStream,
+        client: &Stream,
     ) -> Result<(), PreludeError> {
         loop {
             if let Reading::Done { consumed } = prelude.read(self.rest(), opening)? {
@@ -103,13 +104,14 @@ impl First {
     }
 
     /// Reads some more bytes, at most `room`.
-    async fn read(&mut self, client: &TcpStream, room: usize) -> io::Result<usize> {
+    async fn read(&mut self, client: &Stream, room: usize) -> io::Result<usize> {
         let before = self.bytes.len();
         let more = room.min(FIRST_READ.max(before));
         loop {
-            client.readable().await?;
+            client.ready(Interest::READABLE).await?;
             self.bytes.resize(before + more, 0);
-            let read = client.try_read(&mut self.bytes[before..]);
+            let bytes = &mut self.bytes[before..];
+            let read = client.try_read(|| Ok(recv(client, bytes, RecvFlags::empty())?.0));
             self.bytes
                 .truncate(before + read.as_ref().map_or(0, |n| *n));
             match read {
@@ -135,42 +137,17 @@ impl First {
         }
     }
 
-    /// Sends what is left to the backend, before anything else, by one write if the socket takes it all.
-    pub(super) async fn send(
-        mut self,
-        backend: &TcpStream,
-        session: &Session,
-        counters: &Counters,
-    ) -> Result<(), CloseReason> {
-        if self.is_empty() {
-            return Ok(());
+    /// What is left for the backend, to be sent before anything else.
+    pub(super) fn into_ahead(self) -> Ahead {
+        let Self {
+            bytes,
+            consumed,
+            announced,
+        } = self;
+        Ahead {
+            bytes,
+            consumed,
+            announced,
         }
-        let sent = async {
-            while !self.is_empty() {
-                backend.writable().await?;
-                match backend.try_write(self.rest()) {
-                    Ok(n) => {
-                        let ours = n.min(self.announced);
-                        session.to_backend(counters).add((n - ours) as u64);
-                        self.announced -= ours;
-                        self.consumed += n;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
-        };
-        let sent = match session.route().timeouts.idle {
-            Some(idle) => timeout(idle, sent).await,
-            None => Ok(sent.await),
-        };
-        let reason = match sent {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(_)) => CloseReason::BackendReset,
-            Err(_) => CloseReason::IdleTimeout,
-        };
-        reset_on_close(backend);
-        Err(reason)
     }
 }

@@ -1,60 +1,71 @@
 //! Relay: bytes both ways, until the end.
 
 use std::future::Future;
-use std::pin::Pin;
 
-use tokio::net::TcpStream;
 use tokio::select;
+use tokio_util::sync::CancellationToken;
 
 use super::Session;
 use crate::hooks::CloseReason;
-use crate::listener::Route;
-use crate::metrics::{Counter, Counters};
-use crate::relay::{RelayEnd, Traffic, relay};
+use crate::parting::Watcher;
+use crate::relay::{Ahead, Cuts, RelayEnd, Settings, Traffic, relay};
+use crate::stream::Stream;
+use crate::worker::Worker;
 
 impl Session {
-    pub(super) async fn relay(&self, backend: &TcpStream, counters: &Counters) -> CloseReason {
-        let traffic = Traffic {
-            to_backend: self.to_backend(counters),
-            to_client: match &self.details {
-                Some(own) => &own.to_client,
-                None => &counters.bytes_to_clients,
+    /// Relays until the session ends, or `cut` says that it has to.
+    pub(super) async fn relay(
+        &self,
+        backend: &Stream,
+        ahead: Ahead,
+        worker: &Worker,
+        cut: impl Future<Output = CloseReason>,
+    ) -> CloseReason {
+        let counters = &worker.counters;
+        let traffic = match &self.details {
+            Some(own) => Traffic {
+                to_backend: &own.to_backend,
+                to_client: &own.to_client,
+            },
+            None => Traffic {
+                to_backend: &counters.bytes_to_backends,
+                to_client: &counters.bytes_to_clients,
             },
         };
-        let (client, route) = (&self.client, self.route());
-        let Route {
-            timeouts,
-            splice,
-            half_close,
-            ..
-        } = route;
-        let end = relay(client, backend, timeouts, *splice, *half_close, traffic).await;
-        end.into()
-    }
-
-    /// The relay of a session that ends when its backend is lost. `None` if it does not. Boxed, so that the others need
-    /// not carry what it takes.
-    pub(super) fn relay_while_tied<'a>(
-        &'a self,
-        backend: &'a TcpStream,
-        counters: &'a Counters,
-    ) -> Option<Pin<Box<impl Future<Output = Result<CloseReason, CloseReason>> + use<'a>>>> {
-        let watcher = self.upstream().tie(self.lease.as_ref()?)?;
-        Some(Box::pin(async move {
-            select! {
-                biased;
-                reason = watcher.parted() => Err(reason),
-                end = self.relay(backend, counters) => Ok(end),
-            }
-        }))
-    }
-
-    /// Where bytes to the backend are counted.
-    pub(super) fn to_backend<'a>(&'a self, counters: &'a Counters) -> &'a Counter {
-        match &self.details {
-            Some(own) => &own.to_backend,
-            None => &counters.bytes_to_backends,
+        let route = self.route();
+        let settings = Settings {
+            timeouts: &route.timeouts,
+            splice: route.splice,
+            half_close: route.half_close,
+        };
+        let cuts = Cuts {
+            cut,
+            at_once: Some(&worker.abort),
+        };
+        match relay(&self.client, backend, settings, ahead, traffic, cuts).await {
+            Ok(end) => end.into(),
+            Err(reason) => reason,
         }
+    }
+
+    /// What tells of the loss of the backend. `None` if the session does not end then.
+    pub(super) fn tie(&self) -> Option<Watcher> {
+        self.upstream().tie(self.lease.as_ref()?)
+    }
+}
+
+/// Completes when the session is cut off.
+pub(super) async fn aborted(cut_off: &CancellationToken) -> CloseReason {
+    cut_off.cancelled().await;
+    CloseReason::Aborted
+}
+
+/// Completes when the session is cut off, or its backend is lost.
+pub(super) async fn parted(watcher: Watcher, cut_off: &CancellationToken) -> CloseReason {
+    select! {
+        biased;
+        () = cut_off.cancelled() => CloseReason::Aborted,
+        reason = watcher.parted() => reason,
     }
 }
 

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use lb_core::Snapshot;
 use lb_discovery::Static;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::entrance::Building;
@@ -28,11 +28,12 @@ async fn a_session_is_small() {
         .await
         .unwrap();
     let peer = client.peer_addr().unwrap();
-    let session = Session::new(client, peer, &entrance);
+    let session = Session::new(client.into(), peer, &entrance);
     let worker = Worker::new(&Signals::new(), &watch, tokio::runtime::Handle::current());
     let backend = TcpStream::connect(listener.local_addr().unwrap());
-    let backend = backend.await.unwrap();
-    let relay = size_of_val(&session.relay(&backend, &worker.counters));
+    let backend = Stream::from(backend.await.unwrap());
+    let cut = aborted(worker.cut_off());
+    let relay = size_of_val(&session.relay(&backend, Ahead::default(), &worker, cut));
     let size = size_of_val(&session.serve(worker));
     assert!(
         size <= relay + 384,

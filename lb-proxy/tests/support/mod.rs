@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+#[cfg(target_os = "linux")]
+pub(crate) mod kernel;
 pub(crate) mod link;
 pub(crate) mod log;
 pub(crate) mod namespaces;
@@ -327,12 +329,17 @@ pub(crate) async fn send_and_receive(stream: TcpStream, outgoing: Vec<u8>) -> (T
     (reader.reunite(writer).unwrap(), incoming)
 }
 
-/// Makes closing `stream` reset it.
+/// Closes `stream` with a reset.
 pub(crate) fn reset(stream: TcpStream) {
-    socket2::SockRef::from(&stream)
+    reset_on_close(&stream);
+    drop(stream);
+}
+
+/// Makes closing `stream` reset it.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    socket2::SockRef::from(stream)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
-    drop(stream);
 }
 
 /// Reads to the end, which must be a clean one.
@@ -346,11 +353,17 @@ pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
 
 /// Reads until the connection is reset.
 pub(crate) async fn assert_reset(stream: &mut TcpStream) {
+    read_until_reset(stream).await;
+}
+
+/// What can be read until the connection is reset.
+pub(crate) async fn read_until_reset(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let error = within("the reset", stream.read_to_end(&mut bytes))
         .await
         .expect_err("a reset, not a clean end");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    bytes
 }
 
 /// Pseudo-random bytes of a seed, so that a misplaced block shows.
