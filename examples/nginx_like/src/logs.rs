@@ -19,8 +19,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{Config, LogLevel, LogTarget};
 use crate::error::StartError;
 
-/// Its own words say less than ours and name nothing of the configuration.
+/// Fills a log at `debug` with every question.
 const DNS_CLIENT: &str = "hickory";
+
+/// Ours. Libraries name nothing of the configuration, and what they find wrong is an error that one of these logs.
+const OURS: [&str; 4] = ["lb_core", "lb_discovery", "lb_proxy", "nginx_like"];
 
 /// Logs that are open, each once.
 #[derive(Clone, Debug)]
@@ -97,10 +100,7 @@ impl Logs {
     /// What any of the logs wants.
     fn filter(&self) -> Targets {
         let levels = self.0.iter().map(|log| filter(log.level));
-        let level = levels.max().unwrap_or(LevelFilter::OFF);
-        Targets::new()
-            .with_default(level)
-            .with_target(DNS_CLIENT, LevelFilter::ERROR.min(level))
+        targets(levels.max().unwrap_or(LevelFilter::OFF))
     }
 }
 
@@ -234,6 +234,20 @@ impl Write for Writer {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What is logged at `level`. Libraries take part at `debug` only: that is for the search for a fault.
+fn targets(level: LevelFilter) -> Targets {
+    let foreign = if level >= LevelFilter::DEBUG {
+        level
+    } else {
+        LevelFilter::OFF
+    };
+    let ours = OURS.map(|target| (target, level));
+    Targets::new()
+        .with_default(foreign)
+        .with_target(DNS_CLIENT, LevelFilter::OFF)
+        .with_targets(ours)
 }
 
 /// tracing has no `notice` and nothing above `error`.

@@ -28,7 +28,8 @@ pub(crate) fn run(
         say("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
     }
     limit_files(config.worker_rlimit_nofile);
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         let signals = Signals::listen()?;
         let server = proxy.bind().await?;
         let pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
@@ -38,7 +39,10 @@ pub(crate) fn run(
         let reloader = Reloader::new(load, config, kept, pid_file);
         serve(server, signals, logging, Some(reloader)).await;
         Ok(())
-    })
+    });
+    // A blocking thread may wait for a file system or for a name server: the process ends without it.
+    runtime.shutdown_background();
+    served
 }
 
 /// Serves until a signal ends it.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use lb_core::{Snapshot, SplitMix64};
-use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, info};
 
 use super::config::{DriverConfig, OnEmpty};
+use super::outage::Outage;
 use super::state::Shared;
 use crate::backoff::Backoff;
 use crate::discovery::{Discovery, with_provenance};
@@ -34,18 +35,16 @@ impl Follower<'_> {
         let label = self.source.source();
         let mut hints = Hints::new(self.shared.hints(), self.config.min_refresh);
         let mut backoff = Backoff::new(self.config.backoff_base, self.config.backoff_max);
+        let mut outage = Outage::default();
         loop {
             hints.clear();
             let error = self.watch(&label, &mut backoff, &mut hints).await;
-            self.record(&label, &error);
-            let delay = match error.valid_for() {
-                Some(valid_for) => self.negative_delay(valid_for),
-                None => backoff.next_delay(&mut self.rng),
-            };
+            self.record(&label, &error, &mut outage);
+            let (delay, may_hurry) = self.delay(&error, &mut backoff);
             hints.hold_off();
             tokio::select! {
                 () = sleep(delay) => {}
-                () = hints.next() => {}
+                () = hints.next(), if may_hurry => {}
             }
         }
     }
@@ -95,7 +94,7 @@ impl Follower<'_> {
         }
     }
 
-    fn record(&self, label: &Arc<str>, error: &DiscoveryError) {
+    fn record(&self, label: &Arc<str>, error: &DiscoveryError, outage: &mut Outage) {
         let report: Arc<str> = error.report().into();
         let empty = error.is_authoritative_empty();
         let apply = empty && self.config.on_empty == OnEmpty::Apply;
@@ -104,18 +103,32 @@ impl Follower<'_> {
         } else {
             self.shared.failed(self.index, Arc::clone(&report))
         };
-        match (first, apply, self.shared.kept(self.index)) {
-            (false, _, kept) => {
-                let kept = kept.unwrap_or_default();
-                debug!(source = %label, error = %report, kept, "Discovery still fails");
+        let Some(failures) = outage.failed(first, &report, Instant::now()) else {
+            debug!(source = %label, error = %report, "Discovery still fails");
+            return;
+        };
+        match (apply, self.shared.kept(self.index)) {
+            (true, _) => {
+                error!(source = %label, error = %report, failures, "Source has no backends");
             }
-            (true, true, _) => warn!(source = %label, error = %report, "Source has no backends"),
-            (true, false, Some(kept)) => {
-                warn!(source = %label, error = %report, kept, "Discovery failed, keeping the last set");
+            (false, Some(kept)) => {
+                error!(source = %label, error = %report, failures, kept, "Discovery failed, keeping the last set");
             }
-            (true, false, None) => {
-                warn!(source = %label, error = %report, "Discovery failed, no backends known yet");
+            (false, None) => {
+                error!(source = %label, error = %report, failures, "Discovery failed, no backends known yet");
             }
+        }
+    }
+
+    /// How long to wait after `error`, and whether a hint may end the wait.
+    fn delay(&mut self, error: &DiscoveryError, backoff: &mut Backoff) -> (Duration, bool) {
+        if let Some(valid_for) = error.valid_for() {
+            return (self.negative_delay(valid_for), true);
+        }
+        let delay = backoff.next_delay(&mut self.rng);
+        match error.retry_after() {
+            Some(wait) => (delay.max(wait.min(self.config.backoff_max)), false),
+            None => (delay, true),
         }
     }
 

@@ -1,0 +1,108 @@
+//! Which failures of a source are worth a line of the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The least time between two lines, so that a source which fails and recovers in turn does not fill the log.
+const GAP: Duration = Duration::from_secs(5);
+
+/// The least time between two lines of one outage: an error may have a number in it that is always another.
+const CHANGED: Duration = Duration::from_secs(30);
+
+/// When the same error is logged again.
+const REMINDER: Duration = Duration::from_secs(600);
+
+/// What was logged of the failures of one source.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    /// When the last line was written, and the error in it.
+    last: Option<(Instant, Arc<str>)>,
+    /// Whether the failures that go on have a line.
+    is_logged: bool,
+    /// How many failures there were since the last line.
+    failures: u64,
+}
+
+impl Outage {
+    /// Takes a failure, which may be the first after a success. If it is to be logged: how many failures the line
+    /// stands for.
+    pub(super) fn failed(&mut self, first: bool, error: &Arc<str>, now: Instant) -> Option<u64> {
+        self.failures += 1;
+        self.is_logged &= !first;
+        let is_due = self.last.as_ref().is_none_or(|(at, last)| {
+            let age = now.duration_since(*at);
+            let gap = match self.is_logged {
+                false => GAP,
+                true if last != error => CHANGED,
+                true => REMINDER,
+            };
+            age >= gap
+        });
+        if !is_due {
+            return None;
+        }
+        self.last = Some((now, Arc::clone(error)));
+        self.is_logged = true;
+        Some(std::mem::take(&mut self.failures))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Failures at these seconds, with these errors, the first of an outage marked; and the lines: when, and for how
+    /// many.
+    fn logged(failures: &[(u64, bool, &str)]) -> Vec<(u64, u64)> {
+        let (start, mut outage) = (Instant::now(), Outage::default());
+        let lines = failures.iter().filter_map(|&(second, first, error)| {
+            let now = start + Duration::from_secs(second);
+            Some((second, outage.failed(first, &error.into(), now)?))
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn an_outage_is_one_line_and_one_every_ten_minutes() {
+        let every_10_s = (0..=130).map(|n| (n * 10, n == 0, "a"));
+        assert_eq!(
+            logged(&every_10_s.collect::<Vec<_>>()),
+            [(0, 1), (600, 60), (1200, 60)]
+        );
+    }
+
+    #[test]
+    fn another_reason_is_another_line_but_not_at_once() {
+        let failures = [
+            (0, true, "a"),
+            (10, false, "b"),
+            (31, false, "b"),
+            (40, false, "a"),
+            (62, false, "c"),
+        ];
+        assert_eq!(logged(&failures), [(0, 1), (31, 2), (62, 2)]);
+    }
+
+    #[test]
+    fn failures_and_successes_in_turn_are_a_line_in_five_seconds() {
+        let every_second = (0..12).map(|n| (n, true, "a"));
+        assert_eq!(
+            logged(&every_second.collect::<Vec<_>>()),
+            [(0, 1), (5, 5), (10, 5)]
+        );
+    }
+
+    #[test]
+    fn an_outage_that_began_too_soon_for_a_line_has_one_later() {
+        let failures = [
+            (0, true, "a"),
+            (1, true, "b"),
+            (2, false, "b"),
+            (7, false, "b"),
+            (9, false, "b"),
+        ];
+        assert_eq!(logged(&failures), [(0, 1), (7, 3)]);
+    }
+}
