@@ -3,16 +3,18 @@
 //! kube's own stack is not used: it gives the first of several addresses of a server all the time that a connection may
 //! take, and logs every failure at level error, without a name.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::Intercept;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::client::{Body, ClientBuilder, ConfigExt};
 use kube::config::Config;
 use kube::{Client, Error};
+use tokio::net::TcpStream;
 use tower::{BoxError, Layer, Service};
 
 /// A client that connects lazily. All addresses of a server together have `connect_timeout`, divided evenly; those of
@@ -24,7 +26,21 @@ pub(super) fn of(
     proxy: Option<&Intercept>,
     connect_timeout: Duration,
 ) -> Result<Client, Error> {
-    let mut tcp = HttpConnector::new();
+    by(HttpConnector::new(), config, proxy, connect_timeout)
+}
+
+/// The client that connects by `tcp`.
+fn by<R>(
+    mut tcp: HttpConnector<R>,
+    config: &Config,
+    proxy: Option<&Intercept>,
+    connect_timeout: Duration,
+) -> Result<Client, Error>
+where
+    HttpConnector<R>: Service<Uri, Response = TokioIo<TcpStream>> + Clone + Send + Sync + 'static,
+    <HttpConnector<R> as Service<Uri>>::Future: Send + 'static,
+    <HttpConnector<R> as Service<Uri>>::Error: StdError + Send + Sync + 'static,
+{
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(connect_timeout));
@@ -71,3 +87,6 @@ where
     let service = config.base_uri_layer().layer(service);
     Ok(ClientBuilder::new(service, config.default_namespace.clone()).build())
 }
+
+#[cfg(test)]
+mod tests;

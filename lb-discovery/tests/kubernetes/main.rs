@@ -11,8 +11,10 @@ mod fair;
 mod hostile;
 mod objects;
 mod place;
+mod plugin;
 mod property;
 mod rbac;
+mod reach;
 mod real;
 #[path = "../support/run.rs"]
 mod run;
