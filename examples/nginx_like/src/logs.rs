@@ -19,11 +19,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{Config, LogLevel, LogTarget};
 use crate::error::StartError;
 
-/// Fills a log at `debug` with every question.
+/// Its own words say less than ours and name nothing of the configuration.
 const DNS_CLIENT: &str = "hickory";
-
-/// Ours. Libraries name nothing of the configuration, and what they find wrong is an error that one of these logs.
-const OURS: [&str; 4] = ["lb_core", "lb_discovery", "lb_proxy", "nginx_like"];
 
 /// Logs that are open, each once.
 #[derive(Clone, Debug)]
@@ -235,6 +232,9 @@ impl Write for Writer {
         Ok(())
     }
 }
+
+/// Ours. Libraries name nothing of the configuration, and what they find wrong is an error that one of these logs.
+const OURS: [&str; 4] = ["lb_core", "lb_discovery", "lb_proxy", "nginx_like"];
 
 /// What is logged at `level`. Libraries take part at `debug` only: that is for the search for a fault.
 fn targets(level: LevelFilter) -> Targets {

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 /// The least time between two lines, so that a source which fails and recovers in turn does not fill the log.
 const GAP: Duration = Duration::from_secs(5);
 
-/// The least time between two lines of one outage: an error may have a number in it that is always another.
-const CHANGED: Duration = Duration::from_secs(30);
+/// The least time between two lines of one outage, whose reasons may change in turn.
+const CHANGED: Duration = Duration::from_secs(10);
 
 /// When the same error is logged again.
 const REMINDER: Duration = Duration::from_secs(600);
@@ -35,7 +35,7 @@ impl Outage {
             let age = now.duration_since(*at);
             let gap = match self.is_logged {
                 false => GAP,
-                true if last != error => CHANGED,
+                true if !is_same(last, error) => CHANGED,
                 true => REMINDER,
             };
             age >= gap
@@ -47,6 +47,16 @@ impl Outage {
         self.is_logged = true;
         Some(std::mem::take(&mut self.failures))
     }
+}
+
+/// Whether two errors have one reason. Numbers do not count: a time or a port may be another at each attempt.
+fn is_same(one: &str, other: &str) -> bool {
+    let words = |error: &'_ str| {
+        error
+            .split(|c: char| c.is_ascii_digit())
+            .collect::<String>()
+    };
+    words(one) == words(other)
 }
 
 #[cfg(test)]
@@ -75,14 +85,21 @@ mod tests {
 
     #[test]
     fn another_reason_is_another_line_but_not_at_once() {
+        let numbers = [
+            (0, true, "at 17:59"),
+            (60, false, "at 18:00"),
+            (120, false, "at 180"),
+        ];
+        assert_eq!(logged(&numbers), [(0, 1), (120, 2)]);
+
         let failures = [
             (0, true, "a"),
-            (10, false, "b"),
-            (31, false, "b"),
-            (40, false, "a"),
-            (62, false, "c"),
+            (6, false, "b"),
+            (11, false, "b"),
+            (20, false, "a"),
+            (22, false, "c"),
         ];
-        assert_eq!(logged(&failures), [(0, 1), (31, 2), (62, 2)]);
+        assert_eq!(logged(&failures), [(0, 1), (11, 2), (22, 2)]);
     }
 
     #[test]

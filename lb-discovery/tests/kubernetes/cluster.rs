@@ -14,7 +14,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::api_server::ApiServer;
-use crate::objects::{endpoint, slice};
+use crate::objects::{endpoint, inner_service, slice};
 use crate::run::Running;
 use crate::sources::{run, until, until_error};
 
@@ -25,6 +25,7 @@ pub(crate) async fn server() -> ApiServer {
 }
 
 pub(crate) fn one(server: &ApiServer) {
+    server.put("services", inner_service());
     server.put(
         "endpointslices",
         slice("echo-a", &[endpoint("10.0.0.1", "a")]),

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lb_discovery::kubernetes::Cluster;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::api_server::{ApiServer, Fault};
 use crate::cluster::{Authority, follow, one, server};
+use crate::objects::{inner_service, node};
 use crate::run::eventually;
 use crate::sources::{Api, run, until, until_error};
 
@@ -86,6 +88,23 @@ async fn a_server_that_is_overloaded_says_when_to_come_back() {
         until(&mut running, &["10.0.0.1:8080"]).await;
         running.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_load_balancer_without_node_ports() {
+    let api = Api::start().await;
+    let mut service = inner_service();
+    service["spec"]["type"] = json!("LoadBalancer");
+    service["spec"]["allocateLoadBalancerNodePorts"] = json!(false);
+    api.server.put("services", service);
+    api.server.put("nodes", node("node-1", "10.1.0.1"));
+    let running = run(api.node_port());
+    until_error(
+        &running,
+        "port 80 has no node port, because its Service of type LoadBalancer has \
+         allocateLoadBalancerNodePorts: false: set that to true, or use the pods' addresses",
+    )
+    .await;
 }
 
 /// A proxy that connects to whatever it is asked for, and counts.

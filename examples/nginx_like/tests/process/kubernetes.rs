@@ -57,7 +57,8 @@ impl Cluster {
             server {{ listen LISTEN; proxy_pass nodes; }}",
             kubeconfig.display()
         );
-        NginxLike::start("", &stream).await
+        // At debug each failure is a line; above that some are only counted.
+        NginxLike::start("error_log stderr debug;", &stream).await
     }
 
     /// Tells the API server which pods there are.

@@ -13,6 +13,8 @@ mod dns_server;
 mod first_bytes;
 mod hash;
 #[cfg(feature = "kubernetes")]
+mod kubeconfig;
+#[cfg(feature = "kubernetes")]
 mod kubernetes;
 #[cfg(feature = "kubernetes")]
 #[path = "../../../../lb-discovery/tests/kubernetes/objects.rs"]
