@@ -51,12 +51,10 @@ impl Outage {
 
 /// Whether two errors have one reason. Numbers do not count: a time or a port may be another at each attempt.
 fn is_same(one: &str, other: &str) -> bool {
-    let words = |error: &'_ str| {
-        error
-            .split(|c: char| c.is_ascii_digit())
-            .collect::<String>()
-    };
-    words(one) == words(other)
+    fn words(error: &str) -> impl Iterator<Item = char> {
+        error.chars().filter(|c| !c.is_ascii_digit())
+    }
+    words(one).eq(words(other))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(super) enum Credentials {
         /// The token that counts while the file cannot be read.
         token: Option<HeaderValue>,
     },
-    Plugin(Plugin),
+    Plugin(Box<Plugin>),
 }
 
 /// Credentials that are in use.
@@ -89,7 +89,7 @@ impl Credentials {
                 let encoded = format!("Basic {}", BASE64_STANDARD.encode(pair));
                 Self::Fixed(Some(secret(&encoded)?))
             }
-            (_, _, Some(exec), _) => Self::Plugin(Plugin::new(exec)?),
+            (_, _, Some(exec), _) => Self::Plugin(Box::new(Plugin::new(exec)?)),
             (_, _, _, Some(provider)) => Self::Fixed(Some(of_provider(&provider)?)),
             _ => Self::Fixed(None),
         })

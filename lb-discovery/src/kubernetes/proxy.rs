@@ -20,15 +20,22 @@ pub(super) fn of(proxy_url: Option<&str>, server: &Uri) -> Result<Option<Interce
             )
         });
     }
+    Ok(of_variables(server, |name| env::var(name).ok()))
+}
+
+fn of_variables(server: &Uri, value: impl Fn(&str) -> Option<String>) -> Option<Intercept> {
     if is_local(server.host().unwrap_or_default()) {
-        return Ok(None);
+        return None;
     }
+    let value = |name: &str| value(name).filter(|value| !value.is_empty());
+    let value = |name: &str| value(name).or_else(|| value(&name.to_lowercase()));
+    let value = |name: &str| value(name).unwrap_or_default();
     let matcher = Matcher::builder()
-        .http(variable("HTTP_PROXY"))
-        .https(variable("HTTPS_PROXY"))
-        .no(variable("NO_PROXY"))
+        .http(value("HTTP_PROXY"))
+        .https(value("HTTPS_PROXY"))
+        .no(value("NO_PROXY").replace("*.", "."))
         .build();
-    Ok(matcher.intercept(server).filter(is_supported))
+    matcher.intercept(server).filter(is_supported)
 }
 
 fn is_supported(proxy: &Intercept) -> bool {
@@ -42,14 +49,6 @@ fn is_supported(proxy: &Intercept) -> bool {
 fn is_local(host: &str) -> bool {
     let ip = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || ip.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
-/// A variable by its name in capitals, or else in small letters.
-fn variable(name: &str) -> String {
-    let value = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-    value(name)
-        .or_else(|| value(&name.to_lowercase()))
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -69,6 +68,31 @@ mod tests {
         for wrong in ["socks4://10.0.0.9", "ftp://10.0.0.9", "://"] {
             let error = of(Some(wrong), &server).unwrap_err();
             assert!(error.contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_excepts_servers_and_not_proxies() {
+        let values = [
+            ("HTTPS_PROXY", "http://10.0.0.9:3128"),
+            ("no_proxy", "10.0.0.9, 10.1.0.0/16,*.example.com,"),
+        ];
+        let value = |name: &str| {
+            let found = values.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        for (server, is_proxied) in [
+            ("https://10.2.0.1:6443", true),
+            ("https://10.1.0.1:6443", false),
+            ("https://api.example.com", false),
+            ("https://api.example.org", true),
+            ("http://10.2.0.1", false),
+            ("https://127.0.0.1:6443", false),
+            ("https://localhost:6443", false),
+            ("https://[::1]:6443", false),
+        ] {
+            let proxy = of_variables(&server.parse().unwrap(), value);
+            assert_eq!(proxy.is_some(), is_proxied, "{server}");
         }
     }
 }
