@@ -200,7 +200,9 @@ impl fmt::Display for Cluster {
         match &self.place {
             Place::File(path) => write!(f, "the kubeconfig {}", path.display())?,
             Place::InCluster => f.write_str("the pod's service account")?,
-            Place::Inferred => f.write_str("the kubeconfig of the environment")?,
+            Place::Inferred => {
+                f.write_str("the kubeconfig or service account of the environment")?
+            }
         }
         match &self.context {
             Some(context) => write!(f, ", context {context:?}"),

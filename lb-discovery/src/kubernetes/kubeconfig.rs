@@ -31,7 +31,8 @@ pub(super) fn of_file(path: &Path, context: Option<&str>) -> Result<Loaded, Stri
 
 /// The service account of the pod that the program runs in.
 pub(super) fn of_pod() -> Result<Loaded, String> {
-    let mut config = Config::incluster().map_err(|error| root_cause(&error))?;
+    let mut config = Config::incluster()
+        .map_err(|error| format!("{error}; does the program run in a pod with an account?"))?;
     // kube would read it again on a thread that carries sessions. A watch that fails is opened with a fresh one.
     config.root_cert_file = None;
     let credentials = Credentials::take(&mut config.auth_info)?;

@@ -1,29 +1,27 @@
 //! Programs that give credentials: the `exec` of a kubeconfig.
 
+mod process;
+
 use std::env;
-use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::config::{ExecConfig, ExecInteractiveMode};
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
+use self::process::Running;
 use super::credentials::{Given, Identity, Secret, bearer};
 use super::failure;
 use crate::error::DiscoveryError;
-
-/// The most bytes that are read of what a plugin writes to one of its streams.
-const MAX_OUTPUT: u64 = 1 << 20;
 
 /// How long before they expire credentials are replaced.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -121,16 +119,16 @@ impl Plugin {
         let mut command = Command::new(&self.command);
         command
             .args(self.exec.args.iter().flatten())
-            .env("KUBERNETES_EXEC_INFO", &self.info)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
         for variable in self.exec.env.iter().flatten() {
             if let (Some(name), Some(value)) = (variable.get("name"), variable.get("value")) {
-                command.env(OsStr::new(name), value);
+                command.env(name, value);
             }
         }
+        command.env("KUBERNETES_EXEC_INFO", &self.info);
         command
     }
 
@@ -178,8 +176,8 @@ impl Plugin {
     }
 }
 
-impl std::fmt::Display for Plugin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the exec plugin {:?}", self.command)
     }
 }
@@ -199,50 +197,6 @@ struct Credential {
     token: Option<String>,
     client_certificate_data: Option<String>,
     client_key_data: Option<String>,
-}
-
-struct Output {
-    status: ExitStatus,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
-/// A program that ends with this.
-struct Running(Child);
-
-impl Running {
-    async fn output(mut self) -> io::Result<Output> {
-        let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
-        let (status, stdout, stderr) = tokio::try_join!(self.0.wait(), read(stdout), read(stderr))?;
-        Ok(Output {
-            status,
-            stdout,
-            stderr,
-        })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A process that was waited for has no id any more: the number may be another's.
-        let id = self.0.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(group) = id.and_then(Pid::from_raw) {
-            // Fails only if the group has ended by itself.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-}
-
-async fn read(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        stream.take(MAX_OUTPUT).read_to_end(&mut bytes).await?;
-    }
-    if bytes.len() as u64 == MAX_OUTPUT {
-        let problem = format!("it writes {MAX_OUTPUT} bytes or more");
-        return Err(io::Error::other(problem));
-    }
-    Ok(bytes)
 }
 
 /// An error of YAML may go on with an excerpt of the input, which has secrets in it.

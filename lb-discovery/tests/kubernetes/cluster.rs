@@ -152,6 +152,17 @@ async fn a_kubeconfig_that_is_none_is_an_error_until_it_is_one() {
     until(&mut running, &["10.0.0.1:8080"]).await;
 }
 
+#[tokio::test]
+async fn a_client_certificate_that_is_missing_is_named_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    let missing = dir.path().join("lb.crt").display().to_string();
+    let user = format!("client-certificate: {missing}, client-key: {missing}");
+    let path = server.kubeconfig(dir.path(), "", &user);
+    let error = Cluster::kubeconfig(&path).check().unwrap_err().to_string();
+    assert!(error.contains(&missing), "{error}");
+}
+
 #[test]
 fn outside_of_a_cluster_there_is_no_service_account() {
     let error = Cluster::in_cluster().check().unwrap_err();
