@@ -40,6 +40,10 @@ impl Discovery for Static {
         Arc::clone(&self.source)
     }
 
+    fn identity(&self) -> Arc<str> {
+        format!("static {:?}", self.snapshot).into()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         let only = stream::once(future::ready(Ok(self.snapshot.clone())));
         Ok(only.chain(stream::pending()).boxed())

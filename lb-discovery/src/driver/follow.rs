@@ -11,7 +11,7 @@ use tracing::{debug, error, info};
 
 use super::config::{DriverConfig, OnEmpty};
 use super::outage::Outage;
-use super::state::Shared;
+use super::state::{Shared, adapted};
 use crate::backoff::Backoff;
 use crate::discovery::{Discovery, with_provenance};
 use crate::error::DiscoveryError;
@@ -38,9 +38,16 @@ impl Follower<'_> {
         let mut outage = Outage::default();
         loop {
             hints.clear();
-            let error = self.watch(&label, &mut backoff, &mut hints).await;
-            self.record(&label, &error, &mut outage);
-            let (delay, may_hurry) = self.delay(&error, &mut backoff);
+            let end = self
+                .watch(&label, &mut backoff, &mut hints, &mut outage)
+                .await;
+            let (delay, may_hurry) = match end {
+                End::Answered { valid_for } => (self.delay_for(valid_for, &mut backoff), true),
+                End::Failed(error) => {
+                    self.record(&label, &error, &mut outage);
+                    self.delay(&error, &mut backoff)
+                }
+            };
             hints.hold_off();
             tokio::select! {
                 () = sleep(delay) => {}
@@ -55,11 +62,14 @@ impl Follower<'_> {
         label: &Arc<str>,
         backoff: &mut Backoff,
         hints: &mut Hints,
-    ) -> DiscoveryError {
-        let mut sets = match self.source.watch().await {
+        outage: &mut Outage,
+    ) -> End {
+        let mut sets = match self.source.watch_raw().await {
             Ok(sets) => sets,
-            Err(error) => return error,
+            Err(error) => return End::Failed(error),
         };
+        // The last item, if it was an empty answer: how long that holds should the stream end behind it.
+        let mut answered: Option<Option<Duration>> = None;
         loop {
             let item = tokio::select! {
                 item = sets.next() => item,
@@ -71,23 +81,39 @@ impl Follower<'_> {
             match item {
                 Some(Ok(snapshot)) => {
                     backoff.reset();
-                    self.accept(label, snapshot);
+                    answered = None;
+                    self.accept(label, &snapshot);
                     sleep(ITEM_GAP).await;
                 }
-                Some(Err(error)) => return error,
+                Some(Err(error)) if error.is_authoritative_empty() => {
+                    if error.is_withdrawal() {
+                        backoff.reset();
+                    }
+                    self.record(label, &error, outage);
+                    if answered.replace(error.valid_for()).is_some() {
+                        sleep(ITEM_GAP).await;
+                    }
+                }
+                Some(Err(error)) => return End::Failed(error),
                 None => {
-                    return DiscoveryError::Closed {
-                        what: format!("watching {label}").into(),
-                    };
+                    return answered.map_or_else(
+                        || {
+                            End::Failed(DiscoveryError::Closed {
+                                what: format!("watching {label}").into(),
+                            })
+                        },
+                        |valid_for| End::Answered { valid_for },
+                    );
                 }
             }
         }
     }
 
-    fn accept(&self, label: &Arc<str>, snapshot: Snapshot) {
-        let backends = snapshot.len();
-        let snapshot = with_provenance(snapshot, label);
-        if self.shared.succeeded(self.index, snapshot) {
+    fn accept(&self, label: &Arc<str>, snapshot: &Snapshot) {
+        let raw = with_provenance(snapshot.clone(), label);
+        let current = adapted(self.source, &raw, label);
+        let backends = current.len();
+        if self.shared.succeeded(self.index, raw, current) {
             info!(source = %label, backends, "Discovery recovered");
         } else {
             debug!(source = %label, backends, "Discovered backends");
@@ -97,7 +123,7 @@ impl Follower<'_> {
     fn record(&self, label: &Arc<str>, error: &DiscoveryError, outage: &mut Outage) {
         let report: Arc<str> = error.report().into();
         let empty = error.is_authoritative_empty();
-        let apply = empty && self.config.on_empty == OnEmpty::Apply;
+        let apply = empty && (self.config.on_empty == OnEmpty::Apply || error.is_withdrawal());
         let first = if empty {
             self.shared.emptied(self.index, Arc::clone(&report), apply)
         } else {
@@ -122,13 +148,17 @@ impl Follower<'_> {
 
     /// How long to wait after `error`, and whether a hint may end the wait.
     fn delay(&mut self, error: &DiscoveryError, backoff: &mut Backoff) -> (Duration, bool) {
-        if let Some(valid_for) = error.valid_for() {
-            return (self.negative_delay(valid_for), true);
-        }
-        let delay = backoff.next_delay(&mut self.rng);
+        let delay = self.delay_for(error.valid_for(), backoff);
         match error.retry_after() {
             Some(wait) => (delay.max(wait.min(self.config.backoff_max)), false),
             None => (delay, true),
+        }
+    }
+
+    fn delay_for(&mut self, valid_for: Option<Duration>, backoff: &mut Backoff) -> Duration {
+        match valid_for {
+            Some(valid_for) => self.negative_delay(valid_for),
+            None => backoff.next_delay(&mut self.rng),
         }
     }
 
@@ -137,4 +167,13 @@ impl Follower<'_> {
         let floor = self.config.min_refresh;
         valid_for.min(self.config.backoff_max).max(floor)
     }
+}
+
+/// How a watch ended.
+enum End {
+    /// With an empty answer, which is recorded already.
+    Answered {
+        valid_for: Option<Duration>,
+    },
+    Failed(DiscoveryError),
 }

@@ -20,6 +20,7 @@ use crate::sources::{run, until, until_error};
 
 pub(crate) async fn server() -> ApiServer {
     let server = ApiServer::start().await;
+    server.put("services", inner_service());
     one(&server);
     server
 }
@@ -262,6 +263,7 @@ async fn certificates_and_their_authority_are_replaced() {
     let file = |name: &str| dir.path().join(name).display().to_string();
     let (old, new) = (Authority::new(), Authority::new());
     let mut server = ApiServer::with_tls(Some(old.acceptor())).await;
+    server.put("services", inner_service());
     one(&server);
     old.write(dir.path());
     let cluster = format!("certificate-authority: {}", file("ca.crt"));
