@@ -45,8 +45,9 @@ use crate::discovery::Discovery;
 /// # What is logged
 ///
 /// One line at level error when a source begins to fail, with its label and the reason, and again when the reason
-/// changes or ten minutes are over: at most one line in five seconds for each source. The failures in between are
-/// logged at level debug, and counted in the next line (`failures`). The end of the failures is logged at level info.
+/// changes or ten minutes are over: at most one line in five seconds for each source, except when its set becomes
+/// empty. The failures in between are logged at level debug, and counted in the next line (`failures`). The end of the
+/// failures is logged at level info.
 #[derive(Debug)]
 pub struct Driver {
     sources: Vec<Arc<dyn Discovery>>,

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info};
 
 use super::config::{DriverConfig, OnEmpty};
-use super::outage::Outage;
+use super::outage::{Kind, Outage};
 use super::state::{Shared, adapted};
 use crate::backoff::Backoff;
 use crate::discovery::{Discovery, with_provenance};
@@ -129,7 +129,12 @@ impl Follower<'_> {
         } else {
             self.shared.failed(self.index, Arc::clone(&report))
         };
-        let Some(failures) = outage.failed(first, &report, Instant::now()) else {
+        let kind = match (first, apply) {
+            (true, true) => Kind::Emptied,
+            (true, false) => Kind::First,
+            (false, _) => Kind::Another,
+        };
+        let Some(failures) = outage.failed(kind, &report, Instant::now()) else {
             debug!(source = %label, error = %report, "Discovery still fails");
             return;
         };

@@ -25,13 +25,25 @@ pub(super) struct Outage {
     failures: u64,
 }
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// Not the first since the last success.
+    Another,
+    /// The source has lost its backends. Always logged: it may be the last that is heard of the source.
+    Emptied,
+    /// The first since a success.
+    First,
+}
+
 impl Outage {
-    /// Takes a failure, which may be the first after a success. If it is to be logged: how many failures the line
-    /// stands for.
-    pub(super) fn failed(&mut self, first: bool, error: &Arc<str>, now: Instant) -> Option<u64> {
+    /// Takes a failure. If it is to be logged: how many failures the line stands for.
+    pub(super) fn failed(&mut self, kind: Kind, error: &Arc<str>, now: Instant) -> Option<u64> {
         self.failures += 1;
-        self.is_logged &= !first;
+        self.is_logged &= kind == Kind::Another;
         let is_due = self.last.as_ref().is_none_or(|(at, last)| {
+            if kind == Kind::Emptied {
+                return true;
+            }
             let age = now.duration_since(*at);
             let gap = match self.is_logged {
                 false => GAP,
@@ -67,7 +79,8 @@ mod tests {
         let (start, mut outage) = (Instant::now(), Outage::default());
         let lines = failures.iter().filter_map(|&(second, first, error)| {
             let now = start + Duration::from_secs(second);
-            Some((second, outage.failed(first, &error.into(), now)?))
+            let kind = if first { Kind::First } else { Kind::Another };
+            Some((second, outage.failed(kind, &error.into(), now)?))
         });
         lines.collect()
     }
@@ -119,5 +132,15 @@ mod tests {
             (9, false, "b"),
         ];
         assert_eq!(logged(&failures), [(0, 1), (7, 3)]);
+    }
+
+    #[test]
+    fn a_set_that_becomes_empty_is_logged_at_once() {
+        let (now, mut outage) = (Instant::now(), Outage::default());
+        let error: Arc<str> = "a".into();
+        for kind in [Kind::First, Kind::Emptied, Kind::Emptied] {
+            assert!(outage.failed(kind, &error, now).is_some());
+        }
+        assert_eq!(outage.failed(Kind::Another, &error, now), None);
     }
 }
