@@ -16,7 +16,7 @@ const GATHER: Duration = Duration::from_millis(100);
 
 /// How long objects that were watched must go on saying that there is no backend. A slice that is replaced is deleted
 /// first, and a port that is renamed changes in the Service before the controller changes it in the slices. kube-proxy
-/// gathers changes for as long (its `minSyncPeriod`), so no client inside the cluster sees less of them.
+/// gathers changes for as long (its `minSyncPeriod`).
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// What the objects come to.
