@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::outlier::FailLimit;
+use crate::state::fail_limit::FailLimit;
 
 /// One server that connections may go to.
 ///
@@ -188,6 +188,17 @@ pub enum AdminState {
     Drain,
     /// New connections are welcome.
     Ready,
+}
+
+/// What an active check found of a backend. A backend without checks is healthy.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It answers.
+    #[default]
+    Healthy,
+    /// It does not answer: it gets no new connections, except in panic mode.
+    Unhealthy,
 }
 
 /// The tier of a backend: 0 is used first, 1 when no backend of 0 is eligible, and so on.

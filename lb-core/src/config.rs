@@ -1,9 +1,9 @@
 //! What a balancer does around its policy.
 
-use crate::detection::OutlierDetection;
-use crate::slow_start::SlowStart;
-use crate::subset::Subset;
-use crate::zone::ZonePreference;
+use crate::state::outlier::OutlierDetection;
+use crate::tiers::slow_start::SlowStart;
+use crate::tiers::subset::Subset;
+use crate::tiers::zone::ZonePreference;
 
 /// What a balancer does around its policy. Everything is off by default, as it is in nginx and HAProxy.
 ///
@@ -74,8 +74,8 @@ impl BalancerConfig {
         self
     }
 
-    /// Whether picks must know how healthy the tiers are.
-    pub(crate) const fn needs_vitals(&self) -> bool {
+    /// Whether picks need tier health.
+    pub(crate) const fn needs_health(&self) -> bool {
         self.overprovisioning.is_some() || self.panic_threshold.is_some() || self.zone.is_some()
     }
 }

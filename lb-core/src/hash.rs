@@ -3,6 +3,8 @@
 //! XXH64 is written from its specification (Collet, "xxHash fast digest algorithm", `xxhash_spec.md`), CRC-32 is
 //! that of IEEE 802.3 as nginx and zlib compute it. Neither withstands an adversary who chooses the keys.
 
+use std::net::{IpAddr, SocketAddr};
+
 const PRIME_1: u64 = 0x9e37_79b1_85eb_ca87;
 const PRIME_2: u64 = 0xc2b2_ae3d_27d4_eb4f;
 const PRIME_3: u64 = 0x1656_67b1_9e37_79f9;
@@ -94,6 +96,21 @@ pub(crate) fn scale(hash: u64, len: usize) -> usize {
 pub(crate) fn fold(numbers: impl IntoIterator<Item = u64>) -> u64 {
     let next = |digest, number: u64| xxh64(&number.to_le_bytes(), digest);
     numbers.into_iter().fold(0, next)
+}
+
+/// The hash of a backend's name and port.
+pub(crate) fn of_name(name: &str, port: u16) -> u64 {
+    xxh64(format!("{name}:{port}").as_bytes(), 0)
+}
+
+/// The hash of an address: of its octets, under the port as seed. To write ten thousand addresses as text would take
+/// milliseconds.
+pub(crate) fn of_addr(addr: SocketAddr) -> u64 {
+    let port = addr.port().into();
+    match addr.ip() {
+        IpAddr::V4(ip) => xxh64(&ip.octets(), port),
+        IpAddr::V6(ip) => xxh64(&ip.octets(), port),
+    }
 }
 
 /// A CRC-32 in the making. Copying it keeps what both go on from.

@@ -13,7 +13,7 @@ mod run;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use dns_server::{DnsServer, RecordType};
+use dns_server::{DnsServer, RecordType, ResponseCode};
 use lb_discovery::{DiscoveryError, Dns, Resolver};
 use names::{NAME, at, dns, failure, ip, ips, lookup};
 use run::addrs;
@@ -107,14 +107,75 @@ async fn follows_aliases_and_holds_for_the_shortest_ttl() {
     assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
 }
 
+/// What was given up on is not known to be nothing: it must not empty a set.
 #[tokio::test]
-async fn a_loop_of_aliases_ends() {
+async fn a_loop_of_aliases_is_a_failure() {
     let server = DnsServer::start();
-    server.bare_aliases();
     server.alias(NAME, 30, "other.test");
     server.alias("other.test", 30, NAME);
-    assert!(lookup(&server, NAME).await.is_err());
-    assert!(server.questions(NAME) < 20);
+    for round in 0..2 {
+        let error = failure(&server, NAME).await;
+        assert!(
+            matches!(error, DiscoveryError::Unavailable { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().ends_with("lead in a circle"), "{error}");
+        assert!(server.questions(NAME) < 20, "{round}");
+        server.bare_aliases();
+    }
+}
+
+#[tokio::test]
+async fn a_chain_of_aliases_is_followed_or_a_failure() {
+    let server = DnsServer::start();
+    let host = |number: usize| format!("host{number}.test");
+    for number in 0..20 {
+        server.alias(&host(number), 30, &host(number + 1));
+    }
+    server.set(&host(20), 60, &[ip("10.0.0.1")]);
+    for round in 0..2 {
+        // From the fifth on there are sixteen aliases, from the fourth on one more.
+        let found = lookup(&server, &host(4)).await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]), "{round}");
+        assert_eq!(found.valid_for, Some(Duration::from_secs(30)));
+        let error = failure(&server, &host(3)).await;
+        assert!(
+            matches!(error, DiscoveryError::Unavailable { .. }),
+            "{error}"
+        );
+        let expected = format!(
+            "looking up host3.test: {} gave more than 16 aliases in a row",
+            server.addr()
+        );
+        assert_eq!(error.to_string(), expected);
+        // The end of a chain counts, whichever it is.
+        server.bare_aliases();
+    }
+    server.set(&host(20), 60, &[]);
+    assert!(failure(&server, &host(4)).await.is_authoritative_empty());
+    server.fail(&host(20), ResponseCode::ServFail);
+    assert!(!failure(&server, &host(4)).await.is_authoritative_empty());
+}
+
+#[tokio::test]
+async fn an_alias_bounds_how_long_its_end_is_known_to_be_missing() {
+    let server = DnsServer::start();
+    server.bare_aliases();
+    server.set_negative_ttl(60);
+    server.alias(NAME, 5, "gone.test");
+    let error = failure(&server, NAME).await;
+    assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
+    assert_eq!(error.valid_for(), Some(Duration::from_secs(5)));
+}
+
+#[tokio::test]
+async fn names_that_cannot_exist_are_not_asked_for() {
+    let server = DnsServer::start();
+    for name in ["host.invalid", "host.onion"] {
+        let error = failure(&server, name).await;
+        assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
+        assert_eq!(server.questions(name), 0);
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod names;
 #[path = "support/run.rs"]
 mod run;
 
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use dns_server::{DnsServer, RecordType, ResponseCode};
@@ -91,6 +92,47 @@ async fn a_stopped_server_is_a_failure_in_time() {
     let error = dns.lookup().await.unwrap_err();
     assert!(!error.is_authoritative_empty(), "{error}");
     assert!(asked.elapsed() < Duration::from_secs(5));
+}
+
+/// The kernel reports a port on which nothing listens, so a lookup goes on at once.
+#[tokio::test]
+async fn servers_that_refuse_cost_no_time() {
+    let free = || {
+        UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    };
+    let refusing = [free(), free()];
+    let server = DnsServer::start();
+    server.set(NAME, 60, &[ip("10.0.0.1")]);
+    let long = Duration::from_secs(30);
+    let resolver = |addrs: &[SocketAddr]| {
+        let builder = Resolver::builder().name_servers(addrs).timeout(long);
+        builder.build().unwrap()
+    };
+    let asked = Instant::now();
+    let next = resolver(&[refusing[0], refusing[1], server.addr()]);
+    let found = Dns::new(next, NAME, 446).unwrap().lookup().await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]));
+    let dns = Dns::new(resolver(&refusing), NAME, 446).unwrap();
+    let error = dns.lookup().await.unwrap_err();
+    assert!(
+        matches!(error, DiscoveryError::Unavailable { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().ends_with("cannot be reached"), "{error}");
+    assert!(asked.elapsed() < long, "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn a_time_of_zero_is_no_limit_of_zero() {
+    let server = DnsServer::start();
+    server.set(NAME, 60, &[ip("10.0.0.1")]);
+    let builder = Resolver::builder().name_servers(&[server.addr()]);
+    let resolver = builder.timeout(Duration::ZERO).build().unwrap();
+    let found = Dns::new(resolver, NAME, 446).unwrap().lookup().await;
+    assert_eq!(found.unwrap().snapshot.len(), 1);
 }
 
 #[tokio::test]

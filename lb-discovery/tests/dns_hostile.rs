@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use dns_server::DnsServer;
 use hickory_server::proto::op::Message;
-use hickory_server::proto::rr::{Name, RData};
+use hickory_server::proto::rr::{Name, RData, Record};
 use lb_core::{Rng, SplitMix64};
 use lb_discovery::{DiscoveryError, Dns, Resolver};
 use liar::Liar;
@@ -110,6 +110,41 @@ async fn a_lie_about_another_name_changes_nothing() {
     server.lie("empty.test", &[("victim.test", ip(LIE))]);
     let error = dns(&[&server], "empty.test").lookup().await.unwrap_err();
     assert!(error.is_authoritative_empty(), "{error}");
+}
+
+/// Such an answer says nothing about the name, not even that it has no records.
+#[tokio::test]
+async fn an_answer_about_other_names_alone_is_a_failure() {
+    let server = server();
+    let renamed = |answer: Vec<u8>| {
+        let other = Name::from_ascii("other.test.").unwrap();
+        vec![changed(&answer, |message| {
+            for record in &mut message.answers {
+                record.name = other.clone();
+            }
+        })]
+    };
+    let liar = Liar::start(server.addr(), renamed).await;
+    let resolver = Resolver::builder().name_servers(&[liar.addr]).ipv6(false);
+    let dns = Dns::new(resolver.build().unwrap(), NAME, 446).unwrap();
+    let error = dns.lookup().await.unwrap_err();
+    assert!(
+        matches!(error, DiscoveryError::Unavailable { .. }),
+        "{error}"
+    );
+    // Records of the name that are of another type do say something: some servers answer every question with A records.
+    let of_v4 = |answer: Vec<u8>| {
+        vec![changed(&answer, |message| {
+            let name = message.queries[0].name().clone();
+            message.answers = vec![Record::from_rdata(name, 60, RData::from(ip(TRUTH)))];
+        })]
+    };
+    let liar = Liar::start(server.addr(), of_v4).await;
+    let resolver = Resolver::builder().name_servers(&[liar.addr]);
+    let dns = Dns::new(resolver.build().unwrap(), NAME, 446).unwrap();
+    let found = dns.lookup().await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &[TRUTH]));
+    assert_eq!(found.valid_for, Some(Duration::from_secs(60)));
 }
 
 #[tokio::test]

@@ -12,9 +12,9 @@
 //!
 //! Not for spreading load: every backend but the last one used is as full as it may be.
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
 use crate::policy::{Picker, Policy};
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// The first backend that has room.
 #[doc(alias = "fill", alias = "failover")]

@@ -25,15 +25,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use crate::bound::{BalanceFactor, Bound};
-use crate::context::PickContext;
 use crate::hash::{Crc32, xxh64};
-use crate::hrw::Hrw;
-use crate::identity::identities;
+use crate::pick::context::PickContext;
+use crate::policy::parts::bound::{BalanceFactor, Bound};
+use crate::policy::parts::hrw::Hrw;
+use crate::policy::parts::ring::Ring;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::ring::Ring;
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::identity::identities;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// nginx's number of points for a unit of weight.
 const POINTS: u64 = 160;
@@ -101,7 +101,7 @@ impl Policy for Ketama {
             shared.resize_with(tier.len().get() as usize, || None);
             for members in names.into_iter().filter(|members| members.len() > 1) {
                 let first = members[0].as_usize();
-                shared[first] = Some(Box::new(Shared::new(tier, members)));
+                shared[first] = Some(Box::new(SharedName::new(tier, members)));
             }
         }
         Box::new(KetamaPicker {
@@ -171,7 +171,7 @@ struct KetamaPicker {
     /// Owned by the first backend of each name.
     ring: Ring,
     /// By the first backend of the name. Empty where no name is shared.
-    shared: Box<[Option<Box<Shared>>]>,
+    shared: Box<[Option<Box<SharedName>>]>,
     bound: Bound,
     /// With a bound only.
     hrw: Option<Hrw>,
@@ -219,12 +219,12 @@ impl Picker for KetamaPicker {
 
 /// Backends of one name, which take turns.
 #[derive(Debug)]
-struct Shared {
+struct SharedName {
     members: Box<[BackendIndex]>,
     turns: Sequence,
 }
 
-impl Shared {
+impl SharedName {
     fn new(tier: &Tier, members: Vec<BackendIndex>) -> Self {
         Self {
             turns: Sequence::new(members.iter().map(|&i| tier.weight(i))),

@@ -13,12 +13,12 @@
 
 use std::num::NonZeroU64;
 
-use crate::board::Board;
-use crate::context::PickContext;
-use crate::least::least;
+use crate::pick::context::PickContext;
+use crate::policy::parts::least::least;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::state::position::TierIndex;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// Fewest connections in flight for its weight.
 #[doc(alias = "leastconn", alias = "least_request", alias = "wlc")]
@@ -86,7 +86,7 @@ struct AmongMany {
 
 impl Picker for AmongMany {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        let found = cx.board().and_then(|board| self.look_up(cx, board));
+        let found = cx.load_index().and_then(|index| self.look_up(cx, index));
         // Where the tree shows nobody who can be taken, this connection has tried the least loaded, or they are starting
         // slowly.
         found.or_else(|| least(cx, self.len, |cx, i| cx.in_flight(i).into()))
@@ -94,24 +94,24 @@ impl Picker for AmongMany {
 }
 
 impl AmongMany {
-    fn look_up(&self, cx: &mut PickContext<'_>, board: &Board) -> Option<BackendIndex> {
+    fn look_up(&self, cx: &mut PickContext<'_>, index: &TierIndex) -> Option<BackendIndex> {
         // News from here on is news to the board, whatever this pick makes of it.
         let generation = cx.generation();
-        board.take_in(generation, cx.now());
+        index.restore(generation, cx.now());
         // Somebody who is not in good standing is put out when found, and the next looked for.
         for _ in 0..TURNS {
-            let (load, weight) = board.least()?;
+            let (load, weight) = index.least()?;
             if weight * 16 >= self.weight
-                && let Some(i) = self.whose_turn(cx, board, load, generation)
+                && let Some(i) = self.whose_turn(cx, index, load, generation)
             {
                 return Some(i);
             }
             let at = cx.draw(NonZeroU64::new(weight)?);
-            let i = BackendIndex::new(board.find(load, at)?);
+            let i = BackendIndex::new(index.find(load, at)?);
             if cx.takes_turn(i) {
                 return Some(i);
             }
-            cx.put_out(i, generation);
+            cx.exclude(i, generation);
         }
         None
     }
@@ -120,18 +120,18 @@ impl AmongMany {
     fn whose_turn(
         &self,
         cx: &mut PickContext<'_>,
-        board: &Board,
+        index: &TierIndex,
         load: u64,
         generation: u64,
     ) -> Option<BackendIndex> {
         for _ in 0..TURNS {
             let turn = cx.ticket();
             let i = self.turns.turn(turn);
-            if board.load(i.get()) <= load {
+            if index.load(i.get()) <= load {
                 if cx.takes_turn_number(i, turn) {
                     return Some(i);
                 }
-                cx.put_out(i, generation);
+                cx.exclude(i, generation);
             }
         }
         None

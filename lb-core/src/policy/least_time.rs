@@ -20,10 +20,10 @@
 //! [`P2c::peak_ewma`](crate::policy::P2c::peak_ewma) sees them, reacts to the first slow connection instead of the
 //! twentieth, and costs the same for any number of backends.
 
-use crate::context::PickContext;
-use crate::least::least;
+use crate::pick::context::PickContext;
+use crate::policy::parts::least::least;
 use crate::policy::{Picker, Policy};
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// Least expected time to connect, in view of the connections in flight, for its weight.
 #[doc(alias = "least_time connect")]

@@ -63,15 +63,15 @@
 //! of slots, where some backends have none. Not where no key may move but those of the backend that left
 //! ([`Rendezvous`](crate::policy::Rendezvous), [`Ketama`](crate::policy::Ketama)).
 
-use crate::bound::{BalanceFactor, Bound};
-use crate::context::PickContext;
 use crate::hash::{fold, mix, scale, xxh64};
-use crate::hrw::Hrw;
-use crate::identity::identities;
-use crate::indices::Indices;
+use crate::pick::context::PickContext;
+use crate::policy::parts::bound::{BalanceFactor, Bound};
+use crate::policy::parts::hrw::Hrw;
+use crate::policy::parts::indices::Indices;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::identity::identities;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// How often a key is hashed again.
 const REHASHES: usize = 20;

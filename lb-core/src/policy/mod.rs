@@ -79,12 +79,6 @@
 //! of 10000 backends of which one has changed took 1 to 1.5 ms, with [`LeastConn`] and [`RingHash`] 2 to 3, [`Maglev`] 4 to
 //! 4.5 and [`Ketama`], whose ring has two million points then, 66 to 85; an equal snapshot 0.1.
 
-use std::fmt;
-use std::sync::Arc;
-
-use crate::context::PickContext;
-use crate::tier::{BackendIndex, Tier};
-
 mod first;
 mod ketama;
 mod kind;
@@ -93,13 +87,15 @@ mod least_time;
 mod maglev;
 mod nginx_hash;
 mod p2c;
+pub(crate) mod parts;
+mod picker;
 mod random;
 mod random_two;
 mod rendezvous;
 mod ring_hash;
 mod weighted_round_robin;
 
-pub use crate::bound::BalanceFactor;
+pub use crate::load_index::tracking::Tracking;
 pub use first::First;
 pub use ketama::Ketama;
 pub use kind::{PolicyKind, UnknownPolicy};
@@ -108,80 +104,10 @@ pub use least_time::LeastTime;
 pub use maglev::{Maglev, TableSizeError};
 pub use nginx_hash::NginxHash;
 pub use p2c::P2c;
+pub use parts::bound::BalanceFactor;
+pub use picker::{Picker, Policy};
 pub use random::WeightedRandom;
 pub use random_two::RandomTwo;
 pub use rendezvous::Rendezvous;
 pub use ring_hash::{RingHash, RingSizeError};
 pub use weighted_round_robin::WeightedRoundRobin;
-
-/// A way to choose: the control-plane half, which turns membership into a [`Picker`].
-///
-/// It may allocate and take its time; the result is used until the next update.
-pub trait Policy: fmt::Debug + Send + Sync + 'static {
-    /// The policy's name in configuration and metrics; never changes.
-    fn name(&self) -> &'static str;
-
-    /// What its pickers must know of the loads of `tier` beyond those they ask for. Default: nothing.
-    fn tracking(&self, tier: &Tier) -> Tracking {
-        let _ = tier;
-        Tracking::Nothing
-    }
-
-    /// Prepares picks from `tier`. Cannot fail: a tier is never empty and all its weights are above zero.
-    fn compile(&self, tier: &Tier) -> Box<dyn Picker>;
-}
-
-/// Which loads are kept ready for a policy. Where some are, each lease notes its beginning and its end, which costs some
-/// ten nanoseconds, and all threads write to the same place.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Tracking {
-    /// The least loaded of all backends.
-    Least,
-    /// None: a pick looks at the backends it asks about.
-    #[default]
-    Nothing,
-    /// The connections in flight of the tier, and the weight of its backends in good standing.
-    Total,
-}
-
-impl<P: Policy + ?Sized> Policy for Arc<P> {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
-
-    fn tracking(&self, tier: &Tier) -> Tracking {
-        (**self).tracking(tier)
-    }
-
-    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
-        (**self).compile(tier)
-    }
-}
-
-/// The data-plane half: a policy compiled for one tier.
-///
-/// The contract, which `test_util::contract` (feature `test-util`) checks for every policy here and for yours
-/// (allocations by the allocator of your test, with `picks_allocate_nothing`):
-///
-/// 1. only eligible backends are returned;
-/// 2. if a backend stays eligible during the call, one is returned;
-/// 3. no lock, no allocation, and work bounded by what was compiled;
-/// 4. the same tier, state, counter, time, draws and key give the same answer;
-/// 5. it never panics.
-pub trait Picker: fmt::Debug + Send + Sync + 'static {
-    /// The backend for one connection, or `None` if none is eligible.
-    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex>;
-
-    /// Whether nothing speaks against the backend at `i`: it is eligible, and this policy does not pass it over for its
-    /// load. For [`Balancer::explain`](crate::Balancer::explain); default: whether it is eligible.
-    fn admits(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
-        cx.is_eligible(i)
-    }
-
-    /// A number that is equal where this policy sends every key to the same backend, and almost certainly differs
-    /// elsewhere. `None`, the default, for policies that have no such number. May cost as much as compiling.
-    fn digest(&self) -> Option<u64> {
-        None
-    }
-}

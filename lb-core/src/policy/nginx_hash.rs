@@ -17,11 +17,11 @@
 //! ([`Ketama`](crate::policy::Ketama) moves few). Not for sums of weights near 32768 and above: a first attempt
 //! reaches no later unit than that, which is nginx's too.
 
-use crate::context::PickContext;
 use crate::hash::Crc32;
+use crate::pick::context::PickContext;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// nginx's limit of attempts beyond the first.
 const REHASHES: u8 = 20;

@@ -24,7 +24,7 @@
 //! Times below 1 ms count as 1 ms: in one data centre what is left below it is noise of scheduling, and without a
 //! floor it would outweigh connections in flight.
 //!
-//! Cost: O(1) a pick, two loads read (with peak EWMA two averages too, each with one exponential function); O(n)
+//! CostFunction: O(1) a pick, two loads read (with peak EWMA two averages too, each with one exponential function); O(n)
 //! when few backends are eligible or one has nearly all the weight.
 //!
 //! Not where each backend must get its exact share ([`WeightedRoundRobin`](crate::policy::WeightedRoundRobin)). Peak
@@ -34,10 +34,10 @@
 use std::hint::select_unpredictable;
 use std::time::Duration;
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::policy::parts::alias_table::AliasTable;
 use crate::policy::{Picker, Policy};
-use crate::tier::{BackendIndex, Tier};
-use crate::weighted_index::WeightedIndex;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// The least time to connect that is told apart.
 const FLOOR: Duration = Duration::from_millis(1);
@@ -46,21 +46,21 @@ const FLOOR: Duration = Duration::from_millis(1);
 #[doc(alias = "power of two choices")]
 #[derive(Clone, Copy, Debug)]
 pub struct P2c {
-    cost: Cost,
+    cost: CostFunction,
 }
 
 impl P2c {
     /// Compares connections in flight for the weight.
     pub const fn least_conn() -> Self {
         Self {
-            cost: Cost::InFlight,
+            cost: CostFunction::InFlight,
         }
     }
 
     /// Compares the peak-sensitive average of the time to connect, times connections in flight for the weight.
     pub const fn peak_ewma() -> Self {
         Self {
-            cost: Cost::PeakEwma,
+            cost: CostFunction::PeakEwma,
         }
     }
 }
@@ -68,29 +68,29 @@ impl P2c {
 impl Policy for P2c {
     fn name(&self) -> &'static str {
         match self.cost {
-            Cost::InFlight => "p2c",
-            Cost::PeakEwma => "p2c_peak_ewma",
+            CostFunction::InFlight => "p2c",
+            CostFunction::PeakEwma => "p2c_peak_ewma",
         }
     }
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(P2cPicker {
             cost: self.cost,
-            index: WeightedIndex::new(tier.weights()),
+            index: AliasTable::new(tier.weights()),
         })
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Cost {
+enum CostFunction {
     InFlight,
     PeakEwma,
 }
 
 #[derive(Debug)]
 struct P2cPicker {
-    cost: Cost,
-    index: WeightedIndex,
+    cost: CostFunction,
+    index: AliasTable,
 }
 
 impl Picker for P2cPicker {
@@ -131,8 +131,8 @@ impl P2cPicker {
         let [(load_1, weight_1), (load_2, weight_2)] = [first, second].map(|i| cx.load(i));
         let in_flight = || load_2 * weight_1 < load_1 * weight_2;
         let second_is_cheaper = match self.cost {
-            Cost::InFlight => in_flight(),
-            Cost::PeakEwma => match (cx.connect_time(first), cx.connect_time(second)) {
+            CostFunction::InFlight => in_flight(),
+            CostFunction::PeakEwma => match (cx.connect_time(first), cx.connect_time(second)) {
                 (Some(time_1), Some(time_2)) => {
                     let cost =
                         |time: Duration, load: u64| time.max(FLOOR).as_nanos() * u128::from(load);

@@ -11,10 +11,10 @@
 //! Not where an even spread over few connections matters: chance leaves one backend of 10 with nothing after 10
 //! picks in most runs.
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::policy::parts::alias_table::AliasTable;
 use crate::policy::{Picker, Policy};
-use crate::tier::{BackendIndex, Tier};
-use crate::weighted_index::WeightedIndex;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// A draw by weight.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,14 +35,14 @@ impl Policy for WeightedRandom {
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(WeightedRandomPicker {
-            index: WeightedIndex::new(tier.weights()),
+            index: AliasTable::new(tier.weights()),
         })
     }
 }
 
 #[derive(Debug)]
 struct WeightedRandomPicker {
-    index: WeightedIndex,
+    index: AliasTable,
 }
 
 impl Picker for WeightedRandomPicker {

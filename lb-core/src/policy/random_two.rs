@@ -15,11 +15,11 @@
 //!
 //! Not where weights matter and connections are short: it is here for those who come from nginx.
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::policy::parts::alias_table::AliasTable;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
-use crate::weighted_index::WeightedIndex;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// How many draws nginx makes before it takes turns: it gives up when more than 20 were in vain, and the draw of the
 /// first of the two counts as one of them.
@@ -46,7 +46,7 @@ impl Policy for RandomTwo {
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(RandomTwoPicker {
             weights: tier.weights().map(|weight| weight.get().into()).collect(),
-            index: WeightedIndex::new(tier.weights()),
+            index: AliasTable::new(tier.weights()),
             sequence: Sequence::new(tier.weights()),
         })
     }
@@ -55,7 +55,7 @@ impl Policy for RandomTwo {
 #[derive(Debug)]
 struct RandomTwoPicker {
     weights: Box<[u64]>,
-    index: WeightedIndex,
+    index: AliasTable,
     sequence: Sequence,
 }
 

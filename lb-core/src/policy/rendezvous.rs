@@ -15,14 +15,14 @@
 //!
 //! Not for thousands of backends at high connection rates ([`Maglev`](crate::policy::Maglev)).
 
-use crate::bound::{BalanceFactor, Bound};
-use crate::context::PickContext;
 use crate::hash::{fold, xxh64};
-use crate::hrw::Hrw;
-use crate::identity::identities;
+use crate::pick::context::PickContext;
+use crate::policy::parts::bound::{BalanceFactor, Bound};
+use crate::policy::parts::hrw::Hrw;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::identity::identities;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// The highest score for the key.
 #[doc(alias = "hrw", alias = "highest random weight")]

@@ -19,15 +19,15 @@
 //! changes, and one of 10 moves 17 % instead of 10 %. [`Maglev`](crate::policy::Maglev) and
 //! [`Ketama`](crate::policy::Ketama) are better at the one and the other.
 
-use crate::bound::{BalanceFactor, Bound};
-use crate::context::PickContext;
 use crate::hash::{fold, xxh64};
-use crate::hrw::Hrw;
-use crate::identity::{identities, in_order};
+use crate::pick::context::PickContext;
+use crate::policy::parts::bound::{BalanceFactor, Bound};
+use crate::policy::parts::hrw::Hrw;
+use crate::policy::parts::ring::Ring;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::ring::Ring;
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::identity::{identities, in_order};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// How many points may lead nowhere.
 const MISSES: usize = 20;

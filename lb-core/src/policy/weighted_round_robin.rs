@@ -15,10 +15,10 @@
 //!
 //! Not for backends of unequal speed or connections of unequal length: it does not see load.
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// Turns by weight, in nginx's order.
 #[doc(alias = "rr", alias = "smooth", alias = "wrr")]

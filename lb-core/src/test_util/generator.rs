@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use super::interleaving::Event;
 use super::rig::{addr, backend, tried};
-use super::rng::StepRng;
+use super::step_rng::StepRng;
+use crate::backend::Health;
 use crate::backend::{AdminState, Backend, Priority};
 use crate::config::BalancerConfig;
-use crate::detection::OutlierDetection;
-use crate::health::Health;
-use crate::outlier::FailLimit;
-use crate::pick::Tried;
+use crate::pick::request::Tried;
 use crate::policy::{Policy, PolicyKind};
 use crate::rng::{Rng, SplitMix64};
-use crate::slow_start::SlowStart;
 use crate::snapshot::Snapshot;
-use crate::subset::Subset;
+use crate::state::fail_limit::FailLimit;
+use crate::state::outlier::OutlierDetection;
+use crate::tiers::slow_start::SlowStart;
+use crate::tiers::subset::Subset;
+use crate::tiers::zone::ZonePreference;
 use crate::time::Timestamp;
-use crate::zone::ZonePreference;
 
 /// How many backends the generator knows, for most seeds and for some. Policies may have other ways for many.
 const FEW: u64 = 8;

@@ -9,9 +9,10 @@ use super::memory::Memory;
 use super::model::Model;
 use super::rig::{Rig, at};
 use super::watched::Watched;
+use crate::backend::Health;
 use crate::config::BalancerConfig;
-use crate::health::Health;
-use crate::pick::{Pick, PickError, Tried};
+use crate::lease::pick::Pick;
+use crate::pick::request::{PickError, Tried};
 use crate::policy::Policy;
 use crate::rng::Rng;
 use crate::snapshot::Snapshot;
@@ -53,12 +54,12 @@ pub(crate) struct Runner {
     rig: Rig,
     config: BalancerConfig,
     now: Timestamp,
-    held: Vec<Held>,
+    held: Vec<HeldPick>,
     incarnations: BTreeMap<SocketAddr, Incarnation>,
     last: Last,
 }
 
-struct Held {
+struct HeldPick {
     pick: Pick,
     incarnation: u32,
 }
@@ -132,7 +133,7 @@ impl Runner {
         }
     }
 
-    fn take(&mut self, choice: usize) -> Option<Held> {
+    fn take(&mut self, choice: usize) -> Option<HeldPick> {
         let i = choice.checked_rem(self.held.len())?;
         Some(self.held.swap_remove(i))
     }
@@ -154,7 +155,7 @@ impl Runner {
                 );
                 let first = model.first.unwrap_or(picked.0);
                 assert_eq!(picked.0, first, "another tier was preferred");
-                self.held.push(Held {
+                self.held.push(HeldPick {
                     incarnation: self.incarnation(picked.1),
                     pick,
                 });

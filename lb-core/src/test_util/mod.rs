@@ -42,11 +42,10 @@ mod interleaving;
 mod memory;
 mod model;
 mod rig;
-mod rng;
 mod standstill;
+mod step_rng;
 mod watched;
 
 pub use expectations::{Cost, Expectations, Load, Share};
 pub use interleaving::Event;
-pub use rng::StepRng;
-pub(crate) use standstill::Gate;
+pub use step_rng::StepRng;

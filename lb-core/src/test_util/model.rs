@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use super::rng::StepRng;
+use super::step_rng::StepRng;
+use crate::backend::Health;
 use crate::backend::Priority;
 use crate::balancer::Balancer;
 use crate::config::BalancerConfig;
-use crate::explain::Verdict;
-use crate::health::Health;
-use crate::pick::{PickRequest, Tried};
-use crate::set::BackendStatus;
+use crate::membership::explain::Verdict;
+use crate::membership::set::BackendStatus;
+use crate::pick::request::{PickRequest, Tried};
 use crate::time::Timestamp;
 
 /// Who may be picked, and who comes first.

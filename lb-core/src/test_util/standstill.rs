@@ -1,11 +1,11 @@
 //! A policy whose first pick stands still at its first question until it is let go.
 
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::pick::gate::Gate;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 #[derive(Debug)]
 pub(crate) struct Standstill {
@@ -13,26 +13,9 @@ pub(crate) struct Standstill {
     gate: Arc<Gate>,
 }
 
-/// Where the first pick waits: once for somebody to notice, once to be let go.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    passed: AtomicBool,
-    barrier: Barrier,
-}
-
-impl Gate {
-    /// Waits for the other side.
-    pub(crate) fn meet(&self) {
-        self.barrier.wait();
-    }
-}
-
 impl Standstill {
     pub(crate) fn new(policy: Arc<dyn Policy>) -> (Self, Arc<Gate>) {
-        let gate = Arc::new(Gate {
-            passed: AtomicBool::new(false),
-            barrier: Barrier::new(2),
-        });
+        let gate = Arc::new(Gate::new());
         let standstill = Self {
             policy,
             gate: Arc::clone(&gate),
@@ -66,12 +49,12 @@ struct StandstillPicker {
 
 impl Picker for StandstillPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        if !self.gate.passed.swap(true, SeqCst) {
+        if self.gate.is_first() {
             cx.stop_at(Arc::clone(&self.gate));
         }
         let picked = self.picker.pick(cx);
         // Of a policy that asked nothing.
-        cx.stand_still();
+        cx.stop();
         picked
     }
 }

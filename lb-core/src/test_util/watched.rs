@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::expectations::worst_cost;
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// Passes on to a policy and panics if a pick breaks the contract. For one thread at a time.
 #[derive(Debug)]

@@ -25,6 +25,13 @@ pub(super) enum Family {
 }
 
 impl Family {
+    pub(super) fn of(addr: IpAddr) -> Self {
+        match addr {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
     pub(super) fn record_type(self) -> RecordType {
         match self {
             Self::V4 => RecordType::A,

@@ -2,19 +2,18 @@
 
 use std::hash::Hash;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::Hosts;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
 
 use super::answer::{Addresses, Answer, Failures, Family, Known, Outcome, join};
+use super::hosts::Hosts;
 use super::questions::Questions;
+use super::resolv_conf::ResolvConf;
 use super::server::{Server, address, what};
-use super::system::{BoxError, ResolvConf, WatchedFile, find_host, parse_hosts};
 use crate::error::DiscoveryError;
 
 /// Questions of one type that are out at the same time; more wait. Each costs a socket (and its resends one each),
@@ -31,90 +30,6 @@ pub(super) struct Options {
     pub(super) timeout: Option<Duration>,
     pub(super) attempts: Option<usize>,
     pub(super) valid: Option<Duration>,
-}
-
-/// The files that a [`Conf`] comes from, if any.
-pub(super) struct Files {
-    resolv_conf: Option<WatchedFile>,
-    hosts: Option<WatchedFile>,
-}
-
-impl Files {
-    pub(super) fn read(options: &Options) -> Result<(Self, Conf), DiscoveryError> {
-        let mut files = Self {
-            resolv_conf: None,
-            hosts: None,
-        };
-        let given = match &options.name_servers {
-            Some(servers) => ResolvConf {
-                servers: servers.clone(),
-                search: Vec::new(),
-                ndots: 1,
-                timeout: Duration::from_secs(2),
-                attempts: 2,
-            },
-            None => {
-                let path = options.resolv_conf.as_deref();
-                let path = path.unwrap_or_else(|| Path::new("/etc/resolv.conf"));
-                let (file, text) = WatchedFile::open(path)?;
-                let read = ResolvConf::parse(&text).map_err(|error| unusable(&file, error))?;
-                files.resolv_conf = Some(file);
-                read
-            }
-        };
-        let default = options
-            .name_servers
-            .is_none()
-            .then_some(Path::new("/etc/hosts"));
-        let mut hosts = Hosts::default();
-        if let Some(path) = options.hosts.as_deref().or(default) {
-            let (file, text) = WatchedFile::open(path)?;
-            hosts = parse_hosts(&text).map_err(|error| unusable(&file, error))?;
-            files.hosts = Some(file);
-        }
-        let conf = Conf::new(given, options, Arc::new(hosts))?;
-        Ok((files, conf))
-    }
-
-    /// Takes over what changed in the files. One that cannot be used changes nothing.
-    pub(super) fn follow(&mut self, options: &Options, conf: &mut Arc<Conf>) {
-        if let Some(file) = &mut self.resolv_conf
-            && let Some(text) = file.changed()
-        {
-            let read = text.and_then(|text| ResolvConf::parse(&text));
-            let next = read.map_err(|error| unusable(file, error));
-            let next = next.and_then(|read| Conf::new(read, options, Arc::clone(&conf.hosts)));
-            replace(conf, next, file);
-        }
-        if let Some(file) = &mut self.hosts
-            && let Some(text) = file.changed()
-        {
-            let read = text.and_then(|text| parse_hosts(&text));
-            let next = read.map_err(|error| unusable(file, error));
-            replace(conf, next.map(|hosts| conf.with_hosts(hosts)), file);
-        }
-    }
-}
-
-fn replace(conf: &mut Arc<Conf>, next: Result<Conf, DiscoveryError>, file: &WatchedFile) {
-    let path = file.path().display();
-    match next {
-        Ok(next) => {
-            *conf = Arc::new(next);
-            info!(%path, servers = ?conf.servers, "Read the changed file");
-        }
-        Err(error) => {
-            warn!(%path, error = %error.report(), "Cannot use the changed file, keeping what it said");
-        }
-    }
-}
-
-fn unusable(file: &WatchedFile, error: BoxError) -> DiscoveryError {
-    DiscoveryError::Config {
-        what: format!("reading {}", file.path().display()).into(),
-        problem: "the file cannot be used".into(),
-        source: Some(error),
-    }
 }
 
 /// What one lookup of a name leaves to the next.
@@ -158,12 +73,13 @@ pub(super) struct Conf {
 }
 
 impl Conf {
-    fn new(
+    pub(super) fn new(
         given: ResolvConf,
         options: &Options,
         hosts: Arc<Hosts>,
     ) -> Result<Self, DiscoveryError> {
-        let timeout = options.timeout.unwrap_or(given.timeout);
+        let set = options.timeout.filter(|timeout| !timeout.is_zero());
+        let timeout = set.unwrap_or(given.timeout);
         let servers = given.servers.iter().map(|addr| Server::new(*addr, timeout));
         Ok(Self {
             servers: servers.collect::<Result<_, _>>()?,
@@ -175,7 +91,7 @@ impl Conf {
         })
     }
 
-    fn with_hosts(&self, hosts: Hosts) -> Self {
+    pub(super) fn with_hosts(&self, hosts: Hosts) -> Self {
         Self {
             servers: Arc::clone(&self.servers),
             slots: Arc::clone(&self.slots),
@@ -184,6 +100,14 @@ impl Conf {
             attempts: self.attempts,
             hosts: Arc::new(hosts),
         }
+    }
+
+    pub(super) fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    pub(super) fn hosts(&self) -> &Arc<Hosts> {
+        &self.hosts
     }
 
     /// Looks up all addresses of `name`, which errors call `shown`: in the hosts file, then as each of its
@@ -195,7 +119,7 @@ impl Conf {
         shown: &str,
         memory: &Mutex<Memory>,
     ) -> Result<Addresses, DiscoveryError> {
-        let listed = find_host(&self.hosts, name, families);
+        let listed = self.hosts.find(name, families);
         if !listed.is_empty() {
             return Ok(Addresses {
                 addrs: listed.into_iter().collect(),

@@ -3,14 +3,18 @@
 //! [`Dns`] follows the addresses of one host name, or the SRV records of one service and the addresses of their
 //! targets. It asks again when the records' time to live is over, so a change is seen within that time plus a second.
 
+mod aliases;
 mod answer;
 mod conf;
+mod files;
+mod hosts;
 mod name;
 mod questions;
+mod resolv_conf;
 mod resolver;
 mod server;
 mod service;
-mod system;
+mod sockets;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -62,11 +66,13 @@ use crate::poll::{Lookup, Poll, Resolved};
 /// | one SRV target has no address (any more) | the set without it | publishes it |
 /// | a truncated answer | the question is asked again over TCP | |
 /// | an alias (CNAME) | what it leads to | |
+/// | more than 1024 addresses, or 256 records of a service | the first of them ([`MAX_ADDRESSES`](Self::MAX_ADDRESSES), [`MAX_TARGETS`](Self::MAX_TARGETS)); the first time a warning is logged | publishes it |
 /// | `NXDOMAIN` | [`DiscoveryError::NotFound`] | keeps the last set, or empties it with [`OnEmpty::Apply`](crate::OnEmpty); asks again when the SOA record's negative TTL is over, after 30 s at the latest |
 /// | no record of the type (`NODATA`) | [`DiscoveryError::NoData`] | the same |
 /// | only SRV records with the target `.` | [`DiscoveryError::NoService`] | the same |
 /// | `REFUSED` by every server | [`DiscoveryError::Denied`] | keeps the last set and asks again with growing delays |
-/// | `SERVFAIL`, unreachable, an answer that makes no sense | [`DiscoveryError::Unavailable`] | the same |
+/// | `SERVFAIL`, unreachable, an answer that makes no sense or is about other names only | [`DiscoveryError::Unavailable`] | the same |
+/// | aliases in a circle, or more than 16 in a row | [`DiscoveryError::Unavailable`]: what was given up on is not known to be nothing | the same |
 /// | silence | [`DiscoveryError::Timeout`] | the same |
 ///
 /// # What an answer cannot do
@@ -95,12 +101,12 @@ pub struct Dns {
 }
 
 impl Dns {
-    /// The most addresses of one name or service that are used. More are dropped, the highest first, and logged: an
-    /// answer from outside must not decide how much memory we take.
+    /// The most addresses of one name or service that are used. More are dropped, the highest first, and a warning
+    /// (`Too many addresses`) is logged: an answer from outside must not decide how much memory we take.
     pub const MAX_ADDRESSES: usize = 1024;
 
-    /// The most SRV records of one service that are used. More are dropped, those of the highest priority values
-    /// first, and logged: each target costs two questions.
+    /// The most SRV records of one service that are used. More are dropped, those of the highest priority values first,
+    /// and a warning (`Too many service records`) is logged: each target costs two questions.
     pub const MAX_TARGETS: usize = 256;
 
     /// Follows the addresses of `name`, which is a host name or an IP address; backends get `port`. A name that ends

@@ -9,18 +9,22 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::Name;
 
 use super::answer::{Addresses, Family, PARTIAL_VALIDITY};
-use super::conf::{Conf, Files, Memory, Options};
+use super::conf::{Conf, Memory, Options};
+use super::files::Files;
 use crate::error::DiscoveryError;
 
 /// Asks name servers for addresses and services. Cheap to clone; clones share their connections.
 ///
 /// With [`system`](Self::system) it does what programs on this machine do: `/etc/hosts` first, then the name servers
-/// of `/etc/resolv.conf` with its search domains; both files are read again after they changed. With
+/// of `/etc/resolv.conf` with its search domains and the options `ndots`, `timeout` and `attempts`; both files are read
+/// again after they changed. As for the system, lines and search domains that make no sense are passed over, with a
+/// warning in the log. With
 /// [`with_name_servers`](Self::with_name_servers) it asks exactly those, for names as they are written, as nginx's
 /// `resolver` does.
 ///
 /// Name servers are asked in their order. One that does not answer, or answers that it cannot tell (`SERVFAIL`,
-/// `REFUSED`), is followed by the next; one that did not answer comes last for the next 30 s. The questions for IPv4
+/// `REFUSED`), is followed by the next; one that did not answer comes last for the next 30 s. A server on whose port
+/// nothing listens costs no time, if its machine says so. The questions for IPv4
 /// and IPv6 go out together, over UDP and, where an answer is truncated, TCP; once one of them has brought addresses
 /// the other is waited for no longer than 250 ms. Nothing is cached.
 ///
@@ -154,8 +158,8 @@ impl ResolverBuilder {
         self
     }
 
-    /// How long one server is given for one answer. Default: 2 s with given name servers, otherwise what
-    /// `resolv.conf` says (5 s if it says nothing).
+    /// How long one server is given for one answer, the aliases on the way to it included. Default: 2 s with given name
+    /// servers, otherwise what `resolv.conf` says (5 s if it says nothing); zero means the default.
     ///
     /// A datagram that is lost is sent again up to twice within this time, so that 2 s outlast the loss of several;
     /// a server on the same site that takes longer than that is as good as down, and waiting for it holds up those

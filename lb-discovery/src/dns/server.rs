@@ -4,38 +4,47 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hash;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError, NoRecords};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
+use hickory_resolver::net::xfer::FirstAnswer;
+use hickory_resolver::net::{DnsError, DnsHandle, NetError, NoRecords};
+use hickory_resolver::proto::op::{DnsRequestOptions, Query, ResponseCode};
+use hickory_resolver::proto::rr::domain::usage;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::{Instant, timeout};
 
+use super::aliases::{Aliases, Endless, MAX_ALIASES, Step};
 use super::answer::Answer;
+use super::sockets::Sockets;
 use crate::error::DiscoveryError;
 
 /// How long a server that did not answer is asked after the others only.
 const AVOID_FOR: Duration = Duration::from_secs(30);
 
-/// The most names of one answer that an alias leads to. As many as any resolver follows.
-const MAX_ALIASES: usize = 16;
-
 /// One name server, over UDP, and TCP where an answer is truncated.
 ///
 /// Its client is made for this server alone, because a pool of several would report the `SERVFAIL` of one as the
-/// answer of all. It caches nothing: how long an answer holds is [`Poll`](crate::Poll)'s to know.
+/// answer of all. It caches nothing: how long an answer holds is [`Poll`](crate::Poll)'s to know. It follows no aliases
+/// either: where it gave up on a chain it would report that there are no records.
 pub(super) struct Server {
     addr: SocketAddr,
-    client: TokioResolver,
+    client: NameServerPool<Sockets>,
+    options: DnsRequestOptions,
     timeout: Duration,
     avoid_until: Mutex<Option<Instant>>,
+}
+
+/// Why a question has no answer.
+enum Failure {
+    Endless(Endless),
+    /// The least TTL of the aliases that led to the name without an answer comes with the error.
+    Net(NetError, u32),
+    /// The answer says nothing about the name.
+    Nothing(ResponseCode),
 }
 
 impl Server {
@@ -46,25 +55,29 @@ impl Server {
             connection
         });
         let server = NameServerConfig::new(addr.ip(), true, connections.into());
-        let config = ResolverConfig::from_name_servers(vec![server]);
-        let mut builder =
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        *builder.options_mut() = options(timeout);
-        let client = builder.build().map_err(|error| DiscoveryError::Config {
+        let mut opts = ResolverOpts::default();
+        opts.timeout = timeout;
+        let mut options = DnsRequestOptions::default();
+        options.recursion_desired = opts.recursion_desired;
+        options.use_edns = opts.edns0;
+        options.edns_payload_len = opts.edns_payload_len;
+        let tls = TlsConfig::new().map_err(|error| DiscoveryError::Config {
             what: format!("name server {addr}").into(),
             problem: "cannot be used".into(),
             source: Some(error.into()),
         })?;
+        let context = Arc::new(PoolContext::new(opts, tls));
         Ok(Self {
             addr,
-            client,
+            client: NameServerPool::from_config([server], context, Sockets::to(addr)),
+            options,
             timeout,
             avoid_until: Mutex::new(None),
         })
     }
 
-    /// Asks for the records of one type that the absolute `name` has, once; `read` takes what is wanted out of each.
-    /// `shown` is what the errors call the name.
+    /// Asks for the records of one type that the absolute `name` has, or what it is an alias of, once; `read` takes what is
+    /// wanted out of each. `shown` is what the errors call the name.
     pub(super) async fn ask<T: Eq + Hash>(
         &self,
         name: &Name,
@@ -72,27 +85,58 @@ impl Server {
         shown: &str,
         read: fn(&RData) -> Option<T>,
     ) -> Result<Answer<T>, DiscoveryError> {
-        let question = self.client.lookup(name.clone(), kind);
-        let result = timeout(self.timeout, question).await;
-        let result = result.unwrap_or(Err(NetError::Timeout));
-        self.avoid(matches!(result, Err(NetError::Timeout | NetError::Io(_))));
-        let lookup = match result {
-            Ok(lookup) => lookup,
-            Err(error) => return Err(self.explain(error, shown)),
-        };
-        let records = own_records(name, lookup.answers());
-        let wanted: HashSet<T> = records.iter().filter_map(|r| read(&r.data)).collect();
+        if let Some(answer) = reserved(name, kind, shown, read) {
+            return answer;
+        }
+        let result = timeout(self.timeout, self.follow(name, kind, read)).await;
+        let result = result.unwrap_or(Err(Failure::Net(NetError::Timeout, u32::MAX)));
+        self.avoid(matches!(
+            result,
+            Err(Failure::Net(
+                NetError::Timeout | NetError::Io(_) | NetError::NoConnections,
+                _
+            ))
+        ));
+        let (wanted, ttl) = result.map_err(|failure| self.explain(failure, shown))?;
         if wanted.is_empty() {
             return Err(DiscoveryError::NoData {
                 what: what(shown),
                 valid_for: None,
             });
         }
-        let ttl = records.iter().map(|record| record.ttl).min();
         Ok(Answer {
             records: wanted.into_iter().collect(),
-            valid_for: Duration::from_secs(ttl.unwrap_or_default().into()),
+            valid_for: Duration::from_secs(ttl.into()),
         })
+    }
+
+    /// What is wanted of the records at the end of the aliases, and the least TTL on the way.
+    async fn follow<T: Eq + Hash>(
+        &self,
+        name: &Name,
+        kind: RecordType,
+        read: fn(&RData) -> Option<T>,
+    ) -> Result<(HashSet<T>, u32), Failure> {
+        let mut aliases = Aliases::of(name);
+        loop {
+            let query = Query::query(aliases.name().clone(), kind);
+            let answer = self.client.lookup(query, self.options).first_answer().await;
+            let answer = answer.map_err(|error| Failure::Net(error, aliases.ttl()))?;
+            match aliases.follow(&answer.answers, kind) {
+                Ok(Step::Found(records)) => {
+                    let wanted = records.iter().filter_map(|record| read(&record.data));
+                    return Ok((wanted.collect(), aliases.ttl()));
+                }
+                Ok(Step::Alias) => {}
+                Ok(Step::OtherTypes) if answer.response_code == ResponseCode::NoError => {
+                    return Ok((HashSet::new(), aliases.ttl()));
+                }
+                Ok(Step::OtherTypes | Step::Nothing) => {
+                    return Err(Failure::Nothing(answer.response_code));
+                }
+                Err(endless) => return Err(Failure::Endless(endless)),
+            }
+        }
     }
 
     /// Whether it did not answer lately.
@@ -110,11 +154,27 @@ impl Server {
         guard.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts the client's error into our words.
-    fn explain(&self, error: NetError, shown: &str) -> DiscoveryError {
+    /// Puts a failure into our words.
+    fn explain(&self, failure: Failure, shown: &str) -> DiscoveryError {
+        let (error, most) = match failure {
+            Failure::Net(error, most) => (error, most),
+            Failure::Nothing(ResponseCode::NoError) => {
+                return self.unavailable(shown, "answered about other names only", None);
+            }
+            Failure::Nothing(code) => {
+                return self.unavailable(shown, &format!("answered {code} with records"), None);
+            }
+            Failure::Endless(Endless::Circle) => {
+                return self.unavailable(shown, "gave aliases that lead in a circle", None);
+            }
+            Failure::Endless(Endless::TooLong) => {
+                let problem = format!("gave more than {MAX_ALIASES} aliases in a row");
+                return self.unavailable(shown, &problem, None);
+            }
+        };
         let problem = match error {
             NetError::Dns(DnsError::NoRecordsFound(none)) => {
-                return self.explain_none(&none, shown);
+                return self.explain_none(&none, most, shown);
             }
             NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => {
                 return DiscoveryError::Denied {
@@ -132,6 +192,8 @@ impl Server {
             NetError::Truncated => "truncated its answer over TCP, too",
             NetError::Busy => "has too many questions open",
             NetError::Timeout => return self.timed_out(shown),
+            // What the client makes of an error of the socket.
+            NetError::NoConnections => "cannot be reached",
             NetError::Io(error) => {
                 let error = io::Error::new(error.kind(), error.to_string());
                 return self.unavailable(shown, "cannot be reached", Some(error.into()));
@@ -141,8 +203,11 @@ impl Server {
         self.unavailable(shown, problem, None)
     }
 
-    fn explain_none(&self, none: &NoRecords, shown: &str) -> DiscoveryError {
-        let valid_for = none.negative_ttl.map(|ttl| Duration::from_secs(ttl.into()));
+    /// There are no records, or they are elsewhere. An alias on the way may lead to other ones after `most` seconds.
+    fn explain_none(&self, none: &NoRecords, most: u32, shown: &str) -> DiscoveryError {
+        let valid_for = none
+            .negative_ttl
+            .map(|ttl| Duration::from_secs(ttl.min(most).into()));
         match none.response_code {
             ResponseCode::NXDomain => no_such_name(shown, valid_for),
             // Name servers instead of an SOA record are a referral to them, not the answer that there is nothing
@@ -197,34 +262,37 @@ pub(super) fn what(shown: &str) -> Box<str> {
     format!("looking up {shown}").into()
 }
 
-fn options(timeout: Duration) -> ResolverOpts {
-    let mut options = ResolverOpts::default();
-    options.attempts = 0; // repeating is ours
-    options.cache_size = 0;
-    options.timeout = timeout;
-    options.use_hosts_file = ResolveHosts::Never; // so is the hosts file
-    options
-}
-
-/// The records of `name` and of the names that it is an alias of. The client hands on whatever a server puts into an
-/// answer.
-fn own_records<'a>(name: &Name, answer: &'a [Record]) -> Vec<&'a Record> {
-    let mut names = HashSet::from([name]);
-    loop {
-        let aliases = answer.iter().filter_map(|record| match &record.data {
-            RData::CNAME(target) if names.contains(&record.name) => Some(&target.0),
-            _ => None,
-        });
-        let aliases: Vec<&Name> = aliases.collect();
-        let before = names.len();
-        names.extend(aliases);
-        // Honest chains are short; one that is not costs no more than this.
-        if names.len() == before || names.len() > MAX_ALIASES {
-            break;
-        }
+/// The answer about a name that no server is to be asked about (RFC 6761, RFC 7686).
+fn reserved<T>(
+    name: &Name,
+    kind: RecordType,
+    shown: &str,
+    read: fn(&RData) -> Option<T>,
+) -> Option<Result<Answer<T>, DiscoveryError>> {
+    /// An address of this machine holds for good; whoever asks has a limit of their own.
+    const GOOD: Duration = Duration::from_secs(86_400);
+    if usage::INVALID.zone_of(name) || usage::ONION.zone_of(name) {
+        return Some(Err(no_such_name(shown, None)));
     }
-    let own = |record: &&Record| names.contains(&record.name);
-    answer.iter().filter(own).collect()
+    if !usage::LOCALHOST.zone_of(name) {
+        return None;
+    }
+    let addr: Option<IpAddr> = match kind {
+        RecordType::A => Some(Ipv4Addr::LOCALHOST.into()),
+        RecordType::AAAA => Some(Ipv6Addr::LOCALHOST.into()),
+        _ => None,
+    };
+    let record = addr.and_then(|addr| read(&RData::from(addr)));
+    Some(match record {
+        Some(record) => Ok(Answer {
+            records: vec![record],
+            valid_for: GOOD,
+        }),
+        None => Err(DiscoveryError::NoData {
+            what: what(shown),
+            valid_for: None,
+        }),
+    })
 }
 
 /// The address in a record, if a connection to it can be meant.

@@ -16,9 +16,6 @@ use super::resolver::Resolver;
 use super::server::what;
 use crate::error::DiscoveryError;
 
-/// How many names in a row may each be an alias of the next.
-const MAX_ALIASES: usize = 8;
-
 /// An SRV record (RFC 2782).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Record {
@@ -153,7 +150,8 @@ impl Service {
     pub(super) async fn records(&self, conf: &Conf) -> Result<Answer<Record>, DiscoveryError> {
         let mut failures = Failures::default();
         for candidate in conf.candidates(&self.name) {
-            match follow_aliases(conf, &candidate, &self.shown).await {
+            let kind = RecordType::SRV;
+            match conf.ask(&candidate, kind, &self.shown, Record::read).await {
                 Ok(answer) => {
                     self.known().name = Some(candidate);
                     return Ok(answer);
@@ -199,53 +197,6 @@ impl Service {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Asks for the SRV records of `name`, or of what it is an alias of.
-///
-/// The client follows aliases for addresses only: asked for the SRV records of an alias it goes on to those of their
-/// target, and reports that there are none. So an answer that there is nothing is doubted as long as there may be an
-/// alias.
-async fn follow_aliases(
-    conf: &Conf,
-    name: &Name,
-    shown: &str,
-) -> Result<Answer<Record>, DiscoveryError> {
-    let mut name = name.clone();
-    let mut most = Duration::MAX;
-    for _ in 0..MAX_ALIASES {
-        let absent = match conf.ask(&name, RecordType::SRV, shown, Record::read).await {
-            Ok(mut answer) => {
-                answer.valid_for = answer.valid_for.min(most);
-                return Ok(answer);
-            }
-            Err(error) if error.is_authoritative_empty() => error,
-            Err(error) => return Err(error),
-        };
-        match conf.ask(&name, RecordType::CNAME, shown, alias).await {
-            Ok(answer) => {
-                most = most.min(answer.valid_for);
-                let Some(target) = answer.records.into_iter().min() else {
-                    return Err(absent);
-                };
-                name = target;
-            }
-            Err(error) if error.is_authoritative_empty() => return Err(absent),
-            Err(error) => return Err(error),
-        }
-    }
-    Err(DiscoveryError::Unavailable {
-        what: what(shown),
-        problem: format!("more than {MAX_ALIASES} aliases in a row").into(),
-        source: None,
-    })
-}
-
-fn alias(data: &RData) -> Option<Name> {
-    match data {
-        RData::CNAME(target) => Some(target.0.clone()),
-        _ => None,
     }
 }
 

@@ -9,12 +9,15 @@ use super::kubernetes;
 use super::upstream::upstream;
 use crate::config::{self, Upstream};
 use crate::error::StartError;
+use crate::inherited::KnownSocket;
 
 /// What goes on as it is when the configuration is read again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     upstreams: Vec<KeptUpstream>,
     zones: Vec<(config::ClientZone, ClientZone)>,
+    /// Sockets that systemd passed on and that are in use.
+    pub(super) inherited: Vec<KnownSocket>,
 }
 
 #[derive(Clone, Debug)]

@@ -1,30 +1,27 @@
 //! Makes an upstream of an `upstream` block.
 
-use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
-use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
-use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Resolver, Static};
+use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Static};
 
 use super::kubernetes;
-use crate::config::{AddressFamilies, Host, Method, Span, Upstream, UpstreamServer};
+use super::resolvers::Resolvers;
+use crate::config::{Host, Method, Upstream, UpstreamServer};
 use crate::error::StartError;
-
-/// One query of a name server may take this long; a lost packet is asked for again after it.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The upstream that `config` describes.
 pub(super) fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartError> {
-    let resolver = LazyResolver::new(config);
+    let resolvers = Resolvers::new(config);
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
         .policy(policy(&config.method).build())
         // In nginx a name that is gone takes its servers along; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
-    for server in &joined(&config.servers) {
-        upstream = upstream.discovery(source(server, &resolver)?);
+    for server in sources(&joined(&config.servers), &resolvers)? {
+        upstream = upstream.discovery(server);
     }
     for line in &config.kubernetes {
         upstream = upstream.discovery(kubernetes::source(line)?);
@@ -36,14 +33,24 @@ pub(super) fn upstream(config: &Upstream) -> Result<lb_proxy::Upstream, StartErr
 /// Those of a service have the weights of its records.
 fn joined(servers: &[UpstreamServer]) -> Vec<UpstreamServer> {
     let mut joined: Vec<UpstreamServer> = Vec::with_capacity(servers.len());
+    let mut seen = HashMap::new();
     for server in servers {
-        let same = |other: &&mut UpstreamServer| {
-            let place = |s: &UpstreamServer| (s.host.clone(), s.port, s.backup, s.down);
-            place(other) == place(server) && !matches!(server.host, Host::Service(_))
-        };
-        match joined.iter_mut().find(same) {
-            Some(first) => first.weight = first.weight.saturating_add(server.weight.get()),
-            None => joined.push(server.clone()),
+        let place = (
+            &server.host,
+            server.port,
+            server.backup,
+            server.down,
+            server.resolve,
+        );
+        match seen.get(&place) {
+            Some(&first) if !matches!(server.host, Host::Service(_)) => {
+                let first: &mut UpstreamServer = &mut joined[first];
+                first.weight = first.weight.saturating_add(server.weight.get());
+            }
+            _ => {
+                seen.insert(place, joined.len());
+                joined.push(server.clone());
+            }
         }
     }
     joined
@@ -65,31 +72,48 @@ const fn policy(method: &Method) -> PolicyKind {
     }
 }
 
+/// The sources of `servers`, in their order. Addresses that follow each other are one source: each source is followed
+/// by itself, which thousands of addresses do not need.
+fn sources(
+    servers: &[UpstreamServer],
+    resolvers: &Resolvers<'_>,
+) -> Result<Vec<Box<dyn Discovery>>, StartError> {
+    let is_addr = |server: &UpstreamServer| matches!(server.host, Host::Ip(_));
+    let runs = servers.chunk_by(|one, next| is_addr(one) && is_addr(next));
+    runs.map(|run| source(run, resolvers)).collect()
+}
+
+/// The source of one server, or of several that are addresses.
 fn source(
-    server: &UpstreamServer,
-    resolver: &LazyResolver<'_>,
+    run: &[UpstreamServer],
+    resolvers: &Resolvers<'_>,
 ) -> Result<Box<dyn Discovery>, StartError> {
-    let invalid = |source| StartError::Discovery {
-        source,
-        span: server.span.clone(),
-    };
-    Ok(match &server.host {
-        Host::Ip(ip) => {
-            let backend = configured(Backend::new(SocketAddr::new(*ip, server.port)), server);
-            Box::new(Static::new(Snapshot::from_backends([backend])))
+    let mut addrs = Vec::with_capacity(run.len());
+    for server in run {
+        let invalid = |source| StartError::Discovery {
+            source,
+            span: server.span.clone(),
+        };
+        match &server.host {
+            Host::Ip(ip) => {
+                let backend = Backend::new(SocketAddr::new(*ip, server.port));
+                addrs.push(configured(backend, server));
+            }
+            Host::Name(name) => {
+                let resolver = resolvers.of(server)?;
+                let dns = Dns::new(resolver, name, server.port).map_err(invalid)?;
+                let server = server.clone();
+                return Ok(Box::new(Map::new(dns, move |b| configured(b, &server))));
+            }
+            Host::Service(name) => {
+                let dns = Dns::service(resolvers.of(server)?, name).map_err(invalid)?;
+                let server = server.clone();
+                let change = move |backend| configured_service(backend, &server);
+                return Ok(Box::new(Map::filter_map(dns, change)));
+            }
         }
-        Host::Name(name) => {
-            let dns = Dns::new(resolver.get()?, name, server.port).map_err(invalid)?;
-            let server = server.clone();
-            Box::new(Map::new(dns, move |backend| configured(backend, &server)))
-        }
-        Host::Service(name) => {
-            let dns = Dns::service(resolver.get()?, name).map_err(invalid)?;
-            let server = server.clone();
-            let change = move |backend| configured_service(backend, &server);
-            Box::new(Map::filter_map(dns, change))
-        }
-    })
+    }
+    Ok(Box::new(Static::new(Snapshot::from_backends(addrs))))
 }
 
 /// Gives `backend` what its `server` line says.
@@ -129,50 +153,6 @@ fn configured_service(backend: Backend, server: &UpstreamServer) -> Option<Backe
         backend = backend.with_priority(Priority::BACKUP);
     }
     Some(backend)
-}
-
-/// The resolver of an upstream, made when the first name needs it: a machine without a usable `/etc/resolv.conf` can
-/// still balance over addresses.
-struct LazyResolver<'a> {
-    config: &'a Upstream,
-    made: OnceCell<Resolver>,
-}
-
-impl<'a> LazyResolver<'a> {
-    const fn new(config: &'a Upstream) -> Self {
-        Self {
-            config,
-            made: OnceCell::new(),
-        }
-    }
-
-    fn get(&self) -> Result<Resolver, StartError> {
-        if let Some(resolver) = self.made.get() {
-            return Ok(resolver.clone());
-        }
-        let resolver = self.make()?;
-        Ok(self.made.get_or_init(|| resolver).clone())
-    }
-
-    fn make(&self) -> Result<Resolver, StartError> {
-        let timeout = self.config.resolver_timeout.min(QUERY_TIMEOUT);
-        let mut builder = Resolver::builder().timeout(timeout);
-        let mut span: &Span = &self.config.span;
-        if let Some(resolver) = &self.config.resolver {
-            span = &resolver.span;
-            builder = builder
-                .name_servers(&resolver.name_servers)
-                .ipv4(resolver.families != AddressFamilies::Ipv6)
-                .ipv6(resolver.families != AddressFamilies::Ipv4);
-            if let Some(valid) = resolver.valid {
-                builder = builder.valid(valid);
-            }
-        }
-        builder.build().map_err(|source| StartError::Discovery {
-            source,
-            span: span.clone(),
-        })
-    }
 }
 
 #[cfg(test)]

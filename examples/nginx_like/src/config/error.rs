@@ -276,4 +276,8 @@ pub(crate) enum WarningKind {
     NoEffectParameter { parameter: String },
     #[error("the resolver of this server has no effect on upstream \"{upstream}\"")]
     ResolverUnused { upstream: String },
+    #[error(
+        "the resolver of upstream \"{upstream}\" has no effect: no server has a name and \"resolve\""
+    )]
+    ResolverWithoutResolve { upstream: String },
 }

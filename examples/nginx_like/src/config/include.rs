@@ -1,15 +1,15 @@
 //! Opens the files that make up a configuration.
 
 use std::{
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use glob::{MatchOptions, Pattern};
-
-use super::error::{ErrorKind, Os};
+use super::{
+    error::{ErrorKind, Os},
+    glob,
+    record::{Record, Source, Step},
+};
 
 /// How deep includes may be nested. Each level takes some stack.
 pub(crate) const MAX_DEPTH: usize = 32;
@@ -24,17 +24,24 @@ pub(crate) struct Files {
     conf_dir: PathBuf,
     open: Vec<Arc<Path>>,
     bytes_left: u64,
+    source: Source,
 }
 
 impl Files {
     /// Starts with the main file, which is not opened here.
-    pub(crate) fn new(main: Arc<Path>, prefix: &Path) -> Self {
+    pub(crate) fn new(main: Arc<Path>, prefix: &Path, source: Source) -> Self {
         Self {
             prefix: prefix.to_owned(),
             conf_dir: main.parent().map(Path::to_owned).unwrap_or_default(),
             open: vec![main],
             bytes_left: MAX_BYTES,
+            source,
         }
+    }
+
+    /// What was recorded while the files were read.
+    pub(crate) fn into_record(self) -> Record {
+        self.source.into_record()
     }
 
     /// Returns the path of a file that the running server uses, such as a log.
@@ -45,27 +52,16 @@ impl Files {
     /// Returns the paths that an `include` means, sorted if it has wildcards.
     ///
     /// Relative names start from the directory of the main file, even inside an included file.
-    pub(crate) fn find(&self, name: &str) -> Result<Vec<PathBuf>, ErrorKind> {
-        let path = self.conf_dir.join(name);
-        if !name.contains(['*', '?', '[']) {
-            return Ok(vec![path]);
+    pub(crate) fn find(&mut self, name: &str) -> Result<Vec<PathBuf>, ErrorKind> {
+        if !glob::is_pattern(name) {
+            return Ok(vec![self.conf_dir.join(name)]);
         }
-        let failed = |reason: String| ErrorKind::Glob {
-            pattern: path.display().to_string(),
+        let conf_dir = &self.conf_dir;
+        let find = || glob::find(conf_dir, name).map_err(|error| Os(&error).to_string());
+        self.source.find(find).map_err(|reason| ErrorKind::Glob {
+            pattern: conf_dir.join(name).display().to_string(),
             reason,
-        };
-        let Some(dir) = self.conf_dir.to_str() else {
-            return Err(failed("the directory is not valid UTF-8".to_owned()));
-        };
-        let pattern = Path::new(&Pattern::escape(dir)).join(one_star(name));
-        let options = MatchOptions {
-            require_literal_leading_dot: true,
-            ..MatchOptions::new()
-        };
-        glob::glob_with(&pattern.to_string_lossy(), options)
-            .map_err(|error| failed(error.msg.to_owned()))?
-            .map(|found| found.map_err(|error| failed(Os(error.error()).to_string())))
-            .collect()
+        })
     }
 
     /// Reads an included file; it counts as open until [`close`](Self::close).
@@ -89,34 +85,18 @@ impl Files {
 
     /// Reads a whole file.
     pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<u8>, ErrorKind> {
-        let file = File::open(path).map_err(|source| ErrorKind::Open {
-            path: path.to_owned(),
-            source,
-        })?;
-        let mut bytes = Vec::new();
         let limit = self.bytes_left + 1;
-        let length =
-            file.take(limit)
-                .read_to_end(&mut bytes)
-                .map_err(|source| ErrorKind::Read {
-                    path: path.to_owned(),
-                    source,
-                })?;
-        let left = self.bytes_left.checked_sub(length as u64);
+        let bytes = self.source.read(path, limit).map_err(|failure| {
+            let (path, source) = (path.to_owned(), failure.into_source());
+            match failure.step {
+                Step::Open => ErrorKind::Open { path, source },
+                Step::Read => ErrorKind::Read { path, source },
+            }
+        })?;
+        let left = self.bytes_left.checked_sub(bytes.len() as u64);
         self.bytes_left = left.ok_or_else(|| ErrorKind::TooLarge {
             path: path.to_owned(),
         })?;
         Ok(bytes)
     }
-}
-
-/// Turns each run of stars into one: `**` is nothing special in nginx, but it is in the `glob` crate.
-fn one_star(pattern: &str) -> String {
-    let mut one = String::with_capacity(pattern.len());
-    for c in pattern.chars() {
-        if c != '*' || !one.ends_with('*') {
-            one.push(c);
-        }
-    }
-    one
 }

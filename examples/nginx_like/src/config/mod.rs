@@ -18,14 +18,24 @@
 //! - `daemon on` does not leave the foreground, and `worker_processes` are threads of one process.
 //! - `pid` has no default: without it no file is written, and `-s` has nobody to send signals to.
 //! - On SIGHUP an `upstream` that says what it said before is not looked up again, unless a source of it fails. `user`,
-//!   `worker_processes` and `worker_rlimit_nofile` stay until a restart, with a warning. Logs and a pid file that are new
-//!   are opened as the user that the process has become.
+//!   `worker_processes` and `worker_rlimit_nofile` stay until a restart, with a warning.
+//! - With `user`, a small helper process stays the superuser, as nginx's master does. It reads the configuration again,
+//!   opens logs and removes the pid file. The server keeps `CAP_NET_BIND_SERVICE` and nothing else. It reads kubeconfigs,
+//!   their credentials and `resolv.conf` as `user`; `-t` and the start try that, as that user. A log behind a symbolic
+//!   link that belongs to `user` is refused.
+//! - A log whose reader or disk does not keep up holds up nothing: up to 4 MiB of messages wait for it, further ones
+//!   are dropped, and a line in the log says how many.
 //! - A server is known by its address. One that is listed twice is one server with both weights; the other parameters are
 //!   those of the first. Where two names have one address, the first counts.
 //! - A message goes to every `error_log`, whichever block it stands in.
 //! - `zone` is accepted and does nothing, because the workers share their state anyway. It needs no size.
-//! - `resolve` of an upstream server is accepted and does nothing, because names are always resolved again. It needs
-//!   neither `zone` nor `resolver`; without the latter the system's resolver is asked.
+//! - All names are looked up again when their time to live is over. As in nginx, `resolver` looks up the names of
+//!   servers with `resolve`, and places that a `map` names; all others are looked up as the system does, with
+//!   `/etc/hosts` and the search domains of `/etc/resolv.conf`. `resolve` needs neither `zone` nor `resolver`;
+//!   without the latter the system looks the name up, too.
+//! - Of one name at most 1024 addresses are used, and of one service at most 256 records. What is more is left out, with
+//!   a warning in the log: the highest addresses, or the records of the highest priority values.
+//! - A query of a name server is given 2 s at most, whatever `resolver_timeout` says.
 //! - `service` with an underscore at its start and no dot is not given a second underscore. Records of weight 0 get the
 //!   small chance that RFC 2782 gives them.
 //! - `resolver` takes IP addresses only. An `upstream` block may have its own; the one of a `server` block serves
@@ -92,11 +102,13 @@
 mod address;
 mod directive;
 mod error;
+mod glob;
 mod include;
 mod key;
 mod lexer;
 mod model;
 mod reader;
+mod record;
 mod resolve;
 mod scope;
 mod units;
@@ -104,7 +116,7 @@ mod unsupported;
 
 use std::{path::Path, sync::Arc};
 
-pub(crate) use self::error::Os;
+pub(crate) use self::{error::Os, record::Record};
 pub use self::{
     error::{ConfigError, Span, Warning},
     key::HashKey,
@@ -117,6 +129,7 @@ pub use self::{
 use self::{
     include::Files,
     reader::{Reader, Session},
+    record::Source,
     scope::MainBlock,
 };
 
@@ -130,12 +143,31 @@ impl Config {
     ///
     /// If a file cannot be read, or the first mistake in the text.
     pub fn load(path: &Path, prefix: &Path) -> Result<Self, ConfigError> {
+        Self::load_from(Source::Disk, path, prefix).1
+    }
+
+    /// Reads as [`load`](Self::load), and tells what reading it brought, to where the first mistake is.
+    pub(crate) fn load_recorded(path: &Path, prefix: &Path) -> (Record, Result<Self, ConfigError>) {
+        Self::load_from(Source::Recorded(Record::default()), path, prefix)
+    }
+
+    /// Reads what another process has recorded, and no file.
+    pub(crate) fn replay(record: Record, path: &Path, prefix: &Path) -> Result<Self, ConfigError> {
+        Self::load_from(Source::Replayed(record), path, prefix).1
+    }
+
+    fn load_from(
+        source: Source,
+        path: &Path,
+        prefix: &Path,
+    ) -> (Record, Result<Self, ConfigError>) {
         let path: Arc<Path> = prefix.join(path).into();
-        let mut files = Files::new(Arc::clone(&path), prefix);
-        let bytes = files
-            .read(&path)
-            .map_err(|kind| ConfigError::new(kind, None))?;
-        Self::read(path, &bytes, files)
+        let mut session = Session::new(Files::new(Arc::clone(&path), prefix, source));
+        let bytes = session.files.read(&path);
+        let config = bytes
+            .map_err(|kind| ConfigError::new(kind, None))
+            .and_then(|bytes| Self::read(path, &bytes, &mut session));
+        (session.files.into_record(), config)
     }
 
     /// Reads a configuration from memory, as if it were in the file `path`. Includes are read from real files.
@@ -145,17 +177,13 @@ impl Config {
     /// As [`load`](Self::load).
     pub fn parse(path: &Path, bytes: &[u8], prefix: &Path) -> Result<Self, ConfigError> {
         let path: Arc<Path> = prefix.join(path).into();
-        let files = Files::new(Arc::clone(&path), prefix);
-        Self::read(path, bytes, files)
+        let files = Files::new(Arc::clone(&path), prefix, Source::Disk);
+        Self::read(path, bytes, &mut Session::new(files))
     }
 
-    fn read(path: Arc<Path>, bytes: &[u8], files: Files) -> Result<Self, ConfigError> {
-        let mut session = Session {
-            files,
-            warnings: Vec::new(),
-        };
+    fn read(path: Arc<Path>, bytes: &[u8], session: &mut Session) -> Result<Self, ConfigError> {
         let mut main = MainBlock::default();
-        Reader::new(path, bytes, &mut session).read_file(&mut main)?;
-        resolve::config(main, session.warnings)
+        Reader::new(path, bytes, session).read_file(&mut main)?;
+        resolve::config(main, std::mem::take(&mut session.warnings))
     }
 }

@@ -156,9 +156,9 @@ pub struct Upstream {
     pub servers: Vec<UpstreamServer>,
     /// `kubernetes` and `kubernetes_pods`; their backends come after the servers.
     pub kubernetes: Vec<Kubernetes>,
-    /// `resolver`, which looks up the host names of the servers. Without it, the system does.
+    /// `resolver`, which looks up the host names of the servers with `resolve`. Without it, the system does.
     pub resolver: Option<Resolver>,
-    /// `resolver_timeout`, 30 s by default.
+    /// `resolver_timeout`, 30 s by default. Zero means that it sets no limit.
     pub resolver_timeout: Duration,
     /// The place of the block or of the `proxy_pass`.
     pub span: Span,
@@ -230,6 +230,8 @@ pub struct UpstreamServer {
     pub backup: bool,
     /// `down`: never used.
     pub down: bool,
+    /// `resolve`: the `resolver` looks the host name up. Without it, the system does.
+    pub resolve: bool,
     /// The place of the directive.
     pub span: Span,
 }
@@ -289,7 +291,7 @@ pub enum KubernetesPort {
 }
 
 /// A host to connect to.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Host {
     /// An IP address.

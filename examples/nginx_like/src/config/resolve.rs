@@ -2,28 +2,25 @@
 //!
 //! The checks that need more than one block are here too.
 
+mod upstreams;
+
 use std::{
+    collections::HashMap,
     num::{NonZeroU32, NonZeroUsize},
     time::Duration,
 };
 
-use lb_proxy::server_names::ServerNames;
-
+use self::upstreams::Upstreams;
 use super::{
-    ClientLimit, ClientZone, Config, ConfigError, ErrorLog, Listen, Method, Server, Stream,
-    Upstream, UpstreamServer, Warning, WorkerProcesses,
-    address::AddressError,
+    ClientLimit, ClientZone, Config, ConfigError, ErrorLog, Listen, Server, Stream, Warning,
+    WorkerProcesses,
     error::{ErrorKind, WarningKind},
-    scope::{
-        Destination, MainBlock, MapBlock, NameResolution, ProxyPass, ServerBlock, StreamBlock,
-        UpstreamBlock,
-    },
+    scope::{MainBlock, ServerBlock, StreamBlock},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(30);
 const PREREAD_BUFFER: usize = 16 * 1024;
-const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const WORKER_CONNECTIONS: NonZeroU32 = NonZeroU32::new(512).expect("not 0");
 
@@ -57,7 +54,7 @@ fn stream(
     warnings: &mut Vec<Warning>,
 ) -> Result<Stream, ConfigError> {
     check_listens(&block.servers)?;
-    let mut upstreams = Upstreams::new(block.upstreams, &block.names)?;
+    let mut upstreams = Upstreams::new(block.upstreams, &block.names, warnings)?;
     let logs = if block.logs.is_empty() {
         main_logs
     } else {
@@ -75,12 +72,16 @@ fn stream(
         })?;
         let names = server.names.inherit(&block.names);
         let (upstream, by_name) = upstreams.of(pass, &names, &block.maps)?;
-        if let (Some(resolver), Some(named)) = (server.names.resolver, upstreams.named(upstream)) {
-            let upstream = named.name.clone();
-            warnings.push(Warning {
-                kind: WarningKind::ResolverUnused { upstream },
-                span: resolver.span,
-            });
+        if let Some(resolver) = server.names.resolver {
+            let mut reached = by_name.values().chain([&upstream]);
+            let uses = |index: &usize| upstreams.get(*index).resolver.as_ref() == Some(&resolver);
+            if !reached.any(uses) {
+                let upstream = upstreams.get(upstream).name.clone();
+                warnings.push(Warning {
+                    kind: WarningKind::ResolverUnused { upstream },
+                    span: resolver.span,
+                });
+            }
         }
         let settings = server.settings.inherit(&block.settings);
         let client_limits = own_or(server.client_limits, &block.client_limits);
@@ -117,7 +118,7 @@ fn stream(
         });
     }
     Ok(Stream {
-        upstreams: upstreams.all,
+        upstreams: upstreams.into_all(),
         client_zones: block.client_zones,
         servers,
     })
@@ -142,9 +143,10 @@ fn check_client_limits(limits: &[ClientLimit], zones: &[ClientZone]) -> Result<(
 
 /// Checks that no two listeners want the same connections.
 fn check_listens(servers: &[ServerBlock]) -> Result<(), ConfigError> {
-    let listens: Vec<_> = servers.iter().flat_map(|server| &server.listens).collect();
-    for (index, listen) in listens.iter().enumerate() {
-        for other in &listens[..index] {
+    let mut by_port: HashMap<u16, Vec<&Listen>> = HashMap::new();
+    for listen in servers.iter().flat_map(|server| &server.listens) {
+        let before = by_port.entry(listen.addr.port()).or_default();
+        for other in &*before {
             let (addr, other_addr) = (listen.addr, other.addr);
             let kind = if addr == other_addr {
                 ErrorKind::DuplicateListen { addr }
@@ -156,6 +158,7 @@ fn check_listens(servers: &[ServerBlock]) -> Result<(), ConfigError> {
             };
             return Err(ConfigError::new(kind, Some(listen.span.clone())));
         }
+        before.push(listen);
     }
     Ok(())
 }
@@ -167,122 +170,4 @@ fn covers(wildcard: &Listen, other: &Listen) -> bool {
     wildcard.addr.ip().is_unspecified()
         && wildcard.addr.port() == other.addr.port()
         && (same_family || dual_stack)
-}
-
-/// The upstreams with a block, then those that a `proxy_pass` makes.
-struct Upstreams {
-    all: Vec<Upstream>,
-    named: usize,
-}
-
-impl Upstreams {
-    fn new(blocks: Vec<UpstreamBlock>, outer: &NameResolution) -> Result<Self, ConfigError> {
-        let all: Vec<_> = blocks
-            .into_iter()
-            .map(|block| upstream(block, outer))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            named: all.len(),
-            all,
-        })
-    }
-
-    /// Returns an upstream if it has a block.
-    fn named(&self, index: usize) -> Option<&Upstream> {
-        self.all[..self.named].get(index)
-    }
-
-    /// Returns the index of the upstream that a server passes to, and those that a map has for names.
-    fn of(
-        &mut self,
-        pass: Destination,
-        names: &NameResolution,
-        maps: &[MapBlock],
-    ) -> Result<(usize, ServerNames<usize>), ConfigError> {
-        let (name, span) = match pass {
-            Destination::One(pass) => {
-                return Ok((self.find_or_make(pass, names)?, ServerNames::new()));
-            }
-            Destination::Map(name, span) => (name, span),
-        };
-        let map = maps.iter().find(|map| map.variable == name);
-        // The caller has checked that maps have a default.
-        let Some((map, default)) = map.and_then(|map| Some((map, map.default.clone()?))) else {
-            return Err(ConfigError::new(
-                ErrorKind::UnknownVariable { name },
-                Some(span),
-            ));
-        };
-        let values = map.values.iter();
-        let upstreams = values
-            .map(|value| self.find_or_make(value.clone(), names))
-            .collect::<Result<Vec<_>, _>>()?;
-        let default = self.find_or_make(default, names)?;
-        Ok((default, map.names.clone().map(|value| upstreams[value])))
-    }
-
-    /// Returns the index of the upstream for one place. Servers that pass to the same place share it.
-    fn find_or_make(
-        &mut self,
-        pass: ProxyPass,
-        names: &NameResolution,
-    ) -> Result<usize, ConfigError> {
-        let name = &pass.address.text;
-        let named = self.all[..self.named]
-            .iter()
-            .position(|upstream| upstream.name.eq_ignore_ascii_case(name));
-        match (named, pass.address.port) {
-            (Some(index), None) => Ok(index),
-            (Some(_), Some(port)) => {
-                let upstream = name.clone();
-                Err(pass.error(ErrorKind::PortOnUpstream { upstream, port }))
-            }
-            (None, None) => Err(pass.address_error(AddressError::NoPort)),
-            (None, Some(port)) => {
-                let host = pass
-                    .address
-                    .host()
-                    .map_err(|reason| pass.address_error(reason))?;
-                let server = UpstreamServer::new(host, port, pass.span.clone());
-                let made = Upstream {
-                    name: pass.url,
-                    method: Method::RoundRobin,
-                    servers: vec![server],
-                    kubernetes: Vec::new(),
-                    resolver: names.resolver.clone(),
-                    resolver_timeout: names.timeout.unwrap_or(RESOLVER_TIMEOUT),
-                    span: pass.span,
-                };
-                let same = |other: &Upstream| {
-                    other.name == made.name
-                        && other.resolver == made.resolver
-                        && other.resolver_timeout == made.resolver_timeout
-                };
-                if let Some(index) = self.all[self.named..].iter().position(same) {
-                    return Ok(self.named + index);
-                }
-                self.all.push(made);
-                Ok(self.all.len() - 1)
-            }
-        }
-    }
-}
-
-fn upstream(block: UpstreamBlock, outer: &NameResolution) -> Result<Upstream, ConfigError> {
-    if block.kubernetes.is_empty() && block.servers.iter().all(|server| server.backup) {
-        let kind = ErrorKind::NoServers {
-            upstream: block.name,
-        };
-        return Err(ConfigError::new(kind, Some(block.span)));
-    }
-    let names = block.names.inherit(outer);
-    Ok(Upstream {
-        name: block.name,
-        method: block.method.unwrap_or(Method::RoundRobin),
-        servers: block.servers,
-        kubernetes: block.kubernetes,
-        resolver: names.resolver,
-        resolver_timeout: names.timeout.unwrap_or(RESOLVER_TIMEOUT),
-        span: block.span,
-    })
 }

@@ -1,6 +1,6 @@
 //! Includes, with real files.
 
-use std::{error::Error, fs, io, path::Path};
+use std::{error::Error, ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path};
 
 use nginx_like::config::{Config, LogTarget};
 use tempfile::TempDir;
@@ -167,10 +167,38 @@ fn directories_are_no_files() {
 }
 
 #[test]
-fn wildcards_that_make_no_sense() {
-    let dir = files(&[("conf/main.conf", "include [a;")]);
-    let error = "glob() \"conf/[a\" failed (invalid range pattern) in conf/main.conf:1";
-    assert_eq!(load(&dir).unwrap_err(), error);
+fn wildcards_mean_what_they_mean_in_nginx() {
+    for (include, expected) in [
+        ("d/[^a].conf", &["caret", "b"][..]),
+        ("d/[!a].conf", &["caret", "b"]),
+        ("d/[a^].conf", &["caret", "a"]),
+        ("d/[[:alpha:]].conf", &["a", "b"]),
+        ("d/[a.conf", &["bracket"]),
+        ("[a", &[]),
+    ] {
+        let dir = files(&[
+            (
+                "conf/main.conf",
+                &format!("stream {{ include {include}; }}"),
+            ),
+            ("conf/d/a.conf", &upstream("a")),
+            ("conf/d/b.conf", &upstream("b")),
+            ("conf/d/^.conf", &upstream("caret")),
+            ("conf/d/[a.conf", &upstream("bracket")),
+        ]);
+        assert_eq!(upstreams(&dir), expected, "{include}");
+    }
+}
+
+#[test]
+fn names_that_are_not_utf8_are_no_trouble() {
+    let dir = files(&[
+        ("conf/main.conf", "stream { include d/*.conf; }"),
+        ("conf/d/a.conf", &upstream("a")),
+    ]);
+    let name = OsStr::from_bytes(b"conf/d/caf\xe9.conf");
+    fs::write(dir.path().join(name), upstream("latin")).unwrap();
+    assert_eq!(upstreams(&dir), ["a", "latin"]);
 }
 
 #[test]

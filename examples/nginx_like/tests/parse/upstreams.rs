@@ -27,6 +27,7 @@ fn upstream_servers() {
     );
     assert_eq!((server.fail_timeout, server.max_conns), (secs(10), None));
     assert_eq!((server.backup, server.down), (false, false));
+    assert!(!server.resolve);
 
     let server = &servers[1];
     assert_eq!(server.host, Host::Ip([10, 0, 0, 2].into()));
@@ -39,6 +40,7 @@ fn upstream_servers() {
         (secs(60), NonZeroU32::new(9))
     );
     assert_eq!((server.backup, server.down), (false, true));
+    assert!(server.resolve);
 
     let server = &servers[2];
     assert_eq!(server.host, Host::Ip("2001:db8::3".parse().unwrap()));
@@ -188,7 +190,7 @@ fn proxy_pass_to_a_host() {
          server { listen 1; proxy_pass a:446; }
          server { listen 2; proxy_pass 10.0.0.1:446; }
          server { listen 3; proxy_pass a:446; }
-         server { listen 4; proxy_pass a:446; resolver 10.0.0.53; }",
+         server { listen 4; proxy_pass a:446; resolver 10.0.0.53; resolver_timeout 1s; }",
     );
     let found: Vec<_> = stream
         .servers
@@ -197,8 +199,8 @@ fn proxy_pass_to_a_host() {
         .collect();
     assert_eq!(
         found,
-        [1, 2, 1, 3],
-        "they share an upstream unless they look the name up elsewhere"
+        [1, 2, 1, 1],
+        "they share an upstream, and the system looks its name up whatever the resolver is"
     );
     let upstream = &stream.upstreams[1];
     assert_eq!(
@@ -210,7 +212,42 @@ fn proxy_pass_to_a_host() {
         (&Host::Name("a".to_owned()), 446)
     );
     assert_eq!(upstream.servers.len(), 1);
-    assert!(stream.upstreams[1].resolver.is_none() && stream.upstreams[3].resolver.is_some());
+    assert!(upstream.resolver.is_none() && !upstream.servers[0].resolve);
+}
+
+/// As in nginx: what a variable names is looked up at run time.
+#[test]
+fn the_resolver_looks_up_what_a_map_names() {
+    let stream = stream(
+        "resolver 10.0.0.53; resolver_timeout 5s;
+         map $ssl_preread_server_name $name {
+             a.test b:446; b.test 10.0.0.1:446; default a:446;
+         }
+         server { listen 1; ssl_preread on; proxy_pass $name; }
+         server { listen 2; ssl_preread on; proxy_pass $name; resolver 10.0.0.54; }
+         server { listen 3; proxy_pass a:446; }
+         server { listen 4; proxy_pass 10.0.0.1:446; }",
+    );
+    let name_servers = |index: usize| {
+        let upstream = &stream.upstreams[index];
+        assert_eq!(upstream.servers[0].resolve, upstream.resolver.is_some());
+        let resolver = upstream.resolver.as_ref()?;
+        Some(resolver.name_servers[0].to_string())
+    };
+    let [outer, own, system, address] = &stream.servers[..] else {
+        panic!("four servers");
+    };
+    for (server, expected) in [(outer, "10.0.0.53:53"), (own, "10.0.0.54:53")] {
+        let by_name = &server.by_name;
+        for index in [server.upstream, *by_name.find("a.test").unwrap()] {
+            assert_eq!(name_servers(index).as_deref(), Some(expected));
+            assert_eq!(stream.upstreams[index].resolver_timeout, secs(5));
+        }
+        // An address is not looked up at all.
+        assert_eq!(by_name.find("b.test"), Some(&address.upstream));
+    }
+    assert_eq!(name_servers(system.upstream), None);
+    assert_eq!(name_servers(address.upstream), None);
 }
 
 #[test]

@@ -42,11 +42,34 @@ fn warnings_are_kept() {
             "server { listen 1; proxy_pass u; resolver 10.0.0.1; }",
             r#"the resolver of this server has no effect on upstream "u""#,
         ),
+        (
+            In::StreamWithU,
+            "server { listen 1; proxy_pass a:1; resolver 10.0.0.1; }",
+            r#"the resolver of this server has no effect on upstream "a:1""#,
+        ),
+        (
+            In::Upstream,
+            "server a:1; server 10.0.0.2:1 resolve; resolver 10.0.0.1;",
+            r#"the resolver of upstream "u" has no effect: no server has a name and "resolve""#,
+        ),
     ] {
         assert_eq!(
             warnings(&place.wrap(text)),
             [format!("{warning} in test.conf:2")]
         );
+    }
+}
+
+#[test]
+fn a_resolver_that_is_used_is_no_warning() {
+    for text in [
+        "resolver 10.0.0.1; upstream u { server a:1; }",
+        "upstream u { server 10.0.0.1:1; server a:1 resolve; resolver 10.0.0.1; }",
+        "upstream u { server a service=b resolve; resolver 10.0.0.1; }",
+        "map $ssl_preread_server_name $n { a.test b:1; default 10.0.0.1:1; }
+         server { listen 1; proxy_pass $n; resolver 10.0.0.1; }",
+    ] {
+        assert!(warnings(&In::Stream.wrap(text)).is_empty(), "{text}");
     }
 }
 

@@ -135,7 +135,7 @@ impl Clients {
 #[tokio::test]
 async fn no_failure_of_dns_stops_the_traffic() {
     for server in [
-        "server nodes.test:PORT;",
+        "server nodes.test:PORT resolve;",
         "server nodes.test service=tcp-echo resolve;",
     ] {
         let chaos = Chaos::start(server).await;
@@ -178,7 +178,8 @@ async fn no_failure_of_dns_stops_the_traffic() {
 
 #[tokio::test]
 async fn a_lie_costs_no_connection_while_one_node_is_true() {
-    let chaos = Chaos::start("server nodes.test:PORT; server 127.0.0.31:PORT backup;").await;
+    let chaos =
+        Chaos::start("server nodes.test:PORT resolve; server 127.0.0.31:PORT backup;").await;
     // Nobody listens there, so that each connection that is tried there goes on to the next.
     let nowhere = [host(31), host(41), host(42), host(43)];
     chaos.dns.set(NAME, 1, &nowhere);

@@ -12,10 +12,12 @@ mod dns_chaos;
 mod dns_server;
 mod first_bytes;
 mod hash;
+mod hung_files;
 #[cfg(feature = "kubernetes")]
 mod kubeconfig;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod logs;
 #[cfg(feature = "kubernetes")]
 #[path = "../../../../lb-discovery/tests/kubernetes/objects.rs"]
 mod objects;
@@ -26,3 +28,5 @@ mod send_signal;
 mod service;
 mod signals;
 mod sockets;
+mod thread_limit;
+mod user;

@@ -43,9 +43,9 @@ impl Cluster {
         let stream = format!(
             "resolver {dns};
             upstream nodes {{
-                server node1.test:{port} fail_timeout=1s;
-                server node2.test:{port} fail_timeout=1s;
-                server node3.test:{port} fail_timeout=1s;
+                server node1.test:{port} fail_timeout=1s resolve;
+                server node2.test:{port} fail_timeout=1s resolve;
+                server node3.test:{port} fail_timeout=1s resolve;
             }}
             server {{ listen LISTEN; proxy_pass nodes; proxy_half_close on; }}"
         );

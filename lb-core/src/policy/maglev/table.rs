@@ -1,9 +1,9 @@
 //! The table itself.
 
 use crate::hash::{scale, xxh64};
-use crate::identity::in_order;
-use crate::indices::Indices;
-use crate::tier::Tier;
+use crate::policy::parts::indices::Indices;
+use crate::tiers::identity::in_order;
+use crate::tiers::tier::Tier;
 
 /// Who owns each of `size` slots.
 pub(super) fn table(tier: &Tier, ids: &[u64], size: u32) -> Indices {

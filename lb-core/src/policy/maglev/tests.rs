@@ -1,6 +1,6 @@
 use super::table::{Walk, claims, owners};
 use super::*;
-use crate::ring::Ring;
+use crate::policy::parts::ring::Ring;
 use proptest::prelude::*;
 
 /// katran's loop, round by round.

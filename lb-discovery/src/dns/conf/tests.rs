@@ -1,7 +1,6 @@
 #[path = "../../../tests/support/dns_server.rs"]
 mod dns_server;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::super::service::Service;
@@ -14,57 +13,14 @@ fn name(text: &str) -> Name {
 
 fn conf(servers: &[SocketAddr], search: &[&str], ndots: usize) -> Arc<Conf> {
     let given = ResolvConf {
-        servers: servers.to_vec(),
         search: search.iter().map(|domain| name(domain)).collect(),
         ndots,
         timeout: Duration::from_millis(300),
         attempts: 1,
+        ..ResolvConf::of(servers)
     };
     Arc::new(Conf::new(given, &Options::default(), Arc::default()).unwrap())
 }
-
-// === resolv.conf ===
-
-#[test]
-fn reads_servers_search_domains_and_options() {
-    let text = b"# ours\nsearch a.test b.test\nnameserver 10.0.0.1\nnameserver ::1\n\
-                 options ndots:3 timeout:4 attempts:5\n";
-    let read = ResolvConf::parse(text).unwrap();
-    let servers: Vec<SocketAddr> = ["10.0.0.1:53", "[::1]:53"]
-        .iter()
-        .map(|addr| addr.parse().unwrap())
-        .collect();
-    assert_eq!(read.servers, servers);
-    assert_eq!(read.search, [name("a.test"), name("b.test")]);
-    assert_eq!((read.ndots, read.attempts), (3, 5));
-    assert_eq!(read.timeout, Duration::from_secs(4));
-}
-
-#[test]
-fn a_file_without_servers_means_this_machine() {
-    for text in [&b""[..], b"search a.test", b"# nameserver 10.0.0.1\n"] {
-        let read = ResolvConf::parse(text).unwrap();
-        assert_eq!(read.servers, ["127.0.0.1:53".parse().unwrap()]);
-    }
-}
-
-#[test]
-fn garbage_is_an_error_or_skipped_but_no_panic() {
-    for text in [
-        &b"\xff\xfe\x00"[..],
-        b"nameserver",
-        b"nameserver not-an-address",
-        b"options ndots:999999999999",
-        b"search ..",
-        b"\n\n\n",
-    ] {
-        drop(ResolvConf::parse(text));
-        drop(parse_hosts(text));
-    }
-    assert!(ResolvConf::parse(b"nameserver not-an-address\n").is_err());
-}
-
-// === search domains ===
 
 #[test]
 fn candidates_follow_ndots() {
@@ -131,11 +87,10 @@ async fn search_domains_are_tried_in_order_as_whole_names() {
 async fn a_silent_family_does_not_hold_up_the_next_name() {
     let server = DnsServer::start();
     let given = ResolvConf {
-        servers: vec![server.addr()],
         search: vec![name("a.test"), name("b.test")],
-        ndots: 1,
         timeout: Duration::from_secs(20),
         attempts: 1,
+        ..ResolvConf::of(&[server.addr()])
     };
     let conf = Arc::new(Conf::new(given, &Options::default(), Arc::default()).unwrap());
     let memory = Mutex::default();
@@ -167,65 +122,6 @@ async fn a_silent_family_does_not_hold_up_the_next_name() {
         search(&conf, &Mutex::default()).await.unwrap(),
         ["10.0.0.2"]
     );
-}
-
-// === changes of the files ===
-
-/// A path of its own for each test.
-fn temp_path() -> PathBuf {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let file = format!("lb-discovery-{}-{number}", std::process::id());
-    std::env::temp_dir().join(file)
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_changed_file_is_read_again_at_most_once_a_second() {
-    let path = temp_path();
-    std::fs::write(&path, "nameserver 10.0.0.1\n").unwrap();
-    let options = Options {
-        resolv_conf: Some(path.clone()),
-        hosts: Some(temp_path()), // does not exist
-        ..Options::default()
-    };
-    let (mut files, conf) = Files::read(&options).unwrap();
-    let mut conf = Arc::new(conf);
-    let mut follow = async |wait: u64| {
-        tokio::time::sleep(Duration::from_millis(wait)).await;
-        files.follow(&options, &mut conf);
-        format!("{:?}", conf.servers)
-    };
-    assert_eq!(follow(2000).await, "[10.0.0.1:53]");
-
-    std::fs::write(&path, "nameserver 10.0.0.10\n").unwrap();
-    assert_eq!(follow(500).await, "[10.0.0.1:53]");
-    assert_eq!(follow(500).await, "[10.0.0.10:53]");
-
-    // Broken, empty and missing files keep what was known.
-    std::fs::write(&path, "nameserver nonsense-is-not-an-address\n").unwrap();
-    assert_eq!(follow(1000).await, "[10.0.0.10:53]");
-    std::fs::write(&path, "").unwrap();
-    assert_eq!(follow(1000).await, "[10.0.0.10:53]");
-    std::fs::remove_file(&path).unwrap();
-    assert_eq!(follow(1000).await, "[10.0.0.10:53]");
-    std::fs::create_dir(&path).unwrap();
-    assert_eq!(follow(1000).await, "[10.0.0.10:53]");
-    std::fs::remove_dir(&path).unwrap();
-
-    std::fs::write(&path, "nameserver 10.0.0.100\nnameserver ::1\n").unwrap();
-    assert_eq!(follow(1000).await, "[10.0.0.100:53, [::1]:53]");
-    std::fs::remove_file(&path).unwrap();
-}
-
-#[test]
-fn a_file_that_cannot_be_read_at_the_start_is_an_error() {
-    let options = Options {
-        resolv_conf: Some(std::env::temp_dir()), // a directory
-        ..Options::default()
-    };
-    let error = Files::read(&options).err().unwrap();
-    assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
-    assert!(error.to_string().starts_with("reading "), "{error}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The `stream` block.
 
+use std::collections::HashSet;
+
 use lb_proxy::Network;
 
 use super::{MapBlock, NameResolution, ProxySettings, ServerBlock, UpstreamBlock, limit_conn};
@@ -13,6 +15,8 @@ use crate::config::{
 #[derive(Debug, Default)]
 pub(crate) struct StreamBlock {
     pub(crate) upstreams: Vec<UpstreamBlock>,
+    /// The names of the upstreams in small letters.
+    upstream_names: HashSet<String>,
     pub(crate) servers: Vec<ServerBlock>,
     pub(crate) settings: ProxySettings,
     pub(crate) names: NameResolution,
@@ -77,8 +81,7 @@ impl StreamBlock {
     fn upstream(&mut self, line: &Line, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
         let name = line.arg().to_owned();
         // As in nginx, capital letters make no difference.
-        let same = |other: &UpstreamBlock| other.name.eq_ignore_ascii_case(&name);
-        if self.upstreams.iter().any(same) {
+        if !self.upstream_names.insert(name.to_ascii_lowercase()) {
             return Err(line.error(ErrorKind::DuplicateUpstream { name }));
         }
         let upstream = UpstreamBlock::new(name, line.span.clone());

@@ -131,6 +131,7 @@ impl UpstreamServer {
             max_conns: None,
             backup: false,
             down: false,
+            resolve: false,
             span,
         }
     }
@@ -224,8 +225,7 @@ fn set_parameter(
         ("max_fails", Some(value)) => {
             server.max_fails = u32::try_from(number(value)?).map_err(|_| invalid())?;
         }
-        // Names are always resolved again.
-        ("resolve", None) => {}
+        ("resolve", None) => server.resolve = true,
         // Read together with the host.
         ("service", Some(_)) => {}
         ("weight", Some(value)) => {
