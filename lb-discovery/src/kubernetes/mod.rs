@@ -70,7 +70,6 @@ mod plugin;
 mod pods;
 mod port;
 mod proxy;
-mod reader;
 mod service;
 mod session;
 
