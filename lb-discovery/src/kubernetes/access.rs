@@ -14,8 +14,8 @@ use super::client;
 use super::credentials::{Given, Identity};
 use super::failure;
 use super::kubeconfig::Loaded;
-use super::reader::Reader;
 use crate::error::DiscoveryError;
+use crate::reader::Reader;
 
 /// Makes a client when one is needed, and another one when a plugin gives another certificate.
 pub(super) struct Access {

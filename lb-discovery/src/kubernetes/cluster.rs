@@ -13,9 +13,9 @@ use tokio::sync::{Mutex, Semaphore};
 use super::access::Access;
 use super::failure::{self, root_cause};
 use super::kubeconfig::{self, Loaded};
-use super::reader::Reader;
 use super::session::Session;
 use crate::error::DiscoveryError;
+use crate::reader::Reader;
 
 /// The API of a cluster, and how to be let in.
 ///

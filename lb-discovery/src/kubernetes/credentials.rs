@@ -14,8 +14,8 @@ use tracing::debug;
 
 use super::failure;
 use super::plugin::Plugin;
-use super::reader::Reader;
 use crate::error::DiscoveryError;
+use crate::reader::Reader;
 
 /// How long a token that was read from a file is used before the file is read again. Kubernetes asks its clients to do
 /// so every minute; client-go does it ten seconds before.

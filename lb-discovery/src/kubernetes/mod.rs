@@ -102,7 +102,6 @@ mod plugin;
 mod pods;
 mod port;
 mod proxy;
-mod reader;
 mod service;
 mod session;
 mod version;

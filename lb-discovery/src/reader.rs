@@ -7,7 +7,6 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::failure;
 use crate::error::DiscoveryError;
 
 /// Reads files on a blocking thread, within a time.
@@ -15,13 +14,13 @@ use crate::error::DiscoveryError;
 /// A thread that reads from a hung file system cannot be ended, so the next read waits for it instead of taking a
 /// thread of its own: every attempt would lose another one.
 #[derive(Clone, Debug)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     turn: Arc<Semaphore>,
     limit: Duration,
 }
 
 impl Reader {
-    pub(super) fn new(turn: &Arc<Semaphore>, limit: Duration) -> Self {
+    pub(crate) fn new(turn: &Arc<Semaphore>, limit: Duration) -> Self {
         Self {
             turn: Arc::clone(turn),
             limit,
@@ -29,7 +28,7 @@ impl Reader {
     }
 
     /// What `work` brings. Fails if it takes too long.
-    pub(super) async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         what: &str,
         work: impl FnOnce() -> T + Send + 'static,
@@ -46,14 +45,17 @@ impl Reader {
         };
         match timeout(self.limit, done).await {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(failure::unavailable(what, &error.to_string())),
-            Err(_) => {
-                let problem = format!(
-                    "its files cannot be read within {:?}: does their file system hang?",
-                    self.limit
-                );
-                Err(failure::timeout(what, problem))
-            }
+            // The runtime is shutting down.
+            Ok(Err(error)) => Err(DiscoveryError::Unavailable {
+                what: what.into(),
+                problem: error.to_string().into(),
+                source: None,
+            }),
+            Err(_) => Err(DiscoveryError::Timeout {
+                what: what.into(),
+                problem: format!("not read within {:?}: does a file system hang?", self.limit)
+                    .into(),
+            }),
         }
     }
 }
@@ -72,7 +74,7 @@ mod tests {
         let hung = hasty.read("reading x", move || hang.recv()).await;
         let error = hung.unwrap_err().to_string();
         assert!(
-            error.starts_with("reading x: its files cannot be read within 50ms"),
+            error.starts_with("reading x: not read within 50ms"),
             "{error}"
         );
         for _ in 0..3 {
