@@ -2,6 +2,7 @@
 
 mod config;
 mod follow;
+mod outage;
 mod state;
 
 use std::collections::{HashMap, VecDeque};
@@ -13,7 +14,7 @@ use futures::future::join_all;
 use lb_core::{Delta, Rng, Snapshot, SplitMix64};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{Level, debug, enabled, warn};
+use tracing::{Level, debug, enabled, error};
 
 pub use self::config::{DriverConfig, OnEmpty};
 pub use self::state::{DriverHandle, SourceStatus, Status};
@@ -40,6 +41,13 @@ use crate::discovery::Discovery;
 /// Later changes are gathered for [`debounce`](DriverConfig::debounce), counted from the first, and published as one
 /// set. A set that equals the last published one is not published again. With a limit on staleness
 /// ([`max_stale`](DriverConfig::max_stale)) the backends of a source that fails for longer are a change, too.
+///
+/// # What is logged
+///
+/// One line at level error when a source begins to fail, with its label and the reason, and again when the reason
+/// changes or ten minutes are over: at most one line in five seconds for each source, except when its set becomes
+/// empty. The failures in between are logged at level debug, and counted in the next line (`failures`). The end of the
+/// failures is logged at level info.
 #[derive(Debug)]
 pub struct Driver {
     sources: Vec<Arc<dyn Discovery>>,
@@ -165,7 +173,7 @@ async fn changed(shared: &Shared, config: &DriverConfig) {
         () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {}
     }
     for source in shared.expire(max_stale) {
-        warn!(%source, ?max_stale, "Source failed for too long, dropping its last set");
+        error!(%source, ?max_stale, "Source failed for too long, dropping its last set");
     }
 }
 

@@ -77,6 +77,16 @@ pub enum DiscoveryError {
         /// How long the answer holds, if the source said so.
         valid_for: Option<Duration>,
     },
+    /// The source is overloaded and says how long to leave it alone, as an HTTP server does with `Retry-After`.
+    #[error("{what}: {problem}")]
+    Throttled {
+        /// What was tried.
+        what: Box<str>,
+        /// What the source said.
+        problem: Box<str>,
+        /// How long the source asks to wait.
+        retry_after: Duration,
+    },
     /// Nobody answered in time.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     Timeout {
@@ -137,6 +147,14 @@ impl DiscoveryError {
             | Self::NoService { valid_for, .. }
             | Self::NotFound { valid_for, .. } => *valid_for,
             Self::Unusable { valid_for, .. } => Some(*valid_for),
+            _ => None,
+        }
+    }
+
+    /// How long the source asks not to be asked; of [`Throttled`](Self::Throttled).
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lb_core::Snapshot;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::discovery::{Discovery, SnapshotStream};
 use crate::error::DiscoveryError;
 use crate::poll::{Lookup, Poll, Resolved};
+use crate::reader::Reader;
 
 /// How long a file that is about to be used must have stayed as it is, so that one written in place is not read while
 /// it is half written: half of a YAML file may be a valid one with half of the backends.
@@ -24,6 +26,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// When to look again after a failure.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long reading the file may take, which is a failure of its file system when it is over.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a file is looked at while it changes before that is a failure.
 const MOST_LOOKS: usize = 50;
@@ -66,6 +71,7 @@ const MOST_LOOKS: usize = 50;
 /// |---|---|---|
 /// | not there, or not to be read | [`DiscoveryError::Unusable`] | keeps the last set, looks again after a second |
 /// | not valid | [`DiscoveryError::Unusable`], with line and column | the same |
+/// | not read within 5 s | [`DiscoveryError::Timeout`] | keeps the last set, looks again with growing delays |
 /// | valid, with no backends | an empty set | publishes it |
 ///
 /// Needs a tokio runtime with time enabled. Reading is done on its threads for blocking work.
@@ -105,6 +111,7 @@ impl File {
         let poll = Poll::new(Content {
             path: path.into(),
             format,
+            reader: Reader::new(&Arc::new(Semaphore::new(1)), READ_TIMEOUT),
             last: Mutex::default(),
         });
         let poll = poll.interval(Duration::from_secs(1)).min_ttl(SETTLE);
@@ -153,6 +160,7 @@ impl Discovery for File {
 struct Content {
     path: PathBuf,
     format: Format,
+    reader: Reader,
     last: Mutex<Option<(Vec<u8>, Snapshot)>>,
 }
 
@@ -166,22 +174,26 @@ impl Content {
 
     async fn read(&self) -> Result<Vec<u8>, DiscoveryError> {
         let path = self.path.clone();
-        self.blocking(move || read(&path)).await
+        let read = self.reader.read(&self.what(), move || read(&path)).await?;
+        read.map_err(|problem| self.unusable(problem))
     }
 
-    /// Does what may take a while, where it is in nobody's way.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Box<str>> + Send + 'static,
-    ) -> Result<T, DiscoveryError> {
-        let done = spawn_blocking(work).await;
-        let done = done.unwrap_or_else(|_| Err("the runtime is shutting down".into()));
-        done.map_err(|problem| self.unusable(problem))
+    /// Parses on a blocking thread, because a large file takes a while.
+    async fn parse(&self, bytes: Vec<u8>) -> Result<(Snapshot, Vec<u8>), DiscoveryError> {
+        let (format, label) = (self.format, self.source());
+        let parse = move || Ok((model::parse(&bytes, format, &label)?, bytes));
+        let parsed = spawn_blocking(parse).await;
+        let parsed = parsed.unwrap_or_else(|_| Err("the runtime is shutting down".into()));
+        parsed.map_err(|problem| self.unusable(problem))
+    }
+
+    fn what(&self) -> String {
+        format!("reading {}", self.path.display())
     }
 
     fn unusable(&self, problem: Box<str>) -> DiscoveryError {
         DiscoveryError::Unusable {
-            what: format!("reading {}", self.path.display()).into(),
+            what: self.what().into(),
             problem,
             valid_for: RETRY,
         }
@@ -219,9 +231,7 @@ impl Lookup for Content {
                 bytes = again;
                 continue;
             }
-            let (format, label) = (self.format, self.source());
-            let parse = move || Ok((model::parse(&bytes, format, &label)?, bytes));
-            let (snapshot, bytes) = self.blocking(parse).await?;
+            let (snapshot, bytes) = self.parse(bytes).await?;
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             *last = Some((bytes, snapshot.clone()));
             return Ok(Resolved::new(snapshot, None));
@@ -245,4 +255,31 @@ fn read(path: &Path) -> Result<Vec<u8>, Box<str>> {
         return Err(format!("it is larger than {} bytes", File::MAX_SIZE).into());
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Reading a pipe that no process writes to hangs, as a file system may.
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_in_time_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let made = Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let content = Content {
+            reader: Reader::new(&Arc::new(Semaphore::new(1)), Duration::from_millis(50)),
+            path: path.clone(),
+            format: Format::Json,
+            last: Mutex::default(),
+        };
+        let error = content.lookup().await.unwrap_err();
+        assert!(matches!(error, DiscoveryError::Timeout { .. }), "{error}");
+        // The blocking thread goes on when the pipe is opened at its other end.
+        drop(OpenOptions::new().write(true).open(path).unwrap());
+    }
 }

@@ -108,6 +108,8 @@ mod manual;
 mod map;
 mod merge;
 mod poll;
+#[cfg(any(feature = "file", feature = "kubernetes"))]
+mod reader;
 
 pub use backoff::Backoff;
 pub use discovery::{Discovery, SnapshotStream};

@@ -130,12 +130,7 @@ impl Logs {
     /// What any of the logs wants.
     fn filter(&self) -> Targets {
         let levels = self.0.iter().map(|log| filter(log.level));
-        let level = levels.max().unwrap_or(LevelFilter::OFF);
-        Targets::new()
-            .with_default(level)
-            // What these say is an error here; see `severity`.
-            .with_target(FAILURES_TARGET, LevelFilter::WARN.max(level))
-            .with_target(DNS_CLIENT, LevelFilter::ERROR.min(level))
+        targets(levels.max().unwrap_or(LevelFilter::OFF))
     }
 }
 
@@ -254,6 +249,25 @@ impl Write for Writer {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Ours. Libraries name nothing of the configuration, and what they find wrong is an error that one of these logs.
+const OURS: [&str; 4] = ["lb_core", "lb_discovery", "lb_proxy", "nginx_like"];
+
+/// What is logged at `level`. Libraries take part at `debug` only: that is for the search for a fault.
+fn targets(level: LevelFilter) -> Targets {
+    let foreign = if level >= LevelFilter::DEBUG {
+        level
+    } else {
+        LevelFilter::OFF
+    };
+    let ours = OURS.map(|target| (target, level));
+    Targets::new()
+        .with_default(foreign)
+        .with_target(DNS_CLIENT, LevelFilter::OFF)
+        .with_targets(ours)
+        // What these say is an error here; see `severity`.
+        .with_target(FAILURES_TARGET, LevelFilter::WARN.max(level))
 }
 
 /// tracing has no `notice` and nothing above `error`.

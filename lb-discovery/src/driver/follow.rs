@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use lb_core::{Snapshot, SplitMix64};
-use tokio::time::sleep;
-use tracing::{debug, error, info, warn};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, info};
 
 use super::config::{DriverConfig, OnEmpty};
+use super::outage::{Kind, Outage};
 use super::state::{Shared, adapted};
 use crate::backoff::Backoff;
 use crate::discovery::{Discovery, with_provenance};
@@ -34,29 +35,35 @@ impl Follower<'_> {
         let label = self.source.source();
         let mut hints = Hints::new(self.shared.hints(), self.config.min_refresh);
         let mut backoff = Backoff::new(self.config.backoff_base, self.config.backoff_max);
+        let mut outage = Outage::default();
         loop {
             hints.clear();
-            let valid_for = match self.watch(&label, &mut backoff, &mut hints).await {
-                End::Answered { valid_for } => valid_for,
+            let end = self
+                .watch(&label, &mut backoff, &mut hints, &mut outage)
+                .await;
+            let (delay, may_hurry) = match end {
+                End::Answered { valid_for } => (self.delay_for(valid_for, &mut backoff), true),
                 End::Failed(error) => {
-                    self.record(&label, &error);
-                    error.valid_for()
+                    self.record(&label, &error, &mut outage);
+                    self.delay(&error, &mut backoff)
                 }
-            };
-            let delay = match valid_for {
-                Some(valid_for) => self.negative_delay(valid_for),
-                None => backoff.next_delay(&mut self.rng),
             };
             hints.hold_off();
             tokio::select! {
                 () = sleep(delay) => {}
-                () = hints.next() => {}
+                () = hints.next(), if may_hurry => {}
             }
         }
     }
 
     /// Follows one watch to its end.
-    async fn watch(&self, label: &Arc<str>, backoff: &mut Backoff, hints: &mut Hints) -> End {
+    async fn watch(
+        &self,
+        label: &Arc<str>,
+        backoff: &mut Backoff,
+        hints: &mut Hints,
+        outage: &mut Outage,
+    ) -> End {
         let mut sets = match self.source.watch_raw().await {
             Ok(sets) => sets,
             Err(error) => return End::Failed(error),
@@ -82,7 +89,7 @@ impl Follower<'_> {
                     if error.is_withdrawal() {
                         backoff.reset();
                     }
-                    self.record(label, &error);
+                    self.record(label, &error, outage);
                     if answered.replace(error.valid_for()).is_some() {
                         sleep(ITEM_GAP).await;
                     }
@@ -113,7 +120,7 @@ impl Follower<'_> {
         }
     }
 
-    fn record(&self, label: &Arc<str>, error: &DiscoveryError) {
+    fn record(&self, label: &Arc<str>, error: &DiscoveryError, outage: &mut Outage) {
         let report: Arc<str> = error.report().into();
         let empty = error.is_authoritative_empty();
         let apply = empty && (self.config.on_empty == OnEmpty::Apply || error.is_withdrawal());
@@ -122,18 +129,41 @@ impl Follower<'_> {
         } else {
             self.shared.failed(self.index, Arc::clone(&report))
         };
-        match (first, apply, self.shared.kept(self.index)) {
-            (false, _, kept) => {
-                let kept = kept.unwrap_or_default();
-                debug!(source = %label, error = %report, kept, "Discovery still fails");
+        let kind = match (first, apply) {
+            (true, true) => Kind::Emptied,
+            (true, false) => Kind::First,
+            (false, _) => Kind::Another,
+        };
+        let Some(failures) = outage.failed(kind, &report, Instant::now()) else {
+            debug!(source = %label, error = %report, "Discovery still fails");
+            return;
+        };
+        match (apply, self.shared.kept(self.index)) {
+            (true, _) => {
+                error!(source = %label, error = %report, failures, "Source has no backends");
             }
-            (true, true, _) => error!(source = %label, error = %report, "Source has no backends"),
-            (true, false, Some(kept)) => {
-                warn!(source = %label, error = %report, kept, "Discovery failed, keeping the last set");
+            (false, Some(kept)) => {
+                error!(source = %label, error = %report, failures, kept, "Discovery failed, keeping the last set");
             }
-            (true, false, None) => {
-                warn!(source = %label, error = %report, "Discovery failed, no backends known yet");
+            (false, None) => {
+                error!(source = %label, error = %report, failures, "Discovery failed, no backends known yet");
             }
+        }
+    }
+
+    /// How long to wait after `error`, and whether a hint may end the wait.
+    fn delay(&mut self, error: &DiscoveryError, backoff: &mut Backoff) -> (Duration, bool) {
+        let delay = self.delay_for(error.valid_for(), backoff);
+        match error.retry_after() {
+            Some(wait) => (delay.max(wait.min(self.config.backoff_max)), false),
+            None => (delay, true),
+        }
+    }
+
+    fn delay_for(&mut self, valid_for: Option<Duration>, backoff: &mut Backoff) -> Duration {
+        match valid_for {
+            Some(valid_for) => self.negative_delay(valid_for),
+            None => backoff.next_delay(&mut self.rng),
         }
     }
 

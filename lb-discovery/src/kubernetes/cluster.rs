@@ -7,27 +7,34 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::config::{Config, Kubeconfig, KubeconfigError};
-use tokio::task::spawn_blocking;
+use kube::client::ConfigExt;
+use tokio::sync::{Mutex, Semaphore};
 
-use super::failure::root_cause;
+use super::access::Access;
+use super::failure::{self, root_cause};
+use super::kubeconfig::{self, Loaded};
 use super::session::Session;
 use crate::error::DiscoveryError;
+use crate::reader::Reader;
 
 /// The API of a cluster, and how to be let in.
 ///
 /// Nothing is read before a watch is opened, and each watch reads everything again: the kubeconfig, the CA, client
 /// certificates and keys, tokens. So what is rotated while a watch runs is in use at the next one, and a watch whose
 /// credentials are refused is opened again within a second. Besides, a token file is read again every minute, as
-/// Kubernetes asks of its clients.
+/// Kubernetes asks of its clients, and a plugin runs again a minute before its credentials expire.
 ///
-/// Credentials may be a token, a token file, a client certificate or an `exec` plugin, which may take its time but not
-/// ask at a terminal. A `proxy-url` is honoured. TLS is rustls with ring; where the program around has several
-/// providers of rustls built in, it must install one as the default.
+/// Credentials may be a token, a token file (which counts where there are both), a client certificate or an `exec`
+/// plugin, which must not ask at a terminal. A `proxy-url` is honoured, and without one `$HTTPS_PROXY`, `$HTTP_PROXY`
+/// and `$NO_PROXY`. TLS is rustls with ring; where the program around has several providers of rustls built in, it must
+/// install one as the default. The runtime needs its I/O enabled.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     place: Place,
     context: Option<Arc<str>>,
+    plugin_timeout: Duration,
+    /// Held while files are read.
+    reading: Arc<Semaphore>,
     pub(super) request_timeout: Duration,
     pub(super) watch_timeout: Duration,
     pub(super) relist_interval: Duration,
@@ -43,8 +50,8 @@ enum Place {
 }
 
 impl Cluster {
-    /// The cluster that the program runs in; else the current context of `$KUBECONFIG`, which may be several files, or
-    /// of `~/.kube/config`.
+    /// The cluster that kubectl would use: the current context of `$KUBECONFIG`, which may be several files, or without
+    /// one of `~/.kube/config`; else the cluster that the program runs in. Files that do not exist are passed over.
     pub fn inferred() -> Self {
         Self::new(Place::Inferred)
     }
@@ -63,6 +70,8 @@ impl Cluster {
         Self {
             place,
             context: None,
+            plugin_timeout: Duration::from_secs(20),
+            reading: Arc::new(Semaphore::new(1)),
             request_timeout: Duration::from_secs(15),
             watch_timeout: Duration::from_secs(60),
             relist_interval: Duration::from_secs(300),
@@ -104,7 +113,8 @@ impl Cluster {
         self
     }
 
-    /// How long the server may take for one page of a list, or to begin a watch. Default: 15 s.
+    /// How long the server may take for one page of a list, or to begin a watch, the connection included: half of it is
+    /// for all addresses of the server together. Default: 15 s.
     #[must_use]
     pub fn request_timeout(mut self, request_timeout: Duration) -> Self {
         self.request_timeout = request_timeout;
@@ -120,66 +130,69 @@ impl Cluster {
         self
     }
 
-    /// Reads the configuration and the CA that it names, without connecting. For a program that wants to refuse a wrong
-    /// configuration at its start. Blocks on files; does not run an `exec` plugin.
+    /// How long an `exec` plugin may take to give credentials. When the time is over the plugin is killed, with the
+    /// processes that it started. Default: 20 s.
+    #[must_use]
+    pub fn plugin_timeout(mut self, plugin_timeout: Duration) -> Self {
+        self.plugin_timeout = plugin_timeout;
+        self
+    }
+
+    /// Reads the configuration and the files that it names, and looks for an `exec` plugin, without running it and
+    /// without connecting. For a program that wants to refuse a wrong configuration at its start. Blocks on files.
     ///
     /// # Errors
     ///
     /// [`DiscoveryError::Config`], which names the file and what is wrong.
     pub fn check(&self) -> Result<(), DiscoveryError> {
-        self.load().map(drop)
+        let Loaded {
+            config,
+            credentials,
+            ..
+        } = self.load()?;
+        credentials
+            .check()
+            .map_err(|problem| self.config(&problem))?;
+        let tls = config.rustls_client_config();
+        tls.map(drop)
+            .map_err(|error| self.config(&root_cause(&error)))
     }
 
     /// Connects lazily: nothing is sent yet.
     pub(super) async fn open(&self) -> Result<Session, DiscoveryError> {
+        let what = self.what();
+        let reader = Reader::new(&self.reading, self.request_timeout);
         let cluster = self.clone();
-        let (client, url) = spawn_blocking(move || {
-            let config = cluster.load()?;
-            let url = config.cluster_url.to_string();
-            let client = kube::Client::try_from(config).map_err(|error| cluster.config(&error))?;
-            Ok::<_, DiscoveryError>((client, url))
-        })
-        .await
-        .map_err(|error| self.config(&error))??;
-        Ok(Session::new(client, url.trim_end_matches('/'), self))
-    }
-
-    fn load(&self) -> Result<Config, DiscoveryError> {
-        let mut config = match &self.place {
-            Place::File(path) => self.read(Kubeconfig::read_from(path))?,
-            Place::InCluster => Config::incluster().map_err(|error| self.config(&error))?,
-            Place::Inferred if self.is_inside() => {
-                Config::incluster().map_err(|error| self.config(&error))?
-            }
-            Place::Inferred => self.read(Kubeconfig::read())?,
+        let loaded = reader.read(&what, move || cluster.load()).await??;
+        let url = loaded.config.cluster_url.to_string();
+        let access = Access {
+            what: what.into(),
+            loaded,
+            reader,
+            // The other half is for TLS and for the answer.
+            connect_timeout: self.request_timeout / 2,
+            plugin_timeout: self.plugin_timeout,
+            in_use: Mutex::default(),
         };
-        config.connect_timeout = Some(self.request_timeout);
-        // The driver retries, with its own delays.
-        config.default_retry = false;
-        Ok(config)
+        Ok(Session::new(access, url.trim_end_matches('/'), self))
     }
 
-    /// As client-go does it: the environment of a pod counts, unless a context says otherwise.
-    fn is_inside(&self) -> bool {
-        self.context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+    fn load(&self) -> Result<Loaded, DiscoveryError> {
+        let context = self.context.as_deref();
+        let loaded = match &self.place {
+            Place::File(path) => kubeconfig::of_file(path, context),
+            Place::InCluster => kubeconfig::of_pod(),
+            Place::Inferred => kubeconfig::inferred(context),
+        };
+        loaded.map_err(|problem| self.config(&problem))
     }
 
-    fn read(&self, file: Result<Kubeconfig, KubeconfigError>) -> Result<Config, DiscoveryError> {
-        let config = file.and_then(|mut file| {
-            if let Some(context) = &self.context {
-                file.current_context = Some(context.to_string());
-            }
-            Config::try_from(file)
-        });
-        config.map_err(|error| self.config(&error))
+    fn config(&self, problem: &str) -> DiscoveryError {
+        failure::config(&self.what(), problem)
     }
 
-    fn config(&self, error: &(dyn std::error::Error + 'static)) -> DiscoveryError {
-        DiscoveryError::Config {
-            what: format!("reading {self}").into(),
-            problem: root_cause(error).into(),
-            source: None,
-        }
+    fn what(&self) -> String {
+        format!("reading {self}")
     }
 
     /// Tells sources of several clusters apart.
@@ -201,8 +214,9 @@ impl fmt::Display for Cluster {
         match &self.place {
             Place::File(path) => write!(f, "the kubeconfig {}", path.display())?,
             Place::InCluster => f.write_str("the pod's service account")?,
-            Place::Inferred if self.is_inside() => f.write_str("the pod's service account")?,
-            Place::Inferred => f.write_str("the kubeconfig of $KUBECONFIG or ~/.kube/config")?,
+            Place::Inferred => {
+                f.write_str("the kubeconfig or service account of the environment")?
+            }
         }
         match &self.context {
             Some(context) => write!(f, ", context {context:?}"),

@@ -31,28 +31,47 @@ impl Failure {
 
 /// Sorts what the client reports.
 pub(super) fn of_client(what: &str, error: &kube::Error) -> Failure {
-    Failure::Other(match error {
-        kube::Error::Auth(error) => config(what, &root_cause(error)),
-        error => {
-            let mut problem = format!("the API server cannot be reached: {}", root_cause(error));
-            if problem.contains("certificate") {
-                problem.push_str("; does the kubeconfig's certificate-authority fit the server?");
-            }
-            unavailable(what, &problem)
-        }
-    })
+    let cause = root_cause(error);
+    let cause = match &*cause {
+        "deadline has elapsed" => "no connection was established in time",
+        cause => cause,
+    };
+    let hint = hint(cause);
+    let problem = format!("the API server cannot be reached: {cause}{hint}");
+    Failure::Other(unavailable(what, &problem))
 }
 
-/// Sorts an answer with the status `code`, of which `said` was read.
-pub(super) fn of_answer(what: &str, code: u16, said: &[u8]) -> Failure {
+/// What to do about a failure of TLS.
+fn hint(cause: &str) -> &'static str {
+    if cause.contains("not valid for name") {
+        "; connect to a name or an address that the certificate has, or set tls-server-name in the kubeconfig to one"
+    } else if cause.contains("certificate expired") || cause.contains("certificate not valid yet") {
+        "; is this machine's clock right?"
+    } else if cause.contains("certificate") {
+        "; does the kubeconfig's certificate-authority fit the server?"
+    } else if cause.contains("CertificateRequired") {
+        "; the server asks for a client certificate"
+    } else if cause.contains("InvalidContentType") {
+        "; is TLS spoken at this port?"
+    } else {
+        ""
+    }
+}
+
+/// Sorts an answer with the status `code`, of which `said` was read. `retry_after` is what its header says, in seconds.
+pub(super) fn of_answer(what: &str, code: u16, said: &[u8], retry_after: Option<u32>) -> Failure {
     // Proxies in between have their own words for it.
     let status = serde_json::from_slice::<Status>(said)
         .unwrap_or_else(|_| Status::failure(&String::from_utf8_lossy(said), ""));
-    of_status(what, &status.with_code(code))
+    sort(what, &status.with_code(code), retry_after)
 }
 
 /// Sorts an error that the server reports.
 pub(super) fn of_status(what: &str, status: &Status) -> Failure {
+    sort(what, status, None)
+}
+
+fn sort(what: &str, status: &Status, retry_after: Option<u32>) -> Failure {
     let said = shortened(&status.message);
     Failure::Other(match status.code {
         400 => config(what, &format!("400 Bad Request: {said}")),
@@ -71,8 +90,24 @@ pub(super) fn of_status(what: &str, status: &Status) -> Failure {
             &format!("404 Not Found: {said}; is this the API of a Kubernetes cluster?"),
         ),
         410 => return Failure::Gone,
+        code @ (429 | 500..) => {
+            let details = status.details.as_ref();
+            let seconds = retry_after.or_else(|| details.map(|d| d.retry_after_seconds));
+            match seconds.filter(|seconds| *seconds > 0) {
+                Some(seconds) => throttled(what, &format!("{code}: {said}"), seconds),
+                None => unavailable(what, &format!("{code}: {said}")),
+            }
+        }
         code => unavailable(what, &format!("{code}: {said}")),
     })
+}
+
+fn throttled(what: &str, problem: &str, seconds: u32) -> DiscoveryError {
+    DiscoveryError::Throttled {
+        what: what.into(),
+        problem: format!("{problem}; the server asks to wait for {seconds} s").into(),
+        retry_after: Duration::from_secs(seconds.into()),
+    }
 }
 
 pub(super) fn config(what: &str, problem: &str) -> DiscoveryError {
@@ -130,7 +165,7 @@ pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
 }
 
 /// A message from outside, short enough for a line of a log.
-fn shortened(message: &str) -> String {
+pub(super) fn shortened(message: &str) -> String {
     const LIMIT: usize = 300;
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(LIMIT) {

@@ -58,8 +58,9 @@
 //! |---|---|
 //! | 401, 403 | [`Denied`](crate::DiscoveryError::Denied), with the server's reason and what to grant |
 //! | the kubeconfig, a name or a selector is wrong | [`Config`](crate::DiscoveryError::Config) |
-//! | silence, for the [`request_timeout`](Cluster::request_timeout) | [`Timeout`](crate::DiscoveryError::Timeout) |
-//! | no connection, bad TLS, 5xx, 429, garbage, an empty list that is not believed | [`Unavailable`](crate::DiscoveryError::Unavailable) |
+//! | silence, for the [`request_timeout`](Cluster::request_timeout); a plugin that hangs, for the [`plugin_timeout`](Cluster::plugin_timeout) | [`Timeout`](crate::DiscoveryError::Timeout) |
+//! | 429 or 5xx with `Retry-After` | [`Throttled`](crate::DiscoveryError::Throttled) |
+//! | no connection, bad TLS, other 5xx and 429, garbage, a plugin that fails, an empty list that is not believed | [`Unavailable`](crate::DiscoveryError::Unavailable) |
 //!
 //! # Is an empty list believed?
 //!
@@ -83,18 +84,24 @@
 //! when nothing else ran: the neighbours' use of caches costs, and a new set nothing that could be told from it.
 //! `tests/kubernetes/scale.rs` has the command.
 
+mod access;
+mod client;
 mod cluster;
 mod condition;
+mod credentials;
 mod endpoint_slices;
 mod failure;
 mod families;
 mod follow;
+mod kubeconfig;
 mod list_watch;
 mod name;
 mod node_port;
 mod objects;
+mod plugin;
 mod pods;
 mod port;
+mod proxy;
 mod service;
 mod session;
 mod version;

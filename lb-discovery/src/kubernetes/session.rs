@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use kube::api::{ListParams, WatchParams};
 use kube::client::Body;
@@ -17,6 +18,7 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::access::Access;
 use super::cluster::Cluster;
 use super::failure::{self, Failure};
 use super::list_watch::Record;
@@ -32,10 +34,10 @@ const MAX_EVENT: usize = 8 << 20;
 /// The most bytes that are read of an answer which says what is wrong.
 const MAX_COMPLAINT: u64 = 64 << 10;
 
-/// One client, made for one watch.
+/// Made for one watch, with clients and credentials of its own.
 #[derive(Clone)]
 pub(super) struct Session {
-    client: Client,
+    access: Arc<Access>,
     url: Arc<str>,
     request_timeout: Duration,
     watch_timeout: Duration,
@@ -62,9 +64,9 @@ pub(super) enum Selection<'a> {
 }
 
 impl Session {
-    pub(super) fn new(client: Client, url: &str, cluster: &Cluster) -> Self {
+    pub(super) fn new(access: Access, url: &str, cluster: &Cluster) -> Self {
         Self {
-            client,
+            access: Arc::new(access),
             url: url.into(),
             request_timeout: cluster.request_timeout,
             watch_timeout: cluster.watch_timeout,
@@ -129,12 +131,13 @@ impl Session {
             limit: Some(self.page_size),
             ..ListParams::default()
         };
+        let access = self.access.get().await.map_err(Failure::Other)?;
         let answer = self.in_time(query, "list", async {
             let request = query
                 .request
                 .list(&params)
                 .map_err(|e| bad_request(query, &e))?;
-            let body = self.send(query, request.map(Body::from)).await?;
+            let body = send(query, access, request.map(Body::from)).await?;
             let page = Limited::new(body, MAX_PAGE).collect().await;
             page.map(Collected::to_bytes).map_err(|e| cut(query, &*e))
         });
@@ -152,12 +155,13 @@ impl Session {
             timeout: Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
             ..WatchParams::default()
         };
+        let access = self.access.get().await.map_err(Failure::Other)?;
         self.in_time(query, "watch", async {
             let request = query
                 .request
                 .watch(&params, version)
                 .map_err(|e| bad_request(query, &e))?;
-            let body = self.send(query, request.map(Body::from)).await?;
+            let body = send(query, access, request.map(Body::from)).await?;
             Ok(Lines {
                 body: Box::pin(read(body)),
                 line: Vec::new(),
@@ -166,21 +170,6 @@ impl Session {
             })
         })
         .await
-    }
-
-    /// Sends `request`, and gives the body of an answer that is no complaint. kube would read all of a complaint,
-    /// however long it is.
-    async fn send(&self, query: &Query, request: http::Request<Body>) -> Result<Body, Failure> {
-        let answer = self.client.send(request).await;
-        let answer = answer.map_err(|e| failure::of_client(&query.what, &e))?;
-        let status = answer.status();
-        if !status.is_client_error() && !status.is_server_error() {
-            return Ok(answer.into_body());
-        }
-        let mut said = Vec::new();
-        let body = read(answer.into_body()).take(MAX_COMPLAINT);
-        drop(pin!(body).read_to_end(&mut said).await); // what came of it must do
-        Err(failure::of_answer(&query.what, status.as_u16(), &said))
     }
 
     async fn in_time<T>(
@@ -195,6 +184,32 @@ impl Session {
             Err(Failure::Other(failure::timeout(&query.what, problem)))
         })
     }
+}
+
+/// Sends `request`, and gives the body of an answer that is no complaint. kube would read all of a complaint, however
+/// long it is.
+async fn send(
+    query: &Query,
+    (client, authorization): (Client, Option<HeaderValue>),
+    mut request: http::Request<Body>,
+) -> Result<Body, Failure> {
+    if let Some(value) = authorization {
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    let answer = client.send(request).await;
+    let answer = answer.map_err(|e| failure::of_client(&query.what, &e))?;
+    let status = answer.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return Ok(answer.into_body());
+    }
+    let retry_after = answer.headers().get(RETRY_AFTER);
+    // A date, which HTTP allows as well, is not read; neither does client-go.
+    let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let mut said = Vec::new();
+    let body = read(answer.into_body()).take(MAX_COMPLAINT);
+    drop(pin!(body).read_to_end(&mut said).await); // what came of it must do
+    let code = status.as_u16();
+    Err(failure::of_answer(&query.what, code, &said, retry_after))
 }
 
 /// The answer to a request to watch: events, one a line.

@@ -174,3 +174,29 @@ async fn a_negative_answer_is_believed_for_its_time_within_bounds() {
     run.stop().await;
     assert!(source.gaps()[6] >= secs(15), "unknown times back off");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_throttled_is_left_alone_for_as_long_as_it_asks() {
+    for (asked, expected) in [(secs(7), secs(7)), (secs(86_400), secs(30))] {
+        let source = Script::new([Watch::Throttled(asked)]);
+        let run = Running::start(vec![source.clone()], DriverConfig::new());
+        eventually(|| source.opens() == 2).await;
+        // Connections that fail are no reason to disturb it.
+        run.handle.refresh();
+        eventually(|| source.opens() == 4).await;
+        run.stop().await;
+        for gap in source.gaps() {
+            assert!((expected..=expected + ms(2)).contains(&gap), "{gap:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_wait_that_is_asked_for_does_not_shorten_the_delays() {
+    let source = Script::new([Watch::Throttled(secs(1))]);
+    let run = Running::start(vec![source.clone()], DriverConfig::new());
+    eventually(|| source.opens() == 8).await;
+    run.stop().await;
+    let gaps = source.gaps();
+    assert!(gaps[0] >= secs(1) && gaps[6] >= secs(15), "{gaps:?}");
+}

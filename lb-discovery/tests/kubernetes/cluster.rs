@@ -18,26 +18,27 @@ use crate::objects::{endpoint, inner_service, slice};
 use crate::run::Running;
 use crate::sources::{run, until, until_error};
 
-async fn server() -> ApiServer {
+pub(crate) async fn server() -> ApiServer {
     let server = ApiServer::start().await;
     server.put("services", inner_service());
     one(&server);
     server
 }
 
-fn one(server: &ApiServer) {
+pub(crate) fn one(server: &ApiServer) {
+    server.put("services", inner_service());
     server.put(
         "endpointslices",
         slice("echo-a", &[endpoint("10.0.0.1", "a")]),
     );
 }
 
-fn two(server: &ApiServer) {
+pub(crate) fn two(server: &ApiServer) {
     let endpoints = [endpoint("10.0.0.1", "a"), endpoint("10.0.0.2", "b")];
     server.put("endpointslices", slice("echo-a", &endpoints));
 }
 
-fn follow(path: &Path) -> Running {
+pub(crate) fn follow(path: &Path) -> Running {
     run(EndpointSlices::new(Cluster::kubeconfig(path), "default", "echo").unwrap())
 }
 
@@ -76,19 +77,39 @@ async fn a_token_file_that_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_gives_tokens() {
+async fn a_token_file_that_ends_in_a_newline_counts_before_a_token() {
     let dir = tempfile::tempdir().unwrap();
     let server = server().await;
-    server.token("given");
-    let credential = r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "given"}}"#;
-    let file = dir.path().join("credential");
-    fs::write(&file, credential).unwrap();
-    let user = format!(
-        "exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: cat, args: [\"{}\"]}}",
-        file.display()
-    );
+    server.token("filed");
+    let token = dir.path().join("token");
+    fs::write(&token, "filed\n").unwrap();
+    let user = format!("token: written, tokenFile: {}", token.display());
     let mut running = follow(&server.kubeconfig(dir.path(), "", &user));
     until(&mut running, &["10.0.0.1:8080"]).await;
+    // Without the file the token counts.
+    server.token("written");
+    fs::remove_file(&token).unwrap();
+    server.end_watches();
+    two(&server);
+    until(&mut running, &["10.0.0.1:8080", "10.0.0.2:8080"]).await;
+}
+
+#[tokio::test]
+async fn a_token_file_that_is_missing_or_empty_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    let token = dir.path().join("token");
+    let user = format!("tokenFile: {}", token.display());
+    let path = server.kubeconfig(dir.path(), "", &user);
+    let named = format!("the token file {}", token.display());
+    for problem in ["No such file", "is empty"] {
+        let error = Cluster::kubeconfig(&path).check().unwrap_err().to_string();
+        assert!(error.contains(&named) && error.contains(problem), "{error}");
+        let running = follow(&path);
+        until_error(&running, &named).await;
+        until_error(&running, problem).await;
+        fs::write(&token, "\n").unwrap();
+    }
 }
 
 #[tokio::test]
@@ -132,6 +153,17 @@ async fn a_kubeconfig_that_is_none_is_an_error_until_it_is_one() {
     until(&mut running, &["10.0.0.1:8080"]).await;
 }
 
+#[tokio::test]
+async fn a_client_certificate_that_is_missing_is_named_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    let missing = dir.path().join("lb.crt").display().to_string();
+    let user = format!("client-certificate: {missing}, client-key: {missing}");
+    let path = server.kubeconfig(dir.path(), "", &user);
+    let error = Cluster::kubeconfig(&path).check().unwrap_err().to_string();
+    assert!(error.contains(&missing), "{error}");
+}
+
 #[test]
 fn outside_of_a_cluster_there_is_no_service_account() {
     let error = Cluster::in_cluster().check().unwrap_err();
@@ -160,13 +192,13 @@ fn names_are_checked_before_they_are_parts_of_a_url() {
 }
 
 /// A certificate authority, and what it signs.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -178,19 +210,33 @@ impl Authority {
     }
 
     /// A certificate and its key, as PEM.
-    fn sign(&self, name: &str) -> (String, String) {
+    pub(crate) fn sign(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         (certificate.pem(), key.serialize_pem())
     }
 
-    /// A server that lets in whoever has a certificate of this authority.
+    /// A server that lets in clients with a certificate of this authority.
     fn acceptor(&self) -> TlsAcceptor {
-        let (certificate, key) = self.sign("127.0.0.1");
+        self.acceptor_as("127.0.0.1")
+    }
+
+    /// Such a server, with a certificate for `name`.
+    pub(crate) fn acceptor_as(&self, name: &str) -> TlsAcceptor {
+        self.acceptor_of(name, self)
+    }
+
+    /// A server that lets in clients with a certificate of `clients`.
+    pub(crate) fn acceptor_for(&self, clients: &Self) -> TlsAcceptor {
+        self.acceptor_of("127.0.0.1", clients)
+    }
+
+    fn acceptor_of(&self, name: &str, clients: &Self) -> TlsAcceptor {
+        let (certificate, key) = self.sign(name);
         let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         let mut roots = RootCertStore::empty();
-        roots.add(der(&self.certificate)).unwrap();
+        roots.add(der(&clients.certificate)).unwrap();
         let clients = WebPkiClientVerifier::builder(Arc::new(roots))
             .build()
             .unwrap();
@@ -203,7 +249,7 @@ impl Authority {
     }
 
     /// Writes what a client needs.
-    fn write(&self, dir: &Path) {
+    pub(crate) fn write(&self, dir: &Path) {
         let (certificate, key) = self.sign("lb");
         fs::write(dir.join("ca.crt"), &self.certificate).unwrap();
         fs::write(dir.join("lb.crt"), certificate).unwrap();

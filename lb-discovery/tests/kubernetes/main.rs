@@ -13,8 +13,10 @@ mod identity;
 mod objects;
 mod passed_over;
 mod place;
+mod plugin;
 mod property;
 mod rbac;
+mod reach;
 mod real;
 mod restored;
 #[path = "../support/run.rs"]

@@ -30,6 +30,8 @@ pub(crate) enum Watch {
     Flood(Snapshot),
     /// Cannot even be opened within any time.
     Hang,
+    /// Asks to be left alone for this long.
+    Throttled(Duration),
 }
 
 /// The n-th watch does what the n-th entry says; those after the last do what the last says.
@@ -102,6 +104,11 @@ impl Discovery for Script {
             }
             Watch::Flood(set) => Ok(stream::repeat_with(move || Ok(set.clone())).boxed()),
             Watch::Hang => std::future::pending().await,
+            Watch::Throttled(retry_after) => Err(DiscoveryError::Throttled {
+                what: "asking the script".into(),
+                problem: "it is busy".into(),
+                retry_after,
+            }),
         }
     }
 

@@ -244,8 +244,8 @@ pub struct Kubernetes {
     pub namespace: String,
     /// What in it.
     pub backends: KubernetesBackends,
-    /// `kubeconfig`: the file that says how to reach the cluster. Without it, the cluster that nginx_like runs in, else
-    /// `$KUBECONFIG` or `~/.kube/config`.
+    /// `kubeconfig`: the file that says how to reach the cluster. Without it, as kubectl: the files of `$KUBECONFIG` or
+    /// else `~/.kube/config`, and where there are none the cluster that nginx_like runs in.
     pub kubeconfig: Option<PathBuf>,
     /// `context`: a context of the kubeconfig instead of its current one.
     pub context: Option<String>,

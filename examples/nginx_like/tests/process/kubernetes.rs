@@ -54,7 +54,12 @@ impl Cluster {
     }
 
     async fn proxy(&self, directive: &str) -> NginxLike {
-        NginxLike::start("", &stream(directive, &self.kubeconfig())).await
+        // At debug each failure is a line; above that some are only counted.
+        NginxLike::start(
+            "error_log stderr debug;",
+            &stream(directive, &self.kubeconfig()),
+        )
+        .await
     }
 
     /// Tells the API server which pods there are.

@@ -15,6 +15,8 @@ mod first_bytes;
 mod hash;
 mod hung_files;
 #[cfg(feature = "kubernetes")]
+mod kubeconfig;
+#[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod logs;
 mod names;

@@ -16,7 +16,7 @@ impl Cluster {
             Place::InCluster => "(the pod's service account)".into(),
             Place::Inferred => "(inferred)".into(),
         };
-        let read = || Some(self.load().ok()?.cluster_url.to_string().into());
+        let read = || Some(self.load().ok()?.config.cluster_url.to_string().into());
         let url = memory.url(read).unwrap_or_default();
         let url = url.trim_end_matches('/');
         format!("{place:?} context {:?} at {url:?}", self.context)

@@ -62,6 +62,18 @@ impl Record for Node {
     }
 }
 
+/// Why a Service of the type `kind` has no node port, and what to do.
+fn without_node_port(port: u16, kind: &str) -> String {
+    let (reason, remedy) = match kind {
+        "LoadBalancer" => (
+            "its Service of type LoadBalancer has allocateLoadBalancerNodePorts: false".to_owned(),
+            "set that to true",
+        ),
+        kind => (format!("the Service's type is {kind}"), "make it NodePort"),
+    };
+    format!("port {port} has no node port, because {reason}: {remedy}, or use the pods' addresses")
+}
+
 /// What Go's `ParseBool` takes for false, as the label's value is read.
 fn is_false(value: &str) -> bool {
     matches!(value, "0" | "f" | "F" | "false" | "False" | "FALSE")
@@ -89,10 +101,7 @@ pub(super) fn snapshot<'a>(
     service.check_kind()?;
     let port = service.port(options.port.as_ref())?;
     let Some(node_port) = port.node_port else {
-        return Err(format!(
-            "port {} has no node port, because the Service's type is {}: make it NodePort, or use the pods' addresses",
-            port.number, service.kind
-        ));
+        return Err(without_node_port(port.number, &service.kind));
     };
     let local = |family| {
         let endpoints = per_node(slices.clone(), service, family, &port.name)?;

@@ -9,7 +9,7 @@ use futures::stream::{self, Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -36,6 +36,12 @@ pub(super) async fn answer(
     Ok(match plan {
         Plan::Say(code, text) => say(code, text),
         Plan::Slowly(text) => slowly(text),
+        Plan::Throttled(code, text, seconds) => {
+            let mut response = say(code, text);
+            let value = seconds.to_string().parse().unwrap();
+            response.headers_mut().insert(RETRY_AFTER, value);
+            response
+        }
         Plan::Endlessly(code) => endlessly(code),
         Plan::Nothing => future::pending().await,
         Plan::Watch(scope, version) => watch(shared, scope, version, &seen),
@@ -45,6 +51,7 @@ pub(super) async fn answer(
 enum Plan {
     Say(u16, String),
     Slowly(String),
+    Throttled(u16, String, u32),
     /// A status, and an object that never ends.
     Endlessly(u16),
     Nothing,
@@ -61,6 +68,10 @@ fn plan(state: &State, request: &Request) -> Plan {
         Fault::Garbage => return Plan::Say(200, "<html>Welcome to nginx!</html>".to_owned()),
         Fault::EndlessComplaint => return Plan::Endlessly(500),
         Fault::Status(code) => return failure(code, "", "told to fail"),
+        Fault::Throttled(code, seconds) => {
+            let status = status(code, "TooManyRequests", "told to fail").to_string();
+            return Plan::Throttled(code, status, seconds);
+        }
         _ => {}
     }
     if state.token.is_some() && state.token != request.token {

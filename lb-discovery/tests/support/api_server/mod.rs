@@ -67,6 +67,8 @@ pub(crate) enum Fault {
     Slow,
     /// Everything is answered with this status.
     Status(u16),
+    /// Everything is answered with this status and these seconds as `Retry-After`.
+    Throttled(u16, u32),
 }
 
 pub(crate) struct ApiServer {

@@ -1,0 +1,229 @@
+//! Plugins that give credentials.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lb_discovery::DiscoveryError;
+use lb_discovery::kubernetes::{Cluster, EndpointSlices};
+use serde_json::{Value, json};
+
+use crate::api_server::ApiServer;
+use crate::cluster::{Authority, follow, one, server, two};
+use crate::run::eventually;
+use crate::sources::{run, until, until_error};
+
+const VERSION: &str = "client.authentication.k8s.io/v1";
+
+/// A kubeconfig with a plugin that runs `script`.
+fn kubeconfig(server: &ApiServer, dir: &Path, cluster: &str, script: &str) -> PathBuf {
+    let file = dir.join("plugin.sh");
+    // Renamed, because a shell may be reading the old one.
+    let new = dir.join("plugin.new");
+    fs::write(&new, script).unwrap();
+    fs::rename(new, &file).unwrap();
+    let user = format!(
+        "exec: {{apiVersion: {VERSION}, interactiveMode: Never, provideClusterInfo: true, \
+         command: sh, args: [\"{}\"], env: [{{name: DIR, value: \"{}\"}}]}}",
+        file.display(),
+        dir.display()
+    );
+    server.kubeconfig(dir, cluster, &user)
+}
+
+/// A script that answers with `status`.
+fn answering(status: &Value) -> String {
+    let credential = json!({"apiVersion": VERSION, "kind": "ExecCredential", "status": status});
+    format!("cat <<'END'\n{credential}\nEND\n")
+}
+
+/// How many requests to list or to watch EndpointSlices there were.
+fn requests(server: &ApiServer, watches: bool) -> usize {
+    let requests = server.requests();
+    let slices = requests
+        .iter()
+        .filter(|r| r.path.ends_with("/endpointslices"));
+    slices.filter(|r| r.is_watch() == watches).count()
+}
+
+#[tokio::test]
+async fn a_plugin_that_gives_a_token_knows_the_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    server.token("given");
+    let script = answering(&json!({"token": "given"}));
+    let script = format!("printf %s \"$KUBERNETES_EXEC_INFO\" > \"$DIR/info\"\n{script}");
+    let mut running = follow(&kubeconfig(&server, dir.path(), "", &script));
+    until(&mut running, &["10.0.0.1:8080"]).await;
+    let info = fs::read(dir.path().join("info")).unwrap();
+    let info: Value = serde_json::from_slice(&info).unwrap();
+    let spec = json!({"interactive": false, "cluster": {"server": server.url()}});
+    assert_eq!(
+        info,
+        json!({"apiVersion": VERSION, "kind": "ExecCredential", "spec": spec})
+    );
+}
+
+/// Whether a process runs, as opposed to having ended or waiting to be reaped.
+fn is_running(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"));
+    status.is_ok_and(|status| !status.contains("State:\tZ"))
+}
+
+#[tokio::test]
+async fn a_plugin_that_hangs_is_killed_with_its_children_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    server.token("given");
+    let script = "sleep 1000 & echo $! >> \"$DIR/pids\"; wait";
+    let path = kubeconfig(&server, dir.path(), "", script);
+    let cluster = Cluster::kubeconfig(path).plugin_timeout(Duration::from_millis(500));
+    let mut running = run(EndpointSlices::new(cluster, "default", "echo").unwrap());
+    until_error(
+        &running,
+        "kubeconfig: the exec plugin \"sh\" did not end within 500ms and was killed",
+    )
+    .await;
+    // On a slow machine the first one may have been killed before it began.
+    let pids = || fs::read_to_string(dir.path().join("pids")).unwrap_or_default();
+    eventually(|| pids().contains('\n')).await;
+    let pids = pids();
+    let first = pids.lines().next().unwrap();
+    eventually(|| !is_running(first)).await;
+    kubeconfig(
+        &server,
+        dir.path(),
+        "",
+        &answering(&json!({"token": "given"})),
+    );
+    until(&mut running, &["10.0.0.1:8080"]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_driver_that_is_stopped_ends_its_plugin() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    let script = "sleep 1000 & echo $! > \"$DIR/new\"; mv \"$DIR/new\" \"$DIR/pid\"; wait";
+    let running = follow(&kubeconfig(&server, dir.path(), "", script));
+    let pid = dir.path().join("pid");
+    eventually(|| pid.exists()).await;
+    running.stop().await;
+    let pid = fs::read_to_string(pid).unwrap();
+    eventually(|| !is_running(pid.trim())).await;
+}
+
+#[tokio::test]
+async fn a_token_that_expires_is_replaced_before_it_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    server.token("first");
+    let expired = |token| json!({"token": token, "expirationTimestamp": "2020-01-01T00:00:00Z"});
+    let path = kubeconfig(&server, dir.path(), "", &answering(&expired("first")));
+    let mut running = follow(&path);
+    until(&mut running, &["10.0.0.1:8080"]).await;
+    eventually(|| requests(&server, true) == 1).await;
+    server.token("second");
+    kubeconfig(&server, dir.path(), "", &answering(&expired("second")));
+    server.end_watches();
+    two(&server);
+    until(&mut running, &["10.0.0.1:8080", "10.0.0.2:8080"]).await;
+    assert_eq!(running.handle.status().sources[0].failures, 0);
+    assert_eq!(requests(&server, false), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_expires_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (servers, old, new) = (Authority::new(), Authority::new(), Authority::new());
+    servers.write(dir.path());
+    let mut server = ApiServer::with_tls(Some(servers.acceptor_for(&old))).await;
+    one(&server);
+    let ca = dir.path().join("ca.crt");
+    let cluster = format!("certificate-authority: {}", ca.display());
+    let signed = |authority: &Authority| {
+        let (certificate, key) = authority.sign("lb");
+        answering(&json!({
+            "clientCertificateData": certificate, "clientKeyData": key,
+            "expirationTimestamp": "2020-01-01T00:00:00Z",
+        }))
+    };
+    let mut running = follow(&kubeconfig(&server, dir.path(), &cluster, &signed(&old)));
+    until(&mut running, &["10.0.0.1:8080"]).await;
+    eventually(|| requests(&server, true) == 1).await;
+    // From now on the server lets in the new certificate only. The watch ends with the connection.
+    kubeconfig(&server, dir.path(), &cluster, &signed(&new));
+    server.kill().await;
+    server.set_tls(servers.acceptor_for(&new));
+    two(&server);
+    server.restart().await;
+    until(&mut running, &["10.0.0.1:8080", "10.0.0.2:8080"]).await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_plugin_is_said() {
+    let server = server().await;
+    for (script, problem) in [
+        (
+            "echo log in first >&2; exit 3".to_owned(),
+            "the exec plugin \"sh\" failed with exit status: 3, and said: log in first",
+        ),
+        ("exit 0".to_owned(), "the exec plugin \"sh\": its answer"),
+        (
+            answering(&json!({})),
+            "its answer has neither a token nor a certificate",
+        ),
+        (
+            answering(&json!({"clientKeyData": "a"})),
+            "its answer has only one of certificate and key",
+        ),
+        (
+            "echo '{\"kind\": \"ExecCredential\", \"status\": {\"token\": \"a\"}}'".to_owned(),
+            "its answer has the apiVersion \"\" instead of \"client.authentication.k8s.io/v1\"",
+        ),
+        (
+            "head -c 2000000 /dev/zero".to_owned(),
+            "it writes 1048576 bytes or more",
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let running = follow(&kubeconfig(&server, dir.path(), "", &script));
+        until_error(&running, problem).await;
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_cannot_be_used_is_named_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    for (exec, problem) in [
+        (
+            format!(
+                "apiVersion: {VERSION}, command: lb-no-such-plugin, installHint: see the manual"
+            ),
+            "the exec plugin \"lb-no-such-plugin\" does not exist, or is not in the PATH: install it: see the manual",
+        ),
+        (
+            format!("apiVersion: {VERSION}, command: ./lb-no-such-plugin"),
+            "does not exist",
+        ),
+        (
+            format!("apiVersion: {VERSION}, command: sh, interactiveMode: Always"),
+            "the exec plugin \"sh\" wants to ask at a terminal",
+        ),
+        (
+            "apiVersion: client.authentication.k8s.io/v1alpha1, command: sh".to_owned(),
+            "the exec plugin \"sh\" has the apiVersion \"client.authentication.k8s.io/v1alpha1\"",
+        ),
+        (format!("apiVersion: {VERSION}"), "has no command"),
+    ] {
+        let path = server.kubeconfig(dir.path(), "", &format!("exec: {{{exec}}}"));
+        let error = Cluster::kubeconfig(&path).check().unwrap_err();
+        assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
+        assert!(error.to_string().contains(problem), "{error}");
+        let running = follow(&path);
+        until_error(&running, problem).await;
+        running.stop().await;
+    }
+}
