@@ -43,7 +43,8 @@
 //! 5. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
 //!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`] and
 //!    [`Timeouts::first_byte`], after which both sides are ended, and [`Timeouts::half_closed`], after which the one
-//!    that was still open is reset. [`Timeouts::max_age`] ends a session whatever moves.
+//!    that was still open is reset. [`Timeouts::max_age`] ends a session whatever moves. Bytes that were acknowledged to
+//!    a sender are delivered before a reset, as long as their reader takes some within [`Timeouts::idle`].
 //! 6. Without a backend the client is reset, or what [`NoBackend`] says. A client that goes away before frees everything.
 //!
 //! Each is a file of `session/`.

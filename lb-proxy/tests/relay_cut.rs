@@ -10,9 +10,9 @@ use std::time::Duration;
 use lb_core::Backend;
 use lb_discovery::{DriverConfig, channel};
 use lb_proxy::{HalfClose, Listener, Parting, Proxy, Relay, Timeouts, Upstream};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use support::kernel::all_acknowledged;
-use support::link::pair_on_loopback;
+use support::link::{Pair, pair_on_loopback};
 use support::{Running, loopback, noise, read_all, read_until_reset, until, upstream, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,17 @@ async fn connect_narrowly(proxy: &Running) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(20_000).unwrap();
     socket.connect(proxy.addr).await.unwrap()
+}
+
+/// As [`connect_narrowly`], without a proxy.
+fn narrow_pair() -> Pair {
+    let listener = std::net::TcpListener::bind(loopback()).unwrap();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(20_000).unwrap();
+    socket
+        .connect(&listener.local_addr().unwrap().into())
+        .unwrap();
+    (socket.into(), listener.accept().unwrap().0)
 }
 
 /// A session whose client has not read an answer that was acknowledged to the server.
@@ -160,10 +171,7 @@ async fn without_half_close_a_download_is_complete_although_the_client_still_sen
 /// The kernel reports room for more only when a third of its buffer is free. A slow reader makes progress before that.
 #[tokio::test]
 async fn a_slow_reader_is_not_taken_for_one_that_does_not_read() {
-    let (clients, servers) = (pair_on_loopback(), pair_on_loopback());
-    SockRef::from(&clients.0)
-        .set_recv_buffer_size(4096)
-        .unwrap();
+    let (clients, servers) = (narrow_pair(), pair_on_loopback());
     SockRef::from(&clients.1)
         .set_send_buffer_size(200_000)
         .unwrap();

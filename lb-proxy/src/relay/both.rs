@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::task::coop::unconstrained;
 
 use super::RelayEnd;
-use super::pump::{Pump, State};
+use super::pump::Pump;
 use super::queue::SendQueue;
 use super::socket::{break_of, ended_before_it_broke, reset_on_close};
+use super::state::State;
 use crate::config::HalfClose;
 use crate::stream::Stream;
 

@@ -11,9 +11,10 @@ use tokio::time::{Instant, timeout};
 
 use super::RelayEnd;
 use super::both::{Both, has_everything};
-use super::pump::{Pump, State};
+use super::pump::Pump;
 use super::queue::SendQueue;
 use super::socket::{end, reset};
+use super::state::State;
 
 /// A side that took fewer bytes has them: TCP sends as many as this, ten segments, without waiting for the first
 /// acknowledgement. A short session ends without the system call that would only say so.

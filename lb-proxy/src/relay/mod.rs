@@ -34,6 +34,7 @@ mod pump;
 mod queue;
 mod run;
 mod socket;
+mod state;
 
 use std::future::pending;
 

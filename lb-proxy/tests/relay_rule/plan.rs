@@ -1,0 +1,109 @@
+//! What may happen to a session.
+
+use proptest::prelude::*;
+
+/// What one side does with its own stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    Pause(u64),
+    Urgent,
+    Write(usize),
+}
+
+/// How one side ends its stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum End {
+    Fin,
+    Reset,
+    /// Leaves the end to what happens to the session.
+    Stay,
+}
+
+/// How one side reads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reader {
+    Eager,
+    /// Not before the other side has done all it does, and then in pieces.
+    Late,
+    /// In pieces, with pauses.
+    Slow,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) acts: Vec<Act>,
+    pub(crate) end: End,
+    pub(crate) reader: Reader,
+}
+
+/// What happens to the session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Event {
+    /// The server ends at once.
+    Abort,
+    /// The server drains and cuts sessions off one after the other.
+    Drain,
+    /// Nobody says anything for the idle time-out.
+    Idle,
+    None,
+    /// The backend is removed.
+    Remove,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) splice: bool,
+    pub(crate) client: Plan,
+    pub(crate) server: Plan,
+    pub(crate) event: Event,
+    /// When the event happens.
+    pub(crate) after: u64,
+}
+
+pub(crate) fn plan() -> impl Strategy<Value = Plan> {
+    let act = prop_oneof![
+        1 => (0..20_u64).prop_map(Act::Pause),
+        1 => Just(Act::Urgent),
+        2 => (1..200_usize).prop_map(Act::Write),
+        2 => (200..60_000_usize).prop_map(Act::Write),
+    ];
+    // Long enough to be spliced if there is a reader.
+    let bulk = prop_oneof![3 => Just(None), 1 => Just(Some(Act::Write(1 << 20)))];
+    let ends = prop_oneof![Just(End::Fin), Just(End::Reset), Just(End::Stay)];
+    let readers = prop_oneof![Just(Reader::Eager), Just(Reader::Late), Just(Reader::Slow)];
+    let acts = (bulk, prop::collection::vec(act, 0..6));
+    (acts, ends, readers).prop_map(|((bulk, acts), end, reader)| Plan {
+        acts: bulk.into_iter().chain(acts).collect(),
+        end,
+        reader,
+    })
+}
+
+pub(crate) fn case() -> impl Strategy<Value = Case> {
+    let events = prop_oneof![
+        3 => Just(Event::None),
+        2 => Just(Event::Remove),
+        1 => Just(Event::Abort),
+        1 => Just(Event::Drain),
+        1 => Just(Event::Idle),
+    ];
+    let plans = (plan(), plan());
+    (any::<bool>(), plans, events, 0..60_u64).prop_map(
+        |(splice, (mut client, mut server), event, after)| {
+            for plan in [&mut client, &mut server] {
+                match event {
+                    Event::None if plan.end == End::Stay => plan.end = End::Fin,
+                    Event::Idle => (plan.end, plan.reader) = (End::Stay, Reader::Eager),
+                    _ => {}
+                }
+            }
+            Case {
+                splice,
+                client,
+                server,
+                event,
+                after,
+            }
+        },
+    )
+}
