@@ -1,10 +1,10 @@
-//! What is known of one server.
+//! The description of one backend.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::outlier::FailLimit;
+use crate::state::fail_limit::FailLimit;
 
 /// One server that connections may go to.
 ///
@@ -17,8 +17,8 @@ use crate::outlier::FailLimit;
 pub struct Backend {
     /// Where to connect to.
     pub addr: SocketAddr,
-    /// What it is called where it was configured or discovered: a host name, a pod, a node. Shown in logs, and
-    /// the key of consistent hashing. Default: none, which stands for the address as text.
+    /// Its name where it was configured or discovered: a host name, a pod, a node. Shown in logs, and the key of
+    /// consistent hashing. Default: none, then the address is used.
     pub name: Option<Arc<str>>,
     /// Which source reported it. Default: none.
     pub source: Option<Arc<str>>,
@@ -28,16 +28,16 @@ pub struct Backend {
     pub admin: AdminState,
     /// The tier it belongs to. Default: [`Priority::PRIMARY`].
     pub priority: Priority,
-    /// Connections that it may hold at the most. Default: no limit.
+    /// The most connections in flight. Default: no limit.
     pub max_conns: Option<NonZeroU32>,
-    /// How many failures eject it, and for how long. Default: nginx's, one failure and ten seconds. `None`
-    /// never ejects, as `max_fails=0`.
+    /// How many failures eject it, and for how long. Default: nginx's, one failure and ten seconds. With `None`
+    /// failures never eject it, as `max_fails=0`.
     pub fail_limit: Option<FailLimit>,
     /// Its failure domain. Default: none.
     pub zone: Option<Arc<str>>,
-    /// The zones whose clients it is meant for, as Kubernetes' topology hints say. Default: empty, which means all.
+    /// The zones whose clients should use it, from Kubernetes' topology hints. Default: empty, which means all.
     pub for_zones: Arc<[Arc<str>]>,
-    /// The machine it runs on. Default: none.
+    /// The machine that it runs on. Default: none.
     pub node: Option<Arc<str>>,
     /// Its incarnation, such as a pod's UID. Default: none.
     pub instance: Option<Arc<str>>,
@@ -139,7 +139,7 @@ impl Backend {
         self
     }
 
-    /// Whether new connections may go to it as far as its configuration says.
+    /// Whether its configuration lets it take new connections: it is ready, and its weight is not zero.
     pub fn takes_connections(&self) -> bool {
         self.admin == AdminState::Ready && self.weight != Weight::ZERO
     }
@@ -180,14 +180,25 @@ impl From<u16> for Weight {
     }
 }
 
-/// What discovery or an operator wants of a backend; health never sets it.
+/// What discovery or an operator requests of a backend; health checks never set it.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum AdminState {
-    /// No new connections; those that exist live on. nginx's `down`, HAProxy's `DRAIN`.
+    /// No new connections; existing ones continue. nginx's `down`, HAProxy's `DRAIN`.
     Drain,
-    /// New connections are welcome.
+    /// Takes new connections.
     Ready,
+}
+
+/// What an active check found of a backend. A backend without checks is healthy.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It answers.
+    #[default]
+    Healthy,
+    /// It does not answer: it gets no new connections, except in panic mode.
+    Unhealthy,
 }
 
 /// The tier of a backend: 0 is used first, 1 when no backend of 0 is eligible, and so on.

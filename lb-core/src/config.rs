@@ -1,31 +1,31 @@
-//! What a balancer does around its policy.
+//! The settings of a balancer around its policy.
 
-use crate::detection::OutlierDetection;
-use crate::slow_start::SlowStart;
-use crate::subset::Subset;
-use crate::zone::ZonePreference;
+use crate::state::outlier::OutlierDetection;
+use crate::tiers::slow_start::SlowStart;
+use crate::tiers::subset::Subset;
+use crate::tiers::zone::ZonePreference;
 
-/// What a balancer does around its policy. Everything is off by default, as it is in nginx and HAProxy.
+/// The settings of a balancer around its policy. All are off by default, as in nginx and HAProxy.
 ///
 /// [`Updater::set_config`](crate::Updater::set_config) sets it, at any time; the state of the backends survives.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BalancerConfig {
     /// Ejects backends after consecutive failures, as Envoy does. Default: none; nginx's
-    /// [`fail_limit`](crate::Backend::fail_limit) of each backend counts with or without it.
+    /// [`fail_limit`](crate::Backend::fail_limit) of each backend applies with or without it.
     pub outlier_detection: Option<OutlierDetection>,
     /// Lets a tier that is not healthy enough share its connections with the next, as Envoy's priority levels do: a
-    /// tier counts as full while this many percent of its healthy share are a hundred or more. 140 is Envoy's factor,
-    /// with which a tier takes everything down to 72 % healthy. Default: none, so a tier is used only when no backend
-    /// of those above is eligible, as nginx's `backup`.
+    /// tier gets all connections while its healthy share, multiplied by this many percent, is 100 % or more. 140 is
+    /// Envoy's factor, with which a tier gets all connections down to 72 % healthy. Default: none, so a tier is used only
+    /// when no backend of the tiers above is eligible, as nginx's `backup`.
     pub overprovisioning: Option<u16>,
-    /// Ignores health and ejection in a tier where fewer percent than this are healthy, because a few survivors would
-    /// only drown in the load of all; Envoy's threshold is 50. Drained and full backends stay out. Not while the tiers
-    /// together are healthy enough. Default: none.
+    /// Panic mode: ignores health and ejection in a tier where fewer percent than this are healthy, because the load of
+    /// all would overload the few healthy backends. Envoy's threshold is 50. Drained and full backends get no connections
+    /// even then. No tier panics while all tiers together are healthy enough. Default: none.
     pub panic_threshold: Option<u8>,
-    /// Raises the share of a backend that joins or recovers little by little. Default: none.
+    /// Raises the share of a backend that joins or recovers gradually. Default: none.
     pub slow_start: Option<SlowStart>,
-    /// Uses only a part of the backends, which differs from one balancer to the next. Default: none, all of them.
+    /// Uses only a part of the backends, a different one for each balancer. Default: none, all backends.
     pub subset: Option<Subset>,
     /// Prefers the backends of one zone. Default: none.
     pub zone: Option<ZonePreference>,
@@ -74,8 +74,8 @@ impl BalancerConfig {
         self
     }
 
-    /// Whether picks must know how healthy the tiers are.
-    pub(crate) const fn needs_vitals(&self) -> bool {
+    /// Whether picks need tier health.
+    pub(crate) const fn needs_health(&self) -> bool {
         self.overprovisioning.is_some() || self.panic_threshold.is_some() || self.zone.is_some()
     }
 }

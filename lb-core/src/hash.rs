@@ -1,7 +1,9 @@
 //! Hashes whose values are part of the contract: replicas that run different builds must agree on them.
 //!
 //! XXH64 is written from its specification (Collet, "xxHash fast digest algorithm", `xxhash_spec.md`), CRC-32 is
-//! that of IEEE 802.3 as nginx and zlib compute it. Neither withstands an adversary who chooses the keys.
+//! that of IEEE 802.3 as nginx and zlib compute it. Neither is safe against an attacker that chooses the keys.
+
+use std::net::{IpAddr, SocketAddr};
 
 const PRIME_1: u64 = 0x9e37_79b1_85eb_ca87;
 const PRIME_2: u64 = 0xc2b2_ae3d_27d4_eb4f;
@@ -85,7 +87,7 @@ pub(crate) const fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The place of `hash` among `len` equal parts of all hashes.
+/// The number of the part that `hash` is in, of `len` equal parts of all hashes.
 pub(crate) fn scale(hash: u64, len: usize) -> usize {
     ((u128::from(hash) * len as u128) >> 64) as usize
 }
@@ -96,7 +98,22 @@ pub(crate) fn fold(numbers: impl IntoIterator<Item = u64>) -> u64 {
     numbers.into_iter().fold(0, next)
 }
 
-/// A CRC-32 in the making. Copying it keeps what both go on from.
+/// The hash of a backend's name and port.
+pub(crate) fn of_name(name: &str, port: u16) -> u64 {
+    xxh64(format!("{name}:{port}").as_bytes(), 0)
+}
+
+/// The hash of an address: of its octets, under the port as seed. To write ten thousand addresses as text would take
+/// milliseconds.
+pub(crate) fn of_addr(addr: SocketAddr) -> u64 {
+    let port = addr.port().into();
+    match addr.ip() {
+        IpAddr::V4(ip) => xxh64(&ip.octets(), port),
+        IpAddr::V6(ip) => xxh64(&ip.octets(), port),
+    }
+}
+
+/// A CRC-32 that is being computed. A copy continues from the same prefix.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crc32(u32);
 
@@ -128,7 +145,7 @@ impl Crc32 {
     }
 }
 
-/// `[k][b]`: what byte b followed by k zero bytes does to the remainder.
+/// `[k][b]`: the effect of byte b, followed by k zero bytes, on the remainder.
 static CRC_TABLES: [[u32; 256]; 4] = crc_tables();
 
 const fn crc_tables() -> [[u32; 256]; 4] {

@@ -1,14 +1,14 @@
-//! Backends of one snapshot, to be found again in the next.
+//! Backends of one snapshot, to be looked up while the next is read.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::backend::Backend;
 
-/// Backends that were known before, each with what belongs to it, and each to be found once.
+/// Backends of the snapshot before, each with a value. Each is found once.
 ///
-/// Snapshots mostly have the order of the one before, so a backend is looked for where the last one was found, and by
-/// address only if it is not there.
+/// Snapshots mostly have the order of the one before. So the search tries the backend after the last one found, and
+/// searches by address only if that is not the one.
 pub(crate) struct Known<'a, T> {
     backends: Vec<Option<(&'a Backend, T)>>,
     next: usize,
@@ -24,7 +24,7 @@ impl<'a, T: Copy> Known<'a, T> {
         }
     }
 
-    /// The backend at `addr`, if it was known and not found yet.
+    /// The backend at `addr`, if it was in the snapshot before and is not found yet.
     pub(crate) fn take(&mut self, addr: SocketAddr) -> Option<(&'a Backend, T)> {
         let is_next =
             |found: &Option<(&Backend, T)>| found.is_some_and(|(backend, _)| backend.addr == addr);
@@ -43,7 +43,7 @@ impl<'a, T: Copy> Known<'a, T> {
         found
     }
 
-    /// Those that were not found, in their order.
+    /// The backends that were not found, in their order.
     pub(crate) fn left(self) -> impl Iterator<Item = (&'a Backend, T)> {
         self.backends.into_iter().flatten()
     }

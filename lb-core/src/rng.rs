@@ -1,4 +1,4 @@
-//! Randomness as the caller provides it.
+//! Randomness, which the caller provides.
 
 use std::num::NonZeroU64;
 
@@ -6,14 +6,14 @@ use crate::hash::mix;
 
 /// A source of random bits.
 ///
-/// The crate draws from nothing else, so a seeded generator makes every random policy replay.
+/// The crate has no other source, so with a seeded generator every random policy can be replayed.
 pub trait Rng {
     /// The next 64 random bits.
     fn next_u64(&mut self) -> u64;
 
     /// A number below `bound`, by one multiplication instead of a division.
     ///
-    /// No number is likelier than another by more than `bound` / 2^64 (Lemire, "Fast Random Integer
+    /// The chances of two numbers differ by at most `bound` / 2^64 (Lemire, "Fast Random Integer
     /// Generation in an Interval", 2019).
     fn below(&mut self, bound: NonZeroU64) -> u64 {
         let wide = u128::from(self.next_u64()) * u128::from(bound.get());

@@ -1,23 +1,22 @@
-//! Everything that a source knows at one moment.
+//! All backends of a source at one moment.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::known::Known;
 
 /// All backends at one moment, one entry per address.
 ///
-/// The order is the source's and matters: nginx's round robin breaks ties by it. A source whose answers come in
-/// no stable order (DNS, an API) sorts them, so that equal knowledge makes equal snapshots; an equal snapshot
-/// changes nothing when applied. Cloning costs one reference count.
+/// The order is the source's and matters: nginx's round robin breaks ties by it. A source whose answers have
+/// no stable order (DNS, an API) sorts them, so that equal sets make equal snapshots: applying an equal snapshot
+/// changes nothing. Cloning costs one reference count.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Snapshot(Arc<[Backend]>);
 
 impl Snapshot {
-    /// Collects `backends` in their order. Of several with one address the first of the most preferred priority
-    /// is kept, in the place of the first: a backend listed both as primary and as backup is a primary.
+    /// Collects `backends` in their order. Of several with one address, the first of the most preferred priority
+    /// is kept, at the position of the first: a backend listed both as primary and as backup is a primary.
     pub fn from_backends(backends: impl IntoIterator<Item = Backend>) -> Self {
         backends.into_iter().collect()
     }
@@ -37,7 +36,7 @@ impl Snapshot {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no backend.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -79,46 +78,6 @@ impl<'a> IntoIterator for &'a Snapshot {
     }
 }
 
-/// What one update changed, by address.
-#[non_exhaustive]
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Delta {
-    /// Addresses that were not there before.
-    pub added: Vec<SocketAddr>,
-    /// Addresses whose backend differs in anything.
-    pub changed: Vec<SocketAddr>,
-    /// Addresses that are gone.
-    pub removed: Vec<SocketAddr>,
-}
-
-impl Delta {
-    /// What turns `old` into `new`, in the order of each. O(n).
-    pub fn between(old: &Snapshot, new: &Snapshot) -> Self {
-        let mut known = Known::new(old.iter().map(|backend| (backend, ())));
-        let mut delta = Self::default();
-        for backend in new {
-            let before = known.take(backend.addr);
-            delta.note(before.map(|(before, ())| before), backend);
-        }
-        delta.removed = known.left().map(|(backend, ())| backend.addr).collect();
-        delta
-    }
-
-    /// Notes that `backend` has taken the place of `before`.
-    pub(crate) fn note(&mut self, before: Option<&Backend>, backend: &Backend) {
-        match before {
-            None => self.added.push(backend.addr),
-            Some(before) if before != backend => self.changed.push(backend.addr),
-            Some(_) => {}
-        }
-    }
-
-    /// Whether no backend came, went or changed.
-    pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,10 +85,6 @@ mod tests {
 
     fn backend(port: u16) -> Backend {
         Backend::new(SocketAddr::from(([127, 0, 0, 1], port)))
-    }
-
-    fn ports(addrs: &[SocketAddr]) -> Vec<u16> {
-        addrs.iter().map(SocketAddr::port).collect()
     }
 
     #[test]
@@ -158,17 +113,5 @@ mod tests {
             (kept.priority, kept.weight),
             (Priority::PRIMARY, Weight::new(2))
         );
-    }
-
-    #[test]
-    fn delta_names_what_came_changed_and_went() {
-        let old = Snapshot::from_backends([backend(1), backend(2), backend(3)]);
-        let new =
-            Snapshot::from_backends([backend(4), backend(3), backend(2).with_weight(Weight::ZERO)]);
-        let delta = Delta::between(&old, &new);
-        assert_eq!(ports(&delta.added), [4]);
-        assert_eq!(ports(&delta.changed), [2]);
-        assert_eq!(ports(&delta.removed), [1]);
-        assert!(Delta::between(&new, &new.clone()).is_empty());
     }
 }

@@ -1,8 +1,8 @@
-//! The atomics of this crate, and what counts references and swaps pointers by them: std's and arc-swap's. Where
-//! `--cfg loom` explores every interleaving of the models they are loom's, and stand-ins on loom's that do the same.
+//! The atomics, reference counts and swaps of this crate: std's and arc-swap's. Under `--cfg loom`, which explores every
+//! interleaving of the models, the atomics are loom's, and the others are stand-ins on loom's atomics with the same contract.
 //!
-//! The `Arc` of here is for what has its references counted, or is told of: states, boards, descriptions. Elsewhere it
-//! is std's.
+//! The `Arc` of this module is for values whose reference counts matter to a model: states, load indexes, descriptions.
+//! All other code uses std's.
 
 #[cfg(loom)]
 mod arc;

@@ -1,4 +1,4 @@
-//! Time as the caller counts it.
+//! Time, which the caller provides.
 
 use std::time::Duration;
 

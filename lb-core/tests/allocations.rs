@@ -1,7 +1,7 @@
-//! Nothing is allocated on the way of a connection, nor freed. The crate `allocation-counter` is the allocator of this
+//! Picking, connecting, failing and releasing allocate and free nothing. The crate `allocation-counter` is the allocator of this
 //! test's binary and counts by thread.
 //!
-//! `cargo test --release -p lb-core --test allocations -- --ignored --nocapture memory` prints what a backend takes.
+//! `cargo test --release -p lb-core --test allocations -- --ignored --nocapture memory` prints the memory of a backend.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -58,7 +58,7 @@ fn a_connection_allocates_and_frees_nothing() {
     }
 }
 
-/// Everything that can surround a policy.
+/// All settings around a policy.
 fn everything(n: usize) -> BalancerConfig {
     let two = NonZeroU32::new(2).unwrap();
     let outliers = OutlierDetection::default()
@@ -74,7 +74,7 @@ fn everything(n: usize) -> BalancerConfig {
 }
 
 #[test]
-fn nor_does_anything_around_the_policy() {
+fn no_setting_around_the_policy_allocates_or_frees() {
     let bounded = Maglev::new().with_balance_factor(BalanceFactor::percent(125));
     let mut policies: Vec<Arc<dyn Policy>> = PolicyKind::ALL.map(PolicyKind::build).into();
     policies.push(Arc::new(bounded));
@@ -90,7 +90,7 @@ fn nor_does_anything_around_the_policy() {
                 backends.collect()
             };
             let mut bench = Bench::with(Arc::clone(&policy), everything(n), &of(0));
-            // Half of them are new and start slowly.
+            // Half of them are new and in slow start.
             bench.updater.apply(&of(n / 2), at(1));
             for i in n / 2..n {
                 bench.check(i, Health::Unhealthy, at(1));
@@ -102,7 +102,7 @@ fn nor_does_anything_around_the_policy() {
                 (0, 0),
                 "{told}"
             );
-            // Down to the point where nobody is left to eject.
+            // Until no backend is left to eject.
             let tried = Tried::new();
             let counted = measure(|| {
                 for _ in 0..200 {

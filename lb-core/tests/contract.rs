@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use lb_core::policy::{
-    BalanceFactor, Ketama, Maglev, PolicyKind, Rendezvous, RingHash, WeightedRandom,
+    BalanceFactor, Ketama, Maglev, PolicyKind, Rendezvous, RingHash, Tracking, WeightedRandom,
 };
 use lb_core::test_util::{Cost, Event, Expectations, Load, Share, contract};
 use lb_core::{
@@ -24,12 +24,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use support::{Bench, addr, backend, small, tried, weighted};
 
-/// What is expected of a policy; a new one gets its line here.
+/// The expectations of each policy; a new one gets its line here.
 fn expectations(kind: PolicyKind) -> Expectations {
     use PolicyKind as Kind;
     let expect = Expectations::new;
     match kind {
-        // By definition these give idle backends something else than shares by weight.
+        // By definition these do not give idle backends shares by weight.
         Kind::First => expect(Share::None),
         Kind::LeastTime => expect(Share::None).with_load(Load::Avoided),
         Kind::RandomTwo => expect(Share::None)
@@ -50,7 +50,7 @@ fn expectations(kind: PolicyKind) -> Expectations {
         Kind::NginxHash => expect(Share::ByKey(0.4)).with_cost(Cost::Constant),
         Kind::Rendezvous => expect(Share::ByKey(0.1)),
         Kind::RingHash => expect(Share::ByKey(0.4)).with_cost(Cost::Constant),
-        _ => panic!("nobody said what is expected of {kind}"),
+        _ => panic!("this test has no expectations for {kind}"),
     }
 }
 
@@ -61,7 +61,7 @@ fn every_policy_keeps_the_contract() {
     }
 }
 
-/// The hashing policies with a bound, by the kinds that they are.
+/// The hashing policies with a bound, by kind.
 fn bounded() -> [(PolicyKind, Arc<dyn Policy>); 4] {
     let factor = BalanceFactor::percent(125);
     let ketama = Ketama::new().with_max_points(1 << 12);
@@ -94,14 +94,14 @@ fn bounded_loads_keep_the_contract() {
     }
 }
 
-/// The suite's tiers have ten backends; least_conn goes another way from 33 on.
+/// The suite's tiers have ten backends; least_conn has another picker from 33 on.
 #[test]
 fn least_conn_is_exact_among_many() {
     let weights: Vec<u16> = (0..60).map(|i| 1 + i % 4).collect();
     let lap: usize = weights.iter().copied().map(usize::from).sum();
     let mut bench = Bench::new(PolicyKind::LeastConn.build(), &weighted(&weights));
     for _ in 0..3 {
-        // Idle, by turns; and while all are held, by load.
+        // By turns while idle, and by load while all leases are held.
         let mut idle = vec![0; 60];
         bench.numbers(lap).into_iter().for_each(|i| idle[i] += 1);
         assert_eq!(idle, weights);
@@ -112,7 +112,57 @@ fn least_conn_is_exact_among_many() {
     }
 }
 
-/// What is unusual about one backend of a snapshot.
+/// A policy from outside the crate that uses the load index: the least loaded backend, or with `total` one that has no more
+/// than its part of all connections.
+#[derive(Clone, Copy, Debug)]
+struct Emptiest {
+    total: bool,
+}
+
+impl Policy for Emptiest {
+    fn name(&self) -> &'static str {
+        "emptiest"
+    }
+
+    fn tracking(&self, _: &Tier) -> Tracking {
+        if self.total {
+            Tracking::Total
+        } else {
+            Tracking::Least
+        }
+    }
+
+    fn compile(&self, _: &Tier) -> Box<dyn Picker> {
+        Box::new(*self)
+    }
+}
+
+impl Picker for Emptiest {
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        let least = if self.total {
+            let (total, weights) = (cx.total_in_flight(), cx.healthy_weight());
+            cx.draw_among(|cx, i| {
+                let [load, weight] = [cx.in_flight(i), cx.weight(i).into()].map(u64::from);
+                cx.is_eligible(i) && load * weights <= total * weight
+            })
+        } else {
+            cx.least_loaded()
+        };
+        least.or_else(|| cx.draw_among(PickContext::is_eligible))
+    }
+}
+
+#[test]
+fn a_policy_from_outside_can_use_the_load_index() {
+    let expect = Expectations::new(Share::OnAverage).with_load(Load::Avoided);
+    contract::check(
+        || Arc::new(Emptiest { total: false }),
+        expect.with_cost(Cost::Logarithmic),
+    );
+    contract::check(|| Arc::new(Emptiest { total: true }), expect);
+}
+
+/// How one backend of a snapshot differs from the default.
 #[derive(Clone, Debug)]
 enum Change {
     Backup,
@@ -232,7 +282,7 @@ fn ten_thousand_backends_of_any_weight_are_all_reached() {
 /// One way to break the contract.
 #[derive(Clone, Copy, Debug)]
 enum Broken {
-    /// Goes on where the process stopped, so a replay differs.
+    /// Keeps a counter for the whole process, so a replay differs.
     CountsByItself,
     DrawsForEver,
     GivesUp,
@@ -294,7 +344,7 @@ fn assert_caught(broken: Broken, expectations: Expectations, message: &str) {
 }
 
 #[test]
-fn the_suite_catches_what_is_broken() {
+fn the_suite_catches_broken_policies() {
     let none = Expectations::new(Share::None);
     let constant = none.with_cost(Cost::Constant);
     assert_caught(Broken::CountsByItself, none, "another answer");

@@ -1,4 +1,4 @@
-//! Our picks against those recorded from a real nginx; `golden/record_nginx.py` records.
+//! Picks compared with recordings of a real nginx, made by `golden/record_nginx.py`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -65,8 +65,8 @@ fn down_and_backup_servers_are_nginxs() {
     assert!(compared > 0);
 }
 
-/// nginx freezes the weights of a dead server and goes on with a phase of its own, so orders differ; the shares of
-/// the living must not.
+/// nginx freezes the weights of a dead server, which shifts the phase of its order, so orders differ; the shares of the
+/// other servers must not.
 #[test]
 fn a_dead_server_costs_no_connection_and_leaves_the_shares_nginxs() {
     for record in records(include_str!("golden/nginx_smooth_wrr_dead.txt")) {
@@ -133,7 +133,7 @@ fn least_conn_finds_the_same_least_loads() {
                 d * w_ours,
                 "weights {w}, turn {turn}: {ours} for {theirs}"
             );
-            // Follow nginx, so that the next step starts from its state.
+            // Repeats the choice of nginx, so that the next step starts from its state.
             let others = tried(all.clone().filter(|&i| i != theirs));
             held[theirs].push(bench.pick_at(&others, at(0)).unwrap());
         }

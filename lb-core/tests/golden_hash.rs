@@ -1,4 +1,4 @@
-//! Where our hashing policies send keys against where a real nginx sent them; `golden/record_nginx_hash.py` records.
+//! The backends of keys compared with recordings of a real nginx, made by `golden/record_nginx_hash.py`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -88,7 +88,7 @@ impl<'a> Recording<'a> {
         self.backends.iter().any(|b| b.admin == AdminState::Drain)
     }
 
-    /// Our answers, for connections that have `tried` the given backends before.
+    /// The backends of this crate, for connections that have `tried` the given backends before.
     fn ours(&self, policy: Arc<dyn Policy>, backends: Vec<Backend>, tried: &Tried) -> String {
         let (mut updater, balancer) = balancer(policy);
         updater.apply(&Snapshot::from_backends(backends), NOW);
@@ -100,7 +100,7 @@ impl<'a> Recording<'a> {
             .collect()
     }
 
-    /// Who answers a connection, which goes on where a dead server refuses it.
+    /// The server that answers a connection, which tries the next one if a dead server refuses it.
     fn connect(&self, balancer: &Balancer, key: &[u8], mut tried: Tried) -> SocketAddr {
         loop {
             let request = PickRequest::new(&tried).with_key(key);
@@ -131,8 +131,8 @@ fn nginxs_modulo_hash_is_ours() {
     }
 }
 
-/// nginx hashes the keys of a server that is down again, as those of any other that is not eligible. We do not let the
-/// policy see it, which is the one difference.
+/// nginx hashes the keys of a server that is down again, as those of any other that is not eligible. In this crate a
+/// drained backend is not in the tier, which is the one difference.
 #[test]
 fn nginxs_modulo_hash_with_a_server_down_is_ours_with_one_not_eligible() {
     let recordings = Recording::all(include_str!("golden/nginx_hash.txt"));

@@ -1,4 +1,5 @@
-//! The order of our picks while state moves against that of a real nginx; `golden/record_nginx_order.py` records.
+//! The order of picks while state changes, compared with recordings of a real nginx, made by
+//! `golden/record_nginx_order.py`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -55,7 +56,7 @@ impl<'a> LeastConnLine<'a> {
         }
     }
 
-    /// The servers that have the fewest connections for their weight, of those that nginx would take.
+    /// The servers with the fewest connections for their weight, of those that nginx may pick.
     fn least(&self) -> BTreeSet<usize> {
         let priority = |wanted| {
             let servers = self.snapshot.iter().enumerate();
@@ -98,7 +99,7 @@ fn least_conn_goes_to_one_of_the_least_as_nginx() {
             assert!(least.contains(&theirs), "{place}: {least:?}");
             let ours = number(&line.bench.pick().unwrap());
             assert!(least.contains(&ours), "{place}: {ours} of {least:?}");
-            // Follow nginx, so that the next step starts from its state.
+            // Repeats the choice of nginx, so that the next step starts from its state.
             let others = tried((0..line.snapshot.len()).filter(|&i| i != theirs));
             let pick = line.bench.pick_at(&others, at(0)).unwrap();
             line.hold(pick);
@@ -133,10 +134,10 @@ fn least_conn_order_is_nginxs() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// Where a connection goes that every server has refused or is ejected for.
-const NOBODY: char = '-';
+/// Stands for no server: each has refused the connection or is ejected.
+const NONE: char = '-';
 
-/// What one line of `nginx_weight_damping.txt` says.
+/// One line of `nginx_weight_damping.txt`.
 struct DampingLine<'a> {
     text: &'a str,
     steps: Vec<&'a str>,
@@ -173,7 +174,7 @@ impl<'a> DampingLine<'a> {
         }
     }
 
-    /// Our steps under nginx's events.
+    /// The steps of this crate under nginx's events.
     fn ours(&self, seed: u64) -> Vec<String> {
         let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &self.snapshot);
         bench.rng = SplitMix64::new(seed);
@@ -199,7 +200,7 @@ impl<'a> DampingLine<'a> {
                         loop {
                             let failed_on = tried(tries.iter().copied());
                             let Ok(pick) = bench.pick_at(&failed_on, now) else {
-                                break spelled.push(NOBODY);
+                                break spelled.push(NONE);
                             };
                             let i = number(&pick);
                             assert!(!tries.contains(&i), "{}: {i} tried twice", self.text);
@@ -246,7 +247,7 @@ impl<'a> DampingLine<'a> {
         let mut counts = vec![0; self.snapshot.len()];
         for step in steps.iter().map(AsRef::as_ref).filter(|s| !is_event(s)) {
             let tries: Vec<char> = step.chars().step_by(2).collect();
-            for &server in chosen(&tries).iter().filter(|server| **server != NOBODY) {
+            for &server in chosen(&tries).iter().filter(|server| **server != NONE) {
                 counts[index(server)] += 1;
             }
         }
@@ -293,8 +294,8 @@ fn a_server_that_refused_for_a_while_has_its_share_back_as_in_nginx() {
     assert!(compared >= 10);
 }
 
-/// nginx weighs the order with the damped weights, we give them as chances: so orders differ and shares do not. Compared
-/// are the runs in which as many connections failed on each server as in nginx, for the others lead elsewhere.
+/// nginx computes its order with the damped weights, this crate uses them as chances: so orders differ and shares do not.
+/// Only runs in which as many connections failed on each server as in nginx are compared: the others reach other states.
 #[test]
 fn the_damped_shares_are_nginxs() {
     for line in DampingLine::all() {
@@ -308,7 +309,7 @@ fn the_damped_shares_are_nginxs() {
         for (i, &theirs) in theirs.iter().enumerate() {
             let sum: u32 = runs.iter().map(|run| run[i]).sum();
             let ours = f64::from(sum) / runs.len() as f64;
-            // An order may be a connection or two ahead of the shares.
+            // An order may be one or two connections ahead of the shares.
             let apart = (ours - f64::from(theirs)).abs();
             assert!(apart <= 2.0, "{}: {ours:.2} for {theirs}", line.text);
         }

@@ -1,6 +1,6 @@
-//! What the policies that go by key promise beyond the contract.
+//! What hashing policies promise beyond the contract.
 //!
-//! `cargo test --release -p lb-core --test hashing -- --ignored --nocapture figures` prints the figures of their docs.
+//! `cargo test --release -p lb-core --test hashing -- --ignored --nocapture figures` prints the figures of their documentation.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -21,7 +21,7 @@ const HASHING: [PolicyKind; 5] = [
     PolicyKind::Rendezvous,
     PolicyKind::RingHash,
 ];
-/// Those that send a key to the same backend whatever the order of the snapshot.
+/// The policies that send a key to the same backend for any order of the snapshot.
 const ORDERLESS: [PolicyKind; 3] = [
     PolicyKind::Maglev,
     PolicyKind::Rendezvous,
@@ -29,11 +29,11 @@ const ORDERLESS: [PolicyKind; 3] = [
 ];
 
 fn key(n: usize) -> [u8; 8] {
-    // Keys of clients look alike; consecutive numbers do too.
+    // Keys of clients are similar, as are consecutive numbers.
     n.to_le_bytes()
 }
 
-/// Where each of the first `keys` keys goes.
+/// The backend of each of the first `keys` keys.
 fn places(bench: &mut Bench, keys: usize, tried: &Tried) -> Vec<usize> {
     let numbers: std::collections::BTreeMap<_, _> = bench
         .balancer
@@ -91,7 +91,7 @@ fn connections_without_a_key_take_turns() {
     }
 }
 
-/// Chi-square against the weights, divided by what the method's own unevenness makes of it: a ring's shares deviate
+/// Chi-square against the weights, divided by the part that the method's own unevenness adds: a ring's shares deviate
 /// by one over the square root of the points, so with more keys than points the statistic grows by their ratio.
 #[test]
 fn shares_of_keys_follow_the_weights() {
@@ -128,7 +128,7 @@ fn shares_of_keys_follow_the_weights() {
 }
 
 #[test]
-fn who_is_not_eligible_moves_no_key_but_its_own() {
+fn a_backend_that_is_not_eligible_moves_only_its_own_keys() {
     const BACKENDS: usize = 10;
     for kind in HASHING {
         let mut bench = Bench::new(kind.build(), &weighted(&[2; BACKENDS]));
@@ -142,14 +142,14 @@ fn who_is_not_eligible_moves_no_key_but_its_own() {
         let given = counts(&given, BACKENDS);
         let most = given.iter().copied().fold(0.0, f64::max);
         assert!(most < 0.35 * replaced.len() as f64, "{kind}: {given:?}");
-        // The same while the same are missing, and back when they are not.
+        // Keys keep their replacement while the same backends are missing, and return afterwards.
         assert_eq!(places(&mut bench, 20_000, &tried([4])), after, "{kind}");
         assert_eq!(places(&mut bench, 20_000, &Tried::new()), before, "{kind}");
     }
 }
 
 #[test]
-fn a_backend_that_leaves_or_joins_moves_few_keys() {
+fn a_removed_or_added_backend_moves_few_keys() {
     for kind in HASHING {
         for n in [10, 100, 1000] {
             let all = weighted(&vec![1; n]);
@@ -168,20 +168,20 @@ fn a_backend_that_leaves_or_joins_moves_few_keys() {
             match kind {
                 PolicyKind::NginxHash => assert!(moved > 0.5, "{kind} of {n}: {moved}"),
                 PolicyKind::Maglev => assert!(moved - own < 0.03, "{kind} of {n}: {moved}, {own}"),
-                // Nothing else moves. The ring of Envoy's size has other numbers of points for other sums.
+                // No other key moves. The ring of Envoy's size has other numbers of points for other sums.
                 PolicyKind::RingHash => assert!(moved - own < 0.1, "{kind} of {n}: {moved}, {own}"),
                 _ => assert!(moved == own, "{kind} of {n}: {moved}, {own}"),
             }
-            // Joining is leaving backwards.
+            // Adding a backend is the reverse of removing it.
             bench.updater.apply(&all, at(2));
             assert_eq!(places(&mut bench, 10_000, &Tried::new()), before, "{kind}");
         }
     }
 }
 
-/// Against the figures of the docs, with four standard deviations for the keys that are drawn.
+/// Compares with the figures of the documentation, with four standard deviations for the drawn keys.
 #[test]
-fn the_fullest_has_no_more_than_the_docs_say() {
+fn the_fullest_backend_has_at_most_what_the_documentation_says() {
     for kind in HASHING {
         for (n, keys, at) in [(10, 2500, 0), (100, 400, 1), (1000, 100, 2)] {
             let mut bench = Bench::new(kind.build(), &weighted(&vec![1; n]));
@@ -213,7 +213,7 @@ fn a_changed_weight_moves_few_keys() {
         weights[7] = 15;
         bench.updater.apply(&weighted(&weights), at(1));
         let after = places(&mut bench, 20_000, &Tried::new());
-        // The ideal: it had 10 of 200, and has 15 of 205.
+        // Ideally the backend had 10 of 200, and has 15 of 205.
         let moved = share_moved(&before, &after);
         assert!((0.01..0.12).contains(&moved), "{}: {moved}", policy.name());
     }
@@ -225,7 +225,7 @@ fn bounded_rings_keep_the_shares() {
     let mut bench = Bench::new(policy, &weighted(&[u16::MAX, 30_000, 1]));
     let counts = counts(&places(&mut bench, 20_000, &Tried::new()), 3);
     assert!((1.8..2.7).contains(&(counts[0] / counts[1])), "{counts:?}");
-    // Even a ring of no points has one for each.
+    // Even a ring of no points has one for each backend.
     let mut bench = Bench::new(
         Arc::new(Ketama::new().with_max_points(0)),
         &weighted(&[2, 1]),
@@ -241,7 +241,7 @@ fn bounded_rings_keep_the_shares() {
 }
 
 #[test]
-fn digests_tell_replicas_apart_that_would_not_agree() {
+fn digests_of_replicas_that_disagree_differ() {
     for kind in [
         PolicyKind::Maglev,
         PolicyKind::Rendezvous,
@@ -266,7 +266,7 @@ fn digests_tell_replicas_apart_that_would_not_agree() {
     assert_eq!(bench.balancer.digests().len(), 1);
 }
 
-/// The values of a build of today: another one that moves keys breaks replicas that are updated one by one.
+/// Values of a released build: a build that moves keys would break replicas that are updated one by one.
 #[test]
 fn keys_go_where_they_went_in_every_release() {
     for (kind, expected) in [
@@ -299,7 +299,7 @@ fn a_name_keeps_its_keys_at_another_address() {
 }
 
 #[test]
-fn a_name_that_several_share_does_not_tell_them_apart() {
+fn backends_that_share_a_name_are_identified_by_address() {
     for kind in HASHING {
         let shared: Snapshot = (0..4).map(|i| backend(i).with_name("pool.test")).collect();
         let mut bench = Bench::new(kind.build(), &shared);

@@ -1,4 +1,4 @@
-//! Constructors against whatever the outside may hand them.
+//! Constructors that take data from outside, against any input.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -68,7 +68,7 @@ proptest! {
     }
 
     #[test]
-    fn a_delta_turns_one_snapshot_into_the_other(old in backends(), new in backends()) {
+    fn a_delta_leads_from_one_snapshot_to_the_other(old in backends(), new in backends()) {
         let [old, new] = [old, new].map(Snapshot::from_backends);
         let delta = Delta::between(&old, &new);
         let mut known: BTreeMap<_, _> = old.iter().map(|b| (b.addr, b)).collect();
@@ -96,7 +96,7 @@ proptest! {
         let snapshot = Snapshot::from_backends(given);
         let mut bench = Bench::new(small(kind), &snapshot);
         let (mut tried, now) = (Tried::new(), Timestamp::from_nanos(nanos));
-        // As every failure is remembered, each backend that takes connections is reached once.
+        // Every failure is remembered, so each backend that takes connections is reached once.
         loop {
             let request = lb_core::PickRequest::new(&tried).with_key(&key);
             let Ok(pick) = bench.balancer.pick(&request, now, &mut bench.rng) else { break };
@@ -122,7 +122,7 @@ proptest! {
     }
 
     #[test]
-    fn weights_and_priorities_hold_their_numbers(weight in any::<u16>(), level in any::<u8>()) {
+    fn weights_and_priorities_keep_their_numbers(weight in any::<u16>(), level in any::<u8>()) {
         prop_assert_eq!(Weight::new(weight).get(), weight);
         prop_assert_eq!(Weight::from(weight), Weight::new(weight));
         prop_assert_eq!(Priority::new(level).get(), level);

@@ -53,7 +53,7 @@ fn in_flight_survives_updates_weights_and_policies() {
 }
 
 #[test]
-fn a_backend_that_returns_finds_its_connections() {
+fn a_backend_that_returns_has_its_connections() {
     let mut bench = wrr(&weighted(&[1]));
     let held = bench.pick().unwrap();
     bench.updater.apply(&Snapshot::default(), at(1));
@@ -85,7 +85,7 @@ fn a_new_instance_at_an_old_address_starts_afresh() {
 }
 
 #[test]
-fn the_round_robin_goes_on_where_it_was() {
+fn the_round_robin_continues_where_it_was() {
     let mut bench = wrr(&weighted(&[1, 1, 1]));
     assert_eq!(bench.numbers(2), [0, 1]);
     let renamed = weighted(&[1, 1, 1])
@@ -184,7 +184,7 @@ fn the_only_backend_of_a_subset_is_never_ejected() {
     }
     let only = number(&bench.pick().unwrap());
     bench.updater.set_config(of(2));
-    // Its limit counts again.
+    // Its limit applies again.
     let others = tried((0..3).filter(|&i| i != only));
     let effect = bench.pick_at(&others, at(0)).unwrap().failed(at(0));
     assert_eq!(effect, FailureEffect::Ejected);
@@ -205,7 +205,7 @@ fn an_ejection_outlives_an_update() {
 }
 
 #[test]
-fn backups_serve_only_while_no_primary_can() {
+fn backups_are_picked_only_while_no_primary_is_eligible() {
     let snapshot = Snapshot::from_backends([
         backend(0).with_priority(Priority::BACKUP),
         backend(1).with_max_conns(NonZeroU32::new(1)),
@@ -243,7 +243,7 @@ thread_local! {
     static STOLEN: RefCell<Option<Pick>> = const { RefCell::new(None) };
 }
 
-/// Prefers the first backend, whose last slot a rival takes between every decision and its lease.
+/// Picks the first backend, of which a rival takes the last connection between each decision and its lease.
 #[derive(Debug)]
 struct Unlucky;
 
@@ -259,7 +259,7 @@ impl Policy for Unlucky {
 
 impl Picker for Unlucky {
     fn pick(&self, _: &mut PickContext<'_>) -> Option<BackendIndex> {
-        // The rival's own pick finds no rival.
+        // The rival's own pick has no rival.
         if let Some(rival) = RIVAL.take() {
             drop(STOLEN.take());
             let tried = Tried::new();
@@ -272,7 +272,7 @@ impl Picker for Unlucky {
 }
 
 #[test]
-fn whoever_loses_every_race_still_gets_what_is_free() {
+fn a_thread_that_loses_every_race_gets_a_free_backend() {
     let limited = backend(0).with_max_conns(NonZeroU32::new(1));
     let snapshot = Snapshot::from_backends([limited, backend(1)]);
     let mut bench = Bench::new(Arc::new(Unlucky), &snapshot);

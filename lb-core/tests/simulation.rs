@@ -44,9 +44,9 @@ fn one_slow(kind: PolicyKind, seed: u64, rate: f64, seconds: u64) -> [f64; 4] {
 }
 
 #[test]
-#[allow(clippy::print_stdout, reason = "the table is for whoever asks for it")]
+#[allow(clippy::print_stdout, reason = "the table is printed on request")]
 fn policies_that_see_load_beat_round_robin_with_one_server_ten_times_slower() {
-    // The others are half busy and the slow one drowns in its share, or all have time to spare.
+    // Either the others are half busy and the slow one is overloaded by its share, or no server is busy.
     for (rate, seconds, at_least) in [(1600.0, 5, 20.0), (200.0, 20, 1.4)] {
         for seed in seeds() {
             let blind = one_slow(PolicyKind::WeightedRoundRobin, seed, rate, seconds);
@@ -60,7 +60,7 @@ fn policies_that_see_load_beat_round_robin_with_one_server_ten_times_slower() {
             for kind in SIGHTED {
                 let sighted = one_slow(kind, seed, rate, seconds);
                 print(kind, sighted);
-                // Only the time to connect shows a slow server that has nothing to do.
+                // Only the time to connect shows that an idle server is slow.
                 let times = match kind {
                     PolicyKind::P2cPeakEwma => f64::max(at_least, 3.5),
                     _ => at_least,
@@ -76,7 +76,7 @@ fn policies_that_see_load_beat_round_robin_with_one_server_ten_times_slower() {
 
 #[test]
 fn a_restart_of_all_servers_makes_no_herd_on_the_first_one_back() {
-    // All come back in the same moment, or one after the other.
+    // All return at the same moment, or one after the other.
     for gap in [0, 150 * MILLISECOND] {
         for (kind, seed) in sighted_and_seeds() {
             let mut world = World::new(Plan {
@@ -101,7 +101,7 @@ fn a_restart_of_all_servers_makes_no_herd_on_the_first_one_back() {
             }
             let context = format!("{kind}, {gap} ns apart, LB_SIM_SEED={seed}");
             assert_eq!(back.len(), SERVERS, "{context}");
-            // While the others follow, the first one shares with those that are there.
+            // While the others follow, the first one shares with those that have returned.
             let (since, first) = back[0];
             let shares = world.shares(since..since + SECOND / 2);
             let there = shares.iter().filter(|&&share| share > 0.0).count();
@@ -147,10 +147,10 @@ fn a_new_instance_is_tried_at_once_and_not_herded() {
 }
 
 #[test]
-fn a_newcomer_in_a_busy_pool_is_flooded_unless_it_starts_slowly() {
+fn a_new_server_in_a_busy_pool_is_flooded_unless_it_starts_slowly() {
     for seed in seeds() {
-        // The part of the next connections that a server gets which is replaced while the others are overloaded and hold
-        // long queues. A fair share is a tenth.
+        // The part of the next connections that a replaced server gets while the others are overloaded and have long
+        // queues. A fair share is a tenth.
         let newcomers = |slow_start| {
             let mut world = World::new(Plan {
                 kind: PolicyKind::LeastConn,

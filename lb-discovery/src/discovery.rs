@@ -11,7 +11,9 @@ use crate::error::DiscoveryError;
 
 /// What a watch yields: the full current set first, then the full set again whenever it may have changed.
 ///
-/// After an `Err` or the end nothing more is to be expected; whoever watches opens a new watch.
+/// An `Err` that is an answer ([`is_authoritative_empty`](DiscoveryError::is_authoritative_empty)) says that the set is
+/// empty, and why; the stream may go on with the next set, or end. After any other `Err`, and after the end, the watcher
+/// opens a new watch.
 pub type SnapshotStream = BoxStream<'static, Result<Snapshot, DiscoveryError>>;
 
 /// A source of backends.
@@ -28,6 +30,15 @@ pub trait Discovery: fmt::Debug + Send + Sync + 'static {
     /// backend that names no source itself.
     fn source(&self) -> Arc<str>;
 
+    /// All that decides which backends the source gives: a [`Driver`](crate::Driver) that takes over from another one
+    /// takes the last good set of a source over if the identities are equal. Never shown. May read small files.
+    ///
+    /// Default: the [label](Self::source). A source whose label leaves something out (a port, a name server, the address
+    /// of an API) adds it here.
+    fn identity(&self) -> Arc<str> {
+        self.source()
+    }
+
     /// Opens a watch. May be called again at any time; watches are independent of each other.
     ///
     /// The stream must not be ready without end: a source that polls waits between its questions. Dropping the
@@ -38,6 +49,22 @@ pub trait Discovery: fmt::Debug + Send + Sync + 'static {
     /// Whatever keeps the watch from being opened. Failing here and yielding the error as the first item are the
     /// same to the driver.
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError>;
+
+    /// Opens a watch of the sets before [`adapt`](Self::adapt) changes them. A driver remembers these, so that a driver
+    /// that takes over applies its own changes to them. Default: [`watch`](Self::watch).
+    ///
+    /// # Errors
+    ///
+    /// As [`watch`](Self::watch).
+    async fn watch_raw(&self) -> Result<SnapshotStream, DiscoveryError> {
+        self.watch().await
+    }
+
+    /// What this source makes of a set of [`watch_raw`](Self::watch_raw). Default: the set as it is. A source that only
+    /// changes the sets of another one, such as [`Map`](crate::Map), implements both, and has the identity of that one.
+    fn adapt(&self, raw: Snapshot) -> Snapshot {
+        raw
+    }
 
     /// A hint that the last set may be outdated, for instance because connections to its backends fail: every open
     /// watch should look again soon. Must be cheap and may be ignored; by default it is. Sources that are told of
@@ -58,8 +85,20 @@ impl<D: Discovery + ?Sized> Discovery for Arc<D> {
         (**self).source()
     }
 
+    fn identity(&self) -> Arc<str> {
+        (**self).identity()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         (**self).watch().await
+    }
+
+    async fn watch_raw(&self) -> Result<SnapshotStream, DiscoveryError> {
+        (**self).watch_raw().await
+    }
+
+    fn adapt(&self, raw: Snapshot) -> Snapshot {
+        (**self).adapt(raw)
     }
 
     fn refresh(&self) {
@@ -77,8 +116,20 @@ impl<D: Discovery + ?Sized> Discovery for Box<D> {
         (**self).source()
     }
 
+    fn identity(&self) -> Arc<str> {
+        (**self).identity()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         (**self).watch().await
+    }
+
+    async fn watch_raw(&self) -> Result<SnapshotStream, DiscoveryError> {
+        (**self).watch_raw().await
+    }
+
+    fn adapt(&self, raw: Snapshot) -> Snapshot {
+        (**self).adapt(raw)
     }
 
     fn refresh(&self) {

@@ -4,6 +4,7 @@ mod config;
 mod follow;
 mod state;
 
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::future;
 use std::sync::Arc;
@@ -62,10 +63,20 @@ impl Driver {
         (driver, handle)
     }
 
-    /// Takes over from `old`, which followed other sources or with other settings: a source with the label of one there
-    /// has that one's last good set until it gives one itself.
+    /// Takes over from `old`, which followed other sources or with other settings: a source with the
+    /// [identity](Discovery::identity) of one there has that one's last good set, [adapted](Discovery::adapt), until it
+    /// gives one itself. O(sources).
     pub fn resume(&mut self, old: &Self) {
-        self.shared.resume(&old.shared);
+        let mut known: HashMap<Arc<str>, VecDeque<usize>> = HashMap::new();
+        for (index, source) in old.sources.iter().enumerate() {
+            known.entry(source.identity()).or_default().push_back(index);
+        }
+        for (index, source) in self.sources.iter().enumerate() {
+            let same = known.get_mut(&source.identity());
+            if let Some(same) = same.and_then(VecDeque::pop_front) {
+                self.shared.inherit(index, source, &old.shared, same);
+            }
+        }
     }
 
     /// Follows the sources until `cancel` is cancelled; then returns at once and closes every watch.

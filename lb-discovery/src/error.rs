@@ -33,6 +33,18 @@ pub enum DiscoveryError {
         /// Who refused.
         problem: Box<str>,
     },
+    /// The source answers that its backends are withdrawn or that it never had any, and why: the Service is deleted, for
+    /// instance. Authoritative. Empties the set whatever [`OnEmpty`](crate::OnEmpty) says, because the addresses may
+    /// belong to another owner by now.
+    #[error("{what}: {problem}")]
+    NoBackends {
+        /// What was tried.
+        what: Box<str>,
+        /// Why there is no backend.
+        problem: Box<str>,
+        /// How long the answer holds, if the source said so.
+        valid_for: Option<Duration>,
+    },
     /// The name exists, but has no records of the wanted type, or none that can be used. Authoritative.
     #[error("{what}: no records (NODATA)")]
     NoData {
@@ -92,13 +104,21 @@ pub enum DiscoveryError {
 
 impl DiscoveryError {
     /// Whether the source said with authority that there is no backend, as opposed to not having answered: an empty
-    /// set, not a failure. True of [`NoData`](Self::NoData), [`NoService`](Self::NoService) and
-    /// [`NotFound`](Self::NotFound).
+    /// set, not a failure. True of [`NoBackends`](Self::NoBackends), [`NoData`](Self::NoData),
+    /// [`NoService`](Self::NoService) and [`NotFound`](Self::NotFound).
     pub fn is_authoritative_empty(&self) -> bool {
         matches!(
             self,
-            Self::NoData { .. } | Self::NoService { .. } | Self::NotFound { .. }
+            Self::NoBackends { .. }
+                | Self::NoData { .. }
+                | Self::NoService { .. }
+                | Self::NotFound { .. }
         )
+    }
+
+    /// Whether the set is to be emptied whatever the embedder wants of empty answers.
+    pub(crate) fn is_withdrawal(&self) -> bool {
+        matches!(self, Self::NoBackends { .. })
     }
 
     /// How long the answer holds, so that asking again earlier brings the same; of errors that are an answer. From DNS
@@ -106,7 +126,8 @@ impl DiscoveryError {
     /// a second.
     pub fn valid_for(&self) -> Option<Duration> {
         match self {
-            Self::NoData { valid_for, .. }
+            Self::NoBackends { valid_for, .. }
+            | Self::NoData { valid_for, .. }
             | Self::NoService { valid_for, .. }
             | Self::NotFound { valid_for, .. } => *valid_for,
             Self::Unusable { valid_for, .. } => Some(*valid_for),

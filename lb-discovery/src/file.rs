@@ -136,6 +136,10 @@ impl Discovery for File {
         self.poll.source()
     }
 
+    fn identity(&self) -> Arc<str> {
+        self.poll.identity()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         self.poll.watch().await
     }
@@ -197,6 +201,10 @@ impl fmt::Debug for Content {
 impl Lookup for Content {
     fn source(&self) -> Arc<str> {
         format!("file:{}", self.path.display()).into()
+    }
+
+    fn identity(&self) -> Arc<str> {
+        format!("file {:?} {:?}", self.path, self.format).into()
     }
 
     async fn lookup(&self) -> Result<Resolved, DiscoveryError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lb_core::Backend;
+use lb_core::{Backend, Snapshot};
 
 use crate::discovery::{Discovery, SnapshotStream};
 use crate::error::DiscoveryError;
@@ -43,8 +43,20 @@ impl Discovery for Filter {
         self.0.source()
     }
 
+    fn identity(&self) -> Arc<str> {
+        self.0.identity()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         self.0.watch().await
+    }
+
+    async fn watch_raw(&self) -> Result<SnapshotStream, DiscoveryError> {
+        self.0.watch_raw().await
+    }
+
+    fn adapt(&self, raw: Snapshot) -> Snapshot {
+        self.0.adapt(raw)
     }
 
     fn refresh(&self) {

@@ -56,7 +56,7 @@
 )]
 #![cfg_attr(
     feature = "kubernetes",
-    doc = "| [`kubernetes`] | the pods of a Service, nodes at a node port, pods on ports of their nodes | the last set stays; an empty list is believed only when it stays empty |"
+    doc = "| [`kubernetes`] | the pods of a Service, nodes at a node port, pods on ports of their nodes | the last set stays while the API does not answer; what the API takes back leaves, with the reason as an error |"
 )]
 //! | [`Poll`] | whatever implements [`Lookup`], asked again and again | as the lookup says |
 //!
@@ -74,13 +74,13 @@
 //!
 //! Nothing, to the connections. Each source keeps its last good set until it has a new one; a source that fails is
 //! asked again with a growing, jittered delay and never holds up the others. Only an answer that says with
-//! authority that there is nothing (a name that does not exist) can empty a source's set, and only with
-//! [`OnEmpty::Apply`]; and only with [`DriverConfig::max_stale`] is a set dropped because it went unconfirmed for too
-//! long.
+//! authority that there is nothing can empty a source's set: a name that does not exist, with [`OnEmpty::Apply`], and
+//! whatever is [`NoBackends`](DiscoveryError::NoBackends); and only with [`DriverConfig::max_stale`] is a set dropped
+//! because it went unconfirmed for too long.
 //!
 //! [`DriverHandle::status`] tells of every source its last error, the time since its last success, how long it has been
-//! stale, how many backends it has, and whether they were dropped. The log says the same when it changes: `warn` when a
-//! source begins to fail or its set is dropped, `info` when it recovers.
+//! stale, how many backends it has, and whether they were dropped. The log says the same when it changes: `error` when an
+//! answer empties a source, `warn` when a source begins to fail or its set is dropped, `info` when it recovers.
 //!
 //! # Features
 //!

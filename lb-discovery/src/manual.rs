@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
@@ -26,9 +27,11 @@ use crate::error::DiscoveryError;
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 pub fn channel(initial: Snapshot) -> (ManualHandle, Manual) {
+    static CHANNELS: AtomicU64 = AtomicU64::new(0);
     let (sender, receiver) = watch::channel(initial);
     let source = Manual {
         receiver,
+        number: CHANNELS.fetch_add(1, Ordering::Relaxed),
         source: Arc::from("manual"),
     };
     (ManualHandle { sender }, source)
@@ -128,6 +131,8 @@ impl ManualHandle {
 #[derive(Clone, Debug)]
 pub struct Manual {
     receiver: watch::Receiver<Snapshot>,
+    /// Tells the channels of a process apart.
+    number: u64,
     source: Arc<str>,
 }
 
@@ -144,6 +149,10 @@ impl Manual {
 impl Discovery for Manual {
     fn source(&self) -> Arc<str> {
         Arc::clone(&self.source)
+    }
+
+    fn identity(&self) -> Arc<str> {
+        format!("manual {}", self.number).into()
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {

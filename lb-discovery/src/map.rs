@@ -69,14 +69,24 @@ impl Discovery for Map {
         self.inner.source()
     }
 
+    fn identity(&self) -> Arc<str> {
+        self.inner.identity()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
-        let change = Arc::clone(&self.change);
-        let changed = move |snapshot: Snapshot| {
-            let backends = snapshot.iter().cloned();
-            backends.filter_map(&*change).collect()
-        };
-        let sets = self.inner.watch().await?;
-        Ok(sets.map(move |item| item.map(&changed)).boxed())
+        let map = self.clone();
+        let sets = self.watch_raw().await?;
+        Ok(sets.map(move |item| item.map(|raw| map.adapt(raw))).boxed())
+    }
+
+    async fn watch_raw(&self) -> Result<SnapshotStream, DiscoveryError> {
+        self.inner.watch_raw().await
+    }
+
+    fn adapt(&self, raw: Snapshot) -> Snapshot {
+        let inner = self.inner.adapt(raw);
+        let backends = inner.iter().cloned();
+        backends.filter_map(&*self.change).collect()
     }
 
     fn refresh(&self) {

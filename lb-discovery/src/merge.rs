@@ -71,6 +71,11 @@ impl Discovery for Merge {
         format!("merge({})", labels.join(", ")).into()
     }
 
+    fn identity(&self) -> Arc<str> {
+        let parts: Vec<_> = self.parts.iter().map(|part| part.identity()).collect();
+        format!("merge {parts:?}").into()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         if self.parts.is_empty() {
             let empty = stream::once(async { Ok(Snapshot::default()) });
@@ -92,6 +97,12 @@ impl Discovery for Merge {
                 sets.map(|sets| sets.into_iter().flatten().cloned().collect())
             });
             std::future::ready(union.transpose())
+        });
+        // Without a driver there is no rule for a part that failed.
+        let unions = unions.scan(false, |has_failed, item| {
+            let item = (!*has_failed).then_some(item);
+            *has_failed |= item.as_ref().is_some_and(Result::is_err);
+            std::future::ready(item)
         });
         Ok(unions.boxed())
     }

@@ -22,6 +22,11 @@ pub trait Lookup: fmt::Debug + Send + Sync + 'static {
     /// The source's label; see [`Discovery::source`].
     fn source(&self) -> Arc<str>;
 
+    /// All that decides what it finds; see [`Discovery::identity`]. Default: the label.
+    fn identity(&self) -> Arc<str> {
+        self.source()
+    }
+
     /// Asks for the full current set. Must end in bounded time.
     ///
     /// # Errors
@@ -128,6 +133,10 @@ impl<L: Lookup> Poll<L> {
 impl<L: Lookup> Discovery for Poll<L> {
     fn source(&self) -> Arc<str> {
         self.lookup.source()
+    }
+
+    fn identity(&self) -> Arc<str> {
+        self.lookup.identity()
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {

@@ -12,14 +12,14 @@ const ASSUMED_IN_USE: u64 = 64;
 
 /// How the descriptors that the process may have (`RLIMIT_NOFILE`) are divided.
 ///
-/// Computed when a proxy is bound, and logged. When all its sessions are open, accepting pauses until a sixteenth of
-/// them has ended; meanwhile connections wait in the kernel's queue.
+/// Computed when a proxy is bound, and again at each [reload](crate::Handle::reload), and logged. When all its sessions are
+/// open, accepting pauses until a sixteenth of them has ended; meanwhile connections wait in the kernel's queue.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DescriptorBudget {
     /// The limit. `None` is no limit.
     pub limit: Option<u64>,
-    /// In use when the proxy was bound, its listening sockets included.
+    /// In use without a session: what was open when the proxy was bound, and its listening sockets of now.
     pub in_use: u64,
     /// Kept for everything but sessions.
     pub reserve: u64,
@@ -34,6 +34,13 @@ impl DescriptorBudget {
         // The look itself uses one.
         let in_use = std::fs::read_dir("/proc/self/fd").map(|open| open.count() as u64 - 1);
         Self::divide(limit, in_use.unwrap_or(ASSUMED_IN_USE), reserve)
+    }
+
+    /// Divides what the process may have now, where `listening` instead of `listened` descriptors are listening sockets.
+    /// Sessions are open, so what is in use cannot be counted.
+    pub(crate) fn changed(&self, listened: u64, listening: u64, reserve: u64) -> Self {
+        let limit = getrlimit(Resource::Nofile).current;
+        Self::divide(limit, self.in_use - listened + listening, reserve)
     }
 
     fn divide(limit: Option<u64>, in_use: u64, reserve: u64) -> Self {

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
-use crate::budget::DescriptorBudget;
 use crate::error::{BindError, BuildError};
 use crate::handle::Phase;
 use crate::limits::Limits;
 use crate::listener::Listener;
+use crate::opening::PAUSE;
+use crate::reload::{Plan, open_all};
 use crate::roster::Roster;
 use crate::server::{Farewell, Server, Shared, Signals};
 use crate::upstream::Upstream;
@@ -29,6 +31,7 @@ pub struct Proxy {
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
     reserve: u64,
+    pub(crate) bind_timeout: Duration,
     pub(crate) farewell: Farewell,
 }
 
@@ -42,6 +45,7 @@ impl Proxy {
                 workers: Workers::default(),
                 limits: Limits::default(),
                 reserve: 32,
+                bind_timeout: Duration::from_millis(2500),
                 farewell: Farewell {
                     pre_stop_delay: Duration::ZERO,
                     drain_timeout: Some(Duration::from_secs(30)),
@@ -56,23 +60,34 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// The first address that cannot be listened on, or the first worker that cannot be started; nothing stays open
+    /// The first address that cannot be listened on, after the [`bind_timeout`](ProxyBuilder::bind_timeout), or the first worker that cannot be started; nothing stays open
     /// then.
     pub async fn bind(self) -> Result<Server, BindError> {
         let signals = Signals::new();
         let (crew, workers) =
             Crew::gather(self.workers, &signals).map_err(|source| BindError::Worker { source })?;
-        let reserve = self.reserve + DESCRIPTORS_OF_WORKER * workers.len() as u64;
-        let descriptors = DescriptorBudget::of_process(reserve);
-        let roster = Roster::open(self, descriptors.sessions, &workers, &signals)?;
+        let mut plan = Plan::new(self, workers.len());
+        while let Err(error) = open_all(&mut plan, &workers) {
+            if !plan.may_try_again(&error) {
+                return Err(error);
+            }
+            sleep(PAUSE).await;
+        }
+        let roster = Roster::new(plan, &signals);
         let shared = Shared {
             workers,
             signals,
             phase: watch::Sender::new(Phase::Starting),
             runtime: Handle::current(),
             roster: Mutex::new(roster),
+            reloading: tokio::sync::Mutex::default(),
         };
-        Ok(Server::new(crew, descriptors, shared))
+        Ok(Server::new(crew, shared))
+    }
+
+    /// How many descriptors are kept for everything but sessions and listening sockets, with so many workers.
+    pub(crate) const fn reserve_with(&self, workers: usize) -> u64 {
+        self.reserve + DESCRIPTORS_OF_WORKER * workers as u64
     }
 
     /// Every upstream that it names, once.
@@ -132,6 +147,15 @@ impl ProxyBuilder {
     /// opens after the proxy is bound. Default: 32, and four for each worker on top.
     pub fn reserve_descriptors(mut self, reserve: u32) -> Self {
         self.proxy.reserve = reserve.into();
+        self
+    }
+
+    /// Sets for how long an address in use is tried again, by [`Proxy::bind`] and by a
+    /// [reload](crate::Handle::reload): the process that ends may still hold it. Default: 2.5 s, as nginx. Zero fails at
+    /// once. A listener with [`reuse_port`](Listener::reuse_port) waits for a fifth of it, because the process that ends
+    /// would share the address.
+    pub fn bind_timeout(mut self, timeout: Duration) -> Self {
+        self.proxy.bind_timeout = timeout;
         self
     }
 

@@ -48,7 +48,23 @@ pub(crate) async fn connect(
         let reason = reason.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
         return Err(blame(reason));
     }
+    if source.may_meet_itself(addr) && meets_itself(&stream) {
+        return Err(blame(io::ErrorKind::ConnectionRefused.into()));
+    }
     Ok(stream)
+}
+
+/// Whether both ends of `stream` are one socket. TCP lets a socket connect to itself (a simultaneous open) if the kernel
+/// chooses the port that is connected to as the source port, which takes a backend on this machine that does not listen.
+/// Such a connection is made to end with a reset: in TIME_WAIT it would keep the backend from listening again.
+fn meets_itself(stream: &TcpStream) -> bool {
+    let ends = (stream.local_addr(), stream.peer_addr());
+    let met = matches!(ends, (Ok(local), Ok(peer)) if local == peer);
+    if met {
+        // Without the option the connection only takes longer to disappear.
+        let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    }
+    met
 }
 
 fn blame(error: io::Error) -> ConnectError {
@@ -59,6 +75,77 @@ fn blame(error: io::Error) -> ConnectError {
         Some(Errno::ADDRINUSE | Errno::ADDRNOTAVAIL | Errno::NODEV | Errno::PERM) => {
             ConnectError::Local(error)
         }
+        // There is no source address of the backend's family.
+        None if error.kind() == io::ErrorKind::AddrNotAvailable => ConnectError::Local(error),
         _ => ConnectError::Backend(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    fn reserved() -> (Socket, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(&any.into()).unwrap();
+        let addr = socket.local_addr().unwrap().as_socket().unwrap();
+        (socket, addr)
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_met_itself_is_known_and_leaves_its_port_free() {
+        let (socket, addr) = reserved();
+        socket.connect(&addr.into()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let stream = TcpStream::from_std(socket.into()).unwrap();
+        assert!(meets_itself(&stream));
+        drop(stream);
+        // Without SO_REUSEADDR, which would bind beside a connection in TIME_WAIT.
+        let again = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        again.bind(&addr.into()).unwrap();
+        again.listen(1).unwrap();
+        let connected = TcpStream::connect(addr).await.unwrap();
+        assert!(!meets_itself(&connected));
+    }
+
+    #[tokio::test]
+    async fn a_dead_backend_in_the_ephemeral_range_is_refused_whatever_the_source_port() {
+        // bind(2) chooses odd ports first, connect(2) even ones: the even neighbour is among the ports that it tries.
+        let even = |(_held, addr): (Socket, SocketAddr)| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let addr = SocketAddr::new(addr.ip(), addr.port() & !1);
+            socket.bind(&addr.into()).is_ok().then_some(addr)
+        };
+        let dead = std::iter::repeat_with(reserved).find_map(even).unwrap();
+        let limit = Duration::from_secs(20);
+        for _ in 0..15_000 {
+            let attempt = connect(dead, &Source::any(), &SocketOptions::default(), limit).await;
+            match attempt {
+                Err(ConnectError::Backend(error)) => {
+                    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+                }
+                // Another test got the port.
+                Ok(stream) => assert!(!meets_itself(&stream)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn no_source_address_of_the_family_blames_no_backend() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let source = Source::any().addr("::1".parse().unwrap());
+        let to = listener.local_addr().unwrap();
+        let limit = Duration::from_secs(20);
+        let attempt = connect(to, &source, &SocketOptions::default(), limit).await;
+        assert!(
+            matches!(attempt, Err(ConnectError::Local(_))),
+            "{attempt:?}"
+        );
     }
 }

@@ -47,6 +47,13 @@ impl Building {
     }
 }
 
+impl Building {
+    /// Has descriptors for so many sessions from now on. Those that are open stay open.
+    pub(crate) fn admit(&self, sessions: usize) {
+        self.descriptors.adjust(&Gate::new(sessions));
+    }
+}
+
 impl Entrance {
     pub(crate) fn new(
         addr: SocketAddr,
@@ -75,11 +82,6 @@ impl Entrance {
             building: Arc::clone(building),
             ceiling: self.ceiling.changed(limits),
         })
-    }
-
-    /// The same in another building, before anybody came in.
-    pub(crate) fn moved(self: &Arc<Self>, building: &Arc<Building>) -> Arc<Self> {
-        self.changed(self.route.clone(), self.ceiling.limits(), building)
     }
 
     /// The gates that a session goes through, in their order.

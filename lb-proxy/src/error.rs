@@ -45,6 +45,19 @@ pub enum BindError {
         /// Why not.
         source: io::Error,
     },
+    /// An address cannot be listened on as long as another listener of the proxy is open, which the reload would close. Linux
+    /// lets the sockets of both be open only if one user has opened them.
+    #[error(
+        "cannot listen on {addr} beside the listener on {other}: remove that one by a reload of its own, or restart"
+    )]
+    InTheWay {
+        /// The address.
+        addr: SocketAddr,
+        /// The address of the listener that is in the way.
+        other: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
     /// A worker cannot be started.
     #[error("cannot start a worker")]
     Worker {

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::budget::DescriptorBudget;
 use crate::builder::Proxy;
 use crate::error::ReloadError;
 use crate::metrics::Metrics;
-use crate::roster::Reloaded;
+use crate::reload::{self, Reloaded};
 use crate::server::Shared;
 
 /// Watches, changes and ends a [`Server`](crate::Server) from elsewhere. Cloning costs one reference count.
@@ -72,24 +73,38 @@ impl Handle {
     /// Makes the server what `proxy` describes, without touching sessions that there are.
     ///
     /// - A listener is known by the address it was described with. One that stays keeps its sockets and refuses nobody; its
-    ///   new sessions go by the new description, of which [`ipv6_only`](crate::Listener::ipv6_only) and
-    ///   [`reuse_port`](crate::Listener::reuse_port) have no effect. One that is new is bound before anything changes. One
-    ///   that is gone accepts no more; its sessions live on.
+    ///   new sessions go by the new description. Only another [`ipv6_only`](crate::Listener::ipv6_only) of `[::]` takes
+    ///   other sockets. One that is new is bound before anything changes, also if its address overlaps with that of one
+    ///   that goes, as `0.0.0.0:80` does with `127.0.0.1:80`: for a moment both are open, and no client finds the address
+    ///   closed. One that is gone accepts no more; its sessions live on. The kernel resets connections that are made
+    ///   between the last look and the close of a socket.
     /// - An upstream is known by its name. One that stays keeps what it knows of its backends, also if it is the same
     ///   [`Upstream`](crate::Upstream); another one of that name gives it its settings, and its handles mean the one that
     ///   stays from then on. Its backends stay until the new sources have answered. Upstreams that only a prelude chooses
     ///   must be [made known](crate::ProxyBuilder::upstream).
     /// - Limits on sessions count those that they counted before. A limit that is new counts new sessions.
-    /// - Workers and the reserve of descriptors stay what they were.
+    /// - The [budget of descriptors](Self::descriptors) is computed anew. Workers stay what they were.
     ///
-    /// May be called from anywhere. Costs the calls that open sockets, and no waiting.
+    /// An address in use is tried again for the [`bind_timeout`](crate::ProxyBuilder::bind_timeout) of `proxy`. Completes
+    /// when the sockets of the listeners that are gone are closed, so that what it returns holds. One reload is applied at
+    /// a time, in the order of the calls.
+    ///
+    /// May be called from anywhere. Costs the calls that open sockets.
+    ///
+    /// Cancel-safe: the reload has been applied as a whole or not at all.
     ///
     /// # Errors
     ///
-    /// [`ReloadError`], and then nothing has changed. An address can only be listened on if no listener that is to go
-    /// stands in its way, as `0.0.0.0:80` does for `127.0.0.1:80`.
-    pub fn reload(&self, proxy: Proxy) -> Result<Reloaded, ReloadError> {
-        self.shared.roster().reload(proxy, &self.shared)
+    /// [`ReloadError`], and then nothing has changed. Sockets of another user stand in the way of an address that
+    /// overlaps: those that root opened before the process became another user, or systemd. See
+    /// [`BindError::InTheWay`](crate::BindError::InTheWay).
+    pub async fn reload(&self, proxy: Proxy) -> Result<Reloaded, ReloadError> {
+        reload::reload(&self.shared, proxy).await
+    }
+
+    /// How many sessions there are descriptors for now.
+    pub fn descriptors(&self) -> DescriptorBudget {
+        self.shared.roster().descriptors()
     }
 
     /// The addresses listened on now, in the order of the description.

@@ -1,30 +1,30 @@
-//! Who listens and what is followed, and how that changes while the server runs.
+//! The listeners and upstreams of a server, and what a reload changes of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::runtime;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::builder::Proxy;
-use crate::entrance::{Building, Entrance};
+use crate::budget::DescriptorBudget;
+use crate::entrance::Building;
 use crate::error::{BindError, ReloadError};
-use crate::listener::{Listener, Opened};
+use crate::followed::FollowedSet;
+use crate::listener::share;
+use crate::post::{Post, Retired};
+use crate::reload::{Plan, Reloaded};
 use crate::server::{Farewell, Shared, Signals};
-use crate::session::Door;
-use crate::upstream::Upstream;
 use crate::worker::{Worker, Workers};
 
 /// The listeners and upstreams of a server.
 #[derive(Debug)]
 pub(crate) struct Roster {
     posts: Vec<Post>,
-    followed: Vec<Followed>,
+    followed: FollowedSet,
     building: Arc<Building>,
     workers: Workers,
+    descriptors: DescriptorBudget,
     pub(crate) farewell: Farewell,
     stage: Stage,
 }
@@ -36,72 +36,41 @@ enum Stage {
     Ended,
 }
 
-/// A listener at work.
-#[derive(Debug)]
-struct Post {
-    /// The address it was described with.
-    described: SocketAddr,
-    entrance: Arc<Entrance>,
-    /// One for each worker.
-    sockets: Vec<Arc<TcpListener>>,
-    /// The sockets are given up.
-    retired: CancellationToken,
-    /// The present doors close; a child of `retired`.
-    shift: CancellationToken,
-}
-
-/// An upstream whose sources are followed.
-#[derive(Debug)]
-struct Followed {
-    upstream: Upstream,
-    cancel: CancellationToken,
-}
-
-/// What a [reload](crate::Handle::reload) has changed.
-#[non_exhaustive]
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Reloaded {
-    /// Listeners that are new.
-    pub added: Vec<SocketAddr>,
-    /// Listeners that kept their sockets.
-    pub kept: Vec<SocketAddr>,
-    /// Listeners that accept no more.
-    pub removed: Vec<SocketAddr>,
-    /// Whether other [`Workers`] were described, which takes a new server.
-    pub workers_differ: bool,
-}
-
 impl Roster {
-    /// Opens sockets and begins to follow upstreams. Nothing is accepted before [`begin`](Self::begin).
-    pub(crate) fn open(
-        proxy: Proxy,
-        sessions: usize,
-        workers: &[Arc<Worker>],
-        signals: &Signals,
-    ) -> Result<Self, BindError> {
+    /// Takes the listeners of `plan`, which are open, and begins to follow its upstreams. Nothing is accepted before
+    /// [`begin`](Self::begin).
+    pub(crate) fn new(plan: Plan, signals: &Signals) -> Self {
+        let descriptors = DescriptorBudget::of_process(plan.reserve);
+        let building = Building::new(descriptors.sessions, plan.limits);
+        let openings = plan.openings.into_iter();
+        let posts = openings.filter_map(|opening| {
+            let held = opening.held?;
+            Some(Post::new(opening.listener, held, &building, signals))
+        });
         let mut roster = Self {
-            posts: Vec::new(),
-            followed: Vec::new(),
-            building: Building::new(sessions, proxy.limits),
-            workers: proxy.workers,
-            farewell: proxy.farewell,
+            posts: posts.collect(),
+            followed: FollowedSet::default(),
+            building,
+            workers: plan.workers,
+            descriptors,
+            farewell: plan.farewell,
             stage: Stage::Starting,
         };
-        let upstreams = proxy.all_upstreams();
-        for listener in proxy.listeners {
-            let post = roster.post(listener, workers, signals)?;
-            roster.posts.push(post);
-        }
+        let posts = roster.posts.iter();
+        let guarded = posts.filter(|post| post.held.is_guarded());
+        roster.settle(guarded.map(|post| post.addr().port()).collect());
         let runtime = runtime::Handle::current();
-        for upstream in upstreams {
-            roster.follow(upstream, &runtime, signals);
-        }
-        Ok(roster)
+        roster.followed.adopt(plan.upstreams, &runtime, signals);
+        roster
     }
 
     /// The addresses listened on.
     pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
-        self.posts.iter().map(|post| post.entrance.addr).collect()
+        self.posts.iter().map(Post::addr).collect()
+    }
+
+    pub(crate) const fn descriptors(&self) -> DescriptorBudget {
+        self.descriptors
     }
 
     /// Begins to accept.
@@ -116,171 +85,171 @@ impl Roster {
     /// Closes the listeners with the last of their doors; nothing changes any more.
     pub(crate) fn end(&mut self) -> Farewell {
         self.stage = Stage::Ended;
-        self.posts.drain(..).for_each(|post| post.retired.cancel());
+        for post in self.posts.drain(..) {
+            post.retire();
+        }
         self.farewell
     }
 
-    /// See [`Handle::reload`](crate::Handle::reload).
-    pub(crate) fn reload(
+    /// Applies `plan` if every address that it adds can be bound now; otherwise nothing changes, and it may be tried again.
+    ///
+    /// Returns the listeners whose sockets are about to be closed.
+    pub(crate) fn apply(
         &mut self,
-        proxy: Proxy,
+        plan: &mut Plan,
         shared: &Shared,
-    ) -> Result<Reloaded, ReloadError> {
+    ) -> Result<(Reloaded, Vec<Retired>), ReloadError> {
         if self.stage == Stage::Ended || shared.signals.abort.is_cancelled() {
             return Err(ReloadError::Ended);
         }
-        let (workers, signals) = (&shared.workers, &shared.signals);
-        let upstreams = proxy.all_upstreams();
-        let mut reloaded = Reloaded {
-            workers_differ: proxy.workers != self.workers,
-            ..Reloaded::default()
-        };
         // What can fail comes first.
-        let mut staying = vec![false; self.posts.len()];
-        let mut plan = Vec::with_capacity(proxy.listeners.len());
-        for listener in proxy.listeners {
-            let is_same = |(i, post): (usize, &Post)| !staying[i] && post.is_of(&listener);
-            match self.posts.iter().enumerate().position(is_same) {
-                Some(i) => {
-                    staying[i] = true;
-                    plan.push(Change::Keep(i, Box::new(listener)));
-                }
-                None => plan.push(Change::Add(self.post(listener, workers, signals)?)),
+        let stays = self.assign(plan);
+        let beside = self.open(plan, &stays, shared)?;
+        // Nothing fails from here on.
+        let before = self.listening_descriptors();
+        let (reloaded, retired) = self.commit(plan, beside, shared);
+        let now = self.listening_descriptors();
+        let budget = self.descriptors.changed(before, now, plan.reserve);
+        if budget != self.descriptors {
+            budget.log();
+            self.descriptors = budget;
+            self.building.admit(budget.sessions);
+        }
+        Ok((reloaded, retired))
+    }
+
+    /// Finds the listener that each description means. Returns which of them keep their sockets.
+    fn assign(&self, plan: &mut Plan) -> Vec<bool> {
+        let mut known: HashMap<SocketAddr, Vec<usize>> = HashMap::new();
+        for (i, post) in self.posts.iter().enumerate().rev() {
+            for addr in BTreeSet::from(post.known_as()) {
+                known.entry(addr).or_default().push(i);
             }
         }
-        // Nothing fails from here on.
-        self.adopt(upstreams, shared);
-        self.building = self.building.changed(proxy.limits);
-        self.farewell = proxy.farewell;
+        let mut meant = vec![false; self.posts.len()];
+        let mut stays = meant.clone();
+        for opening in &mut plan.openings {
+            let candidates = known.get(&opening.listener.addr());
+            let mut candidates = candidates.into_iter().flatten().rev();
+            let post = candidates.find(|&&i| !meant[i]).copied();
+            opening.post = post;
+            let Some(i) = post else { continue };
+            meant[i] = true;
+            stays[i] = !opening.listener.needs_other_sockets(&self.posts[i].held);
+            opening.keeps = stays[i];
+        }
+        stays
+    }
+
+    /// Opens what has to be opened. Returns the ports where sockets had to be relaxed for that.
+    fn open(
+        &self,
+        plan: &mut Plan,
+        stays: &[bool],
+        shared: &Shared,
+    ) -> Result<BTreeSet<u16>, BindError> {
+        let leaving = || {
+            let posts = self.posts.iter().zip(stays);
+            posts.filter(|(_, stays)| !**stays).map(|(post, _)| post)
+        };
+        let mut beside = BTreeSet::new();
+        for opening in plan.openings.iter_mut().filter(|opening| !opening.keeps) {
+            let old = opening.post.map(|i| &self.posts[i]);
+            let port = old.map_or(0, |post| post.addr().port());
+            let listening = opening.listening(port);
+            let overlapping = leaving().filter(|post| post.held.listening.overlaps(&listening));
+            let mut in_the_way = None;
+            if opening.held.is_none() {
+                for post in overlapping {
+                    in_the_way = Some(post.addr());
+                    beside.insert(post.addr().port());
+                    // If it fails, so does opening.
+                    let _ = post.held.relax();
+                }
+            }
+            if let Err(error) = opening.open(&shared.workers, port, in_the_way) {
+                // What is in the way goes on for now, by itself.
+                plan.close_those_beside();
+                self.settle(beside);
+                return Err(error);
+            }
+        }
+        Ok(beside)
+    }
+
+    fn commit(
+        &mut self,
+        plan: &mut Plan,
+        mut unsettled: BTreeSet<u16>,
+        shared: &Shared,
+    ) -> (Reloaded, Vec<Retired>) {
+        let mut reloaded = Reloaded {
+            workers_differ: plan.workers != self.workers,
+            ..Reloaded::default()
+        };
+        let building = self.building.changed(plan.limits);
         let mut old: Vec<Option<Post>> = self.posts.drain(..).map(Some).collect();
-        for change in plan {
-            let post = match change {
-                Change::Add(mut post) => {
-                    // Its limits are new, but the proxy's are not.
-                    post.entrance = post.entrance.moved(&self.building);
-                    reloaded.added.push(post.entrance.addr);
+        let mut posts = Vec::with_capacity(plan.openings.len());
+        for opening in plan.openings.drain(..) {
+            let (keeps, replaces) = (opening.keeps, opening.post.is_some());
+            let post = match (
+                opening.held,
+                opening.post.and_then(|i| old[i].take_if(|_| keeps)),
+            ) {
+                (None, Some(post)) => {
+                    let shares = opening.listener.listening().reuse_port;
+                    if post.held.listening.reuse_port != shares {
+                        unsettled.insert(post.addr().port());
+                    }
+                    reloaded.kept.push(post.addr());
+                    post.changed(opening.listener, &building)
+                }
+                (Some(held), _) => {
+                    let post = Post::new(opening.listener, held, &building, &shared.signals);
+                    if post.held.is_guarded() {
+                        unsettled.insert(post.addr().port());
+                    }
+                    match replaces {
+                        true => reloaded.replaced.push(post.addr()),
+                        false => reloaded.added.push(post.addr()),
+                    }
                     post.log();
                     post
                 }
-                Change::Keep(i, listener) => {
-                    let post = old[i].take().expect("kept once");
-                    reloaded.kept.push(post.entrance.addr);
-                    post.changed(*listener, &self.building)
-                }
+                // It was neither kept nor opened, which `open` does not leave behind.
+                (None, None) => continue,
             };
             if self.stage == Stage::Accepting {
-                post.man(workers);
+                post.man(&shared.workers);
             }
-            self.posts.push(post);
+            posts.push(post);
         }
-        for post in old.into_iter().flatten() {
-            reloaded.removed.push(post.entrance.addr);
-            info!(listener = %post.entrance.addr, "No longer listening");
-            post.retired.cancel();
-        }
-        Ok(reloaded)
+        self.posts = posts;
+        self.building = building;
+        self.farewell = plan.farewell;
+        let upstreams = std::mem::take(&mut plan.upstreams);
+        self.followed
+            .adopt(upstreams, &shared.runtime, &shared.signals);
+        let retired: Vec<_> = old.into_iter().flatten().map(Post::retire).collect();
+        let addrs = retired.iter().map(|retired| retired.addr);
+        let is_replaced = |addr: &SocketAddr| reloaded.replaced.contains(addr);
+        reloaded.removed = addrs.filter(|addr| !is_replaced(addr)).collect();
+        self.settle(unsettled);
+        (reloaded, retired)
     }
 
-    /// Follows `upstreams` and no others. Those with the name of one that is followed join it.
-    fn adopt(&mut self, upstreams: Vec<Upstream>, shared: &Shared) {
-        let ids: HashSet<usize> = upstreams.iter().map(Upstream::id).collect();
-        let is_same = |old: &Followed| ids.contains(&old.upstream.id());
-        let (staying, others): (Vec<_>, Vec<_>) = self.followed.drain(..).partition(is_same);
-        let before: HashSet<usize> = staying.iter().map(|old| old.upstream.id()).collect();
-        self.followed = staying;
-        let mut by_name: HashMap<String, Vec<Followed>> = HashMap::new();
-        for old in others.into_iter().rev() {
-            let name = old.upstream.name().to_owned();
-            by_name.entry(name).or_default().push(old);
-        }
-        let joining = upstreams
-            .into_iter()
-            .filter(|new| !before.contains(&new.id()));
-        for upstream in joining {
-            let namesakes = by_name.get_mut(upstream.name());
-            match namesakes.and_then(|old| old.pop_if(|old| old.upstream.adopt(&upstream))) {
-                Some(same) => self.followed.push(same),
-                None => self.follow(upstream, &shared.runtime, &shared.signals),
+    fn listening_descriptors(&self) -> u64 {
+        self.posts.iter().map(|post| post.held.descriptors()).sum()
+    }
+
+    /// Closes `ports` to other programs again, where the listeners want that.
+    fn settle(&self, ports: BTreeSet<u16>) {
+        for port in ports {
+            let posts = self.posts.iter().map(|post| &post.held);
+            let held = posts.filter(|held| held.listening.addr.port() == port);
+            if let Err(error) = share::settle(port, held) {
+                warn!(port, %error, "Port may be shared with other programs of the same user");
             }
-        }
-        for gone in by_name.into_values().flatten() {
-            gone.cancel.cancel();
-        }
-    }
-
-    fn follow(&mut self, upstream: Upstream, runtime: &runtime::Handle, signals: &Signals) {
-        let cancel = signals.abort.child_token();
-        runtime.spawn(upstream.clone().follow(cancel.clone()));
-        self.followed.push(Followed { upstream, cancel });
-    }
-
-    fn post(
-        &self,
-        listener: Listener,
-        workers: &[Arc<Worker>],
-        signals: &Signals,
-    ) -> Result<Post, BindError> {
-        let described = listener.addr();
-        let Opened {
-            addr,
-            sockets,
-            limits,
-            route,
-        } = listener.open(workers.len())?;
-        let sockets = sockets.into_iter().zip(workers);
-        let sockets = sockets.map(|(socket, worker)| worker.open(socket));
-        let sockets = sockets.collect::<Result<_, _>>();
-        let retired = signals.stop.child_token();
-        Ok(Post {
-            described,
-            entrance: Entrance::new(addr, route, limits, &self.building),
-            sockets: sockets.map_err(|source| BindError::Listen { addr, source })?,
-            shift: retired.child_token(),
-            retired,
-        })
-    }
-}
-
-/// What becomes of a described listener.
-enum Change {
-    Add(Post),
-    /// The post with this number stays.
-    Keep(usize, Box<Listener>),
-}
-
-impl Post {
-    fn is_of(&self, listener: &Listener) -> bool {
-        [self.described, self.entrance.addr].contains(&listener.addr())
-    }
-
-    fn log(&self) {
-        let Entrance { addr, route, .. } = &*self.entrance;
-        info!(listener = %addr, upstream = route.upstream.name(), "Listening");
-    }
-
-    /// Opens a door for each worker.
-    fn man(&self, workers: &[Arc<Worker>]) {
-        for (socket, worker) in self.sockets.iter().zip(workers) {
-            worker.attend(Door::new(
-                Arc::clone(&self.entrance),
-                Arc::clone(socket),
-                self.shift.clone(),
-                self.retired.clone(),
-            ));
-        }
-    }
-
-    /// The same sockets for another description. The doors that there are close.
-    fn changed(self, listener: Listener, building: &Arc<Building>) -> Self {
-        if let Err(error) = listener.apply(&self.sockets) {
-            warn!(listener = %self.entrance.addr, %error, "Socket options stay as they were");
-        }
-        let (limits, route) = listener.into_parts();
-        self.shift.cancel();
-        Self {
-            entrance: self.entrance.changed(route, limits, building),
-            shift: self.retired.child_token(),
-            ..self
         }
     }
 }

@@ -25,7 +25,6 @@ use crate::worker::{COHORTS, Crew, Worker};
 #[derive(Debug)]
 pub struct Server {
     crew: Crew,
-    descriptors: DescriptorBudget,
     shared: Arc<Shared>,
 }
 
@@ -38,6 +37,8 @@ pub(crate) struct Shared {
     /// The embedder's.
     pub(crate) runtime: runtime::Handle,
     pub(crate) roster: Mutex<Roster>,
+    /// One reload at a time.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
 }
 
 /// How the end is made known.
@@ -77,11 +78,10 @@ impl Signals {
 }
 
 impl Server {
-    pub(crate) fn new(crew: Crew, descriptors: DescriptorBudget, shared: Shared) -> Self {
-        descriptors.log();
+    pub(crate) fn new(crew: Crew, shared: Shared) -> Self {
+        shared.roster().descriptors().log();
         Self {
             crew,
-            descriptors,
             shared: Arc::new(shared),
         }
     }
@@ -92,8 +92,8 @@ impl Server {
     }
 
     /// How many sessions there are descriptors for.
-    pub const fn descriptors(&self) -> DescriptorBudget {
-        self.descriptors
+    pub fn descriptors(&self) -> DescriptorBudget {
+        self.shared.roster().descriptors()
     }
 
     /// A handle that outlives [`run`](Self::run).
@@ -149,7 +149,11 @@ impl Server {
     async fn drain(&self, farewell: Farewell, pre_stop: Duration, before: Metrics) -> DrainReport {
         let begin = Instant::now();
         let Signals { abort, working, .. } = &self.shared.signals;
-        info!(sessions = self.shared.metrics().active, "Draining");
+        // No session can start any more. Those that an abort has ended already belong to this drain as well, so that the
+        // number is the sum of `aborted` and `completed` of the report.
+        let ended_before = before.ended() - before.aborted;
+        let sessions = self.shared.metrics().accepted - ended_before;
+        info!(sessions, "Draining");
         let too_long = async {
             match farewell.drain_timeout {
                 Some(limit) => sleep(limit).await,

@@ -1,5 +1,7 @@
 //! Options of the kernel's sockets.
 
+mod ephemeral;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -146,10 +148,11 @@ impl Source {
         Self::default()
     }
 
-    /// Adds an address of this machine. It serves backends of its own family; those of a family without an address
-    /// here are reached as the kernel chooses.
+    /// Adds an address of this machine. It serves backends of its own family. Where addresses are given, a backend of a
+    /// family without one is not connected to, as with nginx and HAProxy: the attempt fails and does not count against
+    /// the backend. An IPv4 address that is mapped into IPv6 counts as IPv4, here and in a backend.
     pub fn addr(mut self, addr: IpAddr) -> Self {
-        self.addrs.push(addr);
+        self.addrs.push(addr.to_canonical());
         self
     }
 
@@ -159,12 +162,25 @@ impl Source {
         self
     }
 
+    /// Whether a connection to `to` may get the address of `to` as its source, port included. Costs no system call.
+    ///
+    /// The kernel connects to an address of this machine from that very address, if it is not told another one. Only a
+    /// loopback address is known to be of this machine; of the other addresses it is assumed.
+    pub(crate) fn may_meet_itself(&self, to: SocketAddr) -> bool {
+        ephemeral::contains(to.port())
+            && (self.addrs.is_empty() || self.addrs.contains(&to.ip().to_canonical()))
+    }
+
     /// A socket with a connection to `to` under way.
     pub(crate) fn connect(&self, to: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+        let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+        if self.addrs.is_empty() {
+            return self.connect_from(None, to, options);
+        }
         let usable = |addr: &&IpAddr| addr.is_ipv4() == to.is_ipv4();
         let count = self.addrs.iter().filter(usable).count();
         if count == 0 {
-            return self.connect_from(None, to, options);
+            return Err(no_address_of_family(to));
         }
         let first = self.turn.fetch_add(1, Relaxed);
         let mut last = Err(io::ErrorKind::AddrNotAvailable.into());
@@ -207,6 +223,13 @@ fn bind_without_port(socket: &Socket, from: IpAddr) -> io::Result<()> {
     // An old kernel that does not know the option chooses the port now, which limits how many there are.
     let _ = setsockopt(socket, IpBindAddressNoPort, &true);
     socket.bind(&SocketAddr::new(from, 0).into())
+}
+
+/// `EADDRNOTAVAIL` in meaning: the attempt says nothing about the backend.
+fn no_address_of_family(to: SocketAddr) -> io::Error {
+    let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
+    let text = format!("no {family} address among the source addresses to bind to");
+    io::Error::new(io::ErrorKind::AddrNotAvailable, text)
 }
 
 fn is_without_port(error: &io::Error) -> bool {
@@ -289,8 +312,27 @@ mod tests {
         let useless = Source::any().addr(ip("192.0.2.1"));
         assert!(useless.connect(to, &SocketOptions::default()).is_err());
         assert_eq!(sources(&useless.addr(ip("127.0.0.4"))), ["127.0.0.4"]);
-        let other_family = Source::any().addr(ip("::1"));
-        assert_eq!(sources(&other_family), ["127.0.0.1"]);
+        let mapped = Source::any().addr(ip("::ffff:127.0.0.5"));
+        assert_eq!(sources(&mapped), ["127.0.0.5"]);
+    }
+
+    #[test]
+    fn a_backend_of_a_family_without_a_source_address_is_not_connected_to() {
+        let listener = TcpListener::bind(any_port()).unwrap();
+        let to = listener.local_addr().unwrap();
+        let other_family = Source::any().addr("::1".parse().unwrap());
+        let error = other_family.connect(to, &SocketOptions::default());
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+        assert!(error.to_string().contains("no IPv4 address"), "{error}");
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(
+            listener.accept().unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+        let mapped = SocketAddr::new("::ffff:127.0.0.1".parse().unwrap(), to.port());
+        let source = Source::any().addr("127.0.0.6".parse().unwrap());
+        let _socket = source.connect(mapped, &SocketOptions::default()).unwrap();
     }
 
     #[test]

@@ -91,10 +91,10 @@ impl Worker {
         TcpListener::from_std(socket).map(Arc::new)
     }
 
-    /// Accepts at `door`, besides its other ones.
-    pub(crate) fn attend(self: &Arc<Self>, door: Door) {
-        let accepting = accept(door, Arc::clone(self));
-        self.runtime.spawn(self.accepting.track_future(accepting));
+    /// Accepts at `door`, besides its other ones. `doors` tells when it has closed.
+    pub(crate) fn attend(self: &Arc<Self>, door: Door, doors: &TaskTracker) {
+        let accepting = self.accepting.track_future(accept(door, Arc::clone(self)));
+        self.runtime.spawn(doors.track_future(accepting));
     }
 
     /// Works until told to stop, then waits for the last session.
@@ -144,9 +144,7 @@ impl Crew {
                     worker
                 }
                 Workers::Threads(_) => {
-                    let runtime = Builder::new_current_thread().enable_all().build()?;
-                    let worker = Worker::new(signals, runtime.handle().clone());
-                    let start = crew.thread(number, runtime, Arc::clone(&worker))?;
+                    let (worker, start) = crew.thread(number, signals)?;
                     crew.threads.push(start);
                     worker
                 }
@@ -159,19 +157,32 @@ impl Crew {
     fn thread(
         &self,
         number: usize,
-        runtime: Runtime,
-        worker: Arc<Worker>,
-    ) -> io::Result<oneshot::Sender<()>> {
-        let (start, started) = oneshot::channel();
-        let work = self.working.track_future(async move {
-            if started.await.is_ok() {
-                worker.work().await;
-            }
-        });
+        signals: &Signals,
+    ) -> io::Result<(Arc<Worker>, oneshot::Sender<()>)> {
+        // The thread comes first: if it cannot be started, no runtime must be dropped here, because tokio panics when a
+        // runtime is dropped inside of another.
+        let (hand_over, handed_over) = std::sync::mpsc::channel::<(Runtime, _)>();
         thread::Builder::new()
             .name(format!("lb-worker-{number}"))
-            .spawn(move || runtime.block_on(work))?;
-        Ok(start)
+            .spawn(move || {
+                if let Ok((runtime, work)) = handed_over.recv() {
+                    runtime.block_on(work);
+                }
+            })?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let worker = Worker::new(signals, runtime.handle().clone());
+        let (start, started) = oneshot::channel();
+        let work = self.working.track_future({
+            let worker = Arc::clone(&worker);
+            async move {
+                if started.await.is_ok() {
+                    worker.work().await;
+                }
+            }
+        });
+        let handed_over = hand_over.send((runtime, work));
+        handed_over.expect("the thread receives before it ends");
+        Ok((worker, start))
     }
 
     /// Lets everybody work. Must run in the runtime that the workers [here](Workers::Here) belong to.

@@ -115,7 +115,7 @@ async fn hundred_changes(workers: Workers) {
         for _ in 0..round % 4 {
             to = to.listen(loopback(), &passing);
         }
-        let reloaded = reload(&proxy, to).unwrap();
+        let reloaded = reload(&proxy, to).await.unwrap();
         assert!(reloaded.kept.starts_with(&[bulk_addr, idle_addr]));
         extra = reloaded.added;
         for addr in &extra {
@@ -137,7 +137,7 @@ async fn hundred_changes(workers: Workers) {
             .listen(bulk_addr, &bulk)
             .listen(idle_addr, &first)
     };
-    reload(&proxy, begin()).unwrap();
+    reload(&proxy, begin()).await.unwrap();
     until("the knocks' ends", || proxy.metrics().active == 200).await;
     until("the counts", || in_flight(&first) == 200).await;
     assert_eq!(in_flight(&bulk), 0);

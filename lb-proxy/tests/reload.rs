@@ -7,6 +7,7 @@ mod support;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
 use lb_core::{Backend, BalancerConfig, Snapshot, ZonePreference};
@@ -33,14 +34,16 @@ async fn listeners_come_stay_and_go() {
     let to = Proxy::builder()
         .listen(loopback(), &a)
         .listen(loopback(), &a);
-    let reloaded = reload(&proxy, to).unwrap();
+    let reloaded = reload(&proxy, to).await.unwrap();
     let second = reloaded.added[0];
     assert_eq!(reloaded.kept, [first]);
     assert_eq!(proxy.handle.local_addrs(), [first, second]);
     assert_eq!(ask(second).await.unwrap(), "a");
 
     let b = round_robin("b", b);
-    let reloaded = reload(&proxy, Proxy::builder().listen(second, &b)).unwrap();
+    let reloaded = reload(&proxy, Proxy::builder().listen(second, &b))
+        .await
+        .unwrap();
     assert_eq!(
         (reloaded.kept, reloaded.removed),
         (vec![second], vec![first])
@@ -83,7 +86,7 @@ async fn a_listener_that_goes_serves_everybody_whom_it_accepted() {
             });
         }
         until("the load", || proxy.metrics().accepted > 200).await;
-        reload(&proxy, with(&[stays])).unwrap();
+        reload(&proxy, with(&[stays])).await.unwrap();
         let mut all = 0;
         while let Some(ended) = within("the end", knocking.join_next()).await {
             let (served, error) = ended.unwrap();
@@ -107,7 +110,9 @@ async fn a_session_outlives_its_listener_and_its_upstream() {
     let mut client = proxy.connect().await;
     assert_eq!(client.read_u8().await.unwrap(), b'o');
     let new = round_robin("new", named("new").await);
-    reload(&proxy, Proxy::builder().listen(loopback(), &new)).unwrap();
+    reload(&proxy, Proxy::builder().listen(loopback(), &new))
+        .await
+        .unwrap();
     client.write_all(b"still there").await.unwrap();
     client.shutdown().await.unwrap();
     client.read_to_end(&mut Vec::new()).await.unwrap();
@@ -122,18 +127,26 @@ async fn an_address_that_is_taken_changes_nothing() {
     let taken = TcpListener::bind(loopback()).await.unwrap();
     let taken = taken.local_addr().map(|addr| (addr, taken)).unwrap();
     let b = round_robin("a", named("b").await);
-    let to = Proxy::builder().listen(loopback(), &b).listen(taken.0, &b);
-    let error = reload(&proxy, to).unwrap_err();
+    let to = Proxy::builder()
+        .listen(loopback(), &b)
+        .listen(taken.0, &b)
+        .bind_timeout(Duration::ZERO);
+    let error = reload(&proxy, to).await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen on {}", taken.0));
     assert_eq!(proxy.handle.local_addrs(), [proxy.addr]);
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");
     // What was refused is whole still.
-    reload(&proxy, Proxy::builder().listen(proxy.addr, &b)).unwrap();
+    reload(&proxy, Proxy::builder().listen(proxy.addr, &b))
+        .await
+        .unwrap();
     answered_by(proxy.addr, "b").await;
     let handle = proxy.handle.clone();
     proxy.end().await;
     let again = Proxy::builder().listen(loopback(), &a).build().unwrap();
-    assert!(matches!(handle.reload(again), Err(ReloadError::Ended)));
+    assert!(matches!(
+        handle.reload(again).await,
+        Err(ReloadError::Ended)
+    ));
 }
 
 #[tokio::test]
@@ -148,7 +161,9 @@ async fn an_upstream_keeps_what_it_knows_under_new_settings() {
         held.push(client);
     }
     let new = pool("pool", PolicyKind::LeastConn, [(stays, 1), (comes, 1)]);
-    reload(&proxy, Proxy::builder().listen(proxy.addr, &new)).unwrap();
+    reload(&proxy, Proxy::builder().listen(proxy.addr, &new))
+        .await
+        .unwrap();
     until("the newcomer", || old.backends().snapshot().len() == 2).await;
     // Both handles mean one pool, and it counts those who came before: the newcomer gets five to be even.
     assert_eq!((in_flight(&new), in_flight(&old)), (5, 5));
@@ -182,7 +197,9 @@ async fn what_is_done_around_the_policy_changes_too() {
         assert_eq!(ask(proxy.addr).await.unwrap(), "f");
     }
     let anywhere = in_zones(BalancerConfig::default());
-    reload(&proxy, Proxy::builder().listen(proxy.addr, &anywhere)).unwrap();
+    reload(&proxy, Proxy::builder().listen(proxy.addr, &anywhere))
+        .await
+        .unwrap();
     answered_by(proxy.addr, "n").await;
     proxy.end().await;
 }
@@ -203,13 +220,37 @@ async fn limits_that_change_count_the_sessions_that_there_are() {
     };
     let _two = (join().await, join().await);
     assert_refused(proxy.addr).await;
-    reload(&proxy, Proxy::builder().listener(limited(3))).unwrap();
+    reload(&proxy, Proxy::builder().listener(limited(3)))
+        .await
+        .unwrap();
     let _third = join().await;
     assert_refused(proxy.addr).await;
-    reload(&proxy, Proxy::builder().listener(limited(1))).unwrap();
+    reload(&proxy, Proxy::builder().listener(limited(1)))
+        .await
+        .unwrap();
     assert_refused(proxy.addr).await;
     assert_eq!(proxy.metrics().active, 3);
     proxy.handle.abort();
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn the_budget_of_descriptors_follows_the_listeners() {
+    let upstream = round_robin("pool", named("a").await);
+    let with = |listeners: usize| {
+        let listens = std::iter::repeat_n(loopback(), listeners);
+        listens.fold(Proxy::builder(), |proxy, addr| {
+            proxy.listen(addr, &upstream)
+        })
+    };
+    let proxy = Running::run(with(1)).await;
+    let one = proxy.handle.descriptors();
+    reload(&proxy, with(41)).await.unwrap();
+    let many = proxy.handle.descriptors();
+    assert_eq!(many.in_use, one.in_use + 40);
+    assert!(many.sessions < one.sessions, "{many:?}");
+    reload(&proxy, with(1)).await.unwrap();
+    assert_eq!(proxy.handle.descriptors(), one);
     proxy.end().await;
 }
 
@@ -228,7 +269,7 @@ async fn who_waits_for_room_gets_in_when_there_is_more() {
         clients.push(proxy.connect().await);
     }
     assert_eq!(clients[0].read_u8().await.unwrap(), b'a');
-    reload(&proxy, limited(10)).unwrap();
+    reload(&proxy, limited(10)).await.unwrap();
     for client in &mut clients[1..] {
         assert_eq!(within("room", client.read_u8()).await.unwrap(), b'a');
     }

@@ -199,7 +199,7 @@ async fn a_reload_changes_what_an_upstream_sends() {
     ] {
         let new = described("pool", &pool.backend, setting).unwrap();
         let to = listener(proxy.addr, &new).build().unwrap();
-        proxy.handle.reload(to).unwrap();
+        proxy.handle.reload(to).await.unwrap();
         let received = pool.receives(&proxy, &sent).await;
         assert_eq!(parse(&received), (version, tlvs, &b"x"[..]));
     }

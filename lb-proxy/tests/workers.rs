@@ -134,6 +134,7 @@ async fn an_address_that_somebody_listens_on_is_not_shared_unasked() {
     let upstream = upstream([Backend::new(named("a").await)]);
     let first = Running::run(threads(Proxy::builder().listen(loopback(), &upstream))).await;
     let second = threads(Proxy::builder().listen(first.addr, &upstream));
+    let second = second.bind_timeout(Duration::ZERO);
     let error = second.build().unwrap().bind().await.unwrap_err();
     assert!(matches!(error, BindError::Listen { addr, .. } if addr == first.addr));
     first.end().await;

@@ -20,7 +20,7 @@ use lb_proxy::{
 use self::keys::Keys;
 use crate::config::{Config, Listen, Server, WorkerProcesses};
 use crate::error::StartError;
-use crate::inherited::Inherited;
+use crate::inherited::{Found, Inherited};
 pub(crate) use kept::Kept;
 
 /// The proxy that `config` describes. Nothing is opened.
@@ -41,18 +41,15 @@ pub(crate) fn proxy(
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(sessions(config, workers))));
-    for server in &stream.servers {
+    inherited.remember(&kept.inherited);
+    for (number, server) in stream.servers.iter().enumerate() {
         check_timeouts(server)?;
         for listen in &server.listens {
             let upstream = kept.upstream(server.upstream);
-            let opened = match inherited.at(listen.addr) {
-                Some(socket) => {
-                    Listener::from_std(socket, upstream).map_err(|source| StartError::System {
-                        call: format!("getsockname() of the inherited socket {}", listen.addr),
-                        source,
-                    })?
-                }
-                None => Listener::new(listen.addr, upstream),
+            let opened = match inherited.listener(listen, number, upstream)? {
+                Found::Listener(listener) => *listener,
+                Found::Nothing => Listener::new(listen.addr, upstream),
+                Found::Covered => continue,
             };
             let mut listener = listener(opened, server, listen, kept);
             if server.ssl_preread {
@@ -74,6 +71,7 @@ pub(crate) fn proxy(
         }
     }
     inherited.warn_of_rest();
+    kept.inherited = inherited.known();
     if stream.servers.is_empty() {
         return Err(StartError::NoServer);
     }

@@ -10,11 +10,10 @@ use clap::{ArgAction, Parser};
 use crate::assemble::Kept;
 use crate::config::Config;
 use crate::error::StartError;
-use crate::inherited::Inherited;
+use crate::files::{PidFile, Place};
 use crate::logs::Logs;
-use crate::process::PidFile;
 use crate::signal::Order;
-use crate::{assemble, demo, process, run};
+use crate::{demo, helper, process, run};
 
 /// Where nginx keeps its configuration, below the prefix.
 const DEFAULT_CONF: &str = "conf/nginx.conf";
@@ -47,6 +46,10 @@ struct Arguments {
     #[arg(short)]
     quiet: bool,
 
+    /// Serves a server that gave up root; for nginx_like itself
+    #[arg(long, value_name = "UID", hide = true)]
+    helper: Option<u32>,
+
     /// Prints the version and exits
     #[arg(short, action = ArgAction::Version)]
     version: Option<bool>,
@@ -73,14 +76,16 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let (conf, tests) = (arguments.conf(), arguments.test);
-    let done = if arguments.test {
+    let done = if let Some(owner) = arguments.helper {
+        helper::serve(arguments.place(), owner)
+    } else if arguments.test {
         test(&arguments)
     } else if let Some(order) = arguments.signal {
         signal(&arguments, order)
     } else if line.len() < 2 {
         demo::run()
     } else {
-        run::run(move || load(&arguments))
+        run::run(arguments.place(), || load(&arguments))
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,6 +111,13 @@ impl Arguments {
     fn conf(&self) -> PathBuf {
         self.prefix().join(&self.conf)
     }
+
+    fn place(&self) -> Place {
+        Place {
+            conf: self.conf.clone(),
+            prefix: self.prefix().to_owned(),
+        }
+    }
 }
 
 /// Tells the process that serves already what to do.
@@ -115,7 +127,7 @@ fn signal(arguments: &Arguments, order: Order) -> Result<(), StartError> {
 }
 
 fn load(arguments: &Arguments) -> Result<Config, StartError> {
-    let config = Config::load(&arguments.conf, arguments.prefix())?;
+    let config = arguments.place().load()?;
     if !arguments.quiet {
         for warning in &config.warnings {
             say(&format!("[warn] {warning}"));
@@ -134,10 +146,12 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
             conf.display()
         ));
     }
-    process::Identity::of(config.user.as_ref())?;
-    assemble::proxy(&config, &mut Kept::default(), Inherited::take())?;
-    Logs::open(&config)?;
-    config.pid.as_deref().map_or(Ok(()), PidFile::check)?;
+    let identity = process::Identity::of(config.user.as_ref())?;
+    run::assemble(&config, identity.as_ref(), &mut Kept::default())?;
+    Logs::test(&config, identity.as_ref())?;
+    if let Some(path) = &config.pid {
+        PidFile::check(path).map_err(StartError::open(path))?;
+    }
     if !arguments.quiet {
         say(&format!(
             "configuration file {} test is successful",

@@ -11,15 +11,16 @@ use tokio::net::TcpListener;
 
 use crate::error::StartError;
 use crate::logs::Logs;
-use crate::run::{Signals, runtime, serve};
+use crate::run::{FlushGuard, Signals, block_on, serve};
 
 const ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4460);
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
 
 /// Starts three echo servers and balances over them until a signal comes.
 pub(crate) fn run() -> Result<(), StartError> {
-    let logging = Logs::stderr().install();
-    runtime()?.block_on(async {
+    let logging = Logs::stderr()?.install();
+    let _flush = FlushGuard(&logging);
+    block_on(async {
         let signals = Signals::listen()?;
         let mut nodes = Vec::new();
         for name in NODES {
@@ -32,8 +33,7 @@ pub(crate) fn run() -> Result<(), StartError> {
         let proxy = Proxy::builder().listen(ADDR, &upstream).build()?;
         let server = proxy.bind().await?;
         explain();
-        serve(server, signals, logging, None).await;
-        Ok(())
+        serve(server, signals, &logging, None).await
     })
 }
 

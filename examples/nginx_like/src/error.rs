@@ -26,6 +26,17 @@ pub(crate) enum StartError {
     BuiltWithoutKubernetes { span: Span },
     #[error("{source} in {span}")]
     Discovery { source: DiscoveryError, span: Span },
+    #[error("the helper process, which stays the superuser beside \"user\", failed ({})", Os(.0))]
+    Helper(io::Error),
+    #[error(
+        "{source}: this is read as \"{user}\", the \"user\" of the configuration, which must be allowed to read it"
+    )]
+    AsUser { source: Box<Self>, user: String },
+    #[error(
+        "the inherited socket {addr} takes IPv4 and IPv6, and two servers ask for it: set BindIPv6Only=ipv6-only and a \
+         ListenStream= for each family, in {span}"
+    )]
+    InheritedTwice { addr: SocketAddr, span: Span },
     #[error("no \"stream\" block with a server in it: there is nothing to balance")]
     NoServer,
     #[error("open() \"{}\" failed ({})", path.display(), Os(source))]
@@ -38,6 +49,8 @@ pub(crate) enum StartError {
     Signal(#[from] SignalError),
     #[error("{call} failed ({})", Os(source))]
     System { call: String, source: io::Error },
+    #[error("a thread cannot be started ({}){}", Os(.0), thread_hint(.0))]
+    Thread(io::Error),
     #[error("{call}(\"{name}\") failed in {span}")]
     UnknownUser {
         call: &'static str,
@@ -69,7 +82,29 @@ impl StartError {
 fn bind_failed(error: &BindError) -> String {
     match error {
         BindError::Listen { addr, source } => format!("bind() to {addr} failed ({})", Os(source)),
+        BindError::Worker { source } => {
+            let hint = thread_hint(source);
+            format!("a worker cannot be started ({}){hint}", Os(source))
+        }
+        BindError::InTheWay {
+            addr,
+            other,
+            source,
+        } => format!(
+            "bind() to {addr} failed ({}) beside the listener on {other}: remove that one by a reload of its own, or restart",
+            Os(source)
+        ),
         other => other.to_string(),
+    }
+}
+
+/// What helps against too many threads.
+fn thread_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            ": lower \"worker_processes\", or raise the limit of threads (ulimit -u, TasksMax, pids.max)"
+        }
+        _ => "",
     }
 }
 

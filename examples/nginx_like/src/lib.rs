@@ -8,16 +8,20 @@
 //! 1. `cli` reads the arguments and decides what is to be done;
 //! 2. [`config`] reads the configuration;
 //! 3. `assemble` makes a [`lb_proxy::Proxy`] of it;
-//! 4. `run` opens logs and sockets, gives up privileges, and serves until a signal comes; `reload` goes
-//!    through 2 and 3 again on SIGHUP.
+//! 4. `run` opens logs, gives up privileges, opens sockets, and serves until a signal comes; `reload` goes
+//!    through 2 and 3 again on SIGHUP, in the thread of `control`. `files` opens what these need, by `helper` where it
+//!    takes the privileges that were given up.
 //!
 //! With `-s`, `signal` takes the place of 3 and 4. Without arguments `demo` takes the place of 2 and 3.
 
 mod assemble;
 mod cli;
 pub mod config;
+mod control;
 mod demo;
 mod error;
+mod files;
+mod helper;
 mod inherited;
 mod logs;
 mod process;

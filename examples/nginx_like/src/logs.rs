@@ -1,13 +1,16 @@
 //! `error_log`: where messages go, and which.
 
+mod queue;
+mod sink;
+
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Metadata, info, warn};
+use tracing::{Metadata, error, info};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::layer;
@@ -18,6 +21,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, LogLevel, LogTarget};
 use crate::error::StartError;
+use crate::files::Files;
+use crate::process::Identity;
+use sink::Sink;
+
+/// How long the end of a log, or of the process, waits for a reader or a disk that does not take the last messages.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Its own words say less than ours and name nothing of the configuration.
 const DNS_CLIENT: &str = "hickory";
@@ -29,12 +38,11 @@ pub(crate) struct Logs(Arc<[Log]>);
 #[derive(Clone, Debug)]
 struct Log {
     level: LogLevel,
-    /// `None` is the standard error stream.
-    file: Option<Arc<LogFile>>,
+    sink: Arc<Sink>,
 }
 
 /// The logs that messages go to now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Logging {
     logs: Arc<RwLock<Logs>>,
     filter: reload::Handle<Targets, Registry>,
@@ -42,36 +50,59 @@ pub(crate) struct Logging {
 
 impl Logs {
     /// Opens every log of `config`. Without any, messages from `notice` on go to the standard error stream.
-    pub(crate) fn open(config: &Config) -> Result<Self, StartError> {
-        Self(Arc::new([])).changed(config)
+    pub(crate) fn open(config: &Config, files: &Files) -> Result<Self, StartError> {
+        Self(Arc::new([])).changed(config, files)
     }
 
     /// Messages from `notice` on go to the standard error stream.
-    pub(crate) fn stderr() -> Self {
-        Self(Arc::new([Log {
+    pub(crate) fn stderr() -> Result<Self, StartError> {
+        let log = Log {
             level: LogLevel::Notice,
-            file: None,
-        }]))
+            sink: Sink::stderr().map(Arc::new).map_err(StartError::Thread)?,
+        };
+        Ok(Self(Arc::new([log])))
+    }
+
+    /// Opens every log of `config` without writing to it, as a process does that becomes the user `identity`.
+    pub(crate) fn test(config: &Config, identity: Option<&Identity>) -> Result<(), StartError> {
+        for path in levels_of(config).into_keys().flatten() {
+            Files::test_log(path, identity).map_err(StartError::open(path))?;
+        }
+        Ok(())
     }
 
     /// The logs of `config`. Files that are open already are not opened again.
-    fn changed(&self, config: &Config) -> Result<Self, StartError> {
+    fn changed(&self, config: &Config, files: &Files) -> Result<Self, StartError> {
         let levels = levels_of(config);
         if levels.is_empty() {
-            return Ok(Self::stderr());
+            return Self::stderr();
         }
         let logs = levels.into_iter().map(|(path, level)| {
-            let file = path.map(|path| self.file(path)).transpose()?;
-            Ok(Log { level, file })
+            let sink = self.sink(path, files)?;
+            Ok(Log { level, sink })
         });
         logs.collect::<Result<Arc<[Log]>, StartError>>().map(Self)
     }
 
-    fn file(&self, path: &Path) -> Result<Arc<LogFile>, StartError> {
-        let mut open = self.0.iter().filter_map(|log| log.file.as_ref());
-        match open.find(|file| file.path == path) {
-            Some(file) => Ok(Arc::clone(file)),
-            None => LogFile::open(path).map(Arc::new),
+    fn sink(&self, path: Option<&Path>, files: &Files) -> Result<Arc<Sink>, StartError> {
+        let mut open = self.0.iter().map(|log| &log.sink);
+        if let Some(sink) = open.find(|sink| sink.path() == path) {
+            return Ok(Arc::clone(sink));
+        }
+        let sink = match path {
+            Some(path) => {
+                let file = files.open_log(path).map_err(StartError::open(path))?;
+                Sink::start(Some(path), file)
+            }
+            None => Sink::stderr(),
+        };
+        sink.map(Arc::new).map_err(StartError::Thread)
+    }
+
+    fn flush(&self) {
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        for log in &*self.0 {
+            log.sink.flush(deadline);
         }
     }
 
@@ -106,34 +137,54 @@ impl Logs {
 
 impl Logging {
     /// Opens the logs of another configuration, for [`replace`](Self::replace).
-    pub(crate) fn open(&self, config: &Config) -> Result<Logs, StartError> {
-        self.now().changed(config)
+    pub(crate) fn open(&self, config: &Config, files: &Files) -> Result<Logs, StartError> {
+        self.now().changed(config, files)
     }
 
     /// Messages go to `logs` from now on.
     pub(crate) fn replace(&self, logs: Logs) {
         let filter = logs.filter();
-        *self.logs.write().unwrap_or_else(PoisonError::into_inner) = logs;
+        let before = {
+            let mut now = self.logs.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *now, logs)
+        };
         // Fails only if another subscriber has the messages.
         let _ = self.filter.reload(filter);
+        before.flush();
     }
 
     /// Opens the files again by their names, after a log rotation. One that cannot be opened is written on.
-    pub(crate) fn reopen(&self) {
-        let logs = self.now();
-        for file in logs.0.iter().filter_map(|log| log.file.as_ref()) {
-            match file.reopen() {
-                Ok(()) => info!(path = %file.path.display(), "Log reopened"),
+    ///
+    /// Messages that come before go to the old file, messages that come later to the new one. Blocks on files.
+    pub(crate) fn reopen(&self, files: &Files) {
+        for Log { sink, .. } in &*self.now().0 {
+            let Some(path) = sink.path() else { continue };
+            match files.open_log(path) {
+                Ok(file) => {
+                    sink.switch(file);
+                    info!(path = %path.display(), "Log reopened");
+                }
                 Err(error) => {
-                    warn!(path = %file.path.display(), %error, "Log cannot be reopened, writing on");
+                    error!(path = %path.display(), %error, "Log cannot be reopened, writing on");
                 }
             }
         }
     }
 
+    /// Waits for the threads of the logs to write what they have, but not for longer than a second.
+    pub(crate) fn flush(&self) {
+        self.now().flush();
+    }
+
     fn now(&self) -> Logs {
         Current(Arc::clone(&self.logs)).logs()
     }
+}
+
+/// The files of all `error_log` directives.
+pub(crate) fn paths_of(config: &Config) -> impl Iterator<Item = PathBuf> {
+    let paths = levels_of(config).into_keys().flatten();
+    paths.map(Path::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 /// The files of all `error_log` directives, `None` being the standard error stream. Blocks inherit logs from one
@@ -151,37 +202,6 @@ fn levels_of(config: &Config) -> BTreeMap<Option<&Path>, LogLevel> {
         *level = (*level).min(log.level);
     }
     levels
-}
-
-/// A log file that can be opened again while it is written to.
-#[derive(Debug)]
-struct LogFile {
-    path: PathBuf,
-    file: RwLock<Arc<File>>,
-}
-
-impl LogFile {
-    fn open(path: &Path) -> Result<Self, StartError> {
-        let file = append_to(path).map_err(StartError::open(path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file: RwLock::new(Arc::new(file)),
-        })
-    }
-
-    fn reopen(&self) -> io::Result<()> {
-        let file = Arc::new(append_to(&self.path)?);
-        *self.file.write().unwrap_or_else(PoisonError::into_inner) = file;
-        Ok(())
-    }
-
-    fn now(&self) -> Arc<File> {
-        Arc::clone(&self.file.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
 }
 
 /// Writes to whatever logs there are now.
@@ -219,14 +239,10 @@ struct Writer {
 }
 
 impl Write for Writer {
-    /// A log that cannot be written to does not keep the message from the others.
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
         let wanting = self.logs.0.iter();
         for log in wanting.filter(|log| filter(log.level) >= self.level) {
-            let _ = match &log.file {
-                Some(file) => (&*file.now()).write_all(message),
-                None => io::stderr().write_all(message),
-            };
+            log.sink.push(message);
         }
         Ok(message.len())
     }

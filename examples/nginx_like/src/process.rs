@@ -1,18 +1,22 @@
-//! What the process is to the system: its user, its limits, its pid file.
+//! What the process is to the system: its user and its limits.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::ffi::CString;
+use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User as SystemUser};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
+use rustix::thread::{
+    self, CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
+};
 use tracing::warn;
 
 use crate::cli::say;
 use crate::config::User;
 use crate::error::StartError;
 
-/// Who the process becomes once its sockets and files are open.
+/// The user that the process becomes before it listens.
 #[derive(Debug)]
 pub(crate) struct Identity {
     name: String,
@@ -51,21 +55,88 @@ impl Identity {
         }))
     }
 
-    /// Becomes that user, for good.
+    /// The user, unless it is the superuser again.
+    pub(crate) fn lesser_user(&self) -> Option<Uid> {
+        (!self.uid.is_root()).then_some(self.uid)
+    }
+
+    /// Becomes that user, for good. Of the capabilities of the superuser the calling thread, and threads that it starts
+    /// later, keep `CAP_NET_BIND_SERVICE`, for ports below 1024. Threads that there are already keep none.
     pub(crate) fn assume(&self) -> Result<(), StartError> {
-        let failed = |call: String| {
-            move |errno: nix::errno::Errno| StartError::System {
-                call,
-                source: errno.into(),
-            }
-        };
-        let name = std::ffi::CString::new(self.name.as_str());
-        if let Ok(name) = name {
-            nix::unistd::initgroups(&name, self.gid)
-                .map_err(failed(format!("initgroups({}, {})", self.name, self.gid)))?;
+        let (user, gid, uid) = (&self.name, self.gid, self.uid);
+        let lesser = self.lesser_user().is_some();
+        let failed = |call| move |errno: rustix::io::Errno| system(call, errno.into());
+        if lesser {
+            set_keep_capabilities(true).map_err(failed("prctl(PR_SET_KEEPCAPS)"))?;
         }
-        nix::unistd::setgid(self.gid).map_err(failed(format!("setgid({})", self.gid)))?;
-        nix::unistd::setuid(self.uid).map_err(failed(format!("setuid({})", self.uid)))
+        let name = CString::new(user.as_str()).unwrap_or_default();
+        nix::unistd::initgroups(&name, gid)
+            .map_err(|errno| system(format!("initgroups({user}, {gid})"), errno.into()))?;
+        nix::unistd::setgid(gid).map_err(|errno| system(format!("setgid({gid})"), errno.into()))?;
+        nix::unistd::setuid(uid).map_err(|errno| system(format!("setuid({uid})"), errno.into()))?;
+        if lesser {
+            let had = capabilities(None).map_err(failed("capget()"))?.permitted;
+            let kept = had & CapabilitySet::NET_BIND_SERVICE;
+            let sets = CapabilitySets {
+                effective: kept,
+                permitted: kept,
+                inheritable: CapabilitySet::empty(),
+            };
+            set_capabilities(None, sets).map_err(failed("capset()"))?;
+            set_keep_capabilities(false).map_err(failed("prctl(PR_SET_KEEPCAPS)"))?;
+            // The kernel hides /proc/self/fd, by which descriptors are counted, from a process that changed its user.
+            set_dumpable_behavior(DumpableBehavior::Dumpable)
+                .map_err(failed("prctl(PR_SET_DUMPABLE)"))?;
+        }
+        Ok(())
+    }
+
+    /// Runs `work` in a thread that has the rights of that user, and no other.
+    ///
+    /// # Errors
+    ///
+    /// The thread cannot be started, or cannot become that user.
+    pub(crate) fn run_as<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, StartError> {
+        let become_user = || {
+            let name = CString::new(self.name.as_str()).unwrap_or_default();
+            let groups = nix::unistd::getgrouplist(&name, self.gid).map_err(io::Error::from)?;
+            let groups: Vec<_> = groups
+                .iter()
+                .map(|g| thread::Gid::from_raw(g.as_raw()))
+                .collect();
+            let gid = thread::Gid::from_raw(self.gid.as_raw());
+            let uid = thread::Uid::from_raw(self.uid.as_raw());
+            // Unlike those of the C library these calls are for one thread.
+            thread::set_thread_groups(&groups)?;
+            thread::set_thread_res_gid(gid, gid, gid)?;
+            thread::set_thread_res_uid(uid, uid, uid)?;
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().name("user".to_owned());
+            let started = builder.spawn_scoped(scope, || {
+                let become_user: io::Result<()> = become_user();
+                become_user.map(|()| work())
+            });
+            let done = started.map_err(StartError::Thread)?.join();
+            let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            done.map_err(|source| system(format!("setresuid({})", self.uid), source))
+        })
+    }
+
+    /// `error` comes from a lack of rights of that user.
+    pub(crate) fn denied(&self, error: StartError) -> StartError {
+        StartError::AsUser {
+            source: Box::new(error),
+            user: self.name.clone(),
+        }
+    }
+}
+
+fn system(call: impl Into<String>, source: io::Error) -> StartError {
+    StartError::System {
+        call: call.into(),
+        source,
     }
 }
 
@@ -84,49 +155,5 @@ pub(crate) fn limit_files(wanted: Option<u64>) {
     );
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         warn!(?wanted, %error, "The limit of open files stays as it is");
-    }
-}
-
-/// The file with the process id, removed when this is dropped.
-#[derive(Debug)]
-pub(crate) struct PidFile {
-    path: PathBuf,
-    file: File,
-}
-
-impl PidFile {
-    pub(crate) fn write(path: &Path) -> Result<Self, StartError> {
-        let written = File::create(path).and_then(|mut file| {
-            writeln!(file, "{}", std::process::id())?;
-            Ok(file)
-        });
-        let file = written.map_err(StartError::open(path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
-    }
-
-    /// Whether one could be written at `path`. As with nginx an empty one may stay there; what one says is left alone.
-    pub(crate) fn check(path: &Path) -> Result<(), StartError> {
-        let opened = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
-        opened.map(drop).map_err(StartError::open(path))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        // Another user than the one who started may not remove it. Empty, it names no process at least.
-        if let Err(error) = fs::remove_file(&self.path).or_else(|_| self.file.set_len(0)) {
-            warn!(path = %self.path.display(), %error, "The pid file stays behind");
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! SIGHUP: the configuration is read again, and the difference applied.
 
-use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_proxy::{Handle, Reloaded};
 use tracing::{error, info, warn};
@@ -8,28 +8,25 @@ use tracing::{error, info, warn};
 use crate::assemble::{self, Kept};
 use crate::config::Config;
 use crate::error::StartError;
+use crate::files::{Files, PidGuard};
 use crate::inherited::Inherited;
 use crate::logs::Logging;
-use crate::process::PidFile;
 
-/// Reads the configuration again.
+/// Applies what the configuration says when it is read again.
+#[derive(Debug)]
 pub(crate) struct Reloader {
-    load: Box<dyn Fn() -> Result<Config, StartError> + Send>,
     /// What the process was started with.
     started: Config,
     kept: Kept,
-    pid_file: Option<PidFile>,
+    pid_file: PidSlot,
 }
 
+/// The pid file, if there is one. The main thread empties it at the end, whatever the control thread does then.
+pub(crate) type PidSlot = Arc<Mutex<Option<PidGuard>>>;
+
 impl Reloader {
-    pub(crate) fn new(
-        load: impl Fn() -> Result<Config, StartError> + Send + 'static,
-        started: Config,
-        kept: Kept,
-        pid_file: Option<PidFile>,
-    ) -> Self {
+    pub(crate) const fn new(started: Config, kept: Kept, pid_file: PidSlot) -> Self {
         Self {
-            load: Box::new(load),
             started,
             kept,
             pid_file,
@@ -37,36 +34,54 @@ impl Reloader {
     }
 
     /// Applies what the configuration says now. If that is wrong or cannot be listened on nothing changes.
-    pub(crate) fn reload(&mut self, handle: &Handle, logging: &Logging) {
+    ///
+    /// Blocks on files, so no thread that carries traffic may run it.
+    pub(crate) async fn reload(&mut self, files: &Files, handle: &Handle, logging: &Logging) {
         info!("SIGHUP: reading the configuration again");
-        match self.apply(handle, logging) {
+        match self.apply(files, handle, logging).await {
             Ok(Reloaded {
                 added,
                 kept,
+                replaced,
                 removed,
                 ..
-            }) => info!(?added, ?kept, ?removed, "Configuration applied"),
+            }) => info!(?added, ?kept, ?replaced, ?removed, "Configuration applied"),
             Err(error) => error!(%error, "Configuration not applied, nothing changes"),
         }
     }
 
-    fn apply(&mut self, handle: &Handle, logging: &Logging) -> Result<Reloaded, StartError> {
-        let config = (self.load)()?;
+    async fn apply(
+        &mut self,
+        files: &Files,
+        handle: &Handle,
+        logging: &Logging,
+    ) -> Result<Reloaded, StartError> {
+        let config = files.load()?;
+        for warning in &config.warnings {
+            warn!("{warning}");
+        }
         let mut kept = self.kept.clone();
         let proxy = assemble::proxy(&config, &mut kept, Inherited::default())?;
-        let logs = logging.open(&config)?;
+        let logs = logging.open(&config, files)?;
         let pid_path = config.pid.as_deref();
-        let pid_stays = self.pid_file.as_ref().map(PidFile::path) == pid_path;
-        let pid_file = pid_path.filter(|_| !pid_stays).map(PidFile::write);
-        let pid_file = pid_file.transpose()?;
-        let reloaded = handle.reload(proxy)?;
+        let pid_stays = self.pid_file().as_ref().map(PidGuard::path) == pid_path;
+        let pid_file = pid_path.filter(|_| !pid_stays);
+        let pid_file = pid_file.map(|path| files.write_pid(path)).transpose()?;
+        let reloaded = handle.reload(proxy).await?;
         self.kept = kept;
         logging.replace(logs);
         if !pid_stays {
-            self.pid_file = pid_file;
+            let before = std::mem::replace(&mut *self.pid_file(), pid_file);
+            drop(before);
         }
         self.warn_of_the_rest(&config);
         Ok(reloaded)
+    }
+
+    /// No code that can panic or block runs under the lock.
+    fn pid_file(&self) -> MutexGuard<'_, Option<PidGuard>> {
+        let slot = self.pid_file.lock();
+        slot.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Names what only a new process can change.
@@ -90,13 +105,5 @@ impl Reloader {
         for (directive, _) in differ.iter().filter(|(_, differs)| *differs) {
             warn!("\"{directive}\" has changed, which takes a restart");
         }
-    }
-}
-
-impl fmt::Debug for Reloader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reloader")
-            .field("kept", &self.kept)
-            .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,10 @@
 //! Serving until a signal comes.
 
-use lb_proxy::{Handle, Server};
-use tokio::runtime::{Builder, Runtime};
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+
+use lb_proxy::{Handle, Proxy, Server};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::{select, spawn};
 use tracing::{info, warn};
@@ -9,35 +12,77 @@ use tracing::{info, warn};
 use crate::assemble::{self, Kept};
 use crate::cli::say;
 use crate::config::Config;
+use crate::control::{Control, ControlContext, Task};
 use crate::error::StartError;
+use crate::files::{Files, Place};
 use crate::inherited::Inherited;
 use crate::logs::{Logging, Logs};
-use crate::process::{Identity, PidFile, limit_files};
-use crate::reload::Reloader;
+use crate::process::{Identity, limit_files};
+use crate::reload::{PidSlot, Reloader};
 
-/// Serves as the configuration says that `load` reads, now and whenever it is to be read again.
+/// Serves as the configuration says that `place` names, now and whenever it is read again.
 pub(crate) fn run(
-    load: impl Fn() -> Result<Config, StartError> + Send + 'static,
+    place: Place,
+    load: impl FnOnce() -> Result<Config, StartError>,
 ) -> Result<(), StartError> {
     let config = load()?;
     let identity = Identity::of(config.user.as_ref())?;
     let mut kept = Kept::default();
-    let proxy = assemble::proxy(&config, &mut kept, Inherited::take())?;
-    let logging = Logs::open(&config)?.install();
+    let proxy = assemble(&config, identity.as_ref(), &mut kept)?;
+    let files = Arc::new(Files::for_identity(place, identity.as_ref())?);
+    let logging = Logs::open(&config, &files)?.install();
+    let _flush = FlushGuard(&logging);
     if config.daemon == Some(true) {
         say("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
     }
     limit_files(config.worker_rlimit_nofile);
-    runtime()?.block_on(async {
+    // Before the sockets are opened: the kernel lets sockets share an address if one user has opened them, and those that
+    // a reload adds are this user's.
+    if let Some(identity) = &identity {
+        identity.assume()?;
+    }
+    let pid_file = PidSlot::default();
+    let done = block_on(async {
         let signals = Signals::listen()?;
         let server = proxy.bind().await?;
-        let pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
-        if let Some(identity) = &identity {
-            identity.assume()?;
+        let path = config.pid.as_deref();
+        let written = path.map(|path| files.write_pid(path)).transpose()?;
+        *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = written;
+        let context = ControlContext {
+            reloader: Reloader::new(config, kept, Arc::clone(&pid_file)),
+            files: Arc::clone(&files),
+        };
+        serve(server, signals, &logging, Some(context)).await
+    });
+    files.end();
+    // The control thread may hang on a file and hold the slot for ever.
+    let pid_file = pid_file
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    drop(pid_file);
+    done
+}
+
+/// The proxy that `config` describes, made with the rights of the user that the process becomes: a file that this user
+/// cannot read is an error now and not after the start.
+pub(crate) fn assemble(
+    config: &Config,
+    identity: Option<&Identity>,
+    kept: &mut Kept,
+) -> Result<Proxy, StartError> {
+    let inherited = Inherited::take();
+    let Some(identity) = identity else {
+        return assemble::proxy(config, kept, inherited);
+    };
+    let assembled = identity.run_as(|| assemble::proxy(config, kept, inherited))?;
+    assembled.map_err(|source| {
+        // If the superuser can do it, it is a matter of the user.
+        let again = assemble::proxy(config, &mut Kept::default(), Inherited::default());
+        match again {
+            Ok(_) => identity.denied(source),
+            Err(_) => source,
         }
-        let reloader = Reloader::new(load, config, kept, pid_file);
-        serve(server, signals, logging, Some(reloader)).await;
-        Ok(())
     })
 }
 
@@ -45,18 +90,36 @@ pub(crate) fn run(
 pub(crate) async fn serve(
     server: Server,
     signals: Signals,
-    logging: Logging,
-    reloader: Option<Reloader>,
-) {
-    let following = spawn(signals.follow(server.handle(), logging, reloader));
+    logging: &Logging,
+    context: Option<ControlContext>,
+) -> Result<(), StartError> {
+    let control = Control::start(context, server.handle(), logging.clone())?;
+    let following = spawn(signals.follow(server.handle(), control));
     server.run(std::future::pending()).await;
     following.abort();
+    Ok(())
 }
 
-/// What the main thread runs on: everything with one worker, all but the sessions with several.
-pub(crate) fn runtime() -> Result<Runtime, StartError> {
+/// Runs `main` on what the main thread has: everything with one worker, all but the sessions with several. What blocks
+/// elsewhere when it ends is left behind.
+pub(crate) fn block_on(
+    main: impl Future<Output = Result<(), StartError>>,
+) -> Result<(), StartError> {
     let mut builder = Builder::new_current_thread();
-    builder.enable_all().build().map_err(StartError::Runtime)
+    let runtime = builder.enable_all().build().map_err(StartError::Runtime)?;
+    let done = runtime.block_on(main);
+    runtime.shutdown_background();
+    done
+}
+
+/// Brings the last messages to the logs when it is dropped, however the process ends.
+#[derive(Debug)]
+pub(crate) struct FlushGuard<'a>(pub(crate) &'a Logging);
+
+impl Drop for FlushGuard<'_> {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
 }
 
 /// The signals of nginx's master process.
@@ -91,13 +154,11 @@ impl Signals {
         })
     }
 
-    async fn follow(mut self, handle: Handle, logging: Logging, mut reloader: Option<Reloader>) {
+    /// Acts on signals until it is dropped. Nothing here waits for a file.
+    async fn follow(mut self, handle: Handle, control: Control) {
         loop {
             select! {
-                _ = self.hangup.recv() => match &mut reloader {
-                    Some(reloader) => reloader.reload(&handle, &logging),
-                    None => warn!("SIGHUP is ignored: there is no configuration to read"),
-                },
+                _ = self.hangup.recv() => control.request(Task::Reload),
                 _ = self.interrupt.recv() => {
                     info!("SIGINT: stopping");
                     handle.abort();
@@ -106,7 +167,7 @@ impl Signals {
                     info!("SIGQUIT: draining");
                     handle.shutdown();
                 }
-                _ = self.reopen.recv() => logging.reopen(),
+                _ = self.reopen.recv() => control.request(Task::Reopen),
                 _ = self.terminate.recv() => {
                     info!("SIGTERM: stopping");
                     handle.abort();

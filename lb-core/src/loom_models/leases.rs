@@ -1,4 +1,4 @@
-//! Leases are counted by references, beside updates that hold some as well.
+//! Leases, which are counted by references, beside updates that hold references as well.
 
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -22,38 +22,38 @@ fn leases_beside_an_update_are_counted() {
     });
 }
 
-/// One that was there before its backend had a limit has no seat: only the references tell of it.
+/// A lease from before its backend had a limit has no permit: only the references count it.
 #[test]
-fn a_connection_without_a_seat_is_never_overlooked() {
+fn a_lease_without_a_permit_is_never_overlooked() {
     explore(Some(3), || {
         let (mut updater, balancer) = world(First::new(), [backend(1)]);
-        let standing = pick(&balancer).unwrap();
+        let unpermitted = pick(&balancer).unwrap();
         updater.apply(&snapshot([limited(1, 1)]), NOW);
         let refused = |balancer: &Balancer| assert!(pick(balancer).is_err(), "one too many");
         let other = run(&balancer, refused);
         updater.apply(&snapshot([limited(1, 1), drained()]), NOW);
         other.join().unwrap();
-        drop(standing);
-        assert!(pick(&balancer).is_ok(), "a seat was lost");
+        drop(unpermitted);
+        assert!(pick(&balancer).is_ok(), "a permit was lost");
     });
 }
 
 #[test]
-fn a_look_beside_an_update_finds_no_connection_less() {
+fn a_read_beside_an_update_counts_no_connection_less() {
     explore(Some(3), || {
         let (mut updater, balancer) = world(First::new(), [backend(1)]);
-        let _standing = pick(&balancer).unwrap();
+        let _unpermitted = pick(&balancer).unwrap();
         updater.apply(&snapshot([limited(1, 1)]), NOW);
-        let look = run(&balancer, |balancer| {
-            let compiled = balancer.shared.current();
-            assert!(compiled.levels[0].tier.slots()[0].is_full());
+        let read = run(&balancer, |balancer| {
+            let membership = balancer.published.current();
+            assert!(membership.tiers()[0].tier.slots()[0].is_full());
         });
         updater.apply(&snapshot([limited(1, 1), drained()]), NOW);
-        look.join().unwrap();
+        read.join().unwrap();
     });
 }
 
-/// Takes a connection and gives it back, unless `max` are in flight. `held` are those really in flight.
+/// Takes a lease and ends it, unless `max` are in flight. `held` counts those that really are.
 fn compete(balancer: &Balancer, held: &AtomicU32, max: u32) -> bool {
     let Ok(pick) = pick(balancer) else {
         return false;
@@ -64,7 +64,7 @@ fn compete(balancer: &Balancer, held: &AtomicU32, max: u32) -> bool {
     true
 }
 
-/// Two at once, of which one does `update` before.
+/// Two threads compete, one of them after an `update`.
 fn compete_beside(preemptions: usize, update: fn(&mut Updater)) {
     explore(Some(preemptions), move || {
         let (mut updater, balancer) = world(First::new(), [limited(1, 1)]);
@@ -76,7 +76,7 @@ fn compete_beside(preemptions: usize, update: fn(&mut Updater)) {
         update(&mut updater);
         compete(&balancer, &held, 1);
         other.join().unwrap();
-        assert!(pick(&balancer).is_ok(), "a seat was lost");
+        assert!(pick(&balancer).is_ok(), "a permit was lost");
         assert_eq!(in_flight(&balancer, 1), 0);
     });
 }
@@ -90,10 +90,10 @@ fn max_conns_holds_while_the_set_is_replaced() {
 }
 
 #[test]
-fn max_conns_holds_beside_a_connection_without_a_seat() {
+fn max_conns_holds_beside_a_lease_without_a_permit() {
     explore(Some(2), || {
         let (mut updater, balancer) = world(First::new(), [backend(1)]);
-        let standing = pick(&balancer).unwrap();
+        let unpermitted = pick(&balancer).unwrap();
         updater.apply(&snapshot([limited(1, 2)]), NOW);
         let held = Arc::new(AtomicU32::new(1));
         let others = [0, 1].map(|_| {
@@ -101,9 +101,9 @@ fn max_conns_holds_beside_a_connection_without_a_seat() {
             run(&balancer, move |balancer| compete(balancer, &held, 2))
         });
         join(others);
-        drop(standing);
+        drop(unpermitted);
         let two = [pick(&balancer), pick(&balancer)];
-        assert!(two.iter().all(Result::is_ok), "a seat was lost");
+        assert!(two.iter().all(Result::is_ok), "a permit was lost");
         assert!(pick(&balancer).is_err());
     });
 }

@@ -1,12 +1,13 @@
-//! What threads share, under every interleaving and every stale value that the memory model allows.
+//! What threads share, in every interleaving and with every stale value that the memory model allows.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p lb-core --release --lib loom` runs them; ARCHITECTURE.md says where. What they
-//! run is the crate's own code: `sync.rs` gives it loom's atomics, and counts of references and swaps made of them.
+//! `RUSTFLAGS="--cfg loom" cargo test -p lb-core --release --lib loom` runs the models, `.ci/run` in a target directory
+//! of its own. They run the crate's own code: `sync.rs` gives it loom's atomics, and reference counts and swaps made of
+//! them.
 
-mod boards;
+mod health;
 mod leases;
+mod load_index;
 mod updates;
-mod vitals;
 mod words;
 
 use std::num::NonZeroU32;
@@ -25,11 +26,11 @@ use crate::{
 
 const NOW: Timestamp = Timestamp::from_nanos(1 << 40);
 
-/// Runs `model` in every interleaving with at most so many `preemptions`, or in all.
+/// Runs `model` in every interleaving, or in those with at most so many `preemptions`.
 fn explore(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut bounded = Builder::new();
     bounded.preemption_bound = preemptions;
-    // Steps of one interleaving. An update has some hundred.
+    // Steps of one interleaving. An update takes some hundred.
     bounded.max_branches = 10_000;
     bounded.check(model);
 }
@@ -57,7 +58,7 @@ fn limited(port: u16, max_conns: u32) -> Backend {
     backend(port).with_max_conns(NonZeroU32::new(max_conns))
 }
 
-/// Another backend beside the first, that takes no connections.
+/// A second backend, which takes no connections.
 fn drained() -> Backend {
     backend(9).with_admin(AdminState::Drain)
 }

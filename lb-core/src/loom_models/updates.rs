@@ -1,4 +1,4 @@
-//! What an update says reaches every pick, and what it does not say stays.
+//! Updates: every later pick sees them, and the state of backends that stay survives.
 
 use loom::sync::atomic::{
     AtomicBool,
@@ -7,7 +7,7 @@ use loom::sync::atomic::{
 
 use super::*;
 use crate::FailLimit;
-use crate::local::LocalBalancer;
+use crate::local_balancer::LocalBalancer;
 
 fn port(pick: Result<Pick, PickError>) -> u16 {
     pick.unwrap().addr().port()
@@ -19,7 +19,7 @@ fn local(balancer: &mut LocalBalancer) -> u16 {
 }
 
 #[test]
-fn a_pick_after_an_update_sees_it_and_one_beside_it_either() {
+fn a_pick_after_an_update_sees_it_and_one_beside_it_sees_either() {
     explore(None, || {
         let (mut updater, balancer) = world(First::new(), [backend(1)]);
         let applied = Arc::new(AtomicBool::new(false));
@@ -64,8 +64,8 @@ fn fragile(port: u16) -> Backend {
     backend(port).with_fail_limit(Some(FailLimit::new(ten, Duration::from_secs(10))))
 }
 
-/// With `policy`, while other connections come and go.
-fn leaves_and_returns<P: Policy>(policy: fn() -> P, preemptions: usize) {
+/// A backend is removed and returns, with `policy`, while other connections begin and end.
+fn is_removed_and_returns<P: Policy>(policy: fn() -> P, preemptions: usize) {
     explore(Some(preemptions), move || {
         let (mut updater, balancer) = world(policy(), [fragile(1), fragile(2)]);
         pick(&balancer).unwrap().failed(NOW);
@@ -99,17 +99,17 @@ fn fails(balancer: &Balancer, port: u16) -> u32 {
 }
 
 #[test]
-fn who_returns_while_a_connection_is_in_flight_has_its_state() {
-    leaves_and_returns(First::new, 2);
-    leaves_and_returns(boards::Tracked::least, 2);
+fn a_backend_that_returns_while_a_connection_is_in_flight_has_its_state() {
+    is_removed_and_returns(First::new, 2);
+    is_removed_and_returns(load_index::Tracked::least, 2);
 }
 
 #[test]
-fn who_returns_while_its_last_connection_ends_is_counted() {
-    for noted in [false, true] {
+fn a_backend_that_returns_while_its_last_connection_ends_is_counted() {
+    for indexed in [false, true] {
         explore(Some(3), move || {
-            let policy: Arc<dyn Policy> = if noted {
-                Arc::new(boards::Tracked::least())
+            let policy: Arc<dyn Policy> = if indexed {
+                Arc::new(load_index::Tracked::least())
             } else {
                 Arc::new(First::new())
             };

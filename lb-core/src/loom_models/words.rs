@@ -7,12 +7,12 @@ use std::time::Duration;
 use loom::model;
 
 use super::{explore, join, run};
-use crate::damping::Damping;
-use crate::detection::{OutlierDetection, OutlierRecord};
-use crate::ewma::PeakEwma;
-use crate::glance::Glance;
-use crate::outlier::{FailLimit, FailureRecord};
-use crate::seats::Seats;
+use crate::lease::connection_limit::ConnectionLimit;
+use crate::state::damping::Damping;
+use crate::state::fail_limit::{FailLimit, FailureRecord};
+use crate::state::outlier::{OutlierDetection, OutlierRecord};
+use crate::state::peak_ewma::PeakEwma;
+use crate::state::standing::Standing;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
 
@@ -27,28 +27,29 @@ fn limit(max_fails: u32) -> FailLimit {
     )
 }
 
-/// `max` + 1 threads want one of `max` connections: never more hold one, and only the last to come may be refused.
+/// `max` + 1 threads compete for `max` connections: never more than `max` have one, and at most one is refused.
 fn compete(max: u32, preemptions: usize) {
     explore(Some(preemptions), move || {
-        // Beside the seats stand the reference count, which tells how many are in flight, and who really holds one.
-        let shared = Arc::new((Seats::new(), AtomicU32::new(0), AtomicU32::new(0)));
-        let compete = move |(seats, references, held): &(Seats, AtomicU32, AtomicU32)| {
-            let limit = NonZeroU32::new(max).unwrap();
-            if !seats.take(limit, || references.load(Relaxed)) {
-                return false;
-            }
-            references.fetch_add(1, Relaxed);
-            assert!(held.fetch_add(1, Relaxed) < max, "more than max_conns");
-            held.fetch_sub(1, Relaxed);
-            seats.give_back();
-            references.fetch_sub(1, Relaxed);
-            true
-        };
+        // Beside the limit: the reference count, which says how many are in flight, and how many really are.
+        let shared = Arc::new((ConnectionLimit::new(), AtomicU32::new(0), AtomicU32::new(0)));
+        let compete =
+            move |(permits, references, held): &(ConnectionLimit, AtomicU32, AtomicU32)| {
+                let limit = NonZeroU32::new(max).unwrap();
+                if !permits.acquire(limit, || references.load(Relaxed)) {
+                    return false;
+                }
+                references.fetch_add(1, Relaxed);
+                assert!(held.fetch_add(1, Relaxed) < max, "more than max_conns");
+                held.fetch_sub(1, Relaxed);
+                permits.release();
+                references.fetch_sub(1, Relaxed);
+                true
+            };
         let threads: Vec<_> = (0..max).map(|_| run(&shared, compete)).collect();
         let mine = compete(&shared);
-        let seated = join(threads).into_iter().chain([mine]);
-        assert!(seated.filter(|seated| !seated).count() <= 1);
-        assert!(shared.0.take(NonZeroU32::MIN, || 0), "a seat was lost");
+        let permitted = join(threads).into_iter().chain([mine]);
+        assert!(permitted.filter(|permitted| !permitted).count() <= 1);
+        assert!(shared.0.acquire(NonZeroU32::MIN, || 0), "a permit was lost");
     });
 }
 
@@ -111,7 +112,7 @@ fn a_trial_that_succeeds_does_not_forgive_a_failure_of_the_same_moment() {
 }
 
 #[test]
-fn whoever_sees_a_failure_sees_its_window() {
+fn a_thread_that_reads_a_failure_reads_its_window() {
     model(|| {
         let record = Arc::new(FailureRecord::new());
         let failure = run(&record, |record| record.failed(limit(1), at(100)));
@@ -193,7 +194,7 @@ fn failures_at_once_all_take_their_part() {
         let seen = damping.effective(12, 7);
         assert!([12, 9, 6].contains(&seen), "{seen}");
         join(threads);
-        assert_eq!(damping.look(&mut None, 12, 7), 6);
+        assert_eq!(damping.preview(&mut None, 12, 7), 6);
     });
 }
 
@@ -206,7 +207,7 @@ fn turns_at_once_give_back_no_more_than_there_were() {
         let threads = [6, 7].map(|turn| run(&damping, move |d| d.effective(12, turn)));
         let seen = join(threads);
         assert!(seen.iter().all(|&weight| weight <= 2), "{seen:?}");
-        // By turn 8 three have passed.
+        // By turn 8 three turns have passed.
         assert_eq!(damping.effective(12, 8), 3);
     });
 }
@@ -223,20 +224,20 @@ fn no_turn_is_given_twice() {
 }
 
 #[test]
-fn a_doubt_that_is_raised_while_another_is_settled_stays() {
+fn a_suspicion_that_comes_while_another_is_cleared_stays() {
     model(|| {
-        // What speaks against the backend: a failure that is forgiven, and a check that fails meanwhile.
-        let shared = Arc::new((Glance::new(), AtomicU32::new(1), AtomicU32::new(0)));
-        shared.0.doubt();
-        let forgiven = run(&shared, |(glance, failures, failed_checks)| {
+        // The reasons: a failure that is forgiven, and a check that fails meanwhile.
+        let shared = Arc::new((Standing::new(), AtomicU32::new(1), AtomicU32::new(0)));
+        shared.0.suspect();
+        let forgiven = run(&shared, |(standing, failures, failed_checks)| {
             failures.store(0, Relaxed);
-            glance.settle(|| failures.load(Relaxed) == 0 && failed_checks.load(Relaxed) == 0);
+            standing.clear_if(|| failures.load(Relaxed) == 0 && failed_checks.load(Relaxed) == 0);
         });
-        let (glance, _, failed_checks) = &*shared;
+        let (standing, _, failed_checks) = &*shared;
         failed_checks.store(1, Relaxed);
-        glance.doubt();
-        assert!(glance.is_doubtful());
+        standing.suspect();
+        assert!(standing.is_suspect());
         forgiven.join().unwrap();
-        assert!(glance.is_doubtful());
+        assert!(standing.is_suspect());
     });
 }

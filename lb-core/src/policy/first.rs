@@ -2,19 +2,19 @@
 //!
 //! The first eligible backend in the snapshot's order is picked: the second gets its first connection when the first
 //! holds [`max_conns`](crate::Backend::max_conns), is ejected, or was tried. HAProxy's `first` (`lb_fas.c`), which it
-//! recommends for long sessions on servers that are started and stopped by need: what is not needed is at the end of
-//! the list and idle.
+//! recommends for long sessions on servers that are started and stopped by need: the servers at the end of the list are
+//! idle unless they are needed.
 //!
-//! Weights mean nothing here beyond zero (no connections). Without `max_conns` the first backend takes everything and
-//! the others stand by in order.
+//! Weights have no effect here beyond zero (no connections). Without `max_conns` the first backend gets all connections,
+//! and the others are backups in order.
 //!
 //! Cost: one check for each backend passed over, O(n) at worst; no memory.
 //!
 //! Not for spreading load: every backend but the last one used is as full as it may be.
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
 use crate::policy::{Picker, Policy};
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// The first backend that has room.
 #[doc(alias = "fill", alias = "failover")]

@@ -8,11 +8,11 @@
 //! `ngx_stream_upstream_hash_module.c`, compatible with Cache::Memcached::Fast: the same key goes to the same server
 //! as with nginx.
 //!
-//! A point whose backends are not eligible leads to the next. After 21 points, and for a connection without a key,
-//! smooth weighted round robin decides. (nginx keeps the points of a server that is `down`, here a draining backend
-//! is not in the tier: the keys go to the same places, except where that counts to the 21.) With a
-//! [bound](BalanceFactor), which nginx has not, the [rendezvous](crate::policy::Rendezvous) of those below it decides
-//! after 21 points.
+//! If the backends of a point are not eligible, the next point is used. After 21 points, and for a connection without a
+//! key, smooth weighted round robin decides. (nginx keeps the points of a server that is `down`; here a draining backend
+//! is not in the tier. Keys go to the same backends, except where the points of a `down` server count towards the 21.) With a
+//! [bound](BalanceFactor), which nginx does not have, the [rendezvous](crate::policy::Rendezvous) of the backends below it
+//! decides after 21 points.
 //!
 //! Cost: O(1) a pick plus an eligibility check for each member of a shared name; 5 to 16 bytes a point, the fewer the
 //! more there are. A backend that joins or leaves moves its own keys and no others.
@@ -25,19 +25,19 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use crate::bound::{BalanceFactor, Bound};
-use crate::context::PickContext;
 use crate::hash::{Crc32, xxh64};
-use crate::hrw::Hrw;
-use crate::identity::identities;
+use crate::pick::context::PickContext;
+use crate::policy::parts::bound::{BalanceFactor, Bound};
+use crate::policy::parts::hrw::Hrw;
+use crate::policy::parts::ring::Ring;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::ring::Ring;
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::identity::identities;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// nginx's number of points for a unit of weight.
 const POINTS: u64 = 160;
-/// How many points may lead nowhere; nginx's 20 beyond the first.
+/// How many points are tried; nginx's 20 beyond the first.
 const MISSES: usize = 21;
 /// How many turns among the backends of one name may be passed over.
 const MAX_TURNS: u64 = 4096;
@@ -62,7 +62,7 @@ impl Ketama {
         }
     }
 
-    /// Bounds how far above its share a backend may go, which nginx cannot. Default: [`BalanceFactor::NONE`].
+    /// Bounds how far above its share a backend may go, which nginx does not offer. Default: [`BalanceFactor::NONE`].
     #[must_use]
     pub const fn with_balance_factor(mut self, factor: BalanceFactor) -> Self {
         self.factor = factor;
@@ -101,7 +101,7 @@ impl Policy for Ketama {
             shared.resize_with(tier.len().get() as usize, || None);
             for members in names.into_iter().filter(|members| members.len() > 1) {
                 let first = members[0].as_usize();
-                shared[first] = Some(Box::new(Shared::new(tier, members)));
+                shared[first] = Some(Box::new(SharedName::new(tier, members)));
             }
         }
         Box::new(KetamaPicker {
@@ -133,7 +133,7 @@ fn by_name(tier: &Tier) -> Vec<Vec<BackendIndex>> {
 
 /// The points of all names; the first member of a name stands for it.
 fn ring(tier: &Tier, names: &[Vec<BackendIndex>], max_points: u64) -> Ring {
-    // nginx adds the points of every address of a name: the most of them, the rest being duplicates.
+    // nginx adds the points of every address of a name. All but those of the heaviest are duplicates.
     let weight = |members: &Vec<BackendIndex>| {
         let weights = members.iter().map(|&i| u64::from(tier.weight(i).get()));
         weights.max().unwrap_or(0)
@@ -153,7 +153,7 @@ fn ring(tier: &Tier, names: &[Vec<BackendIndex>], max_points: u64) -> Ring {
     Ring::new(points)
 }
 
-/// The CRC-32 of `HOST "\0" PORT`, to go on from.
+/// The CRC-32 of `HOST "\0" PORT`, to be continued.
 fn crc_of_name(tier: &Tier, i: BackendIndex) -> Crc32 {
     let backend = tier.backend(i);
     let mut text = String::new();
@@ -168,10 +168,10 @@ fn crc_of_name(tier: &Tier, i: BackendIndex) -> Crc32 {
 
 #[derive(Debug)]
 struct KetamaPicker {
-    /// Owned by the first backend of each name.
+    /// Points are owned by the first backend of each name.
     ring: Ring,
     /// By the first backend of the name. Empty where no name is shared.
-    shared: Box<[Option<Box<Shared>>]>,
+    shared: Box<[Option<Box<SharedName>>]>,
     bound: Bound,
     /// With a bound only.
     hrw: Option<Hrw>,
@@ -187,7 +187,7 @@ impl KetamaPicker {
         }
     }
 
-    /// Who of the next names serves a key whose own does not.
+    /// A backend of the next names, for a key whose own name has none to pick.
     #[cold]
     fn replacement(&self, cx: &PickContext<'_>, hash: u32) -> Option<BackendIndex> {
         let mut others = self.ring.owners_from(hash).take(MISSES).skip(1);
@@ -219,12 +219,12 @@ impl Picker for KetamaPicker {
 
 /// Backends of one name, which take turns.
 #[derive(Debug)]
-struct Shared {
+struct SharedName {
     members: Box<[BackendIndex]>,
     turns: Sequence,
 }
 
-impl Shared {
+impl SharedName {
     fn new(tier: &Tier, members: Vec<BackendIndex>) -> Self {
         Self {
             turns: Sequence::new(members.iter().map(|&i| tier.weight(i))),
@@ -240,7 +240,8 @@ impl Shared {
     ) -> Option<BackendIndex> {
         let eligible = |i: &BackendIndex| bound.admits(cx, *i);
         let any = self.members.iter().copied().find(eligible)?;
-        // A turn of one that is not eligible is passed over; where a lap finds nobody, other threads were faster.
+        // Turns of backends that are not eligible are passed over. Where a lap finds none, other threads took the last
+        // connections meanwhile.
         let turns = 0..self.turns.lap().min(MAX_TURNS);
         turns
             .map(|_| self.members[self.turns.turn(cx.ticket_of(first)).as_usize()])

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lead_back_to_their_policies() {
+    fn every_name_parses_to_its_policy() {
         for kind in PolicyKind::ALL {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }

@@ -4,21 +4,21 @@
 //! round robin among the tied, as in nginx (`ngx_stream_upstream_least_conn_module.c`). Ratios are compared by
 //! cross-multiplication, without rounding.
 //!
-//! Cost: up to 32 backends a look at each, with nginx's very order. Above that O(log n): a tree of the least loads
-//! ([`Tracking::Least`]) tells who is least loaded, and ties are broken by the turn of the weighted round robin while the
-//! tied have a sixteenth of the weight, else by a draw among them; the shares are the same. 80 bytes a backend.
+//! Cost: up to 32 backends, each is read, with nginx's exact order. Above that O(log n): a tree of the least loads
+//! ([`Tracking::Least`]) has the least loaded backends. Ties are broken by the turn of the weighted round robin while the
+//! tied backends have a sixteenth of the weight, else by a draw among them; the shares are the same. 80 bytes a backend.
 //!
-//! Not where many threads pick at high rates, for all of them write to the top of the tree
+//! Not where many threads pick at high rates, because all of them write to the top of the tree
 //! ([`P2c`](crate::policy::P2c) comes close and shares nothing), and not for short connections, which all tie at zero.
 
 use std::num::NonZeroU64;
 
-use crate::board::Board;
-use crate::context::PickContext;
-use crate::least::least;
+use crate::pick::context::PickContext;
+use crate::policy::parts::least::least;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::state::position::TierIndex;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// Fewest connections in flight for its weight.
 #[doc(alias = "leastconn", alias = "least_request", alias = "wlc")]
@@ -59,10 +59,10 @@ impl Policy for LeastConn {
     }
 }
 
-/// Looking at so many costs no more than the tree.
+/// Reading so many backends costs no more than the tree.
 const FEW: u32 = 32;
 
-/// How many turns may fall to others than the least loaded. They have a sixteenth of the weight at least.
+/// How many turns may fall to backends that are not among the least loaded, which have a sixteenth of the weight at least.
 const TURNS: u32 = 64;
 
 #[derive(Debug)]
@@ -86,32 +86,33 @@ struct AmongMany {
 
 impl Picker for AmongMany {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        let found = cx.board().and_then(|board| self.look_up(cx, board));
-        // Where the tree shows nobody who can be taken, this connection has tried the least loaded, or they are starting
-        // slowly.
+        let found = cx.load_index().and_then(|index| self.look_up(cx, index));
+        // Where the tree finds no backend to pick, this connection has tried the least loaded ones, or they are in slow
+        // start.
         found.or_else(|| least(cx, self.len, |cx, i| cx.in_flight(i).into()))
     }
 }
 
 impl AmongMany {
-    fn look_up(&self, cx: &mut PickContext<'_>, board: &Board) -> Option<BackendIndex> {
-        // News from here on is news to the board, whatever this pick makes of it.
+    fn look_up(&self, cx: &mut PickContext<'_>, index: &TierIndex) -> Option<BackendIndex> {
+        // Read before the index is: a change from here on has a later generation, so the index restores the backends that
+        // this pick excludes.
         let generation = cx.generation();
-        board.take_in(generation, cx.now());
-        // Somebody who is not in good standing is put out when found, and the next looked for.
+        index.restore(generation, cx.now());
+        // A backend that is not healthy is excluded when it is found, and the next is searched.
         for _ in 0..TURNS {
-            let (load, weight) = board.least()?;
+            let (load, weight) = index.least()?;
             if weight * 16 >= self.weight
-                && let Some(i) = self.whose_turn(cx, board, load, generation)
+                && let Some(i) = self.whose_turn(cx, index, load, generation)
             {
                 return Some(i);
             }
             let at = cx.draw(NonZeroU64::new(weight)?);
-            let i = BackendIndex::new(board.find(load, at)?);
+            let i = BackendIndex::new(index.find(load, at)?);
             if cx.takes_turn(i) {
                 return Some(i);
             }
-            cx.put_out(i, generation);
+            cx.exclude(i, generation);
         }
         None
     }
@@ -120,18 +121,18 @@ impl AmongMany {
     fn whose_turn(
         &self,
         cx: &mut PickContext<'_>,
-        board: &Board,
+        index: &TierIndex,
         load: u64,
         generation: u64,
     ) -> Option<BackendIndex> {
         for _ in 0..TURNS {
             let turn = cx.ticket();
             let i = self.turns.turn(turn);
-            if board.load(i.get()) <= load {
+            if index.load(i.get()) <= load {
                 if cx.takes_turn_number(i, turn) {
                     return Some(i);
                 }
-                cx.put_out(i, generation);
+                cx.exclude(i, generation);
             }
         }
         None

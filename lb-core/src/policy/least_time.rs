@@ -5,7 +5,7 @@
 //! tied. The expected time is the moving average of the backend's connect times, a twentieth of every new one, raised
 //! to the next multiple of 20 ms and at most 5 s. It is halved for each `fail_timeout` and a second
 //! ([`Backend::fail_limit`](crate::Backend::fail_limit), nginx's ten seconds where there is none) in which the backend
-//! was not picked, so that a slow one comes back; the pick that this leads to ends the rest. A backend without a sample
+//! was not picked, so that a slow backend is tried again; the pick that follows ends this rest. A backend without a sample
 //! is expected to take 20 ms, the least there is.
 //!
 //! The 1 is divided by the weight too, so idle backends do not get shares by weight: as long as connections end
@@ -20,10 +20,10 @@
 //! [`P2c::peak_ewma`](crate::policy::P2c::peak_ewma) sees them, reacts to the first slow connection instead of the
 //! twentieth, and costs the same for any number of backends.
 
-use crate::context::PickContext;
-use crate::least::least;
+use crate::pick::context::PickContext;
+use crate::policy::parts::least::least;
 use crate::policy::{Picker, Policy};
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// Least expected time to connect, in view of the connections in flight, for its weight.
 #[doc(alias = "least_time connect")]
@@ -105,13 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn the_slow_one_waits_until_its_rest_has_made_it_attractive() {
+    fn a_slow_backend_is_picked_again_after_a_rest() {
         let (mut updater, balancer) = balancer(Arc::new(LeastTime::new()));
         updater.apply(&snapshot(&[1, 1]), ms(0));
         pick_but(&[1], &balancer, ms(0)).connected(ms(65)); // expected: 80
         pick_but(&[0], &balancer, ms(0)).connected(ms(5)); // expected: 20
         assert_eq!(ports(&balancer, 4, ms(65)), [1; 4]);
-        // 1 is picked now and then and never rests; 80 >> 2 ties after 22 s, 80 >> 3 wins after 33 s.
+        // Backend 1 is picked now and then and never rests; 80 >> 2 ties after 22 s, 80 >> 3 wins after 33 s.
         assert_eq!(ports(&balancer, 4, ms(11_500)), [1; 4]);
         assert_eq!(ports(&balancer, 4, ms(21_900)), [1; 4]);
         assert_eq!(ports(&balancer, 4, ms(33_500)), [0, 1, 1, 1]);

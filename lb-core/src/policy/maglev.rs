@@ -7,17 +7,17 @@
 //! slot.
 //!
 //! A key whose backend is not eligible, or above its [bound](BalanceFactor), is hashed again, up to 20 times; then the
-//! [rendezvous](crate::policy::Rendezvous) of the eligible decides. So the keys of a missing backend spread over the
-//! others by weight, each keeps its replacement while the same backends are missing, and no other key moves.
+//! [rendezvous](crate::policy::Rendezvous) of the eligible backends decides. So the keys of a missing backend spread over the
+//! others by weight. Each keeps its replacement while the same backends are missing, and no other key moves.
 //!
-//! Hashes are XXH64: that of the identity (`name:port`, or the address where the name is absent or shared; whoever is the
-//! last of a shared name is known by it again, and moves its keys) is h1 of
-//! the paper's permutation, that of h1 under the seed 1 is h2. Backends take turns in the order of h1, so every
+//! Hashes are XXH64: that of the identity (`name:port`, or the address where the name is absent or shared) is h1 of the paper's
+//! permutation, that of h1 under the seed 1 is h2. The last backend of a name that others shared is identified by the name
+//! again, which moves its keys once. Backends take turns in the order of h1, so every
 //! replica has the same table whatever the order of its snapshot; compare
 //! [digests](crate::Balancer::digests) to be sure of it.
 //!
 //! Cost: O(1) a pick; 2 bytes a slot (4 for more than 65536 backends) and 20 a backend. Compiling takes about
-//! M ln M steps for M slots, half of which the last slots would take if they were not found by arithmetic.
+//! M ln M steps for M slots. The last slots would take half of them, and are found by arithmetic instead.
 //!
 //! # Figures
 //!
@@ -25,8 +25,8 @@
 //! in the default table.
 //!
 //! Section 5.3 of the paper compares tables of these two sizes for 1000 backends, filled by Maglev, by Karger's ring and by
-//! rendezvous. It finds Maglev nearly even in both, and says how far above the mean backends must be able to go with the
-//! others; beside that what these methods give with our hashes, the fewest and the most slots of a backend in percent of
+//! rendezvous. It finds Maglev nearly even in both, and gives the load above the mean that backends must bear with the
+//! others. Beside that is what these methods give with our hashes: the fewest and the most slots of a backend in percent of
 //! the mean, the ring with 1000 points a backend
 //! (`cargo test --release -p lb-core --lib -- --ignored --nocapture figures`):
 //!
@@ -35,8 +35,8 @@
 //! | 65537 | 99.2 to 100.7 | 58.0 to 135.8 | to 129.7 | 59.5 to 145.0 | to 149.5 |
 //! | 655373 | 99.9 to 100.1 | 83.3 to 113.7 | to 110.3 | 86.7 to 112.5 | to 112.3 |
 //!
-//! Its other measure, shown as a plot, is the share of entries that change when backends fail at the same time. Of ring
-//! and rendezvous only those of the failed do; of ours, of 1000 backends:
+//! Its other measure, shown as a plot, is the share of entries that change when backends fail at the same time. With ring
+//! and rendezvous only the entries of the failed backends change; with this table, of 1000 backends:
 //!
 //! | slots | 1 fails | 5 | 10 | 20 | 50 | 100 |
 //! |---|---|---|---|---|---|---|
@@ -56,22 +56,22 @@
 //! | 655373 | 100 | 1.15 % | 1.00 % | 10.33 % | 10.00 % |
 //! | 655373 | 1000 | 0.43 % | 0.10 % | 11.04 % | 9.99 % |
 //!
-//! What moves beyond need shrinks with the table; compiling takes about ten times as long for ten times the slots. (In the
-//! paper 1.8 and 22.9 ms.)
+//! The larger the table, the fewer keys move without need; ten times the slots take about ten times as long to compile. (In
+//! the paper 1.8 and 22.9 ms.)
 //!
-//! Not for more backends than a hundredth of the slots where the spread must be tight, and of no use beyond the number
-//! of slots, where some backends have none. Not where no key may move but those of the backend that left
+//! Not for more backends than a hundredth of the slots where the spread must be tight, and not for more backends than
+//! slots, where some have none. Not where no key may move but those of the backend that left
 //! ([`Rendezvous`](crate::policy::Rendezvous), [`Ketama`](crate::policy::Ketama)).
 
-use crate::bound::{BalanceFactor, Bound};
-use crate::context::PickContext;
 use crate::hash::{fold, mix, scale, xxh64};
-use crate::hrw::Hrw;
-use crate::identity::identities;
-use crate::indices::Indices;
+use crate::pick::context::PickContext;
+use crate::policy::parts::bound::{BalanceFactor, Bound};
+use crate::policy::parts::hrw::Hrw;
+use crate::policy::parts::indices::Indices;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::identity::identities;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// How often a key is hashed again.
 const REHASHES: usize = 20;
@@ -148,7 +148,7 @@ impl Policy for Maglev {
 
 /// A table size that is no prime or too large.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a table of {0} slots is none: use a prime up to {max}", max = Maglev::MAX_TABLE_SIZE)]
+#[error("a table cannot have {0} slots: use a prime up to {max}", max = Maglev::MAX_TABLE_SIZE)]
 pub struct TableSizeError(u32);
 
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl MaglevPicker {
         BackendIndex::new(self.table.get(scale(hash, self.table.len())))
     }
 
-    /// Who serves a key whose own backend does not.
+    /// The backend of a key whose own is not eligible or above its bound.
     #[cold]
     fn replacement(&self, cx: &PickContext<'_>, hash: u64) -> Option<BackendIndex> {
         let probe = |hash: &u64| Some(mix(hash.wrapping_add(1)));

@@ -1,4 +1,4 @@
-//! Which of the eligible backends to take.
+//! Policies: which of the eligible backends gets a connection.
 //!
 //! | policy | share | sees load | cost of a pick | like |
 //! |---|---|---|---|---|
@@ -19,22 +19,21 @@
 //! Start with [`P2c::least_conn`], the library's default: it is the cheap policy that notices a slow backend. Take
 //! [`P2c::peak_ewma`] where backends are at different distances or slow ones should be noticed before connections
 //! pile up on them, [`WeightedRoundRobin`] where the order or the exact share matters, [`LeastConn`] for few backends
-//! and long, uneven connections, [`WeightedRandom`] where many balancers that know nothing of each other should not
-//! march in step, [`First`] where what is not needed should stay idle. [`LeastTime`] and [`RandomTwo`] are for those
-//! who know them from nginx.
+//! and long, uneven connections, [`WeightedRandom`] where many independent balancers should not pick in the same order,
+//! [`First`] where backends that are not needed should stay idle. [`LeastTime`] and [`RandomTwo`] are for users of
+//! nginx's methods.
 //!
-//! The policies that go by key send equal keys ([`PickRequest::with_key`](crate::PickRequest::with_key)) to one
-//! backend while it is eligible, and every replica agrees on which. [`Maglev`] is the one to start with;
-//! [`Rendezvous`] has the best spread for few backends, [`Ketama`] and [`NginxHash`] are for standing beside an
-//! nginx. A connection without a key goes by weighted round robin. With a [`BalanceFactor`] a key leaves its backend while
-//! that has too much more than its share.
+//! The hashing policies send equal keys ([`PickRequest::with_key`](crate::PickRequest::with_key)) to one backend while it
+//! is eligible, and all replicas agree on which. Start with [`Maglev`]. [`Rendezvous`] has the best spread for few
+//! backends. [`Ketama`] and [`NginxHash`] are for use beside an nginx. Connections without a key are spread by weighted
+//! round robin. With a [`BalanceFactor`] a key leaves its backend while that has too much more than its share.
 //!
 //! # Figures
 //!
 //! One pick and its release in ns by a [`Balancer`](crate::Balancer) / by a [`LocalBalancer`](crate::LocalBalancer),
 //! among backends of the weights 1, 2, 3, 1, …; and the bytes that the policy adds to the 428 of each of 10000 backends
 //! (`cargo test --release -p lb-core --test allocations -- --ignored --nocapture memory`; Maglev's table alone is 131 kB
-//! whatever the number). `least_time` and `rendezvous` look at all backends and are left out.
+//! whatever the number). `least_time` and `rendezvous` read all backends and are left out.
 //!
 //! | policy | 10 | 100 | 1000 | 10000 | bytes |
 //! |---|---|---|---|---|---|
@@ -50,8 +49,8 @@
 //! | `nginx_hash` | 42 / 29 | 50 / 37 | 66 / 51 | 117 / 101 | 12 |
 //! | `ketama` | 37 / 29 | 50 / 38 | 81 / 68 | 381 / 442 | 944 |
 //!
-//! Other libraries on the same inputs in the same run, and how many times ours is faster by the one handle and by the
-//! other. They do less: pingora counts no connections, tower knows no weights, hashring and maglev only look up.
+//! Other libraries on the same inputs in the same run, and how many times this one is faster by a `Balancer` and by a
+//! `LocalBalancer`. They do less: pingora counts no connections, tower has no weights, hashring and maglev only look up.
 //!
 //! | library | next to | 10 | 100 | 1000 | 10000 |
 //! |---|---|---|---|---|---|
@@ -69,21 +68,15 @@
 //!     --warm-up-time 0.02 --measurement-time 0.08 --sample-size 10 '^(policies|policies_local|peers)/'
 //! ```
 //!
-//! on a virtual machine with two cores of an AMD EPYC of the third generation. What else runs on its host makes the same
-//! bench up to three times slower from one minute to the next, so compare figures of one run only, and differences of a
-//! few nanoseconds not at all. Of ten thousand backends what a pick touches no longer fits into the half megabyte of
-//! cache that a core has of its own: most of what is added there is waiting for memory.
+//! on a virtual machine with two cores of an AMD EPYC of the third generation. Other load on its host makes the same bench
+//! up to three times slower from one minute to the next, so compare figures of one run only, and ignore differences of a
+//! few nanoseconds. The memory that picks touch of ten thousand backends does not fit into the half megabyte of cache that
+//! a core has of its own: most of the extra time there is waiting for memory.
 //!
 //! `cargo bench policies` has more. A pick of 100 backends from two threads took 1.4 to 2.4 times as long as from one, that
 //! of [`LeastConn`] 2.2 to 2.7 times; that of [`First`], whose connections all go to one backend, up to 3.5 times. An update
 //! of 10000 backends of which one has changed took 1 to 1.5 ms, with [`LeastConn`] and [`RingHash`] 2 to 3, [`Maglev`] 4 to
 //! 4.5 and [`Ketama`], whose ring has two million points then, 66 to 85; an equal snapshot 0.1.
-
-use std::fmt;
-use std::sync::Arc;
-
-use crate::context::PickContext;
-use crate::tier::{BackendIndex, Tier};
 
 mod first;
 mod ketama;
@@ -93,13 +86,15 @@ mod least_time;
 mod maglev;
 mod nginx_hash;
 mod p2c;
+pub(crate) mod parts;
+mod picker;
 mod random;
 mod random_two;
 mod rendezvous;
 mod ring_hash;
 mod weighted_round_robin;
 
-pub use crate::bound::BalanceFactor;
+pub use crate::load_index::tracking::Tracking;
 pub use first::First;
 pub use ketama::Ketama;
 pub use kind::{PolicyKind, UnknownPolicy};
@@ -108,80 +103,10 @@ pub use least_time::LeastTime;
 pub use maglev::{Maglev, TableSizeError};
 pub use nginx_hash::NginxHash;
 pub use p2c::P2c;
+pub use parts::bound::BalanceFactor;
+pub use picker::{Picker, Policy};
 pub use random::WeightedRandom;
 pub use random_two::RandomTwo;
 pub use rendezvous::Rendezvous;
 pub use ring_hash::{RingHash, RingSizeError};
 pub use weighted_round_robin::WeightedRoundRobin;
-
-/// A way to choose: the control-plane half, which turns membership into a [`Picker`].
-///
-/// It may allocate and take its time; the result is used until the next update.
-pub trait Policy: fmt::Debug + Send + Sync + 'static {
-    /// The policy's name in configuration and metrics; never changes.
-    fn name(&self) -> &'static str;
-
-    /// What its pickers must know of the loads of `tier` beyond those they ask for. Default: nothing.
-    fn tracking(&self, tier: &Tier) -> Tracking {
-        let _ = tier;
-        Tracking::Nothing
-    }
-
-    /// Prepares picks from `tier`. Cannot fail: a tier is never empty and all its weights are above zero.
-    fn compile(&self, tier: &Tier) -> Box<dyn Picker>;
-}
-
-/// Which loads are kept ready for a policy. Where some are, each lease notes its beginning and its end, which costs some
-/// ten nanoseconds, and all threads write to the same place.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Tracking {
-    /// The least loaded of all backends.
-    Least,
-    /// None: a pick looks at the backends it asks about.
-    #[default]
-    Nothing,
-    /// The connections in flight of the tier, and the weight of its backends in good standing.
-    Total,
-}
-
-impl<P: Policy + ?Sized> Policy for Arc<P> {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
-
-    fn tracking(&self, tier: &Tier) -> Tracking {
-        (**self).tracking(tier)
-    }
-
-    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
-        (**self).compile(tier)
-    }
-}
-
-/// The data-plane half: a policy compiled for one tier.
-///
-/// The contract, which `test_util::contract` (feature `test-util`) checks for every policy here and for yours
-/// (allocations by the allocator of your test, with `picks_allocate_nothing`):
-///
-/// 1. only eligible backends are returned;
-/// 2. if a backend stays eligible during the call, one is returned;
-/// 3. no lock, no allocation, and work bounded by what was compiled;
-/// 4. the same tier, state, counter, time, draws and key give the same answer;
-/// 5. it never panics.
-pub trait Picker: fmt::Debug + Send + Sync + 'static {
-    /// The backend for one connection, or `None` if none is eligible.
-    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex>;
-
-    /// Whether nothing speaks against the backend at `i`: it is eligible, and this policy does not pass it over for its
-    /// load. For [`Balancer::explain`](crate::Balancer::explain); default: whether it is eligible.
-    fn admits(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
-        cx.is_eligible(i)
-    }
-
-    /// A number that is equal where this policy sends every key to the same backend, and almost certainly differs
-    /// elsewhere. `None`, the default, for policies that have no such number. May cost as much as compiling.
-    fn digest(&self) -> Option<u64> {
-        None
-    }
-}

@@ -1,11 +1,11 @@
 //! nginx's `hash key`, the modulo method.
 //!
 //! The key's CRC-32 modulo the sum of all weights is a unit of weight, counted in the snapshot's order, and goes to
-//! the backend that owns it. Where that one is not eligible the key is hashed again with the number of the attempt in
+//! the backend that owns it. If that one is not eligible, the key is hashed again with the number of the attempt in
 //! front, and the result added: `hash += (crc32([rehash] key) >> 16) & 0x7fff`. After 21 attempts, and for a
 //! connection without a key, smooth weighted round robin decides. All this is
-//! `ngx_stream_upstream_hash_module.c`, which took it from Cache::Memcached; the same key goes to the same server as
-//! with nginx.
+//! `ngx_stream_upstream_hash_module.c`, compatible with Cache::Memcached: the same key goes to the same server as with
+//! nginx.
 //!
 //! Two differences. nginx keeps the units of a server that is `down` and hashes its keys again; here a draining
 //! backend is not in the tier, so draining one moves keys like removing it. And every backend that a connection
@@ -17,11 +17,11 @@
 //! ([`Ketama`](crate::policy::Ketama) moves few). Not for sums of weights near 32768 and above: a first attempt
 //! reaches no later unit than that, which is nginx's too.
 
-use crate::context::PickContext;
 use crate::hash::Crc32;
+use crate::pick::context::PickContext;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// nginx's limit of attempts beyond the first.
 const REHASHES: u8 = 20;

@@ -2,65 +2,65 @@
 //!
 //! Two distinct backends are drawn by weight and the one with the lower cost is taken. Looking at two instead of
 //! one brings the fullest of n backends from about log n / log log n down to log log n (Mitzenmacher, "The Power
-//! of Two Choices in Randomized Load Balancing", 2001), and a stale view of the load does no harm, because nobody
-//! runs after the one cheapest backend: of n equal ones it gets at most 2 / n of the connections.
+//! of Two Choices in Randomized Load Balancing", 2001). A stale view of the load does no harm, because not all threads
+//! pick the one cheapest backend: of n equal ones it gets at most 2 / n of the connections.
 //!
-//! The first draw wins ties, so that idle backends get shares by weight. The cost is one of two:
+//! The first draw wins ties, so idle backends get shares by weight. The cost is one of two:
 //!
 //! - [`P2c::least_conn`]: connections in flight for the weight;
 //! - [`P2c::peak_ewma`]: time to connect * (connections in flight for the weight + 1), where the time is a moving
 //!   average that jumps to every peak and decays with silence (Finagle's `PeakEwma`, tower's, Linkerd's default).
 //!   It notices a slow or distant backend before connections pile up on it.
 //!
-//! The peers of the latter differ in three points. They measure requests; a TCP connection's life says nothing of its
-//! server, so this measures connecting. They divide the whole cost by the weight, or know none; here the draw already
+//! Peak EWMA of the peers differs in three points. They measure requests; how long a TCP connection lives says nothing of
+//! its server, so this measures connecting. They divide the whole cost by the weight, or know none; here the draw already
 //! goes by weight and the 1 is not divided, otherwise a light backend would get nothing until the heavy ones are
 //! loaded. At weight 1 the formulas are the same. And they assume a fixed time for a backend without a sample (tower 1
-//! s, Linkerd 30 ms, Envoy 10 ms), which lets newcomers starve where the others are faster and favours them where the
-//! others are slower; here a backend without a sample is taken to be as fast as the one that it is compared with.
-//! So connections in flight decide alone, newcomers are tried at once in their fair share, and what they are given
-//! before their first answer counts against them.
+//! s, Linkerd 30 ms, Envoy 10 ms): that starves a new backend where the others are faster, and favours it where they
+//! are slower. Here a backend without a sample is taken to be as fast as the one that it is compared with. So
+//! connections in flight decide alone, a new backend gets its fair share at once, and the connections that it gets
+//! before its first answer count as load.
 //!
-//! Times below 1 ms count as 1 ms: in one data centre what is left below it is noise of scheduling, and without a
-//! floor it would outweigh connections in flight.
+//! Times below 1 ms count as 1 ms: in one data centre, differences below it are noise of scheduling, and without a
+//! floor they would outweigh connections in flight.
 //!
-//! Cost: O(1) a pick, two loads read (with peak EWMA two averages too, each with one exponential function); O(n)
+//! CostFunction: O(1) a pick, two loads read (with peak EWMA two averages too, each with one exponential function); O(n)
 //! when few backends are eligible or one has nearly all the weight.
 //!
 //! Not where each backend must get its exact share ([`WeightedRoundRobin`](crate::policy::WeightedRoundRobin)). Peak
-//! EWMA does no harm but sees no more than connections in flight where handshakes tell nothing: a kernel answers them
-//! while its server is busy, and so does a proxy in between. A slow machine and a long way show.
+//! EWMA does no harm but sees no more than connections in flight where handshakes say nothing of the server: a kernel
+//! answers them while its server is busy, and so does a proxy in between. A slow machine and a long route are seen.
 
 use std::hint::select_unpredictable;
 use std::time::Duration;
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::policy::parts::alias_table::AliasTable;
 use crate::policy::{Picker, Policy};
-use crate::tier::{BackendIndex, Tier};
-use crate::weighted_index::WeightedIndex;
+use crate::tiers::tier::{BackendIndex, Tier};
 
-/// The least time to connect that is told apart.
+/// Shorter times to connect count as this one.
 const FLOOR: Duration = Duration::from_millis(1);
 
 /// The cheaper of two draws by weight.
 #[doc(alias = "power of two choices")]
 #[derive(Clone, Copy, Debug)]
 pub struct P2c {
-    cost: Cost,
+    cost: CostFunction,
 }
 
 impl P2c {
     /// Compares connections in flight for the weight.
     pub const fn least_conn() -> Self {
         Self {
-            cost: Cost::InFlight,
+            cost: CostFunction::InFlight,
         }
     }
 
     /// Compares the peak-sensitive average of the time to connect, times connections in flight for the weight.
     pub const fn peak_ewma() -> Self {
         Self {
-            cost: Cost::PeakEwma,
+            cost: CostFunction::PeakEwma,
         }
     }
 }
@@ -68,34 +68,34 @@ impl P2c {
 impl Policy for P2c {
     fn name(&self) -> &'static str {
         match self.cost {
-            Cost::InFlight => "p2c",
-            Cost::PeakEwma => "p2c_peak_ewma",
+            CostFunction::InFlight => "p2c",
+            CostFunction::PeakEwma => "p2c_peak_ewma",
         }
     }
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(P2cPicker {
             cost: self.cost,
-            index: WeightedIndex::new(tier.weights()),
+            index: AliasTable::new(tier.weights()),
         })
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Cost {
+enum CostFunction {
     InFlight,
     PeakEwma,
 }
 
 #[derive(Debug)]
 struct P2cPicker {
-    cost: Cost,
-    index: WeightedIndex,
+    cost: CostFunction,
+    index: AliasTable,
 }
 
 impl Picker for P2cPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        // Both are drawn before either is looked at, so that the processor fetches the two at once.
+        // Both are drawn before either is read, so that the processor fetches the two at once.
         let [first, second] = self.index.draw_two(cx);
         let first = Some(first).filter(|&first| cx.takes_turn(first));
         if let Some(first) = first
@@ -109,7 +109,7 @@ impl Picker for P2cPicker {
 }
 
 impl P2cPicker {
-    /// Draws until there are two distinct eligible backends, of which `first` is one, if there is such a one.
+    /// Draws until there are two distinct eligible backends, or one if there are no two. `first` is one of them, if given.
     #[cold]
     fn draw_on(
         &self,
@@ -131,8 +131,8 @@ impl P2cPicker {
         let [(load_1, weight_1), (load_2, weight_2)] = [first, second].map(|i| cx.load(i));
         let in_flight = || load_2 * weight_1 < load_1 * weight_2;
         let second_is_cheaper = match self.cost {
-            Cost::InFlight => in_flight(),
-            Cost::PeakEwma => match (cx.connect_time(first), cx.connect_time(second)) {
+            CostFunction::InFlight => in_flight(),
+            CostFunction::PeakEwma => match (cx.connect_time(first), cx.connect_time(second)) {
                 (Some(time_1), Some(time_2)) => {
                     let cost =
                         |time: Duration, load: u64| time.max(FLOOR).as_nanos() * u128::from(load);
@@ -214,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn the_slow_one_of_two_gets_nothing_until_its_slowness_is_forgotten() {
+    fn the_slower_of_two_gets_nothing_until_its_sample_has_decayed() {
         let mut scene = Scene::new(&[1, 1]);
         scene.sample(0, 500);
         scene.sample(1, 5);
         assert_eq!(scene.counts(100, ms(500)), [0, 100]);
-        // Decayed below the floor, both are alike.
+        // Decayed below the floor, both averages are equal.
         let counts = scene.counts(100, ms(120_000));
         assert!(counts[0] > 30, "{counts:?}");
     }
@@ -237,19 +237,19 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "takes thousands of picks")]
-    fn a_newcomer_is_neither_starved_nor_favoured() {
+    fn a_new_backend_is_neither_starved_nor_favoured() {
         let mut scene = Scene::new(&[1; 10]);
         for port in 0..9 {
             scene.sample(port, 100);
         }
         let counts = scene.counts(10_000, ms(100));
         assert!((800..1_200).contains(&counts[9]), "{counts:?}");
-        // What it holds counts before its first answer comes.
+        // Its connections count as load before its first answer.
         let held: Vec<Pick> = (0..40)
             .map(|_| scene.pick(&Tried::new(), ms(100)))
             .collect();
-        let newcomer = held.iter().filter(|pick| pick.backend().addr.port() == 9);
-        assert!(newcomer.count() <= 6);
+        let new = held.iter().filter(|pick| pick.backend().addr.port() == 9);
+        assert!(new.count() <= 6);
     }
 
     #[test]

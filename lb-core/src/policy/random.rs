@@ -2,8 +2,8 @@
 //!
 //! Every pick is drawn by weight, independent of every other: Walker's alias method as Vose simplified it (IEEE
 //! Transactions on Software Engineering, 1991), so a draw costs the same for any number of backends. A draw that
-//! hits a backend that is not eligible is drawn again, which keeps the shares of the others in proportion; if that
-//! fails often, one pass over the eligible decides.
+//! hits a backend that is not eligible is repeated, which keeps the shares of the others in proportion; after 20 such
+//! draws, one pass over the eligible backends decides.
 //!
 //! Cost: O(1) a pick while a fair share of the weight is eligible, O(n) otherwise; 12 bytes a backend, none for
 //! equal weights.
@@ -11,10 +11,10 @@
 //! Not where an even spread over few connections matters: chance leaves one backend of 10 with nothing after 10
 //! picks in most runs.
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::policy::parts::alias_table::AliasTable;
 use crate::policy::{Picker, Policy};
-use crate::tier::{BackendIndex, Tier};
-use crate::weighted_index::WeightedIndex;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// A draw by weight.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,14 +35,14 @@ impl Policy for WeightedRandom {
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(WeightedRandomPicker {
-            index: WeightedIndex::new(tier.weights()),
+            index: AliasTable::new(tier.weights()),
         })
     }
 }
 
 #[derive(Debug)]
 struct WeightedRandomPicker {
-    index: WeightedIndex,
+    index: AliasTable,
 }
 
 impl Picker for WeightedRandomPicker {

@@ -6,23 +6,23 @@
 //! (`ngx_stream_upstream_random_module.c`, `ngx_stream_upstream_get_random2_peer`).
 //!
 //! So idle backends do not get shares by weight: with weights 5, 1, 1 the second draw is most often a light one, and
-//! they get 24 %, 38 %, 38 %. [`P2c`](crate::policy::P2c), which is the same but for the tie, gives 5, 1, 1.
+//! they get 24 %, 38 %, 38 %. [`P2c`](crate::policy::P2c), which differs in the tie alone, gives 5, 1, 1.
 //!
 //! nginx counts draws over all attempts of one connection; here every attempt has 21 of its own.
 //!
 //! Cost: O(1) a pick, two loads read; 21 draws and what round robin costs when few backends are eligible or one has
 //! nearly all the weight.
 //!
-//! Not where weights matter and connections are short: it is here for those who come from nginx.
+//! Not where weights matter and connections are short. It is here for users of nginx's method.
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::policy::parts::alias_table::AliasTable;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
-use crate::weighted_index::WeightedIndex;
+use crate::tiers::tier::{BackendIndex, Tier};
 
-/// How many draws nginx makes before it takes turns: it gives up when more than 20 were in vain, and the draw of the
-/// first of the two counts as one of them.
+/// How many draws nginx makes before it takes turns: more than 20 draws without a second backend end the search, and the
+/// draw of the first of the two counts as one of them.
 const DRAWS: usize = 21;
 
 /// The less loaded of two draws by weight, as nginx draws and compares.
@@ -46,7 +46,7 @@ impl Policy for RandomTwo {
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(RandomTwoPicker {
             weights: tier.weights().map(|weight| weight.get().into()).collect(),
-            index: WeightedIndex::new(tier.weights()),
+            index: AliasTable::new(tier.weights()),
             sequence: Sequence::new(tier.weights()),
         })
     }
@@ -55,7 +55,7 @@ impl Policy for RandomTwo {
 #[derive(Debug)]
 struct RandomTwoPicker {
     weights: Box<[u64]>,
-    index: WeightedIndex,
+    index: AliasTable,
     sequence: Sequence,
 }
 
@@ -79,7 +79,7 @@ impl RandomTwoPicker {
 
 impl Picker for RandomTwoPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        // Of one backend there are never two; nginx does not try either.
+        // A single backend is never two; nginx does not draw either.
         let two = (self.weights.len() > 1).then(|| self.two(cx)).flatten();
         let Some([first, second]) = two else {
             return self.sequence.next(cx);

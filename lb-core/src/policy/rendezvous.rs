@@ -2,10 +2,10 @@
 //!
 //! For every key each backend draws a score from its identity and the key, -weight / ln(u) with u uniform in (0, 1),
 //! and the highest eligible score wins (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates",
-//! 1998; the weights are Schindelhauer's and Schomaker's, 2005). Nothing is compiled that could go wrong: shares
-//! follow the weights exactly on average, a backend that leaves gives away its own keys and no others, spread over
-//! the rest by weight, and one whose weight grows only gains. While a backend is ejected its keys have each their
-//! own second choice.
+//! 1998; the weights are Schindelhauer's and Schomaker's, 2005). There is no table that could be uneven:
+//! shares follow the weights exactly on average. The keys of a removed backend, and no others, move, and spread over the
+//! rest by weight. A backend whose weight grows only gains keys. While a backend is ejected, each of its keys has a second
+//! choice of its own.
 //!
 //! u is made of the XXH64 of the key and of the identity (`name:port`, or the address where the name is absent or
 //! shared). Scores are compared in `f64` with a logarithm of our own, so replicas agree on every platform that
@@ -15,14 +15,14 @@
 //!
 //! Not for thousands of backends at high connection rates ([`Maglev`](crate::policy::Maglev)).
 
-use crate::bound::{BalanceFactor, Bound};
-use crate::context::PickContext;
 use crate::hash::{fold, xxh64};
-use crate::hrw::Hrw;
-use crate::identity::identities;
+use crate::pick::context::PickContext;
+use crate::policy::parts::bound::{BalanceFactor, Bound};
+use crate::policy::parts::hrw::Hrw;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::identity::identities;
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// The highest score for the key.
 #[doc(alias = "hrw", alias = "highest random weight")]

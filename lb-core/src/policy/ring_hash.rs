@@ -1,9 +1,10 @@
 //! Ring hash: consistent hashing on a circle.
 //!
 //! Every backend owns points on a circle of hashes, in number by its weight, and a key goes to the first point at or
-//! after its own hash (Karger et al., "Consistent Hashing and Random Trees", STOC 1997). A point whose backend is not
-//! eligible, or above its [bound](BalanceFactor), leads to the next; after 20 of those the [rendezvous](crate::policy::Rendezvous) of the eligible decides,
-//! so that a key keeps its replacement for as long as it needs one.
+//! after its own hash (Karger et al., "Consistent Hashing and Random Trees", STOC 1997). If the backend of a point is not
+//! eligible, or above its [bound](BalanceFactor), the next point is used. After 20 points the
+//! [rendezvous](crate::policy::Rendezvous) of the eligible backends decides, so a key keeps its replacement for as long
+//! as it needs one.
 //!
 //! The number of points is Envoy's: the lightest backend gets as many as its share of the minimum ring size, rounded
 //! up, and the others in proportion; the maximum ring size bounds the sum. Envoy's defaults are a minimum of 1024 and a
@@ -17,19 +18,19 @@
 //! has 1.16 times the mean, of 100 (11 points each) 1.86 times, of 1000 (2 points) 5.7 times; a minimum of 2^20 brings
 //! 1000 to 1.12. Nor where only a leaving backend's keys may move: the others get another number of points when n
 //! changes, and one of 10 moves 17 % instead of 10 %. [`Maglev`](crate::policy::Maglev) and
-//! [`Ketama`](crate::policy::Ketama) are better at the one and the other.
+//! [`Ketama`](crate::policy::Ketama) do better at spread and at moved keys respectively.
 
-use crate::bound::{BalanceFactor, Bound};
-use crate::context::PickContext;
 use crate::hash::{fold, xxh64};
-use crate::hrw::Hrw;
-use crate::identity::{identities, in_order};
+use crate::pick::context::PickContext;
+use crate::policy::parts::bound::{BalanceFactor, Bound};
+use crate::policy::parts::hrw::Hrw;
+use crate::policy::parts::ring::Ring;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::ring::Ring;
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::identity::{identities, in_order};
+use crate::tiers::tier::{BackendIndex, Tier};
 
-/// How many points may lead nowhere.
+/// How many points are tried.
 const MISSES: usize = 20;
 
 /// Consistent hashing as Envoy's `RING_HASH`.
@@ -136,7 +137,7 @@ impl Policy for RingHash {
 
 /// A minimum ring size above the maximum, or a maximum above the limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a ring of {min} to {max} points is none: the limit is {limit}", limit = RingHash::MAX_SIZE)]
+#[error("a ring cannot have {min} to {max} points: use a minimum up to the maximum, and a maximum up to {limit}", limit = RingHash::MAX_SIZE)]
 pub struct RingSizeError {
     min: u32,
     max: u32,
@@ -151,7 +152,7 @@ struct RingHashPicker {
 }
 
 impl RingHashPicker {
-    /// Who serves a key whose own backend does not.
+    /// The backend of a key whose own is not eligible or above its bound.
     #[cold]
     fn replacement(&self, cx: &PickContext<'_>, hash: u64) -> Option<BackendIndex> {
         let mut others = self.ring.owners_from(upper(hash)).take(MISSES).skip(1);

@@ -4,7 +4,7 @@
 //! of bunched: weights 5, 1, 1 give `a a b a c a a`. The order is that of nginx
 //! (`ngx_stream_upstream_round_robin.c`), compiled once per update into a sequence that picks walk by one atomic
 //! counter. Large sums of weights are spread by a golden-ratio step instead: the shares are as exact, the order
-//! differs from nginx's (see `sequence.rs`).
+//! differs from nginx's (see `parts/sequence`).
 //!
 //! A backend that is ejected, full or already tried is passed over by taking the next turn, so the others keep
 //! shares in proportion to their weights; no neighbour inherits its turns.
@@ -15,10 +15,10 @@
 //!
 //! Not for backends of unequal speed or connections of unequal length: it does not see load.
 
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
+use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy};
-use crate::sequence::Sequence;
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
 /// Turns by weight, in nginx's order.
 #[doc(alias = "rr", alias = "smooth", alias = "wrr")]

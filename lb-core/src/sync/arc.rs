@@ -1,7 +1,7 @@
 //! std's `Arc` and `Weak` with counts that loom sees.
 //!
-//! std's own hold the memory. What is counted is counted as std does it, in the same order and with the same orderings,
-//! but for the weak reference that all strong ones have in common: nobody who counts sees that.
+//! std's own `Arc` and `Weak` hold the memory. The counts change as std's do, in the same order and with the same memory
+//! orderings, except for the weak reference that all strong ones share, which std's `weak_count` does not count either.
 
 use std::fmt;
 use std::ops::Deref;
@@ -69,7 +69,7 @@ impl<T> Clone for Arc<T> {
 }
 
 impl<T> Drop for Arc<T> {
-    /// The value goes with the last of std's, which is in this one.
+    /// The value is dropped with the last of std's, which is in the last of these.
     fn drop(&mut self) {
         if self.counts.strong.fetch_sub(1, Release) == 1 {
             fence(Acquire);

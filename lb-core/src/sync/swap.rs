@@ -1,8 +1,8 @@
 //! arc-swap's swap with a pointer that loom sees.
 //!
-//! Of arc-swap's contract: a load finds what was stored last, and with it what whoever stored it had done before, but
-//! tells that one nothing in turn; and as soon as a swap returns, each guard that still reads the old value shows in
-//! the value's strong count.
+//! The contract of arc-swap that the crate relies on: a load returns the value that was stored last, and synchronises with
+//! the store, but not the store with the load; and once a swap has returned, each guard that still reads the old value is
+//! counted in the value's strong count.
 
 use std::ops::Deref;
 use std::sync;
@@ -13,8 +13,8 @@ use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 /// A swap of `R`, which is an `Arc` or an `Option` of one.
 #[derive(Debug)]
 pub(crate) struct ArcSwapAny<R> {
-    /// How many there were before the current one. Stands for the pointer; whoever has changed or read it has the rest
-    /// to themselves until loom's next operation.
+    /// How many values there were before the current one. Stands for the pointer: a thread that has changed or read it
+    /// runs alone until loom's next operation.
     version: AtomicUsize,
     #[expect(clippy::disallowed_types, reason = "never contended")]
     current: sync::Mutex<sync::Arc<R>>,
@@ -44,14 +44,16 @@ impl<R: Clone> ArcSwapAny<R> {
         drop(self.swap(new));
     }
 
-    /// An addition, because that finds the latest version even where a load might find an older one.
+    /// An addition, because it reads the latest version, where loom may let a load read an older one.
     fn versioned(&self) -> (usize, Guard<R>) {
         let version = self.version.fetch_add(0, Acquire);
         (version, Guard(sync::Arc::clone(&self.lock())))
     }
 
     fn lock(&self) -> sync::MutexGuard<'_, sync::Arc<R>> {
-        self.current.lock().expect("nobody panics in between")
+        self.current
+            .lock()
+            .expect("no thread panics while it has the lock")
     }
 }
 
@@ -83,7 +85,7 @@ impl<R: Clone, A: Deref<Target = ArcSwapAny<R>>> Cache<A, R> {
         }
     }
 
-    /// As arc-swap, looks at the pointer by a relaxed load.
+    /// Reads the pointer by a relaxed load, as arc-swap.
     pub(crate) fn load(&mut self) -> &R {
         if self.swap.version.load(Relaxed) != self.version {
             let (version, seen) = self.swap.versioned();

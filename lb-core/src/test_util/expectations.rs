@@ -1,12 +1,12 @@
-//! What a policy claims beyond the contract that all share.
+//! What a policy promises beyond the contract of all policies.
 
-/// What the suite shall hold a policy to.
+/// What the suite expects of a policy.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Expectations {
     /// How its picks follow the weights while every backend is idle.
     pub share: Share,
-    /// Whether it looks at connections in flight. Default: [`Load::Ignored`].
+    /// Whether it considers connections in flight. Default: [`Load::Ignored`].
     pub load: Load,
     /// What a pick costs while every backend is eligible and of equal weight. Default: [`Cost::Linear`].
     pub cost: Cost,
@@ -41,7 +41,7 @@ impl Expectations {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Share {
-    /// By the key: equal keys meet the same backend as long as it is eligible, and over many keys no backend's share
+    /// By the key: equal keys go to the same backend while it is eligible, and over many keys no backend's share
     /// is off by more than this part of it (0.3 for 30 %), chance aside.
     ByKey(f64),
     /// Over a lap, which is as many picks as the sum of the weights, each backend has as many as its weight.
@@ -85,7 +85,7 @@ impl Cost {
     }
 }
 
-/// The most questions for `n` backends in whatever state: a bounded number of attempts and some passes over all.
+/// The most questions for `n` backends in any state: a bounded number of attempts and some passes over all.
 pub(crate) fn worst_cost(n: usize) -> u64 {
     (1 << 14) + 16 * n as u64
 }

@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use super::interleaving::Event;
 use super::rig::{addr, backend, tried};
-use super::rng::StepRng;
+use super::step_rng::StepRng;
+use crate::backend::Health;
 use crate::backend::{AdminState, Backend, Priority};
 use crate::config::BalancerConfig;
-use crate::detection::OutlierDetection;
-use crate::health::Health;
-use crate::outlier::FailLimit;
-use crate::pick::Tried;
+use crate::pick::request::Tried;
 use crate::policy::{Policy, PolicyKind};
 use crate::rng::{Rng, SplitMix64};
-use crate::slow_start::SlowStart;
 use crate::snapshot::Snapshot;
-use crate::subset::Subset;
+use crate::state::fail_limit::FailLimit;
+use crate::state::outlier::OutlierDetection;
+use crate::tiers::slow_start::SlowStart;
+use crate::tiers::subset::Subset;
+use crate::tiers::zone::ZonePreference;
 use crate::time::Timestamp;
-use crate::zone::ZonePreference;
 
-/// How many backends the generator knows, for most seeds and for some. Policies may have other ways for many.
+/// How many backends the generator uses, for most seeds and for some. Policies may have other pickers for many.
 const FEW: u64 = 8;
 const MANY: u64 = 100;
 
-/// The policies that take turns with the one that is checked: such as compile quickly whatever the weights.
+/// The policies that alternate with the one that is checked: those that compile quickly for any weights.
 const PARTNERS: [PolicyKind; 4] = [
     PolicyKind::LeastConn,
     PolicyKind::P2c,
@@ -146,7 +146,7 @@ impl<'a> Generator<'a> {
     }
 }
 
-/// The generator of draws for a seed: now and then one without any luck.
+/// The generator of draws for a seed; for some seeds one that always draws the same.
 pub(crate) fn draws(seed: u64) -> Box<dyn Rng> {
     match seed % 8 {
         0 => Box::new(StepRng::new(0, 0)),
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_generator_repeats_itself_and_knows_every_event() {
+    fn the_generator_is_repeatable_and_makes_every_event() {
         let policy = || PolicyKind::P2c.build();
         let events = |seed| {
             let mut generator = Generator::new(seed, &policy);

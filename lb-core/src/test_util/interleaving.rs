@@ -1,4 +1,4 @@
-//! Anything that can happen to a balancer, in any order, against a model of what must come of it.
+//! Events in any order, against a model of the expected results.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,15 +9,16 @@ use super::memory::Memory;
 use super::model::Model;
 use super::rig::{Rig, at};
 use super::watched::Watched;
+use crate::backend::Health;
 use crate::config::BalancerConfig;
-use crate::health::Health;
-use crate::pick::{Pick, PickError, Tried};
+use crate::lease::pick::Pick;
+use crate::pick::request::{PickError, Tried};
 use crate::policy::Policy;
 use crate::rng::Rng;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
-/// One thing that can happen. Leases are chosen by a number of any size, modulo how many are held.
+/// One event. Leases are chosen by a number of any size, modulo how many are held.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -25,7 +26,7 @@ pub enum Event {
     Advance(Duration),
     /// A new membership is applied.
     Apply(Snapshot),
-    /// The clock shows this, be it earlier or later.
+    /// The clock shows this moment, earlier or later.
     At(Timestamp),
     /// A held lease reports its connection.
     Connected(usize),
@@ -42,23 +43,23 @@ pub enum Event {
     Release(usize),
     /// The settings change.
     SetConfig(BalancerConfig),
-    /// A check has found this of a backend.
+    /// A check has found this health of a backend.
     SetHealth(SocketAddr, Health),
     /// Another policy takes over.
     SetPolicy(Arc<dyn Policy>),
 }
 
-/// Runs events and checks after each what must hold.
+/// Runs events and checks the invariants after each.
 pub(crate) struct Runner {
     rig: Rig,
     config: BalancerConfig,
     now: Timestamp,
-    held: Vec<Held>,
+    held: Vec<HeldPick>,
     incarnations: BTreeMap<SocketAddr, Incarnation>,
     last: Last,
 }
 
-struct Held {
+struct HeldPick {
     pick: Pick,
     incarnation: u32,
 }
@@ -86,7 +87,7 @@ impl Runner {
         }
     }
 
-    /// Runs one event and returns what a pick answered.
+    /// Runs one event and returns the result of a pick.
     pub(crate) fn run(&mut self, event: Event) -> Option<Result<SocketAddr, PickError>> {
         let mut answer = None;
         self.last.step += 1;
@@ -132,7 +133,7 @@ impl Runner {
         }
     }
 
-    fn take(&mut self, choice: usize) -> Option<Held> {
+    fn take(&mut self, choice: usize) -> Option<HeldPick> {
         let i = choice.checked_rem(self.held.len())?;
         Some(self.held.swap_remove(i))
     }
@@ -154,7 +155,7 @@ impl Runner {
                 );
                 let first = model.first.unwrap_or(picked.0);
                 assert_eq!(picked.0, first, "another tier was preferred");
-                self.held.push(Held {
+                self.held.push(HeldPick {
                     incarnation: self.incarnation(picked.1),
                     pick,
                 });
@@ -184,7 +185,7 @@ impl Runner {
         assert_eq!(health_of(self), before.map(|_| health), "{addr}");
     }
 
-    /// Runs an update and checks that it changes nothing of what is remembered.
+    /// Runs an update and checks that it keeps the state of the backends that stay.
     fn unchanged_by(&mut self, update: impl FnOnce(&mut Self)) {
         let before = Memory::of(&self.rig.balancer);
         update(self);
@@ -212,7 +213,7 @@ impl Runner {
     }
 }
 
-/// Tells where a panic came from, whoever panicked.
+/// Prints where a panic came from, whichever code panicked.
 struct Last {
     origin: String,
     step: u32,

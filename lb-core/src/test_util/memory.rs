@@ -1,4 +1,4 @@
-//! All that a balancer remembers, to be compared before and after an update.
+//! All state of a balancer, to be compared before and after an update.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,14 +17,14 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn of(balancer: &Balancer) -> Self {
-        let compiled = balancer.shared.current();
-        let backends = compiled.set.members().map(|(backend, member)| {
+        let membership = balancer.published.current();
+        let backends = membership.set().members().map(|(backend, member)| {
             let (state, in_flight) = (member.state(), member.in_flight());
-            let text = format!("{in_flight} in flight, {}", state.memory());
+            let text = format!("{in_flight} in flight, {}", state.remembered());
             (backend.addr, (backend.instance.clone(), text))
         });
-        let cursors = compiled.levels.iter().map(|level| {
-            let tier = &level.tier;
+        let cursors = membership.tiers().iter().map(|compiled| {
+            let tier = &compiled.tier;
             let place = (tier.priority(), tier.is_near());
             (place, tier.cursor().load(Relaxed))
         });
@@ -34,7 +34,7 @@ impl Memory {
         }
     }
 
-    /// Panics if an update between the two changed what is remembered of whoever stayed.
+    /// Panics if an update between the two changed the state of a backend that stayed.
     pub(crate) fn assert_kept_in(&self, after: &Self) {
         for (addr, after) in &after.backends {
             let before = self.backends.get(addr);

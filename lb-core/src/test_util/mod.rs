@@ -1,7 +1,7 @@
-//! The contract of a policy as a test suite, for this crate's policies and for yours.
+//! The contract of a policy as a test suite, for the policies of this crate and for yours.
 //!
-//! [`contract::check`] runs everything that a policy promises, and panics with what was broken; each property can also
-//! be run by itself. Everything is seeded: a suite that passes once passes always. Only with the feature `test-util`.
+//! [`contract::check`] checks all that a policy promises, and panics with the broken property; each property can also
+//! be checked by itself. All is seeded: a suite that passes once always passes. Only with the feature `test-util`.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -42,11 +42,10 @@ mod interleaving;
 mod memory;
 mod model;
 mod rig;
-mod rng;
-mod standstill;
+mod step_rng;
+mod stopping;
 mod watched;
 
 pub use expectations::{Cost, Expectations, Load, Share};
 pub use interleaving::Event;
-pub use rng::StepRng;
-pub(crate) use standstill::Gate;
+pub use step_rng::StepRng;

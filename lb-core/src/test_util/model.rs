@@ -1,20 +1,20 @@
-//! What must come of a pick, worked out from the public status instead of the balancer's own checks.
+//! The expected result of a pick, computed from the public status instead of by the balancer's own checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use super::rng::StepRng;
+use super::step_rng::StepRng;
+use crate::backend::Health;
 use crate::backend::Priority;
 use crate::balancer::Balancer;
 use crate::config::BalancerConfig;
-use crate::explain::Verdict;
-use crate::health::Health;
-use crate::pick::{PickRequest, Tried};
-use crate::set::BackendStatus;
+use crate::membership::explain::Verdict;
+use crate::membership::set::BackendStatus;
+use crate::pick::request::{PickRequest, Tried};
 use crate::time::Timestamp;
 
-/// Who may be picked, and who comes first.
+/// Which backends may be picked, and which priority comes first.
 pub(crate) struct Model {
     /// The eligible backends.
     pub(crate) eligible: BTreeSet<(Priority, SocketAddr)>,
@@ -87,13 +87,15 @@ fn is_healthy(status: &BackendStatus<'_>) -> bool {
     status.health == Health::Healthy && status.ejected_until.is_none()
 }
 
-/// Which backends a subset leaves out; what is asked of a subset itself is proven with it.
+/// Which backends are not in the subset; the tests of subsets check the choice itself.
 fn not_in_subset(balancer: &Balancer, now: Timestamp) -> BTreeSet<SocketAddr> {
     let tried = Tried::new();
-    let told = balancer.explain(&PickRequest::new(&tried), now, &mut StepRng::new(0, 0));
-    let backends = told.into_iter().flat_map(|told| told.backends);
+    let explained = balancer.explain(&PickRequest::new(&tried), now, &mut StepRng::new(0, 0));
+    let backends = explained
+        .into_iter()
+        .flat_map(|explained| explained.backends);
     backends
-        .filter(|told| told.verdict == Verdict::NotInSubset)
-        .map(|told| told.backend.addr)
+        .filter(|explained| explained.verdict == Verdict::NotInSubset)
+        .map(|explained| explained.backend.addr)
         .collect()
 }

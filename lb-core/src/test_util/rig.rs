@@ -1,21 +1,23 @@
-//! A balancer with all that it takes to drive one.
+//! A balancer with the generator and clock that drive it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::expectations::worst_cost;
-use super::rng::Rationed;
+use super::step_rng::Rationed;
 use super::watched::Watched;
 use crate::backend::{Backend, Weight};
-use crate::balancer::{Balancer, Updater, balancer};
-use crate::local::LocalBalancer;
-use crate::pick::{Pick, PickError, PickRequest, Tried};
+use crate::balancer::{Balancer, balancer};
+use crate::lease::pick::Pick;
+use crate::local_balancer::LocalBalancer;
+use crate::pick::request::{PickError, PickRequest, Tried};
 use crate::policy::Policy;
 use crate::rng::{Rng, SplitMix64};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
+use crate::updater::Updater;
 
-/// The address of backend number `i`; the order of addresses is not the order of numbers, on purpose.
+/// The address of backend number `i`. The order of addresses differs from the order of numbers on purpose.
 pub(crate) fn addr(i: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, (255 - i / 250) as u8, (250 - i % 250) as u8], 446))
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::expectations::worst_cost;
-use crate::context::PickContext;
+use crate::pick::context::PickContext;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::tier::{BackendIndex, Tier};
+use crate::tiers::tier::{BackendIndex, Tier};
 
-/// Passes on to a policy and panics if a pick breaks the contract. For one thread at a time.
+/// Wraps a policy and panics if a pick breaks the contract. For one thread at a time.
 #[derive(Debug)]
 pub(crate) struct Watched {
     policy: Arc<dyn Policy>,
@@ -66,7 +66,7 @@ impl Picker for WatchedPicker {
         let limit = worst_cost(n as usize);
         assert!(
             cost <= limit,
-            "{name}: a pick among {n} backends asked {cost} questions, {limit} are bearable"
+            "{name}: a pick among {n} backends asked {cost} questions, {limit} are the limit"
         );
         match picked {
             Some(i) => assert!(

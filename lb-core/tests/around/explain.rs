@@ -24,7 +24,7 @@ fn before_the_first_snapshot_there_is_nothing_to_explain() {
 }
 
 #[test]
-fn every_verdict_is_told() {
+fn every_verdict_is_explained() {
     let snapshot = [
         backend(0).with_admin(AdminState::Drain),
         backend(1).with_weight(Weight::ZERO),
@@ -84,7 +84,7 @@ fn every_verdict_is_told() {
 }
 
 #[test]
-fn what_may_be_waited_for_is_told() {
+fn candidates_for_waiting_are_reported() {
     let snapshot = [
         backend(0).with_admin(AdminState::Drain),
         backend(1).with_max_conns(NonZeroU32::new(1)),
@@ -118,7 +118,7 @@ fn what_may_be_waited_for_is_told() {
 }
 
 #[test]
-fn bounds_and_slow_starts_are_told() {
+fn bounds_and_slow_starts_are_explained() {
     let policy = Maglev::with_table_size(251).unwrap();
     let policy = Arc::new(policy.with_balance_factor(BalanceFactor::percent(125)));
     let snapshot: Snapshot = (0..3).map(backend).collect();
@@ -162,7 +162,7 @@ fn bounds_and_slow_starts_are_told() {
 }
 
 #[test]
-fn panic_and_spill_are_told() {
+fn panic_and_spill_are_explained() {
     let snapshot: Snapshot = (0..4)
         .map(|i| backend(i).with_priority(Priority::new(u8::from(i >= 2))))
         .collect();
@@ -185,7 +185,7 @@ fn panic_and_spill_are_told() {
         [(100, false), (100, false), (0, false), (0, false)]
     );
     bench.check(0, Health::Unhealthy, at(0));
-    // Together the tiers suffice.
+    // The tiers together are healthy enough.
     assert_eq!(
         told(&mut bench).0,
         [(50, false), (50, false), (50, false), (50, false)]
@@ -263,7 +263,7 @@ enum Step {
     Join(Vec<Backend>),
 }
 
-/// Steps, each with the key of the connection that comes next and the numbers that it has tried.
+/// Steps, each with the key of the next connection and the numbers of the backends that it has tried.
 fn steps() -> impl Strategy<Value = Vec<(Step, Option<[u8; 2]>, Vec<usize>)>> {
     let step = prop_oneof![
         (0..20_u64).prop_map(Step::Pass),
@@ -325,7 +325,7 @@ proptest! {
     }
 }
 
-/// Two balancers with the same life; one of them is asked to explain between all picks.
+/// Two balancers with the same events; one of them explains between all picks.
 #[test]
 fn explaining_changes_nothing() {
     for n in [5, 60] {

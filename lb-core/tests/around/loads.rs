@@ -25,7 +25,7 @@ fn hashing(factor: BalanceFactor) -> [Arc<dyn Policy>; 4] {
 }
 
 #[test]
-fn drained_weightless_and_full_backends_leave_the_rest_its_work() {
+fn drained_weightless_and_full_backends_do_not_stop_the_others() {
     for kind in PolicyKind::ALL {
         let limited = |i| backend(i).with_max_conns(NonZeroU32::new(2));
         let snapshot = [
@@ -38,7 +38,7 @@ fn drained_weightless_and_full_backends_leave_the_rest_its_work() {
         let held: Vec<Pick> = (0..4).map(|_| bench.pick().unwrap()).collect();
         assert_eq!(bench.in_flight(), [0, 0, 2, 2], "{kind}");
         assert_eq!(bench.pick().map(drop), Err(PickError::Exhausted), "{kind}");
-        // One drained backend comes back, a full one is drained, and the other's limit falls below what it holds.
+        // One drained backend is ready again, a full one is drained, and the other's limit falls below its connections.
         let [zero, one, two, three] = snapshot;
         let next = [
             zero.with_admin(AdminState::Ready),
@@ -50,7 +50,7 @@ fn drained_weightless_and_full_backends_leave_the_rest_its_work() {
         let more: Vec<Pick> = (0..2).map(|_| bench.pick().unwrap()).collect();
         assert_eq!(bench.in_flight(), [2, 0, 2, 2], "{kind}");
         assert_eq!(bench.pick().map(drop), Err(PickError::Exhausted), "{kind}");
-        // Of the two of number 3 one may end without making room.
+        // Of the two connections of number 3, one may end without making room.
         let mut threes: Vec<Pick> = held.into_iter().filter(|p| number(p) == 3).collect();
         threes.pop();
         assert_eq!(bench.pick().map(drop), Err(PickError::Exhausted), "{kind}");
@@ -79,7 +79,7 @@ fn a_limit_counts_connections_that_were_there_before() {
             bench.pick_only(0, 2, at(1)).is_err(),
             "{kind}: four of four"
         );
-        // Who was there before ends: there is room again, for one.
+        // A connection from before ends: there is room again, for one.
         drop(held.remove(0));
         held.push(bench.pick_only(0, 2, at(1)).unwrap());
         assert!(
@@ -98,7 +98,7 @@ fn a_limit_counts_connections_that_were_there_before() {
 }
 
 proptest! {
-    /// With every backend eligible, nobody is picked who has all that its share leaves it, as HAProxy reckons.
+    /// While every backend is eligible, none is picked that has as many connections as its share allows by HAProxy's formula.
     #[test]
     fn nobody_is_above_its_room_when_picked(
         policy in 0..4_usize,
@@ -133,7 +133,7 @@ proptest! {
 }
 
 #[test]
-fn keys_return_home_when_the_load_falls() {
+fn keys_return_to_their_backend_when_the_load_falls() {
     let factor = BalanceFactor::percent(125);
     for (policy, plain) in hashing(factor)
         .into_iter()
@@ -150,7 +150,7 @@ fn keys_return_home_when_the_load_falls() {
         drop(held);
         let again = number(&bench.pick_key(b"popular", &Tried::new(), at(0)).unwrap());
         assert_eq!(again, home, "{name}");
-        // Without load the bound moves nobody.
+        // Without load the bound moves no key.
         let mut plain = Bench::new(plain, &weighted(&[1; 8]));
         assert_eq!(
             bench.counts(500, 8, at(0)),
@@ -180,7 +180,7 @@ fn without_a_factor_a_key_stays_whatever_its_load() {
 }
 
 #[test]
-fn the_share_of_the_missing_is_not_lost() {
+fn the_share_of_missing_backends_is_not_lost() {
     for policy in hashing(BalanceFactor::percent(101)) {
         let name = policy.name();
         let mut bench = Bench::new(policy, &weighted(&[1; 8]));

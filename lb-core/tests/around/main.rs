@@ -1,4 +1,4 @@
-//! What surrounds the policies, feature by feature.
+//! The settings around the policies, feature by feature.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! Outlier detection as Envoy's, and active checks.
+//! Outlier detection as in Envoy, and active checks.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ fn half() -> OutlierDetection {
     OutlierDetection::default().with_max_ejected_percent(50)
 }
 
-/// `n` backends that no limit of their own ejects.
+/// `n` backends without a fail limit.
 fn unlimited(n: usize) -> Snapshot {
     (0..n).map(|i| backend(i).with_fail_limit(None)).collect()
 }
@@ -33,7 +33,7 @@ fn fail(bench: &mut Bench, i: usize, n: usize, now: Timestamp) -> FailureEffect 
     bench.pick_only(i, n, now).unwrap().failed(now)
 }
 
-/// Lets five fail, of which the last must eject.
+/// Lets five connections fail, of which the last must eject the backend.
 fn eject(bench: &mut Bench, i: usize, n: usize, now: Timestamp) {
     let effects: Vec<_> = (0..5).map(|_| fail(bench, i, n, now)).collect();
     assert_eq!(effects[..4], [FailureEffect::Counted; 4]);
@@ -48,7 +48,7 @@ fn ejected_for(bench: &Bench, i: usize, now: Timestamp) -> Option<Duration> {
         .map(|until| until.saturating_since(now))
 }
 
-/// An ejection is noted in units of 66 microseconds.
+/// Ejections are stored in units of 66 microseconds.
 fn assert_lasts(bench: &Bench, i: usize, now: Timestamp, expected: Duration) {
     let found = ejected_for(bench, i, now).unwrap();
     assert!(
@@ -78,7 +78,7 @@ fn five_failures_in_a_row_eject_for_thirty_seconds() {
 }
 
 #[test]
-fn never_more_than_the_allowed_part_is_ejected() {
+fn no_more_than_the_allowed_part_is_ejected() {
     let mut bench = detecting(4, half());
     let now = at(1);
     eject(&mut bench, 0, 4, now);
@@ -87,7 +87,7 @@ fn never_more_than_the_allowed_part_is_ejected() {
         assert_eq!(fail(&mut bench, 2, 4, now), FailureEffect::Counted);
     }
     assert!(bench.pick_only(2, 4, now).is_ok());
-    // As soon as one is back, the next may go.
+    // As soon as one has returned, another may be ejected.
     assert_eq!(fail(&mut bench, 2, 4, at(40)), FailureEffect::Ejected);
 
     let mut few = detecting(9, OutlierDetection::default());
@@ -102,7 +102,7 @@ fn never_more_than_the_allowed_part_is_ejected() {
 }
 
 #[test]
-fn nor_by_threads_that_fail_at_the_same_moment() {
+fn nor_do_threads_that_fail_at_the_same_moment_eject_more() {
     let one_failure = OutlierDetection::default()
         .with_consecutive_failures(NonZeroU32::MIN)
         .with_max_ejected_percent(1);
@@ -132,7 +132,7 @@ fn nor_by_threads_that_fail_at_the_same_moment() {
 }
 
 #[test]
-fn the_part_is_of_those_that_connections_may_go_to() {
+fn the_part_counts_backends_that_take_connections() {
     let config = BalancerConfig::default()
         .with_outlier_detection(half())
         .with_subset(Subset::new(0, 4));
@@ -148,7 +148,7 @@ fn the_part_is_of_those_that_connections_may_go_to() {
 }
 
 #[test]
-fn each_ejection_is_longer_and_good_standing_makes_the_next_shorter() {
+fn each_ejection_is_longer_and_time_without_one_shortens_the_next() {
     let mut bench = detecting(4, half());
     let mut now = at(1000);
     for times in 1..=3 {
@@ -179,7 +179,7 @@ fn a_check_that_succeeds_readmits_at_once() {
         "it was never unhealthy"
     );
     assert!(bench.pick_only(2, 4, now).is_ok());
-    // The next is the second, and longer, even so.
+    // The next ejection is still the second, and longer.
     eject(&mut bench, 2, 4, now);
     assert_lasts(&bench, 2, now, 60 * SECOND);
 }
@@ -206,7 +206,7 @@ fn nginxs_limit_and_outlier_detection_work_side_by_side() {
     assert_eq!(fail(&mut bench, 0, 4, at(0)), FailureEffect::Counted);
     assert_eq!(fail(&mut bench, 0, 4, at(0)), FailureEffect::Ejected);
     assert_lasts(&bench, 0, at(0), 10 * SECOND);
-    // The trial is the third failure in a row: now both eject, and the longer one counts.
+    // The trial is the third failure in a row: now both eject, and the longer ejection counts.
     assert_eq!(fail(&mut bench, 0, 4, at(11)), FailureEffect::Ejected);
     assert_lasts(&bench, 0, at(11), 30 * SECOND);
     // A check ends the ejection as an outlier, not that of the limit.
@@ -218,8 +218,8 @@ fn nginxs_limit_and_outlier_detection_work_side_by_side() {
 fn an_unhealthy_backend_gets_nothing_until_a_check_succeeds() {
     for kind in PolicyKind::ALL {
         let mut bench = Bench::new(small(kind), &unlimited(3));
-        assert!(bench.check(1, Health::Unhealthy, at(1)), "news");
-        assert!(!bench.check(1, Health::Unhealthy, at(2)), "no news");
+        assert!(bench.check(1, Health::Unhealthy, at(1)), "changed");
+        assert!(!bench.check(1, Health::Unhealthy, at(2)), "unchanged");
         assert_eq!(bench.counts(100, 3, at(3))[1], 0, "{kind}");
         let set = bench.balancer.set();
         let health: Vec<_> = set.status(at(3)).map(|s| s.health).collect();
@@ -233,7 +233,7 @@ fn an_unhealthy_backend_gets_nothing_until_a_check_succeeds() {
 }
 
 #[test]
-fn with_all_unhealthy_there_is_none_and_nobody_knows_strangers() {
+fn without_a_healthy_backend_picks_are_refused_and_checks_of_unknown_addresses_ignored() {
     let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &unlimited(2));
     assert!(!bench.check(7, Health::Unhealthy, at(0)), "not known");
     for i in 0..2 {
@@ -244,7 +244,7 @@ fn with_all_unhealthy_there_is_none_and_nobody_knows_strangers() {
 }
 
 #[test]
-fn without_a_limit_a_success_forgives_what_one_had_counted() {
+fn without_a_limit_a_success_forgives_earlier_failures() {
     let limited = |max_fails: Option<u32>| -> Snapshot {
         let limit = |max| FailLimit::new(NonZeroU32::new(max).unwrap(), Duration::from_secs(10));
         let backends = (0..2).map(|i| backend(i).with_fail_limit(max_fails.map(limit)));

@@ -15,7 +15,7 @@ fn two_tiers() -> Snapshot {
         .collect()
 }
 
-/// Two tiers of which so many percent are healthy.
+/// Two tiers with the given percentages of healthy backends.
 fn healthy(config: BalancerConfig, percent: [usize; 2]) -> Bench {
     let bench = Bench::with(Arc::new(WeightedRandom::new()), config, &two_tiers());
     for (tier, healthy) in percent.into_iter().enumerate() {
@@ -95,7 +95,7 @@ fn three_tiers_take_what_is_left_in_turn() {
 }
 
 #[test]
-fn when_all_tiers_panic_numbers_decide() {
+fn when_all_tiers_panic_the_numbers_of_backends_decide() {
     // 1 of 10 and none of 30 are healthy.
     let snapshot = (0..40).map(|i| backend(i).with_priority(Priority::new(u8::from(i >= 10))));
     let mut bench = Bench::with(
@@ -121,7 +121,7 @@ fn a_backup_waits_for_the_last_primary_unless_told_otherwise() {
 }
 
 #[test]
-fn nobody_panics_without_a_threshold_or_while_the_tiers_together_suffice() {
+fn no_tier_panics_without_a_threshold_or_while_the_tiers_together_suffice() {
     let none = BalancerConfig::default().with_overprovisioning(140);
     assert_eq!(shares(&mut healthy(none, [5, 5]), [5, 5]).1, [false, false]);
     assert_eq!(
@@ -159,7 +159,7 @@ fn one_tier_panics_below_its_threshold_for_every_policy() {
 }
 
 #[test]
-fn panic_spares_neither_the_full_nor_the_tried() {
+fn full_and_tried_backends_are_not_picked_in_panic() {
     let config = BalancerConfig::default().with_panic_threshold(100);
     let snapshot = (0..2).map(|i| backend(i).with_max_conns(NonZeroU32::new(1)));
     let mut bench = Bench::with(
@@ -177,7 +177,7 @@ fn panic_spares_neither_the_full_nor_the_tried() {
 }
 
 #[test]
-fn an_ejection_ends_the_calm_and_its_end_the_panic() {
+fn an_ejection_starts_a_panic_and_its_end_ends_it() {
     let config = BalancerConfig::default().with_panic_threshold(60);
     let snapshot: Snapshot = (0..2).map(backend).collect();
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &snapshot);
@@ -187,7 +187,7 @@ fn an_ejection_ends_the_calm_and_its_end_the_panic() {
     assert!(both.iter().all(Result::is_ok));
     drop(both);
     let trial = bench.pick_only(0, 2, at(11)).unwrap();
-    // While the trial is out the panic goes on; its success ends it.
+    // During the trial the panic continues; its success ends it.
     assert!(bench.pick_only(0, 2, at(11)).is_ok());
     trial.connected(at(11));
     let _ = bench.pick_only(1, 2, at(11)).unwrap();

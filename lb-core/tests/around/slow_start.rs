@@ -48,7 +48,7 @@ fn assert_part(bench: &mut Bench, now: Timestamp, part: f64, told: &str) {
 }
 
 #[test]
-fn who_joins_gets_its_share_as_envoys_formula_says() {
+fn a_backend_that_joins_gets_its_share_by_envoys_formula() {
     let shapes = [
         slow(),
         slow().with_aggression(2.0),
@@ -68,7 +68,7 @@ fn who_joins_gets_its_share_as_envoys_formula_says() {
 }
 
 #[test]
-fn nobody_starts_slowly_when_the_process_does() {
+fn no_backend_of_the_first_snapshot_starts_slowly() {
     for kind in BY_WEIGHT {
         let mut bench = Bench::with(small(kind), slowly(slow()), &weighted(&[1, 1, 1, 1]));
         assert_part(&mut bench, at(0), 1.0, &kind.to_string());
@@ -76,7 +76,7 @@ fn nobody_starts_slowly_when_the_process_does() {
 }
 
 #[test]
-fn who_recovers_by_a_check_starts_slowly() {
+fn a_backend_that_a_check_finds_healthy_starts_slowly() {
     let mut bench = Bench::with(
         PolicyKind::Random.build(),
         slowly(slow()),
@@ -85,14 +85,14 @@ fn who_recovers_by_a_check_starts_slowly() {
     bench.check(3, Health::Unhealthy, at(500));
     bench.check(3, Health::Healthy, at(1000));
     assert_part(&mut bench, at(1050), 0.5, "recovered");
-    // A check that says what is known changes nothing.
+    // A check with the same result changes nothing.
     bench.check(3, Health::Healthy, at(1060));
     assert_part(&mut bench, at(1080), 0.8, "checked again");
     assert_part(&mut bench, at(1100), 1.0, "warm");
 }
 
 #[test]
-fn who_recovers_by_a_trial_starts_slowly() {
+fn a_backend_that_recovers_by_a_trial_starts_slowly() {
     let mut bench = Bench::with(
         PolicyKind::Random.build(),
         slowly(slow()),
@@ -106,7 +106,7 @@ fn who_recovers_by_a_trial_starts_slowly() {
 }
 
 #[test]
-fn who_was_an_outlier_starts_slowly_when_the_ejection_ends() {
+fn an_outlier_starts_slowly_when_its_ejection_ends() {
     let detection = OutlierDetection::default()
         .with_max_ejected_percent(50)
         .with_consecutive_failures(NonZeroU32::MIN);
@@ -147,7 +147,7 @@ fn a_new_instance_starts_slowly_and_a_new_weight_does_not() {
 }
 
 #[test]
-fn keys_know_no_slow_start() {
+fn hashing_policies_ignore_slow_start() {
     use PolicyKind::{Ketama, Maglev, NginxHash, Rendezvous, RingHash};
     for kind in [Ketama, Maglev, NginxHash, Rendezvous, RingHash] {
         let mut new = joined(kind, slow());
@@ -158,7 +158,7 @@ fn keys_know_no_slow_start() {
 }
 
 #[test]
-fn where_all_start_slowly_they_share() {
+fn backends_that_all_start_slowly_share_equally() {
     for kind in BY_WEIGHT {
         let mut bench = Bench::with(small(kind), slowly(slow()), &weighted(&[0]));
         bench.updater.apply(&weighted(&[0, 1, 1, 1]), at(1000));
@@ -170,7 +170,7 @@ fn where_all_start_slowly_they_share() {
     }
 }
 
-/// Connections that a newcomer gets of the next hundred, while the others hold ten each.
+/// How many of the next hundred connections a new backend gets while the others have ten each.
 fn flood(config: BalancerConfig, others: usize) -> usize {
     let mut bench = Bench::with(
         Arc::new(LeastConn::new()),
@@ -191,7 +191,7 @@ fn flood(config: BalancerConfig, others: usize) -> usize {
 }
 
 #[test]
-fn least_conn_floods_a_newcomer_unless_it_starts_slowly() {
+fn least_conn_floods_a_new_backend_unless_it_starts_slowly() {
     for others in [4, 40] {
         assert!(flood(BalancerConfig::default(), others) >= 10);
         let found = flood(slowly(slow()), others);
@@ -204,7 +204,7 @@ fn least_conn_floods_a_newcomer_unless_it_starts_slowly() {
 
 #[test]
 fn ties_do_not_bypass_slow_start() {
-    // The others tie at ten connections; the newcomer has none, and is least loaded whatever happens.
+    // The others tie at ten connections; the new backend has none, and is always the least loaded.
     let mut bench = Bench::with(
         Arc::new(LeastConn::new()),
         slowly(slow()),
@@ -222,7 +222,7 @@ fn ties_do_not_bypass_slow_start() {
 }
 
 #[test]
-fn a_failure_damps_the_share_and_turns_give_it_back() {
+fn a_failure_damps_the_share_and_turns_restore_it() {
     let limit = FailLimit::new(NonZeroU32::new(4).unwrap(), Duration::from_secs(10));
     let snapshot: Snapshot = weighted(&[1000, 1000, 1000])
         .iter()
@@ -236,7 +236,7 @@ fn a_failure_damps_the_share_and_turns_give_it_back() {
     for _ in 0..3 {
         let _ = bench.pick_only(2, 3, at(0)).unwrap().failed(at(0));
     }
-    // Three quarters of the weight are missing; every turn of the tier gives one back.
+    // Three quarters of the weight are missing; every turn of the tier restores one.
     let damped = bench.counts(60, 3, at(0));
     assert!(chi_square(&damped, &[1.0, 1.0, 0.28]) < 18.0, "{damped:?}");
     let _ = bench.counts(700, 3, at(0));

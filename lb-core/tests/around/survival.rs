@@ -1,4 +1,4 @@
-//! What configuration leaves alone, and what a new instance leaves behind.
+//! State survives changes of settings, and a new instance has none of the old state.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ fn status(bench: &Bench, seconds: u64) -> String {
 }
 
 #[test]
-fn settings_at_run_time_leave_all_state_alone() {
+fn settings_at_run_time_keep_all_state() {
     for kind in PolicyKind::ALL {
         let snapshot: Snapshot = (0..5).map(|i| backend(i).with_zone("a")).collect();
         let mut bench = Bench::new(small(kind), &snapshot);
@@ -55,7 +55,7 @@ fn equal_settings_publish_nothing_and_others_keep_the_membership() {
 }
 
 #[test]
-fn the_round_robin_goes_on_through_settings() {
+fn the_round_robin_continues_through_settings() {
     let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &weighted(&[1, 1, 1]));
     assert_eq!(bench.numbers(1), [0]);
     let calm = BalancerConfig::default().with_panic_threshold(50);
@@ -90,14 +90,14 @@ fn streaks_and_ejections_survive_settings_weights_and_policies() {
     }
     let fifth = bench.pick_only(0, 4, at(4)).unwrap().failed(at(4));
     assert_eq!(fifth, FailureEffect::Ejected);
-    // It lasts even where outliers are no longer looked for.
+    // It lasts even after outlier detection is switched off.
     bench.updater.set_config(BalancerConfig::default());
     assert!(bench.pick_only(0, 4, at(30)).is_err());
     assert!(bench.pick_only(0, 4, at(35)).is_ok());
 }
 
 #[test]
-fn slow_start_goes_on_through_updates() {
+fn slow_start_continues_through_updates() {
     let slow = SlowStart::new(Duration::from_secs(100));
     let config = BalancerConfig::default().with_slow_start(slow);
     let mut bench = Bench::with(
@@ -162,7 +162,7 @@ fn a_new_instance_is_fresh_in_every_respect() {
         let failed = bench.pick_only(0, 3, at(4)).unwrap().failed(at(4));
         assert_eq!(failed, FailureEffect::Counted);
     }
-    // The old one's connection is nobody's concern any more.
+    // The connection of the old instance affects no backend any more.
     let _ = old.failed(at(4));
     let (in_flight, fails, ..) = seen(&bench);
     assert_eq!((in_flight, fails), (0, 2));

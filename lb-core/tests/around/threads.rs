@@ -1,4 +1,4 @@
-//! After threads have raced, what is noted of all loads is right again.
+//! After threads have raced, the load index is right again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::support::{Bench, at, number, weighted};
 
 const BACKENDS: usize = 100;
 
-/// A connection that was established, so that a trial is over.
+/// Reports that the connection was established, which ends a trial.
 fn connected(pick: Result<Pick, PickError>, now: Timestamp) -> Pick {
     let pick = pick.unwrap();
     pick.connected(now);
@@ -59,7 +59,7 @@ fn least_conn_is_exact_again() {
             .map(|_| connected(bench.pick_at(&Tried::new(), now), now))
             .collect();
         assert_eq!(bench.in_flight(), [1; BACKENDS], "round {round}");
-        // Whoever ends a connection is the only one without, and gets the next.
+        // The backend whose connection ends is the only idle one, and gets the next.
         for n in 0..50 {
             let ended = held.remove((n * 37) % held.len());
             let i = number(&ended);
@@ -102,7 +102,7 @@ fn the_total_of_bounded_loads_is_right_again() {
     let mut bench = raced(Arc::new(
         bounded.with_balance_factor(BalanceFactor::percent(200)),
     ));
-    // With a total of 0 the room is one connection each, whatever the key; with one that was left over, it were more.
+    // With a total of 0 there is room for one connection each, for any key; with a total too large there is more.
     let now = at(20);
     for i in 0..BACKENDS {
         drop(connected(bench.pick_only(i, BACKENDS, now), now));

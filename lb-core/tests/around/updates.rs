@@ -1,4 +1,4 @@
-//! Updates amid picks: neither is disturbed by the other.
+//! Updates during picks: neither disturbs the other.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use lb_core::{
 
 use crate::support::{Bench, addr, at, weighted};
 
-/// Picks in a thread of its own while `update` runs, and returns what it holds at the end.
+/// Picks in another thread while `update` runs, and returns the leases that it holds at the end.
 fn amid_picks(bench: &mut Bench, holds: bool, update: impl FnOnce(&mut Bench)) -> Vec<Pick> {
     let (balancer, over) = (bench.balancer.clone(), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -61,7 +61,7 @@ fn a_limit_that_comes_later_holds_through_updates() {
 }
 
 #[test]
-fn a_connection_is_remembered_of_who_leaves_and_returns() {
+fn a_backend_that_leaves_and_returns_has_its_connection() {
     let n = 2000;
     let all = weighted(&vec![1; n]);
     let half: Snapshot = all.iter().take(n / 2).cloned().collect();
@@ -77,7 +77,7 @@ fn a_connection_is_remembered_of_who_leaves_and_returns() {
     drop(held);
 }
 
-/// A lease that ends while boards change is noted on the new one, within a second at worst.
+/// A lease that ends while load indexes are replaced is recorded in the new one, within a second at the latest.
 #[test]
 fn the_least_loaded_are_known_after_updates() {
     let n = 40;
@@ -100,7 +100,7 @@ fn the_least_loaded_are_known_after_updates() {
     }
 }
 
-/// Draws zeros, and with the second a check finds backend 98 healthy: what another thread does amid a pick.
+/// Draws zeros, and at the second draw a check finds backend 98 healthy, as another thread may do during a pick.
 #[derive(Debug)]
 struct Interrupted {
     balancer: Balancer,
@@ -118,7 +118,7 @@ impl Rng for Interrupted {
 }
 
 #[test]
-fn news_amid_a_pick_is_news_to_the_next() {
+fn the_next_pick_sees_a_check_that_came_during_a_pick() {
     let mut bench = Bench::new(Arc::new(LeastConn::new()), &weighted(&[1; 100]));
     let mut held: Vec<Pick> = (0..98)
         .map(|i| bench.pick_only(i, 100, at(0)).unwrap())
@@ -138,7 +138,7 @@ fn news_amid_a_pick_is_news_to_the_next() {
     assert!(bench.in_flight()[98] > 0, "healthy and idle");
 }
 
-/// Notes which thread frees its pickers.
+/// Records which thread frees its pickers.
 #[derive(Clone, Debug)]
 struct Freed(Sender<ThreadId>);
 
@@ -166,7 +166,7 @@ impl Picker for FreedPicker {
 
 impl Drop for FreedPicker {
     fn drop(&mut self) {
-        // Nobody listens any more when the last one goes.
+        // The receiver is gone when the last picker is freed.
         let _ = self.1.0.send(thread::current().id());
     }
 }

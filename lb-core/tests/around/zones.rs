@@ -23,7 +23,7 @@ fn prefers(zone: ZonePreference) -> BalancerConfig {
     BalancerConfig::default().with_zone(zone)
 }
 
-/// The connections of 3000 that stay near while so many of the near are healthy.
+/// How many of 3000 connections go to near backends while `healthy` of them are healthy.
 fn near(config: BalancerConfig, healthy: usize) -> u32 {
     let mut bench = Bench::with(Arc::new(WeightedRandom::new()), config, &zoned().collect());
     for i in healthy..NEAR {
@@ -38,7 +38,7 @@ fn assert_share(count: u32, percent: f64) {
 }
 
 #[test]
-fn the_near_take_everything_while_most_of_them_are_healthy() {
+fn near_backends_get_all_connections_while_most_are_healthy() {
     let config = || prefers(ZonePreference::new("a"));
     assert_eq!(near(config(), 10), 3000);
     assert_eq!(near(config(), 8), 3000);
@@ -46,7 +46,7 @@ fn the_near_take_everything_while_most_of_them_are_healthy() {
     assert_share(near(config(), 5), 70.0);
     assert_share(near(config(), 1), 14.0);
     assert_eq!(near(config(), 0), 0);
-    // Off: by numbers.
+    // Without a preference: by numbers.
     assert_share(near(BalancerConfig::default(), 10), 100.0 / 3.0);
 }
 
@@ -109,7 +109,7 @@ fn a_zone_and_overprovisioning_multiply() {
     assert_share(counts[20..].iter().sum(), 30.0);
 }
 
-/// The backends that balancer number `index` of a crowd picks.
+/// The backends that balancer number `index` of many picks.
 fn picked(index: u64, size: u32, snapshot: &Snapshot) -> BTreeMap<SocketAddr, u32> {
     let config = BalancerConfig::default().with_subset(Subset::new(index, size));
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, snapshot);
@@ -166,7 +166,7 @@ fn subsets_are_of_each_tier_and_without_the_drained() {
         for &i in &primaries {
             bench.check(i, Health::Unhealthy, at(0));
         }
-        // The other primaries are not in the subset, so its backups serve.
+        // The other primaries are not in the subset, so its backups are picked.
         let backups = bench.counts(30, 40, at(0));
         assert_eq!(
             backups[20..].iter().filter(|&&n| n == 10).count(),

@@ -1,4 +1,4 @@
-//! The suite's own check, which counts by whatever allocator it is given.
+//! The suite's own check of allocations, with the allocator of this test.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -20,7 +20,7 @@ fn every_policy_passes() {
     }
 }
 
-/// Tells somebody of every pick.
+/// Sends a message for every pick.
 #[derive(Debug)]
 struct Tells(Sender<BackendIndex>);
 

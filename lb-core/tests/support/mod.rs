@@ -1,4 +1,4 @@
-//! What the test files share: backends called a, b, c and a balancer that tells them apart.
+//! Shared by the test files: backends a, b, c and so on, and a balancer that picks from them.
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
@@ -11,7 +11,7 @@ use lb_core::{
     SplitMix64, Timestamp, Tried, Updater, Weight, balancer,
 };
 
-/// The address of backend number `i`; the order of addresses is not the order of numbers, on purpose.
+/// The address of backend number `i`. The order of addresses differs from the order of numbers on purpose.
 pub(crate) fn addr(i: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, (255 - i / 250) as u8, (250 - i % 250) as u8], 446))
 }
@@ -67,7 +67,7 @@ impl Bench {
         }
     }
 
-    /// The same with something around the policy.
+    /// The same with settings around the policy.
     pub(crate) fn with(
         policy: Arc<dyn Policy>,
         config: BalancerConfig,
@@ -78,12 +78,12 @@ impl Bench {
         bench
     }
 
-    /// What an active check says of backend number `i`; true if that is news.
+    /// Reports the result of an active check of backend number `i`; true if its health was different before.
     pub(crate) fn check(&self, i: usize, health: Health, now: Timestamp) -> bool {
         self.balancer.set_health(addr(i), health, now)
     }
 
-    /// A connection of backend number `i`, of which all others of `n` are said to be tried.
+    /// A connection to backend number `i`, because all others of `n` count as tried.
     pub(crate) fn pick_only(
         &mut self,
         i: usize,

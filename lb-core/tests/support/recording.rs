@@ -17,7 +17,7 @@ pub(crate) fn records(text: &str) -> impl Iterator<Item = Vec<(&str, &str)>> {
         })
 }
 
-/// `a=5 b=1,down c=1,backup`, with what a server marked `dead` becomes left to the test.
+/// Parses `a=5 b=1,down c=1,backup`. The test decides what a server marked `dead` becomes.
 pub(crate) fn servers(text: &str, fail_limit: FailLimit) -> (Snapshot, Vec<usize>) {
     let mut dead = Vec::new();
     let snapshot = text.split(' ').enumerate().map(|(i, server)| {

@@ -15,7 +15,7 @@ use crate::support::{Bench, backend, number};
 
 pub(crate) const SERVERS: usize = 10;
 pub(crate) const SLOW: usize = 3;
-/// Connections that a server works on at once; the others wait in its accept queue.
+/// Connections that a server works on at once; further ones wait in its accept queue.
 const WORKERS: usize = 8;
 pub(crate) const SECOND: u64 = 1_000_000_000;
 pub(crate) const MILLISECOND: u64 = SECOND / 1000;
@@ -37,11 +37,11 @@ pub(crate) struct Plan {
 pub(crate) enum Event {
     /// A client connects, and the next one after it is planned.
     Arrive,
-    /// The handshake of a connection is through: it waits for a worker.
+    /// The handshake of a connection is complete: it waits for a worker.
     Reach(u64),
     /// A connection has been served.
     End(u64),
-    /// A server cuts its connections off and refuses new ones.
+    /// A server closes its connections and refuses new ones.
     Stop(usize),
     /// A server takes connections again.
     Start(usize),
@@ -55,7 +55,7 @@ struct Connection {
     established: bool,
 }
 
-/// What a connection is, whichever server it comes to: the same for every policy of one seed.
+/// The properties of a connection that do not depend on its server: the same for every policy of one seed.
 struct Client {
     since: u64,
     tried: Tried,

@@ -207,6 +207,10 @@ impl Discovery for Dns {
         self.poll.source()
     }
 
+    fn identity(&self) -> Arc<str> {
+        self.poll.identity()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         self.poll.watch().await
     }
@@ -247,6 +251,15 @@ impl fmt::Debug for Target {
 impl Lookup for Target {
     fn source(&self) -> Arc<str> {
         format!("dns:{}", self.name).into()
+    }
+
+    fn identity(&self) -> Arc<str> {
+        let wanted = match &self.wanted {
+            Wanted::Addr(addr) => format!("address {addr}"),
+            Wanted::Host { name, port, .. } => format!("host {name} {port}"),
+            Wanted::Service(_) => format!("service {}", self.name),
+        };
+        format!("dns {wanted} by {}", self.resolver.identity()).into()
     }
 
     async fn lookup(&self) -> Result<Resolved, DiscoveryError> {

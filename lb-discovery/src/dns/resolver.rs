@@ -67,6 +67,20 @@ impl Resolver {
         Arc::clone(conf)
     }
 
+    /// All that decides what it finds, and not how fast.
+    pub(super) fn identity(&self) -> String {
+        let Options {
+            name_servers,
+            resolv_conf,
+            hosts,
+            timeout: _,
+            attempts: _,
+            valid: _,
+        } = &self.inner.options;
+        let families = &self.inner.families;
+        format!("{name_servers:?} {resolv_conf:?} {hosts:?} {families:?}")
+    }
+
     /// How long answers are to be believed whatever their TTL says, if that is set.
     pub(super) fn valid(&self) -> Option<Duration> {
         self.inner.options.valid

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 /// What an answer that says with authority that there is nothing, such as NXDOMAIN, does to a source's set.
+///
+/// Answers of Kubernetes are [`NoBackends`](crate::DiscoveryError::NoBackends), which empties the set either way.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[doc(alias = "failpolicy")]

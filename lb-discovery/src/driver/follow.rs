@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures::StreamExt;
 use lb_core::{Snapshot, SplitMix64};
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::config::{DriverConfig, OnEmpty};
-use super::state::Shared;
+use super::state::{Shared, adapted};
 use crate::backoff::Backoff;
 use crate::discovery::{Discovery, with_provenance};
 use crate::error::DiscoveryError;
@@ -36,9 +36,14 @@ impl Follower<'_> {
         let mut backoff = Backoff::new(self.config.backoff_base, self.config.backoff_max);
         loop {
             hints.clear();
-            let error = self.watch(&label, &mut backoff, &mut hints).await;
-            self.record(&label, &error);
-            let delay = match error.valid_for() {
+            let valid_for = match self.watch(&label, &mut backoff, &mut hints).await {
+                End::Answered { valid_for } => valid_for,
+                End::Failed(error) => {
+                    self.record(&label, &error);
+                    error.valid_for()
+                }
+            };
+            let delay = match valid_for {
                 Some(valid_for) => self.negative_delay(valid_for),
                 None => backoff.next_delay(&mut self.rng),
             };
@@ -51,16 +56,13 @@ impl Follower<'_> {
     }
 
     /// Follows one watch to its end.
-    async fn watch(
-        &self,
-        label: &Arc<str>,
-        backoff: &mut Backoff,
-        hints: &mut Hints,
-    ) -> DiscoveryError {
-        let mut sets = match self.source.watch().await {
+    async fn watch(&self, label: &Arc<str>, backoff: &mut Backoff, hints: &mut Hints) -> End {
+        let mut sets = match self.source.watch_raw().await {
             Ok(sets) => sets,
-            Err(error) => return error,
+            Err(error) => return End::Failed(error),
         };
+        // The last item, if it was an empty answer: how long that holds should the stream end behind it.
+        let mut answered: Option<Option<Duration>> = None;
         loop {
             let item = tokio::select! {
                 item = sets.next() => item,
@@ -72,23 +74,39 @@ impl Follower<'_> {
             match item {
                 Some(Ok(snapshot)) => {
                     backoff.reset();
-                    self.accept(label, snapshot);
+                    answered = None;
+                    self.accept(label, &snapshot);
                     sleep(ITEM_GAP).await;
                 }
-                Some(Err(error)) => return error,
+                Some(Err(error)) if error.is_authoritative_empty() => {
+                    if error.is_withdrawal() {
+                        backoff.reset();
+                    }
+                    self.record(label, &error);
+                    if answered.replace(error.valid_for()).is_some() {
+                        sleep(ITEM_GAP).await;
+                    }
+                }
+                Some(Err(error)) => return End::Failed(error),
                 None => {
-                    return DiscoveryError::Closed {
-                        what: format!("watching {label}").into(),
-                    };
+                    return answered.map_or_else(
+                        || {
+                            End::Failed(DiscoveryError::Closed {
+                                what: format!("watching {label}").into(),
+                            })
+                        },
+                        |valid_for| End::Answered { valid_for },
+                    );
                 }
             }
         }
     }
 
-    fn accept(&self, label: &Arc<str>, snapshot: Snapshot) {
-        let backends = snapshot.len();
-        let snapshot = with_provenance(snapshot, label);
-        if self.shared.succeeded(self.index, snapshot) {
+    fn accept(&self, label: &Arc<str>, snapshot: &Snapshot) {
+        let raw = with_provenance(snapshot.clone(), label);
+        let current = adapted(self.source, &raw, label);
+        let backends = current.len();
+        if self.shared.succeeded(self.index, raw, current) {
             info!(source = %label, backends, "Discovery recovered");
         } else {
             debug!(source = %label, backends, "Discovered backends");
@@ -98,7 +116,7 @@ impl Follower<'_> {
     fn record(&self, label: &Arc<str>, error: &DiscoveryError) {
         let report: Arc<str> = error.report().into();
         let empty = error.is_authoritative_empty();
-        let apply = empty && self.config.on_empty == OnEmpty::Apply;
+        let apply = empty && (self.config.on_empty == OnEmpty::Apply || error.is_withdrawal());
         let first = if empty {
             self.shared.emptied(self.index, Arc::clone(&report), apply)
         } else {
@@ -109,7 +127,7 @@ impl Follower<'_> {
                 let kept = kept.unwrap_or_default();
                 debug!(source = %label, error = %report, kept, "Discovery still fails");
             }
-            (true, true, _) => warn!(source = %label, error = %report, "Source has no backends"),
+            (true, true, _) => error!(source = %label, error = %report, "Source has no backends"),
             (true, false, Some(kept)) => {
                 warn!(source = %label, error = %report, kept, "Discovery failed, keeping the last set");
             }
@@ -124,4 +142,13 @@ impl Follower<'_> {
         let floor = self.config.min_refresh;
         valid_for.min(self.config.backoff_max).max(floor)
     }
+}
+
+/// How a watch ended.
+enum End {
+    /// With an empty answer, which is recorded already.
+    Answered {
+        valid_for: Option<Duration>,
+    },
+    Failed(DiscoveryError),
 }

@@ -1,6 +1,5 @@
 //! What the driver knows of its sources, and the handle that shows it.
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,6 +7,8 @@ use std::time::Duration;
 use lb_core::Snapshot;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+use crate::discovery::{Discovery, with_provenance};
 
 /// How the sources of a driver fare, in their order.
 #[non_exhaustive]
@@ -25,8 +26,8 @@ pub struct SourceStatus {
     pub source: Arc<str>,
     /// How many backends its set has.
     pub backends: usize,
-    /// Time since its last success, that is since it last gave a set. With [`OnEmpty::Apply`](crate::OnEmpty) an
-    /// authoritative empty answer is a success. `None` if there was none yet. Grows while a source is quiet, too:
+    /// Time since its last success, that is since it last gave a set. An authoritative empty answer that empties the
+    /// set is a success. `None` if there was none yet. Grows while a source is quiet, too:
     /// what tells trouble is [`stale_for`](Self::stale_for).
     pub last_success: Option<Duration>,
     /// How long the set has gone unconfirmed: time since the first failure after the last success. `None` while the
@@ -35,9 +36,9 @@ pub struct SourceStatus {
     /// Whether the set was dropped because it went unconfirmed for longer than
     /// [`max_stale`](crate::DriverConfig::max_stale).
     pub expired: bool,
-    /// Why the last attempt failed. `None` if it did not.
+    /// Why the last attempt failed, or why there are no backends. `None` if neither.
     pub last_error: Option<Arc<str>>,
-    /// How many attempts failed, ends of a watch included.
+    /// How many attempts failed, ends of a watch and empty answers with a reason included.
     pub failures: u64,
     /// How many sets it gave, equal ones included.
     pub updates: u64,
@@ -95,24 +96,20 @@ impl Shared {
         }
     }
 
-    /// Takes over the last good sets of `old` for sources that have none yet, by their labels.
-    pub(super) fn resume(&self, old: &Self) {
-        let mut by_label: HashMap<Arc<str>, VecDeque<SourceState>> = HashMap::new();
-        for source in old.lock().all.clone() {
-            let label = Arc::clone(&source.label);
-            by_label.entry(label).or_default().push_back(source);
-        }
-        let mut sources = self.lock();
-        for source in &mut sources.all {
-            let namesakes = by_label.get_mut(&source.label);
-            if let Some(old) = namesakes.and_then(VecDeque::pop_front)
-                && source.last_success.is_none()
-            {
-                source.current = old.current;
-                source.last_success = old.last_success;
+    /// Gives the source `index`, unless it has a set of its own, the last good set of the source `from` of `old`.
+    pub(super) fn inherit(&self, index: usize, source: &dyn Discovery, old: &Self, from: usize) {
+        let (raw, last_success) = {
+            let old = &old.lock().all[from];
+            (old.raw.clone(), old.last_success)
+        };
+        let current = adapted(source, &raw, &source.source());
+        self.change(index, |state| {
+            if state.last_success.is_none() {
+                state.raw = raw;
+                state.current = current;
+                state.last_success = last_success;
             }
-        }
-        sources.count();
+        });
     }
 
     /// Waits until a source has changed since the last wait. For one waiter.
@@ -141,16 +138,17 @@ impl Shared {
         sets.flatten().cloned().collect()
     }
 
-    /// Records a new set. Returns whether the source had failed before.
-    pub(super) fn succeeded(&self, index: usize, snapshot: Snapshot) -> bool {
+    /// Records a new set, as the source gave it and as it adapted it. Returns whether the source had failed before, or
+    /// had no backends.
+    pub(super) fn succeeded(&self, index: usize, raw: Snapshot, current: Snapshot) -> bool {
         self.change(index, |source| {
             source.updates += 1;
-            if source.current != snapshot {
-                source.current = snapshot;
-                source.is_news = true;
-            }
-            source.last_error = None;
-            source.succeed(Outcome::Set)
+            source.raw = raw;
+            source.is_news |= source.current != current;
+            source.current = current;
+            let had_error = source.last_error.take().is_some();
+            source.succeed(Outcome::Set);
+            had_error
         })
     }
 
@@ -165,16 +163,17 @@ impl Shared {
     }
 
     /// Records an authoritative empty answer, and empties the set if `apply`. Returns whether it is the first after
-    /// a set.
+    /// a set, or the first with this reason.
     pub(super) fn emptied(&self, index: usize, error: Arc<str>, apply: bool) -> bool {
         self.change(index, |source| {
             source.failures += 1;
+            let first =
+                source.outcome != Outcome::Empty || source.last_error.as_ref() != Some(&error);
             source.last_error = Some(error);
-            let first = source.outcome != Outcome::Empty;
             source.end_with(Outcome::Empty);
             if apply {
                 source.is_news |= !source.current.is_empty();
-                source.current = Snapshot::default();
+                source.drop_set();
                 source.succeed(Outcome::Empty);
             } else {
                 source.fail();
@@ -199,7 +198,7 @@ impl Shared {
             .iter_mut()
             .filter(|s| s.expiry(max_stale).is_some_and(|expiry| expiry <= now));
         let drop = |source: &mut SourceState| {
-            source.current = Snapshot::default();
+            source.drop_set();
             source.expired = true;
             Arc::clone(&source.label)
         };
@@ -287,6 +286,11 @@ impl fmt::Debug for Shared {
     }
 }
 
+/// What `source` makes of a set that it gave, with every backend's source named.
+pub(super) fn adapted(source: &dyn Discovery, raw: &Snapshot, label: &Arc<str>) -> Snapshot {
+    with_provenance(source.adapt(raw.clone()), label)
+}
+
 /// What the last attempt brought.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Outcome {
@@ -296,9 +300,10 @@ enum Outcome {
     Set,
 }
 
-#[derive(Clone)]
 struct SourceState {
     label: Arc<str>,
+    /// The last set before [`Discovery::adapt`], for a driver that takes over.
+    raw: Snapshot,
     current: Snapshot,
     outcome: Outcome,
     last_success: Option<Instant>,
@@ -315,6 +320,7 @@ impl SourceState {
     fn new(label: Arc<str>) -> Self {
         Self {
             label,
+            raw: Snapshot::default(),
             current: Snapshot::default(),
             outcome: Outcome::None,
             last_success: None,
@@ -327,11 +333,16 @@ impl SourceState {
         }
     }
 
-    fn succeed(&mut self, outcome: Outcome) -> bool {
+    fn drop_set(&mut self) {
+        self.raw = Snapshot::default();
+        self.current = Snapshot::default();
+    }
+
+    fn succeed(&mut self, outcome: Outcome) {
         self.end_with(outcome);
         self.expired = false;
         self.last_success = Some(Instant::now());
-        self.failing_since.take().is_some()
+        self.failing_since = None;
     }
 
     /// Returns whether it had not failed before.

@@ -1,5 +1,7 @@
 //! How to reach a cluster.
 
+mod identity;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub struct Cluster {
     context: Option<Arc<str>>,
     pub(super) request_timeout: Duration,
     pub(super) watch_timeout: Duration,
+    pub(super) relist_interval: Duration,
     pub(super) page_size: u32,
     pub(super) confirm_empty: Duration,
 }
@@ -62,6 +65,7 @@ impl Cluster {
             context: None,
             request_timeout: Duration::from_secs(15),
             watch_timeout: Duration::from_secs(60),
+            relist_interval: Duration::from_secs(300),
             page_size: 100,
             confirm_empty: Duration::from_secs(10),
         }
@@ -87,6 +91,16 @@ impl Cluster {
     #[must_use]
     pub fn page_size(mut self, page_size: u32) -> Self {
         self.page_size = page_size.max(1);
+        self
+    }
+
+    /// How long events are believed before all objects are listed again: of a server that was restored from a backup
+    /// and has overtaken the version known here meanwhile, nothing else shows what changed. Up to a tenth is added at
+    /// random. A watch that is under way ends first, so it may be a [`watch_timeout`](Self::watch_timeout) later.
+    /// Default: 5 min; less than 1 s counts as 1 s.
+    #[must_use]
+    pub fn relist_interval(mut self, relist_interval: Duration) -> Self {
+        self.relist_interval = relist_interval.max(Duration::from_secs(1));
         self
     }
 

@@ -1,23 +1,27 @@
 //! The pods of a Service.
 
 mod map;
+mod passed_over;
+mod slice;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+#[cfg(test)]
 use lb_core::Snapshot;
 
-pub(super) use self::map::{Slice, per_node};
+pub(super) use self::map::per_node;
+pub(super) use self::passed_over::PassedOver;
+pub(super) use self::slice::Slice;
 
-use self::map::SlicePort;
 use super::cluster::Cluster;
 use super::families::Families;
-use super::follow::{View, follow};
-use super::objects::{Memory, Objects, changed};
+use super::follow::{Outcome, View, follow};
+use super::name;
+use super::objects::{Memory, Objects};
 use super::port::Port;
-use super::service::Service;
+use super::service::{NO_SERVICE, Service};
 use super::session::{Query, Selection, Session};
-use super::{failure, name};
 use crate::discovery::{Discovery, SnapshotStream};
 use crate::error::DiscoveryError;
 
@@ -36,11 +40,11 @@ use crate::error::DiscoveryError;
 ///   the cluster is on none of its nodes. Within, every node would send to itself, which is what kube-proxy is for.
 /// - Of a dual-stack Service's addresses [one family](Families) is used.
 ///
-/// A Service that was scaled to nothing has no backends. One that does not exist, which shows in that there is no slice
-/// at all, is [`DiscoveryError::NotFound`].
+/// A Service that was scaled to nothing has no backends. The Service itself is followed as well, because slices outlive
+/// it: where it does not exist, leads to a name or does not have the port, the answer is
+/// [`DiscoveryError::NoBackends`], as [the module](super) says.
 ///
-/// Needs `list` and `watch` on `endpointslices.discovery.k8s.io` of the namespace, and on the one Service if a port is
-/// named by its number.
+/// Needs `list` and `watch` on `endpointslices.discovery.k8s.io` of the namespace, and on the one Service.
 ///
 /// ```
 /// use lb_discovery::kubernetes::{Cluster, EndpointSlices};
@@ -81,7 +85,7 @@ impl EndpointSlices {
     }
 
     /// Chooses a port of the Service, by its name or by its number, which is not the one that the pods listen on.
-    /// Default: its only port; having several is then an error.
+    /// Default: its only port; while it has several there are then no backends.
     #[must_use]
     pub fn port(mut self, port: impl Into<Port>) -> Self {
         self.port = Some(port.into());
@@ -105,23 +109,34 @@ impl Discovery for EndpointSlices {
         format!("kubernetes:{namespace}/{service}{}", self.cluster.label()).into()
     }
 
+    fn identity(&self) -> Arc<str> {
+        let Self {
+            cluster,
+            namespace,
+            service,
+            port,
+            families,
+            slices,
+            services: _,
+        } = self;
+        let cluster = cluster.identity(slices.url());
+        format!("pods of {namespace}/{service} {port:?} {families:?} in {cluster}").into()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         let session = self.cluster.open().await?;
         let (namespace, name) = (&*self.namespace, &*self.service);
-        let query = slices_of(&session, namespace, name);
-        let what = query.what.clone();
-        let by_number = matches!(self.port, Some(Port::Number(_)));
-        let service = by_number.then(|| {
-            let query = service_named(&session, namespace, name);
-            Objects::follow(&session, query, &self.services)
-        });
-        Ok(follow(Pods {
-            what,
-            slices: Objects::follow(&session, query, &self.slices),
-            service,
+        let slices = slices_of(&session, namespace, name);
+        let service = service_named(&session, namespace, name);
+        let what = slices.what.clone();
+        let pods = Pods {
+            passed_over: PassedOver::new(&what),
+            slices: Objects::follow(&session, slices, &self.slices),
+            service: Objects::follow(&session, service, &self.services),
             port: self.port.clone(),
             families: self.families,
-        }))
+        };
+        Ok(follow(what, pods))
     }
 }
 
@@ -138,56 +153,42 @@ pub(super) fn service_named(session: &Session, namespace: &str, service: &str) -
     session.query::<Service>(Some(namespace), Selection::Named(service), &of)
 }
 
-/// The set of slices with one port.
+/// The set of slices that were made by hand, at their port `http`.
 #[cfg(test)]
 pub(super) fn snapshot_of<'a>(slices: impl Iterator<Item = &'a Slice> + Clone) -> Snapshot {
-    map::snapshot(slices, SlicePort::Only, Families::default()).expect("slices with one port")
+    use super::list_watch::Record;
+    let service = Service::of(k8s_openapi::api::core::v1::Service::default());
+    map::snapshot(slices, &service, "http", Families::default()).unwrap_or_default()
 }
 
 struct Pods {
-    what: Box<str>,
     slices: Objects<Slice>,
-    service: Option<Objects<Service>>,
+    service: Objects<Service>,
     port: Option<Port>,
     families: Families,
+    passed_over: PassedOver,
 }
 
 impl View for Pods {
     async fn changed(&mut self) -> Result<(), DiscoveryError> {
         tokio::select! {
             done = self.slices.changed() => done,
-            done = changed(self.service.as_mut()) => done,
+            done = self.service.changed() => done,
         }
     }
 
-    fn snapshot(&self) -> Result<Option<Snapshot>, DiscoveryError> {
-        let Some(slices) = self.slices.get() else {
-            return Ok(None);
+    fn outcome(&mut self) -> Outcome {
+        let (Some(slices), Some(service)) = (self.slices.get(), self.service.get()) else {
+            return Outcome::Pending;
         };
-        if slices.is_empty() {
-            return Err(failure::missing(
-                &self.what,
-                "no EndpointSlice, so no such Service",
-            ));
-        }
-        let port = match (&self.port, &self.service) {
-            (Some(Port::Name(name)), _) => SlicePort::Named(name),
-            (Some(Port::Number(_)), Some(service)) => {
-                let Some(service) = service.get() else {
-                    return Ok(None);
-                };
-                let Some(service) = service.values().next() else {
-                    return Err(failure::missing(&self.what, "no such Service"));
-                };
-                let port = service.port(self.port.as_ref());
-                let port = port.map_err(|problem| failure::config(&self.what, &problem))?;
-                SlicePort::NamedOr(&port.name, port.number)
-            }
-            (None | Some(Port::Number(_)), _) => SlicePort::Only,
+        let Some(service) = service.values().next() else {
+            return Outcome::Nothing(NO_SERVICE.to_owned());
         };
-        let snapshot = map::snapshot(slices.values(), port, self.families);
-        snapshot
-            .map(Some)
-            .map_err(|problem| failure::config(&self.what, &problem))
+        let port = service.check_kind();
+        let port = port.and_then(|()| service.port(self.port.as_ref()));
+        Outcome::of(port.and_then(|port| {
+            self.passed_over.tell(slices, service, &port.name);
+            map::snapshot(slices.values(), service, &port.name, self.families)
+        }))
     }
 }

@@ -83,11 +83,11 @@ pub(super) fn config(what: &str, problem: &str) -> DiscoveryError {
     }
 }
 
-/// An object that does not exist.
-pub(super) fn missing(what: &str, problem: &str) -> DiscoveryError {
-    DiscoveryError::NotFound {
+/// An answer that there are no backends.
+pub(super) fn no_backends(what: &str, reason: &str) -> DiscoveryError {
+    DiscoveryError::NoBackends {
         what: what.into(),
-        problem: problem.into(),
+        problem: reason.into(),
         valid_for: Some(MISSING),
     }
 }

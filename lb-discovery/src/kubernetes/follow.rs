@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use lb_core::Snapshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
+use super::failure;
 use crate::discovery::SnapshotStream;
 use crate::error::DiscoveryError;
 
@@ -13,34 +14,67 @@ use crate::error::DiscoveryError;
 /// changes costs; the driver waits as well, which together is still a fraction of the second that a change may take.
 const GATHER: Duration = Duration::from_millis(100);
 
+/// How long objects that were watched must go on saying that there is no backend. A slice that is replaced is deleted
+/// first, and a port that is renamed changes in the Service before the controller changes it in the slices. kube-proxy
+/// gathers changes for as long (its `minSyncPeriod`).
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// What the objects come to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Outcome {
+    /// Not everything is listed yet.
+    Pending,
+    Backends(Snapshot),
+    /// The API answers that there are no backends, and this is why.
+    Nothing(String),
+}
+
+impl Outcome {
+    /// Where a set cannot be made, the objects say that there is none.
+    pub(super) fn of(made: Result<Snapshot, String>) -> Self {
+        match made {
+            Ok(snapshot) => Self::Backends(snapshot),
+            Err(reason) => Self::Nothing(reason),
+        }
+    }
+}
+
 /// What a source follows, and the set it makes of it.
 pub(super) trait View: Send + 'static {
     /// Waits until something changes. Cancelling the wait must lose nothing.
     fn changed(&mut self) -> impl Future<Output = Result<(), DiscoveryError>> + Send;
 
-    /// The set as of now. `None` while not everything is listed yet.
-    fn snapshot(&self) -> Result<Option<Snapshot>, DiscoveryError>;
+    /// What the objects come to now.
+    fn outcome(&mut self) -> Outcome;
 }
 
 /// The sets of `view`: the first as soon as there is one, then one for each burst of changes that made a difference.
-pub(super) fn follow<V: View>(view: V) -> SnapshotStream {
+/// Where the objects say that there are no backends, the item is an error that names `what` and says why, and the stream
+/// goes on.
+pub(super) fn follow<V: View>(what: Box<str>, view: V) -> SnapshotStream {
     let following = Following {
+        what,
         view,
-        last: None,
+        told: Outcome::Pending,
         failed: None,
     };
     stream::unfold(Some(following), |following| async {
         let mut following = following?;
         let item = following.next().await;
-        let rest = item.is_ok().then_some(following);
-        Some((item, rest))
+        let goes_on = item
+            .as_ref()
+            .err()
+            .is_none_or(DiscoveryError::is_authoritative_empty);
+        Some((item, goes_on.then_some(following)))
     })
     .boxed()
 }
 
 struct Following<V> {
+    what: Box<str>,
     view: V,
-    last: Option<Snapshot>,
+    /// The last item.
+    told: Outcome,
     /// A failure that is told after what was learnt before it.
     failed: Option<DiscoveryError>,
 }
@@ -52,19 +86,42 @@ impl<V: View> Following<V> {
                 return Err(error);
             }
             self.view.changed().await?;
-            if self.last.is_some() {
-                self.gather().await;
+            if self.told != Outcome::Pending {
+                self.gather(Instant::now() + GATHER).await;
             }
-            let snapshot = self.view.snapshot()?;
-            if let Some(snapshot) = snapshot.filter(|new| self.last.as_ref() != Some(new)) {
-                self.last = Some(snapshot.clone());
-                return Ok(snapshot);
+            let outcome = self.settled().await;
+            if outcome == Outcome::Pending || outcome == self.told {
+                continue;
+            }
+            self.told = outcome;
+            match &self.told {
+                Outcome::Pending => {}
+                Outcome::Backends(snapshot) => return Ok(snapshot.clone()),
+                Outcome::Nothing(reason) => return Err(failure::no_backends(&self.what, reason)),
             }
         }
     }
 
-    async fn gather(&mut self) {
-        let over = sleep(GATHER);
+    /// The outcome, once it is one that lasts.
+    async fn settled(&mut self) -> Outcome {
+        let mut outcome = self.view.outcome();
+        if !matches!(self.told, Outcome::Backends(_)) {
+            return outcome;
+        }
+        let over = Instant::now() + SETTLE;
+        while matches!(outcome, Outcome::Nothing(_))
+            && self.failed.is_none()
+            && Instant::now() < over
+        {
+            let next = Instant::now() + GATHER;
+            self.gather(next.min(over)).await;
+            outcome = self.view.outcome();
+        }
+        outcome
+    }
+
+    async fn gather(&mut self, until: Instant) {
+        let over = sleep_until(until);
         tokio::pin!(over);
         loop {
             tokio::select! {
@@ -78,3 +135,6 @@ impl<V: View> Following<V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

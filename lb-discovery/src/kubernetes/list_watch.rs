@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use kube::core::WatchEvent;
 use kube::{Resource, ResourceExt};
+use lb_core::{Rng, SplitMix64};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::failure::{self, Failure};
 use super::session::{Lines, Query, Session, garbage};
+use super::version::Version;
+use crate::backoff::seeded;
 use crate::error::DiscoveryError;
+use crate::hints::FAR;
 
 /// The least time between the beginnings of two watches, so that a server which ends each at once makes no loop that
 /// spins.
@@ -46,16 +51,29 @@ pub(super) enum Update<R> {
 ///
 /// A watch that ends goes on where it was; 410 Gone, which says that this is too long ago, is answered by a fresh list,
 /// in one piece, so that nobody sees a part of it. Any other failure ends the stream.
+///
+/// A server whose etcd was restored from a backup is at an earlier version than the last one that is known here. It
+/// accepts a watch from the known version and sends nothing until it has reached that again; what happened up to then is
+/// lost. So there is also a fresh list
+///
+/// - when a watch brings a version below the known one,
+/// - when no event and no bookmark came for the length of a watch,
+/// - and every [`relist_interval`](super::Cluster::relist_interval), for a server that has overtaken the known version
+///   meanwhile.
 pub(super) fn list_watch<R: Record>(
     session: Session,
     query: Query,
 ) -> BoxStream<'static, Result<Update<R>, DiscoveryError>> {
+    let now = Instant::now();
     let state = ListWatch {
         session,
         query,
         version: None,
         lines: None,
-        next_watch: Instant::now(),
+        next_watch: now,
+        heard: now,
+        next_list: now,
+        rng: seeded(),
     };
     stream::try_unfold(state, |mut state| async {
         let update = state.next().await?;
@@ -68,23 +86,29 @@ struct ListWatch {
     session: Session,
     query: Query,
     /// What the objects are as of; without it, a list is due.
-    version: Option<String>,
+    version: Option<Version>,
     lines: Option<Lines>,
     next_watch: Instant,
+    /// When the server last said how far it is.
+    heard: Instant,
+    /// When to list again although nothing is wrong.
+    next_list: Instant,
+    rng: SplitMix64,
 }
 
 impl ListWatch {
     async fn next<R: Record>(&mut self) -> Result<Update<R>, DiscoveryError> {
         loop {
             let Some(version) = &self.version else {
-                let (objects, version) = list(&self.session, &self.query).await?;
-                self.version = Some(version);
-                return Ok(Update::Replace(objects));
+                return self.list().await;
             };
             let Some(lines) = &mut self.lines else {
                 sleep_until(self.next_watch).await;
+                if self.must_list() {
+                    return self.list().await;
+                }
                 self.next_watch = Instant::now() + WATCH_GAP;
-                match self.session.watch(&self.query, version).await {
+                match self.session.watch(&self.query, version.as_str()).await {
                     Ok(lines) => self.lines = Some(lines),
                     Err(Failure::Gone) => self.forget(),
                     Err(Failure::Other(error)) => return Err(error),
@@ -110,8 +134,7 @@ impl ListWatch {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
             WatchEvent::Deleted(object) => (object, true),
             WatchEvent::Bookmark(bookmark) => {
-                let version = Some(bookmark.metadata.resource_version);
-                self.version = Some(versioned(&self.query, version)?);
+                self.advance(Some(bookmark.metadata.resource_version))?;
                 return Ok(None);
             }
             WatchEvent::Error(status) => {
@@ -124,13 +147,60 @@ impl ListWatch {
                 };
             }
         };
-        self.version = Some(versioned(&self.query, object.resource_version())?);
+        if !self.advance(object.resource_version())? {
+            return Ok(None);
+        }
         let name = object.name_any();
         Ok(Some(if deleted {
             Update::Delete(name)
         } else {
             Update::Apply(name, R::of(object))
         }))
+    }
+
+    fn must_list(&self) -> bool {
+        let now = Instant::now();
+        self.session.is_silence(now - self.heard) || now >= self.next_list
+    }
+
+    async fn list<R: Record>(&mut self) -> Result<Update<R>, DiscoveryError> {
+        let (objects, version) = list(&self.session, &self.query).await?;
+        if let Some(known) = &self.version {
+            self.report_return(known, &version);
+        }
+        self.version = Some(version);
+        self.heard = Instant::now();
+        let interval = self.session.relist_interval();
+        // Many balancers that were started together must not list together for ever.
+        let spread = u64::try_from(interval.as_nanos() / 10).unwrap_or(u64::MAX);
+        let spread = NonZeroU64::new(spread).map_or(0, |spread| self.rng.below(spread));
+        let wait = interval.saturating_add(Duration::from_nanos(spread));
+        self.next_list = self.heard + wait.min(FAR);
+        Ok(Update::Replace(objects))
+    }
+
+    /// Takes the version of an event. Returns false, and has a list made, if it is below the known one.
+    fn advance(&mut self, version: Option<String>) -> Result<bool, DiscoveryError> {
+        let version = versioned(&self.query, version)?;
+        if let Some(known) = &self.version
+            && version.is_before(known)
+        {
+            self.report_return(known, &version);
+            self.version = None;
+            self.lines = None;
+            return Ok(false);
+        }
+        self.version = Some(version);
+        self.heard = Instant::now();
+        Ok(true)
+    }
+
+    /// Tells if the server is at an earlier version than before, as after a restore from a backup.
+    fn report_return(&self, known: &Version, now: &Version) {
+        if now.is_before(known) {
+            let what = &self.query.what;
+            warn!(%what, %known, %now, "API server returned to an earlier version");
+        }
     }
 
     fn forget(&mut self) {
@@ -141,10 +211,10 @@ impl ListWatch {
 }
 
 /// All objects, and what they are as of. A list that the server forgets between two pages is begun again, once.
-pub(super) async fn list<R: Record>(
+async fn list<R: Record>(
     session: &Session,
     query: &Query,
-) -> Result<(BTreeMap<String, R>, String), DiscoveryError> {
+) -> Result<(BTreeMap<String, R>, Version), DiscoveryError> {
     match pages(session, query).await {
         Err(Failure::Gone) => pages(session, query).await,
         done => done,
@@ -155,7 +225,7 @@ pub(super) async fn list<R: Record>(
 async fn pages<R: Record>(
     session: &Session,
     query: &Query,
-) -> Result<(BTreeMap<String, R>, String), Failure> {
+) -> Result<(BTreeMap<String, R>, Version), Failure> {
     let mut objects = BTreeMap::new();
     let mut token = None;
     let mut idle = 0;
@@ -187,8 +257,7 @@ pub(super) fn check_count(what: &str, count: usize) -> Result<(), DiscoveryError
     Err(failure::config(what, &problem))
 }
 
-fn versioned(query: &Query, version: Option<String>) -> Result<String, DiscoveryError> {
-    version
-        .filter(|version| !version.is_empty())
+fn versioned(query: &Query, version: Option<String>) -> Result<Version, DiscoveryError> {
+    Version::new(version)
         .ok_or_else(|| failure::unavailable(&query.what, "an answer without a resourceVersion"))
 }

@@ -15,6 +15,40 @@
 //! are listed again, and the set changes once that list is complete, by what is different in it. Changes are gathered
 //! for 100 ms, so a burst of events makes one set.
 //!
+//! An API server whose etcd was restored from a backup returns to an earlier version. It accepts a watch from the version
+//! that is known here, and sends nothing. Therefore objects are also listed again when an event has a lower version than
+//! the known one, when neither an event nor a bookmark came for the length of a watch, and every
+//! [`relist_interval`](Cluster::relist_interval). Lists are consistent reads: they are never older than what was watched.
+//!
+//! # What an answer does
+//!
+//! An API that answers is believed. What it no longer lists leaves the set. Where the objects say that there are no
+//! backends, the set becomes empty, whatever [`OnEmpty`](crate::OnEmpty) says, because pod addresses and node ports that
+//! are given back belong to another owner soon. The error is [`NoBackends`](crate::DiscoveryError::NoBackends), the log has
+//! it at level `error`, and the watch goes on, so that the set returns with the objects:
+//!
+//! | what the objects say | error |
+//! |---|---|
+//! | no such Service, DaemonSet or Deployment, whatever it left behind | `no such Service`, `it does not exist` |
+//! | the Service leads to a name, so its slices are not kept up | `the Service's type is ExternalName` |
+//! | the Service has no node port (any more) | `the Service's type is ClusterIP: make it NodePort` |
+//! | the port is not the Service's (any more), or the Service has several and none is chosen | `the Service has no TCP port "http", it has: …` |
+//! | endpoints, but none has the port or an allowed family | `no endpoint has a TCP port "http", they have: …` |
+//! | no slice, or only slices that are passed over | `the Service has no EndpointSlice` |
+//! | no node, or none with an address that may be used | `no node may have connections` |
+//! | pods that do not offer the port on their nodes | `no pod offers port "http" on its node` |
+//!
+//! A Service that is scaled to nothing has an empty set and no error.
+//!
+//! If there was a set, such an answer must last for a second: a slice that is replaced is deleted first, and a port is
+//! renamed in the Service before the controller renames it in the slices.
+//!
+//! # Slices that are passed over
+//!
+//! As by kube-proxy: slices of names (`FQDN`), and ports without a number or with one that no TCP port has. Besides, the
+//! slices that a controller made for the selector of a Service which has none any more; nothing keeps these up. The log
+//! names each of them with the reason, once, at level `warn`.
+//!
 //! # What a failure does
 //!
 //! Nothing, to the connections: the [`Driver`](crate::Driver) keeps the last set and opens the watch again, with a
@@ -23,16 +57,14 @@
 //! | what happens | error |
 //! |---|---|
 //! | 401, 403 | [`Denied`](crate::DiscoveryError::Denied), with the server's reason and what to grant |
-//! | the Service, DaemonSet or Deployment does not exist | [`NotFound`](crate::DiscoveryError::NotFound) |
-//! | the kubeconfig, a name, a port or a selector is wrong | [`Config`](crate::DiscoveryError::Config) |
+//! | the kubeconfig, a name or a selector is wrong | [`Config`](crate::DiscoveryError::Config) |
 //! | silence, for the [`request_timeout`](Cluster::request_timeout) | [`Timeout`](crate::DiscoveryError::Timeout) |
 //! | no connection, bad TLS, 5xx, 429, garbage, an empty list that is not believed | [`Unavailable`](crate::DiscoveryError::Unavailable) |
 //!
 //! # Is an empty list believed?
 //!
-//! What is deleted while it is watched is gone, and a Service whose slices say that they have no endpoints has none: the
-//! set becomes empty at once, since the addresses of pods that ended are soon those of others. But a *list* that has no
-//! object at all although there were some is what a server looks like that lost its data or was restored from a backup.
+//! What is deleted while it is watched is gone, and a Service whose slices say that they have no endpoints has none. But
+//! a *list* that has no object at all although there were some is what a server looks like that lost its data.
 //! It is an error, which keeps the last set, until lists have been empty for
 //! [`confirm_empty`](Cluster::confirm_empty).
 //!
@@ -65,6 +97,7 @@ mod pods;
 mod port;
 mod service;
 mod session;
+mod version;
 
 pub use self::cluster::Cluster;
 pub use self::endpoint_slices::EndpointSlices;

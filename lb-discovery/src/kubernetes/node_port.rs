@@ -6,18 +6,17 @@ use std::iter;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lb_core::Snapshot;
 
 use self::map::{Node, Options};
 use super::cluster::Cluster;
-use super::endpoint_slices::{Slice, service_named, slices_of};
+use super::endpoint_slices::{PassedOver, Slice, service_named, slices_of};
 use super::families::Families;
-use super::follow::{View, follow};
+use super::follow::{Outcome, View, follow};
+use super::name;
 use super::objects::{Memory, Objects, changed};
 use super::port::Port;
-use super::service::Service;
+use super::service::{NO_SERVICE, Service};
 use super::session::{Selection, Session};
-use super::{failure, name};
 use crate::discovery::{Discovery, SnapshotStream};
 use crate::error::DiscoveryError;
 
@@ -36,6 +35,8 @@ use crate::error::DiscoveryError;
 ///
 /// A backend is called after its node and knows its [`zone`](lb_core::Backend::zone); a node that is made anew under
 /// its old address is another [`instance`](lb_core::Backend::instance).
+///
+/// A Service that does not exist or has no node port is [`DiscoveryError::NoBackends`], as [the module](super) says.
 ///
 /// Needs `list` and `watch` on `nodes` and on the one Service, and with `Local` on `endpointslices.discovery.k8s.io`
 /// of the namespace.
@@ -104,7 +105,7 @@ impl NodePort {
     }
 
     /// Chooses a port of the Service, by its name or by its number, which is not the node port. Default: its only
-    /// port; having several is then an error.
+    /// port; while it has several there are then no backends.
     #[must_use]
     pub fn port(mut self, port: impl Into<Port>) -> Self {
         self.options.port = Some(port.into());
@@ -148,14 +149,29 @@ impl Discovery for NodePort {
         .into()
     }
 
+    fn identity(&self) -> Arc<str> {
+        let Self {
+            cluster,
+            namespace,
+            service,
+            options,
+            nodes,
+            services: _,
+            slices: _,
+        } = self;
+        let cluster = cluster.identity(nodes.url());
+        format!("nodes of {namespace}/{service} {options:?} in {cluster}").into()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         let session = self.cluster.open().await?;
         let (namespace, name) = (&*self.namespace, &*self.service);
         let of = format!("{namespace}/{name}");
         let nodes = session.query::<Node>(None, Selection::All, &of);
         let service = service_named(&session, namespace, name);
-        Ok(follow(Nodes {
-            what: service.what.clone(),
+        let what = service.what.clone();
+        let nodes = Nodes {
+            passed_over: PassedOver::new(&what),
             nodes: Objects::follow(&session, nodes, &self.nodes),
             service: Objects::follow(&session, service, &self.services),
             slices: None,
@@ -164,13 +180,13 @@ impl Discovery for NodePort {
             name: name.into(),
             options: self.options.clone(),
             session,
-        }))
+        };
+        Ok(follow(what, nodes))
     }
 }
 
 struct Nodes {
     session: Session,
-    what: Box<str>,
     namespace: Box<str>,
     name: Box<str>,
     options: Options,
@@ -179,6 +195,7 @@ struct Nodes {
     /// Followed only while the Service's policy is `Local`.
     slices: Option<Objects<Slice>>,
     memory: Arc<Memory>,
+    passed_over: PassedOver,
 }
 
 impl Nodes {
@@ -204,22 +221,25 @@ impl View for Nodes {
         done
     }
 
-    fn snapshot(&self) -> Result<Option<Snapshot>, DiscoveryError> {
-        let (Some(nodes), Some(_)) = (self.nodes.get(), self.service.get()) else {
-            return Ok(None);
+    fn outcome(&mut self) -> Outcome {
+        let (Some(nodes), Some(service)) = (self.nodes.get(), self.service.get()) else {
+            return Outcome::Pending;
         };
-        let Some(service) = self.service() else {
-            return Err(failure::missing(&self.what, "no such Service"));
+        let Some(service) = service.values().next() else {
+            return Outcome::Nothing(NO_SERVICE.to_owned());
         };
-        let snapshot = match &self.slices {
+        let port = service.port(self.options.port.as_ref());
+        Outcome::of(match &self.slices {
             None => map::snapshot(service, nodes, iter::empty(), &self.options),
             Some(slices) => match slices.get() {
-                None => return Ok(None),
-                Some(slices) => map::snapshot(service, nodes, slices.values(), &self.options),
+                None => return Outcome::Pending,
+                Some(slices) => {
+                    if let Ok(port) = port {
+                        self.passed_over.tell(slices, service, &port.name);
+                    }
+                    map::snapshot(service, nodes, slices.values(), &self.options)
+                }
             },
-        };
-        snapshot
-            .map(Some)
-            .map_err(|problem| failure::config(&self.what, &problem))
+        })
     }
 }

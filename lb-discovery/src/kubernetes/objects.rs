@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt};
@@ -18,6 +18,7 @@ use crate::error::DiscoveryError;
 pub(super) struct Objects<R> {
     updates: BoxStream<'static, Result<Update<R>, DiscoveryError>>,
     what: Box<str>,
+    url: Arc<str>,
     memory: Arc<Memory>,
     known: Option<BTreeMap<String, R>>,
 }
@@ -26,6 +27,7 @@ impl<R: Record> Objects<R> {
     pub(super) fn follow(session: &Session, query: Query, memory: &Arc<Memory>) -> Self {
         Self {
             what: query.what.clone(),
+            url: Arc::clone(session.url()),
             updates: list_watch(session.clone(), query),
             memory: Arc::clone(memory),
             known: None,
@@ -54,14 +56,14 @@ impl<R: Record> Objects<R> {
     fn apply(&mut self, update: Update<R>) -> Result<bool, DiscoveryError> {
         let Some(known) = &mut self.known else {
             if let Update::Replace(listed) = update {
-                self.memory.listed(listed.len(), &self.what)?;
+                self.memory.listed(listed.len(), &self.what, &self.url)?;
                 self.known = Some(listed);
             }
             return Ok(true);
         };
         let changes = match update {
             Update::Replace(listed) => {
-                self.memory.listed(listed.len(), &self.what)?;
+                self.memory.listed(listed.len(), &self.what, &self.url)?;
                 let differs = listed != *known;
                 *known = listed;
                 return Ok(differs);
@@ -97,7 +99,8 @@ pub(super) async fn changed<R: Record>(
     }
 }
 
-/// How many objects there were, from one watch to the next: an empty list is not believed at once.
+/// How many objects there were, and at which API server, from one watch to the next: an empty list is not believed at
+/// once.
 ///
 /// A deletion that is watched is the API's word for it. A list that has suddenly become empty may as well be that of a
 /// server which lost its data or answers before it has any.
@@ -109,6 +112,10 @@ pub(super) struct Memory {
 
 #[derive(Debug, Default)]
 struct Seen {
+    /// Which objects, and of which API server.
+    what: Box<str>,
+    /// The address of that.
+    url: Option<Arc<str>>,
     count: usize,
     empty_since: Option<Instant>,
 }
@@ -121,9 +128,23 @@ impl Memory {
         })
     }
 
-    /// Takes the length of a list. Fails if it is not believed yet.
-    pub(super) fn listed(&self, count: usize, what: &str) -> Result<(), DiscoveryError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The address of the API server that the last list is from. `None` before the first.
+    pub(super) fn url(&self) -> Option<Arc<str>> {
+        self.lock().url.clone()
+    }
+
+    /// Takes the length of a list that the API server at `url` gave. Fails if it is not believed yet.
+    pub(super) fn listed(
+        &self,
+        count: usize,
+        what: &str,
+        url: &Arc<str>,
+    ) -> Result<(), DiscoveryError> {
+        let mut seen = self.lock();
+        if *seen.what != *what {
+            // The objects of another cluster or selector say nothing about these.
+            *seen = Seen::default();
+        }
         if count == 0 && seen.count > 0 {
             let since = *seen.empty_since.get_or_insert_with(Instant::now);
             if since.elapsed() < self.confirm_empty {
@@ -135,6 +156,8 @@ impl Memory {
             }
         }
         *seen = Seen {
+            what: what.into(),
+            url: Some(Arc::clone(url)),
             count,
             empty_since: None,
         };
@@ -142,11 +165,13 @@ impl Memory {
     }
 
     fn watched(&self, count: usize) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        *seen = Seen {
-            count,
-            empty_since: None,
-        };
+        let mut seen = self.lock();
+        seen.count = count;
+        seen.empty_since = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,22 +1,22 @@
 //! Pods on ports of their nodes.
 
 mod map;
+mod selected;
 mod workload;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use lb_core::Snapshot;
 
-use self::map::Pod;
-use self::workload::selector_of;
+use self::selected::{Selected, pods_of};
+use self::workload::{Selectors, Workload};
 use super::cluster::Cluster;
 use super::families::Families;
-use super::follow::{View, follow};
-use super::objects::{Memory, Objects};
+use super::follow::follow;
+use super::objects::Memory;
 use super::port::Port;
-use super::session::{Selection, Session};
+use super::session::Session;
 use super::{failure, name};
 use crate::discovery::{Discovery, SnapshotStream};
 use crate::error::DiscoveryError;
@@ -33,9 +33,11 @@ use crate::error::DiscoveryError;
 ///   pod there is replaced; the pod's UID is the [`instance`](lb_core::Backend::instance). Backends are sorted by
 ///   address. The [`zone`](lb_core::Backend::zone) is known where the cluster labels its pods with it.
 ///
-/// No pod at all is an empty set. A DaemonSet or Deployment that does not exist is [`DiscoveryError::NotFound`].
+/// No pod at all is an empty set. A DaemonSet or Deployment that does not exist, and pods that do not offer the port on
+/// their nodes, are [`DiscoveryError::NoBackends`]. A DaemonSet or Deployment that is made anew with another selector has
+/// the pods of that one.
 ///
-/// Needs `list` and `watch` on `pods` of the namespace, and `list` on the one DaemonSet or Deployment.
+/// Needs `list` and `watch` on `pods` of the namespace, and on the one DaemonSet or Deployment.
 ///
 /// ```
 /// use lb_discovery::kubernetes::{Cluster, Pods};
@@ -145,17 +147,18 @@ impl Pods {
         self
     }
 
-    async fn selector(&self, session: &Session) -> Result<String, DiscoveryError> {
-        let (namespace, memory) = (&self.namespace, &self.workloads);
-        match &self.which {
-            Which::DaemonSet(name) => {
-                selector_of::<DaemonSet>(session, namespace, name, memory).await
-            }
-            Which::Deployment(name) => {
-                selector_of::<Deployment>(session, namespace, name, memory).await
-            }
-            Which::Selected(selector) => Ok(selector.to_string()),
-        }
+    /// The sets of the pods that `selectors` mean.
+    fn follow<W: Workload>(
+        &self,
+        session: Session,
+        what: Box<str>,
+        selectors: Selectors<W>,
+    ) -> SnapshotStream {
+        let memory = Arc::clone(&self.pods);
+        let (namespace, port) = (self.namespace.clone(), self.port.clone());
+        let families = self.families;
+        let view = Selected::new(session, namespace, selectors, memory, port, families);
+        follow(what, view)
     }
 }
 
@@ -173,40 +176,37 @@ impl Discovery for Pods {
         format!("kubernetes-pods:{namespace}/{which}{}", cluster.label()).into()
     }
 
+    fn identity(&self) -> Arc<str> {
+        let Self {
+            cluster,
+            namespace,
+            which,
+            port,
+            families,
+            workloads: _,
+            pods,
+        } = self;
+        let cluster = cluster.identity(pods.url());
+        format!("pods {namespace} {which:?} {port:?} {families:?} in {cluster}").into()
+    }
+
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
         let session = self.cluster.open().await?;
-        let selector = self.selector(&session).await?;
-        let of = format!("{}/{selector}", self.namespace);
-        let selection = Selection::Labelled(&selector);
-        let query = session.query::<Pod>(Some(&self.namespace), selection, &of);
-        Ok(follow(Selected {
-            what: query.what.clone(),
-            pods: Objects::follow(&session, query, &self.pods),
-            port: self.port.clone(),
-            families: self.families,
-        }))
-    }
-}
-
-struct Selected {
-    what: Box<str>,
-    pods: Objects<Pod>,
-    port: Port,
-    families: Families,
-}
-
-impl View for Selected {
-    async fn changed(&mut self) -> Result<(), DiscoveryError> {
-        self.pods.changed().await
-    }
-
-    fn snapshot(&self) -> Result<Option<Snapshot>, DiscoveryError> {
-        let Some(pods) = self.pods.get() else {
-            return Ok(None);
-        };
-        let snapshot = map::snapshot(pods.values(), &self.port, self.families);
-        snapshot
-            .map(Some)
-            .map_err(|problem| failure::config(&self.what, &problem))
+        let (namespace, memory) = (&self.namespace, &self.workloads);
+        Ok(match &self.which {
+            Which::DaemonSet(name) => {
+                let (what, set) = Selectors::<DaemonSet>::of(&session, namespace, name, memory);
+                self.follow(session, what, set)
+            }
+            Which::Deployment(name) => {
+                let (what, set) = Selectors::<Deployment>::of(&session, namespace, name, memory);
+                self.follow(session, what, set)
+            }
+            Which::Selected(selector) => {
+                let what = pods_of(&session, namespace, selector).what;
+                let given = Selectors::<DaemonSet>::Given(selector.clone());
+                self.follow(session, what, given)
+            }
+        })
     }
 }

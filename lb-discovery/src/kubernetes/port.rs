@@ -47,7 +47,7 @@ pub(super) fn number(port: i32) -> Option<u16> {
 /// Ports for a message, as `80 ("http"), 443 ("https")`.
 pub(super) fn list<'a>(ports: impl IntoIterator<Item = (&'a str, Option<u16>)>) -> String {
     let ports = ports.into_iter().map(|(name, number)| {
-        let number = number.map_or_else(|| "any".to_owned(), |number| number.to_string());
+        let number = number.map_or_else(|| "no number".to_owned(), |number| number.to_string());
         if name.is_empty() {
             number
         } else {

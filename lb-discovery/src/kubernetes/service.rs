@@ -6,10 +6,15 @@ use super::families::Family;
 use super::list_watch::Record;
 use super::port::{self, Port};
 
+/// Why a Service that is not there has no backends. What is left of its slices and node ports belongs to no Service.
+pub(super) const NO_SERVICE: &str = "no such Service";
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Service {
     /// `spec.type`.
     pub(super) kind: Box<str>,
+    /// Whether it selects pods, so that a controller keeps its EndpointSlices up.
+    pub(super) has_selector: bool,
     /// Whether `externalTrafficPolicy` is `Local`: a node serves only the pods that it runs.
     pub(super) is_local: bool,
     /// `spec.ipFamilies`; empty on servers without dual-stack, which means any.
@@ -34,6 +39,7 @@ impl Record for Service {
         let ports = spec.ports.unwrap_or_default().into_iter();
         let families = spec.ip_families.unwrap_or_default();
         Self {
+            has_selector: spec.selector.is_some_and(|selector| !selector.is_empty()),
             kind: spec.type_.unwrap_or_else(|| "ClusterIP".to_owned()).into(),
             is_local: spec.external_traffic_policy.as_deref() == Some("Local"),
             families: families.iter().filter_map(|f| Family::parse(f)).collect(),
@@ -52,6 +58,17 @@ impl Record for Service {
 }
 
 impl Service {
+    /// Fails for a Service that leads to a name: it has no endpoints and no node ports, whatever else it says. Slices
+    /// that were made before it became one are not kept up, and kube-proxy uses none.
+    pub(super) fn check_kind(&self) -> Result<(), String> {
+        if &*self.kind != "ExternalName" {
+            return Ok(());
+        }
+        let problem = "the Service's type is ExternalName, which leads to a name and to no endpoint of the cluster: \
+                       balance over that name by DNS";
+        Err(problem.to_owned())
+    }
+
     /// The port that is meant; without a wish, the only one.
     pub(super) fn port(&self, wanted: Option<&Port>) -> Result<&ServicePort, String> {
         let found = match wanted {

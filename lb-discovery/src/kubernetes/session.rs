@@ -39,6 +39,7 @@ pub(super) struct Session {
     url: Arc<str>,
     request_timeout: Duration,
     watch_timeout: Duration,
+    relist_interval: Duration,
     page_size: u32,
 }
 
@@ -67,8 +68,24 @@ impl Session {
             url: url.into(),
             request_timeout: cluster.request_timeout,
             watch_timeout: cluster.watch_timeout,
+            relist_interval: cluster.relist_interval,
             page_size: cluster.page_size,
         }
+    }
+
+    /// The address of the API.
+    pub(super) fn url(&self) -> &Arc<str> {
+        &self.url
+    }
+
+    pub(super) fn relist_interval(&self) -> Duration {
+        self.relist_interval
+    }
+
+    /// Whether a server that said nothing for so long may have nothing to say for other reasons than that nothing
+    /// happened. It sends a bookmark before it ends a watch, if it has come any further.
+    pub(super) fn is_silence(&self, time: Duration) -> bool {
+        time >= self.watch_timeout
     }
 
     /// Objects that become the record `R`. `of` tells in messages whose they are.

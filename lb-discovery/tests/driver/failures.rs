@@ -133,6 +133,27 @@ async fn an_authoritative_empty_answer_can_be_kept_out_or_applied() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_withdrawal_empties_the_set_and_the_watch_goes_on() {
+    for on_empty in [OnEmpty::Apply, OnEmpty::KeepLast] {
+        let before = vec![(Duration::ZERO, set(&[1]))];
+        let after = vec![(secs(1), set(&[2]))];
+        let source = Script::new([Watch::Withdrawn(before, after)]);
+        let config = DriverConfig::new().on_empty(on_empty);
+        let mut run = Running::start(vec![source.clone()], config);
+        assert_eq!(ports(&run.next().await), [1]);
+        assert!(run.next().await.is_empty());
+        let status = &run.handle.status().sources[0];
+        assert_eq!((status.backends, status.stale_for), (0, None));
+        let error = "asking the script: they are withdrawn";
+        assert_eq!(status.last_error.as_deref(), Some(error));
+        assert_eq!(ports(&run.next().await), [2]);
+        assert!(run.handle.status().sources[0].last_error.is_none());
+        assert!(run.elapsed() < secs(2), "nothing was waited for");
+        assert_eq!(source.opens(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_negative_answer_is_believed_for_its_time_within_bounds() {
     for (valid_for, expected) in [
         (secs(5), secs(5)),

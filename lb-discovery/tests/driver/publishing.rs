@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lb_core::Snapshot;
+use lb_core::{AdminState, Snapshot};
 use lb_discovery::{
-    Discovery, DiscoveryError, Driver, DriverConfig, SnapshotStream, Static, channel,
+    Discovery, DiscoveryError, Driver, DriverConfig, Filter, Map, SnapshotStream, Static, channel,
 };
 use tokio::time::{Instant, sleep};
 
@@ -54,14 +54,15 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
     let mut run = Running::start(old, DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2, 3]);
     let old = run.stop().await;
-    // The silent ones have the label of the script: the first gets its set, for the second there is none left.
+    // The silent ones have the identity of the script: the first gets its set, for the second there is none left. A list
+    // that says something else is another source, whatever its label.
     let new: Vec<Arc<dyn Discovery>> =
         vec![silent(), silent(), Arc::new(named("answers", &[4, 5]))];
     let (mut driver, handle) = Driver::new(new, DriverConfig::new().initial_wait(secs(2)));
     driver.resume(&old);
     let status = handle.status().sources;
     let backends: Vec<_> = status.iter().map(|source| source.backends).collect();
-    assert_eq!(backends, [1, 0, 1]);
+    assert_eq!(backends, [1, 0, 0]);
     assert!(status[0].last_success.is_some() && status[1].last_success.is_none());
     let mut run = Running::resume(driver, handle);
     // What is taken over is no answer: the others are waited for, and what answers counts.
@@ -69,42 +70,73 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
     assert_eq!(run.elapsed().as_secs(), 2);
     let driver = run.stop().await;
     // A source that has given a set itself keeps that.
-    let (mut again, handle) =
-        Driver::new(vec![Arc::new(named("answers", &[6]))], DriverConfig::new());
+    let answers = Script::new([now(set(&[6, 7]))]);
+    let (mut again, handle) = Driver::new(vec![answers], DriverConfig::new());
     again.resume(&driver);
     let backends = || handle.status().sources[0].backends;
-    assert_eq!(backends(), 2);
-    let mut run = Running::resume(again, handle.clone());
-    assert_eq!(ports(&run.next().await), [6]);
-    run.stop().await.resume(&driver);
     assert_eq!(backends(), 1);
+    let mut run = Running::resume(again, handle.clone());
+    assert_eq!(ports(&run.next().await), [6, 7]);
+    run.stop().await.resume(&driver);
+    assert_eq!(backends(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_is_taken_over_is_adapted_anew() {
+    let drains = |source: Arc<Script>, port| {
+        let kept = Filter::new(source, move |b| b.addr.port() != port);
+        Map::new(kept, move |b| match b.addr.port() > port {
+            true => b.with_admin(AdminState::Drain),
+            false => b,
+        })
+    };
+    let given = Script::new([now(set(&[1, 2, 3]))]);
+    let old: Vec<Arc<dyn Discovery>> = vec![Arc::new(drains(given, 3))];
+    let mut run = Running::start(old, DriverConfig::new());
+    assert_eq!(ports(&run.next().await), [1, 2]);
+    let old = run.stop().await;
+    // What the old one left out and the new one wants is there again, although the source is silent.
+    let silent = Script::new([Watch::Hang]);
+    let new: Vec<Arc<dyn Discovery>> = vec![Arc::new(drains(silent, 2))];
+    let (mut driver, handle) = Driver::new(new, DriverConfig::new());
+    driver.resume(&old);
+    let mut run = Running::resume(driver, handle);
+    let taken_over = run.next().await;
+    assert_eq!(ports(&taken_over), [1, 3]);
+    let states: Vec<_> = taken_over.iter().map(|b| b.admin).collect();
+    assert_eq!(states, [AdminState::Ready, AdminState::Drain]);
+    assert!(
+        taken_over
+            .iter()
+            .all(|b| b.source.as_deref() == Some("script"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn thousands_of_sources_make_one_set() {
-    let sources = (1..=5_000).map(|port| Arc::new(Static::new(set(&[port]))) as Arc<dyn Discovery>);
+    let alike = |source: Arc<dyn Discovery>| Arc::new(Alike(source)) as Arc<dyn Discovery>;
+    let sources = (1..=5_000).map(|port| alike(Arc::new(Static::new(set(&[port])))));
     let mut run = Running::start(sources.collect(), DriverConfig::new());
     let first = run.next().await;
     assert_eq!(ports(&first), (1..=5_000).collect::<Vec<_>>());
     assert!(run.quiet_for(secs(60)).await);
     let old = run.stop().await;
     // Another driver takes all of them over.
-    let sources = (1..=5_000).map(|_| Script::new([Watch::Hang]) as Arc<dyn Discovery>);
-    let labelled = sources.map(|source| Arc::new(Labelled(source)) as Arc<dyn Discovery>);
-    let (mut driver, handle) = Driver::new(labelled.collect(), DriverConfig::new());
+    let sources = (1..=5_000).map(|_| alike(Script::new([Watch::Hang])));
+    let (mut driver, handle) = Driver::new(sources.collect(), DriverConfig::new());
     driver.resume(&old);
     let status = handle.status().sources;
     assert!(status.iter().all(|source| source.backends == 1));
 }
 
-/// A source with the label of the fixed ones.
+/// A source that has the label, and so the identity, of all others like it.
 #[derive(Debug)]
-struct Labelled(Arc<dyn Discovery>);
+struct Alike(Arc<dyn Discovery>);
 
 #[async_trait]
-impl Discovery for Labelled {
+impl Discovery for Alike {
     fn source(&self) -> Arc<str> {
-        "static".into()
+        "alike".into()
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {

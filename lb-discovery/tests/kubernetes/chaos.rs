@@ -6,7 +6,7 @@ use lb_discovery::kubernetes::{EndpointSlices, Pods};
 use serde_json::Value;
 
 use crate::api_server::Fault;
-use crate::objects::{endpoint, pod, slice};
+use crate::objects::{endpoint, node, pod, slice};
 use crate::run::{Running, eventually};
 use crate::sources::{Api, run, shown, until, until_error};
 
@@ -34,7 +34,7 @@ async fn started_with(source: impl FnOnce(&Api) -> EndpointSlices) -> (Api, Runn
     api.server.put("endpointslices", one());
     let mut running = run(source(&api));
     until(&mut running, &[ONE]).await;
-    eventually(|| api.server.watches() == 1).await;
+    eventually(|| api.server.watches("endpointslices") == 1).await;
     (api, running)
 }
 
@@ -98,7 +98,7 @@ async fn garbage() {
 async fn frozen() {
     survives(
         Fault::Frozen,
-        "the API server did not answer the watch within 2s",
+        "the API server did not answer the list within 2s",
     )
     .await;
 }
@@ -149,13 +149,13 @@ async fn down_at_the_start() {
 async fn watches_that_end_go_on_without_a_list() {
     let (api, mut running) = started().await;
     for _ in 0..2 {
-        let watches = api.server.watches();
+        let watches = api.server.watches("endpointslices");
         api.server.end_watches();
-        eventually(|| api.server.watches() > watches).await;
+        eventually(|| api.server.watches("endpointslices") > watches).await;
     }
     api.server.put("endpointslices", two());
     until(&mut running, &[ONE, TWO]).await;
-    assert_eq!(api.server.lists(), 1);
+    assert_eq!(api.server.lists("endpointslices"), 1);
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_watch_that_is_cut_goes_on_without_a_list() {
     api.server.fault(Fault::CutWatch);
     api.server.put("endpointslices", two());
     until(&mut running, &[ONE, TWO]).await;
-    assert_eq!(api.server.lists(), 1);
+    assert_eq!(api.server.lists("endpointslices"), 1);
     assert_eq!(running.handle.status().sources[0].failures, 0);
 }
 
@@ -172,9 +172,9 @@ async fn a_watch_that_is_cut_goes_on_without_a_list() {
 async fn watches_that_end_at_once_do_not_spin() {
     let (api, mut running) = started().await;
     api.server.fault(Fault::EndWatches);
-    let (before, begin) = (api.server.watches(), Instant::now());
+    let (before, begin) = (api.server.watches("endpointslices"), Instant::now());
     assert!(running.quiet_for(Duration::from_secs(3)).await);
-    let opened = (api.server.watches() - before) as u64;
+    let opened = (api.server.watches("endpointslices") - before) as u64;
     assert!(
         opened <= begin.elapsed().as_secs() + 2,
         "{opened}, not one a second"
@@ -186,7 +186,7 @@ async fn gone_is_answered_by_a_list_without_a_gap() {
     for fault in [Fault::Gone, Fault::GoneEvent] {
         let (api, mut running) = started().await;
         api.server.fault(fault);
-        eventually(|| api.server.lists() >= 2).await;
+        eventually(|| api.server.lists("endpointslices") >= 2).await;
         api.server.put("endpointslices", two());
         api.server.fault(Fault::None);
         assert_eq!(shown(&running.next().await), [ONE, TWO], "{fault:?}");
@@ -198,15 +198,15 @@ async fn gone_is_answered_by_a_list_without_a_gap() {
 async fn gone_for_good_does_not_spin() {
     let (api, mut running) = started().await;
     api.server.fault(Fault::Gone);
-    let (before, begin) = (api.server.watches(), Instant::now());
+    let (before, begin) = (api.server.watches("endpointslices"), Instant::now());
     assert!(running.quiet_for(Duration::from_secs(3)).await);
-    let opened = (api.server.watches() - before) as u64;
+    let opened = (api.server.watches("endpointslices") - before) as u64;
     assert!(
         opened <= begin.elapsed().as_secs() + 2,
         "{opened}, not one a second"
     );
     assert!(
-        api.server.lists() <= api.server.watches() + 1,
+        api.server.lists("endpointslices") <= api.server.watches("endpointslices") + 1,
         "one list for each refusal"
     );
 }
@@ -219,19 +219,18 @@ async fn bookmarks_keep_a_quiet_watch_from_being_forgotten() {
     let cluster = api.cluster().watch_timeout(Duration::from_secs(3));
     let mut running = run(EndpointSlices::new(cluster, "default", "echo").unwrap());
     until(&mut running, &[ONE]).await;
-    eventually(|| api.server.watches() == 1).await;
+    eventually(|| api.server.watches("endpointslices") == 1).await;
     // Somebody else's object, then all versions before it are forgotten.
-    api.server
-        .put("services", crate::objects::service("Cluster"));
+    api.server.put("nodes", node("node-1", "10.1.0.1"));
     api.server.compact();
     let marked = || {
         let requests = api.server.requests();
         requests
             .iter()
-            .any(|r| r.is_watch() && r.query.contains("resourceVersion=3"))
+            .any(|r| r.is_watch() && r.query.contains("resourceVersion=4"))
     };
     eventually(marked).await;
-    assert_eq!(api.server.lists(), 1);
+    assert_eq!(api.server.lists("endpointslices"), 1);
 }
 
 #[tokio::test]
@@ -247,7 +246,8 @@ async fn an_empty_list_is_believed_only_after_a_while() {
 
     api.server.compact();
     api.server.fault(Fault::EmptyLists);
-    until_error(&running, "no EndpointSlice, so no such Service").await;
+    until::<&str>(&mut running, &[]).await;
+    until_error(&running, "no such Service").await;
 }
 
 #[tokio::test]

@@ -14,12 +14,13 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::api_server::ApiServer;
-use crate::objects::{endpoint, slice};
+use crate::objects::{endpoint, inner_service, slice};
 use crate::run::Running;
 use crate::sources::{run, until, until_error};
 
 async fn server() -> ApiServer {
     let server = ApiServer::start().await;
+    server.put("services", inner_service());
     one(&server);
     server
 }
@@ -216,6 +217,7 @@ async fn certificates_and_their_authority_are_replaced() {
     let file = |name: &str| dir.path().join(name).display().to_string();
     let (old, new) = (Authority::new(), Authority::new());
     let mut server = ApiServer::with_tls(Some(old.acceptor())).await;
+    server.put("services", inner_service());
     one(&server);
     old.write(dir.path());
     let cluster = format!("certificate-authority: {}", file("ca.crt"));

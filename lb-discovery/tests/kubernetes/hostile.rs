@@ -1,12 +1,10 @@
 //! Answers that no API server gives, and objects with next to nothing in them.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::api_server::Fault;
 use crate::chaos::{started, survives, two};
-use crate::objects::{node, service};
+use crate::objects::{inner_service, node, service};
 use crate::place::Place;
 use crate::sources::{Api, run, shown, until, until_error};
 
@@ -74,6 +72,10 @@ async fn an_endpoint_of_which_only_the_address_is_known() {
         .put("endpointslices", slice("echo-b", no_address));
     let nothing = json!({"endpoints": []});
     api.server.put("endpointslices", slice("echo-c", nothing));
+    let mut unnamed = inner_service();
+    let port = unnamed["spec"]["ports"][0].as_object_mut().unwrap();
+    port.remove("name");
+    api.server.put("services", unnamed);
     let mut running = run(api.slices());
     until(&mut running, &["10.0.0.1:8080"]).await;
 }
@@ -113,11 +115,8 @@ async fn a_service_that_is_made_anew_has_its_new_port() {
     let mut running = run(api.node_port());
     until(&mut running, &["10.1.0.1:30080"]).await;
     api.server.delete("services", "default", "echo");
+    until::<&str>(&mut running, &[]).await;
     until_error(&running, "no such Service").await;
-    assert!(
-        running.quiet_for(Duration::from_millis(300)).await,
-        "its nodes stay"
-    );
     let mut anew = service("Cluster");
     anew["spec"]["ports"][0]["nodePort"] = json!(31080);
     api.server.put("services", anew);

@@ -9,13 +9,17 @@ mod chaos;
 mod cluster;
 mod fair;
 mod hostile;
+mod identity;
 mod objects;
+mod passed_over;
 mod place;
 mod property;
 mod rbac;
 mod real;
+mod restored;
 #[path = "../support/run.rs"]
 mod run;
 mod scale;
 mod sources;
 mod trace;
+mod withdrawn;

@@ -6,7 +6,7 @@ use std::sync::Once;
 use lb_discovery::kubernetes::{Cluster, EndpointSlices, NodePort, Pods};
 use serde_json::Value;
 
-use crate::objects::{deleting, node};
+use crate::objects::{deleting, inner_service, node};
 use crate::real::Real;
 use crate::run::Running;
 use crate::sources::{Api, run};
@@ -17,7 +17,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// With three nodes.
+    /// With three nodes and the Service `echo`.
     pub(crate) async fn ours() -> Self {
         let api = Api::start().await;
         for number in 1..=3 {
@@ -27,7 +27,7 @@ impl Place {
         Self::Ours(api)
     }
 
-    /// In the cluster that `LB_TEST_KUBECONFIG` leads to. Without it there is none, and a notice that the harness does
+    /// In the cluster that `LB_TEST_KUBECONFIG` leads to, with the Service `echo`. Without it there is none, and a notice that the harness does
     /// not capture.
     pub(crate) async fn real() -> Option<Self> {
         static NOTICE: Once = Once::new();
@@ -38,7 +38,9 @@ impl Place {
             });
             return None;
         };
-        Some(Self::Real(Real::open(kubeconfig.into()).await))
+        let real = Real::open(kubeconfig.into()).await;
+        real.put("services", inner_service()).await;
+        Some(Self::Real(real))
     }
 
     pub(crate) fn namespace(&self) -> &str {

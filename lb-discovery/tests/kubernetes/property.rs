@@ -1,10 +1,13 @@
 //! Whatever happens, over HTTP: what is followed comes to what a fresh list says.
 
+use std::time::Duration;
+
 use lb_core::{Rng, SplitMix64};
-use serde_json::Value;
+use lb_discovery::kubernetes::EndpointSlices;
+use serde_json::{Value, json};
 
 use crate::api_server::Fault;
-use crate::objects::{endpoint, slice, with_condition};
+use crate::objects::{endpoint, inner_service, slice, with_condition};
 use crate::sources::{Api, run};
 
 /// A slice with endpoints at random, in random conditions.
@@ -51,6 +54,66 @@ async fn any_sequence_of_events_comes_to_the_final_list() {
         }
         api.server.fault(Fault::None);
         let wanted = run(api.slices()).next().await;
+        while running.next().await != wanted {}
+    }
+}
+
+/// A Service that is all right, or one of those that have no backends.
+fn random_service(rng: &mut SplitMix64) -> Value {
+    let mut service = inner_service();
+    match rng.next_u64() % 6 {
+        0 => service["spec"]["type"] = json!("ExternalName"),
+        1 => service["spec"]["ports"][0]["name"] = json!("renamed"),
+        2 => service["spec"]["ports"] = json!([]),
+        _ => {}
+    }
+    service
+}
+
+#[tokio::test]
+async fn so_does_any_sequence_with_services_and_backups() {
+    for seed in 0..4 {
+        let mut rng = SplitMix64::new(seed);
+        let api = Api::start().await;
+        api.server.bookmark_every(Duration::from_millis(100));
+        let source = || {
+            let second = Duration::from_secs(1);
+            let cluster = api.cluster().watch_timeout(second);
+            EndpointSlices::new(cluster.relist_interval(second), "default", "echo").unwrap()
+        };
+        let mut running = run(source());
+        let mut backup = api.server.backup();
+        let mut has_service = true;
+        for _ in 0..60 {
+            let draw = rng.next_u64();
+            match draw % 12 {
+                0 if has_service => {
+                    api.server.delete("services", "default", "echo");
+                    has_service = false;
+                }
+                0..3 => {
+                    api.server.put("services", random_service(&mut rng));
+                    has_service = true;
+                }
+                3 if has_service => backup = api.server.backup(),
+                4 => {
+                    // A server that goes on without a break, or one that is started again.
+                    match draw >> 8 & 1 {
+                        0 => api.server.restore(&backup),
+                        _ => api.server.restore_under_watch(&backup),
+                    }
+                    has_service = true;
+                }
+                _ => {
+                    let name = format!("echo-{}", (draw >> 8) % 3);
+                    let slice = random_slice(&name, &mut rng);
+                    api.server.put("endpointslices", slice);
+                }
+            }
+            // So that some changes meet a list, some a watch and some neither.
+            tokio::time::sleep(Duration::from_millis(draw >> 16 & 31)).await;
+        }
+        let wanted = run(source()).next().await;
         while running.next().await != wanted {}
     }
 }

@@ -96,7 +96,7 @@ async fn endpoint_slices() {
     let api = api().await;
     let source = EndpointSlices::new(api.cluster(), "default", "tcp-echo").unwrap();
     let manifest = include_str!("../../../examples/kubernetes/rbac-endpoint-slices.yaml");
-    uses(&api, source.port(80), manifest).await;
+    uses(&api, source, manifest).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::api_server::ApiServer;
-use crate::objects::{deleting, endpoint, node, service, slice};
+use crate::objects::{deleting, endpoint, inner_service, node, service, slice};
 use crate::run::{Running, eventually};
 
 /// A server, and the kubeconfig that leads to it.
@@ -20,9 +20,12 @@ pub(crate) struct Api {
 }
 
 impl Api {
+    /// With the Service `echo`.
     pub(crate) async fn start() -> Self {
+        let server = ApiServer::start().await;
+        server.put("services", inner_service());
         Self {
-            server: ApiServer::start().await,
+            server,
             dir: tempfile::tempdir().unwrap(),
         }
     }

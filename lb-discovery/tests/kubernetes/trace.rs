@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use lb_core::AdminState;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::objects::inner_service;
 use crate::sources::{Api, run, shown, until};
 
 const TRACE: &str = include_str!("traces/rolling_update.json");
@@ -17,6 +18,10 @@ async fn a_rolling_update_always_has_three_backends_and_drains_what_goes() {
     for object in trace["list"]["items"].as_array().unwrap() {
         api.server.put("endpointslices", object.clone());
     }
+    let mut service = inner_service();
+    service["spec"]["selector"] = json!({"app": "echo"});
+    service["spec"]["ports"][0]["name"] = trace["list"]["items"][0]["ports"][0]["name"].clone();
+    api.server.put("services", service);
     let mut running = run(api.slices());
     let before = ["10.244.1.17:8080", "10.244.2.9:8080", "10.244.3.22:8080"];
     until(&mut running, &before).await;
@@ -43,7 +48,7 @@ async fn a_rolling_update_always_has_three_backends_and_drains_what_goes() {
     assert_eq!(has_drained, before, "every pod drained before it went");
     let mut fresh = run(api.slices());
     assert_eq!(shown(&fresh.next().await), after);
-    assert_eq!(api.server.lists(), 2, "one for each driver");
+    assert_eq!(api.server.lists("endpointslices"), 2, "one for each driver");
 }
 
 /// Whether an event makes another set: a pod that gets an address without being ready does not, nor does one that

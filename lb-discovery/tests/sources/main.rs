@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy exempts the tests themselves, not their helpers
 
 mod adaptors;
+mod identity;
 mod merge;
 mod own;
 mod poll;

@@ -101,6 +101,17 @@ async fn a_merge_that_is_watched_by_itself_ends_with_its_first_part() {
     assert_eq!(error.to_string(), "watching script: the source ended");
     merge.refresh();
     assert_eq!(ends.refreshes(), 1);
+    // Of a part that has no backends any more no union can be made, whatever the others say.
+    let sets = vec![(Duration::ZERO, set(&[1]))];
+    let withdrawn = Script::new([Watch::Withdrawn(sets.clone(), sets)]);
+    let (handle, source) = channel(set(&[2]));
+    let merge = Merge::new().with(source).with(withdrawn);
+    let mut sets = merge.watch().await.unwrap();
+    assert_eq!(ports(&sets.next().await.unwrap().unwrap()), [2, 1]);
+    let error = sets.next().await.unwrap().unwrap_err();
+    assert!(error.is_authoritative_empty());
+    handle.add(backend(3));
+    assert!(sets.next().await.is_none());
     let fails = Merge::new().with(Script::new([Watch::Fail]));
     assert!(fails.watch().await.is_err());
     let mut nothing = Merge::new().watch().await.unwrap();

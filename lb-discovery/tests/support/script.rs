@@ -24,6 +24,8 @@ pub(crate) enum Watch {
     Sets(Vec<(Duration, Snapshot)>),
     /// Yields sets, each after a delay, and ends.
     SetsThenEnd(Vec<(Duration, Snapshot)>),
+    /// Yields sets, says that they are withdrawn, and goes on with other sets.
+    Withdrawn(Vec<(Duration, Snapshot)>, Vec<(Duration, Snapshot)>),
     /// Yields the same set without ever waiting.
     Flood(Snapshot),
     /// Cannot even be opened within any time.
@@ -93,6 +95,11 @@ impl Discovery for Script {
             }),
             Watch::Sets(sets) => Ok(timed(sets).chain(stream::pending()).boxed()),
             Watch::SetsThenEnd(sets) => Ok(timed(sets).boxed()),
+            Watch::Withdrawn(before, after) => {
+                let withdrawn = stream::once(async { Err(no_backends()) });
+                let items = timed(before).chain(withdrawn).chain(timed(after));
+                Ok(items.chain(stream::pending()).boxed())
+            }
             Watch::Flood(set) => Ok(stream::repeat_with(move || Ok(set.clone())).boxed()),
             Watch::Hang => std::future::pending().await,
         }
@@ -100,6 +107,14 @@ impl Discovery for Script {
 
     fn refresh(&self) {
         self.refreshed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+pub(crate) fn no_backends() -> DiscoveryError {
+    DiscoveryError::NoBackends {
+        what: "asking the script".into(),
+        problem: "they are withdrawn".into(),
+        valid_for: Some(Duration::from_secs(5)),
     }
 }
 

@@ -5,15 +5,17 @@
 mod access;
 mod clients;
 mod gate;
+mod network;
 mod rate;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-pub use access::{Access, Network, NetworkError};
+pub use access::Access;
 pub(crate) use clients::{ClientPermit, ClientRefusal};
 pub use clients::{ClientZone, ClientZoneBuilder};
 pub(crate) use gate::Gate;
+pub use network::{Network, NetworkError};
 pub(crate) use rate::Bucket;
 pub use rate::Rate;
 
@@ -86,10 +88,6 @@ impl Ceiling {
             rate: limits.rate.map(|rate| Arc::new(Bucket::new(rate))),
             excess: limits.excess,
         }
-    }
-
-    pub(crate) const fn limits(&self) -> Limits {
-        self.limits
     }
 
     /// What follows this one with other limits. It goes on counting the sessions that this one counted, and the

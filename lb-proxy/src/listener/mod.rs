@@ -1,5 +1,6 @@
 //! Where connections come in and what happens to them.
 
+pub(crate) mod share;
 mod socket;
 
 use std::io;
@@ -11,14 +12,18 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use crate::config::{HalfClose, Retry, Splice, Timeouts};
-use crate::error::{BindError, BuildError};
+use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::prelude::Prelude;
 use crate::proxy_protocol::SendProxy;
 use crate::socket::{SocketOptions, Source};
 use crate::upstream::Upstream;
-use socket::{Listening, hand_down, share};
+use crate::worker::Worker;
+use socket::{clones, hand_down};
+
+pub(crate) use share::Held;
+pub(crate) use socket::Listening;
 
 /// An address to listen on and what happens to its connections.
 #[derive(Debug)]
@@ -126,7 +131,8 @@ impl Listener {
     }
 
     /// Sets whether other processes may listen on the same address (`SO_REUSEPORT`). Default: no. Workers of one proxy
-    /// share an address in any case.
+    /// share an address in any case; without this setting that costs one more descriptor, which keeps the address from
+    /// other processes of the same user.
     pub fn reuse_port(mut self, reuse_port: bool) -> Self {
         self.listening.reuse_port = reuse_port;
         self
@@ -291,48 +297,67 @@ impl Listener {
         self.listening.addr
     }
 
+    /// How it listens.
+    pub(crate) const fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    /// Whether a listener that stays needs other sockets for this description than those that it has.
+    pub(crate) fn needs_other_sockets(&self, held: &Held) -> bool {
+        let wildcard = self.listening.addr.ip().is_unspecified() && self.listening.addr.is_ipv6();
+        let changed = self.listening.ipv6_only != held.listening.ipv6_only;
+        changed && wildcard && !held.taken && self.bound.is_none()
+    }
+
     /// Gives sockets that listen already what can be changed of them.
-    pub(crate) fn apply(&self, sockets: &[Arc<tokio::net::TcpListener>]) -> io::Result<()> {
-        for socket in sockets {
+    pub(crate) fn apply(&self, held: &mut Held) -> io::Result<()> {
+        for socket in &held.sockets {
             let socket = SockRef::from(&**socket);
-            if self.bound.is_none() {
+            if !held.taken {
                 self.listening.listen(&socket)?;
             }
             self.route.client_options.apply(&socket)?;
         }
-        Ok(())
+        held.share(self.listening.reuse_port)
     }
 
     pub(crate) fn into_parts(self) -> (Limits, Route) {
         (self.limits, self.route)
     }
 
-    /// Opens a socket for each of `workers`.
-    pub(crate) fn open(self, workers: usize) -> Result<Opened, BindError> {
-        let addr = self.listening.addr;
-        let sockets = || {
-            let sockets = match self.bound {
-                Some(socket) => share(socket, workers),
-                None => self.listening.open(workers),
-            }?;
-            hand_down(&sockets, &self.route.client_options)?;
-            Ok((sockets[0].local_addr()?, sockets))
+    /// Opens a socket for each of `workers`, on `port` if the address leaves the choice, [beside](Listening::open) other
+    /// sockets of this proxy or not.
+    pub(crate) fn open(
+        &self,
+        workers: &[Arc<Worker>],
+        port: u16,
+        beside: bool,
+    ) -> io::Result<Held> {
+        let mut listening = self.listening;
+        if listening.addr.port() == 0 {
+            listening.addr.set_port(port);
+        }
+        let (sockets, guard) = match &self.bound {
+            Some(socket) => (clones(socket, workers.len())?, None),
+            None => {
+                let open = listening.open(workers.len(), beside)?;
+                (open.sockets, open.guard)
+            }
         };
-        let (addr, sockets) = sockets().map_err(|source| BindError::Listen { addr, source })?;
-        Ok(Opened {
-            addr,
-            sockets,
-            limits: self.limits,
-            route: self.route,
+        hand_down(&sockets, &self.route.client_options)?;
+        listening.addr = sockets[0].local_addr()?;
+        if self.bound.is_some() {
+            let socket = SockRef::from(&sockets[0]);
+            listening.reuse_port = socket.reuse_port()?;
+            listening.ipv6_only = listening.addr.is_ipv6() && socket.only_v6()?;
+        }
+        let sockets = sockets.into_iter().zip(workers);
+        let sockets = sockets.map(|(socket, worker)| worker.open(socket));
+        Ok(Held {
+            listening,
+            sockets: sockets.collect::<Result<_, _>>()?,
+            guard,
+            taken: self.bound.is_some(),
         })
     }
-}
-
-/// A listener whose sockets are open.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) addr: SocketAddr,
-    pub(crate) sockets: Vec<TcpListener>,
-    pub(crate) limits: Limits,
-    pub(crate) route: Route,
 }

@@ -1,17 +1,15 @@
 //! Whose PROXY protocol headers are believed.
 
 use std::net::IpAddr;
-use std::str::FromStr;
-
-use ipnet::{IpNet, Ipv4Net};
 
 use crate::limits::Network;
+pub use crate::limits::NetworkError;
 
 /// Networks whose headers are believed. Default: none, because whoever may send a header may claim to be anybody.
 #[doc(alias = "set_real_ip_from")]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TrustedNetworks {
-    networks: Vec<IpNet>,
+    networks: Vec<Network>,
 }
 
 impl TrustedNetworks {
@@ -27,20 +25,13 @@ impl TrustedNetworks {
     ///
     /// The first text that is neither.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, NetworkError> {
-        let networks = texts
-            .into_iter()
-            .map(parse)
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
-            networks: IpNet::aggregate(&networks),
-        })
+        texts.into_iter().map(str::parse::<Network>).collect()
     }
 
     /// Whether a peer is trusted. An IPv4 address in IPv6 clothes, as a dual-stack listener gives it, is compared with
     /// the IPv4 networks. Compares with every network.
     pub fn contains(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.networks.iter().any(|network| network.contains(&peer))
+        self.networks.iter().any(|network| network.contains(peer))
     }
 
     /// Whether nobody is trusted.
@@ -51,42 +42,10 @@ impl TrustedNetworks {
 
 impl FromIterator<Network> for TrustedNetworks {
     fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
-        let networks = networks.into_iter().map(|network| canonical(network.0));
         Self {
-            networks: IpNet::aggregate(&networks.collect()),
+            networks: Network::aggregate(networks),
         }
     }
-}
-
-fn parse(text: &str) -> Result<IpNet, NetworkError> {
-    let network = match IpAddr::from_str(text) {
-        Ok(address) => Ok(IpNet::from(address)),
-        Err(_) => text.parse(),
-    };
-    let network = network.map_err(|_| NetworkError { text: text.into() })?;
-    Ok(canonical(network))
-}
-
-/// Peers are compared in their canonical form, so networks must be.
-fn canonical(network: IpNet) -> IpNet {
-    let mapped = match network.addr() {
-        IpAddr::V6(address) => address.to_ipv4_mapped(),
-        IpAddr::V4(_) => None,
-    };
-    let prefix = network.prefix_len().checked_sub(96);
-    match mapped.zip(prefix) {
-        Some((address, prefix)) => Ipv4Net::new(address, prefix).map_or(network, IpNet::V4),
-        None => network,
-    }
-}
-
-/// A text that is no network.
-#[non_exhaustive]
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("\"{text}\" is neither an IP address nor a network such as 10.0.0.0/8")]
-pub struct NetworkError {
-    /// The text.
-    pub text: Box<str>,
 }
 
 #[cfg(test)]

@@ -17,11 +17,10 @@ async fn a_session_is_small() {
         .discovery(Static::new(Snapshot::default()))
         .build()
         .unwrap();
-    let opened = Listener::new((Ipv4Addr::LOCALHOST, 0).into(), &upstream)
-        .open(1)
-        .unwrap();
+    let addr = (Ipv4Addr::LOCALHOST, 0).into();
+    let (limits, route) = Listener::new(addr, &upstream).into_parts();
     let building = Building::new(1, Limits::default());
-    let entrance = Entrance::new(opened.addr, opened.route, opened.limits, &building);
+    let entrance = Entrance::new(addr, route, limits, &building);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap())
         .await

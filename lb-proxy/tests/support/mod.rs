@@ -77,8 +77,8 @@ pub(crate) fn round_robin(name: &str, backend: SocketAddr) -> Upstream {
 }
 
 /// Makes a running proxy what `to` describes.
-pub(crate) fn reload(proxy: &Running, to: ProxyBuilder) -> Result<Reloaded, ReloadError> {
-    proxy.handle.reload(to.build().unwrap())
+pub(crate) async fn reload(proxy: &Running, to: ProxyBuilder) -> Result<Reloaded, ReloadError> {
+    within("the reload", proxy.handle.reload(to.build().unwrap())).await
 }
 
 /// A proxy that runs in a task of its own.

@@ -1,40 +1,56 @@
 //! What a reload keeps.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use lb_proxy::ClientZone;
 
+use super::kubernetes;
 use super::resolvers::System;
 use super::upstream::upstream;
 use crate::config::{self, Upstream};
 use crate::error::StartError;
+use crate::inherited::KnownSocket;
 
 /// What goes on as it is when the configuration is read again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
-    upstreams: Vec<(Upstream, lb_proxy::Upstream)>,
+    upstreams: Vec<KeptUpstream>,
     zones: Vec<(config::ClientZone, ClientZone)>,
+    /// Sockets that systemd passed on and that are in use.
+    pub(super) inherited: Vec<KnownSocket>,
+}
+
+#[derive(Clone, Debug)]
+struct KeptUpstream {
+    config: Upstream,
+    /// Which clusters its files led to.
+    clusters: Vec<Arc<str>>,
+    made: lb_proxy::Upstream,
 }
 
 impl Kept {
-    /// The upstreams of `config`. One that says what a former one said is that one, unless a source of it fails: whoever
-    /// has mended that wants it to be asked at once.
+    /// The upstreams of `config`. One that says what a former one said, about the same clusters, is that one, unless a
+    /// source of it fails: whoever has mended that wants it to be asked at once.
     pub(super) fn take_upstreams(&mut self, config: &[Upstream]) -> Result<(), StartError> {
-        let before = self
-            .upstreams
-            .iter()
-            .map(|(old, made)| (&*old.name, (old, made)));
+        let before = self.upstreams.iter().map(|old| (&*old.config.name, old));
         let before: HashMap<_, _> = before.collect();
-        let same = |new: &Upstream| {
-            let (old, made) = before.get(&*new.name)?;
-            let sources = made.discovery().sources;
+        let same = |new: &Upstream, clusters: &[Arc<str>]| {
+            let old = before.get(&*new.name)?;
+            let sources = old.made.discovery().sources;
             let is_well = sources.iter().all(|source| source.last_error.is_none());
-            (is_well && new.says_the_same(old)).then(|| (*made).clone())
+            let is_same = new.says_the_same(&old.config) && *clusters == *old.clusters;
+            (is_well && is_same).then(|| old.made.clone())
         };
         let system = System::default();
         let upstreams = config.iter().map(|new| {
-            let made = same(new).map_or_else(|| upstream(new, &system), Ok)?;
-            Ok((new.clone(), made))
+            let clusters = kubernetes::identities(&new.kubernetes)?;
+            let made = same(new, &clusters).map_or_else(|| upstream(new, &system), Ok)?;
+            Ok(KeptUpstream {
+                config: new.clone(),
+                clusters,
+                made,
+            })
         });
         self.upstreams = upstreams.collect::<Result<_, StartError>>()?;
         Ok(())
@@ -57,7 +73,7 @@ impl Kept {
 
     /// The upstream with this number in the configuration.
     pub(super) fn upstream(&self, number: usize) -> &lb_proxy::Upstream {
-        &self.upstreams[number].1
+        &self.upstreams[number].made
     }
 
     pub(super) fn zone(&self, name: &str) -> Option<&ClientZone> {

@@ -1,5 +1,7 @@
 //! What of a cluster are backends.
 
+use std::sync::Arc;
+
 use lb_discovery::Discovery;
 #[cfg(feature = "kubernetes")]
 use lb_discovery::{
@@ -26,6 +28,12 @@ pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Discovery>, StartError
     Err(StartError::BuiltWithoutKubernetes {
         span: line.span.clone(),
     })
+}
+
+/// What tells the sources of `lines` apart, the addresses of the clusters that their kubeconfigs lead to now included.
+pub(super) fn identities(lines: &[Kubernetes]) -> Result<Vec<Arc<str>>, StartError> {
+    let identities = lines.iter().map(|line| Ok(source(line)?.identity()));
+    identities.collect()
 }
 
 #[cfg(feature = "kubernetes")]

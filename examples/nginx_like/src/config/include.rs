@@ -1,8 +1,6 @@
 //! Opens the files that make up a configuration.
 
 use std::{
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,6 +8,7 @@ use std::{
 use super::{
     error::{ErrorKind, Os},
     glob,
+    record::{Record, Source, Step},
 };
 
 /// How deep includes may be nested. Each level takes some stack.
@@ -25,17 +24,24 @@ pub(crate) struct Files {
     conf_dir: PathBuf,
     open: Vec<Arc<Path>>,
     bytes_left: u64,
+    source: Source,
 }
 
 impl Files {
     /// Starts with the main file, which is not opened here.
-    pub(crate) fn new(main: Arc<Path>, prefix: &Path) -> Self {
+    pub(crate) fn new(main: Arc<Path>, prefix: &Path, source: Source) -> Self {
         Self {
             prefix: prefix.to_owned(),
             conf_dir: main.parent().map(Path::to_owned).unwrap_or_default(),
             open: vec![main],
             bytes_left: MAX_BYTES,
+            source,
         }
+    }
+
+    /// What was recorded while the files were read.
+    pub(crate) fn into_record(self) -> Record {
+        self.source.into_record()
     }
 
     /// Returns the path of a file that the running server uses, such as a log.
@@ -46,13 +52,15 @@ impl Files {
     /// Returns the paths that an `include` means, sorted if it has wildcards.
     ///
     /// Relative names start from the directory of the main file, even inside an included file.
-    pub(crate) fn find(&self, name: &str) -> Result<Vec<PathBuf>, ErrorKind> {
+    pub(crate) fn find(&mut self, name: &str) -> Result<Vec<PathBuf>, ErrorKind> {
         if !glob::is_pattern(name) {
             return Ok(vec![self.conf_dir.join(name)]);
         }
-        glob::find(&self.conf_dir, name).map_err(|error| ErrorKind::Glob {
-            pattern: self.conf_dir.join(name).display().to_string(),
-            reason: Os(&error).to_string(),
+        let conf_dir = &self.conf_dir;
+        let find = || glob::find(conf_dir, name).map_err(|error| Os(&error).to_string());
+        self.source.find(find).map_err(|reason| ErrorKind::Glob {
+            pattern: conf_dir.join(name).display().to_string(),
+            reason,
         })
     }
 
@@ -77,20 +85,15 @@ impl Files {
 
     /// Reads a whole file.
     pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<u8>, ErrorKind> {
-        let file = File::open(path).map_err(|source| ErrorKind::Open {
-            path: path.to_owned(),
-            source,
-        })?;
-        let mut bytes = Vec::new();
         let limit = self.bytes_left + 1;
-        let length =
-            file.take(limit)
-                .read_to_end(&mut bytes)
-                .map_err(|source| ErrorKind::Read {
-                    path: path.to_owned(),
-                    source,
-                })?;
-        let left = self.bytes_left.checked_sub(length as u64);
+        let bytes = self.source.read(path, limit).map_err(|failure| {
+            let (path, source) = (path.to_owned(), failure.into_source());
+            match failure.step {
+                Step::Open => ErrorKind::Open { path, source },
+                Step::Read => ErrorKind::Read { path, source },
+            }
+        })?;
+        let left = self.bytes_left.checked_sub(bytes.len() as u64);
         self.bytes_left = left.ok_or_else(|| ErrorKind::TooLarge {
             path: path.to_owned(),
         })?;

@@ -18,8 +18,13 @@
 //! - `daemon on` does not leave the foreground, and `worker_processes` are threads of one process.
 //! - `pid` has no default: without it no file is written, and `-s` has nobody to send signals to.
 //! - On SIGHUP an `upstream` that says what it said before is not looked up again, unless a source of it fails. `user`,
-//!   `worker_processes` and `worker_rlimit_nofile` stay until a restart, with a warning. Logs and a pid file that are new
-//!   are opened as the user that the process has become.
+//!   `worker_processes` and `worker_rlimit_nofile` stay until a restart, with a warning.
+//! - With `user`, a small helper process stays the superuser, as nginx's master does. It reads the configuration again,
+//!   opens logs and removes the pid file. The server keeps `CAP_NET_BIND_SERVICE` and nothing else. It reads kubeconfigs,
+//!   their credentials and `resolv.conf` as `user`; `-t` and the start try that, as that user. A log behind a symbolic
+//!   link that belongs to `user` is refused.
+//! - A log whose reader or disk does not keep up holds up nothing: up to 4 MiB of messages wait for it, further ones
+//!   are dropped, and a line in the log says how many.
 //! - A server is known by its address. One that is listed twice is one server with both weights; the other parameters are
 //!   those of the first. Where two names have one address, the first counts.
 //! - A message goes to every `error_log`, whichever block it stands in.
@@ -104,6 +109,7 @@ mod key;
 mod lexer;
 mod model;
 mod reader;
+mod record;
 mod resolve;
 mod scope;
 mod units;
@@ -111,7 +117,7 @@ mod unsupported;
 
 use std::{path::Path, sync::Arc};
 
-pub(crate) use self::error::Os;
+pub(crate) use self::{error::Os, record::Record};
 pub use self::{
     error::{ConfigError, Span, Warning},
     key::HashKey,
@@ -124,6 +130,7 @@ pub use self::{
 use self::{
     include::Files,
     reader::{Reader, Session},
+    record::Source,
     scope::MainBlock,
 };
 
@@ -137,12 +144,31 @@ impl Config {
     ///
     /// If a file cannot be read, or the first mistake in the text.
     pub fn load(path: &Path, prefix: &Path) -> Result<Self, ConfigError> {
+        Self::load_from(Source::Disk, path, prefix).1
+    }
+
+    /// Reads as [`load`](Self::load), and tells what reading it brought, to where the first mistake is.
+    pub(crate) fn load_recorded(path: &Path, prefix: &Path) -> (Record, Result<Self, ConfigError>) {
+        Self::load_from(Source::Recorded(Record::default()), path, prefix)
+    }
+
+    /// Reads what another process has recorded, and no file.
+    pub(crate) fn replay(record: Record, path: &Path, prefix: &Path) -> Result<Self, ConfigError> {
+        Self::load_from(Source::Replayed(record), path, prefix).1
+    }
+
+    fn load_from(
+        source: Source,
+        path: &Path,
+        prefix: &Path,
+    ) -> (Record, Result<Self, ConfigError>) {
         let path: Arc<Path> = prefix.join(path).into();
-        let mut files = Files::new(Arc::clone(&path), prefix);
-        let bytes = files
-            .read(&path)
-            .map_err(|kind| ConfigError::new(kind, None))?;
-        Self::read(path, &bytes, files)
+        let mut session = Session::new(Files::new(Arc::clone(&path), prefix, source));
+        let bytes = session.files.read(&path);
+        let config = bytes
+            .map_err(|kind| ConfigError::new(kind, None))
+            .and_then(|bytes| Self::read(path, &bytes, &mut session));
+        (session.files.into_record(), config)
     }
 
     /// Reads a configuration from memory, as if it were in the file `path`. Includes are read from real files.
@@ -152,17 +178,13 @@ impl Config {
     /// As [`load`](Self::load).
     pub fn parse(path: &Path, bytes: &[u8], prefix: &Path) -> Result<Self, ConfigError> {
         let path: Arc<Path> = prefix.join(path).into();
-        let files = Files::new(Arc::clone(&path), prefix);
-        Self::read(path, bytes, files)
+        let files = Files::new(Arc::clone(&path), prefix, Source::Disk);
+        Self::read(path, bytes, &mut Session::new(files))
     }
 
-    fn read(path: Arc<Path>, bytes: &[u8], files: Files) -> Result<Self, ConfigError> {
-        let mut session = Session {
-            files,
-            warnings: Vec::new(),
-        };
+    fn read(path: Arc<Path>, bytes: &[u8], session: &mut Session) -> Result<Self, ConfigError> {
         let mut main = MainBlock::default();
-        Reader::new(path, bytes, &mut session).read_file(&mut main)?;
-        resolve::config(main, session.warnings)
+        Reader::new(path, bytes, session).read_file(&mut main)?;
+        resolve::config(main, std::mem::take(&mut session.warnings))
     }
 }

@@ -20,6 +20,15 @@ pub(crate) struct Session {
     pub(crate) warnings: Vec<Warning>,
 }
 
+impl Session {
+    pub(crate) const fn new(files: Files) -> Self {
+        Self {
+            files,
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// Reads one file.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {

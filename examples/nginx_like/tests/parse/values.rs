@@ -228,6 +228,26 @@ fn who_may_connect() {
 }
 
 #[test]
+fn addresses_of_ipv6_to_bind_to_and_mapped_networks() {
+    for text in ["::1", "[::1]", "fe80::1", "::ffff:10.0.0.1"] {
+        let stream = stream(&format!(
+            "proxy_bind {text}; server {{ listen 1; proxy_pass 10.0.0.1:446; }}"
+        ));
+        let ip = text.trim_matches(['[', ']']).parse().unwrap();
+        assert_eq!(stream.servers[0].bind, Some(ip), "{text}");
+    }
+    let stream = stream(
+        "server { listen 1; proxy_pass 10.0.0.1:446; deny ::ffff:192.0.2.0/120;
+             set_real_ip_from ::ffff:192.0.2.1; }",
+    );
+    let rule = stream.servers[0].access[0].network;
+    assert_eq!(rule.to_string(), "192.0.2.0/24");
+    let trusted = &stream.servers[0].real_ip_from;
+    assert_eq!(trusted.len(), 1);
+    assert_eq!(trusted[0].to_string(), "192.0.2.1/32");
+}
+
+#[test]
 fn a_limit_needs_its_zone() {
     let error = parse("stream { limit_conn a 1;\nserver { listen 1; proxy_pass 10.0.0.1:446; } }");
     assert_eq!(

@@ -1,14 +1,15 @@
 //! Workers, limits, and sockets that were open before the process was.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
+use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::proxy::NginxLike;
-use crate::sockets::{Conversation, Reserved, ask, ask_times};
+use crate::proxy::{NginxLike, write_conf};
+use crate::sockets::{Conversation, Reserved, ask, ask_times, eventually, within};
 
 fn balanced_over(node: &Reserved, server: &str) -> String {
     format!(
@@ -56,26 +57,164 @@ async fn the_descriptors_are_divided_at_the_start() {
     assert!(proxy.log().contains("limit=256"), "{}", proxy.log());
 }
 
-/// As systemd starts it: the socket is descriptor 3, and connections wait in it since before the start.
+/// A socket as systemd passes it on.
+fn passed_on(addr: SocketAddr) -> TcpListener {
+    let domain = socket2::Domain::for_address(addr);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    if addr.is_ipv6() {
+        socket.set_only_v6(false).unwrap();
+    }
+    socket.bind(&addr.into()).unwrap();
+    socket.listen(16).unwrap();
+    socket.into()
+}
+
+/// The command that systemd runs: the socket is descriptor 3.
+fn started_with(socket: TcpListener) -> Command {
+    let mut command = Command::new("sh");
+    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_nginx_like")])
+        .stdin(Stdio::from(OwnedFd::from(socket)));
+    command
+}
+
+/// Connections wait in the socket since before the start.
 #[tokio::test]
 async fn a_socket_that_systemd_passes_on_is_used() {
     let node = Reserved::any();
     node.serve("a").await;
     let reserved = Reserved::any();
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.set_reuse_address(true).unwrap();
-    socket.bind(&reserved.addr.into()).unwrap();
-    socket.listen(16).unwrap();
+    let socket = passed_on(reserved.addr);
     let early = TcpStream::connect(reserved.addr).await.unwrap();
-    let mut command = Command::new("sh");
-    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
-    command
-        .args(["-c", script, env!("CARGO_BIN_EXE_nginx_like")])
-        .stdin(Stdio::from(OwnedFd::from(TcpListener::from(socket))));
     let stream = balanced_over(&node, "");
+    let command = started_with(socket);
     let proxy = NginxLike::start_by(command, reserved, "worker_processes 2;", &stream).await;
     let mut early = Conversation::over(early);
     assert_eq!(early.say("hello").await.unwrap(), "a");
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");
     drop(early);
+}
+
+/// `ListenStream=446` is one socket for both families.
+#[tokio::test]
+async fn a_socket_of_both_families_that_systemd_passes_on_is_that_of_a_port() {
+    let node = Reserved::any();
+    node.serve("a").await;
+    for (listens, all) in [
+        ("listen PORT;", false),
+        ("listen PORT; listen [::]:PORT;", true),
+        ("listen [::]:PORT; listen PORT;", true),
+    ] {
+        let reserved = Reserved::at((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+        let port = reserved.addr.port();
+        let socket = passed_on(reserved.addr);
+        let listens = listens.replace("PORT", &port.to_string());
+        let stream = format!("server {{ {listens} proxy_pass {}; }}", node.addr);
+        let command = started_with(socket);
+        let proxy = NginxLike::start_by(command, reserved, "worker_processes 2;", &stream).await;
+        let ipv4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let ipv6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+        assert_eq!(ask(ipv4).await.unwrap(), "a");
+        assert_eq!(ask(ipv6).await.unwrap(), "a");
+        // The reload knows the socket by what its `listen` says.
+        proxy.signal(Signal::HUP);
+        proxy.logged("Configuration applied").await;
+        assert!(proxy.log().contains("added=[] "), "{}", proxy.log());
+        assert!(proxy.log().contains("removed=[]"), "{}", proxy.log());
+        assert_eq!(ask(ipv4).await.unwrap(), "a");
+        if all {
+            // Where one server needs one family and another server the other, there is no way to tell which to take.
+            let two = format!(
+                "server {{ listen {port}; proxy_pass {0}; }} server {{ listen [::]:{port}; proxy_pass {0}; }}",
+                node.addr
+            );
+            proxy.configure("worker_processes 2;", &two);
+            proxy.signal(Signal::HUP);
+            proxy.logged("set BindIPv6Only=ipv6-only").await;
+            assert_eq!(ask(ipv6).await.unwrap(), "a");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_start_waits_for_a_process_that_ends() {
+    let node = Reserved::any();
+    node.serve("a").await;
+    let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = held.local_addr().unwrap();
+    let stream = format!("server {{ listen {addr}; proxy_pass {}; }}", node.addr);
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let text = format!(
+        "error_log {} info; events {{}} stream {{ {stream} }}",
+        log.display()
+    );
+    let conf = write_conf(dir.path(), &text);
+    let mut starting = Command::new(env!("CARGO_BIN_EXE_nginx_like"))
+        .arg("-c")
+        .arg(conf)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let said = |text| std::fs::read_to_string(&log).is_ok_and(|log| log.contains(text));
+    eventually("the first attempt", || said("Address in use, trying again")).await;
+    drop(held);
+    eventually("the start", || said("Listening")).await;
+    assert_eq!(ask(addr).await.unwrap(), "a");
+    starting.kill().await.unwrap();
+}
+
+/// The second server asks to share the address, the first does not.
+#[tokio::test]
+async fn an_address_is_not_shared_unless_both_servers_ask_for_it() {
+    let node = Reserved::any();
+    node.serve("a").await;
+    let first = NginxLike::start("worker_processes 2;", &balanced_over(&node, "")).await;
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "worker_processes 2; events {{}} stream {{ server {{ listen {} reuseport; proxy_pass {}; }} }}",
+        first.addr, node.addr
+    );
+    let conf = write_conf(dir.path(), &text);
+    let mut second = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+    let output = second.arg("-c").arg(conf).kill_on_drop(true).output();
+    let output = within("the second server", output).await.unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("Address already in use"), "{error}");
+    assert_eq!(ask_times(first.addr, 10).await, vec!["a"; 10]);
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_family_of_a_wildcard() {
+    let node = Reserved::any();
+    node.serve("a").await;
+    for workers in ["worker_processes 1;", "worker_processes 2;"] {
+        let reserved = Reserved::at((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+        let port = reserved.addr.port();
+        drop(reserved);
+        let stream = |ipv6only: &str| {
+            format!(
+                "server {{ listen [::]:{port} ipv6only={ipv6only}; proxy_pass {}; }}
+                 server {{ listen LISTEN; proxy_pass {}; }}",
+                node.addr, node.addr
+            )
+        };
+        let proxy = NginxLike::start(workers, &stream("on")).await;
+        let ipv4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        assert!(ask(ipv4).await.is_err());
+        proxy.configure(workers, &stream("off"));
+        proxy.signal(Signal::HUP);
+        proxy.logged(&format!("replaced=[[::]:{port}]")).await;
+        assert_eq!(ask(ipv4).await.unwrap(), "a");
+        proxy.configure(workers, &stream("on"));
+        proxy.signal(Signal::HUP);
+        eventually("the second reload", || {
+            proxy.count("Configuration applied") == 2
+        })
+        .await;
+        assert!(ask(ipv4).await.is_err());
+    }
 }

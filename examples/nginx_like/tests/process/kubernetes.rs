@@ -1,17 +1,18 @@
 //! Membership from Kubernetes: followed, and kept while the API server fails.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::api_server::{ApiServer, Fault};
-use crate::objects::{endpoint, node, pod, service, slice};
+use crate::objects::{endpoint, inner_service, node, pod, service, slice};
 use crate::proxy::NginxLike;
-use crate::sockets::{Reserved, ask_times, within};
+use crate::sockets::{Reserved, ask, ask_times, eventually, within};
 
 const HOSTS: [u8; 3] = [21, 22, 23];
 const NAMES: [&str; 3] = ["node1", "node2", "node3"];
@@ -37,9 +38,11 @@ impl Cluster {
         for (machine, name) in machines.iter().zip(NAMES) {
             pods.push(machine.serve(name).await);
         }
+        let api = ApiServer::start().await;
+        api.put("services", inner_service());
         Self {
             port: machines[0].addr.port(),
-            api: ApiServer::start().await,
+            api,
             dir: tempfile::tempdir().unwrap(),
             _machines: machines,
             _pods: pods,
@@ -51,13 +54,7 @@ impl Cluster {
     }
 
     async fn proxy(&self, directive: &str) -> NginxLike {
-        let kubeconfig = self.kubeconfig();
-        let stream = format!(
-            "upstream nodes {{ {directive} kubeconfig={}; }}
-            server {{ listen LISTEN; proxy_pass nodes; }}",
-            kubeconfig.display()
-        );
-        NginxLike::start("", &stream).await
+        NginxLike::start("", &stream(directive, &self.kubeconfig())).await
     }
 
     /// Tells the API server which pods there are.
@@ -70,6 +67,39 @@ impl Cluster {
         slice["ports"][0]["port"] = json!(self.port);
         self.api.put("endpointslices", slice);
     }
+}
+
+fn stream(directive: &str, kubeconfig: &Path) -> String {
+    format!(
+        "upstream nodes {{ {directive} kubeconfig={}; }}
+        server {{ listen LISTEN; proxy_pass nodes; }}",
+        kubeconfig.display()
+    )
+}
+
+/// Waits until no client is served any more.
+async fn until_refused(proxy: &NginxLike) {
+    within("a refusal", async {
+        while ask(proxy.addr).await.is_ok_and(|node| !node.is_empty()) {}
+    })
+    .await;
+}
+
+async fn until_served(proxy: &NginxLike) {
+    within("an answer", async {
+        while !ask(proxy.addr).await.is_ok_and(|node| !node.is_empty()) {}
+    })
+    .await;
+}
+
+async fn reload(proxy: &NginxLike, stream: &str) {
+    let before = proxy.count("Configuration applied");
+    proxy.configure("", stream);
+    proxy.signal(Signal::HUP);
+    eventually("the reload", || {
+        proxy.count("Configuration applied") > before
+    })
+    .await;
 }
 
 /// Asks until the answers of a round are those of `nodes` and of no other.
@@ -130,6 +160,98 @@ async fn pods_by_label_on_their_nodes() {
     until(&proxy, &["node1", "node3"]).await;
     cluster.api.delete("pods", "default", "echo-c");
     until(&proxy, &["node1"]).await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_deleted_leaves_no_backends_and_an_error_that_says_why() {
+    let cluster = Cluster::start().await;
+    cluster.endpoints(&[0, 1]);
+    let proxy = cluster.proxy("kubernetes default/echo").await;
+    until(&proxy, &["node1", "node2"]).await;
+    // Its slices stay, as with --cascade=orphan.
+    cluster.api.delete("services", "default", "echo");
+    until_refused(&proxy).await;
+    proxy.logged("Source has no backends").await;
+    let log = proxy.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("Source has no backends"));
+    let line = line.unwrap();
+    assert!(line.contains("ERROR") || line.contains("[error]"), "{line}");
+    assert!(line.contains("no such Service"), "{line}");
+    cluster.api.put("services", inner_service());
+    until_served(&proxy).await;
+    until(&proxy, &["node1", "node2"]).await;
+}
+
+#[tokio::test]
+async fn slices_that_are_passed_over_are_in_the_log() {
+    let cluster = Cluster::start().await;
+    cluster.endpoints(&[0]);
+    let mut names = slice("by-hand", &[endpoint("echo.example.com", "x")]);
+    names["addressType"] = json!("FQDN");
+    cluster.api.put("endpointslices", names);
+    let proxy = cluster.proxy("kubernetes default/echo").await;
+    until(&proxy, &["node1"]).await;
+    proxy.logged("EndpointSlice passed over").await;
+    proxy.logged("its addresses are names").await;
+    assert_eq!(proxy.count("EndpointSlice passed over"), 1);
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_restored_from_a_backup_is_followed_from_there() {
+    let cluster = Cluster::start().await;
+    cluster.endpoints(&[0]);
+    let backup = cluster.api.backup();
+    for machines in [&[0, 1][..], &[1], &[1, 2]] {
+        cluster.endpoints(machines);
+    }
+    let proxy = cluster.proxy("kubernetes default/echo").await;
+    until(&proxy, &["node2", "node3"]).await;
+    eventually("a watch", || cluster.api.watches("endpointslices") > 0).await;
+    cluster.api.restore_under_watch(&backup);
+    cluster.endpoints(&[0, 2]);
+    until(&proxy, &["node1", "node3"]).await;
+    proxy
+        .logged("API server returned to an earlier version")
+        .await;
+}
+
+#[tokio::test]
+async fn a_reload_that_changes_the_cluster_does_not_go_on_with_the_old_one() {
+    let cluster = Cluster::start().await;
+    cluster.endpoints(&[0, 1]);
+    // A cluster that does not answer, at first in another file of the same name.
+    let mut other = ApiServer::start().await;
+    other.kill().await;
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = other.kubeconfig(dir.path(), "", "");
+    let here = cluster.kubeconfig();
+    let directive = "kubernetes default/echo";
+    let proxy = cluster.proxy(directive).await;
+    until(&proxy, &["node1", "node2"]).await;
+    reload(&proxy, &stream(directive, &elsewhere)).await;
+    until_refused(&proxy).await;
+    reload(&proxy, &stream(directive, &here)).await;
+    until_served(&proxy).await;
+    until(&proxy, &["node1", "node2"]).await;
+    // Then in the same file.
+    other.kubeconfig(cluster.dir.path(), "", "");
+    reload(&proxy, &stream(directive, &here)).await;
+    until_refused(&proxy).await;
+}
+
+#[tokio::test]
+async fn a_reload_that_changes_the_port_does_not_go_on_with_the_old_one() {
+    let mut cluster = Cluster::start().await;
+    cluster.endpoints(&[0, 1]);
+    let kubeconfig = cluster.kubeconfig();
+    let proxy = cluster.proxy("kubernetes default/echo port=echo").await;
+    until(&proxy, &["node1", "node2"]).await;
+    cluster.api.kill().await;
+    let admin = stream("kubernetes default/echo port=admin", &kubeconfig);
+    reload(&proxy, &admin).await;
+    until_refused(&proxy).await;
 }
 
 #[tokio::test]

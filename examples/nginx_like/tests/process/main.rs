@@ -12,8 +12,10 @@ mod dns_chaos;
 mod dns_server;
 mod first_bytes;
 mod hash;
+mod hung_files;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod logs;
 mod names;
 #[cfg(feature = "kubernetes")]
 #[path = "../../../../lb-discovery/tests/kubernetes/objects.rs"]
@@ -25,3 +27,5 @@ mod send_signal;
 mod service;
 mod signals;
 mod sockets;
+mod thread_limit;
+mod user;

@@ -88,12 +88,15 @@ async fn logs_change_with_the_configuration() {
     let [first, second] = ["first.log", "second.log"].map(|name| dir.path().join(name));
     let read = |path: &std::path::Path| fs::read_to_string(path).unwrap();
     let proxy = NginxLike::start(&format!("error_log {} info;", first.display()), stream).await;
-    assert!(read(&first).contains("Listening"));
+    eventually("the first messages", || read(&first).contains("Listening")).await;
 
     let main = format!("error_log {} debug;", second.display());
     reload(&proxy, &main, stream).await;
+    eventually("a message of the reload", || {
+        read(&second).contains("Configuration applied")
+    })
+    .await;
     assert!(!read(&first).contains("Configuration applied"));
-    assert!(read(&second).contains("Configuration applied"));
     ask(proxy.addr).await.unwrap_err();
     eventually("a message at debug", || {
         read(&second).contains("Session ended")
@@ -108,7 +111,7 @@ async fn logs_change_with_the_configuration() {
     proxy.signal(Signal::HUP);
     let refused = format!("open() \"{}\" failed", nowhere.display());
     proxy.logged(&refused).await;
-    assert!(read(&second).contains(&refused));
+    eventually("the error in the file", || read(&second).contains(&refused)).await;
 
     let main = format!("error_log {} crit;", second.display());
     reload(&proxy, &main, stream).await;

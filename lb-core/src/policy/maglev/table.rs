@@ -1,11 +1,11 @@
-//! The table itself.
+//! Filling Maglev's table.
 
 use crate::hash::{scale, xxh64};
-use crate::identity::in_order;
-use crate::indices::Indices;
-use crate::tier::Tier;
+use crate::policy::parts::indices::Indices;
+use crate::tiers::identity::in_order;
+use crate::tiers::tier::Tier;
 
-/// Who owns each of `size` slots.
+/// The owner of each of `size` slots.
 pub(super) fn table(tier: &Tier, ids: &[u64], size: u32) -> Indices {
     let order = in_order(ids);
     let sorted: Vec<u64> = order.iter().map(|i| ids[i.as_usize()]).collect();
@@ -21,7 +21,7 @@ pub(super) fn table(tier: &Tier, ids: &[u64], size: u32) -> Indices {
 pub(super) fn owners(ids: &[u64], weights: &[u64], size: u32) -> Vec<u32> {
     let mut walks: Vec<Walk> = ids.iter().map(|&id| Walk::new(id, size)).collect();
     let mut owners = vec![0; size as usize];
-    // Most of the work is to find a free slot, so what tells has to be near.
+    // Most of the work is the search for a free slot, so the bits that say which are free should be in the cache.
     let mut taken = vec![0_u64; size.div_ceil(64) as usize];
     let is_taken = |taken: &[u64], slot: u32| taken[slot as usize / 64] >> (slot % 64) & 1 == 1;
     let claims = claims(weights, size as usize);
@@ -39,13 +39,13 @@ pub(super) fn owners(ids: &[u64], weights: &[u64], size: u32) -> Vec<u32> {
     owners
 }
 
-/// How many free slots are so few that to look at each of them costs less than to walk until one is met, which takes
-/// `size` steps among them all.
+/// Up to this many free slots, reading each of them costs less than to walk until one is met, which takes `size` steps
+/// for all of them together.
 fn few(size: u32) -> usize {
     size.isqrt() as usize / 4
 }
 
-/// A backend's way through all slots: its permutation of the paper's.
+/// A backend's order of all slots: the paper's permutation.
 #[derive(Debug)]
 pub(super) struct Walk {
     slot: u32,
@@ -61,9 +61,9 @@ impl Walk {
         }
     }
 
-    /// Goes to the first slot from here on that is not `taken`; there is one.
+    /// Moves to the first slot from the current one on that is not `taken`; there is one.
     pub(super) fn first_but(&mut self, taken: impl Fn(u32) -> bool, size: u32) -> u32 {
-        // In registers: the loop is all that filling a table costs.
+        // In registers: this loop is most of the cost of filling a table.
         let Self { mut slot, skip } = *self;
         while taken(slot) {
             slot += skip;
@@ -75,10 +75,10 @@ impl Walk {
         slot
     }
 
-    /// Which of the slots in `free`, of which there is at least one, comes first from here on. Does not go there: whoever
-    /// was here first has taken all before.
+    /// Which of the slots in `free`, of which there is at least one, comes first from the current one on. Does not move: all
+    /// slots before it are taken.
     fn first_of(&self, free: &[u32], size: u32) -> usize {
-        // A slot that is so far from here is the quotient by the skip in steps.
+        // The number of steps to a slot is its distance divided by the skip, modulo the size.
         let (here, size) = (u64::from(self.slot), u64::from(size));
         let inverse = inverse(self.skip.into(), size);
         let steps = |slot: u32| (u64::from(slot) + size - here) * inverse % size;
@@ -102,9 +102,9 @@ fn inverse(n: u64, modulus: u64) -> u64 {
     factors.1
 }
 
-/// Who claims the next slot, `size` times. In every round each account gains its weight and, once it holds the
+/// The backend that claims the next slot, `size` times. In every round each account gains its weight and, once it holds the
 /// heaviest weight, pays that for a claim: so the k-th claim for weight w is in round ceil(k * heaviest / w), and the
-/// rounds without any need not be walked.
+/// rounds without a claim are skipped.
 pub(super) fn claims(weights: &[u64], size: usize) -> Vec<u32> {
     let sum: u64 = weights.iter().sum();
     let heaviest = weights.iter().copied().max().unwrap_or(1);

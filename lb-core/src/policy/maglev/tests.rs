@@ -1,6 +1,6 @@
 use super::table::{Walk, claims, owners};
 use super::*;
-use crate::ring::Ring;
+use crate::policy::parts::ring::Ring;
 use proptest::prelude::*;
 
 /// katran's loop, round by round.
@@ -23,7 +23,7 @@ fn by_accounts(weights: &[u64], size: usize) -> Vec<u32> {
 
 proptest! {
     #[test]
-    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+    #[cfg_attr(miri, ignore = "arithmetic alone: Miri is slow and finds nothing there")]
     fn claims_come_in_katrans_order(
         weights in proptest::collection::vec(prop_oneof![1..9_u64, 1..=65_535_u64], 1..20),
         size in 1..500_usize,
@@ -32,7 +32,7 @@ proptest! {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
+    #[cfg_attr(miri, ignore = "arithmetic alone: Miri is slow and finds nothing there")]
     fn a_walk_visits_every_slot(id in any::<u64>(), size in prop_oneof![Just(2), Just(3), Just(251)]) {
         let mut walk = Walk::new(id, size);
         let mut seen = vec![false; size as usize];
@@ -60,8 +60,8 @@ fn by_walking(ids: &[u64], weights: &[u64], size: u32) -> Vec<u32> {
 
 proptest! {
     #[test]
-    #[cfg_attr(miri, ignore = "arithmetic, of which Miri can say nothing but slowly")]
-    fn the_last_slots_go_to_whom_they_would_by_walking(
+    #[cfg_attr(miri, ignore = "arithmetic alone: Miri is slow and finds nothing there")]
+    fn the_last_slots_have_the_owners_that_walking_gives(
         backends in proptest::collection::vec((any::<u64>(), 1..9_u64), 1..300),
         size in prop_oneof![Just(2), Just(3), Just(17), Just(251), Just(16_381)],
     ) {

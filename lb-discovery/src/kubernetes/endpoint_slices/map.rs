@@ -1,174 +1,85 @@
 //! From EndpointSlices to a set. Pure.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use k8s_openapi::api::discovery::v1;
-use lb_core::{Backend, Snapshot};
+use lb_core::Snapshot;
 
+use super::slice::Slice;
 use crate::kubernetes::condition::{Condition, admit};
 use crate::kubernetes::families::{Families, Family};
-use crate::kubernetes::list_watch::Record;
 use crate::kubernetes::port;
+use crate::kubernetes::service::Service;
 
-/// What is needed of an EndpointSlice.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::kubernetes) struct Slice {
-    /// `None` for names, which are not supported: the API deprecates them.
-    family: Option<Family>,
-    /// TCP ports by name; without a number, the endpoints take connections on any.
-    ports: Box<[(Box<str>, Option<u16>)]>,
-    endpoints: Box<[Endpoint]>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Endpoint {
-    ip: IpAddr,
-    condition: Condition,
-    pod: Option<Arc<str>>,
-    uid: Option<Arc<str>>,
-    node: Option<Arc<str>>,
-    zone: Option<Arc<str>>,
-    for_zones: Arc<[Arc<str>]>,
-}
-
-impl Record for Slice {
-    type Object = v1::EndpointSlice;
-
-    // Whether there is an `Option` around the endpoints depends on the version of the API that the binary chooses.
-    #[allow(clippy::useless_conversion)]
-    fn of(object: v1::EndpointSlice) -> Self {
-        let ports = object.ports.unwrap_or_default().into_iter();
-        let endpoints: Option<Vec<v1::Endpoint>> = object.endpoints.into();
-        Self {
-            family: Family::parse(&object.address_type),
-            ports: ports
-                .filter(|port| port::is_tcp(port.protocol.as_deref()))
-                .map(|port| {
-                    let name = port.name.unwrap_or_default().into();
-                    (name, port.port.and_then(port::number))
-                })
-                .collect(),
-            endpoints: endpoints
-                .into_iter()
-                .flatten()
-                .filter_map(Endpoint::of)
-                .collect(),
-        }
-    }
-}
-
-impl Slice {
-    /// The number of the port `name`, if there is such a port and if it has one.
-    fn port(&self, name: &str) -> Option<Option<u16>> {
-        let found = self.ports.iter().find(|(known, _)| **known == *name);
-        found.map(|(_, number)| *number)
-    }
-}
-
-impl Endpoint {
-    /// `None` without an address that can be connected to.
-    fn of(endpoint: v1::Endpoint) -> Option<Self> {
-        // The others mean the same endpoint, and kube-proxy ignores them.
-        let ip = endpoint.addresses.first()?.parse().ok()?;
-        let conditions = endpoint.conditions.unwrap_or_default();
-        let pod = endpoint
-            .target_ref
-            .filter(|target| target.kind.as_deref() == Some("Pod"))
-            .unwrap_or_default();
-        let hints = endpoint.hints.and_then(|hints| hints.for_zones);
-        Some(Self {
-            ip,
-            condition: Condition::of(
-                conditions.ready.unwrap_or(true),
-                conditions.serving.unwrap_or(true),
-                conditions.terminating.unwrap_or(false),
-            ),
-            pod: pod.name.map(Arc::from),
-            uid: pod.uid.map(Arc::from),
-            node: endpoint.node_name.map(Arc::from),
-            zone: endpoint.zone.map(Arc::from),
-            for_zones: hints
-                .into_iter()
-                .flatten()
-                .map(|zone| zone.name.into())
-                .collect(),
-        })
-    }
-
-    fn backend(&self, port: u16) -> Backend {
-        let mut backend = Backend::new(SocketAddr::new(self.ip, port));
-        backend.name.clone_from(&self.pod);
-        backend.instance.clone_from(&self.uid);
-        backend.node.clone_from(&self.node);
-        backend.zone.clone_from(&self.zone);
-        backend.for_zones = Arc::clone(&self.for_zones);
-        backend
-    }
-}
-
-/// Which port of the slices is meant.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kubernetes) enum SlicePort<'a> {
-    /// The only one there is.
-    Only,
-    /// The one with this name.
-    Named(&'a str),
-    /// The one with this name; where it has no number, this one.
-    NamedOr(&'a str, u16),
-}
-
-/// The set that all slices of one Service, in the order of their names, make together.
+/// The set that all slices of `service`, in the order of their names, make together, at its port `port`.
+///
+/// Fails with the reason if there are endpoints and none can be used, or no slices at all.
 pub(super) fn snapshot<'a>(
     slices: impl Iterator<Item = &'a Slice> + Clone,
-    port: SlicePort<'a>,
+    service: &Service,
+    port: &str,
     families: Families,
 ) -> Result<Snapshot, String> {
-    let of = |family| slices.clone().filter(move |s| s.family == Some(family));
-    let has_endpoints = |family: &&Family| of(**family).any(|slice| !slice.endpoints.is_empty());
-    let Some(family) = families.in_order().iter().find(has_endpoints) else {
-        return match slices.clone().any(|slice| !slice.endpoints.is_empty()) {
-            true => Err("no endpoint has an address of a family that may be used".to_owned()),
-            false => Ok(Snapshot::default()),
-        };
-    };
-    let slices = of(*family).filter(|slice| !slice.endpoints.is_empty());
-    let name = name_of(port, slices.clone())?;
-    let mut found = Vec::new();
-    let mut is_known = false;
-    for slice in slices.clone() {
-        let Some(number) = slice.port(name) else {
-            continue;
-        };
-        is_known = true;
-        let fallback = match port {
-            SlicePort::NamedOr(_, number) => Some(number),
-            SlicePort::Only | SlicePort::Named(_) => None,
-        };
-        if let Some(port) = number.or(fallback) {
-            let all = slice.endpoints.iter();
-            found.extend(all.map(|endpoint| (endpoint.condition, endpoint.backend(port))));
-        }
+    let usable = usable(slices, service, port)?;
+    if usable.is_empty() {
+        return Ok(Snapshot::default());
     }
-    if !is_known {
-        let has = has(slices);
-        return Err(format!(
-            "no endpoint has a TCP port {name:?}, they have: {has}"
-        ));
-    }
-    Ok(admit(found))
+    let has_some = |family: &&Family| usable.iter().any(|(s, _)| s.family == Some(**family));
+    let family = families.in_order().iter().find(has_some);
+    let family = family.ok_or("no endpoint has an address of a family that may be used")?;
+    let of_family = usable.iter().filter(|(s, _)| s.family == Some(*family));
+    let found = of_family.flat_map(|(slice, port)| {
+        let all = slice.endpoints.iter();
+        all.map(|endpoint| (endpoint.condition, endpoint.backend(*port)))
+    });
+    Ok(admit(found.collect()))
 }
 
-/// The node and the condition of every endpoint with the port `name`, each endpoint once.
+/// The slices that have endpoints at the port `port`, with its number, or why there is none although there are
+/// endpoints. Empty if there are slices and none of them has an endpoint.
+fn usable<'a>(
+    slices: impl Iterator<Item = &'a Slice> + Clone,
+    service: &Service,
+    port: &str,
+) -> Result<Vec<(&'a Slice, u16)>, String> {
+    if slices.clone().next().is_none() {
+        return Err(match service.has_selector {
+            true => "the Service has no EndpointSlice",
+            false => "the Service has no selector, and no EndpointSlice that was made by hand",
+        }
+        .to_owned());
+    }
+    let filled = slices.filter(|slice| !slice.is_vacant);
+    let judged: Vec<_> = filled
+        .map(|slice| (slice, slice.passed_over(service, port)))
+        .collect();
+    let kept = judged.iter().filter(|(_, why)| why.is_none());
+    let kept = kept.map(|(slice, _)| *slice);
+    let with_port = kept.clone().filter_map(|s| Some((s, s.port(port)?)));
+    let with_port: Vec<_> = with_port.collect();
+    if with_port.is_empty() && kept.clone().next().is_some() {
+        let has = has(kept);
+        return Err(format!(
+            "no endpoint has a TCP port {port:?}, they have: {has}"
+        ));
+    }
+    match judged.first() {
+        Some((_, Some(why))) if with_port.is_empty() => Err(format!(
+            "every EndpointSlice is passed over; of the first: {why}"
+        )),
+        _ => Ok(with_port),
+    }
+}
+
+/// The node and the condition of every endpoint of `service` with the port `port`, each endpoint once.
 pub(in crate::kubernetes) fn per_node<'a>(
-    slices: impl Iterator<Item = &'a Slice>,
+    slices: impl Iterator<Item = &'a Slice> + Clone,
+    service: &Service,
     family: Family,
-    name: &str,
-) -> Vec<(&'a str, Condition)> {
+    port: &str,
+) -> Result<Vec<(&'a str, Condition)>, String> {
     let mut found = Vec::new();
-    for slice in slices.filter(|slice| slice.family == Some(family)) {
-        if let Some(port) = slice.port(name) {
+    for (slice, port) in usable(slices, service, port)? {
+        if slice.family == Some(family) {
             let on_nodes = slice.endpoints.iter().filter_map(|endpoint| {
                 Some((
                     (endpoint.ip, port),
@@ -181,36 +92,16 @@ pub(in crate::kubernetes) fn per_node<'a>(
     }
     found.sort_by_key(|(place, condition, _)| (*place, *condition));
     found.dedup_by_key(|(place, ..)| *place);
-    found
-        .into_iter()
+    let nodes = found.into_iter();
+    Ok(nodes
         .map(|(_, condition, node)| (node, condition))
-        .collect()
-}
-
-fn name_of<'a>(
-    port: SlicePort<'a>,
-    slices: impl Iterator<Item = &'a Slice> + Clone,
-) -> Result<&'a str, String> {
-    match port {
-        SlicePort::Named(name) | SlicePort::NamedOr(name, _) => Ok(name),
-        SlicePort::Only => {
-            let ports = slices.clone().flat_map(|slice| &slice.ports);
-            let names: BTreeSet<&str> = ports.map(|(name, _)| &**name).collect();
-            match (names.first(), names.len()) {
-                (Some(name), 1) => Ok(name),
-                _ => Err(format!(
-                    "say which port of the endpoints is meant, they have: {}",
-                    has(slices)
-                )),
-            }
-        }
-    }
+        .collect())
 }
 
 fn has<'a>(slices: impl Iterator<Item = &'a Slice>) -> String {
     let ports = slices.flat_map(|slice| &slice.ports);
-    let ports: BTreeSet<_> = ports.map(|(name, number)| (&**name, *number)).collect();
-    port::list(ports)
+    let ports = ports.map(|(name, number)| (&**name, number.and_then(port::number)));
+    port::list(ports.collect::<BTreeSet<_>>())
 }
 
 #[cfg(test)]

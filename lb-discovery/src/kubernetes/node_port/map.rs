@@ -76,7 +76,7 @@ pub(super) struct Options {
     pub(super) ready_only: bool,
 }
 
-/// The nodes, each at the Service's node port.
+/// The nodes, each at the Service's node port. Fails with the reason if there can be none.
 ///
 /// With `externalTrafficPolicy: Local` a node weighs as much as it has endpoints that take connections: every pod then
 /// has the same share, however uneven the nodes are.
@@ -86,6 +86,7 @@ pub(super) fn snapshot<'a>(
     slices: impl Iterator<Item = &'a Slice> + Clone,
     options: &Options,
 ) -> Result<Snapshot, String> {
+    service.check_kind()?;
     let port = service.port(options.port.as_ref())?;
     let Some(node_port) = port.node_port else {
         return Err(format!(
@@ -93,18 +94,24 @@ pub(super) fn snapshot<'a>(
             port.number, service.kind
         ));
     };
-    let local = |family| Local::count(per_node(slices.clone(), family, &port.name));
-    let local = service
-        .is_local
-        .then(|| (local(Family::V4), local(Family::V6)));
+    let local = |family| {
+        let endpoints = per_node(slices.clone(), service, family, &port.name)?;
+        Ok::<_, String>(Local::count(endpoints))
+    };
+    let local = match service.is_local {
+        true => Some((local(Family::V4)?, local(Family::V6)?)),
+        false => None,
+    };
     let mut backends = Vec::new();
+    let mut is_reachable = false;
     for (name, node) in nodes {
-        if node.is_excluded || (options.ready_only && !node.is_ready) {
+        if node.is_left_out(options) {
             continue;
         }
         let Some(ip) = node.address(service, options) else {
             continue;
         };
+        is_reachable = true;
         let mut backend = Backend::new(SocketAddr::new(ip, node_port));
         backend.name = Some(name.as_str().into());
         backend.node.clone_from(&backend.name);
@@ -119,11 +126,38 @@ pub(super) fn snapshot<'a>(
             Some(local) => local.weigh(name, backend),
         });
     }
+    if !is_reachable {
+        return Err(nodes_missing(nodes, options));
+    }
     backends.sort_by_key(|backend| backend.addr);
     Ok(Snapshot::from_backends(backends))
 }
 
+/// Why none of the nodes is a backend.
+fn nodes_missing(nodes: &BTreeMap<String, Node>, options: &Options) -> String {
+    let all = nodes.len();
+    let left_out = nodes.values().filter(|node| node.is_left_out(options));
+    let left_out = left_out.count();
+    if all == left_out {
+        return format!("no node may have connections: {all} are listed, all of them left out");
+    }
+    let Options {
+        addresses,
+        families,
+        ..
+    } = options;
+    format!(
+        "of {all} nodes {left_out} are left out and no other has an address that may be used: one of the types \
+         {addresses:?} and the families {families:?}, which the Service must have as well"
+    )
+}
+
 impl Node {
+    /// Whether it takes no connections whatever its addresses are.
+    fn is_left_out(&self, options: &Options) -> bool {
+        self.is_excluded || (options.ready_only && !self.is_ready)
+    }
+
     /// The address by the wished type and family; of types the first counts, then of families.
     fn address(&self, service: &Service, options: &Options) -> Option<IpAddr> {
         let serves = |family| service.families.is_empty() || service.families.contains(&family);

@@ -45,6 +45,7 @@ fn objects(memory: &Arc<Memory>) -> Objects<Slice> {
     Objects {
         updates: stream::pending().boxed(),
         what: "watching".into(),
+        url: "http://one".into(),
         memory: Arc::clone(memory),
         known: None,
     }
@@ -88,35 +89,49 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn an_empty_list_is_believed_when_it_stays_empty() {
     let memory = Memory::new(Duration::from_secs(10));
-    memory.listed(0, "listing").unwrap();
-    memory.listed(3, "listing").unwrap();
-    let doubt = memory.listed(0, "listing").unwrap_err();
+    let url = Arc::from("http://one");
+    memory.listed(0, "listing", &url).unwrap();
+    memory.listed(3, "listing", &url).unwrap();
+    let doubt = memory.listed(0, "listing", &url).unwrap_err();
     assert_eq!(
         doubt.to_string(),
         "listing: the list is empty, but had 3 before: not believed unless it stays so for 10s"
     );
     tokio::time::advance(Duration::from_secs(9)).await;
-    assert!(memory.listed(0, "listing").is_err());
-    memory.listed(1, "listing").unwrap();
+    assert!(memory.listed(0, "listing", &url).is_err());
+    memory.listed(1, "listing", &url).unwrap();
     tokio::time::advance(Duration::from_secs(2)).await;
     assert!(
-        memory.listed(0, "listing").is_err(),
+        memory.listed(0, "listing", &url).is_err(),
         "it was not empty all the time"
     );
     tokio::time::advance(Duration::from_secs(10)).await;
-    memory.listed(0, "listing").unwrap();
-    memory.listed(0, "listing").unwrap();
+    memory.listed(0, "listing", &url).unwrap();
+    memory.listed(0, "listing", &url).unwrap();
+}
+
+#[test]
+fn an_empty_list_of_another_cluster_or_selector_is_believed() {
+    let memory = Memory::new(Duration::from_secs(10));
+    let (one, two) = (Arc::from("http://one"), Arc::from("http://two"));
+    memory.listed(3, "pods of a at one", &one).unwrap();
+    memory.listed(0, "pods of b at one", &one).unwrap();
+    assert_eq!(memory.url(), Some(one));
+    memory.listed(3, "pods of b at one", &two).unwrap();
+    memory.listed(0, "pods of b at two", &two).unwrap();
+    assert_eq!(memory.url(), Some(two));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_deleted_under_watch_needs_no_confirmation() {
     let memory = Memory::new(Duration::from_secs(10));
     let mut objects = objects(&memory);
+    let url = Arc::clone(&objects.url);
     let one = BTreeMap::from([("a".to_owned(), record(&[]))]);
     objects.apply(Update::Replace(one)).unwrap();
     assert!(objects.apply(Update::Delete("a".to_owned())).unwrap());
     assert!(!objects.apply(Update::Delete("a".to_owned())).unwrap());
-    memory.listed(0, "listing").unwrap();
+    memory.listed(0, "listing", &url).unwrap();
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Which pods a DaemonSet or a Deployment means.
 
 use std::fmt;
+use std::future;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, Deployment, DeploymentSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -10,9 +12,8 @@ use kube::core::Selector;
 use serde::de::DeserializeOwned;
 
 use crate::error::DiscoveryError;
-use crate::kubernetes::failure;
-use crate::kubernetes::list_watch::{Record, list};
-use crate::kubernetes::objects::Memory;
+use crate::kubernetes::list_watch::Record;
+use crate::kubernetes::objects::{Memory, Objects};
 use crate::kubernetes::session::{Selection, Session};
 
 /// A kind of object that makes pods.
@@ -40,7 +41,7 @@ impl Workload for Deployment {
 
 /// The label selector of a workload, unless it means everything or nothing can be made of it.
 #[derive(Clone, Debug, PartialEq)]
-struct Selecting<W>(Option<String>, PhantomData<fn() -> W>);
+pub(super) struct Selecting<W>(Option<Box<str>>, PhantomData<fn() -> W>);
 
 impl<W: Workload> Record for Selecting<W> {
     type Object = W;
@@ -50,23 +51,50 @@ impl<W: Workload> Record for Selecting<W> {
         let text = selector
             .and_then(Result::ok)
             .map(|selector| selector.to_string());
-        Self(text.filter(|text| !text.is_empty()), PhantomData)
+        let text = text.filter(|text| !text.is_empty());
+        Self(text.map(Into::into), PhantomData)
     }
 }
 
-/// The label selector of the workload `name`. It cannot change while the workload lives.
-pub(super) async fn selector_of<W: Workload>(
-    session: &Session,
-    namespace: &str,
-    name: &str,
-    memory: &Memory,
-) -> Result<String, DiscoveryError> {
-    let of = format!("{namespace}/{name}");
-    let query = session.query::<Selecting<W>>(Some(namespace), Selection::Named(name), &of);
-    let (found, _) = list::<Selecting<W>>(session, &query).await?;
-    memory.listed(found.len(), &query.what)?;
-    let Some(Selecting(selector, _)) = found.into_values().next() else {
-        return Err(failure::missing(&query.what, "it does not exist"));
-    };
-    selector.ok_or_else(|| failure::config(&query.what, "its label selector is empty or invalid"))
+/// Where the label selector of the pods comes from.
+pub(super) enum Selectors<W> {
+    Given(Box<str>),
+    /// That of the one workload, which may be made anew with another one.
+    Of(Objects<Selecting<W>>),
+}
+
+impl<W: Workload> Selectors<W> {
+    /// Follows the workload `name`.
+    pub(super) fn of(
+        session: &Session,
+        namespace: &str,
+        name: &str,
+        memory: &Arc<Memory>,
+    ) -> (Box<str>, Self) {
+        let of = format!("{namespace}/{name}");
+        let query = session.query::<Selecting<W>>(Some(namespace), Selection::Named(name), &of);
+        let what = query.what.clone();
+        (what, Self::Of(Objects::follow(session, query, memory)))
+    }
+
+    /// Waits until the selector may have changed.
+    pub(super) async fn changed(&mut self) -> Result<(), DiscoveryError> {
+        match self {
+            Self::Given(_) => future::pending().await,
+            Self::Of(workload) => workload.changed().await,
+        }
+    }
+
+    /// The selector, or why there is none. `None` while that is not known.
+    pub(super) fn current(&self) -> Option<Result<&str, &'static str>> {
+        let workload = match self {
+            Self::Given(selector) => return Some(Ok(selector)),
+            Self::Of(workload) => workload.get()?,
+        };
+        Some(match workload.values().next() {
+            None => Err("it does not exist"),
+            Some(Selecting(None, _)) => Err("its label selector is empty or invalid"),
+            Some(Selecting(Some(selector), _)) => Ok(selector),
+        })
+    }
 }

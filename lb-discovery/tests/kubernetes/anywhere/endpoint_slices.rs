@@ -62,7 +62,11 @@ async fn slices_are_joined_and_followed(place: &Place) {
     place.delete("endpointslices", "echo-a").await;
     until(&mut running, &["10.0.0.2:8080", "10.0.0.3:8080"]).await;
     if let Place::Ours(api) = place {
-        assert_eq!(api.server.lists(), 1, "changes are watched, not listed");
+        assert_eq!(
+            api.server.lists("endpointslices"),
+            1,
+            "changes are watched, not listed"
+        );
     }
 }
 
@@ -118,12 +122,11 @@ async fn pages_are_put_together(place: &Place) {
     let source = EndpointSlices::new(cluster, place.namespace(), "echo").unwrap();
     assert_eq!(run(source).next().await.len(), 5);
     if let Place::Ours(api) = place {
-        assert_eq!(api.server.lists(), 3);
+        assert_eq!(api.server.lists("endpointslices"), 3);
     }
 }
 
 async fn a_port_by_number_is_the_services(place: &Place) {
-    place.put("services", inner_service()).await;
     put(place, "echo-a", &[endpoint("10.0.0.1", "a")]).await;
     let mut running = run(place.slices().port(80));
     until(&mut running, &["10.0.0.1:8080"]).await;
@@ -132,11 +135,8 @@ async fn a_port_by_number_is_the_services(place: &Place) {
 async fn a_port_that_is_not_there_is_named_with_those_that_are(place: &Place) {
     put(place, "echo-a", &[endpoint("10.0.0.1", "a")]).await;
     let running = run(place.slices().port("http"));
-    until_error(
-        &running,
-        "no endpoint has a TCP port \"http\", they have: 8080 (\"echo\")",
-    )
-    .await;
+    let problem = "the Service has no TCP port \"http\", it has: 80 (\"echo\")";
+    until_error(&running, problem).await;
 }
 
 async fn a_service_is_scaled_to_nothing_and_back(place: &Place) {
@@ -151,13 +151,15 @@ async fn a_service_is_scaled_to_nothing_and_back(place: &Place) {
 }
 
 async fn a_service_that_does_not_exist_is_not_found_and_then_found(place: &Place) {
+    place.delete("services", "echo").await;
+    put(place, "echo-a", &[endpoint("10.0.0.1", "a")]).await;
     let mut running = place.follow_slices();
     let missing = format!(
         "watching endpointslices of {}/echo at http",
         place.namespace()
     );
     until_error(&running, &missing).await;
-    until_error(&running, ": no EndpointSlice, so no such Service").await;
-    put(place, "echo-a", &[endpoint("10.0.0.1", "a")]).await;
+    until_error(&running, ": no such Service").await;
+    place.put("services", inner_service()).await;
     until(&mut running, &["10.0.0.1:8080"]).await;
 }

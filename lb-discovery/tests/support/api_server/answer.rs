@@ -122,16 +122,22 @@ fn list(state: &State, request: &Request, scope: &Scope) -> String {
 fn watch(shared: Arc<Shared>, scope: Scope, version: u64, request: &Request) -> Response<Body> {
     let seconds = parameter(request, "timeoutSeconds").map_or(60, |s| s.parse().unwrap());
     let bookmarks = parameter(request, "allowWatchBookmarks").is_some();
-    let (faults, every) = {
+    let (faults, restores, every) = {
         let state = shared.lock();
-        (state.faults, state.bookmark_every.filter(|_| bookmarks))
+        (
+            state.faults,
+            state.restores,
+            state.bookmark_every.filter(|_| bookmarks),
+        )
     };
     let watching = Watching {
         changed: shared.changed.subscribe(),
         shared,
         scope,
+        from: version,
         version,
         faults,
+        restores,
         is_new: true,
         until: Instant::now() + Duration::from_secs(seconds),
         bookmarks: every.map(|every| interval_at(Instant::now() + every, every)),
@@ -148,8 +154,12 @@ struct Watching {
     shared: Arc<Shared>,
     changed: watch::Receiver<u64>,
     scope: Scope,
+    /// Where the client began: it is told of nothing before that.
+    from: u64,
+    /// What it has seen.
     version: u64,
     faults: u64,
+    restores: u64,
     is_new: bool,
     until: Instant,
     bookmarks: Option<Interval>,
@@ -176,7 +186,7 @@ impl Watching {
         let mut bookmark = false;
         loop {
             self.changed.mark_unchanged();
-            let (fault, faults, events) = {
+            let (fault, faults, now, events) = {
                 let mut state = self.shared.lock();
                 let is_new = std::mem::take(&mut self.is_new);
                 let forgotten = is_new && !state.store.remembers(self.version);
@@ -187,13 +197,16 @@ impl Watching {
                         json!({"type": "ERROR", "object": gone}).to_string() + "\n"
                     ));
                 }
+                if std::mem::replace(&mut self.restores, state.restores) != state.restores {
+                    self.version = state.restored_at;
+                }
                 let events = state.store.events(&self.scope, self.version);
                 self.version = self.version.max(state.store.version());
                 let fault = state.fault;
                 if fault == Fault::CutWatch && !events.is_empty() {
                     state.fault = Fault::None;
                 }
-                (fault, state.faults, events)
+                (fault, state.faults, state.store.version(), events)
             };
             match fault {
                 Fault::Frozen => future::pending().await,
@@ -213,8 +226,8 @@ impl Watching {
             if faults != self.faults {
                 return None;
             }
-            if std::mem::take(&mut bookmark) {
-                return Some(Ok(bookmark_at(&self.version.to_string())));
+            if std::mem::take(&mut bookmark) && now > self.from {
+                return Some(Ok(bookmark_at(&now.to_string())));
             }
             if self.end.is_some() {
                 return None;

@@ -1,7 +1,9 @@
 //! A Kubernetes API server that lists and watches, and misbehaves as told.
 //!
 //! Over real HTTP: lists in pages with continue tokens, label and field selectors, watches with bookmarks and time-outs,
-//! 410 for versions that were compacted away, bearer tokens, RBAC by resource.
+//! 410 for versions that were compacted away, bearer tokens, RBAC by resource. A watch from a version that is not
+//! reached yet is accepted and brings nothing until then, not even bookmarks, as the real server does it; so it goes on
+//! after a [backup](ApiServer::backup) was restored.
 
 #![allow(dead_code)] // every test uses its own part
 
@@ -26,6 +28,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use self::answer::answer;
+pub(crate) use self::store::Backup;
+
 use self::store::Store;
 
 /// What is wrong with the server. Open watches are closed when it changes, except by `Frozen`.
@@ -86,6 +90,8 @@ struct State {
     store: Store,
     fault: Fault,
     faults: u64,
+    restores: u64,
+    restored_at: u64,
     token: Option<String>,
     forbidden: BTreeSet<String>,
     bookmark_every: Option<Duration>,
@@ -192,6 +198,25 @@ impl ApiServer {
         self.shared.lock().store.compact();
     }
 
+    /// All objects, and the version.
+    pub(crate) fn backup(&self) -> Backup {
+        self.shared.lock().store.backup()
+    }
+
+    /// Makes all objects and the version those of `backup`, as etcd does. Closes all open watches.
+    pub(crate) fn restore(&self, backup: &Backup) {
+        self.restore_under_watch(backup);
+        self.end_watches();
+    }
+
+    /// The same, except that open watches go on with what happens from then on.
+    pub(crate) fn restore_under_watch(&self, backup: &Backup) {
+        let mut state = self.shared.lock();
+        state.store.restore(backup);
+        state.restores += 1;
+        state.restored_at = state.store.version();
+    }
+
     pub(crate) fn fault(&self, fault: Fault) {
         let mut state = self.shared.lock();
         state.fault = fault;
@@ -223,12 +248,16 @@ impl ApiServer {
         self.shared.lock().requests.clone()
     }
 
-    pub(crate) fn lists(&self) -> usize {
-        self.requests().iter().filter(|r| !r.is_watch()).count()
+    pub(crate) fn lists(&self, resource: &str) -> usize {
+        self.count(|r| !r.is_watch() && r.path.ends_with(resource))
     }
 
-    pub(crate) fn watches(&self) -> usize {
-        self.requests().iter().filter(|r| r.is_watch()).count()
+    pub(crate) fn watches(&self, resource: &str) -> usize {
+        self.count(|r| r.is_watch() && r.path.ends_with(resource))
+    }
+
+    fn count(&self, wanted: impl Fn(&Request) -> bool) -> usize {
+        self.requests().iter().filter(|r| wanted(r)).count()
     }
 }
 

@@ -22,6 +22,12 @@ struct Change {
     new: Option<Arc<Value>>,
 }
 
+/// All objects as of some version.
+pub(crate) struct Backup {
+    objects: BTreeMap<Key, Arc<Value>>,
+    version: u64,
+}
+
 /// What a request is about.
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
@@ -81,6 +87,22 @@ impl Store {
         self.version += 1;
         self.oldest = self.version;
         self.history.clear();
+    }
+
+    pub(super) fn backup(&self) -> Backup {
+        Backup {
+            objects: self.objects.clone(),
+            version: self.version,
+        }
+    }
+
+    /// Makes everything as it was. What happened since then never happened, and new changes get the versions anew.
+    pub(super) fn restore(&mut self, backup: &Backup) {
+        self.objects.clone_from(&backup.objects);
+        self.version = backup.version;
+        self.oldest = self.oldest.min(backup.version);
+        self.history
+            .retain(|change| change.version <= backup.version);
     }
 
     pub(super) fn version(&self) -> u64 {

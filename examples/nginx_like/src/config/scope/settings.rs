@@ -138,6 +138,10 @@ fn bind(line: &Line) -> Result<Option<IpAddr>, ConfigError> {
             _ => line.invalid("parameter", parameter),
         });
     }
+    // As in nginx, an IPv6 address needs no brackets here.
+    if let Ok(ip) = line.arg().parse() {
+        return Ok(Some(ip));
+    }
     match line.arg() {
         "off" => Ok(None),
         text if text.contains('$') => Err(line.not_supported_parameter(text)),

@@ -1,7 +1,8 @@
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use lb_core::AdminState;
+use crate::kubernetes::list_watch::Record;
+use lb_core::{AdminState, Backend};
 
 fn slice(family: &str, ports: Value, endpoints: Value) -> Slice {
     Slice::of(
@@ -23,8 +24,14 @@ fn with(conditions: Value) -> Value {
     json!({"addresses": ["10.0.0.1"], "conditions": conditions})
 }
 
-fn map(slices: &[Slice], port: SlicePort<'_>, families: Families) -> Result<Vec<String>, String> {
-    let snapshot = snapshot(slices.iter(), port, families)?;
+/// A Service whose slices are made by hand, or by a controller from the pods that it selects.
+fn service(selector: Value) -> Service {
+    let spec = json!({"selector": selector, "ports": [{"name": "http", "port": 90}]});
+    Service::of(from_value(json!({"metadata": {"name": "a"}, "spec": spec})).unwrap())
+}
+
+fn map(slices: &[Slice], port: &str, families: Families) -> Result<Vec<String>, String> {
+    let snapshot = snapshot(slices.iter(), &service(json!(null)), port, families)?;
     let backends = snapshot.iter().map(|b| match b.admin {
         AdminState::Ready => b.addr.to_string(),
         _ => format!("{} drains", b.addr),
@@ -34,7 +41,7 @@ fn map(slices: &[Slice], port: SlicePort<'_>, families: Families) -> Result<Vec<
 
 fn endpoints(endpoints: Value) -> Vec<String> {
     let slices = [slice("IPv4", http(), endpoints)];
-    map(&slices, SlicePort::Only, Families::default()).unwrap()
+    map(&slices, "http", Families::default()).unwrap()
 }
 
 #[test]
@@ -80,7 +87,7 @@ fn an_endpoint_in_two_slices_counts_once_in_its_best_condition() {
     let ending = json!([with(json!({"ready": false, "terminating": true}))]);
     for slices in [[&ready, &ending], [&ending, &ready]] {
         let slices = slices.map(|endpoints| slice("IPv4", http(), endpoints.clone()));
-        let set = map(&slices, SlicePort::Only, Families::default());
+        let set = map(&slices, "http", Families::default());
         assert_eq!(set.unwrap(), ["10.0.0.1:80"]);
     }
 }
@@ -93,7 +100,7 @@ fn one_family_is_used() {
         slice("FQDN", http(), json!([{"addresses": ["a.test"]}])),
     ];
     let (v4, v6) = (["10.0.0.1:80"], ["[fd00::1]:80"]);
-    let of = |slices: &[Slice], families| map(slices, SlicePort::Only, families);
+    let of = |slices: &[Slice], families| map(slices, "http", families);
     assert_eq!(of(&slices, Families::PreferIpv4).unwrap(), v4);
     assert_eq!(of(&slices, Families::PreferIpv6).unwrap(), v6);
     assert_eq!(of(&slices[1..], Families::PreferIpv4).unwrap(), v6);
@@ -125,17 +132,11 @@ fn ports_are_found_by_name_and_are_each_slices_own() {
     ];
     let of = |port| map(&slices, port, Families::default());
     let http = ["10.0.0.1:80", "10.0.0.2:8080"];
-    assert_eq!(of(SlicePort::Named("http")).unwrap(), http);
-    assert_eq!(of(SlicePort::Named("admin")).unwrap(), ["10.0.0.1:81"]);
-    let any = ["10.0.0.1:80", "10.0.0.2:8080", "10.0.0.4:90"];
-    assert_eq!(of(SlicePort::NamedOr("http", 90)).unwrap(), any);
-    let has = "81 (\"admin\"), any (\"http\"), 80 (\"http\"), 8080 (\"http\")";
+    assert_eq!(of("http").unwrap(), http);
+    assert_eq!(of("admin").unwrap(), ["10.0.0.1:81"]);
+    let has = "81 (\"admin\"), no number (\"http\"), 80 (\"http\"), 8080 (\"http\")";
     assert_eq!(
-        of(SlicePort::Only).unwrap_err(),
-        format!("say which port of the endpoints is meant, they have: {has}")
-    );
-    assert_eq!(
-        of(SlicePort::Named("grpc")).unwrap_err(),
+        of("grpc").unwrap_err(),
         format!("no endpoint has a TCP port \"grpc\", they have: {has}")
     );
 }
@@ -143,10 +144,110 @@ fn ports_are_found_by_name_and_are_each_slices_own() {
 #[test]
 fn a_slice_that_only_holds_the_place_of_endpoints_is_no_error() {
     let slices = [slice("IPv4", json!([]), json!(null))];
-    for port in [SlicePort::Only, SlicePort::Named("http")] {
-        let set = map(&slices, port, Families::default());
-        assert!(set.unwrap().is_empty());
+    let set = map(&slices, "http", Families::default());
+    assert!(set.unwrap().is_empty());
+    // Beside one that has endpoints it changes nothing.
+    let one = json!([{"addresses": ["10.0.0.1"]}]);
+    let slices = [
+        slice("IPv4", json!([]), json!([])),
+        slice("IPv4", http(), one),
+    ];
+    let set = map(&slices, "http", Families::default());
+    assert_eq!(set.unwrap(), ["10.0.0.1:80"]);
+}
+
+#[test]
+fn no_slice_at_all_is_said() {
+    let none = || [].iter();
+    let by_hand = snapshot(none(), &service(json!(null)), "http", Families::default());
+    assert!(
+        by_hand
+            .unwrap_err()
+            .contains("no selector, and no EndpointSlice")
+    );
+    let selecting = service(json!({"app": "a"}));
+    let selected = snapshot(none(), &selecting, "http", Families::default());
+    assert_eq!(selected.unwrap_err(), "the Service has no EndpointSlice");
+}
+
+#[test]
+fn what_kube_proxy_passes_over_is_passed_over() {
+    let one = || json!([{"addresses": ["10.0.0.1"]}]);
+    let numbered = |number: Value| json!([{"name": "http", "port": number}]);
+    let by_hand = service(json!(null));
+    let good = slice("IPv4", http(), json!([{"addresses": ["10.0.0.9"]}]));
+    for (bad, reason) in [
+        (
+            slice("FQDN", http(), json!([{"addresses": ["a.test"]}])),
+            "its addresses are names",
+        ),
+        (
+            slice("IPv4", numbered(json!(null)), one()),
+            "its port \"http\" has no number",
+        ),
+        (
+            slice("IPv4", numbered(json!(0)), one()),
+            "its port \"http\" has the number 0,",
+        ),
+        (
+            slice("IPv4", numbered(json!(70000)), one()),
+            "has the number 70000, which is none",
+        ),
+        (
+            slice("IPv4", http(), json!([{"addresses": ["a.test"]}])),
+            "has an IP address",
+        ),
+    ] {
+        let told = bad.passed_over(&by_hand, "http").unwrap();
+        assert!(told.contains(reason), "{told}");
+        let alone = map(std::slice::from_ref(&bad), "http", Families::default());
+        let alone = alone.unwrap_err();
+        assert!(
+            alone.contains("every EndpointSlice is passed over") && alone.contains(reason),
+            "{alone}"
+        );
+        let both = map(&[bad, good.clone()], "http", Families::default());
+        assert_eq!(both.unwrap(), ["10.0.0.9:80"]);
     }
+    assert_eq!(good.passed_over(&by_hand, "http"), None);
+    assert_eq!(
+        good.passed_over(&by_hand, "grpc"),
+        None,
+        "it may belong to another port"
+    );
+}
+
+#[test]
+fn slices_that_were_left_when_the_selector_went_are_passed_over() {
+    let labelled = |labels: Value| {
+        let object = json!({
+            "metadata": {"name": "a", "labels": labels}, "addressType": "IPv4",
+            "ports": http(), "endpoints": [{"addresses": ["10.0.0.1"]}],
+        });
+        Slice::of(from_value(object).unwrap())
+    };
+    let selected = labelled(
+        json!({"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}),
+    );
+    let mirrored = labelled(json!({
+        "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+        "endpoints.kubernetes.io/managed-by": "endpoint-controller",
+    }));
+    let by_hand = labelled(json!({
+        "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+    }));
+    for left in [selected, mirrored] {
+        let told = left.passed_over(&service(json!({})), "http").unwrap();
+        assert!(
+            told.contains("it is left from when the Service had a selector"),
+            "{told}"
+        );
+        assert_eq!(
+            left.passed_over(&service(json!({"app": "a"})), "http"),
+            None
+        );
+    }
+    assert_eq!(by_hand.passed_over(&service(json!(null)), "http"), None);
 }
 
 #[test]
@@ -157,7 +258,8 @@ fn zones_hints_node_and_pod_are_kept() {
         "targetRef": {"kind": "Pod", "name": "p", "uid": "u"},
     }]);
     let slices = [slice("IPv4", http(), endpoint)];
-    let set = snapshot(slices.iter(), SlicePort::Only, Families::default()).unwrap();
+    let service = service(json!(null));
+    let set = snapshot(slices.iter(), &service, "http", Families::default()).unwrap();
     let wanted = Backend::new("10.0.0.1:80".parse().unwrap())
         .with_name("p")
         .with_instance("u")

@@ -7,7 +7,7 @@ fn service(policy: &str) -> Service {
         from_value(json!({
             "metadata": {"name": "a"},
             "spec": {
-                "type": "NodePort", "externalTrafficPolicy": policy,
+                "type": "NodePort", "externalTrafficPolicy": policy, "selector": {"app": "a"},
                 "ports": [
                     {"name": "http", "port": 80, "nodePort": 30080},
                     {"name": "admin", "port": 81, "nodePort": 30081},
@@ -124,7 +124,8 @@ fn excluded_nodes() {
     for value in ["", "true", "yes", "false", "0", "F"] {
         let mut labelled = internal("10.1.0.1");
         labelled["metadata"]["labels"] = json!({LABEL: value});
-        let excluded = cluster(&[labelled], &options()).is_empty();
+        let beside = internal("10.1.0.9");
+        let excluded = cluster(&[labelled, beside], &options()).len() == 1;
         assert_eq!(excluded, !matches!(value, "false" | "0" | "F"), "{value:?}");
     }
     let mut tainted = internal("10.1.0.1");
@@ -226,5 +227,39 @@ fn local_weighs_nodes_by_the_pods_that_serve_there() {
         local(&[ending]),
         ["10.1.0.1:30080 x1", "10.1.0.2:30080 drains"]
     );
-    assert!(local(&[]).is_empty());
+    let vacant = slice("http", &[]);
+    assert!(local(&[vacant]).is_empty());
+}
+
+#[test]
+fn that_there_is_no_node_for_a_reason_is_said() {
+    let reason = |service: &Service, nodes: &[Value], slices: &[Slice]| {
+        let names = ('a'..).map(String::from);
+        let nodes = nodes
+            .iter()
+            .map(|n| Node::of(from_value(n.clone()).unwrap()));
+        let nodes = names.zip(nodes).collect();
+        snapshot(service, &nodes, slices.iter(), &options()).unwrap_err()
+    };
+    let (one, plain) = ([internal("10.1.0.1")], service("Cluster"));
+    assert_eq!(
+        reason(&plain, &[], &[]),
+        "no node may have connections: 0 are listed, all of them left out"
+    );
+    let mut v6 = plain.clone();
+    v6.families = [Family::V6].into();
+    assert!(reason(&v6, &one, &[]).starts_with("of 1 nodes 0 are left out and no other has"));
+    let mut external = plain;
+    external.kind = "ExternalName".into();
+    assert!(reason(&external, &one, &[]).contains("type is ExternalName"));
+    let local = service("Local");
+    assert_eq!(
+        reason(&local, &one, &[]),
+        "the Service has no EndpointSlice"
+    );
+    let other = slice("admin", &[("10.0.0.1", "a", READY)]);
+    assert_eq!(
+        reason(&local, &one, &[other]),
+        "no endpoint has a TCP port \"http\", they have: 8080 (\"admin\")"
+    );
 }

@@ -1,0 +1,128 @@
+//! A bounded queue between the threads that log and the thread that writes one log.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// How many bytes of messages may wait for one log. As many again may be in the hands of its thread.
+pub(super) const CAPACITY: usize = 4 << 20;
+
+/// Never makes a thread that logs wait: what does not fit is dropped and counted.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// An entry was added, or the queue was closed.
+    arrived: Condvar,
+    /// Everything was written.
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: VecDeque<Entry>,
+    /// Of the messages in `entries`.
+    bytes: usize,
+    /// Messages that did not fit behind `entries`.
+    dropped: u64,
+    is_closed: bool,
+    thread: Thread,
+}
+
+/// What the thread that writes is doing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Thread {
+    #[default]
+    Writing,
+    Waiting,
+}
+
+#[derive(Debug)]
+pub(super) enum Entry {
+    Message(Box<[u8]>),
+    /// Later messages go to this file.
+    Switch(File),
+}
+
+/// What is to be written next.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) entries: VecDeque<Entry>,
+    /// Messages that were dropped after these entries.
+    pub(super) dropped: u64,
+}
+
+impl Queue {
+    /// Adds a message, or counts it as dropped.
+    pub(super) fn push(&self, message: &[u8]) {
+        let mut state = self.lock();
+        // Once a message was dropped, all are until the thread has taken the queue: the dropped ones make one gap.
+        if state.dropped > 0 || state.bytes + message.len() > CAPACITY {
+            state.dropped += 1;
+            return;
+        }
+        state.bytes += message.len();
+        self.add(state, Entry::Message(message.into()));
+    }
+
+    /// Sends the messages that come after those in the queue to `file`.
+    pub(super) fn switch(&self, file: File) {
+        self.add(self.lock(), Entry::Switch(file));
+    }
+
+    /// Ends the thread once it has written what is in the queue.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// Waits for entries. `None` if the queue is closed and empty.
+    pub(super) fn take(&self) -> Option<Batch> {
+        let mut state = self.lock();
+        loop {
+            if !state.entries.is_empty() || state.dropped > 0 {
+                state.bytes = 0;
+                return Some(Batch {
+                    entries: std::mem::take(&mut state.entries),
+                    dropped: std::mem::take(&mut state.dropped),
+                });
+            }
+            state.thread = Thread::Waiting;
+            self.written.notify_all();
+            if state.is_closed {
+                return None;
+            }
+            let woken = self.arrived.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+            state.thread = Thread::Writing;
+        }
+    }
+
+    /// Waits until everything is written, but not longer than until `deadline`.
+    pub(super) fn flush(&self, deadline: Instant) {
+        let mut state = self.lock();
+        while state.thread == Thread::Writing || !state.entries.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.written.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waking a thread is a system call, so only one that waits is woken.
+    fn add(&self, mut state: MutexGuard<'_, State>, entry: Entry) {
+        state.entries.push_back(entry);
+        let waits = state.thread == Thread::Waiting;
+        drop(state);
+        if waits {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,100 @@
+use std::fs;
+use std::io::{self, BufRead, BufReader, PipeReader};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use super::super::queue::CAPACITY;
+use super::*;
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn piped() -> (PipeReader, Sink) {
+    let (reader, writer) = io::pipe().unwrap();
+    let sink = Sink::start(None, OwnedFd::from(writer).into()).unwrap();
+    (reader, sink)
+}
+
+/// Numbered lines of 100 bytes.
+fn line(number: usize) -> String {
+    format!("{number:099}\n")
+}
+
+#[test]
+fn messages_that_nothing_reads_are_kept_up_to_a_limit_and_then_dropped_with_a_count() {
+    let (reader, sink) = piped();
+    // What the pipe holds, what the thread has taken and what waits: nothing else is kept.
+    let sent = 3 * CAPACITY / 100;
+    for number in 0..sent {
+        sink.push(line(number).as_bytes());
+    }
+    sink.flush(Instant::now());
+    let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
+    let (mut next, mut dropped) = (0, 0);
+    while next < sent {
+        let read = lines.next().unwrap();
+        match read.split_once(" ERROR Log messages dropped count=") {
+            // The count is that of the gap, and stands where the gap is.
+            Some((_, count)) => {
+                let count: usize = count.parse().unwrap();
+                (next, dropped) = (next + count, dropped + count);
+            }
+            None => {
+                assert_eq!(format!("{read}\n"), line(next));
+                next += 1;
+            }
+        }
+    }
+    assert!(dropped > 0 && sent - dropped >= CAPACITY / 100, "{dropped}");
+    sink.push(b"later\n");
+    assert_eq!(lines.next().unwrap(), "later");
+}
+
+#[test]
+fn no_message_goes_to_the_file_of_its_neighbours() {
+    let dir = tempfile::tempdir().unwrap();
+    let [old, new] = ["old", "new"].map(|name| dir.path().join(name));
+    let sink = Sink::start(Some(&old), File::create(&old).unwrap()).unwrap();
+    let (before, after): (String, String) = (
+        (0..5000).map(line).collect(),
+        (5000..9000).map(line).collect(),
+    );
+    for message in before.split_inclusive('\n') {
+        sink.push(message.as_bytes());
+    }
+    sink.switch(File::create(&new).unwrap());
+    for message in after.split_inclusive('\n') {
+        sink.push(message.as_bytes());
+    }
+    sink.flush(Instant::now() + LONG);
+    assert!(fs::read_to_string(&old).unwrap() == before);
+    assert!(fs::read_to_string(&new).unwrap() == after);
+}
+
+#[test]
+fn a_flush_waits_for_the_last_message_but_not_for_a_reader_that_does_not_read() {
+    let (reader, sink) = piped();
+    sink.push(b"first\n");
+    sink.flush(Instant::now() + LONG);
+    sink.push(&vec![b'x'; CAPACITY]);
+    let begin = Instant::now();
+    sink.flush(begin + Duration::from_millis(20));
+    assert!(begin.elapsed() < LONG);
+    let mut lines = BufReader::new(reader);
+    let mut first = String::new();
+    lines.read_line(&mut first).unwrap();
+    assert_eq!(first, "first\n");
+}
+
+#[test]
+fn a_pipe_that_does_not_block_gets_every_message() {
+    let (reader, writer) = io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    let sink = Sink::start(None, OwnedFd::from(writer).into()).unwrap();
+    for number in 0..5000 {
+        sink.push(line(number).as_bytes());
+    }
+    drop(sink);
+    let lines = BufReader::new(reader).lines().map(Result::unwrap);
+    let numbers: Vec<usize> = lines.map(|line| line.parse().unwrap()).collect();
+    assert_eq!(numbers, Vec::from_iter(0..5000));
+}

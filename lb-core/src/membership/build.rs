@@ -1,0 +1,86 @@
+//! Building a membership, and the load indexes of its tiers.
+
+use std::sync::Arc;
+
+use super::Membership;
+use super::compiled_tier::CompiledTier;
+use super::set::BackendSet;
+use crate::config::BalancerConfig;
+use crate::load_index::position::Position;
+use crate::load_index::tracking::Tracking;
+use crate::policy::Policy;
+use crate::state::position::SharedIndex;
+use crate::tiers::health::Validity;
+use crate::tiers::tier::Tier;
+
+impl Membership {
+    /// The membership before the first snapshot: nothing to pick from.
+    pub(crate) fn unready() -> Self {
+        Self {
+            config: BalancerConfig::default(),
+            set: Arc::default(),
+            tiers: Box::default(),
+            needs_health: false,
+            validity: Validity::new(),
+            is_ready: false,
+        }
+    }
+
+    /// The membership of `set`, whose `tiers` are compiled by `policy`. From now on leases update its load indexes.
+    pub(crate) fn new(
+        config: BalancerConfig,
+        set: Arc<BackendSet>,
+        tiers: Vec<Tier>,
+        policy: &dyn Policy,
+    ) -> Self {
+        let mut needs_health = config.needs_health();
+        let compile = |mut tier: Tier| {
+            let picker = policy.compile(&tier);
+            let tracking = policy.tracking(&tier);
+            needs_health |= tracking == Tracking::Total;
+            tier.track(tracking);
+            CompiledTier { tier, picker }
+        };
+        let membership = Self {
+            tiers: tiers.into_iter().map(compile).collect(),
+            needs_health,
+            config,
+            set,
+            validity: Validity::new(),
+            is_ready: true,
+        };
+        membership.set_positions();
+        membership
+    }
+
+    /// Stores in the state of each backend its position in the load index of its tier, or none.
+    fn set_positions(&self) {
+        for CompiledTier { tier, .. } in &self.tiers {
+            let Some(index) = tier.load_index() else {
+                continue;
+            };
+            for (at, slot) in (0..).zip(tier.slots()) {
+                slot.state().set_position(Position::new(index, at));
+            }
+            index.update_all();
+        }
+        for (_, member) in self.set.members() {
+            member.state().keep_position_in(self.load_indexes());
+        }
+    }
+
+    fn load_indexes(&self) -> impl Iterator<Item = &SharedIndex> {
+        self.tiers.iter().filter_map(|tier| tier.tier.load_index())
+    }
+
+    /// Whether a lease is updating one of its load indexes.
+    pub(crate) fn has_index_in_use(&self) -> bool {
+        self.load_indexes()
+            .any(|index| SharedIndex::strong_count(index) > 1)
+    }
+
+    /// Updates all loads, after an update that may have been counted as leases for a moment.
+    pub(crate) fn update_load_indexes(&self) {
+        self.load_indexes().for_each(|index| index.update_all());
+    }
+}

@@ -1,0 +1,51 @@
+//! A tier with the picker that a policy compiled for it.
+
+use crate::lease::pick::Pick;
+use crate::pick::context::PickContext;
+use crate::policy::Picker;
+use crate::tiers::slot::Slot;
+use crate::tiers::tier::Tier;
+
+#[derive(Debug)]
+pub(crate) struct CompiledTier {
+    pub(crate) tier: Tier,
+    pub(crate) picker: Box<dyn Picker>,
+}
+
+impl AsRef<Tier> for CompiledTier {
+    fn as_ref(&self) -> &Tier {
+        &self.tier
+    }
+}
+
+impl CompiledTier {
+    #[inline]
+    pub(super) fn pick(&self, cx: &mut PickContext<'_>) -> Option<Pick> {
+        let slot = self.tier.slot(self.picker.pick(cx)?)?;
+        acquire(slot, cx).or_else(|| self.pick_again(cx))
+    }
+
+    /// Picks again after another thread took what this one picked. A thread that loses as many races as there are
+    /// backends gets the first backend that is free.
+    #[cold]
+    fn pick_again(&self, cx: &mut PickContext<'_>) -> Option<Pick> {
+        let tier = &self.tier;
+        for _ in tier.indices() {
+            let slot = tier.slot(self.picker.pick(cx)?)?;
+            if let Some(lease) = acquire(slot, cx) {
+                return Some(lease);
+            }
+        }
+        tier.indices()
+            .filter(|&i| cx.is_eligible(i))
+            .find_map(|i| acquire(tier.slot(i)?, cx))
+    }
+}
+
+/// Takes a lease of the backend in `slot`.
+#[inline]
+fn acquire(slot: &Slot, cx: &PickContext<'_>) -> Option<Pick> {
+    let environment = cx.environment();
+    let index = environment.tier.load_index();
+    slot.acquire(index, environment.panics, environment.now)
+}

@@ -1,0 +1,87 @@
+//! The current membership, where the two ends of a balancer share it.
+
+use std::sync::Arc;
+
+use super::Membership;
+use crate::state::backend_state::BackendState;
+use crate::state::owner::Owner;
+use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::{ArcSwapAny, Guard};
+use crate::tiers::generation::Generation;
+use crate::tiers::slot::Slot;
+use crate::time::Timestamp;
+
+/// The membership that the updater published last, and what outlives it.
+#[derive(Debug)]
+pub(crate) struct Published {
+    current: ArcSwapAny<Arc<Membership>>,
+    generation: Generation,
+    /// Whether a thread is deciding if one more outlier may be ejected.
+    is_ejecting: AtomicBool,
+}
+
+impl Published {
+    pub(crate) fn new() -> Self {
+        Self {
+            current: ArcSwapAny::new(Arc::new(Membership::unready())),
+            generation: Generation::new(),
+            is_ejecting: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn current(&self) -> Guard<Arc<Membership>> {
+        self.current.load()
+    }
+
+    /// The swap itself, for a cache.
+    pub(crate) const fn swap(&self) -> &ArcSwapAny<Arc<Membership>> {
+        &self.current
+    }
+
+    /// Makes `membership` the current one, and returns the one before.
+    pub(crate) fn publish(&self, membership: Arc<Membership>) -> Arc<Membership> {
+        self.current.swap(membership)
+    }
+
+    pub(crate) const fn generation(&self) -> &Generation {
+        &self.generation
+    }
+}
+
+impl Owner for Published {
+    fn standing_changed(&self) {
+        self.generation.advance();
+    }
+
+    /// O(n) where the backend has failed often enough.
+    fn detect_outlier(&self, state: &BackendState, now: Timestamp) -> bool {
+        let membership = self.current();
+        let Some(detection) = &membership.config.outlier_detection else {
+            return false;
+        };
+        if !state.outliers.failed(detection) {
+            return false;
+        }
+        // One thread at a time, so that two do not eject more than the share between them. A thread that finds another
+        // one at it ejects nothing; the next failure of its backend tries again.
+        // Acquire: pairs with the Release store below.
+        let begun = self
+            .is_ejecting
+            .compare_exchange(false, true, Acquire, Relaxed);
+        if begun.is_err() {
+            return false;
+        }
+        // The backends that connections may go to, of which a subset leaves some out.
+        let states = || {
+            let slots = membership.tiers.iter().flat_map(|tier| tier.tier.slots());
+            slots.map(Slot::state)
+        };
+        let ejected = states()
+            .filter(|state| state.outliers.ejected_until(now).is_some())
+            .count();
+        let ejects = detection.allows(ejected, states().count()) && state.eject(detection, now);
+        self.is_ejecting.store(false, Release);
+        ejects
+    }
+}

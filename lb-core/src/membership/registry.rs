@@ -1,0 +1,131 @@
+//! What outlives every set: the states by address and the cursors by priority.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Weak;
+
+use super::set::BackendSet;
+use crate::backend::{Backend, Priority};
+use crate::config::BalancerConfig;
+use crate::delta::Delta;
+use crate::known::Known;
+use crate::lease::reference::StateRef;
+use crate::snapshot::Snapshot;
+use crate::state::backend_state::BackendState;
+use crate::state::owner::Owner;
+use crate::sync::{Arc, atomic::AtomicU64};
+use crate::tiers::identity::identities_of;
+use crate::tiers::tier::Tier;
+use crate::time::Timestamp;
+
+/// What outlives every set.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    /// Backends that were removed while connections were in flight. One that returns before they end has its state
+    /// again.
+    departed: BTreeMap<SocketAddr, StateRef<BackendState>>,
+    /// By priority, and whether the tier is that of the preferred zone.
+    cursors: BTreeMap<(Priority, bool), Arc<AtomicU64>>,
+    /// Given to every state.
+    owner: Weak<dyn Owner>,
+}
+
+impl Registry {
+    pub(crate) const fn new(owner: Weak<dyn Owner>) -> Self {
+        Self {
+            departed: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            owner,
+        }
+    }
+
+    /// The set of `snapshot`, in which every backend that stays has the state that it has in `old`; and the changes.
+    pub(crate) fn advance(
+        &mut self,
+        old: Option<&BackendSet>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> (BackendSet, Delta) {
+        self.departed.retain(|_, gone| gone.in_flight() > 0);
+        let late = old.is_some();
+        let mut known = Known::new(old.into_iter().flat_map(BackendSet::members));
+        let mut delta = Delta::default();
+        let members = snapshot.iter().map(|backend| {
+            let before = known.take(backend.addr);
+            delta.compare(before.map(|(before, _)| before), backend);
+            if let Some((_, member)) = before.filter(|(before, _)| *before == backend) {
+                return member.clone();
+            }
+            let stays = before.filter(|(before, _)| before.instance == backend.instance);
+            let reference = stays.map(|(_, member)| member.clone());
+            let backend = Arc::new(backend.clone());
+            let reference = reference.unwrap_or_else(|| self.returned_or_new(&backend, late, now));
+            reference.state().set_description(backend);
+            reference
+        });
+        let members = members.collect();
+        for (backend, member) in known.left() {
+            delta.removed.push(backend.addr);
+            if member.in_flight() > 0 {
+                self.departed.insert(backend.addr, member.clone());
+            }
+        }
+        (BackendSet::new(snapshot, members), delta)
+    }
+
+    /// The state of a backend that is not in the old set: the one from before it was removed, or a new one.
+    fn returned_or_new(
+        &mut self,
+        backend: &Arc<Backend>,
+        late: bool,
+        now: Timestamp,
+    ) -> StateRef<BackendState> {
+        let departed = self.departed.remove(&backend.addr);
+        let returned =
+            departed.filter(|gone| gone.state().description().instance == backend.instance);
+        returned.unwrap_or_else(|| {
+            let owner = Weak::clone(&self.owner);
+            StateRef::new(BackendState::new(Arc::clone(backend), now, late, owner))
+        })
+    }
+
+    /// The backends of `set` that take connections and are in the subset, by priority, near before far.
+    pub(crate) fn tiers(&mut self, set: &BackendSet, config: &BalancerConfig) -> Vec<Tier> {
+        type Member<'a> = (u32, &'a Backend, &'a StateRef<BackendState>);
+        let mut by_priority: BTreeMap<Priority, Vec<Member<'_>>> = BTreeMap::new();
+        for (at, (backend, member)) in (0..).zip(set.members()) {
+            if backend.takes_connections() {
+                let tier = by_priority.entry(backend.priority).or_default();
+                tier.push((at, backend, member));
+            }
+        }
+        let mut tiers = Vec::new();
+        for (priority, mut taking) in by_priority {
+            if let Some(subset) = config.subset {
+                let states = taking.iter().map(|(_, _, member)| member.state());
+                let chosen = subset.choose(&identities_of(states));
+                taking = chosen.into_iter().map(|i| taking[i]).collect();
+            }
+            let is_near = |backend: &Backend| {
+                let zone = config.zone.as_ref();
+                zone.is_some_and(|zone| zone.contains(backend))
+            };
+            for near in [true, false] {
+                let members: Vec<(u32, StateRef<BackendState>)> = taking
+                    .iter()
+                    .filter(|(_, backend, _)| is_near(backend) == near)
+                    .map(|&(at, _, member)| (at, member.clone()))
+                    .collect();
+                if !members.is_empty() {
+                    let cursor = self.cursors.entry((priority, near)).or_default();
+                    tiers.push(Tier::new(set.snapshot(), members, near, Arc::clone(cursor)));
+                }
+            }
+        }
+        // The only backend is never ejected by its fail limit, as in nginx.
+        let slots = || tiers.iter().flat_map(|tier| tier.slots());
+        let is_sole = slots().nth(1).is_none();
+        slots().for_each(|slot| slot.state().set_sole(is_sole));
+        tiers
+    }
+}

@@ -1,0 +1,54 @@
+//! Picks that change nothing.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use crate::state::damping::Damping;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::tiers::slot::Slot;
+use crate::tiers::tier::{BackendIndex, Tier};
+
+/// What a pick would have changed, kept apart from the balancer: for [`Balancer::explain`](crate::Balancer::explain).
+#[derive(Debug)]
+pub(crate) struct DryRun {
+    ticket: Cell<u64>,
+    /// Tickets taken at each backend.
+    turns: RefCell<BTreeMap<BackendIndex, u64>>,
+    /// What would be left of each backend's damping.
+    damped: RefCell<BTreeMap<BackendIndex, Option<u64>>>,
+}
+
+impl DryRun {
+    pub(crate) fn new(tier: &Tier) -> Self {
+        Self {
+            ticket: Cell::new(tier.cursor().load(Relaxed)),
+            turns: RefCell::default(),
+            damped: RefCell::default(),
+        }
+    }
+
+    /// The next number of the tier's counter.
+    pub(super) fn ticket(&self) -> u64 {
+        self.ticket.replace(self.ticket.get().wrapping_add(1))
+    }
+
+    /// The next number of the counter `turns` of the backend at `i`.
+    pub(super) fn ticket_of(&self, i: BackendIndex, turns: &AtomicU64) -> u64 {
+        let mut taken = self.turns.borrow_mut();
+        let taken = taken.entry(i).or_default();
+        *taken += 1;
+        turns.load(Relaxed).wrapping_add(*taken - 1)
+    }
+
+    /// The effective weight of the backend at `i` for turn number `turn`.
+    pub(super) fn effective_weight(
+        &self,
+        i: BackendIndex,
+        slot: &Slot,
+        damping: &Damping,
+        turn: u64,
+    ) -> u16 {
+        let mut damped = self.damped.borrow_mut();
+        damping.preview(damped.entry(i).or_default(), slot.weight(), turn)
+    }
+}

@@ -1,0 +1,83 @@
+//! What a connection asks for, and the refusal.
+
+use std::net::SocketAddr;
+
+/// The backends that one connection has already failed on. It is never sent to one of them again.
+///
+/// Allocates at the first failure only. nginx's `tried` bitmap.
+#[derive(Clone, Debug, Default)]
+pub struct Tried(Vec<SocketAddr>);
+
+impl Tried {
+    /// Nothing tried yet.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Remembers `addr`.
+    pub fn insert(&mut self, addr: SocketAddr) {
+        if !self.contains(addr) {
+            self.0.push(addr);
+        }
+    }
+
+    /// Whether `addr` was tried.
+    pub fn contains(&self, addr: SocketAddr) -> bool {
+        self.0.contains(&addr)
+    }
+
+    /// How many were tried.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none was tried.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What a connection asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct PickRequest<'a> {
+    tried: &'a Tried,
+    key: Option<&'a [u8]>,
+}
+
+impl<'a> PickRequest<'a> {
+    /// A backend that is not in `tried`.
+    pub const fn new(tried: &'a Tried) -> Self {
+        Self { tried, key: None }
+    }
+
+    pub(crate) const fn tried(&self) -> &'a Tried {
+        self.tried
+    }
+
+    pub(crate) const fn key(&self) -> Option<&'a [u8]> {
+        self.key
+    }
+
+    /// Sets the hash key. Hashing policies send equal keys to one backend, and spread connections without a key, or
+    /// with an empty one, by weighted round robin, as nginx. Other policies ignore it. Default: none.
+    #[must_use]
+    pub const fn with_key(mut self, key: &'a [u8]) -> Self {
+        self.key = if key.is_empty() { None } else { Some(key) };
+        self
+    }
+}
+
+/// Why there is no backend for a connection.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum PickError {
+    /// No backend takes connections: none is known, or all are draining or of weight 0.
+    #[error("no backend takes connections")]
+    Empty,
+    /// Every backend that takes connections is full, ejected, unhealthy, or was tried by this connection.
+    #[error("every backend is full, ejected, unhealthy or already tried")]
+    Exhausted,
+    /// No snapshot has been applied yet; the caller may wait for the first.
+    #[error("no backends are known yet")]
+    NotReady,
+}

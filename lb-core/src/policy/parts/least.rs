@@ -1,0 +1,74 @@
+//! The least loaded backend by weight, found by reading all of them.
+
+use crate::pick::context::PickContext;
+use crate::tiers::tier::BackendIndex;
+
+/// The eligible one of `n` backends with the least `amount` for its weight; amounts are below 2^48. Ratios are compared by
+/// cross-multiplication, without rounding.
+///
+/// Ties are broken by smooth weighted round robin among the tied backends, as in nginx: each gains its weight, the one with
+/// the highest credit is chosen and pays the sum. Credits are kept with the backends, and change only in ties.
+pub(crate) fn least(
+    cx: &mut PickContext<'_>,
+    n: u32,
+    amount: impl Fn(&PickContext<'_>, BackendIndex) -> u64,
+) -> Option<BackendIndex> {
+    let load = |cx: &PickContext<'_>, i| LoadRatio {
+        amount: amount(cx, i),
+        weight: cx.weight(i).into(),
+    };
+    let mut least: Option<(LoadRatio, BackendIndex)> = None;
+    let mut tie = false;
+    for i in (0..n).map(BackendIndex::new) {
+        // A backend in slow start that no draw lets take the turn may still be the only one: see below.
+        if !cx.takes_turn(i) {
+            continue;
+        }
+        let found = load(cx, i);
+        match least {
+            Some((best, _)) if best.is_below(found) => {}
+            Some((best, _)) if found.equals(best) => tie = true,
+            _ => (least, tie) = (Some((found, i)), false),
+        }
+    }
+    let Some((best, first)) = least else {
+        return cx.draw_among(PickContext::is_eligible);
+    };
+    if !tie {
+        return Some(first);
+    }
+    let mut best_credit = None;
+    let mut sum = 0;
+    for i in (first.get()..n).map(BackendIndex::new) {
+        if !load(cx, i).equals(best) || !cx.takes_turn(i) {
+            continue;
+        }
+        let weight = cx.weight(i).into();
+        let credit = cx.credit(i, weight);
+        sum += weight;
+        if best_credit.is_none_or(|(most, _)| credit > most) {
+            best_credit = Some((credit, i));
+        }
+    }
+    // Loads change while other threads pick. If no backend has the least load any more, the first found is returned.
+    let chosen = best_credit.map_or(first, |(_, i)| i);
+    cx.credit(chosen, -sum);
+    Some(chosen)
+}
+
+/// An amount for a weight, compared as a fraction.
+#[derive(Clone, Copy, Debug)]
+struct LoadRatio {
+    amount: u64,
+    weight: u64,
+}
+
+impl LoadRatio {
+    fn is_below(self, other: Self) -> bool {
+        self.amount * other.weight < other.amount * self.weight
+    }
+
+    fn equals(self, other: Self) -> bool {
+        self.amount * other.weight == other.amount * self.weight
+    }
+}

@@ -1,0 +1,9 @@
+//! What policies are made of.
+
+pub(crate) mod alias_table;
+pub(crate) mod bound;
+pub(crate) mod hrw;
+pub(crate) mod indices;
+pub(crate) mod least;
+pub(crate) mod ring;
+pub(crate) mod sequence;

@@ -1,0 +1,66 @@
+//! The contract of a policy: what compiles a tier, and what picks from it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::load_index::tracking::Tracking;
+use crate::pick::context::PickContext;
+use crate::tiers::tier::{BackendIndex, Tier};
+
+/// The control-plane half of a policy, which compiles a tier into a [`Picker`].
+///
+/// It may allocate and take milliseconds; the result is used until the next update.
+pub trait Policy: fmt::Debug + Send + Sync + 'static {
+    /// The policy's name in configuration and metrics; never changes.
+    fn name(&self) -> &'static str;
+
+    /// Which loads of `tier` are kept ready for its pickers, beyond those that they read by themselves. Default: none.
+    fn tracking(&self, tier: &Tier) -> Tracking {
+        let _ = tier;
+        Tracking::Nothing
+    }
+
+    /// Prepares picks from `tier`. Cannot fail: a tier is never empty and all its weights are above zero.
+    fn compile(&self, tier: &Tier) -> Box<dyn Picker>;
+}
+
+impl<P: Policy + ?Sized> Policy for Arc<P> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn tracking(&self, tier: &Tier) -> Tracking {
+        (**self).tracking(tier)
+    }
+
+    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+        (**self).compile(tier)
+    }
+}
+
+/// The data-plane half: a policy compiled for one tier.
+///
+/// The contract, which `test_util::contract` (feature `test-util`) checks for every policy of this crate, and for yours
+/// (allocations by the allocator of your test, with `picks_allocate_nothing`):
+///
+/// 1. only eligible backends are returned;
+/// 2. if a backend stays eligible during the call, one is returned;
+/// 3. no lock, no allocation, and work bounded by what was compiled;
+/// 4. the same tier, state, counter, time, draws and key give the same answer;
+/// 5. it never panics.
+pub trait Picker: fmt::Debug + Send + Sync + 'static {
+    /// The backend for one connection, or `None` if none is eligible.
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex>;
+
+    /// Whether this policy may return the backend at `i`: it is eligible, and its load is not above a bound of the policy.
+    /// For [`Balancer::explain`](crate::Balancer::explain). Default: whether it is eligible.
+    fn admits(&self, cx: &PickContext<'_>, i: BackendIndex) -> bool {
+        cx.is_eligible(i)
+    }
+
+    /// A number that is equal for two pickers that send every key to the same backend, and almost certainly differs
+    /// for others. Default: `None`, for policies that have no such number. May cost as much as compiling.
+    fn digest(&self) -> Option<u64> {
+        None
+    }
+}

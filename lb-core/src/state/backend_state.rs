@@ -1,0 +1,229 @@
+//! The state of one backend.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Weak;
+use std::time::Duration;
+
+use super::connect_average::ConnectAverage;
+use super::damping::Damping;
+use super::fail_limit::{FailLimit, FailureRecord};
+use super::outlier::OutlierRecord;
+use super::owner::Owner;
+use super::peak_ewma::PeakEwma;
+use super::position::IndexPosition;
+use super::standing::Standing;
+use crate::backend::{Backend, Health};
+use crate::hash;
+use crate::lease::connection_limit::ConnectionLimit;
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::{Arc, ArcSwapAny, Guard};
+use crate::time::Timestamp;
+
+/// The state of one backend, shared by every set that it is part of and by its leases.
+///
+/// What a pick reads comes first, next to the reference counts, which are the connections in flight: see
+/// [`lease`](crate::lease).
+///
+/// Relaxed accesses suffice: each field is one word that agrees with itself. Only [`Standing`] is about other words, and
+/// [`Owner::standing_changed`] publishes changes.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct BackendState {
+    pub(super) standing: Standing,
+    addr: SocketAddr,
+    /// 0 without a limit.
+    max_fails: AtomicU32,
+    pub(crate) damping: Damping,
+    pub(crate) failures: FailureRecord,
+    pub(crate) outliers: OutlierRecord,
+    pub(super) is_unhealthy: AtomicBool,
+    /// Whether it is the only backend that can be picked, so that its fail limit does not apply.
+    is_sole: AtomicBool,
+    /// The permits of its leases, where it has `max_conns`.
+    pub(crate) limit: ConnectionLimit,
+    pub(crate) connect_average: ConnectAverage,
+    /// The hash of its name and port; 0 without a name.
+    name_hash: AtomicU64,
+    /// In nanoseconds; nginx's default where the backend has no limit.
+    fail_timeout: AtomicU64,
+    /// When it last joined or recovered, in nanoseconds; 0 if it was in the first snapshot.
+    pub(super) warm_since: AtomicU64,
+    pub(crate) connect_time: PeakEwma,
+    /// Turns taken among the backends of one name, counted at the first of them.
+    pub(crate) turns: AtomicU64,
+    /// nginx's `current_weight`, for ties.
+    pub(crate) credit: AtomicI64,
+    joined_at: Timestamp,
+    description: ArcSwapAny<Arc<Backend>>,
+    pub(super) position: ArcSwapAny<Option<Arc<IndexPosition>>>,
+    pub(super) owner: Weak<dyn Owner>,
+}
+
+impl BackendState {
+    /// A backend that became known at `joined_at`, `late` if others had been known before. It has no fail limit until
+    /// [`set_description`](Self::set_description).
+    pub(crate) fn new(
+        backend: Arc<Backend>,
+        joined_at: Timestamp,
+        late: bool,
+        owner: Weak<dyn Owner>,
+    ) -> Self {
+        Self {
+            standing: Standing::new(),
+            addr: backend.addr,
+            max_fails: AtomicU32::new(0),
+            damping: Damping::new(),
+            failures: FailureRecord::new(),
+            outliers: OutlierRecord::new(),
+            is_unhealthy: AtomicBool::new(false),
+            is_sole: AtomicBool::new(false),
+            limit: ConnectionLimit::new(),
+            connect_average: ConnectAverage::new(joined_at),
+            name_hash: AtomicU64::new(0),
+            fail_timeout: AtomicU64::new(0),
+            warm_since: AtomicU64::new(if late { nonzero(joined_at) } else { 0 }),
+            connect_time: PeakEwma::new(),
+            turns: AtomicU64::new(0),
+            credit: AtomicI64::new(0),
+            joined_at,
+            description: ArcSwapAny::new(backend),
+            position: ArcSwapAny::new(None),
+            owner,
+        }
+    }
+
+    // === Description ===
+
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The [hash](hash::of_name) of its name and port, if it has a name.
+    pub(crate) fn name_hash(&self) -> Option<u64> {
+        Some(self.name_hash.load(Relaxed)).filter(|&hash| hash != 0)
+    }
+
+    pub(crate) const fn joined_at(&self) -> Timestamp {
+        self.joined_at
+    }
+
+    /// The backend as the latest snapshot describes it.
+    pub(crate) fn description(&self) -> Guard<Arc<Backend>> {
+        self.description.load()
+    }
+
+    /// Stores the description of a new snapshot, and the settings that follow from it.
+    pub(crate) fn set_description(&self, backend: Arc<Backend>) {
+        if backend.max_conns.is_some() && self.description().max_conns.is_none() {
+            self.limit.note_unpermitted();
+        }
+        let limit = backend.fail_limit;
+        let fail_timeout = limit.unwrap_or_default().fail_timeout.as_nanos();
+        let fail_timeout = u64::try_from(fail_timeout).unwrap_or(u64::MAX);
+        self.fail_timeout.store(fail_timeout, Relaxed);
+        let max_fails = limit.map_or(0, |limit| limit.max_fails.get());
+        self.max_fails.store(max_fails, Relaxed);
+        let name = backend.name.as_deref();
+        let name_hash = name.map_or(0, |name| hash::of_name(name, backend.addr.port()));
+        self.name_hash.store(name_hash, Relaxed);
+        self.description.store(backend);
+    }
+
+    // === Ejection and health ===
+
+    /// Says whether it is the only backend that can be picked: then its fail limit does not apply, because ejecting it
+    /// would leave nothing to pick.
+    pub(crate) fn set_sole(&self, is_sole: bool) {
+        if self.is_sole.load(Relaxed) != is_sole {
+            self.is_sole.store(is_sole, Relaxed);
+        }
+    }
+
+    /// The fail limit that applies to it.
+    pub(crate) fn fail_limit(&self) -> Option<FailLimit> {
+        if self.is_sole.load(Relaxed) {
+            return None;
+        }
+        let max_fails = NonZeroU32::new(self.max_fails.load(Relaxed))?;
+        let fail_timeout = Duration::from_nanos(self.fail_timeout.load(Relaxed));
+        Some(FailLimit::new(max_fails, fail_timeout))
+    }
+
+    /// When its ejection ends, if it is ejected at `now`.
+    pub(crate) fn ejected_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let by_limit = |limit| self.failures.ejected_until(limit, now);
+        let by_limit = self.fail_limit().and_then(by_limit);
+        by_limit.max(self.outliers.ejected_until(now))
+    }
+
+    /// What a pick reads first. A backend without a failure, an ejection and a failed check is not suspect.
+    #[inline]
+    pub(crate) const fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        if self.is_unhealthy.load(Relaxed) {
+            Health::Unhealthy
+        } else {
+            Health::Healthy
+        }
+    }
+
+    // === Time ===
+
+    /// Since when it has been warming up, if it joined late or has recovered. It may be warm by now.
+    pub(crate) fn warm_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let since = self.warm_since.load(Relaxed);
+        let since = (since > 0).then(|| Timestamp::from_nanos(since));
+        since.max(self.outliers.returned_at(now))
+    }
+
+    /// The milliseconds that connecting is expected to take, by the formula of nginx's `least_time`.
+    pub(crate) fn expected_connect_millis(&self, now: Timestamp) -> u64 {
+        let fail_timeout = self.fail_timeout.load(Relaxed);
+        self.connect_average.expected_millis(fail_timeout, now)
+    }
+
+    /// Ends a rest from connections, as `least_time` defines it.
+    pub(crate) fn end_rest(&self, now: Timestamp) {
+        let fail_timeout = self.fail_timeout.load(Relaxed);
+        self.connect_average.picked(fail_timeout, now);
+    }
+
+    /// All that an update must not change, as text.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn remembered(&self) -> String {
+        format!(
+            "{:?}",
+            (
+                (
+                    &self.failures,
+                    &self.damping,
+                    &self.outliers,
+                    &self.is_unhealthy
+                ),
+                (&self.connect_average, &self.connect_time),
+                (&self.warm_since, &self.turns, &self.credit, self.joined_at),
+            )
+        )
+    }
+}
+
+/// A moment that is not 0, which stands for none.
+pub(super) fn nonzero(now: Timestamp) -> u64 {
+    now.as_nanos().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand backends have ten thousand of it.
+    #[test]
+    #[cfg(all(not(loom), target_pointer_width = "64"))]
+    fn a_state_is_three_cache_lines() {
+        assert_eq!(size_of::<BackendState>(), 192);
+    }
+}

@@ -1,0 +1,129 @@
+//! What connections and checks report of a backend.
+
+use super::backend_state::{BackendState, nonzero};
+use super::outlier::OutlierDetection;
+use crate::backend::Health;
+use crate::hash;
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::time::Timestamp;
+
+impl BackendState {
+    /// Stores the result of an active check. True if the health was different before.
+    pub(crate) fn set_health(&self, health: Health, now: Timestamp) -> bool {
+        let is_unhealthy = health == Health::Unhealthy;
+        let changed = self.is_unhealthy.swap(is_unhealthy, Relaxed) != is_unhealthy;
+        let readmitted = !is_unhealthy && self.outliers.readmit(now);
+        if is_unhealthy {
+            self.standing.suspect();
+        } else {
+            if changed {
+                self.warm_since.store(nonzero(now), Relaxed);
+            }
+            self.clear_suspicion();
+        }
+        if changed || readmitted {
+            self.report_change();
+        }
+        changed
+    }
+
+    /// Counts an established connection.
+    pub(crate) fn succeeded(&self, now: Timestamp) {
+        if self.outliers.succeeded(now) {
+            self.clear_suspicion();
+        }
+        if !self.failures.is_clean() && self.failures.succeeded(self.fail_limit().is_some()) {
+            self.warm_since.store(nonzero(now), Relaxed);
+            self.clear_suspicion();
+            self.report_change();
+        }
+    }
+
+    /// Counts a connection that could not be established. True if that ejects the backend.
+    pub(crate) fn failed(&self, now: Timestamp) -> bool {
+        self.connect_average.failed(now);
+        let by_limit = self.fail_limit().is_some_and(|limit| {
+            let weight = self.description().weight.get();
+            self.damping.failed(weight, limit.max_fails.get());
+            let ejects = self.failures.failed(limit, now);
+            self.standing.suspect();
+            ejects
+        });
+        let owner = self.owner.upgrade();
+        let as_outlier = owner.is_some_and(|owner| owner.detect_outlier(self, now));
+        if by_limit || as_outlier {
+            self.report_change();
+        }
+        by_limit || as_outlier
+    }
+
+    /// Clears the suspicion, if there is no reason left.
+    fn clear_suspicion(&self) {
+        self.standing.clear_if(|| {
+            self.failures.is_clean() && self.outliers.is_clean() && !self.is_unhealthy.load(Relaxed)
+        });
+    }
+
+    /// Ejects it as an outlier. False if it is ejected already.
+    pub(crate) fn eject(&self, detection: &OutlierDetection, now: Timestamp) -> bool {
+        let ejected = self
+            .outliers
+            .eject(detection, hash::of_addr(self.addr()), now);
+        self.standing.suspect();
+        ejected
+    }
+
+    /// Reports to the balancer that the number of healthy backends has changed.
+    pub(crate) fn report_change(&self) {
+        if let Some(owner) = self.owner.upgrade() {
+            owner.standing_changed();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::backend::Backend;
+    use crate::state::owner::Owner;
+    use crate::sync::Arc;
+
+    /// The owner of states that belong to no balancer.
+    #[derive(Debug)]
+    struct NoOwner;
+
+    impl Owner for NoOwner {
+        fn standing_changed(&self) {}
+
+        fn detect_outlier(&self, _: &BackendState, _: Timestamp) -> bool {
+            false
+        }
+    }
+
+    fn example() -> BackendState {
+        let backend = Arc::new(Backend::new(([127, 0, 0, 1], 446).into()));
+        let now = Timestamp::default();
+        let owner: Weak<NoOwner> = Weak::new();
+        let state = BackendState::new(Arc::clone(&backend), now, false, owner);
+        state.set_description(backend);
+        state
+    }
+
+    #[test]
+    fn a_backend_without_a_reason_left_is_not_suspect() {
+        let state = example();
+        let later = Timestamp::from_nanos(60_000_000_000);
+        assert!(!state.standing().is_suspect());
+        assert!(state.failed(Timestamp::default()));
+        assert!(state.standing().is_suspect());
+        state.set_health(Health::Unhealthy, later);
+        let limit = state.fail_limit().unwrap();
+        assert!(state.failures.claim(limit, later));
+        state.succeeded(later);
+        assert!(state.standing().is_suspect(), "a check has failed");
+        state.set_health(Health::Healthy, later);
+        assert!(!state.standing().is_suspect());
+    }
+}

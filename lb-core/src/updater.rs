@@ -1,0 +1,106 @@
+//! The writing end of a balancer.
+
+use std::sync::Arc;
+
+use crate::config::BalancerConfig;
+use crate::delta::Delta;
+use crate::membership::Membership;
+use crate::membership::published::Published;
+use crate::membership::registry::Registry;
+use crate::membership::set::BackendSet;
+use crate::policy::Policy;
+use crate::snapshot::Snapshot;
+use crate::state::owner::Owner;
+use crate::time::Timestamp;
+
+/// The writing end of a balancer: the one thread that has it decides the order of updates. Not `Clone`.
+#[derive(Debug)]
+pub struct Updater {
+    policy: Arc<dyn Policy>,
+    config: BalancerConfig,
+    registry: Registry,
+    /// The moment of the last snapshot.
+    applied_at: Timestamp,
+    /// None before the first snapshot.
+    set: Option<Arc<BackendSet>>,
+    retired: Retired,
+    published: Arc<Published>,
+}
+
+impl Updater {
+    pub(crate) fn new(policy: Arc<dyn Policy>, published: Arc<Published>) -> Self {
+        let owner: Arc<dyn Owner> = Arc::<Published>::clone(&published);
+        Self {
+            policy,
+            config: BalancerConfig::default(),
+            registry: Registry::new(Arc::downgrade(&owner)),
+            applied_at: Timestamp::default(),
+            set: None,
+            retired: Retired::default(),
+            published,
+        }
+    }
+
+    /// Makes `snapshot` the membership, and returns what changed. Backends that stay keep their state. Connections in
+    /// flight to removed backends continue. An equal snapshot costs a comparison and publishes nothing.
+    pub fn apply(&mut self, snapshot: &Snapshot, now: Timestamp) -> Delta {
+        let old = self.set.as_deref();
+        if old.is_some_and(|old| old.snapshot() == snapshot) {
+            return Delta::default();
+        }
+        let (set, delta) = self.registry.advance(old, snapshot, now);
+        self.retired.sets.extend(self.set.replace(Arc::new(set)));
+        self.applied_at = now;
+        self.publish();
+        delta
+    }
+
+    /// Picks by `policy` from now on. State and counters survive.
+    pub fn set_policy(&mut self, policy: Arc<dyn Policy>) {
+        self.policy = policy;
+        self.publish();
+    }
+
+    /// Changes the settings around the policy. State and counters survive. Equal settings cost a comparison.
+    pub fn set_config(&mut self, config: BalancerConfig) {
+        if self.config != config {
+            self.config = config;
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        let Some(set) = &self.set else { return };
+        let tiers = self.registry.tiers(set, &self.config);
+        let membership =
+            Membership::new(self.config.clone(), Arc::clone(set), tiers, &*self.policy);
+        let health_since = self.published.current().health_since();
+        let now = health_since.unwrap_or_default().max(self.applied_at);
+        // Picks that come while the first one recomputes tier health use these values.
+        membership.refresh_health(self.published.generation(), now);
+        let membership = Arc::new(membership);
+        let old = self.published.publish(Arc::clone(&membership));
+        self.retired.memberships.push(old);
+        self.retired.free();
+        membership.update_load_indexes();
+    }
+}
+
+/// Memberships and sets that were replaced and may still be read.
+///
+/// The updater frees each of them during the first update after its last reader has dropped it. So no pick frees the
+/// memory of ten thousand backends, and state references are dropped during updates only.
+#[derive(Debug, Default)]
+struct Retired {
+    memberships: Vec<Arc<Membership>>,
+    sets: Vec<Arc<BackendSet>>,
+}
+
+impl Retired {
+    /// Drops what has no other reference: no reader can get one any more.
+    fn free(&mut self) {
+        self.memberships
+            .retain(|old| Arc::strong_count(old) > 1 || old.has_index_in_use());
+        self.sets.retain(|old| Arc::strong_count(old) > 1);
+    }
+}

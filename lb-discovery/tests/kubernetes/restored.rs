@@ -1,0 +1,142 @@
+//! An API server whose etcd was restored from a backup is at an earlier version than before.
+
+use std::time::Duration;
+
+use lb_discovery::kubernetes::{Cluster, EndpointSlices};
+
+use crate::api_server::{ApiServer, Backup};
+use crate::objects::{endpoint, inner_service, node, slice};
+use crate::run::{Running, eventually};
+use crate::sources::{Api, run, shown, until};
+
+const OLD: &str = "10.0.0.1:8080";
+const NEW: &str = "10.0.0.2:8080";
+
+fn put(server: &ApiServer, ip: &str) {
+    server.put("endpointslices", slice("echo-a", &[endpoint(ip, ip)]));
+}
+
+/// Changes something that no source here follows.
+fn age(server: &ApiServer, versions: usize) {
+    for _ in 0..versions {
+        server.put("nodes", node("node-1", "10.1.0.1"));
+    }
+}
+
+fn source(cluster: Cluster) -> EndpointSlices {
+    EndpointSlices::new(cluster, "default", "echo").unwrap()
+}
+
+/// A server that was at OLD and is ten versions on at NEW, the backup of what it was, and a driver that knows NEW.
+async fn started(cluster: impl FnOnce(Cluster) -> Cluster) -> (Api, Backup, Running) {
+    let api = Api::start().await;
+    put(&api.server, "10.0.0.1");
+    let backup = api.server.backup();
+    age(&api.server, 9);
+    put(&api.server, "10.0.0.2");
+    let mut running = run(source(cluster(api.cluster())));
+    until(&mut running, &[NEW]).await;
+    eventually(|| api.server.watches("endpointslices") == 1).await;
+    (api, backup, running)
+}
+
+#[tokio::test]
+async fn silence_is_not_taken_for_peace() {
+    let (api, backup, mut running) = started(|c| c.watch_timeout(Duration::from_secs(1))).await;
+    api.server.restore(&backup);
+    until(&mut running, &[OLD]).await;
+    // What happens then is followed.
+    put(&api.server, "10.0.0.3");
+    until(&mut running, &["10.0.0.3:8080"]).await;
+    assert_eq!(running.handle.status().sources[0].failures, 0);
+}
+
+#[tokio::test]
+async fn bookmarks_do_not_hide_it() {
+    let api = Api::start().await;
+    api.server.bookmark_every(Duration::from_millis(50));
+    put(&api.server, "10.0.0.1");
+    let backup = api.server.backup();
+    age(&api.server, 9);
+    put(&api.server, "10.0.0.2");
+    let cluster = api.cluster().watch_timeout(Duration::from_secs(1));
+    let mut running = run(source(cluster));
+    until(&mut running, &[NEW]).await;
+    api.server.restore(&backup);
+    until(&mut running, &[OLD]).await;
+}
+
+#[tokio::test]
+async fn a_server_that_has_overtaken_the_known_version_is_noticed_by_a_list() {
+    let with = |cluster: Cluster| {
+        let cluster = cluster.watch_timeout(Duration::from_secs(1));
+        cluster.relist_interval(Duration::from_secs(3))
+    };
+    let (api, backup, mut running) = started(with).await;
+    // It says all the time how far it is, so there is no silence.
+    api.server.bookmark_every(Duration::from_millis(50));
+    api.server.restore(&backup);
+    age(&api.server, 30);
+    let age = async {
+        loop {
+            age(&api.server, 1);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        never = age => never,
+        _ = until(&mut running, &[OLD]) => {}
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_an_earlier_version_is_not_applied() {
+    let (api, backup, mut running) = started(|cluster| cluster).await;
+    // The watch goes on, as one of a server that restores what lies behind it.
+    api.server.restore_under_watch(&backup);
+    put(&api.server, "10.0.0.3");
+    until(&mut running, &["10.0.0.3:8080"]).await;
+    assert_eq!(
+        api.server.lists("endpointslices"),
+        2,
+        "all were listed again"
+    );
+    assert_eq!(running.handle.status().sources[0].failures, 0);
+}
+
+#[tokio::test]
+async fn a_quiet_cluster_is_listed_no_more_often_than_watched() {
+    let (api, _, mut running) = started(|c| c.watch_timeout(Duration::from_secs(1))).await;
+    eventually(|| api.server.watches("endpointslices") >= 4).await;
+    let (lists, watches) = (
+        api.server.lists("endpointslices"),
+        api.server.watches("endpointslices"),
+    );
+    assert!(
+        (2..=watches + 1).contains(&lists),
+        "{lists} lists, {watches} watches"
+    );
+    // A list that brings nothing new changes nothing.
+    put(&api.server, "10.0.0.3");
+    assert_eq!(shown(&running.next().await), ["10.0.0.3:8080"]);
+    let of_etcd = |query: &str| !query.contains("resourceVersion");
+    let requests = api.server.requests();
+    let lists = requests.iter().filter(|request| !request.is_watch());
+    assert!(lists.into_iter().all(|request| of_etcd(&request.query)));
+}
+
+#[tokio::test]
+async fn a_cluster_that_lost_its_service_in_the_restore_is_doubted_first() {
+    let api = Api::start().await;
+    api.server.delete("services", "default", "echo");
+    let backup = api.server.backup();
+    api.server.put("services", inner_service());
+    put(&api.server, "10.0.0.2");
+    let cluster = api.cluster().watch_timeout(Duration::from_secs(1));
+    let mut running = run(source(cluster));
+    until(&mut running, &[NEW]).await;
+    api.server.restore(&backup);
+    let last = || running.handle.status().sources[0].last_error.clone();
+    eventually(|| last().is_some_and(|error| error.contains("the list is empty, but had 1"))).await;
+    until::<&str>(&mut running, &[]).await;
+}

@@ -1,0 +1,133 @@
+//! Reloads to addresses that overlap with those before: no client finds them closed.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use lb_proxy::{Listener, Proxy, ProxyBuilder, Upstream, Workers};
+use support::{Running, ask, named, reload, round_robin, until};
+use tokio::net::TcpStream;
+
+/// An address and whether it is for IPv6 alone.
+type Listen = (&'static str, bool);
+
+fn described(port: u16, listens: &[Listen], several: bool, upstream: &Upstream) -> ProxyBuilder {
+    let listens = listens.iter();
+    let proxy = listens.fold(Proxy::builder(), |proxy, (ip, ipv6_only)| {
+        let addr = SocketAddr::new(ip.parse().unwrap(), port);
+        proxy.listener(Listener::new(addr, upstream).ipv6_only(*ipv6_only))
+    });
+    match several {
+        true => proxy.workers(Workers::Threads(NonZeroUsize::new(2).unwrap())),
+        false => proxy,
+    }
+}
+
+/// Connects to `addr` until told that it is over. Returns how many connections were served.
+async fn knock(addr: SocketAddr, over: Arc<AtomicBool>) -> u64 {
+    let mut served = 0;
+    while !over.load(Relaxed) {
+        match ask(addr).await {
+            Ok(answer) => assert_eq!(answer, "a"),
+            // Made between the last look at a socket and its close.
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+        served += 1;
+    }
+    served
+}
+
+async fn is_open(ip: &str, port: u16) -> bool {
+    let addr = SocketAddr::new(ip.parse().unwrap(), port);
+    TcpStream::connect(addr).await.is_ok()
+}
+
+/// Goes from `old` to `new` and back while clients connect to `common`.
+async fn goes_over(old: &[Listen], new: &[Listen], common: &str, only_new: Option<&str>) {
+    let upstream = round_robin("pool", named("a").await);
+    for several in [false, true] {
+        let to = |port, listens| described(port, listens, several, &upstream);
+        let proxy = Running::run(to(0, &old[..1])).await;
+        let port = proxy.addr.port();
+        reload(&proxy, to(port, old)).await.unwrap();
+        let common = SocketAddr::new(common.parse().unwrap(), port);
+        let over = Arc::new(AtomicBool::new(false));
+        let knocking = tokio::spawn(knock(common, Arc::clone(&over)));
+        for _ in 0..5 {
+            for (listens, is_new) in [(new, true), (old, false)] {
+                let before = proxy.metrics().accepted;
+                reload(&proxy, to(port, listens)).await.unwrap();
+                if let Some(ip) = only_new {
+                    assert_eq!(is_open(ip, port).await, is_new, "{ip} with {listens:?}");
+                }
+                until("connections", || proxy.metrics().accepted > before + 3).await;
+            }
+        }
+        over.store(true, Relaxed);
+        assert!(knocking.await.unwrap() > 0);
+        proxy.end().await;
+    }
+}
+
+#[tokio::test]
+async fn from_ipv6_alone_to_both_families() {
+    let (old, new) = ([("::", true)], [("::", false)]);
+    goes_over(&old, &new, "::1", Some("127.0.0.1")).await;
+}
+
+#[tokio::test]
+async fn from_one_address_to_all_of_its_family() {
+    let (old, new) = ([("127.0.0.1", false)], [("0.0.0.0", false)]);
+    goes_over(&old, &new, "127.0.0.1", Some("127.0.0.2")).await;
+    let (old, new) = ([("::1", false)], [("::", true)]);
+    goes_over(&old, &new, "::1", None).await;
+}
+
+#[tokio::test]
+async fn from_ipv4_to_both_families() {
+    let (old, new) = ([("0.0.0.0", false)], [("::", false)]);
+    goes_over(&old, &new, "127.0.0.1", Some("::1")).await;
+    let (old, new) = ([("127.0.0.1", false)], [("::", false)]);
+    goes_over(&old, &new, "127.0.0.1", Some("::1")).await;
+}
+
+#[tokio::test]
+async fn from_one_socket_for_both_families_to_one_each() {
+    let (old, new) = ([("::", false)], [("0.0.0.0", false), ("::", true)]);
+    goes_over(&old, &new, "127.0.0.1", None).await;
+    goes_over(&old, &new, "::1", None).await;
+}
+
+#[tokio::test]
+async fn what_is_replaced_is_reported_and_an_address_that_is_taken_changes_nothing() {
+    let upstream = round_robin("pool", named("a").await);
+    for several in [false, true] {
+        let to = |port, listens| described(port, listens, several, &upstream);
+        let proxy = Running::run(to(0, &[("::", true)])).await;
+        let port = proxy.addr.port();
+        // Both families cannot be had while another program has one of them.
+        let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let both = to(port, &[("::", false)]).bind_timeout(std::time::Duration::ZERO);
+        let error = reload(&proxy, both).await.unwrap_err();
+        assert!(error.to_string().contains("beside the listener"), "{error}");
+        assert_eq!(
+            ask(([0_u16, 0, 0, 0, 0, 0, 0, 1], port).into())
+                .await
+                .unwrap(),
+            "a"
+        );
+        assert!(tokio::net::TcpListener::bind(proxy.addr).await.is_err());
+        drop(taken);
+        let reloaded = reload(&proxy, to(port, &[("::", false)])).await.unwrap();
+        assert_eq!(reloaded.replaced, [proxy.addr]);
+        assert!(reloaded.added.is_empty() && reloaded.removed.is_empty());
+        assert_eq!(ask(([127, 0, 0, 1], port).into()).await.unwrap(), "a");
+        proxy.end().await;
+    }
+}
