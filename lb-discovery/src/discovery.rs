@@ -31,7 +31,8 @@ pub trait Discovery: fmt::Debug + Send + Sync + 'static {
     fn source(&self) -> Arc<str>;
 
     /// All that decides which backends the source gives: a [`Driver`](crate::Driver) that takes over from another one
-    /// takes the last good set of a source over if the identities are equal. Never shown. May read small files.
+    /// takes the last good set of a source over if the identities are equal. Never shown. The first call, when a driver is
+    /// made, may read small files and take its time; later calls must be cheap.
     ///
     /// Default: the [label](Self::source). A source whose label leaves something out (a port, a name server, the address
     /// of an API) adds it here.

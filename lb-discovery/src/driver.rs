@@ -43,19 +43,23 @@ use crate::discovery::Discovery;
 #[derive(Debug)]
 pub struct Driver {
     sources: Vec<Arc<dyn Discovery>>,
+    identities: Vec<Arc<str>>,
     config: DriverConfig,
     shared: Arc<Shared>,
 }
 
 impl Driver {
     /// A driver of `sources`, which does nothing before it is [run](Self::run), and the handle to it. A source that
-    /// has [parts](Discovery::parts) counts as those.
+    /// has [parts](Discovery::parts) counts as those. Asks each for its [identity](Discovery::identity), which may read
+    /// small files.
     pub fn new(sources: Vec<Arc<dyn Discovery>>, config: DriverConfig) -> (Self, DriverHandle) {
         let sources = flatten(sources);
         let labels = sources.iter().map(|source| source.source());
         let shared = Arc::new(Shared::new(labels));
         let handle = DriverHandle::new(Arc::clone(&shared));
+        let identities = sources.iter().map(|source| source.identity());
         let driver = Self {
+            identities: identities.collect(),
             sources,
             config,
             shared,
@@ -65,14 +69,15 @@ impl Driver {
 
     /// Takes over from `old`, which followed other sources or with other settings: a source with the
     /// [identity](Discovery::identity) of one there has that one's last good set, [adapted](Discovery::adapt), until it
-    /// gives one itself. O(sources).
+    /// gives one itself. O(sources), without I/O.
     pub fn resume(&mut self, old: &Self) {
         let mut known: HashMap<Arc<str>, VecDeque<usize>> = HashMap::new();
+        // Asked again, because a source may have followed its configuration to another place since.
         for (index, source) in old.sources.iter().enumerate() {
             known.entry(source.identity()).or_default().push_back(index);
         }
-        for (index, source) in self.sources.iter().enumerate() {
-            let same = known.get_mut(&source.identity());
+        for (index, (source, identity)) in self.sources.iter().zip(&self.identities).enumerate() {
+            let same = known.get_mut(identity);
             if let Some(same) = same.and_then(VecDeque::pop_front) {
                 self.shared.inherit(index, source, &old.shared, same);
             }
@@ -90,6 +95,7 @@ impl Driver {
             sources,
             config,
             shared,
+            identities: _,
         } = self;
         let seed = config.seed.unwrap_or_else(|| seeded().next_u64());
         let followers = (0_u64..).zip(&*sources).map(|(number, source)| Follower {

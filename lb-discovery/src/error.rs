@@ -3,20 +3,23 @@
 use std::error::Error;
 use std::time::Duration;
 
+use lb_core::Escaped;
+
 /// Why a source has no set to offer.
 ///
 /// Every message names what was tried (`what`) first: `looking up node1.example.com: no such name (NXDOMAIN)`.
+/// Messages are one line: what a server or a file said is [`Escaped`](lb_core::Escaped).
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// The source ended its stream.
-    #[error("{what}: the source ended")]
+    #[error("{}: the source ended", Escaped(what))]
     Closed {
         /// What was tried.
         what: Box<str>,
     },
     /// The configuration is wrong, so trying again is of no use before it changes.
-    #[error("{what}: {problem}")]
+    #[error("{}: {}", Escaped(what), Escaped(problem))]
     Config {
         /// What was tried.
         what: Box<str>,
@@ -26,7 +29,7 @@ pub enum DiscoveryError {
         source: Option<Box<dyn Error + Send + Sync>>,
     },
     /// The source answered that it will not tell, as a DNS server does with `REFUSED`.
-    #[error("{what}: {problem}")]
+    #[error("{}: {}", Escaped(what), Escaped(problem))]
     Denied {
         /// What was tried.
         what: Box<str>,
@@ -46,7 +49,7 @@ pub enum DiscoveryError {
         valid_for: Option<Duration>,
     },
     /// The name exists, but has no records of the wanted type, or none that can be used. Authoritative.
-    #[error("{what}: no records (NODATA)")]
+    #[error("{}: no records (NODATA)", Escaped(what))]
     NoData {
         /// What was tried.
         what: Box<str>,
@@ -54,7 +57,10 @@ pub enum DiscoveryError {
         valid_for: Option<Duration>,
     },
     /// The service is decidedly not offered: its SRV records name no target (RFC 2782). Authoritative.
-    #[error("{what}: the service is not offered here (its SRV record has no target)")]
+    #[error(
+        "{}: the service is not offered here (its SRV record has no target)",
+        Escaped(what)
+    )]
     NoService {
         /// What was tried.
         what: Box<str>,
@@ -62,7 +68,7 @@ pub enum DiscoveryError {
         valid_for: Option<Duration>,
     },
     /// The name, or the object that was asked for, does not exist. Authoritative.
-    #[error("{what}: {problem}")]
+    #[error("{}: {}", Escaped(what), Escaped(problem))]
     NotFound {
         /// What was tried.
         what: Box<str>,
@@ -72,7 +78,7 @@ pub enum DiscoveryError {
         valid_for: Option<Duration>,
     },
     /// Nobody answered in time.
-    #[error("{what}: {problem}")]
+    #[error("{}: {}", Escaped(what), Escaped(problem))]
     Timeout {
         /// What was tried.
         what: Box<str>,
@@ -81,7 +87,7 @@ pub enum DiscoveryError {
     },
     /// What the source says cannot be used, such as a file that is not valid, or cannot be read. Asked again soon,
     /// because asking costs little and somebody may be about to correct it.
-    #[error("{what}: {problem}")]
+    #[error("{}: {}", Escaped(what), Escaped(problem))]
     Unusable {
         /// What was tried.
         what: Box<str>,
@@ -91,7 +97,7 @@ pub enum DiscoveryError {
         valid_for: Duration,
     },
     /// The source cannot be reached, or cannot answer now, as a DNS server with `SERVFAIL`.
-    #[error("{what}: {problem}")]
+    #[error("{}: {}", Escaped(what), Escaped(problem))]
     Unavailable {
         /// What was tried.
         what: Box<str>,
@@ -141,9 +147,28 @@ impl DiscoveryError {
         let mut cause = self.source();
         while let Some(error) = cause {
             text.push_str(": ");
-            text.push_str(&error.to_string());
+            text.push_str(&Escaped(error).to_string());
             cause = error.source();
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_stays_on_one_line_and_controls_nothing() {
+        let said = "no\n\u{1b}[2Jemerg";
+        let cause: Box<dyn Error + Send + Sync> = said.into();
+        let error = DiscoveryError::Unavailable {
+            what: said.into(),
+            problem: said.into(),
+            source: Some(cause),
+        };
+        let shown = r"no\n\u{1b}[2Jemerg";
+        assert_eq!(error.to_string(), format!("{shown}: {shown}"));
+        assert_eq!(error.report(), format!("{shown}: {shown}: {shown}"));
     }
 }

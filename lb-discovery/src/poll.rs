@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ pub trait Lookup: fmt::Debug + Send + Sync + 'static {
     /// The source's label; see [`Discovery::source`].
     fn source(&self) -> Arc<str>;
 
-    /// All that decides what it finds; see [`Discovery::identity`]. Default: the label.
+    /// All that decides what it finds, always the same; see [`Discovery::identity`]. Default: the label.
     fn identity(&self) -> Arc<str> {
         self.source()
     }
@@ -63,6 +63,7 @@ impl Resolved {
 #[derive(Debug)]
 pub struct Poll<L> {
     lookup: Arc<L>,
+    identity: OnceLock<Arc<str>>,
     hints: watch::Sender<()>,
     pace: Pace,
 }
@@ -81,6 +82,7 @@ impl<L: Lookup> Poll<L> {
     pub fn new(lookup: L) -> Self {
         Self {
             lookup: Arc::new(lookup),
+            identity: OnceLock::new(),
             hints: watch::Sender::new(()),
             pace: Pace {
                 interval: Duration::from_secs(10),
@@ -136,7 +138,7 @@ impl<L: Lookup> Discovery for Poll<L> {
     }
 
     fn identity(&self) -> Arc<str> {
-        self.lookup.identity()
+        Arc::clone(self.identity.get_or_init(|| self.lookup.identity()))
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -18,6 +18,7 @@ use crate::reload::{Plan, open_all};
 use crate::roster::Roster;
 use crate::server::{Farewell, Server, Shared, Signals};
 use crate::upstream::Upstream;
+use crate::watch::Watch;
 use crate::worker::{Crew, Workers};
 
 /// What a worker's runtime needs besides its listening sockets.
@@ -64,8 +65,9 @@ impl Proxy {
     /// then.
     pub async fn bind(self) -> Result<Server, BindError> {
         let signals = Signals::new();
-        let (crew, workers) =
-            Crew::gather(self.workers, &signals).map_err(|source| BindError::Worker { source })?;
+        let watch = Arc::new(Watch::new());
+        let (crew, workers) = Crew::gather(self.workers, &signals, &watch)
+            .map_err(|source| BindError::Worker { source })?;
         let mut plan = Plan::new(self, workers.len());
         while let Err(error) = open_all(&mut plan, &workers) {
             if !plan.may_try_again(&error) {
@@ -73,10 +75,11 @@ impl Proxy {
             }
             sleep(PAUSE).await;
         }
-        let roster = Roster::new(plan, &signals);
+        let roster = Roster::new(plan, &signals, &watch);
         let shared = Shared {
             workers,
             signals,
+            watch,
             phase: watch::Sender::new(Phase::Starting),
             runtime: Handle::current(),
             roster: Mutex::new(roster),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,6 +21,9 @@ pub(crate) enum ConnectError {
     /// This machine: no free source port, no such source address or interface. Says nothing about the backend.
     #[error("{0}")]
     Local(io::Error),
+    /// The address leads back to the own listeners, too often already for one client.
+    #[error("the address leads back to the own listeners")]
+    Loop,
     /// This machine: no descriptor or no memory. Another backend would not help.
     #[error("{0}")]
     Shortage(io::Error),
@@ -29,14 +32,20 @@ pub(crate) enum ConnectError {
     Timeout(Duration),
 }
 
-/// Connects to `addr` within `limit`.
+/// Connects to `addr` within `limit`, in which there is no time if that is zero. `begun` gets the socket before its
+/// peer can know of the connection.
 pub(crate) async fn connect(
     addr: SocketAddr,
     source: &Source,
     options: &SocketOptions,
     limit: Duration,
+    begun: impl FnOnce(&Socket),
 ) -> Result<TcpStream, ConnectError> {
+    if limit.is_zero() {
+        return Err(ConnectError::Timeout(limit));
+    }
     let socket = source.connect(addr, options).map_err(blame)?;
+    begun(&socket);
     let stream = TcpStream::from_std(socket.into()).map_err(blame)?;
     let answer = timeout(limit, stream.ready(Interest::WRITABLE | Interest::ERROR)).await;
     let ready = answer
@@ -124,7 +133,14 @@ mod tests {
         let dead = std::iter::repeat_with(reserved).find_map(even).unwrap();
         let limit = Duration::from_secs(20);
         for _ in 0..15_000 {
-            let attempt = connect(dead, &Source::any(), &SocketOptions::default(), limit).await;
+            let attempt = connect(
+                dead,
+                &Source::any(),
+                &SocketOptions::default(),
+                limit,
+                |_| {},
+            )
+            .await;
             match attempt {
                 Err(ConnectError::Backend(error)) => {
                     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
@@ -142,7 +158,7 @@ mod tests {
         let source = Source::any().addr("::1".parse().unwrap());
         let to = listener.local_addr().unwrap();
         let limit = Duration::from_secs(20);
-        let attempt = connect(to, &source, &SocketOptions::default(), limit).await;
+        let attempt = connect(to, &source, &SocketOptions::default(), limit, |_| {}).await;
         assert!(
             matches!(attempt, Err(ConnectError::Local(_))),
             "{attempt:?}"

@@ -1,15 +1,22 @@
 //! What the workers of one listener share: its route and its limits.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lb_core::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::clock::Clock;
+use crate::failures::{Event, Failure, Pause};
 use crate::hooks::CloseReason;
 use crate::limits::{Bucket, Ceiling, Excess, Gate, Limits};
 use crate::listener::Route;
+use crate::watch::Watch;
+
+/// A gate that stays shut is reported this often.
+const STILL_SHUT: Duration = Duration::from_secs(60);
 
 /// The way into the proxy by one listener.
 #[derive(Debug)]
@@ -26,14 +33,16 @@ pub(crate) struct Building {
     descriptors: Arc<Gate>,
     ceiling: Ceiling,
     clock: Clock,
+    watch: Arc<Watch>,
 }
 
 impl Building {
-    pub(crate) fn new(sessions: usize, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(sessions: usize, limits: Limits, watch: &Arc<Watch>) -> Arc<Self> {
         Arc::new(Self {
             descriptors: Arc::new(Gate::new(sessions)),
             ceiling: Ceiling::new(limits),
             clock: Clock::start(),
+            watch: Arc::clone(watch),
         })
     }
 
@@ -43,6 +52,7 @@ impl Building {
             descriptors: Arc::clone(&self.descriptors),
             ceiling: self.ceiling.changed(limits),
             clock: self.clock,
+            watch: Arc::clone(&self.watch),
         })
     }
 }
@@ -106,6 +116,31 @@ impl Entrance {
         [&self.building.ceiling, &self.ceiling]
     }
 
+    /// What the whole proxy keeps an eye on.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.building.watch
+    }
+
+    /// Completes when `gate` is not shut. Until then it reports again and again that connections may be waiting.
+    pub(crate) async fn opened(&self, gate: &Gate) {
+        while gate.is_shut() {
+            let limit = format!("the limit is {}", gate.limit());
+            self.note_pause(Pause::Sessions, Some(&limit));
+            // Over: it is reported again. Not over: the gate is looked at again.
+            let _ = timeout(STILL_SHUT, gate.opened()).await;
+        }
+    }
+
+    /// Connections wait to be accepted.
+    pub(crate) fn note_pause(&self, pause: Pause, error: Option<&dyn Display>) {
+        let event = Event {
+            listener: Some(self.addr),
+            error,
+            ..Event::default()
+        };
+        self.watch().failures.note(Failure::Accept(pause), &event);
+    }
+
     fn now(&self) -> Timestamp {
         self.building.clock.now()
     }
@@ -136,7 +171,7 @@ impl Slot {
             while !gate.enter() {
                 match excess {
                     Excess::Refuse => return Err(CloseReason::Sessions),
-                    Excess::Wait => gate.opened().await,
+                    Excess::Wait => self.entrance.opened(gate).await,
                 }
             }
             self.passed += 1;
@@ -145,7 +180,10 @@ impl Slot {
             while let Err(wait) = bucket.take(self.entrance.now()) {
                 match excess {
                     Excess::Refuse => return Err(CloseReason::Rate),
-                    Excess::Wait => sleep(wait).await,
+                    Excess::Wait => {
+                        self.entrance.note_pause(Pause::Rate, None);
+                        sleep(wait).await;
+                    }
                 }
             }
         }
@@ -157,5 +195,48 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let passed = self.entrance.gates().take(self.passed);
         passed.for_each(|(gate, _)| gate.leave());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use lb_core::Snapshot;
+    use lb_discovery::Static;
+
+    use super::*;
+    use crate::test_log::Capture;
+    use crate::{Listener, Upstream};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gate_that_stays_shut_is_reported_every_minute() {
+        let source = Static::new(Snapshot::default());
+        let upstream = Upstream::builder("test").discovery(source).build().unwrap();
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 446));
+        let (limits, route) = Listener::new(addr, &upstream).into_parts();
+        let building = Building::new(1, limits, &Arc::new(Watch::new()));
+        let entrance = Entrance::new(addr, route, limits, &building);
+        let gate = Gate::exact(1);
+        let log = Capture::install();
+        entrance.opened(&gate).await;
+        assert_eq!(log.take().len(), 0);
+
+        assert!(gate.enter());
+        let waited = timeout(Duration::from_secs(150), entrance.opened(&gate)).await;
+        assert!(waited.is_err());
+        let lines = log.take();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        for line in lines {
+            let parts = [
+                "WARN",
+                "Accepting paused",
+                "listener=127.0.0.1:446",
+                "limit is 1",
+            ];
+            assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+        }
+        gate.leave();
+        entrance.opened(&gate).await;
     }
 }

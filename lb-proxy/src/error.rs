@@ -45,10 +45,11 @@ pub enum BindError {
         /// Why not.
         source: io::Error,
     },
-    /// An address cannot be listened on as long as another listener of the proxy is open, which the reload would close. Linux
-    /// lets the sockets of both be open only if one user has opened them.
+    /// An address is in use that overlaps with that of a listener which the reload would close. Linux lets the sockets of both
+    /// be open only if one user has opened them.
     #[error(
-        "cannot listen on {addr} beside the listener on {other}: remove that one by a reload of its own, or restart"
+        "cannot listen on {addr}: another program listens there, or the sockets of the listener on {other} belong to \
+         another user; if so, remove that listener by a reload of its own, or restart"
     )]
     InTheWay {
         /// The address.

@@ -37,7 +37,9 @@
 //! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
 //!    session waits in the upstream's [`Queue`], if it has one.
 //! 4. The backend is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
-//!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames nobody.
+//!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames no backend.
+//!    A client passes through at most 16 listeners of one proxy: after that, a backend address that leads back to one is
+//!    not connected to.
 //! 5. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
 //!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`] and
 //!    [`Timeouts::first_byte`], after which both sides are ended, and [`Timeouts::half_closed`], after which the one
@@ -72,6 +74,12 @@
 //! fare, and `tracing` tells what happened: membership at `info`, ejections and shortages at `warn`, single
 //! connections at `debug`.
 //!
+//! Clients that get no service are reported under the target [`FAILURES_TARGET`] by listener or upstream and reason: the
+//! first three of a kind one by one, then a count at most every ten seconds, and what is left at the end. They are
+//! `error` if an upstream has no backend for them, and `warn` if access rules, limits, first bytes or hooks refuse them,
+//! if attempts to connect fail, if a backend resets them, or if accepting pauses. What came from outside is
+//! [escaped](lb_core::Escaped) in messages.
+//!
 //! # Features
 //!
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
@@ -87,12 +95,15 @@ mod config;
 mod connect;
 mod entrance;
 mod error;
+mod failures;
 mod followed;
 mod handle;
 mod hooks;
+mod hops;
 mod identity;
 mod limits;
 mod listener;
+mod local;
 mod metrics;
 mod opening;
 mod parting;
@@ -108,13 +119,18 @@ mod server;
 pub mod server_names;
 mod session;
 mod socket;
+#[cfg(test)]
+#[path = "../tests/support/log.rs"]
+mod test_log;
 mod upstream;
+mod watch;
 mod worker;
 
 pub use budget::DescriptorBudget;
 pub use builder::{Proxy, ProxyBuilder};
 pub use config::{HalfClose, Retry, Splice, Timeouts};
 pub use error::{BindError, BuildError, ReloadError};
+pub use failures::FAILURES_TARGET;
 pub use handle::{DrainReport, Handle, Phase};
 pub use hooks::{
     Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,
@@ -123,6 +139,7 @@ pub use limits::{
     Access, ClientZone, ClientZoneBuilder, Excess, Limits, Network, NetworkError, Rate,
 };
 pub use listener::{Listener, NoBackend};
+pub use local::LocalAddresses;
 pub use metrics::Metrics;
 pub use parting::Parting;
 pub use prelude::{Opening, Prelude, PreludeError, Reading};

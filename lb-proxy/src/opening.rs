@@ -74,6 +74,19 @@ impl Opening {
         Ok(())
     }
 
+    /// The port that other programs of the same user may join until [`settle`](crate::listener::share::settle) is called,
+    /// if there is one. `kept` is the listener whose sockets stay.
+    pub(crate) fn unsettled(&self, kept: Option<&Held>) -> Option<u16> {
+        let shares = self.listener.listening().reuse_port;
+        let unsettled = match (kept, &self.held) {
+            (Some(kept), _) => kept.listening.reuse_port != shares,
+            (None, Some(held)) => held.is_guarded(),
+            (None, None) => false,
+        };
+        let held = kept.or(self.held.as_ref()).filter(|_| unsettled)?;
+        Some(held.listening.addr.port())
+    }
+
     /// Closes the sockets if they were opened beside others.
     pub(crate) fn close_if_beside(&mut self) {
         if self.beside {

@@ -82,7 +82,7 @@ pub(crate) async fn reload(shared: &Shared, proxy: Proxy) -> Result<Reloaded, Re
     };
     for retired in &retired {
         retired.closed().await;
-        if reloaded.removed.contains(&retired.addr) {
+        if !reloaded.replaced.contains(&retired.addr) {
             info!(listener = %retired.addr, "No longer listening");
         }
     }

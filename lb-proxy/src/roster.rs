@@ -1,6 +1,6 @@
 //! The listeners and upstreams of a server, and what a reload changes of them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,10 +11,11 @@ use crate::budget::DescriptorBudget;
 use crate::entrance::Building;
 use crate::error::{BindError, ReloadError};
 use crate::followed::FollowedSet;
-use crate::listener::share;
+use crate::listener::{Held, share};
 use crate::post::{Post, Retired};
 use crate::reload::{Plan, Reloaded};
 use crate::server::{Farewell, Shared, Signals};
+use crate::watch::Watch;
 use crate::worker::{Worker, Workers};
 
 /// The listeners and upstreams of a server.
@@ -39,9 +40,9 @@ enum Stage {
 impl Roster {
     /// Takes the listeners of `plan`, which are open, and begins to follow its upstreams. Nothing is accepted before
     /// [`begin`](Self::begin).
-    pub(crate) fn new(plan: Plan, signals: &Signals) -> Self {
+    pub(crate) fn new(plan: Plan, signals: &Signals, watch: &Arc<Watch>) -> Self {
         let descriptors = DescriptorBudget::of_process(plan.reserve);
-        let building = Building::new(descriptors.sessions, plan.limits);
+        let building = Building::new(descriptors.sessions, plan.limits, watch);
         let openings = plan.openings.into_iter();
         let posts = openings.filter_map(|opening| {
             let held = opening.held?;
@@ -58,7 +59,9 @@ impl Roster {
         };
         let posts = roster.posts.iter();
         let guarded = posts.filter(|post| post.held.is_guarded());
-        roster.settle(guarded.map(|post| post.addr().port()).collect());
+        let ports = guarded.map(|post| post.addr().port()).collect();
+        roster.settle(&ports);
+        watch.hops.set_listeners(roster.addrs());
         let runtime = runtime::Handle::current();
         roster.followed.adopt(plan.upstreams, &runtime, signals);
         roster
@@ -148,16 +151,17 @@ impl Roster {
         stays: &[bool],
         shared: &Shared,
     ) -> Result<BTreeSet<u16>, BindError> {
-        let leaving = || {
-            let posts = self.posts.iter().zip(stays);
-            posts.filter(|(_, stays)| !**stays).map(|(post, _)| post)
-        };
+        let mut leaving: HashMap<u16, Vec<&Post>> = HashMap::new();
+        for (post, _) in self.posts.iter().zip(stays).filter(|(_, stays)| !**stays) {
+            leaving.entry(post.addr().port()).or_default().push(post);
+        }
         let mut beside = BTreeSet::new();
         for opening in plan.openings.iter_mut().filter(|opening| !opening.keeps) {
             let old = opening.post.map(|i| &self.posts[i]);
             let port = old.map_or(0, |post| post.addr().port());
             let listening = opening.listening(port);
-            let overlapping = leaving().filter(|post| post.held.listening.overlaps(&listening));
+            let overlapping = leaving.get(&listening.addr.port()).into_iter().flatten();
+            let overlapping = overlapping.filter(|post| post.held.listening.overlaps(&listening));
             let mut in_the_way = None;
             if opening.held.is_none() {
                 for post in overlapping {
@@ -170,7 +174,7 @@ impl Roster {
             if let Err(error) = opening.open(&shared.workers, port, in_the_way) {
                 // What is in the way goes on for now, by itself.
                 plan.close_those_beside();
-                self.settle(beside);
+                self.settle(&beside);
                 return Err(error);
             }
         }
@@ -183,58 +187,49 @@ impl Roster {
         mut unsettled: BTreeSet<u16>,
         shared: &Shared,
     ) -> (Reloaded, Vec<Retired>) {
+        // Before a new listener brings connections to them.
+        let upstreams = std::mem::take(&mut plan.upstreams);
+        self.followed
+            .adopt(upstreams, &shared.runtime, &shared.signals);
+        self.building = self.building.changed(plan.limits);
+        self.farewell = plan.farewell;
         let mut reloaded = Reloaded {
             workers_differ: plan.workers != self.workers,
             ..Reloaded::default()
         };
-        let building = self.building.changed(plan.limits);
         let mut old: Vec<Option<Post>> = self.posts.drain(..).map(Some).collect();
-        let mut posts = Vec::with_capacity(plan.openings.len());
         for opening in plan.openings.drain(..) {
-            let (keeps, replaces) = (opening.keeps, opening.post.is_some());
-            let post = match (
-                opening.held,
-                opening.post.and_then(|i| old[i].take_if(|_| keeps)),
-            ) {
-                (None, Some(post)) => {
-                    let shares = opening.listener.listening().reuse_port;
-                    if post.held.listening.reuse_port != shares {
-                        unsettled.insert(post.addr().port());
-                    }
+            let before = opening.post.and_then(|i| old[i].take_if(|_| opening.keeps));
+            unsettled.extend(opening.unsettled(before.as_ref().map(|post| &post.held)));
+            let post = match (before, opening.held) {
+                (Some(post), _) => {
                     reloaded.kept.push(post.addr());
-                    post.changed(opening.listener, &building)
+                    post.changed(opening.listener, &self.building)
                 }
-                (Some(held), _) => {
-                    let post = Post::new(opening.listener, held, &building, &shared.signals);
-                    if post.held.is_guarded() {
-                        unsettled.insert(post.addr().port());
-                    }
-                    match replaces {
-                        true => reloaded.replaced.push(post.addr()),
-                        false => reloaded.added.push(post.addr()),
-                    }
+                (None, Some(held)) => {
+                    let list = match opening.post {
+                        Some(_) => &mut reloaded.replaced,
+                        None => &mut reloaded.added,
+                    };
+                    list.push(held.listening.addr);
+                    let building = &self.building;
+                    let post = Post::new(opening.listener, held, building, &shared.signals);
                     post.log();
                     post
                 }
-                // It was neither kept nor opened, which `open` does not leave behind.
                 (None, None) => continue,
             };
             if self.stage == Stage::Accepting {
                 post.man(&shared.workers);
             }
-            posts.push(post);
+            self.posts.push(post);
         }
-        self.posts = posts;
-        self.building = building;
-        self.farewell = plan.farewell;
-        let upstreams = std::mem::take(&mut plan.upstreams);
-        self.followed
-            .adopt(upstreams, &shared.runtime, &shared.signals);
+        shared.watch.hops.set_listeners(self.addrs());
         let retired: Vec<_> = old.into_iter().flatten().map(Post::retire).collect();
         let addrs = retired.iter().map(|retired| retired.addr);
         let is_replaced = |addr: &SocketAddr| reloaded.replaced.contains(addr);
         reloaded.removed = addrs.filter(|addr| !is_replaced(addr)).collect();
-        self.settle(unsettled);
+        self.settle(&unsettled);
         (reloaded, retired)
     }
 
@@ -242,12 +237,17 @@ impl Roster {
         self.posts.iter().map(|post| post.held.descriptors()).sum()
     }
 
-    /// Closes `ports` to other programs again, where the listeners want that.
-    fn settle(&self, ports: BTreeSet<u16>) {
-        for port in ports {
-            let posts = self.posts.iter().map(|post| &post.held);
-            let held = posts.filter(|held| held.listening.addr.port() == port);
-            if let Err(error) = share::settle(port, held) {
+    /// Closes `ports` to other programs, where the listeners want that.
+    fn settle(&self, ports: &BTreeSet<u16>) {
+        let mut all: BTreeMap<u16, Vec<&Held>> = BTreeMap::new();
+        for held in self.posts.iter().map(|post| &post.held) {
+            let port = held.listening.addr.port();
+            if ports.contains(&port) {
+                all.entry(port).or_default().push(held);
+            }
+        }
+        for (port, held) in all {
+            if let Err(error) = share::settle(port, &held) {
                 warn!(port, %error, "Port may be shared with other programs of the same user");
             }
         }

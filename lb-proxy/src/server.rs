@@ -17,6 +17,7 @@ use crate::budget::DescriptorBudget;
 use crate::handle::{DrainReport, Handle, Phase};
 use crate::metrics::Metrics;
 use crate::roster::Roster;
+use crate::watch::Watch;
 use crate::worker::{COHORTS, Crew, Worker};
 
 /// A proxy whose sockets are open. Connections queue in the kernel until [`run`](Self::run).
@@ -33,6 +34,7 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) workers: Vec<Arc<Worker>>,
     pub(crate) signals: Signals,
+    pub(crate) watch: Arc<Watch>,
     pub(crate) phase: watch::Sender<Phase>,
     /// The embedder's.
     pub(crate) runtime: runtime::Handle,
@@ -188,6 +190,7 @@ impl Server {
             draining,
             closing: elapsed.saturating_sub(draining),
         };
+        self.shared.watch.failures.flush();
         info!(report.aborted, report.completed, elapsed = ?report.elapsed, "Drained");
         report
     }
@@ -211,6 +214,7 @@ impl Drop for Server {
         self.shared.signals.abort.cancel();
         // Handles live on, the sockets must not.
         self.shared.roster().end();
+        self.shared.watch.failures.flush();
     }
 }
 

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::metrics::Counters;
 use crate::server::Signals;
 use crate::session::{Door, accept};
+use crate::watch::Watch;
 
 /// Shorter than most time-outs, longer than would matter to a machine that rests.
 const BEAT: Duration = Duration::from_secs(1);
@@ -51,6 +52,7 @@ impl Workers {
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) counters: Arc<Counters>,
+    pub(crate) watch: Arc<Watch>,
     /// A part of its sessions ends now. Tokens of its own, so that sessions of different workers do not queue for one lock.
     cohorts: Box<[CancellationToken]>,
     pub(crate) stop: CancellationToken,
@@ -63,10 +65,11 @@ pub(crate) struct Worker {
 pub(crate) const COHORTS: usize = 64;
 
 impl Worker {
-    pub(crate) fn new(signals: &Signals, runtime: Handle) -> Arc<Self> {
+    pub(crate) fn new(signals: &Signals, watch: &Arc<Watch>, runtime: Handle) -> Arc<Self> {
         let cohorts = (0..COHORTS).map(|_| signals.abort.child_token());
         Arc::new(Self {
             counters: Arc::default(),
+            watch: Arc::clone(watch),
             cohorts: cohorts.collect(),
             runtime,
             stop: signals.stop.child_token(),
@@ -101,19 +104,22 @@ impl Worker {
     async fn work(self: Arc<Self>) {
         select! {
             () = self.stop.cancelled() => {}
-            () = beat() => {}
+            () = self.beat() => {}
         }
         self.accepting.wait().await;
         self.sessions.close();
         self.sessions.wait().await;
     }
-}
 
-/// Keeps a timer running that is earlier than those of sessions. tokio writes to its eventfd whenever a timer is set
-/// before the one that it would sleep for, which otherwise is a system call for every connection.
-async fn beat() {
-    loop {
-        sleep(BEAT).await;
+    /// Looks after what the proxy watches, once a second.
+    ///
+    /// This also keeps a timer running that is earlier than those of sessions. tokio writes to its eventfd whenever a
+    /// timer is set before the one that it would sleep for, which otherwise is a system call for every connection.
+    async fn beat(&self) {
+        loop {
+            sleep(BEAT).await;
+            self.watch.tick();
+        }
     }
 }
 
@@ -130,6 +136,7 @@ impl Crew {
     pub(crate) fn gather(
         workers: Workers,
         signals: &Signals,
+        watch: &Arc<Watch>,
     ) -> io::Result<(Self, Vec<Arc<Worker>>)> {
         let mut crew = Self {
             working: signals.working.clone(),
@@ -139,12 +146,12 @@ impl Crew {
         for number in 0..workers.count() {
             let worker = match workers {
                 Workers::Here => {
-                    let worker = Worker::new(signals, Handle::current());
+                    let worker = Worker::new(signals, watch, Handle::current());
                     crew.here.push(Arc::clone(&worker));
                     worker
                 }
                 Workers::Threads(_) => {
-                    let (worker, start) = crew.thread(number, signals)?;
+                    let (worker, start) = crew.thread(number, signals, watch)?;
                     crew.threads.push(start);
                     worker
                 }
@@ -158,6 +165,7 @@ impl Crew {
         &self,
         number: usize,
         signals: &Signals,
+        watch: &Arc<Watch>,
     ) -> io::Result<(Arc<Worker>, oneshot::Sender<()>)> {
         // The thread comes first: if it cannot be started, no runtime must be dropped here, because tokio panics when a
         // runtime is dropped inside of another.
@@ -170,7 +178,7 @@ impl Crew {
                 }
             })?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let worker = Worker::new(signals, runtime.handle().clone());
+        let worker = Worker::new(signals, watch, runtime.handle().clone());
         let (start, started) = oneshot::channel();
         let work = self.working.track_future({
             let worker = Arc::clone(&worker);

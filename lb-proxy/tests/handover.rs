@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use lb_proxy::{Listener, Proxy, ProxyBuilder, Upstream, Workers};
-use support::{Running, ask, named, reload, round_robin, until};
+use support::{
+    Running, ask, assert_closed_to_others, named, reload, reserved_port, round_robin, until,
+};
 use tokio::net::TcpStream;
 
 /// An address and whether it is for IPv6 alone.
@@ -53,9 +55,8 @@ async fn goes_over(old: &[Listen], new: &[Listen], common: &str, only_new: Optio
     let upstream = round_robin("pool", named("a").await);
     for several in [false, true] {
         let to = |port, listens| described(port, listens, several, &upstream);
-        let proxy = Running::run(to(0, &old[..1])).await;
-        let port = proxy.addr.port();
-        reload(&proxy, to(port, old)).await.unwrap();
+        let (_reserved, port) = reserved_port();
+        let proxy = Running::run(to(port, old)).await;
         let common = SocketAddr::new(common.parse().unwrap(), port);
         let over = Arc::new(AtomicBool::new(false));
         let knocking = tokio::spawn(knock(common, Arc::clone(&over)));
@@ -63,6 +64,10 @@ async fn goes_over(old: &[Listen], new: &[Listen], common: &str, only_new: Optio
             for (listens, is_new) in [(new, true), (old, false)] {
                 let before = proxy.metrics().accepted;
                 reload(&proxy, to(port, listens)).await.unwrap();
+                for (ip, ipv6_only) in listens {
+                    let addr = SocketAddr::new(ip.parse().unwrap(), port);
+                    assert_closed_to_others(addr, *ipv6_only);
+                }
                 if let Some(ip) = only_new {
                     assert_eq!(is_open(ip, port).await, is_new, "{ip} with {listens:?}");
                 }
@@ -109,13 +114,16 @@ async fn what_is_replaced_is_reported_and_an_address_that_is_taken_changes_nothi
     let upstream = round_robin("pool", named("a").await);
     for several in [false, true] {
         let to = |port, listens| described(port, listens, several, &upstream);
-        let proxy = Running::run(to(0, &[("::", true)])).await;
-        let port = proxy.addr.port();
+        let (_reserved, port) = reserved_port();
+        let proxy = Running::run(to(port, &[("::", true)])).await;
         // Both families cannot be had while another program has one of them.
         let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
         let both = to(port, &[("::", false)]).bind_timeout(std::time::Duration::ZERO);
         let error = reload(&proxy, both).await.unwrap_err();
-        assert!(error.to_string().contains("beside the listener"), "{error}");
+        assert!(
+            error.to_string().contains("belong to another user"),
+            "{error}"
+        );
         assert_eq!(
             ask(([0_u16, 0, 0, 0, 0, 0, 0, 1], port).into())
                 .await
@@ -130,4 +138,37 @@ async fn what_is_replaced_is_reported_and_an_address_that_is_taken_changes_nothi
         assert_eq!(ask(([127, 0, 0, 1], port).into()).await.unwrap(), "a");
         proxy.end().await;
     }
+}
+
+/// As after a start as root that gave up its rights.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_of_another_user_are_named_and_stay() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: another user takes root");
+        return;
+    }
+    let upstream = round_robin("pool", named("a").await);
+    let (_reserved, port) = reserved_port();
+    let to = |listens| described(port, listens, true, &upstream);
+    let proxy = Running::run(to(&[("127.0.0.1", false)])).await;
+    let wildcard = to(&[("0.0.0.0", false)]).bind_timeout(std::time::Duration::ZERO);
+    let (wildcard, handle) = (wildcard.build().unwrap(), proxy.handle.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let other_user = std::thread::spawn(move || {
+        // Of this thread alone.
+        nix::unistd::setfsuid(65534.into());
+        runtime.block_on(handle.reload(wildcard))
+    });
+    let error = tokio::task::spawn_blocking(|| other_user.join()).await;
+    let error = error.unwrap().unwrap().unwrap_err();
+    assert!(
+        error.to_string().contains("belong to another user"),
+        "{error}"
+    );
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    assert_eq!(proxy.handle.local_addrs(), [proxy.addr]);
+    let reloaded = reload(&proxy, to(&[("0.0.0.0", false)])).await.unwrap();
+    assert_eq!(reloaded.removed, [proxy.addr]);
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    proxy.end().await;
 }

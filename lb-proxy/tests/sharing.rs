@@ -4,44 +4,23 @@
 
 mod support;
 
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lb_proxy::{BindError, Listener, Proxy, ProxyBuilder, ReloadError, Upstream, Workers};
-use socket2::{Domain, Socket, Type};
-use support::{Running, ask, loopback, named, reload, round_robin, until, within};
+use support::{
+    Running, ask, assert_closed_to_others, join, loopback, named, reload, reserved_port,
+    round_robin, until, within,
+};
 use tokio::net::TcpListener;
 
 fn threads(proxy: ProxyBuilder) -> ProxyBuilder {
     proxy.workers(Workers::Threads(NonZeroUsize::new(2).unwrap()))
 }
 
-/// What another program of the same user does that wants to share `addr`.
-fn join(addr: SocketAddr, ipv6_only: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(ipv6_only)?;
-    }
-    socket.bind(&addr.into())?;
-    socket.listen(1)?;
-    Ok(socket)
-}
-
-fn assert_closed_to_others(addr: SocketAddr, ipv6_only: bool) {
-    // More than once: the kernel remembers the address of an attempt that succeeds.
-    for _ in 0..2 {
-        let error = join(addr, ipv6_only).expect_err("an address that is not shared");
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{addr}");
-    }
-}
-
-/// A listener on any port of `ip`.
-fn listener(ip: &str, ipv6_only: bool, upstream: &Upstream) -> Listener {
-    let addr = SocketAddr::new(ip.parse().unwrap(), 0);
+fn listener(ip: &str, port: u16, ipv6_only: bool, upstream: &Upstream) -> Listener {
+    let addr = SocketAddr::new(ip.parse().unwrap(), port);
     Listener::new(addr, upstream).ipv6_only(ipv6_only)
 }
 
@@ -55,9 +34,17 @@ async fn an_address_of_several_workers_is_closed_to_other_programs() {
         ("::", true),
         ("::", false),
     ] {
-        let described = listener(ip, ipv6_only, &upstream);
+        let (_reserved, port) = reserved_port();
+        let described = listener(ip, port, ipv6_only, &upstream);
         let proxy = Running::run(threads(Proxy::builder().listener(described))).await;
         assert_closed_to_others(proxy.addr, ipv6_only);
+        // A part of a wildcard would take its connections away.
+        if proxy.addr.ip().is_unspecified() {
+            let parts = [("127.0.0.1", !ipv6_only), ("::1", proxy.addr.is_ipv6())];
+            for (part, _) in parts.iter().filter(|(_, is_part)| *is_part) {
+                assert_closed_to_others(SocketAddr::new(part.parse().unwrap(), port), true);
+            }
+        }
         proxy.end().await;
     }
 }
@@ -65,9 +52,10 @@ async fn an_address_of_several_workers_is_closed_to_other_programs() {
 #[tokio::test]
 async fn both_families_of_one_port_are_closed_to_other_programs() {
     let upstream = round_robin("pool", named("a").await);
-    let four = listener("0.0.0.0", false, &upstream);
-    let proxy = Running::run(threads(Proxy::builder().listener(four))).await;
-    let six = SocketAddr::new("::".parse().unwrap(), proxy.addr.port());
+    let (_reserved, port) = reserved_port();
+    let four = SocketAddr::from(([0, 0, 0, 0], port));
+    let proxy = Running::run(threads(Proxy::builder().listen(four, &upstream))).await;
+    let six = SocketAddr::new("::".parse().unwrap(), port);
     let both = || {
         Proxy::builder()
             .listen(proxy.addr, &upstream)

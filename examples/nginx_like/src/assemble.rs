@@ -9,6 +9,7 @@ mod upstream;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
@@ -22,6 +23,9 @@ use crate::config::{Config, Listen, Server, WorkerProcesses};
 use crate::error::StartError;
 use crate::inherited::{Found, Inherited};
 pub(crate) use kept::Kept;
+
+/// What a time-out of 0 is in nginx: over at the first look.
+const AT_ONCE: Duration = Duration::from_nanos(1);
 
 /// The proxy that `config` describes. Nothing is opened.
 pub(crate) fn proxy(
@@ -43,7 +47,6 @@ pub(crate) fn proxy(
         .limits(Limits::default().sessions(Some(sessions(config, workers))));
     inherited.remember(&kept.inherited);
     for (number, server) in stream.servers.iter().enumerate() {
-        check_timeouts(server)?;
         for listen in &server.listens {
             let upstream = kept.upstream(server.upstream);
             let opened = match inherited.listener(listen, number, upstream)? {
@@ -61,7 +64,7 @@ pub(crate) fn proxy(
                     ClientHelloReader::new()
                         .upstreams(by_name.map(|upstream| kept.upstream(upstream).clone()))
                         .limit(server.preread_buffer_size)
-                        .timeout(server.preread_timeout),
+                        .timeout(server.preread_timeout.max(AT_ONCE)),
                 ));
             }
             if let Some(keys) = Keys::of(server, stream) {
@@ -95,9 +98,9 @@ fn sessions(config: &Config, workers: NonZeroUsize) -> NonZeroUsize {
 
 fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -> Listener {
     let timeouts = Timeouts::default()
-        .connect(server.connect_timeout)
-        .idle(Some(server.timeout))
-        .half_closed(Some(server.timeout));
+        .connect(server.connect_timeout.max(AT_ONCE))
+        .idle(Some(server.timeout.max(AT_ONCE)))
+        .half_closed(Some(server.timeout.max(AT_ONCE)));
     let tries = if server.next_upstream {
         server.next_upstream_tries
     } else {
@@ -125,7 +128,7 @@ fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -
         // As in nginx, everybody must send a header, and it is a matter of its own whose are believed.
         let protocol = ProxyProtocol::required(server.real_ip_from.clone())
             .untrusted(Untrusted::Disbelieve)
-            .timeout(server.proxy_protocol_timeout);
+            .timeout(server.proxy_protocol_timeout.max(AT_ONCE));
         listener = listener.prelude(Arc::new(protocol));
     }
     if let Some(version) = server.proxy_protocol {
@@ -153,20 +156,4 @@ fn access(server: &Server) -> Access {
         true => access.allow(rule.network),
         false => access.deny(rule.network),
     })
-}
-
-fn check_timeouts(server: &Server) -> Result<(), StartError> {
-    let timeouts = [
-        ("proxy_connect_timeout", server.connect_timeout),
-        ("proxy_timeout", server.timeout),
-        ("proxy_protocol_timeout", server.proxy_protocol_timeout),
-        ("preread_timeout", server.preread_timeout),
-    ];
-    match timeouts.iter().find(|(_, timeout)| timeout.is_zero()) {
-        Some(&(directive, _)) => Err(StartError::Zero {
-            directive,
-            span: server.span.clone(),
-        }),
-        None => Ok(()),
-    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
+use lb_core::Escaped;
 
 use crate::assemble::Kept;
 use crate::config::Config;
@@ -13,7 +14,7 @@ use crate::error::StartError;
 use crate::files::{PidFile, Place};
 use crate::logs::Logs;
 use crate::signal::Order;
-use crate::{demo, helper, process, run};
+use crate::{demo, helper, loops, process, run};
 
 /// Where nginx keeps its configuration, below the prefix.
 const DEFAULT_CONF: &str = "conf/nginx.conf";
@@ -148,6 +149,7 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
     }
     let identity = process::Identity::of(config.user.as_ref())?;
     run::assemble(&config, identity.as_ref(), &mut Kept::default())?;
+    loops::find(&config).map_or(Ok(()), Err)?;
     Logs::test(&config, identity.as_ref())?;
     if let Some(path) = &config.pid {
         PidFile::check(path).map_err(StartError::open(path))?;
@@ -164,5 +166,5 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
 /// Prints a line to the standard error stream under our name.
 pub(crate) fn say(message: &str) {
     // With nobody to read it there is nobody to tell.
-    let _ = writeln!(io::stderr(), "nginx_like: {message}");
+    let _ = writeln!(io::stderr(), "nginx_like: {}", Escaped(message));
 }

@@ -8,6 +8,7 @@ use lb_discovery::DiscoveryError;
 use lb_proxy::{BindError, BuildError, ReloadError};
 
 use crate::config::{ConfigError, Os, Span};
+use crate::loops::Loop;
 use crate::signal::SignalError;
 
 /// A reason not to start, worded as nginx words it where it has the same.
@@ -57,8 +58,8 @@ pub(crate) enum StartError {
         name: String,
         span: Span,
     },
-    #[error("\"{directive}\" must not be 0 in {span}")]
-    Zero { directive: &'static str, span: Span },
+    #[error(transparent)]
+    Loop(#[from] Loop),
 }
 
 impl StartError {
@@ -91,7 +92,8 @@ fn bind_failed(error: &BindError) -> String {
             other,
             source,
         } => format!(
-            "bind() to {addr} failed ({}) beside the listener on {other}: remove that one by a reload of its own, or restart",
+            "bind() to {addr} failed ({}): another program listens there, or the sockets of the listener on {other} belong to \
+             another user; if so, remove that listener by a reload of its own, or restart",
             Os(source)
         ),
         other => other.to_string(),

@@ -24,6 +24,7 @@ mod files;
 mod helper;
 mod inherited;
 mod logs;
+mod loops;
 mod process;
 mod reload;
 mod run;

@@ -1,5 +1,6 @@
 //! `error_log`: where messages go, and which.
 
+mod line;
 mod queue;
 mod sink;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use lb_proxy::FAILURES_TARGET;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, error, info};
 use tracing_subscriber::Registry;
@@ -23,6 +25,7 @@ use crate::config::{Config, LogLevel, LogTarget};
 use crate::error::StartError;
 use crate::files::Files;
 use crate::process::Identity;
+use line::{Line, severity};
 use sink::Sink;
 
 /// How long the end of a log, or of the process, waits for a reader or a disk that does not take the last messages.
@@ -111,8 +114,7 @@ impl Logs {
         let (filter, handle) = reload::Layer::new(self.filter());
         let logs = Arc::new(RwLock::new(self));
         let written = layer()
-            .with_ansi(false)
-            .with_target(false)
+            .event_format(Line::new())
             .with_writer(Current(Arc::clone(&logs)));
         // Fails only if the process has a subscriber already, which then gets the messages.
         let _ = tracing_subscriber::registry()
@@ -131,6 +133,8 @@ impl Logs {
         let level = levels.max().unwrap_or(LevelFilter::OFF);
         Targets::new()
             .with_default(level)
+            // What these say is an error here; see `severity`.
+            .with_target(FAILURES_TARGET, LevelFilter::WARN.max(level))
             .with_target(DNS_CLIENT, LevelFilter::ERROR.min(level))
     }
 }
@@ -227,7 +231,7 @@ impl MakeWriter<'_> for Current {
     fn make_writer_for(&self, message: &Metadata<'_>) -> Writer {
         Writer {
             logs: self.logs(),
-            level: LevelFilter::from_level(*message.level()),
+            level: LevelFilter::from_level(severity(message)),
         }
     }
 }

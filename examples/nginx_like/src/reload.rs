@@ -11,6 +11,7 @@ use crate::error::StartError;
 use crate::files::{Files, PidGuard};
 use crate::inherited::Inherited;
 use crate::logs::Logging;
+use crate::loops;
 
 /// Applies what the configuration says when it is read again.
 #[derive(Debug)]
@@ -75,6 +76,7 @@ impl Reloader {
             drop(before);
         }
         self.warn_of_the_rest(&config);
+        loops::warn_of(&config);
         Ok(reloaded)
     }
 

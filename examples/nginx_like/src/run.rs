@@ -17,6 +17,7 @@ use crate::error::StartError;
 use crate::files::{Files, Place};
 use crate::inherited::Inherited;
 use crate::logs::{Logging, Logs};
+use crate::loops;
 use crate::process::{Identity, limit_files};
 use crate::reload::{PidSlot, Reloader};
 
@@ -32,6 +33,7 @@ pub(crate) fn run(
     let files = Arc::new(Files::for_identity(place, identity.as_ref())?);
     let logging = Logs::open(&config, &files)?.install();
     let _flush = FlushGuard(&logging);
+    loops::warn_of(&config);
     if config.daemon == Some(true) {
         say("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
     }

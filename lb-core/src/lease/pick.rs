@@ -92,8 +92,8 @@ impl Pick {
         // for its position, because an update may have published another index meanwhile.
         let entry = state.index_entry();
         drop(state);
-        // SeqCst: pairs with the fence in `LoadIndex::record`. Either that reads the count without this reference, or
-        // the position read below is the one that the update stored before it counted.
+        // SeqCst: pairs with the fence in `LoadIndex::record`. Either the updater counts without this reference, or the
+        // position read below is the one that the updater stored before it counted. No model fails without it.
         fence(SeqCst);
         if let Some(entry) = entry {
             entry.state().update_index(Some(entry.index()));

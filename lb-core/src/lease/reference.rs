@@ -27,8 +27,8 @@ impl<S> StateRef<S> {
     /// One more reference to `state`.
     pub(crate) fn to(state: &Arc<S>) -> Self {
         let state = Arc::clone(state);
-        // Release: pairs with the Acquire fences in `in_flight_at_most`. A thread that counts the discount counts the
-        // strong reference as well.
+        // Release: pairs with the first Acquire fence in `in_flight_at_most`. A thread that counts the discount counts
+        // the strong reference as well. The table in `lease` names the models that fail without the fences of this file.
         fence(Release);
         Self {
             discount: Discount(Arc::downgrade(&state)),
@@ -72,7 +72,7 @@ pub(crate) fn in_flight_at_most<S>(state: &Arc<S>) -> u32 {
     // Acquire: pairs with the Release fence in `StateRef::to`. The strong count is not read before the weak count.
     fence(Acquire);
     let references = Arc::strong_count(state);
-    // Acquire: pairs with the Release decrement of a strong reference. The second weak count is not read before the
+    // Acquire: pairs with the Release decrements of a discount and its reference. The second weak count is not read before the
     // strong count.
     fence(Acquire);
     let discounts = before.min(Arc::weak_count(state));

@@ -98,7 +98,8 @@ impl<S> LoadIndex<S> {
         let mut recorded = None;
         loop {
             // SeqCst: pairs with the same fence in another thread and with the one in `Pick::end`. Reference counts
-            // are read relaxed: without it, the thread that stores last may miss a count that changed before.
+            // are read relaxed: without it, the thread that stores last may miss a count that changed before
+            // (model `leases_that_begin_and_end_at_once_are_recorded`).
             fence(SeqCst);
             let in_flight = backend.state.in_flight();
             if recorded == Some(in_flight) {

@@ -1,9 +1,9 @@
 //! A tier with the picker that a policy compiled for it.
 
 use crate::lease::pick::Pick;
+use crate::pick::acquire::acquire;
 use crate::pick::context::PickContext;
 use crate::policy::Picker;
-use crate::tiers::slot::Slot;
 use crate::tiers::tier::Tier;
 
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl CompiledTier {
     #[inline]
     pub(super) fn pick(&self, cx: &mut PickContext<'_>) -> Option<Pick> {
         let slot = self.tier.slot(self.picker.pick(cx)?)?;
-        acquire(slot, cx).or_else(|| self.pick_again(cx))
+        acquire(slot, cx.environment()).or_else(|| self.pick_again(cx))
     }
 
     /// Picks again after another thread took what this one picked. A thread that loses as many races as there are
@@ -32,20 +32,12 @@ impl CompiledTier {
         let tier = &self.tier;
         for _ in tier.indices() {
             let slot = tier.slot(self.picker.pick(cx)?)?;
-            if let Some(lease) = acquire(slot, cx) {
+            if let Some(lease) = acquire(slot, cx.environment()) {
                 return Some(lease);
             }
         }
         tier.indices()
             .filter(|&i| cx.is_eligible(i))
-            .find_map(|i| acquire(tier.slot(i)?, cx))
+            .find_map(|i| acquire(tier.slot(i)?, cx.environment()))
     }
-}
-
-/// Takes a lease of the backend in `slot`.
-#[inline]
-fn acquire(slot: &Slot, cx: &PickContext<'_>) -> Option<Pick> {
-    let environment = cx.environment();
-    let index = environment.tier.load_index();
-    slot.acquire(index, environment.panics, environment.now)
 }

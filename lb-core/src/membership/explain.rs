@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::Membership;
 use crate::backend::{AdminState, Backend, Health, Weight};
+use crate::escaped::Escaped;
 use crate::lease::reference::StateRef;
 use crate::pick::context::PickContext;
 use crate::pick::dry_run::DryRun;
@@ -204,10 +205,10 @@ impl fmt::Display for Explanation {
             };
             write!(f, "{mark} {}", backend.addr)?;
             if let Some(name) = &backend.name {
-                write!(f, " ({name})")?;
+                write!(f, " ({})", Escaped(name))?;
             }
             if let Some(source) = &backend.source {
-                write!(f, " from {source}")?;
+                write!(f, " from {}", Escaped(source))?;
             }
             let (priority, weight) = (backend.priority.get(), backend.weight.get());
             write!(

@@ -50,7 +50,7 @@ impl BackendSet {
         &self.snapshot
     }
 
-    /// Whether there is a backend at `addr`. O(log n), O(n log n) at the first call.
+    /// Whether there is a backend at `addr`. O(log n) after the first call for a membership.
     pub fn contains(&self, addr: SocketAddr) -> bool {
         self.find(addr).is_some()
     }

@@ -216,13 +216,12 @@ pub(super) fn nonzero(now: Timestamp) -> u64 {
     now.as_nanos().max(1)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom), target_pointer_width = "64"))]
 mod tests {
     use super::*;
 
     /// Ten thousand backends have ten thousand of it.
     #[test]
-    #[cfg(all(not(loom), target_pointer_width = "64"))]
     fn a_state_is_three_cache_lines() {
         assert_eq!(size_of::<BackendState>(), 192);
     }

@@ -4,11 +4,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use crate::backend::{Backend, Health};
 use crate::lease::limited;
-use crate::lease::pick::Pick;
 use crate::lease::reference::{self, StateRef};
 use crate::load_index::index::IndexedBackend;
 use crate::state::backend_state::BackendState;
-use crate::state::position::SharedIndex;
 use crate::sync::Arc;
 use crate::time::Timestamp;
 
@@ -41,6 +39,15 @@ impl Slot {
         &self.state
     }
 
+    /// The state, for a lease.
+    pub(crate) const fn shared_state(&self) -> &Arc<BackendState> {
+        &self.state
+    }
+
+    pub(crate) const fn max_conns(&self) -> Option<NonZeroU32> {
+        self.max_conns
+    }
+
     pub(crate) const fn nonzero_weight(&self) -> NonZeroU16 {
         self.weight
     }
@@ -69,41 +76,6 @@ impl Slot {
     #[inline(never)]
     fn is_healthy_though_suspect(&self, now: Timestamp) -> bool {
         self.state().health() == Health::Healthy && self.state().ejected_until(now).is_none()
-    }
-
-    /// Takes a lease of the backend, and updates the load index. `None` if the backend is full, or if another thread has
-    /// its trial after an ejection, which does not matter in panic mode.
-    #[inline]
-    pub(crate) fn acquire(
-        &self,
-        index: Option<&SharedIndex>,
-        panics: bool,
-        now: Timestamp,
-    ) -> Option<Pick> {
-        let lease = Pick::take(&self.state, self.max_conns, now)?;
-        let state = self.state();
-        if state.standing().is_indexed() {
-            state.update_index(index);
-        }
-        if state.standing().is_suspect() && !self.claim(now) && !panics {
-            return None;
-        }
-        Some(lease)
-    }
-
-    /// Claims the right to connect to a suspect backend.
-    #[cold]
-    #[inline(never)]
-    fn claim(&self, now: Timestamp) -> bool {
-        let state = self.state();
-        state.fail_limit().is_none_or(|limit| {
-            let claimed = state.failures.claim(limit, now);
-            if claimed && state.failures.ejected_until(limit, now).is_some() {
-                // A trial: until it succeeds, the backend is ejected for all other connections.
-                state.report_change();
-            }
-            claimed
-        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::{Name, RecordType};
+use lb_core::Escaped;
 use tracing::warn;
 
 use super::failure::what;
@@ -128,7 +129,7 @@ pub(super) fn join(
             catching_up = !(silent && known.partial);
             next.partial = true;
             if !known.partial {
-                warn!(%name, error = %error.report(), "Half of the addresses are missing or old");
+                warn!(name = %Escaped(name), error = %error.report(), "Half of the addresses are missing or old");
             }
         }
         let addrs = next.v4.iter().chain(&next.v6).copied().collect();

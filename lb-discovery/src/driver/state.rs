@@ -144,11 +144,12 @@ impl Shared {
         self.change(index, |source| {
             source.updates += 1;
             source.raw = raw;
-            source.is_news |= source.current != current;
-            source.current = current;
-            let had_error = source.last_error.take().is_some();
+            if source.current != current {
+                source.current = current;
+                source.is_news = true;
+            }
             source.succeed(Outcome::Set);
-            had_error
+            source.last_error.take().is_some()
         })
     }
 

@@ -119,7 +119,7 @@ impl Discovery for EndpointSlices {
             slices,
             services: _,
         } = self;
-        let cluster = cluster.identity(slices.url());
+        let cluster = cluster.identity(slices);
         format!("pods of {namespace}/{service} {port:?} {families:?} in {cluster}").into()
     }
 

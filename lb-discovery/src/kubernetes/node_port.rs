@@ -159,7 +159,7 @@ impl Discovery for NodePort {
             services: _,
             slices: _,
         } = self;
-        let cluster = cluster.identity(nodes.url());
+        let cluster = cluster.identity(nodes);
         format!("nodes of {namespace}/{service} {options:?} in {cluster}").into()
     }
 

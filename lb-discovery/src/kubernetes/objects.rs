@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt};
@@ -107,6 +107,8 @@ pub(super) async fn changed<R: Record>(
 #[derive(Debug)]
 pub(super) struct Memory {
     confirm_empty: Duration,
+    /// Where the configuration led to when that was first asked.
+    configured: OnceLock<Option<Arc<str>>>,
     seen: Mutex<Seen>,
 }
 
@@ -124,13 +126,16 @@ impl Memory {
     pub(super) fn new(confirm_empty: Duration) -> Arc<Self> {
         Arc::new(Self {
             confirm_empty,
+            configured: OnceLock::new(),
             seen: Mutex::default(),
         })
     }
 
-    /// The address of the API server that the last list is from. `None` before the first.
-    pub(super) fn url(&self) -> Option<Arc<str>> {
-        self.lock().url.clone()
+    /// The address of the API server that the last list is from. Before the first, what `read` finds in the
+    /// configuration, which is called once at most.
+    pub(super) fn url(&self, read: impl FnOnce() -> Option<Arc<str>>) -> Option<Arc<str>> {
+        let listed = self.lock().url.clone();
+        listed.or_else(|| self.configured.get_or_init(read).clone())
     }
 
     /// Takes the length of a list that the API server at `url` gave. Fails if it is not believed yet.

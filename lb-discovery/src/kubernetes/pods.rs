@@ -186,7 +186,7 @@ impl Discovery for Pods {
             workloads: _,
             pods,
         } = self;
-        let cluster = cluster.identity(pods.url());
+        let cluster = cluster.identity(pods);
         format!("pods {namespace} {which:?} {port:?} {families:?} in {cluster}").into()
     }
 

@@ -114,33 +114,43 @@ async fn a_set_that_is_taken_over_is_adapted_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn thousands_of_sources_make_one_set() {
-    let alike = |source: Arc<dyn Discovery>| Arc::new(Alike(source)) as Arc<dyn Discovery>;
-    let sources = (1..=5_000).map(|port| alike(Arc::new(Static::new(set(&[port])))));
+    let sources = (1..=5_000).map(|port| Arc::new(Static::new(set(&[port]))) as Arc<dyn Discovery>);
     let mut run = Running::start(sources.collect(), DriverConfig::new());
     let first = run.next().await;
     assert_eq!(ports(&first), (1..=5_000).collect::<Vec<_>>());
     assert!(run.quiet_for(secs(60)).await);
     let old = run.stop().await;
     // Another driver takes all of them over.
-    let sources = (1..=5_000).map(|_| alike(Script::new([Watch::Hang])));
-    let (mut driver, handle) = Driver::new(sources.collect(), DriverConfig::new());
+    let silent = (1..=5_000).map(|port| {
+        let source = Script::new([Watch::Hang]);
+        let identity = Static::new(set(&[port])).identity();
+        Arc::new(Known { source, identity }) as Arc<dyn Discovery>
+    });
+    let (mut driver, handle) = Driver::new(silent.collect(), DriverConfig::new());
     driver.resume(&old);
     let status = handle.status().sources;
     assert!(status.iter().all(|source| source.backends == 1));
 }
 
-/// A source that has the label, and so the identity, of all others like it.
+/// A source with the identity of another one.
 #[derive(Debug)]
-struct Alike(Arc<dyn Discovery>);
+struct Known {
+    source: Arc<Script>,
+    identity: Arc<str>,
+}
 
 #[async_trait]
-impl Discovery for Alike {
+impl Discovery for Known {
     fn source(&self) -> Arc<str> {
-        "alike".into()
+        self.source.source()
+    }
+
+    fn identity(&self) -> Arc<str> {
+        Arc::clone(&self.identity)
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
-        self.0.watch().await
+        self.source.watch().await
     }
 }
 

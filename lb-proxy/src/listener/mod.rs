@@ -1,5 +1,6 @@
 //! Where connections come in and what happens to them.
 
+mod open;
 pub(crate) mod share;
 mod socket;
 
@@ -9,8 +10,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
-
 use crate::config::{HalfClose, Retry, Splice, Timeouts};
 use crate::error::BuildError;
 use crate::hooks::Hooks;
@@ -19,8 +18,6 @@ use crate::prelude::Prelude;
 use crate::proxy_protocol::SendProxy;
 use crate::socket::{SocketOptions, Source};
 use crate::upstream::Upstream;
-use crate::worker::Worker;
-use socket::{clones, hand_down};
 
 pub(crate) use share::Held;
 pub(crate) use socket::Listening;
@@ -297,67 +294,7 @@ impl Listener {
         self.listening.addr
     }
 
-    /// How it listens.
-    pub(crate) const fn listening(&self) -> &Listening {
-        &self.listening
-    }
-
-    /// Whether a listener that stays needs other sockets for this description than those that it has.
-    pub(crate) fn needs_other_sockets(&self, held: &Held) -> bool {
-        let wildcard = self.listening.addr.ip().is_unspecified() && self.listening.addr.is_ipv6();
-        let changed = self.listening.ipv6_only != held.listening.ipv6_only;
-        changed && wildcard && !held.taken && self.bound.is_none()
-    }
-
-    /// Gives sockets that listen already what can be changed of them.
-    pub(crate) fn apply(&self, held: &mut Held) -> io::Result<()> {
-        for socket in &held.sockets {
-            let socket = SockRef::from(&**socket);
-            if !held.taken {
-                self.listening.listen(&socket)?;
-            }
-            self.route.client_options.apply(&socket)?;
-        }
-        held.share(self.listening.reuse_port)
-    }
-
     pub(crate) fn into_parts(self) -> (Limits, Route) {
         (self.limits, self.route)
-    }
-
-    /// Opens a socket for each of `workers`, on `port` if the address leaves the choice, [beside](Listening::open) other
-    /// sockets of this proxy or not.
-    pub(crate) fn open(
-        &self,
-        workers: &[Arc<Worker>],
-        port: u16,
-        beside: bool,
-    ) -> io::Result<Held> {
-        let mut listening = self.listening;
-        if listening.addr.port() == 0 {
-            listening.addr.set_port(port);
-        }
-        let (sockets, guard) = match &self.bound {
-            Some(socket) => (clones(socket, workers.len())?, None),
-            None => {
-                let open = listening.open(workers.len(), beside)?;
-                (open.sockets, open.guard)
-            }
-        };
-        hand_down(&sockets, &self.route.client_options)?;
-        listening.addr = sockets[0].local_addr()?;
-        if self.bound.is_some() {
-            let socket = SockRef::from(&sockets[0]);
-            listening.reuse_port = socket.reuse_port()?;
-            listening.ipv6_only = listening.addr.is_ipv6() && socket.only_v6()?;
-        }
-        let sockets = sockets.into_iter().zip(workers);
-        let sockets = sockets.map(|(socket, worker)| worker.open(socket));
-        Ok(Held {
-            listening,
-            sockets: sockets.collect::<Result<_, _>>()?,
-            guard,
-            taken: self.bound.is_some(),
-        })
     }
 }

@@ -81,11 +81,11 @@ impl Held {
 }
 
 /// Closes `port` to sockets of other programs, as far as the listeners there want that. `held` are all that hold the port.
-pub(crate) fn settle<'a>(
-    port: u16,
-    held: impl Iterator<Item = &'a Held> + Clone,
-) -> io::Result<()> {
-    held.clone().try_for_each(Held::relax)?;
+///
+/// That works as far as one of two addresses without a service can be bound: not for a wildcard where the kernel lacks the
+/// other family, or where another program has all of it.
+pub(crate) fn settle(port: u16, held: &[&Held]) -> io::Result<()> {
+    held.iter().try_for_each(|held| held.relax())?;
     // Of documentation. The order does not matter: the kernel remembers one of them in the end.
     let unserved = [
         SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), port)),
@@ -95,7 +95,7 @@ pub(crate) fn settle<'a>(
         // One is enough, and a machine may lack a family.
         let _ = bind_unserved(addr);
     }
-    held.into_iter().try_for_each(Held::tighten)
+    held.iter().try_for_each(|held| held.tighten())
 }
 
 /// Binds an address that this machine does not have, for a moment.

@@ -13,12 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
 use tokio::task::coop::unconstrained;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::Session;
 use crate::entrance::Entrance;
+use crate::failures::Pause;
 use crate::limits::Excess;
 use crate::metrics::Counters;
 use crate::worker::Worker;
@@ -26,9 +27,6 @@ use crate::worker::Worker;
 /// How long accepting pauses when the process is out of descriptors or memory: at first, and at the most. Long
 /// enough not to spin, short enough that the kernel's queue of connections does not overflow.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
-
-/// A shortage that lasts is logged this often.
-const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// One worker's socket of a listener.
 #[derive(Debug)]
@@ -39,13 +37,12 @@ pub(crate) struct Door {
     closed: CancellationToken,
     /// Nobody has the socket after this door; a parent of `closed`.
     last: CancellationToken,
-    warned: Option<Instant>,
 }
 
 /// Accepts until the door is closed. Failures are counted and waited out; accepting never ends by itself.
 ///
 /// Whoever waits for a limit then is not turned away, nor is whoever has connected when the socket is about to be closed.
-pub(crate) async fn accept(mut door: Door, worker: Arc<Worker>) {
+pub(crate) async fn accept(door: Door, worker: Arc<Worker>) {
     let closed = door.closed.clone();
     let mut closed = pin!(closed.cancelled());
     loop {
@@ -91,7 +88,6 @@ impl Door {
             socket,
             closed,
             last,
-            warned: None,
         }
     }
 
@@ -113,7 +109,7 @@ impl Door {
     /// The next connection, once there is room for it.
     ///
     /// Cancel-safe: a connection that was accepted is returned.
-    async fn next(&mut self, counters: &Counters) -> (TcpStream, SocketAddr) {
+    async fn next(&self, counters: &Counters) -> (TcpStream, SocketAddr) {
         self.room(counters).await;
         let mut pause = PAUSE.0;
         loop {
@@ -127,37 +123,21 @@ impl Door {
                 continue;
             }
             counters.accept_exhausted.increment();
-            if may_warn(&mut self.warned) {
-                warn!(listener = %self.entrance.addr, %error, "Accepting pauses until resources are free");
-            }
+            self.entrance.note_pause(Pause::Shortage, Some(&error));
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
         }
     }
 
     /// Completes when no limit that connections wait for is reached.
-    async fn room(&mut self, counters: &Counters) {
+    async fn room(&self, counters: &Counters) {
         for (gate, excess) in self.entrance.gates() {
             if excess == Excess::Wait && gate.is_shut() {
                 counters.accept_pauses.increment();
-                if may_warn(&mut self.warned) {
-                    let sessions = gate.limit();
-                    warn!(listener = %self.entrance.addr, sessions, "Accepting pauses until sessions have ended");
-                }
-                gate.opened().await;
+                self.entrance.opened(gate).await;
             }
         }
     }
-}
-
-/// Whether it is time to warn again.
-fn may_warn(warned: &mut Option<Instant>) -> bool {
-    let now = Instant::now();
-    let may = warned.is_none_or(|warned| now - warned > WARN_EVERY);
-    if may {
-        *warned = Some(now);
-    }
-    may
 }
 
 /// Whether the kernel reports the failure of a connection that had not been accepted yet: the next may be fine. The

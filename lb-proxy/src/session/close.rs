@@ -17,6 +17,7 @@ impl Session {
         }
         let (Ok(reason) | Err(reason)) = end;
         counter_of(reason, counters).increment();
+        self.note_refusal(reason);
         debug!(
             listener = %self.slot.entrance.addr,
             client.addr = %self.client_addr,

@@ -1,9 +1,11 @@
 //! Connect: one backend after another, until one takes the connection.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lb_core::{FailureEffect, Tried};
+use socket2::Socket;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
@@ -11,7 +13,9 @@ use tracing::{debug, warn};
 use super::pick::Dial;
 use super::{Details, Session};
 use crate::connect::{ConnectError, connect};
+use crate::failures::{Blame, Event, Failure};
 use crate::hooks::{Attempt, AttemptOutcome, CloseReason};
+use crate::hops::MOST_HOPS;
 use crate::listener::Route;
 use crate::metrics::{Counter, Counters};
 use crate::upstream::Lease;
@@ -26,7 +30,8 @@ impl Session {
         silent: bool,
         counters: &std::sync::Arc<Counters>,
     ) -> Result<TcpStream, CloseReason> {
-        let route = &self.slot.entrance.route;
+        let entrance = &self.slot.entrance;
+        let route = &entrance.route;
         let retry = route.retry.deadline;
         let mut dial = Dial {
             client: &self.client,
@@ -35,7 +40,13 @@ impl Session {
                 .hooks
                 .as_deref()
                 .map(|hooks| (hooks, self.connection())),
+            entrance,
             route,
+            hops: self.hops,
+            peer: self
+                .ends
+                .as_ref()
+                .map_or(self.client_addr, |ends| ends.peer),
             upstream: self.upstream.as_ref().unwrap_or(&route.upstream),
             counters,
             attempts: &mut self.attempts,
@@ -96,6 +107,10 @@ impl Dial<'_> {
         limit: Duration,
     ) -> Result<Result<TcpStream, ConnectError>, CloseReason> {
         self.counters.connect_attempts.increment();
+        let hops = self.hops_to(lease.addr());
+        if hops > MOST_HOPS {
+            return Ok(Err(ConnectError::Loop));
+        }
         let end = Instant::now() + limit;
         let mut pause = SHORTAGE.0;
         loop {
@@ -105,7 +120,8 @@ impl Dial<'_> {
                 backend_options,
                 ..
             } = self.route;
-            let connected = connect(lease.addr(), source, backend_options, left);
+            let begun = |socket: &Socket| self.announce_hop(socket, hops);
+            let connected = connect(lease.addr(), source, backend_options, left, begun);
             match self.while_client_stays(connected).await? {
                 // Sessions that end make room. Another backend would not.
                 Err(ConnectError::Shortage(error)) if pause < left => {
@@ -116,6 +132,25 @@ impl Dial<'_> {
                 }
                 connected => return Ok(connected),
             }
+        }
+    }
+
+    /// How many own listeners the client will have come through when it is accepted at `to`; 0 if that is elsewhere.
+    fn hops_to(&self, to: SocketAddr) -> u8 {
+        let hops = &self.entrance.watch().hops;
+        if !hops.lead_back(to) {
+            return 0;
+        }
+        // Another worker can accept a connection before the one that made it has said so.
+        let before = self.hops.max(hops.take(self.peer));
+        before.saturating_add(1)
+    }
+
+    /// Makes a connection known that comes back by an own listener.
+    fn announce_hop(&self, socket: &Socket, hops: u8) {
+        let from = (hops > 0).then(|| socket.local_addr().ok()?.as_socket());
+        if let Some(from) = from.flatten() {
+            self.entrance.watch().hops.begin(from, hops);
         }
     }
 
@@ -133,7 +168,9 @@ impl Dial<'_> {
             Err(_) => AttemptOutcome::Abandoned,
             Ok(Ok(_)) => AttemptOutcome::Connected,
             Ok(Err(ConnectError::Backend(_))) => AttemptOutcome::Failed,
-            Ok(Err(ConnectError::Local(_) | ConnectError::Shortage(_))) => AttemptOutcome::Local,
+            Ok(Err(ConnectError::Local(_) | ConnectError::Loop | ConnectError::Shortage(_))) => {
+                AttemptOutcome::Local
+            }
             Ok(Err(ConnectError::Timeout(_))) => AttemptOutcome::Timeout,
         };
         let attempt = Attempt {
@@ -149,14 +186,27 @@ impl Dial<'_> {
     fn note_failure(&mut self, lease: Lease, error: &ConnectError, had_its_time: bool) {
         let addr = lease.addr();
         self.tried.insert(addr);
-        let (counter, blameless) = match error {
-            ConnectError::Backend(_) => (&self.counters.connect_failures, false),
-            ConnectError::Local(_) | ConnectError::Shortage(_) => {
-                (&self.counters.connect_failures, true)
-            }
-            ConnectError::Timeout(_) => (&self.counters.connect_timeouts, !had_its_time),
+        let failures = &self.counters.connect_failures;
+        let (counter, blameless, blame) = match error {
+            ConnectError::Backend(_) => (failures, false, Blame::Backend),
+            ConnectError::Local(_) => (failures, true, Blame::Local),
+            ConnectError::Loop => (failures, true, Blame::Loop),
+            ConnectError::Shortage(_) => (failures, true, Blame::Shortage),
+            ConnectError::Timeout(_) => (
+                &self.counters.connect_timeouts,
+                !had_its_time,
+                Blame::Timeout,
+            ),
         };
         counter.increment();
+        let event = Event {
+            upstream: Some(self.upstream.shared_name()),
+            backend: Some(addr),
+            error: Some(error),
+            ..Event::default()
+        };
+        let failures = &self.entrance.watch().failures;
+        failures.note(Failure::Connect(blame), &event);
         let upstream = self.upstream;
         debug!(upstream = upstream.name(), backend.addr = %addr, %error, "Attempt to connect failed");
         if blameless {

@@ -6,6 +6,7 @@ mod close;
 mod connect;
 mod pick;
 mod prelude;
+mod refusal;
 mod relay;
 
 use std::future::Future;
@@ -44,6 +45,8 @@ struct Session {
     lease: Option<Lease>,
     accepted_at: Instant,
     attempts: u32,
+    /// How many own listeners the client came through before this one.
+    hops: u8,
     /// Kept only if somebody wants to know.
     details: Option<Box<Details>>,
 }
@@ -66,6 +69,7 @@ struct Details {
 
 impl Session {
     fn new(client: TcpStream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Self {
+        let hops = entrance.watch().hops.take(peer);
         Self {
             client,
             client_addr: peer,
@@ -77,6 +81,7 @@ impl Session {
             lease: None,
             accepted_at: Instant::now(),
             attempts: 0,
+            hops,
             details: None,
         }
     }

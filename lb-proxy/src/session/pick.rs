@@ -12,6 +12,8 @@ use tokio::select;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
+use crate::entrance::Entrance;
+use crate::failures::{Event, Failure};
 use crate::hooks::{CloseReason, Connection, HashKey, Hooks};
 use crate::listener::Route;
 use crate::metrics::Counters;
@@ -26,7 +28,12 @@ pub(super) struct Dial<'a> {
     pub(super) client_addr: SocketAddr,
     /// Who is asked and told, and of which connection. Without hooks nobody needs to know the latter.
     pub(super) hooks: Option<(&'a dyn Hooks, Connection)>,
+    pub(super) entrance: &'a Entrance,
     pub(super) route: &'a Route,
+    /// How many own listeners the client came through before this one.
+    pub(super) hops: u8,
+    /// The other end of the client's socket.
+    pub(super) peer: SocketAddr,
     pub(super) upstream: &'a Upstream,
     pub(super) counters: &'a Counters,
     /// Attempts that failed are counted here.
@@ -94,6 +101,15 @@ impl Dial<'_> {
         error: &dyn std::fmt::Display,
         reason: CloseReason,
     ) -> CloseReason {
+        let event = Event {
+            listener: Some(self.entrance.addr),
+            upstream: Some(self.upstream.shared_name()),
+            client: Some(self.client_addr),
+            error: Some(error),
+            ..Event::default()
+        };
+        let failures = &self.entrance.watch().failures;
+        failures.note(Failure::Client(reason), &event);
         debug!(
             upstream = self.upstream.name(),
             client.addr = %self.client_addr,

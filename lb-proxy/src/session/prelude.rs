@@ -2,6 +2,7 @@
 
 use std::io;
 
+use lb_core::Escaped;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
@@ -43,11 +44,14 @@ impl Session {
             let limit = prelude.timeout().unwrap_or(route.prelude_timeout);
             let satisfied = first.satisfy(&**prelude, &mut opening, &self.client);
             let read = timeout(limit, satisfied).await;
-            read.map_err(|_| CloseReason::PreludeTimeout)?
-                .map_err(|error| {
-                    debug!(client.addr = %self.client_addr, %error, "First bytes refused");
-                    CloseReason::Prelude
-                })?;
+            if let Err(error) = read.map_err(|_| CloseReason::PreludeTimeout)? {
+                debug!(client.addr = %self.client_addr, error = %Escaped(&error), "First bytes refused");
+                // Probes of ports and of health come and go without a byte.
+                if !first.bytes.is_empty() {
+                    self.report_refusal(CloseReason::Prelude, Some(&error));
+                }
+                return Err(CloseReason::Prelude);
+            }
         }
         self.client_addr = opening.connection.client;
         self.identity = opening.connection.identity;

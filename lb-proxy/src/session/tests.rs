@@ -8,6 +8,7 @@ use super::*;
 use crate::entrance::Building;
 use crate::limits::Limits;
 use crate::server::Signals;
+use crate::watch::Watch;
 use crate::{Listener, Upstream};
 
 /// What an idle connection costs beside its sockets is this future and two registrations with tokio.
@@ -19,7 +20,8 @@ async fn a_session_is_small() {
         .unwrap();
     let addr = (Ipv4Addr::LOCALHOST, 0).into();
     let (limits, route) = Listener::new(addr, &upstream).into_parts();
-    let building = Building::new(1, Limits::default());
+    let watch = Arc::new(Watch::new());
+    let building = Building::new(1, Limits::default(), &watch);
     let entrance = Entrance::new(addr, route, limits, &building);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap())
@@ -27,7 +29,7 @@ async fn a_session_is_small() {
         .unwrap();
     let peer = client.peer_addr().unwrap();
     let session = Session::new(client, peer, &entrance);
-    let worker = Worker::new(&Signals::new(), tokio::runtime::Handle::current());
+    let worker = Worker::new(&Signals::new(), &watch, tokio::runtime::Handle::current());
     let backend = TcpStream::connect(listener.local_addr().unwrap());
     let backend = backend.await.unwrap();
     let relay = size_of_val(&session.relay(&backend, &worker.counters));

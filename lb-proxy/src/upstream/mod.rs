@@ -124,6 +124,10 @@ impl Upstream {
         &self.shared().name
     }
 
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.shared().name
+    }
+
     /// Its backends and their state now.
     pub fn backends(&self) -> Arc<BackendSet> {
         self.shared().balancer.set()

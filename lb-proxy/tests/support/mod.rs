@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 pub(crate) mod link;
+pub(crate) mod log;
 pub(crate) mod namespaces;
 
 use std::future::{Future, pending};
@@ -226,6 +227,41 @@ pub(crate) fn refusing() -> (socket2::Socket, SocketAddr) {
     socket.bind(&loopback().into()).unwrap();
     let addr = socket.local_addr().unwrap().as_socket().unwrap();
     (socket, addr)
+}
+
+/// A port that is free in both families. The kernel chooses it for no other socket while the result lives; sockets with
+/// `SO_REUSEADDR` may be bound to it.
+pub(crate) fn reserved_port() -> (socket2::Socket, u16) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+    socket.set_only_v6(false).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    let any = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
+    socket.bind(&any.into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr.port())
+}
+
+/// What another program of the same user does that wants to share `addr`.
+pub(crate) fn join(addr: SocketAddr, ipv6_only: bool) -> std::io::Result<socket2::Socket> {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(ipv6_only)?;
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(1)?;
+    Ok(socket)
+}
+
+/// Expects that another program of the same user cannot listen on `addr` beside the proxy.
+pub(crate) fn assert_closed_to_others(addr: SocketAddr, ipv6_only: bool) {
+    // More than once: the kernel remembers the address of an attempt that succeeds.
+    for _ in 0..2 {
+        let error = join(addr, ipv6_only).expect_err("an address that is not shared");
+        assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse, "{addr}");
+    }
 }
 
 /// An address that never answers: it listens, but its queue is full, so the kernel drops further attempts.

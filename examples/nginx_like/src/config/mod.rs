@@ -61,6 +61,12 @@
 //!   such a server again.
 //! - `least_time` takes `connect` only.
 //! - `kubernetes` and `kubernetes_pods` in an `upstream` block are ours: nginx has nothing like them.
+//! - `proxy_timeout`, `proxy_connect_timeout`, `preread_timeout` and `proxy_protocol_timeout` of 0 are over at once, as in
+//!   nginx, with a [`Warning`]. `worker_shutdown_timeout 0` is no limit, as in nginx.
+//! - A message goes to `error_log` at the level that nginx has for the same: a client that gets no service is an
+//!   `error`. The first ones of a kind are logged one by one, further ones as a count every ten seconds.
+//! - A server that leads back to a listener is refused by `-t`, and served with an error in the log otherwise: a client
+//!   comes through at most 16 own listeners in a row.
 //! - A weight is at most 65535, and a time at most 100 years.
 //! - A `worker_processes` or `worker_connections` of 0, or more than 1024 processes, are errors.
 //! - Includes may be nested 32 deep, and all files together may have 64 MiB.

@@ -23,7 +23,7 @@ pub struct Config {
     pub worker_processes: WorkerProcesses,
     /// `worker_rlimit_nofile`: the limit on open files.
     pub worker_rlimit_nofile: Option<u64>,
-    /// `worker_shutdown_timeout`: how long SIGQUIT waits for connections. For ever by default.
+    /// `worker_shutdown_timeout`: how long SIGQUIT waits for connections. For ever by default, and with 0.
     pub worker_shutdown_timeout: Option<Duration>,
     /// `error_log` of the main level. If there is none, the server chooses.
     pub error_logs: Vec<ErrorLog>,
@@ -338,9 +338,9 @@ pub struct Server {
     pub upstream: usize,
     /// What a map that `proxy_pass` names has instead for names of servers, if `ssl_preread` tells them.
     pub by_name: ServerNames<usize>,
-    /// `proxy_connect_timeout`, 60 s by default.
+    /// `proxy_connect_timeout`, 60 s by default. With 0 every attempt times out.
     pub connect_timeout: Duration,
-    /// `proxy_timeout`, 10 minutes by default: how long a session may be idle.
+    /// `proxy_timeout`, 10 minutes by default: how long a session may be idle. With 0 it ends at once.
     pub timeout: Duration,
     /// `proxy_next_upstream`, on by default: whether another server is tried if a connection fails.
     pub next_upstream: bool,

@@ -35,7 +35,9 @@ pub(super) fn config(main: MainBlock, mut warnings: Vec<Warning>) -> Result<Conf
             .worker_processes
             .unwrap_or(WorkerProcesses::Count(NonZeroUsize::MIN)),
         worker_rlimit_nofile: main.worker_rlimit_nofile,
-        worker_shutdown_timeout: main.worker_shutdown_timeout,
+        worker_shutdown_timeout: main
+            .worker_shutdown_timeout
+            .filter(|timeout| !timeout.is_zero()),
         error_logs: main.logs,
         pid: main.pid,
         daemon: main.daemon,

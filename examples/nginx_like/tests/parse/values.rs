@@ -27,6 +27,14 @@ fn nothing() {
 }
 
 #[test]
+fn a_shutdown_time_out_of_0_is_none() {
+    for (time, limit) in [("0", None), ("0s", None), ("90", Some(secs(90)))] {
+        let config = parse(&format!("worker_shutdown_timeout {time};")).unwrap();
+        assert_eq!(config.worker_shutdown_timeout, limit, "{time}");
+    }
+}
+
+#[test]
 fn main_level() {
     let config = parse(
         "user web www; worker_processes 4; worker_rlimit_nofile 0; daemon OFF;
@@ -243,8 +251,9 @@ fn addresses_of_ipv6_to_bind_to_and_mapped_networks() {
     let rule = stream.servers[0].access[0].network;
     assert_eq!(rule.to_string(), "192.0.2.0/24");
     let trusted = &stream.servers[0].real_ip_from;
-    assert_eq!(trusted.len(), 1);
-    assert_eq!(trusted[0].to_string(), "192.0.2.1/32");
+    for peer in ["192.0.2.1", "::ffff:192.0.2.1"] {
+        assert!(trusted.contains(peer.parse().unwrap()), "{peer}");
+    }
 }
 
 #[test]

@@ -28,6 +28,16 @@ fn warnings_are_kept() {
             r#"the "proxy_buffer_size" directive has no effect here"#,
         ),
         (
+            In::Server,
+            "proxy_timeout 0;",
+            r#""proxy_timeout 0" is no way to switch the time-out off: it is over at once, as in nginx"#,
+        ),
+        (
+            In::Stream,
+            "proxy_connect_timeout 0ms;",
+            r#""proxy_connect_timeout 0" is no way to switch the time-out off: it is over at once, as in nginx"#,
+        ),
+        (
             In::Upstream,
             "server a:1; random; least_conn;",
             "load balancing method redefined",
@@ -93,6 +103,36 @@ fn not_supported_is_not_a_mistake() {
         (In::UpstreamServer, "weight=0"),
     ] {
         assert!(!error(place, text).is_not_supported(), "{text}");
+    }
+}
+
+#[test]
+fn errors_and_warnings_of_times_name_the_line_of_their_directive() {
+    for name in [
+        "preread_timeout",
+        "proxy_connect_timeout",
+        "proxy_next_upstream_timeout",
+        "proxy_protocol_timeout",
+        "proxy_timeout",
+        "resolver_timeout",
+    ] {
+        for place in [In::Server, In::Stream] {
+            let error = parse(&place.wrap(&format!("\n\n{name}\nnever;\n"))).unwrap_err();
+            let expected = format!("\"{name}\" directive invalid value in test.conf:5");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+    for name in [
+        "preread_timeout",
+        "proxy_connect_timeout",
+        "proxy_protocol_timeout",
+        "proxy_timeout",
+    ] {
+        for place in [In::Server, In::Stream] {
+            let said = warnings(&place.wrap(&format!("\n\n{name}\n0;\n")));
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert!(said[0].ends_with("as in nginx in test.conf:5"), "{said:?}");
+        }
     }
 }
 

@@ -57,6 +57,28 @@ async fn the_descriptors_are_divided_at_the_start() {
     assert!(proxy.log().contains("limit=256"), "{}", proxy.log());
 }
 
+#[tokio::test]
+async fn listening_sockets_are_part_of_what_is_in_use() {
+    let node = Reserved::any();
+    let others: Vec<Reserved> = (0..50).map(|_| Reserved::any()).collect();
+    let listens = others.iter().map(|other| format!("listen {};", other.addr));
+    let listens: String = listens.collect();
+    let main = "worker_rlimit_nofile 256;";
+    let in_use = |proxy: &NginxLike| -> u64 {
+        let log = proxy.log();
+        let (_, last) = log.rsplit_once("in_use=").unwrap();
+        last.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let one = NginxLike::start(main, &balanced_over(&node, "")).await;
+    let all = NginxLike::start(main, &balanced_over(&node, &listens)).await;
+    assert_eq!(in_use(&all), in_use(&one) + 50);
+    // A reload divides again.
+    all.configure(main, &balanced_over(&node, ""));
+    all.signal(Signal::HUP);
+    all.logged("Configuration applied").await;
+    assert_eq!(in_use(&all), in_use(&one));
+}
+
 /// A socket as systemd passes it on.
 fn passed_on(addr: SocketAddr) -> TcpListener {
     let domain = socket2::Domain::for_address(addr);
@@ -194,7 +216,6 @@ async fn a_reload_changes_the_family_of_a_wildcard() {
     for workers in ["worker_processes 1;", "worker_processes 2;"] {
         let reserved = Reserved::at((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
         let port = reserved.addr.port();
-        drop(reserved);
         let stream = |ipv6only: &str| {
             format!(
                 "server {{ listen [::]:{port} ipv6only={ipv6only}; proxy_pass {}; }}

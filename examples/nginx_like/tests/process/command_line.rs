@@ -83,8 +83,10 @@ fn mistakes_name_their_line_and_start_nothing() {
             "unexpected end of file, expecting \"}\" in test.conf:2",
         ),
         (
-            format!("stream {{ server {{ {listen} proxy_pass 127.0.0.1:1; proxy_timeout 0; }} }}"),
-            "\"proxy_timeout\" must not be 0 in test.conf:1",
+            format!(
+                "stream {{ server {{\n{listen} proxy_pass 127.0.0.1:1;\nproxy_timeout 1y;\n}} }}"
+            ),
+            "\"proxy_timeout\" directive invalid value in test.conf:3",
         ),
         (
             "events {}".to_owned(),
@@ -109,6 +111,32 @@ fn mistakes_name_their_line_and_start_nothing() {
             Some("nginx_like: configuration file test.conf test failed")
         );
     }
+}
+
+/// Only a test refuses them: nginx takes them, and a rule may keep the connections away.
+#[test]
+fn a_loop_fails_the_test_and_names_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "stream { upstream u {\nserver 127.0.0.1:4462;\n}
+        server { listen 127.0.0.1:4461; proxy_pass u; }
+        server { listen 4462; proxy_pass 127.0.0.1:4461; } }";
+    write_conf(dir.path(), text);
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "nginx_like: [emerg] server \"127.0.0.1:4462\" leads back to \"listen 127.0.0.1:4461\" by \
+                    way of \"listen 0.0.0.0:4462\" in test.conf:2\n";
+    assert!(stderr.contains(expected), "{stderr}");
+}
+
+/// A file can hold anything; what is said of it stays on one line.
+#[test]
+fn control_characters_of_a_file_are_escaped() {
+    let dir = tempfile::tempdir().unwrap();
+    write_conf(dir.path(), "\"forged\u{1b}[2J\n\" 1;");
+    let (output, stderr) = run(&["-c", "test.conf"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "nginx_like: [emerg] unknown directive \"forged\\u{1b}[2J\\n\" in test.conf:2\n";
+    assert_eq!(stderr, expected);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod command_line;
 mod dns_chaos;
 #[path = "../../../../lb-discovery/tests/support/dns_server.rs"]
 mod dns_server;
+mod failures;
 mod first_bytes;
 mod hash;
 mod hung_files;

@@ -88,14 +88,15 @@ async fn logs_change_with_the_configuration() {
     let [first, second] = ["first.log", "second.log"].map(|name| dir.path().join(name));
     let read = |path: &std::path::Path| fs::read_to_string(path).unwrap();
     let proxy = NginxLike::start(&format!("error_log {} info;", first.display()), stream).await;
-    eventually("the first messages", || read(&first).contains("Listening")).await;
+    // Each log is written by itself.
+    let says = async |path: &std::path::Path, text: &str| {
+        eventually(&format!("{text:?} in a log"), || read(path).contains(text)).await;
+    };
+    says(&first, "Listening").await;
 
     let main = format!("error_log {} debug;", second.display());
     reload(&proxy, &main, stream).await;
-    eventually("a message of the reload", || {
-        read(&second).contains("Configuration applied")
-    })
-    .await;
+    says(&second, "Configuration applied").await;
     assert!(!read(&first).contains("Configuration applied"));
     ask(proxy.addr).await.unwrap_err();
     eventually("a message at debug", || {
@@ -111,7 +112,7 @@ async fn logs_change_with_the_configuration() {
     proxy.signal(Signal::HUP);
     let refused = format!("open() \"{}\" failed", nowhere.display());
     proxy.logged(&refused).await;
-    eventually("the error in the file", || read(&second).contains(&refused)).await;
+    says(&second, &refused).await;
 
     let main = format!("error_log {} crit;", second.display());
     reload(&proxy, &main, stream).await;
@@ -137,7 +138,7 @@ async fn a_storm_of_reloads_with_broken_files_disturbs_nobody() {
         "server { listen LISTEN;".to_owned(),
         "server { listen LISTEN; proxy_pass nowhere; }".to_owned(),
         "\u{0}\u{1}\u{fffd}".to_owned(),
-        server("listen LISTEN; proxy_timeout 0;"),
+        server("listen LISTEN; proxy_timeout never;"),
         server(&format!("listen LISTEN; listen {};", taken.0)),
         server("listen LISTEN; error_log /no/such/dir/error.log;"),
         String::new(),

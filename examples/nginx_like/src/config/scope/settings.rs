@@ -11,7 +11,8 @@ use crate::config::{
         Args::{Between, Exactly},
         Directive, Line, Scope,
     },
-    error::ErrorKind,
+    error::{ErrorKind, WarningKind},
+    reader::Reader,
     units,
 };
 
@@ -62,15 +63,17 @@ impl<S: Scope + AsMut<ProxySettings>> Directive<S> {
         Self::simple("preread_buffer_size", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().preread_buffer_size, size)
         }),
-        Self::simple("preread_timeout", Exactly(1), |scope, line, _| {
-            line.once(&mut scope.as_mut().preread_timeout, Line::milliseconds)
+        Self::simple("preread_timeout", Exactly(1), |scope, line, reader| {
+            time_out(&mut scope.as_mut().preread_timeout, line, reader)
         }),
         Self::simple("proxy_bind", Between(1, 2), |scope, line, _| {
             line.once(&mut scope.as_mut().bind, bind)
         }),
-        Self::simple("proxy_connect_timeout", Exactly(1), |scope, line, _| {
-            line.once(&mut scope.as_mut().connect_timeout, Line::milliseconds)
-        }),
+        Self::simple(
+            "proxy_connect_timeout",
+            Exactly(1),
+            |scope, line, reader| time_out(&mut scope.as_mut().connect_timeout, line, reader),
+        ),
         Self::simple("proxy_half_close", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().half_close, Line::flag)
         }),
@@ -93,17 +96,18 @@ impl<S: Scope + AsMut<ProxySettings>> Directive<S> {
         Self::simple("proxy_protocol", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().proxy_protocol, proxy_protocol)
         }),
-        Self::simple("proxy_protocol_timeout", Exactly(1), |scope, line, _| {
-            line.once(
-                &mut scope.as_mut().proxy_protocol_timeout,
-                Line::milliseconds,
-            )
-        }),
+        Self::simple(
+            "proxy_protocol_timeout",
+            Exactly(1),
+            |scope, line, reader| {
+                time_out(&mut scope.as_mut().proxy_protocol_timeout, line, reader)
+            },
+        ),
         Self::simple("proxy_socket_keepalive", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().socket_keepalive, Line::flag)
         }),
-        Self::simple("proxy_timeout", Exactly(1), |scope, line, _| {
-            line.once(&mut scope.as_mut().timeout, Line::milliseconds)
+        Self::simple("proxy_timeout", Exactly(1), |scope, line, reader| {
+            time_out(&mut scope.as_mut().timeout, line, reader)
         }),
         Self::simple("ssl_preread", Exactly(1), |scope, line, _| {
             line.once(&mut scope.as_mut().ssl_preread, Line::flag)
@@ -115,6 +119,20 @@ impl<S: Scope + AsMut<ProxySettings>> Directive<S> {
         Self::without_effect("proxy_downstream_buffer", Exactly(1)),
         Self::without_effect("proxy_upstream_buffer", Exactly(1)),
     ];
+}
+
+/// Reads a time-out that is over at once if it is 0, as in nginx. Hardly any configuration means that.
+fn time_out(
+    slot: &mut Option<Duration>,
+    line: &Line,
+    reader: &mut Reader<'_>,
+) -> Result<(), ConfigError> {
+    line.once(slot, Line::milliseconds)?;
+    if *slot == Some(Duration::ZERO) {
+        let name = line.name().to_owned();
+        reader.warn(WarningKind::ZeroTimeout { name }, line.span.clone());
+    }
+    Ok(())
 }
 
 /// Reads `on`, `off` or the number of a version.

@@ -1,0 +1,149 @@
+//! Clients that get no service: what the log says at the level that most configurations have, and what ends them.
+
+use std::fs;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::proxy::NginxLike;
+use crate::sockets::{Reserved, ask, eventually, within};
+
+/// Reads until the end of a connection, whether it is a clean one or not, and says if a byte came before.
+async fn is_ended_without_a_byte(stream: std::io::Result<TcpStream>, say: &[u8]) -> bool {
+    let Ok(mut stream) = stream else {
+        return true;
+    };
+    // The other end can be faster.
+    let _ = stream.write_all(say).await;
+    let mut answer = Vec::new();
+    let _ = within("the end", stream.read_to_end(&mut answer)).await;
+    answer.is_empty()
+}
+
+/// Starts it with a log at the default level, and returns what that has once a client was refused.
+async fn error_log_of(stream: &str, say: &[u8], wanted: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("error.log");
+    let main = format!("error_log {};", path.display());
+    let proxy = NginxLike::start(&main, stream).await;
+    assert!(is_ended_without_a_byte(TcpStream::connect(proxy.addr).await, say).await);
+    let log = || fs::read_to_string(&path).unwrap();
+    eventually(&format!("{wanted:?} in the error log"), || {
+        log().contains(wanted)
+    })
+    .await;
+    log()
+}
+
+#[tokio::test]
+async fn every_refusal_is_in_an_error_log_of_the_default_level() {
+    let (node, dead) = (Reserved::any(), Reserved::any());
+    node.serve("a").await;
+    for (upstream, server, wanted) in [
+        (
+            format!("server {};", dead.addr),
+            "",
+            "Clients without a backend",
+        ),
+        (
+            format!("server {} down;", node.addr),
+            "",
+            "no backend takes connections",
+        ),
+        (
+            format!("server {};", node.addr),
+            "deny all;",
+            "address denied",
+        ),
+        (
+            format!("server {};", node.addr),
+            "proxy_bind 192.0.2.1;",
+            "no source address or port",
+        ),
+        (
+            format!("server {};", node.addr),
+            "proxy_connect_timeout 0;",
+            "time-out",
+        ),
+    ] {
+        let stream = format!(
+            "upstream u {{ {upstream} }} server {{ listen LISTEN; proxy_pass u; {server} }}"
+        );
+        let log = error_log_of(&stream, b"", wanted).await;
+        assert!(log.lines().all(|line| line.contains(" ERROR ")), "{log}");
+        let named = ["upstream=\"u\"", "listener="];
+        assert!(named.iter().any(|name| log.contains(name)), "{log}");
+    }
+    let stream = format!(
+        "server {{ listen LISTEN proxy_protocol; proxy_pass {}; }}",
+        node.addr
+    );
+    let log = error_log_of(&stream, b"GET / HTTP/1.0\r\n\r\n", "first bytes wrong").await;
+    assert!(log.contains("client.addr=127.0.0.1:"), "{log}");
+}
+
+#[tokio::test]
+async fn a_full_server_says_so() {
+    let node = Reserved::any();
+    node.serve("a").await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("error.log");
+    let main = format!("error_log {};", path.display());
+    let stream = format!(
+        "limit_conn_zone $binary_remote_addr zone=clients:64k;
+         server {{ listen LISTEN; proxy_pass {}; limit_conn clients 1; }}",
+        node.addr
+    );
+    let proxy = NginxLike::start(&main, &stream).await;
+    let held = TcpStream::connect(proxy.addr).await.unwrap();
+    let log = || fs::read_to_string(&path).unwrap();
+    within("the refusal", async {
+        while !log().contains("sessions of this client") {
+            is_ended_without_a_byte(TcpStream::connect(proxy.addr).await, b"").await;
+        }
+    })
+    .await;
+    drop(held);
+}
+
+/// nginx's timers fire at the first look: no byte comes through, whatever the backend does.
+#[tokio::test]
+async fn time_outs_of_0_are_over_at_once() {
+    let node = Reserved::any();
+    node.serve("a").await;
+    for (listen, server) in [
+        ("", "proxy_timeout 0;"),
+        ("", "proxy_connect_timeout 0;"),
+        ("", "ssl_preread on; preread_timeout 0;"),
+        ("proxy_protocol", "proxy_protocol_timeout 0;"),
+    ] {
+        let stream = format!(
+            "server {{ listen LISTEN {listen}; proxy_pass {}; {server} }}",
+            node.addr
+        );
+        let proxy = NginxLike::start("", &stream).await;
+        let client = TcpStream::connect(proxy.addr).await;
+        assert!(is_ended_without_a_byte(client, b"").await, "{server}");
+        assert!(proxy.log().contains("is no way to switch"), "{server}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_leads_back_is_served_beside_others() {
+    let (node, other) = (Reserved::any(), Reserved::any());
+    node.serve("a").await;
+    let stream = format!(
+        "server {{ listen LISTEN; proxy_pass LISTEN; }}
+         server {{ listen {}; proxy_pass {}; }}",
+        other.addr, node.addr
+    );
+    let proxy = NginxLike::start("", &stream).await;
+    proxy.logged("leads back to").await;
+    for _ in 0..4 {
+        let client = TcpStream::connect(proxy.addr).await;
+        assert!(is_ended_without_a_byte(client, b"x").await);
+        assert_eq!(ask(other.addr).await.unwrap(), "a");
+    }
+    proxy.logged("back to the own listeners").await;
+    drop(other);
+}

@@ -1,0 +1,52 @@
+//! Refusal: a client that gets no service, or loses it, is reported.
+
+use std::fmt::Display;
+
+use super::Session;
+use crate::failures::{Event, Failure};
+use crate::hooks::CloseReason;
+use crate::upstream::Lease;
+
+impl Session {
+    /// Reports the end of a session if the client was refused for `reason`, or lost its backend. Reasons that come with
+    /// an error have been reported where it happened.
+    pub(super) fn note_refusal(&self, reason: CloseReason) {
+        match reason {
+            CloseReason::AccessDenied
+            | CloseReason::ClientRate
+            | CloseReason::ClientSessions
+            | CloseReason::ClientZoneFull
+            | CloseReason::PreludeTimeout
+            | CloseReason::Rate
+            | CloseReason::Refused
+            | CloseReason::Sessions => self.report_refusal(reason, None),
+            CloseReason::BackendReset => self.report_reset(),
+            _ => {}
+        }
+    }
+
+    fn report_reset(&self) {
+        let event = Event {
+            upstream: Some(self.upstream().shared_name()),
+            client: Some(self.client_addr),
+            backend: self.lease.as_ref().map(Lease::addr),
+            ..Event::default()
+        };
+        let failures = &self.slot.entrance.watch().failures;
+        failures.note(Failure::Client(CloseReason::BackendReset), &event);
+    }
+
+    pub(super) fn report_refusal(&self, reason: CloseReason, error: Option<&dyn Display>) {
+        let entrance = &self.slot.entrance;
+        let event = Event {
+            listener: Some(entrance.addr),
+            client: Some(self.client_addr),
+            error,
+            ..Event::default()
+        };
+        entrance
+            .watch()
+            .failures
+            .note(Failure::Client(reason), &event);
+    }
+}
