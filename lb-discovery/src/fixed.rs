@@ -1,5 +1,7 @@
 //! A fixed list.
 
+use std::fmt::{self, Write};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -14,8 +16,8 @@ use crate::error::DiscoveryError;
 #[derive(Clone, Debug)]
 pub struct Static {
     snapshot: Snapshot,
-    identity: OnceLock<Arc<str>>,
     source: Arc<str>,
+    identity: OnceLock<Arc<str>>,
 }
 
 impl Static {
@@ -23,8 +25,8 @@ impl Static {
     pub fn new(snapshot: Snapshot) -> Self {
         Self {
             snapshot,
-            identity: OnceLock::new(),
             source: Arc::from("static"),
+            identity: OnceLock::new(),
         }
     }
 
@@ -36,15 +38,32 @@ impl Static {
     }
 }
 
+/// Hashes the text that is written to it.
+struct Digest(DefaultHasher);
+
+impl Write for Digest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl Discovery for Static {
     fn source(&self) -> Arc<str> {
         Arc::clone(&self.source)
     }
 
+    /// A digest of the set. O(n) at the first call, which may take milliseconds for thousands of backends.
     fn identity(&self) -> Arc<str> {
-        let whole = || format!("static {:?}", self.snapshot).into();
-        Arc::clone(self.identity.get_or_init(whole))
+        let compute = || {
+            let mut digest = Digest(DefaultHasher::new());
+            // Writing to a hasher does not fail.
+            let _ = write!(digest, "{:?}", self.snapshot);
+            let (len, digest) = (self.snapshot.len(), digest.0.finish());
+            format!("static {len} {digest:016x}").into()
+        };
+        Arc::clone(self.identity.get_or_init(compute))
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {

@@ -119,8 +119,10 @@ fn source(
             }
         }
     }
-    let fixed = Static::new(Snapshot::from_backends(addrs));
-    Ok(Box::new(fixed.with_source(source)))
+    let fixed = Static::new(Snapshot::from_backends(addrs)).with_source(source);
+    // Computed here, because the driver asks for it while sessions wait.
+    let _ = fixed.identity();
+    Ok(Box::new(fixed))
 }
 
 /// Gives `backend` what its `server` line says.
