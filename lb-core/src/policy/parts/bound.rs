@@ -5,7 +5,7 @@
 //! times the factor, rounded up, each backend may hold its part by weight, at least one. Weights are those of the
 //! healthy backends, so the parts of the others are not lost.
 //!
-//! The connections in flight are those of the tier, counted for [`Tracking::Total`](crate::policy::Tracking::Total).
+//! The connections in flight are those of the tier, counted for [`Tracking::Total`].
 //! Where no backend is below the bound, it does not apply.
 
 use crate::load_index::tracking::Tracking;
