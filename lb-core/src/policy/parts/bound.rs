@@ -15,6 +15,11 @@ use crate::tiers::tier::{BackendIndex, Tier};
 /// How far above its share a backend may go: a percentage above 100, or no bound.
 ///
 /// HAProxy recommends 125 to 200. The smaller it is, the more keys move to other backends under load.
+#[doc(
+    alias = "hash-balance-factor",
+    alias = "hash_balance_factor",
+    alias = "bounded loads"
+)]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct BalanceFactor(u16);
 
