@@ -1,16 +1,16 @@
-//! What other libraries ask for a pick, on the inputs of `policies`: `cargo bench -p benches --features peers peers`.
+//! The cost of a pick in other libraries, on the inputs of `policies`: `cargo bench -p benches --features peers peers`.
 //!
 //! - `peers/<name>/<backends>`: next to `policies/<policy>/<backends>`;
 //! - `peers_contended/<name>/<threads>`: next to `policies_contended/<policy>/<threads>`.
 //!
-//! What a pick is to each, since none does all that ours does:
+//! What counts as a pick of each, as none does all that lb-core does:
 //!
-//! - `pingora_*`: `LoadBalancer::select` with the key and 256 iterations, as in pingora's documentation. It looks at
+//! - `pingora_*`: `LoadBalancer::select` with the key and 256 iterations, as in pingora's documentation. It checks
 //!   health, clones the backend and counts no connection.
-//! - `tower_p2c`: `poll_ready` and `call` of `Balance` over services with `PendingRequests`, and the response. It knows
+//! - `tower_p2c`: `poll_ready` and `call` of `Balance` over services with `PendingRequests`, and the response. It has
 //!   no weights and needs `&mut`, so threads cannot share it.
-//! - `hashring`: a bare look-up, with as many points for each backend as our ring hash has.
-//! - `maglev`: a bare look-up in a table of our size, without weights. While it builds it keeps the permutations of all
+//! - `hashring`: a bare look-up, with as many points for each backend as lb-core's ring hash has.
+//! - `maglev`: a bare look-up in a table of lb-core's size, without weights. While it builds it keeps the permutations of all
 //!   backends, 0.5 GB for 1000, so 10000 are left out.
 
 use std::collections::BTreeSet;

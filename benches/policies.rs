@@ -6,7 +6,7 @@
 //!   pick of one thread;
 //! - `policies_contended_local/<policy>/<backends>x<threads>`: the same, each thread by a `LocalBalancer`;
 //! - `policies_apply/<policy>/<backends>`: a snapshot that differs from the last in one weight;
-//! - `policies_apply_equal/<backends>`: one that is equal to the last, but was made anew.
+//! - `policies_apply_equal/<backends>`: a snapshot that is equal to the last one but not the same value.
 
 use std::hint::black_box;
 

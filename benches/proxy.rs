@@ -3,7 +3,7 @@
 //! - `proxy/down/<way>` and `proxy/up/<way>`: bytes from the server to the client and back, over one connection;
 //! - `proxy/round_trip/<way>`: 64 bytes there and back.
 //!
-//! The ways are our relay with and without splice(2), tokio's `copy_bidirectional`, and a direct connection. The relay
+//! The ways are lb-proxy's relay with and without splice(2), tokio's `copy_bidirectional`, and a direct connection. The relay
 //! has a thread and a runtime of its own; client and server are plain blocking sockets.
 
 use std::hint::black_box;
@@ -18,7 +18,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterio
 use lb_proxy::{Relay, Splice};
 use tokio::runtime::Builder;
 
-/// What one iteration moves.
+/// The bytes that one iteration moves.
 const BLOCK: usize = 1 << 20;
 
 /// The length of a small message.
@@ -137,7 +137,7 @@ fn relay(way: Way, client: TcpStream, backend: TcpStream) -> io::Result<()> {
     })
 }
 
-/// Sends as many blocks as it is told to, each time that it is told.
+/// Sends the requested number of blocks, for each request.
 fn send_on_demand(mut sender: TcpStream) -> Sender<u64> {
     let (demand, demands) = channel();
     thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Inputs that the benches share.
+//! Inputs shared by the benches.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use lb_core::{
     Weight, balancer,
 };
 
-/// Numbers of backends that every policy is measured with.
+/// The numbers of backends that every policy is measured with.
 pub const BACKENDS: [usize; 4] = [10, 100, 1000, 10_000];
 
 /// A snapshot of `n` backends with weights 1, 2, 3, 1, 2, 3, …
@@ -32,7 +32,7 @@ pub fn balancer_of(kind: PolicyKind, n: usize) -> Balancer {
     balancer
 }
 
-/// Whoever picks: one thread, with a generator and keys of its own.
+/// A thread that picks, with a generator and keys of its own.
 #[derive(Debug)]
 pub struct Caller {
     rng: SplitMix64,
@@ -48,13 +48,13 @@ impl Caller {
         }
     }
 
-    /// A key that was not asked for before: eight bytes, the number of the connection.
+    /// A new key for each connection: its number, in eight bytes.
     pub fn key(&mut self) -> [u8; 8] {
         self.connections += 1;
         self.connections.to_le_bytes()
     }
 
-    /// What is measured: one pick under a new key, and its lease given back.
+    /// The measured work: one pick under a new key, and the end of its lease.
     ///
     /// # Errors
     ///
@@ -79,8 +79,8 @@ pub fn policies() -> impl Iterator<Item = (PolicyKind, Arc<str>)> {
         .map(|kind| (kind, kind.to_string().into()))
 }
 
-/// The longest time that any of `threads` needs for `iterations` picks when all start together. Each is a caller of its
-/// own and picks by what `make` gives it.
+/// The longest time that any of `threads` needs for `iterations` picks when all start together. Each has a
+/// caller of its own and picks with the closure that `make` returns.
 pub fn race<P, R>(threads: u64, iterations: u64, make: impl Fn() -> P + Sync) -> Duration
 where
     P: FnMut(&mut Caller) -> R,

@@ -39,7 +39,7 @@ async fn a_slow_reader_is_waited_for_and_gets_everything() {
     let sent = flood(&mut client, LIMIT).await;
     assert!(
         sent < LIMIT,
-        "the server read {sent} bytes whose answers nobody reads"
+        "the server read {sent} bytes whose answers no client reads"
     );
 
     within(async {

@@ -181,6 +181,7 @@ impl From<u16> for Weight {
 }
 
 /// What discovery or an operator requests of a backend; health checks never set it.
+#[doc(alias = "down", alias = "DRAIN", alias = "MAINT")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum AdminState {
@@ -191,6 +192,7 @@ pub enum AdminState {
 }
 
 /// What an active check found of a backend. A backend without checks is healthy.
+#[doc(alias = "health check", alias = "active check")]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Health {
@@ -204,6 +206,7 @@ pub enum Health {
 /// The tier of a backend: 0 is used first, 1 when no backend of 0 is eligible, and so on.
 ///
 /// nginx's `backup` is [`Priority::BACKUP`].
+#[doc(alias = "backup", alias = "priority level")]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]

@@ -24,6 +24,12 @@ pub fn balancer(policy: Arc<dyn Policy>) -> (Updater, Balancer) {
 }
 
 /// The picking end of a balancer, for any number of threads. Cloning costs one reference count.
+#[doc(
+    alias = "load balancer",
+    alias = "cluster",
+    alias = "pool",
+    alias = "upstream"
+)]
 #[derive(Clone, Debug)]
 pub struct Balancer {
     pub(crate) published: Arc<Published>,

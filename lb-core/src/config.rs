@@ -18,10 +18,12 @@ pub struct BalancerConfig {
     /// tier gets all connections while its healthy share, multiplied by this many percent, is 100 % or more. 140 is
     /// Envoy's factor, with which a tier gets all connections down to 72 % healthy. Default: none, so a tier is used only
     /// when no backend of the tiers above is eligible, as nginx's `backup`.
+    #[doc(alias = "overprovisioning_factor", alias = "spillover")]
     pub overprovisioning: Option<u16>,
     /// Panic mode: ignores health and ejection in a tier where fewer percent than this are healthy, because the load of
     /// all would overload the few healthy backends. Envoy's threshold is 50. Drained and full backends get no connections
     /// even then. No tier panics while all tiers together are healthy enough. Default: none.
+    #[doc(alias = "healthy_panic_threshold", alias = "panic mode")]
     pub panic_threshold: Option<u8>,
     /// Raises the share of a backend that joins or recovers gradually. Default: none.
     pub slow_start: Option<SlowStart>,

@@ -1,14 +1,14 @@
 //! Load-balancing policies without I/O.
 //!
 //! This crate decides which backend the next connection goes to, and nothing else: it opens no socket, reads no
-//! clock, draws no randomness and knows no runtime. Time is a [`Timestamp`] that the caller passes in, randomness
-//! an [`Rng`], membership a [`Snapshot`]. The same inputs therefore always give the same answer.
+//! clock, has no randomness of its own and needs no runtime. The caller passes time in as a [`Timestamp`], randomness
+//! as an [`Rng`], and membership as a [`Snapshot`]. So the same inputs always give the same answer.
 //!
 //! Three types matter:
 //!
-//! - the [`Updater`], which one owner feeds with snapshots;
-//! - the [`Balancer`], which any number of threads pick from without a lock;
-//! - the [`Pick`], a lease: while it lives its backend counts one more connection in flight.
+//! - the [`Updater`], to which one owner passes snapshots;
+//! - the [`Balancer`], from which any number of threads pick without a lock;
+//! - the [`Pick`], a lease: until it is dropped, its backend has one more connection in flight.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -33,27 +33,27 @@
 //!
 //! # What survives an update
 //!
-//! State belongs to the backend, by address: connections in flight, failures and connect times stay what they are
-//! through every snapshot, change of weight and change of policy, and so does the position of the round robins. A
-//! backend that leaves while connections are in flight and returns before they end finds its state again. Only a
-//! new [`Backend::instance`] at an old address starts afresh.
+//! State belongs to the backend, by address: connections in flight, failures and connect times survive every snapshot,
+//! change of weight and change of policy, and so do the counters of the round robins. A backend that is removed while
+//! connections are in flight and returns before they end has its state again. Only a new [`Backend::instance`] at an
+//! old address starts with new state.
 //!
 //! # Around the policies
 //!
-//! [`BalancerConfig`], set by [`Updater::set_config`] at any time, adds to any policy what the peers have, and is off where
-//! they have it off: outlier detection, spill between priorities, a panic threshold, slow start, the preference of a zone,
-//! a subset for each of many balancers. Active checks report to [`Balancer::set_health`]. [`Balancer::explain`] tells
-//! why each backend could or could not be picked, and which one would be.
+//! [`BalancerConfig`], set by [`Updater::set_config`] at any time, adds to any policy: outlier detection, spill between
+//! priorities, a panic threshold, slow start, the preference of a zone, and a subset for each of many balancers. All are
+//! off by default. Active checks report to [`Balancer::set_health`]. [`Balancer::explain`] explains why each backend could
+//! or could not be picked, and which one would be.
 //!
 //! # Cost
 //!
 //! A pick and its lease take no lock and allocate nothing, but for some 200 bytes at a thread's first pick by a
-//! [`Balancer`]; reports may free a description that an update has replaced meanwhile. A lease is one reference of the
-//! backend's state, so it costs two atomic additions; the set is held by two more, which a thread with a
+//! [`Balancer`]; reports may free a description that an update has replaced meanwhile. A lease is one reference to the
+//! backend's state, so it costs two atomic additions. Protecting the membership costs two more, which a
 //! [`LocalBalancer`] saves. The page of [`policy`] has the figures and the command that prints them for your machine.
 //!
 //! A backend takes 428 bytes beside the 160 of the snapshot and its names, of which a pick reads 16 in the tier and
-//! mostly one cache line of the state; policies add what their row in [`policy`] says.
+//! mostly one cache line of the state; policies add the bytes that [`policy`] lists.
 //!
 //! # Features
 //!

@@ -11,6 +11,11 @@ use crate::backend::Backend;
 /// The order is the source's and matters: nginx's round robin breaks ties by it. A source whose answers have
 /// no stable order (DNS, an API) sorts them, so that equal sets make equal snapshots: applying an equal snapshot
 /// changes nothing. Cloning costs one reference count.
+#[doc(
+    alias = "resolver update",
+    alias = "EndpointSlice",
+    alias = "server list"
+)]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Snapshot(Arc<[Backend]>);
 

@@ -14,6 +14,7 @@ use crate::state::owner::Owner;
 use crate::time::Timestamp;
 
 /// The writing end of a balancer: the one thread that has it decides the order of updates. Not `Clone`.
+#[doc(alias = "control plane", alias = "writer")]
 #[derive(Debug)]
 pub struct Updater {
     policy: Arc<dyn Policy>,

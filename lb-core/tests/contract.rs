@@ -351,7 +351,7 @@ fn the_suite_catches_broken_policies() {
     assert_caught(Broken::DrawsForEver, none, "draws without end");
     assert_caught(Broken::GivesUp, none, "returned none");
     assert_caught(Broken::IgnoresEligibility, none, "not eligible");
-    assert_caught(Broken::Locks, none, "held up");
+    assert_caught(Broken::Locks, none, "were blocked");
     assert_caught(Broken::ReturnsNoIndex, none, "not eligible");
     assert_caught(Broken::Scans, constant, "are allowed");
     assert_caught(

@@ -35,7 +35,7 @@ struct Arguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     policies: Vec<PolicyKind>,
 
-    /// What all randomness follows from
+    /// The seed of all randomness
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
@@ -64,7 +64,7 @@ enum Failure {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Does what the command line says.
+/// Runs the command line.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.print {
@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(text) => {
-            // A closed output is nobody's fault.
+            // A closed output is no error.
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }

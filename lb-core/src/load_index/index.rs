@@ -147,7 +147,7 @@ impl<S> LoadIndex<S> {
         if let Some(until) = until {
             self.excluded_until.fetch_min(until.as_nanos(), SeqCst);
         }
-        // The least: another pick may have seen a later generation, and this one does not know of what came between.
+        // The least: another pick may have seen a later generation, and this one did not see the changes between.
         self.excluded_at.fetch_min(generation, SeqCst);
     }
 

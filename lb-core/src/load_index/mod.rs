@@ -1,6 +1,6 @@
 //! The load index: which of many backends has the least load, in O(log n).
 //!
-//! A policy asks for one by [`Tracking`]. Then each lease updates the index when it begins and when it ends.
+//! A policy asks for one by [`Tracking`](tracking::Tracking). Then each lease updates the index when it begins and when it ends.
 
 pub(crate) mod index;
 pub(crate) mod position;

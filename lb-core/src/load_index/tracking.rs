@@ -4,6 +4,7 @@
 /// costs some ten nanoseconds, and all threads write to the same memory.
 ///
 /// ```
+/// use std::sync::Arc;
 /// use lb_core::policy::Tracking;
 /// use lb_core::{BackendIndex, PickContext, Picker, Policy, Tier};
 ///
@@ -31,6 +32,9 @@
 ///         least.or_else(|| cx.draw_among(PickContext::is_eligible))
 ///     }
 /// }
+///
+/// let (updater, balancer) = lb_core::balancer(Arc::new(Emptiest));
+/// # let _ = (updater, balancer);
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]

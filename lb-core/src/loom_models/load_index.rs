@@ -3,7 +3,7 @@
 use super::*;
 use crate::backend::Health;
 use crate::policy::{Picker, Tracking};
-use crate::state::position::TierIndex;
+use crate::state::index_position::TierIndex;
 use crate::{BackendIndex, PickContext, Tier};
 
 /// Picks as `least_conn` does among many backends, in a tier of any size.

@@ -9,7 +9,7 @@ use crate::config::BalancerConfig;
 use crate::load_index::position::Position;
 use crate::load_index::tracking::Tracking;
 use crate::policy::Policy;
-use crate::state::position::SharedIndex;
+use crate::state::index_position::SharedIndex;
 use crate::tiers::health::Validity;
 use crate::tiers::tier::Tier;
 

@@ -161,6 +161,7 @@ impl Membership {
             return;
         }
         // Read before the standings: a change that comes meanwhile has a later generation, and invalidates the result.
+        // Model `a_second_change_while_tier_health_is_recomputed_is_not_lost` fails otherwise.
         let generation = generation.get();
         let until = health::recompute(&self.config, &self.tiers, now);
         self.validity.finish(generation, now, until);

@@ -17,7 +17,7 @@ use crate::pick::context::PickContext;
 use crate::policy::parts::least::least;
 use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
-use crate::state::position::TierIndex;
+use crate::state::index_position::TierIndex;
 use crate::tiers::tier::{BackendIndex, Tier};
 
 /// Fewest connections in flight for its weight.

@@ -13,9 +13,9 @@
 //!   It notices a slow or distant backend before connections pile up on it.
 //!
 //! Peak EWMA of the peers differs in three points. They measure requests; how long a TCP connection lives says nothing of
-//! its server, so this measures connecting. They divide the whole cost by the weight, or know none; here the draw already
-//! goes by weight and the 1 is not divided, otherwise a light backend would get nothing until the heavy ones are
-//! loaded. At weight 1 the formulas are the same. And they assume a fixed time for a backend without a sample (tower 1
+//! its server, so this measures connecting. They divide the whole cost by the weight, or have no weights. Here the
+//! draw is by weight already and the 1 is not divided, otherwise a light backend would get nothing until the heavy ones
+//! are loaded. At weight 1 the formulas are the same. And they assume a fixed time for a backend without a sample (tower 1
 //! s, Linkerd 30 ms, Envoy 10 ms): that starves a new backend where the others are faster, and favours it where they
 //! are slower. Here a backend without a sample is taken to be as fast as the one that it is compared with. So
 //! connections in flight decide alone, a new backend gets its fair share at once, and the connections that it gets

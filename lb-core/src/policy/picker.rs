@@ -10,6 +10,11 @@ use crate::tiers::tier::{BackendIndex, Tier};
 /// The control-plane half of a policy, which compiles a tier into a [`Picker`].
 ///
 /// It may allocate and take milliseconds; the result is used until the next update.
+#[doc(
+    alias = "scheduler",
+    alias = "algorithm",
+    alias = "load balancing method"
+)]
 pub trait Policy: fmt::Debug + Send + Sync + 'static {
     /// The policy's name in configuration and metrics; never changes.
     fn name(&self) -> &'static str;
@@ -48,6 +53,7 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
 /// 3. no lock, no allocation, and work bounded by what was compiled;
 /// 4. the same tier, state, counter, time, draws and key give the same answer;
 /// 5. it never panics.
+#[doc(alias = "SubchannelPicker", alias = "elect", alias = "select")]
 pub trait Picker: fmt::Debug + Send + Sync + 'static {
     /// The backend for one connection, or `None` if none is eligible.
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex>;

@@ -13,12 +13,16 @@ impl Generation {
     }
 
     /// Acquire: pairs with the Release addition in `advance`. A thread that reads the new generation reads the change
-    /// that it stands for.
+    /// behind it. Models `a_thread_that_causes_a_panic_gets_a_backend_in_it` and
+    /// `a_change_while_tier_health_is_recomputed_is_not_lost` fail without it.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Acquire)
     }
 
     /// Called after the change is stored.
+    ///
+    /// Release: pairs with the Acquire load in `get`. Model `a_backend_that_recovers_while_another_is_excluded_is_found`
+    /// fails without it.
     pub(crate) fn advance(&self) {
         self.0.fetch_add(1, Release);
     }

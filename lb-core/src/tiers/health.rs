@@ -3,7 +3,7 @@
 //! Healthy means neither ejected nor found unhealthy; a full backend is healthy. Nothing runs in the background. A pick
 //! recomputes tier health, O(n), after the standing of a backend changed, and when an ejection has ended. One thread
 //! recomputes at a time; concurrent picks use the previous values, because a mix of two passes would be inconsistent.
-//! [`spill`](super::spill) has the formulas.
+//! [`spill`] has the formulas.
 
 use super::spill::{self, Count};
 use super::tier::Tier;
@@ -77,7 +77,8 @@ impl Validity {
     /// Whether tier health holds at `now`.
     ///
     /// Acquire: each load pairs with the Release store of the same word in `finish`. A thread that reads one of them
-    /// reads the tier health that was stored before.
+    /// reads the tier health that was stored before. Model `a_thread_that_causes_a_panic_gets_a_backend_in_it` fails
+    /// without it.
     pub(crate) fn holds(&self, generation: u64, now: Timestamp) -> bool {
         let (since, until) = (self.since.load(Acquire), self.until.load(Acquire));
         self.generation.load(Acquire) == generation && (since..until).contains(&now.as_nanos())

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::time::Timestamp;
 
 /// How the share of a new backend grows.
+#[doc(alias = "slowstart", alias = "slow_start_config", alias = "warm up")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SlowStart {

@@ -15,6 +15,7 @@
 use crate::hash::{mix, scale};
 
 /// Which part of the backends a balancer uses.
+#[doc(alias = "aperture", alias = "deterministic subsetting")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Subset {

@@ -10,7 +10,7 @@ use crate::load_index::index::LoadIndex;
 use crate::load_index::tracking::Tracking;
 use crate::snapshot::Snapshot;
 use crate::state::backend_state::BackendState;
-use crate::state::position::SharedIndex;
+use crate::state::index_position::SharedIndex;
 use crate::sync::{Arc, atomic::AtomicU64};
 
 /// A backend's index in a tier.
@@ -37,6 +37,7 @@ impl BackendIndex {
 /// [`Policy`](crate::Policy) compiles.
 ///
 /// Never empty, every weight above zero, none draining, in the snapshot's order.
+#[doc(alias = "priority level", alias = "locality")]
 #[derive(Debug)]
 pub struct Tier {
     snapshot: Snapshot,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::backend::Backend;
 
 /// Which zone is preferred, and how many healthy backends it needs.
+#[doc(alias = "locality", alias = "topology aware routing")]
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ZonePreference {

@@ -1,4 +1,4 @@
-//! When connections come.
+//! When connections arrive.
 
 use lb_core::SplitMix64;
 
@@ -30,7 +30,7 @@ impl Arriving {
         }
     }
 
-    /// How many times the usual rate connections come at `now`.
+    /// The rate at `now`, as a multiple of the usual rate.
     fn factor(&self, now: f64) -> f64 {
         let in_burst = |burst: &Burst| {
             let every = burst.every.get().seconds();

@@ -1,4 +1,4 @@
-//! Who comes.
+//! Which client each connection belongs to.
 
 use lb_core::{Rng, SplitMix64};
 

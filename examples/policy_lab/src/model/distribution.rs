@@ -1,4 +1,4 @@
-//! How long something takes.
+//! Distributions of times.
 
 use lb_core::Rng;
 

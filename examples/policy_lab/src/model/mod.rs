@@ -1,4 +1,4 @@
-//! What the world outside the balancer does: clients that come, backends that serve.
+//! The world outside the balancer: clients that connect, backends that serve.
 
 mod arrivals;
 mod clients;

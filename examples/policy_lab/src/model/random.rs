@@ -2,7 +2,7 @@
 
 use lb_core::{Rng, SplitMix64};
 
-/// What a stream is for. Each has its own numbers, so that what a policy draws does not change who comes when.
+/// The purpose of a stream. Each has its own numbers, so that the draws of a policy do not change which clients connect when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stream {
     Arrivals,

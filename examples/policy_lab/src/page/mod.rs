@@ -1,4 +1,4 @@
-//! One page of everything that was found out, which needs nothing but itself.
+//! One page with all results, which refers to no other file.
 
 use std::fmt::Write;
 

@@ -89,7 +89,7 @@ pub(super) fn figures(runs: &[Run]) -> String {
          say, be it by choice or because a backend could not take its part. Clients sent elsewhere: of the connections whose \
          client came before, those that reached another backend than the last. † Many keys move while nothing changes: the policy \
          looks at none, or at the load as well. The best of a column is marked; latency, connections in flight and share error \
-         only of policies that lost no connection, for who loses some spares the others.</p>\n",
+         only of policies that lost no connection, because lost connections take load off the others.</p>\n",
     );
     html
 }
@@ -136,7 +136,7 @@ fn is_fastest<'a>(run: &Run, runs: impl IntoIterator<Item = &'a Run>, of: Latenc
     lost_none(run) && lowest.is_some() && of(run) == lowest
 }
 
-/// Whether the figures can be compared: who loses connections looks fast and spares its backends.
+/// Whether the figures can be compared: a policy that loses connections seems fast, because its backends have less load.
 const fn lost_none(run: &Run) -> bool {
     run.lost == 0
 }

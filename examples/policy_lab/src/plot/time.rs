@@ -14,7 +14,7 @@ const SIZE: (u32, u32) = (1080, 400);
 #[derive(Clone, Debug)]
 pub(crate) struct Panel<'a> {
     pub(crate) title: &'a str,
-    /// For those who cannot see it.
+    /// A description for screen readers.
     pub(crate) label: String,
     pub(crate) y_label: &'a str,
     pub(crate) scale: Scale,

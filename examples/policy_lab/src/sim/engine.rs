@@ -1,4 +1,4 @@
-//! The loop: takes what happens next and works out what follows.
+//! The loop: takes the next event and computes what follows.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::schedule::{Happening, Schedule};
 use crate::model::{Arriving, Draw, Host, Population, Stream, unit};
 use crate::scenario::{Failure, Scenario, Variant, What};
 
-/// A run that is going on.
+/// A run in progress.
 pub(super) struct Engine<'a> {
     scenario: &'a Scenario,
     label: &'a str,
@@ -31,7 +31,7 @@ pub(super) struct Engine<'a> {
     connections: Vec<Connection>,
     /// Places in `connections` whose connection has ended.
     free: Vec<usize>,
-    // what is found out
+    // the results
     members_since: u64,
     record: Record,
     probe: KeyProbe<'a>,

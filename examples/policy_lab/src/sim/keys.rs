@@ -1,4 +1,4 @@
-//! Which keys go elsewhere when the membership changes.
+//! Which keys move to another backend when the membership changes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::scenario::{Change, Scenario, Variant};
 /// How many keys are followed.
 const KEYS: usize = 2000;
 
-/// What one change of membership did to the keys.
+/// The keys moved by one change of membership.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Move {
     pub(crate) change: String,
@@ -24,7 +24,7 @@ pub(crate) struct Move {
     pub(crate) least: f64,
 }
 
-/// A second balancer with the same policy, settings and membership, which is asked where a fixed set of keys goes.
+/// A second balancer with the same policy, settings and membership, which picks for a fixed set of keys.
 ///
 /// It is apart from the simulated one, so that asking changes nothing there. It bears a light load of two connections
 /// per backend, and the keys come in another order each time, so that policies which do not look at keys show it.

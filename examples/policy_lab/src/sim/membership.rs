@@ -1,4 +1,4 @@
-//! Which backends the balancer is told about.
+//! Which backends the balancer gets in its snapshots.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;

@@ -15,7 +15,7 @@ pub(crate) use keys::Move;
 
 use crate::scenario::{Scenario, Variant};
 
-/// What came of a scenario under one policy.
+/// The results of a scenario under one policy.
 ///
 /// Figures without a remark are about the time after the warm-up.
 #[derive(Clone, Debug)]

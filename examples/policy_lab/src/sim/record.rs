@@ -1,11 +1,11 @@
-//! What is written down during a run.
+//! The record of a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::scenario::Scenario;
 
-/// Into how many parts the time is cut for the charts.
+/// How many parts the time is divided into for the charts.
 pub(crate) const BINS: usize = 60;
 
 /// Counts, by part of the time and over the measured time.
@@ -77,13 +77,13 @@ impl Record {
         self.pending.1 += u64::from(now >= self.warm_up);
     }
 
-    /// Notes that weights or membership changed.
+    /// Records that weights or membership changed.
     pub(super) fn shares_changed(&mut self, shares: Vec<f64>) {
         self.flush();
         self.shares = shares;
     }
 
-    /// Notes who is a member from `from` to `to`.
+    /// Records which backends are members from `from` to `to`.
     pub(super) fn members(&mut self, from: u64, to: u64, is_member: impl Fn(usize) -> bool) {
         for bin in self.bin_of(from)..=self.bin_of(to).min(BINS - 1) {
             for (i, backend) in self.backends.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! What happens next.
+//! The planned events.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 pub(super) enum Happening {
     /// The event of the scenario with this number.
     Change(usize),
-    /// The next client comes.
+    /// The next connection arrives.
     Arrival,
     /// An attempt of this connection succeeds.
     Connected(usize),
@@ -18,7 +18,7 @@ pub(super) enum Happening {
     Served(usize),
 }
 
-/// Everything that is known to happen, by time in nanoseconds; of two at one moment the first planned is first.
+/// All planned events by time in nanoseconds; of two at one moment the one planned first comes first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Schedule {
     heap: BinaryHeap<Reverse<(u64, u64, Happening)>>,

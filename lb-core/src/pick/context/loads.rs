@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::PickContext;
 use crate::load_index::index::LoadIndex;
-use crate::state::position::TierIndex;
+use crate::state::index_position::TierIndex;
 use crate::tiers::slot::Slot;
 use crate::tiers::tier::BackendIndex;
 

@@ -5,7 +5,7 @@
 //! times the factor, rounded up, each backend may hold its part by weight, at least one. Weights are those of the
 //! healthy backends, so the parts of the others are not lost.
 //!
-//! The connections in flight are those of the tier, counted for [`Tracking::Total`](crate::policy::Tracking::Total).
+//! The connections in flight are those of the tier, counted for [`Tracking::Total`].
 //! Where no backend is below the bound, it does not apply.
 
 use crate::load_index::tracking::Tracking;
@@ -15,6 +15,11 @@ use crate::tiers::tier::{BackendIndex, Tier};
 /// How far above its share a backend may go: a percentage above 100, or no bound.
 ///
 /// HAProxy recommends 125 to 200. The smaller it is, the more keys move to other backends under load.
+#[doc(
+    alias = "hash-balance-factor",
+    alias = "hash_balance_factor",
+    alias = "bounded loads"
+)]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct BalanceFactor(u16);
 

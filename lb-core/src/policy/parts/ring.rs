@@ -28,7 +28,7 @@ pub(crate) struct Ring {
 enum Points {
     /// The hash in the upper half, the owner in the lower.
     Wide(Box<[u64]>),
-    /// The same with the lower 16 bits of both, where the arcs tell the upper bits and owners have no more.
+    /// The same with the lower 16 bits of both, where the arc gives the upper bits and owners have no more bits.
     Narrow(Box<[u32]>),
 }
 
