@@ -31,6 +31,10 @@ mod limit;
 )]
 mod pipe;
 mod pump;
+#[cfg_attr(
+    not(any(target_os = "android", target_os = "linux")),
+    path = "no_queue.rs"
+)]
 mod queue;
 mod run;
 mod socket;
