@@ -49,9 +49,9 @@ fn a_connection_allocates_and_frees_nothing() {
                 let mut bench = Bench::new(kind.build(), &weighted(&weights(n, modulus)));
                 for (tried, begin) in [(Tried::new(), 0), (tried([1, 2, 5]), 1000)] {
                     let counted = measure(|| connections(&mut bench, &tried, begin));
-                    let told = format!("{kind}, {n} backends: {counted:?}");
-                    assert_eq!(counted.count_total, 0, "{told}");
-                    assert_eq!(counted.count_current, 0, "something was freed: {told}");
+                    let message = format!("{kind}, {n} backends: {counted:?}");
+                    assert_eq!(counted.count_total, 0, "{message}");
+                    assert_eq!(counted.count_current, 0, "something was freed: {message}");
                 }
             }
         }
@@ -96,11 +96,11 @@ fn no_setting_around_the_policy_allocates_or_frees() {
                 bench.check(i, Health::Unhealthy, at(1));
             }
             let counted = measure(|| connections(&mut bench, &Tried::new(), 2));
-            let told = format!("{}, {n} backends: {counted:?}", policy.name());
+            let message = format!("{}, {n} backends: {counted:?}", policy.name());
             assert_eq!(
                 (counted.count_total, counted.count_current),
                 (0, 0),
-                "{told}"
+                "{message}"
             );
             // Until no backend is left to eject.
             let tried = Tried::new();
@@ -111,11 +111,11 @@ fn no_setting_around_the_policy_allocates_or_frees() {
                     }
                 }
             });
-            let told = format!("{}, {n} backends, ejecting: {counted:?}", policy.name());
+            let message = format!("{}, {n} backends, ejecting: {counted:?}", policy.name());
             assert_eq!(
                 (counted.count_total, counted.count_current),
                 (0, 0),
-                "{told}"
+                "{message}"
             );
         }
     }

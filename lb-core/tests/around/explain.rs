@@ -19,8 +19,8 @@ use crate::support::{Bench, addr, at, backend, number, small, tried};
 fn before_the_first_snapshot_there_is_nothing_to_explain() {
     let (_updater, balancer) = balancer(PolicyKind::P2c.build());
     let tried = Tried::new();
-    let told = balancer.explain(&PickRequest::new(&tried), at(0), &mut SplitMix64::new(1));
-    assert_eq!(told.map(drop), Err(lb_core::PickError::NotReady));
+    let explained = balancer.explain(&PickRequest::new(&tried), at(0), &mut SplitMix64::new(1));
+    assert_eq!(explained.map(drop), Err(lb_core::PickError::NotReady));
 }
 
 #[test]
@@ -41,14 +41,14 @@ fn every_verdict_is_explained() {
     let _ = bench.pick_only(3, 8, at(0)).unwrap().failed(at(0));
     bench.check(4, Health::Unhealthy, at(0));
     let tried = tried([5]);
-    let told = |bench: &mut Bench| {
+    let explained = |bench: &mut Bench| {
         let request = PickRequest::new(&tried);
         bench
             .balancer
             .explain(&request, at(5), &mut bench.rng)
             .unwrap()
     };
-    let found = told(&mut bench);
+    let found = explained(&mut bench);
     let until = found.backends[3].verdict;
     assert!(
         matches!(until, Verdict::Ejected { until } if until >= at(10)),
@@ -74,7 +74,7 @@ fn every_verdict_is_explained() {
 
     let config = BalancerConfig::default().with_subset(Subset::new(0, 2));
     bench.updater.set_config(config);
-    let found = told(&mut bench);
+    let found = explained(&mut bench);
     let outside = found
         .backends
         .iter()
@@ -126,14 +126,14 @@ fn bounds_and_slow_starts_are_explained() {
     let held: Vec<_> = (0..3)
         .map(|_| bench.pick_key(b"key", &Tried::new(), at(0)).unwrap())
         .collect();
-    let told = |bench: &mut Bench, now| {
+    let explained = |bench: &mut Bench, now| {
         let tried = Tried::new();
         let request = PickRequest::new(&tried).with_key(b"key");
         let found = bench.balancer.explain(&request, now, &mut bench.rng);
         found.unwrap()
     };
     // 1.25 * 4 connections are five for three.
-    let found = told(&mut bench, at(0));
+    let found = explained(&mut bench, at(0));
     let verdicts = || found.backends.iter().map(|b| (b.in_flight, b.verdict));
     let most = verdicts().map(|(in_flight, _)| in_flight).max().unwrap();
     assert_eq!(most, 1, "the bound spreads them");
@@ -141,7 +141,7 @@ fn bounds_and_slow_starts_are_explained() {
     let _held: Vec<_> = (0..2)
         .map(|_| bench.pick_only(0, 3, at(0)).unwrap())
         .collect();
-    let found = told(&mut bench, at(0));
+    let found = explained(&mut bench, at(0));
     assert_eq!(found.backends[0].verdict, Verdict::AboveBound, "{found}");
     assert!(found.to_string().contains("above its bound"), "{found}");
     assert_eq!(found.backends[1].verdict, Verdict::Eligible, "{found}");
@@ -152,7 +152,7 @@ fn bounds_and_slow_starts_are_explained() {
         .set_config(BalancerConfig::default().with_slow_start(slow_start));
     let more: Snapshot = (0..4).map(backend).collect();
     bench.updater.apply(&more, at(10));
-    let found = told(&mut bench, at(60));
+    let found = explained(&mut bench, at(60));
     let percents = found.backends.iter().map(|b| b.slow_start_percent);
     assert_eq!(percents.collect::<Vec<_>>(), [None, None, None, Some(50)]);
     assert!(
@@ -170,7 +170,7 @@ fn panic_and_spill_are_explained() {
         .with_overprovisioning(100)
         .with_panic_threshold(60);
     let mut bench = Bench::with(Arc::new(WeightedRoundRobin::new()), config, &snapshot);
-    let told = |bench: &mut Bench| {
+    let explained = |bench: &mut Bench| {
         let tried = Tried::new();
         let request = PickRequest::new(&tried);
         let found = bench
@@ -181,18 +181,18 @@ fn panic_and_spill_are_explained() {
         (each.collect::<Vec<_>>(), found.to_string())
     };
     assert_eq!(
-        told(&mut bench).0,
+        explained(&mut bench).0,
         [(100, false), (100, false), (0, false), (0, false)]
     );
     bench.check(0, Health::Unhealthy, at(0));
     // The tiers together are healthy enough.
     assert_eq!(
-        told(&mut bench).0,
+        explained(&mut bench).0,
         [(50, false), (50, false), (50, false), (50, false)]
     );
     bench.check(2, Health::Unhealthy, at(0));
     bench.check(3, Health::Unhealthy, at(0));
-    let (each, text) = told(&mut bench);
+    let (each, text) = explained(&mut bench);
     assert_eq!(each, [(50, true); 4], "{text}");
     assert_eq!(text.matches("panic mode").count(), 4, "{text}");
     assert_eq!(text.matches("eligible").count(), 4, "{text}");
@@ -310,15 +310,15 @@ proptest! {
             if let Some(key) = &key {
                 request = request.with_key(key);
             }
-            let told = bench.balancer.explain(&request, now, &mut bench.rng.clone()).unwrap();
+            let explained = bench.balancer.explain(&request, now, &mut bench.rng.clone()).unwrap();
             let again = bench.balancer.explain(&request, now, &mut bench.rng.clone()).unwrap();
-            prop_assert_eq!(told.to_string(), again.to_string());
+            prop_assert_eq!(explained.to_string(), again.to_string());
             let picked = bench.balancer.pick(&request, now, &mut bench.rng);
-            prop_assert_eq!(told.chosen, picked.as_ref().ok().map(lb_core::Pick::addr), "{}", told);
+            prop_assert_eq!(explained.chosen, picked.as_ref().ok().map(lb_core::Pick::addr), "{}", explained);
             if let Ok(pick) = picked {
-                let of = told.backends.iter().find(|b| b.backend.addr == pick.addr()).unwrap();
+                let of = explained.backends.iter().find(|b| b.backend.addr == pick.addr()).unwrap();
                 let taken = [Verdict::Eligible, Verdict::AboveBound];
-                prop_assert!(taken.contains(&of.verdict), "{}", told);
+                prop_assert!(taken.contains(&of.verdict), "{}", explained);
                 held.push(pick);
             }
         }
@@ -345,7 +345,7 @@ fn explaining_changes_nothing() {
             for step in 0..200_u64 {
                 let (key, none) = (step.to_le_bytes(), Tried::new());
                 let request = PickRequest::new(&none).with_key(&key);
-                let told = [(); 3].map(|()| {
+                let explained = [(); 3].map(|()| {
                     let mut rng = asked.rng.clone();
                     asked
                         .balancer
@@ -356,7 +356,7 @@ fn explaining_changes_nothing() {
                 let one = asked.pick_key(&key, &none, at(step)).unwrap();
                 let other = quiet.pick_key(&key, &none, at(step)).unwrap();
                 let place = format!("{}, step {step}", policy.name());
-                assert_eq!(told, [Some(one.addr()); 3], "{place}");
+                assert_eq!(explained, [Some(one.addr()); 3], "{place}");
                 assert_eq!(number(&one), number(&other), "{place}");
                 if step % 5 == 0 {
                     assert_eq!(one.failed(at(step)), other.failed(at(step)));

@@ -37,13 +37,13 @@ fn joined(kind: PolicyKind, slow_start: SlowStart) -> Bench {
 }
 
 /// Asserts that the last of four backends gets `part` of an equal share.
-fn assert_part(bench: &mut Bench, now: Timestamp, part: f64, told: &str) {
+fn assert_part(bench: &mut Bench, now: Timestamp, part: f64, message: &str) {
     let counts = bench.counts(6_000, 4, now);
     let statistic = chi_square(&counts, &[1.0, 1.0, 1.0, part]);
     // 99.99 % of seeds stay below 21 with three degrees of freedom.
     assert!(
         statistic < 21.0,
-        "{told}: {counts:?}, chi-square {statistic}"
+        "{message}: {counts:?}, chi-square {statistic}"
     );
 }
 
@@ -60,8 +60,8 @@ fn a_backend_that_joins_gets_its_share_by_envoys_formula() {
             for seconds in [0, 5, 25, 50, 90, WINDOW, 10 * WINDOW] {
                 let time = seconds as f64 / WINDOW as f64;
                 let part = time.powf(1.0 / slow_start.aggression).clamp(0.1, 1.0);
-                let told = format!("{kind}, {slow_start:?}, after {seconds} s");
-                assert_part(&mut bench, at(1000 + seconds), part, &told);
+                let message = format!("{kind}, {slow_start:?}, after {seconds} s");
+                assert_part(&mut bench, at(1000 + seconds), part, &message);
             }
         }
     }

@@ -120,17 +120,17 @@ fn assert_proportional(rig: &mut Rig, share: Share, tried: &Tried, weights: &[u1
         _ => lap * laps,
     };
     let counts = rig.counts(tried, picks);
-    let told = format!("{}: {counts:?} for weights {weights:?}", rig.watched.name());
+    let message = format!("{}: {counts:?} for weights {weights:?}", rig.watched.name());
     for (&count, &weight) in counts.iter().zip(weights) {
-        assert!(weight > 0 || count == 0, "{told}");
+        assert!(weight > 0 || count == 0, "{message}");
         let expected = (picks * u64::from(weight)) as f64 / lap as f64;
         let off = (count as f64 - expected).abs();
         match share {
-            Share::Exact => assert!(off < 0.5, "{told}"),
+            Share::Exact => assert!(off < 0.5, "{message}"),
             Share::ByKey(tolerance) => {
                 assert!(
                     off <= tolerance * expected + 4.0 * expected.sqrt(),
-                    "{told}"
+                    "{message}"
                 );
             }
             Share::OnAverage | Share::None => {}
@@ -139,7 +139,7 @@ fn assert_proportional(rig: &mut Rig, share: Share, tried: &Tried, weights: &[u1
     if share == Share::OnAverage {
         // 99.99 % of seeds stay below 35 with up to 9 degrees of freedom.
         let statistic = chi_square(&counts, weights);
-        assert!(statistic < 35.0, "{told}: chi-square {statistic}");
+        assert!(statistic < 35.0, "{message}: chi-square {statistic}");
     }
 }
 
