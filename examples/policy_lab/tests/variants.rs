@@ -87,7 +87,7 @@ fn errors_name_the_place_and_the_fix() {
         (
             "table_size = 251",
             "table_size = 655372",
-            "lab.toml:13:14: a table of 655372 slots is none: use a prime up to 5000011, such as 655373",
+            "lab.toml:13:14: a table cannot have 655372 slots: use a prime up to 5000011, such as 655373",
         ),
         (
             "table_size = 251",
