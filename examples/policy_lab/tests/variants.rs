@@ -102,7 +102,7 @@ fn errors_name_the_place_and_the_fix() {
         (
             "minimum_ring_size = 64",
             "minimum_ring_size = 129",
-            "lab.toml:20:21: a ring of 129 to 128 points is none",
+            "lab.toml:20:21: a ring cannot have 129 to 128 points",
         ),
         (
             "maximum_ring_size = 128",

@@ -137,7 +137,7 @@ impl Policy for RingHash {
 
 /// A minimum ring size above the maximum, or a maximum above the limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a ring cannot have {min} to {max} points: use a minimum up to the maximum, and a maximum up to {limit}", limit = RingHash::MAX_SIZE)]
+#[error("a ring cannot have {min} to {max} points: the limit is {limit}", limit = RingHash::MAX_SIZE)]
 pub struct RingSizeError {
     min: u32,
     max: u32,
