@@ -24,7 +24,7 @@
 //!   their credentials and `resolv.conf` as `user`; `-t` and the start try that, as that user. A log behind a symbolic
 //!   link that belongs to `user` is refused.
 //! - A log whose reader or disk does not keep up holds up nothing: up to 4 MiB of messages wait for it, further ones
-//!   are dropped, and a line in the log says how many.
+//!   are dropped, and a line in the log says how many. A message is cut after 64 KiB.
 //! - A server is known by its address. One that is listed twice is one server with both weights; the other parameters are
 //!   those of the first. Where two names have one address, the first counts.
 //! - A message goes to every `error_log`, whichever block it stands in.

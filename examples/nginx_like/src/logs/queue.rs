@@ -1,5 +1,6 @@
 //! A bounded queue between the threads that log and the thread that writes one log.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,6 +8,9 @@ use std::time::Instant;
 
 /// How many bytes of messages may wait for one log. As many again may be in the hands of its thread.
 pub(super) const CAPACITY: usize = 4 << 20;
+
+/// How many bytes a message may have. nginx cuts after 2048; text of other programs is longer at times.
+pub(super) const LONGEST: usize = 64 << 10;
 
 /// Never makes a thread that logs wait: what does not fit is dropped and counted.
 #[derive(Debug, Default)]
@@ -53,21 +57,25 @@ pub(super) struct Batch {
 }
 
 impl Queue {
-    /// Adds a message, or counts it as dropped.
+    /// Adds a message, cut after [`LONGEST`] bytes, or counts it as dropped.
     pub(super) fn push(&self, message: &[u8]) {
+        let message = cut(message);
         let mut state = self.lock();
         // Once a message was dropped, all are until the thread has taken the queue: the dropped ones make one gap.
         if state.dropped > 0 || state.bytes + message.len() > CAPACITY {
             state.dropped += 1;
-            return;
+        } else {
+            state.bytes += message.len();
+            state.entries.push_back(Entry::Message(message.into()));
         }
-        state.bytes += message.len();
-        self.add(state, Entry::Message(message.into()));
+        self.wake(state);
     }
 
     /// Sends the messages that come after those in the queue to `file`.
     pub(super) fn switch(&self, file: File) {
-        self.add(self.lock(), Entry::Switch(file));
+        let mut state = self.lock();
+        state.entries.push_back(Entry::Switch(file));
+        self.wake(state);
     }
 
     /// Ends the thread once it has written what is in the queue.
@@ -80,7 +88,7 @@ impl Queue {
     pub(super) fn take(&self) -> Option<Batch> {
         let mut state = self.lock();
         loop {
-            if !state.entries.is_empty() || state.dropped > 0 {
+            if state.has_work() {
                 state.bytes = 0;
                 return Some(Batch {
                     entries: std::mem::take(&mut state.entries),
@@ -101,7 +109,7 @@ impl Queue {
     /// Waits until everything is written, but not longer than until `deadline`.
     pub(super) fn flush(&self, deadline: Instant) {
         let mut state = self.lock();
-        while state.thread == Thread::Writing || !state.entries.is_empty() {
+        while state.thread == Thread::Writing || state.has_work() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -112,8 +120,7 @@ impl Queue {
     }
 
     /// Waking a thread is a system call, so only one that waits is woken.
-    fn add(&self, mut state: MutexGuard<'_, State>, entry: Entry) {
-        state.entries.push_back(entry);
+    fn wake(&self, state: MutexGuard<'_, State>) {
         let waits = state.thread == Thread::Waiting;
         drop(state);
         if waits {
@@ -125,4 +132,21 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    /// Whether the thread has entries to write or dropped messages to report.
+    fn has_work(&self) -> bool {
+        !self.entries.is_empty() || self.dropped > 0
+    }
+}
+
+/// The message, or as much of it as a line may have and how much is missing.
+fn cut(message: &[u8]) -> Cow<'_, [u8]> {
+    if message.len() <= LONGEST {
+        return message.into();
+    }
+    let kept = String::from_utf8_lossy(&message[..LONGEST]);
+    let missing = message.len() - LONGEST;
+    format!("{kept} [{missing} more bytes]\n").into_bytes().into()
 }

@@ -3,7 +3,7 @@ use std::io::{self, BufRead, BufReader, PipeReader};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use super::super::queue::CAPACITY;
+use super::super::queue::{CAPACITY, LONGEST};
 use super::*;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -75,7 +75,9 @@ fn a_flush_waits_for_the_last_message_but_not_for_a_reader_that_does_not_read() 
     let (reader, sink) = piped();
     sink.push(b"first\n");
     sink.flush(Instant::now() + LONG);
-    sink.push(&vec![b'x'; CAPACITY]);
+    for _ in 0..CAPACITY / LONGEST {
+        sink.push(&[b'x'; LONGEST]);
+    }
     let begin = Instant::now();
     sink.flush(begin + Duration::from_millis(20));
     assert!(begin.elapsed() < LONG);
@@ -97,4 +99,22 @@ fn a_pipe_that_does_not_block_gets_every_message() {
     let lines = BufReader::new(reader).lines().map(Result::unwrap);
     let numbers: Vec<usize> = lines.map(|line| line.parse().unwrap()).collect();
     assert_eq!(numbers, Vec::from_iter(0..5000));
+}
+
+#[test]
+fn a_message_that_is_too_long_is_cut_and_the_next_one_is_written() {
+    let (reader, sink) = piped();
+    let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
+    for length in [LONGEST, LONGEST + 1, CAPACITY + 1] {
+        sink.push(&[b"x".repeat(length - 1), b"\n".to_vec()].concat());
+        let line = lines.next().unwrap();
+        let missing = length - LONGEST;
+        let expected = match missing {
+            0 => "x".repeat(LONGEST - 1),
+            _ => format!("{} [{missing} more bytes]", "x".repeat(LONGEST)),
+        };
+        assert!(line == expected, "{length}: {}", line.len());
+        sink.push(b"short\n");
+        assert_eq!(lines.next().unwrap(), "short");
+    }
 }
