@@ -2,8 +2,8 @@
 //!
 //! A pattern is matched name by name and byte by byte, as glibc does in the C locale: `*` and `?` match no dot at the
 //! start of a name; `[^a]` and `[!a]` both match anything but an `a`; `[[:digit:]]` names a class; a backslash takes
-//! the special meaning from what follows; a `[` that nothing closes stands for itself. The `glob` crate
-//! differs in all of these, and panics at file names that are not UTF-8.
+//! the special meaning from what follows; a `[` that nothing closes stands for itself. The `glob` crate differs in all
+//! of these. A directory that cannot be read is an error: nginx passes over it, and serves less than was written.
 
 use std::{
     ffi::OsString,
