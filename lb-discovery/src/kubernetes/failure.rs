@@ -122,7 +122,7 @@ pub(super) fn config(what: &str, problem: &str) -> DiscoveryError {
 pub(super) fn no_backends(what: &str, reason: &str) -> DiscoveryError {
     DiscoveryError::NoBackends {
         what: what.into(),
-        problem: reason.into(),
+        problem: shortened(reason).into(),
         valid_for: Some(MISSING),
     }
 }
