@@ -15,7 +15,7 @@ const CHANGED: Duration = Duration::from_secs(10);
 const REMINDER: Duration = Duration::from_secs(600);
 
 /// How long a recovery must last. A source that gives a set and fails at once, each time, has not recovered.
-const LASTING: Duration = Duration::from_secs(30);
+const LASTING: Duration = Duration::from_secs(5);
 
 /// What was logged of the failures of one source.
 #[derive(Debug, Default)]
@@ -215,11 +215,11 @@ mod tests {
         let sets = [
             (0, "a"),
             (1, ANYTHING),
+            (5, "a"),
+            (6, ANYTHING),
             (9, "a"),
             (10, ANYTHING),
-            (20, "a"),
-            (21, ANYTHING),
-            (31, ANYTHING),
+            (12, ANYTHING),
             (90, "a"),
             (91, ANYTHING),
             (700, "a"),
@@ -228,10 +228,10 @@ mod tests {
         let lines = [
             (0, 1),
             (1, 0),
-            (9, 1),
-            (51, 0),
+            (5, 1),
+            (15, 0),
             (90, 2),
-            (121, 0),
+            (96, 0),
             (700, 1),
             (701, 0),
         ];
