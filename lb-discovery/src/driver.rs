@@ -48,7 +48,7 @@ use crate::discovery::Discovery;
 /// One line at level error when a source begins to fail, with its label and the reason, and again when the reason
 /// changes or ten minutes are over: at most one line in five seconds for each source, except when its set becomes
 /// empty. The failures in between are logged at level debug, and counted in the next line (`failures`). The end of
-/// failures that were logged is logged at level info: at once, but after 30 s without a failure where a recovery within
+/// failures that were logged is logged at level info: at once, but after 5 s without a failure where a recovery within
 /// the last ten minutes did not last for as long.
 #[derive(Debug)]
 pub struct Driver {
@@ -79,7 +79,8 @@ impl Driver {
 
     /// Takes over from `old`, which followed other sources or with other settings: a source with the
     /// [identity](Discovery::identity) of one there has that one's last good set, [adapted](Discovery::adapt), until it
-    /// gives one itself. O(sources), without I/O.
+    /// gives one itself. If that one fails, it goes on failing since then, which [`max_stale`](DriverConfig::max_stale)
+    /// counts. O(sources), without I/O.
     pub fn resume(&mut self, old: &Self) {
         let mut known: HashMap<Arc<str>, VecDeque<usize>> = HashMap::new();
         // Asked again, because a source may have followed its configuration to another place since.

@@ -96,18 +96,19 @@ impl Shared {
         }
     }
 
-    /// Gives the source `index`, unless it has a set of its own, the last good set of the source `from` of `old`.
+    /// Gives the source `index`, unless it has a set of its own, the last good set of the source `from` of `old`, and since
+    /// when and why that one fails: a set does not become younger when it is taken over.
     pub(super) fn inherit(&self, index: usize, source: &dyn Discovery, old: &Self, from: usize) {
-        let (raw, last_success) = {
-            let old = &old.lock().all[from];
-            (old.raw.clone(), old.last_success)
-        };
-        let current = adapted(source, &raw, &source.source());
+        let old = old.lock().all[from].clone();
+        let current = adapted(source, &old.raw, &source.source());
         self.change(index, |state| {
             if state.last_success.is_none() {
-                state.raw = raw;
+                state.raw = old.raw;
                 state.current = current;
-                state.last_success = last_success;
+                state.last_success = old.last_success;
+                state.failing_since = old.failing_since;
+                state.expired = old.expired;
+                state.last_error = old.last_error;
             }
         });
     }
@@ -304,6 +305,7 @@ enum Outcome {
     Set,
 }
 
+#[derive(Clone)]
 struct SourceState {
     label: Arc<str>,
     /// The last set before [`Discovery::adapt`], for a driver that takes over.
