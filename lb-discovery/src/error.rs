@@ -98,8 +98,8 @@ pub enum DiscoveryError {
         /// Who did not answer, and within what time.
         problem: Box<str>,
     },
-    /// What the source says cannot be used, such as a file that is not valid, or cannot be read. Asked again soon,
-    /// because asking costs little and somebody may be about to correct it.
+    /// What the source says cannot be used, such as a file that is not valid or cannot be read, or is not believed yet.
+    /// Asked again soon, because asking costs little and the next answer may be another one.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     Unusable {
         /// What was tried.

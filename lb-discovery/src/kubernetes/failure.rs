@@ -142,6 +142,15 @@ pub(super) fn unavailable(what: &str, problem: &str) -> DiscoveryError {
     }
 }
 
+/// An answer that is not believed, and when to ask again.
+pub(super) fn unusable(what: &str, problem: &str, valid_for: Duration) -> DiscoveryError {
+    DiscoveryError::Unusable {
+        what: what.into(),
+        problem: problem.into(),
+        valid_for,
+    }
+}
+
 fn denied(what: &str, problem: &str) -> DiscoveryError {
     DiscoveryError::Denied {
         what: what.into(),

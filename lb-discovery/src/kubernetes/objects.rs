@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ use super::failure;
 use super::list_watch::{Record, Update, check_count, list_watch};
 use super::session::{Query, Session};
 use crate::error::DiscoveryError;
+
+/// The least and the longest time until an empty list that is not believed yet is asked for again. It may be filled
+/// before it would be believed.
+const CONFIRM_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// Follows objects and keeps them.
 pub(super) struct Objects<R> {
@@ -110,6 +115,8 @@ pub(super) struct Memory {
     /// Where the configuration led to when that was first asked.
     configured: OnceLock<Option<Arc<str>>>,
     seen: Mutex<Seen>,
+    /// Whether the source gave a set last, and did not say that there is none.
+    told_backends: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +135,7 @@ impl Memory {
             confirm_empty,
             configured: OnceLock::new(),
             seen: Mutex::default(),
+            told_backends: AtomicBool::new(false),
         })
     }
 
@@ -152,12 +160,14 @@ impl Memory {
         }
         if count == 0 && seen.count > 0 {
             let since = *seen.empty_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < self.confirm_empty {
+            let left = self.confirm_empty.saturating_sub(since.elapsed());
+            if !left.is_zero() {
                 let problem = format!(
                     "the list is empty, but had {} before: not believed unless it stays so for {:?}",
                     seen.count, self.confirm_empty
                 );
-                return Err(failure::unavailable(what, &problem));
+                let again = left.clamp(CONFIRM_AGAIN.0, CONFIRM_AGAIN.1);
+                return Err(failure::unusable(what, &problem, again));
             }
         }
         *seen = Seen {
@@ -167,6 +177,16 @@ impl Memory {
             empty_since: None,
         };
         Ok(())
+    }
+
+    /// Takes whether the source has just given a set, or said that there is none.
+    pub(super) fn told(&self, backends: bool) {
+        self.told_backends.store(backends, Ordering::Relaxed);
+    }
+
+    /// Whether the source gave a set last, in this watch or an earlier one.
+    pub(super) fn told_backends(&self) -> bool {
+        self.told_backends.load(Ordering::Relaxed)
     }
 
     fn watched(&self, count: usize) {

@@ -97,8 +97,13 @@ async fn an_empty_list_is_believed_when_it_stays_empty() {
         doubt.to_string(),
         "listing: the list is empty, but had 3 before: not believed unless it stays so for 10s"
     );
-    tokio::time::advance(Duration::from_secs(9)).await;
-    assert!(memory.listed(0, "listing", &url).is_err());
+    assert_eq!(doubt.valid_for(), Some(Duration::from_secs(5)));
+    assert!(!doubt.is_authoritative_empty());
+    for (passes, left) in [(6_000, 4_000), (2_500, 1_500), (1_000, 1_000)] {
+        tokio::time::advance(Duration::from_millis(passes)).await;
+        let doubt = memory.listed(0, "listing", &url).unwrap_err();
+        assert_eq!(doubt.valid_for(), Some(Duration::from_millis(left)));
+    }
     memory.listed(1, "listing", &url).unwrap();
     tokio::time::advance(Duration::from_secs(2)).await;
     assert!(
