@@ -28,7 +28,7 @@ use crate::discovery::Discovery;
 ///
 /// Every source is followed on its own: its watch is opened again, after a jittered and growing delay, whenever it
 /// fails or ends, and until it has brought a new set the last good one stays. The delays start over once a watch has
-/// gone on for longer, after its first set, than the next delay may be. The union keeps the order of the
+/// gone on after its first set for longer than the next delay may be, or for 5 s. The union keeps the order of the
 /// sources and, within each, that of its backends; of several backends with one address the first counts, and a
 /// primary before a backup.
 ///

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info};
 
 use super::config::{DriverConfig, OnEmpty};
-use super::outage::{Due, Kind, Outage};
+use super::outage::{Due, Kind, LASTING, Outage};
 use super::state::{Shared, adapted};
 use crate::backoff::Backoff;
 use crate::discovery::{Discovery, SnapshotStream, with_provenance};
@@ -40,7 +40,8 @@ impl Follower<'_> {
             hints.clear();
             let (end, answered) = self.watch(&label, &mut hints, &mut outage).await;
             // One set is not enough: a source may give one and fail, each time it is asked.
-            if answered.is_some_and(|at| at.elapsed() > backoff.ceiling()) {
+            let lasting = backoff.ceiling().min(LASTING);
+            if answered.is_some_and(|at| at.elapsed() > lasting) {
                 backoff.reset();
             }
             let (delay, may_hurry) = match end {

@@ -15,7 +15,7 @@ const CHANGED: Duration = Duration::from_secs(10);
 const REMINDER: Duration = Duration::from_secs(600);
 
 /// How long a recovery must last. A source that gives a set and fails at once, each time, has not recovered.
-const LASTING: Duration = Duration::from_secs(5);
+pub(super) const LASTING: Duration = Duration::from_secs(5);
 
 /// What was logged of the failures of one source.
 #[derive(Debug, Default)]

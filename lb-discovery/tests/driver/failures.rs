@@ -31,7 +31,7 @@ async fn delays_grow_to_the_maximum() {
 #[tokio::test(start_paused = true)]
 async fn a_success_resets_the_delays() {
     let mut watches = vec![Watch::Fail; 8];
-    let lasts = vec![(Duration::ZERO, set(&[1])), (secs(31), set(&[2]))];
+    let lasts = vec![(Duration::ZERO, set(&[1])), (secs(6), set(&[2]))];
     watches.push(Watch::SetsThenEnd(lasts));
     watches.push(Watch::Fail);
     let source = Script::new(watches);
@@ -40,7 +40,7 @@ async fn a_success_resets_the_delays() {
     run.stop().await;
     let gaps = source.gaps();
     assert!(gaps[7] >= secs(15), "{gaps:?}");
-    assert!((secs(31)..=ms(31_510)).contains(&gaps[8]), "{gaps:?}");
+    assert!((secs(6)..=ms(6_510)).contains(&gaps[8]), "{gaps:?}");
     assert!((ms(500)..=ms(1010)).contains(&gaps[9]), "{gaps:?}");
 }
 
