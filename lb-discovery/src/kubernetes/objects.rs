@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::failure;
 use super::list_watch::{Record, Update, check_count, list_watch};
@@ -19,6 +19,10 @@ use crate::error::DiscoveryError;
 /// before it would be believed.
 const CONFIRM_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
+/// How long the doubt about an empty list is kept back. A source follows objects of several kinds, and an error ends them
+/// all: without this, each kind would be confirmed only after the one before.
+const HEAR_OUT: Duration = Duration::from_millis(500);
+
 /// Follows objects and keeps them.
 pub(super) struct Objects<R> {
     updates: BoxStream<'static, Result<Update<R>, DiscoveryError>>,
@@ -26,6 +30,8 @@ pub(super) struct Objects<R> {
     url: Arc<str>,
     memory: Arc<Memory>,
     known: Option<BTreeMap<String, R>>,
+    /// Why the last list is not believed, and when to say so.
+    doubt: Option<(Instant, DiscoveryError)>,
 }
 
 impl<R: Record> Objects<R> {
@@ -36,6 +42,7 @@ impl<R: Record> Objects<R> {
             updates: list_watch(session.clone(), query),
             memory: Arc::clone(memory),
             known: None,
+            doubt: None,
         }
     }
 
@@ -47,12 +54,23 @@ impl<R: Record> Objects<R> {
     /// Waits until something changes. Cancelling the wait loses nothing.
     pub(super) async fn changed(&mut self) -> Result<(), DiscoveryError> {
         loop {
+            if let Some((at, _)) = &self.doubt {
+                sleep_until(*at).await;
+            }
+            if let Some((_, doubt)) = self.doubt.take() {
+                return Err(doubt);
+            }
             let update = self.updates.next().await;
             let update = update.ok_or_else(|| DiscoveryError::Closed {
                 what: self.what.clone(),
             })?;
-            if self.apply(update?)? {
-                return Ok(());
+            match self.apply(update?) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(doubt @ DiscoveryError::Unusable { .. }) => {
+                    self.doubt = Some((Instant::now() + HEAR_OUT, doubt));
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -166,7 +184,8 @@ impl Memory {
                     "the list is empty, but had {} before: not believed unless it stays so for {:?}",
                     seen.count, self.confirm_empty
                 );
-                let again = left.clamp(CONFIRM_AGAIN.0, CONFIRM_AGAIN.1);
+                let again = left.saturating_sub(HEAR_OUT);
+                let again = again.clamp(CONFIRM_AGAIN.0, CONFIRM_AGAIN.1);
                 return Err(failure::unusable(what, &problem, again));
             }
         }
