@@ -27,7 +27,8 @@ use crate::discovery::Discovery;
 /// Follows sources and publishes their union.
 ///
 /// Every source is followed on its own: its watch is opened again, after a jittered and growing delay, whenever it
-/// fails or ends, and until it has brought a new set the last good one stays. The union keeps the order of the
+/// fails or ends, and until it has brought a new set the last good one stays. The delays start over once a watch has
+/// gone on after its first set for longer than the next delay may be, or for 5 s. The union keeps the order of the
 /// sources and, within each, that of its backends; of several backends with one address the first counts, and a
 /// primary before a backup.
 ///
@@ -46,8 +47,9 @@ use crate::discovery::Discovery;
 ///
 /// One line at level error when a source begins to fail, with its label and the reason, and again when the reason
 /// changes or ten minutes are over: at most one line in five seconds for each source, except when its set becomes
-/// empty. The failures in between are logged at level debug, and counted in the next line (`failures`). The end of the
-/// failures is logged at level info.
+/// empty. The failures in between are logged at level debug, and counted in the next line (`failures`). The end of
+/// failures that were logged is logged at level info: at once, but after 5 s without a failure where a recovery within
+/// the last ten minutes did not last for as long.
 #[derive(Debug)]
 pub struct Driver {
     sources: Vec<Arc<dyn Discovery>>,
@@ -77,7 +79,8 @@ impl Driver {
 
     /// Takes over from `old`, which followed other sources or with other settings: a source with the
     /// [identity](Discovery::identity) of one there has that one's last good set, [adapted](Discovery::adapt), until it
-    /// gives one itself. O(sources), without I/O.
+    /// gives one itself. If that one fails, it goes on failing since then, which [`max_stale`](DriverConfig::max_stale)
+    /// counts. O(sources), without I/O.
     pub fn resume(&mut self, old: &Self) {
         let mut known: HashMap<Arc<str>, VecDeque<usize>> = HashMap::new();
         // Asked again, because a source may have followed its configuration to another place since.

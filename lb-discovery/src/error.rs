@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use lb_core::Escaped;
 
+/// The most characters of a report. What a server said may have any length.
+const MAX_REPORT: usize = 1000;
+
 /// Why a source has no set to offer.
 ///
 /// Every message names what was tried (`what`) first: `looking up node1.example.com: no such name (NXDOMAIN)`.
@@ -39,7 +42,7 @@ pub enum DiscoveryError {
     /// The source answers that its backends are withdrawn or that it never had any, and why: the Service is deleted, for
     /// instance. Authoritative. Empties the set whatever [`OnEmpty`](crate::OnEmpty) says, because the addresses may
     /// belong to another owner by now.
-    #[error("{what}: {problem}")]
+    #[error("{}: {}", Escaped(what), Escaped(problem))]
     NoBackends {
         /// What was tried.
         what: Box<str>,
@@ -78,7 +81,7 @@ pub enum DiscoveryError {
         valid_for: Option<Duration>,
     },
     /// The source is overloaded and says how long to leave it alone, as an HTTP server does with `Retry-After`.
-    #[error("{what}: {problem}")]
+    #[error("{}: {}", Escaped(what), Escaped(problem))]
     Throttled {
         /// What was tried.
         what: Box<str>,
@@ -95,8 +98,8 @@ pub enum DiscoveryError {
         /// Who did not answer, and within what time.
         problem: Box<str>,
     },
-    /// What the source says cannot be used, such as a file that is not valid, or cannot be read. Asked again soon,
-    /// because asking costs little and somebody may be about to correct it.
+    /// What the source says cannot be used, such as a file that is not valid or cannot be read, or is not believed yet.
+    /// Asked again soon, because asking costs little and the next answer may be another one.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     Unusable {
         /// What was tried.
@@ -159,7 +162,7 @@ impl DiscoveryError {
         }
     }
 
-    /// The message with those of its causes, as one line for logs and status.
+    /// The message with those of its causes, as one line of bounded length for logs and status.
     pub(crate) fn report(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
@@ -167,6 +170,10 @@ impl DiscoveryError {
             text.push_str(": ");
             text.push_str(&Escaped(error).to_string());
             cause = error.source();
+        }
+        if let Some((end, _)) = text.char_indices().nth(MAX_REPORT) {
+            text.truncate(end);
+            text.push_str("...");
         }
         text
     }
@@ -176,17 +183,86 @@ impl DiscoveryError {
 mod tests {
     use super::*;
 
+    /// One error of each kind in which everything that can come from outside is `said`.
+    fn each(said: &str) -> Vec<DiscoveryError> {
+        let (what, problem) = (|| said.into(), || said.into());
+        let source = || Some(said.into());
+        let valid_for = None;
+        vec![
+            DiscoveryError::Closed { what: what() },
+            DiscoveryError::Config {
+                what: what(),
+                problem: problem(),
+                source: source(),
+            },
+            DiscoveryError::Denied {
+                what: what(),
+                problem: problem(),
+            },
+            DiscoveryError::NoBackends {
+                what: what(),
+                problem: problem(),
+                valid_for,
+            },
+            DiscoveryError::NoData {
+                what: what(),
+                valid_for,
+            },
+            DiscoveryError::NoService {
+                what: what(),
+                valid_for,
+            },
+            DiscoveryError::NotFound {
+                what: what(),
+                problem: problem(),
+                valid_for,
+            },
+            DiscoveryError::Throttled {
+                what: what(),
+                problem: problem(),
+                retry_after: Duration::ZERO,
+            },
+            DiscoveryError::Timeout {
+                what: what(),
+                problem: problem(),
+            },
+            DiscoveryError::Unusable {
+                what: what(),
+                problem: problem(),
+                valid_for: Duration::ZERO,
+            },
+            DiscoveryError::Unavailable {
+                what: what(),
+                problem: problem(),
+                source: source(),
+            },
+        ]
+    }
+
     #[test]
     fn what_others_say_stays_on_one_line_and_controls_nothing() {
-        let said = "no\n\u{1b}[2Jemerg";
-        let cause: Box<dyn Error + Send + Sync> = said.into();
-        let error = DiscoveryError::Unavailable {
-            what: said.into(),
-            problem: said.into(),
-            source: Some(cause),
-        };
         let shown = r"no\n\u{1b}[2Jemerg";
-        assert_eq!(error.to_string(), format!("{shown}: {shown}"));
-        assert_eq!(error.report(), format!("{shown}: {shown}: {shown}"));
+        for error in each("no\n\u{1b}[2Jemerg") {
+            let (message, report) = (error.to_string(), error.report());
+            assert!(message.starts_with(&format!("{shown}: ")), "{message}");
+            let expected = match error.source() {
+                Some(_) => format!("{message}: {shown}"),
+                None => message.clone(),
+            };
+            assert_eq!(report, expected);
+            assert!(!report.contains(char::is_control), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_report_is_bounded_whatever_others_say() {
+        for error in each(&"\u{e9}\n".repeat(100_000)) {
+            let report = error.report();
+            assert_eq!(report.chars().count(), MAX_REPORT + 3);
+            assert!(report.ends_with("..."));
+        }
+        for error in each("short") {
+            assert!(!error.report().ends_with("..."));
+        }
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use lb_core::{Snapshot, SplitMix64};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info};
 
 use super::config::{DriverConfig, OnEmpty};
-use super::outage::{Kind, Outage};
+use super::outage::{Due, Kind, LASTING, Outage};
 use super::state::{Shared, adapted};
 use crate::backoff::Backoff;
-use crate::discovery::{Discovery, with_provenance};
+use crate::discovery::{Discovery, SnapshotStream, with_provenance};
 use crate::error::DiscoveryError;
 use crate::hints::Hints;
 
@@ -35,12 +35,15 @@ impl Follower<'_> {
         let label = self.source.source();
         let mut hints = Hints::new(self.shared.hints(), self.config.min_refresh);
         let mut backoff = Backoff::new(self.config.backoff_base, self.config.backoff_max);
-        let mut outage = Outage::default();
+        let mut outage = Outage::inherited(self.shared.is_failing(self.index));
         loop {
             hints.clear();
-            let end = self
-                .watch(&label, &mut backoff, &mut hints, &mut outage)
-                .await;
+            let (end, answered) = self.watch(&label, &mut hints, &mut outage).await;
+            // One set is not enough: a source may give one and fail, each time it is asked.
+            let lasting = backoff.ceiling().min(LASTING);
+            if answered.is_some_and(|at| at.elapsed() > lasting) {
+                backoff.reset();
+            }
             let (delay, may_hurry) = match end {
                 End::Answered { valid_for } => (self.delay_for(valid_for, &mut backoff), true),
                 End::Failed(error) => {
@@ -56,23 +59,41 @@ impl Follower<'_> {
         }
     }
 
-    /// Follows one watch to its end.
+    /// Follows one watch to its end. Returns also when it gave its first set, or said that the backends are withdrawn.
     async fn watch(
         &self,
         label: &Arc<str>,
-        backoff: &mut Backoff,
         hints: &mut Hints,
         outage: &mut Outage,
-    ) -> End {
-        let mut sets = match self.source.watch_raw().await {
+    ) -> (End, Option<Instant>) {
+        let sets = match self.source.watch_raw().await {
             Ok(sets) => sets,
-            Err(error) => return End::Failed(error),
+            Err(error) => return (End::Failed(error), None),
         };
+        let mut since = None;
+        let end = self.items(sets, label, hints, outage, &mut since).await;
+        (end, since)
+    }
+
+    /// Takes the items of one watch, to its end.
+    async fn items(
+        &self,
+        mut sets: SnapshotStream,
+        label: &Arc<str>,
+        hints: &mut Hints,
+        outage: &mut Outage,
+        since: &mut Option<Instant>,
+    ) -> End {
         // The last item, if it was an empty answer: how long that holds should the stream end behind it.
         let mut answered: Option<Option<Duration>> = None;
         loop {
+            let due = outage.due();
             let item = tokio::select! {
                 item = sets.next() => item,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.log_due(label, outage);
+                    continue;
+                }
                 () = hints.next() => {
                     self.source.refresh();
                     continue;
@@ -80,14 +101,14 @@ impl Follower<'_> {
             };
             match item {
                 Some(Ok(snapshot)) => {
-                    backoff.reset();
+                    since.get_or_insert_with(Instant::now);
                     answered = None;
-                    self.accept(label, &snapshot);
+                    self.accept(label, &snapshot, outage);
                     sleep(ITEM_GAP).await;
                 }
                 Some(Err(error)) if error.is_authoritative_empty() => {
                     if error.is_withdrawal() {
-                        backoff.reset();
+                        since.get_or_insert_with(Instant::now);
                     }
                     self.record(label, &error, outage);
                     if answered.replace(error.valid_for()).is_some() {
@@ -109,11 +130,12 @@ impl Follower<'_> {
         }
     }
 
-    fn accept(&self, label: &Arc<str>, snapshot: &Snapshot) {
+    fn accept(&self, label: &Arc<str>, snapshot: &Snapshot, outage: &mut Outage) {
         let raw = with_provenance(snapshot.clone(), label);
         let current = adapted(self.source, &raw, label);
         let backends = current.len();
-        if self.shared.succeeded(self.index, raw, current) {
+        self.shared.succeeded(self.index, raw, current);
+        if outage.succeeded(Instant::now()) {
             info!(source = %label, backends, "Discovery recovered");
         } else {
             debug!(source = %label, backends, "Discovered backends");
@@ -124,30 +146,43 @@ impl Follower<'_> {
         let report: Arc<str> = error.report().into();
         let empty = error.is_authoritative_empty();
         let apply = empty && (self.config.on_empty == OnEmpty::Apply || error.is_withdrawal());
-        let first = if empty {
+        let before = if empty {
             self.shared.emptied(self.index, Arc::clone(&report), apply)
         } else {
             self.shared.failed(self.index, Arc::clone(&report))
         };
-        let kind = match (first, apply) {
-            (true, true) => Kind::Emptied,
-            (true, false) => Kind::First,
-            (false, _) => Kind::Another,
+        let kind = match before {
+            _ if !apply => Kind::Failed,
+            None | Some(0) => Kind::Empty,
+            Some(_) => Kind::Emptied,
         };
         let Some(failures) = outage.failed(kind, &report, Instant::now()) else {
             debug!(source = %label, error = %report, "Discovery still fails");
             return;
         };
-        match (apply, self.shared.kept(self.index)) {
-            (true, _) => {
-                error!(source = %label, error = %report, failures, "Source has no backends");
+        match (apply, before) {
+            (true, _) => log_empty(label, &report, failures),
+            (false, None) => {
+                error!(source = %label, error = %report, failures, "Discovery failed, no backends known yet");
+            }
+            (false, Some(0)) => {
+                error!(source = %label, error = %report, failures, "Discovery failed, no backends known");
             }
             (false, Some(kept)) => {
                 error!(source = %label, error = %report, failures, kept, "Discovery failed, keeping the last set");
             }
-            (false, None) => {
-                error!(source = %label, error = %report, failures, "Discovery failed, no backends known yet");
+        }
+    }
+
+    /// Logs what had to wait.
+    fn log_due(&self, label: &Arc<str>, outage: &mut Outage) {
+        match outage.take_due(Instant::now()) {
+            Some((Due::Empty(report), failures)) => log_empty(label, &report, failures),
+            Some((Due::Recovered, _)) => {
+                let backends = self.shared.backends(self.index).unwrap_or_default();
+                info!(source = %label, backends, "Discovery recovered");
             }
+            None => {}
         }
     }
 
@@ -172,6 +207,10 @@ impl Follower<'_> {
         let floor = self.config.min_refresh;
         valid_for.min(self.config.backoff_max).max(floor)
     }
+}
+
+fn log_empty(label: &Arc<str>, report: &Arc<str>, failures: u64) {
+    error!(source = %label, error = %report, failures, "Source has no backends");
 }
 
 /// How a watch ended.

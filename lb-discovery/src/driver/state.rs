@@ -96,18 +96,19 @@ impl Shared {
         }
     }
 
-    /// Gives the source `index`, unless it has a set of its own, the last good set of the source `from` of `old`.
+    /// Gives the source `index`, unless it has a set of its own, the last good set of the source `from` of `old`, and since
+    /// when and why that one fails: a set does not become younger when it is taken over.
     pub(super) fn inherit(&self, index: usize, source: &dyn Discovery, old: &Self, from: usize) {
-        let (raw, last_success) = {
-            let old = &old.lock().all[from];
-            (old.raw.clone(), old.last_success)
-        };
-        let current = adapted(source, &raw, &source.source());
+        let old = old.lock().all[from].clone();
+        let current = adapted(source, &old.raw, &source.source());
         self.change(index, |state| {
             if state.last_success.is_none() {
-                state.raw = raw;
+                state.raw = old.raw;
                 state.current = current;
-                state.last_success = last_success;
+                state.last_success = old.last_success;
+                state.failing_since = old.failing_since;
+                state.expired = old.expired;
+                state.last_error = old.last_error;
             }
         });
     }
@@ -138,9 +139,8 @@ impl Shared {
         sets.flatten().cloned().collect()
     }
 
-    /// Records a new set, as the source gave it and as it adapted it. Returns whether the source had failed before, or
-    /// had no backends.
-    pub(super) fn succeeded(&self, index: usize, raw: Snapshot, current: Snapshot) -> bool {
+    /// Records a new set, as the source gave it and as it adapted it.
+    pub(super) fn succeeded(&self, index: usize, raw: Snapshot, current: Snapshot) {
         self.change(index, |source| {
             source.updates += 1;
             source.raw = raw;
@@ -149,27 +149,27 @@ impl Shared {
                 source.is_news = true;
             }
             source.succeed(Outcome::Set);
-            source.last_error.take().is_some()
-        })
+            source.last_error = None;
+        });
     }
 
-    /// Records a failure. Returns whether it is the first after a success.
-    pub(super) fn failed(&self, index: usize, error: Arc<str>) -> bool {
+    /// Records a failure. Returns how many [backends](Self::backends) there are.
+    pub(super) fn failed(&self, index: usize, error: Arc<str>) -> Option<usize> {
         self.change(index, |source| {
             source.failures += 1;
             source.last_error = Some(error);
             source.end_with(Outcome::Failed);
-            source.fail()
+            source.fail();
+            source.backends()
         })
     }
 
-    /// Records an authoritative empty answer, and empties the set if `apply`. Returns whether it is the first after
-    /// a set, or the first with this reason.
-    pub(super) fn emptied(&self, index: usize, error: Arc<str>, apply: bool) -> bool {
+    /// Records an authoritative empty answer, and empties the set if `apply`. Returns how many
+    /// [backends](Self::backends) there were.
+    pub(super) fn emptied(&self, index: usize, error: Arc<str>, apply: bool) -> Option<usize> {
         self.change(index, |source| {
             source.failures += 1;
-            let first =
-                source.outcome != Outcome::Empty || source.last_error.as_ref() != Some(&error);
+            let before = source.backends();
             source.last_error = Some(error);
             source.end_with(Outcome::Empty);
             if apply {
@@ -179,7 +179,7 @@ impl Shared {
             } else {
                 source.fail();
             }
-            first
+            before
         })
     }
 
@@ -209,9 +209,13 @@ impl Shared {
     }
 
     /// How many backends a source's last set has. `None` if it never gave one.
-    pub(super) fn kept(&self, index: usize) -> Option<usize> {
-        let source = &self.lock().all[index];
-        source.last_success.map(|_| source.current.len())
+    pub(super) fn backends(&self, index: usize) -> Option<usize> {
+        self.lock().all[index].backends()
+    }
+
+    /// Whether a source fails, as far as is known.
+    pub(super) fn is_failing(&self, index: usize) -> bool {
+        self.lock().all[index].failing_since.is_some()
     }
 
     /// Changes a source, and wakes the publisher if that is news to it. O(1) in the number of sources: with thousands of
@@ -301,6 +305,7 @@ enum Outcome {
     Set,
 }
 
+#[derive(Clone)]
 struct SourceState {
     label: Arc<str>,
     /// The last set before [`Discovery::adapt`], for a driver that takes over.
@@ -346,12 +351,14 @@ impl SourceState {
         self.failing_since = None;
     }
 
-    /// Returns whether it had not failed before.
-    fn fail(&mut self) -> bool {
-        let first = self.failing_since.is_none();
+    fn fail(&mut self) {
+        self.is_news |= self.failing_since.is_none();
         self.failing_since.get_or_insert_with(Instant::now);
-        self.is_news |= first;
-        first
+    }
+
+    /// How many backends the last set has. `None` if there was none yet.
+    fn backends(&self) -> Option<usize> {
+        self.last_success.map(|_| self.current.len())
     }
 
     fn end_with(&mut self, outcome: Outcome) {

@@ -136,7 +136,7 @@ impl Discovery for EndpointSlices {
             port: self.port.clone(),
             families: self.families,
         };
-        Ok(follow(what, pods))
+        Ok(follow(what, pods, &self.slices))
     }
 }
 

@@ -122,7 +122,7 @@ pub(super) fn config(what: &str, problem: &str) -> DiscoveryError {
 pub(super) fn no_backends(what: &str, reason: &str) -> DiscoveryError {
     DiscoveryError::NoBackends {
         what: what.into(),
-        problem: reason.into(),
+        problem: shortened(reason).into(),
         valid_for: Some(MISSING),
     }
 }
@@ -139,6 +139,15 @@ pub(super) fn unavailable(what: &str, problem: &str) -> DiscoveryError {
         what: what.into(),
         problem: problem.into(),
         source: None,
+    }
+}
+
+/// An answer that is not believed, and when to ask again.
+pub(super) fn unusable(what: &str, problem: &str, valid_for: Duration) -> DiscoveryError {
+    DiscoveryError::Unusable {
+        what: what.into(),
+        problem: problem.into(),
+        valid_for,
     }
 }
 

@@ -1,5 +1,6 @@
 //! From objects that change to a stream of sets.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
@@ -7,6 +8,7 @@ use lb_core::Snapshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::failure;
+use super::objects::Memory;
 use crate::discovery::SnapshotStream;
 use crate::error::DiscoveryError;
 
@@ -50,11 +52,12 @@ pub(super) trait View: Send + 'static {
 
 /// The sets of `view`: the first as soon as there is one, then one for each burst of changes that made a difference.
 /// Where the objects say that there are no backends, the item is an error that names `what` and says why, and the stream
-/// goes on.
-pub(super) fn follow<V: View>(what: Box<str>, view: V) -> SnapshotStream {
+/// goes on. `memory` keeps from one stream to the next whether there were backends.
+pub(super) fn follow<V: View>(what: Box<str>, view: V, memory: &Arc<Memory>) -> SnapshotStream {
     let following = Following {
         what,
         view,
+        memory: Arc::clone(memory),
         told: Outcome::Pending,
         failed: None,
     };
@@ -73,6 +76,7 @@ pub(super) fn follow<V: View>(what: Box<str>, view: V) -> SnapshotStream {
 struct Following<V> {
     what: Box<str>,
     view: V,
+    memory: Arc<Memory>,
     /// The last item.
     told: Outcome,
     /// A failure that is told after what was learnt before it.
@@ -94,6 +98,8 @@ impl<V: View> Following<V> {
                 continue;
             }
             self.told = outcome;
+            let has_backends = matches!(self.told, Outcome::Backends(_));
+            self.memory.told(has_backends);
             match &self.told {
                 Outcome::Pending => {}
                 Outcome::Backends(snapshot) => return Ok(snapshot.clone()),
@@ -102,10 +108,15 @@ impl<V: View> Following<V> {
         }
     }
 
-    /// The outcome, once it is one that lasts.
+    /// The outcome, once it is one that lasts. What was told before, if there is a failure first.
     async fn settled(&mut self) -> Outcome {
         let mut outcome = self.view.outcome();
-        if !matches!(self.told, Outcome::Backends(_)) {
+        let had_backends = match self.told {
+            Outcome::Pending => self.memory.told_backends(),
+            Outcome::Backends(_) => true,
+            Outcome::Nothing(_) => false,
+        };
+        if !had_backends {
             return outcome;
         }
         let over = Instant::now() + SETTLE;
@@ -116,6 +127,9 @@ impl<V: View> Following<V> {
             let next = Instant::now() + GATHER;
             self.gather(next.min(over)).await;
             outcome = self.view.outcome();
+        }
+        if self.failed.is_some() && matches!(outcome, Outcome::Nothing(_)) {
+            return self.told.clone();
         }
         outcome
     }

@@ -60,7 +60,8 @@
 //! | the kubeconfig, a name or a selector is wrong | [`Config`](crate::DiscoveryError::Config) |
 //! | silence, for the [`request_timeout`](Cluster::request_timeout); a plugin that hangs, for the [`plugin_timeout`](Cluster::plugin_timeout) | [`Timeout`](crate::DiscoveryError::Timeout) |
 //! | 429 or 5xx with `Retry-After` | [`Throttled`](crate::DiscoveryError::Throttled) |
-//! | no connection, bad TLS, other 5xx and 429, garbage, a plugin that fails, an empty list that is not believed | [`Unavailable`](crate::DiscoveryError::Unavailable) |
+//! | no connection, bad TLS, other 5xx and 429, garbage, a plugin that fails | [`Unavailable`](crate::DiscoveryError::Unavailable) |
+//! | an empty list that is not believed | [`Unusable`](crate::DiscoveryError::Unusable) |
 //!
 //! # Is an empty list believed?
 //!

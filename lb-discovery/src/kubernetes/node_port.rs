@@ -181,7 +181,7 @@ impl Discovery for NodePort {
             options: self.options.clone(),
             session,
         };
-        Ok(follow(what, nodes))
+        Ok(follow(what, nodes, &self.nodes))
     }
 }
 

@@ -3,16 +3,25 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::failure;
 use super::list_watch::{Record, Update, check_count, list_watch};
 use super::session::{Query, Session};
 use crate::error::DiscoveryError;
+
+/// The least and the longest time until an empty list that is not believed yet is asked for again. It may be filled
+/// before it would be believed.
+const CONFIRM_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// How long the doubt about an empty list is kept back. A source follows objects of several kinds, and an error ends them
+/// all: without this, each kind would be confirmed only after the one before.
+const HEAR_OUT: Duration = Duration::from_millis(500);
 
 /// Follows objects and keeps them.
 pub(super) struct Objects<R> {
@@ -21,6 +30,8 @@ pub(super) struct Objects<R> {
     url: Arc<str>,
     memory: Arc<Memory>,
     known: Option<BTreeMap<String, R>>,
+    /// Why the last list is not believed, and when to say so.
+    doubt: Option<(Instant, DiscoveryError)>,
 }
 
 impl<R: Record> Objects<R> {
@@ -31,6 +42,7 @@ impl<R: Record> Objects<R> {
             updates: list_watch(session.clone(), query),
             memory: Arc::clone(memory),
             known: None,
+            doubt: None,
         }
     }
 
@@ -42,12 +54,23 @@ impl<R: Record> Objects<R> {
     /// Waits until something changes. Cancelling the wait loses nothing.
     pub(super) async fn changed(&mut self) -> Result<(), DiscoveryError> {
         loop {
+            if let Some((at, _)) = &self.doubt {
+                sleep_until(*at).await;
+            }
+            if let Some((_, doubt)) = self.doubt.take() {
+                return Err(doubt);
+            }
             let update = self.updates.next().await;
             let update = update.ok_or_else(|| DiscoveryError::Closed {
                 what: self.what.clone(),
             })?;
-            if self.apply(update?)? {
-                return Ok(());
+            match self.apply(update?) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(doubt @ DiscoveryError::Unusable { .. }) => {
+                    self.doubt = Some((Instant::now() + HEAR_OUT, doubt));
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -110,6 +133,8 @@ pub(super) struct Memory {
     /// Where the configuration led to when that was first asked.
     configured: OnceLock<Option<Arc<str>>>,
     seen: Mutex<Seen>,
+    /// Whether the source gave a set last, and did not say that there is none.
+    told_backends: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +153,7 @@ impl Memory {
             confirm_empty,
             configured: OnceLock::new(),
             seen: Mutex::default(),
+            told_backends: AtomicBool::new(false),
         })
     }
 
@@ -152,12 +178,15 @@ impl Memory {
         }
         if count == 0 && seen.count > 0 {
             let since = *seen.empty_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < self.confirm_empty {
+            let left = self.confirm_empty.saturating_sub(since.elapsed());
+            if !left.is_zero() {
                 let problem = format!(
                     "the list is empty, but had {} before: not believed unless it stays so for {:?}",
                     seen.count, self.confirm_empty
                 );
-                return Err(failure::unavailable(what, &problem));
+                let again = left.saturating_sub(HEAR_OUT);
+                let again = again.clamp(CONFIRM_AGAIN.0, CONFIRM_AGAIN.1);
+                return Err(failure::unusable(what, &problem, again));
             }
         }
         *seen = Seen {
@@ -167,6 +196,16 @@ impl Memory {
             empty_since: None,
         };
         Ok(())
+    }
+
+    /// Takes whether the source has just given a set, or said that there is none.
+    pub(super) fn told(&self, backends: bool) {
+        self.told_backends.store(backends, Ordering::Relaxed);
+    }
+
+    /// Whether the source gave a set last, in this watch or an earlier one.
+    pub(super) fn told_backends(&self) -> bool {
+        self.told_backends.load(Ordering::Relaxed)
     }
 
     fn watched(&self, count: usize) {

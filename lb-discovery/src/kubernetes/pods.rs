@@ -158,7 +158,7 @@ impl Pods {
         let (namespace, port) = (self.namespace.clone(), self.port.clone());
         let families = self.families;
         let view = Selected::new(session, namespace, selectors, memory, port, families);
-        follow(what, view)
+        follow(what, view, &self.pods)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::failure;
+
 /// A port as an object of the API names it.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -58,6 +60,23 @@ pub(super) fn list<'a>(ports: impl IntoIterator<Item = (&'a str, Option<u16>)>) 
     if ports.is_empty() {
         "none".to_owned()
     } else {
-        ports.join(", ")
+        failure::shortened(&ports.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_ports_is_bounded() {
+        assert_eq!(
+            list([("", None), ("http", Some(80))]),
+            "no number, 80 (\"http\")"
+        );
+        let endless = "x".repeat(1_000_000);
+        assert!(list([(&*endless, Some(80))]).len() < 400);
+        let many = (1..=u16::MAX).map(|port| ("a", Some(port)));
+        assert!(list(many).len() < 400);
     }
 }

@@ -234,6 +234,7 @@ impl Lines {
             Ok(Ok(_)) => match self.line.strip_suffix(b"\n") {
                 None if !self.line.is_empty() && !self.line.starts_with(b"{") => {
                     let said = String::from_utf8_lossy(&self.line);
+                    let said = failure::shortened(&said);
                     let problem = format!("the answer to a watch is no event: {said}");
                     Err(failure::unavailable(&query.what, &problem))
                 }
@@ -277,6 +278,8 @@ fn cut(query: &Query, error: &(dyn Error + Send + Sync + 'static)) -> Failure {
 }
 
 pub(super) fn garbage(query: &Query, error: &serde_json::Error) -> DiscoveryError {
+    // It may quote a whole string of the answer.
+    let error = failure::shortened(&error.to_string());
     let problem = format!("the answer is not what a Kubernetes API says: {error}");
     failure::unavailable(&query.what, &problem)
 }

@@ -34,7 +34,8 @@ impl Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        // A server may say anything; the numbers of Kubernetes have at most 20 digits.
+        write!(f, "{:.40}", self.0)
     }
 }
 
@@ -64,6 +65,8 @@ mod tests {
             assert!(!version(one).is_before(&version(other)));
             assert!(!version(other).is_before(&version(one)));
         }
+        let endless = version(&"9".repeat(1_000_000));
+        assert_eq!(endless.to_string().len(), 40);
         assert_eq!(Version::new(None), None);
         assert_eq!(Version::new(Some(String::new())), None);
     }

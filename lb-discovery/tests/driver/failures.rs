@@ -31,7 +31,8 @@ async fn delays_grow_to_the_maximum() {
 #[tokio::test(start_paused = true)]
 async fn a_success_resets_the_delays() {
     let mut watches = vec![Watch::Fail; 8];
-    watches.push(Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]));
+    let lasts = vec![(Duration::ZERO, set(&[1])), (secs(6), set(&[2]))];
+    watches.push(Watch::SetsThenEnd(lasts));
     watches.push(Watch::Fail);
     let source = Script::new(watches);
     let run = Running::start(vec![source.clone()], DriverConfig::new());
@@ -39,8 +40,41 @@ async fn a_success_resets_the_delays() {
     run.stop().await;
     let gaps = source.gaps();
     assert!(gaps[7] >= secs(15), "{gaps:?}");
-    assert!(gaps[8] <= ms(510), "{gaps:?}");
+    assert!((secs(6)..=ms(6_510)).contains(&gaps[8]), "{gaps:?}");
     assert!((ms(500)..=ms(1010)).contains(&gaps[9]), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_gives_one_set_and_fails_each_time_is_asked_less_and_less() {
+    let one = vec![(Duration::ZERO, set(&[1]))];
+    let gives = Watch::SetsThenEnd(one.clone());
+    let withdraws = Watch::SetsThenFail(vec![], true);
+    for watch in [gives, withdraws, Watch::SetsThenFail(one, false)] {
+        let source = Script::new([watch]);
+        let run = Running::start(vec![source.clone()], DriverConfig::new());
+        sleep(secs(300)).await;
+        run.stop().await;
+        let gaps = source.gaps();
+        assert!((10..=25).contains(&gaps.len()), "{}", gaps.len());
+        for (n, gap) in gaps.iter().enumerate() {
+            let ceiling = ms(500 << n.min(10)).min(secs(30));
+            assert!(
+                *gap >= ceiling / 2 && *gap <= ceiling + ms(4),
+                "{n}: {gap:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_fails_now_and_then_is_asked_again_soon() {
+    let some_time = vec![(Duration::ZERO, set(&[1])), (secs(2), set(&[2]))];
+    let source = Script::new([Watch::SetsThenFail(some_time, false)]);
+    let run = Running::start(vec![source.clone()], DriverConfig::new());
+    eventually(|| source.opens() == 20).await;
+    run.stop().await;
+    let gaps = source.gaps();
+    assert!(gaps.iter().all(|gap| *gap <= ms(2_510)), "{gaps:?}");
 }
 
 #[tokio::test(start_paused = true)]

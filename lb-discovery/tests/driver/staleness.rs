@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_discovery::{DriverConfig, Static};
-use tokio::time::Instant;
+use lb_discovery::{Driver, DriverConfig, Static};
+use tokio::time::{Instant, sleep};
 
 use crate::run::{Running, ports, set};
 use crate::script::{Script, Watch};
@@ -58,14 +58,15 @@ async fn a_recovery_in_time_drops_nothing() {
     // Every failure is over within eight seconds, but they are minutes together.
     let mut watches = Vec::new();
     for _ in 0..40 {
-        watches.push(Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]));
+        let sets = vec![(Duration::ZERO, set(&[1])), (secs(9), set(&[1]))];
+        watches.push(Watch::SetsThenEnd(sets));
         watches.extend(vec![Watch::Fail; 3]);
     }
     let source = Script::new(watches);
     let config = DriverConfig::new().max_stale(Some(secs(8)));
     let mut run = Running::start(vec![source], config);
     assert_eq!(ports(&run.next().await), [1]);
-    assert!(run.quiet_for(secs(100)).await);
+    assert!(run.quiet_for(secs(300)).await);
     assert!(run.handle.status().sources[0].failures > 30);
 }
 
@@ -89,4 +90,33 @@ async fn by_default_a_set_is_trusted_for_ever() {
     run.next().await;
     assert!(run.quiet_for(secs(86_400)).await);
     assert_eq!(run.handle.status().sources[0].backends, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_is_taken_over_again_and_again_becomes_no_younger() {
+    let first = Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]);
+    let source = Script::new([first, Watch::Fail]);
+    let config = || DriverConfig::new().max_stale(Some(secs(15)));
+    let mut run = Running::start(vec![source.clone()], config());
+    assert_eq!(ports(&run.next().await), [1]);
+    let failing_since = Instant::now();
+    for _ in 0..2 {
+        sleep(secs(6)).await;
+        let stale_for = run.handle.status().sources[0].stale_for;
+        let (mut driver, handle) = Driver::new(vec![source.clone()], config());
+        driver.resume(&run.stop().await);
+        let taken_over = handle.status().sources[0].clone();
+        assert_eq!((taken_over.backends, taken_over.stale_for), (1, stale_for));
+        let error = taken_over.last_error.unwrap();
+        assert!(error.starts_with("asking the script: "), "{error}");
+        run = Running::resume(driver, handle);
+        assert_eq!(ports(&run.next().await), [1]);
+    }
+    assert!(run.next().await.is_empty());
+    assert!((secs(15)..secs(16)).contains(&failing_since.elapsed()));
+    // That it was dropped is taken over as well.
+    let (mut driver, handle) = Driver::new(vec![source], config());
+    driver.resume(&run.stop().await);
+    let status = &handle.status().sources[0];
+    assert_eq!((status.backends, status.expired), (0, true));
 }

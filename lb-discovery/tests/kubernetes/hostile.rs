@@ -47,6 +47,26 @@ async fn a_list_that_is_nested_deeply() {
 }
 
 #[tokio::test]
+async fn what_a_watch_says_is_quoted_in_part() {
+    for (fault, error) in [
+        (
+            Fault::LongEvents,
+            "is not what a Kubernetes API says: invalid",
+        ),
+        (
+            Fault::LongLine,
+            "the answer to a watch is no event: <html>xxx",
+        ),
+    ] {
+        let (api, running) = started().await;
+        api.server.fault(fault);
+        until_error(&running, error).await;
+        let error = running.handle.status().sources[0].last_error.clone();
+        assert!(error.unwrap().len() < 600);
+    }
+}
+
+#[tokio::test]
 async fn bookmarks_without_a_version() {
     survives(Fault::BareBookmarks, "an answer without a resourceVersion").await;
 }

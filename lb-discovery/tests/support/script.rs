@@ -24,6 +24,8 @@ pub(crate) enum Watch {
     Sets(Vec<(Duration, Snapshot)>),
     /// Yields sets, each after a delay, and ends.
     SetsThenEnd(Vec<(Duration, Snapshot)>),
+    /// Yields sets, each after a delay, says that they are withdrawn if so told, and fails.
+    SetsThenFail(Vec<(Duration, Snapshot)>, bool),
     /// Yields sets, says that they are withdrawn, and goes on with other sets.
     Withdrawn(Vec<(Duration, Snapshot)>, Vec<(Duration, Snapshot)>),
     /// Yields the same set without ever waiting.
@@ -97,6 +99,11 @@ impl Discovery for Script {
             }),
             Watch::Sets(sets) => Ok(timed(sets).chain(stream::pending()).boxed()),
             Watch::SetsThenEnd(sets) => Ok(timed(sets).boxed()),
+            Watch::SetsThenFail(sets, withdrawn) => {
+                let withdrawn = withdrawn.then(no_backends);
+                let errors = withdrawn.into_iter().chain([unavailable()]);
+                Ok(timed(sets).chain(stream::iter(errors.map(Err))).boxed())
+            }
             Watch::Withdrawn(before, after) => {
                 let withdrawn = stream::once(async { Err(no_backends()) });
                 let items = timed(before).chain(withdrawn).chain(timed(after));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tracing::warn;
 
 use super::slice::Slice;
+use crate::kubernetes::failure::shortened;
 use crate::kubernetes::service::Service;
 
 /// Tells of each slice that is passed over, once while the reason stays the same.
@@ -36,6 +37,7 @@ impl PassedOver {
         let now: BTreeMap<_, _> = passed_over.collect();
         for (slice, reason) in &now {
             if self.told.get(slice) != Some(reason) {
+                let (slice, reason) = (shortened(slice), shortened(reason));
                 warn!(what = %self.what, ?slice, %reason, "EndpointSlice passed over");
             }
         }

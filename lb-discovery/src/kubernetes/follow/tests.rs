@@ -25,9 +25,15 @@ impl View for Scripted {
 }
 
 fn started() -> (UnboundedSender<Option<Outcome>>, SnapshotStream) {
+    started_with(&Memory::new(Duration::ZERO))
+}
+
+/// Another watch of the source whose memory this is.
+fn started_with(memory: &Arc<Memory>) -> (UnboundedSender<Option<Outcome>>, SnapshotStream) {
     let (tell, told) = unbounded_channel();
     let now = Outcome::Pending;
-    (tell, follow("watching".into(), Scripted { told, now }))
+    let view = Scripted { told, now };
+    (tell, follow("watching".into(), view, memory))
 }
 
 fn at(port: u16) -> Option<Outcome> {
@@ -92,7 +98,7 @@ async fn what_is_replaced_meanwhile_was_never_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_first_and_before_a_failure_nothing_is_told_at_once() {
+async fn at_first_nothing_is_told_at_once() {
     let (tell, mut sets) = started();
     tell.send(nothing("never there")).unwrap();
     let begin = Instant::now();
@@ -101,10 +107,60 @@ async fn at_first_and_before_a_failure_nothing_is_told_at_once() {
         Err("watching: never there".to_owned())
     );
     assert!(begin.elapsed() < GATHER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_did_not_last_before_a_failure_is_not_told() {
+    for wait in [Duration::ZERO, GATHER / 2, 3 * GATHER] {
+        let (tell, mut sets) = started();
+        tell.send(at(1)).unwrap();
+        assert_eq!(next(&mut sets).await, Ok(1));
+        tell.send(nothing("gone")).unwrap();
+        let fail = async {
+            sleep(wait).await;
+            tell.send(None).unwrap();
+        };
+        let (told, ()) = tokio::join!(next(&mut sets), fail);
+        assert_eq!(told, Err("watching: it fails".to_owned()));
+        assert!(sets.next().await.is_none());
+    }
+    // Another set is told, as is what is known of an earlier one.
+    let (tell, mut sets) = started();
     tell.send(at(1)).unwrap();
     assert_eq!(next(&mut sets).await, Ok(1));
-    tell.send(nothing("gone")).unwrap();
-    tell.send(None).unwrap();
-    assert_eq!(next(&mut sets).await, Err("watching: gone".to_owned()));
+    for told in [nothing("gone"), at(2), None] {
+        tell.send(told).unwrap();
+    }
+    assert_eq!(next(&mut sets).await, Ok(2));
     assert_eq!(next(&mut sets).await, Err("watching: it fails".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_opened_again_waits_as_the_one_before() {
+    let memory = Memory::new(Duration::ZERO);
+    let (tell, mut sets) = started_with(&memory);
+    tell.send(at(1)).unwrap();
+    assert_eq!(next(&mut sets).await, Ok(1));
+    tell.send(None).unwrap();
+    assert_eq!(next(&mut sets).await, Err("watching: it fails".to_owned()));
+
+    // Nothing at first, and a set in time; or a failure in time.
+    for (then, expected) in [(at(2), Ok(2)), (None, Err("watching: it fails".to_owned()))] {
+        let (tell, mut sets) = started_with(&memory);
+        tell.send(nothing("gone")).unwrap();
+        let replace = async {
+            sleep(3 * GATHER).await;
+            tell.send(then).unwrap();
+        };
+        let (told, ()) = tokio::join!(next(&mut sets), replace);
+        assert_eq!(told, expected);
+    }
+    // Once it was told, it is told at once.
+    for wait in [SETTLE, Duration::ZERO] {
+        let (tell, mut sets) = started_with(&memory);
+        let begin = Instant::now();
+        tell.send(nothing("gone")).unwrap();
+        assert_eq!(next(&mut sets).await, Err("watching: gone".to_owned()));
+        assert!((wait..wait + 2 * GATHER).contains(&begin.elapsed()));
+    }
 }

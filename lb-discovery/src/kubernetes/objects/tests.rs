@@ -48,6 +48,7 @@ fn objects(memory: &Arc<Memory>) -> Objects<Slice> {
         url: "http://one".into(),
         memory: Arc::clone(memory),
         known: None,
+        doubt: None,
     }
 }
 
@@ -97,8 +98,13 @@ async fn an_empty_list_is_believed_when_it_stays_empty() {
         doubt.to_string(),
         "listing: the list is empty, but had 3 before: not believed unless it stays so for 10s"
     );
-    tokio::time::advance(Duration::from_secs(9)).await;
-    assert!(memory.listed(0, "listing", &url).is_err());
+    assert_eq!(doubt.valid_for(), Some(Duration::from_secs(5)));
+    assert!(!doubt.is_authoritative_empty());
+    for (passes, left) in [(6_000, 3_500), (2_000, 1_500), (1_000, 1_000)] {
+        tokio::time::advance(Duration::from_millis(passes)).await;
+        let doubt = memory.listed(0, "listing", &url).unwrap_err();
+        assert_eq!(doubt.valid_for(), Some(Duration::from_millis(left)));
+    }
     memory.listed(1, "listing", &url).unwrap();
     tokio::time::advance(Duration::from_secs(2)).await;
     assert!(
@@ -147,4 +153,21 @@ fn too_many_objects_are_refused_however_they_come() {
         error.unwrap_err().to_string(),
         "watching: more than 100000 objects"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_doubt_about_an_empty_list_leaves_time_for_the_other_lists() {
+    let memory = Memory::new(Duration::from_secs(10));
+    let mut objects = objects(&memory);
+    let one = BTreeMap::from([("a".to_owned(), record(&[]))]);
+    let updates = [one, BTreeMap::new()].map(|all| Ok(Update::Replace(all)));
+    objects.updates = stream::iter(updates).boxed();
+    objects.changed().await.unwrap();
+    let begin = Instant::now();
+    // A wait that is cancelled loses nothing.
+    let cancelled = tokio::time::timeout(HEAR_OUT / 2, objects.changed()).await;
+    assert!(cancelled.is_err());
+    let doubt = objects.changed().await.unwrap_err();
+    assert!(doubt.to_string().contains("not believed"), "{doubt}");
+    assert!((HEAR_OUT..2 * HEAR_OUT).contains(&begin.elapsed()));
 }

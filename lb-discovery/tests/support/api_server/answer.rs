@@ -224,6 +224,14 @@ impl Watching {
                 Fault::EndWatches => return None,
                 Fault::BareBookmarks => return Some(Ok(bookmark_at(""))),
                 Fault::GarbageEvents => return Some(Ok("{\"type\": \"ADDED\"\n".to_owned())),
+                Fault::LongEvents => {
+                    let event = json!({"type": "ADDED", "object": "y".repeat(1 << 20)});
+                    return Some(Ok(event.to_string() + "\n"));
+                }
+                Fault::LongLine => {
+                    self.end = Some(End::InOrder);
+                    return Some(Ok("<html>".to_owned() + &"x".repeat(1 << 20)));
+                }
                 Fault::CutWatch if !events.is_empty() => {
                     self.end = Some(End::Cut);
                     let half = events[0][..events[0].len() / 2].to_owned();

@@ -59,6 +59,10 @@ pub(crate) enum Fault {
     Garbage,
     /// The events of a watch are no JSON.
     GarbageEvents,
+    /// The events of a watch are a text of a megabyte where an object belongs.
+    LongEvents,
+    /// A watch is a text of a megabyte on one line.
+    LongLine,
     /// Watches are refused with 410.
     Gone,
     /// Watches begin with an ERROR event of code 410.
