@@ -24,6 +24,23 @@ pub(super) struct Loaded {
     pub(super) proxy: Option<Intercept>,
 }
 
+impl Loaded {
+    /// Which API server the connections lead to: its address, and the proxy and the name of the certificate that may
+    /// make another server of the same address. Credentials and authorities are no part of it: their rotation does not
+    /// make another cluster. The text holds no password.
+    pub(super) fn destination(&self) -> String {
+        let url = self.config.cluster_url.to_string();
+        let mut destination = url.trim_end_matches('/').to_owned();
+        if let Some(proxy) = &self.proxy {
+            destination += &format!(" by the proxy {}", proxy.uri());
+        }
+        if let Some(name) = &self.config.tls_server_name {
+            destination += &format!(" as {name:?}");
+        }
+        destination
+    }
+}
+
 /// The context of the file at `path`; without one, its current context.
 pub(super) fn of_file(path: &Path, context: Option<&str>) -> Result<Loaded, String> {
     of(read(path).map_err(|error| worded(&error))?, context)

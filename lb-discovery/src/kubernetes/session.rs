@@ -39,6 +39,7 @@ const MAX_COMPLAINT: u64 = 64 << 10;
 pub(super) struct Session {
     access: Arc<Access>,
     url: Arc<str>,
+    destination: Arc<str>,
     request_timeout: Duration,
     watch_timeout: Duration,
     relist_interval: Duration,
@@ -66,6 +67,7 @@ pub(super) enum Selection<'a> {
 impl Session {
     pub(super) fn new(access: Access, url: &str, cluster: &Cluster) -> Self {
         Self {
+            destination: access.loaded.destination().into(),
             access: Arc::new(access),
             url: url.into(),
             request_timeout: cluster.request_timeout,
@@ -75,9 +77,9 @@ impl Session {
         }
     }
 
-    /// The address of the API.
-    pub(super) fn url(&self) -> &Arc<str> {
-        &self.url
+    /// Which API server the connections [lead](super::kubeconfig::Loaded::destination) to.
+    pub(super) fn destination(&self) -> &Arc<str> {
+        &self.destination
     }
 
     pub(super) fn relist_interval(&self) -> Duration {

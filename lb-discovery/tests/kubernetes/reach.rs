@@ -108,7 +108,7 @@ async fn a_load_balancer_without_node_ports() {
 }
 
 /// A proxy that connects to whatever it is asked for, and counts.
-async fn proxy() -> (SocketAddr, Arc<AtomicUsize>) {
+pub(crate) async fn proxy() -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let served = Arc::new(AtomicUsize::new(0));
