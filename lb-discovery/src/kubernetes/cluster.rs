@@ -15,7 +15,7 @@ use super::failure::{self, root_cause};
 use super::kubeconfig::{self, Loaded};
 use super::session::Session;
 use crate::error::DiscoveryError;
-use crate::reader::Reader;
+use crate::reader::{Reader, read_blocking};
 
 /// The API of a cluster, and how to be let in.
 ///
@@ -139,12 +139,27 @@ impl Cluster {
     }
 
     /// Reads the configuration and the files that it names, and looks for an `exec` plugin, without running it and
-    /// without connecting. For a program that wants to refuse a wrong configuration at its start. Blocks on files.
+    /// without connecting. For a program that wants to refuse a wrong configuration at its start. Blocks on files, for
+    /// a [`request_timeout`](Self::request_timeout) at most.
     ///
     /// # Errors
     ///
-    /// [`DiscoveryError::Config`], which names the file and what is wrong.
+    /// [`DiscoveryError::Config`], which names the file and what is wrong. [`DiscoveryError::Timeout`] where a file
+    /// cannot be read in time.
     pub fn check(&self) -> Result<(), DiscoveryError> {
+        self.in_time(Self::check_files)?
+    }
+
+    /// Does `work` on a thread of its own, within the time for a request.
+    fn in_time<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, DiscoveryError> {
+        let cluster = self.clone();
+        read_blocking(&self.what(), self.request_timeout, move || work(&cluster))
+    }
+
+    fn check_files(&self) -> Result<(), DiscoveryError> {
         let Loaded {
             config,
             credentials,

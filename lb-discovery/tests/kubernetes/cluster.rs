@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use lb_discovery::DiscoveryError;
 use lb_discovery::kubernetes::{Cluster, EndpointSlices};
+use lb_discovery::{Discovery, DiscoveryError};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -151,6 +153,25 @@ async fn a_kubeconfig_that_is_none_is_an_error_until_it_is_one() {
     until_error(&running, "failed to parse kubeconfig YAML").await;
     server.kubeconfig(dir.path(), "", "");
     until(&mut running, &["10.0.0.1:8080"]).await;
+}
+
+#[test]
+fn a_kubeconfig_that_cannot_be_read_in_time_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kubeconfig");
+    // Opening it waits for a writer, as a file system that hangs may let a program wait.
+    mknodat(CWD, &path, FileType::Fifo, Mode::from(0o644), 0).unwrap();
+    let cluster = Cluster::kubeconfig(&path).request_timeout(Duration::from_millis(100));
+    let error = cluster.check().unwrap_err();
+    assert!(matches!(error, DiscoveryError::Timeout { .. }), "{error}");
+    let named = format!(
+        "reading the kubeconfig {}: not read within 100ms",
+        path.display()
+    );
+    assert!(error.to_string().starts_with(&named), "{error}");
+    // What a driver asks at a reload ends as well.
+    let source = EndpointSlices::new(cluster, "default", "echo").unwrap();
+    assert!(source.identity().contains("default/echo"));
 }
 
 #[tokio::test]

@@ -18,7 +18,11 @@ impl Cluster {
             Place::InCluster => "(the pod's service account)".into(),
             Place::Inferred => "(inferred)".into(),
         };
-        let read = || Some(self.load().ok()?.destination().into());
+        let read = || {
+            let destination =
+                self.in_time(|cluster| Some(cluster.load().ok()?.destination().into()));
+            destination.ok()?
+        };
         let destination = memory.destination(read).unwrap_or_default();
         format!("{place:?} context {:?} at {destination:?}", self.context)
     }
