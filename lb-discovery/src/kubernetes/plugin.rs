@@ -16,9 +16,10 @@ use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::process::Command;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
+use tracing::warn;
 
-use self::process::Running;
+use self::process::{Problem, Running};
 use super::credentials::{Given, Identity, Secret, bearer};
 use super::failure;
 use crate::error::DiscoveryError;
@@ -99,12 +100,25 @@ impl Plugin {
                 return Err(unavailable(&format!("{self} cannot be started: {error}")));
             }
         };
-        let output = timeout(limit, Running(child).output()).await;
-        let output = output.map_err(|_| {
-            let problem = format!("{self} did not end within {limit:?} and was killed");
-            failure::timeout(what, problem)
+        let is_complete = |output: &[u8]| self.given(output).is_ok();
+        let output = Running(child).output(limit, is_complete).await;
+        let output = output.map_err(|problem| match problem {
+            Problem::Hung => {
+                let problem = format!("{self} did not end within {limit:?} and was killed");
+                failure::timeout(what, problem)
+            }
+            Problem::Held => {
+                let problem = format!(
+                    "{self} ended without an answer, but a process that it started kept its output open for \
+                     {limit:?} and was killed"
+                );
+                failure::timeout(what, problem)
+            }
+            Problem::Io(error) => unavailable(&format!("{self}: {error}")),
         })?;
-        let output = output.map_err(|error| unavailable(&format!("{self}: {error}")))?;
+        if output.was_held {
+            warn!(plugin = ?self.command, "Process killed that kept the output of its exec plugin open");
+        }
         if !output.status.success() {
             let said = failure::shortened(&String::from_utf8_lossy(&output.stderr));
             let said = if said.is_empty() { "nothing" } else { &said };

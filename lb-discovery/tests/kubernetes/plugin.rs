@@ -101,6 +101,44 @@ async fn a_plugin_that_hangs_is_killed_with_its_children_and_named() {
 }
 
 #[tokio::test]
+async fn a_child_that_keeps_the_output_of_a_plugin_open_is_killed_and_the_answer_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    server.token("given");
+    let child = "sleep 1000 & echo $! >> \"$DIR/pids\"";
+    let script = format!("{child}\n{}", answering(&json!({"token": "given"})));
+    let mut running = follow(&kubeconfig(&server, dir.path(), "", &script));
+    until(&mut running, &["10.0.0.1:8080"]).await;
+    let pids = fs::read_to_string(dir.path().join("pids")).unwrap();
+    for pid in pids.lines() {
+        eventually(|| !is_running(pid)).await;
+    }
+    assert_eq!(running.handle.status().sources[0].failures, 0);
+    running.stop().await;
+
+    // What a plugin that failed has said is told without waiting for its child.
+    let script = format!("{child}\necho log in first >&2; exit 3");
+    let running = follow(&kubeconfig(&server, dir.path(), "", &script));
+    until_error(&running, "exit status: 3, and said: log in first").await;
+    running.stop().await;
+
+    // Without an answer the child may be about to give one.
+    let path = kubeconfig(&server, dir.path(), "", child);
+    let cluster = Cluster::kubeconfig(path).plugin_timeout(Duration::from_millis(500));
+    let running = run(EndpointSlices::new(cluster, "default", "echo").unwrap());
+    until_error(
+        &running,
+        "the exec plugin \"sh\" ended without an answer, but a process that it started kept its output open",
+    )
+    .await;
+    running.stop().await;
+    let pids = fs::read_to_string(dir.path().join("pids")).unwrap();
+    for pid in pids.lines() {
+        eventually(|| !is_running(pid)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_driver_that_is_stopped_ends_its_plugin() {
     let dir = tempfile::tempdir().unwrap();
     let server = server().await;
