@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
-use http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use http::header::{AUTHORIZATION, HeaderValue, LOCATION, RETRY_AFTER};
 use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use kube::api::{ListParams, WatchParams};
 use kube::client::Body;
@@ -201,6 +201,11 @@ async fn send(
     let answer = client.send(request).await;
     let answer = answer.map_err(|e| failure::of_client(&query.what, &e))?;
     let status = answer.status();
+    if status.is_redirection() {
+        let location = answer.headers().get(LOCATION);
+        let location = location.and_then(|value| value.to_str().ok());
+        return Err(failure::redirected(&query.what, status.as_u16(), location));
+    }
     if !status.is_client_error() && !status.is_server_error() {
         return Ok(answer.into_body());
     }

@@ -253,8 +253,17 @@ impl Authority {
         self.acceptor_of("127.0.0.1", clients)
     }
 
+    /// Such a server, with the certificate of the authority itself.
+    pub(crate) fn acceptor_as_itself(&self) -> TlsAcceptor {
+        let key = self.issuer.key().serialize_pem();
+        Self::acceptor_with((self.certificate.clone(), key), self)
+    }
+
     fn acceptor_of(&self, name: &str, clients: &Self) -> TlsAcceptor {
-        let (certificate, key) = self.sign(name);
+        Self::acceptor_with(self.sign(name), clients)
+    }
+
+    fn acceptor_with((certificate, key): (String, String), clients: &Self) -> TlsAcceptor {
         let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(der(&clients.certificate)).unwrap();
