@@ -22,8 +22,8 @@ use crate::reader::{Reader, read_blocking};
 /// Nothing is read before a watch is opened, and each watch reads everything again: the kubeconfig, the CA, client
 /// certificates and keys, tokens. So what is rotated while a watch runs is in use at the next one, and a watch whose
 /// credentials are refused is opened again within a second. Besides, a token file is read again every minute, as
-/// Kubernetes asks of its clients, and a plugin runs again a minute before its credentials expire, or
-/// at half of their time if that is later, but not within five seconds.
+/// Kubernetes asks of its clients, and a plugin runs again a minute before its credentials expire, or at half of their
+/// time if that is later, but not within five seconds.
 ///
 /// Credentials may be a token, a token file (which counts where there are both), a client certificate or an `exec`
 /// plugin, which must not ask at a terminal. A `proxy-url` is honoured, and without one `$HTTPS_PROXY`, `$HTTP_PROXY`
