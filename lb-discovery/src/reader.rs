@@ -1,5 +1,8 @@
 //! Files that are read away from the threads that carry sessions.
 
+#[cfg(feature = "kubernetes")]
+mod blocking;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +11,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::error::DiscoveryError;
+
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::blocking::read_blocking;
 
 /// Reads files on a blocking thread, within a time.
 ///
@@ -51,12 +57,15 @@ impl Reader {
                 problem: error.to_string().into(),
                 source: None,
             }),
-            Err(_) => Err(DiscoveryError::Timeout {
-                what: what.into(),
-                problem: format!("not read within {:?}: does a file system hang?", self.limit)
-                    .into(),
-            }),
+            Err(_) => Err(hung(what, self.limit)),
         }
+    }
+}
+
+fn hung(what: &str, limit: Duration) -> DiscoveryError {
+    DiscoveryError::Timeout {
+        what: what.into(),
+        problem: format!("not read within {limit:?}: does a file system hang?").into(),
     }
 }
 

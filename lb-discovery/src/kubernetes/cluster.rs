@@ -15,14 +15,15 @@ use super::failure::{self, root_cause};
 use super::kubeconfig::{self, Loaded};
 use super::session::Session;
 use crate::error::DiscoveryError;
-use crate::reader::Reader;
+use crate::reader::{Reader, read_blocking};
 
 /// The API of a cluster, and how to be let in.
 ///
 /// Nothing is read before a watch is opened, and each watch reads everything again: the kubeconfig, the CA, client
 /// certificates and keys, tokens. So what is rotated while a watch runs is in use at the next one, and a watch whose
 /// credentials are refused is opened again within a second. Besides, a token file is read again every minute, as
-/// Kubernetes asks of its clients, and a plugin runs again a minute before its credentials expire.
+/// Kubernetes asks of its clients, and a plugin runs again a minute before its credentials expire, or at half of their
+/// time if that is later, but not within five seconds.
 ///
 /// Credentials may be a token, a token file (which counts where there are both), a client certificate or an `exec`
 /// plugin, which must not ask at a terminal. A `proxy-url` is honoured, and without one `$HTTPS_PROXY`, `$HTTP_PROXY`
@@ -139,12 +140,27 @@ impl Cluster {
     }
 
     /// Reads the configuration and the files that it names, and looks for an `exec` plugin, without running it and
-    /// without connecting. For a program that wants to refuse a wrong configuration at its start. Blocks on files.
+    /// without connecting. For a program that wants to refuse a wrong configuration at its start. Blocks on files, for
+    /// a [`request_timeout`](Self::request_timeout) at most.
     ///
     /// # Errors
     ///
-    /// [`DiscoveryError::Config`], which names the file and what is wrong.
+    /// [`DiscoveryError::Config`], which names the file and what is wrong. [`DiscoveryError::Timeout`] where a file
+    /// cannot be read in time.
     pub fn check(&self) -> Result<(), DiscoveryError> {
+        self.in_time(Self::check_files)?
+    }
+
+    /// Does `work` on a thread of its own, within the time for a request.
+    fn in_time<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, DiscoveryError> {
+        let cluster = self.clone();
+        read_blocking(&self.what(), self.request_timeout, move || work(&cluster))
+    }
+
+    fn check_files(&self) -> Result<(), DiscoveryError> {
         let Loaded {
             config,
             credentials,

@@ -101,7 +101,7 @@ impl Credentials {
         match self {
             Self::Fixed(_) | Self::File { token: Some(_), .. } => Ok(()),
             Self::File { path, .. } => read(path).map(drop),
-            Self::Plugin(plugin) => plugin.find(),
+            Self::Plugin(plugin) => plugin.find().map(drop),
         }
     }
 

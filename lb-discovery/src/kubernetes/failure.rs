@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use http::Uri;
 use kube::core::Status;
 
 use crate::error::DiscoveryError;
@@ -47,6 +48,9 @@ fn hint(cause: &str) -> &'static str {
         "; connect to a name or an address that the certificate has, or set tls-server-name in the kubeconfig to one"
     } else if cause.contains("certificate expired") || cause.contains("certificate not valid yet") {
         "; is this machine's clock right?"
+    } else if cause.contains("CaUsedAsEndEntity") {
+        "; the server's certificate is that of an authority, and cannot be a server's: give the server one with \
+         basicConstraints CA:FALSE"
     } else if cause.contains("certificate") {
         "; does the kubeconfig's certificate-authority fit the server?"
     } else if cause.contains("CertificateRequired") {
@@ -56,6 +60,20 @@ fn hint(cause: &str) -> &'static str {
     } else {
         ""
     }
+}
+
+/// An answer that leads elsewhere, as `location` says.
+pub(super) fn redirected(what: &str, code: u16, location: Option<&str>) -> Failure {
+    // No more than the host: the rest may hold a secret.
+    let location = location.and_then(|location| location.parse::<Uri>().ok());
+    let host = location
+        .as_ref()
+        .and_then(Uri::host)
+        .unwrap_or("another path");
+    let problem = format!(
+        "{code}: the server redirects to {host}, as no Kubernetes API does: does something on the way ask for a login?"
+    );
+    Failure::Other(unavailable(what, &problem))
 }
 
 /// Sorts an answer with the status `code`, of which `said` was read. `retry_after` is what its header says, in seconds.

@@ -6,12 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use http::Uri;
+use http::uri::Authority;
 use hyper_util::client::proxy::matcher::Intercept;
 use kube::config::{Cluster, Config, Kubeconfig, KubeconfigError};
 
 use super::credentials::Credentials;
-use super::failure::root_cause;
+use super::failure::{root_cause, shortened};
 use super::proxy;
+use super::redacted::redacted;
 
 /// Where a pod's token is.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -22,6 +24,23 @@ pub(super) struct Loaded {
     pub(super) config: Config,
     pub(super) credentials: Credentials,
     pub(super) proxy: Option<Intercept>,
+}
+
+impl Loaded {
+    /// Which API server the connections lead to: its address, and the proxy and the name of the certificate that may
+    /// make another server of the same address. Credentials and authorities are no part of it: their rotation does not
+    /// make another cluster. The text holds no password.
+    pub(super) fn destination(&self) -> String {
+        let url = self.config.cluster_url.to_string();
+        let mut destination = url.trim_end_matches('/').to_owned();
+        if let Some(proxy) = &self.proxy {
+            destination += &format!(" by the proxy {}", proxy.uri());
+        }
+        if let Some(name) = &self.config.tls_server_name {
+            destination += &format!(" as {name:?}");
+        }
+        destination
+    }
 }
 
 /// The context of the file at `path`; without one, its current context.
@@ -154,18 +173,26 @@ fn cluster_of(file: &Kubeconfig) -> Option<&Cluster> {
 
 /// Refuses what would fail at every connection, with words that do not say why.
 fn check_server(server: &str) -> Result<(), String> {
+    let shown = redacted(server);
     if !server.contains("://") {
         return Err(format!(
-            "the cluster's server {server:?} has no scheme: write https://{server}"
+            "the cluster's server {shown:?} has no scheme: write https://{shown}"
         ));
     }
     let url: Uri = server
         .parse()
-        .map_err(|error| format!("the cluster's server {server:?} is not a URL: {error}"))?;
+        .map_err(|error| format!("the cluster's server {shown:?} is not a URL: {error}"))?;
+    let authority = url.authority().map(Authority::as_str);
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(format!(
+            "the cluster's server {shown:?} has a user before its host: write username and password, or a token, \
+             to the user of the context"
+        ));
+    }
     match url.scheme_str() {
         Some("http" | "https") if url.host().is_some_and(|host| !host.is_empty()) => Ok(()),
         _ => Err(format!(
-            "the cluster's server {server:?} is no address of an API: write https://HOST:PORT"
+            "the cluster's server {shown:?} is no address of an API: write https://HOST:PORT"
         )),
     }
 }
@@ -178,6 +205,12 @@ fn worded(error: &KubeconfigError) -> String {
         }
         KubeconfigError::MissingClusterUrl => {
             "the context's cluster has no server: write https://HOST:PORT".to_owned()
+        }
+        // What follows the first line is an excerpt of the file, which has secrets in it.
+        KubeconfigError::Parse(cause) => {
+            let cause = cause.to_string();
+            let cause = cause.lines().next().unwrap_or_default();
+            shortened(&format!("failed to parse kubeconfig YAML: {cause}"))
         }
         error => root_cause(error),
     }
@@ -222,6 +255,34 @@ mod tests {
         ] {
             let error = check_server(server).unwrap_err();
             assert!(error.contains(problem) && error.contains(server), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_message_shows_a_secret() {
+        for server in [
+            "https://me:SECRET@10.0.0.1:6443",
+            "me:SECRET@10.0.0.1:6443",
+            "ftp://me:SECRET@10.0.0.1:6443",
+            "https://me:SEC RET@10.0.0.1:6443",
+        ] {
+            let error = check_server(server).unwrap_err();
+            assert!(error.contains("10.0.0.1:6443"), "{error}");
+            assert!(!error.contains("SEC"), "{error}");
+        }
+        for text in [
+            "users: [{name: u, user: {token: SECRET}}]\nclusters: [{name: ",
+            "users:\n- name: u\n  user: {token: SECRET, exec: SECRET}\n",
+            "users:\n- name: u\n  user:\n    token: SECRET\n   password: SECRET\n",
+            "users: SECRET\n",
+        ] {
+            let error = Kubeconfig::from_yaml(text).unwrap_err();
+            let error = worded(&error);
+            assert!(
+                error.starts_with("failed to parse kubeconfig YAML: "),
+                "{error}"
+            );
+            assert!(!error.contains("SECRET"), "{error}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Following the objects of one kind: a list, then what changes.
 
+mod short;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -13,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
+use self::short::ShortWatches;
 use super::failure::{self, Failure};
 use super::session::{Lines, Query, Session, garbage};
 use super::version::Version;
@@ -70,7 +73,9 @@ pub(super) fn list_watch<R: Record>(
         query,
         version: None,
         lines: None,
+        watch_began: now,
         next_watch: now,
+        short: ShortWatches::default(),
         heard: now,
         next_list: now,
         rng: seeded(),
@@ -88,7 +93,9 @@ struct ListWatch {
     /// What the objects are as of; without it, a list is due.
     version: Option<Version>,
     lines: Option<Lines>,
+    watch_began: Instant,
     next_watch: Instant,
+    short: ShortWatches,
     /// When the server last said how far it is.
     heard: Instant,
     /// When to list again although nothing is wrong.
@@ -107,7 +114,8 @@ impl ListWatch {
                 if self.must_list() {
                     return self.list().await;
                 }
-                self.next_watch = Instant::now() + WATCH_GAP;
+                self.watch_began = Instant::now();
+                self.next_watch = self.watch_began + WATCH_GAP;
                 match self.session.watch(&self.query, version.as_str()).await {
                     Ok(lines) => self.lines = Some(lines),
                     Err(Failure::Gone) => self.forget(),
@@ -117,6 +125,7 @@ impl ListWatch {
             };
             let Some(line) = lines.next(&self.query).await? else {
                 self.lines = None;
+                self.report_short();
                 continue;
             };
             let event = serde_json::from_slice(line).map_err(|e| garbage(&self.query, &e))?;
@@ -200,6 +209,16 @@ impl ListWatch {
         if now.is_before(known) {
             let what = &self.query.what;
             warn!(%what, %known, %now, "API server returned to an earlier version");
+        }
+    }
+
+    /// Tells if watches end as soon as they are open: changes come late then, and only by lists.
+    fn report_short(&mut self) {
+        let brought_something = self.heard >= self.watch_began;
+        let lasted = self.watch_began.elapsed();
+        if let Some(watches) = self.short.ended(lasted, brought_something) {
+            let what = &self.query.what;
+            warn!(%what, watches, "Watches ended at once without an event: does something on the way cut them?");
         }
     }
 

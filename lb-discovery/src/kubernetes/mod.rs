@@ -103,6 +103,7 @@ mod plugin;
 mod pods;
 mod port;
 mod proxy;
+mod redacted;
 mod service;
 mod session;
 mod version;

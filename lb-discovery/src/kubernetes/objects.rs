@@ -27,7 +27,7 @@ const HEAR_OUT: Duration = Duration::from_millis(500);
 pub(super) struct Objects<R> {
     updates: BoxStream<'static, Result<Update<R>, DiscoveryError>>,
     what: Box<str>,
-    url: Arc<str>,
+    destination: Arc<str>,
     memory: Arc<Memory>,
     known: Option<BTreeMap<String, R>>,
     /// Why the last list is not believed, and when to say so.
@@ -38,7 +38,7 @@ impl<R: Record> Objects<R> {
     pub(super) fn follow(session: &Session, query: Query, memory: &Arc<Memory>) -> Self {
         Self {
             what: query.what.clone(),
-            url: Arc::clone(session.url()),
+            destination: Arc::clone(session.destination()),
             updates: list_watch(session.clone(), query),
             memory: Arc::clone(memory),
             known: None,
@@ -79,14 +79,16 @@ impl<R: Record> Objects<R> {
     fn apply(&mut self, update: Update<R>) -> Result<bool, DiscoveryError> {
         let Some(known) = &mut self.known else {
             if let Update::Replace(listed) = update {
-                self.memory.listed(listed.len(), &self.what, &self.url)?;
+                self.memory
+                    .listed(listed.len(), &self.what, &self.destination)?;
                 self.known = Some(listed);
             }
             return Ok(true);
         };
         let changes = match update {
             Update::Replace(listed) => {
-                self.memory.listed(listed.len(), &self.what, &self.url)?;
+                self.memory
+                    .listed(listed.len(), &self.what, &self.destination)?;
                 let differs = listed != *known;
                 *known = listed;
                 return Ok(differs);
@@ -141,8 +143,8 @@ pub(super) struct Memory {
 struct Seen {
     /// Which objects, and of which API server.
     what: Box<str>,
-    /// The address of that.
-    url: Option<Arc<str>>,
+    /// Where the connections to that lead.
+    destination: Option<Arc<str>>,
     count: usize,
     empty_since: Option<Instant>,
 }
@@ -157,22 +159,23 @@ impl Memory {
         })
     }
 
-    /// The address of the API server that the last list is from. Before the first, what `read` finds in the
-    /// configuration, which is called once at most.
-    pub(super) fn url(&self, read: impl FnOnce() -> Option<Arc<str>>) -> Option<Arc<str>> {
-        let listed = self.lock().url.clone();
+    /// Where the connections lead that the last list came by. Before the first list, what `read` finds in the
+    /// configuration. `read` is called once at most.
+    pub(super) fn destination(&self, read: impl FnOnce() -> Option<Arc<str>>) -> Option<Arc<str>> {
+        let listed = self.lock().destination.clone();
         listed.or_else(|| self.configured.get_or_init(read).clone())
     }
 
-    /// Takes the length of a list that the API server at `url` gave. Fails if it is not believed yet.
+    /// Takes the length of a list that came from `destination`. Fails if it is not believed yet.
     pub(super) fn listed(
         &self,
         count: usize,
         what: &str,
-        url: &Arc<str>,
+        destination: &Arc<str>,
     ) -> Result<(), DiscoveryError> {
         let mut seen = self.lock();
-        if *seen.what != *what {
+        let known = seen.destination.as_ref();
+        if *seen.what != *what || known.is_some_and(|known| known != destination) {
             // The objects of another cluster or selector say nothing about these.
             *seen = Seen::default();
         }
@@ -191,7 +194,7 @@ impl Memory {
         }
         *seen = Seen {
             what: what.into(),
-            url: Some(Arc::clone(url)),
+            destination: Some(Arc::clone(destination)),
             count,
             empty_since: None,
         };

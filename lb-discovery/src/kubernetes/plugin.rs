@@ -3,11 +3,13 @@
 mod process;
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,15 +18,19 @@ use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::process::Command;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
+use tracing::warn;
 
-use self::process::Running;
+use self::process::{Problem, Running};
 use super::credentials::{Given, Identity, Secret, bearer};
 use super::failure;
 use crate::error::DiscoveryError;
 
-/// How long before they expire credentials are replaced.
+/// How long before they expire credentials are replaced, unless that is more than half of their time.
 const LEEWAY: Duration = Duration::from_secs(60);
+
+/// The least time from one run of a plugin to the next, unless the credentials are refused.
+const MIN_USE: Duration = Duration::from_secs(5);
 
 /// The versions of the protocol between a client and a plugin.
 const VERSIONS: [&str; 2] = [
@@ -38,6 +44,8 @@ pub(super) struct Plugin {
     exec: ExecConfig,
     /// What the plugin finds in `$KUBERNETES_EXEC_INFO`.
     info: String,
+    /// Whether it was told that the credentials have expired.
+    told_expired: AtomicBool,
 }
 
 impl Plugin {
@@ -67,30 +75,52 @@ impl Plugin {
             command,
             version,
             info: info.to_string(),
+            told_expired: AtomicBool::new(false),
             exec,
         })
     }
 
-    /// Looks for the program as the system will.
-    pub(super) fn find(&self) -> Result<(), String> {
+    /// Looks for the program: as kubectl does in our `$PATH`, and after that in the one that the kubeconfig gives to the
+    /// plugin. Blocks on files.
+    pub(super) fn find(&self) -> Result<PathBuf, String> {
         let is_program = |path: &Path| {
             path.metadata()
                 .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
         };
-        let path = env::var_os("PATH").unwrap_or_default();
         let found = if self.command.contains('/') {
-            is_program(Path::new(&self.command))
+            Some(PathBuf::from(&self.command)).filter(|path| is_program(path))
         } else {
-            env::split_paths(&path).any(|dir| is_program(&dir.join(&self.command)))
+            let given = self.variables().filter(|(name, _)| *name == "PATH");
+            let given = given.last().map(|(_, path)| OsString::from(path));
+            let lists: Vec<_> = env::var_os("PATH").into_iter().chain(given).collect();
+            let mut dirs = lists.iter().flat_map(env::split_paths);
+            dirs.find_map(|dir| {
+                // An empty entry means the working directory, and a name without a slash would be looked for again.
+                let dir = if dir.as_os_str().is_empty() {
+                    ".".into()
+                } else {
+                    dir
+                };
+                Some(dir.join(&self.command)).filter(|path| is_program(path))
+            })
         };
-        if found { Ok(()) } else { Err(self.missing()) }
+        found.ok_or_else(|| self.missing())
+    }
+
+    /// What the kubeconfig adds to the environment of the plugin.
+    fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let variables = self.exec.env.iter().flatten();
+        variables.filter_map(|variable| Some((&**variable.get("name")?, &**variable.get("value")?)))
     }
 
     /// Runs the program. It is killed, with the processes that it started, when `limit` is over or the future is
     /// dropped. `what` names the kubeconfig.
     pub(super) async fn run(&self, what: &str, limit: Duration) -> Result<Given, DiscoveryError> {
         let unavailable = |problem: &str| failure::unavailable(what, problem);
-        let child = match self.command().spawn() {
+        let program = self
+            .find()
+            .map_err(|problem| failure::config(what, &problem))?;
+        let child = match self.command(&program).spawn() {
             Ok(child) => child,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(failure::config(what, &self.missing()));
@@ -99,12 +129,25 @@ impl Plugin {
                 return Err(unavailable(&format!("{self} cannot be started: {error}")));
             }
         };
-        let output = timeout(limit, Running(child).output()).await;
-        let output = output.map_err(|_| {
-            let problem = format!("{self} did not end within {limit:?} and was killed");
-            failure::timeout(what, problem)
+        let is_complete = |output: &[u8]| self.given(output).is_ok();
+        let output = Running(child).output(limit, is_complete).await;
+        let output = output.map_err(|problem| match problem {
+            Problem::Hung => {
+                let problem = format!("{self} did not end within {limit:?} and was killed");
+                failure::timeout(what, problem)
+            }
+            Problem::Held => {
+                let problem = format!(
+                    "{self} ended without an answer, but a process that it started kept its output open for \
+                     {limit:?} and was killed"
+                );
+                failure::timeout(what, problem)
+            }
+            Problem::Io(error) => unavailable(&format!("{self}: {error}")),
         })?;
-        let output = output.map_err(|error| unavailable(&format!("{self}: {error}")))?;
+        if output.was_held {
+            warn!(plugin = ?self.command, "Process killed that kept the output of its exec plugin open");
+        }
         if !output.status.success() {
             let said = failure::shortened(&String::from_utf8_lossy(&output.stderr));
             let said = if said.is_empty() { "nothing" } else { &said };
@@ -115,19 +158,16 @@ impl Plugin {
             .map_err(|problem| unavailable(&format!("{self}: {problem}")))
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.command);
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command
+            .arg0(&self.command)
             .args(self.exec.args.iter().flatten())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        for variable in self.exec.env.iter().flatten() {
-            if let (Some(name), Some(value)) = (variable.get("name"), variable.get("value")) {
-                command.env(name, value);
-            }
-        }
+        command.envs(self.variables());
         command.env("KUBERNETES_EXEC_INFO", &self.info);
         command
     }
@@ -170,7 +210,11 @@ impl Plugin {
             until: status.expiration_timestamp.map(|Time(expiry)| {
                 let left = expiry.duration_since(Timestamp::now());
                 let left = Duration::try_from(left).unwrap_or_default();
-                Instant::now() + left.saturating_sub(LEEWAY).min(crate::hints::FAR)
+                if left.is_zero() && !self.told_expired.swap(true, Ordering::Relaxed) {
+                    let plugin = &self.command;
+                    warn!(plugin, %expiry, "Exec plugin gave credentials that have expired: is this machine's clock right?");
+                }
+                Instant::now() + use_of(left)
             }),
         })
     }
@@ -180,6 +224,12 @@ impl fmt::Display for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the exec plugin {:?}", self.command)
     }
+}
+
+/// How long to use credentials that expire after the time `left`.
+fn use_of(left: Duration) -> Duration {
+    let leeway = LEEWAY.min(left / 2);
+    (left - leeway).clamp(MIN_USE, crate::hints::FAR)
 }
 
 /// What a plugin answers, in JSON or, as client-go accepts it, YAML.
@@ -203,4 +253,18 @@ struct Credential {
 fn first_line(error: &impl ToString) -> String {
     let text = error.to_string();
     text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_replaced_before_they_expire_and_no_plugin_runs_all_the_time() {
+        for (left, used) in [(0, 5), (8, 5), (40, 20), (120, 60), (600, 540)] {
+            let (left, used) = (Duration::from_secs(left), Duration::from_secs(used));
+            assert_eq!(use_of(left), used, "{left:?}");
+        }
+        assert_eq!(use_of(Duration::MAX), crate::hints::FAR);
+    }
 }

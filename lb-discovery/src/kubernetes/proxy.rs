@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use http::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
+use super::redacted::redacted;
+
 /// The proxy for `server`: the kubeconfig's `proxy-url`, or else that of `$HTTPS_PROXY` or `$HTTP_PROXY`, which
 /// `$NO_PROXY` can except hosts from. As in client-go the environment means no server on this machine.
 ///
@@ -16,7 +18,8 @@ pub(super) fn of(proxy_url: Option<&str>, server: &Uri) -> Result<Option<Interce
         let proxy = proxy.filter(is_supported);
         return proxy.map(Some).ok_or_else(|| {
             format!(
-                "the proxy-url {url:?} is no proxy: write http://, https:// or socks5://HOST:PORT"
+                "the proxy-url {:?} is no proxy: write http://, https:// or socks5://HOST:PORT",
+                redacted(url)
             )
         });
     }
@@ -65,9 +68,17 @@ mod tests {
             let found = of(Some(url), &server).unwrap().expect("a proxy");
             assert_eq!(*found.uri(), proxy);
         }
-        for wrong in ["socks4://10.0.0.9", "ftp://10.0.0.9", "://"] {
+        for (wrong, shown) in [
+            ("socks4://10.0.0.9", "\"socks4://10.0.0.9\""),
+            ("socks4://me:SECRET@10.0.0.9", "\"socks4://10.0.0.9\""),
+            ("ftp://10.0.0.9/a", "\"ftp://10.0.0.9\""),
+            ("://", "\"\""),
+        ] {
             let error = of(Some(wrong), &server).unwrap_err();
-            assert!(error.contains(wrong), "{error}");
+            assert!(
+                error.contains(shown) && !error.contains("SECRET"),
+                "{error}"
+            );
         }
     }
 

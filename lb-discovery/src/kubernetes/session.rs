@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
-use http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use http::header::{AUTHORIZATION, HeaderValue, LOCATION, RETRY_AFTER};
 use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use kube::api::{ListParams, WatchParams};
 use kube::client::Body;
@@ -39,6 +39,7 @@ const MAX_COMPLAINT: u64 = 64 << 10;
 pub(super) struct Session {
     access: Arc<Access>,
     url: Arc<str>,
+    destination: Arc<str>,
     request_timeout: Duration,
     watch_timeout: Duration,
     relist_interval: Duration,
@@ -66,6 +67,7 @@ pub(super) enum Selection<'a> {
 impl Session {
     pub(super) fn new(access: Access, url: &str, cluster: &Cluster) -> Self {
         Self {
+            destination: access.loaded.destination().into(),
             access: Arc::new(access),
             url: url.into(),
             request_timeout: cluster.request_timeout,
@@ -75,9 +77,9 @@ impl Session {
         }
     }
 
-    /// The address of the API.
-    pub(super) fn url(&self) -> &Arc<str> {
-        &self.url
+    /// Which API server the connections [lead](super::kubeconfig::Loaded::destination) to.
+    pub(super) fn destination(&self) -> &Arc<str> {
+        &self.destination
     }
 
     pub(super) fn relist_interval(&self) -> Duration {
@@ -199,6 +201,11 @@ async fn send(
     let answer = client.send(request).await;
     let answer = answer.map_err(|e| failure::of_client(&query.what, &e))?;
     let status = answer.status();
+    if status.is_redirection() {
+        let location = answer.headers().get(LOCATION);
+        let location = location.and_then(|value| value.to_str().ok());
+        return Err(failure::redirected(&query.what, status.as_u16(), location));
+    }
     if !status.is_client_error() && !status.is_server_error() {
         return Ok(answer.into_body());
     }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use lb_discovery::DiscoveryError;
 use lb_discovery::kubernetes::{Cluster, EndpointSlices};
+use lb_discovery::{Discovery, DiscoveryError};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -153,6 +155,25 @@ async fn a_kubeconfig_that_is_none_is_an_error_until_it_is_one() {
     until(&mut running, &["10.0.0.1:8080"]).await;
 }
 
+#[test]
+fn a_kubeconfig_that_cannot_be_read_in_time_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kubeconfig");
+    // Opening it waits for a writer, as a file system that hangs may let a program wait.
+    mknodat(CWD, &path, FileType::Fifo, Mode::from(0o644), 0).unwrap();
+    let cluster = Cluster::kubeconfig(&path).request_timeout(Duration::from_millis(100));
+    let error = cluster.check().unwrap_err();
+    assert!(matches!(error, DiscoveryError::Timeout { .. }), "{error}");
+    let named = format!(
+        "reading the kubeconfig {}: not read within 100ms",
+        path.display()
+    );
+    assert!(error.to_string().starts_with(&named), "{error}");
+    // What a driver asks at a reload ends as well.
+    let source = EndpointSlices::new(cluster, "default", "echo").unwrap();
+    assert!(source.identity().contains("default/echo"));
+}
+
 #[tokio::test]
 async fn a_client_certificate_that_is_missing_is_named_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
@@ -232,8 +253,17 @@ impl Authority {
         self.acceptor_of("127.0.0.1", clients)
     }
 
+    /// Such a server, with the certificate of the authority itself.
+    pub(crate) fn acceptor_as_itself(&self) -> TlsAcceptor {
+        let key = self.issuer.key().serialize_pem();
+        Self::acceptor_with((self.certificate.clone(), key), self)
+    }
+
     fn acceptor_of(&self, name: &str, clients: &Self) -> TlsAcceptor {
-        let (certificate, key) = self.sign(name);
+        Self::acceptor_with(self.sign(name), clients)
+    }
+
+    fn acceptor_with((certificate, key): (String, String), clients: &Self) -> TlsAcceptor {
         let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(der(&clients.certificate)).unwrap();

@@ -10,6 +10,7 @@ use lb_discovery::{Discovery, Driver, DriverConfig};
 use crate::api_server::ApiServer;
 use crate::chaos::two;
 use crate::objects::inner_service;
+use crate::reach::proxy;
 use crate::run::Running;
 use crate::sources::{run, until};
 
@@ -80,6 +81,30 @@ async fn a_kubeconfig_that_leads_elsewhere_is_another_cluster() {
     until(&mut running, &TWO).await;
     one.kubeconfig(dir.path(), "", "token: new");
     assert_eq!(taken_over(running, slices(&path)).await, 2);
+}
+
+#[tokio::test]
+async fn another_proxy_or_server_name_is_another_cluster_and_other_credentials_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    let (one, other) = (proxy().await.0, proxy().await.0);
+    let by = |addr, password| format!("proxy-url: \"http://user:{password}@{addr}\"");
+    let before = by(one, "pa%40ss");
+    for (after, kept) in [
+        (before.clone(), 2),
+        (by(one, "another"), 2),
+        (by(other, "pa%40ss"), 0),
+        (String::new(), 0),
+        (format!("{before}, tls-server-name: api.example.com"), 0),
+    ] {
+        let path = server.kubeconfig(dir.path(), &before, "");
+        let mut running = run(slices(&path));
+        until(&mut running, &TWO).await;
+        server.kubeconfig(dir.path(), &after, "");
+        let new = slices(&path);
+        assert!(!new.identity().contains("user"), "{}", new.identity());
+        assert_eq!(taken_over(running, new).await, kept, "{after}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Plugins that give credentials.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use lb_discovery::DiscoveryError;
 use lb_discovery::kubernetes::{Cluster, EndpointSlices};
 use serde_json::{Value, json};
 
-use crate::api_server::ApiServer;
+use crate::api_server::{ApiServer, Request};
 use crate::cluster::{Authority, follow, one, server, two};
 use crate::run::eventually;
 use crate::sources::{run, until, until_error};
@@ -101,6 +102,44 @@ async fn a_plugin_that_hangs_is_killed_with_its_children_and_named() {
 }
 
 #[tokio::test]
+async fn a_child_that_keeps_the_output_of_a_plugin_open_is_killed_and_the_answer_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    server.token("given");
+    let child = "sleep 1000 & echo $! >> \"$DIR/pids\"";
+    let script = format!("{child}\n{}", answering(&json!({"token": "given"})));
+    let mut running = follow(&kubeconfig(&server, dir.path(), "", &script));
+    until(&mut running, &["10.0.0.1:8080"]).await;
+    let pids = fs::read_to_string(dir.path().join("pids")).unwrap();
+    for pid in pids.lines() {
+        eventually(|| !is_running(pid)).await;
+    }
+    assert_eq!(running.handle.status().sources[0].failures, 0);
+    running.stop().await;
+
+    // What a plugin that failed has said is told without waiting for its child.
+    let script = format!("{child}\necho log in first >&2; exit 3");
+    let running = follow(&kubeconfig(&server, dir.path(), "", &script));
+    until_error(&running, "exit status: 3, and said: log in first").await;
+    running.stop().await;
+
+    // Without an answer the child may be about to give one.
+    let path = kubeconfig(&server, dir.path(), "", child);
+    let cluster = Cluster::kubeconfig(path).plugin_timeout(Duration::from_millis(500));
+    let running = run(EndpointSlices::new(cluster, "default", "echo").unwrap());
+    until_error(
+        &running,
+        "the exec plugin \"sh\" ended without an answer, but a process that it started kept its output open",
+    )
+    .await;
+    running.stop().await;
+    let pids = fs::read_to_string(dir.path().join("pids")).unwrap();
+    for pid in pids.lines() {
+        eventually(|| !is_running(pid)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_driver_that_is_stopped_ends_its_plugin() {
     let dir = tempfile::tempdir().unwrap();
     let server = server().await;
@@ -116,20 +155,28 @@ async fn a_driver_that_is_stopped_ends_its_plugin() {
 #[tokio::test]
 async fn a_token_that_expires_is_replaced_before_it_is_refused() {
     let dir = tempfile::tempdir().unwrap();
+    // The server lets in every token.
     let server = server().await;
-    server.token("first");
     let expired = |token| json!({"token": token, "expirationTimestamp": "2020-01-01T00:00:00Z"});
-    let path = kubeconfig(&server, dir.path(), "", &answering(&expired("first")));
+    let counted = |token| format!("echo >> \"$DIR/runs\"\n{}", answering(&expired(token)));
+    let path = kubeconfig(&server, dir.path(), "", &counted("first"));
     let mut running = follow(&path);
     until(&mut running, &["10.0.0.1:8080"]).await;
     eventually(|| requests(&server, true) == 1).await;
-    server.token("second");
-    kubeconfig(&server, dir.path(), "", &answering(&expired("second")));
-    server.end_watches();
+    kubeconfig(&server, dir.path(), "", &counted("second"));
+    let has_second = |request: &Request| request.token.as_deref() == Some("second");
+    eventually(|| {
+        server.end_watches();
+        server.requests().iter().any(has_second)
+    })
+    .await;
     two(&server);
     until(&mut running, &["10.0.0.1:8080", "10.0.0.2:8080"]).await;
     assert_eq!(running.handle.status().sources[0].failures, 0);
     assert_eq!(requests(&server, false), 1);
+    // Not once for each request, although all credentials have expired.
+    let runs = fs::read_to_string(dir.path().join("runs")).unwrap();
+    assert!(runs.len() < server.requests().len(), "{runs:?}");
 }
 
 #[tokio::test]
@@ -189,6 +236,40 @@ async fn what_is_wrong_with_a_plugin_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let running = follow(&kubeconfig(&server, dir.path(), "", &script));
         until_error(&running, problem).await;
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_is_looked_for_in_our_path_and_then_in_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server().await;
+    server.token("given");
+    let bin = dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let program = bin.join("lb-test-plugin");
+    let script = answering(&json!({"token": "given"}));
+    // The shell by its path, because the PATH leads to no program.
+    let cat = "while read -r line; do printf '%s\\n' \"$line\"; done";
+    let script = script.replacen("cat", cat, 1);
+    fs::write(&program, format!("#!/bin/sh\n{script}")).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let args = dir.path().join("answer.sh");
+    fs::write(&args, &script).unwrap();
+    for (command, path) in [
+        ("lb-test-plugin".to_owned(), bin.display().to_string()),
+        // kubectl finds it, although the plugin itself would not.
+        ("sh".to_owned(), "/nowhere".to_owned()),
+    ] {
+        let user = format!(
+            "exec: {{apiVersion: {VERSION}, interactiveMode: Never, command: {command}, args: [\"{}\"], \
+             env: [{{name: PATH, value: \"{path}\"}}]}}",
+            args.display()
+        );
+        let path = server.kubeconfig(dir.path(), "", &user);
+        Cluster::kubeconfig(&path).check().unwrap();
+        let mut running = follow(&path);
+        until(&mut running, &["10.0.0.1:8080"]).await;
         running.stop().await;
     }
 }

@@ -40,6 +40,37 @@ async fn a_certificate_for_another_name() {
 }
 
 #[tokio::test]
+async fn a_server_with_the_certificate_of_its_authority() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    authority.write(dir.path());
+    let server = ApiServer::with_tls(Some(authority.acceptor_as_itself())).await;
+    let ca = dir.path().join("ca.crt");
+    let cluster = format!("certificate-authority: {}", ca.display());
+    let running = follow(&server.kubeconfig(dir.path(), &cluster, ""));
+    until_error(
+        &running,
+        "the server's certificate is that of an authority, and cannot be a server's",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_redirects_is_named_with_where_to() {
+    let api = Api::start().await;
+    one(&api.server);
+    api.server.fault(Fault::Redirected);
+    let running = run(api.slices());
+    until_error(
+        &running,
+        "302: the server redirects to login.example, as no",
+    )
+    .await;
+    let errors = format!("{:?}", running.handle.status().sources[0].last_error);
+    assert!(!errors.contains("state"), "{errors}");
+}
+
+#[tokio::test]
 async fn a_server_without_a_client_certificate_or_without_tls() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new();
@@ -108,7 +139,7 @@ async fn a_load_balancer_without_node_ports() {
 }
 
 /// A proxy that connects to whatever it is asked for, and counts.
-async fn proxy() -> (SocketAddr, Arc<AtomicUsize>) {
+pub(crate) async fn proxy() -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let served = Arc::new(AtomicUsize::new(0));

@@ -3,22 +3,27 @@
 use std::path::absolute;
 
 use super::{Cluster, Place};
+#[cfg(doc)]
+use crate::kubernetes::kubeconfig::Loaded;
 use crate::kubernetes::objects::Memory;
 
 impl Cluster {
-    /// Tells clusters apart: by the file, the context and the address of the API. Credentials and authorities may be
-    /// rotated without making another cluster of it.
+    /// Tells clusters apart: by the file, the context and where that [leads](Loaded::destination).
     ///
-    /// The address is the one that the last list came from; before the first, the configuration is read for it, once.
+    /// The destination is the one that the last list came from. Before the first list, the configuration is read for it,
+    /// once.
     pub(in crate::kubernetes) fn identity(&self, memory: &Memory) -> String {
         let place = match &self.place {
             Place::File(path) => absolute(path).unwrap_or_else(|_| path.clone()),
             Place::InCluster => "(the pod's service account)".into(),
             Place::Inferred => "(inferred)".into(),
         };
-        let read = || Some(self.load().ok()?.config.cluster_url.to_string().into());
-        let url = memory.url(read).unwrap_or_default();
-        let url = url.trim_end_matches('/');
-        format!("{place:?} context {:?} at {url:?}", self.context)
+        let read = || {
+            let destination =
+                self.in_time(|cluster| Some(cluster.load().ok()?.destination().into()));
+            destination.ok()?
+        };
+        let destination = memory.destination(read).unwrap_or_default();
+        format!("{place:?} context {:?} at {destination:?}", self.context)
     }
 }

@@ -45,7 +45,7 @@ fn objects(memory: &Arc<Memory>) -> Objects<Slice> {
     Objects {
         updates: stream::pending().boxed(),
         what: "watching".into(),
-        url: "http://one".into(),
+        destination: "http://one".into(),
         memory: Arc::clone(memory),
         known: None,
         doubt: None,
@@ -122,17 +122,21 @@ fn an_empty_list_of_another_cluster_or_selector_is_believed() {
     let (one, two) = (Arc::from("http://one"), Arc::from("http://two"));
     memory.listed(3, "pods of a at one", &one).unwrap();
     memory.listed(0, "pods of b at one", &one).unwrap();
-    assert_eq!(memory.url(|| None), Some(one));
+    assert_eq!(memory.destination(|| None), Some(one));
     memory.listed(3, "pods of b at one", &two).unwrap();
     memory.listed(0, "pods of b at two", &two).unwrap();
-    assert_eq!(memory.url(|| None), Some(two));
+    assert_eq!(memory.destination(|| None), Some(Arc::clone(&two)));
+    // The same address by another proxy.
+    let proxied = Arc::from("http://two by the proxy http://three/");
+    memory.listed(3, "pods of b at two", &two).unwrap();
+    memory.listed(0, "pods of b at two", &proxied).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_deleted_under_watch_needs_no_confirmation() {
     let memory = Memory::new(Duration::from_secs(10));
     let mut objects = objects(&memory);
-    let url = Arc::clone(&objects.url);
+    let url = Arc::clone(&objects.destination);
     let one = BTreeMap::from([("a".to_owned(), record(&[]))]);
     objects.apply(Update::Replace(one)).unwrap();
     assert!(objects.apply(Update::Delete("a".to_owned())).unwrap());

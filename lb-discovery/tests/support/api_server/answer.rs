@@ -9,7 +9,7 @@ use futures::stream::{self, Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{AUTHORIZATION, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -35,6 +35,12 @@ pub(super) async fn answer(
     let plan = plan(&shared.lock(), &seen);
     Ok(match plan {
         Plan::Say(code, text) => say(code, text),
+        Plan::Redirect(location) => {
+            let mut response = say(302, String::new());
+            let location = location.parse().unwrap();
+            response.headers_mut().insert(LOCATION, location);
+            response
+        }
         Plan::Slowly(text) => slowly(text),
         Plan::Throttled(code, text, seconds) => {
             let mut response = say(code, text);
@@ -50,6 +56,7 @@ pub(super) async fn answer(
 
 enum Plan {
     Say(u16, String),
+    Redirect(&'static str),
     Slowly(String),
     Throttled(u16, String, u32),
     /// A status, and an object that never ends.
@@ -67,6 +74,7 @@ fn plan(state: &State, request: &Request) -> Plan {
         Fault::Frozen => return Plan::Nothing,
         Fault::Garbage => return Plan::Say(200, "<html>Welcome to nginx!</html>".to_owned()),
         Fault::EndlessComplaint => return Plan::Endlessly(500),
+        Fault::Redirected => return Plan::Redirect("https://login.example/?state=1"),
         Fault::Status(code) => return failure(code, "", "told to fail"),
         Fault::Throttled(code, seconds) => {
             let status = status(code, "TooManyRequests", "told to fail").to_string();

@@ -67,6 +67,8 @@ pub(crate) enum Fault {
     Gone,
     /// Watches begin with an ERROR event of code 410.
     GoneEvent,
+    /// Everything is answered with a redirection to the login of a proxy.
+    Redirected,
     /// A list comes one byte a second.
     Slow,
     /// Everything is answered with this status.
