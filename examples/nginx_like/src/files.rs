@@ -2,11 +2,14 @@
 
 mod log;
 mod pid;
+mod walk;
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::Uid;
 
 use crate::config::Config;
 use crate::error::StartError;
@@ -78,10 +81,16 @@ impl Files {
         Ok(Config::replay(record, conf, prefix)?)
     }
 
+    /// Whether a pid file can be written by a process that becomes the user `identity`. It is made if there is none.
+    pub(crate) fn test_pid(path: &Path, identity: Option<&Identity>) -> io::Result<()> {
+        let user = identity.and_then(Identity::lesser_user);
+        PidFile::check(path, user.map(|user| Uid::from_raw(user.as_raw())))
+    }
+
     /// Whether a log can be opened by a process that becomes the user `identity`. It is made if there is none.
     pub(crate) fn test_log(path: &Path, identity: Option<&Identity>) -> io::Result<()> {
         let opened = match identity.and_then(Identity::lesser_user) {
-            Some(user) => log::try_for(path, rustix::fs::Uid::from_raw(user.as_raw())),
+            Some(user) => log::try_for(path, Uid::from_raw(user.as_raw())),
             None => log::open(path),
         };
         opened.map(drop)
@@ -102,7 +111,7 @@ impl Files {
                 let written = helper.write_pid(path);
                 written.map(|()| PidGuard::by_helper(path, helper))
             }
-            None => PidFile::write(path, std::process::id()).map(PidGuard::Own),
+            None => PidFile::write(path, std::process::id(), None).map(PidGuard::Own),
         };
         written.map_err(StartError::open(path))
     }

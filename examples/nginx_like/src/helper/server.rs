@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{process, thread};
 
@@ -144,16 +144,26 @@ impl RequestHandler {
                 file: Some(open_log_for(&path, self.owner)?),
             }),
             Tag::WritePid if self.pids.contains(&path) => {
-                let file = PidFile::write(&path, self.server)?;
+                // One for each path: the file of an earlier request goes first.
+                self.remove(&path);
+                let file = PidFile::write(&path, self.server, Some(self.owner))?;
                 lock(&self.written).push(file);
                 Ok(Answer::default())
             }
             Tag::RemovePid => {
-                lock(&self.written).retain(|file| file.path() != path);
+                self.remove(&path);
                 Ok(Answer::default())
             }
             _ => Err(Errno::PERM.into()),
         }
+    }
+
+    /// Removes the pid file that was written to `path`. The removal itself is outside of the lock, since it may hang.
+    fn remove(&self, path: &Path) {
+        let removed: Vec<_> = lock(&self.written)
+            .extract_if(.., |file| file.path() == path)
+            .collect();
+        drop(removed);
     }
 
     /// The record ends with the first mistake, which the server then finds as well.

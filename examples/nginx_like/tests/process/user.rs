@@ -14,13 +14,13 @@ use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, eventually};
 
 /// Every system has it.
-const USER: &str = "daemon";
+pub(crate) const USER: &str = "daemon";
 
 /// `CAP_NET_BIND_SERVICE` alone, as the kernel shows it.
 const BIND: &str = "0000000000000400";
 const NONE: &str = "0000000000000000";
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let is_root = geteuid().is_root();
     if !is_root {
         eprintln!("skipped: only the superuser can become another user");
@@ -28,11 +28,11 @@ fn is_root() -> bool {
     is_root
 }
 
-fn uid() -> u32 {
+pub(crate) fn uid() -> u32 {
     User::from_name(USER).unwrap().unwrap().uid.as_raw()
 }
 
-async fn node() -> (Reserved, String) {
+pub(crate) async fn node() -> (Reserved, String) {
     let node = Reserved::any();
     drop(node.serve("node").await); // detached: it lives as long as the test's runtime
     let stream = format!("server {{ listen LISTEN; proxy_pass {}; }}", node.addr);
@@ -40,13 +40,13 @@ async fn node() -> (Reserved, String) {
 }
 
 /// A directory that only the superuser may write to, but all may read.
-fn shared_dir() -> tempfile::TempDir {
+pub(crate) fn shared_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     dir
 }
 
-async fn reload(proxy: &NginxLike, main: &str, stream: &str) {
+pub(crate) async fn reload(proxy: &NginxLike, main: &str, stream: &str) {
     let before = proxy.count("Configuration applied");
     proxy.configure(main, stream);
     proxy.signal(Signal::HUP);
@@ -66,7 +66,7 @@ fn run(arguments: &[&str], conf: &Path) -> (Option<i32>, String) {
 }
 
 /// The helper process of a server.
-fn helper(proxy: &NginxLike) -> Option<Pid> {
+pub(crate) fn helper(proxy: &NginxLike) -> Option<Pid> {
     let id = proxy.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
     let children = children.expect("a kernel that tells a process's children");
@@ -75,7 +75,7 @@ fn helper(proxy: &NginxLike) -> Option<Pid> {
 }
 
 /// Whether there is such a process and it has not ended.
-fn runs(process: Pid) -> bool {
+pub(crate) fn runs(process: Pid) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()));
     status.is_ok_and(|status| field(&status, "State:")[0] != "Z")
 }
