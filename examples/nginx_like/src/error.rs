@@ -71,6 +71,14 @@ impl StartError {
         }
     }
 
+    /// The work named `what` has hung.
+    pub(crate) fn hung(what: &str) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::System {
+            call: what.to_owned(),
+            source,
+        }
+    }
+
     /// nginx's name for how bad it is.
     pub(crate) const fn level(&self) -> &'static str {
         match self {

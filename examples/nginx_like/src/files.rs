@@ -1,6 +1,7 @@
 //! Files that the process reads or opens again while it serves: the configuration, the logs and the pid file.
 
 mod log;
+mod patience;
 mod pid;
 mod walk;
 
@@ -17,6 +18,7 @@ use crate::helper::Helper;
 use crate::process::Identity;
 
 pub(crate) use log::open_for as open_log_for;
+pub(crate) use patience::Patience;
 pub(crate) use pid::{PidFile, PidGuard};
 
 /// Where the configuration is.
@@ -104,16 +106,16 @@ impl Files {
         }
     }
 
-    /// Writes the id of the process to `path`.
-    pub(crate) fn write_pid(&self, path: &Path) -> Result<PidGuard, StartError> {
-        let written = match &self.helper {
+    /// Opens `path`, for [`PidGuard::write`] to write the id of the process to it. What it says is left alone.
+    pub(crate) fn open_pid(&self, path: &Path) -> Result<PidGuard, StartError> {
+        let opened = match &self.helper {
             Some(helper) => {
-                let written = helper.write_pid(path);
-                written.map(|()| PidGuard::by_helper(path, helper))
+                let opened = helper.open_pid(path);
+                opened.map(|()| PidGuard::by_helper(path, helper))
             }
-            None => PidFile::write(path, std::process::id(), None).map(PidGuard::Own),
+            None => PidFile::open(path, None).map(PidGuard::Own),
         };
-        written.map_err(StartError::open(path))
+        opened.map_err(StartError::open(path))
     }
 
     /// The process ends: nothing is opened any more. The helper, if there is one, removes the pid file and ends.

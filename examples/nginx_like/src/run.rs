@@ -48,8 +48,11 @@ pub(crate) fn run(
         let signals = Signals::listen()?;
         let server = proxy.bind().await?;
         let path = config.pid.as_deref();
-        let written = path.map(|path| files.write_pid(path)).transpose()?;
-        *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = written;
+        let mut opened = path.map(|path| files.open_pid(path)).transpose()?;
+        if let Some(file) = &mut opened {
+            file.write().map_err(StartError::open(file.path()))?;
+        }
+        *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
         let context = ControlContext {
             reloader: Reloader::new(config, kept, Arc::clone(&pid_file)),
             files: Arc::clone(&files),

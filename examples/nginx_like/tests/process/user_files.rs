@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::hung_files::make_fifo;
+use crate::hung_files::{a_reload_that_hangs_ends_alone, make_fifo};
 use crate::proxy::NginxLike;
 use crate::sockets::{ask, eventually};
 use crate::user::{USER, helper, is_root, node, reload, runs, shared_dir, uid};
@@ -79,4 +79,11 @@ async fn a_log_is_not_opened_by_another_name_that_the_user_gave_to_a_file() {
     proxy.signal(Signal::TERM);
     assert!(proxy.exit().await.success());
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_does_not_delay_the_next_one() {
+    if is_root() {
+        a_reload_that_hangs_ends_alone(&format!("user {USER};")).await;
+    }
 }
