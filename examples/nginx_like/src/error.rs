@@ -71,6 +71,11 @@ impl StartError {
         }
     }
 
+    /// Whether a lack of rights to a file may be the cause.
+    pub(crate) const fn may_be_of_rights(&self) -> bool {
+        matches!(self, Self::Discovery { .. } | Self::Open { .. })
+    }
+
     /// The work named `what` has hung.
     pub(crate) fn hung(what: &str) -> impl FnOnce(io::Error) -> Self {
         |source| Self::System {

@@ -82,6 +82,10 @@ pub(crate) fn assemble(
     };
     let assembled = identity.run_as(|| assemble::proxy(config, kept, inherited))?;
     assembled.map_err(|source| {
+        // What the two sockets or the configuration itself lack, no user has more of.
+        if !source.may_be_of_rights() || identity.lesser_user().is_none() {
+            return source;
+        }
         // If the superuser can do it, it is a matter of the user.
         let again = assemble::proxy(config, &mut Kept::default(), Inherited::default());
         match again {

@@ -52,8 +52,13 @@ pub(crate) struct HelperPid {
 
 impl Drop for HelperPid {
     fn drop(&mut self) {
-        // At the end of the process the helper has removed it, or has died and cannot.
-        let _ = self.helper.remove_pid(&self.path);
+        // At the end of the process the helper has removed the file already, unless it died before.
+        if self.helper.has_removed_all() {
+            return;
+        }
+        if let Err(error) = self.helper.remove_pid(&self.path) {
+            warn!(path = %self.path.display(), %error, "The pid file stays behind");
+        }
     }
 }
 

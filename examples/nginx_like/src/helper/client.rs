@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -31,6 +32,8 @@ pub(crate) struct Helper {
     /// The same socket, for the end.
     end: UnixStream,
     child: Mutex<Child>,
+    /// Whether the helper ended as it was told to.
+    has_ended: AtomicBool,
 }
 
 impl Helper {
@@ -50,6 +53,7 @@ impl Helper {
             end: ours.try_clone()?,
             socket: Mutex::new(ours),
             child: Mutex::new(child),
+            has_ended: AtomicBool::new(false),
         })
     }
 
@@ -103,8 +107,14 @@ impl Helper {
             && let Ok(mut child) = self.child.lock()
         {
             // The socket is closed, so this does not wait. It leaves no zombie to the process that started this one.
-            let _ = child.wait();
+            let ended = child.wait().is_ok_and(|status| status.success());
+            self.has_ended.store(ended, Relaxed);
         }
+    }
+
+    /// Whether the helper has ended and removed the pid files before.
+    pub(crate) fn has_removed_all(&self) -> bool {
+        self.has_ended.load(Relaxed)
     }
 }
 

@@ -9,7 +9,6 @@ use std::process::Command;
 use nix::unistd::User;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use crate::hung_files::make_fifo;
 use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, eventually};
 
@@ -292,34 +291,16 @@ async fn the_helper_lives_as_long_as_the_server() {
         eventually("the end of the helper", || !runs(helper)).await;
     }
     // Without it the server goes on as it is, and says so.
+    let dir = shared_dir();
+    let user = format!("{user} pid {}/nginx.pid;", dir.path().display());
     let proxy = NginxLike::start(&user, &stream).await;
     kill_process(helper(&proxy).expect("a helper"), Signal::KILL).unwrap();
     proxy.signal(Signal::HUP);
     proxy.logged("the helper process has ended").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     proxy.signal(Signal::TERM);
+    proxy.logged("The pid file stays behind").await;
     assert!(proxy.exit().await.success());
-}
-
-#[tokio::test]
-async fn a_file_that_hangs_keeps_neither_the_server_nor_the_helper() {
-    if !is_root() {
-        return;
-    }
-    let (_node, stream) = node().await;
-    let dir = shared_dir();
-    let pid = dir.path().join("nginx.pid");
-    let main = format!("user {USER}; pid {};", pid.display());
-    let proxy = NginxLike::start(&main, &stream).await;
-    let helper = helper(&proxy).expect("a helper");
-    make_fifo(&proxy.dir().join("test.conf"));
-    proxy.signal(Signal::HUP);
-    proxy.logged("reading the configuration again").await;
-    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
-    proxy.signal(Signal::TERM);
-    assert!(proxy.exit().await.success());
-    eventually("the end of the helper", || !runs(helper)).await;
-    assert!(!pid.exists());
 }
 
 #[cfg(feature = "kubernetes")]

@@ -1,4 +1,5 @@
-//! With `user`: names in a directory of that user do not lead the helper to other files. All need the superuser.
+//! With `user`: files that hang, and names in a directory of that user, which lead the helper to no other files. All need
+//! the superuser.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
@@ -86,4 +87,25 @@ async fn a_request_that_hangs_does_not_delay_the_next_one() {
     if is_root() {
         a_reload_that_hangs_ends_alone(&format!("user {USER};")).await;
     }
+}
+
+#[tokio::test]
+async fn a_file_that_hangs_keeps_neither_the_server_nor_the_helper() {
+    if !is_root() {
+        return;
+    }
+    let (_node, stream) = node().await;
+    let dir = shared_dir();
+    let pid = dir.path().join("nginx.pid");
+    let main = format!("user {USER}; pid {};", pid.display());
+    let proxy = NginxLike::start(&main, &stream).await;
+    let helper = helper(&proxy).expect("a helper");
+    make_fifo(&proxy.dir().join("test.conf"));
+    proxy.signal(Signal::HUP);
+    proxy.logged("reading the configuration again").await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    proxy.signal(Signal::TERM);
+    assert!(proxy.exit().await.success());
+    eventually("the end of the helper", || !runs(helper)).await;
+    assert!(!pid.exists());
 }
