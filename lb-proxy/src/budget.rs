@@ -1,5 +1,8 @@
 //! How many sessions the process has descriptors for.
 
+use std::io;
+
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tracing::{info, warn};
 
@@ -7,8 +10,11 @@ use tracing::{info, warn};
 /// sessions to have one, which is HAProxy's default too; without a pipe the relay copies.
 const PIPE_SHARE: u64 = 4;
 
-/// What to count with where the system does not tell which descriptors are open.
+/// The least to count with where the system does not tell which descriptors are open.
 const ASSUMED_IN_USE: u64 = 64;
+
+/// What the process is assumed to have beside its listening descriptors, where the system does not tell.
+const ASSUMED_BESIDE: u64 = 16;
 
 /// How the descriptors that the process may have (`RLIMIT_NOFILE`) are divided.
 ///
@@ -28,19 +34,19 @@ pub struct DescriptorBudget {
 }
 
 impl DescriptorBudget {
-    /// Divides what the process may have now.
-    pub(crate) fn of_process(reserve: u64) -> Self {
+    /// Divides what the process may have now, where `listening` of its descriptors are listening sockets.
+    pub(crate) fn of_process(listening: u64, reserve: u64) -> Self {
         let limit = getrlimit(Resource::Nofile).current;
-        // The look itself uses one.
-        let in_use = std::fs::read_dir("/proc/self/fd").map(|open| open.count() as u64 - 1);
-        Self::divide(limit, in_use.unwrap_or(ASSUMED_IN_USE), reserve)
+        Self::divide(limit, in_use(count(), limit, listening), reserve)
     }
 
     /// Divides what the process may have now, where `listening` instead of `listened` descriptors are listening sockets.
     /// Sessions are open, so what is in use cannot be counted.
     pub(crate) fn changed(&self, listened: u64, listening: u64, reserve: u64) -> Self {
         let limit = getrlimit(Resource::Nofile).current;
-        Self::divide(limit, self.in_use - listened + listening, reserve)
+        // What was assumed at the bind may be less than the sockets that are closed now.
+        let beside = self.in_use.saturating_sub(listened);
+        Self::divide(limit, beside.saturating_add(listening), reserve)
     }
 
     fn divide(limit: Option<u64>, in_use: u64, reserve: u64) -> Self {
@@ -78,9 +84,43 @@ impl DescriptorBudget {
     }
 }
 
+/// Counts the open descriptors. The look itself uses one.
+fn count() -> io::Result<u64> {
+    let open = std::fs::read_dir("/proc/self/fd")?;
+    Ok((open.count() as u64).saturating_sub(1))
+}
+
+/// What is in use by `counted`, or what to assume where the count has failed.
+fn in_use(counted: io::Result<u64>, limit: Option<u64>, listening: u64) -> u64 {
+    let assumed = ASSUMED_IN_USE.max(listening.saturating_add(ASSUMED_BESIDE));
+    counted.unwrap_or_else(|error| match limit {
+        // The look found no free descriptor.
+        Some(limit) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => limit,
+        _ => assumed,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_counted_is_assumed_and_never_less_than_the_listening_sockets() {
+        let denied = || Err(Errno::ACCESS.into());
+        assert_eq!(in_use(Ok(7), Some(1024), 80), 7);
+        assert_eq!(in_use(denied(), Some(1024), 1), 64);
+        assert_eq!(in_use(denied(), Some(1024), 80), 96);
+        assert_eq!(in_use(Err(Errno::MFILE.into()), Some(160), 150), 160);
+        assert_eq!(in_use(Err(Errno::MFILE.into()), None, 150), 166);
+    }
+
+    #[test]
+    fn a_count_below_the_listening_sockets_does_not_overflow() {
+        let before = DescriptorBudget::divide(Some(1024), 64, 32);
+        assert_eq!(before.changed(80, 80, 32).in_use, 80);
+        assert_eq!(before.changed(80, 3, 32).in_use, 3);
+        assert_eq!(before.changed(10, 12, 32).in_use, 66);
+    }
 
     #[test]
     fn what_is_left_is_divided_between_sockets_and_pipes() {

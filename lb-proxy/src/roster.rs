@@ -41,7 +41,12 @@ impl Roster {
     /// Takes the listeners of `plan`, which are open, and begins to follow its upstreams. Nothing is accepted before
     /// [`begin`](Self::begin).
     pub(crate) fn new(plan: Plan, signals: &Signals, watch: &Arc<Watch>) -> Self {
-        let descriptors = DescriptorBudget::of_process(plan.reserve);
+        let held = plan
+            .openings
+            .iter()
+            .filter_map(|opening| opening.held.as_ref());
+        let listening = held.map(Held::descriptors).sum();
+        let descriptors = DescriptorBudget::of_process(listening, plan.reserve);
         let building = Building::new(descriptors.sessions, plan.limits, watch);
         let openings = plan.openings.into_iter();
         let posts = openings.filter_map(|opening| {

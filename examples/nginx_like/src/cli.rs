@@ -11,7 +11,7 @@ use lb_core::Escaped;
 use crate::assemble::Kept;
 use crate::config::Config;
 use crate::error::StartError;
-use crate::files::{PidFile, Place};
+use crate::files::{Files, Place};
 use crate::logs::Logs;
 use crate::signal::Order;
 use crate::{demo, helper, loops, process, run};
@@ -152,7 +152,7 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
     loops::find(&config).map_or(Ok(()), Err)?;
     Logs::test(&config, identity.as_ref())?;
     if let Some(path) = &config.pid {
-        PidFile::check(path).map_err(StartError::open(path))?;
+        Files::test_pid(path, identity.as_ref()).map_err(StartError::open(path))?;
     }
     if !arguments.quiet {
         say(&format!(

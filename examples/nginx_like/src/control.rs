@@ -1,16 +1,17 @@
 //! The control thread: it does what may block on files, apart from the threads that carry traffic.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lb_proxy::Handle;
 use tokio::runtime;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::error::StartError;
-use crate::files::Files;
+use crate::files::{Files, Patience};
 use crate::logs::Logging;
 use crate::reload::Reloader;
 
@@ -33,7 +34,8 @@ pub(crate) struct ControlContext {
 
 /// The way to the control thread. Dropping it ends the thread behind its present task.
 ///
-/// A read of a mount that hangs cannot be cancelled. The thread then stays behind, and the end of the process ends it.
+/// A read of a mount that hangs cannot be cancelled. The task then fails after a time, and leaves the read behind in a
+/// thread of its own, which ends with the process: see [`Patience`].
 #[derive(Debug)]
 pub(crate) struct Control(Arc<TaskQueue>);
 
@@ -66,7 +68,14 @@ impl Control {
         let taken = Arc::clone(&queue);
         let thread = thread::Builder::new().name("control".to_owned());
         let runtime = runtime::Handle::current();
-        let work = move || runtime.block_on(work(&taken, context, &handle, &logging));
+        let mut worker = Worker {
+            context,
+            handle,
+            logging,
+            patience: Patience::default(),
+        };
+        let run = move |task| runtime.block_on(worker.run(task));
+        let work = move || work(&taken, run);
         thread.spawn(work).map_err(StartError::Thread)?;
         Ok(Self(queue))
     }
@@ -119,23 +128,60 @@ impl TaskQueue {
     }
 }
 
-/// Blocks its thread, also between tasks.
-async fn work(
-    queue: &TaskQueue,
-    context: Option<ControlContext>,
-    handle: &Handle,
-    logging: &Logging,
-) {
-    let mut context = context;
+/// Runs tasks until the queue is closed. A task that panics ends alone: its state changes only where nothing can fail.
+fn work(queue: &TaskQueue, mut run: impl FnMut(Task)) {
     while let Some(task) = queue.next() {
-        let Some(ControlContext { files, reloader }) = &mut context else {
+        if catch_unwind(AssertUnwindSafe(|| run(task))).is_err() {
+            error!(?task, "Control task panicked");
+        }
+    }
+}
+
+/// What the thread has.
+struct Worker {
+    context: Option<ControlContext>,
+    handle: Handle,
+    logging: Logging,
+    patience: Patience,
+}
+
+impl Worker {
+    /// Blocks its thread.
+    async fn run(&mut self, task: Task) {
+        let Some(ControlContext { files, reloader }) = &mut self.context else {
             // The demonstration has no configuration and no log files.
             warn!(?task, "Signal ignored: there is no configuration to read");
-            continue;
+            return;
         };
+        let (logging, patience) = (&self.logging, &mut self.patience);
         match task {
-            Task::Reload => reloader.reload(files, handle, logging).await,
-            Task::Reopen => logging.reopen(files),
+            Task::Reload => {
+                let handle = &self.handle;
+                reloader.reload(files, patience, handle, logging).await;
+            }
+            Task::Reopen => logging.reopen(files, patience),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_panics_does_not_end_the_thread() {
+        let queue = Arc::<TaskQueue>::default();
+        let control = Control(Arc::clone(&queue));
+        control.request(Task::Reload);
+        control.request(Task::Reopen);
+        let mut ran = Vec::new();
+        work(&queue, |task| {
+            ran.push(task);
+            match task {
+                Task::Reload => panic!("on purpose"),
+                Task::Reopen => control.0.lock().is_closed = true,
+            }
+        });
+        assert_eq!(ran, [Task::Reload, Task::Reopen]);
     }
 }

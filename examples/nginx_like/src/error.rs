@@ -71,6 +71,19 @@ impl StartError {
         }
     }
 
+    /// Whether a lack of rights to a file may be the cause.
+    pub(crate) const fn may_be_of_rights(&self) -> bool {
+        matches!(self, Self::Discovery { .. } | Self::Open { .. })
+    }
+
+    /// The work named `what` has hung.
+    pub(crate) fn hung(what: &str) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::System {
+            call: what.to_owned(),
+            source,
+        }
+    }
+
     /// nginx's name for how bad it is.
     pub(crate) const fn level(&self) -> &'static str {
         match self {

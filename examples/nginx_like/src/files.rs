@@ -1,12 +1,16 @@
 //! Files that the process reads or opens again while it serves: the configuration, the logs and the pid file.
 
 mod log;
+mod patience;
 mod pid;
+mod walk;
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::Uid;
 
 use crate::config::Config;
 use crate::error::StartError;
@@ -14,6 +18,7 @@ use crate::helper::Helper;
 use crate::process::Identity;
 
 pub(crate) use log::open_for as open_log_for;
+pub(crate) use patience::Patience;
 pub(crate) use pid::{PidFile, PidGuard};
 
 /// Where the configuration is.
@@ -78,10 +83,16 @@ impl Files {
         Ok(Config::replay(record, conf, prefix)?)
     }
 
+    /// Whether a pid file can be written by a process that becomes the user `identity`. It is made if there is none.
+    pub(crate) fn test_pid(path: &Path, identity: Option<&Identity>) -> io::Result<()> {
+        let user = identity.and_then(Identity::lesser_user);
+        PidFile::check(path, user.map(|user| Uid::from_raw(user.as_raw())))
+    }
+
     /// Whether a log can be opened by a process that becomes the user `identity`. It is made if there is none.
     pub(crate) fn test_log(path: &Path, identity: Option<&Identity>) -> io::Result<()> {
         let opened = match identity.and_then(Identity::lesser_user) {
-            Some(user) => log::try_for(path, rustix::fs::Uid::from_raw(user.as_raw())),
+            Some(user) => log::try_for(path, Uid::from_raw(user.as_raw())),
             None => log::open(path),
         };
         opened.map(drop)
@@ -95,16 +106,16 @@ impl Files {
         }
     }
 
-    /// Writes the id of the process to `path`.
-    pub(crate) fn write_pid(&self, path: &Path) -> Result<PidGuard, StartError> {
-        let written = match &self.helper {
+    /// Opens `path`, for [`PidGuard::write`] to write the id of the process to it. What it says is left alone.
+    pub(crate) fn open_pid(&self, path: &Path) -> Result<PidGuard, StartError> {
+        let opened = match &self.helper {
             Some(helper) => {
-                let written = helper.write_pid(path);
-                written.map(|()| PidGuard::by_helper(path, helper))
+                let opened = helper.open_pid(path);
+                opened.map(|()| PidGuard::by_helper(path, helper))
             }
-            None => PidFile::write(path, std::process::id()).map(PidGuard::Own),
+            None => PidFile::open(path, None).map(PidGuard::Own),
         };
-        written.map_err(StartError::open(path))
+        opened.map_err(StartError::open(path))
     }
 
     /// The process ends: nothing is opened any more. The helper, if there is one, removes the pid file and ends.

@@ -8,7 +8,7 @@ use listenfd::ListenFd;
 use rustix::net::sockopt::ipv6_v6only;
 
 use crate::cli::say;
-use crate::config::Listen;
+use crate::config::{Listen, Span};
 use crate::error::StartError;
 
 /// Listening sockets that systemd passed on in `LISTEN_FDS`.
@@ -23,6 +23,8 @@ struct Passed {
     dual_stack: bool,
     /// The number of the server whose `listen` asks for it.
     server: Option<usize>,
+    /// The `listen` that asks for IPv6 alone, although the socket takes both, and no `listen` of the server wants IPv4.
+    ipv6_alone: Option<Span>,
     /// A reload does not have it: the proxy knows the socket by its address.
     socket: Option<TcpListener>,
 }
@@ -62,6 +64,7 @@ impl Inherited {
             addr: known.addr,
             dual_stack: known.dual_stack,
             server: None,
+            ipv6_alone: None,
             socket: None,
         }));
     }
@@ -94,6 +97,11 @@ impl Inherited {
         let Some(passed) = found.map(|i| &mut self.0[i]) else {
             return Ok(Found::Nothing);
         };
+        if listen.addr.is_ipv4() {
+            passed.ipv6_alone = None;
+        } else if passed.dual_stack && listen.ipv6only && passed.socket.is_some() {
+            passed.ipv6_alone = Some(listen.span.clone());
+        }
         match passed.server.replace(server) {
             None => {}
             Some(other) if other == server => return Ok(Found::Covered),
@@ -114,8 +122,19 @@ impl Inherited {
         Ok(Found::Listener(Box::new(listener)))
     }
 
-    /// Names the sockets that no `listen` asked for.
+    /// Names the sockets that no `listen` asked for, and those that take connections that none asked for.
     pub(crate) fn warn_of_rest(&self) {
+        for Passed {
+            addr, ipv6_alone, ..
+        } in &self.0
+        {
+            if let Some(span) = ipv6_alone {
+                say(&format!(
+                    "[warn] the inherited socket {addr} takes IPv4 too: set BindIPv6Only=ipv6-only, or \"ipv6only=off\" \
+                     in {span}"
+                ));
+            }
+        }
         for Passed { addr, .. } in self.0.iter().filter(|passed| passed.socket.is_some()) {
             say(&format!(
                 "[warn] no \"listen\" has the address {addr} of an inherited socket"
@@ -132,6 +151,7 @@ impl Passed {
             addr,
             dual_stack: wildcard && !ipv6_v6only(&socket)?,
             server: None,
+            ipv6_alone: None,
             socket: Some(socket),
         })
     }

@@ -23,7 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, LogLevel, LogTarget};
 use crate::error::StartError;
-use crate::files::Files;
+use crate::files::{Files, Patience};
 use crate::process::Identity;
 use line::{Line, severity};
 use sink::Sink;
@@ -155,10 +155,12 @@ impl Logging {
     /// Opens the files again by their names, after a log rotation. One that cannot be opened is written on.
     ///
     /// Messages that come before go to the old file, messages that come later to the new one. Blocks on files.
-    pub(crate) fn reopen(&self, files: &Files) {
+    pub(crate) fn reopen(&self, files: &Arc<Files>, patience: &mut Patience) {
         for Log { sink, .. } in &*self.now().0 {
             let Some(path) = sink.path() else { continue };
-            match files.open_log(path) {
+            let (files, opened) = (Arc::clone(files), path.to_owned());
+            let opened = patience.run(move || files.open_log(&opened));
+            match opened.flatten() {
                 Ok(file) => {
                     sink.switch(file);
                     info!(path = %path.display(), "Log reopened");

@@ -1,5 +1,6 @@
 //! SIGHUP: the configuration is read again, and the difference applied.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_proxy::{Handle, Reloaded};
@@ -8,7 +9,7 @@ use tracing::{error, info, warn};
 use crate::assemble::{self, Kept};
 use crate::config::Config;
 use crate::error::StartError;
-use crate::files::{Files, PidGuard};
+use crate::files::{Files, Patience, PidGuard};
 use crate::inherited::Inherited;
 use crate::logs::Logging;
 use crate::loops;
@@ -37,9 +38,15 @@ impl Reloader {
     /// Applies what the configuration says now. If that is wrong or cannot be listened on nothing changes.
     ///
     /// Blocks on files, so no thread that carries traffic may run it.
-    pub(crate) async fn reload(&mut self, files: &Files, handle: &Handle, logging: &Logging) {
+    pub(crate) async fn reload(
+        &mut self,
+        files: &Arc<Files>,
+        patience: &mut Patience,
+        handle: &Handle,
+        logging: &Logging,
+    ) {
         info!("SIGHUP: reading the configuration again");
-        match self.apply(files, handle, logging).await {
+        match self.apply(files, patience, handle, logging).await {
             Ok(Reloaded {
                 added,
                 kept,
@@ -53,31 +60,59 @@ impl Reloader {
 
     async fn apply(
         &mut self,
-        files: &Files,
+        files: &Arc<Files>,
+        patience: &mut Patience,
         handle: &Handle,
         logging: &Logging,
     ) -> Result<Reloaded, StartError> {
-        let config = files.load()?;
+        // Each step by itself: one that was left behind does not go on to the next one when it ends.
+        let reader = Arc::clone(files);
+        let read = patience.run(move || reader.load());
+        let config = read.map_err(StartError::hung("reading the configuration"))??;
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        let mut kept = self.kept.clone();
-        let proxy = assemble::proxy(&config, &mut kept, Inherited::default())?;
-        let logs = logging.open(&config, files)?;
+        let config = Arc::new(config);
+        let (described, mut kept) = (Arc::clone(&config), self.kept.clone());
+        let assembled = patience.run(move || {
+            let proxy = assemble::proxy(&described, &mut kept, Inherited::default())?;
+            Ok::<_, StartError>((proxy, kept))
+        });
+        let (proxy, kept) = assembled.map_err(StartError::hung("reading what it names"))??;
+        let (described, opener, now) = (Arc::clone(&config), Arc::clone(files), logging.clone());
+        let opened = patience.run(move || now.open(&described, &opener));
+        let logs = opened.map_err(StartError::hung("opening the logs"))??;
         let pid_path = config.pid.as_deref();
         let pid_stays = self.pid_file().as_ref().map(PidGuard::path) == pid_path;
         let pid_file = pid_path.filter(|_| !pid_stays);
-        let pid_file = pid_file.map(|path| files.write_pid(path)).transpose()?;
+        let pid_file = pid_file.map(|path| open_pid(files, patience, path));
+        let pid_file = pid_file.transpose()?;
         let reloaded = handle.reload(proxy).await?;
         self.kept = kept;
         logging.replace(logs);
         if !pid_stays {
-            let before = std::mem::replace(&mut *self.pid_file(), pid_file);
-            drop(before);
+            self.move_pid_file(patience, pid_file);
         }
         self.warn_of_the_rest(&config);
         loops::warn_of(&config);
         Ok(reloaded)
+    }
+
+    /// Writes the new pid file and removes the old one. The configuration is applied, so what fails here is only logged.
+    fn move_pid_file(&self, patience: &mut Patience, new: Option<PidGuard>) {
+        let written = new.map(|mut new| {
+            let written = patience.run(move || new.write().map(|()| new));
+            written.flatten()
+        });
+        match written.transpose() {
+            Ok(new) => {
+                let before = std::mem::replace(&mut *self.pid_file(), new);
+                if let Err(error) = patience.run(move || drop(before)) {
+                    error!(%error, "Old pid file not removed");
+                }
+            }
+            Err(error) => error!(%error, "Pid file not written, the old one stays"),
+        }
     }
 
     /// No code that can panic or block runs under the lock.
@@ -108,4 +143,14 @@ impl Reloader {
             warn!("\"{directive}\" has changed, which takes a restart");
         }
     }
+}
+
+fn open_pid(
+    files: &Arc<Files>,
+    patience: &mut Patience,
+    path: &Path,
+) -> Result<PidGuard, StartError> {
+    let (files, path) = (Arc::clone(files), path.to_owned());
+    let opened = patience.run(move || files.open_pid(&path));
+    opened.map_err(StartError::hung("opening the pid file"))?
 }

@@ -48,8 +48,11 @@ pub(crate) fn run(
         let signals = Signals::listen()?;
         let server = proxy.bind().await?;
         let path = config.pid.as_deref();
-        let written = path.map(|path| files.write_pid(path)).transpose()?;
-        *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = written;
+        let mut opened = path.map(|path| files.open_pid(path)).transpose()?;
+        if let Some(file) = &mut opened {
+            file.write().map_err(StartError::open(file.path()))?;
+        }
+        *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
         let context = ControlContext {
             reloader: Reloader::new(config, kept, Arc::clone(&pid_file)),
             files: Arc::clone(&files),
@@ -79,6 +82,10 @@ pub(crate) fn assemble(
     };
     let assembled = identity.run_as(|| assemble::proxy(config, kept, inherited))?;
     assembled.map_err(|source| {
+        // What the two sockets or the configuration itself lack, no user has more of.
+        if !source.may_be_of_rights() || identity.lesser_user().is_none() {
+            return source;
+        }
         // If the superuser can do it, it is a matter of the user.
         let again = assemble::proxy(config, &mut Kept::default(), Inherited::default());
         match again {

@@ -31,7 +31,7 @@ struct KeptUpstream {
 
 impl Kept {
     /// The upstreams of `config`. One that says what a former one said, about the same clusters, is that one, unless a
-    /// source of it fails: whoever has mended that wants it to be asked at once.
+    /// source of it fails: a reload that follows a repair asks the source at once.
     pub(super) fn take_upstreams(&mut self, config: &[Upstream]) -> Result<(), StartError> {
         let before = self.upstreams.iter().map(|old| (&*old.config.name, old));
         let before: HashMap<_, _> = before.collect();

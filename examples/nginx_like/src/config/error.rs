@@ -280,6 +280,6 @@ pub(crate) enum WarningKind {
         "the resolver of upstream \"{upstream}\" has no effect: no server has a name and \"resolve\""
     )]
     ResolverWithoutResolve { upstream: String },
-    #[error("\"{name} 0\" is no way to switch the time-out off: it is over at once, as in nginx")]
+    #[error("\"{name} 0\" means a time-out that ends at once, not one that is off")]
     ZeroTimeout { name: String },
 }

@@ -1,25 +1,17 @@
 //! Opens log files.
 
-use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path};
+use std::path::Path;
 
-use rustix::fs::{
-    CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, Uid, fchmod, fchown, fstat, fstatfs, openat,
-    readlinkat,
-};
+use rustix::fs::{FileType, Mode, OFlags, Uid, fchmod, fchown, fstat};
 use rustix::io::Errno;
 
-/// As many symbolic links as the kernel follows.
-const MAX_LINKS: usize = 40;
+use super::walk;
 
 /// Opens a log to append to it, and makes it if there is none.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    append(path, None)
 }
 
 /// Opens a log as [`open`] does, for a process of the user `owner`, and gives that user the file, as nginx does.
@@ -30,11 +22,13 @@ pub(crate) fn open_for(path: &Path, owner: Uid) -> io::Result<File> {
 }
 
 /// Opens a log as [`open_for`] does, and leaves it to its owner.
-///
-/// The caller may write where `owner` may not. So no symbolic link is followed that belongs to `owner`: with it, that
-/// user could have any file of the system opened.
 pub(super) fn try_for(path: &Path, owner: Uid) -> io::Result<File> {
-    PathWalk::new(owner)?.open(path).map(File::from)
+    append(path, Some(owner))
+}
+
+fn append(path: &Path, owner: Option<Uid>) -> io::Result<File> {
+    let opened = walk::open(path, owner, OFlags::WRONLY | OFlags::APPEND)?;
+    Ok(opened.file)
 }
 
 /// Gives a regular file with one name to `owner`. A pipe, a terminal or a file that has other names stays as it is.
@@ -56,92 +50,6 @@ fn chown_to(file: &File, owner: Uid) -> io::Result<()> {
         unless_denied(fchmod(file, mode | wanted))?;
     }
     Ok(())
-}
-
-/// Goes from directory to directory and looks at each symbolic link before it follows it.
-struct PathWalk {
-    owner: Uid,
-    at: OwnedFd,
-    /// What is left of the path.
-    left: VecDeque<OsString>,
-    links: usize,
-}
-
-impl PathWalk {
-    fn new(owner: Uid) -> io::Result<Self> {
-        Ok(Self {
-            owner,
-            at: openat(CWD, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
-            left: VecDeque::new(),
-            links: 0,
-        })
-    }
-
-    fn open(mut self, path: &Path) -> io::Result<OwnedFd> {
-        self.follow(path)?;
-        while let Some(name) = self.left.pop_front() {
-            if let Some(link) = self.link(&name)? {
-                if self.left.is_empty() && fstatfs(&link)?.f_type == PROC_SUPER_MAGIC {
-                    // The links of /proc/self/fd have targets without names, and only the kernel makes them.
-                    return self.append(&name, OFlags::empty());
-                }
-                let target = readlinkat(&link, "", Vec::new())?;
-                self.follow(Path::new(&OsString::from_vec(target.into_bytes())))?;
-            } else if self.left.is_empty() {
-                return self.append(&name, OFlags::NOFOLLOW);
-            } else {
-                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                self.at = openat(&self.at, &name, flags, Mode::empty())?;
-            }
-        }
-        Err(io::ErrorKind::IsADirectory.into())
-    }
-
-    /// The symbolic link `name`, if it is one.
-    fn link(&self, name: &OsStr) -> io::Result<Option<OwnedFd>> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let found = match openat(&self.at, name, flags, Mode::empty()) {
-            Err(Errno::NOENT) if self.left.is_empty() => return Ok(None),
-            found => found?,
-        };
-        let is = fstat(&found)?;
-        if FileType::from_raw_mode(is.st_mode) != FileType::Symlink {
-            return Ok(None);
-        }
-        if is.st_uid == self.owner.as_raw() {
-            let what =
-                "a symbolic link on the way to it belongs to the user that the process becomes";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
-        }
-        Ok(Some(found))
-    }
-
-    /// Puts `path` before what is left.
-    fn follow(&mut self, path: &Path) -> io::Result<()> {
-        self.links += 1;
-        if self.links > MAX_LINKS {
-            return Err(Errno::LOOP.into());
-        }
-        for component in path.components().rev() {
-            match component {
-                Component::RootDir => {
-                    let flags = OFlags::PATH | OFlags::CLOEXEC;
-                    self.at = openat(CWD, "/", flags, Mode::empty())?;
-                }
-                Component::CurDir | Component::Prefix(_) => {}
-                Component::Normal(_) | Component::ParentDir => {
-                    self.left.push_front(component.as_os_str().to_owned());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn append(&self, name: &OsStr, more: OFlags) -> io::Result<OwnedFd> {
-        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
-        Ok(openat(&self.at, name, flags | OFlags::NOCTTY | more, mode)?)
-    }
 }
 
 #[cfg(test)]
@@ -222,7 +130,49 @@ mod tests {
         let other = dir.path().join("other");
         fs::write(&other, "").unwrap();
         fs::hard_link(&other, dir.path().join("name")).unwrap();
-        drop(open_for(&other, owner).unwrap());
+        let them = Uid::from_raw(us.as_raw() + 1);
+        drop(open_for(&other, them).unwrap());
         assert_eq!(fs::metadata(&other).unwrap().uid(), us.as_raw());
+    }
+
+    #[test]
+    fn a_file_with_other_names_is_refused_where_the_user_could_have_made_one() {
+        use std::os::unix::fs::PermissionsExt;
+        let us = geteuid();
+        let them = Uid::from_raw(us.as_raw() + 1);
+        let dir = tempfile::tempdir().unwrap();
+        let [path, name] = ["error.log", "name"].map(|name| dir.path().join(name));
+        fs::write(&path, "precious").unwrap();
+        try_for(&path, us).expect("a file with one name");
+        fs::hard_link(&path, &name).unwrap();
+        for path in [&path, &name] {
+            let denied = try_for(path, us).expect_err("the user's directory");
+            assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
+            try_for(path, them).expect("a directory of another user");
+        }
+        let writable = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(dir.path(), writable).unwrap();
+        try_for(&name, them).expect_err("a directory that the user may write to");
+        open(&name).expect("the caller's own rights");
+    }
+
+    #[test]
+    fn a_fifo_without_a_reader_is_an_error_and_one_with_a_reader_blocks_later() {
+        use rustix::fs::{CWD, fcntl_getfl, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        mknodat(CWD, &path, FileType::Fifo, Mode::from(0o644), 0).unwrap();
+        let us = geteuid();
+        for opened in [open(&path), try_for(&path, us)] {
+            let errno = opened.expect_err("no reader").raw_os_error();
+            assert_eq!(errno, Some(Errno::NXIO.raw_os_error()));
+        }
+        // Opening for both does not wait.
+        let both = fs::OpenOptions::new().read(true).write(true).open(&path);
+        let _reader = both.unwrap();
+        for opened in [open(&path), try_for(&path, us)] {
+            let flags = fcntl_getfl(opened.unwrap()).unwrap();
+            assert!(!flags.contains(OFlags::NONBLOCK));
+        }
     }
 }

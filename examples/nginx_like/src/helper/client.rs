@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -26,11 +27,13 @@ const END_TIMEOUT: Timespec = Timespec {
 /// The helper process. When this is dropped, or this process ends, it ends as well.
 #[derive(Debug)]
 pub(crate) struct Helper {
-    /// One request at a time.
+    /// For requests. Each brings a socket for its answer, so that one that hangs does not delay the next.
     socket: Mutex<UnixStream>,
-    /// The same socket, for the end: a request may hang then.
+    /// The same socket, for the end.
     end: UnixStream,
     child: Mutex<Child>,
+    /// Whether the helper ended as it was told to.
+    has_ended: AtomicBool,
 }
 
 impl Helper {
@@ -50,6 +53,7 @@ impl Helper {
             end: ours.try_clone()?,
             socket: Mutex::new(ours),
             child: Mutex::new(child),
+            has_ended: AtomicBool::new(false),
         })
     }
 
@@ -65,23 +69,34 @@ impl Helper {
         answer.file.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// Writes the id of this process to a pid file that a configuration names which was loaded.
+    /// Opens a pid file that a configuration names which was loaded.
+    pub(crate) fn open_pid(&self, path: &Path) -> io::Result<()> {
+        self.ask(Tag::OpenPid, path).map(drop)
+    }
+
+    /// Writes the id of this process to a pid file that was [opened](Self::open_pid).
     pub(crate) fn write_pid(&self, path: &Path) -> io::Result<()> {
         self.ask(Tag::WritePid, path).map(drop)
     }
 
-    /// Removes a pid file that was [written](Self::write_pid). A helper that is busy removes it when it ends.
+    /// Removes a pid file that was [opened](Self::open_pid).
     pub(crate) fn remove_pid(&self, path: &Path) -> io::Result<()> {
-        match self.socket.try_lock() {
-            Ok(socket) => ask(&socket, Tag::RemovePid, path).map(drop),
-            Err(_) => Ok(()),
-        }
+        self.ask(Tag::RemovePid, path).map(drop)
     }
 
     fn ask(&self, tag: Tag, path: &Path) -> io::Result<Frame> {
-        // No code that can panic runs under the lock.
-        let socket = self.socket.lock();
-        ask(&socket.unwrap_or_else(PoisonError::into_inner), tag, path)
+        let (ours, theirs) = UnixStream::pair()?;
+        let theirs = File::from(OwnedFd::from(theirs));
+        let body = path.as_os_str().as_bytes();
+        let asked = {
+            // No code that can panic runs under the lock.
+            let socket = self.socket.lock();
+            let socket = socket.unwrap_or_else(PoisonError::into_inner);
+            send(&socket, tag, body, Some(&theirs))
+        };
+        // The helper's is the only one left, so that its end is seen.
+        drop(theirs);
+        answer_of(asked.and_then(|()| receive(&ours)))
     }
 
     /// Lets the helper remove the pid file and end, also if it hangs on a file.
@@ -92,14 +107,18 @@ impl Helper {
             && let Ok(mut child) = self.child.lock()
         {
             // The socket is closed, so this does not wait. It leaves no zombie to the process that started this one.
-            let _ = child.wait();
+            let ended = child.wait().is_ok_and(|status| status.success());
+            self.has_ended.store(ended, Relaxed);
         }
+    }
+
+    /// Whether the helper has ended and removed the pid files before.
+    pub(crate) fn has_removed_all(&self) -> bool {
+        self.has_ended.load(Relaxed)
     }
 }
 
-fn ask(socket: &UnixStream, tag: Tag, path: &Path) -> io::Result<Frame> {
-    let asked = send(socket, tag, path.as_os_str().as_bytes(), None);
-    let answer = asked.and_then(|()| receive(socket));
+fn answer_of(answer: io::Result<Option<Frame>>) -> io::Result<Frame> {
     let Ok(Some(answer)) = answer else {
         let what = "the helper process has ended, which takes a restart";
         return Err(io::Error::other(what));

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{process, thread};
 
@@ -23,6 +23,9 @@ use crate::config::{Config, Record};
 use crate::error::StartError;
 use crate::files::{PidFile, Place, open_log_for};
 use crate::logs::paths_of;
+
+/// How many requests may hang on files at a time.
+const MOST_REQUESTS: usize = 8;
 
 /// Serves the process at the other end of the standard input until that process ends.
 pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
@@ -47,23 +50,16 @@ pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
     let watching = thread::Builder::new().name("end".to_owned());
     let watching = watching.spawn(move || end_with(&watched.0, &watched.1));
     let watching = watching.map_err(StartError::Thread)?;
-    let mut handler = RequestHandler {
+    let handler = Arc::new(RequestHandler {
         place,
         owner: Uid::from_raw(owner),
         server: parent_id(),
-        logs: HashSet::new(),
-        pids: HashSet::new(),
+        named: Mutex::default(),
         written,
-    };
+    });
     // A server that was killed may leave its socket with an error instead of an end.
     while let Ok(Some(frame)) = receive(&socket) {
-        let sent = match handler.answer(frame) {
-            Ok(Answer { body, file }) => send(&socket, Tag::Done, &body, file.as_ref()),
-            Err(error) => send(&socket, Tag::Failed, &encode_error(&error), None),
-        };
-        if sent.is_err() {
-            break;
-        }
+        RequestHandler::start(&handler, frame);
     }
     // Does not return.
     drop(watching.join());
@@ -100,8 +96,8 @@ fn end_with(server: &UnixStream, written: &Mutex<Vec<PidFile>>) {
 }
 
 /// No code that can panic runs under the lock.
-fn lock(written: &Mutex<Vec<PidFile>>) -> MutexGuard<'_, Vec<PidFile>> {
-    written.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The number of an error of the system, or the words of another.
@@ -112,17 +108,30 @@ fn encode_error(error: &io::Error) -> Vec<u8> {
     }
 }
 
+fn reply_with(reply: &UnixStream, answer: io::Result<Answer>) {
+    // A server that waits no longer for the answer has closed its socket.
+    let _ = match answer {
+        Ok(Answer { body, file }) => send(reply, Tag::Done, &body, file.as_ref()),
+        Err(error) => send(reply, Tag::Failed, &encode_error(&error), None),
+    };
+}
+
 struct RequestHandler {
     place: Place,
     /// The user of the server, which owns the logs.
     owner: Uid,
     /// The server's process.
     server: u32,
-    /// The logs and the pid files that configurations have named so far.
+    named: Mutex<Named>,
+    /// Pid files that are open. Dropping them removes them.
+    written: Arc<Mutex<Vec<PidFile>>>,
+}
+
+/// The logs and the pid files that configurations have named so far.
+#[derive(Default)]
+struct Named {
     logs: HashSet<PathBuf>,
     pids: HashSet<PathBuf>,
-    /// Pid files that are there now. Dropping them removes them.
-    written: Arc<Mutex<Vec<PidFile>>>,
 }
 
 #[derive(Default)]
@@ -132,36 +141,79 @@ struct Answer {
 }
 
 impl RequestHandler {
-    fn answer(&mut self, frame: Frame) -> io::Result<Answer> {
+    /// Answers in a thread of its own, which may hang on a file.
+    fn start(this: &Arc<Self>, mut frame: Frame) {
+        // Without a socket for the answer there is no request.
+        let Some(reply) = frame.file.take() else {
+            return;
+        };
+        let reply = UnixStream::from(OwnedFd::from(reply));
+        // Each thread has one of these, and so does the main thread.
+        if Arc::strong_count(this) > MOST_REQUESTS {
+            let error = io::Error::other("too many requests to the helper process hang");
+            reply_with(&reply, Err(error));
+            return;
+        }
+        let handler = Arc::clone(this);
+        let thread = thread::Builder::new().name("request".to_owned());
+        // A thread that is not started closes the socket.
+        let _ = thread.spawn(move || {
+            let answer = handler.answer(frame);
+            drop(handler);
+            reply_with(&reply, answer);
+        });
+    }
+
+    fn answer(&self, frame: Frame) -> io::Result<Answer> {
         let path = PathBuf::from(OsString::from_vec(frame.body));
         match frame.tag {
             Tag::Load => Ok(Answer {
                 body: self.load().to_bytes(),
                 file: None,
             }),
-            Tag::OpenLog if self.logs.contains(&path) => Ok(Answer {
+            Tag::OpenLog if lock(&self.named).logs.contains(&path) => Ok(Answer {
                 body: Vec::new(),
                 file: Some(open_log_for(&path, self.owner)?),
             }),
-            Tag::WritePid if self.pids.contains(&path) => {
-                let file = PidFile::write(&path, self.server)?;
+            Tag::OpenPid if lock(&self.named).pids.contains(&path) => {
+                // One for each path: the file of an earlier request goes first.
+                self.remove(&path);
+                let file = PidFile::open(&path, Some(self.owner))?;
                 lock(&self.written).push(file);
                 Ok(Answer::default())
             }
+            Tag::WritePid => {
+                let mut file = self.take(&path).ok_or(Errno::PERM)?;
+                let done = file.write(self.server);
+                lock(&self.written).push(file);
+                done.map(|()| Answer::default())
+            }
             Tag::RemovePid => {
-                lock(&self.written).retain(|file| file.path() != path);
+                self.remove(&path);
                 Ok(Answer::default())
             }
             _ => Err(Errno::PERM.into()),
         }
     }
 
+    /// Removes the pid file that was opened at `path`. The removal itself is outside of the lock, since it may hang.
+    fn remove(&self, path: &Path) {
+        drop(self.take(path));
+    }
+
+    fn take(&self, path: &Path) -> Option<PidFile> {
+        let mut written = lock(&self.written);
+        let found = written.iter().position(|file| file.path() == path)?;
+        Some(written.swap_remove(found))
+    }
+
     /// The record ends with the first mistake, which the server then finds as well.
-    fn load(&mut self) -> Record {
+    fn load(&self) -> Record {
         let (record, config) = Config::load_recorded(&self.place.conf, &self.place.prefix);
         if let Ok(config) = config {
-            self.logs.extend(paths_of(&config));
-            self.pids.extend(config.pid);
+            let mut named = lock(&self.named);
+            named.logs.extend(paths_of(&config));
+            named.pids.extend(config.pid);
         }
         record
     }

@@ -21,9 +21,10 @@ const LONGEST: u64 = 96 << 20;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(super) enum Tag {
-    /// Requests. The body is a path, but for that of `Load`, which is empty.
+    /// Requests. The body is a path, but for that of `Load`, which is empty. The file is a socket for the answer.
     Load = b'l',
     OpenLog = b'o',
+    OpenPid = b'p',
     WritePid = b'w',
     RemovePid = b'r',
     /// Answers. The body is a record of the configuration, or empty.
@@ -44,6 +45,7 @@ impl Tag {
         let all = [
             Self::Load,
             Self::OpenLog,
+            Self::OpenPid,
             Self::WritePid,
             Self::RemovePid,
             Self::Done,

@@ -25,6 +25,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<Entry>,
+    /// Where in `entries` the file is that the thread will switch to.
+    switch: Option<usize>,
     /// Of the messages in `entries`.
     bytes: usize,
     /// Messages that did not fit behind `entries`.
@@ -72,10 +74,22 @@ impl Queue {
     }
 
     /// Sends the messages that come after those in the queue to `file`.
+    ///
+    /// At most one file waits: while the thread hangs, a later file takes the place of an earlier one, and gets its messages.
     pub(super) fn switch(&self, file: File) {
         let mut state = self.lock();
-        state.entries.push_back(Entry::Switch(file));
+        let entry = Entry::Switch(file);
+        let replaced = match state.switch {
+            Some(at) => Some(std::mem::replace(&mut state.entries[at], entry)),
+            None => {
+                state.switch = Some(state.entries.len());
+                state.entries.push_back(entry);
+                None
+            }
+        };
         self.wake(state);
+        // Closing a file may block, so it happens outside of the lock.
+        drop(replaced);
     }
 
     /// Ends the thread once it has written what is in the queue.
@@ -90,6 +104,7 @@ impl Queue {
         loop {
             if state.has_work() {
                 state.bytes = 0;
+                state.switch = None;
                 return Some(Batch {
                     entries: std::mem::take(&mut state.entries),
                     dropped: std::mem::take(&mut state.dropped),
@@ -148,5 +163,7 @@ fn cut(message: &[u8]) -> Cow<'_, [u8]> {
     }
     let kept = String::from_utf8_lossy(&message[..LONGEST]);
     let missing = message.len() - LONGEST;
-    format!("{kept} [{missing} more bytes]\n").into_bytes().into()
+    format!("{kept} [{missing} more bytes]\n")
+        .into_bytes()
+        .into()
 }

@@ -30,12 +30,12 @@ fn warnings_are_kept() {
         (
             In::Server,
             "proxy_timeout 0;",
-            r#""proxy_timeout 0" is no way to switch the time-out off: it is over at once, as in nginx"#,
+            r#""proxy_timeout 0" means a time-out that ends at once, not one that is off"#,
         ),
         (
             In::Stream,
             "proxy_connect_timeout 0ms;",
-            r#""proxy_connect_timeout 0" is no way to switch the time-out off: it is over at once, as in nginx"#,
+            r#""proxy_connect_timeout 0" means a time-out that ends at once, not one that is off"#,
         ),
         (
             In::Upstream,

@@ -126,6 +126,8 @@ async fn a_socket_of_both_families_that_systemd_passes_on_is_that_of_a_port() {
     node.serve("a").await;
     for (listens, all) in [
         ("listen PORT;", false),
+        ("listen [::]:PORT;", false),
+        ("listen [::]:PORT ipv6only=off;", false),
         ("listen PORT; listen [::]:PORT;", true),
         ("listen [::]:PORT; listen PORT;", true),
     ] {
@@ -136,6 +138,9 @@ async fn a_socket_of_both_families_that_systemd_passes_on_is_that_of_a_port() {
         let stream = format!("server {{ {listens} proxy_pass {}; }}", node.addr);
         let command = started_with(socket);
         let proxy = NginxLike::start_by(command, reserved, "worker_processes 2;", &stream).await;
+        let asks_for_ipv6_alone = listens == format!("listen [::]:{port};");
+        let warned = proxy.log().contains("takes IPv4 too");
+        assert_eq!(warned, asks_for_ipv6_alone, "{listens}: {}", proxy.log());
         let ipv4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let ipv6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
         assert_eq!(ask(ipv4).await.unwrap(), "a");
@@ -157,6 +162,27 @@ async fn a_socket_of_both_families_that_systemd_passes_on_is_that_of_a_port() {
             proxy.logged("set BindIPv6Only=ipv6-only").await;
             assert_eq!(ask(ipv6).await.unwrap(), "a");
         }
+    }
+}
+
+/// The mistake is one of the sockets, whatever `user` says.
+#[tokio::test]
+async fn two_servers_that_ask_for_one_socket_are_an_error_of_the_sockets() {
+    for user in ["", "user root root;", "user daemon;"] {
+        let reserved = Reserved::at((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+        let port = reserved.addr.port();
+        let text = format!(
+            "{user} stream {{ server {{ listen {port}; proxy_pass 127.0.0.1:1; }}
+            server {{ listen [::]:{port}; proxy_pass 127.0.0.1:1; }} }}"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let conf = write_conf(dir.path(), &text);
+        let mut command = started_with(passed_on(reserved.addr));
+        let output = command.arg("-c").arg(conf).kill_on_drop(true).output();
+        let output = within("the refusal", output).await.unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("set BindIPv6Only=ipv6-only"), "{stderr}");
+        assert!(!stderr.contains("this is read as"), "{stderr}");
     }
 }
 

@@ -102,7 +102,38 @@ async fn a_log_that_cannot_be_opened_again_stops_neither_sessions_nor_sigquit() 
     let proxy = NginxLike::start(&format!("error_log {} info;", log.display()), &stream).await;
     make_fifo(&log);
     proxy.signal(Signal::USR1);
+    proxy.logged("Log cannot be reopened, writing on").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    fs::remove_file(&log).unwrap();
+    proxy.signal(Signal::USR1);
+    proxy.logged("Log reopened").await;
+    assert!(log.exists());
+    make_fifo(&log);
+    proxy.signal(Signal::USR1);
     proxy.signal(Signal::QUIT);
     assert!(proxy.exit().await.success());
+}
+
+/// A configuration hangs, and is mended.
+pub(crate) async fn a_reload_that_hangs_ends_alone(main: &str) {
+    let (_node, stream) = node().await;
+    let proxy = NginxLike::start(main, &stream).await;
+    let conf = proxy.dir().join("test.conf");
+    let text = fs::read(&conf).unwrap();
+    make_fifo(&conf);
+    proxy.signal(Signal::HUP);
+    proxy.logged("Hung file thread left behind").await;
+    proxy.logged("nothing changes").await;
+    fs::remove_file(&conf).unwrap();
+    fs::write(&conf, &text).unwrap();
+    proxy.signal(Signal::HUP);
+    proxy.logged("Configuration applied").await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    proxy.signal(Signal::TERM);
+    assert!(proxy.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_reload_that_hangs_does_not_end_reloads() {
+    a_reload_that_hangs_ends_alone("").await;
 }

@@ -32,3 +32,4 @@ mod signals;
 mod sockets;
 mod thread_limit;
 mod user;
+mod user_files;

@@ -165,6 +165,25 @@ async fn the_pid_file_moves_with_the_configuration() {
 }
 
 #[tokio::test]
+async fn a_reload_that_fails_leaves_the_pid_file_of_another_process_alone() {
+    let (_node, stream) = node().await;
+    let dir = tempfile::tempdir().unwrap();
+    let [theirs, ours] = ["theirs.pid", "ours.pid"].map(|name| dir.path().join(name));
+    let line = |path: &std::path::Path| format!("pid {};", path.display());
+    fs::write(&theirs, "1\n").unwrap();
+    let proxy = NginxLike::start(&line(&ours), &stream).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    let wrong = format!("server {{ listen {listen}; proxy_pass 127.0.0.1:1; }}");
+    proxy.configure(&line(&theirs), &wrong);
+    proxy.signal(Signal::HUP);
+    proxy.logged("nothing changes").await;
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "1\n");
+    let id = format!("{}\n", proxy.id());
+    assert_eq!(fs::read_to_string(&ours).unwrap(), id);
+}
+
+#[tokio::test]
 async fn messages_go_to_the_log_files() {
     let (_node, stream) = node().await;
     let dir = tempfile::tempdir().unwrap();

@@ -9,18 +9,17 @@ use std::process::Command;
 use nix::unistd::User;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use crate::hung_files::make_fifo;
 use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, eventually};
 
 /// Every system has it.
-const USER: &str = "daemon";
+pub(crate) const USER: &str = "daemon";
 
 /// `CAP_NET_BIND_SERVICE` alone, as the kernel shows it.
 const BIND: &str = "0000000000000400";
 const NONE: &str = "0000000000000000";
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let is_root = geteuid().is_root();
     if !is_root {
         eprintln!("skipped: only the superuser can become another user");
@@ -28,11 +27,11 @@ fn is_root() -> bool {
     is_root
 }
 
-fn uid() -> u32 {
+pub(crate) fn uid() -> u32 {
     User::from_name(USER).unwrap().unwrap().uid.as_raw()
 }
 
-async fn node() -> (Reserved, String) {
+pub(crate) async fn node() -> (Reserved, String) {
     let node = Reserved::any();
     drop(node.serve("node").await); // detached: it lives as long as the test's runtime
     let stream = format!("server {{ listen LISTEN; proxy_pass {}; }}", node.addr);
@@ -40,13 +39,13 @@ async fn node() -> (Reserved, String) {
 }
 
 /// A directory that only the superuser may write to, but all may read.
-fn shared_dir() -> tempfile::TempDir {
+pub(crate) fn shared_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     dir
 }
 
-async fn reload(proxy: &NginxLike, main: &str, stream: &str) {
+pub(crate) async fn reload(proxy: &NginxLike, main: &str, stream: &str) {
     let before = proxy.count("Configuration applied");
     proxy.configure(main, stream);
     proxy.signal(Signal::HUP);
@@ -66,7 +65,7 @@ fn run(arguments: &[&str], conf: &Path) -> (Option<i32>, String) {
 }
 
 /// The helper process of a server.
-fn helper(proxy: &NginxLike) -> Option<Pid> {
+pub(crate) fn helper(proxy: &NginxLike) -> Option<Pid> {
     let id = proxy.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
     let children = children.expect("a kernel that tells a process's children");
@@ -75,7 +74,7 @@ fn helper(proxy: &NginxLike) -> Option<Pid> {
 }
 
 /// Whether there is such a process and it has not ended.
-fn runs(process: Pid) -> bool {
+pub(crate) fn runs(process: Pid) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()));
     status.is_ok_and(|status| field(&status, "State:")[0] != "Z")
 }
@@ -292,34 +291,16 @@ async fn the_helper_lives_as_long_as_the_server() {
         eventually("the end of the helper", || !runs(helper)).await;
     }
     // Without it the server goes on as it is, and says so.
+    let dir = shared_dir();
+    let user = format!("{user} pid {}/nginx.pid;", dir.path().display());
     let proxy = NginxLike::start(&user, &stream).await;
     kill_process(helper(&proxy).expect("a helper"), Signal::KILL).unwrap();
     proxy.signal(Signal::HUP);
     proxy.logged("the helper process has ended").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     proxy.signal(Signal::TERM);
+    proxy.logged("The pid file stays behind").await;
     assert!(proxy.exit().await.success());
-}
-
-#[tokio::test]
-async fn a_file_that_hangs_keeps_neither_the_server_nor_the_helper() {
-    if !is_root() {
-        return;
-    }
-    let (_node, stream) = node().await;
-    let dir = shared_dir();
-    let pid = dir.path().join("nginx.pid");
-    let main = format!("user {USER}; pid {};", pid.display());
-    let proxy = NginxLike::start(&main, &stream).await;
-    let helper = helper(&proxy).expect("a helper");
-    make_fifo(&proxy.dir().join("test.conf"));
-    proxy.signal(Signal::HUP);
-    proxy.logged("reading the configuration again").await;
-    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
-    proxy.signal(Signal::TERM);
-    assert!(proxy.exit().await.success());
-    eventually("the end of the helper", || !runs(helper)).await;
-    assert!(!pid.exists());
 }
 
 #[cfg(feature = "kubernetes")]

@@ -71,6 +71,39 @@ fn no_message_goes_to_the_file_of_its_neighbours() {
 }
 
 #[test]
+fn files_that_wait_behind_a_reader_that_does_not_read_are_one() {
+    let (reader, sink) = piped();
+    // More than the pipe holds, so that the thread hangs.
+    for _ in 0..4 {
+        sink.push(&[b'x'; LONGEST]);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = |number: usize| dir.path().join(number.to_string());
+    let last = 400;
+    for number in 1..=last {
+        sink.switch(File::create(path(number)).unwrap());
+        sink.push(line(number).as_bytes());
+    }
+    // One file is with the thread at most, and one waits.
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+    let waiting = targets.filter(|target| target.starts_with(dir.path()));
+    assert!(waiting.count() <= 2);
+    let reading = thread::spawn(|| io::copy(&mut { reader }, &mut io::sink()));
+    sink.flush(Instant::now() + LONG);
+    drop(sink);
+    reading.join().unwrap().unwrap();
+    let logged = (1..=last).map(|number| fs::read_to_string(path(number)).unwrap());
+    let logged: String = logged.collect();
+    assert!(logged == (1..=last).map(line).collect::<String>());
+    assert!(
+        fs::read_to_string(path(last))
+            .unwrap()
+            .ends_with(&line(last))
+    );
+}
+
+#[test]
 fn a_flush_waits_for_the_last_message_but_not_for_a_reader_that_does_not_read() {
     let (reader, sink) = piped();
     sink.push(b"first\n");
