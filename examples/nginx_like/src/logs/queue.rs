@@ -148,5 +148,7 @@ fn cut(message: &[u8]) -> Cow<'_, [u8]> {
     }
     let kept = String::from_utf8_lossy(&message[..LONGEST]);
     let missing = message.len() - LONGEST;
-    format!("{kept} [{missing} more bytes]\n").into_bytes().into()
+    format!("{kept} [{missing} more bytes]\n")
+        .into_bytes()
+        .into()
 }
