@@ -226,10 +226,14 @@ async fn a_session_that_is_too_old_is_reset_whatever_moves() {
 #[tokio::test]
 async fn a_timeout_with_bytes_held_back_resets_the_side_that_did_not_read() {
     let timeouts = Timeouts::default().idle(Some(Duration::from_millis(300)));
-    let (proxy, mut client, server) = session_with(|l| l.timeouts(timeouts)).await;
-    fill(&server).await;
+    let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
+    let sent = fill(&server).await;
+    // The server is let go at once. The client has a minute for what the kernel was given for it.
+    assert_reset(&mut server).await;
+    let received = read_until_reset(&mut client).await.len() as u64;
     until("the end", || proxy.metrics().idle_timeouts == 1).await;
-    assert_reset(&mut client).await;
+    assert_eq!(received, proxy.metrics().bytes_to_clients);
+    assert!(received < sent as u64);
     proxy.end().await;
 }
 

@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lb_core::Backend;
@@ -13,7 +14,8 @@ use lb_proxy::{HalfClose, Listener, Parting, Proxy, Relay, Timeouts, Upstream};
 use socket2::{Domain, SockRef, Socket, Type};
 use support::kernel::all_acknowledged;
 use support::link::{Pair, pair_on_loopback};
-use support::{Running, loopback, noise, read_all, read_until_reset, until, upstream, within};
+use support::{Running, in_flight, loopback, noise, read_all, read_until_reset, reset};
+use support::{until, upstream, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -86,10 +88,12 @@ async fn a_removed_backend_has_its_answer_delivered_before_the_reset() {
 
 #[tokio::test]
 async fn a_session_that_is_too_old_delivers_before_the_reset() {
-    let timeouts = Timeouts::default().max_age(Some(Duration::from_millis(500)));
-    let (proxy, _sources, _, client, server) = unread(|l| l.timeouts(timeouts), |p| p).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_delivered(client, server).await;
+    let timeouts = Timeouts::default().max_age(Some(Duration::from_secs(3)));
+    let (proxy, _sources, _, mut client, mut server) =
+        unread(|l| l.timeouts(timeouts), |p| p).await;
+    // The server has everything, and is reset when the session is too old.
+    assert!(read_until_reset(&mut server).await.is_empty());
+    assert!(read_until_reset(&mut client).await == noise(1, ACKNOWLEDGED));
     until("the end", || proxy.metrics().max_age_reached == 1).await;
     proxy.end().await;
 }
@@ -166,6 +170,71 @@ async fn without_half_close_a_download_is_complete_although_the_client_still_sen
     sending.await.unwrap();
     receiving.await.unwrap();
     proxy.end().await;
+}
+
+/// The client's kernel reports room only when about half of its buffer is free: for longer than the idle time-out no byte
+/// leaves the proxy's kernel, although the client reads.
+#[tokio::test]
+async fn a_trickling_reader_has_everything_before_the_reset() {
+    let idle = Timeouts::default().idle(Some(Duration::from_secs(2)));
+    let (proxy, _sources, _, mut client, server) = unread(|l| l.timeouts(idle), |p| p).await;
+    reset(server);
+    let mut received: Vec<u8> = Vec::new();
+    let mut piece = [0; 500];
+    for _ in 0..60 {
+        let n = within("a piece", client.read(&mut piece)).await.unwrap();
+        received.extend(&piece[..n]);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    received.extend(read_until_reset(&mut client).await);
+    assert!(
+        received == noise(1, ACKNOWLEDGED),
+        "{} bytes",
+        received.len()
+    );
+    until("the end", || proxy.metrics().backend_resets == 1).await;
+    proxy.end().await;
+}
+
+/// A client that has still to read an answer does not count against the backend, which has closed.
+async fn a_backend_is_free_before_its_last_client_has_read(leave: impl FnOnce(TcpStream)) {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let backend = Backend::new(listener.local_addr().unwrap());
+    let upstream = upstream([backend.with_max_conns(NonZeroU32::new(1))]);
+    let listens = Listener::new(loopback(), &upstream).half_close(HalfClose::End);
+    let proxy = Running::start(listens, None).await;
+    let mut client = connect_narrowly(&proxy).await;
+    let (mut server, _) = within("a connection", listener.accept()).await.unwrap();
+    assert_eq!(in_flight(&upstream), 1);
+    server.write_all(&noise(1, ACKNOWLEDGED)).await.unwrap();
+    all_acknowledged(&server).await;
+    leave(server);
+    until("the end of the lease", || in_flight(&upstream) == 0).await;
+    let second = proxy.connect().await;
+    let _ = within("a second one", listener.accept()).await.unwrap();
+    let mut received: Vec<u8> = Vec::new();
+    let mut piece = [0; 1 << 14];
+    while let Ok(n @ 1..) = within("a piece", client.read(&mut piece)).await {
+        received.extend(&piece[..n]);
+    }
+    assert!(
+        received == noise(1, ACKNOWLEDGED),
+        "{} bytes",
+        received.len()
+    );
+    drop((client, second));
+    proxy.end().await;
+    assert_eq!(in_flight(&upstream), 0);
+}
+
+#[tokio::test]
+async fn a_backend_that_closed_is_free_before_its_client_has_read() {
+    a_backend_is_free_before_its_last_client_has_read(drop).await;
+}
+
+#[tokio::test]
+async fn a_backend_that_reset_is_free_before_its_client_has_read() {
+    a_backend_is_free_before_its_last_client_has_read(reset).await;
 }
 
 /// The kernel reports room for more only when a third of its buffer is free. A slow reader makes progress before that.

@@ -1,19 +1,19 @@
 //! Closing both sides of a relay, each when its peer has what there is for it.
 //!
 //! A reset throws away what the kernel still holds, and so does closing a socket with bytes unread. So a side waits until
-//! its peer has acknowledged everything. epoll does not tell of that: the kernel is asked, seldom if it takes long.
+//! its peer has acknowledged everything. epoll does not report that: the kernel is asked, seldom if it takes long.
 
-use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::RelayEnd;
 use super::both::{Both, has_everything};
+use super::deadlines::Patience;
 use super::pump::Pump;
 use super::queue::SendQueue;
-use super::socket::{end, reset};
+use super::socket::{end, readable, reset};
 use super::state::State;
 
 /// A side that took fewer bytes has them: TCP sends as many as this, ten segments, without waiting for the first
@@ -25,6 +25,10 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 
 /// Part of the time that was waited already which is the next pause.
 const PART: u32 = 8;
+
+/// How long a side that is ended stays open for what its peer still sends. The kernel delivers without the socket, too,
+/// but resets a connection whose peer sends more after the socket is closed.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// How one side is closed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,12 +62,25 @@ impl Closing {
         self.client == Close::Now && self.backend == Close::Now
     }
 
-    /// Waits until both peers have what there is for them, each at most as long as it takes nothing for `patience`.
-    pub(super) async fn finish(self, up: &Pump<'_>, down: &Pump<'_>, patience: Duration) {
-        tokio::join!(
-            finish(up, down, self.client, patience),
-            finish(down, up, self.backend, patience),
-        );
+    /// Waits until both peers have what there is for them, or `patience` is over for a peer. A side that has nothing to
+    /// wait for ends at once. `backend_left` is called when that is the backend, which the client may outlast by far.
+    pub(super) async fn finish(
+        self,
+        up: &Pump<'_>,
+        down: &Pump<'_>,
+        patience: Patience,
+        backend_left: impl FnOnce(),
+    ) {
+        let client = async {
+            finish(up, down, self.client, patience).await;
+            leave(up, down);
+        };
+        let backend = async {
+            finish(down, up, self.backend, patience).await;
+            leave(down, up);
+            backend_left();
+        };
+        tokio::join!(client, backend);
     }
 }
 
@@ -102,31 +119,48 @@ fn begin(from: &Pump<'_>, towards: &Pump<'_>, how: Option<RelayEnd>) -> Close {
     }
 }
 
+/// Does to the connection what closing its socket will do, which may have to wait for the other side.
+fn leave(from: &Pump<'_>, towards: &Pump<'_>) {
+    let sink = towards.sink();
+    if !from.is_source_over() && readable(sink) > 0 && has_everything(sink) {
+        reset(sink);
+    } else {
+        // Fails if the connection is over already.
+        let _ = end(sink);
+    }
+}
+
 /// Waits until the peer has everything, and closes.
-async fn finish(from: &Pump<'_>, towards: &Pump<'_>, how: Close, patience: Duration) {
+///
+/// A receiver reports room only when about half of its buffer is free. So a slow reader takes nothing for a while that
+/// the kernel could show, and has longer than a kernel that does not answer.
+async fn finish(from: &Pump<'_>, towards: &Pump<'_>, how: Close, patience: Patience) {
     if how == Close::Now {
         return;
     }
     let begin = Instant::now();
-    let mut taken = begin;
+    let [mut answered, mut taken] = [patience.since; 2];
     while let Ok(queue) = SendQueue::of(towards.sink())
         && !queue.is_empty
     {
         let now = Instant::now();
+        if queue.is_answered {
+            answered = now;
+        }
         if let Some(moved) = queue.moved.and_then(|ago| now.checked_sub(ago)) {
             taken = taken.max(moved);
         }
-        let left = patience.saturating_sub(now - taken);
+        let mut left = patience.left(answered, taken, now);
+        if how == Close::End {
+            left = left.min(LINGER.saturating_sub(now - begin));
+        }
         if left.is_zero() {
             break;
         }
+        // A peer that has to write before it reads can do so, but not at full speed.
+        from.discard(&mut Context::from_waker(Waker::noop()));
         let pause = ((now - begin) / PART).clamp(PAUSE.0, PAUSE.1).min(left);
-        // A peer that has to write before it reads can do so.
-        let discarding = poll_fn(|cx| {
-            from.discard(cx);
-            Poll::<()>::Pending
-        });
-        let _ = timeout(pause, discarding).await;
+        sleep(pause).await;
     }
     if how == Close::Reset {
         reset(towards.sink());

@@ -8,8 +8,28 @@ use tokio::time::Instant;
 use super::RelayEnd;
 use crate::config::Timeouts;
 
-/// How long a peer may take nothing where there is no idle time-out, once the session has to end.
+/// How long a peer may take nothing where there is no idle time-out, once the session has to end; and the least that a
+/// peer has whose kernel answers.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a session that has ended waits for a peer to take what there is for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Since when nothing has moved.
+    pub(super) since: Instant,
+    /// How long the peer's kernel may not answer.
+    unanswered: Duration,
+    /// How long a peer whose kernel answers may take nothing.
+    untaken: Duration,
+}
+
+impl Patience {
+    /// How much is left at `now` for a peer whose kernel was last seen to answer, and to take bytes, then.
+    pub(super) fn left(self, answered: Instant, taken: Instant, now: Instant) -> Duration {
+        let answering = self.unanswered.saturating_sub(now - answered);
+        answering.min(self.untaken.saturating_sub(now - taken))
+    }
+}
 
 /// The time-outs of one relay, and what they count from.
 #[derive(Debug)]
@@ -65,16 +85,25 @@ impl<'a> Deadlines<'a> {
         self.is_cut
     }
 
-    /// How long a peer may take nothing of what there is for it.
-    pub(super) fn patience(&self) -> Duration {
-        self.timeouts.idle.unwrap_or(PATIENCE)
+    /// How long the session waits for its peers once it has ended. An idle time-out that has passed already counts.
+    pub(super) fn patience(&self) -> Patience {
+        let unanswered = self.timeouts.idle.unwrap_or(PATIENCE);
+        let since = match self.timeouts.idle {
+            Some(_) => self.last_progress.unwrap_or(self.begin),
+            None => Instant::now(),
+        };
+        Patience {
+            since,
+            unanswered,
+            untaken: unanswered.max(PATIENCE),
+        }
     }
 
     /// The next deadline, and how the relay ends if nothing moves until then.
     pub(super) fn next(&self, waiting: Waiting) -> Option<(Instant, RelayEnd)> {
         if self.is_cut {
             let since = self.last_progress.unwrap_or(self.begin);
-            let end = since.checked_add(self.patience())?;
+            let end = since.checked_add(self.patience().untaken)?;
             return Some((end, RelayEnd::MaxAge));
         }
         let (limit, end) = if waiting.is_half_closed && !waiting.is_holding {
@@ -181,15 +210,35 @@ mod tests {
         tokio::time::advance(8 * SECOND).await;
         deadlines.note_cut();
         let next = |deadlines: &Deadlines<'_>| after(begin, deadlines.next(waiting));
-        assert_eq!(next(&deadlines), Some((10, RelayEnd::MaxAge)));
+        assert_eq!(next(&deadlines), Some((60, RelayEnd::MaxAge)));
         deadlines.note_taken(2 * SECOND);
-        assert_eq!(next(&deadlines), Some((16, RelayEnd::MaxAge)));
+        assert_eq!(next(&deadlines), Some((66, RelayEnd::MaxAge)));
         deadlines.note_taken(3 * SECOND);
-        assert_eq!(next(&deadlines), Some((16, RelayEnd::MaxAge)));
+        assert_eq!(next(&deadlines), Some((66, RelayEnd::MaxAge)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_that_has_passed_is_not_waited_for_again() {
+        let timeouts = Timeouts::default().idle(Some(10 * SECOND));
+        let deadlines = Deadlines::new(&timeouts);
+        let begin = Instant::now();
+        tokio::time::advance(10 * SECOND).await;
+        let (patience, now) = (deadlines.patience(), Instant::now());
+        assert_eq!(patience.since, begin);
+        // A kernel that does not answer has had its time. A slow reader has a minute.
+        assert_eq!(patience.left(begin, begin, now), Duration::ZERO);
+        assert_eq!(patience.left(now, begin, now), 10 * SECOND);
+        let later = now + 60 * SECOND;
+        assert_eq!(patience.left(later, later - 55 * SECOND, later), 5 * SECOND);
+        assert_eq!(
+            patience.left(later, later - 60 * SECOND, later),
+            Duration::ZERO
+        );
         let endless = Timeouts::default().idle(None);
-        let mut deadlines = Deadlines::new(&endless);
-        deadlines.note_cut();
-        assert_eq!(deadlines.patience(), PATIENCE);
+        let deadlines = Deadlines::new(&endless);
+        tokio::time::advance(100 * SECOND).await;
+        let (patience, now) = (deadlines.patience(), Instant::now());
+        assert_eq!(patience.left(patience.since, patience.since, now), PATIENCE);
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Relay {
         };
         let (client, backend) = (Stream::from(client), Stream::from(backend));
         let ahead = Ahead::default();
-        let end = relay(&client, &backend, settings, ahead, traffic, never).await;
+        let end = relay(&client, &backend, settings, ahead, traffic, never, || {}).await;
         let (Ok(end) | Err(end)) = end;
         Relayed {
             end,

@@ -9,6 +9,7 @@ use crate::stream::Stream;
 pub(super) struct SendQueue {
     pub(super) is_empty: bool,
     pub(super) moved: Option<Duration>,
+    pub(super) is_answered: bool,
 }
 
 impl SendQueue {
@@ -20,6 +21,7 @@ impl SendQueue {
         Ok(Self {
             is_empty: true,
             moved: Some(Duration::ZERO),
+            is_answered: true,
         })
     }
 }

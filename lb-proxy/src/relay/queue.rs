@@ -36,17 +36,21 @@ pub(super) struct SendQueue {
     pub(super) is_empty: bool,
     /// How long ago bytes were last sent. `None` while they are only repeated, because the peer does not answer.
     pub(super) moved: Option<Duration>,
+    /// Whether the peer's kernel answers: nothing is being repeated, and no two probes of a closed window in a row are
+    /// without an answer.
+    pub(super) is_answered: bool,
 }
 
 impl SendQueue {
     /// Asks the kernel, by one system call.
     pub(super) fn of(stream: &Stream) -> io::Result<Self> {
         let words = nix::sys::socket::getsockopt(stream, TcpInfo)?;
-        let [_, _, retransmits, _] = words[STATES].to_ne_bytes();
+        let [_, _, retransmits, probes] = words[STATES].to_ne_bytes();
         let moved = Duration::from_millis(words[LAST_DATA_SENT].into());
         Ok(Self {
             is_empty: words[UNACKED] == 0 && words[NOT_SENT] == 0,
             moved: (retransmits == 0).then_some(moved),
+            is_answered: retransmits == 0 && probes < 2,
         })
     }
 }

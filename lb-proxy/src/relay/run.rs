@@ -65,6 +65,8 @@ enum Event<T> {
 /// Moves bytes both ways until both ends are reached, a side resets, a time-out passes or the session is cut. The sockets
 /// are ready to be closed then: the last end is passed on by that. `Err` says that the session was cut.
 ///
+/// `backend_left` is called when the backend's connection is over and the client still has to read, if that happens.
+///
 /// Dropping the future cuts the session off.
 pub(crate) async fn relay<F: Future>(
     client: &Stream,
@@ -73,6 +75,7 @@ pub(crate) async fn relay<F: Future>(
     ahead: Ahead,
     traffic: Traffic<'_>,
     cuts: Cuts<'_, F>,
+    backend_left: impl FnOnce(),
 ) -> Result<RelayEnd, F::Output> {
     let mut both = Both::new(
         Pump::new(client, backend, settings.splice, traffic.to_backend),
@@ -149,7 +152,7 @@ pub(crate) async fn relay<F: Future>(
             select! {
                 biased;
                 () = hurry(at_once) => false,
-                () = closing.finish(up, down, patience) => true,
+                () = closing.finish(up, down, patience, backend_left) => true,
             }
         });
         both.is_closed = finished.await;
@@ -243,7 +246,15 @@ mod tests {
             at_once: Some(&token),
         };
         let (one, other) = (Stream::from(one), Stream::from(other));
-        let relay = relay(&one, &other, settings, Ahead::default(), traffic, cuts);
+        let relay = relay(
+            &one,
+            &other,
+            settings,
+            Ahead::default(),
+            traffic,
+            cuts,
+            || {},
+        );
         let size = size_of_val(&relay);
         assert!(size < 1024, "{size} bytes");
     }

@@ -15,14 +15,21 @@ use crate::worker::Worker;
 impl Session {
     /// Relays until the session ends, or `cut` says that it has to.
     pub(super) async fn relay(
-        &self,
+        &mut self,
         backend: &Stream,
         ahead: Ahead,
         worker: &Worker,
         cut: impl Future<Output = CloseReason>,
     ) -> CloseReason {
         let counters = &worker.counters;
-        let traffic = match &self.details {
+        let Self {
+            client,
+            details,
+            lease,
+            slot,
+            ..
+        } = self;
+        let traffic = match details {
             Some(own) => Traffic {
                 to_backend: &own.to_backend,
                 to_client: &own.to_client,
@@ -32,7 +39,7 @@ impl Session {
                 to_client: &counters.bytes_to_clients,
             },
         };
-        let route = self.route();
+        let route = &slot.entrance.route;
         let settings = Settings {
             timeouts: &route.timeouts,
             splice: route.splice,
@@ -42,7 +49,12 @@ impl Session {
             cut,
             at_once: Some(&worker.abort),
         };
-        match relay(&self.client, backend, settings, ahead, traffic, cuts).await {
+        let left = || {
+            if let Some(lease) = lease {
+                lease.end();
+            }
+        };
+        match relay(client, backend, settings, ahead, traffic, cuts, left).await {
             Ok(end) => end.into(),
             Err(reason) => reason,
         }

@@ -28,7 +28,7 @@ async fn a_session_is_small() {
         .await
         .unwrap();
     let peer = client.peer_addr().unwrap();
-    let session = Session::new(client.into(), peer, &entrance);
+    let mut session = Session::new(client.into(), peer, &entrance);
     let worker = Worker::new(&Signals::new(), &watch, tokio::runtime::Handle::current());
     let backend = TcpStream::connect(listener.local_addr().unwrap());
     let backend = Stream::from(backend.await.unwrap());

@@ -10,35 +10,76 @@ use super::Upstream;
 /// A backend's connection in flight. When it ends, whoever waits in the queue gets it.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// `None` only while it is dropped.
-    pub(super) pick: Option<Pick>,
+    pub(super) held: Held,
     pub(super) queue: Option<Upstream>,
+}
+
+/// What is held of a backend.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// A connection in flight.
+    Pick(Pick),
+    /// No connection any more, only what the backend was.
+    Ended(Arc<Backend>),
+    /// Nothing. Only while a lease is dropped.
+    Nothing,
 }
 
 impl Lease {
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.pick().addr()
+        match &self.held {
+            Held::Pick(pick) => pick.addr(),
+            Held::Ended(backend) => backend.addr,
+            Held::Nothing => unreachable!("held until dropped"),
+        }
     }
 
     pub(crate) fn backend(&self) -> Arc<Backend> {
-        self.pick().backend()
+        match &self.held {
+            Held::Pick(pick) => pick.backend(),
+            Held::Ended(backend) => Arc::clone(backend),
+            Held::Nothing => unreachable!("held until dropped"),
+        }
     }
 
+    /// The connection was made at `now`.
+    pub(super) fn connected(&self, now: Timestamp) {
+        if let Held::Pick(pick) = &self.held {
+            pick.connected(now);
+        }
+    }
+
+    /// The connection could not be made.
     pub(crate) fn failed(mut self, now: Timestamp) -> FailureEffect {
-        let pick = self.pick.take().expect("present until dropped");
-        pick.failed(now)
+        match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Pick(pick) => pick.failed(now),
+            Held::Ended(_) | Held::Nothing => unreachable!("only a connection that was made ends"),
+        }
     }
 
-    pub(super) fn pick(&self) -> &Pick {
-        self.pick.as_ref().expect("present until dropped")
+    /// Ends the lease before its owner: the connection no longer counts, and what the backend was is still known.
+    pub(crate) fn end(&mut self) {
+        let Held::Pick(pick) = &self.held else {
+            return;
+        };
+        let ended = Held::Ended(pick.backend());
+        self.give_back(ended);
+    }
+
+    fn give_back(&mut self, rest: Held) {
+        let was = std::mem::replace(&mut self.held, rest);
+        if matches!(was, Held::Ended(_)) {
+            return;
+        }
+        drop(was);
+        if let Some(upstream) = &self.queue {
+            upstream.serve_queue();
+        }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        drop(self.pick.take());
-        if let Some(upstream) = &self.queue {
-            upstream.serve_queue();
-        }
+        self.give_back(Held::Nothing);
     }
 }

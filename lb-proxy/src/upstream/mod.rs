@@ -32,6 +32,7 @@ use announcing::Announcing;
 
 pub(crate) use announcing::Header;
 pub use builder::UpstreamBuilder;
+use lease::Held;
 pub(crate) use lease::Lease;
 pub(crate) use waiting::WaitError;
 
@@ -172,7 +173,7 @@ impl Upstream {
 
     /// A connection was made under `lease`.
     pub(crate) fn connected(&self, lease: &Lease) {
-        lease.pick().connected(self.now());
+        lease.connected(self.now());
         self.shared().ties.healthy(lease.addr());
     }
 
@@ -223,7 +224,7 @@ impl Upstream {
 
     fn lease(&self, pick: Pick) -> Lease {
         Lease {
-            pick: Some(pick),
+            held: Held::Pick(pick),
             queue: self.shared().line.is_used().then(|| self.clone()),
         }
     }
