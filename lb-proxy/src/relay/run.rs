@@ -88,6 +88,7 @@ pub(crate) async fn relay<F: Future>(
     let mut is_cut = false;
     let mut timer = pin!(sleep(Duration::MAX));
     let mut deadlines = Deadlines::new(settings.timeouts);
+    let mut backend_left = Some(backend_left);
 
     let mut advance = |cx: &mut Context<'_>| {
         if !is_cut && let Poll::Ready(output) = cut.as_mut().poll(cx) {
@@ -108,8 +109,13 @@ pub(crate) async fn relay<F: Future>(
         if let Some(end) = end {
             return Poll::Ready(Event::Ended(end));
         }
+        if both.down.is_source_broken()
+            && let Some(left) = backend_left.take()
+        {
+            left();
+        }
         if both.is_final() {
-            // Only what was cut comes to this.
+            // This is so only in a session that was cut.
             return Poll::Ready(Event::Ended(RelayEnd::MaxAge));
         }
         both.discard(cx);
@@ -148,11 +154,12 @@ pub(crate) async fn relay<F: Future>(
     let closing = Closing::begin(&both, end);
     if !closing.is_done() {
         let (up, down, patience) = (&both.up, &both.down, deadlines.patience());
+        let left = || backend_left.take().into_iter().for_each(|left| left());
         let finished = Box::pin(async {
             select! {
                 biased;
                 () = hurry(at_once) => false,
-                () = closing.finish(up, down, patience, backend_left) => true,
+                () = closing.finish(up, down, patience, left) => true,
             }
         });
         both.is_closed = finished.await;
@@ -193,6 +200,7 @@ fn poll_expired(
     let waiting = Waiting {
         is_half_closed: both.is_half_closed(),
         is_holding: both.is_holding(),
+        is_delivering: both.is_delivering(),
     };
     loop {
         let Some((deadline, expired)) = deadlines.next(waiting) else {
