@@ -111,7 +111,8 @@ pub enum HalfClose {
     ///
     /// What a side still sends after the other one has ended is thrown away. It does not cost that side its own last
     /// bytes as long as its kernel acknowledges them within 5 s: its socket is closed after that, and not while a reset
-    /// would overtake them. Then the kernel goes on, unless the side sends more. nginx closes at once and loses them.
+    /// would overtake them. Then, and when the server drains, the kernel goes on,
+    /// unless the side sends more. nginx closes at once and loses them.
     End,
 }
 

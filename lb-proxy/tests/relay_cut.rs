@@ -196,6 +196,17 @@ async fn a_trickling_reader_has_everything_before_the_reset() {
     proxy.end().await;
 }
 
+/// The kernel has all of the answer and its end.
+#[tokio::test]
+async fn a_drain_does_not_wait_for_what_the_kernel_delivers_alone() {
+    let (proxy, _sources, _, mut client, server) =
+        unread(|l| l.half_close(HalfClose::End), |p| p).await;
+    drop(server);
+    let report = proxy.end().await;
+    assert_eq!(report.aborted, 0);
+    assert!(read_all(&mut client).await == noise(1, ACKNOWLEDGED));
+}
+
 /// A client that has still to read an answer does not count against the backend, which has closed.
 async fn a_backend_is_free_before_its_last_client_has_read(leave: impl FnOnce(TcpStream)) {
     let listener = TcpListener::bind(loopback()).await.unwrap();

@@ -126,6 +126,7 @@ impl Relay {
         let never = Cuts {
             cut: pending::<RelayEnd>(),
             at_once: None,
+            leaving: None,
         };
         let (client, backend) = (Stream::from(client), Stream::from(backend));
         let ahead = Ahead::default();

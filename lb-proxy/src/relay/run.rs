@@ -52,6 +52,8 @@ pub(crate) struct Cuts<'a, F> {
     pub(crate) cut: F,
     /// Nothing is waited for any more, once the session is cut. Cancelled before `cut` completes if there is no time.
     pub(crate) at_once: Option<&'a CancellationToken>,
+    /// Cancelled when the process begins to drain: what the kernel can deliver alone is left to it.
+    pub(crate) leaving: Option<&'a CancellationToken>,
 }
 
 /// What happened to a relay.
@@ -83,7 +85,7 @@ pub(crate) async fn relay<F: Future>(
     );
     let held = Held::rest_of_bytes(ahead.bytes, ahead.consumed);
     both.up.begin_with(held, ahead.announced);
-    let at_once = cuts.at_once;
+    let (at_once, leaving) = (cuts.at_once, cuts.leaving);
     let mut cut = pin!(cuts.cut);
     let mut is_cut = false;
     let mut timer = pin!(sleep(Duration::MAX));
@@ -159,7 +161,7 @@ pub(crate) async fn relay<F: Future>(
             select! {
                 biased;
                 () = hurry(at_once) => false,
-                () = closing.finish(up, down, patience, left) => true,
+                () = closing.finish(up, down, patience, leaving, left) => true,
             }
         });
         both.is_closed = finished.await;
@@ -252,6 +254,7 @@ mod tests {
         let cuts = Cuts {
             cut: token.cancelled(),
             at_once: Some(&token),
+            leaving: Some(&token),
         };
         let (one, other) = (Stream::from(one), Stream::from(other));
         let relay = relay(
