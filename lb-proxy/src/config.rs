@@ -13,8 +13,15 @@ pub struct Timeouts {
     /// For a byte in either direction while both are open; then the session ends. Default: 10 minutes, nginx's
     /// `proxy_timeout`. `None` waits for ever, and keeps the sockets of peers that vanished.
     ///
-    /// A peer that bytes are held for makes progress when it takes some from the kernel. After a reset, or when the
-    /// session is cut, the time-out is how long the peer may take nothing; with `None` it is a minute then.
+    /// A peer that bytes are held for makes progress when it takes some from the kernel. A receiver reports room only when
+    /// about half of its buffer is free, so that a slow reader seems to take nothing meanwhile. As nginx does, the session
+    /// ends then if both sides are connected: what the kernel has for the peer is delivered, what is held is lost.
+    ///
+    /// After a reset, and when the session is cut or has ended, a peer whose kernel answers may take nothing for this
+    /// time, but for a minute at the least, and also with `None` for a minute; then it is reset. So the bytes that were
+    /// acknowledged are lost only to a reader that needs more than a minute for half of its buffer. The time counts from
+    /// the last progress, also if that was before the end. A kernel that does not answer has the time-out alone. In a
+    /// session that is over for the backend, the backend is free meanwhile.
     pub idle: Option<Duration>,
     /// For a byte in the direction that is left after the other has ended. Default: 1 minute. Bytes reset it, so a
     /// long answer to a half-closed request goes through.
@@ -103,8 +110,9 @@ pub enum HalfClose {
     /// request gets no answer that comes later.
     ///
     /// What a side still sends after the other one has ended is thrown away. It does not cost that side its own last
-    /// bytes: its socket is closed when its kernel has acknowledged them, and not while a reset would overtake them.
-    /// nginx closes at once and loses them.
+    /// bytes as long as its kernel acknowledges them within 5 s: its socket is closed after that, and not while a reset
+    /// would overtake them. Then, and when the server drains, the kernel goes on,
+    /// unless the side sends more. nginx closes at once and loses them.
     End,
 }
 

@@ -46,7 +46,7 @@ impl Handle {
     }
 
     /// Ends at once: listening sockets are closed, open sessions are reset. A side whose kernel has not acknowledged
-    /// everything is ended instead, so that the kernel delivers what it was given; for more there is no time.
+    /// everything is ended instead, so that the kernel delivers what it was given. What the kernel was not given yet is lost.
     pub fn abort(&self) {
         self.shared.signals.abort.cancel();
     }

@@ -87,7 +87,7 @@ impl<'a> Both<'a> {
         self.down.limit();
     }
 
-    /// Lets a side that writes in vain come to read what there is for it.
+    /// Reads from a side whose bytes the other side does not take any more, so that it can go on to what there is for it.
     pub(super) fn discard(&self, cx: &mut Context<'_>) {
         for (from, towards) in [(&self.up, &self.down), (&self.down, &self.up)] {
             if from.state().is_sink_broken() && !towards.state().is_final() {
@@ -141,6 +141,14 @@ impl<'a> Both<'a> {
 
     pub(super) const fn is_holding(&self) -> bool {
         self.up.is_holding() || self.down.is_holding()
+    }
+
+    /// Whether bytes are held that a side sent before it broke.
+    pub(super) fn is_delivering(&self) -> bool {
+        let pumps = [&self.up, &self.down];
+        pumps
+            .iter()
+            .any(|pump| pump.is_holding() && pump.is_source_broken())
     }
 
     /// How long ago a peer that bytes are held for took some from the kernel. The kernel reports room for more only when

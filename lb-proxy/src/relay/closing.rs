@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::RelayEnd;
 use super::both::{Both, has_everything};
@@ -63,20 +64,21 @@ impl Closing {
     }
 
     /// Waits until both peers have what there is for them, or `patience` is over for a peer. A side that has nothing to
-    /// wait for ends at once. `backend_left` is called when that is the backend, which the client may outlast by far.
+    /// wait for ends at once, and so does one that the kernel can end alone once `leaving` is cancelled. `backend_left` is called when that is the backend, which the client may outlast by far.
     pub(super) async fn finish(
         self,
         up: &Pump<'_>,
         down: &Pump<'_>,
         patience: Patience,
+        leaving: Option<&CancellationToken>,
         backend_left: impl FnOnce(),
     ) {
         let client = async {
-            finish(up, down, self.client, patience).await;
+            finish(up, down, self.client, patience, leaving).await;
             leave(up, down);
         };
         let backend = async {
-            finish(down, up, self.backend, patience).await;
+            finish(down, up, self.backend, patience, leaving).await;
             leave(down, up);
             backend_left();
         };
@@ -134,7 +136,13 @@ fn leave(from: &Pump<'_>, towards: &Pump<'_>) {
 ///
 /// A receiver reports room only when about half of its buffer is free. So a slow reader takes nothing for a while that
 /// the kernel could show, and has longer than a kernel that does not answer.
-async fn finish(from: &Pump<'_>, towards: &Pump<'_>, how: Close, patience: Patience) {
+async fn finish(
+    from: &Pump<'_>,
+    towards: &Pump<'_>,
+    how: Close,
+    patience: Patience,
+    leaving: Option<&CancellationToken>,
+) {
     if how == Close::Now {
         return;
     }
@@ -152,6 +160,9 @@ async fn finish(from: &Pump<'_>, towards: &Pump<'_>, how: Close, patience: Patie
         }
         let mut left = patience.left(answered, taken, now);
         if how == Close::End {
+            if leaving.is_some_and(CancellationToken::is_cancelled) {
+                break;
+            }
             left = left.min(LINGER.saturating_sub(now - begin));
         }
         if left.is_zero() {

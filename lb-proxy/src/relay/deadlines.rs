@@ -49,6 +49,8 @@ pub(super) struct Waiting {
     pub(super) is_half_closed: bool,
     /// Bytes are held that a peer has to take.
     pub(super) is_holding: bool,
+    /// They come from a side that broke: there is nothing else to wait for.
+    pub(super) is_delivering: bool,
 }
 
 impl<'a> Deadlines<'a> {
@@ -109,7 +111,13 @@ impl<'a> Deadlines<'a> {
         let (limit, end) = if waiting.is_half_closed && !waiting.is_holding {
             (self.timeouts.half_closed, RelayEnd::HalfClosedTimeout)
         } else {
-            (self.timeouts.idle, RelayEnd::IdleTimeout)
+            let idle = self.timeouts.idle;
+            let least = if waiting.is_delivering {
+                PATIENCE
+            } else {
+                Duration::ZERO
+            };
+            (idle.map(|idle| idle.max(least)), RelayEnd::IdleTimeout)
         };
         let since = self.last_progress.unwrap_or(self.begin);
         let silent = limit.and_then(|limit| Some((since.checked_add(limit)?, end)));
@@ -157,7 +165,7 @@ mod tests {
         let next = |deadlines: &Deadlines<'_>, is_half_closed| {
             let waiting = Waiting {
                 is_half_closed,
-                is_holding: false,
+                ..Waiting::default()
             };
             after(begin, deadlines.next(waiting))
         };
@@ -183,7 +191,7 @@ mod tests {
         let deadlines = Deadlines::new(&timeouts);
         let half_closed = Waiting {
             is_half_closed: true,
-            is_holding: false,
+            ..Waiting::default()
         };
         assert_eq!(deadlines.next(Waiting::default()), None);
         assert_eq!(deadlines.next(half_closed), None);
@@ -202,6 +210,7 @@ mod tests {
         let waiting = Waiting {
             is_half_closed: true,
             is_holding: true,
+            is_delivering: false,
         };
         assert_eq!(
             after(begin, deadlines.next(waiting)),
@@ -215,6 +224,22 @@ mod tests {
         assert_eq!(next(&deadlines), Some((66, RelayEnd::MaxAge)));
         deadlines.note_taken(3 * SECOND);
         assert_eq!(next(&deadlines), Some((66, RelayEnd::MaxAge)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_the_last_bytes_of_a_broken_side_has_a_minute_at_least() {
+        for (idle, expected) in [(2, 60), (90, 90)] {
+            let timeouts = Timeouts::default().idle(Some(idle * SECOND));
+            let deadlines = Deadlines::new(&timeouts);
+            let begin = Instant::now();
+            let waiting = Waiting {
+                is_half_closed: true,
+                is_holding: true,
+                is_delivering: true,
+            };
+            let next = after(begin, deadlines.next(waiting));
+            assert_eq!(next, Some((expected, RelayEnd::IdleTimeout)));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,9 +12,10 @@
 //! held or with one direction ended; only a session that is silent both ways is ended cleanly.
 //!
 //! Bytes that the kernel has acknowledged to a sender are delivered before a reset is passed on, as long as their reader
-//! takes some within the idle time-out. A broken source is read to its last byte. A session that is cut reads what the
-//! kernel had acknowledged by then ([`limit`]). A side is reset when its peer's kernel has acknowledged everything
-//! ([`closing`], [`queue`]). Where there is no time for that ([`both`]) the side is ended, and the kernel goes on.
+//! takes some within the idle time-out, or within a minute if that is longer. A broken source is read to its last byte.
+//! A session that is cut reads what the kernel had acknowledged by then ([`limit`]). A side is reset when its peer's
+//! kernel has acknowledged everything ([`closing`], [`queue`]). Where there is no time for that ([`both`]) the side is
+//! ended, and the kernel goes on.
 //!
 //! The kernel stops a read in front of an urgent byte, and splice(2) does not pass it: neither a drained socket nor an
 //! end is believed where there may be one ([`stream`](crate::stream)).
@@ -108,8 +109,8 @@ impl Relay {
     /// at once: it resets a side whose peer has everything, and leaves to the kernel what it has for the other ones.
     /// Small pieces are sent without delay only if the embedder has set `TCP_NODELAY`.
     ///
-    /// An urgent byte (`MSG_OOB`) stops nothing: what surrounds it arrives, in order. The byte itself is no part of the
-    /// stream, as for every reader without `SO_OOBINLINE`, and is not passed on; nginx does the same. Of several urgent
+    /// An urgent byte (`MSG_OOB`) stops nothing: what surrounds it arrives, in order. The byte itself is dropped: it is no
+    /// part of the stream for a reader without `SO_OOBINLINE`. nginx drops it, too. Of several urgent
     /// bytes that follow each other before the relay has read them, all but the last are part of the stream.
     pub async fn run(&self, client: TcpStream, backend: TcpStream) -> Relayed {
         let (to_backend, to_client) = (Counter::default(), Counter::default());
@@ -125,6 +126,7 @@ impl Relay {
         let never = Cuts {
             cut: pending::<RelayEnd>(),
             at_once: None,
+            leaving: None,
         };
         let (client, backend) = (Stream::from(client), Stream::from(backend));
         let ahead = Ahead::default();

@@ -52,6 +52,8 @@ pub(crate) struct Cuts<'a, F> {
     pub(crate) cut: F,
     /// Nothing is waited for any more, once the session is cut. Cancelled before `cut` completes if there is no time.
     pub(crate) at_once: Option<&'a CancellationToken>,
+    /// Cancelled when the process begins to drain: what the kernel can deliver alone is left to it.
+    pub(crate) leaving: Option<&'a CancellationToken>,
 }
 
 /// What happened to a relay.
@@ -83,11 +85,12 @@ pub(crate) async fn relay<F: Future>(
     );
     let held = Held::rest_of_bytes(ahead.bytes, ahead.consumed);
     both.up.begin_with(held, ahead.announced);
-    let at_once = cuts.at_once;
+    let (at_once, leaving) = (cuts.at_once, cuts.leaving);
     let mut cut = pin!(cuts.cut);
     let mut is_cut = false;
     let mut timer = pin!(sleep(Duration::MAX));
     let mut deadlines = Deadlines::new(settings.timeouts);
+    let mut backend_left = Some(backend_left);
 
     let mut advance = |cx: &mut Context<'_>| {
         if !is_cut && let Poll::Ready(output) = cut.as_mut().poll(cx) {
@@ -108,8 +111,13 @@ pub(crate) async fn relay<F: Future>(
         if let Some(end) = end {
             return Poll::Ready(Event::Ended(end));
         }
+        if both.down.is_source_broken()
+            && let Some(left) = backend_left.take()
+        {
+            left();
+        }
         if both.is_final() {
-            // Only what was cut comes to this.
+            // This is so only in a session that was cut.
             return Poll::Ready(Event::Ended(RelayEnd::MaxAge));
         }
         both.discard(cx);
@@ -148,11 +156,12 @@ pub(crate) async fn relay<F: Future>(
     let closing = Closing::begin(&both, end);
     if !closing.is_done() {
         let (up, down, patience) = (&both.up, &both.down, deadlines.patience());
+        let left = || backend_left.take().into_iter().for_each(|left| left());
         let finished = Box::pin(async {
             select! {
                 biased;
                 () = hurry(at_once) => false,
-                () = closing.finish(up, down, patience, backend_left) => true,
+                () = closing.finish(up, down, patience, leaving, left) => true,
             }
         });
         both.is_closed = finished.await;
@@ -193,6 +202,7 @@ fn poll_expired(
     let waiting = Waiting {
         is_half_closed: both.is_half_closed(),
         is_holding: both.is_holding(),
+        is_delivering: both.is_delivering(),
     };
     loop {
         let Some((deadline, expired)) = deadlines.next(waiting) else {
@@ -244,6 +254,7 @@ mod tests {
         let cuts = Cuts {
             cut: token.cancelled(),
             at_once: Some(&token),
+            leaving: Some(&token),
         };
         let (one, other) = (Stream::from(one), Stream::from(other));
         let relay = relay(

@@ -44,6 +44,6 @@ pub(super) enum Source {
     Alive,
     /// Broken, but its stream had ended before, so that reading leads to that end.
     Ended,
-    /// Broken in the middle of its stream. The kernel tells of that once, so that reading may lead to an end that is none.
+    /// Broken in the middle of its stream. The kernel reports that once, so that reading may lead to an end that is none.
     Reset,
 }

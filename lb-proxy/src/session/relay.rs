@@ -48,6 +48,7 @@ impl Session {
         let cuts = Cuts {
             cut,
             at_once: Some(&worker.abort),
+            leaving: Some(&worker.stop),
         };
         let left = || {
             if let Some(lease) = lease {

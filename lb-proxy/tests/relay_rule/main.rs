@@ -17,17 +17,21 @@ use std::time::Duration;
 use lb_core::Backend;
 use lb_discovery::{DriverConfig, ManualHandle, channel};
 use lb_proxy::{Listener, Parting, Proxy, Splice, Timeouts, Upstream};
-use plan::{Case, End, Event, Plan, case};
+use plan::{Case, End, Event, Plan, Reader, case};
 use play::{Seen, Track, play};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
+use socket2::SockRef;
 use support::{Running, loopback, noise, within};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// An urgent byte. Of several that the proxy has not passed yet, all but the last arrive among the others.
 const URGENT: u8 = 0xff;
+
+/// The receive buffer of a side that trickles.
+const NARROW: usize = 20_000;
 
 /// What the two sides send.
 static BYTES: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
@@ -50,6 +54,11 @@ struct Scene {
 impl Scene {
     async fn new(case: &Case) -> Self {
         let listener = TcpListener::bind(loopback()).await.unwrap();
+        if case.server.reader == Reader::Trickle {
+            SockRef::from(&listener)
+                .set_recv_buffer_size(NARROW)
+                .unwrap();
+        }
         let backend = Backend::new(listener.local_addr().unwrap());
         let (sources, manual) = channel([backend.clone()].into_iter().collect());
         let upstream = Upstream::builder("rule")
@@ -60,7 +69,8 @@ impl Scene {
             })
             .build()
             .unwrap();
-        let idle = if case.event == Event::Idle { 2 } else { 60 };
+        let is_short = case.event == Event::Idle || case.trickles();
+        let idle = if is_short { 2 } else { 60 };
         let splice = if case.splice {
             Splice::Auto
         } else {
@@ -74,7 +84,13 @@ impl Scene {
             .drain_timeout(Some(Duration::from_millis(1)))
             .close_spread(Duration::from_secs(5));
         let proxy = Running::run(proxy).await;
-        let client = proxy.connect().await;
+        let client = TcpSocket::new_v4().unwrap();
+        if case.client.reader == Reader::Trickle {
+            client
+                .set_recv_buffer_size(u32::try_from(NARROW).unwrap())
+                .unwrap();
+        }
+        let client = client.connect(proxy.addr).await.unwrap();
         let (server, _) = within("a connection", listener.accept()).await.unwrap();
         Self {
             proxy,

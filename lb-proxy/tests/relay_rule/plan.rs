@@ -27,6 +27,8 @@ pub(crate) enum Reader {
     Late,
     /// In pieces, with pauses.
     Slow,
+    /// First so slowly that its kernel reports no room for longer than the idle time-out.
+    Trickle,
 }
 
 #[derive(Clone, Debug)]
@@ -43,11 +45,20 @@ pub(crate) enum Event {
     Abort,
     /// The server drains and cuts sessions off one after the other.
     Drain,
-    /// Nobody says anything for the idle time-out.
+    /// Neither side sends anything for the idle time-out.
     Idle,
     None,
     /// The backend is removed.
     Remove,
+}
+
+impl Case {
+    /// Whether a side trickles.
+    pub(crate) fn trickles(&self) -> bool {
+        [&self.client, &self.server]
+            .iter()
+            .any(|plan| plan.reader == Reader::Trickle)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +71,9 @@ pub(crate) struct Case {
     pub(crate) after: u64,
 }
 
+/// What a side writes that writes much.
+const BULK: usize = 1 << 20;
+
 pub(crate) fn plan() -> impl Strategy<Value = Plan> {
     let act = prop_oneof![
         1 => (0..20_u64).prop_map(Act::Pause),
@@ -68,9 +82,14 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
         2 => (200..60_000_usize).prop_map(Act::Write),
     ];
     // Long enough to be spliced if there is a reader.
-    let bulk = prop_oneof![3 => Just(None), 1 => Just(Some(Act::Write(1 << 20)))];
+    let bulk = prop_oneof![3 => Just(None), 1 => Just(Some(Act::Write(BULK)))];
     let ends = prop_oneof![Just(End::Fin), Just(End::Reset), Just(End::Stay)];
-    let readers = prop_oneof![Just(Reader::Eager), Just(Reader::Late), Just(Reader::Slow)];
+    let readers = prop_oneof![
+    3 => Just(Reader::Eager),
+    3 => Just(Reader::Late),
+    3 => Just(Reader::Slow),
+    1 => Just(Reader::Trickle),
+    ];
     let acts = (bulk, prop::collection::vec(act, 0..6));
     (acts, ends, readers).prop_map(|((bulk, acts), end, reader)| Plan {
         acts: bulk.into_iter().chain(acts).collect(),
@@ -91,10 +110,35 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
     (any::<bool>(), plans, events, 0..60_u64).prop_map(
         |(splice, (mut client, mut server), event, after)| {
             for plan in [&mut client, &mut server] {
-                match event {
-                    Event::None if plan.end == End::Stay => plan.end = End::Fin,
-                    Event::Idle => (plan.end, plan.reader) = (End::Stay, Reader::Eager),
-                    _ => {}
+                if event == Event::Idle {
+                    (plan.end, plan.reader) = (End::Stay, Reader::Eager);
+                }
+            }
+            // A side that is still connected has to keep to the idle time-out.
+            let event = match (&mut client, &mut server) {
+                (
+                    Plan {
+                        reader: Reader::Trickle,
+                        ..
+                    },
+                    sender,
+                )
+                | (
+                    sender,
+                    Plan {
+                        reader: Reader::Trickle,
+                        ..
+                    },
+                ) => {
+                    sender.end = End::Reset;
+                    sender.acts.retain(|act| !matches!(act, Act::Write(BULK)));
+                    Event::None
+                }
+                _ => event,
+            };
+            for plan in [&mut client, &mut server] {
+                if event == Event::None && plan.end == End::Stay {
+                    plan.end = End::Fin;
                 }
             }
             Case {

@@ -8,12 +8,15 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::URGENT;
 use crate::plan::{Act, End, Plan, Reader};
 use crate::support::kernel::{acknowledged, send_urgent};
 use crate::support::reset_on_close;
+
+/// For how long a side trickles.
+const TRICKLES: Duration = Duration::from_secs(4);
 
 /// What is known of a stream on its way.
 pub(crate) struct Track {
@@ -110,16 +113,21 @@ pub(crate) async fn read(
             1 << 14
         }
     ];
+    let begin = Instant::now();
     loop {
+        let is_trickling = how == Reader::Trickle && begin.elapsed() < TRICKLES;
+        let len = if is_trickling { 400 } else { piece.len() };
         stream.readable().await?;
-        match stream.try_read(&mut piece) {
+        match stream.try_read(&mut piece[..len]) {
             Ok(0) => return Ok(()),
             Ok(n) => bytes.extend(&piece[..n]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        if how == Reader::Slow {
-            sleep(Duration::from_millis(1)).await;
+        match how {
+            Reader::Eager | Reader::Late => {}
+            Reader::Trickle if is_trickling => sleep(Duration::from_millis(100)).await,
+            Reader::Slow | Reader::Trickle => sleep(Duration::from_millis(1)).await,
         }
     }
 }

@@ -52,7 +52,11 @@
 //! - `map` goes by `$ssl_preread_server_name` and makes names of upstreams, or places as `proxy_pass` takes them, which
 //!   are looked up at the start. It needs a `default`, and wildcards behind `hostnames`; regular expressions and an
 //!   empty name are not supported. `proxy_pass` takes the variable of a map alone.
-//! - With `proxy_half_close off`, the default, what was read for either side is delivered before the session ends.
+//! - With `proxy_half_close off`, the default, what was read for either side is delivered before the session ends. A side
+//!   that still sends has 5 s to acknowledge its own last bytes; nginx closes at once, and the kernel may lose them.
+//! - After a reset the other side gets the bytes that were acknowledged before, if it takes some within `proxy_timeout`,
+//!   or within a minute if that is longer. The server is free meanwhile.
+//! - An urgent byte (`MSG_OOB`) is dropped, as in nginx; what surrounds it arrives in order.
 //! - `proxy_bind` takes an address without a port.
 //! - `listen` takes IP addresses only, and an address may not overlap with a wildcard of the same port.
 //! - `backup` is refused with `random` and `hash` even if they come later.
