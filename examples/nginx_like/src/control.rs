@@ -153,7 +153,7 @@ impl Worker {
             warn!(?task, "Signal ignored: there is no configuration to read");
             return;
         };
-        let (logging, patience) = (&self.logging, &mut self.patience);
+        let (logging, patience) = (&self.logging, &self.patience);
         match task {
             Task::Reload => {
                 let handle = &self.handle;

@@ -155,7 +155,7 @@ impl Logging {
     /// Opens the files again by their names, after a log rotation. One that cannot be opened is written on.
     ///
     /// Messages that come before go to the old file, messages that come later to the new one. Blocks on files.
-    pub(crate) fn reopen(&self, files: &Arc<Files>, patience: &mut Patience) {
+    pub(crate) fn reopen(&self, files: &Arc<Files>, patience: &Patience) {
         for Log { sink, .. } in &*self.now().0 {
             let Some(path) = sink.path() else { continue };
             let (files, opened) = (Arc::clone(files), path.to_owned());

@@ -41,7 +41,7 @@ impl Reloader {
     pub(crate) async fn reload(
         &mut self,
         files: &Arc<Files>,
-        patience: &mut Patience,
+        patience: &Patience,
         handle: &Handle,
         logging: &Logging,
     ) {
@@ -61,7 +61,7 @@ impl Reloader {
     async fn apply(
         &mut self,
         files: &Arc<Files>,
-        patience: &mut Patience,
+        patience: &Patience,
         handle: &Handle,
         logging: &Logging,
     ) -> Result<Reloaded, StartError> {
@@ -99,7 +99,7 @@ impl Reloader {
     }
 
     /// Writes the new pid file and removes the old one. The configuration is applied, so what fails here is only logged.
-    fn move_pid_file(&self, patience: &mut Patience, new: Option<PidGuard>) {
+    fn move_pid_file(&self, patience: &Patience, new: Option<PidGuard>) {
         let written = new.map(|mut new| {
             let written = patience.run(move || new.write().map(|()| new));
             written.flatten()
@@ -145,11 +145,7 @@ impl Reloader {
     }
 }
 
-fn open_pid(
-    files: &Arc<Files>,
-    patience: &mut Patience,
-    path: &Path,
-) -> Result<PidGuard, StartError> {
+fn open_pid(files: &Arc<Files>, patience: &Patience, path: &Path) -> Result<PidGuard, StartError> {
     let (files, path) = (Arc::clone(files), path.to_owned());
     let opened = patience.run(move || files.open_pid(&path));
     opened.map_err(StartError::hung("opening the pid file"))?

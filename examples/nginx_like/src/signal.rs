@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::config::Os;
@@ -81,7 +83,12 @@ impl Order {
 
 /// The process whose id is in the file.
 fn process(path: &Path) -> Result<Pid, SignalError> {
-    let file = File::open(path).map_err(|source| SignalError::Open {
+    // A FIFO without a writer is empty instead of a wait.
+    let mut options = File::options();
+    options
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path).map_err(|source| SignalError::Open {
         path: path.to_owned(),
         source,
     })?;

@@ -280,6 +280,6 @@ pub(crate) enum WarningKind {
         "the resolver of upstream \"{upstream}\" has no effect: no server has a name and \"resolve\""
     )]
     ResolverWithoutResolve { upstream: String },
-    #[error("\"{name} 0\" means a time-out that ends at once, not one that is off")]
+    #[error("a time-out of 0 ends at once and is not off: \"{name} 0\"")]
     ZeroTimeout { name: String },
 }

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How many threads may be left behind at a time. The kernel cannot end them.
 const MOST: usize = 4;
 
-/// Runs work on files, and waits for it no longer than a limit.
+/// Runs work on files for one thread, the control thread, and waits for it no longer than a limit.
 #[derive(Debug)]
 pub(crate) struct Patience {
     limit: Duration,
@@ -42,7 +42,7 @@ impl Patience {
     /// `work` takes longer than the limit. It is left behind, and what it returns later is dropped. Or as many threads as
     /// may be left behind are, or the kernel starts no more threads.
     pub(crate) fn run<T: Send + 'static>(
-        &mut self,
+        &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
         if self.left_behind() >= MOST {
@@ -72,7 +72,7 @@ impl Patience {
         }
     }
 
-    /// No work of this is waited for now, so those that work are left behind.
+    /// The one caller waits for none of them now.
     fn left_behind(&self) -> usize {
         Arc::strong_count(&self.threads) - 1
     }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_panic_goes_on_in_the_caller() {
-        let mut patience = Patience::default();
+        let patience = Patience::default();
         let run = || patience.run(|| assert_eq!(1, 2, "on purpose"));
         catch_unwind(AssertUnwindSafe(run)).unwrap_err();
         assert_eq!(patience.run(|| 7).unwrap(), 7);

@@ -42,7 +42,7 @@ fn open_own(path: &Path, flags: OFlags) -> io::Result<Opened> {
     let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
     let file = openat(CWD, path, flags, MODE)?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let dir = dir.unwrap_or(Path::new("."));
+    let dir = dir.unwrap_or_else(|| Path::new("."));
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(Opened {
         file: file.into(),

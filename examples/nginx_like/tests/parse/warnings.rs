@@ -30,12 +30,12 @@ fn warnings_are_kept() {
         (
             In::Server,
             "proxy_timeout 0;",
-            r#""proxy_timeout 0" means a time-out that ends at once, not one that is off"#,
+            r#"a time-out of 0 ends at once and is not off: "proxy_timeout 0""#,
         ),
         (
             In::Stream,
             "proxy_connect_timeout 0ms;",
-            r#""proxy_connect_timeout 0" means a time-out that ends at once, not one that is off"#,
+            r#"a time-out of 0 ends at once and is not off: "proxy_connect_timeout 0""#,
         ),
         (
             In::Upstream,
@@ -131,7 +131,8 @@ fn errors_and_warnings_of_times_name_the_line_of_their_directive() {
         for place in [In::Server, In::Stream] {
             let said = warnings(&place.wrap(&format!("\n\n{name}\n0;\n")));
             assert_eq!(said.len(), 1, "{said:?}");
-            assert!(said[0].ends_with("as in nginx in test.conf:5"), "{said:?}");
+            let expected = format!("\"{name} 0\" in test.conf:5");
+            assert!(said[0].ends_with(&expected), "{said:?}");
         }
     }
 }

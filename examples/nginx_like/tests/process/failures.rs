@@ -124,7 +124,10 @@ async fn time_outs_of_0_are_over_at_once() {
         let proxy = NginxLike::start("", &stream).await;
         let client = TcpStream::connect(proxy.addr).await;
         assert!(is_ended_without_a_byte(client, b"").await, "{server}");
-        assert!(proxy.log().contains("not one that is off"), "{server}");
+        assert!(
+            proxy.log().contains("ends at once and is not off"),
+            "{server}"
+        );
     }
 }
 

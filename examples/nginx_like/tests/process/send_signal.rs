@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::hung_files::make_fifo;
 use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, within};
 
@@ -126,6 +127,19 @@ const OURS: [(Option<&str>, &str); 2] = [
         "[error] invalid PID number \"99999999999\" in \"nginx.pid\"",
     ),
 ];
+
+#[test]
+fn a_fifo_in_the_place_of_a_pid_file_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let pid_file = dir.path().join("nginx.pid");
+    make_fifo(&pid_file);
+    let text = format!("pid {};", pid_file.display());
+    write_conf(dir.path(), &text);
+    let output = tell(ours(), dir.path(), "test.conf", "stop");
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("invalid PID number \"\""), "{stderr}");
+}
 
 #[test]
 fn a_pid_file_that_names_no_process_is_an_error_that_says_so() {
