@@ -110,9 +110,9 @@ pub enum HalfClose {
     /// request gets no answer that comes later.
     ///
     /// What a side still sends after the other one has ended is thrown away. It does not cost that side its own last
-    /// bytes as long as its kernel acknowledges them within 5 s: its socket is closed after that, and not while a reset
-    /// would overtake them. Then, and when the server drains, the kernel goes on,
-    /// unless the side sends more. nginx closes at once and loses them.
+    /// bytes as long as its kernel acknowledges them within 5 s, or the idle time-out if that is shorter: its socket
+    /// is closed after that, and not while a reset would overtake them. Then, and when the server drains, the kernel
+    /// goes on, unless the side sends more. nginx closes at once and loses them.
     End,
 }
 

@@ -163,7 +163,7 @@ async fn finish(
             if leaving.is_some_and(CancellationToken::is_cancelled) {
                 break;
             }
-            left = left.min(LINGER.saturating_sub(now - begin));
+            left = left.min(patience.left_of(LINGER, now));
         }
         if left.is_zero() {
             break;

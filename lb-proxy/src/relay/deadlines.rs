@@ -29,6 +29,11 @@ impl Patience {
         let answering = self.unanswered.saturating_sub(now - answered);
         answering.min(self.untaken.saturating_sub(now - taken))
     }
+
+    /// How much of `most` is left at `now`, whatever the peer takes. It is no longer than the idle time-out.
+    pub(super) fn left_of(self, most: Duration, now: Instant) -> Duration {
+        most.min(self.unanswered).saturating_sub(now - self.since)
+    }
 }
 
 /// The time-outs of one relay, and what they count from.
@@ -259,6 +264,8 @@ mod tests {
             patience.left(later, later - 60 * SECOND, later),
             Duration::ZERO
         );
+        assert_eq!(patience.left_of(5 * SECOND, now), Duration::ZERO);
+        assert_eq!(patience.left_of(20 * SECOND, begin), 10 * SECOND);
         let endless = Timeouts::default().idle(None);
         let deadlines = Deadlines::new(&endless);
         tokio::time::advance(100 * SECOND).await;
