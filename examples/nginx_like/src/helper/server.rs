@@ -218,3 +218,6 @@ impl RequestHandler {
         record
     }
 }
+
+#[cfg(test)]
+mod tests;

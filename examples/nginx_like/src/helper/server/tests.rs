@@ -1,0 +1,88 @@
+use std::fs;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::geteuid;
+
+use super::*;
+
+/// A handler that has read a configuration with this pid file. The server has another user.
+fn handler(pid: &Path) -> Arc<RequestHandler> {
+    let named = Named {
+        pids: HashSet::from([pid.to_owned()]),
+        ..Named::default()
+    };
+    Arc::new(RequestHandler {
+        place: Place {
+            conf: pid.with_extension("conf"),
+            prefix: PathBuf::new(),
+        },
+        owner: Uid::from_raw(geteuid().as_raw() + 1),
+        server: 17,
+        named: Mutex::new(named),
+        written: Arc::default(),
+    })
+}
+
+fn frame(tag: Tag, path: &Path) -> Frame {
+    Frame {
+        tag,
+        body: path.as_os_str().as_encoded_bytes().to_vec(),
+        file: None,
+    }
+}
+
+#[test]
+fn each_path_has_one_pid_file_however_often_it_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lb.pid");
+    let handler = handler(&path);
+    let ask = |tag, path: &Path| handler.answer(frame(tag, path)).map(drop);
+    ask(Tag::WritePid, &path).expect_err("a file that is not open");
+    for _ in 0..200 {
+        ask(Tag::OpenPid, &path).unwrap();
+        ask(Tag::WritePid, &path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "17\n");
+        assert_eq!(lock(&handler.written).len(), 1);
+    }
+    let other = dir.path().join("other");
+    for tag in [Tag::OpenPid, Tag::OpenLog, Tag::WritePid] {
+        ask(tag, &other).expect_err("a path that no configuration names");
+    }
+    assert!(!other.exists());
+    ask(Tag::RemovePid, &path).unwrap();
+    assert!(!path.exists() && lock(&handler.written).is_empty());
+}
+
+#[test]
+fn requests_that_hang_are_limited_and_delay_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lb.pid");
+    let handler = handler(&path);
+    let conf = path.with_extension("conf");
+    // Reading it hangs until it is written.
+    mknodat(CWD, &conf, FileType::Fifo, Mode::from(0o644), 0).unwrap();
+    let request = |tag| {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut frame = frame(tag, &path);
+        frame.file = Some(OwnedFd::from(theirs).into());
+        RequestHandler::start(&handler, frame);
+        ours
+    };
+    let tag_of = |answer: &UnixStream| receive(answer).unwrap().expect("an answer").tag;
+    let mut hanging: Vec<_> = (1..MOST_REQUESTS).map(|_| request(Tag::Load)).collect();
+    assert_eq!(tag_of(&request(Tag::OpenPid)), Tag::Done);
+    // Its thread may still be about to end.
+    while Arc::strong_count(&handler) > MOST_REQUESTS {
+        thread::yield_now();
+    }
+    hanging.push(request(Tag::Load));
+    assert_eq!(tag_of(&request(Tag::OpenPid)), Tag::Failed);
+    // A reader that has opened it before the end of a writer sees that end.
+    let mut options = File::options();
+    let writer = options.read(true).write(true).open(&conf).unwrap();
+    fs::remove_file(&conf).unwrap();
+    drop(writer);
+    for answer in &hanging {
+        assert_eq!(tag_of(answer), Tag::Done);
+    }
+}
