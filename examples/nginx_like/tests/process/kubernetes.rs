@@ -240,6 +240,15 @@ async fn a_reload_that_changes_the_cluster_does_not_go_on_with_the_old_one() {
     reload(&proxy, &stream(directive, &here)).await;
     until_served(&proxy).await;
     until(&proxy, &["node1", "node2"]).await;
+    // Then by a proxy, which decides as well what the address leads to.
+    let proxied = format!("proxy-url: \"{}\"", other.url());
+    cluster.api.kubeconfig(cluster.dir.path(), &proxied, "");
+    reload(&proxy, &stream(directive, &here)).await;
+    until_refused(&proxy).await;
+    cluster.kubeconfig();
+    reload(&proxy, &stream(directive, &here)).await;
+    until_served(&proxy).await;
+    until(&proxy, &["node1", "node2"]).await;
     // Then in the same file.
     other.kubeconfig(cluster.dir.path(), "", "");
     reload(&proxy, &stream(directive, &here)).await;
