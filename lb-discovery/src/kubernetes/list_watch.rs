@@ -75,7 +75,7 @@ pub(super) fn list_watch<R: Record>(
         lines: None,
         watch_began: now,
         next_watch: now,
-        short: ShortWatches::default(),
+        short: ShortWatches::new(WATCH_GAP),
         heard: now,
         next_list: now,
         rng: seeded(),

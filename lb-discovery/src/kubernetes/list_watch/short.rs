@@ -9,19 +9,28 @@ const FIRST: u32 = 5;
 const EVERY: u32 = 300;
 
 /// Counts the watches in a row that ended at once and brought nothing.
-#[derive(Debug, Default)]
-pub(super) struct ShortWatches(u32);
+#[derive(Debug)]
+pub(super) struct ShortWatches {
+    /// A watch that lasts for less has ended at once.
+    limit: Duration,
+    in_a_row: u32,
+}
 
 impl ShortWatches {
+    pub(super) const fn new(limit: Duration) -> Self {
+        Self { limit, in_a_row: 0 }
+    }
+
     /// Takes in a watch that `lasted` for so long, and brought something or not. Returns the count where a message is
     /// due.
     pub(super) fn ended(&mut self, lasted: Duration, brought_something: bool) -> Option<u32> {
-        if brought_something || lasted >= super::WATCH_GAP {
-            self.0 = 0;
+        if brought_something || lasted >= self.limit {
+            self.in_a_row = 0;
             return None;
         }
-        self.0 = self.0.saturating_add(1);
-        (self.0 == FIRST || self.0.is_multiple_of(EVERY)).then_some(self.0)
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        let is_due = self.in_a_row == FIRST || self.in_a_row.is_multiple_of(EVERY);
+        is_due.then_some(self.in_a_row)
     }
 }
 
@@ -32,7 +41,7 @@ mod tests {
     #[test]
     fn only_watches_that_are_short_and_in_a_row_count() {
         let (short, long) = (Duration::ZERO, Duration::from_secs(1));
-        let mut watches = ShortWatches::default();
+        let mut watches = ShortWatches::new(long);
         for (lasted, brought_something) in [(long, false), (short, true), (long, true)] {
             for _ in 1..FIRST {
                 assert_eq!(watches.ended(short, false), None);
