@@ -55,9 +55,7 @@ impl Building {
             watch: Arc::clone(&self.watch),
         })
     }
-}
 
-impl Building {
     /// Has descriptors for so many sessions from now on. Those that are open stay open.
     pub(crate) fn admit(&self, sessions: usize) {
         self.descriptors.adjust(&Gate::new(sessions));
