@@ -9,13 +9,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lb_core::Backend;
-use lb_discovery::{DriverConfig, channel};
-use lb_proxy::{HalfClose, Listener, Parting, Proxy, Relay, Timeouts, Upstream};
+use lb_proxy::{HalfClose, Listener, Proxy, Relay, Timeouts};
 use socket2::{Domain, SockRef, Socket, Type};
 use support::kernel::all_acknowledged;
 use support::link::{Pair, pair_on_loopback};
 use support::{Running, in_flight, loopback, noise, read_all, read_until_reset, reset};
-use support::{until, upstream, within};
+use support::{removable, until, upstream, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -52,16 +51,7 @@ async fn unread(
     TcpStream,
 ) {
     let listener = TcpListener::bind(loopback()).await.unwrap();
-    let backend = Backend::new(listener.local_addr().unwrap());
-    let (sources, manual) = channel([backend.clone()].into_iter().collect());
-    let upstream = Upstream::builder("cut")
-        .discovery(manual)
-        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
-        .on_removed(Parting::Close {
-            spread: Duration::ZERO,
-        })
-        .build()
-        .unwrap();
+    let (upstream, sources, backend) = removable(listener.local_addr().unwrap());
     let listens = to_upstream(Listener::new(loopback(), &upstream));
     let proxy = Running::run(to_proxy(Proxy::builder().listener(listens))).await;
     let client = connect_narrowly(&proxy).await;

@@ -15,14 +15,14 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use lb_core::Backend;
-use lb_discovery::{DriverConfig, ManualHandle, channel};
-use lb_proxy::{Listener, Parting, Proxy, Splice, Timeouts, Upstream};
+use lb_discovery::ManualHandle;
+use lb_proxy::{Listener, Proxy, Splice, Timeouts};
 use plan::{Case, End, Event, Plan, Reader, case};
 use play::{Seen, Track, play};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use socket2::SockRef;
-use support::{Running, loopback, noise, within};
+use support::{Running, loopback, noise, removable, within};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -59,16 +59,7 @@ impl Scene {
                 .set_recv_buffer_size(NARROW)
                 .unwrap();
         }
-        let backend = Backend::new(listener.local_addr().unwrap());
-        let (sources, manual) = channel([backend.clone()].into_iter().collect());
-        let upstream = Upstream::builder("rule")
-            .discovery(manual)
-            .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
-            .on_removed(Parting::Close {
-                spread: Duration::ZERO,
-            })
-            .build()
-            .unwrap();
+        let (upstream, sources, backend) = removable(listener.local_addr().unwrap());
         let is_short = case.event == Event::Idle || case.trickles();
         let idle = if is_short { 2 } else { 60 };
         let splice = if case.splice {

@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use lb_core::policy::{PolicyKind, WeightedRoundRobin};
 use lb_core::{Backend, Snapshot, Weight};
-use lb_discovery::{DriverConfig, Static};
+use lb_discovery::{DriverConfig, ManualHandle, Static, channel};
 use lb_proxy::{
-    DrainReport, Handle, Listener, Metrics, Proxy, ProxyBuilder, ReloadError, Reloaded, Upstream,
+    DrainReport, Handle, Listener, Metrics, Parting, Proxy, ProxyBuilder, ReloadError, Reloaded,
+    Upstream,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +27,21 @@ use tokio::time::timeout;
 
 /// How long a state may take to come about. Reached only when something is broken.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An upstream of the backend at `addr`, which the handle can remove. Its sessions are closed at once then.
+pub(crate) fn removable(addr: SocketAddr) -> (Upstream, ManualHandle, Backend) {
+    let backend = Backend::new(addr);
+    let (sources, manual) = channel([backend.clone()].into_iter().collect());
+    let upstream = Upstream::builder("removable")
+        .discovery(manual)
+        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+        .on_removed(Parting::Close {
+            spread: Duration::ZERO,
+        })
+        .build()
+        .unwrap();
+    (upstream, sources, backend)
+}
 
 /// Any free port of the loopback address.
 pub(crate) fn loopback() -> SocketAddr {
