@@ -121,9 +121,6 @@ pub mod server_names;
 mod session;
 mod socket;
 mod stream;
-#[cfg(test)]
-#[path = "../tests/support/log.rs"]
-mod test_log;
 mod upstream;
 mod watch;
 mod worker;
