@@ -168,7 +168,7 @@ async fn aliases_of_services_are_followed() {
     let server = two_hosts(60);
     server.alias("_alias._tcp.test", 20, "_other._tcp.test");
     server.alias("_other._tcp.test", 40, SERVICE);
-    let resolver = names::resolver(&[&server]);
+    let resolver = super::names::resolver(&[&server]);
     let dns = Dns::service(resolver, "_alias._tcp.test").unwrap();
     let expected = [at(446, &["10.0.0.1"]), at(447, &["10.0.0.2"])].concat();
     let found = dns.lookup().await.unwrap();
