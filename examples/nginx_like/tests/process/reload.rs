@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use test_support::dns::ResponseCode;
 
 use crate::proxy::NginxLike;
 use crate::sockets::{Conversation, Reserved, ask, eventually, within};
-use test_support::dns::DnsServer;
+use test_support::dns::{DnsServer, ResponseCode};
 
 /// Longer than any test: nobody asks twice for want of a fresh answer.
 const TTL: u32 = 3600;
