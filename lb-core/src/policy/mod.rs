@@ -30,42 +30,42 @@
 //!
 //! # Figures
 //!
-//! One pick and its release in ns by a [`Balancer`](crate::Balancer) / by a [`LocalBalancer`](crate::LocalBalancer),
-//! among backends of the weights 1, 2, 3, 1, …; and the bytes that the policy adds to the 428 of each of 10000 backends
+//! One pick and its release in ns, among backends of the weights 1, 2, 3, 1, …; and the bytes that the policy adds to
+//! the 428 of each of 10000 backends
 //! (`cargo test --release -p lb-core --test allocations -- --ignored --nocapture memory`; Maglev's table alone is 131 kB
 //! whatever the number). `least_time` and `rendezvous` read all backends and are left out.
 //!
 //! | policy | 10 | 100 | 1000 | 10000 | bytes |
 //! |---|---|---|---|---|---|
-//! | `first` | 23 / 13 | 22 / 13 | 22 / 13 | 22 / 13 | – |
-//! | `weighted_round_robin` | 28 / 19 | 28 / 19 | 31 / 21 | 44 / 27 | 4 |
-//! | `random` | 27 / 18 | 27 / 18 | 33 / 24 | 55 / 35 | 8 |
-//! | `p2c` | 36 / 26 | 33 / 24 | 39 / 28 | 65 / 51 | 8 |
-//! | `p2c_peak_ewma` | 36 / 27 | 34 / 25 | 40 / 31 | 72 / 56 | 8 |
-//! | `random_two` | 41 / 34 | 39 / 32 | 49 / 41 | 79 / 67 | 20 |
-//! | `least_conn` | 96 / 87 | 172 / 158 | 236 / 213 | 452 / 385 | 80 |
-//! | `maglev` | 31 / 22 | 33 / 23 | 40 / 25 | 65 / 40 | 33 |
-//! | `ring_hash` | 34 / 25 | 36 / 25 | 43 / 29 | 86 / 48 | 41 |
-//! | `nginx_hash` | 42 / 29 | 50 / 37 | 66 / 51 | 117 / 101 | 12 |
-//! | `ketama` | 37 / 29 | 50 / 38 | 81 / 68 | 381 / 442 | 944 |
+//! | `first` | 23 | 22 | 22 | 22 | – |
+//! | `weighted_round_robin` | 28 | 28 | 31 | 44 | 4 |
+//! | `random` | 27 | 27 | 33 | 55 | 8 |
+//! | `p2c` | 36 | 33 | 39 | 65 | 8 |
+//! | `p2c_peak_ewma` | 36 | 34 | 40 | 72 | 8 |
+//! | `random_two` | 41 | 39 | 49 | 79 | 20 |
+//! | `least_conn` | 96 | 172 | 236 | 452 | 80 |
+//! | `maglev` | 31 | 33 | 40 | 65 | 33 |
+//! | `ring_hash` | 34 | 36 | 43 | 86 | 41 |
+//! | `nginx_hash` | 42 | 50 | 66 | 117 | 12 |
+//! | `ketama` | 37 | 50 | 81 | 381 | 944 |
 //!
-//! Other libraries on the same inputs in the same run, and how many times this one is faster by a `Balancer` and by a
-//! `LocalBalancer`. They do less: pingora counts no connections, tower has no weights, hashring and maglev only look up.
+//! Other libraries on the same inputs in the same run, and how many times this one is faster. They do less: pingora
+//! counts no connections, tower has no weights, hashring and maglev only look up.
 //!
 //! | library | next to | 10 | 100 | 1000 | 10000 |
 //! |---|---|---|---|---|---|
-//! | pingora_round_robin | `weighted_round_robin` | 188 (6.6, 10.1) | 188 (6.7, 9.9) | 191 (6.2, 8.9) | 204 (4.7, 7.5) |
-//! | pingora_random | `random` | 191 (7.1, 10.6) | 192 (7.1, 10.4) | 205 (6.1, 8.6) | 250 (4.5, 7.1) |
-//! | pingora_ketama | `ketama` | 257 (7.0, 9.0) | 295 (5.9, 7.7) | 742 (9.2, 10.9) | 2276 (6.0, 5.1) |
-//! | tower_p2c | `p2c` | 217 (6.0, 8.4) | 233 (7.0, 9.8) | 226 (5.7, 8.0) | 318 (4.9, 6.3) |
-//! | hashring | `ring_hash` | 60 (1.8, 2.4) | 61 (1.7, 2.5) | 63 (1.5, 2.2) | 114 (1.3, 2.4) |
-//! | maglev | `maglev` | 40 (1.3, 1.8) | 40 (1.2, 1.8) | 40 (1.0, 1.6) | – |
+//! | pingora_round_robin | `weighted_round_robin` | 188 (6.6) | 188 (6.7) | 191 (6.2) | 204 (4.7) |
+//! | pingora_random | `random` | 191 (7.1) | 192 (7.1) | 205 (6.1) | 250 (4.5) |
+//! | pingora_ketama | `ketama` | 257 (7.0) | 295 (5.9) | 742 (9.2) | 2276 (6.0) |
+//! | tower_p2c | `p2c` | 217 (6.0) | 233 (7.0) | 226 (5.7) | 318 (4.9) |
+//! | hashring | `ring_hash` | 60 (1.8) | 61 (1.7) | 63 (1.5) | 114 (1.3) |
+//! | maglev | `maglev` | 40 (1.3) | 40 (1.2) | 40 (1.0) | – |
 //!
 //! Each figure is the lowest of the medians of five runs, taken in turns, of
 //!
 //! ```sh
 //! cargo bench -p benches --features peers --bench policies --bench peers -- \
-//!     --warm-up-time 0.02 --measurement-time 0.08 --sample-size 10 '^(policies|policies_local|peers)/'
+//!     --warm-up-time 0.02 --measurement-time 0.08 --sample-size 10 '^(policies|peers)/'
 //! ```
 //!
 //! on a virtual machine with two cores of an AMD EPYC of the third generation. Other load on its host makes the same bench
