@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{ClientHello, ClientHelloError, DEFAULT_LIMIT};
-use crate::prelude::{Opening, Prelude, PreludeError, Reading};
+use super::{Opening, Prelude, PreludeError, Reading};
+use crate::client_hello::{ClientHello, ClientHelloError, DEFAULT_LIMIT};
 use crate::progress::Progress;
 use crate::server_names::ServerNames;
 use crate::upstream::Upstream;

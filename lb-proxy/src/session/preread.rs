@@ -10,9 +10,9 @@ use tracing::debug;
 
 use super::Session;
 use crate::hooks::CloseReason;
-use crate::prelude::{Opening, Prelude, PreludeError, Reading};
+use crate::net::stream::Stream;
+use crate::preread::{Opening, Prelude, PreludeError, Reading};
 use crate::relay::Ahead;
-use crate::stream::Stream;
 use crate::upstream::Header;
 
 /// What is read at once at first; most preludes are shorter.

@@ -1,5 +1,14 @@
 //! A proxy at work: serving and draining, in phases.
 
+pub(crate) mod budget;
+pub(crate) mod builder;
+pub(crate) mod handle;
+mod listener_set;
+mod opening;
+pub(crate) mod reload;
+mod upstream_set;
+pub(crate) mod worker_pool;
+
 use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::budget::DescriptorBudget;
-use crate::handle::{DrainReport, Handle, Phase};
 use crate::metrics::Metrics;
-use crate::roster::Roster;
-use crate::watch::Watch;
-use crate::worker::{COHORTS, Crew, Worker};
+use crate::server::budget::DescriptorBudget;
+use crate::server::handle::{DrainReport, Handle, Phase};
+use crate::server::listener_set::Roster;
+use crate::server::worker_pool::{COHORTS, Crew, Worker};
+use crate::state::watch::Watch;
 
 /// A proxy whose sockets are open. Connections queue in the kernel until [`run`](Self::run).
 ///

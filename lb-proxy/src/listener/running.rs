@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::entrance::{Building, Entrance};
+use crate::listener::accept_loop::Door;
 use crate::listener::{Held, Listener};
 use crate::server::Signals;
-use crate::session::Door;
-use crate::worker::Worker;
+use crate::server::worker_pool::Worker;
+use crate::state::listener::{Building, Entrance};
 
 /// A listener at work.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What a proxy keeps an eye on for its whole life, whatever a reload changes.
 
 use crate::failures::Failures;
-use crate::hops::Hops;
+use crate::state::hops::Hops;
 
 /// Shared by the workers and the listeners of one proxy.
 #[derive(Debug)]

@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::limits::Network;
-pub use crate::limits::NetworkError;
+use crate::net::network::{Network, NetworkError};
 
 /// Networks whose headers are believed. Default: none, because whoever may send a header may claim to be anybody.
 #[doc(alias = "set_real_ip_from")]

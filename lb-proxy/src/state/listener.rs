@@ -13,7 +13,7 @@ use crate::failures::{Event, Failure, Pause};
 use crate::hooks::CloseReason;
 use crate::limits::{Bucket, Ceiling, Excess, Gate, Limits};
 use crate::listener::Route;
-use crate::watch::Watch;
+use crate::state::watch::Watch;
 
 /// A gate that stays shut is reported this often.
 const STILL_SHUT: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::local::LocalAddresses;
+use crate::net::local::LocalAddresses;
 
 /// So many own listeners in a row may a client pass through.
 pub(crate) const MOST_HOPS: u8 = 16;

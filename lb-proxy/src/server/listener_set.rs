@@ -7,16 +7,16 @@ use std::sync::Arc;
 use tokio::runtime;
 use tracing::warn;
 
-use crate::budget::DescriptorBudget;
-use crate::entrance::Building;
 use crate::error::{BindError, ReloadError};
-use crate::followed::FollowedSet;
+use crate::listener::running::{Post, Retired};
 use crate::listener::{Held, share};
-use crate::post::{Post, Retired};
-use crate::reload::{Plan, Reloaded};
+use crate::server::budget::DescriptorBudget;
+use crate::server::reload::{Plan, Reloaded};
+use crate::server::upstream_set::FollowedSet;
+use crate::server::worker_pool::{Worker, Workers};
 use crate::server::{Farewell, Shared, Signals};
-use crate::watch::Watch;
-use crate::worker::{Worker, Workers};
+use crate::state::listener::Building;
+use crate::state::watch::Watch;
 
 /// The listeners and upstreams of a server.
 #[derive(Debug)]

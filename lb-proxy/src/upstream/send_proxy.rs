@@ -1,11 +1,8 @@
 //! Headers that are sent to backends.
 
-use super::error::HeaderError;
-use super::header::{Addresses, Version};
-use super::tlv::Tlv;
-use super::write::{write_v1, write_v2};
 use crate::error::BuildError;
 use crate::hooks::Connection;
+use crate::proxy_protocol::{Addresses, HeaderError, Tlv, Version, write_v1, write_v2};
 
 /// The header that backends get before everything else, in one write with what the client has sent by then.
 ///

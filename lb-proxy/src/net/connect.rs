@@ -9,8 +9,8 @@ use socket2::{SockRef, Socket};
 use tokio::io::Interest;
 use tokio::time::timeout;
 
-use crate::socket::{SocketOptions, Source};
-use crate::stream::Stream;
+use crate::net::socket::{SocketOptions, Source};
+use crate::net::stream::Stream;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,9 @@
 //! What is said before the stream proper begins.
 
+pub(crate) mod client_hello;
+pub(crate) mod proxy_protocol;
+pub(crate) mod trusted_networks;
+
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::error::BindError;
 use crate::listener::{Held, Listener, Listening};
-use crate::worker::Worker;
+use crate::server::worker_pool::Worker;
 
 /// How long to wait before an address that is in use is tried again.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use tracing::info;
 
-use crate::builder::Proxy;
 use crate::error::{BindError, ReloadError};
 use crate::limits::Limits;
-use crate::opening::{Opening, PAUSE, Patience};
+use crate::server::builder::Proxy;
+use crate::server::opening::{Opening, PAUSE, Patience};
+use crate::server::worker_pool::Workers;
 use crate::server::{Farewell, Shared};
 use crate::upstream::Upstream;
-use crate::worker::Workers;
 
 /// What a description asks for.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ async fn pause(shared: &Shared) {
 /// Opens every listener of `plan`, which is the first one of its server.
 pub(crate) fn open_all(
     plan: &mut Plan,
-    workers: &[std::sync::Arc<crate::worker::Worker>],
+    workers: &[std::sync::Arc<crate::server::worker_pool::Worker>],
 ) -> Result<(), BindError> {
     let mut openings = plan.openings.iter_mut();
     openings.try_for_each(|opening| opening.open(workers, 0, None))

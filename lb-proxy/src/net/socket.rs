@@ -1,7 +1,5 @@
 //! Options of the kernel's sockets.
 
-mod ephemeral;
-
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,6 +8,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use super::ephemeral;
 
 /// How the kernel probes connections that carry nothing, so that it finds out about a peer that vanished. What is not
 /// set is the system's: on Linux two hours, then 9 probes 75 seconds apart.

@@ -10,16 +10,16 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::error::{BindError, BuildError};
-use crate::handle::Phase;
 use crate::limits::Limits;
 use crate::listener::Listener;
-use crate::opening::PAUSE;
-use crate::reload::{Plan, open_all};
-use crate::roster::Roster;
+use crate::server::handle::Phase;
+use crate::server::listener_set::Roster;
+use crate::server::opening::PAUSE;
+use crate::server::reload::{Plan, open_all};
+use crate::server::worker_pool::{Crew, Workers};
 use crate::server::{Farewell, Server, Shared, Signals};
+use crate::state::watch::Watch;
 use crate::upstream::Upstream;
-use crate::watch::Watch;
-use crate::worker::{Crew, Workers};
 
 /// What a worker's runtime needs besides its listening sockets.
 const DESCRIPTORS_OF_WORKER: u64 = 4;

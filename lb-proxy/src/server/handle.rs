@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::budget::DescriptorBudget;
-use crate::builder::Proxy;
 use crate::error::ReloadError;
 use crate::metrics::Metrics;
-use crate::reload::{self, Reloaded};
 use crate::server::Shared;
+use crate::server::budget::DescriptorBudget;
+use crate::server::builder::Proxy;
+use crate::server::reload::{self, Reloaded};
 
 /// Watches, changes and ends a [`Server`](crate::Server) from elsewhere. Cloning costs one reference count.
 #[derive(Clone, Debug)]

@@ -16,13 +16,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::Session;
-use crate::entrance::Entrance;
 use crate::failures::Pause;
 use crate::limits::Excess;
 use crate::metrics::Counters;
-use crate::stream::{Acceptor, Stream};
-use crate::worker::Worker;
+use crate::net::stream::{Acceptor, Stream};
+use crate::server::worker_pool::Worker;
+use crate::session::Session;
+use crate::state::listener::Entrance;
 
 /// How long accepting pauses when the process is out of descriptors or memory: at first, and at the most. Long
 /// enough not to spin, short enough that the kernel's queue of connections does not overflow.

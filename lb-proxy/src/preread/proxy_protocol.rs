@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::error::{HeaderError, HeaderErrorKind};
-use super::header::{Addresses, DEFAULT_LIMIT, ProxyHeader};
-use super::trusted::TrustedNetworks;
-use crate::prelude::{Opening, Prelude, PreludeError, Reading};
+use super::trusted_networks::TrustedNetworks;
+use super::{Opening, Prelude, PreludeError, Reading};
 use crate::progress::Progress;
+use crate::proxy_protocol::{
+    Addresses, DEFAULT_LIMIT, HeaderError, HeaderErrorKind, MAX_LINE, ProxyHeader,
+};
 
 /// A [`Prelude`] that takes the header from the beginning of a connection and believes what it says about the client.
 ///
@@ -141,7 +142,7 @@ impl Prelude for ProxyProtocol {
 
     fn limit(&self) -> usize {
         // A line of version 1 has a limit of its own.
-        self.limit.max(super::v1::MAX_LINE)
+        self.limit.max(MAX_LINE)
     }
 
     fn timeout(&self) -> Option<Duration> {

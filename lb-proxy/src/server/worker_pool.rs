@@ -13,11 +13,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::listener::accept_loop::{Door, accept};
 use crate::metrics::Counters;
+use crate::net::stream::Acceptor;
 use crate::server::Signals;
-use crate::session::{Door, accept};
-use crate::stream::Acceptor;
-use crate::watch::Watch;
+use crate::state::watch::Watch;
 
 /// Shorter than most time-outs, longer than would matter to a machine that rests.
 const BEAT: Duration = Duration::from_secs(1);
