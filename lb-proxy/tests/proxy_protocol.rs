@@ -14,7 +14,7 @@ use lb_proxy::proxy_protocol::{
     Untrusted, Version, write_v1, write_v2,
 };
 use lb_proxy::{
-    Access, BuildError, Connection, HashKey, Hooks, Listener, Progress, Proxy, Upstream,
+    Access, BuildError, Connection, HashKey, Hooks, Listener, ParseStatus, Proxy, Upstream,
 };
 use support::{Running, assert_reset, loopback, named, read_all, until, upstream, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -87,7 +87,7 @@ impl Scene {
     }
 
     async fn receiving(protocol: ProxyProtocol) -> Self {
-        Self::with(|listener| listener.prelude(Arc::new(protocol))).await
+        Self::with(|listener| listener.preread(Arc::new(protocol))).await
     }
 
     /// What the backend receives of a client that sends `bytes` and ends, and what the hooks were told about it.
@@ -107,7 +107,7 @@ impl Scene {
     }
 
     async fn refuses(&self, bytes: &[u8]) {
-        let refused = self.proxy.metrics().prelude_errors;
+        let refused = self.proxy.metrics().preread_errors;
         // It may be reset before it has written, or before it knows that it is connected.
         match TcpStream::connect(self.proxy.addr).await {
             Ok(mut client) => {
@@ -117,7 +117,7 @@ impl Scene {
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
         }
         until("the error", || {
-            self.proxy.metrics().prelude_errors == refused + 1
+            self.proxy.metrics().preread_errors == refused + 1
         })
         .await;
     }
@@ -184,7 +184,7 @@ async fn rules_go_by_the_client_of_the_header() {
     let denied: IpAddr = claimed().source.ip();
     let scene = Scene::with(|listener| {
         listener
-            .prelude(Arc::new(ProxyProtocol::required(here())))
+            .preread(Arc::new(ProxyProtocol::required(here())))
             .access(Access::new().deny(denied))
     })
     .await;
@@ -287,7 +287,7 @@ async fn a_header_that_is_never_finished_ends_by_its_deadline() {
         assert_reset(&mut client).await;
     }
     let metrics = scene.proxy.metrics();
-    assert_eq!((metrics.prelude_timeouts, metrics.connect_attempts), (2, 0));
+    assert_eq!((metrics.preread_timeouts, metrics.connect_attempts), (2, 0));
     scene.end().await;
 }
 
@@ -296,8 +296,8 @@ async fn read_header(server: &mut TcpStream, check: impl FnOnce(ProxyHeader<'_>)
     let mut bytes = Vec::new();
     loop {
         match ProxyHeader::parse(&bytes, DEFAULT_LIMIT).unwrap() {
-            Progress::Complete(header) => return check(header),
-            Progress::Incomplete { at_least } => {
+            ParseStatus::Complete(header) => return check(header),
+            ParseStatus::Incomplete { at_least } => {
                 let have = bytes.len();
                 bytes.resize(have + at_least, 0);
                 let read = server.read_exact(&mut bytes[have..]);
@@ -346,7 +346,7 @@ async fn what_a_proxy_in_front_has_told_is_passed_on_in_one_write() {
         .checksum(true);
     let scene = Scene::with(|listener| {
         listener
-            .prelude(Arc::new(ProxyProtocol::required(here())))
+            .preread(Arc::new(ProxyProtocol::required(here())))
             .send_proxy(send)
     })
     .await;
@@ -370,7 +370,7 @@ async fn what_a_proxy_in_front_has_told_is_passed_on_in_one_write() {
 async fn one_write_has_the_header_and_what_the_client_sent() {
     let scene = Scene::with(|listener| {
         listener
-            .prelude(Arc::new(ProxyProtocol::required(here())))
+            .preread(Arc::new(ProxyProtocol::required(here())))
             .send_proxy(SendProxy::v1().local_destination(true))
     })
     .await;
@@ -402,7 +402,7 @@ async fn a_header_that_cannot_be_sent_is_found_before_the_start() {
         assert!(matches!(error, BuildError::SendProxy { .. }), "{error}");
     }
     let protocol = ProxyProtocol::required(here()).timeout(Duration::ZERO);
-    let listener = Listener::new(loopback(), &upstream).prelude(Arc::new(protocol));
+    let listener = Listener::new(loopback(), &upstream).preread(Arc::new(protocol));
     let error = Proxy::builder().listener(listener).build().unwrap_err();
     assert!(matches!(error, BuildError::ZeroTimeout { .. }), "{error}");
 }

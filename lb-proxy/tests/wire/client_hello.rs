@@ -1,6 +1,6 @@
 //! ClientHellos of real clients, recorded by `client_hellos/record.py`, and broken ones.
 
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::{
     AlpnProtocols, ClientHello, ClientHelloError as Error, DEFAULT_LIMIT, TlsVersion,
 };
@@ -148,11 +148,11 @@ fn splits() {
             split_at_every_byte(&after, stream.len(), &|bytes| {
                 let parsed = ClientHello::parse(bytes, DEFAULT_LIMIT)?;
                 Ok::<_, Error>(match parsed {
-                    Progress::Complete(hello) => {
+                    ParseStatus::Complete(hello) => {
                         assert_eq!(hello, expected);
-                        Progress::Complete(stream.len())
+                        ParseStatus::Complete(stream.len())
                     }
-                    Progress::Incomplete { at_least } => Progress::Incomplete { at_least },
+                    ParseStatus::Incomplete { at_least } => ParseStatus::Incomplete { at_least },
                 })
             });
         }
@@ -177,7 +177,10 @@ fn other_protocols_are_told_by_their_first_wrong_byte() {
         let tells = if offset == 3 { 5 } else { offset + 1 };
         for have in 0..tells {
             let parsed = ClientHello::parse(&stream[..have], DEFAULT_LIMIT).unwrap();
-            assert!(matches!(parsed, Progress::Incomplete { .. }), "{stream:?}");
+            assert!(
+                matches!(parsed, ParseStatus::Incomplete { .. }),
+                "{stream:?}"
+            );
         }
         for have in tells..=stream.len() {
             let error = ClientHello::parse(&stream[..have], DEFAULT_LIMIT).unwrap_err();

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use lb_core::Backend;
 use lb_proxy::{
-    Access, ClientZone, Listener, Opening, Prelude, PreludeError, Proxy, Reading, Upstream,
+    Access, ClientZone, Listener, Preread, PrereadContext, PrereadError, PrereadStatus, Proxy,
+    Upstream,
 };
 use support::{Running, assert_reset, loopback, named, noise, read_all, until, upstream, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,14 +22,18 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Debug)]
 struct ClientLine;
 
-impl Prelude for ClientLine {
-    fn read(&self, bytes: &[u8], opening: &mut Opening) -> Result<Reading, PreludeError> {
+impl Preread for ClientLine {
+    fn read(
+        &self,
+        bytes: &[u8],
+        context: &mut PrereadContext,
+    ) -> Result<PrereadStatus, PrereadError> {
         let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
-            return Ok(Reading::More);
+            return Ok(PrereadStatus::More);
         };
-        let line = std::str::from_utf8(&bytes[..end]).map_err(PreludeError::new)?;
-        opening.set_client(line.parse().map_err(|_| PreludeError::new("no address"))?);
-        Ok(Reading::Done { consumed: end + 1 })
+        let line = std::str::from_utf8(&bytes[..end]).map_err(PrereadError::new)?;
+        context.set_client(line.parse().map_err(|_| PrereadError::new("no address"))?);
+        Ok(PrereadStatus::Done { consumed: end + 1 })
     }
 
     fn limit(&self) -> usize {
@@ -44,14 +49,18 @@ impl Prelude for ClientLine {
 #[derive(Debug)]
 struct FirstByte(Upstream);
 
-impl Prelude for FirstByte {
-    fn read(&self, bytes: &[u8], opening: &mut Opening) -> Result<Reading, PreludeError> {
+impl Preread for FirstByte {
+    fn read(
+        &self,
+        bytes: &[u8],
+        context: &mut PrereadContext,
+    ) -> Result<PrereadStatus, PrereadError> {
         match bytes.first() {
-            None => return Ok(Reading::More),
-            Some(b'2') => opening.set_upstream(&self.0),
+            None => return Ok(PrereadStatus::More),
+            Some(b'2') => context.set_upstream(&self.0),
             Some(_) => {}
         }
-        Ok(Reading::Done { consumed: 0 })
+        Ok(PrereadStatus::Done { consumed: 0 })
     }
 }
 
@@ -59,7 +68,7 @@ impl Prelude for FirstByte {
 async fn lined(settings: impl FnOnce(Listener) -> Listener) -> (Running, TcpListener) {
     let backend = TcpListener::bind(loopback()).await.unwrap();
     let upstream = upstream([Backend::new(backend.local_addr().unwrap())]);
-    let listener = Listener::new(loopback(), &upstream).prelude(Arc::new(ClientLine));
+    let listener = Listener::new(loopback(), &upstream).preread(Arc::new(ClientLine));
     (Running::start(settings(listener), None).await, backend)
 }
 
@@ -119,7 +128,7 @@ async fn rules_and_limits_go_by_the_client_that_was_named() {
 #[tokio::test]
 async fn wrong_long_and_missing_first_bytes_are_reset() {
     let quick = Duration::from_millis(200);
-    let (proxy, _backend) = lined(|listener| listener.prelude_timeout(quick)).await;
+    let (proxy, _backend) = lined(|listener| listener.preread_timeout(quick)).await;
     for line in [&b"nonsense\n"[..], &[b'x'; 65]] {
         let mut client = proxy.connect().await;
         client.write_all(line).await.unwrap();
@@ -128,21 +137,21 @@ async fn wrong_long_and_missing_first_bytes_are_reset() {
     let mut ends = proxy.connect().await;
     ends.shutdown().await.unwrap();
     assert_reset(&mut ends).await;
-    until("the errors", || proxy.metrics().prelude_errors == 3).await;
+    until("the errors", || proxy.metrics().preread_errors == 3).await;
     let mut silent = proxy.connect().await;
     assert_reset(&mut silent).await;
     let metrics = proxy.metrics();
-    assert_eq!((metrics.prelude_timeouts, metrics.connect_attempts), (1, 0));
+    assert_eq!((metrics.preread_timeouts, metrics.connect_attempts), (1, 0));
     proxy.end().await;
 }
 
 #[tokio::test]
-async fn the_first_bytes_choose_the_upstream_one_prelude_after_another() {
+async fn the_first_bytes_choose_the_upstream_one_preread_after_another() {
     let one = upstream([Backend::new(named("1").await)]);
     let two = upstream([Backend::new(named("2").await)]);
     let listener = Listener::new(loopback(), &one)
-        .prelude(Arc::new(ClientLine))
-        .prelude(Arc::new(FirstByte(two.clone())));
+        .preread(Arc::new(ClientLine))
+        .preread(Arc::new(FirstByte(two.clone())));
     let proxy = Proxy::builder().listener(listener).upstream(&two);
     let proxy = Running::run(proxy).await;
     let ask = async |line: &[u8], addr: SocketAddr| {
@@ -167,7 +176,7 @@ async fn a_client_that_ends_behind_its_first_line_is_noticed() {
         ))
         .build()
         .unwrap();
-    let listener = Listener::new(loopback(), &upstream).prelude(Arc::new(ClientLine));
+    let listener = Listener::new(loopback(), &upstream).preread(Arc::new(ClientLine));
     let proxy = Running::start(listener, None).await;
     let mut client = proxy.connect().await;
     client.write_all(b"10.0.0.1:1\n").await.unwrap();
