@@ -5,8 +5,8 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
-use kube::core::WatchEvent;
 use kube::ResourceExt;
+use kube::core::WatchEvent;
 use lb_core::{Rng, SplitMix64};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
