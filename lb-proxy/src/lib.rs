@@ -31,7 +31,7 @@
 //!
 //! 1. The client must be within the [`Limits`] of the proxy and the listener, which by default make it wait in the kernel's
 //!    queue, and be admitted by [`Access`], the [`ClientZone`]s and the [`Hooks`], which reset it.
-//! 2. A [`Prelude`], where there is one, sees the first bytes; it may tell who the client is
+//! 2. A [`Preread`], where there is one, sees the first bytes; it may tell who the client is
 //!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)) and choose the upstream
 //!    ([`ClientHelloReader`](client_hello::ClientHelloReader)).
 //! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
@@ -58,16 +58,7 @@
 //! the worker. There are at most 1024 pipes, and they take no more than an eighth of the descriptors; whoever gets none
 //! copies. [`Relay`] is the relay alone, for programs that accept and connect by themselves.
 //!
-//! A session of one small request takes 16 system calls (nginx: 17) and 5 allocations, 3.4 KiB together.
-//!
-//! `cargo bench proxy` compares. Medians on a virtual machine of two cores that had nothing else to do:
-//!
-//! | one connection | to the client | to the backend | 64 bytes there and back |
-//! |---|---|---|---|
-//! | relay, spliced | 1.88 GiB/s | 1.78 GiB/s | 60 us |
-//! | relay, copied | 1.01 GiB/s | 1.44 GiB/s | 66 us |
-//! | tokio's `copy_bidirectional` | 0.49 GiB/s | 0.49 GiB/s | 61 us |
-//! | direct | 2.79 GiB/s | 2.88 GiB/s | 27 us |
+//! `benches/README.md` of the repository has figures, and the commands that print them.
 //!
 //! # What is reported
 //!
@@ -88,71 +79,51 @@
 
 #![doc(test(attr(deny(warnings))))]
 
-mod budget;
-mod builder;
 pub mod client_hello;
 mod clock;
 mod config;
-mod connect;
-mod entrance;
 mod error;
 mod failures;
-mod followed;
-mod handle;
 mod hooks;
-mod hops;
 mod identity;
 mod limits;
 mod listener;
-mod local;
 mod metrics;
-mod opening;
-mod parting;
-mod post;
-mod prelude;
-mod progress;
+mod net;
+mod parse_status;
+mod preread;
 pub mod proxy_protocol;
-mod queue;
 mod relay;
-mod reload;
-mod roster;
 mod server;
 pub mod server_names;
 mod session;
-mod socket;
-mod stream;
-#[cfg(test)]
-#[path = "../tests/support/log.rs"]
-mod test_log;
+mod state;
 mod upstream;
-mod watch;
-mod worker;
 
-pub use budget::DescriptorBudget;
-pub use builder::{Proxy, ProxyBuilder};
 pub use config::{HalfClose, Retry, Splice, Timeouts};
 pub use error::{BindError, BuildError, ReloadError};
 pub use failures::FAILURES_TARGET;
-pub use handle::{DrainReport, Handle, Phase};
 pub use hooks::{
     Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,
 };
-pub use limits::{
-    Access, ClientZone, ClientZoneBuilder, Excess, Limits, Network, NetworkError, Rate,
-};
+pub use limits::{Access, ClientZone, ClientZoneBuilder, Excess, Limits, Rate};
 pub use listener::{Listener, NoBackend};
-pub use local::LocalAddresses;
 pub use metrics::Metrics;
-pub use parting::Parting;
-pub use prelude::{Opening, Prelude, PreludeError, Reading};
-pub use progress::Progress;
-pub use queue::{Queue, WaitFor};
+pub use net::local::LocalAddresses;
+pub use net::network::{Network, NetworkError};
+pub use net::socket::{Keepalive, SocketOptions, Source};
+pub use parse_status::ParseStatus;
+pub use preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 pub use relay::{Relay, RelayEnd, Relayed};
-pub use reload::Reloaded;
 pub use server::Server;
-pub use socket::{Keepalive, SocketOptions, Source};
+pub use server::budget::DescriptorBudget;
+pub use server::builder::{Proxy, ProxyBuilder};
+pub use server::handle::{DrainReport, Handle, Phase};
+pub use server::reload::Reloaded;
+pub use server::worker_pool::Workers;
+pub use upstream::drain::Parting;
+pub use upstream::wait_queue::{Queue, WaitFor};
 pub use upstream::{Upstream, UpstreamBuilder};
-pub use worker::Workers;
 
 // What an embedder needs besides, in the versions that fit.
 pub use {lb_core, lb_discovery};

@@ -11,7 +11,7 @@ use crate::upstream::Lease;
 
 impl Session {
     /// Ends the session. `Err` is an end that came too early, which must not look like a complete answer.
-    pub(super) fn close(self, end: Result<CloseReason, CloseReason>, counters: &Counters) {
+    pub(crate) fn close(self, end: Result<CloseReason, CloseReason>, counters: &Counters) {
         if end.is_err_and(|reason| self.is_reset(reason)) {
             reset_on_close(&self.client);
         }
@@ -70,8 +70,8 @@ const fn counter_of(reason: CloseReason, counters: &Counters) -> &Counter {
         CloseReason::IdleTimeout => &counters.idle_timeouts,
         CloseReason::MaxAge => &counters.max_age_reached,
         CloseReason::NoBackend => &counters.no_backend,
-        CloseReason::Prelude => &counters.prelude_errors,
-        CloseReason::PreludeTimeout => &counters.prelude_timeouts,
+        CloseReason::Preread => &counters.preread_errors,
+        CloseReason::PrereadTimeout => &counters.preread_timeouts,
         CloseReason::QueueFull => &counters.queue_full,
         CloseReason::QueueTimeout => &counters.queue_timeouts,
         CloseReason::Rate => &counters.rate_refused,

@@ -1,11 +1,10 @@
-//! The life of one connection: accept, admit, prelude, pick, connect, relay, close.
+//! The life of one connection: accept, admit, preread, pick, connect, relay, close.
 
-mod accept;
 mod admit;
 mod close;
 mod connect;
 mod pick;
-mod prelude;
+mod preread;
 mod refusal;
 mod relay;
 
@@ -17,32 +16,31 @@ use std::time::Duration;
 use tokio::select;
 use tokio::time::Instant;
 
-use crate::entrance::{Entrance, Slot};
 use crate::hooks::{CloseReason, Connection};
 use crate::identity::Identity;
 use crate::limits::ClientPermit;
 use crate::listener::Route;
 use crate::metrics::Counter;
+use crate::net::stream::Stream;
 use crate::relay::Ahead;
-use crate::stream::Stream;
+use crate::server::worker_pool::Worker;
+use crate::state::listener::{Entrance, Slot};
 use crate::upstream::{Lease, Upstream};
-use crate::worker::Worker;
 
-pub(crate) use accept::{Door, accept};
 use relay::{aborted, parted};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
-struct Session {
+pub(crate) struct Session {
     client: Stream,
     client_addr: SocketAddr,
     /// Kept where they are asked for more than once.
     ends: Option<Box<Ends>>,
-    /// What a prelude found out besides.
+    /// What a preread found out besides.
     identity: Option<Arc<Identity>>,
-    slot: Slot,
+    pub(crate) slot: Slot,
     permits: Vec<ClientPermit>,
-    /// The upstream that a prelude or a hook chose.
+    /// The upstream that a preread or a hook chose.
     upstream: Option<Upstream>,
     lease: Option<Lease>,
     accepted_at: Instant,
@@ -70,7 +68,7 @@ struct Details {
 }
 
 impl Session {
-    fn new(client: Stream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Self {
+    pub(crate) fn new(client: Stream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Self {
         let hops = entrance.watch().hops.take(peer);
         Self {
             client,
@@ -93,7 +91,7 @@ impl Session {
         clippy::manual_async_fn,
         reason = "an async fn would keep its argument twice"
     )]
-    fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
+    pub(crate) fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
         async move {
             let end = self.run(&worker).await;
             self.close(end, &worker.counters);
@@ -101,7 +99,7 @@ impl Session {
     }
 
     /// Waits for the limits before, unless the proxy is shut down.
-    async fn enter_and_serve(mut self, worker: Arc<Worker>) {
+    pub(crate) async fn enter_and_serve(mut self, worker: Arc<Worker>) {
         let entered = select! {
             biased;
             entered = self.slot.enter() => entered,
@@ -134,18 +132,18 @@ impl Session {
 
     async fn begin(&mut self, worker: &Worker) -> Result<(Stream, Ahead), CloseReason> {
         let Route {
-            hooks, preludes, ..
+            hooks, prereads, ..
         } = self.route();
-        if hooks.is_some() || !preludes.is_empty() {
+        if hooks.is_some() || !prereads.is_empty() {
             self.ends = Some(Box::new(self.ends()));
         }
         let mut first = if self.names_client() {
-            let first = self.prelude().await?;
+            let first = self.preread().await?;
             self.admit()?;
             first
         } else {
             self.admit()?;
-            self.prelude().await?
+            self.preread().await?
         };
         self.choose();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
@@ -190,10 +188,10 @@ impl Session {
         }
     }
 
-    /// Whether a prelude may tell who the client is.
+    /// Whether a preread may tell who the client is.
     fn names_client(&self) -> bool {
-        let mut preludes = self.route().preludes.iter();
-        preludes.any(|prelude| prelude.names_client())
+        let mut prereads = self.route().prereads.iter();
+        prereads.any(|preread| preread.names_client())
     }
 }
 

@@ -1,0 +1,224 @@
+//! The control thread: it does what may block on files, apart from the threads that carry traffic.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lb_proxy::Handle;
+use tokio::runtime;
+use tracing::{error, warn};
+
+use super::files::access::Files;
+use super::files::patience::Patience;
+use super::logs::logging::Logging;
+use super::reload::Reloader;
+
+/// A task that takes longer is named when another one is asked for.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// What a signal asks the control thread to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Task {
+    Reload,
+    Reopen,
+}
+
+/// What the control thread works with.
+#[derive(Debug)]
+pub(crate) struct ControlContext {
+    pub(crate) files: Arc<Files>,
+    pub(crate) reloader: Reloader,
+}
+
+/// The way to the control thread, which exists while it has tasks: an idle thread would cost the relay some percent,
+/// see the queue of the logs. Dropping it ends the thread behind its present task.
+///
+/// A read of a mount that hangs cannot be cancelled. The task then fails after a time, and leaves the read behind in a
+/// thread of its own, which ends with the process: see [`Patience`].
+#[derive(Debug)]
+pub(crate) struct Control {
+    tasks: Arc<Mutex<Tasks<Worker>>>,
+    runtime: runtime::Handle,
+}
+
+#[derive(Debug)]
+struct Tasks<W> {
+    /// Each at most once: signals that come while the thread is busy are one.
+    waiting: VecDeque<Task>,
+    running: Option<(Task, Instant)>,
+    /// `None` while the thread has it.
+    worker: Option<W>,
+    is_closed: bool,
+}
+
+impl Control {
+    /// Controls the server of `handle`. The thread inherits the credentials of the one that requests a task.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the server's runtime.
+    pub(crate) fn new(context: Option<ControlContext>, handle: Handle, logging: Logging) -> Self {
+        let worker = Worker {
+            context,
+            handle,
+            logging,
+            patience: Patience::default(),
+        };
+        Self {
+            tasks: Arc::new(Mutex::new(Tasks::new(worker))),
+            runtime: runtime::Handle::current(),
+        }
+    }
+
+    /// Asks for `task` without waiting for it.
+    pub(crate) fn request(&self, task: Task) {
+        let mut tasks = lock(&self.tasks);
+        if let Some((running, since)) = tasks.running
+            && since.elapsed() > SLOW
+        {
+            let since = since.elapsed();
+            warn!(?running, ?since, waiting = ?task, "Signal waits for an earlier one");
+        }
+        if !tasks.waiting.contains(&task) {
+            tasks.waiting.push_back(task);
+        }
+        if tasks.worker.is_none() {
+            return;
+        }
+        // The thread takes the worker once this lock is released.
+        let (shared, runtime) = (Arc::clone(&self.tasks), self.runtime.clone());
+        let run = move |worker: &mut Worker, task| runtime.block_on(worker.run(task));
+        let thread = thread::Builder::new().name("control".to_owned());
+        if let Err(error) = thread.spawn(move || work(&shared, run)) {
+            tasks.waiting.clear();
+            drop(tasks);
+            error!(?task, %error, "Signal ignored: no thread can be started");
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        lock(&self.tasks).is_closed = true;
+    }
+}
+
+impl<W> Tasks<W> {
+    const fn new(worker: W) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            running: None,
+            worker: Some(worker),
+            is_closed: false,
+        }
+    }
+
+    /// The next task, or `None` if there is none.
+    fn next(&mut self) -> Option<Task> {
+        self.running = None;
+        if self.is_closed {
+            return None;
+        }
+        let task = self.waiting.pop_front()?;
+        self.running = Some((task, Instant::now()));
+        Some(task)
+    }
+}
+
+/// No code that can panic runs under the lock.
+fn lock<W>(tasks: &Mutex<Tasks<W>>) -> MutexGuard<'_, Tasks<W>> {
+    tasks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs tasks until there are none. A task that panics ends alone: its state changes only where nothing can fail.
+fn work<W>(tasks: &Mutex<Tasks<W>>, mut run: impl FnMut(&mut W, Task)) {
+    let Some(mut worker) = lock(tasks).worker.take() else {
+        // Another thread has begun first, and takes this one's tasks.
+        return;
+    };
+    loop {
+        let mut now = lock(tasks);
+        let Some(task) = now.next() else {
+            now.worker = Some(worker);
+            return;
+        };
+        drop(now);
+        if catch_unwind(AssertUnwindSafe(|| run(&mut worker, task))).is_err() {
+            error!(?task, "Control task panicked");
+        }
+    }
+}
+
+/// What the thread has.
+#[derive(Debug)]
+struct Worker {
+    context: Option<ControlContext>,
+    handle: Handle,
+    logging: Logging,
+    patience: Patience,
+}
+
+impl Worker {
+    /// Blocks its thread.
+    async fn run(&mut self, task: Task) {
+        let Some(ControlContext { files, reloader }) = &mut self.context else {
+            // The demonstration has no configuration and no log files.
+            warn!(?task, "Signal ignored: there is no configuration to read");
+            return;
+        };
+        let (logging, patience) = (&self.logging, &self.patience);
+        match task {
+            Task::Reload => {
+                let handle = &self.handle;
+                reloader.reload(files, patience, handle, logging).await;
+            }
+            Task::Reopen => logging.reopen(files, patience),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_panics_ends_alone_and_the_next_thread_goes_on_with_its_state() {
+        let tasks = Mutex::new(Tasks::new(Vec::new()));
+        let request = |task| lock(&tasks).waiting.push_back(task);
+        let run = |ran: &mut Vec<Task>, task| {
+            ran.push(task);
+            assert_ne!(task, Task::Reload, "on purpose");
+        };
+        request(Task::Reload);
+        request(Task::Reopen);
+        work(&tasks, run);
+        request(Task::Reopen);
+        work(&tasks, run);
+        let ran = lock(&tasks).worker.take().unwrap();
+        assert_eq!(ran, [Task::Reload, Task::Reopen, Task::Reopen]);
+    }
+
+    #[test]
+    fn no_task_begins_after_the_end() {
+        let tasks = Mutex::new(Tasks::new(0));
+        lock(&tasks).waiting.push_back(Task::Reload);
+        lock(&tasks).is_closed = true;
+        work(&tasks, |ran, _| *ran += 1);
+        assert_eq!(lock(&tasks).worker, Some(0));
+    }
+
+    #[test]
+    fn a_second_thread_leaves_the_tasks_to_the_first() {
+        let tasks = Mutex::new(Tasks::new(0));
+        lock(&tasks).waiting.push_back(Task::Reload);
+        work(&tasks, |ran, _| {
+            *ran += 1;
+            lock(&tasks).waiting.push_back(Task::Reopen);
+            work(&tasks, |_, _| panic!("two threads run tasks"));
+            lock(&tasks).is_closed = true;
+        });
+        assert_eq!(lock(&tasks).worker, Some(1));
+    }
+}
