@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hooks::CloseReason;
+use crate::close_reason::CloseReason;
 use report::report;
 
 pub use report::FAILURES_TARGET;

@@ -8,7 +8,7 @@ use tracing::field::display;
 use tracing::{error, warn};
 
 use super::{Blame, Failure, Kind, Pause};
-use crate::hooks::CloseReason;
+use crate::close_reason::CloseReason;
 
 /// The `tracing` target of the reports on clients that get no service, so that a program can send them to a log of
 /// their own or raise their level. They are at `error` where an upstream has no backend left, at `warn` otherwise.

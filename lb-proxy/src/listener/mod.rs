@@ -13,12 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{HalfClose, Retry, Splice, Timeouts};
+use crate::connection::Connection;
 use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::net::socket::{SocketOptions, Source};
 use crate::preread::Preread;
 use crate::proxy_protocol::SendProxy;
+use crate::server_names::ServerNames;
+use crate::state::route_function::RouteFunction;
 use crate::upstream::Upstream;
 
 pub(crate) use share::Held;
@@ -53,8 +56,10 @@ pub(crate) struct Route {
     pub(crate) prereads: Vec<Arc<dyn Preread>>,
     pub(crate) preread_timeout: Duration,
     pub(crate) send_proxy: Option<SendProxy>,
-    /// Whether TLVs of a header that is received may be passed on, by the listener or by any upstream of the proxy.
-    pub(crate) passes_tlvs: bool,
+    pub(crate) server_names: Option<Arc<ServerNames<Upstream>>>,
+    pub(crate) function: Option<RouteFunction>,
+    /// Whether a hook, the route function, a hash key or a header may read what the first bytes told.
+    pub(crate) keeps_preread: bool,
 }
 
 /// What a client sees if there is no backend for it. To let it wait instead, give the upstream a
@@ -98,7 +103,9 @@ impl Listener {
                 prereads: Vec::new(),
                 preread_timeout: Duration::from_secs(30),
                 send_proxy: None,
-                passes_tlvs: false,
+                server_names: None,
+                function: None,
+                keeps_preread: false,
             },
         }
     }
@@ -223,7 +230,7 @@ impl Listener {
         self
     }
 
-    /// Sets who is told about this listener's connections. Default: nobody.
+    /// Sets the observer of this listener's connections. Default: none.
     pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
         self.route.hooks = Some(hooks);
         self
@@ -232,6 +239,28 @@ impl Listener {
     /// Adds a reader of the first bytes. The first is served first; what it leaves is the next one's.
     pub fn preread(mut self, preread: Arc<dyn Preread>) -> Self {
         self.route.prereads.push(preread);
+        self
+    }
+
+    /// Sets which upstreams serve the names that clients ask for in TLS (SNI). A listener without a
+    /// [`ClientHelloReader`](crate::client_hello::ClientHelloReader) learns no names. All other connections go to the
+    /// listener's upstream. One look-up for each session. Default: none.
+    #[doc(alias = "ssl_preread", alias = "filter_chain_match")]
+    pub fn server_names(mut self, upstreams: ServerNames<Upstream>) -> Self {
+        self.route.server_names = Some(Arc::new(upstreams));
+        self
+    }
+
+    /// Sets a function that chooses the upstream, for what [server names](Self::server_names) cannot say. It runs once
+    /// for each session, after the prereads, on the session's task, so it must not block. `None` leaves the choice to the
+    /// server names and the prereads. An upstream that no listener names must be made known with
+    /// [`ProxyBuilder::upstream`](crate::ProxyBuilder::upstream). Default: no function.
+    #[doc(alias = "use_backend")]
+    pub fn route(
+        mut self,
+        choose: impl Fn(&Connection) -> Option<Upstream> + Send + Sync + 'static,
+    ) -> Self {
+        self.route.function = Some(RouteFunction::new(choose));
         self
     }
 
@@ -280,15 +309,22 @@ impl Listener {
         sends.map_or(Ok(()), |send| send.check(of))
     }
 
-    /// Keeps what headers tell if it passes on TLVs itself, or `upstreams` do.
-    pub(crate) fn keep_tlvs(&mut self, upstreams: bool) {
-        let sends = self.route.send_proxy.as_ref();
-        self.route.passes_tlvs = upstreams || sends.is_some_and(SendProxy::passes_tlvs);
+    /// Sessions keep what the first bytes told if the listener has a reader of it, or one of the `upstreams` of the proxy.
+    pub(crate) fn keep_preread(&mut self, upstreams: bool) {
+        let Route {
+            hooks,
+            function,
+            send_proxy,
+            ..
+        } = &self.route;
+        let sends = send_proxy.as_ref().is_some_and(SendProxy::passes_tlvs);
+        self.route.keeps_preread = upstreams || hooks.is_some() || function.is_some() || sends;
     }
 
-    /// The upstream that its connections go to.
-    pub(crate) const fn upstream(&self) -> &Upstream {
-        &self.route.upstream
+    /// The upstreams that it names.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        let names = self.route.server_names.iter();
+        std::iter::once(&self.route.upstream).chain(names.flat_map(|table| table.values()))
     }
 
     /// The address it is described with.

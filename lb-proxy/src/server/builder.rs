@@ -102,7 +102,7 @@ impl Proxy {
 
     /// Every upstream as often as it is named.
     fn named_upstreams(&self) -> impl Iterator<Item = &Upstream> {
-        let listeners = self.listeners.iter().map(Listener::upstream);
+        let listeners = self.listeners.iter().flat_map(Listener::upstreams);
         listeners.chain(&self.upstreams)
     }
 }
@@ -126,8 +126,8 @@ impl ProxyBuilder {
         self
     }
 
-    /// Makes an upstream known that no listener names because a [`Preread`](crate::Preread) chooses it, so that its
-    /// sources are followed.
+    /// Makes an upstream known that no listener names because a [route function](Listener::route) or a
+    /// [`Preread`](crate::Preread) chooses it, so that its sources are followed.
     pub fn upstream(mut self, upstream: &Upstream) -> Self {
         self.proxy.upstreams.push(upstream.clone());
         self
@@ -195,9 +195,9 @@ impl ProxyBuilder {
             return Err(BuildError::NoListener);
         }
         self.proxy.listeners.iter().try_for_each(Listener::check)?;
-        let passes_tlvs = self.proxy.named_upstreams().any(Upstream::passes_tlvs);
+        let needs_preread = self.proxy.named_upstreams().any(Upstream::needs_preread);
         for listener in &mut self.proxy.listeners {
-            listener.keep_tlvs(passes_tlvs);
+            listener.keep_preread(needs_preread);
         }
         Ok(self.proxy)
     }

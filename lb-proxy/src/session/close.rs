@@ -3,7 +3,8 @@
 use tracing::debug;
 
 use super::Session;
-use crate::hooks::{CloseReason, Summary};
+use crate::close_reason::CloseReason;
+use crate::hooks::Summary;
 use crate::listener::NoBackend;
 use crate::metrics::{Counter, Counters};
 use crate::relay::reset_on_close;

@@ -9,8 +9,8 @@ use lb_core::Timestamp;
 use tokio::time::{sleep, timeout};
 
 use crate::clock::Clock;
+use crate::close_reason::CloseReason;
 use crate::failures::{Event, Failure, Pause};
-use crate::hooks::CloseReason;
 use crate::limits::{Bucket, Ceiling, Excess, Gate, Limits};
 use crate::listener::Route;
 use crate::state::watch::Watch;

@@ -2,4 +2,5 @@
 
 pub(crate) mod hops;
 pub(crate) mod listener;
+pub(crate) mod route_function;
 pub(crate) mod watch;
