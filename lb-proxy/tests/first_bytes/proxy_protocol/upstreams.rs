@@ -12,7 +12,7 @@ use lb_proxy::proxy_protocol::{
 use lb_proxy::server_names::ServerNames;
 use lb_proxy::{BuildError, Listener, ParseStatus, Proxy, Upstream};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientRootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use test_support::deadline::within;
 use test_support::proxy::RunningProxy;
 use test_support::sockets::loopback;
