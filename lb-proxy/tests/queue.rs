@@ -10,7 +10,7 @@ use std::time::Duration;
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, FailLimit, Health, Snapshot};
 use lb_discovery::{DriverConfig, Manual, channel};
-use lb_proxy::{Listener, NoBackend, Queue, Retry, Timeouts, Upstream, WaitFor};
+use lb_proxy::{Listener, OnNoBackend, Queue, Retry, Timeouts, Upstream, WaitFor};
 use support::{
     BlackHole, Running, ask, assert_refused, assert_reset, in_flight, loopback, named, read_all,
     refusing, reset, serve, until, within,
@@ -206,7 +206,7 @@ async fn a_queue_for_anything_waits_for_a_recovery() {
 #[tokio::test]
 async fn without_a_backend_the_client_can_see_a_plain_end() {
     let upstream = support::upstream([]);
-    let listener = Listener::new(loopback(), &upstream).no_backend(NoBackend::Close);
+    let listener = Listener::new(loopback(), &upstream).on_no_backend(OnNoBackend::Close);
     let proxy = Running::start(listener, None).await;
     let mut client = proxy.connect().await;
     assert_eq!(read_all(&mut client).await, b"");

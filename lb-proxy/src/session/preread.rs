@@ -35,7 +35,7 @@ impl Session {
         if self.route().preludes.is_empty() {
             return Ok(first);
         }
-        let route = &self.slot.entrance.route;
+        let route = &self.permit.listener.route;
         let mut opening = Opening {
             connection: self.connection(),
             upstream: None,

@@ -17,8 +17,8 @@ use lb_core::policy::{PolicyKind, WeightedRoundRobin};
 use lb_core::{Backend, Snapshot, Weight};
 use lb_discovery::{DriverConfig, ManualHandle, Static, channel};
 use lb_proxy::{
-    DrainReport, Handle, Listener, Metrics, Parting, Proxy, ProxyBuilder, ReloadError, Reloaded,
-    Upstream,
+    DrainReport, Handle, Listener, Metrics, Parting, Proxy, ProxyBuilder, ReloadError,
+    ReloadReport, Upstream,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -96,7 +96,7 @@ pub(crate) fn round_robin(name: &str, backend: SocketAddr) -> Upstream {
 }
 
 /// Makes a running proxy what `to` describes.
-pub(crate) async fn reload(proxy: &Running, to: ProxyBuilder) -> Result<Reloaded, ReloadError> {
+pub(crate) async fn reload(proxy: &Running, to: ProxyBuilder) -> Result<ReloadReport, ReloadError> {
     within("the reload", proxy.handle.reload(to.build().unwrap())).await
 }
 
