@@ -6,7 +6,7 @@ use tokio::time::advance;
 use super::kind::*;
 use super::*;
 use crate::hooks::CloseReason;
-use crate::test_log::Capture;
+use test_support::log::Capture;
 
 const DENIED: Failure = Failure::Client(CloseReason::AccessDenied);
 

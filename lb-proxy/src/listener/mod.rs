@@ -18,7 +18,7 @@ use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::net::socket::{SocketOptions, Source};
-use crate::preread::Prelude;
+use crate::preread::Preread;
 use crate::proxy_protocol::SendProxy;
 use crate::state::route::Route;
 use crate::upstream::Upstream;
@@ -180,15 +180,15 @@ impl Listener {
     }
 
     /// Adds a reader of the first bytes. The first is served first; what it leaves is the next one's.
-    pub fn prelude(mut self, prelude: Arc<dyn Prelude>) -> Self {
-        self.route.preludes.push(prelude);
+    pub fn preread(mut self, preread: Arc<dyn Preread>) -> Self {
+        self.route.prereads.push(preread);
         self
     }
 
-    /// Sets how long the bytes that a [prelude](Self::prelude) wants may take, where it has no time-out of its own.
+    /// Sets how long the bytes that a [preread](Self::preread) wants may take, where it has no time-out of its own.
     /// Default: 30 s, as nginx's `preread_timeout`.
-    pub fn prelude_timeout(mut self, timeout: Duration) -> Self {
-        self.route.prelude_timeout = timeout;
+    pub fn preread_timeout(mut self, timeout: Duration) -> Self {
+        self.route.preread_timeout = timeout;
         self
     }
 
@@ -216,12 +216,12 @@ impl Listener {
             ("idle", idle),
             ("first-byte", first_byte),
             ("maximum-age", max_age),
-            ("prelude", Some(self.route.prelude_timeout)),
+            ("preread", Some(self.route.preread_timeout)),
             ("retry deadline", self.route.retry.deadline),
         ];
-        let preludes = self.route.preludes.iter();
-        let of_preludes = preludes.map(|prelude| ("prelude", prelude.timeout()));
-        let mut timeouts = timeouts.into_iter().chain(of_preludes);
+        let prereads = self.route.prereads.iter();
+        let of_prereads = prereads.map(|preread| ("preread", preread.timeout()));
+        let mut timeouts = timeouts.into_iter().chain(of_prereads);
         if let Some((timeout, _)) = timeouts.find(|(_, t)| *t == Some(Duration::ZERO)) {
             return Err(BuildError::ZeroTimeout { timeout });
         }

@@ -67,7 +67,7 @@ impl Handle {
     /// - An upstream is identified by its name. A kept upstream keeps everything: the state of its backends, its sources and
     ///   their last sets. It is kept if it is the same [`Upstream`](crate::Upstream) object. A changed upstream keeps the state
     ///   of its backends and takes over the settings of the described one, whose handles mean the running one from then on.
-    ///   Its backends stay until the new sources have answered. Upstreams that only a prelude chooses must be
+    ///   Its backends stay until the new sources have answered. Upstreams that only a preread chooses must be
     ///   [named](super::ProxyBuilder::upstream).
     /// - Limits on sessions go on counting the sessions that they counted. A new limit counts new sessions.
     /// - The [budget of descriptors](Self::descriptors) is computed again. The workers stay as they are.

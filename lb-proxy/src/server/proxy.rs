@@ -100,7 +100,7 @@ impl ProxyBuilder {
         self
     }
 
-    /// Follows the sources of an upstream that no listener names, because a [`Prelude`](crate::Prelude) chooses it.
+    /// Follows the sources of an upstream that no listener names, because a [`Preread`](crate::Preread) chooses it.
     pub fn upstream(mut self, upstream: &Upstream) -> Self {
         self.proxy.upstreams.push(upstream.clone());
         self

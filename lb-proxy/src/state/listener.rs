@@ -120,8 +120,8 @@ mod tests {
     use lb_discovery::Static;
 
     use super::*;
-    use crate::test_log::Capture;
     use crate::upstream::Upstream;
+    use test_support::log::Capture;
 
     #[tokio::test(start_paused = true)]
     async fn a_limit_that_stays_reached_is_reported_every_minute() {

@@ -9,7 +9,7 @@ use crate::hooks::Hooks;
 use crate::limits::access::Access;
 use crate::limits::client_zone::ClientZone;
 use crate::net::socket::{SocketOptions, Source};
-use crate::preread::Prelude;
+use crate::preread::Preread;
 use crate::upstream::Upstream;
 use crate::upstream::send_proxy::SendProxy;
 
@@ -29,8 +29,8 @@ pub(crate) struct Route {
     pub(crate) access: Option<Access>,
     pub(crate) zones: Vec<(ClientZone, NonZeroU32)>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
-    pub(crate) preludes: Vec<Arc<dyn Prelude>>,
-    pub(crate) prelude_timeout: Duration,
+    pub(crate) prereads: Vec<Arc<dyn Preread>>,
+    pub(crate) preread_timeout: Duration,
     pub(crate) send_proxy: Option<SendProxy>,
     /// Whether the listener or any upstream of the proxy may pass on TLVs of a received header.
     pub(crate) passes_tlvs: bool,
@@ -53,8 +53,8 @@ impl Route {
             access: None,
             zones: Vec::new(),
             hooks: None,
-            preludes: Vec::new(),
-            prelude_timeout: Duration::from_secs(30),
+            prereads: Vec::new(),
+            preread_timeout: Duration::from_secs(30),
             send_proxy: None,
             passes_tlvs: false,
         }
