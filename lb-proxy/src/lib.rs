@@ -58,16 +58,7 @@
 //! the worker. There are at most 1024 pipes, and they take no more than an eighth of the descriptors; whoever gets none
 //! copies. [`Relay`] is the relay alone, for programs that accept and connect by themselves.
 //!
-//! A session of one small request takes 16 system calls (nginx: 17) and 5 allocations, 3.4 KiB together.
-//!
-//! `cargo bench proxy` compares. Medians on a virtual machine of two cores that had nothing else to do:
-//!
-//! | one connection | to the client | to the backend | 64 bytes there and back |
-//! |---|---|---|---|
-//! | relay, spliced | 1.88 GiB/s | 1.78 GiB/s | 60 us |
-//! | relay, copied | 1.01 GiB/s | 1.44 GiB/s | 66 us |
-//! | tokio's `copy_bidirectional` | 0.49 GiB/s | 0.49 GiB/s | 61 us |
-//! | direct | 2.79 GiB/s | 2.88 GiB/s | 27 us |
+//! `benches/README.md` of the repository has figures, and the commands that print them.
 //!
 //! # What is reported
 //!
