@@ -17,7 +17,6 @@ const DESCRIPTORS_OF_WORKER: u64 = 4;
 ///
 /// Nothing is opened before [`bind`](Self::bind). A [`reload`](crate::Handle::reload) gives it to a running server instead.
 #[derive(Debug)]
-#[must_use = "a proxy does nothing before it is bound"]
 pub struct Proxy {
     pub(super) listeners: Vec<Listener>,
     upstreams: Vec<Upstream>,
