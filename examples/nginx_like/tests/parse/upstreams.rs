@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lb_proxy::HashKey;
 use nginx_like::config::{AddressFamilies, Host, KubernetesBackends, KubernetesPort, Method};
 
 use crate::{parse, secs, stream};
@@ -85,7 +86,8 @@ fn hash_keys() {
         let Method::Hash { key, consistent: c } = method else {
             panic!("{text}: {method:?}");
         };
-        assert_eq!(key.of(client, server), expected.as_bytes(), "{text}");
+        let key = HashKey::from_parts(key.parts(), client, server);
+        assert_eq!(key.as_bytes(), expected.as_bytes(), "{text}");
         assert_eq!(*c, consistent, "{text}");
     }
 }
