@@ -30,7 +30,6 @@
 //! [`NotTls`]: ClientHelloError::NotTls
 
 mod extensions;
-mod prelude;
 mod reader;
 mod records;
 mod version;
@@ -38,9 +37,9 @@ mod version;
 use std::borrow::Cow;
 use std::ops::Range;
 
+pub use crate::preread::client_hello::ClientHelloReader;
 use crate::progress::Progress;
 use extensions::Extensions;
-pub use prelude::ClientHelloReader;
 use reader::{Malformed, Reader};
 pub use version::TlsVersion;
 

@@ -43,18 +43,18 @@
 mod crc32c;
 mod error;
 mod header;
-mod receive;
-mod send;
 mod tlv;
-mod trusted;
 mod v1;
 mod v2;
 mod write;
 
 pub use error::{HeaderError, HeaderErrorKind};
 pub use header::{Addresses, Command, DEFAULT_LIMIT, ProxyHeader, Version};
-pub use receive::{ProxyProtocol, Untrusted};
-pub use send::SendProxy;
 pub use tlv::{Ssl, Tlv, Tlvs};
-pub use trusted::{NetworkError, TrustedNetworks};
+pub(crate) use v1::MAX_LINE;
 pub use write::{write_v1, write_v2};
+
+pub use crate::net::network::NetworkError;
+pub use crate::preread::proxy_protocol::{ProxyProtocol, Untrusted};
+pub use crate::preread::trusted_networks::TrustedNetworks;
+pub use crate::upstream::send_proxy::SendProxy;

@@ -7,7 +7,7 @@ use super::header::{Addresses, Command, ProxyHeader, Stop, Version, expect};
 use super::tlv::Tlvs;
 
 /// The longest line, its CR and LF included.
-pub(super) const MAX_LINE: usize = 107;
+pub(crate) const MAX_LINE: usize = 107;
 
 /// The longest IPv4 address and the longest IPv6 address: one that ends in the form of IPv4.
 const MAX_V4: usize = 15;
