@@ -31,7 +31,7 @@
 //!
 //! 1. The client must be within the [`Limits`] of the proxy and the listener, which by default make it wait in the kernel's
 //!    queue, and be admitted by [`Access`], the [`ClientZone`]s and the [`Hooks`], which reset it.
-//! 2. A [`Prelude`], where there is one, sees the first bytes; it may tell who the client is
+//! 2. A [`Preread`], where there is one, sees the first bytes; it may tell who the client is
 //!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)) and choose the upstream
 //!    ([`ClientHelloReader`](client_hello::ClientHelloReader)).
 //! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
@@ -58,16 +58,7 @@
 //! the worker. There are at most 1024 pipes, and they take no more than an eighth of the descriptors; whoever gets none
 //! copies. [`Relay`] is the relay alone, for programs that accept and connect by themselves.
 //!
-//! A session of one small request takes 16 system calls (nginx: 17) and 5 allocations, 3.4 KiB together.
-//!
-//! `cargo bench proxy` compares. Medians on a virtual machine of two cores that had nothing else to do:
-//!
-//! | one connection | to the client | to the backend | 64 bytes there and back |
-//! |---|---|---|---|
-//! | relay, spliced | 1.88 GiB/s | 1.78 GiB/s | 60 us |
-//! | relay, copied | 1.01 GiB/s | 1.44 GiB/s | 66 us |
-//! | tokio's `copy_bidirectional` | 0.49 GiB/s | 0.49 GiB/s | 61 us |
-//! | direct | 2.79 GiB/s | 2.88 GiB/s | 27 us |
+//! `benches/README.md` of the repository has figures, and the commands that print them.
 //!
 //! # What is reported
 //!
@@ -99,8 +90,8 @@ mod limits;
 mod listener;
 mod metrics;
 mod net;
+mod parse_status;
 mod preread;
-mod progress;
 pub mod proxy_protocol;
 mod relay;
 mod server;
@@ -121,8 +112,8 @@ pub use metrics::Metrics;
 pub use net::local::LocalAddresses;
 pub use net::network::{Network, NetworkError};
 pub use net::socket::{Keepalive, SocketOptions, Source};
-pub use preread::{Opening, Prelude, PreludeError, Reading};
-pub use progress::Progress;
+pub use parse_status::ParseStatus;
+pub use preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 pub use relay::{Relay, RelayEnd, Relayed};
 pub use server::Server;
 pub use server::budget::DescriptorBudget;
