@@ -31,9 +31,10 @@
 //!
 //! 1. The client must be within the [`Limits`] of the proxy and the listener, which by default make it wait in the kernel's
 //!    queue, and be admitted by [`Access`], the [`ClientZone`]s and the [`Hooks`], which reset it.
-//! 2. A [`Preread`], where there is one, sees the first bytes; it may tell who the client is
-//!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)) and choose the upstream
-//!    ([`ClientHelloReader`](client_hello::ClientHelloReader)).
+//! 2. A [`Preread`], where there is one, reads the first bytes: the client's address
+//!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)), the name that TLS asks for
+//!    ([`ClientHelloReader`](client_hello::ClientHelloReader)). The listener's [server names](Listener::server_names) or
+//!    its [route](Listener::route) choose the upstream.
 //! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
 //!    session waits in the upstream's [`Queue`], if it has one.
 //! 4. The backend is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
@@ -45,7 +46,7 @@
 //!    [`Timeouts::first_byte`], after which both sides are ended, and [`Timeouts::half_closed`], after which the one
 //!    that was still open is reset. [`Timeouts::max_age`] ends a session whatever moves. Bytes that were acknowledged to
 //!    a sender are delivered before a reset, as long as their reader takes some within [`Timeouts::idle`].
-//! 6. Without a backend the client is reset, or what [`NoBackend`] says. A client that goes away before frees everything.
+//! 6. Without a backend the client is reset, or what [`OnNoBackend`] says. A client that goes away before frees everything.
 //!
 //! Each is a file of `session/`.
 //!
@@ -81,7 +82,9 @@
 
 pub mod client_hello;
 mod clock;
+mod close_reason;
 mod config;
+mod connection;
 mod error;
 mod failures;
 mod hooks;
@@ -100,14 +103,14 @@ mod session;
 mod state;
 mod upstream;
 
-pub use config::{HalfClose, Retry, Splice, Timeouts};
+pub use close_reason::CloseReason;
+pub use config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
+pub use connection::Connection;
 pub use error::{BindError, BuildError, ReloadError};
 pub use failures::FAILURES_TARGET;
-pub use hooks::{
-    Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,
-};
+pub use hooks::{Admission, Attempt, AttemptOutcome, Hooks, Summary};
 pub use limits::{Access, ClientZone, ClientZoneBuilder, Excess, Limits, Rate};
-pub use listener::{Listener, NoBackend};
+pub use listener::Listener;
 pub use metrics::Metrics;
 pub use net::local::LocalAddresses;
 pub use net::network::{Network, NetworkError};
@@ -115,13 +118,12 @@ pub use net::socket::{Keepalive, SocketOptions, Source};
 pub use parse_status::ParseStatus;
 pub use preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 pub use relay::{Relay, RelayEnd, Relayed};
-pub use server::Server;
-pub use server::budget::DescriptorBudget;
-pub use server::builder::{Proxy, ProxyBuilder};
-pub use server::handle::{DrainReport, Handle, Phase};
-pub use server::reload::Reloaded;
-pub use server::worker_pool::Workers;
+pub use server::{
+    Changes, DescriptorBudget, DrainReport, Handle, Phase, Proxy, ProxyBuilder, ReloadReport,
+    Server, Workers,
+};
 pub use upstream::drain::Parting;
+pub use upstream::hash_key::{HashKey, KeyFunction, KeyPart};
 pub use upstream::wait_queue::{Queue, WaitFor};
 pub use upstream::{Upstream, UpstreamBuilder};
 

@@ -1,13 +1,14 @@
 //! Admit: who the client is decides whether it is served.
 
 use super::Session;
-use crate::hooks::{CloseReason, Verdict};
-use crate::limits::ClientRefusal;
+use crate::close_reason::CloseReason;
+use crate::hooks::Admission;
+use crate::limits::client_zone::ClientRefusal;
 
 impl Session {
     /// Asks the rules about addresses, then the limits of each client, then the embedder.
     pub(super) fn admit(&mut self) -> Result<(), CloseReason> {
-        let route = &self.slot.entrance.route;
+        let route = &self.permit.listener.route;
         let ip = self.client_addr.ip();
         if route
             .access
@@ -17,10 +18,10 @@ impl Session {
             return Err(CloseReason::AccessDenied);
         }
         for (zone, sessions) in &route.zones {
-            self.permits.push(zone.enter(ip, *sessions)?);
+            self.permits.push(zone.acquire(ip, *sessions)?);
         }
         match &route.hooks {
-            Some(hooks) if hooks.accept(&self.connection()) == Verdict::Refuse => {
+            Some(hooks) if hooks.accept(&self.connection()) == Admission::Refuse => {
                 Err(CloseReason::Refused)
             }
             _ => Ok(()),

@@ -7,10 +7,10 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use crate::hooks::CloseReason;
+use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
 use crate::relay::{Ahead, Cuts, RelayEnd, Settings, Traffic, relay};
-use crate::server::worker_pool::Worker;
+use crate::state::worker::Worker;
 use crate::upstream::drain::Watcher;
 
 impl Session {
@@ -27,7 +27,7 @@ impl Session {
             client,
             details,
             lease,
-            slot,
+            permit,
             ..
         } = self;
         let traffic = match details {
@@ -40,7 +40,7 @@ impl Session {
                 to_client: &counters.bytes_to_clients,
             },
         };
-        let route = &slot.entrance.route;
+        let route = &permit.listener.route;
         let settings = Settings {
             timeouts: &route.timeouts,
             splice: route.splice,

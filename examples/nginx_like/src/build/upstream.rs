@@ -11,8 +11,11 @@ use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Static};
 
 use super::kubernetes;
 use super::resolvers::{Resolvers, System};
-use crate::config::{Host, Method, Upstream, UpstreamServer};
+use crate::config::upstream::block::Upstream;
+use crate::config::upstream::method::Method;
+use crate::config::upstream::server::UpstreamServer;
 use crate::error::StartError;
+use crate::syntax::address::Host;
 
 /// The upstream that `config` describes.
 pub(super) fn upstream(
@@ -24,6 +27,9 @@ pub(super) fn upstream(
         .policy(policy(&config.method).build())
         // In nginx a name that is gone takes its servers along; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
+    if let Method::Hash { key, .. } = &config.method {
+        upstream = upstream.hash_key(key.parts().iter().cloned());
+    }
     for server in sources(&joined(&config.servers), &resolvers)? {
         upstream = upstream.discovery(server);
     }
