@@ -14,7 +14,7 @@ use crate::build::inherited::Inherited;
 use crate::build::kept::Kept;
 use crate::build::loops;
 use crate::build::proxy::proxy;
-use crate::config::Config;
+use crate::config::main::Config;
 use crate::error::StartError;
 
 /// Applies what the configuration says when it is read again.

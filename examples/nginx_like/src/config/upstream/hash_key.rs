@@ -4,7 +4,7 @@ use lb_proxy::KeyPart;
 
 /// The key of `hash`: texts and variables of a connection, one after the other.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HashKey(Vec<KeyPart>);
+pub(crate) struct HashKey(Vec<KeyPart>);
 
 /// What is wrong with a key. A variant without a comment is worded as in nginx.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -41,7 +41,7 @@ impl HashKey {
     }
 
     /// What lb-proxy hashes of a connection, byte for byte as in nginx.
-    pub const fn parts(&self) -> &[KeyPart] {
+    pub(crate) const fn parts(&self) -> &[KeyPart] {
         self.0.as_slice()
     }
 }

@@ -2,8 +2,10 @@
 
 use std::{error::Error, ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path};
 
-use nginx_like::config::{Config, LogTarget};
 use tempfile::TempDir;
+
+use crate::config::error_log::LogTarget;
+use crate::config::main::Config;
 
 /// Makes a directory with some files.
 fn files(files: &[(&str, &str)]) -> TempDir {
@@ -22,7 +24,7 @@ fn load(dir: &TempDir) -> Result<Config, String> {
     Config::load(Path::new("conf/main.conf"), dir.path()).map_err(|error| strip(error.to_string()))
 }
 
-/// Returns the names of the upstreams.
+/// The names of the upstreams.
 fn upstreams(dir: &TempDir) -> Vec<String> {
     let stream = load(dir).unwrap().stream.unwrap();
     stream
@@ -37,7 +39,7 @@ fn upstream(name: &str) -> String {
 }
 
 #[test]
-fn everywhere() {
+fn an_include_may_stand_in_every_block() {
     let dir = files(&[
         (
             "conf/main.conf",
@@ -77,7 +79,7 @@ fn names_start_from_the_main_file() {
 }
 
 #[test]
-fn absolute_names() {
+fn absolute_names_are_taken_as_they_are() {
     let other = files(&[("a.conf", &upstream("a"))]);
     let include = format!("stream {{ include {}/*.conf; }}", other.path().display());
     let dir = files(&[("conf/main.conf", &include)]);
@@ -141,7 +143,7 @@ fn a_file_must_end_what_it_starts() {
 }
 
 #[test]
-fn missing_files() {
+fn missing_files_are_errors() {
     let dir = files(&[("conf/main.conf", "\ninclude none.conf;")]);
     let error =
         "open() \"conf/none.conf\" failed (2: No such file or directory) in conf/main.conf:2";
@@ -191,7 +193,7 @@ fn wildcards_mean_what_they_mean_in_nginx() {
 }
 
 #[test]
-fn names_that_are_not_utf8_are_no_trouble() {
+fn names_that_are_not_utf8_are_found() {
     let dir = files(&[
         ("conf/main.conf", "stream { include d/*.conf; }"),
         ("conf/d/a.conf", &upstream("a")),
@@ -202,7 +204,7 @@ fn names_that_are_not_utf8_are_no_trouble() {
 }
 
 #[test]
-fn cycles() {
+fn a_cycle_is_an_error() {
     let dir = files(&[
         ("conf/main.conf", "include a.conf;"),
         ("conf/a.conf", "\ninclude *.conf;"),
@@ -220,7 +222,7 @@ fn cycles() {
 }
 
 #[test]
-fn depth() {
+fn the_depth_is_limited() {
     let names: Vec<_> = (1..=40).map(|level| format!("conf/{level}")).collect();
     let texts: Vec<_> = (2..=41).map(|level| format!("include {level};")).collect();
     let mut all: Vec<_> = names
@@ -240,7 +242,7 @@ fn depth() {
 }
 
 #[test]
-fn the_same_file_twice() {
+fn a_file_may_be_included_twice() {
     let dir = files(&[
         (
             "conf/main.conf",
@@ -258,7 +260,7 @@ fn the_same_file_twice() {
 }
 
 #[test]
-fn endless_files() {
+fn an_endless_file_is_an_error() {
     let dir = files(&[("conf/main.conf", "include /dev/zero;")]);
     let error = "\"/dev/zero\" makes the configuration too large in conf/main.conf:1";
     assert_eq!(load(&dir).unwrap_err(), error);

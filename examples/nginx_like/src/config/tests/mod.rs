@@ -1,20 +1,22 @@
-//! The configuration reader from the outside.
-
-#![allow(clippy::unwrap_used)]
+//! The whole language, from text to [`Config`].
 
 mod conf;
 mod include;
+mod main_level;
 mod never_panics;
 mod nginx;
+mod proxy_pass;
 mod rejected;
-mod upstreams;
-mod values;
+mod server_settings;
+mod upstream;
 mod warnings;
 
 use std::path::Path;
 use std::time::Duration;
 
-use nginx_like::config::{Config, ConfigError, Stream};
+use super::main::Config;
+use super::stream::Stream;
+use crate::syntax::error::ConfigError;
 
 /// The name that the tests give to a file in memory.
 const NAME: &str = "test.conf";

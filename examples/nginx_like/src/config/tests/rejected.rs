@@ -1,4 +1,4 @@
-//! What is refused, with which words, on which line.
+//! Rejected pieces: the words of the error and its line.
 
 use super::{In, In::*, NAME, parse};
 
@@ -272,14 +272,14 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
 ];
 
 #[test]
-fn as_nginx() {
+fn errors_are_worded_as_in_nginx() {
     for &(place, text, line, error) in AS_NGINX {
         check(place, text, line, error);
     }
 }
 
 #[test]
-fn ours() {
+fn errors_of_our_own() {
     for &(place, text, line, error, _) in OURS {
         check(place, text, line, error);
     }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use nginx_like::config::{Config, Host, Method, WorkerProcesses};
+use crate::config::main::{Config, WorkerProcesses};
+use crate::config::upstream::method::Method;
+use crate::syntax::address::Host;
 
 fn load(name: &str) -> Config {
     let prefix = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -10,7 +12,7 @@ fn load(name: &str) -> Config {
 }
 
 #[test]
-fn article() {
+fn the_configuration_of_the_article() {
     let config = load("article.conf");
     assert_eq!(config.warnings, []);
     assert_eq!(config.user, None);
@@ -33,7 +35,7 @@ fn article() {
 }
 
 #[test]
-fn all() {
+fn the_configuration_with_all_directives() {
     let config = load("all.conf");
     let stream = config.stream.unwrap();
     let methods: Vec<_> = stream

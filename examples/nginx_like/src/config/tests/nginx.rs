@@ -8,12 +8,10 @@ use std::{
     process::Command,
 };
 
-use crate::{
-    In, NAME,
-    rejected::{AS_NGINX, OURS},
-};
+use super::rejected::{AS_NGINX, OURS};
+use super::{In, NAME};
 
-/// Asks nginx about a piece of configuration; returns its error, if any.
+/// The error of nginx about a piece of configuration, if it has any.
 fn ask(nginx: &OsStr, dir: &Path, place: In, text: &str) -> Option<String> {
     let events = match place {
         In::Events => "",
@@ -53,7 +51,7 @@ fn nginx() -> Option<OsString> {
 }
 
 #[test]
-fn same_words() {
+fn nginx_has_the_same_words() {
     let Some(nginx) = nginx() else { return };
     let dir = tempfile::tempdir().unwrap();
     for &(place, text, line, error) in AS_NGINX {
@@ -63,7 +61,7 @@ fn same_words() {
 }
 
 #[test]
-fn known_differences() {
+fn nginx_differs_as_listed() {
     let Some(nginx) = nginx() else { return };
     let dir = tempfile::tempdir().unwrap();
     for &(place, text, _, _, expected) in OURS {

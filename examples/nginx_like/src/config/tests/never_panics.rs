@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use nginx_like::config::Config;
 use proptest::prelude::*;
 
-const VALID: &str = include_str!("../../conf/all.conf");
+use crate::config::main::Config;
+
+const VALID: &str = include_str!("../../../conf/all.conf");
 
 /// Words that get deep into the reader. There is no `include`, which would read real files.
 #[rustfmt::skip]
@@ -52,18 +53,18 @@ fn read(text: &[u8]) {
 
 proptest! {
     #[test]
-    fn bytes(text in prop::collection::vec(any::<u8>(), 0..500)) {
+    fn arbitrary_bytes(text in prop::collection::vec(any::<u8>(), 0..500)) {
         read(&text);
     }
 
     #[test]
-    fn words(words in prop::collection::vec(prop::sample::select(WORDS), 0..60)) {
+    fn arbitrary_words(words in prop::collection::vec(prop::sample::select(WORDS), 0..60)) {
         read(words.join(" ").as_bytes());
         read(words.concat().as_bytes());
     }
 
     #[test]
-    fn mutations(edits in prop::collection::vec(edit(), 1..4)) {
+    fn mutations_of_a_valid_file(edits in prop::collection::vec(edit(), 1..4)) {
         let mut text = VALID.as_bytes().to_vec();
         for edit in edits {
             let start = edit.at.index(text.len());

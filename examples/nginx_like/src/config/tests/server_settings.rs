@@ -1,110 +1,15 @@
-//! What is read of the main level, of listeners and servers: values, defaults, inheritance.
+//! The settings of listeners and servers: values, defaults, inheritance.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use lb_proxy::proxy_protocol::Version;
-use nginx_like::config::{LogLevel, LogTarget, Server, WorkerProcesses};
 
-use crate::{parse, secs, stream};
-
-#[test]
-fn nothing() {
-    let config = parse("").unwrap();
-    assert_eq!(config.user, None);
-    assert_eq!(
-        config.worker_processes,
-        WorkerProcesses::Count(1.try_into().unwrap())
-    );
-    assert_eq!(config.worker_rlimit_nofile, None);
-    assert_eq!(config.error_logs, []);
-    assert_eq!(config.pid, None);
-    assert_eq!(config.daemon, None);
-    assert_eq!(config.worker_connections.get(), 512);
-    assert!(config.stream.is_none());
-    assert_eq!(config.warnings, []);
-}
+use super::{parse, secs, stream};
+use crate::config::server::Server;
 
 #[test]
-fn a_shutdown_time_out_of_0_is_none() {
-    for (time, limit) in [("0", None), ("0s", None), ("90", Some(secs(90)))] {
-        let config = parse(&format!("worker_shutdown_timeout {time};")).unwrap();
-        assert_eq!(config.worker_shutdown_timeout, limit, "{time}");
-    }
-}
-
-#[test]
-fn main_level() {
-    let config = parse(
-        "user web www; worker_processes 4; worker_rlimit_nofile 0; daemon OFF;
-         events { worker_connections 10; }",
-    )
-    .unwrap();
-    let user = config.user.unwrap();
-    assert_eq!(
-        (user.name.as_str(), user.group.as_deref()),
-        ("web", Some("www"))
-    );
-    assert_eq!(
-        config.worker_processes,
-        WorkerProcesses::Count(4.try_into().unwrap())
-    );
-    assert_eq!(config.worker_rlimit_nofile, Some(0));
-    assert_eq!(config.daemon, Some(false));
-    assert_eq!(config.worker_connections.get(), 10);
-
-    let config = parse("user web; worker_processes auto;").unwrap();
-    assert_eq!(config.user.unwrap().group, None);
-    assert_eq!(config.worker_processes, WorkerProcesses::Auto);
-}
-
-#[test]
-fn logs() {
-    let config = parse("error_log stderr;\nerror_log a debug;\nerror_log /b emerg;").unwrap();
-    let logs: Vec<_> = config
-        .error_logs
-        .into_iter()
-        .map(|log| (log.target, log.level))
-        .collect();
-    let file = |name: &str| LogTarget::File(PathBuf::from(name));
-    assert_eq!(
-        logs,
-        [
-            (LogTarget::Stderr, LogLevel::Error),
-            (file("a"), LogLevel::Debug),
-            (file("/b"), LogLevel::Emerg),
-        ]
-    );
-    assert!(LogLevel::Debug < LogLevel::Error && LogLevel::Error < LogLevel::Emerg);
-}
-
-#[test]
-fn error_logs_of_the_nearest_level() {
-    let config = parse(
-        "error_log main; stream {
-             server { listen 1; proxy_pass a:1; }
-             server { listen 2; proxy_pass a:1; error_log server; error_log stderr; }
-         }",
-    )
-    .unwrap();
-    let lines =
-        |server: &Server| -> Vec<_> { server.error_logs.iter().map(|log| log.span.line).collect() };
-    let servers = config.stream.unwrap().servers;
-    assert_eq!(lines(&servers[0]), [1]);
-    assert_eq!(lines(&servers[1]), [3, 3]);
-
-    let config = parse(
-        "error_log main;
-         stream { error_log stream; server { listen 1; proxy_pass a:1; } }",
-    )
-    .unwrap();
-    assert_eq!(config.error_logs.len(), 1);
-    assert_eq!(lines(&config.stream.unwrap().servers[0]), [2]);
-}
-
-#[test]
-fn listeners() {
+fn parameters_of_listen() {
     let stream = stream(
         "server {
              listen 446;
@@ -138,25 +43,31 @@ fn listeners() {
 }
 
 #[test]
-fn server_defaults() {
+fn defaults_of_a_server() {
     let stream = stream("server { listen 446; proxy_pass a:1; }");
     let server = &stream.servers[0];
     assert_eq!(
-        (server.connect_timeout, server.timeout),
+        (
+            server.settings.proxy.connect_timeout,
+            server.settings.proxy.timeout
+        ),
         (secs(60), secs(600))
     );
-    assert!(server.next_upstream && server.tcp_nodelay);
+    assert!(server.settings.proxy.next_upstream && server.settings.core.tcp_nodelay);
     assert_eq!(
-        (server.next_upstream_tries, server.next_upstream_timeout),
+        (
+            server.settings.proxy.next_upstream_tries,
+            server.settings.proxy.next_upstream_timeout
+        ),
         (None, None)
     );
-    assert_eq!(server.error_logs, []);
+    assert_eq!(server.settings.error_logs, []);
     assert_eq!(stream.upstreams[server.upstream].resolver, None);
     assert_eq!(stream.upstreams[server.upstream].resolver_timeout, secs(30));
 }
 
 #[test]
-fn settings_of_the_nearest_level() {
+fn settings_of_the_nearest_level_count() {
     let stream = stream(
         "server {
              listen 1; proxy_pass a:1;
@@ -171,23 +82,35 @@ fn settings_of_the_nearest_level() {
     let [inner, outer] = &stream.servers[..] else {
         panic!("two servers");
     };
-    assert_eq!((inner.connect_timeout, inner.timeout), (secs(3), secs(3)));
-    assert!(inner.next_upstream && inner.tcp_nodelay);
     assert_eq!(
-        (inner.next_upstream_tries, inner.next_upstream_timeout),
+        (
+            inner.settings.proxy.connect_timeout,
+            inner.settings.proxy.timeout
+        ),
+        (secs(3), secs(3))
+    );
+    assert!(inner.settings.proxy.next_upstream && inner.settings.core.tcp_nodelay);
+    assert_eq!(
+        (
+            inner.settings.proxy.next_upstream_tries,
+            inner.settings.proxy.next_upstream_timeout
+        ),
         (None, None)
     );
     assert_eq!(
-        (outer.connect_timeout, outer.timeout),
+        (
+            outer.settings.proxy.connect_timeout,
+            outer.settings.proxy.timeout
+        ),
         (Duration::from_millis(500), secs(3600))
     );
-    assert!(!outer.next_upstream && !outer.tcp_nodelay);
-    assert_eq!(outer.next_upstream_tries, NonZeroU32::new(2));
-    assert_eq!(outer.next_upstream_timeout, Some(secs(2)));
+    assert!(!outer.settings.proxy.next_upstream && !outer.settings.core.tcp_nodelay);
+    assert_eq!(outer.settings.proxy.next_upstream_tries, NonZeroU32::new(2));
+    assert_eq!(outer.settings.proxy.next_upstream_timeout, Some(secs(2)));
 }
 
 #[test]
-fn who_may_connect() {
+fn limits_and_rules_for_clients() {
     let stream = stream(
         "limit_conn_zone $binary_remote_addr zone=a:1m; limit_conn_zone $remote_addr zone=b:64k;
          limit_conn a 10; deny 10.0.0.1; proxy_bind 127.0.0.2; proxy_socket_keepalive on;
@@ -195,19 +118,19 @@ fn who_may_connect() {
          server { listen 2 so_keepalive=1m::3; proxy_pass 10.0.0.1:446;
              limit_conn b 1; limit_conn a 2; allow 10.0.0.0/8; allow unix:; deny all; proxy_bind off; }",
     );
-    let zones = stream.client_zones.iter();
+    let zones = stream.limit_conn_zones.iter();
     let zones: Vec<_> = zones
         .map(|zone| (zone.name.as_str(), zone.clients.get()))
         .collect();
     assert_eq!(zones, [("a", 16384), ("b", 1024)]);
     let limits = |server: &Server| -> Vec<(String, u32)> {
-        let limits = server.client_limits.iter();
+        let limits = server.settings.limit_conn.iter();
         limits
             .map(|limit| (limit.zone.clone(), limit.sessions.get()))
             .collect()
     };
     let rules = |server: &Server| -> Vec<(String, bool)> {
-        let rules = server.access.iter();
+        let rules = server.settings.access.iter();
         rules
             .map(|rule| (rule.network.to_string(), rule.allows))
             .collect()
@@ -217,8 +140,8 @@ fn who_may_connect() {
     };
     assert_eq!(limits(first), [("a".to_owned(), 10)]);
     assert_eq!(rules(first), [("10.0.0.1/32".to_owned(), false)]);
-    assert_eq!(first.bind, Some([127, 0, 0, 2].into()));
-    assert!(first.socket_keepalive);
+    assert_eq!(first.settings.proxy.bind, Some([127, 0, 0, 2].into()));
+    assert!(first.settings.proxy.socket_keepalive);
     assert_eq!(first.listens[0].so_keepalive, None);
     assert_eq!(limits(second), [("b".to_owned(), 1), ("a".to_owned(), 2)]);
     assert_eq!(
@@ -229,7 +152,7 @@ fn who_may_connect() {
             ("::/0".to_owned(), false)
         ]
     );
-    assert_eq!(second.bind, None);
+    assert_eq!(second.settings.proxy.bind, None);
     let keepalive = second.listens[0].so_keepalive.unwrap();
     assert_eq!(keepalive.idle, Some(secs(60)));
     assert_eq!((keepalive.interval, keepalive.count), (None, Some(3)));
@@ -242,15 +165,15 @@ fn addresses_of_ipv6_to_bind_to_and_mapped_networks() {
             "proxy_bind {text}; server {{ listen 1; proxy_pass 10.0.0.1:446; }}"
         ));
         let ip = text.trim_matches(['[', ']']).parse().unwrap();
-        assert_eq!(stream.servers[0].bind, Some(ip), "{text}");
+        assert_eq!(stream.servers[0].settings.proxy.bind, Some(ip), "{text}");
     }
     let stream = stream(
         "server { listen 1; proxy_pass 10.0.0.1:446; deny ::ffff:192.0.2.0/120;
              set_real_ip_from ::ffff:192.0.2.1; }",
     );
-    let rule = stream.servers[0].access[0].network;
+    let rule = stream.servers[0].settings.access[0].network;
     assert_eq!(rule.to_string(), "192.0.2.0/24");
-    let trusted = &stream.servers[0].real_ip_from;
+    let trusted = &stream.servers[0].settings.real_ip_from;
     for peer in ["192.0.2.1", "::ffff:192.0.2.1"] {
         assert!(trusted.contains(peer.parse().unwrap()), "{peer}");
     }
@@ -266,7 +189,7 @@ fn a_limit_needs_its_zone() {
 }
 
 #[test]
-fn what_comes_first() {
+fn headers_and_names_before_the_relay() {
     let stream = stream(
         "set_real_ip_from 10.0.0.0/8; proxy_protocol v2; proxy_half_close on; preread_timeout 5s;
          server { listen 1; proxy_pass 10.0.0.1:446; }
@@ -275,31 +198,32 @@ fn what_comes_first() {
              ssl_preread on; preread_buffer_size 4k; proxy_half_close off; }
          server { listen 3; proxy_pass 10.0.0.1:446; proxy_protocol off; }",
     );
-    let trusts = |server: &Server, ip: &str| server.real_ip_from.contains(ip.parse().unwrap());
+    let trusts =
+        |server: &Server, ip: &str| server.settings.real_ip_from.contains(ip.parse().unwrap());
     let [first, second, third] = &stream.servers[..] else {
         panic!("three servers");
     };
     assert!(!first.listens[0].proxy_protocol && second.listens[0].proxy_protocol);
     assert!(trusts(first, "10.1.2.3") && !trusts(first, "192.0.2.1"));
     assert!(trusts(second, "192.0.2.1") && !trusts(second, "10.1.2.3"));
-    assert_eq!(first.proxy_protocol, Some(Version::V2));
-    assert_eq!(second.proxy_protocol, Some(Version::V1));
-    assert_eq!(third.proxy_protocol, None);
-    assert_eq!(first.proxy_protocol_timeout, secs(30));
-    assert_eq!(second.proxy_protocol_timeout, secs(1));
-    assert!(!first.ssl_preread && second.ssl_preread);
-    assert_eq!(first.preread_buffer_size, 16384);
-    assert_eq!(second.preread_buffer_size, 4096);
-    assert_eq!(second.preread_timeout, secs(5));
-    assert!(first.half_close && !second.half_close);
+    assert_eq!(first.settings.proxy.protocol, Some(Version::V2));
+    assert_eq!(second.settings.proxy.protocol, Some(Version::V1));
+    assert_eq!(third.settings.proxy.protocol, None);
+    assert_eq!(first.settings.core.proxy_protocol_timeout, secs(30));
+    assert_eq!(second.settings.core.proxy_protocol_timeout, secs(1));
+    assert!(!first.settings.ssl_preread.enabled && second.settings.ssl_preread.enabled);
+    assert_eq!(first.settings.core.preread_buffer_size, 16384);
+    assert_eq!(second.settings.core.preread_buffer_size, 4096);
+    assert_eq!(second.settings.core.preread_timeout, secs(5));
+    assert!(first.settings.proxy.half_close && !second.settings.proxy.half_close);
 }
 
 #[test]
-fn nothing_comes_first_by_default() {
+fn no_header_and_no_name_by_default() {
     let stream = stream("server { listen 1; proxy_pass 10.0.0.1:446; }");
     let server = &stream.servers[0];
-    assert!(server.real_ip_from.is_empty() && server.by_name.is_empty());
-    assert_eq!(server.proxy_protocol, None);
-    assert!(!server.ssl_preread && !server.half_close);
-    assert_eq!(server.preread_timeout, secs(30));
+    assert!(server.settings.real_ip_from.is_empty() && server.by_name.is_empty());
+    assert_eq!(server.settings.proxy.protocol, None);
+    assert!(!server.settings.ssl_preread.enabled && !server.settings.proxy.half_close);
+    assert_eq!(server.settings.core.preread_timeout, secs(30));
 }
