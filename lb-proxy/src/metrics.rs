@@ -84,9 +84,9 @@ counters! {
         /// Ended: refused by a hook.
         hook_refused,
         /// Ended: the first bytes were wrong, or the client ended before they were complete.
-        prelude_errors,
+        preread_errors,
         /// Ended: the first bytes did not come in time.
-        prelude_timeouts,
+        preread_timeouts,
         /// Ended: no backend.
         no_backend,
         /// Ended: no room in the queue for a backend.

@@ -5,14 +5,14 @@
 //! one are an error, and [`NotTls`] tells other protocols from broken clients.
 //!
 //! ```
-//! use lb_proxy::Progress;
+//! use lb_proxy::ParseStatus;
 //! use lb_proxy::client_hello::{ClientHello, ClientHelloError, DEFAULT_LIMIT};
 //!
 //! let error = ClientHello::parse(b"GET / HTTP/1.1\r\n", DEFAULT_LIMIT).unwrap_err();
 //! assert_eq!(error, ClientHelloError::NotTls { offset: 0 });
 //! match ClientHello::parse(&[0x16, 0x03, 0x01], DEFAULT_LIMIT)? {
-//!     Progress::Complete(hello) => println!("{:?}", hello.server_name()),
-//!     Progress::Incomplete { at_least } => println!("read {at_least} bytes more"),
+//!     ParseStatus::Complete(hello) => println!("{:?}", hello.server_name()),
+//!     ParseStatus::Incomplete { at_least } => println!("read {at_least} bytes more"),
 //! }
 //! # Ok::<(), ClientHelloError>(())
 //! ```
@@ -37,8 +37,8 @@ mod version;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::parse_status::ParseStatus;
 pub use crate::preread::client_hello::ClientHelloReader;
-use crate::progress::Progress;
 use extensions::Extensions;
 use reader::{Malformed, Reader};
 pub use version::TlsVersion;
@@ -67,21 +67,23 @@ impl<'a> ClientHello<'a> {
     ///
     /// [`NotTls`](ClientHelloError::NotTls) at the first byte that tells, [`TooLong`](ClientHelloError::TooLong) as
     /// soon as the length is known, [`Malformed`](ClientHelloError::Malformed) when the message is all there.
-    pub fn parse(stream: &'a [u8], limit: usize) -> Result<Progress<Self>, ClientHelloError> {
+    pub fn parse(stream: &'a [u8], limit: usize) -> Result<ParseStatus<Self>, ClientHelloError> {
         let allowed = &stream[..stream.len().min(limit)];
         let message = match records::message(allowed, limit)? {
-            Progress::Complete(message) => message,
-            Progress::Incomplete { .. } if allowed.len() == limit => {
+            ParseStatus::Complete(message) => message,
+            ParseStatus::Incomplete { .. } if allowed.len() == limit => {
                 return Err(ClientHelloError::TooLong { limit });
             }
-            Progress::Incomplete { at_least } => return Ok(Progress::Incomplete { at_least }),
+            ParseStatus::Incomplete { at_least } => {
+                return Ok(ParseStatus::Incomplete { at_least });
+            }
         };
         let (legacy_version, extensions) =
             parse_message(&message).map_err(|error| ClientHelloError::Malformed {
                 offset: records::offset_in_stream(allowed, message.len(), error.at),
                 what: error.what,
             })?;
-        Ok(Progress::Complete(Self {
+        Ok(ParseStatus::Complete(Self {
             message,
             legacy_version,
             extensions,

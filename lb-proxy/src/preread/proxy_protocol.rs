@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::trusted_networks::TrustedNetworks;
-use super::{Opening, Prelude, PreludeError, Reading};
-use crate::progress::Progress;
+use super::{Preread, PrereadContext, PrereadError, PrereadStatus};
+use crate::parse_status::ParseStatus;
 use crate::proxy_protocol::{
     Addresses, DEFAULT_LIMIT, HeaderError, HeaderErrorKind, MAX_LINE, ProxyHeader,
 };
 
-/// A [`Prelude`] that takes the header from the beginning of a connection and believes what it says about the client.
+/// A [`Preread`] that takes the header from the beginning of a connection and believes what it says about the client.
 ///
 /// Whoever may send a header may claim to be anybody, so it has to be said whose are believed. Any other peer is
 /// refused where it could be mistaken for a client or its header for data:
@@ -35,7 +35,7 @@ use crate::proxy_protocol::{
 /// # #[allow(dead_code)]
 /// # fn example(listener: Listener) -> Result<Listener, lb_proxy::proxy_protocol::NetworkError> {
 /// let in_front = TrustedNetworks::parse(["10.0.0.0/24", "2001:db8::/64"])?;
-/// Ok(listener.prelude(Arc::new(ProxyProtocol::required(in_front))))
+/// Ok(listener.preread(Arc::new(ProxyProtocol::required(in_front))))
 /// # }
 /// ```
 #[doc(alias = "accept-proxy")]
@@ -101,39 +101,43 @@ impl ProxyProtocol {
         self
     }
 
-    fn accept(&self, header: &ProxyHeader<'_>, bytes: &[u8], opening: &mut Opening) {
+    fn accept(&self, header: &ProxyHeader<'_>, bytes: &[u8], context: &mut PrereadContext) {
         if let Some(Addresses {
             source,
             destination,
         }) = header.addresses
         {
-            opening.set_client(source);
-            opening.set_destination(destination);
+            context.set_client(source);
+            context.set_destination(destination);
         }
-        opening.keep_header(&bytes[..header.len]);
+        context.keep_header(&bytes[..header.len]);
     }
 }
 
-impl Prelude for ProxyProtocol {
-    fn read(&self, bytes: &[u8], opening: &mut Opening) -> Result<Reading, PreludeError> {
-        let trusts = self.trusted.contains(opening.connection().peer.ip());
+impl Preread for ProxyProtocol {
+    fn read(
+        &self,
+        bytes: &[u8],
+        context: &mut PrereadContext,
+    ) -> Result<PrereadStatus, PrereadError> {
+        let trusts = self.trusted.contains(context.connection().peer.ip());
         let refuses = !trusts && self.untrusted == Untrusted::Refuse;
         if refuses && self.required {
-            return Err(PreludeError::new(NotTrusted));
+            return Err(PrereadError::new(NotTrusted));
         }
         match ProxyHeader::parse(bytes, self.limit) {
-            Ok(Progress::Incomplete { .. }) => Ok(Reading::More),
+            Ok(ParseStatus::Incomplete { .. }) => Ok(PrereadStatus::More),
             Err(HeaderError {
                 kind: HeaderErrorKind::NotAHeader,
                 ..
-            }) if !self.required => Ok(Reading::Done { consumed: 0 }),
-            _ if refuses => Err(PreludeError::new(NotTrusted)),
-            Err(error) => Err(PreludeError::new(error)),
-            Ok(Progress::Complete(header)) => {
+            }) if !self.required => Ok(PrereadStatus::Done { consumed: 0 }),
+            _ if refuses => Err(PrereadError::new(NotTrusted)),
+            Err(error) => Err(PrereadError::new(error)),
+            Ok(ParseStatus::Complete(header)) => {
                 if trusts {
-                    self.accept(&header, bytes, opening);
+                    self.accept(&header, bytes, context);
                 }
-                Ok(Reading::Done {
+                Ok(PrereadStatus::Done {
                     consumed: header.len,
                 })
             }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::error::HeaderError;
 use super::tlv::{Ssl, Tlv, Tlvs};
 use super::{v1, v2};
-use crate::progress::Progress;
+use crate::parse_status::ParseStatus;
 
 /// The longest version 2 header that is accepted where nothing else is said, in bytes: 4096, nginx's
 /// `NGX_PROXY_PROTOCOL_MAX_HEADER`. Senders should stay below 536 bytes, which fit into any first segment.
@@ -39,15 +39,15 @@ impl<'a> ProxyHeader<'a> {
     /// As soon as no continuation can make the bytes a header: in a version 1 line at the first byte that its field
     /// does not allow, or at the end of a field that is none; in version 2 at the first wrong byte of the fixed part,
     /// and for the rest when all of it is there.
-    pub fn parse(stream: &'a [u8], limit: usize) -> Result<Progress<Self>, HeaderError> {
+    pub fn parse(stream: &'a [u8], limit: usize) -> Result<ParseStatus<Self>, HeaderError> {
         let parsed = match stream.first() {
-            None => return Ok(Progress::Incomplete { at_least: 1 }),
+            None => return Ok(ParseStatus::Incomplete { at_least: 1 }),
             Some(b'P') => v1::parse(stream),
             Some(_) => v2::parse(stream, limit),
         };
         match parsed {
-            Ok(header) => Ok(Progress::Complete(header)),
-            Err(Stop::Incomplete(at_least)) => Ok(Progress::Incomplete { at_least }),
+            Ok(header) => Ok(ParseStatus::Complete(header)),
+            Err(Stop::Incomplete(at_least)) => Ok(ParseStatus::Incomplete { at_least }),
             Err(Stop::Invalid(error)) => Err(error),
         }
     }

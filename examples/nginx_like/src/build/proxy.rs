@@ -56,7 +56,7 @@ pub(crate) fn proxy(
                 for &upstream in by_name.values() {
                     proxy = proxy.upstream(state.upstream(upstream));
                 }
-                listener = listener.prelude(Arc::new(
+                listener = listener.preread(Arc::new(
                     ClientHelloReader::new()
                         .upstreams(by_name.map(|upstream| state.upstream(upstream).clone()))
                         .limit(server.settings.core.preread_buffer_size)
@@ -134,7 +134,7 @@ fn listener(listener: Listener, server: &Server, listen: &Listen, state: &Reload
         let protocol = ProxyProtocol::required(server.settings.real_ip_from.clone())
             .untrusted(Untrusted::Disbelieve)
             .timeout(server.settings.core.proxy_protocol_timeout.max(AT_ONCE));
-        listener = listener.prelude(Arc::new(protocol));
+        listener = listener.preread(Arc::new(protocol));
     }
     if let Some(version) = server.settings.proxy.protocol {
         let send = match version {
