@@ -9,6 +9,7 @@ use lb_discovery::Static;
 use lb_proxy::{Proxy, Upstream};
 use tokio::net::TcpListener;
 
+use crate::build::error::BuildError;
 use crate::process::error::StartError;
 use crate::process::logs::logging::Logs;
 use crate::process::run::{FlushGuard, block_on, serve};
@@ -30,8 +31,10 @@ pub(crate) fn run() -> Result<(), StartError> {
         let upstream = Upstream::builder("nodes")
             .discovery(Static::new(Snapshot::from_backends(nodes)))
             .policy(WeightedRoundRobin::new())
-            .build()?;
-        let proxy = Proxy::builder().listen(ADDR, &upstream).build()?;
+            .build()
+            .map_err(BuildError::Proxy)?;
+        let proxy = Proxy::builder().listen(ADDR, &upstream).build();
+        let proxy = proxy.map_err(BuildError::Proxy)?;
         let server = proxy.bind().await?;
         explain();
         serve(server, signals, &logging, None).await

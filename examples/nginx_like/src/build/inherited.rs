@@ -53,7 +53,9 @@ impl InheritedSockets {
             });
             match taken {
                 Ok(socket) => sockets.extend(socket),
-                Err(error) => print_line(&format!("[warn] inherited socket {i} is ignored: {error}")),
+                Err(error) => {
+                    print_line(&format!("[warn] inherited socket {i} is ignored: {error}"))
+                }
             }
         }
         Self(sockets)
@@ -91,8 +93,9 @@ impl InheritedSockets {
     ) -> Result<SocketMatch, BuildError> {
         let mut found = self.0.iter().position(|passed| passed.addr == listen.addr);
         if listen.addr.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
-            let takes_both =
-                |socket: &InheritedSocket| socket.dual_stack && socket.addr.port() == listen.addr.port();
+            let takes_both = |socket: &InheritedSocket| {
+                socket.dual_stack && socket.addr.port() == listen.addr.port()
+            };
             found = found.or_else(|| self.0.iter().position(takes_both));
         }
         let Some(passed) = found.map(|i| &mut self.0[i]) else {

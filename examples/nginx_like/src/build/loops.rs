@@ -190,7 +190,10 @@ impl<'a> Graph<'a> {
                 out_degrees[from] += 1;
             }
         }
-        let mut ends: Vec<usize> = all.clone().filter(|&server| out_degrees[server] == 0).collect();
+        let mut ends: Vec<usize> = all
+            .clone()
+            .filter(|&server| out_degrees[server] == 0)
+            .collect();
         while let Some(end) = ends.pop() {
             for &source in &sources[end] {
                 out_degrees[source] -= 1;

@@ -12,10 +12,10 @@ use lb_proxy::{
     Workers,
 };
 
+use super::error::BuildError;
 use super::inherited::{InheritedSockets, SocketMatch};
 use super::keys::Keys;
 use super::reload_state::ReloadState;
-use super::error::BuildError;
 use crate::config::listen::Listen;
 use crate::config::main::{Config, WorkerProcesses};
 use crate::config::server::Server;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use lb_proxy::ClientZone;
 
+use super::error::BuildError;
 use super::inherited::ClaimedSocket;
 use super::kubernetes;
 use super::resolvers::SystemResolver;
 use super::upstream::upstream;
-use super::error::BuildError;
 use crate::config::limit_conn::LimitConnZone;
 use crate::config::upstream::block::Upstream;
 

@@ -9,9 +9,9 @@ use lb_core::policy::PolicyKind;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Static};
 
+use super::error::BuildError;
 use super::kubernetes;
 use super::resolvers::{SystemResolver, UpstreamResolvers};
-use super::error::BuildError;
 use crate::config::upstream::block::Upstream;
 use crate::config::upstream::method::Method;
 use crate::config::upstream::server::UpstreamServer;

@@ -27,7 +27,11 @@ pub(crate) fn build_as_user(
             return error.into();
         }
         // If the superuser can build it, the user lacks rights.
-        let again = proxy(config, &mut ReloadState::default(), InheritedSockets::default());
+        let again = proxy(
+            config,
+            &mut ReloadState::default(),
+            InheritedSockets::default(),
+        );
         match again {
             Ok(_) => credentials.lacks_rights(error.into()),
             Err(_) => error.into(),

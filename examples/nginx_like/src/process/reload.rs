@@ -48,7 +48,7 @@ impl Reloader {
         handle: &Handle,
         logging: &Logging,
     ) {
-        info!("SIGHUP: reading the configuration again");
+        info!("SIGHUP received: reconfiguring");
         match self.apply(files, threads, handle, logging).await {
             Ok(Reloaded {
                 added,
@@ -57,7 +57,7 @@ impl Reloader {
                 removed,
                 ..
             }) => info!(?added, ?kept, ?replaced, ?removed, "Configuration applied"),
-            Err(error) => error!(%error, "Configuration not applied, nothing changes"),
+            Err(error) => error!(%error, "Configuration not applied, nothing changed"),
         }
     }
 
@@ -81,7 +81,8 @@ impl Reloader {
             let proxy = proxy(&described, &mut state, InheritedSockets::default())?;
             Ok::<_, StartError>((proxy, state))
         });
-        let (proxy, state) = built.map_err(StartError::hung("reading the files that it names"))??;
+        let (proxy, state) =
+            built.map_err(StartError::hung("reading the files that it names"))??;
         let (described, opener, now) = (Arc::clone(&config), Arc::clone(files), logging.clone());
         let opened = threads.run(move || now.open(&described, &opener));
         let logs = opened.map_err(StartError::hung("opening the logs"))??;
@@ -143,12 +144,16 @@ impl Reloader {
             ),
         ];
         for (directive, _) in differ.iter().filter(|(_, differs)| *differs) {
-            warn!("\"{directive}\" has changed, which takes a restart");
+            warn!("\"{directive}\" changed, not applied before a restart");
         }
     }
 }
 
-fn open_pid(files: &Arc<FileAccess>, threads: &FileThreads, path: &Path) -> Result<PidGuard, StartError> {
+fn open_pid(
+    files: &Arc<FileAccess>,
+    threads: &FileThreads,
+    path: &Path,
+) -> Result<PidGuard, StartError> {
     let (files, path) = (Arc::clone(files), path.to_owned());
     let opened = threads.run(move || files.open_pid(&path));
     opened.map_err(StartError::hung("opening the pid file"))?

@@ -46,20 +46,20 @@ impl Signals {
             select! {
                 _ = self.hangup.recv() => control.request(Task::Reload),
                 _ = self.interrupt.recv() => {
-                    info!("SIGINT: stopping");
+                    info!("SIGINT received: exiting");
                     handle.abort();
                 }
                 _ = self.quit.recv() => {
-                    info!("SIGQUIT: draining");
+                    info!("SIGQUIT received: shutting down gracefully");
                     handle.shutdown();
                 }
                 _ = self.reopen.recv() => control.request(Task::Reopen),
                 _ = self.terminate.recv() => {
-                    info!("SIGTERM: stopping");
+                    info!("SIGTERM received: exiting");
                     handle.abort();
                 }
                 _ = self.upgrade.recv() => {
-                    warn!("SIGUSR2 is ignored: another binary cannot take over");
+                    warn!("SIGUSR2 ignored: another binary cannot take over");
                 }
                 // nginx stops its workers. A terminal that changes its size must not do that.
                 _ = self.window.recv() => {}

@@ -24,7 +24,7 @@ async fn node() -> (Reserved, String) {
 }
 
 /// What is logged before the configuration is opened.
-const READING: &str = "SIGHUP: reading the configuration again";
+const READING: &str = "SIGHUP received: reconfiguring";
 
 /// Opens a FIFO from the other side and writes `text`.
 async fn answer(fifo: &Path, text: &[u8]) {
@@ -102,7 +102,7 @@ async fn a_log_that_cannot_be_opened_again_stops_neither_sessions_nor_sigquit() 
     let proxy = NginxLike::start(&format!("error_log {} info;", log.display()), &stream).await;
     make_fifo(&log);
     proxy.signal(Signal::USR1);
-    proxy.logged("Log cannot be reopened, writing on").await;
+    proxy.logged("Log not reopened, the old file is kept").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     fs::remove_file(&log).unwrap();
     proxy.signal(Signal::USR1);
@@ -122,8 +122,8 @@ pub(crate) async fn a_reload_that_hangs_ends_alone(main: &str) {
     let text = fs::read(&conf).unwrap();
     make_fifo(&conf);
     proxy.signal(Signal::HUP);
-    proxy.logged("Hung file thread left behind").await;
-    proxy.logged("nothing changes").await;
+    proxy.logged("Hung file thread abandoned").await;
+    proxy.logged("nothing changed").await;
     fs::remove_file(&conf).unwrap();
     fs::write(&conf, &text).unwrap();
     proxy.signal(Signal::HUP);

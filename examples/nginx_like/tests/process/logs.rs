@@ -116,7 +116,7 @@ fn what_keeps_a_process_from_starting_comes_behind_its_messages() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    let said = "The limit of open files stays as it is";
+    let said = "Limit of open files not changed";
     let position = |text: &str| stderr.find(text).unwrap_or_else(|| panic!("{stderr}"));
     assert!(position(said) < position("[emerg] bind()"), "{stderr}");
     assert!(fs::read_to_string(&log).unwrap().contains(said));

@@ -185,7 +185,7 @@ async fn a_storm_of_reloads_with_broken_files_disturbs_nobody() {
     fs::remove_file(proxy.dir().join("test.conf")).unwrap();
     proxy.signal(Signal::HUP);
     proxy.logged("No such file or directory").await;
-    assert!(proxy.count("nothing changes") >= 10);
+    assert!(proxy.count("nothing changed") >= 10);
     assert_eq!(open.say("still there?").await.unwrap(), "node");
     eventually("the descriptors' return", || files() == before).await;
 }
@@ -206,9 +206,9 @@ async fn workers_stay_as_many_as_they_were() {
         reload(&proxy, workers, &stream).await;
         assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     }
-    assert_eq!(proxy.count("\"worker_processes\" has changed"), 3);
+    assert_eq!(proxy.count("\"worker_processes\" changed"), 3);
     reload(&proxy, "worker_processes 2;", &stream).await;
-    assert_eq!(proxy.count("\"worker_processes\" has changed"), 3);
+    assert_eq!(proxy.count("\"worker_processes\" changed"), 3);
     assert_eq!(threads(), before);
 }
 

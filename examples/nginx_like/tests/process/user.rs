@@ -248,7 +248,7 @@ async fn the_pid_file_moves_and_goes() {
     let wrong = format!("server {{ listen {listen}; proxy_pass 127.0.0.1:1; }}");
     proxy.configure(&main(&other), &wrong);
     proxy.signal(Signal::HUP);
-    proxy.logged("nothing changes").await;
+    proxy.logged("nothing changed").await;
     assert!(!other.exists() && new.exists());
     proxy.signal(Signal::TERM);
     assert!(proxy.exit().await.success());
@@ -299,7 +299,7 @@ async fn the_helper_lives_as_long_as_the_server() {
     proxy.logged("the helper process has ended").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     proxy.signal(Signal::TERM);
-    proxy.logged("The pid file stays behind").await;
+    proxy.logged("Pid file not removed").await;
     assert!(proxy.exit().await.success());
 }
 

@@ -102,7 +102,7 @@ async fn a_file_that_hangs_keeps_neither_the_server_nor_the_helper() {
     let helper = helper(&proxy).expect("a helper");
     make_fifo(&proxy.dir().join("test.conf"));
     proxy.signal(Signal::HUP);
-    proxy.logged("reading the configuration again").await;
+    proxy.logged("SIGHUP received: reconfiguring").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     proxy.signal(Signal::TERM);
     assert!(proxy.exit().await.success());

@@ -57,7 +57,7 @@ impl FileThreads {
             let _entered = runtime.as_ref().map(runtime::Handle::enter);
             let result = work();
             drop(counted);
-                // After the limit the caller has closed the channel.
+            // After the limit the caller has closed the channel.
             let _ = done.send(result);
         })?;
         match outcome.recv_timeout(self.limit) {

@@ -141,13 +141,19 @@ impl PathResolution {
             if let Some(link) = self.link(&name)? {
                 if self.remaining.is_empty() && fstatfs(&link)?.f_type == PROC_SUPER_MAGIC {
                     let is_magic_link = true;
-                    return Ok(FinalComponent { name, is_magic_link });
+                    return Ok(FinalComponent {
+                        name,
+                        is_magic_link,
+                    });
                 }
                 let target = readlinkat(&link, "", Vec::new())?;
                 self.follow(Path::new(&OsString::from_vec(target.into_bytes())))?;
             } else if self.remaining.is_empty() {
                 let is_magic_link = false;
-                return Ok(FinalComponent { name, is_magic_link });
+                return Ok(FinalComponent {
+                    name,
+                    is_magic_link,
+                });
             } else {
                 let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 self.dir = openat(&self.dir, &name, flags, Mode::empty())?;

@@ -120,7 +120,7 @@ impl Helper {
 
 fn answer_of(answer: io::Result<Option<Frame>>) -> io::Result<Frame> {
     let Ok(Some(answer)) = answer else {
-        let what = "the helper process has ended, which takes a restart";
+        let what = "the helper process has ended: restart the server";
         return Err(io::Error::other(what));
     };
     if answer.tag != Tag::Failed {

@@ -21,8 +21,8 @@ use super::line::{LineFormat, severity};
 use super::sink::Sink;
 use crate::config::error_log::{LogLevel, LogTarget};
 use crate::config::main::Config;
-use crate::process::error::StartError;
 use crate::process::credentials::Credentials;
+use crate::process::error::StartError;
 use crate::process::files::access::FileAccess;
 use crate::process::files::file_threads::FileThreads;
 
@@ -65,7 +65,10 @@ impl Logs {
     }
 
     /// Opens every log of `config` without writing to it, as a process that switches to `credentials` does.
-    pub(crate) fn test(config: &Config, credentials: Option<&Credentials>) -> Result<(), StartError> {
+    pub(crate) fn test(
+        config: &Config,
+        credentials: Option<&Credentials>,
+    ) -> Result<(), StartError> {
         for path in levels_of(config).into_keys().flatten() {
             FileAccess::test_log(path, credentials).map_err(StartError::open(path))?;
         }
@@ -204,7 +207,7 @@ fn levels_of(config: &Config) -> BTreeMap<Option<&Path>, LogLevel> {
 }
 
 /// Writes to the logs that are installed at the time of the message.
-struct CurrentLogsLogs(Arc<RwLock<Logs>>);
+struct CurrentLogs(Arc<RwLock<Logs>>);
 
 impl CurrentLogs {
     fn logs(&self) -> Logs {
