@@ -1,4 +1,4 @@
-//! How the process ends, and what it leaves behind.
+//! Signals: the end of the process, reloads, pid files and logs.
 
 use std::fs;
 
@@ -43,7 +43,7 @@ async fn sigterm_ends_a_drain() {
 }
 
 #[tokio::test]
-async fn sighup_applies_the_difference_and_sessions_live_on() {
+async fn sighup_applies_the_difference_and_sessions_continue() {
     let (_node, stream) = node().await;
     let other = Reserved::any();
     drop(other.serve("other").await);
@@ -69,7 +69,7 @@ async fn sighup_applies_the_difference_and_sessions_live_on() {
 }
 
 #[tokio::test]
-async fn sighup_with_a_bad_file_changes_nothing_and_says_why() {
+async fn sighup_with_a_bad_file_changes_nothing_and_logs_the_reason() {
     let (_node, stream) = node().await;
     let proxy = NginxLike::start("", &stream).await;
     proxy.configure(
@@ -84,7 +84,7 @@ async fn sighup_with_a_bad_file_changes_nothing_and_says_why() {
         "{log}"
     );
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
-    // So does an address that somebody has.
+    // So does an address that is in use.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = (taken.local_addr().unwrap(), taken);
     proxy.configure(
@@ -108,7 +108,7 @@ async fn sigquit_waits_no_longer_than_the_shutdown_timeout() {
 }
 
 #[tokio::test]
-async fn the_pid_file_is_there_while_the_process_is() {
+async fn the_pid_file_exists_while_the_process_runs() {
     let (_node, stream) = node().await;
     let dir = tempfile::tempdir().unwrap();
     let pid = dir.path().join("nginx.pid");
@@ -123,7 +123,7 @@ async fn the_pid_file_is_there_while_the_process_is() {
 }
 
 #[tokio::test]
-async fn the_pid_file_of_a_successor_is_left_alone() {
+async fn the_pid_file_of_a_successor_is_kept() {
     let (_node, stream) = node().await;
     let dir = tempfile::tempdir().unwrap();
     let pid = dir.path().join("nginx.pid");
@@ -165,7 +165,7 @@ async fn the_pid_file_moves_with_the_configuration() {
 }
 
 #[tokio::test]
-async fn a_reload_that_fails_leaves_the_pid_file_of_another_process_alone() {
+async fn a_reload_that_fails_keeps_the_pid_file_of_another_process() {
     let (_node, stream) = node().await;
     let dir = tempfile::tempdir().unwrap();
     let [theirs, ours] = ["theirs.pid", "ours.pid"].map(|name| dir.path().join(name));
