@@ -37,7 +37,7 @@ pub(crate) fn proxy(
     let mut proxy = Proxy::builder()
         .drain_timeout(config.worker_shutdown_timeout)
         .workers(match workers {
-            NonZeroUsize::MIN => Workers::Here,
+            NonZeroUsize::MIN => Workers::CurrentRuntime,
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(sessions(config, workers))));

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lb_proxy::{Handle, Reloaded};
+use lb_proxy::{Handle, ReloadReport};
 use tracing::{error, info, warn};
 
 use super::files::access::FileAccess;
@@ -50,13 +50,11 @@ impl Reloader {
     ) {
         info!("SIGHUP received: reconfiguring");
         match self.apply(files, threads, handle, logging).await {
-            Ok(Reloaded {
-                added,
-                kept,
-                replaced,
-                removed,
+            Ok(ReloadReport {
+                listeners,
+                upstreams,
                 ..
-            }) => info!(?added, ?kept, ?replaced, ?removed, "Configuration applied"),
+            }) => info!(?listeners, ?upstreams, "Configuration applied"),
             Err(error) => error!(%error, "Configuration not applied, nothing changed"),
         }
     }
@@ -67,7 +65,7 @@ impl Reloader {
         threads: &FileThreads,
         handle: &Handle,
         logging: &Logging,
-    ) -> Result<Reloaded, StartError> {
+    ) -> Result<ReloadReport, StartError> {
         // One thread for each step: an abandoned thread does not go on to the next step when it ends.
         let reader = Arc::clone(files);
         let read = threads.run(move || reader.load());

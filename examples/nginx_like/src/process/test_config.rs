@@ -12,7 +12,8 @@ use crate::config::main::Config;
 /// Does all that a start does before it listens. Opens logs and the pid file, as nginx does.
 pub(crate) fn test(config: &Config) -> Result<(), StartError> {
     let credentials = Credentials::look_up(config.user.as_ref())?;
-    build_as_user(config, credentials.as_ref(), &mut ReloadState::default())?;
+    let built = build_as_user(config, credentials.as_ref(), &mut ReloadState::default());
+    built.map(drop)?;
     loops::find(config).map_or(Ok(()), Err)?;
     Logs::test(config, credentials.as_ref())?;
     if let Some(path) = &config.pid {

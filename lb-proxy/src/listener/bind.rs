@@ -1,35 +1,38 @@
-//! Opening the sockets of a listener.
+//! Binds the sockets of a listener.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-/// How a socket is to listen.
+/// The address of a listening socket and its options.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Listening {
+pub(crate) struct BindConfig {
     pub(crate) addr: SocketAddr,
     pub(super) backlog: u32,
     pub(crate) ipv6_only: bool,
     pub(crate) reuse_port: bool,
 }
 
-/// What [`Listening::open`] has opened.
+/// The sockets that [`BindConfig::open`] has opened.
 #[derive(Debug)]
-pub(super) struct Open {
-    pub(super) sockets: Vec<TcpListener>,
-    /// Where several sockets share an address that is not to be shared with others: see [`share`](super::share).
+pub(super) struct BoundSockets {
+    pub(super) listening: Vec<TcpListener>,
+    /// Present if several sockets share an address that other programs must not share: see
+    /// [`address_guard`](super::address_guard).
     pub(super) guard: Option<Socket>,
 }
 
-impl Listening {
-    /// Opens `count` sockets on one address, between which the kernel spreads connections.
+impl BindConfig {
+    /// Opens `count` sockets on one address. The kernel spreads connections between them.
     ///
-    /// The first binds alone unless the address may be shared with others: that tells if another program listens there.
-    /// `beside` says that sockets of this proxy are in the way and have been [relaxed](super::Held::relax).
+    /// The first socket binds without `SO_REUSEPORT` unless the address may be shared with other programs: that fails if
+    /// another program listens there. `beside` says that sockets of this proxy overlap with the address and have been
+    /// [relaxed](super::sockets::ListenerSockets::relax).
     ///
-    /// With several sockets, or `beside` others, [`settle`](super::share::settle) must follow.
-    pub(super) fn open(mut self, count: usize, beside: bool) -> io::Result<Open> {
+    /// If `count` is above 1 or `beside` is set, the caller must call
+    /// [`close_port`](super::address_guard::close_port) afterwards.
+    pub(super) fn open(mut self, count: usize, beside: bool) -> io::Result<BoundSockets> {
         let shares = beside || self.reuse_port;
         let guarded = count > 1 && !self.reuse_port;
         let mut noted = beside.then(|| self.note_as_ipv4());
@@ -44,14 +47,17 @@ impl Listening {
         for _ in 0..count {
             let socket = self.bind(shares || guarded)?;
             self.listen(&socket)?;
-            // Where the kernel was to choose the port, it has done so.
+            // For port 0 the kernel has chosen a port now.
             self.addr = addr_of(&socket)?;
             sockets.push(socket.into());
         }
-        Ok(Open { sockets, guard })
+        Ok(BoundSockets {
+            listening: sockets,
+            guard,
+        })
     }
 
-    /// A socket that holds the address and does not listen. Sockets without `SO_REUSEPORT` cannot bind there.
+    /// A socket that holds the address and does not listen. A socket without `SO_REUSEPORT` cannot bind there.
     pub(super) fn guard(&self, beside: bool) -> io::Result<Socket> {
         let socket = self.bind(beside)?;
         // With it, another program's socket may bind beside one that does not listen.
@@ -61,14 +67,15 @@ impl Listening {
     }
 
     /// For a socket of both families, binds its IPv4 half for as long as the result lives. The kernel then remembers
-    /// that half and not the whole, which [`settle`](super::share::settle) could not make it forget: every address is part of the whole.
+    /// that half and not the whole wildcard. [`close_port`](super::address_guard::close_port) could not make the kernel
+    /// forget the wildcard, because every address is part of it.
     fn note_as_ipv4(&self) -> Option<Socket> {
         let dual_stack = self.addr.ip().is_unspecified() && self.addr.is_ipv6() && !self.ipv6_only;
         let half = Self {
             addr: ([0, 0, 0, 0], self.addr.port()).into(),
             ..*self
         };
-        // Without it the address is served as well, only not kept from other programs of the same user.
+        // If it fails, the address is still served, only not kept from other programs of the same user.
         dual_stack.then(|| half.bind(true).ok()).flatten()
     }
 
@@ -91,8 +98,7 @@ impl Listening {
         socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))
     }
 
-    /// Whether a connection could be meant for a socket of either, so that the kernel lets both be open only if they
-    /// share.
+    /// Whether some connection matches sockets of both, so that the kernel lets both be open only with `SO_REUSEPORT`.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let covers = |a: &Self, b: &Self| match (a.addr.ip(), b.addr.ip()) {
             (IpAddr::V6(a_ip), IpAddr::V4(_)) if a_ip.is_unspecified() => !a.ipv6_only,
@@ -110,13 +116,13 @@ fn addr_of(socket: &Socket) -> io::Result<SocketAddr> {
     addr.ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
-/// The socket for each of `count` workers: they share the one there is.
+/// Clones `socket` for each of `count` workers.
 pub(super) fn clones(socket: &TcpListener, count: usize) -> io::Result<Vec<TcpListener>> {
     (0..count).map(|_| socket.try_clone()).collect()
 }
 
-/// Applies options that accepted connections inherit.
-pub(super) fn hand_down(
+/// Applies the options that accepted connections inherit from the listening sockets.
+pub(super) fn apply_inherited(
     sockets: &[TcpListener],
     options: &crate::net::socket::SocketOptions,
 ) -> io::Result<()> {
@@ -130,16 +136,16 @@ mod tests {
 
     #[test]
     fn wildcards_overlap_with_what_they_cover() {
-        let listening = |text: &str, ipv6_only| Listening {
+        let config = |text: &str, ipv6_only| BindConfig {
             addr: text.parse().unwrap(),
             backlog: 1,
             ipv6_only,
             reuse_port: false,
         };
-        let dual = listening("[::]:1", false);
-        let six = listening("[::]:1", true);
-        let four = listening("0.0.0.0:1", false);
-        let [a, b, c] = ["127.0.0.1:1", "127.0.0.2:1", "[::1]:1"].map(|t| listening(t, true));
+        let dual = config("[::]:1", false);
+        let six = config("[::]:1", true);
+        let four = config("0.0.0.0:1", false);
+        let [a, b, c] = ["127.0.0.1:1", "127.0.0.2:1", "[::1]:1"].map(|t| config(t, true));
         for (one, other, expected) in [
             (&dual, &six, true),
             (&dual, &four, true),
@@ -152,7 +158,7 @@ mod tests {
             (&four, &c, false),
             (&a, &a, true),
             (&a, &b, false),
-            (&a, &listening("127.0.0.1:2", true), false),
+            (&a, &config("127.0.0.1:2", true), false),
         ] {
             assert_eq!(one.overlaps(other), expected, "{one:?} {other:?}");
             assert_eq!(other.overlaps(one), expected, "{other:?} {one:?}");
