@@ -50,11 +50,7 @@ impl Reloader {
     ) {
         info!("SIGHUP received: reconfiguring");
         match self.apply(files, threads, handle, logging).await {
-            Ok(ReloadReport {
-                listeners,
-                upstreams,
-                ..
-            }) => info!(?listeners, ?upstreams, "Configuration applied"),
+            Ok(report) => log(&report),
             Err(error) => error!(%error, "Configuration not applied, nothing changed"),
         }
     }
@@ -145,6 +141,22 @@ impl Reloader {
             warn!("\"{directive}\" changed, not applied before a restart");
         }
     }
+}
+
+/// Upstreams that are kept are only counted: there may be thousands.
+fn log(report: &ReloadReport) {
+    let (listeners, upstreams) = (&report.listeners, &report.upstreams);
+    info!(
+        listeners.added = ?listeners.added,
+        listeners.kept = ?listeners.kept,
+        listeners.changed = ?listeners.changed,
+        listeners.removed = ?listeners.removed,
+        upstreams.added = ?upstreams.added,
+        upstreams.kept = upstreams.kept.len(),
+        upstreams.changed = ?upstreams.changed,
+        upstreams.removed = ?upstreams.removed,
+        "Configuration applied"
+    );
 }
 
 fn open_pid(

@@ -148,7 +148,11 @@ async fn a_dual_stack_socket_that_systemd_passes_on_serves_the_listen_of_its_por
         // The reload finds the socket by the address of its `listen`.
         proxy.signal(Signal::HUP);
         proxy.logged("Configuration applied").await;
-        assert!(proxy.log().contains("added=[] "), "{}", proxy.log());
+        assert!(
+            proxy.log().contains("listeners.added=[] "),
+            "{}",
+            proxy.log()
+        );
         assert!(proxy.log().contains("removed=[]"), "{}", proxy.log());
         assert_eq!(ask(ipv4).await.unwrap(), "a");
         if all {
@@ -254,7 +258,9 @@ async fn a_reload_changes_the_family_of_a_wildcard() {
         assert!(ask(ipv4).await.is_err());
         proxy.configure(workers, &stream("off"));
         proxy.signal(Signal::HUP);
-        proxy.logged(&format!("replaced=[[::]:{port}]")).await;
+        proxy
+            .logged(&format!("listeners.changed=[[::]:{port}]"))
+            .await;
         assert_eq!(ask(ipv4).await.unwrap(), "a");
         proxy.configure(workers, &stream("on"));
         proxy.signal(Signal::HUP);
