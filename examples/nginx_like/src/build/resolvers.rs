@@ -55,7 +55,7 @@ impl<'a> UpstreamResolvers<'a> {
     }
 
     fn configured(&self, directive: &ResolverDirective) -> Result<Resolver, BuildError> {
-        // Zero sets no limit. A query needs a limit nevertheless: the driver asks again after any failure.
+        // Zero sets no limit. A query needs a limit nevertheless: the driver retries after any failure.
         let limit = Some(self.config.resolver_timeout).filter(|limit| !limit.is_zero());
         let mut builder = Resolver::builder()
             .timeout(limit.unwrap_or(QUERY_TIMEOUT).min(QUERY_TIMEOUT))

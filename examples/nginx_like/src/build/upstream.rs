@@ -25,7 +25,7 @@ pub(super) fn upstream(
     let resolvers = UpstreamResolvers::new(config, system);
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
         .policy(policy(&config.method).build())
-        // In nginx a name that is gone takes its servers along; any other failure keeps them.
+        // As in nginx, a name that does not exist any more removes its servers; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
     for server in sources(&joined(&config.servers), &resolvers)? {
         upstream = upstream.discovery(server);

@@ -86,7 +86,7 @@ pub(crate) async fn serve(
 
 /// Runs `main` on a runtime of the main thread. With one worker it runs everything, with several all but the sessions.
 ///
-/// Blocking tasks that still run when `main` ends are left behind.
+/// Blocking tasks that still run when `main` ends are abandoned.
 pub(crate) fn block_on(
     main: impl Future<Output = Result<(), StartError>>,
 ) -> Result<(), StartError> {

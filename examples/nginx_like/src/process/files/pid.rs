@@ -265,7 +265,7 @@ mod tests {
         fifo(&path);
         written(&path, 17, Some(us)).expect_err("no regular file");
         drop(written(&path, 17, None).unwrap());
-        // Some configurations say this where no pid file is wanted.
+        // Some configurations name /dev/null to have no pid file.
         drop(written(Path::new("/dev/null"), 17, None).unwrap());
         assert!(path.exists() && Path::new("/dev/null").exists());
     }

@@ -11,7 +11,7 @@
 //!   the user of the server;
 //! - write the server's id to a pid file that it has opened, or remove that file.
 //!
-//! Each request has a thread and a socket for its answer, so that one that hangs on a file does not delay the next.
+//! Each request has a thread and a socket for its answer, so that a request that hangs on a file does not delay the next.
 //!
 //! A server that was taken over can make the helper do nothing that the superuser's configuration does not say. The two
 //! share a pair of sockets. The helper ends when the server's socket is closed, whatever ended the server.

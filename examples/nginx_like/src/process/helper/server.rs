@@ -179,7 +179,7 @@ impl RequestHandler {
                 file: Some(open_log::open_for(&path, self.owner)?),
             }),
             Tag::OpenPid if lock(&self.configured).pids.contains(&path) => {
-                // One for each path: the file of an earlier request goes first.
+                // One pid file for each path: the file of an earlier request is removed first.
                 self.remove(&path);
                 let file = PidFile::open(&path, Some(self.owner))?;
                 lock(&self.pid_files).push(file);
