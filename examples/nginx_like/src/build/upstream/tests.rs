@@ -51,7 +51,7 @@ fn addresses_that_follow_each_other_are_one_source() {
     let sources = |text: &str| {
         let made = upstream(&read(text), &System::default()).unwrap();
         let sources = made.discovery().sources;
-        let labels = sources.iter().map(|status| status.source.to_string());
+        let labels = sources.iter().map(|status| status.label.to_string());
         labels.collect::<Vec<_>>()
     };
     let text = "upstream u {
