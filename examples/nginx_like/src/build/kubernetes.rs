@@ -1,4 +1,4 @@
-//! What of a cluster are backends.
+//! The sources of `kubernetes` and `kubernetes_pods`.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use lb_discovery::{
     kubernetes::{Cluster, EndpointSlices, NodePort, Pods, Port},
 };
 
+use super::error::BuildError;
 use crate::config::upstream::kubernetes::Kubernetes;
 #[cfg(feature = "kubernetes")]
 use crate::config::upstream::kubernetes::{KubernetesBackends, KubernetesPort};
-use crate::error::StartError;
 
 /// The source that a `kubernetes` or `kubernetes_pods` line describes. Reads its kubeconfig, but connects to nothing.
 #[cfg(feature = "kubernetes")]
-pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Source>, StartError> {
-    build(line).map_err(|source| StartError::Discovery {
+pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Source>, BuildError> {
+    build(line).map_err(|source| BuildError::Discovery {
         source,
         span: line.span.clone(),
     })
 }
 
 #[cfg(not(feature = "kubernetes"))]
-pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Source>, StartError> {
-    Err(StartError::BuiltWithoutKubernetes {
+pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Source>, BuildError> {
+    Err(BuildError::BuiltWithoutKubernetes {
         span: line.span.clone(),
     })
 }
 
-/// What tells the sources of `lines` apart, the addresses of the clusters that their kubeconfigs lead to now included.
-pub(super) fn identities(lines: &[Kubernetes]) -> Result<Vec<Arc<str>>, StartError> {
+/// The identities of the sources of `lines`. They include the addresses of the clusters that their kubeconfigs name now.
+pub(super) fn identities(lines: &[Kubernetes]) -> Result<Vec<Arc<str>>, BuildError> {
     let identities = lines.iter().map(|line| Ok(source(line)?.identity()));
     identities.collect()
 }

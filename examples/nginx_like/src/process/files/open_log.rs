@@ -7,37 +7,38 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, Uid, fchmod, fchown, fstat};
 use rustix::io::Errno;
 
-use super::walk;
+use super::path_resolution;
 
-/// Opens a log to append to it, and makes it if there is none.
+/// Opens a log to append to it. Creates the file if there is none.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     append(path, None)
 }
 
-/// Opens a log as [`open`] does, for a process of the user `owner`, and gives that user the file, as nginx does.
+/// Opens a log as [`open`] does, for a process of the user `owner`, and changes the owner of the file to that user, as
+/// nginx does.
 pub(crate) fn open_for(path: &Path, owner: Uid) -> io::Result<File> {
     let file = try_for(path, owner)?;
     chown_to(&file, owner)?;
     Ok(file)
 }
 
-/// Opens a log as [`open_for`] does, and leaves it to its owner.
+/// Opens a log as [`open_for`] does, and does not change its owner.
 pub(super) fn try_for(path: &Path, owner: Uid) -> io::Result<File> {
     append(path, Some(owner))
 }
 
 fn append(path: &Path, owner: Option<Uid>) -> io::Result<File> {
-    let opened = walk::open(path, owner, OFlags::WRONLY | OFlags::APPEND)?;
+    let opened = path_resolution::open(path, owner, OFlags::WRONLY | OFlags::APPEND)?;
     Ok(opened.file)
 }
 
-/// Gives a regular file with one name to `owner`. A pipe, a terminal or a file that has other names stays as it is.
+/// Changes the owner of a regular file with one name. A pipe, a terminal or a file with several names is not changed.
 fn chown_to(file: &File, owner: Uid) -> io::Result<()> {
     let is = fstat(file)?;
     if FileType::from_raw_mode(is.st_mode) != FileType::RegularFile || is.st_nlink != 1 {
         return Ok(());
     }
-    // A superuser without CAP_CHOWN, as in a container, leaves the file as it is: the server writes by its descriptor.
+    // A superuser without CAP_CHOWN, as in a container, does not change the file: the server writes by its descriptor.
     let unless_denied = |done| match done {
         Err(Errno::PERM) => Ok(()),
         done => done,
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_of_the_user_are_not_followed_and_those_of_others_are() {
+    fn links_of_the_user_are_refused_and_links_of_other_users_are_followed() {
         let us = geteuid();
         let them = Uid::from_raw(us.as_raw() + 1);
         let dir = tempfile::tempdir().unwrap();
@@ -75,7 +76,7 @@ mod tests {
         symlink("../dir/./target.log", at("real/twice")).unwrap();
         symlink("loop", at("loop")).unwrap();
         for path in ["file", "dir/target.log", "dir/../real/twice"] {
-            let denied = try_for(&at(path), us).expect_err("a link of ours");
+            let denied = try_for(&at(path), us).expect_err("a link of the user");
             assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied, "{path}");
             assert!(!at("real/target.log").exists());
         }
@@ -114,11 +115,11 @@ mod tests {
     }
 
     #[test]
-    fn a_log_becomes_the_users_and_a_file_with_other_names_does_not() {
+    fn a_log_changes_its_owner_and_a_file_with_other_names_does_not() {
         use std::os::unix::fs::{MetadataExt, PermissionsExt};
         let us = geteuid();
         let is_root = us.is_root();
-        // Others cannot give files away.
+        // Only the superuser can change an owner.
         let owner = if is_root { Uid::from_raw(1) } else { us };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("error.log");
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_other_names_is_refused_where_the_user_could_have_made_one() {
+    fn a_file_with_other_names_is_refused_in_a_directory_that_the_user_can_write_to() {
         use std::os::unix::fs::PermissionsExt;
         let us = geteuid();
         let them = Uid::from_raw(us.as_raw() + 1);
@@ -167,7 +168,7 @@ mod tests {
             let errno = opened.expect_err("no reader").raw_os_error();
             assert_eq!(errno, Some(Errno::NXIO.raw_os_error()));
         }
-        // Opening for both does not wait.
+        // Opening for reading and writing does not wait.
         let both = fs::OpenOptions::new().read(true).write(true).open(&path);
         let _reader = both.unwrap();
         for opened in [open(&path), try_for(&path, us)] {

@@ -1,4 +1,4 @@
-//! What a kubeconfig leads to: another file, a plugin, a file system that hangs.
+//! Kubeconfigs that name other files or a plugin, or that hang.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -31,7 +31,7 @@ fn dead(dir: &Path, addr: &Reserved, user: &str) -> String {
     path.display().to_string()
 }
 
-/// What a test of a configuration without a `kubeconfig=` says, with these files in the environment of a pod.
+/// The output of `-t` without a `kubeconfig=`, with these files in the environment of a pod.
 async fn tested(dir: &Path, files: &OsStr) -> Output {
     let text = stream("kubernetes default/echo").replace("LISTEN", "127.0.0.1:1");
     let conf = write_conf(dir, &format!("events {{}} stream {{ {text} }}"));
@@ -118,7 +118,7 @@ async fn the_process_ends_while_a_file_cannot_be_read() {
     let made = Command::new("mkfifo").arg(&pipe).status().await.unwrap();
     assert!(made.success());
     fs::rename(&pipe, &file).unwrap();
-    // Can be opened once there is a reader. The thread is left behind if there never is.
+    // Opening it waits for a reader. Without one the thread is abandoned.
     let (opened, writer) = oneshot::channel();
     thread::spawn(move || opened.send(OpenOptions::new().write(true).open(file)));
     let writer = within("a reader of the kubeconfig", writer).await.unwrap();

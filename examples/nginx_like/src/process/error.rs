@@ -1,18 +1,18 @@
-//! What keeps the server from starting.
+//! Why the server does not start, or does not apply a configuration.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use lb_discovery::DiscoveryError;
-use lb_proxy::{BindError, BuildError, ReloadError};
+use lb_proxy::{BindError, ReloadError};
 
+use super::send_signal::SignalError;
+use crate::build::error::BuildError;
 use crate::build::loops::Loop;
-use crate::process::send_signal::SignalError;
 use crate::syntax::error::{ConfigError, Os};
 use crate::syntax::span::Span;
 
-/// A reason not to start, worded as nginx words it where it has the same.
+/// Why the server does not start, or does not apply a configuration. Where nginx has the same error, the words are nginx's.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     #[error("{}", bind_failed(.0))]
@@ -23,24 +23,12 @@ pub(crate) enum StartError {
     Config(#[from] ConfigError),
     #[error("the demonstration cannot listen on {addr}: {source}")]
     Demo { addr: SocketAddr, source: io::Error },
-    #[cfg(not(feature = "kubernetes"))]
-    #[error("nginx_like was built without its feature \"kubernetes\", which is needed in {span}")]
-    BuiltWithoutKubernetes { span: Span },
-    #[error("{source} in {span}")]
-    Discovery { source: DiscoveryError, span: Span },
     #[error("the helper process, which stays the superuser beside \"user\", failed ({})", Os(.0))]
     Helper(io::Error),
     #[error(
         "{source}: this is read as \"{user}\", the \"user\" of the configuration, which must be allowed to read it"
     )]
     AsUser { source: Box<Self>, user: String },
-    #[error(
-        "the inherited socket {addr} takes IPv4 and IPv6, and two servers ask for it: set BindIPv6Only=ipv6-only and a \
-         ListenStream= for each family, in {span}"
-    )]
-    InheritedTwice { addr: SocketAddr, span: Span },
-    #[error("no \"stream\" block with a server in it: there is nothing to balance")]
-    NoServer,
     #[error("open() \"{}\" failed ({})", path.display(), Os(source))]
     Open { path: PathBuf, source: io::Error },
     #[error("the runtime cannot be started ({})", Os(.0))]
@@ -72,12 +60,7 @@ impl StartError {
         }
     }
 
-    /// Whether a lack of rights to a file may be the cause.
-    pub(crate) const fn may_be_of_rights(&self) -> bool {
-        matches!(self, Self::Discovery { .. } | Self::Open { .. })
-    }
-
-    /// The work named `what` has hung.
+    /// The file operation named `what` has hung.
     pub(crate) fn hung(what: &str) -> impl FnOnce(io::Error) -> Self {
         |source| Self::System {
             call: what.to_owned(),
@@ -85,7 +68,7 @@ impl StartError {
         }
     }
 
-    /// nginx's name for how bad it is.
+    /// nginx's name of its severity.
     pub(crate) const fn level(&self) -> &'static str {
         match self {
             Self::Signal(error) => error.level(),
@@ -114,7 +97,7 @@ fn bind_failed(error: &BindError) -> String {
     }
 }
 
-/// What helps against too many threads.
+/// The fix for too many threads.
 fn thread_hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::WouldBlock => {

@@ -1,25 +1,25 @@
-//! What a reload keeps.
+//! What a reload takes over from the former configuration.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use lb_proxy::ClientZone;
 
-use super::inherited::KnownSocket;
+use super::error::BuildError;
+use super::inherited::ClaimedSocket;
 use super::kubernetes;
-use super::resolvers::System;
+use super::resolvers::SystemResolver;
 use super::upstream::upstream;
 use crate::config::limit_conn::LimitConnZone;
 use crate::config::upstream::block::Upstream;
-use crate::error::StartError;
 
-/// What goes on as it is when the configuration is read again.
+/// What a reload takes over from the former configuration.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct ReloadState {
     upstreams: Vec<KeptUpstream>,
     zones: Vec<(LimitConnZone, ClientZone)>,
-    /// Sockets that systemd passed on and that are in use.
-    pub(super) inherited: Vec<KnownSocket>,
+    /// Inherited sockets in use.
+    pub(super) inherited: Vec<ClaimedSocket>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,10 +30,10 @@ struct KeptUpstream {
     made: lb_proxy::Upstream,
 }
 
-impl Kept {
+impl ReloadState {
     /// The upstreams of `config`. One that says what a former one said, about the same clusters, is that one, unless a
     /// source of it fails: a reload that follows a repair asks the source at once.
-    pub(super) fn take_upstreams(&mut self, config: &[Upstream]) -> Result<(), StartError> {
+    pub(super) fn take_upstreams(&mut self, config: &[Upstream]) -> Result<(), BuildError> {
         let before = self.upstreams.iter().map(|old| (&*old.config.name, old));
         let before: HashMap<_, _> = before.collect();
         let same = |new: &Upstream, clusters: &[Arc<str>]| {
@@ -43,7 +43,7 @@ impl Kept {
             let is_same = new.says_the_same(&old.config) && *clusters == *old.clusters;
             (is_well && is_same).then(|| old.made.clone())
         };
-        let system = System::default();
+        let system = SystemResolver::default();
         let upstreams = config.iter().map(|new| {
             let clusters = kubernetes::identities(&new.kubernetes)?;
             let made = same(new, &clusters).map_or_else(|| upstream(new, &system), Ok)?;
@@ -53,11 +53,11 @@ impl Kept {
                 made,
             })
         });
-        self.upstreams = upstreams.collect::<Result<_, StartError>>()?;
+        self.upstreams = upstreams.collect::<Result<_, BuildError>>()?;
         Ok(())
     }
 
-    /// The zones of `config`. As in nginx one that has the name and the size of a former one is that one.
+    /// Takes over the zones of `config`. As in nginx, a zone with the name and the size of a former zone is that zone.
     pub(super) fn take_zones(&mut self, config: &[LimitConnZone]) {
         let zones = config.iter().map(|new| {
             let same = |(old, _): &&(LimitConnZone, _)| {
@@ -84,7 +84,7 @@ impl Kept {
     }
 }
 
-/// As in nginx, every address of IPv6 is a client of its own.
+/// As in nginx, each IPv6 address is a client of its own.
 fn client_zone(config: &LimitConnZone) -> ClientZone {
     let zone = ClientZone::builder().ipv6_prefix(128);
     zone.capacity(config.clients).build()

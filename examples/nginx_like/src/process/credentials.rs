@@ -1,36 +1,32 @@
-//! What the process is to the system: its user and its limits.
+//! `user`: the user that the process becomes, and its rights.
 
 use std::ffi::CString;
 use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User as SystemUser};
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
-};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{
     self, CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
 };
-use tracing::warn;
 
 use crate::config::main::User;
-use crate::console::say;
-use crate::error::StartError;
+use crate::console::print_line;
+use crate::process::error::StartError;
 
-/// The user that the process becomes before it listens.
+/// The user and group that the process switches to before it listens.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub(crate) struct Credentials {
     name: String,
     uid: Uid,
     gid: Gid,
 }
 
-impl Identity {
-    /// Looks up the `user` of the configuration. `None` if there is nothing to give up: no `user`, or the process is
-    /// not the superuser's.
-    pub(crate) fn of(user: Option<&User>) -> Result<Option<Self>, StartError> {
+impl Credentials {
+    /// Looks up the `user` of the configuration. `None` without one, or if the process does not run as the superuser.
+    pub(crate) fn look_up(user: Option<&User>) -> Result<Option<Self>, StartError> {
         let Some(user) = user else { return Ok(None) };
         if !Uid::effective().is_root() {
-            say(&format!(
+            print_line(&format!(
                 "[warn] the \"user\" directive makes sense only if the process runs with super-user privileges, \
                  ignored in {}",
                 user.span
@@ -55,18 +51,20 @@ impl Identity {
         }))
     }
 
-    /// The user, unless it is the superuser again.
-    pub(crate) fn lesser_user(&self) -> Option<Uid> {
+    /// The user, unless it is the superuser too.
+    pub(crate) fn unprivileged_user(&self) -> Option<Uid> {
         (!self.uid.is_root()).then_some(self.uid)
     }
 
-    /// Becomes that user, for good. Of the capabilities of the superuser the calling thread, and threads that it starts
-    /// later, keep `CAP_NET_BIND_SERVICE`, for ports below 1024. Threads that there are already keep none.
-    pub(crate) fn assume(&self) -> Result<(), StartError> {
+    /// Switches the process to that user, for good.
+    ///
+    /// Of the superuser's capabilities the calling thread, and the threads that it starts later, keep
+    /// `CAP_NET_BIND_SERVICE`, for ports below 1024. Threads that run already keep none.
+    pub(crate) fn switch_to(&self) -> Result<(), StartError> {
         let (user, gid, uid) = (&self.name, self.gid, self.uid);
-        let lesser = self.lesser_user().is_some();
+        let loses_rights = self.unprivileged_user().is_some();
         let failed = |call| move |errno: rustix::io::Errno| system(call, errno.into());
-        if lesser {
+        if loses_rights {
             set_keep_capabilities(true).map_err(failed("prctl(PR_SET_KEEPCAPS)"))?;
         }
         let name = CString::new(user.as_str()).unwrap_or_default();
@@ -74,7 +72,7 @@ impl Identity {
             .map_err(|errno| system(format!("initgroups({user}, {gid})"), errno.into()))?;
         nix::unistd::setgid(gid).map_err(|errno| system(format!("setgid({gid})"), errno.into()))?;
         nix::unistd::setuid(uid).map_err(|errno| system(format!("setuid({uid})"), errno.into()))?;
-        if lesser {
+        if loses_rights {
             let had = capabilities(None).map_err(failed("capget()"))?.permitted;
             let kept = had & CapabilitySet::NET_BIND_SERVICE;
             let sets = CapabilitySets {
@@ -84,18 +82,18 @@ impl Identity {
             };
             set_capabilities(None, sets).map_err(failed("capset()"))?;
             set_keep_capabilities(false).map_err(failed("prctl(PR_SET_KEEPCAPS)"))?;
-            // The kernel hides /proc/self/fd, by which descriptors are counted, from a process that changed its user.
+            // The kernel hides /proc/self/fd, which is read to count descriptors, from a process that changed its user.
             set_dumpable_behavior(DumpableBehavior::Dumpable)
                 .map_err(failed("prctl(PR_SET_DUMPABLE)"))?;
         }
         Ok(())
     }
 
-    /// Runs `work` in a thread that has the rights of that user, and no other.
+    /// Runs `work` on a thread that has the rights of that user, and no other rights.
     ///
     /// # Errors
     ///
-    /// The thread cannot be started, or cannot become that user.
+    /// The thread cannot be started, or cannot switch to that user.
     pub(crate) fn run_as<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, StartError> {
         let become_user = || {
             let name = CString::new(self.name.as_str()).unwrap_or_default();
@@ -106,7 +104,7 @@ impl Identity {
                 .collect();
             let gid = thread::Gid::from_raw(self.gid.as_raw());
             let uid = thread::Uid::from_raw(self.uid.as_raw());
-            // Unlike those of the C library these calls are for one thread.
+            // Unlike the functions of the C library these calls change one thread.
             thread::set_thread_groups(&groups)?;
             thread::set_thread_res_gid(gid, gid, gid)?;
             thread::set_thread_res_uid(uid, uid, uid)?;
@@ -124,8 +122,8 @@ impl Identity {
         })
     }
 
-    /// `error` comes from a lack of rights of that user.
-    pub(crate) fn denied(&self, error: StartError) -> StartError {
+    /// Adds to `error` that this user lacks rights.
+    pub(crate) fn lacks_rights(&self, error: StartError) -> StartError {
         StartError::AsUser {
             source: Box::new(error),
             user: self.name.clone(),
@@ -137,23 +135,5 @@ fn system(call: impl Into<String>, source: io::Error) -> StartError {
     StartError::System {
         call: call.into(),
         source,
-    }
-}
-
-/// Sets the limit of open files to `wanted`, or else as high as the process may.
-pub(crate) fn limit_files(wanted: Option<u64>) {
-    let hard = getrlimit(Resource::Nofile).maximum;
-    let limit = wanted.map_or(
-        Rlimit {
-            current: hard,
-            maximum: hard,
-        },
-        |wanted| Rlimit {
-            current: Some(wanted),
-            maximum: Some(wanted),
-        },
-    );
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!(?wanted, %error, "The limit of open files stays as it is");
     }
 }

@@ -1,5 +1,4 @@
-//! With `user`: files that hang, and names in a directory of that user, which lead the helper to no other files. All need
-//! the superuser.
+//! Files that hang, and names in a directory of the user, which must not lead the helper to other files.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
@@ -7,10 +6,10 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
+use super::{USER, helper, is_root, node, reload, runs, shared_dir, uid};
 use crate::hung_files::{a_reload_that_hangs_ends_alone, make_fifo};
 use crate::proxy::NginxLike;
 use crate::sockets::{ask, eventually};
-use crate::user::{USER, helper, is_root, node, reload, runs, shared_dir, uid};
 
 /// A directory of the user below `dir`.
 fn users_dir(dir: &Path) -> std::path::PathBuf {
@@ -43,7 +42,7 @@ async fn a_pid_file_is_not_written_through_a_link_of_the_user() {
         .logged("a symbolic link on the way to it belongs to the user")
         .await;
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
-    // A link takes the place of the pid file, then a FIFO.
+    // A link replaces the pid file, then a FIFO.
     fs::remove_file(&first).unwrap();
     fs::rename(&victim, dir.path().join("id")).unwrap();
     let id = dir.path().join("id");
@@ -60,7 +59,7 @@ async fn a_pid_file_is_not_written_through_a_link_of_the_user() {
 }
 
 #[tokio::test]
-async fn a_log_is_not_opened_by_another_name_that_the_user_gave_to_a_file() {
+async fn a_log_is_not_opened_through_a_hard_link_of_the_user() {
     if !is_root() {
         return;
     }
@@ -90,7 +89,7 @@ async fn a_request_that_hangs_does_not_delay_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_file_that_hangs_keeps_neither_the_server_nor_the_helper() {
+async fn a_file_that_hangs_delays_neither_the_end_of_the_server_nor_of_the_helper() {
     if !is_root() {
         return;
     }
@@ -102,7 +101,7 @@ async fn a_file_that_hangs_keeps_neither_the_server_nor_the_helper() {
     let helper = helper(&proxy).expect("a helper");
     make_fifo(&proxy.dir().join("test.conf"));
     proxy.signal(Signal::HUP);
-    proxy.logged("reading the configuration again").await;
+    proxy.logged("SIGHUP received: reconfiguring").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     proxy.signal(Signal::TERM);
     assert!(proxy.exit().await.success());

@@ -1,4 +1,4 @@
-//! PROXY protocol headers, from and to a real nginx and HAProxy where there is one, and names of servers.
+//! PROXY protocol headers, on request from and to a real nginx and HAProxy.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,9 +15,9 @@ use tokio::process::{Child, Command};
 
 use crate::hash::start_nginx;
 use crate::proxy::{NginxLike, write_conf};
-use crate::sockets::{Conversation, Reserved, listens, within};
+use crate::sockets::{Conversation, Reserved, answer, listen, listens, within};
 
-/// Nobody else connects from here.
+/// No other client connects from this address.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 77, 1, 1);
 
 async fn connect(addr: SocketAddr) -> TcpStream {
@@ -26,13 +26,7 @@ async fn connect(addr: SocketAddr) -> TcpStream {
     socket.connect(addr).await.unwrap()
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    (listener, addr)
-}
-
-/// Accepts until a connection begins with a header of [`CLIENT`]'s: probes come from elsewhere.
+/// Accepts until a connection begins with a header of [`CLIENT`]. Probes come from other addresses.
 async fn header_of_client(backend: &TcpListener) -> (TcpStream, Version, Addresses) {
     within("the header", async {
         loop {
@@ -61,17 +55,8 @@ async fn read_header(stream: &mut TcpStream) -> Option<(Version, Addresses)> {
     }
 }
 
-/// Reads the answer to the end.
-async fn answer(stream: &mut TcpStream) -> String {
-    let mut answer = String::new();
-    within("the answer", stream.read_to_string(&mut answer))
-        .await
-        .unwrap();
-    answer
-}
-
 #[tokio::test]
-async fn servers_are_told_who_the_client_is() {
+async fn backends_get_the_address_of_the_client() {
     let (backend, addr) = listen().await;
     for (version, expected) in [("on", Version::V1), ("v2", Version::V2)] {
         let stream =
@@ -86,10 +71,10 @@ async fn servers_are_told_who_the_client_is() {
 }
 
 #[tokio::test]
-async fn a_header_is_mandatory_and_believed_only_from_whom_it_is_set() {
+async fn a_header_is_mandatory_and_trusted_only_from_set_real_ip_from() {
     let (backend, addr) = listen().await;
     let claimed = Addresses::new((CLIENT, 4242).into(), "198.51.100.1:443".parse().unwrap());
-    for (from, is_believed) in [("set_real_ip_from 127.0.0.1;", true), ("", false)] {
+    for (from, is_trusted) in [("set_real_ip_from 127.0.0.1;", true), ("", false)] {
         let stream = format!(
             "server {{ listen LISTEN proxy_protocol; {from} proxy_pass {addr}; proxy_protocol v2; }}"
         );
@@ -104,8 +89,8 @@ async fn a_header_is_mandatory_and_believed_only_from_whom_it_is_set() {
             let (mut accepted, _) = within("the connection", backend.accept()).await.unwrap();
             let (_, ends) = read_header(&mut accepted).await.unwrap();
             let peer = client.local_addr().unwrap();
-            let source = if is_believed { claimed.source } else { peer };
-            // As in nginx, the destination is our own socket's address.
+            let source = if is_trusted { claimed.source } else { peer };
+            // As in nginx, the destination is the address of the proxy's socket.
             assert_eq!(ends, Addresses::new(source, proxy.addr));
             let mut payload = [0; 7];
             accepted.read_exact(&mut payload).await.unwrap();
@@ -122,7 +107,7 @@ async fn a_header_is_mandatory_and_believed_only_from_whom_it_is_set() {
 }
 
 #[tokio::test]
-async fn rules_go_by_the_client_that_a_header_names() {
+async fn rules_match_the_client_that_a_header_names() {
     let node = Reserved::any();
     let _serving = node.serve("node").await;
     let stream = format!(
@@ -216,116 +201,10 @@ async fn start_haproxy(
     let timeouts = "timeout connect 20s\n timeout client 20s\n timeout server 20s";
     let text = format!("defaults\n mode tcp\n {timeouts}\nlisten test\n {listen}\n");
     let mut command = Command::new(haproxy);
-    // Without -db the worker would outlive its master when that is killed.
+    // Without -db the worker would outlive a killed master.
     command.arg("-db").arg("-f").arg(write_conf(dir, &text));
     let command = command.stderr(Stdio::null()).kill_on_drop(true);
     let child = command.spawn().unwrap();
     listens("haproxy", addr).await;
     (addr, child, reserved)
-}
-
-/// A ClientHello that asks for `name`, and nothing else that matters.
-fn hello(name: &str) -> Vec<u8> {
-    let prefixed = |bytes: Vec<u8>, width: usize| {
-        let len = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-        [&len[4 - width..], &bytes].concat()
-    };
-    let name = [vec![0], prefixed(name.into(), 2)].concat();
-    let server_name = [vec![0, 0], prefixed(prefixed(name, 2), 2)].concat();
-    let body = [
-        vec![3, 3],
-        vec![7; 32],
-        vec![0],
-        prefixed(vec![0x13, 0x01], 2),
-        vec![1, 0],
-        prefixed(server_name, 2),
-    ];
-    let message = [vec![1], prefixed(body.concat(), 3)].concat();
-    [vec![0x16, 3, 1], prefixed(message, 2)].concat()
-}
-
-/// A server that says its name and leaves.
-async fn named(name: &'static str) -> SocketAddr {
-    let (listener, addr) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            stream.write_all(name.as_bytes()).await.unwrap();
-            stream.shutdown().await.unwrap();
-            let _ = stream.read_to_end(&mut Vec::new()).await;
-        }
-    });
-    addr
-}
-
-#[tokio::test]
-async fn a_map_sends_names_to_upstreams() {
-    let (one, two, other) = (named("one").await, named("two").await, named("other").await);
-    let stream = format!(
-        "map $ssl_preread_server_name $name {{
-            hostnames; default {other}; a.example.com one; .two.test {two};
-        }}
-        upstream one {{ hash $remote_addr; server {one}; }}
-        server {{ listen LISTEN; ssl_preread on; proxy_pass $name; }}"
-    );
-    let ours = NginxLike::start("", &stream).await;
-    let mut proxies = vec![ours.addr];
-    let dir = tempfile::tempdir().unwrap();
-    let _theirs = match env::var_os("LB_TEST_NGINX") {
-        Some(nginx) => {
-            let started = start_nginx(&nginx, dir.path(), &stream).await;
-            proxies.push(started.0);
-            Some(started)
-        }
-        None => {
-            eprintln!("skipped: LB_TEST_NGINX does not name an nginx to compare with");
-            None
-        }
-    };
-    for addr in proxies {
-        for (first, expected) in [
-            (hello("a.example.com"), "one"),
-            (hello("A.EXAMPLE.com"), "one"),
-            (hello("two.test"), "two"),
-            (hello("b.two.test"), "two"),
-            (hello("b.example.com"), "other"),
-            (b"GET / HTTP/1.0\r\n\r\n".to_vec(), "other"),
-        ] {
-            let mut client = TcpStream::connect(addr).await.unwrap();
-            client.write_all(&first).await.unwrap();
-            assert_eq!(answer(&mut client).await, expected, "by {addr}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn one_end_is_enough_unless_half_close_is_on() {
-    let (backend, addr) = listen().await;
-    for (setting, is_answered) in [("", false), ("proxy_half_close on;", true)] {
-        let stream = format!("server {{ listen LISTEN; proxy_pass {addr}; {setting} }}");
-        let proxy = NginxLike::start("", &stream).await;
-        let mut client = TcpStream::connect(proxy.addr).await.unwrap();
-        client.write_all(b"question").await.unwrap();
-        client.shutdown().await.unwrap();
-        let (mut server, _) = within("the connection", backend.accept()).await.unwrap();
-        assert_eq!(answer(&mut server).await, "question");
-        if is_answered {
-            server.write_all(b"answer").await.unwrap();
-            drop(server);
-            assert_eq!(answer(&mut client).await, "answer");
-        } else {
-            assert_eq!(answer(&mut client).await, "");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_server_that_speaks_first_is_not_delayed() {
-    let (backend, addr) = listen().await;
-    let stream = format!("server {{ listen LISTEN; proxy_pass {addr}; }}");
-    let proxy = NginxLike::start("", &stream).await;
-    let mut client = TcpStream::connect(proxy.addr).await.unwrap();
-    let (mut server, _) = within("the connection", backend.accept()).await.unwrap();
-    server.write_all(b"220 ready").await.unwrap();
-    drop(server);
-    assert_eq!(answer(&mut client).await, "220 ready");
 }

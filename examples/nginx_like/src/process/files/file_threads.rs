@@ -1,4 +1,4 @@
-//! Work on files that may hang, as on a mount that does not answer: its thread is left behind after a time.
+//! Threads for file operations that may hang, as on a mount that does not answer. A thread that hangs is abandoned.
 
 use std::io;
 use std::sync::Arc;
@@ -9,62 +9,62 @@ use std::time::Duration;
 use tokio::runtime;
 use tracing::warn;
 
-/// How long one piece of work may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one operation may take.
+const LIMIT: Duration = Duration::from_secs(10);
 
-/// How many threads may be left behind at a time. The kernel cannot end them.
-const MOST: usize = 4;
+/// How many abandoned threads there may be at a time. The kernel cannot end them.
+const MAX_ABANDONED: usize = 4;
 
-/// Runs work on files for one thread, the control thread, and waits for it no longer than a limit.
+/// Runs file operations on threads of their own, for the control thread, and waits for each up to a limit.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct FileThreads {
     limit: Duration,
-    /// Each thread that works has one of these.
-    threads: Arc<()>,
+    /// Each running thread holds a reference.
+    running: Arc<()>,
 }
 
-impl Default for Patience {
+impl Default for FileThreads {
     fn default() -> Self {
         Self {
-            limit: PATIENCE,
-            threads: Arc::default(),
+            limit: LIMIT,
+            running: Arc::default(),
         }
     }
 }
 
-impl Patience {
-    /// Runs `work` in a thread of its own. It inherits the credentials of the calling thread, and its runtime.
+impl FileThreads {
+    /// Runs `work` on a thread of its own, which inherits the credentials and the runtime of the calling thread.
     ///
-    /// A panic of `work` goes on in the calling thread.
+    /// A panic of `work` is propagated to the caller.
     ///
     /// # Errors
     ///
-    /// `work` takes longer than the limit. It is left behind, and what it returns later is dropped. Or as many threads as
-    /// may be left behind are, or the kernel starts no more threads.
+    /// `work` takes longer than the limit: its thread is abandoned, and its result dropped. Or the limit of abandoned
+    /// threads is reached, or the kernel starts no more threads.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
-        if self.left_behind() >= MOST {
-            let what = format!("{MOST} threads hang on files, and no more are started");
+        if self.abandoned() >= MAX_ABANDONED {
+            let what = format!("{MAX_ABANDONED} threads hang on files, and no more are started");
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, what));
         }
         let (done, outcome) = sync_channel(1);
-        let counted = Arc::clone(&self.threads);
+        let counted = Arc::clone(&self.running);
         let runtime = runtime::Handle::try_current();
         let thread = thread::Builder::new().name("file".to_owned());
         let thread = thread.spawn(move || {
             let _entered = runtime.as_ref().map(runtime::Handle::enter);
             let result = work();
             drop(counted);
-            // A caller that waits no longer has closed the channel.
+            // After the limit the caller has closed the channel.
             let _ = done.send(result);
         })?;
         match outcome.recv_timeout(self.limit) {
             Ok(result) => Ok(result),
             Err(RecvTimeoutError::Timeout) => {
-                let threads = self.left_behind();
-                warn!(threads, most = MOST, "Hung file thread left behind");
+                let threads = self.abandoned();
+                warn!(threads, max = MAX_ABANDONED, "Hung file thread abandoned");
                 let what = format!("no end after {:?}", self.limit);
                 Err(io::Error::new(io::ErrorKind::TimedOut, what))
             }
@@ -72,9 +72,9 @@ impl Patience {
         }
     }
 
-    /// The one caller waits for none of them now.
-    fn left_behind(&self) -> usize {
-        Arc::strong_count(&self.threads) - 1
+    /// The number of abandoned threads. The caller, which is alone, waits for none of the running threads.
+    fn abandoned(&self) -> usize {
+        Arc::strong_count(&self.running) - 1
     }
 }
 
@@ -98,35 +98,35 @@ mod tests {
     const LONG: Duration = Duration::from_secs(600);
 
     #[test]
-    fn threads_that_hang_are_left_behind_up_to_a_limit_until_they_end() {
-        let mut patience = Patience {
+    fn threads_that_hang_are_abandoned_up_to_a_limit_until_they_end() {
+        let mut threads = FileThreads {
             limit: Duration::from_millis(10),
-            ..Patience::default()
+            ..FileThreads::default()
         };
         let mut hanging = Vec::new();
-        for _ in 0..MOST {
+        for _ in 0..MAX_ABANDONED {
             let (end, ended) = channel::<()>();
-            let error = patience.run(move || ended.recv().is_err()).unwrap_err();
+            let error = threads.run(move || ended.recv().is_err()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             hanging.push(end);
         }
-        patience.limit = LONG;
-        let error = patience.run(|| ()).unwrap_err();
+        threads.limit = LONG;
+        let error = threads.run(|| ()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
         drop(hanging.pop());
         let begin = Instant::now();
-        while patience.left_behind() == MOST && begin.elapsed() < LONG {
+        while threads.abandoned() == MAX_ABANDONED && begin.elapsed() < LONG {
             thread::yield_now();
         }
-        assert_eq!(patience.run(|| 7).unwrap(), 7);
-        assert_eq!(patience.left_behind(), MOST - 1);
+        assert_eq!(threads.run(|| 7).unwrap(), 7);
+        assert_eq!(threads.abandoned(), MAX_ABANDONED - 1);
     }
 
     #[test]
-    fn a_panic_goes_on_in_the_caller() {
-        let patience = Patience::default();
-        let run = || patience.run(|| assert_eq!(1, 2, "on purpose"));
+    fn a_panic_is_propagated_to_the_caller() {
+        let threads = FileThreads::default();
+        let run = || threads.run(|| assert_eq!(1, 2, "on purpose"));
         catch_unwind(AssertUnwindSafe(run)).unwrap_err();
-        assert_eq!(patience.run(|| 7).unwrap(), 7);
+        assert_eq!(threads.run(|| 7).unwrap(), 7);
     }
 }
