@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use lb_core::policy::P2c;
 use lb_core::{BalancerConfig, Policy, balancer};
-use lb_discovery::{Discovery, Driver, DriverConfig};
+use lb_discovery::{Driver, DriverConfig, Source};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use super::description::{SourceDescription, UpstreamDescription};
@@ -24,7 +24,7 @@ pub struct UpstreamBuilder {
     name: Arc<str>,
     policy: Arc<dyn Policy>,
     balancer: BalancerConfig,
-    sources: Vec<Arc<dyn Discovery>>,
+    sources: Vec<Arc<dyn Source>>,
     discovery: DriverConfig,
     queue: Option<Queue>,
     partings: Partings,
@@ -51,7 +51,7 @@ impl UpstreamBuilder {
 
     /// Adds a source of backends. With several, the pool is their union in the order of the calls; each is followed
     /// by itself, and one that fails keeps its last good set. At least one is needed.
-    pub fn discovery(mut self, source: impl Discovery) -> Self {
+    pub fn discovery(mut self, source: impl Source) -> Self {
         self.sources.push(Arc::new(source));
         self
     }

@@ -22,7 +22,7 @@ use lb_core::{
     BackendSet, Balancer, BalancerConfig, Delta, Explanation, Health, Pick, PickError, PickRequest,
     Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater,
 };
-use lb_discovery::{Driver, DriverHandle, Status};
+use lb_discovery::{Driver, DriverHandle, DriverStatus};
 use tokio::select;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -179,7 +179,7 @@ impl Upstream {
     }
 
     /// How its sources fare.
-    pub fn discovery(&self) -> Status {
+    pub fn discovery(&self) -> DriverStatus {
         read(&self.shared().discovery).status()
     }
 
