@@ -24,7 +24,7 @@ fn announcing(len: u16) -> Vec<u8> {
 }
 
 fn here() -> TrustedNetworks {
-    TrustedNetworks::parse(["127.0.0.1"]).unwrap()
+    TrustedNetworks::try_new(["127.0.0.1"]).unwrap()
 }
 
 async fn with(prelude: impl Prelude) -> Running {

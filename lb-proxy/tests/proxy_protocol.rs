@@ -41,11 +41,11 @@ fn v2(addresses: Option<Addresses>, tlvs: &[Tlv<'_>]) -> Vec<u8> {
 }
 
 fn here() -> TrustedNetworks {
-    TrustedNetworks::parse(["127.0.0.1"]).unwrap()
+    TrustedNetworks::try_new(["127.0.0.1"]).unwrap()
 }
 
 fn elsewhere() -> TrustedNetworks {
-    TrustedNetworks::parse(["10.0.0.0/8"]).unwrap()
+    TrustedNetworks::try_new(["10.0.0.0/8"]).unwrap()
 }
 
 /// A backend that the test plays, a proxy in front of it, and what its hooks were shown.

@@ -94,7 +94,7 @@ fn header() -> Vec<u8> {
 }
 
 fn receiving(listener: Listener) -> Listener {
-    let trusted = TrustedNetworks::parse(["127.0.0.1"]).unwrap();
+    let trusted = TrustedNetworks::try_new(["127.0.0.1"]).unwrap();
     listener.prelude(Arc::new(ProxyProtocol::required(trusted)))
 }
 
@@ -161,7 +161,7 @@ impl Hooks for ByHook {
 async fn the_upstream_that_a_hook_chooses_sends_its_own_header() {
     let of_listener = Pool::new("listener's", Some(Some(SendProxy::v1()))).await;
     let chosen = Pool::new("chosen", Some(Some(SendProxy::v2().pass_tlvs(true)))).await;
-    let trusted = TrustedNetworks::parse(["127.0.0.1"]).unwrap();
+    let trusted = TrustedNetworks::try_new(["127.0.0.1"]).unwrap();
     let listener = Listener::new(loopback(), &of_listener.upstream)
         .prelude(Arc::new(ProxyProtocol::optional(trusted)))
         .hooks(Arc::new(ByHook(chosen.upstream.clone())));

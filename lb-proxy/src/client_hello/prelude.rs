@@ -1,22 +1,23 @@
-//! The ClientHello of a listener's connections.
+//! Reads the ClientHello of a listener's connections.
 
 use std::time::Duration;
 
-use super::{ClientHello, ClientHelloError, DEFAULT_LIMIT};
+use super::error::ClientHelloError;
+use super::hello::{ClientHello, DEFAULT_LIMIT};
 use crate::prelude::{Opening, Prelude, PreludeError, Reading};
 use crate::progress::Progress;
 use crate::server_names::ServerNames;
 use crate::upstream::Upstream;
 
-/// A [`Prelude`] that reads the ClientHello, leaves it where it is, and chooses the upstream by the name in it.
+/// A [`Prelude`] that chooses the upstream by the server name in the ClientHello. It consumes no bytes.
 ///
-/// The listener's own upstream serves whoever asks for no name or for one that is not in the table, and everything
-/// that is not TLS or no ClientHello that could be understood: what to say about that is up to the server. Connections
-/// are refused whose ClientHello is longer than the limit, not complete in time, or cut off. [Hooks](crate::Hooks) see
-/// the name and the protocols.
+/// The listener's own upstream serves clients that request no name or a name that is not in the table, other protocols
+/// than TLS, and ClientHellos that cannot be parsed: the backend is the one to answer them. A connection is refused if
+/// its ClientHello is longer than the limit, not complete in time, or cut off. [Hooks](crate::Hooks) see the name and
+/// the protocols.
 ///
-/// Since the first byte is waited for, a protocol in which the server speaks first needs a listener of its own.
-/// Allocates a copy of the message only if it is spread over several records.
+/// The listener waits for the client's first byte, so a protocol in which the server speaks first needs a listener of
+/// its own. Allocates a copy of the message only if it is spread over several records.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -26,10 +27,10 @@ use crate::upstream::Upstream;
 /// use lb_proxy::{Listener, Proxy, ProxyBuilder, Upstream};
 ///
 /// # #[allow(dead_code)]
-/// # fn example(web: &Upstream, others: &Upstream) -> Result<ProxyBuilder, Box<dyn std::error::Error>> {
+/// # fn example(web: &Upstream, default: &Upstream) -> Result<ProxyBuilder, Box<dyn std::error::Error>> {
 /// let mut names = ServerNames::new();
 /// names.insert("www.example.com", web.clone())?;
-/// let listener = Listener::new("[::]:443".parse()?, others);
+/// let listener = Listener::new("[::]:443".parse()?, default);
 /// let listener = listener.prelude(Arc::new(ClientHelloReader::new().upstreams(names)));
 /// // No listener names `web`.
 /// Ok(Proxy::builder().listener(listener).upstream(web))
@@ -45,7 +46,7 @@ pub struct ClientHelloReader {
 }
 
 impl ClientHelloReader {
-    /// Reads for the hooks alone.
+    /// Reads the ClientHello for hooks only: the listener's own upstream serves every client.
     pub fn new() -> Self {
         Self {
             upstreams: ServerNames::new(),
@@ -54,21 +55,22 @@ impl ClientHelloReader {
         }
     }
 
-    /// Sets which name goes to which upstream. All of them must be
-    /// [known to the proxy](crate::ProxyBuilder::upstream). Default: none.
+    /// Sets the upstreams by server name. Default: none.
+    ///
+    /// All of them must be [known to the proxy](crate::ProxyBuilder::upstream).
     pub fn upstreams(mut self, upstreams: ServerNames<Upstream>) -> Self {
         self.upstreams = upstreams;
         self
     }
 
-    /// Sets how many bytes are read in search of the message, record headers included. Default: [`DEFAULT_LIMIT`].
+    /// Sets how many bytes are read at most, record headers included. Default: [`DEFAULT_LIMIT`].
     #[doc(alias = "preread_buffer_size")]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Sets how long the message may take. Default: 30 s, nginx's `preread_timeout`.
+    /// Sets how long the listener waits for the message. Default: 30 s, nginx's `preread_timeout`.
     #[doc(alias = "preread_timeout")]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -269,7 +269,7 @@ fn broken_extensions() {
         (
             &[&[0, 0, 0, 3, 0, 0, 0]],
             6,
-            "something follows the list of server names",
+            "bytes follow the list of server names",
         ),
         (
             &[&[0, 0, 0, 6, 0, 4, 0, 0, 2, b'a']],
@@ -284,7 +284,7 @@ fn broken_extensions() {
         (
             &[&twice, &[0xa, 0xa, 0, 0], &twice],
             14,
-            "an extension is there twice",
+            "an extension occurs twice",
         ),
         (&[&[0, 16, 0, 2, 0, 0]], 6, "the list of protocols is empty"),
         (&[&[0, 16, 0, 3, 0, 1, 0]], 7, "a protocol name is empty"),
@@ -314,7 +314,7 @@ fn broken_extensions() {
     ];
     for name in names {
         let error = ClientHello::parse(&hello(&[&server_name(name)]), DEFAULT_LIMIT).unwrap_err();
-        let (offset, what) = (start + 9, "the server name is no host name");
+        let (offset, what) = (start + 9, "the server name is not a host name");
         assert_eq!(error, Error::Malformed { offset, what });
     }
 }
@@ -343,20 +343,20 @@ fn offsets_count_record_headers() {
     let mut message = message(&hello(&[&server_name(b"a/b")]));
     let in_one = Error::Malformed {
         offset: 5 + 56,
-        what: "the server name is no host name",
+        what: "the server name is not a host name",
     };
     let stream = in_records(&message, 16384);
     assert_eq!(ClientHello::parse(&stream, DEFAULT_LIMIT), Err(in_one));
     let in_many = Error::Malformed {
         offset: 6 * 5 + 56,
-        what: "the server name is no host name",
+        what: "the server name is not a host name",
     };
     let stream = in_records(&message, 10);
     assert_eq!(ClientHello::parse(&stream, DEFAULT_LIMIT), Err(in_many));
     message.truncate(20);
     let mut other = in_records(&message, 20);
     other.extend(b"\x17\x03\x03");
-    let what = "no handshake record, although the message has not ended";
+    let what = "not a handshake record, although the message has not ended";
     let error = Error::Malformed { offset: 25, what };
     assert_eq!(ClientHello::parse(&other, DEFAULT_LIMIT), Err(error));
 }
