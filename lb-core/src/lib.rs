@@ -50,7 +50,7 @@
 //! A pick and its lease take no lock and allocate nothing, but for some 200 bytes at a thread's first pick by a
 //! [`Balancer`]; reports may free a description that an update has replaced meanwhile. A lease is one reference to the
 //! backend's state, so it costs two atomic additions. Protecting the membership costs two more, which a
-//! [`LocalBalancer`] saves. The page of [`policy`] has the figures and the command that prints them for your machine.
+//! [`LocalBalancer`] saves. `benches/README.md` of the repository has the figures and the commands that print them.
 //!
 //! A backend takes 428 bytes beside the 160 of the snapshot and its names, of which a pick reads 16 in the tier and
 //! mostly one cache line of the state; policies add the bytes that [`policy`] lists.

@@ -88,71 +88,54 @@
 
 #![doc(test(attr(deny(warnings))))]
 
-mod budget;
-mod builder;
 pub mod client_hello;
 mod clock;
 mod config;
-mod connect;
-mod entrance;
 mod error;
 mod failures;
-mod followed;
-mod handle;
 mod hooks;
-mod hops;
 mod identity;
 mod limits;
 mod listener;
-mod local;
 mod metrics;
-mod opening;
-mod parting;
-mod post;
-mod prelude;
+mod net;
+mod preread;
 mod progress;
 pub mod proxy_protocol;
-mod queue;
 mod relay;
-mod reload;
-mod roster;
 mod server;
 pub mod server_names;
 mod session;
-mod socket;
-mod stream;
+mod state;
 #[cfg(test)]
 #[path = "../tests/support/log.rs"]
 mod test_log;
 mod upstream;
-mod watch;
-mod worker;
 
-pub use budget::DescriptorBudget;
-pub use builder::{Proxy, ProxyBuilder};
 pub use config::{HalfClose, Retry, Splice, Timeouts};
 pub use error::{BindError, BuildError, ReloadError};
 pub use failures::FAILURES_TARGET;
-pub use handle::{DrainReport, Handle, Phase};
 pub use hooks::{
     Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,
 };
-pub use limits::{
-    Access, ClientZone, ClientZoneBuilder, Excess, Limits, Network, NetworkError, Rate,
-};
+pub use limits::{Access, ClientZone, ClientZoneBuilder, Excess, Limits, Rate};
 pub use listener::{Listener, NoBackend};
-pub use local::LocalAddresses;
 pub use metrics::Metrics;
-pub use parting::Parting;
-pub use prelude::{Opening, Prelude, PreludeError, Reading};
+pub use net::local::LocalAddresses;
+pub use net::network::{Network, NetworkError};
+pub use net::socket::{Keepalive, SocketOptions, Source};
+pub use preread::{Opening, Prelude, PreludeError, Reading};
 pub use progress::Progress;
-pub use queue::{Queue, WaitFor};
 pub use relay::{Relay, RelayEnd, Relayed};
-pub use reload::Reloaded;
 pub use server::Server;
-pub use socket::{Keepalive, SocketOptions, Source};
+pub use server::budget::DescriptorBudget;
+pub use server::builder::{Proxy, ProxyBuilder};
+pub use server::handle::{DrainReport, Handle, Phase};
+pub use server::reload::Reloaded;
+pub use server::worker_pool::Workers;
+pub use upstream::drain::Parting;
+pub use upstream::wait_queue::{Queue, WaitFor};
 pub use upstream::{Upstream, UpstreamBuilder};
-pub use worker::Workers;
 
 // What an embedder needs besides, in the versions that fit.
 pub use {lb_core, lb_discovery};

@@ -30,53 +30,8 @@
 //!
 //! # Figures
 //!
-//! One pick and its release in ns by a [`Balancer`](crate::Balancer) / by a [`LocalBalancer`](crate::LocalBalancer),
-//! among backends of the weights 1, 2, 3, 1, …; and the bytes that the policy adds to the 428 of each of 10000 backends
-//! (`cargo test --release -p lb-core --test allocations -- --ignored --nocapture memory`; Maglev's table alone is 131 kB
-//! whatever the number). `least_time` and `rendezvous` read all backends and are left out.
-//!
-//! | policy | 10 | 100 | 1000 | 10000 | bytes |
-//! |---|---|---|---|---|---|
-//! | `first` | 23 / 13 | 22 / 13 | 22 / 13 | 22 / 13 | – |
-//! | `weighted_round_robin` | 28 / 19 | 28 / 19 | 31 / 21 | 44 / 27 | 4 |
-//! | `random` | 27 / 18 | 27 / 18 | 33 / 24 | 55 / 35 | 8 |
-//! | `p2c` | 36 / 26 | 33 / 24 | 39 / 28 | 65 / 51 | 8 |
-//! | `p2c_peak_ewma` | 36 / 27 | 34 / 25 | 40 / 31 | 72 / 56 | 8 |
-//! | `random_two` | 41 / 34 | 39 / 32 | 49 / 41 | 79 / 67 | 20 |
-//! | `least_conn` | 96 / 87 | 172 / 158 | 236 / 213 | 452 / 385 | 80 |
-//! | `maglev` | 31 / 22 | 33 / 23 | 40 / 25 | 65 / 40 | 33 |
-//! | `ring_hash` | 34 / 25 | 36 / 25 | 43 / 29 | 86 / 48 | 41 |
-//! | `nginx_hash` | 42 / 29 | 50 / 37 | 66 / 51 | 117 / 101 | 12 |
-//! | `ketama` | 37 / 29 | 50 / 38 | 81 / 68 | 381 / 442 | 944 |
-//!
-//! Other libraries on the same inputs in the same run, and how many times this one is faster by a `Balancer` and by a
-//! `LocalBalancer`. They do less: pingora counts no connections, tower has no weights, hashring and maglev only look up.
-//!
-//! | library | next to | 10 | 100 | 1000 | 10000 |
-//! |---|---|---|---|---|---|
-//! | pingora_round_robin | `weighted_round_robin` | 188 (6.6, 10.1) | 188 (6.7, 9.9) | 191 (6.2, 8.9) | 204 (4.7, 7.5) |
-//! | pingora_random | `random` | 191 (7.1, 10.6) | 192 (7.1, 10.4) | 205 (6.1, 8.6) | 250 (4.5, 7.1) |
-//! | pingora_ketama | `ketama` | 257 (7.0, 9.0) | 295 (5.9, 7.7) | 742 (9.2, 10.9) | 2276 (6.0, 5.1) |
-//! | tower_p2c | `p2c` | 217 (6.0, 8.4) | 233 (7.0, 9.8) | 226 (5.7, 8.0) | 318 (4.9, 6.3) |
-//! | hashring | `ring_hash` | 60 (1.8, 2.4) | 61 (1.7, 2.5) | 63 (1.5, 2.2) | 114 (1.3, 2.4) |
-//! | maglev | `maglev` | 40 (1.3, 1.8) | 40 (1.2, 1.8) | 40 (1.0, 1.6) | – |
-//!
-//! Each figure is the lowest of the medians of five runs, taken in turns, of
-//!
-//! ```sh
-//! cargo bench -p benches --features peers --bench policies --bench peers -- \
-//!     --warm-up-time 0.02 --measurement-time 0.08 --sample-size 10 '^(policies|policies_local|peers)/'
-//! ```
-//!
-//! on a virtual machine with two cores of an AMD EPYC of the third generation. Other load on its host makes the same bench
-//! up to three times slower from one minute to the next, so compare figures of one run only, and ignore differences of a
-//! few nanoseconds. The memory that picks touch of ten thousand backends does not fit into the half megabyte of cache that
-//! a core has of its own: most of the extra time there is waiting for memory.
-//!
-//! `cargo bench policies` has more. A pick of 100 backends from two threads took 1.4 to 2.4 times as long as from one, that
-//! of [`LeastConn`] 2.2 to 2.7 times; that of [`First`], whose connections all go to one backend, up to 3.5 times. An update
-//! of 10000 backends of which one has changed took 1 to 1.5 ms, with [`LeastConn`] and [`RingHash`] 2 to 3, [`Maglev`] 4 to
-//! 4.5 and [`Ketama`], whose ring has two million points then, 66 to 85; an equal snapshot 0.1.
+//! `benches/README.md` of the repository has the time of a pick by each policy, the bytes of a backend, the time of an update,
+//! other libraries on the same inputs, and the commands that print them.
 
 mod first;
 mod ketama;

@@ -33,12 +33,11 @@ mod error;
 mod extensions;
 mod handshake;
 mod hello;
-mod prelude;
 mod reader;
 mod records;
 mod version;
 
+pub use crate::preread::client_hello::ClientHelloReader;
 pub use error::ClientHelloError;
 pub use hello::{AlpnProtocols, ClientHello, DEFAULT_LIMIT};
-pub use prelude::ClientHelloReader;
 pub use version::TlsVersion;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Network;
+use crate::net::network::Network;
 
 /// Rules about addresses, of which the first that fits decides. Without a fitting rule the address is admitted, as in
 /// nginx: end with a `deny` of everything to admit only who is listed.

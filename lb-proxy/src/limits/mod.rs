@@ -5,7 +5,6 @@
 mod access;
 mod clients;
 mod gate;
-mod network;
 mod rate;
 
 use std::num::NonZeroUsize;
@@ -15,7 +14,6 @@ pub use access::Access;
 pub(crate) use clients::{ClientPermit, ClientRefusal};
 pub use clients::{ClientZone, ClientZoneBuilder};
 pub(crate) use gate::Gate;
-pub use network::{Network, NetworkError};
 pub(crate) use rate::Bucket;
 pub use rate::Rate;
 

@@ -1,6 +1,8 @@
 //! Where connections come in and what happens to them.
 
+pub(crate) mod accept_loop;
 mod open;
+pub(crate) mod running;
 pub(crate) mod share;
 mod socket;
 
@@ -14,9 +16,9 @@ use crate::config::{HalfClose, Retry, Splice, Timeouts};
 use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
-use crate::prelude::Prelude;
+use crate::net::socket::{SocketOptions, Source};
+use crate::preread::Prelude;
 use crate::proxy_protocol::SendProxy;
-use crate::socket::{SocketOptions, Source};
 use crate::upstream::Upstream;
 
 pub(crate) use share::Held;

@@ -7,7 +7,7 @@ use socket2::SockRef;
 
 use super::socket::{clones, hand_down};
 use super::{Held, Listener, Listening};
-use crate::worker::Worker;
+use crate::server::worker_pool::Worker;
 
 impl Listener {
     /// How it listens.

@@ -8,7 +8,7 @@ use super::prefix::{Unparsed, expect};
 use super::tlv::Tlvs;
 
 /// The length of the longest line in bytes, including CR and LF.
-pub(super) const MAX_LINE: usize = 107;
+pub(crate) const MAX_LINE: usize = 107;
 
 /// The length of the longest IPv4 address.
 const MAX_V4: usize = 15;

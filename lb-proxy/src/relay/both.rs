@@ -13,7 +13,7 @@ use super::queue::SendQueue;
 use super::socket::{break_of, ended_before_it_broke, reset_on_close};
 use super::state::State;
 use crate::config::HalfClose;
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 /// How many bytes a session moves before the others of the worker get their turn: so few that a bulk transfer delays
 /// its neighbours by a fraction of a millisecond.

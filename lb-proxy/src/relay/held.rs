@@ -4,7 +4,7 @@ use std::io;
 
 use super::pipe::Pipe;
 use super::socket::write_some;
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 /// Nothing most of the time, and then without an allocation or a pipe.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! How much a direction that was cut still reads.
 
 use super::socket::readable;
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 /// Bytes that the kernel had acknowledged when the session was cut are still relayed. What arrives later is not.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

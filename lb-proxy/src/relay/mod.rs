@@ -47,7 +47,7 @@ use tokio::net::TcpStream;
 
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 pub(crate) use run::{Ahead, Cuts, Settings, Traffic, relay};
 pub(crate) use socket::reset_on_close;

@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::io;
 
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 #[derive(Debug)]
 pub(super) struct Pipe(Infallible);

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SendQueue {

@@ -14,7 +14,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use rustix::process::{Resource, getrlimit};
 
 use super::socket::transfer_to;
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 /// What a pipe may hold, the first that the kernel grants. It lets an unprivileged user have 64 pipes of the first
 /// (`fs.pipe-user-pages-soft`); one smaller than the last is not worth its system calls.

@@ -14,7 +14,7 @@ use super::socket::{end, read_some, write_some};
 use super::state::{Source, State};
 use crate::config::Splice;
 use crate::metrics::Counter;
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 /// What a worker reads at once. Large enough that a system call's cost is spread thin, small enough to stay in the
 /// second-level cache; a blocked direction that copies holds no more than this.

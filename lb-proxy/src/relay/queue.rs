@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::libc;
 use nix::{getsockopt_impl, sockopt_impl};
 
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 /// As many words of the kernel's `struct tcp_info` as are needed: up to `tcpi_notsent_bytes`, which Linux has since 4.6.
 type Words = [u32; 37];

@@ -18,7 +18,7 @@ use super::held::Held;
 use super::pump::Pump;
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 /// Where the bytes of both directions are counted.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use socket2::SockRef;
 use tokio::io::Interest;
 
-use crate::stream::Stream;
+use crate::net::stream::Stream;
 
 /// Reads once. `Ok(0)` is the end.
 ///

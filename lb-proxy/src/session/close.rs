@@ -11,7 +11,7 @@ use crate::upstream::Lease;
 
 impl Session {
     /// Ends the session. `Err` is an end that came too early, which must not look like a complete answer.
-    pub(super) fn close(self, end: Result<CloseReason, CloseReason>, counters: &Counters) {
+    pub(crate) fn close(self, end: Result<CloseReason, CloseReason>, counters: &Counters) {
         if end.is_err_and(|reason| self.is_reset(reason)) {
             reset_on_close(&self.client);
         }

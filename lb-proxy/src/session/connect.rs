@@ -11,13 +11,13 @@ use tracing::{debug, warn};
 
 use super::pick::Dial;
 use super::{Details, Session};
-use crate::connect::{ConnectError, connect};
 use crate::failures::{Blame, Event, Failure};
 use crate::hooks::{Attempt, AttemptOutcome, CloseReason};
-use crate::hops::MOST_HOPS;
 use crate::listener::Route;
 use crate::metrics::{Counter, Counters};
-use crate::stream::Stream;
+use crate::net::connect::{ConnectError, connect};
+use crate::net::stream::Stream;
+use crate::state::hops::MOST_HOPS;
 use crate::upstream::Lease;
 
 /// How long an attempt that lacks a descriptor or memory waits before it asks again: at first, and at the most.

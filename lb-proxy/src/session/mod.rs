@@ -1,11 +1,10 @@
 //! The life of one connection: accept, admit, prelude, pick, connect, relay, close.
 
-mod accept;
 mod admit;
 mod close;
 mod connect;
 mod pick;
-mod prelude;
+mod preread;
 mod refusal;
 mod relay;
 
@@ -17,30 +16,29 @@ use std::time::Duration;
 use tokio::select;
 use tokio::time::Instant;
 
-use crate::entrance::{Entrance, Slot};
 use crate::hooks::{CloseReason, Connection};
 use crate::identity::Identity;
 use crate::limits::ClientPermit;
 use crate::listener::Route;
 use crate::metrics::Counter;
+use crate::net::stream::Stream;
 use crate::relay::Ahead;
-use crate::stream::Stream;
+use crate::server::worker_pool::Worker;
+use crate::state::listener::{Entrance, Slot};
 use crate::upstream::{Lease, Upstream};
-use crate::worker::Worker;
 
-pub(crate) use accept::{Door, accept};
 use relay::{aborted, parted};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
-struct Session {
+pub(crate) struct Session {
     client: Stream,
     client_addr: SocketAddr,
     /// Kept where they are asked for more than once.
     ends: Option<Box<Ends>>,
     /// What a prelude found out besides.
     identity: Option<Arc<Identity>>,
-    slot: Slot,
+    pub(crate) slot: Slot,
     permits: Vec<ClientPermit>,
     /// The upstream that a prelude or a hook chose.
     upstream: Option<Upstream>,
@@ -70,7 +68,7 @@ struct Details {
 }
 
 impl Session {
-    fn new(client: Stream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Self {
+    pub(crate) fn new(client: Stream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Self {
         let hops = entrance.watch().hops.take(peer);
         Self {
             client,
@@ -93,7 +91,7 @@ impl Session {
         clippy::manual_async_fn,
         reason = "an async fn would keep its argument twice"
     )]
-    fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
+    pub(crate) fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
         async move {
             let end = self.run(&worker).await;
             self.close(end, &worker.counters);
@@ -101,7 +99,7 @@ impl Session {
     }
 
     /// Waits for the limits before, unless the proxy is shut down.
-    async fn enter_and_serve(mut self, worker: Arc<Worker>) {
+    pub(crate) async fn enter_and_serve(mut self, worker: Arc<Worker>) {
         let entered = select! {
             biased;
             entered = self.slot.enter() => entered,

@@ -11,12 +11,12 @@ use tokio::select;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use crate::entrance::Entrance;
 use crate::failures::{Event, Failure};
 use crate::hooks::{CloseReason, Connection, HashKey, Hooks};
 use crate::listener::Route;
 use crate::metrics::Counters;
-use crate::stream::Stream;
+use crate::net::stream::Stream;
+use crate::state::listener::Entrance;
 use crate::upstream::{Lease, Upstream, WaitError};
 
 /// How long a client waits for the first membership where no deadline is set.

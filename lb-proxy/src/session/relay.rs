@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Session;
 use crate::hooks::CloseReason;
-use crate::parting::Watcher;
+use crate::net::stream::Stream;
 use crate::relay::{Ahead, Cuts, RelayEnd, Settings, Traffic, relay};
-use crate::stream::Stream;
-use crate::worker::Worker;
+use crate::server::worker_pool::Worker;
+use crate::upstream::drain::Watcher;
 
 impl Session {
     /// Relays until the session ends, or `cut` says that it has to.

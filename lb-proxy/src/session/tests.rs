@@ -5,10 +5,10 @@ use lb_discovery::Static;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::entrance::Building;
 use crate::limits::Limits;
 use crate::server::Signals;
-use crate::watch::Watch;
+use crate::state::listener::Building;
+use crate::state::watch::Watch;
 use crate::{Listener, Upstream};
 
 /// What an idle connection costs beside its sockets is this future and two registrations with tokio.

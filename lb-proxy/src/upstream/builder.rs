@@ -11,9 +11,9 @@ use super::announcing::{Announcing, Header};
 use super::{Follower, Plan, Shared, Shell, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
-use crate::parting::{Parting, Partings, Ties};
 use crate::proxy_protocol::SendProxy;
-use crate::queue::{Line, Queue};
+use crate::upstream::drain::{Parting, Partings, Ties};
+use crate::upstream::wait_queue::{Line, Queue};
 
 /// Describes an [`Upstream`].
 #[derive(Debug)]

@@ -2,7 +2,10 @@
 
 mod announcing;
 mod builder;
+pub(crate) mod drain;
 mod lease;
+pub(crate) mod send_proxy;
+pub(crate) mod wait_queue;
 mod waiting;
 
 use std::cell::RefCell;
@@ -25,8 +28,8 @@ use tracing::info;
 
 use crate::clock::Clock;
 use crate::hooks::HashKey;
-use crate::parting::{Ties, Watcher};
-use crate::queue::Line;
+use crate::upstream::drain::{Ties, Watcher};
+use crate::upstream::wait_queue::Line;
 
 use announcing::Announcing;
 

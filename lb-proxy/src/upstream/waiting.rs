@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Lease, Upstream};
 use crate::hooks::HashKey;
-use crate::queue::{Line, Place, WaitFor};
+use crate::upstream::wait_queue::{Line, Place, WaitFor};
 
 /// How often those who wait look for what no event tells: the end of an ejection.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -97,7 +97,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::queue::Queue;
+    use crate::upstream::wait_queue::Queue;
 
     /// Between a refusal and the wait the connection that was in the way may end.
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,120 @@
+//! Describes the header that backends receive.
+
+use crate::error::BuildError;
+use crate::hooks::Connection;
+use crate::proxy_protocol::{Addresses, HeaderError, Tlv, Version, write_v1, write_v2};
+
+/// The header that backends receive first, in one write with the bytes that the client has sent by then.
+///
+/// It names [the client](Connection::client) and [its destination](Connection::destination). Where a proxy in front sent
+/// a header that is believed, these are the addresses of that header. See
+/// [`Listener::send_proxy`](crate::Listener::send_proxy) and
+/// [`UpstreamBuilder::send_proxy`](crate::UpstreamBuilder::send_proxy).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SendProxy {
+    version: Version,
+    tlvs: Vec<(u8, Box<[u8]>)>,
+    pass_tlvs: bool,
+    checksum: bool,
+    local_destination: bool,
+}
+
+impl SendProxy {
+    /// A header of version 1, a line of text.
+    #[doc(alias = "send-proxy")]
+    pub fn v1() -> Self {
+        Self {
+            version: Version::V1,
+            tlvs: Vec::new(),
+            pass_tlvs: false,
+            checksum: false,
+            local_destination: false,
+        }
+    }
+
+    /// A header of version 2, binary.
+    #[doc(alias = "send-proxy-v2")]
+    pub fn v2() -> Self {
+        Self {
+            version: Version::V2,
+            ..Self::v1()
+        }
+    }
+
+    /// Adds a TLV to every header of version 2. Version 1 has no TLVs.
+    pub fn tlv(mut self, kind: u8, value: &[u8]) -> Self {
+        self.tlvs.push((kind, value.into()));
+        self
+    }
+
+    /// Sets whether the TLVs of a received and believed header are forwarded. Default: no.
+    ///
+    /// TLVs of a type that [`tlv`](Self::tlv) sets are dropped. If the header became too long with them, all are dropped.
+    pub fn pass_tlvs(mut self, pass: bool) -> Self {
+        self.pass_tlvs = pass;
+        self
+    }
+
+    /// Sets whether a header of version 2 has a checksum (CRC32C). Default: no.
+    #[doc(alias = "crc32c")]
+    pub fn checksum(mut self, checksum: bool) -> Self {
+        self.checksum = checksum;
+        self
+    }
+
+    /// Sets whether the destination is always [the address of our socket](Connection::local), as in nginx. Default: no.
+    ///
+    /// Otherwise it is the destination that a proxy in front sent, if any.
+    pub fn local_destination(mut self, local: bool) -> Self {
+        self.local_destination = local;
+        self
+    }
+
+    pub(crate) fn passes_tlvs(&self) -> bool {
+        self.pass_tlvs
+    }
+
+    /// Checks that the header can be written. `of` names the listener or upstream for the error.
+    pub(crate) fn check(&self, of: impl FnOnce() -> String) -> Result<(), BuildError> {
+        let ends = Addresses::new(([0; 16], 0).into(), ([0; 16], 0).into());
+        let written = self.write_v2(ends, [], &mut Vec::new());
+        written.map_err(|source| BuildError::SendProxy {
+            of: of().into(),
+            source,
+        })
+    }
+
+    pub(crate) fn header(&self, connection: &Connection) -> Vec<u8> {
+        let destination = match self.local_destination {
+            true => connection.local,
+            false => connection.destination(),
+        };
+        let ends = Addresses::new(connection.client, destination);
+        let mut header = Vec::with_capacity(128);
+        if self.version == Version::V1 {
+            write_v1(Some(ends), &mut header);
+            return header;
+        }
+        let received = connection.proxy_header().filter(|_| self.pass_tlvs);
+        let received = received.iter().flat_map(|header| header.tlvs());
+        let is_set = |tlv: &Tlv<'_>| self.tlvs.iter().any(|(kind, _)| *kind == tlv.kind);
+        let forwarded = received.filter(|tlv| !is_set(tlv));
+        if self.write_v2(ends, forwarded, &mut header).is_err() {
+            let written = self.write_v2(ends, [], &mut header);
+            written.expect("`check` wrote the same TLVs");
+        }
+        header
+    }
+
+    fn write_v2<'a>(
+        &'a self,
+        ends: Addresses,
+        forwarded: impl IntoIterator<Item = Tlv<'a>>,
+        header: &mut Vec<u8>,
+    ) -> Result<(), HeaderError> {
+        let own = self.tlvs.iter();
+        let own = own.map(|(kind, value)| Tlv::new(*kind, value));
+        write_v2(Some(ends), own.chain(forwarded), self.checksum, header)
+    }
+}
