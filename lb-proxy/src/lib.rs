@@ -121,9 +121,10 @@ pub use hooks::{
 pub use limits::{Access, ClientZone, ClientZoneBuilder, Excess, Limits, Rate};
 pub use listener::{Listener, NoBackend};
 pub use metrics::Metrics;
+pub use net::bind_source::BindSource;
 pub use net::local::LocalAddresses;
 pub use net::network::{Network, NetworkError};
-pub use net::socket::{Keepalive, SocketOptions, Source};
+pub use net::options::{Keepalive, SocketOptions};
 pub use preread::{Opening, Prelude, PreludeError, Reading};
 pub use progress::Progress;
 pub use relay::{Relay, RelayEnd, Relayed};

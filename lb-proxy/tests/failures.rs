@@ -12,7 +12,7 @@ use std::time::Duration;
 use lb_core::{AdminState, Backend, FailLimit};
 use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
 use lb_proxy::{
-    Access, ClientZone, Connection, Excess, Hooks, Limits, Listener, Network, Source, Verdict,
+    Access, BindSource, ClientZone, Connection, Excess, Hooks, Limits, Listener, Network, Verdict,
 };
 use support::log::Capture;
 use support::{
@@ -132,7 +132,7 @@ async fn a_source_address_that_this_machine_does_not_have() {
     let log = Capture::install();
     // Of documentation, so that no machine has it.
     let foreign: IpAddr = [192, 0, 2, 1].into();
-    let proxy = over_a(|listener| listener.source(Source::any().addr(foreign))).await;
+    let proxy = over_a(|listener| listener.bind_source(BindSource::any().addr(foreign))).await;
     assert_refused(proxy.addr).await;
     until("the end", || proxy.metrics().active == 0).await;
     let lines = failures(&log);
@@ -262,7 +262,7 @@ async fn an_own_listener() {
         "Attempts to connect failed",
         "loop",
         &backend,
-        "back to the own listeners",
+        "back to a listener of this proxy",
     ];
     assert_told(&lines, &parts);
     proxy.end().await;

@@ -16,7 +16,8 @@ use crate::config::{HalfClose, Retry, Splice, Timeouts};
 use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
-use crate::net::socket::{SocketOptions, Source};
+use crate::net::bind_source::BindSource;
+use crate::net::options::SocketOptions;
 use crate::preread::Prelude;
 use crate::proxy_protocol::SendProxy;
 use crate::upstream::Upstream;
@@ -40,7 +41,7 @@ pub(crate) struct Route {
     pub(crate) upstream: Upstream,
     pub(crate) client_options: SocketOptions,
     pub(crate) backend_options: SocketOptions,
-    pub(crate) source: Source,
+    pub(crate) bind_source: BindSource,
     pub(crate) timeouts: Timeouts,
     pub(crate) splice: Splice,
     pub(crate) half_close: HalfClose,
@@ -85,7 +86,7 @@ impl Listener {
                 upstream: upstream.clone(),
                 client_options: SocketOptions::default(),
                 backend_options: SocketOptions::default(),
-                source: Source::any(),
+                bind_source: BindSource::any(),
                 timeouts: Timeouts::default(),
                 splice: Splice::default(),
                 half_close: HalfClose::default(),
@@ -158,9 +159,9 @@ impl Listener {
         self
     }
 
-    /// Sets where connections to backends come from. Default: [`Source::any`].
-    pub fn source(mut self, source: Source) -> Self {
-        self.route.source = source;
+    /// Sets the source addresses and the interface of connections to backends. Default: [`BindSource::any`].
+    pub fn bind_source(mut self, source: BindSource) -> Self {
+        self.route.bind_source = source;
         self
     }
 

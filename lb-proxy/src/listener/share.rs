@@ -18,7 +18,7 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::Listening;
-use crate::net::stream::Acceptor;
+use crate::net::acceptor::Acceptor;
 
 /// Sockets that hold the address of a listener.
 #[derive(Debug)]

@@ -118,7 +118,7 @@ pub(super) fn clones(socket: &TcpListener, count: usize) -> io::Result<Vec<TcpLi
 /// Applies options that accepted connections inherit.
 pub(super) fn hand_down(
     sockets: &[TcpListener],
-    options: &crate::net::socket::SocketOptions,
+    options: &crate::net::options::SocketOptions,
 ) -> io::Result<()> {
     let mut sockets = sockets.iter();
     sockets.try_for_each(|socket| options.apply(&SockRef::from(socket)))

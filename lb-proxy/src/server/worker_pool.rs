@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::listener::accept_loop::{Door, accept};
 use crate::metrics::Counters;
-use crate::net::stream::Acceptor;
+use crate::net::acceptor::Acceptor;
 use crate::server::Signals;
 use crate::state::watch::Watch;
 
