@@ -1,20 +1,21 @@
 //! The command line, in the manner of nginx.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
-use lb_core::Escaped;
 
-use crate::assemble::Kept;
+use crate::build::kept::Kept;
+use crate::build::loops;
 use crate::config::Config;
+use crate::console::say;
+use crate::demo;
 use crate::error::StartError;
-use crate::files::{Files, Place};
-use crate::logs::Logs;
-use crate::signal::Order;
-use crate::{demo, helper, loops, process, run};
+use crate::process::files::access::{Files, Place};
+use crate::process::logs::logging::Logs;
+use crate::process::send_signal::Order;
+use crate::process::{helper, run, user};
 
 /// Where nginx keeps its configuration, below the prefix.
 const DEFAULT_CONF: &str = "conf/nginx.conf";
@@ -78,7 +79,7 @@ pub fn main() -> ExitCode {
     };
     let (conf, tests) = (arguments.conf(), arguments.test);
     let done = if let Some(owner) = arguments.helper {
-        helper::serve(arguments.place(), owner)
+        helper::server::serve(arguments.place(), owner)
     } else if arguments.test {
         test(&arguments)
     } else if let Some(order) = arguments.signal {
@@ -147,7 +148,7 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
             conf.display()
         ));
     }
-    let identity = process::Identity::of(config.user.as_ref())?;
+    let identity = user::Identity::of(config.user.as_ref())?;
     run::assemble(&config, identity.as_ref(), &mut Kept::default())?;
     loops::find(&config).map_or(Ok(()), Err)?;
     Logs::test(&config, identity.as_ref())?;
@@ -161,10 +162,4 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
         ));
     }
     Ok(())
-}
-
-/// Prints a line to the standard error stream under our name.
-pub(crate) fn say(message: &str) {
-    // With nobody to read it there is nobody to tell.
-    let _ = writeln!(io::stderr(), "nginx_like: {}", Escaped(message));
 }

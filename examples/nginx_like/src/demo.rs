@@ -10,8 +10,8 @@ use lb_proxy::{Proxy, Upstream};
 use tokio::net::TcpListener;
 
 use crate::error::StartError;
-use crate::logs::Logs;
-use crate::run::{FlushGuard, Signals, block_on, serve};
+use crate::process::logs::logging::Logs;
+use crate::process::run::{FlushGuard, Signals, block_on, serve};
 
 const ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4460);
 const NODES: [&str; 3] = ["node1", "node2", "node3"];

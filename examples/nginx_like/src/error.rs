@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use lb_discovery::DiscoveryError;
 use lb_proxy::{BindError, BuildError, ReloadError};
 
-use crate::config::{ConfigError, Os, Span};
-use crate::loops::Loop;
-use crate::signal::SignalError;
+use crate::build::loops::Loop;
+use crate::process::send_signal::SignalError;
+use crate::syntax::error::{ConfigError, Os, Span};
 
 /// A reason not to start, worded as nginx words it where it has the same.
 #[derive(Debug, thiserror::Error)]

@@ -14,20 +14,13 @@
 //!
 //! With `-s`, `signal` takes the place of 3 and 4. Without arguments `demo` takes the place of 2 and 3.
 
-mod assemble;
+mod build;
 mod cli;
 pub mod config;
-mod control;
+mod console;
 mod demo;
 mod error;
-mod files;
-mod helper;
-mod inherited;
-mod logs;
-mod loops;
 mod process;
-mod reload;
-mod run;
-mod signal;
+mod syntax;
 
 pub use cli::main;

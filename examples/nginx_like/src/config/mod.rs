@@ -110,38 +110,38 @@
 //! # Ok::<_, nginx_like::config::ConfigError>(())
 //! ```
 
-mod address;
-mod directive;
-mod error;
-mod glob;
-mod include;
-mod key;
-mod lexer;
+mod access;
+pub(crate) mod blocks;
+mod error_log;
+mod events;
+mod limit_conn;
+mod listen;
+mod main;
+mod map;
 mod model;
-mod reader;
-mod record;
+mod real_ip;
 mod resolve;
-mod scope;
-mod units;
-mod unsupported;
+mod resolver;
+mod server;
+mod settings;
+mod stream;
+pub(crate) mod unsupported;
+pub(crate) mod upstream;
 
 use std::{path::Path, sync::Arc};
 
-pub(crate) use self::{error::Os, record::Record};
-pub use self::{
-    error::{ConfigError, Span, Warning},
-    key::HashKey,
-    model::{
-        AccessRule, AddressFamilies, ClientLimit, ClientZone, Config, ErrorLog, Host, Kubernetes,
-        KubernetesBackends, KubernetesPort, Listen, LogLevel, LogTarget, Method, Resolver, Server,
-        Stream, Upstream, UpstreamServer, User, WorkerProcesses,
-    },
+use self::main::MainBlock;
+pub use self::model::{
+    AccessRule, AddressFamilies, ClientLimit, ClientZone, Config, ErrorLog, Host, Kubernetes,
+    KubernetesBackends, KubernetesPort, Listen, LogLevel, LogTarget, Method, Resolver, Server,
+    Stream, Upstream, UpstreamServer, User, WorkerProcesses,
 };
-use self::{
+pub use self::upstream::hash_key::HashKey;
+pub use crate::syntax::error::{ConfigError, Span, Warning};
+use crate::syntax::{
     include::Files,
     reader::{Reader, Session},
-    record::Source,
-    scope::MainBlock,
+    recording::{Record, Source},
 };
 
 impl Config {

@@ -4,17 +4,18 @@ use std::{collections::HashMap, time::Duration};
 
 use lb_proxy::server_names::ServerNames;
 
-use crate::config::{
-    ConfigError, Host, Method, Upstream, UpstreamServer, Warning,
-    address::AddressError,
-    error::{ErrorKind, WarningKind},
-    scope::{Destination, MapBlock, NameResolution, ProxyPass, UpstreamBlock},
-};
+use crate::config::map::MapBlock;
+use crate::config::resolver::NameResolution;
+use crate::config::server::{Destination, ProxyPass};
+use crate::config::upstream::block::UpstreamBlock;
+use crate::config::{Host, Method, Upstream, UpstreamServer};
+use crate::syntax::address::AddressError;
+use crate::syntax::error::{ConfigError, ErrorKind, Warning, WarningKind};
 
 const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The upstreams with a block, then those that a `proxy_pass` makes.
-pub(super) struct Upstreams {
+pub(crate) struct Upstreams {
     all: Vec<Upstream>,
     /// Those with a block, by their names in small letters.
     named: HashMap<String, usize>,
@@ -23,7 +24,7 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
-    pub(super) fn new(
+    pub(crate) fn new(
         blocks: Vec<UpstreamBlock>,
         outer: &NameResolution,
         warnings: &mut Vec<Warning>,
@@ -40,18 +41,18 @@ impl Upstreams {
         })
     }
 
-    pub(super) fn into_all(self) -> Vec<Upstream> {
+    pub(crate) fn into_all(self) -> Vec<Upstream> {
         self.all
     }
 
-    pub(super) fn get(&self, index: usize) -> &Upstream {
+    pub(crate) fn get(&self, index: usize) -> &Upstream {
         &self.all[index]
     }
 
     /// Returns the index of the upstream that a server passes to, and those that a map has for names.
     ///
     /// As in nginx, the `resolver` looks up a place that a variable names, and the system one that is written out.
-    pub(super) fn of(
+    pub(crate) fn of(
         &mut self,
         pass: Destination,
         names: &NameResolution,

@@ -1,0 +1,90 @@
+//! What a reload keeps.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lb_proxy::ClientZone;
+
+use super::inherited::KnownSocket;
+use super::kubernetes;
+use super::resolvers::System;
+use super::upstream::upstream;
+use crate::config::{self, Upstream};
+use crate::error::StartError;
+
+/// What goes on as it is when the configuration is read again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    upstreams: Vec<KeptUpstream>,
+    zones: Vec<(config::ClientZone, ClientZone)>,
+    /// Sockets that systemd passed on and that are in use.
+    pub(super) inherited: Vec<KnownSocket>,
+}
+
+#[derive(Clone, Debug)]
+struct KeptUpstream {
+    config: Upstream,
+    /// Which clusters its files led to.
+    clusters: Vec<Arc<str>>,
+    made: lb_proxy::Upstream,
+}
+
+impl Kept {
+    /// The upstreams of `config`. One that says what a former one said, about the same clusters, is that one, unless a
+    /// source of it fails: a reload that follows a repair asks the source at once.
+    pub(super) fn take_upstreams(&mut self, config: &[Upstream]) -> Result<(), StartError> {
+        let before = self.upstreams.iter().map(|old| (&*old.config.name, old));
+        let before: HashMap<_, _> = before.collect();
+        let same = |new: &Upstream, clusters: &[Arc<str>]| {
+            let old = before.get(&*new.name)?;
+            let sources = old.made.discovery().sources;
+            let is_well = sources.iter().all(|source| source.last_error.is_none());
+            let is_same = new.says_the_same(&old.config) && *clusters == *old.clusters;
+            (is_well && is_same).then(|| old.made.clone())
+        };
+        let system = System::default();
+        let upstreams = config.iter().map(|new| {
+            let clusters = kubernetes::identities(&new.kubernetes)?;
+            let made = same(new, &clusters).map_or_else(|| upstream(new, &system), Ok)?;
+            Ok(KeptUpstream {
+                config: new.clone(),
+                clusters,
+                made,
+            })
+        });
+        self.upstreams = upstreams.collect::<Result<_, StartError>>()?;
+        Ok(())
+    }
+
+    /// The zones of `config`. As in nginx one that has the name and the size of a former one is that one.
+    pub(super) fn take_zones(&mut self, config: &[config::ClientZone]) {
+        let zones = config.iter().map(|new| {
+            let same = |(old, _): &&(config::ClientZone, _)| {
+                (&old.name, old.clients) == (&new.name, new.clients)
+            };
+            let zone = match self.zones.iter().find(same) {
+                Some((_, zone)) => zone.clone(),
+                None => client_zone(new),
+            };
+            (new.clone(), zone)
+        });
+        self.zones = zones.collect();
+    }
+
+    /// The upstream with this number in the configuration.
+    pub(super) fn upstream(&self, number: usize) -> &lb_proxy::Upstream {
+        &self.upstreams[number].made
+    }
+
+    pub(super) fn zone(&self, name: &str) -> Option<&ClientZone> {
+        let mut zones = self.zones.iter();
+        let (_, zone) = zones.find(|(config, _)| config.name == name)?;
+        Some(zone)
+    }
+}
+
+/// As in nginx, every address of IPv6 is a client of its own.
+fn client_zone(config: &config::ClientZone) -> ClientZone {
+    let zone = ClientZone::builder().ipv6_prefix(128);
+    zone.capacity(config.clients).build()
+}

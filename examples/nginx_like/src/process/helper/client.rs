@@ -1,0 +1,133 @@
+//! The side of the server.
+
+use std::env;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{Shutdown, shutdown};
+
+use super::wire::{Frame, Tag, receive, send};
+use crate::syntax::recording::Record;
+
+/// How long the end of the process waits for the helper to remove the pid file.
+const END_TIMEOUT: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
+
+/// The helper process. When this is dropped, or this process ends, it ends as well.
+#[derive(Debug)]
+pub(crate) struct Helper {
+    /// For requests. Each brings a socket for its answer, so that one that hangs does not delay the next.
+    socket: Mutex<UnixStream>,
+    /// The same socket, for the end.
+    end: UnixStream,
+    child: Mutex<Child>,
+    /// Whether the helper ended as it was told to.
+    has_ended: AtomicBool,
+}
+
+impl Helper {
+    /// Starts the helper with the arguments of this process. Logs that it opens are given to the user `owner`.
+    pub(crate) fn start(owner: u32) -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let child = Command::new("/proc/self/exe")
+            .arg0("nginx_like: helper")
+            .arg("--helper")
+            .arg(owner.to_string())
+            .args(env::args_os().skip(1))
+            .stdin(OwnedFd::from(theirs))
+            // Ctrl-C in a terminal is for the server.
+            .process_group(0)
+            .spawn()?;
+        Ok(Self {
+            end: ours.try_clone()?,
+            socket: Mutex::new(ours),
+            child: Mutex::new(child),
+            has_ended: AtomicBool::new(false),
+        })
+    }
+
+    /// Reads the configuration again. The record tells what reading it brought, mistakes included.
+    pub(crate) fn load(&self) -> io::Result<Record> {
+        let answer = self.ask(Tag::Load, Path::new(""))?;
+        Record::from_bytes(&answer.body).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Opens a log that a configuration names which was loaded.
+    pub(crate) fn open_log(&self, path: &Path) -> io::Result<File> {
+        let answer = self.ask(Tag::OpenLog, path)?;
+        answer.file.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Opens a pid file that a configuration names which was loaded.
+    pub(crate) fn open_pid(&self, path: &Path) -> io::Result<()> {
+        self.ask(Tag::OpenPid, path).map(drop)
+    }
+
+    /// Writes the id of this process to a pid file that was [opened](Self::open_pid).
+    pub(crate) fn write_pid(&self, path: &Path) -> io::Result<()> {
+        self.ask(Tag::WritePid, path).map(drop)
+    }
+
+    /// Removes a pid file that was [opened](Self::open_pid).
+    pub(crate) fn remove_pid(&self, path: &Path) -> io::Result<()> {
+        self.ask(Tag::RemovePid, path).map(drop)
+    }
+
+    fn ask(&self, tag: Tag, path: &Path) -> io::Result<Frame> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let theirs = File::from(OwnedFd::from(theirs));
+        let body = path.as_os_str().as_bytes();
+        let asked = {
+            // No code that can panic runs under the lock.
+            let socket = self.socket.lock();
+            let socket = socket.unwrap_or_else(PoisonError::into_inner);
+            send(&socket, tag, body, Some(&theirs))
+        };
+        // The helper's is the only one left, so that its end is seen.
+        drop(theirs);
+        answer_of(asked.and_then(|()| receive(&ours)))
+    }
+
+    /// Lets the helper remove the pid file and end, also if it hangs on a file.
+    pub(crate) fn end(&self) {
+        let _ = shutdown(&self.end, Shutdown::Write);
+        let mut ended = [PollFd::new(&self.end, PollFlags::RDHUP)];
+        if poll(&mut ended, Some(&END_TIMEOUT)) == Ok(1)
+            && let Ok(mut child) = self.child.lock()
+        {
+            // The socket is closed, so this does not wait. It leaves no zombie to the process that started this one.
+            let ended = child.wait().is_ok_and(|status| status.success());
+            self.has_ended.store(ended, Relaxed);
+        }
+    }
+
+    /// Whether the helper has ended and removed the pid files before.
+    pub(crate) fn has_removed_all(&self) -> bool {
+        self.has_ended.load(Relaxed)
+    }
+}
+
+fn answer_of(answer: io::Result<Option<Frame>>) -> io::Result<Frame> {
+    let Ok(Some(answer)) = answer else {
+        let what = "the helper process has ended, which takes a restart";
+        return Err(io::Error::other(what));
+    };
+    if answer.tag != Tag::Failed {
+        return Ok(answer);
+    }
+    Err(match <[u8; 4]>::try_from(&*answer.body) {
+        Ok(number) => io::Error::from_raw_os_error(i32::from_le_bytes(number)),
+        Err(_) => io::Error::other(String::from_utf8_lossy(&answer.body)),
+    })
+}

@@ -1,0 +1,226 @@
+//! The side of the superuser.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::parent_id;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{process, thread};
+
+use nix::sys::signal::SigSet;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Uid;
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+
+use super::wire::{Frame, Tag, receive, send};
+use crate::config::Config;
+use crate::error::StartError;
+use crate::process::files::access::Place;
+use crate::process::files::log;
+use crate::process::files::pid::PidFile;
+use crate::process::logs::logging::paths_of;
+use crate::syntax::recording::Record;
+
+/// How many requests may hang on files at a time.
+const MOST_REQUESTS: usize = 8;
+
+/// Serves the process at the other end of the standard input until that process ends.
+pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
+    // The end of the server is the only reason to end: a terminal or a service manager may signal both processes.
+    let blocked = SigSet::all().thread_block();
+    blocked.map_err(|errno| StartError::System {
+        call: "sigprocmask()".to_owned(),
+        source: errno.into(),
+    })?;
+    keep_file_rights()?;
+    let failed = |source| StartError::System {
+        call: "the helper's socket".to_owned(),
+        source,
+    };
+    let socket = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
+    rustix::net::sockopt::socket_type(&socket).map_err(|errno| failed(errno.into()))?;
+    let socket = UnixStream::from(socket);
+    // The kernel took the name from /proc/self/exe.
+    let _ = rustix::thread::set_name(c"nginx_like");
+    let written = Arc::<Mutex<Vec<PidFile>>>::default();
+    let watched = (socket.try_clone().map_err(failed)?, Arc::clone(&written));
+    let watching = thread::Builder::new().name("end".to_owned());
+    let watching = watching.spawn(move || end_with(&watched.0, &watched.1));
+    let watching = watching.map_err(StartError::Thread)?;
+    let handler = Arc::new(RequestHandler {
+        place,
+        owner: Uid::from_raw(owner),
+        server: parent_id(),
+        named: Mutex::default(),
+        written,
+    });
+    // A server that was killed may leave its socket with an error instead of an end.
+    while let Ok(Some(frame)) = receive(&socket) {
+        RequestHandler::start(&handler, frame);
+    }
+    // Does not return.
+    drop(watching.join());
+    Ok(())
+}
+
+/// Gives up every capability but those that open and give away files of others.
+fn keep_file_rights() -> Result<(), StartError> {
+    let needed = CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::DAC_READ_SEARCH
+        | CapabilitySet::FOWNER;
+    let kept = capabilities(None).and_then(|had| {
+        let kept = had.permitted & needed;
+        let sets = CapabilitySets {
+            effective: kept,
+            permitted: kept,
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, sets)
+    });
+    kept.map_err(|errno| StartError::System {
+        call: "capset()".to_owned(),
+        source: errno.into(),
+    })
+}
+
+/// Ends the process when the server has ended, even if it hangs on a file then.
+fn end_with(server: &UnixStream, written: &Mutex<Vec<PidFile>>) {
+    let mut ended = [PollFd::new(server, PollFlags::RDHUP)];
+    while matches!(poll(&mut ended, None), Ok(0) | Err(Errno::INTR)) {}
+    lock(written).clear();
+    process::exit(0);
+}
+
+/// No code that can panic runs under the lock.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The number of an error of the system, or the words of another.
+fn encode_error(error: &io::Error) -> Vec<u8> {
+    match error.raw_os_error() {
+        Some(number) => number.to_le_bytes().into(),
+        None => error.to_string().into(),
+    }
+}
+
+fn reply_with(reply: &UnixStream, answer: io::Result<Answer>) {
+    // A server that waits no longer for the answer has closed its socket.
+    let _ = match answer {
+        Ok(Answer { body, file }) => send(reply, Tag::Done, &body, file.as_ref()),
+        Err(error) => send(reply, Tag::Failed, &encode_error(&error), None),
+    };
+}
+
+struct RequestHandler {
+    place: Place,
+    /// The user of the server, which owns the logs.
+    owner: Uid,
+    /// The server's process.
+    server: u32,
+    named: Mutex<Named>,
+    /// Pid files that are open. Dropping them removes them.
+    written: Arc<Mutex<Vec<PidFile>>>,
+}
+
+/// The logs and the pid files that configurations have named so far.
+#[derive(Default)]
+struct Named {
+    logs: HashSet<PathBuf>,
+    pids: HashSet<PathBuf>,
+}
+
+#[derive(Default)]
+struct Answer {
+    body: Vec<u8>,
+    file: Option<File>,
+}
+
+impl RequestHandler {
+    /// Answers in a thread of its own, which may hang on a file.
+    fn start(this: &Arc<Self>, mut frame: Frame) {
+        // Without a socket for the answer there is no request.
+        let Some(reply) = frame.file.take() else {
+            return;
+        };
+        let reply = UnixStream::from(OwnedFd::from(reply));
+        // Each thread has one of these, and so does the main thread.
+        if Arc::strong_count(this) > MOST_REQUESTS {
+            let error = io::Error::other("too many requests to the helper process hang");
+            reply_with(&reply, Err(error));
+            return;
+        }
+        let handler = Arc::clone(this);
+        let thread = thread::Builder::new().name("request".to_owned());
+        // A thread that is not started closes the socket.
+        let _ = thread.spawn(move || {
+            let answer = handler.answer(frame);
+            drop(handler);
+            reply_with(&reply, answer);
+        });
+    }
+
+    fn answer(&self, frame: Frame) -> io::Result<Answer> {
+        let path = PathBuf::from(OsString::from_vec(frame.body));
+        match frame.tag {
+            Tag::Load => Ok(Answer {
+                body: self.load().to_bytes(),
+                file: None,
+            }),
+            Tag::OpenLog if lock(&self.named).logs.contains(&path) => Ok(Answer {
+                body: Vec::new(),
+                file: Some(log::open_for(&path, self.owner)?),
+            }),
+            Tag::OpenPid if lock(&self.named).pids.contains(&path) => {
+                // One for each path: the file of an earlier request goes first.
+                self.remove(&path);
+                let file = PidFile::open(&path, Some(self.owner))?;
+                lock(&self.written).push(file);
+                Ok(Answer::default())
+            }
+            Tag::WritePid => {
+                let mut file = self.take(&path).ok_or(Errno::PERM)?;
+                let done = file.write(self.server);
+                lock(&self.written).push(file);
+                done.map(|()| Answer::default())
+            }
+            Tag::RemovePid => {
+                self.remove(&path);
+                Ok(Answer::default())
+            }
+            _ => Err(Errno::PERM.into()),
+        }
+    }
+
+    /// Removes the pid file that was opened at `path`. The removal itself is outside of the lock, since it may hang.
+    fn remove(&self, path: &Path) {
+        drop(self.take(path));
+    }
+
+    fn take(&self, path: &Path) -> Option<PidFile> {
+        let mut written = lock(&self.written);
+        let found = written.iter().position(|file| file.path() == path)?;
+        Some(written.swap_remove(found))
+    }
+
+    /// The record ends with the first mistake, which the server then finds as well.
+    fn load(&self) -> Record {
+        let (record, config) = Config::load_recorded(&self.place.conf, &self.place.prefix);
+        if let Ok(config) = config {
+            let mut named = lock(&self.named);
+            named.logs.extend(paths_of(&config));
+            named.pids.extend(config.pid);
+        }
+        record
+    }
+}
+
+#[cfg(test)]
+mod tests;

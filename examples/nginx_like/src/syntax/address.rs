@@ -1,0 +1,275 @@
+//! Addresses as `listen`, `server`, `proxy_pass` and `resolver` take them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::units;
+use crate::config::Host;
+
+/// Why an address cannot be used. A variant without a comment is worded as in nginx.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum AddressError {
+    /// Ours: nginx looks the name up while it reads the configuration.
+    #[error("host names are not supported yet")]
+    HostName,
+    #[error("invalid host")]
+    InvalidHost,
+    #[error("invalid IPv6 address")]
+    InvalidIpv6,
+    #[error("invalid port")]
+    InvalidPort,
+    #[error("no host")]
+    NoHost,
+    #[error("no port")]
+    NoPort,
+    /// Ours.
+    #[error("port ranges are not supported yet")]
+    PortRange,
+    /// Ours.
+    #[error("unix domain sockets are not supported yet")]
+    Unix,
+    /// Ours.
+    #[error("variables are not supported yet")]
+    Variable,
+}
+
+impl AddressError {
+    pub(crate) fn is_not_supported(self) -> bool {
+        matches!(
+            self,
+            Self::HostName | Self::PortRange | Self::Unix | Self::Variable
+        )
+    }
+}
+
+/// The parts of `HOST[:PORT]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    /// The host as written.
+    pub(crate) text: String,
+    ip: Option<IpAddr>,
+    pub(crate) port: Option<u16>,
+}
+
+impl Address {
+    /// Takes `HOST[:PORT]` apart. A host that is no IP address is not looked at: it may name an upstream.
+    pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
+        let (host, port, ip) = split(text)?;
+        Ok(Self {
+            text: host.to_owned(),
+            ip,
+            port: port.map(parse_port).transpose()?,
+        })
+    }
+
+    /// Returns the host if it is an IP address or can be looked up.
+    pub(crate) fn host(&self) -> Result<Host, AddressError> {
+        match self.ip {
+            Some(ip) => Ok(Host::Ip(ip)),
+            None if is_host_name(&self.text) => Ok(Host::Name(self.text.clone())),
+            None => Err(AddressError::InvalidHost),
+        }
+    }
+
+    /// Returns the socket address of a name server.
+    pub(crate) fn name_server(&self) -> Result<SocketAddr, AddressError> {
+        match self.host()? {
+            Host::Ip(ip) => Ok((ip, self.port.unwrap_or(53)).into()),
+            Host::Name(_) | Host::Service(_) => Err(AddressError::HostName),
+        }
+    }
+}
+
+/// Reads the address of a listener: `PORT`, `*:PORT`, `IPv4:PORT` or `[IPv6]:PORT`.
+pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, AddressError> {
+    let (host, port, ip) = split(text)?;
+    let (host, port) = match port {
+        Some(port) => (host, port),
+        None if ip.is_none() && host.starts_with(|c: char| c.is_ascii_digit()) => ("*", host),
+        None => return Err(AddressError::NoPort),
+    };
+    if let Some((first, last)) = port.split_once('-') {
+        parse_port(first)?;
+        parse_port(last)?;
+        return Err(AddressError::PortRange);
+    }
+    let port = parse_port(port)?;
+    match ip {
+        Some(ip) => Ok((ip, port).into()),
+        None if host == "*" => Ok((Ipv4Addr::UNSPECIFIED, port).into()),
+        None if is_host_name(host) => Err(AddressError::HostName),
+        None => Err(AddressError::InvalidHost),
+    }
+}
+
+/// Splits off the port and reads the host if it is an IP address.
+fn split(text: &str) -> Result<(&str, Option<&str>, Option<IpAddr>), AddressError> {
+    if text
+        .get(..5)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("unix:"))
+    {
+        return Err(AddressError::Unix);
+    }
+    if text.contains(['/', '?']) {
+        return Err(AddressError::InvalidHost);
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or(AddressError::InvalidHost)?;
+        let port = match rest {
+            "" => None,
+            _ => Some(rest.strip_prefix(':').ok_or(AddressError::InvalidHost)?),
+        };
+        if host.is_empty() {
+            return Err(AddressError::NoHost);
+        }
+        let ip: Ipv6Addr = host.parse().map_err(|_| AddressError::InvalidIpv6)?;
+        return Ok((&text[..host.len() + 2], port, Some(ip.into())));
+    }
+    let (host, port) = match text.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    if host.is_empty() {
+        return Err(AddressError::NoHost);
+    }
+    let ip = host.parse::<Ipv4Addr>().ok();
+    Ok((host, port, ip.map(IpAddr::from)))
+}
+
+fn parse_port(text: &str) -> Result<u16, AddressError> {
+    match units::number(text).map(u16::try_from) {
+        Some(Ok(port)) if port != 0 => Ok(port),
+        _ => Err(AddressError::InvalidPort),
+    }
+}
+
+/// Tells if a name can be looked up in DNS. A name whose last label is a number is a misspelt IPv4 address.
+pub(crate) fn is_host_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let last = name.rsplit('.').next().unwrap_or(name);
+    name.len() <= 253
+        && name.split('.').all(is_label)
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AddressError::*, *};
+
+    #[test]
+    fn hosts_and_ports() {
+        let long = "a".repeat(63);
+        let too_long = format!("{long}.{long}.{long}.{long}");
+        for (text, expected) in [
+            ("10.0.0.1:446", Ok(("10.0.0.1", Some(446)))),
+            ("10.0.0.1", Ok(("10.0.0.1", None))),
+            ("10.0.0.1:080", Ok(("10.0.0.1", Some(80)))),
+            ("[::1]:446", Ok(("::1", Some(446)))),
+            ("[::1]", Ok(("::1", None))),
+            ("[::ffff:10.0.0.1]:446", Ok(("::ffff:10.0.0.1", Some(446)))),
+            (
+                "node1.example.com:446",
+                Ok(("node1.example.com", Some(446))),
+            ),
+            (
+                "node1.example.com.:446",
+                Ok(("node1.example.com.", Some(446))),
+            ),
+            ("my_node-1", Ok(("my_node-1", None))),
+            (&long, Ok((&long, None))),
+            ("", Err(NoHost)),
+            (":446", Err(NoHost)),
+            ("[]:446", Err(NoHost)),
+            ("a:", Err(InvalidPort)),
+            ("a:0", Err(InvalidPort)),
+            ("a:65536", Err(InvalidPort)),
+            ("a:+1", Err(InvalidPort)),
+            ("a:b:1", Err(InvalidPort)),
+            ("::1", Err(NoHost)),
+            ("fe80::1", Err(InvalidPort)),
+            ("[::1]:x", Err(InvalidPort)),
+            ("[::1", Err(InvalidHost)),
+            ("[::1]446", Err(InvalidHost)),
+            ("[::g]:446", Err(InvalidIpv6)),
+            ("[fe80::1%eth0]:446", Err(InvalidIpv6)),
+            ("http://a:446/", Err(InvalidHost)),
+            ("a?b:446", Err(InvalidHost)),
+            ("10.0.0.256:446", Err(InvalidHost)),
+            ("10.0.0:446", Err(InvalidHost)),
+            ("010.0.0.1:446", Err(InvalidHost)),
+            ("a..b:446", Err(InvalidHost)),
+            (".:446", Err(InvalidHost)),
+            ("a b:446", Err(InvalidHost)),
+            ("é:446", Err(InvalidHost)),
+            ("$a:446", Err(InvalidHost)),
+            (&too_long, Err(InvalidHost)),
+            ("unix:/run/a.sock", Err(Unix)),
+            ("UNIX:", Err(Unix)),
+        ] {
+            let result = Address::parse(text).and_then(|address| {
+                let host = match address.host()? {
+                    Host::Ip(ip) => ip.to_string(),
+                    Host::Name(name) | Host::Service(name) => name,
+                };
+                Ok((host, address.port))
+            });
+            let expected = expected.map(|(host, port)| (host.to_owned(), port));
+            assert_eq!(result, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn listeners() {
+        for (text, expected) in [
+            ("446", Ok("0.0.0.0:446")),
+            ("*:446", Ok("0.0.0.0:446")),
+            ("127.0.0.1:446", Ok("127.0.0.1:446")),
+            ("[::]:446", Ok("[::]:446")),
+            ("[::1]:446", Ok("[::1]:446")),
+            ("0", Err(InvalidPort)),
+            ("65536", Err(InvalidPort)),
+            ("446x", Err(InvalidPort)),
+            ("*:", Err(InvalidPort)),
+            ("*:0", Err(InvalidPort)),
+            ("", Err(NoHost)),
+            (":446", Err(NoHost)),
+            ("*", Err(NoPort)),
+            ("127.0.0.1", Err(NoPort)),
+            ("[::]", Err(NoPort)),
+            ("[::", Err(InvalidHost)),
+            ("$a:446", Err(InvalidHost)),
+            ("446/tcp", Err(InvalidHost)),
+            ("localhost:446", Err(HostName)),
+            ("localhost", Err(NoPort)),
+            ("$a", Err(NoPort)),
+            ("a:x", Err(InvalidPort)),
+            ("446-450", Err(PortRange)),
+            ("*:446-450", Err(PortRange)),
+            ("446-", Err(InvalidPort)),
+            ("unix:/run/a.sock", Err(Unix)),
+        ] {
+            let expected = expected.map(|addr| addr.parse().unwrap());
+            assert_eq!(parse_listen(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn name_servers() {
+        for (text, expected) in [
+            ("10.0.0.53", Ok("10.0.0.53:53")),
+            ("10.0.0.53:5353", Ok("10.0.0.53:5353")),
+            ("[::1]", Ok("[::1]:53")),
+            ("dns.example.com", Err(HostName)),
+            ("$dns", Err(InvalidHost)),
+        ] {
+            let result = Address::parse(text).and_then(|address| address.name_server());
+            let expected = expected.map(|addr| addr.parse().unwrap());
+            assert_eq!(result, expected, "{text:?}");
+        }
+    }
+}
