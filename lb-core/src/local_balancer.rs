@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(picked(&mut local), Err(PickError::Empty));
     }
 
-    /// For Miri and the sanitizers, which look for races; `tests/around/threads.rs` runs longer.
+    /// For Miri and the sanitizers, which look for races; `tests/balancer/threads.rs` runs longer.
     #[test]
     fn threads_pick_while_memberships_come_and_go() {
         let (mut updater, balancer) = balancer(Arc::new(WeightedRoundRobin::new()));

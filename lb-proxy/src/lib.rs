@@ -107,9 +107,6 @@ mod server;
 pub mod server_names;
 mod session;
 mod state;
-#[cfg(test)]
-#[path = "../tests/support/log.rs"]
-mod test_log;
 mod upstream;
 
 pub use config::{HalfClose, Retry, Splice, Timeouts};

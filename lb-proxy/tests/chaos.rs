@@ -5,8 +5,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,9 +12,11 @@ use std::time::Duration;
 
 use lb_core::{Backend, FailLimit, Rng, SplitMix64};
 use lb_proxy::{ClientZone, CloseReason, Connection, Hooks, Listener, Summary, Timeouts};
-use support::{
-    BlackHole, Running, descriptors, in_flight, loopback, noise, refusing, until, upstream, within,
-};
+use test_support::bytes::noise;
+use test_support::deadline::{eventually, within};
+use test_support::descriptors;
+use test_support::proxy::{RunningProxy, in_flight, upstream};
+use test_support::sockets::{BlackHole, loopback, refusing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -51,7 +51,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
         .limit_clients(&zone, NonZeroU32::MAX)
         .hooks(totals.clone());
     let before = Resources::now();
-    let proxy = Running::start(listener, None).await;
+    let proxy = RunningProxy::start(listener, None).await;
 
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut clients = Vec::with_capacity(CONNECTIONS);
@@ -75,7 +75,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
         "{echoed} conversations came to their end"
     );
 
-    until("the last session", || proxy.metrics().active == 0).await;
+    eventually("the last session", || proxy.metrics().active == 0).await;
     let metrics = proxy.metrics();
     assert_eq!(metrics.accepted, CONNECTIONS as u64);
     assert_eq!(metrics.ended(), CONNECTIONS as u64, "{metrics:?}");
@@ -113,7 +113,7 @@ struct Resources {
 impl Resources {
     fn now() -> Self {
         Self {
-            descriptors: descriptors(),
+            descriptors: descriptors::without_pipes(),
             tasks: tokio::runtime::Handle::current()
                 .metrics()
                 .num_alive_tasks(),
@@ -181,7 +181,7 @@ async fn echo(mut stream: TcpStream, mut rng: SplitMix64) -> std::io::Result<()>
     let mut buffer = [0; 4096];
     loop {
         if chance(&mut rng, 3) {
-            support::reset(stream);
+            test_support::streams::reset(stream);
             return Ok(());
         }
         if chance(&mut rng, 10) {
@@ -206,7 +206,7 @@ async fn client(addr: std::net::SocketAddr, seed: u64) -> bool {
     if chance(&mut rng, 5) {
         // Gone at once, one way or the other.
         if chance(&mut rng, 50) {
-            support::reset(stream);
+            test_support::streams::reset(stream);
         }
         return false;
     }
@@ -242,7 +242,7 @@ async fn client(addr: std::net::SocketAddr, seed: u64) -> bool {
     let outcome: std::io::Result<((), ())> = tokio::try_join!(speak, listen);
     assert!(said.starts_with(&heard), "other bytes than were sent");
     if leaves {
-        support::reset(stream);
+        test_support::streams::reset(stream);
     }
     outcome.is_ok() && heard == said
 }

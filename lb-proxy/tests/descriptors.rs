@@ -1,40 +1,29 @@
-//! Running out of descriptors. A file of its own, because the limit is the whole process's.
+//! A proxy without free descriptors. A test binary of its own: the limit belongs to the process.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::{Running, ask, named, until, within};
+use test_support::deadline::{eventually, within};
+use test_support::descriptors;
+use test_support::nodes::named;
+use test_support::proxy::RunningProxy;
+use test_support::streams::ask;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-
-fn limit_descriptors(current: u64) {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(current),
-            maximum,
-        },
-    )
-    .unwrap();
-}
 
 #[tokio::test]
 async fn accepting_survives_the_exhaustion_of_descriptors() {
     let node = named("a").await;
-    let proxy = Running::over([node]).await;
-    let before = getrlimit(Resource::Nofile).current.unwrap();
+    let proxy = RunningProxy::over([node]).await;
+    let before = descriptors::limit();
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");
-    limit_descriptors(open_descriptors() + 12);
+    descriptors::set_limit(descriptors::open() + 13);
     let mut clients = Vec::new();
     while let Ok(client) = std::net::TcpStream::connect(proxy.addr) {
         clients.push(client);
     }
     assert!(!clients.is_empty());
-    until("the shortage", || proxy.metrics().accept_exhausted > 0).await;
-    limit_descriptors(before);
+    eventually("the shortage", || proxy.metrics().accept_exhausted > 0).await;
+    descriptors::set_limit(before);
 
     // The connections that waited in the kernel's queue are served. Those accepted while no descriptor was left for
     // the way to the backend were reset, without blame for the backend.
@@ -55,9 +44,4 @@ async fn accepting_survives_the_exhaustion_of_descriptors() {
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");
     assert_eq!(proxy.metrics().ejections, 0);
     proxy.end().await;
-}
-
-/// How many descriptors are in use, one of them by the look itself.
-fn open_descriptors() -> u64 {
-    std::fs::read_dir("/proc/self/fd").unwrap().count() as u64
 }

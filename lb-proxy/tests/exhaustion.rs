@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -14,8 +12,10 @@ use std::time::Duration;
 
 use lb_core::Backend;
 use lb_proxy::{Listener, Proxy, Timeouts};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::{named, within};
+use rustix::process::{Resource, getrlimit};
+use test_support::deadline::within;
+use test_support::descriptors;
+use test_support::nodes::named;
 use tokio::net::TcpStream;
 
 const BACKEND: &str = "LB_TEST_EXHAUSTION_BACKEND";
@@ -31,14 +31,14 @@ fn the_process_under_test() {
     let Ok(backend) = std::env::var(BACKEND) else {
         return;
     };
-    limit_descriptors(DESCRIPTORS);
+    descriptors::set_limit(DESCRIPTORS);
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().unwrap();
     runtime.block_on(async {
-        let upstream = support::upstream([Backend::new(backend.parse().unwrap())]);
+        let upstream = test_support::proxy::upstream([Backend::new(backend.parse().unwrap())]);
         let silence = Some(SILENCE);
         let timeouts = Timeouts::default().idle(silence).half_closed(silence);
-        let listener = Listener::new(support::loopback(), &upstream).timeouts(timeouts);
+        let listener = Listener::new(test_support::sockets::loopback(), &upstream).timeouts(timeouts);
         let proxy = Proxy::builder().listener(listener).build().unwrap();
         let server = proxy.bind().await.unwrap();
         let handle = server.handle();
@@ -63,12 +63,8 @@ fn the_process_under_test() {
 
 #[tokio::test]
 async fn everybody_is_served_in_the_end_and_nothing_spins() {
-    limit_descriptors(
-        getrlimit(Resource::Nofile)
-            .maximum
-            .unwrap_or(65536)
-            .min(65536),
-    );
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    descriptors::set_limit(maximum.unwrap_or(65536).min(65536));
     let mut proxy = Process::start(named("a").await);
     let sessions: usize = proxy.said["sessions"].parse().unwrap();
     assert!(
@@ -83,7 +79,7 @@ async fn everybody_is_served_in_the_end_and_nothing_spins() {
         silent.push(TcpStream::connect(addr).await.unwrap());
     }
     let clients: Vec<_> = (silent.len()..CLIENTS)
-        .map(|_| tokio::spawn(support::ask(addr)))
+        .map(|_| tokio::spawn(test_support::streams::ask(addr)))
         .collect();
     // All places are taken for a while: a loop that spins would use all of it.
     let before = proxy.processor_time();
@@ -95,7 +91,10 @@ async fn everybody_is_served_in_the_end_and_nothing_spins() {
         assert_eq!(answer.unwrap(), "a");
     }
     for client in &mut silent {
-        assert_eq!(within("the end", support::read_all(client)).await, b"a");
+        assert_eq!(
+            within("the end", test_support::streams::read_all(client)).await,
+            b"a"
+        );
     }
 
     let said = proxy.end();
@@ -111,12 +110,6 @@ async fn everybody_is_served_in_the_end_and_nothing_spins() {
         (count("silent"), count("finished")),
         (sessions, CLIENTS - sessions)
     );
-}
-
-fn limit_descriptors(current: u64) {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let current = Some(current);
-    setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
 }
 
 /// Around what the test harness prints.

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -12,9 +10,11 @@ use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
 use lb_proxy::{Listener, Proxy, Timeouts, Workers};
-use support::{
-    Running, descriptors, in_flight, listening, loopback, pool, reload, round_robin, until, within,
-};
+use test_support::deadline::{eventually, within};
+use test_support::descriptors;
+use test_support::nodes::listening;
+use test_support::proxy::{RunningProxy, in_flight, pool, reload, round_robin};
+use test_support::sockets::loopback;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -48,7 +48,7 @@ async fn hundred_changes(workers: Workers) {
         .workers(workers)
         .listen(loopback(), &bulk)
         .listen(loopback(), &first);
-    let proxy = Running::run(begin).await;
+    let proxy = RunningProxy::run(begin).await;
     let (bulk_addr, idle_addr) = (proxy.addr, proxy.handle.local_addrs()[1]);
 
     let mut sleepers = Vec::new();
@@ -57,7 +57,7 @@ async fn hundred_changes(workers: Workers) {
         client.read_u8().await.unwrap();
         sleepers.push(client);
     }
-    let open_before = descriptors();
+    let open_before = descriptors::without_pipes();
     let sending = tokio::spawn(async move {
         let mut client = TcpStream::connect(bulk_addr).await.unwrap();
         let block = vec![7; 1 << 16];
@@ -138,17 +138,20 @@ async fn hundred_changes(workers: Workers) {
             .listen(idle_addr, &first)
     };
     reload(&proxy, begin()).await.unwrap();
-    until("the knocks' ends", || proxy.metrics().active == 200).await;
-    until("the counts", || in_flight(&first) == 200).await;
+    eventually("the knocks' ends", || proxy.metrics().active == 200).await;
+    eventually("the counts", || in_flight(&first) == 200).await;
     assert_eq!(in_flight(&bulk), 0);
-    until("the descriptors' return", || descriptors() == open_before).await;
+    eventually("the descriptors' return", || {
+        descriptors::without_pipes() == open_before
+    })
+    .await;
     for client in &mut sleepers {
         client.write_all(b"awake").await.unwrap();
         client.shutdown().await.unwrap();
         client.read_to_end(&mut Vec::new()).await.unwrap();
     }
     drop(sleepers);
-    until("the end of all", || proxy.metrics().active == 0).await;
+    eventually("the end of all", || proxy.metrics().active == 0).await;
     let report = proxy.end().await;
     assert_eq!((report.aborted, in_flight(&first)), (0, 0));
 }

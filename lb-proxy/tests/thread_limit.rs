@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::fs;
 use std::num::NonZeroUsize;
 use std::thread;
@@ -12,7 +10,9 @@ use lb_core::Backend;
 use lb_proxy::{BindError, Proxy, Workers};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use rustix::thread::{Uid, set_thread_res_uid};
-use support::{loopback, until, upstream};
+use test_support::deadline::eventually;
+use test_support::proxy::upstream;
+use test_support::sockets::loopback;
 
 const WORKERS: usize = 4;
 
@@ -32,7 +32,7 @@ fn a_worker_that_cannot_be_started_is_an_error_and_leaves_nothing_behind() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().unwrap();
-    runtime.block_on(until("the end of the threads", || threads() == before));
+    runtime.block_on(eventually("the end of the threads", || threads() == before));
 }
 
 /// Binds where the user may start `allowed` more threads.

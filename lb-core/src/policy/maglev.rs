@@ -45,7 +45,7 @@
 //! | of the failed | 0.10 % | 0.50 % | 1.00 % | 2.00 % | 5.00 % | 10.00 % |
 //!
 //! Keys that move when backends leave for good, of 400,000
-//! (`cargo test --release -p lb-core --test hashing -- --ignored --nocapture figures`):
+//! (`cargo test --release -p lb-core --test behaviour -- --ignored --nocapture figures`):
 //!
 //! | slots | backends | one leaves: keys moved | of which its own | a tenth leaves: keys moved | their own |
 //! |---|---|---|---|---|---|

@@ -4,7 +4,7 @@
 //! until it is whole (`effective_weight` in `ngx_stream_upstream_round_robin.c`). So a backend loses part of its
 //! share before it is ejected, and regains it gradually. nginx computes the order of its round robin with the effective
 //! weight. Here a turn is taken with the chance effective weight / weight, which gives the same shares on average but not
-//! nginx's order (`tests/golden_order.rs` compares both with recordings).
+//! nginx's order (`tests/golden/order.rs` compares both with recordings).
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use lb_discovery::{DriverConfig, Static};
 use tokio::time::{Instant, sleep};
 
-use crate::run::{Running, eventually, set};
-use crate::script::{Script, Watch};
 use crate::{ms, now, secs};
+use test_support::deadline::eventually;
+use test_support::discovery::{RunningDriver, Script, Watch, set};
 
 #[tokio::test(start_paused = true)]
 async fn cancelling_ends_the_driver_at_once() {
@@ -19,7 +19,7 @@ async fn cancelling_ends_the_driver_at_once() {
         Arc::new(Static::new(set(&[2]))),
     ];
     for wait in [Duration::ZERO, ms(500), secs(100)] {
-        let run = Running::start(sources.clone(), DriverConfig::new());
+        let run = RunningDriver::start(sources.clone(), DriverConfig::new());
         sleep(wait).await;
         let cancelled = Instant::now();
         run.stop().await;
@@ -30,12 +30,12 @@ async fn cancelling_ends_the_driver_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_hint_ends_the_wait_after_a_failure() {
     let source = Script::new([Watch::Absent(Some(secs(30)))]);
-    let run = Running::start(vec![source.clone()], DriverConfig::new());
-    eventually(|| source.opens() == 1).await;
+    let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
+    eventually("the opening of the watch", || source.opens() == 1).await;
     sleep(secs(10)).await;
     let hinted = Instant::now();
     run.handle.refresh();
-    eventually(|| source.opens() == 2).await;
+    eventually("the opening of the watch", || source.opens() == 2).await;
     assert!(hinted.elapsed() <= ms(10));
 }
 
@@ -44,7 +44,7 @@ async fn hints_are_limited_in_rate() {
     let failing = Script::new([Watch::Fail]);
     let quiet = Script::new([now(set(&[1]))]);
     let config = DriverConfig::new().backoff_base(secs(30));
-    let run = Running::start(vec![failing.clone(), quiet.clone()], config);
+    let run = RunningDriver::start(vec![failing.clone(), quiet.clone()], config);
     for _ in 0..1000 {
         run.handle.refresh();
         sleep(ms(10)).await;
@@ -62,17 +62,17 @@ async fn hints_are_limited_in_rate() {
 async fn a_hint_just_after_a_failure_waits() {
     let source = Script::new([Watch::Fail]);
     let config = DriverConfig::new().backoff_base(secs(30));
-    let run = Running::start(vec![source.clone()], config);
-    eventually(|| source.opens() == 1).await;
+    let run = RunningDriver::start(vec![source.clone()], config);
+    eventually("the opening of the watch", || source.opens() == 1).await;
     run.handle.refresh();
-    eventually(|| source.opens() == 2).await;
+    eventually("the opening of the watch", || source.opens() == 2).await;
     assert!((secs(1)..=ms(1002)).contains(&source.gaps()[0]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_hints_nothing_is_refreshed() {
     let quiet = Script::new([now(set(&[1]))]);
-    let run = Running::start(vec![quiet.clone()], DriverConfig::new());
+    let run = RunningDriver::start(vec![quiet.clone()], DriverConfig::new());
     sleep(secs(3600)).await;
     run.stop().await;
     assert_eq!((quiet.opens(), quiet.refreshes()), (1, 0));
@@ -85,7 +85,7 @@ async fn the_status_tells_how_each_source_fares() {
         Watch::Fail,
     ]);
     let fixed = Arc::new(Static::new(set(&[7])));
-    let mut run = Running::start(vec![source.clone(), fixed], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![source.clone(), fixed], DriverConfig::new());
     run.next().await;
     sleep(secs(4)).await;
     let status = run.handle.status();
@@ -99,7 +99,7 @@ async fn the_status_tells_how_each_source_fares() {
     assert_eq!(scripted.last_success, Some(secs(4)));
     assert_eq!((scripted.stale_for, &scripted.last_error), (None, &None));
 
-    eventually(|| source.opens() >= 2).await;
+    eventually("the opening of the watch", || source.opens() >= 2).await;
     sleep(secs(100)).await;
     let status = run.handle.status();
     let scripted = &status.sources[0];

@@ -6,14 +6,14 @@ use std::time::Duration;
 use lb_discovery::{DriverConfig, OnEmpty, channel};
 use tokio::time::sleep;
 
-use crate::run::{Running, backend, eventually, ports, set};
-use crate::script::{Script, Watch};
 use crate::{ms, now, secs};
+use test_support::deadline::eventually;
+use test_support::discovery::{RunningDriver, Script, Watch, backend, ports, set};
 
 #[tokio::test(start_paused = true)]
 async fn delays_grow_to_the_maximum() {
     let source = Script::new([Watch::Fail]);
-    let run = Running::start(vec![source.clone()], DriverConfig::new());
+    let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
     sleep(secs(300)).await;
     run.stop().await;
     let gaps = source.gaps();
@@ -35,8 +35,8 @@ async fn a_success_resets_the_delays() {
     watches.push(Watch::SetsThenEnd(lasts));
     watches.push(Watch::Fail);
     let source = Script::new(watches);
-    let run = Running::start(vec![source.clone()], DriverConfig::new());
-    eventually(|| source.opens() == 11).await;
+    let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
+    eventually("the opening of the watch", || source.opens() == 11).await;
     run.stop().await;
     let gaps = source.gaps();
     assert!(gaps[7] >= secs(15), "{gaps:?}");
@@ -51,7 +51,7 @@ async fn a_source_that_gives_one_set_and_fails_each_time_is_asked_less_and_less(
     let withdraws = Watch::SetsThenFail(vec![], true);
     for watch in [gives, withdraws, Watch::SetsThenFail(one, false)] {
         let source = Script::new([watch]);
-        let run = Running::start(vec![source.clone()], DriverConfig::new());
+        let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
         sleep(secs(300)).await;
         run.stop().await;
         let gaps = source.gaps();
@@ -70,8 +70,8 @@ async fn a_source_that_gives_one_set_and_fails_each_time_is_asked_less_and_less(
 async fn a_source_that_fails_now_and_then_is_asked_again_soon() {
     let some_time = vec![(Duration::ZERO, set(&[1])), (secs(2), set(&[2]))];
     let source = Script::new([Watch::SetsThenFail(some_time, false)]);
-    let run = Running::start(vec![source.clone()], DriverConfig::new());
-    eventually(|| source.opens() == 20).await;
+    let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
+    eventually("the opening of the watch", || source.opens() == 20).await;
     run.stop().await;
     let gaps = source.gaps();
     assert!(gaps.iter().all(|gap| *gap <= ms(2_510)), "{gaps:?}");
@@ -81,8 +81,8 @@ async fn a_source_that_fails_now_and_then_is_asked_again_soon() {
 async fn a_seed_replays_the_jitter() {
     let gaps = async |seed| {
         let source = Script::new([Watch::Fail]);
-        let run = Running::start(vec![source.clone()], DriverConfig::new().seed(seed));
-        eventually(|| source.opens() == 8).await;
+        let run = RunningDriver::start(vec![source.clone()], DriverConfig::new().seed(seed));
+        eventually("the opening of the watch", || source.opens() == 8).await;
         run.stop().await;
         source.gaps()
     };
@@ -97,7 +97,7 @@ async fn a_source_that_ends_at_once_does_not_spin() {
     let config = DriverConfig::new()
         .backoff_base(Duration::ZERO)
         .backoff_max(Duration::ZERO);
-    let run = Running::start(vec![ends.clone(), gives.clone()], config);
+    let run = RunningDriver::start(vec![ends.clone(), gives.clone()], config);
     sleep(secs(1)).await;
     run.stop().await;
     for source in [ends, gives] {
@@ -109,7 +109,7 @@ async fn a_source_that_ends_at_once_does_not_spin() {
 async fn a_flooding_source_does_not_starve_the_others() {
     let flood = Script::new([Watch::Flood(set(&[1]))]);
     let (handle, source) = channel(set(&[2]));
-    let mut run = Running::start(vec![flood, Arc::new(source)], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![flood, Arc::new(source)], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2]);
     handle.add(backend(3));
     assert_eq!(ports(&run.next().await), [1, 2, 3]);
@@ -126,10 +126,10 @@ async fn a_failure_keeps_the_last_set_and_the_other_sources() {
         now(set(&[3])),
     ]);
     let (handle, other) = channel(set(&[9]));
-    let mut run = Running::start(vec![source.clone(), Arc::new(other)], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![source.clone(), Arc::new(other)], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2, 9]);
     assert_eq!(ports(&run.next().await), [1, 9]);
-    eventually(|| source.opens() == 3).await;
+    eventually("the opening of the watch", || source.opens() == 3).await;
     handle.add(backend(8));
     assert_eq!(ports(&run.next().await), [1, 9, 8]);
     assert_eq!(ports(&run.next().await), [3, 9, 8]);
@@ -144,7 +144,7 @@ async fn an_authoritative_empty_answer_can_be_kept_out_or_applied() {
         ])
     };
     let config = DriverConfig::new().on_empty(OnEmpty::Apply);
-    let mut run = Running::start(vec![script()], config);
+    let mut run = RunningDriver::start(vec![script()], config);
     assert_eq!(ports(&run.next().await), [1]);
     assert!(run.next().await.is_empty());
     let status = &run.handle.status().sources[0];
@@ -157,7 +157,7 @@ async fn an_authoritative_empty_answer_can_be_kept_out_or_applied() {
             .contains("no such thing")
     );
 
-    let mut run = Running::start(vec![script()], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![script()], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1]);
     assert!(run.quiet_for(secs(60)).await);
     let status = &run.handle.status().sources[0];
@@ -173,7 +173,7 @@ async fn a_withdrawal_empties_the_set_and_the_watch_goes_on() {
         let after = vec![(secs(1), set(&[2]))];
         let source = Script::new([Watch::Withdrawn(before, after)]);
         let config = DriverConfig::new().on_empty(on_empty);
-        let mut run = Running::start(vec![source.clone()], config);
+        let mut run = RunningDriver::start(vec![source.clone()], config);
         assert_eq!(ports(&run.next().await), [1]);
         assert!(run.next().await.is_empty());
         let status = &run.handle.status().sources[0];
@@ -195,16 +195,16 @@ async fn a_negative_answer_is_believed_for_its_time_within_bounds() {
         (secs(86_400), secs(30)),
     ] {
         let source = Script::new([Watch::Absent(Some(valid_for))]);
-        let run = Running::start(vec![source.clone()], DriverConfig::new());
-        eventually(|| source.opens() == 4).await;
+        let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
+        eventually("the opening of the watch", || source.opens() == 4).await;
         run.stop().await;
         for gap in source.gaps() {
             assert!((expected..=expected + ms(2)).contains(&gap), "{gap:?}");
         }
     }
     let source = Script::new([Watch::Absent(None)]);
-    let run = Running::start(vec![source.clone()], DriverConfig::new());
-    eventually(|| source.opens() == 8).await;
+    let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
+    eventually("the opening of the watch", || source.opens() == 8).await;
     run.stop().await;
     assert!(source.gaps()[6] >= secs(15), "unknown times back off");
 }
@@ -213,11 +213,11 @@ async fn a_negative_answer_is_believed_for_its_time_within_bounds() {
 async fn a_source_that_is_throttled_is_left_alone_for_as_long_as_it_asks() {
     for (asked, expected) in [(secs(7), secs(7)), (secs(86_400), secs(30))] {
         let source = Script::new([Watch::Throttled(asked)]);
-        let run = Running::start(vec![source.clone()], DriverConfig::new());
-        eventually(|| source.opens() == 2).await;
+        let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
+        eventually("the opening of the watch", || source.opens() == 2).await;
         // Connections that fail are no reason to disturb it.
         run.handle.refresh();
-        eventually(|| source.opens() == 4).await;
+        eventually("the opening of the watch", || source.opens() == 4).await;
         run.stop().await;
         for gap in source.gaps() {
             assert!((expected..=expected + ms(2)).contains(&gap), "{gap:?}");
@@ -228,8 +228,8 @@ async fn a_source_that_is_throttled_is_left_alone_for_as_long_as_it_asks() {
 #[tokio::test(start_paused = true)]
 async fn a_short_wait_that_is_asked_for_does_not_shorten_the_delays() {
     let source = Script::new([Watch::Throttled(secs(1))]);
-    let run = Running::start(vec![source.clone()], DriverConfig::new());
-    eventually(|| source.opens() == 8).await;
+    let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
+    eventually("the opening of the watch", || source.opens() == 8).await;
     run.stop().await;
     let gaps = source.gaps();
     assert!(gaps[0] >= secs(1) && gaps[6] >= secs(15), "{gaps:?}");

@@ -4,19 +4,15 @@
 
 mod control;
 mod failures;
+mod histories;
 mod publishing;
-#[path = "../support/run.rs"]
-mod run;
-#[path = "../support/script.rs"]
-mod script;
 mod staleness;
 
 use std::time::Duration;
 
 use lb_core::Snapshot;
-
-use run::{ms, secs};
-use script::Watch;
+use test_support::deadline::{ms, secs};
+use test_support::discovery::Watch;
 
 fn now(set: Snapshot) -> Watch {
     Watch::Sets(vec![(Duration::ZERO, set)])

@@ -10,16 +10,17 @@ use lb_discovery::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::run::{Running, backend, eventually, ports, set};
-use crate::script::{Script, Watch};
 use crate::{ms, now, secs};
+use test_support::deadline::eventually;
+use test_support::discovery::{RunningDriver, Script, Watch, backend, ports, set};
 
 #[tokio::test(start_paused = true)]
 async fn publishes_the_union_in_the_order_of_the_sources() {
     let named = backend(2).with_source("elsewhere");
     let first = Static::new([backend(3), named].into_iter().collect()).with_source("first");
     let second = Static::new(set(&[1, 3])).with_source("second");
-    let mut run = Running::start(vec![Arc::new(first), Arc::new(second)], DriverConfig::new());
+    let mut run =
+        RunningDriver::start(vec![Arc::new(first), Arc::new(second)], DriverConfig::new());
     let union = run.next().await;
     let seen: Vec<_> = union
         .iter()
@@ -32,12 +33,15 @@ async fn publishes_the_union_in_the_order_of_the_sources() {
 #[tokio::test(start_paused = true)]
 async fn a_driver_that_runs_again_goes_on_with_what_it_knew() {
     let source = Script::new([now(set(&[1])), Watch::Fail]);
-    let mut run = Running::start(vec![source], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![source], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1]);
     let handle = run.handle.clone();
-    let mut run = Running::resume(run.stop().await, handle);
+    let mut run = RunningDriver::resume(run.stop().await, handle);
     assert_eq!(ports(&run.next().await), [1]);
-    eventually(|| run.handle.status().sources[0].last_error.is_some()).await;
+    eventually("the error", || {
+        run.handle.status().sources[0].last_error.is_some()
+    })
+    .await;
     assert!(run.quiet_for(secs(60)).await);
     run.stop().await;
 }
@@ -51,7 +55,7 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
         Arc::new(named("answers", &[2])),
         Script::new([now(set(&[3]))]),
     ];
-    let mut run = Running::start(old, DriverConfig::new());
+    let mut run = RunningDriver::start(old, DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2, 3]);
     let old = run.stop().await;
     // The silent ones have the identity of the script: the first gets its set, for the second there is none left. A list
@@ -64,7 +68,7 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
     let backends: Vec<_> = status.iter().map(|source| source.backends).collect();
     assert_eq!(backends, [1, 0, 0]);
     assert!(status[0].last_success.is_some() && status[1].last_success.is_none());
-    let mut run = Running::resume(driver, handle);
+    let mut run = RunningDriver::resume(driver, handle);
     // What is taken over is no answer: the others are waited for, and what answers counts.
     assert_eq!(ports(&run.next().await), [3, 4, 5]);
     assert_eq!(run.elapsed().as_secs(), 2);
@@ -75,7 +79,7 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
     again.resume(&driver);
     let backends = || handle.status().sources[0].backends;
     assert_eq!(backends(), 1);
-    let mut run = Running::resume(again, handle.clone());
+    let mut run = RunningDriver::resume(again, handle.clone());
     assert_eq!(ports(&run.next().await), [6, 7]);
     run.stop().await.resume(&driver);
     assert_eq!(backends(), 2);
@@ -92,7 +96,7 @@ async fn a_set_that_is_taken_over_is_adapted_anew() {
     };
     let given = Script::new([now(set(&[1, 2, 3]))]);
     let old: Vec<Arc<dyn Discovery>> = vec![Arc::new(drains(given, 3))];
-    let mut run = Running::start(old, DriverConfig::new());
+    let mut run = RunningDriver::start(old, DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2]);
     let old = run.stop().await;
     // What the old one left out and the new one wants is there again, although the source is silent.
@@ -100,7 +104,7 @@ async fn a_set_that_is_taken_over_is_adapted_anew() {
     let new: Vec<Arc<dyn Discovery>> = vec![Arc::new(drains(silent, 2))];
     let (mut driver, handle) = Driver::new(new, DriverConfig::new());
     driver.resume(&old);
-    let mut run = Running::resume(driver, handle);
+    let mut run = RunningDriver::resume(driver, handle);
     let taken_over = run.next().await;
     assert_eq!(ports(&taken_over), [1, 3]);
     let states: Vec<_> = taken_over.iter().map(|b| b.admin).collect();
@@ -115,7 +119,7 @@ async fn a_set_that_is_taken_over_is_adapted_anew() {
 #[tokio::test(start_paused = true)]
 async fn thousands_of_sources_make_one_set() {
     let sources = (1..=5_000).map(|port| Arc::new(Static::new(set(&[port]))) as Arc<dyn Discovery>);
-    let mut run = Running::start(sources.collect(), DriverConfig::new());
+    let mut run = RunningDriver::start(sources.collect(), DriverConfig::new());
     let first = run.next().await;
     assert_eq!(ports(&first), (1..=5_000).collect::<Vec<_>>());
     assert!(run.quiet_for(secs(60)).await);
@@ -160,7 +164,7 @@ async fn an_equal_set_is_not_published_again() {
     let source = Script::new([Watch::Sets(
         sets.map(|ports| (secs(1), set(ports))).to_vec(),
     )]);
-    let mut run = Running::start(vec![source], DriverConfig::new().initial_wait(secs(5)));
+    let mut run = RunningDriver::start(vec![source], DriverConfig::new().initial_wait(secs(5)));
     assert_eq!(ports(&run.next().await), [1, 2]);
     assert_eq!(ports(&run.next().await), [2, 1]);
     assert_eq!(run.elapsed().as_millis() / 100, 30);
@@ -170,7 +174,7 @@ async fn an_equal_set_is_not_published_again() {
 #[tokio::test(start_paused = true)]
 async fn a_burst_becomes_one_publication() {
     let (handle, source) = channel(set(&[1]));
-    let mut run = Running::start(vec![Arc::new(source)], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![Arc::new(source)], DriverConfig::new());
     run.next().await;
     let changed = Instant::now();
     for port in 2..=10 {
@@ -185,7 +189,7 @@ async fn a_burst_becomes_one_publication() {
 #[tokio::test(start_paused = true)]
 async fn changes_without_end_do_not_put_the_publication_off() {
     let (handle, source) = channel(set(&[1]));
-    let mut run = Running::start(vec![Arc::new(source)], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![Arc::new(source)], DriverConfig::new());
     run.next().await;
     let changes = tokio::spawn(async move {
         for port in 2..=101 {
@@ -203,7 +207,7 @@ async fn changes_without_end_do_not_put_the_publication_off() {
 async fn the_first_publication_waits_for_every_source() {
     let slow = Script::new([Watch::Sets(vec![(ms(300), set(&[2]))])]);
     let fast = Static::new(set(&[1]));
-    let mut run = Running::start(vec![Arc::new(fast), slow], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![Arc::new(fast), slow], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2]);
     assert_eq!(run.elapsed(), ms(300));
 }
@@ -213,7 +217,7 @@ async fn the_first_publication_waits_only_so_long() {
     for hung in [Watch::Hang, Watch::Sets(vec![])] {
         let hung = Script::new([hung]);
         let fast = Static::new(set(&[1]));
-        let mut run = Running::start(vec![hung, Arc::new(fast)], DriverConfig::new());
+        let mut run = RunningDriver::start(vec![hung, Arc::new(fast)], DriverConfig::new());
         assert_eq!(ports(&run.next().await), [1]);
         assert_eq!(run.elapsed(), secs(1));
         let status = run.handle.status();
@@ -226,7 +230,7 @@ async fn the_first_publication_waits_only_so_long() {
 async fn a_failed_source_does_not_hold_up_the_others() {
     let failing = Script::new([Watch::Fail]);
     let fine = Static::new(set(&[1]));
-    let mut run = Running::start(vec![failing, Arc::new(fine)], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![failing, Arc::new(fine)], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1]);
     assert_eq!(run.elapsed(), Duration::ZERO);
 }
@@ -234,7 +238,7 @@ async fn a_failed_source_does_not_hold_up_the_others() {
 #[tokio::test(start_paused = true)]
 async fn that_nothing_is_known_is_published_after_the_wait() {
     let failing = Script::new([Watch::Fail, Watch::Fail, Watch::Fail, now(set(&[1]))]);
-    let mut run = Running::start(vec![failing], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![failing], DriverConfig::new());
     assert!(run.next().await.is_empty());
     assert_eq!(run.elapsed(), secs(1));
     assert_eq!(ports(&run.next().await), [1]);
@@ -243,7 +247,7 @@ async fn that_nothing_is_known_is_published_after_the_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_succeeds_within_the_wait_is_published_first() {
     let source = Script::new([Watch::Fail, now(set(&[1]))]);
-    let mut run = Running::start(vec![source], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![source], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1]);
     assert!((ms(250)..=ms(501)).contains(&run.elapsed()));
 }
@@ -252,10 +256,10 @@ async fn a_retry_that_succeeds_within_the_wait_is_published_first() {
 async fn that_there_is_nothing_is_published_at_once() {
     let absent = Script::new([Watch::Absent(None)]);
     let empty = Static::new(Snapshot::default());
-    let mut run = Running::start(vec![absent, Arc::new(empty)], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![absent, Arc::new(empty)], DriverConfig::new());
     assert!(run.next().await.is_empty());
     assert_eq!(run.elapsed(), Duration::ZERO);
-    let mut run = Running::start(vec![], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![], DriverConfig::new());
     assert!(run.next().await.is_empty());
     assert_eq!(run.elapsed(), Duration::ZERO);
 }

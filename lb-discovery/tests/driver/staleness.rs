@@ -6,9 +6,8 @@ use std::time::Duration;
 use lb_discovery::{Driver, DriverConfig, Static};
 use tokio::time::{Instant, sleep};
 
-use crate::run::{Running, ports, set};
-use crate::script::{Script, Watch};
 use crate::{now, secs};
+use test_support::discovery::{RunningDriver, Script, Watch, ports, set};
 
 #[tokio::test(start_paused = true)]
 async fn a_set_is_trusted_only_so_long() {
@@ -18,7 +17,7 @@ async fn a_set_is_trusted_only_so_long() {
     ]);
     let fixed = Arc::new(Static::new(set(&[7])));
     let config = DriverConfig::new().max_stale(Some(secs(15)));
-    let mut run = Running::start(vec![failing, fixed], config);
+    let mut run = RunningDriver::start(vec![failing, fixed], config);
     assert_eq!(ports(&run.next().await), [1, 7]);
     assert_eq!(ports(&run.next().await), [1, 2, 7]);
     let full = Instant::now();
@@ -45,7 +44,7 @@ async fn a_source_that_recovers_is_trusted_again() {
     let config = DriverConfig::new()
         .backoff_max(secs(5))
         .max_stale(Some(secs(10)));
-    let mut run = Running::start(vec![source], config);
+    let mut run = RunningDriver::start(vec![source], config);
     for expected in [&[1][..], &[], &[1]] {
         assert_eq!(ports(&run.next().await), expected);
     }
@@ -64,7 +63,7 @@ async fn a_recovery_in_time_drops_nothing() {
     }
     let source = Script::new(watches);
     let config = DriverConfig::new().max_stale(Some(secs(8)));
-    let mut run = Running::start(vec![source], config);
+    let mut run = RunningDriver::start(vec![source], config);
     assert_eq!(ports(&run.next().await), [1]);
     assert!(run.quiet_for(secs(300)).await);
     assert!(run.handle.status().sources[0].failures > 30);
@@ -76,7 +75,7 @@ async fn a_denied_name_is_no_more_trusted_than_a_failure() {
     let first = Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]);
     let source = Script::new([first, absent]);
     let config = DriverConfig::new().max_stale(Some(Duration::ZERO));
-    let mut run = Running::start(vec![source], config);
+    let mut run = RunningDriver::start(vec![source], config);
     assert_eq!(ports(&run.next().await), [1]);
     assert!(run.next().await.is_empty());
     assert!(run.elapsed() < secs(1));
@@ -86,7 +85,7 @@ async fn a_denied_name_is_no_more_trusted_than_a_failure() {
 async fn by_default_a_set_is_trusted_for_ever() {
     let first = Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]);
     let source = Script::new([first, Watch::Fail]);
-    let mut run = Running::start(vec![source], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![source], DriverConfig::new());
     run.next().await;
     assert!(run.quiet_for(secs(86_400)).await);
     assert_eq!(run.handle.status().sources[0].backends, 1);
@@ -97,7 +96,7 @@ async fn a_set_that_is_taken_over_again_and_again_becomes_no_younger() {
     let first = Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]);
     let source = Script::new([first, Watch::Fail]);
     let config = || DriverConfig::new().max_stale(Some(secs(15)));
-    let mut run = Running::start(vec![source.clone()], config());
+    let mut run = RunningDriver::start(vec![source.clone()], config());
     assert_eq!(ports(&run.next().await), [1]);
     let failing_since = Instant::now();
     for _ in 0..2 {
@@ -109,7 +108,7 @@ async fn a_set_that_is_taken_over_again_and_again_becomes_no_younger() {
         assert_eq!((taken_over.backends, taken_over.stale_for), (1, stale_for));
         let error = taken_over.last_error.unwrap();
         assert!(error.starts_with("asking the script: "), "{error}");
-        run = Running::resume(driver, handle);
+        run = RunningDriver::resume(driver, handle);
         assert_eq!(ports(&run.next().await), [1]);
     }
     assert!(run.next().await.is_empty());

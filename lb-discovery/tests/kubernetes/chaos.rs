@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use lb_discovery::kubernetes::{EndpointSlices, Pods};
 use serde_json::Value;
 
-use crate::api_server::Fault;
-use crate::objects::{endpoint, node, pod, slice};
-use crate::run::{Running, eventually};
 use crate::sources::{Api, run, shown, until, until_error};
+use test_support::deadline::eventually;
+use test_support::discovery::RunningDriver;
+use test_support::kubernetes::Fault;
+use test_support::kubernetes::objects::{endpoint, node, pod, slice};
 
 const ONE: &str = "10.0.0.1:8080";
 const TWO: &str = "10.0.0.2:8080";
@@ -25,16 +26,16 @@ pub(crate) fn two() -> Value {
 }
 
 /// A server with one endpoint, and a driver that knows it.
-pub(crate) async fn started() -> (Api, Running) {
+pub(crate) async fn started() -> (Api, RunningDriver) {
     started_with(Api::slices).await
 }
 
-async fn started_with(source: impl FnOnce(&Api) -> EndpointSlices) -> (Api, Running) {
+async fn started_with(source: impl FnOnce(&Api) -> EndpointSlices) -> (Api, RunningDriver) {
     let api = Api::start().await;
     api.server.put("endpointslices", one());
     let mut running = run(source(&api));
     until(&mut running, &[ONE]).await;
-    eventually(|| api.server.watches("endpointslices") == 1).await;
+    eventually("the watch", || api.server.watches("endpointslices") == 1).await;
     (api, running)
 }
 
@@ -151,7 +152,10 @@ async fn watches_that_end_go_on_without_a_list() {
     for _ in 0..2 {
         let watches = api.server.watches("endpointslices");
         api.server.end_watches();
-        eventually(|| api.server.watches("endpointslices") > watches).await;
+        eventually("the watch", || {
+            api.server.watches("endpointslices") > watches
+        })
+        .await;
     }
     api.server.put("endpointslices", two());
     until(&mut running, &[ONE, TWO]).await;
@@ -186,7 +190,7 @@ async fn gone_is_answered_by_a_list_without_a_gap() {
     for fault in [Fault::Gone, Fault::GoneEvent] {
         let (api, mut running) = started().await;
         api.server.fault(fault);
-        eventually(|| api.server.lists("endpointslices") >= 2).await;
+        eventually("the list", || api.server.lists("endpointslices") >= 2).await;
         api.server.put("endpointslices", two());
         api.server.fault(Fault::None);
         assert_eq!(shown(&running.next().await), [ONE, TWO], "{fault:?}");
@@ -219,7 +223,7 @@ async fn bookmarks_keep_a_quiet_watch_from_being_forgotten() {
     let cluster = api.cluster().watch_timeout(Duration::from_secs(3));
     let mut running = run(EndpointSlices::new(cluster, "default", "echo").unwrap());
     until(&mut running, &[ONE]).await;
-    eventually(|| api.server.watches("endpointslices") == 1).await;
+    eventually("the watch", || api.server.watches("endpointslices") == 1).await;
     // Somebody else's object, then all versions before it are forgotten.
     api.server.put("nodes", node("node-1", "10.1.0.1"));
     api.server.compact();
@@ -229,7 +233,7 @@ async fn bookmarks_keep_a_quiet_watch_from_being_forgotten() {
             .iter()
             .any(|r| r.is_watch() && r.query.contains("resourceVersion=4"))
     };
-    eventually(marked).await;
+    eventually("the bookmark", marked).await;
     assert_eq!(api.server.lists("endpointslices"), 1);
 }
 

@@ -15,10 +15,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use crate::api_server::ApiServer;
-use crate::objects::{endpoint, inner_service, slice};
-use crate::run::Running;
 use crate::sources::{run, until, until_error};
+use test_support::discovery::RunningDriver;
+use test_support::kubernetes::ApiServer;
+use test_support::kubernetes::objects::{endpoint, inner_service, slice};
 
 pub(crate) async fn server() -> ApiServer {
     let server = ApiServer::start().await;
@@ -40,7 +40,7 @@ pub(crate) fn two(server: &ApiServer) {
     server.put("endpointslices", slice("echo-a", &endpoints));
 }
 
-pub(crate) fn follow(path: &Path) -> Running {
+pub(crate) fn follow(path: &Path) -> RunningDriver {
     run(EndpointSlices::new(Cluster::kubeconfig(path), "default", "echo").unwrap())
 }
 

@@ -10,8 +10,8 @@ use lb_core::{
 };
 use serde_json::Value;
 
-use crate::objects::{endpoint, node, on_node, service, slice};
 use crate::sources::{Api, run};
+use test_support::kubernetes::objects::{endpoint, node, on_node, service, slice};
 
 /// How many pods each node runs.
 const PODS: [u8; 5] = [7, 1, 1, 3, 8];

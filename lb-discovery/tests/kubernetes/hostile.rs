@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::api_server::Fault;
 use crate::chaos::{started, survives, two};
-use crate::objects::{inner_service, node, service};
 use crate::place::Place;
 use crate::sources::{Api, run, shown, until, until_error};
+use test_support::kubernetes::Fault;
+use test_support::kubernetes::objects::{inner_service, node, service};
 
 #[tokio::test]
 async fn a_complaint_without_end() {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use lb_discovery::kubernetes::{Cluster, EndpointSlices, Families, NodeAddress, NodePort, Pods};
 use lb_discovery::{Discovery, Driver, DriverConfig};
 
-use crate::api_server::ApiServer;
 use crate::chaos::two;
-use crate::objects::inner_service;
 use crate::reach::proxy;
-use crate::run::Running;
 use crate::sources::{run, until};
+use test_support::discovery::RunningDriver;
+use test_support::kubernetes::ApiServer;
+use test_support::kubernetes::objects::inner_service;
 
 const TWO: [&str; 2] = ["10.0.0.1:8080", "10.0.0.2:8080"];
 
@@ -29,7 +29,7 @@ fn slices(kubeconfig: &Path) -> EndpointSlices {
 }
 
 /// How many backends a driver of `new` begins with when it takes over from one that followed `old`.
-async fn taken_over(old: Running, new: impl Discovery) -> usize {
+async fn taken_over(old: RunningDriver, new: impl Discovery) -> usize {
     let old = old.stop().await;
     let (mut driver, handle) = Driver::new(vec![Arc::new(new)], DriverConfig::new());
     driver.resume(&old);

@@ -3,14 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod anywhere;
-#[path = "../support/api_server/mod.rs"]
-mod api_server;
 mod chaos;
 mod cluster;
 mod fair;
 mod hostile;
 mod identity;
-mod objects;
 mod passed_over;
 mod place;
 mod plugin;
@@ -19,8 +16,6 @@ mod rbac;
 mod reach;
 mod real;
 mod restored;
-#[path = "../support/run.rs"]
-mod run;
 mod scale;
 mod sources;
 mod trace;

@@ -3,9 +3,9 @@
 use lb_core::AdminState;
 use serde_json::{Value, json};
 
-use crate::objects::{endpoint, node, service, slice};
 use crate::sources::{Api, run, shown, until, until_error};
 use crate::withdrawn::{kept_up, one, started};
+use test_support::kubernetes::objects::{endpoint, node, service, slice};
 
 const ONE: &str = "10.0.0.1:8080";
 

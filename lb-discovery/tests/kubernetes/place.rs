@@ -6,10 +6,10 @@ use std::sync::Once;
 use lb_discovery::kubernetes::{Cluster, EndpointSlices, NodePort, Pods};
 use serde_json::Value;
 
-use crate::objects::{deleting, inner_service, node};
 use crate::real::Real;
-use crate::run::Running;
 use crate::sources::{Api, run};
+use test_support::discovery::RunningDriver;
+use test_support::kubernetes::objects::{deleting, inner_service, node};
 
 pub(crate) enum Place {
     Ours(Api),
@@ -69,7 +69,7 @@ impl Place {
         Pods::selected(self.cluster(), self.namespace(), "app=echo", "echo").unwrap()
     }
 
-    pub(crate) fn follow_slices(&self) -> Running {
+    pub(crate) fn follow_slices(&self) -> RunningDriver {
         run(self.slices())
     }
 

@@ -9,10 +9,10 @@ use lb_discovery::DiscoveryError;
 use lb_discovery::kubernetes::{Cluster, EndpointSlices};
 use serde_json::{Value, json};
 
-use crate::api_server::{ApiServer, Request};
 use crate::cluster::{Authority, follow, one, server, two};
-use crate::run::eventually;
 use crate::sources::{run, until, until_error};
+use test_support::deadline::eventually;
+use test_support::kubernetes::{ApiServer, Request};
 
 const VERSION: &str = "client.authentication.k8s.io/v1";
 
@@ -87,10 +87,10 @@ async fn a_plugin_that_hangs_is_killed_with_its_children_and_named() {
     .await;
     // On a slow machine the first one may have been killed before it began.
     let pids = || fs::read_to_string(dir.path().join("pids")).unwrap_or_default();
-    eventually(|| pids().contains('\n')).await;
+    eventually("the pids of both plugins", || pids().contains('\n')).await;
     let pids = pids();
     let first = pids.lines().next().unwrap();
-    eventually(|| !is_running(first)).await;
+    eventually("the plugin's end", || !is_running(first)).await;
     kubeconfig(
         &server,
         dir.path(),
@@ -112,7 +112,7 @@ async fn a_child_that_keeps_the_output_of_a_plugin_open_is_killed_and_the_answer
     until(&mut running, &["10.0.0.1:8080"]).await;
     let pids = fs::read_to_string(dir.path().join("pids")).unwrap();
     for pid in pids.lines() {
-        eventually(|| !is_running(pid)).await;
+        eventually("the plugin's end", || !is_running(pid)).await;
     }
     assert_eq!(running.handle.status().sources[0].failures, 0);
     running.stop().await;
@@ -135,7 +135,7 @@ async fn a_child_that_keeps_the_output_of_a_plugin_open_is_killed_and_the_answer
     running.stop().await;
     let pids = fs::read_to_string(dir.path().join("pids")).unwrap();
     for pid in pids.lines() {
-        eventually(|| !is_running(pid)).await;
+        eventually("the plugin's end", || !is_running(pid)).await;
     }
 }
 
@@ -146,10 +146,10 @@ async fn a_driver_that_is_stopped_ends_its_plugin() {
     let script = "sleep 1000 & echo $! > \"$DIR/new\"; mv \"$DIR/new\" \"$DIR/pid\"; wait";
     let running = follow(&kubeconfig(&server, dir.path(), "", script));
     let pid = dir.path().join("pid");
-    eventually(|| pid.exists()).await;
+    eventually("the plugin's start", || pid.exists()).await;
     running.stop().await;
     let pid = fs::read_to_string(pid).unwrap();
-    eventually(|| !is_running(pid.trim())).await;
+    eventually("the plugin's end", || !is_running(pid.trim())).await;
 }
 
 #[tokio::test]
@@ -162,10 +162,10 @@ async fn a_token_that_expires_is_replaced_before_it_is_refused() {
     let path = kubeconfig(&server, dir.path(), "", &counted("first"));
     let mut running = follow(&path);
     until(&mut running, &["10.0.0.1:8080"]).await;
-    eventually(|| requests(&server, true) == 1).await;
+    eventually("the watch", || requests(&server, true) == 1).await;
     kubeconfig(&server, dir.path(), "", &counted("second"));
     let has_second = |request: &Request| request.token.as_deref() == Some("second");
-    eventually(|| {
+    eventually("the watch", || {
         server.end_watches();
         server.requests().iter().any(has_second)
     })
@@ -197,7 +197,7 @@ async fn a_certificate_that_expires_is_replaced() {
     };
     let mut running = follow(&kubeconfig(&server, dir.path(), &cluster, &signed(&old)));
     until(&mut running, &["10.0.0.1:8080"]).await;
-    eventually(|| requests(&server, true) == 1).await;
+    eventually("the watch", || requests(&server, true) == 1).await;
     // From now on the server lets in the new certificate only. The watch ends with the connection.
     kubeconfig(&server, dir.path(), &cluster, &signed(&new));
     server.kill().await;

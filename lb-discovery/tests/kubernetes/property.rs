@@ -6,9 +6,9 @@ use lb_core::{Rng, SplitMix64};
 use lb_discovery::kubernetes::EndpointSlices;
 use serde_json::{Value, json};
 
-use crate::api_server::Fault;
-use crate::objects::{endpoint, inner_service, slice, with_condition};
 use crate::sources::{Api, run};
+use test_support::kubernetes::Fault;
+use test_support::kubernetes::objects::{endpoint, inner_service, slice, with_condition};
 
 /// A slice with endpoints at random, in random conditions.
 fn random_slice(name: &str, rng: &mut SplitMix64) -> Value {

@@ -6,10 +6,10 @@ use lb_discovery::Discovery;
 use lb_discovery::kubernetes::{EndpointSlices, NodePort, Pods};
 use serde_json::{Value, json};
 
-use crate::api_server::Request;
-use crate::objects::{daemon_set, endpoint, node, pod, service, slice};
-use crate::run::eventually;
 use crate::sources::{Api, run};
+use test_support::deadline::eventually;
+use test_support::kubernetes::Request;
+use test_support::kubernetes::objects::{daemon_set, endpoint, node, pod, service, slice};
 
 /// API group, resource, the name if only one is meant, verb.
 type Right = (String, String, Option<String>, &'static str);
@@ -70,7 +70,7 @@ async fn uses(api: &Api, source: impl Discovery, manifest: &str) {
             .map(used)
             .collect::<BTreeSet<_>>()
     };
-    eventually(|| used().len() >= granted.len()).await;
+    eventually("the use of every right", || used().len() >= granted.len()).await;
     assert_eq!(used(), granted);
 }
 

@@ -10,11 +10,11 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::api_server::{ApiServer, Fault};
 use crate::cluster::{Authority, follow, one, server};
-use crate::objects::{inner_service, node};
-use crate::run::eventually;
 use crate::sources::{Api, run, until, until_error};
+use test_support::deadline::eventually;
+use test_support::kubernetes::objects::{inner_service, node};
+use test_support::kubernetes::{ApiServer, Fault};
 
 #[tokio::test]
 async fn a_certificate_for_another_name() {
@@ -177,5 +177,8 @@ async fn a_proxy_is_used_and_gets_the_password() {
     let cluster = format!("proxy-url: \"http://user:pa%40ss@{addr}\"");
     let mut running = follow(&server.kubeconfig(dir.path(), &cluster, ""));
     until(&mut running, &["10.0.0.1:8080"]).await;
-    eventually(|| served.load(Ordering::Relaxed) >= 1).await;
+    eventually("a request to the proxy", || {
+        served.load(Ordering::Relaxed) >= 1
+    })
+    .await;
 }

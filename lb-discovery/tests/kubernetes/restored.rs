@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use lb_discovery::kubernetes::{Cluster, EndpointSlices};
 
-use crate::api_server::{ApiServer, Backup};
-use crate::objects::{endpoint, inner_service, node, slice};
-use crate::run::{Running, eventually};
 use crate::sources::{Api, run, shown, until};
+use test_support::deadline::eventually;
+use test_support::discovery::RunningDriver;
+use test_support::kubernetes::objects::{endpoint, inner_service, node, slice};
+use test_support::kubernetes::{ApiServer, Backup};
 
 const OLD: &str = "10.0.0.1:8080";
 const NEW: &str = "10.0.0.2:8080";
@@ -28,7 +29,7 @@ fn source(cluster: Cluster) -> EndpointSlices {
 }
 
 /// A server that was at OLD and is ten versions on at NEW, the backup of what it was, and a driver that knows NEW.
-async fn started(cluster: impl FnOnce(Cluster) -> Cluster) -> (Api, Backup, Running) {
+async fn started(cluster: impl FnOnce(Cluster) -> Cluster) -> (Api, Backup, RunningDriver) {
     let api = Api::start().await;
     put(&api.server, "10.0.0.1");
     let backup = api.server.backup();
@@ -36,7 +37,7 @@ async fn started(cluster: impl FnOnce(Cluster) -> Cluster) -> (Api, Backup, Runn
     put(&api.server, "10.0.0.2");
     let mut running = run(source(cluster(api.cluster())));
     until(&mut running, &[NEW]).await;
-    eventually(|| api.server.watches("endpointslices") == 1).await;
+    eventually("the watch", || api.server.watches("endpointslices") == 1).await;
     (api, backup, running)
 }
 
@@ -107,7 +108,7 @@ async fn an_event_of_an_earlier_version_is_not_applied() {
 #[tokio::test]
 async fn a_quiet_cluster_is_listed_no_more_often_than_watched() {
     let (api, _, mut running) = started(|c| c.watch_timeout(Duration::from_secs(1))).await;
-    eventually(|| api.server.watches("endpointslices") >= 4).await;
+    eventually("the watch", || api.server.watches("endpointslices") >= 4).await;
     let (lists, watches) = (
         api.server.lists("endpointslices"),
         api.server.watches("endpointslices"),
@@ -137,6 +138,9 @@ async fn a_cluster_that_lost_its_service_in_the_restore_is_doubted_first() {
     until(&mut running, &[NEW]).await;
     api.server.restore(&backup);
     let last = || running.handle.status().sources[0].last_error.clone();
-    eventually(|| last().is_some_and(|error| error.contains("the list is empty, but had 1"))).await;
+    eventually("the error", || {
+        last().is_some_and(|error| error.contains("the list is empty, but had 1"))
+    })
+    .await;
     until::<&str>(&mut running, &[]).await;
 }

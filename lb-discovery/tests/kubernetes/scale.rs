@@ -30,8 +30,8 @@ use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
-use crate::objects::{endpoint, slice};
 use crate::sources::Api;
+use test_support::kubernetes::objects::{endpoint, slice};
 
 const SLICES: u16 = 100;
 const PACE: Duration = Duration::from_millis(10);

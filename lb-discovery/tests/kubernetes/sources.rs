@@ -8,10 +8,10 @@ use lb_discovery::kubernetes::{Cluster, EndpointSlices, NodePort, Pods};
 use lb_discovery::{Discovery, DriverConfig};
 use serde_json::json;
 use tempfile::TempDir;
-
-use crate::api_server::ApiServer;
-use crate::objects::{deleting, endpoint, inner_service, node, service, slice};
-use crate::run::{Running, eventually};
+use test_support::deadline::eventually;
+use test_support::discovery::RunningDriver;
+use test_support::kubernetes::ApiServer;
+use test_support::kubernetes::objects::{deleting, endpoint, inner_service, node, service, slice};
 
 /// A server, and the kubeconfig that leads to it.
 pub(crate) struct Api {
@@ -58,13 +58,13 @@ impl Api {
 }
 
 /// Follows one source, with short delays.
-pub(crate) fn run(source: impl Discovery) -> Running {
+pub(crate) fn run(source: impl Discovery) -> RunningDriver {
     let config = DriverConfig::new()
         .initial_wait(Duration::from_secs(20))
         .backoff_base(Duration::from_millis(50))
         .backoff_max(Duration::from_millis(500))
         .seed(1);
-    Running::start(vec![Arc::new(source)], config)
+    RunningDriver::start(vec![Arc::new(source)], config)
 }
 
 /// The backends as `10.0.0.1:80 x3`, with `(drain)` where new connections are not welcome.
@@ -83,7 +83,7 @@ pub(crate) fn shown(snapshot: &Snapshot) -> Vec<String> {
 }
 
 /// Reads publications until one shows these backends.
-pub(crate) async fn until<W>(running: &mut Running, wanted: &[W]) -> Snapshot
+pub(crate) async fn until<W>(running: &mut RunningDriver, wanted: &[W]) -> Snapshot
 where
     String: PartialEq<W>,
 {
@@ -96,9 +96,12 @@ where
 }
 
 /// Waits for the first source to have failed with this in its error.
-pub(crate) async fn until_error(running: &Running, text: &str) {
+pub(crate) async fn until_error(running: &RunningDriver, text: &str) {
     let last = || running.handle.status().sources[0].last_error.clone();
-    eventually(|| last().is_some_and(|error| error.contains(text))).await;
+    eventually("the error", || {
+        last().is_some_and(|error| error.contains(text))
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -140,7 +143,7 @@ async fn clusters_make_one_pool() {
         slice("echo-a", &[endpoint("10.0.1.1", "a")]),
     );
     let sources: Vec<Arc<dyn Discovery>> = vec![Arc::new(one.slices()), Arc::new(two.slices())];
-    let mut running = Running::start(sources, DriverConfig::new());
+    let mut running = RunningDriver::start(sources, DriverConfig::new());
     until(&mut running, &["10.0.0.1:8080", "10.0.1.1:8080"]).await;
     let mut two = two;
     two.server.kill().await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use lb_core::AdminState;
 use serde_json::{Value, json};
 
-use crate::objects::inner_service;
 use crate::sources::{Api, run, shown, until};
+use test_support::kubernetes::objects::inner_service;
 
 const TRACE: &str = include_str!("traces/rolling_update.json");
 

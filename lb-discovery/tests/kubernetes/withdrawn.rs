@@ -5,10 +5,12 @@ use lb_discovery::Discovery;
 use lb_discovery::kubernetes::{EndpointSlices, Pods};
 use serde_json::{Value, json};
 
-use crate::api_server::Fault;
-use crate::objects::{daemon_set, endpoint, inner_service, node, pod, service, slice};
-use crate::run::Running;
 use crate::sources::{Api, run, shown, until, until_error};
+use test_support::discovery::RunningDriver;
+use test_support::kubernetes::Fault;
+use test_support::kubernetes::objects::{
+    daemon_set, endpoint, inner_service, node, pod, service, slice,
+};
 
 const ONE: &str = "10.0.0.1:8080";
 const NODE: &str = "10.1.0.1:30080";
@@ -31,11 +33,11 @@ pub(crate) fn one() -> [Value; 1] {
     [endpoint("10.0.0.1", "a")]
 }
 
-pub(crate) async fn started() -> (Api, Running) {
+pub(crate) async fn started() -> (Api, RunningDriver) {
     started_with(|api| api.slices().port(80)).await
 }
 
-async fn started_with<D: Discovery>(source: impl FnOnce(&Api) -> D) -> (Api, Running) {
+async fn started_with<D: Discovery>(source: impl FnOnce(&Api) -> D) -> (Api, RunningDriver) {
     let api = Api::start().await;
     api.server.put("services", selecting());
     api.server.put("endpointslices", kept_up("echo-a", &one()));
@@ -44,7 +46,7 @@ async fn started_with<D: Discovery>(source: impl FnOnce(&Api) -> D) -> (Api, Run
     (api, running)
 }
 
-async fn started_with_nodes() -> (Api, Running) {
+async fn started_with_nodes() -> (Api, RunningDriver) {
     let api = Api::start().await;
     api.server.put("services", service("Cluster"));
     api.server.put("nodes", node("node-1", "10.1.0.1"));
@@ -55,7 +57,13 @@ async fn started_with_nodes() -> (Api, Running) {
 
 /// The set becomes empty, the error of the status has `reason` in it, and the source neither waits nor lists again to see
 /// that `back` makes the set what it was.
-async fn empties(api: &Api, running: &mut Running, reason: &str, back: impl FnOnce(), was: &str) {
+async fn empties(
+    api: &Api,
+    running: &mut RunningDriver,
+    reason: &str,
+    back: impl FnOnce(),
+    was: &str,
+) {
     until::<&str>(running, &[]).await;
     until_error(running, reason).await;
     let status = running.handle.status().sources.remove(0);

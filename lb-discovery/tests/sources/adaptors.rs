@@ -5,9 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use lb_core::Priority;
 use lb_discovery::{Discovery, Filter, Map, channel};
-
-use crate::run::{backend, ports, set};
-use crate::script::{Script, Watch};
+use test_support::discovery::{Script, Watch, backend, ports, set};
 
 #[tokio::test]
 async fn a_map_changes_every_backend_of_every_set() {

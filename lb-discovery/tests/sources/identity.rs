@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use lb_discovery::{Discovery, Filter, Map, Merge, Static, channel};
-
-use crate::run::set;
+use test_support::discovery::set;
 
 fn same(one: &dyn Discovery, other: &dyn Discovery) -> bool {
     one.identity() == other.identity()

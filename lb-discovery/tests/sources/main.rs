@@ -1,15 +1,13 @@
-//! The sources that need no network, in paused time.
+//! Single sources: fixed lists, handles, polls, files, unions. Paused time, except for files.
 
 #![allow(clippy::unwrap_used)] // clippy exempts the tests themselves, not their helpers
 
 mod adaptors;
+#[cfg(feature = "file")]
+mod file;
 mod identity;
 mod merge;
 mod own;
 mod poll;
-#[path = "../support/run.rs"]
-mod run;
-#[path = "../support/script.rs"]
-mod script;
 
-use run::{ms, secs};
+use test_support::deadline::{ms, secs};

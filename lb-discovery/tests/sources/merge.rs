@@ -6,9 +6,8 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use lb_core::{Priority, Snapshot, Weight};
 use lb_discovery::{Discovery, DriverConfig, Filter, Map, Merge, Static, channel};
-
-use crate::run::{Running, backend, eventually, ports, set};
-use crate::script::{Script, Watch};
+use test_support::deadline::eventually;
+use test_support::discovery::{RunningDriver, Script, Watch, backend, ports, set};
 
 /// Port, tier and source of each backend.
 fn merged(set: &Snapshot) -> Vec<(u16, u8, &str)> {
@@ -33,7 +32,7 @@ async fn a_merge_is_the_union_with_tiers() {
 
     // The same by itself and through a driver, except that the driver has a status for each part.
     let mut sets = merge.watch().await.unwrap();
-    let mut run = Running::start(vec![Arc::new(merge)], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![Arc::new(merge)], DriverConfig::new());
     let labels = run.handle.status().sources;
     let labels: Vec<_> = labels.iter().map(|s| s.source.to_string()).collect();
     assert_eq!(labels, ["near", "manual", "static"]);
@@ -76,9 +75,9 @@ async fn a_part_that_fails_keeps_its_set_while_the_others_go_on() {
         .with_shifted(fine, 1);
     let odd = Filter::new(merge, |b| b.addr.port() != 3);
     let source = Map::new(odd, |b| b.with_weight(Weight::new(7)));
-    let mut run = Running::start(vec![Arc::new(source)], DriverConfig::new());
+    let mut run = RunningDriver::start(vec![Arc::new(source)], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2]);
-    eventually(|| run.handle.status().sources[0].failures > 2).await;
+    eventually("the error", || run.handle.status().sources[0].failures > 2).await;
     handle.add(backend(4));
     let published = run.next().await;
     assert_eq!(ports(&published), [1, 2, 4]);

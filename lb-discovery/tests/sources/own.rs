@@ -3,8 +3,7 @@
 use futures::{FutureExt, StreamExt};
 use lb_core::{AdminState, Weight};
 use lb_discovery::{Discovery, Static, channel};
-
-use crate::run::{backend, ports, set};
+use test_support::discovery::{backend, ports, set};
 
 #[tokio::test]
 async fn a_static_source_gives_its_list_once() {

@@ -11,9 +11,8 @@ use lb_core::Snapshot;
 use lb_discovery::{Discovery, DiscoveryError, Lookup, Poll, Resolved};
 use tokio::time::{Instant, sleep};
 
-use crate::run::backend;
-use crate::script::{self};
 use crate::{ms, secs};
+use test_support::discovery::{backend, unavailable};
 
 /// Answers with the given validities in turn, the last one for good; takes a while for it.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ impl Lookup for Timed {
         sleep(self.takes).await;
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         if asked >= self.fails_after {
-            return Err(script::unavailable());
+            return Err(unavailable());
         }
         let mut valid_for = self.valid_for.lock().unwrap();
         let valid_for = if valid_for.len() > 1 {

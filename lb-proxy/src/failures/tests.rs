@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use tokio::time::advance;
 
 use super::*;
-use crate::test_log::Capture;
+use test_support::log::Capture;
 
 const DENIED: Failure = Failure::Client(CloseReason::AccessDenied);
 

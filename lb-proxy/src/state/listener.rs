@@ -204,8 +204,8 @@ mod tests {
     use lb_discovery::Static;
 
     use super::*;
-    use crate::test_log::Capture;
     use crate::{Listener, Upstream};
+    use test_support::log::Capture;
 
     #[tokio::test(start_paused = true)]
     async fn a_gate_that_stays_shut_is_reported_every_minute() {

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::task::JoinHandle;
 
-use crate::dns_server::{DnsServer, RecordType, ResponseCode};
 use crate::proxy::NginxLike;
 use crate::sockets::{Reserved, ask, eventually, until};
+use test_support::dns::{DnsServer, RecordType, ResponseCode};
 
 const NAME: &str = "nodes.test";
 const SERVICE: &str = "_tcp-echo._tcp.nodes.test";

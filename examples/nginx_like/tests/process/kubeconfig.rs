@@ -10,9 +10,9 @@ use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
-use crate::api_server::{ApiServer, Fault};
 use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Reserved, eventually, within};
+use test_support::kubernetes::{ApiServer, Fault};
 
 fn stream(directive: &str) -> String {
     format!("upstream u {{ {directive}; }} server {{ listen LISTEN; proxy_pass u; }}")

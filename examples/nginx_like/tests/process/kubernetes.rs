@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::api_server::{ApiServer, Fault};
-use crate::objects::{endpoint, inner_service, node, pod, service, slice};
 use crate::proxy::NginxLike;
 use crate::sockets::{Reserved, ask, ask_times, eventually, within};
+use test_support::kubernetes::objects::{endpoint, inner_service, node, pod, service, slice};
+use test_support::kubernetes::{ApiServer, Fault};
 
 const HOSTS: [u8; 3] = [21, 22, 23];
 const NAMES: [&str; 3] = ["node1", "node2", "node3"];

@@ -3,13 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod accepting;
-#[cfg(feature = "kubernetes")]
-#[path = "../../../../lb-discovery/tests/support/api_server/mod.rs"]
-mod api_server;
 mod command_line;
 mod dns_chaos;
-#[path = "../../../../lb-discovery/tests/support/dns_server.rs"]
-mod dns_server;
 mod failures;
 mod first_bytes;
 mod hash;
@@ -20,9 +15,6 @@ mod kubeconfig;
 mod kubernetes;
 mod logs;
 mod names;
-#[cfg(feature = "kubernetes")]
-#[path = "../../../../lb-discovery/tests/kubernetes/objects.rs"]
-mod objects;
 mod proxy;
 mod reload;
 mod scenario;

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use crate::dns_server::DnsServer;
 use crate::proxy::NginxLike;
 use crate::sockets::{Reserved, ask, until};
+use test_support::dns::DnsServer;
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use hickory_server::proto::op::ResponseCode;
 use rustix::process::Signal;
 
-use crate::dns_server::DnsServer;
 use crate::proxy::NginxLike;
 use crate::sockets::{Conversation, Reserved, ask, eventually, within};
+use test_support::dns::{DnsServer, ResponseCode};
 
 /// Longer than any test: nobody asks twice for want of a fresh answer.
 const TTL: u32 = 3600;

@@ -6,9 +6,9 @@ use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
-use crate::dns_server::DnsServer;
 use crate::proxy::NginxLike;
 use crate::sockets::{Conversation, Reserved, ask, ask_times, until, within};
+use test_support::dns::DnsServer;
 
 /// The time to live of every record, in seconds.
 const TTL: u32 = 1;

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tokio::task::JoinHandle;
 
-use crate::dns_server::{DnsServer, Offer};
 use crate::proxy::NginxLike;
 use crate::sockets::{Reserved, ask, ask_times, until, within};
+use test_support::dns::{DnsServer, Offer};
 
 const SERVICE: &str = "_tcp-echo._tcp.nodes.test";
 const NODES: [&str; 3] = ["node1", "node2", "node3"];

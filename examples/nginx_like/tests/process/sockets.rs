@@ -1,36 +1,16 @@
 //! Addresses for servers that come and go.
 
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+pub(crate) use test_support::deadline::{eventually, within};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use crate::proxy::NginxLike;
-
-/// How long a state may take to come about. Reached only when something is broken.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
-    timeout(DEADLINE, future)
-        .await
-        .unwrap_or_else(|_| panic!("{what} took too long"))
-}
-
-/// Polls until `reached`.
-pub(crate) async fn eventually(what: &str, reached: impl Fn() -> bool) {
-    within(what, async {
-        while !reached() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
 
 /// Waits until `what`, a process that was started, listens on `addr`.
 pub(crate) async fn listens(what: &str, addr: SocketAddr) {

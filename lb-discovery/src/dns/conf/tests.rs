@@ -1,11 +1,8 @@
-#[path = "../../../tests/support/dns_server.rs"]
-mod dns_server;
-
 use std::time::Instant;
 
 use super::super::service::Service;
 use super::*;
-use dns_server::{DnsServer, RecordType, ResponseCode};
+use test_support::dns::{DnsServer, RecordType, ResponseCode};
 
 fn name(text: &str) -> Name {
     Name::from_ascii(text).unwrap()

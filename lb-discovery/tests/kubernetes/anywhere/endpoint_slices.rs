@@ -4,9 +4,9 @@ use lb_discovery::kubernetes::{EndpointSlices, Families};
 use serde_json::{Value, json};
 
 use super::anywhere;
-use crate::objects::{endpoint, inner_service, slice, with_condition};
 use crate::place::Place;
 use crate::sources::{run, shown, until, until_error};
+use test_support::kubernetes::objects::{endpoint, inner_service, slice, with_condition};
 
 anywhere! {
     slices_are_joined_and_followed

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::Value;
 
 use super::anywhere;
-use crate::objects::{endpoint, inner_service, on_node, service, slice};
 use crate::place::Place;
 use crate::sources::{run, shown, until, until_error};
+use test_support::kubernetes::objects::{endpoint, inner_service, on_node, service, slice};
 
 anywhere! {
     every_node_is_a_backend_unless_the_policy_is_local

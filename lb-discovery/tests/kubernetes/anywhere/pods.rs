@@ -4,9 +4,9 @@ use lb_discovery::kubernetes::Pods;
 use serde_json::json;
 
 use super::anywhere;
-use crate::objects::{daemon_set, deployment, not_ready, pod};
 use crate::place::Place;
 use crate::sources::{run, shown, until, until_error};
+use test_support::kubernetes::objects::{daemon_set, deployment, not_ready, pod};
 
 anywhere! {
     pods_of_a_daemon_set_are_reached_on_their_nodes

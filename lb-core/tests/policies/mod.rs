@@ -1,0 +1,5 @@
+//! Properties of single policies beyond the contract.
+
+mod hashing;
+mod simulation;
+mod world;

@@ -1,0 +1,272 @@
+//! What a lookup finds: against a real server on this machine.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::names::{NAME, at, dns, failure, ip, ips, lookup};
+use lb_discovery::{DiscoveryError, Dns, Resolver};
+use test_support::discovery::addrs;
+use test_support::dns::{DnsServer, RecordType, ResponseCode};
+
+#[tokio::test]
+async fn joins_and_sorts_the_addresses_of_both_families() {
+    let server = DnsServer::start();
+    let shuffled = ["10.0.0.9", "2001:db8::2", "10.0.0.10", "2001:db8::1"];
+    server.set(NAME, 60, &ips(&shuffled));
+    let found = lookup(&server, NAME).await.unwrap();
+    let sorted = ["10.0.0.9", "10.0.0.10", "2001:db8::1", "2001:db8::2"];
+    assert_eq!(addrs(&found.snapshot), at(446, &sorted));
+    assert_eq!(found.valid_for, Some(Duration::from_secs(60)));
+    let names = found.snapshot.iter().map(|b| b.name.as_deref());
+    assert!(names.into_iter().all(|name| name == Some(NAME)));
+
+    let mut rotated = ips(&shuffled);
+    rotated.rotate_left(1);
+    server.set(NAME, 60, &rotated);
+    assert_eq!(lookup(&server, NAME).await.unwrap(), found);
+}
+
+#[tokio::test]
+async fn a_family_can_be_left_out() {
+    let server = DnsServer::start();
+    server.set(NAME, 60, &ips(&["10.0.0.1", "2001:db8::1"]));
+    let builder = Resolver::builder().name_servers(&[server.addr()]);
+    for (resolver, expected) in [
+        (builder.clone().ipv6(false), "10.0.0.1"),
+        (builder.ipv4(false), "2001:db8::1"),
+    ] {
+        let dns = Dns::new(resolver.build().unwrap(), NAME, 446).unwrap();
+        let found = dns.lookup().await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &[expected]));
+    }
+    assert_eq!(server.questions(NAME), 2);
+}
+
+#[tokio::test]
+async fn one_family_is_enough() {
+    let server = DnsServer::start();
+    for addr in ["10.0.0.1", "2001:db8::1"] {
+        server.set(NAME, 60, &[ip(addr)]);
+        let found = lookup(&server, NAME).await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &[addr]));
+        assert_eq!(found.valid_for, Some(Duration::from_secs(60)));
+    }
+}
+
+#[tokio::test]
+async fn addresses_and_localhost_need_no_server() {
+    let server = DnsServer::start();
+    for (name, expected) in [
+        ("10.0.0.1", vec!["10.0.0.1"]),
+        ("2001:db8::1", vec!["2001:db8::1"]),
+        ("localhost", vec!["127.0.0.1", "::1"]),
+    ] {
+        let found = lookup(&server, name).await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &expected));
+        assert_eq!(server.questions(name), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_system_knows_itself() {
+    let dns = Dns::new(Resolver::system().unwrap(), "localhost", 446).unwrap();
+    let found = dns.lookup().await.unwrap();
+    assert!(found.snapshot.iter().all(|b| b.addr.ip().is_loopback()));
+    assert!(!found.snapshot.is_empty());
+}
+
+#[tokio::test]
+async fn follows_aliases_and_holds_for_the_shortest_ttl() {
+    let server = DnsServer::start();
+    server.alias(NAME, 30, "a.test");
+    server.alias("a.test", 10, "b.test");
+    server.set("b.test", 60, &ips(&["10.0.0.1", "2001:db8::1"]));
+    let expected = at(446, &["10.0.0.1", "2001:db8::1"]);
+    let found = lookup(&server, NAME).await.unwrap();
+    assert_eq!(addrs(&found.snapshot), expected);
+    assert_eq!(found.valid_for, Some(Duration::from_secs(10)));
+
+    server.bare_aliases();
+    let found = lookup(&server, NAME).await.unwrap();
+    assert_eq!(addrs(&found.snapshot), expected);
+    assert_eq!(found.valid_for, Some(Duration::from_secs(10)));
+    assert_eq!(server.questions("b.test"), 2);
+
+    server.remove("b.test");
+    let error = failure(&server, NAME).await;
+    assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
+}
+
+/// What was given up on is not known to be nothing: it must not empty a set.
+#[tokio::test]
+async fn a_loop_of_aliases_is_a_failure() {
+    let server = DnsServer::start();
+    server.alias(NAME, 30, "other.test");
+    server.alias("other.test", 30, NAME);
+    for round in 0..2 {
+        let error = failure(&server, NAME).await;
+        assert!(
+            matches!(error, DiscoveryError::Unavailable { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().ends_with("lead in a circle"), "{error}");
+        assert!(server.questions(NAME) < 20, "{round}");
+        server.bare_aliases();
+    }
+}
+
+#[tokio::test]
+async fn a_chain_of_aliases_is_followed_or_a_failure() {
+    let server = DnsServer::start();
+    let host = |number: usize| format!("host{number}.test");
+    for number in 0..20 {
+        server.alias(&host(number), 30, &host(number + 1));
+    }
+    server.set(&host(20), 60, &[ip("10.0.0.1")]);
+    for round in 0..2 {
+        // From the fifth on there are sixteen aliases, from the fourth on one more.
+        let found = lookup(&server, &host(4)).await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]), "{round}");
+        assert_eq!(found.valid_for, Some(Duration::from_secs(30)));
+        let error = failure(&server, &host(3)).await;
+        assert!(
+            matches!(error, DiscoveryError::Unavailable { .. }),
+            "{error}"
+        );
+        let expected = format!(
+            "looking up host3.test: {} gave more than 16 aliases in a row",
+            server.addr()
+        );
+        assert_eq!(error.to_string(), expected);
+        // The end of a chain counts, whichever it is.
+        server.bare_aliases();
+    }
+    server.set(&host(20), 60, &[]);
+    assert!(failure(&server, &host(4)).await.is_authoritative_empty());
+    server.fail(&host(20), ResponseCode::ServFail);
+    assert!(!failure(&server, &host(4)).await.is_authoritative_empty());
+}
+
+#[tokio::test]
+async fn an_alias_bounds_how_long_its_end_is_known_to_be_missing() {
+    let server = DnsServer::start();
+    server.bare_aliases();
+    server.set_negative_ttl(60);
+    server.alias(NAME, 5, "gone.test");
+    let error = failure(&server, NAME).await;
+    assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
+    assert_eq!(error.valid_for(), Some(Duration::from_secs(5)));
+}
+
+#[tokio::test]
+async fn names_that_cannot_exist_are_not_asked_for() {
+    let server = DnsServer::start();
+    for name in ["host.invalid", "host.onion"] {
+        let error = failure(&server, name).await;
+        assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
+        assert_eq!(server.questions(name), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_answer_is_asked_for_over_tcp() {
+    let server = DnsServer::start();
+    let many: Vec<IpAddr> = (0..400_u32)
+        .map(|n| std::net::Ipv4Addr::from(0x0a00_0000 + n).into())
+        .collect();
+    server.set(NAME, 60, &many);
+    let found = lookup(&server, NAME).await.unwrap();
+    assert_eq!(found.snapshot.len(), 400);
+    assert_eq!(server.tcp_questions(NAME), 1);
+    assert_eq!(server.questions_of(NAME, RecordType::A), 2);
+}
+
+#[tokio::test]
+async fn the_number_of_addresses_is_limited() {
+    let server = DnsServer::start();
+    let many: Vec<IpAddr> = (0..1500_u32)
+        .map(|n| std::net::Ipv4Addr::from(0x0a00_0000 + n).into())
+        .collect();
+    server.set(NAME, 60, &many);
+    let found = lookup(&server, NAME).await.unwrap();
+    assert_eq!(found.snapshot.len(), Dns::MAX_ADDRESSES);
+    let last = found.snapshot.iter().last().unwrap();
+    assert_eq!(last.addr.ip(), many[Dns::MAX_ADDRESSES - 1]);
+}
+
+#[tokio::test]
+async fn addresses_that_cannot_be_meant_are_left_out() {
+    let server = DnsServer::start();
+    server.set(NAME, 60, &ips(&["0.0.0.0", "::", "224.0.0.1", "10.0.0.1"]));
+    let found = lookup(&server, NAME).await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]));
+    server.set(NAME, 60, &ips(&["0.0.0.0", "::"]));
+    assert!(failure(&server, NAME).await.is_authoritative_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_cached() {
+    let server = DnsServer::start();
+    let dns = dns(&[&server], NAME);
+    for addr in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
+        server.set(NAME, 3600, &[ip(addr)]);
+        let found = dns.lookup().await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &[addr]));
+    }
+}
+
+#[tokio::test]
+async fn a_configured_validity_replaces_the_ttl() {
+    let server = DnsServer::start();
+    server.set(NAME, 3600, &[ip("10.0.0.1")]);
+    let resolver = Resolver::builder()
+        .name_servers(&[server.addr()])
+        .valid(Duration::from_secs(7))
+        .build()
+        .unwrap();
+    let dns = Dns::new(resolver, NAME, 446).unwrap();
+    let found = dns.lookup().await.unwrap();
+    assert_eq!(found.valid_for, Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn many_lookups_at_once_all_succeed() {
+    let server = DnsServer::start();
+    let resolver = Resolver::with_name_servers(&[server.addr()]).unwrap();
+    let many: Vec<IpAddr> = (0..100).map(|n| IpAddr::from([10, 0, 0, n])).collect();
+    let lookups = (0..300).map(|n| {
+        let name = format!("node{n}.test");
+        server.set(&name, 60, &many); // too long for UDP
+        let dns = Dns::new(resolver.clone(), &name, 446).unwrap();
+        async move { dns.lookup().await.unwrap().snapshot.len() }
+    });
+    let found = futures::future::join_all(lookups).await;
+    assert!(found.iter().all(|addresses| *addresses == 100));
+}
+
+#[tokio::test]
+async fn a_dead_server_does_not_hold_up_a_start_with_many_names() {
+    let (dead, server) = (DnsServer::start(), DnsServer::start());
+    dead.set_silent(true);
+    let resolver = Resolver::builder()
+        .name_servers(&[dead.addr(), server.addr()])
+        .timeout(Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let lookups = (0..300).map(|n| {
+        let name = format!("node{n}.test");
+        server.set(&name, 60, &[ip("10.0.0.1")]);
+        let dns = Dns::new(resolver.clone(), &name, 446).unwrap();
+        async move { dns.lookup().await.unwrap().snapshot.len() }
+    });
+    let asked = Instant::now();
+    futures::future::join_all(lookups).await;
+    // Only the first questions run into the silence, all together.
+    assert!(
+        asked.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        asked.elapsed()
+    );
+    let names = (0..300).filter(|n| dead.questions(&format!("node{n}.test")) > 0);
+    assert!((1..=64).contains(&names.count()));
+}

@@ -1,0 +1,135 @@
+//! Listeners that send PROXY headers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_core::Backend;
+use lb_proxy::proxy_protocol::{
+    Addresses, DEFAULT_LIMIT, ProxyHeader, ProxyProtocol, SendProxy, Tlv, Version,
+};
+use lb_proxy::{BuildError, Listener, Progress, Proxy, Upstream};
+use test_support::deadline::within;
+use test_support::nodes::named;
+use test_support::proxy::upstream;
+use test_support::sockets::loopback;
+use test_support::streams::read_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Scene, claimed, here, v1, v2};
+
+/// Reads the header and what follows from one stream, as a backend does.
+async fn read_header(server: &mut TcpStream, check: impl FnOnce(ProxyHeader<'_>)) {
+    let mut bytes = Vec::new();
+    loop {
+        match ProxyHeader::parse(&bytes, DEFAULT_LIMIT).unwrap() {
+            Progress::Complete(header) => return check(header),
+            Progress::Incomplete { at_least } => {
+                let have = bytes.len();
+                bytes.resize(have + at_least, 0);
+                let read = server.read_exact(&mut bytes[have..]);
+                within("the header", read).await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn backends_are_told_who_the_client_is() {
+    for (send, version) in [
+        (SendProxy::v1(), Version::V1),
+        (SendProxy::v2(), Version::V2),
+    ] {
+        let scene = Scene::with(|listener| listener.send_proxy(send)).await;
+        let mut client = scene.proxy.connect().await;
+        let client_addr = client.local_addr().unwrap();
+        // The header does not wait for the client.
+        let (mut server, _) = within("the connection", scene.backend.accept())
+            .await
+            .unwrap();
+        read_header(&mut server, |header| {
+            let expected = Addresses::new(client_addr, scene.proxy.addr);
+            assert_eq!(header.addresses, Some(expected));
+            assert_eq!((header.version, header.tlvs().count()), (version, 0));
+        })
+        .await;
+        client.write_all(b"payload").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(read_all(&mut server).await, b"payload");
+        drop(server);
+        read_all(&mut client).await;
+        // The header is not the client's.
+        assert_eq!(scene.proxy.metrics().bytes_to_backends, 7);
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_in_front_has_told_is_passed_on_in_one_write() {
+    let send = SendProxy::v2()
+        .tlv(0xe1, b"ours")
+        .tlv(0xe2, b"new")
+        .pass_tlvs(true)
+        .checksum(true);
+    let scene = Scene::with(|listener| {
+        listener
+            .prelude(Arc::new(ProxyProtocol::required(here())))
+            .send_proxy(send)
+    })
+    .await;
+    let tlvs = [Tlv::new(0xe0, b"theirs"), Tlv::new(0xe1, b"theirs")];
+    let bytes = [&v2(Some(claimed()), &tlvs)[..], b"payload"].concat();
+    let (received, _) = scene.serve(&bytes).await;
+    let parsed = ProxyHeader::parse(&received, DEFAULT_LIMIT).unwrap();
+    let header = parsed.complete().unwrap();
+    assert_eq!(header.addresses, Some(claimed()));
+    let tlvs: Vec<_> = header.tlvs().map(|tlv| (tlv.kind, tlv.value)).collect();
+    assert_eq!(
+        tlvs[..3],
+        [(0xe1, &b"ours"[..]), (0xe2, b"new"), (0xe0, b"theirs")]
+    );
+    assert_eq!(tlvs[3].0, Tlv::CRC32C);
+    assert_eq!(&received[header.len..], b"payload");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn one_write_has_the_header_and_what_the_client_sent() {
+    let scene = Scene::with(|listener| {
+        listener
+            .prelude(Arc::new(ProxyProtocol::required(here())))
+            .send_proxy(SendProxy::v1().local_destination(true))
+    })
+    .await;
+    let expected = Addresses::new(claimed().source, scene.proxy.addr);
+    let mut client = scene.proxy.connect().await;
+    let sent = [&v1(Some(claimed()))[..], b"payload"].concat();
+    client.write_all(&sent).await.unwrap();
+    let (mut server, _) = within("the connection", scene.backend.accept())
+        .await
+        .unwrap();
+    let mut first = [0; 1024];
+    let n = within("the first segment", server.read(&mut first))
+        .await
+        .unwrap();
+    assert_eq!(first[..n], [&v1(Some(expected))[..], b"payload"].concat());
+    drop((client, server));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_header_that_cannot_be_sent_is_found_before_the_start() {
+    let upstream: Upstream = upstream([Backend::new(named("a").await)]);
+    for send in [
+        SendProxy::v2().tlv(Tlv::UNIQUE_ID, &[0; 129]),
+        SendProxy::v2().tlv(0xe0, &[0; 65536]),
+    ] {
+        let listener = Listener::new(loopback(), &upstream).send_proxy(send);
+        let error = Proxy::builder().listener(listener).build().unwrap_err();
+        assert!(matches!(error, BuildError::SendProxy { .. }), "{error}");
+    }
+    let protocol = ProxyProtocol::required(here()).timeout(Duration::ZERO);
+    let listener = Listener::new(loopback(), &upstream).prelude(Arc::new(protocol));
+    let error = Proxy::builder().listener(listener).build().unwrap_err();
+    assert!(matches!(error, BuildError::ZeroTimeout { .. }), "{error}");
+}

@@ -1,0 +1,201 @@
+//! Who gets a session and who does not, and what is counted.
+
+use std::net::IpAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use lb_core::Backend;
+use lb_proxy::{Access, ClientZone, Excess, Limits, Listener, Network, Proxy, Rate};
+use test_support::deadline::{eventually, within};
+use test_support::nodes::named;
+use test_support::proxy::{RunningProxy, upstream};
+use test_support::sockets::loopback;
+use test_support::streams::{ask, assert_refused, assert_reset};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpSocket, TcpStream};
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+fn sessions(n: usize) -> Limits {
+    Limits::default().sessions(NonZeroUsize::new(n))
+}
+
+/// A proxy over one backend that answers "a".
+async fn over_a(settings: impl FnOnce(Listener) -> Listener) -> RunningProxy {
+    let upstream = upstream([Backend::new(named("a").await)]);
+    RunningProxy::start(settings(Listener::new(loopback(), &upstream)), None).await
+}
+
+/// A client that was answered and stays.
+async fn stays(proxy: &RunningProxy) -> TcpStream {
+    let mut client = proxy.connect().await;
+    assert_eq!(client.read_u8().await.unwrap(), b'a');
+    client
+}
+
+async fn try_from(source: [u8; 4], proxy: &RunningProxy) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((source, 0).into())?;
+    socket.connect(proxy.addr).await
+}
+
+async fn from(source: [u8; 4], proxy: &RunningProxy) -> TcpStream {
+    try_from(source, proxy).await.unwrap()
+}
+
+#[tokio::test]
+async fn addresses_that_are_denied_are_reset() {
+    let denied: IpAddr = [127, 0, 0, 2].into();
+    let all = "127.0.0.0/8".parse::<Network>().unwrap();
+    let access = Access::new().deny(denied).allow(all);
+    let proxy = over_a(|listener| listener.access(access)).await;
+    if let Ok(mut denied) = try_from([127, 0, 0, 2], &proxy).await {
+        assert_reset(&mut denied).await;
+    }
+    let mut other = from([127, 0, 0, 3], &proxy).await;
+    assert_eq!(other.read_u8().await.unwrap(), b'a');
+    drop(other);
+    eventually("the count", || proxy.metrics().access_denied == 1).await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn each_client_has_its_own_number_of_sessions() {
+    let zone = ClientZone::builder().build();
+    let proxy = over_a(|listener| listener.limit_clients(&zone, one())).await;
+    let first = stays(&proxy).await;
+    assert_refused(proxy.addr).await;
+    let mut other = from([127, 0, 0, 2], &proxy).await;
+    assert_eq!(other.read_u8().await.unwrap(), b'a');
+    drop((first, other));
+    eventually("the free place", || zone.is_empty()).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    assert_eq!(proxy.metrics().client_sessions, 1);
+    proxy.end().await;
+    assert!(zone.is_empty());
+}
+
+#[tokio::test]
+async fn each_client_has_its_own_rate() {
+    let hour = Rate::new(NonZeroU32::new(2).unwrap(), Duration::from_secs(3600));
+    let zone = ClientZone::builder().rate(Some(hour)).build();
+    let proxy = over_a(|listener| listener.limit_clients(&zone, NonZeroU32::MAX)).await;
+    for _ in 0..2 {
+        assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    }
+    assert_refused(proxy.addr).await;
+    let mut other = from([127, 0, 0, 2], &proxy).await;
+    assert_eq!(other.read_u8().await.unwrap(), b'a');
+    drop(other);
+    assert_eq!(proxy.metrics().client_rate, 1);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_zone_full_of_sessions_refuses_further_clients() {
+    // One place in each of its sixteen parts.
+    let zone = ClientZone::builder().capacity(NonZeroUsize::MIN).build();
+    let proxy = over_a(|listener| listener.limit_clients(&zone, one())).await;
+    let mut held = Vec::new();
+    for host in 1..=64 {
+        // A refusal can be faster than the client's own look at its connection.
+        held.push(try_from([127, 0, 1, host], &proxy).await);
+    }
+    eventually("all decisions", || {
+        let metrics = proxy.metrics();
+        metrics.client_zone_full + zone.len() as u64 == 64
+    })
+    .await;
+    assert!(zone.len() <= 16);
+    assert!(proxy.metrics().client_zone_full >= 48);
+    drop(held);
+    proxy.end().await;
+    assert!(zone.is_empty());
+}
+
+#[tokio::test]
+async fn above_the_limit_connections_wait_in_the_kernel() {
+    let proxy = over_a(|listener| listener.limits(sessions(1))).await;
+    let first = stays(&proxy).await;
+    let mut second = proxy.connect().await;
+    eventually("the pause", || proxy.metrics().accept_pauses == 1).await;
+    assert_eq!(proxy.metrics().accepted, 1, "the second is not accepted");
+    drop(first);
+    assert_eq!(within("the turn", second.read_u8()).await.unwrap(), b'a');
+    drop(second);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn above_the_limit_connections_can_be_refused() {
+    let limits = sessions(1).excess(Excess::Refuse);
+    let proxy = over_a(|listener| listener.limits(limits)).await;
+    let first = stays(&proxy).await;
+    assert_refused(proxy.addr).await;
+    drop(first);
+    eventually("the free place", || proxy.metrics().active == 0).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    assert_eq!(proxy.metrics().sessions_refused, 1);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn the_limit_of_the_proxy_is_of_all_its_listeners() {
+    let upstream = upstream([Backend::new(named("a").await)]);
+    let listener = || Listener::new(loopback(), &upstream);
+    let proxy = Proxy::builder()
+        .listener(listener())
+        .listener(listener())
+        .limits(sessions(1))
+        .build()
+        .unwrap();
+    let server = proxy.bind().await.unwrap();
+    let (addrs, handle) = (server.local_addrs(), server.handle());
+    let running = tokio::spawn(server.run(std::future::pending()));
+    let mut first = TcpStream::connect(addrs[0]).await.unwrap();
+    assert_eq!(first.read_u8().await.unwrap(), b'a');
+    // Both loops were about to accept: one connection each is taken in and waits for its turn.
+    let mut second = TcpStream::connect(addrs[1]).await.unwrap();
+    eventually("the second", || handle.metrics().accepted == 2).await;
+    drop(first);
+    assert_eq!(within("the turn", second.read_u8()).await.unwrap(), b'a');
+    drop(second);
+    handle.shutdown();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn above_the_rate_connections_wait_or_are_refused() {
+    let rate = Rate::new(one(), Duration::from_millis(200));
+    let limits = Limits::default().rate(Some(rate));
+    let proxy = over_a(|listener| listener.limits(limits)).await;
+    let begin = std::time::Instant::now();
+    for _ in 0..3 {
+        assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    }
+    assert!(begin.elapsed() >= Duration::from_millis(400));
+    proxy.end().await;
+
+    let hour = Rate::new(one(), Duration::from_secs(3600));
+    let limits = Limits::default().rate(Some(hour)).excess(Excess::Refuse);
+    let proxy = over_a(|listener| listener.limits(limits)).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    assert_refused(proxy.addr).await;
+    assert_eq!(proxy.metrics().rate_refused, 1);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn who_waits_at_the_limit_does_not_hold_up_a_shutdown() {
+    let limits = Limits::default().rate(Some(Rate::new(one(), Duration::from_secs(3600))));
+    let proxy = over_a(|listener| listener.limits(limits)).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    let mut waiting = proxy.connect().await;
+    eventually("the second", || proxy.metrics().accepted == 2).await;
+    let handle = proxy.handle.clone();
+    proxy.end().await;
+    assert_reset(&mut waiting).await;
+    assert_eq!(handle.metrics().aborted, 1);
+}

@@ -1,0 +1,9 @@
+//! Listeners and workers: sockets, addresses, limits.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod handover;
+mod limits;
+mod own_listener;
+mod sharing;
+mod workers;

@@ -1,0 +1,7 @@
+//! The whole proxy: shutdown, reload, removal at run time.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod drain;
+mod reload;
+mod removal;

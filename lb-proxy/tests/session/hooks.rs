@@ -1,0 +1,229 @@
+//! What embedders are told and asked.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lb_core::Backend;
+use lb_core::policy::Maglev;
+use lb_discovery::Static;
+use lb_proxy::{
+    Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Listener, Summary, Timeouts,
+    Upstream, Verdict,
+};
+use test_support::deadline::eventually;
+use test_support::nodes::named;
+use test_support::proxy::{RunningProxy, upstream};
+use test_support::sockets::{BlackHole, loopback, refusing};
+use test_support::streams::{ask, assert_refused};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Writes down what it is told.
+#[derive(Debug, Default)]
+struct Diary {
+    refuse: bool,
+    key: Option<&'static str>,
+    accepted: Mutex<Vec<Connection>>,
+    attempts: Mutex<Vec<(SocketAddr, AttemptOutcome, Duration)>>,
+    connected: Mutex<Vec<SocketAddr>>,
+    closed: Mutex<Vec<Closed>>,
+}
+
+/// A summary that can be kept.
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    reason: CloseReason,
+    backend: Option<SocketAddr>,
+    attempts: u32,
+    bytes: (u64, u64),
+    connected_after: Option<Duration>,
+    elapsed: Duration,
+}
+
+impl Hooks for Diary {
+    fn accept(&self, connection: &Connection) -> Verdict {
+        self.accepted.lock().unwrap().push(connection.clone());
+        if self.refuse {
+            Verdict::Refuse
+        } else {
+            Verdict::Serve
+        }
+    }
+
+    fn hash_key(&self, connection: &Connection) -> HashKey {
+        match self.key {
+            Some(key) => HashKey::from_bytes(key.as_bytes()),
+            None => HashKey::from_ip(connection.client.ip()),
+        }
+    }
+
+    fn attempt(&self, _: &Connection, attempt: &Attempt<'_>) {
+        let attempt = (attempt.backend.addr, attempt.outcome, attempt.elapsed);
+        self.attempts.lock().unwrap().push(attempt);
+    }
+
+    fn connected(&self, _: &Connection, backend: &Backend) {
+        self.connected.lock().unwrap().push(backend.addr);
+    }
+
+    fn close(&self, _: &Connection, summary: &Summary<'_>) {
+        self.closed.lock().unwrap().push(Closed {
+            reason: summary.reason,
+            backend: summary.backend.map(|backend| backend.addr),
+            attempts: summary.attempts,
+            bytes: (summary.bytes_to_backend, summary.bytes_to_client),
+            connected_after: summary.connected_after,
+            elapsed: summary.elapsed,
+        });
+    }
+}
+
+impl Diary {
+    /// The summary of the only connection there was.
+    async fn closed(&self) -> Closed {
+        eventually("the end", || self.closed.lock().unwrap().len() == 1).await;
+        self.closed.lock().unwrap()[0]
+    }
+}
+
+async fn observed(
+    backends: impl IntoIterator<Item = SocketAddr>,
+    diary: &Arc<Diary>,
+    settings: impl FnOnce(Listener) -> Listener,
+) -> RunningProxy {
+    let upstream = upstream(backends.into_iter().map(Backend::new));
+    let listener = Listener::new(loopback(), &upstream).hooks(diary.clone());
+    RunningProxy::start(settings(listener), None).await
+}
+
+#[tokio::test]
+async fn a_served_connection_is_told_from_its_beginning_to_its_end() {
+    let (_held, dead) = refusing();
+    let alive = named("a").await;
+    let diary = Arc::new(Diary::default());
+    let proxy = observed([dead, alive], &diary, |listener| listener).await;
+    let mut client = proxy.connect().await;
+    let peer = client.local_addr().unwrap();
+    client.write_all(b"hello").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(test_support::streams::read_all(&mut client).await, b"a");
+    let closed = diary.closed().await;
+    let connection = diary.accepted.lock().unwrap()[0].clone();
+    assert_eq!(
+        (connection.listener, connection.peer, connection.client),
+        (proxy.addr, peer, peer)
+    );
+    let attempts = diary.attempts.lock().unwrap().clone();
+    let outcomes: Vec<_> = attempts.iter().map(|&(addr, o, _)| (addr, o)).collect();
+    assert_eq!(
+        outcomes,
+        [
+            (dead, AttemptOutcome::Failed),
+            (alive, AttemptOutcome::Connected)
+        ]
+    );
+    assert_eq!(*diary.connected.lock().unwrap(), [alive]);
+    assert_eq!(closed.reason, CloseReason::Finished);
+    assert_eq!(closed.backend, Some(alive));
+    assert_eq!((closed.attempts, closed.bytes), (2, (5, 1)));
+    assert!(closed.connected_after.unwrap() <= closed.elapsed);
+    // What is counted for one connection is part of what is counted for all.
+    let metrics = proxy.metrics();
+    assert_eq!(
+        (metrics.bytes_to_backends, metrics.bytes_to_clients),
+        (5, 1)
+    );
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_hook_can_refuse() {
+    let diary = Arc::new(Diary {
+        refuse: true,
+        ..Diary::default()
+    });
+    let proxy = observed([named("a").await], &diary, |listener| listener).await;
+    assert_refused(proxy.addr).await;
+    let closed = diary.closed().await;
+    assert_eq!(
+        (closed.reason, closed.backend),
+        (CloseReason::Refused, None)
+    );
+    assert_eq!(proxy.metrics().hook_refused, 1);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_hook_names_the_hash_key() {
+    let nodes = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut backends = Vec::new();
+    for node in nodes {
+        backends.push(Backend::new(named(node).await).with_name(node));
+    }
+    let upstream = Upstream::builder("hashed")
+        .discovery(Static::new(backends.into_iter().collect()))
+        .policy(Maglev::new())
+        .build()
+        .unwrap();
+    let mut answers = std::collections::BTreeSet::new();
+    for key in [
+        "one", "two", "three", "four", "five", "six", "seven", "eight",
+    ] {
+        let diary = Arc::new(Diary {
+            key: Some(key),
+            ..Diary::default()
+        });
+        let listener = Listener::new(loopback(), &upstream).hooks(diary);
+        let proxy = RunningProxy::start(listener, None).await;
+        let first = ask(proxy.addr).await.unwrap();
+        assert_eq!(ask(proxy.addr).await.unwrap(), first);
+        answers.insert(first);
+        proxy.end().await;
+    }
+    assert!(answers.len() > 1, "every key went to {answers:?}");
+}
+
+#[tokio::test]
+async fn attempts_that_time_out_or_are_given_up_are_told_apart() {
+    let hole = BlackHole::open();
+    let diary = Arc::new(Diary::default());
+    let limit = Duration::from_millis(200);
+    let quick = |listener: Listener| listener.timeouts(Timeouts::default().connect(limit));
+    let proxy = observed([hole.addr], &diary, quick).await;
+    assert_refused(proxy.addr).await;
+    let (_, outcome, elapsed) = diary.attempts.lock().unwrap()[0];
+    assert_eq!(outcome, AttemptOutcome::Timeout);
+    assert!(elapsed >= limit);
+    assert_eq!(diary.closed().await.reason, CloseReason::NoBackend);
+    proxy.end().await;
+
+    let diary = Arc::new(Diary::default());
+    let proxy = observed([hole.addr], &diary, |listener| listener).await;
+    let client = proxy.connect().await;
+    eventually("the attempt", || proxy.metrics().connect_attempts == 1).await;
+    test_support::streams::reset(client);
+    assert_eq!(diary.closed().await.reason, CloseReason::ClientGone);
+    let (_, outcome, _) = diary.attempts.lock().unwrap()[0];
+    assert_eq!(outcome, AttemptOutcome::Abandoned);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_off_is_told_with_its_bytes() {
+    let diary = Arc::new(Diary::default());
+    let proxy = observed(
+        [test_support::nodes::listening("a").await],
+        &diary,
+        |listener| listener,
+    )
+    .await;
+    let mut client = proxy.connect().await;
+    assert_eq!(client.read_u8().await.unwrap(), b'a');
+    proxy.handle.abort();
+    let closed = diary.closed().await;
+    assert_eq!(
+        (closed.reason, closed.bytes),
+        (CloseReason::Aborted, (0, 1))
+    );
+    proxy.end().await;
+}

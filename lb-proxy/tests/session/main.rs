@@ -1,0 +1,8 @@
+//! A session from accept to close: picks, retries, the wait queue, hooks, the log of failures.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod failures;
+mod hooks;
+mod queue;
+mod retry;

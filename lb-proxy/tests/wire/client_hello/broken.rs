@@ -1,0 +1,182 @@
+//! Bytes that are no ClientHello, and limits.
+
+use lb_proxy::Progress;
+use lb_proxy::client_hello::{ClientHello, ClientHelloError as Error, DEFAULT_LIMIT};
+
+use super::{RECORDED, hello, in_records, message, recorded, server_name};
+
+#[test]
+fn other_protocols_are_told_by_their_first_wrong_byte() {
+    let ssl2 = b"\x80\x2e\x01\0\x02\0\x15\0\0\0\x10";
+    for (stream, offset) in [
+        (&b"GET / HTTP/1.1\r\n"[..], 0),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", 0),
+        (b"PROXY TCP4 1.2.3.4", 0),
+        (ssl2, 0),
+        (b"\x15\x03\x01\0\x02\x02\x28", 0),
+        (b"\x16\x02\x01\0\x05", 1),
+        (b"\x16\x03\x01\0\0", 3),
+        (b"\x16\x03\x01\x40\x01\x01", 3),
+        (b"\x16\x03\x03\0\x05\x02", 5),
+    ] {
+        // The length of a record is wrong when both of its bytes are there.
+        let tells = if offset == 3 { 5 } else { offset + 1 };
+        for have in 0..tells {
+            let parsed = ClientHello::parse(&stream[..have], DEFAULT_LIMIT).unwrap();
+            assert!(matches!(parsed, Progress::Incomplete { .. }), "{stream:?}");
+        }
+        for have in tells..=stream.len() {
+            let error = ClientHello::parse(&stream[..have], DEFAULT_LIMIT).unwrap_err();
+            assert_eq!(error, Error::NotTls { offset });
+        }
+    }
+}
+
+#[test]
+fn broken_extensions() {
+    // Where the first extension begins: after headers, version, random, session, ciphers, compression and length.
+    let start = 5 + 4 + 2 + 32 + 1 + 4 + 2 + 2;
+    let twice = server_name(b"a");
+    for (extensions, offset, what) in [
+        (&[&[0_u8] as &[u8]][..], 1, "an extension is cut off"),
+        (&[&[0x5a, 0x5a, 0, 1]], 4, "an extension is cut off"),
+        (&[&[0, 0, 0, 0]], 4, "the list of server names is cut off"),
+        (
+            &[&[0, 0, 0, 2, 0, 0]],
+            6,
+            "the list of server names is empty",
+        ),
+        (
+            &[&[0, 0, 0, 3, 0, 0, 0]],
+            6,
+            "bytes follow the list of server names",
+        ),
+        (
+            &[&[0, 0, 0, 6, 0, 4, 0, 0, 2, b'a']],
+            9,
+            "a server name is cut off",
+        ),
+        (
+            &[&[0, 0, 0, 10, 0, 8, 0, 0, 1, b'a', 0, 0, 1, b'b']],
+            10,
+            "there are two host names",
+        ),
+        (
+            &[&twice, &[0xa, 0xa, 0, 0], &twice],
+            14,
+            "an extension occurs twice",
+        ),
+        (&[&[0, 16, 0, 2, 0, 0]], 6, "the list of protocols is empty"),
+        (&[&[0, 16, 0, 3, 0, 1, 0]], 7, "a protocol name is empty"),
+        (
+            &[&[0, 16, 0, 4, 0, 2, 2, b'h']],
+            7,
+            "a protocol name is cut off",
+        ),
+        (&[&[0, 43, 0, 1, 0]], 5, "the list of versions is empty"),
+        (&[&[0, 43, 0, 4, 3, 3, 4, 3]], 8, "a version is cut off"),
+    ] {
+        let error = ClientHello::parse(&hello(extensions), DEFAULT_LIMIT).unwrap_err();
+        let offset = start + offset;
+        assert_eq!(error, Error::Malformed { offset, what });
+    }
+    let names = [
+        &b""[..],
+        b".",
+        b"a..b",
+        b".a",
+        b"a b",
+        b"a/b",
+        b"a\0",
+        b"a\n",
+        b"\xc3\xbc",
+        &[b'a'; 256],
+    ];
+    for name in names {
+        let error = ClientHello::parse(&hello(&[&server_name(name)]), DEFAULT_LIMIT).unwrap_err();
+        let (offset, what) = (start + 9, "the server name is not a host name");
+        assert_eq!(error, Error::Malformed { offset, what });
+    }
+}
+
+/// Every length of a real message made wrong is an error at a place in the stream, or no error, but never a panic.
+#[test]
+fn broken_bytes() {
+    for (name, stream) in RECORDED {
+        for at in 0..stream.len() {
+            for value in [0, 0xff, stream[at] ^ 1, stream[at].wrapping_add(1)] {
+                let mut broken = stream.to_vec();
+                broken[at] = value;
+                if let Err(Error::Malformed { offset, .. }) =
+                    ClientHello::parse(&broken, DEFAULT_LIMIT)
+                {
+                    assert!(offset <= broken.len(), "{name}");
+                }
+            }
+        }
+    }
+}
+
+/// The offset is that in the stream, also behind the headers of further records.
+#[test]
+fn offsets_count_record_headers() {
+    let mut message = message(&hello(&[&server_name(b"a/b")]));
+    let in_one = Error::Malformed {
+        offset: 5 + 56,
+        what: "the server name is not a host name",
+    };
+    let stream = in_records(&message, 16384);
+    assert_eq!(ClientHello::parse(&stream, DEFAULT_LIMIT), Err(in_one));
+    let in_many = Error::Malformed {
+        offset: 6 * 5 + 56,
+        what: "the server name is not a host name",
+    };
+    let stream = in_records(&message, 10);
+    assert_eq!(ClientHello::parse(&stream, DEFAULT_LIMIT), Err(in_many));
+    message.truncate(20);
+    let mut other = in_records(&message, 20);
+    other.extend(b"\x17\x03\x03");
+    let what = "not a handshake record, although the message has not ended";
+    let error = Error::Malformed { offset: 25, what };
+    assert_eq!(ClientHello::parse(&other, DEFAULT_LIMIT), Err(error));
+}
+
+/// What is cut off by the message's end is missing there, also when another record follows.
+#[test]
+fn the_offset_of_an_end_is_not_in_the_next_record() {
+    let stream = hello(&[&[0x5a, 0x5a, 0, 1]]);
+    let what = "an extension is cut off";
+    let error = Error::Malformed {
+        offset: stream.len(),
+        what,
+    };
+    let followed = [&stream, &b"\x16\x03\x03\0\x01x"[..]].concat();
+    for stream in [stream, followed] {
+        assert_eq!(ClientHello::parse(&stream, DEFAULT_LIMIT), Err(error));
+    }
+}
+
+#[test]
+fn limits() {
+    let stream = recorded("chrome");
+    let limit = stream.len();
+    assert!(
+        ClientHello::parse(stream, limit)
+            .unwrap()
+            .complete()
+            .is_some()
+    );
+    let limit = limit - 1;
+    // Known as soon as the message's length is.
+    for have in 9..=stream.len() {
+        let error = ClientHello::parse(&stream[..have], limit).unwrap_err();
+        assert_eq!(error, Error::TooLong { limit });
+    }
+    assert!(ClientHello::parse(&stream[..8], limit).is_ok());
+    // A message that says it is short, in records that make it long.
+    let stream = in_records(&message(stream), 1);
+    let limit = 4000;
+    assert!(ClientHello::parse(&stream[..limit - 1], limit).is_ok());
+    let error = ClientHello::parse(&stream[..limit], limit).unwrap_err();
+    assert_eq!(error, Error::TooLong { limit });
+}

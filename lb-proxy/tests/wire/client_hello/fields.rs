@@ -1,0 +1,71 @@
+//! Fields of valid ClientHellos: names, versions, no extensions.
+
+use lb_proxy::client_hello::TlsVersion;
+
+use super::{hello, parse, server_name};
+
+#[test]
+fn names_that_are_accepted() {
+    let long = [&[b'a'; 254] as &[u8], b"."].concat();
+    for name in [
+        &b"example.com."[..],
+        b"a",
+        b"10.0.0.1",
+        b"::1",
+        b"_sip.x-y.example",
+        b"*",
+        &long,
+    ] {
+        let stream = hello(&[&server_name(name)]);
+        let hello = parse(&stream);
+        assert_eq!(hello.server_name().unwrap().as_bytes(), name);
+    }
+    let stream = hello(&[&server_name(b"WWW.Example.COM")]);
+    assert_eq!(parse(&stream).server_name().unwrap(), "www.example.com");
+}
+
+#[test]
+fn other_types_of_names_are_passed_over() {
+    let extension = b"\0\0\0\x0e\0\x0c\x01\0\x02xx\0\0\x01a\x02\0\0";
+    let stream = hello(&[&extension[..]]);
+    assert_eq!(parse(&stream).server_name().as_deref(), Some("a"));
+}
+
+#[test]
+fn versions() {
+    for (list, version) in [
+        (&[0x03, 0x04, 0x03, 0x03][..], TlsVersion::TLS1_3),
+        (&[0xfa, 0xfa, 0x03, 0x03, 0x03, 0x04], TlsVersion::TLS1_3),
+        (&[0x7f, 0x1c, 0x03, 0x02], TlsVersion::TLS1_1),
+        (&[0x03, 0x05], TlsVersion::new(0x0305)),
+        // Nothing that is known: the field that is older than the list.
+        (&[0x0a, 0x0a], TlsVersion::TLS1_2),
+    ] {
+        let len = u8::try_from(list.len()).unwrap();
+        let stream = hello(&[&[&[0, 43, 0, len + 1, len], list].concat()]);
+        assert_eq!(parse(&stream).version(), version);
+    }
+    let words = [
+        (0x0300, "SSLv3"),
+        (0x0301, "TLSv1"),
+        (0x0304, "TLSv1.3"),
+        (0x0305, "0x0305"),
+    ];
+    for (number, word) in words {
+        assert_eq!(TlsVersion::new(number).to_string(), word);
+    }
+}
+
+/// A client of TLS 1.2 and before may leave the extensions out altogether.
+#[test]
+fn without_extensions() {
+    let mut stream = hello(&[]);
+    stream.truncate(stream.len() - 2);
+    for at in [4, 8] {
+        stream[at] -= 2;
+    }
+    let hello = parse(&stream);
+    assert_eq!(hello.server_name(), None);
+    assert_eq!(hello.alpn().count(), 0);
+    assert_eq!(hello.version(), TlsVersion::TLS1_2);
+}
