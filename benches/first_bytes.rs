@@ -9,7 +9,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::{self, ClientHello};
 use lb_proxy::proxy_protocol::{self, ProxyHeader};
 
@@ -38,7 +38,7 @@ fn proxy_header(c: &mut Criterion) {
         "first_bytes/proxy_header",
         &HEADERS,
         |bytes| match ProxyHeader::parse(bytes, proxy_protocol::DEFAULT_LIMIT) {
-            Ok(Progress::Complete(header)) => header.addresses,
+            Ok(ParseStatus::Complete(header)) => header.addresses,
             other => panic!("{other:?}"),
         },
     );
@@ -50,7 +50,7 @@ fn client_hello(c: &mut Criterion) {
         "first_bytes/client_hello",
         &HELLOS,
         |bytes| match ClientHello::parse(bytes, client_hello::DEFAULT_LIMIT) {
-            Ok(Progress::Complete(hello)) => (
+            Ok(ParseStatus::Complete(hello)) => (
                 hello.server_name().map(|name| name.len()),
                 hello.alpn().count(),
             ),

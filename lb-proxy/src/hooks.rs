@@ -23,7 +23,7 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Which upstream serves it. Asked once, when the first bytes are known; `None` leaves it to the
-    /// [preludes](crate::Prelude) and the listener. Default: `None`. One that no listener names must be made known with
+    /// [prereads](crate::Preread) and the listener. Default: `None`. One that no listener names must be made known with
     /// [`ProxyBuilder::upstream`](crate::ProxyBuilder::upstream).
     fn upstream(&self, connection: &Connection) -> Option<Upstream> {
         let _ = connection;
@@ -61,13 +61,13 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The other end of its socket.
     pub peer: SocketAddr,
-    /// The client: the peer, unless a [`Prelude`](crate::Prelude) knew better.
+    /// The client: the peer, unless a [`Preread`](crate::Preread) knew better.
     pub client: SocketAddr,
     pub(crate) identity: Option<Arc<Identity>>,
 }
 
-/// What the first bytes told, once they have been read. [`Hooks::accept`] is asked before, unless a prelude
-/// [names the client](crate::Prelude::names_client).
+/// What the first bytes told, once they have been read. [`Hooks::accept`] is asked before, unless a preread
+/// [names the client](crate::Preread::names_client).
 impl Connection {
     /// The address that the client connected to at the first of the proxies in front; [`local`](Self::local) where
     /// there is none.
@@ -239,10 +239,10 @@ pub enum CloseReason {
     MaxAge,
     /// No backend could be had.
     NoBackend,
-    /// The first bytes were not what the [`Prelude`](crate::Prelude) wants.
-    Prelude,
+    /// The first bytes were not what the [`Preread`](crate::Preread) wants.
+    Preread,
     /// The first bytes did not come in time.
-    PreludeTimeout,
+    PrereadTimeout,
     /// The upstream's queue had no room.
     QueueFull,
     /// No backend became free in time.

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::progress::Progress;
+use crate::parse_status::ParseStatus;
 use crate::proxy_protocol::ProxyHeader;
 
-/// What [preludes](crate::Prelude) found out. Shared by all copies of a [`Connection`](crate::Connection); one of which
+/// What [prereads](crate::Preread) found out. Shared by all copies of a [`Connection`](crate::Connection); one of which
 /// nothing was found out has none.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub(crate) struct Identity {
@@ -21,7 +21,7 @@ pub(crate) struct Identity {
 impl Identity {
     pub(crate) fn proxy_header(&self) -> Option<ProxyHeader<'_>> {
         match ProxyHeader::parse(&self.header, self.header.len()) {
-            Ok(Progress::Complete(header)) => Some(header),
+            Ok(ParseStatus::Complete(header)) => Some(header),
             // There is none: only whole ones are kept.
             _ => None,
         }

@@ -31,7 +31,7 @@
 //!
 //! 1. The client must be within the [`Limits`] of the proxy and the listener, which by default make it wait in the kernel's
 //!    queue, and be admitted by [`Access`], the [`ClientZone`]s and the [`Hooks`], which reset it.
-//! 2. A [`Prelude`], where there is one, sees the first bytes; it may tell who the client is
+//! 2. A [`Preread`], where there is one, sees the first bytes; it may tell who the client is
 //!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)) and choose the upstream
 //!    ([`ClientHelloReader`](client_hello::ClientHelloReader)).
 //! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
@@ -100,7 +100,7 @@ mod listener;
 mod metrics;
 mod net;
 mod preread;
-mod progress;
+mod parse_status;
 pub mod proxy_protocol;
 mod relay;
 mod server;
@@ -122,8 +122,8 @@ pub use net::bind_source::BindSource;
 pub use net::local::LocalAddresses;
 pub use net::network::{Network, NetworkError};
 pub use net::options::{Keepalive, SocketOptions};
-pub use preread::{Opening, Prelude, PreludeError, Reading};
-pub use progress::Progress;
+pub use preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
+pub use parse_status::ParseStatus;
 pub use relay::{Relay, RelayEnd, Relayed};
 pub use server::Server;
 pub use server::budget::DescriptorBudget;

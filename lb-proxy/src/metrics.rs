@@ -85,9 +85,9 @@ counters! {
         /// Ended: a hook refused the connection.
         hook_refused,
         /// Ended: the first bytes were invalid, or the client ended its stream before they were complete.
-        prelude_errors,
+        preread_errors,
         /// Ended: the first bytes did not arrive in time.
-        prelude_timeouts,
+        preread_timeouts,
         /// Ended: no backend could be connected.
         no_backend,
         /// Ended: the wait queue was full.

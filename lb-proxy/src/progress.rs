@@ -4,7 +4,7 @@
 /// the stream so far.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(clippy::exhaustive_enums, reason = "there is no third outcome")]
-pub enum Progress<T> {
+pub enum ParseStatus<T> {
     /// All of it is there.
     Complete(T),
     /// The bytes so far may become a result.
@@ -15,7 +15,7 @@ pub enum Progress<T> {
     },
 }
 
-impl<T> Progress<T> {
+impl<T> ParseStatus<T> {
     /// The result, if it is complete.
     pub fn complete(self) -> Option<T> {
         match self {

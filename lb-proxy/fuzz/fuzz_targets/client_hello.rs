@@ -1,7 +1,7 @@
 //! ClientHellos of anything; the first byte says how much of the rest came so far.
 #![no_main]
 
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::{ClientHello, ClientHelloError};
 use libfuzzer_sys::fuzz_target;
 
@@ -14,23 +14,23 @@ fuzz_target!(|input: &[u8]| {
     let split = stream.len() * usize::from(split) / 256;
     let whole = ClientHello::parse(stream, LIMIT);
     match ClientHello::parse(&stream[..split], LIMIT) {
-        Ok(Progress::Incomplete { at_least }) => {
+        Ok(ParseStatus::Incomplete { at_least }) => {
             assert!(at_least > 0);
             let early =
                 ClientHello::parse(&stream[..stream.len().min(split + at_least - 1)], LIMIT);
-            assert!(!matches!(early, Ok(Progress::Complete(_))));
+            assert!(!matches!(early, Ok(ParseStatus::Complete(_))));
         }
         decided => assert_eq!(decided, whole),
     }
     match whole {
-        Ok(Progress::Complete(hello)) => {
+        Ok(ParseStatus::Complete(hello)) => {
             let name = hello.server_name().unwrap_or_default();
             assert!(name.len() < 256 && name.bytes().all(|byte| byte.is_ascii_graphic()));
             assert_eq!(name.to_ascii_lowercase(), name);
             assert!(hello.alpn().all(|protocol| !protocol.is_empty()));
             let _ = (hello.version(), hello.legacy_version());
         }
-        Ok(Progress::Incomplete { .. }) => assert!(stream.len() < LIMIT),
+        Ok(ParseStatus::Incomplete { .. }) => assert!(stream.len() < LIMIT),
         Err(ClientHelloError::Malformed { offset, .. } | ClientHelloError::NotTls { offset }) => {
             assert!(offset <= stream.len());
         }

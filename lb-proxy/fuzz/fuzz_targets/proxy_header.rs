@@ -1,7 +1,7 @@
 //! Headers of anything; the first byte says how much of the rest came so far.
 #![no_main]
 
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 use lb_proxy::proxy_protocol::{DEFAULT_LIMIT, ProxyHeader, Tlv, write_v1, write_v2};
 use libfuzzer_sys::fuzz_target;
 
@@ -12,17 +12,17 @@ fuzz_target!(|input: &[u8]| {
     let split = stream.len() * usize::from(split) / 256;
     let whole = ProxyHeader::parse(stream, DEFAULT_LIMIT);
     match ProxyHeader::parse(&stream[..split], DEFAULT_LIMIT) {
-        Ok(Progress::Incomplete { at_least }) => {
+        Ok(ParseStatus::Incomplete { at_least }) => {
             assert!(at_least > 0);
-            if let Ok(Progress::Complete(header)) = whole {
+            if let Ok(ParseStatus::Complete(header)) = whole {
                 assert!(split + at_least <= header.len);
             }
         }
         decided => assert_eq!(decided, whole),
     }
     let header = match whole {
-        Ok(Progress::Complete(header)) => header,
-        Ok(Progress::Incomplete { .. }) => return,
+        Ok(ParseStatus::Complete(header)) => header,
+        Ok(ParseStatus::Incomplete { .. }) => return,
         Err(error) => return assert!(error.offset <= stream.len()),
     };
     assert!(header.len <= stream.len());

@@ -7,7 +7,7 @@ use super::error::ClientHelloError;
 use super::extensions::Extensions;
 use super::version::TlsVersion;
 use super::{handshake, records};
-use crate::progress::Progress;
+use crate::parse_status::ParseStatus;
 
 /// The default limit on the bytes that are searched for a ClientHello: 16 KiB, nginx's `preread_buffer_size`.
 ///
@@ -35,21 +35,21 @@ impl<'a> ClientHello<'a> {
     /// [`NotTls`](ClientHelloError::NotTls) at the first byte that cannot be part of a ClientHello,
     /// [`TooLong`](ClientHelloError::TooLong) as soon as the length is known,
     /// [`Malformed`](ClientHelloError::Malformed) once the whole message has arrived.
-    pub fn parse(stream: &'a [u8], limit: usize) -> Result<Progress<Self>, ClientHelloError> {
+    pub fn parse(stream: &'a [u8], limit: usize) -> Result<ParseStatus<Self>, ClientHelloError> {
         let allowed = &stream[..stream.len().min(limit)];
         let message = match records::message(allowed, limit)? {
-            Progress::Complete(message) => message,
-            Progress::Incomplete { .. } if allowed.len() == limit => {
+            ParseStatus::Complete(message) => message,
+            ParseStatus::Incomplete { .. } if allowed.len() == limit => {
                 return Err(ClientHelloError::TooLong { limit });
             }
-            Progress::Incomplete { at_least } => return Ok(Progress::Incomplete { at_least }),
+            ParseStatus::Incomplete { at_least } => return Ok(ParseStatus::Incomplete { at_least }),
         };
         let (legacy_version, extensions) =
             handshake::parse(&message).map_err(|error| ClientHelloError::Malformed {
                 offset: records::offset_in_stream(allowed, message.len(), error.at),
                 what: error.what,
             })?;
-        Ok(Progress::Complete(Self {
+        Ok(ParseStatus::Complete(Self {
             message,
             legacy_version,
             extensions,

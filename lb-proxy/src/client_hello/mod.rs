@@ -5,14 +5,14 @@
 //! continuation turns into a ClientHello are an error, and [`NotTls`] tells other protocols from broken clients.
 //!
 //! ```
-//! use lb_proxy::Progress;
+//! use lb_proxy::ParseStatus;
 //! use lb_proxy::client_hello::{ClientHello, ClientHelloError, DEFAULT_LIMIT};
 //!
 //! let error = ClientHello::parse(b"GET / HTTP/1.1\r\n", DEFAULT_LIMIT).unwrap_err();
 //! assert_eq!(error, ClientHelloError::NotTls { offset: 0 });
 //! match ClientHello::parse(&[0x16, 0x03, 0x01], DEFAULT_LIMIT)? {
-//!     Progress::Complete(hello) => println!("{:?}", hello.server_name()),
-//!     Progress::Incomplete { at_least } => println!("read {at_least} bytes more"),
+//!     ParseStatus::Complete(hello) => println!("{:?}", hello.server_name()),
+//!     ParseStatus::Incomplete { at_least } => println!("read {at_least} bytes more"),
 //! }
 //! # Ok::<(), ClientHelloError>(())
 //! ```

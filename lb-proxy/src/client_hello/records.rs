@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::ClientHelloError;
-use crate::progress::Progress;
+use crate::parse_status::ParseStatus;
 
 /// The length of a message header: the type in one byte, the length in three.
 pub(super) const MESSAGE_HEADER: usize = 4;
@@ -21,14 +21,14 @@ const CLIENT_HELLO: u8 = 1;
 pub(super) fn message(
     stream: &[u8],
     limit: usize,
-) -> Result<Progress<Cow<'_, [u8]>>, ClientHelloError> {
+) -> Result<ParseStatus<Cow<'_, [u8]>>, ClientHelloError> {
     let mut records = Records::new(stream);
     let mut header = [0; MESSAGE_HEADER];
     let mut have = 0;
     loop {
         let record = match records.next()? {
-            Progress::Complete(record) => record,
-            Progress::Incomplete { at_least } => return Ok(Progress::Incomplete { at_least }),
+            ParseStatus::Complete(record) => record,
+            ParseStatus::Incomplete { at_least } => return Ok(ParseStatus::Incomplete { at_least }),
         };
         for (to, from) in header.iter_mut().skip(have).zip(record.payload) {
             *to = *from;
@@ -46,12 +46,12 @@ pub(super) fn message(
                 return Err(ClientHelloError::TooLong { limit });
             }
             if have >= len {
-                return Ok(Progress::Complete(reassemble(stream, len)));
+                return Ok(ParseStatus::Complete(reassemble(stream, len)));
             }
         }
         if record.missing > 0 {
             let at_least = record.missing.min(len - have);
-            return Ok(Progress::Incomplete { at_least });
+            return Ok(ParseStatus::Incomplete { at_least });
         }
     }
 }
@@ -60,7 +60,7 @@ pub(super) fn message(
 fn reassemble(stream: &[u8], len: usize) -> Cow<'_, [u8]> {
     let mut records = Records::new(stream);
     let mut message = Cow::from(&[]);
-    while let Ok(Progress::Complete(record)) = records.next() {
+    while let Ok(ParseStatus::Complete(record)) = records.next() {
         let payload = &record.payload[..record.payload.len().min(len - message.len())];
         if message.is_empty() {
             message = Cow::Borrowed(payload);
@@ -81,7 +81,7 @@ pub(super) fn offset_in_stream(stream: &[u8], len: usize, offset: usize) -> usiz
     let byte = offset.min(len - 1);
     let mut records = Records::new(stream);
     let mut before = 0;
-    while let Ok(Progress::Complete(record)) = records.next() {
+    while let Ok(ParseStatus::Complete(record)) = records.next() {
         let end = before + record.payload.len();
         if byte < end {
             return records.at - (end - offset);
@@ -110,7 +110,7 @@ impl<'a> Records<'a> {
     }
 
     /// The next record as far as it has arrived.
-    fn next(&mut self) -> Result<Progress<Record<'a>>, ClientHelloError> {
+    fn next(&mut self) -> Result<ParseStatus<Record<'a>>, ClientHelloError> {
         let rest = &self.stream[self.at..];
         self.check(0, rest.first().is_none_or(|&byte| byte == HANDSHAKE))?;
         // The second byte of the version is not checked: clients of TLS 1.3 write 1.0 or 1.2 here.
@@ -118,13 +118,13 @@ impl<'a> Records<'a> {
         let Some((&[_, _, _, high, low], arrived)) = rest.split_first_chunk::<RECORD_HEADER>()
         else {
             let at_least = RECORD_HEADER + 1 - rest.len();
-            return Ok(Progress::Incomplete { at_least });
+            return Ok(ParseStatus::Incomplete { at_least });
         };
         let len = usize::from(u16::from_be_bytes([high, low]));
         self.check(3, (1..=MAX_RECORD).contains(&len))?;
         let payload = &arrived[..arrived.len().min(len)];
         self.at += RECORD_HEADER + payload.len();
-        Ok(Progress::Complete(Record {
+        Ok(ParseStatus::Complete(Record {
             payload,
             missing: len - payload.len(),
         }))

@@ -18,7 +18,7 @@ use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::net::bind_source::BindSource;
 use crate::net::options::SocketOptions;
-use crate::preread::Prelude;
+use crate::preread::Preread;
 use crate::proxy_protocol::SendProxy;
 use crate::upstream::Upstream;
 
@@ -51,8 +51,8 @@ pub(crate) struct Route {
     pub(crate) access: Option<Access>,
     pub(crate) zones: Vec<(ClientZone, NonZeroU32)>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
-    pub(crate) preludes: Vec<Arc<dyn Prelude>>,
-    pub(crate) prelude_timeout: Duration,
+    pub(crate) prereads: Vec<Arc<dyn Preread>>,
+    pub(crate) preread_timeout: Duration,
     pub(crate) send_proxy: Option<SendProxy>,
     /// Whether TLVs of a header that is received may be passed on, by the listener or by any upstream of the proxy.
     pub(crate) passes_tlvs: bool,
@@ -96,8 +96,8 @@ impl Listener {
                 access: None,
                 zones: Vec::new(),
                 hooks: None,
-                preludes: Vec::new(),
-                prelude_timeout: Duration::from_secs(30),
+                prereads: Vec::new(),
+                preread_timeout: Duration::from_secs(30),
                 send_proxy: None,
                 passes_tlvs: false,
             },
@@ -231,15 +231,15 @@ impl Listener {
     }
 
     /// Adds a reader of the first bytes. The first is served first; what it leaves is the next one's.
-    pub fn prelude(mut self, prelude: Arc<dyn Prelude>) -> Self {
-        self.route.preludes.push(prelude);
+    pub fn preread(mut self, preread: Arc<dyn Preread>) -> Self {
+        self.route.prereads.push(preread);
         self
     }
 
-    /// Sets how long the bytes that a [prelude](Self::prelude) wants may take, where it has no time-out of its own.
+    /// Sets how long the bytes that a [preread](Self::preread) wants may take, where it has no time-out of its own.
     /// Default: 30 s, as nginx's `preread_timeout`.
-    pub fn prelude_timeout(mut self, timeout: Duration) -> Self {
-        self.route.prelude_timeout = timeout;
+    pub fn preread_timeout(mut self, timeout: Duration) -> Self {
+        self.route.preread_timeout = timeout;
         self
     }
 
@@ -267,12 +267,12 @@ impl Listener {
             ("idle", idle),
             ("first-byte", first_byte),
             ("maximum-age", max_age),
-            ("prelude", Some(self.route.prelude_timeout)),
+            ("preread", Some(self.route.preread_timeout)),
             ("retry deadline", self.route.retry.deadline),
         ];
-        let preludes = self.route.preludes.iter();
-        let of_preludes = preludes.map(|prelude| ("prelude", prelude.timeout()));
-        let mut timeouts = timeouts.into_iter().chain(of_preludes);
+        let prereads = self.route.prereads.iter();
+        let of_prereads = prereads.map(|preread| ("preread", preread.timeout()));
+        let mut timeouts = timeouts.into_iter().chain(of_prereads);
         if let Some((timeout, _)) = timeouts.find(|(_, t)| *t == Some(Duration::ZERO)) {
             return Err(BuildError::ZeroTimeout { timeout });
         }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Opening, Prelude, PreludeError, Reading};
+use super::{Preread, PrereadContext, PrereadError, PrereadStatus};
 use crate::client_hello::{ClientHello, ClientHelloError, DEFAULT_LIMIT};
-use crate::progress::Progress;
+use crate::parse_status::ParseStatus;
 use crate::server_names::ServerNames;
 use crate::upstream::Upstream;
 
-/// A [`Prelude`] that chooses the upstream by the server name in the ClientHello. It consumes no bytes.
+/// A [`Preread`] that chooses the upstream by the server name in the ClientHello. It consumes no bytes.
 ///
 /// The listener's own upstream serves clients that request no name or a name that is not in the table, other protocols
 /// than TLS, and ClientHellos that cannot be parsed: the backend is the one to answer them. A connection is refused if
@@ -30,7 +30,7 @@ use crate::upstream::Upstream;
 /// let mut names = ServerNames::new();
 /// names.insert("www.example.com", web.clone())?;
 /// let listener = Listener::new("[::]:443".parse()?, default);
-/// let listener = listener.prelude(Arc::new(ClientHelloReader::new().upstreams(names)));
+/// let listener = listener.preread(Arc::new(ClientHelloReader::new().upstreams(names)));
 /// // No listener names `web`.
 /// Ok(Proxy::builder().listener(listener).upstream(web))
 /// # }
@@ -83,21 +83,21 @@ impl Default for ClientHelloReader {
     }
 }
 
-impl Prelude for ClientHelloReader {
-    fn read(&self, bytes: &[u8], opening: &mut Opening) -> Result<Reading, PreludeError> {
+impl Preread for ClientHelloReader {
+    fn read(&self, bytes: &[u8], context: &mut PrereadContext) -> Result<PrereadStatus, PrereadError> {
         match ClientHello::parse(bytes, self.limit) {
-            Ok(Progress::Complete(hello)) => {
+            Ok(ParseStatus::Complete(hello)) => {
                 let name = hello.server_name();
                 if let Some(upstream) = name.as_deref().and_then(|name| self.upstreams.find(name)) {
-                    opening.set_upstream(upstream);
+                    context.set_upstream(upstream);
                 }
-                opening.keep_names(name.as_deref(), hello.alpn());
+                context.keep_names(name.as_deref(), hello.alpn());
             }
-            Ok(Progress::Incomplete { .. }) => return Ok(Reading::More),
-            Err(error @ ClientHelloError::TooLong { .. }) => return Err(PreludeError::new(error)),
+            Ok(ParseStatus::Incomplete { .. }) => return Ok(PrereadStatus::More),
+            Err(error @ ClientHelloError::TooLong { .. }) => return Err(PrereadError::new(error)),
             Err(ClientHelloError::Malformed { .. } | ClientHelloError::NotTls { .. }) => {}
         }
-        Ok(Reading::Done { consumed: 0 })
+        Ok(PrereadStatus::Done { consumed: 0 })
     }
 
     fn limit(&self) -> usize {

@@ -17,19 +17,19 @@ use crate::upstream::Upstream;
 /// Reads the first bytes of a connection before a backend is picked: a PROXY protocol header, the name in a TLS
 /// ClientHello.
 ///
-/// A prelude does no I/O. The session reads for it and hands it all that has come so far, until it is satisfied, within
+/// A preread does no I/O. The session reads for it and hands it all that has come so far, until it is satisfied, within
 /// its time-out. What it consumes is gone; the rest goes to the backend first, from the buffer it was read into. A
-/// listener without preludes pays one branch and reads nothing.
+/// listener without prereads pays one branch and reads nothing.
 ///
 /// Where there is one, the client has to speak first: a backend that would do so is not connected to before the
-/// preludes are satisfied, and a client that waits for it is reset when the time is over.
-pub trait Prelude: fmt::Debug + Send + Sync + 'static {
+/// prereads are satisfied, and a client that waits for it is reset when the time is over.
+pub trait Preread: fmt::Debug + Send + Sync + 'static {
     /// Looks at the bytes that have come so far, `bytes` being all of them from the first on.
     ///
     /// # Errors
     ///
     /// If no further bytes can make this what the listener wants. The connection is reset then.
-    fn read(&self, bytes: &[u8], opening: &mut Opening) -> Result<Reading, PreludeError>;
+    fn read(&self, bytes: &[u8], context: &mut PrereadContext) -> Result<PrereadStatus, PrereadError>;
 
     /// How many bytes it may want to see. Default: 16 KiB, nginx's `preread_buffer_size`.
     fn limit(&self) -> usize {
@@ -37,7 +37,7 @@ pub trait Prelude: fmt::Debug + Send + Sync + 'static {
     }
 
     /// How long the bytes may take. Default: `None`, the listener's
-    /// [time-out](crate::Listener::prelude_timeout).
+    /// [time-out](crate::Listener::preread_timeout).
     fn timeout(&self) -> Option<Duration> {
         None
     }
@@ -49,10 +49,10 @@ pub trait Prelude: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// How far a [`Prelude`] has got.
+/// How far a [`Preread`] has got.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Reading {
+pub enum PrereadStatus {
     /// It has seen enough, and takes that many of the bytes away from what the backend will see.
     Done {
         /// Bytes that the backend does not get. More than there are means all.
@@ -62,16 +62,16 @@ pub enum Reading {
     More,
 }
 
-/// What a [`Prelude`] may change about a connection.
+/// What a [`Preread`] may change about a connection.
 #[derive(Debug)]
-pub struct Opening {
+pub struct PrereadContext {
     pub(crate) connection: Connection,
     pub(crate) upstream: Option<Upstream>,
     /// Whether anybody wants to know more than the client and the upstream.
     pub(crate) is_kept: bool,
 }
 
-impl Opening {
+impl PrereadContext {
     /// The connection as it is known so far.
     pub const fn connection(&self) -> &Connection {
         &self.connection
@@ -121,9 +121,9 @@ impl Opening {
 /// What is wrong with the first bytes of a connection.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct PreludeError(Box<dyn Error + Send + Sync>);
+pub struct PrereadError(Box<dyn Error + Send + Sync>);
 
-impl PreludeError {
+impl PrereadError {
     /// Wraps a reason, an error or a text.
     pub fn new(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(reason.into())

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::trusted_networks::TrustedNetworks;
-use super::{Opening, Prelude, PreludeError, Reading};
-use crate::progress::Progress;
+use super::{Preread, PrereadContext, PrereadError, PrereadStatus};
+use crate::parse_status::ParseStatus;
 use crate::proxy_protocol::{
     Addresses, DEFAULT_LIMIT, HeaderError, HeaderErrorKind, MAX_LINE, ProxyHeader,
 };
 
-/// A [`Prelude`] that consumes the header at the beginning of a connection and takes the client's address from it.
+/// A [`Preread`] that consumes the header at the beginning of a connection and takes the client's address from it.
 ///
 /// A sender can claim any client address, so only headers of trusted networks are believed. A peer of another network
 /// is refused where the listener could mistake the peer for a client or its header for data:
@@ -35,7 +35,7 @@ use crate::proxy_protocol::{
 /// # #[allow(dead_code)]
 /// # fn example(listener: Listener) -> Result<Listener, lb_proxy::NetworkError> {
 /// let in_front = TrustedNetworks::try_new(["10.0.0.0/24", "2001:db8::/64"])?;
-/// Ok(listener.prelude(Arc::new(ProxyProtocol::required(in_front))))
+/// Ok(listener.preread(Arc::new(ProxyProtocol::required(in_front))))
 /// # }
 /// ```
 #[doc(alias = "accept-proxy")]
@@ -102,39 +102,39 @@ impl ProxyProtocol {
         self
     }
 
-    fn believe(&self, header: &ProxyHeader<'_>, bytes: &[u8], opening: &mut Opening) {
+    fn believe(&self, header: &ProxyHeader<'_>, bytes: &[u8], context: &mut PrereadContext) {
         if let Some(Addresses {
             source,
             destination,
         }) = header.addresses
         {
-            opening.set_client(source);
-            opening.set_destination(destination);
+            context.set_client(source);
+            context.set_destination(destination);
         }
-        opening.keep_header(&bytes[..header.len]);
+        context.keep_header(&bytes[..header.len]);
     }
 }
 
-impl Prelude for ProxyProtocol {
-    fn read(&self, bytes: &[u8], opening: &mut Opening) -> Result<Reading, PreludeError> {
-        let is_trusted = self.trusted.contains(opening.connection().peer.ip());
+impl Preread for ProxyProtocol {
+    fn read(&self, bytes: &[u8], context: &mut PrereadContext) -> Result<PrereadStatus, PrereadError> {
+        let is_trusted = self.trusted.contains(context.connection().peer.ip());
         let is_refused = !is_trusted && self.untrusted == Untrusted::Refuse;
         if is_refused && self.required {
-            return Err(PreludeError::new(UntrustedPeer));
+            return Err(PrereadError::new(UntrustedPeer));
         }
         match ProxyHeader::parse(bytes, self.limit) {
-            Ok(Progress::Incomplete { .. }) => Ok(Reading::More),
+            Ok(ParseStatus::Incomplete { .. }) => Ok(PrereadStatus::More),
             Err(HeaderError {
                 kind: HeaderErrorKind::NotAHeader,
                 ..
-            }) if !self.required => Ok(Reading::Done { consumed: 0 }),
-            _ if is_refused => Err(PreludeError::new(UntrustedPeer)),
-            Err(error) => Err(PreludeError::new(error)),
-            Ok(Progress::Complete(header)) => {
+            }) if !self.required => Ok(PrereadStatus::Done { consumed: 0 }),
+            _ if is_refused => Err(PrereadError::new(UntrustedPeer)),
+            Err(error) => Err(PrereadError::new(error)),
+            Ok(ParseStatus::Complete(header)) => {
                 if is_trusted {
-                    self.believe(&header, bytes, opening);
+                    self.believe(&header, bytes, context);
                 }
-                Ok(Reading::Done {
+                Ok(PrereadStatus::Done {
                     consumed: header.len,
                 })
             }

@@ -17,7 +17,7 @@
 //! and transports, a lone CR or LF, and TLVs that do not end with the header are errors.
 //!
 //! ```
-//! use lb_proxy::Progress;
+//! use lb_proxy::ParseStatus;
 //! use lb_proxy::proxy_protocol::{Addresses, DEFAULT_LIMIT, ProxyHeader, Tlv, write_v2};
 //!
 //! let client = Addresses::new("192.0.2.1:56324".parse()?, "198.51.100.1:443".parse()?);
@@ -26,12 +26,12 @@
 //! stream.extend_from_slice(b"the client's bytes");
 //!
 //! match ProxyHeader::parse(&stream, DEFAULT_LIMIT)? {
-//!     Progress::Complete(header) => {
+//!     ParseStatus::Complete(header) => {
 //!         assert_eq!(header.addresses, Some(client));
 //!         assert_eq!(header.authority(), Some("example.com"));
 //!         assert_eq!(&stream[header.len..], b"the client's bytes");
 //!     }
-//!     Progress::Incomplete { .. } => unreachable!("the stream has the whole header"),
+//!     ParseStatus::Incomplete { .. } => unreachable!("the stream has the whole header"),
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -4,7 +4,7 @@ use super::error::HeaderError;
 use super::header::ProxyHeader;
 use super::prefix::Unparsed;
 use super::{v1, v2};
-use crate::progress::Progress;
+use crate::parse_status::ParseStatus;
 
 /// The default limit on the length of a version 2 header: 4096 bytes, nginx's `NGX_PROXY_PROTOCOL_MAX_HEADER`.
 ///
@@ -22,15 +22,15 @@ impl<'a> ProxyHeader<'a> {
     /// As soon as no continuation can turn the bytes into a header. In a version 1 line that is the first byte that its
     /// field does not allow, or the end of an invalid field. In version 2 it is the first wrong byte of the fixed part;
     /// the rest is checked once all of it has arrived.
-    pub fn parse(stream: &'a [u8], limit: usize) -> Result<Progress<Self>, HeaderError> {
+    pub fn parse(stream: &'a [u8], limit: usize) -> Result<ParseStatus<Self>, HeaderError> {
         let parsed = match stream.first() {
-            None => return Ok(Progress::Incomplete { at_least: 1 }),
+            None => return Ok(ParseStatus::Incomplete { at_least: 1 }),
             Some(b'P') => v1::parse(stream),
             Some(_) => v2::parse(stream, limit),
         };
         match parsed {
-            Ok(header) => Ok(Progress::Complete(header)),
-            Err(Unparsed::Incomplete(at_least)) => Ok(Progress::Incomplete { at_least }),
+            Ok(header) => Ok(ParseStatus::Complete(header)),
+            Err(Unparsed::Incomplete(at_least)) => Ok(ParseStatus::Incomplete { at_least }),
             Err(Unparsed::Invalid(error)) => Err(error),
         }
     }

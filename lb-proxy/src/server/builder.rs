@@ -126,7 +126,7 @@ impl ProxyBuilder {
         self
     }
 
-    /// Makes an upstream known that no listener names because a [`Prelude`](crate::Prelude) chooses it, so that its
+    /// Makes an upstream known that no listener names because a [`Preread`](crate::Preread) chooses it, so that its
     /// sources are followed.
     pub fn upstream(mut self, upstream: &Upstream) -> Self {
         self.proxy.upstreams.push(upstream.clone());

@@ -81,7 +81,7 @@ impl Handle {
     ///   between the last look and the close of a socket.
     /// - An upstream is known by its name. One that stays keeps what it knows of its backends, also if it is the same
     ///   [`Upstream`](crate::Upstream); another one of that name gives it its settings, and its handles mean the one that
-    ///   stays from then on. Its backends stay until the new sources have answered. Upstreams that only a prelude chooses
+    ///   stays from then on. Its backends stay until the new sources have answered. Upstreams that only a preread chooses
     ///   must be [made known](crate::ProxyBuilder::upstream).
     /// - Limits on sessions count those that they counted before. A limit that is new counts new sessions.
     /// - The [budget of descriptors](Self::descriptors) is computed anew. Workers stay what they were.

@@ -1,4 +1,4 @@
-//! The life of one connection: accept, admit, prelude, pick, connect, relay, close.
+//! The life of one connection: accept, admit, preread, pick, connect, relay, close.
 
 mod admit;
 mod close;
@@ -36,11 +36,11 @@ pub(crate) struct Session {
     client_addr: SocketAddr,
     /// Kept where they are asked for more than once.
     ends: Option<Box<Ends>>,
-    /// What a prelude found out besides.
+    /// What a preread found out besides.
     identity: Option<Arc<Identity>>,
     pub(crate) slot: Slot,
     permits: Vec<ClientPermit>,
-    /// The upstream that a prelude or a hook chose.
+    /// The upstream that a preread or a hook chose.
     upstream: Option<Upstream>,
     lease: Option<Lease>,
     accepted_at: Instant,
@@ -132,18 +132,18 @@ impl Session {
 
     async fn begin(&mut self, worker: &Worker) -> Result<(Stream, Ahead), CloseReason> {
         let Route {
-            hooks, preludes, ..
+            hooks, prereads, ..
         } = self.route();
-        if hooks.is_some() || !preludes.is_empty() {
+        if hooks.is_some() || !prereads.is_empty() {
             self.ends = Some(Box::new(self.ends()));
         }
         let mut first = if self.names_client() {
-            let first = self.prelude().await?;
+            let first = self.preread().await?;
             self.admit()?;
             first
         } else {
             self.admit()?;
-            self.prelude().await?
+            self.preread().await?
         };
         self.choose();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
@@ -188,10 +188,10 @@ impl Session {
         }
     }
 
-    /// Whether a prelude may tell who the client is.
+    /// Whether a preread may tell who the client is.
     fn names_client(&self) -> bool {
-        let mut preludes = self.route().preludes.iter();
-        preludes.any(|prelude| prelude.names_client())
+        let mut prereads = self.route().prereads.iter();
+        prereads.any(|preread| preread.names_client())
     }
 }
 

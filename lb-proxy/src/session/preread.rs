@@ -1,4 +1,4 @@
-//! Prelude: the first bytes, for those who want to see them before a backend is picked, and those that we send.
+//! Preread: the first bytes, for those who want to see them before a backend is picked, and those that we send.
 
 use std::io;
 
@@ -11,52 +11,52 @@ use tracing::debug;
 use super::Session;
 use crate::hooks::CloseReason;
 use crate::net::stream::Stream;
-use crate::preread::{Opening, Prelude, PreludeError, Reading};
+use crate::preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 use crate::relay::Ahead;
 use crate::upstream::Header;
 
-/// What is read at once at first; most preludes are shorter.
+/// What is read at once at first; most prereads are shorter.
 const FIRST_READ: usize = 1024;
 
-/// Bytes that were read before there was a backend. Without a prelude there are none, and nothing was allocated.
+/// Bytes that were read before there was a backend. Without a preread there are none, and nothing was allocated.
 #[derive(Debug, Default)]
 pub(super) struct First {
     bytes: Vec<u8>,
-    /// What the preludes consumed.
+    /// What the prereads consumed.
     consumed: usize,
     /// How much of the rest is ours and not the client's.
     announced: usize,
 }
 
 impl Session {
-    /// Lets every prelude of the listener see what it wants to see.
-    pub(super) async fn prelude(&mut self) -> Result<First, CloseReason> {
+    /// Lets every preread of the listener see what it wants to see.
+    pub(super) async fn preread(&mut self) -> Result<First, CloseReason> {
         let mut first = First::default();
-        if self.route().preludes.is_empty() {
+        if self.route().prereads.is_empty() {
             return Ok(first);
         }
         let route = &self.slot.entrance.route;
-        let mut opening = Opening {
+        let mut context = PrereadContext {
             connection: self.connection(),
             upstream: None,
             is_kept: route.hooks.is_some() || route.passes_tlvs,
         };
-        for prelude in &route.preludes {
-            let limit = prelude.timeout().unwrap_or(route.prelude_timeout);
-            let satisfied = first.satisfy(&**prelude, &mut opening, &self.client);
+        for preread in &route.prereads {
+            let limit = preread.timeout().unwrap_or(route.preread_timeout);
+            let satisfied = first.satisfy(&**preread, &mut context, &self.client);
             let read = timeout(limit, satisfied).await;
-            if let Err(error) = read.map_err(|_| CloseReason::PreludeTimeout)? {
+            if let Err(error) = read.map_err(|_| CloseReason::PrereadTimeout)? {
                 debug!(client.addr = %self.client_addr, error = %Escaped(&error), "First bytes refused");
                 // Probes of ports and of health come and go without a byte.
                 if !first.bytes.is_empty() {
-                    self.report_refusal(CloseReason::Prelude, Some(&error));
+                    self.report_refusal(CloseReason::Preread, Some(&error));
                 }
-                return Err(CloseReason::Prelude);
+                return Err(CloseReason::Preread);
             }
         }
-        self.client_addr = opening.connection.client;
-        self.identity = opening.connection.identity;
-        self.upstream = opening.upstream;
+        self.client_addr = context.connection.client;
+        self.identity = context.connection.identity;
+        self.upstream = context.upstream;
         Ok(first)
     }
 
@@ -80,25 +80,25 @@ impl First {
         &self.bytes[self.consumed..]
     }
 
-    /// Reads until `prelude` has seen enough.
+    /// Reads until `preread` has seen enough.
     async fn satisfy(
         &mut self,
-        prelude: &dyn Prelude,
-        opening: &mut Opening,
+        preread: &dyn Preread,
+        context: &mut PrereadContext,
         client: &Stream,
-    ) -> Result<(), PreludeError> {
+    ) -> Result<(), PrereadError> {
         loop {
-            if let Reading::Done { consumed } = prelude.read(self.rest(), opening)? {
+            if let PrereadStatus::Done { consumed } = preread.read(self.rest(), context)? {
                 self.consumed = (self.consumed + consumed).min(self.bytes.len());
                 return Ok(());
             }
-            let room = prelude.limit().saturating_sub(self.rest().len());
+            let room = preread.limit().saturating_sub(self.rest().len());
             if room == 0 {
-                return Err(PreludeError::new("longer than is allowed"));
+                return Err(PrereadError::new("longer than is allowed"));
             }
             let read = self.read(client, room).await;
-            if read.map_err(PreludeError::new)? == 0 {
-                return Err(PreludeError::new("ended before it was complete"));
+            if read.map_err(PrereadError::new)? == 0 {
+                return Err(PrereadError::new("ended before it was complete"));
             }
         }
     }

@@ -16,7 +16,7 @@ impl Session {
             | CloseReason::ClientRate
             | CloseReason::ClientSessions
             | CloseReason::ClientZoneFull
-            | CloseReason::PreludeTimeout
+            | CloseReason::PrereadTimeout
             | CloseReason::Rate
             | CloseReason::Refused
             | CloseReason::Sessions => self.report_refusal(reason, None),

@@ -7,7 +7,7 @@ use lb_core::Backend;
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
 use lb_proxy::server_names::ServerNames;
-use lb_proxy::{Listener, Prelude, Proxy};
+use lb_proxy::{Listener, Preread, Proxy};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, upstream};
@@ -27,9 +27,9 @@ fn here() -> TrustedNetworks {
     TrustedNetworks::try_new(["127.0.0.1"]).unwrap()
 }
 
-async fn with(prelude: impl Prelude) -> RunningProxy {
+async fn with(preread: impl Preread) -> RunningProxy {
     let upstream = upstream([Backend::new(named("a").await)]);
-    let listener = Listener::new(loopback(), &upstream).prelude(Arc::new(prelude));
+    let listener = Listener::new(loopback(), &upstream).preread(Arc::new(preread));
     RunningProxy::start(listener, None).await
 }
 
@@ -60,7 +60,7 @@ async fn a_header_that_is_too_long_is_refused_before_it_has_arrived() {
         }
     }
     let metrics = proxy.metrics();
-    assert_eq!((metrics.prelude_errors, metrics.connect_attempts), (9, 0));
+    assert_eq!((metrics.preread_errors, metrics.connect_attempts), (9, 0));
     proxy.end().await;
 }
 
@@ -86,7 +86,7 @@ async fn thousands_of_half_headers_delay_no_client_and_end_by_their_deadline() {
         assert!(reset.unwrap());
     }
     let metrics = proxy.metrics();
-    assert_eq!((metrics.prelude_timeouts, metrics.finished), (HALVES, 1));
+    assert_eq!((metrics.preread_timeouts, metrics.finished), (HALVES, 1));
     eventually("their end", || proxy.metrics().active == 0).await;
     proxy.end().await;
 }
@@ -128,7 +128,7 @@ async fn a_hello_of_64_kib_is_refused_or_routed_depending_on_the_limit() {
         assert!(is_reset(&proxy, &long_hello(size), 4096).await);
     }
     let metrics = proxy.metrics();
-    assert_eq!((metrics.prelude_errors, metrics.connect_attempts), (2, 0));
+    assert_eq!((metrics.preread_errors, metrics.connect_attempts), (2, 0));
     proxy.end().await;
 
     let backend = TcpListener::bind(loopback()).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_hello_of_64_kib_is_refused_or_routed_depending_on_the_limit() {
     let mut names = ServerNames::new();
     names.insert("a.test", chosen.clone()).unwrap();
     let reader = ClientHelloReader::new().upstreams(names).limit(1 << 20);
-    let listener = Listener::new(loopback(), &other).prelude(Arc::new(reader));
+    let listener = Listener::new(loopback(), &other).preread(Arc::new(reader));
     let proxy = RunningProxy::run(Proxy::builder().listener(listener).upstream(&chosen)).await;
     for (size, segment) in [(16_384, 100), (16_384, 1 << 20), (1, 4096)] {
         let hello = long_hello(size);

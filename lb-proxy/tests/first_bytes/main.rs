@@ -3,6 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod hostile;
-mod prelude;
+mod preread;
 mod proxy_protocol;
 mod sni;

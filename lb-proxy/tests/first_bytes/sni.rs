@@ -121,7 +121,7 @@ async fn routed(tls: &Tls, reader: ClientHelloReader, default: &Upstream) -> Run
     names.insert("*.example.com", wildcard.clone()).unwrap();
     let listener = Listener::new(loopback(), default);
     let proxy = Proxy::builder()
-        .listener(listener.prelude(Arc::new(reader.upstreams(names))))
+        .listener(listener.preread(Arc::new(reader.upstreams(names))))
         .upstream(&exact)
         .upstream(&wildcard);
     RunningProxy::run(proxy).await
@@ -212,7 +212,7 @@ async fn a_hello_that_is_never_finished_or_too_long_is_reset() {
         assert_reset(&mut client).await;
     }
     let metrics = proxy.metrics();
-    assert_eq!((metrics.prelude_timeouts, metrics.connect_attempts), (3, 0));
+    assert_eq!((metrics.preread_timeouts, metrics.connect_attempts), (3, 0));
     let mut client = proxy.connect().await;
     client.write_all(&hello[..hello.len() - 1]).await.unwrap();
     client.shutdown().await.unwrap();
@@ -222,7 +222,7 @@ async fn a_hello_that_is_never_finished_or_too_long_is_reset() {
     let long = [0x16, 3, 1, 0x3e, 0x84, 1, 0, 0x3e, 0x80];
     client.write_all(&long).await.unwrap();
     assert_reset(&mut client).await;
-    eventually("the errors", || proxy.metrics().prelude_errors == 2).await;
+    eventually("the errors", || proxy.metrics().preread_errors == 2).await;
     assert_eq!(proxy.metrics().connect_attempts, 0);
     proxy.end().await;
 }
@@ -258,7 +258,7 @@ async fn a_server_that_speaks_first_is_not_delayed_without_a_reader() {
 
     // With a reader the server is never connected.
     let reader = ClientHelloReader::new().timeout(Duration::from_millis(100));
-    let listener = Listener::new(loopback(), &backend).prelude(Arc::new(reader));
+    let listener = Listener::new(loopback(), &backend).preread(Arc::new(reader));
     let proxy = RunningProxy::start(listener, None).await;
     assert_refused(proxy.addr).await;
     assert_eq!(proxy.metrics().connect_attempts, 0);
@@ -281,7 +281,7 @@ async fn a_hook_sees_the_name_and_chooses() {
     let tls = Tls::new();
     let (default, chosen) = (to(tls.serve("default")), to(tls.serve("chosen")));
     let listener = Listener::new(loopback(), &default)
-        .prelude(Arc::new(ClientHelloReader::new()))
+        .preread(Arc::new(ClientHelloReader::new()))
         .hooks(Arc::new(ByHook(chosen.clone())));
     let proxy = Proxy::builder().listener(listener).upstream(&chosen);
     let proxy = RunningProxy::run(proxy).await;

@@ -73,7 +73,7 @@ async fn a_loop_with_proxy_headers_ends() {
     let trusted = ["127.0.0.0/8".parse::<Network>().unwrap()];
     let protocol = ProxyProtocol::required(trusted.into_iter().collect::<TrustedNetworks>());
     let listener = listener(socket, &[addr])
-        .prelude(Arc::new(protocol))
+        .preread(Arc::new(protocol))
         .send_proxy(SendProxy::v1());
     let proxy = RunningProxy::start(listener, None).await;
     let mut client = proxy.connect().await;

@@ -209,15 +209,15 @@ async fn invalid_first_bytes_are_logged_and_a_probe_without_bytes_is_not() {
         .into_iter()
         .collect();
     let protocol = Arc::new(ProxyProtocol::required(trusted));
-    let proxy = over_a(|listener| listener.prelude(protocol)).await;
+    let proxy = over_a(|listener| listener.preread(protocol)).await;
     let log = Capture::install();
     drop(proxy.connect().await);
-    eventually("the probe's end", || proxy.metrics().prelude_errors == 1).await;
+    eventually("the probe's end", || proxy.metrics().preread_errors == 1).await;
     assert_eq!(failures(&log), [] as [String; 0]);
     let mut client = proxy.connect().await;
     client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
     assert_reset(&mut client).await;
-    eventually("the client's end", || proxy.metrics().prelude_errors == 2).await;
+    eventually("the client's end", || proxy.metrics().preread_errors == 2).await;
     let parts = [
         "WARN",
         "Clients refused",

@@ -11,17 +11,17 @@ mod proxy_written;
 mod real;
 mod server_names;
 
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 
 /// A parser that returns the length of the message.
-type Parse<'a, E> = &'a dyn Fn(&[u8]) -> Result<Progress<usize>, E>;
+type Parse<'a, E> = &'a dyn Fn(&[u8]) -> Result<ParseStatus<usize>, E>;
 
 /// Asserts that a parser gives the same however the stream is split: no result before the first `message` bytes have
 /// arrived, never a request for more than them, and the same result whatever follows.
 #[track_caller]
 fn split_at_every_byte<E: std::fmt::Debug>(stream: &[u8], message: usize, parse: Parse<'_, E>) {
     for have in 0..message {
-        let Progress::Incomplete { at_least } = parse(&stream[..have]).unwrap() else {
+        let ParseStatus::Incomplete { at_least } = parse(&stream[..have]).unwrap() else {
             panic!("complete after {have} of {message} bytes");
         };
         assert!(at_least > 0);

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 use lb_proxy::proxy_protocol::{
     Addresses, Command, DEFAULT_LIMIT, ProxyHeader, Tlv, Version, write_v1, write_v2,
 };
@@ -15,11 +15,11 @@ fn read_header(stream: &mut impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         match ProxyHeader::parse(&bytes, DEFAULT_LIMIT).unwrap() {
-            Progress::Complete(header) => {
+            ParseStatus::Complete(header) => {
                 assert_eq!(header.len, bytes.len());
                 return bytes;
             }
-            Progress::Incomplete { at_least } => {
+            ParseStatus::Incomplete { at_least } => {
                 let have = bytes.len();
                 bytes.resize(have + at_least, 0);
                 stream.read_exact(&mut bytes[have..]).unwrap();

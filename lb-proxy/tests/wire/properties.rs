@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
 
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::ClientHello;
 use lb_proxy::proxy_protocol::{
     Addresses, Command, DEFAULT_LIMIT, ProxyHeader, Tlv, Version, write_v1, write_v2,
@@ -26,15 +26,15 @@ fn stream(beginnings: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
 /// Asserts that a parser never changes a decision and always requests at least one byte.
 fn consistent<'a, T: PartialEq + Debug, E: PartialEq + Debug>(
     stream: &'a [u8],
-    parse: impl Fn(&'a [u8]) -> Result<Progress<T>, E>,
+    parse: impl Fn(&'a [u8]) -> Result<ParseStatus<T>, E>,
 ) -> Result<(), TestCaseError> {
     let whole = parse(stream);
     for have in 0..stream.len() {
         match parse(&stream[..have]) {
-            Ok(Progress::Incomplete { at_least }) => {
+            Ok(ParseStatus::Incomplete { at_least }) => {
                 prop_assert!(at_least > 0);
                 let early = parse(&stream[..stream.len().min(have + at_least - 1)]);
-                prop_assert!(!matches!(early, Ok(Progress::Complete(_))));
+                prop_assert!(!matches!(early, Ok(ParseStatus::Complete(_))));
             }
             decided => prop_assert_eq!(&decided, &whole),
         }
@@ -80,7 +80,7 @@ proptest! {
         let limit = 2000;
         consistent(&stream, |bytes| {
             let parsed = ClientHello::parse(bytes, limit);
-            if let Ok(Progress::Complete(hello)) = &parsed {
+            if let Ok(ParseStatus::Complete(hello)) = &parsed {
                 hello.server_name();
                 hello.alpn().count();
             }

@@ -1,6 +1,6 @@
 //! Parsing PROXY protocol headers, against the text of the specification.
 
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 use lb_proxy::proxy_protocol::{
     Addresses, Command, DEFAULT_LIMIT, HeaderError, HeaderErrorKind as Kind, ProxyHeader, Tlv,
     Version, write_v2,
@@ -52,8 +52,8 @@ fn accepted(header: &[u8], version: Version, command: Command, expected: Option<
     split_at_every_byte(&[header, PAYLOAD].concat(), header.len(), &|bytes| {
         let header = ProxyHeader::parse(bytes, DEFAULT_LIMIT)?;
         Ok::<_, HeaderError>(match header {
-            Progress::Complete(header) => Progress::Complete(header.len),
-            Progress::Incomplete { at_least } => Progress::Incomplete { at_least },
+            ParseStatus::Complete(header) => ParseStatus::Complete(header.len),
+            ParseStatus::Incomplete { at_least } => ParseStatus::Incomplete { at_least },
         })
     });
 }
@@ -64,7 +64,7 @@ fn refused(header: &[u8], seen: usize, offset: usize, kind: Kind) {
     for have in 0..seen {
         let parsed = ProxyHeader::parse(&header[..have], DEFAULT_LIMIT);
         assert!(
-            matches!(parsed, Ok(Progress::Incomplete { .. })),
+            matches!(parsed, Ok(ParseStatus::Incomplete { .. })),
             "{have} bytes: {parsed:?}"
         );
     }

@@ -54,7 +54,7 @@ pub(crate) fn proxy(
                 for &upstream in by_name.values() {
                     proxy = proxy.upstream(kept.upstream(upstream));
                 }
-                listener = listener.prelude(Arc::new(
+                listener = listener.preread(Arc::new(
                     ClientHelloReader::new()
                         .upstreams(by_name.map(|upstream| kept.upstream(upstream).clone()))
                         .limit(server.preread_buffer_size)
@@ -126,7 +126,7 @@ fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -
         let protocol = ProxyProtocol::required(server.real_ip_from.clone())
             .untrusted(Untrusted::Disbelieve)
             .timeout(server.proxy_protocol_timeout.max(AT_ONCE));
-        listener = listener.prelude(Arc::new(protocol));
+        listener = listener.preread(Arc::new(protocol));
     }
     if let Some(version) = server.proxy_protocol {
         let send = match version {

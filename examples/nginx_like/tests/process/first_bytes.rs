@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 use lb_proxy::proxy_protocol::{
     Addresses, DEFAULT_LIMIT, ProxyHeader, Version, write_v1, write_v2,
 };
@@ -51,8 +51,8 @@ async fn read_header(stream: &mut TcpStream) -> Option<(Version, Addresses)> {
     let mut bytes = Vec::new();
     loop {
         match ProxyHeader::parse(&bytes, DEFAULT_LIMIT).unwrap() {
-            Progress::Complete(header) => return Some((header.version, header.addresses?)),
-            Progress::Incomplete { at_least } => {
+            ParseStatus::Complete(header) => return Some((header.version, header.addresses?)),
+            ParseStatus::Incomplete { at_least } => {
                 let have = bytes.len();
                 bytes.resize(have + at_least, 0);
                 stream.read_exact(&mut bytes[have..]).await.ok()?;

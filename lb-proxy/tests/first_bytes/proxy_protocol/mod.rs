@@ -86,7 +86,7 @@ impl Scene {
     }
 
     async fn receiving(protocol: ProxyProtocol) -> Self {
-        Self::with(|listener| listener.prelude(Arc::new(protocol))).await
+        Self::with(|listener| listener.preread(Arc::new(protocol))).await
     }
 
     /// Sends `bytes` and the end as a client. Returns the bytes that the backend received and the hooks' connection.
@@ -106,7 +106,7 @@ impl Scene {
     }
 
     async fn refuses(&self, bytes: &[u8]) {
-        let refused = self.proxy.metrics().prelude_errors;
+        let refused = self.proxy.metrics().preread_errors;
         // The reset may arrive before the write, or before connect returns.
         match TcpStream::connect(self.proxy.addr).await {
             Ok(mut client) => {
@@ -116,7 +116,7 @@ impl Scene {
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
         }
         eventually("the error", || {
-            self.proxy.metrics().prelude_errors == refused + 1
+            self.proxy.metrics().preread_errors == refused + 1
         })
         .await;
     }

@@ -60,7 +60,7 @@ async fn access_rules_apply_to_the_client_of_the_header() {
     let denied: IpAddr = claimed().source.ip();
     let scene = Scene::with(|listener| {
         listener
-            .prelude(Arc::new(ProxyProtocol::required(here())))
+            .preread(Arc::new(ProxyProtocol::required(here())))
             .access(Access::new().deny(denied))
     })
     .await;
@@ -163,6 +163,6 @@ async fn a_header_that_is_never_finished_ends_by_its_deadline() {
         assert_reset(&mut client).await;
     }
     let metrics = scene.proxy.metrics();
-    assert_eq!((metrics.prelude_timeouts, metrics.connect_attempts), (2, 0));
+    assert_eq!((metrics.preread_timeouts, metrics.connect_attempts), (2, 0));
     scene.end().await;
 }

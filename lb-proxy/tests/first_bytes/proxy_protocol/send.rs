@@ -7,7 +7,7 @@ use lb_core::Backend;
 use lb_proxy::proxy_protocol::{
     Addresses, DEFAULT_LIMIT, ProxyHeader, ProxyProtocol, SendProxy, Tlv, Version,
 };
-use lb_proxy::{BuildError, Listener, Progress, Proxy, Upstream};
+use lb_proxy::{BuildError, Listener, ParseStatus, Proxy, Upstream};
 use test_support::deadline::within;
 use test_support::nodes::named;
 use test_support::proxy::upstream;
@@ -23,8 +23,8 @@ async fn read_header(server: &mut TcpStream, check: impl FnOnce(ProxyHeader<'_>)
     let mut bytes = Vec::new();
     loop {
         match ProxyHeader::parse(&bytes, DEFAULT_LIMIT).unwrap() {
-            Progress::Complete(header) => return check(header),
-            Progress::Incomplete { at_least } => {
+            ParseStatus::Complete(header) => return check(header),
+            ParseStatus::Incomplete { at_least } => {
                 let have = bytes.len();
                 bytes.resize(have + at_least, 0);
                 let read = server.read_exact(&mut bytes[have..]);
@@ -73,7 +73,7 @@ async fn the_header_of_a_proxy_in_front_is_forwarded_in_one_write() {
         .checksum(true);
     let scene = Scene::with(|listener| {
         listener
-            .prelude(Arc::new(ProxyProtocol::required(here())))
+            .preread(Arc::new(ProxyProtocol::required(here())))
             .send_proxy(send)
     })
     .await;
@@ -97,7 +97,7 @@ async fn the_header_of_a_proxy_in_front_is_forwarded_in_one_write() {
 async fn one_write_has_the_header_and_the_first_bytes_of_the_client() {
     let scene = Scene::with(|listener| {
         listener
-            .prelude(Arc::new(ProxyProtocol::required(here())))
+            .preread(Arc::new(ProxyProtocol::required(here())))
             .send_proxy(SendProxy::v1().local_destination(true))
     })
     .await;
@@ -129,7 +129,7 @@ async fn build_refuses_a_header_that_cannot_be_sent() {
         assert!(matches!(error, BuildError::SendProxy { .. }), "{error}");
     }
     let protocol = ProxyProtocol::required(here()).timeout(Duration::ZERO);
-    let listener = Listener::new(loopback(), &upstream).prelude(Arc::new(protocol));
+    let listener = Listener::new(loopback(), &upstream).preread(Arc::new(protocol));
     let error = Proxy::builder().listener(listener).build().unwrap_err();
     assert!(matches!(error, BuildError::ZeroTimeout { .. }), "{error}");
 }

@@ -10,7 +10,7 @@ use lb_proxy::proxy_protocol::{
     TrustedNetworks, Version, write_v2,
 };
 use lb_proxy::server_names::ServerNames;
-use lb_proxy::{BuildError, Connection, Hooks, Listener, Progress, Proxy, Upstream};
+use lb_proxy::{BuildError, Connection, Hooks, Listener, ParseStatus, Proxy, Upstream};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use test_support::deadline::within;
@@ -63,7 +63,7 @@ fn described(name: &str, backend: &TcpListener, setting: Setting) -> Result<Upst
 /// Splits received bytes into the version of the header, the types of its TLVs, and the rest.
 fn parse(received: &[u8]) -> (Option<Version>, Vec<u8>, &[u8]) {
     match ProxyHeader::parse(received, DEFAULT_LIMIT) {
-        Ok(Progress::Complete(header)) => {
+        Ok(ParseStatus::Complete(header)) => {
             assert_eq!(header.addresses.unwrap(), claimed());
             let tlvs = header.tlvs().map(|tlv| tlv.kind).collect();
             (Some(header.version), tlvs, &received[header.len..])
@@ -94,7 +94,7 @@ fn header() -> Vec<u8> {
 
 fn receiving(listener: Listener) -> Listener {
     let trusted = TrustedNetworks::try_new(["127.0.0.1"]).unwrap();
-    listener.prelude(Arc::new(ProxyProtocol::required(trusted)))
+    listener.preread(Arc::new(ProxyProtocol::required(trusted)))
 }
 
 fn hello(name: &'static str) -> Vec<u8> {
@@ -126,7 +126,7 @@ async fn each_upstream_chosen_by_name_sends_its_own_header() {
     }
     let reader = ClientHelloReader::new().upstreams(names);
     let listener = receiving(Listener::new(loopback(), &silent.upstream));
-    let listener = listener.prelude(Arc::new(reader));
+    let listener = listener.preread(Arc::new(reader));
     let checked = SendProxy::v2().checksum(true);
     let proxy = RunningProxy::run(proxy.listener(listener.send_proxy(checked))).await;
     let passed = vec![0xe1, 0xe0];
@@ -162,7 +162,7 @@ async fn the_upstream_that_a_hook_chooses_sends_its_own_header() {
     let chosen = Pool::new("chosen", Some(Some(SendProxy::v2().pass_tlvs(true)))).await;
     let trusted = TrustedNetworks::try_new(["127.0.0.1"]).unwrap();
     let listener = Listener::new(loopback(), &of_listener.upstream)
-        .prelude(Arc::new(ProxyProtocol::optional(trusted)))
+        .preread(Arc::new(ProxyProtocol::optional(trusted)))
         .hooks(Arc::new(ByHook(chosen.upstream.clone())));
     let proxy = Proxy::builder()
         .listener(listener)

@@ -1,6 +1,6 @@
 //! Bytes that are not a ClientHello, and limits.
 
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::{ClientHello, ClientHelloError as Error, DEFAULT_LIMIT};
 
 use super::{RECORDED, hello, in_records, message, recorded, server_name};
@@ -23,7 +23,10 @@ fn other_protocols_are_refused_at_their_first_wrong_byte() {
         let tells = if offset == 3 { 5 } else { offset + 1 };
         for have in 0..tells {
             let parsed = ClientHello::parse(&stream[..have], DEFAULT_LIMIT).unwrap();
-            assert!(matches!(parsed, Progress::Incomplete { .. }), "{stream:?}");
+            assert!(
+                matches!(parsed, ParseStatus::Incomplete { .. }),
+                "{stream:?}"
+            );
         }
         for have in tells..=stream.len() {
             let error = ClientHello::parse(&stream[..have], DEFAULT_LIMIT).unwrap_err();

@@ -1,6 +1,6 @@
 //! Recordings of real clients, whole and split at every byte.
 
-use lb_proxy::Progress;
+use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::{ClientHello, ClientHelloError as Error, DEFAULT_LIMIT, TlsVersion};
 
 use super::{RECORDED, alpn, in_records, message, parse, recorded};
@@ -68,11 +68,11 @@ fn split_hellos_are_read() {
             split_at_every_byte(&after, stream.len(), &|bytes| {
                 let parsed = ClientHello::parse(bytes, DEFAULT_LIMIT)?;
                 Ok::<_, Error>(match parsed {
-                    Progress::Complete(hello) => {
+                    ParseStatus::Complete(hello) => {
                         assert_eq!(hello, expected);
-                        Progress::Complete(stream.len())
+                        ParseStatus::Complete(stream.len())
                     }
-                    Progress::Incomplete { at_least } => Progress::Incomplete { at_least },
+                    ParseStatus::Incomplete { at_least } => ParseStatus::Incomplete { at_least },
                 })
             });
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use lb_core::Backend;
 use lb_proxy::{
-    Access, ClientZone, Listener, Opening, Prelude, PreludeError, Proxy, Reading, Upstream,
+    Access, ClientZone, Listener, Preread, PrereadContext, PrereadError, PrereadStatus, Proxy,
+    Upstream,
 };
 use test_support::bytes::noise;
 use test_support::deadline::{eventually, within};
@@ -22,14 +23,18 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Debug)]
 struct ClientLine;
 
-impl Prelude for ClientLine {
-    fn read(&self, bytes: &[u8], opening: &mut Opening) -> Result<Reading, PreludeError> {
+impl Preread for ClientLine {
+    fn read(
+        &self,
+        bytes: &[u8],
+        context: &mut PrereadContext,
+    ) -> Result<PrereadStatus, PrereadError> {
         let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
-            return Ok(Reading::More);
+            return Ok(PrereadStatus::More);
         };
-        let line = std::str::from_utf8(&bytes[..end]).map_err(PreludeError::new)?;
-        opening.set_client(line.parse().map_err(|_| PreludeError::new("no address"))?);
-        Ok(Reading::Done { consumed: end + 1 })
+        let line = std::str::from_utf8(&bytes[..end]).map_err(PrereadError::new)?;
+        context.set_client(line.parse().map_err(|_| PrereadError::new("no address"))?);
+        Ok(PrereadStatus::Done { consumed: end + 1 })
     }
 
     fn limit(&self) -> usize {
@@ -45,14 +50,18 @@ impl Prelude for ClientLine {
 #[derive(Debug)]
 struct FirstByte(Upstream);
 
-impl Prelude for FirstByte {
-    fn read(&self, bytes: &[u8], opening: &mut Opening) -> Result<Reading, PreludeError> {
+impl Preread for FirstByte {
+    fn read(
+        &self,
+        bytes: &[u8],
+        context: &mut PrereadContext,
+    ) -> Result<PrereadStatus, PrereadError> {
         match bytes.first() {
-            None => return Ok(Reading::More),
-            Some(b'2') => opening.set_upstream(&self.0),
+            None => return Ok(PrereadStatus::More),
+            Some(b'2') => context.set_upstream(&self.0),
             Some(_) => {}
         }
-        Ok(Reading::Done { consumed: 0 })
+        Ok(PrereadStatus::Done { consumed: 0 })
     }
 }
 
@@ -60,7 +69,7 @@ impl Prelude for FirstByte {
 async fn lined(settings: impl FnOnce(Listener) -> Listener) -> (RunningProxy, TcpListener) {
     let backend = TcpListener::bind(loopback()).await.unwrap();
     let upstream = upstream([Backend::new(backend.local_addr().unwrap())]);
-    let listener = Listener::new(loopback(), &upstream).prelude(Arc::new(ClientLine));
+    let listener = Listener::new(loopback(), &upstream).preread(Arc::new(ClientLine));
     (RunningProxy::start(settings(listener), None).await, backend)
 }
 
@@ -120,7 +129,7 @@ async fn rules_and_limits_go_by_the_client_that_was_named() {
 #[tokio::test]
 async fn wrong_long_and_missing_first_bytes_are_reset() {
     let quick = Duration::from_millis(200);
-    let (proxy, _backend) = lined(|listener| listener.prelude_timeout(quick)).await;
+    let (proxy, _backend) = lined(|listener| listener.preread_timeout(quick)).await;
     for line in [&b"nonsense\n"[..], &[b'x'; 65]] {
         let mut client = proxy.connect().await;
         client.write_all(line).await.unwrap();
@@ -129,21 +138,21 @@ async fn wrong_long_and_missing_first_bytes_are_reset() {
     let mut ends = proxy.connect().await;
     ends.shutdown().await.unwrap();
     assert_reset(&mut ends).await;
-    eventually("the errors", || proxy.metrics().prelude_errors == 3).await;
+    eventually("the errors", || proxy.metrics().preread_errors == 3).await;
     let mut silent = proxy.connect().await;
     assert_reset(&mut silent).await;
     let metrics = proxy.metrics();
-    assert_eq!((metrics.prelude_timeouts, metrics.connect_attempts), (1, 0));
+    assert_eq!((metrics.preread_timeouts, metrics.connect_attempts), (1, 0));
     proxy.end().await;
 }
 
 #[tokio::test]
-async fn the_first_bytes_choose_the_upstream_one_prelude_after_another() {
+async fn the_first_bytes_choose_the_upstream_one_preread_after_another() {
     let one = upstream([Backend::new(named("1").await)]);
     let two = upstream([Backend::new(named("2").await)]);
     let listener = Listener::new(loopback(), &one)
-        .prelude(Arc::new(ClientLine))
-        .prelude(Arc::new(FirstByte(two.clone())));
+        .preread(Arc::new(ClientLine))
+        .preread(Arc::new(FirstByte(two.clone())));
     let proxy = Proxy::builder().listener(listener).upstream(&two);
     let proxy = RunningProxy::run(proxy).await;
     let ask = async |line: &[u8], addr: SocketAddr| {
@@ -168,7 +177,7 @@ async fn a_client_that_ends_behind_its_first_line_is_noticed() {
         ))
         .build()
         .unwrap();
-    let listener = Listener::new(loopback(), &upstream).prelude(Arc::new(ClientLine));
+    let listener = Listener::new(loopback(), &upstream).preread(Arc::new(ClientLine));
     let proxy = RunningProxy::start(listener, None).await;
     let mut client = proxy.connect().await;
     client.write_all(b"10.0.0.1:1\n").await.unwrap();
