@@ -1,10 +1,8 @@
 //! What a pick costs: `cargo bench policies`.
 //!
 //! - `policies/<policy>/<backends>`: one pick and release by a `Balancer`, one thread;
-//! - `policies_local/<policy>/<backends>`: the same by a `LocalBalancer`;
 //! - `policies_contended/<policy>/<backends>x<threads>`: all threads at once by one `Balancer`; the time is that of one
 //!   pick of one thread;
-//! - `policies_contended_local/<policy>/<backends>x<threads>`: the same, each thread by a `LocalBalancer`;
 //! - `policies_apply/<policy>/<backends>`: a snapshot that differs from the last in one weight;
 //! - `policies_apply_equal/<backends>`: a snapshot that is equal to the last one but not the same value.
 
@@ -17,8 +15,8 @@ use lb_core::{Balancer, Snapshot, Timestamp, Weight, balancer};
 
 const NOW: Timestamp = Timestamp::from_nanos(0);
 
-/// Picks by a `Balancer`.
-fn shared(balancer: &Balancer) -> impl FnMut(&mut Caller) -> bool + use<> {
+/// Picks and releases.
+fn picks(balancer: &Balancer) -> impl FnMut(&mut Caller) -> bool + use<> {
     let balancer = balancer.clone();
     move |caller| {
         let picked = caller.pick_and_release(|request, rng| balancer.pick(request, NOW, rng));
@@ -26,29 +24,11 @@ fn shared(balancer: &Balancer) -> impl FnMut(&mut Caller) -> bool + use<> {
     }
 }
 
-/// Picks by a `LocalBalancer`.
-fn local(balancer: &Balancer) -> impl FnMut(&mut Caller) -> bool + use<> {
-    let mut balancer = balancer.local();
-    move |caller| {
-        let picked = caller.pick_and_release(|request, rng| balancer.pick(request, NOW, rng));
-        picked.is_ok()
-    }
-}
-
 fn uncontended(c: &mut Criterion) {
-    alone(c, "policies", shared);
-    alone(c, "policies_local", local);
-}
-
-fn alone<P: FnMut(&mut Caller) -> bool>(
-    c: &mut Criterion,
-    group: &str,
-    make: impl Fn(&Balancer) -> P,
-) {
-    let mut group = c.benchmark_group(group);
+    let mut group = c.benchmark_group("policies");
     for (kind, name) in policies() {
         for n in BACKENDS {
-            let (mut pick, mut caller) = (make(&balancer_of(kind, n)), Caller::new(1));
+            let (mut pick, mut caller) = (picks(&balancer_of(kind, n)), Caller::new(1));
             group.bench_function(BenchmarkId::new(&*name, n), |b| {
                 b.iter(|| pick(&mut caller));
             });
@@ -57,21 +37,12 @@ fn alone<P: FnMut(&mut Caller) -> bool>(
 }
 
 fn contended(c: &mut Criterion) {
-    together(c, "policies_contended", shared);
-    together(c, "policies_contended_local", local);
-}
-
-fn together<P: FnMut(&mut Caller) -> bool>(
-    c: &mut Criterion,
-    group: &str,
-    make: impl Fn(&Balancer) -> P + Sync,
-) {
-    let mut group = c.benchmark_group(group);
+    let mut group = c.benchmark_group("policies_contended");
     for (kind, name) in policies() {
         for (n, threads) in crowds() {
             let balancer = balancer_of(kind, n);
             group.bench_function(BenchmarkId::new(&*name, format!("{n}x{threads}")), |b| {
-                b.iter_custom(|iterations| race(threads, iterations, || make(&balancer)));
+                b.iter_custom(|iterations| race(threads, iterations, || picks(&balancer)));
             });
         }
     }

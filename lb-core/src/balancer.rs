@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::backend::{Health, Priority};
 use crate::lease::pick::Pick;
-use crate::local_balancer::LocalBalancer;
 use crate::membership::compiled_tier::CompiledTier;
 use crate::membership::explain::Explanation;
 use crate::membership::published::Published;
@@ -53,11 +52,6 @@ impl Balancer {
     ) -> Result<Pick, PickError> {
         let membership = self.published.current();
         membership.pick(self.published.generation(), request, now, rng)
-    }
-
-    /// A handle for one thread, whose picks are cheaper: see [`LocalBalancer`].
-    pub fn local(&self) -> LocalBalancer {
-        LocalBalancer::new(Arc::clone(&self.published))
     }
 
     /// Explains why each backend could or could not be picked, and which one would be, without picking it: with the same
@@ -111,5 +105,47 @@ impl Balancer {
     /// The current membership with its state. Empty before the first snapshot.
     pub fn set(&self) -> Arc<BackendSet> {
         Arc::clone(self.published.current().set())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::WeightedRoundRobin;
+    use crate::{Backend, Snapshot, SplitMix64, Tried};
+
+    const NOW: Timestamp = Timestamp::from_nanos(0);
+
+    fn snapshot(ports: impl IntoIterator<Item = u16>) -> Snapshot {
+        let addrs = ports.into_iter().map(|port| ([127, 0, 0, 1], port).into());
+        addrs.map(Backend::new).collect()
+    }
+
+    /// For Miri and the sanitizers, which look for races; `tests/around/threads.rs` runs longer.
+    #[test]
+    fn threads_pick_while_memberships_come_and_go() {
+        let (mut updater, balancer) = balancer(Arc::new(WeightedRoundRobin::new()));
+        updater.apply(&snapshot([1, 2]), NOW);
+        let pick = |balancer: &Balancer| {
+            let (tried, mut rng) = (Tried::new(), SplitMix64::new(1));
+            for _ in 0..20 {
+                let request = PickRequest::new(&tried);
+                let one = balancer.pick(&request, NOW, &mut rng).unwrap();
+                let other = balancer.pick(&request, NOW, &mut rng).unwrap();
+                one.connected(NOW);
+                drop(other);
+            }
+        };
+        std::thread::scope(|scope| {
+            let threads = [0, 1].map(|_| scope.spawn(|| pick(&balancer)));
+            for n in 3..9 {
+                updater.apply(&snapshot([1, 2, n]), NOW);
+            }
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+        let set = balancer.set();
+        assert!(set.status(NOW).all(|status| status.in_flight == 0));
     }
 }

@@ -47,10 +47,10 @@
 //!
 //! # Cost
 //!
-//! A pick and its lease take no lock and allocate nothing, but for some 200 bytes at a thread's first pick by a
-//! [`Balancer`]; reports may free a description that an update has replaced meanwhile. A lease is one reference to the
-//! backend's state, so it costs two atomic additions. Protecting the membership costs two more, which a
-//! [`LocalBalancer`] saves. `benches/README.md` of the repository has the figures and the commands that print them.
+//! A pick and its lease take no lock and allocate nothing, but for some 200 bytes at a thread's first pick; reports
+//! may free a description that an update has replaced meanwhile. A lease is one reference to the backend's state, so
+//! it costs two atomic additions. Protecting the membership costs two more. `benches/README.md` of the repository has
+//! the figures and the commands that print them.
 //!
 //! A backend takes 428 bytes beside the 160 of the snapshot and its names, of which a pick reads 16 in the tier and
 //! mostly one cache line of the state; policies add the bytes that [`policy`] lists.
@@ -71,7 +71,6 @@ mod hash;
 mod known;
 mod lease;
 mod load_index;
-mod local_balancer;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod membership;
@@ -93,7 +92,6 @@ pub use config::BalancerConfig;
 pub use delta::Delta;
 pub use escaped::Escaped;
 pub use lease::pick::{FailureEffect, Pick};
-pub use local_balancer::LocalBalancer;
 pub use membership::explain::{ExplainedBackend, Explanation, Verdict};
 pub use membership::set::{BackendSet, BackendStatus};
 pub use pick::context::PickContext;

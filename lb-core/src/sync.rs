@@ -10,7 +10,7 @@ mod arc;
 mod swap;
 
 #[cfg(not(loom))]
-pub(crate) use arc_swap::{ArcSwapAny, Cache, Guard};
+pub(crate) use arc_swap::{ArcSwapAny, Guard};
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Arc, Weak, atomic};
 
@@ -19,4 +19,4 @@ pub(crate) use arc::{Arc, Weak};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic;
 #[cfg(loom)]
-pub(crate) use swap::{ArcSwapAny, Cache, Guard};
+pub(crate) use swap::{ArcSwapAny, Guard};

@@ -23,7 +23,6 @@ use support::{Bench, at, backend, tried, weighted};
 
 /// The life of 50 connections, one after the other: picked, connected, released; picked, failed, picked again.
 fn connections(bench: &mut Bench, tried: &Tried, begin: u64) {
-    let mut local = bench.balancer.local();
     for n in 0..50_u64 {
         let key = n.to_le_bytes();
         let request = PickRequest::new(tried).with_key(&key);
@@ -34,7 +33,6 @@ fn connections(bench: &mut Bench, tried: &Tried, begin: u64) {
         drop(pick);
         let pick = bench.balancer.pick(&request, now, &mut bench.rng).unwrap();
         let _ = pick.failed(now);
-        drop(local.pick(&request, now, &mut bench.rng));
     }
 }
 

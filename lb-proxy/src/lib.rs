@@ -99,6 +99,7 @@ mod limits;
 mod listener;
 mod metrics;
 mod net;
+mod parse_status;
 mod preread;
 mod parse_status;
 pub mod proxy_protocol;

@@ -34,11 +34,6 @@ impl Published {
         self.current.load()
     }
 
-    /// The swap itself, for a cache.
-    pub(crate) const fn swap(&self) -> &ArcSwapAny<Arc<Membership>> {
-        &self.current
-    }
-
     /// Makes `membership` the current one, and returns the one before.
     pub(crate) fn publish(&self, membership: Arc<Membership>) -> Arc<Membership> {
         self.current.swap(membership)

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::sync;
 
 use loom::sync::atomic::AtomicUsize;
-use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use loom::sync::atomic::Ordering::{AcqRel, Acquire};
 
 /// A swap of `R`, which is an `Arc` or an `Option` of one.
 #[derive(Debug)]
@@ -29,8 +29,10 @@ impl<R: Clone> ArcSwapAny<R> {
         }
     }
 
+    /// Reads by an addition, which sees the latest version, where loom may let a load see an older one.
     pub(crate) fn load(&self) -> Guard<R> {
-        self.versioned().1
+        self.version.fetch_add(0, Acquire);
+        Guard(sync::Arc::clone(&self.lock()))
     }
 
     pub(crate) fn swap(&self, new: R) -> R {
@@ -42,12 +44,6 @@ impl<R: Clone> ArcSwapAny<R> {
 
     pub(crate) fn store(&self, new: R) {
         drop(self.swap(new));
-    }
-
-    /// An addition, because it reads the latest version, where loom may let a load read an older one.
-    fn versioned(&self) -> (usize, Guard<R>) {
-        let version = self.version.fetch_add(0, Acquire);
-        (version, Guard(sync::Arc::clone(&self.lock())))
     }
 
     fn lock(&self) -> sync::MutexGuard<'_, sync::Arc<R>> {
@@ -65,32 +61,5 @@ impl<R> Deref for Guard<R> {
 
     fn deref(&self) -> &R {
         &self.0
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Cache<A, R> {
-    swap: A,
-    version: usize,
-    seen: R,
-}
-
-impl<R: Clone, A: Deref<Target = ArcSwapAny<R>>> Cache<A, R> {
-    pub(crate) fn new(swap: A) -> Self {
-        let (version, seen) = swap.versioned();
-        Self {
-            swap,
-            version,
-            seen: R::clone(&seen),
-        }
-    }
-
-    /// Reads the pointer by a relaxed load, as arc-swap.
-    pub(crate) fn load(&mut self) -> &R {
-        if self.swap.version.load(Relaxed) != self.version {
-            let (version, seen) = self.swap.versioned();
-            (self.version, self.seen) = (version, R::clone(&seen));
-        }
-        &self.seen
     }
 }

@@ -9,7 +9,6 @@ use super::watched::Watched;
 use crate::backend::{Backend, Weight};
 use crate::balancer::{Balancer, balancer};
 use crate::lease::pick::Pick;
-use crate::local_balancer::LocalBalancer;
 use crate::pick::request::{PickError, PickRequest, Tried};
 use crate::policy::Policy;
 use crate::rng::{Rng, SplitMix64};
@@ -47,9 +46,6 @@ pub(crate) struct Rig {
     pub(crate) updater: Updater,
     pub(crate) balancer: Balancer,
     pub(crate) watched: Arc<Watched>,
-    /// Takes every other pick.
-    local: LocalBalancer,
-    picks: u64,
     rng: Box<dyn Rng>,
 }
 
@@ -60,11 +56,9 @@ impl Rig {
         let (mut updater, balancer) = balancer(Arc::clone(&watched) as Arc<dyn Policy>);
         updater.apply(snapshot, at(0));
         Self {
-            local: balancer.local(),
             updater,
             balancer,
             watched,
-            picks: 0,
             rng: Box::new(SplitMix64::new(0x5eed)),
         }
     }
@@ -88,12 +82,7 @@ impl Rig {
             rng: &mut *self.rng,
             left: worst_cost(self.balancer.set().snapshot().len()),
         };
-        self.picks += 1;
-        if self.picks.is_multiple_of(2) {
-            self.local.pick(&request, now, &mut rng)
-        } else {
-            self.balancer.pick(&request, now, &mut rng)
-        }
+        self.balancer.pick(&request, now, &mut rng)
     }
 
     /// The first pick of backend number `i`, at the time 0.

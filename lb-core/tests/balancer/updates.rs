@@ -19,10 +19,10 @@ fn amid_picks(bench: &mut Bench, holds: bool, update: impl FnOnce(&mut Bench)) -
     let (balancer, over) = (bench.balancer.clone(), AtomicBool::new(false));
     thread::scope(|scope| {
         let picking = scope.spawn(|| {
-            let (mut local, tried, mut rng) = (balancer.local(), Tried::new(), SplitMix64::new(1));
+            let (tried, mut rng) = (Tried::new(), SplitMix64::new(1));
             let mut held = Vec::new();
             while !over.load(SeqCst) {
-                let pick = local.pick(&PickRequest::new(&tried), at(0), &mut rng);
+                let pick = balancer.pick(&PickRequest::new(&tried), at(0), &mut rng);
                 held.extend(pick.ok().filter(|_| holds));
             }
             held
