@@ -42,7 +42,9 @@ impl<'a> ClientHello<'a> {
             ParseStatus::Incomplete { .. } if allowed.len() == limit => {
                 return Err(ClientHelloError::TooLong { limit });
             }
-            ParseStatus::Incomplete { at_least } => return Ok(ParseStatus::Incomplete { at_least }),
+            ParseStatus::Incomplete { at_least } => {
+                return Ok(ParseStatus::Incomplete { at_least });
+            }
         };
         let (legacy_version, extensions) =
             handshake::parse(&message).map_err(|error| ClientHelloError::Malformed {

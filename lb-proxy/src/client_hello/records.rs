@@ -28,7 +28,9 @@ pub(super) fn message(
     loop {
         let record = match records.next()? {
             ParseStatus::Complete(record) => record,
-            ParseStatus::Incomplete { at_least } => return Ok(ParseStatus::Incomplete { at_least }),
+            ParseStatus::Incomplete { at_least } => {
+                return Ok(ParseStatus::Incomplete { at_least });
+            }
         };
         for (to, from) in header.iter_mut().skip(have).zip(record.payload) {
             *to = *from;

@@ -84,7 +84,11 @@ impl Default for ClientHelloReader {
 }
 
 impl Preread for ClientHelloReader {
-    fn read(&self, bytes: &[u8], context: &mut PrereadContext) -> Result<PrereadStatus, PrereadError> {
+    fn read(
+        &self,
+        bytes: &[u8],
+        context: &mut PrereadContext,
+    ) -> Result<PrereadStatus, PrereadError> {
         match ClientHello::parse(bytes, self.limit) {
             Ok(ParseStatus::Complete(hello)) => {
                 let name = hello.server_name();

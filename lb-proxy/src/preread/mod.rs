@@ -29,7 +29,11 @@ pub trait Preread: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// If no further bytes can make this what the listener wants. The connection is reset then.
-    fn read(&self, bytes: &[u8], context: &mut PrereadContext) -> Result<PrereadStatus, PrereadError>;
+    fn read(
+        &self,
+        bytes: &[u8],
+        context: &mut PrereadContext,
+    ) -> Result<PrereadStatus, PrereadError>;
 
     /// How many bytes it may want to see. Default: 16 KiB, nginx's `preread_buffer_size`.
     fn limit(&self) -> usize {

@@ -116,7 +116,11 @@ impl ProxyProtocol {
 }
 
 impl Preread for ProxyProtocol {
-    fn read(&self, bytes: &[u8], context: &mut PrereadContext) -> Result<PrereadStatus, PrereadError> {
+    fn read(
+        &self,
+        bytes: &[u8],
+        context: &mut PrereadContext,
+    ) -> Result<PrereadStatus, PrereadError> {
         let is_trusted = self.trusted.contains(context.connection().peer.ip());
         let is_refused = !is_trusted && self.untrusted == Untrusted::Refuse;
         if is_refused && self.required {
