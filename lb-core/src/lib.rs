@@ -53,7 +53,7 @@
 //! the figures and the commands that print them.
 //!
 //! A backend takes 428 bytes beside the 160 of the snapshot and its names, of which a pick reads 16 in the tier and
-//! mostly one cache line of the state; policies add the bytes that [`policy`] lists.
+//! mostly one cache line of the state; policies add the bytes that `benches/README.md` lists.
 //!
 //! # Features
 //!

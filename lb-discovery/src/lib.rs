@@ -91,37 +91,33 @@
 
 #![doc(test(attr(deny(warnings))))]
 
-mod backoff;
-mod discovery;
-#[cfg(feature = "dns")]
-mod dns;
+mod combinators;
 mod driver;
 mod error;
-#[cfg(feature = "file")]
-mod file;
-mod filter;
-mod fixed;
-mod hints;
-#[cfg(feature = "kubernetes")]
-pub mod kubernetes;
-mod manual;
-mod map;
-mod merge;
-mod poll;
 #[cfg(any(feature = "file", feature = "kubernetes"))]
-mod reader;
+mod file_io;
+mod source;
+mod sources;
+mod timing;
 
-pub use backoff::Backoff;
-pub use discovery::{Discovery, SnapshotStream};
-#[cfg(feature = "dns")]
-pub use dns::{Dns, Resolver, ResolverBuilder};
-pub use driver::{Driver, DriverConfig, DriverHandle, OnEmpty, SourceStatus, Status};
+pub use combinators::filter::Filter;
+pub use combinators::map::Map;
+pub use combinators::merge::Merge;
+pub use driver::config::{DriverConfig, OnEmpty};
+pub use driver::state::{DriverHandle, SourceStatus, Status};
+pub use driver::task::Driver;
 pub use error::DiscoveryError;
+pub use source::{Discovery, SnapshotStream};
+#[cfg(feature = "dns")]
+pub use sources::dns::{
+    resolver::{Resolver, ResolverBuilder},
+    source::Dns,
+};
 #[cfg(feature = "file")]
-pub use file::{File, Format};
-pub use filter::Filter;
-pub use fixed::Static;
-pub use manual::{Manual, ManualHandle, channel};
-pub use map::Map;
-pub use merge::Merge;
-pub use poll::{Lookup, Poll, Resolved};
+pub use sources::file::{format::Format, source::File};
+#[cfg(feature = "kubernetes")]
+pub use sources::kubernetes;
+pub use sources::manual::{Manual, ManualHandle, channel};
+pub use sources::polled::{Lookup, Poll, Resolved};
+pub use sources::static_list::Static;
+pub use timing::backoff::Backoff;

@@ -4,29 +4,29 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A setting that cannot work. It is found before anything starts.
+/// A setting that cannot work. It is found before anything is started.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BuildError {
     /// The proxy has no listener.
     #[error("the proxy has no listener: add one with `listen`")]
     NoListener,
-    /// The upstream has no source of backends.
+    /// The upstream has no source, so it can never have a backend.
     #[error("upstream \"{upstream}\" has no source of backends: add one with `discovery`")]
     NoSource {
         /// The upstream's name.
         upstream: Arc<str>,
     },
-    /// The PROXY protocol header to send cannot be written.
+    /// A PROXY protocol header cannot be written.
     #[error("the PROXY protocol header of {of} cannot be sent")]
     SendProxy {
         /// The listener or upstream that sends it.
         of: Arc<str>,
-        /// Why.
+        /// What is wrong with the header.
         source: crate::proxy_protocol::HeaderError,
     },
-    /// A time-out is zero, which would end every session at once.
-    #[error("the {timeout} time-out of a listener is zero: remove it or set a duration")]
+    /// A time-out is zero, so it would end everything that it should allow.
+    #[error("the {timeout} time-out of a listener is zero: leave it out or give it a duration")]
     ZeroTimeout {
         /// The name of the time-out.
         timeout: &'static str,
@@ -37,17 +37,16 @@ pub enum BuildError {
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The kernel refuses to listen on an address.
+    /// An address cannot be listened on.
     #[error("cannot listen on {addr}")]
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// The kernel's error.
+        /// The cause.
         source: io::Error,
     },
-    /// An address is in use, and it overlaps with the address of a listener that the reload would close.
-    ///
-    /// Linux allows both sockets to be open only if the same user opened them.
+    /// An address is in use that overlaps with that of a listener which the reload would close. Linux lets the sockets of
+    /// both be open only if one user has opened them.
     #[error(
         "cannot listen on {addr}: another program listens there, or the sockets of the listener on {other} belong to \
          another user; if so, remove that listener by a reload of its own, or restart"
@@ -57,18 +56,18 @@ pub enum BindError {
         addr: SocketAddr,
         /// The address of the listener that is in the way.
         other: SocketAddr,
-        /// The kernel's error.
+        /// The cause.
         source: io::Error,
     },
     /// A worker cannot be started.
     #[error("cannot start a worker")]
     Worker {
-        /// The kernel's error.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// Why a server cannot reload. It continues unchanged.
+/// Why a reload was not applied. The server goes on unchanged.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {

@@ -45,7 +45,7 @@
 //!    [`Timeouts::first_byte`], after which both sides are ended, and [`Timeouts::half_closed`], after which the one
 //!    that was still open is reset. [`Timeouts::max_age`] ends a session whatever moves. Bytes that were acknowledged to
 //!    a sender are delivered before a reset, as long as their reader takes some within [`Timeouts::idle`].
-//! 6. Without a backend the client is reset, or what [`NoBackend`] says. A client that goes away before frees everything.
+//! 6. Without a backend the client is reset, or what [`OnNoBackend`] says. A client that goes away before frees everything.
 //!
 //! Each is a file of `session/`.
 //!
@@ -58,16 +58,7 @@
 //! the worker. There are at most 1024 pipes, and they take no more than an eighth of the descriptors; whoever gets none
 //! copies. [`Relay`] is the relay alone, for programs that accept and connect by themselves.
 //!
-//! A session of one small request takes 16 system calls (nginx: 17) and 5 allocations, 3.4 KiB together.
-//!
-//! `cargo bench proxy` compares. Medians on a virtual machine of two cores that had nothing else to do:
-//!
-//! | one connection | to the client | to the backend | 64 bytes there and back |
-//! |---|---|---|---|
-//! | relay, spliced | 1.88 GiB/s | 1.78 GiB/s | 60 us |
-//! | relay, copied | 1.01 GiB/s | 1.44 GiB/s | 66 us |
-//! | tokio's `copy_bidirectional` | 0.49 GiB/s | 0.49 GiB/s | 61 us |
-//! | direct | 2.79 GiB/s | 2.88 GiB/s | 27 us |
+//! `benches/README.md` of the repository has figures, and the commands that print them.
 //!
 //! # What is reported
 //!
@@ -109,14 +100,14 @@ mod session;
 mod state;
 mod upstream;
 
-pub use config::{HalfClose, Retry, Splice, Timeouts};
+pub use config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
 pub use error::{BindError, BuildError, ReloadError};
 pub use failures::FAILURES_TARGET;
 pub use hooks::{
     Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,
 };
 pub use limits::{Access, ClientZone, ClientZoneBuilder, Excess, Limits, Rate};
-pub use listener::{Listener, NoBackend};
+pub use listener::Listener;
 pub use metrics::Metrics;
 pub use net::bind_source::BindSource;
 pub use net::local::LocalAddresses;
@@ -125,12 +116,10 @@ pub use net::options::{Keepalive, SocketOptions};
 pub use parse_status::ParseStatus;
 pub use preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 pub use relay::{Relay, RelayEnd, Relayed};
-pub use server::Server;
-pub use server::budget::DescriptorBudget;
-pub use server::builder::{Proxy, ProxyBuilder};
-pub use server::handle::{DrainReport, Handle, Phase};
-pub use server::reload::Reloaded;
-pub use server::worker_pool::Workers;
+pub use server::{
+    Changes, DescriptorBudget, DrainReport, Handle, Phase, Proxy, ProxyBuilder, ReloadReport,
+    Server, Workers,
+};
 pub use upstream::drain::Parting;
 pub use upstream::wait_queue::{Queue, WaitFor};
 pub use upstream::{Upstream, UpstreamBuilder};

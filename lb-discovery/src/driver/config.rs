@@ -20,14 +20,14 @@ pub enum OnEmpty {
 /// How a [`Driver`](crate::Driver) treats its sources. The defaults suit DNS and Kubernetes.
 #[derive(Clone, Debug)]
 pub struct DriverConfig {
-    pub(super) backoff_base: Duration,
-    pub(super) backoff_max: Duration,
-    pub(super) debounce: Duration,
-    pub(super) initial_wait: Duration,
-    pub(super) max_stale: Option<Duration>,
-    pub(super) min_refresh: Duration,
-    pub(super) on_empty: OnEmpty,
-    pub(super) seed: Option<u64>,
+    pub(crate) backoff_base: Duration,
+    pub(crate) backoff_max: Duration,
+    pub(crate) debounce: Duration,
+    pub(crate) initial_wait: Duration,
+    pub(crate) max_stale: Option<Duration>,
+    pub(crate) min_refresh: Duration,
+    pub(crate) on_empty: OnEmpty,
+    pub(crate) seed: Option<u64>,
 }
 
 impl DriverConfig {

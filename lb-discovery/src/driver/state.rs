@@ -8,7 +8,7 @@ use lb_core::Snapshot;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::discovery::{Discovery, with_provenance};
+use crate::source::{Discovery, with_provenance};
 
 /// How the sources of a driver fare, in their order.
 #[non_exhaustive]
@@ -58,7 +58,7 @@ pub struct DriverHandle {
 }
 
 impl DriverHandle {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
 
@@ -81,14 +81,14 @@ impl DriverHandle {
 }
 
 /// What the followers write and the publisher and the handles read.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     sources: Mutex<Sources>,
     changed: Notify,
     hints: watch::Sender<()>,
 }
 
 impl Shared {
-    pub(super) fn new(labels: impl Iterator<Item = Arc<str>>) -> Self {
+    pub(crate) fn new(labels: impl Iterator<Item = Arc<str>>) -> Self {
         Self {
             sources: Mutex::new(Sources::new(labels.map(SourceState::new).collect())),
             changed: Notify::new(),
@@ -98,7 +98,7 @@ impl Shared {
 
     /// Gives the source `index`, unless it has a set of its own, the last good set of the source `from` of `old`, and since
     /// when and why that one fails: a set does not become younger when it is taken over.
-    pub(super) fn inherit(&self, index: usize, source: &dyn Discovery, old: &Self, from: usize) {
+    pub(crate) fn inherit(&self, index: usize, source: &dyn Discovery, old: &Self, from: usize) {
         let old = old.lock().all[from].clone();
         let current = adapted(source, &old.raw, &source.source());
         self.change(index, |state| {
@@ -114,22 +114,22 @@ impl Shared {
     }
 
     /// Waits until a source has changed since the last wait. For one waiter.
-    pub(super) async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    pub(super) fn hints(&self) -> watch::Receiver<()> {
+    pub(crate) fn hints(&self) -> watch::Receiver<()> {
         self.hints.subscribe()
     }
 
     /// Whether the first publication need not wait any longer.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         let counts = self.lock().counts;
         counts.unanswered == 0 && (counts.failed == 0 || counts.with_backends > 0)
     }
 
     /// All backends of all sources. O(1) in the number of backends if one source has them all.
-    pub(super) fn union(&self) -> Snapshot {
+    pub(crate) fn union(&self) -> Snapshot {
         let sources = self.lock();
         let mut sets = sources.all.iter().map(|s| &s.current);
         if sources.counts.with_backends == 1 {
@@ -140,7 +140,7 @@ impl Shared {
     }
 
     /// Records a new set, as the source gave it and as it adapted it.
-    pub(super) fn succeeded(&self, index: usize, raw: Snapshot, current: Snapshot) {
+    pub(crate) fn succeeded(&self, index: usize, raw: Snapshot, current: Snapshot) {
         self.change(index, |source| {
             source.updates += 1;
             source.raw = raw;
@@ -154,7 +154,7 @@ impl Shared {
     }
 
     /// Records a failure. Returns how many [backends](Self::backends) there are.
-    pub(super) fn failed(&self, index: usize, error: Arc<str>) -> Option<usize> {
+    pub(crate) fn failed(&self, index: usize, error: Arc<str>) -> Option<usize> {
         self.change(index, |source| {
             source.failures += 1;
             source.last_error = Some(error);
@@ -166,7 +166,7 @@ impl Shared {
 
     /// Records an authoritative empty answer, and empties the set if `apply`. Returns how many
     /// [backends](Self::backends) there were.
-    pub(super) fn emptied(&self, index: usize, error: Arc<str>, apply: bool) -> Option<usize> {
+    pub(crate) fn emptied(&self, index: usize, error: Arc<str>, apply: bool) -> Option<usize> {
         self.change(index, |source| {
             source.failures += 1;
             let before = source.backends();
@@ -184,14 +184,14 @@ impl Shared {
     }
 
     /// When the first of the sets that are there is to be dropped, if no source recovers before.
-    pub(super) fn next_expiry(&self, max_stale: Duration) -> Option<Instant> {
+    pub(crate) fn next_expiry(&self, max_stale: Duration) -> Option<Instant> {
         let sources = self.lock();
         let expiries = sources.all.iter().filter_map(|s| s.expiry(max_stale));
         expiries.min()
     }
 
     /// Drops the sets that have gone unconfirmed for `max_stale`, and names their sources.
-    pub(super) fn expire(&self, max_stale: Duration) -> Vec<Arc<str>> {
+    pub(crate) fn expire(&self, max_stale: Duration) -> Vec<Arc<str>> {
         let now = Instant::now();
         let mut sources = self.lock();
         let expired = sources
@@ -209,12 +209,12 @@ impl Shared {
     }
 
     /// How many backends a source's last set has. `None` if it never gave one.
-    pub(super) fn backends(&self, index: usize) -> Option<usize> {
+    pub(crate) fn backends(&self, index: usize) -> Option<usize> {
         self.lock().all[index].backends()
     }
 
     /// Whether a source fails, as far as is known.
-    pub(super) fn is_failing(&self, index: usize) -> bool {
+    pub(crate) fn is_failing(&self, index: usize) -> bool {
         self.lock().all[index].failing_since.is_some()
     }
 
@@ -292,7 +292,7 @@ impl fmt::Debug for Shared {
 }
 
 /// What `source` makes of a set that it gave, with every backend's source named.
-pub(super) fn adapted(source: &dyn Discovery, raw: &Snapshot, label: &Arc<str>) -> Snapshot {
+pub(crate) fn adapted(source: &dyn Discovery, raw: &Snapshot, label: &Arc<str>) -> Snapshot {
     with_provenance(source.adapt(raw.clone()), label)
 }
 

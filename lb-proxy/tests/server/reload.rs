@@ -32,8 +32,8 @@ async fn a_reload_adds_keeps_and_removes_listeners() {
         .listen(loopback(), &a)
         .listen(loopback(), &a);
     let reloaded = reload(&proxy, to).await.unwrap();
-    let second = reloaded.added[0];
-    assert_eq!(reloaded.kept, [first]);
+    let second = reloaded.listeners.added[0];
+    assert_eq!(reloaded.listeners.kept, [first]);
     assert_eq!(proxy.handle.local_addrs(), [first, second]);
     assert_eq!(ask(second).await.unwrap(), "a");
 
@@ -42,7 +42,7 @@ async fn a_reload_adds_keeps_and_removes_listeners() {
         .await
         .unwrap();
     assert_eq!(
-        (reloaded.kept, reloaded.removed),
+        (reloaded.listeners.kept, reloaded.listeners.removed),
         (vec![second], vec![first])
     );
     assert_eq!(ask(second).await.unwrap(), "b");
@@ -56,7 +56,7 @@ async fn a_reload_adds_keeps_and_removes_listeners() {
 #[tokio::test]
 async fn a_removed_listener_serves_every_connection_that_it_accepted() {
     for workers in [
-        Workers::Here,
+        Workers::CurrentRuntime,
         Workers::Threads(NonZeroUsize::new(2).unwrap()),
     ] {
         let upstream = round_robin("pool", named("a").await);

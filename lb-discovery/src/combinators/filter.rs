@@ -1,0 +1,69 @@
+//! A source of which some backends are left out.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lb_core::{Backend, Snapshot};
+
+use crate::combinators::map::Map;
+use crate::error::DiscoveryError;
+use crate::source::{Discovery, SnapshotStream};
+
+/// Another source without the backends that a function does not want: only those of one zone, only IPv4, only the
+/// first tier of a service.
+///
+/// The function is called for each backend of each set, so it should be cheap. A set of which nothing is left is an
+/// empty set, not a failure.
+///
+/// ```
+/// use lb_core::{Backend, Snapshot};
+/// use lb_discovery::{Filter, Static};
+///
+/// let fixed = Static::new(Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]));
+/// let here = Filter::new(fixed, |backend| backend.zone.as_deref() == Some("rack-1"));
+/// # drop(here);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Filter(Map);
+
+impl Filter {
+    /// The backends of `inner` that `wanted` says yes to.
+    pub fn new(
+        inner: impl Discovery,
+        wanted: impl Fn(&Backend) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self(Map::filter_map(inner, move |b| wanted(&b).then_some(b)))
+    }
+}
+
+#[async_trait]
+impl Discovery for Filter {
+    fn source(&self) -> Arc<str> {
+        self.0.source()
+    }
+
+    fn identity(&self) -> Arc<str> {
+        self.0.identity()
+    }
+
+    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
+        self.0.watch().await
+    }
+
+    async fn watch_raw(&self) -> Result<SnapshotStream, DiscoveryError> {
+        self.0.watch_raw().await
+    }
+
+    fn adapt(&self, raw: Snapshot) -> Snapshot {
+        self.0.adapt(raw)
+    }
+
+    fn refresh(&self) {
+        self.0.refresh();
+    }
+
+    fn parts(&self) -> Option<Vec<Arc<dyn Discovery>>> {
+        self.0.parts()
+    }
+}

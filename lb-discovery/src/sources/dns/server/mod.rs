@@ -1,0 +1,6 @@
+//! One question to one name server.
+
+pub(crate) mod aliases;
+pub(crate) mod error;
+pub(crate) mod name_server;
+pub(crate) mod sockets;

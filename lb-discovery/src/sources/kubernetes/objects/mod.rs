@@ -1,0 +1,12 @@
+//! Objects of the API, cut down to the fields that the sources use.
+
+pub(crate) mod condition;
+pub(crate) mod families;
+pub(crate) mod name;
+pub(crate) mod node;
+pub(crate) mod pod;
+pub(crate) mod port;
+pub(crate) mod record;
+pub(crate) mod service;
+pub(crate) mod slice;
+pub(crate) mod workload;

@@ -1,0 +1,80 @@
+//! What is needed of a Node.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1;
+
+use crate::sources::kubernetes::objects::record::Record;
+
+/// Which of a node's addresses is used.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum NodeAddress {
+    /// `ExternalIP`.
+    External,
+    /// `InternalIP`.
+    Internal,
+}
+
+impl NodeAddress {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "ExternalIP" => Some(Self::External),
+            "InternalIP" => Some(Self::Internal),
+            _ => None,
+        }
+    }
+}
+
+const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+const ZONE: &str = "topology.kubernetes.io/zone";
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// What is needed of a Node.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) addresses: Box<[(NodeAddress, IpAddr)]>,
+    pub(crate) uid: Option<Arc<str>>,
+    pub(crate) zone: Option<Arc<str>>,
+    /// Whether external load balancers shall leave it alone, because it is labelled so or about to go.
+    pub(crate) is_excluded: bool,
+    pub(crate) is_ready: bool,
+}
+
+impl Record for Node {
+    type Object = v1::Node;
+
+    fn of(object: v1::Node) -> Self {
+        let v1::Node {
+            metadata,
+            spec,
+            status,
+        } = object;
+        let status = status.unwrap_or_default();
+        let label = |name| metadata.labels.as_ref().and_then(|labels| labels.get(name));
+        let taints = spec.unwrap_or_default().taints.unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let addresses = status.addresses.unwrap_or_default();
+        let is_excluded = label(EXCLUDE).is_some_and(|value| !is_false(value))
+            || metadata.deletion_timestamp.is_some()
+            || taints.iter().any(|taint| taint.key == TO_BE_DELETED);
+        Self {
+            addresses: addresses
+                .iter()
+                .filter_map(|a| Some((NodeAddress::parse(&a.type_)?, a.address.parse().ok()?)))
+                .collect(),
+            zone: label(ZONE).map(|zone| zone.as_str().into()),
+            uid: metadata.uid.map(Arc::from),
+            is_excluded,
+            is_ready: conditions
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        }
+    }
+}
+
+/// What Go's `ParseBool` takes for false, as the label's value is read.
+fn is_false(value: &str) -> bool {
+    matches!(value, "0" | "f" | "F" | "false" | "False" | "FALSE")
+}

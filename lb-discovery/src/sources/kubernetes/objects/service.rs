@@ -1,0 +1,90 @@
+//! What is needed of a Service.
+
+use k8s_openapi::api::core::v1;
+
+use crate::sources::kubernetes::objects::families::Family;
+use crate::sources::kubernetes::objects::port::{self, Port};
+use crate::sources::kubernetes::objects::record::Record;
+
+/// Why a Service that is not there has no backends. What is left of its slices and node ports belongs to no Service.
+pub(crate) const NO_SERVICE: &str = "no such Service";
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Service {
+    /// `spec.type`.
+    pub(crate) kind: Box<str>,
+    /// Whether it selects pods, so that a controller keeps its EndpointSlices up.
+    pub(crate) has_selector: bool,
+    /// Whether `externalTrafficPolicy` is `Local`: a node serves only the pods that it runs.
+    pub(crate) is_local: bool,
+    /// `spec.ipFamilies`; empty on servers without dual-stack, which means any.
+    pub(crate) families: Box<[Family]>,
+    /// Its TCP ports.
+    pub(crate) ports: Box<[ServicePort]>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct ServicePort {
+    /// Empty if it has none, as a Service's only port may.
+    pub(crate) name: Box<str>,
+    pub(crate) number: u16,
+    pub(crate) node_port: Option<u16>,
+}
+
+impl Record for Service {
+    type Object = v1::Service;
+
+    fn of(object: v1::Service) -> Self {
+        let spec = object.spec.unwrap_or_default();
+        let ports = spec.ports.unwrap_or_default().into_iter();
+        let families = spec.ip_families.unwrap_or_default();
+        Self {
+            has_selector: spec.selector.is_some_and(|selector| !selector.is_empty()),
+            kind: spec.type_.unwrap_or_else(|| "ClusterIP".to_owned()).into(),
+            is_local: spec.external_traffic_policy.as_deref() == Some("Local"),
+            families: families.iter().filter_map(|f| Family::parse(f)).collect(),
+            ports: ports
+                .filter(|port| port::is_tcp(port.protocol.as_deref()))
+                .filter_map(|port| {
+                    Some(ServicePort {
+                        number: port::number(port.port)?,
+                        node_port: port.node_port.and_then(port::number),
+                        name: port.name.unwrap_or_default().into(),
+                    })
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Service {
+    /// Fails for a Service that leads to a name: it has no endpoints and no node ports, whatever else it says. Slices
+    /// that were made before it became one are not kept up, and kube-proxy uses none.
+    pub(crate) fn check_kind(&self) -> Result<(), String> {
+        if &*self.kind != "ExternalName" {
+            return Ok(());
+        }
+        let problem = "the Service's type is ExternalName, which leads to a name and to no endpoint of the cluster: \
+                       balance over that name by DNS";
+        Err(problem.to_owned())
+    }
+
+    /// The port that is meant; without a wish, the only one.
+    pub(crate) fn port(&self, wanted: Option<&Port>) -> Result<&ServicePort, String> {
+        let found = match wanted {
+            None if self.ports.len() == 1 => self.ports.first(),
+            None => None,
+            Some(wanted) => self.ports.iter().find(|port| match wanted {
+                Port::Name(name) => *port.name == **name,
+                Port::Number(number) => port.number == *number,
+            }),
+        };
+        found.ok_or_else(|| {
+            let has = port::list(self.ports.iter().map(|p| (&*p.name, Some(p.number))));
+            match wanted {
+                Some(wanted) => format!("the Service has no TCP port {wanted}, it has: {has}"),
+                None => format!("say which port of the Service is meant, it has: {has}"),
+            }
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! Updates in any order come to what a fresh list of the final objects says.
+
+use futures::stream;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::sources::kubernetes::objects::slice::Slice;
+
+/// What may happen to the slices of a Service.
+#[derive(Clone, Debug)]
+enum Happening {
+    Put(u8, Vec<(u8, u8)>),
+    Delete(u8),
+    /// The watch was lost: everything is listed again.
+    List,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let endpoints = prop::collection::vec((0_u8..6, 0_u8..8), 0..4);
+    prop_oneof![
+        6 => (0_u8..4, endpoints).prop_map(|(name, endpoints)| Happening::Put(name, endpoints)),
+        2 => (0_u8..4).prop_map(Happening::Delete),
+        1 => Just(Happening::List),
+    ]
+}
+
+fn record(endpoints: &[(u8, u8)]) -> Slice {
+    let endpoints = endpoints.iter().map(|(host, conditions)| {
+        let bit = |n: u8| conditions >> n & 1 == 1;
+        json!({
+            "addresses": [format!("10.0.0.{host}")],
+            "conditions": {"ready": bit(0), "serving": bit(1), "terminating": bit(2)},
+        })
+    });
+    let object = json!({
+        "metadata": {"name": "a"}, "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 80}],
+        "endpoints": endpoints.collect::<Vec<_>>(),
+    });
+    Slice::of(serde_json::from_value(object).unwrap())
+}
+
+fn objects(memory: &Arc<Memory>) -> Objects<Slice> {
+    Objects {
+        updates: stream::pending().boxed(),
+        what: "watching".into(),
+        destination: "http://one".into(),
+        memory: Arc::clone(memory),
+        known: None,
+        doubt: None,
+    }
+}
+
+fn set(objects: &Objects<Slice>) -> lb_core::Snapshot {
+    let slices = objects.get().unwrap().values();
+    crate::sources::kubernetes::endpoint_slices::source::snapshot_of(slices)
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_comes_to_the_final_list(happenings in prop::collection::vec(happening(), 0..40)) {
+        let believing = Memory::new(Duration::ZERO);
+        let mut watched = objects(&believing);
+        let mut actual: BTreeMap<String, Slice> = BTreeMap::new();
+        watched.apply(Update::Replace(actual.clone())).unwrap();
+        for happening in happenings {
+            let before = set(&watched);
+            let update = match happening {
+                Happening::Put(name, endpoints) => {
+                    let record = record(&endpoints);
+                    actual.insert(name.to_string(), record.clone());
+                    Update::Apply(name.to_string(), record)
+                }
+                Happening::Delete(name) => {
+                    actual.remove(&name.to_string());
+                    Update::Delete(name.to_string())
+                }
+                Happening::List => Update::Replace(actual.clone()),
+            };
+            let changes = watched.apply(update).unwrap();
+            let mut fresh = objects(&Memory::new(Duration::ZERO));
+            fresh.apply(Update::Replace(actual.clone())).unwrap();
+            prop_assert_eq!(set(&watched), set(&fresh));
+            prop_assert!(changes || set(&watched) == before);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_is_believed_when_it_stays_empty() {
+    let memory = Memory::new(Duration::from_secs(10));
+    let url = Arc::from("http://one");
+    memory.listed(0, "listing", &url).unwrap();
+    memory.listed(3, "listing", &url).unwrap();
+    let doubt = memory.listed(0, "listing", &url).unwrap_err();
+    assert_eq!(
+        doubt.to_string(),
+        "listing: the list is empty, but had 3 before: not believed unless it stays so for 10s"
+    );
+    assert_eq!(doubt.valid_for(), Some(Duration::from_secs(5)));
+    assert!(!doubt.is_authoritative_empty());
+    for (passes, left) in [(6_000, 3_500), (2_000, 1_500), (1_000, 1_000)] {
+        tokio::time::advance(Duration::from_millis(passes)).await;
+        let doubt = memory.listed(0, "listing", &url).unwrap_err();
+        assert_eq!(doubt.valid_for(), Some(Duration::from_millis(left)));
+    }
+    memory.listed(1, "listing", &url).unwrap();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(
+        memory.listed(0, "listing", &url).is_err(),
+        "it was not empty all the time"
+    );
+    tokio::time::advance(Duration::from_secs(10)).await;
+    memory.listed(0, "listing", &url).unwrap();
+    memory.listed(0, "listing", &url).unwrap();
+}
+
+#[test]
+fn an_empty_list_of_another_cluster_or_selector_is_believed() {
+    let memory = Memory::new(Duration::from_secs(10));
+    let (one, two) = (Arc::from("http://one"), Arc::from("http://two"));
+    memory.listed(3, "pods of a at one", &one).unwrap();
+    memory.listed(0, "pods of b at one", &one).unwrap();
+    assert_eq!(memory.destination(|| None), Some(one));
+    memory.listed(3, "pods of b at one", &two).unwrap();
+    memory.listed(0, "pods of b at two", &two).unwrap();
+    assert_eq!(memory.destination(|| None), Some(Arc::clone(&two)));
+    // The same address by another proxy.
+    let proxied = Arc::from("http://two by the proxy http://three/");
+    memory.listed(3, "pods of b at two", &two).unwrap();
+    memory.listed(0, "pods of b at two", &proxied).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_under_watch_needs_no_confirmation() {
+    let memory = Memory::new(Duration::from_secs(10));
+    let mut objects = objects(&memory);
+    let url = Arc::clone(&objects.destination);
+    let one = BTreeMap::from([("a".to_owned(), record(&[]))]);
+    objects.apply(Update::Replace(one)).unwrap();
+    assert!(objects.apply(Update::Delete("a".to_owned())).unwrap());
+    assert!(!objects.apply(Update::Delete("a".to_owned())).unwrap());
+    memory.listed(0, "listing", &url).unwrap();
+}
+
+#[test]
+fn too_many_objects_are_refused_however_they_come() {
+    let mut objects = objects(&Memory::new(Duration::ZERO));
+    let record = record(&[]);
+    let full = (0..100_000).map(|number| (number.to_string(), record.clone()));
+    objects.apply(Update::Replace(full.collect())).unwrap();
+    let known = Update::Apply("7".to_owned(), record.clone());
+    assert!(!objects.apply(known).unwrap());
+    let error = objects.apply(Update::Apply("one more".to_owned(), record));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "watching: more than 100000 objects"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_doubt_about_an_empty_list_leaves_time_for_the_other_lists() {
+    let memory = Memory::new(Duration::from_secs(10));
+    let mut objects = objects(&memory);
+    let one = BTreeMap::from([("a".to_owned(), record(&[]))]);
+    let updates = [one, BTreeMap::new()].map(|all| Ok(Update::Replace(all)));
+    objects.updates = stream::iter(updates).boxed();
+    objects.changed().await.unwrap();
+    let begin = Instant::now();
+    // A wait that is cancelled loses nothing.
+    let cancelled = tokio::time::timeout(HEAR_OUT / 2, objects.changed()).await;
+    assert!(cancelled.is_err());
+    let doubt = objects.changed().await.unwrap_err();
+    assert!(doubt.to_string().contains("not believed"), "{doubt}");
+    assert!((HEAR_OUT..2 * HEAR_OUT).contains(&begin.elapsed()));
+}

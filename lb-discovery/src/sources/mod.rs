@@ -1,0 +1,11 @@
+//! The sources of backends, one module each.
+
+#[cfg(feature = "dns")]
+pub(crate) mod dns;
+#[cfg(feature = "file")]
+pub(crate) mod file;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
+pub(crate) mod manual;
+pub(crate) mod polled;
+pub(crate) mod static_list;
