@@ -102,7 +102,7 @@ impl ProxyProtocol {
         self
     }
 
-    fn believe(&self, header: &ProxyHeader<'_>, bytes: &[u8], context: &mut PrereadContext) {
+    fn believe(&self, header: &ProxyHeader<'_>, bytes: &[u8], context: &mut PrereadContext<'_>) {
         if let Some(Addresses {
             source,
             destination,
@@ -119,7 +119,7 @@ impl Preread for ProxyProtocol {
     fn read(
         &self,
         bytes: &[u8],
-        context: &mut PrereadContext,
+        context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError> {
         let is_trusted = self.trusted.contains(context.connection().peer.ip());
         let is_refused = !is_trusted && self.untrusted == Untrusted::Refuse;

@@ -1,7 +1,9 @@
 //! Describes the header that backends receive.
 
+use std::sync::Arc;
+
+use crate::connection::Connection;
 use crate::error::BuildError;
-use crate::hooks::Connection;
 use crate::proxy_protocol::{Addresses, HeaderError, Tlv, Version, write_v1, write_v2};
 
 /// The header that backends receive first, in one write with the bytes that the client has sent by then.
@@ -10,7 +12,7 @@ use crate::proxy_protocol::{Addresses, HeaderError, Tlv, Version, write_v1, writ
 /// a header that is believed, these are the addresses of that header. See
 /// [`Listener::send_proxy`](crate::Listener::send_proxy) and
 /// [`UpstreamBuilder::send_proxy`](crate::UpstreamBuilder::send_proxy).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use]
 pub struct SendProxy {
     version: Version,
@@ -117,4 +119,14 @@ impl SendProxy {
         let own = own.map(|(kind, value)| Tlv::new(*kind, value));
         write_v2(Some(ends), own.chain(forwarded), self.checksum, header)
     }
+}
+
+/// Which PROXY protocol header the backends of an upstream get.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum HeaderSetting {
+    /// What the listener sends.
+    #[default]
+    OfListener,
+    /// This one, or none.
+    Own(Option<Arc<SendProxy>>),
 }

@@ -85,7 +85,8 @@ async fn by_default_the_sessions_of_a_removed_backend_stay_open() {
 }
 
 #[tokio::test]
-async fn five_hundred_sessions_of_a_removed_backend_are_closed_and_no_other_session_session() {
+async fn five_hundred_sessions_of_a_removed_backend_are_closed_and_no_other_session_session_session()
+ {
     let mut scene = Scene::new(1000, |upstream| upstream.on_removed(AT_ONCE)).await;
     scene.sources.remove(scene.leaves.addr);
     for client in &mut scene.take(b'l') {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lb_core::{AdminState, Backend, FailLimit};
 use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
 use lb_proxy::{
-    Access, BindSource, ClientZone, Connection, Excess, Hooks, Limits, Listener, Network, Verdict,
+    Access, Admission, BindSource, ClientZone, Connection, Excess, Hooks, Limits, Listener, Network,
 };
 use test_support::deadline::eventually;
 use test_support::log::Capture;
@@ -232,8 +232,8 @@ async fn invalid_first_bytes_are_logged_and_a_probe_without_bytes_is_not() {
 struct RefuseAll;
 
 impl Hooks for RefuseAll {
-    fn accept(&self, _: &Connection) -> Verdict {
-        Verdict::Refuse
+    fn accept(&self, _: &Connection) -> Admission {
+        Admission::Refuse
     }
 }
 
