@@ -88,13 +88,14 @@ mod connection;
 mod error;
 mod failures;
 mod hooks;
-mod identity;
+
 mod limits;
 mod listener;
 mod metrics;
 mod net;
 mod parse_status;
 mod preread;
+mod preread_info;
 pub mod proxy_protocol;
 mod relay;
 mod server;
