@@ -119,7 +119,7 @@ impl UpstreamBuilder {
 
     /// Sets a text that stands for what a [reload](crate::Handle::reload) cannot compare by itself: the functions of
     /// [`Map`](lb_discovery::Map)s and the settings of sources that their
-    /// [identities](lb_discovery::Discovery::identity) leave out.
+    /// [identities](lb_discovery::Source::identity) leave out.
     ///
     /// A reload keeps a running upstream as it is if the described one has an equal fingerprint, and all that can be
     /// compared is equal too: the name, the `Debug` text of the policy, the labels and identities of the sources in their

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lb_core::{BalancerConfig, Policy};
-use lb_discovery::{Discovery, DriverConfig};
+use lb_discovery::{DriverConfig, Source};
 
 use super::drain::Partings;
 use super::hash_key::KeyParts;
@@ -47,9 +47,9 @@ impl UpstreamDescription {
 }
 
 impl SourceDescription {
-    pub(super) fn new(source: &dyn Discovery) -> Self {
+    pub(super) fn new(source: &dyn Source) -> Self {
         Self {
-            label: source.source(),
+            label: source.label(),
             identity: source.identity(),
         }
     }
