@@ -13,8 +13,8 @@ use super::setting::Setting;
 use super::{Follower, Plan, Shared, Shell, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
-use crate::upstream::drain::{Parting, Partings, Ties};
-use crate::upstream::wait_queue::{Line, Queue};
+use crate::upstream::drain::{LossConfig, OnBackendLoss, SessionDrain};
+use crate::upstream::wait_queue::{Queue, WaitQueue};
 
 /// Describes an [`Upstream`].
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct UpstreamBuilder {
     sources: Vec<Arc<dyn Discovery>>,
     discovery: DriverConfig,
     queue: Option<Queue>,
-    partings: Partings,
+    on_loss: LossConfig,
     header: HeaderSetting,
     hash_key: KeyParts,
 }
@@ -40,7 +40,7 @@ impl UpstreamBuilder {
             sources: Vec::new(),
             discovery: DriverConfig::default(),
             queue: None,
-            partings: Partings::default(),
+            on_loss: LossConfig::default(),
             header: HeaderSetting::default(),
             hash_key: KeyParts::default(),
         }
@@ -91,17 +91,17 @@ impl UpstreamBuilder {
     }
 
     /// Sets what happens to the sessions of a backend that its source no longer reports, or reports as another
-    /// [instance](lb_core::Backend::instance). Default: [`Parting::Keep`]. One that drains keeps its sessions in any case.
-    pub fn on_removed(mut self, parting: Parting) -> Self {
-        self.partings.removed = parting;
+    /// [instance](lb_core::Backend::instance). Default: [`OnBackendLoss::Keep`]. One that drains keeps its sessions in any case.
+    pub fn on_removed(mut self, on_loss: OnBackendLoss) -> Self {
+        self.on_loss.removed = on_loss;
         self
     }
 
     /// Sets what happens to the sessions of a backend that is ejected for its failures, or that
-    /// [`Upstream::set_health`] calls unhealthy. Default: [`Parting::Keep`]. A connection to it that succeeds ends the
-    /// parting, and so does a check.
-    pub fn on_unhealthy(mut self, parting: Parting) -> Self {
-        self.partings.unhealthy = parting;
+    /// [`Upstream::set_health`] calls unhealthy. Default: [`OnBackendLoss::Keep`]. A connection that succeeds ends the
+    /// drain, and so does a check that reports it healthy.
+    pub fn on_unhealthy(mut self, on_loss: OnBackendLoss) -> Self {
+        self.on_loss.unhealthy = on_loss;
         self
     }
 
@@ -143,8 +143,8 @@ impl UpstreamBuilder {
             balancer,
             clock: Clock::start(),
             discovery: RwLock::new(discovery),
-            line: Line::new(self.queue),
-            ties: Ties::new(self.partings),
+            wait_queue: WaitQueue::new(self.queue),
+            drain: SessionDrain::new(self.on_loss),
             header: Setting::new(self.header),
             hash_key: Setting::new(self.hash_key),
             ready: watch::Sender::new(false),

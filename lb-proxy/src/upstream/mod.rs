@@ -4,6 +4,7 @@ mod builder;
 pub(crate) mod drain;
 pub(crate) mod hash_key;
 mod lease;
+pub(crate) mod outcome;
 pub(crate) mod send_proxy;
 mod setting;
 pub(crate) mod wait_queue;
@@ -29,12 +30,12 @@ use tracing::info;
 
 use crate::clock::Clock;
 
-use drain::{Ties, Watcher};
+use drain::{LossWatcher, SessionDrain};
 use hash_key::{HashKey, KeyParts};
 use lease::Held;
 use send_proxy::HeaderSetting;
 use setting::Setting;
-use wait_queue::Line;
+use wait_queue::WaitQueue;
 
 pub use builder::UpstreamBuilder;
 pub(crate) use lease::Lease;
@@ -65,8 +66,8 @@ struct Shared {
     balancer: Balancer,
     clock: Clock,
     discovery: RwLock<DriverHandle>,
-    line: Line,
-    ties: Ties,
+    wait_queue: WaitQueue,
+    drain: SessionDrain,
     header: Setting<HeaderSetting>,
     hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
@@ -125,8 +126,8 @@ impl Upstream {
             return false;
         };
         let into = self.shared();
-        into.ties.set(from.ties.partings());
-        into.line.set(from.line.settings());
+        into.drain.set(from.drain.on_loss());
+        into.wait_queue.set(from.wait_queue.settings());
         into.header.set(from.header.get());
         into.hash_key.set(from.hash_key.get());
         *write(&into.discovery) = plan.discovery.clone();
@@ -168,8 +169,8 @@ impl Upstream {
         let news = self.shared().balancer.set_health(addr, health, self.now());
         if news {
             match health {
-                Health::Healthy => self.shared().ties.healthy(addr),
-                _ => self.shared().ties.unhealthy(addr),
+                Health::Healthy => self.shared().drain.healthy(addr),
+                _ => self.shared().drain.unhealthy(addr),
             }
             self.serve_queue();
         }
@@ -188,23 +189,15 @@ impl Upstream {
         with_rng(|rng| self.shared().balancer.explain(&request, self.now(), rng))
     }
 
-    /// A connection was made under `lease`.
-    pub(crate) fn connected(&self, lease: &Lease) {
-        lease.connected(self.now());
-        self.shared().ties.healthy(lease.addr());
+    fn drain(&self) -> &SessionDrain {
+        &self.shared().drain
     }
 
-    /// Failures ejected the backend at `addr`.
-    pub(crate) fn ejected(&self, addr: SocketAddr) {
-        self.shared().ties.unhealthy(addr);
-    }
-
-    /// Ties a session to the backend of its `lease`, if it is to be ended when that is lost.
-    pub(crate) fn tie(&self, lease: &Lease) -> Option<Watcher> {
-        let ties = &self.shared().ties;
-        let backend = ties.is_used().then(|| lease.backend())?;
+    /// Watches for the loss of the backend of `lease`. `None` if the upstream ends no sessions then.
+    pub(crate) fn watch_loss(&self, lease: &Lease) -> Option<LossWatcher> {
+        let backend = self.drain().is_used().then(|| lease.backend())?;
         let is_member = || self.backends().contains(backend.addr);
-        Some(ties.tie(&backend, is_member))
+        Some(self.drain().watch(&backend, is_member))
     }
 
     /// The PROXY protocol header that its backends get.
@@ -230,7 +223,7 @@ impl Upstream {
 
     /// How many connections wait in its queue.
     pub fn queued(&self) -> usize {
-        self.shared().line.len()
+        self.shared().wait_queue.len()
     }
 
     /// Picks for a connection that goes by `key`, unless others wait for a backend already.
@@ -249,7 +242,7 @@ impl Upstream {
     fn lease(&self, pick: Pick) -> Lease {
         Lease {
             held: Held::Pick(pick),
-            queue: self.shared().line.is_used().then(|| self.clone()),
+            queue: self.shared().wait_queue.is_used().then(|| self.clone()),
         }
     }
 
@@ -284,7 +277,7 @@ impl Upstream {
             }
             let apply = |snapshot: Snapshot| {
                 let delta = updater.apply(&snapshot, self.now());
-                shared.ties.update(&delta, &snapshot);
+                shared.drain.update(&delta, &snapshot);
                 self.log(&delta, snapshot.len());
                 shared.ready.send_replace(true);
                 self.serve_queue();
