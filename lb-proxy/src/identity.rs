@@ -1,4 +1,4 @@
-//! What the first bytes told about a connection.
+//! What the prereads found out about a connection.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use crate::parse_status::ParseStatus;
 use crate::proxy_protocol::ProxyHeader;
 
-/// What [prereads](crate::Preread) found out. Shared by all copies of a [`Connection`](crate::Connection); one of which
-/// nothing was found out has none.
+/// What the [prereads](crate::Preread) found out. Shared by all copies of a [`Connection`](crate::Connection). A connection
+/// about which they found out nothing has none.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub(crate) struct Identity {
-    /// What the client connected to, where a proxy in front knows better than the socket.
+    /// The address that the client connected to, as a proxy in front has reported it.
     pub(crate) destination: Option<SocketAddr>,
-    /// A PROXY protocol header, checked, of a sender that is believed.
+    /// A valid PROXY protocol header of a trusted sender.
     pub(crate) header: Box<[u8]>,
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) alpn: Vec<Box<[u8]>>,
@@ -22,7 +22,7 @@ impl Identity {
     pub(crate) fn proxy_header(&self) -> Option<ProxyHeader<'_>> {
         match ProxyHeader::parse(&self.header, self.header.len()) {
             Ok(ParseStatus::Complete(header)) => Some(header),
-            // There is none: only whole ones are kept.
+            // There is none: only complete headers are kept.
             _ => None,
         }
     }

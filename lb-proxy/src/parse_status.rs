@@ -9,8 +9,8 @@ pub enum ParseStatus<T> {
     Complete(T),
     /// The bytes so far may become a result.
     Incomplete {
-        /// So many bytes must follow at the least, never zero. Whoever reads exactly this many reads nothing that
-        /// comes behind the result.
+        /// The least number of bytes that must follow, never zero. A caller that reads exactly this many reads nothing
+        /// behind the result.
         at_least: usize,
     },
 }

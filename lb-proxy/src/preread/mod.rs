@@ -1,4 +1,4 @@
-//! What is said before the stream proper begins.
+//! Prereads: readers of a connection's first bytes.
 
 pub(crate) mod client_hello;
 pub(crate) mod proxy_protocol;
@@ -18,49 +18,49 @@ use crate::upstream::Upstream;
 /// Reads the first bytes of a connection before a backend is picked: a PROXY protocol header, the name in a TLS
 /// ClientHello.
 ///
-/// A preread does no I/O. The session reads for it and hands it all that has come so far, until it is satisfied, within
-/// its time-out. What it consumes is gone; the rest goes to the backend first, from the buffer it was read into. A
-/// listener without prereads pays one branch and reads nothing.
+/// A preread does no I/O. The session reads, and passes all bytes so far, until the preread is done or its time-out is
+/// over. The backend does not get the bytes that it consumes; it gets the rest first, from the buffer they were read into.
+/// A listener without prereads pays one branch and reads nothing.
 ///
-/// Where there is one, the client has to speak first: a backend that would do so is not connected to before the
-/// prereads are satisfied, and a client that waits for it is reset when the time is over.
+/// With a preread the client must send first: the session connects to a backend only after the prereads are done, and a
+/// client that waits for the backend's first byte is reset when the time-out is over.
 pub trait Preread: fmt::Debug + Send + Sync + 'static {
-    /// Looks at the bytes that have come so far, `bytes` being all of them from the first on.
+    /// Reads all bytes so far, beginning with the first that no earlier preread has consumed.
     ///
     /// # Errors
     ///
-    /// If no further bytes can make this what the listener wants. The connection is reset then.
+    /// If no further bytes can make these valid. The connection is reset then.
     fn read(
         &self,
         bytes: &[u8],
         context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError>;
 
-    /// How many bytes it may want to see. Default: 16 KiB, nginx's `preread_buffer_size`.
+    /// The largest number of bytes that it reads. Default: 16 KiB, nginx's `preread_buffer_size`.
     fn limit(&self) -> usize {
         16 * 1024
     }
 
-    /// How long the bytes may take. Default: `None`, the listener's
+    /// How long the bytes may take to arrive. Default: `None`, the listener's
     /// [time-out](crate::Listener::preread_timeout).
     fn timeout(&self) -> Option<Duration> {
         None
     }
 
-    /// Whether it may replace the client's address. Then rules and limits that go by the address wait for it instead
-    /// of being applied to the peer. Default: no.
+    /// Whether it may replace the client's address. Then rules and limits by address are applied after it, to the client,
+    /// instead of before it, to the peer. Default: no.
     fn names_client(&self) -> bool {
         false
     }
 }
 
-/// How far a [`Preread`] has got.
+/// Whether a [`Preread`] is done.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PrereadStatus {
-    /// It has seen enough, and takes that many of the bytes away from what the backend will see.
+    /// It is done.
     Done {
-        /// Bytes that the backend does not get. More than there are means all.
+        /// The number of bytes that the backend does not get. A number above that of the bytes so far means all.
         consumed: usize,
     },
     /// It needs more bytes.
@@ -84,12 +84,12 @@ impl PrereadContext<'_> {
         &self.connection
     }
 
-    /// Sets who the client is, for rules, limits, hashing policies, hooks and logs.
+    /// Sets the client's address for rules, limits, hash keys, hooks and logs.
     pub const fn set_client(&mut self, client: SocketAddr) {
         self.connection.client = client;
     }
 
-    /// Sets what the client connected to at the first of the proxies in front.
+    /// Sets the address that the client connected to at the first of the proxies in front.
     pub fn set_destination(&mut self, destination: SocketAddr) {
         self.identity().destination = Some(destination);
     }
@@ -123,14 +123,14 @@ impl PrereadContext<'_> {
         Arc::make_mut(self.connection.identity.get_or_insert_default())
     }
 
-    /// Chooses the upstream. One that no listener of the proxy names must be made known with
-    /// [`ProxyBuilder::upstream`](crate::ProxyBuilder::upstream), or else nobody follows its sources.
+    /// Chooses the upstream, for protocols of the embedder's own. An upstream that no listener of the proxy names must be
+    /// made known with [`ProxyBuilder::upstream`](crate::ProxyBuilder::upstream), or else no server follows its sources.
     pub fn set_upstream(&mut self, upstream: &Upstream) {
         self.upstream = Some(upstream.clone());
     }
 }
 
-/// What is wrong with the first bytes of a connection.
+/// Why the first bytes of a connection are invalid.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct PrereadError(Box<dyn Error + Send + Sync>);
