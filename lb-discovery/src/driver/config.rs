@@ -18,7 +18,7 @@ pub enum OnEmpty {
 }
 
 /// How a [`Driver`](crate::Driver) treats its sources. The defaults suit DNS and Kubernetes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DriverConfig {
     pub(crate) backoff_base: Duration,
     pub(crate) backoff_max: Duration,

@@ -1,6 +1,7 @@
 //! A named pool of backends: a policy, the sources that fill it, and the state of its backends.
 
 mod builder;
+mod description;
 pub(crate) mod drain;
 pub(crate) mod hash_key;
 mod lease;
@@ -30,6 +31,7 @@ use tracing::info;
 
 use crate::clock::Clock;
 
+use description::UpstreamDescription;
 use drain::{LossWatcher, SessionDrain};
 use hash_key::{HashKey, KeyParts};
 use lease::Held;
@@ -63,6 +65,8 @@ struct Shell {
 
 struct Shared {
     name: Arc<str>,
+    /// What it runs with.
+    description: Mutex<Arc<UpstreamDescription>>,
     balancer: Balancer,
     clock: Clock,
     discovery: RwLock<DriverHandle>,
@@ -114,11 +118,24 @@ impl Upstream {
 
     /// Whether a reload keeps this upstream where `described` is described.
     pub(crate) fn is_same_as(&self, described: &Self) -> bool {
-        self.id() == described.id()
+        self.id() == described.id() || {
+            let (running, new) = (self.description(), described.description());
+            running.is_same_as(&new)
+        }
     }
 
-    /// Takes over the settings of `new`, whose handles are this pool's from then on. What is known of backends stays.
-    /// False if `new` is at work itself.
+    fn description(&self) -> Arc<UpstreamDescription> {
+        Arc::clone(&lock(&self.shared().description))
+    }
+
+    /// Whether the last attempt of a source has failed, or has found that there is nothing.
+    fn has_failing_source(&self) -> bool {
+        let sources = self.discovery().sources;
+        sources.iter().any(|source| source.last_error.is_some())
+    }
+
+    /// Takes over the description of `new`, whose handles mean this pool from then on. The state of the backends stays.
+    /// So do the sources if the descriptions are the same and no source fails. False if a server runs `new`.
     pub(crate) fn adopt(&self, new: &Self) -> bool {
         let from = new.shared();
         let Some(Follower { plan, .. }) = from.follower.try_lock().ok().and_then(|mut f| f.take())
@@ -126,6 +143,12 @@ impl Upstream {
             return false;
         };
         let into = self.shared();
+        // Only a handle whose upstream runs could be joined to another upstream already.
+        if self.is_same_as(new) && !self.has_failing_source() {
+            let _ = new.0.joined.set(Arc::clone(into));
+            return true;
+        }
+        *lock(&into.description) = new.description();
         into.drain.set(from.drain.on_loss());
         into.wait_queue.set(from.wait_queue.settings());
         into.header.set(from.header.get());
@@ -133,7 +156,6 @@ impl Upstream {
         *write(&into.discovery) = plan.discovery.clone();
         *lock(&into.plan) = Some(plan);
         into.planned.notify_one();
-        // Only a handle whose upstream is at work could be joined to another already.
         let _ = new.0.joined.set(Arc::clone(into));
         true
     }
