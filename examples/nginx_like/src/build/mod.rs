@@ -2,7 +2,6 @@
 
 pub(crate) mod error;
 pub(crate) mod inherited;
-mod keys;
 mod kubernetes;
 pub(crate) mod loops;
 pub(crate) mod proxy;

@@ -27,6 +27,9 @@ pub(super) fn upstream(
         .policy(policy(&config.method).build())
         // As in nginx, a name that does not exist any more removes its servers; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
+    if let Method::Hash { key, .. } = &config.method {
+        upstream = upstream.hash_key(key.parts().iter().cloned());
+    }
     for server in sources(&joined(&config.servers), &resolvers)? {
         upstream = upstream.discovery(server);
     }
