@@ -8,8 +8,8 @@ use std::time::Duration;
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
 use lb_proxy::{
-    Access, HalfClose, Keepalive, Limits, Listener, Proxy, Retry, SocketOptions, Source, Timeouts,
-    Workers,
+    Access, BindSource, HalfClose, Keepalive, Limits, Listener, Proxy, Retry, SocketOptions,
+    Timeouts, Workers,
 };
 
 use super::error::BuildError;
@@ -109,14 +109,14 @@ fn listener(listener: Listener, server: &Server, listen: &Listen, state: &Reload
         .proxy
         .bind
         .into_iter()
-        .fold(Source::any(), Source::addr);
+        .fold(BindSource::any(), BindSource::addr);
     let mut listener = listener
         .backlog(listen.backlog)
         .ipv6_only(listen.ipv6only)
         .reuse_port(listen.reuseport)
         .client_options(options.keepalive(listen.so_keepalive))
         .backend_options(options.keepalive(probed))
-        .source(source)
+        .bind_source(source)
         .timeouts(timeouts)
         .retry(retry);
     if !server.settings.proxy.half_close {

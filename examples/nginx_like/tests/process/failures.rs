@@ -147,6 +147,6 @@ async fn a_server_that_leads_back_is_served_beside_others() {
         assert!(is_ended_without_a_byte(client, b"x").await);
         assert_eq!(ask(other.addr).await.unwrap(), "a");
     }
-    proxy.logged("back to the own listeners").await;
+    proxy.logged("back to a listener of this proxy").await;
     drop(other);
 }

@@ -1,32 +1,31 @@
-//! A table from host names to anything, with wildcards.
+//! The table and its lookup.
 
 use std::collections::HashMap;
 
-/// The longest name. Longer ones are no host names and match nothing.
-const MAX_NAME: usize = 255;
+use super::error::ServerNameError;
+use super::pattern::{MAX_NAME, Pattern, Wildcard};
 
 /// A table from host names to values, with the patterns and the precedence of nginx's `map … { hostnames; … }`.
 ///
 /// | pattern | matches |
 /// |---|---|
-/// | `www.example.com` | itself |
-/// | `*.example.com` | every name that ends so, with any number of labels before it, but not `example.com` |
-/// | `.example.com` | `example.com` and what `*.example.com` matches |
-/// | `www.example.*` | every name that begins so, with any number of labels behind it |
+/// | `www.example.com` | this name |
+/// | `*.example.com` | every name that ends in `.example.com`, with any number of labels in front, but not `example.com` |
+/// | `.example.com` | `example.com`, and every name that `*.example.com` matches |
+/// | `www.example.*` | every name that begins with `www.example.`, with any number of labels behind |
 ///
-/// If several match, the exact one comes first, then the longest with a wildcard before it, then the longest with a
-/// wildcard behind it. The case of letters and one dot at the end of a name do not matter. What nginx's `default`
-/// does, `unwrap_or` does here.
+/// If several patterns match, the exact one wins, then the longest with a leading wildcard, then the longest with a
+/// trailing wildcard. Case and one dot at the end of a name are ignored. For nginx's `default` use `unwrap_or`.
 ///
 /// ```
 /// use lb_proxy::server_names::ServerNames;
 ///
 /// let mut upstreams = ServerNames::new();
 /// upstreams.insert("www.example.com", "web")?;
-/// upstreams.insert("*.example.com", "others")?;
+/// upstreams.insert("*.example.com", "sites")?;
 /// let upstream = |name| *upstreams.find(name).unwrap_or(&"default");
 /// assert_eq!(upstream("WWW.example.com"), "web");
-/// assert_eq!(upstream("a.b.example.com"), "others");
+/// assert_eq!(upstream("a.b.example.com"), "sites");
 /// assert_eq!(upstream("example.com"), "default");
 /// # Ok::<(), lb_proxy::server_names::ServerNameError>(())
 /// ```
@@ -34,16 +33,17 @@ const MAX_NAME: usize = 255;
 #[derive(Clone, Debug)]
 pub struct ServerNames<T> {
     exact: HashMap<Box<[u8]>, T>,
-    /// `*.` and `.` patterns, by what follows the dot.
+    /// `*.` and `.` patterns, by the part behind the dot.
     leading: HashMap<Box<[u8]>, Leading<T>>,
-    /// By what comes before `.*`.
+    /// `.*` patterns, by the part in front of the dot.
     trailing: HashMap<Box<[u8]>, T>,
 }
 
+/// The value of a pattern with a leading wildcard.
 #[derive(Clone, Debug)]
 struct Leading<T> {
     value: T,
-    /// Whether it was `.example.com`.
+    /// Whether the pattern was `.example.com`, which matches `example.com` itself.
     itself: bool,
 }
 
@@ -57,13 +57,13 @@ impl<T> ServerNames<T> {
         }
     }
 
-    /// Adds a pattern.
+    /// Inserts a pattern.
     ///
     /// # Errors
     ///
-    /// As nginx: [`Invalid`](ServerNameError::Invalid) if it is none of the patterns above, and
-    /// [`Conflict`](ServerNameError::Conflict) if an earlier one decides the same names, as `*.example.com` and
-    /// `.example.com` or `.example.com` and `example.com` do.
+    /// The same as in nginx: [`Invalid`](ServerNameError::Invalid) if the pattern has none of the forms above, and
+    /// [`Conflict`](ServerNameError::Conflict) if an earlier pattern decides the same names, as `*.example.com` and
+    /// `.example.com` do, or `.example.com` and `example.com`.
     pub fn insert(&mut self, pattern: &str, value: T) -> Result<(), ServerNameError> {
         let Some(Pattern { name, wildcard }) = Pattern::parse(pattern) else {
             let pattern = pattern.into();
@@ -90,8 +90,9 @@ impl<T> ServerNames<T> {
         Ok(())
     }
 
-    /// The value for a name. One look-up in a hash table for each label of the name, twice if need be; allocates
-    /// nothing.
+    /// The value of the pattern that matches `name` best.
+    ///
+    /// Costs at most two hash table lookups for each label of the name. Allocates nothing.
     pub fn find(&self, name: &str) -> Option<&T> {
         let mut buffer = [0; MAX_NAME];
         let name = name.strip_suffix('.').unwrap_or(name).as_bytes();
@@ -112,7 +113,7 @@ impl<T> ServerNames<T> {
         exact.or_else(itself).or_else(leading).or_else(trailing)
     }
 
-    /// The same patterns with other values.
+    /// Replaces each value by the result of `change`. The patterns stay.
     pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> ServerNames<U> {
         let Self {
             exact,
@@ -138,7 +139,7 @@ impl<T> ServerNames<T> {
         }
     }
 
-    /// The values, in no particular order.
+    /// Iterates over the values in no particular order.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         let leading = self.leading.values().map(|leading| &leading.value);
         self.exact
@@ -147,13 +148,13 @@ impl<T> ServerNames<T> {
             .chain(self.trailing.values())
     }
 
-    /// What a pattern with a dot before the name says about the name alone.
+    /// The value of the pattern `.name`, which matches the name itself.
     fn itself(&self, name: &[u8]) -> Option<&T> {
         let leading = self.leading.get(name).filter(|leading| leading.itself);
         leading.map(|leading| &leading.value)
     }
 
-    /// How many patterns there are.
+    /// The number of patterns.
     pub fn len(&self) -> usize {
         self.exact.len() + self.leading.len() + self.trailing.len()
     }
@@ -170,61 +171,7 @@ impl<T> Default for ServerNames<T> {
     }
 }
 
-/// A pattern that cannot be added.
-#[non_exhaustive]
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum ServerNameError {
-    /// An earlier pattern decides the same names.
-    #[error("server name \"{pattern}\" conflicts with an earlier one")]
-    Conflict {
-        /// The pattern.
-        pattern: Box<str>,
-    },
-    /// Not a host name, or a wildcard that is not a whole label at its beginning or end.
-    #[error(
-        "\"{pattern}\" is no server name: write www.example.com, *.example.com, .example.com or www.example.*"
-    )]
-    Invalid {
-        /// The pattern.
-        pattern: Box<str>,
-    },
-}
-
-struct Pattern {
-    /// In lower case, without the wildcard.
-    name: Box<[u8]>,
-    wildcard: Wildcard,
-}
-
-enum Wildcard {
-    None,
-    Leading { itself: bool },
-    Trailing,
-}
-
-impl Pattern {
-    fn parse(pattern: &str) -> Option<Self> {
-        let pattern = pattern.strip_suffix('.').unwrap_or(pattern);
-        let (name, wildcard) = if let Some(name) = pattern.strip_prefix("*.") {
-            (name, Wildcard::Leading { itself: false })
-        } else if let Some(name) = pattern.strip_prefix('.') {
-            (name, Wildcard::Leading { itself: true })
-        } else if let Some(name) = pattern.strip_suffix(".*") {
-            (name, Wildcard::Trailing)
-        } else {
-            (pattern, Wildcard::None)
-        };
-        let possible = name.len() <= MAX_NAME
-            && !name.contains(['*', '\0'])
-            && name.split('.').all(|label| !label.is_empty());
-        possible.then(|| Self {
-            name: name.to_ascii_lowercase().into_bytes().into(),
-            wildcard,
-        })
-    }
-}
-
-/// Where the dots of a name are.
+/// The offsets of the dots in `name`.
 fn dots(name: &[u8]) -> impl DoubleEndedIterator<Item = usize> {
     let bytes = name.iter().enumerate();
     bytes.filter(|(_, byte)| **byte == b'.').map(|(at, _)| at)
