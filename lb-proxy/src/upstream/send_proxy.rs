@@ -74,7 +74,7 @@ impl SendProxy {
         self.pass_tlvs
     }
 
-    /// `of` names whose header it is.
+    /// `of` names the listener or the upstream in the error.
     pub(crate) fn check(&self, of: impl FnOnce() -> String) -> Result<(), BuildError> {
         let ends = Addresses::new(([0; 16], 0).into(), ([0; 16], 0).into());
         let written = self.write_v2(ends, [], &mut Vec::new());
