@@ -125,7 +125,8 @@ pub use server::{
     Server, Workers,
 };
 pub use upstream::drain::OnBackendLoss;
-pub use upstream::hash_key::{HashKey, KeyFunction, KeyPart};
+pub use upstream::hash_key::HashKey;
+pub use upstream::key_part::{KeyFunction, KeyPart};
 pub use upstream::wait_queue::{Queue, WaitFor};
 pub use upstream::{Upstream, UpstreamBuilder};
 

@@ -8,7 +8,7 @@ use lb_discovery::{Driver, DriverConfig, Source};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use super::description::{SourceDescription, UpstreamDescription};
-use super::hash_key::{KeyPart, KeyParts};
+use super::key_part::{KeyPart, KeyParts};
 use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
 use super::{Follower, Plan, Shared, Shell, Upstream};

@@ -6,7 +6,7 @@ use lb_core::{BalancerConfig, Policy};
 use lb_discovery::{DriverConfig, Source};
 
 use super::drain::LossConfig;
-use super::hash_key::KeyParts;
+use super::key_part::KeyParts;
 use super::send_proxy::HeaderSetting;
 use super::wait_queue::Queue;
 

@@ -11,7 +11,7 @@ use super::Upstream;
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(super) held: Held,
-    /// The upstream whose wait queue is served when the lease ends, if it has one.
+    /// The upstream, if it has a wait queue: the end of the lease serves the queue.
     pub(super) queue: Option<Upstream>,
 }
 

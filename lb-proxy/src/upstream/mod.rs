@@ -3,38 +3,32 @@
 mod builder;
 mod description;
 pub(crate) mod drain;
+mod follow;
 pub(crate) mod hash_key;
+pub(crate) mod key_part;
 mod lease;
 pub(crate) mod outcome;
+mod pick;
 pub(crate) mod send_proxy;
 mod setting;
 pub(crate) mod wait_queue;
 mod waiting;
 
-use std::cell::RefCell;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
-use lb_core::{
-    BackendSet, Balancer, BalancerConfig, Delta, Explanation, Health, Pick, PickError, PickRequest,
-    Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater,
-};
+use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Timestamp, Updater};
 use lb_discovery::{Driver, DriverHandle, DriverStatus};
-use tokio::select;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
-use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 use crate::clock::Clock;
 
 use description::UpstreamDescription;
 use drain::{LossWatcher, SessionDrain};
-use hash_key::{HashKey, KeyParts};
-use lease::Held;
+use key_part::KeyParts;
 use send_proxy::HeaderSetting;
 use setting::Setting;
 use wait_queue::WaitQueue;
@@ -42,12 +36,6 @@ use wait_queue::WaitQueue;
 pub use builder::UpstreamBuilder;
 pub(crate) use lease::Lease;
 pub(crate) use waiting::WaitError;
-
-thread_local! {
-    /// Seeded by the operating system. Not for secrets.
-    static WORKER_RNG: RefCell<SplitMix64> =
-        RefCell::new(SplitMix64::new(RandomState::new().hash_one(0_u64)));
-}
 
 /// A pool of backends that listeners send their connections to. Cloning gives another handle of the same pool.
 ///
@@ -199,18 +187,6 @@ impl Upstream {
         news
     }
 
-    /// Explains which backend a connection with the hash key `key`, empty for none, would get now, and why each backend
-    /// could or could not be picked. For status pages: O(n) and allocates.
-    ///
-    /// # Errors
-    ///
-    /// [`PickError::NotReady`] before the first membership is known.
-    pub fn explain(&self, key: &[u8]) -> Result<Explanation, PickError> {
-        let tried = Tried::new();
-        let request = PickRequest::new(&tried).with_key(key);
-        with_rng(|rng| self.shared().balancer.explain(&request, self.now(), rng))
-    }
-
     fn drain(&self) -> &SessionDrain {
         &self.shared().drain
     }
@@ -247,84 +223,6 @@ impl Upstream {
     pub fn queued(&self) -> usize {
         self.shared().wait_queue.len()
     }
-
-    /// Picks for a connection with `key`, unless other connections wait already.
-    pub(crate) fn pick(&self, key: &HashKey, tried: &Tried) -> Result<Lease, PickError> {
-        if self.queued() > 0 {
-            return Err(PickError::Exhausted);
-        }
-        self.pick_now(key, tried).map(|pick| self.lease(pick))
-    }
-
-    fn pick_now(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
-        let request = PickRequest::new(tried).with_key(key.as_bytes());
-        with_rng(|rng| self.shared().balancer.pick(&request, self.now(), rng))
-    }
-
-    fn lease(&self, pick: Pick) -> Lease {
-        Lease {
-            held: Held::Pick(pick),
-            queue: self.shared().wait_queue.is_used().then(|| self.clone()),
-        }
-    }
-
-    /// Completes when the first membership is known.
-    pub(crate) async fn ready(&self) {
-        // The sender lives as long as `self`.
-        let _ = self
-            .shared()
-            .ready
-            .subscribe()
-            .wait_for(|&ready| ready)
-            .await;
-    }
-
-    /// Follows the sources until cancelled. One task at a time does it; when it ends, the next one continues.
-    pub(crate) async fn follow(self, cancel: CancellationToken) {
-        let shared = self.shared();
-        let mut follower = select! {
-            follower = shared.follower.lock() => follower,
-            () = cancel.cancelled() => return,
-        };
-        // `None` only after another upstream has adopted this one; that one is followed itself.
-        let Some(Follower { updater, plan }) = &mut *follower else {
-            return;
-        };
-        loop {
-            if let Some(mut next) = lock(&shared.plan).take() {
-                next.driver.resume(&plan.driver);
-                updater.set_config(next.balancer.clone());
-                updater.set_policy(Arc::clone(&next.policy));
-                *plan = next;
-            }
-            let apply = |snapshot: Snapshot| {
-                let delta = updater.apply(&snapshot, self.now());
-                shared.drain.update(&delta, &snapshot);
-                self.log(&delta, snapshot.len());
-                shared.ready.send_replace(true);
-                self.serve_queue();
-            };
-            select! {
-                biased;
-                () = shared.planned.notified() => {}
-                () = plan.driver.run(apply, cancel.clone()) => return,
-            }
-        }
-    }
-
-    fn log(&self, delta: &Delta, backends: usize) {
-        let first = !*self.shared().ready.borrow();
-        if first || !delta.is_empty() {
-            info!(
-                upstream = self.name(),
-                backends,
-                added = ?delta.added,
-                changed = ?delta.changed,
-                removed = ?delta.removed,
-                "Membership changed"
-            );
-        }
-    }
 }
 
 impl fmt::Debug for Upstream {
@@ -333,10 +231,6 @@ impl fmt::Debug for Upstream {
             .field("name", &self.name())
             .finish_non_exhaustive()
     }
-}
-
-fn with_rng<T>(draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
-    WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| draw(rng))
 }
 
 // No code that can panic runs under these locks.
