@@ -1,4 +1,4 @@
-//! A running driver whose publications a test reads.
+//! A running driver, and the publications that a test reads.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

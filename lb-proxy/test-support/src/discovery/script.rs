@@ -125,7 +125,7 @@ impl Discovery for Script {
     }
 }
 
-/// The error of a source whose backends are withdrawn, valid for 5 s.
+/// The error of a source that withdraws its backends, valid for 5 s.
 pub fn no_backends() -> DiscoveryError {
     DiscoveryError::NoBackends {
         what: "asking the script".into(),
