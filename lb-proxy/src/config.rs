@@ -168,3 +168,15 @@ impl Default for Retry {
         }
     }
 }
+
+/// What a client sees if no backend can serve it. To let clients wait instead, give the upstream a
+/// [`Queue`](crate::Queue).
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnNoBackend {
+    /// The end of the stream without an answer, as with nginx. Some protocols take it for a short but complete answer.
+    Close,
+    /// A reset. The default.
+    #[default]
+    Reset,
+}

@@ -1,39 +1,39 @@
-//! What can be wrong with a proxy's settings or its addresses.
+//! The errors of building, binding and reloading a proxy.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A setting that cannot work, found before anything is started.
+/// A setting that cannot work. It is found before anything is started.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BuildError {
-    /// The proxy listens nowhere.
+    /// The proxy has no listener.
     #[error("the proxy has no listener: add one with `listen`")]
     NoListener,
-    /// The upstream can never have a backend.
+    /// The upstream has no source, so it can never have a backend.
     #[error("upstream \"{upstream}\" has no source of backends: add one with `discovery`")]
     NoSource {
         /// The upstream's name.
         upstream: Arc<str>,
     },
-    /// A PROXY protocol header that should be sent cannot be written.
+    /// A PROXY protocol header cannot be written.
     #[error("the PROXY protocol header of {of} cannot be sent")]
     SendProxy {
         /// The listener or upstream that sends it.
         of: Arc<str>,
-        /// What is wrong with it.
+        /// What is wrong with the header.
         source: crate::proxy_protocol::HeaderError,
     },
-    /// A time-out of zero would end what it should allow.
+    /// A time-out is zero, so it would end everything that it should allow.
     #[error("the {timeout} time-out of a listener is zero: leave it out or give it a duration")]
     ZeroTimeout {
-        /// Which time-out.
+        /// The name of the time-out.
         timeout: &'static str,
     },
 }
 
-/// What keeps a proxy from starting.
+/// Why a proxy cannot start.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -42,11 +42,11 @@ pub enum BindError {
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// An address is in use that overlaps with that of a listener which the reload would close. Linux lets the sockets of both
-    /// be open only if one user has opened them.
+    /// An address is in use that overlaps with that of a listener which the reload would close. Linux lets the sockets of
+    /// both be open only if one user has opened them.
     #[error(
         "cannot listen on {addr}: another program listens there, or the sockets of the listener on {other} belong to \
          another user; if so, remove that listener by a reload of its own, or restart"
@@ -56,25 +56,25 @@ pub enum BindError {
         addr: SocketAddr,
         /// The address of the listener that is in the way.
         other: SocketAddr,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// A worker cannot be started.
     #[error("cannot start a worker")]
     Worker {
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// What keeps a server from changing. It goes on as it was.
+/// Why a reload was not applied. The server goes on unchanged.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// A listener that is new cannot be opened.
+    /// A new listener cannot be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// It accepts no more connections.
+    /// The server is shutting down and accepts no more connections.
     #[error("the server is ending")]
     Ended,
 }

@@ -45,7 +45,7 @@
 //!    [`Timeouts::first_byte`], after which both sides are ended, and [`Timeouts::half_closed`], after which the one
 //!    that was still open is reset. [`Timeouts::max_age`] ends a session whatever moves. Bytes that were acknowledged to
 //!    a sender are delivered before a reset, as long as their reader takes some within [`Timeouts::idle`].
-//! 6. Without a backend the client is reset, or what [`NoBackend`] says. A client that goes away before frees everything.
+//! 6. Without a backend the client is reset, or what [`OnNoBackend`] says. A client that goes away before frees everything.
 //!
 //! Each is a file of `session/`.
 //!
@@ -100,14 +100,14 @@ mod session;
 mod state;
 mod upstream;
 
-pub use config::{HalfClose, Retry, Splice, Timeouts};
+pub use config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
 pub use error::{BindError, BuildError, ReloadError};
 pub use failures::FAILURES_TARGET;
 pub use hooks::{
     Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,
 };
 pub use limits::{Access, ClientZone, ClientZoneBuilder, Excess, Limits, Rate};
-pub use listener::{Listener, NoBackend};
+pub use listener::Listener;
 pub use metrics::Metrics;
 pub use net::local::LocalAddresses;
 pub use net::network::{Network, NetworkError};
@@ -115,12 +115,10 @@ pub use net::socket::{Keepalive, SocketOptions, Source};
 pub use parse_status::ParseStatus;
 pub use preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 pub use relay::{Relay, RelayEnd, Relayed};
-pub use server::Server;
-pub use server::budget::DescriptorBudget;
-pub use server::builder::{Proxy, ProxyBuilder};
-pub use server::handle::{DrainReport, Handle, Phase};
-pub use server::reload::Reloaded;
-pub use server::worker_pool::Workers;
+pub use server::{
+    Changes, DescriptorBudget, DrainReport, Handle, Phase, Proxy, ProxyBuilder, ReloadReport,
+    Server, Workers,
+};
 pub use upstream::drain::Parting;
 pub use upstream::wait_queue::{Queue, WaitFor};
 pub use upstream::{Upstream, UpstreamBuilder};

@@ -116,8 +116,8 @@ async fn hundred_changes(workers: Workers) {
             to = to.listen(loopback(), &passing);
         }
         let reloaded = reload(&proxy, to).await.unwrap();
-        assert!(reloaded.kept.starts_with(&[bulk_addr, idle_addr]));
-        extra = reloaded.added;
+        assert!(reloaded.listeners.kept.starts_with(&[bulk_addr, idle_addr]));
+        extra = reloaded.listeners.added;
         for addr in &extra {
             let mut client = TcpStream::connect(addr).await.unwrap();
             assert_eq!(client.read_u8().await.unwrap(), b'1');
@@ -158,6 +158,6 @@ async fn hundred_changes(workers: Workers) {
 
 #[tokio::test]
 async fn a_hundred_changes_lose_nothing_and_leave_nothing_behind() {
-    hundred_changes(Workers::Here).await;
+    hundred_changes(Workers::CurrentRuntime).await;
     hundred_changes(Workers::Threads(NonZeroUsize::new(2).unwrap())).await;
 }

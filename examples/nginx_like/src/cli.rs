@@ -8,7 +8,7 @@ use clap::{ArgAction, Parser};
 
 use crate::build::kept::Kept;
 use crate::build::loops;
-use crate::config::Config;
+use crate::config::main::Config;
 use crate::console::say;
 use crate::demo;
 use crate::error::StartError;

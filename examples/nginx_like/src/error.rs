@@ -9,7 +9,8 @@ use lb_proxy::{BindError, BuildError, ReloadError};
 
 use crate::build::loops::Loop;
 use crate::process::send_signal::SignalError;
-use crate::syntax::error::{ConfigError, Os, Span};
+use crate::syntax::error::{ConfigError, Os};
+use crate::syntax::span::Span;
 
 /// A reason not to start, worded as nginx words it where it has the same.
 #[derive(Debug, thiserror::Error)]

@@ -1,98 +1,54 @@
-//! Clients that get no service and connections that fail: reported at once at first, then as counts.
+//! Reports of refused clients and of failed connections: the first ones at once, the next ones as counts.
 //!
-//! Nothing here is touched by a session that succeeds.
+//! A session that succeeds does not call this module.
 
+pub(crate) mod kind;
 mod report;
 
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hooks::CloseReason;
+use kind::{Failure, FailureEvent, FailureKind};
 use report::report;
 
 pub use report::FAILURES_TARGET;
 
-/// A kind of failure is reported once in this time.
-const EVERY: Duration = Duration::from_secs(10);
+/// How often a kind of failure is reported.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
-/// After a pause, so many failures of a kind are reported at once, one by one.
+/// How many failures of a kind are reported one by one after a pause.
 const BURST: u32 = 3;
 
-/// Kinds that are counted apart. Further ones are counted together by their reasons.
-const MOST_KINDS: usize = 1024;
+/// How many kinds are counted separately. Further kinds are counted together by their reasons.
+const MAX_KINDS: usize = 1024;
 
-/// Counts failures by kind and reports them.
+/// Counts failures by kind and writes reports of them to the log.
 #[derive(Debug, Default)]
-pub(crate) struct Failures {
-    kinds: Mutex<HashMap<Kind, Tally>>,
-    /// Whether there are kinds, to be read without the lock.
+pub(crate) struct FailureReports {
+    kinds: Mutex<HashMap<FailureKind, FailureCount>>,
+    /// Whether there are kinds. Read without the lock.
     used: AtomicBool,
-}
-
-/// What failed, and why.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Failure {
-    /// Accepting pauses.
-    Accept(Pause),
-    /// A client was closed.
-    Client(CloseReason),
-    /// An attempt to connect failed.
-    Connect(Blame),
-}
-
-/// Why accepting pauses.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Pause {
-    Rate,
-    Sessions,
-    Shortage,
-}
-
-/// Why an attempt to connect failed.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Blame {
-    Backend,
-    Local,
-    Loop,
-    Shortage,
-    Timeout,
-}
-
-/// One failure. What is not known is `None`.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Event<'a> {
-    pub(crate) listener: Option<SocketAddr>,
-    pub(crate) upstream: Option<&'a Arc<str>>,
-    pub(crate) client: Option<SocketAddr>,
-    pub(crate) backend: Option<SocketAddr>,
-    pub(crate) error: Option<&'a dyn Display>,
-}
-
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Kind {
-    failure: Failure,
-    listener: Option<SocketAddr>,
-    upstream: Option<Arc<str>>,
 }
 
 /// The failures of one kind.
 #[derive(Debug)]
-struct Tally {
-    /// Not reported yet.
+struct FailureCount {
+    /// Failures that are not reported yet.
     count: u64,
     /// The first of them.
     first: Example,
-    /// When the reports that were written have been paid for, at one in [`EVERY`].
+    /// The token bucket of the reports, [`BURST`] tokens deep with one token in [`REPORT_EVERY`]: the moment at which it is
+    /// full again.
     paid_at: Instant,
 }
 
-/// What one of several failures was about.
+/// The details of one of several failures.
 #[derive(Debug, Default)]
 struct Example {
     client: Option<SocketAddr>,
@@ -100,21 +56,23 @@ struct Example {
     error: Option<String>,
 }
 
-impl Failures {
+impl FailureReports {
     /// Counts a failure, and reports it if its kind is due.
-    pub(crate) fn note(&self, failure: Failure, event: &Event<'_>) {
+    pub(crate) fn record(&self, failure: Failure, event: &FailureEvent<'_>) {
         let now = Instant::now();
-        let mut kind = Kind {
+        let mut kind = FailureKind {
             failure,
             listener: event.listener,
             upstream: event.upstream.cloned(),
         };
         let mut kinds = self.lock();
         self.used.store(true, Relaxed);
-        if kinds.len() >= MOST_KINDS && !kinds.contains_key(&kind) {
+        if kinds.len() >= MAX_KINDS && !kinds.contains_key(&kind) {
             (kind.listener, kind.upstream) = (None, None);
         }
-        let tally = kinds.entry(kind.clone()).or_insert_with(|| Tally::new(now));
+        let tally = kinds
+            .entry(kind.clone())
+            .or_insert_with(|| FailureCount::new(now));
         tally.count += 1;
         if tally.is_due(now) {
             let count = tally.take(now).0;
@@ -125,18 +83,17 @@ impl Failures {
         }
     }
 
-    /// Reports the counts that are due, and forgets kinds that have not occurred for a while. To be called every
-    /// second or so.
+    /// Reports the counts that are due, and forgets kinds that have not occurred for a while. Called every second.
     pub(crate) fn report_due(&self) {
-        self.report_those(|tally, now| tally.is_due(now));
+        self.report_matching(|tally, now| tally.is_due(now));
     }
 
-    /// Reports all counts: none are to follow.
+    /// Reports all counts, at the end of the server.
     pub(crate) fn flush(&self) {
-        self.report_those(|_, _| true);
+        self.report_matching(|_, _| true);
     }
 
-    fn report_those(&self, is_wanted: impl Fn(&Tally, Instant) -> bool) {
+    fn report_matching(&self, matches: impl Fn(&FailureCount, Instant) -> bool) {
         if !self.used.load(Relaxed) {
             return;
         }
@@ -144,7 +101,7 @@ impl Failures {
         let mut reports = Vec::new();
         let mut kinds = self.lock();
         kinds.retain(|kind, tally| {
-            if tally.count > 0 && is_wanted(tally, now) {
+            if tally.count > 0 && matches(tally, now) {
                 reports.push((kind.clone(), tally.take(now)));
             }
             tally.count > 0 || tally.paid_at > now
@@ -158,12 +115,12 @@ impl Failures {
     }
 
     /// No code that can panic runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Kind, Tally>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<FailureKind, FailureCount>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Tally {
+impl FailureCount {
     fn new(now: Instant) -> Self {
         Self {
             count: 0,
@@ -173,19 +130,19 @@ impl Tally {
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        self.paid_at <= now + EVERY * (BURST - 1)
+        self.paid_at <= now + REPORT_EVERY * (BURST - 1)
     }
 
     /// The count and the example for a report that is written now.
     fn take(&mut self, now: Instant) -> (u64, Example) {
-        self.paid_at = self.paid_at.max(now) + EVERY;
+        self.paid_at = self.paid_at.max(now) + REPORT_EVERY;
         let count = std::mem::take(&mut self.count);
         (count, std::mem::take(&mut self.first))
     }
 }
 
-impl From<&Event<'_>> for Example {
-    fn from(event: &Event<'_>) -> Self {
+impl From<&FailureEvent<'_>> for Example {
+    fn from(event: &FailureEvent<'_>) -> Self {
         Self {
             client: event.client,
             backend: event.backend,

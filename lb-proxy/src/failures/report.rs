@@ -1,4 +1,4 @@
-//! The lines of a log that tell of failures.
+//! The log messages of failures.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -7,16 +7,18 @@ use lb_core::Escaped;
 use tracing::field::display;
 use tracing::{error, warn};
 
-use super::{Blame, Failure, Kind, Pause};
+use super::kind::{AcceptPause, ConnectFailure, Failure, FailureKind};
 use crate::hooks::CloseReason;
 
-/// The `tracing` target of the reports on clients that get no service, so that a program can send them to a log of
-/// their own or raise their level. They are at `error` where an upstream has no backend left, at `warn` otherwise.
+/// The `tracing` target of the reports of refused clients and failed connections.
+///
+/// A program can route the target to a log of its own, or filter it. Reports are at `error` if an upstream has no backend
+/// left, at `warn` otherwise.
 pub const FAILURES_TARGET: &str = "lb_proxy::failures";
 
-/// Writes of `count` failures of one kind. The rest is about one of them.
+/// Logs `count` failures of one kind. The other arguments describe one of them.
 pub(super) fn report(
-    kind: &Kind,
+    kind: &FailureKind,
     count: u64,
     client: Option<SocketAddr>,
     backend: Option<SocketAddr>,
@@ -29,19 +31,19 @@ pub(super) fn report(
     match kind.failure {
         Failure::Accept(pause) => {
             let reason = match pause {
-                Pause::Rate => "rate of new connections",
-                Pause::Sessions => "all sessions in use",
-                Pause::Shortage => "no descriptor or memory",
+                AcceptPause::Rate => "rate of new connections",
+                AcceptPause::Sessions => "all sessions in use",
+                AcceptPause::Shortage => "no descriptor or memory",
             };
             warn!(target: FAILURES_TARGET, listener, pauses = count, reason, error, "Accepting paused");
         }
-        Failure::Connect(blame) => {
-            let reason = match blame {
-                Blame::Backend => "refused or unreachable",
-                Blame::Local => "no source address or port",
-                Blame::Loop => "loop",
-                Blame::Shortage => "no descriptor or memory",
-                Blame::Timeout => "time-out",
+        Failure::Connect(failure) => {
+            let reason = match failure {
+                ConnectFailure::Backend => "refused or unreachable",
+                ConnectFailure::Local => "no source address or port",
+                ConnectFailure::Loop => "loop",
+                ConnectFailure::Shortage => "no descriptor or memory",
+                ConnectFailure::Timeout => "time-out",
             };
             warn!(target: FAILURES_TARGET, upstream, attempts = count, reason, backend.addr = backend, error, "Attempts to connect failed");
         }
@@ -52,14 +54,14 @@ pub(super) fn report(
             warn!(target: FAILURES_TARGET, upstream, sessions = count, client.addr = client, backend.addr = backend, "Sessions reset by backends");
         }
         Failure::Client(reason) => {
-            let reason = words_for(reason);
+            let reason = shown(reason);
             warn!(target: FAILURES_TARGET, listener, upstream, clients = count, reason, client.addr = client, error, "Clients refused");
         }
     }
 }
 
-/// The reason in the words of a log.
-const fn words_for(reason: CloseReason) -> &'static str {
+/// The reason as the log shows it.
+const fn shown(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::AccessDenied => "address denied",
         CloseReason::ClientRate => "rate of this client",

@@ -1,8 +1,11 @@
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use tokio::time::advance;
 
+use super::kind::*;
 use super::*;
+use crate::hooks::CloseReason;
 use test_support::log::Capture;
 
 const DENIED: Failure = Failure::Client(CloseReason::AccessDenied);
@@ -11,19 +14,19 @@ fn at(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-fn deny(failures: &Failures, client: u16) {
-    let event = Event {
+fn deny(failures: &FailureReports, client: u16) {
+    let event = FailureEvent {
         listener: Some(at(446)),
         client: Some(at(client)),
-        ..Event::default()
+        ..FailureEvent::default()
     };
-    failures.note(DENIED, &event);
+    failures.record(DENIED, &event);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_first_failures_are_reported_at_once_and_the_rest_as_one_count() {
     let log = Capture::install();
-    let failures = Failures::default();
+    let failures = FailureReports::default();
     for client in 1..=1000 {
         deny(&failures, client);
     }
@@ -52,7 +55,7 @@ async fn the_first_failures_are_reported_at_once_and_the_rest_as_one_count() {
 #[tokio::test(start_paused = true)]
 async fn at_most_one_report_in_ten_seconds_however_many_fail() {
     let log = Capture::install();
-    let failures = Failures::default();
+    let failures = FailureReports::default();
     for _ in 0..100 {
         for client in 0..50 {
             deny(&failures, client);
@@ -66,7 +69,7 @@ async fn at_most_one_report_in_ten_seconds_however_many_fail() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_said_and_nothing_is_kept_when_nothing_fails_any_more() {
     let log = Capture::install();
-    let failures = Failures::default();
+    let failures = FailureReports::default();
     for client in 0..10 {
         deny(&failures, client);
     }
@@ -82,7 +85,7 @@ async fn nothing_is_said_and_nothing_is_kept_when_nothing_fails_any_more() {
 #[tokio::test(start_paused = true)]
 async fn the_last_counts_are_flushed() {
     let log = Capture::install();
-    let failures = Failures::default();
+    let failures = FailureReports::default();
     failures.flush();
     for client in 0..10 {
         deny(&failures, client);
@@ -98,27 +101,27 @@ async fn the_last_counts_are_flushed() {
 #[tokio::test(start_paused = true)]
 async fn kinds_are_counted_apart_and_their_number_is_bounded() {
     let log = Capture::install();
-    let failures = Failures::default();
+    let failures = FailureReports::default();
     let upstream: Arc<str> = "nodes".into();
-    let event = Event {
+    let event = FailureEvent {
         listener: Some(at(446)),
         upstream: Some(&upstream),
         error: Some(&"\u{1b}[2J\nforged"),
-        ..Event::default()
+        ..FailureEvent::default()
     };
-    failures.note(Failure::Client(CloseReason::NoBackend), &event);
-    failures.note(Failure::Connect(Blame::Backend), &event);
+    failures.record(Failure::Client(CloseReason::NoBackend), &event);
+    failures.record(Failure::Connect(ConnectFailure::Backend), &event);
     let lines = log.take();
     assert!(lines[0].contains("ERROR") && lines[0].contains("Clients without a backend"));
     assert!(lines[0].contains("upstream=\"nodes\"") && lines[0].contains(r"\u{1b}[2J\nforged"));
     assert!(lines[1].contains("WARN") && lines[1].contains("Attempts to connect failed"));
-    for number in 0..20 * MOST_KINDS as u64 {
+    for number in 0..20 * MAX_KINDS as u64 {
         let upstream = number.to_string().into();
-        let event = Event {
+        let event = FailureEvent {
             upstream: Some(&upstream),
-            ..Event::default()
+            ..FailureEvent::default()
         };
-        failures.note(Failure::Connect(Blame::Backend), &event);
+        failures.record(Failure::Connect(ConnectFailure::Backend), &event);
     }
-    assert!(failures.lock().len() <= MOST_KINDS + 1);
+    assert!(failures.lock().len() <= MAX_KINDS + 1);
 }

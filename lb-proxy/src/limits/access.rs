@@ -1,11 +1,13 @@
-//! Which addresses may connect.
+//! Rules about the addresses of clients.
 
 use std::net::IpAddr;
 
 use crate::net::network::Network;
 
-/// Rules about addresses, of which the first that fits decides. Without a fitting rule the address is admitted, as in
-/// nginx: end with a `deny` of everything to admit only who is listed.
+/// Rules that admit or refuse client addresses. The first matching rule decides.
+///
+/// An address that no rule matches is admitted, as in nginx: end with a `deny` of everything to admit only the listed
+/// addresses.
 ///
 /// Everything is both `0.0.0.0/0` and `::/0`. As in nginx, rules about IPv4 and rules about IPv6 are two lists: an IPv4
 /// client is compared with the IPv4 rules, and `deny ::/0` does not concern it. The address that a dual-stack listener
@@ -13,7 +15,7 @@ use crate::net::network::Network;
 /// at all, such an address is compared with the IPv6 rules, and `deny ::/0` alone closes a dual-stack listener to IPv4
 /// clients.
 ///
-/// A look costs a few nanoseconds for each rule that does not fit.
+/// O(rules), a few nanoseconds for each rule that does not match.
 #[doc(alias = "allow", alias = "deny")]
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -24,7 +26,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Admits everybody.
+    /// No rules: every address is admitted.
     pub const fn new() -> Self {
         Self {
             rules: Vec::new(),
@@ -51,9 +53,9 @@ impl Access {
     /// Whether `ip` is admitted.
     pub fn admits(&self, ip: IpAddr) -> bool {
         let ip = if self.has_ipv4 { ip.to_canonical() } else { ip };
-        let fits = |(network, _): &&(Network, bool)| network.contains_as_is(ip);
-        let fitting = self.rules.iter().find(fits);
-        fitting.is_none_or(|&(_, admits)| admits)
+        let matches = |(network, _): &&(Network, bool)| network.contains_as_is(ip);
+        let matching = self.rules.iter().find(matches);
+        matching.is_none_or(|&(_, admits)| admits)
     }
 }
 
@@ -70,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_fits_decides() {
+    fn the_first_matching_rule_decides() {
         let access = Access::new()
             .deny(ip("192.168.1.1"))
             .allow(network("192.168.1.0/24"))

@@ -1,33 +1,29 @@
-//! Who may have a session: limits on how many, how fast, and from where.
-//!
-//! [`Ceiling`] is what a [`Limits`] becomes at work; every accept loop of a listener asks the same ones.
+//! Limits: how many sessions may be open, how fast new ones may come, and from which addresses.
 
-mod access;
-mod clients;
-mod gate;
-mod rate;
+pub(crate) mod access;
+pub(crate) mod client_zone;
+pub(crate) mod limiter;
+pub(crate) mod rate;
+pub(crate) mod session_limit;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 pub use access::Access;
-pub(crate) use clients::{ClientPermit, ClientRefusal};
-pub use clients::{ClientZone, ClientZoneBuilder};
-pub(crate) use gate::Gate;
-pub(crate) use rate::Bucket;
+pub use client_zone::{ClientZone, ClientZoneBuilder};
 pub use rate::Rate;
 
-/// How many sessions may be open and how fast new ones may come, for a proxy or one listener.
+/// The limits on the sessions of a proxy or of one listener.
 ///
-/// Everything is unlimited by default, but for the descriptors that the process may have.
+/// Everything is unlimited by default, except for the descriptors that the process may have.
+#[doc(alias = "maxconn")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Limits {
-    /// Sessions at a time. Default: no limit.
+    /// Open sessions. Default: no limit.
     pub sessions: Option<NonZeroUsize>,
     /// New connections over time. Default: no limit.
     pub rate: Option<Rate>,
-    /// What happens to a connection above one of these. Default: [`Excess::Wait`].
+    /// What happens to a connection above one of these limits. Default: [`Excess::Wait`].
     pub excess: Excess,
 }
 
@@ -58,47 +54,10 @@ impl Limits {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Excess {
-    /// It is reset.
+    /// The connection is reset.
     Refuse,
-    /// Accepting pauses, so that it waits in the kernel's queue, as with HAProxy's `maxconn`. What does not fit there
-    /// is retried by the client's kernel.
+    /// Accepting pauses, so that the connection waits in the kernel's queue, as with HAProxy's `maxconn`. If the queue is
+    /// full, the client's kernel retries.
     #[default]
     Wait,
-}
-
-/// A [`Limits`] at work.
-#[derive(Debug)]
-pub(crate) struct Ceiling {
-    limits: Limits,
-    pub(crate) sessions: Option<Arc<Gate>>,
-    pub(crate) rate: Option<Arc<Bucket>>,
-    pub(crate) excess: Excess,
-}
-
-impl Ceiling {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            sessions: limits.sessions.map(|sessions| match limits.excess {
-                Excess::Refuse => Arc::new(Gate::exact(sessions.get())),
-                Excess::Wait => Arc::new(Gate::new(sessions.get())),
-            }),
-            rate: limits.rate.map(|rate| Arc::new(Bucket::new(rate))),
-            excess: limits.excess,
-        }
-    }
-
-    /// What follows this one with other limits. It goes on counting the sessions that this one counted, and the
-    /// connections of a rate that stays.
-    pub(crate) fn changed(&self, limits: Limits) -> Self {
-        let mut next = Self::new(limits);
-        if let (Some(old), Some(new)) = (&self.sessions, &mut next.sessions) {
-            old.adjust(new);
-            *new = Arc::clone(old);
-        }
-        if limits.rate == self.limits.rate {
-            next.rate.clone_from(&self.rate);
-        }
-        next
-    }
 }

@@ -1,7 +1,7 @@
-//! How many connections a second.
+//! A limit on the rate of new connections: a token bucket.
 //!
-//! A token bucket, kept as the one number of the generic cell rate algorithm (ITU-T I.371): the moment at which the
-//! bucket will be full again. There is nothing to refill, and one atomic word holds it.
+//! The bucket is one number, as in the generic cell rate algorithm (ITU-T I.371): the moment at which the bucket will be
+//! full again. No timer refills it, and one atomic word holds it.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use lb_core::Timestamp;
 
-/// A limit on new connections over time: a bucket of tokens, one of which each connection takes.
+/// A limit on new connections over time: a bucket of tokens. Each connection takes one.
+#[doc(alias = "limit_req", alias = "rate-limit sessions")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
     /// Nanoseconds after which there is another token; at least one.
@@ -33,16 +34,16 @@ impl Rate {
         }
     }
 
-    /// Sets how many connections may come at once after a pause. Default: those of one period. One means that every
-    /// connection has to keep its distance to the one before.
+    /// Sets how many connections may come at once after a pause. Default: those of one period. With 1, each connection must
+    /// keep its distance to the one before.
     #[must_use]
     pub fn burst(mut self, burst: NonZeroU32) -> Self {
         self.burst = burst;
         self
     }
 
-    /// Takes a token from a bucket that is full at `full_at`. Returns when it is full after that, or for how long
-    /// there is no token.
+    /// Takes a token at `now` from a bucket that is full at `full_at`. Returns the next moment at which the bucket is full,
+    /// or an error with the time until there is a token.
     pub(crate) fn take(self, full_at: Timestamp, now: Timestamp) -> Result<Timestamp, Duration> {
         let full_at = full_at.max(now);
         let missing = full_at.saturating_since(now);
@@ -58,14 +59,14 @@ impl Rate {
     }
 }
 
-/// A bucket that many threads take from.
+/// The token bucket of a [`Rate`], shared by threads.
 #[derive(Debug)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     rate: Rate,
     full_at: AtomicU64,
 }
 
-impl Bucket {
+impl TokenBucket {
     pub(crate) const fn new(rate: Rate) -> Self {
         Self {
             rate,
@@ -73,7 +74,7 @@ impl Bucket {
         }
     }
 
-    /// Takes a token, or tells for how long there is none.
+    /// Takes a token. The error is the time until there is one.
     pub(crate) fn take(&self, now: Timestamp) -> Result<(), Duration> {
         let mut wait = Duration::ZERO;
         let taken = self.full_at.fetch_update(Relaxed, Relaxed, |full_at| {
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_one_after_another() {
-        let bucket = Bucket::new(rate(10).burst(NonZeroU32::new(3).unwrap()));
+        let bucket = TokenBucket::new(rate(10).burst(NonZeroU32::new(3).unwrap()));
         let start = at(1000);
         for _ in 0..3 {
             bucket.take(start).unwrap();
@@ -128,7 +129,7 @@ mod tests {
         ) {
             let burst = NonZeroU32::new(burst).unwrap();
             let rate = rate(per_second).burst(burst);
-            let bucket = Bucket::new(rate);
+            let bucket = TokenBucket::new(rate);
             let mut now = 0;
             let mut passed = Vec::new();
             for gap in gaps {

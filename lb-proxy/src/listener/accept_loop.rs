@@ -1,4 +1,4 @@
-//! Accept: connections become sessions.
+//! The accept loop: one worker's socket of a listener, whose connections become sessions.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,89 +16,92 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::failures::Pause;
+use crate::failures::kind::AcceptPause;
 use crate::limits::Excess;
 use crate::metrics::Counters;
 use crate::net::stream::{Acceptor, Stream};
-use crate::server::worker_pool::Worker;
 use crate::session::Session;
-use crate::state::listener::Entrance;
+use crate::state::listener::ListenerState;
+use crate::state::worker::Worker;
 
-/// How long accepting pauses when the process is out of descriptors or memory: at first, and at the most. Long
-/// enough not to spin, short enough that the kernel's queue of connections does not overflow.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+/// How long accepting pauses when accept(2) fails for want of descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`,
+/// `ENOMEM`): the first pause, and the longest. Long enough not to spin, short enough that the kernel's queue of
+/// connections does not overflow.
+const SHORTAGE_PAUSE: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_millis(500));
 
-/// One worker's socket of a listener.
+/// Accepts connections of one listener on one worker.
 #[derive(Debug)]
-pub(crate) struct Door {
-    entrance: Arc<Entrance>,
+pub(crate) struct AcceptLoop {
+    listener: Arc<ListenerState>,
     socket: Arc<Acceptor>,
-    /// Nobody is to come in by this door any more; another may have its socket.
-    closed: CancellationToken,
-    /// Nobody has the socket after this door; a parent of `closed`.
-    last: CancellationToken,
+    /// Cancelled when this loop must end. Another loop may take over the socket.
+    cancel: CancellationToken,
+    /// Cancelled when the socket is closed and no other loop takes over. A parent of `cancel`.
+    closing: CancellationToken,
 }
 
-/// Accepts until the door is closed. Failures are counted and waited out; accepting never ends by itself.
-///
-/// Whoever waits for a limit then is not turned away, nor is whoever has connected when the socket is about to be closed.
-pub(crate) async fn accept(door: Door, worker: Arc<Worker>) {
-    let closed = door.closed.clone();
-    let mut closed = pin!(closed.cancelled());
-    loop {
-        let accepted = select! {
-            biased;
-            () = &mut closed => break,
-            accepted = door.next(&worker.counters) => accepted,
-        };
-        let mut session = door.welcome(accepted, &worker.counters);
-        let entered = select! {
-            biased;
-            entered = session.slot.enter() => entered,
-            () = &mut closed => {
-                worker.sessions.spawn(session.enter_and_serve(Arc::clone(&worker)));
-                break;
-            }
-        };
-        match entered {
-            Ok(()) => drop(worker.sessions.spawn(session.serve(Arc::clone(&worker)))),
-            Err(reason) => session.close(Err(reason), &worker.counters),
-        }
-        // One at a time, as nginx does: in a burst, sessions that have begun come before those that are new.
-        yield_now().await;
-    }
-    if door.last.is_cancelled() {
-        while let Some(accepted) = door.next_waiting().await {
-            let session = door.welcome(accepted, &worker.counters);
-            let served = session.enter_and_serve(Arc::clone(&worker));
-            worker.sessions.spawn(served);
-        }
-    }
-}
-
-impl Door {
+impl AcceptLoop {
     pub(crate) const fn new(
-        entrance: Arc<Entrance>,
+        listener: Arc<ListenerState>,
         socket: Arc<Acceptor>,
-        closed: CancellationToken,
-        last: CancellationToken,
+        cancel: CancellationToken,
+        closing: CancellationToken,
     ) -> Self {
         Self {
-            entrance,
+            listener,
             socket,
-            closed,
-            last,
+            cancel,
+            closing,
         }
     }
 
-    fn welcome(&self, (client, peer): (Stream, SocketAddr), counters: &Counters) -> Session {
-        counters.accepted.increment();
-        counters.active.increment();
-        Session::new(client, peer, &self.entrance)
+    /// Runs the accept loop until it is cancelled. Failures of accept(2) are counted and retried; they never end it.
+    ///
+    /// Connections that wait for a limit when the loop is cancelled, or that the kernel had queued when the socket closes,
+    /// are still served.
+    pub(crate) async fn run(self, worker: Arc<Worker>) {
+        let cancel = self.cancel.clone();
+        let mut cancelled = pin!(cancel.cancelled());
+        loop {
+            let accepted = select! {
+                biased;
+                () = &mut cancelled => break,
+                accepted = self.next(&worker.counters) => accepted,
+            };
+            let mut session = self.start_session(accepted, &worker.counters);
+            let acquired = select! {
+                biased;
+                acquired = session.permit.acquire() => acquired,
+                () = &mut cancelled => {
+                    worker.sessions.spawn(session.acquire_and_serve(Arc::clone(&worker)));
+                    break;
+                }
+            };
+            match acquired {
+                Ok(()) => drop(worker.sessions.spawn(session.serve(Arc::clone(&worker)))),
+                Err(reason) => session.close(Err(reason), &worker.counters),
+            }
+            // One connection at a time, as nginx does: in a burst, sessions that have begun run before new ones.
+            yield_now().await;
+        }
+        if self.closing.is_cancelled() {
+            while let Some(accepted) = self.next_queued().await {
+                let session = self.start_session(accepted, &worker.counters);
+                let served = session.acquire_and_serve(Arc::clone(&worker));
+                worker.sessions.spawn(served);
+            }
+        }
     }
 
-    /// The next connection that waits in the kernel's queue already.
-    async fn next_waiting(&self) -> Option<(Stream, SocketAddr)> {
+    fn start_session(&self, (client, peer): (Stream, SocketAddr), counters: &Counters) -> Session {
+        counters.accepted.increment();
+        counters.active.increment();
+        Session::new(client, peer, &self.listener)
+    }
+
+    /// The next connection in the kernel's queue, without waiting.
+    async fn next_queued(&self) -> Option<(Stream, SocketAddr)> {
         let accept = poll_fn(|cx| match self.socket.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
             Poll::Pending => Poll::Ready(None),
@@ -106,12 +109,12 @@ impl Door {
         unconstrained(accept).await
     }
 
-    /// The next connection, once there is room for it.
+    /// The next connection, once the limits admit it.
     ///
-    /// Cancel-safe: a connection that was accepted is returned.
+    /// Cancel-safe: no accepted connection is lost.
     async fn next(&self, counters: &Counters) -> (Stream, SocketAddr) {
-        self.room(counters).await;
-        let mut pause = PAUSE.0;
+        self.wait_for_limits(counters).await;
+        let mut pause = SHORTAGE_PAUSE.0;
         loop {
             let error = match self.socket.accept().await {
                 Ok(accepted) => return accepted,
@@ -119,29 +122,30 @@ impl Door {
             };
             if is_of_one_connection(&error) {
                 counters.accept_errors.increment();
-                debug!(listener = %self.entrance.addr, %error, "Connection lost before it was accepted");
+                debug!(listener = %self.listener.addr, %error, "Connection lost before it was accepted");
                 continue;
             }
             counters.accept_exhausted.increment();
-            self.entrance.note_pause(Pause::Shortage, Some(&error));
+            self.listener
+                .report_pause(AcceptPause::Shortage, Some(&error));
             sleep(pause).await;
-            pause = (pause * 2).min(PAUSE.1);
+            pause = (pause * 2).min(SHORTAGE_PAUSE.1);
         }
     }
 
-    /// Completes when no limit that connections wait for is reached.
-    async fn room(&self, counters: &Counters) {
-        for (gate, excess) in self.entrance.gates() {
-            if excess == Excess::Wait && gate.is_shut() {
+    /// Completes when no session limit whose excess waits is reached.
+    async fn wait_for_limits(&self, counters: &Counters) {
+        for (limit, excess) in self.listener.session_limits() {
+            if excess == Excess::Wait && limit.is_reached() {
                 counters.accept_pauses.increment();
-                self.entrance.opened(gate).await;
+                self.listener.wait_for(limit).await;
             }
         }
     }
 }
 
-/// Whether the kernel reports the failure of a connection that had not been accepted yet: the next may be fine. The
-/// list is that of accept(2).
+/// Whether `error` is the failure of one connection that had not been accepted yet, so that the next accept may succeed.
+/// The list is that of accept(2).
 fn is_of_one_connection(error: &io::Error) -> bool {
     const OF_ONE: [Errno; 11] = [
         Errno::CONNABORTED,

@@ -1,10 +1,11 @@
-//! Where connections come in and what happens to them.
+//! Listeners: the description, the sockets, the accept loop.
 
-pub(crate) mod accept_loop;
+mod accept_loop;
+pub(crate) mod address_guard;
+pub(crate) mod bind;
 mod open;
 pub(crate) mod running;
-pub(crate) mod share;
-mod socket;
+pub(crate) mod sockets;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,94 +13,42 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{HalfClose, Retry, Splice, Timeouts};
+use crate::config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
 use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::net::socket::{SocketOptions, Source};
 use crate::preread::Preread;
 use crate::proxy_protocol::SendProxy;
+use crate::state::route::Route;
 use crate::upstream::Upstream;
 
-pub(crate) use share::Held;
-pub(crate) use socket::Listening;
+use bind::BindConfig;
 
 /// An address to listen on and what happens to its connections.
 #[derive(Debug)]
 #[must_use]
 pub struct Listener {
-    listening: Listening,
-    bound: Option<TcpListener>,
+    bind: BindConfig,
+    /// A socket that the embedder has opened.
+    taken: Option<TcpListener>,
     limits: Limits,
     route: Route,
-}
-
-/// What every session of a listener needs.
-#[derive(Clone, Debug)]
-pub(crate) struct Route {
-    pub(crate) upstream: Upstream,
-    pub(crate) client_options: SocketOptions,
-    pub(crate) backend_options: SocketOptions,
-    pub(crate) source: Source,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) splice: Splice,
-    pub(crate) half_close: HalfClose,
-    pub(crate) retry: Retry,
-    pub(crate) no_backend: NoBackend,
-    pub(crate) abandon_silent: bool,
-    pub(crate) access: Option<Access>,
-    pub(crate) zones: Vec<(ClientZone, NonZeroU32)>,
-    pub(crate) hooks: Option<Arc<dyn Hooks>>,
-    pub(crate) prereads: Vec<Arc<dyn Preread>>,
-    pub(crate) preread_timeout: Duration,
-    pub(crate) send_proxy: Option<SendProxy>,
-    /// Whether TLVs of a header that is received may be passed on, by the listener or by any upstream of the proxy.
-    pub(crate) passes_tlvs: bool,
-}
-
-/// What a client sees if there is no backend for it. To let it wait instead, give the upstream a
-/// [`Queue`](crate::Queue).
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum NoBackend {
-    /// An end without an answer, as nginx does. Looks like a short but complete answer to some protocols.
-    Close,
-    /// A reset.
-    #[default]
-    Reset,
 }
 
 impl Listener {
     /// Listens on `addr`, port 0 meaning any free one, and sends connections to `upstream`.
     pub fn new(addr: SocketAddr, upstream: &Upstream) -> Self {
         Self {
-            listening: Listening {
+            bind: BindConfig {
                 addr,
                 backlog: 4096,
                 ipv6_only: false,
                 reuse_port: false,
             },
-            bound: None,
+            taken: None,
             limits: Limits::default(),
-            route: Route {
-                upstream: upstream.clone(),
-                client_options: SocketOptions::default(),
-                backend_options: SocketOptions::default(),
-                source: Source::any(),
-                timeouts: Timeouts::default(),
-                splice: Splice::default(),
-                half_close: HalfClose::default(),
-                retry: Retry::default(),
-                no_backend: NoBackend::default(),
-                abandon_silent: true,
-                access: None,
-                zones: Vec::new(),
-                hooks: None,
-                prereads: Vec::new(),
-                preread_timeout: Duration::from_secs(30),
-                send_proxy: None,
-                passes_tlvs: false,
-            },
+            route: Route::new(upstream.clone()),
         }
     }
 
@@ -112,20 +61,20 @@ impl Listener {
     pub fn from_std(listener: TcpListener, upstream: &Upstream) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let mut taken = Self::new(listener.local_addr()?, upstream);
-        taken.bound = Some(listener);
+        taken.taken = Some(listener);
         Ok(taken)
     }
 
     /// Sets how many connections the kernel queues while they wait to be accepted. Default: 4096, which the kernel
     /// lowers to `net.core.somaxconn`. With workers, for each of them.
     pub fn backlog(mut self, backlog: u32) -> Self {
-        self.listening.backlog = backlog;
+        self.bind.backlog = backlog;
         self
     }
 
     /// Sets whether an IPv6 wildcard leaves IPv4 alone. Default: no, `[::]` takes both.
     pub fn ipv6_only(mut self, ipv6_only: bool) -> Self {
-        self.listening.ipv6_only = ipv6_only;
+        self.bind.ipv6_only = ipv6_only;
         self
     }
 
@@ -133,7 +82,7 @@ impl Listener {
     /// share an address in any case; without this setting that costs one more descriptor, which keeps the address from
     /// other processes of the same user.
     pub fn reuse_port(mut self, reuse_port: bool) -> Self {
-        self.listening.reuse_port = reuse_port;
+        self.bind.reuse_port = reuse_port;
         self
     }
 
@@ -188,9 +137,10 @@ impl Listener {
         self
     }
 
-    /// Sets what a client sees if there is no backend for it. Default: [`NoBackend::Reset`].
-    pub fn no_backend(mut self, no_backend: NoBackend) -> Self {
-        self.route.no_backend = no_backend;
+    /// Sets what a client sees if there is no backend for it. Default: [`OnNoBackend::Reset`].
+    #[doc(alias = "no_backend")]
+    pub fn on_no_backend(mut self, on_no_backend: OnNoBackend) -> Self {
+        self.route.on_no_backend = on_no_backend;
         self
     }
 
@@ -293,7 +243,7 @@ impl Listener {
 
     /// The address it is described with.
     pub(crate) const fn addr(&self) -> SocketAddr {
-        self.listening.addr
+        self.bind.addr
     }
 
     pub(crate) fn into_parts(self) -> (Limits, Route) {

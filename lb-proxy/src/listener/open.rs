@@ -1,72 +1,73 @@
-//! From a description to sockets.
+//! Opens the sockets of a described listener, and applies a changed description to open sockets.
 
 use std::io;
 use std::sync::Arc;
 
 use socket2::SockRef;
 
-use super::socket::{clones, hand_down};
-use super::{Held, Listener, Listening};
-use crate::server::worker_pool::Worker;
+use super::Listener;
+use super::bind::{BindConfig, BoundSockets, apply_inherited, clones};
+use super::sockets::ListenerSockets;
+use crate::state::worker::Worker;
 
 impl Listener {
-    /// How it listens.
-    pub(crate) const fn listening(&self) -> &Listening {
-        &self.listening
+    pub(crate) const fn bind_config(&self) -> &BindConfig {
+        &self.bind
     }
 
-    /// Whether a listener that stays needs other sockets for this description than those that it has.
-    pub(crate) fn needs_other_sockets(&self, held: &Held) -> bool {
-        let wildcard = self.listening.addr.ip().is_unspecified() && self.listening.addr.is_ipv6();
-        let changed = self.listening.ipv6_only != held.listening.ipv6_only;
-        changed && wildcard && !held.taken && self.bound.is_none()
+    /// Whether the running listener with `sockets` can keep them for this description. Only `ipv6_only` of an IPv6
+    /// wildcard cannot be changed on an open socket.
+    pub(crate) fn can_keep(&self, sockets: &ListenerSockets) -> bool {
+        let wildcard = self.bind.addr.ip().is_unspecified() && self.bind.addr.is_ipv6();
+        let changed = self.bind.ipv6_only != sockets.bound.ipv6_only;
+        !(changed && wildcard && !sockets.taken && self.taken.is_none())
     }
 
-    /// Gives sockets that listen already what can be changed of them.
-    pub(crate) fn apply(&self, held: &mut Held) -> io::Result<()> {
-        for socket in &held.sockets {
+    /// Applies the backlog, the options and the sharing of this description to open sockets.
+    pub(crate) fn apply(&self, sockets: &mut ListenerSockets) -> io::Result<()> {
+        for socket in &sockets.acceptors {
             let socket = SockRef::from(&**socket);
-            if !held.taken {
-                self.listening.listen(&socket)?;
+            if !sockets.taken {
+                self.bind.listen(&socket)?;
             }
             self.route.client_options.apply(&socket)?;
         }
-        held.share(self.listening.reuse_port)
+        sockets.set_shared(self.bind.reuse_port)
     }
 
-    /// Opens a socket for each of `workers`, on `port` if the address leaves the choice, [beside](Listening::open) other
-    /// sockets of this proxy or not.
+    /// Opens a socket for each of `workers`. `port` replaces port 0 of the description. `beside` is that of
+    /// [`BindConfig::open`].
     pub(crate) fn open(
         &self,
         workers: &[Arc<Worker>],
         port: u16,
         beside: bool,
-    ) -> io::Result<Held> {
-        let mut listening = self.listening;
-        if listening.addr.port() == 0 {
-            listening.addr.set_port(port);
+    ) -> io::Result<ListenerSockets> {
+        let mut bound = self.bind;
+        if bound.addr.port() == 0 {
+            bound.addr.set_port(port);
         }
-        let (sockets, guard) = match &self.bound {
-            Some(socket) => (clones(socket, workers.len())?, None),
-            None => {
-                let open = listening.open(workers.len(), beside)?;
-                (open.sockets, open.guard)
-            }
+        let BoundSockets { listening, guard } = match &self.taken {
+            Some(socket) => BoundSockets {
+                listening: clones(socket, workers.len())?,
+                guard: None,
+            },
+            None => bound.open(workers.len(), beside)?,
         };
-        hand_down(&sockets, &self.route.client_options)?;
-        listening.addr = sockets[0].local_addr()?;
-        if self.bound.is_some() {
-            let socket = SockRef::from(&sockets[0]);
-            listening.reuse_port = socket.reuse_port()?;
-            listening.ipv6_only = listening.addr.is_ipv6() && socket.only_v6()?;
+        apply_inherited(&listening, &self.route.client_options)?;
+        bound.addr = listening[0].local_addr()?;
+        if self.taken.is_some() {
+            let socket = SockRef::from(&listening[0]);
+            bound.reuse_port = socket.reuse_port()?;
+            bound.ipv6_only = bound.addr.is_ipv6() && socket.only_v6()?;
         }
-        let sockets = sockets.into_iter().zip(workers);
-        let sockets = sockets.map(|(socket, worker)| worker.open(socket));
-        Ok(Held {
-            listening,
-            sockets: sockets.collect::<Result<_, _>>()?,
+        let sockets = listening.into_iter().zip(workers);
+        let acceptors = sockets.map(|(socket, worker)| worker.register(socket));
+        Ok(ListenerSockets {
+            bound,
+            acceptors: acceptors.collect::<Result<_, _>>()?,
             guard,
-            taken: self.bound.is_some(),
+            taken: self.taken.is_some(),
         })
     }
 }

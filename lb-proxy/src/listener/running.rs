@@ -1,4 +1,4 @@
-//! A listener at work: its sockets, and the accept loops of its present description.
+//! A running listener: its sockets, and the accept loops of its current description.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,109 +7,113 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::listener::accept_loop::Door;
-use crate::listener::{Held, Listener};
-use crate::server::Signals;
-use crate::server::worker_pool::Worker;
-use crate::state::listener::{Building, Entrance};
+use super::Listener;
+use super::accept_loop::AcceptLoop;
+use super::sockets::ListenerSockets;
+use crate::state::listener::ListenerState;
+use crate::state::proxy::ProxyState;
+use crate::state::shutdown::ShutdownSignals;
+use crate::state::worker::Worker;
 
-/// A listener at work.
+/// A listener whose sockets are open.
 #[derive(Debug)]
-pub(crate) struct Post {
-    /// The address it was described with.
+pub(crate) struct RunningListener {
+    /// The address of its description, perhaps with port 0.
     described: SocketAddr,
-    entrance: Arc<Entrance>,
-    pub(crate) held: Held,
-    /// The sockets are given up.
-    retired: CancellationToken,
-    /// The present doors close; a child of `retired`.
-    shift: CancellationToken,
+    state: Arc<ListenerState>,
+    pub(crate) sockets: ListenerSockets,
+    /// Cancelled when the sockets are closed.
+    closing: CancellationToken,
+    /// Cancels the current accept loops; a child of `closing`.
+    current: CancellationToken,
     /// The accept loops. Each holds a socket.
-    doors: TaskTracker,
+    accept_loops: TaskTracker,
 }
 
-impl Post {
+impl RunningListener {
+    /// A listener without accept loops.
     pub(crate) fn new(
         listener: Listener,
-        held: Held,
-        building: &Arc<Building>,
-        signals: &Signals,
+        sockets: ListenerSockets,
+        proxy: &Arc<ProxyState>,
+        signals: &ShutdownSignals,
     ) -> Self {
         let described = listener.addr();
         let (limits, route) = listener.into_parts();
-        let retired = signals.stop.child_token();
+        let closing = signals.stop.child_token();
         Self {
             described,
-            entrance: Entrance::new(held.listening.addr, route, limits, building),
-            held,
-            shift: retired.child_token(),
-            retired,
-            doors: TaskTracker::new(),
+            state: ListenerState::new(sockets.bound.addr, route, limits, proxy),
+            sockets,
+            current: closing.child_token(),
+            closing,
+            accept_loops: TaskTracker::new(),
         }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.entrance.addr
+        self.state.addr
     }
 
-    /// The addresses by which a description may mean it.
-    pub(crate) fn known_as(&self) -> [SocketAddr; 2] {
-        [self.described, self.entrance.addr]
+    /// The addresses by which a description may name it: that of its own description, and the one with the chosen port.
+    pub(crate) fn names(&self) -> [SocketAddr; 2] {
+        [self.described, self.state.addr]
     }
 
     pub(crate) fn log(&self) {
-        let Entrance { addr, route, .. } = &*self.entrance;
+        let ListenerState { addr, route, .. } = &*self.state;
         info!(listener = %addr, upstream = route.upstream.name(), "Listening");
     }
 
-    /// Opens a door for each worker.
-    pub(crate) fn man(&self, workers: &[Arc<Worker>]) {
-        for (socket, worker) in self.held.sockets.iter().zip(workers) {
-            let door = Door::new(
-                Arc::clone(&self.entrance),
+    /// Spawns an accept loop on each worker.
+    pub(crate) fn spawn_accept_loops(&self, workers: &[Arc<Worker>]) {
+        for (socket, worker) in self.sockets.acceptors.iter().zip(workers) {
+            let accept_loop = AcceptLoop::new(
+                Arc::clone(&self.state),
                 Arc::clone(socket),
-                self.shift.clone(),
-                self.retired.clone(),
+                self.current.clone(),
+                self.closing.clone(),
             );
-            worker.attend(door, &self.doors);
+            let running = accept_loop.run(Arc::clone(worker));
+            worker.spawn_accept_loop(running, &self.accept_loops);
         }
     }
 
-    /// The same sockets for another description. The doors that there are close.
-    pub(crate) fn changed(mut self, listener: Listener, building: &Arc<Building>) -> Self {
-        if let Err(error) = listener.apply(&mut self.held) {
-            warn!(listener = %self.entrance.addr, %error, "Socket options stay as they were");
+    /// Applies another description to the same sockets, and cancels the current accept loops.
+    pub(crate) fn with_description(mut self, listener: Listener, proxy: &Arc<ProxyState>) -> Self {
+        if let Err(error) = listener.apply(&mut self.sockets) {
+            warn!(listener = %self.state.addr, %error, "Socket options stay as they were");
         }
         let (limits, route) = listener.into_parts();
-        self.shift.cancel();
+        self.current.cancel();
         Self {
-            entrance: self.entrance.changed(route, limits, building),
-            shift: self.retired.child_token(),
+            state: self.state.with_route(route, limits, proxy),
+            current: self.closing.child_token(),
             ..self
         }
     }
 
-    /// Ends its accept loops, which serve what the kernel has queued. Each closes its socket.
-    pub(crate) fn retire(self) -> Retired {
-        self.retired.cancel();
-        self.doors.close();
-        Retired {
-            addr: self.entrance.addr,
-            doors: self.doors,
+    /// Cancels the accept loops. Each serves the connections that the kernel has queued, and then closes its socket.
+    pub(crate) fn close(self) -> ClosingListener {
+        self.closing.cancel();
+        self.accept_loops.close();
+        ClosingListener {
+            addr: self.state.addr,
+            accept_loops: self.accept_loops,
         }
     }
 }
 
 /// A listener whose sockets are about to be closed.
 #[derive(Debug)]
-pub(crate) struct Retired {
+pub(crate) struct ClosingListener {
     pub(crate) addr: SocketAddr,
-    doors: TaskTracker,
+    accept_loops: TaskTracker,
 }
 
-impl Retired {
+impl ClosingListener {
     /// Completes when its sockets are closed. Cancel-safe.
     pub(crate) async fn closed(&self) {
-        self.doors.wait().await;
+        self.accept_loops.wait().await;
     }
 }

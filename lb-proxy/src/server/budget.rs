@@ -1,4 +1,4 @@
-//! How many sessions the process has descriptors for.
+//! The budget of file descriptors: how many sessions the process has room for.
 
 use std::io;
 
@@ -6,45 +6,46 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tracing::{info, warn};
 
-/// A bulk transfer may hold a pipe for each direction, which is two descriptors. Room is left for a quarter of the
-/// sessions to have one, which is HAProxy's default too; without a pipe the relay copies.
+/// One session in this number has a pipe in the budget. A long transfer may hold a pipe of two descriptors for each
+/// direction. HAProxy's default is a quarter of the sessions, too. A relay that gets no pipe copies.
 const PIPE_SHARE: u64 = 4;
 
-/// The least to count with where the system does not tell which descriptors are open.
+/// The assumed number of descriptors in use if the system does not tell it. A lower bound.
 const ASSUMED_IN_USE: u64 = 64;
 
-/// What the process is assumed to have beside its listening descriptors, where the system does not tell.
+/// The assumed number of descriptors besides the listening sockets, if the system does not tell it.
 const ASSUMED_BESIDE: u64 = 16;
 
-/// How the descriptors that the process may have (`RLIMIT_NOFILE`) are divided.
+/// How the descriptors of the process (`RLIMIT_NOFILE`) are divided.
 ///
-/// Computed when a proxy is bound, and again at each [reload](crate::Handle::reload), and logged. When all its sessions are
-/// open, accepting pauses until a sixteenth of them has ended; meanwhile connections wait in the kernel's queue.
+/// Computed and logged when a proxy is bound, and again at each [reload](crate::Handle::reload). When all sessions of the
+/// budget are open, accepting pauses until a sixteenth of them has ended. Meanwhile connections wait in the kernel's queue.
+#[doc(alias = "worker_rlimit_nofile", alias = "ulimit-n")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DescriptorBudget {
-    /// The limit. `None` is no limit.
+    /// The limit of the process. `None`: no limit.
     pub limit: Option<u64>,
-    /// In use without a session: what was open when the proxy was bound, and its listening sockets of now.
+    /// In use without a session: what was open when the proxy was bound, and the current listening sockets.
     pub in_use: u64,
-    /// Kept for everything but sessions.
+    /// Reserved for everything but sessions.
     pub reserve: u64,
-    /// Sessions there is room for, each with two sockets, and a pipe for every fourth.
+    /// Sessions that fit, each with two sockets, and every fourth with a pipe. At least 1.
     pub sessions: usize,
 }
 
 impl DescriptorBudget {
-    /// Divides what the process may have now, where `listening` of its descriptors are listening sockets.
+    /// Divides the current limit of the process. `listening` of its descriptors are listening sockets.
     pub(crate) fn of_process(listening: u64, reserve: u64) -> Self {
         let limit = getrlimit(Resource::Nofile).current;
         Self::divide(limit, in_use(count(), limit, listening), reserve)
     }
 
-    /// Divides what the process may have now, where `listening` instead of `listened` descriptors are listening sockets.
-    /// Sessions are open, so what is in use cannot be counted.
+    /// Divides the current limit of the process again, with `listening` instead of `listened` listening sockets. Open
+    /// sessions keep the descriptors in use from being counted.
     pub(crate) fn changed(&self, listened: u64, listening: u64, reserve: u64) -> Self {
         let limit = getrlimit(Resource::Nofile).current;
-        // What was assumed at the bind may be less than the sockets that are closed now.
+        // The number that was assumed at the bind may be below that of the sockets that are closed now.
         let beside = self.in_use.saturating_sub(listened);
         Self::divide(limit, beside.saturating_add(listening), reserve)
     }
@@ -59,7 +60,7 @@ impl DescriptorBudget {
             limit,
             in_use,
             reserve,
-            // A proxy that serves one after another is better than none.
+            // A proxy that serves one session after another is better than none.
             sessions: usize::try_from(sessions).unwrap_or(usize::MAX).max(1),
         }
     }
@@ -84,17 +85,17 @@ impl DescriptorBudget {
     }
 }
 
-/// Counts the open descriptors. The look itself uses one.
+/// Counts the open descriptors, without the one that reading the directory takes.
 fn count() -> io::Result<u64> {
     let open = std::fs::read_dir("/proc/self/fd")?;
     Ok((open.count() as u64).saturating_sub(1))
 }
 
-/// What is in use by `counted`, or what to assume where the count has failed.
+/// The `counted` descriptors, or the assumed number if counting has failed.
 fn in_use(counted: io::Result<u64>, limit: Option<u64>, listening: u64) -> u64 {
     let assumed = ASSUMED_IN_USE.max(listening.saturating_add(ASSUMED_BESIDE));
     counted.unwrap_or_else(|error| match limit {
-        // The look found no free descriptor.
+        // Reading the directory found no free descriptor.
         Some(limit) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => limit,
         _ => assumed,
     })
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_counted_is_assumed_and_never_less_than_the_listening_sockets() {
+    fn an_assumed_number_is_never_below_that_of_the_listening_sockets() {
         let denied = || Err(Errno::ACCESS.into());
         assert_eq!(in_use(Ok(7), Some(1024), 80), 7);
         assert_eq!(in_use(denied(), Some(1024), 1), 64);
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_divided_between_sockets_and_pipes() {
+    fn the_rest_is_divided_between_sockets_and_pipes() {
         let sessions = |limit, in_use| DescriptorBudget::divide(limit, in_use, 32).sessions;
         assert_eq!(sessions(Some(256), 24), 80);
         assert_eq!(sessions(Some(65536), 36), 26187);

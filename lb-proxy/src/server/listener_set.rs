@@ -1,258 +1,196 @@
-//! The listeners and upstreams of a server, and what a reload changes of them.
+//! The running listeners of a server, and what a reload changes of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::runtime;
 use tracing::warn;
 
-use crate::error::{BindError, ReloadError};
-use crate::listener::running::{Post, Retired};
-use crate::listener::{Held, share};
-use crate::server::budget::DescriptorBudget;
-use crate::server::reload::{Plan, Reloaded};
-use crate::server::upstream_set::FollowedSet;
-use crate::server::worker_pool::{Worker, Workers};
-use crate::server::{Farewell, Shared, Signals};
-use crate::state::listener::Building;
-use crate::state::watch::Watch;
+use super::context::ServerContext;
+use super::desired_state::DesiredState;
+use super::diff::{Diff, Step, diff};
+use super::pending_listener::PendingListener;
+use super::report::Changes;
+use crate::error::BindError;
+use crate::listener::address_guard::close_port;
+use crate::listener::running::{ClosingListener, RunningListener};
+use crate::listener::sockets::ListenerSockets;
+use crate::state::proxy::ProxyState;
+use crate::state::shutdown::ShutdownSignals;
+use crate::state::worker::Worker;
 
-/// The listeners and upstreams of a server.
-#[derive(Debug)]
-pub(crate) struct Roster {
-    posts: Vec<Post>,
-    followed: FollowedSet,
-    building: Arc<Building>,
-    workers: Workers,
-    descriptors: DescriptorBudget,
-    pub(crate) farewell: Farewell,
-    stage: Stage,
-}
+/// The running listeners of a server, in the order of their description.
+#[derive(Debug, Default)]
+pub(crate) struct ListenerSet(Vec<RunningListener>);
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
-    Starting,
-    Accepting,
-    Ended,
-}
-
-impl Roster {
-    /// Takes the listeners of `plan`, which are open, and begins to follow its upstreams. Nothing is accepted before
-    /// [`begin`](Self::begin).
-    pub(crate) fn new(plan: Plan, signals: &Signals, watch: &Arc<Watch>) -> Self {
-        let held = plan
-            .openings
-            .iter()
-            .filter_map(|opening| opening.held.as_ref());
-        let listening = held.map(Held::descriptors).sum();
-        let descriptors = DescriptorBudget::of_process(listening, plan.reserve);
-        let building = Building::new(descriptors.sessions, plan.limits, watch);
-        let openings = plan.openings.into_iter();
-        let posts = openings.filter_map(|opening| {
-            let held = opening.held?;
-            Some(Post::new(opening.listener, held, &building, signals))
+impl ListenerSet {
+    /// Takes over the open sockets of `pending`, without accept loops.
+    pub(crate) fn new(
+        pending: Vec<PendingListener>,
+        proxy: &Arc<ProxyState>,
+        signals: &ShutdownSignals,
+    ) -> Self {
+        let running = pending.into_iter().filter_map(|pending| {
+            let sockets = pending.sockets?;
+            Some(RunningListener::new(
+                pending.listener,
+                sockets,
+                proxy,
+                signals,
+            ))
         });
-        let mut roster = Self {
-            posts: posts.collect(),
-            followed: FollowedSet::default(),
-            building,
-            workers: plan.workers,
-            descriptors,
-            farewell: plan.farewell,
-            stage: Stage::Starting,
-        };
-        let posts = roster.posts.iter();
-        let guarded = posts.filter(|post| post.held.is_guarded());
-        let ports = guarded.map(|post| post.addr().port()).collect();
-        roster.settle(&ports);
-        watch.hops.set_listeners(roster.addrs());
-        let runtime = runtime::Handle::current();
-        roster.followed.adopt(plan.upstreams, &runtime, signals);
-        roster
+        let set = Self(running.collect());
+        let listeners = set.0.iter();
+        let guarded = listeners.filter(|listener| listener.sockets.is_guarded());
+        set.close_ports(&guarded.map(|listener| listener.addr().port()).collect());
+        set
     }
 
     /// The addresses listened on.
     pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
-        self.posts.iter().map(Post::addr).collect()
+        self.0.iter().map(RunningListener::addr).collect()
     }
 
-    pub(crate) const fn descriptors(&self) -> DescriptorBudget {
-        self.descriptors
+    /// How many descriptors the sockets take.
+    pub(crate) fn descriptors(&self) -> u64 {
+        let listeners = self.0.iter();
+        listeners
+            .map(|listener| listener.sockets.descriptors())
+            .sum()
     }
 
-    /// Begins to accept.
-    pub(crate) fn begin(&mut self, workers: &[Arc<Worker>]) {
-        self.stage = Stage::Accepting;
-        for post in &self.posts {
-            post.log();
-            post.man(workers);
+    /// Spawns the accept loops.
+    pub(crate) fn accept(&self, workers: &[Arc<Worker>]) {
+        for listener in &self.0 {
+            listener.log();
+            listener.spawn_accept_loops(workers);
         }
     }
 
-    /// Closes the listeners with the last of their doors; nothing changes any more.
-    pub(crate) fn end(&mut self) -> Farewell {
-        self.stage = Stage::Ended;
-        for post in self.posts.drain(..) {
-            post.retire();
+    /// Closes all listeners. Each closes its sockets when its last accept loop has ended.
+    pub(crate) fn close(&mut self) {
+        for listener in self.0.drain(..) {
+            listener.close();
         }
-        self.farewell
     }
 
-    /// Applies `plan` if every address that it adds can be bound now; otherwise nothing changes, and it may be tried again.
-    ///
-    /// Returns the listeners whose sockets are about to be closed.
-    pub(crate) fn apply(
-        &mut self,
-        plan: &mut Plan,
-        shared: &Shared,
-    ) -> Result<(Reloaded, Vec<Retired>), ReloadError> {
-        if self.stage == Stage::Ended || shared.signals.abort.is_cancelled() {
-            return Err(ReloadError::Ended);
-        }
-        // What can fail comes first.
-        let stays = self.assign(plan);
-        let beside = self.open(plan, &stays, shared)?;
-        // Nothing fails from here on.
-        let before = self.listening_descriptors();
-        let (reloaded, retired) = self.commit(plan, beside, shared);
-        let now = self.listening_descriptors();
-        let budget = self.descriptors.changed(before, now, plan.reserve);
-        if budget != self.descriptors {
-            budget.log();
-            self.descriptors = budget;
-            self.building.admit(budget.sessions);
-        }
-        Ok((reloaded, retired))
+    /// Compares the running listeners with those of `desired`. A listener is known by the address of its description.
+    pub(crate) fn diff(&self, desired: &DesiredState) -> Diff {
+        let running: Vec<_> = self.0.iter().map(|old| old.names().to_vec()).collect();
+        let pending = &desired.listeners;
+        let described: Vec<_> = pending
+            .iter()
+            .map(|new| vec![new.listener.addr()])
+            .collect();
+        diff(&running, &described, |i, j| {
+            pending[j].listener.can_keep(&self.0[i].sockets)
+        })
     }
 
-    /// Finds the listener that each description means. Returns which of them keep their sockets.
-    fn assign(&self, plan: &mut Plan) -> Vec<bool> {
-        let mut known: HashMap<SocketAddr, Vec<usize>> = HashMap::new();
-        for (i, post) in self.posts.iter().enumerate().rev() {
-            for addr in BTreeSet::from(post.known_as()) {
-                known.entry(addr).or_default().push(i);
-            }
-        }
-        let mut meant = vec![false; self.posts.len()];
-        let mut stays = meant.clone();
-        for opening in &mut plan.openings {
-            let candidates = known.get(&opening.listener.addr());
-            let mut candidates = candidates.into_iter().flatten().rev();
-            let post = candidates.find(|&&i| !meant[i]).copied();
-            opening.post = post;
-            let Some(i) = post else { continue };
-            meant[i] = true;
-            stays[i] = !opening.listener.needs_other_sockets(&self.posts[i].held);
-            opening.keeps = stays[i];
-        }
-        stays
-    }
-
-    /// Opens what has to be opened. Returns the ports where sockets had to be relaxed for that.
-    fn open(
+    /// Opens the sockets that are missing. Returns the ports where running sockets had to be relaxed for that. If it fails,
+    /// it may be called again.
+    pub(crate) fn open(
         &self,
-        plan: &mut Plan,
-        stays: &[bool],
-        shared: &Shared,
+        desired: &mut DesiredState,
+        diff: &Diff,
+        workers: &[Arc<Worker>],
     ) -> Result<BTreeSet<u16>, BindError> {
-        let mut leaving: HashMap<u16, Vec<&Post>> = HashMap::new();
-        for (post, _) in self.posts.iter().zip(stays).filter(|(_, stays)| !**stays) {
-            leaving.entry(post.addr().port()).or_default().push(post);
+        let changed = diff.steps.iter().filter_map(|step| match step {
+            Step::Change(i) => Some(*i),
+            Step::Add | Step::Keep(_) => None,
+        });
+        let mut leaving: HashMap<u16, Vec<&RunningListener>> = HashMap::new();
+        for i in changed.chain(diff.removed.iter().copied()) {
+            let old = &self.0[i];
+            leaving.entry(old.addr().port()).or_default().push(old);
         }
         let mut beside = BTreeSet::new();
-        for opening in plan.openings.iter_mut().filter(|opening| !opening.keeps) {
-            let old = opening.post.map(|i| &self.posts[i]);
-            let port = old.map_or(0, |post| post.addr().port());
-            let listening = opening.listening(port);
-            let overlapping = leaving.get(&listening.addr.port()).into_iter().flatten();
-            let overlapping = overlapping.filter(|post| post.held.listening.overlaps(&listening));
+        for (pending, &step) in desired.listeners.iter_mut().zip(&diff.steps) {
+            pending.step = step;
+            if let Step::Keep(_) = step {
+                continue;
+            }
+            let old = step.running().map(|i| &self.0[i]);
+            let port = old.map_or(0, |old| old.addr().port());
+            let config = pending.bind_config(port);
+            let overlapping = leaving.get(&config.addr.port()).into_iter().flatten();
+            let overlapping = overlapping.filter(|old| old.sockets.bound.overlaps(&config));
             let mut in_the_way = None;
-            if opening.held.is_none() {
-                for post in overlapping {
-                    in_the_way = Some(post.addr());
-                    beside.insert(post.addr().port());
+            if pending.sockets.is_none() {
+                for old in overlapping {
+                    in_the_way = Some(old.addr());
+                    beside.insert(old.addr().port());
                     // If it fails, so does opening.
-                    let _ = post.held.relax();
+                    let _ = old.sockets.relax();
                 }
             }
-            if let Err(error) = opening.open(&shared.workers, port, in_the_way) {
-                // What is in the way goes on for now, by itself.
-                plan.close_those_beside();
-                self.settle(&beside);
+            if let Err(error) = pending.open(workers, port, in_the_way) {
+                // The running listener that is in the way goes on by itself for now.
+                desired.close_those_beside();
+                self.close_ports(&beside);
                 return Err(error);
             }
         }
         Ok(beside)
     }
 
-    fn commit(
+    /// Replaces the running listeners with those of `pending`, whose steps are decided and whose sockets are open. Returns
+    /// the changes, and the listeners whose sockets are about to be closed.
+    pub(crate) fn replace(
         &mut self,
-        plan: &mut Plan,
-        mut unsettled: BTreeSet<u16>,
-        shared: &Shared,
-    ) -> (Reloaded, Vec<Retired>) {
-        // Before a new listener brings connections to them.
-        let upstreams = std::mem::take(&mut plan.upstreams);
-        self.followed
-            .adopt(upstreams, &shared.runtime, &shared.signals);
-        self.building = self.building.changed(plan.limits);
-        self.farewell = plan.farewell;
-        let mut reloaded = Reloaded {
-            workers_differ: plan.workers != self.workers,
-            ..Reloaded::default()
-        };
-        let mut old: Vec<Option<Post>> = self.posts.drain(..).map(Some).collect();
-        for opening in plan.openings.drain(..) {
-            let before = opening.post.and_then(|i| old[i].take_if(|_| opening.keeps));
-            unsettled.extend(opening.unsettled(before.as_ref().map(|post| &post.held)));
-            let post = match (before, opening.held) {
-                (Some(post), _) => {
-                    reloaded.kept.push(post.addr());
-                    post.changed(opening.listener, &self.building)
-                }
-                (None, Some(held)) => {
-                    let list = match opening.post {
-                        Some(_) => &mut reloaded.replaced,
-                        None => &mut reloaded.added,
-                    };
-                    list.push(held.listening.addr);
-                    let building = &self.building;
-                    let post = Post::new(opening.listener, held, building, &shared.signals);
-                    post.log();
-                    post
+        pending: Vec<PendingListener>,
+        mut open_ports: BTreeSet<u16>,
+        proxy: &Arc<ProxyState>,
+        context: &ServerContext,
+        accepting: bool,
+    ) -> (Changes<SocketAddr>, Vec<ClosingListener>) {
+        let mut changes = Changes::default();
+        let mut old: Vec<Option<RunningListener>> = self.0.drain(..).map(Some).collect();
+        for pending in pending {
+            let before = match pending.step {
+                Step::Keep(i) => old[i].take(),
+                Step::Add | Step::Change(_) => None,
+            };
+            open_ports.extend(pending.open_port(before.as_ref().map(|old| &old.sockets)));
+            let running = match (before, pending.sockets) {
+                (Some(before), _) => before.with_description(pending.listener, proxy),
+                (None, Some(sockets)) => {
+                    let signals = &context.signals;
+                    let new = RunningListener::new(pending.listener, sockets, proxy, signals);
+                    new.log();
+                    new
                 }
                 (None, None) => continue,
             };
-            if self.stage == Stage::Accepting {
-                post.man(&shared.workers);
+            changes.note(pending.step, running.addr());
+            if accepting {
+                running.spawn_accept_loops(&context.workers);
             }
-            self.posts.push(post);
+            self.0.push(running);
         }
-        shared.watch.hops.set_listeners(self.addrs());
-        let retired: Vec<_> = old.into_iter().flatten().map(Post::retire).collect();
-        let addrs = retired.iter().map(|retired| retired.addr);
-        let is_replaced = |addr: &SocketAddr| reloaded.replaced.contains(addr);
-        reloaded.removed = addrs.filter(|addr| !is_replaced(addr)).collect();
-        self.settle(&unsettled);
-        (reloaded, retired)
+        let closing: Vec<_> = old
+            .into_iter()
+            .flatten()
+            .map(RunningListener::close)
+            .collect();
+        let addrs = closing.iter().map(|closing| closing.addr);
+        let is_changed = |addr: &SocketAddr| changes.changed.contains(addr);
+        changes.removed = addrs.filter(|addr| !is_changed(addr)).collect();
+        self.close_ports(&open_ports);
+        (changes, closing)
     }
 
-    fn listening_descriptors(&self) -> u64 {
-        self.posts.iter().map(|post| post.held.descriptors()).sum()
-    }
-
-    /// Closes `ports` to other programs, where the listeners want that.
-    fn settle(&self, ports: &BTreeSet<u16>) {
-        let mut all: BTreeMap<u16, Vec<&Held>> = BTreeMap::new();
-        for held in self.posts.iter().map(|post| &post.held) {
-            let port = held.listening.addr.port();
+    /// Closes `ports` to other programs, except where the listeners share them.
+    fn close_ports(&self, ports: &BTreeSet<u16>) {
+        let mut all: BTreeMap<u16, Vec<&ListenerSockets>> = BTreeMap::new();
+        for sockets in self.0.iter().map(|listener| &listener.sockets) {
+            let port = sockets.bound.addr.port();
             if ports.contains(&port) {
-                all.entry(port).or_default().push(held);
+                all.entry(port).or_default().push(sockets);
             }
         }
-        for (port, held) in all {
-            if let Err(error) = share::settle(port, &held) {
+        for (port, sockets) in all {
+            if let Err(error) = close_port(port, &sockets) {
                 warn!(port, %error, "Port may be shared with other programs of the same user");
             }
         }

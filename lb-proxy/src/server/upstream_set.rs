@@ -1,59 +1,92 @@
-//! The upstreams whose sources are followed.
+//! The upstreams whose sources a server follows, and what a reload changes of them.
 
-use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::Signals;
+use super::diff::{Diff, diff};
+use super::report::Changes;
+use crate::state::shutdown::ShutdownSignals;
 use crate::upstream::Upstream;
 
 /// The upstreams whose sources are followed.
 #[derive(Debug, Default)]
-pub(crate) struct FollowedSet(Vec<Followed>);
+pub(crate) struct UpstreamSet(Vec<FollowedUpstream>);
 
 #[derive(Debug)]
-struct Followed {
+struct FollowedUpstream {
     upstream: Upstream,
     cancel: CancellationToken,
 }
 
-impl FollowedSet {
-    /// Follows `upstreams` and no others. Those with the name of one that is followed join it.
-    pub(crate) fn adopt(
+/// The names of an upstream in a diff. The pool takes precedence over the name.
+#[derive(Debug, Eq, Hash, PartialEq)]
+enum UpstreamName {
+    Pool(usize),
+    Text(Arc<str>),
+}
+
+impl UpstreamSet {
+    /// Follows `described` and no other upstreams. A running upstream takes over the description of the same name, and its
+    /// handles.
+    pub(crate) fn replace(
         &mut self,
-        upstreams: Vec<Upstream>,
+        described: Vec<Upstream>,
         runtime: &runtime::Handle,
-        signals: &Signals,
-    ) {
-        let ids: HashSet<usize> = upstreams.iter().map(Upstream::id).collect();
-        let is_same = |old: &Followed| ids.contains(&old.upstream.id());
-        let (staying, others): (Vec<_>, Vec<_>) = self.0.drain(..).partition(is_same);
-        let before: HashSet<usize> = staying.iter().map(|old| old.upstream.id()).collect();
-        self.0 = staying;
-        let mut by_name: HashMap<String, Vec<Followed>> = HashMap::new();
-        for old in others.into_iter().rev() {
-            let name = old.upstream.name().to_owned();
-            by_name.entry(name).or_default().push(old);
-        }
-        let joining = upstreams
-            .into_iter()
-            .filter(|new| !before.contains(&new.id()));
-        for upstream in joining {
-            let namesakes = by_name.get_mut(upstream.name());
-            match namesakes.and_then(|old| old.pop_if(|old| old.upstream.adopt(&upstream))) {
-                Some(same) => self.0.push(same),
+        signals: &ShutdownSignals,
+    ) -> Changes<Arc<str>> {
+        let Diff { steps, removed } = self.diff(&described);
+        let mut changes = Changes::default();
+        let mut old: Vec<Option<FollowedUpstream>> = self.0.drain(..).map(Some).collect();
+        for (upstream, step) in described.into_iter().zip(steps) {
+            let name = Arc::clone(upstream.shared_name());
+            changes.note(step, name);
+            let before = step.running().and_then(|i| old[i].take());
+            match before {
+                Some(same) if same.upstream.id() == upstream.id() => self.0.push(same),
+                Some(same) if same.upstream.adopt(&upstream) => self.0.push(same),
+                // It has begun to run elsewhere since the diff.
+                Some(other) => {
+                    other.cancel.cancel();
+                    self.follow(upstream, runtime, signals);
+                }
                 None => self.follow(upstream, runtime, signals),
             }
         }
-        for gone in by_name.into_values().flatten() {
+        for gone in removed.into_iter().filter_map(|i| old[i].take()) {
             gone.cancel.cancel();
+            changes
+                .removed
+                .push(Arc::clone(gone.upstream.shared_name()));
         }
+        changes
     }
 
-    fn follow(&mut self, upstream: Upstream, runtime: &runtime::Handle, signals: &Signals) {
+    /// Compares the followed upstreams with `described`. An upstream is known by its pool, else by its name.
+    fn diff(&self, described: &[Upstream]) -> Diff {
+        let name = |upstream: &Upstream| UpstreamName::Text(Arc::clone(upstream.shared_name()));
+        let running = self.0.iter().map(|old| {
+            let pool = UpstreamName::Pool(old.upstream.id());
+            vec![pool, name(&old.upstream)]
+        });
+        let names = described.iter().map(|new| {
+            let pool = UpstreamName::Pool(new.id());
+            // An upstream that runs in another server goes on running by itself.
+            match new.is_idle() {
+                true => vec![pool, name(new)],
+                false => vec![pool],
+            }
+        });
+        let (running, names): (Vec<_>, Vec<_>) = (running.collect(), names.collect());
+        diff(&running, &names, |i, j| {
+            self.0[i].upstream.is_same_as(&described[j])
+        })
+    }
+
+    fn follow(&mut self, upstream: Upstream, runtime: &runtime::Handle, signals: &ShutdownSignals) {
         let cancel = signals.abort.child_token();
         runtime.spawn(upstream.clone().follow(cancel.clone()));
-        self.0.push(Followed { upstream, cancel });
+        self.0.push(FollowedUpstream { upstream, cancel });
     }
 }

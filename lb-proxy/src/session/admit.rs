@@ -2,12 +2,12 @@
 
 use super::Session;
 use crate::hooks::{CloseReason, Verdict};
-use crate::limits::ClientRefusal;
+use crate::limits::client_zone::ClientRefusal;
 
 impl Session {
     /// Asks the rules about addresses, then the limits of each client, then the embedder.
     pub(super) fn admit(&mut self) -> Result<(), CloseReason> {
-        let route = &self.slot.entrance.route;
+        let route = &self.permit.listener.route;
         let ip = self.client_addr.ip();
         if route
             .access
@@ -17,7 +17,7 @@ impl Session {
             return Err(CloseReason::AccessDenied);
         }
         for (zone, sessions) in &route.zones {
-            self.permits.push(zone.enter(ip, *sessions)?);
+            self.permits.push(zone.acquire(ip, *sessions)?);
         }
         match &route.hooks {
             Some(hooks) if hooks.accept(&self.connection()) == Verdict::Refuse => {

@@ -3,8 +3,8 @@
 use tracing::debug;
 
 use super::Session;
+use crate::config::OnNoBackend;
 use crate::hooks::{CloseReason, Summary};
-use crate::listener::NoBackend;
 use crate::metrics::{Counter, Counters};
 use crate::relay::reset_on_close;
 use crate::upstream::Lease;
@@ -19,7 +19,7 @@ impl Session {
         counter_of(reason, counters).increment();
         self.note_refusal(reason);
         debug!(
-            listener = %self.slot.entrance.addr,
+            listener = %self.permit.listener.addr,
             client.addr = %self.client_addr,
             backend.addr = self.lease.as_ref().map(|lease| tracing::field::display(lease.addr())),
             ?reason,
@@ -48,7 +48,7 @@ impl Session {
             reason,
             CloseReason::NoBackend | CloseReason::QueueFull | CloseReason::QueueTimeout
         );
-        !(for_want_of_a_backend && self.route().no_backend == NoBackend::Close)
+        !(for_want_of_a_backend && self.route().on_no_backend == OnNoBackend::Close)
     }
 }
 

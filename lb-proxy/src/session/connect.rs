@@ -11,13 +11,13 @@ use tracing::{debug, warn};
 
 use super::pick::Dial;
 use super::{Details, Session};
-use crate::failures::{Blame, Event, Failure};
+use crate::failures::kind::{ConnectFailure, Failure, FailureEvent};
 use crate::hooks::{Attempt, AttemptOutcome, CloseReason};
-use crate::listener::Route;
 use crate::metrics::{Counter, Counters};
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
-use crate::state::hops::MOST_HOPS;
+use crate::state::hops::MAX_HOPS;
+use crate::state::route::Route;
 use crate::upstream::Lease;
 
 /// How long an attempt that lacks a descriptor or memory waits before it asks again: at first, and at the most.
@@ -30,8 +30,8 @@ impl Session {
         silent: bool,
         counters: &std::sync::Arc<Counters>,
     ) -> Result<Stream, CloseReason> {
-        let entrance = &self.slot.entrance;
-        let route = &entrance.route;
+        let listener = &self.permit.listener;
+        let route = &listener.route;
         let retry = route.retry.deadline;
         let mut dial = Dial {
             client: &self.client,
@@ -40,7 +40,7 @@ impl Session {
                 .hooks
                 .as_deref()
                 .map(|hooks| (hooks, self.connection())),
-            entrance,
+            listener,
             route,
             hops: self.hops,
             peer: self
@@ -108,7 +108,7 @@ impl Dial<'_> {
     ) -> Result<Result<Stream, ConnectError>, CloseReason> {
         self.counters.connect_attempts.increment();
         let hops = self.hops_to(lease.addr());
-        if hops > MOST_HOPS {
+        if hops > MAX_HOPS {
             return Ok(Err(ConnectError::Loop));
         }
         let end = Instant::now() + limit;
@@ -137,8 +137,8 @@ impl Dial<'_> {
 
     /// How many own listeners the client will have come through when it is accepted at `to`; 0 if that is elsewhere.
     fn hops_to(&self, to: SocketAddr) -> u8 {
-        let hops = &self.entrance.watch().hops;
-        if !hops.lead_back(to) {
+        let hops = &self.listener.trackers().hops;
+        if !hops.leads_back(to) {
             return 0;
         }
         // Another worker can accept a connection before the one that made it has said so.
@@ -150,7 +150,7 @@ impl Dial<'_> {
     fn announce_hop(&self, socket: &Socket, hops: u8) {
         let from = (hops > 0).then(|| socket.local_addr().ok()?.as_socket());
         if let Some(from) = from.flatten() {
-            self.entrance.watch().hops.begin(from, hops);
+            self.listener.trackers().hops.record(from, hops);
         }
     }
 
@@ -188,25 +188,25 @@ impl Dial<'_> {
         self.tried.insert(addr);
         let failures = &self.counters.connect_failures;
         let (counter, blameless, blame) = match error {
-            ConnectError::Backend(_) => (failures, false, Blame::Backend),
-            ConnectError::Local(_) => (failures, true, Blame::Local),
-            ConnectError::Loop => (failures, true, Blame::Loop),
-            ConnectError::Shortage(_) => (failures, true, Blame::Shortage),
+            ConnectError::Backend(_) => (failures, false, ConnectFailure::Backend),
+            ConnectError::Local(_) => (failures, true, ConnectFailure::Local),
+            ConnectError::Loop => (failures, true, ConnectFailure::Loop),
+            ConnectError::Shortage(_) => (failures, true, ConnectFailure::Shortage),
             ConnectError::Timeout(_) => (
                 &self.counters.connect_timeouts,
                 !had_its_time,
-                Blame::Timeout,
+                ConnectFailure::Timeout,
             ),
         };
         counter.increment();
-        let event = Event {
+        let event = FailureEvent {
             upstream: Some(self.upstream.shared_name()),
             backend: Some(addr),
             error: Some(error),
-            ..Event::default()
+            ..FailureEvent::default()
         };
-        let failures = &self.entrance.watch().failures;
-        failures.note(Failure::Connect(blame), &event);
+        let failures = &self.listener.trackers().failures;
+        failures.record(Failure::Connect(blame), &event);
         let upstream = self.upstream;
         debug!(upstream = upstream.name(), backend.addr = %addr, %error, "Attempt to connect failed");
         if blameless {

@@ -18,13 +18,14 @@ use tokio::time::Instant;
 
 use crate::hooks::{CloseReason, Connection};
 use crate::identity::Identity;
-use crate::limits::ClientPermit;
-use crate::listener::Route;
+use crate::limits::client_zone::ClientPermit;
 use crate::metrics::Counter;
 use crate::net::stream::Stream;
 use crate::relay::Ahead;
-use crate::server::worker_pool::Worker;
-use crate::state::listener::{Entrance, Slot};
+use crate::state::listener::ListenerState;
+use crate::state::permit::SessionPermit;
+use crate::state::route::Route;
+use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
 use relay::{aborted, parted};
@@ -38,7 +39,7 @@ pub(crate) struct Session {
     ends: Option<Box<Ends>>,
     /// What a preread found out besides.
     identity: Option<Arc<Identity>>,
-    pub(crate) slot: Slot,
+    pub(crate) permit: SessionPermit,
     permits: Vec<ClientPermit>,
     /// The upstream that a preread or a hook chose.
     upstream: Option<Upstream>,
@@ -68,14 +69,14 @@ struct Details {
 }
 
 impl Session {
-    pub(crate) fn new(client: Stream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Self {
-        let hops = entrance.watch().hops.take(peer);
+    pub(crate) fn new(client: Stream, peer: SocketAddr, listener: &Arc<ListenerState>) -> Self {
+        let hops = listener.trackers().hops.take(peer);
         Self {
             client,
             client_addr: peer,
             ends: None,
             identity: None,
-            slot: Slot::outside(Arc::clone(entrance)),
+            permit: SessionPermit::empty(Arc::clone(listener)),
             permits: Vec::new(),
             upstream: None,
             lease: None,
@@ -99,13 +100,13 @@ impl Session {
     }
 
     /// Waits for the limits before, unless the proxy is shut down.
-    pub(crate) async fn enter_and_serve(mut self, worker: Arc<Worker>) {
-        let entered = select! {
+    pub(crate) async fn acquire_and_serve(mut self, worker: Arc<Worker>) {
+        let acquired = select! {
             biased;
-            entered = self.slot.enter() => entered,
+            acquired = self.permit.acquire() => acquired,
             () = worker.stop.cancelled() => Err(CloseReason::Aborted),
         };
-        match entered {
+        match acquired {
             Ok(()) => self.serve(worker).await,
             Err(reason) => self.close(Err(reason), &worker.counters),
         }
@@ -154,7 +155,7 @@ impl Session {
     fn connection(&self) -> Connection {
         let Ends { local, peer } = self.ends();
         Connection {
-            listener: self.slot.entrance.addr,
+            listener: self.permit.listener.addr,
             local,
             peer,
             client: self.client_addr,
@@ -167,7 +168,7 @@ impl Session {
         if let Some(known) = &self.ends {
             return **known;
         }
-        let listener = self.slot.entrance.addr;
+        let listener = self.permit.listener.addr;
         let wildcard = listener.ip().is_unspecified();
         let asked = wildcard.then(|| self.client.local_addr());
         Ends {
@@ -177,7 +178,7 @@ impl Session {
     }
 
     fn route(&self) -> &Route {
-        &self.slot.entrance.route
+        &self.permit.listener.route
     }
 
     /// The upstream that was chosen, or else the listener's.

@@ -11,12 +11,12 @@ use tokio::select;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use crate::failures::{Event, Failure};
+use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::{CloseReason, Connection, HashKey, Hooks};
-use crate::listener::Route;
 use crate::metrics::Counters;
 use crate::net::stream::Stream;
-use crate::state::listener::Entrance;
+use crate::state::listener::ListenerState;
+use crate::state::route::Route;
 use crate::upstream::{Lease, Upstream, WaitError};
 
 /// How long a client waits for the first membership where no deadline is set.
@@ -28,7 +28,7 @@ pub(super) struct Dial<'a> {
     pub(super) client_addr: SocketAddr,
     /// Who is asked and told, and of which connection. Without hooks nobody needs to know the latter.
     pub(super) hooks: Option<(&'a dyn Hooks, Connection)>,
-    pub(super) entrance: &'a Entrance,
+    pub(super) listener: &'a ListenerState,
     pub(super) route: &'a Route,
     /// How many own listeners the client came through before this one.
     pub(super) hops: u8,
@@ -101,15 +101,15 @@ impl Dial<'_> {
         error: &dyn std::fmt::Display,
         reason: CloseReason,
     ) -> CloseReason {
-        let event = Event {
-            listener: Some(self.entrance.addr),
+        let event = FailureEvent {
+            listener: Some(self.listener.addr),
             upstream: Some(self.upstream.shared_name()),
             client: Some(self.client_addr),
             error: Some(error),
-            ..Event::default()
+            ..FailureEvent::default()
         };
-        let failures = &self.entrance.watch().failures;
-        failures.note(Failure::Client(reason), &event);
+        let failures = &self.listener.trackers().failures;
+        failures.record(Failure::Client(reason), &event);
         debug!(
             upstream = self.upstream.name(),
             client.addr = %self.client_addr,

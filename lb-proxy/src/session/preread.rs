@@ -35,7 +35,7 @@ impl Session {
         if self.route().prereads.is_empty() {
             return Ok(first);
         }
-        let route = &self.slot.entrance.route;
+        let route = &self.permit.listener.route;
         let mut context = PrereadContext {
             connection: self.connection(),
             upstream: None,

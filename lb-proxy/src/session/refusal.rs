@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::Session;
-use crate::failures::{Event, Failure};
+use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::CloseReason;
 use crate::upstream::Lease;
 
@@ -26,27 +26,27 @@ impl Session {
     }
 
     fn report_reset(&self) {
-        let event = Event {
+        let event = FailureEvent {
             upstream: Some(self.upstream().shared_name()),
             client: Some(self.client_addr),
             backend: self.lease.as_ref().map(Lease::addr),
-            ..Event::default()
+            ..FailureEvent::default()
         };
-        let failures = &self.slot.entrance.watch().failures;
-        failures.note(Failure::Client(CloseReason::BackendReset), &event);
+        let failures = &self.permit.listener.trackers().failures;
+        failures.record(Failure::Client(CloseReason::BackendReset), &event);
     }
 
     pub(super) fn report_refusal(&self, reason: CloseReason, error: Option<&dyn Display>) {
-        let entrance = &self.slot.entrance;
-        let event = Event {
-            listener: Some(entrance.addr),
+        let listener = &self.permit.listener;
+        let event = FailureEvent {
+            listener: Some(listener.addr),
             client: Some(self.client_addr),
             error,
-            ..Event::default()
+            ..FailureEvent::default()
         };
-        entrance
-            .watch()
+        listener
+            .trackers()
             .failures
-            .note(Failure::Client(reason), &event);
+            .record(Failure::Client(reason), &event);
     }
 }

@@ -9,7 +9,7 @@ use super::Session;
 use crate::hooks::CloseReason;
 use crate::net::stream::Stream;
 use crate::relay::{Ahead, Cuts, RelayEnd, Settings, Traffic, relay};
-use crate::server::worker_pool::Worker;
+use crate::state::worker::Worker;
 use crate::upstream::drain::Watcher;
 
 impl Session {
@@ -26,7 +26,7 @@ impl Session {
             client,
             details,
             lease,
-            slot,
+            permit,
             ..
         } = self;
         let traffic = match details {
@@ -39,7 +39,7 @@ impl Session {
                 to_client: &counters.bytes_to_clients,
             },
         };
-        let route = &slot.entrance.route;
+        let route = &permit.listener.route;
         let settings = Settings {
             timeouts: &route.timeouts,
             splice: route.splice,

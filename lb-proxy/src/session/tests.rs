@@ -6,9 +6,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::limits::Limits;
-use crate::server::Signals;
-use crate::state::listener::Building;
-use crate::state::watch::Watch;
+use crate::state::proxy::ProxyState;
+use crate::state::shutdown::ShutdownSignals;
+use crate::state::trackers::Trackers;
 use crate::{Listener, Upstream};
 
 /// What an idle connection costs beside its sockets is this future and two registrations with tokio.
@@ -20,16 +20,20 @@ async fn a_session_is_small() {
         .unwrap();
     let addr = (Ipv4Addr::LOCALHOST, 0).into();
     let (limits, route) = Listener::new(addr, &upstream).into_parts();
-    let watch = Arc::new(Watch::new());
-    let building = Building::new(1, Limits::default(), &watch);
-    let entrance = Entrance::new(addr, route, limits, &building);
+    let trackers = Arc::new(Trackers::new());
+    let proxy = ProxyState::new(1, Limits::default(), &trackers);
+    let state = ListenerState::new(addr, route, limits, &proxy);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap())
         .await
         .unwrap();
     let peer = client.peer_addr().unwrap();
-    let mut session = Session::new(client.into(), peer, &entrance);
-    let worker = Worker::new(&Signals::new(), &watch, tokio::runtime::Handle::current());
+    let mut session = Session::new(client.into(), peer, &state);
+    let worker = Worker::new(
+        &ShutdownSignals::new(),
+        &trackers,
+        tokio::runtime::Handle::current(),
+    );
     let backend = TcpStream::connect(listener.local_addr().unwrap());
     let backend = Stream::from(backend.await.unwrap());
     let cut = aborted(worker.cut_off());

@@ -1,9 +1,9 @@
-//! Connections that a proxy makes to its own listeners.
+//! Loop detection: connections that a proxy makes to its own listeners.
 //!
-//! A listener that passes to another one of the same proxy is nothing unusual. A backend that leads back to the
-//! listener that it serves is a mistake that never ends: each session connects to the next, until all places are
-//! taken, or behind each other for ever if the client has left. So connections to own listeners are counted along
-//! the way of a client. Sessions whose backend is elsewhere pay one atomic read for it.
+//! A listener may pass connections to another listener of the same proxy. A backend that leads back to the listener that
+//! it serves is a mistake that never ends: each session connects to the next, until all descriptors are in use; if the
+//! client has left, the chain lasts for ever. Therefore the proxy counts the own listeners that a client passes through.
+//! A session whose backend is elsewhere pays one atomic read for it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,54 +15,54 @@ use tokio::time::Instant;
 
 use crate::net::local::LocalAddresses;
 
-/// So many own listeners in a row may a client pass through.
-pub(crate) const MOST_HOPS: u8 = 16;
+/// How many own listeners in a row a client may pass through.
+pub(crate) const MAX_HOPS: u8 = 16;
 
-/// Longer than a connection waits to be accepted as a rule.
+/// When a connection that was not accepted is forgotten. Longer than connections usually wait to be accepted.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
-/// How soon a new address of the machine is noticed.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often the addresses of the machine are read again while they matter.
+const READ_ADDRESSES_EVERY: Duration = Duration::from_secs(10);
 
-/// More connections under way are not remembered.
-const MOST_UNDER_WAY: usize = 1 << 16;
+/// How many connections under way are remembered.
+const MAX_UNDER_WAY: usize = 1 << 16;
 
-/// Knows the own listeners and the connections to them that were not accepted yet.
+/// Knows the own listeners, and the connections to them that no accept loop has accepted yet.
 #[derive(Debug)]
-pub(crate) struct Hops {
-    /// A bit for each port that a listener has, to be read without a lock.
+pub(crate) struct HopTracker {
+    /// A bit for each port that a listener has. Read without a lock.
     ports: Box<[AtomicU64]>,
-    own: RwLock<Own>,
-    /// Whether the machine's addresses have mattered since the last look at them.
+    own: RwLock<OwnListeners>,
+    /// Whether the machine's addresses have mattered since they were read.
     asked: AtomicBool,
     under_way: Mutex<HashMap<SocketAddr, UnderWay>>,
-    /// How many are under way, to be read without the lock.
+    /// How many are under way. Read without the lock.
     count: AtomicUsize,
 }
 
 #[derive(Debug)]
-struct Own {
+struct OwnListeners {
     listeners: Vec<SocketAddr>,
     local: LocalAddresses,
-    looked_at: Instant,
+    read_at: Instant,
 }
 
-/// A connection that one session has begun and no other has accepted yet.
+/// A connection that one session has begun and no accept loop has accepted yet.
 #[derive(Debug)]
 struct UnderWay {
     hops: u8,
     begun: Instant,
 }
 
-impl Hops {
+impl HopTracker {
     pub(crate) fn new() -> Self {
         let words = (0..1 << 10).map(|_| AtomicU64::new(0));
         Self {
             ports: words.collect(),
-            own: RwLock::new(Own {
+            own: RwLock::new(OwnListeners {
                 listeners: Vec::new(),
                 local: LocalAddresses::default(),
-                looked_at: Instant::now(),
+                read_at: Instant::now(),
             }),
             asked: AtomicBool::new(false),
             under_way: Mutex::default(),
@@ -70,23 +70,23 @@ impl Hops {
         }
     }
 
-    /// The own listeners are those at `listeners` from now on.
+    /// Replaces the addresses of the own listeners.
     pub(crate) fn set_listeners(&self, listeners: Vec<SocketAddr>) {
         let mut own = self.own.write().unwrap_or_else(PoisonError::into_inner);
         own.listeners = listeners;
-        own.look();
+        own.read_addresses();
         for word in &self.ports {
             word.store(0, Relaxed);
         }
         for listener in &own.listeners {
-            let (word, bit) = place(listener.port());
+            let (word, bit) = word_and_bit(listener.port());
             self.ports[word].fetch_or(bit, Relaxed);
         }
     }
 
-    /// Whether a connection to `to` comes back by a listener of this proxy.
-    pub(crate) fn lead_back(&self, to: SocketAddr) -> bool {
-        let (word, bit) = place(to.port());
+    /// Whether a connection to `to` arrives at a listener of this proxy.
+    pub(crate) fn leads_back(&self, to: SocketAddr) -> bool {
+        let (word, bit) = word_and_bit(to.port());
         if self.ports[word].load(Relaxed) & bit == 0 {
             return false;
         }
@@ -96,17 +96,17 @@ impl Hops {
         listeners.any(|&listener| own.local.lead_to(listener, to))
     }
 
-    /// A connection from the own address `from` is under way, as the `hops`th of a client.
-    pub(crate) fn begin(&self, from: SocketAddr, hops: u8) {
+    /// Remembers a connection from the own address `from`, which is the `hops`th of its client.
+    pub(crate) fn record(&self, from: SocketAddr, hops: u8) {
         let mut under_way = self.under_way();
-        if under_way.len() < MOST_UNDER_WAY {
+        if under_way.len() < MAX_UNDER_WAY {
             let begun = Instant::now();
             under_way.insert(canonical(from), UnderWay { hops, begun });
             self.count.store(under_way.len(), Relaxed);
         }
     }
 
-    /// How many own listeners the client has passed through whose connection from `peer` was accepted; 0 if the peer
+    /// How many own listeners the client has passed through before its connection from `peer` was accepted. 0 if the peer
     /// is not this proxy.
     pub(crate) fn take(&self, peer: SocketAddr) -> u8 {
         if self.count.load(Relaxed) == 0 {
@@ -118,8 +118,8 @@ impl Hops {
         taken.map_or(0, |taken| taken.hops)
     }
 
-    /// Forgets what was never accepted, and looks at the machine's addresses if they matter. To be called every second
-    /// or so.
+    /// Forgets connections that were never accepted, and reads the machine's addresses again if they matter. Called every
+    /// second.
     pub(crate) fn tidy(&self) {
         let now = Instant::now();
         if self.count.load(Relaxed) > 0 {
@@ -129,9 +129,9 @@ impl Hops {
         }
         if self.asked.load(Relaxed) {
             let mut own = self.own.write().unwrap_or_else(PoisonError::into_inner);
-            if now - own.looked_at >= LOOK_AGAIN {
+            if now - own.read_at >= READ_ADDRESSES_EVERY {
                 self.asked.store(false, Relaxed);
-                own.look();
+                own.read_addresses();
             }
         }
     }
@@ -144,11 +144,11 @@ impl Hops {
     }
 }
 
-impl Own {
-    /// Without an answer of the kernel, loopback addresses are all that is known to be local.
-    fn look(&mut self) {
+impl OwnListeners {
+    /// If the kernel does not answer, only loopback addresses are known to be local.
+    fn read_addresses(&mut self) {
         self.local = LocalAddresses::now().unwrap_or_default();
-        self.looked_at = Instant::now();
+        self.read_at = Instant::now();
     }
 }
 
@@ -157,7 +157,7 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
     (addr.ip().to_canonical(), addr.port()).into()
 }
 
-const fn place(port: u16) -> (usize, u64) {
+const fn word_and_bit(port: u16) -> (usize, u64) {
     ((port / 64) as usize, 1 << (port % 64))
 }
 
@@ -170,22 +170,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn own_listeners_are_those_that_there_are_now() {
-        let hops = Hops::new();
+    async fn own_listeners_are_those_of_the_last_call() {
+        let hops = HopTracker::new();
         hops.set_listeners(["127.0.0.1:446", "0.0.0.0:447"].map(addr).to_vec());
-        assert!(hops.lead_back(addr("127.0.0.1:446")) && hops.lead_back(addr("127.0.0.2:447")));
-        assert!(!hops.lead_back(addr("127.0.0.2:446")) && !hops.lead_back(addr("127.0.0.1:448")));
+        assert!(hops.leads_back(addr("127.0.0.1:446")) && hops.leads_back(addr("127.0.0.2:447")));
+        assert!(!hops.leads_back(addr("127.0.0.2:446")) && !hops.leads_back(addr("127.0.0.1:448")));
         hops.set_listeners(vec![addr("127.0.0.1:450")]);
-        assert!(!hops.lead_back(addr("127.0.0.1:446")));
-        assert!(hops.lead_back(addr("127.0.0.1:450")));
+        assert!(!hops.leads_back(addr("127.0.0.1:446")));
+        assert!(hops.leads_back(addr("127.0.0.1:450")));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_taken_once_or_forgotten() {
-        let hops = Hops::new();
+        let hops = HopTracker::new();
         assert_eq!(hops.take(addr("127.0.0.1:5000")), 0);
-        hops.begin(addr("127.0.0.1:5000"), 3);
-        hops.begin(addr("127.0.0.1:5001"), 4);
+        hops.record(addr("127.0.0.1:5000"), 3);
+        hops.record(addr("127.0.0.1:5001"), 4);
         assert_eq!(hops.take(addr("127.0.0.1:4999")), 0);
         assert_eq!(hops.take(addr("[::ffff:127.0.0.1]:5000")), 3);
         assert_eq!(hops.take(addr("127.0.0.1:5000")), 0);

@@ -1,5 +1,14 @@
 //! What the sessions, the accept loops and the server of one proxy share.
+//!
+//! [`ProxyState`](proxy::ProxyState) belongs to the whole proxy, [`ListenerState`](listener::ListenerState) to one
+//! listener, [`Worker`](worker::Worker) to one worker. A reload replaces the first two; [`Trackers`](trackers::Trackers)
+//! live as long as the server.
 
 pub(crate) mod hops;
 pub(crate) mod listener;
-pub(crate) mod watch;
+pub(crate) mod permit;
+pub(crate) mod proxy;
+pub(crate) mod route;
+pub(crate) mod shutdown;
+pub(crate) mod trackers;
+pub(crate) mod worker;

@@ -103,6 +103,17 @@ impl Upstream {
         Arc::as_ptr(self.shared()).addr()
     }
 
+    /// Whether no server follows its sources, so that another upstream can [adopt](Self::adopt) it.
+    pub(crate) fn is_idle(&self) -> bool {
+        let follower = self.shared().follower.try_lock();
+        follower.is_ok_and(|follower| follower.is_some())
+    }
+
+    /// Whether a reload keeps this upstream where `described` is described.
+    pub(crate) fn is_same_as(&self, described: &Self) -> bool {
+        self.id() == described.id()
+    }
+
     /// Takes over the settings of `new`, whose handles are this pool's from then on. What is known of backends stays.
     /// False if `new` is at work itself.
     pub(crate) fn adopt(&self, new: &Self) -> bool {

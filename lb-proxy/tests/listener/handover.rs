@@ -131,8 +131,8 @@ async fn what_is_replaced_is_reported_and_an_address_that_is_taken_changes_nothi
         assert!(tokio::net::TcpListener::bind(proxy.addr).await.is_err());
         drop(taken);
         let reloaded = reload(&proxy, to(port, &[("::", false)])).await.unwrap();
-        assert_eq!(reloaded.replaced, [proxy.addr]);
-        assert!(reloaded.added.is_empty() && reloaded.removed.is_empty());
+        assert_eq!(reloaded.listeners.changed, [proxy.addr]);
+        assert!(reloaded.listeners.added.is_empty() && reloaded.listeners.removed.is_empty());
         assert_eq!(ask(([127, 0, 0, 1], port).into()).await.unwrap(), "a");
         proxy.end().await;
     }
@@ -166,7 +166,7 @@ async fn sockets_of_another_user_are_named_and_stay() {
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");
     assert_eq!(proxy.handle.local_addrs(), [proxy.addr]);
     let reloaded = reload(&proxy, to(&[("0.0.0.0", false)])).await.unwrap();
-    assert_eq!(reloaded.removed, [proxy.addr]);
+    assert_eq!(reloaded.listeners.removed, [proxy.addr]);
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");
     proxy.end().await;
 }

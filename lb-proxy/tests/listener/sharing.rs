@@ -78,7 +78,7 @@ async fn a_reload_opens_an_address_to_other_programs_and_closes_it() {
         assert_exclusive(proxy.addr, false);
         for _ in 0..2 {
             let reloaded = reload(&proxy, of(proxy.addr, true)).await.unwrap();
-            assert_eq!(reloaded.kept, [proxy.addr]);
+            assert_eq!(reloaded.listeners.kept, [proxy.addr]);
             drop(join(proxy.addr, false).expect("an address that is shared"));
             reload(&proxy, of(proxy.addr, false)).await.unwrap();
             assert_exclusive(proxy.addr, false);
@@ -117,7 +117,7 @@ async fn an_address_that_becomes_free_is_taken() {
         assert_eq!(ask(proxy.addr).await.unwrap(), "a");
         drop(taken);
         let reloaded = within("the reload", reloading).await.unwrap().unwrap();
-        assert_eq!(reloaded.added, [addr]);
+        assert_eq!(reloaded.listeners.added, [addr]);
         assert_eq!(ask(addr).await.unwrap(), "a");
         proxy.end().await;
     }
@@ -154,7 +154,10 @@ async fn a_reload_that_is_dropped_while_it_waits_changes_nothing() {
     assert!(waiting.await.is_err());
     assert_eq!(proxy.handle.local_addrs(), [proxy.addr]);
     let same = Proxy::builder().listen(proxy.addr, &upstream);
-    assert_eq!(reload(&proxy, same).await.unwrap().kept, [proxy.addr]);
+    assert_eq!(
+        reload(&proxy, same).await.unwrap().listeners.kept,
+        [proxy.addr]
+    );
     proxy.end().await;
 }
 
@@ -181,11 +184,11 @@ async fn a_listener_that_was_removed_can_be_added_at_once() {
     eventually("the load", || proxy.metrics().accepted > 50).await;
     for _ in 0..60 {
         let reloaded = reload(&proxy, with(&[stays])).await.unwrap();
-        assert_eq!(reloaded.removed, [goes]);
+        assert_eq!(reloaded.listeners.removed, [goes]);
         // What is reported as removed is closed.
         drop(std::net::TcpListener::bind(goes).expect("an address that is free"));
         let reloaded = reload(&proxy, with(&[stays, goes])).await.unwrap();
-        assert_eq!(reloaded.added, [goes]);
+        assert_eq!(reloaded.listeners.added, [goes]);
     }
     knocking.abort();
     let _ = knocking.await;

@@ -288,7 +288,7 @@ async fn stay(handle: Handle, mut client: TcpStream, patient: bool) -> Seen {
 #[tokio::test]
 async fn a_shutdown_under_load_keeps_its_phases_and_reports_what_clients_saw() {
     for workers in [
-        Workers::Here,
+        Workers::CurrentRuntime,
         Workers::Threads(NonZeroUsize::new(2).unwrap()),
     ] {
         let upstream = upstream([Backend::new(test_support::nodes::listening("a").await)]);

@@ -32,8 +32,8 @@ async fn listeners_come_stay_and_go() {
         .listen(loopback(), &a)
         .listen(loopback(), &a);
     let reloaded = reload(&proxy, to).await.unwrap();
-    let second = reloaded.added[0];
-    assert_eq!(reloaded.kept, [first]);
+    let second = reloaded.listeners.added[0];
+    assert_eq!(reloaded.listeners.kept, [first]);
     assert_eq!(proxy.handle.local_addrs(), [first, second]);
     assert_eq!(ask(second).await.unwrap(), "a");
 
@@ -42,7 +42,7 @@ async fn listeners_come_stay_and_go() {
         .await
         .unwrap();
     assert_eq!(
-        (reloaded.kept, reloaded.removed),
+        (reloaded.listeners.kept, reloaded.listeners.removed),
         (vec![second], vec![first])
     );
     assert_eq!(ask(second).await.unwrap(), "b");
@@ -56,7 +56,7 @@ async fn listeners_come_stay_and_go() {
 #[tokio::test]
 async fn a_listener_that_goes_serves_everybody_whom_it_accepted() {
     for workers in [
-        Workers::Here,
+        Workers::CurrentRuntime,
         Workers::Threads(NonZeroUsize::new(2).unwrap()),
     ] {
         let upstream = round_robin("pool", named("a").await);

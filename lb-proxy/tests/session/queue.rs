@@ -6,7 +6,7 @@ use std::time::Duration;
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, FailLimit, Health, Snapshot};
 use lb_discovery::{DriverConfig, Manual, channel};
-use lb_proxy::{Listener, NoBackend, Queue, Retry, Timeouts, Upstream, WaitFor};
+use lb_proxy::{Listener, OnNoBackend, Queue, Retry, Timeouts, Upstream, WaitFor};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::{named, serve};
 use test_support::proxy::{RunningProxy, in_flight};
@@ -203,7 +203,7 @@ async fn a_queue_for_anything_waits_for_a_recovery() {
 #[tokio::test]
 async fn without_a_backend_the_client_can_see_a_plain_end() {
     let upstream = test_support::proxy::upstream([]);
-    let listener = Listener::new(loopback(), &upstream).no_backend(NoBackend::Close);
+    let listener = Listener::new(loopback(), &upstream).on_no_backend(OnNoBackend::Close);
     let proxy = RunningProxy::start(listener, None).await;
     let mut client = proxy.connect().await;
     assert_eq!(read_all(&mut client).await, b"");

@@ -7,10 +7,10 @@ use lb_proxy::{Listener, Upstream};
 use listenfd::ListenFd;
 use rustix::net::sockopt::ipv6_v6only;
 
-use crate::config::Listen;
+use crate::config::listen::Listen;
 use crate::console::say;
 use crate::error::StartError;
-use crate::syntax::error::Span;
+use crate::syntax::span::Span;
 
 /// Listening sockets that systemd passed on in `LISTEN_FDS`.
 #[derive(Debug, Default)]

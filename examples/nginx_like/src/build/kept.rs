@@ -9,14 +9,15 @@ use super::inherited::KnownSocket;
 use super::kubernetes;
 use super::resolvers::System;
 use super::upstream::upstream;
-use crate::config::{self, Upstream};
+use crate::config::limit_conn::LimitConnZone;
+use crate::config::upstream::block::Upstream;
 use crate::error::StartError;
 
 /// What goes on as it is when the configuration is read again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     upstreams: Vec<KeptUpstream>,
-    zones: Vec<(config::ClientZone, ClientZone)>,
+    zones: Vec<(LimitConnZone, ClientZone)>,
     /// Sockets that systemd passed on and that are in use.
     pub(super) inherited: Vec<KnownSocket>,
 }
@@ -57,9 +58,9 @@ impl Kept {
     }
 
     /// The zones of `config`. As in nginx one that has the name and the size of a former one is that one.
-    pub(super) fn take_zones(&mut self, config: &[config::ClientZone]) {
+    pub(super) fn take_zones(&mut self, config: &[LimitConnZone]) {
         let zones = config.iter().map(|new| {
-            let same = |(old, _): &&(config::ClientZone, _)| {
+            let same = |(old, _): &&(LimitConnZone, _)| {
                 (&old.name, old.clients) == (&new.name, new.clients)
             };
             let zone = match self.zones.iter().find(same) {
@@ -84,7 +85,7 @@ impl Kept {
 }
 
 /// As in nginx, every address of IPv6 is a client of its own.
-fn client_zone(config: &config::ClientZone) -> ClientZone {
+fn client_zone(config: &LimitConnZone) -> ClientZone {
     let zone = ClientZone::builder().ipv6_prefix(128);
     zone.capacity(config.clients).build()
 }

@@ -3,7 +3,10 @@
 use lb_proxy::server_names::ServerNames;
 use lb_proxy::{Connection, Hooks};
 
-use crate::config::{HashKey, Method, Server, Stream};
+use crate::config::server::Server;
+use crate::config::stream::Stream;
+use crate::config::upstream::hash_key::HashKey;
+use crate::config::upstream::method::Method;
 
 /// Hands the key of `hash` to the policy.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use lb_discovery::{
     kubernetes::{Cluster, EndpointSlices, NodePort, Pods, Port},
 };
 
-use crate::config::Kubernetes;
+use crate::config::upstream::kubernetes::Kubernetes;
 #[cfg(feature = "kubernetes")]
-use crate::config::{KubernetesBackends, KubernetesPort};
+use crate::config::upstream::kubernetes::{KubernetesBackends, KubernetesPort};
 use crate::error::StartError;
 
 /// The source that a `kubernetes` or `kubernetes_pods` line describes. Reads its kubeconfig, but connects to nothing.

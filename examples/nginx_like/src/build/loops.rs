@@ -12,8 +12,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use lb_proxy::LocalAddresses;
 use tracing::error;
 
-use crate::config::{Config, Host, Listen, Server, Stream, Upstream, UpstreamServer};
-use crate::syntax::error::Span;
+use crate::config::listen::Listen;
+use crate::config::main::Config;
+use crate::config::server::Server;
+use crate::config::stream::Stream;
+use crate::config::upstream::block::Upstream;
+use crate::config::upstream::server::UpstreamServer;
+use crate::syntax::address::Host;
+use crate::syntax::span::Span;
 
 /// A way back to a listener.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -118,7 +124,10 @@ impl<'a> Graph<'a> {
         let own = &self.servers[server];
         let unnamed = &self.upstreams[own.upstream];
         self.back_to(server, unnamed.iter(), |_| true).or_else(|| {
-            let named = own.by_name.values().filter(|_| own.ssl_preread);
+            let named = own
+                .by_name
+                .values()
+                .filter(|_| own.settings.ssl_preread.enabled);
             let named = named.flat_map(|&upstream| &self.upstreams[upstream]);
             self.back_to(server, named, |next| !goes_by_names(next))
         })
@@ -195,7 +204,7 @@ impl<'a> Graph<'a> {
 }
 
 fn goes_by_names(server: &Server) -> bool {
-    server.ssl_preread && !server.by_name.is_empty()
+    server.settings.ssl_preread.enabled && !server.by_name.is_empty()
 }
 
 fn ips(host: &Host) -> Vec<IpAddr> {

@@ -15,7 +15,9 @@ use lb_proxy::{
 use super::inherited::{Found, Inherited};
 use super::kept::Kept;
 use super::keys::Keys;
-use crate::config::{Config, Listen, Server, WorkerProcesses};
+use crate::config::listen::Listen;
+use crate::config::main::{Config, WorkerProcesses};
+use crate::config::server::Server;
 use crate::error::StartError;
 
 /// What a time-out of 0 is in nginx: over at the first look.
@@ -29,13 +31,13 @@ pub(crate) fn proxy(
 ) -> Result<Proxy, StartError> {
     let stream = config.stream.as_ref().ok_or(StartError::NoServer)?;
     kept.take_upstreams(&stream.upstreams)?;
-    kept.take_zones(&stream.client_zones);
+    kept.take_zones(&stream.limit_conn_zones);
     // SIGTERM does not drain.
     let workers = workers(config.worker_processes);
     let mut proxy = Proxy::builder()
         .drain_timeout(config.worker_shutdown_timeout)
         .workers(match workers {
-            NonZeroUsize::MIN => Workers::Here,
+            NonZeroUsize::MIN => Workers::CurrentRuntime,
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(sessions(config, workers))));
@@ -49,7 +51,7 @@ pub(crate) fn proxy(
                 Found::Covered => continue,
             };
             let mut listener = listener(opened, server, listen, kept);
-            if server.ssl_preread {
+            if server.settings.ssl_preread.enabled {
                 let by_name = server.by_name.clone();
                 for &upstream in by_name.values() {
                     proxy = proxy.upstream(kept.upstream(upstream));
@@ -57,8 +59,8 @@ pub(crate) fn proxy(
                 listener = listener.preread(Arc::new(
                     ClientHelloReader::new()
                         .upstreams(by_name.map(|upstream| kept.upstream(upstream).clone()))
-                        .limit(server.preread_buffer_size)
-                        .timeout(server.preread_timeout.max(AT_ONCE)),
+                        .limit(server.settings.core.preread_buffer_size)
+                        .timeout(server.settings.core.preread_timeout.max(AT_ONCE)),
                 ));
             }
             if let Some(keys) = Keys::of(server, stream) {
@@ -92,20 +94,29 @@ fn sessions(config: &Config, workers: NonZeroUsize) -> NonZeroUsize {
 
 fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -> Listener {
     let timeouts = Timeouts::default()
-        .connect(server.connect_timeout.max(AT_ONCE))
-        .idle(Some(server.timeout.max(AT_ONCE)))
-        .half_closed(Some(server.timeout.max(AT_ONCE)));
-    let tries = if server.next_upstream {
-        server.next_upstream_tries
+        .connect(server.settings.proxy.connect_timeout.max(AT_ONCE))
+        .idle(Some(server.settings.proxy.timeout.max(AT_ONCE)))
+        .half_closed(Some(server.settings.proxy.timeout.max(AT_ONCE)));
+    let tries = if server.settings.proxy.next_upstream {
+        server.settings.proxy.next_upstream_tries
     } else {
         Some(NonZeroU32::MIN)
     };
     let retry = Retry::default()
         .tries(tries)
-        .deadline(server.next_upstream_timeout);
-    let options = SocketOptions::default().nodelay(server.tcp_nodelay);
-    let probed = server.socket_keepalive.then(Keepalive::default);
-    let source = server.bind.into_iter().fold(Source::any(), Source::addr);
+        .deadline(server.settings.proxy.next_upstream_timeout);
+    let options = SocketOptions::default().nodelay(server.settings.core.tcp_nodelay);
+    let probed = server
+        .settings
+        .proxy
+        .socket_keepalive
+        .then(Keepalive::default);
+    let source = server
+        .settings
+        .proxy
+        .bind
+        .into_iter()
+        .fold(Source::any(), Source::addr);
     let mut listener = listener
         .backlog(listen.backlog)
         .ipv6_only(listen.ipv6only)
@@ -115,27 +126,27 @@ fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -
         .source(source)
         .timeouts(timeouts)
         .retry(retry);
-    if !server.half_close {
+    if !server.settings.proxy.half_close {
         listener = listener.half_close(HalfClose::End);
     }
     if listen.proxy_protocol {
         // As in nginx, everybody must send a header, and it is a matter of its own whose are believed.
-        let protocol = ProxyProtocol::required(server.real_ip_from.clone())
+        let protocol = ProxyProtocol::required(server.settings.real_ip_from.clone())
             .untrusted(Untrusted::Disbelieve)
-            .timeout(server.proxy_protocol_timeout.max(AT_ONCE));
+            .timeout(server.settings.core.proxy_protocol_timeout.max(AT_ONCE));
         listener = listener.preread(Arc::new(protocol));
     }
-    if let Some(version) = server.proxy_protocol {
+    if let Some(version) = server.settings.proxy.protocol {
         let send = match version {
             Version::V2 => SendProxy::v2(),
             _ => SendProxy::v1(),
         };
         listener = listener.send_proxy(send.local_destination(true));
     }
-    if !server.access.is_empty() {
+    if !server.settings.access.is_empty() {
         listener = listener.access(access(server));
     }
-    for limit in &server.client_limits {
+    for limit in &server.settings.limit_conn {
         // The configuration names no zone that it does not have.
         if let Some(zone) = kept.zone(&limit.zone) {
             listener = listener.limit_clients(zone, limit.sessions);
@@ -145,7 +156,7 @@ fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -
 }
 
 fn access(server: &Server) -> Access {
-    let rules = server.access.iter();
+    let rules = server.settings.access.iter();
     rules.fold(Access::new(), |access, rule| match rule.allows {
         true => access.allow(rule.network),
         false => access.deny(rule.network),

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use lb_discovery::Resolver;
 
-use crate::config::{AddressFamilies, Resolver as Directive, Upstream, UpstreamServer};
+use crate::config::resolver::{AddressFamilies, Resolver as ResolverDirective};
+use crate::config::upstream::block::Upstream;
+use crate::config::upstream::server::UpstreamServer;
 use crate::error::StartError;
-use crate::syntax::error::Span;
+use crate::syntax::span::Span;
 
 /// One query of a name server may take this long; a lost packet is asked for again within it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -52,7 +54,7 @@ impl<'a> Resolvers<'a> {
         Ok(cell.get_or_init(|| resolver).clone())
     }
 
-    fn configured(&self, directive: &Directive) -> Result<Resolver, StartError> {
+    fn configured(&self, directive: &ResolverDirective) -> Result<Resolver, StartError> {
         // Zero sets no limit. The driver asks again after any failure, so a query needs one nevertheless.
         let limit = Some(self.config.resolver_timeout).filter(|limit| !limit.is_zero());
         let mut builder = Resolver::builder()

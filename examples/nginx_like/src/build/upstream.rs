@@ -11,8 +11,11 @@ use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Static};
 
 use super::kubernetes;
 use super::resolvers::{Resolvers, System};
-use crate::config::{Host, Method, Upstream, UpstreamServer};
+use crate::config::upstream::block::Upstream;
+use crate::config::upstream::method::Method;
+use crate::config::upstream::server::UpstreamServer;
 use crate::error::StartError;
+use crate::syntax::address::Host;
 
 /// The upstream that `config` describes.
 pub(super) fn upstream(

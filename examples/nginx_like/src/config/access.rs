@@ -2,33 +2,45 @@
 
 use lb_proxy::Network;
 
-use crate::config::AccessRule;
 use crate::syntax::directive::Args::Exactly;
-use crate::syntax::directive::{Directive, Line, Scope};
+use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
+use crate::syntax::statement::Statement;
 
-impl<S: Scope + AsMut<Vec<AccessRule>>> Directive<S> {
+/// An `allow` or `deny` directive. The first rule that matches a client counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct AccessRule {
+    /// The clients that it matches.
+    pub(crate) network: Network,
+    pub(crate) allows: bool,
+}
+
+impl<B: Has<Vec<AccessRule>>> Directive<B> {
     pub(crate) const ACCESS: &'static [Self] = &[
-        Self::simple("allow", Exactly(1), |scope, line, _| {
-            add(scope.as_mut(), line, true)
+        Self::simple("allow", Exactly(1), |block, statement, _| {
+            add(block.part(), statement, true)
         }),
-        Self::simple("deny", Exactly(1), |scope, line, _| {
-            add(scope.as_mut(), line, false)
+        Self::simple("deny", Exactly(1), |block, statement, _| {
+            add(block.part(), statement, false)
         }),
     ];
 }
 
-fn add(rules: &mut Vec<AccessRule>, line: &Line, allows: bool) -> Result<(), ConfigError> {
-    let networks: &[&str] = match line.arg() {
+fn add(
+    rules: &mut Vec<AccessRule>,
+    statement: &Statement,
+    allows: bool,
+) -> Result<(), ConfigError> {
+    let networks: &[&str] = match statement.arg() {
         "all" => &["0.0.0.0/0", "::/0"],
-        // Clients on sockets of the file system: there are none.
+        // Clients on unix domain sockets: there are none.
         "unix:" => &[],
         network => &[network],
     };
     for text in networks {
         let network: Network = text
             .parse()
-            .map_err(|_| line.invalid("parameter", line.arg()))?;
+            .map_err(|_| statement.invalid("parameter", statement.arg()))?;
         rules.push(AccessRule { network, allows });
     }
     Ok(())

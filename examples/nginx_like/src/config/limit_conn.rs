@@ -2,73 +2,130 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use crate::config::{ClientLimit, ClientZone};
+use super::zone;
 use crate::syntax::directive::Args::Exactly;
-use crate::syntax::directive::{Directive, Line, Scope};
-use crate::syntax::error::{ConfigError, ErrorKind};
+use crate::syntax::directive::{Directive, Has};
+use crate::syntax::error::ConfigError;
+use crate::syntax::span::Span;
+use crate::syntax::statement::Statement;
 use crate::syntax::units;
 
-/// nginx wants at least eight pages for a zone.
-const MIN_ZONE: u64 = 8 * 4096;
-
-/// What one client takes in a zone of nginx.
+/// Bytes of one client in a zone of nginx.
 const STATE: u64 = 64;
 
 /// nginx counts in 16 bits.
 const MAX_SESSIONS: u64 = 65535;
 
-impl<S: Scope + AsMut<Vec<ClientLimit>>> Directive<S> {
-    pub(crate) const LIMIT_CONN: &'static [Self] =
-        &[Self::simple("limit_conn", Exactly(2), |scope, line, _| {
-            let limit = limit(line)?;
-            let limits = scope.as_mut();
+/// A `limit_conn_zone` directive.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct LimitConnZone {
+    pub(crate) name: String,
+    /// How many clients it has room for: in nginx each takes 64 bytes.
+    pub(crate) clients: NonZeroUsize,
+    pub(crate) span: Span,
+}
+
+/// A `limit_conn` directive.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct LimitConn {
+    /// The name of a zone of the `stream` block.
+    pub(crate) zone: String,
+    /// How many of the connections that the zone counts each client may have.
+    pub(crate) sessions: NonZeroU32,
+    pub(crate) span: Span,
+}
+
+/// A variant without a comment is worded as in nginx.
+#[derive(Debug, thiserror::Error)]
+enum LimitConnError {
+    #[error("limit_conn_zone \"{zone}\" is already bound to key")]
+    DuplicateZone { zone: String },
+    #[error("connection limit must be less 65536")]
+    TooManyConnections,
+    #[error("zero size shared memory zone \"{zone}\"")]
+    UnknownZone { zone: String },
+}
+
+impl<B: Has<Vec<LimitConn>>> Directive<B> {
+    pub(crate) const LIMIT_CONN: &'static [Self] = &[Self::simple(
+        "limit_conn",
+        Exactly(2),
+        |block, statement, _| {
+            let limit = LimitConn::read(statement)?;
+            let limits = block.part();
             if limits.iter().any(|other| other.zone == limit.zone) {
-                let name = line.name().to_owned();
-                return Err(line.error(ErrorKind::DuplicateDirective { name }));
+                return Err(statement.duplicate());
             }
             limits.push(limit);
             Ok(())
-        })];
+        },
+    )];
 }
 
-fn limit(line: &Line) -> Result<ClientLimit, ConfigError> {
-    let text = line.parameters().next().unwrap_or_default();
-    let sessions = units::number(text).filter(|&number| number > 0);
-    let sessions = sessions.ok_or_else(|| line.invalid("number of connections", text))?;
-    if sessions > MAX_SESSIONS {
-        return Err(line.error(ErrorKind::TooManyConnections));
+impl LimitConn {
+    fn read(statement: &Statement) -> Result<Self, ConfigError> {
+        let text = statement.parameters().next().unwrap_or_default();
+        let sessions = units::number(text).filter(|&number| number > 0);
+        let sessions = sessions.ok_or_else(|| statement.invalid("number of connections", text))?;
+        if sessions > MAX_SESSIONS {
+            return Err(statement.error(LimitConnError::TooManyConnections));
+        }
+        Ok(Self {
+            zone: statement.arg().to_owned(),
+            sessions: u32::try_from(sessions)
+                .ok()
+                .and_then(NonZeroU32::new)
+                .unwrap_or(NonZeroU32::MAX),
+            span: statement.span.clone(),
+        })
     }
-    Ok(ClientLimit {
-        zone: line.arg().to_owned(),
-        sessions: u32::try_from(sessions)
+
+    /// Checks that each of `limits` has its zone.
+    pub(crate) fn check_zones(limits: &[Self], zones: &[LimitConnZone]) -> Result<(), ConfigError> {
+        let is_known = |limit: &&Self| zones.iter().any(|zone| zone.name == limit.zone);
+        match limits.iter().find(|limit| !is_known(limit)) {
+            Some(limit) => {
+                let zone = limit.zone.clone();
+                Err(ConfigError::at(
+                    &limit.span,
+                    LimitConnError::UnknownZone { zone },
+                ))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl LimitConnZone {
+    /// Reads a zone and adds it to the `zones` of the block.
+    pub(crate) fn read(zones: &mut Vec<Self>, statement: &Statement) -> Result<(), ConfigError> {
+        let zone = Self::parse(statement)?;
+        if zones.iter().any(|other| other.name == zone.name) {
+            return Err(statement.error(LimitConnError::DuplicateZone { zone: zone.name }));
+        }
+        zones.push(zone);
+        Ok(())
+    }
+
+    fn parse(statement: &Statement) -> Result<Self, ConfigError> {
+        match statement.arg() {
+            "$binary_remote_addr" | "$remote_addr" => {}
+            key => return Err(statement.not_supported_parameter(key)),
+        }
+        let parameter = statement.parameters().next().unwrap_or_default();
+        let invalid = || statement.invalid("parameter", parameter);
+        let zone = parameter.strip_prefix("zone=").ok_or_else(invalid)?;
+        let invalid = || statement.invalid("zone size", parameter);
+        let (name, size) = zone.rsplit_once(':').ok_or_else(invalid)?;
+        let size = units::size(size).ok_or_else(invalid)?;
+        zone::check_size(parameter, size, statement)?;
+        let clients = usize::try_from(size / STATE)
             .ok()
-            .and_then(NonZeroU32::new)
-            .unwrap_or(NonZeroU32::MAX),
-        span: line.span.clone(),
-    })
-}
-
-pub(crate) fn zone(line: &Line) -> Result<ClientZone, ConfigError> {
-    match line.arg() {
-        "$binary_remote_addr" | "$remote_addr" => {}
-        key => return Err(line.not_supported_parameter(key)),
+            .and_then(NonZeroUsize::new);
+        Ok(Self {
+            name: name.to_owned(),
+            clients: clients.unwrap_or(NonZeroUsize::MAX),
+            span: statement.span.clone(),
+        })
     }
-    let parameter = line.parameters().next().unwrap_or_default();
-    let invalid = || line.invalid("parameter", parameter);
-    let zone = parameter.strip_prefix("zone=").ok_or_else(invalid)?;
-    let invalid = || line.invalid("zone size", parameter);
-    let (name, size) = zone.rsplit_once(':').ok_or_else(invalid)?;
-    let size = units::size(size).ok_or_else(invalid)?;
-    if size < MIN_ZONE {
-        let zone = parameter.to_owned();
-        return Err(line.error(ErrorKind::ZoneTooSmall { zone }));
-    }
-    let clients = usize::try_from(size / STATE)
-        .ok()
-        .and_then(NonZeroUsize::new);
-    Ok(ClientZone {
-        name: name.to_owned(),
-        clients: clients.unwrap_or(NonZeroUsize::MAX),
-        span: line.span.clone(),
-    })
 }

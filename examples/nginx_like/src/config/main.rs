@@ -1,18 +1,66 @@
 //! The main level of a file.
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::config::events::EventsBlock;
-use crate::config::stream::StreamBlock;
-use crate::config::{ErrorLog, User, WorkerProcesses};
+use super::error_log::ErrorLog;
+use super::events::EventsBlock;
+use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
-use crate::syntax::directive::{Directive, Line, Scope};
+use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::ConfigError;
+use crate::syntax::span::{Span, Warning};
+use crate::syntax::statement::Statement;
 use crate::syntax::units;
 
 /// nginx cannot run more processes than this.
 const MAX_PROCESSES: usize = 1024;
 
+/// A whole configuration: checked, with defaults and inheritance applied. Host names are not resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// `user`: the user that the server becomes.
+    pub(crate) user: Option<User>,
+    /// `worker_processes`, one by default.
+    pub(crate) worker_processes: WorkerProcesses,
+    /// `worker_rlimit_nofile`: the limit on open files.
+    pub(crate) worker_rlimit_nofile: Option<u64>,
+    /// `worker_shutdown_timeout`: how long SIGQUIT waits for connections. No limit by default, and with 0.
+    pub(crate) worker_shutdown_timeout: Option<Duration>,
+    /// `error_log` of the main level. If there is none, the server chooses.
+    pub(crate) error_logs: Vec<ErrorLog>,
+    /// `pid`: the file for the process id.
+    pub(crate) pid: Option<PathBuf>,
+    /// `daemon`, if it was written. The default of nginx is `on`.
+    pub(crate) daemon: Option<bool>,
+    /// `worker_connections`, 512 by default: how many connections one worker holds, those to backends included.
+    pub(crate) worker_connections: NonZeroU32,
+    /// The `stream` block.
+    pub(crate) stream: Option<Stream>,
+    /// What was accepted with reservations.
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// The arguments of `user`. Whether they exist is not checked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    /// Without it, nginx takes the group with the name of the user.
+    pub(crate) group: Option<String>,
+    pub(crate) span: Span,
+}
+
+/// The number of workers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum WorkerProcesses {
+    /// One for each processor.
+    Auto,
+    /// A fixed number, at most 1024.
+    Count(NonZeroUsize),
+}
+
+/// The main level as written.
 #[derive(Debug, Default)]
 pub(crate) struct MainBlock {
     pub(crate) user: Option<User>,
@@ -21,40 +69,46 @@ pub(crate) struct MainBlock {
     pub(crate) worker_shutdown_timeout: Option<Duration>,
     pub(crate) pid: Option<PathBuf>,
     pub(crate) daemon: Option<bool>,
-    pub(crate) logs: Vec<ErrorLog>,
+    pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) events: Option<EventsBlock>,
     pub(crate) stream: Option<StreamBlock>,
 }
 
 const MAIN: &[Directive<MainBlock>] = &[
-    Directive::simple("daemon", Exactly(1), |main, line, _| {
-        line.once(&mut main.daemon, Line::flag)
+    Directive::simple("daemon", Exactly(1), |main, statement, _| {
+        statement.once(&mut main.daemon, Statement::flag)
     }),
-    Directive::block("events", Exactly(0), |main, line, reader| {
-        line.once(&mut main.events, |_| {
+    Directive::block("events", Exactly(0), |main, statement, reader| {
+        statement.once(&mut main.events, |_| {
             reader.read_block(EventsBlock::default())
         })
     }),
-    Directive::simple("pid", Exactly(1), |main, line, reader| {
-        line.once(&mut main.pid, |line| Ok(reader.files().resolve(line.arg())))
+    Directive::simple("pid", Exactly(1), |main, statement, reader| {
+        statement.once(&mut main.pid, |statement| {
+            Ok(reader.files().resolve(statement.arg()))
+        })
     }),
-    Directive::block("stream", Exactly(0), |main, line, reader| {
-        line.once(&mut main.stream, |_| {
+    Directive::block("stream", Exactly(0), |main, statement, reader| {
+        statement.once(&mut main.stream, |_| {
             reader.read_block(StreamBlock::default())
         })
     }),
-    Directive::simple("user", Between(1, 2), |main, line, _| {
-        line.once(&mut main.user, user)
+    Directive::simple("user", Between(1, 2), |main, statement, _| {
+        statement.once(&mut main.user, user)
     }),
-    Directive::simple("worker_processes", Exactly(1), |main, line, _| {
-        line.once(&mut main.worker_processes, worker_processes)
+    Directive::simple("worker_processes", Exactly(1), |main, statement, _| {
+        statement.once(&mut main.worker_processes, worker_processes)
     }),
-    Directive::simple("worker_rlimit_nofile", Exactly(1), |main, line, _| {
-        line.once(&mut main.worker_rlimit_nofile, Line::number)
+    Directive::simple("worker_rlimit_nofile", Exactly(1), |main, statement, _| {
+        statement.once(&mut main.worker_rlimit_nofile, Statement::number)
     }),
-    Directive::simple("worker_shutdown_timeout", Exactly(1), |main, line, _| {
-        line.once(&mut main.worker_shutdown_timeout, Line::milliseconds)
-    }),
+    Directive::simple(
+        "worker_shutdown_timeout",
+        Exactly(1),
+        |main, statement, _| {
+            statement.once(&mut main.worker_shutdown_timeout, Statement::milliseconds)
+        },
+    ),
     Directive::without_effect("load_module", Exactly(1)),
     Directive::without_effect("lock_file", Exactly(1)),
     Directive::without_effect("master_process", Exactly(1)),
@@ -64,32 +118,33 @@ const MAIN: &[Directive<MainBlock>] = &[
     Directive::without_effect("worker_cpu_affinity", AtLeast(1)),
 ];
 
-impl Scope for MainBlock {
-    const DIRECTIVES: &'static [&'static [Directive<Self>]] = &[MAIN, Directive::LOGS];
+impl Block for MainBlock {
+    const DIRECTIVES: &'static [Directive<Self>] = MAIN;
+    const SHARED: &'static [&'static [Directive<Self>]] = &[Directive::ERROR_LOG];
 }
 
-impl AsMut<Vec<ErrorLog>> for MainBlock {
-    fn as_mut(&mut self) -> &mut Vec<ErrorLog> {
-        &mut self.logs
+impl Has<Vec<ErrorLog>> for MainBlock {
+    fn part(&mut self) -> &mut Vec<ErrorLog> {
+        &mut self.error_logs
     }
 }
 
-fn user(line: &Line) -> Result<User, ConfigError> {
+fn user(statement: &Statement) -> Result<User, ConfigError> {
     Ok(User {
-        name: line.arg().to_owned(),
-        group: line.parameters().next().map(str::to_owned),
-        span: line.span.clone(),
+        name: statement.arg().to_owned(),
+        group: statement.parameters().next().map(str::to_owned),
+        span: statement.span.clone(),
     })
 }
 
-fn worker_processes(line: &Line) -> Result<WorkerProcesses, ConfigError> {
-    if line.arg() == "auto" {
+fn worker_processes(statement: &Statement) -> Result<WorkerProcesses, ConfigError> {
+    if statement.arg() == "auto" {
         return Ok(WorkerProcesses::Auto);
     }
-    let count = units::number(line.arg()).and_then(|count| usize::try_from(count).ok());
+    let count = units::number(statement.arg()).and_then(|count| usize::try_from(count).ok());
     count
         .filter(|count| *count <= MAX_PROCESSES)
         .and_then(NonZeroUsize::new)
         .map(WorkerProcesses::Count)
-        .ok_or_else(|| line.invalid_value())
+        .ok_or_else(|| statement.invalid_value())
 }

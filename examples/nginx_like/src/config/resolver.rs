@@ -1,20 +1,60 @@
 //! `resolver` and `resolver_timeout`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::{AddressFamilies, Resolver};
-use crate::syntax::address::Address;
+use crate::syntax::address::{Address, AddressError};
 use crate::syntax::directive::Args::{AtLeast, Exactly};
-use crate::syntax::directive::{Directive, Line, Scope};
-use crate::syntax::error::{ConfigError, ErrorKind, WarningKind};
+use crate::syntax::directive::{Directive, Has};
+use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
+use crate::syntax::span::Span;
+use crate::syntax::statement::Statement;
 use crate::syntax::units;
 
-/// How host names are looked up.
-#[derive(Clone, Debug, Default)]
+const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The arguments of `resolver`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Resolver {
+    /// At least one.
+    pub(crate) name_servers: Vec<SocketAddr>,
+    /// `valid`: how long an answer is used, instead of its own time to live.
+    pub(crate) valid: Option<Duration>,
+    /// `ipv4` and `ipv6`.
+    pub(crate) families: AddressFamilies,
+    pub(crate) span: Span,
+}
+
+/// The families of addresses that a resolver asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AddressFamilies {
+    /// The default.
+    Both,
+    /// `ipv6=off`
+    Ipv4,
+    /// `ipv4=off`
+    Ipv6,
+}
+
+/// How host names are looked up, as written in one block.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct NameResolution {
     pub(crate) resolver: Option<Resolver>,
-    pub(crate) timeout: Option<Duration>,
+    timeout: Option<Duration>,
+}
+
+/// A variant without a comment is worded as in nginx.
+#[derive(Debug, thiserror::Error)]
+enum ResolverError {
+    #[error("{reason} in resolver \"{url}\"")]
+    Address { reason: AddressError, url: String },
+    #[error("invalid parameter: {parameter}")]
+    InvalidParameter { parameter: String },
+    #[error("\"ipv4\" and \"ipv6\" cannot both be \"off\"")]
+    NoFamily,
+    #[error("no name servers defined")]
+    NoNameServers,
 }
 
 impl NameResolution {
@@ -25,69 +65,75 @@ impl NameResolution {
             timeout: self.timeout.or(outer.timeout),
         }
     }
+
+    /// `resolver_timeout`, 30 s by default. Zero means no limit.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(RESOLVER_TIMEOUT)
+    }
 }
 
-impl<S: Scope + AsMut<NameResolution>> Directive<S> {
-    pub(crate) const NAME_RESOLUTION: &'static [Self] = &[
-        Self::simple("resolver", AtLeast(1), |scope, line, reader| {
-            line.once(&mut scope.as_mut().resolver, |line| resolver(line, reader))
+impl<B: Has<NameResolution>> Directive<B> {
+    pub(crate) const RESOLVER: &'static [Self] = &[
+        Self::simple("resolver", AtLeast(1), |block, statement, reader| {
+            statement.once(&mut block.part().resolver, |statement| {
+                Resolver::read(statement, reader)
+            })
         }),
-        Self::simple("resolver_timeout", Exactly(1), |scope, line, _| {
-            line.once(&mut scope.as_mut().timeout, Line::milliseconds)
+        Self::simple("resolver_timeout", Exactly(1), |block, statement, _| {
+            statement.once(&mut block.part().timeout, Statement::milliseconds)
         }),
     ];
 }
 
-fn resolver(line: &Line, reader: &mut Reader<'_>) -> Result<Resolver, ConfigError> {
-    let mut name_servers = Vec::new();
-    let mut valid = None;
-    let (mut ipv4, mut ipv6) = (true, true);
-    for arg in line.args() {
-        let invalid = || {
-            let parameter = arg.clone();
-            line.error(ErrorKind::InvalidResolverParameter { parameter })
-        };
-        match arg.split_once('=') {
-            Some(("valid", time)) => {
-                let time = units::seconds(time).ok_or_else(invalid)?;
-                valid = (!time.is_zero()).then_some(time);
-            }
-            Some(("ipv4", value)) => ipv4 = exact_flag(value).ok_or_else(invalid)?,
-            Some(("ipv6", value)) => ipv6 = exact_flag(value).ok_or_else(invalid)?,
-            Some(("status_zone", _)) => {
+impl Resolver {
+    fn read(statement: &Statement, reader: &mut Reader<'_>) -> Result<Self, ConfigError> {
+        let mut name_servers = Vec::new();
+        let mut valid = None;
+        let (mut ipv4, mut ipv6) = (true, true);
+        for arg in statement.args() {
+            let invalid = || {
                 let parameter = arg.clone();
-                reader.warn(
-                    WarningKind::NoEffectParameter { parameter },
-                    line.span.clone(),
-                );
-            }
-            _ => {
-                let address = Address::parse(arg).and_then(|address| address.name_server());
-                name_servers.push(address.map_err(|reason| {
-                    let url = arg.clone();
-                    line.error(ErrorKind::ResolverAddress { reason, url })
-                })?);
+                statement.error(ResolverError::InvalidParameter { parameter })
+            };
+            match arg.split_once('=') {
+                Some(("valid", time)) => {
+                    let time = units::seconds(time).ok_or_else(invalid)?;
+                    valid = (!time.is_zero()).then_some(time);
+                }
+                Some(("ipv4", value)) => ipv4 = exact_flag(value).ok_or_else(invalid)?,
+                Some(("ipv6", value)) => ipv6 = exact_flag(value).ok_or_else(invalid)?,
+                Some(("status_zone", _)) => reader.warn(
+                    statement,
+                    format!("the \"{arg}\" parameter has no effect here"),
+                ),
+                _ => {
+                    let address = Address::parse(arg).and_then(|address| address.name_server());
+                    name_servers.push(address.map_err(|reason| {
+                        let url = arg.clone();
+                        statement.error(ResolverError::Address { reason, url })
+                    })?);
+                }
             }
         }
+        let families = match (ipv4, ipv6) {
+            (true, true) => AddressFamilies::Both,
+            (true, false) => AddressFamilies::Ipv4,
+            (false, true) => AddressFamilies::Ipv6,
+            (false, false) => return Err(statement.error(ResolverError::NoFamily)),
+        };
+        if name_servers.is_empty() {
+            return Err(statement.error(ResolverError::NoNameServers));
+        }
+        Ok(Self {
+            name_servers,
+            valid,
+            families,
+            span: statement.span.clone(),
+        })
     }
-    let families = match (ipv4, ipv6) {
-        (true, true) => AddressFamilies::Both,
-        (true, false) => AddressFamilies::Ipv4,
-        (false, true) => AddressFamilies::Ipv6,
-        (false, false) => return Err(line.error(ErrorKind::NoResolverFamily)),
-    };
-    if name_servers.is_empty() {
-        return Err(line.error(ErrorKind::NoNameServers));
-    }
-    Ok(Resolver {
-        name_servers,
-        valid,
-        families,
-        span: line.span.clone(),
-    })
 }
 
-/// Reads `on` or `off`; here nginx does not take capital letters.
+/// Parses `on` or `off`; nginx does not take capital letters here.
 fn exact_flag(text: &str) -> Option<bool> {
     match text {
         "on" => Some(true),

@@ -71,7 +71,7 @@ const NAMES: &[&str] = &[
     "match",
 ];
 
-/// Tells if nginx may know a directive that nginx_like does not have.
+/// Whether nginx may know a directive that nginx_like does not have.
 pub(crate) fn is_known(name: &str) -> bool {
     NAMES.iter().any(|known| match known.strip_suffix('*') {
         Some(start) => name.starts_with(start),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lb_proxy::{Handle, Reloaded};
+use lb_proxy::{Handle, ReloadReport};
 use tracing::{error, info, warn};
 
 use super::files::access::Files;
@@ -14,7 +14,7 @@ use crate::build::inherited::Inherited;
 use crate::build::kept::Kept;
 use crate::build::loops;
 use crate::build::proxy::proxy;
-use crate::config::Config;
+use crate::config::main::Config;
 use crate::error::StartError;
 
 /// Applies what the configuration says when it is read again.
@@ -50,13 +50,11 @@ impl Reloader {
     ) {
         info!("SIGHUP: reading the configuration again");
         match self.apply(files, patience, handle, logging).await {
-            Ok(Reloaded {
-                added,
-                kept,
-                replaced,
-                removed,
+            Ok(ReloadReport {
+                listeners,
+                upstreams,
                 ..
-            }) => info!(?added, ?kept, ?replaced, ?removed, "Configuration applied"),
+            }) => info!(?listeners, ?upstreams, "Configuration applied"),
             Err(error) => error!(%error, "Configuration not applied, nothing changes"),
         }
     }
@@ -67,7 +65,7 @@ impl Reloader {
         patience: &Patience,
         handle: &Handle,
         logging: &Logging,
-    ) -> Result<Reloaded, StartError> {
+    ) -> Result<ReloadReport, StartError> {
         // Each step by itself: one that was left behind does not go on to the next one when it ends.
         let reader = Arc::clone(files);
         let read = patience.run(move || reader.load());

@@ -18,7 +18,7 @@ use crate::build::inherited::Inherited;
 use crate::build::kept::Kept;
 use crate::build::loops;
 use crate::build::proxy;
-use crate::config::Config;
+use crate::config::main::Config;
 use crate::console::say;
 use crate::error::StartError;
 

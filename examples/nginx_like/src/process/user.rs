@@ -12,7 +12,7 @@ use rustix::thread::{
 };
 use tracing::warn;
 
-use crate::config::User;
+use crate::config::main::User;
 use crate::console::say;
 use crate::error::StartError;
 

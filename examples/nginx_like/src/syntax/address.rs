@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::units;
-use crate::config::Host;
 
 /// Why an address cannot be used. A variant without a comment is worded as in nginx.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -32,13 +31,14 @@ pub(crate) enum AddressError {
     Variable,
 }
 
-impl AddressError {
-    pub(crate) fn is_not_supported(self) -> bool {
-        matches!(
-            self,
-            Self::HostName | Self::PortRange | Self::Unix | Self::Variable
-        )
-    }
+/// A host to connect to.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Host {
+    Ip(IpAddr),
+    /// A name with the syntax of a DNS name.
+    Name(String),
+    /// The name of the SRV records that `service` and the host make.
+    Service(String),
 }
 
 /// The parts of `HOST[:PORT]`.
@@ -51,7 +51,7 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// Takes `HOST[:PORT]` apart. A host that is no IP address is not looked at: it may name an upstream.
+    /// Splits `HOST[:PORT]`. A host that is no IP address is not checked: it may name an upstream.
     pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
         let (host, port, ip) = split(text)?;
         Ok(Self {
@@ -61,7 +61,7 @@ impl Address {
         })
     }
 
-    /// Returns the host if it is an IP address or can be looked up.
+    /// The host, if it is an IP address or a name that can be looked up.
     pub(crate) fn host(&self) -> Result<Host, AddressError> {
         match self.ip {
             Some(ip) => Ok(Host::Ip(ip)),
@@ -70,7 +70,7 @@ impl Address {
         }
     }
 
-    /// Returns the socket address of a name server.
+    /// The socket address of a name server; port 53 by default.
     pub(crate) fn name_server(&self) -> Result<SocketAddr, AddressError> {
         match self.host()? {
             Host::Ip(ip) => Ok((ip, self.port.unwrap_or(53)).into()),
@@ -79,7 +79,7 @@ impl Address {
     }
 }
 
-/// Reads the address of a listener: `PORT`, `*:PORT`, `IPv4:PORT` or `[IPv6]:PORT`.
+/// Parses the address of a listener: `PORT`, `*:PORT`, `IPv4:PORT` or `[IPv6]:PORT`.
 pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, AddressError> {
     let (host, port, ip) = split(text)?;
     let (host, port) = match port {
@@ -101,7 +101,7 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, AddressError> {
     }
 }
 
-/// Splits off the port and reads the host if it is an IP address.
+/// Splits off the port and parses the host if it is an IP address.
 fn split(text: &str) -> Result<(&str, Option<&str>, Option<IpAddr>), AddressError> {
     if text
         .get(..5)
@@ -142,7 +142,7 @@ fn parse_port(text: &str) -> Result<u16, AddressError> {
     }
 }
 
-/// Tells if a name can be looked up in DNS. A name whose last label is a number is a misspelt IPv4 address.
+/// Whether a name can be looked up in DNS. A name with a number as last label is a misspelt IPv4 address.
 pub(crate) fn is_host_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {

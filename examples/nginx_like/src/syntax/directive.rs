@@ -1,74 +1,87 @@
-//! What a directive is: where it stands, what it takes and what it does.
-
-use std::time::Duration;
+//! What a directive is: its name, its arguments, the block that it stands in, and its handler.
 
 use super::{
-    error::{ConfigError, ErrorKind, Span},
+    error::{ConfigError, SyntaxError},
     reader::Reader,
-    units,
+    statement::Statement,
 };
 
-/// A kind of block, and where its values are collected as they are read.
-pub(crate) trait Scope: Sized + 'static {
-    /// Tables of the directives that may stand in the block. `include` may stand in all of them.
-    const DIRECTIVES: &'static [&'static [Directive<Self>]];
+/// A kind of block. The values of its statements are collected in it as they are read.
+pub(crate) trait Block: Sized + 'static {
+    /// The directives that stand in this kind of block only. `include` may stand in every block.
+    const DIRECTIVES: &'static [Directive<Self>];
 
-    /// What every other word is, in a block of words that are no directives.
-    const OTHERWISE: Option<&'static Directive<Self>> = None;
+    /// Tables of directives that stand in other kinds of blocks too.
+    const SHARED: &'static [&'static [Directive<Self>]] = &[];
+
+    /// The directive of every other word, in a block that takes any word.
+    const ANY_WORD: Option<&'static Directive<Self>> = None;
+
+    /// The directives of all tables.
+    fn directives() -> impl Iterator<Item = &'static Directive<Self>> {
+        Self::DIRECTIVES
+            .iter()
+            .chain(Self::SHARED.iter().copied().flatten())
+    }
 }
 
-/// Takes the values of a directive into its scope. A handler of a block reads the block too.
-pub(crate) type Handler<S> = fn(&mut S, &Line, &mut Reader<'_>) -> Result<(), ConfigError>;
+/// A block that has the values `T` of a group of directives, which several kinds of blocks share.
+pub(crate) trait Has<T>: Block {
+    fn part(&mut self) -> &mut T;
+}
 
-/// A directive that may stand in the scope `S`.
+/// Reads a statement into its block. The handler of a block directive reads the block too.
+pub(crate) type Handler<B> = fn(&mut B, &Statement, &mut Reader<'_>) -> Result<(), ConfigError>;
+
+/// A directive that may stand in the block `B`.
 #[derive(Debug)]
-pub(crate) struct Directive<S> {
+pub(crate) struct Directive<B> {
     pub(crate) name: &'static str,
     args: Args,
     is_block: bool,
-    pub(crate) set: Handler<S>,
+    pub(crate) read: Handler<B>,
 }
 
-impl<S> Directive<S> {
+impl<B> Directive<B> {
     /// A directive that ends with `;`.
-    pub(crate) const fn simple(name: &'static str, args: Args, set: Handler<S>) -> Self {
+    pub(crate) const fn simple(name: &'static str, args: Args, read: Handler<B>) -> Self {
         Self {
             name,
             args,
             is_block: false,
-            set,
+            read,
         }
     }
 
     /// A directive that opens a block.
-    pub(crate) const fn block(name: &'static str, args: Args, set: Handler<S>) -> Self {
+    pub(crate) const fn block(name: &'static str, args: Args, read: Handler<B>) -> Self {
         Self {
             name,
             args,
             is_block: true,
-            set,
+            read,
         }
     }
 
     /// A directive that only tunes how nginx works inside. It is accepted with a warning.
     pub(crate) const fn without_effect(name: &'static str, args: Args) -> Self {
-        Self::simple(name, args, |_, line, reader| {
-            reader.warn_no_effect(line);
+        Self::simple(name, args, |_, statement, reader| {
+            reader.warn_no_effect(statement);
             Ok(())
         })
     }
 
     /// Checks how the statement ends and the number of its arguments.
-    pub(crate) fn check(&self, line: &Line) -> Result<(), ConfigError> {
-        let name = line.name().to_owned();
-        if self.is_block && !line.opens_block {
-            return Err(line.error(ErrorKind::NotOpened { name }));
+    pub(crate) fn check(&self, statement: &Statement) -> Result<(), ConfigError> {
+        let name = statement.name().to_owned();
+        if self.is_block && !statement.opens_block {
+            return Err(statement.error(SyntaxError::NotOpened { name }));
         }
-        if !self.is_block && line.opens_block {
-            return Err(line.error(ErrorKind::NotTerminated { name }));
+        if !self.is_block && statement.opens_block {
+            return Err(statement.error(SyntaxError::NotTerminated { name }));
         }
-        if !self.args.fit(line.args().len()) {
-            return Err(line.error(ErrorKind::InvalidArity { name }));
+        if !self.args.fit(statement.args().len()) {
+            return Err(statement.error(SyntaxError::InvalidArity { name }));
         }
         Ok(())
     }
@@ -89,92 +102,5 @@ impl Args {
             Self::Between(least, most) => (least..=most).contains(&count),
             Self::Exactly(exact) => count == exact,
         }
-    }
-}
-
-/// A statement as it stands in a file.
-#[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) words: Vec<String>,
-    pub(crate) opens_block: bool,
-    pub(crate) span: Span,
-}
-
-impl Line {
-    pub(crate) fn name(&self) -> &str {
-        self.words.first().map_or("", String::as_str)
-    }
-
-    pub(crate) fn args(&self) -> &[String] {
-        self.words.get(1..).unwrap_or_default()
-    }
-
-    /// Returns the first argument. The table of directives says that there is one.
-    pub(crate) fn arg(&self) -> &str {
-        self.args().first().map_or("", String::as_str)
-    }
-
-    /// Returns the arguments after the first.
-    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
-        self.args().iter().skip(1).map(String::as_str)
-    }
-
-    pub(crate) fn error(&self, kind: ErrorKind) -> ConfigError {
-        ConfigError::new(kind, Some(self.span.clone()))
-    }
-
-    /// Sets a value that may be set only once in a block.
-    pub(crate) fn once<T>(
-        &self,
-        slot: &mut Option<T>,
-        parse: impl FnOnce(&Self) -> Result<T, ConfigError>,
-    ) -> Result<(), ConfigError> {
-        if slot.is_some() {
-            let name = self.name().to_owned();
-            return Err(self.error(ErrorKind::DuplicateDirective { name }));
-        }
-        *slot = Some(parse(self)?);
-        Ok(())
-    }
-
-    // Readers of the first argument, to be handed to `once`.
-
-    pub(crate) fn flag(&self) -> Result<bool, ConfigError> {
-        units::flag(self.arg()).ok_or_else(|| {
-            self.error(ErrorKind::InvalidFlag {
-                name: self.name().to_owned(),
-                value: self.arg().to_owned(),
-            })
-        })
-    }
-
-    pub(crate) fn milliseconds(&self) -> Result<Duration, ConfigError> {
-        units::milliseconds(self.arg()).ok_or_else(|| self.invalid_value())
-    }
-
-    pub(crate) fn number<T: TryFrom<u64>>(&self) -> Result<T, ConfigError> {
-        let number = units::number(self.arg()).map(T::try_from);
-        number.and_then(Result::ok).ok_or_else(|| {
-            let name = self.name().to_owned();
-            self.error(ErrorKind::InvalidNumber { name })
-        })
-    }
-
-    pub(crate) fn invalid_value(&self) -> ConfigError {
-        let name = self.name().to_owned();
-        self.error(ErrorKind::InvalidValue { name })
-    }
-
-    /// `invalid WHAT "VALUE"`
-    pub(crate) fn invalid(&self, what: &'static str, value: &str) -> ConfigError {
-        let value = value.to_owned();
-        self.error(ErrorKind::Invalid { what, value })
-    }
-
-    pub(crate) fn not_supported_parameter(&self, parameter: &str) -> ConfigError {
-        self.error(ErrorKind::NotSupportedParameter {
-            name: self.name().to_owned(),
-            parameter: parameter.to_owned(),
-        })
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A pattern is matched name by name and byte by byte, as glibc does in the C locale: `*` and `?` match no dot at the
 //! start of a name; `[^a]` and `[!a]` both match anything but an `a`; `[[:digit:]]` names a class; a backslash takes
-//! the special meaning from what follows; a `[` that nothing closes stands for itself. The `glob` crate differs in all
-//! of these. A directory that cannot be read is an error: nginx passes over it, and serves less than was written.
+//! the special meaning from the next byte; a `[` that is not closed stands for itself. The `glob` crate differs in all
+//! of these. A directory that cannot be read is an error: nginx skips it, and serves less than the configuration says.
 
 use std::{
     ffi::OsString,
@@ -12,12 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Tells if nginx treats the name in an `include` as a pattern.
+/// Whether nginx treats the name in an `include` as a pattern.
 pub(crate) fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
-/// Returns the paths that match, sorted by their bytes, where relative patterns start from `dir`.
+/// The paths that match, sorted by their bytes. Relative patterns start from `dir`.
 pub(crate) fn find(dir: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![if pattern.starts_with('/') {
         PathBuf::from("/")
@@ -39,12 +39,12 @@ pub(crate) fn find(dir: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Tells if there is anything at `path`, a link that leads nowhere included.
+/// Whether `path` exists. A link to nothing exists.
 fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Returns the names in a directory that match. A path that is no directory has none.
+/// The names in a directory that match. A path that is no directory has none.
 fn names(dir: &Path, tokens: &[Token]) -> io::Result<Vec<OsString>> {
     let dir = if dir.as_os_str().is_empty() {
         Path::new(".")
@@ -78,7 +78,7 @@ enum Token {
     },
 }
 
-/// Returns the name that a part without wildcards stands for.
+/// The name that a part without wildcards stands for.
 fn literal(tokens: &[Token]) -> Option<OsString> {
     let byte = |token: &Token| match token {
         Token::Byte(byte) => Some(*byte),
@@ -116,7 +116,7 @@ fn tokens(part: &str) -> Vec<Token> {
     tokens
 }
 
-/// Reads what comes after a `[`, up to the `]` that closes it. `None` if nothing does.
+/// Parses what follows a `[`, up to the `]` that closes it. `None` if it is not closed.
 fn set(bytes: &[u8]) -> Option<(Token, &[u8])> {
     let (except, mut rest) = match bytes {
         [b'!' | b'^', rest @ ..] => (true, rest),
@@ -152,7 +152,7 @@ fn set(bytes: &[u8]) -> Option<(Token, &[u8])> {
     }
 }
 
-/// Reads one byte of a set, with its escape if it has one.
+/// Parses one byte of a set, with its escape if it has one.
 fn member(bytes: &[u8]) -> Option<(u8, &[u8])> {
     match bytes {
         [b'\\', byte, rest @ ..] | [byte, rest @ ..] => Some((*byte, rest)),
@@ -160,10 +160,10 @@ fn member(bytes: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-/// The first and the last of some bytes.
+/// The first and the last byte of a range.
 type Range = (u8, u8);
 
-/// Reads a class such as `[:digit:]`.
+/// Parses a class such as `[:digit:]`.
 fn class(bytes: &[u8]) -> Option<(&'static [Range], &[u8])> {
     let [b'[', b':', rest @ ..] = bytes else {
         return None;
@@ -191,13 +191,13 @@ fn class(bytes: &[u8]) -> Option<(&'static [Range], &[u8])> {
     Some((class, rest))
 }
 
-/// Tells if a name matches.
+/// Whether a name matches.
 fn matches(tokens: &[Token], name: &[u8]) -> bool {
     if name.starts_with(b".") && tokens.first() != Some(&Token::Byte(b'.')) {
         return false;
     }
     let (mut at, mut token) = (0, 0);
-    // The last star, and how far it reaches: it takes one byte more whenever the rest does not match.
+    // The last star, and the end of what it matches: one byte more each time the rest does not match.
     let mut star = None;
     while at < name.len() {
         match tokens.get(token) {
@@ -222,7 +222,7 @@ fn matches(tokens: &[Token], name: &[u8]) -> bool {
 }
 
 impl Token {
-    /// Tells if it matches one byte. A star is no matter of one.
+    /// Whether it matches this byte. A star does not match byte by byte.
     fn takes(&self, byte: u8) -> bool {
         match self {
             Self::Any => false,

@@ -6,30 +6,30 @@ use std::{
 };
 
 use super::{
-    error::{ErrorKind, Os},
+    error::{Os, SyntaxError},
     glob,
-    recording::{Record, Source, Step},
+    recording::{FileSource, ReadStep, Recording},
 };
 
 /// How deep includes may be nested. Each level takes some stack.
-pub(crate) const MAX_DEPTH: usize = 32;
+const MAX_DEPTH: usize = 32;
 
 /// How many bytes all files may have together. Without a limit, a device such as `/dev/zero` would fill the memory.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The directories that relative names start from, and the files that are being read.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub(crate) struct ConfFiles {
     prefix: PathBuf,
     conf_dir: PathBuf,
     open: Vec<Arc<Path>>,
     bytes_left: u64,
-    source: Source,
+    source: FileSource,
 }
 
-impl Files {
+impl ConfFiles {
     /// Starts with the main file, which is not opened here.
-    pub(crate) fn new(main: Arc<Path>, prefix: &Path, source: Source) -> Self {
+    pub(crate) fn new(main: Arc<Path>, prefix: &Path, source: FileSource) -> Self {
         Self {
             prefix: prefix.to_owned(),
             conf_dir: main.parent().map(Path::to_owned).unwrap_or_default(),
@@ -40,38 +40,38 @@ impl Files {
     }
 
     /// What was recorded while the files were read.
-    pub(crate) fn into_record(self) -> Record {
-        self.source.into_record()
+    pub(crate) fn into_recording(self) -> Recording {
+        self.source.into_recording()
     }
 
-    /// Returns the path of a file that the running server uses, such as a log.
+    /// The path of a file that the running server uses, such as a log.
     pub(crate) fn resolve(&self, name: &str) -> PathBuf {
         self.prefix.join(name)
     }
 
-    /// Returns the paths that an `include` means, sorted if it has wildcards.
+    /// The paths that an `include` names, sorted if it has wildcards.
     ///
     /// Relative names start from the directory of the main file, even inside an included file.
-    pub(crate) fn find(&mut self, name: &str) -> Result<Vec<PathBuf>, ErrorKind> {
+    pub(crate) fn find(&mut self, name: &str) -> Result<Vec<PathBuf>, SyntaxError> {
         if !glob::is_pattern(name) {
             return Ok(vec![self.conf_dir.join(name)]);
         }
         let conf_dir = &self.conf_dir;
         let find = || glob::find(conf_dir, name).map_err(|error| Os(&error).to_string());
-        self.source.find(find).map_err(|reason| ErrorKind::Glob {
+        self.source.find(find).map_err(|reason| SyntaxError::Glob {
             pattern: conf_dir.join(name).display().to_string(),
             reason,
         })
     }
 
     /// Reads an included file; it counts as open until [`close`](Self::close).
-    pub(crate) fn open(&mut self, path: &Arc<Path>) -> Result<Vec<u8>, ErrorKind> {
+    pub(crate) fn open(&mut self, path: &Arc<Path>) -> Result<Vec<u8>, SyntaxError> {
         if self.open.contains(path) {
             let path = path.to_path_buf();
-            return Err(ErrorKind::IncludeCycle { path });
+            return Err(SyntaxError::IncludeCycle { path });
         }
         if self.open.len() > MAX_DEPTH {
-            return Err(ErrorKind::IncludeDepth);
+            return Err(SyntaxError::IncludeDepth { max: MAX_DEPTH });
         }
         let bytes = self.read(path)?;
         self.open.push(Arc::clone(path));
@@ -84,19 +84,17 @@ impl Files {
     }
 
     /// Reads a whole file.
-    pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<u8>, ErrorKind> {
+    pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<u8>, SyntaxError> {
         let limit = self.bytes_left + 1;
         let bytes = self.source.read(path, limit).map_err(|failure| {
             let (path, source) = (path.to_owned(), failure.into_source());
             match failure.step {
-                Step::Open => ErrorKind::Open { path, source },
-                Step::Read => ErrorKind::Read { path, source },
+                ReadStep::Open => SyntaxError::Open { path, source },
+                ReadStep::Read => SyntaxError::Read { path, source },
             }
         })?;
         let left = self.bytes_left.checked_sub(bytes.len() as u64);
-        self.bytes_left = left.ok_or_else(|| ErrorKind::TooLarge {
-            path: path.to_owned(),
-        })?;
+        self.bytes_left = left.ok_or_else(|| SyntaxError::too_large(path))?;
         Ok(bytes)
     }
 }

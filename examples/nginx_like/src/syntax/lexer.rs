@@ -1,9 +1,9 @@
 //! Splits a file into statements, with the rules and the errors of nginx.
 //!
-//! A statement is a list of words that ends with `;` or `{`; a block ends with `}`. A word stands bare or in quotes.
+//! A statement is a list of words that ends with `;` or `{`; a block ends with `}`. A word is bare or in quotes.
 //! Quotes and `#` are special only where a word starts, `}` only where a statement starts, and `{` not after a `$`.
 
-use super::error::ErrorKind;
+use super::error::SyntaxError;
 
 /// Longest word, quoted string or comment. In nginx this is the size of the read buffer.
 const MAX_LEN: usize = 4096;
@@ -40,23 +40,23 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Returns the line of the last byte read, or after an error the line to blame.
+    /// The line of the last byte read; after an error the line of the error.
     pub(crate) fn line(&self) -> usize {
         self.line
     }
 
     /// Reads one statement.
-    pub(crate) fn next(&mut self) -> Result<Item, ErrorKind> {
+    pub(crate) fn next(&mut self) -> Result<Item, SyntaxError> {
         let mut words = Vec::new();
         let mut next = self.skip_blank()?;
         loop {
             next = match next {
                 None if words.is_empty() => return Ok(Item::End),
-                None => return Err(ErrorKind::UnexpectedEnd),
+                None => return Err(SyntaxError::UnexpectedEnd),
                 Some(b'}') if words.is_empty() => return Ok(Item::BlockEnd),
-                Some(b'}') => return Err(ErrorKind::Unexpected('}')),
+                Some(b'}') => return Err(SyntaxError::Unexpected('}')),
                 Some(byte @ (b';' | b'{')) if words.is_empty() => {
-                    return Err(ErrorKind::Unexpected(byte.into()));
+                    return Err(SyntaxError::Unexpected(byte.into()));
                 }
                 Some(b';') => return Ok(Item::Simple(words)),
                 Some(b'{') => return Ok(Item::BlockStart(words)),
@@ -78,7 +78,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Skips white space and comments; returns the byte after them and marks it as the start of a word.
-    fn skip_blank(&mut self) -> Result<Option<u8>, ErrorKind> {
+    fn skip_blank(&mut self) -> Result<Option<u8>, SyntaxError> {
         loop {
             self.start = (self.pos, self.line);
             match self.bump(None)? {
@@ -90,7 +90,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads the rest of a bare word and the byte that ends it.
-    fn bare(&mut self, first: u8) -> Result<(String, u8), ErrorKind> {
+    fn bare(&mut self, first: u8) -> Result<(String, u8), SyntaxError> {
         let mut byte = first;
         let mut after_dollar = false;
         loop {
@@ -99,7 +99,7 @@ impl<'a> Lexer<'a> {
             }
             // "${" does not open a block, and neither does the second brace of "${{".
             after_dollar = byte == b'$' || (byte == b'{' && after_dollar);
-            byte = self.bump(None)?.ok_or(ErrorKind::UnexpectedEnd)?;
+            byte = self.bump(None)?.ok_or(SyntaxError::UnexpectedEnd)?;
             if is_space(byte) || byte == b';' || (byte == b'{' && !after_dollar) {
                 let word = unescape(&self.input[self.start.0..self.pos - 1])?;
                 return Ok((word, byte));
@@ -108,10 +108,10 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads the rest of a quoted word and the closing quote.
-    fn quoted(&mut self, quote: u8) -> Result<String, ErrorKind> {
+    fn quoted(&mut self, quote: u8) -> Result<String, SyntaxError> {
         self.start.0 = self.pos;
         loop {
-            match self.bump(Some(quote))?.ok_or(ErrorKind::UnexpectedEnd)? {
+            match self.bump(Some(quote))?.ok_or(SyntaxError::UnexpectedEnd)? {
                 b'\\' => {
                     self.bump(Some(quote))?;
                 }
@@ -122,7 +122,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads what comes after a closing quote. Of all words only one that starts with `)` may follow at once.
-    fn after_quote(&mut self) -> Result<Option<u8>, ErrorKind> {
+    fn after_quote(&mut self) -> Result<Option<u8>, SyntaxError> {
         match self.bump(None)? {
             Some(byte) if is_space(byte) => self.skip_blank(),
             Some(b')') => {
@@ -130,12 +130,12 @@ impl<'a> Lexer<'a> {
                 Ok(Some(b')'))
             }
             end @ (None | Some(b';' | b'{')) => Ok(end),
-            Some(byte) => Err(ErrorKind::Unexpected(byte.into())),
+            Some(byte) => Err(SyntaxError::Unexpected(byte.into())),
         }
     }
 
-    /// Takes one byte, unless the current word is too long already.
-    fn bump(&mut self, quote: Option<u8>) -> Result<Option<u8>, ErrorKind> {
+    /// Takes one byte. Fails if the current word is too long already.
+    fn bump(&mut self, quote: Option<u8>) -> Result<Option<u8>, SyntaxError> {
         let Some(&byte) = self.input.get(self.pos) else {
             return Ok(None);
         };
@@ -143,10 +143,10 @@ impl<'a> Lexer<'a> {
         if self.pos - start == MAX_LEN {
             self.line = start_line;
             return Err(match quote {
-                Some(quote) => ErrorKind::MissingQuote {
+                Some(quote) => SyntaxError::MissingQuote {
                     quote: quote.into(),
                 },
-                None => ErrorKind::TooLong {
+                None => SyntaxError::TooLong {
                     start: String::from_utf8_lossy(&self.input[start..start + 10]).into_owned(),
                 },
             });
@@ -164,7 +164,7 @@ fn is_space(byte: u8) -> bool {
 }
 
 /// Replaces the escapes; a backslash before any other byte stays.
-fn unescape(raw: &[u8]) -> Result<String, ErrorKind> {
+fn unescape(raw: &[u8]) -> Result<String, SyntaxError> {
     let mut word = Vec::with_capacity(raw.len());
     let mut bytes = raw.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
@@ -180,7 +180,7 @@ fn unescape(raw: &[u8]) -> Result<String, ErrorKind> {
         }
         word.push(escaped.unwrap_or(byte));
     }
-    String::from_utf8(word).map_err(|error| ErrorKind::NotUtf8 {
+    String::from_utf8(word).map_err(|error| SyntaxError::NotUtf8 {
         text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
     })
 }

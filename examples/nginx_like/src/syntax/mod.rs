@@ -1,4 +1,7 @@
-//! The language of nginx's configuration files: words, statements, blocks, includes, values. No directive is known here.
+//! The language of nginx's configuration files. It knows no directive.
+//!
+//! From the bytes up: [`lexer`] splits a file into statements, [`glob`] and [`include`] find and open the files,
+//! [`reader`] passes each statement to the [`directive`] of its name. [`units`] and [`address`] read single values.
 
 pub(crate) mod address;
 pub(crate) mod directive;
@@ -8,4 +11,6 @@ pub(crate) mod include;
 pub(crate) mod lexer;
 pub(crate) mod reader;
 pub(crate) mod recording;
+pub(crate) mod span;
+pub(crate) mod statement;
 pub(crate) mod units;

@@ -1,4 +1,4 @@
-//! Reads files statement by statement and gives each directive to its handler.
+//! Reads files statement by statement and passes each statement to its directive.
 //!
 //! Directives take effect in the order of the text, as in nginx, so the first mistake in a file is the one reported.
 //! Only a mistake that shows when blocks are put together comes after all others.
@@ -6,25 +6,29 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    directive::{Args, Directive, Line, Scope},
-    error::{ConfigError, ErrorKind, Span, Warning, WarningKind},
-    include::Files,
+    directive::{Args, Block, Directive},
+    error::{ConfigError, SyntaxError},
+    include::ConfFiles,
     lexer::{Item, Lexer},
+    span::{Span, Warning},
+    statement::Statement,
 };
-use crate::config::{blocks as scope, unsupported};
 
-/// The state that all files of a configuration share.
+/// What the readers of all files of a configuration share.
 #[derive(Debug)]
-pub(crate) struct Session {
-    pub(crate) files: Files,
+pub(crate) struct ReadContext {
+    pub(crate) files: ConfFiles,
     pub(crate) warnings: Vec<Warning>,
+    /// Says why a directive does not belong into the block where it stands. Its argument is the directive's name.
+    misplaced: fn(&str) -> SyntaxError,
 }
 
-impl Session {
-    pub(crate) const fn new(files: Files) -> Self {
+impl ReadContext {
+    pub(crate) const fn new(files: ConfFiles, misplaced: fn(&str) -> SyntaxError) -> Self {
         Self {
             files,
             warnings: Vec::new(),
+            misplaced,
         }
     }
 }
@@ -34,19 +38,19 @@ impl Session {
 pub(crate) struct Reader<'a> {
     lexer: Lexer<'a>,
     file: Arc<Path>,
-    session: &'a mut Session,
+    context: &'a mut ReadContext,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(file: Arc<Path>, bytes: &'a [u8], session: &'a mut Session) -> Self {
+    pub(crate) fn new(file: Arc<Path>, bytes: &'a [u8], context: &'a mut ReadContext) -> Self {
         Self {
             lexer: Lexer::new(bytes),
             file,
-            session,
+            context,
         }
     }
 
-    /// Returns the line of the statement that was read last.
+    /// The line of the statement that was read last.
     pub(crate) fn here(&self) -> Span {
         Span {
             file: Arc::clone(&self.file),
@@ -54,100 +58,94 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn files(&self) -> &Files {
-        &self.session.files
+    pub(crate) fn files(&self) -> &ConfFiles {
+        &self.context.files
     }
 
-    pub(crate) fn warn(&mut self, kind: WarningKind, span: Span) {
-        self.session.warnings.push(Warning { kind, span });
+    /// Adds a warning about `statement`.
+    pub(crate) fn warn(&mut self, statement: &Statement, message: impl Into<String>) {
+        let warning = Warning::new(message, statement.span.clone());
+        self.context.warnings.push(warning);
     }
 
-    pub(crate) fn warn_no_effect(&mut self, line: &Line) {
-        let name = line.name().to_owned();
-        self.warn(WarningKind::NoEffect { name }, line.span.clone());
+    pub(crate) fn warn_no_effect(&mut self, statement: &Statement) {
+        let name = statement.name();
+        self.warn(
+            statement,
+            format!("the \"{name}\" directive has no effect here"),
+        );
     }
 
     /// Reads statements up to the end of the file.
-    pub(crate) fn read_file<S: Scope>(&mut self, scope: &mut S) -> Result<(), ConfigError> {
-        match self.read_statements(scope)? {
-            Item::BlockEnd => Err(self.error(ErrorKind::Unexpected('}'))),
+    pub(crate) fn read_file<B: Block>(&mut self, block: &mut B) -> Result<(), ConfigError> {
+        match self.read_statements(block)? {
+            Item::BlockEnd => Err(self.error(SyntaxError::Unexpected('}'))),
             _ => Ok(()),
         }
     }
 
     /// Reads statements up to the `}` of the block.
-    pub(crate) fn read_block<S: Scope>(&mut self, mut scope: S) -> Result<S, ConfigError> {
-        match self.read_statements(&mut scope)? {
-            Item::End => Err(self.error(ErrorKind::UnclosedBlock)),
-            _ => Ok(scope),
+    pub(crate) fn read_block<B: Block>(&mut self, mut block: B) -> Result<B, ConfigError> {
+        match self.read_statements(&mut block)? {
+            Item::End => Err(self.error(SyntaxError::UnclosedBlock)),
+            _ => Ok(block),
         }
     }
 
-    fn read_statements<S: Scope>(&mut self, scope: &mut S) -> Result<Item, ConfigError> {
+    fn read_statements<B: Block>(&mut self, block: &mut B) -> Result<Item, ConfigError> {
         loop {
-            let item = self.lexer.next().map_err(|kind| self.error(kind))?;
+            let item = self.lexer.next().map_err(|error| self.error(error))?;
             let opens_block = matches!(item, Item::BlockStart(_));
             match item {
                 Item::Simple(words) | Item::BlockStart(words) => {
-                    let span = self.here();
-                    let line = Line {
+                    let statement = Statement {
                         words,
                         opens_block,
-                        span,
+                        span: self.here(),
                     };
-                    let directive = find::<S>(line.name()).ok_or_else(|| misplaced(&line))?;
-                    directive.check(&line)?;
-                    (directive.set)(scope, &line, self)?;
+                    let directive = self.find::<B>(&statement)?;
+                    directive.check(&statement)?;
+                    (directive.read)(block, &statement, self)?;
                 }
                 Item::BlockEnd | Item::End => return Ok(item),
             }
         }
     }
 
+    fn find<B: Block>(&self, statement: &Statement) -> Result<&'static Directive<B>, ConfigError> {
+        let name = statement.name();
+        B::directives()
+            .chain([Directive::INCLUDE])
+            .find(|directive| directive.name == name)
+            .or(B::ANY_WORD)
+            .ok_or_else(|| statement.error((self.context.misplaced)(name)))
+    }
+
     /// Reads the files that an `include` asks for, as if their text stood in its place.
-    fn include<S: Scope>(&mut self, scope: &mut S, line: &Line) -> Result<(), ConfigError> {
-        let at = |kind| line.error(kind);
-        for path in self.session.files.find(line.arg()).map_err(at)? {
+    fn include<B: Block>(
+        &mut self,
+        block: &mut B,
+        statement: &Statement,
+    ) -> Result<(), ConfigError> {
+        let at = |error: SyntaxError| statement.error(error);
+        for path in self.context.files.find(statement.arg()).map_err(at)? {
             let path: Arc<Path> = path.into();
-            let bytes = self.session.files.open(&path).map_err(at)?;
-            Reader::new(path, &bytes, self.session).read_file(scope)?;
-            self.session.files.close();
+            let bytes = self.context.files.open(&path).map_err(at)?;
+            Reader::new(path, &bytes, self.context).read_file(block)?;
+            self.context.files.close();
         }
         Ok(())
     }
 
-    fn error(&self, kind: ErrorKind) -> ConfigError {
-        ConfigError::new(kind, Some(self.here()))
+    fn error(&self, error: SyntaxError) -> ConfigError {
+        ConfigError::new(error, Some(self.here()))
     }
 }
 
-impl<S: Scope> Directive<S> {
-    const EVERYWHERE: &'static [Self] = &[Self::simple(
-        "include",
-        Args::Exactly(1),
-        |scope, line, reader| reader.include(scope, line),
-    )];
-}
-
-fn find<S: Scope>(name: &str) -> Option<&'static Directive<S>> {
-    let tables = S::DIRECTIVES.iter().copied();
-    tables
-        .chain([Directive::EVERYWHERE])
-        .flatten()
-        .find(|directive| directive.name == name)
-        .or(S::OTHERWISE)
-}
-
-/// Says why a directive does not belong where it stands.
-fn misplaced(line: &Line) -> ConfigError {
-    let name = line.name().to_owned();
-    line.error(if scope::is_known(&name) {
-        ErrorKind::NotAllowedHere { name }
-    } else if name == "http" {
-        ErrorKind::HttpBlock
-    } else if unsupported::is_known(&name) {
-        ErrorKind::NotSupported { name }
-    } else {
-        ErrorKind::UnknownDirective { name }
-    })
+impl<B: Block> Directive<B> {
+    /// May stand in every block.
+    const INCLUDE: &'static Self =
+        &Self::simple("include", Args::Exactly(1), |block, statement, reader| {
+            reader.include(block, statement)
+        });
 }

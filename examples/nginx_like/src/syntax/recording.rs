@@ -1,4 +1,4 @@
-//! What reading a configuration brings from the disk: to be told to another process, which may not read it.
+//! Records what reading a configuration finds on the disk, for another process that may not read it.
 
 use std::{
     collections::VecDeque,
@@ -9,41 +9,41 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Everything that files and directories answered, in the order of the questions. A configuration is a function of it.
+/// The results of all reads of files and directories, in order. A configuration is a function of them.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Record(VecDeque<Answer>);
+pub(crate) struct Recording(VecDeque<RecordedAnswer>);
 
 #[derive(Debug, PartialEq)]
-enum Answer {
+enum RecordedAnswer {
     Files(Result<Vec<PathBuf>, String>),
-    Bytes(Result<Vec<u8>, Failure>),
+    Bytes(Result<Vec<u8>, ReadFailure>),
 }
 
 /// Why a file was not read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Failure {
-    pub(crate) step: Step,
+pub(crate) struct ReadFailure {
+    pub(crate) step: ReadStep,
     /// The system's number of the error.
     errno: Option<i32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Step {
+pub(crate) enum ReadStep {
     Open,
     Read,
 }
 
-/// Where the answers come from.
+/// Where a configuration is read from.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum FileSource {
     Disk,
-    /// The disk, and the answers are remembered.
-    Recorded(Record),
-    /// What was recorded.
-    Replayed(Record),
+    /// The disk. What it answers is recorded.
+    Recorded(Recording),
+    /// A recording. The disk is not read.
+    Replayed(Recording),
 }
 
-impl Source {
+impl FileSource {
     /// The files that `glob` finds on the disk.
     pub(crate) fn find(
         &mut self,
@@ -53,51 +53,53 @@ impl Source {
             Self::Disk => glob(),
             Self::Recorded(record) => {
                 let found = glob();
-                record.0.push_back(Answer::Files(found.clone()));
+                record.0.push_back(RecordedAnswer::Files(found.clone()));
                 found
             }
             Self::Replayed(record) => match record.0.pop_front() {
-                Some(Answer::Files(found)) => found,
-                _ => Err("the record of the configuration is incomplete".to_owned()),
+                Some(RecordedAnswer::Files(found)) => found,
+                _ => Err("the recording of the configuration is incomplete".to_owned()),
             },
         }
     }
 
     /// The first `limit` bytes of a file.
-    pub(crate) fn read(&mut self, path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn read(&mut self, path: &Path, limit: u64) -> Result<Vec<u8>, ReadFailure> {
         match self {
             Self::Disk => read(path, limit),
             Self::Recorded(record) => {
                 let bytes = read(path, limit);
-                record.0.push_back(Answer::Bytes(bytes.clone()));
+                record.0.push_back(RecordedAnswer::Bytes(bytes.clone()));
                 bytes
             }
             Self::Replayed(record) => match record.0.pop_front() {
-                Some(Answer::Bytes(bytes)) => bytes,
-                _ => Err(Failure::at(Step::Read)(io::ErrorKind::InvalidData.into())),
+                Some(RecordedAnswer::Bytes(bytes)) => bytes,
+                _ => Err(ReadFailure::at(ReadStep::Read)(
+                    io::ErrorKind::InvalidData.into(),
+                )),
             },
         }
     }
 
-    /// What was recorded, if anything was.
-    pub(crate) fn into_record(self) -> Record {
+    /// What was recorded; nothing if the disk was read without recording.
+    pub(crate) fn into_recording(self) -> Recording {
         match self {
-            Self::Disk => Record::default(),
+            Self::Disk => Recording::default(),
             Self::Recorded(record) | Self::Replayed(record) => record,
         }
     }
 }
 
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
-    let file = File::open(path).map_err(Failure::at(Step::Open))?;
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadFailure> {
+    let file = File::open(path).map_err(ReadFailure::at(ReadStep::Open))?;
     let mut bytes = Vec::new();
     let read = file.take(limit).read_to_end(&mut bytes);
-    read.map_err(Failure::at(Step::Read))?;
+    read.map_err(ReadFailure::at(ReadStep::Read))?;
     Ok(bytes)
 }
 
-impl Failure {
-    fn at(step: Step) -> impl FnOnce(io::Error) -> Self {
+impl ReadFailure {
+    fn at(step: ReadStep) -> impl FnOnce(io::Error) -> Self {
         move |error| Self {
             step,
             errno: error.raw_os_error(),
@@ -118,8 +120,8 @@ const BYTES: u8 = 2;
 const NOT_OPENED: u8 = 3;
 const NOT_READ: u8 = 4;
 
-impl Record {
-    /// For [`from_bytes`](Self::from_bytes) of another process of the same binary.
+impl Recording {
+    /// The recording as bytes, for [`from_bytes`](Self::from_bytes) in another process of the same binary.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut put = |tag, parts: &[&[u8]]| {
@@ -132,16 +134,16 @@ impl Record {
         };
         for answer in &self.0 {
             match answer {
-                Answer::Files(Ok(paths)) => {
+                RecordedAnswer::Files(Ok(paths)) => {
                     let paths = paths.iter().map(|path| path.as_os_str().as_bytes());
                     put(FILES, &paths.collect::<Vec<_>>());
                 }
-                Answer::Files(Err(reason)) => put(NO_FILES, &[reason.as_bytes()]),
-                Answer::Bytes(Ok(bytes)) => put(BYTES, &[bytes]),
-                Answer::Bytes(Err(Failure { step, errno })) => {
+                RecordedAnswer::Files(Err(reason)) => put(NO_FILES, &[reason.as_bytes()]),
+                RecordedAnswer::Bytes(Ok(bytes)) => put(BYTES, &[bytes]),
+                RecordedAnswer::Bytes(Err(ReadFailure { step, errno })) => {
                     let tag = match step {
-                        Step::Open => NOT_OPENED,
-                        Step::Read => NOT_READ,
+                        ReadStep::Open => NOT_OPENED,
+                        ReadStep::Read => NOT_READ,
                     };
                     match errno {
                         Some(errno) => put(tag, &[&errno.to_le_bytes()]),
@@ -153,7 +155,7 @@ impl Record {
         bytes
     }
 
-    /// `None` if the bytes are no record.
+    /// `None` if the bytes are no recording.
     pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let mut answers = VecDeque::new();
         while let Some((&tag, rest)) = bytes.split_first() {
@@ -163,13 +165,13 @@ impl Record {
                 let length = length(&mut bytes)?;
                 parts.push(bytes.split_off(..length)?.to_vec());
             }
-            answers.push_back(Answer::from_parts(tag, parts)?);
+            answers.push_back(RecordedAnswer::from_parts(tag, parts)?);
         }
         Some(Self(answers))
     }
 }
 
-impl Answer {
+impl RecordedAnswer {
     fn from_parts(tag: u8, mut parts: Vec<Vec<u8>>) -> Option<Self> {
         if tag == FILES {
             let paths = parts.into_iter().map(OsString::from_vec).map(PathBuf::from);
@@ -179,13 +181,13 @@ impl Answer {
         let failed = |step, part: Option<Vec<u8>>| {
             let errno = part.map(|part| part.try_into().map(i32::from_le_bytes));
             let errno = errno.transpose().ok()?;
-            Some(Self::Bytes(Err(Failure { step, errno })))
+            Some(Self::Bytes(Err(ReadFailure { step, errno })))
         };
         match tag {
             NO_FILES => Some(Self::Files(Err(String::from_utf8(part?).ok()?))),
             BYTES => Some(Self::Bytes(Ok(part?))),
-            NOT_OPENED => failed(Step::Open, part),
-            NOT_READ => failed(Step::Read, part),
+            NOT_OPENED => failed(ReadStep::Open, part),
+            NOT_READ => failed(ReadStep::Read, part),
             _ => None,
         }
     }
@@ -199,10 +201,10 @@ fn length(bytes: &mut &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::main::Config;
 
     #[test]
-    fn a_record_says_what_the_files_say_mistakes_included() {
+    fn a_recording_replays_to_what_the_files_say_mistakes_included() {
         let dir = tempfile::tempdir().unwrap();
         let conf = dir.path().join("test.conf");
         let included = dir.path().join("servers.conf");
@@ -216,14 +218,17 @@ mod tests {
         ];
         for text in texts {
             std::fs::write(&conf, text).unwrap();
-            let (record, expected) = Config::load_recorded(&conf, Path::new(""));
-            let bytes = record.to_bytes();
-            let copy = Record::from_bytes(&bytes).unwrap();
-            assert_eq!(copy, record, "{text}");
+            let (recording, expected) = Config::load_recorded(&conf, Path::new(""));
+            let bytes = recording.to_bytes();
+            let copy = Recording::from_bytes(&bytes).unwrap();
+            assert_eq!(copy, recording, "{text}");
             for cut in [1, bytes.len() / 2, bytes.len() - 1] {
-                assert_ne!(Record::from_bytes(&bytes[..cut]), Some(Record::default()));
+                assert_ne!(
+                    Recording::from_bytes(&bytes[..cut]),
+                    Some(Recording::default())
+                );
             }
-            // Nothing of the disk is asked any more.
+            // A replay does not read the disk.
             std::fs::write(&conf, "").unwrap();
             let replayed = Config::replay(copy, &conf, Path::new(""));
             match (replayed, expected) {
@@ -231,7 +236,7 @@ mod tests {
                 (a, b) => assert_eq!(a.unwrap_err().to_string(), b.unwrap_err().to_string()),
             }
         }
-        let (record, missing) = Config::load_recorded(&dir.path().join("no"), Path::new(""));
-        assert!(missing.is_err() && record.0.len() == 1);
+        let (recording, missing) = Config::load_recorded(&dir.path().join("no"), Path::new(""));
+        assert!(missing.is_err() && recording.0.len() == 1);
     }
 }

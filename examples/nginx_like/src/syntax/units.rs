@@ -7,7 +7,7 @@ const MAX_TIME: Duration = Duration::from_secs(100 * 365 * DAY);
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// Reads a number: decimal digits only, at most what nginx can hold.
+/// Parses a number: decimal digits only, at most what nginx can hold.
 pub(crate) fn number(text: &str) -> Option<u64> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -16,7 +16,7 @@ pub(crate) fn number(text: &str) -> Option<u64> {
     u64::try_from(number).ok()
 }
 
-/// Reads a number of bytes with an optional `k` or `m`.
+/// Parses a number of bytes with an optional `k` or `m`.
 pub(crate) fn size(text: &str) -> Option<u64> {
     let (digits, scale) = match text.as_bytes().last()? {
         b'k' | b'K' => (&text[..text.len() - 1], 1 << 10),
@@ -27,7 +27,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
     i64::try_from(size).is_ok().then_some(size)
 }
 
-/// Reads `on` or `off`, in any case.
+/// Parses `on` or `off`, in any case.
 pub(crate) fn flag(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("on") {
         Some(true)
@@ -38,12 +38,12 @@ pub(crate) fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads a time of whole seconds, such as `90`, `1h30m` or `1y`. There are no milliseconds here.
+/// Parses a time of whole seconds, such as `90`, `1h30m` or `1y`. There are no milliseconds here.
 pub(crate) fn seconds(text: &str) -> Option<Duration> {
     time(text, 0..MILLISECOND)
 }
 
-/// Reads a time of milliseconds, such as `90`, `1m30s` or `500ms`. There are no years and months here.
+/// Parses a time of milliseconds, such as `90`, `1m30s` or `500ms`. There are no years and months here.
 pub(crate) fn milliseconds(text: &str) -> Option<Duration> {
     time(text, WEEK..UNITS.len())
 }
@@ -87,7 +87,7 @@ fn time(text: &str, mut allowed: Range<usize>) -> Option<Duration> {
     (total <= MAX_TIME).then_some(total)
 }
 
-/// Returns the index of the unit at the start of a text, and the length of its name.
+/// The index of the unit at the start of a text, and the length of its name.
 fn unit(text: &str) -> Option<(usize, usize)> {
     if text.is_empty() || text.starts_with(' ') {
         return Some((SECOND, 0));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lb_core::Backend;
 use lb_proxy::{
-    DrainReport, Handle, Listener, Metrics, Proxy, ProxyBuilder, ReloadError, Reloaded,
+    DrainReport, Handle, Listener, Metrics, Proxy, ProxyBuilder, ReloadError, ReloadReport,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -75,7 +75,7 @@ impl RunningProxy {
 /// # Errors
 ///
 /// What the reload returns.
-pub async fn reload(proxy: &RunningProxy, to: ProxyBuilder) -> Result<Reloaded, ReloadError> {
+pub async fn reload(proxy: &RunningProxy, to: ProxyBuilder) -> Result<ReloadReport, ReloadError> {
     within("the reload", proxy.handle.reload(to.build().unwrap())).await
 }
 

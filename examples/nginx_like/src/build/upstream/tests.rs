@@ -3,7 +3,7 @@ use std::path::Path;
 use lb_core::{PickRequest, SplitMix64, Timestamp, Tried, balancer};
 
 use super::*;
-use crate::config::Config;
+use crate::config::main::Config;
 
 /// Recorded with servers at 127.10.0.1, 127.10.0.2, … port 4461; the names of servers are part of the ring.
 const RECORDED: &str = include_str!("../../../../../lb-core/tests/golden/nginx_ketama.txt");

@@ -1,26 +1,27 @@
 //! The upstreams of a `stream` block, and how a `proxy_pass` finds them.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use lb_proxy::server_names::ServerNames;
 
-use crate::config::map::MapBlock;
+use crate::config::map::{MapBlock, MapError};
+use crate::config::proxy_pass::{PassTarget, ProxyPass};
 use crate::config::resolver::NameResolution;
-use crate::config::server::{Destination, ProxyPass};
-use crate::config::upstream::block::UpstreamBlock;
-use crate::config::{Host, Method, Upstream, UpstreamServer};
-use crate::syntax::address::AddressError;
-use crate::syntax::error::{ConfigError, ErrorKind, Warning, WarningKind};
+use crate::config::upstream::block::{Upstream, UpstreamBlock};
+use crate::config::upstream::error::UpstreamError;
+use crate::config::upstream::method::Method;
+use crate::config::upstream::server::UpstreamServer;
+use crate::syntax::address::{AddressError, Host};
+use crate::syntax::error::ConfigError;
+use crate::syntax::span::Warning;
 
-const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The upstreams with a block, then those that a `proxy_pass` makes.
+/// The upstreams with a block, then the upstreams that a `proxy_pass` creates.
 pub(crate) struct Upstreams {
     all: Vec<Upstream>,
-    /// Those with a block, by their names in small letters.
+    /// The indices of those with a block, by their names in small letters.
     named: HashMap<String, usize>,
-    /// Those without, by their names as written.
-    made: HashMap<String, Vec<usize>>,
+    /// The indices of those without, by their names as written.
+    created: HashMap<String, Vec<usize>>,
 }
 
 impl Upstreams {
@@ -36,7 +37,7 @@ impl Upstreams {
         let lower = |upstream: &Upstream| upstream.name.to_ascii_lowercase();
         Ok(Self {
             named: all.iter().map(lower).zip(0..).collect(),
-            made: HashMap::new(),
+            created: HashMap::new(),
             all,
         })
     }
@@ -49,67 +50,64 @@ impl Upstreams {
         &self.all[index]
     }
 
-    /// Returns the index of the upstream that a server passes to, and those that a map has for names.
+    /// The index of the upstream that a server passes to, and the indices that a map has for server names.
     ///
-    /// As in nginx, the `resolver` looks up a place that a variable names, and the system one that is written out.
+    /// As in nginx, the `resolver` looks up a host that a variable names, and the system a host that is written out.
     pub(crate) fn of(
         &mut self,
-        pass: Destination,
+        pass: ProxyPass,
         names: &NameResolution,
         maps: &[MapBlock],
     ) -> Result<(usize, ServerNames<usize>), ConfigError> {
         let (name, span) = match pass {
-            Destination::One(pass) => {
+            ProxyPass::Target(target) => {
                 let names = NameResolution::default();
-                return Ok((self.find_or_make(pass, &names)?, ServerNames::new()));
+                return Ok((self.find_or_create(target, &names)?, ServerNames::new()));
             }
-            Destination::Map(name, span) => (name, span),
+            ProxyPass::Variable(name, span) => (name, span),
         };
         let map = maps.iter().find(|map| map.variable == name);
         // The caller has checked that maps have a default.
         let Some((map, default)) = map.and_then(|map| Some((map, map.default.clone()?))) else {
-            return Err(ConfigError::new(
-                ErrorKind::UnknownVariable { name },
-                Some(span),
-            ));
+            return Err(ConfigError::at(&span, MapError::UnknownVariable { name }));
         };
         let values = map.values.iter();
         let upstreams = values
-            .map(|value| self.find_or_make(value.clone(), names))
+            .map(|value| self.find_or_create(value.clone(), names))
             .collect::<Result<Vec<_>, _>>()?;
-        let default = self.find_or_make(default, names)?;
+        let default = self.find_or_create(default, names)?;
         Ok((default, map.names.clone().map(|value| upstreams[value])))
     }
 
-    /// Returns the index of the upstream for one place. Servers that pass to the same place share it.
-    fn find_or_make(
+    /// The index of the upstream for one target. Servers that pass to the same target share it.
+    fn find_or_create(
         &mut self,
-        pass: ProxyPass,
+        target: PassTarget,
         names: &NameResolution,
     ) -> Result<usize, ConfigError> {
-        let name = &pass.address.text;
+        let name = &target.address.text;
         let named = self.named.get(&name.to_ascii_lowercase()).copied();
-        match (named, pass.address.port) {
+        match (named, target.address.port) {
             (Some(index), None) => Ok(index),
             (Some(_), Some(port)) => {
                 let upstream = name.clone();
-                Err(pass.error(ErrorKind::PortOnUpstream { upstream, port }))
+                Err(target.error(UpstreamError::PortOnUpstream { upstream, port }))
             }
-            (None, None) => Err(pass.address_error(AddressError::NoPort)),
+            (None, None) => Err(target.address_error(AddressError::NoPort)),
             (None, Some(port)) => {
-                let host = pass
+                let host = target
                     .address
                     .host()
-                    .map_err(|reason| pass.address_error(reason))?;
-                Ok(self.share(made(pass, host, port, names)))
+                    .map_err(|reason| target.address_error(reason))?;
+                Ok(self.share(created(target, host, port, names)))
             }
         }
     }
 
-    /// Returns the index of the upstream that is the same as `new` but for its place, which is `new` if there is none.
+    /// The index of an upstream that is equal to `new` but for its place in the text. Adds `new` if there is none.
     fn share(&mut self, new: Upstream) -> usize {
         let names = |upstream: &Upstream| (upstream.resolver.clone(), upstream.resolver_timeout);
-        let namesakes = self.made.entry(new.name.clone()).or_default();
+        let namesakes = self.created.entry(new.name.clone()).or_default();
         let mut same = namesakes.iter();
         if let Some(&index) = same.find(|&&index| names(&self.all[index]) == names(&new)) {
             return index;
@@ -120,23 +118,23 @@ impl Upstreams {
     }
 }
 
-/// The upstream of one server that a `proxy_pass` makes. `names` says how a host name is looked up.
-fn made(pass: ProxyPass, host: Host, port: u16, names: &NameResolution) -> Upstream {
-    // What does not go by the resolver is the same whatever its settings are.
+/// The upstream of one server that a `proxy_pass` creates. `names` says how a host name is looked up.
+fn created(target: PassTarget, host: Host, port: u16, names: &NameResolution) -> Upstream {
+    // An upstream that does not use the resolver is the same whatever the settings of the resolver are.
     let names = match (&host, &names.resolver) {
         (Host::Ip(_), _) | (_, None) => NameResolution::default(),
         (Host::Name(_) | Host::Service(_), Some(_)) => names.clone(),
     };
-    let mut server = UpstreamServer::new(host, port, pass.span.clone());
+    let mut server = UpstreamServer::new(host, port, target.span.clone());
     server.resolve = names.resolver.is_some();
     Upstream {
-        name: pass.url,
+        name: target.url,
         method: Method::RoundRobin,
         servers: vec![server],
         kubernetes: Vec::new(),
+        resolver_timeout: names.timeout(),
         resolver: names.resolver,
-        resolver_timeout: names.timeout.unwrap_or(RESOLVER_TIMEOUT),
-        span: pass.span,
+        span: target.span,
     }
 }
 
@@ -146,30 +144,33 @@ fn upstream(
     warnings: &mut Vec<Warning>,
 ) -> Result<Upstream, ConfigError> {
     if block.kubernetes.is_empty() && block.servers.iter().all(|server| server.backup) {
-        let kind = ErrorKind::NoServers {
-            upstream: block.name,
-        };
-        return Err(ConfigError::new(kind, Some(block.span)));
+        let upstream = block.name;
+        return Err(ConfigError::at(
+            &block.span,
+            UpstreamError::NoServers { upstream },
+        ));
     }
     let is_looked_up =
         |server: &UpstreamServer| server.resolve && !matches!(server.host, Host::Ip(_));
-    if let Some(resolver) = &block.names.resolver
+    if let Some(resolver) = &block.name_resolution.resolver
         && !block.servers.iter().any(is_looked_up)
     {
-        let upstream = block.name.clone();
-        warnings.push(Warning {
-            kind: WarningKind::ResolverWithoutResolve { upstream },
-            span: resolver.span.clone(),
-        });
+        let name = &block.name;
+        warnings.push(Warning::new(
+            format!(
+                "the resolver of upstream \"{name}\" has no effect: no server has a name and \"resolve\""
+            ),
+            resolver.span.clone(),
+        ));
     }
-    let names = block.names.inherit(outer);
+    let names = block.name_resolution.inherit(outer);
     Ok(Upstream {
         name: block.name,
         method: block.method.unwrap_or(Method::RoundRobin),
         servers: block.servers,
         kubernetes: block.kubernetes,
+        resolver_timeout: names.timeout(),
         resolver: names.resolver,
-        resolver_timeout: names.timeout.unwrap_or(RESOLVER_TIMEOUT),
         span: block.span,
     })
 }

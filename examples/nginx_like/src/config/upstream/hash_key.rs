@@ -4,7 +4,7 @@ use std::{io::Write, net::IpAddr, net::SocketAddr};
 
 /// What `hash` goes by: pieces of text and variables of a connection, put one after the other.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HashKey(Vec<Piece>);
+pub(crate) struct HashKey(Vec<Piece>);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Piece {
@@ -57,7 +57,7 @@ impl HashKey {
     }
 
     /// The key of a connection that `client` made to `server`, byte for byte as in nginx.
-    pub fn of(&self, client: SocketAddr, server: SocketAddr) -> Vec<u8> {
+    pub(crate) fn of(&self, client: SocketAddr, server: SocketAddr) -> Vec<u8> {
         let mut key = Vec::with_capacity(32);
         for piece in &self.0 {
             match piece {

@@ -1,5 +1,8 @@
-//! `upstream` blocks: servers, methods and what nginx_like adds of Kubernetes.
+//! `upstream` blocks: servers, methods, and Kubernetes, which nginx_like adds.
 
 pub(crate) mod block;
+pub(crate) mod error;
 pub(crate) mod hash_key;
 pub(crate) mod kubernetes;
+pub(crate) mod method;
+pub(crate) mod server;

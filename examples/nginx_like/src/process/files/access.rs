@@ -9,7 +9,7 @@ use rustix::fs::Uid;
 
 use super::log;
 use super::pid::{PidFile, PidGuard};
-use crate::config::Config;
+use crate::config::main::Config;
 use crate::error::StartError;
 use crate::process::helper::client::Helper;
 use crate::process::user::Identity;

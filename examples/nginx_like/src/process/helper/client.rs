@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
 use super::wire::{Frame, Tag, receive, send};
-use crate::syntax::recording::Record;
+use crate::syntax::recording::Recording;
 
 /// How long the end of the process waits for the helper to remove the pid file.
 const END_TIMEOUT: Timespec = Timespec {
@@ -58,9 +58,9 @@ impl Helper {
     }
 
     /// Reads the configuration again. The record tells what reading it brought, mistakes included.
-    pub(crate) fn load(&self) -> io::Result<Record> {
+    pub(crate) fn load(&self) -> io::Result<Recording> {
         let answer = self.ask(Tag::Load, Path::new(""))?;
-        Record::from_bytes(&answer.body).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        Recording::from_bytes(&answer.body).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// Opens a log that a configuration names which was loaded.

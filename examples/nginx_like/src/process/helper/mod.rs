@@ -5,7 +5,7 @@
 //! starts itself once more before it gives up root. That process stays root, keeps only the capabilities that concern
 //! files, serves nothing, and knows these requests:
 //!
-//! - read the configuration of the command line again. The answer is what reading it brought ([`Record`]), so that the
+//! - read the configuration of the command line again. The answer is what reading it brought ([`Recording`]), so that the
 //!   server parses it anew without opening a file;
 //! - open a log or a pid file: only those that a configuration names which the helper has read, and not through a link
 //!   that belongs to the user of the server;
@@ -16,7 +16,7 @@
 //! So a server that was taken over can make the helper do nothing that the superuser's configuration does not say. The
 //! two share a pair of sockets, and the helper ends when the server's is closed, whatever ended the server.
 //!
-//! [`Record`]: crate::syntax::recording::Record
+//! [`Recording`]: crate::syntax::recording::Recording
 
 pub(crate) mod client;
 pub(crate) mod server;

@@ -19,13 +19,13 @@ use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use super::wire::{Frame, Tag, receive, send};
-use crate::config::Config;
+use crate::config::main::Config;
 use crate::error::StartError;
 use crate::process::files::access::Place;
 use crate::process::files::log;
 use crate::process::files::pid::PidFile;
 use crate::process::logs::logging::paths_of;
-use crate::syntax::recording::Record;
+use crate::syntax::recording::Recording;
 
 /// How many requests may hang on files at a time.
 const MOST_REQUESTS: usize = 8;
@@ -211,7 +211,7 @@ impl RequestHandler {
     }
 
     /// The record ends with the first mistake, which the server then finds as well.
-    fn load(&self) -> Record {
+    fn load(&self) -> Recording {
         let (record, config) = Config::load_recorded(&self.place.conf, &self.place.prefix);
         if let Ok(config) = config {
             let mut named = lock(&self.named);

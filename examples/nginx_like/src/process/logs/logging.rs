@@ -19,7 +19,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::line::{Line, severity};
 use super::sink::Sink;
-use crate::config::{Config, LogLevel, LogTarget};
+use crate::config::error_log::{LogLevel, LogTarget};
+use crate::config::main::Config;
 use crate::error::StartError;
 use crate::process::files::access::Files;
 use crate::process::files::patience::Patience;
@@ -189,7 +190,7 @@ pub(crate) fn paths_of(config: &Config) -> impl Iterator<Item = PathBuf> {
 /// another: each is opened once, at its most talkative level.
 fn levels_of(config: &Config) -> BTreeMap<Option<&Path>, LogLevel> {
     let servers = config.stream.iter().flat_map(|stream| &stream.servers);
-    let of_servers = servers.flat_map(|server| &server.error_logs);
+    let of_servers = servers.flat_map(|server| &server.settings.error_logs);
     let mut levels = BTreeMap::new();
     for log in config.error_logs.iter().chain(of_servers) {
         let path = match &log.target {

@@ -1,0 +1,106 @@
+//! The `proxy_*` directives, but for `proxy_pass`.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lb_proxy::proxy_protocol::Version;
+
+use super::settings::settings;
+use super::time_out::time_out;
+use crate::syntax::address::{Address, Host};
+use crate::syntax::directive::Args::{Between, Exactly};
+use crate::syntax::error::ConfigError;
+use crate::syntax::statement::Statement;
+
+settings! {
+    /// How connections to backends are made and relayed.
+    ProxySettings, ProxyDraft, PROXY {
+        /// `proxy_bind`: the source address of connections to backends. The system chooses by default.
+        bind: Option<IpAddr> = None,
+        "proxy_bind" Between(1, 2) => |statement, _| bind(statement);
+
+        /// `proxy_connect_timeout`, 60 s by default. With 0 every attempt times out.
+        connect_timeout: Duration = Duration::from_secs(60),
+        "proxy_connect_timeout" Exactly(1) => time_out;
+
+        /// `proxy_half_close`, off by default: whether one direction goes on when the other has ended.
+        half_close: bool = false,
+        "proxy_half_close" Exactly(1) => |statement, _| statement.flag();
+
+        /// `proxy_next_upstream`, on by default: whether another backend is tried if a connection fails.
+        next_upstream: bool = true,
+        "proxy_next_upstream" Exactly(1) => |statement, _| statement.flag();
+
+        /// `proxy_next_upstream_timeout`: for how long backends are tried. No limit by default, and with 0.
+        next_upstream_timeout: Option<Duration> = None,
+        "proxy_next_upstream_timeout" Exactly(1) => |statement, _| {
+            let limit = statement.milliseconds()?;
+            Ok(Some(limit).filter(|limit| !limit.is_zero()))
+        };
+
+        /// `proxy_next_upstream_tries`: how many backends are tried, the first included. No limit by default, and
+        /// with 0.
+        next_upstream_tries: Option<NonZeroU32> = None,
+        "proxy_next_upstream_tries" Exactly(1) => |statement, _| statement.number().map(NonZeroU32::new);
+
+        /// `proxy_protocol`, off by default: the version of the header that backends get.
+        protocol: Option<Version> = None,
+        "proxy_protocol" Exactly(1) => |statement, _| protocol(statement);
+
+        /// `proxy_socket_keepalive`, off by default: whether silent connections to backends are probed.
+        socket_keepalive: bool = false,
+        "proxy_socket_keepalive" Exactly(1) => |statement, _| statement.flag();
+
+        /// `proxy_timeout`, 10 minutes by default: how long a session may be idle. With 0 it ends at once.
+        timeout: Duration = Duration::from_secs(10 * 60),
+        "proxy_timeout" Exactly(1) => time_out;
+    }
+    without_effect {
+        "proxy_buffer_size" Exactly(1);
+        "proxy_downstream_buffer" Exactly(1);
+        "proxy_upstream_buffer" Exactly(1);
+    }
+}
+
+/// A variant without a comment is worded as in nginx.
+#[derive(Debug, thiserror::Error)]
+enum ProxyError {
+    #[error("invalid address \"{address}\"")]
+    InvalidBindAddress { address: String },
+}
+
+/// Reads `on`, `off` or the number of a version.
+fn protocol(statement: &Statement) -> Result<Option<Version>, ConfigError> {
+    match statement.arg() {
+        "v2" => Ok(Some(Version::V2)),
+        _ => Ok(statement.flag()?.then_some(Version::V1)),
+    }
+}
+
+/// Reads the source address of connections to backends. A port would allow for one connection at a time.
+fn bind(statement: &Statement) -> Result<Option<IpAddr>, ConfigError> {
+    if let Some(parameter) = statement.parameters().next() {
+        return Err(match parameter {
+            "transparent" => statement.not_supported_parameter(parameter),
+            _ => statement.invalid("parameter", parameter),
+        });
+    }
+    // As in nginx, an IPv6 address needs no brackets here.
+    if let Ok(ip) = statement.arg().parse() {
+        return Ok(Some(ip));
+    }
+    match statement.arg() {
+        "off" => Ok(None),
+        text if text.contains('$') => Err(statement.not_supported_parameter(text)),
+        text => {
+            match Address::parse(text).and_then(|address| Ok((address.port, address.host()?))) {
+                Ok((None, Host::Ip(ip))) => Ok(Some(ip)),
+                Ok((Some(_), _)) => Err(statement.not_supported_parameter(text)),
+                _ => Err(statement.error(ProxyError::InvalidBindAddress {
+                    address: text.to_owned(),
+                })),
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Checks the `listen` directives of all servers against each other.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use crate::config::listen::Listen;
+use crate::config::server::ServerBlock;
+use crate::syntax::error::ConfigError;
+
+/// A variant without a comment is worded as in nginx.
+#[derive(Debug, thiserror::Error)]
+enum ListenConflict {
+    #[error("duplicate \"{addr}\" address and port pair")]
+    Duplicate { addr: SocketAddr },
+    /// Ours: nginx listens on the wildcard only and sorts the connections by their local address.
+    #[error("\"{addr}\" overlaps \"{other}\", which is not supported yet")]
+    Overlap { addr: SocketAddr, other: SocketAddr },
+}
+
+/// Checks that no two listeners would get the same connections.
+pub(crate) fn check(servers: &[ServerBlock]) -> Result<(), ConfigError> {
+    let mut by_port: HashMap<u16, Vec<&Listen>> = HashMap::new();
+    for listen in servers.iter().flat_map(|server| &server.listens) {
+        let before = by_port.entry(listen.addr.port()).or_default();
+        for other in &*before {
+            let (addr, other_addr) = (listen.addr, other.addr);
+            let conflict = if addr == other_addr {
+                ListenConflict::Duplicate { addr }
+            } else if covers(listen, other) || covers(other, listen) {
+                let other = other_addr;
+                ListenConflict::Overlap { addr, other }
+            } else {
+                continue;
+            };
+            return Err(ConfigError::at(&listen.span, conflict));
+        }
+        before.push(listen);
+    }
+    Ok(())
+}
+
+/// Whether a wildcard includes another address: the system would refuse to bind both.
+fn covers(wildcard: &Listen, other: &Listen) -> bool {
+    let same_family = wildcard.addr.is_ipv4() == other.addr.is_ipv4();
+    let dual_stack = wildcard.addr.is_ipv6() && !wildcard.ipv6only;
+    wildcard.addr.ip().is_unspecified()
+        && wildcard.addr.port() == other.addr.port()
+        && (same_family || dual_stack)
+}

@@ -1,0 +1,100 @@
+//! What may stand in a `server` block and, as a default for all servers, in the `stream` block.
+//!
+//! Each field is a group of directives: a file beside this one, named as nginx's module.
+
+use lb_proxy::Network;
+use lb_proxy::proxy_protocol::TrustedNetworks;
+
+use super::access::AccessRule;
+use super::error_log::ErrorLog;
+use super::limit_conn::LimitConn;
+use super::proxy::{ProxyDraft, ProxySettings};
+use super::resolver::NameResolution;
+use super::ssl_preread::{SslPrereadDraft, SslPrereadSettings};
+use super::stream_core::{CoreDraft, CoreSettings};
+use crate::syntax::directive::{Directive, Has};
+
+/// The settings of a server, complete.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerSettings {
+    pub(crate) core: CoreSettings,
+    pub(crate) proxy: ProxySettings,
+    pub(crate) ssl_preread: SslPrereadSettings,
+    /// `set_real_ip_from`: the proxies with headers that tell the client's address.
+    pub(crate) real_ip_from: TrustedNetworks,
+    /// `allow` and `deny`; the first rule that matches counts.
+    pub(crate) access: Vec<AccessRule>,
+    pub(crate) limit_conn: Vec<LimitConn>,
+    pub(crate) error_logs: Vec<ErrorLog>,
+}
+
+/// The settings as written in one block.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerDraft {
+    core: CoreDraft,
+    proxy: ProxyDraft,
+    ssl_preread: SslPrereadDraft,
+    real_ip_from: Vec<Network>,
+    access: Vec<AccessRule>,
+    limit_conn: Vec<LimitConn>,
+    pub(crate) error_logs: Vec<ErrorLog>,
+    pub(crate) name_resolution: NameResolution,
+}
+
+impl ServerDraft {
+    /// The complete settings of a server in a `stream` block with the settings `outer`. A list is inherited only if the
+    /// server has none of its own.
+    pub(crate) fn merge(self, outer: &Self) -> ServerSettings {
+        ServerSettings {
+            core: self.core.merge(&outer.core),
+            proxy: self.proxy.merge(&outer.proxy),
+            ssl_preread: self.ssl_preread.merge(&outer.ssl_preread),
+            real_ip_from: own_or(self.real_ip_from, &outer.real_ip_from)
+                .into_iter()
+                .collect(),
+            access: own_or(self.access, &outer.access),
+            limit_conn: own_or(self.limit_conn, &outer.limit_conn),
+            error_logs: own_or(self.error_logs, &outer.error_logs),
+        }
+    }
+}
+
+fn own_or<T: Clone>(own: Vec<T>, outer: &[T]) -> Vec<T> {
+    if own.is_empty() { outer.to_vec() } else { own }
+}
+
+impl<B: Has<ServerDraft>> Directive<B> {
+    pub(crate) const SERVER_SETTINGS: &'static [&'static [Self]] = &[
+        Self::ACCESS,
+        Self::ERROR_LOG,
+        Self::LIMIT_CONN,
+        Self::PROXY,
+        Self::REALIP,
+        Self::RESOLVER,
+        Self::SSL_PREREAD,
+        Self::STREAM_CORE,
+    ];
+}
+
+/// A block that has the settings has each of their groups.
+macro_rules! groups {
+    ($($field:ident: $group:ty,)*) => {
+        $(impl<B: Has<ServerDraft>> Has<$group> for B {
+            fn part(&mut self) -> &mut $group {
+                let settings: &mut ServerDraft = self.part();
+                &mut settings.$field
+            }
+        })*
+    };
+}
+
+groups! {
+    access: Vec<AccessRule>,
+    core: CoreDraft,
+    error_logs: Vec<ErrorLog>,
+    limit_conn: Vec<LimitConn>,
+    name_resolution: NameResolution,
+    proxy: ProxyDraft,
+    real_ip_from: Vec<Network>,
+    ssl_preread: SslPrereadDraft,
+}

@@ -1,0 +1,28 @@
+//! The settings of nginx's stream core module.
+
+use std::time::Duration;
+
+use super::settings::settings;
+use super::time_out::time_out;
+use crate::syntax::directive::Args::Exactly;
+
+settings! {
+    /// What the stream core module says of connections.
+    CoreSettings, CoreDraft, STREAM_CORE {
+        /// `preread_buffer_size`, 16k by default: how many bytes are read in search of a server name.
+        preread_buffer_size: usize = 16 * 1024,
+        "preread_buffer_size" Exactly(1) => |statement, _| statement.size();
+
+        /// `preread_timeout`, 30 s by default: how long the client may take to send them.
+        preread_timeout: Duration = Duration::from_secs(30),
+        "preread_timeout" Exactly(1) => time_out;
+
+        /// `proxy_protocol_timeout`, 30 s by default: how long the client may take to send its PROXY header.
+        proxy_protocol_timeout: Duration = Duration::from_secs(30),
+        "proxy_protocol_timeout" Exactly(1) => time_out;
+
+        /// `tcp_nodelay`, on by default.
+        tcp_nodelay: bool = true,
+        "tcp_nodelay" Exactly(1) => |statement, _| statement.flag();
+    }
+}

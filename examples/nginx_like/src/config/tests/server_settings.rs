@@ -1,0 +1,229 @@
+//! The settings of listeners and servers: values, defaults, inheritance.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lb_proxy::proxy_protocol::Version;
+
+use super::{parse, secs, stream};
+use crate::config::server::Server;
+
+#[test]
+fn parameters_of_listen() {
+    let stream = stream(
+        "server {
+             listen 446;
+             listen [::]:446 backlog=1 reuseport bind;
+             listen 127.0.0.1:447 ipv6only=on;
+             listen [::]:448 ipv6only=off;
+             proxy_pass a:1;
+         }",
+    );
+    let listens: Vec<_> = stream.servers[0]
+        .listens
+        .iter()
+        .map(|listen| {
+            (
+                listen.addr.to_string(),
+                listen.backlog,
+                listen.ipv6only,
+                listen.reuseport,
+            )
+        })
+        .collect();
+    assert_eq!(
+        listens,
+        [
+            ("0.0.0.0:446".to_owned(), 511, true, false),
+            ("[::]:446".to_owned(), 1, true, true),
+            ("127.0.0.1:447".to_owned(), 511, true, false),
+            ("[::]:448".to_owned(), 511, false, false),
+        ]
+    );
+}
+
+#[test]
+fn defaults_of_a_server() {
+    let stream = stream("server { listen 446; proxy_pass a:1; }");
+    let server = &stream.servers[0];
+    assert_eq!(
+        (
+            server.settings.proxy.connect_timeout,
+            server.settings.proxy.timeout
+        ),
+        (secs(60), secs(600))
+    );
+    assert!(server.settings.proxy.next_upstream && server.settings.core.tcp_nodelay);
+    assert_eq!(
+        (
+            server.settings.proxy.next_upstream_tries,
+            server.settings.proxy.next_upstream_timeout
+        ),
+        (None, None)
+    );
+    assert_eq!(server.settings.error_logs, []);
+    assert_eq!(stream.upstreams[server.upstream].resolver, None);
+    assert_eq!(stream.upstreams[server.upstream].resolver_timeout, secs(30));
+}
+
+#[test]
+fn settings_of_the_nearest_level_count() {
+    let stream = stream(
+        "server {
+             listen 1; proxy_pass a:1;
+             proxy_connect_timeout 3s; proxy_timeout 3; proxy_next_upstream on; tcp_nodelay on;
+             proxy_next_upstream_tries 0; proxy_next_upstream_timeout 0;
+         }
+         # Their place makes no difference.
+         proxy_connect_timeout 500ms; proxy_timeout 1h; proxy_next_upstream off; tcp_nodelay off;
+         proxy_next_upstream_tries 2; proxy_next_upstream_timeout 2s;
+         server { listen 2; proxy_pass a:1; }",
+    );
+    let [inner, outer] = &stream.servers[..] else {
+        panic!("two servers");
+    };
+    assert_eq!(
+        (
+            inner.settings.proxy.connect_timeout,
+            inner.settings.proxy.timeout
+        ),
+        (secs(3), secs(3))
+    );
+    assert!(inner.settings.proxy.next_upstream && inner.settings.core.tcp_nodelay);
+    assert_eq!(
+        (
+            inner.settings.proxy.next_upstream_tries,
+            inner.settings.proxy.next_upstream_timeout
+        ),
+        (None, None)
+    );
+    assert_eq!(
+        (
+            outer.settings.proxy.connect_timeout,
+            outer.settings.proxy.timeout
+        ),
+        (Duration::from_millis(500), secs(3600))
+    );
+    assert!(!outer.settings.proxy.next_upstream && !outer.settings.core.tcp_nodelay);
+    assert_eq!(outer.settings.proxy.next_upstream_tries, NonZeroU32::new(2));
+    assert_eq!(outer.settings.proxy.next_upstream_timeout, Some(secs(2)));
+}
+
+#[test]
+fn limits_and_rules_for_clients() {
+    let stream = stream(
+        "limit_conn_zone $binary_remote_addr zone=a:1m; limit_conn_zone $remote_addr zone=b:64k;
+         limit_conn a 10; deny 10.0.0.1; proxy_bind 127.0.0.2; proxy_socket_keepalive on;
+         server { listen 1; proxy_pass 10.0.0.1:446; }
+         server { listen 2 so_keepalive=1m::3; proxy_pass 10.0.0.1:446;
+             limit_conn b 1; limit_conn a 2; allow 10.0.0.0/8; allow unix:; deny all; proxy_bind off; }",
+    );
+    let zones = stream.limit_conn_zones.iter();
+    let zones: Vec<_> = zones
+        .map(|zone| (zone.name.as_str(), zone.clients.get()))
+        .collect();
+    assert_eq!(zones, [("a", 16384), ("b", 1024)]);
+    let limits = |server: &Server| -> Vec<(String, u32)> {
+        let limits = server.settings.limit_conn.iter();
+        limits
+            .map(|limit| (limit.zone.clone(), limit.sessions.get()))
+            .collect()
+    };
+    let rules = |server: &Server| -> Vec<(String, bool)> {
+        let rules = server.settings.access.iter();
+        rules
+            .map(|rule| (rule.network.to_string(), rule.allows))
+            .collect()
+    };
+    let [first, second] = &stream.servers[..] else {
+        panic!("two servers");
+    };
+    assert_eq!(limits(first), [("a".to_owned(), 10)]);
+    assert_eq!(rules(first), [("10.0.0.1/32".to_owned(), false)]);
+    assert_eq!(first.settings.proxy.bind, Some([127, 0, 0, 2].into()));
+    assert!(first.settings.proxy.socket_keepalive);
+    assert_eq!(first.listens[0].so_keepalive, None);
+    assert_eq!(limits(second), [("b".to_owned(), 1), ("a".to_owned(), 2)]);
+    assert_eq!(
+        rules(second),
+        [
+            ("10.0.0.0/8".to_owned(), true),
+            ("0.0.0.0/0".to_owned(), false),
+            ("::/0".to_owned(), false)
+        ]
+    );
+    assert_eq!(second.settings.proxy.bind, None);
+    let keepalive = second.listens[0].so_keepalive.unwrap();
+    assert_eq!(keepalive.idle, Some(secs(60)));
+    assert_eq!((keepalive.interval, keepalive.count), (None, Some(3)));
+}
+
+#[test]
+fn addresses_of_ipv6_to_bind_to_and_mapped_networks() {
+    for text in ["::1", "[::1]", "fe80::1", "::ffff:10.0.0.1"] {
+        let stream = stream(&format!(
+            "proxy_bind {text}; server {{ listen 1; proxy_pass 10.0.0.1:446; }}"
+        ));
+        let ip = text.trim_matches(['[', ']']).parse().unwrap();
+        assert_eq!(stream.servers[0].settings.proxy.bind, Some(ip), "{text}");
+    }
+    let stream = stream(
+        "server { listen 1; proxy_pass 10.0.0.1:446; deny ::ffff:192.0.2.0/120;
+             set_real_ip_from ::ffff:192.0.2.1; }",
+    );
+    let rule = stream.servers[0].settings.access[0].network;
+    assert_eq!(rule.to_string(), "192.0.2.0/24");
+    let trusted = &stream.servers[0].settings.real_ip_from;
+    for peer in ["192.0.2.1", "::ffff:192.0.2.1"] {
+        assert!(trusted.contains(peer.parse().unwrap()), "{peer}");
+    }
+}
+
+#[test]
+fn a_limit_needs_its_zone() {
+    let error = parse("stream { limit_conn a 1;\nserver { listen 1; proxy_pass 10.0.0.1:446; } }");
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "zero size shared memory zone \"a\" in test.conf:1"
+    );
+}
+
+#[test]
+fn headers_and_names_before_the_relay() {
+    let stream = stream(
+        "set_real_ip_from 10.0.0.0/8; proxy_protocol v2; proxy_half_close on; preread_timeout 5s;
+         server { listen 1; proxy_pass 10.0.0.1:446; }
+         server { listen 2 proxy_protocol; proxy_pass 10.0.0.1:446; set_real_ip_from 192.0.2.1;
+             set_real_ip_from unix:; proxy_protocol on; proxy_protocol_timeout 1s;
+             ssl_preread on; preread_buffer_size 4k; proxy_half_close off; }
+         server { listen 3; proxy_pass 10.0.0.1:446; proxy_protocol off; }",
+    );
+    let trusts =
+        |server: &Server, ip: &str| server.settings.real_ip_from.contains(ip.parse().unwrap());
+    let [first, second, third] = &stream.servers[..] else {
+        panic!("three servers");
+    };
+    assert!(!first.listens[0].proxy_protocol && second.listens[0].proxy_protocol);
+    assert!(trusts(first, "10.1.2.3") && !trusts(first, "192.0.2.1"));
+    assert!(trusts(second, "192.0.2.1") && !trusts(second, "10.1.2.3"));
+    assert_eq!(first.settings.proxy.protocol, Some(Version::V2));
+    assert_eq!(second.settings.proxy.protocol, Some(Version::V1));
+    assert_eq!(third.settings.proxy.protocol, None);
+    assert_eq!(first.settings.core.proxy_protocol_timeout, secs(30));
+    assert_eq!(second.settings.core.proxy_protocol_timeout, secs(1));
+    assert!(!first.settings.ssl_preread.enabled && second.settings.ssl_preread.enabled);
+    assert_eq!(first.settings.core.preread_buffer_size, 16384);
+    assert_eq!(second.settings.core.preread_buffer_size, 4096);
+    assert_eq!(second.settings.core.preread_timeout, secs(5));
+    assert!(first.settings.proxy.half_close && !second.settings.proxy.half_close);
+}
+
+#[test]
+fn no_header_and_no_name_by_default() {
+    let stream = stream("server { listen 1; proxy_pass 10.0.0.1:446; }");
+    let server = &stream.servers[0];
+    assert!(server.settings.real_ip_from.is_empty() && server.by_name.is_empty());
+    assert_eq!(server.settings.proxy.protocol, None);
+    assert!(!server.settings.ssl_preread.enabled && !server.settings.proxy.half_close);
+    assert_eq!(server.settings.core.preread_timeout, secs(30));
+}

@@ -1,0 +1,146 @@
+//! Warnings, features that are not supported, and the places that messages name.
+
+use super::{In, parse};
+
+fn warnings(text: &str) -> Vec<String> {
+    let warnings = parse(text).unwrap().warnings;
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn warnings_are_kept() {
+    for (place, text, warning) in [
+        (
+            In::Main,
+            "\nload_module a.so;",
+            r#"the "load_module" directive has no effect here"#,
+        ),
+        (
+            In::Events,
+            "multi_accept on;",
+            r#"the "multi_accept" directive has no effect here"#,
+        ),
+        (
+            In::Server,
+            "proxy_buffer_size 1k;",
+            r#"the "proxy_buffer_size" directive has no effect here"#,
+        ),
+        (
+            In::Server,
+            "proxy_timeout 0;",
+            r#"a time-out of 0 ends at once and is not off: "proxy_timeout 0""#,
+        ),
+        (
+            In::Stream,
+            "proxy_connect_timeout 0ms;",
+            r#"a time-out of 0 ends at once and is not off: "proxy_connect_timeout 0""#,
+        ),
+        (
+            In::Upstream,
+            "server a:1; random; least_conn;",
+            "load balancing method redefined",
+        ),
+        (
+            In::Stream,
+            "resolver 10.0.0.1 status_zone=a;",
+            r#"the "status_zone=a" parameter has no effect here"#,
+        ),
+        (
+            In::StreamWithU,
+            "server { listen 1; proxy_pass u; resolver 10.0.0.1; }",
+            r#"the resolver of this server has no effect on upstream "u""#,
+        ),
+        (
+            In::StreamWithU,
+            "server { listen 1; proxy_pass a:1; resolver 10.0.0.1; }",
+            r#"the resolver of this server has no effect on upstream "a:1""#,
+        ),
+        (
+            In::Upstream,
+            "server a:1; server 10.0.0.2:1 resolve; resolver 10.0.0.1;",
+            r#"the resolver of upstream "u" has no effect: no server has a name and "resolve""#,
+        ),
+    ] {
+        assert_eq!(
+            warnings(&place.wrap(text)),
+            [format!("{warning} in test.conf:2")]
+        );
+    }
+}
+
+#[test]
+fn a_resolver_that_is_used_is_no_warning() {
+    for text in [
+        "resolver 10.0.0.1; upstream u { server a:1; }",
+        "upstream u { server 10.0.0.1:1; server a:1 resolve; resolver 10.0.0.1; }",
+        "upstream u { server a service=b resolve; resolver 10.0.0.1; }",
+        "map $ssl_preread_server_name $n { a.test b:1; default 10.0.0.1:1; }
+         server { listen 1; proxy_pass $n; resolver 10.0.0.1; }",
+    ] {
+        assert!(warnings(&In::Stream.wrap(text)).is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn errors_tell_what_is_not_supported_from_mistakes() {
+    let not_supported = |place: In, text| {
+        let error = parse(&place.wrap(text)).unwrap_err().to_string();
+        error.contains("not supported")
+    };
+    for (place, text) in [
+        (In::Main, "http { }"),
+        (In::Stream, "map $remote_addr $b { }"),
+        (In::Stream, "map $ssl_preread_server_name $b { }"),
+        (In::Listen, "446 udp"),
+        (In::Listen, "unix:/a"),
+        (In::Upstream, "server unix:/a;"),
+        (In::UpstreamServer, "weight=65536"),
+    ] {
+        assert!(not_supported(place, text), "{text}");
+    }
+    for (place, text) in [
+        (In::Main, "foo;"),
+        (In::Listen, "446 foo"),
+        (In::UpstreamServer, "weight=0"),
+    ] {
+        assert!(!not_supported(place, text), "{text}");
+    }
+}
+
+#[test]
+fn errors_and_warnings_of_times_name_the_line_of_their_directive() {
+    for name in [
+        "preread_timeout",
+        "proxy_connect_timeout",
+        "proxy_next_upstream_timeout",
+        "proxy_protocol_timeout",
+        "proxy_timeout",
+        "resolver_timeout",
+    ] {
+        for place in [In::Server, In::Stream] {
+            let error = parse(&place.wrap(&format!("\n\n{name}\nnever;\n"))).unwrap_err();
+            let expected = format!("\"{name}\" directive invalid value in test.conf:5");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+    for name in [
+        "preread_timeout",
+        "proxy_connect_timeout",
+        "proxy_protocol_timeout",
+        "proxy_timeout",
+    ] {
+        for place in [In::Server, In::Stream] {
+            let said = warnings(&place.wrap(&format!("\n\n{name}\n0;\n")));
+            assert_eq!(said.len(), 1, "{said:?}");
+            let expected = format!("\"{name} 0\" in test.conf:5");
+            assert!(said[0].ends_with(&expected), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn errors_know_their_place() {
+    let error = parse("\n\nfoo;").unwrap_err();
+    let span = error.span().unwrap();
+    assert_eq!((span.file.to_str(), span.line), (Some("test.conf"), 3));
+}

@@ -1,0 +1,110 @@
+//! `hash`, `least_conn`, `least_time` and `random`.
+
+use super::error::UpstreamError;
+use super::hash_key::HashKey;
+use crate::syntax::directive::Args::{Between, Exactly};
+use crate::syntax::directive::{Directive, Has};
+use crate::syntax::error::ConfigError;
+use crate::syntax::reader::Reader;
+use crate::syntax::statement::Statement;
+
+/// A load balancing method.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Method {
+    /// The default: in turn, by weight.
+    RoundRobin,
+    /// `hash`: by a key of the connection.
+    Hash {
+        key: HashKey,
+        /// `consistent`: on a ketama ring, so that few keys move when the servers change.
+        consistent: bool,
+    },
+    /// `least_conn`: the fewest connections for its weight.
+    LeastConn,
+    /// `least_time connect`: the shortest expected time to connect, for its connections and weight.
+    LeastTime,
+    /// `random`: at random, by weight.
+    Random,
+    /// `random two` or `random two least_conn`: the better of two random ones.
+    RandomTwo,
+}
+
+impl<B: Has<Option<Method>>> Directive<B> {
+    pub(crate) const METHODS: &'static [Self] = &[
+        Self::simple("hash", Between(1, 2), |block, statement, reader| {
+            set(block.part(), hash(statement)?, statement, reader);
+            Ok(())
+        }),
+        Self::simple("least_conn", Exactly(0), |block, statement, reader| {
+            set(block.part(), Method::LeastConn, statement, reader);
+            Ok(())
+        }),
+        Self::simple("least_time", Between(1, 2), |block, statement, reader| {
+            set(block.part(), least_time(statement)?, statement, reader);
+            Ok(())
+        }),
+        Self::simple("random", Between(0, 2), |block, statement, reader| {
+            set(block.part(), random(statement)?, statement, reader);
+            Ok(())
+        }),
+    ];
+}
+
+impl Method {
+    /// Whether `backup` may stand beside it.
+    pub(crate) const fn takes_backups(&self) -> bool {
+        match self {
+            Self::RoundRobin | Self::LeastConn | Self::LeastTime => true,
+            Self::Hash { .. } | Self::Random | Self::RandomTwo => false,
+        }
+    }
+}
+
+/// The last method counts, as in nginx.
+fn set(slot: &mut Option<Method>, new: Method, statement: &Statement, reader: &mut Reader<'_>) {
+    if slot.replace(new).is_some() {
+        reader.warn(statement, "load balancing method redefined");
+    }
+}
+
+fn hash(statement: &Statement) -> Result<Method, ConfigError> {
+    let key = HashKey::parse(statement.arg());
+    let key = key.map_err(|error| statement.error(UpstreamError::HashKey(error)))?;
+    let consistent = match statement.parameters().next() {
+        None => false,
+        Some("consistent") => true,
+        Some(other) => return Err(statement.invalid("parameter", other)),
+    };
+    Ok(Method::Hash { key, consistent })
+}
+
+fn least_time(statement: &Statement) -> Result<Method, ConfigError> {
+    match statement.arg() {
+        "connect" => {}
+        other @ ("first_byte" | "last_byte") => {
+            return Err(statement.not_supported_parameter(other));
+        }
+        other => return Err(statement.invalid("parameter", other)),
+    }
+    match statement.parameters().next() {
+        None => Ok(Method::LeastTime),
+        Some(inflight @ "inflight") => Err(statement.not_supported_parameter(inflight)),
+        Some(other) => Err(statement.invalid("parameter", other)),
+    }
+}
+
+fn random(statement: &Statement) -> Result<Method, ConfigError> {
+    let mut parameters = statement.args().iter().map(String::as_str);
+    let method = match parameters.next() {
+        None => return Ok(Method::Random),
+        Some("two") => Method::RandomTwo,
+        Some(other) => return Err(statement.invalid("parameter", other)),
+    };
+    match parameters.next() {
+        None | Some("least_conn") => Ok(method),
+        Some(other) if other.starts_with("least_time") => {
+            Err(statement.not_supported_parameter(other))
+        }
+        Some(other) => Err(statement.invalid("parameter", other)),
+    }
+}

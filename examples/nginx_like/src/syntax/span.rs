@@ -1,0 +1,44 @@
+//! Lines of configuration files, and warnings about them.
+
+use std::{fmt, path::Path, sync::Arc};
+
+/// A line of a configuration file.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Span {
+    /// The file as it was opened.
+    pub(crate) file: Arc<Path>,
+    /// The line, from 1.
+    ///
+    /// For a directive this is the line of the `;` or `{` that ends it, as nginx counts.
+    pub(crate) line: usize,
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// Something in the configuration that works, but not as one could expect.
+///
+/// It displays as `MESSAGE in FILE:LINE`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Warning {
+    message: String,
+    span: Span,
+}
+
+impl Warning {
+    pub(crate) fn new(message: impl Into<String>, span: Span) -> Self {
+        Self {
+            message: message.into(),
+            span,
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.message, self.span)
+    }
+}

@@ -1,0 +1,54 @@
+//! The kinds of failures that are reported.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::hooks::CloseReason;
+
+/// What failed, and why.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Failure {
+    /// Accepting pauses.
+    Accept(AcceptPause),
+    /// A client was refused, or lost its backend.
+    Client(CloseReason),
+    /// An attempt to connect to a backend failed.
+    Connect(ConnectFailure),
+}
+
+/// Why accepting pauses.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum AcceptPause {
+    Rate,
+    Sessions,
+    Shortage,
+}
+
+/// Why an attempt to connect failed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum ConnectFailure {
+    Backend,
+    Local,
+    Loop,
+    Shortage,
+    Timeout,
+}
+
+/// One failure. Unknown fields are `None`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct FailureEvent<'a> {
+    pub(crate) listener: Option<SocketAddr>,
+    pub(crate) upstream: Option<&'a Arc<str>>,
+    pub(crate) client: Option<SocketAddr>,
+    pub(crate) backend: Option<SocketAddr>,
+    pub(crate) error: Option<&'a dyn Display>,
+}
+
+/// Failures of one kind are counted together.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct FailureKind {
+    pub(super) failure: Failure,
+    pub(super) listener: Option<SocketAddr>,
+    pub(super) upstream: Option<Arc<str>>,
+}

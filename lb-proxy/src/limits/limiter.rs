@@ -1,0 +1,44 @@
+//! The counters behind a [`Limits`].
+
+use std::sync::Arc;
+
+use super::rate::TokenBucket;
+use super::session_limit::SessionLimit;
+use super::{Excess, Limits};
+
+/// Counts sessions and new connections against a [`Limits`]. All accept loops that the limits concern share it.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    limits: Limits,
+    pub(crate) sessions: Option<Arc<SessionLimit>>,
+    pub(crate) rate: Option<Arc<TokenBucket>>,
+    pub(crate) excess: Excess,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            sessions: limits.sessions.map(|sessions| match limits.excess {
+                Excess::Refuse => Arc::new(SessionLimit::exact(sessions.get())),
+                Excess::Wait => Arc::new(SessionLimit::with_hysteresis(sessions.get())),
+            }),
+            rate: limits.rate.map(|rate| Arc::new(TokenBucket::new(rate))),
+            excess: limits.excess,
+        }
+    }
+
+    /// A limiter of `limits` that goes on counting the open sessions of this one. It also keeps the tokens of this one if
+    /// the rate is equal.
+    pub(crate) fn with_limits(&self, limits: Limits) -> Self {
+        let mut next = Self::new(limits);
+        if let (Some(old), Some(new)) = (&self.sessions, &mut next.sessions) {
+            old.adjust(new);
+            *new = Arc::clone(old);
+        }
+        if limits.rate == self.limits.rate {
+            next.rate.clone_from(&self.rate);
+        }
+        next
+    }
+}

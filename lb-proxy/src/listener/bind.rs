@@ -1,0 +1,167 @@
+//! Binds the sockets of a listener.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+/// The address of a listening socket and its options.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BindConfig {
+    pub(crate) addr: SocketAddr,
+    pub(super) backlog: u32,
+    pub(crate) ipv6_only: bool,
+    pub(crate) reuse_port: bool,
+}
+
+/// The sockets that [`BindConfig::open`] has opened.
+#[derive(Debug)]
+pub(super) struct BoundSockets {
+    pub(super) listening: Vec<TcpListener>,
+    /// Present if several sockets share an address that other programs must not share: see
+    /// [`address_guard`](super::address_guard).
+    pub(super) guard: Option<Socket>,
+}
+
+impl BindConfig {
+    /// Opens `count` sockets on one address. The kernel spreads connections between them.
+    ///
+    /// The first socket binds without `SO_REUSEPORT` unless the address may be shared with other programs: that fails if
+    /// another program listens there. `beside` says that sockets of this proxy overlap with the address and have been
+    /// [relaxed](super::sockets::ListenerSockets::relax).
+    ///
+    /// If `count` is above 1 or `beside` is set, the caller must call
+    /// [`close_port`](super::address_guard::close_port) afterwards.
+    pub(super) fn open(mut self, count: usize, beside: bool) -> io::Result<BoundSockets> {
+        let shares = beside || self.reuse_port;
+        let guarded = count > 1 && !self.reuse_port;
+        let mut noted = beside.then(|| self.note_as_ipv4());
+        let mut guard = None;
+        if guarded {
+            let socket = self.guard(shares)?;
+            self.addr = addr_of(&socket)?;
+            guard = Some(socket);
+            noted.get_or_insert_with(|| self.note_as_ipv4());
+        }
+        let mut sockets = Vec::with_capacity(count);
+        for _ in 0..count {
+            let socket = self.bind(shares || guarded)?;
+            self.listen(&socket)?;
+            // For port 0 the kernel has chosen a port now.
+            self.addr = addr_of(&socket)?;
+            sockets.push(socket.into());
+        }
+        Ok(BoundSockets {
+            listening: sockets,
+            guard,
+        })
+    }
+
+    /// A socket that holds the address and does not listen. A socket without `SO_REUSEPORT` cannot bind there.
+    pub(super) fn guard(&self, beside: bool) -> io::Result<Socket> {
+        let socket = self.bind(beside)?;
+        // With it, another program's socket may bind beside one that does not listen.
+        socket.set_reuse_address(false)?;
+        socket.set_reuse_port(true)?;
+        Ok(socket)
+    }
+
+    /// For a socket of both families, binds its IPv4 half for as long as the result lives. The kernel then remembers
+    /// that half and not the whole wildcard. [`close_port`](super::address_guard::close_port) could not make the kernel
+    /// forget the wildcard, because every address is part of it.
+    fn note_as_ipv4(&self) -> Option<Socket> {
+        let dual_stack = self.addr.ip().is_unspecified() && self.addr.is_ipv6() && !self.ipv6_only;
+        let half = Self {
+            addr: ([0, 0, 0, 0], self.addr.port()).into(),
+            ..*self
+        };
+        // If it fails, the address is still served, only not kept from other programs of the same user.
+        dual_stack.then(|| half.bind(true).ok()).flatten()
+    }
+
+    fn bind(&self, reuse_port: bool) -> io::Result<Socket> {
+        let domain = Domain::for_address(self.addr);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_address(true)?;
+        if self.addr.is_ipv6() {
+            socket.set_only_v6(self.ipv6_only)?;
+        }
+        if reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        socket.bind(&self.addr.into())?;
+        Ok(socket)
+    }
+
+    pub(super) fn listen(&self, socket: &Socket) -> io::Result<()> {
+        socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))
+    }
+
+    /// Whether some connection matches sockets of both, so that the kernel lets both be open only with `SO_REUSEPORT`.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let covers = |a: &Self, b: &Self| match (a.addr.ip(), b.addr.ip()) {
+            (IpAddr::V6(a_ip), IpAddr::V4(_)) if a_ip.is_unspecified() => !a.ipv6_only,
+            (a_ip, b_ip) if a_ip.is_ipv4() == b_ip.is_ipv4() => {
+                a_ip.is_unspecified() || a_ip == b_ip
+            }
+            _ => false,
+        };
+        self.addr.port() == other.addr.port() && (covers(self, other) || covers(other, self))
+    }
+}
+
+fn addr_of(socket: &Socket) -> io::Result<SocketAddr> {
+    let addr = socket.local_addr()?.as_socket();
+    addr.ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
+/// Clones `socket` for each of `count` workers.
+pub(super) fn clones(socket: &TcpListener, count: usize) -> io::Result<Vec<TcpListener>> {
+    (0..count).map(|_| socket.try_clone()).collect()
+}
+
+/// Applies the options that accepted connections inherit from the listening sockets.
+pub(super) fn apply_inherited(
+    sockets: &[TcpListener],
+    options: &crate::net::socket::SocketOptions,
+) -> io::Result<()> {
+    let mut sockets = sockets.iter();
+    sockets.try_for_each(|socket| options.apply(&SockRef::from(socket)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_overlap_with_what_they_cover() {
+        let config = |text: &str, ipv6_only| BindConfig {
+            addr: text.parse().unwrap(),
+            backlog: 1,
+            ipv6_only,
+            reuse_port: false,
+        };
+        let dual = config("[::]:1", false);
+        let six = config("[::]:1", true);
+        let four = config("0.0.0.0:1", false);
+        let [a, b, c] = ["127.0.0.1:1", "127.0.0.2:1", "[::1]:1"].map(|t| config(t, true));
+        for (one, other, expected) in [
+            (&dual, &six, true),
+            (&dual, &four, true),
+            (&dual, &a, true),
+            (&dual, &c, true),
+            (&six, &four, false),
+            (&six, &a, false),
+            (&six, &c, true),
+            (&four, &a, true),
+            (&four, &c, false),
+            (&a, &a, true),
+            (&a, &b, false),
+            (&a, &config("127.0.0.1:2", true), false),
+        ] {
+            assert_eq!(one.overlaps(other), expected, "{one:?} {other:?}");
+            assert_eq!(other.overlaps(one), expected, "{other:?} {one:?}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The part of a server that a reload replaces.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::runtime;
+
+use super::budget::DescriptorBudget;
+use super::context::ServerContext;
+use super::desired_state::DesiredState;
+use super::listener_set::ListenerSet;
+use super::proxy::ShutdownConfig;
+use super::report::ReloadReport;
+use super::upstream_set::UpstreamSet;
+use super::worker_pool::Workers;
+use crate::error::ReloadError;
+use crate::listener::running::ClosingListener;
+use crate::listener::sockets::ListenerSockets;
+use crate::state::proxy::ProxyState;
+use crate::state::shutdown::ShutdownSignals;
+use crate::state::trackers::Trackers;
+use crate::state::worker::Worker;
+
+/// The listeners, the upstreams and the settings that a server runs with.
+#[derive(Debug)]
+pub(crate) struct ActiveConfig {
+    listeners: ListenerSet,
+    upstreams: UpstreamSet,
+    proxy: Arc<ProxyState>,
+    workers: Workers,
+    descriptors: DescriptorBudget,
+    pub(crate) shutdown: ShutdownConfig,
+    accepting: Accepting,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Accepting {
+    NotYet,
+    Now,
+    Ended,
+}
+
+impl ActiveConfig {
+    /// Takes over the listeners of `desired`, which are open, and begins to follow its upstreams. No connection is accepted
+    /// before [`accept`](Self::accept).
+    pub(crate) fn new(
+        desired: DesiredState,
+        signals: &ShutdownSignals,
+        trackers: &Arc<Trackers>,
+    ) -> Self {
+        let pending = desired.listeners.iter();
+        let sockets = pending.filter_map(|pending| pending.sockets.as_ref());
+        let listening = sockets.map(ListenerSockets::descriptors).sum();
+        let descriptors = DescriptorBudget::of_process(listening, desired.reserve);
+        let proxy = ProxyState::new(descriptors.sessions, desired.limits, trackers);
+        let listeners = ListenerSet::new(desired.listeners, &proxy, signals);
+        trackers.hops.set_listeners(listeners.addrs());
+        let mut upstreams = UpstreamSet::default();
+        upstreams.replace(desired.upstreams, &runtime::Handle::current(), signals);
+        Self {
+            listeners,
+            upstreams,
+            proxy,
+            workers: desired.workers,
+            descriptors,
+            shutdown: desired.shutdown,
+            accepting: Accepting::NotYet,
+        }
+    }
+
+    /// The addresses listened on.
+    pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
+        self.listeners.addrs()
+    }
+
+    pub(crate) const fn descriptors(&self) -> DescriptorBudget {
+        self.descriptors
+    }
+
+    /// Starts the accept loops.
+    pub(crate) fn accept(&mut self, workers: &[Arc<Worker>]) {
+        self.accepting = Accepting::Now;
+        self.listeners.accept(workers);
+    }
+
+    /// Closes the listeners. No reload is applied any more.
+    pub(crate) fn end(&mut self) -> ShutdownConfig {
+        self.accepting = Accepting::Ended;
+        self.listeners.close();
+        self.shutdown
+    }
+
+    /// Applies `desired` if every address that it adds can be bound now. Otherwise nothing changes, and `desired` may be
+    /// applied again.
+    ///
+    /// Returns the listeners whose sockets are about to be closed.
+    pub(crate) fn apply(
+        &mut self,
+        desired: &mut DesiredState,
+        context: &ServerContext,
+    ) -> Result<(ReloadReport, Vec<ClosingListener>), ReloadError> {
+        if self.accepting == Accepting::Ended || context.signals.abort.is_cancelled() {
+            return Err(ReloadError::Ended);
+        }
+        let diff = self.listeners.diff(desired);
+        let open_ports = self.listeners.open(desired, &diff, &context.workers)?;
+        // No step from here on can fail.
+        let listening_before = self.listeners.descriptors();
+        // Before a new listener accepts connections for them.
+        let upstreams = self.upstreams.replace(
+            std::mem::take(&mut desired.upstreams),
+            &context.runtime,
+            &context.signals,
+        );
+        self.proxy = self.proxy.with_limits(desired.limits);
+        self.shutdown = desired.shutdown;
+        let (listeners, closing) = self.listeners.replace(
+            std::mem::take(&mut desired.listeners),
+            open_ports,
+            &self.proxy,
+            context,
+            self.accepting == Accepting::Now,
+        );
+        context.trackers.hops.set_listeners(self.addrs());
+        self.divide_descriptors(listening_before, desired.reserve);
+        let report = ReloadReport {
+            listeners,
+            upstreams,
+            workers_differ: desired.workers != self.workers,
+        };
+        Ok((report, closing))
+    }
+
+    fn divide_descriptors(&mut self, listening_before: u64, reserve: u64) {
+        let listening = self.listeners.descriptors();
+        let budget = self
+            .descriptors
+            .changed(listening_before, listening, reserve);
+        if budget != self.descriptors {
+            budget.log();
+            self.descriptors = budget;
+            self.proxy.set_descriptors(budget.sessions);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What a bind or a reload asks of a server.
+
+use super::bind_retry::BindRetry;
+use super::pending_listener::PendingListener;
+use super::proxy::{Proxy, ShutdownConfig};
+use super::worker_pool::Workers;
+use crate::error::BindError;
+use crate::limits::Limits;
+use crate::upstream::Upstream;
+
+/// A [`Proxy`] on its way to become what a server runs.
+#[derive(Debug)]
+pub(crate) struct DesiredState {
+    pub(crate) listeners: Vec<PendingListener>,
+    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) workers: Workers,
+    pub(crate) limits: Limits,
+    /// Descriptors for everything but sessions and listening sockets, those of the workers' runtimes included.
+    pub(crate) reserve: u64,
+    pub(crate) shutdown: ShutdownConfig,
+    retry: BindRetry,
+}
+
+impl DesiredState {
+    /// What `proxy` asks of a server with this number of workers.
+    pub(crate) fn new(proxy: Proxy, workers: usize) -> Self {
+        Self {
+            upstreams: proxy.all_upstreams(),
+            workers: proxy.workers,
+            limits: proxy.limits,
+            reserve: proxy.reserve_with(workers),
+            shutdown: proxy.shutdown,
+            retry: BindRetry::new(proxy.bind_timeout),
+            listeners: proxy
+                .listeners
+                .into_iter()
+                .map(PendingListener::new)
+                .collect(),
+        }
+    }
+
+    /// Whether an attempt to open the listeners that ended with `error` may be repeated after a
+    /// [`RETRY_PAUSE`](super::bind_retry::RETRY_PAUSE).
+    pub(crate) fn may_retry(&mut self, error: &BindError) -> bool {
+        let listeners = self.listeners.iter();
+        let configs = listeners.map(|pending| pending.listener.bind_config());
+        self.retry.allows(error, configs)
+    }
+
+    /// Closes the sockets that overlap with running ones.
+    pub(crate) fn close_those_beside(&mut self) {
+        let listeners = self.listeners.iter_mut();
+        listeners.for_each(PendingListener::close_if_beside);
+    }
+}

@@ -1,0 +1,128 @@
+//! The difference between what runs and what a reload describes, for listeners and upstreams alike.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use super::report::Changes;
+
+/// What a reload does with one description.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Step {
+    /// Nothing that runs has its name.
+    Add,
+    /// The running one with this index stays as it is.
+    Keep(usize),
+    /// The running one with this index has its name and changes.
+    Change(usize),
+}
+
+impl Step {
+    /// The index of the running one that stays or changes.
+    pub(crate) const fn running(self) -> Option<usize> {
+        match self {
+            Self::Add => None,
+            Self::Keep(i) | Self::Change(i) => Some(i),
+        }
+    }
+}
+
+/// What a reload does with all descriptions.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Diff {
+    /// One step for each description, in their order.
+    pub(crate) steps: Vec<Step>,
+    /// The indices of the running ones that no description names.
+    pub(crate) removed: Vec<usize>,
+}
+
+/// Compares `running` and `described`, both given by their names, and decides with `is_same` of a running and a described
+/// index whether that pair is kept.
+///
+/// A description names at most one running item, and no other description names the same one. First names take precedence
+/// over second names. Of several running items with one name the first is taken.
+///
+/// O(names), apart from `is_same` and from items that share a name.
+pub(crate) fn diff<N: Eq + Hash>(
+    running: &[Vec<N>],
+    described: &[Vec<N>],
+    is_same: impl Fn(usize, usize) -> bool,
+) -> Diff {
+    let mut by_name: HashMap<&N, Vec<usize>> = HashMap::new();
+    for (i, names) in running.iter().enumerate() {
+        for name in names {
+            by_name.entry(name).or_default().push(i);
+        }
+    }
+    let mut found: Vec<Option<usize>> = vec![None; described.len()];
+    let mut is_found = vec![false; running.len()];
+    let rounds = described.iter().map(Vec::len).max().unwrap_or(0);
+    for round in 0..rounds {
+        for (names, found) in described.iter().zip(&mut found) {
+            let Some(name) = names.get(round).filter(|_| found.is_none()) else {
+                continue;
+            };
+            let mut candidates = by_name.get(name).into_iter().flatten().copied();
+            *found = candidates.find(|&i| !is_found[i]);
+            if let Some(i) = *found {
+                is_found[i] = true;
+            }
+        }
+    }
+    let steps = found.into_iter().enumerate().map(|(j, found)| match found {
+        Some(i) if is_same(i, j) => Step::Keep(i),
+        Some(i) => Step::Change(i),
+        None => Step::Add,
+    });
+    Diff {
+        steps: steps.collect(),
+        removed: (0..running.len()).filter(|&i| !is_found[i]).collect(),
+    }
+}
+
+impl<T> Changes<T> {
+    /// Notes that `step` was done with `item`.
+    pub(crate) fn note(&mut self, step: Step, item: T) {
+        let list = match step {
+            Step::Add => &mut self.added,
+            Step::Keep(_) => &mut self.kept,
+            Step::Change(_) => &mut self.changed,
+        };
+        list.push(item);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: &[&[&'static str]]) -> Vec<Vec<&'static str>> {
+        names.iter().map(|names| names.to_vec()).collect()
+    }
+
+    #[test]
+    fn each_description_is_added_kept_or_changed_and_the_rest_is_removed() {
+        let running = named(&[&["a"], &["b"], &["c"]]);
+        let described = named(&[&["d"], &["c"], &["a"]]);
+        let Diff { steps, removed } = diff(&running, &described, |i, _| i == 0);
+        assert_eq!(steps, [Step::Add, Step::Change(2), Step::Keep(0)]);
+        assert_eq!(removed, [1]);
+    }
+
+    #[test]
+    fn two_of_one_name_are_told_apart_by_their_order() {
+        let running = named(&[&["a"], &["a"]]);
+        let described = named(&[&["a"], &["a"], &["a"]]);
+        let Diff { steps, removed } = diff(&running, &described, |i, j| i == j);
+        assert_eq!(steps, [Step::Keep(0), Step::Keep(1), Step::Add]);
+        assert_eq!(removed, [0; 0]);
+    }
+
+    #[test]
+    fn first_names_take_precedence() {
+        let running = named(&[&["1", "a"], &["2", "a"]]);
+        let described = named(&[&["3", "a"], &["1", "a"]]);
+        let Diff { steps, removed } = diff(&running, &described, |i, j| (i, j) == (0, 1));
+        assert_eq!(steps, [Step::Change(1), Step::Keep(0)]);
+        assert_eq!(removed, [0; 0]);
+    }
+}

@@ -1,0 +1,179 @@
+//! The description of a proxy.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::worker_pool::Workers;
+use crate::error::BuildError;
+use crate::limits::Limits;
+use crate::listener::Listener;
+use crate::upstream::Upstream;
+
+/// The descriptors that the runtime of a worker needs besides its listening sockets.
+const DESCRIPTORS_OF_WORKER: u64 = 4;
+
+/// A TCP proxy whose settings were checked.
+///
+/// Nothing is opened before [`bind`](Self::bind). A [`reload`](crate::Handle::reload) gives it to a running server instead.
+#[derive(Debug)]
+#[must_use = "a proxy does nothing before it is bound"]
+pub struct Proxy {
+    pub(super) listeners: Vec<Listener>,
+    upstreams: Vec<Upstream>,
+    pub(super) workers: Workers,
+    pub(super) limits: Limits,
+    reserve: u64,
+    pub(super) bind_timeout: Duration,
+    pub(super) shutdown: ShutdownConfig,
+}
+
+/// How a server shuts down.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct ShutdownConfig {
+    pub(crate) pre_stop_delay: Duration,
+    pub(crate) drain_timeout: Option<Duration>,
+    pub(crate) close_spread: Duration,
+}
+
+impl Default for ShutdownConfig {
+    fn default() -> Self {
+        Self {
+            pre_stop_delay: Duration::ZERO,
+            drain_timeout: Some(Duration::from_secs(30)),
+            close_spread: Duration::ZERO,
+        }
+    }
+}
+
+impl Proxy {
+    /// Starts the description of a proxy.
+    pub fn builder() -> ProxyBuilder {
+        ProxyBuilder {
+            proxy: Self {
+                listeners: Vec::new(),
+                upstreams: Vec::new(),
+                workers: Workers::default(),
+                limits: Limits::default(),
+                reserve: 32,
+                bind_timeout: Duration::from_millis(2500),
+                shutdown: ShutdownConfig::default(),
+            },
+        }
+    }
+
+    /// How many descriptors everything but sessions and listening sockets takes, with this number of workers.
+    pub(super) const fn reserve_with(&self, workers: usize) -> u64 {
+        self.reserve + DESCRIPTORS_OF_WORKER * workers as u64
+    }
+
+    /// Every upstream that the proxy names, once.
+    pub(super) fn all_upstreams(&self) -> Vec<Upstream> {
+        let mut seen = HashSet::new();
+        let first = |upstream: &&Upstream| seen.insert(upstream.id());
+        self.named_upstreams().filter(first).cloned().collect()
+    }
+
+    /// Every upstream as often as it is named.
+    fn named_upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        let listeners = self.listeners.iter().map(Listener::upstream);
+        listeners.chain(&self.upstreams)
+    }
+}
+
+/// Describes a [`Proxy`].
+#[derive(Debug)]
+#[must_use]
+pub struct ProxyBuilder {
+    proxy: Proxy,
+}
+
+impl ProxyBuilder {
+    /// Listens on `addr` for connections to `upstream`, everything else at its default.
+    pub fn listen(self, addr: SocketAddr, upstream: &Upstream) -> Self {
+        self.listener(Listener::new(addr, upstream))
+    }
+
+    /// Adds a listener with settings of its own.
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.proxy.listeners.push(listener);
+        self
+    }
+
+    /// Follows the sources of an upstream that no listener names, because a [`Preread`](crate::Preread) chooses it.
+    pub fn upstream(mut self, upstream: &Upstream) -> Self {
+        self.proxy.upstreams.push(upstream.clone());
+        self
+    }
+
+    /// Sets where sessions run. Default: [`Workers::CurrentRuntime`].
+    pub fn workers(mut self, workers: Workers) -> Self {
+        self.proxy.workers = workers;
+        self
+    }
+
+    /// Limits the sessions of all listeners together. Default: no limits except the
+    /// [descriptors](crate::Server::descriptors) of the process.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.proxy.limits = limits;
+        self
+    }
+
+    /// Sets how many descriptors are reserved for everything but sessions: discovery, logs, and what else the process
+    /// opens after the proxy is bound. Default: 32. Four for each worker come on top.
+    pub fn reserve_descriptors(mut self, reserve: u32) -> Self {
+        self.proxy.reserve = reserve.into();
+        self
+    }
+
+    /// Sets for how long [`Proxy::bind`] and a [reload](crate::Handle::reload) retry an address in use, because the previous
+    /// process may still hold it. Default: 2.5 s, as nginx. With zero they fail at once. A listener with
+    /// [`reuse_port`](Listener::reuse_port) is retried for a fifth of that time, because the previous process would share
+    /// the address.
+    pub fn bind_timeout(mut self, timeout: Duration) -> Self {
+        self.proxy.bind_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a shutdown waits for open sessions to end by themselves. Default: 30 s, the grace period of a
+    /// Kubernetes pod. `None` waits without limit.
+    #[doc(alias = "worker_shutdown_timeout", alias = "hard-stop-after")]
+    pub fn drain_timeout(mut self, drain_timeout: Option<Duration>) -> Self {
+        self.proxy.shutdown.drain_timeout = drain_timeout;
+        self
+    }
+
+    /// Sets for how long a shutdown goes on accepting after [`Handle::is_ready`](crate::Handle::is_ready) has become
+    /// false. Default: zero. The systems that send connections here need some seconds to notice: in Kubernetes the period of
+    /// the readiness probe, in DNS the time to live.
+    #[doc(alias = "preStop")]
+    pub fn pre_stop_delay(mut self, delay: Duration) -> Self {
+        self.proxy.shutdown.pre_stop_delay = delay;
+        self
+    }
+
+    /// Sets the time over which a shutdown resets the sessions that outlast the [drain](Self::drain_timeout), in 64 steps,
+    /// so that their clients do not reconnect elsewhere all at once. Default: zero, all at once.
+    pub fn close_spread(mut self, spread: Duration) -> Self {
+        self.proxy.shutdown.close_spread = spread;
+        self
+    }
+
+    /// Checks the description.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::NoListener`] without a listener, [`BuildError::ZeroTimeout`] and [`BuildError::SendProxy`] for
+    /// settings of a listener that cannot work.
+    pub fn build(mut self) -> Result<Proxy, BuildError> {
+        if self.proxy.listeners.is_empty() {
+            return Err(BuildError::NoListener);
+        }
+        self.proxy.listeners.iter().try_for_each(Listener::check)?;
+        let passes_tlvs = self.proxy.named_upstreams().any(Upstream::passes_tlvs);
+        for listener in &mut self.proxy.listeners {
+            listener.keep_tlvs(passes_tlvs);
+        }
+        Ok(self.proxy)
+    }
+}

@@ -1,0 +1,68 @@
+//! Reports on a reload and on a shutdown.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a [reload](crate::Handle::reload) has changed.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ReloadReport {
+    /// The addresses of the listeners.
+    ///
+    /// A kept listener keeps its sockets, and new sessions have the settings of its new description. A changed listener
+    /// has other sockets on its address, because [`ipv6_only`](crate::Listener::ipv6_only) is another. The sockets of a
+    /// removed listener are closed.
+    pub listeners: Changes<SocketAddr>,
+    /// The names of the upstreams.
+    ///
+    /// A kept upstream has an equal description. A changed upstream keeps its name and the state of its backends, and
+    /// has other settings or sources.
+    pub upstreams: Changes<Arc<str>>,
+    /// Whether other [`Workers`](crate::Workers) were described. The server keeps its workers: only a new server can have
+    /// others.
+    pub workers_differ: bool,
+}
+
+/// What a reload has done with the listeners or with the upstreams.
+#[non_exhaustive]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Changes<T> {
+    /// New in the description.
+    pub added: Vec<T>,
+    /// Kept as they are.
+    pub kept: Vec<T>,
+    /// Still described, but in another way.
+    pub changed: Vec<T>,
+    /// Not described any more.
+    pub removed: Vec<T>,
+}
+
+impl<T> Default for Changes<T> {
+    fn default() -> Self {
+        Self {
+            added: Vec::new(),
+            kept: Vec::new(),
+            changed: Vec::new(),
+            removed: Vec::new(),
+        }
+    }
+}
+
+/// How a shutdown went.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DrainReport {
+    /// Sessions that were reset.
+    pub aborted: u64,
+    /// Sessions that were open when draining began, or were accepted until accepting had ended, and ended by themselves.
+    pub completed: u64,
+    /// From the end of accepting to the end of the last session: `draining` and `closing`.
+    pub elapsed: Duration,
+    /// How long connections were accepted after the shutdown had begun.
+    pub pre_stop: Duration,
+    /// How long sessions had time to end by themselves.
+    pub draining: Duration,
+    /// How long it took to reset the remaining sessions.
+    pub closing: Duration,
+}

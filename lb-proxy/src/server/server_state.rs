@@ -1,0 +1,35 @@
+//! What a server and its handles share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Mutex as AsyncMutex, watch};
+
+use super::active_config::ActiveConfig;
+use super::context::ServerContext;
+use super::phase::Phase;
+
+/// What a server and its handles share.
+#[derive(Debug)]
+pub(crate) struct ServerState {
+    pub(crate) context: ServerContext,
+    pub(crate) phase: watch::Sender<Phase>,
+    active: Mutex<ActiveConfig>,
+    /// Held during a reload, so that reloads are applied one after the other.
+    pub(crate) reloading: AsyncMutex<()>,
+}
+
+impl ServerState {
+    pub(crate) fn new(context: ServerContext, active: ActiveConfig) -> Arc<Self> {
+        Arc::new(Self {
+            context,
+            phase: watch::Sender::new(Phase::Starting),
+            active: Mutex::new(active),
+            reloading: AsyncMutex::default(),
+        })
+    }
+
+    /// A panic under the lock leaves the value consistent.
+    pub(crate) fn active(&self) -> MutexGuard<'_, ActiveConfig> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,114 @@
+//! The phases of a shutdown: leaving, draining, closing.
+
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::select;
+use tokio::time::{Instant, sleep};
+use tracing::info;
+
+use super::context::ServerContext;
+use super::phase::Phase;
+use super::proxy::ShutdownConfig;
+use super::report::DrainReport;
+use super::server_state::ServerState;
+use crate::metrics::Metrics;
+use crate::state::shutdown::ShutdownSignals;
+use crate::state::worker::COHORTS;
+
+/// Shuts a serving server down. See [`Server::run`](crate::Server::run).
+pub(super) async fn run(server: &ServerState) -> DrainReport {
+    let pre_stop = leave(server).await;
+    let before = server.context.metrics();
+    server.phase.send_replace(Phase::Draining);
+    let config = server.active().end();
+    let signals = &server.context.signals;
+    signals.stop.cancel();
+    signals.accepting.close();
+    signals.accepting.wait().await;
+    let report = drain(server, config, pre_stop, before).await;
+    server.phase.send_replace(Phase::Ended);
+    report
+}
+
+/// Goes on accepting for the pre-stop delay. Returns how long that took.
+async fn leave(server: &ServerState) -> Duration {
+    let began = Instant::now();
+    server.phase.send_replace(Phase::Leaving);
+    let ShutdownConfig { pre_stop_delay, .. } = server.active().shutdown;
+    if !pre_stop_delay.is_zero() {
+        info!(?pre_stop_delay, "Leaving");
+        select! {
+            () = sleep(pre_stop_delay) => {}
+            () = server.context.signals.stop.cancelled() => {}
+        }
+    }
+    began.elapsed()
+}
+
+/// Waits for the sessions, then resets the remaining ones. The report covers the sessions that ended since `before`.
+async fn drain(
+    server: &ServerState,
+    config: ShutdownConfig,
+    pre_stop: Duration,
+    before: Metrics,
+) -> DrainReport {
+    let begin = Instant::now();
+    let context = &server.context;
+    let ShutdownSignals { abort, working, .. } = &context.signals;
+    // No session can start any more. Sessions that an abort has ended already belong to this drain as well, so that the
+    // number is the sum of `aborted` and `completed` of the report.
+    let ended_before = before.ended() - before.aborted;
+    let sessions = context.metrics().accepted - ended_before;
+    info!(sessions, "Draining");
+    let too_long = async {
+        match config.drain_timeout {
+            Some(limit) => sleep(limit).await,
+            None => pending().await,
+        }
+    };
+    select! {
+        biased;
+        () = working.wait() => {}
+        () = abort.cancelled() => {}
+        () = too_long => {}
+    }
+    let draining = begin.elapsed();
+    server.phase.send_replace(Phase::Closing);
+    select! {
+        biased;
+        () = working.wait() => {}
+        () = abort.cancelled() => {}
+        () = cut_off(context, config.close_spread) => {}
+    }
+    abort.cancel();
+    working.wait().await;
+    let after = context.metrics();
+    let cut_off = after.aborted - before.aborted;
+    let elapsed = begin.elapsed();
+    let report = DrainReport {
+        // No other code cuts sessions off: earlier ones belong to an `abort` that has led here.
+        aborted: after.aborted,
+        completed: after.ended() - before.ended() - cut_off,
+        elapsed,
+        pre_stop,
+        draining,
+        closing: elapsed.saturating_sub(draining),
+    };
+    context.trackers.failures.flush();
+    info!(report.aborted, report.completed, elapsed = ?report.elapsed, "Drained");
+    report
+}
+
+/// Resets one cohort of sessions after the other.
+async fn cut_off(context: &ServerContext, spread: Duration) {
+    if spread.is_zero() {
+        return;
+    }
+    for number in 0..COHORTS {
+        for worker in &context.workers {
+            worker.cut_off_cohort(number);
+        }
+        sleep(spread / COHORTS as u32).await;
+    }
+}

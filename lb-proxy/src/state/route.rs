@@ -1,0 +1,62 @@
+//! The settings of a listener that its sessions read.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
+use crate::hooks::Hooks;
+use crate::limits::access::Access;
+use crate::limits::client_zone::ClientZone;
+use crate::net::socket::{SocketOptions, Source};
+use crate::preread::Preread;
+use crate::upstream::Upstream;
+use crate::upstream::send_proxy::SendProxy;
+
+/// The settings of a listener that its sessions read.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) upstream: Upstream,
+    pub(crate) client_options: SocketOptions,
+    pub(crate) backend_options: SocketOptions,
+    pub(crate) source: Source,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) splice: Splice,
+    pub(crate) half_close: HalfClose,
+    pub(crate) retry: Retry,
+    pub(crate) on_no_backend: OnNoBackend,
+    pub(crate) abandon_silent: bool,
+    pub(crate) access: Option<Access>,
+    pub(crate) zones: Vec<(ClientZone, NonZeroU32)>,
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    pub(crate) prereads: Vec<Arc<dyn Preread>>,
+    pub(crate) preread_timeout: Duration,
+    pub(crate) send_proxy: Option<SendProxy>,
+    /// Whether the listener or any upstream of the proxy may pass on TLVs of a received header.
+    pub(crate) passes_tlvs: bool,
+}
+
+impl Route {
+    /// All settings at their defaults.
+    pub(crate) fn new(upstream: Upstream) -> Self {
+        Self {
+            upstream,
+            client_options: SocketOptions::default(),
+            backend_options: SocketOptions::default(),
+            source: Source::any(),
+            timeouts: Timeouts::default(),
+            splice: Splice::default(),
+            half_close: HalfClose::default(),
+            retry: Retry::default(),
+            on_no_backend: OnNoBackend::default(),
+            abandon_silent: true,
+            access: None,
+            zones: Vec::new(),
+            hooks: None,
+            prereads: Vec::new(),
+            preread_timeout: Duration::from_secs(30),
+            send_proxy: None,
+            passes_tlvs: false,
+        }
+    }
+}

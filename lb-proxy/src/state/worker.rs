@@ -1,0 +1,111 @@
+//! One worker: its runtime, its counters, its sessions.
+
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::select;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::shutdown::ShutdownSignals;
+use super::trackers::Trackers;
+use crate::metrics::Counters;
+use crate::net::stream::Acceptor;
+
+/// The period of [`Trackers::tick`]. Shorter than most time-outs of sessions, and rare enough not to wake an idle machine
+/// noticeably.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How many cohorts the sessions of a worker form. A shutdown resets one cohort after the other.
+pub(crate) const COHORTS: usize = 64;
+
+/// The state of one worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) counters: Arc<Counters>,
+    trackers: Arc<Trackers>,
+    /// One token a cohort; children of `abort`. Each worker has its own, so that sessions of different workers do not
+    /// contend for one lock.
+    cohorts: Box<[CancellationToken]>,
+    /// Sessions end without waiting for anything. The parent of the cohorts.
+    pub(crate) abort: CancellationToken,
+    /// No more connections are accepted.
+    pub(crate) stop: CancellationToken,
+    pub(crate) sessions: TaskTracker,
+    accepting: TaskTracker,
+    runtime: Handle,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        signals: &ShutdownSignals,
+        trackers: &Arc<Trackers>,
+        runtime: Handle,
+    ) -> Arc<Self> {
+        let abort = signals.abort.child_token();
+        let cohorts = (0..COHORTS).map(|_| abort.child_token());
+        Arc::new(Self {
+            counters: Arc::default(),
+            trackers: Arc::clone(trackers),
+            cohorts: cohorts.collect(),
+            abort,
+            runtime,
+            stop: signals.stop.child_token(),
+            sessions: TaskTracker::new(),
+            accepting: signals.accepting.clone(),
+        })
+    }
+
+    /// The token that resets the session that was accepted last.
+    pub(crate) fn cut_off(&self) -> &CancellationToken {
+        &self.cohorts[self.counters.accepted.get() as usize % COHORTS]
+    }
+
+    /// Resets the sessions of the cohort with this number, below [`COHORTS`].
+    pub(crate) fn cut_off_cohort(&self, number: usize) {
+        self.cohorts[number].cancel();
+    }
+
+    /// Registers a listening socket with the worker's runtime.
+    pub(crate) fn register(&self, socket: TcpListener) -> io::Result<Arc<Acceptor>> {
+        let _inside = self.runtime.enter();
+        Acceptor::from_std(socket).map(Arc::new)
+    }
+
+    /// Spawns an accept loop on the worker's runtime. `loops` tracks those of one listener.
+    pub(crate) fn spawn_accept_loop(
+        &self,
+        accept_loop: impl Future<Output = ()> + Send + 'static,
+        loops: &TaskTracker,
+    ) {
+        let accepting = self.accepting.track_future(accept_loop);
+        self.runtime.spawn(loops.track_future(accepting));
+    }
+
+    /// Runs until `stop` is cancelled, then waits for the last session.
+    pub(crate) async fn run(self: Arc<Self>) {
+        select! {
+            () = self.stop.cancelled() => {}
+            () = self.tick() => {}
+        }
+        self.accepting.wait().await;
+        self.sessions.close();
+        self.sessions.wait().await;
+    }
+
+    /// Ticks the trackers.
+    ///
+    /// This also keeps a timer pending that is earlier than those of sessions. tokio writes to its eventfd whenever a timer
+    /// is set before the one that the runtime sleeps for; without this timer every connection would cost that system call.
+    async fn tick(&self) {
+        loop {
+            sleep(TICK).await;
+            self.trackers.tick();
+        }
+    }
+}
