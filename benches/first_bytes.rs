@@ -1,9 +1,9 @@
-//! What reading the first bytes of a connection costs: `cargo bench first_bytes`.
+//! The cost of parsing the first bytes of a connection: `cargo bench first_bytes`.
 //!
 //! - `first_bytes/proxy_header/<kind>`: a PROXY protocol header to its addresses;
-//! - `first_bytes/client_hello/<client>`: a ClientHello to the name and the protocols that it asks for.
+//! - `first_bytes/client_hello/<client>`: a ClientHello to its server name and protocols.
 //!
-//! The inputs are the seeds of lb-proxy's fuzz targets, behind their first byte: headers of all kinds, ClientHellos of real
+//! The inputs are the seeds of lb-proxy's fuzz targets, without their first byte: headers of all kinds, ClientHellos of real
 //! clients.
 
 use std::hint::black_box;

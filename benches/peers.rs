@@ -3,7 +3,7 @@
 //! - `peers/<name>/<backends>`: next to `policies/<policy>/<backends>`;
 //! - `peers_contended/<name>/<threads>`: next to `policies_contended/<policy>/<threads>`.
 //!
-//! What counts as a pick of each, as none does all that lb-core does:
+//! No other library does all that lb-core does. A pick is:
 //!
 //! - `pingora_*`: `LoadBalancer::select` with the key and 256 iterations, as in pingora's documentation. It checks
 //!   health, clones the backend and counts no connection.
@@ -11,7 +11,7 @@
 //!   no weights and needs `&mut`, so threads cannot share it.
 //! - `hashring`: a bare look-up, with as many points for each backend as lb-core's ring hash has.
 //! - `maglev`: a bare look-up in a table of lb-core's size, without weights. While it builds it keeps the permutations of all
-//!   backends, 0.5 GB for 1000, so 10000 are left out.
+//!   backends, 0.5 GB for 1000, so 10000 backends are not measured.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;

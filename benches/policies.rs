@@ -1,10 +1,10 @@
-//! What a pick costs: `cargo bench policies`.
+//! The cost of a pick: `cargo bench policies`.
 //!
 //! - `policies/<policy>/<backends>`: one pick and release by a `Balancer`, one thread;
 //! - `policies_contended/<policy>/<backends>x<threads>`: all threads at once by one `Balancer`; the time is that of one
 //!   pick of one thread;
 //! - `policies_apply/<policy>/<backends>`: a snapshot that differs from the last in one weight;
-//! - `policies_apply_equal/<backends>`: a snapshot that is equal to the last one but not the same value.
+//! - `policies_apply_equal/<backends>`: a snapshot that equals the last one but is another value.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! What a relay costs: `cargo bench proxy`.
+//! The cost of a relay: `cargo bench proxy`.
 //!
 //! - `proxy/down/<way>` and `proxy/up/<way>`: bytes from the server to the client and back, over one connection;
 //! - `proxy/round_trip/<way>`: 64 bytes there and back.
@@ -50,7 +50,7 @@ fn up(c: &mut Criterion) {
     });
 }
 
-/// Measures one direction: `order` tells which of client and server sends.
+/// Measures one direction: `order` decides whether client or server sends.
 fn bulk(
     mut group: BenchmarkGroup<'_, WallTime>,
     order: impl Fn(TcpStream, TcpStream) -> (TcpStream, TcpStream),
@@ -96,7 +96,7 @@ fn round_trip(c: &mut Criterion) {
     group.finish();
 }
 
-/// A client's socket and a server's that are connected in this way.
+/// The sockets of a client and a server, connected in this way.
 fn connect(way: Way) -> io::Result<(TcpStream, TcpStream)> {
     let (client, inner_client) = pair()?;
     if let Way::Direct = way {

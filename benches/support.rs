@@ -11,7 +11,7 @@ use lb_core::{
     Weight, balancer,
 };
 
-/// The numbers of backends that every policy is measured with.
+/// The numbers of backends for every policy.
 pub const BACKENDS: [usize; 4] = [10, 100, 1000, 10_000];
 
 /// A snapshot of `n` backends with weights 1, 2, 3, 1, 2, 3, …
@@ -58,7 +58,7 @@ impl Caller {
     ///
     /// # Errors
     ///
-    /// If no backend is eligible, which the inputs above rule out.
+    /// If no backend is eligible. With the inputs of this module one always is.
     #[inline]
     pub fn pick_and_release(
         &mut self,
@@ -79,8 +79,8 @@ pub fn policies() -> impl Iterator<Item = (PolicyKind, Arc<str>)> {
         .map(|kind| (kind, kind.to_string().into()))
 }
 
-/// The longest time that any of `threads` needs for `iterations` picks when all start together. Each has a
-/// caller of its own and picks with the closure that `make` returns.
+/// Runs `iterations` picks in each of `threads` threads that start together, and returns the longest time of a thread.
+/// Each thread has its own [`Caller`] and picks with the closure that `make` returns.
 pub fn race<P, R>(threads: u64, iterations: u64, make: impl Fn() -> P + Sync) -> Duration
 where
     P: FnMut(&mut Caller) -> R,

@@ -1,4 +1,4 @@
-//! Accepting that neither spins nor dies.
+//! Accepts connections and survives a lack of descriptors or memory.
 
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
-/// The first pause after a failure: short enough that a client hardly notices, long enough not to spin.
+/// The first pause after a failure: short for a client, and long enough that the loop does not spin.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
-/// The longest pause, and so the rate of log lines while the shortage lasts.
+/// The longest pause. It bounds the rate of log lines while the shortage lasts.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// A listener that pauses after the failures that would happen again at once.
+/// A listener that pauses after failures that would repeat at once.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     listener: TcpListener,
@@ -28,7 +28,7 @@ impl Acceptor {
         }
     }
 
-    /// The next connection. Cancel safe: a pause that was cut short goes on in the next call.
+    /// Accepts the next connection. Cancel-safe: the next call continues a pause that was cut short.
     pub(crate) async fn accept(&mut self) -> TcpStream {
         loop {
             if let Some(instant) = self.not_before {
@@ -55,9 +55,9 @@ impl Acceptor {
     }
 }
 
-/// True for failures that took their connection off the queue, so that the next call sees another one.
+/// Whether the failure removed its connection from the kernel's queue, so that the next call sees another connection.
 ///
-/// Everything else, known (no descriptors, no memory) or not, is taken to last.
+/// Any other failure counts as lasting, whether known (no descriptors, no memory) or not.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -66,7 +66,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 }
 
 fn log(error: &io::Error, pause: Duration) {
-    // Not eprintln!, which panics when stderr is gone. There is nowhere else to report that.
+    // `eprintln!` panics when stderr is closed. A closed stderr cannot be reported anywhere.
     let _ = writeln!(
         io::stderr(),
         "echo-server: cannot accept, next try in {pause:?}: {error}"
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_lost_connection_is_passed_over() {
+    fn only_a_lost_connection_is_skipped() {
         for errno in [Errno::CONNABORTED, Errno::INTR] {
             assert!(concerns_one_connection(&errno.into()), "{errno}");
         }

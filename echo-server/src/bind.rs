@@ -1,4 +1,4 @@
-//! Listening on both IP families, with errors that say what to do.
+//! Listens on both IP families, with errors that name the fix.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -14,11 +14,11 @@ const BACKLOG: i32 = 4096;
 /// Listens on `port` of every address, IPv6 and IPv4, through one dual-stack socket.
 ///
 /// On a machine without IPv6 it listens on IPv4 alone. Port 0 lets the kernel choose;
-/// [`TcpListener::local_addr`] tells what it chose.
+/// [`TcpListener::local_addr`] returns its choice.
 ///
 /// # Errors
 ///
-/// What the system refuses, with advice in the message for a privileged port and for one that is taken.
+/// The system's error. For a privileged port and for a port in use the message has advice.
 ///
 /// # Panics
 ///
@@ -31,11 +31,11 @@ pub fn listen(port: u16) -> Result<TcpListener, ListenError> {
     }
 }
 
-/// Listens on `addr` and nothing else: `[::]` is every IPv6 address, but no IPv4 one.
+/// Listens on `addr` alone: `[::]` is every IPv6 address, but no IPv4 one.
 ///
 /// # Errors
 ///
-/// As for [`listen`], and when no interface has the address.
+/// As for [`listen`], and if no interface has the address.
 ///
 /// # Panics
 ///
@@ -44,7 +44,7 @@ pub fn listen_on(addr: SocketAddr) -> Result<TcpListener, ListenError> {
     open(addr, Families::One).map_err(|source| ListenError { addr, source })
 }
 
-/// Why a server cannot listen, on which address, and what can be done about it.
+/// A server cannot listen: the address, the system's error, and advice.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {addr}: {source}{}", Advice { addr, error: source })]
 pub struct ListenError {
@@ -53,7 +53,7 @@ pub struct ListenError {
 }
 
 impl ListenError {
-    /// The address that was refused.
+    /// The address that the system refused.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -97,10 +97,10 @@ enum Families {
 fn open(addr: SocketAddr, families: Families) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
-        // Never left to net.ipv6.bindv6only.
+        // Set always, so that net.ipv6.bindv6only has no effect.
         socket.set_only_v6(families == Families::One)?;
     }
-    // A restart must not wait for the old connections' TIME_WAIT.
+    // Without it a restart would wait until old connections have left TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_privileged_port_gets_every_way_out() {
+    fn a_privileged_port_gets_every_advice() {
         let message = message(Errno::ACCESS);
         assert!(message.starts_with("cannot listen on [::]:446: Permission denied"));
         for way in [
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_lack_of_ipv6_is_made_up_for() {
+    fn only_the_lack_of_ipv6_has_a_fallback() {
         assert!(lacks_ipv6(&Errno::AFNOSUPPORT.into()));
         assert!(lacks_ipv6(&Errno::ADDRNOTAVAIL.into()));
         assert!(!lacks_ipv6(&Errno::ACCESS.into()));

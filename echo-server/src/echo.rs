@@ -1,7 +1,6 @@
 //! One connection: reads a chunk, answers it, reads the next.
 //!
-//! There is no queue between the two, which is what bounds the memory and pushes back on a client that does not
-//! read.
+//! No queue lies between reading and writing. So memory is bounded, and a client that does not read gets back-pressure.
 
 use std::io;
 
@@ -11,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 /// The longest line, newline included, that is collected before it is answered: 16 KiB.
 ///
-/// A longer one is answered while it arrives: the prefix, what has been collected, then its other bytes as they
-/// come. The reader of the answer sees no difference but the time.
+/// A longer line is answered while it arrives: the prefix, the collected bytes, then its other bytes as they arrive. The
+/// answer differs in time alone.
 pub const LINE_LIMIT: usize = 16 * 1024;
 
-/// Answers the lines of `stream` until the client half-closes or, once `stop` is cancelled, until no more input
-/// is at hand.
+/// Answers the lines of `stream` until the client half-closes, or after `stop` is cancelled until no more input is
+/// buffered.
 ///
-/// Costs one read and, while the answers fit in one buffer, one write per chunk that arrives.
+/// Costs one read per chunk and, while the answers fit into one buffer, one write.
 pub(crate) async fn echo<S>(stream: S, prefix: &[u8], stop: &CancellationToken) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -28,7 +27,7 @@ where
     let mut answers = Answers::new(stream, prefix);
     loop {
         let read = select! {
-            biased; // what has arrived is answered first
+            biased; // input that has arrived is answered first
             read = answers.stream.read(&mut input[filled..]) => read?,
             () = stop.cancelled() => return Ok(()),
         };
@@ -42,13 +41,13 @@ where
     }
 }
 
-/// The way back to the client.
+/// The answers to the client.
 struct Answers<'a, S> {
     stream: S,
     prefix: &'a [u8],
-    /// What is to be written. Never grows: it has room for the longest piece with its prefix.
+    /// Bytes to write. Never grows: it has room for the longest piece with its prefix.
     pending: Vec<u8>,
-    /// Whether the answer to the line at hand has begun, and its prefix with it.
+    /// Whether the prefix of the current line has been written.
     inside_line: bool,
 }
 
@@ -62,9 +61,9 @@ impl<'a, S: AsyncWrite + Unpin> Answers<'a, S> {
         }
     }
 
-    /// Answers `input` but for a last line that may still end within the limit; returns the bytes used.
+    /// Answers `input` except a last line that may still end within the limit. Returns the number of bytes used.
     ///
-    /// The first `searched` bytes are known to have no newline: a line that comes byte by byte costs O(1) a byte.
+    /// The first `searched` bytes have no newline: a line that arrives byte by byte costs O(1) a byte.
     async fn answer(&mut self, input: &[u8], searched: usize) -> io::Result<usize> {
         let newline = |byte: &u8| *byte == b'\n';
         let last = input[searched..].iter().rposition(newline);
@@ -80,7 +79,7 @@ impl<'a, S: AsyncWrite + Unpin> Answers<'a, S> {
         Ok(if streams { input.len() } else { lines.len() })
     }
 
-    /// Answers the last line, `rest`, whose newline did not come.
+    /// Answers `rest`, a last line without a newline.
     async fn finish(mut self, rest: &[u8]) -> io::Result<()> {
         if !rest.is_empty() {
             self.push(rest).await?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The longest DNS name. Linux stops at 64 bytes, so only a name given by hand can meet it.
+/// The length of the longest DNS name. Linux allows 64 bytes, so only a name from the command line can reach it.
 const MAX_LEN: usize = 253;
 
 /// A name that keeps an answer on one line: 1 to 253 bytes without control characters.
@@ -16,7 +16,7 @@ impl Hostname {
     ///
     /// # Errors
     ///
-    /// If the machine's name is not a valid one, for example when it is empty.
+    /// If the machine's name is not valid, for example empty.
     pub fn of_machine() -> Result<Self, HostnameError> {
         rustix::system::uname().nodename().to_string_lossy().parse()
     }
@@ -50,18 +50,18 @@ impl From<Hostname> for Arc<str> {
     }
 }
 
-/// Why a text cannot be a [`Hostname`].
+/// A text is not a [`Hostname`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostnameError {
-    /// A newline, for example, would end the answer before the line.
+    /// The name has a control character. A newline, for example, would end the answer before the line.
     #[error("hostname {name:?} has a control character")]
     #[non_exhaustive]
     ControlCharacter {
         /// The text.
         name: String,
     },
-    /// There is no name.
+    /// The name is empty.
     #[error("hostname is empty")]
     Empty,
     /// The text is longer than a DNS name may be.

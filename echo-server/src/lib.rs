@@ -1,19 +1,18 @@
-//! Answers every line with the host's name and the line, so that a client of a load balancer sees which node
-//! it reached.
+//! Answers every line with the host's name and the line.
 //!
-//! The rules of the protocol, which the tests hold it to:
+//! So a client of a load balancer sees which node it reached. The protocol:
 //!
 //! * `line\n` is answered with `<hostname>: line\n`. Bytes are opaque: they need not be UTF-8, and a line that
 //!   ends with `\r\n` is answered with `\r\n`.
 //! * A last line without a newline is answered when the client half-closes; that answer does end with one.
 //!   Then the server closes its side.
-//! * A line of more than [`LINE_LIMIT`] bytes, its newline included, is not collected: the prefix is sent once
-//!   and the line streams through unchanged.
-//! * A client that does not read its answers is not read from. One that sends much must therefore read while it
-//!   sends.
+//! * A line of more than [`LINE_LIMIT`] bytes, its newline included, is not collected: the server sends the prefix once
+//!   and passes the line on unchanged while it arrives.
+//! * The server stops reading from a client that does not read its answers. So a client that sends much must read while
+//!   it sends.
 //!
-//! [`serve`] runs on a listener of yours, for example in a test; [`serve_until`] ends cleanly as well. [`listen`]
-//! and [`Hostname`] are what the binary adds: both IP families on one port, and the machine's name.
+//! [`serve`] runs on any listener, for example in a test; [`serve_until`] also shuts down cleanly. The binary adds
+//! [`listen`], both IP families on one port, and [`Hostname`], the machine's name.
 //!
 //! ```
 //! use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

@@ -25,7 +25,7 @@ struct Args {
     #[arg(long, value_name = "NAME")]
     hostname: Option<Hostname>,
 
-    /// Port to listen on; 0 lets the system choose, and stderr tells what it chose
+    /// Port to listen on; 0 lets the system choose, and stderr names its choice
     #[arg(default_value_t = 446)]
     port: u16,
 }
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> io::Result<()> {
-    // First of all: until there is a handler, PID 1 of a container ignores these signals.
+    // The handlers come first: without a handler, PID 1 of a container ignores these signals.
     let stop = stop_signal()?;
     let hostname = match args.hostname {
         Some(hostname) => hostname,
@@ -61,7 +61,7 @@ async fn run(args: Args) -> io::Result<()> {
     Ok(())
 }
 
-/// Completes on SIGTERM or SIGINT; the signals are caught from the call on.
+/// Completes on SIGTERM or SIGINT. The handlers are installed by the call.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -74,6 +74,6 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 }
 
 fn log(message: &str) {
-    // Unlike eprintln!, no panic when stderr is gone; there is nowhere else to report that.
+    // `eprintln!` would panic when stderr is closed. A closed stderr cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "echo-server: {message}");
 }

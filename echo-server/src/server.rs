@@ -1,4 +1,4 @@
-//! The server: one task per connection, all of them owned by the future that accepts.
+//! The server: one task per connection. The future that accepts owns all of them.
 
 use std::future::{Future, pending};
 use std::io;
@@ -16,32 +16,31 @@ use tokio_util::sync::CancellationToken;
 use crate::accept::Acceptor;
 use crate::echo::echo;
 
-/// How long [`serve_until`] waits for connections whose client does not read its answers: 1 s.
+/// The time that [`serve_until`] waits for clients that do not read their answers: 1 s.
 ///
-/// Connections that wait for a line do not use it, they are closed at once.
+/// Connections that wait for a line are closed at once.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-/// Serves until the future is dropped or its task is aborted, as [`serve_until`] does without the clean end.
+/// Serves until the future is dropped or its task is aborted. Otherwise like [`serve_until`].
 ///
-/// Never completes. Dropping it closes the listener and every connection; what was still to be answered is lost,
-/// as when a node goes down.
+/// Never completes. Dropping it closes the listener and every connection; pending answers are lost, as when a node goes
+/// down.
 pub async fn serve(listener: TcpListener, hostname: impl Into<Arc<str>>) {
     serve_until(listener, hostname, pending()).await;
 }
 
 /// Serves until `shutdown` completes, then ends cleanly.
 ///
-/// It stops to accept, each connection answers the lines it has received and closes, and connections that have
-/// not done so after [`SHUTDOWN_GRACE`] are cut. A line that has not ended by then gets no answer.
+/// The server then stops accepting. Each connection answers the lines it has received and closes; connections that are
+/// still open after [`SHUTDOWN_GRACE`] are cut. A line without its newline by then gets no answer.
 ///
-/// `hostname` starts every answer. It is used as it is; a [`Hostname`](crate::Hostname) has been checked.
+/// `hostname` starts every answer. It is not checked; a [`Hostname`](crate::Hostname) is valid by construction.
 ///
-/// Accepting does not fail for good: when the process is out of file descriptors or memory, that is logged to
-/// stderr and tried again after a pause of 10 ms up to 1 s.
+/// A lack of file descriptors or memory does not end the server: it logs the failure to stderr and accepts again after a
+/// pause of 10 ms up to 1 s.
 ///
-/// A connection costs a task and two buffers of about [`LINE_LIMIT`](crate::LINE_LIMIT) bytes, whatever it
-/// receives. Must run in a Tokio runtime with IO and time enabled. Dropping the future is like dropping
-/// [`serve`]'s.
+/// A connection costs a task and two buffers of about [`LINE_LIMIT`](crate::LINE_LIMIT) bytes, whatever it receives.
+/// Needs a Tokio runtime with IO and time enabled. Dropping the future has the same effect as with [`serve`].
 pub async fn serve_until(
     listener: TcpListener,
     hostname: impl Into<Arc<str>>,
@@ -56,7 +55,7 @@ pub async fn serve_until(
         select! {
             biased;
             () = &mut shutdown => break,
-            // How a connection ended is its client's business; a panic has been reported by the panic hook.
+            // Errors of a connection are not reported; the panic hook has reported a panic.
             Some(_) = connections.join_next() => {}
             stream = acceptor.accept() => {
                 connections.spawn(connection(stream, Arc::clone(&prefix), stop.clone()));
@@ -77,7 +76,7 @@ async fn connection(
     stop: CancellationToken,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    // A client that vanished without a FIN would otherwise hold its connection for ever.
+    // Without keep-alive a client that vanished without a FIN would keep its connection open for ever.
     SockRef::from(&stream).set_keepalive(true)?;
     echo(stream, &prefix, &stop).await
 }

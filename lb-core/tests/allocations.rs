@@ -26,7 +26,7 @@ fn connections(bench: &mut Bench, tried: &Tried, begin: u64) {
     for n in 0..50_u64 {
         let key = n.to_le_bytes();
         let request = PickRequest::new(tried).with_key(&key);
-        // Every failure is forgotten by the time of the next.
+        // The fail window ends before the next failure.
         let now = at(begin + 20 * n);
         let pick = bench.balancer.pick(&request, now, &mut bench.rng).unwrap();
         pick.connected(now);
@@ -100,7 +100,7 @@ fn no_setting_around_the_policy_allocates_or_frees() {
                 (0, 0),
                 "{message}"
             );
-            // Until no backend is left to eject.
+            // Fails connections until no backend is left to eject.
             let tried = Tried::new();
             let counted = measure(|| {
                 for _ in 0..200 {

@@ -24,7 +24,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use support::{Bench, addr, backend, small, tried, weighted};
 
-/// The expectations of each policy; a new one gets its line here.
+/// The expectations of each policy. A new policy needs a line here.
 fn expectations(kind: PolicyKind) -> Expectations {
     use PolicyKind as Kind;
     let expect = Expectations::new;
@@ -101,7 +101,7 @@ fn least_conn_is_exact_among_many() {
     let lap: usize = weights.iter().copied().map(usize::from).sum();
     let mut bench = Bench::new(PolicyKind::LeastConn.build(), &weighted(&weights));
     for _ in 0..3 {
-        // By turns while idle, and by load while all leases are held.
+        // Idle backends take turns; the load decides while all leases are held.
         let mut idle = vec![0; 60];
         bench.numbers(lap).into_iter().for_each(|i| idle[i] += 1);
         assert_eq!(idle, weights);

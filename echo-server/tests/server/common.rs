@@ -1,4 +1,4 @@
-//! What the tests share: a server on a port of its own, and deadlines.
+//! Shared by the tests: a server on a port of its own, and deadlines.
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Far beyond what a loaded machine needs: to reach it is a failure, never a slow pass.
+/// Far more than a busy machine needs: a test that reaches it fails.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
@@ -22,7 +22,7 @@ pub(crate) async fn start() -> (SocketAddr, JoinHandle<()>) {
     start_on(Ipv4Addr::LOCALHOST).await
 }
 
-/// A server at an address of the caller's, for a test that must not meet another test's listener later.
+/// A server on an address of its own, for a test that must not connect to another test's listener later.
 pub(crate) async fn start_on(ip: Ipv4Addr) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind((ip, 0)).await.unwrap();
     let addr = listener.local_addr().unwrap();

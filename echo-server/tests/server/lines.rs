@@ -35,12 +35,12 @@ async fn a_line_is_answered_only_when_it_is_complete() {
     let (addr, _) = start().await;
     let mut client = TcpStream::connect(addr).await.unwrap();
     assert_eq!(ask(&mut client, "a\nhal").await, "n: a\n");
-    // Had "hal" been answered by itself, that would come first.
+    // A separate answer to "hal" would arrive first.
     assert_eq!(ask(&mut client, "f\n").await, "n: half\n");
 }
 
 #[tokio::test]
-async fn a_carriage_return_comes_back() {
+async fn a_carriage_return_is_kept() {
     let (addr, _) = start().await;
     assert_eq!(
         exchange(addr, b"telnet\r\n\r\n").await,

@@ -1,4 +1,4 @@
-//! Both IP families, and what is said when an address is refused.
+//! Both IP families, and the errors for refused addresses.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -28,7 +28,7 @@ async fn both_families_reach_one_listener() {
 }
 
 #[tokio::test]
-async fn an_address_is_listened_on_alone() {
+async fn a_given_address_is_the_only_one() {
     let v4 = listen_on((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     assert_eq!(v4.local_addr().unwrap().ip(), Ipv4Addr::LOCALHOST);
     if has_ipv6().await {
@@ -53,7 +53,7 @@ async fn a_taken_port_is_refused_with_advice() {
 
 #[tokio::test]
 async fn an_address_of_another_machine_is_refused_with_advice() {
-    // 192.0.2.0/24 is for documentation (RFC 5737), no interface has it.
+    // 192.0.2.0/24 is reserved for documentation (RFC 5737); no interface has it.
     let error = listen_on("192.0.2.1:0".parse().unwrap()).unwrap_err();
     assert!(
         error

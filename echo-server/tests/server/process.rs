@@ -59,7 +59,7 @@ async fn fails(args: &[&str]) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn sigterm_and_sigint_end_it_cleanly() {
+async fn sigterm_and_sigint_shut_it_down_cleanly() {
     for signal in [Signal::TERM, Signal::INT] {
         Server::start(&[]).await.ends_on(signal).await;
     }
@@ -118,7 +118,7 @@ async fn bad_arguments_are_refused() {
 }
 
 #[tokio::test]
-async fn it_outlives_a_lack_of_descriptors() {
+async fn it_survives_a_lack_of_descriptors() {
     let mut server = Server::start(&["--hostname", "n"]).await;
     let mut first = TcpStream::connect(server.addr).await.unwrap();
     ask(&mut first, "hello\n").await;
@@ -151,7 +151,7 @@ async fn a_long_line_takes_no_memory() {
     assert!(grown < 4 << 20, "{grown} bytes for a line of {LEN}");
 }
 
-/// The most memory that the process has had resident, in bytes.
+/// The peak resident memory of the process, in bytes.
 fn peak_memory(pid: Pid) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
     let peak = status

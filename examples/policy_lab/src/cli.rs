@@ -20,9 +20,9 @@ use crate::sim::{Run, simulate_variant};
 /// Without arguments it runs every built-in scenario. A scenario file is TOML; the documentation of the library's
 /// `Scenario` describes it, and --print writes one that is built in, to start from.
 ///
-/// A scenario that has variants (policies with settings, under labels) is run under these; the policies that
-/// --policies names are run besides, with their defaults, for comparison. A scenario without variants is run under the
-/// named policies, or all. What the scenario's [balancer] sets around the policies holds for all of them.
+/// A scenario with variants (policies with settings, under labels) runs under these, and for comparison under the
+/// policies of --policies with their defaults. A scenario without variants runs under the policies of --policies, or
+/// all. The settings of the scenario's [balancer] apply to all of them.
 #[derive(Debug, Parser)]
 #[command(name = "policy_lab", version)]
 struct Arguments {
@@ -30,7 +30,7 @@ struct Arguments {
     #[arg(value_name = "SCENARIO|FILE")]
     scenarios: Vec<String>,
 
-    /// Policies to compare with their defaults, by name and with commas between them; variants of the scenario are
+    /// Policies to compare with their defaults, as names separated by commas; variants of the scenario are
     /// added [default: none if there are variants, else all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     policies: Vec<PolicyKind>,
@@ -53,7 +53,7 @@ struct Arguments {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CommandError {
     #[error("{0}: {source}", source = std::error::Error::source(.0).map_or_else(String::new, ToString::to_string))]
     Page(#[from] PageError),
     #[error(transparent)]
@@ -74,18 +74,18 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(text) => {
-            // A closed output is no error.
+            // A closed stdout is not an error.
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Err(failure) => {
-            let _ = writeln!(io::stderr(), "policy_lab: {failure}");
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "policy_lab: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn list() -> Result<String, Failure> {
+fn list() -> Result<String, CommandError> {
     let mut text = "scenarios:\n".to_owned();
     for name in Scenario::builtin_names() {
         let scenario = Scenario::load(name)?;
@@ -98,12 +98,12 @@ fn list() -> Result<String, Failure> {
     Ok(text)
 }
 
-fn print(name: &str) -> Result<String, Failure> {
+fn print(name: &str) -> Result<String, CommandError> {
     let text = Scenario::builtin_text(name).map(str::to_owned);
-    text.ok_or_else(|| Failure::Unknown(name.to_owned()))
+    text.ok_or_else(|| CommandError::Unknown(name.to_owned()))
 }
 
-fn compare(arguments: Arguments) -> Result<String, Failure> {
+fn compare(arguments: Arguments) -> Result<String, CommandError> {
     let mut names = arguments.scenarios;
     if names.is_empty() {
         names.extend(Scenario::builtin_names().map(str::to_owned));
@@ -126,17 +126,17 @@ fn compare(arguments: Arguments) -> Result<String, Failure> {
     let html = page(arguments.seed, &results)?;
     let path = arguments.out;
     if let Err(source) = fs::write(&path, html) {
-        return Err(Failure::Write { path, source });
+        return Err(CommandError::Write { path, source });
     }
     text.push_str(&format!(
-        "\n* many move while nothing changes: the policy looks at no key, or at the load as well\nwrote {}\n",
+        "\n* many keys move without a change: the policy ignores keys, or reads the load as well\nwrote {}\n",
         path.display()
     ));
     Ok(text)
 }
 
-/// What `scenario` is run under: the policies that were named, each once, or all if it has no variants, and its
-/// variants.
+/// The variants to run `scenario` under: each policy of `named` once, then the variants of the scenario. All policies
+/// if both are empty.
 fn variants(scenario: &Scenario, named: &[PolicyKind]) -> Vec<Variant> {
     let policies = if named.is_empty() && scenario.variants().is_empty() {
         &PolicyKind::ALL
@@ -149,7 +149,7 @@ fn variants(scenario: &Scenario, named: &[PolicyKind]) -> Vec<Variant> {
     plain.chain(scenario.variants().iter().cloned()).collect()
 }
 
-/// A run for each variant, in their order; each has its own thread.
+/// A run for each variant, in their order. Each run has its own thread.
 fn all(scenario: &Scenario, variants: &[Variant], seed: u64) -> Vec<Run> {
     thread::scope(|scope| {
         let running: Vec<_> = variants

@@ -1,27 +1,28 @@
-//! A laboratory for load-balancing policies: simulates backends, clients and changes of membership on virtual time,
-//! and draws what each policy makes of them.
+//! Compares load-balancing policies in simulations.
 //!
-//! The policies are those of [`lb_core`], driven through its public interface as `lb-proxy` drives it; nothing of them
-//! is imitated here. Backends and clients are models:
+//! The laboratory simulates backends, clients and changes of membership on virtual time, and draws the results of each
+//! policy.
 //!
-//! - Connections arrive in a Poisson process whose rate may have bursts. Each belongs to a client, which is its hash
-//!   key; few clients may make most of the connections (Zipf).
-//! - To connect takes a time drawn from the backend's distribution, and may fail. A connection that failed is tried on
-//!   another backend, under the limits of `[retry]`, whose defaults are lb-proxy's.
-//! - A backend serves up to `servers` connections at once and queues the rest in order, so that load slows it. How long
-//!   a service takes is drawn from a distribution.
+//! The policies are those of [`lb_core`], driven through its public interface as `lb-proxy` drives it. Backends and
+//! clients are models:
+//!
+//! - Connections arrive in a Poisson process. Its rate may have bursts. Each connection belongs to a client, and the
+//!   client is its hash key; few clients may make most of the connections (Zipf).
+//! - An attempt to connect takes a time drawn from the backend's distribution, and may fail. A failed attempt is
+//!   retried on another backend, within the limits of `[retry]`. Their defaults are lb-proxy's.
+//! - A backend serves up to `servers` connections at once and queues the rest in order, so that load slows it. The
+//!   time of a service is drawn from a distribution.
 //! - Events let backends join, leave, drain, change weight, fail and recover.
 //!
 //! Latency is the time from a connection's arrival to the end of its service: attempts to connect, queueing and service
-//! together. Connections that arrive within the warm-up (by default the first tenth of the time) are simulated but left
-//! out of every figure; the charts over time show them.
+//! together. Connections that arrive within the warm-up (by default the first tenth of the time) are simulated. No figure
+//! includes them; the charts over time do.
 //!
-//! A scenario may bring variants: policies with settings of their own, and with what a balancer does around them (outlier
-//! detection, slow start, spill, panic threshold, zones, subsets), each under a label. So a policy can be compared with
-//! itself.
+//! A scenario may have variants. A variant is a label, a policy with settings of its own, and settings of the balancer
+//! (outlier detection, slow start, spill, panic threshold, zones, subsets). So a policy can be compared with itself.
 //!
 //! Every policy meets the same arrivals, clients, connect times and demands for service, connection by connection.
-//! The same scenario, policies, settings and seed make the same page, byte for byte, on one platform.
+//! On one platform the same scenario, policies, settings and seed make the same page, byte for byte.
 //!
 //! ```
 //! use policy_lab::{Scenario, page, simulate};
@@ -43,9 +44,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Scenario`] documents the form of scenario files; those in `scenarios/` are built in and good to start from.
+//! [`Scenario`] documents the format of scenario files. The files in `scenarios/` are built in.
 
 mod cli;
+mod html;
 mod model;
 mod page;
 mod plot;

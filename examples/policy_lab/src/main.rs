@@ -1,4 +1,4 @@
-//! `policy_lab [SCENARIO|FILE]`: see the library.
+//! The binary `policy_lab [SCENARIO|FILE]`; the library does the work.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The figures as text, for a terminal.
+//! The figures as a table for the terminal.
 
 use std::fmt::Write;
 

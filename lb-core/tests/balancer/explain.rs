@@ -1,4 +1,4 @@
-//! Why a connection would go where it would go.
+//! `explain`: the verdict on each backend for a connection.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -132,7 +132,7 @@ fn bounds_and_slow_starts_are_explained() {
         let found = bench.balancer.explain(&request, now, &mut bench.rng);
         found.unwrap()
     };
-    // 1.25 * 4 connections are five for three.
+    // 1.25 times 4 connections are 5 for three backends.
     let found = explained(&mut bench, at(0));
     let verdicts = || found.backends.iter().map(|b| (b.in_flight, b.verdict));
     let most = verdicts().map(|(in_flight, _)| in_flight).max().unwrap();
@@ -247,7 +247,7 @@ fn any_backend() -> impl Strategy<Value = Backend> {
         match kind {
             0 => plain.with_priority(Priority::BACKUP),
             1 => plain.with_max_conns(NonZeroU32::new(2)),
-            // Several of one name take turns in ketama.
+            // In ketama several backends of one name take turns.
             2 | 3 => plain.with_name("shared"),
             _ => plain,
         }

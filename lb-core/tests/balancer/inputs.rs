@@ -92,7 +92,7 @@ proptest! {
         let snapshot = Snapshot::from_backends(given);
         let mut bench = Bench::new(small(kind), &snapshot);
         let (mut tried, now) = (Tried::new(), Timestamp::from_nanos(nanos));
-        // Every failure is remembered, so each backend that takes connections is reached once.
+        // `Tried` has every failed backend, so each backend that takes connections is picked once.
         loop {
             let request = lb_core::PickRequest::new(&tried).with_key(&key);
             let Ok(pick) = bench.balancer.pick(&request, now, &mut bench.rng) else { break };

@@ -1,4 +1,4 @@
-//! What survives an update, and what an ejection, a drain and a lease do.
+//! State across updates, ejection and trial, tiers, drain, leases.
 
 use std::cell::RefCell;
 use std::num::NonZeroU32;
@@ -65,7 +65,7 @@ fn a_backend_that_returns_has_its_connections() {
 }
 
 #[test]
-fn a_new_instance_at_an_old_address_starts_afresh() {
+fn a_new_instance_at_an_old_address_has_new_state() {
     let one = |uid: &str| Snapshot::from_backends([backend(0).with_instance(uid), backend(1)]);
     let mut bench = wrr(&one("pod-1"));
     let held = bench.pick().unwrap();
@@ -239,7 +239,7 @@ thread_local! {
     static STOLEN: RefCell<Option<Pick>> = const { RefCell::new(None) };
 }
 
-/// Picks the first backend, of which a rival takes the last connection between each decision and its lease.
+/// Picks the first backend. Between each decision and its lease a rival takes the backend's last connection.
 #[derive(Debug)]
 struct Unlucky;
 

@@ -25,7 +25,7 @@ fn hashing(factor: BalanceFactor) -> [Arc<dyn Policy>; 4] {
 }
 
 #[test]
-fn drained_weightless_and_full_backends_do_not_stop_the_others() {
+fn drained_weightless_and_full_backends_leave_the_rest_usable() {
     for kind in PolicyKind::ALL {
         let limited = |i| backend(i).with_max_conns(NonZeroU32::new(2));
         let snapshot = [
@@ -119,7 +119,7 @@ proptest! {
             let before = bench.in_flight();
             let total = held.len() as u64;
             prop_assert_eq!(u64::from(before.iter().sum::<u32>()), total);
-            // Few keys, so that they pile up.
+            // With few keys, connections accumulate on few backends.
             let pick = bench.pick_key(&[key % 3], &Tried::new(), at(0)).unwrap();
             let i = number(&pick);
             let all = ((total + 1) * u64::from(factor)).div_ceil(100);

@@ -28,12 +28,12 @@ fn detecting(n: usize, detection: OutlierDetection) -> Bench {
     Bench::with(Arc::new(WeightedRoundRobin::new()), config, &unlimited(n))
 }
 
-/// Lets a connection to backend number `i` of `n` fail.
+/// Fails a connection to backend number `i` of `n`.
 fn fail(bench: &mut Bench, i: usize, n: usize, now: Timestamp) -> FailureEffect {
     bench.pick_only(i, n, now).unwrap().failed(now)
 }
 
-/// Lets five connections fail, of which the last must eject the backend.
+/// Fails five connections. The last failure must eject the backend.
 fn eject(bench: &mut Bench, i: usize, n: usize, now: Timestamp) {
     let effects: Vec<_> = (0..5).map(|_| fail(bench, i, n, now)).collect();
     assert_eq!(effects[..4], [FailureEffect::Counted; 4]);
@@ -78,7 +78,7 @@ fn five_failures_in_a_row_eject_for_thirty_seconds() {
 }
 
 #[test]
-fn no_more_than_the_allowed_part_is_ejected() {
+fn at_most_the_allowed_part_is_ejected() {
     let mut bench = detecting(4, half());
     let now = at(1);
     eject(&mut bench, 0, 4, now);
@@ -87,7 +87,7 @@ fn no_more_than_the_allowed_part_is_ejected() {
         assert_eq!(fail(&mut bench, 2, 4, now), FailureEffect::Counted);
     }
     assert!(bench.pick_only(2, 4, now).is_ok());
-    // As soon as one has returned, another may be ejected.
+    // After one backend has returned, another may be ejected.
     assert_eq!(fail(&mut bench, 2, 4, at(40)), FailureEffect::Ejected);
 
     let mut few = detecting(9, OutlierDetection::default());
@@ -102,7 +102,7 @@ fn no_more_than_the_allowed_part_is_ejected() {
 }
 
 #[test]
-fn nor_do_threads_that_fail_at_the_same_moment_eject_more() {
+fn threads_that_fail_at_once_eject_at_most_the_allowed_part() {
     let one_failure = OutlierDetection::default()
         .with_consecutive_failures(NonZeroU32::MIN)
         .with_max_ejected_percent(1);
@@ -157,7 +157,7 @@ fn each_ejection_is_longer_and_time_without_one_shortens_the_next() {
         now = now.saturating_add(30 * times * SECOND + Duration::from_millis(1));
         assert_eq!(ejected_for(&bench, 3, now), None);
     }
-    // The third is over. Two intervals later it would be the second again.
+    // The third ejection has ended. Two intervals later the next one would count as the second again.
     now = now.saturating_add(20 * SECOND);
     eject(&mut bench, 3, 4, now);
     assert_lasts(&bench, 3, now, 60 * SECOND);

@@ -77,7 +77,7 @@ fn tiers_share_and_panic_as_envoys_tables_say() {
 }
 
 #[test]
-fn three_tiers_take_what_is_left_in_turn() {
+fn three_tiers_split_the_remaining_share_in_order() {
     // 5 of 10, 3 of 10, all of 10 are healthy: 70 %, then 42 % of which 30 are left, then none.
     let snapshot = (0..30).map(|i| backend(i).with_priority(Priority::new(i as u8 / 10)));
     let mut bench = Bench::with(
@@ -111,7 +111,7 @@ fn when_all_tiers_panic_the_numbers_of_backends_decide() {
 }
 
 #[test]
-fn a_backup_waits_for_the_last_primary_unless_told_otherwise() {
+fn a_backup_gets_nothing_before_the_last_primary_fails_by_default() {
     let percent = [1, 100];
     let plain = shares(&mut healthy(BalancerConfig::default(), percent), percent);
     assert_eq!(plain, ([10_000, 0], [false, false]));

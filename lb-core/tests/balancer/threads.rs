@@ -1,4 +1,4 @@
-//! After threads have raced, the load index is right again.
+//! Races between threads: afterwards the load index is exact again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

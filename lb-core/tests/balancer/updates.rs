@@ -1,4 +1,4 @@
-//! Updates during picks: neither disturbs the other.
+//! Updates during picks.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -166,7 +166,7 @@ impl Picker for FreedPicker {
 
 impl Drop for FreedPicker {
     fn drop(&mut self) {
-        // The receiver is gone when the last picker is freed.
+        // The receiver is dropped before the last picker is freed.
         let _ = self.1.0.send(thread::current().id());
     }
 }

@@ -81,7 +81,7 @@ impl<'a> LeastConnLine<'a> {
 }
 
 #[test]
-fn least_conn_goes_to_one_of_the_least_as_nginx() {
+fn least_conn_picks_one_of_the_least_loaded_as_nginx() {
     for mut line in LeastConnLine::all() {
         for (turn, (sign, theirs)) in line.steps.clone().into_iter().enumerate() {
             if sign == '-' {
@@ -128,7 +128,7 @@ fn least_conn_order_is_nginxs() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// Stands for no server: each has refused the connection or is ejected.
+/// No server: each one has refused the connection or is ejected.
 const NONE: char = '-';
 
 /// One line of `nginx_weight_damping.txt`.
@@ -254,7 +254,7 @@ impl<'a> DampingLine<'a> {
         primaries.map(|b| usize::from(b.weight.get())).collect()
     }
 
-    /// How many connections there are after the last event.
+    /// The number of connections after the last event.
     fn tail(&self) -> usize {
         let mut backwards = self.steps.iter().rev();
         let tail = backwards.position(|step| is_event(step));
@@ -289,7 +289,7 @@ fn a_server_that_refused_for_a_while_has_its_share_back_as_in_nginx() {
 }
 
 /// nginx computes its order with the damped weights, this crate uses them as chances: so orders differ and shares do not.
-/// Only runs in which as many connections failed on each server as in nginx are compared: the others reach other states.
+/// The test compares only runs with as many failed connections on each server as in nginx: other runs reach other states.
 #[test]
 fn the_damped_shares_are_nginxs() {
     for line in DampingLine::all() {

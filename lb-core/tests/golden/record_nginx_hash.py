@@ -17,7 +17,7 @@ How to run (as root on Linux; `apt-get install nginx libnginx-mod-stream`)
     python3 record_nginx_hash.py               write the files next to this script
     python3 record_nginx_hash.py --out DIR     write them to DIR, e.g. to compare
     The names in NAMES are made known in a mount namespace of the script's own, by an
-    /etc/hosts that nobody else sees.
+    /etc/hosts that no other process sees.
 """
 
 import argparse

@@ -60,7 +60,7 @@ class Switched(Backend):
 
     def refuse(self):
         self.close()
-        # Bound without listening it refuses, and nobody else gets the port.
+        # Bound without listening it refuses, and no other process gets the port.
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind(("127.0.0.1", self.port))

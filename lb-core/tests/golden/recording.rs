@@ -1,4 +1,4 @@
-//! Reads what the scripts in `golden` recorded.
+//! Reads the recordings of the scripts in this folder.
 
 use lb_core::{AdminState, FailLimit, Priority, Snapshot, Weight};
 

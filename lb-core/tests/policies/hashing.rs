@@ -1,4 +1,4 @@
-//! What hashing policies promise beyond the contract.
+//! Hashing policies: affinity, shares, keys moved, agreement of replicas.
 //!
 //! `cargo test --release -p lb-core --test behaviour -- --ignored --nocapture figures` prints the figures of their documentation.
 
@@ -177,7 +177,7 @@ fn a_removed_or_added_backend_moves_few_keys() {
 
 /// Compares with the figures of the documentation, with four standard deviations for the drawn keys.
 #[test]
-fn the_fullest_backend_has_at_most_what_the_documentation_says() {
+fn the_fullest_backend_is_within_the_documented_bound() {
     for kind in HASHING {
         for (n, keys, at) in [(10, 2500, 0), (100, 400, 1), (1000, 100, 2)] {
             let mut bench = Bench::new(kind.build(), &weighted(&vec![1; n]));
@@ -264,7 +264,7 @@ fn digests_of_replicas_that_disagree_differ() {
 
 /// Values of a released build: a build that moves keys would break replicas that are updated one by one.
 #[test]
-fn keys_go_where_they_went_in_every_release() {
+fn keys_have_the_same_backends_in_every_release() {
     for (kind, expected) in [
         (PolicyKind::Maglev, [0, 1, 4, 4, 4, 4, 1, 1, 4, 4, 2, 3]),
         (PolicyKind::Rendezvous, [3, 4, 4, 4, 1, 4, 2, 4, 2, 2, 3, 1]),

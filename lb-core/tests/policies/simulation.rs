@@ -39,7 +39,7 @@ fn one_slow(kind: PolicyKind, seed: u64, rate: f64, seconds: u64) -> [f64; 4] {
 
 #[test]
 #[allow(clippy::print_stdout, reason = "the table is printed on request")]
-fn policies_that_see_load_beat_round_robin_with_one_server_ten_times_slower() {
+fn policies_that_read_the_load_beat_round_robin_beside_a_slow_server() {
     // Either the others are half busy and the slow one is overloaded by its share, or no server is busy.
     for (rate, seconds, at_least) in [(1600.0, 5, 20.0), (200.0, 20, 1.4)] {
         for seed in seeds() {
@@ -69,8 +69,8 @@ fn policies_that_see_load_beat_round_robin_with_one_server_ten_times_slower() {
 }
 
 #[test]
-fn a_restart_of_all_servers_makes_no_herd_on_the_first_one_back() {
-    // All return at the same moment, or one after the other.
+fn a_restart_of_all_servers_overloads_no_server() {
+    // All servers return at once, or one after the other.
     for gap in [0, 150 * MILLISECOND] {
         for (kind, seed) in sighted_and_seeds() {
             let mut world = World::new(Plan {
@@ -95,7 +95,7 @@ fn a_restart_of_all_servers_makes_no_herd_on_the_first_one_back() {
             }
             let context = format!("{kind}, {gap} ns apart, LB_SIM_SEED={seed}");
             assert_eq!(back.len(), SERVERS, "{context}");
-            // While the others follow, the first one shares with those that have returned.
+            // While servers are still missing, the first one shares with the servers that have returned.
             let (since, first) = back[0];
             let shares = world.shares(since..since + SECOND / 2);
             let there = shares.iter().filter(|&&share| share > 0.0).count();
@@ -115,7 +115,7 @@ fn a_restart_of_all_servers_makes_no_herd_on_the_first_one_back() {
 }
 
 #[test]
-fn a_new_instance_is_tried_at_once_and_not_herded() {
+fn a_new_instance_is_picked_at_once_and_not_overloaded() {
     for (kind, seed) in sighted_and_seeds() {
         let mut world = World::new(Plan {
             kind,

@@ -20,7 +20,7 @@ const WORKERS: usize = 8;
 pub(crate) const SECOND: u64 = 1_000_000_000;
 pub(crate) const MILLISECOND: u64 = SECOND / 1000;
 
-/// How a world is made.
+/// The parameters of a world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) kind: PolicyKind,
@@ -70,7 +70,7 @@ struct Server {
     queue: VecDeque<u64>,
 }
 
-/// One balancer, its servers and clients, and what happened.
+/// One balancer, its servers and clients, and the results.
 pub(crate) struct World {
     plan: Plan,
     bench: Bench,
@@ -163,7 +163,7 @@ impl World {
         self.connect(client);
     }
 
-    /// Tries one server after the other until one does not refuse, or none is left.
+    /// Tries one server after the other until one accepts, or none is left.
     fn connect(&mut self, mut client: Client) {
         let now = self.timestamp();
         while let Ok(pick) = self.bench.pick_at(&client.tried, now) {
@@ -191,7 +191,7 @@ impl World {
         if i == SLOW { self.plan.slowdown } else { 1.0 }
     }
 
-    /// The kernel of a server answers handshakes however long its accept queue is.
+    /// Completes a handshake: the kernel of a server answers it however long the accept queue is.
     fn reach(&mut self, id: u64) {
         let now = self.timestamp();
         let Some(connection) = self.connections.get_mut(&id) else {
@@ -250,7 +250,7 @@ impl World {
     }
 
     /// The latency in milliseconds that `part` of the connections that arrived since `from` did not exceed. Those
-    /// that are still there count with their age.
+    /// that are still open count with their age.
     pub(crate) fn percentile(&self, part: f64, from: u64) -> f64 {
         let ended = self.latencies.iter().copied();
         let open = self.connections.values();

@@ -1,4 +1,4 @@
-//! The suite's own check of allocations, with the allocator of this test.
+//! The contract suite's check of allocations, with the allocator of this binary.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -45,7 +45,7 @@ impl Picker for Tells {
 
 #[test]
 #[should_panic(expected = "tells: picks allocate or free")]
-fn one_that_allocates_is_caught() {
+fn a_policy_that_allocates_is_caught() {
     let (sender, _receiver) = channel();
     let policy = || Arc::new(Tells(sender.clone())) as Arc<dyn Policy>;
     contract::picks_allocate_nothing(policy, allocations);

@@ -37,8 +37,8 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_nanos(seconds * 1_000_000_000)
 }
 
-/// A policy with small tables where it has tables, for tests that compile it thousands of times; `hashing.rs` checks the
-/// default sizes.
+/// A policy with small tables, if it has tables, for tests that compile it thousands of times. `policies/hashing.rs` checks
+/// the default sizes.
 pub(crate) fn small(kind: PolicyKind) -> Arc<dyn Policy> {
     match kind {
         PolicyKind::Ketama => Arc::new(Ketama::new().with_max_points(1 << 12)),

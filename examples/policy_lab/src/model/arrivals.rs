@@ -1,13 +1,13 @@
-//! When connections arrive.
+//! The arrivals of connections.
 
 use lb_core::SplitMix64;
 
 use super::random::{Stream, unit};
 use crate::scenario::{Burst, Scenario};
 
-/// The moments of arrival in nanoseconds: a Poisson process whose rate is higher (or lower) in bursts.
+/// The times of arrival in nanoseconds: a Poisson process with a higher (or lower) rate in bursts.
 ///
-/// Candidates come at the highest rate and are thinned out to the rate of their moment (Lewis and Shedler, 1979).
+/// Candidates arrive at the highest rate and are thinned to the current rate (Lewis and Shedler, 1979).
 #[derive(Clone, Debug)]
 pub(crate) struct Arriving {
     rng: SplitMix64,

@@ -1,11 +1,11 @@
-//! Which client each connection belongs to.
+//! The clients of connections.
 
 use lb_core::{Rng, SplitMix64};
 
 use super::random::{Stream, unit};
 use crate::scenario::Clients;
 
-/// Clients of which the first come most often: the i-th with a frequency of 1 / i^exponent.
+/// Clients with a Zipf distribution: the i-th client has the frequency 1 / i^exponent.
 #[derive(Clone, Debug)]
 pub(crate) struct Population {
     rng: SplitMix64,
@@ -29,7 +29,7 @@ impl Population {
         }
     }
 
-    /// The number of the client that comes next.
+    /// Draws the client of the next connection.
     pub(crate) fn draw(&mut self) -> u64 {
         let all = self.sums.last().copied().unwrap_or_default();
         let at = unit(&mut self.rng) * all;
@@ -37,7 +37,7 @@ impl Population {
     }
 }
 
-/// Mixes up `items`, each order as likely as another (Fisher and Yates).
+/// Shuffles `items`; every order is equally likely (Fisher and Yates).
 pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut dyn Rng) {
     for i in (1..items.len()).rev() {
         let bound = std::num::NonZeroU64::MIN.saturating_add(i as u64);
@@ -51,7 +51,7 @@ mod tests {
     use crate::scenario::Scenario;
 
     #[test]
-    fn the_first_client_comes_most_often() {
+    fn the_first_client_is_the_most_frequent() {
         let text = r#"
             duration = "1s"
             arrivals = { rate = 1 }

@@ -5,11 +5,11 @@ use lb_core::Rng;
 use super::random::unit;
 use crate::scenario::Distribution;
 
-/// No drawn time is longer, in nanoseconds: an hour.
+/// The longest drawn time in nanoseconds: an hour.
 const LONGEST: f64 = 3.6e12;
 
-/// The randomness of one time, drawn before it is known which distribution it is for: the same connection then has
-/// an equally heavy demand under every policy.
+/// The randomness of one time, drawn before its distribution is known. So a connection has an equally heavy demand under
+/// every policy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draw {
     /// Above 0, at most 1.
@@ -25,7 +25,7 @@ impl Draw {
         }
     }
 
-    /// The time in nanoseconds, `factor` times as long as usual.
+    /// The time in nanoseconds, multiplied by `factor`.
     pub(crate) fn of(self, distribution: Distribution, factor: f64) -> u64 {
         let nanos = match distribution {
             Distribution::Constant(time) => time.nanos() as f64,
@@ -43,7 +43,7 @@ impl Draw {
         (nanos * factor).min(LONGEST) as u64
     }
 
-    /// The middle of a distribution is its time for this draw, or close to it.
+    /// A draw that gives the median of a distribution, or a time close to it.
     pub(crate) const fn middle() -> Self {
         Self {
             first: 0.5,

@@ -1,4 +1,4 @@
-//! One machine that serves connections: some at once, the rest in a queue.
+//! A host that serves some connections at once and queues the rest.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ pub(crate) struct Host {
     busy: u32,
     queue: VecDeque<usize>,
     pub(crate) failure: Option<Failure>,
-    /// In nanoseconds; `None` if it was there from the beginning and is warm.
+    /// In nanoseconds; `None` for a host that was present at the start and is warm.
     joined_at: Option<u64>,
 }
 
@@ -26,12 +26,12 @@ impl Host {
         }
     }
 
-    /// Starts afresh at `now`, cold.
+    /// Starts again at `now`, cold.
     pub(crate) const fn join(&mut self, now: u64) {
         self.joined_at = Some(now);
     }
 
-    /// Takes connection `id`. True if its service begins at once, else it waits.
+    /// Accepts connection `id`. True if its service begins at once, false if it waits.
     pub(crate) fn admit(&mut self, id: usize) -> bool {
         if self.busy < self.servers {
             self.busy += 1;
@@ -42,7 +42,7 @@ impl Host {
         }
     }
 
-    /// Ends one service. Returns the connection whose service begins in its place.
+    /// Ends one service. Returns the waiting connection that is served next.
     pub(crate) fn finish(&mut self) -> Option<usize> {
         let next = self.queue.pop_front();
         if next.is_none() {
@@ -51,8 +51,7 @@ impl Host {
         next
     }
 
-    /// How many times longer than usual things take at `now`: the group's factor just after joining, falling
-    /// linearly to 1.
+    /// The factor of all times at `now`: the group's factor just after the host joined, falling linearly to 1.
     pub(crate) fn slowness(&self, group: &Group, now: u64) -> f64 {
         let (Some(cold), Some(joined)) = (group.cold, self.joined_at) else {
             return 1.0;

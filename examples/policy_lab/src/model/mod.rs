@@ -1,4 +1,4 @@
-//! The world outside the balancer: clients that connect, backends that serve.
+//! Models of clients and backends.
 
 mod arrivals;
 mod clients;

@@ -1,8 +1,9 @@
-//! Streams of random numbers that do not depend on each other.
+//! Independent streams of random numbers.
 
 use lb_core::{Rng, SplitMix64};
 
-/// The purpose of a stream. Each has its own numbers, so that the draws of a policy do not change which clients connect when.
+/// The purpose of a stream. Each stream has its own numbers, so that the draws of a policy do not change the clients and
+/// times of arrivals.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stream {
     Arrivals,
@@ -24,13 +25,13 @@ impl Stream {
             Self::Probe => 4,
             Self::Connection(id) => id.wrapping_add(16),
         };
-        // Two rounds, or the streams of neighbouring numbers would be one stream a step apart.
+        // Two rounds: with one, the streams of adjacent numbers would be one stream, a step apart.
         let mixed = SplitMix64::new(seed).next_u64() ^ SplitMix64::new(!number).next_u64();
         SplitMix64::new(SplitMix64::new(mixed).next_u64())
     }
 }
 
-/// A number from 0 to below 1, of 53 random bits.
+/// A number from 0 to below 1, from 53 random bits.
 pub(crate) fn unit(rng: &mut dyn Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -1,14 +1,14 @@
-//! What a scenario and its variants are, in words.
+//! A scenario and its variants, in words.
 
 use std::fmt::Write;
 
 use lb_core::BalancerConfig;
 
-use super::escaped;
+use crate::html::escaped;
 use crate::scenario::{Change, Scenario, Variant, differences};
 use crate::sim::Run;
 
-/// The scenario in a paragraph.
+/// Describes the scenario in a paragraph.
 pub(super) fn facts(scenario: &Scenario) -> String {
     let mut groups = Vec::new();
     for group in &scenario.groups {
@@ -36,10 +36,10 @@ pub(super) fn facts(scenario: &Scenario) -> String {
         scenario.clients.count.get_ref(),
         groups.join(", "),
     ) + &events(scenario)
-        + &around(scenario)
+        + &balancer(scenario)
 }
 
-/// What happens when, in words.
+/// The events and their times, in words.
 fn events(scenario: &Scenario) -> String {
     if scenario.events.is_empty() {
         return String::new();
@@ -49,13 +49,13 @@ fn events(scenario: &Scenario) -> String {
     format!(" Events: {}.", events.join(", "))
 }
 
-/// What is done around every policy.
-fn around(scenario: &Scenario) -> String {
+/// The settings of the balancer under every policy.
+fn balancer(scenario: &Scenario) -> String {
     let settings = differences(&scenario.config, &BalancerConfig::default());
     if settings.is_empty() {
         return String::new();
     }
-    format!(" Around every policy: {}", code(&settings))
+    format!(" Balancer settings: {}", code(&settings))
 }
 
 /// The settings of each variant that was simulated.
@@ -65,8 +65,8 @@ pub(super) fn variants(scenario: &Scenario, runs: &[Run]) -> String {
     for variant in scenario.variants.iter().filter(is_shown) {
         let mut settings = vec![format!("policy = \"{}\"", variant.policy.name())];
         settings.extend(variant.settings.iter().cloned());
-        let around = differences(&variant.config, &scenario.config);
-        settings.extend(around.iter().map(|setting| format!("balancer.{setting}")));
+        let balancer = differences(&variant.config, &scenario.config);
+        settings.extend(balancer.iter().map(|setting| format!("balancer.{setting}")));
         let label = escaped(&variant.label);
         let _ = writeln!(html, "<dt>{label}</dt><dd>{}</dd>", code(&settings));
     }

@@ -1,7 +1,8 @@
-//! One page with all results, which refers to no other file.
+//! One page with all results. The page refers to no other file.
 
 use std::fmt::Write;
 
+use crate::html::escaped;
 use crate::plot::PlotError;
 use crate::scenario::Scenario;
 use crate::sim::Run;
@@ -10,7 +11,7 @@ mod facts;
 mod section;
 mod tables;
 
-/// Why there is no page.
+/// A plot of the page could not be drawn.
 #[derive(Debug, thiserror::Error)]
 #[error("the plots of \"{scenario}\" cannot be drawn")]
 #[non_exhaustive]
@@ -22,7 +23,7 @@ pub struct PageError {
 
 /// Makes an HTML page of scenarios and their runs under several policies.
 ///
-/// Its plots are inline SVG; it refers to no other file and to no server.
+/// The plots are inline SVG. The page refers to no other file and to no server.
 ///
 /// # Errors
 ///
@@ -59,19 +60,4 @@ pub fn page(seed: u64, results: &[(Scenario, Vec<Run>)]) -> Result<String, PageE
         style = include_str!("style.css"),
         version = env!("CARGO_PKG_VERSION"),
     ))
-}
-
-/// `text` as it may stand in HTML, between tags or within quotes.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            c => safe.push(c),
-        }
-    }
-    safe
 }

@@ -1,17 +1,18 @@
-//! The part of the page about one scenario.
+//! The section of the page about one scenario.
 
 use std::fmt::Write;
 
-use super::{escaped, facts, tables};
+use super::{facts, tables};
+use crate::html::escaped;
 use crate::plot::{self, Line, Panel, PlotError, Row, Scale, colour};
 use crate::scenario::Scenario;
 use crate::sim::Run;
 
-/// Larger groups are drawn as three lines.
-const MOST_LINES: usize = 24;
+/// Groups with more backends are drawn as three lines.
+const MAX_LINES: usize = 24;
 
 /// Shares above this are drawn at the upper end.
-const MOST_SHARE: f64 = 4.0;
+const MAX_SHARE: f64 = 4.0;
 
 pub(super) fn section(
     number: usize,
@@ -52,7 +53,7 @@ fn latency(runs: &[Run]) -> Result<String, PlotError> {
     Ok(format!(
         "<h3>Latency</h3>\n<p class=\"how\">From the arrival of a connection to the end of its service, with all attempts \
          to connect and all queueing. Further left is better; a long bar means that a few clients wait much longer \
-         than most. Connections that were lost are left out.</p>\n\
+         than most. Lost connections are not included.</p>\n\
          <p class=\"legend\"><span><span class=\"glyph\" style=\"color:#56b4e9\">●</span>p50</span>\
          <span><span class=\"glyph\" style=\"color:#e69f00\">▲</span>p99</span>\
          <span><span class=\"glyph\" style=\"color:#d55e00\">✕</span>p99.9</span></p>\n\
@@ -62,12 +63,12 @@ fn latency(runs: &[Run]) -> Result<String, PlotError> {
 
 fn shares(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
     let all = runs.iter().flat_map(|run| run.shares.iter().flatten());
-    let most = all.flatten().copied().fold(1.5, f64::max).min(MOST_SHARE);
+    let most = all.flatten().copied().fold(1.5, f64::max).min(MAX_SHARE);
     let marks = marks(scenario);
     let mut html = format!(
         "<h3>Share against weight</h3>\n<p class=\"how\">A backend's share of the established connections divided by the \
-         share that its weight gives it, over time; the dashed line is exactly its weight. A policy that looks at weights \
-         alone stays close to it; one that sees load leaves it where backends differ from their weights. Values above {most:.1} \
+         share that its weight gives it, over time; the dashed line is exactly its weight. A policy that reads weights \
+         alone stays close to it; one that reads the load leaves it where backends differ from their weights. Values above {most:.1} \
          are drawn at the top. Dotted uprights are events.</p>\n{}<div class=\"panels\">\n",
         legend(scenario)
     );
@@ -93,8 +94,8 @@ fn in_flight(scenario: &Scenario, runs: &[Run]) -> Result<String, PlotError> {
     let marks = marks(scenario);
     let mut html = format!(
         "<h3>Connections in flight per backend</h3>\n<p class=\"how\">Picked and not yet ended, on average over each \
-         sixtieth of the time. Lines that lie together mean an even load; one that climbs is a backend that \
-         gets more than it can bear. All panels have the same axis.{remark}</p>\n{}<div class=\"panels\">\n",
+         sixtieth of the time. Close lines mean an even load; a line that climbs is a backend that \
+         gets more connections than it can serve. All panels have the same axis.{remark}</p>\n{}<div class=\"panels\">\n",
         legend(scenario)
     );
     for run in runs {
@@ -130,10 +131,10 @@ fn keys(runs: &[Run]) -> Result<String, PlotError> {
         .collect();
     let svg = plot::keys(&rows, least)?;
     Ok(format!(
-        "<h3>Keys moved by changes of membership</h3>\n<p class=\"how\">Of 2000 fixed client keys, those that go to \
-         another backend after a change than before. The dashed line is what has to move on average for the shares to follow the \
-         weights; consistent hashing stays close to it. Policies that do not look at keys move about 1 − 1/N of them, and as many \
-         when nothing changes (row “no change”); bounds of the load move some then, too.</p>\n\
+        "<h3>Keys moved by changes of membership</h3>\n<p class=\"how\">Of 2000 fixed client keys, the part that \
+         goes to another backend after a change than before. The dashed line is the part that has to move on average for the shares to \
+         follow the weights; consistent hashing stays close to it. Policies that ignore keys move about 1 − 1/N of them, and as many \
+         without a change (row “no change”); bounds of the load move some keys without a change, too.</p>\n\
          <p class=\"legend\"><span><span class=\"glyph\" style=\"color:#0072b2\">○</span>one change</span>\
          <span><span class=\"glyph\" style=\"color:#d55e00\">▲</span>mean</span><span>┆ has to move</span></p>\n\
          <figure>{svg}</figure>\n{}",
@@ -141,19 +142,19 @@ fn keys(runs: &[Run]) -> Result<String, PlotError> {
     ))
 }
 
-/// The axis for connections in flight, with what to say about it.
+/// The axis for connections in flight, and a remark about it.
 fn in_flight_scale(runs: &[Run]) -> (Scale, String) {
     let values =
         |run: &Run| -> Vec<f64> { run.in_flight.iter().flatten().flatten().copied().collect() };
     let peak = |run: &Run| values(run).into_iter().fold(1.0, f64::max);
     let highest = runs.iter().map(peak).fold(1.0, f64::max);
-    // One policy that piles everything on one backend would press the others to the ground.
+    // A policy that sends every connection to one backend would make the lines of all others flat.
     let most = highest.min(4.0 * median(runs.iter().map(peak).collect())) * 1.05;
     let mut remark = String::new();
     if most < highest {
         let _ = write!(remark, " Values above {most:.0} are drawn at the top.");
     }
-    // So would one backend that is far above the others.
+    // The same holds for a single backend far above the rest.
     let middle = median(runs.iter().flat_map(values).collect());
     if most <= 8.0 * middle.max(1.0) {
         return (Scale::Linear { most }, remark);
@@ -168,7 +169,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// When something happens, each moment once.
+/// The times of events, each time once.
 fn marks(scenario: &Scenario) -> Vec<f64> {
     let mut marks: Vec<f64> = scenario.events.iter().map(|e| e.at.seconds()).collect();
     marks.dedup();
@@ -179,7 +180,7 @@ fn legend(scenario: &Scenario) -> String {
     let mut html = "<p class=\"legend\">".to_owned();
     for (i, group) in scenario.groups.iter().enumerate() {
         let (colour, name) = (colour(i), escaped(group.name.get_ref()));
-        let remark = if group.count.get_ref().get() as usize > MOST_LINES {
+        let remark = if group.count.get_ref().get() as usize > MAX_LINES {
             " (lowest, middle and highest backend)"
         } else {
             ""
@@ -194,7 +195,7 @@ fn legend(scenario: &Scenario) -> String {
     html
 }
 
-/// A line for each backend, or three for a group that is large.
+/// A line for each backend, or three lines for a large group.
 fn lines(scenario: &Scenario, values: &[Vec<Option<f64>>]) -> Vec<Line> {
     let mut lines = Vec::new();
     for group in 0..scenario.groups.len() {
@@ -205,7 +206,7 @@ fn lines(scenario: &Scenario, values: &[Vec<Option<f64>>]) -> Vec<Line> {
             .filter(|(backend, _)| backend.group == group)
             .map(|(_, values)| values)
             .collect();
-        if members.len() <= MOST_LINES {
+        if members.len() <= MAX_LINES {
             let line = |values: &Vec<Option<f64>>| Line {
                 group,
                 values: values.clone(),

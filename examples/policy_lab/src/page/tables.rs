@@ -1,15 +1,15 @@
-//! The figures of runs in rows.
+//! Tables of the figures of runs.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::escaped;
+use crate::html::escaped;
 use crate::plot::latency;
 use crate::scenario::Scenario;
 use crate::sim::Run;
 
-/// p99 of what was simulated in several scenarios, in each of them; empty if nothing was.
+/// The p99 of each variant that was simulated in several scenarios. Empty if there is none.
 pub(super) fn overview(results: &[(Scenario, Vec<Run>)]) -> String {
     let labels = shared_labels(results);
     if labels.is_empty() {
@@ -20,8 +20,8 @@ pub(super) fn overview(results: &[(Scenario, Vec<Run>)]) -> String {
         .iter()
         .filter(|(_, runs)| runs.iter().any(|run| is_shown(&run)));
     let mut html = "<h3>p99 latency by scenario</h3>\n\
-        <p class=\"how\">The lowest of each column is marked, of the policies that lost no connection. A policy that is \
-        marked nowhere may still be the right one: look at what it keeps together (keys), or at how exact its shares are.</p>\n\
+        <p class=\"how\">The lowest value of each column is marked, among the policies that lost no connection. A policy \
+        without a mark may still be the right one: compare the keys that move, or how exact its shares are.</p>\n\
         <div class=\"table\"><table>\n<tr><th>policy</th>"
         .to_owned();
     for (scenario, _) in columns.clone() {
@@ -85,11 +85,11 @@ pub(super) fn figures(runs: &[Run]) -> String {
         html.push_str("</tr>\n");
     }
     html.push_str(
-        "</table></div>\n<p class=\"how\">Share error: the part of the connections that went elsewhere than the weights \
-         say, be it by choice or because a backend could not take its part. Clients sent elsewhere: of the connections whose \
-         client came before, those that reached another backend than the last. † Many keys move while nothing changes: the policy \
-         looks at none, or at the load as well. The best of a column is marked; latency, connections in flight and share error \
-         only of policies that lost no connection, because lost connections take load off the others.</p>\n",
+        "</table></div>\n<p class=\"how\">Share error: the part of the connections that reached another backend than the weights \
+         say, by choice or because a backend could not serve its part. Clients sent elsewhere: of the connections of returning \
+         clients, the part that reached another backend than the last one did. † Many keys move without a change: the policy \
+         ignores keys, or reads the load as well. The best value of a column is marked; for latency, connections in flight and share \
+         error only among policies that lost no connection, because lost connections relieve the remaining ones.</p>\n",
     );
     html
 }
@@ -129,19 +129,20 @@ pub(super) fn moves(runs: &[Run]) -> String {
 
 type Latency = fn(&Run) -> Option<Duration>;
 
-/// Whether a latency of `run` is the lowest of those of `runs` that lost no connection.
+/// Whether a latency of `run` is the lowest among `runs` that lost no connection.
 fn is_fastest<'a>(run: &Run, runs: impl IntoIterator<Item = &'a Run>, of: Latency) -> bool {
     let whole = runs.into_iter().filter(|run| lost_none(run));
     let lowest = whole.filter_map(of).min();
     lost_none(run) && lowest.is_some() && of(run) == lowest
 }
 
-/// Whether the figures can be compared: a policy that loses connections seems fast, because its backends have less load.
+/// Whether the figures are comparable: a policy that loses connections seems fast, because its backends have less load.
 const fn lost_none(run: &Run) -> bool {
     run.lost == 0
 }
 
-/// Whether keys keep their backends and yet reach those that join: moving far fewer than has to move is no merit.
+/// Whether keys keep their backends and still reach backends that join. A policy that moves far fewer keys than the
+/// weights demand is not better.
 fn follows_keys(run: &Run) -> bool {
     let has_to_move = run.moves.iter().map(|change| change.least).sum::<f64>();
     let moved = run.moves.iter().map(|change| change.moved).sum::<f64>();

@@ -1,4 +1,4 @@
-//! One row for each policy, with marks along a common axis: these stay readable with many policies.
+//! Plots of one row for each policy, with marks along a common axis. They stay readable with many policies.
 
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
@@ -7,11 +7,12 @@ use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{COLOURS, FONT, GRID, INK, PlotError, element, failed, log_ticks, short_duration};
+use super::numbers::{log_ticks, short_duration};
+use super::style::{Area, COLOURS, FONT, GRID, INK, PlotError, element, failed};
 
 const WIDTH: u32 = 1800;
 const ROW: u32 = 46;
-/// The least room for names.
+/// The least width for names.
 const LABELS: u32 = 420;
 
 /// A policy and its values, in the order that the plot documents.
@@ -21,7 +22,7 @@ pub(crate) struct Row<'a> {
     pub(crate) values: Vec<f64>,
 }
 
-/// Latencies in seconds on a logarithmic axis: p50 as a circle, p99 as a triangle, p99.9 as a cross. A row without
+/// Draws latencies in seconds on a logarithmic axis: p50 as a circle, p99 as a triangle, p99.9 as a cross. A row without
 /// all three stays empty.
 pub(crate) fn latencies(rows: &[Row<'_>]) -> Result<String, PlotError> {
     let values = || rows.iter().flat_map(|row| &row.values);
@@ -59,14 +60,14 @@ pub(crate) fn latencies(rows: &[Row<'_>]) -> Result<String, PlotError> {
     })
 }
 
-/// Parts of the keys, from 0 to 1: a circle for each change, and a triangle for their mean. `least` is the mean of
-/// what has to move.
+/// Draws parts of the keys, from 0 to 1: a circle for each change, and a triangle for their mean. `least` is the mean
+/// part that has to move.
 pub(crate) fn keys(rows: &[Row<'_>], least: f64) -> Result<String, PlotError> {
     let label = "the part of the keys that each change of membership moved, also in the table";
     element(size(rows), label, |area| {
         let x: RangedCoordf64 = (0.0..1.0).into();
         let format = |x: &f64| format!("{:.0} %", x * 100.0);
-        let axis = "keys whose backend is another after the change";
+        let axis = "keys with another backend after the change";
         table(area, x, 0.0, rows, axis, &format, |chart, y, row| {
             let on = chart.plotting_area();
             let ideal = [(least, y - 0.5), (least, y + 0.5)];
@@ -88,17 +89,17 @@ fn size(rows: &[Row<'_>]) -> (u32, u32) {
     (WIDTH, rows.saturating_mul(ROW).saturating_add(130))
 }
 
-type Chart<'a, 'b, X> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, RangedCoordf64>>;
+type RowChart<'a, 'b, X> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, RangedCoordf64>>;
 
 /// Draws the axis and the names, and lets `mark` fill each row.
 fn table<'b, X>(
-    area: &super::Area<'b>,
+    area: &Area<'b>,
     x: impl plotters::coord::ranged1d::AsRangedCoord<CoordDescType = X, Value = f64>,
     left: f64,
     rows: &[Row<'_>],
     axis: &str,
     format: &dyn Fn(&f64) -> String,
-    mark: impl Fn(&Chart<'_, 'b, X>, f64, &Row<'_>) -> Result<(), PlotError>,
+    mark: impl Fn(&RowChart<'_, 'b, X>, f64, &Row<'_>) -> Result<(), PlotError>,
 ) -> Result<(), PlotError>
 where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -141,7 +142,7 @@ where
     Ok(())
 }
 
-/// Room enough for `name`; a page may be shown in any font.
+/// A width that fits `name` in any font.
 fn width(name: &str) -> u32 {
     let letter = |c: char| {
         if c.is_ascii_uppercase() || !c.is_ascii() {

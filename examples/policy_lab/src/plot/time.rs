@@ -6,7 +6,8 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
-use super::{FONT, GRID, INK, PlotError, colour, element, failed, log_ticks, plain};
+use super::numbers::{log_ticks, plain};
+use super::style::{FONT, GRID, INK, PlotError, colour, element, failed};
 
 const SIZE: (u32, u32) = (1080, 400);
 
@@ -22,18 +23,18 @@ pub(crate) struct Panel<'a> {
     pub(crate) duration: f64,
     /// The height of a line to compare with.
     pub(crate) reference: Option<f64>,
-    /// When something happened, in seconds.
+    /// The times of events, in seconds.
     pub(crate) marks: &'a [f64],
 }
 
-/// The vertical axis. Values outside are drawn at its ends.
+/// The vertical axis. Values beyond its ends are drawn at the ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scale {
     Linear { most: f64 },
     Log { least: f64, most: f64 },
 }
 
-/// One line, in the colour of its group, with a gap where a value is missing.
+/// One line, in the colour of its group. A missing value is a gap.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) group: usize,
@@ -41,7 +42,7 @@ pub(crate) struct Line {
     pub(crate) values: Vec<Option<f64>>,
 }
 
-type Chart<'a, 'b, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, Y>>;
+type TimeChart<'a, 'b, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, Y>>;
 
 impl Panel<'_> {
     /// Draws `lines`, the first lowest.
@@ -73,7 +74,7 @@ impl Panel<'_> {
 
     fn fill<Y>(
         &self,
-        mut chart: Chart<'_, '_, Y>,
+        mut chart: TimeChart<'_, '_, Y>,
         (least, most): (f64, f64),
         lines: &[Line],
     ) -> Result<(), PlotError>

@@ -1,6 +1,6 @@
-//! Scenarios that need no file.
+//! The built-in scenarios.
 
-/// Names and texts, in the order in which they are shown.
+/// Names and texts, in the order of `--list`.
 pub(super) const ALL: [(&str, &str); 11] = [
     ("even", include_str!("../../scenarios/even.toml")),
     (

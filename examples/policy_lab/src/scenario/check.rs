@@ -1,33 +1,23 @@
-//! From what a file says to what can be simulated: names are resolved, sizes bounded.
+//! Turns a file into a scenario that can be simulated: resolves names, bounds sizes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use lb_core::BalancerConfig;
 
-use super::around::Around;
-use super::file::{Action, Event, File, Group};
+use super::Scenario;
+use super::balancer::BalancerTable;
+use super::change::{BackendSpec, Change, ChangeKind};
+use super::file::{Action, EventTable, File, Group};
+use super::problem::{Problem, problem};
 use super::units::Time;
 use super::variant::variants;
-use super::{BackendSpec, Change, Scenario, What};
 
 /// Bounds on the memory and the time of one simulation.
-const MOST_ARRIVALS: f64 = 5e6;
-const MOST_BACKENDS: usize = 500;
-const MOST_CHANGES: usize = 500;
-const MOST_CLIENTS: u32 = 1_000_000;
-
-/// What is wrong, and which bytes of the text say so.
-#[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) span: Range<usize>,
-    pub(super) message: String,
-}
-
-pub(super) fn problem<T>(span: Range<usize>, message: impl Into<String>) -> Result<T, Problem> {
-    let message = message.into();
-    Err(Problem { span, message })
-}
+const MAX_ARRIVALS: f64 = 5e6;
+const MAX_BACKENDS: usize = 500;
+const MAX_CHANGES: usize = 500;
+const MAX_CLIENTS: u32 = 1_000_000;
 
 /// Turns a file into a scenario.
 pub(super) fn check(origin: &str, file: File) -> Result<Scenario, Problem> {
@@ -46,18 +36,18 @@ pub(super) fn check(origin: &str, file: File) -> Result<Scenario, Problem> {
     let peak = arrivals
         .burst
         .map_or(1.0, |burst| burst.factor.get().max(1.0));
-    if arrivals.rate.get() * peak * duration.seconds() > MOST_ARRIVALS {
+    if arrivals.rate.get() * peak * duration.seconds() > MAX_ARRIVALS {
         return problem(
             file.arrivals.span(),
             format!(
-                "rate (in bursts) times duration is above {MOST_ARRIVALS} connections: lower one of them"
+                "rate (in bursts) times duration is above {MAX_ARRIVALS} connections: lower one of them"
             ),
         );
     }
-    if file.clients.count.get_ref().get() > MOST_CLIENTS {
+    if file.clients.count.get_ref().get() > MAX_CLIENTS {
         return problem(
             file.clients.count.span(),
-            format!("use at most {MOST_CLIENTS} clients"),
+            format!("use at most {MAX_CLIENTS} clients"),
         );
     }
     let (groups, backends) = expand(file.backends)?;
@@ -84,8 +74,8 @@ pub(super) fn check(origin: &str, file: File) -> Result<Scenario, Problem> {
     })
 }
 
-/// A zone that is preferred must be one that there is.
-fn known_zone(around: &Around, groups: &[Group]) -> Result<(), Problem> {
+/// Checks that a preferred zone is the zone of some group.
+fn known_zone(around: &BalancerTable, groups: &[Group]) -> Result<(), Problem> {
     let Some(zone) = around.zone() else {
         return Ok(());
     };
@@ -105,7 +95,7 @@ fn known_zone(around: &Around, groups: &[Group]) -> Result<(), Problem> {
 
 type Groups = toml::Spanned<Vec<toml::Spanned<Group>>>;
 
-/// The groups, and every backend of them.
+/// The groups and all of their backends.
 fn expand(spanned: Groups) -> Result<(Vec<Group>, Vec<BackendSpec>), Problem> {
     let whole = spanned.span();
     let groups: Vec<Group> = spanned
@@ -130,10 +120,10 @@ fn expand(spanned: Groups) -> Result<(Vec<Group>, Vec<BackendSpec>), Problem> {
             );
         }
         let count = group.count.get_ref().get() as usize;
-        if backends.len().saturating_add(count) > MOST_BACKENDS {
+        if backends.len().saturating_add(count) > MAX_BACKENDS {
             return problem(
                 group.count.span(),
-                format!("use at most {MOST_BACKENDS} backends in all groups together"),
+                format!("use at most {MAX_BACKENDS} backends in all groups together"),
             );
         }
         let members = (1..=count).map(|i| format!("{name}-{i}"));
@@ -165,13 +155,13 @@ fn checked_name(name: &toml::Spanned<String>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Every change in the order of time; a group with a time between its backends makes several. All are before the end
-/// of the arrivals.
+/// All changes in the order of time, each before the end of the arrivals. An event with `each` makes one change for each
+/// backend of its group.
 fn changes(
     groups: &[Group],
     backends: &[BackendSpec],
     end: Time,
-    events: Vec<toml::Spanned<Event>>,
+    events: Vec<toml::Spanned<EventTable>>,
 ) -> Result<Vec<Change>, Problem> {
     let mut changes = Vec::new();
     for event in events {
@@ -204,12 +194,12 @@ fn changes(
                 ),
             );
         }
-        let what = what(&event, &span)?;
-        let verb = verb(what);
+        let kind = kind(&event, &span)?;
+        let verb = verb(kind);
         if event.each == Time::ZERO {
             changes.push(Change {
                 at,
-                what,
+                kind,
                 targets,
                 label: format!("{verb} {target}"),
             });
@@ -228,22 +218,22 @@ fn changes(
                 };
                 changes.push(Change {
                     at,
-                    what,
+                    kind,
                     targets: vec![target],
                     label: format!("{verb} {}", backends[target].name),
                 });
             }
         }
-        if changes.len() > MOST_CHANGES {
-            return problem(span, format!("use at most {MOST_CHANGES} events"));
+        if changes.len() > MAX_CHANGES {
+            return problem(span, format!("use at most {MAX_CHANGES} events"));
         }
     }
-    // Stable: what the file says first happens first.
+    // The sort is stable: of two changes at one time, the first in the file comes first.
     changes.sort_by_key(|change| change.at);
     Ok(changes)
 }
 
-fn what(event: &Event, span: &Range<usize>) -> Result<What, Problem> {
+fn kind(event: &EventTable, span: &Range<usize>) -> Result<ChangeKind, Problem> {
     if event.weight.is_some() && event.action != Action::Weight {
         return problem(
             span.clone(),
@@ -257,12 +247,12 @@ fn what(event: &Event, span: &Range<usize>) -> Result<What, Problem> {
         );
     }
     Ok(match (event.action, event.weight) {
-        (Action::Drain, _) => What::Drain,
-        (Action::Fail, _) => What::Fail(event.failure.unwrap_or_default()),
-        (Action::Join, _) => What::Join,
-        (Action::Leave, _) => What::Leave,
-        (Action::Recover, _) => What::Recover,
-        (Action::Weight, Some(weight)) => What::Weight(weight),
+        (Action::Drain, _) => ChangeKind::Drain,
+        (Action::Fail, _) => ChangeKind::Fail(event.failure.unwrap_or_default()),
+        (Action::Join, _) => ChangeKind::Join,
+        (Action::Leave, _) => ChangeKind::Leave,
+        (Action::Recover, _) => ChangeKind::Recover,
+        (Action::Weight, Some(weight)) => ChangeKind::Weight(weight),
         (Action::Weight, None) => {
             return problem(
                 span.clone(),
@@ -272,13 +262,13 @@ fn what(event: &Event, span: &Range<usize>) -> Result<What, Problem> {
     })
 }
 
-fn verb(what: What) -> String {
-    match what {
-        What::Drain => "drain".to_owned(),
-        What::Fail(_) => "fail".to_owned(),
-        What::Join => "join".to_owned(),
-        What::Leave => "leave".to_owned(),
-        What::Recover => "recover".to_owned(),
-        What::Weight(weight) => format!("weight {weight}"),
+fn verb(kind: ChangeKind) -> String {
+    match kind {
+        ChangeKind::Drain => "drain".to_owned(),
+        ChangeKind::Fail(_) => "fail".to_owned(),
+        ChangeKind::Join => "join".to_owned(),
+        ChangeKind::Leave => "leave".to_owned(),
+        ChangeKind::Recover => "recover".to_owned(),
+        ChangeKind::Weight(weight) => format!("weight {weight}"),
     }
 }

@@ -1,40 +1,40 @@
-//! What is wrong with a scenario, where, and what to do about it.
+//! Errors of scenarios: the place, the mistake and the fix.
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// Why there is no scenario to run.
+/// A scenario could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScenarioError {
-    /// The text says something that cannot be simulated.
+    /// The text is not a scenario that can be simulated.
     #[error("{origin}:{place}: {message}")]
     Invalid {
         /// The file, or the name of the scenario.
         origin: String,
-        /// Where in it.
+        /// The place in the text.
         place: Place,
-        /// What is wrong, and what would be right.
+        /// The mistake and the fix.
         message: String,
     },
-    /// There is no such file, and no built-in scenario of that name.
+    /// No file and no built-in scenario has this name.
     #[error("{}: {source}: give a scenario file, or one of the built-in scenarios: {known}", path.display())]
     Unknown {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
-        /// Names that need no file.
+        /// The names of the built-in scenarios.
         known: String,
     },
-    /// What is there cannot be read.
+    /// The file cannot be read.
     #[error("{}: {source}: give a file that can be read", path.display())]
     Read {
-        /// The file, or what is in its place.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -50,7 +50,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where in `text` the byte range `span` begins.
+    /// The place in `text` where the byte range `span` begins.
     pub(crate) fn of(text: &str, span: Option<Range<usize>>) -> Self {
         let before = span
             .and_then(|span| text.get(..span.start))

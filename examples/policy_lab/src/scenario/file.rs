@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::around::Around;
+use super::balancer::BalancerTable;
 use super::units::{Alpha, Factor, Positive, Probability, Rate, Sigma, Time, Zipf};
 
-/// What exactly the file says; [`Scenario`](super::Scenario) documents it.
+/// A scenario file; [`Scenario`](super::Scenario) documents the fields.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
@@ -23,12 +23,12 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) retry: Retry,
     #[serde(default)]
-    pub(crate) balancer: Around,
+    pub(crate) balancer: BalancerTable,
     #[serde(default)]
     pub(crate) variants: Vec<VariantTable>,
     pub(crate) backends: Spanned<Vec<Spanned<Group>>>,
     #[serde(default)]
-    pub(crate) events: Vec<Spanned<Event>>,
+    pub(crate) events: Vec<Spanned<EventTable>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -113,7 +113,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Counted from 0, which is used first.
+    /// The priority. Priority 0 is used first.
     pub(crate) fn priority(&self) -> u8 {
         let given = self.priority.as_ref().map(|priority| *priority.get_ref());
         given.unwrap_or_else(|| self.backup.into())
@@ -149,7 +149,7 @@ fn sixteen() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(15)
 }
 
-/// A backend that is slow while it is new.
+/// A backend that is slow after it joins.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cold {
@@ -158,7 +158,7 @@ pub(crate) struct Cold {
     pub(crate) lasts: Positive,
 }
 
-/// How long something takes.
+/// The distribution of a time.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub(crate) enum Distribution {
@@ -168,7 +168,7 @@ pub(crate) enum Distribution {
     Pareto { least: Time, alpha: Alpha },
 }
 
-/// A policy with settings; which policy has which is checked later.
+/// A policy with settings. `variant.rs` checks which settings the policy has.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VariantTable {
@@ -181,15 +181,15 @@ pub(crate) struct VariantTable {
     pub(crate) minimum_ring_size: Setting,
     pub(crate) table_size: Setting,
     #[serde(default)]
-    pub(crate) balancer: Around,
+    pub(crate) balancer: BalancerTable,
 }
 
-/// A number that a policy may have, and its place.
+/// A number that a policy may have, and its place in the file.
 pub(crate) type Setting = Option<Spanned<u32>>;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Event {
+pub(crate) struct EventTable {
     pub(crate) at: Spanned<Time>,
     pub(crate) action: Action,
     pub(crate) target: Spanned<String>,
@@ -214,13 +214,13 @@ pub(crate) enum Action {
     Weight,
 }
 
-/// How a failed backend answers an attempt to connect.
+/// The answer of a failed backend to an attempt to connect.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Failure {
-    /// At once, after the time that connecting takes.
+    /// It refuses after the usual connect time.
     #[default]
     Refuse,
-    /// Not at all: the attempt ends with the connect time-out.
+    /// It does not answer: the attempt ends with the connect time-out.
     Timeout,
 }

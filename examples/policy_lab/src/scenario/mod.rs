@@ -1,32 +1,33 @@
-//! What is simulated: backends, clients, and what happens to them when.
+//! Scenarios: backends, clients and events.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 
 use lb_core::{BalancerConfig, Policy};
 
-mod around;
+mod balancer;
 mod builtin;
+mod change;
 mod check;
+mod describe;
 mod error;
 mod file;
+mod load;
+mod problem;
 mod units;
 mod variant;
-mod words;
 
+pub(crate) use change::{BackendSpec, Change, ChangeKind};
+pub(crate) use describe::differences;
 pub use error::{Place, ScenarioError};
 pub(crate) use file::{Arrivals, Burst, Clients, Distribution, Failure, Group, Retry};
 #[cfg(test)]
 pub(crate) use units::Alpha;
 pub(crate) use units::Time;
 pub use variant::Variant;
-pub(crate) use words::differences;
 
 /// A scenario that can be simulated.
 ///
-/// It is read from TOML. Only `duration`, `arrivals.rate` and, for each group of backends, `name` and `service` are
+/// The format is TOML. Only `duration`, `arrivals.rate` and, for each group of backends, `name` and `service` are
 /// required. A time is a number with one of the units `us`, `ms`, `s`, `m`, `h`.
 ///
 /// ```toml
@@ -39,7 +40,7 @@ pub(crate) use words::differences;
 /// rate = 1000                       # connections per second, a Poisson process
 /// burst = { every = "10s", for = "1s", factor = 3 } # default: none; the first begins after `every`
 ///
-/// [clients]                         # whose name is the hash key
+/// [clients]                         # the name of a client is the hash key
 /// count = 1000                      # default
 /// zipf = 0.0                        # exponent; 0, the default, is uniform
 ///
@@ -62,9 +63,9 @@ pub(crate) use words::differences;
 /// connect = { constant = "500us" }  # default
 /// connect_fails = 0.0               # default: the probability that an attempt fails
 /// service = { exponential = "10ms" }
-/// servers = 16                      # default: how many connections are served at once; the rest queues
-/// cold = { factor = 5, for = "10s" } # default: none; the times for service and for connecting are longer by the
-///                                   # factor just after joining, and then by less and less
+/// servers = 16                      # default: connections served at once; the rest queues
+/// cold = { factor = 5, for = "10s" } # default: none; service and connecting take longer by this factor just
+///                                   # after the backend joins; the factor falls linearly to 1
 ///
 /// [[events]]
 /// at = "20s"                        # before the duration is over, with every `each`
@@ -77,11 +78,10 @@ pub(crate) use words::differences;
 ///
 /// # Variants
 ///
-/// A scenario may bring the policies that it is about, each with settings and under a label of its own, so that a
-/// policy can be compared with itself. It may also say what is done around the policies: lb-core's [`BalancerConfig`],
-/// for all in `[balancer]`, and for a variant in its `balancer`, whose settings come whole in the place of those of
-/// `[balancer]`. Everything is off by default, `false` switches off what `[balancer]` has on, and what is left out within
-/// a setting has lb-core's default, which is Envoy's.
+/// A scenario may have variants: policies with settings, each under a label, so that a policy can be compared with
+/// itself. It may also set lb-core's [`BalancerConfig`]: `[balancer]` applies to all policies, and the `balancer` of a
+/// variant replaces single settings of `[balancer]` as a whole. Every setting is off by default, and `false` switches off
+/// a setting of `[balancer]`. A field that a setting leaves out has lb-core's default, which is Envoy's.
 ///
 /// ```toml
 /// [balancer]
@@ -115,21 +115,21 @@ pub(crate) use words::differences;
 /// balancer = { slow_start = false, panic_threshold = 30 }
 /// ```
 ///
-/// The names are lb-core's; those of Envoy and HAProxy are understood as well: `overprovisioning_factor`,
+/// The names are lb-core's. These names of Envoy and HAProxy mean the same: `overprovisioning_factor`,
 /// `healthy_panic_threshold`, `consecutive_5xx`, `base_ejection_time`, `max_ejection_time`, `max_ejection_time_jitter`,
 /// `max_ejection_percent`, `slow_start_config` with `slow_start_window` and `min_weight_percent`, `hash_balance_factor`.
 ///
-/// Outlier detection counts beside `max_fails`, whose default of one failure comes first: set it to 0 to leave ejections
-/// to outlier detection.
+/// Outlier detection counts beside `max_fails`. The default of `max_fails`, one failure, ejects first: set it to 0 to
+/// leave ejections to outlier detection.
 ///
 /// # Times and events
 ///
 /// Distributions are `{ constant = T }`, `{ exponential = T }` with the mean T, `{ log_normal = { median = T, sigma =
 /// S } }` and `{ pareto = { least = T, alpha = A } }`. No drawn time exceeds an hour.
 ///
-/// `leave` takes a backend out of the set and lets its connections end, `drain` keeps it there without new ones, `join`
-/// brings it (back) as a new instance, or ends a drain. `fail` lets attempts to connect fail until `recover`;
-/// connections that exist go on.
+/// `leave` removes a backend from the set; its connections end by themselves. `drain` keeps it in the set without new
+/// connections. `join` adds it (again) as a new instance, or ends a drain. `fail` makes attempts to connect fail until
+/// `recover`; open connections continue.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub(crate) title: String,
@@ -141,137 +141,35 @@ pub struct Scenario {
     pub(crate) retry: Retry,
     pub(crate) groups: Vec<Group>,
     pub(crate) backends: Vec<BackendSpec>,
-    /// In the order of time.
+    /// Sorted by time.
     pub(crate) events: Vec<Change>,
-    /// Around every policy, unless a variant says otherwise.
+    /// The settings of the balancer, unless a variant has its own.
     pub(crate) config: BalancerConfig,
     pub(crate) variants: Vec<Variant>,
 }
 
-/// One backend of a group.
-#[derive(Clone, Debug)]
-pub(crate) struct BackendSpec {
-    pub(crate) name: String,
-    pub(crate) group: usize,
-}
-
-/// What happens at one moment: one action on one backend or more.
-#[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) at: Time,
-    pub(crate) what: What,
-    pub(crate) targets: Vec<usize>,
-    /// For people, such as `leave old-1`.
-    pub(crate) label: String,
-}
-
-/// An action with what belongs to it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum What {
-    Drain,
-    Fail(Failure),
-    Join,
-    Leave,
-    Recover,
-    Weight(u16),
-}
-
-impl What {
-    /// Whether it changes the snapshot that the balancer is given.
-    pub(crate) const fn is_membership(self) -> bool {
-        !matches!(self, Self::Fail(_) | Self::Recover)
-    }
-}
-
 impl Scenario {
-    /// Reads a scenario; `origin` is its name in errors and, without a title, on the page.
-    ///
-    /// # Errors
-    ///
-    /// If the text is not TOML, or not a scenario as described above. The error says where.
-    pub fn parse(origin: &str, text: &str) -> Result<Self, ScenarioError> {
-        let file = toml::from_str(text).map_err(|error| ScenarioError::Invalid {
-            origin: origin.to_owned(),
-            place: Place::of(text, error.span()),
-            message: error.message().to_owned(),
-        })?;
-        check::check(origin, file).map_err(|problem| ScenarioError::Invalid {
-            origin: origin.to_owned(),
-            place: Place::of(text, Some(problem.span)),
-            message: problem.message,
-        })
-    }
-
-    /// The built-in scenario called `name`, or else the file at that path.
-    ///
-    /// # Errors
-    ///
-    /// If there is neither, or the file is not a scenario.
-    pub fn load(name: &str) -> Result<Self, ScenarioError> {
-        if let Some(text) = Self::builtin_text(name) {
-            return Self::parse(name, text);
-        }
-        let bytes = fs::read(name).map_err(|source| {
-            let path = Path::new(name).to_owned();
-            if source.kind() == ErrorKind::NotFound {
-                let known = Self::known();
-                return ScenarioError::Unknown {
-                    path,
-                    source,
-                    known,
-                };
-            }
-            ScenarioError::Read { path, source }
-        })?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let good = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(&error.as_bytes()[..good]);
-            ScenarioError::Invalid {
-                origin: name.to_owned(),
-                place: Place::of(&text, Some(good..good)),
-                message: "from here on the file is not UTF-8: save it as text in UTF-8".to_owned(),
-            }
-        })?;
-        Self::parse(name, &text)
-    }
-
-    /// The names of the built-in scenarios.
-    pub fn builtin_names() -> impl Iterator<Item = &'static str> {
-        builtin::ALL.iter().map(|(name, _)| *name)
-    }
-
-    /// The text of the built-in scenario called `name`, to start from.
-    pub fn builtin_text(name: &str) -> Option<&'static str> {
-        let mut all = builtin::ALL.iter();
-        all.find(|(known, _)| *known == name).map(|(_, text)| *text)
-    }
-
-    /// The names of the built-in scenarios, for people.
-    pub(crate) fn known() -> String {
-        Self::builtin_names().collect::<Vec<_>>().join(", ")
-    }
-
-    /// What the scenario is called.
+    /// The title.
     pub fn title(&self) -> &str {
         &self.title
     }
 
-    /// What it shows.
+    /// The description: what to look for.
     pub fn description(&self) -> &str {
         &self.description
     }
 
-    /// The variants that the file has, in its order.
+    /// The variants, in the order of the file.
     pub fn variants(&self) -> &[Variant] {
         &self.variants
     }
 
-    /// `policy` as it is, under its own name, with what `[balancer]` says around it.
+    /// A variant of `policy` under its own name, with the settings of `[balancer]`.
     pub fn plain(&self, policy: Arc<dyn Policy>) -> Variant {
         Variant::plain(policy, self.config.clone())
     }
 
-    /// The same scenario with `factor` times as many arrivals, within the limits of a rate. For quick looks and tests.
+    /// The same scenario with `factor` times as many arrivals, within the limits of a rate. For tests and quick runs.
     #[must_use]
     pub fn with_load(mut self, factor: f64) -> Self {
         if let Ok(rate) = (self.arrivals.rate.get() * factor).try_into() {

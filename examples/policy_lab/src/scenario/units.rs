@@ -1,10 +1,10 @@
-//! Numbers of a scenario that are right by construction: reading a wrong one is an error at its place in the file.
+//! Numbers of a scenario, valid by construction: serde reports an invalid one at its place in the file.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The longest time that a scenario may mention. It keeps sums of times far from the end of the clock.
+/// The longest time in a scenario. It keeps sums of times far from the range of the clock.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// A time such as `"250us"`, `"5ms"`, `"1.5s"`, `"2m"` or `"1h"`, at most a day.
@@ -89,7 +89,7 @@ impl TryFrom<Time> for Positive {
     }
 }
 
-/// Declares a number whose range is checked when it is read.
+/// Declares a number with a range that serde checks.
 macro_rules! bounded {
     ($(#[$doc:meta])* $name:ident, $holds:expr, $demand:literal) => {
         $(#[$doc])*
@@ -123,11 +123,11 @@ bounded!(
     Rate, |x| x > 0.0 && x <= 1e6, "a rate is above 0 and at most 1000000 connections per second"
 );
 bounded!(
-    /// How many times more or longer.
+    /// A multiple of a number or a time.
     Factor, |x| (0.01..=1000.0).contains(&x), "a factor is from 0.01 to 1000"
 );
 bounded!(
-    /// How often something happens, of all times.
+    /// A probability.
     Probability, |x| (0.0..=1.0).contains(&x), "a probability is from 0 to 1"
 );
 bounded!(
@@ -149,12 +149,12 @@ bounded!(
     "a percentage is a whole number from 0 to 100"
 );
 bounded!(
-    /// How many percent of the healthy share count as healthy enough.
+    /// The overprovisioning factor in percent.
     Overprovisioning, |x| (100.0..=65535.0).contains(&x) && x.fract() == 0.0,
     "an overprovisioning factor is a whole percentage from 100 to 65535; 140 is Envoy's"
 );
 bounded!(
-    /// How fast a share grows at first.
+    /// The aggression of slow start: how fast a share grows at first.
     Aggression, |x| x > 0.0 && x <= 100.0, "an aggression is above 0 and at most 100; 1 is a straight line"
 );
 
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_exclude_what_is_no_number() {
+    fn ranges_exclude_nan_and_infinity() {
         assert!(Rate::try_from(f64::NAN).is_err());
         assert!(Probability::try_from(f64::INFINITY).is_err());
         assert!(Alpha::try_from(1.0).is_err());

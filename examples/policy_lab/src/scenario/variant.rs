@@ -1,4 +1,4 @@
-//! Policies with settings, under labels.
+//! Variants: policies with settings, under labels.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,26 +9,26 @@ use lb_core::policy::{
 use lb_core::{BalancerConfig, Policy};
 use toml::Spanned;
 
-use super::check::{Problem, problem};
 use super::file::{Setting, VariantTable};
+use super::problem::{Problem, problem};
 
-/// A bound on the length of a page.
-const MOST_VARIANTS: usize = 20;
-/// A bound on memory: that of ring hash.
-const MOST_POINTS: u32 = RingHash::MAX_SIZE;
+/// Bounds the length of a page.
+const MAX_VARIANTS: usize = 20;
+/// Bounds memory; the same bound as ring hash has.
+const MAX_POINTS: u32 = RingHash::MAX_SIZE;
 
-/// A policy, its settings, and what is done around it, under a label.
+/// A policy, its settings and the settings of the balancer, under a label.
 #[derive(Clone, Debug)]
 pub struct Variant {
     pub(crate) label: String,
     pub(crate) policy: Arc<dyn Policy>,
-    /// The settings of the policy that a file gives, in its words.
+    /// The settings of the policy, in the words of the file.
     pub(crate) settings: Vec<String>,
     pub(crate) config: BalancerConfig,
 }
 
 impl Variant {
-    /// A policy as it is, with its name as the label.
+    /// A policy with its defaults. Its name is the label.
     pub(super) fn plain(policy: Arc<dyn Policy>, config: BalancerConfig) -> Self {
         Self {
             label: policy.name().to_owned(),
@@ -38,13 +38,13 @@ impl Variant {
         }
     }
 
-    /// What it is called on the page.
+    /// The name on the page.
     pub fn label(&self) -> &str {
         &self.label
     }
 }
 
-/// The variants of a file; what they do not say of what is around them, `base` says.
+/// The variants of a file. `base` has the settings of the balancer that a variant leaves out.
 pub(super) fn variants(
     tables: Vec<VariantTable>,
     base: &BalancerConfig,
@@ -52,8 +52,8 @@ pub(super) fn variants(
     let mut variants: Vec<Variant> = Vec::new();
     for table in tables {
         let label = checked_label(&table.label, &variants)?;
-        if variants.len() == MOST_VARIANTS {
-            let message = format!("use at most {MOST_VARIANTS} variants");
+        if variants.len() == MAX_VARIANTS {
+            let message = format!("use at most {MAX_VARIANTS} variants");
             return problem(table.label.span(), message);
         }
         let given = given(&table);
@@ -80,11 +80,11 @@ fn checked_label(label: &Spanned<String>, others: &[Variant]) -> Result<String, 
     } else {
         return Ok(label.clone());
     };
-    let message = format!("\"{label}\" is what {taken} is called already: choose another label");
+    let message = format!("\"{label}\" is the name of {taken} already: choose another label");
     problem(span, message)
 }
 
-/// A setting that a table has, and the policies that have it.
+/// A setting of a table, and the policies that have it.
 struct Given<'a> {
     name: &'static str,
     of: &'static [PolicyKind],
@@ -161,8 +161,8 @@ fn factor(setting: &Setting) -> Result<BalanceFactor, Problem> {
 
 fn ketama(setting: &Setting) -> Result<Ketama, Problem> {
     match setting {
-        Some(points) if *points.get_ref() > MOST_POINTS => {
-            problem(points.span(), format!("use at most {MOST_POINTS} points"))
+        Some(points) if *points.get_ref() > MAX_POINTS => {
+            problem(points.span(), format!("use at most {MAX_POINTS} points"))
         }
         _ => Ok(Ketama::new().with_max_points(value(setting, Ketama::DEFAULT_MAX_POINTS))),
     }

@@ -1,16 +1,16 @@
-//! The loop: takes the next event and computes what follows.
+//! The event loop: takes the next event and plans the events that follow from it.
 
 use std::sync::Arc;
 
 use lb_core::{Balancer, Pick, PickRequest, SplitMix64, Timestamp, Tried, Updater, balancer};
 
-use super::Run;
 use super::keys::KeyProbe;
 use super::membership::{Membership, number_of};
 use super::record::Record;
-use super::schedule::{Happening, Schedule};
+use super::run::Run;
+use super::schedule::{Event, Schedule};
 use crate::model::{Arriving, Draw, Host, Population, Stream, unit};
-use crate::scenario::{Failure, Scenario, Variant, What};
+use crate::scenario::{ChangeKind, Failure, Scenario, Variant};
 
 /// A run in progress.
 pub(super) struct Engine<'a> {
@@ -29,7 +29,7 @@ pub(super) struct Engine<'a> {
     members: Membership,
     hosts: Vec<Host>,
     connections: Vec<Connection>,
-    /// Places in `connections` whose connection has ended.
+    /// Indices in `connections` of ended connections.
     free: Vec<usize>,
     // the results
     members_since: u64,
@@ -47,7 +47,7 @@ struct Connection {
     arrived: u64,
     client: u64,
     key: String,
-    /// Its own randomness, the same under every policy.
+    /// The connection's own randomness, the same under every policy.
     rng: SplitMix64,
     service: Draw,
     tried: Tried,
@@ -91,18 +91,17 @@ impl<'a> Engine<'a> {
 
     pub(super) fn run(mut self) -> Run {
         for (number, change) in self.scenario.events.iter().enumerate() {
-            self.schedule
-                .plan(change.at.nanos(), Happening::Change(number));
+            self.schedule.plan(change.at.nanos(), Event::Change(number));
         }
         self.plan_arrival();
         while let Some((at, what)) = self.schedule.next() {
             self.now = at;
             match what {
-                Happening::Change(number) => self.change(number),
-                Happening::Arrival => self.arrival(),
-                Happening::Connected(id) => self.connected(id),
-                Happening::Failed { id, blameless } => self.failed(id, blameless),
-                Happening::Served(id) => self.finished(id),
+                Event::Change(number) => self.change(number),
+                Event::Arrival => self.arrival(),
+                Event::Connected(id) => self.connected(id),
+                Event::Failed { id, blameless } => self.failed(id, blameless),
+                Event::Served(id) => self.finished(id),
             }
         }
         self.result()
@@ -114,20 +113,20 @@ impl<'a> Engine<'a> {
 
     fn plan_arrival(&mut self) {
         if let Some(at) = self.arriving.next() {
-            self.schedule.plan(at, Happening::Arrival);
+            self.schedule.plan(at, Event::Arrival);
         }
     }
 
     fn change(&mut self, number: usize) {
         let change = &self.scenario.events[number];
         for &target in &change.targets {
-            match change.what {
-                What::Fail(failure) => self.hosts[target].failure = Some(failure),
-                What::Recover => self.hosts[target].failure = None,
+            match change.kind {
+                ChangeKind::Fail(failure) => self.hosts[target].failure = Some(failure),
+                ChangeKind::Recover => self.hosts[target].failure = None,
                 _ => {}
             }
         }
-        if !change.what.is_membership() {
+        if !change.kind.is_membership() {
             return;
         }
         self.note_members();
@@ -172,7 +171,7 @@ impl<'a> Engine<'a> {
         self.attempt(id);
     }
 
-    /// Picks a backend for a connection and begins to connect, as lb-proxy's session does.
+    /// Picks a backend for a connection and starts to connect, as lb-proxy's session does.
     fn attempt(&mut self, id: usize) {
         let now = self.timestamp();
         let retry = &self.scenario.retry;
@@ -215,11 +214,11 @@ impl<'a> Engine<'a> {
         };
         let timed_out = takes > limit;
         let what = if succeeds && !timed_out {
-            Happening::Connected(id)
+            Event::Connected(id)
         } else {
             let had_its_time = limit == retry.connect_timeout.get().nanos();
             let blameless = timed_out && !had_its_time;
-            Happening::Failed { id, blameless }
+            Event::Failed { id, blameless }
         };
         let at = self.now.saturating_add(takes.min(limit));
         self.schedule.plan(at, what);
@@ -260,7 +259,7 @@ impl<'a> Engine<'a> {
         let slowness = self.hosts[number].slowness(group, self.now);
         let takes = self.connections[id].service.of(group.service, slowness);
         let at = self.now.saturating_add(takes);
-        self.schedule.plan(at, Happening::Served(id));
+        self.schedule.plan(at, Event::Served(id));
     }
 
     fn finished(&mut self, id: usize) {

@@ -1,4 +1,4 @@
-//! Which keys move to another backend when the membership changes.
+//! Keys that move to another backend when the membership changes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::membership::{Membership, number_of};
 use crate::model::{Draw, Stream, shuffle};
 use crate::scenario::{Change, Scenario, Variant};
 
-/// How many keys are followed.
+/// The number of keys.
 const KEYS: usize = 2000;
 
 /// The keys moved by one change of membership.
@@ -18,16 +18,16 @@ pub(crate) struct Move {
     pub(crate) change: String,
     /// In seconds.
     pub(crate) at: f64,
-    /// The part of the keys whose backend is another.
+    /// The part of the keys that changed their backend.
     pub(crate) moved: f64,
     /// The part that has to move so that shares follow the weights.
     pub(crate) least: f64,
 }
 
-/// A second balancer with the same policy, settings and membership, which picks for a fixed set of keys.
+/// A second balancer with the same policy, settings and membership. It picks for a fixed set of keys.
 ///
-/// It is apart from the simulated one, so that asking changes nothing there. It bears a light load of two connections
-/// per backend, and the keys come in another order each time, so that policies which do not look at keys show it.
+/// It is separate, so that its picks do not change the simulated balancer. It has a light load of two connections per
+/// backend, and picks for the keys in another order each time, so that policies that ignore keys show it.
 #[derive(Debug)]
 pub(super) struct KeyProbe<'a> {
     scenario: &'a Scenario,
@@ -37,7 +37,7 @@ pub(super) struct KeyProbe<'a> {
     order_rng: SplitMix64,
     order: Vec<usize>,
     shares: Vec<f64>,
-    /// For each key its backend, if any.
+    /// The backend of each key.
     places: Vec<Option<usize>>,
     pub(super) idle: f64,
     pub(super) moves: Vec<Move>,
@@ -73,7 +73,7 @@ impl<'a> KeyProbe<'a> {
         probe
     }
 
-    /// Follows a change that `members` has just seen.
+    /// Applies a change that `members` has applied before.
     pub(super) fn follow(&mut self, change: &Change, members: &Membership, now: Timestamp) {
         self.updater.apply(&members.unlimited(), now);
         let places = self.ask(now);

@@ -1,13 +1,13 @@
-//! Which backends the balancer gets in its snapshots.
+//! The backends in the snapshots for the balancer.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 
-use crate::scenario::{Change, Scenario, What};
+use crate::scenario::{Change, ChangeKind, Scenario};
 
-/// The set as a source of discovery would report it.
+/// The set of backends as a source of discovery would publish it.
 #[derive(Clone, Debug)]
 pub(super) struct Membership {
     members: Vec<Member>,
@@ -47,14 +47,14 @@ impl Membership {
         }
     }
 
-    /// Carries out a change. Returns the backends that are new because of it.
+    /// Applies a change. Returns the backends that joined.
     pub(super) fn change(&mut self, change: &Change) -> Vec<usize> {
         let mut new = Vec::new();
         for &number in &change.targets {
             let member = &mut self.members[number];
-            match change.what {
-                What::Drain => member.backend.admin = AdminState::Drain,
-                What::Join => {
+            match change.kind {
+                ChangeKind::Drain => member.backend.admin = AdminState::Drain,
+                ChangeKind::Join => {
                     member.backend.admin = AdminState::Ready;
                     if !member.present {
                         member.present = true;
@@ -63,9 +63,9 @@ impl Membership {
                         new.push(number);
                     }
                 }
-                What::Leave => member.present = false,
-                What::Weight(weight) => member.backend.weight = Weight::new(weight),
-                What::Fail(_) | What::Recover => {}
+                ChangeKind::Leave => member.present = false,
+                ChangeKind::Weight(weight) => member.backend.weight = Weight::new(weight),
+                ChangeKind::Fail(_) | ChangeKind::Recover => {}
             }
         }
         new
@@ -86,7 +86,7 @@ impl Membership {
             .collect()
     }
 
-    /// The share that the weights give to each backend, if none fails.
+    /// The share of each backend by weight, if none fails.
     pub(super) fn shares(&self) -> Vec<f64> {
         let taking = |backend: &&Backend| backend.takes_connections();
         let first = self.present().filter(taking).map(|b| b.priority).min();
@@ -120,7 +120,7 @@ fn addr(number: usize) -> SocketAddr {
 pub(super) fn number_of(addr: SocketAddr) -> usize {
     match addr.ip() {
         IpAddr::V4(ip) => (ip.to_bits() & 0xffff) as usize,
-        // No backend here has one.
+        // No backend has an IPv6 address.
         IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED.to_bits() as usize,
     }
 }

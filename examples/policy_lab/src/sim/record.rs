@@ -1,11 +1,11 @@
-//! The record of a run.
+//! Counts the events of a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::scenario::Scenario;
 
-/// How many parts the time is divided into for the charts.
+/// The number of parts of the time in the charts.
 pub(crate) const BINS: usize = 60;
 
 /// Counts, by part of the time and over the measured time.
@@ -14,22 +14,22 @@ pub(super) struct Record {
     /// In nanoseconds.
     bin: u64,
     warm_up: u64,
-    backends: Vec<OfBackend>,
+    backends: Vec<BackendRecord>,
     /// Arrivals since shares or the part of the time changed: all, and the measured ones.
     pending: (u64, u64),
     pending_bin: usize,
-    /// What the weights give to each backend now.
+    /// The current share of each backend by weight.
     shares: Vec<f64>,
-    /// The backend that each client was connected to last.
+    /// The last backend of each client.
     homes: BTreeMap<u64, usize>,
-    /// Measured connections of clients that were connected before: those to another backend, and all.
+    /// Measured connections of returning clients: to another backend, and all.
     returned: (u64, u64),
     latencies: Vec<u64>,
     pub(super) max_in_flight: u32,
 }
 
 #[derive(Clone, Debug)]
-struct OfBackend {
+struct BackendRecord {
     connected: Vec<u64>,
     expected: Vec<f64>,
     /// Connections in flight times nanoseconds.
@@ -43,7 +43,7 @@ struct OfBackend {
 
 impl Record {
     pub(super) fn new(scenario: &Scenario, shares: Vec<f64>) -> Self {
-        let empty = OfBackend {
+        let empty = BackendRecord {
             connected: vec![0; BINS],
             expected: vec![0.0; BINS],
             area: vec![0.0; BINS],
@@ -128,7 +128,7 @@ impl Record {
         }
     }
 
-    /// Ends the record: what is pending is counted.
+    /// Ends the record: counts what is pending.
     pub(super) fn finish(&mut self, now: u64) {
         self.flush();
         for backend in 0..self.backends.len() {
@@ -144,7 +144,7 @@ impl Record {
         Some(Duration::from_nanos(*found))
     }
 
-    /// The part of the connections that reached another backend than the one before of their client.
+    /// The part of the connections of returning clients that reached another backend than the last one did.
     pub(super) fn sent_elsewhere(&self) -> f64 {
         let (elsewhere, all) = self.returned;
         ratio(elsewhere as f64, all as f64)
@@ -153,7 +153,7 @@ impl Record {
     pub(super) fn share_error(&self) -> f64 {
         let connected: u64 = self.backends.iter().map(|b| b.measured_connected).sum();
         let expected: f64 = self.backends.iter().map(|b| b.measured_expected).sum();
-        let difference = |b: &OfBackend| {
+        let difference = |b: &BackendRecord| {
             let got = ratio(b.measured_connected as f64, connected as f64);
             (got - ratio(b.measured_expected, expected)).abs()
         };
@@ -162,7 +162,7 @@ impl Record {
 
     /// By backend and part: its share of the established connections over its share of the weights.
     pub(super) fn shares_over_time(&self) -> Vec<Vec<Option<f64>>> {
-        let sum = |bin: usize, of: fn(&OfBackend, usize) -> f64| -> f64 {
+        let sum = |bin: usize, of: fn(&BackendRecord, usize) -> f64| -> f64 {
             self.backends.iter().map(|b| of(b, bin)).sum()
         };
         let totals: Vec<(f64, f64)> = (0..BINS)
@@ -173,10 +173,10 @@ impl Record {
                 )
             })
             .collect();
-        let share = |b: &OfBackend, bin: usize| {
+        let share = |b: &BackendRecord, bin: usize| {
             let (connected, expected) = totals[bin];
             let due = ratio(b.expected[bin], expected);
-            // A part of the time in which a backend was due less than a connection says nothing.
+            // Without one expected connection, a part of the time has no meaningful share.
             (connected > 0.0 && b.expected[bin] >= 1.0)
                 .then(|| ratio(b.connected[bin] as f64, connected) / due)
         };
@@ -188,7 +188,7 @@ impl Record {
 
     /// By backend and part: connections in flight on average.
     pub(super) fn in_flight_over_time(&self) -> Vec<Vec<Option<f64>>> {
-        let mean = |b: &OfBackend, bin: usize| {
+        let mean = |b: &BackendRecord, bin: usize| {
             (b.member[bin] || b.area[bin] > 0.0).then(|| b.area[bin] / self.bin as f64)
         };
         self.backends
@@ -201,7 +201,7 @@ impl Record {
         usize::try_from(now / self.bin).unwrap_or(usize::MAX)
     }
 
-    /// Adds what a backend held up to `now` to the parts of the time that this spans.
+    /// Adds the connections in flight of a backend until `now` to each part of the time.
     fn advance(&mut self, backend: usize, now: u64) {
         let width = self.bin;
         let backend = &mut self.backends[backend];

@@ -1,4 +1,4 @@
-//! The binary as a user runs it.
+//! The binary and its command line.
 
 use std::process::{Command, Output};
 
@@ -13,7 +13,7 @@ fn text_of(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn compares_chosen_policies_and_says_where_the_page_is() {
+fn compares_the_named_policies_and_prints_the_path_of_the_page() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("lab.html");
     let out = out.to_str().unwrap();
@@ -64,7 +64,10 @@ fn variants_are_compared_with_the_policies_that_are_named() {
         ["maglev", "p2c", "bounded"]
     );
     let help = policy_lab(&["--help"]);
-    assert!(text_of(&help.stdout).contains("besides, with their defaults, for comparison"));
+    assert!(
+        text_of(&help.stdout)
+            .contains("for comparison under the policies of --policies with their defaults")
+    );
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn without_samples_there_is_no_latency() {
 }
 
 #[test]
-fn lists_what_there_is() {
+fn lists_scenarios_and_policies() {
     let run = policy_lab(&["--list"]);
     let said = text_of(&run.stdout);
     assert!(
@@ -109,7 +112,7 @@ fn prints_a_scenario_to_start_from() {
 }
 
 #[test]
-fn errors_end_with_a_failure_and_a_way_out() {
+fn errors_name_the_fix_and_exit_with_a_failure() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bad.toml");
     std::fs::write(&file, "duration = 5").unwrap();

@@ -1,4 +1,4 @@
-//! Keys that move are counted right, which takes policies that look at them.
+//! The count of keys that move, with policies of known results.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const LEAVE: &str = r#"
     events = [{ at = "500ms", action = "leave", target = "a-2" }]
 "#;
 
-/// By hash of the key: modulo the number of backends, or the highest with each (rendezvous).
+/// Picks by a hash of the key: modulo the number of backends, or the backend with the highest hash (rendezvous).
 #[derive(Clone, Copy, Debug)]
 enum Hashing {
     Modulo,
@@ -54,7 +54,7 @@ impl Picker for HashingPicker {
     }
 }
 
-/// FNV-1a, mixed once more, for its high bits are weak.
+/// FNV-1a with one more mixing step, because its high bits are weak.
 fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
     let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325, step);
@@ -72,7 +72,7 @@ fn assert_close(found: Option<f64>, theory: f64) {
 }
 
 #[test]
-fn rendezvous_moves_what_has_to_move_and_modulo_most() {
+fn rendezvous_moves_the_least_keys_and_modulo_most_keys() {
     let rendezvous = run(Arc::new(Hashing::Rendezvous));
     assert!(!rendezvous.ignores_keys());
     assert!(rendezvous.keys_moved_idle < f64::EPSILON);
@@ -86,12 +86,12 @@ fn rendezvous_moves_what_has_to_move_and_modulo_most() {
 }
 
 #[test]
-fn policies_that_look_at_no_key_show_it() {
+fn policies_that_ignore_keys_move_keys_without_a_change() {
     for policy in [PolicyKind::Random, PolicyKind::WeightedRoundRobin] {
         let run = run(policy.build());
         assert!(run.ignores_keys(), "{policy}");
         assert_close(Some(run.keys_moved_idle), 1.0 - 1.0 / 4.0);
-        // Among the three that stay, a key finds its backend again in one of three times.
+        // Of the three backends that stay, a key gets its backend again with a chance of one third.
         assert_close(run.keys_moved, 1.0 - 3.0 / 4.0 / 3.0);
     }
 }

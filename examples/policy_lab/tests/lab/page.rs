@@ -1,4 +1,4 @@
-//! The page stands alone.
+//! The page needs no other file.
 
 use lb_core::policy::PolicyKind;
 use policy_lab::{Run, Scenario, page, simulate};
@@ -51,7 +51,7 @@ fn titles_are_text_and_not_markup() {
     assert!(!html.contains("<script>"));
 }
 
-/// A run whose only backend is `backend`, under the label `label`; nothing is tried twice.
+/// A run with `backend` as the only backend, under the label `label`, without retries.
 fn run(label: &str, backend: &str) -> (Scenario, Run) {
     let text = format!(
         "duration = \"1s\"\narrivals = {{ rate = 200 }}\nretry = {{ tries = 1 }}\n\
@@ -64,7 +64,7 @@ fn run(label: &str, backend: &str) -> (Scenario, Run) {
 }
 
 #[test]
-fn who_loses_connections_is_best_at_nothing() {
+fn a_policy_that_loses_connections_is_best_at_nothing() {
     let (scenario, none) = run("none", "service = { constant = \"9ms\" }");
     let (_, some) = run(
         "some",
@@ -81,7 +81,7 @@ fn who_loses_connections_is_best_at_nothing() {
         html.lines().filter(|row| row.starts_with(&start)).collect()
     };
     let bests = |label| rows(label).concat().matches("\"best\"").count();
-    // In the overview twice, and in each of two tables: three latencies, connections in flight, share error.
+    // Two in the overview, and in each of two tables: three latencies, connections in flight, share error.
     assert_eq!((bests("none"), bests("some"), bests("all")), (12, 0, 0));
     assert_eq!(
         rows("all").concat().matches("<td>–</td>").count(),
@@ -90,7 +90,7 @@ fn who_loses_connections_is_best_at_nothing() {
 }
 
 #[test]
-fn a_page_of_nothing_but_losses_can_be_drawn() {
+fn a_page_of_losses_alone_can_be_drawn() {
     let (scenario, all) = run("all", "service = { constant = \"1ms\" }, absent = true");
     let html = page(1, &[(scenario, vec![all])]).unwrap();
     assert!(!html.contains("\"best\""));

@@ -1,11 +1,11 @@
-//! Scenario files: what is wrong is said with its place and the way out, and nothing panics.
+//! Scenario files: errors name the place and the fix, and no input panics.
 
 use crate::support::error;
 use lb_core::policy::PolicyKind;
 use policy_lab::{Scenario, Variant, page, simulate, simulate_variant};
 use proptest::prelude::*;
 
-/// A scenario that uses everything, small enough to run often.
+/// A scenario with every setting, small enough to run often.
 const FULL: &str = r#"title = "full"
 description = "everything"
 duration = "2s"
@@ -210,7 +210,7 @@ fn errors_name_the_place_and_the_fix() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_answered_with_what_is() {
+fn a_missing_file_is_an_error_with_the_built_in_names() {
     let error = Scenario::load("/nonexistent/lab.toml")
         .unwrap_err()
         .to_string();
@@ -219,7 +219,7 @@ fn a_file_that_is_not_there_is_answered_with_what_is() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_not_answered_with_names() {
+fn an_unreadable_file_is_an_error_without_names() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("latin1.toml");
     std::fs::write(&file, b"duration = \"1s\"\n# \xc3\xa9, \xe9\n").unwrap();
@@ -246,7 +246,7 @@ fn the_full_scenario_runs_under_every_policy() {
     assert_eq!(labels, ["bounded", "of zone x"]);
 }
 
-/// Simulates and draws whatever is a scenario.
+/// Simulates and draws `text` if it is a scenario.
 fn try_out(text: &str) {
     let Ok(scenario) = Scenario::parse("test", text) else {
         return;
@@ -264,7 +264,7 @@ fn try_out(text: &str) {
     page(1, &[(scenario, runs)]).expect("every run can be drawn");
 }
 
-/// Values that get past the reader, or nearly; none makes a scenario large.
+/// Values that serde accepts or nearly accepts. None makes a scenario large.
 #[rustfmt::skip]
 const VALUES: &[&str] = &[
     "0", "1", "2", "7", "-1", "0.5", "1.5", "1e-9", "nan", "inf", "true", "false", "\"\"", "\"0s\"", "\"1us\"",

@@ -1,4 +1,4 @@
-//! Each setting reaches the balancer: a figure differs, in the direction that the setting is for.
+//! Each setting reaches the balancer: it changes a figure in the expected direction.
 
 use policy_lab::{Run, Scenario, simulate_variant};
 
@@ -9,7 +9,7 @@ fn run(world: &str, variant: &str) -> Run {
     simulate_variant(&scenario, &scenario.variants()[0], 1)
 }
 
-/// Under `policy`, `figure` grows from each of the lines in `settings` to the next.
+/// Asserts that `figure` under `policy` grows from each of the lines in `settings` to the next.
 fn grows(world: &str, policy: &str, settings: &[&str], figure: impl Fn(&Run) -> f64) {
     let with = |lines: &&str| figure(&run(world, &format!("policy = \"{policy}\"\n{lines}")));
     let figures: Vec<f64> = settings.iter().map(with).collect();
@@ -108,7 +108,7 @@ fn outlier_detection_spares_attempts() {
 }
 
 #[test]
-fn slow_start_keeps_newcomers_from_their_share() {
+fn slow_start_reduces_the_share_of_new_backends() {
     let join = r#"
         duration = "30s"
         warm_up = "0s"
@@ -133,7 +133,7 @@ fn slow_start_keeps_newcomers_from_their_share() {
 }
 
 #[test]
-fn in_panic_the_failed_are_tried() {
+fn in_panic_failed_backends_are_tried() {
     let most_fail = r#"
         duration = "20s"
         arrivals = { rate = 100 }
@@ -194,7 +194,7 @@ fn a_zone_is_preferred_while_it_is_healthy_enough() {
 }
 
 #[test]
-fn a_subset_is_of_its_size_and_differs_by_index() {
+fn a_subset_has_its_size_and_depends_on_the_index() {
     let world = r#"
         duration = "10s"
         arrivals = { rate = 100 }
@@ -216,7 +216,7 @@ fn a_subset_is_of_its_size_and_differs_by_index() {
 }
 
 #[test]
-fn the_scenarios_settings_hold_unless_a_variant_has_others() {
+fn the_scenarios_settings_apply_unless_a_variant_has_its_own() {
     let world = r#"
         duration = "10s"
         arrivals = { rate = 100 }

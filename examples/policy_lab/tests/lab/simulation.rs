@@ -1,11 +1,11 @@
-//! What holds for every run.
+//! Invariants of every run, and results against theory.
 
 use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
 use policy_lab::{Run, Scenario, page, simulate, simulate_variant};
 
-/// Every built-in scenario with a tenth of its load: it is about what holds, not about the figures.
+/// Every built-in scenario with a tenth of its load: enough for invariants, not for figures.
 fn builtins() -> impl Iterator<Item = Scenario> {
     Scenario::builtin_names().map(builtin)
 }
@@ -87,7 +87,7 @@ fn a_lone_backend_without_queueing_takes_connect_and_service_time() {
 }
 
 #[test]
-fn waiting_in_the_queue_is_as_long_as_theory_says() {
+fn waiting_in_the_queue_matches_the_theory() {
     // M/M/1 at half load: the time in the system is exponential with a mean of twice the service time.
     let text = r#"
         duration = "2000s"
@@ -159,7 +159,7 @@ fn an_empty_set_loses_every_connection() {
     assert_eq!((run.p50, run.p99, run.p999), (None, None, None));
 }
 
-/// The part of a figure of one run in that of another.
+/// The ratio of a figure of two runs.
 fn part(of: &[Run], label: &str, in_label: &str, figure: fn(&Run) -> f64) -> f64 {
     let find = |label: &str| of.iter().find(|run| run.label == label);
     let find = |label: &str| figure(find(label).unwrap_or_else(|| panic!("no variant {label}")));

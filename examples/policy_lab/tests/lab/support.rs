@@ -1,8 +1,8 @@
-//! What the tests of scenario files share.
+//! Shared by the tests of scenario files.
 
 use policy_lab::Scenario;
 
-/// What is said about `text` with `from` replaced by `to`.
+/// The error of `text` with `from` replaced by `to`.
 pub(crate) fn error(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from}");
     Scenario::parse("lab.toml", &text.replacen(from, to, 1))

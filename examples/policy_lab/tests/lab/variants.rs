@@ -1,4 +1,4 @@
-//! Policies with settings: what is wrong with them is said with its place and the way out, the page says what they are.
+//! Variants: errors name the place and the fix, and the page shows labels and settings.
 
 use crate::support::error;
 use lb_core::policy::PolicyKind;
@@ -39,12 +39,12 @@ fn errors_name_the_place_and_the_fix() {
         (
             "label = \"of zone x\"",
             "label = \"bounded\"",
-            "lab.toml:17:9: \"bounded\" is what another variant is called already: choose another label",
+            "lab.toml:17:9: \"bounded\" is the name of another variant already: choose another label",
         ),
         (
             "label = \"bounded\"",
             "label = \"p2c\"",
-            "lab.toml:11:9: \"p2c\" is what a policy with its defaults is called already",
+            "lab.toml:11:9: \"p2c\" is the name of a policy with its defaults already",
         ),
         (
             "label = \"bounded\"",
@@ -197,7 +197,7 @@ fn errors_name_the_place_and_the_fix() {
 }
 
 #[test]
-fn what_the_documentation_shows_can_be_read() {
+fn the_examples_of_the_documentation_can_be_read() {
     let documentation = include_str!("../../src/scenario/mod.rs");
     let lines = documentation
         .lines()
@@ -299,7 +299,7 @@ fn the_page_has_the_labels_everywhere_and_the_settings_once() {
 }
 
 #[test]
-fn the_overview_compares_what_several_scenarios_share() {
+fn the_overview_compares_variants_of_several_scenarios() {
     let scenario = |title: &str, label: &str| {
         let text = format!(
             "title = \"{title}\"\n{}",

@@ -1,4 +1,4 @@
-//! What is done around the policies, as a file says it.
+//! The settings of the balancer, as a file gives them.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,22 +12,22 @@ use toml::Spanned;
 
 use super::units::{Aggression, Overprovisioning, Percent, Positive, Time};
 
-/// The settings of lb-core's `BalancerConfig`, by the names they have there or in Envoy.
+/// The settings of lb-core's `BalancerConfig`, under lb-core's names or Envoy's.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Around {
-    outlier_detection: Option<Switch<Outliers>>,
+pub(crate) struct BalancerTable {
+    outlier_detection: Option<Switch<OutlierTable>>,
     #[serde(alias = "overprovisioning_factor")]
     overprovisioning: Option<Switch<Overprovisioning>>,
     #[serde(alias = "healthy_panic_threshold")]
     panic_threshold: Option<Switch<Percent>>,
     #[serde(alias = "slow_start_config")]
-    slow_start: Option<Switch<Slow>>,
-    subset: Option<Switch<Part>>,
-    zone: Option<Switch<Near>>,
+    slow_start: Option<Switch<SlowStartTable>>,
+    subset: Option<Switch<SubsetTable>>,
+    zone: Option<Switch<ZoneTable>>,
 }
 
-impl Around {
+impl BalancerTable {
     /// `base` with these settings in place of its own.
     pub(crate) fn over(&self, base: &BalancerConfig) -> BalancerConfig {
         let mut config = base.clone();
@@ -35,26 +35,30 @@ impl Around {
         replace(
             &mut set.outlier_detection,
             &self.outlier_detection,
-            Outliers::get,
+            OutlierTable::detection,
         );
         replace(&mut set.overprovisioning, &self.overprovisioning, |x| {
             factor(*x)
         });
-        replace(&mut set.slow_start, &self.slow_start, Slow::get);
-        replace(&mut set.subset, &self.subset, Part::get);
-        replace(&mut set.zone, &self.zone, Near::get);
+        replace(
+            &mut set.slow_start,
+            &self.slow_start,
+            SlowStartTable::slow_start,
+        );
+        replace(&mut set.subset, &self.subset, SubsetTable::subset);
+        replace(&mut set.zone, &self.zone, ZoneTable::preference);
         match &self.panic_threshold {
-            // Which knows that 0 is off.
+            // The method turns 0 into off.
             Some(Switch::On(threshold)) => config.with_panic_threshold(percent(*threshold)),
             Some(Switch::Off) => config.with_panic_threshold(0),
             None => config,
         }
     }
 
-    /// The zone that is preferred, if one is.
+    /// The preferred zone.
     pub(crate) const fn zone(&self) -> Option<&Spanned<String>> {
         match &self.zone {
-            Some(Switch::On(near)) => Some(&near.zone),
+            Some(Switch::On(table)) => Some(&table.zone),
             _ => None,
         }
     }
@@ -62,7 +66,7 @@ impl Around {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Outliers {
+struct OutlierTable {
     #[serde(alias = "consecutive_5xx")]
     consecutive_failures: Option<NonZeroU32>,
     #[serde(alias = "base_ejection_time")]
@@ -76,8 +80,8 @@ struct Outliers {
     interval: Option<Positive>,
 }
 
-impl Outliers {
-    fn get(&self) -> OutlierDetection {
+impl OutlierTable {
+    fn detection(&self) -> OutlierDetection {
         let mut detection = OutlierDetection::default();
         let set = &mut detection;
         let time = |positive: Positive| positive.get().duration();
@@ -95,7 +99,7 @@ impl Outliers {
             percent,
         );
         fill(&mut set.interval, self.interval, time);
-        // As Envoy does.
+        // Envoy does the same.
         set.max_ejection = set.max_ejection.max(set.base_ejection);
         detection
     }
@@ -103,7 +107,7 @@ impl Outliers {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Slow {
+struct SlowStartTable {
     #[serde(alias = "slow_start_window")]
     window: Positive,
     #[serde(alias = "min_weight_percent")]
@@ -111,8 +115,8 @@ struct Slow {
     aggression: Option<Aggression>,
 }
 
-impl Slow {
-    fn get(&self) -> SlowStart {
+impl SlowStartTable {
+    fn slow_start(&self) -> SlowStart {
         let mut slow = SlowStart::new(self.window.get().duration());
         fill(&mut slow.min_percent, self.min_percent, percent);
         fill(&mut slow.aggression, self.aggression, Aggression::get);
@@ -122,28 +126,28 @@ impl Slow {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Part {
+struct SubsetTable {
     index: u64,
     size: NonZeroU32,
 }
 
-impl Part {
-    fn get(&self) -> Subset {
+impl SubsetTable {
+    fn subset(&self) -> Subset {
         Subset::new(self.index, self.size.get())
     }
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Near {
+struct ZoneTable {
     zone: Spanned<String>,
     #[serde(alias = "overprovisioning_factor")]
     overprovisioning: Option<Overprovisioning>,
     min_backends: Option<u32>,
 }
 
-impl Near {
-    fn get(&self) -> ZonePreference {
+impl ZoneTable {
+    fn preference(&self) -> ZonePreference {
         let mut zone = ZonePreference::new(self.zone.get_ref().as_str());
         fill(&mut zone.overprovisioning, self.overprovisioning, factor);
         fill(&mut zone.min_backends, self.min_backends, |n| n);
@@ -165,7 +169,7 @@ fn fill<T, U>(place: &mut U, by: Option<T>, get: impl Fn(T) -> U) {
     }
 }
 
-// Both are whole and in range by construction.
+// Both values are whole and in range by construction.
 fn percent(percent: Percent) -> u8 {
     percent.get() as u8
 }

@@ -1,10 +1,10 @@
-//! What is done around a policy, in the words of a scenario file.
+//! The settings of the balancer, in the words of a scenario file.
 
 use std::time::Duration;
 
 use lb_core::{BalancerConfig, OutlierDetection, SlowStart, ZonePreference};
 
-/// What `config` has that `base` has not; nothing if they are the same.
+/// The settings of `config` that differ from `base`.
 pub(crate) fn differences(config: &BalancerConfig, base: &BalancerConfig) -> Vec<String> {
     let (all, known) = (all(config), all(base));
     let new = all.into_iter().filter(|setting| !known.contains(setting));
@@ -57,7 +57,7 @@ fn slow(slow: SlowStart) -> String {
 }
 
 fn near(zone: &ZonePreference) -> String {
-    // Names of zones are checked to be plain: there is nothing to escape.
+    // `check.rs` allows only plain names of zones: there is nothing to escape.
     format!(
         "{{ zone = \"{}\", overprovisioning = {}, min_backends = {} }}",
         zone.zone, zone.overprovisioning, zone.min_backends
