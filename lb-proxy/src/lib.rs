@@ -31,9 +31,10 @@
 //!
 //! 1. The client must be within the [`Limits`] of the proxy and the listener, which by default make it wait in the kernel's
 //!    queue, and be admitted by [`Access`], the [`ClientZone`]s and the [`Hooks`], which reset it.
-//! 2. A [`Preread`], where there is one, sees the first bytes; it may tell who the client is
-//!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)) and choose the upstream
-//!    ([`ClientHelloReader`](client_hello::ClientHelloReader)).
+//! 2. A [`Preread`], where there is one, reads the first bytes: the client's address
+//!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)), the name that TLS asks for
+//!    ([`ClientHelloReader`](client_hello::ClientHelloReader)). The listener's [server names](Listener::server_names) or
+//!    its [route](Listener::route) choose the upstream.
 //! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
 //!    session waits in the upstream's [`Queue`], if it has one.
 //! 4. The backend is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
@@ -81,7 +82,9 @@
 
 pub mod client_hello;
 mod clock;
+mod close_reason;
 mod config;
+mod connection;
 mod error;
 mod failures;
 mod hooks;
@@ -100,12 +103,12 @@ mod session;
 mod state;
 mod upstream;
 
+pub use close_reason::CloseReason;
 pub use config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
+pub use connection::Connection;
 pub use error::{BindError, BuildError, ReloadError};
 pub use failures::FAILURES_TARGET;
-pub use hooks::{
-    Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Summary, Verdict,
-};
+pub use hooks::{Admission, Attempt, AttemptOutcome, Hooks, Summary};
 pub use limits::{Access, ClientZone, ClientZoneBuilder, Excess, Limits, Rate};
 pub use listener::Listener;
 pub use metrics::Metrics;
@@ -120,6 +123,7 @@ pub use server::{
     Server, Workers,
 };
 pub use upstream::drain::Parting;
+pub use upstream::hash_key::{HashKey, KeyFunction, KeyPart};
 pub use upstream::wait_queue::{Queue, WaitFor};
 pub use upstream::{Upstream, UpstreamBuilder};
 

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::hooks::CloseReason;
+use crate::close_reason::CloseReason;
 
 /// What failed, and why.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -8,7 +8,7 @@ use tracing::field::display;
 use tracing::{error, warn};
 
 use super::kind::{AcceptPause, ConnectFailure, Failure, FailureKind};
-use crate::hooks::CloseReason;
+use crate::close_reason::CloseReason;
 
 /// The `tracing` target of the reports of refused clients and failed connections.
 ///

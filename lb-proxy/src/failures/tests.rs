@@ -5,7 +5,7 @@ use tokio::time::advance;
 
 use super::kind::*;
 use super::*;
-use crate::hooks::CloseReason;
+use crate::close_reason::CloseReason;
 use test_support::log::Capture;
 
 const DENIED: Failure = Failure::Client(CloseReason::AccessDenied);

@@ -14,13 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
+use crate::connection::Connection;
 use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::net::socket::{SocketOptions, Source};
 use crate::preread::Preread;
 use crate::proxy_protocol::SendProxy;
+use crate::server_names::ServerNames;
 use crate::state::route::Route;
+use crate::state::route_function::RouteFunction;
 use crate::upstream::Upstream;
 
 use bind::BindConfig;
@@ -173,7 +176,7 @@ impl Listener {
         self
     }
 
-    /// Sets who is told about this listener's connections. Default: nobody.
+    /// Sets the observer of this listener's connections. Default: none.
     pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
         self.route.hooks = Some(hooks);
         self
@@ -182,6 +185,28 @@ impl Listener {
     /// Adds a reader of the first bytes. The first is served first; what it leaves is the next one's.
     pub fn preread(mut self, preread: Arc<dyn Preread>) -> Self {
         self.route.prereads.push(preread);
+        self
+    }
+
+    /// Sets which upstreams serve the names that clients ask for in TLS (SNI). A listener without a
+    /// [`ClientHelloReader`](crate::client_hello::ClientHelloReader) learns no names. All other connections go to the
+    /// listener's upstream. One look-up for each session. Default: none.
+    #[doc(alias = "ssl_preread", alias = "filter_chain_match")]
+    pub fn server_names(mut self, upstreams: ServerNames<Upstream>) -> Self {
+        self.route.server_names = Some(Arc::new(upstreams));
+        self
+    }
+
+    /// Sets a function that chooses the upstream, for what [server names](Self::server_names) cannot say. It runs once
+    /// for each session, after the prereads, on the session's task, so it must not block. `None` leaves the choice to the
+    /// server names and the prereads. An upstream that no listener names must be made known with
+    /// [`ProxyBuilder::upstream`](crate::ProxyBuilder::upstream). Default: no function.
+    #[doc(alias = "use_backend")]
+    pub fn route(
+        mut self,
+        choose: impl Fn(&Connection) -> Option<Upstream> + Send + Sync + 'static,
+    ) -> Self {
+        self.route.function = Some(RouteFunction::new(choose));
         self
     }
 
@@ -230,15 +255,22 @@ impl Listener {
         sends.map_or(Ok(()), |send| send.check(of))
     }
 
-    /// Keeps what headers tell if it passes on TLVs itself, or `upstreams` do.
-    pub(crate) fn keep_tlvs(&mut self, upstreams: bool) {
-        let sends = self.route.send_proxy.as_ref();
-        self.route.passes_tlvs = upstreams || sends.is_some_and(SendProxy::passes_tlvs);
+    /// Sessions keep what the first bytes told if the listener has a reader of it, or one of the `upstreams` of the proxy.
+    pub(crate) fn keep_preread(&mut self, upstreams: bool) {
+        let Route {
+            hooks,
+            function,
+            send_proxy,
+            ..
+        } = &self.route;
+        let sends = send_proxy.as_ref().is_some_and(SendProxy::passes_tlvs);
+        self.route.keeps_preread = upstreams || hooks.is_some() || function.is_some() || sends;
     }
 
-    /// The upstream that its connections go to.
-    pub(crate) const fn upstream(&self) -> &Upstream {
-        &self.route.upstream
+    /// The upstreams that it names.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        let names = self.route.server_names.iter();
+        std::iter::once(&self.route.upstream).chain(names.flat_map(|table| table.values()))
     }
 
     /// The address it is described with.

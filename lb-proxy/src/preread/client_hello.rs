@@ -5,17 +5,16 @@ use std::time::Duration;
 use super::{Preread, PrereadContext, PrereadError, PrereadStatus};
 use crate::client_hello::{ClientHello, ClientHelloError, DEFAULT_LIMIT};
 use crate::parse_status::ParseStatus;
-use crate::server_names::ServerNames;
-use crate::upstream::Upstream;
 
-/// A [`Preread`] that reads the ClientHello, leaves it where it is, and chooses the upstream by the name in it.
+/// A [`Preread`] that reads the ClientHello, which the backend still gets.
 ///
-/// The listener's own upstream serves whoever asks for no name or for one that is not in the table, and everything
-/// that is not TLS or no ClientHello that could be understood: what to say about that is up to the server. Connections
-/// are refused whose ClientHello is longer than the limit, not complete in time, or cut off. [Hooks](crate::Hooks) see
-/// the name and the protocols.
+/// The name in it (SNI) chooses the upstream by the listener's [server names](crate::Listener::server_names). Hash keys,
+/// routes and [hooks](crate::Hooks) see the name and the protocols. The listener's own upstream serves connections that
+/// ask for no name or for one that is not in the table, and all bytes that are not TLS or not a valid ClientHello: how to
+/// answer those is up to the backend. A connection is refused if its ClientHello is longer than the limit, not complete
+/// in time, or cut off.
 ///
-/// Since the first byte is waited for, a protocol in which the server speaks first needs a listener of its own.
+/// The session waits for the client's first byte, so a protocol in which the server speaks first needs a listener of its own.
 /// Allocates a copy of the message only if it is spread over several records.
 ///
 /// ```
@@ -30,35 +29,25 @@ use crate::upstream::Upstream;
 /// let mut names = ServerNames::new();
 /// names.insert("www.example.com", web.clone())?;
 /// let listener = Listener::new("[::]:443".parse()?, others);
-/// let listener = listener.preread(Arc::new(ClientHelloReader::new().upstreams(names)));
-/// // No listener names `web`.
-/// Ok(Proxy::builder().listener(listener).upstream(web))
+/// let listener = listener.preread(Arc::new(ClientHelloReader::new())).server_names(names);
+/// Ok(Proxy::builder().listener(listener))
 /// # }
 /// ```
 #[doc(alias = "ssl_preread")]
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ClientHelloReader {
-    upstreams: ServerNames<Upstream>,
     limit: usize,
     timeout: Duration,
 }
 
 impl ClientHelloReader {
-    /// Reads for the hooks alone.
+    /// A reader with the default limit and time-out.
     pub fn new() -> Self {
         Self {
-            upstreams: ServerNames::new(),
             limit: DEFAULT_LIMIT,
             timeout: Duration::from_secs(30),
         }
-    }
-
-    /// Sets which name goes to which upstream. All of them must be
-    /// [known to the proxy](crate::ProxyBuilder::upstream). Default: none.
-    pub fn upstreams(mut self, upstreams: ServerNames<Upstream>) -> Self {
-        self.upstreams = upstreams;
-        self
     }
 
     /// Sets how many bytes are read in search of the message, record headers included. Default: [`DEFAULT_LIMIT`].
@@ -86,15 +75,11 @@ impl Preread for ClientHelloReader {
     fn read(
         &self,
         bytes: &[u8],
-        context: &mut PrereadContext,
+        context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError> {
         match ClientHello::parse(bytes, self.limit) {
             Ok(ParseStatus::Complete(hello)) => {
-                let name = hello.server_name();
-                if let Some(upstream) = name.as_deref().and_then(|name| self.upstreams.find(name)) {
-                    context.set_upstream(upstream);
-                }
-                context.keep_names(name.as_deref(), hello.alpn());
+                context.set_names(hello.server_name().as_deref(), hello.alpn());
             }
             Ok(ParseStatus::Incomplete { .. }) => return Ok(PrereadStatus::More),
             Err(error @ ClientHelloError::TooLong { .. }) => return Err(PrereadError::new(error)),

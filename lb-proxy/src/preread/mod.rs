@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::hooks::Connection;
+use crate::connection::Connection;
 use crate::identity::Identity;
+use crate::server_names::ServerNames;
 use crate::upstream::Upstream;
 
 /// Reads the first bytes of a connection before a backend is picked: a PROXY protocol header, the name in a TLS
@@ -32,7 +33,7 @@ pub trait Preread: fmt::Debug + Send + Sync + 'static {
     fn read(
         &self,
         bytes: &[u8],
-        context: &mut PrereadContext,
+        context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError>;
 
     /// How many bytes it may want to see. Default: 16 KiB, nginx's `preread_buffer_size`.
@@ -68,14 +69,16 @@ pub enum PrereadStatus {
 
 /// What a [`Preread`] may change about a connection.
 #[derive(Debug)]
-pub struct PrereadContext {
+pub struct PrereadContext<'a> {
     pub(crate) connection: Connection,
     pub(crate) upstream: Option<Upstream>,
-    /// Whether anybody wants to know more than the client and the upstream.
+    /// The listener's routes by server name.
+    pub(crate) server_names: Option<&'a ServerNames<Upstream>>,
+    /// Whether hooks, routes, keys or headers may read more than the client and the upstream.
     pub(crate) is_kept: bool,
 }
 
-impl PrereadContext {
+impl PrereadContext<'_> {
     /// The connection as it is known so far.
     pub const fn connection(&self) -> &Connection {
         &self.connection
@@ -91,19 +94,24 @@ impl PrereadContext {
         self.identity().destination = Some(destination);
     }
 
-    /// Keeps a PROXY protocol header with the connection, if there is somebody who may ask for it.
+    /// Keeps a PROXY protocol header with the connection, if there is a reader.
     pub(crate) fn keep_header(&mut self, header: &[u8]) {
         if self.is_kept {
             self.identity().header = header.into();
         }
     }
 
-    /// Keeps what the client's TLS asks for, likewise.
-    pub(crate) fn keep_names<'a>(
+    /// Takes what the client's TLS asks for: looks the name up in the listener's table, and keeps it if there is a reader.
+    pub(crate) fn set_names<'n>(
         &mut self,
         server_name: Option<&str>,
-        alpn: impl Iterator<Item = &'a [u8]>,
+        alpn: impl Iterator<Item = &'n [u8]>,
     ) {
+        if let Some((table, name)) = self.server_names.zip(server_name)
+            && let Some(upstream) = table.find(name)
+        {
+            self.set_upstream(upstream);
+        }
         if self.is_kept {
             let identity = self.identity();
             identity.server_name = server_name.map(Into::into);

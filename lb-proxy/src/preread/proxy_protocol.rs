@@ -101,7 +101,7 @@ impl ProxyProtocol {
         self
     }
 
-    fn accept(&self, header: &ProxyHeader<'_>, bytes: &[u8], context: &mut PrereadContext) {
+    fn accept(&self, header: &ProxyHeader<'_>, bytes: &[u8], context: &mut PrereadContext<'_>) {
         if let Some(Addresses {
             source,
             destination,
@@ -118,7 +118,7 @@ impl Preread for ProxyProtocol {
     fn read(
         &self,
         bytes: &[u8],
-        context: &mut PrereadContext,
+        context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError> {
         let trusts = self.trusted.contains(context.connection().peer.ip());
         let refuses = !trusts && self.untrusted == Untrusted::Refuse;

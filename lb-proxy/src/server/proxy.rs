@@ -17,7 +17,6 @@ const DESCRIPTORS_OF_WORKER: u64 = 4;
 ///
 /// Nothing is opened before [`bind`](Self::bind). A [`reload`](crate::Handle::reload) gives it to a running server instead.
 #[derive(Debug)]
-#[must_use = "a proxy does nothing before it is bound"]
 pub struct Proxy {
     pub(super) listeners: Vec<Listener>,
     upstreams: Vec<Upstream>,
@@ -76,7 +75,7 @@ impl Proxy {
 
     /// Every upstream as often as it is named.
     fn named_upstreams(&self) -> impl Iterator<Item = &Upstream> {
-        let listeners = self.listeners.iter().map(Listener::upstream);
+        let listeners = self.listeners.iter().flat_map(Listener::upstreams);
         listeners.chain(&self.upstreams)
     }
 }
@@ -100,7 +99,8 @@ impl ProxyBuilder {
         self
     }
 
-    /// Follows the sources of an upstream that no listener names, because a [`Preread`](crate::Preread) chooses it.
+    /// Follows the sources of an upstream that no listener names, because a [route function](Listener::route) or a
+    /// [`Preread`](crate::Preread) chooses it.
     pub fn upstream(mut self, upstream: &Upstream) -> Self {
         self.proxy.upstreams.push(upstream.clone());
         self
@@ -170,9 +170,9 @@ impl ProxyBuilder {
             return Err(BuildError::NoListener);
         }
         self.proxy.listeners.iter().try_for_each(Listener::check)?;
-        let passes_tlvs = self.proxy.named_upstreams().any(Upstream::passes_tlvs);
+        let needs_preread = self.proxy.named_upstreams().any(Upstream::needs_preread);
         for listener in &mut self.proxy.listeners {
-            listener.keep_tlvs(passes_tlvs);
+            listener.keep_preread(needs_preread);
         }
         Ok(self.proxy)
     }

@@ -1,7 +1,8 @@
 //! Admit: who the client is decides whether it is served.
 
 use super::Session;
-use crate::hooks::{CloseReason, Verdict};
+use crate::close_reason::CloseReason;
+use crate::hooks::Admission;
 use crate::limits::client_zone::ClientRefusal;
 
 impl Session {
@@ -20,7 +21,7 @@ impl Session {
             self.permits.push(zone.acquire(ip, *sessions)?);
         }
         match &route.hooks {
-            Some(hooks) if hooks.accept(&self.connection()) == Verdict::Refuse => {
+            Some(hooks) if hooks.accept(&self.connection()) == Admission::Refuse => {
                 Err(CloseReason::Refused)
             }
             _ => Ok(()),

@@ -3,8 +3,9 @@
 use tracing::debug;
 
 use super::Session;
+use crate::close_reason::CloseReason;
 use crate::config::OnNoBackend;
-use crate::hooks::{CloseReason, Summary};
+use crate::hooks::Summary;
 use crate::metrics::{Counter, Counters};
 use crate::relay::reset_on_close;
 use crate::upstream::Lease;

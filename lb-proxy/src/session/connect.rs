@@ -11,8 +11,9 @@ use tracing::{debug, warn};
 
 use super::pick::Dial;
 use super::{Details, Session};
+use crate::close_reason::CloseReason;
 use crate::failures::kind::{ConnectFailure, Failure, FailureEvent};
-use crate::hooks::{Attempt, AttemptOutcome, CloseReason};
+use crate::hooks::{Attempt, AttemptOutcome};
 use crate::metrics::{Counter, Counters};
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
@@ -33,13 +34,17 @@ impl Session {
         let listener = &self.permit.listener;
         let route = &listener.route;
         let retry = route.retry.deadline;
+        let upstream = self.upstream.as_ref().unwrap_or(&route.upstream);
+        let key_parts = upstream.hash_key();
+        let needs_connection = route.hooks.is_some() || key_parts.needs_connection();
+        let connection = needs_connection.then(|| self.connection());
+        let key = key_parts.key(self.client_addr, connection.as_ref());
+        let hooks = route.hooks.as_deref().zip(connection);
         let mut dial = Dial {
             client: &self.client,
             client_addr: self.client_addr,
-            hooks: route
-                .hooks
-                .as_deref()
-                .map(|hooks| (hooks, self.connection())),
+            hooks,
+            key,
             listener,
             route,
             hops: self.hops,
@@ -47,7 +52,7 @@ impl Session {
                 .ends
                 .as_ref()
                 .map_or(self.client_addr, |ends| ends.peer),
-            upstream: self.upstream.as_ref().unwrap_or(&route.upstream),
+            upstream,
             counters,
             attempts: &mut self.attempts,
             abandon_silent: route.abandon_silent && silent,

@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::select;
 use tokio::time::Instant;
 
-use crate::hooks::{CloseReason, Connection};
+use crate::close_reason::CloseReason;
+use crate::connection::Connection;
 use crate::identity::Identity;
 use crate::limits::client_zone::ClientPermit;
 use crate::metrics::Counter;

@@ -11,12 +11,15 @@ use tokio::select;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
+use crate::close_reason::CloseReason;
+use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
-use crate::hooks::{CloseReason, Connection, HashKey, Hooks};
+use crate::hooks::Hooks;
 use crate::metrics::Counters;
 use crate::net::stream::Stream;
 use crate::state::listener::ListenerState;
 use crate::state::route::Route;
+use crate::upstream::hash_key::HashKey;
 use crate::upstream::{Lease, Upstream, WaitError};
 
 /// How long a client waits for the first membership where no deadline is set.
@@ -26,8 +29,10 @@ const FIRST_MEMBERSHIP: Duration = Duration::from_secs(60);
 pub(super) struct Dial<'a> {
     pub(super) client: &'a Stream,
     pub(super) client_addr: SocketAddr,
-    /// Who is asked and told, and of which connection. Without hooks nobody needs to know the latter.
+    /// The observer and what it observes.
     pub(super) hooks: Option<(&'a dyn Hooks, Connection)>,
+    /// What the policy hashes.
+    pub(super) key: HashKey,
     pub(super) listener: &'a ListenerState,
     pub(super) route: &'a Route,
     /// How many own listeners the client came through before this one.
@@ -48,19 +53,11 @@ impl Dial<'_> {
     /// A lease of a backend that was not tried yet.
     pub(super) async fn pick(&mut self) -> Result<Lease, CloseReason> {
         loop {
-            let key = self.key();
-            match self.upstream.pick(&key, &self.tried) {
+            match self.upstream.pick(&self.key, &self.tried) {
                 Ok(lease) => return Ok(lease),
                 Err(PickError::NotReady) => self.first_membership().await?,
-                Err(error) => return self.queue(key, error).await,
+                Err(error) => return self.queue(error).await,
             }
-        }
-    }
-
-    fn key(&self) -> HashKey {
-        match &self.hooks {
-            Some((hooks, connection)) => hooks.hash_key(connection),
-            None => HashKey::from_ip(self.client_addr.ip()),
         }
     }
 
@@ -72,10 +69,10 @@ impl Dial<'_> {
     }
 
     /// Waits in the upstream's queue. The time spent there is not the attempts'.
-    async fn queue(&mut self, key: HashKey, error: PickError) -> Result<Lease, CloseReason> {
+    async fn queue(&mut self, error: PickError) -> Result<Lease, CloseReason> {
         let begin = Instant::now();
         let mut tried = std::mem::take(&mut self.tried);
-        let waited = self.upstream.wait(&key, &mut tried);
+        let waited = self.upstream.wait(&self.key, &mut tried);
         let waited = self.while_client_stays(waited).await;
         self.tried = tried;
         self.deadline = self.deadline.map(|deadline| deadline + begin.elapsed());

@@ -9,11 +9,11 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Session;
-use crate::hooks::CloseReason;
+use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
 use crate::preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 use crate::relay::Ahead;
-use crate::upstream::Header;
+use crate::upstream::send_proxy::HeaderSetting;
 
 /// What is read at once at first; most prereads are shorter.
 const FIRST_READ: usize = 1024;
@@ -39,7 +39,8 @@ impl Session {
         let mut context = PrereadContext {
             connection: self.connection(),
             upstream: None,
-            is_kept: route.hooks.is_some() || route.passes_tlvs,
+            server_names: route.server_names.as_deref(),
+            is_kept: route.keeps_preread,
         };
         for preread in &route.prereads {
             let limit = preread.timeout().unwrap_or(route.preread_timeout);
@@ -54,16 +55,21 @@ impl Session {
                 return Err(CloseReason::Preread);
             }
         }
-        self.client_addr = context.connection.client;
-        self.identity = context.connection.identity;
-        self.upstream = context.upstream;
+        let PrereadContext {
+            connection,
+            upstream,
+            ..
+        } = context;
+        self.client_addr = connection.client;
+        self.identity = connection.identity;
+        self.upstream = upstream;
         Ok(first)
     }
 
-    /// Lets the embedder choose the upstream.
+    /// Lets the listener's route function choose the upstream.
     pub(super) fn choose(&mut self) {
-        if let Some(hooks) = &self.route().hooks
-            && let Some(upstream) = hooks.upstream(&self.connection())
+        if let Some(function) = &self.route().function
+            && let Some(upstream) = function.choose(&self.connection())
         {
             self.upstream = Some(upstream);
         }
@@ -84,7 +90,7 @@ impl First {
     async fn satisfy(
         &mut self,
         preread: &dyn Preread,
-        context: &mut PrereadContext,
+        context: &mut PrereadContext<'_>,
         client: &Stream,
     ) -> Result<(), PrereadError> {
         loop {
@@ -126,8 +132,8 @@ impl First {
     pub(super) fn announce(&mut self, session: &Session) {
         let header = session.upstream().header();
         let sends = match &header {
-            Header::OfListener => session.route().send_proxy.as_ref(),
-            Header::Own(own) => own.as_deref(),
+            HeaderSetting::OfListener => session.route().send_proxy.as_ref(),
+            HeaderSetting::Own(own) => own.as_deref(),
         };
         if let Some(sends) = sends {
             let header = sends.header(&session.connection());

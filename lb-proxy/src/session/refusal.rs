@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use super::Session;
+use crate::close_reason::CloseReason;
 use crate::failures::kind::{Failure, FailureEvent};
-use crate::hooks::CloseReason;
 use crate::upstream::Lease;
 
 impl Session {

@@ -6,7 +6,7 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use crate::hooks::CloseReason;
+use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
 use crate::relay::{Ahead, Cuts, RelayEnd, Settings, Traffic, relay};
 use crate::state::worker::Worker;

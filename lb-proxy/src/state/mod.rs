@@ -9,6 +9,7 @@ pub(crate) mod listener;
 pub(crate) mod permit;
 pub(crate) mod proxy;
 pub(crate) mod route;
+pub(crate) mod route_function;
 pub(crate) mod shutdown;
 pub(crate) mod trackers;
 pub(crate) mod worker;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::time::sleep;
 
 use super::listener::ListenerState;
+use crate::close_reason::CloseReason;
 use crate::failures::kind::AcceptPause;
-use crate::hooks::CloseReason;
 use crate::limits::Excess;
 
 /// What a session has acquired of its listener's limits. Dropping it releases them.

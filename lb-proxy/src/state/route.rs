@@ -4,12 +4,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::route_function::RouteFunction;
 use crate::config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
 use crate::hooks::Hooks;
 use crate::limits::access::Access;
 use crate::limits::client_zone::ClientZone;
 use crate::net::socket::{SocketOptions, Source};
 use crate::preread::Preread;
+use crate::server_names::ServerNames;
 use crate::upstream::Upstream;
 use crate::upstream::send_proxy::SendProxy;
 
@@ -32,8 +34,10 @@ pub(crate) struct Route {
     pub(crate) prereads: Vec<Arc<dyn Preread>>,
     pub(crate) preread_timeout: Duration,
     pub(crate) send_proxy: Option<SendProxy>,
-    /// Whether the listener or any upstream of the proxy may pass on TLVs of a received header.
-    pub(crate) passes_tlvs: bool,
+    pub(crate) server_names: Option<Arc<ServerNames<Upstream>>>,
+    pub(crate) function: Option<RouteFunction>,
+    /// Whether a hook, the route function, a hash key or a header may read what the first bytes told.
+    pub(crate) keeps_preread: bool,
 }
 
 impl Route {
@@ -56,7 +60,9 @@ impl Route {
             prereads: Vec::new(),
             preread_timeout: Duration::from_secs(30),
             send_proxy: None,
-            passes_tlvs: false,
+            server_names: None,
+            function: None,
+            keeps_preread: false,
         }
     }
 }

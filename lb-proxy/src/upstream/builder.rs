@@ -7,11 +7,12 @@ use lb_core::{BalancerConfig, Policy, balancer};
 use lb_discovery::{Discovery, Driver, DriverConfig};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
-use super::announcing::{Announcing, Header};
+use super::hash_key::{KeyPart, KeyParts};
+use super::send_proxy::{HeaderSetting, SendProxy};
+use super::setting::Setting;
 use super::{Follower, Plan, Shared, Shell, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
-use crate::proxy_protocol::SendProxy;
 use crate::upstream::drain::{Parting, Partings, Ties};
 use crate::upstream::wait_queue::{Line, Queue};
 
@@ -26,7 +27,8 @@ pub struct UpstreamBuilder {
     discovery: DriverConfig,
     queue: Option<Queue>,
     partings: Partings,
-    header: Header,
+    header: HeaderSetting,
+    hash_key: KeyParts,
 }
 
 impl UpstreamBuilder {
@@ -39,7 +41,8 @@ impl UpstreamBuilder {
             discovery: DriverConfig::default(),
             queue: None,
             partings: Partings::default(),
-            header: Header::default(),
+            header: HeaderSetting::default(),
+            hash_key: KeyParts::default(),
         }
     }
 
@@ -50,10 +53,18 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Sets how backends are chosen. Default: [`P2c::least_conn`]. The hashing policies go by the octets of the client's
-    /// address, or by what [`Hooks::hash_key`](crate::Hooks::hash_key) says.
+    /// Sets how backends are chosen. Default: [`P2c::least_conn`]. The hashing policies hash
+    /// [the key](Self::hash_key).
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Arc::new(policy);
+        self
+    }
+
+    /// Sets what the hashing policies hash of each connection: the parts one after the other. Without parts there is no
+    /// key, and connections are spread by weighted round robin. Default: [`KeyPart::ClientIp`].
+    #[doc(alias = "hash", alias = "hash_policy")]
+    pub fn hash_key(mut self, parts: impl IntoIterator<Item = KeyPart>) -> Self {
+        self.hash_key = KeyParts::new(parts);
         self
     }
 
@@ -99,7 +110,7 @@ impl UpstreamBuilder {
     /// says. Default: what the listener says.
     #[doc(alias = "send-proxy")]
     pub fn send_proxy(mut self, send: Option<SendProxy>) -> Self {
-        self.header = Header::Own(send.map(Arc::new));
+        self.header = HeaderSetting::Own(send.map(Arc::new));
         self
     }
 
@@ -114,7 +125,7 @@ impl UpstreamBuilder {
                 upstream: self.name,
             });
         }
-        if let Header::Own(Some(send)) = &self.header {
+        if let HeaderSetting::Own(Some(send)) = &self.header {
             let of = || format!("upstream \"{}\"", self.name);
             send.check(of)?;
         }
@@ -134,7 +145,8 @@ impl UpstreamBuilder {
             discovery: RwLock::new(discovery),
             line: Line::new(self.queue),
             ties: Ties::new(self.partings),
-            announcing: Announcing::new(self.header),
+            header: Setting::new(self.header),
+            hash_key: Setting::new(self.hash_key),
             ready: watch::Sender::new(false),
             follower: AsyncMutex::new(Some(Follower { updater, plan })),
             plan: Mutex::new(None),

@@ -15,7 +15,7 @@ use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::hooks::CloseReason;
+use crate::close_reason::CloseReason;
 
 /// What happens to the sessions of a backend that is lost.
 ///

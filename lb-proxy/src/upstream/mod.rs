@@ -1,10 +1,11 @@
 //! A named pool of backends: a policy, the sources that fill it, and what it remembers.
 
-mod announcing;
 mod builder;
 pub(crate) mod drain;
+pub(crate) mod hash_key;
 mod lease;
 pub(crate) mod send_proxy;
+mod setting;
 pub(crate) mod wait_queue;
 mod waiting;
 
@@ -27,15 +28,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::clock::Clock;
-use crate::hooks::HashKey;
-use crate::upstream::drain::{Ties, Watcher};
-use crate::upstream::wait_queue::Line;
 
-use announcing::Announcing;
-
-pub(crate) use announcing::Header;
-pub use builder::UpstreamBuilder;
+use drain::{Ties, Watcher};
+use hash_key::{HashKey, KeyParts};
 use lease::Held;
+use send_proxy::HeaderSetting;
+use setting::Setting;
+use wait_queue::Line;
+
+pub use builder::UpstreamBuilder;
 pub(crate) use lease::Lease;
 pub(crate) use waiting::WaitError;
 
@@ -66,7 +67,8 @@ struct Shared {
     discovery: RwLock<DriverHandle>,
     line: Line,
     ties: Ties,
-    announcing: Announcing,
+    header: Setting<HeaderSetting>,
+    hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
     /// Held by whoever follows the sources.
     follower: AsyncMutex<Option<Follower>>,
@@ -125,7 +127,8 @@ impl Upstream {
         let into = self.shared();
         into.ties.set(from.ties.partings());
         into.line.set(from.line.settings());
-        into.announcing.set(from.announcing.header());
+        into.header.set(from.header.get());
+        into.hash_key.set(from.hash_key.get());
         *write(&into.discovery) = plan.discovery.clone();
         *lock(&into.plan) = Some(plan);
         into.planned.notify_one();
@@ -205,12 +208,19 @@ impl Upstream {
     }
 
     /// The PROXY protocol header that its backends get.
-    pub(crate) fn header(&self) -> Header {
-        self.shared().announcing.header()
+    pub(crate) fn header(&self) -> HeaderSetting {
+        self.shared().header.get()
     }
 
-    pub(crate) fn passes_tlvs(&self) -> bool {
-        matches!(self.header(), Header::Own(Some(send)) if send.passes_tlvs())
+    /// What the hashing policies hash of a connection.
+    pub(crate) fn hash_key(&self) -> KeyParts {
+        self.shared().hash_key.get()
+    }
+
+    /// Whether it may want to know what the first bytes of a connection told.
+    pub(crate) fn needs_preread(&self) -> bool {
+        self.hash_key().needs_preread()
+            || matches!(self.header(), HeaderSetting::Own(Some(send)) if send.passes_tlvs())
     }
 
     /// Asks the sources to look again soon. The driver limits how often they do.

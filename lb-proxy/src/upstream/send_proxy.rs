@@ -1,7 +1,9 @@
 //! Headers that are sent to backends.
 
+use std::sync::Arc;
+
+use crate::connection::Connection;
 use crate::error::BuildError;
-use crate::hooks::Connection;
 use crate::proxy_protocol::{Addresses, HeaderError, Tlv, Version, write_v1, write_v2};
 
 /// The header that backends get before everything else, in one write with what the client has sent by then.
@@ -9,7 +11,7 @@ use crate::proxy_protocol::{Addresses, HeaderError, Tlv, Version, write_v1, writ
 /// It names [the client](Connection::client) and [what it connected to](Connection::destination). Where a proxy in front
 /// has told of them, they are passed on. See [`Listener::send_proxy`](crate::Listener::send_proxy) and
 /// [`UpstreamBuilder::send_proxy`](crate::UpstreamBuilder::send_proxy).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use]
 pub struct SendProxy {
     version: Version,
@@ -114,4 +116,14 @@ impl SendProxy {
         let own = own.map(|(kind, value)| Tlv::new(*kind, value));
         write_v2(Some(ends), own.chain(passed), self.checksum, header)
     }
+}
+
+/// Which PROXY protocol header the backends of an upstream get.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum HeaderSetting {
+    /// What the listener sends.
+    #[default]
+    OfListener,
+    /// This one, or none.
+    Own(Option<Arc<SendProxy>>),
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use lb_core::{Pick, PickError, Tried};
 use tokio::sync::oneshot;
 
-use crate::hooks::HashKey;
+use super::hash_key::HashKey;
 
 /// Lets connections wait while an upstream has no backend for them: first come, first served.
 #[doc(alias = "maxqueue")]

@@ -6,8 +6,8 @@ use lb_core::{PickRequest, Tried};
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
+use super::hash_key::HashKey;
 use super::{Lease, Upstream};
-use crate::hooks::HashKey;
 use crate::upstream::wait_queue::{Line, Place, WaitFor};
 
 /// How often those who wait look for what no event tells: the end of an ejection.

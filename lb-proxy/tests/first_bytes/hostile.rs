@@ -136,9 +136,11 @@ async fn a_hello_of_64_kib_is_refused_or_routed_as_the_limit_says() {
     let other = upstream([]);
     let mut names = ServerNames::new();
     names.insert("a.test", chosen.clone()).unwrap();
-    let reader = ClientHelloReader::new().upstreams(names).limit(1 << 20);
-    let listener = Listener::new(loopback(), &other).preread(Arc::new(reader));
-    let proxy = RunningProxy::run(Proxy::builder().listener(listener).upstream(&chosen)).await;
+    let reader = ClientHelloReader::new().limit(1 << 20);
+    let listener = Listener::new(loopback(), &other)
+        .preread(Arc::new(reader))
+        .server_names(names);
+    let proxy = RunningProxy::run(Proxy::builder().listener(listener)).await;
     for (size, segment) in [(16_384, 100), (16_384, 1 << 20), (1, 4096)] {
         let hello = long_hello(size);
         let mut client = TcpStream::connect(proxy.addr).await.unwrap();

@@ -27,7 +27,7 @@ impl Preread for ClientLine {
     fn read(
         &self,
         bytes: &[u8],
-        context: &mut PrereadContext,
+        context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError> {
         let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
             return Ok(PrereadStatus::More);
@@ -54,7 +54,7 @@ impl Preread for FirstByte {
     fn read(
         &self,
         bytes: &[u8],
-        context: &mut PrereadContext,
+        context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError> {
         match bytes.first() {
             None => return Ok(PrereadStatus::More),

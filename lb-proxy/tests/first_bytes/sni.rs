@@ -7,9 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use lb_core::Backend;
+use lb_core::policy::Maglev;
+use lb_discovery::Static;
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::server_names::ServerNames;
-use lb_proxy::{Connection, Hooks, Listener, Proxy, Upstream};
+use lb_proxy::{KeyPart, Listener, Proxy, Upstream};
 use rustls::client::Resumption;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{
@@ -117,14 +119,12 @@ fn to(addr: SocketAddr) -> Upstream {
 async fn routed(tls: &Tls, reader: ClientHelloReader, default: &Upstream) -> RunningProxy {
     let (exact, wildcard) = (to(tls.serve("exact")), to(tls.serve("wildcard")));
     let mut names = ServerNames::new();
-    names.insert("a.example.com", exact.clone()).unwrap();
-    names.insert("*.example.com", wildcard.clone()).unwrap();
-    let listener = Listener::new(loopback(), default);
-    let proxy = Proxy::builder()
-        .listener(listener.preread(Arc::new(reader.upstreams(names))))
-        .upstream(&exact)
-        .upstream(&wildcard);
-    RunningProxy::run(proxy).await
+    names.insert("a.example.com", exact).unwrap();
+    names.insert("*.example.com", wildcard).unwrap();
+    let listener = Listener::new(loopback(), default)
+        .preread(Arc::new(reader))
+        .server_names(names);
+    RunningProxy::run(Proxy::builder().listener(listener)).await
 }
 
 /// Runs a client that blocks.
@@ -265,24 +265,19 @@ async fn a_server_that_speaks_first_is_not_delayed_without_a_reader() {
     proxy.end().await;
 }
 
-/// Goes by the name and the protocols.
-#[derive(Debug)]
-struct ByHook(Upstream);
-
-impl Hooks for ByHook {
-    fn upstream(&self, connection: &Connection) -> Option<Upstream> {
-        let offers = connection.alpn().any(|protocol| protocol == b"echo/2");
-        (offers && connection.server_name() == Some("other.test")).then(|| self.0.clone())
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hook_sees_the_name_and_chooses() {
+async fn a_route_function_sees_the_name_and_the_protocols() {
     let tls = Tls::new();
     let (default, chosen) = (to(tls.serve("default")), to(tls.serve("chosen")));
     let listener = Listener::new(loopback(), &default)
         .preread(Arc::new(ClientHelloReader::new()))
-        .hooks(Arc::new(ByHook(chosen.clone())));
+        .route({
+            let chosen = chosen.clone();
+            move |connection| {
+                let offers = connection.alpn().any(|protocol| protocol == b"echo/2");
+                (offers && connection.server_name() == Some("other.test")).then(|| chosen.clone())
+            }
+        });
     let proxy = Proxy::builder().listener(listener).upstream(&chosen);
     let proxy = RunningProxy::run(proxy).await;
     blocking(|| {
@@ -295,6 +290,36 @@ async fn a_hook_sees_the_name_and_chooses() {
         // The TLS server answers with an alert or a reset.
         if let Err(error) = plain.read(&mut [0; 64]) {
             assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+    })
+    .await;
+    proxy.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_name_is_the_hash_key() {
+    let tls = Tls::new();
+    let names = [
+        "one", "two", "three", "four", "five", "six", "seven", "eight",
+    ];
+    let backends = names.map(|name| Backend::new(tls.serve(name)).with_name(name));
+    let upstream = Upstream::builder("hashed")
+        .discovery(Static::new(backends.into_iter().collect()))
+        .policy(Maglev::new())
+        .hash_key([KeyPart::ServerName])
+        .build()
+        .unwrap();
+    let listener = Listener::new(loopback(), &upstream).preread(Arc::new(ClientHelloReader::new()));
+    let proxy = RunningProxy::run(Proxy::builder().listener(listener)).await;
+    blocking(|| {
+        for name in ["a.example.com", "b.example.com", "other.test"] {
+            let backend = upstream.explain(name.as_bytes()).unwrap().chosen.unwrap();
+            let index = upstream
+                .backends()
+                .snapshot()
+                .iter()
+                .position(|b| b.addr == backend);
+            assert_eq!(tls.ask(proxy.addr, name, whole), names[index.unwrap()]);
         }
     })
     .await;

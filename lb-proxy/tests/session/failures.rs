@@ -8,7 +8,7 @@ use std::time::Duration;
 use lb_core::{AdminState, Backend, FailLimit};
 use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
 use lb_proxy::{
-    Access, ClientZone, Connection, Excess, Hooks, Limits, Listener, Network, Source, Verdict,
+    Access, Admission, ClientZone, Connection, Excess, Hooks, Limits, Listener, Network, Source,
 };
 use test_support::deadline::eventually;
 use test_support::log::Capture;
@@ -232,8 +232,8 @@ async fn first_bytes_that_are_wrong_but_not_those_that_a_probe_does_not_send() {
 struct RefuseAll;
 
 impl Hooks for RefuseAll {
-    fn accept(&self, _: &Connection) -> Verdict {
-        Verdict::Refuse
+    fn accept(&self, _: &Connection) -> Admission {
+        Admission::Refuse
     }
 }
 

@@ -1,28 +1,24 @@
-//! What embedders are told and asked.
+//! What hooks observe, and what they refuse.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lb_core::Backend;
-use lb_core::policy::Maglev;
-use lb_discovery::Static;
 use lb_proxy::{
-    Attempt, AttemptOutcome, CloseReason, Connection, HashKey, Hooks, Listener, Summary, Timeouts,
-    Upstream, Verdict,
+    Admission, Attempt, AttemptOutcome, CloseReason, Connection, Hooks, Listener, Summary, Timeouts,
 };
 use test_support::deadline::eventually;
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, upstream};
 use test_support::sockets::{BlackHole, loopback, refusing};
-use test_support::streams::{ask, assert_refused};
+use test_support::streams::assert_refused;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Writes down what it is told.
 #[derive(Debug, Default)]
 struct Diary {
     refuse: bool,
-    key: Option<&'static str>,
     accepted: Mutex<Vec<Connection>>,
     attempts: Mutex<Vec<(SocketAddr, AttemptOutcome, Duration)>>,
     connected: Mutex<Vec<SocketAddr>>,
@@ -41,19 +37,12 @@ struct Closed {
 }
 
 impl Hooks for Diary {
-    fn accept(&self, connection: &Connection) -> Verdict {
+    fn accept(&self, connection: &Connection) -> Admission {
         self.accepted.lock().unwrap().push(connection.clone());
         if self.refuse {
-            Verdict::Refuse
+            Admission::Refuse
         } else {
-            Verdict::Serve
-        }
-    }
-
-    fn hash_key(&self, connection: &Connection) -> HashKey {
-        match self.key {
-            Some(key) => HashKey::from_bytes(key.as_bytes()),
-            None => HashKey::from_ip(connection.client.ip()),
+            Admission::Admit
         }
     }
 
@@ -151,36 +140,6 @@ async fn a_hook_can_refuse() {
     );
     assert_eq!(proxy.metrics().hook_refused, 1);
     proxy.end().await;
-}
-
-#[tokio::test]
-async fn a_hook_names_the_hash_key() {
-    let nodes = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    let mut backends = Vec::new();
-    for node in nodes {
-        backends.push(Backend::new(named(node).await).with_name(node));
-    }
-    let upstream = Upstream::builder("hashed")
-        .discovery(Static::new(backends.into_iter().collect()))
-        .policy(Maglev::new())
-        .build()
-        .unwrap();
-    let mut answers = std::collections::BTreeSet::new();
-    for key in [
-        "one", "two", "three", "four", "five", "six", "seven", "eight",
-    ] {
-        let diary = Arc::new(Diary {
-            key: Some(key),
-            ..Diary::default()
-        });
-        let listener = Listener::new(loopback(), &upstream).hooks(diary);
-        let proxy = RunningProxy::start(listener, None).await;
-        let first = ask(proxy.addr).await.unwrap();
-        assert_eq!(ask(proxy.addr).await.unwrap(), first);
-        answers.insert(first);
-        proxy.end().await;
-    }
-    assert!(answers.len() > 1, "every key went to {answers:?}");
 }
 
 #[tokio::test]

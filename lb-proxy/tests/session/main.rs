@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod failures;
+mod hash_key;
 mod hooks;
 mod queue;
 mod retry;

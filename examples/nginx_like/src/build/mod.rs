@@ -2,7 +2,6 @@
 
 pub(crate) mod inherited;
 pub(crate) mod kept;
-pub(crate) mod keys;
 pub(crate) mod kubernetes;
 pub(crate) mod loops;
 pub(crate) mod proxy;

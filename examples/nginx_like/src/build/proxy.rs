@@ -14,7 +14,6 @@ use lb_proxy::{
 
 use super::inherited::{Found, Inherited};
 use super::kept::Kept;
-use super::keys::Keys;
 use crate::config::listen::Listen;
 use crate::config::main::{Config, WorkerProcesses};
 use crate::config::server::Server;
@@ -52,19 +51,13 @@ pub(crate) fn proxy(
             };
             let mut listener = listener(opened, server, listen, kept);
             if server.settings.ssl_preread.enabled {
+                let reader = ClientHelloReader::new()
+                    .limit(server.settings.core.preread_buffer_size)
+                    .timeout(server.settings.core.preread_timeout.max(AT_ONCE));
                 let by_name = server.by_name.clone();
-                for &upstream in by_name.values() {
-                    proxy = proxy.upstream(kept.upstream(upstream));
-                }
-                listener = listener.preread(Arc::new(
-                    ClientHelloReader::new()
-                        .upstreams(by_name.map(|upstream| kept.upstream(upstream).clone()))
-                        .limit(server.settings.core.preread_buffer_size)
-                        .timeout(server.settings.core.preread_timeout.max(AT_ONCE)),
-                ));
-            }
-            if let Some(keys) = Keys::of(server, stream) {
-                listener = listener.hooks(Arc::new(keys));
+                listener = listener
+                    .preread(Arc::new(reader))
+                    .server_names(by_name.map(|upstream| kept.upstream(upstream).clone()));
             }
             proxy = proxy.listener(listener);
         }

@@ -27,6 +27,9 @@ pub(super) fn upstream(
         .policy(policy(&config.method).build())
         // In nginx a name that is gone takes its servers along; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
+    if let Method::Hash { key, .. } = &config.method {
+        upstream = upstream.hash_key(key.parts().iter().cloned());
+    }
     for server in sources(&joined(&config.servers), &resolvers)? {
         upstream = upstream.discovery(server);
     }

@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use lb_core::Backend;
+use lb_discovery::Static;
 use lb_proxy::proxy_protocol::{
     Addresses, ProxyProtocol, Tlv, TrustedNetworks, write_v1, write_v2,
 };
-use lb_proxy::{Connection, HashKey, Hooks, Listener};
+use lb_proxy::{Connection, HashKey, Hooks, KeyPart, Listener, Upstream};
 use test_support::deadline::{eventually, within};
-use test_support::proxy::{RunningProxy, upstream};
+use test_support::proxy::RunningProxy;
 use test_support::sockets::loopback;
 use test_support::streams::read_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -61,22 +62,29 @@ struct Seen {
 }
 
 impl Hooks for Seen {
-    fn accept(&self, connection: &Connection) -> lb_proxy::Verdict {
+    fn accept(&self, connection: &Connection) -> lb_proxy::Admission {
         self.accepted.lock().unwrap().push(connection.clone());
-        lb_proxy::Verdict::Serve
-    }
-
-    fn hash_key(&self, connection: &Connection) -> HashKey {
-        self.hashed.lock().unwrap().push(connection.client);
-        HashKey::from_ip(connection.client.ip())
+        lb_proxy::Admission::Admit
     }
 }
 
 impl Scene {
     async fn with(settings: impl FnOnce(Listener) -> Listener) -> Self {
         let backend = TcpListener::bind(loopback()).await.unwrap();
-        let upstream = upstream([Backend::new(backend.local_addr().unwrap())]);
         let seen = Arc::new(Seen::default());
+        let key = {
+            let seen = Arc::clone(&seen);
+            KeyPart::custom(move |connection| {
+                seen.hashed.lock().unwrap().push(connection.client);
+                HashKey::from_ip(connection.client.ip())
+            })
+        };
+        let backends = [Backend::new(backend.local_addr().unwrap())];
+        let upstream = Upstream::builder("test")
+            .discovery(Static::new(backends.into_iter().collect()))
+            .hash_key([key])
+            .build()
+            .unwrap();
         let listener = Listener::new(loopback(), &upstream).hooks(seen.clone());
         Self {
             proxy: RunningProxy::start(settings(listener), None).await,

@@ -10,7 +10,7 @@ use lb_proxy::proxy_protocol::{
     TrustedNetworks, Version, write_v2,
 };
 use lb_proxy::server_names::ServerNames;
-use lb_proxy::{BuildError, Connection, Hooks, Listener, ParseStatus, Proxy, Upstream};
+use lb_proxy::{BuildError, Listener, ParseStatus, Proxy, Upstream};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use test_support::deadline::within;
@@ -118,17 +118,16 @@ async fn upstreams_chosen_by_name_send_what_each_of_them_is_to_send() {
         Pool::new("silent", None).await,
     );
     let mut names = ServerNames::new();
-    let mut proxy = Proxy::builder();
     for pool in [&v1, &v2, &none] {
         let name = format!("{}.example.com", pool.upstream.name());
         names.insert(&name, pool.upstream.clone()).unwrap();
-        proxy = proxy.upstream(&pool.upstream);
     }
-    let reader = ClientHelloReader::new().upstreams(names);
     let listener = receiving(Listener::new(loopback(), &silent.upstream));
-    let listener = listener.preread(Arc::new(reader));
+    let listener = listener
+        .preread(Arc::new(ClientHelloReader::new()))
+        .server_names(names);
     let checked = SendProxy::v2().checksum(true);
-    let proxy = RunningProxy::run(proxy.listener(listener.send_proxy(checked))).await;
+    let proxy = RunningProxy::run(Proxy::builder().listener(listener.send_proxy(checked))).await;
     let passed = vec![0xe1, 0xe0];
     for (pool, name, version, tlvs) in [
         (&v1, "v1.example.com", Some(Version::V1), vec![]),
@@ -145,25 +144,17 @@ async fn upstreams_chosen_by_name_send_what_each_of_them_is_to_send() {
     proxy.end().await;
 }
 
-/// Goes by the network of the client.
-#[derive(Debug)]
-struct ByHook(Upstream);
-
-impl Hooks for ByHook {
-    fn upstream(&self, connection: &Connection) -> Option<Upstream> {
-        let header = connection.proxy_header();
-        header.is_some().then(|| self.0.clone())
-    }
-}
-
 #[tokio::test]
-async fn the_upstream_that_a_hook_chooses_sends_its_own_header() {
+async fn the_upstream_that_a_route_chooses_sends_its_own_header() {
     let of_listener = Pool::new("listener's", Some(Some(SendProxy::v1()))).await;
     let chosen = Pool::new("chosen", Some(Some(SendProxy::v2().pass_tlvs(true)))).await;
     let trusted = TrustedNetworks::parse(["127.0.0.1"]).unwrap();
     let listener = Listener::new(loopback(), &of_listener.upstream)
         .preread(Arc::new(ProxyProtocol::optional(trusted)))
-        .hooks(Arc::new(ByHook(chosen.upstream.clone())));
+        .route({
+            let chosen = chosen.upstream.clone();
+            move |connection| connection.proxy_header().map(|_| chosen.clone())
+        });
     let proxy = Proxy::builder()
         .listener(listener)
         .upstream(&chosen.upstream);

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use lb_core::{PickRequest, SplitMix64, Timestamp, Tried, balancer};
+use lb_proxy::HashKey;
 
 use super::*;
 use crate::config::main::Config;
@@ -108,9 +109,9 @@ fn ours(upstream: &Upstream, clients: usize) -> String {
     let listen = "127.0.0.1:446".parse().unwrap();
     let pick = |i: usize| {
         let client = format!("127.77.{}.{}:5000", i / 250, 1 + i % 250);
-        let key = key.of(client.parse().unwrap(), listen);
+        let key = HashKey::from_parts(key.parts(), client.parse().unwrap(), listen);
         let tried = Tried::new();
-        let request = PickRequest::new(&tried).with_key(&key);
+        let request = PickRequest::new(&tried).with_key(key.as_bytes());
         let pick = balancer.pick(&request, now, &mut SplitMix64::new(1));
         match pick.unwrap().backend().addr.ip() {
             std::net::IpAddr::V4(ip) => char::from(b'a' + ip.octets()[3] - 1),

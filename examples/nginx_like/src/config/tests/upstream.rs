@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lb_proxy::HashKey;
+
 use super::{parse, secs, stream};
 use crate::config::resolver::AddressFamilies;
 use crate::config::upstream::kubernetes::{KubernetesBackends, KubernetesPort};
@@ -87,7 +89,8 @@ fn hash_keys_are_read() {
         let Method::Hash { key, consistent: c } = method else {
             panic!("{text}: {method:?}");
         };
-        assert_eq!(key.of(client, server), expected.as_bytes(), "{text}");
+        let key = HashKey::from_parts(key.parts(), client, server);
+        assert_eq!(key.as_bytes(), expected.as_bytes(), "{text}");
         assert_eq!(*c, consistent, "{text}");
     }
 }

@@ -1,0 +1,53 @@
+//! Why connections end.
+
+/// Why a connection ended.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum CloseReason {
+    /// The proxy was shut down.
+    Aborted,
+    /// [`Access`](crate::Access) denies the client's address.
+    AccessDenied,
+    /// The backend was removed, and its sessions are ended: [`OnBackendLoss`](crate::OnBackendLoss).
+    BackendRemoved,
+    /// The backend reset its connection.
+    BackendReset,
+    /// The backend became unhealthy or was ejected, and its sessions are ended: [`OnBackendLoss`](crate::OnBackendLoss).
+    BackendUnhealthy,
+    /// The client went away before it had a backend.
+    ClientGone,
+    /// The client opens connections faster than its zone allows.
+    ClientRate,
+    /// The client reset its connection.
+    ClientReset,
+    /// The client has as many sessions as it may.
+    ClientSessions,
+    /// The zone of clients has no room for another.
+    ClientZoneFull,
+    /// Both sides sent all they had.
+    Finished,
+    /// Neither side ever sent anything.
+    FirstByteTimeout,
+    /// One side had ended, the other fell silent.
+    HalfClosedTimeout,
+    /// Both sides fell silent.
+    IdleTimeout,
+    /// It had lasted as long as it may.
+    MaxAge,
+    /// No backend could take the connection.
+    NoBackend,
+    /// The first bytes were not what the [`Preread`](crate::Preread) wants.
+    Preread,
+    /// The first bytes did not come in time.
+    PrereadTimeout,
+    /// The upstream's queue had no room.
+    QueueFull,
+    /// No backend became free in time.
+    QueueTimeout,
+    /// New connections come faster than the proxy or the listener allows.
+    Rate,
+    /// A hook refused it.
+    Refused,
+    /// The proxy or the listener has as many sessions as it may.
+    Sessions,
+}
