@@ -121,12 +121,12 @@ impl Dial<'_> {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let Route {
-                source,
+                bind_source,
                 backend_options,
                 ..
             } = self.route;
             let begun = |socket: &Socket| self.announce_hop(socket, hops);
-            let connected = connect(lease.addr(), source, backend_options, left, begun);
+            let connected = connect(lease.addr(), bind_source, backend_options, left, begun);
             match self.while_client_stays(connected).await? {
                 // Sessions that end make room. Another backend would not.
                 Err(ConnectError::Shortage(error)) if pause < left => {

@@ -1,4 +1,4 @@
-//! Makes a proxy of a configuration.
+//! Builds a proxy from a configuration.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -8,29 +8,29 @@ use std::time::Duration;
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
 use lb_proxy::{
-    Access, HalfClose, Keepalive, Limits, Listener, Proxy, Retry, SocketOptions, Source, Timeouts,
-    Workers,
+    Access, BindSource, HalfClose, Keepalive, Limits, Listener, Proxy, Retry, SocketOptions,
+    Timeouts, Workers,
 };
 
-use super::inherited::{Found, Inherited};
-use super::kept::Kept;
+use super::error::BuildError;
+use super::inherited::{InheritedSockets, SocketMatch};
+use super::reload_state::ReloadState;
 use crate::config::listen::Listen;
 use crate::config::main::{Config, WorkerProcesses};
 use crate::config::server::Server;
-use crate::error::StartError;
 
-/// What a time-out of 0 is in nginx: over at the first look.
+/// A time-out of 0: in nginx it ends at the first check.
 const AT_ONCE: Duration = Duration::from_nanos(1);
 
-/// The proxy that `config` describes. Nothing is opened.
+/// The proxy that `config` describes. Opens no socket and no log.
 pub(crate) fn proxy(
     config: &Config,
-    kept: &mut Kept,
-    mut inherited: Inherited,
-) -> Result<Proxy, StartError> {
-    let stream = config.stream.as_ref().ok_or(StartError::NoServer)?;
-    kept.take_upstreams(&stream.upstreams)?;
-    kept.take_zones(&stream.limit_conn_zones);
+    state: &mut ReloadState,
+    mut inherited: InheritedSockets,
+) -> Result<Proxy, BuildError> {
+    let stream = config.stream.as_ref().ok_or(BuildError::NoServer)?;
+    state.take_upstreams(&stream.upstreams)?;
+    state.take_zones(&stream.limit_conn_zones);
     // SIGTERM does not drain.
     let workers = workers(config.worker_processes);
     let mut proxy = Proxy::builder()
@@ -40,16 +40,16 @@ pub(crate) fn proxy(
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(sessions(config, workers))));
-    inherited.remember(&kept.inherited);
+    inherited.add_claimed(&state.inherited);
     for (number, server) in stream.servers.iter().enumerate() {
         for listen in &server.listens {
-            let upstream = kept.upstream(server.upstream);
+            let upstream = state.upstream(server.upstream);
             let opened = match inherited.listener(listen, number, upstream)? {
-                Found::Listener(listener) => *listener,
-                Found::Nothing => Listener::new(listen.addr, upstream),
-                Found::Covered => continue,
+                SocketMatch::Listener(listener) => *listener,
+                SocketMatch::None => Listener::new(listen.addr, upstream),
+                SocketMatch::Covered => continue,
             };
-            let mut listener = listener(opened, server, listen, kept);
+            let mut listener = listener(opened, server, listen, state);
             if server.settings.ssl_preread.enabled {
                 let reader = ClientHelloReader::new()
                     .limit(server.settings.core.preread_buffer_size)
@@ -57,15 +57,15 @@ pub(crate) fn proxy(
                 let by_name = server.by_name.clone();
                 listener = listener
                     .preread(Arc::new(reader))
-                    .server_names(by_name.map(|upstream| kept.upstream(upstream).clone()));
+                    .server_names(by_name.map(|upstream| state.upstream(upstream).clone()));
             }
             proxy = proxy.listener(listener);
         }
     }
-    inherited.warn_of_rest();
-    kept.inherited = inherited.known();
+    inherited.warn_of_unclaimed();
+    state.inherited = inherited.claimed();
     if stream.servers.is_empty() {
-        return Err(StartError::NoServer);
+        return Err(BuildError::NoServer);
     }
     Ok(proxy.build()?)
 }
@@ -78,14 +78,14 @@ fn workers(wanted: WorkerProcesses) -> NonZeroUsize {
     }
 }
 
-/// nginx counts connections to clients and to servers, and each worker has its share. Here the workers share one sum,
-/// and what is too much waits to be accepted.
+/// The limit of sessions. nginx counts connections to clients and to backends, for each worker. Here the workers share the
+/// sum, and clients above the limit wait to be accepted.
 fn sessions(config: &Config, workers: NonZeroUsize) -> NonZeroUsize {
     let of_worker = usize::try_from(config.worker_connections.get()).unwrap_or(usize::MAX);
     NonZeroUsize::new(of_worker.saturating_mul(workers.get()) / 2).unwrap_or(NonZeroUsize::MIN)
 }
 
-fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -> Listener {
+fn listener(listener: Listener, server: &Server, listen: &Listen, state: &ReloadState) -> Listener {
     let timeouts = Timeouts::default()
         .connect(server.settings.proxy.connect_timeout.max(AT_ONCE))
         .idle(Some(server.settings.proxy.timeout.max(AT_ONCE)))
@@ -109,21 +109,21 @@ fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -
         .proxy
         .bind
         .into_iter()
-        .fold(Source::any(), Source::addr);
+        .fold(BindSource::any(), BindSource::addr);
     let mut listener = listener
         .backlog(listen.backlog)
         .ipv6_only(listen.ipv6only)
         .reuse_port(listen.reuseport)
         .client_options(options.keepalive(listen.so_keepalive))
         .backend_options(options.keepalive(probed))
-        .source(source)
+        .bind_source(source)
         .timeouts(timeouts)
         .retry(retry);
     if !server.settings.proxy.half_close {
         listener = listener.half_close(HalfClose::End);
     }
     if listen.proxy_protocol {
-        // As in nginx, everybody must send a header, and it is a matter of its own whose are believed.
+        // As in nginx, each client must send a header, and `set_real_ip_from` says which headers are trusted.
         let protocol = ProxyProtocol::required(server.settings.real_ip_from.clone())
             .untrusted(Untrusted::Disbelieve)
             .timeout(server.settings.core.proxy_protocol_timeout.max(AT_ONCE));
@@ -140,8 +140,8 @@ fn listener(listener: Listener, server: &Server, listen: &Listen, kept: &Kept) -
         listener = listener.access(access(server));
     }
     for limit in &server.settings.limit_conn {
-        // The configuration names no zone that it does not have.
-        if let Some(zone) = kept.zone(&limit.zone) {
+        // The configuration was checked: each limit has its zone.
+        if let Some(zone) = state.zone(&limit.zone) {
             listener = listener.limit_clients(zone, limit.sessions);
         }
     }

@@ -10,11 +10,11 @@ use lb_proxy::Handle;
 use tokio::runtime;
 use tracing::{error, warn};
 
-use super::files::access::Files;
-use super::files::patience::Patience;
+use super::files::access::FileAccess as Files;
+use super::files::file_threads::FileThreads as Patience;
 use super::logs::logging::Logging;
 use super::reload::Reloader;
-use crate::error::StartError;
+use crate::process::error::StartError;
 
 /// A task that takes longer is named when another one is asked for.
 const SLOW: Duration = Duration::from_secs(1);
