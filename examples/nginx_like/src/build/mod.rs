@@ -3,6 +3,7 @@
 pub(crate) mod error;
 pub(crate) mod inherited;
 mod kubernetes;
+mod listener;
 pub(crate) mod loops;
 pub(crate) mod proxy;
 pub(crate) mod reload_state;
