@@ -1,4 +1,4 @@
-//! The control thread: it does what may block on files, apart from the threads that carry traffic.
+//! The control thread, which runs tasks that may block on files. The threads that carry traffic do not wait for it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,33 +10,33 @@ use lb_proxy::Handle;
 use tokio::runtime;
 use tracing::{error, warn};
 
-use super::files::access::FileAccess as Files;
-use super::files::file_threads::FileThreads as Patience;
+use super::files::access::FileAccess;
+use super::files::file_threads::FileThreads;
 use super::logs::logging::Logging;
 use super::reload::Reloader;
 use crate::process::error::StartError;
 
-/// A task that takes longer is named when another one is asked for.
+/// A running task that takes longer is logged when another task is requested.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// What a signal asks the control thread to do.
+/// The task of a signal for the control thread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Task {
     Reload,
     Reopen,
 }
 
-/// What the control thread works with.
+/// The configuration and files of the control thread. The demonstration has none.
 #[derive(Debug)]
 pub(crate) struct ControlContext {
-    pub(crate) files: Arc<Files>,
+    pub(crate) files: Arc<FileAccess>,
     pub(crate) reloader: Reloader,
 }
 
 /// The way to the control thread. Dropping it ends the thread behind its present task.
 ///
-/// A read of a mount that hangs cannot be cancelled. The task then fails after a time, and leaves the read behind in a
-/// thread of its own, which ends with the process: see [`Patience`].
+/// A read of a mount that hangs cannot be cancelled. The task then fails after a time, and abandons the thread of the
+/// read, which ends with the process: see [`FileThreads`].
 #[derive(Debug)]
 pub(crate) struct Control(Arc<TaskQueue>);
 
@@ -73,7 +73,7 @@ impl Control {
             context,
             handle,
             logging,
-            patience: Patience::default(),
+            file_threads: FileThreads::default(),
         };
         let run = move |task| runtime.block_on(worker.run(task));
         let work = move || work(&taken, run);
@@ -81,14 +81,14 @@ impl Control {
         Ok(Self(queue))
     }
 
-    /// Asks for `task` without waiting for it.
+    /// Requests `task` without waiting for it.
     pub(crate) fn request(&self, task: Task) {
         let mut tasks = self.0.lock();
         if let Some((running, since)) = tasks.running
             && since.elapsed() > SLOW
         {
             let since = since.elapsed();
-            warn!(?running, ?since, waiting = ?task, "Signal waits for an earlier one");
+            warn!(?running, ?since, waiting = ?task, "Signal queued behind a running task");
         }
         if !tasks.waiting.contains(&task) {
             tasks.waiting.push_back(task);
@@ -138,12 +138,12 @@ fn work(queue: &TaskQueue, mut run: impl FnMut(Task)) {
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Worker {
     context: Option<ControlContext>,
     handle: Handle,
     logging: Logging,
-    patience: Patience,
+    file_threads: FileThreads,
 }
 
 impl Worker {
@@ -151,16 +151,16 @@ impl Worker {
     async fn run(&mut self, task: Task) {
         let Some(ControlContext { files, reloader }) = &mut self.context else {
             // The demonstration has no configuration and no log files.
-            warn!(?task, "Signal ignored: there is no configuration to read");
+            warn!(?task, "Signal ignored: no configuration to read");
             return;
         };
-        let (logging, patience) = (&self.logging, &self.patience);
+        let (logging, file_threads) = (&self.logging, &self.file_threads);
         match task {
             Task::Reload => {
                 let handle = &self.handle;
-                reloader.reload(files, patience, handle, logging).await;
+                reloader.reload(files, file_threads, handle, logging).await;
             }
-            Task::Reopen => logging.reopen(files, patience),
+            Task::Reopen => logging.reopen(files, file_threads),
         }
     }
 }
