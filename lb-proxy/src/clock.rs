@@ -1,9 +1,9 @@
-//! The runtime's clock as lb-core counts time.
+//! The runtime's clock in lb-core's unit of time.
 
 use lb_core::Timestamp;
 use tokio::time::Instant;
 
-/// Counts from its creation, and stands still while tokio's time is paused.
+/// A clock that starts at zero. It stops while tokio's time is paused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     epoch: Instant,

@@ -1,42 +1,48 @@
-//! Settings of a listener's sessions.
+//! Settings of a listener's sessions: time-outs, half-close, splice, retry.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How long a session may wait for what.
+/// The time-outs of a session.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Timeouts {
-    /// For one attempt to connect to a backend. Default: 5 s. Raise it only for backends that are far away: while
-    /// it runs the client waits, and the next backend is not tried.
+    /// The time-out of one attempt to connect to a backend. Default: 5 s.
+    ///
+    /// Raise it only for backends that are far away: the client waits meanwhile, and the next backend is not tried.
     pub connect: Duration,
-    /// For a byte in either direction while both are open; then the session ends. Default: 10 minutes, nginx's
-    /// `proxy_timeout`. `None` waits for ever, and keeps the sockets of peers that vanished.
+    /// How long both directions may be silent while both are open, before the session ends. Default: 10 minutes, nginx's
+    /// `proxy_timeout`. `None`: no limit, which keeps the sockets of peers that vanished.
     ///
-    /// A peer that bytes are held for makes progress when it takes some from the kernel. A receiver reports room only when
-    /// about half of its buffer is free, so that a slow reader seems to take nothing meanwhile. As nginx does, the session
-    /// ends then if both sides are connected: what the kernel has for the peer is delivered, what is held is lost.
+    /// While the relay holds bytes for a peer, the peer makes progress when its kernel accepts some. A receiving kernel
+    /// advertises window space only when about half of its buffer is free, so a slow reader seems to make no progress
+    /// meanwhile. If both sides are connected the session then ends, as in nginx: the bytes in the kernel's send queue are
+    /// delivered, the bytes that the relay holds are lost.
     ///
-    /// After a reset, and when the session is cut or has ended, a peer whose kernel answers may take nothing for this
-    /// time, but for a minute at the least, and also with `None` for a minute; then it is reset. So the bytes that were
-    /// acknowledged are lost only to a reader that needs more than a minute for half of its buffer. The time counts from
-    /// the last progress, also if that was before the end. A kernel that does not answer has the time-out alone. In a
-    /// session that is over for the backend, the backend is free meanwhile.
+    /// After a reset, and when the session is cut or has ended, the kernel of a peer may answer and accept no bytes for this
+    /// time, but at least for a minute, and with `None` for a minute. Then the peer is reset. So acknowledged bytes are lost
+    /// only to a reader that needs more than a minute for half of its buffer. The time counts from the last progress, also
+    /// if that was before the end. If the peer's kernel does not answer, this time-out alone applies. If the session is
+    /// over for the backend, its lease is released meanwhile.
     pub idle: Option<Duration>,
-    /// For a byte in the direction that is left after the other has ended. Default: 1 minute. Bytes reset it, so a
-    /// long answer to a half-closed request goes through.
+    /// How long the remaining direction may be silent after the other one has ended. Default: 1 minute. `None`: no limit.
+    ///
+    /// Each byte restarts it, so a long response to a half-closed request is delivered.
     pub half_closed: Option<Duration>,
-    /// From connecting to the backend until the first byte or end, of whichever side; then the session ends like an
-    /// idle one. Default: `None`. Set it shorter than `idle` where every client or server speaks up soon: it sheds
-    /// clients that only hold connections.
+    /// How long both sides may be silent after the backend is connected, before the first byte or end. Then the session
+    /// ends like an idle one. Default: `None`, no limit.
+    ///
+    /// Set it shorter than `idle` where every client or server sends soon: it closes connections that are only held open.
     pub first_byte: Option<Duration>,
-    /// From connecting to the backend to the end, whatever still moves; then both sides are reset, but for one whose
-    /// stream has ended, each after the bytes that were acknowledged before. Default: `None`. It moves long-lived
-    /// sessions on to new backends.
+    /// How long a session may last after the backend is connected, even if bytes move. Default: `None`, no limit.
+    ///
+    /// Then both sides are reset, each after the bytes that were acknowledged before; a side that has ended its stream is
+    /// not reset. The limit moves long-lived sessions to new backends.
     #[doc(alias = "max_downstream_connection_duration")]
     pub max_age: Option<Duration>,
-    /// A random part of it is added to `max_age`, so that sessions that began together do not end together. Default:
-    /// zero.
+    /// The upper bound of a random duration that is added to `max_age`. Default: zero.
+    ///
+    /// It spreads the ends of sessions that began together.
     pub max_age_jitter: Duration,
 }
 
@@ -97,50 +103,51 @@ impl Default for Timeouts {
     }
 }
 
-/// What the end of one side's stream means for the session.
+/// What a session does when one side's stream has ended.
 #[doc(alias = "proxy_half_close")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum HalfClose {
-    /// It is passed on, and the other direction goes on until it ends as well or is silent for
+    /// Forwards the end and relays the other direction until it ends as well or is silent for
     /// [`Timeouts::half_closed`]. The default.
     #[default]
     Allow,
-    /// It ends the session, once both sides have what had arrived for them: nginx's default. A client that ends behind its
-    /// request gets no answer that comes later.
+    /// Ends the session once both sides have the bytes that had arrived for them: nginx's default. A client that ends its
+    /// stream behind its request gets no later response.
     ///
-    /// What a side still sends after the other one has ended is thrown away. It does not cost that side its own last
-    /// bytes as long as its kernel acknowledges them within 5 s, or the idle time-out if that is shorter: its socket
-    /// is closed after that, and not while a reset would overtake them. Then, and when the server drains, the kernel
-    /// goes on, unless the side sends more. nginx closes at once and loses them.
+    /// Bytes that a side sends after the other one has ended are discarded. The side still receives its own last bytes if
+    /// its kernel acknowledges them within 5 s, or within the idle time-out if that is shorter: only then its socket is
+    /// closed, because a reset would overtake the bytes. After that time, and when the server drains, the kernel goes on
+    /// delivering unless the side sends more. nginx closes at once and loses the bytes.
     End,
 }
 
-/// Whether long transfers go through splice(2), which hands pages from socket to socket instead of copying them.
+/// Whether long transfers use splice(2), which moves pages from socket to socket instead of copying bytes.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Splice {
-    /// Transfers that are long enough to gain by it, where the system can do it and has a pipe left. The default.
+    /// Splices transfers that are long enough to gain from it, if the system supports it and has a pipe left. The default.
     ///
-    /// The process must ignore SIGPIPE, as every Rust program does unless it says otherwise: splice(2) raises it for a
-    /// connection that was reset.
+    /// The process must ignore SIGPIPE, as every Rust program does by default: splice(2) raises it for a connection that
+    /// was reset.
     #[default]
     Auto,
-    /// None. To compare, or where a kernel is not to be trusted with it.
+    /// Copies every transfer. For comparisons, or for a kernel with a defective splice(2).
     Off,
 }
 
-/// When a connection that failed is tried on another backend.
+/// How often and how long a session tries other backends after a failed attempt to connect.
 ///
-/// No backend is tried twice by one session, and none after a byte has been relayed.
+/// A session tries each backend at most once, and none after it has relayed a byte.
 #[doc(alias = "proxy_next_upstream")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Retry {
-    /// Attempts at the most, the first included. Default: `None`, every backend once.
+    /// The number of attempts at most, the first included. Default: `None`, every backend once.
     pub tries: Option<NonZeroU32>,
-    /// For all attempts together, and for the first membership where none is known yet. Default: 15 s. `None`
-    /// leaves only the time-outs of the attempts, but never waits longer than 60 s for a first membership.
+    /// The time for all attempts together, including the wait for the first membership. Default: 15 s.
+    ///
+    /// With `None` only the time-outs of the attempts apply, and a wait for the first membership is limited to 60 s.
     pub deadline: Option<Duration>,
 }
 

@@ -75,6 +75,6 @@ pub enum ReloadError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The server is shutting down and accepts no more connections.
-    #[error("the server is ending")]
+    #[error("the server is shutting down")]
     Ended,
 }

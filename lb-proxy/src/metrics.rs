@@ -1,4 +1,4 @@
-//! Plain counters of what happened.
+//! Counters of connections, attempts and bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,7 +8,7 @@ macro_rules! counters {
         happened { $($(#[$doc:meta])* $name:ident,)* }
         ended { $($(#[$end_doc:meta])* $end:ident,)* }
     ) => {
-        /// What a proxy has counted since it was bound.
+        /// The counters of a proxy since it was bound.
         #[non_exhaustive]
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
         pub struct Metrics {
@@ -17,14 +17,15 @@ macro_rules! counters {
         }
 
         impl Metrics {
-            /// Connections that ended, for whichever reason.
+            /// The number of connections that ended, for any reason.
             pub const fn ended(&self) -> u64 {
                 0 $(+ self.$end)*
             }
         }
 
-        /// The live counters of one worker. An addition costs one relaxed atomic operation on memory that no other worker
-        /// writes to.
+        /// The live counters of one worker.
+        ///
+        /// An addition costs one relaxed atomic operation on memory that no other worker writes.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $name: Counter,)*
@@ -32,7 +33,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// Adds what was counted to `sum`.
+            /// Adds the counts to `sum`.
             pub(crate) fn add_to(&self, sum: &mut Metrics) {
                 $(sum.$name += self.$name.get();)*
                 $(sum.$end += self.$end.get();)*
@@ -43,21 +44,21 @@ macro_rules! counters {
 
 counters! {
     happened {
-        /// Connections accepted. At any time it is the sum of those active and of those that ended, for whichever reason.
+        /// Connections accepted. Always the sum of `active` and of all that ended.
         accepted,
-        /// Connections that are being served now.
+        /// Connections that are open now.
         active,
-        /// Calls of `accept` that failed for a reason of one connection; the next is accepted at once.
+        /// Calls of accept(2) that failed because of one connection. The next connection is accepted at once.
         accept_errors,
-        /// Calls of `accept` that failed for want of descriptors or memory; accepting pauses for a moment.
+        /// Calls of accept(2) that failed for lack of descriptors or memory. The accept loop pauses for a moment.
         accept_exhausted,
-        /// Times that accepting paused because the descriptors or the sessions that are allowed were all in use.
+        /// Pauses of accept loops because all allowed descriptors or sessions were in use.
         accept_pauses,
         /// Attempts to connect to a backend.
         connect_attempts,
-        /// Attempts that were refused, reset or unreachable, or failed on this machine.
+        /// Attempts that were refused, reset or unreachable, or that failed on this machine.
         connect_failures,
-        /// Times that an attempt had to wait for a descriptor or memory.
+        /// Waits of attempts for a descriptor or memory.
         connect_shortages,
         /// Attempts that timed out.
         connect_timeouts,
@@ -71,66 +72,67 @@ counters! {
     ended {
         /// Ended: the address was denied.
         access_denied,
-        /// Ended: the client came too soon after its last connection.
+        /// Ended: the client exceeded its rate of new connections.
         client_rate,
-        /// Ended: the client had all the sessions that it may have.
+        /// Ended: the client had as many sessions as it may have.
         client_sessions,
         /// Ended: the zone of clients was full.
         client_zone_full,
-        /// Ended: too many new connections.
+        /// Ended: the rate of new connections was exceeded.
         rate_refused,
-        /// Ended: too many sessions.
+        /// Ended: the limit of sessions was reached.
         sessions_refused,
-        /// Ended: refused by a hook.
+        /// Ended: a hook refused the connection.
         hook_refused,
-        /// Ended: the first bytes were wrong, or the client ended before they were complete.
+        /// Ended: the first bytes were invalid, or the client ended its stream before they were complete.
         preread_errors,
-        /// Ended: the first bytes did not come in time.
+        /// Ended: the first bytes did not arrive in time.
         preread_timeouts,
-        /// Ended: no backend.
+        /// Ended: no backend could be connected.
         no_backend,
-        /// Ended: no room in the queue for a backend.
+        /// Ended: the wait queue was full.
         queue_full,
-        /// Ended: no backend was free in time.
+        /// Ended: the wait queue's time-out passed.
         queue_timeouts,
-        /// Ended: the client went away before it had a backend.
+        /// Ended: the client closed or reset its connection before it had a backend.
         clients_gone,
-        /// Ended by both sides.
+        /// Ended: both sides sent all they had.
         finished,
-        /// Ended by a reset from the client.
+        /// Ended: the client reset its connection.
         client_resets,
-        /// Ended by a reset from the backend.
+        /// Ended: the backend reset its connection.
         backend_resets,
-        /// Ended because the backend was removed.
+        /// Ended: the backend was removed.
         backends_removed,
-        /// Ended because the backend became unhealthy or was ejected.
+        /// Ended: the backend became unhealthy or was ejected.
         backends_unhealthy,
-        /// Ended because neither side said anything in time.
+        /// Ended: neither side sent a first byte in time.
         first_byte_timeouts,
-        /// Ended idle.
+        /// Ended: both sides were silent for the idle time-out.
         idle_timeouts,
-        /// Ended idle with one direction closed.
+        /// Ended: the remaining direction was silent after the other one had ended.
         half_closed_timeouts,
-        /// Ended because they had lasted as long as they may.
+        /// Ended: the maximum age was reached.
         max_age_reached,
-        /// Ended: cut off by a shutdown.
+        /// Ended: a shutdown cut the session.
         aborted,
     }
 }
 
-/// Picks a counter out of a worker's.
-type Which = fn(&Counters) -> &Counter;
+/// Selects one counter of a worker.
+type SelectCounter = fn(&Counters) -> &Counter;
 
+/// A live counter. All operations are relaxed: a reader may see counters of different moments.
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     count: AtomicU64,
-    /// What it is a part of.
-    total: Option<(Arc<Counters>, Which)>,
+    /// The counter that includes this one.
+    total: Option<(Arc<Counters>, SelectCounter)>,
 }
 
 impl Counter {
-    /// A counter of its own that also counts for one of `counters`.
-    pub(crate) fn part_of(counters: &Arc<Counters>, which: Which) -> Self {
+    /// A counter that also adds to one of `counters`.
+    pub(crate) fn part_of(counters: &Arc<Counters>, which: SelectCounter) -> Self {
         Self {
             count: AtomicU64::new(0),
             total: Some((Arc::clone(counters), which)),

@@ -1,16 +1,17 @@
-//! What a parser of the beginning of a stream made of the bytes so far.
+//! The outcome of parsing the beginning of a stream.
 
-/// A result, or the need for more bytes. Parsers that return it keep no state: they are called again with all bytes of
-/// the stream so far.
+/// A result, or a request for more bytes.
+///
+/// Parsers that return it keep no state: the caller calls them again with all bytes of the stream so far.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(clippy::exhaustive_enums, reason = "there is no third outcome")]
 pub enum ParseStatus<T> {
-    /// All of it is there.
+    /// The bytes contain the whole result.
     Complete(T),
     /// The bytes so far may become a result.
     Incomplete {
-        /// So many bytes must follow at the least, never zero. Whoever reads exactly this many reads nothing that
-        /// comes behind the result.
+        /// How many bytes must follow at least; never zero. A caller that reads exactly this many reads no byte behind
+        /// the result.
         at_least: usize,
     },
 }

@@ -1,7 +1,6 @@
-//! Ten thousand connections through everything that can go wrong, from a seed: `LB_CHAOS_SEED=n` replays one.
+//! Ten thousand connections with random faults, from a seed: `LB_CHAOS_SEED=n` replays one.
 //!
-//! Afterwards nothing is left: no descriptor (a pipe would be one), no task, no lease, and every connection and every
-//! byte is accounted for.
+//! Afterwards no descriptor (pipes included), task or lease is left, and every connection and byte is accounted for.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -69,7 +68,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     for client in clients {
         echoed += u64::from(within("a client", client).await.unwrap());
     }
-    // Faults are many, but not everything fails.
+    // Many connections meet a fault, but not all.
     assert!(
         echoed > CONNECTIONS as u64 / 10,
         "{echoed} conversations came to their end"
@@ -92,7 +91,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     ] {
         assert!(count > 0, "no {faults}: {metrics:?}");
     }
-    // Connections, bytes and reasons were told one by one as they were counted together.
+    // The hooks' sums of connections, bytes and reasons match the counters.
     assert_eq!(totals.closed.load(Relaxed), CONNECTIONS as u64);
     assert_eq!(totals.finished.load(Relaxed), metrics.finished);
     assert_eq!(totals.to_backend.load(Relaxed), metrics.bytes_to_backends);
@@ -100,10 +99,10 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     assert_eq!(in_flight(&upstream), 0);
     assert!(zone.is_empty());
     proxy.end().await;
-    within("what was there before", before.restored()).await;
+    within("the former numbers", before.restored()).await;
 }
 
-/// What is in use without the proxy.
+/// The resources that the process uses without the proxy.
 #[derive(Debug)]
 struct Resources {
     descriptors: usize,
@@ -131,7 +130,7 @@ impl Resources {
     }
 }
 
-/// Sums of what hooks are told.
+/// Sums over the calls of hooks.
 #[derive(Debug, Default)]
 struct Totals {
     closed: AtomicU64,
@@ -154,7 +153,7 @@ fn chance(rng: &mut SplitMix64, percent: u64) -> bool {
     rng.next_u64() % 100 < percent
 }
 
-/// Pauses, mostly for less than the time-out for silence, now and then for longer.
+/// Pauses, mostly for less than the idle time-out, sometimes for longer.
 async fn dawdle(rng: &mut SplitMix64) {
     let millis = if chance(rng, 10) {
         250
@@ -164,7 +163,7 @@ async fn dawdle(rng: &mut SplitMix64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }
 
-/// A backend that echoes, and at times resets, stalls, ends early or reads slowly.
+/// A backend that echoes, and sometimes resets, stalls, ends early or reads slowly.
 async fn moody(seed: u64) -> std::net::SocketAddr {
     let listener = TcpListener::bind(loopback()).await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -197,14 +196,14 @@ async fn echo(mut stream: TcpStream, mut rng: SplitMix64) -> std::io::Result<()>
     }
 }
 
-/// A conversation; true if all came back and both sides ended. Anything that did come back is what was sent.
+/// Runs one session. Returns true if everything came back and both sides ended. Asserts that what came back was sent.
 async fn client(addr: std::net::SocketAddr, seed: u64) -> bool {
     let mut rng = SplitMix64::new(seed);
     let Ok(mut stream) = TcpStream::connect(addr).await else {
         return false;
     };
     if chance(&mut rng, 5) {
-        // Gone at once, one way or the other.
+        // Closes or resets at once.
         if chance(&mut rng, 50) {
             test_support::streams::reset(stream);
         }

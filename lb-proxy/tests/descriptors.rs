@@ -25,8 +25,8 @@ async fn accepting_survives_the_exhaustion_of_descriptors() {
     eventually("the shortage", || proxy.metrics().accept_exhausted > 0).await;
     descriptors::set_limit(before);
 
-    // The connections that waited in the kernel's queue are served. Those accepted while no descriptor was left for
-    // the way to the backend were reset, without blame for the backend.
+    // The connections that waited in the kernel's queue are served. Connections that were accepted while no descriptor was
+    // left for the backend's socket were reset, and that did not count against the backend.
     let mut answered = 0;
     for client in clients {
         client.set_nonblocking(true).unwrap();

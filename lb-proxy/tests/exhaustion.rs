@@ -22,10 +22,10 @@ const BACKEND: &str = "LB_TEST_EXHAUSTION_BACKEND";
 const DESCRIPTORS: u64 = 256;
 const CLIENTS: usize = 1000;
 
-/// How long those who say nothing keep their places.
+/// How long silent clients keep their sessions.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// The proxy. Says where it listens, serves until told, and says what it counted.
+/// The proxy. Prints its address, serves until a line arrives, and prints its counters.
 #[test]
 fn the_process_under_test() {
     let Ok(backend) = std::env::var(BACKEND) else {
@@ -62,7 +62,7 @@ fn the_process_under_test() {
 }
 
 #[tokio::test]
-async fn everybody_is_served_in_the_end_and_nothing_spins() {
+async fn every_client_is_served_in_the_end_and_nothing_spins() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     descriptors::set_limit(maximum.unwrap_or(65536).min(65536));
     let mut proxy = Process::start(named("a").await);
@@ -73,7 +73,7 @@ async fn everybody_is_served_in_the_end_and_nothing_spins() {
     );
     let addr: SocketAddr = proxy.said["addr"].parse().unwrap();
 
-    // They take every place and say nothing, so that only their time-out gives the places back.
+    // They take every session and send nothing, so only their time-out frees the sessions.
     let mut silent = Vec::new();
     for _ in 0..sessions {
         silent.push(TcpStream::connect(addr).await.unwrap());
@@ -81,7 +81,7 @@ async fn everybody_is_served_in_the_end_and_nothing_spins() {
     let clients: Vec<_> = (silent.len()..CLIENTS)
         .map(|_| tokio::spawn(test_support::streams::ask(addr)))
         .collect();
-    // All places are taken for a while: a loop that spins would use all of it.
+    // All sessions are taken for a while: a loop that spins would use the processor all that time.
     let before = proxy.processor_time();
     tokio::time::sleep(SILENCE / 4).await;
     let used = proxy.processor_time() - before;
@@ -112,14 +112,14 @@ async fn everybody_is_served_in_the_end_and_nothing_spins() {
     );
 }
 
-/// Around what the test harness prints.
+/// Prints a line between the lines of the test harness.
 fn say(text: &str) {
     let text = format!("\nSAID {text}\n");
     std::io::stdout().write_all(text.as_bytes()).unwrap();
     std::io::stdout().flush().unwrap();
 }
 
-/// The proxy as a child.
+/// The proxy as a child process.
 struct Process {
     child: Child,
     output: BufReader<ChildStdout>,
@@ -143,7 +143,7 @@ impl Process {
         }
     }
 
-    /// User and system time.
+    /// User and system time of the child.
     fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let (_, rest) = stat.rsplit_once(')').unwrap();
@@ -171,11 +171,11 @@ impl Drop for Process {
     }
 }
 
-/// The next thing said.
+/// The next line that the child printed.
 fn heard(output: &mut impl BufRead) -> HashMap<String, String> {
     let lines = output.lines().map(Result::unwrap);
     let said = lines.filter_map(|line| line.strip_prefix("SAID ").map(str::to_owned));
-    let said = { said }.next().expect("a word from the proxy");
+    let said = { said }.next().expect("a line from the proxy");
     let pairs = said.split(' ').filter_map(|pair| pair.split_once('='));
     pairs
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -1,5 +1,4 @@
-//! A hundred changes at run time in the midst of a transfer. A file of its own, because the descriptors that are counted
-//! are the whole process's.
+//! A hundred reloads during a transfer. A test binary of its own, because it counts the descriptors of the process.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -18,14 +17,14 @@ use test_support::sockets::loopback;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How much goes through while everything around it changes. All of a gibibyte where the code is optimised.
+/// The bytes that are transferred during the reloads: a gibibyte in optimised builds.
 const TRANSFER: usize = if cfg!(debug_assertions) {
     128 << 20
 } else {
     1 << 30
 };
 
-/// Changes that add, change and remove listeners, upstreams, weights and policies.
+/// Reloads that add, change and remove listeners, upstreams, weights and policies.
 async fn hundred_changes(workers: Workers) {
     let sink = TcpListener::bind(loopback()).await.unwrap();
     let bulk = round_robin("bulk", sink.local_addr().unwrap());
@@ -78,7 +77,7 @@ async fn hundred_changes(workers: Workers) {
                 0 => return received,
                 n => received += n,
             }
-            // The rest goes through after the last change, so that the changes are in its midst.
+            // The rest is sent after the last reload, so the transfer spans all reloads.
             if received > TRANSFER / 2 && !waited {
                 waited = true;
                 go_on.notified().await;
@@ -91,7 +90,7 @@ async fn hundred_changes(workers: Workers) {
         async move {
             let mut knocks = 0;
             while !over.load(SeqCst) {
-                // Refused or reset, it would be an error.
+                // A refused or reset connection would be an error.
                 let mut client = TcpStream::connect(idle_addr).await.unwrap();
                 client.read_u8().await.unwrap();
                 client.shutdown().await.unwrap();
@@ -130,7 +129,7 @@ async fn hundred_changes(workers: Workers) {
     over.store(true, SeqCst);
     assert!(within("the knocks", knocking).await.unwrap() > 0);
 
-    // Back to the beginning: nothing is left of all that was in between.
+    // Back to the first configuration: nothing of the others is left.
     let begin = || {
         Proxy::builder()
             .workers(workers)
@@ -157,7 +156,7 @@ async fn hundred_changes(workers: Workers) {
 }
 
 #[tokio::test]
-async fn a_hundred_changes_lose_nothing_and_leave_nothing_behind() {
+async fn a_hundred_reloads_lose_nothing_and_leave_nothing_behind() {
     hundred_changes(Workers::CurrentRuntime).await;
     hundred_changes(Workers::Threads(NonZeroUsize::new(2).unwrap())).await;
 }

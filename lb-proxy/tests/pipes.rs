@@ -1,4 +1,4 @@
-//! Which transfers own a pipe, and for how long. A test binary and a test of its own: descriptors belong to the process.
+//! The transfers that own a pipe, and for how long. One test in a binary of its own: it counts descriptors of the process.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -12,13 +12,13 @@ use test_support::streams::{fill, send_and_receive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Long enough to be spliced if it could be.
+/// Long enough to be spliced if a pipe is available.
 const LONG: usize = 2 << 20;
 
-/// How many pipes a worker may keep for later.
+/// How many idle pipes a worker keeps.
 const POOLED: usize = 8;
 
-/// Sends so much that the way is blocked for want of a reader.
+/// Sends until the transfer is blocked because nothing reads.
 async fn blocked(splice: Splice) -> (TcpStream, TcpStream, usize) {
     let (near, far, _ended) = Link::on_loopback(splice, Side::Client).split();
     let sent = fill(&near).await;
@@ -33,15 +33,15 @@ async fn receive(far: &mut TcpStream, mut wanted: usize) {
 }
 
 #[tokio::test]
-async fn only_a_blocked_transfer_has_a_pipe_and_a_missing_one_is_done_without() {
+async fn only_a_blocked_transfer_owns_a_pipe_and_without_one_bytes_are_copied() {
     let before = descriptors::pipes();
 
-    // Copying needs none.
+    // Copying needs no pipe.
     let copied = blocked(Splice::Off).await;
     assert_eq!(descriptors::pipes(), before);
     drop(copied);
 
-    // Blocked transfers have one each; when they have got through and are idle they have none.
+    // Each blocked transfer owns one; a finished, idle one owns none.
     let mut links = Vec::new();
     for _ in 0..2 * POOLED {
         links.push(blocked(Splice::Auto).await);
@@ -61,7 +61,7 @@ async fn only_a_blocked_transfer_has_a_pipe_and_a_missing_one_is_done_without() 
     }
     drop(links);
 
-    // Without descriptors for pipes all goes through nevertheless.
+    // Without descriptors for pipes every byte is still delivered.
     let links: Vec<_> = (0..2 * POOLED)
         .map(|_| Link::on_loopback(Splice::Auto, Side::Client))
         .collect();

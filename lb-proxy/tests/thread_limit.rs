@@ -1,4 +1,4 @@
-//! Workers whose threads the kernel refuses to start. The limit belongs to the process, so this file has one test.
+//! The kernel refuses to start the thread of a worker. The limit belongs to the process, so this binary has one test.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -21,7 +21,7 @@ const OTHER_USER: u32 = 0x7777_0446;
 
 #[test]
 fn a_worker_that_cannot_be_started_is_an_error_and_leaves_nothing_behind() {
-    // The kernel does not limit the superuser. Only the thread that binds becomes another user; its threads inherit that.
+    // The kernel does not limit the superuser. Only the binding thread becomes another user; its threads inherit that.
     let is_root = geteuid().is_root();
     let allowed = if is_root { 0..WORKERS as u64 } else { 0..1 };
     let before = threads();

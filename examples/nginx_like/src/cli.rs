@@ -1,4 +1,4 @@
-//! The command line, in the manner of nginx.
+//! The command line, as nginx's.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,15 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
 
-use crate::build::kept::Kept;
-use crate::build::loops;
 use crate::config::main::Config;
-use crate::console::say;
+use crate::console::print_line;
 use crate::demo;
-use crate::error::StartError;
-use crate::process::files::access::{Files, Place};
-use crate::process::logs::logging::Logs;
-use crate::process::send_signal::Order;
-use crate::process::{helper, run, user};
+use crate::process::error::StartError;
+use crate::process::files::conf_path::ConfPath;
+use crate::process::helper;
+use crate::process::run;
+use crate::process::send_signal::SignalCommand;
+use crate::process::test_config;
 
 /// Where nginx keeps its configuration, below the prefix.
 const DEFAULT_CONF: &str = "conf/nginx.conf";
@@ -38,7 +37,7 @@ struct Arguments {
 
     /// Sends a signal to the process whose id is in the `pid` file of the configuration, and exits
     #[arg(short, value_name = "SIGNAL", value_enum)]
-    signal: Option<Order>,
+    signal: Option<SignalCommand>,
 
     /// Tests the configuration and exits
     #[arg(short)]
@@ -48,7 +47,7 @@ struct Arguments {
     #[arg(short)]
     quiet: bool,
 
-    /// Serves a server that gave up root; for nginx_like itself
+    /// Runs the helper of a server that gave up root; for nginx_like itself
     #[arg(long, value_name = "UID", hide = true)]
     helper: Option<u32>,
 
@@ -57,14 +56,14 @@ struct Arguments {
     version: Option<bool>,
 }
 
-/// Does what the command line says.
+/// Runs the command line.
 pub fn main() -> ExitCode {
     let line: Vec<OsString> = std::env::args_os().collect();
     let command = <Arguments as clap::CommandFactory>::command().version(env!("CARGO_PKG_VERSION"));
     let matches = match command.try_get_matches_from(&line) {
         Ok(matches) => matches,
         Err(answer) => {
-            // Help and version are answers too; a closed output is nobody's fault.
+            // Help and version are not errors. A closed output is none either.
             let _ = answer.print();
             return if answer.use_stderr() {
                 ExitCode::FAILURE
@@ -79,22 +78,22 @@ pub fn main() -> ExitCode {
     };
     let (conf, tests) = (arguments.conf(), arguments.test);
     let done = if let Some(owner) = arguments.helper {
-        helper::server::serve(arguments.place(), owner)
+        helper::server::serve(arguments.path(), owner)
     } else if arguments.test {
         test(&arguments)
-    } else if let Some(order) = arguments.signal {
-        signal(&arguments, order)
+    } else if let Some(command) = arguments.signal {
+        signal(&arguments, command)
     } else if line.len() < 2 {
         demo::run()
     } else {
-        run::run(arguments.place(), || load(&arguments))
+        run::run(arguments.path(), || load(&arguments))
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("[{}] {error}", error.level()));
+            print_line(&format!("[{}] {error}", error.level()));
             if tests {
-                say(&format!(
+                print_line(&format!(
                     "configuration file {} test failed",
                     conf.display()
                 ));
@@ -105,7 +104,7 @@ pub fn main() -> ExitCode {
 }
 
 impl Arguments {
-    /// The current directory needs no mention in file names.
+    /// Empty for the current directory, so that file names do not begin with `./`.
     fn prefix(&self) -> &Path {
         self.prefix.strip_prefix(".").unwrap_or(&self.prefix)
     }
@@ -114,49 +113,43 @@ impl Arguments {
         self.prefix().join(&self.conf)
     }
 
-    fn place(&self) -> Place {
-        Place {
+    fn path(&self) -> ConfPath {
+        ConfPath {
             conf: self.conf.clone(),
             prefix: self.prefix().to_owned(),
         }
     }
 }
 
-/// Tells the process that serves already what to do.
-fn signal(arguments: &Arguments, order: Order) -> Result<(), StartError> {
+/// Sends a signal to the process that serves already.
+fn signal(arguments: &Arguments, command: SignalCommand) -> Result<(), StartError> {
     let config = load(arguments)?;
-    Ok(order.send(config.pid.as_deref())?)
+    Ok(command.send(config.pid.as_deref())?)
 }
 
 fn load(arguments: &Arguments) -> Result<Config, StartError> {
-    let config = arguments.place().load()?;
+    let config = arguments.path().load()?;
     if !arguments.quiet {
         for warning in &config.warnings {
-            say(&format!("[warn] {warning}"));
+            print_line(&format!("[warn] {warning}"));
         }
     }
     Ok(config)
 }
 
-/// Goes as far as one can without listening. Logs and the pid file are opened, as nginx does.
+/// Tests the configuration and prints the result.
 fn test(arguments: &Arguments) -> Result<(), StartError> {
     let config = load(arguments)?;
     let conf = arguments.conf();
     if !arguments.quiet {
-        say(&format!(
+        print_line(&format!(
             "the configuration file {} syntax is ok",
             conf.display()
         ));
     }
-    let identity = user::Identity::of(config.user.as_ref())?;
-    run::assemble(&config, identity.as_ref(), &mut Kept::default())?;
-    loops::find(&config).map_or(Ok(()), Err)?;
-    Logs::test(&config, identity.as_ref())?;
-    if let Some(path) = &config.pid {
-        Files::test_pid(path, identity.as_ref()).map_err(StartError::open(path))?;
-    }
+    test_config::test(&config)?;
     if !arguments.quiet {
-        say(&format!(
+        print_line(&format!(
             "configuration file {} test is successful",
             conf.display()
         ));

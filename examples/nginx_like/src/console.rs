@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use lb_core::Escaped;
 
 /// Prints a line to the standard error stream under the program's name.
-pub(crate) fn say(message: &str) {
+pub(crate) fn print_line(message: &str) {
     // A closed stream leaves no place to report that to.
     let _ = writeln!(io::stderr(), "nginx_like: {}", Escaped(message));
 }

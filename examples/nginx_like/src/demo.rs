@@ -1,4 +1,4 @@
-//! What runs without arguments: the article's scenario in one process.
+//! The demonstration, which runs without arguments: the article's scenario in one process.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,9 +9,11 @@ use lb_discovery::Static;
 use lb_proxy::{Proxy, Upstream};
 use tokio::net::TcpListener;
 
-use crate::error::StartError;
+use crate::build::error::BuildError;
+use crate::process::error::StartError;
 use crate::process::logs::logging::Logs;
-use crate::process::run::{FlushGuard, Signals, block_on, serve};
+use crate::process::run::{FlushGuard, block_on, serve};
+use crate::process::signals::Signals;
 
 const ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4460);
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
@@ -29,8 +31,10 @@ pub(crate) fn run() -> Result<(), StartError> {
         let upstream = Upstream::builder("nodes")
             .discovery(Static::new(Snapshot::from_backends(nodes)))
             .policy(WeightedRoundRobin::new())
-            .build()?;
-        let proxy = Proxy::builder().listen(ADDR, &upstream).build()?;
+            .build()
+            .map_err(BuildError::Proxy)?;
+        let proxy = Proxy::builder().listen(ADDR, &upstream).build();
+        let proxy = proxy.map_err(BuildError::Proxy)?;
         let server = proxy.bind().await?;
         explain();
         serve(server, signals, &logging, None).await
@@ -68,6 +72,6 @@ configuration and run: nginx_like -c FILE
         ADDR.ip(),
         ADDR.port(),
     );
-    // With nobody to read it the demonstration goes on.
+    // If the output is closed the demonstration continues.
     let _ = io::stdout().write_all(text.as_bytes());
 }

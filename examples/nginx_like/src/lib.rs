@@ -20,7 +20,6 @@ mod cli;
 mod config;
 mod console;
 mod demo;
-mod error;
 mod process;
 mod syntax;
 

@@ -1,4 +1,4 @@
-//! ClientHellos of anything; the first byte says how much of the rest came so far.
+//! Parses arbitrary bytes as a ClientHello. The first byte sets how much of the rest has arrived so far.
 #![no_main]
 
 use lb_proxy::ParseStatus;

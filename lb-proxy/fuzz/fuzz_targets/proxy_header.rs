@@ -1,4 +1,4 @@
-//! Headers of anything; the first byte says how much of the rest came so far.
+//! Parses arbitrary bytes as a PROXY header. The first byte sets how much of the rest has arrived so far.
 #![no_main]
 
 use lb_proxy::ParseStatus;
@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
         .ssl()
         .map(|ssl| (ssl.is_verified(), ssl.tlvs().count()));
 
-    // What is written is read as the same.
+    // A written header is read back unchanged.
     let mut line = Vec::new();
     write_v1(header.addresses, &mut line);
     let again = ProxyHeader::parse(&line, DEFAULT_LIMIT).expect("we wrote it");
@@ -42,9 +42,9 @@ fuzz_target!(|input: &[u8]| {
     let again = ProxyHeader::parse(&written, usize::MAX).expect("we wrote it");
     let again = again.complete().expect("we wrote all of it");
     assert_eq!(again.addresses, addresses);
-    // Without addresses it is a LOCAL header, whose TLVs no receiver looks at.
+    // Without addresses it is a LOCAL header, and receivers ignore its TLVs.
     if addresses.is_some() {
-        let passed = |tlv: &Tlv<'_>| tlv.kind != Tlv::CRC32C;
-        assert!(again.tlvs().filter(passed).eq(header.tlvs().filter(passed)));
+        let is_forwarded = |tlv: &Tlv<'_>| tlv.kind != Tlv::CRC32C;
+        assert!(again.tlvs().filter(is_forwarded).eq(header.tlvs().filter(is_forwarded)));
     }
 });

@@ -1,4 +1,4 @@
-//! Lines of patterns, and in the last line a name, against the rules tried one after the other.
+//! Looks up a name (the last line) in a table of patterns (the other lines), against the rules tried one after the other.
 #![no_main]
 
 use lb_proxy::server_names::ServerNames;

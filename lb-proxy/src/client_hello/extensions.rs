@@ -1,8 +1,8 @@
-//! The extensions that tell where a connection should go.
+//! Parses the extensions that routing needs: server name, ALPN and versions.
 
 use std::ops::Range;
 
-use super::reader::{Malformed, Reader};
+use super::reader::{Malformed, MessageReader};
 use super::version::TlsVersion;
 
 // Types of extensions, as IANA assigns them.
@@ -10,50 +10,47 @@ const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 const SUPPORTED_VERSIONS: u16 = 43;
 
-/// The type of a host name within the extension `server_name`; no other one was ever assigned.
+/// The type of a host name within the extension `server_name`. No other type was ever assigned.
 const HOST_NAME: u8 = 0;
 
-/// The longest name of a host.
+/// The length of the longest host name.
 const MAX_NAME: usize = 255;
 
-/// What was found, as places in the message.
+/// The extensions of a message, as ranges of its bytes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Extensions {
     pub(super) server_name: Option<Range<usize>>,
-    /// Names with their lengths.
+    /// Protocol names, each behind its length.
     pub(super) alpn: Range<usize>,
-    /// The highest one.
+    /// The highest version offered.
     pub(super) version: Option<TlsVersion>,
 }
 
 impl Extensions {
-    /// Reads the list. Unknown extensions are passed over, as are the reserved ones (GREASE).
-    pub(super) fn read(&mut self, mut list: Reader<'_>) -> Result<(), Malformed> {
+    /// Parses the list. Skips unknown and reserved (GREASE) extensions.
+    pub(super) fn parse(&mut self, mut list: MessageReader<'_>) -> Result<(), Malformed> {
         let mut seen = [false; 3];
         while !list.is_empty() {
             let start = list;
             let kind = list.u16("an extension is cut off")?;
             let body = list.vector16("an extension is cut off")?;
-            let (index, read): (_, fn(&mut Self, Reader<'_>) -> _) = match kind {
-                SERVER_NAME => (0, Self::read_server_name),
-                ALPN => (1, Self::read_alpn),
-                SUPPORTED_VERSIONS => (2, Self::read_versions),
+            let (index, parse): (_, fn(&mut Self, MessageReader<'_>) -> _) = match kind {
+                SERVER_NAME => (0, Self::parse_server_name),
+                ALPN => (1, Self::parse_alpn),
+                SUPPORTED_VERSIONS => (2, Self::parse_versions),
                 _ => continue,
             };
-            // One reader would take the first, another the last.
-            start.check(!seen[index], "an extension is there twice")?;
+            // TLS servers differ in whether they use the first or the last of two.
+            start.check(!seen[index], "an extension occurs twice")?;
             seen[index] = true;
-            read(self, body)?;
+            parse(self, body)?;
         }
         Ok(())
     }
 
-    fn read_server_name(&mut self, mut body: Reader<'_>) -> Result<(), Malformed> {
+    fn parse_server_name(&mut self, mut body: MessageReader<'_>) -> Result<(), Malformed> {
         let mut names = body.vector16("the list of server names is cut off")?;
-        body.check(
-            body.is_empty(),
-            "something follows the list of server names",
-        )?;
+        body.check(body.is_empty(), "bytes follow the list of server names")?;
         names.check(!names.is_empty(), "the list of server names is empty")?;
         while !names.is_empty() {
             let start = names;
@@ -63,15 +60,15 @@ impl Extensions {
                 continue;
             }
             start.check(self.server_name.is_none(), "there are two host names")?;
-            name.check(is_host(name.bytes()), "the server name is no host name")?;
+            name.check(is_host(name.bytes()), "the server name is not a host name")?;
             self.server_name = Some(name.range());
         }
         Ok(())
     }
 
-    fn read_alpn(&mut self, mut body: Reader<'_>) -> Result<(), Malformed> {
+    fn parse_alpn(&mut self, mut body: MessageReader<'_>) -> Result<(), Malformed> {
         let list = body.vector16("the list of protocols is cut off")?;
-        body.check(body.is_empty(), "something follows the list of protocols")?;
+        body.check(body.is_empty(), "bytes follow the list of protocols")?;
         list.check(!list.is_empty(), "the list of protocols is empty")?;
         let mut names = list;
         while !names.is_empty() {
@@ -82,13 +79,13 @@ impl Extensions {
         Ok(())
     }
 
-    fn read_versions(&mut self, mut body: Reader<'_>) -> Result<(), Malformed> {
+    fn parse_versions(&mut self, mut body: MessageReader<'_>) -> Result<(), Malformed> {
         let mut list = body.vector8("the list of versions is cut off")?;
-        body.check(body.is_empty(), "something follows the list of versions")?;
+        body.check(body.is_empty(), "bytes follow the list of versions")?;
         list.check(!list.is_empty(), "the list of versions is empty")?;
         while !list.is_empty() {
             let version = list.u16("a version is cut off")?;
-            // Others are reserved or were drafts.
+            // All other values are reserved or were drafts.
             if version >> 8 == 3 {
                 self.version = self.version.max(Some(TlsVersion::new(version)));
             }
@@ -97,7 +94,7 @@ impl Extensions {
     }
 }
 
-/// What nginx lets pass (`ngx_stream_validate_host`), and nothing that would garble a log.
+/// Whether nginx accepts `name` (`ngx_stream_validate_host`) and it contains nothing that would garble a log.
 fn is_host(name: &[u8]) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_graphic() && *byte != b'/';
     let labels = name

@@ -1,24 +1,24 @@
-//! A view into a message that knows where it is.
+//! Reads a message from front to back and knows the offset of each part.
 
 use std::ops::Range;
 
 /// A rule that a message breaks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Malformed {
-    /// Where in the message.
+    /// The offset in the message.
     pub(super) at: usize,
     pub(super) what: &'static str,
 }
 
-/// What is left of a part of a message.
+/// The unread rest of a part of a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
+pub(super) struct MessageReader<'a> {
     message: &'a [u8],
     at: usize,
     end: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> MessageReader<'a> {
     pub(super) fn new(message: &'a [u8]) -> Self {
         Self {
             message,
@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
         self.at == self.end
     }
 
-    /// Where in the message.
+    /// The range of the rest in the message.
     pub(super) fn range(&self) -> Range<usize> {
         self.at..self.end
     }
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         &self.message[self.range()]
     }
 
-    /// Complains about this place unless `rule` holds.
+    /// Returns an error at this offset unless `rule` holds.
     pub(super) fn check(&self, rule: bool, what: &'static str) -> Result<(), Malformed> {
         if rule {
             return Ok(());
@@ -52,6 +52,7 @@ impl<'a> Reader<'a> {
         Err(Malformed { at: self.at, what })
     }
 
+    /// Takes the next `len` bytes.
     pub(super) fn take(&mut self, len: usize, what: &'static str) -> Result<Self, Malformed> {
         self.check(len <= self.len(), what)?;
         let end = self.at + len;
@@ -71,13 +72,13 @@ impl<'a> Reader<'a> {
         Ok(u16::from_be_bytes([high, low]))
     }
 
-    /// A part whose length is in one byte before it.
+    /// Takes a part behind its length in one byte.
     pub(super) fn vector8(&mut self, what: &'static str) -> Result<Self, Malformed> {
         let len = self.u8(what)?;
         self.take(len.into(), what)
     }
 
-    /// A part whose length is in two bytes before it.
+    /// Takes a part behind its length in two bytes.
     pub(super) fn vector16(&mut self, what: &'static str) -> Result<Self, Malformed> {
         let len = self.u16(what)?;
         self.take(len.into(), what)

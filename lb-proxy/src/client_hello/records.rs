@@ -1,23 +1,23 @@
-//! The record layer: finds the first handshake message in a stream.
+//! The record layer: reassembles the first handshake message of a stream.
 
 use std::borrow::Cow;
 
-use super::ClientHelloError;
+use super::error::ClientHelloError;
 use crate::parse_status::ParseStatus;
 
-/// The type of a message and its length in three bytes.
+/// The length of a message header: the type in one byte, the length in three.
 pub(super) const MESSAGE_HEADER: usize = 4;
 
-/// The type of content, a version, a length.
+/// The length of a record header: content type, version, length.
 const RECORD_HEADER: usize = 5;
 
-/// The most that a record may carry, RFC 8446 section 5.1.
+/// The longest payload of a record, RFC 8446 section 5.1.
 const MAX_RECORD: usize = 1 << 14;
 
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 
-/// The ClientHello message, its header included.
+/// The ClientHello message, including its header, without the record headers.
 pub(super) fn message(
     stream: &[u8],
     limit: usize,
@@ -32,10 +32,10 @@ pub(super) fn message(
                 return Ok(ParseStatus::Incomplete { at_least });
             }
         };
-        for (to, from) in header.iter_mut().skip(have).zip(record.there) {
+        for (to, from) in header.iter_mut().skip(have).zip(record.payload) {
             *to = *from;
         }
-        have += record.there.len();
+        have += record.payload.len();
         if have > 0 && header[0] != CLIENT_HELLO {
             let offset = RECORD_HEADER;
             return Err(ClientHelloError::NotTls { offset });
@@ -48,7 +48,7 @@ pub(super) fn message(
                 return Err(ClientHelloError::TooLong { limit });
             }
             if have >= len {
-                return Ok(ParseStatus::Complete(put_together(stream, len)));
+                return Ok(ParseStatus::Complete(reassemble(stream, len)));
             }
         }
         if record.missing > 0 {
@@ -58,16 +58,16 @@ pub(super) fn message(
     }
 }
 
-/// The first `len` bytes of what the records carry.
-fn put_together(stream: &[u8], len: usize) -> Cow<'_, [u8]> {
+/// The first `len` payload bytes of the records.
+fn reassemble(stream: &[u8], len: usize) -> Cow<'_, [u8]> {
     let mut records = Records::new(stream);
     let mut message = Cow::from(&[]);
     while let Ok(ParseStatus::Complete(record)) = records.next() {
-        let there = &record.there[..record.there.len().min(len - message.len())];
+        let payload = &record.payload[..record.payload.len().min(len - message.len())];
         if message.is_empty() {
-            message = Cow::Borrowed(there);
+            message = Cow::Borrowed(payload);
         } else {
-            message.to_mut().extend_from_slice(there);
+            message.to_mut().extend_from_slice(payload);
         }
         if message.len() == len {
             break;
@@ -76,13 +76,15 @@ fn put_together(stream: &[u8], len: usize) -> Cow<'_, [u8]> {
     message
 }
 
-/// Where in the stream a byte of a message of `len` bytes is. Its end is right behind its last byte, whatever follows.
+/// The offset in the stream of byte `offset` of a message of `len` bytes.
+///
+/// The end of the message maps to the offset behind its last byte, whatever follows in the stream.
 pub(super) fn offset_in_stream(stream: &[u8], len: usize, offset: usize) -> usize {
     let byte = offset.min(len - 1);
     let mut records = Records::new(stream);
     let mut before = 0;
     while let Ok(ParseStatus::Complete(record)) = records.next() {
-        let end = before + record.there.len();
+        let end = before + record.payload.len();
         if byte < end {
             return records.at - (end - offset);
         }
@@ -91,16 +93,16 @@ pub(super) fn offset_in_stream(stream: &[u8], len: usize, offset: usize) -> usiz
     records.at
 }
 
-/// Handshake records one after the other.
+/// Iterates over handshake records.
 struct Records<'a> {
     stream: &'a [u8],
     at: usize,
 }
 
-/// What a record carries.
+/// The payload of a record as far as it has arrived.
 struct Record<'a> {
-    there: &'a [u8],
-    /// So many bytes are not there yet.
+    payload: &'a [u8],
+    /// How many bytes of the payload have not arrived.
     missing: usize,
 }
 
@@ -109,28 +111,28 @@ impl<'a> Records<'a> {
         Self { stream, at: 0 }
     }
 
-    /// The next record, as far as it is there.
+    /// The next record as far as it has arrived.
     fn next(&mut self) -> Result<ParseStatus<Record<'a>>, ClientHelloError> {
         let rest = &self.stream[self.at..];
         self.check(0, rest.first().is_none_or(|&byte| byte == HANDSHAKE))?;
-        // The second byte of the version says nothing: clients of TLS 1.3 claim 1.0 or 1.2 here.
+        // The second byte of the version is not checked: clients of TLS 1.3 write 1.0 or 1.2 here.
         self.check(1, rest.get(1).is_none_or(|&byte| byte == 3))?;
-        let Some((&[_, _, _, high, low], payload)) = rest.split_first_chunk::<RECORD_HEADER>()
+        let Some((&[_, _, _, high, low], arrived)) = rest.split_first_chunk::<RECORD_HEADER>()
         else {
             let at_least = RECORD_HEADER + 1 - rest.len();
             return Ok(ParseStatus::Incomplete { at_least });
         };
         let len = usize::from(u16::from_be_bytes([high, low]));
         self.check(3, (1..=MAX_RECORD).contains(&len))?;
-        let there = &payload[..payload.len().min(len)];
-        self.at += RECORD_HEADER + there.len();
+        let payload = &arrived[..arrived.len().min(len)];
+        self.at += RECORD_HEADER + payload.len();
         Ok(ParseStatus::Complete(Record {
-            there,
-            missing: len - there.len(),
+            payload,
+            missing: len - payload.len(),
         }))
     }
 
-    /// Rejects a byte of a record's header unless `rule` holds.
+    /// Returns an error at `byte` of the record header unless `rule` holds.
     fn check(&self, byte: usize, rule: bool) -> Result<(), ClientHelloError> {
         let offset = self.at + byte;
         match rule {
@@ -138,7 +140,7 @@ impl<'a> Records<'a> {
             false if self.at == 0 => Err(ClientHelloError::NotTls { offset }),
             false => Err(ClientHelloError::Malformed {
                 offset,
-                what: "no handshake record, although the message has not ended",
+                what: "not a handshake record, although the message has not ended",
             }),
         }
     }

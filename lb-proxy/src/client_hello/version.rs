@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A version of TLS as it is on the wire. Ordered as the versions are.
+/// A version of TLS as it is on the wire. Newer versions compare greater.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TlsVersion(u16);
 
@@ -18,18 +18,18 @@ impl TlsVersion {
     /// TLS 1.3.
     pub const TLS1_3: Self = Self(0x0304);
 
-    /// The version with this number.
+    /// The version with the wire number `number`.
     pub const fn new(number: u16) -> Self {
         Self(number)
     }
 
-    /// The number.
+    /// The number on the wire.
     pub const fn number(self) -> u16 {
         self.0
     }
 }
 
-/// nginx's words, or the number.
+/// Displays nginx's name of the version (`TLSv1.3`), or the number if it has none.
 impl fmt::Display for TlsVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

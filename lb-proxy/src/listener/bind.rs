@@ -124,7 +124,7 @@ pub(super) fn clones(socket: &TcpListener, count: usize) -> io::Result<Vec<TcpLi
 /// Applies the options that accepted connections inherit from the listening sockets.
 pub(super) fn apply_inherited(
     sockets: &[TcpListener],
-    options: &crate::net::socket::SocketOptions,
+    options: &crate::net::options::SocketOptions,
 ) -> io::Result<()> {
     let mut sockets = sockets.iter();
     sockets.try_for_each(|socket| options.apply(&SockRef::from(socket)))

@@ -18,7 +18,8 @@ use crate::connection::Connection;
 use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
-use crate::net::socket::{SocketOptions, Source};
+use crate::net::bind_source::BindSource;
+use crate::net::options::SocketOptions;
 use crate::preread::Preread;
 use crate::proxy_protocol::SendProxy;
 use crate::server_names::ServerNames;
@@ -110,9 +111,9 @@ impl Listener {
         self
     }
 
-    /// Sets where connections to backends come from. Default: [`Source::any`].
-    pub fn source(mut self, source: Source) -> Self {
-        self.route.source = source;
+    /// Sets the source addresses and the interface of connections to backends. Default: [`BindSource::any`].
+    pub fn bind_source(mut self, source: BindSource) -> Self {
+        self.route.bind_source = source;
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use socket2::{SockRef, Socket};
 
 use super::bind::BindConfig;
-use crate::net::stream::Acceptor;
+use crate::net::acceptor::Acceptor;
 
 /// The sockets that hold the address of a listener. Dropping it closes them, unless an accept loop still has one.
 #[derive(Debug)]

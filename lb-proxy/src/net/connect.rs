@@ -1,4 +1,4 @@
-//! One attempt to reach a backend.
+//! One attempt to connect to a backend.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,22 +9,23 @@ use socket2::{SockRef, Socket};
 use tokio::io::Interest;
 use tokio::time::timeout;
 
-use crate::net::socket::{SocketOptions, Source};
-use crate::net::stream::Stream;
+use super::bind_source::BindSource;
+use super::options::SocketOptions;
+use super::stream::Stream;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    /// The backend or the way to it: refused, reset, unreachable.
+    /// The backend or the network on the way to it: refused, reset, unreachable.
     #[error("{0}")]
     Backend(io::Error),
-    /// This machine: no free source port, no such source address or interface. Says nothing about the backend.
+    /// This machine: no free source port, no such source address or interface. Does not count against the backend.
     #[error("{0}")]
     Local(io::Error),
-    /// The address leads back to the own listeners, too often already for one client.
-    #[error("the address leads back to the own listeners")]
+    /// The address leads back to a listener of this proxy, and the client has passed through too many of them.
+    #[error("the address leads back to a listener of this proxy")]
     Loop,
-    /// This machine: no descriptor or no memory. Another backend would not help.
+    /// This machine: no descriptor or no memory. An attempt with another backend would fail as well.
     #[error("{0}")]
     Shortage(io::Error),
     /// No answer in time.
@@ -32,11 +33,12 @@ pub(crate) enum ConnectError {
     Timeout(Duration),
 }
 
-/// Connects to `addr` within `limit`, in which there is no time if that is zero. `begun` gets the socket before its
-/// peer can know of the connection.
+/// Connects to `addr` within `limit`. A `limit` of zero is a time-out at once.
+///
+/// `begun` is called with the socket before the peer can accept the connection.
 pub(crate) async fn connect(
     addr: SocketAddr,
-    source: &Source,
+    source: &BindSource,
     options: &SocketOptions,
     limit: Duration,
     begun: impl FnOnce(&Socket),
@@ -44,39 +46,42 @@ pub(crate) async fn connect(
     if limit.is_zero() {
         return Err(ConnectError::Timeout(limit));
     }
-    let socket = source.connect(addr, options).map_err(blame)?;
+    let socket = source.connect(addr, options).map_err(classify)?;
     begun(&socket);
-    let stream = Stream::from_std(socket.into()).map_err(blame)?;
+    let stream = Stream::from_std(socket.into()).map_err(classify)?;
     let answer = timeout(limit, stream.ready(Interest::WRITABLE | Interest::ERROR)).await;
     let ready = answer
         .map_err(|_| ConnectError::Timeout(limit))?
-        .map_err(blame)?;
-    // Whoever is writable without an error is connected: asking the kernel would cost another call.
+        .map_err(classify)?;
+    // A socket that is writable without an error is connected. Asking the kernel would cost another system call.
     if ready.is_error() || ready.is_write_closed() {
-        let reason = SockRef::from(&stream).take_error().map_err(blame)?;
+        let reason = SockRef::from(&stream).take_error().map_err(classify)?;
         let reason = reason.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
-        return Err(blame(reason));
+        return Err(classify(reason));
     }
-    if source.may_meet_itself(addr) && meets_itself(&stream) {
-        return Err(blame(io::ErrorKind::ConnectionRefused.into()));
+    if source.may_connect_to_itself(addr) && is_connected_to_itself(&stream) {
+        return Err(classify(io::ErrorKind::ConnectionRefused.into()));
     }
     Ok(stream)
 }
 
-/// Whether both ends of `stream` are one socket. TCP lets a socket connect to itself (a simultaneous open) if the kernel
-/// chooses the port that is connected to as the source port, which takes a backend on this machine that does not listen.
-/// Such a connection is made to end with a reset: in TIME_WAIT it would keep the backend from listening again.
-fn meets_itself(stream: &Stream) -> bool {
+/// Whether both ends of `stream` are one socket. Such a connection is reset when it is closed.
+///
+/// TCP lets a socket connect to itself (a simultaneous open) if the kernel chooses the destination port as the source
+/// port. That happens with a backend on this machine that does not listen. Without the reset, the connection's TIME_WAIT
+/// would keep the backend from listening again.
+fn is_connected_to_itself(stream: &Stream) -> bool {
     let ends = (stream.local_addr(), stream.peer_addr());
-    let met = matches!(ends, (Ok(local), Ok(peer)) if local == peer);
-    if met {
-        // Without the option the connection only takes longer to disappear.
+    let is_own = matches!(ends, (Ok(local), Ok(peer)) if local == peer);
+    if is_own {
+        // If this fails, the connection only takes longer to disappear.
         let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
     }
-    met
+    is_own
 }
 
-fn blame(error: io::Error) -> ConnectError {
+/// Finds the side that an error of the kernel is due to.
+fn classify(error: io::Error) -> ConnectError {
     match Errno::from_io_error(&error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
             ConnectError::Shortage(error)
@@ -84,7 +89,7 @@ fn blame(error: io::Error) -> ConnectError {
         Some(Errno::ADDRINUSE | Errno::ADDRNOTAVAIL | Errno::NODEV | Errno::PERM) => {
             ConnectError::Local(error)
         }
-        // There is no source address of the backend's family.
+        // From `BindSource`: no source address of the backend's family.
         None if error.kind() == io::ErrorKind::AddrNotAvailable => ConnectError::Local(error),
         _ => ConnectError::Backend(error),
     }
@@ -107,24 +112,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_met_itself_is_known_and_leaves_its_port_free() {
+    async fn a_socket_connected_to_itself_is_found_and_leaves_its_port_free() {
         let (socket, addr) = reserved();
         socket.connect(&addr.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
         let stream = Stream::from_std(socket.into()).unwrap();
-        assert!(meets_itself(&stream));
+        assert!(is_connected_to_itself(&stream));
         drop(stream);
-        // Without SO_REUSEADDR, which would bind beside a connection in TIME_WAIT.
+        // Without SO_REUSEADDR, which would allow the bind beside a connection in TIME_WAIT.
         let again = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         again.bind(&addr.into()).unwrap();
         again.listen(1).unwrap();
         let connected = tokio::net::TcpStream::connect(addr).await.unwrap();
-        assert!(!meets_itself(&connected.into()));
+        assert!(!is_connected_to_itself(&connected.into()));
     }
 
     #[tokio::test]
-    async fn a_dead_backend_in_the_ephemeral_range_is_refused_whatever_the_source_port() {
-        // bind(2) chooses odd ports first, connect(2) even ones: the even neighbour is among the ports that it tries.
+    async fn a_backend_that_does_not_listen_on_an_ephemeral_port_always_refuses() {
+        // bind(2) chooses odd ports first, connect(2) even ones. So connect(2) tries the even neighbour of a bound port.
         let even = |(_held, addr): (Socket, SocketAddr)| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
             let addr = SocketAddr::new(addr.ip(), addr.port() & !1);
@@ -135,7 +140,7 @@ mod tests {
         for _ in 0..15_000 {
             let attempt = connect(
                 dead,
-                &Source::any(),
+                &BindSource::any(),
                 &SocketOptions::default(),
                 limit,
                 |_| {},
@@ -146,16 +151,16 @@ mod tests {
                     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
                 }
                 // Another test got the port.
-                Ok(stream) => assert!(!meets_itself(&stream)),
+                Ok(stream) => assert!(!is_connected_to_itself(&stream)),
                 Err(error) => panic!("{error}"),
             }
         }
     }
 
     #[tokio::test]
-    async fn no_source_address_of_the_family_blames_no_backend() {
+    async fn a_missing_source_address_of_the_family_does_not_count_against_the_backend() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let source = Source::any().addr("::1".parse().unwrap());
+        let source = BindSource::any().addr("::1".parse().unwrap());
         let to = listener.local_addr().unwrap();
         let limit = Duration::from_secs(20);
         let attempt = connect(to, &source, &SocketOptions::default(), limit, |_| {}).await;

@@ -6,16 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::ifaddrs::getifaddrs;
 
-/// The addresses that this machine's network interfaces have at one moment.
+/// The addresses of this machine's network interfaces at one moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct LocalAddresses(HashSet<IpAddr>);
 
 impl LocalAddresses {
-    /// Asks the kernel, which costs two system calls for each 200 addresses or so, and no waiting.
+    /// Reads the addresses from the kernel. Costs two system calls per 200 addresses or so, and does not wait.
     ///
     /// # Errors
     ///
-    /// If the kernel does not answer.
+    /// The kernel does not answer.
     pub fn now() -> io::Result<Self> {
         let interfaces = getifaddrs()?;
         let addrs = interfaces.filter_map(|interface| {
@@ -26,15 +26,17 @@ impl LocalAddresses {
         Ok(Self(addrs.collect()))
     }
 
-    /// Whether a connection to `ip` ends at this machine. True of all loopback addresses, and of the unspecified ones,
-    /// which Linux takes for a loopback address.
+    /// Whether a connection to `ip` ends at this machine.
+    ///
+    /// True for all loopback addresses, and for the unspecified ones, which Linux connects to a loopback address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         ip.is_loopback() || ip.is_unspecified() || self.0.contains(&ip)
     }
 
-    /// Whether a connection to `to` arrives at a socket that listens on `listener`. An IPv6 wildcard is taken to
-    /// accept IPv4 as well.
+    /// Whether a connection to `to` arrives at a socket that listens on `listener`.
+    ///
+    /// An IPv6 wildcard is assumed to accept IPv4 as well.
     pub fn lead_to(&self, listener: SocketAddr, to: SocketAddr) -> bool {
         let (listens, to_ip) = (listener.ip().to_canonical(), to.ip().to_canonical());
         let same_family = listens.is_ipv4() == to_ip.is_ipv4();
@@ -47,7 +49,7 @@ impl LocalAddresses {
     }
 }
 
-/// What Linux connects to where `ip` is unspecified.
+/// The address that Linux connects to for `ip`: a loopback address if `ip` is unspecified.
 fn loopback_for(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -61,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_local_and_addresses_of_the_documentation_are_not() {
+    fn loopback_addresses_are_local_and_documentation_addresses_are_not() {
         let local = LocalAddresses::now().unwrap();
         for (ip, is_local) in [
             ("127.0.0.1", true),
@@ -75,7 +77,7 @@ mod tests {
         ] {
             assert_eq!(local.contains(ip.parse().unwrap()), is_local, "{ip}");
         }
-        // What an interface has counts in both of its forms.
+        // An interface address matches its IPv4-mapped form as well.
         let local = LocalAddresses(HashSet::from(["192.0.2.1".parse().unwrap()]));
         assert!(local.contains("::ffff:192.0.2.1".parse().unwrap()));
     }

@@ -1,8 +1,10 @@
-//! Sockets of connections, their options, and addresses.
+//! TCP sockets: connecting, accepting, readiness, options; addresses and networks.
 
+pub(crate) mod acceptor;
+pub(crate) mod bind_source;
 pub(crate) mod connect;
-mod ephemeral;
+mod ephemeral_ports;
 pub(crate) mod local;
 pub(crate) mod network;
-pub(crate) mod socket;
+pub(crate) mod options;
 pub(crate) mod stream;

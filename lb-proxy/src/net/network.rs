@@ -1,4 +1,4 @@
-//! Blocks of IP addresses.
+//! Blocks of IP addresses (CIDR).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,25 +6,26 @@ use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// A block of IP addresses, written `10.0.0.0/8` or `2001:db8::/32`. An address alone is a block of one.
+/// A block of IP addresses, written `10.0.0.0/8` or `2001:db8::/32`. A single address is a block of one.
 ///
-/// A block inside of `::ffff:0:0/96` is the IPv4 block that it maps: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+/// A block inside `::ffff:0:0/96` is the IPv4 block that it maps: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Network(IpNet);
 
 impl Network {
-    /// The block of the first `prefix` bits of `ip`; what follows them in `ip` is ignored. `None` if the address has
-    /// fewer bits.
+    /// The block of the first `prefix` bits of `ip`. The other bits of `ip` are ignored.
+    ///
+    /// `None` if the address has fewer than `prefix` bits.
     pub fn new(ip: IpAddr, prefix: u8) -> Option<Self> {
         IpNet::new(ip, prefix).ok().map(Self::canonical)
     }
 
-    /// Whether `ip` is in the block. An IPv4 address that is mapped into IPv6 counts as IPv4.
+    /// Whether `ip` is in the block. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.0.contains(&ip.to_canonical())
     }
 
-    /// Whether `ip` is in the block as it stands: a mapped address counts as IPv6.
+    /// Whether `ip` is in the block. An IPv4-mapped IPv6 address counts as IPv6.
     pub(crate) fn contains_as_is(&self, ip: IpAddr) -> bool {
         self.0.contains(&ip)
     }
@@ -33,14 +34,14 @@ impl Network {
         matches!(self.0, IpNet::V4(_))
     }
 
-    /// The smallest list of blocks with the same addresses.
+    /// The shortest list of blocks that contains the same addresses.
     pub(crate) fn aggregate(networks: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let networks = networks.into_iter().map(|network| network.0);
         let aggregated = IpNet::aggregate(&networks.collect());
         aggregated.into_iter().map(Self::canonical).collect()
     }
 
-    /// Every constructor ends here: clients are compared in their canonical form, so blocks must have it too.
+    /// Every constructor calls this: clients are compared in canonical form, so blocks must have it too.
     fn canonical(net: IpNet) -> Self {
         let net = net.trunc();
         let mapped = match net.addr() {
@@ -80,12 +81,12 @@ impl FromStr for Network {
     }
 }
 
-/// A text that is no block of addresses.
+/// A text that is not a block of addresses.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("\"{text}\" is neither an IP address nor a block of them such as 10.0.0.0/8")]
+#[error("\"{text}\" is neither an IP address nor a block such as 10.0.0.0/8")]
 pub struct NetworkError {
-    /// The text.
+    /// The text that was parsed.
     pub text: String,
 }
 
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_forget_the_bits_behind_their_prefix() {
+    fn the_bits_behind_the_prefix_are_ignored() {
         assert_eq!(network("10.1.2.3/8"), network("10.0.0.0/8"));
         assert_eq!(network("10.1.2.3").to_string(), "10.1.2.3/32");
         assert_eq!(Network::new(ip("10.1.2.3"), 33), None);
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_network_is_the_ipv4_network_by_every_constructor() {
+    fn every_constructor_turns_an_ipv4_mapped_network_into_the_ipv4_network() {
         for (text, canonical) in [
             ("::ffff:192.0.2.1", "192.0.2.1/32"),
             ("::ffff:192.0.2.77/120", "192.0.2.0/24"),

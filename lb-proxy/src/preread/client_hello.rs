@@ -1,4 +1,4 @@
-//! The ClientHello of a listener's connections.
+//! Reads the ClientHello of a listener's connections.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use super::{Preread, PrereadContext, PrereadError, PrereadStatus};
 use crate::client_hello::{ClientHello, ClientHelloError, DEFAULT_LIMIT};
 use crate::parse_status::ParseStatus;
 
-/// A [`Preread`] that reads the ClientHello, which the backend still gets.
+/// A [`Preread`] that parses the ClientHello and consumes no bytes.
 ///
-/// The name in it (SNI) chooses the upstream by the listener's [server names](crate::Listener::server_names). Hash keys,
+/// The server name in it (SNI) chooses the upstream by the listener's [server names](crate::Listener::server_names). Hash keys,
 /// routes and [hooks](crate::Hooks) see the name and the protocols. The listener's own upstream serves connections that
-/// ask for no name or for one that is not in the table, and all bytes that are not TLS or not a valid ClientHello: how to
+/// request no name or a name that is not in the table, and all bytes that are not TLS or not a valid ClientHello: how to
 /// answer those is up to the backend. A connection is refused if its ClientHello is longer than the limit, not complete
 /// in time, or cut off.
 ///
-/// The session waits for the client's first byte, so a protocol in which the server speaks first needs a listener of its own.
-/// Allocates a copy of the message only if it is spread over several records.
+/// The session waits for the client's first byte, so a protocol in which the server speaks first needs a listener of its
+/// own. Allocates a copy of the message only if it is spread over several records.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::parse_status::ParseStatus;
 /// use lb_proxy::{Listener, Proxy, ProxyBuilder, Upstream};
 ///
 /// # #[allow(dead_code)]
-/// # fn example(web: &Upstream, others: &Upstream) -> Result<ProxyBuilder, Box<dyn std::error::Error>> {
+/// # fn example(web: &Upstream, default: &Upstream) -> Result<ProxyBuilder, Box<dyn std::error::Error>> {
 /// let mut names = ServerNames::new();
 /// names.insert("www.example.com", web.clone())?;
-/// let listener = Listener::new("[::]:443".parse()?, others);
+/// let listener = Listener::new("[::]:443".parse()?, default);
 /// let listener = listener.preread(Arc::new(ClientHelloReader::new())).server_names(names);
 /// Ok(Proxy::builder().listener(listener))
 /// # }
@@ -50,14 +50,14 @@ impl ClientHelloReader {
         }
     }
 
-    /// Sets how many bytes are read in search of the message, record headers included. Default: [`DEFAULT_LIMIT`].
+    /// Sets how many bytes are read at most, record headers included. Default: [`DEFAULT_LIMIT`].
     #[doc(alias = "preread_buffer_size")]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Sets how long the message may take. Default: 30 s, nginx's `preread_timeout`.
+    /// Sets how long the listener waits for the message. Default: 30 s, nginx's `preread_timeout`.
     #[doc(alias = "preread_timeout")]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

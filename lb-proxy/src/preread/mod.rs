@@ -1,4 +1,4 @@
-//! What is said before the stream proper begins.
+//! Preread: the first bytes of a connection, read before a backend is picked.
 
 pub(crate) mod client_hello;
 pub(crate) mod proxy_protocol;
@@ -11,63 +11,63 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::Connection;
-use crate::identity::Identity;
+use crate::preread_info::PrereadInfo;
 use crate::server_names::ServerNames;
 use crate::upstream::Upstream;
 
-/// Reads the first bytes of a connection before a backend is picked: a PROXY protocol header, the name in a TLS
-/// ClientHello.
+/// Parses the first bytes of a connection before a backend is picked: a PROXY protocol header, a TLS ClientHello.
 ///
-/// A preread does no I/O. The session reads for it and hands it all that has come so far, until it is satisfied, within
-/// its time-out. What it consumes is gone; the rest goes to the backend first, from the buffer it was read into. A
-/// listener without prereads pays one branch and reads nothing.
+/// A preread does no I/O. The session reads, and calls it with all bytes that have arrived so far, until it is done or its
+/// time-out passes. The bytes that it consumes are dropped. The session sends the rest to the backend first, from the
+/// buffer that they were read into. A listener without prereads pays one branch and reads nothing.
 ///
-/// Where there is one, the client has to speak first: a backend that would do so is not connected to before the
-/// prereads are satisfied, and a client that waits for it is reset when the time is over.
+/// With a preread the client has to speak first. The session connects to no backend before all prereads are done, and
+/// resets a client that waits for the server's first byte when the time-out passes.
 pub trait Preread: fmt::Debug + Send + Sync + 'static {
-    /// Looks at the bytes that have come so far, `bytes` being all of them from the first on.
+    /// Parses `bytes`, all that have arrived so far from the first byte on.
     ///
     /// # Errors
     ///
-    /// If no further bytes can make this what the listener wants. The connection is reset then.
+    /// No continuation of the bytes is acceptable. The session then resets the connection.
     fn read(
         &self,
         bytes: &[u8],
         context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError>;
 
-    /// How many bytes it may want to see. Default: 16 KiB, nginx's `preread_buffer_size`.
+    /// The most bytes that the session reads for it. Default: 16 KiB, nginx's `preread_buffer_size`.
     fn limit(&self) -> usize {
         16 * 1024
     }
 
-    /// How long the bytes may take. Default: `None`, the listener's
+    /// How long the session waits for the bytes. Default: `None`, the listener's
     /// [time-out](crate::Listener::preread_timeout).
     fn timeout(&self) -> Option<Duration> {
         None
     }
 
-    /// Whether it may replace the client's address. Then rules and limits that go by the address wait for it instead
-    /// of being applied to the peer. Default: no.
+    /// Whether it may replace the client's address. Default: no.
+    ///
+    /// If so, access rules and limits by address are applied after it, to the new address instead of the peer's.
     fn names_client(&self) -> bool {
         false
     }
 }
 
-/// How far a [`Preread`] has got.
+/// The progress of a [`Preread`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PrereadStatus {
-    /// It has seen enough, and takes that many of the bytes away from what the backend will see.
+    /// It needs no more bytes, and drops the first `consumed` of them.
     Done {
-        /// Bytes that the backend does not get. More than there are means all.
+        /// How many bytes the backend does not receive. If more than have arrived, all are dropped.
         consumed: usize,
     },
     /// It needs more bytes.
     More,
 }
 
-/// What a [`Preread`] may change about a connection.
+/// The properties of a connection that a [`Preread`] reads and sets.
 #[derive(Debug)]
 pub struct PrereadContext<'a> {
     pub(crate) connection: Connection,
@@ -79,29 +79,29 @@ pub struct PrereadContext<'a> {
 }
 
 impl PrereadContext<'_> {
-    /// The connection as it is known so far.
+    /// The connection as known so far.
     pub const fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// Sets who the client is, for rules, limits, hashing policies, hooks and logs.
+    /// Sets the client's address for access rules, limits, hash keys, hooks and logs.
     pub const fn set_client(&mut self, client: SocketAddr) {
         self.connection.client = client;
     }
 
-    /// Sets what the client connected to at the first of the proxies in front.
+    /// Sets the address that the client connected to at the first of the proxies in front.
     pub fn set_destination(&mut self, destination: SocketAddr) {
-        self.identity().destination = Some(destination);
+        self.info().destination = Some(destination);
     }
 
-    /// Keeps a PROXY protocol header with the connection, if there is a reader.
+    /// Keeps a PROXY protocol header with the connection if a reader may ask for it.
     pub(crate) fn keep_header(&mut self, header: &[u8]) {
         if self.is_kept {
-            self.identity().header = header.into();
+            self.info().header = header.into();
         }
     }
 
-    /// Takes what the client's TLS asks for: looks the name up in the listener's table, and keeps it if there is a reader.
+    /// Routes by the server name that the client requests. Keeps name and protocols if a reader may ask for them.
     pub(crate) fn set_names<'n>(
         &mut self,
         server_name: Option<&str>,
@@ -113,24 +113,26 @@ impl PrereadContext<'_> {
             self.set_upstream(upstream);
         }
         if self.is_kept {
-            let identity = self.identity();
-            identity.server_name = server_name.map(Into::into);
-            identity.alpn = alpn.map(Into::into).collect();
+            let info = self.info();
+            info.server_name = server_name.map(Into::into);
+            info.alpn = alpn.map(Into::into).collect();
         }
     }
 
-    fn identity(&mut self) -> &mut Identity {
-        Arc::make_mut(self.connection.identity.get_or_insert_default())
+    fn info(&mut self) -> &mut PrereadInfo {
+        Arc::make_mut(self.connection.preread.get_or_insert_default())
     }
 
-    /// Chooses the upstream. One that no listener of the proxy names must be made known with
-    /// [`ProxyBuilder::upstream`](crate::ProxyBuilder::upstream), or else nobody follows its sources.
+    /// Chooses the upstream.
+    ///
+    /// An upstream that no listener of the proxy names must be added with
+    /// [`ProxyBuilder::upstream`](crate::ProxyBuilder::upstream). Otherwise the proxy does not follow its sources.
     pub fn set_upstream(&mut self, upstream: &Upstream) {
         self.upstream = Some(upstream.clone());
     }
 }
 
-/// What is wrong with the first bytes of a connection.
+/// Why the first bytes of a connection were refused.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct PrereadError(Box<dyn Error + Send + Sync>);

@@ -1,4 +1,4 @@
-//! Headers that a listener receives.
+//! Receives the header of a listener's connections.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use crate::proxy_protocol::{
     Addresses, DEFAULT_LIMIT, HeaderError, HeaderErrorKind, MAX_LINE, ProxyHeader,
 };
 
-/// A [`Preread`] that takes the header from the beginning of a connection and believes what it says about the client.
+/// A [`Preread`] that consumes the header at the beginning of a connection and takes the client's address from it.
 ///
-/// Whoever may send a header may claim to be anybody, so it has to be said whose are believed. Any other peer is
-/// refused where it could be mistaken for a client or its header for data:
+/// A sender can claim any client address, so only headers of trusted networks are believed. A peer of another network
+/// is refused where the listener could mistake the peer for a client or its header for data:
 ///
 /// | peer | header | [`required`](Self::required) | [`optional`](Self::optional) |
 /// |---|---|---|---|
 /// | trusted | valid | believed | believed |
-/// | trusted | none | refused | served as it is |
-/// | trusted | broken | refused | refused |
-/// | other | none | refused unread | served as it is |
-/// | other | any | refused unread | refused |
+/// | trusted | none | refused | served as the client |
+/// | trusted | invalid | refused | refused |
+/// | untrusted | none | refused unread | served as the client |
+/// | untrusted | any | refused unread | refused |
 ///
-/// [`Untrusted::Disbelieve`] changes the last two lines. A header that names no client (`LOCAL`, `UNKNOWN`) leaves the
-/// peer the client. To tell a header from none takes the first byte at the least: where it is optional, too, the client
-/// has to speak first. Allocates only to keep the header, if there are hooks, or TLVs to be passed on.
+/// [`Untrusted::Disbelieve`] changes the last two rows. After a header that names no client (`LOCAL`, `UNKNOWN`) the
+/// peer counts as the client. The listener needs at least the first byte to tell a header from data, so the client has
+/// to speak first even where the header is optional. Allocates only to keep the header for hooks or for TLVs to forward.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -33,8 +33,8 @@ use crate::proxy_protocol::{
 /// use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
 ///
 /// # #[allow(dead_code)]
-/// # fn example(listener: Listener) -> Result<Listener, lb_proxy::proxy_protocol::NetworkError> {
-/// let in_front = TrustedNetworks::parse(["10.0.0.0/24", "2001:db8::/64"])?;
+/// # fn example(listener: Listener) -> Result<Listener, lb_proxy::NetworkError> {
+/// let in_front = TrustedNetworks::try_new(["10.0.0.0/24", "2001:db8::/64"])?;
 /// Ok(listener.preread(Arc::new(ProxyProtocol::required(in_front))))
 /// # }
 /// ```
@@ -49,20 +49,20 @@ pub struct ProxyProtocol {
     timeout: Duration,
 }
 
-/// What happens to peers that are not trusted.
+/// What the listener does with peers that are not trusted.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Untrusted {
-    /// Their headers are taken away unbelieved, as nginx does: the peer stays the client. They must send one where
-    /// it is required.
+    /// Drops their headers unbelieved, as nginx does: the peer counts as the client. A missing header is refused where
+    /// one is required.
     Disbelieve,
-    /// They are refused if they send a header or should have sent one. The default.
+    /// Refuses them if they send a header or should have sent one. The default.
     #[default]
     Refuse,
 }
 
 impl ProxyProtocol {
-    /// Every connection must begin with a header.
+    /// Requires a header at the beginning of every connection.
     pub fn required(trusted: TrustedNetworks) -> Self {
         Self {
             trusted,
@@ -73,8 +73,9 @@ impl ProxyProtocol {
         }
     }
 
-    /// A connection may begin with a header. The specification advises against it: what the first bytes mean depends on
-    /// who sends them.
+    /// Allows a header at the beginning of a connection.
+    ///
+    /// The specification advises against it, because the meaning of the first bytes then depends on the sender.
     pub fn optional(trusted: TrustedNetworks) -> Self {
         Self {
             required: false,
@@ -82,26 +83,26 @@ impl ProxyProtocol {
         }
     }
 
-    /// Sets what happens to peers that are not trusted. Default: [`Untrusted::Refuse`].
+    /// Sets what the listener does with peers that are not trusted. Default: [`Untrusted::Refuse`].
     pub fn untrusted(mut self, untrusted: Untrusted) -> Self {
         self.untrusted = untrusted;
         self
     }
 
-    /// Sets the longest header in bytes, all included. Default: [`DEFAULT_LIMIT`].
+    /// Sets the length of the longest header in bytes. Default: [`DEFAULT_LIMIT`].
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Sets how long the header may take. Default: 30 s, nginx's `proxy_protocol_timeout`.
+    /// Sets how long the listener waits for the header. Default: 30 s, nginx's `proxy_protocol_timeout`.
     #[doc(alias = "proxy_protocol_timeout")]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    fn accept(&self, header: &ProxyHeader<'_>, bytes: &[u8], context: &mut PrereadContext<'_>) {
+    fn believe(&self, header: &ProxyHeader<'_>, bytes: &[u8], context: &mut PrereadContext<'_>) {
         if let Some(Addresses {
             source,
             destination,
@@ -120,10 +121,10 @@ impl Preread for ProxyProtocol {
         bytes: &[u8],
         context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError> {
-        let trusts = self.trusted.contains(context.connection().peer.ip());
-        let refuses = !trusts && self.untrusted == Untrusted::Refuse;
-        if refuses && self.required {
-            return Err(PrereadError::new(NotTrusted));
+        let is_trusted = self.trusted.contains(context.connection().peer.ip());
+        let is_refused = !is_trusted && self.untrusted == Untrusted::Refuse;
+        if is_refused && self.required {
+            return Err(PrereadError::new(UntrustedPeer));
         }
         match ProxyHeader::parse(bytes, self.limit) {
             Ok(ParseStatus::Incomplete { .. }) => Ok(PrereadStatus::More),
@@ -131,11 +132,11 @@ impl Preread for ProxyProtocol {
                 kind: HeaderErrorKind::NotAHeader,
                 ..
             }) if !self.required => Ok(PrereadStatus::Done { consumed: 0 }),
-            _ if refuses => Err(PrereadError::new(NotTrusted)),
+            _ if is_refused => Err(PrereadError::new(UntrustedPeer)),
             Err(error) => Err(PrereadError::new(error)),
             Ok(ParseStatus::Complete(header)) => {
-                if trusts {
-                    self.accept(&header, bytes, context);
+                if is_trusted {
+                    self.believe(&header, bytes, context);
                 }
                 Ok(PrereadStatus::Done {
                     consumed: header.len,
@@ -145,7 +146,7 @@ impl Preread for ProxyProtocol {
     }
 
     fn limit(&self) -> usize {
-        // A line of version 1 has a limit of its own.
+        // A version 1 line has its own limit.
         self.limit.max(MAX_LINE)
     }
 
@@ -160,4 +161,4 @@ impl Preread for ProxyProtocol {
 
 #[derive(Debug, thiserror::Error)]
 #[error("PROXY protocol headers of this peer are not trusted")]
-struct NotTrusted;
+struct UntrustedPeer;

@@ -1,10 +1,10 @@
-//! Whose PROXY protocol headers are believed.
+//! The networks with trusted senders of PROXY protocol headers.
 
 use std::net::IpAddr;
 
 use crate::net::network::{Network, NetworkError};
 
-/// Networks whose headers are believed. Default: none, because whoever may send a header may claim to be anybody.
+/// The networks that PROXY protocol headers are believed from. Default: none, because a trusted sender can claim any client address.
 #[doc(alias = "set_real_ip_from")]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TrustedNetworks {
@@ -12,28 +12,30 @@ pub struct TrustedNetworks {
 }
 
 impl TrustedNetworks {
-    /// Nobody.
+    /// Trusts no peer.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Reads networks (`10.0.0.0/8`, `2001:db8::/32`) and single addresses. Bits behind the prefix are ignored, as
-    /// nginx does. To trust everybody takes both `0.0.0.0/0` and `::/0`.
+    /// Parses networks (`10.0.0.0/8`, `2001:db8::/32`) and single addresses.
+    ///
+    /// Bits behind the prefix are ignored, as in nginx. To trust every peer, pass both `0.0.0.0/0` and `::/0`.
     ///
     /// # Errors
     ///
-    /// The first text that is neither.
-    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, NetworkError> {
+    /// The first text that is neither a network nor an address.
+    pub fn try_new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, NetworkError> {
         texts.into_iter().map(str::parse::<Network>).collect()
     }
 
-    /// Whether a peer is trusted. An IPv4 address in IPv6 clothes, as a dual-stack listener gives it, is compared with
-    /// the IPv4 networks. Compares with every network.
+    /// Whether `peer` is trusted. O(number of networks).
+    ///
+    /// An IPv4-mapped IPv6 address, which a dual-stack listener returns, is compared with the IPv4 networks.
     pub fn contains(&self, peer: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(peer))
     }
 
-    /// Whether nobody is trusted.
+    /// Whether no peer is trusted.
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty()
     }
@@ -52,12 +54,12 @@ mod tests {
     use super::{NetworkError, TrustedNetworks};
 
     fn trusts(networks: &[&str], peer: &str) -> bool {
-        let networks = TrustedNetworks::parse(networks.iter().copied()).unwrap();
+        let networks = TrustedNetworks::try_new(networks.iter().copied()).unwrap();
         networks.contains(peer.parse().unwrap())
     }
 
     #[test]
-    fn nobody_is_trusted_unasked() {
+    fn no_peer_is_trusted_by_default() {
         for peer in ["127.0.0.1", "::1", "10.0.0.1", "::ffff:127.0.0.1"] {
             assert!(!TrustedNetworks::default().contains(peer.parse().unwrap()));
             assert!(!trusts(&[], peer));
@@ -66,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_and_addresses() {
+    fn peers_within_the_networks_and_single_addresses_are_trusted() {
         let networks = ["10.1.2.3/8", "192.0.2.7", "2001:db8::/32", "fe80::1"];
         for peer in ["10.255.0.1", "192.0.2.7", "2001:db8:ffff::1", "fe80::1"] {
             assert!(trusts(&networks, peer), "{peer}");
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv4_in_the_clothes_of_ipv6() {
+    fn ipv4_mapped_addresses_are_compared_as_ipv4() {
         assert!(trusts(&["10.0.0.0/8"], "::ffff:10.0.0.1"));
         assert!(trusts(&["::ffff:10.0.0.0/104"], "10.0.0.1"));
         assert!(trusts(&["::ffff:10.0.0.1"], "::ffff:10.0.0.1"));
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_an_error_that_names_it() {
+    fn a_text_that_is_no_network_is_an_error_that_names_it() {
         for text in [
             "",
             "10.0.0.0/33",
@@ -97,7 +99,7 @@ mod tests {
             "all",
             "10.0.0.1 ",
         ] {
-            let error = TrustedNetworks::parse(["10.0.0.0/8", text]).unwrap_err();
+            let error = TrustedNetworks::try_new(["10.0.0.0/8", text]).unwrap_err();
             assert_eq!(error, NetworkError { text: text.into() });
         }
     }

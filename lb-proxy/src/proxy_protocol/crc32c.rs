@@ -1,9 +1,9 @@
 //! CRC32C (Castagnoli, RFC 4960 appendix B), byte by byte.
 //!
-//! Crates that do this with the processor's instructions exist. A header has some hundred bytes and rarely a checksum,
-//! for which a table is enough.
+//! Crates that use the processor's CRC instructions exist. A header has some hundred bytes and rarely a checksum, so a
+//! table is enough.
 
-/// The checksum of the parts one after the other.
+/// The checksum of the concatenated parts.
 pub(super) fn crc32c<const N: usize>(parts: [&[u8]; N]) -> u32 {
     let bytes = parts.into_iter().flatten();
     !bytes.fold(!0, |crc, &byte| {
@@ -37,7 +37,7 @@ mod tests {
 
     /// RFC 3720, appendix B.4, and the check value of the catalogue of CRCs.
     #[test]
-    fn published_values() {
+    fn the_published_check_values_match() {
         assert_eq!(crc32c([b"1234", b"56789"]), 0xe306_9283);
         assert_eq!(crc32c([&[0; 32]]), 0x8a91_36aa);
         assert_eq!(crc32c([&[0xff; 32]]), 0x62a8_ab43);

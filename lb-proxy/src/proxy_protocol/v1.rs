@@ -3,28 +3,31 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::error::{HeaderError, HeaderErrorKind};
-use super::header::{Addresses, Command, ProxyHeader, Stop, Version, expect};
+use super::header::{Addresses, Command, ProxyHeader, Version};
+use super::prefix::{Unparsed, expect};
 use super::tlv::Tlvs;
 
-/// The longest line, its CR and LF included.
+/// The length of the longest line in bytes, including CR and LF.
 pub(crate) const MAX_LINE: usize = 107;
 
-/// The longest IPv4 address and the longest IPv6 address: one that ends in the form of IPv4.
+/// The length of the longest IPv4 address.
 const MAX_V4: usize = 15;
+
+/// The length of the longest IPv6 address, which ends in dotted IPv4 form.
 const MAX_V6: usize = 45;
 
-pub(super) fn parse(stream: &[u8]) -> Result<ProxyHeader<'static>, Stop> {
+pub(super) fn parse(stream: &[u8]) -> Result<ProxyHeader<'static>, Unparsed> {
     let line = &stream[..stream.len().min(MAX_LINE)];
     match parse_line(line) {
-        Err(Stop::Incomplete(_)) if line.len() == MAX_LINE => {
+        Err(Unparsed::Incomplete(_)) if line.len() == MAX_LINE => {
             Err(HeaderError::new(MAX_LINE, HeaderErrorKind::LineTooLong).into())
         }
         parsed => parsed,
     }
 }
 
-fn parse_line(stream: &[u8]) -> Result<ProxyHeader<'static>, Stop> {
-    let mut line = Line { stream, at: 0 };
+fn parse_line(stream: &[u8]) -> Result<ProxyHeader<'static>, Unparsed> {
+    let mut line = LineParser { stream, at: 0 };
     line.literal(b"PROXY ", HeaderErrorKind::NotAHeader)?;
     let addresses = match line.peek()? {
         b'U' => {
@@ -43,15 +46,15 @@ fn parse_line(stream: &[u8]) -> Result<ProxyHeader<'static>, Stop> {
     })
 }
 
-/// A line that is read from left to right.
-struct Line<'a> {
+/// Parses a line from left to right.
+struct LineParser<'a> {
     stream: &'a [u8],
     at: usize,
 }
 
-impl<'a> Line<'a> {
-    /// What follows "PROXY " where it is not "UNKNOWN".
-    fn addresses(&mut self) -> Result<Addresses, Stop> {
+impl LineParser<'_> {
+    /// Parses the part behind "PROXY " of a line with addresses.
+    fn addresses(&mut self) -> Result<Addresses, Unparsed> {
         self.literal(b"TCP", HeaderErrorKind::Protocol)?;
         let v6 = match self.peek()? {
             b'4' => false,
@@ -71,7 +74,7 @@ impl<'a> Line<'a> {
         ))
     }
 
-    fn address(&mut self, v6: bool) -> Result<IpAddr, Stop> {
+    fn address(&mut self, v6: bool) -> Result<IpAddr, Unparsed> {
         let error = HeaderErrorKind::Address;
         if v6 {
             let allowed = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
@@ -86,7 +89,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn port(&mut self, end: u8) -> Result<u16, Stop> {
+    fn port(&mut self, end: u8) -> Result<u16, Unparsed> {
         let allowed = |byte: u8| byte.is_ascii_digit();
         self.field(end, 5, allowed, HeaderErrorKind::Port, |text| {
             let leading_zero = text.len() > 1 && text.starts_with('0');
@@ -94,7 +97,7 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// Reads a field and the byte that ends it.
+    /// Parses a field of at most `max` bytes and the byte that ends it.
     fn field<T>(
         &mut self,
         end: u8,
@@ -102,14 +105,14 @@ impl<'a> Line<'a> {
         allowed: impl Fn(u8) -> bool,
         error: HeaderErrorKind,
         convert: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, Stop> {
+    ) -> Result<T, Unparsed> {
         let rest = &self.stream[self.at..];
         let len = rest.iter().position(|&byte| !allowed(byte));
         if len.unwrap_or(rest.len()) > max {
             return Err(HeaderError::new(self.at + max, error).into());
         }
         let Some(len) = len else {
-            return Err(Stop::Incomplete(1));
+            return Err(Unparsed::Incomplete(1));
         };
         if rest[len] != end {
             return Err(HeaderError::new(self.at + len, error).into());
@@ -120,32 +123,32 @@ impl<'a> Line<'a> {
         Ok(value)
     }
 
-    /// What a sender may write behind "UNKNOWN".
-    fn skip_rest(&mut self) -> Result<(), Stop> {
+    /// Skips what the sender wrote behind "UNKNOWN".
+    fn skip_rest(&mut self) -> Result<(), Unparsed> {
         if !matches!(self.peek()?, b' ' | b'\r') {
             return Err(self.error(HeaderErrorKind::Protocol));
         }
         let mut rest = self.stream[self.at..].iter();
         let end = rest.position(|byte| matches!(byte, b'\r' | b'\n'));
         let Some(len) = end else {
-            return Err(Stop::Incomplete(2));
+            return Err(Unparsed::Incomplete(2));
         };
         self.at += len;
         self.literal(b"\r\n", HeaderErrorKind::LineEnd)
     }
 
-    fn literal(&mut self, bytes: &[u8], error: HeaderErrorKind) -> Result<(), Stop> {
+    fn literal(&mut self, bytes: &[u8], error: HeaderErrorKind) -> Result<(), Unparsed> {
         expect(self.stream, self.at, bytes, error)?;
         self.at += bytes.len();
         Ok(())
     }
 
-    fn peek(&self) -> Result<u8, Stop> {
+    fn peek(&self) -> Result<u8, Unparsed> {
         let byte = self.stream.get(self.at);
-        byte.copied().ok_or(Stop::Incomplete(1))
+        byte.copied().ok_or(Unparsed::Incomplete(1))
     }
 
-    fn error(&self, kind: HeaderErrorKind) -> Stop {
+    fn error(&self, kind: HeaderErrorKind) -> Unparsed {
         HeaderError::new(self.at, kind).into()
     }
 }

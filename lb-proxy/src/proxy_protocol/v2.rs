@@ -1,25 +1,26 @@
-//! Version 2: a fixed part, addresses, TLVs.
+//! Version 2: a fixed part, addresses, and TLVs.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::error::{HeaderError, HeaderErrorKind};
-use super::header::{Addresses, Command, ProxyHeader, Stop, Version, expect};
+use super::header::{Addresses, Command, ProxyHeader, Version};
+use super::prefix::{Unparsed, expect};
 use super::tlv::Tlvs;
 
-/// What every version 2 header begins with.
+/// The first bytes of every version 2 header.
 pub(super) const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Signature, version and command, family and transport, length.
-pub(super) const FIXED: usize = 16;
+/// The length of the fixed part: signature, version and command, family and transport, length.
+pub(super) const FIXED_LEN: usize = 16;
 
-// Where the fields behind the signature are.
+// The offsets of the fields behind the signature.
 const VERSION_AND_COMMAND: usize = 12;
 const FAMILY_AND_TRANSPORT: usize = 13;
 const LENGTH: usize = 14;
 
-pub(super) fn parse(stream: &[u8], limit: usize) -> Result<ProxyHeader<'_>, Stop> {
-    let fixed = Fixed::parse(stream)?;
-    let len = FIXED + fixed.rest;
+pub(super) fn parse(stream: &[u8], limit: usize) -> Result<ProxyHeader<'_>, Unparsed> {
+    let fixed = FixedPart::parse(stream)?;
+    let len = FIXED_LEN + fixed.rest;
     if len > limit {
         let kind = HeaderErrorKind::TooLong { len, limit };
         return Err(HeaderError::new(LENGTH, kind).into());
@@ -28,36 +29,38 @@ pub(super) fn parse(stream: &[u8], limit: usize) -> Result<ProxyHeader<'_>, Stop
         return Err(HeaderError::new(LENGTH, HeaderErrorKind::AddressesCutOff).into());
     }
     let Some(header) = stream.get(..len) else {
-        return Err(Stop::Incomplete(len - stream.len()));
+        return Err(Unparsed::Incomplete(len - stream.len()));
     };
     let tlvs = match fixed.block {
-        Block::Ignored => Tlvs::default(),
-        block => Tlvs::parse(header, FIXED + block.len())?,
+        AddressBlock::Ignored => Tlvs::default(),
+        block => Tlvs::parse(header, FIXED_LEN + block.len())?,
     };
     Ok(ProxyHeader {
         version: Version::V2,
         command: fixed.command,
-        addresses: fixed.block.addresses(&header[FIXED..]),
+        addresses: fixed.block.addresses(&header[FIXED_LEN..]),
         len,
         tlvs,
     })
 }
 
-struct Fixed {
+struct FixedPart {
     command: Command,
-    block: Block,
-    /// How many bytes follow.
+    block: AddressBlock,
+    /// The announced length of addresses and TLVs.
     rest: usize,
 }
 
-impl Fixed {
-    fn parse(stream: &[u8]) -> Result<Self, Stop> {
-        let all = |stream: &[u8]| Stop::Incomplete(FIXED - stream.len());
+impl FixedPart {
+    fn parse(stream: &[u8]) -> Result<Self, Unparsed> {
+        let incomplete = |stream: &[u8]| Unparsed::Incomplete(FIXED_LEN - stream.len());
         match expect(stream, 0, &SIGNATURE, HeaderErrorKind::NotAHeader) {
-            Err(Stop::Incomplete(_)) => return Err(all(stream)),
+            Err(Unparsed::Incomplete(_)) => return Err(incomplete(stream)),
             other => other?,
         }
-        let &byte = stream.get(VERSION_AND_COMMAND).ok_or_else(|| all(stream))?;
+        let &byte = stream
+            .get(VERSION_AND_COMMAND)
+            .ok_or_else(|| incomplete(stream))?;
         let command = match byte {
             0x20 => Command::Local,
             0x21 => Command::Proxy,
@@ -71,36 +74,35 @@ impl Fixed {
         };
         let &byte = stream
             .get(FAMILY_AND_TRANSPORT)
-            .ok_or_else(|| all(stream))?;
+            .ok_or_else(|| incomplete(stream))?;
         let block = match command {
-            Command::Local => Block::Ignored,
-            Command::Proxy => {
-                Block::parse(byte).map_err(|kind| HeaderError::new(FAMILY_AND_TRANSPORT, kind))?
-            }
+            Command::Local => AddressBlock::Ignored,
+            Command::Proxy => AddressBlock::parse(byte)
+                .map_err(|kind| HeaderError::new(FAMILY_AND_TRANSPORT, kind))?,
         };
-        match stream.get(LENGTH..FIXED) {
+        match stream.get(LENGTH..FIXED_LEN) {
             Some(&[high, low]) => Ok(Self {
                 command,
                 block,
                 rest: usize::from(u16::from_be_bytes([high, low])),
             }),
-            _ => Err(all(stream)),
+            _ => Err(incomplete(stream)),
         }
     }
 }
 
-/// What the addresses are.
+/// The address block behind the fixed part.
 #[derive(Clone, Copy)]
-enum Block {
-    /// Nothing behind the fixed part is looked at.
+enum AddressBlock {
+    /// Everything behind the fixed part is ignored.
     Ignored,
-    /// Addresses that say nothing of a TCP connection over IP, of this length.
+    /// Addresses of this length that describe no TCP connection over IP.
     Skipped(usize),
     Tcp4,
     Tcp6,
 }
 
-impl Block {
+impl AddressBlock {
     fn parse(family_and_transport: u8) -> Result<Self, HeaderErrorKind> {
         let (family, transport) = (family_and_transport >> 4, family_and_transport & 0xf);
         match (family, transport) {
@@ -125,7 +127,7 @@ impl Block {
         }
     }
 
-    /// Takes the addresses from what follows the fixed part.
+    /// Decodes the addresses at the beginning of `bytes`, which follow the fixed part.
     fn addresses(self, bytes: &[u8]) -> Option<Addresses> {
         match self {
             Self::Ignored | Self::Skipped(_) => None,
@@ -135,7 +137,7 @@ impl Block {
     }
 }
 
-/// Source and destination address, source and destination port.
+/// Decodes source and destination address, then source and destination port.
 fn ends<const N: usize>(
     bytes: &[u8],
     end: impl Fn([u8; N], u16) -> SocketAddr,

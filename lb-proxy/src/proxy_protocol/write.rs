@@ -1,4 +1,4 @@
-//! Headers to send.
+//! Writes headers.
 
 use std::fmt;
 use std::io::Write;
@@ -8,18 +8,18 @@ use super::crc32c::crc32c;
 use super::error::{HeaderError, HeaderErrorKind};
 use super::header::Addresses;
 use super::tlv::{Tlv, Tlvs};
-use super::v2::{FIXED, SIGNATURE};
+use super::v2::{FIXED_LEN, SIGNATURE};
 
-/// The longest header that version 2 can express.
-const MAX_LEN: usize = FIXED + u16::MAX as usize;
+/// The length of the longest header that version 2 can express.
+const MAX_LEN: usize = FIXED_LEN + u16::MAX as usize;
 
-/// Appends a version 1 header, which has to be sent by one write.
+/// Appends a version 1 header to `out`. The caller must send it by one write.
 ///
-/// Without addresses it is `PROXY UNKNOWN`, which some receivers reject: for a health check give the addresses of the
-/// connection itself, as the specification recommends.
+/// Without addresses the header is `PROXY UNKNOWN`, which some receivers reject. For a health check pass the addresses
+/// of the connection itself, as the specification recommends.
 ///
-/// IPv4 addresses in IPv6 clothes, as a dual-stack socket gives them, are written as IPv4; where one end alone is IPv4
-/// it is written as the IPv6 address that maps it, which is what HAProxy does.
+/// IPv4-mapped IPv6 addresses, which a dual-stack socket returns, are written as IPv4. If only one end is IPv4, it is
+/// written as an IPv4-mapped IPv6 address, as HAProxy does.
 pub fn write_v1(addresses: Option<Addresses>, out: &mut Vec<u8>) {
     let written = match addresses.map(SameFamily::from) {
         None => out.write_all(b"PROXY UNKNOWN\r\n"),
@@ -40,21 +40,21 @@ pub fn write_v1(addresses: Option<Addresses>, out: &mut Vec<u8>) {
             )
         }
     };
-    written.expect("a Vec takes every byte");
+    written.expect("writing to a Vec never fails");
 }
 
-/// Appends a version 2 header, which has to be sent by one write.
+/// Appends a version 2 header to `out`. The caller must send it by one write.
 ///
-/// Without addresses its command is `LOCAL`: the connection is the sender's own, as that of a health check. Families
-/// that differ are treated as by [`write_v1`]. To pass on what was received, give [`ProxyHeader::tlvs`]; a checksum
-/// among them is left out, as it belongs to the other header, and `checksum` asks for a new one.
+/// Without addresses the command is `LOCAL`: the connection is the sender's own, a health check for example. Ends of
+/// different families are written as by [`write_v1`]. To forward received TLVs, pass [`ProxyHeader::tlvs`]. A CRC32C
+/// among them is dropped, because it belongs to the received header; with `checksum` a new one is computed.
 ///
 /// [`ProxyHeader::tlvs`]: super::ProxyHeader::tlvs
 ///
 /// # Errors
 ///
-/// The TLVs make the header longer than 65551 bytes, or have a value that their type does not allow. `out` is then as
-/// it was.
+/// The header would be longer than 65551 bytes, or a TLV has a value that its type does not allow. `out` is unchanged
+/// then.
 pub fn write_v2<'a>(
     addresses: Option<Addresses>,
     tlvs: impl IntoIterator<Item = Tlv<'a>>,
@@ -89,16 +89,16 @@ fn append_v2<'a>(
         }
     }
     let tlvs_at = out.len() - start;
-    let passed = tlvs.into_iter().filter(|tlv| tlv.kind != Tlv::CRC32C);
-    for tlv in passed {
+    let forwarded = tlvs.into_iter().filter(|tlv| tlv.kind != Tlv::CRC32C);
+    for tlv in forwarded {
         append_tlv(tlv, start, out)?;
     }
     if checksum {
         append_tlv(Tlv::new(Tlv::CRC32C, &[0; 4]), start, out)?;
     }
     let header = &mut out[start..];
-    let rest = u16::try_from(header.len() - FIXED).expect("`append_tlv` keeps to `MAX_LEN`");
-    header[FIXED - 2..FIXED].copy_from_slice(&rest.to_be_bytes());
+    let rest = u16::try_from(header.len() - FIXED_LEN).expect("`append_tlv` enforces `MAX_LEN`");
+    header[FIXED_LEN - 2..FIXED_LEN].copy_from_slice(&rest.to_be_bytes());
     if checksum {
         let crc = crc32c([&*header]);
         let value_at = header.len() - 4;
@@ -117,7 +117,7 @@ fn append_tlv(tlv: Tlv<'_>, start: usize, out: &mut Vec<u8>) -> Result<(), Heade
             HeaderErrorKind::TooLong { len, limit },
         ));
     }
-    let value_len = u16::try_from(tlv.value.len()).expect("a part of `MAX_LEN`");
+    let value_len = u16::try_from(tlv.value.len()).expect("less than `MAX_LEN`");
     out.push(tlv.kind);
     out.extend_from_slice(&value_len.to_be_bytes());
     out.extend_from_slice(tlv.value);
@@ -129,7 +129,7 @@ fn append_ends<const N: usize>(ips: [[u8; N]; 2], ports: [u16; 2], out: &mut Vec
     out.extend_from_slice(ports.map(u16::to_be_bytes).as_flattened());
 }
 
-/// Source and destination in one address family.
+/// Source and destination converted to one address family.
 enum SameFamily {
     V4([Ipv4Addr; 2], [u16; 2]),
     V6([Ipv6Addr; 2], [u16; 2]),
@@ -153,7 +153,7 @@ fn to_v6(ip: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// An IPv6 address in groups of hexadecimal digits alone: the specification has no other form.
+/// Displays an IPv6 address in hexadecimal groups only: the specification allows no dotted form.
 struct Groups(Ipv6Addr);
 
 impl fmt::Display for Groups {

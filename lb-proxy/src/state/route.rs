@@ -9,7 +9,8 @@ use crate::config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
 use crate::hooks::Hooks;
 use crate::limits::access::Access;
 use crate::limits::client_zone::ClientZone;
-use crate::net::socket::{SocketOptions, Source};
+use crate::net::bind_source::BindSource;
+use crate::net::options::SocketOptions;
 use crate::preread::Preread;
 use crate::server_names::ServerNames;
 use crate::upstream::Upstream;
@@ -21,7 +22,7 @@ pub(crate) struct Route {
     pub(crate) upstream: Upstream,
     pub(crate) client_options: SocketOptions,
     pub(crate) backend_options: SocketOptions,
-    pub(crate) source: Source,
+    pub(crate) bind_source: BindSource,
     pub(crate) timeouts: Timeouts,
     pub(crate) splice: Splice,
     pub(crate) half_close: HalfClose,
@@ -47,7 +48,7 @@ impl Route {
             upstream,
             client_options: SocketOptions::default(),
             backend_options: SocketOptions::default(),
-            source: Source::any(),
+            bind_source: BindSource::any(),
             timeouts: Timeouts::default(),
             splice: Splice::default(),
             half_close: HalfClose::default(),

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::shutdown::ShutdownSignals;
 use super::trackers::Trackers;
 use crate::metrics::Counters;
-use crate::net::stream::Acceptor;
+use crate::net::acceptor::Acceptor;
 
 /// The period of [`Trackers::tick`]. Shorter than most time-outs of sessions, and rare enough not to wake an idle machine
 /// noticeably.

@@ -1,4 +1,4 @@
-//! Headers that are sent to backends.
+//! Describes the header that backends receive.
 
 use std::sync::Arc;
 
@@ -6,10 +6,11 @@ use crate::connection::Connection;
 use crate::error::BuildError;
 use crate::proxy_protocol::{Addresses, HeaderError, Tlv, Version, write_v1, write_v2};
 
-/// The header that backends get before everything else, in one write with what the client has sent by then.
+/// The header that backends receive first, in one write with the bytes that the client has sent by then.
 ///
-/// It names [the client](Connection::client) and [what it connected to](Connection::destination). Where a proxy in front
-/// has told of them, they are passed on. See [`Listener::send_proxy`](crate::Listener::send_proxy) and
+/// It names [the client](Connection::client) and [its destination](Connection::destination). Where a proxy in front sent
+/// a header that is believed, these are the addresses of that header. See
+/// [`Listener::send_proxy`](crate::Listener::send_proxy) and
 /// [`UpstreamBuilder::send_proxy`](crate::UpstreamBuilder::send_proxy).
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use]
@@ -22,7 +23,7 @@ pub struct SendProxy {
 }
 
 impl SendProxy {
-    /// A line of text.
+    /// A header of version 1, a line of text.
     #[doc(alias = "send-proxy")]
     pub fn v1() -> Self {
         Self {
@@ -34,7 +35,7 @@ impl SendProxy {
         }
     }
 
-    /// The binary form.
+    /// A header of version 2, binary.
     #[doc(alias = "send-proxy-v2")]
     pub fn v2() -> Self {
         Self {
@@ -43,14 +44,15 @@ impl SendProxy {
         }
     }
 
-    /// Adds a TLV to every header of version 2. Version 1 has none.
+    /// Adds a TLV to every header of version 2. Version 1 has no TLVs.
     pub fn tlv(mut self, kind: u8, value: &[u8]) -> Self {
         self.tlvs.push((kind, value.into()));
         self
     }
 
-    /// Sets whether the TLVs of a header that was received and believed are passed on, but for those of a type that
-    /// [`tlv`](Self::tlv) sets. If that makes the header too long they are left out. Default: no.
+    /// Sets whether the TLVs of a received and believed header are forwarded. Default: no.
+    ///
+    /// TLVs of a type that [`tlv`](Self::tlv) sets are dropped. If the header became too long with them, all are dropped.
     pub fn pass_tlvs(mut self, pass: bool) -> Self {
         self.pass_tlvs = pass;
         self
@@ -63,8 +65,9 @@ impl SendProxy {
         self
     }
 
-    /// Sets whether the destination is [the address of our socket](Connection::local) whatever a proxy in front has
-    /// told, as with nginx. Default: no.
+    /// Sets whether the destination is always [the address of our socket](Connection::local), as in nginx. Default: no.
+    ///
+    /// Otherwise it is the destination that a proxy in front sent, if any.
     pub fn local_destination(mut self, local: bool) -> Self {
         self.local_destination = local;
         self
@@ -74,7 +77,7 @@ impl SendProxy {
         self.pass_tlvs
     }
 
-    /// `of` names whose header it is.
+    /// Checks that the header can be written. `of` names the listener or upstream for the error.
     pub(crate) fn check(&self, of: impl FnOnce() -> String) -> Result<(), BuildError> {
         let ends = Addresses::new(([0; 16], 0).into(), ([0; 16], 0).into());
         let written = self.write_v2(ends, [], &mut Vec::new());
@@ -98,10 +101,10 @@ impl SendProxy {
         let received = connection.proxy_header().filter(|_| self.pass_tlvs);
         let received = received.iter().flat_map(|header| header.tlvs());
         let is_set = |tlv: &Tlv<'_>| self.tlvs.iter().any(|(kind, _)| *kind == tlv.kind);
-        let passed = received.filter(|tlv| !is_set(tlv));
-        if self.write_v2(ends, passed, &mut header).is_err() {
+        let forwarded = received.filter(|tlv| !is_set(tlv));
+        if self.write_v2(ends, forwarded, &mut header).is_err() {
             let written = self.write_v2(ends, [], &mut header);
-            written.expect("`check` has written it");
+            written.expect("`check` wrote the same TLVs");
         }
         header
     }
@@ -109,12 +112,12 @@ impl SendProxy {
     fn write_v2<'a>(
         &'a self,
         ends: Addresses,
-        passed: impl IntoIterator<Item = Tlv<'a>>,
+        forwarded: impl IntoIterator<Item = Tlv<'a>>,
         header: &mut Vec<u8>,
     ) -> Result<(), HeaderError> {
         let own = self.tlvs.iter();
         let own = own.map(|(kind, value)| Tlv::new(*kind, value));
-        write_v2(Some(ends), own.chain(passed), self.checksum, header)
+        write_v2(Some(ends), own.chain(forwarded), self.checksum, header)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Peers that mean harm by their first bytes: too long, too slow, too many.
+//! Hostile first bytes: too long, too slow, too many.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// The fixed part of a header of version 2 for TCP over IPv4, which announces `len` more bytes.
+/// The fixed part of a version 2 header for TCP over IPv4 that announces `len` more bytes.
 fn announcing(len: u16) -> Vec<u8> {
     let start = b"\r\n\r\n\0\r\nQUIT\n\x21\x11";
     [&start[..], &len.to_be_bytes()].concat()
 }
 
 fn here() -> TrustedNetworks {
-    TrustedNetworks::parse(["127.0.0.1"]).unwrap()
+    TrustedNetworks::try_new(["127.0.0.1"]).unwrap()
 }
 
 async fn with(preread: impl Preread) -> RunningProxy {
@@ -33,12 +33,12 @@ async fn with(preread: impl Preread) -> RunningProxy {
     RunningProxy::start(listener, None).await
 }
 
-/// Whether the proxy resets whoever sends `bytes` in pieces of `size`.
+/// Whether the proxy resets a client that sends `bytes` in pieces of `size`.
 async fn is_reset(proxy: &RunningProxy, bytes: &[u8], size: usize) -> bool {
     let mut client = proxy.connect().await;
     client.set_nodelay(true).unwrap();
     for piece in bytes.chunks(size) {
-        // It may be reset in the midst of it.
+        // The proxy may reset the connection before everything is sent.
         if client.write_all(piece).await.is_err() {
             return true;
         }
@@ -49,7 +49,7 @@ async fn is_reset(proxy: &RunningProxy, bytes: &[u8], size: usize) -> bool {
 }
 
 #[tokio::test]
-async fn a_header_that_is_too_long_is_refused_before_it_is_there() {
+async fn a_header_that_is_too_long_is_refused_before_it_has_arrived() {
     let proxy = with(ProxyProtocol::required(here()).limit(536)).await;
     let line = [&b"PROXY TCP4 "[..], &[b'1'; 200]].concat();
     let unfinished = [announcing(u16::MAX), vec![0; 100]].concat();
@@ -65,7 +65,7 @@ async fn a_header_that_is_too_long_is_refused_before_it_is_there() {
 }
 
 #[tokio::test]
-async fn thousands_of_half_headers_hold_up_nobody_and_end_by_their_deadline() {
+async fn thousands_of_half_headers_delay_no_client_and_end_by_their_deadline() {
     const HALVES: u64 = 2000;
     let proxy = with(ProxyProtocol::optional(here()).timeout(Duration::from_secs(2))).await;
     let mut halves = JoinSet::new();
@@ -122,7 +122,7 @@ fn long_hello(size: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_hello_of_64_kib_is_refused_or_routed_as_the_limit_says() {
+async fn a_hello_of_64_kib_is_refused_or_routed_depending_on_the_limit() {
     let proxy = with(ClientHelloReader::new()).await;
     for size in [1, 16_384] {
         assert!(is_reset(&proxy, &long_hello(size), 4096).await);

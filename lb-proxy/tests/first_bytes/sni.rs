@@ -1,4 +1,4 @@
-//! Upstreams by the name that a real TLS client asks for, and what happens to everything that is no TLS.
+//! Routing by the server name of a real TLS client, and connections that are not TLS.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,7 +26,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What both sides of TLS need: a certificate for every name of the tests.
+/// The settings of both sides of TLS, with a certificate for every name of the tests.
 struct Tls {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
@@ -56,7 +56,7 @@ impl Tls {
         }
     }
 
-    /// A server that tells its name to whoever completes a handshake.
+    /// Starts a TLS server that sends `name` to each client that completes a handshake.
     fn serve(&self, name: &'static str) -> SocketAddr {
         let listener = TcpListener::bind(loopback()).unwrap();
         let addr = listener.local_addr().unwrap();
@@ -66,7 +66,7 @@ impl Tls {
                 socket.set_nodelay(true).unwrap();
                 let mut tls = ServerConnection::new(Arc::clone(&config)).unwrap();
                 let mut stream = Stream::new(&mut tls, &mut socket);
-                // Clients that do not finish their hello are part of the tests.
+                // Some tests do not finish their ClientHello.
                 if stream.write_all(name.as_bytes()).is_ok() {
                     stream.conn.send_close_notify();
                     let _ = stream.flush();
@@ -77,7 +77,7 @@ impl Tls {
         addr
     }
 
-    /// A client, and the ClientHello that it has to say.
+    /// A client that requests `name`, and its ClientHello.
     fn hello(&self, name: &'static str) -> (ClientConnection, Vec<u8>) {
         let name = ServerName::try_from(name).unwrap();
         let mut tls = ClientConnection::new(Arc::clone(&self.client), name).unwrap();
@@ -86,7 +86,7 @@ impl Tls {
         (tls, hello)
     }
 
-    /// Connects, lets `say` send the ClientHello, completes the handshake, and returns what the server says then.
+    /// Connects, lets `say` send the ClientHello, completes the handshake, and returns the server's answer.
     fn ask(
         &self,
         addr: SocketAddr,
@@ -151,7 +151,7 @@ async fn the_name_chooses_the_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_hello_is_split_at_every_byte() {
+async fn a_hello_split_at_every_byte_is_routed() {
     let tls = Tls::new();
     let default = to(tls.serve("default"));
     let proxy = routed(&tls, ClientHelloReader::new(), &default).await;
@@ -178,7 +178,7 @@ async fn the_hello_is_split_at_every_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_hello_comes_in_several_records() {
+async fn a_hello_in_several_records_is_routed() {
     let tls = Tls::new();
     let default = to(tls.serve("default"));
     let proxy = routed(&tls, ClientHelloReader::new(), &default).await;
@@ -228,11 +228,11 @@ async fn a_hello_that_is_never_finished_or_too_long_is_reset() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_tls_goes_to_the_default_at_once() {
+async fn connections_that_are_not_tls_go_to_the_default_at_once() {
     let tls = Tls::new();
     let default = to(named("plain").await);
     let proxy = routed(&tls, ClientHelloReader::new(), &default).await;
-    // The last one is a hello without a random.
+    // The last one is a ClientHello without a random.
     for bytes in [&b"G"[..], b"\x16\x03\x01\x00\x06\x01\x00\x00\x02\x03\x03"] {
         let mut client = proxy.connect().await;
         client.write_all(bytes).await.unwrap();
@@ -256,7 +256,7 @@ async fn a_server_that_speaks_first_is_not_delayed_without_a_reader() {
     drop(client);
     proxy.end().await;
 
-    // With one it never gets to speak.
+    // With a reader the server is never connected.
     let reader = ClientHelloReader::new().timeout(Duration::from_millis(100));
     let listener = Listener::new(loopback(), &backend).preread(Arc::new(reader));
     let proxy = RunningProxy::start(listener, None).await;
@@ -311,6 +311,7 @@ async fn the_name_is_the_hash_key() {
         .unwrap();
     let listener = Listener::new(loopback(), &upstream).preread(Arc::new(ClientHelloReader::new()));
     let proxy = RunningProxy::run(Proxy::builder().listener(listener)).await;
+    eventually("the membership", || upstream.explain(b"").is_ok()).await;
     blocking(|| {
         for name in ["a.example.com", "b.example.com", "other.test"] {
             let backend = upstream.explain(name.as_bytes()).unwrap().chosen.unwrap();

@@ -1,4 +1,4 @@
-//! Reloads to addresses that overlap with those before: no client finds them closed.
+//! Reloads to addresses that overlap with the former ones: no client finds them closed.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use test_support::sockets::{assert_exclusive, reserved_port};
 use test_support::streams::ask;
 use tokio::net::TcpStream;
 
-/// An address and whether it is for IPv6 alone.
+/// An address, and whether its socket is IPv6 only.
 type Listen = (&'static str, bool);
 
 fn described(port: u16, listens: &[Listen], several: bool, upstream: &Upstream) -> ProxyBuilder {
@@ -29,13 +29,13 @@ fn described(port: u16, listens: &[Listen], several: bool, upstream: &Upstream) 
     }
 }
 
-/// Connects to `addr` until told that it is over. Returns how many connections were served.
+/// Connects to `addr` until `over` is set. Returns the number of connections served.
 async fn knock(addr: SocketAddr, over: Arc<AtomicBool>) -> u64 {
     let mut served = 0;
     while !over.load(Relaxed) {
         match ask(addr).await {
             Ok(answer) => assert_eq!(answer, "a"),
-            // Made between the last look at a socket and its close.
+            // Made between the last accept of a socket and its close.
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
         }
         served += 1;
@@ -48,8 +48,8 @@ async fn is_open(ip: &str, port: u16) -> bool {
     TcpStream::connect(addr).await.is_ok()
 }
 
-/// Goes from `old` to `new` and back while clients connect to `common`.
-async fn goes_over(old: &[Listen], new: &[Listen], common: &str, only_new: Option<&str>) {
+/// Reloads from `old` to `new` and back while clients connect to `common`.
+async fn assert_handover(old: &[Listen], new: &[Listen], common: &str, only_new: Option<&str>) {
     let upstream = round_robin("pool", named("a").await);
     for several in [false, true] {
         let to = |port, listens| described(port, listens, several, &upstream);
@@ -79,42 +79,42 @@ async fn goes_over(old: &[Listen], new: &[Listen], common: &str, only_new: Optio
 }
 
 #[tokio::test]
-async fn from_ipv6_alone_to_both_families() {
+async fn from_ipv6_only_to_both_families() {
     let (old, new) = ([("::", true)], [("::", false)]);
-    goes_over(&old, &new, "::1", Some("127.0.0.1")).await;
+    assert_handover(&old, &new, "::1", Some("127.0.0.1")).await;
 }
 
 #[tokio::test]
 async fn from_one_address_to_all_of_its_family() {
     let (old, new) = ([("127.0.0.1", false)], [("0.0.0.0", false)]);
-    goes_over(&old, &new, "127.0.0.1", Some("127.0.0.2")).await;
+    assert_handover(&old, &new, "127.0.0.1", Some("127.0.0.2")).await;
     let (old, new) = ([("::1", false)], [("::", true)]);
-    goes_over(&old, &new, "::1", None).await;
+    assert_handover(&old, &new, "::1", None).await;
 }
 
 #[tokio::test]
 async fn from_ipv4_to_both_families() {
     let (old, new) = ([("0.0.0.0", false)], [("::", false)]);
-    goes_over(&old, &new, "127.0.0.1", Some("::1")).await;
+    assert_handover(&old, &new, "127.0.0.1", Some("::1")).await;
     let (old, new) = ([("127.0.0.1", false)], [("::", false)]);
-    goes_over(&old, &new, "127.0.0.1", Some("::1")).await;
+    assert_handover(&old, &new, "127.0.0.1", Some("::1")).await;
 }
 
 #[tokio::test]
 async fn from_one_socket_for_both_families_to_one_each() {
     let (old, new) = ([("::", false)], [("0.0.0.0", false), ("::", true)]);
-    goes_over(&old, &new, "127.0.0.1", None).await;
-    goes_over(&old, &new, "::1", None).await;
+    assert_handover(&old, &new, "127.0.0.1", None).await;
+    assert_handover(&old, &new, "::1", None).await;
 }
 
 #[tokio::test]
-async fn what_is_replaced_is_reported_and_an_address_that_is_taken_changes_nothing() {
+async fn what_is_replaced_is_reported_and_a_reload_to_an_address_in_use_changes_nothing() {
     let upstream = round_robin("pool", named("a").await);
     for several in [false, true] {
         let to = |port, listens| described(port, listens, several, &upstream);
         let (_reserved, port) = reserved_port();
         let proxy = RunningProxy::run(to(port, &[("::", true)])).await;
-        // Both families cannot be had while another program has one of them.
+        // A socket for both families fails while another program listens on one of them.
         let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
         let both = to(port, &[("::", false)]).bind_timeout(std::time::Duration::ZERO);
         let error = reload(&proxy, both).await.unwrap_err();
@@ -138,9 +138,9 @@ async fn what_is_replaced_is_reported_and_an_address_that_is_taken_changes_nothi
     }
 }
 
-/// As after a start as root that gave up its rights.
+/// The same as after a start as root that dropped its privileges.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_of_another_user_are_named_and_stay() {
+async fn sockets_of_another_user_are_reported_and_stay_open() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: another user takes root");
         return;
@@ -153,7 +153,7 @@ async fn sockets_of_another_user_are_named_and_stay() {
     let (wildcard, handle) = (wildcard.build().unwrap(), proxy.handle.clone());
     let runtime = tokio::runtime::Handle::current();
     let other_user = std::thread::spawn(move || {
-        // Of this thread alone.
+        // Changes the user of this thread only.
         nix::unistd::setfsuid(65534.into());
         runtime.block_on(handle.reload(wildcard))
     });

@@ -1,4 +1,4 @@
-//! Who gets a session and who does not, and what is counted.
+//! Limits: connections that are served, wait or are refused, and the counters.
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -28,7 +28,7 @@ async fn over_a(settings: impl FnOnce(Listener) -> Listener) -> RunningProxy {
     RunningProxy::start(settings(Listener::new(loopback(), &upstream)), None).await
 }
 
-/// A client that was answered and stays.
+/// A client that was answered and keeps its session open.
 async fn stays(proxy: &RunningProxy) -> TcpStream {
     let mut client = proxy.connect().await;
     assert_eq!(client.read_u8().await.unwrap(), b'a');
@@ -46,7 +46,7 @@ async fn from(source: [u8; 4], proxy: &RunningProxy) -> TcpStream {
 }
 
 #[tokio::test]
-async fn addresses_that_are_denied_are_reset() {
+async fn connections_from_denied_addresses_are_reset() {
     let denied: IpAddr = [127, 0, 0, 2].into();
     let all = "127.0.0.0/8".parse::<Network>().unwrap();
     let access = Access::new().deny(denied).allow(all);
@@ -62,7 +62,7 @@ async fn addresses_that_are_denied_are_reset() {
 }
 
 #[tokio::test]
-async fn each_client_has_its_own_number_of_sessions() {
+async fn the_session_limit_of_a_zone_applies_to_each_client() {
     let zone = ClientZone::builder().build();
     let proxy = over_a(|listener| listener.limit_clients(&zone, one())).await;
     let first = stays(&proxy).await;
@@ -70,7 +70,7 @@ async fn each_client_has_its_own_number_of_sessions() {
     let mut other = from([127, 0, 0, 2], &proxy).await;
     assert_eq!(other.read_u8().await.unwrap(), b'a');
     drop((first, other));
-    eventually("the free place", || zone.is_empty()).await;
+    eventually("the end of the session", || zone.is_empty()).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");
     assert_eq!(proxy.metrics().client_sessions, 1);
     proxy.end().await;
@@ -78,7 +78,7 @@ async fn each_client_has_its_own_number_of_sessions() {
 }
 
 #[tokio::test]
-async fn each_client_has_its_own_rate() {
+async fn the_rate_of_a_zone_applies_to_each_client() {
     let hour = Rate::new(NonZeroU32::new(2).unwrap(), Duration::from_secs(3600));
     let zone = ClientZone::builder().rate(Some(hour)).build();
     let proxy = over_a(|listener| listener.limit_clients(&zone, NonZeroU32::MAX)).await;
@@ -95,12 +95,12 @@ async fn each_client_has_its_own_rate() {
 
 #[tokio::test]
 async fn a_zone_full_of_sessions_refuses_further_clients() {
-    // One place in each of its sixteen parts.
+    // One entry in each of the zone's sixteen shards.
     let zone = ClientZone::builder().capacity(NonZeroUsize::MIN).build();
     let proxy = over_a(|listener| listener.limit_clients(&zone, one())).await;
     let mut held = Vec::new();
     for host in 1..=64 {
-        // A refusal can be faster than the client's own look at its connection.
+        // The reset may arrive before the client's connect returns.
         held.push(try_from([127, 0, 1, host], &proxy).await);
     }
     eventually("all decisions", || {
@@ -116,7 +116,7 @@ async fn a_zone_full_of_sessions_refuses_further_clients() {
 }
 
 #[tokio::test]
-async fn above_the_limit_connections_wait_in_the_kernel() {
+async fn above_the_session_limit_connections_wait_in_the_kernel() {
     let proxy = over_a(|listener| listener.limits(sessions(1))).await;
     let first = stays(&proxy).await;
     let mut second = proxy.connect().await;
@@ -129,20 +129,20 @@ async fn above_the_limit_connections_wait_in_the_kernel() {
 }
 
 #[tokio::test]
-async fn above_the_limit_connections_can_be_refused() {
+async fn above_the_session_limit_connections_can_be_refused() {
     let limits = sessions(1).excess(Excess::Refuse);
     let proxy = over_a(|listener| listener.limits(limits)).await;
     let first = stays(&proxy).await;
     assert_refused(proxy.addr).await;
     drop(first);
-    eventually("the free place", || proxy.metrics().active == 0).await;
+    eventually("the end of the session", || proxy.metrics().active == 0).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");
     assert_eq!(proxy.metrics().sessions_refused, 1);
     proxy.end().await;
 }
 
 #[tokio::test]
-async fn the_limit_of_the_proxy_is_of_all_its_listeners() {
+async fn the_session_limit_of_a_proxy_is_shared_by_its_listeners() {
     let upstream = upstream([Backend::new(named("a").await)]);
     let listener = || Listener::new(loopback(), &upstream);
     let proxy = Proxy::builder()
@@ -156,7 +156,7 @@ async fn the_limit_of_the_proxy_is_of_all_its_listeners() {
     let running = tokio::spawn(server.run(std::future::pending()));
     let mut first = TcpStream::connect(addrs[0]).await.unwrap();
     assert_eq!(first.read_u8().await.unwrap(), b'a');
-    // Both loops were about to accept: one connection each is taken in and waits for its turn.
+    // Both accept loops were in accept: each accepts one connection, which waits for a permit.
     let mut second = TcpStream::connect(addrs[1]).await.unwrap();
     eventually("the second", || handle.metrics().accepted == 2).await;
     drop(first);
@@ -167,7 +167,7 @@ async fn the_limit_of_the_proxy_is_of_all_its_listeners() {
 }
 
 #[tokio::test]
-async fn above_the_rate_connections_wait_or_are_refused() {
+async fn above_the_connection_rate_connections_wait_or_are_refused() {
     let rate = Rate::new(one(), Duration::from_millis(200));
     let limits = Limits::default().rate(Some(rate));
     let proxy = over_a(|listener| listener.limits(limits)).await;
@@ -188,7 +188,7 @@ async fn above_the_rate_connections_wait_or_are_refused() {
 }
 
 #[tokio::test]
-async fn who_waits_at_the_limit_does_not_hold_up_a_shutdown() {
+async fn a_connection_that_waits_for_a_limit_does_not_delay_a_shutdown() {
     let limits = Limits::default().rate(Some(Rate::new(one(), Duration::from_secs(3600))));
     let proxy = over_a(|listener| listener.limits(limits)).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");

@@ -18,27 +18,27 @@ use tokio::net::TcpStream;
 /// The first session and those of sixteen connections to own listeners.
 const MOST_SESSIONS: u64 = 17;
 
-/// A socket whose address is known before there is a proxy.
+/// A listening socket, to know its address before the proxy is built.
 fn socket() -> (std::net::TcpListener, SocketAddr) {
     let socket = std::net::TcpListener::bind(loopback()).unwrap();
     let addr = socket.local_addr().unwrap();
     (socket, addr)
 }
 
-/// A listener at `socket` that passes to `backends` and ends sessions as nginx does.
+/// A listener on `socket` over `backends` that ends sessions as nginx does.
 fn listener(socket: std::net::TcpListener, backends: &[SocketAddr]) -> Listener {
     let upstream = upstream(backends.iter().copied().map(Backend::new));
     let listener = Listener::from_std(socket, &upstream).unwrap();
     listener.half_close(HalfClose::End)
 }
 
-/// A proxy whose only listener is its own backend.
+/// A proxy with one listener, which is its own backend.
 async fn looped() -> RunningProxy {
     let (socket, addr) = socket();
     RunningProxy::start(listener(socket, &[addr]), None).await
 }
 
-/// A client that does not wait for an answer. The loop can be over before it has spoken.
+/// A client that does not wait for an answer. The loop may end before the client has sent anything.
 async fn ask_and_leave(addr: SocketAddr) {
     if let Ok(mut client) = TcpStream::connect(addr).await {
         let _ = client.write_all(b"x").await;
@@ -55,7 +55,7 @@ async fn a_loop_ends_while_its_client_stays() {
 }
 
 #[tokio::test]
-async fn a_loop_ends_after_its_client_has_left() {
+async fn a_loop_ends_after_its_client_has_closed() {
     let proxy = looped().await;
     ask_and_leave(proxy.addr).await;
     eventually("the last session", || {
@@ -66,9 +66,9 @@ async fn a_loop_ends_after_its_client_has_left() {
     proxy.end().await;
 }
 
-/// The peer is known whatever its header says.
+/// Hops are found by the address of the peer, whatever its PROXY header says.
 #[tokio::test]
-async fn a_loop_with_headers_ends() {
+async fn a_loop_with_proxy_headers_ends() {
     let (socket, addr) = socket();
     let trusted = ["127.0.0.0/8".parse::<Network>().unwrap()];
     let protocol = ProxyProtocol::required(trusted.into_iter().collect::<TrustedNetworks>());
@@ -104,7 +104,7 @@ async fn a_loop_over_several_listeners_and_workers_ends() {
 }
 
 #[tokio::test]
-async fn a_loop_leaves_room_for_other_listeners() {
+async fn a_loop_leaves_sessions_for_other_listeners() {
     let (socket, addr) = socket();
     let other = upstream([Backend::new(listening("a").await)]);
     let proxy = Proxy::builder()
@@ -125,9 +125,9 @@ async fn a_loop_leaves_room_for_other_listeners() {
     proxy.end().await;
 }
 
-/// A client is not lost for a loop where another backend can have it.
+/// A session in a loop is retried on another backend.
 #[tokio::test]
-async fn the_other_backends_are_tried_in_the_end() {
+async fn a_session_in_a_loop_tries_the_other_backends_in_the_end() {
     let (socket, addr) = socket();
     let proxy = RunningProxy::start(listener(socket, &[addr, named("a").await]), None).await;
     for _ in 0..4 {
@@ -137,7 +137,7 @@ async fn the_other_backends_are_tried_in_the_end() {
 }
 
 #[tokio::test]
-async fn listeners_that_pass_to_each_other_are_no_loop() {
+async fn listeners_in_a_chain_are_no_loop() {
     let mut next = named("a").await;
     let mut proxy = Proxy::builder();
     let mut listeners = Vec::new();

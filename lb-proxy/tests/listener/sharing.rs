@@ -1,4 +1,4 @@
-//! Addresses in use: by other programs, and by sockets that are about to be closed.
+//! Addresses in use by other programs or by sockets that are about to close.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -22,7 +22,7 @@ fn listener(ip: &str, port: u16, ipv6_only: bool, upstream: &Upstream) -> Listen
 }
 
 #[tokio::test]
-async fn an_address_of_several_workers_is_closed_to_other_programs() {
+async fn no_other_program_can_bind_an_address_of_several_workers() {
     let upstream = round_robin("pool", named("a").await);
     for (ip, ipv6_only) in [
         ("127.0.0.1", false),
@@ -35,7 +35,7 @@ async fn an_address_of_several_workers_is_closed_to_other_programs() {
         let described = listener(ip, port, ipv6_only, &upstream);
         let proxy = RunningProxy::run(threads(Proxy::builder().listener(described))).await;
         assert_exclusive(proxy.addr, ipv6_only);
-        // A part of a wildcard would take its connections away.
+        // A socket on one address would take connections away from the wildcard.
         if proxy.addr.ip().is_unspecified() {
             let parts = [("127.0.0.1", !ipv6_only), ("::1", proxy.addr.is_ipv6())];
             for (part, _) in parts.iter().filter(|(_, is_part)| *is_part) {
@@ -47,7 +47,7 @@ async fn an_address_of_several_workers_is_closed_to_other_programs() {
 }
 
 #[tokio::test]
-async fn both_families_of_one_port_are_closed_to_other_programs() {
+async fn no_other_program_can_bind_a_port_of_both_families() {
     let upstream = round_robin("pool", named("a").await);
     let (_reserved, port) = reserved_port();
     let four = SocketAddr::from(([0, 0, 0, 0], port));
@@ -66,7 +66,7 @@ async fn both_families_of_one_port_are_closed_to_other_programs() {
 }
 
 #[tokio::test]
-async fn a_reload_opens_an_address_to_other_programs_and_closes_it() {
+async fn a_reload_allows_and_forbids_sharing_of_an_address() {
     let upstream = round_robin("pool", named("a").await);
     for several in [false, true] {
         let of = |addr, shared| {
@@ -89,7 +89,7 @@ async fn a_reload_opens_an_address_to_other_programs_and_closes_it() {
 }
 
 #[tokio::test]
-async fn an_address_that_becomes_free_is_taken() {
+async fn start_and_reload_wait_for_an_address_to_become_free() {
     let upstream = round_robin("pool", named("a").await);
     for several in [false, true] {
         let at = |addr| {
@@ -124,7 +124,7 @@ async fn an_address_that_becomes_free_is_taken() {
 }
 
 #[tokio::test]
-async fn an_address_that_stays_taken_is_an_error_in_time() {
+async fn an_address_that_stays_in_use_is_an_error_in_time() {
     let upstream = round_robin("pool", named("a").await);
     let taken = TcpListener::bind(loopback()).await.unwrap();
     let addr = taken.local_addr().unwrap();
@@ -137,7 +137,7 @@ async fn an_address_that_stays_taken_is_an_error_in_time() {
     let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
     let error = reload(&proxy, at()).await.unwrap_err();
     assert!(matches!(error, ReloadError::Bind(_)), "{error}");
-    // What gave up waiting has not changed anything, and another reload has its turn.
+    // The reload that gave up has changed nothing, and another reload can run.
     drop(taken);
     reload(&proxy, at()).await.unwrap();
     proxy.end().await;
@@ -169,7 +169,7 @@ async fn a_listener_that_was_removed_can_be_added_at_once() {
         let proxy = listens.fold(Proxy::builder(), |proxy, addr| {
             proxy.listen(*addr, &upstream)
         });
-        // Not one attempt may find the address in use.
+        // No attempt may find the address in use.
         threads(proxy).bind_timeout(Duration::ZERO)
     };
     let proxy = RunningProxy::run(with(&[loopback(), loopback()])).await;
@@ -185,7 +185,7 @@ async fn a_listener_that_was_removed_can_be_added_at_once() {
     for _ in 0..60 {
         let reloaded = reload(&proxy, with(&[stays])).await.unwrap();
         assert_eq!(reloaded.listeners.removed, [goes]);
-        // What is reported as removed is closed.
+        // A listener that is reported as removed is closed.
         drop(std::net::TcpListener::bind(goes).expect("an address that is free"));
         let reloaded = reload(&proxy, with(&[stays, goes])).await.unwrap();
         assert_eq!(reloaded.listeners.added, [goes]);

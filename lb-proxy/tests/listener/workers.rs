@@ -19,7 +19,7 @@ fn threads(proxy: ProxyBuilder) -> ProxyBuilder {
 }
 
 #[tokio::test]
-async fn workers_share_the_work_the_upstream_and_the_counters() {
+async fn workers_share_connections_upstream_and_counters() {
     let upstream = upstream([Backend::new(named("a").await)]);
     let proxy = threads(Proxy::builder().listen(loopback(), &upstream));
     let proxy = RunningProxy::run(proxy).await;
@@ -29,7 +29,7 @@ async fn workers_share_the_work_the_upstream_and_the_counters() {
     let workers = proxy.handle.worker_metrics();
     let accepted: Vec<u64> = workers.iter().map(|worker| worker.accepted).collect();
     assert_eq!(accepted.iter().sum::<u64>(), 200);
-    // The kernel spreads by a hash of the addresses: a fair coin that falls 200 times on one side is broken.
+    // The kernel spreads connections by a hash of the addresses: 200 of 200 on one worker would be a defect.
     assert!(
         accepted.iter().all(|&accepted| accepted > 40),
         "{accepted:?}"
@@ -40,7 +40,7 @@ async fn workers_share_the_work_the_upstream_and_the_counters() {
 }
 
 #[tokio::test]
-async fn limits_are_of_all_workers_together() {
+async fn limits_apply_to_all_workers_together() {
     let upstream = upstream([Backend::new(named("a").await)]);
     let zone = ClientZone::builder().build();
     let limit = NonZeroU32::new(3).unwrap();
@@ -61,7 +61,7 @@ async fn limits_are_of_all_workers_together() {
 }
 
 #[tokio::test]
-async fn a_limit_that_waits_lets_everybody_in_at_last() {
+async fn a_limit_that_waits_serves_every_connection_in_the_end() {
     let upstream = upstream([Backend::new(named("a").await)]);
     let limits = Limits::default().sessions(NonZeroUsize::new(4));
     let proxy = threads(Proxy::builder().listen(loopback(), &upstream)).limits(limits);
@@ -74,7 +74,7 @@ async fn a_limit_that_waits_lets_everybody_in_at_last() {
 }
 
 #[tokio::test]
-async fn workers_drain_and_are_cut_off() {
+async fn workers_drain_and_cut_their_sessions() {
     let upstream = upstream([Backend::new(listening("a").await)]);
     let limit = Some(Duration::from_millis(100));
     let proxy = threads(Proxy::builder().listen(loopback(), &upstream)).drain_timeout(limit);
@@ -95,7 +95,7 @@ async fn workers_drain_and_are_cut_off() {
 }
 
 #[tokio::test]
-async fn dropping_a_server_sends_its_workers_home() {
+async fn dropping_a_server_ends_its_workers() {
     let upstream = upstream([Backend::new(listening("a").await)]);
     let proxy = RunningProxy::run(threads(Proxy::builder().listen(loopback(), &upstream))).await;
     let mut client = proxy.connect().await;
@@ -103,7 +103,7 @@ async fn dropping_a_server_sends_its_workers_home() {
     proxy.server.abort();
     assert_reset(&mut client).await;
     test_support::deadline::eventually("the end", || proxy.metrics().ended() == 1).await;
-    // One that never ran, too.
+    // Also of a server that never ran.
     let server = threads(Proxy::builder().listen(loopback(), &upstream));
     let server = server.build().unwrap().bind().await.unwrap();
     let addr = server.local_addrs()[0];
@@ -115,7 +115,7 @@ async fn dropping_a_server_sends_its_workers_home() {
 }
 
 #[tokio::test]
-async fn a_socket_from_outside_is_shared() {
+async fn workers_share_an_inherited_socket() {
     let upstream = upstream([Backend::new(named("a").await)]);
     let taken = std::net::TcpListener::bind(loopback()).unwrap();
     let listener = Listener::from_std(taken, &upstream).unwrap();
@@ -127,7 +127,7 @@ async fn a_socket_from_outside_is_shared() {
 }
 
 #[tokio::test]
-async fn an_address_that_somebody_listens_on_is_not_shared_unasked() {
+async fn an_address_in_use_is_not_shared_by_default() {
     let upstream = upstream([Backend::new(named("a").await)]);
     let first = RunningProxy::run(threads(Proxy::builder().listen(loopback(), &upstream))).await;
     let second = threads(Proxy::builder().listen(first.addr, &upstream));
@@ -152,7 +152,7 @@ async fn an_address_can_be_shared_with_other_processes() {
 }
 
 #[tokio::test]
-async fn one_socket_takes_both_families_and_backends_are_of_both() {
+async fn one_socket_accepts_both_families_and_backends_are_of_both() {
     let six = tokio::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0))
         .await
         .unwrap();

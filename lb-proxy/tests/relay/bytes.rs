@@ -1,4 +1,4 @@
-//! What goes in at one side comes out at the other: bytes, ends, resets.
+//! Bytes, ends and resets arrive at the other side.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn bytes_are_counted_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_first_is_still_answered() {
+async fn a_client_that_ends_its_stream_first_is_still_answered() {
     let (proxy, mut client, mut server) = session().await;
     client.write_all(b"request").await.unwrap();
     client.shutdown().await.unwrap();
@@ -59,7 +59,7 @@ async fn a_client_that_ends_first_is_still_answered() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_first_still_receives() {
+async fn a_server_that_ends_its_stream_first_still_receives() {
     let (proxy, mut client, mut server) = session().await;
     server.write_all(b"greeting").await.unwrap();
     server.shutdown().await.unwrap();
@@ -106,7 +106,7 @@ async fn a_reset_by_the_backend_resets_the_client() {
 }
 
 #[tokio::test]
-async fn a_reset_waits_behind_what_a_blocked_side_has_still_to_read() {
+async fn a_reset_waits_for_the_bytes_that_a_blocked_side_has_not_read() {
     let (proxy, client, mut server) = session().await;
     let sent = fill(&client).await;
     reset(client);
@@ -116,13 +116,13 @@ async fn a_reset_waits_behind_what_a_blocked_side_has_still_to_read() {
 }
 
 #[tokio::test]
-async fn a_reset_is_seen_after_a_half_close() {
+async fn a_reset_after_a_half_close_is_forwarded() {
     let (proxy, mut client, mut server) = session().await;
     client.shutdown().await.unwrap();
     assert_eq!(read_all(&mut server).await, b"");
     reset(client);
     eventually("the end", || proxy.metrics().client_resets == 1).await;
-    // After an end a reset shows only in writing.
+    // After the end of a stream only a write shows a reset.
     within("the reset", async {
         while server.write_all(b"x").await.is_ok() {}
     })
@@ -133,7 +133,7 @@ async fn a_reset_is_seen_after_a_half_close() {
 #[tokio::test]
 async fn an_answer_sent_before_a_reset_is_not_lost() {
     let (proxy, mut client, mut server) = session().await;
-    // Closing with unread bytes makes the kernel reset behind the answer.
+    // The kernel resets behind the answer, because the socket is closed with bytes unread.
     client.write_all(b"unread").await.unwrap();
     server.peek(&mut [0]).await.unwrap();
     server.write_all(b"no").await.unwrap();
@@ -148,7 +148,7 @@ async fn an_answer_sent_before_a_reset_is_not_lost() {
 }
 
 #[tokio::test]
-async fn silence_ends_a_session_and_bytes_in_either_direction_do_not() {
+async fn a_silent_session_ends_and_bytes_in_either_direction_keep_it_open() {
     let idle = Duration::from_secs(2);
     let timeouts = Timeouts::default().idle(Some(idle));
     let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
@@ -167,7 +167,7 @@ async fn silence_ends_a_session_and_bytes_in_either_direction_do_not() {
 }
 
 #[tokio::test]
-async fn a_half_closed_session_ends_when_the_other_side_falls_silent() {
+async fn a_half_closed_session_ends_when_the_other_side_is_silent() {
     let silence = Duration::from_secs(2);
     let timeouts = Timeouts::default().half_closed(Some(silence));
     let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
@@ -178,14 +178,14 @@ async fn a_half_closed_session_ends_when_the_other_side_falls_silent() {
         client.read_u8().await.unwrap();
     }
     assert_eq!(proxy.metrics().half_closed_timeouts, 0);
-    // The server never ended its stream, so the client must not believe that it did.
+    // The server never ended its stream, so the client must see no end.
     assert_reset(&mut client).await;
     assert_eq!(proxy.metrics().half_closed_timeouts, 1);
     proxy.end().await;
 }
 
 #[tokio::test]
-async fn a_session_in_which_nobody_speaks_ends_and_one_byte_saves_it() {
+async fn a_session_without_a_first_byte_ends_and_one_byte_keeps_it_open() {
     let timeouts = Timeouts::default()
         .first_byte(Some(Duration::from_secs(1)))
         .idle(Some(Duration::from_secs(3)));
@@ -205,7 +205,7 @@ async fn a_session_in_which_nobody_speaks_ends_and_one_byte_saves_it() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_too_old_is_reset_whatever_moves() {
+async fn a_session_of_the_maximum_age_is_reset_even_if_bytes_move() {
     let timeouts = Timeouts::default()
         .max_age(Some(Duration::from_millis(500)))
         .max_age_jitter(Duration::from_millis(100));
@@ -224,11 +224,11 @@ async fn a_session_that_is_too_old_is_reset_whatever_moves() {
 }
 
 #[tokio::test]
-async fn a_timeout_with_bytes_held_back_resets_the_side_that_did_not_read() {
+async fn a_timeout_with_held_bytes_resets_the_side_that_did_not_read() {
     let timeouts = Timeouts::default().idle(Some(Duration::from_millis(300)));
     let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
     let sent = fill(&server).await;
-    // The server is let go at once. The client has a minute for what the kernel was given for it.
+    // The server's connection is closed at once. The client has a minute for the bytes in the kernel.
     assert_reset(&mut server).await;
     let received = read_until_reset(&mut client).await.len() as u64;
     eventually("the end", || proxy.metrics().idle_timeouts == 1).await;
@@ -268,10 +268,10 @@ async fn both_directions_of_a_saturated_session_move() {
 }
 
 #[tokio::test]
-async fn without_half_close_one_end_is_enough_once_all_is_delivered() {
+async fn without_half_close_one_end_ends_the_session_once_all_is_delivered() {
     let ends = |listener: Listener| listener.half_close(HalfClose::End);
     let bytes = noise(5, 1 << 20);
-    // The server has more to say, but nobody waits for it.
+    // The server could send more, but the session does not wait for it.
     let (proxy, client, mut server) = session_with(ends).await;
     let (client, answer) = tokio::join!(
         send_and_receive(client, bytes.clone()),

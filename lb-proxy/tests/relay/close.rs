@@ -1,5 +1,5 @@
-//! Every order in which the two sides of a relay can close, by whichever side, spliced and copied, on loopback and
-//! over a link with small packets.
+//! Every order in which the two sides of a relay can close, spliced and copied, on loopback and over a link with small
+//! packets.
 
 use lb_proxy::Splice;
 use socket2::SockRef;
@@ -61,20 +61,20 @@ cases! {
     a_reset_in_the_middle_of_a_transfer,
     a_reset_by_the_sender_while_the_receiver_is_blocked,
     a_reset_by_the_receiver_with_bytes_held_for_it,
-    a_reset_after_the_own_end,
+    a_reset_after_the_end_of_the_same_side,
     a_reset_instead_of_the_answer_to_an_end,
     a_reset_in_the_middle_of_the_answer_to_an_end,
     small_pieces_after_a_long_transfer,
     a_reset_behind_acknowledged_bytes,
-    a_reset_for_want_of_a_read_behind_acknowledged_bytes,
+    a_reset_because_of_unread_bytes_behind_acknowledged_bytes,
     an_urgent_byte_in_a_long_transfer,
     an_urgent_byte_between_short_pieces,
 }
 
-/// As much as the kernels on the way acknowledge before anything is read.
+/// Bytes that the kernels on the way acknowledge before anything is read.
 const ACKNOWLEDGED: usize = 150_000;
 
-/// The side that resets has sent everything long before the other one reads.
+/// The side that resets has sent everything before the other one reads.
 async fn a_reset_behind_acknowledged_bytes(link: Link) {
     let (mut near, mut far, ended) = link.split();
     let sent = noise(8, ACKNOWLEDGED);
@@ -85,8 +85,8 @@ async fn a_reset_behind_acknowledged_bytes(link: Link) {
     ended.assert_reset_by_near().await;
 }
 
-/// The kernel resets a connection whose socket is closed with bytes unread.
-async fn a_reset_for_want_of_a_read_behind_acknowledged_bytes(link: Link) {
+/// The kernel resets a connection if its socket is closed with bytes unread.
+async fn a_reset_because_of_unread_bytes_behind_acknowledged_bytes(link: Link) {
     let (mut near, mut far, ended) = link.split();
     far.write_all(b"unread").await.unwrap();
     within("the bytes", near.peek(&mut [0])).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_reset_for_want_of_a_read_behind_acknowledged_bytes(link: Link) {
     ended.assert_reset_by_near().await;
 }
 
-/// splice(2) does not pass an urgent byte, whether bytes or the end follow it. The byte itself is no part of the stream.
+/// splice(2) stops at an urgent byte, whether bytes or the end follow it. The byte itself is no part of the stream.
 async fn an_urgent_byte_in_a_long_transfer(link: Link) {
     let (mut near, mut far, ended) = link.split();
     let long = noise(10, LONG);
@@ -112,7 +112,7 @@ async fn an_urgent_byte_in_a_long_transfer(link: Link) {
         near.shutdown().await.unwrap();
     };
     let ((), received) = tokio::join!(sending, read_all(&mut far));
-    // An urgent byte that another one follows before the stream has passed it arrives among the others.
+    // An urgent byte that the sender follows with another one before it is read becomes part of the stream.
     let expected = [&long[..], &long[..], b"tail"].concat();
     let inline = [&long[..], b"!", &long[..], b"tail"].concat();
     assert!(received == expected || received == inline);
@@ -121,7 +121,7 @@ async fn an_urgent_byte_in_a_long_transfer(link: Link) {
     ended.assert_finished(received.len(), 0).await;
 }
 
-/// A read stops in front of an urgent byte. What follows that byte must not wait for more.
+/// A read stops in front of an urgent byte. The bytes behind it must be delivered without waiting for more.
 async fn an_urgent_byte_between_short_pieces(link: Link) {
     let (mut near, mut far, ended) = link.split();
     for round in 0..20 {
@@ -215,13 +215,13 @@ async fn a_reset_by_the_receiver_with_bytes_held_for_it(link: Link) {
     ended.assert_reset_by_far().await;
 }
 
-async fn a_reset_after_the_own_end(link: Link) {
+async fn a_reset_after_the_end_of_the_same_side(link: Link) {
     let (mut near, mut far, ended) = link.split();
     near.shutdown().await.unwrap();
     assert_eq!(read_all(&mut far).await, b"");
     reset(near);
     ended.assert_reset_by_near().await;
-    // After an end a reset shows only in writing.
+    // After the end of a stream only a write shows a reset.
     within("the reset", async {
         while far.write_all(b"x").await.is_ok() {}
     })
@@ -247,7 +247,7 @@ async fn a_reset_in_the_middle_of_the_answer_to_an_end(link: Link) {
     ended.assert_reset_by_far().await;
 }
 
-/// The end of a long transfer must not wait for more bytes, nor must what follows it.
+/// The end of a long transfer, and small pieces behind it, must be delivered without waiting for more bytes.
 async fn small_pieces_after_a_long_transfer(link: Link) {
     let (mut near, mut far, ended) = link.split();
     let long = noise(5, LONG);
@@ -270,11 +270,11 @@ async fn small_pieces_after_a_long_transfer(link: Link) {
     ended.assert_finished(3 * (LONG + 40), 0).await;
 }
 
-/// A server that closes before it has read everything resets behind its answer. If that was complete, a client that
-/// reads slowly gets it all, and no reset before.
+/// A server that closes before it has read everything resets behind its answer. If the answer was complete, a slow
+/// client receives all of it before a reset.
 async fn an_answer_that_ended_outlives_a_reset(splice: Splice) {
     let (clients, servers) = (pair_on_loopback(), pair_on_loopback());
-    // The answer has to get stuck on its way from the relay to the client.
+    // The answer must be blocked between the relay and the client.
     SockRef::from(&clients.0)
         .set_recv_buffer_size(4096)
         .unwrap();
@@ -299,7 +299,7 @@ async fn an_answer_that_ended_outlives_a_reset(splice: Splice) {
     ended.assert_reset_by_far().await;
 }
 
-/// Whether everything up to the end was acknowledged. Asked of the kernel's table of connections.
+/// Whether the peer's kernel acknowledged everything up to the end, by the kernel's table of connections.
 fn is_in_fin_wait_2(stream: &TcpStream) -> bool {
     let port = format!(":{:04X}", stream.local_addr().unwrap().port());
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -319,7 +319,7 @@ async fn an_answer_that_ended_outlives_a_reset_copied() {
     an_answer_that_ended_outlives_a_reset(Splice::Off).await;
 }
 
-/// Needs root; without it, or where the kernel lacks something, the test says so and passes.
+/// Needs root. Without it, or if the kernel lacks a feature, the test prints so and passes.
 fn over_namespaces(prepare: impl Fn(&Namespaces) -> Result<(), String>) {
     let namespaces = match Namespaces::create() {
         Ok(namespaces) => namespaces,

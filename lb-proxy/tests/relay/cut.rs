@@ -1,4 +1,4 @@
-//! What a peer still reads of a session that is cut: everything that the proxy's kernel had acknowledged to the other side.
+//! A peer of a cut session still reads everything that the proxy's kernel had acknowledged to the other side.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -15,17 +15,17 @@ use test_support::streams::{read_all, read_until_reset, reset};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// As much as the kernels on the way acknowledge before anything is read.
+/// Bytes that the kernels on the way acknowledge before anything is read.
 const ACKNOWLEDGED: usize = 150_000;
 
-/// Connects with so small a window that most of an answer stays on the way.
+/// Connects with a small window, so that most of an answer stays on the way.
 async fn connect_narrowly(proxy: &RunningProxy) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(20_000).unwrap();
     socket.connect(proxy.addr).await.unwrap()
 }
 
-/// As [`connect_narrowly`], without a proxy.
+/// The same as [`connect_narrowly`] without a proxy.
 fn narrow_pair() -> Pair {
     let listener = std::net::TcpListener::bind(loopback()).unwrap();
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -36,7 +36,7 @@ fn narrow_pair() -> Pair {
     (socket.into(), listener.accept().unwrap().0)
 }
 
-/// A session whose client has not read an answer that was acknowledged to the server.
+/// A session with an answer that was acknowledged to the server and that the client has not read.
 async fn unread(
     to_upstream: impl FnOnce(Listener) -> Listener,
     to_proxy: impl FnOnce(lb_proxy::ProxyBuilder) -> lb_proxy::ProxyBuilder,
@@ -74,11 +74,11 @@ async fn a_removed_backend_has_its_answer_delivered_before_the_reset() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_too_old_delivers_before_the_reset() {
+async fn a_session_of_the_maximum_age_delivers_before_the_reset() {
     let timeouts = Timeouts::default().max_age(Some(Duration::from_secs(3)));
     let (proxy, _sources, _, mut client, mut server) =
         unread(|l| l.timeouts(timeouts), |p| p).await;
-    // The server has everything, and is reset when the session is too old.
+    // The server has everything, and is reset when the session reaches its maximum age.
     assert!(read_until_reset(&mut server).await.is_empty());
     assert!(read_until_reset(&mut client).await == noise(1, ACKNOWLEDGED));
     eventually("the end", || proxy.metrics().max_age_reached == 1).await;
@@ -101,9 +101,9 @@ async fn a_drain_that_closes_over_time_delivers_before_the_resets() {
     assert_eq!((report.aborted, report.completed), (1, 0));
 }
 
-/// There is no time to wait for the client: the kernel goes on with what it was given, and the end is a clean one.
+/// An abort does not wait for the client: the kernel delivers its send queue and then a clean end.
 #[tokio::test]
-async fn an_abort_leaves_to_the_kernel_what_it_was_given() {
+async fn after_an_abort_the_kernel_delivers_its_send_queue() {
     let (proxy, _sources, _, mut client, mut server) = unread(|l| l, |p| p).await;
     proxy.handle.abort();
     let report = proxy.end().await;
@@ -112,10 +112,10 @@ async fn an_abort_leaves_to_the_kernel_what_it_was_given() {
     assert!(read_until_reset(&mut server).await.is_empty());
 }
 
-/// A client that goes on sending while its download is on the way: the kernel would reset a connection whose socket is
-/// closed with bytes unread, and throw the rest of the download away.
+/// The client goes on sending during its download. The kernel would reset a connection if its socket were closed with
+/// bytes unread, and discard the rest of the download.
 #[tokio::test]
-async fn without_half_close_a_download_is_complete_although_the_client_still_sends() {
+async fn without_half_close_a_download_completes_although_the_client_still_sends() {
     const LEN: usize = 600_000;
     let listener = TcpListener::bind(loopback()).await.unwrap();
     let upstream = upstream([Backend::new(listener.local_addr().unwrap())]);
@@ -159,10 +159,10 @@ async fn without_half_close_a_download_is_complete_although_the_client_still_sen
     proxy.end().await;
 }
 
-/// The client's kernel reports room only when about half of its buffer is free: for longer than the idle time-out no byte
-/// leaves the proxy's kernel, although the client reads.
+/// The client's kernel advertises window space only when about half of its buffer is free: for longer than the idle
+/// time-out no byte leaves the proxy's kernel, although the client reads.
 #[tokio::test]
-async fn a_trickling_reader_has_everything_before_the_reset() {
+async fn a_trickling_reader_receives_everything_before_the_reset() {
     let idle = Timeouts::default().idle(Some(Duration::from_secs(2)));
     let (proxy, _sources, _, mut client, server) = unread(|l| l.timeouts(idle), |p| p).await;
     reset(server);
@@ -183,21 +183,21 @@ async fn a_trickling_reader_has_everything_before_the_reset() {
     proxy.end().await;
 }
 
-/// The kernel has all of the answer and its end.
+/// The kernel has the whole answer and its end.
 #[tokio::test]
-async fn a_drain_does_not_wait_for_what_the_kernel_delivers_alone() {
+async fn a_drain_does_not_wait_for_bytes_that_the_kernel_delivers_alone() {
     let (proxy, _sources, _, mut client, server) =
         unread(|l| l.half_close(HalfClose::End), |p| p).await;
     drop(server);
     let report = proxy.end().await;
     assert_eq!(report.aborted, 0);
-    // Otherwise it takes five.
+    // The wait for the client would take five seconds.
     assert!(report.elapsed < Duration::from_secs(4), "{report:?}");
     assert!(read_all(&mut client).await == noise(1, ACKNOWLEDGED));
 }
 
-/// A client that has still to read an answer does not count against the backend, which has closed.
-async fn a_backend_is_free_before_its_last_client_has_read(leave: impl FnOnce(TcpStream)) {
+/// The backend has closed: a client that has not read the whole answer holds no lease.
+async fn the_lease_ends_before_the_client_has_read(leave: impl FnOnce(TcpStream)) {
     let listener = TcpListener::bind(loopback()).await.unwrap();
     let backend = Backend::new(listener.local_addr().unwrap());
     let upstream = upstream([backend.with_max_conns(NonZeroU32::new(1))]);
@@ -228,18 +228,18 @@ async fn a_backend_is_free_before_its_last_client_has_read(leave: impl FnOnce(Tc
 }
 
 #[tokio::test]
-async fn a_backend_that_closed_is_free_before_its_client_has_read() {
-    a_backend_is_free_before_its_last_client_has_read(drop).await;
+async fn the_lease_of_a_backend_that_closed_ends_before_its_client_has_read() {
+    the_lease_ends_before_the_client_has_read(drop).await;
 }
 
 #[tokio::test]
-async fn a_backend_that_reset_is_free_before_its_client_has_read() {
-    a_backend_is_free_before_its_last_client_has_read(reset).await;
+async fn the_lease_of_a_backend_that_reset_ends_before_its_client_has_read() {
+    the_lease_ends_before_the_client_has_read(reset).await;
 }
 
-/// The kernel reports room for more only when a third of its buffer is free. A slow reader makes progress before that.
+/// The kernel reports room for more only when a third of its send buffer is free. A slow reader makes progress earlier.
 #[tokio::test]
-async fn a_slow_reader_is_not_taken_for_one_that_does_not_read() {
+async fn a_slow_reader_does_not_run_into_the_idle_timeout() {
     let (clients, servers) = (narrow_pair(), pair_on_loopback());
     SockRef::from(&clients.1)
         .set_send_buffer_size(200_000)
@@ -261,7 +261,7 @@ async fn a_slow_reader_is_not_taken_for_one_that_does_not_read() {
     });
     let mut received: Vec<u8> = Vec::new();
     let mut piece = vec![0; 2000];
-    // By the clock, so that a machine that is late catches up.
+    // Paced by the clock, so that a slow machine catches up.
     let begin = tokio::time::Instant::now();
     while begin.elapsed() < Duration::from_secs(8) {
         while (received.len() as f64) < begin.elapsed().as_secs_f64() * 20_000.0 {

@@ -1,4 +1,4 @@
-//! Shutting down: what is refused, what may end, what is cut off.
+//! Shutdown: refused connections, sessions that end, sessions that are cut.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lb_core::{Backend, Snapshot};
-use lb_discovery::channel;
+use lb_discovery::Manual;
 use lb_proxy::{BuildError, Handle, Listener, Phase, Proxy, Timeouts, Upstream, Workers};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::named;
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 #[tokio::test]
-async fn a_drain_refuses_new_connections_and_waits_for_open_ones() {
+async fn a_drain_refuses_new_connections_and_waits_for_open_sessions() {
     let (proxy, mut client, mut server) = session().await;
     proxy.handle.shutdown();
     let addr = proxy.addr;
@@ -36,12 +36,12 @@ async fn a_drain_refuses_new_connections_and_waits_for_open_ones() {
     read_all(&mut client).await;
     let report = proxy.end().await;
     assert_eq!(report.aborted, 0);
-    // Those who knocked in time may have been let in.
+    // A connection that was made in time may have been accepted.
     assert!((1..=1 + knocked).contains(&report.completed), "{report:?}");
 }
 
 #[tokio::test]
-async fn what_outlasts_the_drain_timeout_is_reset_on_both_sides() {
+async fn a_session_that_outlasts_the_drain_timeout_is_reset_on_both_sides() {
     let backend = TcpListener::bind(loopback()).await.unwrap();
     let upstream = upstream([Backend::new(backend.local_addr().unwrap())]);
     let limit = Some(Duration::from_millis(100));
@@ -58,7 +58,7 @@ async fn what_outlasts_the_drain_timeout_is_reset_on_both_sides() {
 }
 
 #[tokio::test]
-async fn abort_ends_at_once() {
+async fn abort_ends_every_session_at_once() {
     let (proxy, mut client, mut server) = session().await;
     client.write_all(b"x").await.unwrap();
     server.read_u8().await.unwrap();
@@ -70,7 +70,7 @@ async fn abort_ends_at_once() {
 }
 
 #[tokio::test]
-async fn dropping_a_running_server_closes_everything() {
+async fn dropping_a_running_server_closes_listeners_and_sessions() {
     let (proxy, mut client, mut server) = session().await;
     client.write_all(b"x").await.unwrap();
     server.read_u8().await.unwrap();
@@ -116,8 +116,8 @@ async fn several_listeners_share_an_upstream() {
 }
 
 #[tokio::test]
-async fn an_upstream_is_followed_by_whichever_server_lives() {
-    let (handle, manual) = channel(Snapshot::default());
+async fn any_running_server_follows_the_sources_of_an_upstream() {
+    let (manual, handle) = Manual::new(Snapshot::default());
     let upstream = Upstream::builder("manual")
         .discovery(manual)
         .build()
@@ -140,7 +140,7 @@ async fn an_upstream_is_followed_by_whichever_server_lives() {
 }
 
 #[tokio::test]
-async fn a_taken_address_is_named_with_its_reason() {
+async fn the_error_for_an_address_in_use_has_the_address_and_the_reason() {
     let taken = TcpListener::bind(loopback()).await.unwrap();
     let addr = taken.local_addr().unwrap();
     let upstream = upstream([Backend::new(addr)]);
@@ -155,7 +155,7 @@ async fn a_taken_address_is_named_with_its_reason() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_refused() {
+fn build_refuses_settings_that_cannot_work() {
     assert_eq!(
         Proxy::builder().build().unwrap_err(),
         BuildError::NoListener
@@ -170,7 +170,7 @@ fn settings_that_cannot_work_are_refused() {
 }
 
 #[tokio::test]
-async fn readiness_goes_first_and_connections_are_accepted_for_a_while() {
+async fn readiness_ends_first_and_connections_are_accepted_until_the_drain() {
     let upstream = upstream([Backend::new(named("a").await)]);
     let delay = Duration::from_millis(300);
     let proxy = Proxy::builder().listen(loopback(), &upstream);
@@ -179,9 +179,9 @@ async fn readiness_goes_first_and_connections_are_accepted_for_a_while() {
     within("readiness", handle.reached(Phase::Serving)).await;
     assert!(handle.is_ready());
     let ended = tokio::spawn(proxy.end());
-    within("the beginning of the end", handle.reached(Phase::Leaving)).await;
+    within("the phase Leaving", handle.reached(Phase::Leaving)).await;
     assert!(!handle.is_ready());
-    // Until accepting ends, whoever comes is served, and afterwards nobody is.
+    // Connections are served until accepting ends, and refused afterwards.
     let mut served = 0;
     let addr = handle.local_addrs().first().copied();
     while let Some(addr) = addr {
@@ -205,7 +205,7 @@ async fn readiness_goes_first_and_connections_are_accepted_for_a_while() {
 }
 
 #[tokio::test]
-async fn the_report_is_what_the_clients_saw() {
+async fn the_drain_report_matches_what_the_clients_saw() {
     let upstream = upstream([Backend::new(test_support::nodes::listening("a").await)]);
     let proxy = Proxy::builder()
         .listen(loopback(), &upstream)
@@ -245,7 +245,7 @@ async fn the_report_is_what_the_clients_saw() {
     TcpStream::connect(addr).await.unwrap_err();
 }
 
-/// What the clients of a shutdown saw.
+/// The sessions of a shutdown as the clients saw them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Seen {
     /// Served to the end.
@@ -254,7 +254,7 @@ struct Seen {
     cut: u64,
 }
 
-/// Connects again and again, until it is turned away, which must not happen before accepting has ended.
+/// Connects repeatedly until a connection is refused. Fails if that happens before accepting has ended.
 async fn knock(handle: Handle, addr: SocketAddr) -> Seen {
     let mut seen = Seen::default();
     loop {
@@ -272,7 +272,7 @@ async fn knock(handle: Handle, addr: SocketAddr) -> Seen {
     }
 }
 
-/// Stays, and if it is `patient` until it is cut off.
+/// Keeps its session open; if `patient`, until the proxy cuts it.
 async fn stay(handle: Handle, mut client: TcpStream, patient: bool) -> Seen {
     if !patient {
         handle.reached(Phase::Draining).await;
@@ -286,7 +286,7 @@ async fn stay(handle: Handle, mut client: TcpStream, patient: bool) -> Seen {
 }
 
 #[tokio::test]
-async fn a_shutdown_under_load_keeps_its_phases_and_reports_what_clients_saw() {
+async fn a_shutdown_under_load_goes_through_its_phases_and_reports_what_clients_saw() {
     for workers in [
         Workers::CurrentRuntime,
         Workers::Threads(NonZeroUsize::new(2).unwrap()),
@@ -327,7 +327,7 @@ async fn a_shutdown_under_load_keeps_its_phases_and_reports_what_clients_saw() {
         let report = ended.await.unwrap();
         let metrics = handle.metrics();
         assert_eq!((report.aborted, seen.cut), (50, 50));
-        // All sessions of clients that stayed, and those of others that had not ended when the drain began.
+        // The sessions of clients that stayed, and sessions that had not ended when the drain began.
         let not_ended = metrics.accepted - before.ended() - report.aborted;
         assert!((150..=not_ended).contains(&report.completed), "{report:?}");
         assert_eq!(metrics.accepted, seen.completed + seen.cut);

@@ -1,8 +1,9 @@
-//! Changes at run time: what is kept, what is new, and that nobody notices who is not concerned.
+//! Reload: listeners and upstreams that are kept, added, changed and removed; unrelated sessions go on.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
@@ -10,6 +11,7 @@ use lb_core::{Backend, BalancerConfig, Snapshot, ZonePreference};
 use lb_discovery::Static;
 use lb_proxy::{Limits, Listener, Proxy, ReloadError, Upstream, Workers};
 use test_support::deadline::{eventually, within};
+use test_support::discovery::{Script, Watch};
 use test_support::nodes::{listening, named};
 use test_support::proxy::{RunningProxy, in_flight, pool, reload, round_robin};
 use test_support::sockets::loopback;
@@ -18,13 +20,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Waits until connections are answered by `name`.
+/// Waits until the backend `name` answers connections to `addr`.
 async fn answered_by(addr: SocketAddr, name: &str) {
     within(name, async { while ask(addr).await.unwrap() != name {} }).await;
 }
 
 #[tokio::test]
-async fn listeners_come_stay_and_go() {
+async fn a_reload_adds_keeps_and_removes_listeners() {
     let (a, b) = (round_robin("a", named("a").await), named("b").await);
     let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &a)).await;
     let first = proxy.addr;
@@ -54,7 +56,7 @@ async fn listeners_come_stay_and_go() {
 }
 
 #[tokio::test]
-async fn a_listener_that_goes_serves_everybody_whom_it_accepted() {
+async fn a_removed_listener_serves_every_connection_that_it_accepted() {
     for workers in [
         Workers::CurrentRuntime,
         Workers::Threads(NonZeroUsize::new(2).unwrap()),
@@ -87,7 +89,7 @@ async fn a_listener_that_goes_serves_everybody_whom_it_accepted() {
         let mut all = 0;
         while let Some(ended) = within("the end", knocking.join_next()).await {
             let (served, error) = ended.unwrap();
-            // Who came between the last look and the close is reset by the kernel.
+            // The kernel resets a connection made between the last accept and the close of the socket.
             assert!(
                 [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset].contains(&error),
                 "{error}"
@@ -118,7 +120,7 @@ async fn a_session_outlives_its_listener_and_its_upstream() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_changes_nothing() {
+async fn a_reload_to_an_address_in_use_changes_nothing() {
     let a = round_robin("a", named("a").await);
     let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &a)).await;
     let taken = TcpListener::bind(loopback()).await.unwrap();
@@ -132,7 +134,7 @@ async fn an_address_that_is_taken_changes_nothing() {
     assert_eq!(error.to_string(), format!("cannot listen on {}", taken.0));
     assert_eq!(proxy.handle.local_addrs(), [proxy.addr]);
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");
-    // What was refused is whole still.
+    // The proxy that was refused is unchanged.
     reload(&proxy, Proxy::builder().listen(proxy.addr, &b))
         .await
         .unwrap();
@@ -147,7 +149,7 @@ async fn an_address_that_is_taken_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_upstream_keeps_what_it_knows_under_new_settings() {
+async fn an_upstream_keeps_its_state_under_new_settings() {
     let (stays, comes) = (listening("s").await, listening("c").await);
     let old = round_robin("pool", stays);
     let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &old)).await;
@@ -161,8 +163,8 @@ async fn an_upstream_keeps_what_it_knows_under_new_settings() {
     reload(&proxy, Proxy::builder().listen(proxy.addr, &new))
         .await
         .unwrap();
-    eventually("the newcomer", || old.backends().snapshot().len() == 2).await;
-    // Both handles mean one pool, and it counts those who came before: the newcomer gets five to be even.
+    eventually("the new backend", || old.backends().snapshot().len() == 2).await;
+    // Both handles refer to one pool, which counts the earlier connections: the new backend gets five to be even.
     assert_eq!((in_flight(&new), in_flight(&old)), (5, 5));
     for _ in 0..5 {
         let mut client = proxy.connect().await;
@@ -176,7 +178,7 @@ async fn an_upstream_keeps_what_it_knows_under_new_settings() {
 }
 
 #[tokio::test]
-async fn what_is_done_around_the_policy_changes_too() {
+async fn a_reload_changes_the_balancer_config_too() {
     let (near, far) = (named("n").await, named("f").await);
     let in_zones = |config| {
         let backends = [(near, "a"), (far, "b")];
@@ -202,7 +204,7 @@ async fn what_is_done_around_the_policy_changes_too() {
 }
 
 #[tokio::test]
-async fn limits_that_change_count_the_sessions_that_there_are() {
+async fn changed_limits_count_the_open_sessions() {
     let upstream = round_robin("pool", listening("a").await);
     let limited = |n| {
         let limits = Limits::default().sessions(NonZeroUsize::new(n));
@@ -232,7 +234,7 @@ async fn limits_that_change_count_the_sessions_that_there_are() {
 }
 
 #[tokio::test]
-async fn the_budget_of_descriptors_follows_the_listeners() {
+async fn the_descriptor_budget_follows_the_listeners() {
     let upstream = round_robin("pool", named("a").await);
     let with = |listeners: usize| {
         let listens = std::iter::repeat_n(loopback(), listeners);
@@ -252,7 +254,7 @@ async fn the_budget_of_descriptors_follows_the_listeners() {
 }
 
 #[tokio::test]
-async fn who_waits_for_room_gets_in_when_there_is_more() {
+async fn a_waiting_connection_is_served_when_a_reload_raises_the_limit() {
     let upstream = round_robin("pool", listening("a").await);
     let limited = |n| {
         let limits = Limits::default().sessions(NonZeroUsize::new(n));
@@ -271,5 +273,72 @@ async fn who_waits_for_room_gets_in_when_there_is_more() {
         assert_eq!(within("room", client.read_u8()).await.unwrap(), b'a');
     }
     drop(clients);
+    proxy.end().await;
+}
+
+/// An upstream with this source.
+fn scripted(source: &Arc<Script>, policy: PolicyKind, fingerprint: &str) -> Upstream {
+    let upstream = Upstream::builder("scripted").discovery(Arc::clone(source));
+    let upstream = upstream.policy(policy.build()).fingerprint(fingerprint);
+    upstream.build().unwrap()
+}
+
+fn backends(upstream: &Upstream) -> usize {
+    upstream.discovery().sources[0].backends
+}
+
+#[tokio::test]
+async fn an_upstream_with_an_equal_description_keeps_its_sources_and_one_that_differs_changes() {
+    let node = Snapshot::from_backends([Backend::new(named("a").await)]);
+    let source = || Script::new([Watch::Sets(vec![(Duration::ZERO, node.clone())])]);
+    let first = source();
+    let upstream = scripted(&first, PolicyKind::WeightedRoundRobin, "1");
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+
+    let same = source();
+    let described = scripted(&same, PolicyKind::WeightedRoundRobin, "1");
+    let to = Proxy::builder().listen(proxy.addr, &described);
+    let upstreams = reload(&proxy, to).await.unwrap().upstreams;
+    assert_eq!(upstreams.kept, ["scripted".into()]);
+    // The new handle means the running pool.
+    assert_eq!(backends(&described), 1);
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    assert_eq!((first.opens(), same.opens()), (1, 0));
+
+    for (policy, fingerprint) in [
+        (PolicyKind::Random, "1"),
+        (PolicyKind::Random, "2"),
+        (PolicyKind::WeightedRoundRobin, "2"),
+    ] {
+        let other = source();
+        let described = scripted(&other, policy, fingerprint);
+        let to = Proxy::builder().listen(proxy.addr, &described);
+        let upstreams = reload(&proxy, to).await.unwrap().upstreams;
+        assert_eq!(upstreams.changed, ["scripted".into()]);
+        eventually("the new source is followed", || other.opens() == 1).await;
+    }
+    let to = Proxy::builder().listen(proxy.addr, &round_robin("another", named("b").await));
+    let upstreams = reload(&proxy, to).await.unwrap().upstreams;
+    assert_eq!(upstreams.added, ["another".into()]);
+    assert_eq!(upstreams.removed, ["scripted".into()]);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_source_that_fails_is_asked_again_by_a_reload_of_the_same_description() {
+    let node = Snapshot::from_backends([Backend::new(named("a").await)]);
+    let failing = Script::new([Watch::Fail]);
+    let upstream = scripted(&failing, PolicyKind::WeightedRoundRobin, "1");
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
+    let has_failed = || upstream.discovery().sources[0].last_error.is_some();
+    eventually("the source has failed", has_failed).await;
+    let repaired = Script::new([Watch::Sets(vec![(Duration::ZERO, node)])]);
+    let described = scripted(&repaired, PolicyKind::WeightedRoundRobin, "1");
+    let to = Proxy::builder().listen(proxy.addr, &described);
+    let upstreams = reload(&proxy, to).await.unwrap().upstreams;
+    assert_eq!(upstreams.kept, ["scripted".into()]);
+    eventually("the source has answered", || backends(&upstream) == 1).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
     proxy.end().await;
 }

@@ -1,10 +1,10 @@
-//! What sessions see of a backend that leaves or falls ill.
+//! Sessions of a backend that is removed, unhealthy or ejected.
 
 use std::time::Duration;
 
 use lb_core::{Backend, Health};
-use lb_discovery::{DriverConfig, ManualHandle, channel};
-use lb_proxy::{Listener, Parting, Upstream, UpstreamBuilder};
+use lb_discovery::{DriverConfig, Manual, ManualHandle};
+use lb_proxy::{Listener, OnBackendLoss, Upstream, UpstreamBuilder};
 use test_support::deadline::eventually;
 use test_support::nodes::listening;
 use test_support::proxy::{RunningProxy, in_flight};
@@ -13,11 +13,11 @@ use test_support::streams::assert_reset;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const AT_ONCE: Parting = Parting::Close {
+const AT_ONCE: OnBackendLoss = OnBackendLoss::Close {
     spread: Duration::ZERO,
 };
 
-/// A proxy over a backend that leaves and one that stays.
+/// A proxy over a backend that is removed and one that stays.
 struct Scene {
     sources: ManualHandle,
     leaves: Backend,
@@ -33,7 +33,7 @@ impl Scene {
     ) -> Self {
         let leaves = Backend::new(listening("l").await);
         let stays = Backend::new(listening("s").await);
-        let (sources, manual) = channel([leaves.clone(), stays].into_iter().collect());
+        let (manual, sources) = Manual::new([leaves.clone(), stays].into_iter().collect());
         let builder = Upstream::builder("scene")
             .discovery(manual)
             .policy(lb_core::policy::WeightedRoundRobin::new())
@@ -61,7 +61,7 @@ impl Scene {
         taken.into_iter().map(|(_, client)| client).collect()
     }
 
-    /// What is left is served to its end.
+    /// Serves the remaining sessions to their end.
     async fn end(mut self) {
         for (_, client) in &mut self.clients {
             client.write_all(b"more").await.unwrap();
@@ -75,7 +75,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn by_default_the_sessions_of_a_removed_backend_live_on() {
+async fn by_default_the_sessions_of_a_removed_backend_stay_open() {
     let scene = Scene::new(20, |upstream| upstream).await;
     assert!(scene.sources.remove(scene.leaves.addr));
     let members = || scene.upstream.backends().snapshot().len();
@@ -85,7 +85,8 @@ async fn by_default_the_sessions_of_a_removed_backend_live_on() {
 }
 
 #[tokio::test]
-async fn five_hundred_sessions_of_a_removed_backend_are_closed_and_no_other() {
+async fn five_hundred_sessions_of_a_removed_backend_are_closed_and_no_other_session_session_session()
+ {
     let mut scene = Scene::new(1000, |upstream| upstream.on_removed(AT_ONCE)).await;
     scene.sources.remove(scene.leaves.addr);
     for client in &mut scene.take(b'l') {
@@ -97,8 +98,8 @@ async fn five_hundred_sessions_of_a_removed_backend_are_closed_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_drain_by_deadline_loses_only_what_outlasts_it() {
-    let drain = Parting::Drain {
+async fn a_drain_with_a_deadline_resets_only_sessions_that_outlast_it() {
+    let drain = OnBackendLoss::Drain {
         within: Duration::from_secs(2),
         spread: Duration::from_millis(500),
     };
@@ -122,7 +123,7 @@ async fn a_drain_by_deadline_loses_only_what_outlasts_it() {
 }
 
 /// How many of 500 sessions of a removed backend are open after each of ten seconds; 500 of another one stay.
-async fn curve(parting: Parting) -> Vec<u64> {
+async fn curve(parting: OnBackendLoss) -> Vec<u64> {
     let mut scene = Scene::new(1000, |upstream| upstream.on_removed(parting)).await;
     tokio::time::pause();
     scene.sources.remove(scene.leaves.addr);
@@ -130,13 +131,13 @@ async fn curve(parting: Parting) -> Vec<u64> {
     eventually("the removal", || members() == 1).await;
     let mut curve = Vec::new();
     for _ in 0..=10 {
-        // Timers are rounded up to the millisecond.
+        // tokio rounds timers up to the millisecond.
         tokio::time::sleep(Duration::from_millis(2)).await;
         curve.push(scene.proxy.metrics().active - 500);
         tokio::time::sleep(Duration::from_millis(998)).await;
     }
     tokio::time::resume();
-    if parting != Parting::Keep {
+    if parting != OnBackendLoss::Keep {
         for client in &mut scene.take(b'l') {
             assert_reset(client).await;
         }
@@ -147,16 +148,18 @@ async fn curve(parting: Parting) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn five_hundred_sessions_part_as_the_setting_says() {
+async fn five_hundred_sessions_end_at_the_times_of_the_setting() {
     let [within, spread] = [8, 4].map(Duration::from_secs);
     let line = |second: usize, from: f64, to: f64| {
         let share = (to - second as f64) / (to - from);
         500.0 * share.clamp(0.0, 1.0)
     };
-    let expected: [(Parting, &dyn Fn(usize) -> f64); 3] = [
-        (Parting::Keep, &|_| 500.0),
-        (Parting::Drain { within, spread }, &|s| line(s, 4.0, 8.0)),
-        (Parting::Close { spread }, &|s| line(s, 0.0, 4.0)),
+    let expected: [(OnBackendLoss, &dyn Fn(usize) -> f64); 3] = [
+        (OnBackendLoss::Keep, &|_| 500.0),
+        (OnBackendLoss::Drain { within, spread }, &|s| {
+            line(s, 4.0, 8.0)
+        }),
+        (OnBackendLoss::Close { spread }, &|s| line(s, 0.0, 4.0)),
     ];
     for (parting, line) in expected {
         let curve = curve(parting).await;
@@ -168,8 +171,8 @@ async fn five_hundred_sessions_part_as_the_setting_says() {
 }
 
 #[tokio::test]
-async fn an_unhealthy_backend_parts_from_its_sessions_if_told_so() {
-    for (parting, closed) in [(AT_ONCE, 10), (Parting::Keep, 0)] {
+async fn an_unhealthy_backend_closes_its_sessions_if_configured() {
+    for (parting, closed) in [(AT_ONCE, 10), (OnBackendLoss::Keep, 0)] {
         let mut scene = Scene::new(20, |upstream| upstream.on_unhealthy(parting)).await;
         let ill = scene.leaves.addr;
         assert!(scene.upstream.set_health(ill, Health::Unhealthy));

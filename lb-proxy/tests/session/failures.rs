@@ -1,4 +1,4 @@
-//! Clients that get no service leave a line in the log, and those that do leave none.
+//! The log of failures: a refused client leaves a line, a served one leaves none.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use lb_core::{AdminState, Backend, FailLimit};
 use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
 use lb_proxy::{
-    Access, Admission, ClientZone, Connection, Excess, Hooks, Limits, Listener, Network, Source,
+    Access, Admission, BindSource, ClientZone, Connection, Excess, Hooks, Limits, Listener, Network,
 };
 use test_support::deadline::eventually;
 use test_support::log::Capture;
@@ -26,9 +26,9 @@ fn failures(log: &Capture) -> Vec<String> {
     lines
 }
 
-/// Asserts that one line has all of `parts`.
+/// Asserts that one of `lines` contains all of `parts`.
 #[track_caller]
-fn assert_told(lines: &[String], parts: &[&str]) {
+fn assert_logged(lines: &[String], parts: &[&str]) {
     let told = |line: &&String| parts.iter().all(|part| line.contains(part));
     assert!(
         lines.iter().any(|line| told(&line)),
@@ -48,20 +48,20 @@ async fn over_a(settings: impl FnOnce(Listener) -> Listener) -> RunningProxy {
     over([Backend::new(named("a").await)], settings).await
 }
 
-/// A client of each proxy is refused, and the log says `parts`.
-async fn assert_refusal_is_told(proxy: RunningProxy, parts: &[&str]) {
+/// Asserts that a client of `proxy` is refused and a line of the log contains `parts`.
+async fn assert_refusal_is_logged(proxy: RunningProxy, parts: &[&str]) {
     let log = Capture::install();
     let listener = format!("listener={}", proxy.addr);
     assert_refused(proxy.addr).await;
     eventually("the end", || proxy.metrics().active == 0).await;
     let lines = failures(&log);
     let parts: Vec<_> = parts.iter().copied().chain([&*listener]).collect();
-    assert_told(&lines, &parts);
+    assert_logged(&lines, &parts);
     proxy.end().await;
 }
 
 #[tokio::test]
-async fn clients_that_are_served_leave_no_line() {
+async fn served_clients_leave_no_line() {
     let log = Capture::install();
     let proxy = over_a(|listener| listener).await;
     for _ in 0..5 {
@@ -72,7 +72,7 @@ async fn clients_that_are_served_leave_no_line() {
 }
 
 #[tokio::test]
-async fn one_dead_backend() {
+async fn a_refused_attempt_is_logged() {
     let (_held, dead) = refusing();
     let log = Capture::install();
     let proxy = over([Backend::new(dead)], |listener| listener).await;
@@ -87,19 +87,19 @@ async fn one_dead_backend() {
         &backend,
         "refused",
     ];
-    assert_told(&lines, &connect);
+    assert_logged(&lines, &connect);
     let client = [
         "ERROR",
         "Clients without a backend",
         "upstream=\"test\"",
         "clients=1",
     ];
-    assert_told(&lines, &client);
+    assert_logged(&lines, &client);
     proxy.end().await;
 }
 
 #[tokio::test]
-async fn all_backends_ejected() {
+async fn a_client_without_an_eligible_backend_is_logged() {
     let (_held, dead) = [refusing(), refusing()]
         .into_iter()
         .unzip::<_, _, Vec<_>, Vec<_>>();
@@ -109,11 +109,11 @@ async fn all_backends_ejected() {
     let proxy = over(backends, |listener| listener).await;
     assert_refused(proxy.addr).await;
     eventually("both ejections", || proxy.metrics().ejections == 2).await;
-    assert_refusal_is_told(proxy, &["ERROR", "Clients without a backend", "ejected"]).await;
+    assert_refusal_is_logged(proxy, &["ERROR", "Clients without a backend", "ejected"]).await;
 }
 
 #[tokio::test]
-async fn no_backend_that_takes_connections() {
+async fn a_client_without_a_ready_backend_is_logged() {
     let down = Backend::new(named("a").await).with_admin(AdminState::Drain);
     let proxy = over([down], |listener| listener).await;
     let parts = [
@@ -121,19 +121,19 @@ async fn no_backend_that_takes_connections() {
         "Clients without a backend",
         "no backend takes connections",
     ];
-    assert_refusal_is_told(proxy, &parts).await;
+    assert_refusal_is_logged(proxy, &parts).await;
 }
 
 #[tokio::test]
-async fn a_source_address_that_this_machine_does_not_have() {
+async fn a_missing_source_address_is_logged() {
     let log = Capture::install();
-    // Of documentation, so that no machine has it.
+    // A documentation address, which no machine has.
     let foreign: IpAddr = [192, 0, 2, 1].into();
-    let proxy = over_a(|listener| listener.source(Source::any().addr(foreign))).await;
+    let proxy = over_a(|listener| listener.bind_source(BindSource::any().addr(foreign))).await;
     assert_refused(proxy.addr).await;
     eventually("the end", || proxy.metrics().active == 0).await;
     let lines = failures(&log);
-    assert_told(
+    assert_logged(
         &lines,
         &[
             "WARN",
@@ -141,12 +141,12 @@ async fn a_source_address_that_this_machine_does_not_have() {
             "no source address or port",
         ],
     );
-    assert_told(&lines, &["ERROR", "Clients without a backend"]);
+    assert_logged(&lines, &["ERROR", "Clients without a backend"]);
     proxy.end().await;
 }
 
 #[tokio::test]
-async fn addresses_that_are_denied() {
+async fn a_denied_address_is_logged() {
     let all = "127.0.0.0/8".parse::<Network>().unwrap();
     let proxy = over_a(|listener| listener.access(Access::new().deny(all))).await;
     let parts = [
@@ -155,11 +155,11 @@ async fn addresses_that_are_denied() {
         "address denied",
         "client.addr=127.0.0.1:",
     ];
-    assert_refusal_is_told(proxy, &parts).await;
+    assert_refusal_is_logged(proxy, &parts).await;
 }
 
 #[tokio::test]
-async fn limits_of_a_client() {
+async fn the_limits_of_a_client_are_logged() {
     let zone = ClientZone::builder().build();
     let backend = Backend::new(listening("a").await);
     let limited = |listener: Listener| listener.limit_clients(&zone, NonZeroU32::MIN);
@@ -169,7 +169,7 @@ async fn limits_of_a_client() {
     let log = Capture::install();
     assert_refused(proxy.addr).await;
     eventually("the end", || proxy.metrics().active == 1).await;
-    assert_told(
+    assert_logged(
         &failures(&log),
         &["WARN", "Clients refused", "sessions of this client"],
     );
@@ -178,7 +178,7 @@ async fn limits_of_a_client() {
 }
 
 #[tokio::test]
-async fn all_sessions_in_use() {
+async fn an_exhausted_session_limit_is_logged() {
     for (excess, parts) in [
         (Excess::Refuse, ["Clients refused", "all sessions in use"]),
         (Excess::Wait, ["Accepting paused", "the limit is 1"]),
@@ -197,14 +197,14 @@ async fn all_sessions_in_use() {
             metrics.sessions_refused + metrics.accept_pauses > 0
         })
         .await;
-        assert_told(&failures(&log), &parts);
+        assert_logged(&failures(&log), &parts);
         drop((first, second));
         proxy.end().await;
     }
 }
 
 #[tokio::test]
-async fn first_bytes_that_are_wrong_but_not_those_that_a_probe_does_not_send() {
+async fn invalid_first_bytes_are_logged_and_a_probe_without_bytes_is_not() {
     let trusted: TrustedNetworks = ["127.0.0.0/8".parse::<Network>().unwrap()]
         .into_iter()
         .collect();
@@ -224,7 +224,7 @@ async fn first_bytes_that_are_wrong_but_not_those_that_a_probe_does_not_send() {
         "first bytes wrong",
         "PROXY protocol header, byte 0",
     ];
-    assert_told(&failures(&log), &parts);
+    assert_logged(&failures(&log), &parts);
     proxy.end().await;
 }
 
@@ -238,13 +238,13 @@ impl Hooks for RefuseAll {
 }
 
 #[tokio::test]
-async fn a_hook_that_refuses() {
+async fn a_refusal_by_a_hook_is_logged() {
     let proxy = over_a(|listener| listener.hooks(Arc::new(RefuseAll))).await;
-    assert_refusal_is_told(proxy, &["WARN", "Clients refused", "refused by a hook"]).await;
+    assert_refusal_is_logged(proxy, &["WARN", "Clients refused", "refused by a hook"]).await;
 }
 
 #[tokio::test]
-async fn an_own_listener() {
+async fn a_loop_over_an_own_listener_is_logged() {
     let socket = std::net::TcpListener::bind(loopback()).unwrap();
     let addr: SocketAddr = socket.local_addr().unwrap();
     let upstream = upstream([Backend::new(addr)]);
@@ -259,15 +259,15 @@ async fn an_own_listener() {
         "Attempts to connect failed",
         "loop",
         &backend,
-        "back to the own listeners",
+        "back to a listener of this proxy",
     ];
-    assert_told(&lines, &parts);
+    assert_logged(&lines, &parts);
     proxy.end().await;
 }
 
-/// A backend that accepts and resets is not ejected: its connections succeed.
+/// A backend that accepts and then resets is not ejected, because its connections succeed.
 #[tokio::test]
-async fn a_backend_that_resets() {
+async fn sessions_that_a_backend_resets_are_logged() {
     let backend = TcpListener::bind(loopback()).await.unwrap();
     let addr = backend.local_addr().unwrap();
     tokio::spawn(async move {
@@ -286,13 +286,13 @@ async fn a_backend_that_resets() {
         "sessions=1",
     ];
     let backend = format!("backend.addr={addr}");
-    assert_told(&failures(&log), &[&parts[..], &[&backend]].concat());
+    assert_logged(&failures(&log), &[&parts[..], &[&backend]].concat());
     proxy.end().await;
 }
 
-/// What was counted when the proxy ends is not lost.
+/// The shutdown of a proxy reports the remaining counts.
 #[tokio::test]
-async fn the_last_counts_come_with_the_end() {
+async fn the_remaining_counts_are_logged_at_the_end() {
     let all = "127.0.0.0/8".parse::<Network>().unwrap();
     let proxy = over_a(|listener| listener.access(Access::new().deny(all))).await;
     let log = Capture::install();

@@ -15,7 +15,7 @@ use test_support::sockets::{BlackHole, loopback, refusing};
 use test_support::streams::assert_refused;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Writes down what it is told.
+/// Records the calls.
 #[derive(Debug, Default)]
 struct Diary {
     refuse: bool,
@@ -25,7 +25,7 @@ struct Diary {
     closed: Mutex<Vec<Closed>>,
 }
 
-/// A summary that can be kept.
+/// An owned copy of a summary.
 #[derive(Clone, Copy, Debug)]
 struct Closed {
     reason: CloseReason,
@@ -68,7 +68,7 @@ impl Hooks for Diary {
 }
 
 impl Diary {
-    /// The summary of the only connection there was.
+    /// The summary of the only connection.
     async fn closed(&self) -> Closed {
         eventually("the end", || self.closed.lock().unwrap().len() == 1).await;
         self.closed.lock().unwrap()[0]
@@ -86,7 +86,7 @@ async fn observed(
 }
 
 #[tokio::test]
-async fn a_served_connection_is_told_from_its_beginning_to_its_end() {
+async fn hooks_observe_a_connection_from_accept_to_close() {
     let (_held, dead) = refusing();
     let alive = named("a").await;
     let diary = Arc::new(Diary::default());
@@ -116,7 +116,7 @@ async fn a_served_connection_is_told_from_its_beginning_to_its_end() {
     assert_eq!(closed.backend, Some(alive));
     assert_eq!((closed.attempts, closed.bytes), (2, (5, 1)));
     assert!(closed.connected_after.unwrap() <= closed.elapsed);
-    // What is counted for one connection is part of what is counted for all.
+    // The counts of one connection are part of the counts of all.
     let metrics = proxy.metrics();
     assert_eq!(
         (metrics.bytes_to_backends, metrics.bytes_to_clients),
@@ -143,7 +143,7 @@ async fn a_hook_can_refuse() {
 }
 
 #[tokio::test]
-async fn attempts_that_time_out_or_are_given_up_are_told_apart() {
+async fn attempts_that_time_out_and_attempts_that_are_abandoned_have_different_outcomes() {
     let hole = BlackHole::open();
     let diary = Arc::new(Diary::default());
     let limit = Duration::from_millis(200);
@@ -168,7 +168,7 @@ async fn attempts_that_time_out_or_are_given_up_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_off_is_told_with_its_bytes() {
+async fn the_summary_of_a_cut_connection_has_its_bytes() {
     let diary = Arc::new(Diary::default());
     let proxy = observed(
         [test_support::nodes::listening("a").await],

@@ -1,11 +1,11 @@
-//! Waiting for a backend, and being let go.
+//! The wait queue of an upstream, and the end without a backend.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, FailLimit, Health, Snapshot};
-use lb_discovery::{DriverConfig, Manual, channel};
+use lb_discovery::{DriverConfig, Manual};
 use lb_proxy::{Listener, OnNoBackend, Queue, Retry, Timeouts, Upstream, WaitFor};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::{named, serve};
@@ -29,17 +29,17 @@ fn upstream(source: Manual, queue: Queue) -> Upstream {
         .unwrap()
 }
 
-/// A proxy over one backend that takes one connection at a time.
+/// A proxy over one backend with `max_conns` of one.
 async fn narrow(queue: Queue) -> (RunningProxy, Upstream) {
     let backend = Backend::new(named("a").await).with_max_conns(NonZeroU32::new(1));
-    let (_handle, source) = channel(Snapshot::from_backends([backend]));
+    let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));
     let upstream = upstream(source, queue);
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     (proxy, upstream)
 }
 
 #[tokio::test]
-async fn connections_are_served_in_their_order() {
+async fn queued_sessions_are_served_in_their_order() {
     let (proxy, upstream) = narrow(queue(100)).await;
     let mut first = proxy.connect().await;
     assert_eq!(first.read_u8().await.unwrap(), b'a');
@@ -47,7 +47,7 @@ async fn connections_are_served_in_their_order() {
     let mut clients = Vec::new();
     for number in 0..20 {
         let mut client = proxy.connect().await;
-        eventually("the place in the queue", || upstream.queued() == number + 1).await;
+        eventually("the queued session", || upstream.queued() == number + 1).await;
         let order = order.clone();
         clients.push(tokio::spawn(async move {
             assert_eq!(client.read_u8().await.unwrap(), b'a');
@@ -65,10 +65,10 @@ async fn connections_are_served_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_is_forgotten_in_a_crowd() {
+async fn every_session_of_a_crowd_is_served() {
     let backends = [named("a").await, named("b").await];
     let backends = backends.map(|addr| Backend::new(addr).with_max_conns(NonZeroU32::new(3)));
-    let (_handle, source) = channel(Snapshot::from_backends(backends));
+    let (source, _handle) = Manual::new(Snapshot::from_backends(backends));
     let upstream = upstream(source, queue(1000));
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     let addr = proxy.addr;
@@ -82,12 +82,12 @@ async fn nobody_is_forgotten_in_a_crowd() {
 }
 
 #[tokio::test]
-async fn the_queue_is_bounded_in_number_and_time() {
+async fn the_queue_is_bounded_in_length_and_time() {
     let (proxy, upstream) = narrow(queue(1).timeout(Duration::from_millis(200))).await;
     let mut first = proxy.connect().await;
     first.read_u8().await.unwrap();
     let mut second = proxy.connect().await;
-    eventually("the place in the queue", || upstream.queued() == 1).await;
+    eventually("the queued session", || upstream.queued() == 1).await;
     assert_refused(proxy.addr).await;
     assert_eq!(proxy.metrics().queue_full, 1);
     assert_reset(&mut second).await;
@@ -97,21 +97,21 @@ async fn the_queue_is_bounded_in_number_and_time() {
 }
 
 #[tokio::test]
-async fn who_leaves_the_queue_is_not_waited_for() {
+async fn a_client_that_closes_leaves_the_queue() {
     let (proxy, upstream) = narrow(queue(10)).await;
     let mut first = proxy.connect().await;
     first.read_u8().await.unwrap();
     let resets = proxy.connect().await;
-    eventually("a place", || upstream.queued() == 1).await;
+    eventually("a queued session", || upstream.queued() == 1).await;
     let ends_silently = proxy.connect().await;
-    eventually("a place", || upstream.queued() == 2).await;
+    eventually("a queued session", || upstream.queued() == 2).await;
     let mut ends_its_request = proxy.connect().await;
     ends_its_request.write_all(b"hello").await.unwrap();
     ends_its_request.shutdown().await.unwrap();
-    eventually("a place", || upstream.queued() == 3).await;
+    eventually("a queued session", || upstream.queued() == 3).await;
     reset(resets);
     drop(ends_silently);
-    eventually("those who left", || proxy.metrics().clients_gone == 2).await;
+    eventually("the closed clients", || proxy.metrics().clients_gone == 2).await;
     assert_eq!(upstream.queued(), 1);
     drop(first);
     assert_eq!(read_all(&mut ends_its_request).await, b"a");
@@ -120,7 +120,7 @@ async fn who_leaves_the_queue_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn who_leaves_while_connecting_frees_the_attempt() {
+async fn a_client_that_closes_while_connecting_frees_the_attempt() {
     let hole = BlackHole::open();
     let upstream = test_support::proxy::upstream([Backend::new(hole.addr)]);
     let timeouts = Timeouts::default().connect(Duration::from_secs(3600));
@@ -140,23 +140,23 @@ async fn who_leaves_while_connecting_frees_the_attempt() {
 }
 
 #[tokio::test]
-async fn a_silent_end_can_be_served_all_the_same() {
-    let (handle, source) = channel(Snapshot::default());
+async fn a_half_closed_client_can_be_served_all_the_same() {
+    let (source, handle) = Manual::new(Snapshot::default());
     let upstream = upstream(source, queue(1).wait_for(WaitFor::Anything));
     let listener = Listener::new(loopback(), &upstream).abandon_silent(false);
     let proxy = RunningProxy::start(listener, None).await;
     let mut client = proxy.connect().await;
     client.shutdown().await.unwrap();
-    eventually("a place", || upstream.queued() == 1).await;
+    eventually("a queued session", || upstream.queued() == 1).await;
     handle.add(Backend::new(named("a").await));
     assert_eq!(read_all(&mut client).await, b"a");
     proxy.end().await;
 }
 
 #[tokio::test]
-async fn a_queue_for_room_does_not_wait_for_the_dead() {
+async fn a_queue_for_capacity_does_not_wait_for_ejected_backends() {
     let (_held, dead) = refusing();
-    let (_handle, source) = channel(Snapshot::from_backends([Backend::new(dead)]));
+    let (source, _handle) = Manual::new(Snapshot::from_backends([Backend::new(dead)]));
     let upstream = upstream(source, queue(10));
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     assert_refused(proxy.addr).await;
@@ -165,7 +165,7 @@ async fn a_queue_for_room_does_not_wait_for_the_dead() {
 }
 
 #[tokio::test]
-async fn a_queue_for_room_does_not_wait_for_the_unhealthy() {
+async fn a_queue_for_capacity_does_not_wait_for_unhealthy_backends() {
     let (proxy, upstream) = narrow(queue(10)).await;
     let mut first = proxy.connect().await;
     first.read_u8().await.unwrap();
@@ -179,16 +179,16 @@ async fn a_queue_for_room_does_not_wait_for_the_unhealthy() {
 }
 
 #[tokio::test]
-async fn a_queue_for_anything_waits_for_a_recovery() {
+async fn a_queue_for_any_backend_waits_for_a_recovery() {
     let (held, addr) = refusing();
     let (_held_too, dead) = refusing();
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_millis(100));
     let backends = [addr, dead].map(|addr| Backend::new(addr).with_fail_limit(Some(limit)));
-    let (_handle, source) = channel(Snapshot::from_backends(backends));
+    let (source, _handle) = Manual::new(Snapshot::from_backends(backends));
     let upstream = upstream(source, queue(10).wait_for(WaitFor::Anything));
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     let mut client = proxy.connect().await;
-    eventually("the place in the queue", || upstream.queued() == 1).await;
+    eventually("the queued session", || upstream.queued() == 1).await;
     held.listen(16).unwrap();
     held.set_nonblocking(true).unwrap();
     serve("a", TcpListener::from_std(held.into()).unwrap());
@@ -201,7 +201,7 @@ async fn a_queue_for_anything_waits_for_a_recovery() {
 }
 
 #[tokio::test]
-async fn without_a_backend_the_client_can_see_a_plain_end() {
+async fn without_a_backend_the_client_can_be_closed_cleanly() {
     let upstream = test_support::proxy::upstream([]);
     let listener = Listener::new(loopback(), &upstream).on_no_backend(OnNoBackend::Close);
     let proxy = RunningProxy::start(listener, None).await;

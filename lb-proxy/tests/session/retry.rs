@@ -1,4 +1,4 @@
-//! Which backend a connection ends up on when some fail.
+//! Retries: the backend that a session gets when attempts fail.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use lb_core::{
     AdminState, Backend, BalancerConfig, FailLimit, OutlierDetection, PickError, Priority,
     Snapshot, Verdict,
 };
-use lb_discovery::{DriverConfig, Static, channel};
+use lb_discovery::{DriverConfig, Manual, Static};
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 use test_support::deadline::eventually;
 use test_support::nodes::{named, serve};
@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 #[tokio::test]
-async fn connections_take_turns() {
+async fn connections_go_to_the_backends_in_turn() {
     let nodes = [named("a").await, named("b").await, named("c").await];
     let proxy = RunningProxy::over(nodes).await;
     let mut answers = String::new();
@@ -62,7 +62,7 @@ async fn a_refused_connection_goes_to_the_next_backend() {
 }
 
 #[tokio::test]
-async fn a_backend_that_never_answers_costs_its_timeout_once() {
+async fn a_backend_that_never_answers_costs_the_connect_timeout_once() {
     let hole = BlackHole::open();
     let upstream = upstream([Backend::new(hole.addr), Backend::new(named("b").await)]);
     let timeouts = Timeouts::default().connect(Duration::from_millis(200));
@@ -77,7 +77,7 @@ async fn a_backend_that_never_answers_costs_its_timeout_once() {
 }
 
 #[tokio::test]
-async fn a_recovered_backend_serves_again_after_its_timeout() {
+async fn a_recovered_backend_serves_again_after_its_ejection() {
     let (held, addr) = refusing();
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_millis(200));
     let recovering = Backend::new(addr).with_fail_limit(Some(limit));
@@ -161,7 +161,7 @@ async fn tries_are_limited() {
 }
 
 #[tokio::test]
-async fn the_deadline_ends_all_attempts_and_does_not_blame_the_last() {
+async fn the_deadline_ends_all_attempts_and_the_last_does_not_count_against_its_backend() {
     let hole = BlackHole::open();
     let upstream = upstream([Backend::new(hole.addr), Backend::new(named("b").await)]);
     let retry = Retry::default().deadline(Some(Duration::from_millis(200)));
@@ -173,7 +173,7 @@ async fn the_deadline_ends_all_attempts_and_does_not_blame_the_last() {
 }
 
 #[tokio::test]
-async fn a_full_backend_is_passed_over_and_backups_step_in() {
+async fn a_full_backend_is_skipped_and_backups_serve() {
     let full = Backend::new(named("a").await).with_max_conns(NonZeroU32::new(1));
     let spare = Backend::new(named("b").await).with_priority(Priority::BACKUP);
     let upstream = upstream([full, spare]);
@@ -190,14 +190,14 @@ async fn a_full_backend_is_passed_over_and_backups_step_in() {
             .unwrap()
             .in_flight
     };
-    eventually("the free slot", || in_flight() == 0).await;
+    eventually("the released lease", || in_flight() == 0).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "a");
     proxy.end().await;
 }
 
 #[tokio::test]
-async fn membership_follows_a_handle_and_open_connections_live_on() {
-    let (handle, manual) = channel(Snapshot::default());
+async fn membership_follows_a_handle_and_open_sessions_stay_open() {
+    let (manual, handle) = Manual::new(Snapshot::default());
     let upstream = Upstream::builder("manual")
         .discovery(manual)
         .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))

@@ -1,4 +1,4 @@
-//! What is read and written before a connection is relayed: PROXY protocol headers, ClientHellos, names of servers.
+//! The parsers and writers of first bytes: PROXY protocol headers, ClientHellos, server names.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -13,11 +13,11 @@ mod server_names;
 
 use lb_proxy::ParseStatus;
 
-/// A parser, asked for the length of what it found.
+/// A parser that returns the length of the message.
 type Parse<'a, E> = &'a dyn Fn(&[u8]) -> Result<ParseStatus<usize>, E>;
 
-/// However a stream is split, its first `message` bytes give the same: no result before they are all there, never a
-/// question for more than them, and the same result whatever follows.
+/// Asserts that a parser gives the same however the stream is split: no result before the first `message` bytes have
+/// arrived, never a request for more than them, and the same result whatever follows.
 #[track_caller]
 fn split_at_every_byte<E: std::fmt::Debug>(stream: &[u8], message: usize, parse: Parse<'_, E>) {
     for have in 0..message {

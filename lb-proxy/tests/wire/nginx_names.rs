@@ -12,7 +12,7 @@ use crate::client_hello::{RECORDED, hello, server_name};
 use crate::real::{Server, nginx_error};
 use crate::server_names::{CONFLICTS, INVALID, name, pattern, table};
 
-/// As many tables, each with its own socket, and as many names for each.
+/// The number of tables, each with its own socket, and of names for each.
 const TABLES: usize = 60;
 const NAMES: usize = 30;
 
@@ -25,7 +25,7 @@ fn ask(nginx: &mut Server, number: usize, hello: &[u8]) -> String {
 }
 
 #[test]
-fn same_values() {
+fn names_have_the_values_that_nginx_finds() {
     let mut runner = TestRunner::deterministic();
     let patterns = prop::collection::vec(pattern(), 1..12);
     let cases = (patterns, prop::collection::vec(name(), NAMES));
@@ -57,7 +57,7 @@ fn same_values() {
 }
 
 #[test]
-fn same_patterns() {
+fn nginx_accepts_the_same_patterns() {
     let map = |patterns: &[&str]| {
         let patterns = patterns.iter().map(|pattern| format!("\"{pattern}\" x;"));
         format!(
@@ -76,7 +76,7 @@ fn same_patterns() {
     }
     for pattern in INVALID {
         let error = nginx_error(&map(&[pattern])).unwrap();
-        // A lone star is a name to nginx, which nothing has.
+        // To nginx a lone star is a name, which no host has.
         let expected = if pattern == "*" {
             ""
         } else {
@@ -86,9 +86,9 @@ fn same_patterns() {
     }
 }
 
-/// nginx reads the hellos of real clients as we do.
+/// nginx reads the same names in the ClientHellos of real clients.
 #[test]
-fn same_hellos() {
+fn nginx_reads_the_same_names_in_recorded_hellos() {
     let stream = "server { listen unix:SOCKET0; ssl_preread on; return \
         '$ssl_preread_server_name $ssl_preread_alpn_protocols $ssl_preread_protocol'; }";
     let Some(mut nginx) = Server::nginx(stream, &[]) else {
@@ -103,7 +103,7 @@ fn same_hellos() {
             .collect::<Vec<_>>();
         let host = hello.server_name().unwrap_or_default();
         let ours = format!("{host} {} {}", protocols.join(","), hello.version());
-        // nginx 1.22 keeps capitals and ignores them in the map.
+        // nginx 1.22 keeps capitals, and its map ignores case.
         let nginx = ask(&mut nginx, 0, stream).replace("WWW.Example.COM", "www.example.com");
         assert_eq!(nginx, ours, "{name}");
     }

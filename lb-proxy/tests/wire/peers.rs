@@ -1,4 +1,4 @@
-//! PROXY protocol headers that nginx and HAProxy exchange with us, where `LB_TEST_NGINX` and `LB_TEST_HAPROXY` name them.
+//! PROXY protocol headers exchanged with a real nginx and HAProxy, where `LB_TEST_NGINX` and `LB_TEST_HAPROXY` name them.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use lb_proxy::proxy_protocol::{
 
 use crate::real::{DEADLINE, Server, listen};
 
-/// Reads a header and not a byte more.
+/// Reads a header and no byte behind it.
 fn read_header(stream: &mut impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -34,7 +34,7 @@ fn parse(bytes: &[u8]) -> ProxyHeader<'_> {
 }
 
 fn accept(listener: &TcpListener) -> TcpStream {
-    // `SO_RCVTIMEO` bounds accepting, too.
+    // `SO_RCVTIMEO` limits accept(2) as well.
     socket2::SockRef::from(listener)
         .set_read_timeout(Some(DEADLINE))
         .unwrap();
@@ -43,7 +43,7 @@ fn accept(listener: &TcpListener) -> TcpStream {
     stream
 }
 
-/// Pairs of ends, with those that are written for them.
+/// Pairs of addresses, each with the pair that is written for it.
 fn pairs() -> [[Addresses; 2]; 4] {
     let ends = |source: &str, destination: &str| {
         Addresses::new(source.parse().unwrap(), destination.parse().unwrap())
@@ -131,14 +131,14 @@ fn nginx_sends() {
     assert_eq!(&payload, b"payload");
 }
 
-/// HAProxy between a client that writes our header and a backend that reads HAProxy's.
+/// HAProxy between a client that sends our header and a backend that reads HAProxy's header.
 struct Haproxy {
     server: Server,
     backend: TcpListener,
 }
 
 impl Haproxy {
-    /// Socket 1 leads to a version 1 header, socket 2 to version 2.
+    /// Socket 1 sends version 1 headers, socket 2 version 2 headers.
     fn start() -> Option<Self> {
         let (backend, addr) = listen();
         let options = "proxy-v2-options crc32c,unique-id,authority";
@@ -150,7 +150,7 @@ impl Haproxy {
         Some(Self { server, backend })
     }
 
-    /// Sends a header; returns the one that arrives.
+    /// Sends `header` and returns the header that HAProxy sends.
     fn pass(&mut self, number: u8, header: &[u8]) -> Vec<u8> {
         let mut client = self.server.connect(number);
         client.write_all(&[header, b"payload"].concat()).unwrap();
@@ -200,7 +200,7 @@ fn haproxy_passes_tlvs_on() {
     assert!(passed.tlv(Tlv::CRC32C).is_some());
 }
 
-/// It checks our checksum as we check its.
+/// HAProxy checks our checksum, and we check HAProxy's.
 #[test]
 fn haproxy_refuses_a_wrong_checksum() {
     let Some(mut haproxy) = Haproxy::start() else {

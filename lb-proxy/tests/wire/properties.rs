@@ -1,4 +1,4 @@
-//! Parsers against arbitrary bytes, and against our own writers.
+//! Parsers against arbitrary bytes and against our own writers.
 
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use crate::client_hello::{RECORDED, hello, server_name};
 
-/// Arbitrary bytes behind a beginning that gets them far into the parser.
+/// Arbitrary bytes behind a valid beginning, so that they reach deep into the parser.
 fn stream(beginnings: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let cut = (
         prop::sample::select(beginnings),
@@ -23,7 +23,7 @@ fn stream(beginnings: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(beginning, rest)| [beginning, rest].concat())
 }
 
-/// Once a parser has decided it stays with it, and it never asks for nothing.
+/// Asserts that a parser never changes a decision and always requests at least one byte.
 fn consistent<'a, T: PartialEq + Debug, E: PartialEq + Debug>(
     stream: &'a [u8],
     parse: impl Fn(&'a [u8]) -> Result<ParseStatus<T>, E>,
@@ -50,7 +50,7 @@ fn addresses() -> impl Strategy<Value = Addresses> {
     (address(), address()).prop_map(|(source, destination)| Addresses::new(source, destination))
 }
 
-/// What becomes of addresses that are written: one family for both.
+/// The addresses that are written for `addresses`: both of one family.
 fn same_family(addresses: Addresses) -> Addresses {
     let ends = [addresses.source, addresses.destination];
     let all_v4 = ends.iter().all(|end| end.ip().to_canonical().is_ipv4());
@@ -63,7 +63,7 @@ fn same_family(addresses: Addresses) -> Addresses {
 
 proptest! {
     #[test]
-    fn headers_of_anything(stream in stream(vec![
+    fn arbitrary_bytes_never_break_the_header_parser(stream in stream(vec![
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n".to_vec(),
         b"PROXY TCP6 1:2::3 ::5.6.7.8 1 2\r\n".to_vec(),
         b"PROXY UNKNOWN \r\n".to_vec(),
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn hellos_of_anything(stream in stream(
+    fn arbitrary_bytes_never_break_the_hello_parser(stream in stream(
         RECORDED.iter().map(|(_, stream)| stream.to_vec()).chain([hello(&[&server_name(b"a")])]).collect()
     )) {
         let limit = 2000;
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn version_1_as_written(addresses in addresses()) {
+    fn a_written_version_1_header_is_read_back(addresses in addresses()) {
         let mut line = Vec::new();
         write_v1(Some(addresses), &mut line);
         let header = ProxyHeader::parse(&line, DEFAULT_LIMIT).unwrap().complete().unwrap();
@@ -98,9 +98,9 @@ proptest! {
     }
 
     #[test]
-    fn version_2_as_written(
+    fn a_written_version_2_header_is_read_back(
         addresses in prop::option::of(addresses()),
-        // The type SSL has a form of its own, and so has the checksum.
+        // SSL and the checksum have formats of their own.
         tlvs in prop::collection::vec((0x30..=0xff_u8, prop::collection::vec(any::<u8>(), 0..40)), 0..5),
         checksum: bool,
     ) {
@@ -112,7 +112,7 @@ proptest! {
         prop_assert_eq!((header.version, header.len), (Version::V2, bytes.len()));
         let local = addresses.is_none();
         prop_assert_eq!(header.command, if local { Command::Local } else { Command::Proxy });
-        // A receiver discards what LOCAL brings.
+        // A receiver ignores the TLVs of a LOCAL header.
         let expected = tlvs.filter(|_| !local).collect::<Vec<_>>();
         let found = header.tlvs().filter(|tlv| tlv.kind != Tlv::CRC32C).collect::<Vec<_>>();
         prop_assert_eq!(found, expected);

@@ -1,4 +1,4 @@
-//! PROXY protocol headers that are read, against the text of the specification.
+//! Parsing PROXY protocol headers, against the text of the specification.
 
 use lb_proxy::ParseStatus;
 use lb_proxy::proxy_protocol::{
@@ -8,10 +8,10 @@ use lb_proxy::proxy_protocol::{
 
 use crate::split_at_every_byte;
 
-/// What a client may send behind a header, even if it looks like one.
+/// Bytes of a client behind a header that look like a header.
 const PAYLOAD: &[u8] = b"PROXY TCP4 \r\n\0";
 
-/// Signature, version, command, family, transport, length, and what follows.
+/// A header of signature, version, command, family, transport, length, and the rest.
 pub(crate) fn v2(version_and_command: u8, family_and_transport: u8, rest: &[u8]) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
     header.extend([version_and_command, family_and_transport]);
@@ -42,7 +42,7 @@ pub(crate) fn parse(header: &[u8]) -> ProxyHeader<'_> {
     parsed.complete().expect("the header is complete")
 }
 
-/// Checks that a header is read the same however it is split, and stops where it should.
+/// Asserts that a header is read the same however it is split, and ends at the right byte.
 #[track_caller]
 fn accepted(header: &[u8], version: Version, command: Command, expected: Option<Addresses>) {
     let found = parse(header);
@@ -58,7 +58,7 @@ fn accepted(header: &[u8], version: Version, command: Command, expected: Option<
     });
 }
 
-/// Checks that a header is refused by the first `seen` bytes and not before, whatever follows.
+/// Asserts that the first `seen` bytes of a header are refused and fewer are not, whatever follows.
 #[track_caller]
 fn refused(header: &[u8], seen: usize, offset: usize, kind: Kind) {
     for have in 0..seen {
@@ -75,7 +75,7 @@ fn refused(header: &[u8], seen: usize, offset: usize, kind: Kind) {
 }
 
 #[test]
-fn version_1() {
+fn version_1_headers_are_read() {
     let v6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
     for (line, source, destination) in [
         (
@@ -108,7 +108,7 @@ fn version_1() {
 }
 
 #[test]
-fn version_1_unknown() {
+fn version_1_unknown_has_no_addresses() {
     let v6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
     let longest = format!(" {v6} {v6} 65535 65535");
     for rest in ["", " ", " anything \0\x7f at all", &longest] {
@@ -146,7 +146,7 @@ fn version_1_is_refused_at_the_first_wrong_byte() {
     }
 }
 
-/// Whether a field is one is known at its end; the error names its beginning.
+/// A field is checked at its end; the error has the offset of its beginning.
 #[test]
 fn version_1_fields_are_refused_at_their_ends() {
     for (line, offset, kind) in [
@@ -166,7 +166,7 @@ fn version_1_fields_are_refused_at_their_ends() {
 }
 
 #[test]
-fn version_1_has_107_bytes_at_the_most() {
+fn version_1_has_at_most_107_bytes() {
     let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(92));
     assert_eq!(long.len(), 108);
     refused(long.as_bytes(), 107, 107, Kind::LineTooLong);
@@ -176,7 +176,7 @@ fn version_1_has_107_bytes_at_the_most() {
 }
 
 #[test]
-fn version_2() {
+fn version_2_headers_are_read() {
     accepted(
         &v2(0x21, 0x11, &TCP4),
         Version::V2,
@@ -199,7 +199,7 @@ fn version_2() {
 #[test]
 fn version_2_without_addresses_of_a_tcp_connection() {
     for (command, byte) in [(Command::Local, 0x20), (Command::Proxy, 0x21)] {
-        // Nothing, junk, and what looks like a TLV that is cut off.
+        // No bytes, junk, and bytes that look like a cut-off TLV.
         for rest in [&[] as &[u8], &[0; 12], &[1, 0xff, 0xff]] {
             for family_and_transport in [0x00, 0x01, 0x02, 0x10, 0x20, 0x30] {
                 let header = v2(byte, family_and_transport, rest);
@@ -208,9 +208,9 @@ fn version_2_without_addresses_of_a_tcp_connection() {
             }
         }
     }
-    // The command LOCAL makes the receiver discard everything, the family included.
+    // After the command LOCAL the receiver ignores everything, the family included.
     accepted(&v2(0x20, 0xff, &[]), Version::V2, Command::Local, None);
-    // Datagrams and AF_UNIX have addresses that no TCP connection has. Their TLVs count.
+    // The addresses of datagrams and AF_UNIX are ignored, their TLVs are not.
     for (family_and_transport, len) in [(0x12, 12), (0x22, 36), (0x31, 216), (0x32, 216)] {
         let mut rest = vec![0xff; len];
         rest.extend([Tlv::UNIQUE_ID, 0, 2, 7, 8]);
@@ -235,7 +235,7 @@ fn version_2_is_refused_at_the_first_wrong_byte() {
 }
 
 #[test]
-fn version_2_lengths() {
+fn version_2_checks_its_length() {
     for (family_and_transport, len) in [(0x11, 12), (0x12, 12), (0x21, 36), (0x31, 216)] {
         let header = v2(0x21, family_and_transport, &vec![0; len - 1]);
         refused(&header, 16, 14, Kind::AddressesCutOff);
@@ -248,14 +248,14 @@ fn version_2_lengths() {
 }
 
 #[test]
-fn the_longest_header_of_all() {
+fn the_longest_possible_header_is_read() {
     let longest = v2(0x20, 0, &[0xff; 65535]);
     let header = ProxyHeader::parse(&longest, longest.len()).unwrap();
     assert_eq!(header.complete().unwrap().len, 65551);
 }
 
 #[test]
-fn tlvs() {
+fn tlvs_are_read_in_their_order() {
     let ssl = [
         &[0b101_u8, 0, 0, 0, 0] as &[u8],
         &[Tlv::SSL_VERSION, 0, 7],
@@ -303,7 +303,7 @@ fn a_certificate_is_verified_only_if_there_is_one() {
 }
 
 #[test]
-fn texts_that_are_none() {
+fn values_that_are_no_text_are_none() {
     let bytes = with_tlvs(&[Tlv::AUTHORITY, 0, 1, 0xff, Tlv::NETNS, 0, 2, 0xc3, 0xbc]);
     let header = parse(&bytes);
     assert_eq!((header.authority(), header.netns()), (None, None));
@@ -342,17 +342,17 @@ fn tlvs_end_with_the_header() {
 }
 
 #[test]
-fn checksums() {
+fn checksums_are_checked() {
     let mut good = Vec::new();
     write_v2(Some(tcp4()), [Tlv::new(Tlv::ALPN, b"h2")], true, &mut good).unwrap();
     accepted(&good, Version::V2, Command::Proxy, Some(tcp4()));
-    // One bit of what only the checksum protects.
+    // Flips one bit that only the checksum protects.
     for at in (16..28).chain([31, 32]) {
         let mut bad = good.clone();
         bad[at] ^= 1;
         refused(&bad, bad.len(), bad.len() - 4, Kind::Checksum);
     }
-    // Two would have to contain each other.
+    // Two checksums would have to cover each other.
     let twice = [&good[28..], &good[33..]].concat();
     let error = ProxyHeader::parse(&with_tlvs(&twice), DEFAULT_LIMIT).unwrap_err();
     assert_eq!(error.kind, Kind::Checksum);

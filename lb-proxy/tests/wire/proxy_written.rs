@@ -1,4 +1,4 @@
-//! PROXY protocol headers that are written.
+//! Writing PROXY protocol headers.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use lb_proxy::proxy_protocol::{HeaderErrorKind as Kind, Tlv, write_v1, write_v2}
 use crate::proxy_header::{TCP4, addresses, parse, tcp4, v2};
 
 #[test]
-fn written_lines() {
+fn version_1_headers_are_written() {
     for (source, destination, line) in [
         (
             "192.0.2.1:1",
@@ -45,7 +45,7 @@ fn written_lines() {
 }
 
 #[test]
-fn written_bytes() {
+fn version_2_headers_are_written() {
     let mut bytes = b"before".to_vec();
     write_v2(Some(tcp4()), [], false, &mut bytes).unwrap();
     assert_eq!(bytes, [b"before".to_vec(), v2(0x21, 0x11, &TCP4)].concat());
@@ -59,9 +59,9 @@ fn written_bytes() {
     assert_eq!(parse(&bytes).addresses.unwrap().source, source);
 }
 
-/// Passing a header on makes a new checksum of what has a new length.
+/// A forwarded header has another length and so a new checksum.
 #[test]
-fn passed_on() {
+fn forwarded_tlvs_get_a_new_checksum() {
     let mut received = Vec::new();
     write_v2(Some(tcp4()), [Tlv::new(0xe0, b"kept")], true, &mut received).unwrap();
     let header = parse(&received);
@@ -84,7 +84,7 @@ fn passed_on() {
 }
 
 #[test]
-fn what_cannot_be_written() {
+fn headers_that_cannot_be_written_are_errors() {
     let mut out = b"before".to_vec();
     let large = [0; 65536];
     for (tlv, kind) in [

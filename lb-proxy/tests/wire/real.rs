@@ -1,4 +1,4 @@
-//! Real servers as children of a test.
+//! Real servers as child processes of a test.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,10 +14,10 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// How long anything may take. Reached only when something is broken.
+/// The time-out of every step. Reached only if something is broken.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A program that is named by a variable of the environment, or none, with a notice.
+/// The program that an environment variable names. `None`, with a notice, if it is not set.
 fn program(variable: &str) -> Option<OsString> {
     let program = std::env::var_os(variable);
     if program.is_none() {
@@ -26,7 +26,7 @@ fn program(variable: &str) -> Option<OsString> {
     program
 }
 
-/// A running server; it ends when this is dropped.
+/// A running server. Dropping it ends the server.
 pub(crate) struct Server {
     child: Child,
     dir: TempDir,
@@ -51,7 +51,7 @@ impl Server {
         Some(Self::start(command, dir))
     }
 
-    /// Runs an haproxy, likewise. The text follows the section `defaults`.
+    /// Runs an HAProxy in the same way. The text follows the section `defaults`.
     pub(crate) fn haproxy(text: &str) -> Option<Self> {
         let haproxy = program("LB_TEST_HAPROXY")?;
         let dir = tempfile::tempdir().unwrap();
@@ -90,13 +90,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // nginx's master ends its worker. Fails if the server has ended by itself.
+        // nginx's master ends its worker. The kill fails if the server has ended by itself.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         self.child.wait().unwrap();
     }
 }
 
-/// What nginx says about a configuration, if there is an nginx.
+/// The output of nginx for a configuration. `None` without an nginx.
 pub(crate) fn nginx_error(stream: &str) -> Option<String> {
     let dir = tempfile::tempdir().unwrap();
     let output = nginx(dir.path(), stream)?.arg("-t").output().unwrap();
@@ -110,7 +110,7 @@ fn nginx(dir: &Path, stream: &str) -> Option<Command> {
     let main = "daemon off; pid nginx.pid; error_log stderr; events { }";
     let config = write_config(dir, &format!("{module} {main} stream {{\n{stream}\n}}\n"));
     let mut command = Command::new(nginx);
-    // Otherwise it would try to write a log of the system at its start.
+    // Otherwise nginx would open the system's log at its start.
     command
         .args(["-e", "stderr", "-p"])
         .arg(dir)

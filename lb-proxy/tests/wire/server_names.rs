@@ -3,7 +3,7 @@
 use lb_proxy::server_names::{ServerNameError, ServerNames};
 use proptest::prelude::*;
 
-/// A table of patterns, each of which is its own value, and those that it took because they do not conflict.
+/// A table in which each pattern is its own value, and the patterns that it accepted because they do not conflict.
 pub(crate) fn table<'a>(
     patterns: impl IntoIterator<Item = &'a str>,
 ) -> (ServerNames<&'a str>, Vec<&'a str>) {
@@ -20,7 +20,7 @@ pub(crate) fn table<'a>(
 }
 
 #[test]
-fn precedence() {
+fn the_best_pattern_wins() {
     let (names, _) = table([
         "www.example.com",
         "*.example.com",
@@ -38,7 +38,7 @@ fn precedence() {
         ("ww.example.com", Some("*.example.com")),
         ("example.com", Some("example.com")),
         ("example.org", Some(".example.org")),
-        // A wildcard before beats one behind.
+        // A leading wildcard beats a trailing one.
         ("www.example.org", Some(".example.org")),
         ("www.example.net", Some("www.example.*")),
         ("www.example.co.uk", Some("www.example.*")),
@@ -54,7 +54,7 @@ fn precedence() {
     assert_eq!(names.len(), 7);
 }
 
-/// No patterns to nginx either.
+/// nginx refuses them as well.
 pub(crate) const INVALID: [&str; 7] = [
     "a..b",
     "*a.example.com",
@@ -66,7 +66,7 @@ pub(crate) const INVALID: [&str; 7] = [
 ];
 
 #[test]
-fn patterns_that_are_none() {
+fn invalid_patterns_are_refused() {
     for pattern in ["", ".", "..", "*.", ".example.*", "a\0b"]
         .into_iter()
         .chain(INVALID)
@@ -82,7 +82,7 @@ fn patterns_that_are_none() {
     assert_eq!(names.find("b.a.b").copied(), Some("b.*."));
 }
 
-/// So they do to nginx.
+/// nginx refuses them as well.
 pub(crate) const CONFLICTS: [[&str; 2]; 7] = [
     ["example.com", "EXAMPLE.com"],
     ["*.example.com", "*.example.com"],
@@ -94,7 +94,7 @@ pub(crate) const CONFLICTS: [[&str; 2]; 7] = [
 ];
 
 #[test]
-fn patterns_that_conflict() {
+fn conflicting_patterns_are_refused() {
     for [first, second] in CONFLICTS {
         let mut names = ServerNames::new();
         names.insert(first, 1).unwrap();
@@ -109,7 +109,7 @@ fn patterns_that_conflict() {
     assert_eq!(names.len(), 4);
 }
 
-/// The rules as they are written down, tried one after the other.
+/// The documented rules, tried one after the other.
 fn model<'a>(patterns: &[&'a str], name: &str) -> Option<&'a str> {
     let longest = |matching: &dyn Fn(&str) -> bool| {
         let patterns = patterns.iter().filter(|pattern| matching(pattern));
@@ -149,7 +149,7 @@ pub(crate) fn name() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn as_the_model(patterns in prop::collection::vec(pattern(), 0..12), name in name()) {
+    fn lookups_match_the_model(patterns in prop::collection::vec(pattern(), 0..12), name in name()) {
         let (names, taken) = table(patterns.iter().map(String::as_str));
         prop_assert_eq!(names.len(), taken.len());
         prop_assert_eq!(names.find(&name).copied(), model(&taken, &name));

@@ -1,4 +1,4 @@
-//! Sockets that were open before the process was: systemd's socket activation.
+//! Listening sockets that systemd passes on (socket activation).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -7,96 +7,99 @@ use lb_proxy::{Listener, Upstream};
 use listenfd::ListenFd;
 use rustix::net::sockopt::ipv6_v6only;
 
+use super::error::BuildError;
 use crate::config::listen::Listen;
-use crate::console::say;
-use crate::error::StartError;
+use crate::console::print_line;
 use crate::syntax::span::Span;
 
 /// Listening sockets that systemd passed on in `LISTEN_FDS`.
 #[derive(Debug, Default)]
-pub(crate) struct Inherited(Vec<Passed>);
+pub(crate) struct InheritedSockets(Vec<InheritedSocket>);
 
-/// A socket that was passed on.
+/// An inherited socket.
 #[derive(Debug)]
-struct Passed {
+struct InheritedSocket {
     addr: SocketAddr,
-    /// It takes IPv4 and IPv6, as that of systemd's `ListenStream=446` does.
+    /// It takes IPv4 and IPv6, as the socket of systemd's `ListenStream=446` does.
     dual_stack: bool,
-    /// The number of the server whose `listen` asks for it.
+    /// The number of the server with the `listen` that has claimed it.
     server: Option<usize>,
-    /// The `listen` that asks for IPv6 alone, although the socket takes both, and no `listen` of the server wants IPv4.
+    /// The `listen` for IPv6 alone, if the socket takes both families and no `listen` of the server is for IPv4.
     ipv6_alone: Option<Span>,
-    /// A reload does not have it: the proxy knows the socket by its address.
+    /// `None` at a reload: the proxy finds its open socket by the address.
     socket: Option<TcpListener>,
 }
 
-/// What [`Inherited::listener`] finds for a `listen`.
+/// What [`InheritedSockets::listener`] finds for a `listen`.
 #[derive(Debug)]
-pub(crate) enum Found {
-    /// No socket was passed on for it.
-    Nothing,
-    /// The listener of the socket that was passed on for it.
+pub(crate) enum SocketMatch {
+    /// No socket was inherited for it.
+    None,
+    /// The listener of its inherited socket.
     Listener(Box<Listener>),
-    /// Another `listen` of the same server has the socket, which takes the connections of both.
+    /// Another `listen` of the same server has claimed the socket, which takes the connections of both.
     Covered,
 }
 
-impl Inherited {
-    /// Takes what the environment tells of. What is no listening TCP socket is left alone, with a warning.
+impl InheritedSockets {
+    /// Takes the sockets that the environment names. Warns of sockets that are no listening TCP sockets, and ignores them.
     pub(crate) fn take() -> Self {
         let mut passed = ListenFd::from_env();
         let mut sockets = Vec::new();
         for i in 0..passed.len() {
             let taken = passed.take_tcp_listener(i).and_then(|socket| {
-                let socket = socket.map(Passed::new);
+                let socket = socket.map(InheritedSocket::new);
                 socket.transpose()
             });
             match taken {
                 Ok(socket) => sockets.extend(socket),
-                Err(error) => say(&format!("[warn] inherited socket {i} is ignored: {error}")),
+                Err(error) => {
+                    print_line(&format!("[warn] inherited socket {i} is ignored: {error}"))
+                }
             }
         }
         Self(sockets)
     }
 
-    /// Adds the sockets that `listen` directives asked for when the configuration was read before.
-    pub(crate) fn remember(&mut self, known: &[KnownSocket]) {
-        self.0.extend(known.iter().map(|known| Passed {
-            addr: known.addr,
-            dual_stack: known.dual_stack,
+    /// Adds the sockets that `listen` directives of the former configuration claimed.
+    pub(crate) fn add_claimed(&mut self, claimed: &[ClaimedSocket]) {
+        self.0.extend(claimed.iter().map(|claimed| InheritedSocket {
+            addr: claimed.addr,
+            dual_stack: claimed.dual_stack,
             server: None,
             ipv6_alone: None,
             socket: None,
         }));
     }
 
-    /// The sockets that `listen` directives have asked for.
-    pub(crate) fn known(&self) -> Vec<KnownSocket> {
-        let asked_for = self.0.iter().filter(|passed| passed.server.is_some());
-        asked_for
-            .map(|passed| KnownSocket {
+    /// The sockets that `listen` directives have claimed.
+    pub(crate) fn claimed(&self) -> Vec<ClaimedSocket> {
+        let claimed = self.0.iter().filter(|passed| passed.server.is_some());
+        claimed
+            .map(|passed| ClaimedSocket {
                 addr: passed.addr,
                 dual_stack: passed.dual_stack,
             })
             .collect()
     }
 
-    /// Finds the socket for `listen`, which stands in the server with this number. A socket with the very address comes
-    /// first, then for all of IPv4 one that takes both families.
+    /// Claims the socket for `listen` of the server with this number: the socket with its address, or for the wildcard of
+    /// IPv4 a socket that takes both families.
     pub(crate) fn listener(
         &mut self,
         listen: &Listen,
         server: usize,
         upstream: &Upstream,
-    ) -> Result<Found, StartError> {
+    ) -> Result<SocketMatch, BuildError> {
         let mut found = self.0.iter().position(|passed| passed.addr == listen.addr);
         if listen.addr.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
-            let takes_both =
-                |passed: &Passed| passed.dual_stack && passed.addr.port() == listen.addr.port();
+            let takes_both = |socket: &InheritedSocket| {
+                socket.dual_stack && socket.addr.port() == listen.addr.port()
+            };
             found = found.or_else(|| self.0.iter().position(takes_both));
         }
         let Some(passed) = found.map(|i| &mut self.0[i]) else {
-            return Ok(Found::Nothing);
+            return Ok(SocketMatch::None);
         };
         if listen.addr.is_ipv4() {
             passed.ipv6_alone = None;
@@ -105,46 +108,47 @@ impl Inherited {
         }
         match passed.server.replace(server) {
             None => {}
-            Some(other) if other == server => return Ok(Found::Covered),
+            Some(other) if other == server => return Ok(SocketMatch::Covered),
             Some(_) => {
-                return Err(StartError::InheritedTwice {
+                return Err(BuildError::InheritedTwice {
                     addr: passed.addr,
                     span: listen.span.clone(),
                 });
             }
         }
         let listener = match passed.socket.take() {
-            Some(socket) => Listener::from_std(socket, upstream).map_err(|source| {
-                let call = format!("getsockname() of the inherited socket {}", passed.addr);
-                StartError::System { call, source }
-            })?,
+            Some(socket) => {
+                let addr = passed.addr;
+                let listener = Listener::from_std(socket, upstream);
+                listener.map_err(|source| BuildError::InheritedSocket { addr, source })?
+            }
             None => Listener::new(passed.addr, upstream),
         };
-        Ok(Found::Listener(Box::new(listener)))
+        Ok(SocketMatch::Listener(Box::new(listener)))
     }
 
-    /// Names the sockets that no `listen` asked for, and those that take connections that none asked for.
-    pub(crate) fn warn_of_rest(&self) {
-        for Passed {
+    /// Warns of sockets that no `listen` has claimed, and of sockets that take connections of an unclaimed family.
+    pub(crate) fn warn_of_unclaimed(&self) {
+        for InheritedSocket {
             addr, ipv6_alone, ..
         } in &self.0
         {
             if let Some(span) = ipv6_alone {
-                say(&format!(
+                print_line(&format!(
                     "[warn] the inherited socket {addr} takes IPv4 too: set BindIPv6Only=ipv6-only, or \"ipv6only=off\" \
                      in {span}"
                 ));
             }
         }
-        for Passed { addr, .. } in self.0.iter().filter(|passed| passed.socket.is_some()) {
-            say(&format!(
+        for InheritedSocket { addr, .. } in self.0.iter().filter(|passed| passed.socket.is_some()) {
+            print_line(&format!(
                 "[warn] no \"listen\" has the address {addr} of an inherited socket"
             ));
         }
     }
 }
 
-impl Passed {
+impl InheritedSocket {
     fn new(socket: TcpListener) -> io::Result<Self> {
         let addr = socket.local_addr()?;
         let wildcard = addr.is_ipv6() && addr.ip().is_unspecified();
@@ -158,9 +162,9 @@ impl Passed {
     }
 }
 
-/// What a reload knows of a socket that was passed on.
+/// An inherited socket in use, as a reload knows it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct KnownSocket {
+pub(crate) struct ClaimedSocket {
     addr: SocketAddr,
     dual_stack: bool,
 }

@@ -1,43 +1,43 @@
-//! What of a cluster are backends.
+//! The sources of `kubernetes` and `kubernetes_pods`.
 
 use std::sync::Arc;
 
-use lb_discovery::Discovery;
+use lb_discovery::Source;
 #[cfg(feature = "kubernetes")]
 use lb_discovery::{
     DiscoveryError,
     kubernetes::{Cluster, EndpointSlices, NodePort, Pods, Port},
 };
 
+use super::error::BuildError;
 use crate::config::upstream::kubernetes::Kubernetes;
 #[cfg(feature = "kubernetes")]
 use crate::config::upstream::kubernetes::{KubernetesBackends, KubernetesPort};
-use crate::error::StartError;
 
 /// The source that a `kubernetes` or `kubernetes_pods` line describes. Reads its kubeconfig, but connects to nothing.
 #[cfg(feature = "kubernetes")]
-pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Discovery>, StartError> {
-    build(line).map_err(|source| StartError::Discovery {
+pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Source>, BuildError> {
+    build(line).map_err(|source| BuildError::Discovery {
         source,
         span: line.span.clone(),
     })
 }
 
 #[cfg(not(feature = "kubernetes"))]
-pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Discovery>, StartError> {
-    Err(StartError::BuiltWithoutKubernetes {
+pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Source>, BuildError> {
+    Err(BuildError::BuiltWithoutKubernetes {
         span: line.span.clone(),
     })
 }
 
-/// What tells the sources of `lines` apart, the addresses of the clusters that their kubeconfigs lead to now included.
-pub(super) fn identities(lines: &[Kubernetes]) -> Result<Vec<Arc<str>>, StartError> {
+/// The identities of the sources of `lines`. They include the addresses of the clusters that their kubeconfigs name now.
+pub(super) fn identities(lines: &[Kubernetes]) -> Result<Vec<Arc<str>>, BuildError> {
     let identities = lines.iter().map(|line| Ok(source(line)?.identity()));
     identities.collect()
 }
 
 #[cfg(feature = "kubernetes")]
-fn build(line: &Kubernetes) -> Result<Box<dyn Discovery>, DiscoveryError> {
+fn build(line: &Kubernetes) -> Result<Box<dyn Source>, DiscoveryError> {
     let mut cluster = match &line.kubeconfig {
         Some(file) => Cluster::kubeconfig(file),
         None => Cluster::inferred(),
@@ -49,17 +49,20 @@ fn build(line: &Kubernetes) -> Result<Box<dyn Discovery>, DiscoveryError> {
     let namespace = &line.namespace;
     Ok(match &line.backends {
         KubernetesBackends::Nodes { service, port } => {
-            let nodes = NodePort::new(cluster, namespace, service)?;
+            let nodes = NodePort::try_new(cluster, namespace, service)?;
             match port {
                 Some(port) => Box::new(nodes.port(named(port))),
                 None => Box::new(nodes),
             }
         }
-        KubernetesBackends::Pods { selector, port } => {
-            Box::new(Pods::selected(cluster, namespace, selector, named(port))?)
-        }
+        KubernetesBackends::Pods { selector, port } => Box::new(Pods::try_selected(
+            cluster,
+            namespace,
+            selector,
+            named(port),
+        )?),
         KubernetesBackends::Service { service, port } => {
-            let slices = EndpointSlices::new(cluster, namespace, service)?;
+            let slices = EndpointSlices::try_new(cluster, namespace, service)?;
             match port {
                 Some(port) => Box::new(slices.port(named(port))),
                 None => Box::new(slices),

@@ -1,8 +1,8 @@
 //! Servers that lead back to the listener that they serve.
 //!
-//! nginx takes such a configuration, and so does a start: a rule may keep the connections away. `-t` refuses it. Only
-//! what the text shows is found: addresses, and `localhost`. Names are looked up while serving, when a client's
-//! connections to own listeners are counted.
+//! nginx accepts such a configuration, and so does the start: an access rule may refuse the connections. `-t` refuses the
+//! configuration. Only loops that the text shows are found: through addresses, and `localhost`. Other names are looked up
+//! while serving, where a client's connections to listeners of the same process are counted.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -21,12 +21,12 @@ use crate::config::upstream::server::UpstreamServer;
 use crate::syntax::address::Host;
 use crate::syntax::span::Span;
 
-/// A way back to a listener.
+/// A path that leads back to a listener.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Loop {
-    /// What the first connection goes to.
+    /// The destination of the first connection.
     to: SocketAddr,
-    /// The listeners on the way, the one that it leads back to last.
+    /// The listeners on the path; the last one is where the path began.
     listeners: Vec<SocketAddr>,
     span: Span,
 }
@@ -53,28 +53,28 @@ impl fmt::Display for Loop {
 /// The first loop of `config`, if it has any.
 pub(crate) fn find(config: &Config) -> Option<Loop> {
     let stream = config.stream.as_ref()?;
-    // Without an answer of the kernel, loopback addresses are all that is known to be local.
+    // If the kernel does not list its addresses, only loopback addresses are known to be local.
     let local = LocalAddresses::now().unwrap_or_default();
     let graph = Graph::of(stream, &local);
     let mut endless = graph.endless().into_iter();
     endless.find_map(|server| graph.loop_of(server))
 }
 
-/// Logs the first loop of `config`, which is served as it is.
+/// Logs the first loop of `config`. The configuration is served all the same.
 pub(crate) fn warn_of(config: &Config) {
     if let Some(found) = find(config) {
         error!("{found}");
     }
 }
 
-/// Which servers pass to listeners of which.
+/// The graph of servers that pass to listeners of servers.
 struct Graph<'a> {
     servers: &'a [Server],
-    /// What each upstream leads to.
+    /// The edges of each upstream.
     upstreams: Vec<Vec<Edge<'a>>>,
 }
 
-/// A way from an upstream to a listener.
+/// An edge from an upstream to a listener.
 #[derive(Clone, Copy)]
 struct Edge<'a> {
     by: &'a UpstreamServer,
@@ -118,8 +118,8 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// A way from a server back to it. A client with a name stays one with that name, so where names decide, only what
-    /// is sure to go on for one of them counts.
+    /// A path from a server back to it. A connection keeps its server name, so where names choose the upstream, only paths
+    /// count that are certain for one name.
     fn loop_of(&self, server: usize) -> Option<Loop> {
         let own = &self.servers[server];
         let unnamed = &self.upstreams[own.upstream];
@@ -129,19 +129,19 @@ impl<'a> Graph<'a> {
                 .values()
                 .filter(|_| own.settings.ssl_preread.enabled);
             let named = named.flat_map(|&upstream| &self.upstreams[upstream]);
-            self.back_to(server, named, |next| !goes_by_names(next))
+            self.back_to(server, named, |next| !chooses_by_name(next))
         })
     }
 
-    /// The shortest way back to `server` that begins with one of `first` and goes on by the default of servers that
-    /// `counts` admits.
+    /// The shortest path back to `server` that begins with one of `first` and continues by the default of servers that
+    /// `counts` accepts.
     fn back_to<'e>(
         &'e self,
         server: usize,
         first: impl Iterator<Item = &'e Edge<'a>>,
         counts: impl Fn(&Server) -> bool,
     ) -> Option<Loop> {
-        // The edge that first led to each server, and the server that it comes from.
+        // The edge that first reached each server, and the server that the edge starts from.
         let mut seen: HashMap<usize, (&Edge<'_>, Option<usize>)> = HashMap::new();
         let mut ahead = VecDeque::new();
         let mut edges: Vec<_> = first.collect();
@@ -164,46 +164,49 @@ impl<'a> Graph<'a> {
             };
             from = Some(at);
         }
-        let mut way = Vec::new();
+        let mut path = Vec::new();
         let mut at = Some(server);
         while let Some((edge, from)) = at.and_then(|at| seen.get(&at)) {
-            way.push(*edge);
+            path.push(*edge);
             at = *from;
         }
-        let first = way.last()?;
+        let first = path.last()?;
         Some(Loop {
             to: first.to,
-            listeners: way.iter().rev().map(|edge| edge.listener).collect(),
+            listeners: path.iter().rev().map(|edge| edge.listener).collect(),
             span: first.by.span.clone(),
         })
     }
 
-    /// The servers from which connections can go on for ever. In most configurations there are none.
+    /// The servers that are on a cycle or lead to one. Most configurations have none.
     fn endless(&self) -> Vec<usize> {
         let all = 0..self.servers.len();
         let mut sources = vec![Vec::new(); all.len()];
-        let mut ways = vec![0_usize; all.len()];
+        let mut out_degrees = vec![0_usize; all.len()];
         for (from, server) in self.servers.iter().enumerate() {
             let upstreams = server.by_name.values().chain([&server.upstream]);
             for edge in upstreams.flat_map(|&upstream| &self.upstreams[upstream]) {
                 sources[edge.server].push(from);
-                ways[from] += 1;
+                out_degrees[from] += 1;
             }
         }
-        let mut ends: Vec<usize> = all.clone().filter(|&server| ways[server] == 0).collect();
+        let mut ends: Vec<usize> = all
+            .clone()
+            .filter(|&server| out_degrees[server] == 0)
+            .collect();
         while let Some(end) = ends.pop() {
             for &source in &sources[end] {
-                ways[source] -= 1;
-                if ways[source] == 0 {
+                out_degrees[source] -= 1;
+                if out_degrees[source] == 0 {
                     ends.push(source);
                 }
             }
         }
-        all.filter(|&server| ways[server] > 0).collect()
+        all.filter(|&server| out_degrees[server] > 0).collect()
     }
 }
 
-fn goes_by_names(server: &Server) -> bool {
+fn chooses_by_name(server: &Server) -> bool {
     server.settings.ssl_preread.enabled && !server.by_name.is_empty()
 }
 

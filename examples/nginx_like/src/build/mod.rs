@@ -1,9 +1,11 @@
 //! Builds the descriptions that lb-proxy serves from a configuration.
 
+pub(crate) mod error;
 pub(crate) mod inherited;
-pub(crate) mod kept;
-pub(crate) mod kubernetes;
+mod kubernetes;
+mod listener;
 pub(crate) mod loops;
 pub(crate) mod proxy;
-pub(crate) mod resolvers;
-pub(crate) mod upstream;
+pub(crate) mod reload_state;
+mod resolvers;
+mod upstream;

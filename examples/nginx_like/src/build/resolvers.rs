@@ -1,34 +1,34 @@
-//! How an upstream looks up the names of its servers.
+//! The resolvers of an upstream.
 
 use std::cell::OnceCell;
 use std::time::Duration;
 
 use lb_discovery::Resolver;
 
+use super::error::BuildError;
 use crate::config::resolver::{AddressFamilies, Resolver as ResolverDirective};
 use crate::config::upstream::block::Upstream;
 use crate::config::upstream::server::UpstreamServer;
-use crate::error::StartError;
 use crate::syntax::span::Span;
 
-/// One query of a name server may take this long; a lost packet is asked for again within it.
+/// The limit of one query to a name server; a lost packet is sent again within it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The system's resolver, which all upstreams share.
 #[derive(Debug, Default)]
-pub(super) struct System(OnceCell<Resolver>);
+pub(super) struct SystemResolver(OnceCell<Resolver>);
 
-/// The resolvers of an upstream. Each is made when the first name needs it: a machine without a usable
+/// The resolvers of an upstream. Each is built when the first name needs it: a machine without a usable
 /// `/etc/resolv.conf` can still balance over addresses.
 #[derive(Debug)]
-pub(super) struct Resolvers<'a> {
+pub(super) struct UpstreamResolvers<'a> {
     config: &'a Upstream,
     configured: OnceCell<Resolver>,
-    system: &'a System,
+    system: &'a SystemResolver,
 }
 
-impl<'a> Resolvers<'a> {
-    pub(super) const fn new(config: &'a Upstream, system: &'a System) -> Self {
+impl<'a> UpstreamResolvers<'a> {
+    pub(super) const fn new(config: &'a Upstream, system: &'a SystemResolver) -> Self {
         Self {
             config,
             configured: OnceCell::new(),
@@ -36,9 +36,9 @@ impl<'a> Resolvers<'a> {
         }
     }
 
-    /// The one for the name of `server`. As in nginx, `resolver` serves names with `resolve`; all others are looked up as
-    /// the system does, in the hosts file and with search domains.
-    pub(super) fn of(&self, server: &UpstreamServer) -> Result<Resolver, StartError> {
+    /// The resolver for the name of `server`. As in nginx, `resolver` looks up names with `resolve`; all other names are
+    /// looked up as the system does, in the hosts file and with search domains.
+    pub(super) fn of(&self, server: &UpstreamServer) -> Result<Resolver, BuildError> {
         let directive = self.config.resolver.as_ref().filter(|_| server.resolve);
         let cell = match directive {
             Some(_) => &self.configured,
@@ -54,8 +54,8 @@ impl<'a> Resolvers<'a> {
         Ok(cell.get_or_init(|| resolver).clone())
     }
 
-    fn configured(&self, directive: &ResolverDirective) -> Result<Resolver, StartError> {
-        // Zero sets no limit. The driver asks again after any failure, so a query needs one nevertheless.
+    fn configured(&self, directive: &ResolverDirective) -> Result<Resolver, BuildError> {
+        // Zero sets no limit. A query needs a limit nevertheless: the driver retries after any failure.
         let limit = Some(self.config.resolver_timeout).filter(|limit| !limit.is_zero());
         let mut builder = Resolver::builder()
             .timeout(limit.unwrap_or(QUERY_TIMEOUT).min(QUERY_TIMEOUT))
@@ -68,13 +68,13 @@ impl<'a> Resolvers<'a> {
         build(builder, &directive.span)
     }
 
-    fn system(&self) -> Result<Resolver, StartError> {
+    fn system(&self) -> Result<Resolver, BuildError> {
         build(Resolver::builder(), &self.config.span)
     }
 }
 
-fn build(builder: lb_discovery::ResolverBuilder, span: &Span) -> Result<Resolver, StartError> {
-    builder.build().map_err(|source| StartError::Discovery {
+fn build(builder: lb_discovery::ResolverBuilder, span: &Span) -> Result<Resolver, BuildError> {
+    builder.build().map_err(|source| BuildError::Discovery {
         source,
         span: span.clone(),
     })

@@ -1,4 +1,4 @@
-//! Makes an upstream of an `upstream` block.
+//! Builds an upstream from an `upstream` block.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,25 +7,25 @@ use std::sync::Arc;
 
 use lb_core::policy::PolicyKind;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
-use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Static};
+use lb_discovery::{Dns, DriverConfig, Map, OnEmpty, Source, Static};
 
+use super::error::BuildError;
 use super::kubernetes;
-use super::resolvers::{Resolvers, System};
+use super::resolvers::{SystemResolver, UpstreamResolvers};
 use crate::config::upstream::block::Upstream;
 use crate::config::upstream::method::Method;
 use crate::config::upstream::server::UpstreamServer;
-use crate::error::StartError;
 use crate::syntax::address::Host;
 
 /// The upstream that `config` describes.
 pub(super) fn upstream(
     config: &Upstream,
-    system: &System,
-) -> Result<lb_proxy::Upstream, StartError> {
-    let resolvers = Resolvers::new(config, system);
+    system: &SystemResolver,
+) -> Result<lb_proxy::Upstream, BuildError> {
+    let resolvers = UpstreamResolvers::new(config, system);
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
         .policy(policy(&config.method).build())
-        // In nginx a name that is gone takes its servers along; any other failure keeps them.
+        // As in nginx, a name that does not exist any more removes its servers; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
     if let Method::Hash { key, .. } = &config.method {
         upstream = upstream.hash_key(key.parts().iter().cloned());
@@ -39,26 +39,26 @@ pub(super) fn upstream(
     Ok(upstream.build()?)
 }
 
-/// Joins servers that are listed more than once: a backend is known by its address, so the shares add up in its weight.
-/// Those of a service have the weights of its records.
+/// Joins servers that are listed more than once: a backend is identified by its address, so its weight is the sum. Servers
+/// of a service are not joined, because they have the weights of its records.
 fn joined(servers: &[UpstreamServer]) -> Vec<UpstreamServer> {
     let mut joined: Vec<UpstreamServer> = Vec::with_capacity(servers.len());
     let mut seen = HashMap::new();
     for server in servers {
-        let place = (
+        let identity = (
             &server.host,
             server.port,
             server.backup,
             server.down,
             server.resolve,
         );
-        match seen.get(&place) {
+        match seen.get(&identity) {
             Some(&first) if !matches!(server.host, Host::Service(_)) => {
                 let first: &mut UpstreamServer = &mut joined[first];
                 first.weight = first.weight.saturating_add(server.weight.get());
             }
             _ => {
-                seen.insert(place, joined.len());
+                seen.insert(identity, joined.len());
                 joined.push(server.clone());
             }
         }
@@ -82,12 +82,12 @@ const fn policy(method: &Method) -> PolicyKind {
     }
 }
 
-/// The sources of `servers`, in their order. Addresses that follow each other are one source: each source is followed
-/// by itself, which thousands of addresses do not need.
+/// The sources of `servers`, in their order. Consecutive addresses are one source: a task follows each source, which
+/// thousands of addresses do not need.
 fn sources(
     servers: &[UpstreamServer],
-    resolvers: &Resolvers<'_>,
-) -> Result<Vec<Box<dyn Discovery>>, StartError> {
+    resolvers: &UpstreamResolvers<'_>,
+) -> Result<Vec<Box<dyn Source>>, BuildError> {
     let is_addr = |server: &UpstreamServer| matches!(server.host, Host::Ip(_));
     let runs = servers.chunk_by(|one, next| is_addr(one) && is_addr(next));
     runs.map(|run| source(run, resolvers)).collect()
@@ -96,13 +96,13 @@ fn sources(
 /// The source of one server, or of several that are addresses.
 fn source(
     run: &[UpstreamServer],
-    resolvers: &Resolvers<'_>,
-) -> Result<Box<dyn Discovery>, StartError> {
-    // Named here, so that the driver need not name it in each backend while sessions wait.
+    resolvers: &UpstreamResolvers<'_>,
+) -> Result<Box<dyn Source>, BuildError> {
+    // Set here, so that the driver need not set it in each backend while sessions wait.
     let source: Arc<str> = Arc::from("static");
     let mut addrs = Vec::with_capacity(run.len());
     for server in run {
-        let invalid = |source| StartError::Discovery {
+        let invalid = |source| BuildError::Discovery {
             source,
             span: server.span.clone(),
         };
@@ -113,25 +113,25 @@ fn source(
             }
             Host::Name(name) => {
                 let resolver = resolvers.of(server)?;
-                let dns = Dns::new(resolver, name, server.port).map_err(invalid)?;
+                let dns = Dns::try_new(resolver, name, server.port).map_err(invalid)?;
                 let server = server.clone();
                 return Ok(Box::new(Map::new(dns, move |b| configured(b, &server))));
             }
             Host::Service(name) => {
-                let dns = Dns::service(resolvers.of(server)?, name).map_err(invalid)?;
+                let dns = Dns::try_service(resolvers.of(server)?, name).map_err(invalid)?;
                 let server = server.clone();
                 let change = move |backend| configured_service(backend, &server);
                 return Ok(Box::new(Map::filter_map(dns, change)));
             }
         }
     }
-    let fixed = Static::new(Snapshot::from_backends(addrs)).with_source(source);
+    let fixed = Static::new(Snapshot::from_backends(addrs)).labelled(source);
     // Computed here, because the driver asks for it while sessions wait.
     let _ = fixed.identity();
     Ok(Box::new(fixed))
 }
 
-/// Gives `backend` what its `server` line says.
+/// Applies the parameters of a `server` to its `backend`.
 fn configured(backend: Backend, server: &UpstreamServer) -> Backend {
     let max_fails = NonZeroU32::new(server.max_fails);
     backend
@@ -150,10 +150,11 @@ fn configured(backend: Backend, server: &UpstreamServer) -> Backend {
         })
 }
 
-/// Gives a `backend` of a service what its `server` line says, if it is used at all.
+/// Applies the parameters of a `server` to a `backend` of its service. `None` if the backend is not used.
 ///
-/// As in nginx the records of the lowest priority are primaries and all others backups; if the line itself is for
-/// backups, those are the backups and the others are not used. A configured weight replaces those of the records.
+/// As in nginx the records of the lowest priority are primaries and all others backups; if the `server` itself
+/// is a backup, the primaries are its backups and the other records are not used. A configured weight replaces the weights
+/// of the records.
 fn configured_service(backend: Backend, server: &UpstreamServer) -> Option<Backend> {
     let (tier, weight) = (backend.priority, backend.weight);
     let preferred = tier == Priority::PRIMARY;

@@ -1,4 +1,4 @@
-//! The names of all directives, and why one does not belong where it stands.
+//! The names of all directives, and errors of misplaced ones.
 
 use super::events::EventsBlock;
 use super::main::MainBlock;
@@ -9,7 +9,7 @@ use super::upstream::block::UpstreamBlock;
 use crate::syntax::directive::Block;
 use crate::syntax::error::SyntaxError;
 
-/// Says why the directive `name` does not belong into a block that does not have it.
+/// The error of a directive in a block that does not have it.
 pub(crate) fn misplaced(name: &str) -> SyntaxError {
     let is_known = names().any(|known| known == name);
     let name = name.to_owned();

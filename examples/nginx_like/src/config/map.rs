@@ -121,7 +121,7 @@ impl MapBlock {
             let name = name.to_owned();
             return Err(statement.error(MapError::NotSupportedKey { name }));
         }
-        // A backslash takes the special meaning from the word after it.
+        // A backslash removes the special meaning of the word after it.
         let pattern = name.strip_prefix('\\').unwrap_or(name);
         let inserted = self.names.insert(pattern, self.values.len());
         inserted.map_err(|error| {

@@ -18,8 +18,8 @@
 //!
 //! # Layers
 //!
-//! The groups of directives and the blocks ([`main`], [`events`], [`stream`], [`server`], [`upstream`], [`map`]) hold what
-//! is written. [`resolve`] makes complete values of it. [`load`] does both for a file.
+//! The groups of directives and the blocks ([`main`], [`events`], [`stream`], [`server`], [`upstream`], [`map`]) hold the
+//! values as written. [`resolve`] computes the complete values. [`load`] does both for a file.
 
 pub(crate) mod access;
 pub(crate) mod error_log;

@@ -58,7 +58,7 @@ enum ResolverError {
 }
 
 impl NameResolution {
-    /// Fills in what the block around sets.
+    /// Adds the values of the outer block that this block does not set.
     pub(crate) fn inherit(&self, outer: &Self) -> Self {
         Self {
             resolver: self.resolver.as_ref().or(outer.resolver.as_ref()).cloned(),

@@ -1,4 +1,4 @@
-//! What may stand in a `server` block and, as a default for all servers, in the `stream` block.
+//! Settings of a `server` block, which may stand in the `stream` block as defaults for all servers.
 //!
 //! Each field is a group of directives: a file beside this one, named as nginx's module.
 
@@ -20,7 +20,7 @@ pub(crate) struct ServerSettings {
     pub(crate) core: CoreSettings,
     pub(crate) proxy: ProxySettings,
     pub(crate) ssl_preread: SslPrereadSettings,
-    /// `set_real_ip_from`: the proxies with headers that tell the client's address.
+    /// `set_real_ip_from`: the proxies with trusted PROXY headers.
     pub(crate) real_ip_from: TrustedNetworks,
     /// `allow` and `deny`; the first rule that matches counts.
     pub(crate) access: Vec<AccessRule>,

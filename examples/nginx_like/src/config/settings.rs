@@ -2,11 +2,11 @@
 
 /// Declares a group of directives that set one value each, in a `server` block or, as a default, in the `stream` block.
 ///
-/// A line is a directive: field, type, default, name, arity, and how the value is read. The macro makes of it
+/// A line is a directive: field, type, default, name, arity, and how the value is read. The macro generates
 ///
 /// - the group's values, complete ([`ProxySettings`](super::proxy::ProxySettings));
-/// - the values as written in one block ([`ProxyDraft`](super::proxy::ProxyDraft)), and `merge`, which fills in what
-///   the block around sets and then the defaults, as nginx's `merge_srv_conf`;
+/// - the values as written in one block ([`ProxyDraft`](super::proxy::ProxyDraft)), and `merge`, which adds the
+///   values of the outer block and then the defaults, as nginx's `merge_srv_conf`;
 /// - the table of the directives, for every block that has the draft.
 macro_rules! settings {
     (

@@ -4,7 +4,7 @@ use super::settings::settings;
 use crate::syntax::directive::Args::Exactly;
 
 settings! {
-    /// Whether the name that a client's TLS asks for is read.
+    /// Whether the server name in a client's TLS ClientHello is read.
     SslPrereadSettings, SslPrereadDraft, SSL_PREREAD {
         /// `ssl_preread`, off by default.
         enabled: bool = false,

@@ -7,7 +7,7 @@ use super::time_out::time_out;
 use crate::syntax::directive::Args::Exactly;
 
 settings! {
-    /// What the stream core module says of connections.
+    /// Settings of connections before the relay.
     CoreSettings, CoreDraft, STREAM_CORE {
         /// `preread_buffer_size`, 16k by default: how many bytes are read in search of a server name.
         preread_buffer_size: usize = 16 * 1024,

@@ -3,7 +3,7 @@
 use crate::syntax::error::ConfigError;
 use crate::syntax::statement::Statement;
 
-/// nginx wants at least eight pages for a zone.
+/// In nginx a zone has at least eight pages.
 const MIN_SIZE: u64 = 8 * 4096;
 
 /// A variant without a comment is worded as in nginx.
@@ -13,7 +13,7 @@ enum ZoneError {
     TooSmall { zone: String },
 }
 
-/// Checks that a zone is as large as nginx wants it. `zone` is how nginx names the zone in the error.
+/// Checks that a zone has the size that nginx requires. `zone` is nginx's name of the zone in the error.
 pub(crate) fn check_size(zone: &str, size: u64, statement: &Statement) -> Result<(), ConfigError> {
     if size < MIN_SIZE {
         let zone = zone.to_owned();

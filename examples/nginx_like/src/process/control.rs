@@ -1,4 +1,4 @@
-//! The control thread: it does what may block on files, apart from the threads that carry traffic.
+//! The control thread, which runs tasks that may block on files. The threads that carry traffic do not wait for it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,33 +10,33 @@ use lb_proxy::Handle;
 use tokio::runtime;
 use tracing::{error, warn};
 
-use super::files::access::Files;
-use super::files::patience::Patience;
+use super::files::access::FileAccess;
+use super::files::file_threads::FileThreads;
 use super::logs::logging::Logging;
 use super::reload::Reloader;
 
-/// A task that takes longer is named when another one is asked for.
+/// A running task that takes longer is logged when another task is requested.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// What a signal asks the control thread to do.
+/// The task of a signal for the control thread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Task {
     Reload,
     Reopen,
 }
 
-/// What the control thread works with.
+/// The configuration and files of the control thread. The demonstration has none.
 #[derive(Debug)]
 pub(crate) struct ControlContext {
-    pub(crate) files: Arc<Files>,
+    pub(crate) files: Arc<FileAccess>,
     pub(crate) reloader: Reloader,
 }
 
 /// The way to the control thread, which exists while it has tasks: an idle thread would cost the relay some percent,
 /// see the queue of the logs. Dropping it ends the thread behind its present task.
 ///
-/// A read of a mount that hangs cannot be cancelled. The task then fails after a time, and leaves the read behind in a
-/// thread of its own, which ends with the process: see [`Patience`].
+/// A read of a mount that hangs cannot be cancelled. The task then fails after a time, and abandons the thread of the
+/// read, which ends with the process: see [`FileThreads`].
 #[derive(Debug)]
 pub(crate) struct Control {
     tasks: Arc<Mutex<Tasks<Worker>>>,
@@ -64,7 +64,7 @@ impl Control {
             context,
             handle,
             logging,
-            patience: Patience::default(),
+            file_threads: FileThreads::default(),
         };
         Self {
             tasks: Arc::new(Mutex::new(Tasks::new(worker))),
@@ -72,14 +72,14 @@ impl Control {
         }
     }
 
-    /// Asks for `task` without waiting for it.
+    /// Requests `task` without waiting for it.
     pub(crate) fn request(&self, task: Task) {
         let mut tasks = lock(&self.tasks);
         if let Some((running, since)) = tasks.running
             && since.elapsed() > SLOW
         {
             let since = since.elapsed();
-            warn!(?running, ?since, waiting = ?task, "Signal waits for an earlier one");
+            warn!(?running, ?since, waiting = ?task, "Signal queued behind a running task");
         }
         if !tasks.waiting.contains(&task) {
             tasks.waiting.push_back(task);
@@ -151,13 +151,13 @@ fn work<W>(tasks: &Mutex<Tasks<W>>, mut run: impl FnMut(&mut W, Task)) {
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 #[derive(Debug)]
 struct Worker {
     context: Option<ControlContext>,
     handle: Handle,
     logging: Logging,
-    patience: Patience,
+    file_threads: FileThreads,
 }
 
 impl Worker {
@@ -165,16 +165,16 @@ impl Worker {
     async fn run(&mut self, task: Task) {
         let Some(ControlContext { files, reloader }) = &mut self.context else {
             // The demonstration has no configuration and no log files.
-            warn!(?task, "Signal ignored: there is no configuration to read");
+            warn!(?task, "Signal ignored: no configuration to read");
             return;
         };
-        let (logging, patience) = (&self.logging, &self.patience);
+        let (logging, file_threads) = (&self.logging, &self.file_threads);
         match task {
             Task::Reload => {
                 let handle = &self.handle;
-                reloader.reload(files, patience, handle, logging).await;
+                reloader.reload(files, file_threads, handle, logging).await;
             }
-            Task::Reopen => logging.reopen(files, patience),
+            Task::Reopen => logging.reopen(files, file_threads),
         }
     }
 }

@@ -1,10 +1,15 @@
-//! The process around the proxy: user, files, logs, signals, and the start, reload and end of the server.
+//! The server as a process: its start, reload and end, user, files, logs and signals.
 
-pub(crate) mod control;
+mod build_as_user;
+mod control;
+mod credentials;
+pub(crate) mod error;
 pub(crate) mod files;
 pub(crate) mod helper;
+mod limits;
 pub(crate) mod logs;
-pub(crate) mod reload;
+mod reload;
 pub(crate) mod run;
 pub(crate) mod send_signal;
-pub(crate) mod user;
+pub(crate) mod signals;
+pub(crate) mod test_config;

@@ -1,4 +1,4 @@
-//! `-s`: a signal to the process that serves already.
+//! `-s`: sends a signal to the process that serves already.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,11 +12,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::syntax::error::Os;
 
 /// More bytes than any process id has.
-const LONGEST: u64 = 32;
+const MAX_BYTES: u64 = 32;
 
-/// What the process is to do.
+/// The argument of `-s`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Order {
+pub(crate) enum SignalCommand {
     /// Stop at once: SIGTERM
     Stop,
     /// Stop accepting and wait for the open connections: SIGQUIT
@@ -27,7 +27,7 @@ pub(crate) enum Order {
     Reopen,
 }
 
-/// Why the signal was not sent, worded as nginx words it.
+/// Why the signal was not sent. Worded as in nginx, but for the hints.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SignalError {
     #[error("invalid PID number \"{text}\" in \"{}\"", path.display())]
@@ -48,7 +48,7 @@ pub(crate) enum SignalError {
 }
 
 impl SignalError {
-    /// nginx's name for how bad it is.
+    /// nginx's name of its severity.
     pub(crate) const fn level(&self) -> &'static str {
         match self {
             Self::Kill { .. } => "alert",
@@ -58,8 +58,8 @@ impl SignalError {
     }
 }
 
-impl Order {
-    /// Sends it to the process that wrote `pid_file`, the `pid` of the configuration.
+impl SignalCommand {
+    /// Sends the signal to the process that wrote `pid_file`, the `pid` of the configuration.
     pub(crate) fn send(self, pid_file: Option<&Path>) -> Result<(), SignalError> {
         let path = pid_file.ok_or(SignalError::NoPid)?;
         let (pid, signal) = (process(path)?, self.signal());
@@ -83,7 +83,7 @@ impl Order {
 
 /// The process whose id is in the file.
 fn process(path: &Path) -> Result<Pid, SignalError> {
-    // A FIFO without a writer is empty instead of a wait.
+    // A FIFO without a writer reads as empty, and does not block.
     let mut options = File::options();
     options
         .read(true)
@@ -93,14 +93,14 @@ fn process(path: &Path) -> Result<Pid, SignalError> {
         source,
     })?;
     let mut bytes = Vec::new();
-    let read = file.take(LONGEST).read_to_end(&mut bytes);
+    let read = file.take(MAX_BYTES).read_to_end(&mut bytes);
     read.map_err(|source| SignalError::Read {
         path: path.to_owned(),
         source,
     })?;
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_end_matches(['\r', '\n']);
-    // A zero or a sign would mean whole groups of processes.
+    // A zero or a sign would address groups of processes.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let id = text.parse().ok().filter(|_| digits);
     id.and_then(Pid::from_raw)

@@ -14,7 +14,7 @@ pub(crate) trait Block: Sized + 'static {
     /// Tables of directives that stand in other kinds of blocks too.
     const SHARED: &'static [&'static [Directive<Self>]] = &[];
 
-    /// The directive of every other word, in a block that takes any word.
+    /// The directive of every other word, in a block of arbitrary words.
     const ANY_WORD: Option<&'static Directive<Self>> = None;
 
     /// The directives of all tables.

@@ -1,8 +1,8 @@
 //! The patterns of glob(3), which `include` takes.
 //!
 //! A pattern is matched name by name and byte by byte, as glibc does in the C locale: `*` and `?` match no dot at the
-//! start of a name; `[^a]` and `[!a]` both match anything but an `a`; `[[:digit:]]` names a class; a backslash takes
-//! the special meaning from the next byte; a `[` that is not closed stands for itself. The `glob` crate differs in all
+//! start of a name; `[^a]` and `[!a]` both match anything but an `a`; `[[:digit:]]` names a class; a backslash removes
+//! the special meaning of the next byte; a `[` that is not closed stands for itself. The `glob` crate differs in all
 //! of these. A directory that cannot be read is an error: nginx skips it, and serves less than the configuration says.
 
 use std::{

@@ -121,7 +121,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Reads what comes after a closing quote. Of all words only one that starts with `)` may follow at once.
+    /// Reads the byte after a closing quote. Only a word that starts with `)` may follow without white space.
     fn after_quote(&mut self) -> Result<Option<u8>, SyntaxError> {
         match self.bump(None)? {
             Some(byte) if is_space(byte) => self.skip_blank(),

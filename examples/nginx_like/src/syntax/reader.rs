@@ -1,7 +1,7 @@
 //! Reads files statement by statement and passes each statement to its directive.
 //!
 //! Directives take effect in the order of the text, as in nginx, so the first mistake in a file is the one reported.
-//! Only a mistake that shows when blocks are put together comes after all others.
+//! Only mistakes that concern several blocks are reported after all others.
 
 use std::{path::Path, sync::Arc};
 
@@ -19,7 +19,7 @@ use super::{
 pub(crate) struct ReadContext {
     pub(crate) files: ConfFiles,
     pub(crate) warnings: Vec<Warning>,
-    /// Says why a directive does not belong into the block where it stands. Its argument is the directive's name.
+    /// The error of a directive in a block that does not have it, by the directive's name.
     misplaced: fn(&str) -> SyntaxError,
 }
 
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| statement.error((self.context.misplaced)(name)))
     }
 
-    /// Reads the files that an `include` asks for, as if their text stood in its place.
+    /// Reads the files of an `include`, as if their text stood in its place.
     fn include<B: Block>(
         &mut self,
         block: &mut B,

@@ -185,7 +185,7 @@ mod tests {
                 None,
             ),
             ("1y1y", None, None),
-            // The odd ones, which nginx takes too.
+            // Odd forms, which nginx accepts too.
             ("1hm", Some(3_600_000), Some(3_600_000)),
             ("h1", Some(1_000), Some(1_000)),
             ("1s5", Some(6_000), Some(6_000)),

@@ -1,4 +1,4 @@
-//! Workers, limits, and sockets that were open before the process was.
+//! Workers, limits, and listening sockets that systemd passes on.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -31,7 +31,7 @@ async fn several_workers_serve() {
 }
 
 #[tokio::test]
-async fn the_limits_of_a_configuration_hold() {
+async fn the_limits_of_a_configuration_apply() {
     let node = Reserved::any();
     node.serve("a").await;
     let server = "limit_conn clients 1; proxy_bind 127.0.0.9; proxy_socket_keepalive on;";
@@ -72,7 +72,7 @@ async fn listening_sockets_are_part_of_what_is_in_use() {
     let one = NginxLike::start(main, &balanced_over(&node, "")).await;
     let all = NginxLike::start(main, &balanced_over(&node, &listens)).await;
     assert_eq!(in_use(&all), in_use(&one) + 50);
-    // A reload divides again.
+    // A reload divides the descriptors again.
     all.configure(main, &balanced_over(&node, ""));
     all.signal(Signal::HUP);
     all.logged("Configuration applied").await;
@@ -102,7 +102,7 @@ fn started_with(socket: TcpListener) -> Command {
     command
 }
 
-/// Connections wait in the socket since before the start.
+/// Connections wait in the socket before the server starts.
 #[tokio::test]
 async fn a_socket_that_systemd_passes_on_is_used() {
     let node = Reserved::any();
@@ -121,7 +121,7 @@ async fn a_socket_that_systemd_passes_on_is_used() {
 
 /// `ListenStream=446` is one socket for both families.
 #[tokio::test]
-async fn a_socket_of_both_families_that_systemd_passes_on_is_that_of_a_port() {
+async fn a_dual_stack_socket_that_systemd_passes_on_serves_the_listen_of_its_port() {
     let node = Reserved::any();
     node.serve("a").await;
     for (listens, all) in [
@@ -145,14 +145,18 @@ async fn a_socket_of_both_families_that_systemd_passes_on_is_that_of_a_port() {
         let ipv6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
         assert_eq!(ask(ipv4).await.unwrap(), "a");
         assert_eq!(ask(ipv6).await.unwrap(), "a");
-        // The reload knows the socket by what its `listen` says.
+        // The reload finds the socket by the address of its `listen`.
         proxy.signal(Signal::HUP);
         proxy.logged("Configuration applied").await;
-        assert!(proxy.log().contains("added=[] "), "{}", proxy.log());
+        assert!(
+            proxy.log().contains("listeners.added=[] "),
+            "{}",
+            proxy.log()
+        );
         assert!(proxy.log().contains("removed=[]"), "{}", proxy.log());
         assert_eq!(ask(ipv4).await.unwrap(), "a");
         if all {
-            // Where one server needs one family and another server the other, there is no way to tell which to take.
+            // If two servers need one family each, nothing says which of them gets the socket.
             let two = format!(
                 "server {{ listen {port}; proxy_pass {0}; }} server {{ listen [::]:{port}; proxy_pass {0}; }}",
                 node.addr
@@ -165,7 +169,7 @@ async fn a_socket_of_both_families_that_systemd_passes_on_is_that_of_a_port() {
     }
 }
 
-/// The mistake is one of the sockets, whatever `user` says.
+/// The sockets are wrong, whatever `user` says.
 #[tokio::test]
 async fn two_servers_that_ask_for_one_socket_are_an_error_of_the_sockets() {
     for user in ["", "user root root;", "user daemon;"] {
@@ -187,7 +191,7 @@ async fn two_servers_that_ask_for_one_socket_are_an_error_of_the_sockets() {
 }
 
 #[tokio::test]
-async fn a_start_waits_for_a_process_that_ends() {
+async fn a_start_waits_for_the_address_of_a_process_that_ends() {
     let node = Reserved::any();
     node.serve("a").await;
     let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -254,7 +258,9 @@ async fn a_reload_changes_the_family_of_a_wildcard() {
         assert!(ask(ipv4).await.is_err());
         proxy.configure(workers, &stream("off"));
         proxy.signal(Signal::HUP);
-        proxy.logged(&format!("replaced=[[::]:{port}]")).await;
+        proxy
+            .logged(&format!("listeners.changed=[[::]:{port}]"))
+            .await;
         assert_eq!(ask(ipv4).await.unwrap(), "a");
         proxy.configure(workers, &stream("on"));
         proxy.signal(Signal::HUP);

@@ -1,4 +1,4 @@
-//! What the binary answers without serving.
+//! What the binary prints without serving.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -20,7 +20,7 @@ fn run(arguments: &[&str], dir: &Path) -> (Output, String) {
 }
 
 #[test]
-fn a_pid_file_that_cannot_be_written_fails_the_test_and_one_in_use_is_left_alone() {
+fn a_pid_file_that_cannot_be_written_fails_the_test_and_one_in_use_is_not_changed() {
     let dir = tempfile::tempdir().unwrap();
     write_conf(dir.path(), &format!("pid missing/lb.pid; {GOOD}"));
     let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
@@ -51,7 +51,7 @@ fn a_good_configuration_passes_the_test() {
 }
 
 #[test]
-fn the_prefix_is_where_files_are() {
+fn relative_names_start_from_the_prefix() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("conf")).unwrap();
     let conf = write_conf(dir.path(), GOOD);
@@ -113,7 +113,7 @@ fn mistakes_name_their_line_and_start_nothing() {
     }
 }
 
-/// Only a test refuses them: nginx takes them, and a rule may keep the connections away.
+/// Only a test refuses loops: nginx accepts them, and an access rule may refuse the connections.
 #[test]
 fn a_loop_fails_the_test_and_names_its_line() {
     let dir = tempfile::tempdir().unwrap();
@@ -128,7 +128,7 @@ fn a_loop_fails_the_test_and_names_its_line() {
     assert!(stderr.contains(expected), "{stderr}");
 }
 
-/// A file can hold anything; what is said of it stays on one line.
+/// A file can contain any bytes; an error about it is one line.
 #[test]
 fn control_characters_of_a_file_are_escaped() {
     let dir = tempfile::tempdir().unwrap();
@@ -154,7 +154,7 @@ fn an_address_in_use_is_named() {
 }
 
 #[test]
-fn the_version_and_the_help_are_answers() {
+fn the_version_and_the_help_are_printed_with_success() {
     let (output, _) = run(&["-v"], Path::new("/"));
     assert!(output.status.success());
     let version = format!("nginx_like {}\n", env!("CARGO_PKG_VERSION"));

@@ -1,5 +1,5 @@
-//! Everything that can go wrong with DNS, while clients keep coming: no connection is lost as long as there is a node
-//! that can be used, and the log says what is wrong.
+//! DNS failures of every kind while clients connect: no connection is lost while one node is eligible, and the log has
+//! the reason.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const fn host(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
 }
 
-/// Two nodes with a name and a service, a proxy over them, and clients that never stop asking.
+/// Two nodes with a name and a service, a proxy over them, and clients that connect all the time.
 struct Chaos {
     dns: DnsServer,
     proxy: NginxLike,
@@ -66,7 +66,7 @@ impl Chaos {
         self.clients.served_more().await;
     }
 
-    /// Waits until the server has been asked so many times more.
+    /// Waits until the server has got this number of further queries.
     async fn asked(&self, times: usize, name: &str, kind: RecordType) {
         let wanted = self.dns.questions_of(name, kind) + times;
         let asked = || self.dns.questions_of(name, kind) >= wanted;
@@ -79,7 +79,7 @@ impl Chaos {
         self.dns.set_service(SERVICE, 1, &[(1, 1, self.port, NAME)]);
     }
 
-    /// Ends what was wrong and waits until the log says so.
+    /// Ends the fault and waits until the log has its end.
     async fn recover(&self) {
         let recoveries = self.proxy.count("Discovery recovered");
         self.answer();
@@ -95,7 +95,7 @@ fn both(answers: &[String]) -> bool {
     NODES.into_iter().all(answers_of)
 }
 
-/// Clients that come one after another until they are told to stop.
+/// Clients that connect one after another until they are stopped.
 struct Clients {
     stop: Arc<AtomicBool>,
     served: Arc<AtomicUsize>,
@@ -133,7 +133,7 @@ impl Clients {
 }
 
 #[tokio::test]
-async fn no_failure_of_dns_stops_the_traffic() {
+async fn no_failure_of_dns_stops_traffic() {
     for server in [
         "server nodes.test:PORT resolve;",
         "server nodes.test service=tcp-echo resolve;",
@@ -177,20 +177,20 @@ async fn no_failure_of_dns_stops_the_traffic() {
 }
 
 #[tokio::test]
-async fn a_lie_costs_no_connection_while_one_node_is_true() {
+async fn wrong_addresses_cost_no_connection_while_one_is_right() {
     let chaos =
         Chaos::start("server nodes.test:PORT resolve; server 127.0.0.31:PORT backup;").await;
-    // Nobody listens there, so that each connection that is tried there goes on to the next.
+    // No server listens there, so each attempt there is retried on the next node.
     let nowhere = [host(31), host(41), host(42), host(43)];
     chaos.dns.set(NAME, 1, &nowhere);
     chaos.served_although("backend.addr=127.0.0.41:").await;
-    // All of it is a lie: the backup, which DNS does not decide about, serves.
+    // All addresses are wrong: the backup, which does not depend on DNS, serves.
     chaos.dns.set(NAME, 1, &nowhere[1..]);
     until(&chaos.proxy, "the backup serves", |answers| {
         answers.iter().all(|a| a == "node1")
     })
     .await;
-    // The name is gone: as in nginx its servers go along.
+    // The name does not exist any more: as in nginx its servers are removed.
     chaos.dns.remove(NAME);
     chaos.served_although("no such name (NXDOMAIN)").await;
     chaos.dns.set(NAME, 1, &[host(31), host(32)]);

@@ -1,4 +1,4 @@
-//! Clients that get no service: what the log says at the level that most configurations have, and what ends them.
+//! Clients that are not served: their lines in a log of the default level, and how their connections end.
 
 use std::fs;
 
@@ -8,19 +8,19 @@ use tokio::net::TcpStream;
 use crate::proxy::NginxLike;
 use crate::sockets::{Reserved, ask, eventually, within};
 
-/// Reads until the end of a connection, whether it is a clean one or not, and says if a byte came before.
+/// Reads until a connection ends, by an end or a reset. Returns whether it ended without a byte.
 async fn is_ended_without_a_byte(stream: std::io::Result<TcpStream>, say: &[u8]) -> bool {
     let Ok(mut stream) = stream else {
         return true;
     };
-    // The other end can be faster.
+    // The other side may close first.
     let _ = stream.write_all(say).await;
     let mut answer = Vec::new();
     let _ = within("the end", stream.read_to_end(&mut answer)).await;
     answer.is_empty()
 }
 
-/// Starts it with a log at the default level, and returns what that has once a client was refused.
+/// Starts a proxy with a log at the default level, and returns the log after a client was refused.
 async fn error_log_of(stream: &str, say: &[u8], wanted: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("error.log");
@@ -83,7 +83,7 @@ async fn every_refusal_is_in_an_error_log_of_the_default_level() {
 }
 
 #[tokio::test]
-async fn a_full_server_says_so() {
+async fn a_full_server_logs_it() {
     let node = Reserved::any();
     node.serve("a").await;
     let dir = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ async fn a_full_server_says_so() {
     drop(held);
 }
 
-/// nginx's timers fire at the first look: no byte comes through, whatever the backend does.
+/// nginx's timers fire at the first check: no byte is relayed, whatever the backend does.
 #[tokio::test]
 async fn time_outs_of_0_are_over_at_once() {
     let node = Reserved::any();
@@ -147,6 +147,6 @@ async fn a_server_that_leads_back_is_served_beside_others() {
         assert!(is_ended_without_a_byte(client, b"x").await);
         assert_eq!(ask(other.addr).await.unwrap(), "a");
     }
-    proxy.logged("back to the own listeners").await;
+    proxy.logged("back to a listener of this proxy").await;
     drop(other);
 }

@@ -1,4 +1,4 @@
-//! Where `hash` sends clients, against recordings from nginx and, on request, a real one.
+//! The servers that `hash` picks, against recordings from nginx and, on request, a real nginx.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, listens};
 
-/// Recorded with `hash $remote_addr`, which minds the order and the weights of servers, not their addresses.
+/// Recorded with `hash $remote_addr`, which depends on the order and the weights of servers, not on their addresses.
 const RECORDED: &str = include_str!("../../../../lb-core/tests/golden/nginx_hash.txt");
 
 const LETTERS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -69,7 +69,7 @@ async fn answers(proxy: SocketAddr) -> String {
 }
 
 #[tokio::test]
-async fn clients_get_the_servers_that_nginx_gave_them() {
+async fn clients_get_the_servers_of_the_recordings() {
     let servers = Servers::start().await;
     let mut compared = 0;
     for line in RECORDED.lines().filter(|line| !line.starts_with('#')) {
@@ -105,7 +105,7 @@ async fn a_key_without_the_client_has_one_server() {
 }
 
 #[tokio::test]
-async fn clients_get_the_servers_that_a_real_nginx_gives_them() {
+async fn clients_get_the_servers_of_a_real_nginx() {
     let Some(nginx) = env::var_os("LB_TEST_NGINX") else {
         eprintln!("skipped: LB_TEST_NGINX does not name an nginx with a dynamic stream module");
         return;

@@ -1,4 +1,4 @@
-//! Files whose opening never ends, as on a mount that hangs: traffic and signals go on.
+//! Files that hang when they are opened, as on a mount that does not answer: traffic and signals continue.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -18,13 +18,14 @@ pub(crate) fn make_fifo(path: &Path) {
 
 async fn node() -> (Reserved, String) {
     let node = Reserved::any();
-    drop(node.serve("node").await); // detached: it lives as long as the test's runtime
+    // Detached: it runs as long as the test's runtime.
+    drop(node.serve("node").await);
     let stream = format!("server {{ listen LISTEN; proxy_pass {}; }}", node.addr);
     (node, stream)
 }
 
 /// What is logged before the configuration is opened.
-const READING: &str = "SIGHUP: reading the configuration again";
+const READING: &str = "SIGHUP received: reconfiguring";
 
 /// Opens a FIFO from the other side and writes `text`.
 async fn answer(fifo: &Path, text: &[u8]) {
@@ -69,7 +70,7 @@ async fn signals_that_come_while_a_reload_hangs_are_one() {
     proxy.logged(READING).await;
     for _ in 0..5 {
         proxy.signal(Signal::HUP);
-        // One thread takes signals and answers clients, so it has taken the signal when an answer comes.
+        // One thread handles signals and clients, so it has handled the signal before a client is answered.
         assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     }
     for reloads in 1..=2 {
@@ -80,7 +81,7 @@ async fn signals_that_come_while_a_reload_hangs_are_one() {
         })
         .await;
     }
-    // The five were one: the next reload is that of the next signal.
+    // The five signals caused one reload: the next reload is that of the next signal.
     fs::remove_file(&conf).unwrap();
     fs::write(&conf, &text).unwrap();
     proxy.signal(Signal::HUP);
@@ -95,14 +96,14 @@ async fn signals_that_come_while_a_reload_hangs_are_one() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_opened_again_stops_neither_sessions_nor_sigquit() {
+async fn a_log_that_cannot_be_reopened_stops_neither_sessions_nor_sigquit() {
     let (_node, stream) = node().await;
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("error.log");
     let proxy = NginxLike::start(&format!("error_log {} info;", log.display()), &stream).await;
     make_fifo(&log);
     proxy.signal(Signal::USR1);
-    proxy.logged("Log cannot be reopened, writing on").await;
+    proxy.logged("Log not reopened, the old file is kept").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     fs::remove_file(&log).unwrap();
     proxy.signal(Signal::USR1);
@@ -114,7 +115,7 @@ async fn a_log_that_cannot_be_opened_again_stops_neither_sessions_nor_sigquit() 
     assert!(proxy.exit().await.success());
 }
 
-/// A configuration hangs, and is mended.
+/// A configuration hangs, then it can be read again.
 pub(crate) async fn a_reload_that_hangs_ends_alone(main: &str) {
     let (_node, stream) = node().await;
     let proxy = NginxLike::start(main, &stream).await;
@@ -122,8 +123,8 @@ pub(crate) async fn a_reload_that_hangs_ends_alone(main: &str) {
     let text = fs::read(&conf).unwrap();
     make_fifo(&conf);
     proxy.signal(Signal::HUP);
-    proxy.logged("Hung file thread left behind").await;
-    proxy.logged("nothing changes").await;
+    proxy.logged("Hung file thread abandoned").await;
+    proxy.logged("nothing changed").await;
     fs::remove_file(&conf).unwrap();
     fs::write(&conf, &text).unwrap();
     proxy.signal(Signal::HUP);

@@ -14,10 +14,10 @@ use crate::sockets::{Conversation, Reserved, ask, listens, within};
 /// So many that their messages at level `debug` fill a pipe several times.
 const SESSIONS: usize = 600;
 
-/// What a session says at its end.
+/// The message at the end of a session.
 const ENDED: &str = "Session ended";
 
-/// Killed when this is dropped.
+/// A process that is killed when this is dropped.
 struct Unread(Child);
 
 impl Unread {
@@ -43,7 +43,7 @@ impl Drop for Unread {
 }
 
 #[tokio::test]
-async fn a_standard_error_stream_that_nothing_reads_stops_no_session_and_no_end() {
+async fn a_standard_error_stream_without_a_reader_stops_neither_sessions_nor_the_end() {
     let (node, front) = (Reserved::any(), Reserved::any());
     drop(node.serve("node").await);
     let dir = tempfile::tempdir().unwrap();
@@ -52,7 +52,7 @@ async fn a_standard_error_stream_that_nothing_reads_stops_no_session_and_no_end(
     for _ in 0..SESSIONS {
         assert_eq!(ask(front.addr).await.unwrap(), "node");
     }
-    // Once they are read, no message is missing.
+    // When the stream is read, no message is missing.
     let lines = |stderr: ChildStderr| {
         let mut lines = BufReader::new(stderr);
         let (mut line, mut ended) = (String::new(), 0);
@@ -77,7 +77,7 @@ async fn a_standard_error_stream_that_nothing_reads_stops_no_session_and_no_end(
 }
 
 #[tokio::test]
-async fn the_end_of_a_process_is_in_its_log_and_its_numbers_agree() {
+async fn the_end_of_a_process_is_in_its_log_with_numbers_that_agree() {
     for workers in ["worker_processes 1;", "worker_processes 2;"] {
         let node = Reserved::any();
         drop(node.serve("node").await);
@@ -101,7 +101,7 @@ async fn the_end_of_a_process_is_in_its_log_and_its_numbers_agree() {
 }
 
 #[test]
-fn what_keeps_a_process_from_starting_comes_behind_its_messages() {
+fn the_error_of_a_start_comes_after_its_messages() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -116,7 +116,7 @@ fn what_keeps_a_process_from_starting_comes_behind_its_messages() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    let said = "The limit of open files stays as it is";
+    let said = "Limit of open files not changed";
     let position = |text: &str| stderr.find(text).unwrap_or_else(|| panic!("{stderr}"));
     assert!(position(said) < position("[emerg] bind()"), "{stderr}");
     assert!(fs::read_to_string(&log).unwrap().contains(said));

@@ -6,22 +6,21 @@ mod accepting;
 mod command_line;
 mod dns_chaos;
 mod failures;
-mod first_bytes;
+mod half_close;
 mod hash;
 mod hung_files;
-#[cfg(feature = "kubernetes")]
-mod kubeconfig;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod logs;
 mod names;
 mod proxy;
+mod proxy_protocol;
 mod reload;
 mod scenario;
 mod send_signal;
+mod server_names;
 mod service;
 mod signals;
 mod sockets;
 mod thread_limit;
 mod user;
-mod user_files;

@@ -1,4 +1,4 @@
-//! Which way a name is looked up: by `resolver`, or as the system does.
+//! How a name is looked up: by `resolver`, or as the system does.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,8 +12,8 @@ use test_support::dns::DnsServer;
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A command that has these files as `/etc/hosts` and `/etc/resolv.conf`, in a mount namespace of its own. `None` where
-/// that takes rights that the test lacks.
+/// A command with these files as `/etc/hosts` and `/etc/resolv.conf`, in a mount namespace of its own. `None` if the
+/// test lacks the rights.
 fn with_files(hosts: &Path, resolv_conf: &Path) -> Option<Command> {
     let binds = format!(
         "mount --make-rprivate / && mount --bind {} /etc/hosts && mount --bind {} /etc/resolv.conf",
@@ -32,7 +32,7 @@ fn with_files(hosts: &Path, resolv_conf: &Path) -> Option<Command> {
 }
 
 #[tokio::test]
-async fn the_resolver_serves_names_with_resolve_and_the_system_all_others() {
+async fn the_resolver_looks_up_names_with_resolve_and_the_system_all_other_names() {
     let dir = tempfile::tempdir().unwrap();
     let [hosts, resolv_conf] = ["hosts", "resolv.conf"].map(|name| dir.path().join(name));
     fs::write(&hosts, "127.0.0.1 localhost plain.test under_score\n").unwrap();

@@ -1,4 +1,4 @@
-//! nginx_like as a child process.
+//! nginx_like as a child process of the test.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -25,14 +25,13 @@ pub(crate) struct NginxLike {
 }
 
 impl NginxLike {
-    /// Starts it with what `stream` says in its stream block, where `LISTEN` stands for a free address, and waits
-    /// until it listens.
+    /// Starts it with the stream block `stream`, where `LISTEN` stands for a free address, and waits until it listens.
     pub(crate) async fn start(main: &str, stream: &str) -> Self {
         let command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
         Self::start_by(command, Reserved::any(), main, stream).await
     }
 
-    /// Starts it by a command that takes its arguments.
+    /// Starts it by `command`, which gets the arguments appended.
     pub(crate) async fn start_by(
         mut command: Command,
         reserved: Reserved,
@@ -75,8 +74,8 @@ impl NginxLike {
 
     /// Waits until the log has `text`.
     pub(crate) async fn logged(&self, text: &str) {
-        let said = || self.log.lock().unwrap().contains(text);
-        eventually(&format!("\"{text}\" in the log"), said).await;
+        let is_logged = || self.log.lock().unwrap().contains(text);
+        eventually(&format!("\"{text}\" in the log"), is_logged).await;
     }
 
     /// The log until now.
@@ -89,7 +88,7 @@ impl NginxLike {
         self.log.lock().unwrap().matches(text).count()
     }
 
-    /// Where its configuration is.
+    /// The directory of its configuration.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }

@@ -1,4 +1,4 @@
-//! What SIGHUP changes and what it leaves alone.
+//! What SIGHUP changes and what it keeps.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,7 +12,7 @@ use crate::proxy::NginxLike;
 use crate::sockets::{Conversation, Reserved, ask, eventually, within};
 use test_support::dns::{DnsServer, ResponseCode};
 
-/// Longer than any test: nobody asks twice for want of a fresh answer.
+/// Longer than any test, so that no answer expires.
 const TTL: u32 = 3600;
 
 const NAME: &str = "node.test";
@@ -28,7 +28,7 @@ async fn reload(proxy: &NginxLike, main: &str, stream: &str) {
 }
 
 #[tokio::test]
-async fn an_upstream_that_stays_as_it_was_is_not_looked_up_again() {
+async fn an_unchanged_upstream_is_not_looked_up_again() {
     let node = Reserved::any();
     let _node = node.serve("node").await;
     let dns = DnsServer::start();
@@ -45,7 +45,7 @@ async fn an_upstream_that_stays_as_it_was_is_not_looked_up_again() {
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     let asked = dns.questions(NAME);
     for _ in 0..5 {
-        // It may move to other lines, and what is around it may change.
+        // It may move to other lines, and the text around it may change.
         reload(&proxy, "", &stream("\n\nproxy_timeout 5m;", 1)).await;
         assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     }
@@ -56,11 +56,11 @@ async fn an_upstream_that_stays_as_it_was_is_not_looked_up_again() {
 }
 
 #[tokio::test]
-async fn an_upstream_whose_source_fails_is_asked_at_once() {
+async fn an_upstream_with_a_failing_source_is_looked_up_at_once() {
     let node = Reserved::any();
     let _node = node.serve("node").await;
     let dns = DnsServer::start();
-    // A negative answer that holds for half a minute, the longest that any is believed.
+    // A negative answer that is cached for half a minute, the limit for negative answers.
     dns.set_negative_ttl(TTL);
     dns.fail(NAME, ResponseCode::NXDomain);
     let (resolver, port) = (dns.addr(), node.addr.port());
@@ -88,7 +88,7 @@ async fn logs_change_with_the_configuration() {
     let [first, second] = ["first.log", "second.log"].map(|name| dir.path().join(name));
     let read = |path: &std::path::Path| fs::read_to_string(path).unwrap();
     let proxy = NginxLike::start(&format!("error_log {} info;", first.display()), stream).await;
-    // Each log is written by itself.
+    // Each log has its own thread.
     let says = async |path: &std::path::Path, text: &str| {
         eventually(&format!("{text:?} in a log"), || read(path).contains(text)).await;
     };
@@ -106,7 +106,7 @@ async fn logs_change_with_the_configuration() {
     // The other log keeps its level.
     assert!(!proxy.log().contains("Session ended"));
 
-    // One that cannot be opened changes nothing.
+    // A log that cannot be opened: nothing changes.
     let nowhere = dir.path().join("no/such/dir.log");
     proxy.configure(&format!("error_log {};", nowhere.display()), stream);
     proxy.signal(Signal::HUP);
@@ -123,7 +123,7 @@ async fn logs_change_with_the_configuration() {
 }
 
 #[tokio::test]
-async fn a_storm_of_reloads_with_broken_files_disturbs_nobody() {
+async fn a_storm_of_reloads_with_broken_files_disturbs_no_client() {
     let (node, extra) = (Reserved::any(), Reserved::any());
     let _node = node.serve("node").await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -171,7 +171,7 @@ async fn a_storm_of_reloads_with_broken_files_disturbs_nobody() {
             }
         }
         reload(&proxy, "", if round % 2 == 0 { &two } else { &one }).await;
-        // The reload that was seen may be that of an earlier signal, so the last one may still be on its way.
+        // The reload that was logged may be that of an earlier signal, so the last signal may be pending.
         within("the change of the listener", async {
             while ask(extra.addr).await.is_ok() != (round % 2 == 0) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -181,17 +181,17 @@ async fn a_storm_of_reloads_with_broken_files_disturbs_nobody() {
     }
     over.store(true, Relaxed);
     assert!(knocking.await.unwrap() > 0);
-    // What is not there at all is broken, too.
+    // A missing file is broken, too.
     fs::remove_file(proxy.dir().join("test.conf")).unwrap();
     proxy.signal(Signal::HUP);
     proxy.logged("No such file or directory").await;
-    assert!(proxy.count("nothing changes") >= 10);
+    assert!(proxy.count("nothing changed") >= 10);
     assert_eq!(open.say("still there?").await.unwrap(), "node");
     eventually("the descriptors' return", || files() == before).await;
 }
 
 #[tokio::test]
-async fn workers_stay_as_many_as_they_were() {
+async fn the_number_of_workers_does_not_change() {
     let node = Reserved::any();
     let _node = node.serve("node").await;
     let stream = format!("server {{ listen LISTEN; proxy_pass {}; }}", node.addr);
@@ -206,14 +206,14 @@ async fn workers_stay_as_many_as_they_were() {
         reload(&proxy, workers, &stream).await;
         assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     }
-    assert_eq!(proxy.count("\"worker_processes\" has changed"), 3);
+    assert_eq!(proxy.count("\"worker_processes\" changed"), 3);
     reload(&proxy, "worker_processes 2;", &stream).await;
-    assert_eq!(proxy.count("\"worker_processes\" has changed"), 3);
+    assert_eq!(proxy.count("\"worker_processes\" changed"), 3);
     assert_eq!(threads(), before);
 }
 
 #[tokio::test]
-async fn thousands_of_upstreams_are_compared_in_no_time() {
+async fn thousands_of_upstreams_are_compared_quickly() {
     let node = Reserved::any();
     let _node = node.serve("node").await;
     let mut stream = String::new();
@@ -222,7 +222,7 @@ async fn thousands_of_upstreams_are_compared_in_no_time() {
     }
     stream += "server { listen LISTEN; proxy_pass u2999; }";
     let proxy = NginxLike::start("", &stream).await;
-    // Each with each would take minutes.
+    // A comparison of each pair would take minutes.
     reload(&proxy, "", &stream).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
 }

@@ -1,4 +1,4 @@
-//! The article's set-up: a proxy over three nodes by name, each running the echo server on the same port.
+//! The article's set-up: a proxy over three nodes by name, each with the echo server on the same port.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -17,7 +17,7 @@ const fn host(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
 }
 
-/// Four machines, of which three have a name, and the name server that knows them.
+/// Four machines, three of which have a name, and their name server.
 struct Cluster {
     machines: Vec<Reserved>,
     dns: DnsServer,
@@ -58,7 +58,7 @@ fn count(answers: &[String], node: &str) -> usize {
 }
 
 #[tokio::test]
-async fn every_new_connection_is_answered_by_another_node() {
+async fn new_connections_go_to_the_nodes_in_turn() {
     let cluster = Cluster::new();
     let _nodes = [
         cluster.start(0).await,
@@ -73,7 +73,7 @@ async fn every_new_connection_is_answered_by_another_node() {
 }
 
 #[tokio::test]
-async fn a_dead_node_costs_no_connection_and_serves_again_when_it_is_back() {
+async fn a_dead_node_costs_no_connection_and_serves_again_after_its_return() {
     let cluster = Cluster::new();
     let nodes = [
         cluster.start(0).await,
@@ -92,7 +92,7 @@ async fn a_dead_node_costs_no_connection_and_serves_again_when_it_is_back() {
     let answers = ask_times(proxy.addr, 40).await;
     assert_eq!(count(&answers, "node2"), 0, "{answers:?}");
     let (first, third) = (count(&answers, "node1"), count(&answers, "node3"));
-    // Each trial of the dead node, one a second, moves its turn to a neighbour.
+    // Each retry of the dead node, one a second, moves its turn to the next node.
     assert!(first.abs_diff(third) <= 4, "{first} and {third}");
 
     let _back = cluster.start(1).await;

@@ -1,4 +1,4 @@
-//! `-s`: one process tells another what to do.
+//! `-s`: sends signals to another process.
 
 use std::env;
 use std::ffi::OsStr;
@@ -12,7 +12,7 @@ use crate::hung_files::make_fifo;
 use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, within};
 
-/// Tells the process of the configuration `conf` in `dir`.
+/// Sends a signal to the process of the configuration `conf` in `dir`.
 fn tell(program: impl AsRef<OsStr>, dir: &Path, conf: &str, signal: &str) -> Output {
     let mut command = Command::new(program);
     let command = command.args(["-s", signal, "-p"]).arg(dir);
@@ -69,7 +69,7 @@ async fn reload_and_reopen_reach_the_process_of_the_pid_file() {
         node.addr
     );
     proxy.configure(&pid, &stream);
-    // As with nginx the one who tells reads the configuration, too.
+    // As in nginx the process that sends the signal reads the configuration, too.
     let output = tell(ours(), proxy.dir(), "test.conf", "reload");
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -91,7 +91,7 @@ async fn quit_drains_and_stop_cuts_off() {
     open.say("hello?").await.expect_err("the connection is cut");
 }
 
-/// What is in a pid file, if there is one, and what is said about it. `PID` is an id that no process has.
+/// The content of a pid file, if it exists, and the error. `PID` is an id that no process has.
 const FAILURES: [(Option<&str>, &str); 6] = [
     (
         None,
@@ -116,7 +116,7 @@ const FAILURES: [(Option<&str>, &str); 6] = [
     ),
 ];
 
-/// What nginx would take for groups of processes, or for another process than the one that is written.
+/// Content that nginx would read as groups of processes, or as another process than the written one.
 const OURS: [(Option<&str>, &str); 2] = [
     (
         Some("0\n"),
@@ -129,7 +129,7 @@ const OURS: [(Option<&str>, &str); 2] = [
 ];
 
 #[test]
-fn a_fifo_in_the_place_of_a_pid_file_is_empty() {
+fn a_fifo_as_pid_file_reads_as_empty() {
     let dir = tempfile::tempdir().unwrap();
     let pid_file = dir.path().join("nginx.pid");
     make_fifo(&pid_file);
@@ -142,16 +142,16 @@ fn a_fifo_in_the_place_of_a_pid_file_is_empty() {
 }
 
 #[test]
-fn a_pid_file_that_names_no_process_is_an_error_that_says_so() {
+fn a_pid_file_that_names_no_process_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let pid_file = dir.path().join("nginx.pid");
     let quoted = format!("\"{}\"", pid_file.display());
     write_conf(dir.path(), &format!("pid {quoted}; events {{}}"));
-    // The first that the kernel does not give away.
-    let nobody = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
+    // The first id that the kernel does not use.
+    let unused = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
     let insert = |text: &str| {
-        let text = text.replace("PID\n", &nobody);
-        let text = text.replace("PID,", &format!("{},", nobody.trim_end()));
+        let text = text.replace("PID\n", &unused);
+        let text = text.replace("PID,", &format!("{},", unused.trim_end()));
         text.replace("\"nginx.pid\"", &quoted)
     };
     let stderr = |output: Output| {
@@ -179,7 +179,7 @@ fn a_pid_file_that_names_no_process_is_an_error_that_says_so() {
 }
 
 #[test]
-fn without_a_pid_file_nobody_can_be_told() {
+fn without_a_pid_directive_no_signal_can_be_sent() {
     let dir = tempfile::tempdir().unwrap();
     write_conf(dir.path(), "events {}");
     let output = tell(ours(), dir.path(), "test.conf", "reload");

@@ -11,7 +11,7 @@ use test_support::dns::{DnsServer, Offer};
 const SERVICE: &str = "_tcp-echo._tcp.nodes.test";
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
 
-/// Three nodes on different ports, and the name server that knows them.
+/// Three nodes on different ports, and their name server.
 struct Service {
     machines: Vec<Reserved>,
     dns: DnsServer,
@@ -66,7 +66,7 @@ impl Service {
 }
 
 #[tokio::test]
-async fn the_lowest_priority_serves_by_weight_and_the_rest_is_backup() {
+async fn the_lowest_priority_serves_by_weight_and_the_others_are_backups() {
     let service = Service::start().await;
     service.offer(&[(1, 2, 1), (1, 1, 2), (7, 9, 3)]);
     let proxy = service
@@ -78,14 +78,14 @@ async fn the_lowest_priority_serves_by_weight_and_the_rest_is_backup() {
         ["node1", "node2", "node1", "node1", "node2", "node1"]
     );
 
-    // The primaries go, and the backup serves. Whatever was weighed as a backup counts nothing here.
+    // The primaries stop, and the backup serves. Its weight makes no difference.
     service.dns.remove("node1.test");
     service.dns.remove("node2.test");
     until(&proxy, "the backup serves", |answers| {
         answers.iter().all(|a| a == "node3")
     })
     .await;
-    // Records that change are followed, too.
+    // Changed records are followed, too.
     service.offer(&[(5, 1, 3)]);
     service
         .dns
@@ -98,7 +98,7 @@ async fn the_lowest_priority_serves_by_weight_and_the_rest_is_backup() {
 }
 
 #[tokio::test]
-async fn a_configured_weight_counts_more_than_those_of_the_records() {
+async fn a_configured_weight_replaces_the_weights_of_the_records() {
     let service = Service::start().await;
     service.offer(&[(1, 50, 1), (1, 0, 2)]);
     let proxy = service
@@ -113,7 +113,7 @@ async fn a_configured_weight_counts_more_than_those_of_the_records() {
 }
 
 #[tokio::test]
-async fn a_service_for_backups_gives_its_preferred_records_only() {
+async fn a_service_with_backup_uses_its_preferred_records_only() {
     let service = Service::start().await;
     service.offer(&[(1, 1, 2), (2, 1, 3)]);
     let first = service.machines[0].addr;
@@ -134,7 +134,7 @@ async fn a_service_for_backups_gives_its_preferred_records_only() {
     })
     .await;
     service.dns.remove("node2.test");
-    // Nobody is left: the records of the second priority are no backups of backups.
+    // No backend remains: the records of the second priority are no backups of backups.
     within("the end of the service", async {
         while ask(proxy.addr).await.is_ok() {}
     })

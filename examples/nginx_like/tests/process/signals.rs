@@ -1,4 +1,4 @@
-//! How the process ends, and what it leaves behind.
+//! Signals: the end of the process, reloads, pid files and logs.
 
 use std::fs;
 
@@ -43,7 +43,7 @@ async fn sigterm_ends_a_drain() {
 }
 
 #[tokio::test]
-async fn sighup_applies_the_difference_and_sessions_live_on() {
+async fn sighup_applies_the_difference_and_sessions_continue() {
     let (_node, stream) = node().await;
     let other = Reserved::any();
     drop(other.serve("other").await);
@@ -59,7 +59,7 @@ async fn sighup_applies_the_difference_and_sessions_live_on() {
     proxy.configure("worker_processes 3;", &changed);
     proxy.signal(Signal::HUP);
     proxy.logged("Configuration applied").await;
-    proxy.logged("\"worker_processes\" has changed").await;
+    proxy.logged("\"worker_processes\" changed").await;
     within("the new server", async {
         while ask(proxy.addr).await.unwrap() != "other" {}
     })
@@ -69,7 +69,7 @@ async fn sighup_applies_the_difference_and_sessions_live_on() {
 }
 
 #[tokio::test]
-async fn sighup_with_a_bad_file_changes_nothing_and_says_why() {
+async fn sighup_with_a_bad_file_changes_nothing_and_logs_the_reason() {
     let (_node, stream) = node().await;
     let proxy = NginxLike::start("", &stream).await;
     proxy.configure(
@@ -77,14 +77,14 @@ async fn sighup_with_a_bad_file_changes_nothing_and_says_why() {
         "server { listen LISTEN; proxy_pass nowhere:1; }\nnonsense;",
     );
     proxy.signal(Signal::HUP);
-    proxy.logged("nothing changes").await;
+    proxy.logged("nothing changed").await;
     let log = proxy.log();
     assert!(
         log.contains("\"nonsense\"") && log.contains("test.conf:6"),
         "{log}"
     );
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
-    // So does an address that somebody has.
+    // So does an address that is in use.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = (taken.local_addr().unwrap(), taken);
     proxy.configure(
@@ -108,7 +108,7 @@ async fn sigquit_waits_no_longer_than_the_shutdown_timeout() {
 }
 
 #[tokio::test]
-async fn the_pid_file_is_there_while_the_process_is() {
+async fn the_pid_file_exists_while_the_process_runs() {
     let (_node, stream) = node().await;
     let dir = tempfile::tempdir().unwrap();
     let pid = dir.path().join("nginx.pid");
@@ -123,7 +123,7 @@ async fn the_pid_file_is_there_while_the_process_is() {
 }
 
 #[tokio::test]
-async fn the_pid_file_of_a_successor_is_left_alone() {
+async fn the_pid_file_of_a_successor_is_kept() {
     let (_node, stream) = node().await;
     let dir = tempfile::tempdir().unwrap();
     let pid = dir.path().join("nginx.pid");
@@ -153,7 +153,7 @@ async fn the_pid_file_moves_with_the_configuration() {
     let id = format!("{}\n", proxy.id());
     proxy.configure(&line(&dir.path().join("no/such/dir.pid")), &stream);
     proxy.signal(Signal::HUP);
-    proxy.logged("nothing changes").await;
+    proxy.logged("nothing changed").await;
     assert_eq!(fs::read_to_string(&old).unwrap(), id);
     proxy.configure(&line(&new), &stream);
     proxy.signal(Signal::HUP);
@@ -165,7 +165,7 @@ async fn the_pid_file_moves_with_the_configuration() {
 }
 
 #[tokio::test]
-async fn a_reload_that_fails_leaves_the_pid_file_of_another_process_alone() {
+async fn a_reload_that_fails_keeps_the_pid_file_of_another_process() {
     let (_node, stream) = node().await;
     let dir = tempfile::tempdir().unwrap();
     let [theirs, ours] = ["theirs.pid", "ours.pid"].map(|name| dir.path().join(name));
@@ -177,7 +177,7 @@ async fn a_reload_that_fails_leaves_the_pid_file_of_another_process_alone() {
     let wrong = format!("server {{ listen {listen}; proxy_pass 127.0.0.1:1; }}");
     proxy.configure(&line(&theirs), &wrong);
     proxy.signal(Signal::HUP);
-    proxy.logged("nothing changes").await;
+    proxy.logged("nothing changed").await;
     assert_eq!(fs::read_to_string(&theirs).unwrap(), "1\n");
     let id = format!("{}\n", proxy.id());
     assert_eq!(fs::read_to_string(&ours).unwrap(), id);
@@ -211,7 +211,7 @@ async fn sigusr1_reopens_the_logs_and_other_signals_change_nothing() {
     proxy.logged("Log reopened").await;
     proxy.signal(Signal::WINCH);
     proxy.signal(Signal::USR2);
-    proxy.logged("SIGUSR2 is ignored").await;
+    proxy.logged("SIGUSR2 ignored").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     let read = || fs::read_to_string(&log).unwrap();
     eventually("the message in the file", || read().contains("SIGUSR2")).await;

@@ -1,4 +1,4 @@
-//! Addresses for servers that come and go.
+//! Addresses, servers and clients of the tests.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 pub(crate) use test_support::deadline::{eventually, within};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -22,8 +22,24 @@ pub(crate) async fn listens(what: &str, addr: SocketAddr) {
     .await;
 }
 
-/// An address that nobody else gets, whether a server listens on it or not: a socket holds it without listening, so
-/// that connections are refused until a server shares it.
+/// A listener of the test on a free port of the loopback address.
+pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    (listener, addr)
+}
+
+/// Reads the answer to the end.
+pub(crate) async fn answer(stream: &mut TcpStream) -> String {
+    let mut answer = String::new();
+    within("the answer", stream.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    answer
+}
+
+/// An address that no other process gets, whether a server listens on it or not: a socket holds it without listening,
+/// so that connections are refused until a server shares it.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     pub(crate) addr: SocketAddr,
@@ -60,7 +76,7 @@ impl Reserved {
         }
     }
 
-    /// Runs an echo server here. Aborting the task is the node going down.
+    /// Runs an echo server at the address. Aborting the task stops it.
     pub(crate) async fn serve(&self, hostname: &'static str) -> JoinHandle<()> {
         // Sets SO_REUSEADDR, which lets it share the address with the socket that holds it.
         let listener = TcpListener::bind(self.addr).await.unwrap();
@@ -77,12 +93,12 @@ impl Conversation {
         Ok(Self::over(TcpStream::connect(addr).await?))
     }
 
-    /// Over a connection that is there already.
+    /// Uses an open connection.
     pub(crate) fn over(stream: TcpStream) -> Self {
         Self(BufReader::new(stream))
     }
 
-    /// Says a line and returns who answered.
+    /// Sends a line and returns the name of the node that answered.
     pub(crate) async fn say(&mut self, line: &str) -> io::Result<String> {
         self.0.write_all(format!("{line}\n").as_bytes()).await?;
         let mut answer = String::new();
@@ -99,12 +115,12 @@ impl Conversation {
     }
 }
 
-/// Who answers a new connection.
+/// The node that answers a new connection.
 pub(crate) async fn ask(addr: SocketAddr) -> io::Result<String> {
     Conversation::open(addr).await?.say("hello").await
 }
 
-/// Who answers `n` connections, one after another.
+/// The nodes that answer `n` connections, one after another.
 pub(crate) async fn ask_times(addr: SocketAddr, n: usize) -> Vec<String> {
     let mut answers = Vec::with_capacity(n);
     for _ in 0..n {
@@ -113,7 +129,7 @@ pub(crate) async fn ask_times(addr: SocketAddr, n: usize) -> Vec<String> {
     answers
 }
 
-/// Asks until `reached` holds for the last answers of one round, and says how long it took.
+/// Connects in rounds until `reached` holds for the answers of one round, and prints the time it took.
 pub(crate) async fn until(proxy: &NginxLike, what: &str, reached: impl Fn(&[String]) -> bool) {
     let begin = Instant::now();
     within(what, async {

@@ -15,7 +15,7 @@ const OTHER_USER: u32 = 0x7777_0447;
 const THREADS: u32 = 5;
 
 #[test]
-fn a_thread_that_cannot_be_started_is_an_error_that_says_what_helps() {
+fn a_thread_that_cannot_be_started_is_an_error_with_the_fix() {
     let dir = tempfile::tempdir().unwrap();
     let listen = Reserved::any().addr;
     let text = format!(

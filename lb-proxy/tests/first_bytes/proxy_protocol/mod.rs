@@ -1,4 +1,4 @@
-//! PROXY protocol headers: who is believed, who is refused, and what backends and hooks get to see.
+//! PROXY protocol headers: believed and refused senders, and what backends and hooks see.
 
 mod receive;
 mod send;
@@ -41,14 +41,14 @@ fn v2(addresses: Option<Addresses>, tlvs: &[Tlv<'_>]) -> Vec<u8> {
 }
 
 fn here() -> TrustedNetworks {
-    TrustedNetworks::parse(["127.0.0.1"]).unwrap()
+    TrustedNetworks::try_new(["127.0.0.1"]).unwrap()
 }
 
 fn elsewhere() -> TrustedNetworks {
-    TrustedNetworks::parse(["10.0.0.0/8"]).unwrap()
+    TrustedNetworks::try_new(["10.0.0.0/8"]).unwrap()
 }
 
-/// A backend that the test plays, a proxy in front of it, and what its hooks were shown.
+/// A backend that the test plays, a proxy in front of it, and the connections that its hooks saw.
 struct Scene {
     proxy: RunningProxy,
     backend: TcpListener,
@@ -97,13 +97,13 @@ impl Scene {
         Self::with(|listener| listener.preread(Arc::new(protocol))).await
     }
 
-    /// What the backend receives of a client that sends `bytes` and ends, and what the hooks were told about it.
+    /// Sends `bytes` and the end as a client. Returns the bytes that the backend received and the hooks' connection.
     async fn serve(&self, bytes: &[u8]) -> (Vec<u8>, Connection) {
         let mut client = self.proxy.connect().await;
         client.write_all(bytes).await.unwrap();
         let accepted = within("the connection", self.backend.accept()).await;
         let (mut server, _) = accepted.unwrap();
-        // Whoever had ended before, with nothing but a header said, would have gone.
+        // A client that ends earlier, after a header alone, counts as closed.
         client.shutdown().await.unwrap();
         let received = read_all(&mut server).await;
         drop(server);
@@ -115,7 +115,7 @@ impl Scene {
 
     async fn refuses(&self, bytes: &[u8]) {
         let refused = self.proxy.metrics().preread_errors;
-        // It may be reset before it has written, or before it knows that it is connected.
+        // The reset may arrive before the write, or before connect returns.
         match TcpStream::connect(self.proxy.addr).await {
             Ok(mut client) => {
                 let _ = client.write_all(bytes).await;
@@ -134,7 +134,7 @@ impl Scene {
     }
 }
 
-/// Like `assert_reset`, for a client whose write may have met the reset already.
+/// Like `assert_reset`, for a client that may already have failed to write because of the reset.
 async fn assert_reset_soon(client: &mut TcpStream) {
     let mut bytes = Vec::new();
     match within("the reset", client.read_to_end(&mut bytes)).await {

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{Scene, claimed, elsewhere, ends, here, v1, v2};
 
 #[tokio::test]
-async fn a_trusted_header_tells_who_the_client_is() {
+async fn a_trusted_header_sets_the_client_address() {
     let scene = Scene::receiving(ProxyProtocol::required(here())).await;
     let tlvs = [
         Tlv::new(Tlv::AUTHORITY, b"example.com"),
@@ -41,7 +41,7 @@ async fn a_trusted_header_tells_who_the_client_is() {
 }
 
 #[tokio::test]
-async fn a_header_without_addresses_keeps_the_peer() {
+async fn after_a_header_without_addresses_the_peer_is_the_client() {
     let scene = Scene::receiving(ProxyProtocol::required(here())).await;
     for header in [v1(None), v2(None, &[])] {
         let (received, connection) = scene.serve(&[&header, &b"x"[..]].concat()).await;
@@ -56,7 +56,7 @@ async fn a_header_without_addresses_keeps_the_peer() {
 }
 
 #[tokio::test]
-async fn rules_go_by_the_client_of_the_header() {
+async fn access_rules_apply_to_the_client_of_the_header() {
     let denied: IpAddr = claimed().source.ip();
     let scene = Scene::with(|listener| {
         listener
@@ -75,7 +75,7 @@ async fn rules_go_by_the_client_of_the_header() {
 }
 
 #[tokio::test]
-async fn nobody_is_believed_by_default_and_strangers_are_refused() {
+async fn no_sender_is_believed_by_default_and_untrusted_senders_are_refused() {
     for trusted in [TrustedNetworks::default(), elsewhere()] {
         let scene = Scene::receiving(ProxyProtocol::required(trusted.clone())).await;
         for bytes in [v1(Some(claimed())), v2(Some(claimed()), &[]), b"GET".into()] {
@@ -84,7 +84,7 @@ async fn nobody_is_believed_by_default_and_strangers_are_refused() {
         assert_eq!(*scene.seen.accepted.lock().unwrap(), []);
         scene.end().await;
 
-        // Where the header is optional, one that is not believed must not reach the backend, which might believe it.
+        // An optional header that is not believed must not reach the backend, which might believe it.
         let scene = Scene::receiving(ProxyProtocol::optional(trusted)).await;
         for header in [v1(Some(claimed())), v2(Some(claimed()), &[]), v2(None, &[])] {
             scene.refuses(&[&header, &b"payload"[..]].concat()).await;
@@ -97,7 +97,7 @@ async fn nobody_is_believed_by_default_and_strangers_are_refused() {
 }
 
 #[tokio::test]
-async fn an_optional_header_may_be_missing_but_not_wrong() {
+async fn an_optional_header_may_be_missing_but_not_invalid() {
     let scene = Scene::receiving(ProxyProtocol::optional(here())).await;
     for bytes in [&b"P"[..], b"\r"] {
         let bytes = [bytes, b"LAIN"].concat();
@@ -116,7 +116,7 @@ async fn an_optional_header_may_be_missing_but_not_wrong() {
 }
 
 #[tokio::test]
-async fn a_header_can_be_taken_away_unbelieved() {
+async fn an_unbelieved_header_can_be_dropped() {
     let protocol = ProxyProtocol::required(elsewhere()).untrusted(Untrusted::Disbelieve);
     let scene = Scene::receiving(protocol).await;
     let bytes = [&v2(Some(claimed()), &[])[..], b"payload"].concat();
@@ -129,7 +129,7 @@ async fn a_header_can_be_taken_away_unbelieved() {
 }
 
 #[tokio::test]
-async fn a_header_is_split_at_every_byte() {
+async fn a_header_split_at_every_byte_is_read() {
     let scene = Scene::receiving(ProxyProtocol::required(here())).await;
     let tlvs = [Tlv::new(Tlv::UNIQUE_ID, b"42")];
     for header in [v1(Some(claimed())), v2(Some(claimed()), &tlvs)] {

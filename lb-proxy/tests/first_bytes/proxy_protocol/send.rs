@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 use super::{Scene, claimed, here, v1, v2};
 
-/// Reads the header and what follows from one stream, as a backend does.
+/// Reads the header and the bytes behind it, as a backend does.
 async fn read_header(server: &mut TcpStream, check: impl FnOnce(ProxyHeader<'_>)) {
     let mut bytes = Vec::new();
     loop {
@@ -35,7 +35,7 @@ async fn read_header(server: &mut TcpStream, check: impl FnOnce(ProxyHeader<'_>)
 }
 
 #[tokio::test]
-async fn backends_are_told_who_the_client_is() {
+async fn backends_receive_the_client_address() {
     for (send, version) in [
         (SendProxy::v1(), Version::V1),
         (SendProxy::v2(), Version::V2),
@@ -58,14 +58,14 @@ async fn backends_are_told_who_the_client_is() {
         assert_eq!(read_all(&mut server).await, b"payload");
         drop(server);
         read_all(&mut client).await;
-        // The header is not the client's.
+        // The header does not count as bytes of the client.
         assert_eq!(scene.proxy.metrics().bytes_to_backends, 7);
         scene.end().await;
     }
 }
 
 #[tokio::test]
-async fn what_a_proxy_in_front_has_told_is_passed_on_in_one_write() {
+async fn the_header_of_a_proxy_in_front_is_forwarded_in_one_write() {
     let send = SendProxy::v2()
         .tlv(0xe1, b"ours")
         .tlv(0xe2, b"new")
@@ -94,7 +94,7 @@ async fn what_a_proxy_in_front_has_told_is_passed_on_in_one_write() {
 }
 
 #[tokio::test]
-async fn one_write_has_the_header_and_what_the_client_sent() {
+async fn one_write_has_the_header_and_the_first_bytes_of_the_client() {
     let scene = Scene::with(|listener| {
         listener
             .preread(Arc::new(ProxyProtocol::required(here())))
@@ -118,7 +118,7 @@ async fn one_write_has_the_header_and_what_the_client_sent() {
 }
 
 #[tokio::test]
-async fn a_header_that_cannot_be_sent_is_found_before_the_start() {
+async fn build_refuses_a_header_that_cannot_be_sent() {
     let upstream: Upstream = upstream([Backend::new(named("a").await)]);
     for send in [
         SendProxy::v2().tlv(Tlv::UNIQUE_ID, &[0; 129]),

@@ -1,4 +1,4 @@
-//! PROXY protocol headers that upstreams send, each its own.
+//! PROXY protocol headers that upstreams send, each with its own settings.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use test_support::streams::read_all;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-/// What an upstream says about the header; `None` if it says nothing.
+/// The header setting of an upstream; `None` if it has none.
 type Setting = Option<Option<SendProxy>>;
 
 /// An upstream with one backend that the test plays.
@@ -36,7 +36,7 @@ impl Pool {
         Self { backend, upstream }
     }
 
-    /// What the backend receives of a client that sends `bytes` and ends.
+    /// Sends `bytes` and the end as a client. Returns the bytes that the backend received.
     async fn receives(&self, proxy: &RunningProxy, bytes: &[u8]) -> Vec<u8> {
         let mut client = proxy.connect().await;
         client.write_all(bytes).await.unwrap();
@@ -60,7 +60,7 @@ fn described(name: &str, backend: &TcpListener, setting: Setting) -> Result<Upst
     upstream.build()
 }
 
-/// Parts what was received in the version of the header, the types of its TLVs, and what follows.
+/// Splits received bytes into the version of the header, the types of its TLVs, and the rest.
 fn parse(received: &[u8]) -> (Option<Version>, Vec<u8>, &[u8]) {
     match ProxyHeader::parse(received, DEFAULT_LIMIT) {
         Ok(ParseStatus::Complete(header)) => {
@@ -73,7 +73,7 @@ fn parse(received: &[u8]) -> (Option<Version>, Vec<u8>, &[u8]) {
     }
 }
 
-/// Who the clients claim to be.
+/// The addresses that the clients claim.
 fn claimed() -> Addresses {
     let [source, destination] = ["192.0.2.1:56324", "198.51.100.1:443"];
     Addresses::new(source.parse().unwrap(), destination.parse().unwrap())
@@ -93,7 +93,7 @@ fn header() -> Vec<u8> {
 }
 
 fn receiving(listener: Listener) -> Listener {
-    let trusted = TrustedNetworks::parse(["127.0.0.1"]).unwrap();
+    let trusted = TrustedNetworks::try_new(["127.0.0.1"]).unwrap();
     listener.preread(Arc::new(ProxyProtocol::required(trusted)))
 }
 
@@ -109,7 +109,7 @@ fn hello(name: &'static str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn upstreams_chosen_by_name_send_what_each_of_them_is_to_send() {
+async fn each_upstream_chosen_by_name_sends_its_own_header() {
     let v2 = SendProxy::v2().tlv(0xe1, b"ours").pass_tlvs(true);
     let (v1, v2, none, silent) = (
         Pool::new("v1", Some(Some(SendProxy::v1()))).await,
@@ -148,7 +148,7 @@ async fn upstreams_chosen_by_name_send_what_each_of_them_is_to_send() {
 async fn the_upstream_that_a_route_chooses_sends_its_own_header() {
     let of_listener = Pool::new("listener's", Some(Some(SendProxy::v1()))).await;
     let chosen = Pool::new("chosen", Some(Some(SendProxy::v2().pass_tlvs(true)))).await;
-    let trusted = TrustedNetworks::parse(["127.0.0.1"]).unwrap();
+    let trusted = TrustedNetworks::try_new(["127.0.0.1"]).unwrap();
     let listener = Listener::new(loopback(), &of_listener.upstream)
         .preread(Arc::new(ProxyProtocol::optional(trusted)))
         .route({
@@ -197,7 +197,7 @@ async fn a_reload_changes_what_an_upstream_sends() {
 }
 
 #[tokio::test]
-async fn a_header_that_an_upstream_cannot_send_is_found_before_the_start() {
+async fn build_refuses_a_header_that_an_upstream_cannot_send() {
     let backend = TcpListener::bind(loopback()).await.unwrap();
     let long = SendProxy::v2().tlv(0xe0, &[0; 65536]);
     let error = described("pool", &backend, Some(Some(long))).unwrap_err();

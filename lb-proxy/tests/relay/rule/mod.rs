@@ -1,6 +1,6 @@
-//! The rule of the relay as a property: bytes that the proxy's kernel has acknowledged to a sender are read by the other
-//! side before it sees a reset, whatever the two sides and the proxy do meanwhile, and a stream that was cut short does
-//! not look complete.
+//! The rule of the relay as a property. The other side reads all bytes that the proxy's kernel has acknowledged to a
+//! sender before it sees a reset, whatever the two sides and the proxy do meanwhile. A truncated stream never looks
+//! complete.
 
 mod plan;
 mod play;
@@ -25,13 +25,13 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// An urgent byte. Of several that the proxy has not passed yet, all but the last arrive among the others.
+/// An urgent byte. Of several that the proxy has not read yet, all but the last become part of the stream.
 const URGENT: u8 = 0xff;
 
-/// The receive buffer of a side that trickles.
+/// The size of the receive buffer of a side that trickles.
 const NARROW: usize = 20_000;
 
-/// What the two sides send.
+/// The bytes that the two sides send.
 static BYTES: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     [1, 2].map(|seed| {
         let mut bytes = noise(seed, 2 << 20);
@@ -116,7 +116,7 @@ async fn run(case: Case) -> TestCaseResult {
             }
         }
         if case.event == Event::Abort {
-            // There is no time for more than what the proxy's kernel has for the other side, nor for a side that sends.
+            // An abort waits neither for bytes that the proxy's kernel does not have nor for a side that sends.
             let metrics = proxy.metrics();
             for (track, reader, handed) in [
                 (&up, &down, metrics.bytes_to_backends),
@@ -164,7 +164,7 @@ async fn run(case: Case) -> TestCaseResult {
     Ok(())
 }
 
-/// Compares what one side has seen with what the `sender` has sent.
+/// Compares the bytes and the end that one side read with those that `sender` sent.
 fn check(
     case: &Case,
     sender: &Plan,
@@ -196,7 +196,7 @@ fn check(
     );
     let all = track.sent.load(SeqCst) - track.urgent.load(SeqCst);
     let is_complete = sender.end == End::Fin && bytes.len() == all;
-    // A server that ends has no time to wait until a reset overtakes nothing; an idle session ends cleanly.
+    // An aborted server does not wait until a reset would overtake nothing. An idle session ends cleanly.
     let may_be_clean =
         is_complete || matches!(case.event, Event::Abort | Event::Drain | Event::Idle);
     prop_assert!(

@@ -1,8 +1,8 @@
-//! What may happen to a session.
+//! The plan of a session: what both sides and the proxy do.
 
 use proptest::prelude::*;
 
-/// What one side does with its own stream.
+/// What one side does with its stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
     Pause(u64),
@@ -15,7 +15,7 @@ pub(crate) enum Act {
 pub(crate) enum End {
     Fin,
     Reset,
-    /// Leaves the end to what happens to the session.
+    /// Does not end it: the session's event does.
     Stay,
 }
 
@@ -23,11 +23,11 @@ pub(crate) enum End {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Reader {
     Eager,
-    /// Not before the other side has done all it does, and then in pieces.
+    /// In pieces, after the other side has done everything.
     Late,
     /// In pieces, with pauses.
     Slow,
-    /// First so slowly that its kernel reports no room for longer than the idle time-out.
+    /// First so slowly that its kernel advertises no window space for longer than the idle time-out.
     Trickle,
 }
 
@@ -38,12 +38,12 @@ pub(crate) struct Plan {
     pub(crate) reader: Reader,
 }
 
-/// What happens to the session.
+/// What happens to the session from outside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Event {
-    /// The server ends at once.
+    /// The server aborts.
     Abort,
-    /// The server drains and cuts sessions off one after the other.
+    /// The server drains and cuts its sessions one after the other.
     Drain,
     /// Neither side sends anything for the idle time-out.
     Idle,
@@ -114,7 +114,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
                     (plan.end, plan.reader) = (End::Stay, Reader::Eager);
                 }
             }
-            // A side that is still connected has to keep to the idle time-out.
+            // A side that is still connected must not be silent for the idle time-out.
             let event = match (&mut client, &mut server) {
                 (
                     Plan {

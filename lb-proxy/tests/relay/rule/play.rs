@@ -1,4 +1,4 @@
-//! One side of a session, as its plan says.
+//! Plays one side of a session by its plan.
 
 use std::io;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use super::plan::{Act, End, Plan, Reader};
 use test_support::kernel::{acknowledged, send_urgent};
 use test_support::streams::reset_on_close;
 
-/// For how long a side trickles.
+/// How long a side trickles.
 const TRICKLES: Duration = Duration::from_secs(4);
 
-/// What is known of a stream on its way.
+/// The state of one stream between its two ends.
 pub(crate) struct Track {
-    /// Bytes that the sender's kernel took.
+    /// Bytes that the sender's kernel accepted.
     pub(crate) sent: AtomicUsize,
     pub(crate) urgent: AtomicUsize,
-    /// Whether the sender has done all it does.
+    /// Whether the sender has done everything.
     pub(crate) done: watch::Sender<bool>,
-    /// The fewest bytes that have to arrive.
+    /// The number of bytes that must arrive at least.
     pub(crate) owed: AtomicUsize,
 }
 
@@ -39,7 +39,7 @@ impl Track {
         })
     }
 
-    /// What is acknowledged to `sender` now is owed, unless less is.
+    /// Bytes that are acknowledged to `sender` now must arrive, unless fewer must already.
     pub(crate) fn owe_acknowledged(&self, sender: &TcpStream) {
         let urgent = self.urgent.load(SeqCst);
         let acknowledged = acknowledged(sender).saturating_sub(urgent);
@@ -47,11 +47,11 @@ impl Track {
     }
 }
 
-/// What a side has read, and how that ended. `None` if it reset the connection itself.
+/// The bytes that a side read, and how its stream ended. `None` if the side reset the connection itself.
 pub(crate) struct Seen {
     pub(crate) bytes: Vec<u8>,
     pub(crate) end: Option<io::Result<()>>,
-    /// Stays open until the other side has seen the end, too.
+    /// Keeps the socket open until the other side has seen the end as well.
     _stream: Option<Arc<TcpStream>>,
 }
 
@@ -181,7 +181,7 @@ pub(crate) async fn play(
     Seen {
         bytes: seen,
         _stream: Some(stream),
-        // The kernel tells of a reset once, in writing or in reading.
+        // The kernel reports a reset once, to a write or to a read.
         end: Some(ended.and(written)),
     }
 }

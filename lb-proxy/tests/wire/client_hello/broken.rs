@@ -1,4 +1,4 @@
-//! Bytes that are no ClientHello, and limits.
+//! Bytes that are not a ClientHello, and limits.
 
 use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::{ClientHello, ClientHelloError as Error, DEFAULT_LIMIT};
@@ -6,7 +6,7 @@ use lb_proxy::client_hello::{ClientHello, ClientHelloError as Error, DEFAULT_LIM
 use super::{RECORDED, hello, in_records, message, recorded, server_name};
 
 #[test]
-fn other_protocols_are_told_by_their_first_wrong_byte() {
+fn other_protocols_are_refused_at_their_first_wrong_byte() {
     let ssl2 = b"\x80\x2e\x01\0\x02\0\x15\0\0\0\x10";
     for (stream, offset) in [
         (&b"GET / HTTP/1.1\r\n"[..], 0),
@@ -19,7 +19,7 @@ fn other_protocols_are_told_by_their_first_wrong_byte() {
         (b"\x16\x03\x01\x40\x01\x01", 3),
         (b"\x16\x03\x03\0\x05\x02", 5),
     ] {
-        // The length of a record is wrong when both of its bytes are there.
+        // A wrong record length is found once both of its bytes have arrived.
         let tells = if offset == 3 { 5 } else { offset + 1 };
         for have in 0..tells {
             let parsed = ClientHello::parse(&stream[..have], DEFAULT_LIMIT).unwrap();
@@ -36,8 +36,8 @@ fn other_protocols_are_told_by_their_first_wrong_byte() {
 }
 
 #[test]
-fn broken_extensions() {
-    // Where the first extension begins: after headers, version, random, session, ciphers, compression and length.
+fn broken_extensions_are_refused() {
+    // The offset of the first extension: behind headers, version, random, session, ciphers, compression and length.
     let start = 5 + 4 + 2 + 32 + 1 + 4 + 2 + 2;
     let twice = server_name(b"a");
     for (extensions, offset, what) in [
@@ -52,7 +52,7 @@ fn broken_extensions() {
         (
             &[&[0, 0, 0, 3, 0, 0, 0]],
             6,
-            "something follows the list of server names",
+            "bytes follow the list of server names",
         ),
         (
             &[&[0, 0, 0, 6, 0, 4, 0, 0, 2, b'a']],
@@ -67,7 +67,7 @@ fn broken_extensions() {
         (
             &[&twice, &[0xa, 0xa, 0, 0], &twice],
             14,
-            "an extension is there twice",
+            "an extension occurs twice",
         ),
         (&[&[0, 16, 0, 2, 0, 0]], 6, "the list of protocols is empty"),
         (&[&[0, 16, 0, 3, 0, 1, 0]], 7, "a protocol name is empty"),
@@ -97,14 +97,14 @@ fn broken_extensions() {
     ];
     for name in names {
         let error = ClientHello::parse(&hello(&[&server_name(name)]), DEFAULT_LIMIT).unwrap_err();
-        let (offset, what) = (start + 9, "the server name is no host name");
+        let (offset, what) = (start + 9, "the server name is not a host name");
         assert_eq!(error, Error::Malformed { offset, what });
     }
 }
 
-/// Every length of a real message made wrong is an error at a place in the stream, or no error, but never a panic.
+/// A wrong length anywhere in a real message gives an error with an offset in the stream, or no error, but no panic.
 #[test]
-fn broken_bytes() {
+fn wrong_lengths_never_panic() {
     for (name, stream) in RECORDED {
         for at in 0..stream.len() {
             for value in [0, 0xff, stream[at] ^ 1, stream[at].wrapping_add(1)] {
@@ -120,31 +120,31 @@ fn broken_bytes() {
     }
 }
 
-/// The offset is that in the stream, also behind the headers of further records.
+/// The offset is the one in the stream, also behind the headers of further records.
 #[test]
 fn offsets_count_record_headers() {
     let mut message = message(&hello(&[&server_name(b"a/b")]));
     let in_one = Error::Malformed {
         offset: 5 + 56,
-        what: "the server name is no host name",
+        what: "the server name is not a host name",
     };
     let stream = in_records(&message, 16384);
     assert_eq!(ClientHello::parse(&stream, DEFAULT_LIMIT), Err(in_one));
     let in_many = Error::Malformed {
         offset: 6 * 5 + 56,
-        what: "the server name is no host name",
+        what: "the server name is not a host name",
     };
     let stream = in_records(&message, 10);
     assert_eq!(ClientHello::parse(&stream, DEFAULT_LIMIT), Err(in_many));
     message.truncate(20);
     let mut other = in_records(&message, 20);
     other.extend(b"\x17\x03\x03");
-    let what = "no handshake record, although the message has not ended";
+    let what = "not a handshake record, although the message has not ended";
     let error = Error::Malformed { offset: 25, what };
     assert_eq!(ClientHello::parse(&other, DEFAULT_LIMIT), Err(error));
 }
 
-/// What is cut off by the message's end is missing there, also when another record follows.
+/// The offset of a missing byte is the end of the message, also if another record follows.
 #[test]
 fn the_offset_of_an_end_is_not_in_the_next_record() {
     let stream = hello(&[&[0x5a, 0x5a, 0, 1]]);
@@ -160,7 +160,7 @@ fn the_offset_of_an_end_is_not_in_the_next_record() {
 }
 
 #[test]
-fn limits() {
+fn a_message_above_the_limit_is_refused() {
     let stream = recorded("chrome");
     let limit = stream.len();
     assert!(
@@ -170,13 +170,13 @@ fn limits() {
             .is_some()
     );
     let limit = limit - 1;
-    // Known as soon as the message's length is.
+    // Refused as soon as the length of the message is known.
     for have in 9..=stream.len() {
         let error = ClientHello::parse(&stream[..have], limit).unwrap_err();
         assert_eq!(error, Error::TooLong { limit });
     }
     assert!(ClientHello::parse(&stream[..8], limit).is_ok());
-    // A message that says it is short, in records that make it long.
+    // A short message, spread over records that make the stream long.
     let stream = in_records(&message(stream), 1);
     let limit = 4000;
     assert!(ClientHello::parse(&stream[..limit - 1], limit).is_ok());

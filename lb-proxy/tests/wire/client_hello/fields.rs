@@ -5,7 +5,7 @@ use lb_proxy::client_hello::TlsVersion;
 use super::{hello, parse, server_name};
 
 #[test]
-fn names_that_are_accepted() {
+fn valid_names_are_accepted() {
     let long = [&[b'a'; 254] as &[u8], b"."].concat();
     for name in [
         &b"example.com."[..],
@@ -25,20 +25,20 @@ fn names_that_are_accepted() {
 }
 
 #[test]
-fn other_types_of_names_are_passed_over() {
+fn names_of_other_types_are_skipped() {
     let extension = b"\0\0\0\x0e\0\x0c\x01\0\x02xx\0\0\x01a\x02\0\0";
     let stream = hello(&[&extension[..]]);
     assert_eq!(parse(&stream).server_name().as_deref(), Some("a"));
 }
 
 #[test]
-fn versions() {
+fn the_highest_known_version_counts() {
     for (list, version) in [
         (&[0x03, 0x04, 0x03, 0x03][..], TlsVersion::TLS1_3),
         (&[0xfa, 0xfa, 0x03, 0x03, 0x03, 0x04], TlsVersion::TLS1_3),
         (&[0x7f, 0x1c, 0x03, 0x02], TlsVersion::TLS1_1),
         (&[0x03, 0x05], TlsVersion::new(0x0305)),
-        // Nothing that is known: the field that is older than the list.
+        // No known version in the list: the legacy version counts.
         (&[0x0a, 0x0a], TlsVersion::TLS1_2),
     ] {
         let len = u8::try_from(list.len()).unwrap();
@@ -56,9 +56,9 @@ fn versions() {
     }
 }
 
-/// A client of TLS 1.2 and before may leave the extensions out altogether.
+/// A client of TLS 1.2 or older may send no extensions.
 #[test]
-fn without_extensions() {
+fn a_hello_without_extensions_is_read() {
     let mut stream = hello(&[]);
     stream.truncate(stream.len() - 2);
     for at in [4, 8] {

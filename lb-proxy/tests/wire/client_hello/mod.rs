@@ -68,7 +68,7 @@ pub(crate) fn hello(extensions: &[&[u8]]) -> Vec<u8> {
     in_records(&[&[1], &len[1..], &body].concat(), 16384)
 }
 
-/// The extension that names a server.
+/// The extension `server_name`.
 pub(crate) fn server_name(name: &[u8]) -> Vec<u8> {
     let name = [&[0], &len(name)[..], name].concat();
     let list = [&len(&name), &name[..]].concat();

@@ -7,7 +7,7 @@ use super::{RECORDED, alpn, in_records, message, parse, recorded};
 use crate::split_at_every_byte;
 
 #[test]
-fn real_clients() {
+fn the_hellos_of_real_clients_are_read() {
     let many = (0..40).map(|number| format!("protocol-number-{number}"));
     let many = many.collect::<Vec<_>>();
     let web = ["h2".to_owned(), "http/1.1".to_owned()];
@@ -34,9 +34,9 @@ fn real_clients() {
     }
 }
 
-/// The recordings are what their names promise.
+/// The recordings have the properties that their names promise.
 #[test]
-fn recordings_are_of_all_kinds() {
+fn the_recordings_cover_all_kinds() {
     let records = |name| {
         recorded(name)
             .windows(3)
@@ -52,9 +52,9 @@ fn recordings_are_of_all_kinds() {
     assert!(recorded("chrome").windows(2).any(|bytes| reserved(&bytes)));
 }
 
-/// Split at every byte, in the records that the client made and in others.
+/// Splits at every byte, in the client's records and in other ones.
 #[test]
-fn splits() {
+fn split_hellos_are_read() {
     for (name, stream) in RECORDED {
         let expected = parse(stream);
         let message = message(stream);

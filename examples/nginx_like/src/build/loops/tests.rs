@@ -38,7 +38,7 @@ fn a_listener_that_is_its_own_server_is_found() {
 }
 
 #[test]
-fn what_does_not_come_back_is_no_loop() {
+fn a_path_that_ends_is_no_loop() {
     for (listen, to) in [
         ("127.0.0.1:446", "127.0.0.1:447"),
         ("127.0.0.1:446", "127.0.0.2:446"),
@@ -78,7 +78,7 @@ fn the_address_of_an_interface_is_found_behind_a_wildcard() {
 }
 
 #[test]
-fn the_directive_of_an_upstream_and_the_way_are_named() {
+fn the_directive_of_an_upstream_and_the_path_are_named() {
     let text = [
         "upstream u {\nserver 192.0.2.1:446;\nserver 127.0.0.1:447 backup;\n}\n".to_owned(),
         passing("127.0.0.1:446", "u"),
@@ -91,7 +91,7 @@ fn the_directive_of_an_upstream_and_the_way_are_named() {
 }
 
 #[test]
-fn names_count_where_they_are_sure_to_come_back() {
+fn names_count_where_the_path_back_is_certain() {
     let by_name = |to: &str, rest: &str| {
         let map = format!(
             "map $ssl_preread_server_name $to {{ default 192.0.2.1:1; a.example {to}; }}\n"
@@ -101,7 +101,7 @@ fn names_count_where_they_are_sure_to_come_back() {
     };
     assert!(by_name("127.0.0.1:446", "").is_some());
     assert!(by_name("127.0.0.1:447", &passing("127.0.0.1:447", "127.0.0.1:446")).is_some());
-    // The second server sends other names back than those that it gets.
+    // The second server sends back other names than it receives.
     let other =
         "map $ssl_preread_server_name $back { default 192.0.2.1:1; b.example 127.0.0.1:446; }
                  server { listen 127.0.0.1:447; ssl_preread on; proxy_pass $back; }";
@@ -109,7 +109,7 @@ fn names_count_where_they_are_sure_to_come_back() {
 }
 
 #[test]
-fn a_long_way_that_ends_is_no_loop() {
+fn a_long_path_that_ends_is_no_loop() {
     let chain = (1000..2000).map(|port| {
         passing(
             &format!("127.0.0.1:{port}"),

@@ -34,7 +34,7 @@ fn read(text: &str) -> Upstream {
 }
 
 #[test]
-fn a_server_that_is_listed_twice_has_both_weights() {
+fn a_server_that_is_listed_twice_has_the_sum_of_the_weights() {
     let config = read(
         "upstream u {
             server a:1 weight=2; server b:1; server a:1 weight=3; server a:2; server a:1 backup;
@@ -48,11 +48,11 @@ fn a_server_that_is_listed_twice_has_both_weights() {
 }
 
 #[test]
-fn addresses_that_follow_each_other_are_one_source() {
+fn consecutive_addresses_are_one_source() {
     let sources = |text: &str| {
-        let made = upstream(&read(text), &System::default()).unwrap();
+        let made = upstream(&read(text), &SystemResolver::default()).unwrap();
         let sources = made.discovery().sources;
-        let labels = sources.iter().map(|status| status.source.to_string());
+        let labels = sources.iter().map(|status| status.label.to_string());
         labels.collect::<Vec<_>>()
     };
     let text = "upstream u {
@@ -65,9 +65,9 @@ fn addresses_that_follow_each_other_are_one_source() {
     assert_eq!(sources("upstream u { server 10.0.0.1:1; }"), ["static"]);
 }
 
-/// With a step for each pair of servers this would take minutes.
+/// A step for each pair of servers would take minutes.
 #[test]
-fn an_upstream_of_very_many_servers_is_read_and_made() {
+fn an_upstream_of_very_many_servers_is_read_and_built() {
     let count = 50_000;
     let addr = |n: u32| std::net::Ipv4Addr::from(0x0a00_0001 + n);
     let servers: String = (0..count)
@@ -77,7 +77,7 @@ fn an_upstream_of_very_many_servers_is_read_and_made() {
     assert_eq!(config.servers.len(), count as usize + 1);
     let joined = joined(&config.servers);
     assert_eq!((joined.len(), joined[0].weight.get()), (count as usize, 2));
-    let made = upstream(&config, &System::default()).unwrap();
+    let made = upstream(&config, &SystemResolver::default()).unwrap();
     assert_eq!(made.discovery().sources.len(), 1);
     assert!(config.says_the_same(&config.clone()));
 }

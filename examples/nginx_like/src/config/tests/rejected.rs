@@ -52,7 +52,7 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Server, "proxy_timeout 1 2;", 2, r#"invalid number of arguments in "proxy_timeout" directive"#),
     (Server, "resolver;", 2, r#"invalid number of arguments in "resolver" directive"#),
     (Server, "listen;", 2, r#"invalid number of arguments in "listen" directive"#),
-    // What comes first.
+    // Headers and names before the relay.
     (Server, "proxy_protocol v3;", 2, r#"invalid value "v3" in "proxy_protocol" directive, it must be "on" or "off""#),
     (Server, "ssl_preread yes;", 2, r#"invalid value "yes" in "ssl_preread" directive, it must be "on" or "off""#),
     (Server, "preread_buffer_size x;", 2, r#""preread_buffer_size" directive invalid value"#),
@@ -66,7 +66,7 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Stream, "map $ssl_preread_server_name $a {\ndefault b;\ndefault c; }", 4, "duplicate default map parameter"),
     (Stream, "map $ssl_preread_server_name $a {\na b;\na c; }", 4, r#"conflicting parameter "a""#),
     (Stream, "map $ssl_preread_server_name $a {\nhostnames;\na.*.b c; }", 4, r#"invalid hostname or wildcard "a.*.b""#),
-    // Who may connect.
+    // Limits and rules for clients.
     (Server, "allow 10.0.0.0/33;", 2, r#"invalid parameter "10.0.0.0/33""#),
     (Server, "deny nobody;", 2, r#"invalid parameter "nobody""#),
     (Stream, "limit_conn_zone $remote_addr zone=a;", 2, r#"invalid zone size "zone=a""#),
@@ -217,7 +217,7 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Upstream, "server a.test \"service=a b\" resolve;", 2, r#"invalid parameter "service=a b""#, Some(r#"invalid parameter "service=a b""#)),
     (Upstream, "server a.test resolve;", 2, r#"no port in upstream "a.test""#, Some(r#"invalid parameter "resolve""#)),
     (Upstream, "server unix:/run/a.sock service=http resolve;", 2, r#"unix domain sockets are not supported yet in upstream "unix:/run/a.sock""#, Some(r#"invalid parameter "service=http""#)),
-    // What comes first.
+    // Headers and names before the relay.
     (Stream, "map $remote_addr $name { }", 2, r#"the "$remote_addr" parameter of the "map" directive is not supported yet"#, None),
     (Stream, "map $ssl_preread_server_name $a {\n~b c; }", 3, r#""~b" in a map is not supported yet: there are host names and, behind "hostnames;", wildcards"#, None),
     (Stream, "map $ssl_preread_server_name $a {\n*.b c; }", 3, r#""*.b" in a map is not supported yet: there are host names and, behind "hostnames;", wildcards"#, None),

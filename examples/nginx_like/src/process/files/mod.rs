@@ -1,7 +1,8 @@
 //! Files that the process reads or opens again while it serves: the configuration, the logs and the pid file.
 
 pub(crate) mod access;
-pub(crate) mod log;
-pub(crate) mod patience;
+pub(crate) mod conf_path;
+pub(crate) mod file_threads;
+pub(crate) mod open_log;
+mod path_resolution;
 pub(crate) mod pid;
-pub(crate) mod walk;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, OFlags, Uid, fstat, unlinkat};
 use tracing::warn;
 
-use super::walk::{self, Opened};
+use super::path_resolution::{self, OpenedFile};
 use crate::process::helper::client::Helper;
 
 /// A pid file. Dropping this removes the file.
@@ -19,7 +19,7 @@ pub(crate) enum PidGuard {
 }
 
 impl PidGuard {
-    /// One that `helper` has opened.
+    /// A pid file that `helper` has opened.
     pub(crate) fn by_helper(path: &Path, helper: &Arc<Helper>) -> Self {
         Self::ByHelper(HelperPid {
             path: path.to_owned(),
@@ -57,7 +57,7 @@ impl Drop for HelperPid {
             return;
         }
         if let Err(error) = self.helper.remove_pid(&self.path) {
-            warn!(path = %self.path.display(), %error, "The pid file stays behind");
+            warn!(path = %self.path.display(), %error, "Pid file not removed");
         }
     }
 }
@@ -66,16 +66,16 @@ impl Drop for HelperPid {
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
-    /// What was written: nothing at first.
+    /// What was written; empty at first.
     content: String,
-    opened: Opened,
+    opened: OpenedFile,
 }
 
 impl PidFile {
-    /// Opens `path`, and makes a file if there is none.
+    /// Opens `path`. Creates a file if there is none.
     ///
-    /// With an `owner` the caller may write where that user may not: links of that user are not followed, and only a
-    /// regular file is opened.
+    /// With an `owner` the caller has more rights than that user: a link of that user is an error, and so is a file that
+    /// is not regular.
     pub(crate) fn open(path: &Path, owner: Option<Uid>) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
@@ -84,7 +84,7 @@ impl PidFile {
         })
     }
 
-    /// Writes the id `pid` in the place of what the file says.
+    /// Replaces the content of the file by the id `pid`.
     pub(crate) fn write(&mut self, pid: u32) -> io::Result<()> {
         let mut file = &self.opened.file;
         // Pipes and terminals have no length.
@@ -95,13 +95,13 @@ impl PidFile {
         file.write_all(self.content.as_bytes())
     }
 
-    /// Whether one could be written at `path`. As with nginx an empty one may stay there; what one says is left alone.
+    /// Whether a pid file can be written at `path`. As with nginx an empty file may remain; the content is not changed.
     pub(crate) fn check(path: &Path, owner: Option<Uid>) -> io::Result<()> {
         Self::try_open(path, owner).map(drop)
     }
 
-    fn try_open(path: &Path, owner: Option<Uid>) -> io::Result<Opened> {
-        let opened = walk::open(path, owner, OFlags::RDWR)?;
+    fn try_open(path: &Path, owner: Option<Uid>) -> io::Result<OpenedFile> {
+        let opened = path_resolution::open(path, owner, OFlags::RDWR)?;
         if owner.is_some() && !is_regular(&opened)? {
             let what = "a pid file must be a regular file where \"user\" names another user";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -114,15 +114,15 @@ impl PidFile {
     }
 
     fn remove(&self) -> io::Result<()> {
-        let Opened {
+        let OpenedFile {
             file, dir, name, ..
         } = &self.opened;
         // A successor that has started already has written its own file, or its own id. The content is read from the open
-        // file: what has its name now may be a FIFO, which would block.
+        // file: its name may lead to a FIFO now, which would block.
         if self.opened.named()?.is_none() || !is_regular(&self.opened)? || !self.is_ours()? {
             return Ok(());
         }
-        // A user that may not remove the file can empty it at least, so that it names no process.
+        // If the user may not remove the file, it is emptied, so that it names no process.
         unlinkat(dir, name, AtFlags::empty())
             .map_err(io::Error::from)
             .or_else(|_| file.set_len(0))
@@ -135,7 +135,7 @@ impl PidFile {
     }
 }
 
-fn is_regular(opened: &Opened) -> io::Result<bool> {
+fn is_regular(opened: &OpenedFile) -> io::Result<bool> {
     let mode = fstat(&opened.file)?.st_mode;
     Ok(FileType::from_raw_mode(mode) == FileType::RegularFile)
 }
@@ -144,7 +144,7 @@ impl Drop for PidFile {
     fn drop(&mut self) {
         match self.remove() {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                warn!(path = %self.path.display(), %error, "The pid file stays behind");
+                warn!(path = %self.path.display(), %error, "Pid file not removed");
             }
             _ => {}
         }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_not_written_leaves_what_the_file_says() {
+    fn a_pid_file_that_was_not_written_keeps_its_content() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lb.pid");
         drop(PidFile::open(&path, None).unwrap());
@@ -205,7 +205,7 @@ mod tests {
             drop(file);
             assert_eq!(fs::read_to_string(&path).unwrap(), "18\n");
         }
-        // One that is gone already is no reason for a warning.
+        // A file that was removed already causes no warning.
         let file = written(&path, 17, None).unwrap();
         fs::remove_file(&path).unwrap();
         file.remove().unwrap_err();
@@ -235,7 +235,7 @@ mod tests {
             assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
             fs::remove_file(&path).unwrap();
         }
-        // Nor does one that takes the file's place later.
+        // Nor does a link that replaces the file later.
         let file = written(&path, 17, Some(us)).unwrap();
         fs::write(&other, "17\n").unwrap();
         fs::remove_file(&path).unwrap();
@@ -243,7 +243,7 @@ mod tests {
         drop(file);
         assert_eq!(fs::read_to_string(&other).unwrap(), "17\n");
         assert!(path.is_symlink());
-        // The own rights are enough for the own links, and the link goes at the end.
+        // Without an owner, links are followed with the rights of the process, and the link is removed at the end.
         let file = written(&path, 18, None).unwrap();
         assert_eq!(fs::read_to_string(&other).unwrap(), "18\n");
         drop(file);
@@ -265,7 +265,7 @@ mod tests {
         fifo(&path);
         written(&path, 17, Some(us)).expect_err("no regular file");
         drop(written(&path, 17, None).unwrap());
-        // Some configurations say this where no pid file is wanted.
+        // Some configurations name /dev/null to have no pid file.
         drop(written(Path::new("/dev/null"), 17, None).unwrap());
         assert!(path.exists() && Path::new("/dev/null").exists());
     }

@@ -1,4 +1,4 @@
-//! The side of the server.
+//! The server's side.
 
 use std::env;
 use std::fs::File;
@@ -27,12 +27,12 @@ const END_TIMEOUT: Timespec = Timespec {
 /// The helper process. When this is dropped, or this process ends, it ends as well.
 #[derive(Debug)]
 pub(crate) struct Helper {
-    /// For requests. Each brings a socket for its answer, so that one that hangs does not delay the next.
+    /// For requests. Each request carries a socket for its answer, so that a request that hangs does not delay the next.
     socket: Mutex<UnixStream>,
     /// The same socket, for the end.
     end: UnixStream,
     child: Mutex<Child>,
-    /// Whether the helper ended as it was told to.
+    /// Whether the helper ended with success.
     has_ended: AtomicBool,
 }
 
@@ -57,46 +57,46 @@ impl Helper {
         })
     }
 
-    /// Reads the configuration again. The record tells what reading it brought, mistakes included.
+    /// Reads the configuration again. The recording ends with the first mistake.
     pub(crate) fn load(&self) -> io::Result<Recording> {
-        let answer = self.ask(Tag::Load, Path::new(""))?;
+        let answer = self.request(Tag::Load, Path::new(""))?;
         Recording::from_bytes(&answer.body).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// Opens a log that a configuration names which was loaded.
+    /// Opens a log. A configuration that was loaded must name it.
     pub(crate) fn open_log(&self, path: &Path) -> io::Result<File> {
-        let answer = self.ask(Tag::OpenLog, path)?;
+        let answer = self.request(Tag::OpenLog, path)?;
         answer.file.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// Opens a pid file that a configuration names which was loaded.
+    /// Opens a pid file. A configuration that was loaded must name it.
     pub(crate) fn open_pid(&self, path: &Path) -> io::Result<()> {
-        self.ask(Tag::OpenPid, path).map(drop)
+        self.request(Tag::OpenPid, path).map(drop)
     }
 
     /// Writes the id of this process to a pid file that was [opened](Self::open_pid).
     pub(crate) fn write_pid(&self, path: &Path) -> io::Result<()> {
-        self.ask(Tag::WritePid, path).map(drop)
+        self.request(Tag::WritePid, path).map(drop)
     }
 
     /// Removes a pid file that was [opened](Self::open_pid).
     pub(crate) fn remove_pid(&self, path: &Path) -> io::Result<()> {
-        self.ask(Tag::RemovePid, path).map(drop)
+        self.request(Tag::RemovePid, path).map(drop)
     }
 
-    fn ask(&self, tag: Tag, path: &Path) -> io::Result<Frame> {
+    fn request(&self, tag: Tag, path: &Path) -> io::Result<Frame> {
         let (ours, theirs) = UnixStream::pair()?;
         let theirs = File::from(OwnedFd::from(theirs));
         let body = path.as_os_str().as_bytes();
-        let asked = {
+        let sent = {
             // No code that can panic runs under the lock.
             let socket = self.socket.lock();
             let socket = socket.unwrap_or_else(PoisonError::into_inner);
             send(&socket, tag, body, Some(&theirs))
         };
-        // The helper's is the only one left, so that its end is seen.
+        // Only the helper's descriptor remains, so that reading sees its end.
         drop(theirs);
-        answer_of(asked.and_then(|()| receive(&ours)))
+        answer_of(sent.and_then(|()| receive(&ours)))
     }
 
     /// Lets the helper remove the pid file and end, also if it hangs on a file.
@@ -112,7 +112,7 @@ impl Helper {
         }
     }
 
-    /// Whether the helper has ended and removed the pid files before.
+    /// Whether the helper has removed the pid files and ended.
     pub(crate) fn has_removed_all(&self) -> bool {
         self.has_ended.load(Relaxed)
     }
@@ -120,7 +120,7 @@ impl Helper {
 
 fn answer_of(answer: io::Result<Option<Frame>>) -> io::Result<Frame> {
     let Ok(Some(answer)) = answer else {
-        let what = "the helper process has ended, which takes a restart";
+        let what = "the helper process has ended: restart the server";
         return Err(io::Error::other(what));
     };
     if answer.tag != Tag::Failed {

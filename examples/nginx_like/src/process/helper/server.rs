@@ -1,4 +1,4 @@
-//! The side of the superuser.
+//! The superuser's side.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -20,19 +20,19 @@ use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabiliti
 
 use super::wire::{Frame, Tag, receive, send};
 use crate::config::main::Config;
-use crate::error::StartError;
-use crate::process::files::access::Place;
-use crate::process::files::log;
+use crate::process::error::StartError;
+use crate::process::files::conf_path::ConfPath;
+use crate::process::files::open_log;
 use crate::process::files::pid::PidFile;
 use crate::process::logs::logging::paths_of;
 use crate::syntax::recording::Recording;
 
 /// How many requests may hang on files at a time.
-const MOST_REQUESTS: usize = 8;
+const MAX_REQUESTS: usize = 8;
 
 /// Serves the process at the other end of the standard input until that process ends.
-pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
-    // The end of the server is the only reason to end: a terminal or a service manager may signal both processes.
+pub(crate) fn serve(path: ConfPath, owner: u32) -> Result<(), StartError> {
+    // Only the end of the server ends the helper: a terminal or a service manager may signal both processes.
     let blocked = SigSet::all().thread_block();
     blocked.map_err(|errno| StartError::System {
         call: "sigprocmask()".to_owned(),
@@ -48,17 +48,17 @@ pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
     let socket = UnixStream::from(socket);
     // The kernel took the name from /proc/self/exe.
     let _ = rustix::thread::set_name(c"nginx_like");
-    let written = Arc::<Mutex<Vec<PidFile>>>::default();
-    let watched = (socket.try_clone().map_err(failed)?, Arc::clone(&written));
+    let pid_files = Arc::<Mutex<Vec<PidFile>>>::default();
+    let watched = (socket.try_clone().map_err(failed)?, Arc::clone(&pid_files));
     let watching = thread::Builder::new().name("end".to_owned());
     let watching = watching.spawn(move || end_with(&watched.0, &watched.1));
     let watching = watching.map_err(StartError::Thread)?;
     let handler = Arc::new(RequestHandler {
-        place,
+        path,
         owner: Uid::from_raw(owner),
         server: parent_id(),
-        named: Mutex::default(),
-        written,
+        configured: Mutex::default(),
+        pid_files,
     });
     // A server that was killed may leave its socket with an error instead of an end.
     while let Ok(Some(frame)) = receive(&socket) {
@@ -69,7 +69,7 @@ pub(crate) fn serve(place: Place, owner: u32) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Gives up every capability but those that open and give away files of others.
+/// Gives up every capability but those to open files of other users and to change their owner.
 fn keep_file_rights() -> Result<(), StartError> {
     let needed = CapabilitySet::CHOWN
         | CapabilitySet::DAC_OVERRIDE
@@ -90,11 +90,11 @@ fn keep_file_rights() -> Result<(), StartError> {
     })
 }
 
-/// Ends the process when the server has ended, even if it hangs on a file then.
-fn end_with(server: &UnixStream, written: &Mutex<Vec<PidFile>>) {
+/// Ends the process when the server has ended, even if a request hangs on a file then.
+fn end_with(server: &UnixStream, pid_files: &Mutex<Vec<PidFile>>) {
     let mut ended = [PollFd::new(server, PollFlags::RDHUP)];
     while matches!(poll(&mut ended, None), Ok(0) | Err(Errno::INTR)) {}
-    lock(written).clear();
+    lock(pid_files).clear();
     process::exit(0);
 }
 
@@ -103,7 +103,7 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of an error of the system, or the words of another.
+/// The number of a system error, or the text of another error.
 fn encode_error(error: &io::Error) -> Vec<u8> {
     match error.raw_os_error() {
         Some(number) => number.to_le_bytes().into(),
@@ -111,34 +111,34 @@ fn encode_error(error: &io::Error) -> Vec<u8> {
     }
 }
 
-fn reply_with(reply: &UnixStream, answer: io::Result<Answer>) {
-    // A server that waits no longer for the answer has closed its socket.
+fn reply_with(reply: &UnixStream, answer: io::Result<Response>) {
+    // A server that has stopped waiting has closed its socket.
     let _ = match answer {
-        Ok(Answer { body, file }) => send(reply, Tag::Done, &body, file.as_ref()),
+        Ok(Response { body, file }) => send(reply, Tag::Done, &body, file.as_ref()),
         Err(error) => send(reply, Tag::Failed, &encode_error(&error), None),
     };
 }
 
 struct RequestHandler {
-    place: Place,
+    path: ConfPath,
     /// The user of the server, which owns the logs.
     owner: Uid,
     /// The server's process.
     server: u32,
-    named: Mutex<Named>,
-    /// Pid files that are open. Dropping them removes them.
-    written: Arc<Mutex<Vec<PidFile>>>,
+    configured: Mutex<ConfiguredPaths>,
+    /// Open pid files. Dropping one removes it.
+    pid_files: Arc<Mutex<Vec<PidFile>>>,
 }
 
 /// The logs and the pid files that configurations have named so far.
 #[derive(Default)]
-struct Named {
+struct ConfiguredPaths {
     logs: HashSet<PathBuf>,
     pids: HashSet<PathBuf>,
 }
 
 #[derive(Default)]
-struct Answer {
+struct Response {
     body: Vec<u8>,
     file: Option<File>,
 }
@@ -146,13 +146,13 @@ struct Answer {
 impl RequestHandler {
     /// Answers in a thread of its own, which may hang on a file.
     fn start(this: &Arc<Self>, mut frame: Frame) {
-        // Without a socket for the answer there is no request.
+        // A frame without a socket for the answer is no request.
         let Some(reply) = frame.file.take() else {
             return;
         };
         let reply = UnixStream::from(OwnedFd::from(reply));
-        // Each thread has one of these, and so does the main thread.
-        if Arc::strong_count(this) > MOST_REQUESTS {
+        // Each request's thread holds a reference, and so does the main thread.
+        if Arc::strong_count(this) > MAX_REQUESTS {
             let error = io::Error::other("too many requests to the helper process hang");
             reply_with(&reply, Err(error));
             return;
@@ -167,33 +167,33 @@ impl RequestHandler {
         });
     }
 
-    fn answer(&self, frame: Frame) -> io::Result<Answer> {
+    fn answer(&self, frame: Frame) -> io::Result<Response> {
         let path = PathBuf::from(OsString::from_vec(frame.body));
         match frame.tag {
-            Tag::Load => Ok(Answer {
+            Tag::Load => Ok(Response {
                 body: self.load().to_bytes(),
                 file: None,
             }),
-            Tag::OpenLog if lock(&self.named).logs.contains(&path) => Ok(Answer {
+            Tag::OpenLog if lock(&self.configured).logs.contains(&path) => Ok(Response {
                 body: Vec::new(),
-                file: Some(log::open_for(&path, self.owner)?),
+                file: Some(open_log::open_for(&path, self.owner)?),
             }),
-            Tag::OpenPid if lock(&self.named).pids.contains(&path) => {
-                // One for each path: the file of an earlier request goes first.
+            Tag::OpenPid if lock(&self.configured).pids.contains(&path) => {
+                // One pid file for each path: the file of an earlier request is removed first.
                 self.remove(&path);
                 let file = PidFile::open(&path, Some(self.owner))?;
-                lock(&self.written).push(file);
-                Ok(Answer::default())
+                lock(&self.pid_files).push(file);
+                Ok(Response::default())
             }
             Tag::WritePid => {
                 let mut file = self.take(&path).ok_or(Errno::PERM)?;
                 let done = file.write(self.server);
-                lock(&self.written).push(file);
-                done.map(|()| Answer::default())
+                lock(&self.pid_files).push(file);
+                done.map(|()| Response::default())
             }
             Tag::RemovePid => {
                 self.remove(&path);
-                Ok(Answer::default())
+                Ok(Response::default())
             }
             _ => Err(Errno::PERM.into()),
         }
@@ -205,20 +205,20 @@ impl RequestHandler {
     }
 
     fn take(&self, path: &Path) -> Option<PidFile> {
-        let mut written = lock(&self.written);
-        let found = written.iter().position(|file| file.path() == path)?;
-        Some(written.swap_remove(found))
+        let mut pid_files = lock(&self.pid_files);
+        let found = pid_files.iter().position(|file| file.path() == path)?;
+        Some(pid_files.swap_remove(found))
     }
 
-    /// The record ends with the first mistake, which the server then finds as well.
+    /// The recording ends with the first mistake, which the server then finds as well.
     fn load(&self) -> Recording {
-        let (record, config) = Config::load_recorded(&self.place.conf, &self.place.prefix);
+        let (recording, config) = Config::load_recorded(&self.path.conf, &self.path.prefix);
         if let Ok(config) = config {
-            let mut named = lock(&self.named);
-            named.logs.extend(paths_of(&config));
-            named.pids.extend(config.pid);
+            let mut configured = lock(&self.configured);
+            configured.logs.extend(paths_of(&config));
+            configured.pids.extend(config.pid);
         }
-        record
+        recording
     }
 }
 

@@ -1,4 +1,4 @@
-//! How requests and answers travel: frames of a tag, a body and perhaps an open file.
+//! The format of requests and answers: frames of a tag, a body and optionally an open file.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -14,10 +14,10 @@ use rustix::net::{
 /// A tag and the length of the body.
 const HEADER: usize = 9;
 
-/// No body is longer: a configuration has 64 MiB at the most.
-const LONGEST: u64 = 96 << 20;
+/// The limit of a body. A configuration has 64 MiB at most.
+const MAX_BODY: u64 = 96 << 20;
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(super) enum Tag {
@@ -27,9 +27,9 @@ pub(super) enum Tag {
     OpenPid = b'p',
     WritePid = b'w',
     RemovePid = b'r',
-    /// Answers. The body is a record of the configuration, or empty.
+    /// Answers. The body is a recording of the configuration, or empty.
     Done = b'd',
-    /// The body is the number of an error of the system, four bytes, or what is wrong in words.
+    /// The body is the number of a system error, four bytes, or the text of another error.
     Failed = b'f',
 }
 
@@ -96,7 +96,7 @@ pub(super) fn receive(mut socket: &UnixStream) -> io::Result<Option<Frame>> {
     socket.read_exact(&mut header[received..])?;
     let [tag, length @ ..] = header;
     let length = u64::from_le_bytes(length);
-    if length > LONGEST {
+    if length > MAX_BODY {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut body = Vec::new();

@@ -1,4 +1,4 @@
-//! What a line of a log looks like.
+//! The format of a log line.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// How severe a message is to nginx: it logs every client that gets no service at `error`.
+/// The severity that nginx has for a message: it logs every client that is not served at `error`.
 pub(super) fn severity(message: &Metadata<'_>) -> Level {
     match *message.level() {
         Level::WARN if message.target() == FAILURES_TARGET => Level::ERROR,
@@ -19,11 +19,11 @@ pub(super) fn severity(message: &Metadata<'_>) -> Level {
 }
 
 /// Time, severity, message and fields, all on one line whatever they hold.
-pub(super) struct Line {
+pub(super) struct LineFormat {
     message: Format<Full, ()>,
 }
 
-impl Line {
+impl LineFormat {
     pub(super) fn new() -> Self {
         let message = tracing_subscriber::fmt::format();
         let message = message.without_time().with_level(false);
@@ -33,7 +33,7 @@ impl Line {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Line
+impl<S, N> FormatEvent<S, N> for LineFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -78,14 +78,14 @@ mod tests {
         }
     }
 
-    /// The lines of what `say` logs, without their times.
-    fn lines(say: impl FnOnce()) -> Vec<String> {
+    /// The lines that `log` writes, without their times.
+    fn lines(log: impl FnOnce()) -> Vec<String> {
         let written = Written::default();
         let to = written.clone();
-        let log = tracing_subscriber::fmt()
-            .event_format(Line::new())
+        let subscriber = tracing_subscriber::fmt()
+            .event_format(LineFormat::new())
             .with_writer(move || to.clone());
-        with_default(log.finish(), say);
+        with_default(subscriber.finish(), log);
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let without_time = |line: &str| line.split_once(' ').unwrap().1.to_owned();
         text.lines().map(without_time).collect()
@@ -96,12 +96,12 @@ mod tests {
 
     #[test]
     fn no_part_of_a_message_makes_a_line_or_controls_a_terminal() {
-        let said = lines(|| {
+        let logged = lines(|| {
             let _span = info_span!("outer", name = %FORGED).entered();
             info!(display = %FORGED, debug = ?FORGED, text = FORGED, "{FORGED}");
         });
-        assert_eq!(said.len(), 1, "{said:?}");
-        let line = &said[0];
+        assert_eq!(logged.len(), 1, "{logged:?}");
+        let line = &logged[0];
         assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'));
         assert!(line.contains(&format!("display={SHOWN}")), "{line}");
         assert!(line.contains(r": a\n2026-01-01 ERROR forged"), "{line}");
@@ -110,12 +110,12 @@ mod tests {
 
     #[test]
     fn failures_of_clients_are_errors_and_other_warnings_are_not() {
-        let said = lines(|| {
+        let logged = lines(|| {
             warn!(target: FAILURES_TARGET, clients = 2, "Clients refused");
             warn!("Log reopened");
         });
         assert_eq!(
-            said,
+            logged,
             ["ERROR Clients refused clients=2", " WARN Log reopened"]
         );
     }

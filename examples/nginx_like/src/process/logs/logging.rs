@@ -17,19 +17,19 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::line::{Line, severity};
+use super::line::{LineFormat, severity};
 use super::sink::Sink;
 use crate::config::error_log::{LogLevel, LogTarget};
 use crate::config::main::Config;
-use crate::error::StartError;
-use crate::process::files::access::Files;
-use crate::process::files::patience::Patience;
-use crate::process::user::Identity;
+use crate::process::credentials::Credentials;
+use crate::process::error::StartError;
+use crate::process::files::access::FileAccess;
+use crate::process::files::file_threads::FileThreads;
 
-/// How long the end of a log, or of the process, waits for a reader or a disk that does not take the last messages.
+/// How long the end of a log, or of the process, waits until a reader or a disk has taken the last messages.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Its own words say less than ours and name nothing of the configuration.
+/// Its messages say less than ours and name nothing of the configuration.
 const DNS_CLIENT: &str = "hickory";
 
 /// Logs that are open, each once.
@@ -51,7 +51,7 @@ pub(crate) struct Logging {
 
 impl Logs {
     /// Opens every log of `config`. Without any, messages from `notice` on go to the standard error stream.
-    pub(crate) fn open(config: &Config, files: &Files) -> Result<Self, StartError> {
+    pub(crate) fn open(config: &Config, files: &FileAccess) -> Result<Self, StartError> {
         Self(Arc::new([])).changed(config, files)
     }
 
@@ -64,16 +64,19 @@ impl Logs {
         Ok(Self(Arc::new([log])))
     }
 
-    /// Opens every log of `config` without writing to it, as a process does that becomes the user `identity`.
-    pub(crate) fn test(config: &Config, identity: Option<&Identity>) -> Result<(), StartError> {
+    /// Opens every log of `config` without writing to it, as a process that switches to `credentials` does.
+    pub(crate) fn test(
+        config: &Config,
+        credentials: Option<&Credentials>,
+    ) -> Result<(), StartError> {
         for path in levels_of(config).into_keys().flatten() {
-            Files::test_log(path, identity).map_err(StartError::open(path))?;
+            FileAccess::test_log(path, credentials).map_err(StartError::open(path))?;
         }
         Ok(())
     }
 
-    /// The logs of `config`. Files that are open already are not opened again.
-    fn changed(&self, config: &Config, files: &Files) -> Result<Self, StartError> {
+    /// The logs of `config`. Files that are open already are reused.
+    fn changed(&self, config: &Config, files: &FileAccess) -> Result<Self, StartError> {
         let levels = levels_of(config);
         if levels.is_empty() {
             return Self::stderr();
@@ -85,7 +88,7 @@ impl Logs {
         logs.collect::<Result<Arc<[Log]>, StartError>>().map(Self)
     }
 
-    fn sink(&self, path: Option<&Path>, files: &Files) -> Result<Arc<Sink>, StartError> {
+    fn sink(&self, path: Option<&Path>, files: &FileAccess) -> Result<Arc<Sink>, StartError> {
         let mut open = self.0.iter().map(|log| &log.sink);
         if let Some(sink) = open.find(|sink| sink.path() == path) {
             return Ok(Arc::clone(sink));
@@ -107,13 +110,13 @@ impl Logs {
         }
     }
 
-    /// Sends what happens from now on to the logs.
+    /// Installs the logs as the destination of all messages.
     pub(crate) fn install(self) -> Logging {
         let (filter, handle) = reload::Layer::new(self.filter());
         let logs = Arc::new(RwLock::new(self));
         let written = layer()
-            .event_format(Line::new())
-            .with_writer(Current(Arc::clone(&logs)));
+            .event_format(LineFormat::new())
+            .with_writer(CurrentLogs(Arc::clone(&logs)));
         // Fails only if the process has a subscriber already, which then gets the messages.
         let _ = tracing_subscriber::registry()
             .with(filter)
@@ -125,7 +128,7 @@ impl Logs {
         }
     }
 
-    /// What any of the logs wants.
+    /// The messages that at least one of the logs takes.
     fn filter(&self) -> Targets {
         let levels = self.0.iter().map(|log| filter(log.level));
         targets(levels.max().unwrap_or(LevelFilter::OFF))
@@ -134,11 +137,11 @@ impl Logs {
 
 impl Logging {
     /// Opens the logs of another configuration, for [`replace`](Self::replace).
-    pub(crate) fn open(&self, config: &Config, files: &Files) -> Result<Logs, StartError> {
+    pub(crate) fn open(&self, config: &Config, files: &FileAccess) -> Result<Logs, StartError> {
         self.now().changed(config, files)
     }
 
-    /// Messages go to `logs` from now on.
+    /// Sends all further messages to `logs`.
     pub(crate) fn replace(&self, logs: Logs) {
         let filter = logs.filter();
         let before = {
@@ -150,33 +153,33 @@ impl Logging {
         before.flush();
     }
 
-    /// Opens the files again by their names, after a log rotation. One that cannot be opened is written on.
+    /// Opens the files again by their names, after a log rotation. If a file cannot be opened, its log keeps the old file.
     ///
-    /// Messages that come before go to the old file, messages that come later to the new one. Blocks on files.
-    pub(crate) fn reopen(&self, files: &Arc<Files>, patience: &Patience) {
+    /// Earlier messages go to the old file, later messages to the new file. Blocks on files.
+    pub(crate) fn reopen(&self, files: &Arc<FileAccess>, threads: &FileThreads) {
         for Log { sink, .. } in &*self.now().0 {
             let Some(path) = sink.path() else { continue };
             let (files, opened) = (Arc::clone(files), path.to_owned());
-            let opened = patience.run(move || files.open_log(&opened));
+            let opened = threads.run(move || files.open_log(&opened));
             match opened.flatten() {
                 Ok(file) => {
                     sink.switch(file);
                     info!(path = %path.display(), "Log reopened");
                 }
                 Err(error) => {
-                    error!(path = %path.display(), %error, "Log cannot be reopened, writing on");
+                    error!(path = %path.display(), %error, "Log not reopened, the old file is kept");
                 }
             }
         }
     }
 
-    /// Waits for the threads of the logs to write what they have, but not for longer than a second.
+    /// Waits until the threads of the logs have written all messages, at most for a second.
     pub(crate) fn flush(&self) {
         self.now().flush();
     }
 
     fn now(&self) -> Logs {
-        Current(Arc::clone(&self.logs)).logs()
+        CurrentLogs(Arc::clone(&self.logs)).logs()
     }
 }
 
@@ -186,8 +189,8 @@ pub(crate) fn paths_of(config: &Config) -> impl Iterator<Item = PathBuf> {
     paths.map(Path::to_owned).collect::<Vec<_>>().into_iter()
 }
 
-/// The files of all `error_log` directives, `None` being the standard error stream. Blocks inherit logs from one
-/// another: each is opened once, at its most talkative level.
+/// The files of all `error_log` directives; `None` is the standard error stream. Blocks inherit logs from each other:
+/// each is opened once, at its least severe level.
 fn levels_of(config: &Config) -> BTreeMap<Option<&Path>, LogLevel> {
     let servers = config.stream.iter().flat_map(|stream| &stream.servers);
     let of_servers = servers.flat_map(|server| &server.settings.error_logs);
@@ -203,28 +206,28 @@ fn levels_of(config: &Config) -> BTreeMap<Option<&Path>, LogLevel> {
     levels
 }
 
-/// Writes to whatever logs there are now.
-struct Current(Arc<RwLock<Logs>>);
+/// Writes to the logs that are installed at the time of the message.
+struct CurrentLogs(Arc<RwLock<Logs>>);
 
-impl Current {
+impl CurrentLogs {
     fn logs(&self) -> Logs {
         let logs = self.0.read().unwrap_or_else(PoisonError::into_inner);
         logs.clone()
     }
 }
 
-impl MakeWriter<'_> for Current {
-    type Writer = Writer;
+impl MakeWriter<'_> for CurrentLogs {
+    type Writer = MessageWriter;
 
-    fn make_writer(&self) -> Writer {
-        Writer {
+    fn make_writer(&self) -> MessageWriter {
+        MessageWriter {
             logs: self.logs(),
             level: LevelFilter::ERROR,
         }
     }
 
-    fn make_writer_for(&self, message: &Metadata<'_>) -> Writer {
-        Writer {
+    fn make_writer_for(&self, message: &Metadata<'_>) -> MessageWriter {
+        MessageWriter {
             logs: self.logs(),
             level: LevelFilter::from_level(severity(message)),
         }
@@ -232,15 +235,15 @@ impl MakeWriter<'_> for Current {
 }
 
 /// Writes one message.
-struct Writer {
+struct MessageWriter {
     logs: Logs,
     level: LevelFilter,
 }
 
-impl Write for Writer {
+impl Write for MessageWriter {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
-        let wanting = self.logs.0.iter();
-        for log in wanting.filter(|log| filter(log.level) >= self.level) {
+        let logs = self.logs.0.iter();
+        for log in logs.filter(|log| filter(log.level) >= self.level) {
             log.sink.push(message);
         }
         Ok(message.len())
@@ -251,10 +254,10 @@ impl Write for Writer {
     }
 }
 
-/// Ours. Libraries name nothing of the configuration, and what they find wrong is an error that one of these logs.
+/// Our crates. Other libraries name nothing of the configuration, and their errors are logged by one of these.
 const OURS: [&str; 4] = ["lb_core", "lb_discovery", "lb_proxy", "nginx_like"];
 
-/// What is logged at `level`. Libraries take part at `debug` only: that is for the search for a fault.
+/// The messages that are logged at `level`. Those of other libraries are logged at `debug` only, for the search of faults.
 fn targets(level: LevelFilter) -> Targets {
     let foreign = if level >= LevelFilter::DEBUG {
         level
@@ -266,7 +269,7 @@ fn targets(level: LevelFilter) -> Targets {
         .with_default(foreign)
         .with_target(DNS_CLIENT, LevelFilter::OFF)
         .with_targets(ours)
-        // What these say is an error here; see `severity`.
+        // Their warnings are errors in the log; see `severity`.
         .with_target(FAILURES_TARGET, LevelFilter::WARN.max(level))
 }
 

@@ -60,7 +60,7 @@ fn comments() {
     ] {
         assert_eq!(lex(text.as_bytes()), shown, "{text:?}");
     }
-    // Nobody reads comments, so they can be in any encoding.
+    // Comments may have any encoding.
     assert_eq!(lex(b"# caf\xe9\na;"), r#"2["a"];"#);
 }
 

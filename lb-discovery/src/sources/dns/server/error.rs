@@ -9,19 +9,19 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 
 use crate::error::DiscoveryError;
-use crate::sources::dns::server::aliases::{Endless, MAX_ALIASES};
+use crate::sources::dns::server::aliases::{AliasError, MAX_ALIASES};
 
 /// Why a question has no answer.
-pub(crate) enum Failure {
-    Endless(Endless),
-    /// The least TTL of the aliases that led to the name without an answer comes with the error.
+pub(crate) enum ServerError {
+    Aliases(AliasError),
+    /// An error of the client, and the minimum TTL of the aliases that led to the name.
     Net(NetError, u32),
-    /// The answer says nothing about the name.
+    /// An answer without records of the name.
     Nothing(ResponseCode),
 }
 
-impl Failure {
-    /// Puts it into our words: `addr` was asked about the name that errors call `shown`, and given `timeout`.
+impl ServerError {
+    /// Converts to the error of a question to `addr`, with the limit `timeout`. `shown`: the name in errors.
     pub(crate) fn explain(
         self,
         addr: SocketAddr,
@@ -29,79 +29,65 @@ impl Failure {
         shown: &str,
     ) -> DiscoveryError {
         let unavailable = |problem: &str| unavailable(addr, shown, problem, None);
-        let (error, most) = match self {
-            Self::Net(error, most) => (error, most),
-            Self::Nothing(ResponseCode::NoError) => {
-                return unavailable("answered about other names only");
+        match self {
+            Self::Net(NetError::Dns(DnsError::NoRecordsFound(none)), most) => {
+                explain_none(&none, most, addr, shown)
             }
-            Self::Nothing(code) => return unavailable(&format!("answered {code} with records")),
-            Self::Endless(Endless::Circle) => {
-                return unavailable("gave aliases that lead in a circle");
+            Self::Net(NetError::Timeout, _) => DiscoveryError::Timeout {
+                what: what(shown),
+                problem: format!("no answer from {addr} within {timeout:?}").into(),
+            },
+            Self::Net(error, _) => explain_net(error, addr, shown),
+            Self::Nothing(ResponseCode::NoError) => unavailable("answered about other names only"),
+            Self::Nothing(code) => unavailable(&format!("answered {code} with records")),
+            Self::Aliases(AliasError::Loop) => unavailable("gave aliases that lead in a circle"),
+            Self::Aliases(AliasError::TooLong) => {
+                unavailable(&format!("gave more than {MAX_ALIASES} aliases in a row"))
             }
-            Self::Endless(Endless::TooLong) => {
-                return unavailable(&format!("gave more than {MAX_ALIASES} aliases in a row"));
-            }
-        };
-        let problem = match error {
-            NetError::Dns(DnsError::NoRecordsFound(none)) => {
-                return explain_none(&none, most, addr, shown);
-            }
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => {
-                return DiscoveryError::Denied {
-                    what: what(shown),
-                    problem: format!("{addr} refused to answer (REFUSED)").into(),
-                };
-            }
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => "failed (SERVFAIL)",
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::FormErr)) => {
-                "did not understand the question (FORMERR)"
-            }
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::NotImp)) => {
-                "does not answer such questions (NOTIMP)"
-            }
-            NetError::Truncated => "truncated its answer over TCP, too",
-            NetError::Busy => "has too many questions open",
-            NetError::Timeout => {
-                return DiscoveryError::Timeout {
-                    what: what(shown),
-                    problem: format!("no answer from {addr} within {timeout:?}").into(),
-                };
-            }
-            // What the client makes of an error of the socket.
-            NetError::NoConnections => "cannot be reached",
-            NetError::Io(error) => {
-                let error = io::Error::new(error.kind(), error.to_string());
-                let source = Some(error.into());
-                return crate::sources::dns::server::error::unavailable(
-                    addr,
-                    shown,
-                    "cannot be reached",
-                    source,
-                );
-            }
-            error => {
-                let source = Some(error.into());
-                return crate::sources::dns::server::error::unavailable(
-                    addr,
-                    shown,
-                    "gave no usable answer",
-                    source,
-                );
-            }
-        };
-        unavailable(problem)
+        }
     }
 }
 
-/// There are no records, or they are elsewhere. An alias on the way may lead to other ones after `most` seconds.
+/// Explains an error of the client other than a time-out.
+fn explain_net(error: NetError, addr: SocketAddr, shown: &str) -> DiscoveryError {
+    let (problem, source) = match error {
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => {
+            return DiscoveryError::Denied {
+                what: what(shown),
+                problem: format!("{addr} refused to answer (REFUSED)").into(),
+            };
+        }
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => {
+            ("failed (SERVFAIL)", None)
+        }
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::FormErr)) => {
+            ("did not understand the question (FORMERR)", None)
+        }
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::NotImp)) => {
+            ("does not answer such questions (NOTIMP)", None)
+        }
+        NetError::Truncated => ("truncated its answer over TCP, too", None),
+        NetError::Busy => ("has too many questions open", None),
+        // The client's error after one of the socket.
+        NetError::NoConnections => ("cannot be reached", None),
+        NetError::Io(error) => {
+            let error = io::Error::new(error.kind(), error.to_string());
+            ("cannot be reached", Some(error.into()))
+        }
+        error => ("gave no usable answer", Some(error.into())),
+    };
+    unavailable(addr, shown, problem, source)
+}
+
+/// Explains an answer without records. `most`: the TTL of the aliases in seconds, after which they may lead elsewhere.
 fn explain_none(none: &NoRecords, most: u32, addr: SocketAddr, shown: &str) -> DiscoveryError {
     let valid_for = none
         .negative_ttl
         .map(|ttl| Duration::from_secs(ttl.min(most).into()));
     match none.response_code {
         ResponseCode::NXDomain => no_such_name(shown, valid_for),
-        // Name servers instead of an SOA record are a referral to them, not the answer that there is nothing (RFC 2308
-        // section 2.2): this server is not the right one to ask.
+        // NS records instead of an SOA record are a referral, not an empty answer (RFC 2308 section 2.2): another server
+        // must be asked.
         ResponseCode::NoError if none.soa.is_none() && none.ns.is_some() => {
             unavailable(addr, shown, "only refers to other name servers", None)
         }

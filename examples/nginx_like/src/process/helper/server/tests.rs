@@ -7,19 +7,19 @@ use super::*;
 
 /// A handler that has read a configuration with this pid file. The server has another user.
 fn handler(pid: &Path) -> Arc<RequestHandler> {
-    let named = Named {
+    let configured = ConfiguredPaths {
         pids: HashSet::from([pid.to_owned()]),
-        ..Named::default()
+        ..ConfiguredPaths::default()
     };
     Arc::new(RequestHandler {
-        place: Place {
+        path: ConfPath {
             conf: pid.with_extension("conf"),
             prefix: PathBuf::new(),
         },
         owner: Uid::from_raw(geteuid().as_raw() + 1),
         server: 17,
-        named: Mutex::new(named),
-        written: Arc::default(),
+        configured: Mutex::new(configured),
+        pid_files: Arc::default(),
     })
 }
 
@@ -32,7 +32,7 @@ fn frame(tag: Tag, path: &Path) -> Frame {
 }
 
 #[test]
-fn each_path_has_one_pid_file_however_often_it_is_asked_for() {
+fn each_path_has_one_pid_file_however_often_it_is_requested() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lb.pid");
     let handler = handler(&path);
@@ -42,7 +42,7 @@ fn each_path_has_one_pid_file_however_often_it_is_asked_for() {
         ask(Tag::OpenPid, &path).unwrap();
         ask(Tag::WritePid, &path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "17\n");
-        assert_eq!(lock(&handler.written).len(), 1);
+        assert_eq!(lock(&handler.pid_files).len(), 1);
     }
     let other = dir.path().join("other");
     for tag in [Tag::OpenPid, Tag::OpenLog, Tag::WritePid] {
@@ -50,7 +50,7 @@ fn each_path_has_one_pid_file_however_often_it_is_asked_for() {
     }
     assert!(!other.exists());
     ask(Tag::RemovePid, &path).unwrap();
-    assert!(!path.exists() && lock(&handler.written).is_empty());
+    assert!(!path.exists() && lock(&handler.pid_files).is_empty());
 }
 
 #[test]
@@ -69,10 +69,10 @@ fn requests_that_hang_are_limited_and_delay_no_other() {
         ours
     };
     let tag_of = |answer: &UnixStream| receive(answer).unwrap().expect("an answer").tag;
-    let mut hanging: Vec<_> = (1..MOST_REQUESTS).map(|_| request(Tag::Load)).collect();
+    let mut hanging: Vec<_> = (1..MAX_REQUESTS).map(|_| request(Tag::Load)).collect();
     assert_eq!(tag_of(&request(Tag::OpenPid)), Tag::Done);
-    // Its thread may still be about to end.
-    while Arc::strong_count(&handler) > MOST_REQUESTS {
+    // The thread of that request may still be ending.
+    while Arc::strong_count(&handler) > MAX_REQUESTS {
         thread::yield_now();
     }
     hanging.push(request(Tag::Load));

@@ -1,0 +1,37 @@
+//! Why a configuration cannot be turned into a proxy.
+
+use std::io;
+use std::net::SocketAddr;
+
+use lb_discovery::DiscoveryError;
+
+use crate::syntax::error::Os;
+use crate::syntax::span::Span;
+
+/// Why a configuration cannot be turned into a proxy.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[cfg(not(feature = "kubernetes"))]
+    #[error("nginx_like was built without its feature \"kubernetes\", which is needed in {span}")]
+    BuiltWithoutKubernetes { span: Span },
+    #[error("{source} in {span}")]
+    Discovery { source: DiscoveryError, span: Span },
+    #[error("getsockname() of the inherited socket {addr} failed ({})", Os(source))]
+    InheritedSocket { addr: SocketAddr, source: io::Error },
+    #[error(
+        "the inherited socket {addr} takes IPv4 and IPv6, and two servers ask for it: set BindIPv6Only=ipv6-only and a \
+         ListenStream= for each family, in {span}"
+    )]
+    InheritedTwice { addr: SocketAddr, span: Span },
+    #[error("no \"stream\" block with a server in it: there is nothing to balance")]
+    NoServer,
+    #[error(transparent)]
+    Proxy(#[from] lb_proxy::BuildError),
+}
+
+impl BuildError {
+    /// Whether a lack of rights to a file may be the cause.
+    pub(crate) const fn may_lack_file_rights(&self) -> bool {
+        matches!(self, Self::Discovery { .. })
+    }
+}

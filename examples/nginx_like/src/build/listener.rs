@@ -1,0 +1,121 @@
+//! Applies the settings of a server to its listeners.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_proxy::client_hello::ClientHelloReader;
+use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
+use lb_proxy::{
+    Access, BindSource, HalfClose, Keepalive, Listener, Retry, SocketOptions, Timeouts,
+};
+
+use super::reload_state::ReloadState;
+use crate::config::listen::Listen;
+use crate::config::proxy::ProxySettings;
+use crate::config::server::Server;
+
+/// A time-out of 0: in nginx it ends at the first check.
+const AT_ONCE: Duration = Duration::from_nanos(1);
+
+/// Describes the listener for a `listen` of `server`.
+pub(super) fn listener(
+    listener: Listener,
+    server: &Server,
+    listen: &Listen,
+    state: &ReloadState,
+) -> Listener {
+    let listener = sockets(listener, server, listen);
+    let listener = preread(listener, server, listen, state);
+    let listener = proxy(listener, &server.settings.proxy);
+    limits(listener, server, state)
+}
+
+/// The sockets of the listener and of its sessions.
+fn sockets(listener: Listener, server: &Server, listen: &Listen) -> Listener {
+    let settings = &server.settings;
+    let options = SocketOptions::default().nodelay(settings.core.tcp_nodelay);
+    let probed = settings.proxy.socket_keepalive.then(Keepalive::default);
+    let source = settings.proxy.bind.into_iter();
+    listener
+        .backlog(listen.backlog)
+        .ipv6_only(listen.ipv6only)
+        .reuse_port(listen.reuseport)
+        .client_options(options.keepalive(listen.so_keepalive))
+        .backend_options(options.keepalive(probed))
+        .bind_source(source.fold(BindSource::any(), BindSource::addr))
+}
+
+/// What is read before a backend is picked: the PROXY header, then the server name.
+fn preread(
+    mut listener: Listener,
+    server: &Server,
+    listen: &Listen,
+    state: &ReloadState,
+) -> Listener {
+    let settings = &server.settings;
+    if listen.proxy_protocol {
+        // As in nginx, each client must send a header, and `set_real_ip_from` says which headers are trusted.
+        let protocol = ProxyProtocol::required(settings.real_ip_from.clone())
+            .untrusted(Untrusted::Disbelieve)
+            .timeout(settings.core.proxy_protocol_timeout.max(AT_ONCE));
+        listener = listener.preread(Arc::new(protocol));
+    }
+    if settings.ssl_preread.enabled {
+        let reader = ClientHelloReader::new()
+            .limit(settings.core.preread_buffer_size)
+            .timeout(settings.core.preread_timeout.max(AT_ONCE));
+        let by_name = server.by_name.clone();
+        listener = listener
+            .preread(Arc::new(reader))
+            .server_names(by_name.map(|upstream| state.upstream(upstream).clone()));
+    }
+    listener
+}
+
+fn proxy(mut listener: Listener, settings: &ProxySettings) -> Listener {
+    let timeouts = Timeouts::default()
+        .connect(settings.connect_timeout.max(AT_ONCE))
+        .idle(Some(settings.timeout.max(AT_ONCE)))
+        .half_closed(Some(settings.timeout.max(AT_ONCE)));
+    let tries = if settings.next_upstream {
+        settings.next_upstream_tries
+    } else {
+        Some(NonZeroU32::MIN)
+    };
+    let retry = Retry::default()
+        .tries(tries)
+        .deadline(settings.next_upstream_timeout);
+    listener = listener.timeouts(timeouts).retry(retry);
+    if !settings.half_close {
+        listener = listener.half_close(HalfClose::End);
+    }
+    if let Some(version) = settings.protocol {
+        let send = match version {
+            Version::V2 => SendProxy::v2(),
+            _ => SendProxy::v1(),
+        };
+        listener = listener.send_proxy(send.local_destination(true));
+    }
+    listener
+}
+
+/// `allow`, `deny` and `limit_conn`.
+fn limits(mut listener: Listener, server: &Server, state: &ReloadState) -> Listener {
+    let settings = &server.settings;
+    if !settings.access.is_empty() {
+        let rules = settings.access.iter();
+        let access = rules.fold(Access::new(), |access, rule| match rule.allows {
+            true => access.allow(rule.network),
+            false => access.deny(rule.network),
+        });
+        listener = listener.access(access);
+    }
+    for limit in &settings.limit_conn {
+        // The configuration was checked: each limit has its zone.
+        if let Some(zone) = state.zone(&limit.zone) {
+            listener = listener.limit_clients(zone, limit.sessions);
+        }
+    }
+    listener
+}

@@ -1,0 +1,115 @@
+//! Why the server does not start, or does not apply a configuration.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use lb_proxy::{BindError, ReloadError};
+
+use super::send_signal::SignalError;
+use crate::build::error::BuildError;
+use crate::build::loops::Loop;
+use crate::syntax::error::{ConfigError, Os};
+use crate::syntax::span::Span;
+
+/// Why the server does not start, or does not apply a configuration. Where nginx has the same error, the words are nginx's.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("{}", bind_failed(.0))]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the demonstration cannot listen on {addr}: {source}")]
+    Demo { addr: SocketAddr, source: io::Error },
+    #[error("the helper process, which stays the superuser beside \"user\", failed ({})", Os(.0))]
+    Helper(io::Error),
+    #[error(
+        "{source}: this is read as \"{user}\", the \"user\" of the configuration, which must be allowed to read it"
+    )]
+    AsUser { source: Box<Self>, user: String },
+    #[error("open() \"{}\" failed ({})", path.display(), Os(source))]
+    Open { path: PathBuf, source: io::Error },
+    #[error("the runtime cannot be started ({})", Os(.0))]
+    Runtime(io::Error),
+    #[error("{}", reload_failed(.0))]
+    Reload(#[from] ReloadError),
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+    #[error("{call} failed ({})", Os(source))]
+    System { call: String, source: io::Error },
+    #[error("a thread cannot be started ({}){}", Os(.0), thread_hint(.0))]
+    Thread(io::Error),
+    #[error("{call}(\"{name}\") failed in {span}")]
+    UnknownUser {
+        call: &'static str,
+        name: String,
+        span: Span,
+    },
+    #[error(transparent)]
+    Loop(#[from] Loop),
+}
+
+impl StartError {
+    /// The file at `path` cannot be opened.
+    pub(crate) fn open(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::Open {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// The file operation named `what` has hung.
+    pub(crate) fn hung(what: &str) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::System {
+            call: what.to_owned(),
+            source,
+        }
+    }
+
+    /// nginx's name of its severity.
+    pub(crate) const fn level(&self) -> &'static str {
+        match self {
+            Self::Signal(error) => error.level(),
+            _ => "emerg",
+        }
+    }
+}
+
+fn bind_failed(error: &BindError) -> String {
+    match error {
+        BindError::Listen { addr, source } => format!("bind() to {addr} failed ({})", Os(source)),
+        BindError::Worker { source } => {
+            let hint = thread_hint(source);
+            format!("a worker cannot be started ({}){hint}", Os(source))
+        }
+        BindError::InTheWay {
+            addr,
+            other,
+            source,
+        } => format!(
+            "bind() to {addr} failed ({}): another program listens there, or the sockets of the listener on {other} belong to \
+             another user; if so, remove that listener by a reload of its own, or restart",
+            Os(source)
+        ),
+        other => other.to_string(),
+    }
+}
+
+/// The fix for too many threads.
+fn thread_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            ": lower \"worker_processes\", or raise the limit of threads (ulimit -u, TasksMax, pids.max)"
+        }
+        _ => "",
+    }
+}
+
+fn reload_failed(error: &ReloadError) -> String {
+    match error {
+        ReloadError::Bind(error) => bind_failed(error),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,84 @@
+//! `ssl_preread` and `map`: the server name chooses the upstream, on request compared with a real nginx.
+
+use std::env;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::hash::start_nginx;
+use crate::proxy::NginxLike;
+use crate::sockets::{answer, listen};
+
+/// A ClientHello with the server name `name`.
+fn hello(name: &str) -> Vec<u8> {
+    let prefixed = |bytes: Vec<u8>, width: usize| {
+        let len = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+        [&len[4 - width..], &bytes].concat()
+    };
+    let name = [vec![0], prefixed(name.into(), 2)].concat();
+    let server_name = [vec![0, 0], prefixed(prefixed(name, 2), 2)].concat();
+    let body = [
+        vec![3, 3],
+        vec![7; 32],
+        vec![0],
+        prefixed(vec![0x13, 0x01], 2),
+        vec![1, 0],
+        prefixed(server_name, 2),
+    ];
+    let message = [vec![1], prefixed(body.concat(), 3)].concat();
+    [vec![0x16, 3, 1], prefixed(message, 2)].concat()
+}
+
+/// A backend that sends its name and closes.
+async fn named(name: &'static str) -> SocketAddr {
+    let (listener, addr) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(name.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_map_sends_names_to_upstreams() {
+    let (one, two, other) = (named("one").await, named("two").await, named("other").await);
+    let stream = format!(
+        "map $ssl_preread_server_name $name {{
+            hostnames; default {other}; a.example.com one; .two.test {two};
+        }}
+        upstream one {{ hash $remote_addr; server {one}; }}
+        server {{ listen LISTEN; ssl_preread on; proxy_pass $name; }}"
+    );
+    let ours = NginxLike::start("", &stream).await;
+    let mut proxies = vec![ours.addr];
+    let dir = tempfile::tempdir().unwrap();
+    let _theirs = match env::var_os("LB_TEST_NGINX") {
+        Some(nginx) => {
+            let started = start_nginx(&nginx, dir.path(), &stream).await;
+            proxies.push(started.0);
+            Some(started)
+        }
+        None => {
+            eprintln!("skipped: LB_TEST_NGINX does not name an nginx to compare with");
+            None
+        }
+    };
+    for addr in proxies {
+        for (first, expected) in [
+            (hello("a.example.com"), "one"),
+            (hello("A.EXAMPLE.com"), "one"),
+            (hello("two.test"), "two"),
+            (hello("b.two.test"), "two"),
+            (hello("b.example.com"), "other"),
+            (b"GET / HTTP/1.0\r\n\r\n".to_vec(), "other"),
+        ] {
+            let mut client = TcpStream::connect(addr).await.unwrap();
+            client.write_all(&first).await.unwrap();
+            assert_eq!(answer(&mut client).await, expected, "by {addr}");
+        }
+    }
+}

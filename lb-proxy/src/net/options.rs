@@ -1,0 +1,179 @@
+//! Options of TCP sockets.
+
+use std::io;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+
+/// How the kernel probes silent connections to detect a peer that vanished.
+///
+/// A field that is `None` keeps the system's value: on Linux two hours, then 9 probes 75 seconds apart.
+#[doc(alias = "so_keepalive")]
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Keepalive {
+    /// The silence before the first probe, in whole seconds (`TCP_KEEPIDLE`).
+    pub idle: Option<Duration>,
+    /// The time between probes, in whole seconds (`TCP_KEEPINTVL`).
+    pub interval: Option<Duration>,
+    /// How many unanswered probes end the connection (`TCP_KEEPCNT`).
+    pub count: Option<u32>,
+}
+
+impl Keepalive {
+    /// Sets [`idle`](Self::idle).
+    #[must_use]
+    pub fn idle(mut self, idle: Option<Duration>) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    /// Sets [`interval`](Self::interval).
+    #[must_use]
+    pub fn interval(mut self, interval: Option<Duration>) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Sets [`count`](Self::count).
+    #[must_use]
+    pub fn count(mut self, count: Option<u32>) -> Self {
+        self.count = count;
+        self
+    }
+}
+
+/// Socket options of the connections to clients, or to backends.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SocketOptions {
+    /// Whether the kernel sends small pieces at once (`TCP_NODELAY`). Default: yes. Without it the kernel may delay a
+    /// piece until the peer has acknowledged the previous one.
+    pub nodelay: bool,
+    /// How the kernel probes silent connections (`SO_KEEPALIVE`). Default: `None`, no probes.
+    pub keepalive: Option<Keepalive>,
+    /// How long sent bytes may stay unacknowledged before the kernel closes the connection, in whole milliseconds
+    /// (`TCP_USER_TIMEOUT`). Default: the system's, on Linux about 15 minutes.
+    pub user_timeout: Option<Duration>,
+}
+
+impl SocketOptions {
+    /// Sets [`nodelay`](Self::nodelay).
+    #[must_use]
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.nodelay = nodelay;
+        self
+    }
+
+    /// Sets [`keepalive`](Self::keepalive).
+    #[must_use]
+    pub fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
+        self.keepalive = keepalive;
+        self
+    }
+
+    /// Sets [`user_timeout`](Self::user_timeout).
+    #[must_use]
+    pub fn user_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.user_timeout = timeout;
+        self
+    }
+
+    /// Sets the options that differ from the system's defaults.
+    ///
+    /// On a listening socket they apply to the connections to be accepted: on Linux these inherit the options.
+    pub(crate) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        if self.nodelay {
+            socket.set_tcp_nodelay(true)?;
+        }
+        if let Some(Keepalive {
+            idle,
+            interval,
+            count,
+        }) = self.keepalive
+        {
+            socket.set_keepalive(true)?;
+            let mut params = TcpKeepalive::new();
+            if let Some(idle) = idle {
+                params = params.with_time(idle);
+            }
+            if let Some(interval) = interval {
+                params = params.with_interval(interval);
+            }
+            if let Some(count) = count {
+                params = params.with_retries(count);
+            }
+            if (idle, interval, count) != (None, None, None) {
+                socket.set_tcp_keepalive(&params)?;
+            }
+        }
+        if self.user_timeout.is_some() {
+            socket.set_tcp_user_timeout(self.user_timeout)?;
+        }
+        Ok(())
+    }
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            nodelay: true,
+            keepalive: None,
+            user_timeout: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+    use super::*;
+    use crate::net::bind_source::BindSource;
+
+    fn any_port() -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 0).into()
+    }
+
+    fn options() -> SocketOptions {
+        let keepalive = Keepalive::default()
+            .idle(Some(Duration::from_secs(60)))
+            .interval(Some(Duration::from_secs(7)))
+            .count(Some(3));
+        SocketOptions::default()
+            .keepalive(Some(keepalive))
+            .user_timeout(Some(Duration::from_millis(4500)))
+    }
+
+    fn assert_applied(socket: &SockRef<'_>) {
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(
+            socket.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(60)
+        );
+        assert_eq!(
+            socket.tcp_keepalive_interval().unwrap(),
+            Duration::from_secs(7)
+        );
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        let timeout = Some(Duration::from_millis(4500));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), timeout);
+    }
+
+    #[test]
+    fn accepted_connections_inherit_the_options_and_connections_to_backends_get_them() {
+        let listener = TcpListener::bind(any_port()).unwrap();
+        options().apply(&SockRef::from(&listener)).unwrap();
+        let to = listener.local_addr().unwrap();
+        let connecting = BindSource::any().connect(to, &options()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_applied(&SockRef::from(&accepted));
+        assert_applied(&SockRef::from(&connecting));
+
+        let plain = TcpListener::bind(any_port()).unwrap();
+        let _client = TcpStream::connect(plain.local_addr().unwrap()).unwrap();
+        let (accepted, _) = plain.accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(!accepted.tcp_nodelay().unwrap() && !accepted.keepalive().unwrap());
+    }
+}

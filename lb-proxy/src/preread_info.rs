@@ -1,0 +1,41 @@
+//! The properties of a connection that its first bytes contain.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::parse_status::ParseStatus;
+use crate::proxy_protocol::ProxyHeader;
+
+/// The properties that [prereads](crate::Preread) set.
+///
+/// All copies of a [`Connection`](crate::Connection) share it. A connection without such properties has none.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub(crate) struct PrereadInfo {
+    /// The address that the client connected to, from the header of a proxy in front.
+    pub(crate) destination: Option<SocketAddr>,
+    /// The bytes of a valid PROXY protocol header from a trusted sender. Empty if there is none.
+    pub(crate) header: Box<[u8]>,
+    pub(crate) server_name: Option<Box<str>>,
+    pub(crate) alpn: Vec<Box<[u8]>>,
+}
+
+impl PrereadInfo {
+    pub(crate) fn proxy_header(&self) -> Option<ProxyHeader<'_>> {
+        match ProxyHeader::parse(&self.header, self.header.len()) {
+            Ok(ParseStatus::Complete(header)) => Some(header),
+            // Empty: only whole headers are kept.
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for PrereadInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrereadInfo")
+            .field("destination", &self.destination)
+            .field("proxy_header", &self.proxy_header())
+            .field("server_name", &self.server_name)
+            .field("alpn", &self.alpn)
+            .finish()
+    }
+}
