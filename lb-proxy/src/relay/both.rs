@@ -27,7 +27,7 @@ pub(super) struct Both<'a> {
     pub(super) up: Pump<'a>,
     pub(super) down: Pump<'a>,
     watched: [Watched<'a>; 2],
-    pub(super) is_closed: bool,
+    is_closed: bool,
 }
 
 /// Completes when a side is broken. Made when it is first needed: an idle session does without.
@@ -128,6 +128,11 @@ impl<'a> Both<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Notes whether both sides were closed, so that dropping this has nothing left to do.
+    pub(super) const fn note_closed(&mut self, is_closed: bool) {
+        self.is_closed = is_closed;
     }
 
     /// Whether neither direction moves any more.

@@ -42,6 +42,7 @@ mod socket;
 mod state;
 
 use std::future::pending;
+use std::pin::pin;
 
 use tokio::net::TcpStream;
 
@@ -124,14 +125,13 @@ impl Relay {
             half_close: self.half_close,
         };
         let never = Cuts {
-            cut: pending::<RelayEnd>(),
+            cut: pin!(pending()),
             at_once: None,
             leaving: None,
         };
         let (client, backend) = (Stream::from(client), Stream::from(backend));
         let ahead = Ahead::default();
         let end = relay(&client, &backend, settings, ahead, traffic, never, || {}).await;
-        let (Ok(end) | Err(end)) = end;
         Relayed {
             end,
             bytes_to_backend: to_backend.get(),

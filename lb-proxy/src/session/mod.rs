@@ -10,6 +10,7 @@ mod relay;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,10 +126,16 @@ impl Session {
         };
         Ok(match self.tie() {
             Some(watcher) => {
-                let cut = parted(watcher, cut_off);
-                Box::pin(self.relay(&backend, ahead, worker, cut)).await
+                let relay = async {
+                    let cut = pin!(parted(watcher, cut_off));
+                    self.relay(&backend, ahead, worker, cut).await
+                };
+                Box::pin(relay).await
             }
-            None => self.relay(&backend, ahead, worker, aborted(cut_off)).await,
+            None => {
+                let cut = pin!(aborted(cut_off));
+                self.relay(&backend, ahead, worker, cut).await
+            }
         })
     }
 

@@ -1,6 +1,7 @@
 //! Relay: bytes both ways, until the end.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use tokio::select;
 use tokio_util::sync::CancellationToken;
@@ -14,13 +15,13 @@ use crate::upstream::drain::Watcher;
 
 impl Session {
     /// Relays until the session ends, or `cut` says that it has to.
-    pub(super) async fn relay(
-        &mut self,
-        backend: &Stream,
+    pub(super) fn relay<'a>(
+        &'a mut self,
+        backend: &'a Stream,
         ahead: Ahead,
-        worker: &Worker,
-        cut: impl Future<Output = CloseReason>,
-    ) -> CloseReason {
+        worker: &'a Worker,
+        cut: Pin<&'a mut impl Future<Output = CloseReason>>,
+    ) -> impl Future<Output = CloseReason> {
         let counters = &worker.counters;
         let Self {
             client,
@@ -50,15 +51,12 @@ impl Session {
             at_once: Some(&worker.abort),
             leaving: Some(&worker.stop),
         };
-        let left = || {
+        let left = move || {
             if let Some(lease) = lease {
                 lease.end();
             }
         };
-        match relay(client, backend, settings, ahead, traffic, cuts, left).await {
-            Ok(end) => end.into(),
-            Err(reason) => reason,
-        }
+        relay(client, backend, settings, ahead, traffic, cuts, left)
     }
 
     /// What tells of the loss of the backend. `None` if the session does not end then.

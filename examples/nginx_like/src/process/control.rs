@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use super::files::access::Files;
 use super::files::patience::Patience;
 use super::logs::logging::Logging;
 use super::reload::Reloader;
-use crate::error::StartError;
 
 /// A task that takes longer is named when another one is asked for.
 const SLOW: Duration = Duration::from_secs(1);
@@ -33,57 +32,49 @@ pub(crate) struct ControlContext {
     pub(crate) reloader: Reloader,
 }
 
-/// The way to the control thread. Dropping it ends the thread behind its present task.
+/// The way to the control thread, which exists while it has tasks: an idle thread would cost the relay some percent,
+/// see the queue of the logs. Dropping it ends the thread behind its present task.
 ///
 /// A read of a mount that hangs cannot be cancelled. The task then fails after a time, and leaves the read behind in a
 /// thread of its own, which ends with the process: see [`Patience`].
 #[derive(Debug)]
-pub(crate) struct Control(Arc<TaskQueue>);
-
-#[derive(Debug, Default)]
-struct TaskQueue {
-    tasks: Mutex<Tasks>,
-    changed: Condvar,
+pub(crate) struct Control {
+    tasks: Arc<Mutex<Tasks<Worker>>>,
+    runtime: runtime::Handle,
 }
 
-#[derive(Debug, Default)]
-struct Tasks {
+#[derive(Debug)]
+struct Tasks<W> {
     /// Each at most once: signals that come while the thread is busy are one.
     waiting: VecDeque<Task>,
     running: Option<(Task, Instant)>,
+    /// `None` while the thread has it.
+    worker: Option<W>,
     is_closed: bool,
 }
 
 impl Control {
-    /// Starts the thread. It inherits the credentials of the calling thread, which must run in the server's runtime.
+    /// Controls the server of `handle`. The thread inherits the credentials of the one that requests a task.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// The kernel starts no more threads.
-    pub(crate) fn start(
-        context: Option<ControlContext>,
-        handle: Handle,
-        logging: Logging,
-    ) -> Result<Self, StartError> {
-        let queue = Arc::<TaskQueue>::default();
-        let taken = Arc::clone(&queue);
-        let thread = thread::Builder::new().name("control".to_owned());
-        let runtime = runtime::Handle::current();
-        let mut worker = Worker {
+    /// Outside of the server's runtime.
+    pub(crate) fn new(context: Option<ControlContext>, handle: Handle, logging: Logging) -> Self {
+        let worker = Worker {
             context,
             handle,
             logging,
             patience: Patience::default(),
         };
-        let run = move |task| runtime.block_on(worker.run(task));
-        let work = move || work(&taken, run);
-        thread.spawn(work).map_err(StartError::Thread)?;
-        Ok(Self(queue))
+        Self {
+            tasks: Arc::new(Mutex::new(Tasks::new(worker))),
+            runtime: runtime::Handle::current(),
+        }
     }
 
     /// Asks for `task` without waiting for it.
     pub(crate) fn request(&self, task: Task) {
-        let mut tasks = self.0.lock();
+        let mut tasks = lock(&self.tasks);
         if let Some((running, since)) = tasks.running
             && since.elapsed() > SLOW
         {
@@ -93,52 +84,75 @@ impl Control {
         if !tasks.waiting.contains(&task) {
             tasks.waiting.push_back(task);
         }
-        drop(tasks);
-        self.0.changed.notify_one();
+        if tasks.worker.is_none() {
+            return;
+        }
+        // The thread takes the worker once this lock is released.
+        let (shared, runtime) = (Arc::clone(&self.tasks), self.runtime.clone());
+        let run = move |worker: &mut Worker, task| runtime.block_on(worker.run(task));
+        let thread = thread::Builder::new().name("control".to_owned());
+        if let Err(error) = thread.spawn(move || work(&shared, run)) {
+            tasks.waiting.clear();
+            drop(tasks);
+            error!(?task, %error, "Signal ignored: no thread can be started");
+        }
     }
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
-        self.0.lock().is_closed = true;
-        self.0.changed.notify_one();
+        lock(&self.tasks).is_closed = true;
     }
 }
 
-impl TaskQueue {
-    /// Waits for a task. `None` at the end.
-    fn next(&self) -> Option<Task> {
-        let mut tasks = self.lock();
-        tasks.running = None;
-        loop {
-            if tasks.is_closed {
-                return None;
-            }
-            if let Some(task) = tasks.waiting.pop_front() {
-                tasks.running = Some((task, Instant::now()));
-                return Some(task);
-            }
-            let woken = self.changed.wait(tasks);
-            tasks = woken.unwrap_or_else(PoisonError::into_inner);
+impl<W> Tasks<W> {
+    const fn new(worker: W) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            running: None,
+            worker: Some(worker),
+            is_closed: false,
         }
     }
 
-    /// No code that can panic runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, Tasks> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The next task, or `None` if there is none.
+    fn next(&mut self) -> Option<Task> {
+        self.running = None;
+        if self.is_closed {
+            return None;
+        }
+        let task = self.waiting.pop_front()?;
+        self.running = Some((task, Instant::now()));
+        Some(task)
     }
 }
 
-/// Runs tasks until the queue is closed. A task that panics ends alone: its state changes only where nothing can fail.
-fn work(queue: &TaskQueue, mut run: impl FnMut(Task)) {
-    while let Some(task) = queue.next() {
-        if catch_unwind(AssertUnwindSafe(|| run(task))).is_err() {
+/// No code that can panic runs under the lock.
+fn lock<W>(tasks: &Mutex<Tasks<W>>) -> MutexGuard<'_, Tasks<W>> {
+    tasks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs tasks until there are none. A task that panics ends alone: its state changes only where nothing can fail.
+fn work<W>(tasks: &Mutex<Tasks<W>>, mut run: impl FnMut(&mut W, Task)) {
+    let Some(mut worker) = lock(tasks).worker.take() else {
+        // Another thread has begun first, and takes this one's tasks.
+        return;
+    };
+    loop {
+        let mut now = lock(tasks);
+        let Some(task) = now.next() else {
+            now.worker = Some(worker);
+            return;
+        };
+        drop(now);
+        if catch_unwind(AssertUnwindSafe(|| run(&mut worker, task))).is_err() {
             error!(?task, "Control task panicked");
         }
     }
 }
 
 /// What the thread has.
+#[derive(Debug)]
 struct Worker {
     context: Option<ControlContext>,
     handle: Handle,
@@ -170,19 +184,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_that_panics_does_not_end_the_thread() {
-        let queue = Arc::<TaskQueue>::default();
-        let control = Control(Arc::clone(&queue));
-        control.request(Task::Reload);
-        control.request(Task::Reopen);
-        let mut ran = Vec::new();
-        work(&queue, |task| {
+    fn a_task_that_panics_ends_alone_and_the_next_thread_goes_on_with_its_state() {
+        let tasks = Mutex::new(Tasks::new(Vec::new()));
+        let request = |task| lock(&tasks).waiting.push_back(task);
+        let run = |ran: &mut Vec<Task>, task| {
             ran.push(task);
-            match task {
-                Task::Reload => panic!("on purpose"),
-                Task::Reopen => control.0.lock().is_closed = true,
-            }
+            assert_ne!(task, Task::Reload, "on purpose");
+        };
+        request(Task::Reload);
+        request(Task::Reopen);
+        work(&tasks, run);
+        request(Task::Reopen);
+        work(&tasks, run);
+        let ran = lock(&tasks).worker.take().unwrap();
+        assert_eq!(ran, [Task::Reload, Task::Reopen, Task::Reopen]);
+    }
+
+    #[test]
+    fn no_task_begins_after_the_end() {
+        let tasks = Mutex::new(Tasks::new(0));
+        lock(&tasks).waiting.push_back(Task::Reload);
+        lock(&tasks).is_closed = true;
+        work(&tasks, |ran, _| *ran += 1);
+        assert_eq!(lock(&tasks).worker, Some(0));
+    }
+
+    #[test]
+    fn a_second_thread_leaves_the_tasks_to_the_first() {
+        let tasks = Mutex::new(Tasks::new(0));
+        lock(&tasks).waiting.push_back(Task::Reload);
+        work(&tasks, |ran, _| {
+            *ran += 1;
+            lock(&tasks).waiting.push_back(Task::Reopen);
+            work(&tasks, |_, _| panic!("two threads run tasks"));
+            lock(&tasks).is_closed = true;
         });
-        assert_eq!(ran, [Task::Reload, Task::Reopen]);
+        assert_eq!(lock(&tasks).worker, Some(1));
     }
 }

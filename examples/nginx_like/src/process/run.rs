@@ -103,7 +103,7 @@ pub(crate) async fn serve(
     logging: &Logging,
     context: Option<ControlContext>,
 ) -> Result<(), StartError> {
-    let control = Control::start(context, server.handle(), logging.clone())?;
+    let control = Control::new(context, server.handle(), logging.clone());
     let following = spawn(signals.follow(server.handle(), control));
     server.run(std::future::pending()).await;
     following.abort();

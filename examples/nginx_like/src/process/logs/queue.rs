@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How many bytes of messages may wait for one log. As many again may be in the hands of its thread.
 pub(super) const CAPACITY: usize = 4 << 20;
@@ -12,8 +12,13 @@ pub(super) const CAPACITY: usize = 4 << 20;
 /// How many bytes a message may have. nginx cuts after 2048; text of other programs is longer at times.
 pub(super) const LONGEST: usize = 64 << 10;
 
+/// How long the writing thread waits for more messages before it ends. While it exists, the kernel counts references to
+/// descriptors in every system call of the process, which costs the relay some percent of its time; a thread that starts
+/// costs about 50 us.
+const IDLE: Duration = Duration::from_millis(100);
+
 /// Never makes a thread that logs wait: what does not fit is dropped and counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
     /// An entry was added, or the queue was closed.
@@ -22,8 +27,10 @@ pub(super) struct Queue {
     written: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// `None` while a thread writes.
+    output: Option<Output>,
     entries: VecDeque<Entry>,
     /// Where in `entries` the file is that the thread will switch to.
     switch: Option<usize>,
@@ -36,11 +43,22 @@ struct State {
 }
 
 /// What the thread that writes is doing.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Thread {
-    #[default]
+    /// There is none.
+    Ended,
+    /// It is being started, or writes.
     Writing,
+    /// It waits for messages.
     Waiting,
+}
+
+/// What messages are written to.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) file: File,
+    /// Messages that are missing in the file, and whose count is as well.
+    pub(super) lost: u64,
 }
 
 #[derive(Debug)]
@@ -59,8 +77,27 @@ pub(super) struct Batch {
 }
 
 impl Queue {
-    /// Adds a message, cut after [`LONGEST`] bytes, or counts it as dropped.
-    pub(super) fn push(&self, message: &[u8]) {
+    /// A queue for `file`, whose thread must be [started](Self::begin).
+    pub(super) fn new(file: File) -> Self {
+        Self {
+            state: Mutex::new(State {
+                output: Some(Output { file, lost: 0 }),
+                entries: VecDeque::new(),
+                switch: None,
+                bytes: 0,
+                dropped: 0,
+                is_closed: false,
+                thread: Thread::Writing,
+            }),
+            arrived: Condvar::new(),
+            written: Condvar::new(),
+        }
+    }
+
+    /// Adds a message, cut after [`LONGEST`] bytes, or counts it as dropped. Says whether a thread must be
+    /// [started](Self::begin).
+    #[must_use]
+    pub(super) fn push(&self, message: &[u8]) -> bool {
         let message = cut(message);
         let mut state = self.lock();
         // Once a message was dropped, all are until the thread has taken the queue: the dropped ones make one gap.
@@ -70,13 +107,16 @@ impl Queue {
             state.bytes += message.len();
             state.entries.push_back(Entry::Message(message.into()));
         }
-        self.wake(state);
+        self.wake(state)
     }
 
     /// Sends the messages that come after those in the queue to `file`.
     ///
     /// At most one file waits: while the thread hangs, a later file takes the place of an earlier one, and gets its messages.
-    pub(super) fn switch(&self, file: File) {
+    ///
+    /// Says whether a thread must be [started](Self::begin).
+    #[must_use]
+    pub(super) fn switch(&self, file: File) -> bool {
         let mut state = self.lock();
         let entry = Entry::Switch(file);
         let replaced = match state.switch {
@@ -87,9 +127,26 @@ impl Queue {
                 None
             }
         };
-        self.wake(state);
+        let needs_thread = self.wake(state);
         // Closing a file may block, so it happens outside of the lock.
         drop(replaced);
+        needs_thread
+    }
+
+    /// Begins the work of a thread.
+    pub(super) fn begin(&self) -> Option<Output> {
+        self.lock().output.take()
+    }
+
+    /// Notes that the thread could not be started. The next entry, or the end, tries again.
+    pub(super) fn note_not_started(&self) {
+        self.lock().thread = Thread::Ended;
+    }
+
+    /// Says whether entries wait for a thread that must be [started](Self::begin).
+    pub(super) fn needs_thread(&self) -> bool {
+        let state = self.lock();
+        state.has_work() && self.wake(state)
     }
 
     /// Ends the thread once it has written what is in the queue.
@@ -98,26 +155,32 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// Waits for entries. `None` if the queue is closed and empty.
-    pub(super) fn take(&self) -> Option<Batch> {
+    /// Waits for entries. Keeps `output` and returns `None` if none come for a while, or the queue is closed: the thread ends.
+    pub(super) fn take(&self, output: Output) -> Option<(Output, Batch)> {
         let mut state = self.lock();
+        let mut is_over = false;
         loop {
             if state.has_work() {
+                state.thread = Thread::Writing;
                 state.bytes = 0;
                 state.switch = None;
-                return Some(Batch {
+                let batch = Batch {
                     entries: std::mem::take(&mut state.entries),
                     dropped: std::mem::take(&mut state.dropped),
-                });
+                };
+                return Some((output, batch));
+            }
+            if state.is_closed || is_over {
+                state.thread = Thread::Ended;
+                state.output = Some(output);
+                self.written.notify_all();
+                return None;
             }
             state.thread = Thread::Waiting;
             self.written.notify_all();
-            if state.is_closed {
-                return None;
-            }
-            let woken = self.arrived.wait(state);
-            state = woken.unwrap_or_else(PoisonError::into_inner);
-            state.thread = Thread::Writing;
+            let woken = self.arrived.wait_timeout(state, IDLE);
+            let (woken, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
+            (state, is_over) = (woken, timeout.timed_out());
         }
     }
 
@@ -134,13 +197,18 @@ impl Queue {
         }
     }
 
-    /// Waking a thread is a system call, so only one that waits is woken.
-    fn wake(&self, state: MutexGuard<'_, State>) {
-        let waits = state.thread == Thread::Waiting;
+    /// Wakes the thread, if it waits. Says whether there is none and the caller has to start it.
+    fn wake(&self, mut state: MutexGuard<'_, State>) -> bool {
+        let before = state.thread;
+        if before == Thread::Ended {
+            state.thread = Thread::Writing;
+        }
         drop(state);
-        if waits {
+        // Waking a thread is a system call, so only one that waits is woken.
+        if before == Thread::Waiting {
             self.arrived.notify_one();
         }
+        before == Thread::Ended
     }
 
     /// No code that can panic runs under the lock.

@@ -16,7 +16,8 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use super::queue::{Entry, Queue};
 
 /// A log file, or the standard error stream. Logging to it never waits for its reader or its disk: a thread of its own
-/// writes, in the order of the messages. Dropping it ends the thread behind the last message.
+/// writes, in the order of the messages, and exists while there are some. Dropping it ends the thread behind the last
+/// message.
 #[derive(Debug)]
 pub(super) struct Sink {
     /// `None` is the standard error stream.
@@ -25,17 +26,15 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    /// Starts the thread that writes to `file`.
+    /// Writes to `file` from now on.
     ///
     /// # Errors
     ///
     /// The kernel starts no more threads.
     pub(super) fn start(path: Option<&Path>, file: File) -> io::Result<Self> {
-        let queue = Arc::<Queue>::default();
-        let taken = Arc::clone(&queue);
-        thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || write(&taken, file))?;
+        let queue = Arc::new(Queue::new(file));
+        // A thread that cannot be started shows now.
+        start_thread(&queue)?;
         let path = path.map(Path::to_owned);
         Ok(Self { path, queue })
     }
@@ -54,40 +53,62 @@ impl Sink {
 
     /// Writes a message soon, or counts it as dropped if too many wait.
     pub(super) fn push(&self, message: &[u8]) {
-        self.queue.push(message);
+        let needs_thread = self.queue.push(message);
+        self.start_if(needs_thread);
     }
 
     /// Writes later messages to `file`.
     pub(super) fn switch(&self, file: File) {
-        self.queue.switch(file);
+        let needs_thread = self.queue.switch(file);
+        self.start_if(needs_thread);
     }
 
     /// Waits until all messages are written, but not longer than until `deadline`.
     pub(super) fn flush(&self, deadline: Instant) {
+        self.start_if(self.queue.needs_thread());
         self.queue.flush(deadline);
+    }
+
+    /// Starts the thread if it is needed. If the kernel starts no more threads the messages wait for the next try.
+    fn start_if(&self, needs_thread: bool) {
+        if needs_thread && start_thread(&self.queue).is_err() {
+            self.queue.note_not_started();
+        }
     }
 }
 
 impl Drop for Sink {
     fn drop(&mut self) {
+        self.start_if(self.queue.needs_thread());
         self.queue.close();
     }
 }
 
-/// Writes what comes. The log itself tells how many messages it lacks.
-fn write(queue: &Queue, mut file: File) {
-    let mut lost = 0;
-    while let Some(batch) = queue.take() {
+fn start_thread(queue: &Arc<Queue>) -> io::Result<()> {
+    let queue = Arc::clone(queue);
+    let thread = thread::Builder::new().name("log".to_owned());
+    thread.spawn(move || write(&queue)).map(drop)
+}
+
+/// Writes what comes, until nothing has come for a while. The log itself tells how many messages it lacks.
+fn write(queue: &Queue) {
+    let mut idle = queue.begin();
+    while let Some(output) = idle.take()
+        && let Some((mut output, batch)) = queue.take(output)
+    {
         for entry in batch.entries {
             match entry {
-                Entry::Message(message) => lost += u64::from(put(&file, &message).is_err()),
-                Entry::Switch(next) => file = next,
+                Entry::Message(message) => {
+                    output.lost += u64::from(put(&output.file, &message).is_err());
+                }
+                Entry::Switch(next) => output.file = next,
             }
         }
-        lost += batch.dropped;
-        if lost > 0 && put(&file, notice(lost).as_bytes()).is_ok() {
-            lost = 0;
+        output.lost += batch.dropped;
+        if output.lost > 0 && put(&output.file, notice(output.lost).as_bytes()).is_ok() {
+            output.lost = 0;
         }
+        idle = Some(output);
     }
 }
 
