@@ -119,7 +119,7 @@ pub use net::network::{Network, NetworkError};
 pub use net::options::{Keepalive, SocketOptions};
 pub use parse_status::ParseStatus;
 pub use preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
-pub use relay::{Relay, RelayEnd, Relayed};
+pub use relay::{Relay, RelayEnd, RelayReport};
 pub use server::{
     Changes, DescriptorBudget, DrainReport, Handle, Phase, Proxy, ProxyBuilder, ReloadReport,
     Server, Workers,

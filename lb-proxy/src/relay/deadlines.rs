@@ -1,4 +1,4 @@
-//! When a relay ends for want of time.
+//! The deadlines of a relay.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -8,58 +8,57 @@ use tokio::time::Instant;
 use super::RelayEnd;
 use crate::config::Timeouts;
 
-/// How long a peer may take nothing where there is no idle time-out, once the session has to end; and the least that a
-/// peer has whose kernel answers.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The delivery time-out of a session without an idle time-out, and the minimum while the peer's kernel answers.
+const MIN_DELIVERY: Duration = Duration::from_secs(60);
 
-/// How long a session that has ended waits for a peer to take what there is for it.
+/// How long a session that has ended waits for its peers to receive everything.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// Since when nothing has moved.
+pub(super) struct DeliveryTimeout {
+    /// The last progress.
     pub(super) since: Instant,
-    /// How long the peer's kernel may not answer.
+    /// The time-out while the peer's kernel does not answer.
     unanswered: Duration,
-    /// How long a peer whose kernel answers may take nothing.
+    /// The time-out while the peer's kernel answers but accepts no bytes.
     untaken: Duration,
 }
 
-impl Patience {
-    /// How much is left at `now` for a peer whose kernel was last seen to answer, and to take bytes, then.
+impl DeliveryTimeout {
+    /// The time left at `now`, if the peer's kernel last answered at `answered` and last accepted bytes at `taken`.
     pub(super) fn left(self, answered: Instant, taken: Instant, now: Instant) -> Duration {
         let answering = self.unanswered.saturating_sub(now - answered);
         answering.min(self.untaken.saturating_sub(now - taken))
     }
 
-    /// How much of `most` is left at `now`, whatever the peer takes. It is no longer than the idle time-out.
+    /// The time left at `now` of `most`, or of the idle time-out if that is shorter, whatever the peer accepts.
     pub(super) fn left_of(self, most: Duration, now: Instant) -> Duration {
         most.min(self.unanswered).saturating_sub(now - self.since)
     }
 }
 
-/// The time-outs of one relay, and what they count from.
+/// The time-outs of one relay and the moments that they count from.
 #[derive(Debug)]
 pub(super) struct Deadlines<'a> {
     timeouts: &'a Timeouts,
     begin: Instant,
     last_progress: Option<Instant>,
     too_old: Option<Instant>,
-    /// The session was cut: it only delivers what it has.
+    /// The session was cut: it only delivers.
     is_cut: bool,
 }
 
-/// What a relay waits for.
+/// The state of a relay that decides its next deadline.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Waiting {
+pub(super) struct WaitState {
     /// A stream has ended.
     pub(super) is_half_closed: bool,
-    /// Bytes are held that a peer has to take.
+    /// The relay holds bytes for a peer.
     pub(super) is_holding: bool,
-    /// They come from a side that broke: there is nothing else to wait for.
+    /// The held bytes come from a side that broke, so the session waits for nothing else.
     pub(super) is_delivering: bool,
 }
 
 impl<'a> Deadlines<'a> {
-    /// Counts from now on.
+    /// Starts to count now.
     pub(super) fn new(timeouts: &'a Timeouts) -> Self {
         let begin = Instant::now();
         let max_age = timeouts.max_age.map(|age| jittered(age, timeouts));
@@ -72,18 +71,18 @@ impl<'a> Deadlines<'a> {
         }
     }
 
-    /// Bytes or an end moved.
+    /// Records that bytes or an end moved.
     pub(super) fn note_progress(&mut self) {
         self.last_progress = Some(Instant::now());
     }
 
-    /// A peer took bytes so long ago.
-    pub(super) fn note_taken(&mut self, ago: Duration) {
-        let taken = Instant::now().checked_sub(ago);
-        self.last_progress = self.last_progress.max(taken);
+    /// Records that the kernel sent bytes to a peer `ago`.
+    pub(super) fn note_sent(&mut self, ago: Duration) {
+        let sent = Instant::now().checked_sub(ago);
+        self.last_progress = self.last_progress.max(sent);
     }
 
-    /// From now on only a peer that takes nothing ends the session.
+    /// Records the cut: from now on only a peer that accepts nothing ends the session.
     pub(super) fn note_cut(&mut self) {
         self.is_cut = true;
     }
@@ -92,25 +91,25 @@ impl<'a> Deadlines<'a> {
         self.is_cut
     }
 
-    /// How long the session waits for its peers once it has ended. An idle time-out that has passed already counts.
-    pub(super) fn patience(&self) -> Patience {
-        let unanswered = self.timeouts.idle.unwrap_or(PATIENCE);
+    /// The delivery time-out of a session that ends now. It counts from the last progress.
+    pub(super) fn delivery_timeout(&self) -> DeliveryTimeout {
+        let unanswered = self.timeouts.idle.unwrap_or(MIN_DELIVERY);
         let since = match self.timeouts.idle {
             Some(_) => self.last_progress.unwrap_or(self.begin),
             None => Instant::now(),
         };
-        Patience {
+        DeliveryTimeout {
             since,
             unanswered,
-            untaken: unanswered.max(PATIENCE),
+            untaken: unanswered.max(MIN_DELIVERY),
         }
     }
 
-    /// The next deadline, and how the relay ends if nothing moves until then.
-    pub(super) fn next(&self, waiting: Waiting) -> Option<(Instant, RelayEnd)> {
+    /// The next deadline, and the end of the relay if nothing moves until then.
+    pub(super) fn next(&self, waiting: WaitState) -> Option<(Instant, RelayEnd)> {
         if self.is_cut {
             let since = self.last_progress.unwrap_or(self.begin);
-            let end = since.checked_add(self.patience().untaken)?;
+            let end = since.checked_add(self.delivery_timeout().untaken)?;
             return Some((end, RelayEnd::MaxAge));
         }
         let (limit, end) = if waiting.is_half_closed && !waiting.is_holding {
@@ -118,7 +117,7 @@ impl<'a> Deadlines<'a> {
         } else {
             let idle = self.timeouts.idle;
             let least = if waiting.is_delivering {
-                PATIENCE
+                MIN_DELIVERY
             } else {
                 Duration::ZERO
             };
@@ -142,7 +141,7 @@ impl<'a> Deadlines<'a> {
 
 /// `age` and a random part of the jitter.
 fn jittered(age: Duration, timeouts: &Timeouts) -> Duration {
-    // Seeded by the operating system; nothing secret depends on it.
+    // Seeded by the operating system. Nothing secret depends on it.
     let random = RandomState::new().hash_one(());
     let share = random as f64 / u64::MAX as f64;
     age.saturating_add(timeouts.max_age_jitter.mul_f64(share))
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_earliest_decides() {
+    async fn the_earliest_deadline_decides() {
         let timeouts = Timeouts::default()
             .idle(Some(10 * SECOND))
             .half_closed(Some(5 * SECOND))
@@ -168,9 +167,9 @@ mod tests {
         let mut deadlines = Deadlines::new(&timeouts);
         let begin = Instant::now();
         let next = |deadlines: &Deadlines<'_>, is_half_closed| {
-            let waiting = Waiting {
+            let waiting = WaitState {
                 is_half_closed,
-                ..Waiting::default()
+                ..WaitState::default()
             };
             after(begin, deadlines.next(waiting))
         };
@@ -194,25 +193,25 @@ mod tests {
     async fn without_timeouts_there_is_no_deadline() {
         let timeouts = Timeouts::default().idle(None).half_closed(None);
         let deadlines = Deadlines::new(&timeouts);
-        let half_closed = Waiting {
+        let half_closed = WaitState {
             is_half_closed: true,
-            ..Waiting::default()
+            ..WaitState::default()
         };
-        assert_eq!(deadlines.next(Waiting::default()), None);
+        assert_eq!(deadlines.next(WaitState::default()), None);
         assert_eq!(deadlines.next(half_closed), None);
         let timeouts = timeouts.idle(Some(Duration::MAX));
-        assert_eq!(Deadlines::new(&timeouts).next(Waiting::default()), None);
+        assert_eq!(Deadlines::new(&timeouts).next(WaitState::default()), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_has_to_take_bytes_has_the_idle_timeout() {
+    async fn a_peer_for_which_bytes_are_held_has_the_idle_timeout() {
         let timeouts = Timeouts::default()
             .idle(Some(10 * SECOND))
             .half_closed(Some(5 * SECOND))
             .max_age(Some(8 * SECOND));
         let mut deadlines = Deadlines::new(&timeouts);
         let begin = Instant::now();
-        let waiting = Waiting {
+        let waiting = WaitState {
             is_half_closed: true,
             is_holding: true,
             is_delivering: false,
@@ -225,19 +224,19 @@ mod tests {
         deadlines.note_cut();
         let next = |deadlines: &Deadlines<'_>| after(begin, deadlines.next(waiting));
         assert_eq!(next(&deadlines), Some((60, RelayEnd::MaxAge)));
-        deadlines.note_taken(2 * SECOND);
+        deadlines.note_sent(2 * SECOND);
         assert_eq!(next(&deadlines), Some((66, RelayEnd::MaxAge)));
-        deadlines.note_taken(3 * SECOND);
+        deadlines.note_sent(3 * SECOND);
         assert_eq!(next(&deadlines), Some((66, RelayEnd::MaxAge)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_the_last_bytes_of_a_broken_side_has_a_minute_at_least() {
+    async fn a_peer_that_receives_the_last_bytes_of_a_broken_side_has_at_least_a_minute() {
         for (idle, expected) in [(2, 60), (90, 90)] {
             let timeouts = Timeouts::default().idle(Some(idle * SECOND));
             let deadlines = Deadlines::new(&timeouts);
             let begin = Instant::now();
-            let waiting = Waiting {
+            let waiting = WaitState {
                 is_half_closed: true,
                 is_holding: true,
                 is_delivering: true,
@@ -248,29 +247,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timeout_that_has_passed_is_not_waited_for_again() {
+    async fn an_idle_timeout_that_has_passed_is_not_waited_for_again() {
         let timeouts = Timeouts::default().idle(Some(10 * SECOND));
         let deadlines = Deadlines::new(&timeouts);
         let begin = Instant::now();
         tokio::time::advance(10 * SECOND).await;
-        let (patience, now) = (deadlines.patience(), Instant::now());
-        assert_eq!(patience.since, begin);
-        // A kernel that does not answer has had its time. A slow reader has a minute.
-        assert_eq!(patience.left(begin, begin, now), Duration::ZERO);
-        assert_eq!(patience.left(now, begin, now), 10 * SECOND);
+        let (delivery_timeout, now) = (deadlines.delivery_timeout(), Instant::now());
+        assert_eq!(delivery_timeout.since, begin);
+        // The time of a kernel that does not answer is over. A slow reader has a minute.
+        assert_eq!(delivery_timeout.left(begin, begin, now), Duration::ZERO);
+        assert_eq!(delivery_timeout.left(now, begin, now), 10 * SECOND);
         let later = now + 60 * SECOND;
-        assert_eq!(patience.left(later, later - 55 * SECOND, later), 5 * SECOND);
         assert_eq!(
-            patience.left(later, later - 60 * SECOND, later),
+            delivery_timeout.left(later, later - 55 * SECOND, later),
+            5 * SECOND
+        );
+        assert_eq!(
+            delivery_timeout.left(later, later - 60 * SECOND, later),
             Duration::ZERO
         );
-        assert_eq!(patience.left_of(5 * SECOND, now), Duration::ZERO);
-        assert_eq!(patience.left_of(20 * SECOND, begin), 10 * SECOND);
+        assert_eq!(delivery_timeout.left_of(5 * SECOND, now), Duration::ZERO);
+        assert_eq!(delivery_timeout.left_of(20 * SECOND, begin), 10 * SECOND);
         let endless = Timeouts::default().idle(None);
         let deadlines = Deadlines::new(&endless);
         tokio::time::advance(100 * SECOND).await;
-        let (patience, now) = (deadlines.patience(), Instant::now());
-        assert_eq!(patience.left(patience.since, patience.since, now), PATIENCE);
+        let (delivery_timeout, now) = (deadlines.delivery_timeout(), Instant::now());
+        assert_eq!(
+            delivery_timeout.left(delivery_timeout.since, delivery_timeout.since, now),
+            MIN_DELIVERY
+        );
     }
 
     #[test]

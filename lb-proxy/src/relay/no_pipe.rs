@@ -1,8 +1,8 @@
-//! Where there is no splice(2) nobody gets a pipe, and bytes are copied.
+//! Pipes on systems without splice(2): none is available, and bytes are copied.
 
 #![allow(
     clippy::needless_pass_by_ref_mut,
-    reason = "the interface is that of a real pipe"
+    reason = "the interface is that of the Linux version"
 )]
 
 use std::convert::Infallible;

@@ -1,7 +1,7 @@
 //! Pipes for splice(2), and the worker's pool of them.
 //!
-//! A pipe carries references to the kernel's pages, so that bytes go from socket to socket without being copied. Like
-//! the scratch buffer it is borrowed for a step, and given back as soon as the sink has taken everything.
+//! A pipe holds references to pages of the kernel, so bytes move from socket to socket without being copied. Like the
+//! scratch buffer it is borrowed for a step, and given back as soon as the sink has accepted everything.
 
 use std::cell::RefCell;
 use std::io;
@@ -16,22 +16,25 @@ use rustix::process::{Resource, getrlimit};
 use super::socket::transfer_to;
 use crate::net::stream::Stream;
 
-/// What a pipe may hold, the first that the kernel grants. It lets an unprivileged user have 64 pipes of the first
-/// (`fs.pipe-user-pages-soft`); one smaller than the last is not worth its system calls.
+/// The capacities of a pipe in bytes, of which it gets the first that the kernel grants.
+///
+/// The kernel grants an unprivileged user 64 pipes of the first size (`fs.pipe-user-pages-soft`). A pipe smaller than the
+/// last size is not worth its system calls.
 const CAPACITIES: [usize; 3] = [1 << 20, 1 << 18, 1 << 16];
 
-/// Pipes that a worker keeps for its next steps. More are open only while sinks are blocked.
+/// How many idle pipes a worker keeps. More are open only while sinks are blocked.
 const POOLED: usize = 8;
 
-/// Pipes of the process at the most: a gibibyte if all are full.
+/// The most pipes of the process: a gibibyte if all are full.
 const MOST: usize = 1024;
 
-/// The part of the descriptors that pipes may take, two each.
+/// Pipes, of two descriptors each, may take one of this many parts of the descriptors.
 const SHARE: u64 = 8;
 
+/// How many pipes of the process are open.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// How many may be open, by the limit on descriptors when the first was wanted.
+/// How many may be open, by the limit on descriptors when the first pipe was opened.
 static LIMIT: LazyLock<usize> = LazyLock::new(|| {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(descriptors / SHARE / 2).map_or(MOST, |pipes| pipes.min(MOST))
@@ -41,23 +44,23 @@ thread_local! {
     static POOL: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A pipe that knows how much is in it. Dropping it drops the bytes.
+/// A pipe and the number of bytes in it. Dropping it drops the bytes.
 #[derive(Debug)]
 pub(super) struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
     capacity: usize,
     len: usize,
-    _permit: Permit,
+    _permit: PipePermit,
 }
 
 impl Pipe {
-    /// An empty pipe. `None` where there are none left or the system lacks something; the next step may ask again.
+    /// Borrows an empty pipe. `None` if none is left or the system lacks something; the next step may ask again.
     pub(super) fn borrow() -> Option<Self> {
         POOL.with_borrow_mut(Vec::pop).or_else(Self::open)
     }
 
-    /// Keeps the pipe for others if it is empty and the pool has room.
+    /// Returns the pipe to the worker's pool if it is empty and the pool has room. Otherwise closes it.
     pub(super) fn give_back(self) {
         POOL.with_borrow_mut(|pool| {
             if self.is_empty() && pool.len() < POOLED {
@@ -67,7 +70,7 @@ impl Pipe {
     }
 
     fn open() -> Option<Self> {
-        let permit = Permit::get()?;
+        let permit = PipePermit::get()?;
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         let mut granted = CAPACITIES.iter();
         let capacity = granted.find_map(|&size| fcntl_setpipe_size(&writer, size).ok())?;
@@ -84,12 +87,13 @@ impl Pipe {
         self.len == 0
     }
 
-    /// Moves bytes from `source` into the pipe, once, at most `limit`. `Ok(0)` and "would block" leave the readiness of
-    /// the source as it is: splice(2) says either in front of an urgent byte, too.
+    /// Moves at most `limit` bytes from `source` into the pipe by one system call.
     ///
-    /// Fewer than there is room for do not mean that the source is drained: a pipe is full when it holds a certain
-    /// number of pieces, however short they are. Therefore only an empty pipe is filled, where "would block" can but
-    /// mean the source.
+    /// `Ok(0)` and "would block" leave the readiness of the source unchanged: splice(2) returns either in front of an
+    /// urgent byte as well.
+    ///
+    /// Fewer bytes than the capacity do not mean that the source is drained: a pipe is full when it holds a certain number
+    /// of pieces, however short they are. So only an empty pipe is filled: "would block" then always refers to the source.
     pub(super) fn fill(&mut self, source: &Stream, limit: usize) -> io::Result<usize> {
         debug_assert!(self.is_empty(), "a pipe is filled when it is empty");
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
@@ -99,7 +103,7 @@ impl Pipe {
         Ok(n)
     }
 
-    /// Moves bytes from the pipe to `sink`, once.
+    /// Moves bytes from the pipe to `sink` by one system call.
     pub(super) fn drain(&mut self, sink: &Stream) -> io::Result<usize> {
         let n = transfer_to(sink, self.len, || {
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
@@ -110,7 +114,7 @@ impl Pipe {
     }
 }
 
-/// Whether `error` says that the system cannot splice, which says nothing about the socket.
+/// Whether `error` means that the system cannot splice. It says nothing about the socket.
 pub(super) fn is_unsupported(error: &io::Error) -> bool {
     const UNSUPPORTED: [Errno; 5] = [
         Errno::INVAL,
@@ -122,11 +126,11 @@ pub(super) fn is_unsupported(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| UNSUPPORTED.contains(&errno))
 }
 
-/// One of the pipes that the process may have.
+/// The right to have one of the pipes of the process open.
 #[derive(Debug)]
-struct Permit;
+struct PipePermit;
 
-impl Permit {
+impl PipePermit {
     fn get() -> Option<Self> {
         let limit = *LIMIT;
         let more = |open| (open < limit).then_some(open + 1);
@@ -135,7 +139,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for PipePermit {
     fn drop(&mut self) {
         OPEN.fetch_sub(1, Relaxed);
     }

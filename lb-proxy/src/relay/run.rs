@@ -1,4 +1,4 @@
-//! Both directions of a relay, its time-outs and its ends.
+//! The main loop of a relay: both directions, the time-outs, the cut and the close.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -11,23 +11,23 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::RelayEnd;
-use super::both::{Both, TURN};
 use super::closing::Closing;
-use super::deadlines::{Deadlines, Waiting};
-use super::held::Held;
+use super::deadlines::{Deadlines, WaitState};
+use super::duplex::{Duplex, TURN};
+use super::held_bytes::HeldBytes;
 use super::pump::Pump;
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
 use crate::net::stream::Stream;
 
-/// Where the bytes of both directions are counted.
+/// The byte counters of both directions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traffic<'a> {
     pub(crate) to_backend: &'a Counter,
     pub(crate) to_client: &'a Counter,
 }
 
-/// How a relay goes on and ends.
+/// The settings of a relay.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings<'a> {
     pub(crate) timeouts: &'a Timeouts,
@@ -35,41 +35,42 @@ pub(crate) struct Settings<'a> {
     pub(crate) half_close: HalfClose,
 }
 
-/// What the backend is sent before anything else.
+/// The bytes that the backend is sent first.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
     pub(crate) bytes: Vec<u8>,
-    /// How many of `bytes` are not for the backend.
+    /// How many of the first `bytes` are not for the backend.
     pub(crate) consumed: usize,
-    /// How many of the others are not the client's.
+    /// How many of the remaining bytes are not the client's, and are not counted as its bytes.
     pub(crate) announced: usize,
 }
 
-/// What ends a relay from outside.
+/// The signals that end a relay from outside.
 #[derive(Debug)]
 pub(crate) struct Cuts<'a, F> {
-    /// Completes when the session is to be cut: it delivers what has been acknowledged, and no more. Pinned by the caller,
-    /// because a future that takes another one by value keeps room for it twice.
+    /// Completes when the session is to be cut: the relay then delivers the acknowledged bytes and no more. The
+    /// caller pins it, because a future that takes another one by value keeps room for it twice.
     pub(crate) cut: Pin<&'a mut F>,
-    /// Nothing is waited for any more, once the session is cut. Cancelled before `cut` completes if there is no time.
+    /// Cancelled when a cut session must not wait any longer; before `cut` completes if it must not wait at all.
     pub(crate) at_once: Option<&'a CancellationToken>,
-    /// Cancelled when the process begins to drain: what the kernel can deliver alone is left to it.
+    /// Cancelled when the server begins to drain: the relay then leaves to the kernel what it can deliver alone.
     pub(crate) leaving: Option<&'a CancellationToken>,
 }
 
-/// What happened to a relay.
-enum Event<T> {
+/// What the relay does next.
+enum RelayEvent<T> {
     Cut(T),
     Ended(RelayEnd),
 }
 
-/// Moves bytes both ways until both ends are reached, a side resets, a time-out passes or the session is cut. The sockets
-/// are ready to be closed then: the last end is passed on by that. Returns what `cuts.cut` said if the session was cut,
-/// and how the relay ended otherwise.
+/// Relays bytes both ways until both streams have ended, a side resets, a time-out passes or the session is cut.
 ///
-/// `backend_left` is called when the backend's connection is over and the client still has to read, if that happens.
+/// Afterwards the caller closes the sockets, which forwards the last end. Returns the output of `cuts.cut` if the session
+/// was cut, and the end of the relay otherwise.
 ///
-/// Writes `ahead` once before the future is polled. Dropping the future cuts the session off.
+/// `backend_left` is called if the backend's connection ends while the client still has bytes to read.
+///
+/// Writes `ahead` once before the future is polled. Dropping the future cuts the session without waiting.
 pub(crate) fn relay<'a, F>(
     client: &'a Stream,
     backend: &'a Stream,
@@ -82,11 +83,11 @@ pub(crate) fn relay<'a, F>(
 where
     F: Future<Output: From<RelayEnd>>,
 {
-    let mut both = Both::new(
+    let mut both = Duplex::new(
         Pump::new(client, backend, settings.splice, traffic.to_backend),
         Pump::new(backend, client, settings.splice, traffic.to_client),
     );
-    let held = Held::rest_of_bytes(ahead.bytes, ahead.consumed);
+    let held = HeldBytes::rest_of_bytes(ahead.bytes, ahead.consumed);
     both.up.begin_with(held, ahead.announced);
     let run = Run {
         both,
@@ -99,9 +100,9 @@ where
     run.run()
 }
 
-/// A relay that runs.
+/// The state of a running relay.
 struct Run<'a, F, L> {
-    both: Both<'a>,
+    both: Duplex<'a>,
     deadlines: Deadlines<'a>,
     half_close: HalfClose,
     cuts: Cuts<'a, F>,
@@ -115,7 +116,7 @@ where
     F: Future<Output: From<RelayEnd>>,
     L: FnOnce(),
 {
-    /// What is seldom is boxed, because an idle session carries the size of this future around.
+    /// Rare steps are boxed, because every idle session carries the size of this future.
     #[expect(
         clippy::manual_async_fn,
         reason = "an async fn would keep its argument twice"
@@ -124,11 +125,11 @@ where
         async move {
             let mut timer = pin!(sleep(Duration::MAX));
             match self.next(timer.as_mut()).await {
-                Event::Cut(reason) => {
+                RelayEvent::Cut(reason) => {
                     Box::pin(self.deliver(timer)).await;
                     reason
                 }
-                Event::Ended(end) => {
+                RelayEvent::Ended(end) => {
                     self.close(Some(end)).await;
                     end.into()
                 }
@@ -136,8 +137,8 @@ where
         }
     }
 
-    /// The next event that is not for the relay alone.
-    async fn next(&mut self, mut timer: Pin<&mut Sleep>) -> Event<F::Output> {
+    /// The next event that ends or cuts the relay.
+    async fn next(&mut self, mut timer: Pin<&mut Sleep>) -> RelayEvent<F::Output> {
         loop {
             match poll_fn(|cx| self.advance(timer.as_mut(), cx)).await {
                 Some(event) => return event,
@@ -146,12 +147,12 @@ where
         }
     }
 
-    /// Moves what can be moved now. Completes with what happened, or with `None` when other sessions of the worker are due.
+    /// Moves the bytes that can be moved now. Completes with an event, or with `None` to yield to other sessions.
     fn advance(
         &mut self,
         timer: Pin<&mut Sleep>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Event<F::Output>>> {
+    ) -> Poll<Option<RelayEvent<F::Output>>> {
         let both = &mut self.both;
         if !self.is_cut
             && let Poll::Ready(output) = self.cuts.cut.as_mut().poll(cx)
@@ -159,7 +160,7 @@ where
             self.is_cut = true;
             both.limit();
             self.deadlines.note_cut();
-            return Poll::Ready(Some(Event::Cut(output)));
+            return Poll::Ready(Some(RelayEvent::Cut(output)));
         }
         let moved = both.advance(cx);
         if moved.is_some() {
@@ -171,7 +172,7 @@ where
             end = both.settle(self.half_close, is_drained);
         }
         if let Some(end) = end {
-            return Poll::Ready(Some(Event::Ended(end)));
+            return Poll::Ready(Some(RelayEvent::Ended(end)));
         }
         if both.down.is_source_broken()
             && let Some(left) = self.backend_left.take()
@@ -179,8 +180,8 @@ where
             left();
         }
         if both.is_final() {
-            // This is so only in a session that was cut.
-            return Poll::Ready(Some(Event::Ended(RelayEnd::MaxAge)));
+            // Only a session that was cut gets here.
+            return Poll::Ready(Some(RelayEvent::Ended(RelayEnd::MaxAge)));
         }
         both.discard(cx);
         if !is_drained {
@@ -192,15 +193,15 @@ where
             self.deadlines.note_cut();
             return Poll::Ready(None);
         }
-        Poll::Ready(Some(Event::Ended(end)))
+        Poll::Ready(Some(RelayEvent::Ended(end)))
     }
 
-    /// Delivers what a session that was cut has, and closes it. Does neither if there is no time.
+    /// Delivers the bytes of a session that was cut, and closes it. Does neither if it must not wait.
     async fn deliver(&mut self, timer: Pin<&mut Sleep>) {
         let at_once = self.cuts.at_once;
         let is_over = select! {
             biased;
-            () = hurry(at_once) => false,
+            () = must_not_wait(at_once) => false,
             _ = self.next(timer) => true,
         };
         if is_over {
@@ -208,14 +209,14 @@ where
         }
     }
 
-    /// Closes both sides once their peers have what there is for them. `end` is `None` in a session that was cut.
+    /// Closes both sides once their peers have received everything. `end` is `None` in a session that was cut.
     async fn close(&mut self, end: Option<RelayEnd>) {
         let closing = Closing::begin(&self.both, end);
         let is_closed = closing.is_done() || Box::pin(self.finish(closing)).await;
         self.both.note_closed(is_closed);
     }
 
-    /// Returns whether there was time for that.
+    /// Waits for `closing`. Returns false if the relay must not wait.
     async fn finish(&mut self, closing: Closing) -> bool {
         let Cuts {
             at_once, leaving, ..
@@ -225,28 +226,28 @@ where
         let left = || backend_left.take().into_iter().for_each(|left| left());
         select! {
             biased;
-            () = hurry(at_once) => false,
-            () = closing.finish(up, down, self.deadlines.patience(), leaving, left) => true,
+            () = must_not_wait(at_once) => false,
+            () = closing.finish(up, down, self.deadlines.delivery_timeout(), leaving, left) => true,
         }
     }
 }
 
-/// Completes when nothing is waited for any more.
-async fn hurry(at_once: Option<&CancellationToken>) {
+/// Completes when the relay must not wait any longer.
+async fn must_not_wait(at_once: Option<&CancellationToken>) {
     match at_once {
         Some(at_once) => at_once.cancelled().await,
         None => pending().await,
     }
 }
 
-/// Completes when a deadline has passed, with the end that it means.
+/// Completes when a deadline has passed, with the end of the relay.
 fn poll_expired(
-    both: &Both<'_>,
+    both: &Duplex<'_>,
     deadlines: &mut Deadlines<'_>,
     mut timer: Pin<&mut Sleep>,
     cx: &mut Context<'_>,
 ) -> Poll<RelayEnd> {
-    let waiting = Waiting {
+    let waiting = WaitState {
         is_half_closed: both.is_half_closed(),
         is_holding: both.is_holding(),
         is_delivering: both.is_delivering(),
@@ -255,7 +256,7 @@ fn poll_expired(
         let Some((deadline, expired)) = deadlines.next(waiting) else {
             return Poll::Pending;
         };
-        // Progress does not touch the timer: it fires at the deadline it knows and is set anew.
+        // Progress does not reset the timer: it fires at a former deadline and is then reset.
         if deadline < timer.deadline() {
             timer.as_mut().reset(deadline);
         }
@@ -264,8 +265,8 @@ fn poll_expired(
             timer.as_mut().reset(deadline);
             continue;
         }
-        if let Some(ago) = both.taken() {
-            deadlines.note_taken(ago);
+        if let Some(ago) = both.last_sent() {
+            deadlines.note_sent(ago);
         }
         match deadlines.next(waiting) {
             Some((later, _)) if later > deadline => {}
@@ -279,7 +280,7 @@ mod tests {
     use super::*;
     use tokio::net::{TcpListener, TcpStream};
 
-    /// What every session pays while it is idle.
+    /// The memory of every idle session.
     #[tokio::test]
     async fn a_relay_takes_less_than_768_bytes() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -9,10 +9,10 @@ use tokio::io::Interest;
 
 use crate::net::stream::Stream;
 
-/// Reads once. `Ok(0)` is the end.
+/// Reads once into `buffer`. `Ok(0)` is the end of the stream.
 ///
-/// Fewer bytes than there is room for mean that the socket is drained, unless the kernel stopped in front of an urgent
-/// byte. The readiness of a drained socket is cleared without the further call that would only say so.
+/// A short read means that the socket is drained, unless the kernel stopped in front of an urgent byte. The readiness of a
+/// drained socket is cleared at once, which saves the system call that would return "would block".
 pub(super) fn read_some(stream: &Stream, buffer: &mut [u8]) -> io::Result<usize> {
     let wanted = buffer.len();
     let mut read = None;
@@ -34,8 +34,8 @@ pub(super) fn write_some(stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
     })
 }
 
-/// Transfers to `sink` once. Fewer bytes than `wanted` mean that it is full: its readiness is cleared without the further
-/// call that would only say so.
+/// Calls `transfer`, which writes up to `wanted` bytes to `sink`. A short write means that the sink is full: its readiness
+/// is cleared at once, which saves the system call that would return "would block".
 pub(super) fn transfer_to(
     sink: &Stream,
     wanted: usize,
@@ -53,33 +53,34 @@ pub(super) fn transfer_to(
     transferred.map_or(outcome, Ok)
 }
 
-/// How many bytes can be read now. Urgent bytes may count although they are not read.
+/// How many bytes can be read now. Urgent bytes may be counted although they are not read.
 pub(super) fn readable(stream: &Stream) -> usize {
     ioctl_fionread(stream).map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX))
 }
 
-/// Sends a FIN after what was written; reading goes on.
+/// Sends a FIN behind the written bytes. Reading goes on.
 pub(super) fn end(stream: &Stream) -> io::Result<()> {
     Ok(shutdown(stream, Shutdown::Write)?)
 }
 
-/// Completes when the connection is broken: reset by its peer, or timed out by the kernel.
+/// Waits until the connection is broken: reset by its peer, or timed out by the kernel.
 pub(super) async fn break_of(stream: &Stream) {
-    // The outcome says nothing more: error readiness is set only by an error, and errors are final.
+    // The outcome is not needed: only an error sets error readiness, and errors are final.
     let _ = stream.ready(Interest::ERROR).await;
 }
 
-/// Whether the peer of a connection that broke had ended its stream before that, and nothing of it was lost. Linux calls
-/// a reset after the end a broken pipe. What was received before can be read still, and then the end.
+/// Whether the peer of a broken connection had ended its stream before, so that nothing of the stream is lost.
+///
+/// Linux reports a reset after the end as a broken pipe. Bytes received before can still be read, and then the end.
 pub(super) fn ended_before_it_broke(stream: &Stream) -> bool {
     let error = SockRef::from(stream).take_error();
     error.is_ok_and(|error| error.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }
 
-/// Resets the connection. What is not yet sent is discarded.
+/// Resets the connection. Discards the send queue.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub(super) fn reset(stream: &Stream) {
-    // Dissolving an association resets a connection without closing its socket, which may have to wait for the other.
+    // Connecting to AF_UNSPEC resets the connection and keeps the socket, which may have to wait for the other side.
     if rustix::net::connect_unspec(stream).is_err() {
         reset_on_close(stream);
     }
@@ -88,8 +89,8 @@ pub(super) fn reset(stream: &Stream) {
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 pub(super) use reset_on_close as reset;
 
-/// Makes closing `stream` reset the connection instead of ending it. What is not yet sent is discarded.
+/// Makes the close of `stream` reset the connection instead of ending it. The reset discards the send queue.
 pub(crate) fn reset_on_close(stream: &Stream) {
-    // Fails only on a socket that is already gone, where nothing is left to reset.
+    // Fails only on a connection that has ended, where nothing is left to reset.
     let _ = SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
 }

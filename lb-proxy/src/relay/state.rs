@@ -1,49 +1,49 @@
-//! The states of one direction of a relay.
+//! The states of one direction of a relay, and of its source.
 
-/// How far a direction has got.
+/// The state of a direction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum State {
-    /// The source has ended and the sink has everything but the end.
+pub(super) enum DirectionState {
+    /// The source has ended, and the sink has everything except the end.
     AtEnd,
-    /// The source's end was passed on.
+    /// The sink was sent the source's end.
     Done,
-    /// The source has ended; what is held goes first.
+    /// The source has ended, and the held bytes go first.
     Ending,
-    /// Bytes may come.
+    /// The source may send bytes.
     Open,
-    /// The sink takes no more, but had ended its own stream before.
+    /// The sink accepts no more bytes, and had ended its own stream before.
     SinkClosed,
     /// The sink was reset.
     SinkReset,
-    /// The source was reset, and the sink has all that came before.
+    /// The source was reset, and the sink has all bytes from before.
     SourceReset,
-    /// The session was cut, and the sink has all that had been acknowledged to the source by then.
+    /// The session was cut, and the sink has all bytes that had been acknowledged to the source by then.
     Stopped,
 }
 
-impl State {
-    /// Whether nothing moves in this direction any more.
+impl DirectionState {
+    /// Whether this direction moves no more bytes.
     pub(super) const fn is_final(self) -> bool {
         !matches!(self, Self::Ending | Self::Open)
     }
 
-    /// Whether the sink takes no more.
+    /// Whether the sink accepts no more bytes.
     pub(super) const fn is_sink_broken(self) -> bool {
         matches!(self, Self::SinkClosed | Self::SinkReset)
     }
 
-    /// Whether the sink has all that the source sent.
+    /// Whether the sink has all bytes of the source, which has ended.
     pub(super) const fn is_complete(self) -> bool {
         matches!(self, Self::AtEnd | Self::Done)
     }
 }
 
-/// What is known of a source.
+/// The state of a source.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Source {
+pub(super) enum SourceState {
     Alive,
-    /// Broken, but its stream had ended before, so that reading leads to that end.
+    /// Broken after its stream had ended: reads lead to that end.
     Ended,
-    /// Broken in the middle of its stream. The kernel reports that once, so that reading may lead to an end that is none.
+    /// Broken in the middle of its stream. The kernel reports that once, so a read may return an end that is none.
     Reset,
 }

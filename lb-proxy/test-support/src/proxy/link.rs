@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lb_proxy::{Relay, RelayEnd, Relayed, Splice, Timeouts};
+use lb_proxy::{Relay, RelayEnd, RelayReport, Splice, Timeouts};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -27,7 +27,7 @@ pub struct Link {
     pub far: TcpStream,
     /// The side of the near end.
     pub first: Side,
-    relay: JoinHandle<Relayed>,
+    relay: JoinHandle<RelayReport>,
 }
 
 impl Link {
@@ -75,7 +75,7 @@ impl Link {
 #[derive(Debug)]
 pub struct Ended {
     first: Side,
-    relay: JoinHandle<Relayed>,
+    relay: JoinHandle<RelayReport>,
 }
 
 impl Ended {
@@ -109,7 +109,7 @@ impl Ended {
         assert_eq!(self.relayed().await.end, expected);
     }
 
-    async fn relayed(self) -> Relayed {
+    async fn relayed(self) -> RelayReport {
         within("the end of the relay", self.relay).await.unwrap()
     }
 }

@@ -1,4 +1,4 @@
-//! What the kernel still holds for the peer of a connection.
+//! The kernel's send queue of a connection.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use nix::{getsockopt_impl, sockopt_impl};
 
 use crate::net::stream::Stream;
 
-/// As many words of the kernel's `struct tcp_info` as are needed: up to `tcpi_notsent_bytes`, which Linux has since 4.6.
+/// The first words of the kernel's `struct tcp_info`, up to `tcpi_notsent_bytes`, which Linux has since 4.6.
 type Words = [u32; 37];
 
 /// `tcpi_state`, `tcpi_ca_state`, `tcpi_retransmits` and `tcpi_probes`, a byte each.
@@ -29,20 +29,19 @@ sockopt_impl!(
     Words
 );
 
-/// The kernel's send queue of a connection.
+/// The state of a send queue at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SendQueue {
-    /// Whether the peer's kernel has acknowledged all that it was sent.
+    /// Whether the peer's kernel has acknowledged everything, the end included.
     pub(super) is_empty: bool,
-    /// How long ago bytes were last sent. `None` while they are only repeated, because the peer does not answer.
+    /// How long ago the kernel last sent new bytes. `None` while it only retransmits, because the peer does not answer.
     pub(super) moved: Option<Duration>,
-    /// Whether the peer's kernel answers: nothing is being repeated, and no two probes of a closed window in a row are
-    /// without an answer.
+    /// Whether the peer's kernel answers: nothing is retransmitted, and at most one zero-window probe is unanswered.
     pub(super) is_answered: bool,
 }
 
 impl SendQueue {
-    /// Asks the kernel, by one system call.
+    /// Reads the state of the send queue of `stream` by one system call.
     pub(super) fn of(stream: &Stream) -> io::Result<Self> {
         let words = nix::sys::socket::getsockopt(stream, TcpInfo)?;
         let [_, _, retransmits, probes] = words[STATES].to_ne_bytes();

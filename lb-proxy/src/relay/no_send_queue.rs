@@ -1,4 +1,4 @@
-//! Where the kernel does not say what it still holds for a peer, a reset waits for nothing.
+//! The send queue on systems that do not report it: a reset waits for nothing.
 
 use std::io;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(super) struct SendQueue {
 impl SendQueue {
     #[expect(
         clippy::unnecessary_wraps,
-        reason = "the interface is that of a real queue"
+        reason = "the interface is that of the Linux version"
     )]
     pub(super) fn of(_stream: &Stream) -> io::Result<Self> {
         Ok(Self {

@@ -1,23 +1,24 @@
-//! How much a direction that was cut still reads.
+//! The read limit of a session that was cut.
 
 use super::socket::readable;
 use crate::net::stream::Stream;
 
-/// Bytes that the kernel had acknowledged when the session was cut are still relayed. What arrives later is not.
+/// How much a direction still reads after the cut: the bytes that the kernel had acknowledged by then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Limit {
-    /// As many bytes as the kernel says. The count stops at an urgent byte; `behind` tells to count once more there.
+pub(super) enum ReadLimit {
+    /// This many bytes, as the kernel counted them. The count stops at an urgent byte; with `behind` the bytes behind it
+    /// are counted once more.
     Bytes { left: usize, behind: bool },
-    /// One more read: the end may stand there, or an urgent byte in front of more bytes.
+    /// One more read, for an end or an urgent byte in front of more bytes.
     Look,
-    /// The session is not cut.
+    /// No limit: the session is not cut.
     None,
-    /// Nothing more.
+    /// No more reads.
     Spent,
 }
 
-impl Limit {
-    /// What `source` can be read now.
+impl ReadLimit {
+    /// Limits a direction to the bytes that `source` can be read now.
     pub(super) fn now(source: &Stream) -> Self {
         match readable(source) {
             0 => Self::Look,
@@ -25,7 +26,7 @@ impl Limit {
         }
     }
 
-    /// How much the next read may take.
+    /// The most bytes that the next read may take.
     pub(super) const fn most(self) -> usize {
         match self {
             Self::Bytes { left, .. } => left,
@@ -34,7 +35,7 @@ impl Limit {
         }
     }
 
-    /// What is left after a read of `n` bytes of `source`.
+    /// The limit after a read of `n` bytes from `source`.
     pub(super) fn after(self, n: usize, source: &Stream) -> Self {
         match self {
             Self::Bytes { left, behind } if n < left => Self::Bytes {

@@ -1,4 +1,4 @@
-//! What a direction has read and its sink has not taken.
+//! Bytes that a direction has read and its sink has not accepted.
 
 use std::io;
 
@@ -6,20 +6,20 @@ use super::pipe::Pipe;
 use super::socket::write_some;
 use crate::net::stream::Stream;
 
-/// Nothing most of the time, and then without an allocation or a pipe.
+/// The held bytes of a direction. `Nothing` owns neither an allocation nor a pipe.
 #[derive(Debug)]
-pub(super) enum Held {
-    /// What of `buffer` is behind the first `written` bytes.
+pub(super) enum HeldBytes {
+    /// The bytes of `buffer` behind the first `written` ones.
     Buffer {
         buffer: Box<[u8]>,
         written: usize,
     },
     Nothing,
-    /// What is in a pipe, which is not empty.
+    /// The bytes in a pipe, which is not empty.
     Pipe(Pipe),
 }
 
-impl Held {
+impl HeldBytes {
     pub(super) fn copy_of(bytes: &[u8]) -> Self {
         if bytes.is_empty() {
             return Self::Nothing;
@@ -30,7 +30,7 @@ impl Held {
         }
     }
 
-    /// Holds `bytes` but for the first `written`.
+    /// Holds `bytes` without the first `written`.
     pub(super) fn rest_of_bytes(bytes: Vec<u8>, written: usize) -> Self {
         if written >= bytes.len() {
             return Self::Nothing;
@@ -41,7 +41,7 @@ impl Held {
         }
     }
 
-    /// Holds what is in `pipe`, which goes back to its pool if that is nothing.
+    /// Holds the bytes in `pipe`. An empty pipe goes back to the pool.
     pub(super) fn rest_of(pipe: Pipe) -> Self {
         if pipe.is_empty() {
             pipe.give_back();
@@ -54,7 +54,7 @@ impl Held {
         matches!(self, Self::Nothing)
     }
 
-    /// Writes once to `sink`.
+    /// Writes once to `sink`. Returns the number of bytes written.
     pub(super) fn write_to(&mut self, sink: &Stream) -> io::Result<usize> {
         match self {
             Self::Buffer { buffer, written } => {

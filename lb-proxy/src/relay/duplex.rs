@@ -1,4 +1,4 @@
-//! Both directions of a relay, and the states that they are in together.
+//! Both directions of a relay, and the decisions that need the states of both.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -9,31 +9,31 @@ use tokio::task::coop::unconstrained;
 
 use super::RelayEnd;
 use super::pump::Pump;
-use super::queue::SendQueue;
+use super::send_queue::SendQueue;
 use super::socket::{break_of, ended_before_it_broke, reset_on_close};
-use super::state::State;
+use super::state::DirectionState;
 use crate::config::HalfClose;
 use crate::net::stream::Stream;
 
-/// How many bytes a session moves before the others of the worker get their turn: so few that a bulk transfer delays
-/// its neighbours by a fraction of a millisecond.
+/// How many bytes a session moves before it yields to the other sessions of the worker: so few that a bulk transfer
+/// delays them by a fraction of a millisecond.
 pub(super) const TURN: usize = 1 << 20;
 
-/// How many times bytes are discarded before a socket is closed whose peer does not stop sending.
+/// How many times bytes are discarded before a socket is closed although its peer sends.
 const DISCARDS: usize = 64;
 
-/// The directions of a relay. Unless it was closed, dropping it cuts the session off.
-pub(super) struct Both<'a> {
+/// Both directions of a relay. Dropping it cuts the session, unless it was closed.
+pub(super) struct Duplex<'a> {
     pub(super) up: Pump<'a>,
     pub(super) down: Pump<'a>,
     watched: [Watched<'a>; 2],
     is_closed: bool,
 }
 
-/// Completes when a side is broken. Made when it is first needed: an idle session does without.
+/// Completes when a side is broken. Allocated when first needed: an idle session has none.
 type Watched<'a> = Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>;
 
-impl<'a> Both<'a> {
+impl<'a> Duplex<'a> {
     pub(super) const fn new(up: Pump<'a>, down: Pump<'a>) -> Self {
         Self {
             up,
@@ -43,7 +43,7 @@ impl<'a> Both<'a> {
         }
     }
 
-    /// Moves what can be moved now, at most a [`TURN`]. `None` if that is nothing.
+    /// Moves the bytes that can be moved now, about [`TURN`] at most. `None` if nothing moves.
     pub(super) fn advance(&mut self, cx: &mut Context<'_>) -> Option<usize> {
         let mut moved = None;
         while moved.is_none_or(|n| n < TURN) {
@@ -60,17 +60,17 @@ impl<'a> Both<'a> {
         moved
     }
 
-    /// Lets a direction know that writing has shown its source to be broken.
+    /// Marks the source of a direction as broken if a write of the other direction found that out.
     fn share(&mut self) {
         let [upwards, downwards] = [self.up.state(), self.down.state()];
         for (from, towards) in [(&mut self.up, downwards), (&mut self.down, upwards)] {
             if towards.is_sink_broken() && !from.is_source_broken() {
-                from.note_broken(towards == State::SinkClosed);
+                from.note_broken(towards == DirectionState::SinkClosed);
             }
         }
     }
 
-    /// Looks at sides that are not read from now, where a reset shows by itself. Says whether one is found to be broken.
+    /// Checks the sides that are not read now for a break, which a read would report. Returns whether one is broken.
     pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> bool {
         let Self {
             up, down, watched, ..
@@ -81,13 +81,13 @@ impl<'a> Both<'a> {
         client || backend
     }
 
-    /// Reads no more than what the kernel has acknowledged by now.
+    /// Limits both directions to the bytes that the kernel has acknowledged by now.
     pub(super) fn limit(&mut self) {
         self.up.limit();
         self.down.limit();
     }
 
-    /// Reads from a side whose bytes the other side does not take any more, so that it can go on to what there is for it.
+    /// Discards bytes of a side if the other side accepts none any more, so that its peer goes on to read.
     pub(super) fn discard(&self, cx: &mut Context<'_>) {
         for (from, towards) in [(&self.up, &self.down), (&self.down, &self.up)] {
             if from.state().is_sink_broken() && !towards.state().is_final() {
@@ -96,30 +96,31 @@ impl<'a> Both<'a> {
         }
     }
 
-    /// Passes on the ends that were reached. `Some` if nothing is left to do; `is_drained` tells that nothing can be read
-    /// or written now.
+    /// Forwards the ends that were reached. `Some` if the relay has ended.
+    ///
+    /// `is_drained`: nothing can be read or written now.
     pub(super) fn settle(&mut self, half_close: HalfClose, is_drained: bool) -> Option<RelayEnd> {
         let Self { up, down, .. } = self;
-        let [above, below] = [up.state(), down.state()].map(State::is_complete);
+        let [above, below] = [up.state(), down.state()].map(DirectionState::is_complete);
         if above && below {
-            // Closing the sockets passes on the end that is due.
+            // The close of the sockets forwards the end that is left.
             return Some(RelayEnd::Finished);
         }
         if half_close == HalfClose::End && (above || below) {
             let other = if above { &mut *down } else { &mut *up };
             let is_empty = is_drained && !other.is_holding();
-            if is_empty || other.state() == State::Stopped {
+            if is_empty || other.state() == DirectionState::Stopped {
                 return Some(RelayEnd::Finished);
             }
-            // What had come by the end of the first stream is delivered; the session does not wait for more.
+            // Bytes that had arrived by the end of the first stream are delivered. The session does not wait for more.
             other.limit();
         }
         up.pass_end();
         down.pass_end();
         match (up.state(), down.state()) {
-            (State::SourceReset, _) => Some(RelayEnd::ClientReset),
-            (_, State::SourceReset) => Some(RelayEnd::BackendReset),
-            // A side that broke may have answered before: that is delivered first.
+            (DirectionState::SourceReset, _) => Some(RelayEnd::ClientReset),
+            (_, DirectionState::SourceReset) => Some(RelayEnd::BackendReset),
+            // A side may have answered before it broke: the answer is delivered first.
             (broken, other) if broken.is_sink_broken() && other.is_final() => {
                 Some(RelayEnd::BackendReset)
             }
@@ -130,25 +131,25 @@ impl<'a> Both<'a> {
         }
     }
 
-    /// Notes whether both sides were closed, so that dropping this has nothing left to do.
+    /// Records whether both sides were closed. Then dropping the value does nothing.
     pub(super) const fn note_closed(&mut self, is_closed: bool) {
         self.is_closed = is_closed;
     }
 
-    /// Whether neither direction moves any more.
+    /// Whether neither direction moves any more bytes.
     pub(super) const fn is_final(&self) -> bool {
         self.up.state().is_final() && self.down.state().is_final()
     }
 
     pub(super) fn is_half_closed(&self) -> bool {
-        self.up.state() != State::Open || self.down.state() != State::Open
+        self.up.state() != DirectionState::Open || self.down.state() != DirectionState::Open
     }
 
     pub(super) const fn is_holding(&self) -> bool {
         self.up.is_holding() || self.down.is_holding()
     }
 
-    /// Whether bytes are held that a side sent before it broke.
+    /// Whether the relay holds bytes that a side sent before it broke.
     pub(super) fn is_delivering(&self) -> bool {
         let pumps = [&self.up, &self.down];
         pumps
@@ -156,9 +157,11 @@ impl<'a> Both<'a> {
             .any(|pump| pump.is_holding() && pump.is_source_broken())
     }
 
-    /// How long ago a peer that bytes are held for took some from the kernel. The kernel reports room for more only when
-    /// a third of its buffer is free, so that a slow reader makes progress that no write shows.
-    pub(super) fn taken(&self) -> Option<Duration> {
+    /// How long ago the kernel last sent bytes to a peer for which the relay holds more. `None` if it holds none.
+    ///
+    /// The kernel reports a socket as writable only when a third of its send buffer is free, so a slow reader makes
+    /// progress that no write shows.
+    pub(super) fn last_sent(&self) -> Option<Duration> {
         let pumps = [&self.up, &self.down];
         let holding = pumps.into_iter().filter(|pump| pump.is_holding());
         let queues = holding.filter_map(|pump| SendQueue::of(pump.sink()).ok());
@@ -166,9 +169,11 @@ impl<'a> Both<'a> {
     }
 }
 
-impl Drop for Both<'_> {
-    /// Cuts the session off without waiting: what can be written now is written. Then a side whose peer has everything is
-    /// reset. One whose kernel still holds bytes is ended instead, because a reset would throw them away.
+impl Drop for Duplex<'_> {
+    /// Cuts the session without waiting.
+    ///
+    /// Writes what can be written now. Then resets a side if its peer has everything. If its send queue still holds bytes the
+    /// side is ended instead, because a reset would discard them.
     fn drop(&mut self) {
         if self.is_closed {
             return;
@@ -180,7 +185,7 @@ impl Drop for Both<'_> {
                 if !towards.state().is_complete() && has_everything(towards.sink()) {
                     reset_on_close(towards.sink());
                 } else {
-                    // The kernel resets a socket that is closed with bytes unread.
+                    // The kernel resets a connection if its socket is closed with bytes unread.
                     let _ = (0..DISCARDS).any(|_| from.discard(cx));
                 }
             }
@@ -190,13 +195,12 @@ impl Drop for Both<'_> {
     }
 }
 
-/// Whether the peer's kernel has acknowledged all that `stream` was given, as far as this machine can tell.
+/// Whether the peer's kernel has acknowledged everything written to `stream`. True if the kernel does not report it.
 pub(super) fn has_everything(stream: &Stream) -> bool {
     SendQueue::of(stream).map_or(true, |queue| queue.is_empty)
 }
 
-/// Notes if the side that `from` reads is found to be broken. Reading shows that by itself; a side that is not read from
-/// now is watched.
+/// Marks the side that `from` reads as broken if it is. Only for a side that is not read now: a read reports a break.
 fn find_broken<'a>(
     from: &mut Pump<'a>,
     towards: &mut Pump<'a>,
