@@ -1,17 +1,17 @@
-//! What can go wrong.
+//! The errors of sources.
 
 use std::error::Error;
 use std::time::Duration;
 
 use lb_core::Escaped;
 
-/// The most characters of a report. What a server said may have any length.
+/// The maximum number of characters of a report. The text of a server may have any length.
 const MAX_REPORT: usize = 1000;
 
-/// Why a source has no set to offer.
+/// Why a source has no set.
 ///
 /// Every message names what was tried (`what`) first: `looking up node1.example.com: no such name (NXDOMAIN)`.
-/// Messages are one line: what a server or a file said is [`Escaped`](lb_core::Escaped).
+/// Messages are one line: the text of a server or a file is [`Escaped`](lb_core::Escaped).
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
@@ -21,7 +21,7 @@ pub enum DiscoveryError {
         /// What was tried.
         what: Box<str>,
     },
-    /// The configuration is wrong, so trying again is of no use before it changes.
+    /// The configuration is wrong. A retry fails as well until it changes.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     Config {
         /// What was tried.
@@ -31,17 +31,18 @@ pub enum DiscoveryError {
         /// The cause, if another error is one.
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// The source answered that it will not tell, as a DNS server does with `REFUSED`.
+    /// The source refused to answer, as a DNS server does with `REFUSED`.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     Denied {
         /// What was tried.
         what: Box<str>,
-        /// Who refused.
+        /// Which server refused, and why.
         problem: Box<str>,
     },
-    /// The source answers that its backends are withdrawn or that it never had any, and why: the Service is deleted, for
-    /// instance. Authoritative. Empties the set whatever [`OnEmpty`](crate::OnEmpty) says, because the addresses may
-    /// belong to another owner by now.
+    /// The source answers that its backends were withdrawn, or that it never had any. Authoritative.
+    ///
+    /// For instance, the Service was deleted. Empties the set whatever [`OnEmpty`](crate::OnEmpty) says, because the
+    /// addresses may already belong to another owner.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     NoBackends {
         /// What was tried.
@@ -51,7 +52,7 @@ pub enum DiscoveryError {
         /// How long the answer holds, if the source said so.
         valid_for: Option<Duration>,
     },
-    /// The name exists, but has no records of the wanted type, or none that can be used. Authoritative.
+    /// The name exists, but has no usable records of the wanted type. Authoritative.
     #[error("{}: no records (NODATA)", Escaped(what))]
     NoData {
         /// What was tried.
@@ -59,7 +60,7 @@ pub enum DiscoveryError {
         /// How long the answer holds, if the source said so.
         valid_for: Option<Duration>,
     },
-    /// The service is decidedly not offered: its SRV records name no target (RFC 2782). Authoritative.
+    /// The service is decidedly not available: its SRV records name no target (RFC 2782). Authoritative.
     #[error(
         "{}: the service is not offered here (its SRV record has no target)",
         Escaped(what)
@@ -70,7 +71,7 @@ pub enum DiscoveryError {
         /// How long the answer holds, if the source said so.
         valid_for: Option<Duration>,
     },
-    /// The name, or the object that was asked for, does not exist. Authoritative.
+    /// The name or the object does not exist. Authoritative.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     NotFound {
         /// What was tried.
@@ -80,26 +81,27 @@ pub enum DiscoveryError {
         /// How long the answer holds, if the source said so.
         valid_for: Option<Duration>,
     },
-    /// The source is overloaded and says how long to leave it alone, as an HTTP server does with `Retry-After`.
+    /// The source is overloaded and asks for a delay, as an HTTP server does with `Retry-After`.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     Throttled {
         /// What was tried.
         what: Box<str>,
-        /// What the source said.
+        /// The answer of the source.
         problem: Box<str>,
         /// How long the source asks to wait.
         retry_after: Duration,
     },
-    /// Nobody answered in time.
+    /// The source did not answer in time.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     Timeout {
         /// What was tried.
         what: Box<str>,
-        /// Who did not answer, and within what time.
+        /// Which server did not answer, and the time limit.
         problem: Box<str>,
     },
-    /// What the source says cannot be used, such as a file that is not valid or cannot be read, or is not believed yet.
-    /// Asked again soon, because asking costs little and the next answer may be another one.
+    /// The answer cannot be used, such as an invalid or unreadable file, or is not accepted yet.
+    ///
+    /// The driver retries soon, because a retry is cheap and the next answer may differ.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     Unusable {
         /// What was tried.
@@ -109,7 +111,7 @@ pub enum DiscoveryError {
         /// When to ask again.
         valid_for: Duration,
     },
-    /// The source cannot be reached, or cannot answer now, as a DNS server with `SERVFAIL`.
+    /// The source cannot be reached, or cannot answer at the moment, as a DNS server with `SERVFAIL`.
     #[error("{}: {}", Escaped(what), Escaped(problem))]
     Unavailable {
         /// What was tried.
@@ -122,8 +124,7 @@ pub enum DiscoveryError {
 }
 
 impl DiscoveryError {
-    /// Whether the source said with authority that there is no backend, as opposed to not having answered: an empty
-    /// set, not a failure. True of [`NoBackends`](Self::NoBackends), [`NoData`](Self::NoData),
+    /// Whether this is an authoritative answer that there are no backends: an empty set, not a failure. True of [`NoBackends`](Self::NoBackends), [`NoData`](Self::NoData),
     /// [`NoService`](Self::NoService) and [`NotFound`](Self::NotFound).
     pub fn is_authoritative_empty(&self) -> bool {
         matches!(
@@ -135,14 +136,14 @@ impl DiscoveryError {
         )
     }
 
-    /// Whether the set is to be emptied whatever the embedder wants of empty answers.
+    /// Whether the set becomes empty whatever [`OnEmpty`](crate::OnEmpty) says.
     pub(crate) fn is_withdrawal(&self) -> bool {
         matches!(self, Self::NoBackends { .. })
     }
 
-    /// How long the answer holds, so that asking again earlier brings the same; of errors that are an answer. From DNS
-    /// it is the lesser of the SOA record's TTL and its MINIMUM field (RFC 2308 section 5), of a file
-    /// a second.
+    /// How long the answer holds, for errors that are an answer: an earlier retry would return the same.
+    ///
+    /// For DNS, the minimum of the SOA record's TTL and its MINIMUM field (RFC 2308 section 5); for a file, a second.
     pub fn valid_for(&self) -> Option<Duration> {
         match self {
             Self::NoBackends { valid_for, .. }
@@ -154,7 +155,7 @@ impl DiscoveryError {
         }
     }
 
-    /// How long the source asks not to be asked; of [`Throttled`](Self::Throttled).
+    /// The delay that the source asks for, of [`Throttled`](Self::Throttled).
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after, .. } => Some(*retry_after),
@@ -162,7 +163,7 @@ impl DiscoveryError {
         }
     }
 
-    /// The message with those of its causes, as one line of bounded length for logs and status.
+    /// The message with those of its causes, as one line of limited length, for logs and status.
     pub(crate) fn report(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
@@ -183,7 +184,7 @@ impl DiscoveryError {
 mod tests {
     use super::*;
 
-    /// One error of each kind in which everything that can come from outside is `said`.
+    /// One error of each kind, with `said` in every field that can contain foreign text.
     fn each(said: &str) -> Vec<DiscoveryError> {
         let (what, problem) = (|| said.into(), || said.into());
         let source = || Some(said.into());
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_stays_on_one_line_and_controls_nothing() {
+    fn foreign_text_stays_on_one_line_without_control_characters() {
         let shown = r"no\n\u{1b}[2Jemerg";
         for error in each("no\n\u{1b}[2Jemerg") {
             let (message, report) = (error.to_string(), error.report());
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_bounded_whatever_others_say() {
+    fn a_report_is_bounded_whatever_the_foreign_text() {
         for error in each(&"\u{e9}\n".repeat(100_000)) {
             let report = error.report();
             assert_eq!(report.chars().count(), MAX_REPORT + 3);

@@ -19,11 +19,11 @@ pub struct Timeouts {
     /// meanwhile. If both sides are connected the session then ends, as in nginx: the bytes in the kernel's send queue are
     /// delivered, the bytes that the relay holds are lost.
     ///
-    /// After a reset, and when the session is cut or has ended, a peer whose kernel answers may accept nothing for this
-    /// time, but at least for a minute, and with `None` for a minute. Then it is reset. So acknowledged bytes are lost only
-    /// to a reader that needs more than a minute for half of its buffer. The time counts from the last progress, also if
-    /// that was before the end. A peer whose kernel does not answer gets this time-out only. If the session is over for
-    /// the backend, its lease is released meanwhile.
+    /// After a reset, and when the session is cut or has ended, the kernel of a peer may answer and accept no bytes for this
+    /// time, but at least for a minute, and with `None` for a minute. Then the peer is reset. So acknowledged bytes are lost
+    /// only to a reader that needs more than a minute for half of its buffer. The time counts from the last progress, also
+    /// if that was before the end. If the peer's kernel does not answer, this time-out alone applies. If the session is
+    /// over for the backend, its lease is released meanwhile.
     pub idle: Option<Duration>,
     /// How long the remaining direction may be silent after the other one has ended. Default: 1 minute. `None`: no limit.
     ///
@@ -36,8 +36,8 @@ pub struct Timeouts {
     pub first_byte: Option<Duration>,
     /// How long a session may last after the backend is connected, even if bytes move. Default: `None`, no limit.
     ///
-    /// Then both sides are reset, each after the bytes that were acknowledged before; a side whose stream has ended is not
-    /// reset. The limit moves long-lived sessions to new backends.
+    /// Then both sides are reset, each after the bytes that were acknowledged before; a side that has ended its stream is
+    /// not reset. The limit moves long-lived sessions to new backends.
     #[doc(alias = "max_downstream_connection_duration")]
     pub max_age: Option<Duration>,
     /// The upper bound of a random duration that is added to `max_age`. Default: zero.
@@ -132,7 +132,7 @@ pub enum Splice {
     /// was reset.
     #[default]
     Auto,
-    /// Copies every transfer. For comparisons, or for a kernel whose splice(2) has defects.
+    /// Copies every transfer. For comparisons, or for a kernel with a defective splice(2).
     Off,
 }
 

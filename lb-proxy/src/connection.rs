@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::identity::Identity;
+use crate::preread_info::PrereadInfo;
 use crate::proxy_protocol::ProxyHeader;
 
 /// A connection from a client.
@@ -18,32 +18,35 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The client: the peer, unless a [`Preread`](crate::Preread) has set another address.
     pub client: SocketAddr,
-    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) preread: Option<Arc<PrereadInfo>>,
 }
 
-/// What the first bytes told, once they have been read. [`Hooks::accept`](crate::Hooks::accept) runs before that, unless a
-/// preread [names the client](crate::Preread::names_client).
+/// Properties that the first bytes contain. They are set once the first bytes have been read.
+///
+/// [`Hooks::accept`](crate::Hooks::accept) runs before that, unless a preread
+/// [names the client](crate::Preread::names_client).
 impl Connection {
-    /// The address that the client connected to at the first of the proxies in front; [`local`](Self::local) where
-    /// there is none.
+    /// The address that the client connected to at the first of the proxies in front.
+    ///
+    /// [`local`](Self::local) if there is no such proxy.
     pub fn destination(&self) -> SocketAddr {
-        let known = self.identity.as_ref().and_then(|known| known.destination);
-        known.unwrap_or(self.local)
+        let sent = self.preread.as_ref().and_then(|info| info.destination);
+        sent.unwrap_or(self.local)
     }
 
     /// The PROXY protocol header that the connection began with, if its sender is trusted. Parses it at each call.
     pub fn proxy_header(&self) -> Option<ProxyHeader<'_>> {
-        self.identity.as_ref()?.proxy_header()
+        self.preread.as_ref()?.proxy_header()
     }
 
-    /// The host that the client's TLS asks for (SNI), in lower case.
+    /// The host that the client's TLS requests (SNI), in lower case.
     pub fn server_name(&self) -> Option<&str> {
-        self.identity.as_ref()?.server_name.as_deref()
+        self.preread.as_ref()?.server_name.as_deref()
     }
 
     /// The protocols that the client's TLS offers (ALPN), in its order of preference.
     pub fn alpn(&self) -> impl Iterator<Item = &[u8]> {
-        let identity = self.identity.iter();
-        identity.flat_map(|known| known.alpn.iter().map(|name| &**name))
+        let info = self.preread.iter();
+        info.flat_map(|info| info.alpn.iter().map(|name| &**name))
     }
 }

@@ -1,8 +1,8 @@
 //! A TCP load balancer to embed.
 //!
-//! Connections that a [`Listener`] accepts are sent to a backend of its [`Upstream`], which follows its sources
-//! (fixed lists, DNS, a handle in the program) by itself. A [`Proxy`] holds the listeners; bound it becomes a
-//! [`Server`], which runs on the embedder's Tokio runtime until it is told to drain.
+//! A [`Listener`] accepts connections and sends each to a backend of its [`Upstream`]. The upstream follows its sources
+//! (fixed lists, DNS, Kubernetes, a handle in the program) by itself. A [`Proxy`] holds the listeners. Binding it returns a
+//! [`Server`], which runs on the embedder's Tokio runtime until it is drained.
 //!
 //! ```no_run
 //! use lb_proxy::lb_core::policy::WeightedRoundRobin;
@@ -29,48 +29,48 @@
 //!
 //! # A session
 //!
-//! 1. The client must be within the [`Limits`] of the proxy and the listener, which by default make it wait in the kernel's
-//!    queue, and be admitted by [`Access`], the [`ClientZone`]s and the [`Hooks`], which reset it.
-//! 2. A [`Preread`], where there is one, reads the first bytes: the client's address
-//!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)), the name that TLS asks for
+//! 1. **Admit.** The [`Limits`] of the proxy and the listener apply first; by default a connection above them waits in the
+//!    kernel's queue. [`Access`], the [`ClientZone`]s and the [`Hooks`] then admit the connection or reset it.
+//! 2. **Preread.** A [`Preread`], if the listener has one, parses the first bytes: the client's address
+//!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)), the server name that TLS requests
 //!    ([`ClientHelloReader`](client_hello::ClientHelloReader)). The listener's [server names](Listener::server_names) or
 //!    its [route](Listener::route) choose the upstream.
-//! 3. The policy picks a backend; the pick counts as a connection in flight until the session ends. If all are full the
-//!    session waits in the upstream's [`Queue`], if it has one.
-//! 4. The backend is connected to within [`Timeouts::connect`]. If that fails the backend is blamed, and the next is picked,
-//!    never one twice, within [`Retry`]. A failure of this machine (no descriptor, no source port) blames no backend.
-//!    A client passes through at most 16 listeners of one proxy: after that, a backend address that leads back to one is
-//!    not connected to.
-//! 5. Bytes are relayed. A FIN ends one direction and leaves the other open; a reset is passed on as a reset, so that
-//!    a truncated stream never looks complete. The time-outs for silence are [`Timeouts::idle`] and
-//!    [`Timeouts::first_byte`], after which both sides are ended, and [`Timeouts::half_closed`], after which the one
-//!    that was still open is reset. [`Timeouts::max_age`] ends a session whatever moves. Bytes that were acknowledged to
-//!    a sender are delivered before a reset, as long as their reader takes some within [`Timeouts::idle`].
-//! 6. Without a backend the client is reset, or what [`OnNoBackend`] says. A client that goes away before frees everything.
+//! 3. **Pick.** The policy picks a backend. The pick counts as a connection in flight until the session ends. If all
+//!    backends are full the session waits in the upstream's [`Queue`], if it has one.
+//! 4. **Connect.** The session connects to the backend within [`Timeouts::connect`]. A failure counts against the backend,
+//!    and the session picks another one, none twice, within [`Retry`]. A failure of this machine (no descriptor, no source
+//!    port) counts against no backend. A client passes through at most 16 listeners of one proxy: after that, the session
+//!    does not connect to an address that leads back to a listener.
+//! 5. **Relay.** A FIN ends one direction and leaves the other open. A reset is forwarded as a reset, so a truncated stream
+//!    never looks complete. After [`Timeouts::idle`] or [`Timeouts::first_byte`] of silence both sides are ended. After
+//!    [`Timeouts::half_closed`] the side that was still open is reset. [`Timeouts::max_age`] ends a session even if bytes
+//!    move. Acknowledged bytes are delivered before a reset, as long as their reader accepts some within
+//!    [`Timeouts::idle`].
+//! 6. **Close.** A client without a backend is reset, or what [`OnNoBackend`] says. A client that closes early frees
+//!    everything that its session holds.
 //!
-//! Each is a file of `session/`.
+//! Each step is a file of `session/`.
 //!
-//! An idle session holds two sockets and about 2.4 KiB, but no buffer and no pipe. A direction whose receiver does not
+//! An idle session holds two sockets and about 2.4 KiB, but no buffer and no pipe. A direction to a receiver that does not
 //! read holds up to 64 KiB, or in a long transfer a pipe with up to 1 MiB, and reads no more: the sender has to wait.
 //!
 //! # What a relay costs
 //!
-//! Long transfers go through splice(2) where there is such a thing ([`Splice`]), everything else through one buffer of
-//! the worker. There are at most 1024 pipes, and they take no more than an eighth of the descriptors; whoever gets none
-//! copies. [`Relay`] is the relay alone, for programs that accept and connect by themselves.
+//! Long transfers use splice(2) if the system supports it ([`Splice`]). All other bytes go through one buffer of the worker.
+//! There are at most 1024 pipes, and they take at most an eighth of the descriptors; a transfer without a pipe is copied.
+//! [`Relay`] is the relay alone, for programs that accept and connect by themselves.
 //!
 //! `benches/README.md` of the repository has figures, and the commands that print them.
 //!
 //! # What is reported
 //!
-//! [`Handle::metrics`] counts, [`Upstream::backends`] and [`Upstream::discovery`] tell how backends and sources
-//! fare, and `tracing` tells what happened: membership at `info`, ejections and shortages at `warn`, single
-//! connections at `debug`.
+//! [`Handle::metrics`] returns counters. [`Upstream::backends`] and [`Upstream::discovery`] return the state of backends and
+//! sources. `tracing` logs events: membership at `info`, ejections and shortages at `warn`, single connections at `debug`.
 //!
-//! Clients that get no service are reported under the target [`FAILURES_TARGET`] by listener or upstream and reason: the
-//! first three of a kind one by one, then a count at most every ten seconds, and what is left at the end. They are
-//! `error` if an upstream has no backend for them, and `warn` if access rules, limits, first bytes or hooks refuse them,
-//! if attempts to connect fail, if a backend resets them, or if accepting pauses. What came from outside is
+//! Clients without service are logged under the target [`FAILURES_TARGET`], by listener or upstream and reason: the first
+//! three of a kind one by one, then a count at most every ten seconds, and the remaining counts at the end. The level is
+//! `error` if an upstream has no backend for them. It is `warn` if access rules, limits, first bytes or hooks refuse them,
+//! if attempts to connect fail, if a backend resets them, or if accepting pauses. Text from outside is
 //! [escaped](lb_core::Escaped) in messages.
 //!
 //! # Features
@@ -88,13 +88,14 @@ mod connection;
 mod error;
 mod failures;
 mod hooks;
-mod identity;
+
 mod limits;
 mod listener;
 mod metrics;
 mod net;
 mod parse_status;
 mod preread;
+mod preread_info;
 pub mod proxy_protocol;
 mod relay;
 mod server;

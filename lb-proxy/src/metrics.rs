@@ -131,7 +131,7 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// A counter whose additions are also added to one of `counters`.
+    /// A counter that also adds to one of `counters`.
     pub(crate) fn part_of(counters: &Arc<Counters>, which: SelectCounter) -> Self {
         Self {
             count: AtomicU64::new(0),

@@ -1,4 +1,4 @@
-//! Workers whose threads the kernel refuses to start. The limit belongs to the process, so this binary has one test.
+//! The kernel refuses to start the thread of a worker. The limit belongs to the process, so this binary has one test.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! A source of which some backends are left out.
+//! A source without some of its backends.
 
 use std::sync::Arc;
 
@@ -7,13 +7,14 @@ use lb_core::{Backend, Snapshot};
 
 use crate::combinators::map::Map;
 use crate::error::DiscoveryError;
-use crate::source::{Discovery, SnapshotStream};
+use crate::source::{SnapshotStream, Source};
 
-/// Another source without the backends that a function does not want: only those of one zone, only IPv4, only the
-/// first tier of a service.
+/// Another source without the backends that a predicate rejects.
 ///
-/// The function is called for each backend of each set, so it should be cheap. A set of which nothing is left is an
-/// empty set, not a failure.
+/// For example: only the backends of one zone, only IPv4, or only the first tier of a service.
+///
+/// Calls the predicate for each backend of each set, so it should be cheap. A set of which no backend is left is an empty
+/// set, not a failure.
 ///
 /// ```
 /// use lb_core::{Backend, Snapshot};
@@ -28,9 +29,9 @@ use crate::source::{Discovery, SnapshotStream};
 pub struct Filter(Map);
 
 impl Filter {
-    /// The backends of `inner` that `wanted` says yes to.
+    /// Keeps the backends of `inner` for which `wanted` returns true.
     pub fn new(
-        inner: impl Discovery,
+        inner: impl Source,
         wanted: impl Fn(&Backend) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self(Map::filter_map(inner, move |b| wanted(&b).then_some(b)))
@@ -38,9 +39,9 @@ impl Filter {
 }
 
 #[async_trait]
-impl Discovery for Filter {
-    fn source(&self) -> Arc<str> {
-        self.0.source()
+impl Source for Filter {
+    fn label(&self) -> Arc<str> {
+        self.0.label()
     }
 
     fn identity(&self) -> Arc<str> {
@@ -63,7 +64,7 @@ impl Discovery for Filter {
         self.0.refresh();
     }
 
-    fn parts(&self) -> Option<Vec<Arc<dyn Discovery>>> {
+    fn parts(&self) -> Option<Vec<Arc<dyn Source>>> {
         self.0.parts()
     }
 }

@@ -1,4 +1,4 @@
-//! A source with every backend changed by a function, or left out.
+//! A source that changes the backends of another one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,14 @@ use futures::stream::StreamExt;
 use lb_core::{Backend, Snapshot};
 
 use crate::error::DiscoveryError;
-use crate::source::{Discovery, SnapshotStream};
+use crate::source::{SnapshotStream, Source};
 
-/// Another source whose every backend passes through a function: to give what a name resolves to the weight, limit
-/// or priority that was configured for the name.
+/// Another source, with each backend changed by a function.
 ///
-/// The function is called for each backend of each set, so it should be cheap. Two backends that it gives one
-/// address become one, as [`Snapshot::from_backends`] says.
+/// For example: sets the weight, limit or priority that was configured for a name in each address of the name.
+///
+/// Calls the function for each backend of each set, so it should be cheap. Two backends to which it gives one address
+/// become one, as [`Snapshot::from_backends`] says.
 ///
 /// ```
 /// use lb_core::{Backend, Priority, Snapshot};
@@ -27,25 +28,25 @@ use crate::source::{Discovery, SnapshotStream};
 /// ```
 #[derive(Clone)]
 pub struct Map {
-    inner: Arc<dyn Discovery>,
-    change: Change,
+    inner: Arc<dyn Source>,
+    change: BackendFn,
 }
 
-/// What becomes of a backend, if anything.
-type Change = Arc<dyn Fn(Backend) -> Option<Backend> + Send + Sync>;
+/// Returns the changed backend, or `None` to leave it out.
+type BackendFn = Arc<dyn Fn(Backend) -> Option<Backend> + Send + Sync>;
 
 impl Map {
-    /// The backends of `inner`, each as `change` returns it.
+    /// Changes each backend of `inner` by `change`.
     pub fn new(
-        inner: impl Discovery,
+        inner: impl Source,
         change: impl Fn(Backend) -> Backend + Send + Sync + 'static,
     ) -> Self {
         Self::filter_map(inner, move |backend| Some(change(backend)))
     }
 
-    /// The backends of `inner` for which `change` returns one, as it returns them.
+    /// Changes each backend of `inner` by `change`, and leaves those out for which it returns `None`.
     pub fn filter_map(
-        inner: impl Discovery,
+        inner: impl Source,
         change: impl Fn(Backend) -> Option<Backend> + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -64,9 +65,9 @@ impl fmt::Debug for Map {
 }
 
 #[async_trait]
-impl Discovery for Map {
-    fn source(&self) -> Arc<str> {
-        self.inner.source()
+impl Source for Map {
+    fn label(&self) -> Arc<str> {
+        self.inner.label()
     }
 
     fn identity(&self) -> Arc<str> {
@@ -93,11 +94,11 @@ impl Discovery for Map {
         self.inner.refresh();
     }
 
-    fn parts(&self) -> Option<Vec<Arc<dyn Discovery>>> {
+    fn parts(&self) -> Option<Vec<Arc<dyn Source>>> {
         let parts = self.inner.parts()?.into_iter();
         let changed = parts.map(|inner| {
             let change = Arc::clone(&self.change);
-            Arc::new(Self { inner, change }) as Arc<dyn Discovery>
+            Arc::new(Self { inner, change }) as Arc<dyn Source>
         });
         Some(changed.collect())
     }

@@ -9,20 +9,21 @@ use lb_core::{Backend, Priority, Snapshot};
 
 use crate::combinators::map::Map;
 use crate::error::DiscoveryError;
-use crate::source::{Discovery, SnapshotStream, with_provenance};
+use crate::source::{SnapshotStream, Source};
+use crate::union::{labelled, union};
 
-/// The union of several sources, each of which may be moved to lower tiers: the pods of this cluster first, those of
-/// the other cluster as backup, and a fixed list when both are gone.
+/// The union of several sources, each of which may be shifted to lower tiers.
 ///
-/// The union keeps the order of the sources and, within each, that of its backends. Of several backends with one
-/// address the one in the most preferred tier counts, with all that its source says of it, its weight and whether it
-/// drains included; within a tier the one of the first source. Every backend tells by
-/// [`source`](lb_core::Backend::source) where it came from.
+/// For example: the pods of this cluster first, those of another cluster as backup, and a fixed list when both are gone.
 ///
-/// A [`Driver`](crate::Driver) follows the [parts](Discovery::parts) each by itself, with a last good set, a
-/// status and delays of its own, exactly as if they had been given to it one by one; a merge within a merge is no
-/// different. Who [watches](Discovery::watch) a merge without a driver gets the union as soon as every source has
-/// given a set, and the first failure of any as the end.
+/// The union keeps the order of the parts and, within each, that of its backends. Of several backends with one address
+/// the one in the most preferred tier counts and, within a tier, that of the first part, with all its fields: weight and
+/// drain included. [`Backend::source`](lb_core::Backend::source) has the label of the part that a backend came from.
+///
+/// A [`Driver`](crate::Driver) follows each [part](Source::parts) independently, with its own last good set, status and
+/// delays, as if the parts had been passed to it one by one; a merge within a merge works alike. A
+/// [watch](Source::watch) of a merge without a driver yields the union once every part has yielded a set, and ends with
+/// the first failure of any part.
 ///
 /// ```
 /// use lb_core::{Backend, Snapshot};
@@ -30,44 +31,45 @@ use crate::source::{Discovery, SnapshotStream, with_provenance};
 ///
 /// let near = Static::new(Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]));
 /// let far = Static::new(Snapshot::from_backends([Backend::new("10.1.0.1:446".parse()?)]));
-/// let both = Merge::new().with(near).with_shifted(far, 1);
+/// let both = Merge::new().part(near).shifted_part(far, 1);
 /// # drop(both);
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
+#[doc(alias = "aggregate")]
 #[derive(Clone, Debug, Default)]
 pub struct Merge {
-    parts: Vec<Arc<dyn Discovery>>,
+    parts: Vec<Arc<dyn Source>>,
 }
 
 impl Merge {
-    /// The union of no sources yet, which is empty.
+    /// Makes the union of no sources, which is empty.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds `source` as it is.
+    /// Adds `source` without a change.
     #[must_use]
-    pub fn with(mut self, source: impl Discovery) -> Self {
+    pub fn part(mut self, source: impl Source) -> Self {
         self.parts.push(Arc::new(source));
         self
     }
 
     /// Adds `source` with its backends `tiers` tiers lower: primaries move to tier `tiers`, their backups to the next
-    /// one, and so on. There is no tier below 255.
+    /// one, and so on. The lowest tier is 255.
     #[must_use]
-    pub fn with_shifted(self, source: impl Discovery, tiers: u8) -> Self {
+    pub fn shifted_part(self, source: impl Source, tiers: u8) -> Self {
         let shift = move |backend: Backend| {
             let tier = backend.priority.get().saturating_add(tiers);
             backend.with_priority(Priority::new(tier))
         };
-        self.with(Map::new(source, shift))
+        self.part(Map::new(source, shift))
     }
 }
 
 #[async_trait]
-impl Discovery for Merge {
-    fn source(&self) -> Arc<str> {
-        let labels: Vec<_> = self.parts.iter().map(|part| part.source()).collect();
+impl Source for Merge {
+    fn label(&self) -> Arc<str> {
+        let labels: Vec<_> = self.parts.iter().map(|part| part.label()).collect();
         format!("merge({})", labels.join(", ")).into()
     }
 
@@ -82,9 +84,9 @@ impl Discovery for Merge {
             return Ok(empty.chain(stream::pending()).boxed());
         }
         let watches = try_join_all(self.parts.iter().map(|part| part.watch())).await?;
-        let labels: Vec<_> = self.parts.iter().map(|part| part.source()).collect();
+        let labels: Vec<_> = self.parts.iter().map(|part| part.label()).collect();
         let sets = (0_usize..).zip(watches).map(|(index, sets)| {
-            // The end of one is the end of all, which `select_all` alone would not notice.
+            // The end of one part ends the watch; `select_all` alone would continue with the other parts.
             let what = format!("watching {}", labels[index]).into();
             let ended = stream::once(async { Err(DiscoveryError::Closed { what }) });
             sets.chain(ended).map(move |item| (index, item)).boxed()
@@ -92,13 +94,13 @@ impl Discovery for Merge {
         let mut last: Vec<Option<Snapshot>> = vec![None; labels.len()];
         let unions = stream::select_all(sets).filter_map(move |(index, item)| {
             let union = item.map(|set| {
-                last[index] = Some(with_provenance(set, &labels[index]));
+                last[index] = Some(labelled(set, &labels[index]));
                 let sets: Option<Vec<&Snapshot>> = last.iter().map(Option::as_ref).collect();
-                sets.map(|sets| sets.into_iter().flatten().cloned().collect())
+                sets.map(|sets| union(sets.into_iter()))
             });
             std::future::ready(union.transpose())
         });
-        // Without a driver there is no rule for a part that failed.
+        // Only a driver keeps the last set of a part that failed.
         let unions = unions.scan(false, |has_failed, item| {
             let item = (!*has_failed).then_some(item);
             *has_failed |= item.as_ref().is_some_and(Result::is_err);
@@ -113,7 +115,7 @@ impl Discovery for Merge {
         }
     }
 
-    fn parts(&self) -> Option<Vec<Arc<dyn Discovery>>> {
+    fn parts(&self) -> Option<Vec<Arc<dyn Source>>> {
         Some(self.parts.clone())
     }
 }

@@ -1,24 +1,24 @@
-//! How the driver treats its sources.
+//! The settings of a driver.
 
 use std::time::Duration;
 
-/// What an answer that says with authority that there is nothing, such as NXDOMAIN, does to a source's set.
+/// What an authoritative empty answer, such as NXDOMAIN, does to a source's set.
 ///
-/// Answers of Kubernetes are [`NoBackends`](crate::DiscoveryError::NoBackends), which empties the set either way.
+/// Kubernetes sources answer [`NoBackends`](crate::DiscoveryError::NoBackends), which empties the set either way.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[doc(alias = "failpolicy")]
 pub enum OnEmpty {
-    /// The set becomes empty. nginx's way with NXDOMAIN.
+    /// The set becomes empty, as nginx does after NXDOMAIN.
     Apply,
-    /// The last good set stays: a name that was deleted by mistake, or a DNS server that lost its zone, must not
-    /// stop the traffic. Health checks still take out backends that are gone.
+    /// The last good set stays: a name that was deleted by mistake, or a DNS server that lost its zone, must not stop the
+    /// traffic. Health checks still take unreachable backends out of rotation.
     #[default]
     KeepLast,
 }
 
-/// How a [`Driver`](crate::Driver) treats its sources. The defaults suit DNS and Kubernetes.
-#[derive(Clone, Debug)]
+/// The settings of a [`Driver`](crate::Driver). The defaults suit DNS and Kubernetes.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DriverConfig {
     pub(crate) backoff_base: Duration,
     pub(crate) backoff_max: Duration,
@@ -31,7 +31,7 @@ pub struct DriverConfig {
 }
 
 impl DriverConfig {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> Self {
         Self {
             backoff_base: Duration::from_millis(500),
@@ -45,22 +45,21 @@ impl DriverConfig {
         }
     }
 
-    /// The longest that the first delay after a failure can be; see [`Backoff`](crate::Backoff). Default: 500 ms.
+    /// Sets the upper bound of the first delay after a failure; see [`Backoff`](crate::Backoff). Default: 500 ms.
     #[must_use]
     pub fn backoff_base(mut self, backoff_base: Duration) -> Self {
         self.backoff_base = backoff_base;
         self
     }
 
-    /// The longest that any delay after a failure can be. Also bounds how long a negative answer is believed.
-    /// Default: 30 s.
+    /// Sets the upper bound of any delay after a failure. Also limits how long a negative answer holds. Default: 30 s.
     #[must_use]
     pub fn backoff_max(mut self, backoff_max: Duration) -> Self {
         self.backoff_max = backoff_max;
         self
     }
 
-    /// How long changes are gathered, from the first one on, before the union is published. Zero publishes each
+    /// Sets how long changes are gathered, from the first one on, before the union is published. Zero publishes each
     /// change. Default: 50 ms.
     #[must_use]
     pub fn debounce(mut self, debounce: Duration) -> Self {
@@ -68,34 +67,34 @@ impl DriverConfig {
         self
     }
 
-    /// How long the first publication waits for sources that have not answered. Default: 1 s.
+    /// Sets how long the first publication waits for sources that have not answered. Default: 1 s.
     #[must_use]
     pub fn initial_wait(mut self, initial_wait: Duration) -> Self {
         self.initial_wait = initial_wait;
         self
     }
 
-    /// How long the last good set of a source is trusted while the source fails, counted from the first failure after
-    /// its last success ([`SourceStatus::stale_for`](crate::SourceStatus::stale_for)). When that is over the source's
-    /// backends are dropped until it gives a set again; other sources are not affected. Default: `None`, for ever.
+    /// Limits how long the last good set of a failing source is used, counted from the first failure after its last
+    /// success ([`SourceStatus::stale_for`](crate::SourceStatus::stale_for)). After that the driver drops the source's
+    /// backends until the source yields a set again; other sources are not affected. Default: `None`, no limit.
     ///
-    /// For ever is right where a wrong backend does no harm, because a connection to it fails and the next one is
-    /// tried. Set a limit where an address may be given to somebody else: connections would reach a stranger.
+    /// No limit is right where an outdated backend does no harm, because a connection to it fails and the next backend is
+    /// tried. Set one where an address may be reassigned to another service, which connections would then reach.
     #[must_use]
     pub fn max_stale(mut self, max_stale: Option<Duration>) -> Self {
         self.max_stale = max_stale;
         self
     }
 
-    /// The shortest time between two hints of [`DriverHandle::refresh`](crate::DriverHandle::refresh) that are
-    /// acted on, for each source. Default: 1 s; less than 10 ms counts as 10 ms.
+    /// Sets the minimum time between two hints of [`DriverHandle::refresh`](crate::DriverHandle::refresh) that a source
+    /// acts on. Default: 1 s; less than 10 ms counts as 10 ms.
     #[must_use]
     pub fn min_refresh(mut self, min_refresh: Duration) -> Self {
         self.min_refresh = min_refresh.max(Duration::from_millis(10));
         self
     }
 
-    /// What an authoritative empty answer does. Default: [`OnEmpty::KeepLast`].
+    /// Sets what an authoritative empty answer does. Default: [`OnEmpty::KeepLast`].
     #[must_use]
     pub fn on_empty(mut self, on_empty: OnEmpty) -> Self {
         self.on_empty = on_empty;

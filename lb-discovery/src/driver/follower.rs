@@ -1,4 +1,4 @@
-//! Following one source.
+//! The follower of one source.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,43 +10,44 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info};
 
 use crate::driver::config::{DriverConfig, OnEmpty};
-use crate::driver::outage_log::{Due, Kind, LASTING, Outage};
-use crate::driver::state::{Shared, adapted};
+use crate::driver::outage_log::{DueLine, FailureKind, LASTING, OutageLog};
+use crate::driver::state::{DriverState, adapted};
 use crate::error::DiscoveryError;
-use crate::source::{Discovery, SnapshotStream, with_provenance};
+use crate::source::{SnapshotStream, Source};
 use crate::timing::backoff::Backoff;
-use crate::timing::refresh_hints::Hints;
+use crate::timing::refresh_hints::RefreshHints;
+use crate::union::labelled;
 
-/// The least time between two items of one stream, so that a stream which is always ready cannot keep the other
-/// sources from running. Changes are gathered for longer than this anyway.
+/// The minimum time between two items of one stream, so that a stream which is always ready cannot starve the followers
+/// of other sources. The publisher gathers changes for longer than this anyway.
 const ITEM_GAP: Duration = Duration::from_millis(1);
 
-/// Follows one source for good.
+/// Follows one source until it is dropped.
 pub(crate) struct Follower<'a> {
     pub(crate) index: usize,
-    pub(crate) source: &'a Arc<dyn Discovery>,
-    pub(crate) shared: &'a Shared,
+    pub(crate) source: &'a Arc<dyn Source>,
+    pub(crate) state: &'a DriverState,
     pub(crate) config: &'a DriverConfig,
     pub(crate) rng: SplitMix64,
 }
 
 impl Follower<'_> {
     pub(crate) async fn run(mut self) -> Infallible {
-        let label = self.source.source();
-        let mut hints = Hints::new(self.shared.hints(), self.config.min_refresh);
+        let label = self.source.label();
+        let mut hints = RefreshHints::new(self.state.hints(), self.config.min_refresh);
         let mut backoff = Backoff::new(self.config.backoff_base, self.config.backoff_max);
-        let mut outage = Outage::inherited(self.shared.is_failing(self.index));
+        let mut outage = OutageLog::inherited(self.state.is_failing(self.index));
         loop {
             hints.clear();
             let (end, answered) = self.watch(&label, &mut hints, &mut outage).await;
-            // One set is not enough: a source may give one and fail, each time it is asked.
+            // One set is not enough: a source may yield one and fail, each time its watch is opened.
             let lasting = backoff.ceiling().min(LASTING);
             if answered.is_some_and(|at| at.elapsed() > lasting) {
                 backoff.reset();
             }
             let (delay, may_hurry) = match end {
-                End::Answered { valid_for } => (self.delay_for(valid_for, &mut backoff), true),
-                End::Failed(error) => {
+                WatchEnd::Answered { valid_for } => (self.delay_for(valid_for, &mut backoff), true),
+                WatchEnd::Failed(error) => {
                     self.record(&label, &error, &mut outage);
                     self.delay(&error, &mut backoff)
                 }
@@ -59,32 +60,32 @@ impl Follower<'_> {
         }
     }
 
-    /// Follows one watch to its end. Returns also when it gave its first set, or said that the backends are withdrawn.
+    /// Follows one watch to its end. Also returns when the watch yielded its first set or its first withdrawal.
     async fn watch(
         &self,
         label: &Arc<str>,
-        hints: &mut Hints,
-        outage: &mut Outage,
-    ) -> (End, Option<Instant>) {
+        hints: &mut RefreshHints,
+        outage: &mut OutageLog,
+    ) -> (WatchEnd, Option<Instant>) {
         let sets = match self.source.watch_raw().await {
             Ok(sets) => sets,
-            Err(error) => return (End::Failed(error), None),
+            Err(error) => return (WatchEnd::Failed(error), None),
         };
         let mut since = None;
         let end = self.items(sets, label, hints, outage, &mut since).await;
         (end, since)
     }
 
-    /// Takes the items of one watch, to its end.
+    /// Handles the items of one watch, to its end.
     async fn items(
         &self,
         mut sets: SnapshotStream,
         label: &Arc<str>,
-        hints: &mut Hints,
-        outage: &mut Outage,
+        hints: &mut RefreshHints,
+        outage: &mut OutageLog,
         since: &mut Option<Instant>,
-    ) -> End {
-        // The last item, if it was an empty answer: how long that holds should the stream end behind it.
+    ) -> WatchEnd {
+        // The validity of the last item, if that was an empty answer: it decides the delay if the stream ends after it.
         let mut answered: Option<Option<Duration>> = None;
         loop {
             let due = outage.due();
@@ -115,26 +116,26 @@ impl Follower<'_> {
                         sleep(ITEM_GAP).await;
                     }
                 }
-                Some(Err(error)) => return End::Failed(error),
+                Some(Err(error)) => return WatchEnd::Failed(error),
                 None => {
                     return answered.map_or_else(
                         || {
-                            End::Failed(DiscoveryError::Closed {
+                            WatchEnd::Failed(DiscoveryError::Closed {
                                 what: format!("watching {label}").into(),
                             })
                         },
-                        |valid_for| End::Answered { valid_for },
+                        |valid_for| WatchEnd::Answered { valid_for },
                     );
                 }
             }
         }
     }
 
-    fn accept(&self, label: &Arc<str>, snapshot: &Snapshot, outage: &mut Outage) {
-        let raw = with_provenance(snapshot.clone(), label);
+    fn accept(&self, label: &Arc<str>, snapshot: &Snapshot, outage: &mut OutageLog) {
+        let raw = labelled(snapshot.clone(), label);
         let current = adapted(self.source, &raw, label);
         let backends = current.len();
-        self.shared.succeeded(self.index, raw, current);
+        self.state.succeeded(self.index, raw, current);
         if outage.succeeded(Instant::now()) {
             info!(source = %label, backends, "Discovery recovered");
         } else {
@@ -142,19 +143,19 @@ impl Follower<'_> {
         }
     }
 
-    fn record(&self, label: &Arc<str>, error: &DiscoveryError, outage: &mut Outage) {
+    fn record(&self, label: &Arc<str>, error: &DiscoveryError, outage: &mut OutageLog) {
         let report: Arc<str> = error.report().into();
         let empty = error.is_authoritative_empty();
         let apply = empty && (self.config.on_empty == OnEmpty::Apply || error.is_withdrawal());
         let before = if empty {
-            self.shared.emptied(self.index, Arc::clone(&report), apply)
+            self.state.emptied(self.index, Arc::clone(&report), apply)
         } else {
-            self.shared.failed(self.index, Arc::clone(&report))
+            self.state.failed(self.index, Arc::clone(&report))
         };
         let kind = match before {
-            _ if !apply => Kind::Failed,
-            None | Some(0) => Kind::Empty,
-            Some(_) => Kind::Emptied,
+            _ if !apply => FailureKind::Failed,
+            None | Some(0) => FailureKind::Empty,
+            Some(_) => FailureKind::Emptied,
         };
         let Some(failures) = outage.failed(kind, &report, Instant::now()) else {
             debug!(source = %label, error = %report, "Discovery still fails");
@@ -174,12 +175,12 @@ impl Follower<'_> {
         }
     }
 
-    /// Logs what had to wait.
-    fn log_due(&self, label: &Arc<str>, outage: &mut Outage) {
+    /// Logs the line that had to wait.
+    fn log_due(&self, label: &Arc<str>, outage: &mut OutageLog) {
         match outage.take_due(Instant::now()) {
-            Some((Due::Empty(report), failures)) => log_empty(label, &report, failures),
-            Some((Due::Recovered, _)) => {
-                let backends = self.shared.backends(self.index).unwrap_or_default();
+            Some((DueLine::Empty(report), failures)) => log_empty(label, &report, failures),
+            Some((DueLine::Recovered, _)) => {
+                let backends = self.state.backends(self.index).unwrap_or_default();
                 info!(source = %label, backends, "Discovery recovered");
             }
             None => {}
@@ -202,7 +203,7 @@ impl Follower<'_> {
         }
     }
 
-    /// How long to believe an answer that says there is nothing.
+    /// How long an authoritative empty answer holds, within the configured bounds.
     fn negative_delay(&self, valid_for: Duration) -> Duration {
         let floor = self.config.min_refresh;
         valid_for.min(self.config.backoff_max).max(floor)
@@ -214,8 +215,8 @@ fn log_empty(label: &Arc<str>, report: &Arc<str>, failures: u64) {
 }
 
 /// How a watch ended.
-enum End {
-    /// With an empty answer, which is recorded already.
+enum WatchEnd {
+    /// After an empty answer, which is recorded already.
     Answered {
         valid_for: Option<Duration>,
     },

@@ -1,59 +1,61 @@
-//! Which failures of a source are worth a line of the log.
+//! Which failures of a source are logged.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The least time between two lines, so that a source which fails and recovers in turn does not fill the log.
-const GAP: Duration = Duration::from_secs(5);
+/// The minimum time between two lines, so that a source which fails and recovers in turn does not fill the log.
+const MIN_GAP: Duration = Duration::from_secs(5);
 
-/// The least time between two lines of one outage, whose reasons may change in turn.
-const CHANGED: Duration = Duration::from_secs(10);
+/// The minimum time between two lines of one outage: its reason may change at each attempt.
+const CHANGED_GAP: Duration = Duration::from_secs(10);
 
-/// When the same error is logged again. Also how long recoveries are doubted after one that did not last.
+/// The time after which the same error is logged again. Also the time for which, after a recovery that did not last, a
+/// recovery is logged only once it lasts.
 const REMINDER: Duration = Duration::from_secs(600);
 
-/// How long a recovery must last. A source that gives a set and fails at once, each time, has not recovered.
+/// How long a recovery must last. A source that yields a set and fails at once, each time, has not recovered.
 pub(crate) const LASTING: Duration = Duration::from_secs(5);
 
-/// What was logged of the failures of one source.
+/// The log of one source's failures: at most a few lines an outage.
 #[derive(Debug, Default)]
-pub(crate) struct Outage {
-    /// When the last line of a failure was written, and the error in it.
+pub(crate) struct OutageLog {
+    /// When the last failure was logged, and its error.
     last: Option<(Instant, Arc<str>)>,
-    /// Whether the failures that go on have a line. An outage whose end has no line goes on.
+    /// Whether the current outage is logged. An outage lasts until its end is logged.
     is_logged: bool,
-    /// How many failures there were since the last line.
+    /// Number of failures since the last line.
     failures: u64,
-    /// When the line of a recovery was written, if no failure followed.
+    /// When a recovery was logged, if no failure followed.
     recovered: Option<Instant>,
-    /// When a recovery that was logged turned out not to last.
+    /// When a failure followed a logged recovery within [`LASTING`].
     relapsed: Option<Instant>,
-    /// A line that waits for its time.
-    due: Option<(Instant, Due)>,
+    /// A line that is logged later, and when.
+    due: Option<(Instant, DueLine)>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
-    /// The source says that it has no backends, and had none before.
+pub(crate) enum FailureKind {
+    /// An authoritative empty answer from a source without backends.
     Empty,
-    /// The source has lost its backends. Always logged.
+    /// An answer that takes the backends of the source away. Always logged.
     Emptied,
-    /// The source does not answer.
+    /// No answer, or an empty one that does not empty the set.
     Failed,
 }
 
-/// A line of the log.
+/// A line that is logged later.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Due {
+pub(crate) enum DueLine {
     /// The source has no backends, for this reason.
     Empty(Arc<str>),
     Recovered,
 }
 
-impl Outage {
-    /// What was logged of a source that another driver followed before, where it fails if `is_failing`.
+impl OutageLog {
+    /// The log of a source that another driver followed before. `is_failing`: whether the source fails, which that driver
+    /// has logged.
     pub(crate) fn inherited(is_failing: bool) -> Self {
         Self {
             is_logged: is_failing,
@@ -61,27 +63,32 @@ impl Outage {
         }
     }
 
-    /// Takes a failure. If it is to be logged: how many failures the line stands for.
-    pub(crate) fn failed(&mut self, kind: Kind, error: &Arc<str>, now: Instant) -> Option<u64> {
+    /// Records a failure. Returns how many failures the line counts, if one is to be logged now.
+    pub(crate) fn failed(
+        &mut self,
+        kind: FailureKind,
+        error: &Arc<str>,
+        now: Instant,
+    ) -> Option<u64> {
         self.failures += 1;
         self.due = None;
         if self.recovered.take().is_some_and(|at| now < at + LASTING) {
             self.relapsed = Some(now);
         }
         if let Some((at, last)) = &self.last
-            && kind != Kind::Emptied
+            && kind != FailureKind::Emptied
         {
             let is_new = !self.is_logged || !is_same(last, error);
             let gap = match self.is_logged {
-                false => GAP,
-                true if is_new => CHANGED,
+                false => MIN_GAP,
+                true if is_new => CHANGED_GAP,
                 true => REMINDER,
             };
             let due = *at + gap;
             if now < due {
-                // It may be the last that is heard of the source.
-                if kind == Kind::Empty && is_new {
-                    self.due = Some((due, Due::Empty(Arc::clone(error))));
+                // It may be the last answer of the source, so it is logged later.
+                if kind == FailureKind::Empty && is_new {
+                    self.due = Some((due, DueLine::Empty(Arc::clone(error))));
                 }
                 return None;
             }
@@ -89,15 +96,15 @@ impl Outage {
         Some(self.log(error, now))
     }
 
-    /// Takes a set. Returns whether a recovery is to be logged now.
+    /// Records a set. Returns whether a recovery is to be logged now.
     pub(crate) fn succeeded(&mut self, now: Instant) -> bool {
         if !self.is_logged {
             self.due = None;
             return false;
         }
         if self.relapsed.is_some_and(|at| now < at + REMINDER) {
-            if !matches!(self.due, Some((_, Due::Recovered))) {
-                self.due = Some((now + LASTING, Due::Recovered));
+            if !matches!(self.due, Some((_, DueLine::Recovered))) {
+                self.due = Some((now + LASTING, DueLine::Recovered));
             }
             return false;
         }
@@ -105,17 +112,17 @@ impl Outage {
         true
     }
 
-    /// When [`take_due`](Self::take_due) has something to log.
+    /// When [`take_due`](Self::take_due) returns a line.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due.as_ref().map(|(at, _)| *at)
     }
 
-    /// The line that waited for its time, which is now, and how many failures it stands for.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Option<(Due, u64)> {
+    /// Takes the line that is due now, and how many failures it counts.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<(DueLine, u64)> {
         let (_, due) = self.due.take()?;
         let failures = match &due {
-            Due::Empty(error) => self.log(error, now),
-            Due::Recovered => {
+            DueLine::Empty(error) => self.log(error, now),
+            DueLine::Recovered => {
                 self.recover(now);
                 0
             }
@@ -136,7 +143,7 @@ impl Outage {
     }
 }
 
-/// Whether two errors have one reason. Numbers do not count: a time or a port may be another at each attempt.
+/// Whether two errors have the same reason. Digits are ignored: a time or a port may differ at each attempt.
 fn is_same(one: &str, other: &str) -> bool {
     fn words(error: &str) -> impl Iterator<Item = char> {
         error.chars().filter(|c| !c.is_ascii_digit())
@@ -148,12 +155,13 @@ fn is_same(one: &str, other: &str) -> bool {
 mod tests {
     use super::*;
 
-    const ANYTHING: &str = "";
+    /// In place of an error: a set.
+    const SET: &str = "";
 
-    /// Failures at these seconds, with these errors, and sets where there is none; and the lines: when, and for how many
-    /// failures, which is 0 of a recovery.
+    /// Replays `events`: a failure with an error, or a [`SET`], at each second. Returns the second and the number of
+    /// failures of each line; a recovery has 0.
     fn logged(events: &[(u64, &str)]) -> Vec<(u64, u64)> {
-        let (start, mut outage) = (Instant::now(), Outage::default());
+        let (start, mut outage) = (Instant::now(), OutageLog::default());
         let mut lines = Vec::new();
         for &(second, error) in events {
             let now = start + Duration::from_secs(second);
@@ -161,10 +169,10 @@ mod tests {
                 let (_, failures) = outage.take_due(due).unwrap();
                 lines.push(((due - start).as_secs(), failures));
             }
-            if error == ANYTHING {
+            if error == SET {
                 lines.extend(outage.succeeded(now).then_some((second, 0)));
             } else {
-                let line = outage.failed(Kind::Failed, &error.into(), now);
+                let line = outage.failed(FailureKind::Failed, &error.into(), now);
                 lines.extend(line.map(|failures| (second, failures)));
             }
         }
@@ -172,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_one_line_and_one_every_ten_minutes() {
+    fn an_outage_is_logged_once_and_then_every_ten_minutes() {
         let every_10_s = (0..=130).map(|n| (n * 10, "a"));
         assert_eq!(
             logged(&every_10_s.collect::<Vec<_>>()),
@@ -181,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn another_reason_is_another_line_but_not_at_once() {
+    fn a_new_reason_is_logged_but_not_at_once() {
         let numbers = [(0, "at 17:59"), (60, "at 18:00"), (120, "at 180")];
         assert_eq!(logged(&numbers), [(0, 1), (120, 2)]);
 
@@ -190,22 +198,16 @@ mod tests {
     }
 
     #[test]
-    fn failures_and_sets_in_turn_are_a_few_lines_in_ten_minutes() {
-        let every_second = (0..1300).map(|n| (n, if n % 2 == 0 { "a" } else { ANYTHING }));
+    fn alternating_failures_and_sets_log_a_few_lines_in_ten_minutes() {
+        let every_second = (0..1300).map(|n| (n, if n % 2 == 0 { "a" } else { SET }));
         let lines = logged(&every_second.collect::<Vec<_>>());
         let seconds: Vec<_> = lines.iter().map(|(second, _)| *second).collect();
         assert_eq!(seconds, [0, 1, 6, 603, 604, 1204, 1205, 1210]);
     }
 
     #[test]
-    fn a_recovery_is_logged_if_the_outage_was_and_it_lasts() {
-        let sets = [
-            (0, "a"),
-            (1, ANYTHING),
-            (2, "a"),
-            (3, ANYTHING),
-            (4, ANYTHING),
-        ];
+    fn a_recovery_is_logged_if_its_outage_was_and_if_it_lasts() {
+        let sets = [(0, "a"), (1, SET), (2, "a"), (3, SET), (4, SET)];
         assert_eq!(
             logged(&sets),
             [(0, 1), (1, 0)],
@@ -214,16 +216,16 @@ mod tests {
 
         let sets = [
             (0, "a"),
-            (1, ANYTHING),
+            (1, SET),
             (5, "a"),
-            (6, ANYTHING),
+            (6, SET),
             (9, "a"),
-            (10, ANYTHING),
-            (12, ANYTHING),
+            (10, SET),
+            (12, SET),
             (90, "a"),
-            (91, ANYTHING),
+            (91, SET),
             (700, "a"),
-            (701, ANYTHING),
+            (701, SET),
         ];
         let lines = [
             (0, 1),
@@ -239,46 +241,43 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_that_began_too_soon_for_a_line_has_one_later() {
-        let failures = [
-            (0, "a"),
-            (0, ANYTHING),
-            (1, "b"),
-            (2, "b"),
-            (7, "b"),
-            (9, "b"),
-        ];
+    fn an_outage_too_soon_after_the_last_line_is_logged_later() {
+        let failures = [(0, "a"), (0, SET), (1, "b"), (2, "b"), (7, "b"), (9, "b")];
         assert_eq!(logged(&failures), [(0, 1), (0, 0), (7, 3)]);
     }
 
     #[test]
     fn a_set_that_becomes_empty_is_logged_at_once() {
-        let (now, mut outage) = (Instant::now(), Outage::default());
+        let (now, mut outage) = (Instant::now(), OutageLog::default());
         let error: Arc<str> = "a".into();
-        for kind in [Kind::Failed, Kind::Emptied, Kind::Emptied] {
+        for kind in [
+            FailureKind::Failed,
+            FailureKind::Emptied,
+            FailureKind::Emptied,
+        ] {
             assert!(outage.failed(kind, &error, now).is_some());
         }
-        assert_eq!(outage.failed(Kind::Failed, &error, now), None);
+        assert_eq!(outage.failed(FailureKind::Failed, &error, now), None);
     }
 
     #[test]
-    fn an_empty_answer_without_a_set_before_is_logged_in_time() {
-        let (now, mut outage) = (Instant::now(), Outage::default());
+    fn an_empty_answer_without_an_earlier_set_is_logged_when_due() {
+        let (now, mut outage) = (Instant::now(), OutageLog::default());
         let (away, gone): (Arc<str>, Arc<str>) = ("away".into(), "gone".into());
-        assert_eq!(outage.failed(Kind::Failed, &away, now), Some(1));
-        assert_eq!(outage.failed(Kind::Empty, &gone, now), None);
+        assert_eq!(outage.failed(FailureKind::Failed, &away, now), Some(1));
+        assert_eq!(outage.failed(FailureKind::Empty, &gone, now), None);
         let due = outage.due().unwrap();
-        assert_eq!(due, now + CHANGED);
+        assert_eq!(due, now + CHANGED_GAP);
         let line = outage.take_due(due);
-        assert_eq!(line, Some((Due::Empty(Arc::clone(&gone)), 1)));
-        // What is in the log already does not wait.
-        assert_eq!(outage.failed(Kind::Empty, &gone, due), None);
+        assert_eq!(line, Some((DueLine::Empty(Arc::clone(&gone)), 1)));
+        // The same answer is logged already, so no line becomes due.
+        assert_eq!(outage.failed(FailureKind::Empty, &gone, due), None);
         assert_eq!(outage.due(), None);
     }
 
     #[test]
-    fn an_outage_that_was_inherited_ends_with_a_line() {
-        assert!(Outage::inherited(true).succeeded(Instant::now()));
-        assert!(!Outage::inherited(false).succeeded(Instant::now()));
+    fn the_end_of_an_inherited_outage_is_logged() {
+        assert!(OutageLog::inherited(true).succeeded(Instant::now()));
+        assert!(!OutageLog::inherited(false).succeeded(Instant::now()));
     }
 }

@@ -1,4 +1,4 @@
-//! What the driver knows of its sources, and the handle that shows it.
+//! What the driver knows of all its sources.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,99 +8,32 @@ use lb_core::Snapshot;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::source::{Discovery, with_provenance};
+use crate::driver::source_state::{AttemptOutcome, SourceState};
+use crate::driver::status::DriverStatus;
+use crate::source::Source;
+use crate::union::{labelled, union};
 
-/// How the sources of a driver fare, in their order.
-#[non_exhaustive]
-#[derive(Clone, Debug, Default)]
-pub struct Status {
-    /// One entry per source.
-    pub sources: Vec<SourceStatus>,
-}
-
-/// How one source fares.
-#[non_exhaustive]
-#[derive(Clone, Debug)]
-pub struct SourceStatus {
-    /// The source's label.
-    pub source: Arc<str>,
-    /// How many backends its set has.
-    pub backends: usize,
-    /// Time since its last success, that is since it last gave a set. An authoritative empty answer that empties the
-    /// set is a success. `None` if there was none yet. Grows while a source is quiet, too:
-    /// what tells trouble is [`stale_for`](Self::stale_for).
-    pub last_success: Option<Duration>,
-    /// How long the set has gone unconfirmed: time since the first failure after the last success. `None` while the
-    /// last outcome is a success, or while there is no outcome yet.
-    pub stale_for: Option<Duration>,
-    /// Whether the set was dropped because it went unconfirmed for longer than
-    /// [`max_stale`](crate::DriverConfig::max_stale).
-    pub expired: bool,
-    /// Why the last attempt failed, or why there are no backends. `None` if neither.
-    pub last_error: Option<Arc<str>>,
-    /// How many attempts failed, ends of a watch and empty answers with a reason included.
-    pub failures: u64,
-    /// How many sets it gave, equal ones included.
-    pub updates: u64,
-}
-
-impl SourceStatus {
-    /// Whether the source fails, so that its backends are those that it gave last, if any.
-    pub fn is_stale(&self) -> bool {
-        self.stale_for.is_some()
-    }
-}
-
-/// Shows how a [`Driver`](crate::Driver)'s sources fare and passes hints to them. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct DriverHandle {
-    shared: Arc<Shared>,
-}
-
-impl DriverHandle {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
-    }
-
-    /// A hint that the published set may be outdated, for instance because connections fail: sources should look
-    /// again soon. A source that waits after a failure is tried at once.
-    ///
-    /// Cheap, and safe to call for each failed connection: hints that arrive together count as one, and per source
-    /// at most one in [`min_refresh`](crate::DriverConfig::min_refresh) is acted on.
-    pub fn refresh(&self) {
-        self.shared.hints.send_replace(());
-    }
-
-    /// How each source fares at this moment. O(sources).
-    pub fn status(&self) -> Status {
-        let now = Instant::now();
-        let shared = self.shared.lock();
-        let sources = shared.all.iter().map(|s| s.status(now)).collect();
-        Status { sources }
-    }
-}
-
-/// What the followers write and the publisher and the handles read.
-pub(crate) struct Shared {
-    sources: Mutex<Sources>,
+/// What the followers write, and the publisher and the handles read.
+pub(crate) struct DriverState {
+    sources: Mutex<SourceStates>,
     changed: Notify,
     hints: watch::Sender<()>,
 }
 
-impl Shared {
+impl DriverState {
     pub(crate) fn new(labels: impl Iterator<Item = Arc<str>>) -> Self {
         Self {
-            sources: Mutex::new(Sources::new(labels.map(SourceState::new).collect())),
+            sources: Mutex::new(SourceStates::new(labels.map(SourceState::new).collect())),
             changed: Notify::new(),
             hints: watch::Sender::new(()),
         }
     }
 
-    /// Gives the source `index`, unless it has a set of its own, the last good set of the source `from` of `old`, and since
-    /// when and why that one fails: a set does not become younger when it is taken over.
-    pub(crate) fn inherit(&self, index: usize, source: &dyn Discovery, old: &Self, from: usize) {
+    /// Copies the last good set of source `from` of `old` to source `index`, with its staleness and its error, unless
+    /// source `index` has yielded a set itself. Taking a set over does not make it younger.
+    pub(crate) fn inherit(&self, index: usize, source: &dyn Source, old: &Self, from: usize) {
         let old = old.lock().all[from].clone();
-        let current = adapted(source, &old.raw, &source.source());
+        let current = adapted(source, &old.raw, &source.label());
         self.change(index, |state| {
             if state.last_success.is_none() {
                 state.raw = old.raw;
@@ -118,8 +51,19 @@ impl Shared {
         self.changed.notified().await;
     }
 
+    /// Sends a refresh hint to every follower.
+    pub(crate) fn hint(&self) {
+        self.hints.send_replace(());
+    }
+
     pub(crate) fn hints(&self) -> watch::Receiver<()> {
         self.hints.subscribe()
+    }
+
+    pub(crate) fn status(&self) -> DriverStatus {
+        let now = Instant::now();
+        let sources = self.lock().all.iter().map(|s| s.status(now)).collect();
+        DriverStatus { sources }
     }
 
     /// Whether the first publication need not wait any longer.
@@ -128,27 +72,21 @@ impl Shared {
         counts.unanswered == 0 && (counts.failed == 0 || counts.with_backends > 0)
     }
 
-    /// All backends of all sources. O(1) in the number of backends if one source has them all.
+    /// All backends of all sources; see [`union`].
     pub(crate) fn union(&self) -> Snapshot {
-        let sources = self.lock();
-        let mut sets = sources.all.iter().map(|s| &s.current);
-        if sources.counts.with_backends == 1 {
-            let only = sets.find(|set| !set.is_empty());
-            return only.cloned().unwrap_or_default();
-        }
-        sets.flatten().cloned().collect()
+        union(self.lock().all.iter().map(|source| &source.current))
     }
 
-    /// Records a new set, as the source gave it and as it adapted it.
+    /// Records a new set, before and after [`Source::adapt`].
     pub(crate) fn succeeded(&self, index: usize, raw: Snapshot, current: Snapshot) {
         self.change(index, |source| {
             source.updates += 1;
             source.raw = raw;
             if source.current != current {
                 source.current = current;
-                source.is_news = true;
+                source.is_changed = true;
             }
-            source.succeed(Outcome::Set);
+            source.succeed(AttemptOutcome::Set);
             source.last_error = None;
         });
     }
@@ -158,7 +96,7 @@ impl Shared {
         self.change(index, |source| {
             source.failures += 1;
             source.last_error = Some(error);
-            source.end_with(Outcome::Failed);
+            source.end_with(AttemptOutcome::Failed);
             source.fail();
             source.backends()
         })
@@ -171,11 +109,11 @@ impl Shared {
             source.failures += 1;
             let before = source.backends();
             source.last_error = Some(error);
-            source.end_with(Outcome::Empty);
+            source.end_with(AttemptOutcome::Empty);
             if apply {
-                source.is_news |= !source.current.is_empty();
+                source.is_changed |= !source.current.is_empty();
                 source.drop_set();
-                source.succeed(Outcome::Empty);
+                source.succeed(AttemptOutcome::Empty);
             } else {
                 source.fail();
             }
@@ -183,14 +121,14 @@ impl Shared {
         })
     }
 
-    /// When the first of the sets that are there is to be dropped, if no source recovers before.
+    /// When the first set is to be dropped, if no source recovers before. `None` if no stale source has a set.
     pub(crate) fn next_expiry(&self, max_stale: Duration) -> Option<Instant> {
         let sources = self.lock();
         let expiries = sources.all.iter().filter_map(|s| s.expiry(max_stale));
         expiries.min()
     }
 
-    /// Drops the sets that have gone unconfirmed for `max_stale`, and names their sources.
+    /// Drops the sets that have been stale for `max_stale`, and returns the labels of their sources.
     pub(crate) fn expire(&self, max_stale: Duration) -> Vec<Arc<str>> {
         let now = Instant::now();
         let mut sources = self.lock();
@@ -208,7 +146,7 @@ impl Shared {
         labels
     }
 
-    /// How many backends a source's last set has. `None` if it never gave one.
+    /// Number of backends in a source's last set. `None` if it never yielded one.
     pub(crate) fn backends(&self, index: usize) -> Option<usize> {
         self.lock().all[index].backends()
     }
@@ -218,34 +156,44 @@ impl Shared {
         self.lock().all[index].failing_since.is_some()
     }
 
-    /// Changes a source, and wakes the publisher if that is news to it. O(1) in the number of sources: with thousands of
-    /// them each one's news must not cost a look at all.
+    /// Changes a source, and wakes the publisher if that changes what it publishes. O(1) in the number of sources: with
+    /// thousands of them, a change of one must not visit all.
     fn change<T>(&self, index: usize, change: impl FnOnce(&mut SourceState) -> T) -> T {
         let mut sources = self.lock();
-        let Sources { all, counts } = &mut *sources;
+        let SourceStates { all, counts } = &mut *sources;
         let source = &mut all[index];
-        counts.leave(source);
+        counts.remove(source);
         let result = change(source);
-        counts.enter(source);
-        if std::mem::take(&mut source.is_news) {
+        counts.add(source);
+        if std::mem::take(&mut source.is_changed) {
             self.changed.notify_one();
         }
         result
     }
 
-    fn lock(&self) -> MutexGuard<'_, Sources> {
-        // Every update leaves the state whole, so one that panicked elsewhere spoils nothing.
+    fn lock(&self) -> MutexGuard<'_, SourceStates> {
+        // No update can panic half-way, so a poisoned lock guards a consistent state.
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// All sources in their order, and what the publisher must know of them together.
-struct Sources {
+impl fmt::Debug for DriverState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sources = self.lock();
+        let labels: Vec<_> = sources.all.iter().map(|s| Arc::clone(&s.label)).collect();
+        f.debug_struct("DriverState")
+            .field("sources", &labels)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All sources in their order, and their totals.
+struct SourceStates {
     all: Vec<SourceState>,
     counts: Counts,
 }
 
-impl Sources {
+impl SourceStates {
     fn new(all: Vec<SourceState>) -> Self {
         let counts = Counts::default();
         let mut sources = Self { all, counts };
@@ -255,11 +203,11 @@ impl Sources {
 
     fn count(&mut self) {
         self.counts = Counts::default();
-        self.all.iter().for_each(|source| self.counts.enter(source));
+        self.all.iter().for_each(|source| self.counts.add(source));
     }
 }
 
-/// How many sources are how.
+/// Number of sources in each condition that the publisher waits for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     failed: usize,
@@ -268,121 +216,20 @@ struct Counts {
 }
 
 impl Counts {
-    fn enter(&mut self, source: &SourceState) {
-        self.failed += usize::from(source.outcome == Outcome::Failed);
-        self.unanswered += usize::from(source.outcome == Outcome::None);
+    fn add(&mut self, source: &SourceState) {
+        self.failed += usize::from(source.outcome == AttemptOutcome::Failed);
+        self.unanswered += usize::from(source.outcome == AttemptOutcome::None);
         self.with_backends += usize::from(!source.current.is_empty());
     }
 
-    fn leave(&mut self, source: &SourceState) {
-        self.failed -= usize::from(source.outcome == Outcome::Failed);
-        self.unanswered -= usize::from(source.outcome == Outcome::None);
+    fn remove(&mut self, source: &SourceState) {
+        self.failed -= usize::from(source.outcome == AttemptOutcome::Failed);
+        self.unanswered -= usize::from(source.outcome == AttemptOutcome::None);
         self.with_backends -= usize::from(!source.current.is_empty());
     }
 }
 
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sources = self.lock();
-        let labels: Vec<_> = sources.all.iter().map(|s| Arc::clone(&s.label)).collect();
-        f.debug_struct("Shared")
-            .field("sources", &labels)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What `source` makes of a set that it gave, with every backend's source named.
-pub(crate) fn adapted(source: &dyn Discovery, raw: &Snapshot, label: &Arc<str>) -> Snapshot {
-    with_provenance(source.adapt(raw.clone()), label)
-}
-
-/// What the last attempt brought.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Outcome {
-    None,
-    Empty,
-    Failed,
-    Set,
-}
-
-#[derive(Clone)]
-struct SourceState {
-    label: Arc<str>,
-    /// The last set before [`Discovery::adapt`], for a driver that takes over.
-    raw: Snapshot,
-    current: Snapshot,
-    outcome: Outcome,
-    last_success: Option<Instant>,
-    failing_since: Option<Instant>,
-    expired: bool,
-    last_error: Option<Arc<str>>,
-    failures: u64,
-    updates: u64,
-    /// Whether the publisher does not know of a change yet.
-    is_news: bool,
-}
-
-impl SourceState {
-    fn new(label: Arc<str>) -> Self {
-        Self {
-            label,
-            raw: Snapshot::default(),
-            current: Snapshot::default(),
-            outcome: Outcome::None,
-            last_success: None,
-            failing_since: None,
-            expired: false,
-            last_error: None,
-            failures: 0,
-            updates: 0,
-            is_news: false,
-        }
-    }
-
-    fn drop_set(&mut self) {
-        self.raw = Snapshot::default();
-        self.current = Snapshot::default();
-    }
-
-    fn succeed(&mut self, outcome: Outcome) {
-        self.end_with(outcome);
-        self.expired = false;
-        self.last_success = Some(Instant::now());
-        self.failing_since = None;
-    }
-
-    fn fail(&mut self) {
-        self.is_news |= self.failing_since.is_none();
-        self.failing_since.get_or_insert_with(Instant::now);
-    }
-
-    /// How many backends the last set has. `None` if there was none yet.
-    fn backends(&self) -> Option<usize> {
-        self.last_success.map(|_| self.current.len())
-    }
-
-    fn end_with(&mut self, outcome: Outcome) {
-        self.is_news |= self.outcome != outcome;
-        self.outcome = outcome;
-    }
-
-    /// When its set is to be dropped, if it has one and fails.
-    fn expiry(&self, max_stale: Duration) -> Option<Instant> {
-        let since = self.failing_since.filter(|_| !self.current.is_empty())?;
-        since.checked_add(max_stale)
-    }
-
-    fn status(&self, now: Instant) -> SourceStatus {
-        let since = |then: Instant| now.saturating_duration_since(then);
-        SourceStatus {
-            source: Arc::clone(&self.label),
-            backends: self.current.len(),
-            last_success: self.last_success.map(since),
-            stale_for: self.failing_since.map(since),
-            expired: self.expired,
-            last_error: self.last_error.clone(),
-            failures: self.failures,
-            updates: self.updates,
-        }
-    }
+/// The set that `source` makes of `raw`, with `label` as the source of every backend that has none.
+pub(crate) fn adapted(source: &dyn Source, raw: &Snapshot, label: &Arc<str>) -> Snapshot {
+    labelled(source.adapt(raw.clone()), label)
 }

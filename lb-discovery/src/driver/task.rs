@@ -6,108 +6,110 @@ use std::future;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use lb_core::{Delta, Rng, Snapshot, SplitMix64};
+use lb_core::{Rng, Snapshot, SplitMix64};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{Level, debug, enabled, error};
+use tracing::{debug, error};
 
 use crate::driver::config::DriverConfig;
-use crate::driver::state::DriverHandle;
-
 use crate::driver::follower::Follower;
-use crate::driver::state::Shared;
-use crate::source::Discovery;
+use crate::driver::handle::DriverHandle;
+use crate::driver::state::DriverState;
+use crate::source::Source;
 use crate::timing::backoff::seeded;
 
 /// Follows sources and publishes their union.
 ///
-/// Every source is followed on its own: its watch is opened again, after a jittered and growing delay, whenever it
-/// fails or ends, and until it has brought a new set the last good one stays. The delays start over once a watch has
-/// gone on after its first set for longer than the next delay may be, or for 5 s. The union keeps the order of the
-/// sources and, within each, that of its backends; of several backends with one address the first counts, and a
-/// primary before a backup.
+/// The driver follows every source independently. When a watch fails or ends, the driver opens it again after a
+/// jittered and growing delay; until the source yields a new set its last good one stays. The delays start over once a
+/// watch has continued after its first set for longer than the next delay may be, or for 5 s. The union keeps the order
+/// of the sources and, within each, that of its backends. Of several backends with one address the one in the most
+/// preferred tier counts and, within a tier, the first.
 ///
 /// # What is published when
 ///
-/// The first set is published as soon as every source has answered, or when
-/// [`initial_wait`](DriverConfig::initial_wait) is over, and it is published even if it is empty: whoever waits for
-/// backends then knows that there are none rather than none yet. While there is no backend and a source has
-/// failed, the wait goes on to its end, since the next attempt may succeed within it.
+/// The driver publishes the first set as soon as every source has answered, or when
+/// [`initial_wait`](DriverConfig::initial_wait) is over, even if the set is empty: connections that wait for backends
+/// can then fail instead of waiting for an answer. While there is no backend and a source has failed, the driver waits
+/// to the end of that time, because the next attempt may succeed within it.
 ///
-/// Later changes are gathered for [`debounce`](DriverConfig::debounce), counted from the first, and published as one
-/// set. A set that equals the last published one is not published again. With a limit on staleness
-/// ([`max_stale`](DriverConfig::max_stale)) the backends of a source that fails for longer are a change, too.
+/// The driver gathers later changes for [`debounce`](DriverConfig::debounce), counted from the first, and publishes them
+/// as one set. It does not publish a set that equals the last published one. With a limit on staleness
+/// ([`max_stale`](DriverConfig::max_stale)), dropping the set of a source that fails for longer is a change, too.
 ///
 /// # What is logged
 ///
 /// One line at level error when a source begins to fail, with its label and the reason, and again when the reason
 /// changes or ten minutes are over: at most one line in five seconds for each source, except when its set becomes
-/// empty. The failures in between are logged at level debug, and counted in the next line (`failures`). The end of
+/// empty. The failures in between are logged at level debug and counted in the next line (`failures`). The end of
 /// failures that were logged is logged at level info: at once, but after 5 s without a failure where a recovery within
-/// the last ten minutes did not last for as long.
+/// the last ten minutes lasted for less. Each published set is logged at level debug, with its number of backends;
+/// [`Delta::between`](lb_core::Delta::between) computes what changed.
 #[derive(Debug)]
 pub struct Driver {
-    sources: Vec<Arc<dyn Discovery>>,
+    sources: Vec<Arc<dyn Source>>,
     identities: Vec<Arc<str>>,
     config: DriverConfig,
-    shared: Arc<Shared>,
+    state: Arc<DriverState>,
 }
 
 impl Driver {
-    /// A driver of `sources`, which does nothing before it is [run](Self::run), and the handle to it. A source that
-    /// has [parts](Discovery::parts) counts as those. Asks each for its [identity](Discovery::identity), which may read
-    /// small files.
-    pub fn new(sources: Vec<Arc<dyn Discovery>>, config: DriverConfig) -> (Self, DriverHandle) {
+    /// Makes a driver of `sources`, and the handle to it. The driver does nothing before it is [run](Self::run).
+    ///
+    /// A source that has [parts](Source::parts) counts as those. Asks each source for its
+    /// [identity](Source::identity), which may read small files.
+    pub fn new(sources: Vec<Arc<dyn Source>>, config: DriverConfig) -> (Self, DriverHandle) {
         let sources = flatten(sources);
-        let labels = sources.iter().map(|source| source.source());
-        let shared = Arc::new(Shared::new(labels));
-        let handle = DriverHandle::new(Arc::clone(&shared));
+        let labels = sources.iter().map(|source| source.label());
+        let state = Arc::new(DriverState::new(labels));
+        let handle = DriverHandle::new(Arc::clone(&state));
         let identities = sources.iter().map(|source| source.identity());
         let driver = Self {
             identities: identities.collect(),
             sources,
             config,
-            shared,
+            state,
         };
         (driver, handle)
     }
 
-    /// Takes over from `old`, which followed other sources or with other settings: a source with the
-    /// [identity](Discovery::identity) of one there has that one's last good set, [adapted](Discovery::adapt), until it
-    /// gives one itself. If that one fails, it goes on failing since then, which [`max_stale`](DriverConfig::max_stale)
-    /// counts. O(sources), without I/O.
+    /// Takes over the last good sets of `old`, which followed other sources or had other settings.
+    ///
+    /// A source here that has the [identity](Source::identity) of a source there begins with the last good set of that
+    /// one, [adapted](Source::adapt), until it yields a set itself. If that one fails, the source here counts as failing
+    /// since the same time, which [`max_stale`](DriverConfig::max_stale) limits. O(sources), without I/O.
     pub fn resume(&mut self, old: &Self) {
         let mut known: HashMap<Arc<str>, VecDeque<usize>> = HashMap::new();
-        // Asked again, because a source may have followed its configuration to another place since.
+        // Asked again: the identity of a source changes when its configuration leads to another destination.
         for (index, source) in old.sources.iter().enumerate() {
             known.entry(source.identity()).or_default().push_back(index);
         }
         for (index, (source, identity)) in self.sources.iter().zip(&self.identities).enumerate() {
             let same = known.get_mut(identity);
             if let Some(same) = same.and_then(VecDeque::pop_front) {
-                self.shared.inherit(index, source, &old.shared, same);
+                self.state.inherit(index, source, &old.state, same);
             }
         }
     }
 
     /// Follows the sources until `cancel` is cancelled; then returns at once and closes every watch.
     ///
-    /// May be run again. It then goes on with what each source gave last, which is published first.
+    /// May be run again. It then continues with the last set of each source, and publishes these first.
     ///
-    /// `sink` receives each published set. It is called on the driver's task, so it should be short. The future
-    /// needs a tokio runtime with time enabled; what the sources need besides is theirs to say.
+    /// `sink` receives each published set. The driver's task calls it, so it should return quickly. Needs a tokio
+    /// runtime with time enabled, and what the documentation of the sources says.
     pub async fn run(&mut self, sink: impl FnMut(Snapshot), cancel: CancellationToken) {
         let Self {
             sources,
             config,
-            shared,
+            state,
             identities: _,
         } = self;
         let seed = config.seed.unwrap_or_else(|| seeded().next_u64());
         let followers = (0_u64..).zip(&*sources).map(|(number, source)| Follower {
             index: number as usize,
             source,
-            shared,
+            state,
             config,
             rng: SplitMix64::new(seed.wrapping_add(number)),
         });
@@ -115,15 +117,15 @@ impl Driver {
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}
-            never = publish(shared, config, sink) => match never {},
-            // With no source at all this ends at once, which ends nothing else.
+            never = publish(state, config, sink) => match never {},
+            // Without sources `follow` ends at once, which must not end the driver.
             _ = async { (follow.await, future::pending::<()>().await) } => {}
         }
     }
 }
 
-/// The sources that are followed each by itself.
-fn flatten(sources: Vec<Arc<dyn Discovery>>) -> Vec<Arc<dyn Discovery>> {
+/// The sources that the driver follows, with [parts](Source::parts) in the place of the sources that have them.
+fn flatten(sources: Vec<Arc<dyn Source>>) -> Vec<Arc<dyn Source>> {
     let parts = sources.into_iter().map(|source| match source.parts() {
         Some(parts) => flatten(parts),
         None => vec![source],
@@ -131,60 +133,44 @@ fn flatten(sources: Vec<Arc<dyn Discovery>>) -> Vec<Arc<dyn Discovery>> {
     parts.flatten().collect()
 }
 
-/// Hands every new union to `sink`.
+/// Passes every new union to `sink`.
 async fn publish(
-    shared: &Shared,
+    state: &DriverState,
     config: &DriverConfig,
     mut sink: impl FnMut(Snapshot),
 ) -> Infallible {
     let deadline = sleep(config.initial_wait);
     tokio::pin!(deadline);
-    while !shared.is_complete() {
+    while !state.is_complete() {
         tokio::select! {
-            () = changed(shared, config) => {}
+            () = changed(state, config) => {}
             () = &mut deadline => break,
         }
     }
-    let mut published = shared.union();
-    log_change(&Snapshot::default(), &published);
-    sink(published.clone());
+    let mut published = None;
     loop {
-        changed(shared, config).await;
-        sleep(config.debounce).await;
-        let union = shared.union();
-        if union != published {
-            log_change(&published, &union);
+        let union = state.union();
+        if published.as_ref() != Some(&union) {
+            debug!(backends = union.len(), "Snapshot published");
             sink(union.clone());
-            published = union;
+            published = Some(union);
         }
+        changed(state, config).await;
+        sleep(config.debounce).await;
     }
 }
 
-/// Waits until a source has changed, or until a set was not confirmed for too long and is dropped.
-async fn changed(shared: &Shared, config: &DriverConfig) {
+/// Waits until a source has changed, or until a set is stale for too long, and drops that.
+async fn changed(state: &DriverState, config: &DriverConfig) {
     let Some(max_stale) = config.max_stale else {
-        return shared.changed().await;
+        return state.changed().await;
     };
-    let expiry = shared.next_expiry(max_stale);
+    let expiry = state.next_expiry(max_stale);
     tokio::select! {
-        () = shared.changed() => {}
+        () = state.changed() => {}
         () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {}
     }
-    for source in shared.expire(max_stale) {
-        error!(%source, ?max_stale, "Source failed for too long, dropping its last set");
+    for source in state.expire(max_stale) {
+        error!(%source, ?max_stale, "Stale set dropped");
     }
-}
-
-fn log_change(old: &Snapshot, new: &Snapshot) {
-    if !enabled!(Level::DEBUG) {
-        return;
-    }
-    let delta = Delta::between(old, new);
-    debug!(
-        backends = new.len(),
-        added = delta.added.len(),
-        changed = delta.changed.len(),
-        removed = delta.removed.len(),
-        "Published backends"
-    );
 }

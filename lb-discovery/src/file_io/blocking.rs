@@ -1,4 +1,4 @@
-//! Files that are read for a caller without a runtime.
+//! File reads with a time limit, for a caller without a runtime.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::error::DiscoveryError;
 use crate::file_io::reader::hung;
 
-/// What `work` brings, for a caller without a runtime. Fails if it takes longer than `limit`.
+/// Runs `work` on a thread of its own, and fails if it takes longer than `limit`.
 ///
-/// Takes a thread, with the user and the groups of the calling one. One that hangs is left behind, and does not keep the
-/// process from ending.
+/// The thread has the user and the groups of the calling one. A thread that blocks for longer is left running, and does
+/// not prevent the process from ending.
 pub(crate) fn read_blocking<T: Send + 'static>(
     what: &str,
     limit: Duration,
@@ -19,7 +19,7 @@ pub(crate) fn read_blocking<T: Send + 'static>(
     let (done, waiting) = mpsc::sync_channel(1);
     let thread = thread::Builder::new().name("reader".to_owned());
     let started = thread.spawn(move || {
-        // The caller may have gone.
+        // The caller may have stopped waiting.
         let _ = done.send(work());
     });
     let unavailable = |problem: &str| DiscoveryError::Unavailable {

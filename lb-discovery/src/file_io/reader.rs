@@ -1,4 +1,4 @@
-//! Files that are read away from the threads that carry sessions.
+//! File reads with a time limit, on blocking threads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use tokio::time::timeout;
 
 use crate::error::DiscoveryError;
 
-/// Reads files on a blocking thread, within a time.
+/// Reads files on a blocking thread, with a time limit.
 ///
-/// A thread that reads from a hung file system cannot be ended, so the next read waits for it instead of taking a
-/// thread of its own: every attempt would lose another one.
+/// A thread that reads from an unresponsive file system cannot be cancelled. So the next read waits for the thread
+/// instead of taking another one: otherwise every attempt would occupy one more.
 #[derive(Clone, Debug)]
-pub(crate) struct Reader {
+pub(crate) struct FileReader {
     turn: Arc<Semaphore>,
     limit: Duration,
 }
 
-impl Reader {
+impl FileReader {
     pub(crate) fn new(turn: &Arc<Semaphore>, limit: Duration) -> Self {
         Self {
             turn: Arc::clone(turn),
@@ -27,7 +27,7 @@ impl Reader {
         }
     }
 
-    /// What `work` brings. Fails if it takes too long.
+    /// Runs `work` on a blocking thread, and fails if it takes longer than the limit.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         what: &str,
@@ -70,9 +70,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_read_that_hangs_takes_one_thread() {
+    async fn a_blocked_read_takes_one_thread() {
         let turn = Arc::new(Semaphore::new(1));
-        let hasty = Reader::new(&turn, Duration::from_millis(50));
+        let hasty = FileReader::new(&turn, Duration::from_millis(50));
         let (go_on, hang) = mpsc::channel::<()>();
         let hung = hasty.read("reading x", move || hang.recv()).await;
         let error = hung.unwrap_err().to_string();
@@ -85,7 +85,7 @@ mod tests {
             assert!(waits.await.is_err());
         }
         drop(go_on);
-        let patient = Reader::new(&turn, Duration::from_secs(30));
+        let patient = FileReader::new(&turn, Duration::from_secs(30));
         assert_eq!(patient.read("reading x", || 1).await.unwrap(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Backends that the program itself adds and removes.
+//! Backends that the program adds and removes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use lb_core::{AdminState, Backend, Snapshot, Weight};
 use tokio::sync::watch;
 
 use crate::error::DiscoveryError;
-use crate::source::{Discovery, SnapshotStream};
+use crate::source::{SnapshotStream, Source};
 
-/// A set that the returned handle changes and the returned source reports, `initial` at first.
+/// A source with a set that the program changes through a [`ManualHandle`].
 ///
 /// ```
 /// use lb_core::{Backend, Snapshot, Weight};
-/// use lb_discovery::channel;
+/// use lb_discovery::Manual;
 ///
-/// let (handle, _source) = channel(Snapshot::default());
+/// let (_source, handle) = Manual::new(Snapshot::default());
 /// let addr = "10.0.0.1:446".parse()?;
 /// handle.add(Backend::new(addr));
 /// assert!(handle.set_weight(addr, Weight::new(3)));
@@ -26,21 +26,64 @@ use crate::source::{Discovery, SnapshotStream};
 /// assert!(handle.snapshot().is_empty());
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
-pub fn channel(initial: Snapshot) -> (ManualHandle, Manual) {
-    static CHANNELS: AtomicU64 = AtomicU64::new(0);
-    let (sender, receiver) = watch::channel(initial);
-    let source = Manual {
-        receiver,
-        number: CHANNELS.fetch_add(1, Ordering::Relaxed),
-        source: Arc::from("manual"),
-    };
-    (ManualHandle { sender }, source)
+#[doc(alias = "channel")]
+#[doc(alias = "upstream_conf")]
+#[derive(Clone, Debug)]
+pub struct Manual {
+    receiver: watch::Receiver<Snapshot>,
+    /// The identity: unique among the manual sources of a process.
+    number: u64,
+    label: Arc<str>,
 }
 
-/// Changes the set of the [`Manual`] source that was made with it.
+impl Manual {
+    /// Makes a source that yields `initial` at first, and the handle that changes its set. Its label is `manual`.
+    pub fn new(initial: Snapshot) -> (Self, ManualHandle) {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let (sender, receiver) = watch::channel(initial);
+        let source = Self {
+            receiver,
+            // Relaxed: only the uniqueness of the numbers counts.
+            number: COUNT.fetch_add(1, Ordering::Relaxed),
+            label: Arc::from("manual"),
+        };
+        (source, ManualHandle { sender })
+    }
+
+    /// Sets the [label](Source::label). Default: `manual`.
+    #[must_use]
+    pub fn labelled(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.label = label.into();
+        self
+    }
+}
+
+#[async_trait]
+impl Source for Manual {
+    fn label(&self) -> Arc<str> {
+        Arc::clone(&self.label)
+    }
+
+    fn identity(&self) -> Arc<str> {
+        format!("manual {}", self.number).into()
+    }
+
+    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
+        let mut receiver = self.receiver.clone();
+        receiver.mark_changed(); // the current set is the first item
+        let sets = stream::unfold(receiver, |mut receiver| async move {
+            receiver.changed().await.ok()?; // the handle was dropped: the set stays
+            let snapshot = receiver.borrow_and_update().clone();
+            Some((Ok(snapshot), receiver))
+        });
+        Ok(sets.chain(stream::pending()).boxed())
+    }
+}
+
+/// Changes the set of the [`Manual`] source that [`Manual::new`] returned with it.
 ///
-/// Every change is atomic and costs O(n). Changes in quick succession may reach a watch as one. Share the handle in
-/// an `Arc`. After it is dropped the source keeps reporting the last set.
+/// Every change is atomic and costs O(n). A watch may yield several changes as one set. Share the handle in an `Arc`.
+/// After it is dropped the source keeps the last set.
 #[derive(Debug)]
 pub struct ManualHandle {
     sender: watch::Sender<Snapshot>,
@@ -52,7 +95,7 @@ impl ManualHandle {
         self.update(|_| Some(snapshot));
     }
 
-    /// Adds `backend` at the end, or in the place of the one with its address.
+    /// Adds `backend` at the end, or replaces the one with its address in place.
     pub fn add(&self, backend: Backend) {
         self.update(|old| {
             let known = old.find(backend.addr).is_some();
@@ -68,7 +111,7 @@ impl ManualHandle {
         });
     }
 
-    /// Removes the backend at `addr`. False if there is none.
+    /// Removes the backend at `addr`. Returns false if there is none.
     pub fn remove(&self, addr: SocketAddr) -> bool {
         self.update(|old| {
             old.find(addr)?;
@@ -76,23 +119,22 @@ impl ManualHandle {
         })
     }
 
-    /// Changes the weight of the backend at `addr`. False if there is none.
+    /// Changes the weight of the backend at `addr`. Returns false if there is none.
     pub fn set_weight(&self, addr: SocketAddr, weight: Weight) -> bool {
         self.change(addr, |backend| backend.with_weight(weight))
     }
 
-    /// Takes the backend at `addr` out of use for new connections; those that exist live on. False if there is
-    /// none.
+    /// Drains the backend at `addr`: it takes no new connections, and open ones continue. Returns false if there is none.
     pub fn drain(&self, addr: SocketAddr) -> bool {
         self.change(addr, |backend| backend.with_admin(AdminState::Drain))
     }
 
-    /// Puts a drained backend back into use. False if there is none at `addr`.
+    /// Ends the drain of the backend at `addr`. Returns false if there is none.
     pub fn resume(&self, addr: SocketAddr) -> bool {
         self.change(addr, |backend| backend.with_admin(AdminState::Ready))
     }
 
-    /// The set as it is now.
+    /// Returns the current set.
     pub fn snapshot(&self) -> Snapshot {
         self.sender.borrow().clone()
     }
@@ -111,7 +153,7 @@ impl ManualHandle {
         })
     }
 
-    /// Replaces the set by what `next` makes of it, if anything. Watches wake only if that differs.
+    /// Replaces the set by the one that `next` returns, if any. Wakes the watches only if it differs.
     fn update(&self, next: impl FnOnce(&Snapshot) -> Option<Snapshot>) -> bool {
         let mut found = false;
         self.sender.send_if_modified(|current| {
@@ -124,45 +166,5 @@ impl ManualHandle {
             differs
         });
         found
-    }
-}
-
-/// The source that a [`ManualHandle`] feeds; made by [`channel`].
-#[derive(Clone, Debug)]
-pub struct Manual {
-    receiver: watch::Receiver<Snapshot>,
-    /// Tells the channels of a process apart.
-    number: u64,
-    source: Arc<str>,
-}
-
-impl Manual {
-    /// Sets the [label](Discovery::source). Default: `manual`.
-    #[must_use]
-    pub fn with_source(mut self, source: impl Into<Arc<str>>) -> Self {
-        self.source = source.into();
-        self
-    }
-}
-
-#[async_trait]
-impl Discovery for Manual {
-    fn source(&self) -> Arc<str> {
-        Arc::clone(&self.source)
-    }
-
-    fn identity(&self) -> Arc<str> {
-        format!("manual {}", self.number).into()
-    }
-
-    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
-        let mut receiver = self.receiver.clone();
-        receiver.mark_changed(); // the current set is the first item
-        let sets = stream::unfold(receiver, |mut receiver| async move {
-            receiver.changed().await.ok()?; // the handle is gone: nothing will change any more
-            let snapshot = receiver.borrow_and_update().clone();
-            Some((Ok(snapshot), receiver))
-        });
-        Ok(sets.chain(stream::pending()).boxed())
     }
 }

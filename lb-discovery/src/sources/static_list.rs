@@ -1,4 +1,4 @@
-//! A fixed list.
+//! A fixed list of backends.
 
 use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hasher};
@@ -10,30 +10,32 @@ use futures::stream::{self, StreamExt};
 use lb_core::Snapshot;
 
 use crate::error::DiscoveryError;
-use crate::source::{Discovery, SnapshotStream};
+use crate::source::{SnapshotStream, Source};
 
-/// A source whose set never changes.
+/// A source with a constant set.
+#[doc(alias = "STATIC")]
+#[doc(alias = "fixed")]
 #[derive(Clone, Debug)]
 pub struct Static {
     snapshot: Snapshot,
-    source: Arc<str>,
+    label: Arc<str>,
     identity: OnceLock<Arc<str>>,
 }
 
 impl Static {
-    /// A source that always reports `snapshot`, under the label `static`.
+    /// Makes a source that always yields `snapshot`. Its label is `static`.
     pub fn new(snapshot: Snapshot) -> Self {
         Self {
             snapshot,
-            source: Arc::from("static"),
+            label: Arc::from("static"),
             identity: OnceLock::new(),
         }
     }
 
-    /// Sets the [label](Discovery::source). Default: `static`.
+    /// Sets the [label](Source::label). Default: `static`.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Arc<str>>) -> Self {
-        self.source = source.into();
+    pub fn labelled(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.label = label.into();
         self
     }
 }
@@ -49,12 +51,12 @@ impl Write for Digest {
 }
 
 #[async_trait]
-impl Discovery for Static {
-    fn source(&self) -> Arc<str> {
-        Arc::clone(&self.source)
+impl Source for Static {
+    fn label(&self) -> Arc<str> {
+        Arc::clone(&self.label)
     }
 
-    /// A digest of the set. O(n) at the first call, which may take milliseconds for thousands of backends.
+    /// Returns a digest of the set. O(n) at the first call, which may take milliseconds for thousands of backends.
     fn identity(&self) -> Arc<str> {
         let compute = || {
             let mut digest = Digest(DefaultHasher::new());

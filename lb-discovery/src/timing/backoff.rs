@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use lb_core::{Rng, SplitMix64};
 
-/// The delays to wait between failing attempts: they double up to a ceiling, and half of each is drawn at random.
+/// Delays between failing attempts: they double up to a maximum, and half of each is random.
 ///
-/// The n-th delay lies between one half and the whole of `min(base * 2^n, max)`. The random half keeps many
-/// clients of one server that failed from all coming back at the same moment; the fixed half keeps any of them
-/// from coming back at once ("equal jitter" in Brooker, "Exponential Backoff And Jitter", 2015).
+/// The n-th delay lies between one half and the whole of `min(base * 2^n, max)`. The random half prevents that all
+/// clients of a failed server retry at the same moment; the fixed half prevents that any client retries at once ("equal
+/// jitter" in Brooker, "Exponential Backoff And Jitter", 2015).
 ///
-/// Pure: it neither sleeps nor reads a clock, and draws from the [`Rng`] that it is given.
+/// Pure: neither sleeps nor reads a clock, and draws from the [`Rng`] that the caller passes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,11 +33,11 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The least base: a loop that retries must not spin, whatever it was configured to.
+    /// The minimum base: a loop that retries must not spin, whatever its configuration.
     pub const MIN_BASE: Duration = Duration::from_millis(10);
 
-    /// Delays that start at `base` and never exceed `max`. A `base` below [`MIN_BASE`](Self::MIN_BASE) is raised
-    /// to it, and a `max` below `base` to `base`.
+    /// Makes delays that start at `base` and never exceed `max`. Raises a `base` below [`MIN_BASE`](Self::MIN_BASE) to
+    /// that, and a `max` below `base` to `base`.
     pub fn new(base: Duration, max: Duration) -> Self {
         let base = base.max(Self::MIN_BASE);
         Self {
@@ -47,7 +47,7 @@ impl Backoff {
         }
     }
 
-    /// The next delay. The one after it may be twice as long.
+    /// Returns the next delay. The one after it may be twice as long.
     pub fn next_delay(&mut self, rng: &mut impl Rng) -> Duration {
         let ceiling = self.ceiling;
         self.ceiling = ceiling.saturating_mul(2).min(self.max);
@@ -57,20 +57,20 @@ impl Backoff {
         ceiling - half + Duration::from_nanos(drawn)
     }
 
-    /// The longest that the next delay can be. Does not fall until [`reset`](Self::reset).
+    /// Returns the upper bound of the next delay. Does not decrease before [`reset`](Self::reset).
     pub fn ceiling(&self) -> Duration {
         self.ceiling
     }
 
-    /// Starts over at the base; to be called after a success.
+    /// Restarts at the base. Call it after a success.
     pub fn reset(&mut self) {
         self.ceiling = self.base;
     }
 }
 
-/// A generator for jitter with a seed of its own.
+/// Returns a generator for jitter with a random seed.
 pub(crate) fn seeded() -> SplitMix64 {
-    // std seeds its hasher from the system's randomness; a jitter needs no better.
+    // std seeds its hasher from the system's randomness, which is good enough for jitter.
     SplitMix64::new(RandomState::new().hash_one(0_u8))
 }
 

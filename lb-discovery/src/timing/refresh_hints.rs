@@ -6,22 +6,22 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// As good as never, and far from where adding to an instant overflows.
+/// A year: effectively never, and short enough that adding it to an instant cannot overflow.
 pub(crate) const FAR: Duration = Duration::from_secs(86_400 * 365);
 
-/// The receiving side of "look again soon".
+/// The receiver of refresh hints.
 ///
-/// Hints that arrive together count as one, and between two that are acted on lies at least `gap`. One that comes
-/// too early is put off, not lost.
+/// Hints that arrive together count as one. [`next`](Self::next) returns hints at least `gap` apart: one that arrives
+/// earlier is delayed, not lost.
 #[derive(Debug)]
-pub(crate) struct Hints {
+pub(crate) struct RefreshHints {
     received: watch::Receiver<()>,
     gap: Duration,
     pending: bool,
     not_before: Instant,
 }
 
-impl Hints {
+impl RefreshHints {
     pub(crate) fn new(received: watch::Receiver<()>, gap: Duration) -> Self {
         Self {
             received,
@@ -31,11 +31,11 @@ impl Hints {
         }
     }
 
-    /// Waits for a hint, and then until it may be acted on. Cancelling the wait loses nothing.
+    /// Waits for a hint, and then until the gap is over. Cancel-safe.
     pub(crate) async fn next(&mut self) {
         if !self.pending {
             if self.received.changed().await.is_err() {
-                return future::pending().await; // nobody is left to give one
+                return future::pending().await; // every sender was dropped
             }
             self.pending = true;
         }
@@ -44,13 +44,13 @@ impl Hints {
         self.hold_off();
     }
 
-    /// Drops the hints so far, because what they ask for is about to be done anyway.
+    /// Discards the hints so far, because the caller is about to look again anyway.
     pub(crate) fn clear(&mut self) {
         self.pending = false;
         self.received.mark_unchanged();
     }
 
-    /// Lets no hint through for the gap, counted from now.
+    /// Delays hints until the gap, counted from now, is over.
     pub(crate) fn hold_off(&mut self) {
         self.not_before = Instant::now() + self.gap;
     }

@@ -1,4 +1,4 @@
-//! What goes wrong with a lookup: against a real server on this machine.
+//! Failures of a lookup: against a real server on this machine.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use test_support::discovery::addrs;
 use test_support::dns::{DnsServer, RecordType, ResponseCode};
 
 #[tokio::test]
-async fn every_failure_is_told_apart() {
+async fn every_failure_has_its_error() {
     let server = DnsServer::start();
     server.set_negative_ttl(7);
     let valid = Some(Duration::from_secs(7));
@@ -85,10 +85,10 @@ async fn a_stopped_server_is_a_failure_in_time() {
     assert!(asked.elapsed() < Duration::from_secs(5));
 }
 
-/// The kernel reports a port on which nothing listens, so a lookup goes on at once.
+/// The kernel reports a closed port, so a lookup continues with the next server at once.
 #[tokio::test]
-async fn servers_that_refuse_cost_no_time() {
-    // A socket that is connected to another port keeps its own, and refuses what others send there.
+async fn closed_ports_cost_no_time() {
+    // A socket that is connected to another port keeps its own, and refuses datagrams of other senders.
     let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
     let refusing = sockets.each_ref().map(|socket| {
         socket.connect("127.0.0.1:9").unwrap();
@@ -103,9 +103,13 @@ async fn servers_that_refuse_cost_no_time() {
     };
     let asked = Instant::now();
     let next = resolver(&[refusing[0], refusing[1], server.addr()]);
-    let found = Dns::new(next, NAME, 446).unwrap().lookup().await.unwrap();
+    let found = Dns::try_new(next, NAME, 446)
+        .unwrap()
+        .lookup()
+        .await
+        .unwrap();
     assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]));
-    let dns = Dns::new(resolver(&refusing), NAME, 446).unwrap();
+    let dns = Dns::try_new(resolver(&refusing), NAME, 446).unwrap();
     let error = dns.lookup().await.unwrap_err();
     assert!(
         matches!(error, DiscoveryError::Unavailable { .. }),
@@ -116,23 +120,23 @@ async fn servers_that_refuse_cost_no_time() {
 }
 
 #[tokio::test]
-async fn a_time_of_zero_is_no_limit_of_zero() {
+async fn a_timeout_of_zero_means_the_default() {
     let server = DnsServer::start();
     server.set(NAME, 60, &[ip("10.0.0.1")]);
     let builder = Resolver::builder().name_servers(&[server.addr()]);
     let resolver = builder.timeout(Duration::ZERO).build().unwrap();
-    let found = Dns::new(resolver, NAME, 446).unwrap().lookup().await;
+    let found = Dns::try_new(resolver, NAME, 446).unwrap().lookup().await;
     assert_eq!(found.unwrap().snapshot.len(), 1);
 }
 
 #[tokio::test]
 async fn names_are_checked_before_anything_is_sent() {
-    let resolver = Resolver::with_name_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
+    let resolver = Resolver::try_with_name_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
     for name in ["", "a..b", "bad name", "node:446", "[::1]", "300.0.0.1"] {
-        let error = Dns::new(resolver.clone(), name, 446).unwrap_err();
+        let error = Dns::try_new(resolver.clone(), name, 446).unwrap_err();
         assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
     }
-    assert!(Resolver::with_name_servers(&[]).is_err());
+    assert!(Resolver::try_with_name_servers(&[]).is_err());
     assert!(Resolver::builder().ipv4(false).ipv6(false).build().is_err());
 }
 
@@ -142,7 +146,7 @@ async fn half_an_answer_keeps_the_other_half() {
     let dns = dns(&[&server], NAME);
     let lookup = async || dns.lookup().await;
 
-    // Nothing is known of the failing family: what the other one says is all there is.
+    // The failing family has no earlier addresses: the set has those of the other one.
     server.set(NAME, 300, &[ip("10.0.0.1")]);
     server.fail_kind(NAME, RecordType::AAAA, ResponseCode::ServFail);
     let found = lookup().await.unwrap();
@@ -171,14 +175,14 @@ async fn half_an_answer_keeps_the_other_half() {
     let found = lookup().await.unwrap();
     assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.2"]));
 
-    // With nothing positive at all, a failure is a failure and not an empty answer.
+    // Without a positive answer, a failure takes precedence over an empty answer.
     server.set(NAME, 300, &[]);
     server.fail_kind(NAME, RecordType::A, ResponseCode::ServFail);
     assert!(!lookup().await.unwrap_err().is_authoritative_empty());
 }
 
 #[tokio::test]
-async fn the_next_server_is_asked_when_one_cannot_tell() {
+async fn the_next_server_is_asked_after_a_failure() {
     let (one, two) = (DnsServer::start(), DnsServer::start());
     two.set(NAME, 60, &[ip("10.0.0.1")]);
     for code in [ResponseCode::ServFail, ResponseCode::Refused] {
@@ -216,7 +220,7 @@ async fn a_silent_server_is_asked_again() {
         .attempts(50)
         .build()
         .unwrap();
-    let dns = Dns::new(resolver, NAME, 446).unwrap();
+    let dns = Dns::try_new(resolver, NAME, 446).unwrap();
     let (found, ()) = tokio::join!(dns.lookup(), async {
         eventually("the second question", || {
             server.questions_of(NAME, RecordType::A) >= 2

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::names::{NAME, at, dns, ip, ips};
-use lb_discovery::{Discovery, Dns, DriverConfig, OnEmpty, Resolver};
+use lb_discovery::{Dns, DriverConfig, OnEmpty, Resolver, Source};
 use test_support::deadline::eventually;
 use test_support::discovery::{RunningDriver, addrs};
 use test_support::dns::{DnsServer, ResponseCode};
@@ -97,7 +97,7 @@ async fn a_deleted_name_empties_the_set_only_if_wanted() {
     assert!(applied.next().await.is_empty());
     eventually("the error", || kept.handle.status().sources[0].failures > 0).await;
     assert_eq!(kept.handle.status().sources[0].backends, 1);
-    // The negative answer holds for a second, so the name's return is seen as soon as a change would be.
+    // The negative answer holds for a second, so the return of the name is detected as soon as a change.
     server.set(NAME, 1, &[ip("10.0.0.1")]);
     let returned = Instant::now();
     assert_eq!(addrs(&applied.next().await), at(446, &["10.0.0.1"]));
@@ -131,7 +131,7 @@ fn file(name: &str, text: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn the_hosts_file_goes_first_and_is_followed() {
+async fn the_hosts_file_takes_precedence_and_is_followed() {
     let server = DnsServer::start();
     server.set("listed.test", 60, &ips(&["10.0.0.1", "2001:db8::1"]));
     server.set(NAME, 60, &[ip("10.0.0.1")]);
@@ -141,14 +141,14 @@ async fn the_hosts_file_goes_first_and_is_followed() {
         .hosts(&hosts)
         .build()
         .unwrap();
-    let listed = Dns::new(resolver.clone(), "Listed.test", 446).unwrap();
+    let listed = Dns::try_new(resolver.clone(), "Listed.test", 446).unwrap();
     let listed = listed.interval(Duration::from_millis(500));
     // An entry for one family is the whole answer.
     let found = listed.lookup().await.unwrap();
     assert_eq!(addrs(&found.snapshot), at(446, &["10.9.9.9"]));
     assert_eq!(found.valid_for, None);
     assert_eq!(server.questions("listed.test"), 0);
-    let other = Dns::new(resolver, NAME, 446).unwrap();
+    let other = Dns::try_new(resolver, NAME, 446).unwrap();
     let found = other.lookup().await.unwrap();
     assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]));
 
@@ -157,7 +157,7 @@ async fn the_hosts_file_goes_first_and_is_followed() {
     std::fs::write(&hosts, "10.9.9.10 listed.test\n2001:db8::9 listed.test\n").unwrap();
     run.until_addrs(&at(446, &["10.9.9.10", "2001:db8::9"]))
         .await;
-    // A file that is gone for a moment changes nothing; a new one without the name leads to DNS.
+    // A file that is temporarily missing changes nothing; after a new one without the name, DNS is asked.
     std::fs::remove_file(&hosts).unwrap();
     assert!(run.quiet_for(Duration::from_millis(1500)).await);
     std::fs::write(&hosts, "\n").unwrap();

@@ -1,4 +1,4 @@
-//! Forged, mangled and cut answers: against a server on this machine with somebody in between, in real time.
+//! Forged, mangled and cut answers: against a server on this machine, through a relay that changes them, in real time.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -26,7 +26,7 @@ fn asking(addr: SocketAddr, timeout: Duration) -> Resolver {
     builder.timeout(timeout).attempts(1).build().unwrap()
 }
 
-/// What is sent before the true answer, made of that.
+/// Makes the forged answer, which is sent before the true one.
 type Forgery = fn(&[u8]) -> Vec<u8>;
 
 /// The answer as `change` leaves it.
@@ -43,7 +43,7 @@ fn with_lie(message: &mut Message) {
 }
 
 #[tokio::test]
-async fn forged_answers_are_not_believed() {
+async fn forged_answers_are_rejected() {
     let server = server();
     let forgeries: [Forgery; 4] = [
         // Another question's number.
@@ -69,9 +69,9 @@ async fn forged_answers_are_not_believed() {
     ];
     for forge in forgeries {
         let liar = Forger::start(server.addr(), move |answer| vec![forge(&answer), answer]).await;
-        let dns = Dns::new(asking(liar.addr, Duration::from_secs(5)), NAME, 446).unwrap();
+        let dns = Dns::try_new(asking(liar.addr, Duration::from_secs(5)), NAME, 446).unwrap();
         let found = dns.lookup().await;
-        // What cannot be the answer is waited past, or makes the question fail. It is never the answer.
+        // A forged answer is ignored, or makes the question fail. It is never used.
         if let Ok(found) = found {
             assert_eq!(addrs(&found.snapshot), at(446, &[TRUTH]));
         }
@@ -79,7 +79,7 @@ async fn forged_answers_are_not_believed() {
 }
 
 #[tokio::test]
-async fn a_lie_about_another_name_changes_nothing() {
+async fn records_about_another_name_change_nothing() {
     let server = server();
     server.set("victim.test", 60, &[ip("10.0.0.9")]);
     server.lie(NAME, &[("victim.test", ip(LIE)), ("test", ip(LIE))]);
@@ -99,7 +99,7 @@ async fn a_lie_about_another_name_changes_nothing() {
     assert!(error.is_authoritative_empty(), "{error}");
 }
 
-/// Such an answer says nothing about the name, not even that it has no records.
+/// Such an answer is not even evidence that the name has no records.
 #[tokio::test]
 async fn an_answer_about_other_names_alone_is_a_failure() {
     let server = server();
@@ -113,13 +113,13 @@ async fn an_answer_about_other_names_alone_is_a_failure() {
     };
     let liar = Forger::start(server.addr(), renamed).await;
     let resolver = Resolver::builder().name_servers(&[liar.addr]).ipv6(false);
-    let dns = Dns::new(resolver.build().unwrap(), NAME, 446).unwrap();
+    let dns = Dns::try_new(resolver.build().unwrap(), NAME, 446).unwrap();
     let error = dns.lookup().await.unwrap_err();
     assert!(
         matches!(error, DiscoveryError::Unavailable { .. }),
         "{error}"
     );
-    // Records of the name that are of another type do say something: some servers answer every question with A records.
+    // Records of the name of another type mean NODATA: some servers answer every question with A records.
     let of_v4 = |answer: Vec<u8>| {
         vec![changed(&answer, |message| {
             let name = message.queries[0].name().clone();
@@ -128,7 +128,7 @@ async fn an_answer_about_other_names_alone_is_a_failure() {
     };
     let liar = Forger::start(server.addr(), of_v4).await;
     let resolver = Resolver::builder().name_servers(&[liar.addr]);
-    let dns = Dns::new(resolver.build().unwrap(), NAME, 446).unwrap();
+    let dns = Dns::try_new(resolver.build().unwrap(), NAME, 446).unwrap();
     let found = dns.lookup().await.unwrap();
     assert_eq!(addrs(&found.snapshot), at(446, &[TRUTH]));
     assert_eq!(found.valid_for, Some(Duration::from_secs(60)));
@@ -144,7 +144,7 @@ async fn an_answer_that_is_truncated_everywhere_is_a_failure() {
         "{error}"
     );
     let liar = Forger::start(server.addr(), |answer| vec![answer]).await;
-    let dns = Dns::new(asking(liar.addr, Duration::from_secs(1)), NAME, 446).unwrap();
+    let dns = Dns::try_new(asking(liar.addr, Duration::from_secs(1)), NAME, 446).unwrap();
     let error = dns.lookup().await.unwrap_err();
     assert!(!error.is_authoritative_empty(), "{error}");
 }
@@ -163,7 +163,8 @@ async fn an_answer_cut_anywhere_is_a_failure_or_the_truth() {
                 vec![answer]
             };
             let liar = Forger::start(addr, cut).await;
-            let dns = Dns::new(asking(liar.addr, Duration::from_millis(300)), NAME, 446).unwrap();
+            let dns =
+                Dns::try_new(asking(liar.addr, Duration::from_millis(300)), NAME, 446).unwrap();
             match dns.lookup().await {
                 Ok(found) => assert!(addrs(&found.snapshot).iter().all(|a| truth.contains(a))),
                 Err(error) => assert!(!error.is_authoritative_empty(), "{length}: {error}"),
@@ -173,9 +174,9 @@ async fn an_answer_cut_anywhere_is_a_failure_or_the_truth() {
     futures::future::join_all(lookups).await;
 }
 
-/// Answers with some bytes replaced may be believed, since they may be answers; nothing worse follows.
+/// Answers with some bytes replaced may be used, because they may be valid; nothing worse happens.
 #[tokio::test]
-async fn no_mangled_answer_makes_it_panic() {
+async fn no_mangled_answer_causes_a_panic() {
     let server = server();
     server.set(NAME, 60, &ips(&[TRUTH, "2001:db8::1"]));
     server.alias("alias.test", 60, NAME);
@@ -184,7 +185,7 @@ async fn no_mangled_answer_makes_it_panic() {
     let mangle = move |mut answer: Vec<u8>| {
         let mut rng = rng.lock().unwrap();
         for _ in 0..1 + rng.next_u64() % 4 {
-            let at = 2 + rng.next_u64() as usize % (answer.len() - 2); // with the right number, or nobody would look
+            let at = 2 + rng.next_u64() as usize % (answer.len() - 2); // with the right number: the client drops other ones unread
             answer[at] = rng.next_u64() as u8;
         }
         vec![answer]
@@ -196,9 +197,9 @@ async fn no_mangled_answer_makes_it_panic() {
         let lookups = (0..10).map(|n| {
             let name = if n % 2 == 0 { NAME } else { "alias.test" };
             let dns = if n < 5 {
-                Dns::service(resolver.clone(), SERVICE)
+                Dns::try_service(resolver.clone(), SERVICE)
             } else {
-                Dns::new(resolver.clone(), name, 446)
+                Dns::try_new(resolver.clone(), name, 446)
             };
             async move { dns.unwrap().lookup().await }
         });

@@ -35,7 +35,7 @@ async fn a_family_can_be_left_out() {
         (builder.clone().ipv6(false), "10.0.0.1"),
         (builder.ipv4(false), "2001:db8::1"),
     ] {
-        let dns = Dns::new(resolver.build().unwrap(), NAME, 446).unwrap();
+        let dns = Dns::try_new(resolver.build().unwrap(), NAME, 446).unwrap();
         let found = dns.lookup().await.unwrap();
         assert_eq!(addrs(&found.snapshot), at(446, &[expected]));
     }
@@ -68,8 +68,8 @@ async fn addresses_and_localhost_need_no_server() {
 }
 
 #[tokio::test]
-async fn the_system_knows_itself() {
-    let dns = Dns::new(Resolver::system().unwrap(), "localhost", 446).unwrap();
+async fn the_system_resolver_knows_localhost() {
+    let dns = Dns::try_new(Resolver::try_system().unwrap(), "localhost", 446).unwrap();
     let found = dns.lookup().await.unwrap();
     assert!(found.snapshot.iter().all(|b| b.addr.ip().is_loopback()));
     assert!(!found.snapshot.is_empty());
@@ -97,7 +97,7 @@ async fn follows_aliases_and_holds_for_the_shortest_ttl() {
     assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
 }
 
-/// What was given up on is not known to be nothing: it must not empty a set.
+/// A chain that is not followed to its end must not empty a set, because the records at its end are unknown.
 #[tokio::test]
 async fn a_loop_of_aliases_is_a_failure() {
     let server = DnsServer::start();
@@ -124,7 +124,7 @@ async fn a_chain_of_aliases_is_followed_or_a_failure() {
     }
     server.set(&host(20), 60, &[ip("10.0.0.1")]);
     for round in 0..2 {
-        // From the fifth on there are sixteen aliases, from the fourth on one more.
+        // The chain from host 4 has sixteen aliases, the one from host 3 has one more.
         let found = lookup(&server, &host(4)).await.unwrap();
         assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]), "{round}");
         assert_eq!(found.valid_for, Some(Duration::from_secs(30)));
@@ -138,7 +138,7 @@ async fn a_chain_of_aliases_is_followed_or_a_failure() {
             server.addr()
         );
         assert_eq!(error.to_string(), expected);
-        // The end of a chain counts, whichever it is.
+        // The answer at the end of a chain counts.
         server.bare_aliases();
     }
     server.set(&host(20), 60, &[]);
@@ -148,7 +148,7 @@ async fn a_chain_of_aliases_is_followed_or_a_failure() {
 }
 
 #[tokio::test]
-async fn an_alias_bounds_how_long_its_end_is_known_to_be_missing() {
+async fn the_ttl_of_an_alias_limits_a_negative_answer() {
     let server = DnsServer::start();
     server.bare_aliases();
     server.set_negative_ttl(60);
@@ -159,7 +159,7 @@ async fn an_alias_bounds_how_long_its_end_is_known_to_be_missing() {
 }
 
 #[tokio::test]
-async fn names_that_cannot_exist_are_not_asked_for() {
+async fn reserved_names_are_not_asked_for() {
     let server = DnsServer::start();
     for name in ["host.invalid", "host.onion"] {
         let error = failure(&server, name).await;
@@ -195,7 +195,7 @@ async fn the_number_of_addresses_is_limited() {
 }
 
 #[tokio::test]
-async fn addresses_that_cannot_be_meant_are_left_out() {
+async fn unusable_addresses_are_left_out() {
     let server = DnsServer::start();
     server.set(NAME, 60, &ips(&["0.0.0.0", "::", "224.0.0.1", "10.0.0.1"]));
     let found = lookup(&server, NAME).await.unwrap();
@@ -224,7 +224,7 @@ async fn a_configured_validity_replaces_the_ttl() {
         .valid(Duration::from_secs(7))
         .build()
         .unwrap();
-    let dns = Dns::new(resolver, NAME, 446).unwrap();
+    let dns = Dns::try_new(resolver, NAME, 446).unwrap();
     let found = dns.lookup().await.unwrap();
     assert_eq!(found.valid_for, Some(Duration::from_secs(7)));
 }
@@ -232,12 +232,12 @@ async fn a_configured_validity_replaces_the_ttl() {
 #[tokio::test]
 async fn many_lookups_at_once_all_succeed() {
     let server = DnsServer::start();
-    let resolver = Resolver::with_name_servers(&[server.addr()]).unwrap();
+    let resolver = Resolver::try_with_name_servers(&[server.addr()]).unwrap();
     let many: Vec<IpAddr> = (0..100).map(|n| IpAddr::from([10, 0, 0, n])).collect();
     let lookups = (0..300).map(|n| {
         let name = format!("node{n}.test");
         server.set(&name, 60, &many); // too long for UDP
-        let dns = Dns::new(resolver.clone(), &name, 446).unwrap();
+        let dns = Dns::try_new(resolver.clone(), &name, 446).unwrap();
         async move { dns.lookup().await.unwrap().snapshot.len() }
     });
     let found = futures::future::join_all(lookups).await;
@@ -245,7 +245,7 @@ async fn many_lookups_at_once_all_succeed() {
 }
 
 #[tokio::test]
-async fn a_dead_server_does_not_hold_up_a_start_with_many_names() {
+async fn a_dead_server_does_not_delay_a_start_with_many_names() {
     let (dead, server) = (DnsServer::start(), DnsServer::start());
     dead.set_silent(true);
     let resolver = Resolver::builder()
@@ -256,12 +256,12 @@ async fn a_dead_server_does_not_hold_up_a_start_with_many_names() {
     let lookups = (0..300).map(|n| {
         let name = format!("node{n}.test");
         server.set(&name, 60, &[ip("10.0.0.1")]);
-        let dns = Dns::new(resolver.clone(), &name, 446).unwrap();
+        let dns = Dns::try_new(resolver.clone(), &name, 446).unwrap();
         async move { dns.lookup().await.unwrap().snapshot.len() }
     });
     let asked = Instant::now();
     futures::future::join_all(lookups).await;
-    // Only the first questions run into the silence, all together.
+    // Only the first questions wait for the dead server, concurrently.
     assert!(
         asked.elapsed() < Duration::from_secs(4),
         "{:?}",

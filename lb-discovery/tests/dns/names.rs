@@ -26,7 +26,7 @@ pub(crate) fn at(port: u16, texts: &[&str]) -> Vec<SocketAddr> {
         .collect()
 }
 
-/// A resolver that asks `servers`, and does not wait long for silent ones.
+/// A resolver that asks `servers`, with a short time-out.
 pub(crate) fn resolver(servers: &[&DnsServer]) -> Resolver {
     let addrs: Vec<_> = servers.iter().map(|server| server.addr()).collect();
     let builder = Resolver::builder().name_servers(&addrs);
@@ -35,7 +35,7 @@ pub(crate) fn resolver(servers: &[&DnsServer]) -> Resolver {
 }
 
 pub(crate) fn dns(servers: &[&DnsServer], name: &str) -> Dns {
-    Dns::new(resolver(servers), name, 446).unwrap()
+    Dns::try_new(resolver(servers), name, 446).unwrap()
 }
 
 pub(crate) async fn lookup(server: &DnsServer, name: &str) -> Result<Resolved, DiscoveryError> {
@@ -50,5 +50,5 @@ pub(crate) async fn failure(server: &DnsServer, name: &str) -> DiscoveryError {
 pub(crate) const SERVICE: &str = "_echo._tcp.test";
 
 pub(crate) fn service(servers: &[&DnsServer]) -> Dns {
-    Dns::service(resolver(servers), SERVICE).unwrap()
+    Dns::try_service(resolver(servers), SERVICE).unwrap()
 }

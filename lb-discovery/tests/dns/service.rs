@@ -72,13 +72,13 @@ async fn each_answer_is_followed_within_its_own_time() {
 
     server.set_service(SERVICE, 1, &[(1, 1, 448, A)]);
     run.until_addrs(&at(448, &["10.0.0.1"])).await;
-    let source = run.handle.status().sources[0].source.clone();
+    let source = run.handle.status().sources[0].label.clone();
     assert_eq!(&*source, "dns:_echo._tcp.test");
     run.stop().await;
 }
 
 #[tokio::test]
-async fn a_target_that_vanishes_takes_only_its_own_backends_along() {
+async fn a_removed_target_removes_only_its_own_backends() {
     let server = two_hosts(1);
     let mut run = running(&server, OnEmpty::Apply);
     run.next().await;
@@ -96,7 +96,7 @@ async fn a_target_that_vanishes_takes_only_its_own_backends_along() {
 }
 
 #[tokio::test]
-async fn a_target_that_cannot_be_asked_keeps_its_addresses() {
+async fn a_target_without_an_answer_keeps_its_addresses() {
     let server = two_hosts(300);
     let service = service(&[&server]);
     let before = service.lookup().await.unwrap();
@@ -104,25 +104,25 @@ async fn a_target_that_cannot_be_asked_keeps_its_addresses() {
     let after = service.lookup().await.unwrap();
     assert_eq!(after.snapshot, before.snapshot);
     assert_eq!(after.valid_for, Some(Duration::from_secs(10)));
-    // The others are followed meanwhile.
+    // The other targets are followed meanwhile.
     server.set(A, 300, &[ip("10.0.0.9")]);
     let found = service.lookup().await.unwrap();
     let expected = [at(446, &["10.0.0.9"]), at(447, &["10.0.0.2"])].concat();
     assert_eq!(addrs(&found.snapshot), expected);
-    // With none that can be asked it is a failure, which the driver keeps the last set at.
+    // If no target has an answer, the lookup fails, so that the driver keeps the last set.
     server.fail(A, ResponseCode::ServFail);
     let error = service.lookup().await.unwrap_err();
     assert!(
         matches!(error, DiscoveryError::Unavailable { .. }),
         "{error}"
     );
-    // One that is known to be gone does not make it an answer.
+    // A target that is authoritatively gone does not make the lookup an answer.
     server.remove(A);
     assert!(!service.lookup().await.unwrap_err().is_authoritative_empty());
 }
 
 #[tokio::test]
-async fn every_failure_of_the_records_is_told_apart() {
+async fn every_failure_of_the_records_has_its_error() {
     let server = two_hosts(60);
     let service = service(&[&server]);
     server.set_negative_ttl(7);
@@ -169,14 +169,14 @@ async fn aliases_of_services_are_followed() {
     server.alias("_alias._tcp.test", 20, "_other._tcp.test");
     server.alias("_other._tcp.test", 40, SERVICE);
     let resolver = super::names::resolver(&[&server]);
-    let dns = Dns::service(resolver, "_alias._tcp.test").unwrap();
+    let dns = Dns::try_service(resolver, "_alias._tcp.test").unwrap();
     let expected = [at(446, &["10.0.0.1"]), at(447, &["10.0.0.2"])].concat();
     let found = dns.lookup().await.unwrap();
     assert_eq!(addrs(&found.snapshot), expected);
     assert_eq!(found.valid_for, Some(Duration::from_secs(20)));
     server.bare_aliases();
     assert_eq!(addrs(&dns.lookup().await.unwrap().snapshot), expected);
-    // A target may be one as well, whatever the RFC says.
+    // A target may also be an alias, although the RFC forbids that.
     server.alias(B, 60, "c.test");
     server.set("c.test", 60, &[ip("10.0.0.3")]);
     let expected = [at(446, &["10.0.0.1"]), at(447, &["10.0.0.3"])].concat();
@@ -222,7 +222,7 @@ async fn the_number_of_targets_and_addresses_is_limited() {
     }
     let found = service(&[&server]).lookup().await.unwrap();
     assert_eq!(found.snapshot.len(), Dns::MAX_ADDRESSES);
-    // The preferred ones are those that are kept.
+    // The preferred records are kept.
     assert_eq!(
         found.snapshot.iter().next().unwrap().name.as_deref(),
         Some("h000.test")
@@ -266,9 +266,9 @@ async fn a_silent_server_keeps_a_service_and_a_recovery_is_followed() {
 
 #[tokio::test]
 async fn names_of_services_are_checked_before_anything_is_sent() {
-    let resolver = Resolver::with_name_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
+    let resolver = Resolver::try_with_name_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
     for name in ["", "10.0.0.1", "_echo._tcp.bad name", "_a..b"] {
-        let error = Dns::service(resolver.clone(), name).unwrap_err();
+        let error = Dns::try_service(resolver.clone(), name).unwrap_err();
         assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
     }
 }

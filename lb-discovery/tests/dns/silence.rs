@@ -1,4 +1,4 @@
-//! One family that is never answered, or late, while the other one is: against a real server on this machine, in real
+//! One family without an answer, or with a late one, while the other is answered: against a real server, in real
 //! time.
 
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use lb_discovery::{DiscoveryError, Dns, DriverConfig, Resolver};
 use test_support::discovery::{RunningDriver, addrs};
 use test_support::dns::{DnsServer, RecordType, ResponseCode};
 
-/// How long a silent question is out.
+/// How long a question without an answer is pending.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Well before the end of a silent question, and long enough for a busy machine.
+/// Well before the time-out of a question, and long enough for a busy machine.
 const SOON: Duration = Duration::from_secs(5);
 
 /// Later than a lookup waits for the second family.
@@ -28,10 +28,10 @@ fn patient(servers: &[&DnsServer], timeout: Duration) -> Resolver {
 }
 
 fn dns(servers: &[&DnsServer], timeout: Duration) -> Dns {
-    Dns::new(patient(servers, timeout), NAME, 446).unwrap()
+    Dns::try_new(patient(servers, timeout), NAME, 446).unwrap()
 }
 
-/// Looks up again and again until these are the addresses, and gives the number of lookups.
+/// Repeats the lookup until it has these addresses, and returns the number of lookups.
 async fn until(dns: &Dns, wanted: &[&str]) -> usize {
     let started = Instant::now();
     for count in 1.. {
@@ -50,7 +50,7 @@ fn assert_soon(started: Instant) {
 }
 
 #[tokio::test]
-async fn a_silent_family_does_not_hold_up_the_first_set() {
+async fn a_family_without_an_answer_does_not_delay_the_first_set() {
     for (silent, wanted) in [(RecordType::AAAA, V4), (RecordType::A, V6)] {
         let server = DnsServer::start();
         server.set(NAME, 1, &ips(&[V4, V6]));
@@ -66,7 +66,7 @@ async fn a_silent_family_does_not_hold_up_the_first_set() {
 }
 
 #[tokio::test]
-async fn a_change_is_followed_while_a_family_is_silent() {
+async fn a_change_is_followed_while_a_family_has_no_answer() {
     let server = DnsServer::start();
     server.set(NAME, 1, &[ip(V4)]);
     server.set_silent_kind(RecordType::AAAA, true);
@@ -79,13 +79,13 @@ async fn a_change_is_followed_while_a_family_is_silent() {
         run.until_addrs(&at(446, &[addr])).await;
         assert_soon(changed);
     }
-    // It was silent, not failing: no lookup failed.
+    // A missing answer of one family is no failure of the lookup.
     assert_eq!(run.handle.status().sources[0].failures, 0);
     run.stop().await;
 }
 
 #[tokio::test]
-async fn a_silent_family_keeps_its_addresses() {
+async fn a_family_without_an_answer_keeps_its_addresses() {
     let server = DnsServer::start();
     server.set(NAME, 300, &ips(&[V4, V6]));
     let dns = dns(&[&server], TIMEOUT);
@@ -93,7 +93,7 @@ async fn a_silent_family_keeps_its_addresses() {
 
     server.set_silent_kind(RecordType::AAAA, true);
     server.set(NAME, 300, &[ip("10.0.0.2")]);
-    // Its answer may be about to come: the first time, the set is looked at again soon.
+    // The answer may still arrive: after the first time, the next lookup is soon.
     for (lookup, valid_for) in [(1, 10), (2, 300), (3, 300)] {
         let started = Instant::now();
         let found = dns.lookup().await.unwrap();
@@ -106,14 +106,14 @@ async fn a_silent_family_keeps_its_addresses() {
 }
 
 #[tokio::test]
-async fn a_configured_validity_does_not_delay_the_second_look() {
+async fn a_configured_validity_does_not_delay_the_second_lookup() {
     let server = DnsServer::start();
     server.set(NAME, 300, &ips(&[V4, V6]));
     server.set_silent_kind(RecordType::AAAA, true);
     let builder = Resolver::builder().name_servers(&[server.addr()]);
     let builder = builder.timeout(TIMEOUT).attempts(1);
     let resolver = builder.valid(Duration::from_secs(60)).build().unwrap();
-    let dns = Dns::new(resolver, NAME, 446).unwrap();
+    let dns = Dns::try_new(resolver, NAME, 446).unwrap();
     for valid_for in [10, 60] {
         let found = dns.lookup().await.unwrap();
         assert_eq!(found.valid_for, Some(Duration::from_secs(valid_for)));
@@ -130,12 +130,12 @@ async fn a_late_answer_is_joined_at_the_next_lookup() {
         let found = dns.lookup().await.unwrap();
         assert_eq!(addrs(&found.snapshot), at(446, &[first]));
 
-        // Between lookups, so that the next one has it at once although the server is as late as before.
+        // Between lookups, so that the next one has it at once although the server is still late.
         tokio::time::sleep(2 * LATE).await;
         let found = dns.lookup().await.unwrap();
         assert_eq!(addrs(&found.snapshot), at(446, &[V4, V6]));
 
-        // The same when it comes to change, and when it comes to go.
+        // The same for a change, and for a removal.
         server.set(NAME, 300, &ips(&["10.0.0.2", "2001:db8::2"]));
         until(&dns, &["10.0.0.2", "2001:db8::2"]).await;
         server.set(NAME, 300, &[ip(first)]);
@@ -172,7 +172,7 @@ async fn unanswered_questions_do_not_pile_up() {
     let asked = server.questions_of(NAME, RecordType::AAAA);
     assert!((1..=3).contains(&asked), "{asked}");
 
-    // It ends with the source.
+    // The question ends with the source.
     let silent = DnsServer::start();
     silent.set(NAME, 1, &[ip(V4)]);
     silent.set_silent_kind(RecordType::AAAA, true);
@@ -202,7 +202,7 @@ async fn an_answer_without_addresses_waits_for_the_other_family() {
 }
 
 #[tokio::test]
-async fn the_next_server_is_asked_for_the_silent_family() {
+async fn the_next_server_is_asked_for_the_missing_family() {
     let (one, two) = (DnsServer::start(), DnsServer::start());
     for server in [&one, &two] {
         server.set(NAME, 60, &ips(&[V4, V6]));
@@ -215,14 +215,14 @@ async fn the_next_server_is_asked_for_the_silent_family() {
 }
 
 #[tokio::test]
-async fn a_silent_family_does_not_hold_up_a_start_with_many_names() {
+async fn a_family_without_an_answer_does_not_delay_a_start_with_many_names() {
     let server = DnsServer::start();
     server.set_silent_kind(RecordType::AAAA, true);
     let resolver = patient(&[&server], TIMEOUT);
     let lookups = (0..300).map(|n| {
         let name = format!("node{n}.test");
         server.set(&name, 60, &[ip(V4)]);
-        let dns = Dns::new(resolver.clone(), &name, 446).unwrap();
+        let dns = Dns::try_new(resolver.clone(), &name, 446).unwrap();
         async move { dns.lookup().await.unwrap().snapshot.len() }
     });
     let started = Instant::now();

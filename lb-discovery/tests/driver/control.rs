@@ -12,7 +12,7 @@ use test_support::discovery::{RunningDriver, Script, Watch, set};
 
 #[tokio::test(start_paused = true)]
 async fn cancelling_ends_the_driver_at_once() {
-    let sources: Vec<Arc<dyn lb_discovery::Discovery>> = vec![
+    let sources: Vec<Arc<dyn lb_discovery::Source>> = vec![
         Script::new([Watch::Hang]),
         Script::new([Watch::Fail]),
         Script::new([Watch::Flood(set(&[1]))]),
@@ -79,7 +79,7 @@ async fn without_hints_nothing_is_refreshed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_tells_how_each_source_fares() {
+async fn the_status_reports_each_source() {
     let source = Script::new([
         Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1, 2])), (secs(10), set(&[1]))]),
         Watch::Fail,
@@ -89,7 +89,7 @@ async fn the_status_tells_how_each_source_fares() {
     run.next().await;
     sleep(secs(4)).await;
     let status = run.handle.status();
-    let labels: Vec<_> = status.sources.iter().map(|s| &*s.source).collect();
+    let labels: Vec<_> = status.sources.iter().map(|s| &*s.label).collect();
     assert_eq!(labels, ["script", "static"]);
     let scripted = &status.sources[0];
     assert_eq!(

@@ -3,30 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_discovery::{DriverConfig, OnEmpty, channel};
+use lb_discovery::{DriverConfig, Manual, OnEmpty};
 use tokio::time::sleep;
 
 use crate::{ms, now, secs};
 use test_support::deadline::eventually;
 use test_support::discovery::{RunningDriver, Script, Watch, backend, ports, set};
-
-#[tokio::test(start_paused = true)]
-async fn delays_grow_to_the_maximum() {
-    let source = Script::new([Watch::Fail]);
-    let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
-    sleep(secs(300)).await;
-    run.stop().await;
-    let gaps = source.gaps();
-    assert!((10..=25).contains(&gaps.len()), "{}", gaps.len());
-    for (n, gap) in gaps.iter().enumerate() {
-        let ceiling = ms(500 << n.min(10)).min(secs(30));
-        // Timers fire up to a millisecond late.
-        assert!(
-            *gap >= ceiling / 2 && *gap <= ceiling + ms(2),
-            "{n}: {gap:?}"
-        );
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_success_resets_the_delays() {
@@ -45,11 +27,16 @@ async fn a_success_resets_the_delays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_gives_one_set_and_fails_each_time_is_asked_less_and_less() {
+async fn delays_grow_to_the_maximum() {
     let one = vec![(Duration::ZERO, set(&[1]))];
-    let gives = Watch::SetsThenEnd(one.clone());
-    let withdraws = Watch::SetsThenFail(vec![], true);
-    for watch in [gives, withdraws, Watch::SetsThenFail(one, false)] {
+    // One set at each watch, or one withdrawal, is no recovery.
+    let watches = [
+        Watch::Fail,
+        Watch::SetsThenEnd(one.clone()),
+        Watch::SetsThenFail(vec![], true),
+        Watch::SetsThenFail(one, false),
+    ];
+    for watch in watches {
         let source = Script::new([watch]);
         let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
         sleep(secs(300)).await;
@@ -58,6 +45,7 @@ async fn a_source_that_gives_one_set_and_fails_each_time_is_asked_less_and_less(
         assert!((10..=25).contains(&gaps.len()), "{}", gaps.len());
         for (n, gap) in gaps.iter().enumerate() {
             let ceiling = ms(500 << n.min(10)).min(secs(30));
+            // Timers fire up to a millisecond late, and items have a gap of one.
             assert!(
                 *gap >= ceiling / 2 && *gap <= ceiling + ms(4),
                 "{n}: {gap:?}"
@@ -67,7 +55,7 @@ async fn a_source_that_gives_one_set_and_fails_each_time_is_asked_less_and_less(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_fails_now_and_then_is_asked_again_soon() {
+async fn a_source_with_occasional_failures_is_retried_soon() {
     let some_time = vec![(Duration::ZERO, set(&[1])), (secs(2), set(&[2]))];
     let source = Script::new([Watch::SetsThenFail(some_time, false)]);
     let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
@@ -106,9 +94,9 @@ async fn a_source_that_ends_at_once_does_not_spin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flooding_source_does_not_starve_the_others() {
+async fn a_flooding_source_does_not_starve_another_source() {
     let flood = Script::new([Watch::Flood(set(&[1]))]);
-    let (handle, source) = channel(set(&[2]));
+    let (source, handle) = Manual::new(set(&[2]));
     let mut run = RunningDriver::start(vec![flood, Arc::new(source)], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2]);
     handle.add(backend(3));
@@ -125,7 +113,7 @@ async fn a_failure_keeps_the_last_set_and_the_other_sources() {
         Watch::Fail,
         now(set(&[3])),
     ]);
-    let (handle, other) = channel(set(&[9]));
+    let (other, handle) = Manual::new(set(&[9]));
     let mut run = RunningDriver::start(vec![source.clone(), Arc::new(other)], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2, 9]);
     assert_eq!(ports(&run.next().await), [1, 9]);
@@ -136,7 +124,7 @@ async fn a_failure_keeps_the_last_set_and_the_other_sources() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_authoritative_empty_answer_can_be_kept_out_or_applied() {
+async fn an_authoritative_empty_answer_is_applied_or_ignored() {
     let script = || {
         Script::new([
             Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]),
@@ -167,7 +155,7 @@ async fn an_authoritative_empty_answer_can_be_kept_out_or_applied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_withdrawal_empties_the_set_and_the_watch_goes_on() {
+async fn a_withdrawal_empties_the_set_and_the_watch_continues() {
     for on_empty in [OnEmpty::Apply, OnEmpty::KeepLast] {
         let before = vec![(Duration::ZERO, set(&[1]))];
         let after = vec![(secs(1), set(&[2]))];
@@ -182,13 +170,13 @@ async fn a_withdrawal_empties_the_set_and_the_watch_goes_on() {
         assert_eq!(status.last_error.as_deref(), Some(error));
         assert_eq!(ports(&run.next().await), [2]);
         assert!(run.handle.status().sources[0].last_error.is_none());
-        assert!(run.elapsed() < secs(2), "nothing was waited for");
+        assert!(run.elapsed() < secs(2), "published without a delay");
         assert_eq!(source.opens(), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_negative_answer_is_believed_for_its_time_within_bounds() {
+async fn a_negative_answer_holds_for_its_validity_within_bounds() {
     for (valid_for, expected) in [
         (secs(5), secs(5)),
         (Duration::ZERO, secs(1)),
@@ -210,12 +198,12 @@ async fn a_negative_answer_is_believed_for_its_time_within_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_is_throttled_is_left_alone_for_as_long_as_it_asks() {
+async fn a_throttled_source_is_not_retried_before_the_delay_that_it_asks_for() {
     for (asked, expected) in [(secs(7), secs(7)), (secs(86_400), secs(30))] {
         let source = Script::new([Watch::Throttled(asked)]);
         let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
         eventually("the opening of the watch", || source.opens() == 2).await;
-        // Connections that fail are no reason to disturb it.
+        // A refresh hint does not shorten the delay.
         run.handle.refresh();
         eventually("the opening of the watch", || source.opens() == 4).await;
         run.stop().await;
@@ -226,7 +214,7 @@ async fn a_source_that_is_throttled_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_wait_that_is_asked_for_does_not_shorten_the_delays() {
+async fn a_short_retry_after_does_not_shorten_the_delays() {
     let source = Script::new([Watch::Throttled(secs(1))]);
     let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
     eventually("the opening of the watch", || source.opens() == 8).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::{Snapshot, Weight};
-use lb_discovery::{Discovery, DriverConfig, Merge, OnEmpty, Static};
+use lb_discovery::{DriverConfig, Merge, OnEmpty, Source, Static};
 use proptest::prelude::*;
 use test_support::discovery::{RunningDriver, Script, Watch, backend};
 
@@ -70,7 +70,7 @@ fn last(events: &[Event], on_empty: OnEmpty) -> Snapshot {
 }
 
 /// Follows `sources` until nothing more happens, and gives what was published last.
-async fn settled(sources: Vec<Arc<dyn Discovery>>, config: DriverConfig) -> Snapshot {
+async fn settled(sources: Vec<Arc<dyn Source>>, config: DriverConfig) -> Snapshot {
     let mut run = RunningDriver::start(sources, config);
     let mut last = run.next().await;
     while let Some(next) = run.next_within(Duration::from_secs(600)).await {
@@ -80,7 +80,7 @@ async fn settled(sources: Vec<Arc<dyn Discovery>>, config: DriverConfig) -> Snap
     last
 }
 
-/// A runtime whose time passes as fast as it can.
+/// A runtime in which time passes as fast as it can.
 fn paused() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().start_paused(true).build().unwrap()
@@ -102,18 +102,18 @@ proptest! {
             let config = config.backoff_max(Duration::from_secs(2));
             let scripts = sources.iter().map(|events| Script::new(watches(events)));
             let scripts: Vec<_> = scripts.collect();
-            let mut followed: Vec<Arc<dyn Discovery>> = Vec::new();
-            followed.extend(scripts.iter().map(|script| Arc::clone(script) as Arc<dyn Discovery>));
+            let mut followed: Vec<Arc<dyn Source>> = Vec::new();
+            followed.extend(scripts.iter().map(|script| Arc::clone(script) as Arc<dyn Source>));
             if merged {
-                let merge = followed.into_iter().fold(Merge::new(), Merge::with);
+                let merge = followed.into_iter().fold(Merge::new(), Merge::part);
                 followed = vec![Arc::new(merge)];
             }
             let found = settled(followed, config.clone()).await;
             for (script, events) in scripts.iter().zip(&sources) {
                 assert!(script.opens() >= watches(events).len(), "it ran to its end");
             }
-            let fresh = sources.iter().map(|events| -> Arc<dyn Discovery> {
-                Arc::new(Static::new(last(events, on_empty)).with_source("script"))
+            let fresh = sources.iter().map(|events| -> Arc<dyn Source> {
+                Arc::new(Static::new(last(events, on_empty)).labelled("script"))
             });
             (found, settled(fresh.collect(), config).await)
         });

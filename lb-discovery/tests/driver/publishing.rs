@@ -1,4 +1,4 @@
-//! What is published, and when at first.
+//! What is published, and when the first set is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lb_core::{AdminState, Snapshot};
 use lb_discovery::{
-    Discovery, DiscoveryError, Driver, DriverConfig, Filter, Map, SnapshotStream, Static, channel,
+    DiscoveryError, Driver, DriverConfig, Filter, Manual, Map, SnapshotStream, Source, Static,
 };
 use tokio::time::{Instant, sleep};
 
@@ -17,8 +17,8 @@ use test_support::discovery::{RunningDriver, Script, Watch, backend, ports, set}
 #[tokio::test(start_paused = true)]
 async fn publishes_the_union_in_the_order_of_the_sources() {
     let named = backend(2).with_source("elsewhere");
-    let first = Static::new([backend(3), named].into_iter().collect()).with_source("first");
-    let second = Static::new(set(&[1, 3])).with_source("second");
+    let first = Static::new([backend(3), named].into_iter().collect()).labelled("first");
+    let second = Static::new(set(&[1, 3])).labelled("second");
     let mut run =
         RunningDriver::start(vec![Arc::new(first), Arc::new(second)], DriverConfig::new());
     let union = run.next().await;
@@ -31,7 +31,7 @@ async fn publishes_the_union_in_the_order_of_the_sources() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_driver_that_runs_again_goes_on_with_what_it_knew() {
+async fn a_driver_that_runs_again_continues_with_its_last_sets() {
     let source = Script::new([now(set(&[1])), Watch::Fail]);
     let mut run = RunningDriver::start(vec![source], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1]);
@@ -49,8 +49,8 @@ async fn a_driver_that_runs_again_goes_on_with_what_it_knew() {
 #[tokio::test(start_paused = true)]
 async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
     let silent = || Script::new([Watch::Hang]);
-    let named = |name: &str, ports: &[u16]| Static::new(set(ports)).with_source(name);
-    let old: Vec<Arc<dyn Discovery>> = vec![
+    let named = |name: &str, ports: &[u16]| Static::new(set(ports)).labelled(name);
+    let old: Vec<Arc<dyn Source>> = vec![
         Arc::new(named("gone", &[1])),
         Arc::new(named("answers", &[2])),
         Script::new([now(set(&[3]))]),
@@ -60,8 +60,7 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
     let old = run.stop().await;
     // The silent ones have the identity of the script: the first gets its set, for the second there is none left. A list
     // that says something else is another source, whatever its label.
-    let new: Vec<Arc<dyn Discovery>> =
-        vec![silent(), silent(), Arc::new(named("answers", &[4, 5]))];
+    let new: Vec<Arc<dyn Source>> = vec![silent(), silent(), Arc::new(named("answers", &[4, 5]))];
     let (mut driver, handle) = Driver::new(new, DriverConfig::new().initial_wait(secs(2)));
     driver.resume(&old);
     let status = handle.status().sources;
@@ -69,11 +68,11 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
     assert_eq!(backends, [1, 0, 0]);
     assert!(status[0].last_success.is_some() && status[1].last_success.is_none());
     let mut run = RunningDriver::resume(driver, handle);
-    // What is taken over is no answer: the others are waited for, and what answers counts.
+    // A set that was taken over is no answer: the driver waits for every source, and an answer replaces the set.
     assert_eq!(ports(&run.next().await), [3, 4, 5]);
     assert_eq!(run.elapsed().as_secs(), 2);
     let driver = run.stop().await;
-    // A source that has given a set itself keeps that.
+    // A source that has yielded a set itself keeps it.
     let answers = Script::new([now(set(&[6, 7]))]);
     let (mut again, handle) = Driver::new(vec![answers], DriverConfig::new());
     again.resume(&driver);
@@ -86,7 +85,7 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_set_that_is_taken_over_is_adapted_anew() {
+async fn a_set_that_is_taken_over_is_adapted_again() {
     let drains = |source: Arc<Script>, port| {
         let kept = Filter::new(source, move |b| b.addr.port() != port);
         Map::new(kept, move |b| match b.addr.port() > port {
@@ -95,13 +94,13 @@ async fn a_set_that_is_taken_over_is_adapted_anew() {
         })
     };
     let given = Script::new([now(set(&[1, 2, 3]))]);
-    let old: Vec<Arc<dyn Discovery>> = vec![Arc::new(drains(given, 3))];
+    let old: Vec<Arc<dyn Source>> = vec![Arc::new(drains(given, 3))];
     let mut run = RunningDriver::start(old, DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1, 2]);
     let old = run.stop().await;
-    // What the old one left out and the new one wants is there again, although the source is silent.
+    // A backend that only the old driver filtered out is published again, although the source yields nothing.
     let silent = Script::new([Watch::Hang]);
-    let new: Vec<Arc<dyn Discovery>> = vec![Arc::new(drains(silent, 2))];
+    let new: Vec<Arc<dyn Source>> = vec![Arc::new(drains(silent, 2))];
     let (mut driver, handle) = Driver::new(new, DriverConfig::new());
     driver.resume(&old);
     let mut run = RunningDriver::resume(driver, handle);
@@ -118,17 +117,17 @@ async fn a_set_that_is_taken_over_is_adapted_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn thousands_of_sources_make_one_set() {
-    let sources = (1..=5_000).map(|port| Arc::new(Static::new(set(&[port]))) as Arc<dyn Discovery>);
+    let sources = (1..=5_000).map(|port| Arc::new(Static::new(set(&[port]))) as Arc<dyn Source>);
     let mut run = RunningDriver::start(sources.collect(), DriverConfig::new());
     let first = run.next().await;
     assert_eq!(ports(&first), (1..=5_000).collect::<Vec<_>>());
     assert!(run.quiet_for(secs(60)).await);
     let old = run.stop().await;
-    // Another driver takes all of them over.
+    // Another driver takes all sets over.
     let silent = (1..=5_000).map(|port| {
         let source = Script::new([Watch::Hang]);
         let identity = Static::new(set(&[port])).identity();
-        Arc::new(Known { source, identity }) as Arc<dyn Discovery>
+        Arc::new(Known { source, identity }) as Arc<dyn Source>
     });
     let (mut driver, handle) = Driver::new(silent.collect(), DriverConfig::new());
     driver.resume(&old);
@@ -144,9 +143,9 @@ struct Known {
 }
 
 #[async_trait]
-impl Discovery for Known {
-    fn source(&self) -> Arc<str> {
-        self.source.source()
+impl Source for Known {
+    fn label(&self) -> Arc<str> {
+        self.source.label()
     }
 
     fn identity(&self) -> Arc<str> {
@@ -173,7 +172,7 @@ async fn an_equal_set_is_not_published_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_becomes_one_publication() {
-    let (handle, source) = channel(set(&[1]));
+    let (source, handle) = Manual::new(set(&[1]));
     let mut run = RunningDriver::start(vec![Arc::new(source)], DriverConfig::new());
     run.next().await;
     let changed = Instant::now();
@@ -187,8 +186,8 @@ async fn a_burst_becomes_one_publication() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_without_end_do_not_put_the_publication_off() {
-    let (handle, source) = channel(set(&[1]));
+async fn endless_changes_do_not_delay_the_publication() {
+    let (source, handle) = Manual::new(set(&[1]));
     let mut run = RunningDriver::start(vec![Arc::new(source)], DriverConfig::new());
     run.next().await;
     let changes = tokio::spawn(async move {
@@ -213,7 +212,7 @@ async fn the_first_publication_waits_for_every_source() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_publication_waits_only_so_long() {
+async fn the_first_publication_waits_for_initial_wait_at_most() {
     for hung in [Watch::Hang, Watch::Sets(vec![])] {
         let hung = Script::new([hung]);
         let fast = Static::new(set(&[1]));
@@ -227,7 +226,7 @@ async fn the_first_publication_waits_only_so_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_source_does_not_hold_up_the_others() {
+async fn a_failed_source_does_not_delay_the_first_publication() {
     let failing = Script::new([Watch::Fail]);
     let fine = Static::new(set(&[1]));
     let mut run = RunningDriver::start(vec![failing, Arc::new(fine)], DriverConfig::new());
@@ -236,7 +235,7 @@ async fn a_failed_source_does_not_hold_up_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn that_nothing_is_known_is_published_after_the_wait() {
+async fn an_empty_set_is_published_after_initial_wait() {
     let failing = Script::new([Watch::Fail, Watch::Fail, Watch::Fail, now(set(&[1]))]);
     let mut run = RunningDriver::start(vec![failing], DriverConfig::new());
     assert!(run.next().await.is_empty());
@@ -245,7 +244,7 @@ async fn that_nothing_is_known_is_published_after_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_succeeds_within_the_wait_is_published_first() {
+async fn a_retry_within_initial_wait_is_published_first() {
     let source = Script::new([Watch::Fail, now(set(&[1]))]);
     let mut run = RunningDriver::start(vec![source], DriverConfig::new());
     assert_eq!(ports(&run.next().await), [1]);
@@ -253,7 +252,7 @@ async fn a_retry_that_succeeds_within_the_wait_is_published_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn that_there_is_nothing_is_published_at_once() {
+async fn an_authoritative_empty_set_is_published_at_once() {
     let absent = Script::new([Watch::Absent(None)]);
     let empty = Static::new(Snapshot::default());
     let mut run = RunningDriver::start(vec![absent, Arc::new(empty)], DriverConfig::new());

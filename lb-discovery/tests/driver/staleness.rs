@@ -1,4 +1,4 @@
-//! How long a set is trusted.
+//! How long a stale set is used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::{now, secs};
 use test_support::discovery::{RunningDriver, Script, Watch, ports, set};
 
 #[tokio::test(start_paused = true)]
-async fn a_set_is_trusted_only_so_long() {
+async fn a_stale_set_is_dropped_after_max_stale() {
     let failing = Script::new([
         Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1])), (secs(20), set(&[1, 2]))]),
         Watch::Fail,
@@ -23,7 +23,7 @@ async fn a_set_is_trusted_only_so_long() {
     let full = Instant::now();
     let before = run.handle.status().sources[0].clone();
     assert!(!before.expired);
-    // Other sources keep theirs. A quiet source is not a failing one.
+    // Other sources keep their sets. A source without changes is not stale.
     assert_eq!(ports(&run.next().await), [7]);
     assert!((secs(15)..secs(16)).contains(&full.elapsed()));
     let status = run.handle.status();
@@ -36,7 +36,7 @@ async fn a_set_is_trusted_only_so_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_recovers_is_trusted_again() {
+async fn a_source_that_recovers_has_backends_again() {
     let mut watches = vec![Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))])];
     watches.extend(vec![Watch::Fail; 10]);
     watches.push(now(set(&[1])));
@@ -54,7 +54,7 @@ async fn a_source_that_recovers_is_trusted_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_recovery_in_time_drops_nothing() {
-    // Every failure is over within eight seconds, but they are minutes together.
+    // Every outage ends within eight seconds, but all of them last for minutes.
     let mut watches = Vec::new();
     for _ in 0..40 {
         let sets = vec![(Duration::ZERO, set(&[1])), (secs(9), set(&[1]))];
@@ -70,7 +70,7 @@ async fn a_recovery_in_time_drops_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denied_name_is_no_more_trusted_than_a_failure() {
+async fn a_negative_answer_makes_a_set_stale_like_a_failure() {
     let absent = Watch::Absent(Some(secs(5)));
     let first = Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]);
     let source = Script::new([first, absent]);
@@ -82,7 +82,7 @@ async fn a_denied_name_is_no_more_trusted_than_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_default_a_set_is_trusted_for_ever() {
+async fn by_default_a_stale_set_is_kept() {
     let first = Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]);
     let source = Script::new([first, Watch::Fail]);
     let mut run = RunningDriver::start(vec![source], DriverConfig::new());
@@ -92,7 +92,7 @@ async fn by_default_a_set_is_trusted_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_set_that_is_taken_over_again_and_again_becomes_no_younger() {
+async fn taking_a_set_over_does_not_reset_its_staleness() {
     let first = Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]);
     let source = Script::new([first, Watch::Fail]);
     let config = || DriverConfig::new().max_stale(Some(secs(15)));
@@ -113,7 +113,7 @@ async fn a_set_that_is_taken_over_again_and_again_becomes_no_younger() {
     }
     assert!(run.next().await.is_empty());
     assert!((secs(15)..secs(16)).contains(&failing_since.elapsed()));
-    // That it was dropped is taken over as well.
+    // The dropped state is taken over as well.
     let (mut driver, handle) = Driver::new(vec![source], config());
     driver.resume(&run.stop().await);
     let status = &handle.status().sources[0];

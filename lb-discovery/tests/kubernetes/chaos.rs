@@ -1,4 +1,4 @@
-//! An API server that fails in every way costs no backend.
+//! Failures of the API server remove no backend.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ pub(crate) fn two() -> Value {
     )
 }
 
-/// A server with one endpoint, and a driver that knows it.
+/// A server with one endpoint, and a driver that has it.
 pub(crate) async fn started() -> (Api, RunningDriver) {
     started_with(Api::slices).await
 }
@@ -39,7 +39,7 @@ async fn started_with(source: impl FnOnce(&Api) -> EndpointSlices) -> (Api, Runn
     (api, running)
 }
 
-/// With the fault, the status says `error` and the set stays; without it, a change is seen again.
+/// With the fault, the status has `error` and the set stays; without it, a change is followed again.
 pub(crate) async fn survives(fault: Fault, error: &str) {
     let (api, mut running) = started_with(Api::hasty).await;
     api.server.fault(fault);
@@ -108,7 +108,7 @@ async fn frozen() {
 async fn garbage_events() {
     survives(
         Fault::GarbageEvents,
-        "the answer is not what a Kubernetes API says",
+        "the answer is not one of a Kubernetes API",
     )
     .await;
 }
@@ -147,7 +147,7 @@ async fn down_at_the_start() {
 }
 
 #[tokio::test]
-async fn watches_that_end_go_on_without_a_list() {
+async fn watches_that_end_are_resumed_without_a_list() {
     let (api, mut running) = started().await;
     for _ in 0..2 {
         let watches = api.server.watches("endpointslices");
@@ -163,7 +163,7 @@ async fn watches_that_end_go_on_without_a_list() {
 }
 
 #[tokio::test]
-async fn a_watch_that_is_cut_goes_on_without_a_list() {
+async fn a_watch_that_is_cut_is_resumed_without_a_list() {
     let (api, mut running) = started().await;
     api.server.fault(Fault::CutWatch);
     api.server.put("endpointslices", two());
@@ -216,15 +216,15 @@ async fn gone_for_good_does_not_spin() {
 }
 
 #[tokio::test]
-async fn bookmarks_keep_a_quiet_watch_from_being_forgotten() {
+async fn bookmarks_keep_a_quiet_watch_resumable() {
     let api = Api::start().await;
     api.server.bookmark_every(Duration::from_millis(50));
     api.server.put("endpointslices", one());
     let cluster = api.cluster().watch_timeout(Duration::from_secs(3));
-    let mut running = run(EndpointSlices::new(cluster, "default", "echo").unwrap());
+    let mut running = run(EndpointSlices::try_new(cluster, "default", "echo").unwrap());
     until(&mut running, &[ONE]).await;
     eventually("the watch", || api.server.watches("endpointslices") == 1).await;
-    // Somebody else's object, then all versions before it are forgotten.
+    // An unrelated object, then the server drops all versions before it.
     api.server.put("nodes", node("node-1", "10.1.0.1"));
     api.server.compact();
     let marked = || {
@@ -238,7 +238,7 @@ async fn bookmarks_keep_a_quiet_watch_from_being_forgotten() {
 }
 
 #[tokio::test]
-async fn an_empty_list_is_believed_only_after_a_while() {
+async fn an_empty_list_is_accepted_only_after_a_while() {
     let (api, mut running) = started().await;
     api.server.compact();
     api.server.fault(Fault::EmptyLists);
@@ -285,7 +285,7 @@ async fn a_burst_is_one_set() {
 async fn a_resource_that_is_not_granted_is_named() {
     let api = Api::start().await;
     api.server.forbid("pods");
-    let source = Pods::selected(api.cluster(), "default", "app=echo", 446).unwrap();
+    let source = Pods::try_selected(api.cluster(), "default", "app=echo", 446).unwrap();
     let running = run(source);
     until_error(
         &running,
@@ -302,7 +302,7 @@ async fn a_resource_that_is_not_granted_is_named() {
 #[tokio::test]
 async fn a_selector_that_the_server_does_not_understand() {
     let api = Api::start().await;
-    let source = Pods::selected(api.cluster(), "default", "app=((", 446).unwrap();
+    let source = Pods::try_selected(api.cluster(), "default", "app=((", 446).unwrap();
     let running = run(source);
     until_error(
         &running,

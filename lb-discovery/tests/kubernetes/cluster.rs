@@ -1,4 +1,4 @@
-//! Being let in: kubeconfigs, contexts, tokens and certificates that are rotated.
+//! Access to the API: kubeconfigs, contexts, and rotated tokens and certificates.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_discovery::kubernetes::{Cluster, EndpointSlices};
-use lb_discovery::{Discovery, DiscoveryError};
+use lb_discovery::{DiscoveryError, Source};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio_rustls::TlsAcceptor;
@@ -41,7 +41,7 @@ pub(crate) fn two(server: &ApiServer) {
 }
 
 pub(crate) fn follow(path: &Path) -> RunningDriver {
-    run(EndpointSlices::new(Cluster::kubeconfig(path), "default", "echo").unwrap())
+    run(EndpointSlices::try_new(Cluster::kubeconfig(path), "default", "echo").unwrap())
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_token_file_that_is_replaced() {
     let user = format!("tokenFile: {}", token.display());
     let mut running = follow(&server.kubeconfig(dir.path(), "", &user));
     until(&mut running, &["10.0.0.1:8080"]).await;
-    // The old one is refused before the minute is over after which it would be read again anyway.
+    // The server refuses the old token before the minute after which the file is read again anyway.
     server.token("second");
     fs::write(&token, "second").unwrap();
     server.end_watches();
@@ -79,7 +79,7 @@ async fn a_token_file_that_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_token_file_that_ends_in_a_newline_counts_before_a_token() {
+async fn a_token_file_with_a_newline_takes_precedence_over_a_token() {
     let dir = tempfile::tempdir().unwrap();
     let server = server().await;
     server.token("filed");
@@ -88,7 +88,7 @@ async fn a_token_file_that_ends_in_a_newline_counts_before_a_token() {
     let user = format!("token: written, tokenFile: {}", token.display());
     let mut running = follow(&server.kubeconfig(dir.path(), "", &user));
     until(&mut running, &["10.0.0.1:8080"]).await;
-    // Without the file the token counts.
+    // Without the file, the token is used.
     server.token("written");
     fs::remove_file(&token).unwrap();
     server.end_watches();
@@ -125,7 +125,7 @@ async fn a_context_is_chosen_and_a_missing_one_is_named() {
         text.replace("current-context: test", "current-context: other"),
     )
     .unwrap();
-    let of = |cluster: Cluster| run(EndpointSlices::new(cluster, "default", "echo").unwrap());
+    let of = |cluster: Cluster| run(EndpointSlices::try_new(cluster, "default", "echo").unwrap());
     let mut running = of(Cluster::kubeconfig(&path).context("test"));
     let set = running.next().await;
     let source = set.iter().next().unwrap().source.clone();
@@ -143,7 +143,7 @@ async fn a_context_is_chosen_and_a_missing_one_is_named() {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_that_is_none_is_an_error_until_it_is_one() {
+async fn an_invalid_kubeconfig_is_an_error_until_it_is_valid() {
     let dir = tempfile::tempdir().unwrap();
     let server = server().await;
     let path = dir.path().join("kubeconfig");
@@ -159,7 +159,7 @@ async fn a_kubeconfig_that_is_none_is_an_error_until_it_is_one() {
 fn a_kubeconfig_that_cannot_be_read_in_time_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("kubeconfig");
-    // Opening it waits for a writer, as a file system that hangs may let a program wait.
+    // Opening it waits for a writer, as on an unresponsive file system.
     mknodat(CWD, &path, FileType::Fifo, Mode::from(0o644), 0).unwrap();
     let cluster = Cluster::kubeconfig(&path).request_timeout(Duration::from_millis(100));
     let error = cluster.check().unwrap_err();
@@ -169,8 +169,8 @@ fn a_kubeconfig_that_cannot_be_read_in_time_is_named() {
         path.display()
     );
     assert!(error.to_string().starts_with(&named), "{error}");
-    // What a driver asks at a reload ends as well.
-    let source = EndpointSlices::new(cluster, "default", "echo").unwrap();
+    // The identity, which a driver asks for at a reload, is limited in time as well.
+    let source = EndpointSlices::try_new(cluster, "default", "echo").unwrap();
     assert!(source.identity().contains("default/echo"));
 }
 
@@ -198,7 +198,7 @@ fn outside_of_a_cluster_there_is_no_service_account() {
 }
 
 #[test]
-fn names_are_checked_before_they_are_parts_of_a_url() {
+fn names_are_validated_before_use_in_a_url() {
     for (namespace, service) in [
         ("../..", "a"),
         ("a", "A"),
@@ -207,7 +207,7 @@ fn names_are_checked_before_they_are_parts_of_a_url() {
         ("a.b", "c"),
         ("a", "b/c"),
     ] {
-        let error = EndpointSlices::new(Cluster::inferred(), namespace, service).unwrap_err();
+        let error = EndpointSlices::try_new(Cluster::inferred(), namespace, service).unwrap_err();
         assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
     }
 }
@@ -238,7 +238,7 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    /// A server that lets in clients with a certificate of this authority.
+    /// A server that accepts clients with a certificate of this authority.
     fn acceptor(&self) -> TlsAcceptor {
         self.acceptor_as("127.0.0.1")
     }
@@ -248,7 +248,7 @@ impl Authority {
         self.acceptor_of(name, self)
     }
 
-    /// A server that lets in clients with a certificate of `clients`.
+    /// A server that accepts clients with a certificate of `clients`.
     pub(crate) fn acceptor_for(&self, clients: &Self) -> TlsAcceptor {
         self.acceptor_of("127.0.0.1", clients)
     }
@@ -278,7 +278,7 @@ impl Authority {
         TlsAcceptor::from(Arc::new(config))
     }
 
-    /// Writes what a client needs.
+    /// Writes the files of a client.
     pub(crate) fn write(&self, dir: &Path) {
         let (certificate, key) = self.sign("lb");
         fs::write(dir.join("ca.crt"), &self.certificate).unwrap();

@@ -1,4 +1,4 @@
-//! Answers that no API server gives, and objects with next to nothing in them.
+//! Invalid and oversized answers, and objects with almost no fields.
 
 use serde_json::json;
 
@@ -9,11 +9,11 @@ use test_support::kubernetes::Fault;
 use test_support::kubernetes::objects::{inner_service, node, service};
 
 #[tokio::test]
-async fn a_complaint_without_end() {
+async fn an_endless_error_answer() {
     survives(Fault::EndlessComplaint, "500: {\"items\": [\"xxx").await;
 }
 
-/// A list that is read while this is wrong with it is an error, and costs nothing.
+/// A list with this fault is an error, and changes no backend.
 async fn survives_lists(fault: Fault, error: &str) {
     let (api, mut running) = started().await;
     api.server.compact();
@@ -27,32 +27,29 @@ async fn survives_lists(fault: Fault, error: &str) {
 }
 
 #[tokio::test]
-async fn a_list_without_end() {
+async fn an_endless_list() {
     survives_lists(Fault::EndlessList, "a page has more than 67108864 bytes").await;
 }
 
 #[tokio::test]
-async fn pages_without_end() {
+async fn endless_pages() {
     let error = "101 pages in a row without a new object, and no end";
     survives_lists(Fault::EndlessPages, error).await;
 }
 
 #[tokio::test]
-async fn a_list_that_is_nested_deeply() {
+async fn a_deeply_nested_list() {
     survives_lists(
         Fault::DeepLists,
-        "the answer is not what a Kubernetes API says",
+        "the answer is not one of a Kubernetes API",
     )
     .await;
 }
 
 #[tokio::test]
-async fn what_a_watch_says_is_quoted_in_part() {
+async fn an_invalid_event_is_quoted_in_part() {
     for (fault, error) in [
-        (
-            Fault::LongEvents,
-            "is not what a Kubernetes API says: invalid",
-        ),
+        (Fault::LongEvents, "is not one of a Kubernetes API: invalid"),
         (
             Fault::LongLine,
             "the answer to a watch is no event: <html>xxx",
@@ -72,7 +69,7 @@ async fn bookmarks_without_a_version() {
 }
 
 #[tokio::test]
-async fn an_endpoint_of_which_only_the_address_is_known() {
+async fn an_endpoint_with_only_an_address() {
     let api = Api::start().await;
     let labels = json!({"kubernetes.io/service-name": "echo"});
     let slice = |name, rest: serde_json::Value| {
@@ -101,7 +98,7 @@ async fn an_endpoint_of_which_only_the_address_is_known() {
 }
 
 #[tokio::test]
-async fn nodes_services_and_pods_of_which_nothing_is_known() {
+async fn nodes_services_and_pods_without_fields() {
     let place = Place::ours().await;
     let Place::Ours(api) = &place else {
         unreachable!()
@@ -128,7 +125,7 @@ async fn nodes_services_and_pods_of_which_nothing_is_known() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_made_anew_has_its_new_port() {
+async fn a_recreated_service_has_its_new_port() {
     let api = Api::start().await;
     api.server.put("nodes", node("node-1", "10.1.0.1"));
     api.server.put("services", service("Cluster"));

@@ -1,11 +1,11 @@
-//! A driver that takes over goes on with the backends of a source only if it would bring the same ones.
+//! A driver that takes over reuses the backends of a source only if its identity is equal.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use lb_discovery::kubernetes::{Cluster, EndpointSlices, Families, NodeAddress, NodePort, Pods};
-use lb_discovery::{Discovery, Driver, DriverConfig};
+use lb_discovery::{Driver, DriverConfig, Source};
 
 use crate::chaos::two;
 use crate::reach::proxy;
@@ -25,11 +25,11 @@ async fn server() -> ApiServer {
 
 fn slices(kubeconfig: &Path) -> EndpointSlices {
     let cluster = Cluster::kubeconfig(kubeconfig);
-    EndpointSlices::new(cluster, "default", "echo").unwrap()
+    EndpointSlices::try_new(cluster, "default", "echo").unwrap()
 }
 
 /// How many backends a driver of `new` begins with when it takes over from one that followed `old`.
-async fn taken_over(old: RunningDriver, new: impl Discovery) -> usize {
+async fn taken_over(old: RunningDriver, new: impl Source) -> usize {
     let old = old.stop().await;
     let (mut driver, handle) = Driver::new(vec![Arc::new(new)], DriverConfig::new());
     driver.resume(&old);
@@ -37,14 +37,14 @@ async fn taken_over(old: RunningDriver, new: impl Discovery) -> usize {
 }
 
 #[tokio::test]
-async fn another_cluster_or_port_begins_with_nothing() {
+async fn another_cluster_or_port_starts_empty() {
     let dir = tempfile::tempdir().unwrap();
     let server = server().await;
     let (a, b) = (dir.path().join("a"), dir.path().join("b"));
     fs::create_dir(&a).unwrap();
     fs::create_dir(&b).unwrap();
     let a = server.kubeconfig(&a, "", "");
-    // The same server by another file: which clusters the files mean is not ours to guess.
+    // The same server by another file: files are not compared by content.
     let b = server.kubeconfig(&b, "", "");
     let others: [(EndpointSlices, usize); 6] = [
         (slices(&a), 2),
@@ -53,7 +53,7 @@ async fn another_cluster_or_port_begins_with_nothing() {
         (slices(&a).port("echo"), 0),
         (slices(&a).families(Families::Ipv6), 0),
         (
-            EndpointSlices::new(Cluster::kubeconfig(&a).context("test"), "default", "echo")
+            EndpointSlices::try_new(Cluster::kubeconfig(&a).context("test"), "default", "echo")
                 .unwrap(),
             0,
         ),
@@ -66,7 +66,7 @@ async fn another_cluster_or_port_begins_with_nothing() {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_that_leads_elsewhere_is_another_cluster() {
+async fn a_kubeconfig_with_another_server_is_another_cluster() {
     let dir = tempfile::tempdir().unwrap();
     let (one, other) = (server().await, ApiServer::start().await);
     let path = one.kubeconfig(dir.path(), "", "");
@@ -108,13 +108,13 @@ async fn another_proxy_or_server_name_is_another_cluster_and_other_credentials_a
 }
 
 #[tokio::test]
-async fn a_source_is_known_by_where_it_was_last() {
+async fn the_identity_has_the_last_destination() {
     let dir = tempfile::tempdir().unwrap();
     let (mut one, other) = (server().await, server().await);
     let path = one.kubeconfig(dir.path(), "", "");
     let mut running = run(slices(&path));
     until(&mut running, &TWO).await;
-    // It moves by itself, because the old server ends.
+    // The source moves to the new server when the old one ends.
     other.kubeconfig(dir.path(), "", "");
     one.kill().await;
     other.delete("endpointslices", "default", "echo-a");
@@ -128,15 +128,15 @@ async fn a_source_is_known_by_where_it_was_last() {
 }
 
 #[test]
-fn every_choice_is_part_of_what_a_source_is_known_by() {
+fn every_option_is_part_of_the_identity() {
     let cluster = || Cluster::kubeconfig("/nowhere/kubeconfig");
-    let nodes = || NodePort::new(cluster(), "default", "echo").unwrap();
-    let pods = |name, port: u16| Pods::of_daemon_set(cluster(), "default", name, port).unwrap();
-    let of_deployment = Pods::of_deployment(cluster(), "default", "echo", 446).unwrap();
-    let sources: Vec<Arc<dyn Discovery>> = vec![
+    let nodes = || NodePort::try_new(cluster(), "default", "echo").unwrap();
+    let pods = |name, port: u16| Pods::try_daemon_set(cluster(), "default", name, port).unwrap();
+    let of_deployment = Pods::try_deployment(cluster(), "default", "echo", 446).unwrap();
+    let sources: Vec<Arc<dyn Source>> = vec![
         Arc::new(slices(Path::new("/nowhere/kubeconfig"))),
-        Arc::new(EndpointSlices::new(cluster(), "other", "echo").unwrap()),
-        Arc::new(EndpointSlices::new(cluster(), "default", "other").unwrap()),
+        Arc::new(EndpointSlices::try_new(cluster(), "other", "echo").unwrap()),
+        Arc::new(EndpointSlices::try_new(cluster(), "default", "other").unwrap()),
         Arc::new(nodes()),
         Arc::new(nodes().port(80)),
         Arc::new(nodes().port("80")),
@@ -148,9 +148,9 @@ fn every_choice_is_part_of_what_a_source_is_known_by() {
         Arc::new(pods("other", 446)),
         Arc::new(pods("echo", 446).families(Families::Ipv6)),
         Arc::new(of_deployment),
-        Arc::new(Pods::selected(cluster(), "default", "app=echo", 446).unwrap()),
+        Arc::new(Pods::try_selected(cluster(), "default", "app=echo", 446).unwrap()),
         Arc::new(
-            Pods::selected(
+            Pods::try_selected(
                 Cluster::kubeconfig("/other/kubeconfig"),
                 "default",
                 "app=echo",
@@ -158,7 +158,7 @@ fn every_choice_is_part_of_what_a_source_is_known_by() {
             )
             .unwrap(),
         ),
-        Arc::new(Pods::selected(Cluster::in_cluster(), "default", "app=echo", 446).unwrap()),
+        Arc::new(Pods::try_selected(Cluster::in_cluster(), "default", "app=echo", 446).unwrap()),
     ];
     let mut identities: Vec<_> = sources.iter().map(|source| source.identity()).collect();
     assert_eq!(

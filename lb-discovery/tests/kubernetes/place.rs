@@ -58,15 +58,15 @@ impl Place {
     }
 
     pub(crate) fn slices(&self) -> EndpointSlices {
-        EndpointSlices::new(self.cluster(), self.namespace(), "echo").unwrap()
+        EndpointSlices::try_new(self.cluster(), self.namespace(), "echo").unwrap()
     }
 
     pub(crate) fn node_port(&self) -> NodePort {
-        NodePort::new(self.cluster(), self.namespace(), "echo").unwrap()
+        NodePort::try_new(self.cluster(), self.namespace(), "echo").unwrap()
     }
 
     pub(crate) fn pods(&self) -> Pods {
-        Pods::selected(self.cluster(), self.namespace(), "app=echo", "echo").unwrap()
+        Pods::try_selected(self.cluster(), self.namespace(), "app=echo", "echo").unwrap()
     }
 
     pub(crate) fn follow_slices(&self) -> RunningDriver {

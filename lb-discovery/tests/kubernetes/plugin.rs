@@ -1,4 +1,4 @@
-//! Plugins that give credentials.
+//! Exec plugins.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -48,7 +48,7 @@ fn requests(server: &ApiServer, watches: bool) -> usize {
 }
 
 #[tokio::test]
-async fn a_plugin_that_gives_a_token_knows_the_cluster() {
+async fn a_plugin_with_a_token_receives_the_cluster() {
     let dir = tempfile::tempdir().unwrap();
     let server = server().await;
     server.token("given");
@@ -72,20 +72,20 @@ fn is_running(pid: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_plugin_that_hangs_is_killed_with_its_children_and_named() {
+async fn a_plugin_that_blocks_is_killed_with_its_children_and_named() {
     let dir = tempfile::tempdir().unwrap();
     let server = server().await;
     server.token("given");
     let script = "sleep 1000 & echo $! >> \"$DIR/pids\"; wait";
     let path = kubeconfig(&server, dir.path(), "", script);
     let cluster = Cluster::kubeconfig(path).plugin_timeout(Duration::from_millis(500));
-    let mut running = run(EndpointSlices::new(cluster, "default", "echo").unwrap());
+    let mut running = run(EndpointSlices::try_new(cluster, "default", "echo").unwrap());
     until_error(
         &running,
         "kubeconfig: the exec plugin \"sh\" did not end within 500ms and was killed",
     )
     .await;
-    // On a slow machine the first one may have been killed before it began.
+    // On a slow machine the first one may have been killed before it started.
     let pids = || fs::read_to_string(dir.path().join("pids")).unwrap_or_default();
     eventually("the pids of both plugins", || pids().contains('\n')).await;
     let pids = pids();
@@ -117,16 +117,16 @@ async fn a_child_that_keeps_the_output_of_a_plugin_open_is_killed_and_the_answer
     assert_eq!(running.handle.status().sources[0].failures, 0);
     running.stop().await;
 
-    // What a plugin that failed has said is told without waiting for its child.
+    // The output of a failed plugin is reported without waiting for its child.
     let script = format!("{child}\necho log in first >&2; exit 3");
     let running = follow(&kubeconfig(&server, dir.path(), "", &script));
     until_error(&running, "exit status: 3, and said: log in first").await;
     running.stop().await;
 
-    // Without an answer the child may be about to give one.
+    // Without an answer, the child may still write one.
     let path = kubeconfig(&server, dir.path(), "", child);
     let cluster = Cluster::kubeconfig(path).plugin_timeout(Duration::from_millis(500));
-    let running = run(EndpointSlices::new(cluster, "default", "echo").unwrap());
+    let running = run(EndpointSlices::try_new(cluster, "default", "echo").unwrap());
     until_error(
         &running,
         "the exec plugin \"sh\" ended without an answer, but a process that it started kept its output open",
@@ -155,7 +155,7 @@ async fn a_driver_that_is_stopped_ends_its_plugin() {
 #[tokio::test]
 async fn a_token_that_expires_is_replaced_before_it_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    // The server lets in every token.
+    // The server accepts every token.
     let server = server().await;
     let expired = |token| json!({"token": token, "expirationTimestamp": "2020-01-01T00:00:00Z"});
     let counted = |token| format!("echo >> \"$DIR/runs\"\n{}", answering(&expired(token)));
@@ -198,7 +198,7 @@ async fn a_certificate_that_expires_is_replaced() {
     let mut running = follow(&kubeconfig(&server, dir.path(), &cluster, &signed(&old)));
     until(&mut running, &["10.0.0.1:8080"]).await;
     eventually("the watch", || requests(&server, true) == 1).await;
-    // From now on the server lets in the new certificate only. The watch ends with the connection.
+    // From now on the server accepts only the new certificate. The watch ends with the connection.
     kubeconfig(&server, dir.path(), &cluster, &signed(&new));
     server.kill().await;
     server.set_tls(servers.acceptor_for(&new));
@@ -208,7 +208,7 @@ async fn a_certificate_that_expires_is_replaced() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_plugin_is_said() {
+async fn the_problem_of_a_plugin_is_reported() {
     let server = server().await;
     for (script, problem) in [
         (
@@ -241,7 +241,7 @@ async fn what_is_wrong_with_a_plugin_is_said() {
 }
 
 #[tokio::test]
-async fn a_plugin_is_looked_for_in_our_path_and_then_in_its_own() {
+async fn a_plugin_is_searched_in_our_path_and_then_in_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let server = server().await;
     server.token("given");

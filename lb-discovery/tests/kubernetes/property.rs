@@ -1,4 +1,4 @@
-//! Whatever happens, over HTTP: what is followed comes to what a fresh list says.
+//! After any sequence of events over HTTP, the set is that of a fresh list.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn random_slice(name: &str, rng: &mut SplitMix64) -> Value {
 }
 
 #[tokio::test]
-async fn any_sequence_of_events_comes_to_the_final_list() {
+async fn any_sequence_of_events_ends_with_the_final_list() {
     for seed in 0..4 {
         let mut rng = SplitMix64::new(seed);
         let api = Api::start().await;
@@ -39,7 +39,7 @@ async fn any_sequence_of_events_comes_to_the_final_list() {
                 0 => api.server.compact(),
                 1 => api.server.end_watches(),
                 2 => api.server.fault(Fault::CutWatch),
-                // The last one stays, so that there always is a Service.
+                // The last one stays, so that there is always a Service.
                 3..=5 if exists[number] && number != 0 => {
                     api.server.delete("endpointslices", "default", &name);
                     exists[number] = false;
@@ -58,7 +58,7 @@ async fn any_sequence_of_events_comes_to_the_final_list() {
     }
 }
 
-/// A Service that is all right, or one of those that have no backends.
+/// A Service with backends, or one of those without.
 fn random_service(rng: &mut SplitMix64) -> Value {
     let mut service = inner_service();
     match rng.next_u64() % 6 {
@@ -71,7 +71,7 @@ fn random_service(rng: &mut SplitMix64) -> Value {
 }
 
 #[tokio::test]
-async fn so_does_any_sequence_with_services_and_backups() {
+async fn any_sequence_with_services_and_backups_ends_with_the_final_list() {
     for seed in 0..4 {
         let mut rng = SplitMix64::new(seed);
         let api = Api::start().await;
@@ -79,7 +79,7 @@ async fn so_does_any_sequence_with_services_and_backups() {
         let source = || {
             let second = Duration::from_secs(1);
             let cluster = api.cluster().watch_timeout(second);
-            EndpointSlices::new(cluster.relist_interval(second), "default", "echo").unwrap()
+            EndpointSlices::try_new(cluster.relist_interval(second), "default", "echo").unwrap()
         };
         let mut running = run(source());
         let mut backup = api.server.backup();
@@ -97,7 +97,7 @@ async fn so_does_any_sequence_with_services_and_backups() {
                 }
                 3 if has_service => backup = api.server.backup(),
                 4 => {
-                    // A server that goes on without a break, or one that is started again.
+                    // A server that keeps running, or one that is restarted.
                     match draw >> 8 & 1 {
                         0 => api.server.restore(&backup),
                         _ => api.server.restore_under_watch(&backup),
@@ -110,7 +110,7 @@ async fn so_does_any_sequence_with_services_and_backups() {
                     api.server.put("endpointslices", slice);
                 }
             }
-            // So that some changes meet a list, some a watch and some neither.
+            // Some changes then meet a list, some a watch and some neither.
             tokio::time::sleep(Duration::from_millis(draw >> 16 & 31)).await;
         }
         let wanted = run(source()).next().await;

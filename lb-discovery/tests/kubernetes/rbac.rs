@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lb_discovery::Discovery;
+use lb_discovery::Source;
 use lb_discovery::kubernetes::{EndpointSlices, NodePort, Pods};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use test_support::deadline::eventually;
 use test_support::kubernetes::Request;
 use test_support::kubernetes::objects::{daemon_set, endpoint, node, pod, service, slice};
 
-/// API group, resource, the name if only one is meant, verb.
+/// API group, resource, the name if there is only one, verb.
 type Right = (String, String, Option<String>, &'static str);
 
 fn used(request: &Request) -> Right {
@@ -60,7 +60,7 @@ fn granted(manifest: &str) -> BTreeSet<Right> {
     rights
 }
 
-async fn uses(api: &Api, source: impl Discovery, manifest: &str) {
+async fn uses(api: &Api, source: impl Source, manifest: &str) {
     let granted = granted(manifest);
     let _running = run(source);
     let used = || {
@@ -94,7 +94,7 @@ async fn api() -> Api {
 #[tokio::test]
 async fn endpoint_slices() {
     let api = api().await;
-    let source = EndpointSlices::new(api.cluster(), "default", "tcp-echo").unwrap();
+    let source = EndpointSlices::try_new(api.cluster(), "default", "tcp-echo").unwrap();
     let manifest = include_str!("../../../examples/kubernetes/rbac-endpoint-slices.yaml");
     uses(&api, source, manifest).await;
 }
@@ -102,7 +102,7 @@ async fn endpoint_slices() {
 #[tokio::test]
 async fn node_port() {
     let api = api().await;
-    let source = NodePort::new(api.cluster(), "default", "tcp-echo").unwrap();
+    let source = NodePort::try_new(api.cluster(), "default", "tcp-echo").unwrap();
     let manifest = include_str!("../../../examples/kubernetes/rbac-node-port.yaml");
     uses(&api, source, manifest).await;
 }
@@ -110,7 +110,7 @@ async fn node_port() {
 #[tokio::test]
 async fn pods() {
     let api = api().await;
-    let source = Pods::of_daemon_set(api.cluster(), "default", "tcp-echo", 446).unwrap();
+    let source = Pods::try_daemon_set(api.cluster(), "default", "tcp-echo", 446).unwrap();
     let manifest = include_str!("../../../examples/kubernetes/rbac-pods.yaml");
     uses(&api, source, manifest).await;
 }

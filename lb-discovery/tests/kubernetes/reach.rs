@@ -1,4 +1,4 @@
-//! On the way to an API server.
+//! Connections to an API server: names, TLS, redirects, proxies.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -56,7 +56,7 @@ async fn a_server_with_the_certificate_of_its_authority() {
 }
 
 #[tokio::test]
-async fn a_server_that_redirects_is_named_with_where_to() {
+async fn a_redirect_is_reported_with_its_host() {
     let api = Api::start().await;
     one(&api.server);
     api.server.fault(Fault::Redirected);
@@ -90,7 +90,7 @@ async fn a_server_without_a_client_certificate_or_without_tls() {
 }
 
 #[tokio::test]
-async fn a_server_without_a_scheme_is_refused_with_the_right_words() {
+async fn a_server_without_a_scheme_is_rejected_with_the_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let server = server().await;
     let path = server.kubeconfig(dir.path(), "", "");
@@ -106,7 +106,7 @@ async fn a_server_without_a_scheme_is_refused_with_the_right_words() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_overloaded_says_when_to_come_back() {
+async fn an_overloaded_server_sets_the_delay() {
     let api = Api::start().await;
     one(&api.server);
     for code in [429, 503] {
@@ -138,7 +138,7 @@ async fn a_load_balancer_without_node_ports() {
     .await;
 }
 
-/// A proxy that connects to whatever it is asked for, and counts.
+/// A proxy that connects to any requested server, and counts connections.
 pub(crate) async fn proxy() -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

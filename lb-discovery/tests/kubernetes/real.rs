@@ -1,15 +1,15 @@
 //! A namespace of a real cluster.
 //!
-//! Controllers watch what tests create, so it is made to be of interest to none of them:
+//! Controllers watch the objects that tests create, so these are made such that no controller acts on them:
 //!
-//! - EndpointSlices say that somebody else manages them, and belong to a Service without a selector.
+//! - EndpointSlices are marked as managed by another program, and belong to a Service without a selector.
 //! - Pods ask for a scheduler that does not exist, so that no kubelet takes them and their status is what the test
 //!   writes. So they are on no node. A finalizer holds them while they are deleted.
 //! - DaemonSets fit no node, and Deployments want no pods.
-//! - Node ports are the cluster's choice.
+//! - The cluster chooses the node ports.
 //!
-//! Nodes cannot be made up: tests take those that are there, and work out of them what to expect. What would change a
-//! node, or the server itself, is tested on our own server only.
+//! Nodes cannot be created: tests use the existing ones, and compute from them what to expect. Tests that would change a
+//! node or the server itself run on the in-process server only.
 
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ impl Real {
             namespace: made.unwrap().metadata.name.unwrap(),
             client,
         };
-        // The namespace's own account comes some time later; pods are refused until then.
+        // The namespace's account is created later; until then the server refuses pods.
         let account = json!({
             "kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": ACCOUNT},
         });
@@ -80,7 +80,7 @@ impl Real {
         Cluster::kubeconfig(&self.kubeconfig)
     }
 
-    /// Creates an object, or changes one in what may be changed.
+    /// Creates an object, or updates the mutable fields of one.
     pub(crate) async fn put(&self, resource: &str, mut wanted: Value) {
         let metadata = wanted["metadata"].as_object_mut().unwrap();
         metadata.remove("uid");
@@ -96,7 +96,7 @@ impl Real {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 if resource == "pods" {
-                    // What a pod consists of stays for its life.
+                    // The spec of a pod is immutable.
                     wanted.as_object_mut().unwrap().remove("spec");
                 }
                 api.patch(&name, &params, &Patch::Merge(&wanted))
@@ -123,7 +123,7 @@ impl Real {
         self.api(resource).delete(name, &params).await.unwrap();
     }
 
-    /// Deletes an object, or lets go of one that is being deleted.
+    /// Deletes an object, or removes the finalizer of one that is being deleted.
     pub(crate) async fn delete(&self, resource: &str, name: &str) {
         let ending = self.get(resource, name).await;
         if ending["metadata"].get("deletionTimestamp").is_none() {
@@ -167,7 +167,7 @@ fn make_uninteresting(resource: &str, object: &mut Value) {
             object["metadata"]["finalizers"] = json!([FINALIZER]);
             let spec = object["spec"].as_object_mut().unwrap();
             spec.remove("nodeName");
-            spec.insert("schedulerName".to_owned(), json!("lb-test-nobody"));
+            spec.insert("schedulerName".to_owned(), json!("lb-test-none"));
             spec.insert("serviceAccountName".to_owned(), json!(ACCOUNT));
             spec.insert("automountServiceAccountToken".to_owned(), json!(false));
         }

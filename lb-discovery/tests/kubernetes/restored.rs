@@ -1,4 +1,4 @@
-//! An API server whose etcd was restored from a backup is at an earlier version than before.
+//! An API server restored from a backup of etcd is at an earlier version than before.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn put(server: &ApiServer, ip: &str) {
     server.put("endpointslices", slice("echo-a", &[endpoint(ip, ip)]));
 }
 
-/// Changes something that no source here follows.
+/// Changes an object that no source here follows.
 fn age(server: &ApiServer, versions: usize) {
     for _ in 0..versions {
         server.put("nodes", node("node-1", "10.1.0.1"));
@@ -25,10 +25,10 @@ fn age(server: &ApiServer, versions: usize) {
 }
 
 fn source(cluster: Cluster) -> EndpointSlices {
-    EndpointSlices::new(cluster, "default", "echo").unwrap()
+    EndpointSlices::try_new(cluster, "default", "echo").unwrap()
 }
 
-/// A server that was at OLD and is ten versions on at NEW, the backup of what it was, and a driver that knows NEW.
+/// A server that was at OLD and is ten versions later at NEW, its backup from OLD, and a driver that has NEW.
 async fn started(cluster: impl FnOnce(Cluster) -> Cluster) -> (Api, Backup, RunningDriver) {
     let api = Api::start().await;
     put(&api.server, "10.0.0.1");
@@ -42,18 +42,18 @@ async fn started(cluster: impl FnOnce(Cluster) -> Cluster) -> (Api, Backup, Runn
 }
 
 #[tokio::test]
-async fn silence_is_not_taken_for_peace() {
+async fn silence_leads_to_a_list() {
     let (api, backup, mut running) = started(|c| c.watch_timeout(Duration::from_secs(1))).await;
     api.server.restore(&backup);
     until(&mut running, &[OLD]).await;
-    // What happens then is followed.
+    // Later changes are followed.
     put(&api.server, "10.0.0.3");
     until(&mut running, &["10.0.0.3:8080"]).await;
     assert_eq!(running.handle.status().sources[0].failures, 0);
 }
 
 #[tokio::test]
-async fn bookmarks_do_not_hide_it() {
+async fn bookmarks_do_not_hide_a_rollback() {
     let api = Api::start().await;
     api.server.bookmark_every(Duration::from_millis(50));
     put(&api.server, "10.0.0.1");
@@ -68,13 +68,13 @@ async fn bookmarks_do_not_hide_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_overtaken_the_known_version_is_noticed_by_a_list() {
+async fn a_list_detects_a_server_that_has_overtaken_the_known_version() {
     let with = |cluster: Cluster| {
         let cluster = cluster.watch_timeout(Duration::from_secs(1));
         cluster.relist_interval(Duration::from_secs(3))
     };
     let (api, backup, mut running) = started(with).await;
-    // It says all the time how far it is, so there is no silence.
+    // The server keeps sending bookmarks, so it is not silent.
     api.server.bookmark_every(Duration::from_millis(50));
     api.server.restore(&backup);
     age(&api.server, 30);
@@ -93,7 +93,7 @@ async fn a_server_that_has_overtaken_the_known_version_is_noticed_by_a_list() {
 #[tokio::test]
 async fn an_event_of_an_earlier_version_is_not_applied() {
     let (api, backup, mut running) = started(|cluster| cluster).await;
-    // The watch goes on, as one of a server that restores what lies behind it.
+    // The watch continues, as on a server that restores its storage.
     api.server.restore_under_watch(&backup);
     put(&api.server, "10.0.0.3");
     until(&mut running, &["10.0.0.3:8080"]).await;
@@ -117,7 +117,7 @@ async fn a_quiet_cluster_is_listed_no_more_often_than_watched() {
         (2..=watches + 1).contains(&lists),
         "{lists} lists, {watches} watches"
     );
-    // A list that brings nothing new changes nothing.
+    // A list without a difference changes nothing.
     put(&api.server, "10.0.0.3");
     assert_eq!(shown(&running.next().await), ["10.0.0.3:8080"]);
     let of_etcd = |query: &str| !query.contains("resourceVersion");
@@ -127,7 +127,7 @@ async fn a_quiet_cluster_is_listed_no_more_often_than_watched() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_lost_its_service_in_the_restore_is_doubted_first() {
+async fn a_service_lost_in_a_restore_is_confirmed_first() {
     let api = Api::start().await;
     api.server.delete("services", "default", "echo");
     let backup = api.server.backup();

@@ -5,7 +5,7 @@
 //! Picks are paid for in processor time of their thread, so that waiting for a processor does not count, and each phase
 //! has the same number of them:
 //!
-//! - *alone*: nothing changes, nobody else works;
+//! - *alone*: nothing changes, no other thread works;
 //! - *beside*: the Service changes, but the picks are of a balancer that is not updated: what the neighbours' use of
 //!   the caches costs;
 //! - *meanwhile*: the picks are of the balancer that follows the Service.
@@ -55,7 +55,7 @@ fn slice_of(number: u16, change: Option<u32>) -> Value {
     slice(&format!("echo-{number:03}"), &endpoints.collect::<Vec<_>>())
 }
 
-/// What this thread has used of a processor.
+/// The processor time of this thread.
 fn cpu() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
 }
@@ -77,7 +77,7 @@ fn stay_on(processor: usize) {
     }
 }
 
-/// What one pick costs, and the longest that one took, by the clock.
+/// The cost of one pick, and the longest time of one, by the clock.
 #[derive(Clone, Copy)]
 struct Cost {
     mean: f64,
@@ -91,7 +91,7 @@ fn pick(balancer: &Balancer) -> Cost {
         let tried = Tried::default();
         let request = PickRequest::new(&tried);
         drop(balancer.pick(&request, Timestamp::default(), &mut rng));
-        // A look at the clock for each would be a tenth of the cost.
+        // Reading the clock for each would be a tenth of the cost.
         if number % 16 == 0 {
             let now = Instant::now();
             worst = worst.max(now - last);
@@ -188,7 +188,7 @@ fn scale() {
                 meanwhile.push(pick(&followed));
                 changing.store(false, Relaxed);
                 changed += begin.elapsed();
-                // What was sent last arrives.
+                // The last change arrives.
                 thread::sleep(Duration::from_millis(500));
             }
             (alone, beside, meanwhile, changed)
@@ -222,7 +222,7 @@ fn scale() {
     assert!(at(100) <= Duration::from_secs(1));
 }
 
-/// Serves until told that all is done, and changes the Service when told to; gives the number of changes.
+/// Serves until the end is signalled, and changes the Service on request; returns the number of changes.
 fn serve(
     ready: &mpsc::Sender<EndpointSlices>,
     changing: &AtomicBool,

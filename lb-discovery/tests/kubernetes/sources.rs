@@ -1,11 +1,11 @@
-//! The sources against our API server alone.
+//! The sources against the in-process API server only.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::{AdminState, Snapshot, Weight};
 use lb_discovery::kubernetes::{Cluster, EndpointSlices, NodePort, Pods};
-use lb_discovery::{Discovery, DriverConfig};
+use lb_discovery::{DriverConfig, Source};
 use serde_json::json;
 use tempfile::TempDir;
 use test_support::deadline::eventually;
@@ -35,30 +35,30 @@ impl Api {
         Cluster::kubeconfig(path).confirm_empty(Duration::from_secs(1))
     }
 
-    /// Notices soon that the server is silent. Not for tests in which nothing may fail: the machine may be slow.
+    /// Short time-outs, to detect a silent server soon. Not for tests in which no request may fail: the machine may be slow.
     pub(crate) fn hasty(&self) -> EndpointSlices {
         let cluster = self
             .cluster()
             .request_timeout(Duration::from_secs(2))
             .watch_timeout(Duration::from_secs(1));
-        EndpointSlices::new(cluster, "default", "echo").unwrap()
+        EndpointSlices::try_new(cluster, "default", "echo").unwrap()
     }
 
     pub(crate) fn slices(&self) -> EndpointSlices {
-        EndpointSlices::new(self.cluster(), "default", "echo").unwrap()
+        EndpointSlices::try_new(self.cluster(), "default", "echo").unwrap()
     }
 
     pub(crate) fn node_port(&self) -> NodePort {
-        NodePort::new(self.cluster(), "default", "echo").unwrap()
+        NodePort::try_new(self.cluster(), "default", "echo").unwrap()
     }
 
     pub(crate) fn pods(&self) -> Pods {
-        Pods::selected(self.cluster(), "default", "app=echo", "echo").unwrap()
+        Pods::try_selected(self.cluster(), "default", "app=echo", "echo").unwrap()
     }
 }
 
 /// Follows one source, with short delays.
-pub(crate) fn run(source: impl Discovery) -> RunningDriver {
+pub(crate) fn run(source: impl Source) -> RunningDriver {
     let config = DriverConfig::new()
         .initial_wait(Duration::from_secs(20))
         .backoff_base(Duration::from_millis(50))
@@ -67,7 +67,7 @@ pub(crate) fn run(source: impl Discovery) -> RunningDriver {
     RunningDriver::start(vec![Arc::new(source)], config)
 }
 
-/// The backends as `10.0.0.1:80 x3`, with `(drain)` where new connections are not welcome.
+/// The backends as `10.0.0.1:80 x3`, with `(drain)` for a backend that drains.
 pub(crate) fn shown(snapshot: &Snapshot) -> Vec<String> {
     let backends = snapshot.iter().map(|backend| {
         let mut text = backend.addr.to_string();
@@ -105,7 +105,7 @@ pub(crate) async fn until_error(running: &RunningDriver, text: &str) {
 }
 
 #[tokio::test]
-async fn nodes_that_load_balancers_shall_leave_alone_are_left_out() {
+async fn nodes_excluded_from_load_balancers_are_left_out() {
     let api = Api::start().await;
     api.server.put("services", service("Cluster"));
     for (name, ip) in [
@@ -142,7 +142,7 @@ async fn clusters_make_one_pool() {
         "endpointslices",
         slice("echo-a", &[endpoint("10.0.1.1", "a")]),
     );
-    let sources: Vec<Arc<dyn Discovery>> = vec![Arc::new(one.slices()), Arc::new(two.slices())];
+    let sources: Vec<Arc<dyn Source>> = vec![Arc::new(one.slices()), Arc::new(two.slices())];
     let mut running = RunningDriver::start(sources, DriverConfig::new());
     until(&mut running, &["10.0.0.1:8080", "10.0.1.1:8080"]).await;
     let mut two = two;

@@ -1,7 +1,7 @@
-//! What the API takes back leaves, and the status says why.
+//! Backends that the API withdraws leave, and the status has the reason.
 
 use lb_core::Snapshot;
-use lb_discovery::Discovery;
+use lb_discovery::Source;
 use lb_discovery::kubernetes::{EndpointSlices, Pods};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use test_support::kubernetes::objects::{
 const ONE: &str = "10.0.0.1:8080";
 const NODE: &str = "10.1.0.1:30080";
 
-/// A Service that selects pods, and a slice that its controller keeps up.
+/// A Service that selects pods, and a slice that its controller maintains.
 pub(crate) fn selecting() -> Value {
     let mut service = inner_service();
     service["spec"]["selector"] = json!({"app": "echo"});
@@ -37,7 +37,7 @@ pub(crate) async fn started() -> (Api, RunningDriver) {
     started_with(|api| api.slices().port(80)).await
 }
 
-async fn started_with<D: Discovery>(source: impl FnOnce(&Api) -> D) -> (Api, RunningDriver) {
+async fn started_with<D: Source>(source: impl FnOnce(&Api) -> D) -> (Api, RunningDriver) {
     let api = Api::start().await;
     api.server.put("services", selecting());
     api.server.put("endpointslices", kept_up("echo-a", &one()));
@@ -55,8 +55,8 @@ async fn started_with_nodes() -> (Api, RunningDriver) {
     (api, running)
 }
 
-/// The set becomes empty, the error of the status has `reason` in it, and the source neither waits nor lists again to see
-/// that `back` makes the set what it was.
+/// The set becomes empty, the error of the status contains `reason`, and the source neither waits nor lists again before
+/// `back` restores the set.
 async fn empties(
     api: &Api,
     running: &mut RunningDriver,
@@ -81,7 +81,7 @@ async fn empties(
 
 #[tokio::test]
 async fn a_service_that_is_deleted_without_its_slices() {
-    // By number, by name and by itself: the Service is followed whatever the port is.
+    // By number, by name and as the only one: the Service is followed for every choice of the port.
     let sources: [fn(&Api) -> EndpointSlices; 3] = [
         |api| api.slices().port(80),
         |api| api.slices().port("echo"),
@@ -96,7 +96,7 @@ async fn a_service_that_is_deleted_without_its_slices() {
 }
 
 #[tokio::test]
-async fn a_service_that_comes_to_lead_to_a_name() {
+async fn a_service_that_becomes_an_external_name() {
     let (api, mut running) = started().await;
     let mut external = selecting();
     external["spec"]["type"] = json!("ExternalName");
@@ -130,7 +130,7 @@ async fn a_service_that_loses_its_selector() {
     let (api, mut running) = started().await;
     api.server.put("services", inner_service());
     let back = || api.server.put("services", selecting());
-    let reason = "it is left from when the Service had a selector";
+    let reason = "it is left over from a selector";
     empties(&api, &mut running, reason, back, ONE).await;
 }
 
@@ -167,7 +167,7 @@ async fn a_port_that_is_renamed() {
     let reason = "the Service has no TCP port \"echo\", it has: 80 (\"tcp\")";
     empties(&api, &mut running, reason, back, ONE).await;
 
-    // Where the port is named by its number, only the slices that lag behind are without it.
+    // With the port chosen by its number, only the outdated slices lack it.
     let (api, mut running) = started().await;
     api.server.put("services", renamed);
     let back = || api.server.put("services", selecting());
@@ -176,7 +176,7 @@ async fn a_port_that_is_renamed() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_not_the_only_one_any_more() {
+async fn a_port_that_is_no_longer_the_only_one() {
     let (api, mut running) = started_with(Api::slices).await;
     let mut two = selecting();
     let admin = json!({"name": "admin", "port": 81, "targetPort": 8081, "protocol": "TCP"});
@@ -188,7 +188,7 @@ async fn a_port_that_is_not_the_only_one_any_more() {
 }
 
 #[tokio::test]
-async fn a_service_that_gives_its_node_port_back() {
+async fn a_service_that_releases_its_node_port() {
     let (api, mut running) = started_with_nodes().await;
     api.server.put("services", inner_service());
     let back = || api.server.put("services", service("Cluster"));
@@ -197,7 +197,7 @@ async fn a_service_that_gives_its_node_port_back() {
 }
 
 #[tokio::test]
-async fn nodes_of_which_none_may_have_connections() {
+async fn only_excluded_nodes() {
     let (api, mut running) = started_with_nodes().await;
     api.server.delete("nodes", "", "node-1");
     let back = || api.server.put("nodes", node("node-1", "10.1.0.1"));
@@ -224,7 +224,7 @@ async fn nodes_of_which_none_may_have_connections() {
 }
 
 #[tokio::test]
-async fn a_daemon_set_that_is_made_anew() {
+async fn a_recreated_daemon_set() {
     let api = Api::start().await;
     api.server.put("daemonsets", daemon_set("echo"));
     let labelled = |name: &str, ip: &str, app: &str| {
@@ -234,7 +234,7 @@ async fn a_daemon_set_that_is_made_anew() {
     };
     labelled("echo-a", "10.1.0.1", "echo");
     labelled("echo-b", "10.1.0.2", "other");
-    let source = Pods::of_daemon_set(api.cluster(), "default", "echo", 446).unwrap();
+    let source = Pods::try_daemon_set(api.cluster(), "default", "echo", 446).unwrap();
     let mut running = run(source);
     until(&mut running, &["10.1.0.1:446"]).await;
     api.server.delete("daemonsets", "default", "echo");
@@ -247,7 +247,7 @@ async fn a_daemon_set_that_is_made_anew() {
 }
 
 #[tokio::test]
-async fn pods_that_give_their_port_up() {
+async fn pods_that_no_longer_offer_their_port() {
     let api = Api::start().await;
     api.server.put("pods", pod("echo-a", "node-1", "10.1.0.1"));
     let mut running = run(api.pods());
@@ -264,18 +264,18 @@ async fn pods_that_give_their_port_up() {
 }
 
 #[tokio::test]
-async fn a_withdrawal_is_believed_when_the_source_starts_as_well() {
+async fn a_withdrawal_counts_at_the_start_as_well() {
     let api = Api::start().await;
     api.server.put("endpointslices", kept_up("echo-a", &one()));
     let mut running = run(api.slices());
     assert_eq!(running.next().await, Snapshot::default());
-    until_error(&running, "left from when the Service had a selector").await;
+    until_error(&running, "left over from a selector").await;
     api.server.put("services", selecting());
     until(&mut running, &[ONE]).await;
 }
 
 #[tokio::test]
-async fn what_was_withdrawn_is_not_kept_when_the_api_fails_then() {
+async fn a_withdrawn_set_is_not_kept_when_the_api_fails_next() {
     let (api, mut running) = started().await;
     api.server.delete("services", "default", "echo");
     until::<&str>(&mut running, &[]).await;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_discovery::{DiscoveryError, DriverConfig, File, Format};
+use lb_discovery::{DiscoveryError, DriverConfig, File, FileFormat};
 use test_support::deadline::eventually;
 use test_support::discovery::{RunningDriver, ports};
 use tokio::time::sleep;
@@ -70,7 +70,7 @@ async fn a_file_is_followed_however_it_is_written() {
     write(&dir.path("new"), &[4]);
     fs::rename(dir.path("new"), &path).unwrap();
     run.until_ports(&[4]).await;
-    // Of the same length and, as far as the file says, of the same time.
+    // With the same length and modification time.
     let before = fs::metadata(&path).unwrap().modified().unwrap();
     write(&path, &[5]);
     let file = fs::File::options().write(true).open(&path).unwrap();
@@ -83,7 +83,7 @@ async fn a_file_is_followed_however_it_is_written() {
 
 #[tokio::test]
 async fn a_mounted_configmap_is_followed() {
-    // As the kubelet does it: the file is a link into a link to a directory, and the latter is swapped.
+    // As the kubelet does: the file is a link through a link to a directory, and the kubelet swaps the latter.
     let dir = Dir::new("file-configmap");
     for (version, port) in [("v1", 1), ("v2", 2)] {
         fs::create_dir(dir.path(version)).unwrap();
@@ -122,7 +122,7 @@ async fn a_bad_file_keeps_the_last_set_and_says_what_is_wrong() {
     eventually("the loss of the file", || gone(&run)).await;
     assert_eq!(run.handle.status().sources[0].backends, 2);
 
-    // A correction is used at once, however long it was wrong.
+    // A correction is used at once, however long the file was invalid.
     write(&path, &[3]);
     let corrected = std::time::Instant::now();
     assert_eq!(ports(&run.next().await), [3]);
@@ -138,7 +138,7 @@ async fn half_a_file_is_not_used() {
     write(&path, &[1, 2, 3]);
     let mut run = follow(&path);
     run.until_ports(&[1, 2, 3]).await;
-    // Every beginning of this is a valid file, and none is there for as long as a file has to be.
+    // Every prefix of this is a valid file, and none stays unchanged for long enough.
     let text = yaml(&[1, 2, 3, 4, 5, 6]);
     let mut written = String::from("backends:\n");
     for line in text.lines().skip(1) {
@@ -177,7 +177,7 @@ async fn the_name_or_the_caller_tells_the_format() {
     }
     fs::write(dir.path("e.json"), yaml(&[1])).unwrap();
     assert!(File::new(dir.path("e.json")).read().await.is_err());
-    let yaml = File::with_format(dir.path("e.json"), Format::Yaml);
+    let yaml = File::with_format(dir.path("e.json"), FileFormat::Yaml);
     assert_eq!(ports(&yaml.read().await.unwrap()), [1]);
 }
 

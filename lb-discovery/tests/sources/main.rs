@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // clippy exempts the tests themselves, not their helpers
 
-mod adaptors;
+mod combinators;
 #[cfg(feature = "file")]
 mod file;
 mod identity;
+mod lists;
 mod merge;
-mod own;
-mod poll;
+mod polled;
 
 use test_support::deadline::{ms, secs};

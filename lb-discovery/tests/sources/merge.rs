@@ -1,11 +1,11 @@
-//! `Merge`.
+//! Unions of sources.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use lb_core::{Priority, Snapshot, Weight};
-use lb_discovery::{Discovery, DriverConfig, Filter, Map, Merge, Static, channel};
+use lb_discovery::{DriverConfig, Filter, Manual, Map, Merge, Source, Static};
 use test_support::deadline::eventually;
 use test_support::discovery::{RunningDriver, Script, Watch, backend, ports, set};
 
@@ -22,19 +22,19 @@ fn merged(set: &Snapshot) -> Vec<(u16, u8, &str)> {
 #[tokio::test(start_paused = true)]
 async fn a_merge_is_the_union_with_tiers() {
     let backup = backend(2).with_priority(Priority::BACKUP);
-    let near = Static::new([backend(1), backup].into_iter().collect()).with_source("near");
-    let (far, source) = channel(set(&[3, 2]));
+    let near = Static::new([backend(1), backup].into_iter().collect()).labelled("near");
+    let (source, far) = Manual::new(set(&[3, 2]));
     let nested = Merge::new()
-        .with(source)
-        .with_shifted(Static::new(set(&[4])), 255);
-    let merge = Merge::new().with(near).with_shifted(nested, 2);
-    assert_eq!(&*merge.source(), "merge(near, merge(manual, static))");
+        .part(source)
+        .shifted_part(Static::new(set(&[4])), 255);
+    let merge = Merge::new().part(near).shifted_part(nested, 2);
+    assert_eq!(&*merge.label(), "merge(near, merge(manual, static))");
 
-    // The same by itself and through a driver, except that the driver has a status for each part.
+    // Without a driver and with one the union is the same; a driver has a status for each part.
     let mut sets = merge.watch().await.unwrap();
     let mut run = RunningDriver::start(vec![Arc::new(merge)], DriverConfig::new());
     let labels = run.handle.status().sources;
-    let labels: Vec<_> = labels.iter().map(|s| s.source.to_string()).collect();
+    let labels: Vec<_> = labels.iter().map(|s| s.label.to_string()).collect();
     assert_eq!(labels, ["near", "manual", "static"]);
     let expected = [
         (1, 0, "near"),
@@ -64,15 +64,15 @@ async fn a_merge_is_the_union_with_tiers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_that_fails_keeps_its_set_while_the_others_go_on() {
+async fn a_part_that_fails_keeps_its_set_while_the_other_part_is_followed() {
     let failing = Script::new([
         Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))]),
         Watch::Fail,
     ]);
-    let (handle, fine) = channel(set(&[2, 3]));
+    let (fine, handle) = Manual::new(set(&[2, 3]));
     let merge = Merge::new()
-        .with(Arc::clone(&failing))
-        .with_shifted(fine, 1);
+        .part(Arc::clone(&failing))
+        .shifted_part(fine, 1);
     let odd = Filter::new(merge, |b| b.addr.port() != 3);
     let source = Map::new(odd, |b| b.with_weight(Weight::new(7)));
     let mut run = RunningDriver::start(vec![Arc::new(source)], DriverConfig::new());
@@ -89,29 +89,29 @@ async fn a_part_that_fails_keeps_its_set_while_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_merge_that_is_watched_by_itself_ends_with_its_first_part() {
+async fn a_merge_without_a_driver_ends_with_its_first_part() {
     let ends = Script::new([Watch::SetsThenEnd(vec![(Duration::ZERO, set(&[1]))])]);
     let merge = Merge::new()
-        .with(Static::new(set(&[2])))
-        .with(Arc::clone(&ends));
+        .part(Static::new(set(&[2])))
+        .part(Arc::clone(&ends));
     let mut sets = merge.watch().await.unwrap();
     assert_eq!(ports(&sets.next().await.unwrap().unwrap()), [2, 1]);
     let error = sets.next().await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "watching script: the source ended");
     merge.refresh();
     assert_eq!(ends.refreshes(), 1);
-    // Of a part that has no backends any more no union can be made, whatever the others say.
+    // A withdrawal of one part ends the watch, whatever the other parts yield.
     let sets = vec![(Duration::ZERO, set(&[1]))];
     let withdrawn = Script::new([Watch::Withdrawn(sets.clone(), sets)]);
-    let (handle, source) = channel(set(&[2]));
-    let merge = Merge::new().with(source).with(withdrawn);
+    let (source, handle) = Manual::new(set(&[2]));
+    let merge = Merge::new().part(source).part(withdrawn);
     let mut sets = merge.watch().await.unwrap();
     assert_eq!(ports(&sets.next().await.unwrap().unwrap()), [2, 1]);
     let error = sets.next().await.unwrap().unwrap_err();
     assert!(error.is_authoritative_empty());
     handle.add(backend(3));
     assert!(sets.next().await.is_none());
-    let fails = Merge::new().with(Script::new([Watch::Fail]));
+    let fails = Merge::new().part(Script::new([Watch::Fail]));
     assert!(fails.watch().await.is_err());
     let mut nothing = Merge::new().watch().await.unwrap();
     assert!(nothing.next().await.unwrap().unwrap().is_empty());

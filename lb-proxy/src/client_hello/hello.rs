@@ -97,7 +97,7 @@ impl<'a> ClientHello<'a> {
     }
 }
 
-/// Iterates over protocol names whose lengths have been checked.
+/// Iterates over protocol names. Their lengths have been checked.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct AlpnProtocols<'a> {
     rest: &'a [u8],

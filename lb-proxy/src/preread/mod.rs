@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::Connection;
-use crate::identity::Identity;
+use crate::preread_info::PrereadInfo;
 use crate::server_names::ServerNames;
 use crate::upstream::Upstream;
 
@@ -91,13 +91,13 @@ impl PrereadContext<'_> {
 
     /// Sets the address that the client connected to at the first of the proxies in front.
     pub fn set_destination(&mut self, destination: SocketAddr) {
-        self.identity().destination = Some(destination);
+        self.info().destination = Some(destination);
     }
 
     /// Keeps a PROXY protocol header with the connection if a reader may ask for it.
     pub(crate) fn keep_header(&mut self, header: &[u8]) {
         if self.is_kept {
-            self.identity().header = header.into();
+            self.info().header = header.into();
         }
     }
 
@@ -113,14 +113,14 @@ impl PrereadContext<'_> {
             self.set_upstream(upstream);
         }
         if self.is_kept {
-            let identity = self.identity();
-            identity.server_name = server_name.map(Into::into);
-            identity.alpn = alpn.map(Into::into).collect();
+            let info = self.info();
+            info.server_name = server_name.map(Into::into);
+            info.alpn = alpn.map(Into::into).collect();
         }
     }
 
-    fn identity(&mut self) -> &mut Identity {
-        Arc::make_mut(self.connection.identity.get_or_insert_default())
+    fn info(&mut self) -> &mut PrereadInfo {
+        Arc::make_mut(self.connection.preread.get_or_insert_default())
     }
 
     /// Chooses the upstream.

@@ -1,10 +1,10 @@
-//! The networks whose PROXY protocol headers are believed.
+//! The networks with trusted senders of PROXY protocol headers.
 
 use std::net::IpAddr;
 
 use crate::net::network::{Network, NetworkError};
 
-/// Networks whose headers are believed. Default: none, because a trusted sender can claim any client address.
+/// The networks that PROXY protocol headers are believed from. Default: none, because a trusted sender can claim any client address.
 #[doc(alias = "set_real_ip_from")]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TrustedNetworks {

@@ -1,4 +1,4 @@
-//! The PROXY protocol, versions 1 and 2: the addresses of a client whose connection came through other proxies.
+//! The PROXY protocol, versions 1 and 2: the addresses of a client that connected through other proxies.
 //!
 //! - [`ProxyProtocol`] lets a listener receive headers; [`TrustedNetworks`] lists the senders that it believes.
 //! - [`SendProxy`] describes the header that a listener or an upstream sends to backends.

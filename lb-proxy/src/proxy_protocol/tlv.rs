@@ -61,7 +61,7 @@ impl<'a> Tlv<'a> {
     }
 }
 
-/// Iterates over TLVs whose lengths have been checked.
+/// Iterates over TLVs. Their lengths have been checked.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Tlvs<'a> {
     rest: &'a [u8],

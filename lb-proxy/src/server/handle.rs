@@ -65,7 +65,8 @@ impl Handle {
     ///   are open for a moment, and no client finds the address closed. A removed listener accepts no more connections; its
     ///   sessions go on. The kernel resets connections that are made between the last accept and the close of a socket.
     /// - An upstream is identified by its name. A kept upstream keeps everything: the state of its backends, its sources and
-    ///   their last sets. It is kept if it is the same [`Upstream`](crate::Upstream) object. A changed upstream keeps the state
+    ///   their last sets. It is kept if it is the same [`Upstream`](crate::Upstream) object, or has an equal
+    ///   [description](crate::UpstreamBuilder::fingerprint). A changed upstream keeps the state
     ///   of its backends and takes over the settings of the described one, whose handles mean the running one from then on.
     ///   Its backends stay until the new sources have answered. Upstreams that only a preread chooses must be
     ///   [named](super::ProxyBuilder::upstream).

@@ -18,10 +18,10 @@ use tokio::time::Instant;
 
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
-use crate::identity::Identity;
 use crate::limits::client_zone::ClientPermit;
 use crate::metrics::Counter;
 use crate::net::stream::Stream;
+use crate::preread_info::PrereadInfo;
 use crate::relay::Ahead;
 use crate::state::listener::ListenerState;
 use crate::state::permit::SessionPermit;
@@ -39,7 +39,7 @@ pub(crate) struct Session {
     /// Kept where they are asked for more than once.
     ends: Option<Box<Ends>>,
     /// What a preread found out besides.
-    identity: Option<Arc<Identity>>,
+    preread: Option<Arc<PrereadInfo>>,
     pub(crate) permit: SessionPermit,
     permits: Vec<ClientPermit>,
     /// The upstream that a preread or a hook chose.
@@ -76,7 +76,7 @@ impl Session {
             client,
             client_addr: peer,
             ends: None,
-            identity: None,
+            preread: None,
             permit: SessionPermit::empty(Arc::clone(listener)),
             permits: Vec::new(),
             upstream: None,
@@ -160,7 +160,7 @@ impl Session {
             local,
             peer,
             client: self.client_addr,
-            identity: self.identity.clone(),
+            preread: self.preread.clone(),
         }
     }
 

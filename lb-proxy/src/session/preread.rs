@@ -61,7 +61,7 @@ impl Session {
             ..
         } = context;
         self.client_addr = connection.client;
-        self.identity = connection.identity;
+        self.preread = connection.preread;
         self.upstream = upstream;
         Ok(first)
     }

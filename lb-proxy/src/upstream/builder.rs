@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use lb_core::policy::P2c;
 use lb_core::{BalancerConfig, Policy, balancer};
-use lb_discovery::{Discovery, Driver, DriverConfig};
+use lb_discovery::{Driver, DriverConfig, Source};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
+use super::description::{SourceDescription, UpstreamDescription};
 use super::hash_key::{KeyPart, KeyParts};
 use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
@@ -23,12 +24,13 @@ pub struct UpstreamBuilder {
     name: Arc<str>,
     policy: Arc<dyn Policy>,
     balancer: BalancerConfig,
-    sources: Vec<Arc<dyn Discovery>>,
+    sources: Vec<Arc<dyn Source>>,
     discovery: DriverConfig,
     queue: Option<Queue>,
     partings: Partings,
     header: HeaderSetting,
     hash_key: KeyParts,
+    fingerprint: Option<Arc<str>>,
 }
 
 impl UpstreamBuilder {
@@ -43,12 +45,13 @@ impl UpstreamBuilder {
             partings: Partings::default(),
             header: HeaderSetting::default(),
             hash_key: KeyParts::default(),
+            fingerprint: None,
         }
     }
 
     /// Adds a source of backends. With several, the pool is their union in the order of the calls; each is followed
     /// by itself, and one that fails keeps its last good set. At least one is needed.
-    pub fn discovery(mut self, source: impl Discovery) -> Self {
+    pub fn discovery(mut self, source: impl Source) -> Self {
         self.sources.push(Arc::new(source));
         self
     }
@@ -114,6 +117,20 @@ impl UpstreamBuilder {
         self
     }
 
+    /// Sets a text that stands for what a [reload](crate::Handle::reload) cannot compare by itself: the functions of
+    /// [`Map`](lb_discovery::Map)s and the settings of sources that their
+    /// [identities](lb_discovery::Source::identity) leave out.
+    ///
+    /// A reload keeps a running upstream as it is if the described one has an equal fingerprint, and all that can be
+    /// compared is equal too: the name, the `Debug` text of the policy, the labels and identities of the sources in their
+    /// order, and the other settings. If one of its sources fails at that moment, the described sources take over, so that
+    /// they are asked at once. Default: none. Then the upstream of a reload is kept only if it is the running [`Upstream`]
+    /// object itself.
+    pub fn fingerprint(mut self, fingerprint: impl Into<Arc<str>>) -> Self {
+        self.fingerprint = Some(fingerprint.into());
+        self
+    }
+
     /// Checks the description. Nothing is started before a proxy with this upstream is bound.
     ///
     /// # Errors
@@ -129,6 +146,21 @@ impl UpstreamBuilder {
             let of = || format!("upstream \"{}\"", self.name);
             send.check(of)?;
         }
+        let sources = self.sources.iter();
+        let description = UpstreamDescription {
+            name: Arc::clone(&self.name),
+            policy: UpstreamDescription::of_policy(&*self.policy),
+            balancer: self.balancer.clone(),
+            sources: sources
+                .map(|source| SourceDescription::new(&**source))
+                .collect(),
+            discovery: self.discovery.clone(),
+            queue: self.queue,
+            partings: self.partings,
+            header: self.header.clone(),
+            hash_key: self.hash_key.clone(),
+            fingerprint: self.fingerprint,
+        };
         let (mut updater, balancer) = balancer(Arc::clone(&self.policy));
         updater.set_config(self.balancer.clone());
         let (driver, discovery) = Driver::new(self.sources, self.discovery);
@@ -140,6 +172,7 @@ impl UpstreamBuilder {
         };
         let own = Arc::new(Shared {
             name: self.name,
+            description: Mutex::new(Arc::new(description)),
             balancer,
             clock: Clock::start(),
             discovery: RwLock::new(discovery),

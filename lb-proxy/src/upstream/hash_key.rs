@@ -186,7 +186,7 @@ impl HashKey {
             local,
             peer: client,
             client,
-            identity: None,
+            preread: None,
         };
         Self::of(parts, client, Some(&connection))
     }

@@ -1,6 +1,7 @@
 //! A named pool of backends: a policy, the sources that fill it, and what it remembers.
 
 mod builder;
+mod description;
 pub(crate) mod drain;
 pub(crate) mod hash_key;
 mod lease;
@@ -21,7 +22,7 @@ use lb_core::{
     BackendSet, Balancer, BalancerConfig, Delta, Explanation, Health, Pick, PickError, PickRequest,
     Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater,
 };
-use lb_discovery::{Driver, DriverHandle, Status};
+use lb_discovery::{Driver, DriverHandle, DriverStatus};
 use tokio::select;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,7 @@ use tracing::info;
 
 use crate::clock::Clock;
 
+use description::UpstreamDescription;
 use drain::{Ties, Watcher};
 use hash_key::{HashKey, KeyParts};
 use lease::Held;
@@ -62,6 +64,8 @@ struct Shell {
 
 struct Shared {
     name: Arc<str>,
+    /// What it runs with.
+    description: Mutex<Arc<UpstreamDescription>>,
     balancer: Balancer,
     clock: Clock,
     discovery: RwLock<DriverHandle>,
@@ -113,11 +117,24 @@ impl Upstream {
 
     /// Whether a reload keeps this upstream where `described` is described.
     pub(crate) fn is_same_as(&self, described: &Self) -> bool {
-        self.id() == described.id()
+        self.id() == described.id() || {
+            let (running, new) = (self.description(), described.description());
+            running.is_same_as(&new)
+        }
     }
 
-    /// Takes over the settings of `new`, whose handles are this pool's from then on. What is known of backends stays.
-    /// False if `new` is at work itself.
+    fn description(&self) -> Arc<UpstreamDescription> {
+        Arc::clone(&lock(&self.shared().description))
+    }
+
+    /// Whether the last attempt of a source has failed, or has found that there is nothing.
+    fn has_failing_source(&self) -> bool {
+        let sources = self.discovery().sources;
+        sources.iter().any(|source| source.last_error.is_some())
+    }
+
+    /// Takes over the description of `new`, whose handles mean this pool from then on. The state of the backends stays.
+    /// So do the sources if the descriptions are the same and no source fails. False if a server runs `new`.
     pub(crate) fn adopt(&self, new: &Self) -> bool {
         let from = new.shared();
         let Some(Follower { plan, .. }) = from.follower.try_lock().ok().and_then(|mut f| f.take())
@@ -125,6 +142,12 @@ impl Upstream {
             return false;
         };
         let into = self.shared();
+        // Only a handle whose upstream runs could be joined to another upstream already.
+        if self.is_same_as(new) && !self.has_failing_source() {
+            let _ = new.0.joined.set(Arc::clone(into));
+            return true;
+        }
+        *lock(&into.description) = new.description();
         into.ties.set(from.ties.partings());
         into.line.set(from.line.settings());
         into.header.set(from.header.get());
@@ -132,7 +155,6 @@ impl Upstream {
         *write(&into.discovery) = plan.discovery.clone();
         *lock(&into.plan) = Some(plan);
         into.planned.notify_one();
-        // Only a handle whose upstream is at work could be joined to another already.
         let _ = new.0.joined.set(Arc::clone(into));
         true
     }
@@ -157,7 +179,7 @@ impl Upstream {
     }
 
     /// How its sources fare.
-    pub fn discovery(&self) -> Status {
+    pub fn discovery(&self) -> DriverStatus {
         read(&self.shared().discovery).status()
     }
 

@@ -93,7 +93,7 @@ mod tests {
 
     use lb_core::policy::WeightedRoundRobin;
     use lb_core::{Backend, Snapshot};
-    use lb_discovery::channel;
+    use lb_discovery::Manual;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -104,7 +104,7 @@ mod tests {
     async fn room_that_there_is_again_is_taken() {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let backend = Backend::new(addr).with_max_conns(NonZeroU32::new(1));
-        let (_handle, source) = channel(Snapshot::from_backends([backend]));
+        let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));
         let upstream = Upstream::builder("test")
             .discovery(source)
             .policy(WeightedRoundRobin::new())

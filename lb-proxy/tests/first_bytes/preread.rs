@@ -169,7 +169,7 @@ async fn the_first_bytes_choose_the_upstream_one_preread_after_another() {
 #[tokio::test]
 async fn a_client_that_ends_behind_its_first_line_is_noticed() {
     // Nothing is known, so that the session waits.
-    let (_handle, source) = lb_discovery::channel(lb_core::Snapshot::default());
+    let (source, _handle) = lb_discovery::Manual::new(lb_core::Snapshot::default());
     let upstream = Upstream::builder("test")
         .discovery(source)
         .queue(Some(

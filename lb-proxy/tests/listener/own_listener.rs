@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 /// The first session and those of sixteen connections to own listeners.
 const MOST_SESSIONS: u64 = 17;
 
-/// A listening socket whose address is known before the proxy is built.
+/// A listening socket, to know its address before the proxy is built.
 fn socket() -> (std::net::TcpListener, SocketAddr) {
     let socket = std::net::TcpListener::bind(loopback()).unwrap();
     let addr = socket.local_addr().unwrap();
@@ -32,7 +32,7 @@ fn listener(socket: std::net::TcpListener, backends: &[SocketAddr]) -> Listener 
     listener.half_close(HalfClose::End)
 }
 
-/// A proxy whose only listener is its own backend.
+/// A proxy with one listener, which is its own backend.
 async fn looped() -> RunningProxy {
     let (socket, addr) = socket();
     RunningProxy::start(listener(socket, &[addr]), None).await

@@ -85,7 +85,7 @@ async fn a_reset_behind_acknowledged_bytes(link: Link) {
     ended.assert_reset_by_near().await;
 }
 
-/// The kernel resets a connection whose socket is closed with bytes unread.
+/// The kernel resets a connection if its socket is closed with bytes unread.
 async fn a_reset_because_of_unread_bytes_behind_acknowledged_bytes(link: Link) {
     let (mut near, mut far, ended) = link.split();
     far.write_all(b"unread").await.unwrap();

@@ -36,7 +36,7 @@ fn narrow_pair() -> Pair {
     (socket.into(), listener.accept().unwrap().0)
 }
 
-/// A session whose client has not read an answer that was acknowledged to the server.
+/// A session with an answer that was acknowledged to the server and that the client has not read.
 async fn unread(
     to_upstream: impl FnOnce(Listener) -> Listener,
     to_proxy: impl FnOnce(lb_proxy::ProxyBuilder) -> lb_proxy::ProxyBuilder,
@@ -112,8 +112,8 @@ async fn after_an_abort_the_kernel_delivers_its_send_queue() {
     assert!(read_until_reset(&mut server).await.is_empty());
 }
 
-/// The client goes on sending during its download. The kernel would reset a connection whose socket is closed with bytes
-/// unread, and discard the rest of the download.
+/// The client goes on sending during its download. The kernel would reset a connection if its socket were closed with
+/// bytes unread, and discard the rest of the download.
 #[tokio::test]
 async fn without_half_close_a_download_completes_although_the_client_still_sends() {
     const LEN: usize = 600_000;

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lb_core::{Backend, Snapshot};
-use lb_discovery::channel;
+use lb_discovery::Manual;
 use lb_proxy::{BuildError, Handle, Listener, Phase, Proxy, Timeouts, Upstream, Workers};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::named;
@@ -117,7 +117,7 @@ async fn several_listeners_share_an_upstream() {
 
 #[tokio::test]
 async fn any_running_server_follows_the_sources_of_an_upstream() {
-    let (handle, manual) = channel(Snapshot::default());
+    let (manual, handle) = Manual::new(Snapshot::default());
     let upstream = Upstream::builder("manual")
         .discovery(manual)
         .build()

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
@@ -10,6 +11,7 @@ use lb_core::{Backend, BalancerConfig, Snapshot, ZonePreference};
 use lb_discovery::Static;
 use lb_proxy::{Limits, Listener, Proxy, ReloadError, Upstream, Workers};
 use test_support::deadline::{eventually, within};
+use test_support::discovery::{Script, Watch};
 use test_support::nodes::{listening, named};
 use test_support::proxy::{RunningProxy, in_flight, pool, reload, round_robin};
 use test_support::sockets::loopback;
@@ -271,5 +273,72 @@ async fn a_waiting_connection_is_served_when_a_reload_raises_the_limit() {
         assert_eq!(within("room", client.read_u8()).await.unwrap(), b'a');
     }
     drop(clients);
+    proxy.end().await;
+}
+
+/// An upstream with this source.
+fn scripted(source: &Arc<Script>, policy: PolicyKind, fingerprint: &str) -> Upstream {
+    let upstream = Upstream::builder("scripted").discovery(Arc::clone(source));
+    let upstream = upstream.policy(policy.build()).fingerprint(fingerprint);
+    upstream.build().unwrap()
+}
+
+fn backends(upstream: &Upstream) -> usize {
+    upstream.discovery().sources[0].backends
+}
+
+#[tokio::test]
+async fn an_upstream_with_an_equal_description_keeps_its_sources_and_one_that_differs_changes() {
+    let node = Snapshot::from_backends([Backend::new(named("a").await)]);
+    let source = || Script::new([Watch::Sets(vec![(Duration::ZERO, node.clone())])]);
+    let first = source();
+    let upstream = scripted(&first, PolicyKind::WeightedRoundRobin, "1");
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+
+    let same = source();
+    let described = scripted(&same, PolicyKind::WeightedRoundRobin, "1");
+    let to = Proxy::builder().listen(proxy.addr, &described);
+    let upstreams = reload(&proxy, to).await.unwrap().upstreams;
+    assert_eq!(upstreams.kept, ["scripted".into()]);
+    // The new handle means the running pool.
+    assert_eq!(backends(&described), 1);
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    assert_eq!((first.opens(), same.opens()), (1, 0));
+
+    for (policy, fingerprint) in [
+        (PolicyKind::Random, "1"),
+        (PolicyKind::Random, "2"),
+        (PolicyKind::WeightedRoundRobin, "2"),
+    ] {
+        let other = source();
+        let described = scripted(&other, policy, fingerprint);
+        let to = Proxy::builder().listen(proxy.addr, &described);
+        let upstreams = reload(&proxy, to).await.unwrap().upstreams;
+        assert_eq!(upstreams.changed, ["scripted".into()]);
+        eventually("the new source is followed", || other.opens() == 1).await;
+    }
+    let to = Proxy::builder().listen(proxy.addr, &round_robin("another", named("b").await));
+    let upstreams = reload(&proxy, to).await.unwrap().upstreams;
+    assert_eq!(upstreams.added, ["another".into()]);
+    assert_eq!(upstreams.removed, ["scripted".into()]);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_source_that_fails_is_asked_again_by_a_reload_of_the_same_description() {
+    let node = Snapshot::from_backends([Backend::new(named("a").await)]);
+    let failing = Script::new([Watch::Fail]);
+    let upstream = scripted(&failing, PolicyKind::WeightedRoundRobin, "1");
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
+    let has_failed = || upstream.discovery().sources[0].last_error.is_some();
+    eventually("the source has failed", has_failed).await;
+    let repaired = Script::new([Watch::Sets(vec![(Duration::ZERO, node)])]);
+    let described = scripted(&repaired, PolicyKind::WeightedRoundRobin, "1");
+    let to = Proxy::builder().listen(proxy.addr, &described);
+    let upstreams = reload(&proxy, to).await.unwrap().upstreams;
+    assert_eq!(upstreams.kept, ["scripted".into()]);
+    eventually("the source has answered", || backends(&upstream) == 1).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
     proxy.end().await;
 }

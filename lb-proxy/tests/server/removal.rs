@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lb_core::{Backend, Health};
-use lb_discovery::{DriverConfig, ManualHandle, channel};
+use lb_discovery::{DriverConfig, Manual, ManualHandle};
 use lb_proxy::{Listener, Parting, Upstream, UpstreamBuilder};
 use test_support::deadline::eventually;
 use test_support::nodes::listening;
@@ -33,7 +33,7 @@ impl Scene {
     ) -> Self {
         let leaves = Backend::new(listening("l").await);
         let stays = Backend::new(listening("s").await);
-        let (sources, manual) = channel([leaves.clone(), stays].into_iter().collect());
+        let (manual, sources) = Manual::new([leaves.clone(), stays].into_iter().collect());
         let builder = Upstream::builder("scene")
             .discovery(manual)
             .policy(lb_core::policy::WeightedRoundRobin::new())

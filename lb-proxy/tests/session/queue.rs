@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, FailLimit, Health, Snapshot};
-use lb_discovery::{DriverConfig, Manual, channel};
+use lb_discovery::{DriverConfig, Manual};
 use lb_proxy::{Listener, OnNoBackend, Queue, Retry, Timeouts, Upstream, WaitFor};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::{named, serve};
@@ -32,7 +32,7 @@ fn upstream(source: Manual, queue: Queue) -> Upstream {
 /// A proxy over one backend with `max_conns` of one.
 async fn narrow(queue: Queue) -> (RunningProxy, Upstream) {
     let backend = Backend::new(named("a").await).with_max_conns(NonZeroU32::new(1));
-    let (_handle, source) = channel(Snapshot::from_backends([backend]));
+    let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));
     let upstream = upstream(source, queue);
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     (proxy, upstream)
@@ -68,7 +68,7 @@ async fn queued_sessions_are_served_in_their_order() {
 async fn every_session_of_a_crowd_is_served() {
     let backends = [named("a").await, named("b").await];
     let backends = backends.map(|addr| Backend::new(addr).with_max_conns(NonZeroU32::new(3)));
-    let (_handle, source) = channel(Snapshot::from_backends(backends));
+    let (source, _handle) = Manual::new(Snapshot::from_backends(backends));
     let upstream = upstream(source, queue(1000));
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     let addr = proxy.addr;
@@ -141,7 +141,7 @@ async fn a_client_that_closes_while_connecting_frees_the_attempt() {
 
 #[tokio::test]
 async fn a_half_closed_client_can_be_served_all_the_same() {
-    let (handle, source) = channel(Snapshot::default());
+    let (source, handle) = Manual::new(Snapshot::default());
     let upstream = upstream(source, queue(1).wait_for(WaitFor::Anything));
     let listener = Listener::new(loopback(), &upstream).abandon_silent(false);
     let proxy = RunningProxy::start(listener, None).await;
@@ -156,7 +156,7 @@ async fn a_half_closed_client_can_be_served_all_the_same() {
 #[tokio::test]
 async fn a_queue_for_capacity_does_not_wait_for_ejected_backends() {
     let (_held, dead) = refusing();
-    let (_handle, source) = channel(Snapshot::from_backends([Backend::new(dead)]));
+    let (source, _handle) = Manual::new(Snapshot::from_backends([Backend::new(dead)]));
     let upstream = upstream(source, queue(10));
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     assert_refused(proxy.addr).await;
@@ -184,7 +184,7 @@ async fn a_queue_for_any_backend_waits_for_a_recovery() {
     let (_held_too, dead) = refusing();
     let limit = FailLimit::new(NonZeroU32::MIN, Duration::from_millis(100));
     let backends = [addr, dead].map(|addr| Backend::new(addr).with_fail_limit(Some(limit)));
-    let (_handle, source) = channel(Snapshot::from_backends(backends));
+    let (source, _handle) = Manual::new(Snapshot::from_backends(backends));
     let upstream = upstream(source, queue(10).wait_for(WaitFor::Anything));
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
     let mut client = proxy.connect().await;

@@ -8,7 +8,7 @@ use lb_core::{
     AdminState, Backend, BalancerConfig, FailLimit, OutlierDetection, PickError, Priority,
     Snapshot, Verdict,
 };
-use lb_discovery::{DriverConfig, Static, channel};
+use lb_discovery::{DriverConfig, Manual, Static};
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 use test_support::deadline::eventually;
 use test_support::nodes::{named, serve};
@@ -197,7 +197,7 @@ async fn a_full_backend_is_skipped_and_backups_serve() {
 
 #[tokio::test]
 async fn membership_follows_a_handle_and_open_sessions_stay_open() {
-    let (handle, manual) = channel(Snapshot::default());
+    let (manual, handle) = Manual::new(Snapshot::default());
     let upstream = Upstream::builder("manual")
         .discovery(manual)
         .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))

@@ -1,6 +1,6 @@
 //! The sources of `kubernetes` and `kubernetes_pods`.
 
-use lb_discovery::Discovery;
+use lb_discovery::Source;
 #[cfg(feature = "kubernetes")]
 use lb_discovery::{
     DiscoveryError,
@@ -14,7 +14,7 @@ use crate::config::upstream::kubernetes::{KubernetesBackends, KubernetesPort};
 
 /// The source that a `kubernetes` or `kubernetes_pods` line describes. Reads its kubeconfig, but connects to nothing.
 #[cfg(feature = "kubernetes")]
-pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Discovery>, BuildError> {
+pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Source>, BuildError> {
     build(line).map_err(|source| BuildError::Discovery {
         source,
         span: line.span.clone(),
@@ -22,14 +22,14 @@ pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Discovery>, BuildError
 }
 
 #[cfg(not(feature = "kubernetes"))]
-pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Discovery>, BuildError> {
+pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Source>, BuildError> {
     Err(BuildError::BuiltWithoutKubernetes {
         span: line.span.clone(),
     })
 }
 
 #[cfg(feature = "kubernetes")]
-fn build(line: &Kubernetes) -> Result<Box<dyn Discovery>, DiscoveryError> {
+fn build(line: &Kubernetes) -> Result<Box<dyn Source>, DiscoveryError> {
     let mut cluster = match &line.kubeconfig {
         Some(file) => Cluster::kubeconfig(file),
         None => Cluster::inferred(),
@@ -41,17 +41,20 @@ fn build(line: &Kubernetes) -> Result<Box<dyn Discovery>, DiscoveryError> {
     let namespace = &line.namespace;
     Ok(match &line.backends {
         KubernetesBackends::Nodes { service, port } => {
-            let nodes = NodePort::new(cluster, namespace, service)?;
+            let nodes = NodePort::try_new(cluster, namespace, service)?;
             match port {
                 Some(port) => Box::new(nodes.port(named(port))),
                 None => Box::new(nodes),
             }
         }
-        KubernetesBackends::Pods { selector, port } => {
-            Box::new(Pods::selected(cluster, namespace, selector, named(port))?)
-        }
+        KubernetesBackends::Pods { selector, port } => Box::new(Pods::try_selected(
+            cluster,
+            namespace,
+            selector,
+            named(port),
+        )?),
         KubernetesBackends::Service { service, port } => {
-            let slices = EndpointSlices::new(cluster, namespace, service)?;
+            let slices = EndpointSlices::try_new(cluster, namespace, service)?;
             match port {
                 Some(port) => Box::new(slices.port(named(port))),
                 None => Box::new(slices),

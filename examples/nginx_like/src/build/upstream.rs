@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use lb_core::policy::PolicyKind;
 use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
-use lb_discovery::{Discovery, Dns, DriverConfig, Map, OnEmpty, Static};
+use lb_discovery::{Dns, DriverConfig, Map, OnEmpty, Source, Static};
 
 use super::error::BuildError;
 use super::kubernetes;
@@ -112,7 +112,7 @@ const fn policy(method: &Method) -> PolicyKind {
 fn sources(
     servers: &[UpstreamServer],
     resolvers: &UpstreamResolvers<'_>,
-) -> Result<Vec<Box<dyn Discovery>>, BuildError> {
+) -> Result<Vec<Box<dyn Source>>, BuildError> {
     let is_addr = |server: &UpstreamServer| matches!(server.host, Host::Ip(_));
     let runs = servers.chunk_by(|one, next| is_addr(one) && is_addr(next));
     runs.map(|run| source(run, resolvers)).collect()
@@ -122,7 +122,7 @@ fn sources(
 fn source(
     run: &[UpstreamServer],
     resolvers: &UpstreamResolvers<'_>,
-) -> Result<Box<dyn Discovery>, BuildError> {
+) -> Result<Box<dyn Source>, BuildError> {
     // Set here, so that the driver need not set it in each backend while sessions wait.
     let source: Arc<str> = Arc::from("static");
     let mut addrs = Vec::with_capacity(run.len());
@@ -138,19 +138,19 @@ fn source(
             }
             Host::Name(name) => {
                 let resolver = resolvers.of(server)?;
-                let dns = Dns::new(resolver, name, server.port).map_err(invalid)?;
+                let dns = Dns::try_new(resolver, name, server.port).map_err(invalid)?;
                 let server = server.clone();
                 return Ok(Box::new(Map::new(dns, move |b| configured(b, &server))));
             }
             Host::Service(name) => {
-                let dns = Dns::service(resolvers.of(server)?, name).map_err(invalid)?;
+                let dns = Dns::try_service(resolvers.of(server)?, name).map_err(invalid)?;
                 let server = server.clone();
                 let change = move |backend| configured_service(backend, &server);
                 return Ok(Box::new(Map::filter_map(dns, change)));
             }
         }
     }
-    let fixed = Static::new(Snapshot::from_backends(addrs)).with_source(source);
+    let fixed = Static::new(Snapshot::from_backends(addrs)).labelled(source);
     // Computed here, because the driver asks for it while sessions wait.
     let _ = fixed.identity();
     Ok(Box::new(fixed))

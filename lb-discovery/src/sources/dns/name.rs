@@ -1,4 +1,4 @@
-//! What a configured host may be.
+//! Validation of configured hosts.
 
 use std::net::IpAddr;
 
@@ -14,8 +14,8 @@ pub(crate) enum Host {
 }
 
 impl Host {
-    /// Reads `text` as an IP address or as a host name (RFC 1123, with underscores). A name that ends in a dot is
-    /// absolute, so no search domain is added to it.
+    /// Parses `text` as an IP address or as a host name (RFC 1123, with underscores). A name that ends in a dot is absolute,
+    /// so no search domain is added to it.
     pub(crate) fn parse(text: &str) -> Result<Self, DiscoveryError> {
         if let Ok(addr) = text.parse() {
             return Ok(Self::Addr(addr));
@@ -35,7 +35,7 @@ impl Host {
     }
 }
 
-/// What keeps `text` from being a host name, if anything.
+/// The reason why `text` is no host name, if there is one.
 fn problem(text: &str) -> Option<&'static str> {
     let name = text.strip_suffix('.').unwrap_or(text);
     if name.is_empty() {

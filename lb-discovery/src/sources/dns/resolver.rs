@@ -1,4 +1,4 @@
-//! Whom to ask, and how.
+//! The resolver: the name servers and options of lookups.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,24 +9,24 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::Name;
 
 use crate::error::DiscoveryError;
-use crate::sources::dns::config::active::{Conf, Memory, Options};
-use crate::sources::dns::config::system_files::Files;
-use crate::sources::dns::lookup::answer::{Addresses, Family, PARTIAL_VALIDITY};
+use crate::ip_family::IpFamily;
+use crate::sources::dns::config::active_config::{ActiveConfig, ResolverOptions};
+use crate::sources::dns::config::system_files::SystemFiles;
+use crate::sources::dns::lookup::addresses::{Addresses, PARTIAL_VALIDITY};
+use crate::sources::dns::lookup::host::LookupState;
 
 /// Asks name servers for addresses and services. Cheap to clone; clones share their connections.
 ///
-/// With [`system`](Self::system) it does what programs on this machine do: `/etc/hosts` first, then the name servers
-/// of `/etc/resolv.conf` with its search domains and the options `ndots`, `timeout` and `attempts`; both files are read
-/// again after they changed. As for the system, lines and search domains that make no sense are passed over, with a
-/// warning in the log. With
-/// [`with_name_servers`](Self::with_name_servers) it asks exactly those, for names as they are written, as nginx's
-/// `resolver` does.
+/// With [`try_system`](Self::try_system) it works like the system's resolver: `/etc/hosts` first, then the name servers of
+/// `/etc/resolv.conf` with its search domains and the options `ndots`, `timeout` and `attempts`. Both files are read again
+/// after a change. Invalid lines and search domains are skipped, as in the system's resolver, with a warning in the log.
+/// With [`try_with_name_servers`](Self::try_with_name_servers) it asks exactly those, for names as they are written, as
+/// nginx's `resolver` does.
 ///
-/// Name servers are asked in their order. One that does not answer, or answers that it cannot tell (`SERVFAIL`,
-/// `REFUSED`), is followed by the next; one that did not answer comes last for the next 30 s. A server on whose port
-/// nothing listens costs no time, if its machine says so. The questions for IPv4
-/// and IPv6 go out together, over UDP and, where an answer is truncated, TCP; once one of them has brought addresses
-/// the other is waited for no longer than 250 ms. Nothing is cached.
+/// Asks name servers in their order. After no answer, `SERVFAIL` or `REFUSED` it asks the next one; a server that did not
+/// answer comes last for the next 30 s. A closed port costs no time, if its machine reports it. Sends the questions for
+/// IPv4 and IPv6 concurrently, over UDP and, after a truncated answer, TCP; once one of them has addresses, it waits for
+/// the other for at most 250 ms. Caches nothing.
 ///
 /// The lookups need a tokio runtime with I/O and time enabled.
 #[derive(Clone)]
@@ -35,31 +35,31 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// A resolver with the system's configuration.
+    /// Makes a resolver with the system's configuration.
     ///
     /// # Errors
     ///
     /// [`DiscoveryError::Config`] if `/etc/resolv.conf` or `/etc/hosts` exists but cannot be read.
-    pub fn system() -> Result<Self, DiscoveryError> {
+    pub fn try_system() -> Result<Self, DiscoveryError> {
         Self::builder().build()
     }
 
-    /// A resolver that asks these name servers and nothing else.
+    /// Makes a resolver that asks only these name servers.
     ///
     /// # Errors
     ///
     /// [`DiscoveryError::Config`] if `addrs` is empty.
-    pub fn with_name_servers(addrs: &[SocketAddr]) -> Result<Self, DiscoveryError> {
+    pub fn try_with_name_servers(addrs: &[SocketAddr]) -> Result<Self, DiscoveryError> {
         Self::builder().name_servers(addrs).build()
     }
 
-    /// A resolver with other options.
+    /// Returns a builder, for other options.
     pub fn builder() -> ResolverBuilder {
         ResolverBuilder::default()
     }
 
-    /// What to ask now: what the files say now, or last said when they could be read.
-    pub(crate) fn conf(&self) -> Arc<Conf> {
+    /// The current configuration: that of the files, as last read successfully.
+    pub(crate) fn conf(&self) -> Arc<ActiveConfig> {
         let inner = &*self.inner;
         let mut guard = inner.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (files, conf) = &mut *guard;
@@ -67,9 +67,9 @@ impl Resolver {
         Arc::clone(conf)
     }
 
-    /// All that decides what it finds, and not how fast.
+    /// All settings that decide the addresses, as opposed to the time that a lookup takes.
     pub(crate) fn identity(&self) -> String {
-        let Options {
+        let ResolverOptions {
             name_servers,
             resolv_conf,
             hosts,
@@ -81,17 +81,17 @@ impl Resolver {
         format!("{name_servers:?} {resolv_conf:?} {hosts:?} {families:?}")
     }
 
-    /// How long answers are to be believed whatever their TTL says, if that is set.
+    /// How long answers hold, whatever their TTL, if that is set.
     pub(crate) fn valid(&self) -> Option<Duration> {
         self.inner.options.valid
     }
 
-    /// Looks up all addresses of `name`, which errors call `shown`.
+    /// Looks up all addresses of `name`. `shown`: its name in errors.
     pub(crate) async fn addresses(
         &self,
         name: &Name,
         shown: &str,
-        memory: &Mutex<Memory>,
+        memory: &Mutex<LookupState>,
     ) -> Result<Addresses, DiscoveryError> {
         let conf = self.conf();
         let mut found = conf
@@ -118,10 +118,10 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// Options of a [`Resolver`].
+/// The options of a [`Resolver`].
 #[derive(Clone, Debug)]
 pub struct ResolverBuilder {
-    options: Options,
+    options: ResolverOptions,
     ipv4: bool,
     ipv6: bool,
 }
@@ -129,7 +129,7 @@ pub struct ResolverBuilder {
 impl Default for ResolverBuilder {
     fn default() -> Self {
         Self {
-            options: Options::default(),
+            options: ResolverOptions::default(),
             ipv4: true,
             ipv6: true,
         }
@@ -137,71 +137,72 @@ impl Default for ResolverBuilder {
 }
 
 impl ResolverBuilder {
-    /// The name servers to ask, in this order, instead of the system's. Default: the system's.
+    /// Sets the name servers, in the order to ask them. Default: the system's.
     #[must_use]
     pub fn name_servers(mut self, addrs: &[SocketAddr]) -> Self {
         self.options.name_servers = Some(addrs.to_vec());
         self
     }
 
-    /// The file to read name servers and search domains from, unless they are given. Default: `/etc/resolv.conf`.
+    /// Sets the file with name servers and search domains, which is read unless name servers are given. Default:
+    /// `/etc/resolv.conf`.
     #[must_use]
     pub fn resolv_conf(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.resolv_conf = Some(path.into());
         self
     }
 
-    /// The file whose entries go before any name server. Default: `/etc/hosts`, or none if name servers are given.
+    /// Sets the hosts file, which takes precedence over name servers. Default: `/etc/hosts`, or none if name servers are
+    /// given.
     #[must_use]
     pub fn hosts(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.hosts = Some(path.into());
         self
     }
 
-    /// How long one server is given for one answer, the aliases on the way to it included. Default: 2 s with given name
-    /// servers, otherwise what `resolv.conf` says (5 s if it says nothing); zero means the default.
+    /// Limits the time of one server for one answer, its aliases included. Default: 2 s with given name servers, otherwise
+    /// that of `resolv.conf` (5 s without one there); zero means the default.
     ///
-    /// A datagram that is lost is sent again up to twice within this time, so that 2 s outlast the loss of several;
-    /// a server on the same site that takes longer than that is as good as down, and waiting for it holds up those
-    /// after it.
+    /// A lost datagram is sent again up to twice within this time, so 2 s outlast the loss of several. A server on the same
+    /// site that takes longer is effectively down, and delays the servers after it.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
     }
 
-    /// How many times a silent server is asked before a lookup fails. A lookup takes at most `timeout * attempts *
-    /// servers` for each name that search domains make of the given one. Default: 2 with given name servers,
-    /// otherwise what `resolv.conf` says (2 if it says nothing); zero counts as 1.
+    /// Sets how many times a server without an answer is asked before a lookup fails. A lookup takes at most `timeout *
+    /// attempts * servers` for each candidate name of the search domains. Default: 2 with given name servers, otherwise that
+    /// of `resolv.conf` (2 without one there); zero counts as 1.
     #[must_use]
     pub fn attempts(mut self, attempts: usize) -> Self {
         self.options.attempts = Some(attempts.max(1));
         self
     }
 
-    /// Whether to look up IPv4 addresses. Default: yes.
+    /// Enables the lookup of IPv4 addresses. Default: true.
     #[must_use]
     pub fn ipv4(mut self, ipv4: bool) -> Self {
         self.ipv4 = ipv4;
         self
     }
 
-    /// Whether to look up IPv6 addresses. Default: yes.
+    /// Enables the lookup of IPv6 addresses. Default: true.
     #[must_use]
     pub fn ipv6(mut self, ipv6: bool) -> Self {
         self.ipv6 = ipv6;
         self
     }
 
-    /// How long answers that bring addresses hold, whatever their TTL; nginx's `resolver … valid=`. Where a family
-    /// failed it may be less. Default: their TTL.
+    /// Sets how long answers with addresses hold, whatever their TTL; nginx's `resolver … valid=`. After the failure of one
+    /// family it may be less. Default: their TTL.
     #[must_use]
     pub fn valid(mut self, valid: Duration) -> Self {
         self.options.valid = Some(valid);
         self
     }
 
-    /// The resolver. Reads the system's files, if they are used; sends nothing.
+    /// Builds the resolver. Reads the system's files, if they are used; sends nothing.
     ///
     /// # Errors
     ///
@@ -213,7 +214,7 @@ impl ResolverBuilder {
             problem: problem.into(),
             source: None,
         };
-        let families: Vec<Family> = [(self.ipv4, Family::V4), (self.ipv6, Family::V6)]
+        let families: Vec<IpFamily> = [(self.ipv4, IpFamily::V4), (self.ipv6, IpFamily::V6)]
             .into_iter()
             .filter_map(|(wanted, family)| wanted.then_some(family))
             .collect();
@@ -224,7 +225,7 @@ impl ResolverBuilder {
         if options.name_servers.as_ref().is_some_and(Vec::is_empty) {
             return Err(invalid("there are no name servers"));
         }
-        let (files, conf) = Files::read(&options)?;
+        let (files, conf) = SystemFiles::read(&options)?;
         let inner = Inner {
             options,
             families,
@@ -237,7 +238,7 @@ impl ResolverBuilder {
 }
 
 struct Inner {
-    options: Options,
-    families: Vec<Family>,
-    state: Mutex<(Files, Arc<Conf>)>,
+    options: ResolverOptions,
+    families: Vec<IpFamily>,
+    state: Mutex<(SystemFiles, Arc<ActiveConfig>)>,
 }

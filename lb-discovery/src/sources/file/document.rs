@@ -1,4 +1,4 @@
-//! What a file may say.
+//! The content of a file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,24 +12,28 @@ use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_saphyr::UserMessageFormatter;
 
-use crate::sources::file::format::Format;
+use crate::sources::file::format::FileFormat;
 
-/// The set that `bytes` describe, from the source `label`; or what is wrong with them, and where.
-pub(crate) fn parse(bytes: &[u8], format: Format, label: &Arc<str>) -> Result<Snapshot, Box<str>> {
+/// Parses `bytes` into a set of backends from the source `label`. Fails with the problem and its line.
+pub(crate) fn parse(
+    bytes: &[u8],
+    format: FileFormat,
+    label: &Arc<str>,
+) -> Result<Snapshot, Box<str>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let valid = &bytes[..error.valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
         format!("not valid UTF-8 at line {line}")
     })?;
     let document: Document = match format {
-        Format::Json => serde_json::from_str(text).map_err(|error| {
+        FileFormat::Json => serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             let message = error.to_string();
             let place = format!(" at line {line} column {column}");
             let message = message.strip_suffix(&place).unwrap_or(&message);
             format!("{message} at line {line}, column {column}")
         }),
-        Format::Yaml => serde_saphyr::from_str(text).map_err(|error| {
+        FileFormat::Yaml => serde_saphyr::from_str(text).map_err(|error| {
             let error = error.without_snippet();
             error.render_with_formatter(&UserMessageFormatter)
         }),
@@ -38,31 +42,34 @@ pub(crate) fn parse(bytes: &[u8], format: Format, label: &Arc<str>) -> Result<Sn
     Ok(backends.map(|entry| entry.backend(label)).collect())
 }
 
-/// A whole file.
+/// The file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    backends: Entries,
+    backends: BackendEntries,
 }
 
-/// The backends, no two of which have one address.
+/// The list of backends. Addresses are unique.
 #[derive(Debug)]
-struct Entries(Vec<Entry>);
+struct BackendEntries(Vec<BackendEntry>);
 
-impl<'de> Deserialize<'de> for Entries {
+impl<'de> Deserialize<'de> for BackendEntries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = Entries;
+        struct ListVisitor;
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = BackendEntries;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of backends")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Entries, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut entries: A,
+            ) -> Result<BackendEntries, A::Error> {
                 let mut seen = BTreeMap::new();
-                let mut read: Vec<Entry> = Vec::new();
-                while let Some(entry) = entries.next_element::<Entry>()? {
+                let mut read: Vec<BackendEntry> = Vec::new();
+                while let Some(entry) = entries.next_element::<BackendEntry>()? {
                     let (addr, number) = (entry.addr, read.len() + 1);
                     if let Some(first) = seen.insert(addr, number) {
                         let problem = format!("backends {first} and {number} are both {addr}");
@@ -70,24 +77,24 @@ impl<'de> Deserialize<'de> for Entries {
                     }
                     read.push(entry);
                 }
-                Ok(Entries(read))
+                Ok(BackendEntries(read))
             }
         }
-        deserializer.deserialize_seq(Read)
+        deserializer.deserialize_seq(ListVisitor)
     }
 }
 
 /// One backend.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a backend with its fields")]
-struct Entry {
+struct BackendEntry {
     #[serde(deserialize_with = "addr")]
     addr: SocketAddr,
     name: Option<String>,
     #[serde(default = "one")]
     weight: u16,
     #[serde(default)]
-    state: State,
+    state: EntryState,
     #[serde(default)]
     priority: u8,
     #[serde(default)]
@@ -102,13 +109,13 @@ struct Entry {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum EntryState {
     Drain,
     #[default]
     Ready,
 }
 
-impl Entry {
+impl BackendEntry {
     fn backend(self, label: &Arc<str>) -> Backend {
         let default = FailLimit::default();
         let max_fails = self
@@ -122,8 +129,8 @@ impl Entry {
             .with_fail_limit(max_fails.map(|max| FailLimit::new(max, fail_timeout)))
             .with_source(self.source.map_or_else(|| Arc::clone(label), Arc::from))
             .with_admin(match self.state {
-                State::Drain => AdminState::Drain,
-                State::Ready => AdminState::Ready,
+                EntryState::Drain => AdminState::Drain,
+                EntryState::Ready => AdminState::Ready,
             });
         backend.name = self.name.map(Arc::from);
         backend.zone = self.zone.map(Arc::from);
@@ -147,7 +154,7 @@ fn addr<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Err
     })
 }
 
-/// Reads a number and its unit: `500ms`, `10s`, `5m` or `1h`.
+/// Parses a number and its unit: `500ms`, `10s`, `5m` or `1h`.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

@@ -1,9 +1,9 @@
-//! The languages that a file may be written in.
+//! The formats of a file.
 
-/// The language of a file.
+/// The format of a file.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Format {
+pub enum FileFormat {
     /// JSON (RFC 8259).
     Json,
     /// YAML 1.2, one document.

@@ -2,4 +2,5 @@
 
 mod document;
 pub(crate) mod format;
+mod lookup;
 pub(crate) mod source;

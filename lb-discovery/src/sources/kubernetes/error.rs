@@ -1,4 +1,4 @@
-//! What went wrong, in our words.
+//! Errors of requests, and their messages.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,30 +8,30 @@ use kube::core::Status;
 
 use crate::error::DiscoveryError;
 
-/// How soon an object that does not exist is looked for again.
+/// How long the answer that there are no backends holds.
 const MISSING: Duration = Duration::from_secs(5);
 
-/// Why a request brought nothing.
+/// Why a request failed.
 #[derive(Debug)]
-pub(crate) enum Failure {
-    /// The server answered 410: what it was asked about is forgotten, so a fresh list is due.
+pub(crate) enum ApiError {
+    /// The server answered 410: it no longer has that version, so the objects must be listed again.
     Gone,
     /// Anything else.
     Other(DiscoveryError),
 }
 
-impl Failure {
-    /// The error for a request that must not be answered by 410.
+impl ApiError {
+    /// Converts to the error of a request for which 410 is a failure.
     pub(crate) fn into_error(self, what: &str) -> DiscoveryError {
         match self {
-            Self::Gone => unavailable(what, "410 Gone, again and again"),
+            Self::Gone => unavailable(what, "410 Gone repeatedly"),
             Self::Other(error) => error,
         }
     }
 }
 
-/// Sorts what the client reports.
-pub(crate) fn of_client(what: &str, error: &kube::Error) -> Failure {
+/// Classifies an error of the HTTP client.
+pub(crate) fn of_client(what: &str, error: &kube::Error) -> ApiError {
     let cause = root_cause(error);
     let cause = match &*cause {
         "deadline has elapsed" => "no connection was established in time",
@@ -39,10 +39,10 @@ pub(crate) fn of_client(what: &str, error: &kube::Error) -> Failure {
     };
     let hint = hint(cause);
     let problem = format!("the API server cannot be reached: {cause}{hint}");
-    Failure::Other(unavailable(what, &problem))
+    ApiError::Other(unavailable(what, &problem))
 }
 
-/// What to do about a failure of TLS.
+/// A remedy for a TLS error.
 fn hint(cause: &str) -> &'static str {
     if cause.contains("not valid for name") {
         "; connect to a name or an address that the certificate has, or set tls-server-name in the kubeconfig to one"
@@ -62,9 +62,9 @@ fn hint(cause: &str) -> &'static str {
     }
 }
 
-/// An answer that leads elsewhere, as `location` says.
-pub(crate) fn redirected(what: &str, code: u16, location: Option<&str>) -> Failure {
-    // No more than the host: the rest may hold a secret.
+/// Describes a redirect to `location`.
+pub(crate) fn redirected(what: &str, code: u16, location: Option<&str>) -> ApiError {
+    // Only the host: the rest may contain a secret.
     let location = location.and_then(|location| location.parse::<Uri>().ok());
     let host = location
         .as_ref()
@@ -73,25 +73,25 @@ pub(crate) fn redirected(what: &str, code: u16, location: Option<&str>) -> Failu
     let problem = format!(
         "{code}: the server redirects to {host}, as no Kubernetes API does: does something on the way ask for a login?"
     );
-    Failure::Other(unavailable(what, &problem))
+    ApiError::Other(unavailable(what, &problem))
 }
 
-/// Sorts an answer with the status `code`, of which `said` was read. `retry_after` is what its header says, in seconds.
-pub(crate) fn of_answer(what: &str, code: u16, said: &[u8], retry_after: Option<u32>) -> Failure {
-    // Proxies in between have their own words for it.
+/// Classifies an answer with the status `code` and the body `said`. `retry_after`: seconds, from its header.
+pub(crate) fn of_answer(what: &str, code: u16, said: &[u8], retry_after: Option<u32>) -> ApiError {
+    // An answer of a proxy is no `Status`.
     let status = serde_json::from_slice::<Status>(said)
         .unwrap_or_else(|_| Status::failure(&String::from_utf8_lossy(said), ""));
-    sort(what, &status.with_code(code), retry_after)
+    classify(what, &status.with_code(code), retry_after)
 }
 
-/// Sorts an error that the server reports.
-pub(crate) fn of_status(what: &str, status: &Status) -> Failure {
-    sort(what, status, None)
+/// Classifies an error that the server reports.
+pub(crate) fn of_status(what: &str, status: &Status) -> ApiError {
+    classify(what, status, None)
 }
 
-fn sort(what: &str, status: &Status, retry_after: Option<u32>) -> Failure {
+fn classify(what: &str, status: &Status, retry_after: Option<u32>) -> ApiError {
     let said = shortened(&status.message);
-    Failure::Other(match status.code {
+    ApiError::Other(match status.code {
         400 => config(what, &format!("400 Bad Request: {said}")),
         401 => denied(
             what,
@@ -107,7 +107,7 @@ fn sort(what: &str, status: &Status, retry_after: Option<u32>) -> Failure {
             what,
             &format!("404 Not Found: {said}; is this the API of a Kubernetes cluster?"),
         ),
-        410 => return Failure::Gone,
+        410 => return ApiError::Gone,
         code @ (429 | 500..) => {
             let details = status.details.as_ref();
             let seconds = retry_after.or_else(|| details.map(|d| d.retry_after_seconds));
@@ -136,7 +136,7 @@ pub(crate) fn config(what: &str, problem: &str) -> DiscoveryError {
     }
 }
 
-/// An answer that there are no backends.
+/// Makes the error for an answer that there are no backends.
 pub(crate) fn no_backends(what: &str, reason: &str) -> DiscoveryError {
     DiscoveryError::NoBackends {
         what: what.into(),
@@ -160,7 +160,7 @@ pub(crate) fn unavailable(what: &str, problem: &str) -> DiscoveryError {
     }
 }
 
-/// An answer that is not believed, and when to ask again.
+/// Makes the error for an answer that is not accepted. `valid_for`: when to ask again.
 pub(crate) fn unusable(what: &str, problem: &str, valid_for: Duration) -> DiscoveryError {
     DiscoveryError::Unusable {
         what: what.into(),
@@ -176,14 +176,14 @@ fn denied(what: &str, problem: &str) -> DiscoveryError {
     }
 }
 
-/// The last cause of an error, whose own message repeats in those of all that wrap it.
+/// The message of the innermost cause, which the errors around it often repeat.
 pub(crate) fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut root = error;
     while let Some(source) = root.source() {
         root = source;
     }
     let (own, cause) = (error.to_string(), root.to_string());
-    // The outermost names the file, where there is one.
+    // The outermost error names the file, if there is one.
     shortened(if own.contains(&cause) && own.len() < 300 {
         &own
     } else {
@@ -191,7 +191,7 @@ pub(crate) fn root_cause(error: &(dyn Error + 'static)) -> String {
     })
 }
 
-/// A message from outside, short enough for a line of a log.
+/// Shortens a foreign message to one line of a log.
 pub(crate) fn shortened(message: &str) -> String {
     const LIMIT: usize = 300;
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");

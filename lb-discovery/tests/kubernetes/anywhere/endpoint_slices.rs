@@ -119,7 +119,7 @@ async fn pages_are_put_together(place: &Place) {
         put(place, &format!("echo-{number}"), &[endpoint(&ip, &ip)]).await;
     }
     let cluster = place.cluster().page_size(2);
-    let source = EndpointSlices::new(cluster, place.namespace(), "echo").unwrap();
+    let source = EndpointSlices::try_new(cluster, place.namespace(), "echo").unwrap();
     assert_eq!(run(source).next().await.len(), 5);
     if let Place::Ours(api) = place {
         assert_eq!(api.server.lists("endpointslices"), 3);

@@ -1,4 +1,4 @@
-//! What holds against any API server: ours, and a real one where `LB_TEST_KUBECONFIG` names a kubeconfig.
+//! Checks against any API server: the in-process one, and a real one if `LB_TEST_KUBECONFIG` names a kubeconfig.
 
 mod endpoint_slices;
 mod node_port;
@@ -10,7 +10,7 @@ use futures::FutureExt;
 
 use crate::place::Place;
 
-/// Runs a check in a namespace of a real cluster, and deletes that whatever came out.
+/// Runs a check in a namespace of a real cluster, and always deletes the namespace.
 async fn really(check: impl AsyncFnOnce(&Place)) {
     let Some(place) = Place::real().await else {
         return;

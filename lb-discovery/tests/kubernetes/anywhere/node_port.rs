@@ -47,7 +47,7 @@ async fn nodes(place: &Place) -> Vec<Node> {
     nodes
 }
 
-/// Creates or changes the Service, and gives its port on the nodes.
+/// Creates or changes the Service, and returns its port on the nodes.
 async fn put(place: &Place, policy: &str) -> u16 {
     place.put("services", service(policy)).await;
     let made = place.get("services", "echo").await;

@@ -23,7 +23,7 @@ async fn pods_of_a_daemon_set_are_reached_on_their_nodes(place: &Place) {
     let mut other = pod("other", "node-3", "10.1.0.3");
     other["metadata"]["labels"]["app"] = json!("other");
     place.put("pods", other).await;
-    let source = Pods::of_daemon_set(place.cluster(), place.namespace(), "echo", 446).unwrap();
+    let source = Pods::try_daemon_set(place.cluster(), place.namespace(), "echo", 446).unwrap();
     let mut running = run(source);
     let set = running.next().await;
     assert_eq!(shown(&set), ["10.1.0.1:446", "10.1.0.2:446"]);
@@ -44,7 +44,7 @@ async fn pods_of_a_daemon_set_are_reached_on_their_nodes(place: &Place) {
 async fn pods_of_a_deployment(place: &Place) {
     place.put("deployments", deployment("echo")).await;
     place.put("pods", pod("echo-a", "node-1", "10.1.0.1")).await;
-    let source = Pods::of_deployment(place.cluster(), place.namespace(), "echo", "echo").unwrap();
+    let source = Pods::try_deployment(place.cluster(), place.namespace(), "echo", "echo").unwrap();
     until(&mut run(source), &["10.1.0.1:446"]).await;
 }
 
@@ -69,7 +69,7 @@ async fn a_host_port_is_reached_on_the_node(place: &Place) {
 }
 
 async fn a_daemon_set_that_does_not_exist_is_not_found(place: &Place) {
-    let source = Pods::of_daemon_set(place.cluster(), place.namespace(), "echo", 446).unwrap();
+    let source = Pods::try_daemon_set(place.cluster(), place.namespace(), "echo", 446).unwrap();
     let running = run(source);
     let watching = format!("watching daemonsets of {}/echo", place.namespace());
     until_error(&running, &watching).await;

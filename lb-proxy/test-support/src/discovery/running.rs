@@ -1,11 +1,11 @@
-//! A running driver whose publications a test reads.
+//! A running driver, and the publications that a test reads.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::Snapshot;
-use lb_discovery::{Discovery, Driver, DriverConfig, DriverHandle};
+use lb_discovery::{Driver, DriverConfig, DriverHandle, Source};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -27,7 +27,7 @@ pub struct RunningDriver {
 
 impl RunningDriver {
     /// Runs a new driver of `sources`.
-    pub fn start(sources: Vec<Arc<dyn Discovery>>, config: DriverConfig) -> Self {
+    pub fn start(sources: Vec<Arc<dyn Source>>, config: DriverConfig) -> Self {
         let (driver, handle) = Driver::new(sources, config);
         Self::resume(driver, handle)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use lb_core::Snapshot;
-use lb_discovery::{Discovery, DiscoveryError, SnapshotStream};
+use lb_discovery::{DiscoveryError, SnapshotStream, Source};
 use tokio::time::{Instant, sleep};
 
 /// The behaviour of one watch.
@@ -70,8 +70,8 @@ impl Script {
 }
 
 #[async_trait]
-impl Discovery for Script {
-    fn source(&self) -> Arc<str> {
+impl Source for Script {
+    fn label(&self) -> Arc<str> {
         "script".into()
     }
 
@@ -125,7 +125,7 @@ impl Discovery for Script {
     }
 }
 
-/// The error of a source whose backends are withdrawn, valid for 5 s.
+/// The error of a source that withdraws its backends, valid for 5 s.
 pub fn no_backends() -> DiscoveryError {
     DiscoveryError::NoBackends {
         what: "asking the script".into(),

@@ -27,7 +27,7 @@ pub fn on_node(mut endpoint: Value, node: &str) -> Value {
     endpoint
 }
 
-/// A slice of the Service `echo`, whose port `echo` is 8080 in the pods.
+/// A slice of the Service `echo`. Its port `echo` is 8080 in the pods.
 pub fn slice(name: &str, endpoints: &[Value]) -> Value {
     let is_v6 = |endpoint: &Value| {
         let ip = endpoint["addresses"][0].as_str();

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use lb_core::policy::{PolicyKind, WeightedRoundRobin};
 use lb_core::{Backend, Snapshot, Weight};
-use lb_discovery::{DriverConfig, ManualHandle, Static, channel};
+use lb_discovery::{DriverConfig, Manual, ManualHandle, Static};
 use lb_proxy::{Parting, Upstream};
 
 /// An upstream of the backend at `addr`, which the handle can remove. The removal closes its sessions at once.
 pub fn removable(addr: SocketAddr) -> (Upstream, ManualHandle, Backend) {
     let backend = Backend::new(addr);
-    let (sources, manual) = channel([backend.clone()].into_iter().collect());
+    let (manual, sources) = Manual::new([backend.clone()].into_iter().collect());
     let upstream = Upstream::builder("removable")
         .discovery(manual)
         .discovery_config(eager())

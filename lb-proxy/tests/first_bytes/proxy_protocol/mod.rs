@@ -134,7 +134,7 @@ impl Scene {
     }
 }
 
-/// Like `assert_reset`, for a client whose write may already have failed by the reset.
+/// Like `assert_reset`, for a client that may already have failed to write because of the reset.
 async fn assert_reset_soon(client: &mut TcpStream) {
     let mut bytes = Vec::new();
     match within("the reset", client.read_to_end(&mut bytes)).await {

@@ -67,7 +67,7 @@ def browser(name):
 
 
 def new_openssl(port):
-    """An OpenSSL whose default key share is post-quantum."""
+    """An OpenSSL with a post-quantum default key share."""
     context = OpenSSL.SSL.Context(OpenSSL.SSL.TLS_CLIENT_METHOD)
     connection = OpenSSL.SSL.Connection(context, socket.create_connection(("127.0.0.1", port)))
     connection.set_tlsext_host_name(b"pq.example.com")

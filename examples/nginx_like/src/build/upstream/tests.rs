@@ -52,7 +52,7 @@ fn consecutive_addresses_are_one_source() {
     let sources = |text: &str| {
         let made = upstream(&read(text), &SystemResolver::default()).unwrap();
         let sources = made.discovery().sources;
-        let labels = sources.iter().map(|status| status.source.to_string());
+        let labels = sources.iter().map(|status| status.label.to_string());
         labels.collect::<Vec<_>>()
     };
     let text = "upstream u {

@@ -81,9 +81,9 @@ async fn slices_that_are_passed_over_are_in_the_log() {
     cluster.api.put("endpointslices", names);
     let proxy = cluster.proxy("kubernetes default/echo").await;
     until(&proxy, &["node1"]).await;
-    proxy.logged("EndpointSlice passed over").await;
+    proxy.logged("EndpointSlice skipped").await;
     proxy.logged("its addresses are names").await;
-    assert_eq!(proxy.count("EndpointSlice passed over"), 1);
+    assert_eq!(proxy.count("EndpointSlice skipped"), 1);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn traffic_continues_whatever_the_api_server_does() {
         (Fault::Garbage, "the answer to a watch is no event: <html>"),
         (
             Fault::GarbageEvents,
-            "the answer is not what a Kubernetes API says",
+            "the answer is not one of a Kubernetes API",
         ),
         (Fault::EmptyLists, "the list is empty, but had 1 before"),
     ] {

@@ -1,22 +1,23 @@
-//! What `/etc/hosts` says (hosts(5)).
+//! The content of `/etc/hosts` (hosts(5)).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use hickory_resolver::proto::rr::Name;
 
-use crate::sources::dns::lookup::answer::Family;
+use crate::ip_family::IpFamily;
+
 use crate::sources::dns::server::name_server::usable;
 
-/// The addresses of names. The client's own table of this kind lacks names with underscores, and cannot read a file
-/// with a byte that is not UTF-8.
+/// The addresses of names. hickory's own table rejects names with underscores, and cannot read a file with a byte that is
+/// not UTF-8.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
     by_name: HashMap<String, Vec<IpAddr>>,
 }
 
 impl Hosts {
-    /// Reads a file's `text`. Lines that make no sense are passed over, as the system does.
+    /// Parses a file's `text`. Skips invalid lines, as the system's resolver does.
     pub(crate) fn parse(text: &[u8]) -> Self {
         let mut by_name: HashMap<String, Vec<IpAddr>> = HashMap::new();
         for line in String::from_utf8_lossy(text).lines() {
@@ -35,16 +36,16 @@ impl Hosts {
         Self { by_name }
     }
 
-    /// The addresses of `name`, in the file's order.
-    pub(crate) fn find(&self, name: &Name, families: &[Family]) -> Vec<IpAddr> {
-        let wanted = |addr: &IpAddr| usable(*addr) && families.contains(&Family::of(*addr));
+    /// Returns the addresses of `name`, in the file's order.
+    pub(crate) fn find(&self, name: &Name, families: &[IpFamily]) -> Vec<IpAddr> {
+        let wanted = |addr: &IpAddr| usable(*addr) && families.contains(&IpFamily::of(*addr));
         let addrs = self.by_name.get(&key(&name.to_ascii()));
         let addrs = addrs.into_iter().flatten().copied();
         addrs.filter(wanted).collect()
     }
 }
 
-/// A name as it is looked for.
+/// The key of a name: lower-case, without the dot at its end.
 fn key(name: &str) -> String {
     let name = name.strip_suffix('.').unwrap_or(name);
     name.to_ascii_lowercase()
@@ -54,9 +55,9 @@ fn key(name: &str) -> String {
 mod tests {
     use super::*;
 
-    const BOTH: [Family; 2] = [Family::V4, Family::V6];
+    const BOTH: [IpFamily; 2] = [IpFamily::V4, IpFamily::V6];
 
-    fn find(text: &[u8], name: &str, families: &[Family]) -> Vec<String> {
+    fn find(text: &[u8], name: &str, families: &[IpFamily]) -> Vec<String> {
         let name = Name::from_ascii(name).unwrap();
         let found = Hosts::parse(text).find(&name, families);
         found.iter().map(ToString::to_string).collect()
@@ -69,14 +70,14 @@ mod tests {
         let all = ["10.0.0.1", "10.0.0.2", "::2"];
         assert_eq!(find(text, "node1.test", &BOTH), all);
         assert_eq!(find(text, "NODE1.test.", &BOTH), all);
-        assert_eq!(find(text, "node1.test", &[Family::V6]), ["::2"]);
+        assert_eq!(find(text, "node1.test", &[IpFamily::V6]), ["::2"]);
         assert_eq!(find(text, "node1", &BOTH), ["10.0.0.1"]);
         assert!(find(text, "blocked.test", &BOTH).is_empty());
         assert!(find(text, "one", &BOTH).is_empty());
     }
 
     #[test]
-    fn what_makes_no_sense_is_passed_over() {
+    fn invalid_lines_are_skipped() {
         let text = b"\xef\xbb\xbf10.0.0.9 mark\n10.0.0 a_b\n10.0.0.1 a_b # caf\xe9\n\xff\xfe\n\
                      fe80::1%eth0 a_b\n10.0.0.2 -- a_b";
         assert_eq!(find(text, "a_b", &BOTH), ["10.0.0.1", "10.0.0.2"]);

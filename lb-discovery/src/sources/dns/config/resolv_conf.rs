@@ -1,4 +1,4 @@
-//! What `/etc/resolv.conf` says (resolv.conf(5)).
+//! The content of `/etc/resolv.conf` (resolv.conf(5)).
 
 use std::net::{SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::time::Duration;
@@ -9,15 +9,15 @@ use resolv_conf::{Config, ParseError, ScopedIp};
 /// The port of name servers.
 const PORT: u16 = 53;
 
-/// The largest values that glibc takes; it takes these for what is larger.
+/// The maximum values of glibc, which replaces larger ones by these.
 const MAX_NDOTS: u32 = 15;
 const MAX_TIMEOUT: u32 = 30;
 const MAX_ATTEMPTS: u32 = 5;
 
-/// A file that was read.
+/// A parsed file.
 #[derive(Clone, Debug)]
 pub(crate) struct ResolvConf {
-    /// The name servers. A file without any means the local machine.
+    /// The name servers. Without any in the file: the local machine.
     pub(crate) servers: Vec<SocketAddr>,
     pub(crate) search: Vec<Name>,
     pub(crate) ndots: usize,
@@ -25,12 +25,12 @@ pub(crate) struct ResolvConf {
     pub(crate) attempts: usize,
     /// Whether the file names servers, but none that can be used.
     pub(crate) is_broken: bool,
-    /// What was passed over, as the system does.
+    /// The skipped parts. The system's resolver skips them, too.
     pub(crate) problems: Vec<String>,
 }
 
 impl ResolvConf {
-    /// Reads a file's `text`. What makes no sense is passed over.
+    /// Parses a file's `text`. Skips invalid parts.
     pub(crate) fn parse(text: &[u8]) -> Self {
         let (read, errors) = Config::parse_with_errors(text);
         let mut problems: Vec<String> = errors.iter().map(problem).collect();
@@ -46,7 +46,7 @@ impl ResolvConf {
             },
             search,
             ndots: read.ndots.min(MAX_NDOTS) as usize,
-            // Without a second no server can answer.
+            // Zero would leave servers no time to answer.
             timeout: Duration::from_secs(read.timeout.clamp(1, MAX_TIMEOUT).into()),
             attempts: read.attempts.clamp(1, MAX_ATTEMPTS) as usize,
             is_broken,
@@ -54,7 +54,7 @@ impl ResolvConf {
         }
     }
 
-    /// What asking `servers`, and nothing else, means.
+    /// The configuration that asks only `servers`.
     pub(crate) fn of(servers: &[SocketAddr]) -> Self {
         Self {
             servers: servers.to_vec(),
@@ -83,8 +83,7 @@ fn servers(read: &[ScopedIp], problems: &mut Vec<String>) -> Vec<SocketAddr> {
     servers
 }
 
-/// The number of the interface in an address such as `fe80::1%eth0`. The C library knows the interfaces; it asks no
-/// server about an address.
+/// The index of the interface in an address such as `fe80::1%eth0`. The C library resolves it, without asking a server.
 fn scope_id(scoped: &str) -> Option<u32> {
     let addrs = (scoped, PORT).to_socket_addrs().ok()?;
     addrs.into_iter().find_map(|addr| match addr {
@@ -93,7 +92,7 @@ fn scope_id(scoped: &str) -> Option<u32> {
     })
 }
 
-/// The search domains: those of the last `search` or `domain` line, else the domain of the machine's own name.
+/// The search domains: those of the last `search` or `domain` line, else the domain of the host name.
 fn search(read: &Config, problems: &mut Vec<String>) -> Vec<Name> {
     let is_set = read.get_search().is_some() || read.get_domain().is_some();
     let own = (!is_set).then(|| read.get_system_domain()).flatten();
@@ -107,7 +106,7 @@ fn search(read: &Config, problems: &mut Vec<String>) -> Vec<Name> {
     domains
 }
 
-/// What is wrong with a line.
+/// The problem of a line.
 fn problem(error: &ParseError) -> String {
     // The library counts lines from 0.
     let at = |line: &usize, problem: &str| format!("line {}: {problem}", line + 1);

@@ -1,4 +1,4 @@
-//! The system's files that lookups go by, read again when they have changed.
+//! The system's files that configure lookups, read again after a change.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,32 +12,32 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::error::DiscoveryError;
-use crate::sources::dns::config::active::{Conf, Options};
+use crate::sources::dns::config::active_config::{ActiveConfig, ResolverOptions};
 use crate::sources::dns::config::hosts::Hosts;
 use crate::sources::dns::config::resolv_conf::ResolvConf;
 
-/// The least time between two looks at whether a file has changed. A look costs one system call.
+/// The minimum time between two checks of a file. A check costs one system call.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// For how long a file must have stayed as it is before its stamp can be believed: a change at nearly the same time may
-/// leave the stamp as it was.
+/// How long a file must stay unchanged before its stamp is reliable: a change at nearly the same time may leave the stamp
+/// unchanged.
 const REST: Duration = Duration::from_secs(2);
 
-/// The files that a [`Conf`] comes from, if any.
-pub(crate) struct Files {
+/// The files that a [`ActiveConfig`] comes from, if any.
+pub(crate) struct SystemFiles {
     resolv_conf: Option<WatchedFile>,
     hosts: Option<WatchedFile>,
-    /// What was passed over when the files were first read, until the first lookup logs it: the embedder may set up its
-    /// log after its resolver.
-    untold: Option<ResolvConf>,
+    /// The first content of `resolv.conf`, until the first lookup logs its problems: the embedder may set up its log after
+    /// its resolver.
+    unlogged: Option<ResolvConf>,
 }
 
-impl Files {
-    pub(crate) fn read(options: &Options) -> Result<(Self, Conf), DiscoveryError> {
+impl SystemFiles {
+    pub(crate) fn read(options: &ResolverOptions) -> Result<(Self, ActiveConfig), DiscoveryError> {
         let mut files = Self {
             resolv_conf: None,
             hosts: None,
-            untold: None,
+            unlogged: None,
         };
         let given = match &options.name_servers {
             Some(servers) => ResolvConf::of(servers),
@@ -47,7 +47,7 @@ impl Files {
                 let (file, text) = WatchedFile::open(path)?;
                 files.resolv_conf = Some(file);
                 let read = ResolvConf::parse(&text);
-                files.untold = Some(read.clone());
+                files.unlogged = Some(read.clone());
                 read
             }
         };
@@ -61,29 +61,30 @@ impl Files {
             hosts = Hosts::parse(&text);
             files.hosts = Some(file);
         }
-        let conf = Conf::new(given, options, Arc::new(hosts))?;
+        let conf = ActiveConfig::new(given, options, Arc::new(hosts))?;
         Ok((files, conf))
     }
 
-    /// Takes over what changed in the files. One that cannot be used changes nothing.
-    pub(crate) fn follow(&mut self, options: &Options, conf: &mut Arc<Conf>) {
+    /// Applies the changes of the files. A file that cannot be used changes nothing.
+    pub(crate) fn follow(&mut self, options: &ResolverOptions, conf: &mut Arc<ActiveConfig>) {
         if let Some(file) = &self.resolv_conf
-            && let Some(read) = self.untold.take()
+            && let Some(read) = self.unlogged.take()
         {
-            tell(&file.path, &read);
+            log_problems(&file.path, &read);
         }
         if let Some(file) = &mut self.resolv_conf
             && let Some(text) = file.changed()
         {
             let read = text.map(|text| ResolvConf::parse(&text));
             let read = read.and_then(|read| {
-                tell(&file.path, &read);
+                log_problems(&file.path, &read);
                 let broken = read
                     .is_broken
                     .then_some("it names no server that can be used");
                 broken.map_or(Ok(read), |problem| Err(file.unusable(problem)))
             });
-            let next = read.and_then(|read| Conf::new(read, options, Arc::clone(conf.hosts())));
+            let next =
+                read.and_then(|read| ActiveConfig::new(read, options, Arc::clone(conf.hosts())));
             replace(conf, next, file);
         }
         if let Some(file) = &mut self.hosts
@@ -95,41 +96,44 @@ impl Files {
     }
 }
 
-/// Logs what was passed over.
-fn tell(path: &Path, read: &ResolvConf) {
+/// Logs the skipped parts of a file.
+fn log_problems(path: &Path, read: &ResolvConf) {
     if !read.problems.is_empty() {
         let (path, problems) = (path.display(), read.problems.join("; "));
-        warn!(%path, %problems, servers = ?read.servers, "Parts of the file passed over");
+        warn!(%path, %problems, servers = ?read.servers, "Invalid parts of the file skipped");
     }
 }
 
-fn replace(conf: &mut Arc<Conf>, next: Result<Conf, DiscoveryError>, file: &WatchedFile) {
+fn replace(
+    conf: &mut Arc<ActiveConfig>,
+    next: Result<ActiveConfig, DiscoveryError>,
+    file: &WatchedFile,
+) {
     let path = file.path.display();
     match next {
         Ok(next) => {
             *conf = Arc::new(next);
-            info!(%path, servers = ?conf.servers(), "Read the changed file");
+            info!(%path, servers = ?conf.servers(), "Changed file read");
         }
         Err(error) => {
-            warn!(%path, error = %error.report(), "Cannot use the changed file, keeping what it said");
+            warn!(%path, error = %error.report(), "Changed file unusable, keeping its previous content");
         }
     }
 }
 
-/// A file that is read again when it has changed.
+/// A file that is read again after a change.
 #[derive(Debug)]
 struct WatchedFile {
     path: PathBuf,
     checked: Instant,
     stamp: Option<Stamp>,
-    /// Whether the stamp would have changed with the content.
+    /// Whether the stamp is reliable: it would have changed with the content.
     is_settled: bool,
     digest: u64,
     is_readable: bool,
 }
 
-/// What changes when a file's content does, or when another file takes its place. The times are seconds and
-/// nanoseconds.
+/// Metadata that change when a file's content does, or when another file replaces it. Times are seconds and nanoseconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Stamp {
     device: u64,
@@ -151,20 +155,20 @@ impl Stamp {
         })
     }
 
-    /// Whether the file has stayed as it is for a while. Not if its times lie in the future.
+    /// Whether the file has stayed unchanged for [`REST`]. False if its times are in the future.
     fn is_settled(&self) -> bool {
         let (seconds, _) = self.changed.max(self.modified);
         let Some(changed) = u64::try_from(seconds).ok().map(Duration::from_secs) else {
             return false;
         };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        // The part of a second that is left out counts against it.
+        // One second more, because the fraction of a second is ignored.
         now.is_ok_and(|now| now > changed + REST + Duration::from_secs(1))
     }
 }
 
 impl WatchedFile {
-    /// Reads the file for the first time. One that does not exist counts as empty, as it does for the system.
+    /// Reads the file for the first time. One that does not exist counts as empty, as in the system's resolver.
     fn open(path: &Path) -> Result<(Self, Vec<u8>), DiscoveryError> {
         let mut file = Self {
             path: path.to_owned(),
@@ -184,7 +188,7 @@ impl WatchedFile {
         Ok((file, text))
     }
 
-    /// Notes what was read. Returns whether it is news.
+    /// Records what was read. Returns whether it has changed.
     fn take(&mut self, stamp: Option<Stamp>, text: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
@@ -194,9 +198,9 @@ impl WatchedFile {
         std::mem::replace(&mut self.digest, digest) != digest
     }
 
-    /// The file's text if it has changed since it was last read, or, once, why it cannot be read any more.
+    /// The file's text if it has changed since the last read, or, once, the error that prevents a read.
     ///
-    /// A file that is gone or empty has not changed: it is being replaced.
+    /// A missing or empty file counts as unchanged: it is being replaced.
     fn changed(&mut self) -> Option<Result<Vec<u8>, DiscoveryError>> {
         let now = Instant::now();
         if now.saturating_duration_since(self.checked) < CHECK_EVERY {

@@ -1,5 +1,6 @@
-//! From a name to addresses or to the servers of a service.
+//! From a name to addresses, or to the servers of a service.
 
-pub(crate) mod answer;
+pub(crate) mod addresses;
+pub(crate) mod host;
 pub(crate) mod questions;
 pub(crate) mod srv;

@@ -1,4 +1,4 @@
-//! The questions for one name, one for each family, of which a silent one holds up nothing.
+//! The questions for one name, one for each family. One without an answer does not delay the other.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::DiscoveryError;
-use crate::sources::dns::lookup::answer::{Family, Outcome};
+use crate::ip_family::IpFamily;
+use crate::sources::dns::lookup::addresses::{QuestionOutcome, record_type};
 use crate::sources::dns::server::error::what;
 
-/// How long one family is waited for once the other one's answer is enough to go on ("Resolution Delay", RFC 8305
-/// section 3).
+/// How long a lookup waits for one family once the other one's answer is sufficient ("Resolution Delay", RFC 8305 section
+/// 3).
 ///
-/// The RFC has 50 ms, for people who wait for a page. A set of backends that is first published without a family
-/// costs more than a moment, so slow servers are given longer here; but a change must be followed within its TTL and
-/// a second.
+/// The RFC has 50 ms, for interactive use. Here it is longer, because a first set without one family costs more than a
+/// short delay; but a change must be published within its TTL plus a second.
 pub(crate) const RESOLUTION_DELAY: Duration = Duration::from_millis(250);
 
-/// The questions that are out for one name, at most one for each family.
+/// The pending questions for one name, at most one for each family.
 ///
-/// Those that an end of [`outcomes`](Self::outcomes) leaves open run on as tasks, which end when this is dropped.
+/// Questions that are pending when [`outcomes`](Self::outcomes) returns continue as tasks, which end when this is dropped.
 pub(crate) struct Questions {
     name: Name,
-    open: Vec<Family>,
-    tasks: JoinSet<(Family, Outcome)>,
+    open: Vec<IpFamily>,
+    tasks: JoinSet<(IpFamily, QuestionOutcome)>,
 }
 
 impl Questions {
@@ -41,16 +41,16 @@ impl Questions {
         &self.name
     }
 
-    /// Whether one has no outcome yet that was taken.
+    /// Whether the outcome of a question was not taken yet.
     pub(crate) fn is_open(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// Asks for `family`, unless that question is still out.
+    /// Asks for `family`, unless that question is pending.
     pub(crate) fn ask(
         &mut self,
-        family: Family,
-        question: impl Future<Output = Outcome> + Send + 'static,
+        family: IpFamily,
+        question: impl Future<Output = QuestionOutcome> + Send + 'static,
     ) {
         if !self.open.contains(&family) {
             self.open.push(family);
@@ -58,27 +58,27 @@ impl Questions {
         }
     }
 
-    /// The outcomes that have come since [`outcomes`](Self::outcomes) ended.
-    pub(crate) fn late(&mut self) -> Vec<(Family, Outcome)> {
+    /// Takes the outcomes that arrived after [`outcomes`](Self::outcomes) returned.
+    pub(crate) fn late(&mut self) -> Vec<(IpFamily, QuestionOutcome)> {
         let mut late = Vec::new();
         while let Some(ended) = self.tasks.try_join_next() {
             late.extend(ended.ok());
         }
         if self.tasks.is_empty() {
-            self.open.clear(); // a task that was lost with its runtime included
+            self.open.clear(); // including a task that was lost with its runtime
         }
         self.open
             .retain(|open| !late.iter().any(|(family, _)| family == open));
         late
     }
 
-    /// One outcome for each question, in the order of the families. Waits for all of them; but from the first one
-    /// that is `enough` on only for [`RESOLUTION_DELAY`], after which the others count as timed out.
+    /// Returns one outcome for each question, in the order of the families. Waits for all of them, but after the first one
+    /// that is `enough` only for [`RESOLUTION_DELAY`], after which the pending ones count as timed out.
     pub(crate) async fn outcomes(
         &mut self,
         shown: &str,
-        enough: impl Fn(Family, &Outcome) -> bool,
-    ) -> Vec<(Family, Outcome)> {
+        enough: impl Fn(IpFamily, &QuestionOutcome) -> bool,
+    ) -> Vec<(IpFamily, QuestionOutcome)> {
         let mut outcomes = Vec::new();
         let mut deadline = None;
         loop {
@@ -95,11 +95,11 @@ impl Questions {
                     self.open.retain(|open| *open != family);
                     outcomes.push((family, outcome));
                 }
-                Some(Err(_)) => {} // it counts as silent
+                Some(Err(_)) => {} // counts as no answer
                 None => break,
             }
         }
-        let silent = |family: &Family| (*family, Err(silent(*family, shown)));
+        let silent = |family: &IpFamily| (*family, Err(silent(*family, shown)));
         outcomes.extend(self.open.iter().map(silent));
         if self.tasks.is_empty() {
             self.open.clear();
@@ -109,8 +109,8 @@ impl Questions {
     }
 }
 
-fn silent(family: Family, shown: &str) -> DiscoveryError {
-    let kind = family.record_type();
+fn silent(family: IpFamily, shown: &str) -> DiscoveryError {
+    let kind = record_type(family);
     DiscoveryError::Timeout {
         what: what(shown),
         problem: format!("no {kind} answer within {RESOLUTION_DELAY:?} of the other one").into(),

@@ -11,21 +11,23 @@ use lb_core::{Backend, Priority, Weight};
 use tracing::warn;
 
 use crate::error::DiscoveryError;
-use crate::sources::dns::config::active::{Conf, Memory};
-use crate::sources::dns::lookup::answer::{Answer, Failures, PARTIAL_VALIDITY};
+use crate::sources::dns::config::active_config::ActiveConfig;
+use crate::sources::dns::lookup::addresses::{AttemptErrors, PARTIAL_VALIDITY};
+use crate::sources::dns::lookup::host::LookupState;
 use crate::sources::dns::resolver::Resolver;
+use crate::sources::dns::server::answer::Answer;
 use crate::sources::dns::server::error::what;
 
 /// An SRV record (RFC 2782).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Record {
+pub(crate) struct SrvRecord {
     pub(crate) priority: u16,
     pub(crate) target: Name,
     pub(crate) port: u16,
     pub(crate) weight: u16,
 }
 
-impl Record {
+impl SrvRecord {
     fn read(data: &RData) -> Option<Self> {
         let RData::SRV(srv) = data else { return None };
         let mut target = srv.target.to_lowercase();
@@ -38,49 +40,49 @@ impl Record {
         })
     }
 
-    /// Whether it offers anything: the root as target says "decidedly not", and nothing can listen on port 0.
+    /// Whether it offers a server. The root as target means "decidedly not available", and port 0 cannot be used.
     fn is_offer(&self) -> bool {
         !self.target.is_root() && self.port != 0
     }
 }
 
-/// What is looked up for a service, and what is remembered of it.
-pub(crate) struct Service {
+/// The lookup of one service, and its state between lookups.
+pub(crate) struct SrvLookup {
     name: Name,
     shown: Arc<str>,
     most_targets: usize,
-    known: Mutex<Known>,
+    known: Mutex<ServiceState>,
 }
 
 #[derive(Default)]
-struct Known {
-    /// Which of the searched names the records came from.
+struct ServiceState {
+    /// The candidate name that the records came from.
     name: Option<Name>,
-    targets: BTreeMap<Name, Arc<Target>>,
+    targets: BTreeMap<Name, Arc<TargetState>>,
     too_many: bool,
 }
 
 #[derive(Default)]
-struct Target {
-    memory: Mutex<Memory>,
-    last: Mutex<Last>,
+struct TargetState {
+    memory: Mutex<LookupState>,
+    last: Mutex<TargetAddresses>,
 }
 
 /// The last addresses of a target.
 #[derive(Clone, Default)]
-struct Last {
+struct TargetAddresses {
     addrs: BTreeSet<IpAddr>,
-    /// Whether the log says that they are old.
+    /// Whether it is logged that they are outdated.
     old: bool,
 }
 
-impl From<BTreeSet<IpAddr>> for Last {
+impl From<BTreeSet<IpAddr>> for TargetAddresses {
     fn from(addrs: BTreeSet<IpAddr>) -> Self {
         Self { addrs, old: false }
     }
 }
 
-impl Service {
+impl SrvLookup {
     pub(crate) fn new(name: Name, shown: Arc<str>, most_targets: usize) -> Self {
         Self {
             name,
@@ -90,9 +92,9 @@ impl Service {
         }
     }
 
-    /// Looks up the records and the addresses of all their targets. The set holds for the least TTL of them.
+    /// Looks up the records and the addresses of all their targets. The set holds for the minimum of their TTLs.
     ///
-    /// A target whose question is never answered holds up the others for as long as a question may take.
+    /// A target without an answer delays the lookup until its question times out.
     pub(crate) async fn lookup(
         &self,
         resolver: &Resolver,
@@ -114,7 +116,7 @@ impl Service {
             (name, target, resolver.addresses(name, &shown, memory).await)
         });
         let mut addrs = BTreeMap::new();
-        let mut failures = Failures::default();
+        let mut failures = AttemptErrors::default();
         let mut answered = false;
         for (name, target, outcome) in join_all(lookups).await {
             let mut last = target.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,14 +128,14 @@ impl Service {
                 }
                 Err(error) if error.is_authoritative_empty() => {
                     valid_for = valid_for.min(error.valid_for().unwrap_or(PARTIAL_VALIDITY));
-                    *last = Last::default();
+                    *last = TargetAddresses::default();
                     failures.add(error);
                 }
                 Err(error) => {
                     valid_for = valid_for.min(PARTIAL_VALIDITY);
                     if !std::mem::replace(&mut last.old, true) {
                         let (error, kept) = (error.report(), last.addrs.len());
-                        warn!(service = %self.shown, %error, kept, "Addresses of a target are missing or old");
+                        warn!(service = %self.shown, %error, kept, "Addresses of a target missing or outdated");
                     }
                     failures.add(error);
                 }
@@ -146,17 +148,23 @@ impl Service {
         Ok((backends(&records, &addrs), valid_for))
     }
 
-    /// The SRV records of the first of the name's candidates that has any.
-    pub(crate) async fn records(&self, conf: &Conf) -> Result<Answer<Record>, DiscoveryError> {
-        let mut failures = Failures::default();
+    /// The SRV records of the first candidate name that has any.
+    pub(crate) async fn records(
+        &self,
+        conf: &ActiveConfig,
+    ) -> Result<Answer<SrvRecord>, DiscoveryError> {
+        let mut failures = AttemptErrors::default();
         for candidate in conf.candidates(&self.name) {
             let kind = RecordType::SRV;
-            match conf.ask(&candidate, kind, &self.shown, Record::read).await {
+            match conf
+                .ask(&candidate, kind, &self.shown, SrvRecord::read)
+                .await
+            {
                 Ok(answer) => {
                     self.known().name = Some(candidate);
                     return Ok(answer);
                 }
-                // The name that the records came from cannot be asked: others must not take its place.
+                // The candidate that the records came from does not answer: another one must not replace it.
                 Err(error)
                     if !error.is_authoritative_empty()
                         && self.known().name.as_ref() == Some(&candidate) =>
@@ -169,8 +177,8 @@ impl Service {
         Err(failures.into_error(&self.shown))
     }
 
-    /// No more of `records`, which are in their order of preference, than there may be targets.
-    fn limit(&self, mut records: Vec<Record>) -> Vec<Record> {
+    /// Truncates `records`, which are in their order of preference, to the maximum number of targets.
+    fn limit(&self, mut records: Vec<SrvRecord>) -> Vec<SrvRecord> {
         let too_many = records.len() > self.most_targets;
         let before = std::mem::replace(&mut self.known().too_many, too_many);
         if too_many && !before {
@@ -181,8 +189,8 @@ impl Service {
         records
     }
 
-    /// What is known of each target of `records`; what was known of others is forgotten.
-    fn targets(&self, records: &[Record]) -> BTreeMap<Name, Arc<Target>> {
+    /// The state of each target of `records`. Drops the state of other targets.
+    fn targets(&self, records: &[SrvRecord]) -> BTreeMap<Name, Arc<TargetState>> {
         let mut known = self.known();
         let mut before = std::mem::take(&mut known.targets);
         for record in records {
@@ -195,27 +203,27 @@ impl Service {
         known.targets.clone()
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, ServiceState> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The records that offer something, in an order that equal records always have: the preferred first.
-fn offers(records: Vec<Record>) -> Vec<Record> {
-    let mut offers: Vec<Record> = records.into_iter().filter(Record::is_offer).collect();
+/// The records that offer a server, in a deterministic order, the preferred ones first.
+fn offers(records: Vec<SrvRecord>) -> Vec<SrvRecord> {
+    let mut offers: Vec<SrvRecord> = records.into_iter().filter(SrvRecord::is_offer).collect();
     offers.sort();
     offers
 }
 
-/// The backends that sorted `records` make with the addresses of their targets.
+/// The backends of sorted `records` and the addresses of their targets.
 ///
 /// The n-th of the different priorities is tier n. Each address of a target has its record's weight.
 pub(crate) fn backends(
-    records: &[Record],
+    records: &[SrvRecord],
     addrs: &BTreeMap<&Name, BTreeSet<IpAddr>>,
 ) -> Vec<Backend> {
     let tiers = records.chunk_by(|a, b| a.priority == b.priority);
-    let of_tier = |(tier, records): (usize, &[Record])| {
+    let of_tier = |(tier, records): (usize, &[SrvRecord])| {
         let priority = Priority::new(u8::try_from(tier).unwrap_or(u8::MAX));
         let weights = weights(records);
         let mut backends = Vec::new();
@@ -237,19 +245,19 @@ pub(crate) fn backends(
 /// The weights of records of one priority.
 ///
 /// RFC 2782 gives a record of weight 0 "a very small chance of being selected", and its algorithm makes that chance 1
-/// in (sum of the weights + 1) for all such records together. Our weight 0 would take nothing, so each of the n
-/// records of weight 0 gets 1 and the weights of the others count n times, which is the same chance. Where that
-/// passes the largest weight they count as many times as fit.
-fn weights(records: &[Record]) -> impl Iterator<Item = Weight> {
+/// in (sum of the weights + 1) for all such records together. A backend of weight 0 takes no connections, so each of the n
+/// records of weight 0 gets 1 and the other weights are multiplied by n, which is the same chance. Where that exceeds the
+/// largest weight, they are multiplied by the largest factor that fits.
+fn weights(records: &[SrvRecord]) -> impl Iterator<Item = Weight> {
     let zeros = records.iter().filter(|record| record.weight == 0).count();
     let largest = records.iter().map(|record| record.weight).max();
     let fits = u16::MAX / largest.unwrap_or_default().max(1);
     let times = u16::try_from(zeros).unwrap_or(u16::MAX).clamp(1, fits);
-    let weight = move |record: &Record| Weight::new((record.weight * times).max(1));
+    let weight = move |record: &SrvRecord| Weight::new((record.weight * times).max(1));
     records.iter().map(weight)
 }
 
-/// A name as people write it: without the dot at its end.
+/// A name without the dot at its end.
 fn text(name: &Name) -> String {
     let text = name.to_ascii();
     text.strip_suffix('.').map(str::to_owned).unwrap_or(text)

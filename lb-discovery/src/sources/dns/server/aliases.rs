@@ -1,24 +1,25 @@
-//! From a name over its aliases (CNAME records) to the records that are asked for.
+//! From a name through its aliases (CNAME records) to the wanted records.
 
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
-/// How many aliases in a row are followed. More are not honest, and recursive servers give up at about as many.
+/// The maximum length of a chain of aliases. Longer ones are not legitimate, and recursive servers give up at about as
+/// many.
 pub(crate) const MAX_ALIASES: usize = 16;
 
-/// The names that were come through, the one that was asked for first.
+/// The names of a chain, beginning with the one that was asked for.
 #[derive(Debug)]
 pub(crate) struct Aliases {
     names: Vec<Name>,
-    /// The least TTL so far.
+    /// The minimum TTL so far.
     ttl: u32,
 }
 
-/// What an answer brings.
+/// The content of an answer.
 #[derive(Debug)]
-pub(crate) enum Step<'a> {
-    /// Records of the type that was asked for, of the name or what it is an alias of.
+pub(crate) enum AliasStep<'a> {
+    /// Records of the wanted type, of the name or of its alias targets.
     Found(Vec<&'a Record>),
-    /// An alias whose records the answer does not have: [`Aliases::name`] is to be asked for next.
+    /// An alias without the records of its target: ask for [`Aliases::name`] next.
     Alias,
     /// Records of other types only, and no alias.
     OtherTypes,
@@ -26,10 +27,10 @@ pub(crate) enum Step<'a> {
     Nothing,
 }
 
-/// Why a chain of aliases is not followed to its end. This tells nothing of what there is at its end.
+/// Why a chain of aliases is not followed to its end. Says nothing about the records at its end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Endless {
-    Circle,
+pub(crate) enum AliasError {
+    Loop,
     TooLong,
 }
 
@@ -41,23 +42,23 @@ impl Aliases {
         }
     }
 
-    /// The name to ask for.
+    /// The name to ask for next.
     pub(crate) fn name(&self) -> &Name {
         &self.names[self.names.len() - 1]
     }
 
-    /// The least TTL of the aliases, and of the records that were found.
+    /// The minimum TTL of the aliases and of the found records.
     pub(crate) fn ttl(&self) -> u32 {
         self.ttl
     }
 
-    /// Takes in the answer to the question for [`name`](Self::name). Records of other names are ignored: servers put
-    /// into an answer whatever they like.
+    /// Processes the answer to the question for [`name`](Self::name). Ignores records of other names, because a server may
+    /// put any record into an answer.
     pub(crate) fn follow<'a>(
         &mut self,
         answer: &'a [Record],
         kind: RecordType,
-    ) -> Result<Step<'a>, Endless> {
+    ) -> Result<AliasStep<'a>, AliasError> {
         let asked = self.names.len() - 1;
         let mut at = asked;
         let mut circle = false;
@@ -71,7 +72,7 @@ impl Aliases {
                 }
             }
             if targets.is_empty() {
-                // Of several names with nothing behind them the least, so that equal answers lead to one.
+                // The least of several names without a target, so that the choice is deterministic.
                 next = next.into_iter().chain([name]).min();
             }
             for target in targets {
@@ -82,7 +83,7 @@ impl Aliases {
                 }
             }
             if self.names.len() > MAX_ALIASES + 1 {
-                return Err(Endless::TooLong);
+                return Err(AliasError::TooLong);
             }
             at += 1;
         }
@@ -94,21 +95,21 @@ impl Aliases {
         let found: Vec<&Record> = own.iter().filter(of_kind).copied().collect();
         if let Some(least) = found.iter().map(|record| record.ttl).min() {
             self.ttl = self.ttl.min(least);
-            return Ok(Step::Found(found));
+            return Ok(AliasStep::Found(found));
         }
         match next {
             _ if self.names.len() - 1 == asked && !circle => Ok(if own.is_empty() {
-                Step::Nothing
+                AliasStep::Nothing
             } else {
-                Step::OtherTypes
+                AliasStep::OtherTypes
             }),
             Some(name) => {
                 self.names.retain(|other| *other != name);
                 self.names.push(name);
-                Ok(Step::Alias)
+                Ok(AliasStep::Alias)
             }
-            None if circle => Err(Endless::Circle),
-            None => Ok(Step::Nothing),
+            None if circle => Err(AliasError::Loop),
+            None => Ok(AliasStep::Nothing),
         }
     }
 }

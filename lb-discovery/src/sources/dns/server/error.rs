@@ -9,19 +9,19 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 
 use crate::error::DiscoveryError;
-use crate::sources::dns::server::aliases::{Endless, MAX_ALIASES};
+use crate::sources::dns::server::aliases::{AliasError, MAX_ALIASES};
 
 /// Why a question has no answer.
-pub(crate) enum Failure {
-    Endless(Endless),
-    /// The least TTL of the aliases that led to the name without an answer comes with the error.
+pub(crate) enum ServerError {
+    Aliases(AliasError),
+    /// An error of the client, and the minimum TTL of the aliases that led to the name.
     Net(NetError, u32),
-    /// The answer says nothing about the name.
+    /// An answer without records of the name.
     Nothing(ResponseCode),
 }
 
-impl Failure {
-    /// Puts it into our words: `addr` was asked about the name that errors call `shown`, and given `timeout`.
+impl ServerError {
+    /// Converts to the error of a question to `addr`, with the limit `timeout`. `shown`: the name in errors.
     pub(crate) fn explain(
         self,
         addr: SocketAddr,
@@ -35,10 +35,10 @@ impl Failure {
                 return unavailable("answered about other names only");
             }
             Self::Nothing(code) => return unavailable(&format!("answered {code} with records")),
-            Self::Endless(Endless::Circle) => {
+            Self::Aliases(AliasError::Loop) => {
                 return unavailable("gave aliases that lead in a circle");
             }
-            Self::Endless(Endless::TooLong) => {
+            Self::Aliases(AliasError::TooLong) => {
                 return unavailable(&format!("gave more than {MAX_ALIASES} aliases in a row"));
             }
         };
@@ -67,7 +67,7 @@ impl Failure {
                     problem: format!("no answer from {addr} within {timeout:?}").into(),
                 };
             }
-            // What the client makes of an error of the socket.
+            // The client's error after one of the socket.
             NetError::NoConnections => "cannot be reached",
             NetError::Io(error) => {
                 let error = io::Error::new(error.kind(), error.to_string());
@@ -93,15 +93,15 @@ impl Failure {
     }
 }
 
-/// There are no records, or they are elsewhere. An alias on the way may lead to other ones after `most` seconds.
+/// Explains an answer without records. `most`: the TTL of the aliases in seconds, after which they may lead elsewhere.
 fn explain_none(none: &NoRecords, most: u32, addr: SocketAddr, shown: &str) -> DiscoveryError {
     let valid_for = none
         .negative_ttl
         .map(|ttl| Duration::from_secs(ttl.min(most).into()));
     match none.response_code {
         ResponseCode::NXDomain => no_such_name(shown, valid_for),
-        // Name servers instead of an SOA record are a referral to them, not the answer that there is nothing (RFC 2308
-        // section 2.2): this server is not the right one to ask.
+        // NS records instead of an SOA record are a referral, not an empty answer (RFC 2308 section 2.2): another server
+        // must be asked.
         ResponseCode::NoError if none.soa.is_none() && none.ns.is_some() => {
             unavailable(addr, shown, "only refers to other name servers", None)
         }

@@ -17,19 +17,19 @@ use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::{Instant, timeout};
 
 use crate::error::DiscoveryError;
-use crate::sources::dns::lookup::answer::Answer;
-use crate::sources::dns::server::aliases::{Aliases, Step};
-use crate::sources::dns::server::error::{Failure, no_such_name, what};
+use crate::sources::dns::server::aliases::{AliasStep, Aliases};
+use crate::sources::dns::server::answer::Answer;
+use crate::sources::dns::server::error::{ServerError, no_such_name, what};
 use crate::sources::dns::server::sockets::Sockets;
 
-/// How long a server that did not answer is asked after the others only.
+/// How long a server that did not answer comes last.
 const AVOID_FOR: Duration = Duration::from_secs(30);
 
 /// One name server, over UDP, and TCP where an answer is truncated.
 ///
-/// Its client is made for this server alone, because a pool of several would report the `SERVFAIL` of one as the
-/// answer of all. It caches nothing: how long an answer holds is [`Poll`](crate::Poll)'s to know. It follows no aliases
-/// either: where it gave up on a chain it would report that there are no records.
+/// The hickory client has this one server, because a pool of several would report the `SERVFAIL` of one as the answer of
+/// all. It caches nothing, because [`Polled`](crate::Polled) decides how long an answer holds. It follows no aliases,
+/// because after giving up on a chain it would report that there are no records.
 pub(crate) struct Server {
     addr: SocketAddr,
     client: NameServerPool<Sockets>,
@@ -67,8 +67,8 @@ impl Server {
         })
     }
 
-    /// Asks for the records of one type that the absolute `name` has, or what it is an alias of, once; `read` takes what is
-    /// wanted out of each. `shown` is what the errors call the name.
+    /// Asks once for the records of one type of the absolute `name` or of its alias targets. `read` extracts the wanted part
+    /// of each record. `shown`: the name in errors.
     pub(crate) async fn ask<T: Eq + Hash>(
         &self,
         name: &Name,
@@ -80,10 +80,10 @@ impl Server {
             return answer;
         }
         let result = timeout(self.timeout, self.follow(name, kind, read)).await;
-        let result = result.unwrap_or(Err(Failure::Net(NetError::Timeout, u32::MAX)));
+        let result = result.unwrap_or(Err(ServerError::Net(NetError::Timeout, u32::MAX)));
         self.avoid(matches!(
             result,
-            Err(Failure::Net(
+            Err(ServerError::Net(
                 NetError::Timeout | NetError::Io(_) | NetError::NoConnections,
                 _
             ))
@@ -102,36 +102,36 @@ impl Server {
         })
     }
 
-    /// What is wanted of the records at the end of the aliases, and the least TTL on the way.
+    /// The wanted parts of the records at the end of the aliases, and the minimum TTL on the way.
     async fn follow<T: Eq + Hash>(
         &self,
         name: &Name,
         kind: RecordType,
         read: fn(&RData) -> Option<T>,
-    ) -> Result<(HashSet<T>, u32), Failure> {
+    ) -> Result<(HashSet<T>, u32), ServerError> {
         let mut aliases = Aliases::of(name);
         loop {
             let query = Query::query(aliases.name().clone(), kind);
             let answer = self.client.lookup(query, self.options).first_answer().await;
-            let answer = answer.map_err(|error| Failure::Net(error, aliases.ttl()))?;
+            let answer = answer.map_err(|error| ServerError::Net(error, aliases.ttl()))?;
             match aliases.follow(&answer.answers, kind) {
-                Ok(Step::Found(records)) => {
+                Ok(AliasStep::Found(records)) => {
                     let wanted = records.iter().filter_map(|record| read(&record.data));
                     return Ok((wanted.collect(), aliases.ttl()));
                 }
-                Ok(Step::Alias) => {}
-                Ok(Step::OtherTypes) if answer.response_code == ResponseCode::NoError => {
+                Ok(AliasStep::Alias) => {}
+                Ok(AliasStep::OtherTypes) if answer.response_code == ResponseCode::NoError => {
                     return Ok((HashSet::new(), aliases.ttl()));
                 }
-                Ok(Step::OtherTypes | Step::Nothing) => {
-                    return Err(Failure::Nothing(answer.response_code));
+                Ok(AliasStep::OtherTypes | AliasStep::Nothing) => {
+                    return Err(ServerError::Nothing(answer.response_code));
                 }
-                Err(endless) => return Err(Failure::Endless(endless)),
+                Err(endless) => return Err(ServerError::Aliases(endless)),
             }
         }
     }
 
-    /// Whether it did not answer lately.
+    /// Whether it did not answer recently.
     pub(crate) fn is_avoided(&self) -> bool {
         self.avoid_until()
             .is_some_and(|until| Instant::now() < until)
@@ -153,14 +153,14 @@ impl fmt::Debug for Server {
     }
 }
 
-/// The answer about a name that no server is to be asked about (RFC 6761, RFC 7686).
+/// The answer for a reserved name, for which no server must be asked (RFC 6761, RFC 7686).
 fn reserved<T>(
     name: &Name,
     kind: RecordType,
     shown: &str,
     read: fn(&RData) -> Option<T>,
 ) -> Option<Result<Answer<T>, DiscoveryError>> {
-    /// An address of this machine holds for good; the callers have limits of their own.
+    /// An address of this machine always holds; the callers limit the validity.
     const GOOD: Duration = Duration::from_secs(86_400);
     if usage::INVALID.zone_of(name) || usage::ONION.zone_of(name) {
         return Some(Err(no_such_name(shown, None)));
@@ -186,13 +186,13 @@ fn reserved<T>(
     })
 }
 
-/// The address in a record, if a connection to it can be meant.
+/// The address in a record, if it is [`usable`].
 pub(crate) fn address(data: &RData) -> Option<IpAddr> {
     data.ip_addr().filter(|addr| usable(*addr))
 }
 
-/// Whether a connection to `addr` can be meant. The unspecified addresses, which some servers give for blocked
-/// names, connect to this very machine.
+/// Whether `addr` can be the address of a backend. A connection to an unspecified address, which some servers return for
+/// blocked names, would reach this machine.
 pub(crate) fn usable(addr: IpAddr) -> bool {
     !addr.is_unspecified() && !addr.is_multicast()
 }

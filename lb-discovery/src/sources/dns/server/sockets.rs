@@ -1,4 +1,4 @@
-//! The sockets that questions to one name server go through.
+//! The sockets for questions to one name server.
 
 use std::future::Future;
 use std::io;
@@ -18,9 +18,9 @@ type Opening<T> = Pin<Box<dyn Send + Future<Output = io::Result<T>>>>;
 
 /// Opens sockets to one name server.
 ///
-/// UDP sockets are connected to it. Only then does the kernel report that nothing listens there: a question to a port that
-/// refuses fails at once instead of after its time. The kernel also drops datagrams of other senders. The address is the
-/// one given here, because the client's own has no scope.
+/// UDP sockets are connected to it. Only then does the kernel report a closed port, so that a question to it fails at once
+/// instead of after the time-out. The kernel also drops datagrams of other senders. The address is the one given here,
+/// because the client's own has no scope.
 #[derive(Clone)]
 pub(crate) struct Sockets {
     server: SocketAddr,
@@ -39,7 +39,7 @@ impl Sockets {
 impl RuntimeProvider for Sockets {
     type Handle = TokioHandle;
     type Timer = TokioTime;
-    type Udp = Connected;
+    type Udp = ConnectedSocket;
     type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
 
     fn create_handle(&self) -> TokioHandle {
@@ -55,25 +55,25 @@ impl RuntimeProvider for Sockets {
         self.tokio.connect_tcp(self.server, from, wait_for)
     }
 
-    fn bind_udp(&self, from: SocketAddr, shown: SocketAddr) -> Opening<Connected> {
+    fn bind_udp(&self, from: SocketAddr, shown: SocketAddr) -> Opening<ConnectedSocket> {
         let server = self.server;
         Box::pin(async move {
             let socket = UdpSocket::bind(from).await?;
             socket.connect(server).await?;
-            Ok(Connected { socket, shown })
+            Ok(ConnectedSocket { socket, shown })
         })
     }
 }
 
 /// A UDP socket that is connected to a name server.
-pub(crate) struct Connected {
+pub(crate) struct ConnectedSocket {
     socket: UdpSocket,
-    /// The server's address as the client compares it.
+    /// The server's address, as the client expects it.
     shown: SocketAddr,
 }
 
-impl Connected {
-    /// What the kernel reports of an earlier datagram.
+impl ConnectedSocket {
+    /// The error that the kernel reports for an earlier datagram.
     fn error(&self) -> io::Error {
         let error = self.socket.take_error().unwrap_or_else(Some);
         error.unwrap_or_else(|| io::ErrorKind::WouldBlock.into())
@@ -81,10 +81,10 @@ impl Connected {
 }
 
 #[async_trait]
-impl DnsUdpSocket for Connected {
+impl DnsUdpSocket for ConnectedSocket {
     type Time = TokioTime;
 
-    /// Waits for an error as well: it does not make a socket readable.
+    /// Also waits for an error, which does not make a socket readable.
     async fn recv_from(&self, bytes: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         loop {
             let ready = self.socket.ready(Interest::READABLE | Interest::ERROR);

@@ -2,12 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn read(format: Format, text: &str) -> Result<Vec<Backend>, Box<str>> {
+fn read(format: FileFormat, text: &str) -> Result<Vec<Backend>, Box<str>> {
     let read = parse(text.as_bytes(), format, &"file:test".into());
     read.map(|snapshot| snapshot.iter().cloned().collect())
 }
 
-fn problem(format: Format, text: &str) -> String {
+fn problem(format: FileFormat, text: &str) -> String {
     read(format, text).expect_err(text).into()
 }
 
@@ -58,16 +58,16 @@ fn every_field_of_a_backend_can_be_written() {
             .with_fail_limit(None)
             .with_source(source),
     ];
-    assert_eq!(read(Format::Yaml, WHOLE_YAML).unwrap(), expected);
-    assert_eq!(read(Format::Json, WHOLE_JSON).unwrap(), expected);
+    assert_eq!(read(FileFormat::Yaml, WHOLE_YAML).unwrap(), expected);
+    assert_eq!(read(FileFormat::Json, WHOLE_JSON).unwrap(), expected);
     // JSON is YAML, too.
-    assert_eq!(read(Format::Yaml, WHOLE_JSON).unwrap(), expected);
+    assert_eq!(read(FileFormat::Yaml, WHOLE_JSON).unwrap(), expected);
 }
 
 #[test]
-fn an_empty_list_is_a_list() {
-    assert_eq!(read(Format::Yaml, "backends: []").unwrap(), []);
-    assert_eq!(read(Format::Json, r#"{"backends": []}"#).unwrap(), []);
+fn an_empty_list_is_valid() {
+    assert_eq!(read(FileFormat::Yaml, "backends: []").unwrap(), []);
+    assert_eq!(read(FileFormat::Json, r#"{"backends": []}"#).unwrap(), []);
 }
 
 #[test]
@@ -94,11 +94,11 @@ fn mistakes_are_named_with_their_place() {
         ("name: [a, b]", "string", "line 3, column 11"),
     ] {
         let text = format!("backends:\n  - addr: 10.0.0.1:446\n    {text}\n");
-        let problem = problem(Format::Yaml, &text);
+        let problem = problem(FileFormat::Yaml, &text);
         assert!(problem.contains(what), "{problem}");
         assert!(problem.contains(place), "{problem}");
     }
-    // Where JSON's reader stands when it sees the mistake is the line, and somewhere near.
+    // The JSON parser reports the line of the mistake, and a column near it.
     for (text, what) in [
         ("\"weigth\": 3", "`weigth`"),
         ("\"weight\": 70000", "u16"),
@@ -107,7 +107,7 @@ fn mistakes_are_named_with_their_place() {
         ("\"weight\": 1,", "trailing comma"),
     ] {
         let text = format!("{{\"backends\": [\n{{\"addr\": \"10.0.0.1:446\",\n{text}}}]}}");
-        let problem = problem(Format::Json, &text);
+        let problem = problem(FileFormat::Json, &text);
         assert!(problem.contains(what), "{problem}");
         assert!(problem.contains(" at line 3, column "), "{problem}");
     }
@@ -125,14 +125,17 @@ fn addresses_are_checked() {
         "[::]:1",
         "",
     ] {
-        let problem = problem(Format::Yaml, &format!("backends:\n  - addr: \"{addr}\"\n"));
+        let problem = problem(
+            FileFormat::Yaml,
+            &format!("backends:\n  - addr: \"{addr}\"\n"),
+        );
         let expected = format!("{addr:?} is no IP address with a port");
         assert!(problem.starts_with(&expected), "{problem}");
         assert!(problem.contains("line 2, column 11"), "{problem}");
     }
     let text =
         "backends:\n  - addr: 10.0.0.1:446\n  - addr: 10.0.0.2:446\n  - addr: 10.0.0.1:446\n";
-    let problem = problem(Format::Yaml, text);
+    let problem = problem(FileFormat::Yaml, text);
     assert!(
         problem.starts_with("backends 1 and 3 are both 10.0.0.1:446"),
         "{problem}"
@@ -140,7 +143,7 @@ fn addresses_are_checked() {
 }
 
 #[test]
-fn what_is_no_document_is_no_empty_list() {
+fn an_invalid_document_is_no_empty_list() {
     for text in [
         "",
         "# nothing\n",
@@ -150,15 +153,15 @@ fn what_is_no_document_is_no_empty_list() {
         "backends: [\n",
         "backends: []\n---\nbackends: []\n",
     ] {
-        let problem = problem(Format::Yaml, text);
+        let problem = problem(FileFormat::Yaml, text);
         assert!(problem.contains("line "), "{text:?}: {problem}");
     }
     for text in ["", "{}", "[]", "{\"backends\": [", "{\"backends\": []} x"] {
-        let problem = problem(Format::Json, text);
+        let problem = problem(FileFormat::Json, text);
         assert!(problem.contains("line "), "{text:?}: {problem}");
     }
     let label = "file:test".into();
-    let problem = parse(b"backends:\n  \xff", Format::Yaml, &label).unwrap_err();
+    let problem = parse(b"backends:\n  \xff", FileFormat::Yaml, &label).unwrap_err();
     assert_eq!(&*problem, "not valid UTF-8 at line 2");
 }
 
@@ -170,7 +173,7 @@ fn aliases_do_not_multiply_without_end() {
         let aliases = vec![format!("*a{}", n - 1); 9].join(", ");
         text += &format!("a{n}: &a{n} [{aliases}]\n");
     }
-    assert!(read(Format::Yaml, &(text + "backends: *a9\n")).is_err());
+    assert!(read(FileFormat::Yaml, &(text + "backends: *a9\n")).is_err());
 }
 
 #[test]
@@ -182,11 +185,11 @@ fn many_backends_are_read() {
             "  - addr: 10.0.{a}.{b}:446\n    name: node{n}\n    weight: 3\n    zone: rack-1\n"
         );
     }
-    assert_eq!(read(Format::Yaml, &text).unwrap().len(), 5000);
+    assert_eq!(read(FileFormat::Yaml, &text).unwrap().len(), 5000);
 }
 
-fn formats() -> impl Strategy<Value = Format> {
-    prop_oneof![Just(Format::Json), Just(Format::Yaml)]
+fn formats() -> impl Strategy<Value = FileFormat> {
+    prop_oneof![Just(FileFormat::Json), Just(FileFormat::Yaml)]
 }
 
 proptest! {
@@ -195,7 +198,7 @@ proptest! {
         drop(parse(&bytes, format, &"file:test".into()));
     }
 
-    /// What is nearly right: whole files with bytes replaced, cut out and doubled.
+    /// Almost valid files: with bytes replaced, removed and doubled.
     #[test]
     fn no_mistake_makes_it_panic(
         format in formats(),
@@ -205,8 +208,8 @@ proptest! {
         ),
     ) {
         let mut text = match format {
-            Format::Json => WHOLE_JSON.to_owned(),
-            Format::Yaml => WHOLE_YAML.to_owned(),
+            FileFormat::Json => WHOLE_JSON.to_owned(),
+            FileFormat::Yaml => WHOLE_YAML.to_owned(),
         };
         for (from, to, with) in edits {
             let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
@@ -221,7 +224,7 @@ proptest! {
         }
     }
 
-    /// What is written is read back.
+    /// A written file is read back unchanged.
     #[test]
     fn any_backends_are_read_back(
         hosts in prop::collection::btree_map(
@@ -236,7 +239,7 @@ proptest! {
         };
         let entries: Vec<String> = hosts.iter().map(entry).collect();
         let text = format!(r#"{{"backends": [{}]}}"#, entries.join(","));
-        let (json, yaml) = (read(Format::Json, &text).unwrap(), read(Format::Yaml, &text).unwrap());
+        let (json, yaml) = (read(FileFormat::Json, &text).unwrap(), read(FileFormat::Yaml, &text).unwrap());
         prop_assert_eq!(&json, &yaml);
         prop_assert_eq!(json.len(), hosts.len());
         for (backend, (ip, (weight, priority, max_conns))) in json.iter().zip(&hosts) {

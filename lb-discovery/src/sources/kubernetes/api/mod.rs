@@ -1,5 +1,5 @@
 //! Requests to an API server.
 
-pub(crate) mod access;
-mod client;
-pub(crate) mod requests;
+pub(crate) mod api_client;
+pub(crate) mod authenticated_client;
+mod http_stack;

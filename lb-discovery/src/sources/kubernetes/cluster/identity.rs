@@ -1,29 +1,29 @@
-//! Which cluster it is.
+//! The identity of a cluster.
 
 use std::path::absolute;
 
-use super::{Cluster, Place};
+use super::{Cluster, ConfigOrigin};
 #[cfg(doc)]
-use crate::sources::kubernetes::config::kubeconfig::Loaded;
-use crate::sources::kubernetes::watch::object_store::Memory;
+use crate::sources::kubernetes::config::kubeconfig::ClusterConfig;
+use crate::sources::kubernetes::watch::history::WatchHistory;
 
 impl Cluster {
-    /// Tells clusters apart: by the file, the context and where that [leads](Loaded::destination).
+    /// Identifies the cluster by the file, the context and its [destination](ClusterConfig::destination).
     ///
-    /// The destination is the one that the last list came from. Before the first list, the configuration is read for it,
-    /// once.
-    pub(crate) fn identity(&self, memory: &Memory) -> String {
+    /// The destination is the one of the connection that brought the last list. Before the first list, it is read from the
+    /// configuration, once.
+    pub(crate) fn identity(&self, history: &WatchHistory) -> String {
         let place = match &self.place {
-            Place::File(path) => absolute(path).unwrap_or_else(|_| path.clone()),
-            Place::InCluster => "(the pod's service account)".into(),
-            Place::Inferred => "(inferred)".into(),
+            ConfigOrigin::File(path) => absolute(path).unwrap_or_else(|_| path.clone()),
+            ConfigOrigin::InCluster => "(the pod's service account)".into(),
+            ConfigOrigin::Inferred => "(inferred)".into(),
         };
         let read = || {
             let destination =
                 self.in_time(|cluster| Some(cluster.load().ok()?.destination().into()));
             destination.ok()?
         };
-        let destination = memory.destination(read).unwrap_or_default();
+        let destination = history.destination(read).unwrap_or_default();
         format!("{place:?} context {:?} at {destination:?}", self.context)
     }
 }

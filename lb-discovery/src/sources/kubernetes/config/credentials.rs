@@ -1,151 +1,44 @@
-//! What lets a client in.
+//! Credentials of requests.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::fmt;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use http::HeaderValue;
-use kube::config::{AuthInfo, AuthProviderConfig};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
-use tracing::debug;
 
-use crate::error::DiscoveryError;
-use crate::file_io::reader::Reader;
-use crate::sources::kubernetes::config::exec_plugin::Plugin;
-use crate::sources::kubernetes::config::given::{Given, bearer, secret};
-use crate::sources::kubernetes::error;
-
-/// How long a token that was read from a file is used before the file is read again. Kubernetes asks its clients to do
-/// so every minute; client-go does it ten seconds before.
-const TOKEN_FILE: Duration = Duration::from_secs(50);
-
-/// Where credentials come from. A client certificate that stands in the kubeconfig is no part of it.
-pub(crate) enum Credentials {
-    /// There are none, or they never change.
-    Fixed(Option<HeaderValue>),
-    /// A token in a file.
-    File {
-        path: PathBuf,
-        /// The token that counts while the file cannot be read.
-        token: Option<HeaderValue>,
-    },
-    Plugin(Box<Plugin>),
+/// Credentials in use.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Credentials {
+    /// `Authorization`.
+    pub(crate) header: Option<HeaderValue>,
+    /// A client certificate and its key, as PEM.
+    pub(crate) identity: Option<ClientCertificate>,
+    /// When to renew them. `None` if they are used until the server refuses them.
+    pub(crate) until: Option<Instant>,
 }
 
-impl Credentials {
-    /// Takes them out of what a kubeconfig says of a user. Of several, that is the one that client-go uses: a token file
-    /// before a token, and either before a plugin.
-    pub(crate) fn take(user: &mut AuthInfo) -> Result<Self, String> {
-        let text = |secret: SecretString| secret.expose_secret().trim().to_owned();
-        let token = user
-            .token
-            .take()
-            .map(text)
-            .filter(|token| !token.is_empty());
-        let file = user.token_file.take().filter(|path| !path.is_empty());
-        let basic = (user.username.take(), user.password.take());
-        let provider = user.auth_provider.take();
-        let exec = user.exec.take();
-        if exec.is_some() && provider.is_some() {
-            return Err("the user has exec and auth-provider: only one can be used".to_owned());
-        }
-        let token = token.map(|token| bearer(&token)).transpose()?;
-        if let Some(path) = file {
-            let path = path.into();
-            return Ok(Self::File { path, token });
-        }
-        Ok(match (token, basic, exec, provider) {
-            (Some(token), _, _, _) => Self::Fixed(Some(token)),
-            (_, (Some(user), Some(password)), _, _) => {
-                let pair = format!("{user}:{}", password.expose_secret());
-                let encoded = format!("Basic {}", BASE64_STANDARD.encode(pair));
-                Self::Fixed(Some(secret(&encoded)?))
-            }
-            (_, _, Some(exec), _) => Self::Plugin(Box::new(Plugin::new(exec)?)),
-            (_, _, _, Some(provider)) => Self::Fixed(Some(of_provider(&provider)?)),
-            _ => Self::Fixed(None),
-        })
-    }
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct ClientCertificate {
+    pub(crate) certificate: String,
+    pub(crate) key: Secret,
+}
 
-    /// Looks whether there are some, without running a plugin. Blocks on files.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        match self {
-            Self::Fixed(_) | Self::File { token: Some(_), .. } => Ok(()),
-            Self::File { path, .. } => read(path).map(drop),
-            Self::Plugin(plugin) => plugin.find().map(drop),
-        }
-    }
+/// A text that `Debug` does not show.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) struct Secret(pub(crate) String);
 
-    /// Credentials to use from now on; the `last` ones again where a token file is gone for a while. `what` names the
-    /// kubeconfig.
-    pub(crate) async fn get(
-        &self,
-        what: &str,
-        reader: &Reader,
-        plugin_timeout: Duration,
-        last: Option<&Given>,
-    ) -> Result<Given, DiscoveryError> {
-        match self {
-            Self::Fixed(header) => Ok(Given {
-                header: header.clone(),
-                ..Given::default()
-            }),
-            Self::Plugin(plugin) => plugin.run(what, plugin_timeout).await,
-            Self::File { path, token } => {
-                let file = path.clone();
-                let read = reader.read(what, move || read(&file)).await;
-                let known = last
-                    .and_then(|given| given.header.as_ref())
-                    .or(token.as_ref());
-                let header = match (read, known) {
-                    (Ok(Ok(token)), _) => token,
-                    (failed, Some(known)) => {
-                        debug!(path = %path.display(), ?failed, "Token file not read");
-                        known.clone()
-                    }
-                    (Ok(Err(problem)), None) => return Err(error::config(what, &problem)),
-                    (Err(error), None) => return Err(error),
-                };
-                Ok(Given {
-                    header: Some(header),
-                    until: Some(Instant::now() + TOKEN_FILE),
-                    ..Given::default()
-                })
-            }
-        }
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
     }
 }
 
-fn read(path: &Path) -> Result<HeaderValue, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("the token file {}: {error}", path.display()))?;
-    match text.trim() {
-        "" => Err(format!("the token file {} is empty", path.display())),
-        token => bearer(token).map_err(|problem| format!("{}: {problem}", path.display())),
-    }
+pub(crate) fn bearer(token: &str) -> Result<HeaderValue, String> {
+    secret(&format!("Bearer {token}"))
 }
 
-/// The token of an `auth-provider`. Those of clouds were taken out of Kubernetes in version 1.26.
-fn of_provider(provider: &AuthProviderConfig) -> Result<HeaderValue, String> {
-    let name = &provider.name;
-    match (&**name, provider.config.get("id-token")) {
-        ("oidc", Some(token)) => bearer(token.trim()),
-        ("oidc", None) => {
-            Err("the auth-provider oidc has no id-token: use an exec plugin".to_owned())
-        }
-        ("gcp", _) => Err(format!(
-            "the auth-provider {name:?} is no longer supported: use the exec plugin gke-gcloud-auth-plugin"
-        )),
-        ("azure", _) => Err(format!(
-            "the auth-provider {name:?} is no longer supported: use the exec plugin kubelogin"
-        )),
-        _ => Err(format!(
-            "the auth-provider {name:?} is not supported: use an exec plugin"
-        )),
-    }
+pub(crate) fn secret(header: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::try_from(header)
+        .map_err(|_| "the token has characters that no HTTP header may have".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! Programs that give credentials: the `exec` of a kubeconfig.
+//! Exec plugins: programs of a kubeconfig that print credentials.
 
 use std::env;
 use std::ffi::OsString;
@@ -20,33 +20,35 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::error::DiscoveryError;
-use crate::sources::kubernetes::config::exec_process::{Problem, Running};
-use crate::sources::kubernetes::config::given::{Given, Identity, Secret, bearer};
+use crate::sources::kubernetes::config::credentials::{
+    ClientCertificate, Credentials, Secret, bearer,
+};
+use crate::sources::kubernetes::config::exec_process::{PluginProcess, ProcessError};
 use crate::sources::kubernetes::error;
 
-/// How long before they expire credentials are replaced, unless that is more than half of their time.
+/// How long before their expiry credentials are renewed, unless that is more than half of their lifetime.
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// The least time from one run of a plugin to the next, unless the credentials are refused.
+/// The minimum time between two runs of a plugin, unless the server refuses the credentials.
 const MIN_USE: Duration = Duration::from_secs(5);
 
-/// The versions of the protocol between a client and a plugin.
+/// The supported versions of the protocol between client and plugin.
 const VERSIONS: [&str; 2] = [
     "client.authentication.k8s.io/v1",
     "client.authentication.k8s.io/v1beta1",
 ];
 
-pub(crate) struct Plugin {
+pub(crate) struct ExecPlugin {
     command: String,
     version: String,
     exec: ExecConfig,
-    /// What the plugin finds in `$KUBERNETES_EXEC_INFO`.
+    /// The value of `$KUBERNETES_EXEC_INFO`.
     info: String,
-    /// Whether it was told that the credentials have expired.
-    told_expired: AtomicBool,
+    /// Whether expired credentials were logged.
+    logged_expired: AtomicBool,
 }
 
-impl Plugin {
+impl ExecPlugin {
     pub(crate) fn new(exec: ExecConfig) -> Result<Self, String> {
         let command = exec.command.clone().unwrap_or_default();
         if command.is_empty() {
@@ -73,13 +75,13 @@ impl Plugin {
             command,
             version,
             info: info.to_string(),
-            told_expired: AtomicBool::new(false),
+            logged_expired: AtomicBool::new(false),
             exec,
         })
     }
 
-    /// Looks for the program: as kubectl does in our `$PATH`, and after that in the one that the kubeconfig gives to the
-    /// plugin. Blocks on files.
+    /// Finds the program: in the `$PATH` of this process, as kubectl does, and then in the one that the kubeconfig sets for
+    /// the plugin. Blocks on files.
     pub(crate) fn find(&self) -> Result<PathBuf, String> {
         let is_program = |path: &Path| {
             path.metadata()
@@ -93,7 +95,7 @@ impl Plugin {
             let lists: Vec<_> = env::var_os("PATH").into_iter().chain(given).collect();
             let mut dirs = lists.iter().flat_map(env::split_paths);
             dirs.find_map(|dir| {
-                // An empty entry means the working directory, and a name without a slash would be looked for again.
+                // An empty entry means the working directory; a path without a slash would be searched for in the PATH.
                 let dir = if dir.as_os_str().is_empty() {
                     ".".into()
                 } else {
@@ -105,15 +107,19 @@ impl Plugin {
         found.ok_or_else(|| self.missing())
     }
 
-    /// What the kubeconfig adds to the environment of the plugin.
+    /// The variables that the kubeconfig adds to the environment of the plugin.
     fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         let variables = self.exec.env.iter().flatten();
         variables.filter_map(|variable| Some((&**variable.get("name")?, &**variable.get("value")?)))
     }
 
-    /// Runs the program. It is killed, with the processes that it started, when `limit` is over or the future is
-    /// dropped. `what` names the kubeconfig.
-    pub(crate) async fn run(&self, what: &str, limit: Duration) -> Result<Given, DiscoveryError> {
+    /// Runs the program. When `limit` is over or the future is dropped, the program and its child processes are killed.
+    /// `what` names the kubeconfig in errors.
+    pub(crate) async fn run(
+        &self,
+        what: &str,
+        limit: Duration,
+    ) -> Result<Credentials, DiscoveryError> {
         let unavailable = |problem: &str| error::unavailable(what, problem);
         let program = self
             .find()
@@ -128,23 +134,23 @@ impl Plugin {
             }
         };
         let is_complete = |output: &[u8]| self.given(output).is_ok();
-        let output = Running(child).output(limit, is_complete).await;
+        let output = PluginProcess(child).output(limit, is_complete).await;
         let output = output.map_err(|problem| match problem {
-            Problem::Hung => {
+            ProcessError::Hung => {
                 let problem = format!("{self} did not end within {limit:?} and was killed");
                 error::timeout(what, problem)
             }
-            Problem::Held => {
+            ProcessError::Held => {
                 let problem = format!(
                     "{self} ended without an answer, but a process that it started kept its output open for \
                      {limit:?} and was killed"
                 );
                 error::timeout(what, problem)
             }
-            Problem::Io(error) => unavailable(&format!("{self}: {error}")),
+            ProcessError::Io(error) => unavailable(&format!("{self}: {error}")),
         })?;
         if output.was_held {
-            warn!(plugin = ?self.command, "Process killed that kept the output of its exec plugin open");
+            warn!(plugin = ?self.command, "Child process of the exec plugin killed: it kept the output open");
         }
         if !output.status.success() {
             let said = error::shortened(&String::from_utf8_lossy(&output.stderr));
@@ -177,7 +183,7 @@ impl Plugin {
         format!("{self} does not exist, or is not in the PATH: install it{colon}{hint}")
     }
 
-    fn given(&self, output: &[u8]) -> Result<Given, String> {
+    fn given(&self, output: &[u8]) -> Result<Credentials, String> {
         let answer: ExecCredential = serde_saphyr::from_slice(output)
             .map_err(|error| format!("its answer is no ExecCredential: {}", first_line(&error)))?;
         let version = answer.api_version.unwrap_or_default();
@@ -192,7 +198,7 @@ impl Plugin {
         let token = nonempty(status.token);
         let certificate = nonempty(status.client_certificate_data);
         let identity = match (certificate, nonempty(status.client_key_data)) {
-            (Some(certificate), Some(key)) => Some(Identity {
+            (Some(certificate), Some(key)) => Some(ClientCertificate {
                 certificate,
                 key: Secret(key),
             }),
@@ -202,15 +208,15 @@ impl Plugin {
             (None, None) => None,
             _ => return Err("its answer has only one of certificate and key".to_owned()),
         };
-        Ok(Given {
+        Ok(Credentials {
             header: token.map(|token| bearer(token.trim())).transpose()?,
             identity,
             until: status.expiration_timestamp.map(|Time(expiry)| {
                 let left = expiry.duration_since(Timestamp::now());
                 let left = Duration::try_from(left).unwrap_or_default();
-                if left.is_zero() && !self.told_expired.swap(true, Ordering::Relaxed) {
+                if left.is_zero() && !self.logged_expired.swap(true, Ordering::Relaxed) {
                     let plugin = &self.command;
-                    warn!(plugin, %expiry, "Exec plugin gave credentials that have expired: is this machine's clock right?");
+                    warn!(plugin, %expiry, "Exec plugin returned expired credentials: is this machine's clock right?");
                 }
                 Instant::now() + use_of(left)
             }),
@@ -218,19 +224,19 @@ impl Plugin {
     }
 }
 
-impl fmt::Display for Plugin {
+impl fmt::Display for ExecPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the exec plugin {:?}", self.command)
     }
 }
 
-/// How long to use credentials that expire after the time `left`.
+/// How long to use credentials that expire after `left`.
 fn use_of(left: Duration) -> Duration {
     let leeway = LEEWAY.min(left / 2);
     (left - leeway).clamp(MIN_USE, crate::timing::refresh_hints::FAR)
 }
 
-/// What a plugin answers, in JSON or, as client-go accepts it, YAML.
+/// The output of a plugin: JSON or, as in client-go, YAML.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ExecCredential {
@@ -247,7 +253,7 @@ struct Credential {
     client_key_data: Option<String>,
 }
 
-/// An error of YAML may go on with an excerpt of the input, which has secrets in it.
+/// The first line of a YAML error. The rest may be an excerpt of the input, which contains secrets.
 fn first_line(error: &impl ToString) -> String {
     let text = error.to_string();
     text.lines().next().unwrap_or_default().to_owned()
@@ -258,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_replaced_before_they_expire_and_no_plugin_runs_all_the_time() {
+    fn credentials_are_renewed_before_they_expire_and_no_plugin_runs_without_pause() {
         for (left, used) in [(0, 5), (8, 5), (40, 20), (120, 60), (600, 540)] {
             let (left, used) = (Duration::from_secs(left), Duration::from_secs(used));
             assert_eq!(use_of(left), used, "{left:?}");

@@ -1,4 +1,4 @@
-//! A program that is waited for.
+//! The process of an exec plugin.
 
 use std::io;
 use std::process::ExitStatus;
@@ -9,74 +9,77 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Child;
 use tokio::time::{interval, timeout};
 
-/// The most bytes that are read of what a program writes to one of its streams.
+/// The maximum number of bytes that are read from each output stream.
 const MAX_OUTPUT: usize = 1 << 20;
 
-/// How often to look whether a program has ended that has not closed its streams.
+/// How often to check whether a program has exited without closing its streams.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What a program that has ended left behind.
-pub(crate) struct Output {
+/// The result of a program that has exited.
+pub(crate) struct PluginOutput {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
-    /// Whether a process that the program started kept its streams open, and was killed for it.
+    /// Whether a child process kept the streams open and was killed.
     pub(crate) was_held: bool,
 }
 
 /// Why there is no output.
 #[derive(Debug)]
-pub(crate) enum Problem {
-    /// The program did not end in time.
+pub(crate) enum ProcessError {
+    /// The program did not exit in time.
     Hung,
-    /// The program ended, but a process that it started keeps its streams open.
+    /// The program exited, but a child process keeps its streams open.
     Held,
-    /// An error of the system, or output without end.
+    /// A system error, or too much output.
     Io(io::Error),
 }
 
-impl From<io::Error> for Problem {
+impl From<io::Error> for ProcessError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-/// A program that leads a process group, which is killed when this is dropped before the program was waited for.
-pub(crate) struct Running(pub(crate) Child);
+/// A program that leads a process group. Dropping it before the program was reaped kills the group.
+pub(crate) struct PluginProcess(pub(crate) Child);
 
-impl Running {
-    /// Waits until it has ended and closed its streams. Open streams of a program that has ended are not waited for
-    /// where it failed, or where its output is complete by `is_complete`.
+impl PluginProcess {
+    /// Waits until the program has exited and its streams are closed. Does not wait for the streams after the exit of a
+    /// program that failed, or if its output is complete by `is_complete`.
     ///
     /// # Errors
     ///
-    /// See [`Problem`]. The process group is killed then.
+    /// See [`ProcessError`]. The process group is killed then.
     pub(crate) async fn output(
         mut self,
         limit: Duration,
         is_complete: impl Fn(&[u8]) -> bool,
-    ) -> Result<Output, Problem> {
+    ) -> Result<PluginOutput, ProcessError> {
         let group = self.group();
         let ending = timeout(limit, self.end(is_complete)).await;
         ending.unwrap_or_else(|_| {
             let has_ended = group.is_some_and(|group| ended(group).is_some());
             Err(if has_ended {
-                Problem::Held
+                ProcessError::Held
             } else {
-                Problem::Hung
+                ProcessError::Hung
             })
         })
     }
 
-    async fn end(&mut self, is_complete: impl Fn(&[u8]) -> bool) -> Result<Output, Problem> {
+    async fn end(
+        &mut self,
+        is_complete: impl Fn(&[u8]) -> bool,
+    ) -> Result<PluginOutput, ProcessError> {
         let group = self.group();
-        let mut stdout = Reading::of(self.0.stdout.take());
-        let mut stderr = Reading::of(self.0.stderr.take());
+        let mut stdout = OutputStream::of(self.0.stdout.take());
+        let mut stderr = OutputStream::of(self.0.stderr.take());
         let mut look = interval(LOOK);
         let mut was_held = false;
         while stdout.is_open() || stderr.is_open() {
             tokio::select! {
-                // What a program wrote before it ended is read before its end is looked for.
+                // The output is read before the exit is checked, so that none of it is lost.
                 biased;
                 read = stdout.read(), if stdout.is_open() => read?,
                 read = stderr.read(), if stderr.is_open() => read?,
@@ -90,8 +93,8 @@ impl Running {
                 }
             }
         }
-        Ok(Output {
-            // Last: before that the number of the group cannot be another's, so the group can be killed.
+        Ok(PluginOutput {
+            // Last: until the program is reaped its id cannot be reused, so killing the group is safe.
             status: self.0.wait().await?,
             stdout: stdout.bytes,
             stderr: stderr.bytes,
@@ -99,7 +102,7 @@ impl Running {
         })
     }
 
-    /// The process group. `None` once the program was waited for: the number may be another's.
+    /// The process group. `None` once the program was reaped: its id may be reused.
     fn group(&self) -> Option<Pid> {
         let id = self.0.id().and_then(|id| i32::try_from(id).ok());
         id.and_then(Pid::from_raw)
@@ -107,33 +110,33 @@ impl Running {
 
     fn kill(&self) {
         if let Some(group) = self.group() {
-            // Fails only if the group has ended by itself.
+            // Fails only if every process of the group has exited.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for PluginProcess {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
-/// Whether the program has succeeded. `None` while it runs. Does not wait for it, so that its number stays its own.
+/// Whether the program has succeeded. `None` while it runs. Does not reap it, so that its id is not reused.
 fn ended(program: Pid) -> Option<bool> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let status = waitid(WaitId::Pid(program), options).ok()??;
     Some(status.exit_status() == Some(0))
 }
 
-/// What was read of a stream.
-struct Reading<R> {
-    /// `None` after its end.
+/// One output stream, and what was read from it.
+struct OutputStream<R> {
+    /// `None` at end of file.
     stream: Option<R>,
     bytes: Vec<u8>,
 }
 
-impl<R: AsyncRead + Unpin> Reading<R> {
+impl<R: AsyncRead + Unpin> OutputStream<R> {
     const fn of(stream: Option<R>) -> Self {
         let bytes = Vec::new();
         Self { stream, bytes }
@@ -143,7 +146,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         self.stream.is_some()
     }
 
-    /// Reads once. Cancelling it loses nothing.
+    /// Reads once. Cancel-safe.
     async fn read(&mut self) -> io::Result<()> {
         if let Some(stream) = &mut self.stream
             && stream.read_buf(&mut self.bytes).await? == 0

@@ -1,4 +1,4 @@
-//! From kubeconfig files, or the service account of a pod, to what a connection needs: as client-go does it.
+//! From kubeconfig files, or the service account of a pod, to the settings of a connection, as in client-go.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,26 +10,26 @@ use http::uri::Authority;
 use hyper_util::client::proxy::matcher::Intercept;
 use kube::config::{Cluster, Config, Kubeconfig, KubeconfigError};
 
-use crate::sources::kubernetes::config::credentials::Credentials;
+use crate::sources::kubernetes::config::credential_source::CredentialSource;
 use crate::sources::kubernetes::config::proxy;
 use crate::sources::kubernetes::config::redacted::redacted;
 use crate::sources::kubernetes::error::{root_cause, shortened};
 
-/// Where a pod's token is.
+/// The token of a pod's service account.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/// What a kubeconfig or a pod says.
-pub(crate) struct Loaded {
-    /// Without a user: that is what `credentials` are.
+/// The settings of a connection, from a kubeconfig or a pod.
+pub(crate) struct ClusterConfig {
+    /// Without a user: `credentials` has it.
     pub(crate) config: Config,
-    pub(crate) credentials: Credentials,
+    pub(crate) credentials: CredentialSource,
     pub(crate) proxy: Option<Intercept>,
 }
 
-impl Loaded {
-    /// Which API server the connections lead to: its address, and the proxy and the name of the certificate that may
-    /// make another server of the same address. Credentials and authorities are no part of it: their rotation does not
-    /// make another cluster. The text holds no password.
+impl ClusterConfig {
+    /// Identifies the API server: its address, and the proxy and the certificate name, which may lead to another server at
+    /// the same address. Excludes credentials and authorities, because their rotation does not make another cluster. The
+    /// text holds no password.
     pub(crate) fn destination(&self) -> String {
         let url = self.config.cluster_url.to_string();
         let mut destination = url.trim_end_matches('/').to_owned();
@@ -43,28 +43,28 @@ impl Loaded {
     }
 }
 
-/// The context of the file at `path`; without one, its current context.
-pub(crate) fn of_file(path: &Path, context: Option<&str>) -> Result<Loaded, String> {
+/// Reads the file at `path`, with the given or the current context.
+pub(crate) fn of_file(path: &Path, context: Option<&str>) -> Result<ClusterConfig, String> {
     of(read(path).map_err(|error| worded(&error))?, context)
 }
 
-/// The service account of the pod that the program runs in.
-pub(crate) fn of_pod() -> Result<Loaded, String> {
+/// Reads the service account of the pod that the program runs in.
+pub(crate) fn of_pod() -> Result<ClusterConfig, String> {
     let mut config = Config::incluster()
         .map_err(|error| format!("{error}; does the program run in a pod with an account?"))?;
-    // kube would read it again on a thread that carries sessions. A watch that fails is opened with a fresh one.
+    // kube would read the file again on a thread that carries sessions. The next watch reads a fresh one.
     config.root_cert_file = None;
-    let credentials = Credentials::take(&mut config.auth_info)?;
-    Ok(Loaded {
+    let credentials = CredentialSource::take(&mut config.auth_info)?;
+    Ok(ClusterConfig {
         config,
         credentials,
         proxy: None,
     })
 }
 
-/// The files of `$KUBECONFIG`, or else `~/.kube/config`; the pod's service account if they say nothing.
-pub(crate) fn inferred(context: Option<&str>) -> Result<Loaded, String> {
-    let files = Files::of_environment();
+/// Reads the files of `$KUBECONFIG`, or else `~/.kube/config`; if they are empty, the pod's service account.
+pub(crate) fn inferred(context: Option<&str>) -> Result<ClusterConfig, String> {
+    let files = KubeconfigFiles::of_environment();
     let merged = files.merge()?;
     if !is_empty(&merged) {
         return of(merged, context);
@@ -75,12 +75,12 @@ pub(crate) fn inferred(context: Option<&str>) -> Result<Loaded, String> {
     Err(files.missing())
 }
 
-/// The kubeconfigs of the environment, the first of which to set a value wins.
-struct Files {
+/// The kubeconfigs of the environment. The first one that sets a value takes precedence.
+struct KubeconfigFiles {
     paths: Vec<PathBuf>,
 }
 
-impl Files {
+impl KubeconfigFiles {
     fn of_environment() -> Self {
         Self::new(env::var_os("KUBECONFIG"), env::home_dir())
     }
@@ -94,7 +94,7 @@ impl Files {
         Self { paths }
     }
 
-    /// What the files say together. Files that do not exist say nothing.
+    /// Merges the files. Skips files that do not exist.
     fn merge(&self) -> Result<Kubeconfig, String> {
         let mut merged = Kubeconfig::default();
         for path in &self.paths {
@@ -129,7 +129,7 @@ fn is_empty(file: &Kubeconfig) -> bool {
     file.clusters.is_empty() && file.contexts.is_empty() && file.auth_infos.is_empty()
 }
 
-/// What client-go asks for before it believes to run in a pod.
+/// Whether the program runs in a pod, by the conditions of client-go.
 fn is_in_pod() -> bool {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     is_set("KUBERNETES_SERVICE_HOST")
@@ -143,7 +143,7 @@ fn read(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
     Ok(file)
 }
 
-fn of(mut file: Kubeconfig, context: Option<&str>) -> Result<Loaded, String> {
+fn of(mut file: Kubeconfig, context: Option<&str>) -> Result<ClusterConfig, String> {
     if let Some(context) = context {
         file.current_context = Some(context.to_owned());
     }
@@ -154,8 +154,8 @@ fn of(mut file: Kubeconfig, context: Option<&str>) -> Result<Loaded, String> {
     let proxy_url = cluster.and_then(|cluster| cluster.proxy_url.clone());
     let mut config = Config::try_from(file).map_err(|error| worded(&error))?;
     let proxy = proxy::of(proxy_url.as_deref(), &config.cluster_url)?;
-    let credentials = Credentials::take(&mut config.auth_info)?;
-    Ok(Loaded {
+    let credentials = CredentialSource::take(&mut config.auth_info)?;
+    Ok(ClusterConfig {
         config,
         credentials,
         proxy,
@@ -171,7 +171,7 @@ fn cluster_of(file: &Kubeconfig) -> Option<&Cluster> {
     cluster.cluster.as_ref()
 }
 
-/// Refuses what would fail at every connection, with words that do not say why.
+/// Rejects a server address that would make every connection fail with an unclear error.
 fn check_server(server: &str) -> Result<(), String> {
     let shown = redacted(server);
     if !server.contains("://") {
@@ -206,7 +206,7 @@ fn worded(error: &KubeconfigError) -> String {
         KubeconfigError::MissingClusterUrl => {
             "the context's cluster has no server: write https://HOST:PORT".to_owned()
         }
-        // What follows the first line is an excerpt of the file, which has secrets in it.
+        // The lines after the first one are an excerpt of the file, which contains secrets.
         KubeconfigError::Parse(cause) => {
             let cause = cause.to_string();
             let cause = cause.lines().next().unwrap_or_default();
@@ -221,9 +221,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_counts_and_the_home_directory_only_without_one() {
+    fn the_list_takes_precedence_over_the_home_directory() {
         let files = |list: Option<&str>| {
-            let files = Files::new(list.map(OsString::from), Some("/home/lb".into()));
+            let files = KubeconfigFiles::new(list.map(OsString::from), Some("/home/lb".into()));
             files.paths
         };
         assert_eq!(files(Some("/a::/b")), [Path::new("/a"), Path::new("/b")]);

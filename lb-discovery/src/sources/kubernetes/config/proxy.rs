@@ -1,4 +1,4 @@
-//! The proxy on the way to an API server.
+//! The HTTP or SOCKS proxy to an API server.
 
 use std::env;
 use std::net::IpAddr;
@@ -8,10 +8,10 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use crate::sources::kubernetes::config::redacted::redacted;
 
-/// The proxy for `server`: the kubeconfig's `proxy-url`, or else that of `$HTTPS_PROXY` or `$HTTP_PROXY`, which
-/// `$NO_PROXY` can except hosts from. As in client-go the environment means no server on this machine.
+/// Returns the proxy for `server`: the kubeconfig's `proxy-url`, or else that of `$HTTPS_PROXY` or `$HTTP_PROXY`, from
+/// which `$NO_PROXY` excludes hosts. As in client-go, the environment does not apply to servers on this machine.
 ///
-/// kube compares `$NO_PROXY` with the address of the proxy, and would use a proxy for servers that are excepted.
+/// kube compares `$NO_PROXY` with the address of the proxy, and would use a proxy for excluded servers.
 pub(crate) fn of(proxy_url: Option<&str>, server: &Uri) -> Result<Option<Intercept>, String> {
     if let Some(url) = proxy_url.filter(|url| !url.is_empty()) {
         let proxy = Matcher::builder().all(url).build().intercept(server);
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxy_url_counts_for_every_server() {
+    fn a_proxy_url_applies_to_every_server() {
         let server = Uri::from_static("https://127.0.0.1:6443");
         for (url, proxy) in [
             ("http://user:pw@10.0.0.9:3128", "http://10.0.0.9:3128/"),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_excepts_servers_and_not_proxies() {
+    fn no_proxy_excludes_servers_and_not_proxies() {
         let values = [
             ("HTTPS_PROXY", "http://10.0.0.9:3128"),
             ("no_proxy", "10.0.0.9, 10.1.0.0/16,*.example.com,"),

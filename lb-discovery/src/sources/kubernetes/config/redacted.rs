@@ -1,9 +1,9 @@
-//! Addresses as messages show them.
+//! URLs in messages.
 
-/// The scheme, the host and the port of `url`, even where it is no valid one: user info, which has a password, a path
-/// and a query are left out.
+/// Reduces `url` to scheme, host and port, even if it is invalid. Omits the user info, which may contain a password, the
+/// path and the query.
 pub(crate) fn redacted(url: &str) -> String {
-    // The last `@`: a password that was not encoded may hold any character.
+    // The last `@`: an unencoded password may contain any character.
     let has_user = url.contains('@');
     let host = url.rsplit('@').next().unwrap_or_default();
     let (scheme, host) = match host.split_once("://") {

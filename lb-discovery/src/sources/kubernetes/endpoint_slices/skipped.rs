@@ -1,4 +1,4 @@
-//! The log of slices that are passed over.
+//! The log of skipped slices.
 
 use std::collections::BTreeMap;
 
@@ -8,34 +8,34 @@ use crate::sources::kubernetes::error::shortened;
 use crate::sources::kubernetes::objects::service::Service;
 use crate::sources::kubernetes::objects::slice::Slice;
 
-/// Tells of each slice that is passed over, once while the reason stays the same.
+/// Logs each skipped slice, once while the reason stays the same.
 #[derive(Debug)]
-pub(crate) struct PassedOver {
+pub(crate) struct SkippedSlices {
     what: Box<str>,
-    told: BTreeMap<String, String>,
+    logged: BTreeMap<String, String>,
 }
 
-impl PassedOver {
+impl SkippedSlices {
     /// `what` names the source in the log.
     pub(crate) fn new(what: &str) -> Self {
         Self {
             what: what.into(),
-            told: BTreeMap::new(),
+            logged: BTreeMap::new(),
         }
     }
 
-    pub(crate) fn tell(&mut self, slices: &BTreeMap<String, Slice>, service: &Service, port: &str) {
-        let passed_over = slices.iter().filter_map(|(name, slice)| {
-            let reason = slice.passed_over(service, port)?;
+    pub(crate) fn log(&mut self, slices: &BTreeMap<String, Slice>, service: &Service, port: &str) {
+        let skipped = slices.iter().filter_map(|(name, slice)| {
+            let reason = slice.skip_reason(service, port)?;
             Some((name.clone(), reason))
         });
-        let now: BTreeMap<_, _> = passed_over.collect();
+        let now: BTreeMap<_, _> = skipped.collect();
         for (slice, reason) in &now {
-            if self.told.get(slice) != Some(reason) {
+            if self.logged.get(slice) != Some(reason) {
                 let (slice, reason) = (shortened(slice), shortened(reason));
-                warn!(what = %self.what, ?slice, %reason, "EndpointSlice passed over");
+                warn!(what = %self.what, ?slice, %reason, "EndpointSlice skipped");
             }
         }
-        self.told = now;
+        self.logged = now;
     }
 }

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use lb_core::Snapshot;
 
+use crate::ip_family::IpFamily;
 use crate::sources::kubernetes::objects::condition::{Condition, admit};
-use crate::sources::kubernetes::objects::families::{Families, Family};
+use crate::sources::kubernetes::objects::families::Families;
 use crate::sources::kubernetes::objects::port;
 use crate::sources::kubernetes::objects::service::Service;
 use crate::sources::kubernetes::objects::slice::Slice;
 
-/// The set that all slices of `service`, in the order of their names, make together, at its port `port`.
+/// Computes the set of all slices of `service`, in the order of their names, at its port `port`.
 ///
-/// Fails with the reason if there are endpoints and none can be used, or no slices at all.
+/// Fails with the reason if there are endpoints and none can be used, or no slices.
 pub(crate) fn snapshot<'a>(
     slices: impl Iterator<Item = &'a Slice> + Clone,
     service: &Service,
@@ -23,7 +24,7 @@ pub(crate) fn snapshot<'a>(
     if usable.is_empty() {
         return Ok(Snapshot::default());
     }
-    let has_some = |family: &&Family| usable.iter().any(|(s, _)| s.family == Some(**family));
+    let has_some = |family: &&IpFamily| usable.iter().any(|(s, _)| s.family == Some(**family));
     let family = families.in_order().iter().find(has_some);
     let family = family.ok_or("no endpoint has an address of a family that may be used")?;
     let of_family = usable.iter().filter(|(s, _)| s.family == Some(*family));
@@ -34,8 +35,8 @@ pub(crate) fn snapshot<'a>(
     Ok(admit(found.collect()))
 }
 
-/// The slices that have endpoints at the port `port`, with its number, or why there is none although there are
-/// endpoints. Empty if there are slices and none of them has an endpoint.
+/// The slices that have endpoints at the port `port`, with its number. Fails with the reason if there is none although
+/// there are endpoints. Empty if there are slices and none of them has an endpoint.
 fn usable<'a>(
     slices: impl Iterator<Item = &'a Slice> + Clone,
     service: &Service,
@@ -50,7 +51,7 @@ fn usable<'a>(
     }
     let filled = slices.filter(|slice| !slice.is_vacant);
     let judged: Vec<_> = filled
-        .map(|slice| (slice, slice.passed_over(service, port)))
+        .map(|slice| (slice, slice.skip_reason(service, port)))
         .collect();
     let kept = judged.iter().filter(|(_, why)| why.is_none());
     let kept = kept.map(|(slice, _)| *slice);
@@ -63,9 +64,9 @@ fn usable<'a>(
         ));
     }
     match judged.first() {
-        Some((_, Some(why))) if with_port.is_empty() => Err(format!(
-            "every EndpointSlice is passed over; of the first: {why}"
-        )),
+        Some((_, Some(why))) if with_port.is_empty() => {
+            Err(format!("every EndpointSlice is skipped; the first: {why}"))
+        }
         _ => Ok(with_port),
     }
 }
@@ -74,7 +75,7 @@ fn usable<'a>(
 pub(crate) fn per_node<'a>(
     slices: impl Iterator<Item = &'a Slice> + Clone,
     service: &Service,
-    family: Family,
+    family: IpFamily,
     port: &str,
 ) -> Result<Vec<(&'a str, Condition)>, String> {
     let mut found = Vec::new();

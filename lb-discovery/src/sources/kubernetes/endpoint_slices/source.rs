@@ -1,4 +1,4 @@
-//! The pods of a Service.
+//! The source of a Service's pods.
 
 use std::sync::Arc;
 
@@ -6,39 +6,41 @@ use async_trait::async_trait;
 #[cfg(test)]
 use lb_core::Snapshot;
 
-use crate::sources::kubernetes::endpoint_slices::skipped::PassedOver;
+use crate::sources::kubernetes::endpoint_slices::skipped::SkippedSlices;
 use crate::sources::kubernetes::endpoint_slices::snapshot;
 use crate::sources::kubernetes::objects::slice::Slice;
 
 use crate::error::DiscoveryError;
-use crate::source::{Discovery, SnapshotStream};
-use crate::sources::kubernetes::api::requests::{Query, Selection, Session};
+use crate::source::{SnapshotStream, Source};
+use crate::sources::kubernetes::api::api_client::{ApiClient, Query, Selection};
 use crate::sources::kubernetes::cluster::Cluster;
 use crate::sources::kubernetes::objects::families::Families;
 use crate::sources::kubernetes::objects::name;
 use crate::sources::kubernetes::objects::port::Port;
 use crate::sources::kubernetes::objects::service::{NO_SERVICE, Service};
-use crate::sources::kubernetes::watch::follow::{Outcome, View, follow};
-use crate::sources::kubernetes::watch::object_store::{Memory, Objects};
+use crate::sources::kubernetes::watch::history::WatchHistory;
+use crate::sources::kubernetes::watch::object_store::ObjectStore;
+use crate::sources::kubernetes::watch::view_follower::{View, ViewState, follow};
 
 /// Follows the EndpointSlices of a Service: the addresses of its pods.
 ///
-/// They must be routable from here, as they are inside the cluster, and outside of it where nodes announce them (BGP)
-/// or where there are routes to the nodes' pod networks. Else [`NodePort`](crate::sources::kubernetes::NodePort) is the way.
+/// The addresses must be routable from this machine: they are inside of the cluster, and outside of it where nodes
+/// announce them (BGP) or where there are routes to the nodes' pod networks. Otherwise use
+/// [`NodePort`](crate::kubernetes::NodePort).
 ///
-/// - All slices of the Service are joined; an endpoint that is in two of them for a moment counts once.
-/// - An endpoint takes connections while it is `ready`. If none is, those do that are being deleted but still serve, as
-///   with kube-proxy. Any other that is being deleted drains, and one that is not ready is no backend.
-/// - A backend is called after its pod, and knows its [`node`](lb_core::Backend::node), its
-///   [`zone`](lb_core::Backend::zone), the zones that [hints](lb_core::Backend::for_zones) give it to, and by the pod's
-///   UID as [`instance`](lb_core::Backend::instance) whether it is still the same pod. Backends are sorted by address.
+/// - All slices of the Service are joined; an endpoint that is temporarily in two of them counts once.
+/// - An endpoint takes connections while it is `ready`. If none is ready, endpoints that are being deleted but still serve
+///   take them, as in kube-proxy. Any other endpoint that is being deleted drains, and one that is not ready is no backend.
+/// - A backend has the name of its pod, its [`node`](lb_core::Backend::node), its [`zone`](lb_core::Backend::zone), the
+///   zones of its [hints](lb_core::Backend::for_zones), and the pod's UID as [`instance`](lb_core::Backend::instance),
+///   which changes with the pod. Backends are sorted by address.
 /// - Hints for nodes (`forNodes`, of `trafficDistribution: PreferSameNode`) are not used, because a balancer in front of
-///   the cluster is on none of its nodes. Within, every node would send to itself, which is what kube-proxy is for.
+///   the cluster runs on none of its nodes. Inside of it, kube-proxy already sends connections to pods of the same node.
 /// - Of a dual-stack Service's addresses [one family](Families) is used.
 ///
-/// A Service that was scaled to nothing has no backends. The Service itself is followed as well, because slices outlive
-/// it: where it does not exist, leads to a name or does not have the port, the answer is
-/// [`DiscoveryError::NoBackends`], as [the module](super) says.
+/// A Service that was scaled to zero has no backends. The source also follows the Service itself, because slices outlive
+/// it: if it does not exist, is of type ExternalName or does not have the port, the answer is
+/// [`DiscoveryError::NoBackends`]; see [the module](crate::kubernetes).
 ///
 /// Needs `list` and `watch` on `endpointslices.discovery.k8s.io` of the namespace, and on the one Service.
 ///
@@ -46,7 +48,7 @@ use crate::sources::kubernetes::watch::object_store::{Memory, Objects};
 /// use lb_discovery::kubernetes::{Cluster, EndpointSlices};
 ///
 /// let cluster = Cluster::kubeconfig("/etc/lb/kubeconfig");
-/// let echo = EndpointSlices::new(cluster, "default", "tcp-echo")?.port("echo");
+/// let echo = EndpointSlices::try_new(cluster, "default", "tcp-echo")?.port("echo");
 /// # drop(echo);
 /// # Ok::<(), lb_discovery::DiscoveryError>(())
 /// ```
@@ -57,8 +59,8 @@ pub struct EndpointSlices {
     service: Box<str>,
     port: Option<Port>,
     families: Families,
-    slices: Arc<Memory>,
-    services: Arc<Memory>,
+    slices: Arc<WatchHistory>,
+    services: Arc<WatchHistory>,
 }
 
 impl EndpointSlices {
@@ -66,22 +68,26 @@ impl EndpointSlices {
     ///
     /// # Errors
     ///
-    /// [`DiscoveryError::Config`] if one is not a name that Kubernetes allows.
-    pub fn new(cluster: Cluster, namespace: &str, service: &str) -> Result<Self, DiscoveryError> {
-        let memory = || Memory::new(cluster.confirm_empty);
+    /// [`DiscoveryError::Config`] if `namespace` or `service` is not a name that Kubernetes allows.
+    pub fn try_new(
+        cluster: Cluster,
+        namespace: &str,
+        service: &str,
+    ) -> Result<Self, DiscoveryError> {
+        let history = || WatchHistory::new(cluster.confirm_empty);
         Ok(Self {
             namespace: name::label("namespace", namespace)?,
             service: name::label("Service", service)?,
             port: None,
             families: Families::default(),
-            slices: memory(),
-            services: memory(),
+            slices: history(),
+            services: history(),
             cluster,
         })
     }
 
     /// Chooses a port of the Service, by its name or by its number, which is not the one that the pods listen on.
-    /// Default: its only port; while it has several there are then no backends.
+    /// Default: its only port; a Service with several has no backends.
     #[must_use]
     pub fn port(mut self, port: impl Into<Port>) -> Self {
         self.port = Some(port.into());
@@ -97,8 +103,8 @@ impl EndpointSlices {
 }
 
 #[async_trait]
-impl Discovery for EndpointSlices {
-    fn source(&self) -> Arc<str> {
+impl Source for EndpointSlices {
+    fn label(&self) -> Arc<str> {
         let Self {
             namespace, service, ..
         } = self;
@@ -120,52 +126,52 @@ impl Discovery for EndpointSlices {
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
-        let session = self.cluster.open().await?;
+        let api = self.cluster.open().await?;
         let (namespace, name) = (&*self.namespace, &*self.service);
-        let slices = slices_of(&session, namespace, name);
-        let service = service_named(&session, namespace, name);
+        let slices = slices_of(&api, namespace, name);
+        let service = service_named(&api, namespace, name);
         let what = slices.what.clone();
-        let pods = Pods {
-            passed_over: PassedOver::new(&what),
-            slices: Objects::follow(&session, slices, &self.slices),
-            service: Objects::follow(&session, service, &self.services),
+        let view = SliceView {
+            skipped: SkippedSlices::new(&what),
+            slices: ObjectStore::follow(&api, slices, &self.slices),
+            service: ObjectStore::follow(&api, service, &self.services),
             port: self.port.clone(),
             families: self.families,
         };
-        Ok(follow(what, pods, &self.slices))
+        Ok(follow(what, view, &self.slices))
     }
 }
 
 /// The EndpointSlices of a Service.
-pub(crate) fn slices_of(session: &Session, namespace: &str, service: &str) -> Query {
+pub(crate) fn slices_of(api: &ApiClient, namespace: &str, service: &str) -> Query {
     let label = format!("kubernetes.io/service-name={service}");
     let of = format!("{namespace}/{service}");
-    session.query::<Slice>(Some(namespace), Selection::Labelled(&label), &of)
+    api.query::<Slice>(Some(namespace), Selection::Labelled(&label), &of)
 }
 
 /// The one Service.
-pub(crate) fn service_named(session: &Session, namespace: &str, service: &str) -> Query {
+pub(crate) fn service_named(api: &ApiClient, namespace: &str, service: &str) -> Query {
     let of = format!("{namespace}/{service}");
-    session.query::<Service>(Some(namespace), Selection::Named(service), &of)
+    api.query::<Service>(Some(namespace), Selection::Named(service), &of)
 }
 
-/// The set of slices that were made by hand, at their port `http`.
+/// The set of manually created slices, at their port `http`.
 #[cfg(test)]
 pub(crate) fn snapshot_of<'a>(slices: impl Iterator<Item = &'a Slice> + Clone) -> Snapshot {
-    use crate::sources::kubernetes::objects::record::Record;
+    use crate::sources::kubernetes::objects::projection::Projection;
     let service = Service::of(k8s_openapi::api::core::v1::Service::default());
     snapshot::snapshot(slices, &service, "http", Families::default()).unwrap_or_default()
 }
 
-struct Pods {
-    slices: Objects<Slice>,
-    service: Objects<Service>,
+struct SliceView {
+    slices: ObjectStore<Slice>,
+    service: ObjectStore<Service>,
     port: Option<Port>,
     families: Families,
-    passed_over: PassedOver,
+    skipped: SkippedSlices,
 }
 
-impl View for Pods {
+impl View for SliceView {
     async fn changed(&mut self) -> Result<(), DiscoveryError> {
         tokio::select! {
             done = self.slices.changed() => done,
@@ -173,17 +179,17 @@ impl View for Pods {
         }
     }
 
-    fn outcome(&mut self) -> Outcome {
+    fn state(&mut self) -> ViewState {
         let (Some(slices), Some(service)) = (self.slices.get(), self.service.get()) else {
-            return Outcome::Pending;
+            return ViewState::Pending;
         };
         let Some(service) = service.values().next() else {
-            return Outcome::Nothing(NO_SERVICE.to_owned());
+            return ViewState::NoBackends(NO_SERVICE.to_owned());
         };
         let port = service.check_kind();
         let port = port.and_then(|()| service.port(self.port.as_ref()));
-        Outcome::of(port.and_then(|port| {
-            self.passed_over.tell(slices, service, &port.name);
+        ViewState::of(port.and_then(|port| {
+            self.skipped.log(slices, service, &port.name);
             snapshot::snapshot(slices.values(), service, &port.name, self.families)
         }))
     }

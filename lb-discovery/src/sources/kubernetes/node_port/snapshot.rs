@@ -5,15 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use lb_core::{AdminState, Backend, Snapshot, Weight};
 
+use crate::ip_family::IpFamily;
 use crate::sources::kubernetes::endpoint_slices::snapshot::per_node;
 use crate::sources::kubernetes::objects::condition::Condition;
-use crate::sources::kubernetes::objects::families::{Families, Family};
+use crate::sources::kubernetes::objects::families::Families;
 use crate::sources::kubernetes::objects::node::{Node, NodeAddress};
 use crate::sources::kubernetes::objects::port::Port;
 use crate::sources::kubernetes::objects::service::Service;
 use crate::sources::kubernetes::objects::slice::Slice;
 
-/// Why a Service of the type `kind` has no node port, and what to do.
+/// The reason why a Service of the type `kind` has no node port, and the remedy.
 fn without_node_port(port: u16, kind: &str) -> String {
     let (reason, remedy) = match kind {
         "LoadBalancer" => (
@@ -25,24 +26,24 @@ fn without_node_port(port: u16, kind: &str) -> String {
     format!("port {port} has no node port, because {reason}: {remedy}, or use the pods' addresses")
 }
 
-/// How nodes are made backends.
+/// Which nodes are backends, and at which addresses.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+pub(crate) struct NodeOptions {
     pub(crate) port: Option<Port>,
     pub(crate) families: Families,
     pub(crate) addresses: Box<[NodeAddress]>,
     pub(crate) ready_only: bool,
 }
 
-/// The nodes, each at the Service's node port. Fails with the reason if there can be none.
+/// Computes the set of the nodes, each at the Service's node port. Fails with the reason if there are none.
 ///
-/// With `externalTrafficPolicy: Local` a node weighs as much as it has endpoints that take connections: every pod then
-/// has the same share, however uneven the nodes are.
+/// With `externalTrafficPolicy: Local` the weight of a node is the number of its endpoints that take connections, so that
+/// every pod has the same share, however uneven the nodes are.
 pub(crate) fn snapshot<'a>(
     service: &Service,
     nodes: &BTreeMap<String, Node>,
     slices: impl Iterator<Item = &'a Slice> + Clone,
-    options: &Options,
+    options: &NodeOptions,
 ) -> Result<Snapshot, String> {
     service.check_kind()?;
     let port = service.port(options.port.as_ref())?;
@@ -51,10 +52,10 @@ pub(crate) fn snapshot<'a>(
     };
     let local = |family| {
         let endpoints = per_node(slices.clone(), service, family, &port.name)?;
-        Ok::<_, String>(Local::count(endpoints))
+        Ok::<_, String>(LocalEndpoints::count(endpoints))
     };
     let local = match service.is_local {
-        true => Some((local(Family::V4)?, local(Family::V6)?)),
+        true => Some((local(IpFamily::V4)?, local(IpFamily::V6)?)),
         false => None,
     };
     let mut backends = Vec::new();
@@ -72,9 +73,9 @@ pub(crate) fn snapshot<'a>(
         backend.node.clone_from(&backend.name);
         backend.zone.clone_from(&node.zone);
         backend.instance.clone_from(&node.uid);
-        let local = local.as_ref().map(|(v4, v6)| match Family::of(ip) {
-            Family::V4 => v4,
-            Family::V6 => v6,
+        let local = local.as_ref().map(|(v4, v6)| match IpFamily::of(ip) {
+            IpFamily::V4 => v4,
+            IpFamily::V6 => v6,
         });
         backends.extend(match local {
             None => Some(backend),
@@ -88,15 +89,15 @@ pub(crate) fn snapshot<'a>(
     Ok(Snapshot::from_backends(backends))
 }
 
-/// Why none of the nodes is a backend.
-fn nodes_missing(nodes: &BTreeMap<String, Node>, options: &Options) -> String {
+/// The reason why none of the nodes is a backend.
+fn nodes_missing(nodes: &BTreeMap<String, Node>, options: &NodeOptions) -> String {
     let all = nodes.len();
     let left_out = nodes.values().filter(|node| node.is_left_out(options));
     let left_out = left_out.count();
     if all == left_out {
         return format!("no node may have connections: {all} are listed, all of them left out");
     }
-    let Options {
+    let NodeOptions {
         addresses,
         families,
         ..
@@ -108,37 +109,37 @@ fn nodes_missing(nodes: &BTreeMap<String, Node>, options: &Options) -> String {
 }
 
 impl Node {
-    /// Whether it takes no connections whatever its addresses are.
-    fn is_left_out(&self, options: &Options) -> bool {
+    /// Whether it is no backend, whatever its addresses are.
+    fn is_left_out(&self, options: &NodeOptions) -> bool {
         self.is_excluded || (options.ready_only && !self.is_ready)
     }
 
-    /// The address by the wished type and family; of types the first counts, then of families.
-    fn address(&self, service: &Service, options: &Options) -> Option<IpAddr> {
+    /// The address of the preferred type, then of the preferred family.
+    fn address(&self, service: &Service, options: &NodeOptions) -> Option<IpAddr> {
         let serves = |family| service.families.is_empty() || service.families.contains(&family);
         let families = options.families.in_order().iter().copied();
         let families = families.filter(|family| serves(*family));
         options.addresses.iter().find_map(|kind| {
             families.clone().find_map(|family| {
                 let mut all = self.addresses.iter();
-                let found = all.find(|(known, ip)| known == kind && Family::of(*ip) == family);
+                let found = all.find(|(known, ip)| known == kind && IpFamily::of(*ip) == family);
                 found.map(|(_, ip)| *ip)
             })
         })
     }
 }
 
-/// How many endpoints each node runs that take connections, and zero for one whose endpoints only drain.
-struct Local<'a>(BTreeMap<&'a str, u16>);
+/// For each node with endpoints, the number of those that take connections. Zero if all of them drain.
+struct LocalEndpoints<'a>(BTreeMap<&'a str, u16>);
 
-impl<'a> Local<'a> {
+impl<'a> LocalEndpoints<'a> {
     fn count(endpoints: Vec<(&'a str, Condition)>) -> Self {
-        let bar = Condition::bar(endpoints.iter().map(|(_, condition)| *condition));
+        let worst = Condition::worst_accepted(endpoints.iter().map(|(_, condition)| *condition));
         let mut nodes = BTreeMap::new();
         for (node, condition) in endpoints {
             if condition != Condition::NotReady {
                 let count: &mut u16 = nodes.entry(node).or_default();
-                *count = count.saturating_add(u16::from(condition <= bar));
+                *count = count.saturating_add(u16::from(condition <= worst));
             }
         }
         Self(nodes)

@@ -1,8 +1,8 @@
-//! What is said about an endpoint, and who may have connections because of it.
+//! The conditions of endpoints, and which endpoints take connections.
 
 use lb_core::{AdminState, Backend, Snapshot};
 
-/// What the conditions of an endpoint or a pod come to; a lesser one is better.
+/// The condition of an endpoint or a pod. A lesser one is better.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Condition {
     /// Takes connections.
@@ -25,25 +25,25 @@ impl Condition {
         }
     }
 
-    /// The worst condition that still takes connections when these are all: kube-proxy's rule (KEP-1669). Backends
-    /// that are ready, or, where there is none, those that terminate but still serve.
-    pub(crate) fn bar(all: impl IntoIterator<Item = Self>) -> Self {
+    /// The worst condition that takes connections, given the conditions of all endpoints: kube-proxy's rule (KEP-1669).
+    /// Ready endpoints do, or, if there is none, those that terminate but still serve.
+    pub(crate) fn worst_accepted(all: impl IntoIterator<Item = Self>) -> Self {
         let best = all.into_iter().min().unwrap_or(Self::Ready);
         best.min(Self::ServingTerminating)
     }
 }
 
-/// The set of what was found, sorted by address.
+/// Makes a set of backends and their conditions, sorted by address.
 ///
-/// An address that was found more than once, as an endpoint that moves between slices is, counts once, in its best
-/// condition. What terminates drains; what is not ready is left out.
+/// An address that occurs more than once, as during the move of an endpoint between slices, counts once, in its best
+/// condition. Terminating backends drain; backends that are not ready are left out.
 pub(crate) fn admit(mut found: Vec<(Condition, Backend)>) -> Snapshot {
     found.retain(|(condition, _)| *condition != Condition::NotReady);
     found.sort_by_key(|(condition, backend)| (backend.addr, *condition));
     found.dedup_by_key(|(_, backend)| backend.addr);
-    let bar = Condition::bar(found.iter().map(|(condition, _)| *condition));
+    let worst = Condition::worst_accepted(found.iter().map(|(condition, _)| *condition));
     let backends = found.into_iter().map(|(condition, backend)| {
-        if condition <= bar {
+        if condition <= worst {
             backend
         } else {
             backend.with_admin(AdminState::Drain)

@@ -1,11 +1,11 @@
-//! IPv4 or IPv6.
+//! Which IP families are used.
 
-use std::net::IpAddr;
+use crate::ip_family::IpFamily;
 
-/// Which addresses are used where there are some of both families.
+/// Which addresses are used where there are some of both IP families.
 ///
-/// A dual-stack pod or node has one address of each. They are the same server, so only one of them becomes a backend:
-/// both would give it twice its share, and a count of its own to each.
+/// A dual-stack pod or node has one address of each family. Both lead to the same server, so only one becomes a backend:
+/// two would double its share, and count its connections separately.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Families {
@@ -22,36 +22,21 @@ pub enum Families {
 
 impl Families {
     /// The families that may be used, the preferred one first.
-    pub(crate) const fn in_order(self) -> &'static [Family] {
+    pub(crate) const fn in_order(self) -> &'static [IpFamily] {
         match self {
-            Self::Ipv4 => &[Family::V4],
-            Self::Ipv6 => &[Family::V6],
-            Self::PreferIpv4 => &[Family::V4, Family::V6],
-            Self::PreferIpv6 => &[Family::V6, Family::V4],
+            Self::Ipv4 => &[IpFamily::V4],
+            Self::Ipv6 => &[IpFamily::V6],
+            Self::PreferIpv4 => &[IpFamily::V4, IpFamily::V6],
+            Self::PreferIpv6 => &[IpFamily::V6, IpFamily::V4],
         }
     }
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    pub(crate) const fn of(ip: IpAddr) -> Self {
-        match ip {
-            IpAddr::V4(_) => Self::V4,
-            IpAddr::V6(_) => Self::V6,
-        }
-    }
-
-    /// The API's word: an EndpointSlice's `addressType`, a Service's `ipFamilies`. `None` for `FQDN`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "IPv4" => Some(Self::V4),
-            "IPv6" => Some(Self::V6),
-            _ => None,
-        }
+/// Parses the API's word: an EndpointSlice's `addressType`, a Service's `ipFamilies`. `None` for `FQDN`.
+pub(crate) fn parse_family(text: &str) -> Option<IpFamily> {
+    match text {
+        "IPv4" => Some(IpFamily::V4),
+        "IPv6" => Some(IpFamily::V6),
+        _ => None,
     }
 }

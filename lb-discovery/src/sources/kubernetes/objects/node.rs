@@ -1,13 +1,13 @@
-//! What is needed of a Node.
+//! The fields of a Node that sources use.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1;
 
-use crate::sources::kubernetes::objects::record::Record;
+use crate::sources::kubernetes::objects::projection::Projection;
 
-/// Which of a node's addresses is used.
+/// The type of a node's address.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum NodeAddress {
@@ -31,18 +31,18 @@ const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 const ZONE: &str = "topology.kubernetes.io/zone";
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
-/// What is needed of a Node.
+/// The fields of a Node that sources use.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
     pub(crate) addresses: Box<[(NodeAddress, IpAddr)]>,
     pub(crate) uid: Option<Arc<str>>,
     pub(crate) zone: Option<Arc<str>>,
-    /// Whether external load balancers shall leave it alone, because it is labelled so or about to go.
+    /// Whether external load balancers must not use it, because of its label or its pending deletion.
     pub(crate) is_excluded: bool,
     pub(crate) is_ready: bool,
 }
 
-impl Record for Node {
+impl Projection for Node {
     type Object = v1::Node;
 
     fn of(object: v1::Node) -> Self {
@@ -74,7 +74,7 @@ impl Record for Node {
     }
 }
 
-/// What Go's `ParseBool` takes for false, as the label's value is read.
+/// Whether Go's `ParseBool`, by which the label's value is read, returns false.
 fn is_false(value: &str) -> bool {
     matches!(value, "0" | "f" | "F" | "false" | "False" | "FALSE")
 }

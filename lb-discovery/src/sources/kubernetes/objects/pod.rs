@@ -1,18 +1,19 @@
-//! What is needed of a Pod.
+//! The fields of a Pod that sources use.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1;
 
+use crate::ip_family::IpFamily;
 use crate::sources::kubernetes::objects::condition::Condition;
-use crate::sources::kubernetes::objects::families::{Families, Family};
+use crate::sources::kubernetes::objects::families::Families;
 use crate::sources::kubernetes::objects::port::{self, Port};
-use crate::sources::kubernetes::objects::record::Record;
+use crate::sources::kubernetes::objects::projection::Projection;
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 
-/// What is needed of a Pod.
+/// The fields of a Pod that sources use.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pod {
     pub(crate) condition: Condition,
@@ -34,7 +35,7 @@ pub(crate) struct PodPort {
     pub(crate) host_ip: Option<IpAddr>,
 }
 
-impl Record for Pod {
+impl Projection for Pod {
     type Object = v1::Pod;
 
     fn of(object: v1::Pod) -> Self {
@@ -99,7 +100,7 @@ fn ports(spec: &v1::PodSpec) -> Box<[PodPort]> {
 }
 
 impl Pod {
-    /// The number on the node, and the only address of the node that has it.
+    /// The port number on the node, and the node address that the port is bound to, if it is.
     pub(crate) fn port(&self, wanted: &Port) -> Option<(u16, Option<IpAddr>)> {
         let by = |found: &dyn Fn(&PodPort) -> bool| {
             let mut offered = self.ports.iter().filter(|port| found(port));
@@ -127,6 +128,6 @@ impl Pod {
             .as_ref()
             .map_or(&self.host_ips, std::slice::from_ref);
         let mut families = families.in_order().iter();
-        families.find_map(|family| all.iter().copied().find(|ip| Family::of(*ip) == *family))
+        families.find_map(|family| all.iter().copied().find(|ip| IpFamily::of(*ip) == *family))
     }
 }

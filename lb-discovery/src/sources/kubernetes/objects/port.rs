@@ -41,12 +41,12 @@ pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
     protocol.is_none_or(|protocol| protocol == "TCP")
 }
 
-/// A port number of the API. `None` if it is none.
+/// A port number of the API. `None` if it is out of range.
 pub(crate) fn number(port: i32) -> Option<u16> {
     u16::try_from(port).ok().filter(|&port| port != 0)
 }
 
-/// Ports for a message, as `80 ("http"), 443 ("https")`.
+/// Lists ports for a message, as `80 ("http"), 443 ("https")`.
 pub(crate) fn list<'a>(ports: impl IntoIterator<Item = (&'a str, Option<u16>)>) -> String {
     let ports = ports.into_iter().map(|(name, number)| {
         let number = number.map_or_else(|| "no number".to_owned(), |number| number.to_string());

@@ -1,37 +1,38 @@
-//! What is needed of a Service.
+//! The fields of a Service that sources use.
 
 use k8s_openapi::api::core::v1;
 
-use crate::sources::kubernetes::objects::families::Family;
+use crate::ip_family::IpFamily;
+use crate::sources::kubernetes::objects::families::parse_family;
 use crate::sources::kubernetes::objects::port::{self, Port};
-use crate::sources::kubernetes::objects::record::Record;
+use crate::sources::kubernetes::objects::projection::Projection;
 
-/// Why a Service that is not there has no backends. What is left of its slices and node ports belongs to no Service.
+/// The reason why a Service that does not exist has no backends. Its remaining slices and node ports do not count.
 pub(crate) const NO_SERVICE: &str = "no such Service";
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Service {
     /// `spec.type`.
     pub(crate) kind: Box<str>,
-    /// Whether it selects pods, so that a controller keeps its EndpointSlices up.
+    /// Whether it selects pods, so that a controller maintains its EndpointSlices.
     pub(crate) has_selector: bool,
-    /// Whether `externalTrafficPolicy` is `Local`: a node serves only the pods that it runs.
+    /// Whether `externalTrafficPolicy` is `Local`: a node forwards only to its own pods.
     pub(crate) is_local: bool,
     /// `spec.ipFamilies`; empty on servers without dual-stack, which means any.
-    pub(crate) families: Box<[Family]>,
+    pub(crate) families: Box<[IpFamily]>,
     /// Its TCP ports.
     pub(crate) ports: Box<[ServicePort]>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct ServicePort {
-    /// Empty if it has none, as a Service's only port may.
+    /// Empty for a port without a name, which a Service's only port may be.
     pub(crate) name: Box<str>,
     pub(crate) number: u16,
     pub(crate) node_port: Option<u16>,
 }
 
-impl Record for Service {
+impl Projection for Service {
     type Object = v1::Service;
 
     fn of(object: v1::Service) -> Self {
@@ -42,7 +43,7 @@ impl Record for Service {
             has_selector: spec.selector.is_some_and(|selector| !selector.is_empty()),
             kind: spec.type_.unwrap_or_else(|| "ClusterIP".to_owned()).into(),
             is_local: spec.external_traffic_policy.as_deref() == Some("Local"),
-            families: families.iter().filter_map(|f| Family::parse(f)).collect(),
+            families: families.iter().filter_map(|f| parse_family(f)).collect(),
             ports: ports
                 .filter(|port| port::is_tcp(port.protocol.as_deref()))
                 .filter_map(|port| {
@@ -58,8 +59,8 @@ impl Record for Service {
 }
 
 impl Service {
-    /// Fails for a Service that leads to a name: it has no endpoints and no node ports, whatever else it says. Slices
-    /// that were made before it became one are not kept up, and kube-proxy uses none.
+    /// Fails for a Service of type ExternalName, which has no endpoints and no node ports, whatever its other fields say. No
+    /// controller updates slices from before it was of that type, and kube-proxy uses none.
     pub(crate) fn check_kind(&self) -> Result<(), String> {
         if &*self.kind != "ExternalName" {
             return Ok(());
@@ -69,7 +70,7 @@ impl Service {
         Err(problem.to_owned())
     }
 
-    /// The port that is meant; without a wish, the only one.
+    /// The `wanted` port; without one, the only port.
     pub(crate) fn port(&self, wanted: Option<&Port>) -> Result<&ServicePort, String> {
         let found = match wanted {
             None if self.ports.len() == 1 => self.ports.first(),

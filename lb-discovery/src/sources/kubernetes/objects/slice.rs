@@ -1,4 +1,4 @@
-//! What is needed of an EndpointSlice, and what is not used.
+//! The fields of an EndpointSlice, and which slices are skipped.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -7,22 +7,23 @@ use k8s_openapi::api::discovery::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lb_core::Backend;
 
+use crate::ip_family::IpFamily;
 use crate::sources::kubernetes::objects::condition::Condition;
-use crate::sources::kubernetes::objects::families::Family;
+use crate::sources::kubernetes::objects::families::parse_family;
 use crate::sources::kubernetes::objects::port;
-use crate::sources::kubernetes::objects::record::Record;
+use crate::sources::kubernetes::objects::projection::Projection;
 use crate::sources::kubernetes::objects::service::Service;
 
-/// What is needed of an EndpointSlice.
+/// The fields of an EndpointSlice that sources use.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Slice {
-    /// `None` for names, which are not supported: the API deprecates them.
-    pub(crate) family: Option<Family>,
-    /// Whether it was made from the pods that the Service selects.
+    /// `None` for names (`FQDN`), which are not supported: the API deprecates them.
+    pub(crate) family: Option<IpFamily>,
+    /// Whether a controller made it from the pods that the Service selects.
     is_of_selector: bool,
-    /// Whether it only holds the place of endpoints that are to come.
+    /// Whether it has no endpoints, as a slice that is created before its endpoints.
     pub(crate) is_vacant: bool,
-    /// TCP ports by name; the number is whatever the API accepted.
+    /// TCP ports by name. The number is not validated.
     pub(crate) ports: Box<[(Box<str>, Option<i32>)]>,
     pub(crate) endpoints: Box<[Endpoint]>,
 }
@@ -38,7 +39,7 @@ pub(crate) struct Endpoint {
     for_zones: Arc<[Arc<str>]>,
 }
 
-impl Record for Slice {
+impl Projection for Slice {
     type Object = v1::EndpointSlice;
 
     // Whether there is an `Option` around the endpoints depends on the version of the API that the binary chooses.
@@ -48,7 +49,7 @@ impl Record for Slice {
         let endpoints: Option<Vec<v1::Endpoint>> = object.endpoints.into();
         let endpoints = endpoints.unwrap_or_default();
         Self {
-            family: Family::parse(&object.address_type),
+            family: parse_family(&object.address_type),
             is_of_selector: is_of_selector(&object.metadata),
             is_vacant: endpoints.is_empty(),
             ports: ports
@@ -60,8 +61,8 @@ impl Record for Slice {
     }
 }
 
-/// Whether a controller made a slice from the pods that its Service selects. Without a selector the controller leaves
-/// it as it is, and the one that mirrors Endpoints copies those that were left in the same way.
+/// Whether a controller made a slice from the pods that its Service selects. If the Service has no selector any more, the
+/// controller no longer updates the slice, and neither the copy that another controller mirrors from Endpoints.
 fn is_of_selector(metadata: &ObjectMeta) -> bool {
     let label = |name| metadata.labels.as_ref()?.get(name).map(String::as_str);
     label("endpointslice.kubernetes.io/managed-by") == Some("endpointslice-controller.k8s.io")
@@ -69,7 +70,7 @@ fn is_of_selector(metadata: &ObjectMeta) -> bool {
 }
 
 impl Slice {
-    /// The number of the port `name`, if there is such a port and if it has one.
+    /// The number of the port `name`, if there is such a port and its number is valid.
     pub(crate) fn port(&self, name: &str) -> Option<u16> {
         self.raw_port(name)?.and_then(port::number)
     }
@@ -79,14 +80,14 @@ impl Slice {
         found.map(|(_, number)| *number)
     }
 
-    /// Why nothing is taken from it, although it is a slice of this Service with this port; as kube-proxy, which also
-    /// passes over what has no usable port or no address.
-    pub(crate) fn passed_over(&self, service: &Service, port: &str) -> Option<String> {
+    /// Why the slice is skipped, if it is one of this Service with this port. kube-proxy also skips slices without a
+    /// usable port or address.
+    pub(crate) fn skip_reason(&self, service: &Service, port: &str) -> Option<String> {
         if self.family.is_none() {
             return Some("its addresses are names, which the API deprecates".to_owned());
         }
         if self.is_of_selector && !service.has_selector {
-            let why = "it is left from when the Service had a selector, and not kept up any more";
+            let why = "it is left over from a selector that the Service no longer has, and is not updated any more";
             return Some(why.to_owned());
         }
         if self.endpoints.is_empty() && !self.is_vacant {
@@ -95,7 +96,7 @@ impl Slice {
         match self.raw_port(port)? {
             None => Some(format!("its port {port:?} has no number")),
             Some(number) if port::number(number).is_none() => Some(format!(
-                "its port {port:?} has the number {number}, which is none of TCP"
+                "its port {port:?} has the number {number}, which is no TCP port"
             )),
             Some(_) => None,
         }
@@ -103,9 +104,9 @@ impl Slice {
 }
 
 impl Endpoint {
-    /// `None` without an address that can be connected to.
+    /// Returns `None` without an IP address.
     fn of(endpoint: v1::Endpoint) -> Option<Self> {
-        // The others mean the same endpoint, and kube-proxy ignores them.
+        // The other addresses belong to the same endpoint, and kube-proxy ignores them.
         let ip = endpoint.addresses.first()?.parse().ok()?;
         let conditions = endpoint.conditions.unwrap_or_default();
         let pod = endpoint

@@ -1,4 +1,4 @@
-//! Which pods a DaemonSet or a Deployment means.
+//! The label selectors of DaemonSets and Deployments.
 
 use std::fmt;
 use std::future;
@@ -12,11 +12,12 @@ use kube::core::Selector;
 use serde::de::DeserializeOwned;
 
 use crate::error::DiscoveryError;
-use crate::sources::kubernetes::api::requests::{Selection, Session};
-use crate::sources::kubernetes::objects::record::Record;
-use crate::sources::kubernetes::watch::object_store::{Memory, Objects};
+use crate::sources::kubernetes::api::api_client::{ApiClient, Selection};
+use crate::sources::kubernetes::objects::projection::Projection;
+use crate::sources::kubernetes::watch::history::WatchHistory;
+use crate::sources::kubernetes::watch::object_store::ObjectStore;
 
-/// A kind of object that makes pods.
+/// A kind of object that creates pods.
 pub(crate) trait Workload:
     Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + PartialEq + Send + 'static
 {
@@ -39,11 +40,11 @@ impl Workload for Deployment {
     }
 }
 
-/// The label selector of a workload, unless it means everything or nothing can be made of it.
+/// The label selector of a workload. `None` if it is empty, which selects everything, or invalid.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Selecting<W>(Option<Box<str>>, PhantomData<fn() -> W>);
+pub(crate) struct WorkloadSelector<W>(Option<Box<str>>, PhantomData<fn() -> W>);
 
-impl<W: Workload> Record for Selecting<W> {
+impl<W: Workload> Projection for WorkloadSelector<W> {
     type Object = W;
 
     fn of(workload: W) -> Self {
@@ -57,44 +58,44 @@ impl<W: Workload> Record for Selecting<W> {
 }
 
 /// Where the label selector of the pods comes from.
-pub(crate) enum Selectors<W> {
-    Given(Box<str>),
-    /// That of the one workload, which may be made anew with another one.
-    Of(Objects<Selecting<W>>),
+pub(crate) enum SelectorSource<W> {
+    Credentials(Box<str>),
+    /// The selector of one workload, which may be recreated with another one.
+    Of(ObjectStore<WorkloadSelector<W>>),
 }
 
-impl<W: Workload> Selectors<W> {
+impl<W: Workload> SelectorSource<W> {
     /// Follows the workload `name`.
     pub(crate) fn of(
-        session: &Session,
+        api: &ApiClient,
         namespace: &str,
         name: &str,
-        memory: &Arc<Memory>,
+        history: &Arc<WatchHistory>,
     ) -> (Box<str>, Self) {
         let of = format!("{namespace}/{name}");
-        let query = session.query::<Selecting<W>>(Some(namespace), Selection::Named(name), &of);
+        let query = api.query::<WorkloadSelector<W>>(Some(namespace), Selection::Named(name), &of);
         let what = query.what.clone();
-        (what, Self::Of(Objects::follow(session, query, memory)))
+        (what, Self::Of(ObjectStore::follow(api, query, history)))
     }
 
     /// Waits until the selector may have changed.
     pub(crate) async fn changed(&mut self) -> Result<(), DiscoveryError> {
         match self {
-            Self::Given(_) => future::pending().await,
+            Self::Credentials(_) => future::pending().await,
             Self::Of(workload) => workload.changed().await,
         }
     }
 
-    /// The selector, or why there is none. `None` while that is not known.
+    /// The selector, or the reason why there is none. `None` before the first list.
     pub(crate) fn current(&self) -> Option<Result<&str, &'static str>> {
         let workload = match self {
-            Self::Given(selector) => return Some(Ok(selector)),
+            Self::Credentials(selector) => return Some(Ok(selector)),
             Self::Of(workload) => workload.get()?,
         };
         Some(match workload.values().next() {
             None => Err("it does not exist"),
-            Some(Selecting(None, _)) => Err("its label selector is empty or invalid"),
-            Some(Selecting(Some(selector), _)) => Ok(selector),
+            Some(WorkloadSelector(None, _)) => Err("its label selector is empty or invalid"),
+            Some(WorkloadSelector(Some(selector), _)) => Ok(selector),
         })
     }
 }

@@ -10,9 +10,9 @@ use crate::sources::kubernetes::objects::families::Families;
 use crate::sources::kubernetes::objects::pod::Pod;
 use crate::sources::kubernetes::objects::port::{self, Port};
 
-/// The set of `pods`, each at the address of its node.
+/// Computes the set of `pods`, each at the address of its node.
 ///
-/// A backend is called after the node, which stays the same when a DaemonSet replaces its pod; the pod's UID is the
+/// A backend has the name of the node, which stays the same when a DaemonSet replaces its pod, and the pod's UID as its
 /// instance.
 pub(crate) fn snapshot<'a>(
     pods: impl Iterator<Item = &'a Pod> + Clone,

@@ -1,4 +1,4 @@
-//! Pods on ports of their nodes.
+//! The source of pods on ports of their nodes.
 
 use std::sync::Arc;
 
@@ -6,33 +6,34 @@ use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 
 use crate::error::DiscoveryError;
-use crate::source::{Discovery, SnapshotStream};
-use crate::sources::kubernetes::api::requests::Session;
+use crate::source::{SnapshotStream, Source};
+use crate::sources::kubernetes::api::api_client::ApiClient;
 use crate::sources::kubernetes::cluster::Cluster;
 use crate::sources::kubernetes::error;
 use crate::sources::kubernetes::objects::families::Families;
 use crate::sources::kubernetes::objects::name;
 use crate::sources::kubernetes::objects::port::Port;
-use crate::sources::kubernetes::objects::workload::{Selectors, Workload};
-use crate::sources::kubernetes::pods::view::{Selected, pods_of};
-use crate::sources::kubernetes::watch::follow::follow;
-use crate::sources::kubernetes::watch::object_store::Memory;
+use crate::sources::kubernetes::objects::workload::{SelectorSource, Workload};
+use crate::sources::kubernetes::pods::view::{PodView, pods_of};
+use crate::sources::kubernetes::watch::history::WatchHistory;
+use crate::sources::kubernetes::watch::view_follower::follow;
 
-/// Follows pods that listen on ports of their nodes, by `hostNetwork` or by `hostPort`: a DaemonSet, a Deployment, or
-/// whatever a label selector means.
+/// Follows pods that listen on ports of their nodes, by `hostNetwork` or by `hostPort`.
+///
+/// The pods are those of a DaemonSet, of a Deployment, or those that a label selector matches.
 ///
 /// - The address is the node's (`status.hostIPs`), the port the container's or, where there is one, its `hostPort`.
 ///   A port that is bound to one address of the host (`hostIP`) has that address.
-/// - A pod takes connections while its condition `Ready` is true. One that is being deleted drains; only if no other
-///   pod takes connections does it go on taking them, as long as it is ready. A pod that is not ready, or that has
-///   ended, is no backend.
-/// - A backend is called after its [`node`](lb_core::Backend::node), which keeps its place in a hash ring when the
+/// - A pod takes connections while its condition `Ready` is true. A pod that is being deleted drains; it continues to take
+///   connections only if no other pod does, and as long as it is ready. A pod that is not ready, or that has ended, is no
+///   backend.
+/// - A backend has the name of its [`node`](lb_core::Backend::node), so that it keeps its place in a hash ring when the
 ///   pod there is replaced; the pod's UID is the [`instance`](lb_core::Backend::instance). Backends are sorted by
-///   address. The [`zone`](lb_core::Backend::zone) is known where the cluster labels its pods with it.
+///   address. The [`zone`](lb_core::Backend::zone) is set where the cluster labels its pods with it.
 ///
-/// No pod at all is an empty set. A DaemonSet or Deployment that does not exist, and pods that do not offer the port on
-/// their nodes, are [`DiscoveryError::NoBackends`]. A DaemonSet or Deployment that is made anew with another selector has
-/// the pods of that one.
+/// No pods are an empty set. A DaemonSet or Deployment that does not exist, and pods that do not offer the port on their
+/// nodes, are [`DiscoveryError::NoBackends`]. After a DaemonSet or Deployment is recreated with another selector, the
+/// source follows the pods of the new selector.
 ///
 /// Needs `list` and `watch` on `pods` of the namespace, and on the one DaemonSet or Deployment.
 ///
@@ -40,7 +41,7 @@ use crate::sources::kubernetes::watch::object_store::Memory;
 /// use lb_discovery::kubernetes::{Cluster, Pods};
 ///
 /// let cluster = Cluster::kubeconfig("/etc/lb/kubeconfig");
-/// let echo = Pods::of_daemon_set(cluster, "default", "tcp-echo", 446)?;
+/// let echo = Pods::try_daemon_set(cluster, "default", "tcp-echo", 446)?;
 /// # drop(echo);
 /// # Ok::<(), lb_discovery::DiscoveryError>(())
 /// ```
@@ -48,15 +49,15 @@ use crate::sources::kubernetes::watch::object_store::Memory;
 pub struct Pods {
     cluster: Cluster,
     namespace: Box<str>,
-    which: Which,
+    which: PodSelection,
     port: Port,
     families: Families,
-    workloads: Arc<Memory>,
-    pods: Arc<Memory>,
+    workloads: Arc<WatchHistory>,
+    pods: Arc<WatchHistory>,
 }
 
 #[derive(Debug)]
-enum Which {
+enum PodSelection {
     DaemonSet(Box<str>),
     Deployment(Box<str>),
     Selected(Box<str>),
@@ -69,39 +70,39 @@ impl Pods {
     /// # Errors
     ///
     /// [`DiscoveryError::Config`] if `namespace` or `name` is not a name that Kubernetes allows.
-    pub fn of_daemon_set(
+    pub fn try_daemon_set(
         cluster: Cluster,
         namespace: &str,
         name: &str,
         port: impl Into<Port>,
     ) -> Result<Self, DiscoveryError> {
-        let which = Which::DaemonSet(name::subdomain("DaemonSet", name)?);
+        let which = PodSelection::DaemonSet(name::subdomain("DaemonSet", name)?);
         Self::new(cluster, namespace, which, port.into())
     }
 
-    /// Follows the pods of the Deployment `name`; the rest as in [`of_daemon_set`](Self::of_daemon_set).
+    /// Follows the pods of the Deployment `name`; the rest as in [`try_daemon_set`](Self::try_daemon_set).
     ///
     /// # Errors
     ///
     /// [`DiscoveryError::Config`] if `namespace` or `name` is not a name that Kubernetes allows.
-    pub fn of_deployment(
+    pub fn try_deployment(
         cluster: Cluster,
         namespace: &str,
         name: &str,
         port: impl Into<Port>,
     ) -> Result<Self, DiscoveryError> {
-        let which = Which::Deployment(name::subdomain("Deployment", name)?);
+        let which = PodSelection::Deployment(name::subdomain("Deployment", name)?);
         Self::new(cluster, namespace, which, port.into())
     }
 
-    /// Follows the pods that a label selector means, such as `app=echo,tier in (a, b)`; the rest as in
-    /// [`of_daemon_set`](Self::of_daemon_set). The API server judges the selector.
+    /// Follows the pods that a label selector matches, such as `app=echo,tier in (a, b)`; the rest as in
+    /// [`try_daemon_set`](Self::try_daemon_set). The API server validates the selector.
     ///
     /// # Errors
     ///
     /// [`DiscoveryError::Config`] if `namespace` is not a name that Kubernetes allows, or if `selector` is empty: it
-    /// would mean every pod of the namespace.
-    pub fn selected(
+    /// would match every pod of the namespace.
+    pub fn try_selected(
         cluster: Cluster,
         namespace: &str,
         selector: &str,
@@ -114,7 +115,7 @@ impl Pods {
         Self::new(
             cluster,
             namespace,
-            Which::Selected(selector.into()),
+            PodSelection::Selected(selector.into()),
             port.into(),
         )
     }
@@ -122,17 +123,17 @@ impl Pods {
     fn new(
         cluster: Cluster,
         namespace: &str,
-        which: Which,
+        which: PodSelection,
         port: Port,
     ) -> Result<Self, DiscoveryError> {
-        let memory = || Memory::new(cluster.confirm_empty);
+        let history = || WatchHistory::new(cluster.confirm_empty);
         Ok(Self {
             namespace: name::label("namespace", namespace)?,
             which,
             port,
             families: Families::default(),
-            workloads: memory(),
-            pods: memory(),
+            workloads: history(),
+            pods: history(),
             cluster,
         })
     }
@@ -144,28 +145,28 @@ impl Pods {
         self
     }
 
-    /// The sets of the pods that `selectors` mean.
+    /// The sets of the pods that `selectors` match.
     fn follow<W: Workload>(
         &self,
-        session: Session,
+        api: ApiClient,
         what: Box<str>,
-        selectors: Selectors<W>,
+        selectors: SelectorSource<W>,
     ) -> SnapshotStream {
-        let memory = Arc::clone(&self.pods);
+        let history = Arc::clone(&self.pods);
         let (namespace, port) = (self.namespace.clone(), self.port.clone());
         let families = self.families;
-        let view = Selected::new(session, namespace, selectors, memory, port, families);
+        let view = PodView::new(api, namespace, selectors, history, port, families);
         follow(what, view, &self.pods)
     }
 }
 
 #[async_trait]
-impl Discovery for Pods {
-    fn source(&self) -> Arc<str> {
+impl Source for Pods {
+    fn label(&self) -> Arc<str> {
         let which = match &self.which {
-            Which::DaemonSet(name) => format!("daemonset/{name}"),
-            Which::Deployment(name) => format!("deployment/{name}"),
-            Which::Selected(selector) => selector.to_string(),
+            PodSelection::DaemonSet(name) => format!("daemonset/{name}"),
+            PodSelection::Deployment(name) => format!("deployment/{name}"),
+            PodSelection::Selected(selector) => selector.to_string(),
         };
         let Self {
             namespace, cluster, ..
@@ -188,21 +189,21 @@ impl Discovery for Pods {
     }
 
     async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
-        let session = self.cluster.open().await?;
-        let (namespace, memory) = (&self.namespace, &self.workloads);
+        let api = self.cluster.open().await?;
+        let (namespace, history) = (&self.namespace, &self.workloads);
         Ok(match &self.which {
-            Which::DaemonSet(name) => {
-                let (what, set) = Selectors::<DaemonSet>::of(&session, namespace, name, memory);
-                self.follow(session, what, set)
+            PodSelection::DaemonSet(name) => {
+                let (what, set) = SelectorSource::<DaemonSet>::of(&api, namespace, name, history);
+                self.follow(api, what, set)
             }
-            Which::Deployment(name) => {
-                let (what, set) = Selectors::<Deployment>::of(&session, namespace, name, memory);
-                self.follow(session, what, set)
+            PodSelection::Deployment(name) => {
+                let (what, set) = SelectorSource::<Deployment>::of(&api, namespace, name, history);
+                self.follow(api, what, set)
             }
-            Which::Selected(selector) => {
-                let what = pods_of(&session, namespace, selector).what;
-                let given = Selectors::<DaemonSet>::Given(selector.clone());
-                self.follow(session, what, given)
+            PodSelection::Selected(selector) => {
+                let what = pods_of(&api, namespace, selector).what;
+                let given = SelectorSource::<DaemonSet>::Credentials(selector.clone());
+                self.follow(api, what, given)
             }
         })
     }

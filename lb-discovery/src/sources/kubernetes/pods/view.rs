@@ -1,49 +1,50 @@
-//! Following the pods that a selector means.
+//! The pods that a selector matches.
 
 use std::sync::Arc;
 
 use crate::error::DiscoveryError;
-use crate::sources::kubernetes::api::requests::{Query, Selection, Session};
+use crate::sources::kubernetes::api::api_client::{ApiClient, Query, Selection};
 use crate::sources::kubernetes::objects::families::Families;
 use crate::sources::kubernetes::objects::pod::Pod;
 use crate::sources::kubernetes::objects::port::Port;
-use crate::sources::kubernetes::objects::workload::{Selectors, Workload};
+use crate::sources::kubernetes::objects::workload::{SelectorSource, Workload};
 use crate::sources::kubernetes::pods::snapshot;
-use crate::sources::kubernetes::watch::follow::{Outcome, View};
-use crate::sources::kubernetes::watch::object_store::{Memory, Objects, changed};
+use crate::sources::kubernetes::watch::history::WatchHistory;
+use crate::sources::kubernetes::watch::object_store::{ObjectStore, changed};
+use crate::sources::kubernetes::watch::view_follower::{View, ViewState};
 
-/// The pods that a label selector means.
-pub(crate) fn pods_of(session: &Session, namespace: &str, selector: &str) -> Query {
+/// Queries the pods that a label selector matches.
+pub(crate) fn pods_of(api: &ApiClient, namespace: &str, selector: &str) -> Query {
     let of = format!("{namespace}/{selector}");
-    session.query::<Pod>(Some(namespace), Selection::Labelled(selector), &of)
+    api.query::<Pod>(Some(namespace), Selection::Labelled(selector), &of)
 }
 
 /// The pods of one selector, which may change.
-pub(crate) struct Selected<W> {
-    session: Session,
+pub(crate) struct PodView<W> {
+    api: ApiClient,
     namespace: Box<str>,
-    selectors: Selectors<W>,
-    memory: Arc<Memory>,
-    /// Those of the current selector, with it.
-    pods: Option<(Box<str>, Objects<Pod>)>,
+    selectors: SelectorSource<W>,
+    history: Arc<WatchHistory>,
+    /// The current selector and its pods.
+    pods: Option<(Box<str>, ObjectStore<Pod>)>,
     port: Port,
     families: Families,
 }
 
-impl<W: Workload> Selected<W> {
+impl<W: Workload> PodView<W> {
     pub(crate) fn new(
-        session: Session,
+        api: ApiClient,
         namespace: Box<str>,
-        selectors: Selectors<W>,
-        memory: Arc<Memory>,
+        selectors: SelectorSource<W>,
+        history: Arc<WatchHistory>,
         port: Port,
         families: Families,
     ) -> Self {
         let mut selected = Self {
-            session,
+            api,
             namespace,
             selectors,
-            memory,
+            history,
             pods: None,
             port,
             families,
@@ -52,21 +53,21 @@ impl<W: Workload> Selected<W> {
         selected
     }
 
-    /// Follows the pods of another selector once there is one.
+    /// Follows the pods of the current selector, if it has changed.
     fn select(&mut self) {
         let Some(Ok(selector)) = self.selectors.current() else {
             self.pods = None;
             return;
         };
         if self.pods.as_ref().is_none_or(|(old, _)| **old != *selector) {
-            let query = pods_of(&self.session, &self.namespace, selector);
-            let pods = Objects::follow(&self.session, query, &self.memory);
+            let query = pods_of(&self.api, &self.namespace, selector);
+            let pods = ObjectStore::follow(&self.api, query, &self.history);
             self.pods = Some((selector.into(), pods));
         }
     }
 }
 
-impl<W: Workload> View for Selected<W> {
+impl<W: Workload> View for PodView<W> {
     async fn changed(&mut self) -> Result<(), DiscoveryError> {
         let pods = self.pods.as_mut().map(|(_, pods)| pods);
         let done = tokio::select! {
@@ -77,13 +78,13 @@ impl<W: Workload> View for Selected<W> {
         done
     }
 
-    fn outcome(&mut self) -> Outcome {
+    fn state(&mut self) -> ViewState {
         if let Some(Err(reason)) = self.selectors.current() {
-            return Outcome::Nothing(reason.to_owned());
+            return ViewState::NoBackends(reason.to_owned());
         }
         let pods = self.pods.as_ref().and_then(|(_, pods)| pods.get());
-        pods.map_or(Outcome::Pending, |pods| {
-            Outcome::of(snapshot::snapshot(pods.values(), &self.port, self.families))
+        pods.map_or(ViewState::Pending, |pods| {
+            ViewState::of(snapshot::snapshot(pods.values(), &self.port, self.families))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Following the objects of one kind: a list, then what changes.
+//! The objects of one kind: a list, then its changes.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -12,53 +12,52 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use crate::error::DiscoveryError;
-use crate::sources::kubernetes::api::requests::{Lines, Query, Session, garbage};
-use crate::sources::kubernetes::error::{self, Failure};
-use crate::sources::kubernetes::objects::record::Record;
+use crate::sources::kubernetes::api::api_client::{ApiClient, EventLines, Query, garbage};
+use crate::sources::kubernetes::error::{self, ApiError};
+use crate::sources::kubernetes::objects::projection::Projection;
 use crate::sources::kubernetes::watch::short_watches::ShortWatches;
 use crate::sources::kubernetes::watch::version::Version;
 use crate::timing::backoff::seeded;
 use crate::timing::refresh_hints::FAR;
 
-/// The least time between the beginnings of two watches, so that a server which ends each at once makes no loop that
-/// spins.
+/// The minimum time between the starts of two watches: a server that ends each at once must not make the loop spin.
 const WATCH_GAP: Duration = Duration::from_secs(1);
 
-/// The most objects of a kind that are kept.
+/// The maximum number of objects of a kind.
 const MAX_OBJECTS: usize = 100_000;
 
-/// The most pages in a row that bring nothing new. There may be some: of a page's objects none may be meant.
+/// The maximum number of consecutive pages without a new object. Some are normal: the selector may match none of a
+/// page's objects.
 const MAX_IDLE_PAGES: u32 = 100;
 
-/// What happened to the objects, by name.
+/// A change of the objects, by name.
 #[derive(Debug)]
 pub(crate) enum Update<R> {
     Apply(String, R),
     Delete(String),
-    /// These are all.
+    /// All objects.
     Replace(BTreeMap<String, R>),
 }
 
-/// The objects that `query` means: all of them first, then every change.
+/// The objects that `query` selects: all of them first, then every change.
 ///
-/// A watch that ends goes on where it was; 410 Gone, which says that this is too long ago, is answered by a fresh list,
-/// in one piece, so that nobody sees a part of it. Any other failure ends the stream.
+/// A watch that ends is resumed at the last version. After 410 Gone (the server has compacted that version) the objects
+/// are listed again, and the stream yields the complete list as one update. Any other failure ends the stream.
 ///
-/// A server whose etcd was restored from a backup is at an earlier version than the last one that is known here. It
-/// accepts a watch from the known version and sends nothing until it has reached that again; what happened up to then is
-/// lost. So there is also a fresh list
+/// A server restored from a backup of etcd is at an earlier version than the last known one. It accepts a watch
+/// from the known version and sends nothing until it has reached that version again; the changes up to then are lost. So
+/// the objects are also listed again
 ///
-/// - when a watch brings a version below the known one,
-/// - when no event and no bookmark came for the length of a watch,
-/// - and every [`relist_interval`](crate::sources::kubernetes::Cluster::relist_interval), for a server that has overtaken the known version
-///   meanwhile.
-pub(crate) fn list_watch<R: Record>(
-    session: Session,
+/// - when a watch yields a version below the known one,
+/// - when no event and no bookmark arrived for the length of a watch,
+/// - and every `relist_interval`, for a server that has overtaken the known version in the meantime.
+pub(crate) fn list_watch<R: Projection>(
+    api: ApiClient,
     query: Query,
 ) -> BoxStream<'static, Result<Update<R>, DiscoveryError>> {
     let now = Instant::now();
     let state = ListWatch {
-        session,
+        api,
         query,
         version: None,
         lines: None,
@@ -77,23 +76,23 @@ pub(crate) fn list_watch<R: Record>(
 }
 
 struct ListWatch {
-    session: Session,
+    api: ApiClient,
     query: Query,
-    /// What the objects are as of; without it, a list is due.
+    /// The version of the objects. `None` if they must be listed.
     version: Option<Version>,
-    lines: Option<Lines>,
+    lines: Option<EventLines>,
     watch_began: Instant,
     next_watch: Instant,
     short: ShortWatches,
-    /// When the server last said how far it is.
+    /// When the server last sent a version.
     heard: Instant,
-    /// When to list again although nothing is wrong.
+    /// When to list again without another reason.
     next_list: Instant,
     rng: SplitMix64,
 }
 
 impl ListWatch {
-    async fn next<R: Record>(&mut self) -> Result<Update<R>, DiscoveryError> {
+    async fn next<R: Projection>(&mut self) -> Result<Update<R>, DiscoveryError> {
         loop {
             let Some(version) = &self.version else {
                 return self.list().await;
@@ -105,10 +104,10 @@ impl ListWatch {
                 }
                 self.watch_began = Instant::now();
                 self.next_watch = self.watch_began + WATCH_GAP;
-                match self.session.watch(&self.query, version.as_str()).await {
+                match self.api.watch(&self.query, version.as_str()).await {
                     Ok(lines) => self.lines = Some(lines),
-                    Err(Failure::Gone) => self.forget(),
-                    Err(Failure::Other(error)) => return Err(error),
+                    Err(ApiError::Gone) => self.forget(),
+                    Err(ApiError::Other(error)) => return Err(error),
                 }
                 continue;
             };
@@ -124,7 +123,7 @@ impl ListWatch {
         }
     }
 
-    fn take<R: Record>(
+    fn take<R: Projection>(
         &mut self,
         event: WatchEvent<R::Object>,
     ) -> Result<Option<Update<R>>, DiscoveryError> {
@@ -137,11 +136,11 @@ impl ListWatch {
             }
             WatchEvent::Error(status) => {
                 return match error::of_status(&self.query.what, &status) {
-                    Failure::Gone => {
+                    ApiError::Gone => {
                         self.forget();
                         Ok(None)
                     }
-                    Failure::Other(error) => Err(error),
+                    ApiError::Other(error) => Err(error),
                 };
             }
         };
@@ -158,18 +157,18 @@ impl ListWatch {
 
     fn must_list(&self) -> bool {
         let now = Instant::now();
-        self.session.is_silence(now - self.heard) || now >= self.next_list
+        self.api.is_silence(now - self.heard) || now >= self.next_list
     }
 
-    async fn list<R: Record>(&mut self) -> Result<Update<R>, DiscoveryError> {
-        let (objects, version) = list(&self.session, &self.query).await?;
+    async fn list<R: Projection>(&mut self) -> Result<Update<R>, DiscoveryError> {
+        let (objects, version) = list(&self.api, &self.query).await?;
         if let Some(known) = &self.version {
-            self.report_return(known, &version);
+            self.report_rollback(known, &version);
         }
         self.version = Some(version);
         self.heard = Instant::now();
-        let interval = self.session.relist_interval();
-        // Many balancers that were started together must not list together for ever.
+        let interval = self.api.relist_interval();
+        // Balancers that were started together must not stay synchronised.
         let spread = u64::try_from(interval.as_nanos() / 10).unwrap_or(u64::MAX);
         let spread = NonZeroU64::new(spread).map_or(0, |spread| self.rng.below(spread));
         let wait = interval.saturating_add(Duration::from_nanos(spread));
@@ -177,13 +176,13 @@ impl ListWatch {
         Ok(Update::Replace(objects))
     }
 
-    /// Takes the version of an event. Returns false, and has a list made, if it is below the known one.
+    /// Records the version of an event. Returns false if it is below the known one, so that the objects are listed again.
     fn advance(&mut self, version: Option<String>) -> Result<bool, DiscoveryError> {
         let version = versioned(&self.query, version)?;
         if let Some(known) = &self.version
             && version.is_before(known)
         {
-            self.report_return(known, &version);
+            self.report_rollback(known, &version);
             self.version = None;
             self.lines = None;
             return Ok(false);
@@ -193,70 +192,70 @@ impl ListWatch {
         Ok(true)
     }
 
-    /// Tells if the server is at an earlier version than before, as after a restore from a backup.
-    fn report_return(&self, known: &Version, now: &Version) {
+    /// Logs that the server is at an earlier version than before, as after a restore from a backup.
+    fn report_rollback(&self, known: &Version, now: &Version) {
         if now.is_before(known) {
             let what = &self.query.what;
             warn!(%what, %known, %now, "API server returned to an earlier version");
         }
     }
 
-    /// Tells if watches end as soon as they are open: changes come late then, and only by lists.
+    /// Logs that watches end as soon as they are open: then changes arrive late, and only by lists.
     fn report_short(&mut self) {
-        let brought_something = self.heard >= self.watch_began;
+        let had_event = self.heard >= self.watch_began;
         let lasted = self.watch_began.elapsed();
-        if let Some(watches) = self.short.ended(lasted, brought_something) {
+        if let Some(watches) = self.short.ended(lasted, had_event) {
             let what = &self.query.what;
-            warn!(%what, watches, "Watches ended at once without an event: does something on the way cut them?");
+            warn!(%what, watches, "Watches end at once without an event: does a proxy on the way cut them?");
         }
     }
 
     fn forget(&mut self) {
-        debug!(what = %self.query.what, "Too old to go on from, listing again");
+        debug!(what = %self.query.what, "Version expired, listing again");
         self.version = None;
         self.lines = None;
     }
 }
 
-/// All objects, and what they are as of. A list that the server forgets between two pages is begun again, once.
-async fn list<R: Record>(
-    session: &Session,
+/// All objects, and their version. A list is restarted, once, if the server drops its version between two pages.
+async fn list<R: Projection>(
+    api: &ApiClient,
     query: &Query,
 ) -> Result<(BTreeMap<String, R>, Version), DiscoveryError> {
-    match pages(session, query).await {
-        Err(Failure::Gone) => pages(session, query).await,
+    match pages(api, query).await {
+        Err(ApiError::Gone) => pages(api, query).await,
         done => done,
     }
     .map_err(|failure| failure.into_error(&query.what))
 }
 
-async fn pages<R: Record>(
-    session: &Session,
+async fn pages<R: Projection>(
+    api: &ApiClient,
     query: &Query,
-) -> Result<(BTreeMap<String, R>, Version), Failure> {
+) -> Result<(BTreeMap<String, R>, Version), ApiError> {
     let mut objects = BTreeMap::new();
     let mut token = None;
     let mut idle = 0;
     loop {
-        let page = session.page::<R::Object>(query, token).await?;
+        let page = api.page::<R::Object>(query, token).await?;
         let known = objects.len();
         let named = page.items.into_iter().map(|o| (o.name_any(), R::of(o)));
         objects.extend(named);
-        check_count(&query.what, objects.len()).map_err(Failure::Other)?;
+        check_count(&query.what, objects.len()).map_err(ApiError::Other)?;
         idle = if objects.len() > known { 0 } else { idle + 1 };
         if idle > MAX_IDLE_PAGES {
             let problem = format!("{idle} pages in a row without a new object, and no end");
-            return Err(Failure::Other(error::unavailable(&query.what, &problem)));
+            return Err(ApiError::Other(error::unavailable(&query.what, &problem)));
         }
         token = page.metadata.continue_.filter(|token| !token.is_empty());
         if token.is_none() {
             let version = versioned(query, page.metadata.resource_version);
-            return Ok((objects, version.map_err(Failure::Other)?));
+            return Ok((objects, version.map_err(ApiError::Other)?));
         }
     }
 }
 
-/// Refuses more objects than are kept.
+/// Fails if there are more objects than [`MAX_OBJECTS`].
 pub(crate) fn check_count(what: &str, count: usize) -> Result<(), DiscoveryError> {
     if count <= MAX_OBJECTS {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Versions of objects, as far as they can be compared.
+//! Versions of objects, and their order.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub(crate) struct Version(Box<str>);
 
 impl Version {
-    /// `None` if there is none.
+    /// Returns `None` for a missing or empty version.
     pub(crate) fn new(text: Option<String>) -> Option<Self> {
         let text = text.filter(|text| !text.is_empty())?;
         Some(Self(text.into()))
@@ -17,15 +17,14 @@ impl Version {
         &self.0
     }
 
-    /// Whether the server was at this version before it was at `other`. False where one of them is no number: then
-    /// nothing can be said.
+    /// Whether this version is older than `other`. False if one of them is not a number: then their order is unknown.
     pub(crate) fn is_before(&self, other: &Self) -> bool {
         self.digits()
             .zip(other.digits())
             .is_some_and(|(own, other)| (own.len(), own) < (other.len(), other))
     }
 
-    /// Without leading zeros, so that the longer one is the larger.
+    /// The digits without leading zeros, so that the longer number is the larger one.
     fn digits(&self) -> Option<&str> {
         let is_number = self.0.bytes().all(|byte| byte.is_ascii_digit());
         is_number.then(|| self.0.trim_start_matches('0'))
@@ -34,7 +33,7 @@ impl Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A server may say anything; the numbers of Kubernetes have at most 20 digits.
+        // A server may send any text; the numbers of Kubernetes have at most 20 digits.
         write!(f, "{:.40}", self.0)
     }
 }

@@ -50,9 +50,9 @@ fn the_last_of_search_and_domain_counts() {
     }
 }
 
-/// The system passes over each of these, too.
+/// The system's resolver skips each of these, too.
 #[test]
-fn what_makes_no_sense_is_passed_over_and_told() {
+fn invalid_parts_are_skipped_and_reported() {
     for (line, problem) in [
         ("search .local", "search domain \".local\" is no name"),
         ("search a..b", "search domain \"a..b\" is no name"),
@@ -94,7 +94,7 @@ fn what_makes_no_sense_is_passed_over_and_told() {
 }
 
 #[test]
-fn a_file_whose_servers_cannot_be_used_is_broken() {
+fn a_file_without_usable_servers_is_broken() {
     for text in [
         "nameserver",
         "nameserver no-address\n",
@@ -114,7 +114,7 @@ fn options_have_bounds() {
     let read = ResolvConf::parse(b"options timeout:99 attempts:99");
     assert_eq!(read.attempts, 5);
     assert_eq!(read.timeout, Duration::from_secs(30));
-    // Known, and of no use here.
+    // Known, and not used here.
     let read = ResolvConf::parse(b"options rotate edns0 trust-ad single-request use-vc no-aaaa");
     assert!(read.problems.is_empty());
 }

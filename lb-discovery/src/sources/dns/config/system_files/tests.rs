@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hickory_resolver::proto::rr::Name;
 
 use super::*;
-use crate::sources::dns::lookup::answer::Family;
+use crate::ip_family::IpFamily;
 
 /// A path of its own for each test.
 fn temp_path() -> PathBuf {
@@ -19,12 +19,12 @@ fn temp_path() -> PathBuf {
 async fn a_changed_file_is_read_again_at_most_once_a_second() {
     let path = temp_path();
     fs::write(&path, "nameserver 10.0.0.1\n").unwrap();
-    let options = Options {
+    let options = ResolverOptions {
         resolv_conf: Some(path.clone()),
         hosts: Some(temp_path()), // does not exist
-        ..Options::default()
+        ..ResolverOptions::default()
     };
-    let (mut files, conf) = Files::read(&options).unwrap();
+    let (mut files, conf) = SystemFiles::read(&options).unwrap();
     let mut conf = Arc::new(conf);
     let mut follow = async |wait: u64| {
         tokio::time::sleep(Duration::from_millis(wait)).await;
@@ -37,7 +37,7 @@ async fn a_changed_file_is_read_again_at_most_once_a_second() {
     assert_eq!(follow(500).await, "[10.0.0.1:53]");
     assert_eq!(follow(500).await, "[10.0.0.10:53]");
 
-    // Broken, empty and missing files keep what was known.
+    // Broken, empty and missing files keep the previous content.
     fs::write(&path, "nameserver nonsense-is-not-an-address\n").unwrap();
     assert_eq!(follow(1000).await, "[10.0.0.10:53]");
     fs::write(&path, "").unwrap();
@@ -55,18 +55,18 @@ async fn a_changed_file_is_read_again_at_most_once_a_second() {
 
 #[test]
 fn a_file_that_cannot_be_read_at_the_start_is_an_error() {
-    let options = Options {
+    let options = ResolverOptions {
         resolv_conf: Some(std::env::temp_dir()), // a directory
-        ..Options::default()
+        ..ResolverOptions::default()
     };
-    let error = Files::read(&options).err().unwrap();
+    let error = SystemFiles::read(&options).err().unwrap();
     assert!(matches!(error, DiscoveryError::Config { .. }), "{error}");
     assert!(error.to_string().starts_with("reading "), "{error}");
 }
 
 /// As a copy with its times, or an editor that keeps them.
 #[tokio::test(start_paused = true)]
-async fn a_change_that_keeps_the_size_and_the_time_is_seen() {
+async fn a_change_that_keeps_the_size_and_the_time_is_detected() {
     let (resolv_conf, hosts) = (temp_path(), temp_path());
     let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     let write = |path: &Path, text: &str| {
@@ -76,12 +76,12 @@ async fn a_change_that_keeps_the_size_and_the_time_is_seen() {
     };
     write(&resolv_conf, "nameserver 10.0.0.1\n");
     write(&hosts, "10.0.0.1 node.test\n");
-    let options = Options {
+    let options = ResolverOptions {
         resolv_conf: Some(resolv_conf.clone()),
         hosts: Some(hosts.clone()),
-        ..Options::default()
+        ..ResolverOptions::default()
     };
-    let (mut files, conf) = Files::read(&options).unwrap();
+    let (mut files, conf) = SystemFiles::read(&options).unwrap();
     let mut conf = Arc::new(conf);
     let mut follow = async || {
         tokio::time::sleep(CHECK_EVERY).await;
@@ -89,7 +89,7 @@ async fn a_change_that_keeps_the_size_and_the_time_is_seen() {
         Arc::clone(&conf)
     };
     let unchanged = follow().await;
-    // What says the same is the same, so that no question and no memory of a server is lost.
+    // Equal content changes nothing, so that no pending question and no state of a server is lost.
     write(&resolv_conf, "nameserver 10.0.0.1\n");
     assert!(Arc::ptr_eq(&follow().await, &unchanged));
     for last in [2, 3] {
@@ -101,7 +101,7 @@ async fn a_change_that_keeps_the_size_and_the_time_is_seen() {
             format!("[10.0.0.{last}:53]")
         );
         let name = Name::from_ascii("node.test").unwrap();
-        let addrs = conf.hosts().find(&name, &[Family::V4]);
+        let addrs = conf.hosts().find(&name, &[IpFamily::V4]);
         assert_eq!(addrs, [IpAddr::from([10, 0, 0, last])]);
         // Another file in its place.
         let other = temp_path();
@@ -114,7 +114,7 @@ async fn a_change_that_keeps_the_size_and_the_time_is_seen() {
 }
 
 #[test]
-fn a_stamp_is_believed_once_the_file_has_rested() {
+fn a_stamp_is_reliable_once_the_file_is_unchanged() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = i64::try_from(now.unwrap().as_secs()).unwrap();
     let stamp = |modified: i64, changed: i64| Stamp {
@@ -130,17 +130,17 @@ fn a_stamp_is_believed_once_the_file_has_rested() {
     assert!(!stamp(now + 60, now - 60).is_settled());
 }
 
-/// As the system: a file that names no server it can use does not keep anything from starting.
+/// As in the system's resolver, a file without a usable server does not prevent the start.
 #[test]
 fn a_file_that_is_broken_at_the_start_means_this_machine() {
     let path = temp_path();
     fs::write(&path, "search .local\nnameserver nonsense\n").unwrap();
-    let options = Options {
+    let options = ResolverOptions {
         resolv_conf: Some(path.clone()),
         hosts: Some(temp_path()),
-        ..Options::default()
+        ..ResolverOptions::default()
     };
-    let (_, conf) = Files::read(&options).unwrap();
+    let (_, conf) = SystemFiles::read(&options).unwrap();
     assert_eq!(format!("{:?}", conf.servers()), "[127.0.0.1:53]");
     fs::remove_file(&path).unwrap();
 }

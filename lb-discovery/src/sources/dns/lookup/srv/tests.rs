@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn record(priority: u16, weight: u16, port: u16, target: &str) -> Record {
-    Record {
+fn record(priority: u16, weight: u16, port: u16, target: &str) -> SrvRecord {
+    SrvRecord {
         priority,
         target: Name::from_ascii(target).unwrap(),
         port,
@@ -17,7 +17,7 @@ fn weights_of(given: &[u16]) -> Vec<u16> {
 }
 
 /// The backends as (tier, weight, address).
-fn made(records: Vec<Record>, addrs: &[(&str, &[&str])]) -> Vec<(u8, u16, String)> {
+fn made(records: Vec<SrvRecord>, addrs: &[(&str, &[&str])]) -> Vec<(u8, u16, String)> {
     let names: Vec<_> = addrs
         .iter()
         .map(|(name, _)| Name::from_ascii(name).unwrap())
@@ -84,14 +84,14 @@ fn what_offers_nothing_is_left_out() {
     assert_eq!(made, [(0, 2, "10.0.0.1:446".to_owned())]);
 }
 
-fn any_record() -> impl Strategy<Value = Record> {
+fn any_record() -> impl Strategy<Value = SrvRecord> {
     let target = prop_oneof![Just("."), Just("a.test."), Just("b.test."), Just("c.test.")];
     (any::<u16>(), any::<u16>(), any::<u16>(), target)
         .prop_map(|(priority, weight, port, target)| record(priority % 4, weight, port, target))
 }
 
 proptest! {
-    /// Any records make backends that take connections, in tiers without gaps, the same for every order.
+    /// Any records make backends that take connections, in tiers without gaps, in a deterministic order.
     #[test]
     fn any_records_make_usable_backends(mut records in prop::collection::vec(any_record(), 0..40)) {
         let addrs: &[(&str, &[&str])] = &[("a.test.", &["10.0.0.1"]), ("b.test.", &["10.0.0.2", "::2"])];
@@ -105,12 +105,12 @@ proptest! {
             prop_assert!(usize::from(*tier) < offers.len());
         }
         // The lowest priority that is offered is tier 0, whether its target has addresses or not.
-        let resolved = |r: &&Record| !r.target.to_string().starts_with('c');
+        let resolved = |r: &&SrvRecord| !r.target.to_string().starts_with('c');
         let in_first = offers.iter().filter(resolved).any(|r| Some(r.priority) == lowest);
         prop_assert_eq!(first.iter().any(|(tier, ..)| *tier == 0), in_first);
     }
 
-    /// Records without a weight get, all together, no less than what RFC 2782 gives them; exactly that while it fits.
+    /// All records of weight 0 together get at least the share of RFC 2782; exactly that while it fits.
     #[test]
     fn weights_keep_their_shares(given in prop::collection::vec(0_u16..2000, 1..30)) {
         let weights = weights_of(&given);

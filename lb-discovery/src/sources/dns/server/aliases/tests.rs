@@ -16,13 +16,13 @@ fn address(of: &str, ttl: u32) -> Record {
     Record::from_rdata(name(of), ttl, RData::A(A(Ipv4Addr::LOCALHOST)))
 }
 
-/// What following `answers` one after another brings, the last name and the TTL.
+/// Follows `answers` one after another. Returns the result, the last name and the TTL.
 fn follow(answers: &[&[Record]], kind: RecordType) -> (String, String, u32) {
     let mut aliases = Aliases::of(&name("a"));
     let mut last = String::new();
     for answer in answers {
         last = match aliases.follow(answer, kind) {
-            Ok(Step::Found(records)) => format!("{} found", records.len()),
+            Ok(AliasStep::Found(records)) => format!("{} found", records.len()),
             Ok(step) => format!("{step:?}"),
             Err(endless) => format!("{endless:?}"),
         };
@@ -47,7 +47,7 @@ fn an_answer_may_have_the_whole_chain_or_a_part_of_it() {
 }
 
 #[test]
-fn records_of_other_names_and_types_are_told_apart() {
+fn records_of_other_names_and_types_are_distinguished() {
     let (step, ..) = follow(&[&[address("b", 1)]], RecordType::A);
     assert_eq!(step, "Nothing");
     let (step, ..) = follow(&[&[address("a", 1)]], RecordType::AAAA);
@@ -57,7 +57,7 @@ fn records_of_other_names_and_types_are_told_apart() {
 }
 
 #[test]
-fn a_circle_is_no_answer() {
+fn a_loop_is_no_answer() {
     let circle = [alias("a", 1, "b"), alias("b", 1, "a")];
     for answers in [
         &[&circle[..]][..],
@@ -66,7 +66,7 @@ fn a_circle_is_no_answer() {
     ] {
         assert_eq!(follow(answers, RecordType::A).0, "Circle");
     }
-    // One that has records nevertheless is one.
+    // A loop with records is an answer.
     let with_records = [&circle[..], &[address("b", 1)]].concat();
     assert_eq!(follow(&[&with_records], RecordType::A).0, "1 found");
 }

@@ -1,7 +1,7 @@
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::sources::kubernetes::objects::record::Record;
+use crate::sources::kubernetes::objects::projection::Projection;
 use lb_core::{AdminState, Backend};
 
 fn slice(family: &str, ports: Value, endpoints: Value) -> Slice {
@@ -24,7 +24,7 @@ fn with(conditions: Value) -> Value {
     json!({"addresses": ["10.0.0.1"], "conditions": conditions})
 }
 
-/// A Service whose slices are made by hand, or by a controller from the pods that it selects.
+/// A Service with slices that are made by hand, or by a controller from the pods that it selects.
 fn service(selector: Value) -> Service {
     let spec = json!({"selector": selector, "ports": [{"name": "http", "port": 90}]});
     Service::of(from_value(json!({"metadata": {"name": "a"}, "spec": spec})).unwrap())
@@ -45,14 +45,14 @@ fn endpoints(endpoints: Value) -> Vec<String> {
 }
 
 #[test]
-fn conditions_that_are_not_said_are_those_of_the_api() {
+fn missing_conditions_have_the_defaults_of_the_api() {
     let ready = ["10.0.0.1:80"];
     let none: [&str; 0] = [];
     assert_eq!(endpoints(json!([{"addresses": ["10.0.0.1"]}])), ready);
     assert_eq!(endpoints(json!([with(json!({}))])), ready);
     assert_eq!(endpoints(json!([with(json!({"ready": null}))])), ready);
     assert_eq!(endpoints(json!([with(json!({"ready": false}))])), none);
-    // Serving counts as true, so one that terminates serves if there is no better.
+    // Serving defaults to true, so a terminating endpoint serves if there is no better one.
     let ending = json!({"ready": false, "terminating": true});
     assert_eq!(endpoints(json!([with(ending)])), ready);
     let gone = json!({"ready": false, "serving": false, "terminating": true});
@@ -65,7 +65,7 @@ fn conditions_that_are_not_said_are_those_of_the_api() {
 }
 
 #[test]
-fn those_that_terminate_serve_only_if_nobody_is_ready() {
+fn terminating_endpoints_serve_only_if_none_is_ready() {
     let ending = json!({"ready": false, "serving": true, "terminating": true});
     let other = json!({"addresses": ["10.0.0.2"]});
     let both = json!([with(ending.clone()), other]);
@@ -75,7 +75,7 @@ fn those_that_terminate_serve_only_if_nobody_is_ready() {
 }
 
 #[test]
-fn only_the_first_address_counts_and_what_is_none_is_left_out() {
+fn only_the_first_address_counts_and_invalid_ones_are_left_out() {
     let odd =
         json!([{"addresses": ["10.0.0.2", "10.0.0.3"]}, {"addresses": []}, {"addresses": ["x"]}]);
     assert_eq!(endpoints(odd), ["10.0.0.2:80"]);
@@ -142,11 +142,11 @@ fn ports_are_found_by_name_and_are_each_slices_own() {
 }
 
 #[test]
-fn a_slice_that_only_holds_the_place_of_endpoints_is_no_error() {
+fn a_slice_without_endpoints_is_no_error() {
     let slices = [slice("IPv4", json!([]), json!(null))];
     let set = map(&slices, "http", Families::default());
     assert!(set.unwrap().is_empty());
-    // Beside one that has endpoints it changes nothing.
+    // Beside a slice with endpoints it changes nothing.
     let one = json!([{"addresses": ["10.0.0.1"]}]);
     let slices = [
         slice("IPv4", json!([]), json!([])),
@@ -157,7 +157,7 @@ fn a_slice_that_only_holds_the_place_of_endpoints_is_no_error() {
 }
 
 #[test]
-fn no_slice_at_all_is_said() {
+fn the_absence_of_slices_is_reported() {
     let none = || [].iter();
     let by_hand = snapshot(none(), &service(json!(null)), "http", Families::default());
     assert!(
@@ -171,7 +171,7 @@ fn no_slice_at_all_is_said() {
 }
 
 #[test]
-fn what_kube_proxy_passes_over_is_passed_over() {
+fn slices_that_kube_proxy_skips_are_skipped() {
     let one = || json!([{"addresses": ["10.0.0.1"]}]);
     let numbered = |number: Value| json!([{"name": "http", "port": number}]);
     let by_hand = service(json!(null));
@@ -191,34 +191,34 @@ fn what_kube_proxy_passes_over_is_passed_over() {
         ),
         (
             slice("IPv4", numbered(json!(70000)), one()),
-            "has the number 70000, which is none",
+            "has the number 70000, which is no TCP port",
         ),
         (
             slice("IPv4", http(), json!([{"addresses": ["a.test"]}])),
             "has an IP address",
         ),
     ] {
-        let told = bad.passed_over(&by_hand, "http").unwrap();
+        let told = bad.skip_reason(&by_hand, "http").unwrap();
         assert!(told.contains(reason), "{told}");
         let alone = map(std::slice::from_ref(&bad), "http", Families::default());
         let alone = alone.unwrap_err();
         assert!(
-            alone.contains("every EndpointSlice is passed over") && alone.contains(reason),
+            alone.contains("every EndpointSlice is skipped") && alone.contains(reason),
             "{alone}"
         );
         let both = map(&[bad, good.clone()], "http", Families::default());
         assert_eq!(both.unwrap(), ["10.0.0.9:80"]);
     }
-    assert_eq!(good.passed_over(&by_hand, "http"), None);
+    assert_eq!(good.skip_reason(&by_hand, "http"), None);
     assert_eq!(
-        good.passed_over(&by_hand, "grpc"),
+        good.skip_reason(&by_hand, "grpc"),
         None,
         "it may belong to another port"
     );
 }
 
 #[test]
-fn slices_that_were_left_when_the_selector_went_are_passed_over() {
+fn slices_of_a_removed_selector_are_skipped() {
     let labelled = |labels: Value| {
         let object = json!({
             "metadata": {"name": "a", "labels": labels}, "addressType": "IPv4",
@@ -237,17 +237,14 @@ fn slices_that_were_left_when_the_selector_went_are_passed_over() {
         "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
     }));
     for left in [selected, mirrored] {
-        let told = left.passed_over(&service(json!({})), "http").unwrap();
-        assert!(
-            told.contains("it is left from when the Service had a selector"),
-            "{told}"
-        );
+        let told = left.skip_reason(&service(json!({})), "http").unwrap();
+        assert!(told.contains("it is left over from a selector"), "{told}");
         assert_eq!(
-            left.passed_over(&service(json!({"app": "a"})), "http"),
+            left.skip_reason(&service(json!({"app": "a"})), "http"),
             None
         );
     }
-    assert_eq!(by_hand.passed_over(&service(json!(null)), "http"), None);
+    assert_eq!(by_hand.skip_reason(&service(json!(null)), "http"), None);
 }
 
 #[test]

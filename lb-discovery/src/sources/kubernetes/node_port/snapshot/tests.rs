@@ -1,7 +1,7 @@
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::sources::kubernetes::objects::record::Record;
+use crate::sources::kubernetes::objects::projection::Projection;
 
 fn service(policy: &str) -> Service {
     Service::of(
@@ -35,8 +35,8 @@ fn internal(ip: &str) -> Value {
     node(&[("InternalIP", ip)])
 }
 
-fn options() -> Options {
-    Options {
+fn options() -> NodeOptions {
+    NodeOptions {
         port: Some("http".into()),
         families: Families::default(),
         addresses: [NodeAddress::Internal].into(),
@@ -45,7 +45,7 @@ fn options() -> Options {
 }
 
 /// The nodes are `a`, `b` and so on.
-fn map(service: &Service, nodes: &[Value], slices: &[Slice], options: &Options) -> Vec<String> {
+fn map(service: &Service, nodes: &[Value], slices: &[Slice], options: &NodeOptions) -> Vec<String> {
     let names = ('a'..).map(String::from);
     let nodes = nodes
         .iter()
@@ -62,7 +62,7 @@ fn map(service: &Service, nodes: &[Value], slices: &[Slice], options: &Options) 
     backends.collect()
 }
 
-fn cluster(nodes: &[Value], options: &Options) -> Vec<String> {
+fn cluster(nodes: &[Value], options: &NodeOptions) -> Vec<String> {
     map(&service("Cluster"), nodes, &[], options)
 }
 
@@ -94,7 +94,7 @@ const STARTING: [bool; 3] = [false, false, false];
 fn the_port_is_the_node_port_of_the_service_port() {
     let nodes = [internal("10.1.0.1")];
     assert_eq!(cluster(&nodes, &options()), ["10.1.0.1:30080 x1"]);
-    let admin = Options {
+    let admin = NodeOptions {
         port: Some(81.into()),
         ..options()
     };
@@ -113,7 +113,7 @@ fn the_port_is_the_node_port_of_the_service_port() {
             "the Service has no TCP port \"dns\", it has: 80 (\"http\"), 81 (\"admin\")",
         ),
     ] {
-        let options = Options { port, ..options() };
+        let options = NodeOptions { port, ..options() };
         let result = snapshot(&service("Cluster"), &BTreeMap::new(), [].iter(), &options);
         assert_eq!(result.unwrap_err(), problem);
     }
@@ -141,7 +141,7 @@ fn excluded_nodes() {
     let nodes = [tainted, deleted, cordoned, unready];
     let kept = ["10.1.0.3:30080 x1", "10.1.0.4:30080 x1"];
     assert_eq!(cluster(&nodes, &options()), kept);
-    let ready_only = Options {
+    let ready_only = NodeOptions {
         ready_only: true,
         ..options()
     };
@@ -159,7 +159,7 @@ fn addresses_by_type_then_by_family() {
         node(&[("Hostname", "10.1.0.9"), ("InternalIP", "fd00::2")]),
     ];
     let with = |addresses: &[NodeAddress], families| {
-        let options = Options {
+        let options = NodeOptions {
             addresses: addresses.into(),
             families,
             ..options()
@@ -183,7 +183,7 @@ fn addresses_by_type_then_by_family() {
     );
 
     let mut single = service("Cluster");
-    single.families = [Family::V4].into();
+    single.families = [IpFamily::V4].into();
     assert_eq!(map(&single, &both, &[], &options()), ["10.1.0.1:30080 x1"]);
 }
 
@@ -209,7 +209,7 @@ fn local_weighs_nodes_by_the_pods_that_serve_there() {
             ("10.0.0.8", "elsewhere", READY),
         ],
     );
-    // One that is in two slices, and one of another port.
+    // One endpoint in two slices, and one of another port.
     let again = slice("http", &[("10.0.0.1", "a", ENDING)]);
     let other = slice("admin", &[("10.0.0.9", "d", READY)]);
     assert_eq!(
@@ -233,7 +233,7 @@ fn local_weighs_nodes_by_the_pods_that_serve_there() {
 }
 
 #[test]
-fn that_there_is_no_node_for_a_reason_is_said() {
+fn the_reason_without_a_node_is_reported() {
     let reason = |service: &Service, nodes: &[Value], slices: &[Slice]| {
         let names = ('a'..).map(String::from);
         let nodes = nodes
@@ -248,7 +248,7 @@ fn that_there_is_no_node_for_a_reason_is_said() {
         "no node may have connections: 0 are listed, all of them left out"
     );
     let mut v6 = plain.clone();
-    v6.families = [Family::V6].into();
+    v6.families = [IpFamily::V6].into();
     assert!(reason(&v6, &one, &[]).starts_with("of 1 nodes 0 are left out and no other has"));
     let mut external = plain;
     external.kind = "ExternalName".into();

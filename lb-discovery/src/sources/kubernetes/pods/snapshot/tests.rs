@@ -1,7 +1,7 @@
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::sources::kubernetes::objects::record::Record;
+use crate::sources::kubernetes::objects::projection::Projection;
 use lb_core::AdminState;
 
 fn pod(spec: Value, status: Value) -> Value {
@@ -123,14 +123,14 @@ fn readiness_drain_and_end() {
         map(&[unscheduled], "echo").unwrap().is_empty(),
         "not an error yet"
     );
-    // A pod that takes the place of another on its node.
+    // A pod that replaces another one on its node.
     let mut old = deleting(ready.clone());
     old["metadata"]["uid"] = json!("old");
     assert_eq!(map(&[old, ready], 446).unwrap(), ["10.1.0.1:446"]);
 }
 
 #[test]
-fn a_backend_is_called_after_its_node() {
+fn a_backend_has_the_name_of_its_node() {
     let mut object = pod(in_host_network(json!([])), ready("10.1.0.1"));
     object["metadata"]["labels"] = json!({"topology.kubernetes.io/zone": "a"});
     object["status"]["hostIPs"] = json!([{"ip": "10.1.0.1"}, {"ip": "fd00::1"}]);

@@ -1,13 +1,15 @@
-//! Updates in any order come to what a fresh list of the final objects says.
+//! Updates in any order end with the set of a fresh list of the final objects.
 
 use futures::stream;
 use proptest::prelude::*;
 use serde_json::json;
 
+use std::time::Duration;
+
 use super::*;
 use crate::sources::kubernetes::objects::slice::Slice;
 
-/// What may happen to the slices of a Service.
+/// A change of the slices of a Service.
 #[derive(Clone, Debug)]
 enum Happening {
     Put(u8, Vec<(u8, u8)>),
@@ -41,18 +43,18 @@ fn record(endpoints: &[(u8, u8)]) -> Slice {
     Slice::of(serde_json::from_value(object).unwrap())
 }
 
-fn objects(memory: &Arc<Memory>) -> Objects<Slice> {
-    Objects {
+fn objects(history: &Arc<WatchHistory>) -> ObjectStore<Slice> {
+    ObjectStore {
         updates: stream::pending().boxed(),
         what: "watching".into(),
         destination: "http://one".into(),
-        memory: Arc::clone(memory),
+        history: Arc::clone(history),
         known: None,
-        doubt: None,
+        unaccepted: None,
     }
 }
 
-fn set(objects: &Objects<Slice>) -> lb_core::Snapshot {
+fn set(objects: &ObjectStore<Slice>) -> lb_core::Snapshot {
     let slices = objects.get().unwrap().values();
     crate::sources::kubernetes::endpoint_slices::source::snapshot_of(slices)
 }
@@ -60,7 +62,7 @@ fn set(objects: &Objects<Slice>) -> lb_core::Snapshot {
 proptest! {
     #[test]
     fn any_sequence_comes_to_the_final_list(happenings in prop::collection::vec(happening(), 0..40)) {
-        let believing = Memory::new(Duration::ZERO);
+        let believing = WatchHistory::new(Duration::ZERO);
         let mut watched = objects(&believing);
         let mut actual: BTreeMap<String, Slice> = BTreeMap::new();
         watched.apply(Update::Replace(actual.clone())).unwrap();
@@ -79,7 +81,7 @@ proptest! {
                 Happening::List => Update::Replace(actual.clone()),
             };
             let changes = watched.apply(update).unwrap();
-            let mut fresh = objects(&Memory::new(Duration::ZERO));
+            let mut fresh = objects(&WatchHistory::new(Duration::ZERO));
             fresh.apply(Update::Replace(actual.clone())).unwrap();
             prop_assert_eq!(set(&watched), set(&fresh));
             prop_assert!(changes || set(&watched) == before);
@@ -88,65 +90,65 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_is_believed_when_it_stays_empty() {
-    let memory = Memory::new(Duration::from_secs(10));
+async fn an_empty_list_is_accepted_when_it_stays_empty() {
+    let history = WatchHistory::new(Duration::from_secs(10));
     let url = Arc::from("http://one");
-    memory.listed(0, "listing", &url).unwrap();
-    memory.listed(3, "listing", &url).unwrap();
-    let doubt = memory.listed(0, "listing", &url).unwrap_err();
+    history.listed(0, "listing", &url).unwrap();
+    history.listed(3, "listing", &url).unwrap();
+    let doubt = history.listed(0, "listing", &url).unwrap_err();
     assert_eq!(
         doubt.to_string(),
-        "listing: the list is empty, but had 3 before: not believed unless it stays so for 10s"
+        "listing: the list is empty, but had 3 before: not accepted before it has stayed empty for 10s"
     );
     assert_eq!(doubt.valid_for(), Some(Duration::from_secs(5)));
     assert!(!doubt.is_authoritative_empty());
     for (passes, left) in [(6_000, 3_500), (2_000, 1_500), (1_000, 1_000)] {
         tokio::time::advance(Duration::from_millis(passes)).await;
-        let doubt = memory.listed(0, "listing", &url).unwrap_err();
+        let doubt = history.listed(0, "listing", &url).unwrap_err();
         assert_eq!(doubt.valid_for(), Some(Duration::from_millis(left)));
     }
-    memory.listed(1, "listing", &url).unwrap();
+    history.listed(1, "listing", &url).unwrap();
     tokio::time::advance(Duration::from_secs(2)).await;
     assert!(
-        memory.listed(0, "listing", &url).is_err(),
+        history.listed(0, "listing", &url).is_err(),
         "it was not empty all the time"
     );
     tokio::time::advance(Duration::from_secs(10)).await;
-    memory.listed(0, "listing", &url).unwrap();
-    memory.listed(0, "listing", &url).unwrap();
+    history.listed(0, "listing", &url).unwrap();
+    history.listed(0, "listing", &url).unwrap();
 }
 
 #[test]
-fn an_empty_list_of_another_cluster_or_selector_is_believed() {
-    let memory = Memory::new(Duration::from_secs(10));
+fn an_empty_list_of_another_cluster_or_selector_is_accepted() {
+    let history = WatchHistory::new(Duration::from_secs(10));
     let (one, two) = (Arc::from("http://one"), Arc::from("http://two"));
-    memory.listed(3, "pods of a at one", &one).unwrap();
-    memory.listed(0, "pods of b at one", &one).unwrap();
-    assert_eq!(memory.destination(|| None), Some(one));
-    memory.listed(3, "pods of b at one", &two).unwrap();
-    memory.listed(0, "pods of b at two", &two).unwrap();
-    assert_eq!(memory.destination(|| None), Some(Arc::clone(&two)));
+    history.listed(3, "pods of a at one", &one).unwrap();
+    history.listed(0, "pods of b at one", &one).unwrap();
+    assert_eq!(history.destination(|| None), Some(one));
+    history.listed(3, "pods of b at one", &two).unwrap();
+    history.listed(0, "pods of b at two", &two).unwrap();
+    assert_eq!(history.destination(|| None), Some(Arc::clone(&two)));
     // The same address by another proxy.
     let proxied = Arc::from("http://two by the proxy http://three/");
-    memory.listed(3, "pods of b at two", &two).unwrap();
-    memory.listed(0, "pods of b at two", &proxied).unwrap();
+    history.listed(3, "pods of b at two", &two).unwrap();
+    history.listed(0, "pods of b at two", &proxied).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_deleted_under_watch_needs_no_confirmation() {
-    let memory = Memory::new(Duration::from_secs(10));
-    let mut objects = objects(&memory);
+async fn a_watched_deletion_needs_no_confirmation() {
+    let history = WatchHistory::new(Duration::from_secs(10));
+    let mut objects = objects(&history);
     let url = Arc::clone(&objects.destination);
     let one = BTreeMap::from([("a".to_owned(), record(&[]))]);
     objects.apply(Update::Replace(one)).unwrap();
     assert!(objects.apply(Update::Delete("a".to_owned())).unwrap());
     assert!(!objects.apply(Update::Delete("a".to_owned())).unwrap());
-    memory.listed(0, "listing", &url).unwrap();
+    history.listed(0, "listing", &url).unwrap();
 }
 
 #[test]
-fn too_many_objects_are_refused_however_they_come() {
-    let mut objects = objects(&Memory::new(Duration::ZERO));
+fn too_many_objects_are_rejected_from_lists_and_watches() {
+    let mut objects = objects(&WatchHistory::new(Duration::ZERO));
     let record = record(&[]);
     let full = (0..100_000).map(|number| (number.to_string(), record.clone()));
     objects.apply(Update::Replace(full.collect())).unwrap();
@@ -160,18 +162,18 @@ fn too_many_objects_are_refused_however_they_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_doubt_about_an_empty_list_leaves_time_for_the_other_lists() {
-    let memory = Memory::new(Duration::from_secs(10));
-    let mut objects = objects(&memory);
+async fn reporting_an_empty_list_waits_for_the_other_lists() {
+    let history = WatchHistory::new(Duration::from_secs(10));
+    let mut objects = objects(&history);
     let one = BTreeMap::from([("a".to_owned(), record(&[]))]);
     let updates = [one, BTreeMap::new()].map(|all| Ok(Update::Replace(all)));
     objects.updates = stream::iter(updates).boxed();
     objects.changed().await.unwrap();
     let begin = Instant::now();
-    // A wait that is cancelled loses nothing.
-    let cancelled = tokio::time::timeout(HEAR_OUT / 2, objects.changed()).await;
+    // The wait is cancel-safe.
+    let cancelled = tokio::time::timeout(REPORT_DELAY / 2, objects.changed()).await;
     assert!(cancelled.is_err());
     let doubt = objects.changed().await.unwrap_err();
-    assert!(doubt.to_string().contains("not believed"), "{doubt}");
-    assert!((HEAR_OUT..2 * HEAR_OUT).contains(&begin.elapsed()));
+    assert!(doubt.to_string().contains("not accepted"), "{doubt}");
+    assert!((REPORT_DELAY..2 * REPORT_DELAY).contains(&begin.elapsed()));
 }

@@ -33,7 +33,7 @@ impl Service<Name> for Names {
     }
 }
 
-/// Sockets that listen at a port but whose queue is full, so that the kernel answers no further connection.
+/// Sockets that listen at a port with a full queue, so that the kernel answers no further connection.
 fn silent(port: u16) -> io::Result<Vec<Socket>> {
     let addr = SocketAddr::new(DEAD, port).into();
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;

@@ -1,4 +1,4 @@
-//! What the first bytes told about a connection.
+//! The properties of a connection that its first bytes contain.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,31 +6,32 @@ use std::net::SocketAddr;
 use crate::parse_status::ParseStatus;
 use crate::proxy_protocol::ProxyHeader;
 
-/// What [prereads](crate::Preread) found out. Shared by all copies of a [`Connection`](crate::Connection); one of which
-/// nothing was found out has none.
+/// The properties that [prereads](crate::Preread) set.
+///
+/// All copies of a [`Connection`](crate::Connection) share it. A connection without such properties has none.
 #[derive(Clone, Default, Eq, PartialEq)]
-pub(crate) struct Identity {
-    /// What the client connected to, where a proxy in front knows better than the socket.
+pub(crate) struct PrereadInfo {
+    /// The address that the client connected to, from the header of a proxy in front.
     pub(crate) destination: Option<SocketAddr>,
-    /// A PROXY protocol header, checked, of a sender that is believed.
+    /// The bytes of a valid PROXY protocol header from a trusted sender. Empty if there is none.
     pub(crate) header: Box<[u8]>,
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) alpn: Vec<Box<[u8]>>,
 }
 
-impl Identity {
+impl PrereadInfo {
     pub(crate) fn proxy_header(&self) -> Option<ProxyHeader<'_>> {
         match ProxyHeader::parse(&self.header, self.header.len()) {
             Ok(ParseStatus::Complete(header)) => Some(header),
-            // There is none: only whole ones are kept.
+            // Empty: only whole headers are kept.
             _ => None,
         }
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for PrereadInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
+        f.debug_struct("PrereadInfo")
             .field("destination", &self.destination)
             .field("proxy_header", &self.proxy_header())
             .field("server_name", &self.server_name)

@@ -2,13 +2,13 @@
 
 use futures::{FutureExt, StreamExt};
 use lb_core::{AdminState, Weight};
-use lb_discovery::{Discovery, Static, channel};
+use lb_discovery::{Manual, Source, Static};
 use test_support::discovery::{backend, ports, set};
 
 #[tokio::test]
-async fn a_static_source_gives_its_list_once() {
-    let source = Static::new(set(&[1, 2])).with_source("list");
-    assert_eq!(&*source.source(), "list");
+async fn a_static_source_yields_its_list_once() {
+    let source = Static::new(set(&[1, 2])).labelled("list");
+    assert_eq!(&*source.label(), "list");
     let mut sets = source.watch().await.unwrap();
     assert_eq!(sets.next().await.unwrap().unwrap(), set(&[1, 2]));
     assert!(sets.next().now_or_never().is_none());
@@ -16,7 +16,7 @@ async fn a_static_source_gives_its_list_once() {
 
 #[tokio::test]
 async fn a_handle_changes_the_set() {
-    let (handle, source) = channel(set(&[1]));
+    let (source, handle) = Manual::new(set(&[1]));
     let mut sets = source.watch().await.unwrap();
     let mut next = async || ports(&sets.next().await.unwrap().unwrap());
     assert_eq!(next().await, [1]);
@@ -31,7 +31,7 @@ async fn a_handle_changes_the_set() {
 
 #[tokio::test]
 async fn a_handle_replaces_by_address_in_place() {
-    let (handle, _source) = channel(set(&[1, 2, 3]));
+    let (_source, handle) = Manual::new(set(&[1, 2, 3]));
     let addr = backend(2).addr;
     handle.add(backend(2).with_weight(Weight::new(9)));
     assert_eq!(ports(&handle.snapshot()), [1, 2, 3]);
@@ -49,8 +49,8 @@ async fn a_handle_replaces_by_address_in_place() {
 }
 
 #[tokio::test]
-async fn a_handle_tells_of_unknown_addresses() {
-    let (handle, source) = channel(set(&[1]));
+async fn a_handle_reports_unknown_addresses() {
+    let (source, handle) = Manual::new(set(&[1]));
     let mut sets = source.watch().await.unwrap();
     sets.next().await.unwrap().unwrap();
     let unknown = backend(2).addr;
@@ -58,7 +58,7 @@ async fn a_handle_tells_of_unknown_addresses() {
     assert!(!handle.drain(unknown));
     assert!(!handle.resume(unknown));
     assert!(!handle.set_weight(unknown, Weight::ZERO));
-    // Nothing changed, so no watch woke; nor does it for a change to the same.
+    // No change wakes no watch, and neither does a change to an equal set.
     handle.set(set(&[1]));
     assert!(handle.resume(backend(1).addr));
     assert!(sets.next().now_or_never().is_none());
@@ -66,7 +66,7 @@ async fn a_handle_tells_of_unknown_addresses() {
 
 #[tokio::test]
 async fn a_dropped_handle_leaves_the_last_set() {
-    let (handle, source) = channel(set(&[1]));
+    let (source, handle) = Manual::new(set(&[1]));
     let mut early = source.watch().await.unwrap();
     assert_eq!(early.next().await.unwrap().unwrap(), set(&[1]));
     handle.add(backend(2));

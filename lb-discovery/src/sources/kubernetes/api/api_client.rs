@@ -19,39 +19,41 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::error::DiscoveryError;
-use crate::sources::kubernetes::api::access::Access;
-use crate::sources::kubernetes::error::{self, Failure};
-use crate::sources::kubernetes::objects::record::Record;
+use crate::sources::kubernetes::api::authenticated_client::AuthenticatedClient;
+#[cfg(doc)]
+use crate::sources::kubernetes::config::kubeconfig::ClusterConfig;
+use crate::sources::kubernetes::error::{self, ApiError};
+use crate::sources::kubernetes::objects::projection::Projection;
 
-/// The most bytes of a page. An object has at most 1.5 MiB in etcd, and a page that is larger than this can be had in
+/// The maximum size of a page in bytes. An object has at most 1.5 MiB in etcd, and a larger page can be requested in
 /// smaller ones.
 const MAX_PAGE: usize = 64 << 20;
 
-/// The most bytes of one event of a watch.
+/// The maximum size of one event of a watch, in bytes.
 const MAX_EVENT: usize = 8 << 20;
 
-/// The most bytes that are read of an answer which says what is wrong.
-const MAX_COMPLAINT: u64 = 64 << 10;
+/// The maximum number of bytes that are read of an error answer.
+const MAX_ERROR: u64 = 64 << 10;
 
-/// Made for one watch, with clients and credentials of its own.
+/// Sends requests to one API server. Each watch of a source has one, with its own connections and credentials.
 #[derive(Clone)]
-pub(crate) struct Session {
-    access: Arc<Access>,
+pub(crate) struct ApiClient {
+    access: Arc<AuthenticatedClient>,
     url: Arc<str>,
     destination: Arc<str>,
-    limits: Limits,
+    limits: RequestLimits,
 }
 
 /// How long requests may take, and how much they ask for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct RequestLimits {
     pub(crate) request_timeout: Duration,
     pub(crate) watch_timeout: Duration,
     pub(crate) relist_interval: Duration,
     pub(crate) page_size: u32,
 }
 
-/// Which objects of a kind are meant.
+/// Selects the objects of one kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
     /// For messages, as `watching endpointslices of default/echo at https://10.0.0.1:6443`.
@@ -69,8 +71,8 @@ pub(crate) enum Selection<'a> {
     Named(&'a str),
 }
 
-impl Session {
-    pub(crate) fn new(access: Access, url: &str, limits: Limits) -> Self {
+impl ApiClient {
+    pub(crate) fn new(access: AuthenticatedClient, url: &str, limits: RequestLimits) -> Self {
         Self {
             destination: access.loaded.destination().into(),
             access: Arc::new(access),
@@ -79,7 +81,7 @@ impl Session {
         }
     }
 
-    /// Which API server the connections [lead](crate::sources::kubernetes::config::kubeconfig::Loaded::destination) to.
+    /// The [destination](ClusterConfig::destination) of the connections.
     pub(crate) fn destination(&self) -> &Arc<str> {
         &self.destination
     }
@@ -88,14 +90,14 @@ impl Session {
         self.limits.relist_interval
     }
 
-    /// Whether a server that said nothing for so long may have nothing to say for other reasons than that nothing
-    /// happened. It sends a bookmark before it ends a watch, if it has come any further.
+    /// Whether a server that was silent for `time` may be silent for another reason than that no object changed. A server
+    /// sends a bookmark before it ends a watch, if its version has grown.
     pub(crate) fn is_silence(&self, time: Duration) -> bool {
         time >= self.limits.watch_timeout
     }
 
-    /// Objects that become the record `R`. `of` tells in messages whose they are.
-    pub(crate) fn query<R: Record>(
+    /// Selects objects of the kind that `R` projects. `of` names their owner in messages.
+    pub(crate) fn query<R: Projection>(
         &self,
         namespace: Option<&str>,
         selection: Selection<'_>,
@@ -119,12 +121,13 @@ impl Session {
         }
     }
 
-    /// One page of a list, as it is in etcd and not in some server's memory: an old list must not replace a new one.
+    /// Requests one page of a list: a consistent read from etcd, not from a server's cache, so that an old list never
+    /// replaces a new one.
     pub(crate) async fn page<K>(
         &self,
         query: &Query,
         continue_token: Option<String>,
-    ) -> Result<ObjectList<K>, Failure>
+    ) -> Result<ObjectList<K>, ApiError>
     where
         K: Clone + DeserializeOwned,
     {
@@ -135,7 +138,7 @@ impl Session {
             limit: Some(self.limits.page_size),
             ..ListParams::default()
         };
-        let access = self.access.get().await.map_err(Failure::Other)?;
+        let access = self.access.get().await.map_err(ApiError::Other)?;
         let answer = self.in_time(query, "list", async {
             let request = query
                 .request
@@ -146,11 +149,11 @@ impl Session {
             page.map(Collected::to_bytes).map_err(|e| cut(query, &*e))
         });
         let page = answer.await?;
-        serde_json::from_slice(&page).map_err(|e| Failure::Other(garbage(query, &e)))
+        serde_json::from_slice(&page).map_err(|e| ApiError::Other(garbage(query, &e)))
     }
 
-    /// Begins to watch what changed after `version`.
-    pub(crate) async fn watch(&self, query: &Query, version: &str) -> Result<Lines, Failure> {
+    /// Starts a watch of the changes after `version`.
+    pub(crate) async fn watch(&self, query: &Query, version: &str) -> Result<EventLines, ApiError> {
         let seconds = self.limits.watch_timeout.as_secs();
         let params = WatchParams {
             bookmarks: true,
@@ -159,17 +162,17 @@ impl Session {
             timeout: Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
             ..WatchParams::default()
         };
-        let access = self.access.get().await.map_err(Failure::Other)?;
+        let access = self.access.get().await.map_err(ApiError::Other)?;
         self.in_time(query, "watch", async {
             let request = query
                 .request
                 .watch(&params, version)
                 .map_err(|e| bad_request(query, &e))?;
             let body = send(query, access, request.map(Body::from)).await?;
-            Ok(Lines {
+            Ok(EventLines {
                 body: Box::pin(read(body)),
                 line: Vec::new(),
-                // The server ends the request by then; one that does not is frozen.
+                // A server that has not ended the request by then is frozen.
                 patience: self
                     .limits
                     .watch_timeout
@@ -183,23 +186,23 @@ impl Session {
         &self,
         query: &Query,
         request: &str,
-        answer: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+        answer: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
         let limit = self.limits.request_timeout;
         timeout(limit, answer).await.unwrap_or_else(|_| {
             let problem = format!("the API server did not answer the {request} within {limit:?}");
-            Err(Failure::Other(error::timeout(&query.what, problem)))
+            Err(ApiError::Other(error::timeout(&query.what, problem)))
         })
     }
 }
 
-/// Sends `request`, and gives the body of an answer that is no complaint. kube would read all of a complaint, however
-/// long it is.
+/// Sends `request`, and returns the body of a successful answer. kube would read an error answer to its end, however long
+/// it is.
 async fn send(
     query: &Query,
     (client, authorization): (Client, Option<HeaderValue>),
     mut request: http::Request<Body>,
-) -> Result<Body, Failure> {
+) -> Result<Body, ApiError> {
     if let Some(value) = authorization {
         request.headers_mut().insert(AUTHORIZATION, value);
     }
@@ -215,25 +218,25 @@ async fn send(
         return Ok(answer.into_body());
     }
     let retry_after = answer.headers().get(RETRY_AFTER);
-    // A date, which HTTP allows as well, is not read; neither does client-go.
+    // A date, which HTTP also allows, is ignored, as in client-go.
     let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut said = Vec::new();
-    let body = read(answer.into_body()).take(MAX_COMPLAINT);
-    drop(pin!(body).read_to_end(&mut said).await); // what came of it must do
+    let body = read(answer.into_body()).take(MAX_ERROR);
+    drop(pin!(body).read_to_end(&mut said).await); // a part is enough for the message
     let code = status.as_u16();
     Err(error::of_answer(&query.what, code, &said, retry_after))
 }
 
-/// The answer to a request to watch: events, one a line.
-pub(crate) struct Lines {
+/// The answer to a watch request: one event a line.
+pub(crate) struct EventLines {
     body: Pin<Box<dyn AsyncBufRead + Send>>,
     line: Vec<u8>,
     patience: Duration,
 }
 
-impl Lines {
-    /// The next line; `None` when the server ends the answer, the connection breaks or nothing comes any more. A line
-    /// that is cut off is no line: the event is sent again.
+impl EventLines {
+    /// The next line. `None` when the server ends the answer, the connection fails or no data arrives in time. An
+    /// incomplete line is dropped, because the next watch sends the event again.
     pub(crate) async fn next(&mut self, query: &Query) -> Result<Option<&[u8]>, DiscoveryError> {
         self.line.clear();
         let mut body = (&mut self.body).take(MAX_EVENT as u64);
@@ -257,13 +260,13 @@ impl Lines {
     }
 }
 
-impl fmt::Debug for Lines {
+impl fmt::Debug for EventLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lines").finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for ApiClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("url", &self.url)
@@ -271,8 +274,8 @@ impl fmt::Debug for Session {
     }
 }
 
-fn bad_request(query: &Query, error: &kube::core::request::Error) -> Failure {
-    Failure::Other(error::config(&query.what, &error::root_cause(error)))
+fn bad_request(query: &Query, error: &kube::core::request::Error) -> ApiError {
+    ApiError::Other(error::config(&query.what, &error::root_cause(error)))
 }
 
 fn read(body: Body) -> impl AsyncBufRead + Send {
@@ -280,18 +283,18 @@ fn read(body: Body) -> impl AsyncBufRead + Send {
     data.into_async_read()
 }
 
-fn cut(query: &Query, error: &(dyn Error + Send + Sync + 'static)) -> Failure {
+fn cut(query: &Query, error: &(dyn Error + Send + Sync + 'static)) -> ApiError {
     if error.is::<LengthLimitError>() {
         let problem = format!("a page has more than {MAX_PAGE} bytes: ask for smaller pages");
-        return Failure::Other(error::config(&query.what, &problem));
+        return ApiError::Other(error::config(&query.what, &problem));
     }
     let problem = format!("the answer was cut off: {}", error::root_cause(error));
-    Failure::Other(error::unavailable(&query.what, &problem))
+    ApiError::Other(error::unavailable(&query.what, &problem))
 }
 
 pub(crate) fn garbage(query: &Query, error: &serde_json::Error) -> DiscoveryError {
-    // It may quote a whole string of the answer.
+    // The error may quote a whole string of the answer.
     let error = error::shortened(&error.to_string());
-    let problem = format!("the answer is not what a Kubernetes API says: {error}");
+    let problem = format!("the answer is not one of a Kubernetes API: {error}");
     error::unavailable(&query.what, &problem)
 }

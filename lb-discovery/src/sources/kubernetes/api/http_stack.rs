@@ -1,7 +1,7 @@
 //! HTTP to an API server.
 //!
-//! kube's own stack is not used: it gives the first of several addresses of a server all the time that a connection may
-//! take, and logs every failure at level error, without a name.
+//! kube's own stack is not used: it may spend the whole connect time-out on the first of several addresses of a server,
+//! and logs every failure at level error, without a name.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use kube::{Client, Error};
 use tokio::net::TcpStream;
 use tower::{BoxError, Layer, Service};
 
-/// A client that connects lazily. All addresses of a server together have `connect_timeout`, divided evenly; those of
-/// the other family are tried at the same time after 300 ms (RFC 6555).
+/// Makes a client that connects lazily. `connect_timeout` is divided evenly among all addresses of a server; after 300 ms
+/// the addresses of the other family are tried concurrently (RFC 6555).
 ///
 /// Blocks on files. Needs the context of a runtime.
 pub(crate) fn of(
@@ -29,7 +29,7 @@ pub(crate) fn of(
     by(HttpConnector::new(), config, proxy, connect_timeout)
 }
 
-/// The client that connects by `tcp`.
+/// Makes the client that connects by `tcp`.
 fn by<R>(
     mut tcp: HttpConnector<R>,
     config: &Config,

@@ -2,15 +2,15 @@ use super::*;
 
 fn header(user: &str) -> Result<Option<String>, String> {
     let mut user: AuthInfo = serde_saphyr::from_str(user).unwrap();
-    Ok(match Credentials::take(&mut user)? {
-        Credentials::Fixed(value) => value.map(|v| v.to_str().unwrap().to_owned()),
-        Credentials::File { path, .. } => Some(format!("file {}", path.display())),
-        Credentials::Plugin(_) => Some("plugin".to_owned()),
+    Ok(match CredentialSource::take(&mut user)? {
+        CredentialSource::Fixed(value) => value.map(|v| v.to_str().unwrap().to_owned()),
+        CredentialSource::File { path, .. } => Some(format!("file {}", path.display())),
+        CredentialSource::ExecPlugin(_) => Some("plugin".to_owned()),
     })
 }
 
 #[test]
-fn client_gos_order() {
+fn the_precedence_is_that_of_client_go() {
     let exec =
         "exec: {apiVersion: client.authentication.k8s.io/v1, command: x, interactiveMode: Never}";
     for (user, used) in [
@@ -33,7 +33,7 @@ fn client_gos_order() {
 }
 
 #[test]
-fn what_cannot_be_used_is_named() {
+fn unusable_credentials_are_named() {
     for (user, problem) in [
         ("{token: \"a\\u0007\"}", "characters"),
         ("{auth-provider: {name: gcp}}", "gke-gcloud-auth-plugin"),

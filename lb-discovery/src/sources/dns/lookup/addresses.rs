@@ -9,48 +9,27 @@ use lb_core::Escaped;
 use tracing::warn;
 
 use crate::error::DiscoveryError;
+use crate::ip_family::IpFamily;
+use crate::sources::dns::server::answer::Answer;
 use crate::sources::dns::server::error::what;
 
-/// How long a set is believed at most in which a family is missing or old but may soon be there: its question
-/// failed, or is silent for the first time.
+/// The maximum validity of a set with a missing or outdated family that may soon be answered: its question failed, or got
+/// no answer for the first time.
 ///
-/// Long enough not to burden a server that fails, short enough to catch up when it does not. A family that stays
-/// silent is not waited for in this way: then the set holds as long as the other family's answer.
+/// Long enough not to burden a failing server, short enough to catch up after it recovers. If a family repeatedly gets no
+/// answer, the set holds for the time of the other family's answer.
 pub(crate) const PARTIAL_VALIDITY: Duration = Duration::from_secs(10);
 
-/// A kind of address.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    pub(crate) fn of(addr: IpAddr) -> Self {
-        match addr {
-            IpAddr::V4(_) => Self::V4,
-            IpAddr::V6(_) => Self::V6,
-        }
-    }
-
-    pub(crate) fn record_type(self) -> RecordType {
-        match self {
-            Self::V4 => RecordType::A,
-            Self::V6 => RecordType::AAAA,
-        }
+/// The type of the records with addresses of `family`.
+pub(crate) fn record_type(family: IpFamily) -> RecordType {
+    match family {
+        IpFamily::V4 => RecordType::A,
+        IpFamily::V6 => RecordType::AAAA,
     }
 }
 
-/// A positive answer to one question.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Answer<T> {
-    /// What the records say, in any order; not empty.
-    pub(crate) records: Vec<T>,
-    pub(crate) valid_for: Duration,
-}
-
-/// What one question for addresses brought.
-pub(crate) type Outcome = Result<Answer<IpAddr>, DiscoveryError>;
+/// The outcome of one question for addresses.
+pub(crate) type QuestionOutcome = Result<Answer<IpAddr>, DiscoveryError>;
 
 /// The addresses of a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -58,23 +37,23 @@ pub(crate) struct Addresses {
     pub(crate) addrs: BTreeSet<IpAddr>,
     /// The least TTL. `None` if there is none.
     pub(crate) valid_for: Option<Duration>,
-    /// Whether a family is missing or old that may soon be there, so that [`PARTIAL_VALIDITY`] bounds the validity.
+    /// Whether a missing or outdated family may soon be answered, so that [`PARTIAL_VALIDITY`] limits the validity.
     pub(crate) catching_up: bool,
 }
 
-/// What the last good lookup found, and under which of the searched names.
+/// The addresses of the last good lookup, and the candidate name that they came from.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Known {
+pub(crate) struct LastAddresses {
     pub(crate) name: Option<Name>,
     pub(crate) v4: Vec<IpAddr>,
     pub(crate) v6: Vec<IpAddr>,
-    /// Whether a family's question had failed, so that its addresses are missing or older.
+    /// Whether a family's question failed, so that its addresses are missing or outdated.
     pub(crate) partial: bool,
 }
 
-impl Known {
-    /// Takes in the outcome of a question that the last good lookup did not wait for.
-    pub(crate) fn catch_up(&mut self, family: Family, outcome: Outcome) {
+impl LastAddresses {
+    /// Stores the outcome of a question that the last good lookup did not wait for.
+    pub(crate) fn catch_up(&mut self, family: IpFamily, outcome: QuestionOutcome) {
         match outcome {
             Ok(answer) => *self.of(family) = answer.records,
             Err(error) if error.is_authoritative_empty() => self.of(family).clear(),
@@ -82,31 +61,31 @@ impl Known {
         }
     }
 
-    fn of(&mut self, family: Family) -> &mut Vec<IpAddr> {
+    fn of(&mut self, family: IpFamily) -> &mut Vec<IpAddr> {
         match family {
-            Family::V4 => &mut self.v4,
-            Family::V6 => &mut self.v6,
+            IpFamily::V4 => &mut self.v4,
+            IpFamily::V6 => &mut self.v6,
         }
     }
 }
 
-/// Joins what the families' questions for one name brought, and updates what is `known` of it.
+/// Joins the outcomes of the families' questions for one name, and updates the `known` addresses.
 ///
-/// A family whose question fails keeps its last addresses as long as the other one answers: half an answer must not
-/// take backends out of service, and must not keep the other half from being followed. If nothing positive comes
-/// back, a failure counts more than an authoritative "nothing".
+/// If one family's question fails and the other one's does not, the failing family keeps its last addresses: half an
+/// answer must neither remove backends nor delay the other half. Without a positive answer, a failure takes precedence
+/// over an authoritative empty answer.
 pub(crate) fn join(
     name: &Name,
-    outcomes: Vec<(Family, Outcome)>,
-    known: &mut Known,
+    outcomes: Vec<(IpFamily, QuestionOutcome)>,
+    known: &mut LastAddresses,
 ) -> Result<Addresses, DiscoveryError> {
-    let mut next = Known {
+    let mut next = LastAddresses {
         name: Some(name.clone()),
-        ..Known::default()
+        ..LastAddresses::default()
     };
     let mut valid_for = Duration::MAX;
     let mut answered = false;
-    let mut failures = Failures::default();
+    let mut failures = AttemptErrors::default();
     for (family, outcome) in outcomes {
         match outcome {
             Ok(answer) => {
@@ -129,7 +108,7 @@ pub(crate) fn join(
             catching_up = !(silent && known.partial);
             next.partial = true;
             if !known.partial {
-                warn!(name = %Escaped(name), error = %error.report(), "Half of the addresses are missing or old");
+                warn!(name = %Escaped(name), error = %error.report(), "Addresses of one family missing or outdated");
             }
         }
         let addrs = next.v4.iter().chain(&next.v6).copied().collect();
@@ -142,20 +121,20 @@ pub(crate) fn join(
     }
     let error = failures.into_error(&name.to_string());
     if error.is_authoritative_empty() && known.name.as_ref() == Some(name) {
-        *known = Known::default();
+        *known = LastAddresses::default();
     }
     Err(error)
 }
 
-/// The failures of several attempts at one thing, of which one is told.
+/// The errors of several attempts, of which one is reported.
 #[derive(Debug, Default)]
-pub(crate) struct Failures {
+pub(crate) struct AttemptErrors {
     /// The first that is no authoritative empty answer.
     failure: Option<DiscoveryError>,
     absence: Option<DiscoveryError>,
 }
 
-impl Failures {
+impl AttemptErrors {
     pub(crate) fn add(&mut self, error: DiscoveryError) {
         if !error.is_authoritative_empty() {
             self.failure.get_or_insert(error);
@@ -167,7 +146,7 @@ impl Failures {
         });
     }
 
-    /// The one to tell: a failure counts more than an authoritative "nothing". Without any it is the latter.
+    /// The error to report: a failure takes precedence over an authoritative empty answer. Without any error, NODATA.
     pub(crate) fn into_error(self, shown: &str) -> DiscoveryError {
         let told = self.failure.or(self.absence);
         told.unwrap_or_else(|| DiscoveryError::NoData {
@@ -177,7 +156,7 @@ impl Failures {
     }
 }
 
-/// Of two authoritative empty answers the one that claims less, with the shorter validity of both.
+/// Of two authoritative empty answers, the weaker claim (NODATA), with the shorter validity of both.
 fn least(a: DiscoveryError, b: DiscoveryError) -> DiscoveryError {
     let shorter = match (a.valid_for(), b.valid_for()) {
         (Some(a), Some(b)) => Some(a.min(b)),

@@ -1,4 +1,4 @@
-//! What is told of a view that changes its mind, in paused time.
+//! The items of a view that changes, in paused time.
 
 use lb_core::Backend;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -6,10 +6,10 @@ use tokio::time::sleep;
 
 use super::*;
 
-/// Comes to what it was told last; without an outcome it fails.
+/// Has the state that the test sent last; fails without one.
 struct Scripted {
-    told: UnboundedReceiver<Option<Outcome>>,
-    now: Outcome,
+    told: UnboundedReceiver<Option<ViewState>>,
+    now: ViewState,
 }
 
 impl View for Scripted {
@@ -19,30 +19,32 @@ impl View for Scripted {
         Ok(())
     }
 
-    fn outcome(&mut self) -> Outcome {
+    fn state(&mut self) -> ViewState {
         self.now.clone()
     }
 }
 
-fn started() -> (UnboundedSender<Option<Outcome>>, SnapshotStream) {
-    started_with(&Memory::new(Duration::ZERO))
+fn started() -> (UnboundedSender<Option<ViewState>>, SnapshotStream) {
+    started_with(&WatchHistory::new(Duration::ZERO))
 }
 
-/// Another watch of the source whose memory this is.
-fn started_with(memory: &Arc<Memory>) -> (UnboundedSender<Option<Outcome>>, SnapshotStream) {
+/// Another watch of the source with this history.
+fn started_with(
+    history: &Arc<WatchHistory>,
+) -> (UnboundedSender<Option<ViewState>>, SnapshotStream) {
     let (tell, told) = unbounded_channel();
-    let now = Outcome::Pending;
+    let now = ViewState::Pending;
     let view = Scripted { told, now };
-    (tell, follow("watching".into(), view, memory))
+    (tell, follow("watching".into(), view, history))
 }
 
-fn at(port: u16) -> Option<Outcome> {
+fn at(port: u16) -> Option<ViewState> {
     let backend = Backend::new(([127, 0, 0, 1], port).into());
-    Some(Outcome::Backends(Snapshot::from_backends([backend])))
+    Some(ViewState::Backends(Snapshot::from_backends([backend])))
 }
 
-fn nothing(reason: &str) -> Option<Outcome> {
-    Some(Outcome::Nothing(reason.to_owned()))
+fn nothing(reason: &str) -> Option<ViewState> {
+    Some(ViewState::NoBackends(reason.to_owned()))
 }
 
 /// The port of the next set, or the next error.
@@ -53,7 +55,7 @@ async fn next(sets: &mut SnapshotStream) -> Result<u16, String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn that_there_is_nothing_is_told_once_it_has_lasted() {
+async fn no_backends_is_yielded_once_it_has_lasted() {
     let (tell, mut sets) = started();
     tell.send(at(1)).unwrap();
     assert_eq!(next(&mut sets).await, Ok(1));
@@ -61,7 +63,7 @@ async fn that_there_is_nothing_is_told_once_it_has_lasted() {
     let begin = Instant::now();
     assert_eq!(next(&mut sets).await, Err("watching: gone".to_owned()));
     assert!((SETTLE..SETTLE + 2 * GATHER).contains(&begin.elapsed()));
-    // The stream goes on, and neither another reason nor a set has to last.
+    // The stream continues, and neither another reason nor a set has to last.
     for told in [nothing("away"), at(2)] {
         let begin = Instant::now();
         tell.send(told).unwrap();
@@ -74,7 +76,7 @@ async fn that_there_is_nothing_is_told_once_it_has_lasted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_replaced_meanwhile_was_never_nothing() {
+async fn a_replacement_within_the_delay_is_no_withdrawal() {
     let (tell, mut sets) = started();
     tell.send(at(1)).unwrap();
     assert_eq!(next(&mut sets).await, Ok(1));
@@ -85,7 +87,7 @@ async fn what_is_replaced_meanwhile_was_never_nothing() {
     };
     let (told, ()) = tokio::join!(next(&mut sets), replace);
     assert_eq!(told, Ok(2));
-    // If it comes back as it was, nothing is told at all.
+    // If the set returns unchanged, there is no item.
     tell.send(nothing("gone")).unwrap();
     let restore = async {
         sleep(3 * GATHER).await;
@@ -98,7 +100,7 @@ async fn what_is_replaced_meanwhile_was_never_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_first_nothing_is_told_at_once() {
+async fn no_backends_is_yielded_at_once_at_first() {
     let (tell, mut sets) = started();
     tell.send(nothing("never there")).unwrap();
     let begin = Instant::now();
@@ -110,7 +112,7 @@ async fn at_first_nothing_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_did_not_last_before_a_failure_is_not_told() {
+async fn a_state_that_did_not_last_before_a_failure_is_not_yielded() {
     for wait in [Duration::ZERO, GATHER / 2, 3 * GATHER] {
         let (tell, mut sets) = started();
         tell.send(at(1)).unwrap();
@@ -124,7 +126,7 @@ async fn what_did_not_last_before_a_failure_is_not_told() {
         assert_eq!(told, Err("watching: it fails".to_owned()));
         assert!(sets.next().await.is_none());
     }
-    // Another set is told, as is what is known of an earlier one.
+    // Another set is yielded, and so is one that equals an earlier one.
     let (tell, mut sets) = started();
     tell.send(at(1)).unwrap();
     assert_eq!(next(&mut sets).await, Ok(1));
@@ -137,16 +139,16 @@ async fn what_did_not_last_before_a_failure_is_not_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_opened_again_waits_as_the_one_before() {
-    let memory = Memory::new(Duration::ZERO);
-    let (tell, mut sets) = started_with(&memory);
+    let history = WatchHistory::new(Duration::ZERO);
+    let (tell, mut sets) = started_with(&history);
     tell.send(at(1)).unwrap();
     assert_eq!(next(&mut sets).await, Ok(1));
     tell.send(None).unwrap();
     assert_eq!(next(&mut sets).await, Err("watching: it fails".to_owned()));
 
-    // Nothing at first, and a set in time; or a failure in time.
+    // No backends at first, then a set in time or a failure in time.
     for (then, expected) in [(at(2), Ok(2)), (None, Err("watching: it fails".to_owned()))] {
-        let (tell, mut sets) = started_with(&memory);
+        let (tell, mut sets) = started_with(&history);
         tell.send(nothing("gone")).unwrap();
         let replace = async {
             sleep(3 * GATHER).await;
@@ -155,9 +157,9 @@ async fn a_watch_that_is_opened_again_waits_as_the_one_before() {
         let (told, ()) = tokio::join!(next(&mut sets), replace);
         assert_eq!(told, expected);
     }
-    // Once it was told, it is told at once.
+    // After it was yielded once, it is yielded at once.
     for wait in [SETTLE, Duration::ZERO] {
-        let (tell, mut sets) = started_with(&memory);
+        let (tell, mut sets) = started_with(&history);
         let begin = Instant::now();
         tell.send(nothing("gone")).unwrap();
         assert_eq!(next(&mut sets).await, Err("watching: gone".to_owned()));

@@ -1,12 +1,12 @@
-//! What every kind of object has.
+//! The projection of an object to the fields that sources use.
 
 use std::fmt;
 
 use kube::Resource;
 use serde::de::DeserializeOwned;
 
-/// An object, cut down to what is needed of it.
-pub(crate) trait Record: Clone + fmt::Debug + PartialEq + Send + 'static {
+/// An object of the API, reduced to the fields that sources use.
+pub(crate) trait Projection: Clone + fmt::Debug + PartialEq + Send + 'static {
     /// The object as the API has it.
     type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Send;
 

@@ -1,4 +1,4 @@
-//! Slices that the API server accepts and that lead nowhere.
+//! Slices that the API server accepts and that the sources skip.
 
 use lb_core::AdminState;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use test_support::kubernetes::objects::{endpoint, node, service, slice};
 const ONE: &str = "10.0.0.1:8080";
 
 #[tokio::test]
-async fn slices_without_a_port_or_an_address_are_passed_over_and_the_others_used() {
+async fn slices_without_a_port_or_an_address_are_skipped() {
     let (api, mut running) = started().await;
     let odd = |name: &str, number: Value, kind: &str, address: &str| {
         let mut slice = slice(name, &[endpoint(address, name)]);
@@ -26,14 +26,14 @@ async fn slices_without_a_port_or_an_address_are_passed_over_and_the_others_used
     api.server.put("endpointslices", kept_up("echo-a", &two));
     assert_eq!(shown(&running.next().await), [ONE, "10.0.0.2:8080"]);
 
-    // The Service's own port is no port of theirs.
+    // The slices do not have the Service's own port.
     api.server.delete("endpointslices", "default", "echo-a");
     until::<&str>(&mut running, &[]).await;
-    until_error(&running, "every EndpointSlice is passed over").await;
+    until_error(&running, "every EndpointSlice is skipped").await;
 }
 
 #[tokio::test]
-async fn nodes_are_weighed_without_slices_that_are_passed_over() {
+async fn skipped_slices_do_not_count_for_the_weights_of_nodes() {
     let api = Api::start().await;
     let mut local = service("Local");
     local["spec"]["selector"] = json!({"app": "echo"});

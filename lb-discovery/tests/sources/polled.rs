@@ -1,4 +1,4 @@
-//! `Poll`.
+//! Polled sources.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,13 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use lb_core::Snapshot;
-use lb_discovery::{Discovery, DiscoveryError, Lookup, Poll, Resolved};
+use lb_discovery::{DiscoveryError, Lookup, Polled, Resolved, Source};
 use tokio::time::{Instant, sleep};
 
 use crate::{ms, secs};
 use test_support::discovery::{backend, unavailable};
 
-/// Answers with the given validities in turn, the last one for good; takes a while for it.
+/// Answers with the given validities in turn, then always with the last one; each lookup takes some time.
 #[derive(Debug)]
 struct Timed {
     valid_for: Mutex<VecDeque<Option<Duration>>>,
@@ -36,7 +36,7 @@ impl Timed {
 
 #[async_trait]
 impl Lookup for Timed {
-    fn source(&self) -> Arc<str> {
+    fn label(&self) -> Arc<str> {
         "timed".into()
     }
 
@@ -57,13 +57,13 @@ impl Lookup for Timed {
     }
 }
 
-/// A poll without jitter.
-fn steady(lookup: Timed) -> Poll<Timed> {
-    Poll::new(lookup).jitter(Duration::ZERO)
+/// A polled source without jitter.
+fn steady(lookup: Timed) -> Polled<Timed> {
+    Polled::new(lookup).jitter(Duration::ZERO)
 }
 
 /// The times between the first items of a watch.
-async fn gaps(source: &dyn Discovery, count: usize) -> Vec<Duration> {
+async fn gaps(source: &dyn Source, count: usize) -> Vec<Duration> {
     let mut sets = source.watch().await.unwrap();
     let mut gaps = Vec::new();
     sets.next().await.unwrap().unwrap();
@@ -106,7 +106,7 @@ async fn waits_are_spread_within_bounds() {
         (secs(60), None, ms(500)),
         (secs(60), Some(secs(100)), secs(6)),
     ] {
-        let mut source = Poll::new(Timed::new([Some(valid_for)]));
+        let mut source = Polled::new(Timed::new([Some(valid_for)]));
         if let Some(jitter) = jitter {
             source = source.jitter(jitter);
         }
@@ -119,7 +119,7 @@ async fn waits_are_spread_within_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_configuration_makes_a_poll_spin() {
+async fn no_configuration_makes_polling_spin() {
     let source = steady(Timed::new([Some(Duration::ZERO)]))
         .min_ttl(Duration::ZERO)
         .max_ttl(Duration::ZERO)
@@ -128,7 +128,7 @@ async fn no_configuration_makes_a_poll_spin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_ages_while_nobody_reads() {
+async fn an_answer_ages_while_the_consumer_does_not_poll() {
     let source = steady(Timed::new([Some(secs(10))]));
     let mut sets = source.watch().await.unwrap();
     sets.next().await.unwrap().unwrap();
@@ -151,13 +151,13 @@ async fn a_hint_makes_every_watch_look_again() {
     one.next().await.unwrap().unwrap();
     two.next().await.unwrap().unwrap();
     assert_eq!(hinted.elapsed(), Duration::ZERO);
-    // The hint was for that once.
+    // The hint caused one lookup.
     one.next().await.unwrap().unwrap();
     assert_eq!(hinted.elapsed(), secs(300));
 }
 
 #[tokio::test(start_paused = true)]
-async fn hints_to_a_poll_are_limited_in_rate() {
+async fn hints_to_a_polled_source_are_limited_in_rate() {
     let source = Arc::new(steady(Timed::new([Some(secs(300))])));
     let hinting = tokio::spawn({
         let source = Arc::clone(&source);
@@ -199,7 +199,7 @@ async fn a_failed_lookup_ends_the_watch() {
         ..Timed::new([Some(secs(1))])
     };
     let source = steady(lookup);
-    assert_eq!(&*source.source(), "timed");
+    assert_eq!(&*source.label(), "timed");
     let mut sets = source.watch().await.unwrap();
     sets.next().await.unwrap().unwrap();
     let error = sets.next().await.unwrap().unwrap_err();

@@ -1,4 +1,4 @@
-//! The way to one API server: a client, and what lets it in.
+//! An HTTP client with valid credentials.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::error::DiscoveryError;
-use crate::file_io::reader::Reader;
-use crate::sources::kubernetes::api::client;
-use crate::sources::kubernetes::config::given::{Given, Identity};
-use crate::sources::kubernetes::config::kubeconfig::Loaded;
+use crate::file_io::reader::FileReader;
+use crate::sources::kubernetes::api::http_stack;
+use crate::sources::kubernetes::config::credentials::{ClientCertificate, Credentials};
+use crate::sources::kubernetes::config::kubeconfig::ClusterConfig;
 use crate::sources::kubernetes::error;
 
-/// Makes a client when one is needed, and another one when a plugin gives another certificate.
-pub(crate) struct Access {
+/// Makes a client on demand, and a new one when a plugin returns another certificate.
+pub(crate) struct AuthenticatedClient {
     /// For messages, as `reading the kubeconfig /etc/lb/kubeconfig`.
     pub(crate) what: Box<str>,
-    pub(crate) loaded: Loaded,
-    pub(crate) reader: Reader,
+    pub(crate) loaded: ClusterConfig,
+    pub(crate) reader: FileReader,
     pub(crate) connect_timeout: Duration,
     pub(crate) plugin_timeout: Duration,
-    pub(crate) in_use: Mutex<Option<(Client, Given)>>,
+    pub(crate) in_use: Mutex<Option<(Client, Credentials)>>,
 }
 
-impl Access {
-    /// A client, and the `Authorization` of its next request. Renews credentials that expire; what is in use is kept
-    /// when that fails or is cancelled.
+impl AuthenticatedClient {
+    /// Returns a client, and the `Authorization` of its next request. Renews credentials that expire; if that fails or is
+    /// cancelled, the previous ones are kept.
     pub(crate) async fn get(&self) -> Result<(Client, Option<HeaderValue>), DiscoveryError> {
         let mut in_use = self.in_use.lock().await;
         if let Some((client, given)) = &*in_use
@@ -51,15 +51,15 @@ impl Access {
         Ok((client, header))
     }
 
-    async fn client(&self, identity: Option<&Identity>) -> Result<Client, DiscoveryError> {
+    async fn client(&self, identity: Option<&ClientCertificate>) -> Result<Client, DiscoveryError> {
         let mut config: Config = self.loaded.config.clone();
-        if let Some(Identity { certificate, key }) = identity {
+        if let Some(ClientCertificate { certificate, key }) = identity {
             config.auth_info.client_certificate_data = Some(BASE64_STANDARD.encode(certificate));
             config.auth_info.client_key_data = Some(BASE64_STANDARD.encode(&key.0).into());
         }
         let proxy = self.loaded.proxy.clone();
         let connect_timeout = self.connect_timeout;
-        let make = move || client::of(&config, proxy.as_ref(), connect_timeout);
+        let make = move || http_stack::of(&config, proxy.as_ref(), connect_timeout);
         let made = self.reader.read(&self.what, make).await?;
         made.map_err(|error| error::config(&self.what, &error::root_cause(&error)))
     }

@@ -1,0 +1,34 @@
+//! The handle to a driver.
+
+use std::sync::Arc;
+
+use crate::driver::state::DriverState;
+use crate::driver::status::DriverStatus;
+
+/// Reports the status of a [`Driver`](crate::Driver)'s sources and forwards refresh hints to them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct DriverHandle {
+    state: Arc<DriverState>,
+}
+
+impl DriverHandle {
+    pub(crate) fn new(state: Arc<DriverState>) -> Self {
+        Self { state }
+    }
+
+    /// Hints that the published set may be outdated, for instance because connections fail: every source looks again
+    /// soon, and one that waits after a failure is retried at once.
+    ///
+    /// O(1), and safe to call for each failed connection: hints that arrive together count as one, and each source acts
+    /// on at most one in [`min_refresh`](crate::DriverConfig::min_refresh).
+    #[doc(alias = "request_resolution")]
+    #[doc(alias = "ResolveNow")]
+    pub fn refresh(&self) {
+        self.state.hint();
+    }
+
+    /// The status of every source at this moment. O(sources).
+    pub fn status(&self) -> DriverStatus {
+        self.state.status()
+    }
+}

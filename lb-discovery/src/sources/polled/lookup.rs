@@ -1,0 +1,50 @@
+//! What a source that must be polled implements.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lb_core::Snapshot;
+
+use crate::error::DiscoveryError;
+
+/// A source that must be polled. [`Polled`](crate::Polled) makes a [`Source`](crate::Source) of it.
+#[async_trait]
+pub trait Lookup: fmt::Debug + Send + Sync + 'static {
+    /// The source's label; see [`Source::label`](crate::Source::label).
+    fn label(&self) -> Arc<str>;
+
+    /// All settings that decide what a lookup finds. Must never change; see [`Source::identity`](crate::Source::identity). Default: the label.
+    fn identity(&self) -> Arc<str> {
+        self.label()
+    }
+
+    /// Looks up the full current set. Must end in bounded time.
+    ///
+    /// # Errors
+    ///
+    /// Any reason why there is no set. An authoritative empty answer is an error, too, for which
+    /// [`is_authoritative_empty`](DiscoveryError::is_authoritative_empty) is true.
+    async fn lookup(&self) -> Result<Resolved, DiscoveryError>;
+}
+
+/// The answer of a [`Lookup`].
+#[non_exhaustive]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resolved {
+    /// The full current set.
+    pub snapshot: Snapshot,
+    /// How long the set holds. `None` if the source does not say so; then [`Polled::interval`](crate::Polled::interval) decides.
+    pub valid_for: Option<Duration>,
+}
+
+impl Resolved {
+    /// Joins a set and the time for which it holds.
+    pub fn new(snapshot: Snapshot, valid_for: Option<Duration>) -> Self {
+        Self {
+            snapshot,
+            valid_for,
+        }
+    }
+}

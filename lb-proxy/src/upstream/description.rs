@@ -1,0 +1,56 @@
+//! What a reload compares of two upstreams.
+
+use std::sync::Arc;
+
+use lb_core::{BalancerConfig, Policy};
+use lb_discovery::{DriverConfig, Source};
+
+use super::drain::Partings;
+use super::hash_key::KeyParts;
+use super::send_proxy::HeaderSetting;
+use super::wait_queue::Queue;
+
+/// Everything that describes an upstream, in a form that can be compared.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct UpstreamDescription {
+    pub(super) name: Arc<str>,
+    /// The `Debug` text, which shows every parameter.
+    pub(super) policy: String,
+    pub(super) balancer: BalancerConfig,
+    pub(super) sources: Vec<SourceDescription>,
+    pub(super) discovery: DriverConfig,
+    pub(super) queue: Option<Queue>,
+    pub(super) partings: Partings,
+    pub(super) header: HeaderSetting,
+    pub(super) hash_key: KeyParts,
+    /// See [`UpstreamBuilder::fingerprint`](super::UpstreamBuilder::fingerprint).
+    pub(super) fingerprint: Option<Arc<str>>,
+}
+
+/// A source of an upstream, as it was when the upstream was built.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct SourceDescription {
+    label: Arc<str>,
+    identity: Arc<str>,
+}
+
+impl UpstreamDescription {
+    /// Whether both describe one upstream. Without a fingerprint nothing is known about functions and settings of sources,
+    /// so the upstreams may differ.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.fingerprint.is_some() && self == other
+    }
+
+    pub(super) fn of_policy(policy: &dyn Policy) -> String {
+        format!("{policy:?}")
+    }
+}
+
+impl SourceDescription {
+    pub(super) fn new(source: &dyn Source) -> Self {
+        Self {
+            label: source.label(),
+            identity: source.identity(),
+        }
+    }
+}
