@@ -91,11 +91,11 @@ impl Resolver {
         &self,
         name: &Name,
         shown: &str,
-        memory: &Mutex<LookupState>,
+        state: &Mutex<LookupState>,
     ) -> Result<Addresses, DiscoveryError> {
         let conf = self.conf();
         let mut found = conf
-            .lookup(name, &self.inner.families, shown, memory)
+            .lookup(name, &self.inner.families, shown, state)
             .await?;
         if let Some(ttl) = found.valid_for {
             let valid = self.inner.options.valid.unwrap_or(ttl);

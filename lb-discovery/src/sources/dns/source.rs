@@ -56,7 +56,7 @@ use crate::sources::polled::source::Polled;
 /// | only SRV records with the target `.` | [`DiscoveryError::NoService`] | the same |
 /// | `REFUSED` by every server | [`DiscoveryError::Denied`] | keeps the last set and asks again with growing delays |
 /// | `SERVFAIL`, unreachable, an invalid answer or one about other names only | [`DiscoveryError::Unavailable`] | the same |
-/// | aliases in a circle, or more than 16 in a row | [`DiscoveryError::Unavailable`]: the records at its end are unknown | the same |
+/// | aliases in a loop, or more than 16 in a row | [`DiscoveryError::Unavailable`]: the records at the end of the chain are unknown | the same |
 /// | no answer | [`DiscoveryError::Timeout`] | the same |
 ///
 /// # What an answer cannot do
@@ -105,7 +105,7 @@ impl Dns {
             Host::Name(host) => Subject::Host {
                 name: host,
                 port,
-                memory: Mutex::default(),
+                state: Mutex::default(),
             },
         };
         Ok(Self::follow(resolver, name, wanted))
@@ -217,7 +217,7 @@ enum Subject {
     Host {
         name: Name,
         port: u16,
-        memory: Mutex<LookupState>,
+        state: Mutex<LookupState>,
     },
     Service(SrvLookup),
 }
@@ -249,8 +249,8 @@ impl Lookup for DnsLookup {
         let named = |addr| Backend::new(addr).with_name(Arc::clone(&self.name));
         let (backends, valid_for) = match &self.wanted {
             Subject::Addr(addr) => (vec![named(*addr)], Some(Duration::MAX)),
-            Subject::Host { name, port, memory } => {
-                let found = self.resolver.addresses(name, &self.name, memory).await?;
+            Subject::Host { name, port, state } => {
+                let found = self.resolver.addresses(name, &self.name, state).await?;
                 let addrs = found.addrs.into_iter();
                 let backends = addrs.map(|addr| named(SocketAddr::new(addr, *port)));
                 (backends.collect(), found.valid_for)

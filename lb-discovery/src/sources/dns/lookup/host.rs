@@ -52,7 +52,7 @@ impl ActiveConfig {
         name: &Name,
         families: &[IpFamily],
         shown: &str,
-        memory: &Mutex<LookupState>,
+        state: &Mutex<LookupState>,
     ) -> Result<Addresses, DiscoveryError> {
         let listed = self.hosts.find(name, families);
         if !listed.is_empty() {
@@ -62,14 +62,14 @@ impl ActiveConfig {
                 catching_up: false,
             });
         }
-        let lock = || memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut failures = AttemptErrors::default();
         let mut candidates = self.candidates(name).into_iter();
         while let Some(candidate) = candidates.next() {
             let (mut questions, used) = {
-                let mut memory = lock();
-                let questions = memory.resume(&candidate, &self.servers);
-                (questions, memory.uses(&candidate))
+                let mut state = lock();
+                let questions = state.resume(&candidate, &self.servers);
+                (questions, state.uses(&candidate))
             };
             for family in families {
                 let (conf, name, shown) = (Arc::clone(self), candidate.clone(), Box::from(shown));
@@ -87,19 +87,16 @@ impl ActiveConfig {
             let enough =
                 |family, outcome: &QuestionOutcome| outcome.is_ok() || denied(family, outcome);
             let mut outcomes = questions.outcomes(shown, enough).await;
-            if outcomes
-                .iter()
-                .any(|(family, outcome)| denied(*family, outcome))
-            {
-                let silent = |outcome: &_| matches!(outcome, Err(DiscoveryError::Timeout { .. }));
-                outcomes.retain(|(_, outcome)| !silent(outcome));
+            let denied = |(family, outcome): &(_, _)| denied(*family, outcome);
+            if outcomes.iter().any(denied) {
+                outcomes.retain(|(_, outcome)| !is_timeout(outcome));
             }
-            let mut memory = lock();
-            let used = memory.uses(&candidate);
-            match join(&candidate, outcomes, &mut memory.known) {
+            let mut state = lock();
+            let used = state.uses(&candidate);
+            match join(&candidate, outcomes, &mut state.known) {
                 Ok(found) => {
                     let pending = questions.is_open();
-                    memory.pending = pending.then(|| (questions, Arc::clone(&self.servers)));
+                    state.pending = pending.then(|| (questions, Arc::clone(&self.servers)));
                     return Ok(found);
                 }
                 // The candidate that the addresses came from does not answer: another one must not replace it.
@@ -109,6 +106,10 @@ impl ActiveConfig {
         }
         Err(failures.into_error(shown))
     }
+}
+
+fn is_timeout(outcome: &QuestionOutcome) -> bool {
+    matches!(outcome, Err(DiscoveryError::Timeout { .. }))
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ struct ServiceState {
 
 #[derive(Default)]
 struct TargetState {
-    memory: Mutex<LookupState>,
+    state: Mutex<LookupState>,
     last: Mutex<TargetAddresses>,
 }
 
@@ -112,8 +112,8 @@ impl SrvLookup {
         let targets = self.targets(&records);
         let lookups = targets.iter().map(|(name, target)| async move {
             let shown = format!("{} of {}", text(name), self.shown);
-            let memory = &target.memory;
-            (name, target, resolver.addresses(name, &shown, memory).await)
+            let state = &target.state;
+            (name, target, resolver.addresses(name, &shown, state).await)
         });
         let mut addrs = BTreeMap::new();
         let mut failures = AttemptErrors::default();

@@ -29,68 +29,54 @@ impl ServerError {
         shown: &str,
     ) -> DiscoveryError {
         let unavailable = |problem: &str| unavailable(addr, shown, problem, None);
-        let (error, most) = match self {
-            Self::Net(error, most) => (error, most),
-            Self::Nothing(ResponseCode::NoError) => {
-                return unavailable("answered about other names only");
+        match self {
+            Self::Net(NetError::Dns(DnsError::NoRecordsFound(none)), most) => {
+                explain_none(&none, most, addr, shown)
             }
-            Self::Nothing(code) => return unavailable(&format!("answered {code} with records")),
-            Self::Aliases(AliasError::Loop) => {
-                return unavailable("gave aliases that lead in a circle");
-            }
+            Self::Net(NetError::Timeout, _) => DiscoveryError::Timeout {
+                what: what(shown),
+                problem: format!("no answer from {addr} within {timeout:?}").into(),
+            },
+            Self::Net(error, _) => explain_net(error, addr, shown),
+            Self::Nothing(ResponseCode::NoError) => unavailable("answered about other names only"),
+            Self::Nothing(code) => unavailable(&format!("answered {code} with records")),
+            Self::Aliases(AliasError::Loop) => unavailable("gave aliases that lead in a circle"),
             Self::Aliases(AliasError::TooLong) => {
-                return unavailable(&format!("gave more than {MAX_ALIASES} aliases in a row"));
+                unavailable(&format!("gave more than {MAX_ALIASES} aliases in a row"))
             }
-        };
-        let problem = match error {
-            NetError::Dns(DnsError::NoRecordsFound(none)) => {
-                return explain_none(&none, most, addr, shown);
-            }
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => {
-                return DiscoveryError::Denied {
-                    what: what(shown),
-                    problem: format!("{addr} refused to answer (REFUSED)").into(),
-                };
-            }
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => "failed (SERVFAIL)",
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::FormErr)) => {
-                "did not understand the question (FORMERR)"
-            }
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::NotImp)) => {
-                "does not answer such questions (NOTIMP)"
-            }
-            NetError::Truncated => "truncated its answer over TCP, too",
-            NetError::Busy => "has too many questions open",
-            NetError::Timeout => {
-                return DiscoveryError::Timeout {
-                    what: what(shown),
-                    problem: format!("no answer from {addr} within {timeout:?}").into(),
-                };
-            }
-            // The client's error after one of the socket.
-            NetError::NoConnections => "cannot be reached",
-            NetError::Io(error) => {
-                let error = io::Error::new(error.kind(), error.to_string());
-                let source = Some(error.into());
-                return crate::sources::dns::server::error::unavailable(
-                    addr,
-                    shown,
-                    "cannot be reached",
-                    source,
-                );
-            }
-            error => {
-                let source = Some(error.into());
-                return crate::sources::dns::server::error::unavailable(
-                    addr,
-                    shown,
-                    "gave no usable answer",
-                    source,
-                );
-            }
-        };
-        unavailable(problem)
+        }
     }
+}
+
+/// Explains an error of the client other than a time-out.
+fn explain_net(error: NetError, addr: SocketAddr, shown: &str) -> DiscoveryError {
+    let (problem, source) = match error {
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => {
+            return DiscoveryError::Denied {
+                what: what(shown),
+                problem: format!("{addr} refused to answer (REFUSED)").into(),
+            };
+        }
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => {
+            ("failed (SERVFAIL)", None)
+        }
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::FormErr)) => {
+            ("did not understand the question (FORMERR)", None)
+        }
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::NotImp)) => {
+            ("does not answer such questions (NOTIMP)", None)
+        }
+        NetError::Truncated => ("truncated its answer over TCP, too", None),
+        NetError::Busy => ("has too many questions open", None),
+        // The client's error after one of the socket.
+        NetError::NoConnections => ("cannot be reached", None),
+        NetError::Io(error) => {
+            let error = io::Error::new(error.kind(), error.to_string());
+            ("cannot be reached", Some(error.into()))
+        }
+        error => ("gave no usable answer", Some(error.into())),
+    };
+    unavailable(addr, shown, problem, source)
 }
 
 /// Explains an answer without records. `most`: the TTL of the aliases in seconds, after which they may lead elsewhere.

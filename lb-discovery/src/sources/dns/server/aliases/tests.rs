@@ -64,7 +64,7 @@ fn a_loop_is_no_answer() {
         &[&circle[..1], &circle[1..]],
         &[&[alias("a", 1, "a")]],
     ] {
-        assert_eq!(follow(answers, RecordType::A).0, "Circle");
+        assert_eq!(follow(answers, RecordType::A).0, "Loop");
     }
     // A loop with records is an answer.
     let with_records = [&circle[..], &[address("b", 1)]].concat();
