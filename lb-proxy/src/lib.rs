@@ -124,8 +124,9 @@ pub use server::{
     Changes, DescriptorBudget, DrainReport, Handle, Phase, Proxy, ProxyBuilder, ReloadReport,
     Server, Workers,
 };
-pub use upstream::drain::Parting;
-pub use upstream::hash_key::{HashKey, KeyFunction, KeyPart};
+pub use upstream::drain::OnBackendLoss;
+pub use upstream::hash_key::HashKey;
+pub use upstream::key_part::{KeyFunction, KeyPart};
 pub use upstream::wait_queue::{Queue, WaitFor};
 pub use upstream::{Upstream, UpstreamBuilder};
 

@@ -1,4 +1,4 @@
-//! Admit: who the client is decides whether it is served.
+//! Admit: whether the client is served, by its address, its limits and the hooks.
 
 use super::Session;
 use crate::close_reason::CloseReason;
@@ -6,7 +6,7 @@ use crate::hooks::Admission;
 use crate::limits::client_zone::ClientRefusal;
 
 impl Session {
-    /// Asks the rules about addresses, then the limits of each client, then the embedder.
+    /// Checks the access rules, then the limits of each client, then the hooks.
     pub(super) fn admit(&mut self) -> Result<(), CloseReason> {
         let route = &self.permit.listener.route;
         let ip = self.client_addr.ip();

@@ -1,4 +1,4 @@
-//! Close: the reason is counted and told, and everything is given back.
+//! Close: counts, reports and logs the reason, runs the hooks, and releases the lease and the permits.
 
 use tracing::debug;
 
@@ -11,7 +11,8 @@ use crate::relay::reset_on_close;
 use crate::upstream::Lease;
 
 impl Session {
-    /// Ends the session. `Err` is an end that came too early, which must not look like a complete answer.
+    /// Ends the session. `Err` is an end before the relay: the client is reset, because a FIN would look like a complete
+    /// answer.
     pub(crate) fn close(self, end: Result<CloseReason, CloseReason>, counters: &Counters) {
         if end.is_err_and(|reason| self.is_reset(reason)) {
             reset_on_close(&self.client);

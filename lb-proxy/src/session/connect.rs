@@ -1,18 +1,17 @@
-//! Connect: one backend after another, until one takes the connection.
+//! Connect: one backend after another, until one accepts the connection.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lb_core::{FailureEffect, Tried};
+use lb_core::Tried;
 use socket2::Socket;
 use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::pick::Dial;
 use super::{Details, Session};
 use crate::close_reason::CloseReason;
-use crate::failures::kind::{ConnectFailure, Failure, FailureEvent};
+use crate::failures::kind::ConnectFailure;
 use crate::hooks::{Attempt, AttemptOutcome};
 use crate::metrics::{Counter, Counters};
 use crate::net::connect::{ConnectError, connect};
@@ -20,12 +19,13 @@ use crate::net::stream::Stream;
 use crate::state::hops::MAX_HOPS;
 use crate::state::route::Route;
 use crate::upstream::Lease;
+use crate::upstream::outcome::OutcomeRecorder;
 
-/// How long an attempt that lacks a descriptor or memory waits before it asks again: at first, and at the most.
+/// How long an attempt that lacks a descriptor or memory waits before it asks again: the first wait and the longest one.
 const SHORTAGE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
 impl Session {
-    /// Connects to a backend. `silent` tells that the client has not said anything yet.
+    /// Connects to a backend. `silent` is whether the client has sent no byte yet.
     pub(super) async fn connect(
         &mut self,
         silent: bool,
@@ -88,13 +88,16 @@ impl Dial<'_> {
             let begin = Instant::now();
             let attempt = self.attempt(&lease, limit).await;
             *self.attempts += 1;
-            self.tell(&lease, &attempt, begin);
+            self.observe(&lease, &attempt, begin);
             match attempt? {
                 Ok(backend) => {
-                    self.upstream.connected(&lease);
+                    lease.connected(self.recorder());
                     return Ok((lease, backend));
                 }
-                Err(error) => self.note_failure(lease, &error, limit == full),
+                Err(error) => {
+                    self.tried.insert(lease.addr());
+                    lease.failed(&error, limit == full, self.recorder());
+                }
             }
             if *self.attempts >= tries {
                 return Err(self.without(
@@ -125,7 +128,7 @@ impl Dial<'_> {
                 backend_options,
                 ..
             } = self.route;
-            let begun = |socket: &Socket| self.announce_hop(socket, hops);
+            let begun = |socket: &Socket| self.record_hop(socket, hops);
             let connected = connect(lease.addr(), bind_source, backend_options, left, begun);
             match self.while_client_stays(connected).await? {
                 // Sessions that end make room. Another backend would not.
@@ -140,27 +143,16 @@ impl Dial<'_> {
         }
     }
 
-    /// How many own listeners the client will have come through when it is accepted at `to`; 0 if that is elsewhere.
-    fn hops_to(&self, to: SocketAddr) -> u8 {
-        let hops = &self.listener.trackers().hops;
-        if !hops.leads_back(to) {
-            return 0;
-        }
-        // Another worker can accept a connection before the one that made it has said so.
-        let before = self.hops.max(hops.take(self.peer));
-        before.saturating_add(1)
-    }
-
-    /// Makes a connection known that comes back by an own listener.
-    fn announce_hop(&self, socket: &Socket, hops: u8) {
-        let from = (hops > 0).then(|| socket.local_addr().ok()?.as_socket());
-        if let Some(from) = from.flatten() {
-            self.listener.trackers().hops.record(from, hops);
+    fn recorder(&self) -> OutcomeRecorder<'_> {
+        OutcomeRecorder {
+            upstream: self.upstream,
+            counters: self.counters,
+            failures: &self.listener.trackers().failures,
         }
     }
 
-    /// Tells the embedder of an attempt.
-    fn tell(
+    /// Lets the hooks observe an attempt.
+    fn observe(
         &self,
         lease: &Lease,
         attempt: &Result<Result<Stream, ConnectError>, CloseReason>,
@@ -172,11 +164,13 @@ impl Dial<'_> {
         let outcome = match attempt {
             Err(_) => AttemptOutcome::Abandoned,
             Ok(Ok(_)) => AttemptOutcome::Connected,
-            Ok(Err(ConnectError::Backend(_))) => AttemptOutcome::Failed,
-            Ok(Err(ConnectError::Local(_) | ConnectError::Loop | ConnectError::Shortage(_))) => {
-                AttemptOutcome::Local
-            }
-            Ok(Err(ConnectError::Timeout(_))) => AttemptOutcome::Timeout,
+            Ok(Err(error)) => match ConnectFailure::from(error) {
+                ConnectFailure::Backend => AttemptOutcome::Failed,
+                ConnectFailure::Local | ConnectFailure::Loop | ConnectFailure::Shortage => {
+                    AttemptOutcome::Local
+                }
+                ConnectFailure::Timeout => AttemptOutcome::Timeout,
+            },
         };
         let attempt = Attempt {
             backend: &lease.backend(),
@@ -184,44 +178,5 @@ impl Dial<'_> {
             elapsed: begin.elapsed(),
         };
         hooks.attempt(connection, &attempt);
-    }
-
-    /// Counts a failed attempt, against the backend only if it was the backend's: it had its whole time, and
-    /// nothing was missing on this machine.
-    fn note_failure(&mut self, lease: Lease, error: &ConnectError, had_its_time: bool) {
-        let addr = lease.addr();
-        self.tried.insert(addr);
-        let failures = &self.counters.connect_failures;
-        let (counter, blameless, blame) = match error {
-            ConnectError::Backend(_) => (failures, false, ConnectFailure::Backend),
-            ConnectError::Local(_) => (failures, true, ConnectFailure::Local),
-            ConnectError::Loop => (failures, true, ConnectFailure::Loop),
-            ConnectError::Shortage(_) => (failures, true, ConnectFailure::Shortage),
-            ConnectError::Timeout(_) => (
-                &self.counters.connect_timeouts,
-                !had_its_time,
-                ConnectFailure::Timeout,
-            ),
-        };
-        counter.increment();
-        let event = FailureEvent {
-            upstream: Some(self.upstream.shared_name()),
-            backend: Some(addr),
-            error: Some(error),
-            ..FailureEvent::default()
-        };
-        let failures = &self.listener.trackers().failures;
-        failures.record(Failure::Connect(blame), &event);
-        let upstream = self.upstream;
-        debug!(upstream = upstream.name(), backend.addr = %addr, %error, "Attempt to connect failed");
-        if blameless {
-            return;
-        }
-        upstream.refresh();
-        if lease.failed(upstream.now()) == FailureEffect::Ejected {
-            self.counters.ejections.increment();
-            upstream.ejected(addr);
-            warn!(upstream = upstream.name(), backend.addr = %addr, %error, "Backend ejected");
-        }
     }
 }

@@ -1,8 +1,12 @@
-//! The life of one connection: accept, admit, preread, pick, connect, relay, close.
+//! The life of one connection, one file a step: admit, preread, pick, connect, first bytes, relay, close.
 
 mod admit;
+mod client_gone;
 mod close;
 mod connect;
+mod cut;
+mod first_bytes;
+mod own_listeners;
 mod pick;
 mod preread;
 mod refusal;
@@ -29,27 +33,27 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
-use relay::{aborted, parted};
+use cut::{aborted, lost};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
 pub(crate) struct Session {
     client: Stream,
     client_addr: SocketAddr,
-    /// Kept where they are asked for more than once.
+    /// Stored where they are needed more than once.
     ends: Option<Box<Ends>>,
-    /// What a preread found out besides.
+    /// What the prereads found besides the client and the upstream.
     preread: Option<Arc<PrereadInfo>>,
     pub(crate) permit: SessionPermit,
     permits: Vec<ClientPermit>,
-    /// The upstream that a preread or a hook chose.
+    /// The upstream that the listener's route chose, if not the default.
     upstream: Option<Upstream>,
     lease: Option<Lease>,
     accepted_at: Instant,
     attempts: u32,
-    /// How many own listeners the client came through before this one.
+    /// How many own listeners the client passed through before this one.
     hops: u8,
-    /// Kept only if somebody wants to know.
+    /// Kept only for hooks.
     details: Option<Box<Details>>,
 }
 
@@ -60,7 +64,7 @@ struct Ends {
     peer: SocketAddr,
 }
 
-/// What hooks are told at the end.
+/// What the hooks' summary needs at the end.
 #[derive(Debug)]
 struct Details {
     connected_after: Duration,
@@ -100,7 +104,7 @@ impl Session {
         }
     }
 
-    /// Waits for the limits before, unless the proxy is shut down.
+    /// Waits for the limits, then serves. Ends the session if the proxy is shut down before.
     pub(crate) async fn acquire_and_serve(mut self, worker: Arc<Worker>) {
         let acquired = select! {
             biased;
@@ -113,9 +117,9 @@ impl Session {
         }
     }
 
-    /// `Err` is an end before the relay, so that the client has to see a reset. The relay sees to its own ends.
+    /// `Err` is an end before the relay, after which the client gets a reset. The relay ends its sockets itself.
     ///
-    /// What comes before the relay is boxed, because an idle session would carry its size around.
+    /// The steps before the relay are boxed, because otherwise the future of an idle session would be as large as theirs.
     async fn run(&mut self, worker: &Worker) -> Result<CloseReason, CloseReason> {
         let cut_off = worker.cut_off();
         let (backend, ahead) = select! {
@@ -123,9 +127,11 @@ impl Session {
             () = cut_off.cancelled() => return Err(CloseReason::Aborted),
             begun = Box::pin(self.begin(worker)) => begun?,
         };
-        Ok(match self.tie() {
+        let watcher = self.lease.as_ref();
+        let watcher = watcher.and_then(|lease| self.upstream().watch_loss(lease));
+        Ok(match watcher {
             Some(watcher) => {
-                let cut = parted(watcher, cut_off);
+                let cut = lost(watcher, cut_off);
                 Box::pin(self.relay(&backend, ahead, worker, cut)).await
             }
             None => self.relay(&backend, ahead, worker, aborted(cut_off)).await,
@@ -149,7 +155,7 @@ impl Session {
         };
         self.choose();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
-        first.announce(self);
+        first.prepend_header(self);
         Ok((backend, first.into_ahead()))
     }
 
@@ -164,7 +170,7 @@ impl Session {
         }
     }
 
-    /// The ends of the client's socket. Where a wildcard listens it takes a system call to know.
+    /// The ends of the client's socket. Takes a system call if the listener is bound to a wildcard address.
     fn ends(&self) -> Ends {
         if let Some(known) = &self.ends {
             return **known;
@@ -182,7 +188,7 @@ impl Session {
         &self.permit.listener.route
     }
 
-    /// The upstream that was chosen, or else the listener's.
+    /// The upstream that the route chose, or else the listener's.
     fn upstream(&self) -> &Upstream {
         match &self.upstream {
             Some(chosen) => chosen,
@@ -190,7 +196,7 @@ impl Session {
         }
     }
 
-    /// Whether a preread may tell who the client is.
+    /// Whether a preread may replace the client's address.
     fn names_client(&self) -> bool {
         let mut prereads = self.route().prereads.iter();
         prereads.any(|preread| preread.names_client())

@@ -1,13 +1,10 @@
 //! Pick: a backend for this connection, now or after waiting for one.
 
-use std::future::Future;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use lb_core::{PickError, Tried};
-use rustix::net::{RecvFlags, recv};
-use tokio::io::Interest;
-use tokio::select;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -22,7 +19,7 @@ use crate::state::route::Route;
 use crate::upstream::hash_key::HashKey;
 use crate::upstream::{Lease, Upstream, WaitError};
 
-/// How long a client waits for the first membership where no deadline is set.
+/// How long a client waits for the first membership if no deadline is set.
 const FIRST_MEMBERSHIP: Duration = Duration::from_secs(60);
 
 /// The search of one session for a backend that it can connect to.
@@ -35,22 +32,22 @@ pub(super) struct Dial<'a> {
     pub(super) key: HashKey,
     pub(super) listener: &'a ListenerState,
     pub(super) route: &'a Route,
-    /// How many own listeners the client came through before this one.
+    /// How many own listeners the client passed through before this one.
     pub(super) hops: u8,
     /// The other end of the client's socket.
     pub(super) peer: SocketAddr,
     pub(super) upstream: &'a Upstream,
     pub(super) counters: &'a Counters,
-    /// Attempts that failed are counted here.
+    /// Counts the attempts.
     pub(super) attempts: &'a mut u32,
-    /// Whether a client that ends without a byte is gone.
+    /// Whether a client that ends its side without a byte counts as gone.
     pub(super) abandon_silent: bool,
     pub(super) deadline: Option<Instant>,
     pub(super) tried: Tried,
 }
 
 impl Dial<'_> {
-    /// A lease of a backend that was not tried yet.
+    /// Leases a backend that the session has not tried yet.
     pub(super) async fn pick(&mut self) -> Result<Lease, CloseReason> {
         loop {
             match self.upstream.pick(&self.key, &self.tried) {
@@ -68,7 +65,7 @@ impl Dial<'_> {
         ready.map_err(|_| self.without(&"no backends are known yet", CloseReason::NoBackend))
     }
 
-    /// Waits in the upstream's queue. The time spent there is not the attempts'.
+    /// Waits in the upstream's wait queue. The wait extends the deadline of the attempts.
     async fn queue(&mut self, error: PickError) -> Result<Lease, CloseReason> {
         let begin = Instant::now();
         let mut tried = std::mem::take(&mut self.tried);
@@ -86,18 +83,14 @@ impl Dial<'_> {
         })
     }
 
-    /// What is left for all attempts.
+    /// The time that is left for all attempts.
     pub(super) fn time_left(&self) -> Option<Duration> {
         let deadline = self.deadline?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Ends the search.
-    pub(super) fn without(
-        &self,
-        error: &dyn std::fmt::Display,
-        reason: CloseReason,
-    ) -> CloseReason {
+    /// Reports that the session gets no backend, and returns the `reason` for its end.
+    pub(super) fn without(&self, error: &dyn Display, reason: CloseReason) -> CloseReason {
         let event = FailureEvent {
             listener: Some(self.listener.addr),
             upstream: Some(self.upstream.shared_name()),
@@ -116,41 +109,4 @@ impl Dial<'_> {
         );
         reason
     }
-
-    /// Gives `waiting` up when the client goes away.
-    pub(super) async fn while_client_stays<F: Future>(
-        &self,
-        waiting: F,
-    ) -> Result<F::Output, CloseReason> {
-        select! {
-            biased;
-            output = waiting => Ok(output),
-            () = gone(self.client, self.abandon_silent) => Err(CloseReason::ClientGone),
-        }
-    }
-}
-
-/// Completes when `client` has reset the connection, or has ended it without a byte if that counts.
-async fn gone(client: &Stream, abandon_silent: bool) {
-    if abandon_silent {
-        match client.ready(END | Interest::ERROR).await {
-            Ok(ready) if ready.is_error() || is_at_end(client) => return,
-            // It has said something, so that its end may be that of a request.
-            _ => {}
-        }
-    }
-    // Error readiness is set only by an error, and errors are final.
-    let _ = client.ready(Interest::ERROR).await;
-}
-
-/// Ready when the client has ended its side. To wait for bytes as well would be of no use: tokio takes for granted that
-/// an accepted socket has some.
-#[cfg(target_os = "linux")]
-const END: Interest = Interest::PRIORITY;
-#[cfg(not(target_os = "linux"))]
-const END: Interest = Interest::ERROR;
-
-fn is_at_end(client: &Stream) -> bool {
-    let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    matches!(recv(client, &mut [0_u8; 1], look), Ok((0, _)))
 }

@@ -1,4 +1,4 @@
-//! Preread: the first bytes, for those who want to see them before a backend is picked, and those that we send.
+//! Preread: the listener's prereads read the first bytes before a backend is picked, and the route chooses the upstream.
 
 use std::io;
 
@@ -9,29 +9,18 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Session;
+use super::first_bytes::FirstBytes;
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
 use crate::preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
-use crate::relay::Ahead;
-use crate::upstream::send_proxy::HeaderSetting;
 
-/// What is read at once at first; most prereads are shorter.
+/// The size of the first read; most first bytes are fewer.
 const FIRST_READ: usize = 1024;
 
-/// Bytes that were read before there was a backend. Without a preread there are none, and nothing was allocated.
-#[derive(Debug, Default)]
-pub(super) struct First {
-    bytes: Vec<u8>,
-    /// What the prereads consumed.
-    consumed: usize,
-    /// How much of the rest is ours and not the client's.
-    announced: usize,
-}
-
 impl Session {
-    /// Lets every preread of the listener see what it wants to see.
-    pub(super) async fn preread(&mut self) -> Result<First, CloseReason> {
-        let mut first = First::default();
+    /// Reads until every preread of the listener is done, each within its time-out.
+    pub(super) async fn preread(&mut self) -> Result<FirstBytes, CloseReason> {
+        let mut first = FirstBytes::default();
         if self.route().prereads.is_empty() {
             return Ok(first);
         }
@@ -48,7 +37,7 @@ impl Session {
             let read = timeout(limit, satisfied).await;
             if let Err(error) = read.map_err(|_| CloseReason::PrereadTimeout)? {
                 debug!(client.addr = %self.client_addr, error = %Escaped(&error), "First bytes refused");
-                // Probes of ports and of health come and go without a byte.
+                // Port and health probes send no byte; they are not reported.
                 if !first.bytes.is_empty() {
                     self.report_refusal(CloseReason::Preread, Some(&error));
                 }
@@ -76,17 +65,8 @@ impl Session {
     }
 }
 
-impl First {
-    /// Whether nothing is left for the backend.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rest().is_empty()
-    }
-
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.consumed..]
-    }
-
-    /// Reads until `preread` has seen enough.
+impl FirstBytes {
+    /// Reads until `preread` is done.
     async fn satisfy(
         &mut self,
         preread: &dyn Preread,
@@ -109,7 +89,7 @@ impl First {
         }
     }
 
-    /// Reads some more bytes, at most `room`.
+    /// Reads once, at most `room` bytes.
     async fn read(&mut self, client: &Stream, room: usize) -> io::Result<usize> {
         let before = self.bytes.len();
         let more = room.min(FIRST_READ.max(before));
@@ -124,36 +104,6 @@ impl First {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
-        }
-    }
-
-    /// Puts a PROXY protocol header before everything else, if the upstream sends one or leaves it to a listener that
-    /// does.
-    pub(super) fn announce(&mut self, session: &Session) {
-        let header = session.upstream().header();
-        let sends = match &header {
-            HeaderSetting::OfListener => session.route().send_proxy.as_ref(),
-            HeaderSetting::Own(own) => own.as_deref(),
-        };
-        if let Some(sends) = sends {
-            let header = sends.header(&session.connection());
-            self.announced = header.len();
-            self.bytes.splice(..self.consumed, header);
-            self.consumed = 0;
-        }
-    }
-
-    /// What is left for the backend, to be sent before anything else.
-    pub(super) fn into_ahead(self) -> Ahead {
-        let Self {
-            bytes,
-            consumed,
-            announced,
-        } = self;
-        Ahead {
-            bytes,
-            consumed,
-            announced,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Refusal: a client that gets no service, or loses it, is reported.
+//! Refusal: reports clients that get no service or lose it.
 
 use std::fmt::Display;
 
@@ -8,8 +8,8 @@ use crate::failures::kind::{Failure, FailureEvent};
 use crate::upstream::Lease;
 
 impl Session {
-    /// Reports the end of a session if the client was refused for `reason`, or lost its backend. Reasons that come with
-    /// an error have been reported where it happened.
+    /// Reports the end of a session if the client was refused for `reason`, or lost its backend. Reasons with an error are
+    /// reported by the step that failed.
     pub(super) fn note_refusal(&self, reason: CloseReason) {
         match reason {
             CloseReason::AccessDenied

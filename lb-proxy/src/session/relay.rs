@@ -2,18 +2,14 @@
 
 use std::future::Future;
 
-use tokio::select;
-use tokio_util::sync::CancellationToken;
-
 use super::Session;
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
 use crate::relay::{Ahead, Cuts, RelayEnd, Settings, Traffic, relay};
 use crate::state::worker::Worker;
-use crate::upstream::drain::Watcher;
 
 impl Session {
-    /// Relays until the session ends, or `cut` says that it has to.
+    /// Relays until both sides end, a time-out ends the session, or `cut` completes.
     pub(super) async fn relay(
         &mut self,
         backend: &Stream,
@@ -59,26 +55,6 @@ impl Session {
             Ok(end) => end.into(),
             Err(reason) => reason,
         }
-    }
-
-    /// What tells of the loss of the backend. `None` if the session does not end then.
-    pub(super) fn tie(&self) -> Option<Watcher> {
-        self.upstream().tie(self.lease.as_ref()?)
-    }
-}
-
-/// Completes when the session is cut off.
-pub(super) async fn aborted(cut_off: &CancellationToken) -> CloseReason {
-    cut_off.cancelled().await;
-    CloseReason::Aborted
-}
-
-/// Completes when the session is cut off, or its backend is lost.
-pub(super) async fn parted(watcher: Watcher, cut_off: &CancellationToken) -> CloseReason {
-    select! {
-        biased;
-        () = cut_off.cancelled() => CloseReason::Aborted,
-        reason = watcher.parted() => reason,
     }
 }
 

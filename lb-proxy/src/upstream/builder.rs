@@ -8,14 +8,14 @@ use lb_discovery::{Driver, DriverConfig, Source};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use super::description::{SourceDescription, UpstreamDescription};
-use super::hash_key::{KeyPart, KeyParts};
+use super::key_part::{KeyPart, KeyParts};
 use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
 use super::{Follower, Plan, Shared, Shell, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
-use crate::upstream::drain::{Parting, Partings, Ties};
-use crate::upstream::wait_queue::{Line, Queue};
+use crate::upstream::drain::{LossConfig, OnBackendLoss, SessionDrain};
+use crate::upstream::wait_queue::{Queue, WaitQueue};
 
 /// Describes an [`Upstream`].
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct UpstreamBuilder {
     sources: Vec<Arc<dyn Source>>,
     discovery: DriverConfig,
     queue: Option<Queue>,
-    partings: Partings,
+    on_loss: LossConfig,
     header: HeaderSetting,
     hash_key: KeyParts,
     fingerprint: Option<Arc<str>>,
@@ -42,21 +42,21 @@ impl UpstreamBuilder {
             sources: Vec::new(),
             discovery: DriverConfig::default(),
             queue: None,
-            partings: Partings::default(),
+            on_loss: LossConfig::default(),
             header: HeaderSetting::default(),
             hash_key: KeyParts::default(),
             fingerprint: None,
         }
     }
 
-    /// Adds a source of backends. With several, the pool is their union in the order of the calls; each is followed
-    /// by itself, and one that fails keeps its last good set. At least one is needed.
+    /// Adds a source of backends. The pool is the union of all sources in the order of the calls. Each source is followed
+    /// separately, and one that fails keeps its last good set. At least one is needed.
     pub fn discovery(mut self, source: impl Source) -> Self {
         self.sources.push(Arc::new(source));
         self
     }
 
-    /// Sets how backends are chosen. Default: [`P2c::least_conn`]. The hashing policies hash
+    /// Sets the policy that picks backends. Default: [`P2c::least_conn`]. The hashing policies hash
     /// [the key](Self::hash_key).
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Arc::new(policy);
@@ -71,8 +71,8 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Sets what is done around the policy: outlier detection, spill between priorities, a panic threshold, slow start,
-    /// a preferred zone, a subset. Default: [`BalancerConfig::default`], nothing of it.
+    /// Sets what surrounds the policy: outlier detection, spill between priorities, a panic threshold, slow start,
+    /// a preferred zone, a subset. Default: [`BalancerConfig::default`], all off.
     #[doc(alias = "slow_start")]
     pub fn balancer_config(mut self, config: BalancerConfig) -> Self {
         self.balancer = config;
@@ -86,31 +86,30 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Sets whether connections wait if there is no backend for them, above all because of
-    /// [`max_conns`](lb_core::Backend::max_conns). Default: no, they get none.
+    /// Sets whether connections wait if there is no backend for them, mostly because of
+    /// [`max_conns`](lb_core::Backend::max_conns). Default: `None`, they get no backend.
     pub fn queue(mut self, queue: Option<Queue>) -> Self {
         self.queue = queue;
         self
     }
 
     /// Sets what happens to the sessions of a backend that its source no longer reports, or reports as another
-    /// [instance](lb_core::Backend::instance). Default: [`Parting::Keep`]. One that drains keeps its sessions in any case.
-    pub fn on_removed(mut self, parting: Parting) -> Self {
-        self.partings.removed = parting;
+    /// [instance](lb_core::Backend::instance). Default: [`OnBackendLoss::Keep`]. A backend that drains keeps its sessions in any case.
+    pub fn on_removed(mut self, on_loss: OnBackendLoss) -> Self {
+        self.on_loss.removed = on_loss;
         self
     }
 
     /// Sets what happens to the sessions of a backend that is ejected for its failures, or that
-    /// [`Upstream::set_health`] calls unhealthy. Default: [`Parting::Keep`]. A connection to it that succeeds ends the
-    /// parting, and so does a check.
-    pub fn on_unhealthy(mut self, parting: Parting) -> Self {
-        self.partings.unhealthy = parting;
+    /// [`Upstream::set_health`] reports as unhealthy. Default: [`OnBackendLoss::Keep`]. A connection that succeeds ends the
+    /// drain, and so does a check that reports it healthy.
+    pub fn on_unhealthy(mut self, on_loss: OnBackendLoss) -> Self {
+        self.on_loss.unhealthy = on_loss;
         self
     }
 
-    /// Sets whether its backends are told who the client is, by a PROXY protocol header before everything else. What is
-    /// set here, `None` included, counts for this upstream whatever [`Listener::send_proxy`](crate::Listener::send_proxy)
-    /// says. Default: what the listener says.
+    /// Sets whether its backends get the client's address, in a PROXY protocol header before all other bytes. This setting,
+    /// `None` included, overrides [`Listener::send_proxy`](crate::Listener::send_proxy). Default: the listener's setting.
     #[doc(alias = "send-proxy")]
     pub fn send_proxy(mut self, send: Option<SendProxy>) -> Self {
         self.header = HeaderSetting::Own(send.map(Arc::new));
@@ -156,7 +155,7 @@ impl UpstreamBuilder {
                 .collect(),
             discovery: self.discovery.clone(),
             queue: self.queue,
-            partings: self.partings,
+            on_loss: self.on_loss,
             header: self.header.clone(),
             hash_key: self.hash_key.clone(),
             fingerprint: self.fingerprint,
@@ -176,8 +175,8 @@ impl UpstreamBuilder {
             balancer,
             clock: Clock::start(),
             discovery: RwLock::new(discovery),
-            line: Line::new(self.queue),
-            ties: Ties::new(self.partings),
+            wait_queue: WaitQueue::new(self.queue),
+            drain: SessionDrain::new(self.on_loss),
             header: Setting::new(self.header),
             hash_key: Setting::new(self.hash_key),
             ready: watch::Sender::new(false),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use lb_core::{BalancerConfig, Policy};
 use lb_discovery::{DriverConfig, Source};
 
-use super::drain::Partings;
-use super::hash_key::KeyParts;
+use super::drain::LossConfig;
+use super::key_part::KeyParts;
 use super::send_proxy::HeaderSetting;
 use super::wait_queue::Queue;
 
@@ -20,7 +20,7 @@ pub(super) struct UpstreamDescription {
     pub(super) sources: Vec<SourceDescription>,
     pub(super) discovery: DriverConfig,
     pub(super) queue: Option<Queue>,
-    pub(super) partings: Partings,
+    pub(super) on_loss: LossConfig,
     pub(super) header: HeaderSetting,
     pub(super) hash_key: KeyParts,
     /// See [`UpstreamBuilder::fingerprint`](super::UpstreamBuilder::fingerprint).

@@ -1,7 +1,7 @@
-//! What happens to the sessions of a backend that leaves or falls ill.
+//! What happens to open sessions when their backend is removed, ejected or unhealthy.
 //!
-//! A backend has a [`Tie`] from the first session on that wants to know. Sessions watch it; without a [`Parting`] that
-//! ends sessions nobody does, and there is none.
+//! An upstream with an [`OnBackendLoss`] other than `Keep` has a [`LossSignal`] for each backend with sessions. The updater
+//! and the leases write it, the sessions watch it. An upstream without one has no signals.
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
@@ -17,38 +17,38 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::close_reason::CloseReason;
 
-/// What happens to the sessions of a backend that is lost.
+/// What happens to open sessions when their backend is removed, ejected or unhealthy.
 ///
-/// They are ended one by one and evenly over the time that is given, so that their clients do not come back all at once.
-/// A session that is ended is reset on both sides, after the bytes that were acknowledged before, as long as their reader
-/// takes some within [`Timeouts::idle`](crate::Timeouts::idle). A backend that returns before keeps the sessions that it still has.
+/// Sessions are ended one by one, evenly over the given time, so that their clients do not reconnect all at once. Ending
+/// resets both sides, after the bytes that were acknowledged before, as long as their reader takes some within
+/// [`Timeouts::idle`](crate::Timeouts::idle). A backend that returns before keeps its remaining sessions.
 #[doc(
     alias = "on-marked-down",
     alias = "close_connections_on_host_health_failure"
 )]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Parting {
-    /// They are ended, over `spread` from the loss on; with zero at once.
+pub enum OnBackendLoss {
+    /// Sessions are ended over `spread` from the loss on; with zero at once.
     Close {
-        /// Over how long.
+        /// The time from the first end to the last.
         spread: Duration,
     },
-    /// They have time to end by themselves; what is left is ended by `within` after the loss.
+    /// Sessions have time to end by themselves; the remaining ones are ended by `within` after the loss.
     Drain {
-        /// When the last one is ended.
+        /// The time from the loss to the last end.
         within: Duration,
-        /// How long before that the first one is. At most `within`.
+        /// The time from the first end to the last. At most `within`.
         spread: Duration,
     },
-    /// They live on until they end by themselves.
+    /// Sessions continue until they end by themselves.
     #[default]
     Keep,
 }
 
-impl Parting {
-    /// When the session with this `share` of the spread, from 0 to 1, is ended. `None` if it is not.
-    fn moment(self, share: f64) -> Option<Duration> {
+impl OnBackendLoss {
+    /// The delay from the loss to the end of the session with this `share` of the spread, from 0 to 1. `None`: no end.
+    fn delay(self, share: f64) -> Option<Duration> {
         match self {
             Self::Close { spread } => Some(spread.mul_f64(share)),
             Self::Drain { within, spread } => {
@@ -60,138 +60,138 @@ impl Parting {
     }
 }
 
-/// How the sessions of an upstream part from its backends.
+/// What an upstream does for each kind of loss.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Partings {
-    pub(crate) removed: Parting,
-    pub(crate) unhealthy: Parting,
+pub(crate) struct LossConfig {
+    pub(crate) removed: OnBackendLoss,
+    pub(crate) unhealthy: OnBackendLoss,
 }
 
-/// The ties of an upstream.
+/// The loss signals of an upstream.
 #[derive(Debug, Default)]
-pub(crate) struct Ties {
-    /// Whether any session is ever ended, to be read without the lock.
+pub(crate) struct SessionDrain {
+    /// Whether a loss ends sessions. Read without the lock.
     used: AtomicBool,
-    state: Mutex<State>,
+    signals: Mutex<LossSignals>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    partings: Partings,
-    by_addr: HashMap<SocketAddr, Arc<Tie>>,
+struct LossSignals {
+    on_loss: LossConfig,
+    by_addr: HashMap<SocketAddr, Arc<LossSignal>>,
 }
 
-/// What the sessions of one backend watch.
+/// Tells the sessions of one backend that it is lost.
 #[derive(Debug)]
-struct Tie {
+struct LossSignal {
     instance: Option<Arc<str>>,
     loss: watch::Sender<Option<Loss>>,
-    /// Numbers the sessions.
+    /// The number of the next session.
     sessions: AtomicU32,
 }
 
-/// That a backend is lost.
+/// The loss of a backend.
 #[derive(Clone, Copy, Debug)]
 struct Loss {
     reason: CloseReason,
     since: Instant,
-    parting: Parting,
+    on_loss: OnBackendLoss,
 }
 
-impl Ties {
-    pub(crate) fn new(partings: Partings) -> Self {
-        let ties = Self::default();
-        ties.set(partings);
-        ties
+impl SessionDrain {
+    pub(crate) fn new(on_loss: LossConfig) -> Self {
+        let drain = Self::default();
+        drain.set(on_loss);
+        drain
     }
 
-    /// Parts in another way from now on.
-    pub(crate) fn set(&self, partings: Partings) {
-        self.lock().partings = partings;
-        self.used.store(partings != Partings::default(), Relaxed);
+    /// Replaces the configuration. Losses that have begun keep theirs.
+    pub(crate) fn set(&self, on_loss: LossConfig) {
+        self.lock().on_loss = on_loss;
+        self.used.store(on_loss != LossConfig::default(), Relaxed);
     }
 
-    pub(crate) fn partings(&self) -> Partings {
-        self.lock().partings
+    pub(crate) fn on_loss(&self) -> LossConfig {
+        self.lock().on_loss
     }
 
-    /// Whether any session is ever ended.
+    /// Whether a loss ends sessions.
     pub(crate) fn is_used(&self) -> bool {
         self.used.load(Relaxed)
     }
 
-    /// Ties a session to `backend`. `is_member` is asked only for the first one: a backend that left in between had
-    /// nobody to tell.
-    pub(crate) fn tie(&self, backend: &Backend, is_member: impl FnOnce() -> bool) -> Watcher {
+    /// Registers a session of `backend`. Calls `is_member` only for the first session: a backend that was removed before it
+    /// had no signal.
+    pub(crate) fn watch(&self, backend: &Backend, is_member: impl FnOnce() -> bool) -> LossWatcher {
         let mut state = self.lock();
-        let State { partings, by_addr } = &mut *state;
-        let tie = by_addr.entry(backend.addr).or_insert_with(|| {
-            let tie = Tie::new(backend.instance.clone());
+        let LossSignals { on_loss, by_addr } = &mut *state;
+        let signal = by_addr.entry(backend.addr).or_insert_with(|| {
+            let signal = LossSignal::new(backend.instance.clone());
             if !is_member() {
-                tie.lose(CloseReason::BackendRemoved, partings.removed);
+                signal.lose(CloseReason::BackendRemoved, on_loss.removed);
             }
-            Arc::new(tie)
+            Arc::new(signal)
         });
-        tie.watch()
+        signal.watch()
     }
 
-    /// Tells the sessions of what changed. Must be called after the change was published.
+    /// Signals what changed to the sessions. Must be called after the change was published.
     pub(crate) fn update(&self, delta: &Delta, snapshot: &Snapshot) {
         if !self.is_used() {
             return;
         }
         let mut state = self.lock();
-        let State { partings, by_addr } = &mut *state;
-        by_addr.retain(|_, tie| tie.loss.receiver_count() > 0);
+        let LossSignals { on_loss, by_addr } = &mut *state;
+        by_addr.retain(|_, signal| signal.loss.receiver_count() > 0);
         if by_addr.is_empty() {
             return;
         }
         for addr in &delta.removed {
-            if let Some(tie) = by_addr.get(addr) {
-                tie.lose(CloseReason::BackendRemoved, partings.removed);
+            if let Some(signal) = by_addr.get(addr) {
+                signal.lose(CloseReason::BackendRemoved, on_loss.removed);
             }
         }
         let came: HashSet<&SocketAddr> = delta.added.iter().chain(&delta.changed).collect();
         for backend in snapshot.iter().filter(|b| came.contains(&b.addr)) {
-            let Some(tie) = by_addr.get(&backend.addr) else {
+            let Some(signal) = by_addr.get(&backend.addr) else {
                 continue;
             };
-            if tie.instance == backend.instance {
-                tie.find(CloseReason::BackendRemoved);
+            if signal.instance == backend.instance {
+                signal.recover(CloseReason::BackendRemoved);
             } else {
-                // Somebody else has its address now; it does not return.
-                tie.lose(CloseReason::BackendRemoved, partings.removed);
+                // Another instance has the address now: the former one does not return.
+                signal.lose(CloseReason::BackendRemoved, on_loss.removed);
                 by_addr.remove(&backend.addr);
             }
         }
     }
 
-    /// The backend at `addr` fell ill.
+    /// Signals that the backend at `addr` is ejected or unhealthy.
     pub(crate) fn unhealthy(&self, addr: SocketAddr) {
         if self.is_used() {
             let state = self.lock();
-            if let Some(tie) = state.by_addr.get(&addr) {
-                tie.lose(CloseReason::BackendUnhealthy, state.partings.unhealthy);
+            if let Some(signal) = state.by_addr.get(&addr) {
+                signal.lose(CloseReason::BackendUnhealthy, state.on_loss.unhealthy);
             }
         }
     }
 
-    /// The backend at `addr` is well.
+    /// Signals that the backend at `addr` is healthy.
     pub(crate) fn healthy(&self, addr: SocketAddr) {
         if self.is_used()
-            && let Some(tie) = self.lock().by_addr.get(&addr)
+            && let Some(signal) = self.lock().by_addr.get(&addr)
         {
-            tie.find(CloseReason::BackendUnhealthy);
+            signal.recover(CloseReason::BackendUnhealthy);
         }
     }
 
     /// No code that can panic runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, LossSignals> {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Tie {
+impl LossSignal {
     fn new(instance: Option<Arc<str>>) -> Self {
         Self {
             instance,
@@ -200,15 +200,15 @@ impl Tie {
         }
     }
 
-    /// A removal counts more than an illness, and what is lost already stays so since then.
-    fn lose(&self, reason: CloseReason, parting: Parting) {
+    /// Signals a loss. A removal replaces a loss of health; otherwise the first loss and its time stay.
+    fn lose(&self, reason: CloseReason, on_loss: OnBackendLoss) {
         let lost = Loss {
             reason,
             since: Instant::now(),
-            parting,
+            on_loss,
         };
         self.loss.send_if_modified(|loss| {
-            let news = parting != Parting::Keep
+            let news = on_loss != OnBackendLoss::Keep
                 && loss.is_none_or(|old| {
                     old.reason != reason && reason == CloseReason::BackendRemoved
                 });
@@ -219,8 +219,8 @@ impl Tie {
         });
     }
 
-    /// What was lost for `reason` is back.
-    fn find(&self, reason: CloseReason) {
+    /// Withdraws a loss for `reason`.
+    fn recover(&self, reason: CloseReason) {
         self.loss.send_if_modified(|loss| {
             let back = loss.is_some_and(|loss| loss.reason == reason);
             if back {
@@ -230,35 +230,35 @@ impl Tie {
         });
     }
 
-    fn watch(self: &Arc<Self>) -> Watcher {
-        /// The golden ratio's part of 2^32: however many sessions follow each other, their shares are spread evenly.
+    fn watch(self: &Arc<Self>) -> LossWatcher {
+        /// The golden ratio's part of 2^32: the shares of any number of successive sessions are spread evenly.
         const STEP: u32 = 0x9e37_79b9;
         let number = self.sessions.fetch_add(1, Relaxed);
-        Watcher {
+        LossWatcher {
             share: f64::from(number.wrapping_mul(STEP)) / f64::from(u32::MAX),
             loss: self.loss.subscribe(),
-            _tie: Arc::clone(self),
+            _signal: Arc::clone(self),
         }
     }
 }
 
-/// One session's tie to its backend.
+/// One session's receiver of its backend's loss.
 #[derive(Debug)]
-pub(crate) struct Watcher {
-    /// Its share of the spread.
+pub(crate) struct LossWatcher {
+    /// The session's share of the spread.
     share: f64,
     loss: watch::Receiver<Option<Loss>>,
-    _tie: Arc<Tie>,
+    _signal: Arc<LossSignal>,
 }
 
-impl Watcher {
+impl LossWatcher {
     /// Completes when the session is to be ended.
-    pub(crate) async fn parted(mut self) -> CloseReason {
+    pub(crate) async fn due(mut self) -> CloseReason {
         loop {
             let loss = *self.loss.borrow_and_update();
             let due = async {
                 let due = loss.and_then(|loss| {
-                    let at = loss.since.checked_add(loss.parting.moment(self.share)?)?;
+                    let at = loss.since.checked_add(loss.on_loss.delay(self.share)?)?;
                     Some((at, loss.reason))
                 });
                 match due {
@@ -270,7 +270,7 @@ impl Watcher {
                 }
             };
             select! {
-                // A return in the last moment counts.
+                // A backend that returns at the last moment keeps the session.
                 biased;
                 // The sender lives as long as `self`.
                 _ = self.loss.changed() => {}

@@ -1,4 +1,4 @@
-//! A backend's connection in flight, and whom it goes to next.
+//! A backend's connection in flight.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,19 +7,20 @@ use lb_core::{Backend, FailureEffect, Pick, Timestamp};
 
 use super::Upstream;
 
-/// A backend's connection in flight. When it ends, whoever waits in the queue gets it.
+/// A backend's connection in flight. When it ends, the first session in the wait queue gets it.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(super) held: Held,
+    /// The upstream, if it has a wait queue: the end of the lease serves the queue.
     pub(super) queue: Option<Upstream>,
 }
 
-/// What is held of a backend.
+/// What a lease holds of its backend.
 #[derive(Debug)]
 pub(super) enum Held {
     /// A connection in flight.
     Pick(Pick),
-    /// No connection any more, only what the backend was.
+    /// No connection any more, only the backend's description.
     Ended(Arc<Backend>),
     /// Nothing. Only while a lease is dropped.
     Nothing,
@@ -42,22 +43,22 @@ impl Lease {
         }
     }
 
-    /// The connection was made at `now`.
-    pub(super) fn connected(&self, now: Timestamp) {
+    /// Updates the backend's state: a connection was established.
+    pub(super) fn report_connected(&self, now: Timestamp) {
         if let Held::Pick(pick) = &self.held {
             pick.connected(now);
         }
     }
 
-    /// The connection could not be made.
-    pub(crate) fn failed(mut self, now: Timestamp) -> FailureEffect {
+    /// Updates the backend's state: the attempt failed, and the backend is to blame.
+    pub(super) fn report_failed(mut self, now: Timestamp) -> FailureEffect {
         match std::mem::replace(&mut self.held, Held::Nothing) {
             Held::Pick(pick) => pick.failed(now),
-            Held::Ended(_) | Held::Nothing => unreachable!("only a connection that was made ends"),
+            Held::Ended(_) | Held::Nothing => unreachable!("only an established connection ends"),
         }
     }
 
-    /// Ends the lease before its owner: the connection no longer counts, and what the backend was is still known.
+    /// Ends the lease before its session: the connection no longer counts, and the backend's description stays known.
     pub(crate) fn end(&mut self) {
         let Held::Pick(pick) = &self.held else {
             return;

@@ -1,64 +1,53 @@
-//! A named pool of backends: a policy, the sources that fill it, and what it remembers.
+//! A named pool of backends: a policy, the sources that fill it, and the state of its backends.
 
 mod builder;
 mod description;
 pub(crate) mod drain;
+mod follow;
 pub(crate) mod hash_key;
+pub(crate) mod key_part;
 mod lease;
+pub(crate) mod outcome;
+mod pick;
 pub(crate) mod send_proxy;
 mod setting;
 pub(crate) mod wait_queue;
 mod waiting;
 
-use std::cell::RefCell;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
-use lb_core::{
-    BackendSet, Balancer, BalancerConfig, Delta, Explanation, Health, Pick, PickError, PickRequest,
-    Policy, Rng, Snapshot, SplitMix64, Timestamp, Tried, Updater,
-};
+use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Timestamp, Updater};
 use lb_discovery::{Driver, DriverHandle, DriverStatus};
-use tokio::select;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
-use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 use crate::clock::Clock;
 
 use description::UpstreamDescription;
-use drain::{Ties, Watcher};
-use hash_key::{HashKey, KeyParts};
-use lease::Held;
+use drain::{LossWatcher, SessionDrain};
+use key_part::KeyParts;
 use send_proxy::HeaderSetting;
 use setting::Setting;
-use wait_queue::Line;
+use wait_queue::WaitQueue;
 
 pub use builder::UpstreamBuilder;
 pub(crate) use lease::Lease;
 pub(crate) use waiting::WaitError;
 
-thread_local! {
-    /// Seeded by the operating system; of no use for secrets, and none depend on it.
-    static WORKER_RNG: RefCell<SplitMix64> =
-        RefCell::new(SplitMix64::new(RandomState::new().hash_one(0_u64)));
-}
-
 /// A pool of backends that listeners send their connections to. Cloning gives another handle of the same pool.
 ///
-/// It follows its sources while a [`Server`](crate::Server) with a listener of it lives; between servers it keeps what
-/// it knew.
+/// It follows its sources while a [`Server`](crate::Server) with a listener of it runs. Between servers it keeps its
+/// backends and their state.
 #[derive(Clone)]
 pub struct Upstream(Arc<Shell>);
 
-/// What a handle leads to.
+/// The pool that a handle means.
 struct Shell {
     own: Arc<Shared>,
-    /// The upstream of the same name that took over its settings, and is meant from then on.
+    /// The running upstream that adopted this one: the handle means it from then on.
     joined: OnceLock<Arc<Shared>>,
 }
 
@@ -69,14 +58,14 @@ struct Shared {
     balancer: Balancer,
     clock: Clock,
     discovery: RwLock<DriverHandle>,
-    line: Line,
-    ties: Ties,
+    wait_queue: WaitQueue,
+    drain: SessionDrain,
     header: Setting<HeaderSetting>,
     hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
-    /// Held by whoever follows the sources.
+    /// Locked by the task that follows the sources.
     follower: AsyncMutex<Option<Follower>>,
-    /// What is to be followed instead of the present sources.
+    /// The sources to follow instead of the present ones.
     plan: Mutex<Option<Plan>>,
     planned: Notify,
 }
@@ -86,7 +75,7 @@ struct Follower {
     plan: Plan,
 }
 
-/// What an upstream's backends and picks come from.
+/// The sources, the policy and the balancer's configuration.
 struct Plan {
     driver: Driver,
     discovery: DriverHandle,
@@ -104,7 +93,7 @@ impl Upstream {
         self.0.joined.get().unwrap_or(&self.0.own)
     }
 
-    /// A number that all handles of one pool have, and no handle of another.
+    /// A number that is equal for the handles of one pool and for no other.
     pub(crate) fn id(&self) -> usize {
         Arc::as_ptr(self.shared()).addr()
     }
@@ -148,8 +137,8 @@ impl Upstream {
             return true;
         }
         *lock(&into.description) = new.description();
-        into.ties.set(from.ties.partings());
-        into.line.set(from.line.settings());
+        into.drain.set(from.drain.on_loss());
+        into.wait_queue.set(from.wait_queue.settings());
         into.header.set(from.header.get());
         into.hash_key.set(from.hash_key.get());
         *write(&into.discovery) = plan.discovery.clone();
@@ -168,65 +157,45 @@ impl Upstream {
         &self.shared().name
     }
 
-    /// Its backends and their state now.
+    /// The current backends and their state.
     pub fn backends(&self) -> Arc<BackendSet> {
         self.shared().balancer.set()
     }
 
-    /// The upstream's clock, on which the moments in [`backends`](Self::backends) count.
+    /// The time of the upstream's clock, which the timestamps in [`backends`](Self::backends) refer to.
     pub fn now(&self) -> Timestamp {
         self.shared().clock.now()
     }
 
-    /// How its sources fare.
+    /// The status of its sources.
     pub fn discovery(&self) -> DriverStatus {
         read(&self.shared().discovery).status()
     }
 
-    /// Notes what a check of the embedder's found of the backend at `addr`; true if that is news. An unhealthy backend
-    /// gets no new connections; what happens to its sessions [`on_unhealthy`](UpstreamBuilder::on_unhealthy) says.
-    /// False for an address that is not known.
+    /// Stores what an active check of the embedder found of the backend at `addr`. Returns whether its health changed. An
+    /// unhealthy backend gets no new connections; [`on_unhealthy`](UpstreamBuilder::on_unhealthy) sets what happens to
+    /// its sessions. Returns false for an unknown address.
     pub fn set_health(&self, addr: SocketAddr, health: Health) -> bool {
         let news = self.shared().balancer.set_health(addr, health, self.now());
         if news {
             match health {
-                Health::Healthy => self.shared().ties.healthy(addr),
-                _ => self.shared().ties.unhealthy(addr),
+                Health::Healthy => self.shared().drain.healthy(addr),
+                _ => self.shared().drain.unhealthy(addr),
             }
             self.serve_queue();
         }
         news
     }
 
-    /// Where a connection with the hash key `key`, empty for none, would go now, and for every backend why it could or
-    /// could not go there. For a person who asks: O(n) and allocates.
-    ///
-    /// # Errors
-    ///
-    /// [`PickError::NotReady`] before the first membership is known.
-    pub fn explain(&self, key: &[u8]) -> Result<Explanation, PickError> {
-        let tried = Tried::new();
-        let request = PickRequest::new(&tried).with_key(key);
-        with_rng(|rng| self.shared().balancer.explain(&request, self.now(), rng))
+    fn drain(&self) -> &SessionDrain {
+        &self.shared().drain
     }
 
-    /// A connection was made under `lease`.
-    pub(crate) fn connected(&self, lease: &Lease) {
-        lease.connected(self.now());
-        self.shared().ties.healthy(lease.addr());
-    }
-
-    /// Failures ejected the backend at `addr`.
-    pub(crate) fn ejected(&self, addr: SocketAddr) {
-        self.shared().ties.unhealthy(addr);
-    }
-
-    /// Ties a session to the backend of its `lease`, if it is to be ended when that is lost.
-    pub(crate) fn tie(&self, lease: &Lease) -> Option<Watcher> {
-        let ties = &self.shared().ties;
-        let backend = ties.is_used().then(|| lease.backend())?;
+    /// Watches for the loss of the backend of `lease`. `None` if the upstream ends no sessions then.
+    pub(crate) fn watch_loss(&self, lease: &Lease) -> Option<LossWatcher> {
+        let backend = self.drain().is_used().then(|| lease.backend())?;
         let is_member = || self.backends().contains(backend.addr);
-        Some(ties.tie(&backend, is_member))
+        Some(self.drain().watch(&backend, is_member))
     }
 
     /// The PROXY protocol header that its backends get.
@@ -239,98 +208,20 @@ impl Upstream {
         self.shared().hash_key.get()
     }
 
-    /// Whether it may want to know what the first bytes of a connection told.
+    /// Whether its hash key or its header may read what the first bytes told.
     pub(crate) fn needs_preread(&self) -> bool {
         self.hash_key().needs_preread()
             || matches!(self.header(), HeaderSetting::Own(Some(send)) if send.passes_tlvs())
     }
 
-    /// Asks the sources to look again soon. The driver limits how often they do.
+    /// Asks the sources for a refresh soon. The driver limits the rate.
     pub(crate) fn refresh(&self) {
         read(&self.shared().discovery).refresh();
     }
 
-    /// How many connections wait in its queue.
+    /// The number of connections in its wait queue.
     pub fn queued(&self) -> usize {
-        self.shared().line.len()
-    }
-
-    /// Picks for a connection that goes by `key`, unless others wait for a backend already.
-    pub(crate) fn pick(&self, key: &HashKey, tried: &Tried) -> Result<Lease, PickError> {
-        if self.queued() > 0 {
-            return Err(PickError::Exhausted);
-        }
-        self.pick_now(key, tried).map(|pick| self.lease(pick))
-    }
-
-    fn pick_now(&self, key: &HashKey, tried: &Tried) -> Result<Pick, PickError> {
-        let request = PickRequest::new(tried).with_key(key.as_bytes());
-        with_rng(|rng| self.shared().balancer.pick(&request, self.now(), rng))
-    }
-
-    fn lease(&self, pick: Pick) -> Lease {
-        Lease {
-            held: Held::Pick(pick),
-            queue: self.shared().line.is_used().then(|| self.clone()),
-        }
-    }
-
-    /// Completes when the first membership is known.
-    pub(crate) async fn ready(&self) {
-        // The sender lives as long as `self`.
-        let _ = self
-            .shared()
-            .ready
-            .subscribe()
-            .wait_for(|&ready| ready)
-            .await;
-    }
-
-    /// Follows the sources until cancelled. Of several who want to, one does; when it ends the next goes on.
-    pub(crate) async fn follow(self, cancel: CancellationToken) {
-        let shared = self.shared();
-        let mut follower = select! {
-            follower = shared.follower.lock() => follower,
-            () = cancel.cancelled() => return,
-        };
-        // Gone only if another upstream has taken over, which is followed itself.
-        let Some(Follower { updater, plan }) = &mut *follower else {
-            return;
-        };
-        loop {
-            if let Some(mut next) = lock(&shared.plan).take() {
-                next.driver.resume(&plan.driver);
-                updater.set_config(next.balancer.clone());
-                updater.set_policy(Arc::clone(&next.policy));
-                *plan = next;
-            }
-            let apply = |snapshot: Snapshot| {
-                let delta = updater.apply(&snapshot, self.now());
-                shared.ties.update(&delta, &snapshot);
-                self.log(&delta, snapshot.len());
-                shared.ready.send_replace(true);
-                self.serve_queue();
-            };
-            select! {
-                biased;
-                () = shared.planned.notified() => {}
-                () = plan.driver.run(apply, cancel.clone()) => return,
-            }
-        }
-    }
-
-    fn log(&self, delta: &Delta, backends: usize) {
-        let first = !*self.shared().ready.borrow();
-        if first || !delta.is_empty() {
-            info!(
-                upstream = self.name(),
-                backends,
-                added = ?delta.added,
-                changed = ?delta.changed,
-                removed = ?delta.removed,
-                "Membership changed"
-            );
-        }
+        self.shared().wait_queue.len()
     }
 }
 
@@ -340,10 +231,6 @@ impl fmt::Debug for Upstream {
             .field("name", &self.name())
             .finish_non_exhaustive()
     }
-}
-
-fn with_rng<T>(draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
-    WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| draw(rng))
 }
 
 // No code that can panic runs under these locks.

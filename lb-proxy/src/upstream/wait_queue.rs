@@ -1,7 +1,7 @@
-//! Where connections wait for a backend to be free.
+//! The queue of sessions that wait for a backend.
 //!
-//! A lease that ends is handed on, not announced: whoever gives one back picks for the first in the queue and sends it
-//! the lease. So nobody can be woken in vain, overtaken, or forgotten.
+//! A session that ends a lease picks for the first waiter and sends it the new lease, instead of waking it to pick itself. So
+//! no waiter is woken without a lease, overtaken or forgotten.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -14,16 +14,16 @@ use tokio::sync::oneshot;
 
 use super::hash_key::HashKey;
 
-/// Lets connections wait while an upstream has no backend for them: first come, first served.
+/// Lets connections wait while an upstream has no backend for them, in the order of arrival.
 #[doc(alias = "maxqueue")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Queue {
-    /// How many may wait; what comes on top gets no backend.
+    /// How many connections may wait; further ones get no backend.
     pub capacity: NonZeroUsize,
-    /// How long each may wait. Default: 60 s, as nginx's `queue`.
+    /// How long each connection may wait. Default: 60 s, as nginx's `queue`.
     pub timeout: Duration,
-    /// What they may wait for. Default: [`WaitFor::Room`].
+    /// What connections may wait for. Default: [`WaitFor::Room`].
     pub wait_for: WaitFor,
 }
 
@@ -31,11 +31,11 @@ pub struct Queue {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum WaitFor {
-    /// For any backend, even if all are ejected or none is known; backends that failed this connection get another
-    /// chance after the wait. Looks again every half second, besides at every change.
+    /// Any backend, even if all are ejected or none is known. After the wait the connection may use backends that it failed
+    /// on before. The queue is served at every change and every half second.
     Anything,
-    /// For a place on a backend that has as many connections as its `max_conns` allows. Where every backend failed
-    /// or none is known there is nothing to wait for.
+    /// Room on a backend that has as many connections as its `max_conns` allows. If every backend failed or none is known,
+    /// the connection does not wait.
     #[default]
     Room,
 }
@@ -65,19 +65,19 @@ impl Queue {
     }
 }
 
-/// A [`Queue`] at work.
+/// The waiters of an upstream with a [`Queue`].
 #[derive(Debug)]
-pub(crate) struct Line {
-    waiting: Mutex<Waiting>,
-    /// How many wait, to be read without the lock.
+pub(crate) struct WaitQueue {
+    waiting: Mutex<Waiters>,
+    /// The number of waiters. Read without the lock.
     len: AtomicUsize,
-    /// Whether anybody may wait, or did once.
+    /// Whether sessions may wait, or could at any time before.
     used: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    /// `None` where nobody may wait.
+struct Waiters {
+    /// `None`: no session may wait.
     settings: Option<Queue>,
     /// In the order of their numbers.
     waiters: VecDeque<Waiter>,
@@ -92,25 +92,25 @@ struct Waiter {
     answer: oneshot::Sender<Pick>,
 }
 
-/// A place in a line.
+/// The place of one session in the queue.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Ticket {
     number: u64,
     pub(crate) answer: oneshot::Receiver<Pick>,
 }
 
-impl Line {
+impl WaitQueue {
     pub(crate) fn new(settings: Option<Queue>) -> Self {
-        let line = Self {
+        let wait_queue = Self {
             waiting: Mutex::default(),
             len: AtomicUsize::new(0),
             used: AtomicBool::new(false),
         };
-        line.set(settings);
-        line
+        wait_queue.set(settings);
+        wait_queue
     }
 
-    /// Has other settings from now on. Who waits goes on waiting.
+    /// Replaces the settings. Present waiters stay.
     pub(crate) fn set(&self, settings: Option<Queue>) {
         self.lock().settings = settings;
         self.used.fetch_or(settings.is_some(), Relaxed);
@@ -120,7 +120,7 @@ impl Line {
         self.lock().settings
     }
 
-    /// Whether a lease that ends may be waited for.
+    /// Whether a session may wait for a lease that ends.
     pub(crate) fn is_used(&self) -> bool {
         self.used.load(Relaxed)
     }
@@ -129,11 +129,11 @@ impl Line {
         self.len.load(Relaxed)
     }
 
-    /// Queues up. `None` if there is no room.
+    /// Adds a waiter. `None` if the queue is full.
     ///
-    /// What became free between the caller's own attempt to pick and this was given to nobody:
-    /// [`serve`](Self::serve) has to be called afterwards.
-    pub(crate) fn join(&self, key: HashKey, tried: Tried) -> Option<Place> {
+    /// The caller must call [`serve`](Self::serve) afterwards: no session has picked for it if a lease ended between the
+    /// caller's own pick and this.
+    pub(crate) fn join(&self, key: HashKey, tried: Tried) -> Option<Ticket> {
         let mut waiting = self.lock();
         let capacity = waiting.settings.map_or(0, |queue| queue.capacity.get());
         if waiting.waiters.len() >= capacity {
@@ -141,7 +141,7 @@ impl Line {
         }
         let number = waiting.next;
         waiting.next += 1;
-        let (answer, place) = oneshot::channel();
+        let (answer, receiver) = oneshot::channel();
         waiting.waiters.push_back(Waiter {
             number,
             key,
@@ -149,37 +149,37 @@ impl Line {
             answer,
         });
         self.len.store(waiting.waiters.len(), Relaxed);
-        Some(Place {
+        Some(Ticket {
             number,
-            answer: place,
+            answer: receiver,
         })
     }
 
-    /// Leaves the line, if it is still in it. A lease that was sent meanwhile is for the caller to give back.
-    pub(crate) fn leave(&self, place: &mut Place) -> Option<Pick> {
+    /// Removes the waiter, if it is still in the queue. Returns a lease that was sent before, which the caller drops.
+    pub(crate) fn leave(&self, ticket: &mut Ticket) -> Option<Pick> {
         let mut waiting = self.lock();
         let at = |waiter: &Waiter| waiter.number;
-        if let Ok(i) = waiting.waiters.binary_search_by_key(&place.number, at) {
+        if let Ok(i) = waiting.waiters.binary_search_by_key(&ticket.number, at) {
             waiting.waiters.remove(i);
             self.len.store(waiting.waiters.len(), Relaxed);
         }
         drop(waiting);
-        place.answer.try_recv().ok()
+        ticket.answer.try_recv().ok()
     }
 
-    /// Picks for those who wait, in their order, as long as `pick` finds something.
+    /// Picks for the waiters in their order, as long as `pick` finds a backend.
     pub(crate) fn serve(&self, pick: impl Fn(&HashKey, &Tried) -> Result<Pick, PickError>) {
         let mut waiting = self.lock();
         let mut i = 0;
         while let Some(waiter) = waiting.waiters.get(i) {
             match pick(&waiter.key, &waiter.tried) {
                 Ok(pick) => {
-                    // Whoever leaves takes its place out of the line under this lock, so it is still there to answer.
+                    // A waiter leaves the queue under this lock, so its receiver still exists.
                     if let Some(waiter) = waiting.waiters.remove(i) {
                         drop(waiter.answer.send(pick));
                     }
                 }
-                // Nothing is free for anybody.
+                // No backend is free for any waiter.
                 Err(_) if waiter.tried.is_empty() => break,
                 // This one waits for particular backends; the next may take another.
                 Err(_) => i += 1,
@@ -188,8 +188,8 @@ impl Line {
         self.len.store(waiting.waiters.len(), Relaxed);
     }
 
-    /// No code that can panic runs under the lock but a policy's, which leaves the line as it is.
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    /// Only a policy's code can panic under the lock, and a panic there leaves the queue consistent.
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Those for whom there is no backend now.
+//! Waiting for a backend in the upstream's wait queue.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use tokio::time::{sleep, timeout};
 
 use super::hash_key::HashKey;
 use super::{Lease, Upstream};
-use crate::upstream::wait_queue::{Line, Place, WaitFor};
+use crate::upstream::wait_queue::{Ticket, WaitFor, WaitQueue};
 
-/// How often those who wait look for what no event tells: the end of an ejection.
+/// How often the queue is served without an event: no event reports the end of an ejection.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 impl Upstream {
-    /// Waits for a backend in the queue.
+    /// Waits for a backend in the wait queue.
     pub(crate) async fn wait(&self, key: &HashKey, tried: &mut Tried) -> Result<Lease, WaitError> {
-        let line = &self.shared().line;
-        let settings = line.settings().ok_or(WaitError::Hopeless)?;
+        let wait_queue = &self.shared().wait_queue;
+        let settings = wait_queue.settings().ok_or(WaitError::Hopeless)?;
         match settings.wait_for {
             WaitFor::Anything => *tried = Tried::new(),
             WaitFor::Room if self.may_have_room(key, tried) => {}
             WaitFor::Room => return Err(WaitError::Hopeless),
         }
-        let place = line.join(key.clone(), tried.clone());
+        let ticket = wait_queue.join(key.clone(), tried.clone());
         let mut queued = Queued {
             upstream: self,
-            line,
-            place: place.ok_or(WaitError::Full)?,
+            wait_queue,
+            ticket: ticket.ok_or(WaitError::Full)?,
         };
         let answered = async {
             loop {
                 self.serve_queue();
-                if let Ok(answer) = timeout(LOOK_AGAIN, &mut queued.place.answer).await {
+                if let Ok(answer) = timeout(LOOK_AGAIN, &mut queued.ticket.answer).await {
                     break answer;
                 }
             }
@@ -44,42 +44,42 @@ impl Upstream {
         }
     }
 
-    /// Whether a backend has too many connections for this one, or had when it asked, and nothing else against it.
+    /// Whether a backend is eligible but for its `max_conns`, now or at the time of the refusal.
     fn may_have_room(&self, key: &HashKey, tried: &Tried) -> bool {
         let request = PickRequest::new(tried).with_key(key.as_bytes());
         self.shared().balancer.has_candidate(&request, self.now())
     }
 
-    /// Gives what is free to those who wait.
+    /// Picks for the waiters.
     pub(super) fn serve_queue(&self) {
-        let line = &self.shared().line;
-        if line.is_used() {
-            line.serve(|key, tried| self.pick_now(key, tried));
+        let wait_queue = &self.shared().wait_queue;
+        if wait_queue.is_used() {
+            wait_queue.serve(|key, tried| self.pick_now(key, tried));
         }
     }
 }
 
-/// Why waiting brought no backend.
+/// Why a wait ended without a backend.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum WaitError {
     /// The queue has no room.
     Full,
-    /// There is nothing to wait for, or no queue to wait in.
+    /// No backend can become free, or the upstream has no queue.
     Hopeless,
-    /// Nothing became free in time.
+    /// No backend became free in time.
     Timeout,
 }
 
-/// A place in the queue, given up when dropped.
+/// A session in the queue. Dropping it leaves the queue.
 struct Queued<'a> {
     upstream: &'a Upstream,
-    line: &'a Line,
-    place: Place,
+    wait_queue: &'a WaitQueue,
+    ticket: Ticket,
 }
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        if let Some(pick) = self.line.leave(&mut self.place) {
+        if let Some(pick) = self.wait_queue.leave(&mut self.ticket) {
             drop(pick);
             self.upstream.serve_queue();
         }
@@ -99,9 +99,9 @@ mod tests {
     use super::*;
     use crate::upstream::wait_queue::Queue;
 
-    /// Between a refusal and the wait the connection that was in the way may end.
+    /// The lease that caused a refusal may end before the wait begins.
     #[tokio::test(start_paused = true)]
-    async fn room_that_there_is_again_is_taken() {
+    async fn a_wait_takes_room_that_became_free_before_it() {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let backend = Backend::new(addr).with_max_conns(NonZeroU32::new(1));
         let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));

@@ -311,6 +311,7 @@ async fn the_name_is_the_hash_key() {
         .unwrap();
     let listener = Listener::new(loopback(), &upstream).preread(Arc::new(ClientHelloReader::new()));
     let proxy = RunningProxy::run(Proxy::builder().listener(listener)).await;
+    eventually("the membership", || upstream.explain(b"").is_ok()).await;
     blocking(|| {
         for name in ["a.example.com", "b.example.com", "other.test"] {
             let backend = upstream.explain(name.as_bytes()).unwrap().chosen.unwrap();

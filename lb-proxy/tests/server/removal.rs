@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lb_core::{Backend, Health};
 use lb_discovery::{DriverConfig, Manual, ManualHandle};
-use lb_proxy::{Listener, Parting, Upstream, UpstreamBuilder};
+use lb_proxy::{Listener, OnBackendLoss, Upstream, UpstreamBuilder};
 use test_support::deadline::eventually;
 use test_support::nodes::listening;
 use test_support::proxy::{RunningProxy, in_flight};
@@ -13,7 +13,7 @@ use test_support::streams::assert_reset;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const AT_ONCE: Parting = Parting::Close {
+const AT_ONCE: OnBackendLoss = OnBackendLoss::Close {
     spread: Duration::ZERO,
 };
 
@@ -99,7 +99,7 @@ async fn five_hundred_sessions_of_a_removed_backend_are_closed_and_no_other_sess
 
 #[tokio::test]
 async fn a_drain_with_a_deadline_resets_only_sessions_that_outlast_it() {
-    let drain = Parting::Drain {
+    let drain = OnBackendLoss::Drain {
         within: Duration::from_secs(2),
         spread: Duration::from_millis(500),
     };
@@ -123,7 +123,7 @@ async fn a_drain_with_a_deadline_resets_only_sessions_that_outlast_it() {
 }
 
 /// How many of 500 sessions of a removed backend are open after each of ten seconds; 500 of another one stay.
-async fn curve(parting: Parting) -> Vec<u64> {
+async fn curve(parting: OnBackendLoss) -> Vec<u64> {
     let mut scene = Scene::new(1000, |upstream| upstream.on_removed(parting)).await;
     tokio::time::pause();
     scene.sources.remove(scene.leaves.addr);
@@ -137,7 +137,7 @@ async fn curve(parting: Parting) -> Vec<u64> {
         tokio::time::sleep(Duration::from_millis(998)).await;
     }
     tokio::time::resume();
-    if parting != Parting::Keep {
+    if parting != OnBackendLoss::Keep {
         for client in &mut scene.take(b'l') {
             assert_reset(client).await;
         }
@@ -154,10 +154,12 @@ async fn five_hundred_sessions_end_at_the_times_of_the_setting() {
         let share = (to - second as f64) / (to - from);
         500.0 * share.clamp(0.0, 1.0)
     };
-    let expected: [(Parting, &dyn Fn(usize) -> f64); 3] = [
-        (Parting::Keep, &|_| 500.0),
-        (Parting::Drain { within, spread }, &|s| line(s, 4.0, 8.0)),
-        (Parting::Close { spread }, &|s| line(s, 0.0, 4.0)),
+    let expected: [(OnBackendLoss, &dyn Fn(usize) -> f64); 3] = [
+        (OnBackendLoss::Keep, &|_| 500.0),
+        (OnBackendLoss::Drain { within, spread }, &|s| {
+            line(s, 4.0, 8.0)
+        }),
+        (OnBackendLoss::Close { spread }, &|s| line(s, 0.0, 4.0)),
     ];
     for (parting, line) in expected {
         let curve = curve(parting).await;
@@ -170,7 +172,7 @@ async fn five_hundred_sessions_end_at_the_times_of_the_setting() {
 
 #[tokio::test]
 async fn an_unhealthy_backend_closes_its_sessions_if_configured() {
-    for (parting, closed) in [(AT_ONCE, 10), (Parting::Keep, 0)] {
+    for (parting, closed) in [(AT_ONCE, 10), (OnBackendLoss::Keep, 0)] {
         let mut scene = Scene::new(20, |upstream| upstream.on_unhealthy(parting)).await;
         let ill = scene.leaves.addr;
         assert!(scene.upstream.set_health(ill, Health::Unhealthy));

@@ -10,22 +10,22 @@ fn backend(port: u16) -> Backend {
     Backend::new(([192, 0, 2, 1], port).into())
 }
 
-/// 500 sessions of a backend that is there.
-fn sessions(ties: &Ties, backend: &Backend) -> JoinSet<CloseReason> {
+/// 500 sessions of a backend that is a member.
+fn sessions(drain: &SessionDrain, backend: &Backend) -> JoinSet<CloseReason> {
     let mut sessions = JoinSet::new();
     for _ in 0..SESSIONS {
-        sessions.spawn(ties.tie(backend, || true).parted());
+        sessions.spawn(drain.watch(backend, || true).due());
     }
     sessions
 }
 
-fn change(ties: &Ties, old: &[Backend], new: &[Backend]) {
+fn change(drain: &SessionDrain, old: &[Backend], new: &[Backend]) {
     let snapshot = |backends: &[Backend]| Snapshot::from_backends(backends.iter().cloned());
     let (old, new) = (snapshot(old), snapshot(new));
-    ties.update(&Delta::between(&old, &new), &new);
+    drain.update(&Delta::between(&old, &new), &new);
 }
 
-/// Lets time pass, and tells how many sessions are left then.
+/// Lets time pass, and returns how many sessions are left.
 async fn left_after(sessions: &mut JoinSet<CloseReason>, time: Duration) -> usize {
     // A little later than the moment, since timers are rounded up to the millisecond.
     tokio::time::sleep(time + Duration::from_millis(2)).await;
@@ -35,27 +35,27 @@ async fn left_after(sessions: &mut JoinSet<CloseReason>, time: Duration) -> usiz
     sessions.len()
 }
 
-async fn curve(parting: Parting) -> Vec<usize> {
-    let ties = Ties::new(Partings {
-        removed: parting,
-        unhealthy: Parting::Keep,
+async fn curve(on_loss: OnBackendLoss) -> Vec<usize> {
+    let drain = SessionDrain::new(LossConfig {
+        removed: on_loss,
+        unhealthy: OnBackendLoss::Keep,
     });
-    // A setting that is used somewhere, so that `Keep` is tested with ties in place.
-    ties.used.store(true, Relaxed);
+    // A setting that is used somewhere, so that `Keep` is tested with signals.
+    drain.used.store(true, Relaxed);
     let (leaves, stays) = (backend(1), backend(2));
-    let mut sessions = sessions(&ties, &leaves);
-    let mut others = self::sessions(&ties, &stays);
-    change(&ties, &[leaves, stays.clone()], &[stays]);
+    let mut sessions = sessions(&drain, &leaves);
+    let mut staying = self::sessions(&drain, &stays);
+    change(&drain, &[leaves, stays.clone()], &[stays]);
     let mut curve = Vec::new();
     for _ in 0..=10 {
         curve.push(left_after(&mut sessions, Duration::ZERO).await);
-        left_after(&mut others, SECOND - Duration::from_millis(4)).await;
+        left_after(&mut staying, SECOND - Duration::from_millis(4)).await;
     }
-    assert_eq!(others.len(), SESSIONS, "a backend that stays");
+    assert_eq!(staying.len(), SESSIONS, "a backend that stays");
     curve
 }
 
-/// Whether each number is what a straight line says, give or take two sessions.
+/// Whether each number is on the straight line, give or take two sessions.
 fn assert_close(curve: &[usize], line: impl Fn(f64) -> f64) {
     for (second, &left) in curve.iter().enumerate() {
         let expected = (SESSIONS as f64 * line(second as f64)).round();
@@ -68,13 +68,13 @@ fn assert_close(curve: &[usize], line: impl Fn(f64) -> f64) {
 
 #[tokio::test(start_paused = true)]
 async fn kept_sessions_stay() {
-    assert_close(&curve(Parting::Keep).await, |_| 1.0);
+    assert_close(&curve(OnBackendLoss::Keep).await, |_| 1.0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn closing_is_spread_evenly() {
     let spread = 5 * SECOND;
-    let curve = curve(Parting::Close { spread }).await;
+    let curve = curve(OnBackendLoss::Close { spread }).await;
     assert_close(&curve, |second| (1.0 - second / 5.0).max(0.0));
     assert_eq!(curve[6..], [0; 5]);
 }
@@ -82,13 +82,13 @@ async fn closing_is_spread_evenly() {
 #[tokio::test(start_paused = true)]
 async fn closing_at_once_is_at_once() {
     let spread = Duration::ZERO;
-    assert_eq!(curve(Parting::Close { spread }).await, [0; 11]);
+    assert_eq!(curve(OnBackendLoss::Close { spread }).await, [0; 11]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn draining_lets_sessions_be_and_ends_them_by_the_deadline() {
     let (within, spread) = (8 * SECOND, 4 * SECOND);
-    let curve = curve(Parting::Drain { within, spread }).await;
+    let curve = curve(OnBackendLoss::Drain { within, spread }).await;
     assert_close(&curve, |second| ((8.0 - second) / 4.0).clamp(0.0, 1.0));
     assert_eq!(curve[9..], [0; 2]);
 }
@@ -96,58 +96,58 @@ async fn draining_lets_sessions_be_and_ends_them_by_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_spread_longer_than_the_drain_is_the_drain() {
     let (within, spread) = (4 * SECOND, 60 * SECOND);
-    let curve = curve(Parting::Drain { within, spread }).await;
+    let curve = curve(OnBackendLoss::Drain { within, spread }).await;
     assert_close(&curve, |second| (1.0 - second / 4.0).max(0.0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_returns_keeps_what_is_left() {
     let spread = 4 * SECOND;
-    let ties = Ties::new(Partings {
-        removed: Parting::Close { spread },
-        unhealthy: Parting::Keep,
+    let drain = SessionDrain::new(LossConfig {
+        removed: OnBackendLoss::Close { spread },
+        unhealthy: OnBackendLoss::Keep,
     });
     let one = [backend(1)];
-    let mut sessions = sessions(&ties, &one[0]);
-    change(&ties, &one, &[]);
+    let mut sessions = sessions(&drain, &one[0]);
+    change(&drain, &one, &[]);
     let left = left_after(&mut sessions, 2 * SECOND).await;
     assert!((245..=255).contains(&left), "{left}");
-    change(&ties, &[], &one);
+    change(&drain, &[], &one);
     assert_eq!(left_after(&mut sessions, 60 * SECOND).await, left);
     // Another instance at its address is not its return.
     let other = [one[0].clone().with_instance("other")];
-    change(&ties, &one, &other);
+    change(&drain, &one, &other);
     assert_eq!(left_after(&mut sessions, spread).await, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_connected_to_a_backend_that_has_left_is_told() {
-    let ties = Ties::new(Partings {
-        removed: Parting::Close {
+    let drain = SessionDrain::new(LossConfig {
+        removed: OnBackendLoss::Close {
             spread: Duration::ZERO,
         },
-        unhealthy: Parting::Keep,
+        unhealthy: OnBackendLoss::Keep,
     });
-    let late = ties.tie(&backend(1), || false);
-    assert_eq!(late.parted().await, CloseReason::BackendRemoved);
+    let late = drain.watch(&backend(1), || false);
+    assert_eq!(late.due().await, CloseReason::BackendRemoved);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_illness_ends_sessions_and_may_be_over_before() {
     let spread = 4 * SECOND;
-    let ties = Ties::new(Partings {
-        removed: Parting::Keep,
-        unhealthy: Parting::Close { spread },
+    let drain = SessionDrain::new(LossConfig {
+        removed: OnBackendLoss::Keep,
+        unhealthy: OnBackendLoss::Close { spread },
     });
-    let ill = backend(1);
-    let mut sessions = sessions(&ties, &ill);
-    ties.unhealthy(ill.addr);
-    // Found to be ill again and again, which is no news.
+    let unhealthy = backend(1);
+    let mut sessions = sessions(&drain, &unhealthy);
+    drain.unhealthy(unhealthy.addr);
+    // Repeated failed checks change nothing.
     for _ in 0..2 {
         tokio::time::sleep(SECOND).await;
-        ties.unhealthy(ill.addr);
+        drain.unhealthy(unhealthy.addr);
     }
-    ties.healthy(ill.addr);
+    drain.healthy(unhealthy.addr);
     tokio::time::sleep(60 * SECOND).await;
     let mut ended = 0;
     while let Some(reason) = sessions.try_join_next() {
@@ -156,7 +156,7 @@ async fn an_illness_ends_sessions_and_may_be_over_before() {
     }
     assert!((245..=255).contains(&ended), "{ended}");
     // A removal that keeps sessions changes nothing for them.
-    change(&ties, &[ill], &[]);
+    change(&drain, &[unhealthy], &[]);
     tokio::time::sleep(60 * SECOND).await;
     assert!(sessions.try_join_next().is_none());
 }

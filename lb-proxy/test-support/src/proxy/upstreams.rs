@@ -6,7 +6,7 @@ use std::time::Duration;
 use lb_core::policy::{PolicyKind, WeightedRoundRobin};
 use lb_core::{Backend, Snapshot, Weight};
 use lb_discovery::{DriverConfig, Manual, ManualHandle, Static};
-use lb_proxy::{Parting, Upstream};
+use lb_proxy::{OnBackendLoss, Upstream};
 
 /// An upstream of the backend at `addr`, which the handle can remove. The removal closes its sessions at once.
 pub fn removable(addr: SocketAddr) -> (Upstream, ManualHandle, Backend) {
@@ -15,7 +15,7 @@ pub fn removable(addr: SocketAddr) -> (Upstream, ManualHandle, Backend) {
     let upstream = Upstream::builder("removable")
         .discovery(manual)
         .discovery_config(eager())
-        .on_removed(Parting::Close {
+        .on_removed(OnBackendLoss::Close {
             spread: Duration::ZERO,
         })
         .build()

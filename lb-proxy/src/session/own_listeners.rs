@@ -1,0 +1,28 @@
+//! Connections to own listeners: a client passes through a limited number of them.
+
+use std::net::SocketAddr;
+
+use socket2::Socket;
+
+use super::pick::Dial;
+
+impl Dial<'_> {
+    /// How many own listeners the client will have passed through when `to` accepts it; 0 if `to` is no own listener.
+    pub(super) fn hops_to(&self, to: SocketAddr) -> u8 {
+        let hops = &self.listener.trackers().hops;
+        if !hops.leads_back(to) {
+            return 0;
+        }
+        // Another worker can accept a connection before the worker that made it has recorded it.
+        let before = self.hops.max(hops.take(self.peer));
+        before.saturating_add(1)
+    }
+
+    /// Records a connection that an own listener will accept.
+    pub(super) fn record_hop(&self, socket: &Socket, hops: u8) {
+        let from = (hops > 0).then(|| socket.local_addr().ok()?.as_socket());
+        if let Some(from) = from.flatten() {
+            self.listener.trackers().hops.record(from, hops);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The outcome of an attempt to connect: the one place where it changes state, counters, reports and sources.
+
+use lb_core::FailureEffect;
+use tracing::{debug, warn};
+
+use super::Upstream;
+use super::lease::Lease;
+use crate::failures::FailureReports;
+use crate::failures::kind::{ConnectFailure, Failure, FailureEvent};
+use crate::metrics::Counters;
+use crate::net::connect::ConnectError;
+
+/// Where outcomes are counted and reported.
+#[derive(Clone, Copy)]
+pub(crate) struct OutcomeRecorder<'a> {
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) counters: &'a Counters,
+    pub(crate) failures: &'a FailureReports,
+}
+
+impl Lease {
+    /// The backend took the connection. That ends its failures in a row, and the drain of its sessions if it was
+    /// unhealthy.
+    pub(crate) fn connected(&self, recorder: OutcomeRecorder<'_>) {
+        let upstream = recorder.upstream;
+        self.report_connected(upstream.now());
+        upstream.drain().healthy(self.addr());
+    }
+
+    /// The attempt failed: it is counted, reported and logged. Where the backend is to blame, its sources are asked again,
+    /// and the failure may eject it, which begins the drain of its sessions.
+    ///
+    /// `had_full_time` is whether the attempt lasted for the whole connect time-out: a shorter one says nothing about the
+    /// backend.
+    pub(crate) fn failed(
+        self,
+        error: &ConnectError,
+        had_full_time: bool,
+        recorder: OutcomeRecorder<'_>,
+    ) {
+        let OutcomeRecorder {
+            upstream,
+            counters,
+            failures,
+        } = recorder;
+        let addr = self.addr();
+        let failure = ConnectFailure::from(error);
+        let counter = match failure {
+            ConnectFailure::Timeout => &counters.connect_timeouts,
+            _ => &counters.connect_failures,
+        };
+        counter.increment();
+        let event = FailureEvent {
+            upstream: Some(upstream.shared_name()),
+            backend: Some(addr),
+            error: Some(error),
+            ..FailureEvent::default()
+        };
+        failures.record(Failure::Connect(failure), &event);
+        debug!(upstream = upstream.name(), backend.addr = %addr, %error, "Attempt to connect failed");
+        let is_the_backends = match failure {
+            ConnectFailure::Backend => true,
+            ConnectFailure::Timeout => had_full_time,
+            ConnectFailure::Local | ConnectFailure::Loop | ConnectFailure::Shortage => false,
+        };
+        if !is_the_backends {
+            return;
+        }
+        upstream.refresh();
+        if self.report_failed(upstream.now()) == FailureEffect::Ejected {
+            counters.ejections.increment();
+            upstream.drain().unhealthy(addr);
+            warn!(upstream = upstream.name(), backend.addr = %addr, %error, "Backend ejected");
+        }
+    }
+}
+
+impl From<&ConnectError> for ConnectFailure {
+    fn from(error: &ConnectError) -> Self {
+        match error {
+            ConnectError::Backend(_) => Self::Backend,
+            ConnectError::Local(_) => Self::Local,
+            ConnectError::Loop => Self::Loop,
+            ConnectError::Shortage(_) => Self::Shortage,
+            ConnectError::Timeout(_) => Self::Timeout,
+        }
+    }
+}
