@@ -35,7 +35,7 @@ struct Arguments {
     #[arg(short, value_name = "DIR", default_value = ".")]
     prefix: PathBuf,
 
-    /// Sends a signal to the process whose id is in the `pid` file of the configuration, and exits
+    /// Sends a signal to the process with the id in the `pid` file of the configuration, and exits
     #[arg(short, value_name = "SIGNAL", value_enum)]
     signal: Option<SignalCommand>,
 

@@ -1,7 +1,5 @@
 //! The sources of `kubernetes` and `kubernetes_pods`.
 
-use std::sync::Arc;
-
 use lb_discovery::Source;
 #[cfg(feature = "kubernetes")]
 use lb_discovery::{
@@ -28,12 +26,6 @@ pub(super) fn source(line: &Kubernetes) -> Result<Box<dyn Source>, BuildError> {
     Err(BuildError::BuiltWithoutKubernetes {
         span: line.span.clone(),
     })
-}
-
-/// The identities of the sources of `lines`. They include the addresses of the clusters that their kubeconfigs name now.
-pub(super) fn identities(lines: &[Kubernetes]) -> Result<Vec<Arc<str>>, BuildError> {
-    let identities = lines.iter().map(|line| Ok(source(line)?.identity()));
-    identities.collect()
 }
 
 #[cfg(feature = "kubernetes")]

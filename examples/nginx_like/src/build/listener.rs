@@ -7,7 +7,7 @@ use std::time::Duration;
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
 use lb_proxy::{
-    Access, BindSource, HalfClose, Keepalive, Listener, Retry, SocketOptions, Timeouts,
+    Access, BindSource, HalfClose, Keepalive, Listener, Retry, SocketOptions, Timeouts, Upstream,
 };
 
 use super::reload_state::ReloadState;
@@ -18,15 +18,16 @@ use crate::config::server::Server;
 /// A time-out of 0: in nginx it ends at the first check.
 const AT_ONCE: Duration = Duration::from_nanos(1);
 
-/// Describes the listener for a `listen` of `server`.
+/// Describes the listener for a `listen` of `server`. `upstreams` are those of the configuration, in its order.
 pub(super) fn listener(
     listener: Listener,
     server: &Server,
     listen: &Listen,
+    upstreams: &[Upstream],
     state: &ReloadState,
 ) -> Listener {
     let listener = sockets(listener, server, listen);
-    let listener = preread(listener, server, listen, state);
+    let listener = preread(listener, server, listen, upstreams);
     let listener = proxy(listener, &server.settings.proxy);
     limits(listener, server, state)
 }
@@ -51,7 +52,7 @@ fn preread(
     mut listener: Listener,
     server: &Server,
     listen: &Listen,
-    state: &ReloadState,
+    upstreams: &[Upstream],
 ) -> Listener {
     let settings = &server.settings;
     if listen.proxy_protocol {
@@ -68,7 +69,7 @@ fn preread(
         let by_name = server.by_name.clone();
         listener = listener
             .preread(Arc::new(reader))
-            .server_names(by_name.map(|upstream| state.upstream(upstream).clone()));
+            .server_names(by_name.map(|upstream| upstreams[upstream].clone()));
     }
     listener
 }

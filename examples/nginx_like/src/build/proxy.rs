@@ -9,6 +9,7 @@ use super::error::BuildError;
 use super::inherited::{InheritedSockets, SocketMatch};
 use super::listener::listener;
 use super::reload_state::ReloadState;
+use super::upstream::upstreams;
 use crate::config::main::{Config, WorkerProcesses};
 
 /// The proxy that `config` describes. Opens no socket and no log.
@@ -18,7 +19,7 @@ pub(crate) fn proxy(
     mut inherited: InheritedSockets,
 ) -> Result<Proxy, BuildError> {
     let stream = config.stream.as_ref().ok_or(BuildError::NoServer)?;
-    state.take_upstreams(&stream.upstreams)?;
+    let upstreams = upstreams(&stream.upstreams)?;
     state.take_zones(&stream.limit_conn_zones);
     // SIGTERM does not drain.
     let workers = workers(config.worker_processes);
@@ -32,13 +33,13 @@ pub(crate) fn proxy(
     inherited.add_claimed(&state.inherited);
     for (number, server) in stream.servers.iter().enumerate() {
         for listen in &server.listens {
-            let upstream = state.upstream(server.upstream);
+            let upstream = &upstreams[server.upstream];
             let opened = match inherited.listener(listen, number, upstream)? {
                 SocketMatch::Listener(listener) => *listener,
                 SocketMatch::None => Listener::new(listen.addr, upstream),
                 SocketMatch::Covered => continue,
             };
-            proxy = proxy.listener(listener(opened, server, listen, state));
+            proxy = proxy.listener(listener(opened, server, listen, &upstreams, state));
         }
     }
     inherited.warn_of_unclaimed();

@@ -12,19 +12,26 @@ use lb_discovery::{Dns, DriverConfig, Map, OnEmpty, Source, Static};
 use super::error::BuildError;
 use super::kubernetes;
 use super::resolvers::{SystemResolver, UpstreamResolvers};
+use crate::config::resolver::Resolver;
 use crate::config::upstream::block::Upstream;
+use crate::config::upstream::kubernetes::Kubernetes;
 use crate::config::upstream::method::Method;
 use crate::config::upstream::server::UpstreamServer;
 use crate::syntax::address::Host;
 
+/// The upstreams that `config` describes, in its order.
+pub(super) fn upstreams(config: &[Upstream]) -> Result<Vec<lb_proxy::Upstream>, BuildError> {
+    let system = SystemResolver::default();
+    let upstreams = config.iter().map(|config| upstream(config, &system));
+    upstreams.collect()
+}
+
 /// The upstream that `config` describes.
-pub(super) fn upstream(
-    config: &Upstream,
-    system: &SystemResolver,
-) -> Result<lb_proxy::Upstream, BuildError> {
+fn upstream(config: &Upstream, system: &SystemResolver) -> Result<lb_proxy::Upstream, BuildError> {
     let resolvers = UpstreamResolvers::new(config, system);
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
         .policy(policy(&config.method).build())
+        .fingerprint(fingerprint(config))
         // As in nginx, a name that does not exist any more removes its servers; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
     if let Method::Hash { key, .. } = &config.method {
@@ -37,6 +44,24 @@ pub(super) fn upstream(
         upstream = upstream.discovery(kubernetes::source(line)?);
     }
     Ok(upstream.build()?)
+}
+
+/// What the identities of the sources leave out: the parameters of servers with names, the resolver, and how Kubernetes is
+/// reached. The identity of addresses includes their parameters. Places in the text make no difference.
+fn fingerprint(config: &Upstream) -> String {
+    let named = config.servers.iter();
+    let named = named.filter(|server| !matches!(server.host, Host::Ip(_)));
+    let servers: Vec<_> = named.map(UpstreamServer::without_span).collect();
+    let kubernetes: Vec<_> = config
+        .kubernetes
+        .iter()
+        .map(Kubernetes::without_span)
+        .collect();
+    let resolver = config.resolver.as_ref().map(Resolver::without_span);
+    format!(
+        "{servers:?} {kubernetes:?} {resolver:?} {:?}",
+        config.resolver_timeout
+    )
 }
 
 /// Joins servers that are listed more than once: a backend is identified by its address, so its weight is the sum. Servers

@@ -86,6 +86,14 @@ impl<B: Has<NameResolution>> Directive<B> {
 }
 
 impl Resolver {
+    /// The same wherever it stands in the text.
+    pub(crate) fn without_span(&self) -> Self {
+        Self {
+            span: Span::none(),
+            ..self.clone()
+        }
+    }
+
     fn read(statement: &Statement, reader: &mut Reader<'_>) -> Result<Self, ConfigError> {
         let mut name_servers = Vec::new();
         let mut valid = None;

@@ -81,7 +81,7 @@ impl SignalCommand {
     }
 }
 
-/// The process whose id is in the file.
+/// The process with the id in the file.
 fn process(path: &Path) -> Result<Pid, SignalError> {
     // A FIFO without a writer reads as empty, and does not block.
     let mut options = File::options();

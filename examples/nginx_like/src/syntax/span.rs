@@ -13,6 +13,16 @@ pub(crate) struct Span {
     pub(crate) line: usize,
 }
 
+impl Span {
+    /// No place, for values that are compared wherever they stand.
+    pub(crate) fn none() -> Self {
+        Self {
+            file: Path::new("").into(),
+            line: 0,
+        }
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file.display(), self.line)

@@ -1,7 +1,6 @@
 //! An `upstream` block.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::time::Duration;
 
 use super::error::UpstreamError;
@@ -34,35 +33,6 @@ pub(crate) struct Upstream {
     pub(crate) resolver_timeout: Duration,
     /// The place of the block or of the `proxy_pass`.
     pub(crate) span: Span,
-}
-
-impl Upstream {
-    /// Whether `other` is equal to it but for the places in the text.
-    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
-        self.without_spans() == other.without_spans()
-    }
-
-    fn without_spans(&self) -> Self {
-        let mut upstream = self.clone();
-        let servers = upstream.servers.iter_mut().map(|server| &mut server.span);
-        let kubernetes = upstream
-            .kubernetes
-            .iter_mut()
-            .map(|source| &mut source.span);
-        let resolver = upstream
-            .resolver
-            .iter_mut()
-            .map(|resolver| &mut resolver.span);
-        let nowhere = Span {
-            file: Path::new("").into(),
-            line: 0,
-        };
-        for span in servers.chain(kubernetes).chain(resolver) {
-            *span = nowhere.clone();
-        }
-        upstream.span = nowhere;
-        upstream
-    }
 }
 
 /// An `upstream` block as written.

@@ -61,6 +61,16 @@ enum KubernetesError {
     NoPodPort,
 }
 
+impl Kubernetes {
+    /// The same wherever it stands in the text.
+    pub(crate) fn without_span(&self) -> Self {
+        Self {
+            span: Span::none(),
+            ..self.clone()
+        }
+    }
+}
+
 impl<B: Has<Vec<Kubernetes>>> Directive<B> {
     pub(crate) const KUBERNETES: &'static [Self] = &[
         Self::simple("kubernetes", AtLeast(1), |block, statement, reader| {

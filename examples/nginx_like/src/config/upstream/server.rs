@@ -50,6 +50,14 @@ impl UpstreamServer {
         }
     }
 
+    /// The same wherever it stands in the text.
+    pub(crate) fn without_span(&self) -> Self {
+        Self {
+            span: Span::none(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn read(statement: &Statement) -> Result<Self, ConfigError> {
         let url = || statement.arg().to_owned();
         let invalid = |reason| statement.error(UpstreamError::Address { reason, url: url() });
