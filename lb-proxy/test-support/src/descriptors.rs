@@ -2,7 +2,7 @@
 //!
 //! Both belong to the whole process, so a test that uses them needs a test binary of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -19,7 +19,7 @@ pub fn without_pipes() -> usize {
 
 /// The number of open pipes, each of two descriptors.
 pub fn pipes() -> usize {
-    targets().filter(is_pipe).count() / 2
+    targets().filter(|target| is_pipe(target)).count() / 2
 }
 
 /// The limit on descriptors.
@@ -41,6 +41,6 @@ fn targets() -> impl Iterator<Item = PathBuf> {
     open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok())
 }
 
-fn is_pipe(target: &PathBuf) -> bool {
+fn is_pipe(target: &Path) -> bool {
     target.to_string_lossy().starts_with("pipe:")
 }
