@@ -9,8 +9,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::{self, ClientHello};
+use lb_proxy::first_bytes::ParseStatus;
 use lb_proxy::proxy_protocol::{self, ProxyHeader};
 
 macro_rules! seeds {

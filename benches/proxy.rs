@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use lb_proxy::{Relay, Splice};
+use lb_proxy::Relay;
+use lb_proxy::settings::Splice;
 use tokio::runtime::Builder;
 
 /// The bytes that one iteration moves.

@@ -6,13 +6,13 @@
 pub enum CloseReason {
     /// The proxy was shut down.
     Aborted,
-    /// [`Access`](crate::Access) denies the client's address.
+    /// [`Access`](crate::access::Access) denies the client's address.
     AccessDenied,
-    /// The backend was removed, and its sessions are ended: [`OnBackendLoss`](crate::OnBackendLoss).
+    /// The backend was removed, and its sessions are ended: [`OnBackendLoss`](crate::balancing::OnBackendLoss).
     BackendRemoved,
     /// The backend reset its connection.
     BackendReset,
-    /// The backend became unhealthy or was ejected, and its sessions are ended: [`OnBackendLoss`](crate::OnBackendLoss).
+    /// The backend became unhealthy or was ejected, and its sessions are ended: [`OnBackendLoss`](crate::balancing::OnBackendLoss).
     BackendUnhealthy,
     /// The client went away before it had a backend.
     ClientGone,
@@ -36,7 +36,7 @@ pub enum CloseReason {
     MaxAge,
     /// No backend could take the connection.
     NoBackend,
-    /// The first bytes were not what the [`Preread`](crate::Preread) wants.
+    /// The first bytes were not what the [`Preread`](crate::first_bytes::Preread) wants.
     Preread,
     /// The first bytes did not come in time.
     PrereadTimeout,

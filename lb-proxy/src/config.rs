@@ -177,7 +177,7 @@ impl Default for Retry {
 }
 
 /// What a client sees if no backend can serve it. To let clients wait instead, give the upstream a
-/// [`Queue`](crate::Queue).
+/// [`Queue`](crate::balancing::Queue).
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum OnNoBackend {

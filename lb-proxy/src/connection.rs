@@ -16,7 +16,7 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The other end of its socket.
     pub peer: SocketAddr,
-    /// The client: the peer, unless a [`Preread`](crate::Preread) has set another address.
+    /// The client: the peer, unless a [`Preread`](crate::first_bytes::Preread) has set another address.
     pub client: SocketAddr,
     pub(crate) preread: Option<Arc<PrereadInfo>>,
 }
@@ -24,7 +24,7 @@ pub struct Connection {
 /// Properties that the first bytes contain. They are set once the first bytes have been read.
 ///
 /// [`Hooks::accept`](crate::Hooks::accept) runs before that, unless a preread
-/// [names the client](crate::Preread::names_client).
+/// [names the client](crate::first_bytes::Preread::names_client).
 impl Connection {
     /// The address that the client connected to at the first of the proxies in front.
     ///

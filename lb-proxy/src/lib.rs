@@ -30,13 +30,14 @@
 //! # A session
 //!
 //! 1. **Admit.** The [`Limits`] of the proxy and the listener apply first; by default a connection above them waits in the
-//!    kernel's queue. [`Access`], the [`ClientZone`]s and the [`Hooks`] then admit the connection or reset it.
-//! 2. **Preread.** A [`Preread`], if the listener has one, parses the first bytes: the client's address
+//!    kernel's queue. [`Access`](access::Access), the [`ClientZone`](access::ClientZone)s and the [`Hooks`] then admit the
+//!    connection or reset it.
+//! 2. **Preread.** A [`Preread`](first_bytes::Preread), if the listener has one, parses the first bytes: the client's address
 //!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)), the server name that TLS requests
 //!    ([`ClientHelloReader`](client_hello::ClientHelloReader)). The listener's [server names](Listener::server_names) or
 //!    its [route](Listener::route) choose the upstream.
 //! 3. **Pick.** The policy picks a backend. The pick counts as a connection in flight until the session ends. If all
-//!    backends are full the session waits in the upstream's [`Queue`], if it has one.
+//!    backends are full the session waits in the upstream's [`Queue`](balancing::Queue), if it has one.
 //! 4. **Connect.** The session connects to the backend within [`Timeouts::connect`]. A failure counts against the backend,
 //!    and the session picks another one, none twice, within [`Retry`]. A failure of this machine (no descriptor, no source
 //!    port) counts against no backend. A client passes through at most 16 listeners of one proxy: after that, the session
@@ -46,7 +47,7 @@
 //!    [`Timeouts::half_closed`] the side that was still open is reset. [`Timeouts::max_age`] ends a session even if bytes
 //!    move. Acknowledged bytes are delivered before a reset, as long as their reader accepts some within
 //!    [`Timeouts::idle`].
-//! 6. **Close.** A client without a backend is reset, or what [`OnNoBackend`] says. A client that closes early frees
+//! 6. **Close.** A client without a backend is reset, or what [`OnNoBackend`](settings::OnNoBackend) says. A client that closes early frees
 //!    everything that its session holds.
 //!
 //! Each step is a file of `session/`.
@@ -56,7 +57,7 @@
 //!
 //! # What a relay costs
 //!
-//! Long transfers use splice(2) if the system supports it ([`Splice`]). All other bytes go through one buffer of the worker.
+//! Long transfers use splice(2) if the system supports it ([`Splice`](settings::Splice)). All other bytes go through one buffer of the worker.
 //! There are at most 1024 pipes, and they take at most an eighth of the descriptors; a transfer without a pipe is copied.
 //! [`Relay`] is the relay alone, for programs that accept and connect by themselves.
 //!
@@ -67,7 +68,7 @@
 //! [`Handle::metrics`] returns counters. [`Upstream::backends`] and [`Upstream::discovery`] return the state of backends and
 //! sources. `tracing` logs events: membership at `info`, ejections and shortages at `warn`, single connections at `debug`.
 //!
-//! Clients without service are logged under the target [`FAILURES_TARGET`], by listener or upstream and reason: the first
+//! Clients without service are logged under the target [`FAILURES_TARGET`](events::FAILURES_TARGET), by listener or upstream and reason: the first
 //! three of a kind one by one, then a count at most every ten seconds, and the remaining counts at the end. The level is
 //! `error` if an upstream has no backend for them. It is `warn` if access rules, limits, first bytes or hooks refuse them,
 //! if attempts to connect fail, if a backend resets them, or if accepting pauses. Text from outside is
@@ -104,31 +105,61 @@ mod session;
 mod state;
 mod upstream;
 
-pub use close_reason::CloseReason;
-pub use config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
-pub use connection::Connection;
-pub use error::{BindError, BuildError, ReloadError};
-pub use failures::FAILURES_TARGET;
-pub use hooks::{Admission, Attempt, AttemptOutcome, Hooks, Summary};
-pub use limits::{Access, ClientZone, ClientZoneBuilder, Excess, Limits, Rate};
+pub use config::{Retry, Timeouts};
+pub use hooks::Hooks;
+pub use limits::Limits;
 pub use listener::Listener;
 pub use metrics::Metrics;
-pub use net::bind_source::BindSource;
-pub use net::local::LocalAddresses;
-pub use net::network::{Network, NetworkError};
-pub use net::options::{Keepalive, SocketOptions};
-pub use parse_status::ParseStatus;
-pub use preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
-pub use relay::{Relay, RelayEnd, RelayReport};
-pub use server::{
-    Changes, DescriptorBudget, DrainReport, Handle, Phase, Proxy, ProxyBuilder, ReloadReport,
-    Server, Workers,
-};
-pub use upstream::drain::OnBackendLoss;
-pub use upstream::hash_key::HashKey;
-pub use upstream::key_part::{KeyFunction, KeyPart};
-pub use upstream::wait_queue::{Queue, WaitFor};
+pub use relay::Relay;
+pub use server::{Handle, Proxy, ProxyBuilder, Server, Workers};
 pub use upstream::{Upstream, UpstreamBuilder};
+
+/// Which clients are admitted, and how many connections a client may have or begin.
+pub mod access {
+    pub use crate::limits::{Access, ClientZone, ClientZoneBuilder, Excess, Rate};
+    pub use crate::net::network::{Network, NetworkError};
+}
+
+/// How an upstream balances: hash keys, the wait queue, and the end of sessions whose backend is lost.
+pub mod balancing {
+    pub use crate::upstream::drain::OnBackendLoss;
+    pub use crate::upstream::hash_key::HashKey;
+    pub use crate::upstream::key_part::{KeyFunction, KeyPart};
+    pub use crate::upstream::wait_queue::{Queue, WaitFor};
+}
+
+/// Errors of building, binding and reloading a proxy.
+pub mod errors {
+    pub use crate::error::{BindError, BuildError, ReloadError};
+}
+
+/// What [`Hooks`] are told of a session, and the target of logged failures.
+pub mod events {
+    pub use crate::close_reason::CloseReason;
+    pub use crate::connection::Connection;
+    pub use crate::failures::FAILURES_TARGET;
+    pub use crate::hooks::{Admission, Attempt, AttemptOutcome, Summary};
+}
+
+/// Parsers of the first bytes of a connection. [`client_hello`] and [`proxy_protocol`] have the ones that lb brings.
+pub mod first_bytes {
+    pub use crate::parse_status::ParseStatus;
+    pub use crate::preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
+}
+
+/// What a server, a reload and a relay report.
+pub mod reports {
+    pub use crate::relay::{RelayEnd, RelayReport};
+    pub use crate::server::{Changes, DescriptorBudget, DrainReport, Phase, ReloadReport};
+}
+
+/// Settings of listeners, sockets and sessions.
+pub mod settings {
+    pub use crate::config::{HalfClose, OnNoBackend, Splice};
+    pub use crate::net::bind_source::BindSource;
+    pub use crate::net::local::LocalAddresses;
+    pub use crate::net::options::{Keepalive, SocketOptions};
+}
 
 // What an embedder needs besides, in the versions that fit.
 pub use {lb_core, lb_discovery};

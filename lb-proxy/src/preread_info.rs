@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use crate::parse_status::ParseStatus;
 use crate::proxy_protocol::ProxyHeader;
 
-/// The properties that [prereads](crate::Preread) set.
+/// The properties that [prereads](crate::first_bytes::Preread) set.
 ///
-/// All copies of a [`Connection`](crate::Connection) share it. A connection without such properties has none.
+/// All copies of a [`Connection`](crate::events::Connection) share it. A connection without such properties has none.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub(crate) struct PrereadInfo {
     /// The address that the client connected to, from the header of a proxy in front.

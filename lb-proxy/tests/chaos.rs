@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use lb_core::{Backend, FailLimit, Rng, SplitMix64};
-use lb_proxy::{ClientZone, CloseReason, Connection, Hooks, Listener, Summary, Timeouts};
+use lb_proxy::access::ClientZone;
+use lb_proxy::events::{CloseReason, Connection, Summary};
+use lb_proxy::{Hooks, Listener, Timeouts};
 use test_support::bytes::noise;
 use test_support::deadline::{eventually, within};
 use test_support::descriptors;

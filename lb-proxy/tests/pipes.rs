@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use lb_proxy::Splice;
+use lb_proxy::settings::Splice;
 use test_support::bytes::noise;
 use test_support::deadline::{eventually, within};
 use test_support::descriptors;

@@ -7,7 +7,8 @@ use std::num::NonZeroUsize;
 use std::thread;
 
 use lb_core::Backend;
-use lb_proxy::{BindError, Proxy, Workers};
+use lb_proxy::errors::BindError;
+use lb_proxy::{Proxy, Workers};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use rustix::thread::{Uid, set_thread_res_uid};
 use test_support::deadline::eventually;

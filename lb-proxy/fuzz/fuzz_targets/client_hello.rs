@@ -1,7 +1,7 @@
 //! Parses arbitrary bytes as a ClientHello. The first byte sets how much of the rest has arrived so far.
 #![no_main]
 
-use lb_proxy::ParseStatus;
+use lb_proxy::first_bytes::ParseStatus;
 use lb_proxy::client_hello::{ClientHello, ClientHelloError};
 use libfuzzer_sys::fuzz_target;
 

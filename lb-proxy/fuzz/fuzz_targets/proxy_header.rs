@@ -1,7 +1,7 @@
 //! Parses arbitrary bytes as a PROXY header. The first byte sets how much of the rest has arrived so far.
 #![no_main]
 
-use lb_proxy::ParseStatus;
+use lb_proxy::first_bytes::ParseStatus;
 use lb_proxy::proxy_protocol::{DEFAULT_LIMIT, ProxyHeader, Tlv, write_v1, write_v2};
 use libfuzzer_sys::fuzz_target;
 

@@ -5,7 +5,7 @@
 //! continuation turns into a ClientHello are an error, and [`NotTls`] tells other protocols from broken clients.
 //!
 //! ```
-//! use lb_proxy::ParseStatus;
+//! use lb_proxy::first_bytes::ParseStatus;
 //! use lb_proxy::client_hello::{ClientHello, ClientHelloError, DEFAULT_LIMIT};
 //!
 //! let error = ClientHello::parse(b"GET / HTTP/1.1\r\n", DEFAULT_LIMIT).unwrap_err();

@@ -119,8 +119,8 @@ mod tests {
     }
 
     proptest! {
-        /// Over any stretch of time no more connections pass than the burst and the rate allow, and whoever waits as
-        /// long as told passes.
+        /// In any interval at most as many connections pass as the burst and the rate allow. A connection that waits as
+        /// long as the refusal says passes.
         #[test]
         fn never_more_than_the_rate_and_the_burst(
             per_second in 1_u32..2000,

@@ -149,8 +149,8 @@ impl Listener {
     }
 
     /// Sets whether a client that ended its side before it sent a byte counts as gone while it waits for a backend.
-    /// Default: yes, since port probes and users who gave up look like that. Without it such a client is connected to
-    /// a backend, which may have something to tell to somebody who has nothing to say. A reset is always noticed.
+    /// Default: yes, since port probes and cancelled requests look like that. Without it the session connects such a
+    /// client to a backend, for protocols in which only the backend sends. A reset always ends the wait.
     #[doc(alias = "abortonclose")]
     pub fn abandon_silent(mut self, abandon_silent: bool) -> Self {
         self.route.abandon_silent = abandon_silent;
@@ -218,9 +218,9 @@ impl Listener {
         self
     }
 
-    /// Sets whether backends are told who the client is, by a PROXY protocol header before everything else. Default: no.
-    /// They must be made to expect it, and to accept it from us alone. An upstream that has [a setting of its
-    /// own](crate::UpstreamBuilder::send_proxy) goes by that.
+    /// Sets whether a session sends its backend the client's address, by a PROXY protocol header before everything else.
+    /// Default: no. Configure the backends to expect the header, and to accept it from this proxy alone. [A setting of the
+    /// upstream](crate::UpstreamBuilder::send_proxy) overrides this one.
     #[doc(alias = "proxy_protocol", alias = "send-proxy")]
     pub fn send_proxy(mut self, send: SendProxy) -> Self {
         self.route.send_proxy = Some(send);

@@ -33,7 +33,7 @@ use crate::proxy_protocol::{
 /// use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
 ///
 /// # #[allow(dead_code)]
-/// # fn example(listener: Listener) -> Result<Listener, lb_proxy::NetworkError> {
+/// # fn example(listener: Listener) -> Result<Listener, lb_proxy::access::NetworkError> {
 /// let in_front = TrustedNetworks::try_new(["10.0.0.0/24", "2001:db8::/64"])?;
 /// Ok(listener.preread(Arc::new(ProxyProtocol::required(in_front))))
 /// # }

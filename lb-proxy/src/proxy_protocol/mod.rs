@@ -17,7 +17,7 @@
 //! and transports, a lone CR or LF, and TLVs that do not end with the header are errors.
 //!
 //! ```
-//! use lb_proxy::ParseStatus;
+//! use lb_proxy::first_bytes::ParseStatus;
 //! use lb_proxy::proxy_protocol::{Addresses, DEFAULT_LIMIT, ProxyHeader, Tlv, write_v2};
 //!
 //! let client = Addresses::new("192.0.2.1:56324".parse()?, "198.51.100.1:443".parse()?);

@@ -84,7 +84,7 @@ impl Handle {
     ///
     /// [`ReloadError`]. Nothing has changed then. An address that overlaps cannot be bound if sockets of another user hold
     /// the old address: those that root opened before the process became another user, or that systemd opened. See
-    /// [`BindError::InTheWay`](crate::BindError::InTheWay).
+    /// [`BindError::InTheWay`](crate::errors::BindError::InTheWay).
     pub async fn reload(&self, proxy: Proxy) -> Result<ReloadReport, ReloadError> {
         reload::reload(&self.server, proxy).await
     }

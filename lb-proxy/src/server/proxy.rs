@@ -100,7 +100,7 @@ impl ProxyBuilder {
     }
 
     /// Follows the sources of an upstream that no listener names, because a [route function](Listener::route) or a
-    /// [`Preread`](crate::Preread) chooses it.
+    /// [`Preread`](crate::first_bytes::Preread) chooses it.
     pub fn upstream(mut self, upstream: &Upstream) -> Self {
         self.proxy.upstreams.push(upstream.clone());
         self

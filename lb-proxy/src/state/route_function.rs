@@ -8,7 +8,9 @@ use crate::upstream::Upstream;
 
 /// A function that chooses the upstream of a connection; see [`Listener::route`](crate::Listener::route).
 #[derive(Clone)]
-pub(crate) struct RouteFunction(Arc<dyn Fn(&Connection) -> Option<Upstream> + Send + Sync>);
+pub(crate) struct RouteFunction(Arc<ChooseFn>);
+
+type ChooseFn = dyn Fn(&Connection) -> Option<Upstream> + Send + Sync;
 
 impl RouteFunction {
     pub(crate) fn new(

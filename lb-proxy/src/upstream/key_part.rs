@@ -11,7 +11,7 @@ use crate::connection::Connection;
 /// [`UpstreamBuilder::hash_key`](crate::UpstreamBuilder::hash_key).
 ///
 /// ```
-/// use lb_proxy::KeyPart;
+/// use lb_proxy::balancing::KeyPart;
 ///
 /// // nginx's `$remote_addr:$server_port`.
 /// let key = [KeyPart::ClientIpText, KeyPart::text(":"), KeyPart::LocalPort];

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use lb_core::Backend;
 use lb_proxy::client_hello::ClientHelloReader;
+use lb_proxy::first_bytes::Preread;
 use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
 use lb_proxy::server_names::ServerNames;
-use lb_proxy::{Listener, Preread, Proxy};
+use lb_proxy::{Listener, Proxy};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, upstream};

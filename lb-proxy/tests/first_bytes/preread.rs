@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::Backend;
-use lb_proxy::{
-    Access, ClientZone, Listener, Preread, PrereadContext, PrereadError, PrereadStatus, Proxy,
-    Upstream,
-};
+use lb_proxy::access::{Access, ClientZone};
+use lb_proxy::first_bytes::{Preread, PrereadContext, PrereadError, PrereadStatus};
+use lb_proxy::{Listener, Proxy, Upstream};
 use test_support::bytes::noise;
 use test_support::deadline::{eventually, within};
 use test_support::nodes::named;
@@ -173,7 +172,8 @@ async fn a_client_that_ends_behind_its_first_line_is_noticed() {
     let upstream = Upstream::builder("test")
         .discovery(source)
         .queue(Some(
-            lb_proxy::Queue::new(std::num::NonZeroUsize::MIN).wait_for(lb_proxy::WaitFor::Anything),
+            lb_proxy::balancing::Queue::new(std::num::NonZeroUsize::MIN)
+                .wait_for(lb_proxy::balancing::WaitFor::Anything),
         ))
         .build()
         .unwrap();

@@ -9,9 +9,10 @@ use std::time::Duration;
 use lb_core::Backend;
 use lb_core::policy::Maglev;
 use lb_discovery::Static;
+use lb_proxy::balancing::KeyPart;
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::server_names::ServerNames;
-use lb_proxy::{KeyPart, Listener, Proxy, Upstream};
+use lb_proxy::{Listener, Proxy, Upstream};
 use rustls::client::Resumption;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{

@@ -5,7 +5,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use lb_core::Backend;
-use lb_proxy::{Access, ClientZone, Excess, Limits, Listener, Network, Proxy, Rate};
+use lb_proxy::access::{Access, ClientZone, Excess, Network, Rate};
+use lb_proxy::{Limits, Listener, Proxy};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, upstream};

@@ -5,8 +5,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lb_core::Backend;
+use lb_proxy::access::Network;
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, TrustedNetworks};
-use lb_proxy::{HalfClose, Limits, Listener, Network, Proxy, Workers};
+use lb_proxy::settings::HalfClose;
+use lb_proxy::{Limits, Listener, Proxy, Workers};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::{listening, named};
 use test_support::proxy::{RunningProxy, upstream};

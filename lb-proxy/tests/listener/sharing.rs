@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use lb_proxy::{BindError, Listener, Proxy, ProxyBuilder, ReloadError, Upstream, Workers};
+use lb_proxy::errors::{BindError, ReloadError};
+use lb_proxy::{Listener, Proxy, ProxyBuilder, Upstream, Workers};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, reload, round_robin};

@@ -5,7 +5,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use lb_core::Backend;
-use lb_proxy::{BindError, ClientZone, Limits, Listener, Proxy, ProxyBuilder, Workers};
+use lb_proxy::access::ClientZone;
+use lb_proxy::errors::BindError;
+use lb_proxy::{Limits, Listener, Proxy, ProxyBuilder, Workers};
 use test_support::deadline::within;
 use test_support::nodes::{listening, named};
 use test_support::proxy::{RunningProxy, in_flight, upstream};

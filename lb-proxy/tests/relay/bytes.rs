@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lb_proxy::{HalfClose, Listener, Timeouts};
+use lb_proxy::settings::HalfClose;
+use lb_proxy::{Listener, Timeouts};
 use test_support::bytes::noise;
 use test_support::deadline::{eventually, within};
 use test_support::proxy::{session, session_with};

@@ -1,7 +1,7 @@
 //! Every order in which the two sides of a relay can close, spliced and copied, on loopback and over a link with small
 //! packets.
 
-use lb_proxy::Splice;
+use lb_proxy::settings::Splice;
 use socket2::SockRef;
 use test_support::bytes::noise;
 use test_support::deadline::{eventually, within};

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lb_core::Backend;
-use lb_proxy::{HalfClose, Listener, Proxy, Relay, Timeouts};
+use lb_proxy::settings::HalfClose;
+use lb_proxy::{Listener, Proxy, Relay, Timeouts};
 use socket2::{Domain, SockRef, Socket, Type};
 use test_support::bytes::noise;
 use test_support::deadline::{eventually, within};

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use lb_core::{Backend, Snapshot};
 use lb_discovery::Manual;
-use lb_proxy::{BuildError, Handle, Listener, Phase, Proxy, Timeouts, Upstream, Workers};
+use lb_proxy::errors::BuildError;
+use lb_proxy::reports::Phase;
+use lb_proxy::{Handle, Listener, Proxy, Timeouts, Upstream, Workers};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, session, upstream};

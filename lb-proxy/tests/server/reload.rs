@@ -9,7 +9,8 @@ use std::time::Duration;
 use lb_core::policy::PolicyKind;
 use lb_core::{Backend, BalancerConfig, Snapshot, ZonePreference};
 use lb_discovery::Static;
-use lb_proxy::{Limits, Listener, Proxy, ReloadError, Upstream, Workers};
+use lb_proxy::errors::ReloadError;
+use lb_proxy::{Limits, Listener, Proxy, Upstream, Workers};
 use test_support::deadline::{eventually, within};
 use test_support::discovery::{Script, Watch};
 use test_support::nodes::{listening, named};
@@ -208,7 +209,7 @@ async fn changed_limits_count_the_open_sessions() {
     let upstream = round_robin("pool", listening("a").await);
     let limited = |n| {
         let limits = Limits::default().sessions(NonZeroUsize::new(n));
-        let limits = limits.excess(lb_proxy::Excess::Refuse);
+        let limits = limits.excess(lb_proxy::access::Excess::Refuse);
         Listener::new(loopback(), &upstream).limits(limits)
     };
     let proxy = RunningProxy::run(Proxy::builder().listener(limited(2))).await;

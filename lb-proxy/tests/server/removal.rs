@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lb_core::{Backend, Health};
 use lb_discovery::{DriverConfig, Manual, ManualHandle};
-use lb_proxy::{Listener, OnBackendLoss, Upstream, UpstreamBuilder};
+use lb_proxy::balancing::OnBackendLoss;
+use lb_proxy::{Listener, Upstream, UpstreamBuilder};
 use test_support::deadline::eventually;
 use test_support::nodes::listening;
 use test_support::proxy::{RunningProxy, in_flight};

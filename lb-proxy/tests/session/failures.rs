@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::{AdminState, Backend, FailLimit};
+use lb_proxy::access::{Access, ClientZone, Excess, Network};
+use lb_proxy::events::{Admission, Connection};
 use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
-use lb_proxy::{
-    Access, Admission, BindSource, ClientZone, Connection, Excess, Hooks, Limits, Listener, Network,
-};
+use lb_proxy::settings::BindSource;
+use lb_proxy::{Hooks, Limits, Listener};
 use test_support::deadline::eventually;
 use test_support::log::Capture;
 use test_support::nodes::{listening, named};

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lb_core::Backend;
-use lb_proxy::{
-    Admission, Attempt, AttemptOutcome, CloseReason, Connection, Hooks, Listener, Summary, Timeouts,
-};
+use lb_proxy::events::{Admission, Attempt, AttemptOutcome, CloseReason, Connection, Summary};
+use lb_proxy::{Hooks, Listener, Timeouts};
 use test_support::deadline::eventually;
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, upstream};

@@ -11,7 +11,7 @@ mod proxy_written;
 mod real;
 mod server_names;
 
-use lb_proxy::ParseStatus;
+use lb_proxy::first_bytes::ParseStatus;
 
 /// A parser that returns the length of the message.
 type Parse<'a, E> = &'a dyn Fn(&[u8]) -> Result<ParseStatus<usize>, E>;

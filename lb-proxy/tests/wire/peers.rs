@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use lb_proxy::ParseStatus;
+use lb_proxy::first_bytes::ParseStatus;
 use lb_proxy::proxy_protocol::{
     Addresses, Command, DEFAULT_LIMIT, ProxyHeader, Tlv, Version, write_v1, write_v2,
 };

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
 
-use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::ClientHello;
+use lb_proxy::first_bytes::ParseStatus;
 use lb_proxy::proxy_protocol::{
     Addresses, Command, DEFAULT_LIMIT, ProxyHeader, Tlv, Version, write_v1, write_v2,
 };

@@ -1,6 +1,6 @@
 //! Parsing PROXY protocol headers, against the text of the specification.
 
-use lb_proxy::ParseStatus;
+use lb_proxy::first_bytes::ParseStatus;
 use lb_proxy::proxy_protocol::{
     Addresses, Command, DEFAULT_LIMIT, HeaderError, HeaderErrorKind as Kind, ProxyHeader, Tlv,
     Version, write_v2,

@@ -26,7 +26,7 @@ pub(crate) enum BuildError {
     #[error("no \"stream\" block with a server in it: there is nothing to balance")]
     NoServer,
     #[error(transparent)]
-    Proxy(#[from] lb_proxy::BuildError),
+    Proxy(#[from] lb_proxy::errors::BuildError),
 }
 
 impl BuildError {

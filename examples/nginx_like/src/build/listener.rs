@@ -4,11 +4,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lb_proxy::access::Access;
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
-use lb_proxy::{
-    Access, BindSource, HalfClose, Keepalive, Listener, Retry, SocketOptions, Timeouts, Upstream,
-};
+use lb_proxy::settings::{BindSource, HalfClose, Keepalive, SocketOptions};
+use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 
 use super::reload_state::ReloadState;
 use crate::config::listen::Listen;

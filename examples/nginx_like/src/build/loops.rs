@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use lb_proxy::LocalAddresses;
+use lb_proxy::settings::LocalAddresses;
 use tracing::error;
 
 use crate::config::listen::Listen;

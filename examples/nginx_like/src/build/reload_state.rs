@@ -1,6 +1,6 @@
 //! What a reload takes over from the former configuration.
 
-use lb_proxy::ClientZone;
+use lb_proxy::access::ClientZone;
 
 use super::inherited::ClaimedSocket;
 use crate::config::limit_conn::LimitConnZone;

@@ -1,6 +1,6 @@
 //! `allow` and `deny`.
 
-use lb_proxy::Network;
+use lb_proxy::access::Network;
 
 use crate::syntax::directive::Args::Exactly;
 use crate::syntax::directive::{Directive, Has};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use lb_proxy::Keepalive;
+use lb_proxy::settings::Keepalive;
 
 use crate::syntax::address::{self, AddressError};
 use crate::syntax::error::ConfigError;

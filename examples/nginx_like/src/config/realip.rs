@@ -1,6 +1,6 @@
 //! `set_real_ip_from`.
 
-use lb_proxy::Network;
+use lb_proxy::access::Network;
 
 use crate::syntax::address::{Address, Host};
 use crate::syntax::directive::Args::Exactly;

@@ -2,7 +2,7 @@
 //!
 //! Each field is a group of directives: a file beside this one, named as nginx's module.
 
-use lb_proxy::Network;
+use lb_proxy::access::Network;
 use lb_proxy::proxy_protocol::TrustedNetworks;
 
 use super::access::AccessRule;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use lb_proxy::{BindError, ReloadError};
+use lb_proxy::errors::{BindError, ReloadError};
 
 use super::send_signal::SignalError;
 use crate::build::error::BuildError;

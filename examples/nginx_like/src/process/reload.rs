@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lb_proxy::{Handle, ReloadReport};
+use lb_proxy::Handle;
+use lb_proxy::reports::ReloadReport;
 use tracing::{error, info, warn};
 
 use super::files::access::FileAccess;

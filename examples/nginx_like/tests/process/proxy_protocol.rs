@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 
-use lb_proxy::ParseStatus;
+use lb_proxy::first_bytes::ParseStatus;
 use lb_proxy::proxy_protocol::{
     Addresses, DEFAULT_LIMIT, ProxyHeader, Version, write_v1, write_v2,
 };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lb_proxy::{Relay, RelayEnd, RelayReport, Splice, Timeouts};
+use lb_proxy::reports::{RelayEnd, RelayReport};
+use lb_proxy::settings::Splice;
+use lb_proxy::{Relay, Timeouts};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lb_core::Backend;
-use lb_proxy::{
-    DrainReport, Handle, Listener, Metrics, Proxy, ProxyBuilder, ReloadError, ReloadReport,
-};
+use lb_proxy::errors::ReloadError;
+use lb_proxy::reports::{DrainReport, ReloadReport};
+use lb_proxy::{Handle, Listener, Metrics, Proxy, ProxyBuilder};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use lb_core::policy::{PolicyKind, WeightedRoundRobin};
 use lb_core::{Backend, Snapshot, Weight};
 use lb_discovery::{DriverConfig, Manual, ManualHandle, Static};
-use lb_proxy::{OnBackendLoss, Upstream};
+use lb_proxy::Upstream;
+use lb_proxy::balancing::OnBackendLoss;
 
 /// An upstream of the backend at `addr`, which the handle can remove. The removal closes its sessions at once.
 pub fn removable(addr: SocketAddr) -> (Upstream, ManualHandle, Backend) {

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use lb_core::Backend;
 use lb_discovery::Static;
+use lb_proxy::balancing::{HashKey, KeyPart};
+use lb_proxy::events::Connection;
 use lb_proxy::proxy_protocol::{
     Addresses, ProxyProtocol, Tlv, TrustedNetworks, write_v1, write_v2,
 };
-use lb_proxy::{Connection, HashKey, Hooks, KeyPart, Listener, Upstream};
+use lb_proxy::{Hooks, Listener, Upstream};
 use test_support::deadline::{eventually, within};
 use test_support::proxy::RunningProxy;
 use test_support::sockets::loopback;
@@ -62,9 +64,9 @@ struct Seen {
 }
 
 impl Hooks for Seen {
-    fn accept(&self, connection: &Connection) -> lb_proxy::Admission {
+    fn accept(&self, connection: &Connection) -> lb_proxy::events::Admission {
         self.accepted.lock().unwrap().push(connection.clone());
-        lb_proxy::Admission::Admit
+        lb_proxy::events::Admission::Admit
     }
 }
 

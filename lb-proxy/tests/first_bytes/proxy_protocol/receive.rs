@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_proxy::Access;
+use lb_proxy::access::Access;
 use lb_proxy::proxy_protocol::{Command, ProxyProtocol, Tlv, TrustedNetworks, Untrusted};
 use test_support::deadline::within;
 use test_support::streams::assert_reset;

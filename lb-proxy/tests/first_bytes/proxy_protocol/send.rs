@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::Backend;
+use lb_proxy::errors::BuildError;
+use lb_proxy::first_bytes::ParseStatus;
 use lb_proxy::proxy_protocol::{
     Addresses, DEFAULT_LIMIT, ProxyHeader, ProxyProtocol, SendProxy, Tlv, Version,
 };
-use lb_proxy::{BuildError, Listener, ParseStatus, Proxy, Upstream};
+use lb_proxy::{Listener, Proxy, Upstream};
 use test_support::deadline::within;
 use test_support::nodes::named;
 use test_support::proxy::upstream;

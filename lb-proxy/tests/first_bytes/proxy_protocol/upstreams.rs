@@ -5,12 +5,14 @@ use std::sync::Arc;
 use lb_core::{Backend, Snapshot};
 use lb_discovery::Static;
 use lb_proxy::client_hello::ClientHelloReader;
+use lb_proxy::errors::BuildError;
+use lb_proxy::first_bytes::ParseStatus;
 use lb_proxy::proxy_protocol::{
     Addresses, DEFAULT_LIMIT, HeaderError, ProxyHeader, ProxyProtocol, SendProxy, Tlv,
     TrustedNetworks, Version, write_v2,
 };
 use lb_proxy::server_names::ServerNames;
-use lb_proxy::{BuildError, Listener, ParseStatus, Proxy, Upstream};
+use lb_proxy::{Listener, Proxy, Upstream};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use test_support::deadline::within;

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use lb_core::Backend;
 use lb_discovery::ManualHandle;
-use lb_proxy::{Listener, Proxy, Splice, Timeouts};
+use lb_proxy::settings::Splice;
+use lb_proxy::{Listener, Proxy, Timeouts};
 use plan::{Case, End, Event, Plan, Reader, case};
 use play::{Seen, Track, play};
 use proptest::prelude::*;

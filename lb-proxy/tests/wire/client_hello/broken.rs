@@ -1,7 +1,7 @@
 //! Bytes that are not a ClientHello, and limits.
 
-use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::{ClientHello, ClientHelloError as Error, DEFAULT_LIMIT};
+use lb_proxy::first_bytes::ParseStatus;
 
 use super::{RECORDED, hello, in_records, message, recorded, server_name};
 

@@ -1,7 +1,7 @@
 //! Recordings of real clients, whole and split at every byte.
 
-use lb_proxy::ParseStatus;
 use lb_proxy::client_hello::{ClientHello, ClientHelloError as Error, DEFAULT_LIMIT, TlsVersion};
+use lb_proxy::first_bytes::ParseStatus;
 
 use super::{RECORDED, alpn, in_records, message, parse, recorded};
 use crate::split_at_every_byte;

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use lb_core::{PickRequest, SplitMix64, Timestamp, Tried, balancer};
-use lb_proxy::HashKey;
+use lb_proxy::balancing::HashKey;
 
 use super::*;
 use crate::config::main::Config;

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lb_proxy::HashKey;
+use lb_proxy::balancing::HashKey;
 
 use super::{parse, secs, stream};
 use crate::config::resolver::AddressFamilies;

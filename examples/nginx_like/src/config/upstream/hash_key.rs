@@ -1,6 +1,6 @@
 //! The key of `hash`: text with variables.
 
-use lb_proxy::KeyPart;
+use lb_proxy::balancing::KeyPart;
 
 /// The key of `hash`: texts and variables of a connection, one after the other.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use lb_core::Escaped;
-use lb_proxy::FAILURES_TARGET;
+use lb_proxy::events::FAILURES_TARGET;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use lb_proxy::FAILURES_TARGET;
+use lb_proxy::events::FAILURES_TARGET;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, error, info};
 use tracing_subscriber::Registry;
