@@ -133,7 +133,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print_line(&format!("[{}] {error}", error.level()));
+            print_error(&error);
             if tests {
                 print_line(&format!(
                     "configuration file {} test failed",
@@ -197,13 +197,27 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
             print_line(&result.replace("FILE", &path.file().display().to_string()));
         }
     };
-    let (files, config) = path.load_kept(arguments.dump)?;
+    let (files, config) = path.load_all(arguments.dump);
+    let config = config.or_else(all_but_last)?;
     print_warnings(&config, arguments.quiet);
     say("the configuration file FILE syntax is ok");
-    test_config::test(&config)?;
+    test_config::test(&config).or_else(all_but_last)?;
     say("configuration file FILE test is successful");
     dump(&files);
     Ok(())
+}
+
+/// Prints all errors but the last, which the end of the process prints. There is at least one.
+fn all_but_last<T>(mut errors: Vec<StartError>) -> Result<T, StartError> {
+    let last = errors.swap_remove(errors.len() - 1);
+    for error in &errors {
+        print_error(error);
+    }
+    Err(last)
+}
+
+fn print_error(error: &StartError) {
+    print_line(&format!("[{}] {error}", error.level()));
 }
 
 /// Prints files in nginx's form.

@@ -15,8 +15,8 @@ pub(crate) fn misplaced(name: &str) -> SyntaxError {
     let name = name.to_owned();
     if is_known {
         SyntaxError::NotAllowedHere { name }
-    } else if unsupported::is_known(&name) {
-        SyntaxError::NotSupported { name }
+    } else if let Some(instead) = unsupported::instead_of(&name) {
+        SyntaxError::NotSupported { name, instead }
     } else {
         SyntaxError::UnknownDirective { name }
     }
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn no_directive_is_also_unsupported() {
         for name in names() {
-            assert!(!unsupported::is_known(name), "{name}");
+            assert!(unsupported::instead_of(name).is_none(), "{name}");
         }
     }
 }

@@ -9,8 +9,19 @@ use super::overrides::Overrides;
 use super::resolve;
 use crate::syntax::error::ConfigError;
 use crate::syntax::include::{ConfFiles, KeptFile};
-use crate::syntax::reader::{ReadContext, Reader};
+use crate::syntax::reader::{Mistake, ReadContext, Reader};
 use crate::syntax::recording::{FileSource, Recording};
+
+/// Directives that define what directives elsewhere name.
+const DEFINITIONS: &[&str] = &[
+    "geo",
+    "include",
+    "limit_conn_zone",
+    "map",
+    "set",
+    "split_clients",
+    "upstream",
+];
 
 impl Config {
     /// Reads a configuration from a file.
@@ -23,21 +34,25 @@ impl Config {
     /// If a file cannot be read, or the first mistake in the text.
     #[cfg(test)]
     pub(crate) fn load(path: &Path, prefix: &Path) -> Result<Self, ConfigError> {
-        Self::load_kept(path, prefix, &Overrides::default(), false).1
+        Self::load_all(path, prefix, &Overrides::default(), false)
+            .1
+            .map_err(first)
     }
 
-    /// Reads as [`load_recorded`](Self::load_recorded), and returns the files that it read if `keeps` says so.
-    pub(crate) fn load_kept(
+    /// Reads as [`load_recorded`](Self::load_recorded), and returns every mistake, and the files that it read if `keeps` says
+    /// so. There is at least one mistake if there is no configuration.
+    pub(crate) fn load_all(
         path: &Path,
         prefix: &Path,
         overrides: &Overrides,
         keeps: bool,
-    ) -> (Vec<KeptFile>, Result<Self, ConfigError>) {
+    ) -> (Vec<KeptFile>, Result<Self, Vec<ConfigError>>) {
         let path: Arc<Path> = prefix.join(path).into();
         let mut context = context(&path, prefix, FileSource::Disk);
         if keeps {
             context.files.keep();
         }
+        context.finds_all = true;
         let config = Self::read_file(path, overrides, &mut context);
         (context.files.into_kept(), config)
     }
@@ -74,21 +89,48 @@ impl Config {
         let path: Arc<Path> = prefix.join(path).into();
         let mut context = context(&path, prefix, source);
         let config = Self::read_file(path, overrides, &mut context);
-        (context.files.into_recording(), config)
+        (context.files.into_recording(), config.map_err(first))
     }
 
     fn read_file(
         path: Arc<Path>,
         overrides: &Overrides,
         context: &mut ReadContext,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, Vec<ConfigError>> {
         let mut main = MainBlock::default();
-        overrides.read_directives(&mut main, context)?;
-        let bytes = context.files.read(&path);
-        let bytes = bytes.map_err(|error| ConfigError::new(error, None))?;
-        Reader::new(path, &bytes, context).read_file(&mut main)?;
+        let read = overrides
+            .read_directives(&mut main, context)
+            .and_then(|()| {
+                let bytes = context.files.read(&path);
+                let bytes = bytes.map_err(|error| ConfigError::new(error, None))?;
+                Reader::new(path, &bytes, context).read_file(&mut main)
+            });
         overrides.add_error_log(&mut main, context);
-        resolve::main::config(main, std::mem::take(&mut context.warnings))
+        Self::resolve(main, read, context)
+    }
+
+    /// Checks what was read. `read` says how reading ended.
+    fn resolve(
+        main: MainBlock,
+        read: Result<(), ConfigError>,
+        context: &mut ReadContext,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let defines = |mistake: &Mistake| DEFINITIONS.contains(&mistake.name.as_str());
+        let mistakes = std::mem::take(&mut context.mistakes);
+        let knows_all = !mistakes.iter().any(defines);
+        let mut errors: Vec<_> = mistakes.into_iter().map(|mistake| mistake.error).collect();
+        if let Err(error) = read {
+            // What stands behind the place where a file ends to make sense is unknown.
+            errors.push(error);
+            return Err(errors);
+        }
+        let warnings = std::mem::take(&mut context.warnings);
+        let config = resolve::main::config(main, knows_all, warnings, &mut errors);
+        if errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(errors)
+        }
     }
 
     /// Reads a configuration from memory, as if it were in the file `path`. Includes are read from real files.
@@ -101,9 +143,14 @@ impl Config {
         let path: Arc<Path> = prefix.join(path).into();
         let mut context = context(&path, prefix, FileSource::Disk);
         let mut main = MainBlock::default();
-        Reader::new(path, bytes, &mut context).read_file(&mut main)?;
-        resolve::main::config(main, std::mem::take(&mut context.warnings))
+        let read = Reader::new(path, bytes, &mut context).read_file(&mut main);
+        Self::resolve(main, read, &mut context).map_err(first)
     }
+}
+
+/// The mistake that a start or a reload reports.
+fn first(mut errors: Vec<ConfigError>) -> ConfigError {
+    errors.swap_remove(0)
 }
 
 fn context(path: &Arc<Path>, prefix: &Path, source: FileSource) -> ReadContext {

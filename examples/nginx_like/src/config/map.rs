@@ -19,6 +19,7 @@ pub(crate) struct MapBlock {
     pub(crate) variable: String,
     hostnames: bool,
     pub(crate) default: Option<PassTarget>,
+    pub(crate) has_mistaken_default: bool,
     /// Indices into `values`.
     pub(crate) names: ServerNames<usize>,
     pub(crate) values: Vec<PassTarget>,
@@ -70,7 +71,10 @@ impl MapBlock {
         if maps.iter().any(|other| other.variable == name) {
             return Err(statement.error(MapError::DuplicateVariable { name }));
         }
-        maps.push(reader.read_block(map)?);
+        let before = reader.mistakes();
+        let mut map = reader.read_block(map)?;
+        map.has_mistaken_default = reader.has_mistaken("default", before);
+        maps.push(map);
         Ok(())
     }
 
@@ -85,6 +89,7 @@ impl MapBlock {
             variable: name.to_ascii_lowercase(),
             hostnames: false,
             default: None,
+            has_mistaken_default: false,
             names: ServerNames::new(),
             values: Vec::new(),
             span: statement.span.clone(),

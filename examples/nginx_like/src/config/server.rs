@@ -31,6 +31,8 @@ pub(crate) struct Server {
 pub(crate) struct ServerBlock {
     pub(crate) listens: Vec<Listen>,
     pub(crate) proxy_pass: Option<ProxyPass>,
+    /// What serves the connections was written, but could not be read.
+    pub(crate) has_mistaken_handler: bool,
     pub(crate) settings: ServerDraft,
     pub(crate) span: Span,
 }
@@ -64,20 +66,27 @@ impl Has<ServerDraft> for ServerBlock {
 }
 
 impl ServerBlock {
-    /// Reads the block that `statement` opens.
+    /// Reads the block that `statement` opens and adds it to `servers`.
     pub(crate) fn read(
+        servers: &mut Vec<Self>,
         statement: &Statement,
         reader: &mut Reader<'_>,
-    ) -> Result<Self, ConfigError> {
-        let server = reader.read_block(Self {
+    ) -> Result<(), ConfigError> {
+        let before = reader.mistakes();
+        let mut server = reader.read_block(Self {
             listens: Vec::new(),
             proxy_pass: None,
+            has_mistaken_handler: false,
             settings: ServerDraft::default(),
             span: statement.span.clone(),
         })?;
-        if server.listens.is_empty() {
+        server.has_mistaken_handler =
+            reader.has_mistaken("pass", before) || reader.has_mistaken("return", before);
+        let has_listen = !server.listens.is_empty() || reader.has_mistaken("listen", before);
+        servers.push(server);
+        if !has_listen {
             return Err(statement.error(ServerError::NoListen));
         }
-        Ok(server)
+        Ok(())
     }
 }

@@ -37,8 +37,7 @@ impl Block for StreamBlock {
             MapBlock::read(&mut stream.maps, statement, reader)
         }),
         Directive::block("server", Exactly(0), |stream, statement, reader| {
-            stream.servers.push(ServerBlock::read(statement, reader)?);
-            Ok(())
+            ServerBlock::read(&mut stream.servers, statement, reader)
         }),
         Directive::block("upstream", Exactly(1), |stream, statement, reader| {
             UpstreamBlock::read(&mut stream.upstreams, statement, reader)

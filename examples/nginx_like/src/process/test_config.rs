@@ -10,15 +10,24 @@ use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
 
 /// Does all that a start does before it listens. Opens logs and the pid file, as nginx does.
-pub(crate) fn test(config: &Config) -> Result<(), StartError> {
-    let credentials = Credentials::look_up(config.user.as_ref())?;
-    let built = build_as_user(config, credentials.as_ref(), &mut ReloadState::default());
-    built.map(drop)?;
-    loops::find(config).map_or(Ok(()), Err)?;
-    Logs::test(config, credentials.as_ref())?;
+///
+/// # Errors
+///
+/// Every error, at least one. Without the user, nothing is tried.
+pub(crate) fn test(config: &Config) -> Result<(), Vec<StartError>> {
+    let credentials = Credentials::look_up(config.user.as_ref()).map_err(|error| vec![error])?;
+    let credentials = credentials.as_ref();
+    let built = build_as_user(config, credentials, &mut ReloadState::default());
+    let mut errors: Vec<_> = built.err().into_iter().collect();
+    errors.extend(loops::find(config).map(StartError::from));
+    errors.extend(Logs::test(config, credentials).err());
     if let Some(path) = &config.pid {
-        let tested = FileAccess::test_pid(path, credentials.as_ref());
-        tested.map_err(StartError::open(path))?;
+        let tested = FileAccess::test_pid(path, credentials);
+        errors.extend(tested.map_err(StartError::open(path)).err());
     }
-    Ok(())
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
 }

@@ -89,8 +89,12 @@ pub(crate) enum SyntaxError {
     #[error("directive \"{name}\" has no opening \"{{\"")]
     NotOpened { name: String },
     /// Ours.
-    #[error("the \"{name}\" directive is not supported yet")]
-    NotSupported { name: String },
+    #[error("the \"{name}\" directive is not supported yet ({instead})")]
+    NotSupported {
+        name: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
     /// Ours.
     #[error("the \"{parameter}\" parameter of the \"{name}\" directive is not supported yet")]
     NotSupportedParameter { name: String, parameter: String },

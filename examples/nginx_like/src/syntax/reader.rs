@@ -1,7 +1,7 @@
 //! Reads files statement by statement and passes each statement to its directive.
 //!
-//! Directives take effect in the order of the text, as in nginx, so the first mistake in a file is the one reported.
-//! Only mistakes that concern several blocks are reported after all others.
+//! Directives take effect in the order of the text, as in nginx, so the first mistake in a file is the one reported, unless
+//! the caller asks for all. Only mistakes that concern several blocks are reported after all others.
 
 use std::{path::Path, sync::Arc};
 
@@ -21,6 +21,17 @@ pub(crate) struct ReadContext {
     pub(crate) warnings: Vec<Warning>,
     /// The error of a directive in a block that does not have it, by the directive's name.
     misplaced: fn(&str) -> SyntaxError,
+    /// Whether reading goes on behind a mistake.
+    pub(crate) finds_all: bool,
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+/// A statement that was not read.
+#[derive(Debug)]
+pub(crate) struct Mistake {
+    /// The name of its directive.
+    pub(crate) name: String,
+    pub(crate) error: ConfigError,
 }
 
 impl ReadContext {
@@ -29,6 +40,8 @@ impl ReadContext {
             files,
             warnings: Vec::new(),
             misplaced,
+            finds_all: false,
+            mistakes: Vec::new(),
         }
     }
 }
@@ -40,6 +53,10 @@ pub(crate) struct Reader<'a> {
     file: Arc<Path>,
     /// The text is an argument of the command line: it has no lines, and no blocks.
     is_parameter: bool,
+    /// How many blocks are open at the last item.
+    depth: usize,
+    /// The file cannot be split into statements any further.
+    is_broken: bool,
     context: &'a mut ReadContext,
 }
 
@@ -49,6 +66,8 @@ impl<'a> Reader<'a> {
             lexer: Lexer::new(bytes),
             file,
             is_parameter: false,
+            depth: 0,
+            is_broken: false,
             context,
         }
     }
@@ -98,7 +117,7 @@ impl<'a> Reader<'a> {
     /// Reads statements up to the end of the file.
     pub(crate) fn read_file<B: Block>(&mut self, block: &mut B) -> Result<(), ConfigError> {
         match self.read_statements(block)? {
-            Item::BlockEnd => Err(self.error(SyntaxError::Unexpected('}'))),
+            Item::BlockEnd => Err(self.broken(SyntaxError::Unexpected('}'))),
             _ => Ok(()),
         }
     }
@@ -106,36 +125,61 @@ impl<'a> Reader<'a> {
     /// Reads statements up to the `}` of the block.
     pub(crate) fn read_block<B: Block>(&mut self, mut block: B) -> Result<B, ConfigError> {
         match self.read_statements(&mut block)? {
-            Item::End => Err(self.error(SyntaxError::UnclosedBlock)),
+            Item::End => Err(self.broken(SyntaxError::UnclosedBlock)),
             _ => Ok(block),
         }
     }
 
     /// Skips a block up to its `}`. An `include` in it is not followed.
     pub(crate) fn skip_block(&mut self) -> Result<(), ConfigError> {
-        let mut open = 1_usize;
-        while open > 0 {
-            match self.lexer.next().map_err(|error| self.error(error))? {
-                Item::Simple(_) => {}
-                Item::BlockStart(_) => open += 1,
-                Item::BlockEnd => open -= 1,
-                Item::End => return Err(self.error(SyntaxError::UnclosedBlock)),
+        self.skip_to(self.depth.saturating_sub(1))
+    }
+
+    /// Skips what is left of blocks until `depth` blocks are open.
+    fn skip_to(&mut self, depth: usize) -> Result<(), ConfigError> {
+        while self.depth > depth {
+            if matches!(self.next()?, Item::End) {
+                return Err(self.broken(SyntaxError::UnclosedBlock));
             }
         }
         Ok(())
     }
 
+    /// How many mistakes there are so far.
+    pub(crate) fn mistakes(&self) -> usize {
+        self.context.mistakes.len()
+    }
+
+    /// Whether a statement whose name contains `name` was a mistake, behind the first `since` mistakes.
+    pub(crate) fn has_mistaken(&self, name: &str, since: usize) -> bool {
+        let mistakes = self.context.mistakes.iter().skip(since);
+        mistakes
+            .into_iter()
+            .any(|mistake| mistake.name.contains(name))
+    }
+
+    fn next(&mut self) -> Result<Item, ConfigError> {
+        let item = self.lexer.next().map_err(|error| match error {
+            SyntaxError::UnexpectedEnd if self.is_parameter => {
+                self.broken(SyntaxError::UnexpectedEndOfParameter)
+            }
+            error => self.broken(error),
+        })?;
+        match item {
+            Item::BlockStart(_) => self.depth += 1,
+            Item::BlockEnd => self.depth = self.depth.saturating_sub(1),
+            Item::Simple(_) | Item::End => {}
+        }
+        Ok(item)
+    }
+
     fn read_statements<B: Block>(&mut self, block: &mut B) -> Result<Item, ConfigError> {
         loop {
-            let item = self.lexer.next().map_err(|error| match error {
-                SyntaxError::UnexpectedEnd if self.is_parameter => {
-                    self.error(SyntaxError::UnexpectedEndOfParameter)
-                }
-                error => self.error(error),
-            })?;
+            let around = self.depth;
+            let item = self.next()?;
             let opens_block = matches!(item, Item::BlockStart(_));
             if opens_block && self.is_parameter {
-                return Err(self.error(SyntaxError::BlockInParameter));
+                return Err(self.broken(SyntaxError::BlockInParameter));
             }
             match item {
                 Item::Simple(words) | Item::BlockStart(words) => {
@@ -144,13 +188,29 @@ impl<'a> Reader<'a> {
                         opens_block,
                         span: self.here(),
                     };
-                    let directive = self.find::<B>(&statement)?;
-                    directive.check(&statement)?;
-                    (directive.read)(block, &statement, self)?;
+                    let Err(error) = self.read_statement(block, &statement) else {
+                        continue;
+                    };
+                    if !self.context.finds_all || self.is_broken {
+                        return Err(error);
+                    }
+                    let name = statement.name().to_owned();
+                    self.context.mistakes.push(Mistake { name, error });
+                    self.skip_to(around)?;
                 }
                 Item::BlockEnd | Item::End => return Ok(item),
             }
         }
+    }
+
+    fn read_statement<B: Block>(
+        &mut self,
+        block: &mut B,
+        statement: &Statement,
+    ) -> Result<(), ConfigError> {
+        let directive = self.find::<B>(statement)?;
+        directive.check(statement)?;
+        (directive.read)(block, statement, self)
     }
 
     fn find<B: Block>(&self, statement: &Statement) -> Result<&'static Directive<B>, ConfigError> {
@@ -172,13 +232,16 @@ impl<'a> Reader<'a> {
         for path in self.context.files.find(statement.arg()).map_err(at)? {
             let path: Arc<Path> = path.into();
             let bytes = self.context.files.open(&path).map_err(at)?;
-            Reader::new(path, &bytes, self.context).read_file(block)?;
+            let read = Reader::new(path, &bytes, self.context).read_file(block);
             self.context.files.close();
+            read?;
         }
         Ok(())
     }
 
-    fn error(&self, error: SyntaxError) -> ConfigError {
+    /// A mistake that leaves the rest of the file without meaning.
+    fn broken(&mut self, error: SyntaxError) -> ConfigError {
+        self.is_broken = true;
         ConfigError::new(error, Some(self.here()))
     }
 }

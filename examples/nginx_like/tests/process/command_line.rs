@@ -132,6 +132,97 @@ fn mistakes_name_their_line_and_start_nothing() {
     }
 }
 
+fn mistakes_of(dir: &Path) -> Vec<String> {
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let last = "nginx_like: configuration file test.conf test failed\n";
+    let mistakes = stderr.strip_suffix(last).unwrap().lines();
+    let mistakes = mistakes.map(|line| line.strip_prefix("nginx_like: [emerg] ").unwrap());
+    mistakes.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_test_names_every_mistake_and_none_that_only_follows_from_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "worker_processes none;
+stream {
+    upstream u { server 127.0.0.1:99999; }
+    upstream u { server 127.0.0.1:1; nonsense { a; } }
+    foo { server { listen 1; } }
+    map $remote_addr $b { default u; }
+    include broken.conf;
+    server { listen 127.0.0.1:4461; proxy_pass $b; access_log off; }
+    server { listen 127.0.0.1:4461; proxy_pass u;
+        proxy_timeout never; proxy_timeout
+        never; }
+    server { listen 127.0.0.1:4463; }
+    server { listen 127.0.0.1:4464; proxy_pass a:b; }
+    server { listen nowhere:; proxy_pass u; }
+    server { proxy_pass u; }
+}
+bar;
+";
+    write_conf(dir.path(), text);
+    std::fs::write(dir.path().join("broken.conf"), "tcp_nodelay 1;\nserver {\n").unwrap();
+    let places: Vec<_> = mistakes_of(dir.path())
+        .into_iter()
+        .map(|mistake| {
+            let (what, place) = mistake.rsplit_once(" in ").unwrap();
+            assert!(!what.is_empty());
+            place.to_owned()
+        })
+        .collect();
+    let expected = [
+        "test.conf:1",
+        "test.conf:3",
+        "test.conf:4",
+        "test.conf:5",
+        "test.conf:6",
+        "broken.conf:1",
+        "broken.conf:3",
+        "test.conf:8",
+        "test.conf:10",
+        "test.conf:11",
+        "test.conf:13",
+        "test.conf:14",
+        "test.conf:15",
+        "test.conf:17",
+        // Between blocks.
+        "test.conf:9",
+        "test.conf:12",
+    ];
+    assert_eq!(places, expected);
+    // A start names the first.
+    let (_, stderr) = run(&["-c", "test.conf"], dir.path());
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.ends_with(" in test.conf:1\n"), "{stderr}");
+}
+
+#[test]
+fn a_test_names_everything_that_a_start_would_stop_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "pid no/such.pid; error_log no/such.log; stream {
+        server { listen 127.0.0.1:4461; proxy_pass 127.0.0.1:4461; } }";
+    write_conf(dir.path(), text);
+    let (_, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    for mistake in ["\"no/such.pid\"", "\"no/such.log\"", "leads back to"] {
+        assert!(stderr.contains(mistake), "{stderr}");
+    }
+}
+
+#[test]
+fn a_directive_that_is_missing_says_what_to_do_instead() {
+    let dir = tempfile::tempdir().unwrap();
+    write_conf(
+        dir.path(),
+        "stream { access_log off; ssl_protocols TLSv1.3; }",
+    );
+    let mistakes = mistakes_of(dir.path());
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    assert!(mistakes[0].contains("not supported yet (remove it: "));
+    assert!(mistakes[1].contains("not supported yet (end TLS in front"));
+}
+
 /// Only a test refuses loops: nginx accepts them, and an access rule may refuse the connections.
 #[test]
 fn a_loop_fails_the_test_and_names_its_line() {

@@ -17,8 +17,8 @@ enum ListenConflict {
     Overlap { addr: SocketAddr, other: SocketAddr },
 }
 
-/// Checks that no two listeners would get the same connections.
-pub(crate) fn check(servers: &[ServerBlock]) -> Result<(), ConfigError> {
+/// Adds an error for each listener that would get the connections of another.
+pub(crate) fn check(servers: &[ServerBlock], errors: &mut Vec<ConfigError>) {
     let mut by_port: HashMap<u16, Vec<&Listen>> = HashMap::new();
     for listen in servers.iter().flat_map(|server| &server.listens) {
         let before = by_port.entry(listen.addr.port()).or_default();
@@ -32,11 +32,11 @@ pub(crate) fn check(servers: &[ServerBlock]) -> Result<(), ConfigError> {
             } else {
                 continue;
             };
-            return Err(ConfigError::at(&listen.span, conflict));
+            errors.push(ConfigError::at(&listen.span, conflict));
+            break;
         }
         before.push(listen);
     }
-    Ok(())
 }
 
 /// Whether a wildcard includes another address: the system would refuse to bind both.

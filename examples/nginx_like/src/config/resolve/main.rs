@@ -9,12 +9,18 @@ use crate::syntax::span::Warning;
 
 const WORKER_CONNECTIONS: NonZeroU32 = NonZeroU32::new(512).expect("not 0");
 
-pub(crate) fn config(main: MainBlock, mut warnings: Vec<Warning>) -> Result<Config, ConfigError> {
+/// Adds what is wrong to `errors`. `knows_all` says whether no definition is missing because of a mistake.
+pub(crate) fn config(
+    main: MainBlock,
+    knows_all: bool,
+    mut warnings: Vec<Warning>,
+    errors: &mut Vec<ConfigError>,
+) -> Config {
+    let logs = &main.error_logs;
     let stream = main
         .stream
-        .map(|block| stream::stream(block, &main.error_logs, &mut warnings))
-        .transpose()?;
-    Ok(Config {
+        .map(|block| stream::stream(block, logs, knows_all, &mut warnings, errors));
+    Config {
         user: main.user,
         worker_processes: main
             .worker_processes
@@ -32,5 +38,5 @@ pub(crate) fn config(main: MainBlock, mut warnings: Vec<Warning>) -> Result<Conf
             .unwrap_or(WORKER_CONNECTIONS),
         stream,
         warnings,
-    })
+    }
 }

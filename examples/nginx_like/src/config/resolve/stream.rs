@@ -5,51 +5,72 @@ use super::upstreams::Upstreams;
 use crate::config::error_log::ErrorLog;
 use crate::config::limit_conn::LimitConn;
 use crate::config::map::{MapBlock, MapError};
+use crate::config::proxy_pass::ProxyPass;
 use crate::config::server::{Server, ServerBlock, ServerError};
 use crate::config::server_settings::ServerDraft;
 use crate::config::stream::{Stream, StreamBlock};
 use crate::syntax::error::ConfigError;
 use crate::syntax::span::Warning;
 
-/// `main_logs` are the logs of the main level.
+/// `main_logs` are the logs of the main level. Errors of one block do not hide those of the next. If `knows_all` is false,
+/// definitions are missing because of mistakes, and a reference to nothing is no error.
 pub(crate) fn stream(
     block: StreamBlock,
     main_logs: &[ErrorLog],
+    knows_all: bool,
     warnings: &mut Vec<Warning>,
-) -> Result<Stream, ConfigError> {
-    listens::check(&block.servers)?;
+    errors: &mut Vec<ConfigError>,
+) -> Stream {
+    listens::check(&block.servers, errors);
     let mut settings = block.settings;
-    let mut upstreams =
-        Upstreams::new(block.upstreams.blocks, &settings.name_resolution, warnings)?;
+    let names = &settings.name_resolution;
+    let mut upstreams = Upstreams::new(block.upstreams.blocks, names, warnings, errors);
     if settings.error_logs.is_empty() {
         settings.error_logs = main_logs.to_vec();
     }
-    if let Some(map) = block.maps.iter().find(|map| map.default.is_none()) {
-        return Err(ConfigError::at(&map.span, MapError::NoDefault));
-    }
+    let mut maps = block.maps;
+    let count = maps.len();
+    maps.retain(|map| {
+        if map.default.is_none() && !map.has_mistaken_default {
+            errors.push(ConfigError::at(&map.span, MapError::NoDefault));
+        }
+        map.default.is_some()
+    });
+    let knows_all = knows_all && maps.len() == count;
     let mut servers = Vec::with_capacity(block.servers.len());
-    for written in block.servers {
-        let server = server(written, &settings, &block.maps, &mut upstreams, warnings)?;
-        LimitConn::check_zones(&server.settings.limit_conn, &block.limit_conn_zones)?;
-        servers.push(server);
+    for mut written in block.servers {
+        let Some(pass) = written.proxy_pass.take() else {
+            if !written.has_mistaken_handler {
+                errors.push(ConfigError::at(&written.span, ServerError::NoHandler));
+            }
+            continue;
+        };
+        let server = server(written, pass, &settings, &maps, &mut upstreams, warnings);
+        let checked = server.and_then(|server| {
+            LimitConn::check_zones(&server.settings.limit_conn, &block.limit_conn_zones)?;
+            Ok(server)
+        });
+        match checked {
+            Ok(server) => servers.push(server),
+            Err(error) if knows_all => errors.push(error),
+            Err(_) => {}
+        }
     }
-    Ok(Stream {
+    Stream {
         upstreams: upstreams.into_all(),
         limit_conn_zones: block.limit_conn_zones,
         servers,
-    })
+    }
 }
 
 fn server(
     block: ServerBlock,
+    pass: ProxyPass,
     outer: &ServerDraft,
     maps: &[MapBlock],
     upstreams: &mut Upstreams,
     warnings: &mut Vec<Warning>,
 ) -> Result<Server, ConfigError> {
-    let pass = block
-        .proxy_pass
-        .ok_or_else(|| ConfigError::at(&block.span, ServerError::NoHandler))?;
     let own_resolver = block.settings.name_resolution.resolver.clone();
     let names = block
         .settings

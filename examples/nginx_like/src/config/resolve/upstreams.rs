@@ -29,17 +29,21 @@ impl Upstreams {
         blocks: Vec<UpstreamBlock>,
         outer: &NameResolution,
         warnings: &mut Vec<Warning>,
-    ) -> Result<Self, ConfigError> {
-        let all: Vec<_> = blocks
-            .into_iter()
-            .map(|block| upstream(block, outer, warnings))
-            .collect::<Result<_, _>>()?;
+        errors: &mut Vec<ConfigError>,
+    ) -> Self {
+        let mut all = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            if let Err(error) = check(&block) {
+                errors.push(error);
+            }
+            all.push(upstream(block, outer, warnings));
+        }
         let lower = |upstream: &Upstream| upstream.name.to_ascii_lowercase();
-        Ok(Self {
+        Self {
             named: all.iter().map(lower).zip(0..).collect(),
             created: HashMap::new(),
             all,
-        })
+        }
     }
 
     pub(crate) fn into_all(self) -> Vec<Upstream> {
@@ -138,18 +142,21 @@ fn created(target: PassTarget, host: Host, port: u16, names: &NameResolution) ->
     }
 }
 
-fn upstream(
-    block: UpstreamBlock,
-    outer: &NameResolution,
-    warnings: &mut Vec<Warning>,
-) -> Result<Upstream, ConfigError> {
-    if block.kubernetes.is_empty() && block.servers.iter().all(|server| server.backup) {
-        let upstream = block.name;
+fn check(block: &UpstreamBlock) -> Result<(), ConfigError> {
+    // A block with nothing in it is a mistake that was found before.
+    let is_empty = block.servers.is_empty();
+    if !is_empty && block.kubernetes.is_empty() && block.servers.iter().all(|server| server.backup)
+    {
+        let upstream = block.name.clone();
         return Err(ConfigError::at(
             &block.span,
             UpstreamError::NoServers { upstream },
         ));
     }
+    Ok(())
+}
+
+fn upstream(block: UpstreamBlock, outer: &NameResolution, warnings: &mut Vec<Warning>) -> Upstream {
     let is_looked_up =
         |server: &UpstreamServer| server.resolve && !matches!(server.host, Host::Ip(_));
     if let Some(resolver) = &block.name_resolution.resolver
@@ -164,7 +171,7 @@ fn upstream(
         ));
     }
     let names = block.name_resolution.inherit(outer);
-    Ok(Upstream {
+    Upstream {
         name: block.name,
         method: block.method.unwrap_or(Method::RoundRobin),
         servers: block.servers,
@@ -172,5 +179,5 @@ fn upstream(
         resolver_timeout: names.timeout(),
         resolver: names.resolver,
         span: block.span,
-    })
+    }
 }

@@ -183,13 +183,13 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
 #[rustfmt::skip]
 pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Directives that are not there yet.
-    (Main, "env PATH;", 1, r#"the "env" directive is not supported yet"#, None),
+    (Main, "env PATH;", 1, r#"the "env" directive is not supported yet (remove it, and let the service manager set it for the process)"#, None),
     (Stream, "limit_conn_zone $server_addr zone=a:1m;", 2, r#"the "$server_addr" parameter of the "limit_conn_zone" directive is not supported yet"#, None),
-    (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported yet"#, None),
+    (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported yet (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
     (Server, "proxy_bind 127.0.0.1 transparent;", 2, r#"the "transparent" parameter of the "proxy_bind" directive is not supported yet"#, None),
     (Server, "proxy_bind 127.0.0.1:80;", 2, r#"the "127.0.0.1:80" parameter of the "proxy_bind" directive is not supported yet"#, None),
-    (Server, "access_log off;", 2, r#"the "access_log" directive is not supported yet"#, None),
-    (Server, "return x;", 2, r#"the "return" directive is not supported yet"#, None),
+    (Server, "access_log off;", 2, r#"the "access_log" directive is not supported yet (remove it: sessions are not logged one by one, "error_log" has the failures)"#, None),
+    (Server, "return x;", 2, r#"the "return" directive is not supported yet (use "proxy_pass")"#, None),
     // Parameters that are not there yet.
     (Upstream, "hash $ssl_server_name; server 10.0.0.1:446;", 2, r#"the "ssl_server_name" variable is not supported in "hash"; there are $binary_remote_addr, $remote_addr, $remote_port, $server_addr, $server_port"#, None),
     (Upstream, "hash $foo; server 10.0.0.1:446;", 2, r#"the "foo" variable is not supported in "hash"; there are $binary_remote_addr, $remote_addr, $remote_port, $server_addr, $server_port"#, Some(r#"unknown "foo" variable"#)),

@@ -101,6 +101,7 @@ impl UpstreamBlock {
         if !upstreams.names.insert(name.to_ascii_lowercase()) {
             return Err(statement.error(UpstreamError::Duplicate { name }));
         }
+        let before = reader.mistakes();
         let upstream = reader.read_block(Self {
             name,
             method: None,
@@ -109,9 +110,13 @@ impl UpstreamBlock {
             name_resolution: NameResolution::default(),
             span: statement.span.clone(),
         })?;
-        upstream.check(&reader.here())?;
+        let checked = if reader.has_mistaken("server", before) {
+            Ok(())
+        } else {
+            upstream.check(&reader.here())
+        };
         upstreams.blocks.push(upstream);
-        Ok(())
+        checked
     }
 
     /// Checks what can be checked only at the end of the block.

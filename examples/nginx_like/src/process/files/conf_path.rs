@@ -26,12 +26,14 @@ impl ConfPath {
 
     /// Reads the configuration as the user of the process.
     pub(crate) fn load(&self) -> Result<Config, StartError> {
-        self.load_kept(false).map(|(_, config)| config)
+        let (_, config) = self.load_all(false);
+        config.map_err(|mut errors| errors.swap_remove(0))
     }
 
-    /// Reads as [`load`](Self::load), and returns the files that it read if `keeps` says so.
-    pub(crate) fn load_kept(&self, keeps: bool) -> Result<(Vec<KeptFile>, Config), StartError> {
-        let (kept, config) = Config::load_kept(&self.conf, &self.prefix, &self.overrides, keeps);
-        Ok((kept, config?))
+    /// Reads as [`load`](Self::load), and returns every mistake, at least one, and the files that it read if `keeps` says so.
+    pub(crate) fn load_all(&self, keeps: bool) -> (Vec<KeptFile>, Result<Config, Vec<StartError>>) {
+        let (kept, config) = Config::load_all(&self.conf, &self.prefix, &self.overrides, keeps);
+        let started = |errors: Vec<_>| errors.into_iter().map(StartError::from).collect();
+        (kept, config.map_err(started))
     }
 }
