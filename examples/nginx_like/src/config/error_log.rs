@@ -27,6 +27,16 @@ pub(crate) enum LogTarget {
     Stderr,
 }
 
+impl LogTarget {
+    /// `stderr`, or the name of a file.
+    pub(crate) fn of(name: &str, files: &ConfFiles) -> Self {
+        match name {
+            "stderr" => Self::Stderr,
+            file => Self::File(files.resolve(file)),
+        }
+    }
+}
+
 /// The severity of a log message, by nginx's names; a greater level is more severe.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum LogLevel {
@@ -82,10 +92,7 @@ fn error_log(statement: &Statement, files: &ConfFiles) -> Result<ErrorLog, Confi
         }
     }
     Ok(ErrorLog {
-        target: match target {
-            "stderr" => LogTarget::Stderr,
-            file => LogTarget::File(files.resolve(file)),
-        },
+        target: LogTarget::of(target, files),
         level: level.unwrap_or(LogLevel::Error),
         span: statement.span.clone(),
     })

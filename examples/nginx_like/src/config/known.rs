@@ -15,8 +15,6 @@ pub(crate) fn misplaced(name: &str) -> SyntaxError {
     let name = name.to_owned();
     if is_known {
         SyntaxError::NotAllowedHere { name }
-    } else if name == "http" {
-        SyntaxError::UnsupportedHttp
     } else if unsupported::is_known(&name) {
         SyntaxError::NotSupported { name }
     } else {

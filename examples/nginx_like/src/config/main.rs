@@ -10,6 +10,7 @@ use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::ConfigError;
+use crate::syntax::reader::Reader;
 use crate::syntax::span::{Span, Warning};
 use crate::syntax::statement::Statement;
 use crate::syntax::units;
@@ -72,6 +73,10 @@ pub(crate) struct MainBlock {
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) events: Option<EventsBlock>,
     pub(crate) stream: Option<StreamBlock>,
+    /// Whether the blocks that are not served were written.
+    http: Option<()>,
+    mail: Option<()>,
+    types: Option<()>,
 }
 
 const MAIN: &[Directive<MainBlock>] = &[
@@ -83,6 +88,12 @@ const MAIN: &[Directive<MainBlock>] = &[
             reader.read_block(EventsBlock::default())
         })
     }),
+    Directive::block("http", Exactly(0), |main, statement, reader| {
+        statement.once(&mut main.http, |_| not_served(statement, reader))
+    }),
+    Directive::block("mail", Exactly(0), |main, statement, reader| {
+        statement.once(&mut main.mail, |_| not_served(statement, reader))
+    }),
     Directive::simple("pid", Exactly(1), |main, statement, reader| {
         statement.once(&mut main.pid, |statement| {
             Ok(reader.files().resolve(statement.arg()))
@@ -92,6 +103,9 @@ const MAIN: &[Directive<MainBlock>] = &[
         statement.once(&mut main.stream, |_| {
             reader.read_block(StreamBlock::default())
         })
+    }),
+    Directive::block("types", Exactly(0), |main, statement, reader| {
+        statement.once(&mut main.types, |_| not_served(statement, reader))
     }),
     Directive::simple("user", Between(1, 2), |main, statement, _| {
         statement.once(&mut main.user, user)
@@ -127,6 +141,18 @@ impl Has<Vec<ErrorLog>> for MainBlock {
     fn part(&mut self) -> &mut Vec<ErrorLog> {
         &mut self.error_logs
     }
+}
+
+/// Skips the block of another protocol.
+fn not_served(statement: &Statement, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
+    let name = statement.name();
+    reader.warn(
+        statement,
+        format!(
+            "nginx_like serves \"stream\" only: the \"{name}\" block is skipped and not served"
+        ),
+    );
+    reader.skip_block()
 }
 
 fn user(statement: &Statement) -> Result<User, ConfigError> {

@@ -30,6 +30,7 @@ pub(crate) mod listen;
 mod load;
 pub(crate) mod main;
 mod map;
+pub(crate) mod overrides;
 pub(crate) mod proxy;
 mod proxy_pass;
 mod realip;

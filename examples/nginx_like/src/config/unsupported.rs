@@ -6,7 +6,6 @@ const NAMES: &[&str] = &[
     "debug_points",
     "env",
     "google_perftools_profiles",
-    "mail",
     "ssl_engine",
     "worker_priority",
     "worker_rlimit_core",

@@ -60,6 +60,8 @@ impl Error for ConfigError {
 /// A variant without a comment is worded as in nginx.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SyntaxError {
+    #[error("block directives are not supported in -g option")]
+    BlockInParameter,
     #[error("\"{name}\" directive is duplicate")]
     DuplicateDirective { name: String },
     #[error("glob() \"{pattern}\" failed ({reason})")]
@@ -110,13 +112,12 @@ pub(crate) enum SyntaxError {
     UnclosedBlock,
     #[error("unexpected \"{0}\"")]
     Unexpected(char),
+    #[error("unexpected end of parameter, expecting \";\"")]
+    UnexpectedEndOfParameter,
     #[error("unexpected end of file, expecting \";\" or \"}}\"")]
     UnexpectedEnd,
     #[error("unknown directive \"{name}\"")]
     UnknownDirective { name: String },
-    /// Ours: nginx calls it an unknown directive if it was built without http.
-    #[error("the \"http\" block is not supported, nginx_like only does \"stream\"")]
-    UnsupportedHttp,
 }
 
 impl SyntaxError {

@@ -25,6 +25,15 @@ pub(crate) struct ConfFiles {
     open: Vec<Arc<Path>>,
     bytes_left: u64,
     source: FileSource,
+    /// The files that were read, each once, if they are kept.
+    kept: Option<Vec<KeptFile>>,
+}
+
+/// A file of a configuration, as it was read.
+#[derive(Debug)]
+pub(crate) struct KeptFile {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl ConfFiles {
@@ -36,7 +45,18 @@ impl ConfFiles {
             open: vec![main],
             bytes_left: MAX_BYTES,
             source,
+            kept: None,
         }
+    }
+
+    /// Keeps the files that are read from now on.
+    pub(crate) fn keep(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// The files that were kept, in the order in which they were read first.
+    pub(crate) fn into_kept(self) -> Vec<KeptFile> {
+        self.kept.unwrap_or_default()
     }
 
     /// What was recorded while the files were read.
@@ -95,6 +115,14 @@ impl ConfFiles {
         })?;
         let left = self.bytes_left.checked_sub(bytes.len() as u64);
         self.bytes_left = left.ok_or_else(|| SyntaxError::too_large(path))?;
+        if let Some(kept) = &mut self.kept
+            && kept.iter().all(|file| file.path != path)
+        {
+            kept.push(KeptFile {
+                path: path.to_owned(),
+                bytes: bytes.clone(),
+            });
+        }
         Ok(bytes)
     }
 }

@@ -38,6 +38,8 @@ impl ReadContext {
 pub(crate) struct Reader<'a> {
     lexer: Lexer<'a>,
     file: Arc<Path>,
+    /// The text is an argument of the command line: it has no lines, and no blocks.
+    is_parameter: bool,
     context: &'a mut ReadContext,
 }
 
@@ -46,7 +48,20 @@ impl<'a> Reader<'a> {
         Self {
             lexer: Lexer::new(bytes),
             file,
+            is_parameter: false,
             context,
+        }
+    }
+
+    /// A reader of an argument of the command line. Messages name its place as `place`.
+    pub(crate) fn of_parameter(
+        place: Arc<Path>,
+        bytes: &'a [u8],
+        context: &'a mut ReadContext,
+    ) -> Self {
+        Self {
+            is_parameter: true,
+            ..Self::new(place, bytes, context)
         }
     }
 
@@ -54,7 +69,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn here(&self) -> Span {
         Span {
             file: Arc::clone(&self.file),
-            line: self.lexer.line(),
+            line: if self.is_parameter {
+                0
+            } else {
+                self.lexer.line()
+            },
         }
     }
 
@@ -92,10 +111,32 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Skips a block up to its `}`. An `include` in it is not followed.
+    pub(crate) fn skip_block(&mut self) -> Result<(), ConfigError> {
+        let mut open = 1_usize;
+        while open > 0 {
+            match self.lexer.next().map_err(|error| self.error(error))? {
+                Item::Simple(_) => {}
+                Item::BlockStart(_) => open += 1,
+                Item::BlockEnd => open -= 1,
+                Item::End => return Err(self.error(SyntaxError::UnclosedBlock)),
+            }
+        }
+        Ok(())
+    }
+
     fn read_statements<B: Block>(&mut self, block: &mut B) -> Result<Item, ConfigError> {
         loop {
-            let item = self.lexer.next().map_err(|error| self.error(error))?;
+            let item = self.lexer.next().map_err(|error| match error {
+                SyntaxError::UnexpectedEnd if self.is_parameter => {
+                    self.error(SyntaxError::UnexpectedEndOfParameter)
+                }
+                error => self.error(error),
+            })?;
             let opens_block = matches!(item, Item::BlockStart(_));
+            if opens_block && self.is_parameter {
+                return Err(self.error(SyntaxError::BlockInParameter));
+            }
             match item {
                 Item::Simple(words) | Item::BlockStart(words) => {
                     let statement = Statement {

@@ -202,6 +202,7 @@ fn length(bytes: &mut &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::config::main::Config;
+    use crate::config::overrides::Overrides;
 
     #[test]
     fn a_recording_replays_to_what_the_files_say_mistakes_included() {
@@ -218,7 +219,8 @@ mod tests {
         ];
         for text in texts {
             std::fs::write(&conf, text).unwrap();
-            let (recording, expected) = Config::load_recorded(&conf, Path::new(""));
+            let (recording, expected) =
+                Config::load_recorded(&conf, Path::new(""), &Overrides::default());
             let bytes = recording.to_bytes();
             let copy = Recording::from_bytes(&bytes).unwrap();
             assert_eq!(copy, recording, "{text}");
@@ -230,13 +232,14 @@ mod tests {
             }
             // A replay does not read the disk.
             std::fs::write(&conf, "").unwrap();
-            let replayed = Config::replay(copy, &conf, Path::new(""));
+            let replayed = Config::replay(copy, &conf, Path::new(""), &Overrides::default());
             match (replayed, expected) {
                 (Ok(a), Ok(b)) => assert_eq!(format!("{a:?}"), format!("{b:?}")),
                 (a, b) => assert_eq!(a.unwrap_err().to_string(), b.unwrap_err().to_string()),
             }
         }
-        let (recording, missing) = Config::load_recorded(&dir.path().join("no"), Path::new(""));
+        let (recording, missing) =
+            Config::load_recorded(&dir.path().join("no"), Path::new(""), &Overrides::default());
         assert!(missing.is_err() && recording.0.len() == 1);
     }
 }

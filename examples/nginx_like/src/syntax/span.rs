@@ -9,7 +9,7 @@ pub(crate) struct Span {
     pub(crate) file: Arc<Path>,
     /// The line, from 1.
     ///
-    /// For a directive this is the line of the `;` or `{` that ends it, as nginx counts.
+    /// For a directive this is the line of the `;` or `{` that ends it, as nginx counts. 0 if the place has no lines.
     pub(crate) line: usize,
 }
 
@@ -25,7 +25,10 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file.display(), self.line)
+        match self.line {
+            0 => write!(f, "{}", self.file.display()),
+            line => write!(f, "{}:{line}", self.file.display()),
+        }
     }
 }
 

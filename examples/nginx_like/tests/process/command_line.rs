@@ -51,6 +51,25 @@ fn a_good_configuration_passes_the_test() {
 }
 
 #[test]
+fn a_block_that_is_not_served_is_a_warning_of_the_test() {
+    let dir = tempfile::tempdir().unwrap();
+    write_conf(
+        dir.path(),
+        &format!("\nhttp {{ include mime.types; server {{ listen 80; }} }} {GOOD}"),
+    );
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    assert!(output.status.success(), "{stderr}");
+    let expected = "nginx_like: [warn] nginx_like serves \"stream\" only: the \"http\" block is skipped and not served \
+                    in test.conf:2\n";
+    assert!(stderr.starts_with(expected), "{stderr}");
+    write_conf(dir.path(), "http { }");
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "[emerg] no \"stream\" block with a server in it: there is nothing to balance";
+    assert!(stderr.contains(expected), "{stderr}");
+}
+
+#[test]
 fn relative_names_start_from_the_prefix() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("conf")).unwrap();
@@ -155,12 +174,114 @@ fn an_address_in_use_is_named() {
 
 #[test]
 fn the_version_and_the_help_are_printed_with_success() {
-    let (output, _) = run(&["-v"], Path::new("/"));
+    let version = format!(
+        "nginx_like version: nginx_like/{}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let (output, stderr) = run(&["-v"], Path::new("/"));
     assert!(output.status.success());
-    let version = format!("nginx_like {}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), version);
-    let (output, _) = run(&["-h"], Path::new("/"));
+    assert_eq!(stderr, version);
+    let (output, stderr) = run(&["-V"], Path::new("/"));
     assert!(output.status.success());
+    assert!(stderr.starts_with(&version), "{stderr}");
+    assert!(stderr.contains("\nconfigure arguments: --"), "{stderr}");
+    for help in ["-h", "-?"] {
+        let (output, _) = run(&[help], Path::new("/"));
+        assert!(output.status.success(), "{help}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("Usage: nginx_like"), "{text}");
+    }
     let (output, _) = run(&["-x"], Path::new("/"));
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn directives_of_the_command_line_come_before_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    write_conf(dir.path(), &format!("worker_processes 2; {GOOD}"));
+    let test = |directives: &str| run(&["-tq", "-c", "test.conf", "-g", directives], dir.path());
+    let (output, stderr) = test("daemon off; pid lb.pid;");
+    assert!(output.status.success(), "{stderr}");
+    assert!(dir.path().join("lb.pid").exists());
+    assert!(test("").0.status.success());
+    // Every message is nginx's.
+    for (directives, expected) in [
+        (
+            "daemon off",
+            "unexpected end of parameter, expecting \";\" in command line",
+        ),
+        ("foo 1;", "unknown directive \"foo\" in command line"),
+        (
+            "events {",
+            "block directives are not supported in -g option in command line",
+        ),
+        ("}", "unexpected \"}\" in command line"),
+        (
+            "include x.conf;",
+            "open() \"x.conf\" failed (2: No such file or directory) in command line",
+        ),
+        (
+            "worker_processes 1;",
+            "\"worker_processes\" directive is duplicate in test.conf:1",
+        ),
+    ] {
+        let (output, stderr) = test(directives);
+        assert_eq!(output.status.code(), Some(1), "{directives}");
+        let expected = format!("nginx_like: [emerg] {expected}\n");
+        assert!(stderr.starts_with(&expected), "{stderr}");
+    }
+}
+
+#[test]
+fn the_log_of_the_command_line_is_for_a_configuration_without_one() {
+    let dir = tempfile::tempdir().unwrap();
+    write_conf(dir.path(), GOOD);
+    let arguments = ["-t", "-c", "test.conf", "-e", "other.log"];
+    let (output, stderr) = run(&arguments, dir.path());
+    assert!(output.status.success(), "{stderr}");
+    assert!(dir.path().join("other.log").exists());
+    std::fs::remove_file(dir.path().join("other.log")).unwrap();
+    write_conf(dir.path(), &format!("error_log own.log; {GOOD}"));
+    let (output, stderr) = run(&arguments, dir.path());
+    assert!(output.status.success(), "{stderr}");
+    assert!(dir.path().join("own.log").exists());
+    assert!(!dir.path().join("other.log").exists());
+    let (output, stderr) = run(&["-t", "-c", "test.conf", "-e", "no/such.log"], dir.path());
+    assert!(output.status.success(), "{stderr}");
+    write_conf(dir.path(), GOOD);
+    let (output, stderr) = run(&["-t", "-c", "test.conf", "-e", "no/such.log"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr.contains("open() \"no/such.log\" failed (2"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn the_dump_has_every_file_once_after_the_test() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "events {} # a\nstream { include b.conf; include b.conf; include c*.conf; }";
+    write_conf(dir.path(), text);
+    std::fs::write(dir.path().join("b.conf"), "# b\n").unwrap();
+    let server = "server { listen 127.0.0.1:4461; proxy_pass 127.0.0.1:446; }";
+    std::fs::write(dir.path().join("c1.conf"), server).unwrap();
+    let (output, stderr) = run(&["-T", "-c", "test.conf"], dir.path());
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.ends_with(" test is successful\n"), "{stderr}");
+    let dump = format!(
+        "# configuration file test.conf:\n{text}\n# configuration file b.conf:\n# b\n\n\
+         # configuration file c1.conf:\n{server}\n"
+    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), dump);
+    let (output, stderr) = run(&["-T", "-q", "-c", "test.conf"], dir.path());
+    assert_eq!(
+        (output.stdout, stderr.as_str()),
+        (dump.into_bytes(), ""),
+        "-q"
+    );
+    std::fs::write(dir.path().join("b.conf"), "nonsense;").unwrap();
+    let (output, stderr) = run(&["-T", "-c", "test.conf"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("in b.conf:1\n"), "{stderr}");
+    assert!(output.stdout.is_empty());
 }

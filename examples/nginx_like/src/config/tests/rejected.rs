@@ -80,6 +80,10 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Main, "user root;\nuser root;", 2, r#""user" directive is duplicate"#),
     (Main, "worker_processes 1;\nworker_processes 1;", 2, r#""worker_processes" directive is duplicate"#),
     (Main, "daemon on;\ndaemon x;", 2, r#""daemon" directive is duplicate"#),
+    (Main, "http { }\nhttp { }", 2, r#""http" directive is duplicate"#),
+    (Main, "http;", 1, r#"directive "http" has no opening "{""#),
+    (Main, "http a { }", 1, r#"invalid number of arguments in "http" directive"#),
+    (Main, "http {\nserver {\n}", 3, r#"unexpected end of file, expecting "}""#),
     (Main, "stream { }\nstream {\n}", 2, r#""stream" directive is duplicate"#),
     (Events, "worker_connections 1; worker_connections 1;", 2, r#""worker_connections" directive is duplicate"#),
     (Events, "use epoll; use epoll;", 2, r#""use" directive is duplicate"#),
@@ -179,7 +183,6 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
 #[rustfmt::skip]
 pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Directives that are not there yet.
-    (Main, "http { }", 1, r#"the "http" block is not supported, nginx_like only does "stream""#, None),
     (Main, "env PATH;", 1, r#"the "env" directive is not supported yet"#, None),
     (Stream, "limit_conn_zone $server_addr zone=a:1m;", 2, r#"the "$server_addr" parameter of the "limit_conn_zone" directive is not supported yet"#, None),
     (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported yet"#, None),

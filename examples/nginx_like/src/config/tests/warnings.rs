@@ -16,6 +16,21 @@ fn warnings_are_kept() {
             r#"the "load_module" directive has no effect here"#,
         ),
         (
+            In::Main,
+            "\nhttp { server { listen 80; } }",
+            r#"nginx_like serves "stream" only: the "http" block is skipped and not served"#,
+        ),
+        (
+            In::Main,
+            "\nmail { server { } }",
+            r#"nginx_like serves "stream" only: the "mail" block is skipped and not served"#,
+        ),
+        (
+            In::Main,
+            "\ntypes { text/html html; }",
+            r#"nginx_like serves "stream" only: the "types" block is skipped and not served"#,
+        ),
+        (
             In::Events,
             "multi_accept on;",
             r#"the "multi_accept" directive has no effect here"#,
@@ -69,6 +84,22 @@ fn warnings_are_kept() {
 }
 
 #[test]
+fn a_skipped_block_ends_where_nginx_ends_it_and_its_includes_are_not_read() {
+    let config = parse(
+        r##"http {
+            include /nonexistent/mime.types; # }
+            log_format a '} "$status" {' "}";
+            map $a $b { ~^\}$ 1; "" ${c}; }
+            server { location ~ "^/a{2}" { return 200 "\"}"; } }
+        }
+        stream { server { listen 446; proxy_pass 10.0.0.1:446; } }"##,
+    );
+    let config = config.unwrap();
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert_eq!(config.stream.unwrap().servers.len(), 1);
+}
+
+#[test]
 fn a_resolver_that_is_used_is_no_warning() {
     for text in [
         "resolver 10.0.0.1; upstream u { server a:1; }",
@@ -88,7 +119,6 @@ fn errors_tell_what_is_not_supported_from_mistakes() {
         error.contains("not supported")
     };
     for (place, text) in [
-        (In::Main, "http { }"),
         (In::Stream, "map $remote_addr $b { }"),
         (In::Stream, "map $ssl_preread_server_name $b { }"),
         (In::Listen, "446 udp"),

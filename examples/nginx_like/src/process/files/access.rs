@@ -54,8 +54,9 @@ impl FileAccess {
             return self.path.load();
         };
         let recording = helper.load().map_err(StartError::Helper)?;
-        let ConfPath { conf, prefix } = &self.path;
-        Ok(Config::replay(recording, conf, prefix)?)
+        let path = &self.path;
+        let replayed = Config::replay(recording, &path.conf, &path.prefix, &path.overrides);
+        Ok(replayed?)
     }
 
     /// Whether a process that switches to `credentials` can write a pid file. Creates the file if there is none.

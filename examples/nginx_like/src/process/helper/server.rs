@@ -212,7 +212,8 @@ impl RequestHandler {
 
     /// The recording ends with the first mistake, which the server then finds as well.
     fn load(&self) -> Recording {
-        let (recording, config) = Config::load_recorded(&self.path.conf, &self.path.prefix);
+        let (recording, config) =
+            Config::load_recorded(&self.path.conf, &self.path.prefix, &self.path.overrides);
         if let Ok(config) = config {
             let mut configured = lock(&self.configured);
             configured.logs.extend(paths_of(&config));

@@ -4,6 +4,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::geteuid;
 
 use super::*;
+use crate::config::overrides::Overrides;
 
 /// A handler that has read a configuration with this pid file. The server has another user.
 fn handler(pid: &Path) -> Arc<RequestHandler> {
@@ -15,6 +16,7 @@ fn handler(pid: &Path) -> Arc<RequestHandler> {
         path: ConfPath {
             conf: pid.with_extension("conf"),
             prefix: PathBuf::new(),
+            overrides: Overrides::default(),
         },
         owner: Uid::from_raw(geteuid().as_raw() + 1),
         server: 17,
