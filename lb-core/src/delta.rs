@@ -12,7 +12,7 @@ use crate::snapshot::Snapshot;
 pub struct Delta {
     /// Addresses that were not there before.
     pub added: Vec<SocketAddr>,
-    /// Addresses whose backend differs in any field.
+    /// Addresses of backends that differ in any field.
     pub changed: Vec<SocketAddr>,
     /// Addresses that were removed.
     pub removed: Vec<SocketAddr>,

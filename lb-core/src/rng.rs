@@ -29,7 +29,7 @@ pub trait Rng {
 pub struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// A generator whose draws all follow from `seed`.
+    /// A generator with draws determined by `seed` alone.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }

@@ -45,14 +45,14 @@
 //! 5. **Relay.** A FIN ends one direction and leaves the other open. A reset is forwarded as a reset, so a truncated stream
 //!    never looks complete. After [`Timeouts::idle`] or [`Timeouts::first_byte`] of silence both sides are ended. After
 //!    [`Timeouts::half_closed`] the side that was still open is reset. [`Timeouts::max_age`] ends a session even if bytes
-//!    move. Acknowledged bytes are delivered before a reset, as long as their reader accepts some within
-//!    [`Timeouts::idle`].
+//!    move. Acknowledged bytes are delivered before a reset, as long as the reader's kernel answers within
+//!    [`Timeouts::idle`] and accepts some within max(`idle`, 60 s). Without `idle` both times are 60 s.
 //! 6. **Close.** A client without a backend is reset, or what [`OnNoBackend`](settings::OnNoBackend) says. A client that closes early frees
 //!    everything that its session holds.
 //!
 //! Each step is a file of `session/`.
 //!
-//! An idle session holds two sockets and about 2.4 KiB, but no buffer and no pipe. A direction to a receiver that does not
+//! An idle session holds two sockets and about 2.2 KiB, but no buffer and no pipe. A direction to a receiver that does not
 //! read holds up to 64 KiB, or in a long transfer a pipe with up to 1 MiB, and reads no more: the sender has to wait.
 //!
 //! # What a relay costs
@@ -77,6 +77,7 @@
 //! # Features
 //!
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
+//! - `file` (off): a file as a source, `lb_discovery::File`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
 
 #![doc(test(attr(deny(warnings))))]
@@ -120,7 +121,7 @@ pub mod access {
     pub use crate::net::network::{Network, NetworkError};
 }
 
-/// How an upstream balances: hash keys, the wait queue, and the end of sessions whose backend is lost.
+/// How an upstream balances: hash keys, the wait queue, and the end of sessions after the loss of their backend.
 pub mod balancing {
     pub use crate::upstream::drain::OnBackendLoss;
     pub use crate::upstream::hash_key::HashKey;

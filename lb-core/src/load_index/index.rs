@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 /// How long after its first pick an index reads all reference counts once more.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
-/// The loads of backends whose states are `S`.
+/// The loads of backends with states of type `S`.
 ///
 /// On cache lines of its own: every pick reads it, and leases that end write to its reference count.
 #[derive(Debug)]

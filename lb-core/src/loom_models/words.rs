@@ -1,4 +1,4 @@
-//! Structures whose whole state is a word or two.
+//! Structures with a state of one or two words.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -24,7 +24,7 @@
 //! Times below 1 ms count as 1 ms: in one data centre, differences below it are noise of scheduling, and without a
 //! floor they would outweigh connections in flight.
 //!
-//! CostFunction: O(1) a pick, two loads read (with peak EWMA two averages too, each with one exponential function); O(n)
+//! Cost: O(1) a pick, two loads read (with peak EWMA two averages too, each with one exponential function); O(n)
 //! when few backends are eligible or one has nearly all the weight.
 //!
 //! Not where each backend must get its exact share ([`WeightedRoundRobin`](crate::policy::WeightedRoundRobin)). Peak
@@ -157,7 +157,7 @@ mod tests {
         Weight, balancer,
     };
 
-    /// A balancer by peak EWMA over backends whose ports count from 0.
+    /// A balancer by peak EWMA over backends with ports that count from 0.
     struct Scene {
         _updater: Updater,
         balancer: Balancer,

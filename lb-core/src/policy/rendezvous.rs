@@ -4,7 +4,7 @@
 //! and the highest eligible score wins (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates",
 //! 1998; the weights are Schindelhauer's and Schomaker's, 2005). There is no table that could be uneven:
 //! shares follow the weights exactly on average. The keys of a removed backend, and no others, move, and spread over the
-//! rest by weight. A backend whose weight grows only gains keys. While a backend is ejected, each of its keys has a second
+//! rest by weight. A backend with growing weight only gains keys. While a backend is ejected, each of its keys has a second
 //! choice of its own.
 //!
 //! u is made of the XXH64 of the key and of the identity (`name:port`, or the address where the name is absent or

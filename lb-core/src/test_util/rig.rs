@@ -50,7 +50,7 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// A balancer whose picks are watched, at the time 0.
+    /// A balancer with watched picks, at the time 0.
     pub(crate) fn new(policy: Arc<dyn Policy>, snapshot: &Snapshot) -> Self {
         let watched = Arc::new(Watched::new(policy));
         let (mut updater, balancer) = balancer(Arc::clone(&watched) as Arc<dyn Policy>);

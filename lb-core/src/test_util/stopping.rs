@@ -1,4 +1,4 @@
-//! A policy whose first pick stops at its first question until the test lets it continue.
+//! A policy that stops its first pick at the first question until the test lets it continue.
 
 use std::sync::Arc;
 

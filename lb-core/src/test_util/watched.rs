@@ -1,4 +1,4 @@
-//! A policy whose every pick is checked.
+//! A policy that checks every pick.
 
 use std::sync::Arc;
 

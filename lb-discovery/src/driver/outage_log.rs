@@ -39,7 +39,7 @@ pub(crate) struct OutageLog {
 pub(crate) enum FailureKind {
     /// An authoritative empty answer from a source without backends.
     Empty,
-    /// An answer that takes the backends of the source away. Always logged.
+    /// An answer that removes all backends of the source. Always logged.
     Emptied,
     /// No answer, or an empty one that does not empty the set.
     Failed,

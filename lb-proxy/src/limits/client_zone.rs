@@ -20,10 +20,10 @@ const SHARDS: usize = 16;
 /// Cloning gives another handle of the same counts. Listeners that share a zone count together, as with nginx's
 /// `limit_conn_zone`.
 ///
-/// The memory is bounded: a zone knows no more than [`capacity`](ClientZoneBuilder::capacity) clients, each of which
-/// takes at most 80 bytes. A client is forgotten when it has no session and its bucket is full. A full zone evicts clients
-/// without a session first, which only gives them a full bucket; if every client in it has a session, the zone refuses
-/// further clients, as nginx does.
+/// The memory is bounded: a zone stores at most [`capacity`](ClientZoneBuilder::capacity) clients of at most 80 bytes each.
+/// A client may be removed when it has no session and its bucket is full. A full zone evicts clients without a session,
+/// which only gives them a full bucket. If every client in the zone has a session, the zone refuses further clients, as
+/// nginx does.
 ///
 /// A new session costs one lock of a sixteenth of the zone, and in a full zone a search of that sixteenth.
 #[doc(alias = "limit_conn_zone")]
@@ -149,8 +149,9 @@ fn locked(shard: &Mutex<HashMap<Key, Client>>) -> MutexGuard<'_, HashMap<Key, Cl
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Evicts the clients that have no session and a full bucket. If there is none: the client without a session whose bucket
-/// is full first. False if every client has a session.
+/// Evicts the clients that have no session and a full bucket. Returns false if every client has a session.
+///
+/// If no such client exists, evicts of the clients without a session the one with the earliest full bucket.
 fn make_room(shard: &mut HashMap<Key, Client>, now: Timestamp) -> bool {
     let before = shard.len();
     shard.retain(|_, client| client.sessions > 0 || client.full_at > now);

@@ -19,13 +19,14 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// `connections` a second, evenly, and as many at once after a pause.
+    /// `connections` a second. Connections are spaced evenly, and after a pause as many may arrive at once.
     pub fn per_second(connections: NonZeroU32) -> Self {
         Self::new(connections, Duration::from_secs(1))
     }
 
-    /// `connections` in every `period`, evenly, and as many at once after a pause. A rate above one in a nanosecond
-    /// means one in a nanosecond.
+    /// `connections` in every `period`. Connections are spaced evenly, and after a pause as many may arrive at once.
+    ///
+    /// A rate above one in a nanosecond means one in a nanosecond.
     pub fn new(connections: NonZeroU32, period: Duration) -> Self {
         let interval = period.as_nanos() / u128::from(connections.get());
         Self {
@@ -34,8 +35,8 @@ impl Rate {
         }
     }
 
-    /// Sets how many connections may come at once after a pause. Default: those of one period. With 1, each connection must
-    /// keep its distance to the one before.
+    /// Sets how many connections may come at once after a pause. Default: those of one period. With 1, every
+    /// two connections are at least one interval apart.
     #[must_use]
     pub fn burst(mut self, burst: NonZeroU32) -> Self {
         self.burst = burst;

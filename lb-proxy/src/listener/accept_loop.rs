@@ -1,4 +1,4 @@
-//! The accept loop: one worker's socket of a listener, whose connections become sessions.
+//! The accept loop: accepts the connections of one worker's socket of a listener and starts their sessions.
 
 use std::future::poll_fn;
 use std::io;
@@ -134,7 +134,7 @@ impl AcceptLoop {
         }
     }
 
-    /// Completes when no session limit whose excess waits is reached.
+    /// Completes when no session limit that makes connections wait is reached.
     async fn wait_for_limits(&self, counters: &Counters) {
         for (limit, excess) in self.listener.session_limits() {
             if excess == Excess::Wait && limit.is_reached() {

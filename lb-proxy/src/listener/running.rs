@@ -15,7 +15,7 @@ use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::worker::Worker;
 
-/// A listener whose sockets are open.
+/// A listener with open sockets.
 #[derive(Debug)]
 pub(crate) struct RunningListener {
     /// The address of its description, perhaps with port 0.
@@ -82,7 +82,7 @@ impl RunningListener {
     /// Applies another description to the same sockets, and cancels the current accept loops.
     pub(crate) fn with_description(mut self, listener: Listener, proxy: &Arc<ProxyState>) -> Self {
         if let Err(error) = listener.apply(&mut self.sockets) {
-            warn!(listener = %self.state.addr, %error, "Socket options stay as they were");
+            warn!(listener = %self.state.addr, %error, "Socket options not applied");
         }
         let (limits, route) = listener.into_parts();
         self.current.cancel();
@@ -104,7 +104,7 @@ impl RunningListener {
     }
 }
 
-/// A listener whose sockets are about to be closed.
+/// A listener that is about to close its sockets.
 #[derive(Debug)]
 pub(crate) struct ClosingListener {
     pub(crate) addr: SocketAddr,

@@ -29,7 +29,9 @@ impl DeliveryTimeout {
         answering.min(self.untaken.saturating_sub(now - taken))
     }
 
-    /// The time left at `now` of `most`, or of the idle time-out if that is shorter, whatever the peer accepts.
+    /// Returns the rest of min(`most`, idle time-out) at `now`, counted from the last progress.
+    ///
+    /// Without an idle time-out 60 s replace it. What the peer accepts does not count.
     pub(super) fn left_of(self, most: Duration, now: Instant) -> Duration {
         most.min(self.unanswered).saturating_sub(now - self.since)
     }

@@ -11,14 +11,14 @@
 //! The same holds for a session that is cut or too old, and for one that times out with bytes held or with one direction
 //! ended. Only a session that is silent in both directions is ended cleanly.
 //!
-//! Bytes that the kernel has acknowledged to a sender are delivered before a reset is forwarded, as long as their reader
-//! accepts some within the idle time-out, or within a minute if that is longer. A broken source is read to its last byte.
-//! A session that is cut reads the bytes that the kernel had acknowledged by then ([`read_limit`]). A side is reset when its
-//! peer's kernel has acknowledged everything ([`closing`], [`send_queue`]). If there is no time for that ([`duplex`]) the side is
-//! ended, and the kernel goes on delivering.
+//! Bytes that the kernel has acknowledged to a sender are delivered before a reset is forwarded, as long as the reader's
+//! kernel answers within [`Timeouts::idle`] and accepts some within max(`idle`, 60 s). Without `idle` both times are 60 s
+//! ([`deadlines`]). A broken source is read to its last byte. A session that is cut reads the bytes that the kernel had
+//! acknowledged by then ([`read_limit`]). A side is reset when its peer's kernel has acknowledged everything ([`closing`],
+//! [`send_queue`]). If there is no time for that ([`duplex`]) the side is ended, and the kernel continues to deliver.
 //!
-//! The kernel stops a read in front of an urgent byte, and splice(2) does not pass it. So the relay believes neither a
-//! drained socket nor an end where there may be one ([`stream`](crate::stream)).
+//! The kernel stops a read in front of an urgent byte, and splice(2) does not pass it. Where an urgent byte is possible, the
+//! relay does not treat an empty read as a drained socket or as end of stream ([`stream`](crate::net::stream)).
 
 mod closing;
 mod deadlines;
@@ -37,6 +37,7 @@ mod run;
     path = "no_send_queue.rs"
 )]
 mod send_queue;
+mod setup;
 mod socket;
 mod state;
 mod transfer_mode;
@@ -50,7 +51,8 @@ use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
 use crate::net::stream::Stream;
 
-pub(crate) use run::{Ahead, Cuts, Settings, Traffic, relay};
+pub(crate) use run::relay;
+pub(crate) use setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
 pub(crate) use socket::reset_on_close;
 
 /// The relay alone, for programs that accept and connect by themselves.
@@ -115,22 +117,22 @@ impl Relay {
     /// sender sends before the relay has read them, all but the last are part of the stream.
     pub async fn run(&self, client: TcpStream, backend: TcpStream) -> RelayReport {
         let (to_backend, to_client) = (Counter::default(), Counter::default());
-        let traffic = Traffic {
+        let traffic = TrafficCounters {
             to_backend: &to_backend,
             to_client: &to_client,
         };
-        let settings = Settings {
+        let settings = RelaySettings {
             timeouts: &self.timeouts,
             splice: self.splice,
             half_close: self.half_close,
         };
-        let never = Cuts {
+        let never = CutSignals {
             cut: pin!(pending()),
             at_once: None,
             leaving: None,
         };
         let (client, backend) = (Stream::from(client), Stream::from(backend));
-        let ahead = Ahead::default();
+        let ahead = BytesAhead::default();
         let end = relay(&client, &backend, settings, ahead, traffic, never, || {}).await;
         RelayReport {
             end,

@@ -16,46 +16,9 @@ use super::deadlines::{Deadlines, WaitState};
 use super::duplex::{Duplex, TURN};
 use super::held_bytes::HeldBytes;
 use super::pump::Pump;
-use crate::config::{HalfClose, Splice, Timeouts};
-use crate::metrics::Counter;
+use super::setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
+use crate::config::HalfClose;
 use crate::net::stream::Stream;
-
-/// The byte counters of both directions.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Traffic<'a> {
-    pub(crate) to_backend: &'a Counter,
-    pub(crate) to_client: &'a Counter,
-}
-
-/// The settings of a relay.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings<'a> {
-    pub(crate) timeouts: &'a Timeouts,
-    pub(crate) splice: Splice,
-    pub(crate) half_close: HalfClose,
-}
-
-/// The bytes that the backend is sent first.
-#[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    pub(crate) bytes: Vec<u8>,
-    /// How many of the first `bytes` are not for the backend.
-    pub(crate) consumed: usize,
-    /// How many of the remaining bytes are not the client's, and are not counted as its bytes.
-    pub(crate) announced: usize,
-}
-
-/// The signals that end a relay from outside.
-#[derive(Debug)]
-pub(crate) struct Cuts<'a, F> {
-    /// Completes when the session is to be cut: the relay then delivers the acknowledged bytes and no more. The
-    /// caller pins it, because a future that takes another one by value keeps room for it twice.
-    pub(crate) cut: Pin<&'a mut F>,
-    /// Cancelled when a cut session must not wait any longer; before `cut` completes if it must not wait at all.
-    pub(crate) at_once: Option<&'a CancellationToken>,
-    /// Cancelled when the server begins to drain: the relay then leaves to the kernel what it can deliver alone.
-    pub(crate) leaving: Option<&'a CancellationToken>,
-}
 
 /// What the relay does next.
 enum RelayEvent<T> {
@@ -74,10 +37,10 @@ enum RelayEvent<T> {
 pub(crate) fn relay<'a, F>(
     client: &'a Stream,
     backend: &'a Stream,
-    settings: Settings<'a>,
-    ahead: Ahead,
-    traffic: Traffic<'a>,
-    cuts: Cuts<'a, F>,
+    settings: RelaySettings<'a>,
+    ahead: BytesAhead,
+    traffic: TrafficCounters<'a>,
+    cuts: CutSignals<'a, F>,
     backend_left: impl FnOnce() + 'a,
 ) -> impl Future<Output = F::Output>
 where
@@ -105,7 +68,7 @@ struct Run<'a, F, L> {
     both: Duplex<'a>,
     deadlines: Deadlines<'a>,
     half_close: HalfClose,
-    cuts: Cuts<'a, F>,
+    cuts: CutSignals<'a, F>,
     /// `None` once it was called.
     backend_left: Option<L>,
     is_cut: bool,
@@ -218,7 +181,7 @@ where
 
     /// Waits for `closing`. Returns false if the relay must not wait.
     async fn finish(&mut self, closing: Closing) -> bool {
-        let Cuts {
+        let CutSignals {
             at_once, leaving, ..
         } = self.cuts;
         let (up, down) = (&self.both.up, &self.both.down);
@@ -278,6 +241,8 @@ fn poll_expired(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Splice, Timeouts};
+    use crate::metrics::Counter;
     use tokio::net::{TcpListener, TcpStream};
 
     /// The memory of every idle session.
@@ -289,17 +254,17 @@ mod tests {
             .unwrap();
         let other = listener.accept().await.unwrap().0;
         let counter = Counter::default();
-        let traffic = Traffic {
+        let traffic = TrafficCounters {
             to_backend: &counter,
             to_client: &counter,
         };
-        let settings = Settings {
+        let settings = RelaySettings {
             timeouts: &Timeouts::default(),
             splice: Splice::Auto,
             half_close: HalfClose::Allow,
         };
         let token = CancellationToken::new();
-        let cuts = Cuts {
+        let cuts = CutSignals {
             cut: pin!(async { pending::<RelayEnd>().await }),
             at_once: Some(&token),
             leaving: Some(&token),
@@ -309,7 +274,7 @@ mod tests {
             &one,
             &other,
             settings,
-            Ahead::default(),
+            BytesAhead::default(),
             traffic,
             cuts,
             || {},

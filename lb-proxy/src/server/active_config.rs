@@ -93,7 +93,7 @@ impl ActiveConfig {
     /// Applies `desired` if every address that it adds can be bound now. Otherwise nothing changes, and `desired` may be
     /// applied again.
     ///
-    /// Returns the listeners whose sockets are about to be closed.
+    /// Returns the listeners that are about to close their sockets.
     pub(crate) fn apply(
         &mut self,
         desired: &mut DesiredState,

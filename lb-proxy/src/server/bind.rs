@@ -1,4 +1,4 @@
-//! From a description to a server whose sockets are open.
+//! From a description to a server with open sockets.
 
 use std::sync::Arc;
 

@@ -79,7 +79,10 @@ impl DescriptorBudget {
                     in_use, reserve, sessions, "Too few descriptors: raise RLIMIT_NOFILE"
                 );
             }
-            Some(limit) => info!(limit, in_use, reserve, sessions, "Descriptors divided"),
+            Some(limit) => info!(
+                limit,
+                in_use, reserve, sessions, "Descriptor budget computed"
+            ),
             None => info!(in_use, "Descriptors are not limited"),
         }
     }

@@ -1,4 +1,4 @@
-//! What a bind or a reload asks of a server.
+//! The target state of a server.
 
 use super::bind_retry::BindRetry;
 use super::pending_listener::PendingListener;
@@ -8,7 +8,7 @@ use crate::error::BindError;
 use crate::limits::Limits;
 use crate::upstream::Upstream;
 
-/// A [`Proxy`] on its way to become what a server runs.
+/// The target state of a bind or a reload, built from a [`Proxy`].
 #[derive(Debug)]
 pub(crate) struct DesiredState {
     pub(crate) listeners: Vec<PendingListener>,
@@ -22,7 +22,7 @@ pub(crate) struct DesiredState {
 }
 
 impl DesiredState {
-    /// What `proxy` asks of a server with this number of workers.
+    /// The target state that `proxy` describes, for a server with this number of workers.
     pub(crate) fn new(proxy: Proxy, workers: usize) -> Self {
         Self {
             upstreams: proxy.all_upstreams(),

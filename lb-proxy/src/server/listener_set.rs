@@ -120,12 +120,12 @@ impl ListenerSet {
                 for old in overlapping {
                     in_the_way = Some(old.addr());
                     beside.insert(old.addr().port());
-                    // If it fails, so does opening.
+                    // If this fails, opening fails as well.
                     let _ = old.sockets.relax();
                 }
             }
             if let Err(error) = pending.open(workers, port, in_the_way) {
-                // The running listener that is in the way goes on by itself for now.
+                // The overlapping listener keeps serving. This closes the new sockets.
                 desired.close_those_beside();
                 self.close_ports(&beside);
                 return Err(error);
@@ -134,8 +134,8 @@ impl ListenerSet {
         Ok(beside)
     }
 
-    /// Replaces the running listeners with those of `pending`, whose steps are decided and whose sockets are open. Returns
-    /// the changes, and the listeners whose sockets are about to be closed.
+    /// Replaces the running listeners with those of `pending`, which have a step and open sockets. Returns the changes, and
+    /// the listeners that are about to close their sockets.
     pub(crate) fn replace(
         &mut self,
         pending: Vec<PendingListener>,

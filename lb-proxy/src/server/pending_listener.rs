@@ -40,8 +40,8 @@ impl PendingListener {
         config
     }
 
-    /// Opens a socket for each of `workers`, unless they are open. `in_the_way` is a running listener whose address
-    /// overlaps and whose sockets have been relaxed.
+    /// Opens a socket for each of `workers`, unless they are open. `in_the_way` is a running listener with an
+    /// overlapping address and relaxed sockets.
     pub(crate) fn open(
         &mut self,
         workers: &[Arc<Worker>],

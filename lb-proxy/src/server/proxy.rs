@@ -13,7 +13,7 @@ use crate::upstream::Upstream;
 /// The descriptors that the runtime of a worker needs besides its listening sockets.
 const DESCRIPTORS_OF_WORKER: u64 = 4;
 
-/// A TCP proxy whose settings were checked.
+/// A TCP proxy with checked settings.
 ///
 /// Nothing is opened before [`bind`](Self::bind). A [`reload`](crate::Handle::reload) gives it to a running server instead.
 #[derive(Debug)]

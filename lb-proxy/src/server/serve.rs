@@ -14,7 +14,7 @@ use super::server_state::ServerState;
 use super::shutdown;
 use super::worker_pool::WorkerPool;
 
-/// A proxy whose sockets are open. Connections wait in the kernel's queue until [`run`](Self::run).
+/// A proxy with open sockets. Connections wait in the kernel's queue until [`run`](Self::run).
 ///
 /// Dropping it, or the future of [`run`](Self::run), closes everything at once.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let context = &self.state.context;
         context.signals.abort.cancel();
-        // Handles live on, the sockets must not.
+        // Closes the sockets now: handles may outlive the server.
         self.state.active().end();
         context.trackers.failures.flush();
     }

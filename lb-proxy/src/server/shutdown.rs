@@ -31,13 +31,13 @@ pub(super) async fn run(server: &ServerState) -> DrainReport {
     report
 }
 
-/// Goes on accepting for the pre-stop delay. Returns how long that took.
+/// Keeps accepting for the pre-stop delay. Returns how long that took.
 async fn leave(server: &ServerState) -> Duration {
     let began = Instant::now();
     server.phase.send_replace(Phase::Leaving);
     let ShutdownConfig { pre_stop_delay, .. } = server.active().shutdown;
     if !pre_stop_delay.is_zero() {
-        info!(?pre_stop_delay, "Leaving");
+        info!(?pre_stop_delay, "Pre-stop delay started");
         select! {
             () = sleep(pre_stop_delay) => {}
             () = server.context.signals.stop.cancelled() => {}

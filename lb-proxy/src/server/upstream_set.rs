@@ -1,4 +1,4 @@
-//! The upstreams whose sources a server follows, and what a reload changes of them.
+//! The upstreams that a server follows, and what a reload changes of them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::report::Changes;
 use crate::state::shutdown::ShutdownSignals;
 use crate::upstream::Upstream;
 
-/// The upstreams whose sources are followed.
+/// The upstreams that the server follows.
 #[derive(Debug, Default)]
 pub(crate) struct UpstreamSet(Vec<FollowedUpstream>);
 

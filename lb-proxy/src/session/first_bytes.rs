@@ -1,7 +1,7 @@
 //! First bytes: what the backend gets before the relay, a PROXY protocol header and what the prereads left.
 
 use super::Session;
-use crate::relay::Ahead;
+use crate::relay::BytesAhead;
 use crate::upstream::send_proxy::HeaderSetting;
 
 /// The bytes that were read before the session had a backend. Without a preread there are none, and nothing is
@@ -41,13 +41,13 @@ impl FirstBytes {
     }
 
     /// The bytes that the relay sends to the backend first.
-    pub(super) fn into_ahead(self) -> Ahead {
+    pub(super) fn into_ahead(self) -> BytesAhead {
         let Self {
             bytes,
             consumed,
             announced,
         } = self;
-        Ahead {
+        BytesAhead {
             bytes,
             consumed,
             announced,

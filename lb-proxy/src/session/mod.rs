@@ -27,7 +27,7 @@ use crate::limits::client_zone::ClientPermit;
 use crate::metrics::Counter;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
-use crate::relay::Ahead;
+use crate::relay::BytesAhead;
 use crate::state::listener::ListenerState;
 use crate::state::permit::SessionPermit;
 use crate::state::route::Route;
@@ -145,7 +145,7 @@ impl Session {
         })
     }
 
-    async fn begin(&mut self, worker: &Worker) -> Result<(Stream, Ahead), CloseReason> {
+    async fn begin(&mut self, worker: &Worker) -> Result<(Stream, BytesAhead), CloseReason> {
         let Route {
             hooks, prereads, ..
         } = self.route();

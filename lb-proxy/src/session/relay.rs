@@ -6,7 +6,7 @@ use std::pin::Pin;
 use super::Session;
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
-use crate::relay::{Ahead, Cuts, RelayEnd, Settings, Traffic, relay};
+use crate::relay::{BytesAhead, CutSignals, RelayEnd, RelaySettings, TrafficCounters, relay};
 use crate::state::worker::Worker;
 
 impl Session {
@@ -14,7 +14,7 @@ impl Session {
     pub(super) fn relay<'a>(
         &'a mut self,
         backend: &'a Stream,
-        ahead: Ahead,
+        ahead: BytesAhead,
         worker: &'a Worker,
         cut: Pin<&'a mut impl Future<Output = CloseReason>>,
     ) -> impl Future<Output = CloseReason> {
@@ -27,22 +27,22 @@ impl Session {
             ..
         } = self;
         let traffic = match details {
-            Some(own) => Traffic {
+            Some(own) => TrafficCounters {
                 to_backend: &own.to_backend,
                 to_client: &own.to_client,
             },
-            None => Traffic {
+            None => TrafficCounters {
                 to_backend: &counters.bytes_to_backends,
                 to_client: &counters.bytes_to_clients,
             },
         };
         let route = &permit.listener.route;
-        let settings = Settings {
+        let settings = RelaySettings {
             timeouts: &route.timeouts,
             splice: route.splice,
             half_close: route.half_close,
         };
-        let cuts = Cuts {
+        let cuts = CutSignals {
             cut,
             at_once: Some(&worker.abort),
             leaving: Some(&worker.stop),

@@ -38,7 +38,7 @@ async fn a_session_is_small() {
     let backend = Stream::from(backend.await.unwrap());
     let relay = {
         let cut = pin!(aborted(worker.cut_off()));
-        size_of_val(&session.relay(&backend, Ahead::default(), &worker, cut))
+        size_of_val(&session.relay(&backend, BytesAhead::default(), &worker, cut))
     };
     let size = size_of_val(&session.serve(worker));
     assert!(

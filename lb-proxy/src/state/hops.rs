@@ -1,9 +1,9 @@
 //! Loop detection: connections that a proxy makes to its own listeners.
 //!
-//! A listener may pass connections to another listener of the same proxy. A backend that leads back to the listener that
-//! it serves is a mistake that never ends: each session connects to the next, until all descriptors are in use; if the
-//! client has left, the chain lasts for ever. Therefore the proxy counts the own listeners that a client passes through.
-//! A session whose backend is elsewhere pays one atomic read for it.
+//! A listener may pass connections to another listener of the same proxy. A backend that leads back to its own listener is
+//! a configuration error: each session opens the next one, until all descriptors are in use, and the chain stays after the
+//! client has left. Therefore the proxy counts the own listeners that a client passes through. The check costs one atomic
+//! read for a backend that uses no listener's port.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,19 +21,19 @@ pub(crate) const MAX_HOPS: u8 = 16;
 /// When a connection that was not accepted is forgotten. Longer than connections usually wait to be accepted.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
-/// How often the addresses of the machine are read again while they matter.
+/// Interval between two reads of the machine's addresses, while a backend uses a listener's port.
 const READ_ADDRESSES_EVERY: Duration = Duration::from_secs(10);
 
 /// How many connections under way are remembered.
 const MAX_UNDER_WAY: usize = 1 << 16;
 
-/// Knows the own listeners, and the connections to them that no accept loop has accepted yet.
+/// The own listeners, and the connections to them that no accept loop has accepted yet.
 #[derive(Debug)]
 pub(crate) struct HopTracker {
     /// A bit for each port that a listener has. Read without a lock.
     ports: Box<[AtomicU64]>,
     own: RwLock<OwnListeners>,
-    /// Whether the machine's addresses have mattered since they were read.
+    /// Whether a session has needed the machine's addresses since they were read.
     asked: AtomicBool,
     under_way: Mutex<HashMap<SocketAddr, UnderWay>>,
     /// How many are under way. Read without the lock.
@@ -118,8 +118,8 @@ impl HopTracker {
         taken.map_or(0, |taken| taken.hops)
     }
 
-    /// Forgets connections that were never accepted, and reads the machine's addresses again if they matter. Called every
-    /// second.
+    /// Forgets connections that were never accepted, and reads the machine's addresses again if a session needed
+    /// them. Called every second.
     pub(crate) fn tidy(&self) {
         let now = Instant::now();
         if self.count.load(Relaxed) > 0 {

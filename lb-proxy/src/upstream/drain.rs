@@ -20,8 +20,9 @@ use crate::close_reason::CloseReason;
 /// What happens to open sessions when their backend is removed, ejected or unhealthy.
 ///
 /// Sessions are ended one by one, evenly over the given time, so that their clients do not reconnect all at once. Ending
-/// resets both sides, after the bytes that were acknowledged before, as long as their reader takes some within
-/// [`Timeouts::idle`](crate::Timeouts::idle). A backend that returns before keeps its remaining sessions.
+/// resets both sides, after the bytes that were acknowledged before, as long as the reader's kernel answers within
+/// [`Timeouts::idle`](crate::Timeouts::idle) and accepts some within max(`idle`, 60 s). Without `idle` both times are 60 s.
+/// A backend that returns before keeps its remaining sessions.
 #[doc(
     alias = "on-marked-down",
     alias = "close_connections_on_host_health_failure"
@@ -81,7 +82,7 @@ struct LossSignals {
     by_addr: HashMap<SocketAddr, Arc<LossSignal>>,
 }
 
-/// Tells the sessions of one backend that it is lost.
+/// Signals the loss of one backend to its sessions.
 #[derive(Debug)]
 struct LossSignal {
     instance: Option<Arc<str>>,
@@ -159,7 +160,7 @@ impl SessionDrain {
             if signal.instance == backend.instance {
                 signal.recover(CloseReason::BackendRemoved);
             } else {
-                // Another instance has the address now: the former one does not return.
+                // Another instance has the address now. The former instance does not return.
                 signal.lose(CloseReason::BackendRemoved, on_loss.removed);
                 by_addr.remove(&backend.addr);
             }
@@ -200,7 +201,7 @@ impl LossSignal {
         }
     }
 
-    /// Signals a loss. A removal replaces a loss of health; otherwise the first loss and its time stay.
+    /// Signals a loss, unless one is signalled already. A removal replaces a loss of health, and its time counts.
     fn lose(&self, reason: CloseReason, on_loss: OnBackendLoss) {
         let lost = Loss {
             reason,

@@ -27,8 +27,10 @@ impl Lease {
         upstream.drain().healthy(self.addr());
     }
 
-    /// The attempt failed: it is counted, reported and logged. Where the backend is to blame, its sources are asked again,
-    /// and the failure may eject it, which begins the drain of its sessions.
+    /// Counts, reports and logs a failed attempt.
+    ///
+    /// If the backend caused the failure, sends a refresh hint to its sources. The failure may eject the backend; its
+    /// sessions then drain.
     ///
     /// `had_full_time` is whether the attempt lasted for the whole connect time-out: a shorter one says nothing about the
     /// backend.

@@ -32,8 +32,10 @@ pub(crate) struct ControlContext {
     pub(crate) reloader: Reloader,
 }
 
-/// The way to the control thread, which exists while it has tasks: an idle thread would cost the relay some percent,
-/// see the queue of the logs. Dropping it ends the thread behind its present task.
+/// Sends tasks to the control thread.
+///
+/// The thread ends when it has no task, because an idle thread slows the relay (see the queue of the logs). After the drop
+/// the thread finishes its current task and ends.
 ///
 /// A read of a mount that hangs cannot be cancelled. The task then fails after a time, and abandons the thread of the
 /// read, which ends with the process: see [`FileThreads`].
@@ -45,10 +47,10 @@ pub(crate) struct Control {
 
 #[derive(Debug)]
 struct Tasks<W> {
-    /// Each at most once: signals that come while the thread is busy are one.
+    /// Each task at most once: repeated signals during a task count as one.
     waiting: VecDeque<Task>,
     running: Option<(Task, Instant)>,
-    /// `None` while the thread has it.
+    /// `None` while the thread runs tasks with it.
     worker: Option<W>,
     is_closed: bool,
 }
@@ -132,10 +134,12 @@ fn lock<W>(tasks: &Mutex<Tasks<W>>) -> MutexGuard<'_, Tasks<W>> {
     tasks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs tasks until there are none. A task that panics ends alone: its state changes only where nothing can fail.
+/// Runs tasks until there are none.
+///
+/// A panic ends the task, not the thread. A task changes state only after its last fallible step.
 fn work<W>(tasks: &Mutex<Tasks<W>>, mut run: impl FnMut(&mut W, Task)) {
     let Some(mut worker) = lock(tasks).worker.take() else {
-        // Another thread has begun first, and takes this one's tasks.
+        // Another thread already runs the tasks.
         return;
     };
     loop {

@@ -53,7 +53,7 @@ async fn the_descriptors_are_divided_at_the_start() {
     let node = Reserved::any();
     let main = "worker_rlimit_nofile 256;";
     let proxy = NginxLike::start(main, &balanced_over(&node, "")).await;
-    proxy.logged("Descriptors divided").await;
+    proxy.logged("Descriptor budget computed").await;
     assert!(proxy.log().contains("limit=256"), "{}", proxy.log());
 }
 

@@ -103,7 +103,7 @@ fn alias_table(weights: &[u16]) -> Box<[Column]> {
             short.push(high);
         }
     }
-    // A full column, whose height is not representable, has itself as alias.
+    // A full column has itself as alias, because its height is not representable.
     let part = |own: u64| ((u128::from(own) << 32) / u128::from(sum)).min(u32::MAX.into()) as u32;
     let columns = own.into_iter().zip(alias);
     columns

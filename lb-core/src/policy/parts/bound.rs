@@ -86,7 +86,7 @@ impl Bound {
     }
 }
 
-/// How many connections a backend may hold whose weight is `weight` of `weights`, after others of `before`.
+/// How many connections a backend with the weight `weight` of `weights` may hold, after others of `before`.
 fn room(total: u64, factor: u64, before: u64, weight: u64, weights: u64) -> u64 {
     let all = u128::from((total + 1) * factor).div_ceil(100);
     let up_to = |end: u64| u128::from(end) * all / u128::from(weights.max(1));

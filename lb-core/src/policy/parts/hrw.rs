@@ -1,7 +1,7 @@
 //! Highest random weight: for every key an order of all backends, by weight.
 //!
 //! Each backend draws u in (0, 1) from its identity and the key, and the lowest -ln(u) / weight wins: the first of
-//! exponential clocks whose rates are the weights, so shares follow the weights exactly (Schindelhauer and
+//! exponential clocks with the weights as rates, so shares follow the weights exactly (Schindelhauer and
 //! Schomaker, "Weighted Distributed Hash Tables", SPAA 2005).
 //!
 //! The arithmetic is additions, multiplications and divisions of `f64`, which IEEE 754 rounds alike everywhere. The

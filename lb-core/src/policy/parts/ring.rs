@@ -131,7 +131,7 @@ impl Ring {
 }
 
 impl Points {
-    /// The sorted `points` of a ring whose arcs are numbered by hashes shifted by `shift`.
+    /// The sorted `points` of a ring. Its arcs are numbered by hashes shifted by `shift`.
     fn new(points: Vec<u64>, shift: u32) -> Self {
         let is_narrow = shift <= 16 && points.iter().all(|&point| point as u32 <= u16::MAX.into());
         if is_narrow {

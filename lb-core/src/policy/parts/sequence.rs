@@ -18,7 +18,7 @@ use crate::tiers::tier::BackendIndex;
 use smooth::{by_weight, smooth_order};
 use spread::Spread;
 
-/// The longest lap whose smooth order is stored. Compiling one costs lap * n steps: some milliseconds at worst.
+/// The longest lap that is stored in smooth order. Compiling one costs lap * n steps: some milliseconds at worst.
 const MAX_SMOOTH_LAP: u64 = 4096;
 
 /// Of a longer order, this many turns for each backend are stored.

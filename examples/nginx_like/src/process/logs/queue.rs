@@ -6,18 +6,19 @@ use std::fs::File;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many bytes of messages may wait for one log. As many again may be in the hands of its thread.
+/// How many bytes of messages may wait for one log. Its thread may hold as many again.
 pub(super) const CAPACITY: usize = 4 << 20;
 
 /// How many bytes a message may have. nginx cuts after 2048; text of other programs is longer at times.
 pub(super) const LONGEST: usize = 64 << 10;
 
-/// How long the writing thread waits for more messages before it ends. While it exists, the kernel counts references to
-/// descriptors in every system call of the process, which costs the relay some percent of its time; a thread that starts
-/// costs about 50 us.
+/// How long the writing thread waits for more messages before it ends.
+///
+/// While a second thread exists, the kernel counts references to descriptors in every system call of the process, which
+/// costs the relay some percent of its time. Starting a thread costs about 50 us.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// Never makes a thread that logs wait: what does not fit is dropped and counted.
+/// A bounded queue of messages. A thread that logs never waits: a message that does not fit is dropped and counted.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -57,7 +58,7 @@ enum Thread {
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) file: File,
-    /// Messages that are missing in the file, and whose count is as well.
+    /// Messages that are missing in the file and not yet counted in it.
     pub(super) lost: u64,
 }
 
@@ -68,7 +69,7 @@ pub(super) enum Entry {
     Switch(File),
 }
 
-/// What is to be written next.
+/// The entries that the thread writes next.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) entries: VecDeque<Entry>,
@@ -77,7 +78,7 @@ pub(super) struct Batch {
 }
 
 impl Queue {
-    /// A queue for `file`, whose thread must be [started](Self::begin).
+    /// A queue for `file`. The caller must [start](Self::begin) its thread.
     pub(super) fn new(file: File) -> Self {
         Self {
             state: Mutex::new(State {
@@ -112,7 +113,7 @@ impl Queue {
 
     /// Sends the messages that come after those in the queue to `file`.
     ///
-    /// At most one file waits: while the thread hangs, a later file takes the place of an earlier one, and gets its messages.
+    /// At most one file waits: while the thread hangs, a later file replaces an earlier one, and gets its messages.
     ///
     /// Says whether a thread must be [started](Self::begin).
     #[must_use]
@@ -197,7 +198,7 @@ impl Queue {
         }
     }
 
-    /// Wakes the thread, if it waits. Says whether there is none and the caller has to start it.
+    /// Wakes the thread if it waits. Returns whether there is no thread, so that the caller must start one.
     fn wake(&self, mut state: MutexGuard<'_, State>) -> bool {
         let before = state.thread;
         if before == Thread::Ended {

@@ -15,9 +15,10 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::queue::{Entry, Queue};
 
-/// A log file, or the standard error stream. Logging to it never waits for its reader or its disk: a thread of its own
-/// writes, in the order of the messages, and exists while there are some. Dropping it ends the thread behind the last
-/// message.
+/// A log file, or the standard error stream.
+///
+/// A separate thread writes the messages in order, so a thread that logs never waits for the reader or the disk. The writing
+/// thread ends when it has no message. After the drop it writes the queued messages and ends.
 #[derive(Debug)]
 pub(super) struct Sink {
     /// `None` is the standard error stream.
@@ -33,7 +34,7 @@ impl Sink {
     /// The kernel starts no more threads.
     pub(super) fn start(path: Option<&Path>, file: File) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(file));
-        // A thread that cannot be started shows now.
+        // Starts a thread once, so that a failure is returned here.
         start_thread(&queue)?;
         let path = path.map(Path::to_owned);
         Ok(Self { path, queue })
@@ -90,7 +91,7 @@ fn start_thread(queue: &Arc<Queue>) -> io::Result<()> {
     thread.spawn(move || write(&queue)).map(drop)
 }
 
-/// Writes what comes, until nothing has come for a while. The log itself tells how many messages it lacks.
+/// Writes queued messages until the queue stays empty for a time. Logs the number of dropped messages.
 fn write(queue: &Queue) {
     let mut idle = queue.begin();
     while let Some(output) = idle.take()
@@ -128,7 +129,7 @@ fn put(mut file: &File, mut message: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks like the messages around it.
+/// Formats the line about dropped messages like any other log line.
 fn notice(lost: u64) -> String {
     let mut line = String::new();
     // Writing to a string does not fail.

@@ -13,7 +13,7 @@ use crate::sources::dns::lookup::addresses::{
 use crate::sources::dns::lookup::questions::Questions;
 use crate::sources::dns::server::name_server::{Server, address};
 
-/// What one lookup of a name leaves to the next one.
+/// State kept between two lookups of a name.
 #[derive(Default)]
 pub(crate) struct LookupState {
     known: LastAddresses,

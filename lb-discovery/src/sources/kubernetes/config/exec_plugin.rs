@@ -216,7 +216,7 @@ impl ExecPlugin {
                 let left = Duration::try_from(left).unwrap_or_default();
                 if left.is_zero() && !self.logged_expired.swap(true, Ordering::Relaxed) {
                     let plugin = &self.command;
-                    warn!(plugin, %expiry, "Exec plugin returned expired credentials: is this machine's clock right?");
+                    warn!(plugin, %expiry, "Exec plugin returned expired credentials: check this machine's clock");
                 }
                 Instant::now() + use_of(left)
             }),

@@ -206,7 +206,7 @@ impl ListWatch {
         let lasted = self.watch_began.elapsed();
         if let Some(watches) = self.short.ended(lasted, had_event) {
             let what = &self.query.what;
-            warn!(%what, watches, "Watches end at once without an event: does a proxy on the way cut them?");
+            warn!(%what, watches, "Watches closed early without events: a proxy on the way may cut them");
         }
     }
 

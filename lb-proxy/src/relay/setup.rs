@@ -1,0 +1,45 @@
+//! What a relay is given: counters, settings, the bytes sent first and the signals that end it.
+
+use std::pin::Pin;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{HalfClose, Splice, Timeouts};
+use crate::metrics::Counter;
+
+/// The byte counters of both directions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrafficCounters<'a> {
+    pub(crate) to_backend: &'a Counter,
+    pub(crate) to_client: &'a Counter,
+}
+
+/// The settings of a relay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RelaySettings<'a> {
+    pub(crate) timeouts: &'a Timeouts,
+    pub(crate) splice: Splice,
+    pub(crate) half_close: HalfClose,
+}
+
+/// The bytes that the backend is sent first.
+#[derive(Debug, Default)]
+pub(crate) struct BytesAhead {
+    pub(crate) bytes: Vec<u8>,
+    /// How many of the first `bytes` are not for the backend.
+    pub(crate) consumed: usize,
+    /// How many of the remaining bytes are not the client's, and are not counted as its bytes.
+    pub(crate) announced: usize,
+}
+
+/// The signals that end a relay from outside.
+#[derive(Debug)]
+pub(crate) struct CutSignals<'a, F> {
+    /// Completes when the session is to be cut: the relay then delivers the acknowledged bytes and no more. The
+    /// caller pins it, because a future that takes another one by value keeps room for it twice.
+    pub(crate) cut: Pin<&'a mut F>,
+    /// Cancelled when a cut session must not wait any longer; before `cut` completes if it must not wait at all.
+    pub(crate) at_once: Option<&'a CancellationToken>,
+    /// Cancelled when the server begins to drain: the relay then leaves to the kernel what it can deliver alone.
+    pub(crate) leaving: Option<&'a CancellationToken>,
+}
