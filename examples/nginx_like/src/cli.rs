@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
 
-use crate::config::main::Config;
 use crate::config::overrides::Overrides;
 use crate::console::print_line;
 use crate::demo;
@@ -18,6 +17,7 @@ use crate::process::run;
 use crate::process::send_signal::SignalCommand;
 use crate::process::test_config;
 use crate::syntax::include::KeptFile;
+use crate::syntax::span::Warning;
 
 /// Where nginx keeps its configuration, below the prefix.
 const DEFAULT_CONF: &str = "conf/nginx.conf";
@@ -126,7 +126,7 @@ pub fn main() -> ExitCode {
         let path = arguments.path();
         run::run(path.clone(), || {
             let config = path.load()?;
-            print_warnings(&config, arguments.quiet);
+            print_warnings(&config.warnings, arguments.quiet);
             Ok(config)
         })
     };
@@ -177,13 +177,13 @@ fn default_conf(local: &Path, system: &Path) -> (PathBuf, Option<PathBuf>) {
 /// Sends a signal to the process that serves already.
 fn signal(arguments: &Arguments, command: SignalCommand) -> Result<(), StartError> {
     let config = arguments.path().load()?;
-    print_warnings(&config, arguments.quiet);
+    print_warnings(&config.warnings, arguments.quiet);
     Ok(command.send(config.pid.as_deref())?)
 }
 
-fn print_warnings(config: &Config, quiet: bool) {
+fn print_warnings(warnings: &[Warning], quiet: bool) {
     if !quiet {
-        for warning in &config.warnings {
+        for warning in warnings {
             print_line(&format!("[warn] {warning}"));
         }
     }
@@ -199,9 +199,10 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
     };
     let (files, config) = path.load_all(arguments.dump);
     let config = config.or_else(all_but_last)?;
-    print_warnings(&config, arguments.quiet);
+    print_warnings(&config.warnings, arguments.quiet);
     say("the configuration file FILE syntax is ok");
-    test_config::test(&config).or_else(all_but_last)?;
+    let warnings = test_config::test(&config).or_else(all_but_last)?;
+    print_warnings(&warnings, arguments.quiet);
     say("configuration file FILE test is successful");
     dump(&files);
     Ok(())

@@ -211,6 +211,42 @@ fn a_test_names_everything_that_a_start_would_stop_at() {
 }
 
 #[test]
+fn a_test_warns_of_what_would_stop_nginx_at_its_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "stream {
+        upstream u { server localhost:446;
+            server no-such-host.invalid:446;
+            server later.invalid:446 resolve; }
+        server { listen 127.0.0.1:4461; proxy_pass u; }
+        server { listen 192.0.2.1:4461; proxy_pass
+            no-such-host.invalid:1; }
+    }";
+    write_conf(dir.path(), text);
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    assert!(output.status.success(), "{stderr}");
+    let warnings = stderr.lines().filter(|line| line.contains("[warn]"));
+    let warnings: Vec<_> = warnings.collect();
+    let expected = [
+        ("bind() to 192.0.2.1:4461 failed (99: ", ":6"),
+        (
+            "host not found in upstream \"no-such-host.invalid:446\"",
+            ":3",
+        ),
+        (
+            "host not found in upstream \"no-such-host.invalid:1\"",
+            ":7",
+        ),
+    ];
+    assert_eq!(warnings.len(), expected.len(), "{stderr}");
+    for (warning, (what, line)) in warnings.iter().zip(expected) {
+        assert!(
+            warning.contains(what) && warning.ends_with(line),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
 fn a_directive_that_is_missing_says_what_to_do_instead() {
     let dir = tempfile::tempdir().unwrap();
     write_conf(

@@ -1,0 +1,135 @@
+//! What stops nginx at its start, and stops nginx_like there or not at all. `-t` warns of it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::ToSocketAddrs;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+
+use crate::config::listen::Listen;
+use crate::config::main::Config;
+use crate::config::stream::Stream;
+use crate::syntax::address::Host;
+use crate::syntax::error::Os;
+use crate::syntax::span::{Span, Warning};
+
+/// How many names are looked up at a time.
+const LOOKUPS: usize = 16;
+
+/// How long all lookups may take together. What has no answer by then is a warning as well.
+const TIME: Duration = Duration::from_secs(10);
+
+/// The warnings of a configuration.
+pub(super) fn of(config: &Config) -> Vec<Warning> {
+    let Some(stream) = &config.stream else {
+        return Vec::new();
+    };
+    unbound(stream).chain(unresolved(stream)).collect()
+}
+
+/// Listeners that cannot be bound. As in nginx, an address in use is fine: the server may run already.
+fn unbound(stream: &Stream) -> impl Iterator<Item = Warning> {
+    let listens = stream.servers.iter().flat_map(|server| &server.listens);
+    listens.filter_map(|listen| match try_bind(listen) {
+        Ok(()) | Err(Errno::ADDRINUSE) => None,
+        Err(errno) => Some(Warning::new(
+            format!(
+                "bind() to {} failed ({}): the server will not start",
+                listen.addr,
+                Os(&io::Error::from(errno))
+            ),
+            listen.span.clone(),
+        )),
+    })
+}
+
+/// Binds a socket that does not listen.
+fn try_bind(listen: &Listen) -> Result<(), Errno> {
+    let family = match listen.addr.is_ipv4() {
+        true => AddressFamily::INET,
+        false => AddressFamily::INET6,
+    };
+    let socket = socket(family, SocketType::STREAM, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if family == AddressFamily::INET6 {
+        sockopt::set_ipv6_v6only(&socket, listen.ipv6only)?;
+    }
+    bind(&socket, &listen.addr)
+}
+
+/// Servers with a name that the system does not find. A name with `resolve` may have no address for now.
+fn unresolved(stream: &Stream) -> Vec<Warning> {
+    let mut places: BTreeMap<String, Vec<(u16, Span)>> = BTreeMap::new();
+    for server in stream
+        .upstreams
+        .iter()
+        .flat_map(|upstream| &upstream.servers)
+    {
+        if let Host::Name(name) = &server.host
+            && !server.resolve
+        {
+            let place = (server.port, server.span.clone());
+            places.entry(name.clone()).or_default().push(place);
+        }
+    }
+    for name in found(places.keys().cloned().collect()) {
+        places.remove(&name);
+    }
+    let warn = |name: &str, port: u16, span: Span| {
+        let text = format!(
+            "host not found in upstream \"{name}:{port}\": it gets no connections before it has an address, and nginx would \
+             not start"
+        );
+        Warning::new(text, span)
+    };
+    let places = places.into_iter();
+    places
+        .flat_map(|(name, places)| {
+            let at = places.into_iter();
+            at.map(|(port, span)| warn(&name, port, span))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Those of `names` that have an address.
+fn found(names: VecDeque<String>) -> Vec<String> {
+    let count = names.len();
+    let names = Arc::new(Mutex::new(names));
+    let (answers, answered) = mpsc::channel();
+    for _ in 0..count.min(LOOKUPS) {
+        let (names, answers) = (Arc::clone(&names), answers.clone());
+        let looks_up = move || {
+            while let Some(name) = next(&names) {
+                let is_found = (&*name, 0).to_socket_addrs().is_ok();
+                if answers.send((name, is_found)).is_err() {
+                    return;
+                }
+            }
+        };
+        // Without a thread, the others do its work.
+        let _ = thread::Builder::new()
+            .name("lookup".to_owned())
+            .spawn(looks_up);
+    }
+    drop(answers);
+    let end = Instant::now() + TIME;
+    let mut found = Vec::new();
+    loop {
+        match answered.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok((name, true)) => found.push(name),
+            Ok((_, false)) => {}
+            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return found,
+        }
+    }
+}
+
+fn next(names: &Mutex<VecDeque<String>>) -> Option<String> {
+    let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+    names.pop_front()
+}
