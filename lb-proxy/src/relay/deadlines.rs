@@ -117,13 +117,12 @@ impl<'a> Deadlines<'a> {
         let (limit, end) = if waiting.is_half_closed && !waiting.is_holding {
             (self.timeouts.half_closed, RelayEnd::HalfClosedTimeout)
         } else {
-            let idle = self.timeouts.idle;
-            let least = if waiting.is_delivering {
-                MIN_DELIVERY
+            let limit = if waiting.is_delivering {
+                Some(self.delivery_timeout().untaken)
             } else {
-                Duration::ZERO
+                self.timeouts.idle
             };
-            (idle.map(|idle| idle.max(least)), RelayEnd::IdleTimeout)
+            (limit, RelayEnd::IdleTimeout)
         };
         let since = self.last_progress.unwrap_or(self.begin);
         let silent = limit.and_then(|limit| Some((since.checked_add(limit)?, end)));
@@ -234,8 +233,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_receives_the_last_bytes_of_a_broken_side_has_at_least_a_minute() {
-        for (idle, expected) in [(2, 60), (90, 90)] {
-            let timeouts = Timeouts::default().idle(Some(idle * SECOND));
+        for (idle, expected) in [(Some(2), 60), (Some(90), 90), (None, 60)] {
+            let timeouts = Timeouts::default().idle(idle.map(|idle| idle * SECOND));
             let deadlines = Deadlines::new(&timeouts);
             let begin = Instant::now();
             let waiting = WaitState {
