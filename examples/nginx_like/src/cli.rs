@@ -109,11 +109,13 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    let tests = arguments.test || arguments.dump;
     if arguments.version || arguments.build {
         print_version(arguments.build);
-        return ExitCode::SUCCESS;
+        if !tests {
+            return ExitCode::SUCCESS;
+        }
     }
-    let tests = arguments.test || arguments.dump;
     let done = if let Some(owner) = arguments.helper {
         helper::server::serve(arguments.path(), owner)
     } else if tests {

@@ -46,6 +46,8 @@ pub(super) struct Deadlines<'a> {
     too_old: Option<Instant>,
     /// The session was cut: it only delivers.
     is_cut: bool,
+    /// The moment from which the session only delivers.
+    delivers_since: Option<Instant>,
 }
 
 /// The state of a relay that decides its next deadline.
@@ -70,6 +72,7 @@ impl<'a> Deadlines<'a> {
             last_progress: None,
             too_old: max_age.and_then(|age| begin.checked_add(age)),
             is_cut: false,
+            delivers_since: None,
         }
     }
 
@@ -87,6 +90,12 @@ impl<'a> Deadlines<'a> {
     /// Records the cut: from now on only a peer that accepts nothing ends the session.
     pub(super) fn note_cut(&mut self) {
         self.is_cut = true;
+        self.note_delivering();
+    }
+
+    /// Records that the session only delivers from now on. Later calls change nothing.
+    pub(super) fn note_delivering(&mut self) {
+        self.delivers_since.get_or_insert_with(Instant::now);
     }
 
     pub(super) const fn is_cut(&self) -> bool {
@@ -107,11 +116,22 @@ impl<'a> Deadlines<'a> {
         }
     }
 
+    /// The moment from which a peer has its time to accept the last bytes: the last progress, but without an idle time-out
+    /// not before the session only delivers. Until then the peer had no deadline.
+    fn delivers_from(&self) -> Instant {
+        let since = self.last_progress.unwrap_or(self.begin);
+        match (self.timeouts.idle, self.delivers_since) {
+            (None, Some(delivers)) => since.max(delivers),
+            _ => since,
+        }
+    }
+
     /// The next deadline, and the end of the relay if nothing moves until then.
     pub(super) fn next(&self, waiting: WaitState) -> Option<(Instant, RelayEnd)> {
         if self.is_cut {
-            let since = self.last_progress.unwrap_or(self.begin);
-            let end = since.checked_add(self.delivery_timeout().untaken)?;
+            let end = self
+                .delivers_from()
+                .checked_add(self.delivery_timeout().untaken)?;
             return Some((end, RelayEnd::MaxAge));
         }
         let (limit, end) = if waiting.is_half_closed && !waiting.is_holding {
@@ -124,7 +144,11 @@ impl<'a> Deadlines<'a> {
             };
             (limit, RelayEnd::IdleTimeout)
         };
-        let since = self.last_progress.unwrap_or(self.begin);
+        let since = if waiting.is_delivering {
+            self.delivers_from()
+        } else {
+            self.last_progress.unwrap_or(self.begin)
+        };
         let silent = limit.and_then(|limit| Some((since.checked_add(limit)?, end)));
         let mute = match self.last_progress {
             None => self.timeouts.first_byte,
@@ -245,6 +269,28 @@ mod tests {
             let next = after(begin, deadlines.next(waiting));
             assert_eq!(next, Some((expected, RelayEnd::IdleTimeout)));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_idle_timeout_the_minute_begins_when_the_session_only_delivers() {
+        let timeouts = Timeouts::default().idle(None);
+        let waiting = WaitState {
+            is_half_closed: true,
+            is_holding: true,
+            is_delivering: true,
+        };
+        let mut broken = Deadlines::new(&timeouts);
+        let mut cut = Deadlines::new(&timeouts);
+        let begin = Instant::now();
+        tokio::time::advance(300 * SECOND).await;
+        broken.note_delivering();
+        cut.note_cut();
+        tokio::time::advance(SECOND).await;
+        broken.note_delivering();
+        let next = after(begin, broken.next(waiting));
+        assert_eq!(next, Some((360, RelayEnd::IdleTimeout)));
+        let next = after(begin, cut.next(waiting));
+        assert_eq!(next, Some((360, RelayEnd::MaxAge)));
     }
 
     #[tokio::test(start_paused = true)]

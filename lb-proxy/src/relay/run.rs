@@ -215,6 +215,9 @@ fn poll_expired(
         is_holding: both.is_holding(),
         is_delivering: both.is_delivering(),
     };
+    if waiting.is_delivering {
+        deadlines.note_delivering();
+    }
     loop {
         let Some((deadline, expired)) = deadlines.next(waiting) else {
             return Poll::Pending;

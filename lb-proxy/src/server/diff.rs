@@ -39,9 +39,9 @@ pub(crate) struct Diff {
 /// index whether that pair is kept.
 ///
 /// A description names at most one running item, and no other description names the same one. First names take precedence
-/// over second names. Of several running items with one name the first is taken.
+/// over second names. Of several running items with one name, one that is the same is taken, else the first.
 ///
-/// O(names), apart from `is_same` and from items that share a name.
+/// O(names), apart from items that share a name: `is_same` is called for each pair of these.
 pub(crate) fn diff<N: Eq + Hash>(
     running: &[Vec<N>],
     described: &[Vec<N>],
@@ -56,14 +56,14 @@ pub(crate) fn diff<N: Eq + Hash>(
     let mut found: Vec<Option<usize>> = vec![None; described.len()];
     let mut is_found = vec![false; running.len()];
     let rounds = described.iter().map(Vec::len).max().unwrap_or(0);
-    for round in 0..rounds {
-        for (names, found) in described.iter().zip(&mut found) {
-            let Some(name) = names.get(round).filter(|_| found.is_none()) else {
+    for (round, only_same) in (0..rounds).flat_map(|round| [(round, true), (round, false)]) {
+        for (j, names) in described.iter().enumerate() {
+            let Some(name) = names.get(round).filter(|_| found[j].is_none()) else {
                 continue;
             };
             let mut candidates = by_name.get(name).into_iter().flatten().copied();
-            *found = candidates.find(|&i| !is_found[i]);
-            if let Some(i) = *found {
+            found[j] = candidates.find(|&i| !is_found[i] && (!only_same || is_same(i, j)));
+            if let Some(i) = found[j] {
                 is_found[i] = true;
             }
         }
@@ -106,6 +106,18 @@ mod tests {
         let Diff { steps, removed } = diff(&running, &described, |i, _| i == 0);
         assert_eq!(steps, [Step::Add, Step::Change(2), Step::Keep(0)]);
         assert_eq!(removed, [1]);
+    }
+
+    #[test]
+    fn of_two_of_one_name_the_same_one_is_kept_wherever_it_stands() {
+        let [one, two] = [named(&[&["a"]]), named(&[&["a"], &["a"]])];
+        let added_before = diff(&one, &two, |_, j| j == 1);
+        assert_eq!(added_before.steps, [Step::Add, Step::Keep(0)]);
+        let removed_before = diff(&two, &one, |i, _| i == 1);
+        assert_eq!(removed_before.steps, [Step::Keep(1)]);
+        assert_eq!(removed_before.removed, [0]);
+        let swapped = diff(&two, &two, |i, j| i != j);
+        assert_eq!(swapped.steps, [Step::Keep(1), Step::Keep(0)]);
     }
 
     #[test]

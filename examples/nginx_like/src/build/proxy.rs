@@ -30,6 +30,10 @@ pub(crate) fn proxy(
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(sessions(config, workers))));
+    // Those that no server names now as well: a later reload may name them, and finds their state.
+    for upstream in &upstreams {
+        proxy = proxy.upstream(upstream);
+    }
     inherited.add_claimed(&state.inherited);
     for (number, server) in stream.servers.iter().enumerate() {
         for listen in &server.listens {

@@ -94,7 +94,7 @@ impl Control {
         let run = move |worker: &mut Worker, task| runtime.block_on(worker.run(task));
         let thread = thread::Builder::new().name("control".to_owned());
         if let Err(error) = thread.spawn(move || work(&shared, run)) {
-            tasks.waiting.clear();
+            tasks.waiting.retain(|waiting| *waiting != task);
             drop(tasks);
             error!(?task, %error, "Signal ignored: no thread can be started");
         }

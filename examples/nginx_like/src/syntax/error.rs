@@ -125,6 +125,14 @@ pub(crate) enum SyntaxError {
 }
 
 impl SyntaxError {
+    /// Whether the files may name more text than is read, so that the search for further mistakes ends.
+    pub(crate) const fn is_endless(&self) -> bool {
+        matches!(
+            self,
+            Self::IncludeCycle { .. } | Self::IncludeDepth { .. } | Self::TooLarge { .. }
+        )
+    }
+
     pub(crate) fn too_large(path: &Path) -> Self {
         let path = path.to_owned();
         Self::TooLarge { path }

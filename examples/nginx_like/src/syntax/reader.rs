@@ -231,7 +231,14 @@ impl<'a> Reader<'a> {
         let at = |error: SyntaxError| statement.error(error);
         for path in self.context.files.find(statement.arg()).map_err(at)? {
             let path: Arc<Path> = path.into();
-            let bytes = self.context.files.open(&path).map_err(at)?;
+            let bytes = match self.context.files.open(&path) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    // Reading on would read the files of a cycle again at each level.
+                    self.is_broken |= error.is_endless();
+                    return Err(at(error));
+                }
+            };
             let read = Reader::new(path, &bytes, self.context).read_file(block);
             self.context.files.close();
             read?;

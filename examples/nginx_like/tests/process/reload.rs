@@ -56,6 +56,33 @@ async fn an_unchanged_upstream_is_not_looked_up_again() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_no_server_names_for_a_while_keeps_its_state() {
+    let (blue, green) = (Reserved::any(), Reserved::any());
+    let (_blue, _green) = (blue.serve("blue").await, green.serve("green").await);
+    let dns = DnsServer::start();
+    dns.set(NAME, TTL, &[IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+    let stream = |named: &str| {
+        format!(
+            "resolver {};
+            upstream blue {{ server {NAME}:{} resolve; }}
+            upstream green {{ server {}; }}
+            server {{ listen LISTEN; proxy_pass {named}; }}",
+            dns.addr(),
+            blue.addr.port(),
+            green.addr
+        )
+    };
+    let proxy = NginxLike::start("", &stream("blue")).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "blue");
+    let asked = dns.questions(NAME);
+    for named in ["green", "blue", "green", "blue"] {
+        reload(&proxy, "", &stream(named)).await;
+        assert_eq!(ask(proxy.addr).await.unwrap(), named);
+    }
+    assert_eq!(dns.questions(NAME), asked);
+}
+
+#[tokio::test]
 async fn an_upstream_with_a_failing_source_is_looked_up_at_once() {
     let node = Reserved::any();
     let _node = node.serve("node").await;

@@ -150,13 +150,17 @@ impl Queue {
         state.has_work() && self.wake(state)
     }
 
-    /// Ends the thread once it has written what is in the queue.
-    pub(super) fn close(&self) {
-        self.lock().is_closed = true;
-        self.arrived.notify_one();
+    /// Closes the queue: its thread writes what is in it, closes the file and ends. Says whether a thread must be
+    /// [started](Self::begin) for that, because closing a file may block.
+    #[must_use]
+    pub(super) fn close(&self) -> bool {
+        let mut state = self.lock();
+        state.is_closed = true;
+        self.wake(state)
     }
 
-    /// Waits for entries. Keeps `output` and returns `None` if none come for a while, or the queue is closed: the thread ends.
+    /// Waits for entries. Returns `None` if none come for a while, or the queue is closed: the thread ends. Only an open
+    /// queue keeps `output` then.
     pub(super) fn take(&self, output: Output) -> Option<(Output, Batch)> {
         let mut state = self.lock();
         let mut is_over = false;
@@ -173,7 +177,9 @@ impl Queue {
             }
             if state.is_closed || is_over {
                 state.thread = Thread::Ended;
-                state.output = Some(output);
+                if !state.is_closed {
+                    state.output = Some(output);
+                }
                 self.written.notify_all();
                 return None;
             }

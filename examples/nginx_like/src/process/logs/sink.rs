@@ -80,8 +80,8 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.start_if(self.queue.needs_thread());
-        self.queue.close();
+        let needs_thread = self.queue.close();
+        self.start_if(needs_thread);
     }
 }
 
