@@ -52,7 +52,7 @@
 //!
 //! Each step is a file of `session/`.
 //!
-//! An idle session holds two sockets and about 2.2 KiB, but no buffer and no pipe. A direction to a receiver that does not
+//! An idle session holds two sockets and about 2.3 KiB, but no buffer and no pipe. A direction to a receiver that does not
 //! read holds up to 64 KiB, or in a long transfer a pipe with up to 1 MiB, and reads no more: the sender has to wait.
 //!
 //! # What a relay costs
