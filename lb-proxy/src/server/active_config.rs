@@ -116,6 +116,7 @@ impl ActiveConfig {
         self.shutdown = desired.shutdown;
         let (listeners, closing) = self.listeners.replace(
             std::mem::take(&mut desired.listeners),
+            &diff,
             open_ports,
             &self.proxy,
             context,

@@ -53,28 +53,29 @@ pub(crate) fn diff<N: Eq + Hash>(
             by_name.entry(name).or_default().push(i);
         }
     }
-    let mut found: Vec<Option<usize>> = vec![None; described.len()];
+    let mut steps = vec![Step::Add; described.len()];
     let mut is_found = vec![false; running.len()];
     let rounds = described.iter().map(Vec::len).max().unwrap_or(0);
     for (round, only_same) in (0..rounds).flat_map(|round| [(round, true), (round, false)]) {
         for (j, names) in described.iter().enumerate() {
-            let Some(name) = names.get(round).filter(|_| found[j].is_none()) else {
+            let Some(name) = names.get(round).filter(|_| steps[j] == Step::Add) else {
                 continue;
             };
             let mut candidates = by_name.get(name).into_iter().flatten().copied();
-            found[j] = candidates.find(|&i| !is_found[i] && (!only_same || is_same(i, j)));
-            if let Some(i) = found[j] {
-                is_found[i] = true;
-            }
+            let Some(i) = candidates.find(|&i| !is_found[i] && (!only_same || is_same(i, j)))
+            else {
+                continue;
+            };
+            is_found[i] = true;
+            // Those that are the same were found in the pass before.
+            steps[j] = match only_same {
+                true => Step::Keep(i),
+                false => Step::Change(i),
+            };
         }
     }
-    let steps = found.into_iter().enumerate().map(|(j, found)| match found {
-        Some(i) if is_same(i, j) => Step::Keep(i),
-        Some(i) => Step::Change(i),
-        None => Step::Add,
-    });
     Diff {
-        steps: steps.collect(),
+        steps,
         removed: (0..running.len()).filter(|&i| !is_found[i]).collect(),
     }
 }

@@ -106,7 +106,6 @@ impl ListenerSet {
         }
         let mut beside = BTreeSet::new();
         for (pending, &step) in desired.listeners.iter_mut().zip(&diff.steps) {
-            pending.step = step;
             if let Step::Keep(_) = step {
                 continue;
             }
@@ -134,11 +133,12 @@ impl ListenerSet {
         Ok(beside)
     }
 
-    /// Replaces the running listeners with those of `pending`, which have a step and open sockets. Returns the changes, and
-    /// the listeners that are about to close their sockets.
+    /// Replaces the running listeners with those of `pending`, whose sockets are open, by the steps of `diff`. Returns the
+    /// changes, and the listeners that are about to close their sockets.
     pub(crate) fn replace(
         &mut self,
         pending: Vec<PendingListener>,
+        diff: &Diff,
         mut open_ports: BTreeSet<u16>,
         proxy: &Arc<ProxyState>,
         context: &ServerContext,
@@ -146,8 +146,8 @@ impl ListenerSet {
     ) -> (Changes<SocketAddr>, Vec<ClosingListener>) {
         let mut changes = Changes::default();
         let mut old: Vec<Option<RunningListener>> = self.0.drain(..).map(Some).collect();
-        for pending in pending {
-            let before = match pending.step {
+        for (pending, &step) in pending.into_iter().zip(&diff.steps) {
+            let before = match step {
                 Step::Keep(i) => old[i].take(),
                 Step::Add | Step::Change(_) => None,
             };
@@ -162,20 +162,20 @@ impl ListenerSet {
                 }
                 (None, None) => continue,
             };
-            changes.note(pending.step, running.addr());
+            changes.note(step, running.addr());
             if accepting {
                 running.spawn_accept_loops(&context.workers);
             }
             self.0.push(running);
         }
+        let removed = diff.removed.iter();
+        let removed = removed.filter_map(|&i| old[i].as_ref().map(RunningListener::addr));
+        changes.removed = removed.collect();
         let closing: Vec<_> = old
             .into_iter()
             .flatten()
             .map(RunningListener::close)
             .collect();
-        let addrs = closing.iter().map(|closing| closing.addr);
-        let is_changed = |addr: &SocketAddr| changes.changed.contains(addr);
-        changes.removed = addrs.filter(|addr| !is_changed(addr)).collect();
         self.close_ports(&open_ports);
         (changes, closing)
     }

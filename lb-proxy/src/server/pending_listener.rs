@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::bind_retry::is_in_use;
-use super::diff::Step;
 use crate::error::BindError;
 use crate::listener::Listener;
 use crate::listener::bind::BindConfig;
@@ -15,7 +14,6 @@ use crate::state::worker::Worker;
 #[derive(Debug)]
 pub(crate) struct PendingListener {
     pub(crate) listener: Listener,
-    pub(crate) step: Step,
     pub(crate) sockets: Option<ListenerSockets>,
     /// The sockets were opened although sockets of this proxy overlap with them.
     beside: bool,
@@ -25,7 +23,6 @@ impl PendingListener {
     pub(crate) const fn new(listener: Listener) -> Self {
         Self {
             listener,
-            step: Step::Add,
             sockets: None,
             beside: false,
         }

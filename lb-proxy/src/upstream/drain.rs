@@ -112,10 +112,6 @@ impl SessionDrain {
         self.used.store(on_loss != LossConfig::default(), Relaxed);
     }
 
-    pub(crate) fn on_loss(&self) -> LossConfig {
-        self.lock().on_loss
-    }
-
     /// Whether a loss ends sessions.
     pub(crate) fn is_used(&self) -> bool {
         self.used.load(Relaxed)

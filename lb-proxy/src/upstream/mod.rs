@@ -136,11 +136,12 @@ impl Upstream {
             let _ = new.0.joined.set(Arc::clone(into));
             return true;
         }
-        *lock(&into.description) = new.description();
-        into.drain.set(from.drain.on_loss());
-        into.wait_queue.set(from.wait_queue.settings());
-        into.header.set(from.header.get());
-        into.hash_key.set(from.hash_key.get());
+        let description = new.description();
+        into.drain.set(description.on_loss);
+        into.wait_queue.set(description.queue);
+        into.header.set(description.header.clone());
+        into.hash_key.set(description.hash_key.clone());
+        *lock(&into.description) = description;
         *write(&into.discovery) = plan.discovery.clone();
         *lock(&into.plan) = Some(plan);
         into.planned.notify_one();
