@@ -104,50 +104,49 @@ impl<'a> Deadlines<'a> {
 
     /// The delivery time-out of a session that ends now. It counts from the last progress.
     pub(super) fn delivery_timeout(&self) -> DeliveryTimeout {
-        let unanswered = self.timeouts.idle.unwrap_or(MIN_DELIVERY);
-        let since = match self.timeouts.idle {
-            Some(_) => self.last_progress.unwrap_or(self.begin),
-            None => Instant::now(),
-        };
         DeliveryTimeout {
-            since,
-            unanswered,
-            untaken: unanswered.max(MIN_DELIVERY),
+            since: match self.timeouts.idle {
+                Some(_) => self.last_moved(),
+                None => Instant::now(),
+            },
+            unanswered: self.timeouts.idle.unwrap_or(MIN_DELIVERY),
+            untaken: self.untaken(),
         }
+    }
+
+    /// How long a peer that answers may accept none of the last bytes.
+    fn untaken(&self) -> Duration {
+        self.timeouts.idle.unwrap_or(MIN_DELIVERY).max(MIN_DELIVERY)
+    }
+
+    /// The moment of the last progress, or the begin.
+    fn last_moved(&self) -> Instant {
+        self.last_progress.unwrap_or(self.begin)
     }
 
     /// The moment from which a peer has its time to accept the last bytes: the last progress, but without an idle time-out
     /// not before the session only delivers. Until then the peer had no deadline.
     fn delivers_from(&self) -> Instant {
-        let since = self.last_progress.unwrap_or(self.begin);
         match (self.timeouts.idle, self.delivers_since) {
-            (None, Some(delivers)) => since.max(delivers),
-            _ => since,
+            (None, Some(delivers)) => self.last_moved().max(delivers),
+            _ => self.last_moved(),
         }
     }
 
     /// The next deadline, and the end of the relay if nothing moves until then.
     pub(super) fn next(&self, waiting: WaitState) -> Option<(Instant, RelayEnd)> {
         if self.is_cut {
-            let end = self
-                .delivers_from()
-                .checked_add(self.delivery_timeout().untaken)?;
+            let end = self.delivers_from().checked_add(self.untaken())?;
             return Some((end, RelayEnd::MaxAge));
         }
-        let (limit, end) = if waiting.is_half_closed && !waiting.is_holding {
-            (self.timeouts.half_closed, RelayEnd::HalfClosedTimeout)
+        let idle = RelayEnd::IdleTimeout;
+        let (since, limit, end) = if waiting.is_delivering {
+            (self.delivers_from(), Some(self.untaken()), idle)
+        } else if waiting.is_half_closed && !waiting.is_holding {
+            let end = RelayEnd::HalfClosedTimeout;
+            (self.last_moved(), self.timeouts.half_closed, end)
         } else {
-            let limit = if waiting.is_delivering {
-                Some(self.delivery_timeout().untaken)
-            } else {
-                self.timeouts.idle
-            };
-            (limit, RelayEnd::IdleTimeout)
-        };
-        let since = if waiting.is_delivering {
-            self.delivers_from()
-        } else {
-            self.last_progress.unwrap_or(self.begin)
+            (self.last_moved(), self.timeouts.idle, idle)
         };
         let silent = limit.and_then(|limit| Some((since.checked_add(limit)?, end)));
         let mute = match self.last_progress {
