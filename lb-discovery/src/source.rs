@@ -85,64 +85,43 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-#[async_trait]
-impl<D: Source + ?Sized> Source for Arc<D> {
-    fn label(&self) -> Arc<str> {
-        (**self).label()
-    }
+/// Implements [`Source`] for a type by another source that it holds.
+macro_rules! forward_source {
+    ([$($generics:tt)*] $type:ty, $self:ident => $inner:expr) => {
+        #[async_trait::async_trait]
+        impl<$($generics)*> $crate::Source for $type {
+            fn label(&$self) -> std::sync::Arc<str> {
+                $inner.label()
+            }
 
-    fn identity(&self) -> Arc<str> {
-        (**self).identity()
-    }
+            fn identity(&$self) -> std::sync::Arc<str> {
+                $inner.identity()
+            }
 
-    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
-        (**self).watch().await
-    }
+            async fn watch(&$self) -> Result<$crate::SnapshotStream, $crate::DiscoveryError> {
+                $inner.watch().await
+            }
 
-    async fn watch_raw(&self) -> Result<SnapshotStream, DiscoveryError> {
-        (**self).watch_raw().await
-    }
+            async fn watch_raw(&$self) -> Result<$crate::SnapshotStream, $crate::DiscoveryError> {
+                $inner.watch_raw().await
+            }
 
-    fn adapt(&self, raw: Snapshot) -> Snapshot {
-        (**self).adapt(raw)
-    }
+            fn adapt(&$self, raw: lb_core::Snapshot) -> lb_core::Snapshot {
+                $inner.adapt(raw)
+            }
 
-    fn refresh(&self) {
-        (**self).refresh();
-    }
+            fn refresh(&$self) {
+                $inner.refresh();
+            }
 
-    fn parts(&self) -> Option<Vec<Arc<dyn Source>>> {
-        (**self).parts()
-    }
+            fn parts(&$self) -> Option<Vec<std::sync::Arc<dyn $crate::Source>>> {
+                $inner.parts()
+            }
+        }
+    };
 }
+#[cfg(any(feature = "dns", feature = "file"))]
+pub(crate) use forward_source;
 
-#[async_trait]
-impl<D: Source + ?Sized> Source for Box<D> {
-    fn label(&self) -> Arc<str> {
-        (**self).label()
-    }
-
-    fn identity(&self) -> Arc<str> {
-        (**self).identity()
-    }
-
-    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
-        (**self).watch().await
-    }
-
-    async fn watch_raw(&self) -> Result<SnapshotStream, DiscoveryError> {
-        (**self).watch_raw().await
-    }
-
-    fn adapt(&self, raw: Snapshot) -> Snapshot {
-        (**self).adapt(raw)
-    }
-
-    fn refresh(&self) {
-        (**self).refresh();
-    }
-
-    fn parts(&self) -> Option<Vec<Arc<dyn Source>>> {
-        (**self).parts()
-    }
-}
+forward_source!([S: Source + ?Sized] Arc<S>, self => (**self));
+forward_source!([S: Source + ?Sized] Box<S>, self => (**self));

@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::sources::dns::resolver::Resolver;
 
 use crate::error::DiscoveryError;
-use crate::source::{SnapshotStream, Source};
+use crate::source::forward_source;
 use crate::sources::dns::lookup::host::LookupState;
 use crate::sources::dns::lookup::srv::SrvLookup;
 use crate::sources::dns::name::Host;
@@ -184,24 +184,7 @@ impl Dns {
     }
 }
 
-#[async_trait]
-impl Source for Dns {
-    fn label(&self) -> Arc<str> {
-        self.poll.label()
-    }
-
-    fn identity(&self) -> Arc<str> {
-        self.poll.identity()
-    }
-
-    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
-        self.poll.watch().await
-    }
-
-    fn refresh(&self) {
-        self.poll.refresh();
-    }
-}
+forward_source!([] Dns, self => self.poll);
 
 /// The lookup of one name or service.
 struct DnsLookup {

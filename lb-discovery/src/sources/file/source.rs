@@ -2,14 +2,12 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use lb_core::Snapshot;
 
 use crate::error::DiscoveryError;
-use crate::source::{SnapshotStream, Source};
+use crate::source::forward_source;
 use crate::sources::file::format::FileFormat;
 use crate::sources::file::lookup::{FileLookup, MAX_SIZE, READ_TIMEOUT, SETTLE};
 use crate::sources::polled::lookup::Lookup;
@@ -104,21 +102,4 @@ impl File {
     }
 }
 
-#[async_trait]
-impl Source for File {
-    fn label(&self) -> Arc<str> {
-        self.poll.label()
-    }
-
-    fn identity(&self) -> Arc<str> {
-        self.poll.identity()
-    }
-
-    async fn watch(&self) -> Result<SnapshotStream, DiscoveryError> {
-        self.poll.watch().await
-    }
-
-    fn refresh(&self) {
-        self.poll.refresh();
-    }
-}
+forward_source!([] File, self => self.poll);
