@@ -15,6 +15,7 @@ use crate::process::files::conf_path::ConfPath;
 use crate::process::helper;
 use crate::process::run;
 use crate::process::send_signal::SignalCommand;
+use crate::process::start_warnings;
 use crate::process::test_config;
 use crate::syntax::include::KeptFile;
 use crate::syntax::span::Warning;
@@ -203,8 +204,11 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
     let config = config.or_else(all_but_last)?;
     print_warnings(&config.warnings, arguments.quiet);
     say("the configuration file FILE syntax is ok");
-    let warnings = test_config::test(&config).or_else(all_but_last)?;
-    print_warnings(&warnings, arguments.quiet);
+    test_config::test(&config).or_else(all_but_last)?;
+    if !arguments.quiet {
+        // Not computed for nothing: name servers that do not answer take seconds.
+        print_warnings(&start_warnings::of(&config), arguments.quiet);
+    }
     say("configuration file FILE test is successful");
     dump(&files);
     Ok(())

@@ -12,5 +12,5 @@ mod reload;
 pub(crate) mod run;
 pub(crate) mod send_signal;
 pub(crate) mod signals;
-mod start_warnings;
+pub(crate) mod start_warnings;
 pub(crate) mod test_config;

@@ -25,7 +25,7 @@ const LOOKUPS: usize = 16;
 const TIME: Duration = Duration::from_secs(10);
 
 /// The warnings of a configuration.
-pub(super) fn of(config: &Config) -> Vec<Warning> {
+pub(crate) fn of(config: &Config) -> Vec<Warning> {
     let Some(stream) = &config.stream else {
         return Vec::new();
     };

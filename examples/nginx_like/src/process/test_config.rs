@@ -5,19 +5,16 @@ use super::credentials::Credentials;
 use super::error::StartError;
 use super::files::access::FileAccess;
 use super::logs::logging::Logs;
-use super::start_warnings;
 use crate::build::loops;
 use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
-use crate::syntax::span::Warning;
 
-/// Does all that a start does before it listens. Opens logs and the pid file, as nginx does. Returns what would stop nginx
-/// at its start.
+/// Does all that a start does before it listens. Opens logs and the pid file, as nginx does.
 ///
 /// # Errors
 ///
 /// Every error, at least one. Without the user, nothing is tried.
-pub(crate) fn test(config: &Config) -> Result<Vec<Warning>, Vec<StartError>> {
+pub(crate) fn test(config: &Config) -> Result<(), Vec<StartError>> {
     let credentials = Credentials::look_up(config.user.as_ref()).map_err(|error| vec![error])?;
     let credentials = credentials.as_ref();
     let built = build_as_user(config, credentials, &mut ReloadState::default());
@@ -29,7 +26,7 @@ pub(crate) fn test(config: &Config) -> Result<Vec<Warning>, Vec<StartError>> {
         errors.extend(tested.map_err(StartError::open(path)).err());
     }
     if errors.is_empty() {
-        Ok(start_warnings::of(config))
+        Ok(())
     } else {
         Err(errors)
     }
