@@ -6,10 +6,10 @@ use std::process::{Command, Output};
 use crate::proxy::write_conf;
 use crate::sockets::Reserved;
 
-const GOOD: &str =
+pub(crate) const GOOD: &str =
     "events {} stream { server { listen 127.0.0.1:4461; proxy_pass 127.0.0.1:446; } }";
 
-fn run(arguments: &[&str], dir: &Path) -> (Output, String) {
+pub(crate) fn run(arguments: &[&str], dir: &Path) -> (Output, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_nginx_like"))
         .args(arguments)
         .current_dir(dir)
@@ -17,56 +17,6 @@ fn run(arguments: &[&str], dir: &Path) -> (Output, String) {
         .unwrap();
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     (output, stderr)
-}
-
-#[test]
-fn a_pid_file_that_cannot_be_written_fails_the_test_and_one_in_use_is_not_changed() {
-    let dir = tempfile::tempdir().unwrap();
-    write_conf(dir.path(), &format!("pid missing/lb.pid; {GOOD}"));
-    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr.contains("missing/lb.pid"), "{stderr}");
-    write_conf(dir.path(), &format!("pid lb.pid; {GOOD}"));
-    std::fs::write(dir.path().join("lb.pid"), "1\n").unwrap();
-    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
-    assert!(output.status.success(), "{stderr}");
-    let said = std::fs::read_to_string(dir.path().join("lb.pid")).unwrap();
-    assert_eq!(said, "1\n");
-}
-
-#[test]
-fn a_good_configuration_passes_the_test() {
-    let dir = tempfile::tempdir().unwrap();
-    write_conf(dir.path(), GOOD);
-    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
-    assert!(output.status.success());
-    assert_eq!(
-        stderr,
-        "nginx_like: the configuration file test.conf syntax is ok\n\
-         nginx_like: configuration file test.conf test is successful\n"
-    );
-    let (output, stderr) = run(&["-t", "-q", "-c", "test.conf"], dir.path());
-    assert!(output.status.success());
-    assert_eq!(stderr, "");
-}
-
-#[test]
-fn a_block_that_is_not_served_is_a_warning_of_the_test() {
-    let dir = tempfile::tempdir().unwrap();
-    write_conf(
-        dir.path(),
-        &format!("\nhttp {{ include mime.types; server {{ listen 80; }} }} {GOOD}"),
-    );
-    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
-    assert!(output.status.success(), "{stderr}");
-    let expected = "nginx_like: [warn] nginx_like serves \"stream\" only: the \"http\" block is skipped and not served \
-                    in test.conf:2\n";
-    assert!(stderr.starts_with(expected), "{stderr}");
-    write_conf(dir.path(), "http { }");
-    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
-    assert_eq!(output.status.code(), Some(1));
-    let expected = "[emerg] no \"stream\" block with a server in it: there is nothing to balance";
-    assert!(stderr.contains(expected), "{stderr}");
 }
 
 #[test]
@@ -130,148 +80,6 @@ fn mistakes_name_their_line_and_start_nothing() {
             Some("nginx_like: configuration file test.conf test failed")
         );
     }
-}
-
-fn mistakes_of(dir: &Path) -> Vec<String> {
-    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    let last = "nginx_like: configuration file test.conf test failed\n";
-    let mistakes = stderr.strip_suffix(last).unwrap().lines();
-    let mistakes = mistakes.map(|line| line.strip_prefix("nginx_like: [emerg] ").unwrap());
-    mistakes.map(str::to_owned).collect()
-}
-
-#[test]
-fn a_test_names_every_mistake_and_none_that_only_follows_from_another() {
-    let dir = tempfile::tempdir().unwrap();
-    let text = "worker_processes none;
-stream {
-    upstream u { server 127.0.0.1:99999; }
-    upstream u { server 127.0.0.1:1; nonsense { a; } }
-    foo { server { listen 1; } }
-    map $remote_addr $b { default u; }
-    include broken.conf;
-    server { listen 127.0.0.1:4461; proxy_pass $b; access_log off; }
-    server { listen 127.0.0.1:4461; proxy_pass u;
-        proxy_timeout never; proxy_timeout
-        never; }
-    server { listen 127.0.0.1:4463; }
-    server { listen 127.0.0.1:4464; proxy_pass a:b; }
-    server { listen nowhere:; proxy_pass u; }
-    server { proxy_pass u; }
-}
-bar;
-";
-    write_conf(dir.path(), text);
-    std::fs::write(dir.path().join("broken.conf"), "tcp_nodelay 1;\nserver {\n").unwrap();
-    let places: Vec<_> = mistakes_of(dir.path())
-        .into_iter()
-        .map(|mistake| {
-            let (what, place) = mistake.rsplit_once(" in ").unwrap();
-            assert!(!what.is_empty());
-            place.to_owned()
-        })
-        .collect();
-    let expected = [
-        "test.conf:1",
-        "test.conf:3",
-        "test.conf:4",
-        "test.conf:5",
-        "test.conf:6",
-        "broken.conf:1",
-        "broken.conf:3",
-        "test.conf:8",
-        "test.conf:10",
-        "test.conf:11",
-        "test.conf:13",
-        "test.conf:14",
-        "test.conf:15",
-        "test.conf:17",
-        // Between blocks.
-        "test.conf:9",
-        "test.conf:12",
-    ];
-    assert_eq!(places, expected);
-    // A start names the first.
-    let (_, stderr) = run(&["-c", "test.conf"], dir.path());
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(stderr.ends_with(" in test.conf:1\n"), "{stderr}");
-}
-
-#[test]
-fn a_test_names_everything_that_a_start_would_stop_at() {
-    let dir = tempfile::tempdir().unwrap();
-    let text = "pid no/such.pid; error_log no/such.log; stream {
-        server { listen 127.0.0.1:4461; proxy_pass 127.0.0.1:4461; } }";
-    write_conf(dir.path(), text);
-    let (_, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
-    for mistake in ["\"no/such.pid\"", "\"no/such.log\"", "leads back to"] {
-        assert!(stderr.contains(mistake), "{stderr}");
-    }
-}
-
-#[test]
-fn a_test_warns_of_what_would_stop_nginx_at_its_start() {
-    let dir = tempfile::tempdir().unwrap();
-    let text = "stream {
-        upstream u { server localhost:446;
-            server no-such-host.invalid:446;
-            server later.invalid:446 resolve; }
-        server { listen 127.0.0.1:4461; proxy_pass u; }
-        server { listen 192.0.2.1:4461; proxy_pass
-            no-such-host.invalid:1; }
-    }";
-    write_conf(dir.path(), text);
-    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
-    assert!(output.status.success(), "{stderr}");
-    let warnings = stderr.lines().filter(|line| line.contains("[warn]"));
-    let warnings: Vec<_> = warnings.collect();
-    let expected = [
-        ("bind() to 192.0.2.1:4461 failed (99: ", ":6"),
-        (
-            "host not found in upstream \"no-such-host.invalid:446\"",
-            ":3",
-        ),
-        (
-            "host not found in upstream \"no-such-host.invalid:1\"",
-            ":7",
-        ),
-    ];
-    assert_eq!(warnings.len(), expected.len(), "{stderr}");
-    for (warning, (what, line)) in warnings.iter().zip(expected) {
-        assert!(
-            warning.contains(what) && warning.ends_with(line),
-            "{stderr}"
-        );
-    }
-}
-
-#[test]
-fn a_directive_that_is_missing_says_what_to_do_instead() {
-    let dir = tempfile::tempdir().unwrap();
-    write_conf(
-        dir.path(),
-        "stream { access_log off; ssl_protocols TLSv1.3; }",
-    );
-    let mistakes = mistakes_of(dir.path());
-    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-    assert!(mistakes[0].contains("not supported yet (remove it: "));
-    assert!(mistakes[1].contains("not supported yet (end TLS in front"));
-}
-
-/// Only a test refuses loops: nginx accepts them, and an access rule may refuse the connections.
-#[test]
-fn a_loop_fails_the_test_and_names_its_line() {
-    let dir = tempfile::tempdir().unwrap();
-    let text = "stream { upstream u {\nserver 127.0.0.1:4462;\n}
-        server { listen 127.0.0.1:4461; proxy_pass u; }
-        server { listen 4462; proxy_pass 127.0.0.1:4461; } }";
-    write_conf(dir.path(), text);
-    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
-    assert_eq!(output.status.code(), Some(1));
-    let expected = "nginx_like: [emerg] server \"127.0.0.1:4462\" leads back to \"listen 127.0.0.1:4461\" by \
-                    way of \"listen 0.0.0.0:4462\" in test.conf:2\n";
-    assert!(stderr.contains(expected), "{stderr}");
 }
 
 /// A file can contain any bytes; an error about it is one line.

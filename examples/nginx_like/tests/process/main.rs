@@ -22,5 +22,6 @@ mod server_names;
 mod service;
 mod signals;
 mod sockets;
+mod test_config;
 mod thread_limit;
 mod user;

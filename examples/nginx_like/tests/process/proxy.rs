@@ -39,10 +39,7 @@ impl NginxLike {
         stream: &str,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let stream = stream.replace("LISTEN", &reserved.addr.to_string());
-        let text =
-            format!("error_log stderr info;\n{main}\nevents {{}}\nstream {{\n{stream}\n}}\n");
-        let conf = write_conf(dir.path(), &text);
+        let conf = write_conf(dir.path(), &conf_text(main, stream, reserved.addr));
         let mut child = command
             .arg("-c")
             .arg(conf)
@@ -66,10 +63,16 @@ impl NginxLike {
 
     /// Replaces the configuration, as [`start`](Self::start) wrote it.
     pub(crate) fn configure(&self, main: &str, stream: &str) {
-        let stream = stream.replace("LISTEN", &self.addr.to_string());
-        let text =
-            format!("error_log stderr info;\n{main}\nevents {{}}\nstream {{\n{stream}\n}}\n");
-        write_conf(self.dir.path(), &text);
+        write_conf(self.dir.path(), &conf_text(main, stream, self.addr));
+    }
+
+    /// Replaces the configuration, and waits until a reload has applied it.
+    pub(crate) async fn reload(&self, main: &str, stream: &str) {
+        let before = self.count("Configuration applied");
+        self.configure(main, stream);
+        self.signal(Signal::HUP);
+        let is_applied = || self.count("Configuration applied") > before;
+        eventually("the reload", is_applied).await;
     }
 
     /// Waits until the log has `text`.
@@ -124,6 +127,11 @@ async fn copy_lines(from: impl tokio::io::AsyncRead + Unpin, to: Arc<Mutex<Strin
         log.push_str(&line);
         log.push('\n');
     }
+}
+
+fn conf_text(main: &str, stream: &str, listen: SocketAddr) -> String {
+    let stream = stream.replace("LISTEN", &listen.to_string());
+    format!("error_log stderr info;\n{main}\nevents {{}}\nstream {{\n{stream}\n}}\n")
 }
 
 pub(crate) fn write_conf(dir: &Path, text: &str) -> PathBuf {

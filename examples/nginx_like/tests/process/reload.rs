@@ -17,16 +17,6 @@ const TTL: u32 = 3600;
 
 const NAME: &str = "node.test";
 
-async fn reload(proxy: &NginxLike, main: &str, stream: &str) {
-    let before = proxy.count("Configuration applied");
-    proxy.configure(main, stream);
-    proxy.signal(Signal::HUP);
-    eventually("the reload", || {
-        proxy.count("Configuration applied") > before
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn an_unchanged_upstream_is_not_looked_up_again() {
     let node = Reserved::any();
@@ -46,11 +36,11 @@ async fn an_unchanged_upstream_is_not_looked_up_again() {
     let asked = dns.questions(NAME);
     for _ in 0..5 {
         // It may move to other lines, and the text around it may change.
-        reload(&proxy, "", &stream("\n\nproxy_timeout 5m;", 1)).await;
+        proxy.reload("", &stream("\n\nproxy_timeout 5m;", 1)).await;
         assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     }
     assert_eq!(dns.questions(NAME), asked);
-    reload(&proxy, "", &stream("", 2)).await;
+    proxy.reload("", &stream("", 2)).await;
     eventually("new questions", || dns.questions(NAME) > asked).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
 }
@@ -76,7 +66,7 @@ async fn an_upstream_that_no_server_names_for_a_while_keeps_its_state() {
     assert_eq!(ask(proxy.addr).await.unwrap(), "blue");
     let asked = dns.questions(NAME);
     for named in ["green", "blue", "green", "blue"] {
-        reload(&proxy, "", &stream(named)).await;
+        proxy.reload("", &stream(named)).await;
         assert_eq!(ask(proxy.addr).await.unwrap(), named);
     }
     assert_eq!(dns.questions(NAME), asked);
@@ -100,7 +90,7 @@ async fn an_upstream_with_a_failing_source_is_looked_up_at_once() {
     proxy.logged("Source has no backends").await;
     dns.set(NAME, TTL, &[IpAddr::V4(Ipv4Addr::LOCALHOST)]);
     let asked = dns.questions(NAME);
-    reload(&proxy, "", &stream).await;
+    proxy.reload("", &stream).await;
     eventually("new questions", || dns.questions(NAME) > asked).await;
     within("the node", async {
         while ask(proxy.addr).await.ok().as_deref() != Some("node") {}
@@ -122,7 +112,7 @@ async fn logs_change_with_the_configuration() {
     says(&first, "Listening").await;
 
     let main = format!("error_log {} debug;", second.display());
-    reload(&proxy, &main, stream).await;
+    proxy.reload(&main, stream).await;
     says(&second, "Configuration applied").await;
     assert!(!read(&first).contains("Configuration applied"));
     ask(proxy.addr).await.unwrap_err();
@@ -142,7 +132,7 @@ async fn logs_change_with_the_configuration() {
     says(&second, &refused).await;
 
     let main = format!("error_log {} crit;", second.display());
-    reload(&proxy, &main, stream).await;
+    proxy.reload(&main, stream).await;
     let before = read(&second).len();
     proxy.signal(Signal::USR1);
     proxy.logged("Log reopened").await;
@@ -197,7 +187,9 @@ async fn a_storm_of_reloads_with_broken_files_disturbs_no_client() {
                 proxy.signal(Signal::HUP);
             }
         }
-        reload(&proxy, "", if round % 2 == 0 { &two } else { &one }).await;
+        proxy
+            .reload("", if round % 2 == 0 { &two } else { &one })
+            .await;
         // The reload that was logged may be that of an earlier signal, so the last signal may be pending.
         within("the change of the listener", async {
             while ask(extra.addr).await.is_ok() != (round % 2 == 0) {
@@ -233,11 +225,11 @@ async fn the_number_of_workers_does_not_change() {
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     assert_eq!(workers(), 2);
     for other in ["worker_processes 4;", "worker_processes 1;", ""] {
-        reload(&proxy, other, &stream).await;
+        proxy.reload(other, &stream).await;
         assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     }
     assert_eq!(proxy.count("\"worker_processes\" changed"), 3);
-    reload(&proxy, "worker_processes 2;", &stream).await;
+    proxy.reload("worker_processes 2;", &stream).await;
     assert_eq!(proxy.count("\"worker_processes\" changed"), 3);
     assert_eq!(workers(), 2);
 }
@@ -253,6 +245,6 @@ async fn thousands_of_upstreams_are_compared_quickly() {
     stream += "server { listen LISTEN; proxy_pass u2999; }";
     let proxy = NginxLike::start("", &stream).await;
     // A comparison of each pair would take minutes.
-    reload(&proxy, "", &stream).await;
+    proxy.reload("", &stream).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
 }

@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_support::kubernetes::ApiServer;
@@ -16,7 +15,7 @@ use test_support::kubernetes::objects::{endpoint, inner_service, slice};
 use tokio::task::JoinHandle;
 
 use crate::proxy::NginxLike;
-use crate::sockets::{Reserved, ask, ask_times, eventually, within};
+use crate::sockets::{Reserved, ask, ask_times, within};
 
 const HOSTS: [u8; 3] = [21, 22, 23];
 const NAMES: [&str; 3] = ["node1", "node2", "node3"];
@@ -97,16 +96,6 @@ pub(crate) async fn until_refused(proxy: &NginxLike) {
 pub(crate) async fn until_served(proxy: &NginxLike) {
     within("an answer", async {
         while !ask(proxy.addr).await.is_ok_and(|node| !node.is_empty()) {}
-    })
-    .await;
-}
-
-pub(crate) async fn reload(proxy: &NginxLike, stream: &str) {
-    let before = proxy.count("Configuration applied");
-    proxy.configure("", stream);
-    proxy.signal(Signal::HUP);
-    eventually("the reload", || {
-        proxy.count("Configuration applied") > before
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 use test_support::kubernetes::ApiServer;
 
-use super::{Cluster, reload, stream, until, until_refused, until_served};
+use super::{Cluster, stream, until, until_refused, until_served};
 use crate::proxy::write_conf;
 
 #[tokio::test]
@@ -18,23 +18,23 @@ async fn a_reload_that_changes_the_cluster_does_not_keep_the_old_backends() {
     let directive = "kubernetes default/echo";
     let proxy = cluster.proxy(directive).await;
     until(&proxy, &["node1", "node2"]).await;
-    reload(&proxy, &stream(directive, &elsewhere)).await;
+    proxy.reload("", &stream(directive, &elsewhere)).await;
     until_refused(&proxy).await;
-    reload(&proxy, &stream(directive, &here)).await;
+    proxy.reload("", &stream(directive, &here)).await;
     until_served(&proxy).await;
     until(&proxy, &["node1", "node2"]).await;
     // Then by a proxy, which decides too what the address leads to.
     let proxied = format!("proxy-url: \"{}\"", other.url());
     cluster.api.kubeconfig(cluster.dir.path(), &proxied, "");
-    reload(&proxy, &stream(directive, &here)).await;
+    proxy.reload("", &stream(directive, &here)).await;
     until_refused(&proxy).await;
     cluster.kubeconfig();
-    reload(&proxy, &stream(directive, &here)).await;
+    proxy.reload("", &stream(directive, &here)).await;
     until_served(&proxy).await;
     until(&proxy, &["node1", "node2"]).await;
     // Then in the same file.
     other.kubeconfig(cluster.dir.path(), "", "");
-    reload(&proxy, &stream(directive, &here)).await;
+    proxy.reload("", &stream(directive, &here)).await;
     until_refused(&proxy).await;
 }
 
@@ -47,7 +47,7 @@ async fn a_reload_that_changes_the_port_does_not_keep_the_old_backends() {
     until(&proxy, &["node1", "node2"]).await;
     cluster.api.kill().await;
     let admin = stream("kubernetes default/echo port=admin", &kubeconfig);
-    reload(&proxy, &admin).await;
+    proxy.reload("", &admin).await;
     until_refused(&proxy).await;
 }
 

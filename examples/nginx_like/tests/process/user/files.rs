@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use super::{USER, helper, is_root, node, reload, runs, shared_dir, uid};
+use super::{USER, helper, is_root, node, runs, shared_dir, uid};
 use crate::hung_files::{a_reload_that_hangs_ends_alone, make_fifo};
 use crate::proxy::NginxLike;
 use crate::sockets::{ask, eventually};
@@ -32,7 +32,7 @@ async fn a_pid_file_is_not_written_through_a_link_of_the_user() {
     let [first, second] = ["lb.pid", "lb2.pid"].map(|name| users.join(name));
     let main = |pid: &Path| format!("user {USER}; pid {};", pid.display());
     let proxy = NginxLike::start(&main(&first), &stream).await;
-    reload(&proxy, &main(&second), &stream).await;
+    proxy.reload(&main(&second), &stream).await;
     assert!(second.exists() && !first.exists());
     symlink(&victim, &first).unwrap();
     lchown(&first, Some(uid()), None).unwrap();
@@ -49,7 +49,7 @@ async fn a_pid_file_is_not_written_through_a_link_of_the_user() {
     fs::write(&id, format!("{}\n", proxy.id())).unwrap();
     fs::remove_file(&second).unwrap();
     symlink(&id, &second).unwrap();
-    reload(&proxy, &main(&first), &stream).await;
+    proxy.reload(&main(&first), &stream).await;
     assert!(id.exists() && second.is_symlink());
     make_fifo(&first);
     let helper = helper(&proxy).expect("a helper");

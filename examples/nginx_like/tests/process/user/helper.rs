@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rustix::process::{Signal, kill_process};
 
-use super::{USER, field, helper, is_root, node, reload, run, runs, shared_dir, uid};
+use super::{USER, field, helper, is_root, node, run, runs, shared_dir, uid};
 use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, eventually};
 
@@ -36,7 +36,7 @@ async fn a_reload_has_the_rights_of_the_start() {
     for secret in [&server, &proxy.dir().join("test.conf")] {
         fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    reload(&proxy, &main, &include).await;
+    proxy.reload(&main, &include).await;
     assert_eq!(ask(low).await.unwrap(), "node");
     assert_eq!(open.say("still there?").await.unwrap(), "node");
     let applied = || {
@@ -115,7 +115,7 @@ async fn the_pid_file_moves_and_is_removed() {
     let proxy = NginxLike::start(&main(&old), &stream).await;
     let id = format!("{}\n", proxy.id());
     assert_eq!(fs::read_to_string(&old).unwrap(), id);
-    reload(&proxy, &main(&new), &stream).await;
+    proxy.reload(&main(&new), &stream).await;
     assert!(!old.exists());
     assert_eq!(fs::read_to_string(&new).unwrap(), id);
     // A reload that fails creates no pid file.
@@ -156,7 +156,7 @@ async fn the_helper_lives_as_long_as_the_server() {
         for signal in [Signal::HUP, Signal::INT, Signal::TERM, Signal::USR1] {
             kill_process(helper, signal).unwrap();
         }
-        reload(&proxy, &user, &stream).await;
+        proxy.reload(&user, &stream).await;
         assert!(runs(helper));
         let status = fs::read_to_string(format!("/proc/{}/status", helper.as_raw_nonzero()));
         let kept = u64::from_str_radix(field(&status.unwrap(), "CapPrm:")[0], 16).unwrap();

@@ -10,10 +10,10 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::unistd::User;
-use rustix::process::{Pid, Signal, geteuid};
+use rustix::process::{Pid, geteuid};
 
 use crate::proxy::NginxLike;
-use crate::sockets::{Reserved, eventually};
+use crate::sockets::Reserved;
 
 /// A user of every system.
 pub(crate) const USER: &str = "daemon";
@@ -43,16 +43,6 @@ pub(crate) fn shared_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     dir
-}
-
-pub(crate) async fn reload(proxy: &NginxLike, main: &str, stream: &str) {
-    let before = proxy.count("Configuration applied");
-    proxy.configure(main, stream);
-    proxy.signal(Signal::HUP);
-    eventually("the reload", || {
-        proxy.count("Configuration applied") > before
-    })
-    .await;
 }
 
 /// Runs the binary to its end.

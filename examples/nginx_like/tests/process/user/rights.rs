@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 #[cfg(feature = "kubernetes")]
 use std::os::unix::fs::PermissionsExt;
 
-use super::{USER, field, helper, is_root, node, reload, uid};
+use super::{USER, field, helper, is_root, node, uid};
 #[cfg(feature = "kubernetes")]
 use super::{run, shared_dir};
 use crate::proxy::NginxLike;
@@ -133,6 +133,6 @@ async fn a_user_that_is_the_superuser_needs_no_helper() {
     let (_node, stream) = node().await;
     let proxy = NginxLike::start("user root root;", &stream).await;
     assert_eq!(helper(&proxy), None);
-    reload(&proxy, "user root root;", &stream).await;
+    proxy.reload("user root root;", &stream).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
 }
