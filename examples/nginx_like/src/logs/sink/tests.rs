@@ -32,7 +32,7 @@ fn messages_that_nothing_reads_are_kept_up_to_a_limit_and_then_dropped_with_a_co
     let (mut next, mut dropped) = (0, 0);
     while next < sent {
         let read = lines.next().unwrap();
-        match read.split_once(" ERROR Log messages dropped count=") {
+        match read.split_once(": Log messages dropped count=") {
             // The count is that of the gap, and stands where the gap is.
             Some((_, count)) => {
                 let count: usize = count.parse().unwrap();
@@ -61,7 +61,7 @@ fn no_message_goes_to_the_file_of_its_neighbours() {
     for message in before.split_inclusive('\n') {
         sink.push(message.as_bytes());
     }
-    sink.switch(File::create(&new).unwrap());
+    sink.reopen(Some(File::create(&new).unwrap()));
     for message in after.split_inclusive('\n') {
         sink.push(message.as_bytes());
     }
@@ -81,7 +81,7 @@ fn files_that_wait_behind_a_reader_that_does_not_read_are_one() {
     let path = |number: usize| dir.path().join(number.to_string());
     let last = 400;
     for number in 1..=last {
-        sink.switch(File::create(path(number)).unwrap());
+        sink.reopen(Some(File::create(path(number)).unwrap()));
         sink.push(line(number).as_bytes());
     }
     // One file is with the thread at most, and one waits.
