@@ -6,9 +6,10 @@
 pub(crate) mod clock;
 pub(crate) mod level;
 pub(crate) mod line;
-mod path_cache;
+pub(crate) mod path_cache;
 mod queue;
 pub(crate) mod rate;
 pub(crate) mod sink;
+pub(crate) mod sinks;
 pub(crate) mod syslog;
 mod writer;

@@ -45,6 +45,7 @@ pub(crate) struct Sink {
     queue: Arc<Queue>,
     flush: Option<Duration>,
     reports: Reports,
+    syslog: Option<Syslog>,
 }
 
 /// How many lines are gathered before they are written.
@@ -75,9 +76,9 @@ impl Sink {
     /// The kernel starts no more threads.
     pub(crate) fn start(path: Option<&Path>, file: File) -> io::Result<Self> {
         let shown = path.map_or("stderr".into(), |path| path.display().to_string().into());
-        let started = Self::new(shown, Writer::File(file), 0, None, Reports::Itself)?;
-        let path = path.map(Path::to_owned);
-        Ok(Self { path, ..started })
+        let mut started = Self::new(shown, Writer::File(file), 0, None, Reports::Itself)?;
+        started.path = path.map(Path::to_owned);
+        Ok(started)
     }
 
     /// The standard error stream, by a descriptor of its own: the lock of [`io::stderr`] stays free while the reader
@@ -99,9 +100,9 @@ impl Sink {
             None => Writer::File(file),
         };
         let shown = path.display().to_string().into();
-        let started = Self::new(shown, writer, buffer.size, buffer.flush, Reports::ErrorLog)?;
-        let path = Some(path.to_owned());
-        Ok(Self { path, ..started })
+        let mut started = Self::new(shown, writer, buffer.size, buffer.flush, Reports::ErrorLog)?;
+        started.path = Some(path.to_owned());
+        Ok(started)
     }
 
     /// An access log in files that each line names.
@@ -121,7 +122,9 @@ impl Sink {
     /// The server's name has no address, or the kernel has no socket or thread.
     pub(crate) fn syslog(syslog: &Syslog) -> io::Result<Self> {
         let shown = format!("syslog:server={:?}", syslog.server).into();
-        Self::new(shown, Writer::syslog(syslog)?, 0, None, Reports::ErrorLog)
+        let mut started = Self::new(shown, Writer::syslog(syslog)?, 0, None, Reports::ErrorLog)?;
+        started.syslog = Some(syslog.clone());
+        Ok(started)
     }
 
     fn new(
@@ -137,6 +140,7 @@ impl Sink {
             shown,
             flush,
             reports,
+            syslog: None,
         };
         // Starts a thread once, so that a failure is returned here.
         start_thread(&started.queue, &started.shown, reports)?;
@@ -148,12 +152,15 @@ impl Sink {
         self.path.as_deref()
     }
 
-    /// Writes a message soon, or counts it as dropped if too many wait.
-    pub(crate) fn push(&self, message: &[u8]) {
-        self.push_to(None, message);
+    /// Writes a line soon, or counts it as dropped if too many wait. `level` is that of the line, if it has one.
+    pub(crate) fn push(&self, level: Option<LogLevel>, line: &[u8]) {
+        match &self.syslog {
+            Some(syslog) => self.push_to(None, &syslog.message(level, line)),
+            None => self.push_to(None, line),
+        }
     }
 
-    /// Writes a message to the file at `path` soon, for a log in files by name.
+    /// Writes a line to the file at `path` soon, for a log in files by name.
     pub(crate) fn push_to(&self, path: Option<&Path>, message: &[u8]) {
         let Pushed {
             needs_thread,
