@@ -1,9 +1,10 @@
 //! One attempt to connect to a backend.
 
 use std::io;
-use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use lb_core::Endpoint;
 use rustix::io::Errno;
 use socket2::{SockRef, Socket};
 use tokio::io::Interest;
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 use super::bind_source::BindSource;
 use super::options::SocketOptions;
 use super::stream::Stream;
+use super::unix;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +35,13 @@ pub(crate) enum ConnectError {
     Timeout(Duration),
 }
 
-/// Connects to `addr` within `limit`. A `limit` of zero is a time-out at once.
+/// Connects to `to` within `limit`. A `limit` of zero is a time-out at once.
 ///
-/// `begun` is called with the socket before the peer can accept the connection.
+/// `begun` is called with the socket as soon as the connection is under way. With `named` a unix socket has a
+/// [name](unix::own_key) then, as every TCP socket has.
 pub(crate) async fn connect(
-    addr: SocketAddr,
+    to: &Endpoint,
+    named: bool,
     source: &BindSource,
     options: &SocketOptions,
     limit: Duration,
@@ -46,9 +50,17 @@ pub(crate) async fn connect(
     if limit.is_zero() {
         return Err(ConnectError::Timeout(limit));
     }
+    let addr = match to {
+        Endpoint::Tcp(addr) => *addr,
+        Endpoint::Unix(path) => {
+            let socket = unix::connect(path, options, named).map_err(classify)?;
+            begun(&socket);
+            return Stream::unix(socket.into()).map_err(classify);
+        }
+    };
     let socket = source.connect(addr, options).map_err(classify)?;
     begun(&socket);
-    let stream = Stream::from_std(socket.into()).map_err(classify)?;
+    let stream = Stream::tcp(OwnedFd::from(socket)).map_err(classify)?;
     let answer = timeout(limit, stream.ready(Interest::WRITABLE | Interest::ERROR)).await;
     let ready = answer
         .map_err(|_| ConnectError::Timeout(limit))?
@@ -97,7 +109,7 @@ fn classify(error: io::Error) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
     use socket2::{Domain, Socket, Type};
 
@@ -116,7 +128,7 @@ mod tests {
         let (socket, addr) = reserved();
         socket.connect(&addr.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let stream = Stream::from_std(socket.into()).unwrap();
+        let stream = Stream::tcp(OwnedFd::from(socket)).unwrap();
         assert!(is_connected_to_itself(&stream));
         drop(stream);
         // Without SO_REUSEADDR, which would allow the bind beside a connection in TIME_WAIT.
@@ -139,7 +151,8 @@ mod tests {
         let limit = Duration::from_secs(20);
         for _ in 0..15_000 {
             let attempt = connect(
-                dead,
+                &dead.into(),
+                false,
                 &BindSource::any(),
                 &SocketOptions::default(),
                 limit,
@@ -163,7 +176,7 @@ mod tests {
         let source = BindSource::any().addr("::1".parse().unwrap());
         let to = listener.local_addr().unwrap();
         let limit = Duration::from_secs(20);
-        let attempt = connect(to, &source, &SocketOptions::default(), limit, |_| {}).await;
+        let attempt = connect(&to.into(), false, &source, &SocketOptions::default(), limit, |_| {}).await;
         assert!(
             matches!(attempt, Err(ConnectError::Local(_))),
             "{attempt:?}"

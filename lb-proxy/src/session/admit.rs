@@ -9,16 +9,16 @@ impl Session {
     /// Checks the access rules, then the limits of each client, then the hooks.
     pub(super) fn admit(&mut self) -> Result<(), CloseReason> {
         let route = &self.permit.listener.route;
-        let ip = self.client_addr.ip();
+        let client = self.client_addr;
         if route
             .access
             .as_ref()
-            .is_some_and(|access| !access.admits(ip))
+            .is_some_and(|access| !access.admits_client(client))
         {
             return Err(CloseReason::AccessDenied);
         }
         for (zone, sessions) in &route.zones {
-            self.permits.push(zone.acquire(ip, *sessions)?);
+            self.permits.push(zone.acquire(client.ip(), *sessions)?);
         }
         match &route.hooks {
             Some(hooks) if hooks.accept(&self.connection()) == Admission::Refuse => {

@@ -173,6 +173,7 @@ impl Session {
             local,
             peer,
             client: self.client_addr,
+            unix: self.route().unix.clone(),
             preread: self.preread.clone(),
         }
     }

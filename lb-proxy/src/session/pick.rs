@@ -14,6 +14,7 @@ use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::Hooks;
 use crate::metrics::Counters;
 use crate::net::stream::Stream;
+use crate::net::unix::ShownClient;
 use crate::state::listener::ListenerState;
 use crate::state::route::Route;
 use crate::upstream::hash_key::HashKey;
@@ -92,7 +93,7 @@ impl Dial<'_> {
     /// Reports that the session gets no backend, and returns the `reason` for its end.
     pub(super) fn without(&self, error: &dyn Display, reason: CloseReason) -> CloseReason {
         let event = FailureEvent {
-            listener: Some(self.listener.addr),
+            listener: Some(self.listener.endpoint()),
             upstream: Some(self.upstream.shared_name()),
             client: Some(self.client_addr),
             error: Some(error),
@@ -102,7 +103,7 @@ impl Dial<'_> {
         failures.record(Failure::Client(reason), &event);
         debug!(
             upstream = self.upstream.name(),
-            client.addr = %self.client_addr,
+            client.addr = %ShownClient(self.client_addr),
             attempts = *self.attempts,
             %error,
             "No backend for a connection"

@@ -12,6 +12,7 @@ use super::Session;
 use super::first_bytes::FirstBytes;
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
+use crate::net::unix::ShownClient;
 use crate::preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 
 /// The size of the first read; most first bytes are fewer.
@@ -36,7 +37,7 @@ impl Session {
             let satisfied = first.satisfy(&**preread, &mut context, &self.client);
             let read = timeout(limit, satisfied).await;
             if let Err(error) = read.map_err(|_| CloseReason::PrereadTimeout)? {
-                debug!(client.addr = %self.client_addr, error = %Escaped(&error), "First bytes refused");
+                debug!(client.addr = %ShownClient(self.client_addr), error = %Escaped(&error), "First bytes refused");
                 // Port and health probes send no byte; they are not reported.
                 if !first.bytes.is_empty() {
                     self.report_refusal(CloseReason::Preread, Some(&error));

@@ -1,6 +1,7 @@
 //! The settings of a listener that its sessions read.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::upstream::send_proxy::SendProxy;
 /// The settings of a listener that its sessions read.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
+    /// The path of a listener on a unix socket.
+    pub(crate) unix: Option<Arc<Path>>,
     pub(crate) upstream: Upstream,
     pub(crate) client_options: SocketOptions,
     pub(crate) backend_options: SocketOptions,
@@ -45,6 +48,7 @@ impl Route {
     /// All settings at their defaults.
     pub(crate) fn new(upstream: Upstream) -> Self {
         Self {
+            unix: None,
             upstream,
             client_options: SocketOptions::default(),
             backend_options: SocketOptions::default(),
