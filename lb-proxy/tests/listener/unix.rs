@@ -159,7 +159,9 @@ async fn a_slow_reader_on_a_unix_socket_gets_all_after_its_peer_has_closed() {
     drop(server);
     eventually("the end of the session", || proxy.metrics().active == 0).await;
     let mut received = vec![0; sent.len()];
-    within("the bytes", client.read_exact(&mut received)).await.unwrap();
+    within("the bytes", client.read_exact(&mut received))
+        .await
+        .unwrap();
     assert!(received == sent);
     assert_eq!(within("the end", client.read(&mut [0])).await.unwrap(), 0);
     proxy.end().await;
