@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
+use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::connection::Connection;
 use crate::error::BuildError;
 use crate::hooks::Hooks;
@@ -142,10 +142,10 @@ impl Listener {
         self
     }
 
-    /// Sets what a client sees if there is no backend for it. Default: [`OnNoBackend::Reset`].
-    #[doc(alias = "no_backend")]
-    pub fn on_no_backend(mut self, on_no_backend: OnNoBackend) -> Self {
-        self.route.on_no_backend = on_no_backend;
+    /// Sets how a client is closed that gets no service. Default: [`OnRefusal::Reset`].
+    #[doc(alias = "on_no_backend")]
+    pub fn on_refusal(mut self, on_refusal: OnRefusal) -> Self {
+        self.route.on_refusal = on_refusal;
         self
     }
 

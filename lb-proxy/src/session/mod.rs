@@ -5,6 +5,7 @@ mod client_gone;
 mod close;
 mod connect;
 mod cut;
+mod details;
 mod first_bytes;
 mod own_listeners;
 mod pick;
@@ -16,7 +17,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::select;
 use tokio::time::Instant;
@@ -24,7 +24,6 @@ use tokio::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::limits::client_zone::ClientPermit;
-use crate::metrics::Counter;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
 use crate::relay::BytesAhead;
@@ -36,6 +35,7 @@ use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
 use cut::{aborted, lost};
+use details::Details;
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub(crate) struct Session {
     lease: Option<Lease>,
     accepted_at: Instant,
     attempts: u32,
+    /// Whether a preread has read bytes that no backend got.
+    has_unsent: bool,
     /// How many own listeners the client passed through before this one.
     hops: u8,
     /// Kept only for hooks.
@@ -65,15 +67,6 @@ struct Ends {
     local: SocketAddr,
     peer: SocketAddr,
     data: Option<SessionData>,
-}
-
-/// What the hooks' summary needs at the end.
-#[derive(Debug)]
-struct Details {
-    connected_after: Duration,
-    /// Counted apart from the worker's.
-    to_backend: Counter,
-    to_client: Counter,
 }
 
 impl Session {
@@ -90,6 +83,7 @@ impl Session {
             lease: None,
             accepted_at: Instant::now(),
             attempts: 0,
+            has_unsent: false,
             hops,
             details: None,
         };
@@ -126,7 +120,8 @@ impl Session {
         }
     }
 
-    /// `Err` is an end before the relay, after which the client gets a reset. The relay ends its sockets itself.
+    /// `Err` is an end before the relay, after which the client is closed as a refused one. The relay ends its sockets
+    /// itself.
     ///
     /// The steps before the relay are boxed, because otherwise the future of an idle session would be as large as theirs.
     async fn run(&mut self, worker: &Worker) -> Result<CloseReason, CloseReason> {
@@ -157,8 +152,12 @@ impl Session {
         let Route {
             hooks, prereads, ..
         } = self.route();
-        if hooks.is_some() || !prereads.is_empty() {
+        let is_observed = hooks.is_some();
+        if is_observed || !prereads.is_empty() {
             self.ends = Some(Box::new(self.ends()));
+        }
+        if is_observed {
+            self.details = Some(Box::default());
         }
         let mut first = if self.names_client() {
             let first = self.preread().await?;
@@ -168,6 +167,7 @@ impl Session {
             self.admit()?;
             self.preread().await?
         };
+        self.has_unsent = !first.is_empty();
         self.choose();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
         first.prepend_header(self);
