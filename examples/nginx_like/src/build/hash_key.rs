@@ -74,9 +74,18 @@ mod tests {
         let text = |text: &str| KeyPart::text(text);
         for (template, expected) in [
             ("$remote_addr", vec![ClientIpText]),
-            ("${REMOTE_addr}x$remote_port", vec![ClientIpText, text("x"), ClientPort]),
-            ("a$server_addr-$server_port/", vec![text("a"), LocalIpText, text("-"), LocalPort, text("/")]),
-            ("$binary_remote_addr$ssl_preread_server_name", vec![ClientIpOctets, ServerName]),
+            (
+                "${REMOTE_addr}x$remote_port",
+                vec![ClientIpText, text("x"), ClientPort],
+            ),
+            (
+                "a$server_addr-$server_port/",
+                vec![text("a"), LocalIpText, text("-"), LocalPort, text("/")],
+            ),
+            (
+                "$binary_remote_addr$ssl_preread_server_name",
+                vec![ClientIpOctets, ServerName],
+            ),
             ("constant", vec![text("constant")]),
             ("", vec![]),
         ] {

@@ -27,7 +27,9 @@ pub(super) fn upstreams(
     variables: &Arc<Variables>,
 ) -> Result<Vec<lb_proxy::Upstream>, BuildError> {
     let system = SystemResolver::default();
-    let upstreams = config.iter().map(|config| upstream(config, variables, &system));
+    let upstreams = config
+        .iter()
+        .map(|config| upstream(config, variables, &system));
     upstreams.collect()
 }
 

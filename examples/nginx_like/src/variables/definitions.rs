@@ -28,10 +28,7 @@ pub(crate) enum Defined {
 
 impl Definitions {
     /// The name in `text`, which is `$NAME`, of a variable that `statement` defines.
-    pub(crate) fn name<'a>(
-        statement: &Statement,
-        text: &'a str,
-    ) -> Result<&'a str, ConfigError> {
+    pub(crate) fn name<'a>(statement: &Statement, text: &'a str) -> Result<&'a str, ConfigError> {
         let name = text.strip_prefix('$').filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| {
             let text = text.to_owned();

@@ -69,7 +69,9 @@ pub(super) enum Kind {
     Builtin(&'static Builtin, Box<str>),
     Defined(Arc<dyn Definition>),
     /// It has a value only in a session that has stored one. The value is then empty instead of missing if the flag is set.
-    Stored { or_empty: bool },
+    Stored {
+        or_empty: bool,
+    },
 }
 
 /// What a value depends on.
@@ -118,7 +120,9 @@ impl Variables {
 
     /// Whether evaluating `value` may read what the first bytes of a connection contain.
     pub(crate) fn reads_first_bytes(&self, value: &Value) -> bool {
-        value.variables().any(|id| self.list[id.0].traits.first_bytes)
+        value
+            .variables()
+            .any(|id| self.list[id.0].traits.first_bytes)
     }
 
     /// The name of a variable in small letters.
@@ -221,4 +225,3 @@ fn find(name: &str, definitions: &Definitions) -> Result<Kind, VariableError> {
     let (builtin, rest) = Builtin::find(name)?;
     Ok(Kind::Builtin(builtin, rest.into()))
 }
-

@@ -15,12 +15,14 @@ use crate::variables::output::{bytes, display};
 const NGINX_VERSION: &str = "1.31.5";
 
 pub(super) const VARIABLES: &[Builtin] = &[
-    Builtin::new("binary_remote_addr", Connection, |context, out| {
-        match context.connection.client.ip() {
+    Builtin::new(
+        "binary_remote_addr",
+        Connection,
+        |context, out| match context.connection.client.ip() {
             IpAddr::V4(ip) => bytes(ip.octets(), out),
             IpAddr::V6(ip) => bytes(ip.octets(), out),
-        }
-    }),
+        },
+    ),
     // Complete at the end of the session; until then nothing is counted.
     Builtin::new("bytes_received", End, |context, out| {
         display(context.summary.map_or(0, |end| end.bytes_to_backend), out)

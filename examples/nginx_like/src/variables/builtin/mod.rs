@@ -88,8 +88,8 @@ impl Builtin {
             return Ok((builtin, ""));
         }
         let mut beginnings = Self::all().filter(|builtin| matches!(builtin.read, Read::Rest(_)));
-        let found = beginnings
-            .find_map(|builtin| Some((builtin, name.strip_prefix(builtin.name)?)));
+        let found =
+            beginnings.find_map(|builtin| Some((builtin, name.strip_prefix(builtin.name)?)));
         found.ok_or_else(|| unsupported::error(name))
     }
 }
@@ -112,7 +112,11 @@ mod tests {
     fn the_readme_lists_all_variables() {
         let readme = include_str!("../../../README.md");
         for builtin in Builtin::all() {
-            assert!(readme.contains(&format!("`${}", builtin.name)), "{}", builtin.name);
+            assert!(
+                readme.contains(&format!("`${}", builtin.name)),
+                "{}",
+                builtin.name
+            );
         }
     }
 }
