@@ -31,7 +31,7 @@
 //!
 //! 1. **Admit.** The [`Limits`] of the proxy and the listener apply first; by default a connection above them waits in the
 //!    kernel's queue. [`Access`](access::Access), the [`ClientZone`](access::ClientZone)s and the [`Hooks`] then admit the
-//!    connection or reset it.
+//!    connection or refuse it.
 //! 2. **Preread.** A [`Preread`](first_bytes::Preread), if the listener has one, parses the first bytes: the client's address
 //!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)), the server name that TLS requests
 //!    ([`ClientHelloReader`](client_hello::ClientHelloReader)). The listener's [server names](Listener::server_names) or
@@ -47,8 +47,8 @@
 //!    [`Timeouts::half_closed`] the side that was still open is reset. [`Timeouts::max_age`] ends a session even if bytes
 //!    move. Acknowledged bytes are delivered before a reset, as long as the reader's kernel answers within
 //!    [`Timeouts::idle`] and accepts some within max(`idle`, 60 s). Without `idle` both times are 60 s.
-//! 6. **Close.** A client without a backend is reset, or what [`OnNoBackend`](settings::OnNoBackend) says. A client that closes early frees
-//!    everything that its session holds.
+//! 6. **Close.** A client that gets no service is reset, or closed as [`OnRefusal`](settings::OnRefusal) says. A client that closes early frees
+//!    everything that its session holds. The [`Summary`](events::Summary) tells hooks what happened.
 //!
 //! Each step is a file of `session/`.
 //!
@@ -103,6 +103,7 @@ mod relay;
 mod server;
 pub mod server_names;
 mod session;
+mod session_data;
 mod state;
 mod upstream;
 
@@ -139,7 +140,10 @@ pub mod events {
     pub use crate::close_reason::CloseReason;
     pub use crate::connection::Connection;
     pub use crate::failures::FAILURES_TARGET;
-    pub use crate::hooks::{Admission, Attempt, AttemptOutcome, Summary};
+    pub use crate::hooks::{
+        Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep,
+        NoBackendCause, PrereadFailure, PrereadRefusal, RefusalDetail, Side, Summary,
+    };
 }
 
 /// Parsers of the first bytes of a connection. [`client_hello`] and [`proxy_protocol`] have the ones that lb brings.
@@ -156,7 +160,7 @@ pub mod reports {
 
 /// Settings of listeners, sockets and sessions.
 pub mod settings {
-    pub use crate::config::{HalfClose, OnNoBackend, Splice};
+    pub use crate::config::{HalfClose, OnRefusal, Splice};
     pub use crate::net::bind_source::BindSource;
     pub use crate::net::local::LocalAddresses;
     pub use crate::net::options::{Keepalive, SocketOptions};

@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
+use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::connection::Connection;
 use crate::error::BuildError;
 use crate::hooks::Hooks;
@@ -23,6 +23,7 @@ use crate::net::options::SocketOptions;
 use crate::preread::Preread;
 use crate::proxy_protocol::SendProxy;
 use crate::server_names::ServerNames;
+use crate::session_data::SessionDataFactory;
 use crate::state::route::Route;
 use crate::state::route_function::RouteFunction;
 use crate::upstream::Upstream;
@@ -141,10 +142,10 @@ impl Listener {
         self
     }
 
-    /// Sets what a client sees if there is no backend for it. Default: [`OnNoBackend::Reset`].
-    #[doc(alias = "no_backend")]
-    pub fn on_no_backend(mut self, on_no_backend: OnNoBackend) -> Self {
-        self.route.on_no_backend = on_no_backend;
+    /// Sets how a client is closed that gets no service. Default: [`OnRefusal::Reset`].
+    #[doc(alias = "on_no_backend")]
+    pub fn on_refusal(mut self, on_refusal: OnRefusal) -> Self {
+        self.route.on_refusal = on_refusal;
         self
     }
 
@@ -180,6 +181,17 @@ impl Listener {
     /// Sets the observer of this listener's connections. Default: none.
     pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
         self.route.hooks = Some(hooks);
+        self
+    }
+
+    /// Sets a function that creates data of the embedder for each session, which hooks, routes and keys find in
+    /// [`Connection::data`]. It runs once for each connection as soon as it is accepted, in the accept loop, so it must
+    /// not block. All copies of the connection share the data, which is dropped with the session. Default: none.
+    pub fn session_data<T: Send + Sync + 'static>(
+        mut self,
+        create: impl Fn(&Connection) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.route.session_data = Some(SessionDataFactory::new(create));
         self
     }
 

@@ -50,6 +50,14 @@ impl HeldBytes {
         Self::Pipe(pipe)
     }
 
+    /// How many bytes of a buffer are held. 0 for a pipe.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Buffer { buffer, written } => buffer.len() - written,
+            Self::Nothing | Self::Pipe(_) => 0,
+        }
+    }
+
     pub(super) const fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
     }

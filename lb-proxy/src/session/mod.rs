@@ -5,6 +5,7 @@ mod client_gone;
 mod close;
 mod connect;
 mod cut;
+mod details;
 mod first_bytes;
 mod own_listeners;
 mod pick;
@@ -16,7 +17,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::select;
 use tokio::time::Instant;
@@ -24,10 +24,10 @@ use tokio::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::limits::client_zone::ClientPermit;
-use crate::metrics::Counter;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
 use crate::relay::BytesAhead;
+use crate::session_data::SessionData;
 use crate::state::listener::ListenerState;
 use crate::state::permit::SessionPermit;
 use crate::state::route::Route;
@@ -35,6 +35,7 @@ use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
 use cut::{aborted, lost};
+use details::Details;
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
@@ -52,32 +53,26 @@ pub(crate) struct Session {
     lease: Option<Lease>,
     accepted_at: Instant,
     attempts: u32,
+    /// Whether a preread has read bytes that no backend got.
+    has_unsent: bool,
     /// How many own listeners the client passed through before this one.
     hops: u8,
     /// Kept only for hooks.
     details: Option<Box<Details>>,
 }
 
-/// The addresses of a client's socket.
-#[derive(Clone, Copy, Debug)]
+/// The addresses of a client's socket, and the embedder's data of the session.
+#[derive(Clone, Debug)]
 struct Ends {
     local: SocketAddr,
     peer: SocketAddr,
-}
-
-/// What the hooks' summary needs at the end.
-#[derive(Debug)]
-struct Details {
-    connected_after: Duration,
-    /// Counted apart from the worker's.
-    to_backend: Counter,
-    to_client: Counter,
+    data: Option<SessionData>,
 }
 
 impl Session {
     pub(crate) fn new(client: Stream, peer: SocketAddr, listener: &Arc<ListenerState>) -> Self {
         let hops = listener.trackers().hops.take(peer);
-        Self {
+        let mut session = Self {
             client,
             client_addr: peer,
             ends: None,
@@ -88,9 +83,16 @@ impl Session {
             lease: None,
             accepted_at: Instant::now(),
             attempts: 0,
+            has_unsent: false,
             hops,
             details: None,
+        };
+        if let Some(factory) = &listener.route.session_data {
+            let mut ends = session.ends();
+            ends.data = Some(factory.create(&session.connection()));
+            session.ends = Some(Box::new(ends));
         }
+        session
     }
 
     /// Serves the connection to its end.
@@ -118,7 +120,8 @@ impl Session {
         }
     }
 
-    /// `Err` is an end before the relay, after which the client gets a reset. The relay ends its sockets itself.
+    /// `Err` is an end before the relay, after which the client is closed as a refused one. The relay ends its sockets
+    /// itself.
     ///
     /// The steps before the relay are boxed, because otherwise the future of an idle session would be as large as theirs.
     async fn run(&mut self, worker: &Worker) -> Result<CloseReason, CloseReason> {
@@ -149,8 +152,12 @@ impl Session {
         let Route {
             hooks, prereads, ..
         } = self.route();
-        if hooks.is_some() || !prereads.is_empty() {
+        let is_observed = hooks.is_some();
+        if is_observed || !prereads.is_empty() {
             self.ends = Some(Box::new(self.ends()));
+        }
+        if is_observed {
+            self.details = Some(Box::default());
         }
         let mut first = if self.names_client() {
             let first = self.preread().await?;
@@ -160,6 +167,7 @@ impl Session {
             self.admit()?;
             self.preread().await?
         };
+        self.has_unsent = !first.is_empty();
         self.choose();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
         first.prepend_header(self);
@@ -167,20 +175,21 @@ impl Session {
     }
 
     fn connection(&self) -> Connection {
-        let Ends { local, peer } = self.ends();
+        let Ends { local, peer, data } = self.ends();
         Connection {
             listener: self.permit.listener.addr,
             local,
             peer,
             client: self.client_addr,
             preread: self.preread.clone(),
+            data,
         }
     }
 
     /// The ends of the client's socket. Takes a system call if the listener is bound to a wildcard address.
     fn ends(&self) -> Ends {
         if let Some(known) = &self.ends {
-            return **known;
+            return Ends::clone(known);
         }
         let listener = self.permit.listener.addr;
         let wildcard = listener.ip().is_unspecified();
@@ -188,6 +197,7 @@ impl Session {
         Ends {
             local: asked.and_then(Result::ok).unwrap_or(listener),
             peer: self.client_addr,
+            data: None,
         }
     }
 

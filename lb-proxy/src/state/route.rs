@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::route_function::RouteFunction;
-use crate::config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
+use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::hooks::Hooks;
 use crate::limits::access::Access;
 use crate::limits::client_zone::ClientZone;
@@ -13,6 +13,7 @@ use crate::net::bind_source::BindSource;
 use crate::net::options::SocketOptions;
 use crate::preread::Preread;
 use crate::server_names::ServerNames;
+use crate::session_data::SessionDataFactory;
 use crate::upstream::Upstream;
 use crate::upstream::send_proxy::SendProxy;
 
@@ -27,11 +28,12 @@ pub(crate) struct Route {
     pub(crate) splice: Splice,
     pub(crate) half_close: HalfClose,
     pub(crate) retry: Retry,
-    pub(crate) on_no_backend: OnNoBackend,
+    pub(crate) on_refusal: OnRefusal,
     pub(crate) abandon_silent: bool,
     pub(crate) access: Option<Access>,
     pub(crate) zones: Vec<(ClientZone, NonZeroU32)>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    pub(crate) session_data: Option<SessionDataFactory>,
     pub(crate) prereads: Vec<Arc<dyn Preread>>,
     pub(crate) preread_timeout: Duration,
     pub(crate) send_proxy: Option<SendProxy>,
@@ -53,11 +55,12 @@ impl Route {
             splice: Splice::default(),
             half_close: HalfClose::default(),
             retry: Retry::default(),
-            on_no_backend: OnNoBackend::default(),
+            on_refusal: OnRefusal::default(),
             abandon_silent: true,
             access: None,
             zones: Vec::new(),
             hooks: None,
+            session_data: None,
             prereads: Vec::new(),
             preread_timeout: Duration::from_secs(30),
             send_proxy: None,
