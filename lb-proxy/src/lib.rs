@@ -110,6 +110,7 @@ mod relay;
 mod server;
 pub mod server_names;
 mod session;
+mod session_data;
 mod state;
 mod upstream;
 

@@ -28,6 +28,7 @@ use crate::net::options::SocketOptions;
 use crate::preread::Preread;
 use crate::proxy_protocol::SendProxy;
 use crate::server_names::ServerNames;
+use crate::session_data::SessionDataFactory;
 use crate::state::route::Route;
 use crate::state::route_function::RouteFunction;
 use crate::upstream::Upstream;
@@ -228,6 +229,17 @@ impl Listener {
     /// Sets the observer of this listener's connections. Default: none.
     pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
         self.route.hooks = Some(hooks);
+        self
+    }
+
+    /// Sets a function that creates data of the embedder for each session, which hooks, routes and keys find in
+    /// [`Connection::data`]. It runs once for each connection as soon as it is accepted, in the accept loop, so it must
+    /// not block. All copies of the connection share the data, which is dropped with the session. Default: none.
+    pub fn session_data<T: Send + Sync + 'static>(
+        mut self,
+        create: impl Fn(&Connection) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.route.session_data = Some(SessionDataFactory::new(create));
         self
     }
 

@@ -14,6 +14,7 @@ use crate::net::bind_source::BindSource;
 use crate::net::options::SocketOptions;
 use crate::preread::Preread;
 use crate::server_names::ServerNames;
+use crate::session_data::SessionDataFactory;
 use crate::upstream::Upstream;
 use crate::upstream::send_proxy::SendProxy;
 
@@ -35,6 +36,7 @@ pub(crate) struct Route {
     pub(crate) access: Option<Access>,
     pub(crate) zones: Vec<(ClientZone, NonZeroU32)>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    pub(crate) session_data: Option<SessionDataFactory>,
     pub(crate) prereads: Vec<Arc<dyn Preread>>,
     pub(crate) preread_timeout: Duration,
     pub(crate) send_proxy: Option<SendProxy>,
@@ -62,6 +64,7 @@ impl Route {
             access: None,
             zones: Vec::new(),
             hooks: None,
+            session_data: None,
             prereads: Vec::new(),
             preread_timeout: Duration::from_secs(30),
             send_proxy: None,
