@@ -325,7 +325,10 @@ impl Listener {
             ..
         } = &self.route;
         let sends = send_proxy.as_ref().is_some_and(SendProxy::passes_tlvs);
-        self.route.keeps_preread = upstreams || hooks.is_some() || function.is_some() || sends;
+        let hooks = hooks
+            .as_ref()
+            .is_some_and(|hooks| hooks.reads_first_bytes());
+        self.route.keeps_preread = upstreams || hooks || function.is_some() || sends;
     }
 
     /// The upstreams that it names.

@@ -1,11 +1,14 @@
 //! `access_log` and `open_log_file_cache`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::log_format::LogFormat;
 use super::syslog;
 use crate::logs::path_cache::FileCacheSettings;
 use crate::logs::sink::Buffer;
+use crate::logs::sinks::SinkKey;
 use crate::logs::syslog::Syslog;
 use crate::syntax::directive::Args::{AtLeast, Between};
 use crate::syntax::directive::{Directive, Has};
@@ -94,10 +97,14 @@ impl<B: Has<AccessLogs> + Has<Option<Option<FileCacheSettings>>>> Directive<B> {
             Has::<AccessLogs>::part(block).logs.push(log);
             Ok(())
         }),
-        Self::simple("open_log_file_cache", Between(1, 4), |block, statement, _| {
-            let slot: &mut Option<Option<FileCacheSettings>> = block.part();
-            statement.once(slot, file_cache)
-        }),
+        Self::simple(
+            "open_log_file_cache",
+            Between(1, 4),
+            |block, statement, _| {
+                let slot: &mut Option<Option<FileCacheSettings>> = block.part();
+                statement.once(slot, file_cache)
+            },
+        ),
     ];
 }
 
@@ -162,6 +169,34 @@ impl AccessLog {
             condition,
             span: statement.span.clone(),
         })
+    }
+}
+
+impl AccessLog {
+    /// Checks that each of `logs` names one of `formats`.
+    pub(crate) fn check_formats(
+        logs: &[Self],
+        formats: &[Arc<LogFormat>],
+    ) -> Result<(), ConfigError> {
+        for log in logs {
+            if LogFormat::named(formats, &log.format).is_none() {
+                let name = log.format.clone();
+                let unknown = AccessLogError::UnknownFormat { name };
+                return Err(ConfigError::at(&log.span, unknown));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AccessTarget {
+    /// The log among those that are open. `cache` is the server's `open_log_file_cache`.
+    pub(crate) fn key(&self, cache: Option<FileCacheSettings>) -> SinkKey {
+        match self {
+            Self::File(path, buffer) => SinkKey::Access(path.clone(), *buffer),
+            Self::Paths(value) => SinkKey::Paths(value.text().into(), cache),
+            Self::Syslog(syslog) => SinkKey::Syslog(syslog.clone()),
+        }
     }
 }
 

@@ -22,12 +22,14 @@
 //! values as written. [`resolve`] computes the complete values. [`load`] does both for a file.
 
 pub(crate) mod access;
+pub(crate) mod access_log;
 pub(crate) mod error_log;
 pub(crate) mod events;
 mod known;
 pub(crate) mod limit_conn;
 pub(crate) mod listen;
 mod load;
+pub(crate) mod log_format;
 pub(crate) mod main;
 mod map;
 pub(crate) mod overrides;
@@ -42,6 +44,7 @@ mod settings;
 pub(crate) mod ssl_preread;
 pub(crate) mod stream;
 pub(crate) mod stream_core;
+mod syslog;
 #[cfg(test)]
 mod tests;
 mod time_out;

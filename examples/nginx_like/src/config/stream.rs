@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::limit_conn::LimitConnZone;
+use super::log_format::LogFormat;
 use super::map::MapBlock;
 use super::server::{Server, ServerBlock};
 use super::server_settings::ServerDraft;
 use super::upstream::block::{Upstream, UpstreamBlock, UpstreamBlocks};
-use crate::syntax::directive::Args::Exactly;
+use crate::syntax::directive::Args::{AtLeast, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::variables::definitions::Definitions;
 use crate::variables::table::Variables;
@@ -20,6 +21,7 @@ pub(crate) struct Stream {
     /// The `upstream` blocks in the order of the text, then the upstreams that `proxy_pass HOST:PORT` creates.
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
+    pub(crate) log_formats: Vec<Arc<LogFormat>>,
     /// The `server` blocks in the order of the text.
     pub(crate) servers: Vec<Server>,
 }
@@ -33,6 +35,7 @@ pub(crate) struct StreamBlock {
     /// The variables that its directives define.
     pub(crate) definitions: Definitions,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
+    pub(crate) log_formats: Vec<Arc<LogFormat>>,
     pub(crate) settings: ServerDraft,
 }
 
@@ -40,6 +43,9 @@ impl Block for StreamBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[
         Directive::simple("limit_conn_zone", Exactly(2), |stream, statement, _| {
             LimitConnZone::read(&mut stream.limit_conn_zones, statement)
+        }),
+        Directive::simple("log_format", AtLeast(2), |stream, statement, reader| {
+            LogFormat::read(&mut stream.log_formats, statement, reader)
         }),
         Directive::block("map", Exactly(2), |stream, statement, reader| {
             MapBlock::read(&mut stream.maps, statement, reader)

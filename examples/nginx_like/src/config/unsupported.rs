@@ -3,7 +3,6 @@
 /// Names, or with a star at the end the starts of names, and what to do instead.
 #[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
-    ("access_log", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
     ("debug_connection", "remove it"),
     ("debug_points", "remove it, and let the service manager set it for the process"),
     ("env", "remove it, and let the service manager set it for the process"),
@@ -15,12 +14,10 @@ const NAMES: &[(&str, &str)] = &[
     ("keyval*", "\"map $ssl_preread_server_name\" is the only source of variables; use a server of its own for each choice"),
     ("limit_conn_dry_run", "remove it: a client over the limit is refused and logged"),
     ("limit_conn_log_level", "remove it: a client over the limit is refused and logged"),
-    ("log_format", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
     ("map_hash_*", "remove it"),
     ("match", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
     ("mqtt*", "remove it"),
     ("ntlm", "remove it"),
-    ("open_log_file_cache", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
     ("pass", "use \"proxy_pass\""),
     ("proxy_download_rate", "remove it: rates are not limited"),
     ("proxy_requests", "remove it: it counts for UDP only"),

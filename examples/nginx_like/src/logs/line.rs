@@ -54,7 +54,10 @@ mod tests {
     fn a_line_is_that_of_nginx() {
         let line = line(LogLevel::Warn, format_args!("*1 message"));
         let (time, rest) = line.split_at("2026/11/29 17:02:46".len());
-        let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        let shape: String = time
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
         assert_eq!(shape, "0000/00/00 00:00:00");
         let pid = std::process::id();
         assert!(rest.starts_with(&format!(" [warn] {pid}#")), "{line}");

@@ -136,7 +136,9 @@ mod tests {
     }
 
     fn append(cache: &mut PathCache, path: &Path, text: &str) {
-        cache.with(path, |mut file| file.write_all(text.as_bytes())).unwrap();
+        cache
+            .with(path, |mut file| file.write_all(text.as_bytes()))
+            .unwrap();
     }
 
     #[test]
@@ -154,7 +156,10 @@ mod tests {
         append(&mut cache, &path("a"), "3");
         assert_eq!(fs::read_to_string(path("old")).unwrap(), "12");
         assert_eq!(fs::read_to_string(path("a")).unwrap(), "3");
-        let at_once = FileCacheSettings { valid: Duration::ZERO, ..settings() };
+        let at_once = FileCacheSettings {
+            valid: Duration::ZERO,
+            ..settings()
+        };
         let mut cache = PathCache::new(Some(at_once));
         append(&mut cache, &path("d"), "1");
         fs::rename(path("d"), path("moved")).unwrap();

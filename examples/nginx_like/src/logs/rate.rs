@@ -32,7 +32,9 @@ pub(crate) enum Verdict {
     Write,
     /// It is not written. `is_first` if no line of its kind was suppressed since the last [`take`](StormLimit::take), so
     /// that the caller must see to it that the number is written.
-    Suppress { is_first: bool },
+    Suppress {
+        is_first: bool,
+    },
 }
 
 impl StormLimit {
@@ -77,7 +79,9 @@ mod tests {
         let begin = Instant::now();
         let written = |count: u32, now| {
             let verdicts = (0..count).map(|_| limit.admit("refused", now));
-            verdicts.filter(|verdict| *verdict == Verdict::Write).count()
+            verdicts
+                .filter(|verdict| *verdict == Verdict::Write)
+                .count()
         };
         assert_eq!(written(5000, begin), 1000);
         assert_eq!(limit.admit("denied", begin), Verdict::Write);

@@ -178,7 +178,11 @@ impl Sink {
 
     /// Writes gathered lines after a time. Without a runtime, as at the end of the process, writes them now.
     fn flush_after(&self, after: Duration) {
-        let (queue, shown, reports) = (Arc::clone(&self.queue), Arc::clone(&self.shown), self.reports);
+        let (queue, shown, reports) = (
+            Arc::clone(&self.queue),
+            Arc::clone(&self.shown),
+            self.reports,
+        );
         let write = move || start_if(&queue, &shown, reports, queue.ripen());
         match runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
@@ -223,7 +227,9 @@ fn start_if(queue: &Arc<Queue>, shown: &Arc<str>, reports: Reports, needs_thread
 fn start_thread(queue: &Arc<Queue>, shown: &Arc<str>, reports: Reports) -> io::Result<()> {
     let (queue, shown) = (Arc::clone(queue), Arc::clone(shown));
     let thread = thread::Builder::new().name("log".to_owned());
-    thread.spawn(move || write(&queue, &shown, reports)).map(drop)
+    thread
+        .spawn(move || write(&queue, &shown, reports))
+        .map(drop)
 }
 
 /// Writes queued messages until the queue stays empty for a time. Tells the number of lost messages.
@@ -277,7 +283,9 @@ impl Output {
     /// Tells the error log, at most once in a minute while lines are lost.
     fn tell_error_log(&mut self, log: &str, failed: Option<io::Error>) {
         let now = Instant::now();
-        let is_due = self.told_at.is_none_or(|told| now.duration_since(told) >= COMPLAINT);
+        let is_due = self
+            .told_at
+            .is_none_or(|told| now.duration_since(told) >= COMPLAINT);
         if self.lost == 0 || !(is_due || failed.is_none()) {
             return;
         }

@@ -30,9 +30,10 @@ pub(crate) fn run(
     let config = load()?;
     let credentials = Credentials::look_up(config.user.as_ref())?;
     let mut state = ReloadState::default();
-    let proxy = build_as_user(&config, credentials.as_ref(), &mut state)?;
     let files = Arc::new(FileAccess::for_credentials(path, credentials.as_ref())?);
-    let logging = Logs::open(&config, &files)?.install();
+    let logs = Logs::open(&config, &files)?;
+    let proxy = build_as_user(&config, credentials.as_ref(), &mut state, logs.sinks())?;
+    let logging = logs.install();
     let _flush = FlushGuard(&logging);
     loops::warn_of(&config);
     if config.daemon == Some(true) {

@@ -8,6 +8,7 @@ use super::logs::logging::Logs;
 use crate::build::loops;
 use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
+use crate::logs::sinks::Sinks;
 
 /// Does all that a start does before it listens. Opens logs and the pid file, as nginx does.
 ///
@@ -17,7 +18,12 @@ use crate::config::main::Config;
 pub(crate) fn test(config: &Config) -> Result<(), Vec<StartError>> {
     let credentials = Credentials::look_up(config.user.as_ref()).map_err(|error| vec![error])?;
     let credentials = credentials.as_ref();
-    let built = build_as_user(config, credentials, &mut ReloadState::default());
+    let built = build_as_user(
+        config,
+        credentials,
+        &mut ReloadState::default(),
+        &Sinks::default(),
+    );
     let mut errors: Vec<_> = built.err().into_iter().collect();
     errors.extend(loops::find(config).map(StartError::from));
     errors.extend(Logs::test(config, credentials).err());

@@ -52,7 +52,8 @@ impl OpenAccessLog {
             match &self.path {
                 Some(path) => {
                     let path = path.get(context);
-                    self.sink.push_to(Some(Path::new(OsStr::from_bytes(&path))), line);
+                    self.sink
+                        .push_to(Some(Path::new(OsStr::from_bytes(&path))), line);
                 }
                 None => self.sink.push(None, line),
             }

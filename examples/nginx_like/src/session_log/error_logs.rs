@@ -25,7 +25,11 @@ pub(super) struct ErrorLogs {
 impl ErrorLogs {
     pub(super) fn new(logs: Vec<(LogLevel, Arc<Sink>)>, is_limited: bool) -> Self {
         Self {
-            least: logs.iter().map(|(level, _)| *level).min().unwrap_or(LogLevel::Emerg),
+            least: logs
+                .iter()
+                .map(|(level, _)| *level)
+                .min()
+                .unwrap_or(LogLevel::Emerg),
             logs: logs.into(),
             limit: is_limited.then(Arc::default),
         }
@@ -68,7 +72,10 @@ impl ErrorLogs {
         let (logs, limit) = (self.clone(), Arc::clone(limit));
         let report = move || {
             let count = limit.take(kind);
-            logs.put(level, format_args!("{count} more lines \"{kind}\" not written"));
+            logs.put(
+                level,
+                format_args!("{count} more lines \"{kind}\" not written"),
+            );
         };
         match runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {

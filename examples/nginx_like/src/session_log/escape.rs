@@ -60,10 +60,16 @@ mod tests {
         let value = Some(b"a \"b\"\\\n\x01\x7f~/".as_slice());
         let default = r"a \x22b\x22\x5C\x0A\x01\x7F~/";
         assert_eq!(escaped(LogEscape::Default, value), default);
-        assert_eq!(escaped(LogEscape::Default, Some("é".as_bytes())), r"\xC3\xA9");
+        assert_eq!(
+            escaped(LogEscape::Default, Some("é".as_bytes())),
+            r"\xC3\xA9"
+        );
         let json = "a \\\"b\\\"\\\\\\n\\u0001\x7f~/";
         assert_eq!(escaped(LogEscape::Json, value), json);
-        assert_eq!(escaped(LogEscape::Json, Some("é\t\r\x08\x0c".as_bytes())), "é\\t\\r\\b\\f");
+        assert_eq!(
+            escaped(LogEscape::Json, Some("é\t\r\x08\x0c".as_bytes())),
+            "é\\t\\r\\b\\f"
+        );
         assert_eq!(escaped(LogEscape::None, value), "a \"b\"\\\n\x01\x7f~/");
     }
 

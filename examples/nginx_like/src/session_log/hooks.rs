@@ -17,6 +17,7 @@ use crate::config::stream::Stream;
 use crate::logs::sinks::{SinkKey, Sinks};
 use crate::variables::context::Context;
 use crate::variables::table::Variables;
+use crate::variables::value::Value;
 
 /// Writes the logs of one server.
 #[derive(Debug)]
@@ -55,7 +56,11 @@ impl SessionLog {
         Self {
             messages: Messages {
                 logs: ErrorLogs::new(errors, settings.core.error_log_rate),
-                zones: settings.limit_conn.iter().map(|limit| (*limit.zone).into()).collect(),
+                zones: settings
+                    .limit_conn
+                    .iter()
+                    .map(|limit| (*limit.zone).into())
+                    .collect(),
                 half_close: settings.proxy.half_close,
                 proxy_bind: settings.proxy.bind,
             },
@@ -71,6 +76,16 @@ impl SessionLog {
 }
 
 impl Hooks for SessionLog {
+    fn reads_first_bytes(&self) -> bool {
+        self.access.iter().any(|log| {
+            let values = log.condition.iter().chain(&log.path);
+            let mut variables = values
+                .flat_map(Value::variables)
+                .chain(log.format.variables());
+            variables.any(|id| self.variables.reads_first_bytes_of(id))
+        })
+    }
+
     fn attempt(&self, connection: &Connection, attempt: &Attempt<'_>) {
         self.messages.attempted(connection, attempt);
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 
-use lb_core::Escaped;
+use lb_core::{Backend, Endpoint, Escaped};
 use lb_proxy::events::{
     Attempt, AttemptOutcome, AttemptStep, CloseReason, Connection, NoBackendCause, PrereadFailure,
     PrereadRefusal, RefusalDetail, Side, Summary,
@@ -37,10 +37,11 @@ struct Place<'a>(&'a Connection);
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Connection {
-            client, listener, ..
-        } = self.0;
-        write!(f, ", client: {}, server: {listener}", client.ip())
+        let server = server_of(self.0);
+        match self.0.client_endpoint() {
+            Endpoint::Tcp(client) => write!(f, ", client: {}, server: {server}", client.ip()),
+            Endpoint::Unix(_) => write!(f, ", client: unix:, server: {server}"),
+        }
     }
 }
 
@@ -71,16 +72,23 @@ impl fmt::Display for Bytes {
 impl Messages {
     /// A client was accepted.
     pub(super) fn accepted(&self, connection: &Connection, number: u64) {
-        let Connection { peer, listener, .. } = connection;
-        let message = format_args!("*{number} client {peer} connected to {listener}");
+        if !self.logs.take(LogLevel::Info) {
+            return;
+        }
+        let (peer, server) = (connection.peer_endpoint(), server_of(connection));
+        let message = format_args!("*{number} client {peer} connected to {server}");
         self.logs.write(LogLevel::Info, "client connected", message);
     }
 
     /// An attempt to connect has ended.
     pub(super) fn attempted(&self, connection: &Connection, attempt: &Attempt<'_>) {
-        let (number, backend) = (number(connection), attempt.backend.addr);
+        let (number, backend) = (number(connection), attempt.backend.endpoint());
         let place = Place(connection);
-        let rest = format_args!(" while connecting to upstream{place}, upstream: \"{backend}\"{}", Bytes::default()).to_string();
+        let rest = format_args!(
+            " while connecting to upstream{place}, upstream: \"{backend}\"{}",
+            Bytes::default()
+        )
+        .to_string();
         match (attempt.outcome, attempt.error) {
             (AttemptOutcome::Connected, _) => {
                 if self.logs.take(LogLevel::Info)
@@ -93,7 +101,8 @@ impl Messages {
             (AttemptOutcome::Timeout, _) => {
                 let text = errno_text(ETIMEDOUT);
                 let message = format_args!("*{number} upstream timed out ({text}){rest}");
-                self.logs.write(LogLevel::Error, "upstream timed out", message);
+                self.logs
+                    .write(LogLevel::Error, "upstream timed out", message);
             }
             (_, Some(error)) => {
                 let text = error.errno.map_or_else(|| error.to_string(), errno_text);
@@ -124,18 +133,27 @@ impl Messages {
         let (number, place) = (number(connection), Place(connection));
         match summary.reason {
             CloseReason::AccessDenied => {
-                let message = format_args!("*{number} access forbidden by rule while initializing session{place}");
-                self.logs.write(LogLevel::Error, "access forbidden by rule", message);
+                let message = format_args!(
+                    "*{number} access forbidden by rule while initializing session{place}"
+                );
+                self.logs
+                    .write(LogLevel::Error, "access forbidden by rule", message);
             }
             CloseReason::ClientSessions | CloseReason::ClientRate => {
                 let zone = self.zone(summary);
-                let message = format_args!("*{number} limiting connections by zone \"{zone}\" while initializing session{place}");
-                self.logs.write(LogLevel::Error, "limiting connections", message);
+                let message = format_args!(
+                    "*{number} limiting connections by zone \"{zone}\" while initializing session{place}"
+                );
+                self.logs
+                    .write(LogLevel::Error, "limiting connections", message);
             }
             CloseReason::ClientZoneFull => {
                 let zone = self.zone(summary);
-                let message = format_args!("ngx_slab_alloc() failed: no memory in limit_conn_zone \"{zone}\"");
-                self.logs.write(LogLevel::Crit, "no memory in limit_conn_zone", message);
+                let message = format_args!(
+                    "ngx_slab_alloc() failed: no memory in limit_conn_zone \"{zone}\""
+                );
+                self.logs
+                    .write(LogLevel::Crit, "no memory in limit_conn_zone", message);
             }
             CloseReason::Preread | CloseReason::PrereadTimeout => {
                 if let Some(RefusalDetail::Preread(refusal)) = summary.refusal {
@@ -150,10 +168,22 @@ impl Messages {
             | CloseReason::HalfClosedTimeout
             | CloseReason::IdleTimeout => {
                 let text = errno_text(ETIMEDOUT);
-                self.relayed(LogLevel::Info, "connection timed out", number, summary, format_args!("connection timed out ({text}) while proxying connection{place}"));
+                self.relayed(
+                    LogLevel::Info,
+                    "connection timed out",
+                    number,
+                    summary,
+                    format_args!("connection timed out ({text}) while proxying connection{place}"),
+                );
             }
             CloseReason::Aborted if summary.backend.is_some() => {
-                self.relayed(LogLevel::Info, "shutdown timeout", number, summary, format_args!("shutdown timeout while proxying connection{place}"));
+                self.relayed(
+                    LogLevel::Info,
+                    "shutdown timeout",
+                    number,
+                    summary,
+                    format_args!("shutdown timeout while proxying connection{place}"),
+                );
             }
             _ => {}
         }
@@ -168,42 +198,54 @@ impl Messages {
         match (refusal.failure, refusal.names_client) {
             (PrereadFailure::Socket(errno), _) => {
                 let text = errno_text(errno.unwrap_or(ECONNRESET));
-                let message = format_args!("*{number} recv() failed ({text}) while {action}{place}");
+                let message =
+                    format_args!("*{number} recv() failed ({text}) while {action}{place}");
                 self.logs.write(LogLevel::Info, "recv() failed", message);
             }
             (PrereadFailure::Timeout, true) => {
                 let text = errno_text(ETIMEDOUT);
-                let message = format_args!("*{number} client timed out ({text}) while {action}{place}");
+                let message =
+                    format_args!("*{number} client timed out ({text}) while {action}{place}");
                 self.logs.write(LogLevel::Info, "client timed out", message);
             }
             // nginx writes nothing about these.
             (PrereadFailure::Timeout | PrereadFailure::Ended, false) => {}
             (_, true) => {
-                let header = refusal.bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next();
+                let header = refusal
+                    .bytes
+                    .split(|byte| matches!(byte, b'\r' | b'\n'))
+                    .next();
                 let header = header.unwrap_or_default();
                 let header = &header[..header.len().min(SHOWN_HEADER)];
                 let shown = String::from_utf8_lossy(header);
                 let shown = Escaped(&shown);
-                let message = format_args!("*{number} broken header: \"{shown}\" while {action}{place}");
+                let message =
+                    format_args!("*{number} broken header: \"{shown}\" while {action}{place}");
                 self.logs.write(LogLevel::Error, "broken header", message);
             }
             (_, false) => {
                 let message = format_args!("*{number} preread buffer full while {action}{place}");
-                self.logs.write(LogLevel::Error, "preread buffer full", message);
+                self.logs
+                    .write(LogLevel::Error, "preread buffer full", message);
             }
         }
     }
 
     fn no_backend(&self, number: u64, place: &Place<'_>, summary: &Summary<'_>) {
-        let Some(upstream) = summary.upstream else { return };
+        let Some(upstream) = summary.upstream else {
+            return;
+        };
         let cause = match summary.refusal {
             Some(RefusalDetail::NoBackend(cause)) => *cause,
             _ => NoBackendCause::NoneEligible,
         };
         if ending::lacks_live_upstreams(summary) || cause == NoBackendCause::NotReady {
             let (name, bytes) = (upstream.name(), Bytes::default());
-            let message = format_args!("*{number} no live upstreams while connecting to upstream{place}, upstream: \"{name}\"{bytes}");
-            self.logs.write(LogLevel::Error, "no live upstreams", message);
+            let message = format_args!(
+                "*{number} no live upstreams while connecting to upstream{place}, upstream: \"{name}\"{bytes}"
+            );
+            self.logs
+                .write(LogLevel::Error, "no live upstreams", message);
         }
     }
 
@@ -219,7 +261,15 @@ impl Messages {
         ] {
             if is_reset(side) {
                 let text = errno_text(ECONNRESET);
-                self.relayed(level, "recv() failed", number, summary, format_args!("recv() failed ({text}) while proxying and reading from {name}{place}"));
+                self.relayed(
+                    level,
+                    "recv() failed",
+                    number,
+                    summary,
+                    format_args!(
+                        "recv() failed ({text}) while proxying and reading from {name}{place}"
+                    ),
+                );
             }
         }
         let first = summary.first_end();
@@ -244,11 +294,17 @@ impl Messages {
         summary: &Summary<'_>,
         message: fmt::Arguments<'_>,
     ) {
-        let backend = summary.backend.map(|backend| backend.addr);
+        let backend = summary.backend.map(Backend::endpoint);
         let bytes = bytes_of(summary);
         match backend {
-            Some(backend) => self.logs.write(level, kind, format_args!("*{number} {message}, upstream: \"{backend}\"{bytes}")),
-            None => self.logs.write(level, kind, format_args!("*{number} {message}{bytes}")),
+            Some(backend) => self.logs.write(
+                level,
+                kind,
+                format_args!("*{number} {message}, upstream: \"{backend}\"{bytes}"),
+            ),
+            None => self
+                .logs
+                .write(level, kind, format_args!("*{number} {message}{bytes}")),
         }
     }
 
@@ -263,8 +319,17 @@ impl Messages {
     }
 }
 
+/// What the listener is bound to.
+fn server_of(connection: &Connection) -> Endpoint {
+    if Endpoint::is_unix_key(connection.listener) {
+        connection.local_endpoint()
+    } else {
+        connection.listener.into()
+    }
+}
+
 /// The number of the connection, 0 if its listener counts none.
-pub(super) fn number(connection: &Connection) -> u64 {
+fn number(connection: &Connection) -> u64 {
     let state = connection.data::<SessionState>();
     state.map_or(0, SessionState::number)
 }
@@ -291,10 +356,14 @@ const fn start_level(kind: ErrorKind) -> LogLevel {
     }
 }
 
-/// Whether the backend is the only one of its tier, which nginx does not take out.
+/// Whether the backend is the only one of its upstream, which nginx does not take out.
 fn is_single(attempt: &Attempt<'_>) -> bool {
-    let backends = attempt.upstream.backends();
-    let of_tier = backends.snapshot().iter();
-    let of_tier = of_tier.filter(|backend| backend.priority == attempt.backend.priority);
-    of_tier.take(2).count() < 2
+    attempt
+        .upstream
+        .backends()
+        .snapshot()
+        .iter()
+        .take(2)
+        .count()
+        < 2
 }

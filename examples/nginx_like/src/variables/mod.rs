@@ -35,6 +35,7 @@
 pub(crate) mod builtin;
 pub(crate) mod context;
 pub(crate) mod definitions;
+pub(crate) mod ending;
 pub(crate) mod error;
 pub(crate) mod output;
 pub(crate) mod session;

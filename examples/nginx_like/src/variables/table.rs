@@ -125,18 +125,14 @@ impl Variables {
             .any(|id| self.list[id.0].traits.first_bytes)
     }
 
+    /// Whether evaluating a variable may read what the first bytes of a connection contain.
+    pub(crate) fn reads_first_bytes_of(&self, id: VariableId) -> bool {
+        self.list[id.0].traits.first_bytes
+    }
+
     /// The name of a variable in small letters.
     pub(crate) fn name(&self, id: VariableId) -> &str {
         &self.list[id.0].name
-    }
-
-    /// Whether values may need what [`SessionState`](super::session::SessionState) has: stored values, or the number of
-    /// the connection.
-    pub(crate) fn needs_session_data(&self) -> bool {
-        let needs = |variable: &Variable| {
-            variable.slot.is_some() || variable.traits.captures || variable.name == "connection"
-        };
-        self.list.iter().any(needs)
     }
 
     pub(super) fn slots(&self) -> usize {

@@ -5,6 +5,7 @@
 mod accepting;
 mod command_line;
 mod dns_chaos;
+mod endings;
 mod failures;
 mod half_close;
 mod hash;
