@@ -92,6 +92,7 @@ pub use config::BalancerConfig;
 pub use delta::Delta;
 pub use escaped::Escaped;
 pub use lease::pick::{FailureEffect, Pick};
+pub use lease::response_timer::ResponseTimer;
 pub use membership::explain::{ExplainedBackend, Explanation, Verdict};
 pub use membership::set::{BackendSet, BackendStatus};
 pub use pick::context::PickContext;
