@@ -10,8 +10,13 @@ pub(crate) mod sockets;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use lb_core::Endpoint;
 
 use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::connection::Connection;
@@ -23,6 +28,7 @@ use crate::net::options::SocketOptions;
 use crate::preread::Preread;
 use crate::proxy_protocol::SendProxy;
 use crate::server_names::ServerNames;
+use crate::session_data::SessionDataFactory;
 use crate::state::route::Route;
 use crate::state::route_function::RouteFunction;
 use crate::upstream::Upstream;
@@ -35,7 +41,9 @@ use bind::BindConfig;
 pub struct Listener {
     bind: BindConfig,
     /// A socket that the embedder has opened.
-    taken: Option<TcpListener>,
+    taken: Option<OwnedFd>,
+    /// The permissions of the file of a unix socket.
+    mode: u32,
     limits: Limits,
     route: Route,
 }
@@ -49,8 +57,11 @@ impl Listener {
                 backlog: 4096,
                 ipv6_only: false,
                 reuse_port: false,
+                multipath: false,
+                fast_open: None,
             },
             taken: None,
+            mode: 0o666,
             limits: Limits::default(),
             route: Route::new(upstream.clone()),
         }
@@ -65,8 +76,48 @@ impl Listener {
     pub fn from_std(listener: TcpListener, upstream: &Upstream) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let mut taken = Self::new(listener.local_addr()?, upstream);
-        taken.taken = Some(listener);
+        taken.taken = Some(listener.into());
         Ok(taken)
+    }
+
+    /// Listens on the unix socket `path`. Workers share the one socket.
+    ///
+    /// As in nginx, there must be no file at `path`: one that a killed process has left has to be removed first. The file
+    /// is made with the [mode](Self::mode) and removed when the listener is closed, by a reload or a shutdown.
+    ///
+    /// A unix socket has no address: the proxy knows the listener by the [key](Endpoint::unix_key) of its path. Its clients
+    /// have none either, and count as one client: see [`Connection::client_endpoint`] and
+    /// [`Access::allow_unix`](crate::access::Access::allow_unix). There is no reset, so a client whose stream is cut sees
+    /// an end.
+    pub fn unix(path: impl Into<Arc<Path>>, upstream: &Upstream) -> Self {
+        let path = path.into();
+        let mut listener = Self::new(Endpoint::unix_key(&path), upstream);
+        listener.route.unix = Some(path);
+        listener
+    }
+
+    /// Takes a unix socket that listens already on `path`, as [`from_std`](Self::from_std) takes a TCP socket. Its file
+    /// stays when the listener is closed.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be made non-blocking.
+    pub fn from_unix(
+        listener: UnixListener,
+        path: impl Into<Arc<Path>>,
+        upstream: &Upstream,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let mut taken = Self::unix(path, upstream);
+        taken.taken = Some(listener.into());
+        Ok(taken)
+    }
+
+    /// Sets the permissions of the file that [`unix`](Self::unix) makes. Default: 0o666, as in nginx: the permissions of the
+    /// directory decide which programs reach it.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
     }
 
     /// Sets how many connections the kernel queues while they wait to be accepted. Default: 4096, which the kernel
@@ -87,6 +138,23 @@ impl Listener {
     /// other processes of the same user.
     pub fn reuse_port(mut self, reuse_port: bool) -> Self {
         self.bind.reuse_port = reuse_port;
+        self
+    }
+
+    /// Sets whether clients may use several paths at a time (multipath TCP, RFC 8684). Default: no. Other clients are
+    /// served as with TCP. Linux alone has it, if it is built in and `net.mptcp.enabled` is 1; otherwise binding fails. A
+    /// reload that changes it opens other sockets.
+    #[doc(alias = "MPTCP")]
+    pub fn multipath(mut self, multipath: bool) -> Self {
+        self.bind.multipath = multipath;
+        self
+    }
+
+    /// Sets how many connections with data in their first packet may wait for the end of their handshake (TCP fast open,
+    /// RFC 7413). Default: the system's, on Linux none. The backends must bear to get the same request twice.
+    #[doc(alias = "fastopen")]
+    pub fn fast_open(mut self, queue: Option<u32>) -> Self {
+        self.bind.fast_open = queue;
         self
     }
 
@@ -183,6 +251,17 @@ impl Listener {
         self
     }
 
+    /// Sets a function that creates data of the embedder for each session, which hooks, routes and keys find in
+    /// [`Connection::data`]. It runs once for each connection as soon as it is accepted, in the accept loop, so it must
+    /// not block. All copies of the connection share the data, which is dropped with the session. Default: none.
+    pub fn session_data<T: Send + Sync + 'static>(
+        mut self,
+        create: impl Fn(&Connection) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.route.session_data = Some(SessionDataFactory::new(create));
+        self
+    }
+
     /// Adds a reader of the first bytes. The first is served first; what it leaves is the next one's.
     pub fn preread(mut self, preread: Arc<dyn Preread>) -> Self {
         self.route.prereads.push(preread);
@@ -252,7 +331,7 @@ impl Listener {
             return Err(BuildError::ZeroTimeout { timeout });
         }
         let sends = self.route.send_proxy.as_ref();
-        let of = || format!("the listener on {}", self.addr());
+        let of = || format!("the listener on {}", self.endpoint());
         sends.map_or(Ok(()), |send| send.check(of))
     }
 
@@ -262,10 +341,12 @@ impl Listener {
             hooks,
             function,
             send_proxy,
+            bind_source,
             ..
         } = &self.route;
         let sends = send_proxy.as_ref().is_some_and(SendProxy::passes_tlvs);
-        self.route.keeps_preread = upstreams || hooks.is_some() || function.is_some() || sends;
+        let computes = function.is_some() || bind_source.is_computed();
+        self.route.keeps_preread = upstreams || hooks.is_some() || computes || sends;
     }
 
     /// The upstreams that it names.
@@ -274,7 +355,15 @@ impl Listener {
         std::iter::once(&self.route.upstream).chain(names.flat_map(|table| table.values()))
     }
 
-    /// The address it is described with.
+    /// What it is described with.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        match &self.route.unix {
+            Some(path) => Endpoint::Unix(Arc::clone(path)),
+            None => Endpoint::Tcp(self.addr()),
+        }
+    }
+
+    /// The address it is described with, or the key of its path.
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.bind.addr
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_core::Timestamp;
+use lb_core::{Endpoint, Timestamp};
 use tokio::time::timeout;
 
 use super::proxy::ProxyState;
@@ -24,6 +24,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// The state of one listener. A reload makes a new one; open sessions keep theirs.
 #[derive(Debug)]
 pub(crate) struct ListenerState {
+    /// The address, or the key of a unix socket's path.
     pub(crate) addr: SocketAddr,
     pub(crate) route: Route,
     proxy: Arc<ProxyState>,
@@ -58,6 +59,14 @@ impl ListenerState {
             proxy: Arc::clone(proxy),
             limiter: self.limiter.with_limits(limits),
         })
+    }
+
+    /// What it listens on.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        match &self.route.unix {
+            Some(path) => Endpoint::Unix(Arc::clone(path)),
+            None => Endpoint::Tcp(self.addr),
+        }
     }
 
     /// The limits on open sessions in the order in which a session acquires them: descriptors, proxy, listener.
@@ -99,7 +108,7 @@ impl ListenerState {
     /// Records that connections wait to be accepted.
     pub(crate) fn report_pause(&self, pause: AcceptPause, error: Option<&dyn Display>) {
         let event = FailureEvent {
-            listener: Some(self.addr),
+            listener: Some(self.endpoint()),
             error,
             ..FailureEvent::default()
         };

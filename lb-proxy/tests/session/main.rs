@@ -9,4 +9,5 @@ mod least_time;
 mod queue;
 mod refusal;
 mod retry;
+mod source;
 mod summary;
