@@ -41,7 +41,9 @@ async fn chosen(policy: LeastTime, first: u64, last: u64) -> String {
     let fast = backend(b'f', Duration::ZERO, Duration::ZERO).await;
     let upstream = Upstream::builder("test")
         .policy(policy)
-        .discovery(Static::new([slow, fast].map(Backend::new).into_iter().collect()))
+        .discovery(Static::new(
+            [slow, fast].map(Backend::new).into_iter().collect(),
+        ))
         .build()
         .unwrap();
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
@@ -53,7 +55,8 @@ async fn chosen(policy: LeastTime, first: u64, last: u64) -> String {
         // The session ends after its client has read the end.
         let idle = || {
             let set = upstream.backends();
-            set.status(upstream.now()).all(|status| status.in_flight == 0)
+            set.status(upstream.now())
+                .all(|status| status.in_flight == 0)
         };
         eventually("the end of the session", idle).await;
     }
