@@ -82,6 +82,7 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod bandwidth;
 pub mod client_hello;
 mod clock;
 mod close_reason;
@@ -154,8 +155,15 @@ pub mod reports {
     pub use crate::server::{Changes, DescriptorBudget, DrainReport, Phase, ReloadReport};
 }
 
+/// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.
+pub mod routing {
+    pub use crate::state::route_action::RouteAction;
+    pub use crate::state::virtual_servers::{ServerNumber, VirtualServer, VirtualServers};
+}
+
 /// Settings of listeners, sockets and sessions.
 pub mod settings {
+    pub use crate::bandwidth::Bandwidth;
     pub use crate::config::{HalfClose, OnNoBackend, Splice};
     pub use crate::net::bind_source::BindSource;
     pub use crate::net::local::LocalAddresses;

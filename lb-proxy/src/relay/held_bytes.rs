@@ -54,6 +54,14 @@ impl HeldBytes {
         matches!(self, Self::Nothing)
     }
 
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Buffer { buffer, written } => buffer.len() - written,
+            Self::Nothing => 0,
+            Self::Pipe(pipe) => pipe.len(),
+        }
+    }
+
     /// Writes once to `sink`. Returns the number of bytes written.
     pub(super) fn write_to(&mut self, sink: &Stream) -> io::Result<usize> {
         match self {

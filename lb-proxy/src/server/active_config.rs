@@ -16,6 +16,7 @@ use super::worker_pool::Workers;
 use crate::error::ReloadError;
 use crate::listener::running::ClosingListener;
 use crate::listener::sockets::ListenerSockets;
+use crate::state::listener::ListenerState;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
@@ -31,6 +32,8 @@ pub(crate) struct ActiveConfig {
     descriptors: DescriptorBudget,
     pub(crate) shutdown: ShutdownConfig,
     accepting: Accepting,
+    /// The listeners at the end, for open sessions that pass from one to another.
+    ended: Vec<Arc<ListenerState>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,6 +58,7 @@ impl ActiveConfig {
         let proxy = ProxyState::new(descriptors.sessions, desired.limits, trackers);
         let listeners = ListenerSet::new(desired.listeners, &proxy, signals);
         trackers.hops.set_listeners(listeners.addrs());
+        trackers.listeners.set(listeners.states());
         let mut upstreams = UpstreamSet::default();
         upstreams.replace(desired.upstreams, &runtime::Handle::current(), signals);
         Self {
@@ -65,6 +69,7 @@ impl ActiveConfig {
             descriptors,
             shutdown: desired.shutdown,
             accepting: Accepting::NotYet,
+            ended: Vec::new(),
         }
     }
 
@@ -86,6 +91,7 @@ impl ActiveConfig {
     /// Closes the listeners. No reload is applied any more.
     pub(crate) fn end(&mut self) -> ShutdownConfig {
         self.accepting = Accepting::Ended;
+        self.ended = self.listeners.states().cloned().collect();
         self.listeners.close();
         self.shutdown
     }
@@ -123,6 +129,7 @@ impl ActiveConfig {
             self.accepting == Accepting::Now,
         );
         context.trackers.hops.set_listeners(self.addrs());
+        context.trackers.listeners.set(self.listeners.states());
         self.divide_descriptors(listening_before, desired.reserve);
         let report = ReloadReport {
             listeners,

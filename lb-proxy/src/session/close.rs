@@ -46,6 +46,9 @@ impl Session {
     }
 
     fn is_reset(&self, reason: CloseReason) -> bool {
+        if reason == CloseReason::Responded {
+            return false;
+        }
         let for_want_of_a_backend = matches!(
             reason,
             CloseReason::NoBackend | CloseReason::QueueFull | CloseReason::QueueTimeout
@@ -78,6 +81,8 @@ const fn counter_of(reason: CloseReason, counters: &Counters) -> &Counter {
         CloseReason::QueueTimeout => &counters.queue_timeouts,
         CloseReason::Rate => &counters.rate_refused,
         CloseReason::Refused => &counters.hook_refused,
+        CloseReason::Responded => &counters.responded,
+        CloseReason::RouteRefused => &counters.route_refused,
         CloseReason::Sessions => &counters.sessions_refused,
     }
 }

@@ -1,16 +1,19 @@
-//! The life of one connection, one file a step: admit, preread, pick, connect, first bytes, relay, close.
+//! The life of one connection, one file a step: admit, preread, choose, pick, connect, first bytes, relay, close.
 
 mod admit;
+mod choose;
 mod client_gone;
 mod close;
 mod connect;
 mod cut;
 mod first_bytes;
 mod own_listeners;
+mod pass;
 mod pick;
 mod preread;
 mod refusal;
 mod relay;
+mod respond;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -34,7 +37,9 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
+use choose::NextStep;
 use cut::{aborted, lost};
+use first_bytes::FirstBytes;
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
@@ -146,21 +151,26 @@ impl Session {
     }
 
     async fn begin(&mut self, worker: &Worker) -> Result<(Stream, BytesAhead), CloseReason> {
-        let Route {
-            hooks, prereads, ..
-        } = self.route();
-        if hooks.is_some() || !prereads.is_empty() {
-            self.ends = Some(Box::new(self.ends()));
+        let mut first = FirstBytes::default();
+        loop {
+            let Route {
+                hooks, prereads, ..
+            } = self.route();
+            if hooks.is_some() || !prereads.is_empty() {
+                self.ends = Some(Box::new(self.ends()));
+            }
+            if self.names_client() {
+                self.preread(&mut first).await?;
+                self.admit()?;
+            } else {
+                self.admit()?;
+                self.preread(&mut first).await?;
+            }
+            match self.choose(first.is_empty(), &worker.counters).await? {
+                NextStep::Connect => break,
+                NextStep::Again => {}
+            }
         }
-        let mut first = if self.names_client() {
-            let first = self.preread().await?;
-            self.admit()?;
-            first
-        } else {
-            self.admit()?;
-            self.preread().await?
-        };
-        self.choose();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
         first.prepend_header(self);
         Ok((backend, first.into_ahead()))
