@@ -149,9 +149,19 @@ pub struct Retry {
     ///
     /// With `None` only the time-outs of the attempts apply, and a wait for the first membership is limited to 60 s.
     pub deadline: Option<Duration>,
+    /// Whether `deadline` also ends an attempt that is in progress. Default: yes. With no, only
+    /// [`Timeouts::connect`] ends an attempt, and no further one begins after the deadline, as in nginx.
+    pub ends_attempts: bool,
 }
 
 impl Retry {
+    /// Sets [`ends_attempts`](Self::ends_attempts).
+    #[must_use]
+    pub fn ends_attempts(mut self, ends_attempts: bool) -> Self {
+        self.ends_attempts = ends_attempts;
+        self
+    }
+
     /// Sets [`tries`](Self::tries).
     #[must_use]
     pub fn tries(mut self, tries: Option<NonZeroU32>) -> Self {
@@ -172,18 +182,21 @@ impl Default for Retry {
         Self {
             tries: None,
             deadline: Some(Duration::from_secs(15)),
+            ends_attempts: true,
         }
     }
 }
 
-/// What a client sees if no backend can serve it. To let clients wait instead, give the upstream a
-/// [`Queue`](crate::balancing::Queue).
+/// How a client is closed that gets no service: it was refused, or there is no backend for it. To let clients wait for a
+/// backend instead, give the upstream a [`Queue`](crate::balancing::Queue).
+#[doc(alias = "OnNoBackend")]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum OnNoBackend {
-    /// The end of the stream without an answer, as with nginx. Some protocols take it for a short but complete answer.
+pub enum OnRefusal {
+    /// Closes the socket, as nginx does. The client sees the end of its stream, which some protocols take for a short but
+    /// complete answer. It sees a reset if it has sent bytes that were not read, or that a preread left for the backend.
     Close,
-    /// A reset. The default.
+    /// Resets the connection. The default.
     #[default]
     Reset,
 }

@@ -1,7 +1,11 @@
 //! Counters of connections, attempts and bytes.
 
+mod traffic_record;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+pub(crate) use traffic_record::TrafficRecord;
 
 macro_rules! counters {
     (
@@ -130,22 +134,34 @@ type SelectCounter = fn(&Counters) -> &Counter;
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     count: AtomicU64,
+    /// Present in the counter of one direction of one session that is observed.
+    session: Option<Box<SessionPart>>,
+}
+
+/// What the counter of one session has besides the count.
+#[derive(Debug)]
+struct SessionPart {
     /// The counter that includes this one.
-    total: Option<(Arc<Counters>, SelectCounter)>,
+    total: (Arc<Counters>, SelectCounter),
+    record: TrafficRecord,
 }
 
 impl Counter {
-    /// A counter that also adds to one of `counters`.
-    pub(crate) fn part_of(counters: &Arc<Counters>, which: SelectCounter) -> Self {
+    /// A counter of one direction of one session, which has a [record](Self::record) and also adds to one of `counters`.
+    pub(crate) fn of_session(counters: &Arc<Counters>, which: SelectCounter) -> Self {
         Self {
             count: AtomicU64::new(0),
-            total: Some((Arc::clone(counters), which)),
+            session: Some(Box::new(SessionPart {
+                total: (Arc::clone(counters), which),
+                record: TrafficRecord::default(),
+            })),
         }
     }
 
     pub(crate) fn add(&self, n: u64) {
         self.count.fetch_add(n, Relaxed);
-        if let Some((counters, which)) = &self.total {
+        if let Some(session) = &self.session {
+            let (counters, which) = &session.total;
             which(counters).add(n);
         }
     }
@@ -160,5 +176,31 @@ impl Counter {
 
     pub(crate) fn get(&self) -> u64 {
         self.count.load(Relaxed)
+    }
+
+    /// The record of the direction that it counts.
+    pub(crate) fn record(&self) -> Option<&TrafficRecord> {
+        self.session.as_ref().map(|session| &session.record)
+    }
+
+    /// Records bytes that were read from the source of the direction.
+    pub(crate) fn note_read(&self, n: usize) {
+        if let Some(record) = self.record() {
+            record.note_read(n as u64);
+        }
+    }
+
+    /// Records bytes that the sink of the direction accepted and that are not counted.
+    pub(crate) fn note_added(&self, n: usize) {
+        if let Some(record) = self.record() {
+            record.note_added(n as u64);
+        }
+    }
+
+    /// Records the end or the reset of the source of the direction.
+    pub(crate) fn note_end(&self) {
+        if let Some(record) = self.record() {
+            record.note_end();
+        }
     }
 }

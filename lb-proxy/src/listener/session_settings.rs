@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Listener;
 use crate::bandwidth::Bandwidth;
-use crate::config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
+use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::connection::Connection;
 use crate::hooks::Hooks;
 use crate::net::bind_source::BindSource;
@@ -58,10 +58,10 @@ macro_rules! session_settings {
                 self
             }
 
-            /// Sets what a client sees if there is no backend for it. Default: [`OnNoBackend::Reset`].
-            #[doc(alias = "no_backend")]
-            pub fn on_no_backend(mut self, on_no_backend: OnNoBackend) -> Self {
-                self.route.on_no_backend = on_no_backend;
+            /// Sets how a client is closed that gets no service. Default: [`OnRefusal::Reset`].
+            #[doc(alias = "on_no_backend")]
+            pub fn on_refusal(mut self, on_refusal: OnRefusal) -> Self {
+                self.route.on_refusal = on_refusal;
                 self
             }
 

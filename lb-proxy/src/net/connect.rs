@@ -18,19 +18,31 @@ use super::stream::Stream;
 pub(crate) enum ConnectError {
     /// The backend or the network on the way to it: refused, reset, unreachable.
     #[error("{0}")]
-    Backend(io::Error),
+    Backend(io::Error, AttemptStep),
     /// This machine: no free source port, no such source address or interface. Does not count against the backend.
     #[error("{0}")]
-    Local(io::Error),
+    Local(io::Error, AttemptStep),
     /// The address leads back to a listener of this proxy, and the client has passed through too many of them.
     #[error("the address leads back to a listener of this proxy")]
     Loop,
     /// This machine: no descriptor or no memory. An attempt with another backend would fail as well.
     #[error("{0}")]
-    Shortage(io::Error),
+    Shortage(io::Error, AttemptStep),
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+}
+
+/// The step of an attempt to connect that failed.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum AttemptStep {
+    /// The wait for the backend's answer: it refused, cannot be reached, or did not answer in time.
+    Answer,
+    /// The address leads back to a listener of this proxy, so no connection was begun.
+    Loop,
+    /// A system call that begins the connection: opening, setting up, binding or connecting the socket.
+    Start,
 }
 
 /// Connects to `addr` within `limit`. A `limit` of zero is a time-out at once.
@@ -46,21 +58,25 @@ pub(crate) async fn connect(
     if limit.is_zero() {
         return Err(ConnectError::Timeout(limit));
     }
-    let socket = source.connect(addr, options).map_err(classify)?;
+    let start = |error| classify(error, AttemptStep::Start);
+    let answer = |error| classify(error, AttemptStep::Answer);
+    let socket = source.connect(addr, options).map_err(start)?;
     begun(&socket);
-    let stream = Stream::from_std(socket.into()).map_err(classify)?;
-    let answer = timeout(limit, stream.ready(Interest::WRITABLE | Interest::ERROR)).await;
-    let ready = answer
+    let stream = Stream::from_std(socket.into()).map_err(start)?;
+    let ready = timeout(limit, stream.ready(Interest::WRITABLE | Interest::ERROR)).await;
+    let ready = ready
         .map_err(|_| ConnectError::Timeout(limit))?
-        .map_err(classify)?;
+        .map_err(answer)?;
     // A socket that is writable without an error is connected. Asking the kernel would cost another system call.
     if ready.is_error() || ready.is_write_closed() {
-        let reason = SockRef::from(&stream).take_error().map_err(classify)?;
+        let reason = SockRef::from(&stream).take_error().map_err(answer)?;
         let reason = reason.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
-        return Err(classify(reason));
+        return Err(answer(reason));
     }
     if source.may_connect_to_itself(addr) && is_connected_to_itself(&stream) {
-        return Err(classify(io::ErrorKind::ConnectionRefused.into()));
+        return Err(answer(io::Error::from_raw_os_error(
+            Errno::CONNREFUSED.raw_os_error(),
+        )));
     }
     Ok(stream)
 }
@@ -81,17 +97,17 @@ fn is_connected_to_itself(stream: &Stream) -> bool {
 }
 
 /// Finds the side that an error of the kernel is due to.
-fn classify(error: io::Error) -> ConnectError {
+fn classify(error: io::Error, step: AttemptStep) -> ConnectError {
     match Errno::from_io_error(&error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-            ConnectError::Shortage(error)
+            ConnectError::Shortage(error, step)
         }
         Some(Errno::ADDRINUSE | Errno::ADDRNOTAVAIL | Errno::NODEV | Errno::PERM) => {
-            ConnectError::Local(error)
+            ConnectError::Local(error, step)
         }
         // From `BindSource`: no source address of the backend's family.
-        None if error.kind() == io::ErrorKind::AddrNotAvailable => ConnectError::Local(error),
-        _ => ConnectError::Backend(error),
+        None if error.kind() == io::ErrorKind::AddrNotAvailable => ConnectError::Local(error, step),
+        _ => ConnectError::Backend(error, step),
     }
 }
 
@@ -147,7 +163,7 @@ mod tests {
             )
             .await;
             match attempt {
-                Err(ConnectError::Backend(error)) => {
+                Err(ConnectError::Backend(error, _)) => {
                     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
                 }
                 // Another test got the port.
@@ -165,7 +181,7 @@ mod tests {
         let limit = Duration::from_secs(20);
         let attempt = connect(to, &source, &SocketOptions::default(), limit, |_| {}).await;
         assert!(
-            matches!(attempt, Err(ConnectError::Local(_))),
+            matches!(attempt, Err(ConnectError::Local(..))),
             "{attempt:?}"
         );
     }

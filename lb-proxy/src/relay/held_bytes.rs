@@ -54,6 +54,7 @@ impl HeldBytes {
         matches!(self, Self::Nothing)
     }
 
+    /// How many bytes are held.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Buffer { buffer, written } => buffer.len() - written,

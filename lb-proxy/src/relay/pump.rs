@@ -70,6 +70,10 @@ impl<'a> Pump<'a> {
 
     /// Sends `held` in front of all bytes of the source; writes once now. The first `uncounted` bytes are not counted.
     pub(super) fn begin_with(&mut self, held: HeldBytes, uncounted: usize) {
+        let read = held.len().saturating_sub(uncounted);
+        if read > 0 {
+            self.counter.note_read(read);
+        }
         self.held = held;
         self.uncounted = uncounted;
         if self.is_holding() {
@@ -125,6 +129,7 @@ impl<'a> Pump<'a> {
 
     /// Marks the source as broken. Bytes that it sent before can still be read.
     pub(super) fn note_broken(&mut self, ended_before: bool) {
+        self.counter.note_end();
         self.source_state = if ended_before {
             SourceState::Ended
         } else {
@@ -173,6 +178,9 @@ impl<'a> Pump<'a> {
         let Poll::Ready((state, n)) = step else {
             return None;
         };
+        if matches!(state, DirectionState::Ending | DirectionState::SourceReset) {
+            self.counter.note_end();
+        }
         self.state = match state {
             DirectionState::Ending
                 if self.state == DirectionState::Open

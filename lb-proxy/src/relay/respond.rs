@@ -29,7 +29,11 @@ pub(crate) enum ResponseEnd {
 /// Writes `bytes` to `client` and ends the stream, then waits until the client's kernel has acknowledged them: the close of
 /// a socket with bytes unread resets the connection, and the reset would overtake the response. Calls `sent` with the
 /// number of bytes of each write. What the client sends is discarded.
-pub(crate) async fn respond(client: &Stream, mut bytes: &[u8], sent: impl Fn(u64)) -> ResponseEnd {
+pub(crate) async fn respond(
+    client: &Stream,
+    mut bytes: &[u8],
+    mut sent: impl FnMut(u64),
+) -> ResponseEnd {
     while !bytes.is_empty() {
         match timeout(STALLED, client.ready(Interest::WRITABLE)).await {
             Err(_) => return ResponseEnd::Timeout,

@@ -58,7 +58,6 @@ impl ActiveConfig {
         let proxy = ProxyState::new(descriptors.sessions, desired.limits, trackers);
         let listeners = ListenerSet::new(desired.listeners, &proxy, signals);
         trackers.hops.set_listeners(listeners.addrs());
-        trackers.listeners.set(listeners.states());
         let mut upstreams = UpstreamSet::default();
         upstreams.replace(desired.upstreams, &runtime::Handle::current(), signals);
         Self {
@@ -85,6 +84,7 @@ impl ActiveConfig {
     /// Starts the accept loops.
     pub(crate) fn accept(&mut self, workers: &[Arc<Worker>]) {
         self.accepting = Accepting::Now;
+        self.tell_workers(workers);
         self.listeners.accept(workers);
     }
 
@@ -129,7 +129,7 @@ impl ActiveConfig {
             self.accepting == Accepting::Now,
         );
         context.trackers.hops.set_listeners(self.addrs());
-        context.trackers.listeners.set(self.listeners.states());
+        self.tell_workers(&context.workers);
         self.divide_descriptors(listening_before, desired.reserve);
         let report = ReloadReport {
             listeners,
@@ -137,6 +137,13 @@ impl ActiveConfig {
             workers_differ: desired.workers != self.workers,
         };
         Ok((report, closing))
+    }
+
+    /// Tells the workers to which listeners a session may be passed.
+    fn tell_workers(&self, workers: &[Arc<Worker>]) {
+        for worker in workers {
+            worker.listeners.set(self.listeners.states());
+        }
     }
 
     fn divide_descriptors(&mut self, listening_before: u64, reserve: u64) {

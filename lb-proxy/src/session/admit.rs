@@ -1,14 +1,17 @@
 //! Admit: whether the client is served, by its address, its limits and the hooks.
 
+use std::sync::Arc;
+
 use super::Session;
 use crate::close_reason::CloseReason;
-use crate::hooks::Admission;
+use crate::hooks::{Admission, RefusalDetail};
 use crate::limits::client_zone::ClientRefusal;
 
 impl Session {
     /// Checks the access rules, then the limits of each client, then the hooks.
     pub(super) fn admit(&mut self) -> Result<(), CloseReason> {
-        let route = &self.permit.listener.route;
+        let listener = Arc::clone(&self.permit.listener);
+        let route = &listener.route;
         let ip = self.client_addr.ip();
         if route
             .access
@@ -17,8 +20,14 @@ impl Session {
         {
             return Err(CloseReason::AccessDenied);
         }
-        for (zone, sessions) in &route.zones {
-            self.permits.push(zone.acquire(ip, *sessions)?);
+        for (limit, (zone, sessions)) in route.zones.iter().enumerate() {
+            match zone.acquire(ip, *sessions) {
+                Ok(permit) => self.permits.push(permit),
+                Err(refusal) => {
+                    self.note_refused_for(|| RefusalDetail::ClientLimit { limit });
+                    return Err(refusal.into());
+                }
+            }
         }
         match &route.hooks {
             Some(hooks) if hooks.accept(&self.connection()) == Admission::Refuse => {

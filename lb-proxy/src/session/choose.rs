@@ -1,12 +1,14 @@
 //! Choose: the virtual server, and what its route says.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Session;
 use super::client_gone::while_client_stays;
 use crate::close_reason::CloseReason;
-use crate::metrics::Counters;
+use crate::hooks::RefusalDetail;
 use crate::state::route_action::RouteAction;
+use crate::state::worker::Worker;
 
 /// How a session goes on after the choice.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,7 +25,7 @@ impl Session {
     pub(super) async fn choose(
         &mut self,
         silent: bool,
-        counters: &Arc<Counters>,
+        worker: &Worker,
     ) -> Result<NextStep, CloseReason> {
         self.choose_server();
         let Some(function) = &self.route().function else {
@@ -38,15 +40,16 @@ impl Session {
                     while_client_stays(&self.client, abandon, action).await?
                 }
                 RouteAction::Pass(addr) => {
-                    self.pass(addr)?;
+                    self.pass(addr, worker)?;
                     self.permit.acquire().await?;
                     return Ok(NextStep::Again);
                 }
                 RouteAction::Refuse(reason) => {
-                    self.report_refusal(CloseReason::RouteRefused, Some(&reason));
-                    return Err(CloseReason::RouteRefused);
+                    return Err(self.refused_by_route(reason));
                 }
-                RouteAction::Respond(bytes) => return Err(self.respond(&bytes, counters).await),
+                RouteAction::Respond(bytes) => {
+                    return Err(self.respond(&bytes, &worker.counters).await);
+                }
                 RouteAction::Upstream(upstream) => {
                     self.upstream = Some(upstream);
                     return Ok(NextStep::Connect);
@@ -70,5 +73,15 @@ impl Session {
         let (server, upstream) = (Arc::clone(server), upstream.cloned());
         self.upstream = upstream;
         self.permit.go_on_with(server);
+        if self.route().hooks.is_some() {
+            self.details.get_or_insert_default();
+        }
+    }
+
+    /// Reports the reason. Returns that for the end of the session.
+    pub(super) fn refused_by_route(&mut self, reason: Cow<'static, str>) -> CloseReason {
+        self.report_refusal(CloseReason::RouteRefused, Some(&reason));
+        self.note_refused_for(|| RefusalDetail::Route(reason));
+        CloseReason::RouteRefused
     }
 }

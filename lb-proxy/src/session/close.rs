@@ -4,17 +4,17 @@ use tracing::debug;
 
 use super::Session;
 use crate::close_reason::CloseReason;
-use crate::config::OnNoBackend;
-use crate::hooks::Summary;
+use crate::config::OnRefusal;
 use crate::metrics::{Counter, Counters};
 use crate::relay::reset_on_close;
-use crate::upstream::Lease;
 
 impl Session {
-    /// Ends the session. `Err` is an end before the relay: the client is reset, because a FIN would look like a complete
-    /// answer.
-    pub(crate) fn close(self, end: Result<CloseReason, CloseReason>, counters: &Counters) {
-        if end.is_err_and(|reason| self.is_reset(reason)) {
+    /// Ends the session. `Err` is an end before the relay: by default the client is reset, because a FIN would look like a
+    /// complete answer.
+    pub(crate) fn close(mut self, end: Result<CloseReason, CloseReason>, counters: &Counters) {
+        // With bytes unread the kernel resets as well. It does not know the bytes that a preread has read.
+        let is_refused = end.is_err_and(|reason| reason != CloseReason::Responded);
+        if is_refused && (self.route().on_refusal == OnRefusal::Reset || self.has_unsent) {
             reset_on_close(&self.client);
         }
         let (Ok(reason) | Err(reason)) = end;
@@ -27,33 +27,9 @@ impl Session {
             ?reason,
             "Session ended"
         );
-        if let Some(hooks) = &self.route().hooks {
-            let details = self.details.as_deref();
-            let backend = self.lease.as_ref().map(Lease::backend);
-            let summary = Summary {
-                reason,
-                backend: backend.as_deref(),
-                attempts: self.attempts,
-                elapsed: self.accepted_at.elapsed(),
-                connected_after: details.map(|own| own.connected_after),
-                bytes_to_backend: details.map_or(0, |own| own.to_backend.get()),
-                bytes_to_client: details.map_or(0, |own| own.to_client.get()),
-            };
-            hooks.close(&self.connection(), &summary);
-        }
+        self.summarize(reason);
         drop(self);
         counters.active.decrement();
-    }
-
-    fn is_reset(&self, reason: CloseReason) -> bool {
-        if reason == CloseReason::Responded {
-            return false;
-        }
-        let for_want_of_a_backend = matches!(
-            reason,
-            CloseReason::NoBackend | CloseReason::QueueFull | CloseReason::QueueTimeout
-        );
-        !(for_want_of_a_backend && self.route().on_no_backend == OnNoBackend::Close)
     }
 }
 

@@ -1,19 +1,21 @@
 //! Connect: one backend after another, until one accepts the connection.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lb_core::Tried;
+use lb_core::{Backend, Tried};
 use socket2::Socket;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
+use super::Session;
+use super::details::Connected;
 use super::pick::Dial;
-use super::{Details, Session};
 use crate::close_reason::CloseReason;
 use crate::failures::kind::ConnectFailure;
-use crate::hooks::{Attempt, AttemptOutcome};
-use crate::metrics::{Counter, Counters};
+use crate::hooks::{Attempt, AttemptError, AttemptOutcome, AttemptReport, NoBackendCause};
+use crate::metrics::Counters;
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
 use crate::state::hops::MAX_HOPS;
@@ -29,7 +31,7 @@ impl Session {
     pub(super) async fn connect(
         &mut self,
         silent: bool,
-        counters: &std::sync::Arc<Counters>,
+        counters: &Arc<Counters>,
     ) -> Result<Stream, CloseReason> {
         let listener = &self.permit.listener;
         let route = &listener.route;
@@ -55,17 +57,17 @@ impl Session {
             upstream,
             counters,
             attempts: &mut self.attempts,
+            details: self.details.as_deref_mut(),
             abandon_silent: route.abandon_silent && silent,
             deadline: retry.and_then(|limit| Instant::now().checked_add(limit)),
             tried: Tried::new(),
         };
-        let (lease, backend) = dial.run().await?;
+        let (lease, backend, begin) = dial.run().await?;
         if let Some((hooks, connection)) = dial.hooks {
-            self.details = Some(Box::new(Details {
-                connected_after: self.accepted_at.elapsed(),
-                to_backend: Counter::part_of(counters, |counters| &counters.bytes_to_backends),
-                to_client: Counter::part_of(counters, |counters| &counters.bytes_to_clients),
-            }));
+            if let Some(details) = dial.details {
+                let connected = Connected::new(counters, self.accepted_at, begin);
+                details.connected = Some(connected);
+            }
             hooks.connected(&connection, &lease.backend());
         }
         self.lease = Some(lease);
@@ -74,36 +76,41 @@ impl Session {
 }
 
 impl Dial<'_> {
-    async fn run(&mut self) -> Result<(Lease, Stream), CloseReason> {
+    /// Returns the lease, the connection, and when its attempt began.
+    async fn run(&mut self) -> Result<(Lease, Stream, Instant), CloseReason> {
         let tries = self.route.retry.tries.map_or(u32::MAX, NonZeroU32::get);
         loop {
             if self.time_left() == Some(Duration::ZERO) {
-                return Err(
-                    self.without(&"the time for all attempts is over", CloseReason::NoBackend)
-                );
+                let error = &"the time for all attempts is over";
+                return Err(self.without(error, CloseReason::NoBackend, NoBackendCause::Deadline));
             }
             let lease = self.pick().await?;
             let full = self.route.timeouts.connect;
-            let limit = self.time_left().map_or(full, |left| left.min(full));
+            let left = self.time_left().filter(|_| self.route.retry.ends_attempts);
+            let limit = left.map_or(full, |left| left.min(full));
             let begin = Instant::now();
             let attempt = self.attempt(&lease, limit).await;
             *self.attempts += 1;
-            self.observe(&lease, &attempt, begin);
-            match attempt? {
-                Ok(backend) => {
-                    lease.connected(self.recorder());
-                    return Ok((lease, backend));
+            let backend = self.hooks.is_some().then(|| lease.backend());
+            match attempt {
+                Err(reason) => {
+                    self.observe(backend, Err(None), false, begin);
+                    return Err(reason);
                 }
-                Err(error) => {
+                Ok(Ok(stream)) => {
+                    lease.connected(self.recorder());
+                    self.observe(backend, Ok(&stream), false, begin);
+                    return Ok((lease, stream, begin));
+                }
+                Ok(Err(error)) => {
                     self.tried.insert(lease.addr());
-                    lease.failed(&error, limit == full, self.recorder());
+                    let ejects = lease.failed(&error, limit == full, self.recorder());
+                    self.observe(backend, Err(Some(&error)), ejects, begin);
                 }
             }
             if *self.attempts >= tries {
-                return Err(self.without(
-                    &"all attempts that are allowed failed",
-                    CloseReason::NoBackend,
-                ));
+                let error = &"all attempts that are allowed failed";
+                return Err(self.without(error, CloseReason::NoBackend, NoBackendCause::Tries));
             }
         }
     }
@@ -132,7 +139,7 @@ impl Dial<'_> {
             let connected = connect(lease.addr(), bind_source, backend_options, left, begun);
             match self.while_client_stays(connected).await? {
                 // Sessions that end make room. Another backend would not.
-                Err(ConnectError::Shortage(error)) if pause < left => {
+                Err(ConnectError::Shortage(error, _)) if pause < left => {
                     self.counters.connect_shortages.increment();
                     debug!(%error, "Attempt to connect waits");
                     self.while_client_stays(sleep(pause)).await?;
@@ -151,20 +158,21 @@ impl Dial<'_> {
         }
     }
 
-    /// Lets the hooks observe an attempt.
+    /// Lets the hooks observe an attempt, and keeps it for their summary. `Err(None)` was abandoned.
     fn observe(
-        &self,
-        lease: &Lease,
-        attempt: &Result<Result<Stream, ConnectError>, CloseReason>,
+        &mut self,
+        backend: Option<Arc<Backend>>,
+        attempt: Result<&Stream, Option<&ConnectError>>,
+        ejects: bool,
         begin: Instant,
     ) {
-        let Some((hooks, connection)) = &self.hooks else {
+        let Some(((hooks, connection), backend)) = self.hooks.as_ref().zip(backend) else {
             return;
         };
         let outcome = match attempt {
-            Err(_) => AttemptOutcome::Abandoned,
-            Ok(Ok(_)) => AttemptOutcome::Connected,
-            Ok(Err(error)) => match ConnectFailure::from(error) {
+            Err(None) => AttemptOutcome::Abandoned,
+            Ok(_) => AttemptOutcome::Connected,
+            Err(Some(error)) => match ConnectFailure::from(error) {
                 ConnectFailure::Backend => AttemptOutcome::Failed,
                 ConnectFailure::Local | ConnectFailure::Loop | ConnectFailure::Shortage => {
                     AttemptOutcome::Local
@@ -172,11 +180,29 @@ impl Dial<'_> {
                 ConnectFailure::Timeout => AttemptOutcome::Timeout,
             },
         };
-        let attempt = Attempt {
-            backend: &lease.backend(),
+        let elapsed = begin.elapsed();
+        let observed = Attempt {
+            upstream: self.upstream,
+            backend: &backend,
             outcome,
-            elapsed: begin.elapsed(),
+            error: attempt.err().flatten().map(AttemptError::new),
+            ejects,
+            elapsed,
+            socket: attempt.ok(),
         };
-        hooks.attempt(connection, &attempt);
+        hooks.attempt(connection, &observed);
+        if let Some(details) = &mut self.details {
+            let error = observed.error;
+            details.attempts.push(AttemptReport {
+                backend,
+                outcome,
+                error,
+                connected_after: attempt.is_ok().then_some(elapsed),
+                first_byte_after: None,
+                elapsed,
+                bytes_sent: 0,
+                bytes_received: 0,
+            });
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! The life of one connection, one file a step: admit, preread, choose, pick, connect, first bytes, relay, close.
 
 mod admit;
+mod begin;
 mod choose;
 mod client_gone;
 mod close;
 mod connect;
 mod cut;
+mod details;
 mod first_bytes;
 mod own_listeners;
 mod pass;
@@ -19,7 +21,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::select;
 use tokio::time::Instant;
@@ -27,19 +28,16 @@ use tokio::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::limits::client_zone::ClientPermit;
-use crate::metrics::Counter;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
-use crate::relay::BytesAhead;
 use crate::state::listener::ListenerState;
 use crate::state::permit::SessionPermit;
 use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
-use choose::NextStep;
 use cut::{aborted, lost};
-use first_bytes::FirstBytes;
+use details::Details;
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
@@ -57,6 +55,8 @@ pub(crate) struct Session {
     lease: Option<Lease>,
     accepted_at: Instant,
     attempts: u32,
+    /// Whether a preread has read bytes that no backend got.
+    has_unsent: bool,
     /// How many own listeners the client passed through before this one.
     hops: u8,
     /// Kept only for hooks.
@@ -68,15 +68,6 @@ pub(crate) struct Session {
 struct Ends {
     local: SocketAddr,
     peer: SocketAddr,
-}
-
-/// What the hooks' summary needs at the end.
-#[derive(Debug)]
-struct Details {
-    connected_after: Duration,
-    /// Counted apart from the worker's.
-    to_backend: Counter,
-    to_client: Counter,
 }
 
 impl Session {
@@ -93,6 +84,7 @@ impl Session {
             lease: None,
             accepted_at: Instant::now(),
             attempts: 0,
+            has_unsent: false,
             hops,
             details: None,
         }
@@ -123,7 +115,8 @@ impl Session {
         }
     }
 
-    /// `Err` is an end before the relay, after which the client gets a reset. The relay ends its sockets itself.
+    /// `Err` is an end before the relay, after which the client is closed as a refused one. The relay ends its sockets
+    /// itself.
     ///
     /// The steps before the relay are boxed, because otherwise the future of an idle session would be as large as theirs.
     async fn run(&mut self, worker: &Worker) -> Result<CloseReason, CloseReason> {
@@ -148,32 +141,6 @@ impl Session {
                 self.relay(&backend, ahead, worker, cut).await
             }
         })
-    }
-
-    async fn begin(&mut self, worker: &Worker) -> Result<(Stream, BytesAhead), CloseReason> {
-        let mut first = FirstBytes::default();
-        loop {
-            let Route {
-                hooks, prereads, ..
-            } = self.route();
-            if hooks.is_some() || !prereads.is_empty() {
-                self.ends = Some(Box::new(self.ends()));
-            }
-            if self.names_client() {
-                self.preread(&mut first).await?;
-                self.admit()?;
-            } else {
-                self.admit()?;
-                self.preread(&mut first).await?;
-            }
-            match self.choose(first.is_empty(), &worker.counters).await? {
-                NextStep::Connect => break,
-                NextStep::Again => {}
-            }
-        }
-        let backend = self.connect(first.is_empty(), &worker.counters).await?;
-        first.prepend_header(self);
-        Ok((backend, first.into_ahead()))
     }
 
     fn connection(&self) -> Connection {
@@ -211,12 +178,6 @@ impl Session {
             Some(chosen) => chosen,
             None => &self.route().upstream,
         }
-    }
-
-    /// Whether a preread may replace the client's address.
-    fn names_client(&self) -> bool {
-        let mut prereads = self.route().prereads.iter();
-        prereads.any(|preread| preread.names_client())
     }
 }
 

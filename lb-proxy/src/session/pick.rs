@@ -8,10 +8,11 @@ use lb_core::{PickError, Tried};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
+use super::details::Details;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, NoBackendCause};
 use crate::metrics::Counters;
 use crate::net::stream::Stream;
 use crate::state::listener::ListenerState;
@@ -40,6 +41,8 @@ pub(super) struct Dial<'a> {
     pub(super) counters: &'a Counters,
     /// Counts the attempts.
     pub(super) attempts: &'a mut u32,
+    /// What the hooks' summary needs.
+    pub(super) details: Option<&'a mut Details>,
     /// Whether a client that ends its side without a byte counts as gone.
     pub(super) abandon_silent: bool,
     pub(super) deadline: Option<Instant>,
@@ -58,11 +61,14 @@ impl Dial<'_> {
         }
     }
 
-    async fn first_membership(&self) -> Result<(), CloseReason> {
+    async fn first_membership(&mut self) -> Result<(), CloseReason> {
         let limit = self.time_left().unwrap_or(FIRST_MEMBERSHIP);
         let ready = timeout(limit, self.upstream.ready());
         let ready = self.while_client_stays(ready).await?;
-        ready.map_err(|_| self.without(&"no backends are known yet", CloseReason::NoBackend))
+        ready.map_err(|_| {
+            let error = &"no backends are known yet";
+            self.without(error, CloseReason::NoBackend, NoBackendCause::NotReady)
+        })
     }
 
     /// Waits in the upstream's wait queue. The wait extends the deadline of the attempts.
@@ -74,12 +80,12 @@ impl Dial<'_> {
         self.tried = tried;
         self.deadline = self.deadline.map(|deadline| deadline + begin.elapsed());
         waited?.map_err(|wait| {
-            let reason = match wait {
-                WaitError::Full => CloseReason::QueueFull,
-                WaitError::Hopeless => CloseReason::NoBackend,
-                WaitError::Timeout => CloseReason::QueueTimeout,
+            let (reason, cause) = match wait {
+                WaitError::Full => (CloseReason::QueueFull, NoBackendCause::Queue),
+                WaitError::Hopeless => (CloseReason::NoBackend, NoBackendCause::NoneEligible),
+                WaitError::Timeout => (CloseReason::QueueTimeout, NoBackendCause::Queue),
             };
-            self.without(&error, reason)
+            self.without(&error, reason, cause)
         })
     }
 
@@ -90,7 +96,15 @@ impl Dial<'_> {
     }
 
     /// Reports that the session gets no backend, and returns the `reason` for its end.
-    pub(super) fn without(&self, error: &dyn Display, reason: CloseReason) -> CloseReason {
+    pub(super) fn without(
+        &mut self,
+        error: &dyn Display,
+        reason: CloseReason,
+        cause: NoBackendCause,
+    ) -> CloseReason {
+        if let Some(details) = &mut self.details {
+            details.note_no_backend(cause);
+        }
         let event = FailureEvent {
             listener: Some(self.listener.addr),
             upstream: Some(self.upstream.shared_name()),

@@ -1,6 +1,7 @@
 //! Preread: the listener's prereads read the first bytes before a backend is picked.
 
 use std::io;
+use std::sync::Arc;
 
 use lb_core::Escaped;
 use rustix::net::{RecvFlags, recv};
@@ -11,6 +12,7 @@ use tracing::debug;
 use super::Session;
 use super::first_bytes::FirstBytes;
 use crate::close_reason::CloseReason;
+use crate::hooks::{PrereadFailure, PrereadRefusal, RefusalDetail};
 use crate::net::stream::Stream;
 use crate::preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 
@@ -23,25 +25,43 @@ impl Session {
         if self.route().prereads.is_empty() {
             return Ok(());
         }
-        let route = &self.permit.listener.route;
+        let listener = Arc::clone(&self.permit.listener);
+        let route = &listener.route;
         let mut context = PrereadContext {
             connection: self.connection(),
             upstream: None,
             server_names: route.server_names.as_deref(),
             is_kept: route.keeps_preread,
         };
-        for preread in &route.prereads {
+        for (reader, preread) in route.prereads.iter().enumerate() {
             let limit = preread.timeout().unwrap_or(route.preread_timeout);
             let satisfied = first.satisfy(&**preread, &mut context, &self.client);
-            let read = timeout(limit, satisfied).await;
-            if let Err(error) = read.map_err(|_| CloseReason::PrereadTimeout)? {
-                debug!(client.addr = %self.client_addr, error = %Escaped(&error), "First bytes refused");
-                // Port and health probes send no byte; they are not reported.
-                if !first.bytes.is_empty() {
-                    self.report_refusal(CloseReason::Preread, Some(&error));
+            let (failure, error) = match timeout(limit, satisfied).await {
+                Ok(Ok(())) => continue,
+                Ok(Err((failure, error))) => (failure, Some(error)),
+                Err(_) => (PrereadFailure::Timeout, None),
+            };
+            self.has_unsent = !first.is_empty();
+            let reason = match &error {
+                Some(error) => {
+                    debug!(client.addr = %self.client_addr, error = %Escaped(error), "First bytes refused");
+                    // Port and health probes send no byte; they are not reported.
+                    if self.has_unsent {
+                        self.report_refusal(CloseReason::Preread, Some(error));
+                    }
+                    CloseReason::Preread
                 }
-                return Err(CloseReason::Preread);
-            }
+                None => CloseReason::PrereadTimeout,
+            };
+            self.note_refused_for(|| {
+                RefusalDetail::Preread(PrereadRefusal {
+                    reader,
+                    failure,
+                    error,
+                    bytes: first.rest().to_vec(),
+                })
+            });
+            return Err(reason);
         }
         let PrereadContext {
             connection,
@@ -62,19 +82,27 @@ impl FirstBytes {
         preread: &dyn Preread,
         context: &mut PrereadContext<'_>,
         client: &Stream,
-    ) -> Result<(), PrereadError> {
+    ) -> Result<(), (PrereadFailure, PrereadError)> {
         loop {
-            if let PrereadStatus::Done { consumed } = preread.read(self.rest(), context)? {
+            let status = preread.read(self.rest(), context);
+            let status = status.map_err(|error| (PrereadFailure::Invalid, error))?;
+            if let PrereadStatus::Done { consumed } = status {
                 self.consumed = (self.consumed + consumed).min(self.bytes.len());
                 return Ok(());
             }
             let room = preread.limit().saturating_sub(self.rest().len());
             if room == 0 {
-                return Err(PrereadError::new("longer than is allowed"));
+                let error = PrereadError::new("longer than is allowed");
+                return Err((PrereadFailure::TooLong, error));
             }
             let read = self.read(client, room).await;
-            if read.map_err(PrereadError::new)? == 0 {
-                return Err(PrereadError::new("ended before it was complete"));
+            let read = read.map_err(|error| {
+                let errno = error.raw_os_error();
+                (PrereadFailure::Socket(errno), PrereadError::new(error))
+            });
+            if read? == 0 {
+                let error = PrereadError::new("ended before it was complete");
+                return Err((PrereadFailure::Ended, error));
             }
         }
     }

@@ -29,7 +29,10 @@ impl Session {
             permit,
             ..
         } = self;
-        let traffic = match details {
+        let observed = details
+            .as_ref()
+            .and_then(|details| details.connected.as_ref());
+        let traffic = match observed {
             Some(own) => TrafficCounters {
                 to_backend: &own.to_backend,
                 to_client: &own.to_client,

@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::limits::Limits;
+use crate::relay::BytesAhead;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;

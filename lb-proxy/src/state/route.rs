@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bandwidth_setting::BandwidthSetting;
 use super::route_function::RouteFunction;
-use crate::config::{HalfClose, OnNoBackend, Retry, Splice, Timeouts};
+use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::access::Access;
@@ -29,7 +29,7 @@ pub(crate) struct Route {
     pub(crate) splice: Splice,
     pub(crate) half_close: HalfClose,
     pub(crate) retry: Retry,
-    pub(crate) on_no_backend: OnNoBackend,
+    pub(crate) on_refusal: OnRefusal,
     pub(crate) abandon_silent: bool,
     pub(crate) access: Option<Access>,
     pub(crate) zones: Vec<(ClientZone, NonZeroU32)>,
@@ -57,7 +57,7 @@ impl Route {
             splice: Splice::default(),
             half_close: HalfClose::default(),
             retry: Retry::default(),
-            on_no_backend: OnNoBackend::default(),
+            on_refusal: OnRefusal::default(),
             abandon_silent: true,
             access: None,
             zones: Vec::new(),

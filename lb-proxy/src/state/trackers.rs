@@ -1,7 +1,6 @@
 //! Observations that outlive every reload.
 
 use super::hops::HopTracker;
-use super::listener_table::ListenerTable;
 use crate::failures::FailureReports;
 
 /// Shared by the workers and the listeners of one proxy, from its bind to its end.
@@ -9,7 +8,6 @@ use crate::failures::FailureReports;
 pub(crate) struct Trackers {
     pub(crate) failures: FailureReports,
     pub(crate) hops: HopTracker,
-    pub(crate) listeners: ListenerTable,
 }
 
 impl Trackers {
@@ -17,7 +15,6 @@ impl Trackers {
         Self {
             failures: FailureReports::default(),
             hops: HopTracker::new(),
-            listeners: ListenerTable::default(),
         }
     }
 

@@ -33,13 +33,13 @@ impl Lease {
     /// sessions then drain.
     ///
     /// `had_full_time` is whether the attempt lasted for the whole connect time-out: a shorter one says nothing about the
-    /// backend.
+    /// backend. Returns whether the failure ejected the backend.
     pub(crate) fn failed(
         self,
         error: &ConnectError,
         had_full_time: bool,
         recorder: OutcomeRecorder<'_>,
-    ) {
+    ) -> bool {
         let OutcomeRecorder {
             upstream,
             counters,
@@ -66,24 +66,26 @@ impl Lease {
             ConnectFailure::Local | ConnectFailure::Loop | ConnectFailure::Shortage => false,
         };
         if !is_the_backends {
-            return;
+            return false;
         }
         upstream.refresh();
-        if self.report_failed(upstream.now()) == FailureEffect::Ejected {
+        let ejects = self.report_failed(upstream.now()) == FailureEffect::Ejected;
+        if ejects {
             counters.ejections.increment();
             upstream.drain().unhealthy(addr);
             warn!(upstream = upstream.name(), backend.addr = %addr, %error, "Backend ejected");
         }
+        ejects
     }
 }
 
 impl From<&ConnectError> for ConnectFailure {
     fn from(error: &ConnectError) -> Self {
         match error {
-            ConnectError::Backend(_) => Self::Backend,
-            ConnectError::Local(_) => Self::Local,
+            ConnectError::Backend(..) => Self::Backend,
+            ConnectError::Local(..) => Self::Local,
             ConnectError::Loop => Self::Loop,
-            ConnectError::Shortage(_) => Self::Shortage,
+            ConnectError::Shortage(..) => Self::Shortage,
             ConnectError::Timeout(_) => Self::Timeout,
         }
     }

@@ -29,7 +29,7 @@ struct Diary {
 struct Closed {
     reason: CloseReason,
     backend: Option<SocketAddr>,
-    attempts: u32,
+    attempts: usize,
     bytes: (u64, u64),
     connected_after: Option<Duration>,
     elapsed: Duration,
@@ -58,7 +58,7 @@ impl Hooks for Diary {
         self.closed.lock().unwrap().push(Closed {
             reason: summary.reason,
             backend: summary.backend.map(|backend| backend.addr),
-            attempts: summary.attempts,
+            attempts: summary.attempts.len(),
             bytes: (summary.bytes_to_backend, summary.bytes_to_client),
             connected_after: summary.connected_after,
             elapsed: summary.elapsed,

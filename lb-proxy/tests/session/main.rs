@@ -6,4 +6,6 @@ mod failures;
 mod hash_key;
 mod hooks;
 mod queue;
+mod refusal;
 mod retry;
+mod summary;

@@ -7,7 +7,7 @@ use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, FailLimit, Health, Snapshot};
 use lb_discovery::{DriverConfig, Manual};
 use lb_proxy::balancing::{Queue, WaitFor};
-use lb_proxy::settings::OnNoBackend;
+use lb_proxy::settings::OnRefusal;
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::{named, serve};
@@ -205,7 +205,7 @@ async fn a_queue_for_any_backend_waits_for_a_recovery() {
 #[tokio::test]
 async fn without_a_backend_the_client_can_be_closed_cleanly() {
     let upstream = test_support::proxy::upstream([]);
-    let listener = Listener::new(loopback(), &upstream).on_no_backend(OnNoBackend::Close);
+    let listener = Listener::new(loopback(), &upstream).on_refusal(OnRefusal::Close);
     let proxy = RunningProxy::start(listener, None).await;
     let mut client = proxy.connect().await;
     assert_eq!(read_all(&mut client).await, b"");

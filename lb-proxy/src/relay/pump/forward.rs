@@ -110,6 +110,7 @@ impl Pump<'_> {
     }
 
     fn note_read(&mut self, n: usize) {
+        self.counter.note_read(n);
         self.mode.note(n);
         if self.is_limited() {
             self.limit = self.limit.after(n, self.source);
@@ -121,7 +122,10 @@ impl Pump<'_> {
         match written {
             Ok(n) => {
                 let uncounted = n.min(self.uncounted);
-                self.uncounted -= uncounted;
+                if uncounted > 0 {
+                    self.uncounted -= uncounted;
+                    self.counter.note_added(uncounted);
+                }
                 self.counter.add((n - uncounted) as u64);
                 self.sent = self
                     .sent

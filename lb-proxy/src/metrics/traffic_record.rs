@@ -1,0 +1,53 @@
+//! What the summary of a session tells of one direction of its relay.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tokio::time::Instant;
+
+/// The record of one direction, beside the counter of its bytes. Only sessions with an observer have one.
+#[derive(Debug, Default)]
+pub(crate) struct TrafficRecord {
+    read: AtomicU64,
+    added: AtomicU64,
+    first_read: OnceLock<Instant>,
+    ended: OnceLock<Instant>,
+}
+
+impl TrafficRecord {
+    /// Records `n` bytes that were read from the source.
+    pub(super) fn note_read(&self, n: u64) {
+        self.read.fetch_add(n, Relaxed);
+        self.first_read.get_or_init(Instant::now);
+    }
+
+    /// Records `n` bytes that the sink accepted and that are not the source's.
+    pub(super) fn note_added(&self, n: u64) {
+        self.added.fetch_add(n, Relaxed);
+    }
+
+    /// Records that the source has ended or was reset. The first call counts.
+    pub(super) fn note_end(&self) {
+        self.ended.get_or_init(Instant::now);
+    }
+
+    /// Bytes that were read from the source.
+    pub(crate) fn read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// Bytes that the sink accepted and that are not the source's.
+    pub(crate) fn added(&self) -> u64 {
+        self.added.load(Relaxed)
+    }
+
+    /// When the first byte was read, or the end seen if no byte came.
+    pub(crate) fn first_read(&self) -> Option<Instant> {
+        self.first_read.get().or_else(|| self.ended.get()).copied()
+    }
+
+    /// When the source ended or was reset.
+    pub(crate) fn ended(&self) -> Option<Instant> {
+        self.ended.get().copied()
+    }
+}
