@@ -1,12 +1,20 @@
 //! A client's connection, as hooks, routes and hash keys see it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
+
+use crate::client_hello::TlsVersion;
 use crate::preread_info::PrereadInfo;
 use crate::proxy_protocol::ProxyHeader;
+use crate::session_data::SessionData;
 
 /// A connection from a client.
+///
+/// The addresses of a unix socket are [keys](Endpoint::unix_key): see [`client_endpoint`](Self::client_endpoint) and
+/// [`local_endpoint`](Self::local_endpoint).
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Connection {
@@ -18,7 +26,58 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The client: the peer, unless a [`Preread`](crate::first_bytes::Preread) has set another address.
     pub client: SocketAddr,
+    /// The path of the listener's unix socket.
+    pub(crate) unix: Option<Arc<Path>>,
     pub(crate) preread: Option<Arc<PrereadInfo>>,
+    pub(crate) data: Option<SessionData>,
+}
+
+impl Connection {
+    /// A connection that `client` made to `local`, without first bytes and data: for tests of functions that take one.
+    pub const fn new(client: SocketAddr, local: SocketAddr) -> Self {
+        Self {
+            listener: local,
+            local,
+            peer: client,
+            client,
+            unix: None,
+            preread: None,
+            data: None,
+        }
+    }
+
+    /// The embedder's data of the session, which [`Listener::session_data`](crate::Listener::session_data) creates.
+    /// `None` if the listener creates none, or values of another type.
+    pub fn data<T: 'static>(&self) -> Option<&T> {
+        self.data.as_ref()?.get()
+    }
+}
+
+impl Connection {
+    /// The client: an address, or [`Endpoint::unnamed`] for a client on a unix socket, unless a preread has set an address.
+    #[doc(alias = "$remote_addr")]
+    pub fn client_endpoint(&self) -> Endpoint {
+        endpoint(self.client, None)
+    }
+
+    /// The other end of the client's socket: an address, or [`Endpoint::unnamed`] for a unix socket.
+    pub fn peer_endpoint(&self) -> Endpoint {
+        endpoint(self.peer, None)
+    }
+
+    /// What the client connected to: an address, or the path of a unix socket.
+    #[doc(alias = "$server_addr")]
+    pub fn local_endpoint(&self) -> Endpoint {
+        endpoint(self.local, self.unix.as_ref())
+    }
+}
+
+fn endpoint(addr: SocketAddr, path: Option<&Arc<Path>>) -> Endpoint {
+    match (Endpoint::is_unix_key(addr), path) {
+        (false, _) => Endpoint::Tcp(addr),
+        (true, Some(path)) => Endpoint::Unix(Arc::clone(path)),
+        (true, None) => Endpoint::unnamed(),
+    }
 }
 
 /// Properties that the first bytes contain. They are set once the first bytes have been read.
@@ -36,12 +95,26 @@ impl Connection {
 
     /// The PROXY protocol header that the connection began with, if its sender is trusted. Parses it at each call.
     pub fn proxy_header(&self) -> Option<ProxyHeader<'_>> {
+        let info = self.preread.as_ref()?;
+        info.proxy_header().filter(|_| info.is_trusted)
+    }
+
+    /// The PROXY protocol header that the connection began with, trusted or not. A client can write
+    /// anything into it. Parses it at each call.
+    #[doc(alias = "$proxy_protocol_addr")]
+    pub fn unverified_proxy_header(&self) -> Option<ProxyHeader<'_>> {
         self.preread.as_ref()?.proxy_header()
     }
 
     /// The host that the client's TLS requests (SNI), in lower case.
     pub fn server_name(&self) -> Option<&str> {
         self.preread.as_ref()?.server_name.as_deref()
+    }
+
+    /// The highest version of TLS that the client offers. `None` if it sent no ClientHello.
+    #[doc(alias = "$ssl_preread_protocol")]
+    pub fn tls_version(&self) -> Option<TlsVersion> {
+        self.preread.as_ref()?.tls_version
     }
 
     /// The protocols that the client's TLS offers (ALPN), in its order of preference.

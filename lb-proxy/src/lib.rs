@@ -67,6 +67,13 @@
 //!
 //! `benches/README.md` of the repository has figures, and the commands that print them.
 //!
+//! # Unix sockets
+//!
+//! [`Listener::unix`] listens on a path, and [`Backend::unix`](lb_core::Backend::unix) is a backend at one. Wherever an
+//! address is expected, a [key](lb_core::Endpoint::unix_key) stands for the path; logs, hooks and
+//! [`Upstream::explain`] show the path. A unix socket has neither a reset, so a truncated stream ends there, nor keepalive
+//! probes. What was written to it stays readable after its close, so nothing has to be waited for.
+//!
 //! # What is reported
 //!
 //! [`Handle::metrics`] returns counters. [`Upstream::backends`] and [`Upstream::discovery`] return the state of backends and
@@ -108,6 +115,7 @@ mod relay;
 mod server;
 pub mod server_names;
 mod session;
+mod session_data;
 mod state;
 mod upstream;
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::client_hello::TlsVersion;
 use crate::parse_status::ParseStatus;
 use crate::proxy_protocol::ProxyHeader;
 
@@ -13,10 +14,13 @@ use crate::proxy_protocol::ProxyHeader;
 pub(crate) struct PrereadInfo {
     /// The address that the client connected to, from the header of a proxy in front.
     pub(crate) destination: Option<SocketAddr>,
-    /// The bytes of a valid PROXY protocol header from a trusted sender. Empty if there is none.
+    /// The bytes of a valid PROXY protocol header. Empty if there is none.
     pub(crate) header: Box<[u8]>,
+    /// Whether the sender of the header is trusted.
+    pub(crate) is_trusted: bool,
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) alpn: Vec<Box<[u8]>>,
+    pub(crate) tls_version: Option<TlsVersion>,
 }
 
 impl PrereadInfo {
@@ -34,8 +38,10 @@ impl fmt::Debug for PrereadInfo {
         f.debug_struct("PrereadInfo")
             .field("destination", &self.destination)
             .field("proxy_header", &self.proxy_header())
+            .field("is_trusted", &self.is_trusted)
             .field("server_name", &self.server_name)
             .field("alpn", &self.alpn)
+            .field("tls_version", &self.tls_version)
             .finish()
     }
 }

@@ -13,7 +13,8 @@
 //!    through `helper` if that takes privileges that were given up; `send_signal` is `-s`.
 //! 3. `build` makes the descriptions of lb-proxy from a configuration.
 //! 4. `config` has the directives, one file for each module of nginx.
-//! 5. `syntax` reads words, statements, blocks and includes, and knows no directive.
+//! 5. `variables` has the values of texts with variables, for a session.
+//! 6. `syntax` reads words, statements, blocks and includes, and knows no directive.
 
 mod build;
 mod cli;
@@ -22,5 +23,6 @@ mod console;
 mod demo;
 mod process;
 mod syntax;
+mod variables;
 
 pub use cli::main;

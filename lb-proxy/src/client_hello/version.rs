@@ -23,6 +23,11 @@ impl TlsVersion {
         Self(number)
     }
 
+    /// Whether it is one of the versions above.
+    pub const fn is_known(self) -> bool {
+        self.0 >= Self::SSL3.0 && self.0 <= Self::TLS1_3.0
+    }
+
     /// The number on the wire.
     pub const fn number(self) -> u16 {
         self.0

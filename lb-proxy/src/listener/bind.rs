@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// The address of a listening socket and its options.
 #[derive(Clone, Copy, Debug)]
@@ -117,17 +118,8 @@ fn addr_of(socket: &Socket) -> io::Result<SocketAddr> {
 }
 
 /// Clones `socket` for each of `count` workers.
-pub(super) fn clones(socket: &TcpListener, count: usize) -> io::Result<Vec<TcpListener>> {
+pub(super) fn clones(socket: &OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>> {
     (0..count).map(|_| socket.try_clone()).collect()
-}
-
-/// Applies the options that accepted connections inherit from the listening sockets.
-pub(super) fn apply_inherited(
-    sockets: &[TcpListener],
-    options: &crate::net::options::SocketOptions,
-) -> io::Result<()> {
-    let mut sockets = sockets.iter();
-    sockets.try_for_each(|socket| options.apply(&SockRef::from(socket)))
 }
 
 #[cfg(test)]

@@ -11,13 +11,20 @@ pub(crate) mod sockets;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lb_core::Endpoint;
+
+use crate::connection::Connection;
 use crate::error::BuildError;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::net::options::SocketOptions;
 use crate::preread::Preread;
+use crate::session_data::SessionDataFactory;
 use crate::state::route::Route;
 use crate::state::virtual_servers::VirtualServers;
 use crate::upstream::Upstream;
@@ -30,7 +37,9 @@ use bind::BindConfig;
 pub struct Listener {
     bind: BindConfig,
     /// A socket that the embedder has opened.
-    taken: Option<TcpListener>,
+    taken: Option<OwnedFd>,
+    /// The permissions of the file of a unix socket.
+    mode: u32,
     limits: Limits,
     route: Route,
     virtual_servers: VirtualServers,
@@ -47,6 +56,7 @@ impl Listener {
                 reuse_port: false,
             },
             taken: None,
+            mode: 0o666,
             limits: Limits::default(),
             route: Route::new(upstream.clone()),
             virtual_servers: VirtualServers::new(),
@@ -62,8 +72,48 @@ impl Listener {
     pub fn from_std(listener: TcpListener, upstream: &Upstream) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let mut taken = Self::new(listener.local_addr()?, upstream);
-        taken.taken = Some(listener);
+        taken.taken = Some(listener.into());
         Ok(taken)
+    }
+
+    /// Listens on the unix socket `path`. Workers share the one socket.
+    ///
+    /// As in nginx, there must be no file at `path`: one that a killed process has left has to be removed first. The file
+    /// is made with the [mode](Self::mode) and removed when the listener is closed, by a reload or a shutdown.
+    ///
+    /// A unix socket has no address: the proxy knows the listener by the [key](Endpoint::unix_key) of its path. Its clients
+    /// have none either, and count as one client: see [`Connection::client_endpoint`] and
+    /// [`Access::allow_unix`](crate::access::Access::allow_unix). There is no reset, so a client whose stream is cut sees
+    /// an end.
+    pub fn unix(path: impl Into<Arc<Path>>, upstream: &Upstream) -> Self {
+        let path = path.into();
+        let mut listener = Self::new(Endpoint::unix_key(&path), upstream);
+        listener.route.unix = Some(path);
+        listener
+    }
+
+    /// Takes a unix socket that listens already on `path`, as [`from_std`](Self::from_std) takes a TCP socket. Its file
+    /// stays when the listener is closed.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be made non-blocking.
+    pub fn from_unix(
+        listener: UnixListener,
+        path: impl Into<Arc<Path>>,
+        upstream: &Upstream,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let mut taken = Self::unix(path, upstream);
+        taken.taken = Some(listener.into());
+        Ok(taken)
+    }
+
+    /// Sets the permissions of the file that [`unix`](Self::unix) makes. Default: 0o666, as in nginx: the permissions of the
+    /// directory decide which programs reach it.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
     }
 
     /// Sets how many connections the kernel queues while they wait to be accepted. Default: 4096, which the kernel
@@ -121,6 +171,17 @@ impl Listener {
         self
     }
 
+    /// Sets a function that creates data of the embedder for each session, which hooks, routes and keys find in
+    /// [`Connection::data`]. It runs once for each connection as soon as it is accepted, in the accept loop, so it must
+    /// not block. All copies of the connection share the data, which is dropped with the session. Default: none.
+    pub fn session_data<T: Send + Sync + 'static>(
+        mut self,
+        create: impl Fn(&Connection) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.route.session_data = Some(SessionDataFactory::new(create));
+        self
+    }
+
     /// Adds a reader of the first bytes. The first is served first; what it leaves is the next one's.
     pub fn preread(mut self, preread: Arc<dyn Preread>) -> Self {
         self.route.prereads.push(preread);
@@ -144,7 +205,7 @@ impl Listener {
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        let of = || format!("the listener on {}", self.addr());
+        let of = || format!("the listener on {}", self.endpoint());
         self.routes().try_for_each(|route| route.check(of))
     }
 
@@ -164,7 +225,15 @@ impl Listener {
         std::iter::once(&self.route).chain(self.virtual_servers.routes())
     }
 
-    /// The address it is described with.
+    /// What it is described with.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        match &self.route.unix {
+            Some(path) => Endpoint::Unix(Arc::clone(path)),
+            None => Endpoint::Tcp(self.addr()),
+        }
+    }
+
+    /// The address it is described with, or the key of its path.
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.bind.addr
     }

@@ -79,7 +79,7 @@ impl Preread for ClientHelloReader {
     ) -> Result<PrereadStatus, PrereadError> {
         match ClientHello::parse(bytes, self.limit) {
             Ok(ParseStatus::Complete(hello)) => {
-                context.set_names(hello.server_name().as_deref(), hello.alpn());
+                context.set_hello(&hello);
             }
             Ok(ParseStatus::Incomplete { .. }) => return Ok(PrereadStatus::More),
             Err(error @ ClientHelloError::TooLong { .. }) => return Err(PrereadError::new(error)),

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client_hello::ClientHello;
 use crate::connection::Connection;
 use crate::preread_info::PrereadInfo;
 use crate::server_names::ServerNames;
@@ -95,18 +96,18 @@ impl PrereadContext<'_> {
     }
 
     /// Keeps a PROXY protocol header with the connection if a reader may ask for it.
-    pub(crate) fn keep_header(&mut self, header: &[u8]) {
+    pub(crate) fn keep_header(&mut self, header: &[u8], is_trusted: bool) {
         if self.is_kept {
-            self.info().header = header.into();
+            let info = self.info();
+            info.header = header.into();
+            info.is_trusted = is_trusted;
         }
     }
 
-    /// Routes by the server name that the client requests. Keeps name and protocols if a reader may ask for them.
-    pub(crate) fn set_names<'n>(
-        &mut self,
-        server_name: Option<&str>,
-        alpn: impl Iterator<Item = &'n [u8]>,
-    ) {
+    /// Routes by the server name that the client requests. Keeps name, protocols and version if a reader may ask for them.
+    pub(crate) fn set_hello(&mut self, hello: &ClientHello<'_>) {
+        let server_name = hello.server_name();
+        let server_name = server_name.as_deref();
         if let Some((table, name)) = self.server_names.zip(server_name)
             && let Some(upstream) = table.find(name)
         {
@@ -115,7 +116,8 @@ impl PrereadContext<'_> {
         if self.is_kept {
             let info = self.info();
             info.server_name = server_name.map(Into::into);
-            info.alpn = alpn.map(Into::into).collect();
+            info.alpn = hello.alpn().map(Into::into).collect();
+            info.tls_version = Some(hello.version());
         }
     }
 

@@ -102,7 +102,7 @@ impl ProxyProtocol {
         self
     }
 
-    fn believe(&self, header: &ProxyHeader<'_>, bytes: &[u8], context: &mut PrereadContext<'_>) {
+    fn believe(header: &ProxyHeader<'_>, context: &mut PrereadContext<'_>) {
         if let Some(Addresses {
             source,
             destination,
@@ -111,7 +111,6 @@ impl ProxyProtocol {
             context.set_client(source);
             context.set_destination(destination);
         }
-        context.keep_header(&bytes[..header.len]);
     }
 }
 
@@ -121,7 +120,7 @@ impl Preread for ProxyProtocol {
         bytes: &[u8],
         context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError> {
-        let is_trusted = self.trusted.contains(context.connection().peer.ip());
+        let is_trusted = self.trusted.contains_peer(context.connection().peer);
         let is_refused = !is_trusted && self.untrusted == Untrusted::Refuse;
         if is_refused && self.required {
             return Err(PrereadError::new(UntrustedPeer));
@@ -136,8 +135,9 @@ impl Preread for ProxyProtocol {
             Err(error) => Err(PrereadError::new(error)),
             Ok(ParseStatus::Complete(header)) => {
                 if is_trusted {
-                    self.believe(&header, bytes, context);
+                    Self::believe(&header, context);
                 }
+                context.keep_header(&bytes[..header.len], is_trusted);
                 Ok(PrereadStatus::Done {
                     consumed: header.len,
                 })

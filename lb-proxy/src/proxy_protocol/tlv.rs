@@ -142,6 +142,11 @@ impl<'a> Ssl<'a> {
         self.client & 0x04 != 0
     }
 
+    /// The field `verify`: zero if the client presented a certificate that was verified, or none at all.
+    pub fn verify(&self) -> u32 {
+        self.verify
+    }
+
     /// `verify` is zero, and the client presented a certificate.
     ///
     /// The field alone is also zero without a certificate, so the two certificate flags are checked as well.

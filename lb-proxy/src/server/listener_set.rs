@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
 use tracing::warn;
 
 use super::context::ServerContext;
@@ -149,7 +150,7 @@ impl ListenerSet {
         proxy: &Arc<ProxyState>,
         context: &ServerContext,
         accepting: bool,
-    ) -> (Changes<SocketAddr>, Vec<ClosingListener>) {
+    ) -> (Changes<Endpoint>, Vec<ClosingListener>) {
         let mut changes = Changes::default();
         let mut old: Vec<Option<RunningListener>> = self.0.drain(..).map(Some).collect();
         for (pending, &step) in pending.into_iter().zip(&diff.steps) {
@@ -168,14 +169,14 @@ impl ListenerSet {
                 }
                 (None, None) => continue,
             };
-            changes.note(step, running.addr());
+            changes.note(step, running.endpoint());
             if accepting {
                 running.spawn_accept_loops(&context.workers);
             }
             self.0.push(running);
         }
         let removed = diff.removed.iter();
-        let removed = removed.filter_map(|&i| old[i].as_ref().map(RunningListener::addr));
+        let removed = removed.filter_map(|&i| old[i].as_ref().map(RunningListener::endpoint));
         changes.removed = removed.collect();
         let closing: Vec<_> = old
             .into_iter()

@@ -6,6 +6,7 @@ use super::Session;
 use crate::close_reason::CloseReason;
 use crate::config::OnRefusal;
 use crate::metrics::{Counter, Counters};
+use crate::net::unix::ShownClient;
 use crate::relay::reset_on_close;
 
 impl Session {
@@ -21,9 +22,9 @@ impl Session {
         counter_of(reason, counters).increment();
         self.note_refusal(reason);
         debug!(
-            listener = %self.permit.listener.addr,
-            client.addr = %self.client_addr,
-            backend.addr = self.lease.as_ref().map(|lease| tracing::field::display(lease.addr())),
+            listener = %self.permit.listener.endpoint(),
+            client.addr = %ShownClient(self.client_addr),
+            backend.addr = self.lease.as_ref().map(|lease| tracing::field::display(lease.endpoint())),
             ?reason,
             "Session ended"
         );

@@ -122,6 +122,7 @@ impl Dial<'_> {
         limit: Duration,
     ) -> Result<Result<Stream, ConnectError>, CloseReason> {
         self.counters.connect_attempts.increment();
+        let to = lease.endpoint();
         let hops = self.hops_to(lease.addr());
         if hops > MAX_HOPS {
             return Ok(Err(ConnectError::Loop));
@@ -136,7 +137,8 @@ impl Dial<'_> {
                 ..
             } = self.route;
             let begun = |socket: &Socket| self.record_hop(socket, hops);
-            let connected = connect(lease.addr(), bind_source, backend_options, left, begun);
+            let own = hops > 0;
+            let connected = connect(&to, own, bind_source, backend_options, left, begun);
             match self.while_client_stays(connected).await? {
                 // Sessions that end make room. Another backend would not.
                 Err(ConnectError::Shortage(error, _)) if pause < left => {

@@ -30,6 +30,7 @@ use crate::connection::Connection;
 use crate::limits::client_zone::ClientPermit;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
+use crate::session_data::SessionData;
 use crate::state::listener::ListenerState;
 use crate::state::permit::SessionPermit;
 use crate::state::route::Route;
@@ -63,17 +64,18 @@ pub(crate) struct Session {
     details: Option<Box<Details>>,
 }
 
-/// The addresses of a client's socket.
-#[derive(Clone, Copy, Debug)]
+/// The addresses of a client's socket, and the embedder's data of the session.
+#[derive(Clone, Debug)]
 struct Ends {
     local: SocketAddr,
     peer: SocketAddr,
+    data: Option<SessionData>,
 }
 
 impl Session {
     pub(crate) fn new(client: Stream, peer: SocketAddr, listener: &Arc<ListenerState>) -> Self {
         let hops = listener.trackers().hops.take(peer);
-        Self {
+        let mut session = Self {
             client,
             client_addr: peer,
             ends: None,
@@ -87,7 +89,13 @@ impl Session {
             has_unsent: false,
             hops,
             details: None,
+        };
+        if let Some(factory) = &listener.route.session_data {
+            let mut ends = session.ends();
+            ends.data = Some(factory.create(&session.connection()));
+            session.ends = Some(Box::new(ends));
         }
+        session
     }
 
     /// Serves the connection to its end.
@@ -144,20 +152,22 @@ impl Session {
     }
 
     fn connection(&self) -> Connection {
-        let Ends { local, peer } = self.ends();
+        let Ends { local, peer, data } = self.ends();
         Connection {
             listener: self.permit.listener.addr,
             local,
             peer,
             client: self.client_addr,
+            unix: self.route().unix.clone(),
             preread: self.preread.clone(),
+            data,
         }
     }
 
     /// The ends of the client's socket. Takes a system call if the listener is bound to a wildcard address.
     fn ends(&self) -> Ends {
         if let Some(known) = &self.ends {
-            return **known;
+            return Ends::clone(known);
         }
         let listener = self.permit.listener.addr;
         let wildcard = listener.ip().is_unspecified();
@@ -165,6 +175,7 @@ impl Session {
         Ends {
             local: asked.and_then(Result::ok).unwrap_or(listener),
             peer: self.client_addr,
+            data: None,
         }
     }
 

@@ -19,9 +19,18 @@ impl Session {
             return Err(self.refused_by_route("passed from listener to listener too often".into()));
         }
         let Ends { peer, .. } = self.ends();
-        self.ends = Some(Box::new(Ends { local: addr, peer }));
+        let mut ends = Box::new(Ends {
+            local: addr,
+            peer,
+            data: None,
+        });
+        self.ends = Some(ends.clone());
         self.upstream = None;
         self.permit.pass_to(listener);
+        if let Some(factory) = &self.route().session_data {
+            ends.data = Some(factory.create(&self.connection()));
+            self.ends = Some(ends);
+        }
         Ok(())
     }
 }

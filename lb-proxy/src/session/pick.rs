@@ -15,6 +15,7 @@ use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::{Hooks, NoBackendCause};
 use crate::metrics::Counters;
 use crate::net::stream::Stream;
+use crate::net::unix::ShownClient;
 use crate::state::listener::ListenerState;
 use crate::state::route::Route;
 use crate::upstream::hash_key::HashKey;
@@ -106,7 +107,7 @@ impl Dial<'_> {
             details.note_no_backend(cause);
         }
         let event = FailureEvent {
-            listener: Some(self.listener.addr),
+            listener: Some(self.listener.endpoint()),
             upstream: Some(self.upstream.shared_name()),
             client: Some(self.client_addr),
             error: Some(error),
@@ -116,7 +117,7 @@ impl Dial<'_> {
         failures.record(Failure::Client(reason), &event);
         debug!(
             upstream = self.upstream.name(),
-            client.addr = %self.client_addr,
+            client.addr = %ShownClient(self.client_addr),
             attempts = *self.attempts,
             %error,
             "No backend for a connection"

@@ -14,6 +14,7 @@ use super::first_bytes::FirstBytes;
 use crate::close_reason::CloseReason;
 use crate::hooks::{PrereadFailure, PrereadRefusal, RefusalDetail};
 use crate::net::stream::Stream;
+use crate::net::unix::ShownClient;
 use crate::preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 
 /// The size of the first read; most first bytes are fewer.
@@ -44,7 +45,7 @@ impl Session {
             self.has_unsent = !first.is_empty();
             let reason = match &error {
                 Some(error) => {
-                    debug!(client.addr = %self.client_addr, error = %Escaped(error), "First bytes refused");
+                    debug!(client.addr = %ShownClient(self.client_addr), error = %Escaped(error), "First bytes refused");
                     // Port and health probes send no byte; they are not reported.
                     if self.has_unsent {
                         self.report_refusal(CloseReason::Preread, Some(error));

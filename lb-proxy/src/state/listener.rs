@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_core::Timestamp;
+use lb_core::{Endpoint, Timestamp};
 use tokio::time::timeout;
 
 use super::proxy::ProxyState;
 use super::route::Route;
 use super::trackers::Trackers;
-use super::virtual_servers::{ServerSelector, VirtualServers};
+use super::virtual_servers::{ServerSelector, VirtualServer, VirtualServers};
 use crate::connection::Connection;
 use crate::failures::kind::{AcceptPause, Failure, FailureEvent};
 use crate::limits::limiter::Limiter;
@@ -26,6 +26,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// The state of one listener. A reload makes a new one; open sessions keep theirs.
 #[derive(Debug)]
 pub(crate) struct ListenerState {
+    /// The address, or the key of a unix socket's path.
     pub(crate) addr: SocketAddr,
     pub(crate) route: Route,
     virtual_servers: Option<Box<VirtualServerStates>>,
@@ -82,7 +83,10 @@ impl ListenerState {
         let VirtualServers { selector, servers } = servers;
         let states = servers.into_iter();
         let states: Vec<_> = states
-            .map(|server| state(server.route, None, Limiter::new(Limits::default())))
+            .map(|VirtualServer { route: mut own }| {
+                own.unix.clone_from(&route.unix);
+                state(own, None, Limiter::new(Limits::default()))
+            })
             .collect();
         let servers =
             (!states.is_empty()).then(|| Box::new(VirtualServerStates { selector, states }));
@@ -99,6 +103,14 @@ impl ListenerState {
         servers
             .states
             .get(servers.selector.choose(name, connection)?)
+    }
+
+    /// What it listens on.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        match &self.route.unix {
+            Some(path) => Endpoint::Unix(Arc::clone(path)),
+            None => Endpoint::Tcp(self.addr),
+        }
     }
 
     /// The limits on open sessions in the order in which a session acquires them: descriptors, proxy, listener.
@@ -138,7 +150,7 @@ impl ListenerState {
     /// Records that connections wait to be accepted.
     pub(crate) fn report_pause(&self, pause: AcceptPause, error: Option<&dyn Display>) {
         let event = FailureEvent {
-            listener: Some(self.addr),
+            listener: Some(self.endpoint()),
             error,
             ..FailureEvent::default()
         };

@@ -1,6 +1,7 @@
 //! The settings of a listener that its sessions read.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,15 @@ use crate::net::bind_source::BindSource;
 use crate::net::options::SocketOptions;
 use crate::preread::Preread;
 use crate::server_names::ServerNames;
+use crate::session_data::SessionDataFactory;
 use crate::upstream::Upstream;
 use crate::upstream::send_proxy::SendProxy;
 
 /// The settings of a listener that its sessions read.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
+    /// The path of a listener on a unix socket.
+    pub(crate) unix: Option<Arc<Path>>,
     pub(crate) upstream: Upstream,
     pub(crate) client_options: SocketOptions,
     pub(crate) backend_options: SocketOptions,
@@ -34,6 +38,7 @@ pub(crate) struct Route {
     pub(crate) access: Option<Access>,
     pub(crate) zones: Vec<(ClientZone, NonZeroU32)>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    pub(crate) session_data: Option<SessionDataFactory>,
     pub(crate) prereads: Vec<Arc<dyn Preread>>,
     pub(crate) preread_timeout: Duration,
     pub(crate) send_proxy: Option<SendProxy>,
@@ -49,6 +54,7 @@ impl Route {
     /// All settings at their defaults.
     pub(crate) fn new(upstream: Upstream) -> Self {
         Self {
+            unix: None,
             upstream,
             client_options: SocketOptions::default(),
             backend_options: SocketOptions::default(),
@@ -62,6 +68,7 @@ impl Route {
             access: None,
             zones: Vec::new(),
             hooks: None,
+            session_data: None,
             prereads: Vec::new(),
             preread_timeout: Duration::from_secs(30),
             send_proxy: None,

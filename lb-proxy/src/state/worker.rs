@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,9 +76,9 @@ impl Worker {
     }
 
     /// Registers a listening socket with the worker's runtime.
-    pub(crate) fn register(&self, socket: TcpListener) -> io::Result<Arc<Acceptor>> {
+    pub(crate) fn register(&self, socket: OwnedFd, is_unix: bool) -> io::Result<Arc<Acceptor>> {
         let _inside = self.runtime.enter();
-        Acceptor::from_std(socket).map(Arc::new)
+        Acceptor::new(socket, is_unix).map(Arc::new)
     }
 
     /// Spawns an accept loop on the worker's runtime. `loops` tracks those of one listener.

@@ -4,11 +4,15 @@ use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use lb_core::Endpoint;
+
 use super::hash_key::HashKey;
 use crate::connection::Connection;
 
 /// A part of the hash key of an upstream's connections; see
 /// [`UpstreamBuilder::hash_key`](crate::UpstreamBuilder::hash_key).
+///
+/// As in nginx, the address of a client on a unix socket is `unix:`, and its port is empty.
 ///
 /// ```
 /// use lb_proxy::balancing::KeyPart;
@@ -54,9 +58,12 @@ impl KeyPart {
         Self::Text(text.into())
     }
 
-    /// What `key` returns for a connection. Runs once for each session, on the session's task, so it must not block.
-    pub fn custom(key: impl Fn(&Connection) -> HashKey + Send + Sync + 'static) -> Self {
-        Self::Custom(KeyFunction(Arc::new(key)))
+    /// What `key` returns for a connection; see [`KeyFunction::new`].
+    pub fn custom(
+        identity: impl Into<Arc<str>>,
+        key: impl Fn(&Connection) -> HashKey + Send + Sync + 'static,
+    ) -> Self {
+        Self::Custom(KeyFunction::new(identity, key))
     }
 
     /// Whether the client's address is not enough to compute it.
@@ -72,7 +79,10 @@ impl KeyPart {
     }
 
     fn append(&self, client: SocketAddr, connection: Option<&Connection>, key: &mut HashKey) {
+        let is_unix = Endpoint::is_unix_key(client);
         let shown: &dyn fmt::Display = match self {
+            Self::ClientIp | Self::ClientIpOctets | Self::ClientIpText if is_unix => &"unix:",
+            Self::ClientPort if is_unix => &"",
             Self::ClientIp => return key.push(HashKey::from_ip(client.ip()).as_bytes()),
             Self::ClientIpOctets => {
                 return match client.ip() {
@@ -95,8 +105,11 @@ impl KeyPart {
     }
 
     fn append_known(&self, connection: &Connection, key: &mut HashKey) {
+        let is_unix = Endpoint::is_unix_key(connection.local);
         let shown: &dyn fmt::Display = match self {
-            Self::Custom(function) => return key.push((function.0)(connection).as_bytes()),
+            Self::LocalIpText if is_unix => &connection.local_endpoint(),
+            Self::LocalPort if is_unix => &"",
+            Self::Custom(function) => return (function.append)(connection, key),
             Self::LocalIpText => &connection.local.ip(),
             Self::LocalPort => &connection.local.port(),
             _ => &connection.server_name().unwrap_or_default(),
@@ -106,21 +119,64 @@ impl KeyPart {
     }
 }
 
-/// A function of the embedder that computes a part of a key. Two are equal if they are clones of one.
+/// A function of the embedder that computes a part of a key. Two are equal if their identities are.
 #[derive(Clone)]
-pub struct KeyFunction(Arc<dyn Fn(&Connection) -> HashKey + Send + Sync>);
+#[must_use]
+pub struct KeyFunction {
+    identity: Arc<str>,
+    append: Arc<AppendFn>,
+    reads_first_bytes: bool,
+}
+
+type AppendFn = dyn Fn(&Connection, &mut HashKey) + Send + Sync;
+
+impl KeyFunction {
+    /// A part of a key that is what `key` returns for a connection. Runs once for each session, on the session's task, so
+    /// it must not block.
+    ///
+    /// A [reload](crate::Handle::reload) compares functions by `identity`, a text that says what they compute. An upstream
+    /// that is otherwise the same keeps its sources and its state, and sessions use the described function from then on.
+    pub fn new(
+        identity: impl Into<Arc<str>>,
+        key: impl Fn(&Connection) -> HashKey + Send + Sync + 'static,
+    ) -> Self {
+        Self::appending(identity, move |connection, all| {
+            all.push(key(connection).as_bytes());
+        })
+    }
+
+    /// As [`new`](Self::new), for a function that appends its part to the key, after the parts in front of it.
+    pub fn appending(
+        identity: impl Into<Arc<str>>,
+        append: impl Fn(&Connection, &mut HashKey) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            identity: identity.into(),
+            append: Arc::new(append),
+            reads_first_bytes: true,
+        }
+    }
+
+    /// Sets whether the function reads what the first bytes contain. Default: yes. If not, sessions need not keep them.
+    pub fn reads_first_bytes(mut self, reads: bool) -> Self {
+        self.reads_first_bytes = reads;
+        self
+    }
+}
 
 impl Eq for KeyFunction {}
 
 impl PartialEq for KeyFunction {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.identity == other.identity && self.reads_first_bytes == other.reads_first_bytes
     }
 }
 
 impl fmt::Debug for KeyFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyFunction").finish_non_exhaustive()
+        f.debug_struct("KeyFunction")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,7 +198,10 @@ impl KeyParts {
     /// Whether it may hash what the first bytes told.
     pub(crate) fn needs_preread(&self) -> bool {
         let mut parts = self.parts().iter();
-        parts.any(|part| matches!(part, KeyPart::Custom(_) | KeyPart::ServerName))
+        parts.any(|part| match part {
+            KeyPart::Custom(function) => function.reads_first_bytes,
+            part => matches!(part, KeyPart::ServerName),
+        })
     }
 
     /// The key of a connection of `client`. Without a `connection` only the parts of the client's address and texts.
@@ -159,14 +218,7 @@ impl HashKey {
     /// The key of a connection that `client` made to `local`, without a server name: for
     /// [`Upstream::explain`](crate::Upstream::explain).
     pub fn from_parts(parts: &[KeyPart], client: SocketAddr, local: SocketAddr) -> Self {
-        let connection = Connection {
-            listener: local,
-            local,
-            peer: client,
-            client,
-            preread: None,
-        };
-        Self::of(parts, client, Some(&connection))
+        Self::of(parts, client, Some(&Connection::new(client, local)))
     }
 
     fn of(parts: &[KeyPart], client: SocketAddr, connection: Option<&Connection>) -> Self {
@@ -227,7 +279,7 @@ mod tests {
         let port =
             |connection: &Connection| HashKey::from_bytes(&connection.client.port().to_be_bytes());
         assert_eq!(
-            key(&[KeyPart::custom(port)], client),
+            key(&[KeyPart::custom("port", port)], client),
             50000_u16.to_be_bytes()
         );
         assert_eq!(key(&[KeyPart::ClientIp], client), [10, 1, 2, 3]);
@@ -255,9 +307,15 @@ mod tests {
     }
 
     #[test]
-    fn functions_are_equal_to_their_clones() {
-        let [one, other] = [(); 2].map(|()| KeyPart::custom(|_| HashKey::none()));
-        assert_eq!(one, one.clone());
-        assert_ne!(one, other);
+    fn functions_are_equal_if_their_identities_are() {
+        let of = |identity| KeyPart::custom(identity, |_| HashKey::none());
+        assert_eq!(of("one"), of("one"));
+        assert_ne!(of("one"), of("other"));
+        let KeyPart::Custom(function) = of("one") else {
+            unreachable!()
+        };
+        let blind = [KeyPart::Custom(function.reads_first_bytes(false))];
+        assert!(!KeyParts::new(blind).needs_preread());
+        assert!(KeyParts::new([of("one")]).needs_preread());
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use lb_core::{Backend, FailureEffect, Pick, Timestamp};
+use lb_core::{Backend, Endpoint, FailureEffect, Pick, Timestamp};
 
 use super::Upstream;
 
@@ -32,6 +32,15 @@ impl Lease {
             Held::Pick(pick) => pick.addr(),
             Held::Ended(backend) => backend.addr,
             Held::Nothing => unreachable!("held until dropped"),
+        }
+    }
+
+    /// Where to connect to. Costs a look at the backend's description for a unix socket only.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        let addr = self.addr();
+        match Endpoint::is_unix_key(addr) {
+            true => self.backend().endpoint(),
+            false => Endpoint::Tcp(addr),
         }
     }
 

@@ -133,6 +133,8 @@ impl Upstream {
         let into = self.shared();
         // Only a handle whose upstream runs could be joined to another upstream already.
         if self.is_same_as(new) && !self.has_failing_source() {
+            // Functions of one identity may be of different configurations of the embedder.
+            into.hash_key.set(new.hash_key());
             let _ = new.0.joined.set(Arc::clone(into));
             return true;
         }

@@ -23,7 +23,7 @@ async fn an_upstream_names_its_hash_key() {
     for key in [
         "one", "two", "three", "four", "five", "six", "seven", "eight",
     ] {
-        let custom = KeyPart::custom(|_| HashKey::from_bytes(key.as_bytes()));
+        let custom = KeyPart::custom(key, |_| HashKey::from_bytes(key.as_bytes()));
         let mut of_key = BTreeSet::new();
         for part in [custom, KeyPart::text(key)] {
             let upstream = Upstream::builder("hashed")

@@ -14,6 +14,8 @@ use super::reload_state::ReloadState;
 use crate::config::listen::Listen;
 use crate::config::proxy::ProxySettings;
 use crate::config::server::Server;
+use crate::config::stream::Stream;
+use crate::variables::session::SessionState;
 
 /// A time-out of 0: in nginx it ends at the first check.
 const AT_ONCE: Duration = Duration::from_nanos(1);
@@ -23,10 +25,12 @@ pub(super) fn listener(
     listener: Listener,
     server: &Server,
     listen: &Listen,
+    stream: &Stream,
     upstreams: &[Upstream],
     state: &ReloadState,
 ) -> Listener {
     let listener = sockets(listener, server, listen);
+    let listener = session_data(listener, server, stream);
     let listener = preread(listener, server, listen, upstreams);
     let listener = proxy(listener, &server.settings.proxy);
     limits(listener, server, state)
@@ -45,6 +49,16 @@ fn sockets(listener: Listener, server: &Server, listen: &Listen) -> Listener {
         .client_options(options.keepalive(listen.so_keepalive))
         .backend_options(options.keepalive(probed))
         .bind_source(source.fold(BindSource::any(), BindSource::addr))
+}
+
+/// What a session stores, if values may need it.
+fn session_data(listener: Listener, server: &Server, stream: &Stream) -> Listener {
+    if !stream.variables.needs_session_data() {
+        return listener;
+    }
+    let variables = Arc::clone(&stream.variables);
+    let assignments = Arc::clone(&server.assignments);
+    listener.session_data(move |_| SessionState::new(&variables, &assignments))
 }
 
 /// What is read before a backend is picked: the PROXY header, then the server name.

@@ -1,6 +1,7 @@
 //! Builds the descriptions that lb-proxy serves from a configuration.
 
 pub(crate) mod error;
+mod hash_key;
 pub(crate) mod inherited;
 mod kubernetes;
 mod listener;

@@ -19,7 +19,7 @@ pub(crate) fn proxy(
     mut inherited: InheritedSockets,
 ) -> Result<Proxy, BuildError> {
     let stream = config.stream.as_ref().ok_or(BuildError::NoServer)?;
-    let upstreams = upstreams(&stream.upstreams)?;
+    let upstreams = upstreams(&stream.upstreams, &stream.variables)?;
     state.take_zones(&stream.limit_conn_zones);
     // SIGTERM does not drain.
     let workers = workers(config.worker_processes);
@@ -43,7 +43,7 @@ pub(crate) fn proxy(
                 SocketMatch::None => Listener::new(listen.addr, upstream),
                 SocketMatch::Covered => continue,
             };
-            proxy = proxy.listener(listener(opened, server, listen, &upstreams, state));
+            proxy = proxy.listener(listener(opened, server, listen, stream, &upstreams, state));
         }
     }
     inherited.warn_of_unclaimed();

@@ -10,6 +10,7 @@ use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
 use lb_discovery::{Dns, DriverConfig, Map, OnEmpty, Source, Static};
 
 use super::error::BuildError;
+use super::hash_key;
 use super::kubernetes;
 use super::resolvers::{SystemResolver, UpstreamResolvers};
 use crate::config::resolver::Resolver;
@@ -18,16 +19,26 @@ use crate::config::upstream::kubernetes::Kubernetes;
 use crate::config::upstream::method::Method;
 use crate::config::upstream::server::UpstreamServer;
 use crate::syntax::address::Host;
+use crate::variables::table::Variables;
 
 /// The upstreams that `config` describes, in its order.
-pub(super) fn upstreams(config: &[Upstream]) -> Result<Vec<lb_proxy::Upstream>, BuildError> {
+pub(super) fn upstreams(
+    config: &[Upstream],
+    variables: &Arc<Variables>,
+) -> Result<Vec<lb_proxy::Upstream>, BuildError> {
     let system = SystemResolver::default();
-    let upstreams = config.iter().map(|config| upstream(config, &system));
+    let upstreams = config
+        .iter()
+        .map(|config| upstream(config, variables, &system));
     upstreams.collect()
 }
 
 /// The upstream that `config` describes.
-fn upstream(config: &Upstream, system: &SystemResolver) -> Result<lb_proxy::Upstream, BuildError> {
+fn upstream(
+    config: &Upstream,
+    variables: &Arc<Variables>,
+    system: &SystemResolver,
+) -> Result<lb_proxy::Upstream, BuildError> {
     let resolvers = UpstreamResolvers::new(config, system);
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
         .policy(policy(&config.method).build())
@@ -35,7 +46,7 @@ fn upstream(config: &Upstream, system: &SystemResolver) -> Result<lb_proxy::Upst
         // As in nginx, a name that does not exist any more removes its servers; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
     if let Method::Hash { key, .. } = &config.method {
-        upstream = upstream.hash_key(key.parts().iter().cloned());
+        upstream = upstream.hash_key(hash_key::parts(key, variables));
     }
     for server in sources(&joined(&config.servers), &resolvers)? {
         upstream = upstream.discovery(server);

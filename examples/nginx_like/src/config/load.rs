@@ -125,7 +125,8 @@ impl Config {
             return Err(errors);
         }
         let warnings = std::mem::take(&mut context.warnings);
-        let config = resolve::main::config(main, knows_all, warnings, &mut errors);
+        let names = std::mem::take(&mut context.names);
+        let config = resolve::main::config(main, names, knows_all, warnings, &mut errors);
         if errors.is_empty() {
             Ok(config)
         } else {

@@ -1,5 +1,7 @@
 //! A `server` block of the `stream` block.
 
+use std::sync::Arc;
+
 use lb_proxy::server_names::ServerNames;
 
 use super::listen::Listen;
@@ -11,6 +13,7 @@ use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
 use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
+use crate::variables::session::Assignment;
 
 /// A `server` block with defaults and inheritance applied.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Server {
     pub(crate) upstream: usize,
     /// The upstreams that a map has for server names, as indices. They count if `ssl_preread` reads the names.
     pub(crate) by_name: ServerNames<usize>,
+    /// `set`, in the order of the text.
+    pub(crate) assignments: Arc<[Assignment]>,
     pub(crate) settings: ServerSettings,
 }
 
@@ -33,6 +38,7 @@ pub(crate) struct ServerBlock {
     pub(crate) proxy_pass: Option<ProxyPass>,
     /// What serves the connections was written, but could not be read.
     pub(crate) has_mistaken_handler: bool,
+    pub(crate) assignments: Vec<Assignment>,
     pub(crate) settings: ServerDraft,
     pub(crate) span: Span,
 }
@@ -77,6 +83,7 @@ impl ServerBlock {
             listens: Vec::new(),
             proxy_pass: None,
             has_mistaken_handler: false,
+            assignments: Vec::new(),
             settings: ServerDraft::default(),
             span: statement.span.clone(),
         })?;

@@ -1,5 +1,7 @@
 //! The `stream` block.
 
+use std::sync::Arc;
+
 use super::limit_conn::LimitConnZone;
 use super::map::MapBlock;
 use super::server::{Server, ServerBlock};
@@ -7,10 +9,14 @@ use super::server_settings::ServerDraft;
 use super::upstream::block::{Upstream, UpstreamBlock, UpstreamBlocks};
 use crate::syntax::directive::Args::Exactly;
 use crate::syntax::directive::{Block, Directive, Has};
+use crate::variables::definitions::Definitions;
+use crate::variables::table::Variables;
 
 /// The `stream` block with defaults and inheritance applied.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
+    /// What the values of its directives are evaluated with.
+    pub(crate) variables: Arc<Variables>,
     /// The `upstream` blocks in the order of the text, then the upstreams that `proxy_pass HOST:PORT` creates.
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
@@ -24,6 +30,8 @@ pub(crate) struct StreamBlock {
     pub(crate) upstreams: UpstreamBlocks,
     pub(crate) servers: Vec<ServerBlock>,
     pub(crate) maps: Vec<MapBlock>,
+    /// The variables that its directives define.
+    pub(crate) definitions: Definitions,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
     pub(crate) settings: ServerDraft,
 }

@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod glob;
 pub(crate) mod include;
 pub(crate) mod lexer;
+pub(crate) mod names;
 pub(crate) mod reader;
 pub(crate) mod recording;
 pub(crate) mod span;

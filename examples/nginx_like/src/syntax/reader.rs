@@ -10,6 +10,7 @@ use super::{
     error::{ConfigError, SyntaxError},
     include::ConfFiles,
     lexer::{Item, Lexer},
+    names::Names,
     span::{Span, Warning},
     statement::Statement,
 };
@@ -19,6 +20,8 @@ use super::{
 pub(crate) struct ReadContext {
     pub(crate) files: ConfFiles,
     pub(crate) warnings: Vec<Warning>,
+    /// The names of variables.
+    pub(crate) names: Names,
     /// The error of a directive in a block that does not have it, by the directive's name.
     misplaced: fn(&str) -> SyntaxError,
     /// Whether reading goes on behind a mistake.
@@ -35,10 +38,11 @@ pub(crate) struct Mistake {
 }
 
 impl ReadContext {
-    pub(crate) const fn new(files: ConfFiles, misplaced: fn(&str) -> SyntaxError) -> Self {
+    pub(crate) fn new(files: ConfFiles, misplaced: fn(&str) -> SyntaxError) -> Self {
         Self {
             files,
             warnings: Vec::new(),
+            names: Names::default(),
             misplaced,
             finds_all: false,
             mistakes: Vec::new(),
@@ -98,6 +102,11 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn files(&self) -> &ConfFiles {
         &self.context.files
+    }
+
+    /// The names of variables that were used so far.
+    pub(crate) const fn names(&mut self) -> &mut Names {
+        &mut self.context.names
     }
 
     /// Adds a warning about `statement`.

@@ -76,7 +76,7 @@ impl Scene {
         let seen = Arc::new(Seen::default());
         let key = {
             let seen = Arc::clone(&seen);
-            KeyPart::custom(move |connection| {
+            KeyPart::custom("the client", move |connection| {
                 seen.hashed.lock().unwrap().push(connection.client);
                 HashKey::from_ip(connection.client.ip())
             })

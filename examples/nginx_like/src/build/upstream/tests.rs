@@ -5,6 +5,7 @@ use lb_proxy::balancing::HashKey;
 
 use super::*;
 use crate::config::main::Config;
+use crate::config::stream::Stream;
 
 /// Recorded with servers at 127.10.0.1, 127.10.0.2, … port 4461; the names of servers are part of the ring.
 const RECORDED: &str = include_str!("../../../../../lb-core/tests/golden/nginx_ketama.txt");
@@ -19,8 +20,8 @@ fn hash_consistent_sends_clients_where_nginx_sent_them() {
         let Some(servers) = servers else { continue };
         let text = format!("stream {{ upstream u {{ hash $remote_addr consistent; {servers} }} }}");
         let config = Config::parse(Path::new("conf"), text.as_bytes(), Path::new("")).unwrap();
-        let upstream = &config.stream.as_ref().unwrap().upstreams[0];
-        assert_eq!(ours(upstream, answers.len()), answers, "{list}");
+        let stream = config.stream.as_ref().unwrap();
+        assert_eq!(ours(stream, answers.len()), answers, "{list}");
         compared += 1;
     }
     assert!(compared >= 7);
@@ -50,7 +51,7 @@ fn a_server_that_is_listed_twice_has_the_sum_of_the_weights() {
 #[test]
 fn consecutive_addresses_are_one_source() {
     let sources = |text: &str| {
-        let made = upstream(&read(text), &SystemResolver::default()).unwrap();
+        let made = upstream(&read(text), &Arc::default(), &SystemResolver::default()).unwrap();
         let sources = made.discovery().sources;
         let labels = sources.iter().map(|status| status.label.to_string());
         labels.collect::<Vec<_>>()
@@ -77,7 +78,7 @@ fn an_upstream_of_very_many_servers_is_read_and_built() {
     assert_eq!(config.servers.len(), count as usize + 1);
     let joined = joined(&config.servers);
     assert_eq!((joined.len(), joined[0].weight.get()), (count as usize, 2));
-    let made = upstream(&config, &SystemResolver::default()).unwrap();
+    let made = upstream(&config, &Arc::default(), &SystemResolver::default()).unwrap();
     assert_eq!(made.discovery().sources.len(), 1);
 }
 
@@ -94,10 +95,12 @@ fn server(word: &str) -> Option<String> {
 }
 
 /// The letters of the servers that our upstream picks for the recorded clients.
-fn ours(upstream: &Upstream, clients: usize) -> String {
+fn ours(stream: &Stream, clients: usize) -> String {
+    let upstream = &stream.upstreams[0];
     let Method::Hash { key, .. } = &upstream.method else {
         panic!("{:?}", upstream.method);
     };
+    let parts = hash_key::parts(key, &stream.variables);
     let backends = upstream.servers.iter().map(|server| match server.host {
         Host::Ip(ip) => configured(Backend::new(SocketAddr::new(ip, server.port)), server),
         Host::Name(_) | Host::Service(_) => panic!("an address"),
@@ -108,7 +111,7 @@ fn ours(upstream: &Upstream, clients: usize) -> String {
     let listen = "127.0.0.1:446".parse().unwrap();
     let pick = |i: usize| {
         let client = format!("127.77.{}.{}:5000", i / 250, 1 + i % 250);
-        let key = HashKey::from_parts(key.parts(), client.parse().unwrap(), listen);
+        let key = HashKey::from_parts(&parts, client.parse().unwrap(), listen);
         let tried = Tried::new();
         let request = PickRequest::new(&tried).with_key(key.as_bytes());
         let pick = balancer.pick(&request, now, &mut SplitMix64::new(1));

@@ -10,12 +10,15 @@ use crate::config::server::{Server, ServerBlock, ServerError};
 use crate::config::server_settings::ServerDraft;
 use crate::config::stream::{Stream, StreamBlock};
 use crate::syntax::error::ConfigError;
+use crate::syntax::names::Names;
 use crate::syntax::span::Warning;
+use crate::variables::table::Variables;
 
 /// `main_logs` are the logs of the main level. Errors of one block do not hide those of the next. If `knows_all` is false,
 /// definitions are missing because of mistakes, and a reference to nothing is no error.
 pub(crate) fn stream(
     block: StreamBlock,
+    names: Names,
     main_logs: &[ErrorLog],
     knows_all: bool,
     warnings: &mut Vec<Warning>,
@@ -23,8 +26,8 @@ pub(crate) fn stream(
 ) -> Stream {
     listens::check(&block.servers, errors);
     let mut settings = block.settings;
-    let names = &settings.name_resolution;
-    let mut upstreams = Upstreams::new(block.upstreams.blocks, names, warnings, errors);
+    let resolution = &settings.name_resolution;
+    let mut upstreams = Upstreams::new(block.upstreams.blocks, resolution, warnings, errors);
     if settings.error_logs.is_empty() {
         settings.error_logs = main_logs.to_vec();
     }
@@ -56,7 +59,9 @@ pub(crate) fn stream(
             Err(_) => {}
         }
     }
+    let variables = Variables::link(names, &block.definitions, knows_all, errors);
     Stream {
+        variables: variables.into(),
         upstreams: upstreams.into_all(),
         limit_conn_zones: block.limit_conn_zones,
         servers,
@@ -92,6 +97,7 @@ fn server(
         listens: block.listens,
         upstream,
         by_name,
+        assignments: block.assignments.into(),
         settings: block.settings.merge(outer),
     })
 }

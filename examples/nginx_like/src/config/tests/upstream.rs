@@ -4,13 +4,14 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lb_proxy::balancing::HashKey;
+use lb_proxy::events::Connection;
 
 use super::{parse, secs, stream};
 use crate::config::resolver::AddressFamilies;
 use crate::config::upstream::kubernetes::{KubernetesBackends, KubernetesPort};
 use crate::config::upstream::method::Method;
 use crate::syntax::address::Host;
+use crate::variables::context::Context;
 
 #[test]
 fn parameters_of_servers() {
@@ -89,8 +90,9 @@ fn hash_keys_are_read() {
         let Method::Hash { key, consistent: c } = method else {
             panic!("{text}: {method:?}");
         };
-        let key = HashKey::from_parts(key.parts(), client, server);
-        assert_eq!(key.as_bytes(), expected.as_bytes(), "{text}");
+        let connection = Connection::new(client, server);
+        let key = key.get(&Context::new(&stream.variables, &connection));
+        assert_eq!(*key, *expected.as_bytes(), "{text}");
         assert_eq!(*c, consistent, "{text}");
     }
 }

@@ -1,6 +1,5 @@
 //! Errors of `upstream` blocks, and of `proxy_pass`, which names upstreams or creates them.
 
-use super::hash_key::KeyError;
 use crate::syntax::address::AddressError;
 
 /// A variant without a comment is worded as in nginx.
@@ -12,8 +11,6 @@ pub(crate) enum UpstreamError {
     BackupNotSupported,
     #[error("duplicate upstream \"{name}\"")]
     Duplicate { name: String },
-    #[error(transparent)]
-    HashKey(KeyError),
     #[error("no servers in upstream \"{upstream}\"")]
     NoServers { upstream: String },
     #[error("no servers are inside upstream")]

@@ -1,12 +1,11 @@
 //! `hash`, `least_conn`, `least_time` and `random`.
 
-use super::error::UpstreamError;
-use super::hash_key::HashKey;
 use crate::syntax::directive::Args::{Between, Exactly};
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
 use crate::syntax::statement::Statement;
+use crate::variables::value::Value;
 
 /// A load balancing method.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,7 +14,7 @@ pub(crate) enum Method {
     RoundRobin,
     /// `hash`: by a key of the connection.
     Hash {
-        key: HashKey,
+        key: Value,
         /// `consistent`: on a ketama ring, so that few keys move when the servers change.
         consistent: bool,
     },
@@ -32,7 +31,7 @@ pub(crate) enum Method {
 impl<B: Has<Option<Method>>> Directive<B> {
     pub(crate) const METHODS: &'static [Self] = &[
         Self::simple("hash", Between(1, 2), |block, statement, reader| {
-            set(block.part(), hash(statement)?, statement, reader);
+            set(block.part(), hash(statement, reader)?, statement, reader);
             Ok(())
         }),
         Self::simple("least_conn", Exactly(0), |block, statement, reader| {
@@ -67,9 +66,8 @@ fn set(slot: &mut Option<Method>, new: Method, statement: &Statement, reader: &m
     }
 }
 
-fn hash(statement: &Statement) -> Result<Method, ConfigError> {
-    let key = HashKey::parse(statement.arg());
-    let key = key.map_err(|error| statement.error(UpstreamError::HashKey(error)))?;
+fn hash(statement: &Statement, reader: &mut Reader<'_>) -> Result<Method, ConfigError> {
+    let key = Value::compile(statement, statement.arg(), reader)?;
     let consistent = match statement.parameters().next() {
         None => false,
         Some("consistent") => true,

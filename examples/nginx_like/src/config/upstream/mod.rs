@@ -2,7 +2,6 @@
 
 pub(crate) mod block;
 pub(crate) mod error;
-pub(crate) mod hash_key;
 pub(crate) mod kubernetes;
 pub(crate) mod method;
 pub(crate) mod server;

@@ -1,0 +1,85 @@
+//! Variables of nginx's stream core module.
+
+use std::net::IpAddr;
+use std::process;
+use std::sync::OnceLock;
+
+use rustix::system::uname;
+
+use super::Builtin;
+use super::Source::{Clock, Connection, End};
+use super::times;
+use crate::variables::output::{bytes, display};
+
+/// The version of nginx whose language this is.
+const NGINX_VERSION: &str = "1.31.5";
+
+pub(super) const VARIABLES: &[Builtin] = &[
+    Builtin::new(
+        "binary_remote_addr",
+        Connection,
+        |context, out| match context.connection.client.ip() {
+            IpAddr::V4(ip) => bytes(ip.octets(), out),
+            IpAddr::V6(ip) => bytes(ip.octets(), out),
+        },
+    ),
+    // Complete at the end of the session; until then nothing is counted.
+    Builtin::new("bytes_received", End, |context, out| {
+        display(context.summary.map_or(0, |end| end.bytes_to_backend), out)
+    }),
+    Builtin::new("bytes_sent", End, |context, out| {
+        display(context.summary.map_or(0, |end| end.bytes_to_client), out)
+    }),
+    Builtin::new("connection", Connection, |context, out| {
+        display(context.number(), out)
+    }),
+    Builtin::new("hostname", Connection, |_, out| {
+        bytes(hostname().as_bytes(), out)
+    }),
+    Builtin::new("msec", Clock, |_, out| display(times::Seconds::now(), out)),
+    Builtin::new("nginx_version", Connection, |_, out| {
+        bytes(NGINX_VERSION, out)
+    }),
+    Builtin::new("pid", Connection, |_, out| display(process::id(), out)),
+    Builtin::new("protocol", Connection, |_, out| bytes("TCP", out)),
+    Builtin::new("remote_addr", Connection, |context, out| {
+        display(context.connection.client.ip(), out)
+    }),
+    Builtin::new("remote_port", Connection, |context, out| {
+        port(context.connection.client.port(), out)
+    }),
+    Builtin::new("server_addr", Connection, |context, out| {
+        display(context.connection.local.ip(), out)
+    }),
+    Builtin::new("server_port", Connection, |context, out| {
+        port(context.connection.local.port(), out)
+    }),
+    Builtin::new("session_time", End, |context, out| {
+        let elapsed = context.summary?.elapsed;
+        display(times::Seconds(elapsed), out)
+    }),
+    Builtin::new("status", End, |_, _| None),
+    Builtin::new("time_iso8601", Clock, |_, out| {
+        display(times::now().strftime("%Y-%m-%dT%H:%M:%S%:z"), out)
+    }),
+    Builtin::new("time_local", Clock, |_, out| {
+        display(times::now().strftime("%d/%b/%Y:%H:%M:%S %z"), out)
+    }),
+];
+
+/// nginx writes nothing for port 0, which a header may have.
+pub(super) fn port(port: u16, out: &mut dyn crate::variables::output::Output) -> Option<()> {
+    match port {
+        0 => Some(()),
+        port => display(port, out),
+    }
+}
+
+/// The name of this machine, in small letters as nginx has it.
+fn hostname() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let name = uname();
+        name.nodename().to_string_lossy().to_ascii_lowercase()
+    })
+}

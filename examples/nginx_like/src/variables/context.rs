@@ -1,0 +1,147 @@
+//! What values are evaluated for: a session.
+
+use std::cell::Cell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lb_proxy::events::{Connection, Summary};
+
+use super::builtin::Read;
+use super::output::Output;
+use super::session::{SessionState, StoredValues};
+use super::table::{Kind, Variable, VariableId, Variables};
+
+/// How deep variables may name variables. Each level takes some stack, and a cycle has no end.
+const MAX_DEPTH: u8 = 100;
+
+/// A session, and the variables of its configuration.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    variables: &'a Variables,
+    pub(crate) connection: &'a Connection,
+    /// How the session ended, if it has.
+    pub(crate) summary: Option<&'a Summary<'a>>,
+    state: Option<&'a SessionState>,
+    /// The stored values of a session whose listener keeps none, or those of another configuration.
+    own: Mutex<StoredValues>,
+    depth: Cell<u8>,
+}
+
+impl<'a> Context<'a> {
+    /// A session that goes on.
+    pub(crate) fn new(variables: &'a Variables, connection: &'a Connection) -> Self {
+        let state = connection.data::<SessionState>();
+        Self {
+            variables,
+            connection,
+            summary: None,
+            state: state.filter(|state| state.is_of(variables)),
+            own: Mutex::default(),
+            depth: Cell::new(0),
+        }
+    }
+
+    /// A session that has ended.
+    pub(crate) fn at_end(
+        variables: &'a Variables,
+        connection: &'a Connection,
+        summary: &'a Summary<'a>,
+    ) -> Self {
+        Self {
+            summary: Some(summary),
+            ..Self::new(variables, connection)
+        }
+    }
+
+    /// Appends the value of a variable to `out`. `None` if it has no value, and `out` is then as before.
+    pub(crate) fn variable(&self, id: VariableId, out: &mut dyn Output) -> Option<()> {
+        let variable = self.variables.get(id)?;
+        let depth = self.depth.get();
+        if depth == MAX_DEPTH {
+            return None;
+        }
+        self.depth.set(depth + 1);
+        let found = self.evaluate(variable, out);
+        self.depth.set(depth);
+        found
+    }
+
+    fn evaluate(&self, variable: &Variable, out: &mut dyn Output) -> Option<()> {
+        if variable.is_assigned {
+            self.run_assignments();
+        }
+        let Some(slot) = variable.slot else {
+            return self.compute(variable, out);
+        };
+        if let Some(stored) = self.stored().get(slot) {
+            out.push(stored.as_ref()?);
+            return Some(());
+        }
+        let mut value = Vec::new();
+        let found = self.compute(variable, &mut value);
+        if found.is_some() {
+            out.push(&value);
+        }
+        // What a regular expression may fill in later is not stored yet.
+        if matches!(variable.kind, Kind::Defined(_)) {
+            let value = found.map(|()| value.into_boxed_slice());
+            self.stored().set(slot, value);
+        }
+        found
+    }
+
+    fn compute(&self, variable: &Variable, out: &mut dyn Output) -> Option<()> {
+        match &variable.kind {
+            Kind::Builtin(builtin, rest) => match builtin.read {
+                Read::Whole(read) => read(self, out),
+                Read::Rest(read) => read(self, rest, out),
+            },
+            Kind::Defined(definition) => definition.evaluate(self, out),
+            Kind::Stored { or_empty } => or_empty.then_some(()),
+        }
+    }
+
+    /// Appends what the group `number`, from 1, of the last regular expression that matched has captured.
+    pub(crate) fn capture(&self, number: u8, out: &mut dyn Output) {
+        if let Some(captured) = self.stored().capture(number) {
+            out.push(captured);
+        }
+    }
+
+    /// Runs the `set` directives of the session's server, if they have not run yet.
+    fn run_assignments(&self) {
+        let Some(state) = self.state else { return };
+        if self.stored().start_assignments() {
+            for assignment in state.assignments() {
+                let value = assignment.value.get(self).into_owned();
+                self.store(assignment.variable, Some(value.into_boxed_slice()));
+            }
+        }
+    }
+
+    /// Stores the value of a variable that was assigned or captured.
+    pub(crate) fn store(&self, id: VariableId, value: Option<Box<[u8]>>) {
+        let slot = self.variables.get(id).and_then(|variable| variable.slot);
+        if let Some(slot) = slot {
+            self.stored().set(slot, value);
+        }
+    }
+
+    /// Replaces the captures.
+    pub(crate) fn store_captures(&self, captures: Vec<Option<Box<[u8]>>>) {
+        self.stored().set_captures(captures);
+    }
+
+    /// The number of the session's connection, as nginx counts connections of clients. 0 if the listener counts none.
+    pub(crate) fn number(&self) -> u64 {
+        let state = self.connection.data::<SessionState>();
+        state.map_or(0, SessionState::number)
+    }
+
+    /// Locks the stored values. No code that evaluates runs under the lock.
+    fn stored(&self) -> MutexGuard<'_, StoredValues> {
+        let values = self.state.map_or(&self.own, SessionState::values);
+        let mut values = values.lock().unwrap_or_else(PoisonError::into_inner);
+        values.reserve(self.variables.slots());
+        values
+    }
+}

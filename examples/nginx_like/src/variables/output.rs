@@ -1,0 +1,44 @@
+//! Where values are written to.
+
+use lb_proxy::balancing::HashKey;
+
+/// Takes the bytes of a value, part by part.
+pub(crate) trait Output {
+    fn push(&mut self, bytes: &[u8]);
+}
+
+impl Output for Vec<u8> {
+    fn push(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl Output for HashKey {
+    fn push(&mut self, bytes: &[u8]) {
+        Self::push(self, bytes);
+    }
+}
+
+/// Writes formatted text to an [`Output`].
+pub(crate) struct Text<'a>(pub(crate) &'a mut dyn Output);
+
+impl std::fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Writes what `shown` displays. Always `Some`, as the result of a variable's function.
+pub(crate) fn display(shown: impl std::fmt::Display, out: &mut dyn Output) -> Option<()> {
+    use std::fmt::Write;
+    // An output takes everything.
+    let _ = write!(Text(out), "{shown}");
+    Some(())
+}
+
+/// Writes `bytes`. Always `Some`.
+pub(crate) fn bytes(bytes: impl AsRef<[u8]>, out: &mut dyn Output) -> Option<()> {
+    out.push(bytes.as_ref());
+    Some(())
+}

@@ -1,0 +1,112 @@
+//! A text with variables.
+
+use std::borrow::Cow;
+
+use super::context::Context;
+use super::output::Output;
+use super::table::VariableId;
+use super::template::{Piece, split};
+use crate::syntax::error::ConfigError;
+use crate::syntax::reader::Reader;
+use crate::syntax::statement::Statement;
+
+/// A text with variables, compiled. Two are equal if their texts are.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    text: Box<str>,
+    /// Empty if the text has no variables.
+    parts: Box<[Part]>,
+}
+
+/// A part of a [`Value`] with variables.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    /// What a group of the last regular expression that matched has captured, from 1.
+    Capture(u8),
+    Text(Box<str>),
+    Variable(VariableId),
+}
+
+impl Value {
+    /// Compiles `text`, which stands in `statement`. The names are looked up when the `stream` block was read.
+    pub(crate) fn compile(
+        statement: &Statement,
+        text: &str,
+        reader: &mut Reader<'_>,
+    ) -> Result<Self, ConfigError> {
+        let pieces = split(text).map_err(|error| statement.error(error))?;
+        let is_literal = pieces.iter().all(|piece| matches!(piece, Piece::Text(_)));
+        let parts = pieces.into_iter().map(|piece| match piece {
+            Piece::Capture(number) => Part::Capture(number),
+            Piece::Name(name) => Part::Variable(VariableId::of(name, statement, reader)),
+            Piece::Text(text) => Part::Text(text.into()),
+        });
+        Ok(Self {
+            text: text.into(),
+            parts: if is_literal {
+                Box::default()
+            } else {
+                parts.collect()
+            },
+        })
+    }
+
+    /// The text as written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text if it has no variables.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        self.parts.is_empty().then_some(&self.text)
+    }
+
+    /// The parts of a text with variables. None if it has no variables.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The variables in it.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = VariableId> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable(id) => Some(*id),
+            Part::Capture(_) | Part::Text(_) => None,
+        })
+    }
+
+    /// The value for a session. Allocates only if there are variables.
+    pub(crate) fn get(&self, context: &Context<'_>) -> Cow<'_, [u8]> {
+        match self.literal() {
+            Some(text) => Cow::Borrowed(text.as_bytes()),
+            None => {
+                let mut bytes = Vec::new();
+                self.append(context, &mut bytes);
+                Cow::Owned(bytes)
+            }
+        }
+    }
+
+    /// Appends the value for a session to `out`. What has no value is empty.
+    pub(crate) fn append(&self, context: &Context<'_>, out: &mut dyn Output) {
+        if let Some(text) = self.literal() {
+            return out.push(text.as_bytes());
+        }
+        for part in &self.parts {
+            match part {
+                Part::Capture(number) => context.capture(*number, out),
+                Part::Text(text) => out.push(text.as_bytes()),
+                Part::Variable(id) => {
+                    let _ = context.variable(*id, out);
+                }
+            }
+        }
+    }
+}
+
+impl Eq for Value {}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
