@@ -54,6 +54,8 @@ impl Listener {
                 backlog: 4096,
                 ipv6_only: false,
                 reuse_port: false,
+                multipath: false,
+                fast_open: None,
             },
             taken: None,
             mode: 0o666,
@@ -134,6 +136,23 @@ impl Listener {
     /// other processes of the same user.
     pub fn reuse_port(mut self, reuse_port: bool) -> Self {
         self.bind.reuse_port = reuse_port;
+        self
+    }
+
+    /// Sets whether clients may use several paths at a time (multipath TCP, RFC 8684). Default: no. Other clients are
+    /// served as with TCP. Linux alone has it, if it is built in and `net.mptcp.enabled` is 1; otherwise binding fails. A
+    /// reload that changes it opens other sockets.
+    #[doc(alias = "MPTCP")]
+    pub fn multipath(mut self, multipath: bool) -> Self {
+        self.bind.multipath = multipath;
+        self
+    }
+
+    /// Sets how many connections with data in their first packet may wait for the end of their handshake (TCP fast open,
+    /// RFC 7413). Default: the system's, on Linux none. The backends must bear to get the same request twice.
+    #[doc(alias = "fastopen")]
+    pub fn fast_open(mut self, queue: Option<u32>) -> Self {
+        self.bind.fast_open = queue;
         self
     }
 

@@ -112,7 +112,8 @@ impl Route {
     pub(crate) fn reads_preread(&self) -> bool {
         let is_function = matches!(self.bandwidth, Some(BandwidthSetting::Function(_)));
         let sends = self.send_proxy.as_ref().is_some_and(SendProxy::passes_tlvs);
-        self.hooks.is_some() || self.function.is_some() || is_function || sends
+        let computes = self.function.is_some() || is_function || self.bind_source.is_computed();
+        self.hooks.is_some() || computes || sends
     }
 
     /// The upstreams that it names.

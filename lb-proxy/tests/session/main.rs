@@ -8,4 +8,5 @@ mod hooks;
 mod queue;
 mod refusal;
 mod retry;
+mod source;
 mod summary;
