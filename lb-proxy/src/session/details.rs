@@ -10,8 +10,9 @@ use crate::close_reason::CloseReason;
 use crate::hooks::{AttemptReport, NoBackendCause, RefusalDetail, Summary};
 use crate::metrics::{Counter, Counters};
 use crate::upstream::Lease;
+use crate::upstream::attempt_times::AttemptTimes;
 
-/// What the hooks' summary needs. Sessions without hooks have none.
+/// What the hooks' summary needs. Sessions without hooks have none, unless the policy weighs the time to the first byte.
 #[derive(Debug, Default)]
 pub(super) struct Details {
     pub(super) attempts: Vec<AttemptReport>,
@@ -34,12 +35,19 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    pub(super) fn new(counters: &Arc<Counters>, accepted_at: Instant, begin: Instant) -> Self {
+    /// `first_byte` is told when the first byte of the backend comes.
+    pub(super) fn new(
+        counters: &Arc<Counters>,
+        accepted_at: Instant,
+        begin: Instant,
+        first_byte: Option<Arc<AttemptTimes>>,
+    ) -> Self {
         Self {
             after: accepted_at.elapsed(),
             begin,
             to_backend: Counter::of_session(counters, |counters| &counters.bytes_to_backends),
-            to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients),
+            to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients)
+                .telling(first_byte),
         }
     }
 
