@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::endpoint::Endpoint;
 use crate::state::fail_limit::FailLimit;
 
 /// One server that connections may go to.
@@ -15,8 +17,11 @@ use crate::state::fail_limit::FailLimit;
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Backend {
-    /// Where to connect to.
+    /// Where to connect to. For a unix socket the [key](Endpoint::unix_key) of its path, which stands for the path
+    /// wherever backends are known by address.
     pub addr: SocketAddr,
+    /// The path of its unix socket. Default: none, it is reached at `addr`.
+    pub unix: Option<Arc<Path>>,
     /// Its name where it was configured or discovered: a host name, a pod, a node. Shown in logs, and the key of
     /// consistent hashing. Default: none, then the address is used.
     pub name: Option<Arc<str>>,
@@ -48,6 +53,7 @@ impl Backend {
     pub fn new(addr: SocketAddr) -> Self {
         Self {
             addr,
+            unix: None,
             name: None,
             source: None,
             weight: Weight::default(),
@@ -59,6 +65,23 @@ impl Backend {
             for_zones: Arc::default(),
             node: None,
             instance: None,
+        }
+    }
+
+    /// A backend at the unix socket `path`, everything else at its default.
+    pub fn unix(path: impl Into<Arc<Path>>) -> Self {
+        let path = path.into();
+        Self {
+            unix: Some(Arc::clone(&path)),
+            ..Self::new(Endpoint::unix_key(&path))
+        }
+    }
+
+    /// Where to connect to, for connecting and for display.
+    pub fn endpoint(&self) -> Endpoint {
+        match &self.unix {
+            Some(path) => Endpoint::Unix(Arc::clone(path)),
+            None => Endpoint::Tcp(self.addr),
         }
     }
 

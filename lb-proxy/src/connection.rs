@@ -1,7 +1,10 @@
 //! A client's connection, as hooks, routes and hash keys see it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
+
+use lb_core::Endpoint;
 
 use crate::client_hello::TlsVersion;
 use crate::preread_info::PrereadInfo;
@@ -9,6 +12,9 @@ use crate::proxy_protocol::ProxyHeader;
 use crate::session_data::SessionData;
 
 /// A connection from a client.
+///
+/// The addresses of a unix socket are [keys](Endpoint::unix_key): see [`client_endpoint`](Self::client_endpoint) and
+/// [`local_endpoint`](Self::local_endpoint).
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Connection {
@@ -20,6 +26,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The client: the peer, unless a [`Preread`](crate::first_bytes::Preread) has set another address.
     pub client: SocketAddr,
+    /// The path of the listener's unix socket.
+    pub(crate) unix: Option<Arc<Path>>,
     pub(crate) preread: Option<Arc<PrereadInfo>>,
     pub(crate) data: Option<SessionData>,
 }
@@ -32,6 +40,7 @@ impl Connection {
             local,
             peer: client,
             client,
+            unix: None,
             preread: None,
             data: None,
         }
@@ -41,6 +50,33 @@ impl Connection {
     /// `None` if the listener creates none, or values of another type.
     pub fn data<T: 'static>(&self) -> Option<&T> {
         self.data.as_ref()?.get()
+    }
+}
+
+impl Connection {
+    /// The client: an address, or [`Endpoint::unnamed`] for a client on a unix socket, unless a preread has set an address.
+    #[doc(alias = "$remote_addr")]
+    pub fn client_endpoint(&self) -> Endpoint {
+        endpoint(self.client, None)
+    }
+
+    /// The other end of the client's socket: an address, or [`Endpoint::unnamed`] for a unix socket.
+    pub fn peer_endpoint(&self) -> Endpoint {
+        endpoint(self.peer, None)
+    }
+
+    /// What the client connected to: an address, or the path of a unix socket.
+    #[doc(alias = "$server_addr")]
+    pub fn local_endpoint(&self) -> Endpoint {
+        endpoint(self.local, self.unix.as_ref())
+    }
+}
+
+fn endpoint(addr: SocketAddr, path: Option<&Arc<Path>>) -> Endpoint {
+    match (Endpoint::is_unix_key(addr), path) {
+        (false, _) => Endpoint::Tcp(addr),
+        (true, Some(path)) => Endpoint::Unix(Arc::clone(path)),
+        (true, None) => Endpoint::unnamed(),
     }
 }
 

@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
+
 /// A setting that cannot work. It is found before anything is started.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -37,11 +39,11 @@ pub enum BuildError {
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// An address cannot be listened on.
+    /// An address or path cannot be listened on.
     #[error("cannot listen on {addr}")]
     Listen {
-        /// The address.
-        addr: SocketAddr,
+        /// The address or path.
+        addr: Endpoint,
         /// The cause.
         source: io::Error,
     },

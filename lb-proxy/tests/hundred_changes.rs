@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use lb_core::Endpoint;
 use lb_core::policy::PolicyKind;
 use lb_proxy::{Listener, Proxy, Timeouts, Workers};
 use test_support::deadline::{eventually, within};
@@ -115,8 +116,14 @@ async fn hundred_changes(workers: Workers) {
             to = to.listen(loopback(), &passing);
         }
         let reloaded = reload(&proxy, to).await.unwrap();
-        assert!(reloaded.listeners.kept.starts_with(&[bulk_addr, idle_addr]));
-        extra = reloaded.listeners.added;
+        assert!(
+            reloaded
+                .listeners
+                .kept
+                .starts_with(&[bulk_addr, idle_addr].map(Into::into))
+        );
+        let added = reloaded.listeners.added.iter();
+        extra = added.map(Endpoint::key).collect();
         for addr in &extra {
             let mut client = TcpStream::connect(addr).await.unwrap();
             assert_eq!(client.read_u8().await.unwrap(), b'1');

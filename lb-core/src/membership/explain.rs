@@ -203,7 +203,7 @@ impl fmt::Display for Explanation {
             } else {
                 "  "
             };
-            write!(f, "{mark} {}", backend.addr)?;
+            write!(f, "{mark} {}", backend.endpoint())?;
             if let Some(name) = &backend.name {
                 write!(f, " ({})", Escaped(name))?;
             }

@@ -153,9 +153,13 @@ fn ring(tier: &Tier, names: &[Vec<BackendIndex>], max_points: u64) -> Ring {
     Ring::new(points)
 }
 
-/// The CRC-32 of `HOST "\0" PORT`, to be continued.
+/// The CRC-32 of `HOST "\0" PORT`, to be continued. The host of a unix socket is its path, and its port is empty.
 fn crc_of_name(tier: &Tier, i: BackendIndex) -> Crc32 {
     let backend = tier.backend(i);
+    if let Some(path) = &backend.unix {
+        let path = path.as_os_str().as_encoded_bytes();
+        return Crc32::new().update(path).update(b"\0");
+    }
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = match (&backend.name, backend.addr) {

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
+
 use crate::close_reason::CloseReason;
 
 /// What failed, and why.
@@ -36,12 +38,12 @@ pub(crate) enum ConnectFailure {
 }
 
 /// One failure. Unknown fields are `None`.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct FailureEvent<'a> {
-    pub(crate) listener: Option<SocketAddr>,
+    pub(crate) listener: Option<Endpoint>,
     pub(crate) upstream: Option<&'a Arc<str>>,
     pub(crate) client: Option<SocketAddr>,
-    pub(crate) backend: Option<SocketAddr>,
+    pub(crate) backend: Option<Endpoint>,
     pub(crate) error: Option<&'a dyn Display>,
 }
 
@@ -49,6 +51,6 @@ pub(crate) struct FailureEvent<'a> {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct FailureKind {
     pub(super) failure: Failure,
-    pub(super) listener: Option<SocketAddr>,
+    pub(super) listener: Option<Endpoint>,
     pub(super) upstream: Option<Arc<str>>,
 }

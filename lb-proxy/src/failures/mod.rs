@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lb_core::Endpoint;
 use tokio::time::Instant;
 
 use kind::{Failure, FailureEvent, FailureKind};
@@ -52,7 +53,7 @@ struct FailureCount {
 #[derive(Debug, Default)]
 struct Example {
     client: Option<SocketAddr>,
-    backend: Option<SocketAddr>,
+    backend: Option<Endpoint>,
     error: Option<String>,
 }
 
@@ -62,7 +63,7 @@ impl FailureReports {
         let now = Instant::now();
         let mut kind = FailureKind {
             failure,
-            listener: event.listener,
+            listener: event.listener.clone(),
             upstream: event.upstream.cloned(),
         };
         let mut kinds = self.lock();
@@ -77,7 +78,8 @@ impl FailureReports {
         if tally.is_due(now) {
             let count = tally.take(now).0;
             drop(kinds);
-            report(&kind, count, event.client, event.backend, event.error);
+            let backend = event.backend.clone();
+            report(&kind, count, event.client, backend, event.error);
         } else if tally.count == 1 {
             tally.first = event.into();
         }
@@ -145,7 +147,7 @@ impl From<&FailureEvent<'_>> for Example {
     fn from(event: &FailureEvent<'_>) -> Self {
         Self {
             client: event.client,
-            backend: event.backend,
+            backend: event.backend.clone(),
             error: event.error.map(ToString::to_string),
         }
     }

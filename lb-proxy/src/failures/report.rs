@@ -3,12 +3,13 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 
-use lb_core::Escaped;
+use lb_core::{Endpoint, Escaped};
 use tracing::field::display;
 use tracing::{error, warn};
 
 use super::kind::{AcceptPause, ConnectFailure, Failure, FailureKind};
 use crate::close_reason::CloseReason;
+use crate::net::unix::ShownClient;
 
 /// The `tracing` target of the reports of refused clients and failed connections.
 ///
@@ -21,12 +22,13 @@ pub(super) fn report(
     kind: &FailureKind,
     count: u64,
     client: Option<SocketAddr>,
-    backend: Option<SocketAddr>,
+    backend: Option<Endpoint>,
     error: Option<&dyn Display>,
 ) {
-    let listener = kind.listener.map(display);
+    let listener = kind.listener.as_ref().map(display);
     let upstream = kind.upstream.as_deref();
-    let (client, backend) = (client.map(display), backend.map(display));
+    let client = client.map(|client| display(ShownClient(client)));
+    let backend = backend.map(display);
     let error = error.map(|error| display(Escaped(error)));
     match kind.failure {
         Failure::Accept(pause) => {
@@ -71,6 +73,7 @@ const fn shown(reason: CloseReason) -> &'static str {
         CloseReason::PrereadTimeout => "first bytes too late",
         CloseReason::QueueFull => "queue full",
         CloseReason::QueueTimeout => "queue too slow",
+        CloseReason::RouteRefused => "refused by the route",
         CloseReason::Rate => "rate of new connections",
         CloseReason::Sessions => "all sessions in use",
         _ => "refused by a hook",

@@ -16,7 +16,7 @@ fn at(port: u16) -> SocketAddr {
 
 fn deny(failures: &FailureReports, client: u16) {
     let event = FailureEvent {
-        listener: Some(at(446)),
+        listener: Some(at(446).into()),
         client: Some(at(client)),
         ..FailureEvent::default()
     };
@@ -104,7 +104,7 @@ async fn kinds_are_counted_apart_and_their_number_is_bounded() {
     let failures = FailureReports::default();
     let upstream: Arc<str> = "nodes".into();
     let event = FailureEvent {
-        listener: Some(at(446)),
+        listener: Some(at(446).into()),
         upstream: Some(&upstream),
         error: Some(&"\u{1b}[2J\nforged"),
         ..FailureEvent::default()

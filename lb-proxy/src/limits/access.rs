@@ -1,6 +1,8 @@
 //! Rules about the addresses of clients.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use lb_core::Endpoint;
 
 use crate::net::network::Network;
 
@@ -15,6 +17,9 @@ use crate::net::network::Network;
 /// at all, such an address is compared with the IPv6 rules, and `deny ::/0` alone closes a dual-stack listener to IPv4
 /// clients.
 ///
+/// A client on a unix socket has no address: only [`allow_unix`](Self::allow_unix) and [`deny_unix`](Self::deny_unix)
+/// concern it.
+///
 /// O(rules), a few nanoseconds for each rule that does not match.
 #[doc(alias = "allow", alias = "deny")]
 #[derive(Clone, Debug, Default)]
@@ -23,6 +28,8 @@ pub struct Access {
     rules: Vec<(Network, bool)>,
     /// Whether a rule is about IPv4.
     has_ipv4: bool,
+    /// What the first rule about unix sockets says.
+    unix: Option<bool>,
 }
 
 impl Access {
@@ -31,6 +38,7 @@ impl Access {
         Self {
             rules: Vec::new(),
             has_ipv4: false,
+            unix: None,
         }
     }
 
@@ -48,6 +56,30 @@ impl Access {
         self.rules.push((network, admits));
         self.has_ipv4 |= network.is_ipv4();
         self
+    }
+
+    /// Adds a rule that admits clients on unix sockets.
+    pub fn allow_unix(self) -> Self {
+        self.unix_rule(true)
+    }
+
+    /// Adds a rule that refuses clients on unix sockets.
+    pub fn deny_unix(self) -> Self {
+        self.unix_rule(false)
+    }
+
+    /// The first rule counts, and rules about networks do not concern these clients.
+    fn unix_rule(mut self, admits: bool) -> Self {
+        self.unix.get_or_insert(admits);
+        self
+    }
+
+    /// Whether the client with this address, or the key of a unix socket, is admitted.
+    pub(crate) fn admits_client(&self, client: SocketAddr) -> bool {
+        match Endpoint::is_unix_key(client) {
+            true => self.unix.unwrap_or(true),
+            false => self.admits(client.ip()),
+        }
     }
 
     /// Whether `ip` is admitted.

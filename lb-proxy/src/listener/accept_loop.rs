@@ -123,7 +123,7 @@ impl AcceptLoop {
             };
             if is_of_one_connection(&error) {
                 counters.accept_errors.increment();
-                debug!(listener = %self.listener.addr, %error, "Connection lost before it was accepted");
+                debug!(listener = %self.listener.endpoint(), %error, "Connection lost before it was accepted");
                 continue;
             }
             counters.accept_exhausted.increment();

@@ -1,13 +1,16 @@
 //! Opens the sockets of a described listener, and applies a changed description to open sockets.
 
 use std::io;
+use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 
 use socket2::SockRef;
 
 use super::Listener;
-use super::bind::{BindConfig, BoundSockets, apply_inherited, clones};
+use super::bind::{BindConfig, BoundSockets, clones};
 use super::sockets::ListenerSockets;
+use crate::net::unix;
 use crate::state::worker::Worker;
 
 impl Listener {
@@ -15,12 +18,13 @@ impl Listener {
         &self.bind
     }
 
-    /// Whether the running listener with `sockets` can keep them for this description. Only `ipv6_only` of an IPv6
-    /// wildcard cannot be changed on an open socket.
+    /// Whether the running listener with `sockets` can keep them for this description. Only multipath TCP, and
+    /// `ipv6_only` of an IPv6 wildcard, cannot be changed on an open socket.
     pub(crate) fn can_keep(&self, sockets: &ListenerSockets) -> bool {
         let wildcard = self.bind.addr.ip().is_unspecified() && self.bind.addr.is_ipv6();
-        let changed = self.bind.ipv6_only != sockets.bound.ipv6_only;
-        !(changed && wildcard && !sockets.taken && self.taken.is_none())
+        let changed = wildcard && self.bind.ipv6_only != sockets.bound.ipv6_only
+            || self.bind.multipath != sockets.bound.multipath;
+        !(changed && !sockets.taken && self.taken.is_none())
     }
 
     /// Applies the backlog, the options and the sharing of this description to open sockets.
@@ -30,7 +34,10 @@ impl Listener {
             if !sockets.taken {
                 self.bind.listen(&socket)?;
             }
-            self.route.client_options.apply(&socket)?;
+            self.apply_options(&socket)?;
+        }
+        if self.route.unix.is_some() {
+            return Ok(());
         }
         sockets.set_shared(self.bind.reuse_port)
     }
@@ -43,18 +50,26 @@ impl Listener {
         port: u16,
         beside: bool,
     ) -> io::Result<ListenerSockets> {
+        if let Some(path) = &self.route.unix {
+            return self.open_unix(path, workers);
+        }
         let mut bound = self.bind;
         if bound.addr.port() == 0 {
             bound.addr.set_port(port);
         }
         let BoundSockets { listening, guard } = match &self.taken {
             Some(socket) => BoundSockets {
-                listening: clones(socket, workers.len())?,
+                listening: clones(socket, workers.len())?
+                    .into_iter()
+                    .map(TcpListener::from)
+                    .collect(),
                 guard: None,
             },
             None => bound.open(workers.len(), beside)?,
         };
-        apply_inherited(&listening, &self.route.client_options)?;
+        for socket in &listening {
+            self.apply_options(&SockRef::from(socket))?;
+        }
         bound.addr = listening[0].local_addr()?;
         if self.taken.is_some() {
             let socket = SockRef::from(&listening[0]);
@@ -62,12 +77,43 @@ impl Listener {
             bound.ipv6_only = bound.addr.is_ipv6() && socket.only_v6()?;
         }
         let sockets = listening.into_iter().zip(workers);
-        let acceptors = sockets.map(|(socket, worker)| worker.register(socket));
+        let acceptors = sockets.map(|(socket, worker)| worker.register(socket.into(), false));
         Ok(ListenerSockets {
             bound,
             acceptors: acceptors.collect::<Result<_, _>>()?,
             guard,
             taken: self.taken.is_some(),
+            file: None,
         })
+    }
+
+    /// Opens the unix socket at `path`, which the workers share.
+    fn open_unix(&self, path: &Path, workers: &[Arc<Worker>]) -> io::Result<ListenerSockets> {
+        let opened = match self.taken {
+            Some(_) => None,
+            None => Some(unix::listen(path, self.bind.backlog, self.mode)?),
+        };
+        let (own, file) = opened.unzip();
+        let socket = own.as_ref().or(self.taken.as_ref());
+        let socket = socket.expect("opened above, unless it was taken");
+        self.apply_options(&SockRef::from(socket))?;
+        let sockets = clones(socket, workers.len())?.into_iter().zip(workers);
+        let acceptors = sockets.map(|(socket, worker)| worker.register(socket, true));
+        Ok(ListenerSockets {
+            bound: self.bind,
+            acceptors: acceptors.collect::<Result<_, _>>()?,
+            guard: None,
+            taken: self.taken.is_some(),
+            file,
+        })
+    }
+
+    /// Sets the options that accepted connections inherit.
+    fn apply_options(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        let options = &self.route.client_options;
+        match self.route.unix {
+            Some(_) => options.apply_to_unix(socket),
+            None => options.apply(socket),
+        }
     }
 }

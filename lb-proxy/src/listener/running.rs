@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -39,11 +40,11 @@ impl RunningListener {
         signals: &ShutdownSignals,
     ) -> Self {
         let described = listener.addr();
-        let (limits, route) = listener.into_parts();
+        let (limits, route, servers) = listener.into_parts();
         let closing = signals.stop.child_token();
         Self {
             described,
-            state: ListenerState::new(sockets.bound.addr, route, limits, proxy),
+            state: ListenerState::new(sockets.bound.addr, route, servers, limits, proxy),
             sockets,
             current: closing.child_token(),
             closing,
@@ -55,14 +56,23 @@ impl RunningListener {
         self.state.addr
     }
 
+    pub(crate) const fn state(&self) -> &Arc<ListenerState> {
+        &self.state
+    }
+
     /// The addresses by which a description may name it: that of its own description, and the one with the chosen port.
     pub(crate) fn names(&self) -> [SocketAddr; 2] {
         [self.described, self.state.addr]
     }
 
+    /// What it listens on.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.state.endpoint()
+    }
+
     pub(crate) fn log(&self) {
-        let ListenerState { addr, route, .. } = &*self.state;
-        info!(listener = %addr, upstream = route.upstream.name(), "Listening");
+        let upstream = self.state.route.upstream.name();
+        info!(listener = %self.endpoint(), upstream, "Listening");
     }
 
     /// Spawns an accept loop on each worker.
@@ -82,12 +92,12 @@ impl RunningListener {
     /// Applies another description to the same sockets, and cancels the current accept loops.
     pub(crate) fn with_description(mut self, listener: Listener, proxy: &Arc<ProxyState>) -> Self {
         if let Err(error) = listener.apply(&mut self.sockets) {
-            warn!(listener = %self.state.addr, %error, "Socket options not applied");
+            warn!(listener = %self.endpoint(), %error, "Socket options not applied");
         }
-        let (limits, route) = listener.into_parts();
+        let (limits, route, servers) = listener.into_parts();
         self.current.cancel();
         Self {
-            state: self.state.with_route(route, limits, proxy),
+            state: self.state.with_route(route, servers, limits, proxy),
             current: self.closing.child_token(),
             ..self
         }
@@ -98,7 +108,7 @@ impl RunningListener {
         self.closing.cancel();
         self.accept_loops.close();
         ClosingListener {
-            addr: self.state.addr,
+            endpoint: self.state.endpoint(),
             accept_loops: self.accept_loops,
         }
     }
@@ -107,7 +117,7 @@ impl RunningListener {
 /// A listener that is about to close its sockets.
 #[derive(Debug)]
 pub(crate) struct ClosingListener {
-    pub(crate) addr: SocketAddr,
+    pub(crate) endpoint: Endpoint,
     accept_loops: TaskTracker,
 }
 

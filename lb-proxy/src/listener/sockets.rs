@@ -7,6 +7,7 @@ use socket2::{SockRef, Socket};
 
 use super::bind::BindConfig;
 use crate::net::acceptor::Acceptor;
+use crate::net::unix::SocketFile;
 
 /// The sockets that hold the address of a listener. Dropping it closes them, unless an accept loop still has one.
 #[derive(Debug)]
@@ -18,6 +19,12 @@ pub(crate) struct ListenerSockets {
     pub(super) guard: Option<Socket>,
     /// The embedder opened the socket; the acceptors are clones of it.
     pub(crate) taken: bool,
+    /// The file of a unix socket, unless the embedder opened the socket.
+    #[expect(
+        dead_code,
+        reason = "dropped together with the sockets, which removes the file"
+    )]
+    pub(super) file: Option<SocketFile>,
 }
 
 impl ListenerSockets {

@@ -1,9 +1,10 @@
 //! One attempt to connect to a backend.
 
 use std::io;
-use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use lb_core::Endpoint;
 use rustix::io::Errno;
 use socket2::{SockRef, Socket};
 use tokio::io::Interest;
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 use super::bind_source::BindSource;
 use super::options::SocketOptions;
 use super::stream::Stream;
+use super::unix;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,11 +47,13 @@ pub enum AttemptStep {
     Start,
 }
 
-/// Connects to `addr` within `limit`. A `limit` of zero is a time-out at once.
+/// Connects to `to` within `limit`. A `limit` of zero is a time-out at once.
 ///
-/// `begun` is called with the socket before the peer can accept the connection.
+/// `begun` is called with the socket as soon as the connection is under way. With `named` a unix socket has a
+/// [name](unix::own_key) then, as every TCP socket has.
 pub(crate) async fn connect(
-    addr: SocketAddr,
+    to: &Endpoint,
+    named: bool,
     source: &BindSource,
     options: &SocketOptions,
     limit: Duration,
@@ -60,9 +64,17 @@ pub(crate) async fn connect(
     }
     let start = |error| classify(error, AttemptStep::Start);
     let answer = |error| classify(error, AttemptStep::Answer);
+    let addr = match to {
+        Endpoint::Tcp(addr) => *addr,
+        Endpoint::Unix(path) => {
+            let socket = unix::connect(path, options, named).map_err(start)?;
+            begun(&socket);
+            return Stream::unix(socket.into()).map_err(start);
+        }
+    };
     let socket = source.connect(addr, options).map_err(start)?;
     begun(&socket);
-    let stream = Stream::from_std(socket.into()).map_err(start)?;
+    let stream = Stream::tcp(OwnedFd::from(socket)).map_err(start)?;
     let ready = timeout(limit, stream.ready(Interest::WRITABLE | Interest::ERROR)).await;
     let ready = ready
         .map_err(|_| ConnectError::Timeout(limit))?
@@ -113,7 +125,7 @@ fn classify(error: io::Error, step: AttemptStep) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
     use socket2::{Domain, Socket, Type};
 
@@ -132,7 +144,7 @@ mod tests {
         let (socket, addr) = reserved();
         socket.connect(&addr.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let stream = Stream::from_std(socket.into()).unwrap();
+        let stream = Stream::tcp(OwnedFd::from(socket)).unwrap();
         assert!(is_connected_to_itself(&stream));
         drop(stream);
         // Without SO_REUSEADDR, which would allow the bind beside a connection in TIME_WAIT.
@@ -155,7 +167,8 @@ mod tests {
         let limit = Duration::from_secs(20);
         for _ in 0..15_000 {
             let attempt = connect(
-                dead,
+                &dead.into(),
+                false,
                 &BindSource::any(),
                 &SocketOptions::default(),
                 limit,
@@ -179,7 +192,15 @@ mod tests {
         let source = BindSource::any().addr("::1".parse().unwrap());
         let to = listener.local_addr().unwrap();
         let limit = Duration::from_secs(20);
-        let attempt = connect(to, &source, &SocketOptions::default(), limit, |_| {}).await;
+        let attempt = connect(
+            &to.into(),
+            false,
+            &source,
+            &SocketOptions::default(),
+            limit,
+            |_| {},
+        )
+        .await;
         assert!(
             matches!(attempt, Err(ConnectError::Local(..))),
             "{attempt:?}"

@@ -1,4 +1,4 @@
-//! TCP sockets: connecting, accepting, readiness, options; addresses and networks.
+//! Sockets: connecting, accepting, readiness, options; addresses and networks.
 
 pub(crate) mod acceptor;
 pub(crate) mod bind_source;
@@ -8,3 +8,4 @@ pub(crate) mod local;
 pub(crate) mod network;
 pub(crate) mod options;
 pub(crate) mod stream;
+pub(crate) mod unix;

@@ -1,4 +1,4 @@
-//! Options of TCP sockets.
+//! Options of sockets.
 
 use std::io;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Keepalive {
     }
 }
 
-/// Socket options of the connections to clients, or to backends.
+/// Socket options of the connections to clients, or to backends. On unix sockets only the sizes of buffers count.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SocketOptions {
@@ -55,6 +55,13 @@ pub struct SocketOptions {
     /// How long sent bytes may stay unacknowledged before the kernel closes the connection, in whole milliseconds
     /// (`TCP_USER_TIMEOUT`). Default: the system's, on Linux about 15 minutes.
     pub user_timeout: Option<Duration>,
+    /// The size of the kernel's receive buffer in bytes (`SO_RCVBUF`). Linux doubles it and bounds it by
+    /// `net.core.rmem_max`, and does not adapt it any more. Default: the system's.
+    #[doc(alias = "rcvbuf")]
+    pub receive_buffer: Option<usize>,
+    /// The size of the kernel's send buffer in bytes (`SO_SNDBUF`), as that of the receive buffer. Default: the system's.
+    #[doc(alias = "sndbuf")]
+    pub send_buffer: Option<usize>,
 }
 
 impl SocketOptions {
@@ -79,10 +86,36 @@ impl SocketOptions {
         self
     }
 
+    /// Sets [`receive_buffer`](Self::receive_buffer).
+    #[must_use]
+    pub fn receive_buffer(mut self, bytes: Option<usize>) -> Self {
+        self.receive_buffer = bytes;
+        self
+    }
+
+    /// Sets [`send_buffer`](Self::send_buffer).
+    #[must_use]
+    pub fn send_buffer(mut self, bytes: Option<usize>) -> Self {
+        self.send_buffer = bytes;
+        self
+    }
+
+    /// Sets the options that a unix socket has.
+    pub(crate) fn apply_to_unix(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        Ok(())
+    }
+
     /// Sets the options that differ from the system's defaults.
     ///
     /// On a listening socket they apply to the connections to be accepted: on Linux these inherit the options.
     pub(crate) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        self.apply_to_unix(socket)?;
         if self.nodelay {
             socket.set_tcp_nodelay(true)?;
         }
@@ -120,6 +153,8 @@ impl Default for SocketOptions {
             nodelay: true,
             keepalive: None,
             user_timeout: None,
+            receive_buffer: None,
+            send_buffer: None,
         }
     }
 }
@@ -143,6 +178,8 @@ mod tests {
         SocketOptions::default()
             .keepalive(Some(keepalive))
             .user_timeout(Some(Duration::from_millis(4500)))
+            .receive_buffer(Some(20_000))
+            .send_buffer(Some(30_000))
     }
 
     fn assert_applied(socket: &SockRef<'_>) {
@@ -158,6 +195,9 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
         let timeout = Some(Duration::from_millis(4500));
         assert_eq!(socket.tcp_user_timeout().unwrap(), timeout);
+        // Linux doubles the sizes.
+        assert_eq!(socket.recv_buffer_size().unwrap(), 40_000);
+        assert_eq!(socket.send_buffer_size().unwrap(), 60_000);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
@@ -30,36 +31,54 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 enum RegisteredSocket {
     /// Registered for [`EVENTS`].
-    Own(AsyncFd<std::net::TcpStream>),
+    Own(AsyncFd<OwnedFd>),
     /// Registered by tokio, not for urgent data.
     Tokio(tokio::net::TcpStream),
+    /// A unix socket, registered for [`EVENTS`]. It may have an urgent byte as well.
+    Unix(AsyncFd<OwnedFd>),
 }
 
 impl Stream {
-    /// Registers a non-blocking socket with the current runtime.
-    pub(crate) fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
-        let socket = RegisteredSocket::Own(register(stream, EVENTS)?);
+    /// Registers a non-blocking TCP socket with the current runtime.
+    pub(crate) fn tcp(socket: OwnedFd) -> io::Result<Self> {
+        let socket = RegisteredSocket::Own(register(socket, EVENTS)?);
         Ok(Self { socket })
+    }
+
+    /// Registers a non-blocking unix socket with the current runtime.
+    pub(crate) fn unix(socket: OwnedFd) -> io::Result<Self> {
+        let socket = RegisteredSocket::Unix(register(socket, EVENTS)?);
+        Ok(Self { socket })
+    }
+
+    pub(crate) const fn is_unix(&self) -> bool {
+        matches!(self.socket, RegisteredSocket::Unix(_))
     }
 
     /// Waits until one of the events in `interest` is ready. Cancel-safe.
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match &self.socket {
-            RegisteredSocket::Own(fd) => Ok(fd.ready(interest).await?.ready()),
+            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
+                Ok(fd.ready(interest).await?.ready())
+            }
             RegisteredSocket::Tokio(stream) => stream.ready(interest).await,
         }
     }
 
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
-            RegisteredSocket::Own(fd) => fd.poll_read_ready(cx).map_ok(drop),
+            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
+                fd.poll_read_ready(cx).map_ok(drop)
+            }
             RegisteredSocket::Tokio(stream) => stream.poll_read_ready(cx),
         }
     }
 
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
-            RegisteredSocket::Own(fd) => fd.poll_write_ready(cx).map_ok(drop),
+            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
+                fd.poll_write_ready(cx).map_ok(drop)
+            }
             RegisteredSocket::Tokio(stream) => stream.poll_write_ready(cx),
         }
     }
@@ -68,10 +87,12 @@ impl Stream {
     pub(crate) fn try_read<R>(&self, read: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
         match &self.socket {
             // Clears the readiness for urgent data as well, unless more has arrived meanwhile.
-            RegisteredSocket::Own(fd) if self.may_be_urgent() => {
+            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) if self.may_be_urgent() => {
                 fd.try_io(URGENT, |_| fd.try_io(Interest::READABLE, |_| read()))
             }
-            RegisteredSocket::Own(fd) => fd.try_io(Interest::READABLE, |_| read()),
+            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
+                fd.try_io(Interest::READABLE, |_| read())
+            }
             RegisteredSocket::Tokio(stream) => stream.try_io(Interest::READABLE, read),
         }
     }
@@ -79,7 +100,9 @@ impl Stream {
     /// Calls `write` if the socket is ready for writing. "Would block" clears the readiness.
     pub(crate) fn try_write<R>(&self, write: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
         match &self.socket {
-            RegisteredSocket::Own(fd) => fd.try_io(Interest::WRITABLE, |_| write()),
+            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
+                fd.try_io(Interest::WRITABLE, |_| write())
+            }
             RegisteredSocket::Tokio(stream) => stream.try_io(Interest::WRITABLE, write),
         }
     }
@@ -88,30 +111,30 @@ impl Stream {
     /// allowed, false negatives are not: an urgent byte that arrives later makes the socket readable again.
     pub(crate) fn may_be_urgent(&self) -> bool {
         match &self.socket {
-            RegisteredSocket::Own(fd) => fd.try_io(URGENT, |_| Ok(())).is_ok(),
+            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
+                fd.try_io(URGENT, |_| Ok(())).is_ok()
+            }
             RegisteredSocket::Tokio(_) => true,
         }
     }
 
+    /// The address of this end of a TCP socket.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        match &self.socket {
-            RegisteredSocket::Own(fd) => fd.get_ref().local_addr(),
-            RegisteredSocket::Tokio(stream) => stream.local_addr(),
-        }
+        let addr = SockRef::from(self).local_addr()?.as_socket();
+        addr.ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
+    /// The address of the other end of a TCP socket.
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        match &self.socket {
-            RegisteredSocket::Own(fd) => fd.get_ref().peer_addr(),
-            RegisteredSocket::Tokio(stream) => stream.peer_addr(),
-        }
+        let addr = SockRef::from(self).peer_addr()?.as_socket();
+        addr.ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 }
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.socket {
-            RegisteredSocket::Own(fd) => fd.as_fd(),
+            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => fd.as_fd(),
             RegisteredSocket::Tokio(stream) => stream.as_fd(),
         }
     }

@@ -120,7 +120,7 @@ impl Preread for ProxyProtocol {
         bytes: &[u8],
         context: &mut PrereadContext<'_>,
     ) -> Result<PrereadStatus, PrereadError> {
-        let is_trusted = self.trusted.contains(context.connection().peer.ip());
+        let is_trusted = self.trusted.contains_peer(context.connection().peer);
         let is_refused = !is_trusted && self.untrusted == Untrusted::Refuse;
         if is_refused && self.required {
             return Err(PrereadError::new(UntrustedPeer));

@@ -1,6 +1,8 @@
 //! The networks with trusted senders of PROXY protocol headers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use lb_core::Endpoint;
 
 use crate::net::network::{Network, NetworkError};
 
@@ -9,6 +11,7 @@ use crate::net::network::{Network, NetworkError};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TrustedNetworks {
     networks: Vec<Network>,
+    unix: bool,
 }
 
 impl TrustedNetworks {
@@ -28,6 +31,21 @@ impl TrustedNetworks {
         texts.into_iter().map(str::parse::<Network>).collect()
     }
 
+    /// Trusts peers on unix sockets, too.
+    #[must_use]
+    pub fn with_unix(mut self) -> Self {
+        self.unix = true;
+        self
+    }
+
+    /// Whether the peer with this address, or the key of a unix socket, is trusted.
+    pub(crate) fn contains_peer(&self, peer: SocketAddr) -> bool {
+        match Endpoint::is_unix_key(peer) {
+            true => self.unix,
+            false => self.contains(peer.ip()),
+        }
+    }
+
     /// Whether `peer` is trusted. O(number of networks).
     ///
     /// An IPv4-mapped IPv6 address, which a dual-stack listener returns, is compared with the IPv4 networks.
@@ -37,7 +55,7 @@ impl TrustedNetworks {
 
     /// Whether no peer is trusted.
     pub fn is_empty(&self) -> bool {
-        self.networks.is_empty()
+        self.networks.is_empty() && !self.unix
     }
 }
 
@@ -45,6 +63,7 @@ impl FromIterator<Network> for TrustedNetworks {
     fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
         Self {
             networks: Network::aggregate(networks),
+            unix: false,
         }
     }
 }

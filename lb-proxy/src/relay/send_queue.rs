@@ -41,8 +41,12 @@ pub(super) struct SendQueue {
 }
 
 impl SendQueue {
-    /// Reads the state of the send queue of `stream` by one system call.
+    /// Reads the state of the send queue of `stream` by one system call. An error for a unix socket: what is written to it
+    /// is in the peer's queue at once, and its close discards nothing.
     pub(super) fn of(stream: &Stream) -> io::Result<Self> {
+        if stream.is_unix() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let words = nix::sys::socket::getsockopt(stream, TcpInfo)?;
         let [_, _, retransmits, probes] = words[STATES].to_ne_bytes();
         let moved = Duration::from_millis(words[LAST_DATA_SENT].into());

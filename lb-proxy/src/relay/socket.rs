@@ -78,10 +78,14 @@ pub(super) fn ended_before_it_broke(stream: &Stream) -> bool {
 }
 
 /// Resets the connection. Discards the send queue.
+///
+/// A unix socket cannot be reset: it is ended, and its peer still reads what was written.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub(super) fn reset(stream: &Stream) {
     // Connecting to AF_UNSPEC resets the connection and keeps the socket, which may have to wait for the other side.
-    if rustix::net::connect_unspec(stream).is_err() {
+    if stream.is_unix() {
+        let _ = shutdown(stream, Shutdown::Both);
+    } else if rustix::net::connect_unspec(stream).is_err() {
         reset_on_close(stream);
     }
 }
@@ -89,7 +93,8 @@ pub(super) fn reset(stream: &Stream) {
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 pub(super) use reset_on_close as reset;
 
-/// Makes the close of `stream` reset the connection instead of ending it. The reset discards the send queue.
+/// Makes the close of `stream` reset the connection instead of ending it. The reset discards the send queue. Changes
+/// nothing for a unix socket.
 pub(crate) fn reset_on_close(stream: &Stream) {
     // Fails only on a connection that has ended, where nothing is left to reset.
     let _ = SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));

@@ -35,13 +35,14 @@ impl BindRetry {
         error: &BindError,
         mut configs: impl Iterator<Item = &'a BindConfig>,
     ) -> bool {
-        let (BindError::Listen { addr, source } | BindError::InTheWay { addr, source, .. }) = error
-        else {
-            return false;
+        let (addr, source) = match error {
+            BindError::Listen { addr, source } => (addr.clone(), source),
+            BindError::InTheWay { addr, source, .. } => ((*addr).into(), source),
+            BindError::Worker { .. } => return false,
         };
         // A previous process of this program would share the address. The holder does not, so it is probably another
         // program.
-        let shares = configs.any(|config| config.addr == *addr && config.reuse_port);
+        let shares = configs.any(|config| addr == config.addr && config.reuse_port);
         let timeout = if shares {
             self.timeout / 5
         } else {

@@ -94,7 +94,8 @@ impl Handle {
         self.server.active().descriptors()
     }
 
-    /// The addresses listened on now, in the order of the description.
+    /// The addresses listened on now, in the order of the description. For a unix socket the
+    /// [key](lb_core::Endpoint::unix_key) of its path.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.server.active().addrs()
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
 use tracing::warn;
 
 use super::context::ServerContext;
@@ -15,6 +16,7 @@ use crate::error::BindError;
 use crate::listener::address_guard::close_port;
 use crate::listener::running::{ClosingListener, RunningListener};
 use crate::listener::sockets::ListenerSockets;
+use crate::state::listener::ListenerState;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::worker::Worker;
@@ -49,6 +51,11 @@ impl ListenerSet {
     /// The addresses listened on.
     pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
         self.0.iter().map(RunningListener::addr).collect()
+    }
+
+    /// The states of the listeners.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &Arc<ListenerState>> {
+        self.0.iter().map(RunningListener::state)
     }
 
     /// How many descriptors the sockets take.
@@ -143,7 +150,7 @@ impl ListenerSet {
         proxy: &Arc<ProxyState>,
         context: &ServerContext,
         accepting: bool,
-    ) -> (Changes<SocketAddr>, Vec<ClosingListener>) {
+    ) -> (Changes<Endpoint>, Vec<ClosingListener>) {
         let mut changes = Changes::default();
         let mut old: Vec<Option<RunningListener>> = self.0.drain(..).map(Some).collect();
         for (pending, &step) in pending.into_iter().zip(&diff.steps) {
@@ -162,14 +169,14 @@ impl ListenerSet {
                 }
                 (None, None) => continue,
             };
-            changes.note(step, running.addr());
+            changes.note(step, running.endpoint());
             if accepting {
                 running.spawn_accept_loops(&context.workers);
             }
             self.0.push(running);
         }
         let removed = diff.removed.iter();
-        let removed = removed.filter_map(|&i| old[i].as_ref().map(RunningListener::addr));
+        let removed = removed.filter_map(|&i| old[i].as_ref().map(RunningListener::endpoint));
         changes.removed = removed.collect();
         let closing: Vec<_> = old
             .into_iter()

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
+
 use super::bind_retry::is_in_use;
 use crate::error::BindError;
 use crate::listener::Listener;
@@ -31,7 +33,7 @@ impl PendingListener {
     /// The options of its sockets. `port` replaces port 0 of the description.
     pub(crate) const fn bind_config(&self, port: u16) -> BindConfig {
         let mut config = *self.listener.bind_config();
-        if config.addr.port() == 0 {
+        if config.addr.port() == 0 && !Endpoint::is_unix_key(config.addr) {
             config.addr.set_port(port);
         }
         config
@@ -56,7 +58,13 @@ impl PendingListener {
                 other,
                 source,
             },
-            _ => BindError::Listen { addr, source },
+            _ => BindError::Listen {
+                addr: match self.listener.endpoint() {
+                    Endpoint::Tcp(_) => addr.into(),
+                    unix => unix,
+                },
+                source,
+            },
         })?;
         self.sockets = Some(sockets);
         self.beside = in_the_way.is_some();
@@ -73,6 +81,8 @@ impl PendingListener {
             (None, Some(sockets)) => sockets.is_guarded(),
             (None, None) => false,
         };
+        // A unix socket is shared with no program.
+        let is_open = is_open && !Endpoint::is_unix_key(self.listener.addr());
         let sockets = kept.or(self.sockets.as_ref()).filter(|_| is_open)?;
         Some(sockets.bound.addr.port())
     }

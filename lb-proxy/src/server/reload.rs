@@ -29,8 +29,8 @@ pub(crate) async fn reload(
     };
     for closing in &closing {
         closing.closed().await;
-        if !report.listeners.changed.contains(&closing.addr) {
-            info!(listener = %closing.addr, "No longer listening");
+        if !report.listeners.changed.contains(&closing.endpoint) {
+            info!(listener = %closing.endpoint, "No longer listening");
         }
     }
     Ok(report)

@@ -1,19 +1,21 @@
 //! Reports on a reload and on a shutdown.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use lb_core::Endpoint;
 
 /// What a [reload](crate::Handle::reload) has changed.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ReloadReport {
-    /// The addresses of the listeners.
+    /// The addresses or paths of the listeners.
     ///
     /// A kept listener keeps its sockets, and new sessions have the settings of its new description. A changed listener
-    /// has other sockets on its address, because [`ipv6_only`](crate::Listener::ipv6_only) is another. The sockets of a
+    /// has other sockets on its address, because [`ipv6_only`](crate::Listener::ipv6_only) or
+    /// [`multipath`](crate::Listener::multipath) is another. The sockets of a
     /// removed listener are closed.
-    pub listeners: Changes<SocketAddr>,
+    pub listeners: Changes<Endpoint>,
     /// The names of the upstreams.
     ///
     /// A kept upstream has an equal description. A changed upstream keeps its name and the state of its backends, and

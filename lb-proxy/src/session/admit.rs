@@ -12,16 +12,16 @@ impl Session {
     pub(super) fn admit(&mut self) -> Result<(), CloseReason> {
         let listener = Arc::clone(&self.permit.listener);
         let route = &listener.route;
-        let ip = self.client_addr.ip();
+        let client = self.client_addr;
         if route
             .access
             .as_ref()
-            .is_some_and(|access| !access.admits(ip))
+            .is_some_and(|access| !access.admits_client(client))
         {
             return Err(CloseReason::AccessDenied);
         }
         for (limit, (zone, sessions)) in route.zones.iter().enumerate() {
-            match zone.acquire(ip, *sessions) {
+            match zone.acquire(client.ip(), *sessions) {
                 Ok(permit) => self.permits.push(permit),
                 Err(refusal) => {
                     self.note_refused_for(|| RefusalDetail::ClientLimit { limit });

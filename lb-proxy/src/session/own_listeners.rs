@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use socket2::Socket;
 
 use super::pick::Dial;
+use crate::net::unix::own_key;
 
 impl Dial<'_> {
     /// How many own listeners the client will have passed through when `to` accepts it; 0 if `to` is no own listener.
@@ -20,7 +21,8 @@ impl Dial<'_> {
 
     /// Records a connection that an own listener will accept.
     pub(super) fn record_hop(&self, socket: &Socket, hops: u8) {
-        let from = (hops > 0).then(|| socket.local_addr().ok()?.as_socket());
+        let addr = || socket.local_addr().ok()?.as_socket();
+        let from = (hops > 0).then(|| addr().or_else(|| own_key(socket)));
         if let Some(from) = from.flatten() {
             self.listener.trackers().hops.record(from, hops);
         }

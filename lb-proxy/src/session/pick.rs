@@ -14,7 +14,9 @@ use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::{Hooks, NoBackendCause};
 use crate::metrics::Counters;
+use crate::net::bind_source::BindSource;
 use crate::net::stream::Stream;
+use crate::net::unix::ShownClient;
 use crate::state::listener::ListenerState;
 use crate::state::route::Route;
 use crate::upstream::hash_key::HashKey;
@@ -33,6 +35,7 @@ pub(super) struct Dial<'a> {
     pub(super) key: HashKey,
     pub(super) listener: &'a ListenerState,
     pub(super) route: &'a Route,
+    pub(super) bind_source: &'a BindSource,
     /// How many own listeners the client passed through before this one.
     pub(super) hops: u8,
     /// The other end of the client's socket.
@@ -106,7 +109,7 @@ impl Dial<'_> {
             details.note_no_backend(cause);
         }
         let event = FailureEvent {
-            listener: Some(self.listener.addr),
+            listener: Some(self.listener.endpoint()),
             upstream: Some(self.upstream.shared_name()),
             client: Some(self.client_addr),
             error: Some(error),
@@ -116,7 +119,7 @@ impl Dial<'_> {
         failures.record(Failure::Client(reason), &event);
         debug!(
             upstream = self.upstream.name(),
-            client.addr = %self.client_addr,
+            client.addr = %ShownClient(self.client_addr),
             attempts = *self.attempts,
             %error,
             "No backend for a connection"

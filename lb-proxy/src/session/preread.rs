@@ -1,4 +1,4 @@
-//! Preread: the listener's prereads read the first bytes before a backend is picked, and the route chooses the upstream.
+//! Preread: the listener's prereads read the first bytes before a backend is picked.
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use super::first_bytes::FirstBytes;
 use crate::close_reason::CloseReason;
 use crate::hooks::{PrereadFailure, PrereadRefusal, RefusalDetail};
 use crate::net::stream::Stream;
+use crate::net::unix::ShownClient;
 use crate::preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 
 /// The size of the first read; most first bytes are fewer.
@@ -21,10 +22,9 @@ const FIRST_READ: usize = 1024;
 
 impl Session {
     /// Reads until every preread of the listener is done, each within its time-out.
-    pub(super) async fn preread(&mut self) -> Result<FirstBytes, CloseReason> {
-        let mut first = FirstBytes::default();
+    pub(super) async fn preread(&mut self, first: &mut FirstBytes) -> Result<(), CloseReason> {
         if self.route().prereads.is_empty() {
-            return Ok(first);
+            return Ok(());
         }
         let listener = Arc::clone(&self.permit.listener);
         let route = &listener.route;
@@ -45,7 +45,7 @@ impl Session {
             self.has_unsent = !first.is_empty();
             let reason = match &error {
                 Some(error) => {
-                    debug!(client.addr = %self.client_addr, error = %Escaped(error), "First bytes refused");
+                    debug!(client.addr = %ShownClient(self.client_addr), error = %Escaped(error), "First bytes refused");
                     // Port and health probes send no byte; they are not reported.
                     if self.has_unsent {
                         self.report_refusal(CloseReason::Preread, Some(error));
@@ -72,16 +72,7 @@ impl Session {
         self.client_addr = connection.client;
         self.preread = connection.preread;
         self.upstream = upstream;
-        Ok(first)
-    }
-
-    /// Lets the listener's route function choose the upstream.
-    pub(super) fn choose(&mut self) {
-        if let Some(function) = &self.route().function
-            && let Some(upstream) = function.choose(&self.connection())
-        {
-            self.upstream = Some(upstream);
-        }
+        Ok(())
     }
 }
 

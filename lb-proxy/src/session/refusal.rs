@@ -29,7 +29,7 @@ impl Session {
         let event = FailureEvent {
             upstream: Some(self.upstream().shared_name()),
             client: Some(self.client_addr),
-            backend: self.lease.as_ref().map(Lease::addr),
+            backend: self.lease.as_ref().map(Lease::endpoint),
             ..FailureEvent::default()
         };
         let failures = &self.permit.listener.trackers().failures;
@@ -39,7 +39,7 @@ impl Session {
     pub(super) fn report_refusal(&self, reason: CloseReason, error: Option<&dyn Display>) {
         let listener = &self.permit.listener;
         let event = FailureEvent {
-            listener: Some(listener.addr),
+            listener: Some(listener.endpoint()),
             client: Some(self.client_addr),
             error,
             ..FailureEvent::default()

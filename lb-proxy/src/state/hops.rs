@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use lb_core::Endpoint;
 use tokio::time::Instant;
 
 use crate::net::local::LocalAddresses;
@@ -154,6 +155,9 @@ impl OwnListeners {
 
 /// Sockets of both families show an IPv4 peer as an IPv6 address.
 fn canonical(addr: SocketAddr) -> SocketAddr {
+    if Endpoint::is_unix_key(addr) {
+        return addr;
+    }
     (addr.ip().to_canonical(), addr.port()).into()
 }
 

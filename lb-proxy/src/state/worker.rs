@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::listener_table::ListenerTable;
 use super::shutdown::ShutdownSignals;
 use super::trackers::Trackers;
 use crate::metrics::Counters;
@@ -29,6 +30,8 @@ pub(crate) const COHORTS: usize = 64;
 pub(crate) struct Worker {
     pub(crate) counters: Arc<Counters>,
     trackers: Arc<Trackers>,
+    /// The listeners that a session may be passed to. Each worker has its own table, so that workers share no lock.
+    pub(crate) listeners: ListenerTable,
     /// One token a cohort; children of `abort`. Each worker has its own, so that sessions of different workers do not
     /// contend for one lock.
     cohorts: Box<[CancellationToken]>,
@@ -52,6 +55,7 @@ impl Worker {
         Arc::new(Self {
             counters: Arc::default(),
             trackers: Arc::clone(trackers),
+            listeners: ListenerTable::default(),
             cohorts: cohorts.collect(),
             abort,
             runtime,
@@ -72,9 +76,9 @@ impl Worker {
     }
 
     /// Registers a listening socket with the worker's runtime.
-    pub(crate) fn register(&self, socket: TcpListener) -> io::Result<Arc<Acceptor>> {
+    pub(crate) fn register(&self, socket: OwnedFd, is_unix: bool) -> io::Result<Arc<Acceptor>> {
         let _inside = self.runtime.enter();
-        Acceptor::from_std(socket).map(Arc::new)
+        Acceptor::new(socket, is_unix).map(Arc::new)
     }
 
     /// Spawns an accept loop on the worker's runtime. `loops` tracks those of one listener.

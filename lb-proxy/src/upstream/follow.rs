@@ -1,8 +1,9 @@
 //! Following the sources of an upstream.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use lb_core::{Delta, Snapshot};
+use lb_core::{Backend, Delta, Endpoint, Snapshot};
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -40,9 +41,10 @@ impl Upstream {
                 *plan = next;
             }
             let apply = |snapshot: Snapshot| {
+                let before = self.backends().snapshot().clone();
                 let delta = updater.apply(&snapshot, self.now());
                 shared.drain.update(&delta, &snapshot);
-                self.log(&delta, snapshot.len());
+                self.log(&delta, &snapshot, &before);
                 shared.ready.send_replace(true);
                 self.serve_queue();
             };
@@ -54,17 +56,31 @@ impl Upstream {
         }
     }
 
-    fn log(&self, delta: &Delta, backends: usize) {
+    fn log(&self, delta: &Delta, now: &Snapshot, before: &Snapshot) {
         let first = !*self.shared().ready.borrow();
         if first || !delta.is_empty() {
+            let was = |addr: &SocketAddr| before.find(*addr).map(Backend::endpoint);
+            let is = |addr: &SocketAddr| now.find(*addr).map(Backend::endpoint);
             info!(
                 upstream = self.name(),
-                backends,
-                added = ?delta.added,
-                changed = ?delta.changed,
-                removed = ?delta.removed,
+                backends = now.len(),
+                added = ?endpoints(&delta.added, is),
+                changed = ?endpoints(&delta.changed, is),
+                removed = ?endpoints(&delta.removed, was),
                 "Membership changed"
             );
         }
     }
+}
+
+/// What is shown of `addrs`. Only the path of a unix socket has to be looked for.
+fn endpoints(
+    addrs: &[SocketAddr],
+    find: impl Fn(&SocketAddr) -> Option<Endpoint>,
+) -> Vec<Endpoint> {
+    let shown = |addr: &SocketAddr| {
+        let unix = Endpoint::is_unix_key(*addr).then(|| find(addr));
+        unix.flatten().unwrap_or(Endpoint::Tcp(*addr))
+    };
+    addrs.iter().map(shown).collect()
 }

@@ -4,11 +4,15 @@ use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use lb_core::Endpoint;
+
 use super::hash_key::HashKey;
 use crate::connection::Connection;
 
 /// A part of the hash key of an upstream's connections; see
 /// [`UpstreamBuilder::hash_key`](crate::UpstreamBuilder::hash_key).
+///
+/// As in nginx, the address of a client on a unix socket is `unix:`, and its port is empty.
 ///
 /// ```
 /// use lb_proxy::balancing::KeyPart;
@@ -75,7 +79,10 @@ impl KeyPart {
     }
 
     fn append(&self, client: SocketAddr, connection: Option<&Connection>, key: &mut HashKey) {
+        let is_unix = Endpoint::is_unix_key(client);
         let shown: &dyn fmt::Display = match self {
+            Self::ClientIp | Self::ClientIpOctets | Self::ClientIpText if is_unix => &"unix:",
+            Self::ClientPort if is_unix => &"",
             Self::ClientIp => return key.push(HashKey::from_ip(client.ip()).as_bytes()),
             Self::ClientIpOctets => {
                 return match client.ip() {
@@ -98,7 +105,10 @@ impl KeyPart {
     }
 
     fn append_known(&self, connection: &Connection, key: &mut HashKey) {
+        let is_unix = Endpoint::is_unix_key(connection.local);
         let shown: &dyn fmt::Display = match self {
+            Self::LocalIpText if is_unix => &connection.local_endpoint(),
+            Self::LocalPort if is_unix => &"",
             Self::Custom(function) => return (function.append)(connection, key),
             Self::LocalIpText => &connection.local.ip(),
             Self::LocalPort => &connection.local.port(),

@@ -45,7 +45,7 @@ impl Lease {
             counters,
             failures,
         } = recorder;
-        let addr = self.addr();
+        let (addr, endpoint) = (self.addr(), self.endpoint());
         let failure = ConnectFailure::from(error);
         let counter = match failure {
             ConnectFailure::Timeout => &counters.connect_timeouts,
@@ -54,12 +54,12 @@ impl Lease {
         counter.increment();
         let event = FailureEvent {
             upstream: Some(upstream.shared_name()),
-            backend: Some(addr),
+            backend: Some(endpoint.clone()),
             error: Some(error),
             ..FailureEvent::default()
         };
         failures.record(Failure::Connect(failure), &event);
-        debug!(upstream = upstream.name(), backend.addr = %addr, %error, "Attempt to connect failed");
+        debug!(upstream = upstream.name(), backend.addr = %endpoint, %error, "Attempt to connect failed");
         let is_the_backends = match failure {
             ConnectFailure::Backend => true,
             ConnectFailure::Timeout => had_full_time,
@@ -73,7 +73,7 @@ impl Lease {
         if ejects {
             counters.ejections.increment();
             upstream.drain().unhealthy(addr);
-            warn!(upstream = upstream.name(), backend.addr = %addr, %error, "Backend ejected");
+            warn!(upstream = upstream.name(), backend.addr = %endpoint, %error, "Backend ejected");
         }
         ejects
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use lb_core::Endpoint;
+
 use crate::connection::Connection;
 use crate::error::BuildError;
 use crate::proxy_protocol::{Addresses, HeaderError, Tlv, Version, write_v1, write_v2};
@@ -9,7 +11,8 @@ use crate::proxy_protocol::{Addresses, HeaderError, Tlv, Version, write_v1, writ
 /// The header that backends receive first, in one write with the bytes that the client has sent by then.
 ///
 /// It names [the client](Connection::client) and [its destination](Connection::destination). Where a proxy in front sent
-/// a header that is believed, these are the addresses of that header. See
+/// a header that is believed, these are the addresses of that header. If one of them is a unix socket, the header has no
+/// addresses: `UNKNOWN` in version 1, `LOCAL` in version 2, as in nginx. See
 /// [`Listener::send_proxy`](crate::Listener::send_proxy) and
 /// [`UpstreamBuilder::send_proxy`](crate::UpstreamBuilder::send_proxy).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -80,7 +83,7 @@ impl SendProxy {
     /// Checks that the header can be written. `of` names the listener or upstream for the error.
     pub(crate) fn check(&self, of: impl FnOnce() -> String) -> Result<(), BuildError> {
         let ends = Addresses::new(([0; 16], 0).into(), ([0; 16], 0).into());
-        let written = self.write_v2(ends, [], &mut Vec::new());
+        let written = self.write_v2(Some(ends), [], &mut Vec::new());
         written.map_err(|source| BuildError::SendProxy {
             of: of().into(),
             source,
@@ -92,10 +95,14 @@ impl SendProxy {
             true => connection.local,
             false => connection.destination(),
         };
-        let ends = Addresses::new(connection.client, destination);
+        // Unix sockets have no addresses that the header could have.
+        let is_tcp = ![connection.client, destination]
+            .map(Endpoint::is_unix_key)
+            .contains(&true);
+        let ends = is_tcp.then(|| Addresses::new(connection.client, destination));
         let mut header = Vec::with_capacity(128);
         if self.version == Version::V1 {
-            write_v1(Some(ends), &mut header);
+            write_v1(ends, &mut header);
             return header;
         }
         let received = connection.proxy_header().filter(|_| self.pass_tlvs);
@@ -111,13 +118,13 @@ impl SendProxy {
 
     fn write_v2<'a>(
         &'a self,
-        ends: Addresses,
+        ends: Option<Addresses>,
         forwarded: impl IntoIterator<Item = Tlv<'a>>,
         header: &mut Vec<u8>,
     ) -> Result<(), HeaderError> {
         let own = self.tlvs.iter();
         let own = own.map(|(kind, value)| Tlv::new(*kind, value));
-        write_v2(Some(ends), own.chain(forwarded), self.checksum, header)
+        write_v2(ends, own.chain(forwarded), self.checksum, header)
     }
 }
 

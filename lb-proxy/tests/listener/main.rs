@@ -6,4 +6,5 @@ mod handover;
 mod limits;
 mod own_listener;
 mod sharing;
+mod unix;
 mod workers;

@@ -35,7 +35,7 @@ async fn a_reload_adds_keeps_and_removes_listeners() {
         .listen(loopback(), &a)
         .listen(loopback(), &a);
     let reloaded = reload(&proxy, to).await.unwrap();
-    let second = reloaded.listeners.added[0];
+    let second = reloaded.listeners.added[0].key();
     assert_eq!(reloaded.listeners.kept, [first]);
     assert_eq!(proxy.handle.local_addrs(), [first, second]);
     assert_eq!(ask(second).await.unwrap(), "a");
@@ -46,7 +46,7 @@ async fn a_reload_adds_keeps_and_removes_listeners() {
         .unwrap();
     assert_eq!(
         (reloaded.listeners.kept, reloaded.listeners.removed),
-        (vec![second], vec![first])
+        (vec![second.into()], vec![first.into()])
     );
     assert_eq!(ask(second).await.unwrap(), "b");
     within("the refusal", async {

@@ -1,0 +1,121 @@
+//! Unix sockets: connecting, listening, and the addresses that stand for their clients.
+//!
+//! The ends of a unix socket have no IP address. A path is known by its [key](Endpoint::unix_key); clients, which have no
+//! path, share the key of the empty path.
+//!
+//! What TCP has and unix sockets lack: a reset, so the peer of a truncated stream sees an end; acknowledgements, because
+//! written bytes are in the peer's queue at once and stay readable after the close; keepalive probes and `TCP_NODELAY`.
+
+use std::fmt;
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{SocketAddr, SocketAddrV6};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use lb_core::Endpoint;
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+
+use super::options::SocketOptions;
+
+/// Connects to the socket at `path`. That never waits: with a full queue of connections it fails (`EAGAIN`).
+///
+/// `named` gives this end a name of its own, by which the accepted connection is [known](peer_key).
+pub(super) fn connect(path: &Path, options: &SocketOptions, named: bool) -> io::Result<Socket> {
+    let socket = Socket::new_raw(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    options.apply_to_unix(&SockRef::from(&socket))?;
+    if named {
+        bind_to_any_name(&socket)?;
+    }
+    Ok(socket).and_then(|socket| socket.connect(&SockAddr::unix(path)?).map(|()| socket))
+}
+
+/// Binds to a free name in Linux's abstract namespace.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn bind_to_any_name(socket: &Socket) -> io::Result<()> {
+    use nix::sys::socket::{UnixAddr, bind};
+    use std::os::fd::AsRawFd;
+    Ok(bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?)
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn bind_to_any_name(_: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Opens a listening socket at `path`, which must not exist, and gives its file the permissions `mode`.
+pub(crate) fn listen(path: &Path, backlog: u32, mode: u32) -> io::Result<(OwnedFd, SocketFile)> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // From here on an error removes the file.
+    let file = SocketFile(path.to_owned());
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok((socket.into(), file))
+}
+
+/// The file of a listening unix socket. Dropping it removes the file.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Another program may have removed it.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// The address that stands for a client of a unix socket. `name` is the name that its kernel chose, if it has one.
+///
+/// All clients have the same IP address in it; those with a name differ by their scope.
+pub(super) fn peer_key(name: Option<&[u8]>) -> SocketAddr {
+    let number = name
+        .and_then(|name| str::from_utf8(name).ok())
+        .and_then(|name| u32::from_str_radix(name, 16).ok())
+        .map_or(0, |number| number.wrapping_add(1));
+    match Endpoint::unnamed().key() {
+        SocketAddr::V6(key) => SocketAddrV6::new(*key.ip(), 0, key.flowinfo(), number).into(),
+        key => key,
+    }
+}
+
+/// The [key](peer_key) by which the accepting side knows the connection of `socket`, if it has a name.
+pub(crate) fn own_key(socket: &Socket) -> Option<SocketAddr> {
+    let addr = socket.local_addr().ok()?;
+    addr.as_abstract_namespace()
+        .map(|name| peer_key(Some(name)))
+}
+
+/// Displays the address of a client: `unix:` if a [key](peer_key) stands for it, as in nginx.
+#[derive(Clone, Copy)]
+pub(crate) struct ShownClient(pub(crate) SocketAddr);
+
+impl fmt::Display for ShownClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Endpoint::is_unix_key(self.0) {
+            true => f.write_str("unix:"),
+            false => self.0.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_have_one_address_and_those_with_a_name_are_told_apart() {
+        let unnamed = peer_key(None);
+        assert_eq!(unnamed, Endpoint::unnamed().key());
+        let [a, b] = [b"0001f", b"fffff"].map(|name| peer_key(Some(name)));
+        for key in [a, b] {
+            assert!(Endpoint::is_unix_key(key) && key != unnamed);
+            assert_eq!(key.ip(), unnamed.ip());
+            assert_eq!(ShownClient(key).to_string(), "unix:");
+        }
+        assert_ne!(a, b);
+        assert_eq!(peer_key(Some(b"a name")), unnamed);
+    }
+}
