@@ -104,6 +104,10 @@ counters! {
         clients_gone,
         /// Ended: both sides sent all they had.
         finished,
+        /// Ended: the route answered the connection.
+        responded,
+        /// Ended: the route refused the connection.
+        route_refused,
         /// Ended: the client reset its connection.
         client_resets,
         /// Ended: the backend reset its connection.

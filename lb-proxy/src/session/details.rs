@@ -18,6 +18,8 @@ pub(super) struct Details {
     pub(super) attempts: Vec<AttemptReport>,
     pub(super) refusal: Option<RefusalDetail>,
     pub(super) connected: Option<Connected>,
+    /// The bytes of a fixed response that the client accepted.
+    pub(super) responded: u64,
 }
 
 /// The connection with the backend.
@@ -94,7 +96,7 @@ impl Session {
             connected_after: connected.map(|own| own.after),
             bytes_from_client: from_client.map_or(0, |record| record.read()),
             bytes_to_backend: connected.map_or(0, |own| own.to_backend.get()),
-            bytes_to_client: connected.map_or(0, |own| own.to_client.get()),
+            bytes_to_client: connected.map_or(details.responded, |own| own.to_client.get()),
             client_ended_after: from_client
                 .and_then(|record| record.ended())
                 .map(since_accept),
