@@ -81,7 +81,10 @@ fn from_hex(text: &str) -> Vec<u8> {
         .chars()
         .map(|digit| u8::try_from(digit.to_digit(16).unwrap()).unwrap())
         .collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    digits
+        .chunks(2)
+        .map(|pair| pair[0] << 4 | pair[1])
+        .collect()
 }
 
 /// CRC-32C, bit by bit.
@@ -148,7 +151,9 @@ async fn the_headers_that_backends_get_are_those_of_nginx() {
     assert_eq!((cases.len(), not_covered), (34, 9));
     let listeners: Vec<_> = cases.iter().map(listener).collect();
     let servers = cases.iter().zip(&listeners).map(|(case, (reserved, _))| {
-        let listen = case.listen.replace("PORT", &reserved.addr.port().to_string());
+        let listen = case
+            .listen
+            .replace("PORT", &reserved.addr.port().to_string());
         let directives = &case.directives;
         format!("server {{ listen {listen}; {directives} proxy_pass {addr}; }}\n")
     });
