@@ -33,6 +33,7 @@ pub(crate) mod log_format;
 pub(crate) mod main;
 mod map;
 pub(crate) mod overrides;
+pub(crate) mod pid;
 pub(crate) mod proxy;
 mod proxy_pass;
 mod realip;

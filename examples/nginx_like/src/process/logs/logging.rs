@@ -22,7 +22,6 @@ use crate::config::error_log::LogLevel;
 use crate::config::main::Config;
 use crate::logs::sink::Sink;
 use crate::logs::sinks::{SinkKey, Sinks};
-use crate::process::credentials::Credentials;
 use crate::process::error::StartError;
 use crate::process::files::access::FileAccess;
 use crate::process::files::file_threads::FileThreads;
@@ -90,17 +89,6 @@ impl Logs {
     /// The logs of sessions.
     pub(crate) const fn sinks(&self) -> &Sinks {
         &self.sinks
-    }
-
-    /// Opens every log of `config` without writing to it, as a process that switches to `credentials` does.
-    pub(crate) fn test(
-        config: &Config,
-        credentials: Option<&Credentials>,
-    ) -> Result<(), StartError> {
-        for path in paths_of(config) {
-            FileAccess::test_log(&path, credentials).map_err(StartError::open(&path))?;
-        }
-        Ok(())
     }
 
     /// The logs of `config`. Logs that are open already are reused.
@@ -247,7 +235,13 @@ pub(crate) fn paths_of(config: &Config) -> impl Iterator<Item = PathBuf> {
     paths.into_iter()
 }
 
-/// The logs of all `error_log` directives. Blocks inherit logs from each other: each is opened once, at its least severe
+/// Whether messages go to the standard error stream.
+pub(crate) fn writes_to_stderr(config: &Config) -> bool {
+    let levels = levels_of(config);
+    levels.is_empty() || levels.contains_key(&SinkKey::Stderr)
+}
+
+/// The files of all `error_log` directives. Blocks inherit logs from each other: each is opened once, at its least severe
 /// level.
 fn levels_of(config: &Config) -> HashMap<SinkKey, LogLevel> {
     let servers = config.stream.iter().flat_map(|stream| &stream.servers);
