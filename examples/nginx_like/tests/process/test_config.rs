@@ -76,7 +76,7 @@ stream {
     foo { server { listen 1; } }
     map $remote_addr $b { default u; }
     include broken.conf;
-    server { listen 127.0.0.1:4461; proxy_pass $b; access_log off; }
+    server { listen 127.0.0.1:4461; proxy_pass $b; access_log off x; }
     server { listen 127.0.0.1:4461; proxy_pass u;
         proxy_timeout never; proxy_timeout
         never; }
@@ -176,7 +176,7 @@ fn a_directive_that_is_missing_says_what_to_do_instead() {
     let dir = tempfile::tempdir().unwrap();
     write_conf(
         dir.path(),
-        "stream { access_log off; ssl_protocols TLSv1.3; }",
+        "stream { status_zone a; ssl_protocols TLSv1.3; }",
     );
     let mistakes = mistakes_of(dir.path());
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
