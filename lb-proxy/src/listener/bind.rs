@@ -13,6 +13,8 @@ pub(crate) struct BindConfig {
     pub(super) backlog: u32,
     pub(crate) ipv6_only: bool,
     pub(crate) reuse_port: bool,
+    pub(crate) multipath: bool,
+    pub(super) fast_open: Option<u32>,
 }
 
 /// The sockets that [`BindConfig::open`] has opened.
@@ -82,7 +84,8 @@ impl BindConfig {
 
     fn bind(&self, reuse_port: bool) -> io::Result<Socket> {
         let domain = Domain::for_address(self.addr);
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        let protocol = self.protocol()?;
+        let socket = Socket::new(domain, Type::STREAM, Some(protocol))?;
         socket.set_nonblocking(true)?;
         socket.set_reuse_address(true)?;
         if self.addr.is_ipv6() {
@@ -95,7 +98,31 @@ impl BindConfig {
         Ok(socket)
     }
 
+    #[cfg(target_os = "linux")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "other systems have no multipath TCP"
+    )]
+    const fn protocol(&self) -> io::Result<Protocol> {
+        Ok(match self.multipath {
+            true => Protocol::MPTCP,
+            false => Protocol::TCP,
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn protocol(&self) -> io::Result<Protocol> {
+        match self.multipath {
+            true => Err(io::ErrorKind::Unsupported.into()),
+            false => Ok(Protocol::TCP),
+        }
+    }
+
+    /// Makes the socket listen, or changes the queues of one that listens.
     pub(super) fn listen(&self, socket: &Socket) -> io::Result<()> {
+        if let Some(queue) = self.fast_open {
+            set_fast_open(socket, queue)?;
+        }
         socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))
     }
 
@@ -110,6 +137,27 @@ impl BindConfig {
         };
         self.addr.port() == other.addr.port() && (covers(self, other) || covers(other, self))
     }
+}
+
+/// Accepts data in the first packet of a client; at most `queue` such connections may wait for their handshake.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn set_fast_open(socket: &Socket, queue: u32) -> io::Result<()> {
+    use nix::libc;
+    use nix::{setsockopt_impl, sockopt_impl};
+    sockopt_impl!(
+        /// Fast open on a listening socket.
+        FastOpen,
+        SetOnly,
+        libc::IPPROTO_TCP,
+        libc::TCP_FASTOPEN,
+        u32
+    );
+    Ok(nix::sys::socket::setsockopt(socket, FastOpen, &queue)?)
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn set_fast_open(_: &Socket, _: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn addr_of(socket: &Socket) -> io::Result<SocketAddr> {
@@ -133,6 +181,8 @@ mod tests {
             backlog: 1,
             ipv6_only,
             reuse_port: false,
+            multipath: false,
+            fast_open: None,
         };
         let dual = config("[::]:1", false);
         let six = config("[::]:1", true);
@@ -154,6 +204,46 @@ mod tests {
         ] {
             assert_eq!(one.overlaps(other), expected, "{one:?} {other:?}");
             assert_eq!(other.overlaps(one), expected, "{other:?} {one:?}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn sockets_have_the_options_of_their_listener() {
+        use nix::libc;
+        use nix::{getsockopt_impl, sockopt_impl};
+        sockopt_impl!(
+            /// The queue of fast open.
+            FastOpen,
+            GetOnly,
+            libc::IPPROTO_TCP,
+            libc::TCP_FASTOPEN,
+            u32
+        );
+        let mut config = BindConfig {
+            addr: ([127, 0, 0, 1], 0).into(),
+            backlog: 1,
+            ipv6_only: false,
+            reuse_port: false,
+            multipath: false,
+            fast_open: Some(7),
+        };
+        let open = |config: BindConfig| {
+            config
+                .open(1, false)
+                .map(|mut opened| opened.listening.remove(0))
+        };
+        let socket = open(config).unwrap();
+        assert_eq!(nix::sys::socket::getsockopt(&socket, FastOpen).unwrap(), 7);
+        let protocol = socket2::SockRef::from(&socket).protocol().unwrap();
+        assert_eq!(protocol, Some(Protocol::TCP));
+        config.multipath = true;
+        match open(config) {
+            Ok(socket) => {
+                let protocol = socket2::SockRef::from(&socket).protocol().unwrap();
+                assert_eq!(protocol, Some(Protocol::MPTCP));
+            }
+            Err(error) => eprintln!("skipped: this kernel has no multipath TCP: {error}"),
         }
     }
 }

@@ -18,12 +18,13 @@ impl Listener {
         &self.bind
     }
 
-    /// Whether the running listener with `sockets` can keep them for this description. Only `ipv6_only` of an IPv6
-    /// wildcard cannot be changed on an open socket.
+    /// Whether the running listener with `sockets` can keep them for this description. Only multipath TCP, and
+    /// `ipv6_only` of an IPv6 wildcard, cannot be changed on an open socket.
     pub(crate) fn can_keep(&self, sockets: &ListenerSockets) -> bool {
         let wildcard = self.bind.addr.ip().is_unspecified() && self.bind.addr.is_ipv6();
-        let changed = self.bind.ipv6_only != sockets.bound.ipv6_only;
-        !(changed && wildcard && !sockets.taken && self.taken.is_none())
+        let changed = wildcard && self.bind.ipv6_only != sockets.bound.ipv6_only
+            || self.bind.multipath != sockets.bound.multipath;
+        !(changed && !sockets.taken && self.taken.is_none())
     }
 
     /// Applies the backlog, the options and the sharing of this description to open sockets.

@@ -1,5 +1,6 @@
 //! Binds and connects the sockets of connections to backends.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::ephemeral_ports;
 use super::options::SocketOptions;
+use crate::connection::Connection;
 
 /// The source addresses and the network interface of connections to backends.
 ///
@@ -20,8 +22,11 @@ use super::options::SocketOptions;
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct BindSource {
-    addrs: Vec<IpAddr>,
+    /// With port 0 where the kernel chooses one.
+    addrs: Vec<SocketAddr>,
     interface: Option<Arc<str>>,
+    transparent: bool,
+    function: Option<SourceFunction>,
     /// Counts connections to use the addresses in turn. Clones share it.
     turn: Arc<AtomicUsize>,
 }
@@ -36,9 +41,59 @@ impl BindSource {
     ///
     /// If there are addresses but none of a backend's family, the attempt to connect fails and does not count against the
     /// backend, as in nginx and HAProxy. An IPv4-mapped IPv6 address counts as IPv4, here and in a backend.
-    pub fn addr(mut self, addr: IpAddr) -> Self {
-        self.addrs.push(addr.to_canonical());
+    pub fn addr(self, addr: IpAddr) -> Self {
+        self.addr_and_port((addr, 0).into())
+    }
+
+    /// Adds an address as [`addr`](Self::addr) does, and a port. One connection at a time can have it for each backend.
+    pub fn addr_and_port(mut self, addr: SocketAddr) -> Self {
+        self.addrs.push(canonical(addr));
         self
+    }
+
+    /// Sets whether the addresses may be those of other machines (`IP_TRANSPARENT`), such as the client's. Default: no.
+    ///
+    /// The process needs root's rights, `CAP_NET_ADMIN` or `CAP_NET_RAW`. The packets that the backends send back must be
+    /// routed to this machine, and delivered to its sockets by a rule.
+    pub fn transparent(mut self, transparent: bool) -> Self {
+        self.transparent = transparent;
+        self
+    }
+
+    /// Computes the address for each session, in the place of those that were added: the port is 0 where the kernel may
+    /// choose one. `None` lets the kernel choose the address. Runs once for each session, on its task, so it must not
+    /// block.
+    ///
+    /// ```
+    /// use lb_proxy::settings::BindSource;
+    ///
+    /// // Backends see the client's address.
+    /// let source = BindSource::computed(|connection| Some((connection.client.ip(), 0).into()));
+    /// # let _ =
+    /// source.transparent(true);
+    /// ```
+    pub fn computed(
+        source: impl Fn(&Connection) -> Option<SocketAddr> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            function: Some(SourceFunction(Arc::new(source))),
+            ..Self::any()
+        }
+    }
+
+    /// Whether it is [computed](Self::computed) for each session.
+    pub(crate) const fn is_computed(&self) -> bool {
+        self.function.is_some()
+    }
+
+    /// The source of one session, if it is computed.
+    pub(crate) fn of(&self, connection: impl FnOnce() -> Connection) -> Option<Self> {
+        let SourceFunction(function) = self.function.as_ref()?;
+        Some(Self {
+            addrs: function(&connection()).map(canonical).into_iter().collect(),
+            function: None,
+            ..self.clone()
+        })
     }
 
     /// Binds connections to the network interface `name` (`SO_BINDTODEVICE`).
@@ -53,16 +108,20 @@ impl BindSource {
     /// positives are allowed: every address is assumed to be one of this machine.
     pub(crate) fn may_connect_to_itself(&self, to: SocketAddr) -> bool {
         ephemeral_ports::contains(to.port())
-            && (self.addrs.is_empty() || self.addrs.contains(&to.ip().to_canonical()))
+            && (self.addrs.is_empty()
+                || self
+                    .addrs
+                    .iter()
+                    .any(|addr| addr.ip() == to.ip().to_canonical()))
     }
 
     /// Starts a connection to `to` and returns its non-blocking socket.
     pub(crate) fn connect(&self, to: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
-        let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+        let to = canonical(to);
         if self.addrs.is_empty() {
             return self.connect_from(None, to, options);
         }
-        let of_family = |addr: &&IpAddr| addr.is_ipv4() == to.is_ipv4();
+        let of_family = |addr: &&SocketAddr| addr.is_ipv4() == to.is_ipv4();
         let count = self.addrs.iter().filter(of_family).count();
         if count == 0 {
             return Err(no_address_of_family(to));
@@ -83,7 +142,7 @@ impl BindSource {
 
     fn connect_from(
         &self,
-        from: Option<IpAddr>,
+        from: Option<SocketAddr>,
         to: SocketAddr,
         options: &SocketOptions,
     ) -> io::Result<Socket> {
@@ -94,7 +153,10 @@ impl BindSource {
             socket.bind_device(Some(interface.as_bytes()))?;
         }
         if let Some(from) = from {
-            bind_without_port(&socket, from)?;
+            if self.transparent {
+                set_transparent(&socket, from)?;
+            }
+            bind(&socket, from)?;
         }
         match socket.connect(&to.into()) {
             Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
@@ -103,11 +165,43 @@ impl BindSource {
     }
 }
 
-fn bind_without_port(socket: &Socket, from: IpAddr) -> io::Result<()> {
+fn bind(socket: &Socket, from: SocketAddr) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
-    // A kernel without the option chooses the port now, so connections to different backends cannot share it.
-    let _ = setsockopt(socket, IpBindAddressNoPort, &true);
-    socket.bind(&SocketAddr::new(from, 0).into())
+    if from.port() == 0 {
+        // A kernel without the option chooses the port now, so connections to different backends cannot share it.
+        let _ = setsockopt(socket, IpBindAddressNoPort, &true);
+    } else {
+        // The port may be that of connections to other backends, and of one that has ended.
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&from.into())
+}
+
+#[cfg(target_os = "linux")]
+fn set_transparent(socket: &Socket, from: SocketAddr) -> io::Result<()> {
+    match from {
+        SocketAddr::V4(_) => socket.set_ip_transparent_v4(true),
+        SocketAddr::V6(_) => socket.set_ip_transparent_v6(true),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_transparent(_: &Socket, _: SocketAddr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    (addr.ip().to_canonical(), addr.port()).into()
+}
+
+/// A function that computes the source address of a session.
+#[derive(Clone)]
+struct SourceFunction(Arc<dyn Fn(&Connection) -> Option<SocketAddr> + Send + Sync>);
+
+impl fmt::Debug for SourceFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceFunction").finish_non_exhaustive()
+    }
 }
 
 /// Equivalent to `EADDRNOTAVAIL`: the attempt does not count against the backend.
@@ -178,6 +272,29 @@ mod tests {
         let mapped = SocketAddr::new("::ffff:127.0.0.1".parse().unwrap(), to.port());
         let source = BindSource::any().addr("127.0.0.6".parse().unwrap());
         let _socket = source.connect(mapped, &SocketOptions::default()).unwrap();
+    }
+
+    #[test]
+    fn a_source_port_is_used_for_connections_to_different_backends_and_again() {
+        let [one, other] = [(); 2].map(|()| TcpListener::bind(any_port()).unwrap());
+        let port = {
+            let free = TcpListener::bind(any_port()).unwrap();
+            free.local_addr().unwrap().port()
+        };
+        let from = SocketAddr::from(([127, 0, 0, 7], port));
+        let source = BindSource::any().addr_and_port(from);
+        for _ in 0..2 {
+            let connect = |listener: &TcpListener| {
+                let to = listener.local_addr().unwrap();
+                let socket = source.connect(to, &SocketOptions::default()).unwrap();
+                let (accepted, peer) = listener.accept().unwrap();
+                assert_eq!(peer, from);
+                (socket, accepted)
+            };
+            let (first, second) = (connect(&one), connect(&other));
+            // This side closes first, so it waits in TIME_WAIT.
+            drop((first.0, second.0));
+        }
     }
 
     #[test]

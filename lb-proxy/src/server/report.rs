@@ -12,7 +12,8 @@ pub struct ReloadReport {
     /// The addresses or paths of the listeners.
     ///
     /// A kept listener keeps its sockets, and new sessions have the settings of its new description. A changed listener
-    /// has other sockets on its address, because [`ipv6_only`](crate::Listener::ipv6_only) is another. The sockets of a
+    /// has other sockets on its address, because [`ipv6_only`](crate::Listener::ipv6_only) or
+    /// [`multipath`](crate::Listener::multipath) is another. The sockets of a
     /// removed listener are closed.
     pub listeners: Changes<Endpoint>,
     /// The names of the upstreams.

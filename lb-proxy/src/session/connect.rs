@@ -38,6 +38,7 @@ impl Session {
         let retry = route.retry.deadline;
         let upstream = self.upstream.as_ref().unwrap_or(&route.upstream);
         let key_parts = upstream.hash_key();
+        let source = route.bind_source.of(|| self.connection());
         let needs_connection = route.hooks.is_some() || key_parts.needs_connection();
         let connection = needs_connection.then(|| self.connection());
         let key = key_parts.key(self.client_addr, connection.as_ref());
@@ -49,6 +50,7 @@ impl Session {
             key,
             listener,
             route,
+            bind_source: source.as_ref().unwrap_or(&route.bind_source),
             hops: self.hops,
             peer: self
                 .ends
@@ -63,11 +65,15 @@ impl Session {
             tried: Tried::new(),
         };
         let (lease, backend, begin) = dial.run().await?;
-        if let Some((hooks, connection)) = dial.hooks {
-            if let Some(details) = dial.details {
-                let connected = Connected::new(counters, self.accepted_at, begin);
-                details.connected = Some(connected);
-            }
+        let connection = dial.hooks.map(|(_, connection)| connection);
+        let hooks = route.hooks.as_deref().zip(connection);
+        let first_byte = lease.first_byte_times();
+        if hooks.is_some() || first_byte.is_some() {
+            let details = self.details.get_or_insert_default();
+            let connected = Connected::new(counters, self.accepted_at, begin, first_byte);
+            details.connected = Some(connected);
+        }
+        if let Some((hooks, connection)) = hooks {
             hooks.connected(&connection, &lease.backend());
         }
         self.lease = Some(lease);
@@ -132,13 +138,11 @@ impl Dial<'_> {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let Route {
-                bind_source,
-                backend_options,
-                ..
+                backend_options, ..
             } = self.route;
             let begun = |socket: &Socket| self.record_hop(socket, hops);
             let own = hops > 0;
-            let connected = connect(&to, own, bind_source, backend_options, left, begun);
+            let connected = connect(&to, own, self.bind_source, backend_options, left, begun);
             match self.while_client_stays(connected).await? {
                 // Sessions that end make room. Another backend would not.
                 Err(ConnectError::Shortage(error, _)) if pause < left => {

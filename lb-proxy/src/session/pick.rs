@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::{Hooks, NoBackendCause};
 use crate::metrics::Counters;
+use crate::net::bind_source::BindSource;
 use crate::net::stream::Stream;
 use crate::net::unix::ShownClient;
 use crate::state::listener::ListenerState;
@@ -34,6 +35,7 @@ pub(super) struct Dial<'a> {
     pub(super) key: HashKey,
     pub(super) listener: &'a ListenerState,
     pub(super) route: &'a Route,
+    pub(super) bind_source: &'a BindSource,
     /// How many own listeners the client passed through before this one.
     pub(super) hops: u8,
     /// The other end of the client's socket.

@@ -68,6 +68,21 @@ impl Namespaces {
         Ok(())
     }
 
+    /// Runs `ip` with `args` for the first or second namespace, by its index.
+    ///
+    /// # Errors
+    ///
+    /// What `ip` says.
+    pub fn ip(&self, index: usize, args: &[&str]) -> Result<(), String> {
+        run(&[&["ip", "-n", &self.names[index]], args].concat())
+    }
+
+    /// Runs `f` in a thread of the first or second namespace, by its index. A socket keeps the namespace in which it was
+    /// created.
+    pub fn inside<T: Send>(&self, index: usize, f: impl FnOnce() -> T + Send) -> T {
+        inside(&self.names[index], f)
+    }
+
     /// A connection from the first namespace to the second.
     pub fn pair(&self) -> Pair {
         let addr = SocketAddr::new(ADDRS[1].parse::<IpAddr>().unwrap(), 0);

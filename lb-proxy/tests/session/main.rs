@@ -5,7 +5,9 @@
 mod failures;
 mod hash_key;
 mod hooks;
+mod least_time;
 mod queue;
 mod refusal;
 mod retry;
+mod source;
 mod summary;

@@ -57,7 +57,7 @@ fn the_configuration_with_all_directives() {
         Method::Hash {
             consistent: false, ..
         },
-        Method::LeastTime,
+        Method::LeastTime { .. },
         Method::RoundRobin,
         Method::RoundRobin,
         Method::RoundRobin,
