@@ -33,7 +33,7 @@ mod map;
 pub(crate) mod overrides;
 pub(crate) mod proxy;
 mod proxy_pass;
-mod realip;
+pub(crate) mod realip;
 mod resolve;
 pub(crate) mod resolver;
 pub(crate) mod server;
