@@ -94,6 +94,7 @@ pub use delta::Delta;
 pub use endpoint::Endpoint;
 pub use escaped::Escaped;
 pub use lease::pick::{FailureEffect, Pick};
+pub use lease::response_timer::ResponseTimer;
 pub use membership::explain::{ExplainedBackend, Explanation, Verdict};
 pub use membership::set::{BackendSet, BackendStatus};
 pub use pick::context::PickContext;

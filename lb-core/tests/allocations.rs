@@ -30,6 +30,11 @@ fn connections(bench: &mut Bench, tried: &Tried, begin: u64) {
         let now = at(begin + 20 * n);
         let pick = bench.balancer.pick(&request, now, &mut bench.rng).unwrap();
         pick.connected(now);
+        if let Some(mut timer) = pick.response_timer() {
+            timer.connected(now);
+            timer.first_byte(now);
+            timer.ended(now);
+        }
         drop(pick);
         let pick = bench.balancer.pick(&request, now, &mut bench.rng).unwrap();
         let _ = pick.failed(now);

@@ -48,6 +48,10 @@ pub enum CloseReason {
     Rate,
     /// A hook refused it.
     Refused,
+    /// The route [answered](crate::routing::RouteAction::Respond) it.
+    Responded,
+    /// The route [refused](crate::routing::RouteAction::Refuse) it, or could not pass it to another listener.
+    RouteRefused,
     /// The proxy or the listener has as many sessions as it may.
     Sessions,
 }

@@ -34,20 +34,24 @@
 //!    connection or refuse it.
 //! 2. **Preread.** A [`Preread`](first_bytes::Preread), if the listener has one, parses the first bytes: the client's address
 //!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)), the server name that TLS requests
-//!    ([`ClientHelloReader`](client_hello::ClientHelloReader)). The listener's [server names](Listener::server_names) or
-//!    its [route](Listener::route) choose the upstream.
-//! 3. **Pick.** The policy picks a backend. The pick counts as a connection in flight until the session ends. If all
+//!    ([`ClientHelloReader`](client_hello::ClientHelloReader)).
+//! 3. **Choose.** The name chooses a [virtual server](routing::VirtualServers), if the listener has some: its settings
+//!    apply from here on. Its [server names](Listener::server_names) or its [route](Listener::route) choose the upstream.
+//!    A route may also [answer](routing::RouteAction::Respond) the client, refuse it, wait for a look-up, or
+//!    [pass](routing::RouteAction::Pass) the connection to another listener, where the session begins again.
+//! 4. **Pick.** The policy picks a backend. The pick counts as a connection in flight until the session ends. If all
 //!    backends are full the session waits in the upstream's [`Queue`](balancing::Queue), if it has one.
-//! 4. **Connect.** The session connects to the backend within [`Timeouts::connect`]. A failure counts against the backend,
+//! 5. **Connect.** The session connects to the backend within [`Timeouts::connect`]. A failure counts against the backend,
 //!    and the session picks another one, none twice, within [`Retry`]. A failure of this machine (no descriptor, no source
 //!    port) counts against no backend. A client passes through at most 16 listeners of one proxy: after that, the session
 //!    does not connect to an address that leads back to a listener.
-//! 5. **Relay.** A FIN ends one direction and leaves the other open. A reset is forwarded as a reset, so a truncated stream
+//! 6. **Relay.** A FIN ends one direction and leaves the other open. A reset is forwarded as a reset, so a truncated stream
 //!    never looks complete. After [`Timeouts::idle`] or [`Timeouts::first_byte`] of silence both sides are ended. After
 //!    [`Timeouts::half_closed`] the side that was still open is reset. [`Timeouts::max_age`] ends a session even if bytes
 //!    move. Acknowledged bytes are delivered before a reset, as long as the reader's kernel answers within
-//!    [`Timeouts::idle`] and accepts some within max(`idle`, 60 s). Without `idle` both times are 60 s.
-//! 6. **Close.** A client that gets no service is reset, or closed as [`OnRefusal`](settings::OnRefusal) says. A client that closes early frees
+//!    [`Timeouts::idle`] and accepts some within max(`idle`, 60 s). Without `idle` both times are 60 s. A
+//!    [`Bandwidth`](settings::Bandwidth) limits how fast bytes move.
+//! 7. **Close.** A client that gets no service is reset, or closed as [`OnRefusal`](settings::OnRefusal) says. A client that closes early frees
 //!    everything that its session holds. The [`Summary`](events::Summary) tells hooks what happened.
 //!
 //! Each step is a file of `session/`.
@@ -89,6 +93,7 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod bandwidth;
 pub mod client_hello;
 mod clock;
 mod close_reason;
@@ -165,8 +170,15 @@ pub mod reports {
     pub use crate::server::{Changes, DescriptorBudget, DrainReport, Phase, ReloadReport};
 }
 
+/// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.
+pub mod routing {
+    pub use crate::state::route_action::RouteAction;
+    pub use crate::state::virtual_servers::{ServerNumber, VirtualServer, VirtualServers};
+}
+
 /// Settings of listeners, sockets and sessions.
 pub mod settings {
+    pub use crate::bandwidth::Bandwidth;
     pub use crate::config::{HalfClose, OnRefusal, Splice};
     pub use crate::net::bind_source::BindSource;
     pub use crate::net::local::LocalAddresses;

@@ -5,6 +5,8 @@ mod traffic_record;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::upstream::attempt_times::AttemptTimes;
+
 pub(crate) use traffic_record::TrafficRecord;
 
 macro_rules! counters {
@@ -102,6 +104,10 @@ counters! {
         clients_gone,
         /// Ended: both sides sent all they had.
         finished,
+        /// Ended: the route answered the connection.
+        responded,
+        /// Ended: the route refused the connection.
+        route_refused,
         /// Ended: the client reset its connection.
         client_resets,
         /// Ended: the backend reset its connection.
@@ -152,6 +158,14 @@ impl Counter {
                 record: TrafficRecord::default(),
             })),
         }
+    }
+
+    /// Lets the record tell `first_byte` when the first byte or the end of the source comes.
+    pub(crate) fn telling(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+        if let Some(session) = &mut self.session {
+            session.record = TrafficRecord::telling(first_byte);
+        }
+        self
     }
 
     pub(crate) fn add(&self, n: u64) {

@@ -78,3 +78,4 @@ pub(crate) mod connection_limit;
 pub(crate) mod limited;
 pub(crate) mod pick;
 pub(crate) mod reference;
+pub(crate) mod response_timer;

@@ -12,6 +12,7 @@ use crate::tiers::tier::{BackendIndex, Tier};
 #[derive(Debug)]
 pub(crate) struct DryRun {
     ticket: Cell<u64>,
+    credits: RefCell<BTreeMap<BackendIndex, i64>>,
     /// Tickets taken at each backend.
     turns: RefCell<BTreeMap<BackendIndex, u64>>,
     /// What would be left of each backend's damping.
@@ -22,6 +23,7 @@ impl DryRun {
     pub(crate) fn new(tier: &Tier) -> Self {
         Self {
             ticket: Cell::new(tier.cursor().load(Relaxed)),
+            credits: RefCell::default(),
             turns: RefCell::default(),
             damped: RefCell::default(),
         }
@@ -30,6 +32,27 @@ impl DryRun {
     /// The next number of the tier's counter.
     pub(super) fn ticket(&self) -> u64 {
         self.ticket.replace(self.ticket.get().wrapping_add(1))
+    }
+
+    pub(super) fn cursor(&self) -> u64 {
+        self.ticket.get()
+    }
+
+    pub(super) fn move_cursor(&self, current: u64, new: u64) -> bool {
+        let is_current = self.ticket.get() == current;
+        if is_current {
+            self.ticket.set(new);
+        }
+        is_current
+    }
+
+    /// The credit of the backend at `i`, if it would have changed.
+    pub(super) fn credit(&self, i: BackendIndex) -> Option<i64> {
+        self.credits.borrow().get(&i).copied()
+    }
+
+    pub(super) fn set_credit(&self, i: BackendIndex, credit: i64) {
+        self.credits.borrow_mut().insert(i, credit);
     }
 
     /// The next number of the counter `turns` of the backend at `i`.

@@ -4,7 +4,7 @@
 //! round robin among the tied, as in nginx (`ngx_stream_upstream_least_conn_module.c`). Ratios are compared by
 //! cross-multiplication, without rounding.
 //!
-//! Cost: up to 32 backends, each is read, with nginx's exact order. Above that O(log n): a tree of the least loads
+//! Cost: up to 32 backends, each is read, with nginx's exact order, also of retries and while a server refuses. Above that O(log n): a tree of the least loads
 //! ([`Tracking::Least`]) has the least loaded backends. Ties are broken by the turn of the weighted round robin while the
 //! tied backends have a sixteenth of the weight, else by a draw among them; the shares are the same. 80 bytes a backend.
 //!
@@ -14,7 +14,7 @@
 use std::num::NonZeroU64;
 
 use crate::pick::context::PickContext;
-use crate::policy::parts::least::least;
+use crate::policy::parts::least::{Ties, least};
 use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::state::index_position::TierIndex;
@@ -72,7 +72,7 @@ struct AmongFew {
 
 impl Picker for AmongFew {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        least(cx, self.len, |cx, i| cx.in_flight(i).into())
+        least(cx, self.len, Ties::Equal, |cx, i| cx.in_flight(i).into())
     }
 }
 
@@ -89,7 +89,7 @@ impl Picker for AmongMany {
         let found = cx.load_index().and_then(|index| self.look_up(cx, index));
         // Where the tree finds no backend to pick, this connection has tried the least loaded ones, or they are in slow
         // start.
-        found.or_else(|| least(cx, self.len, |cx, i| cx.in_flight(i).into()))
+        found.or_else(|| least(cx, self.len, Ties::Equal, |cx, i| cx.in_flight(i).into()))
     }
 }
 

@@ -1,40 +1,90 @@
-//! Least expected time to connect.
+//! Least expected time.
 //!
-//! nginx's `least_time connect` (`ngx_stream_upstream_least_time_module.c`): the backend with the least
-//! expected time * (connections in flight + 1) for its weight is picked, ties by smooth weighted round robin among the
-//! tied. The expected time is the moving average of the backend's connect times, a twentieth of every new one, raised
-//! to the next multiple of 20 ms and at most 5 s. It is halved for each `fail_timeout` and a second
-//! ([`Backend::fail_limit`](crate::Backend::fail_limit), nginx's ten seconds where there is none) in which the backend
-//! was not picked, so that a slow backend is tried again; the pick that follows ends this rest. A backend without a sample
-//! is expected to take 20 ms, the least there is.
+//! nginx's `least_time` (`ngx_stream_upstream_least_time_module.c`): the backend with the least expected time *
+//! (connections in flight + 1) for its weight is picked. The expected time is the moving average of one of three times,
+//! a twentieth of every new one: to the connection, to the first byte of the backend, or to the end of the session. It is
+//! halved for each `fail_timeout` and a second ([`Backend::fail_limit`](crate::Backend::fail_limit), nginx's ten seconds
+//! where there is none) in which the backend was not picked, so that a slow backend is tried again, and raised to the
+//! next multiple of 20 ms, at most 5 s. A backend without a sample is expected to take 20 ms, the least there is.
+//!
+//! The averages learn at the end of a session, from the [`ResponseTimer`](crate::ResponseTimer) of its pick. So while
+//! sessions stay open this is least connections. With [`with_in_flight`](LeastTime::with_in_flight) the average learns
+//! at the measured moment, and attempts that have not reached it count with their age: a backend that does not
+//! answer is avoided before the first attempt on it has failed.
+//!
+//! Ties are broken by smooth weighted round robin among the tied, in nginx's order, quirk included: where weights differ, some
+//! of the tied are passed over, depending on the order in which they are listed. `tests/golden/least_time.rs`
+//! compares every choice with recordings of nginx 1.31.
 //!
 //! The 1 is divided by the weight too, so idle backends do not get shares by weight: as long as connections end
 //! before the next begins, all go to the heaviest of the fastest.
 //!
-//! The nginx that `tests/golden` was recorded from has no such module, so alone of nginx's algorithms this one is checked
-//! against its formula and not against a recording.
-//!
-//! Cost: O(n) a pick, and a division for each backend that rests; no memory beyond the sequence for ties.
+//! Cost: O(n) a pick, with a division for each backend; 72 bytes a backend beyond the sequence for ties.
 //!
 //! Not for thousands of backends at high connection rates, and not where differences below 20 ms count:
 //! [`P2c::peak_ewma`](crate::policy::P2c::peak_ewma) sees them, reacts to the first slow connection instead of the
-//! twentieth, and costs the same for any number of backends.
+//! twentieth, and costs the same for any number of backends. Nor the time to the last byte where the client decides how
+//! long a session lasts: it says nothing about the backend.
 
 use crate::pick::context::PickContext;
-use crate::policy::parts::least::least;
+use crate::policy::parts::least::{Ties, least};
 use crate::policy::{Picker, Policy};
+use crate::state::response_times::{Expectation, Measure};
 use crate::tiers::tier::{BackendIndex, Tier};
 
-/// Least expected time to connect, in view of the connections in flight, for its weight.
-#[doc(alias = "least_time connect")]
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct LeastTime;
+/// Least expected time, in view of the connections in flight, for its weight.
+#[doc(alias = "least_time")]
+#[derive(Clone, Copy, Debug)]
+pub struct LeastTime {
+    expectation: Expectation,
+}
 
 impl LeastTime {
-    /// The policy; it has no settings.
+    /// Expects the time to the established connection. The same as [`connect`](Self::connect).
     pub const fn new() -> Self {
-        Self
+        Self::connect()
+    }
+
+    /// Expects the time to the established connection: nginx's `least_time connect`.
+    #[doc(alias = "least_time connect")]
+    pub const fn connect() -> Self {
+        Self::of(Measure::Connect)
+    }
+
+    /// Expects the time to the first byte of the backend or the end of its stream: nginx's `least_time first_byte`.
+    #[doc(alias = "least_time first_byte")]
+    pub const fn first_byte() -> Self {
+        Self::of(Measure::FirstByte)
+    }
+
+    /// Expects the time to the end of the session: nginx's `least_time last_byte`.
+    #[doc(alias = "least_time last_byte")]
+    pub const fn last_byte() -> Self {
+        Self::of(Measure::LastByte)
+    }
+
+    /// Counts attempts that have not reached the measured moment with their average age, if that is more than the average
+    /// of the others; at most 65535 for each backend. nginx's `inflight`. Default: off.
+    #[doc(alias = "inflight")]
+    #[must_use]
+    pub const fn with_in_flight(mut self, in_flight: bool) -> Self {
+        self.expectation.in_flight = in_flight;
+        self
+    }
+
+    const fn of(measure: Measure) -> Self {
+        Self {
+            expectation: Expectation {
+                measure,
+                in_flight: false,
+            },
+        }
+    }
+}
+
+impl Default for LeastTime {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -44,8 +94,10 @@ impl Policy for LeastTime {
     }
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+        tier.keep_response_times(self.expectation);
         Box::new(LeastTimePicker {
             len: tier.len().get(),
+            expectation: self.expectation,
         })
     }
 }
@@ -53,14 +105,21 @@ impl Policy for LeastTime {
 #[derive(Debug)]
 struct LeastTimePicker {
     len: u32,
+    expectation: Expectation,
 }
 
 impl Picker for LeastTimePicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        let picked = least(cx, self.len, |cx, i| {
-            cx.expected_connect_millis(i) * (u64::from(cx.in_flight(i)) + 1)
-        });
-        picked.inspect(|&i| cx.end_rest(i))
+        if self.expectation.in_flight {
+            for i in (0..self.len).map(BackendIndex::new) {
+                if cx.is_eligible(i) {
+                    cx.note_in_flight(i);
+                }
+            }
+        }
+        least(cx, self.len, Ties::OfFirstAmount, |cx, i| {
+            cx.expected_millis(i, self.expectation) * (u64::from(cx.in_flight(i)) + 1)
+        })
     }
 }
 
@@ -99,19 +158,33 @@ mod tests {
         pick.unwrap()
     }
 
+    /// The ports of `n` picks, each ended before the next.
     fn ports(balancer: &Balancer, n: usize, now: Timestamp) -> Vec<u16> {
-        let pick = |_| pick_but(&[], balancer, now).backend().addr.port();
+        let pick = |_| {
+            let pick = pick_but(&[], balancer, now);
+            drop(pick.response_timer());
+            pick.addr().port()
+        };
         (0..n).map(pick).collect()
+    }
+
+    /// A session with the backend at the other port than `not`, which connects within `millis` and ends.
+    fn session(not: u16, balancer: &Balancer, now: u64, millis: u64) {
+        let pick = pick_but(&[not], balancer, ms(now));
+        if let Some(mut timer) = pick.response_timer() {
+            timer.connected(ms(now + millis));
+            timer.ended(ms(now + millis));
+        }
     }
 
     #[test]
     fn a_slow_backend_is_picked_again_after_a_rest() {
         let (mut updater, balancer) = balancer(Arc::new(LeastTime::new()));
         updater.apply(&snapshot(&[1, 1]), ms(0));
-        pick_but(&[1], &balancer, ms(0)).connected(ms(65)); // expected: 80
-        pick_but(&[0], &balancer, ms(0)).connected(ms(5)); // expected: 20
+        session(1, &balancer, 0, 65); // expected: 80
+        session(0, &balancer, 0, 5); // expected: 20
         assert_eq!(ports(&balancer, 4, ms(65)), [1; 4]);
-        // Backend 1 is picked now and then and never rests; 80 >> 2 ties after 22 s, 80 >> 3 wins after 33 s.
+        // Backend 1 is picked now and then and never rests; 65 >> 2 ties with it after 22 s, and a pick ends the rest.
         assert_eq!(ports(&balancer, 4, ms(11_500)), [1; 4]);
         assert_eq!(ports(&balancer, 4, ms(21_900)), [1; 4]);
         assert_eq!(ports(&balancer, 4, ms(33_500)), [0, 1, 1, 1]);
@@ -125,13 +198,12 @@ mod tests {
     fn connections_by_another_policy_end_a_rest_too() {
         let (mut updater, balancer) = balancer(Arc::new(LeastTime::new()));
         updater.apply(&snapshot(&[1, 1]), ms(0));
-        pick_but(&[1], &balancer, ms(0)).connected(ms(65)); // expected: 80
-        pick_but(&[0], &balancer, ms(0)).connected(ms(5)); // expected: 20
+        session(1, &balancer, 0, 65); // expected: 80
+        session(0, &balancer, 0, 5); // expected: 20
         updater.set_policy(Arc::new(WeightedRoundRobin::new()));
         for second in 1..=100 {
             for (not, takes) in [(1, 65), (0, 5)] {
-                let now = second * 1000;
-                pick_but(&[not], &balancer, ms(now)).connected(ms(now + takes));
+                session(not, &balancer, second * 1000, takes);
             }
         }
         updater.set_policy(Arc::new(LeastTime::new()));
@@ -142,7 +214,7 @@ mod tests {
     fn connections_in_flight_multiply_the_time() {
         let (mut updater, balancer) = balancer(Arc::new(LeastTime::new()));
         updater.apply(&snapshot(&[1, 1]), ms(0));
-        pick_but(&[1], &balancer, ms(0)).connected(ms(45)); // expected: 60
+        session(1, &balancer, 0, 45); // expected: 60
         let held: Vec<Pick> = (0..8).map(|_| pick_but(&[], &balancer, ms(45))).collect();
         let slow = held.iter().filter(|p| p.backend().addr.port() == 0).count();
         assert_eq!(

@@ -10,7 +10,7 @@
 //! | [`Rendezvous`] | by key, exactly by weight | no | O(n) | HRW |
 //! | [`RingHash`] | by key, roughly by weight | no | O(1) | Envoy `RING_HASH` |
 //! | [`LeastConn`] | by free capacity | of all | O(log n) | nginx `least_conn` |
-//! | [`LeastTime`] | by free capacity and time to connect | of all | O(n) | nginx `least_time connect` |
+//! | [`LeastTime`] | by free capacity and time to respond | of all | O(n) | nginx `least_time` |
 //! | [`P2c::least_conn`] | by weight, then by load | of two | O(1) | Envoy `LEAST_REQUEST` |
 //! | [`P2c::peak_ewma`] | by weight, then by load and time to connect | of two | O(1) | Finagle, tower, Linkerd |
 //! | [`RandomTwo`] | by load, not by weight when idle | of two | O(1) | nginx `random two least_conn` |

@@ -3,7 +3,8 @@
 //! The key's CRC-32 modulo the sum of all weights is a unit of weight, counted in the snapshot's order, and goes to
 //! the backend that owns it. If that one is not eligible, the key is hashed again with the number of the attempt in
 //! front, and the result added: `hash += (crc32([rehash] key) >> 16) & 0x7fff`. After 21 attempts, and for a
-//! connection without a key, smooth weighted round robin decides. All this is
+//! connection without a key, smooth weighted round robin decides, in nginx's order also while a server refuses
+//! ([`WeightedRoundRobin`](crate::policy::WeightedRoundRobin) has its limits). All this is
 //! `ngx_stream_upstream_hash_module.c`, compatible with Cache::Memcached: the same key goes to the same server as with
 //! nginx.
 //!

@@ -6,11 +6,20 @@
 //! counter. Large sums of weights are spread by a golden-ratio step instead: the shares are as exact, the order
 //! differs from nginx's (see `parts/sequence`).
 //!
-//! A backend that is ejected, full or already tried is passed over by taking the next turn, so the others keep
-//! shares in proportion to their weights; no neighbour inherits its turns.
+//! While a backend is ejected, full, damped or already tried, the others keep shares in proportion to their weights; no
+//! neighbour inherits its turns. Among at most 32 backends, with a lap that can be stored, the order is nginx's in that
+//! time too: the failed turn and the pick of the retry both count, and a failure damps the weight (`tests/golden` has
+//! recordings of nginx 1.22 and 1.31). Each pick then reads all backends. A thousand undisturbed turns and two laps later the
+//! compiled order goes on; from there nginx's order may be another one with the same shares. Not nginx's order:
 //!
-//! Cost: O(1) a pick while a fair share of the weight is eligible, at most 4096 turns and two passes over the
-//! backends otherwise; memory 2 bytes a turn of the sequence (4 for more than 65536 backends), 12 bytes a backend
+//! - among more backends: a turn is passed over by taking the next one, and a damped backend takes a turn by chance,
+//!   because reading all of them for each pick costs too much;
+//! - with slow start, which nginx has not;
+//! - after a failure without a retry, until the turn of that backend: a failure is not reported to the order;
+//! - while threads pick at the same time, as between the workers of nginx.
+//!
+//! Cost: O(1) a pick while all are eligible, or among many a fair share of the weight; at most 4096 turns and two passes over
+//! the backends otherwise; memory 2 bytes a turn of the sequence (4 for more than 65536 backends), 12 bytes a backend
 //! where that would be more than 4096 turns and more than four a backend, none for equal weights.
 //!
 //! Not for backends of unequal speed or connections of unequal length: it does not see load.

@@ -2,16 +2,16 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Weak;
+use std::sync::{OnceLock, Weak};
 use std::time::Duration;
 
-use super::connect_average::ConnectAverage;
 use super::damping::Damping;
 use super::fail_limit::{FailLimit, FailureRecord};
 use super::index_position::IndexPosition;
 use super::outlier::OutlierRecord;
 use super::owner::Owner;
 use super::peak_ewma::PeakEwma;
+use super::response_times::{Expectation, ResponseTimes};
 use super::standing::Standing;
 use crate::backend::{Backend, Health};
 use crate::hash;
@@ -42,7 +42,8 @@ pub(crate) struct BackendState {
     is_sole: AtomicBool,
     /// The permits of its leases, where it has `max_conns`.
     pub(crate) limit: ConnectionLimit,
-    pub(crate) connect_average: ConnectAverage,
+    /// Kept once a policy has asked for it.
+    pub(super) response_times: OnceLock<Arc<ResponseTimes>>,
     /// The hash of its name and port; 0 without a name.
     name_hash: AtomicU64,
     /// In nanoseconds; nginx's default where the backend has no limit.
@@ -79,7 +80,7 @@ impl BackendState {
             is_unhealthy: AtomicBool::new(false),
             is_sole: AtomicBool::new(false),
             limit: ConnectionLimit::new(),
-            connect_average: ConnectAverage::new(joined_at),
+            response_times: OnceLock::new(),
             name_hash: AtomicU64::new(0),
             fail_timeout: AtomicU64::new(0),
             warm_since: AtomicU64::new(if late { nonzero(joined_at) } else { 0 }),
@@ -180,16 +181,22 @@ impl BackendState {
         since.max(self.outliers.returned_at(now))
     }
 
-    /// The milliseconds that connecting is expected to take, by the formula of nginx's `least_time`.
-    pub(crate) fn expected_connect_millis(&self, now: Timestamp) -> u64 {
-        let fail_timeout = self.fail_timeout.load(Relaxed);
-        self.connect_average.expected_millis(fail_timeout, now)
+    /// Keeps response times from now on, if it does not yet, as a policy with `expectation` needs them.
+    pub(crate) fn keep_response_times(&self, expectation: Expectation) {
+        let new = || Arc::new(ResponseTimes::new(expectation));
+        self.response_times
+            .get_or_init(new)
+            .set_expectation(expectation);
     }
 
-    /// Ends a rest from connections, as `least_time` defines it.
-    pub(crate) fn end_rest(&self, now: Timestamp) {
-        let fail_timeout = self.fail_timeout.load(Relaxed);
-        self.connect_average.picked(fail_timeout, now);
+    /// Its response times, if a policy has asked for them.
+    pub(crate) fn response_times(&self) -> Option<&Arc<ResponseTimes>> {
+        self.response_times.get()
+    }
+
+    /// nginx's `fail_timeout`, in nanoseconds.
+    pub(crate) fn fail_timeout(&self) -> u64 {
+        self.fail_timeout.load(Relaxed)
     }
 
     /// All that an update must not change, as text.
@@ -204,9 +211,24 @@ impl BackendState {
                     &self.outliers,
                     &self.is_unhealthy
                 ),
-                (&self.connect_average, &self.connect_time),
+                (self.remembered_times(), &self.connect_time),
                 (&self.warm_since, &self.turns, &self.credit, self.joined_at),
             )
+        )
+    }
+}
+
+#[cfg(feature = "test-util")]
+impl BackendState {
+    /// The response times as text; those that are not kept yet are as good as new ones.
+    fn remembered_times(&self) -> String {
+        let none = Expectation {
+            measure: super::response_times::Measure::Connect,
+            in_flight: false,
+        };
+        self.response_times.get().map_or_else(
+            || ResponseTimes::new(none).remembered(),
+            |times| times.remembered(),
         )
     }
 }

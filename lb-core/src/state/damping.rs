@@ -3,8 +3,8 @@
 //! A failure takes `weight / max_fails` off the backend's effective weight, which then grows by one with every pick
 //! until it is whole (`effective_weight` in `ngx_stream_upstream_round_robin.c`). So a backend loses part of its
 //! share before it is ejected, and regains it gradually. nginx computes the order of its round robin with the effective
-//! weight. Here a turn is taken with the chance effective weight / weight, which gives the same shares on average but not
-//! nginx's order (`tests/golden/order.rs` compares both with recordings).
+//! weight; so do policies that read all backends of a small tier ([`Damping::take`]). In larger tiers a turn is taken
+//! with the chance effective weight / weight, which gives the same shares on average but not nginx's order.
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -58,6 +58,22 @@ impl Damping {
         let left = after(seen.unwrap_or_else(|| self.0.load(Relaxed)), turn);
         *seen = Some(left);
         weight.saturating_sub(left as u16)
+    }
+
+    /// The effective weight for a pick of a policy that compares the effective weights of all, which then grows by one.
+    pub(crate) fn take(&self, weight: u16) -> u16 {
+        let grown = |word| match word as u16 {
+            0 => None,
+            1 => Some(WHOLE),
+            missing => Some(UNSEEN << 16 | u64::from(missing - 1)),
+        };
+        let (Ok(before) | Err(before)) = self.0.fetch_update(Relaxed, Relaxed, grown);
+        weight.saturating_sub(before as u16)
+    }
+
+    /// The same without the growth.
+    pub(crate) fn peek(&self, weight: u16) -> u16 {
+        weight.saturating_sub(self.0.load(Relaxed) as u16)
     }
 }
 

@@ -41,7 +41,9 @@ impl BackendState {
 
     /// Counts a connection that could not be established. True if that ejects the backend.
     pub(crate) fn failed(&self, now: Timestamp) -> bool {
-        self.connect_average.failed(now);
+        if let Some(times) = self.response_times.get() {
+            times.failed(now);
+        }
         let by_limit = self.fail_limit().is_some_and(|limit| {
             let weight = self.description().weight.get();
             self.damping.failed(weight, limit.max_fails.get());

@@ -1,12 +1,13 @@
 //! What is remembered of one backend while it is known: a few words, each with its own rules.
 
 pub(crate) mod backend_state;
-pub(crate) mod connect_average;
 pub(crate) mod damping;
 pub(crate) mod fail_limit;
 mod feedback;
+pub(crate) mod in_flight_ages;
 pub(crate) mod index_position;
 pub(crate) mod outlier;
 pub(crate) mod owner;
 pub(crate) mod peak_ewma;
+pub(crate) mod response_times;
 pub(crate) mod standing;

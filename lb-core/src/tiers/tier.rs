@@ -11,6 +11,7 @@ use crate::load_index::tracking::Tracking;
 use crate::snapshot::Snapshot;
 use crate::state::backend_state::BackendState;
 use crate::state::index_position::SharedIndex;
+use crate::state::response_times::Expectation;
 use crate::sync::{Arc, atomic::AtomicU64};
 
 /// A backend's index in a tier.
@@ -147,6 +148,12 @@ impl Tier {
 
     pub(crate) const fn load_index(&self) -> Option<&SharedIndex> {
         self.load_index.as_ref()
+    }
+
+    /// Makes every backend keep its response times, for a policy with `expectation`.
+    pub(crate) fn keep_response_times(&self, expectation: Expectation) {
+        let states = self.slots.iter().map(Slot::state);
+        states.for_each(|state| state.keep_response_times(expectation));
     }
 
     /// Makes the load index that `tracking` asks for. Leases do not update it yet.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use lb_core::policy::PolicyKind;
 use lb_core::{
-    BalancerConfig, FailLimit, Pick, Rng, SlowStart, Snapshot, SplitMix64, Timestamp, Tried,
+    BalancerConfig, FailLimit, Pick, ResponseTimer, Rng, SlowStart, Snapshot, SplitMix64,
+    Timestamp, Tried,
 };
 
 use crate::support::{Bench, backend, number};
@@ -51,6 +52,7 @@ pub(crate) enum Event {
 
 struct Connection {
     pick: Pick,
+    timer: Option<ResponseTimer>,
     client: Client,
     established: bool,
 }
@@ -177,6 +179,7 @@ impl World {
             self.made += 1;
             let id = self.made;
             let connection = Connection {
+                timer: pick.response_timer(),
                 pick,
                 client,
                 established: false,
@@ -198,6 +201,7 @@ impl World {
             return;
         };
         connection.pick.connected(now);
+        connection.timer.iter_mut().for_each(|t| t.connected(now));
         connection.established = true;
         let i = number(&connection.pick);
         self.established.push((self.now, i));
@@ -225,7 +229,9 @@ impl World {
         self.latencies.push((since, self.now - since));
         let i = number(&connection.pick);
         self.servers[i].busy -= 1;
-        drop(connection);
+        let now = self.timestamp();
+        connection.timer.into_iter().for_each(|t| t.ended(now));
+        drop(connection.pick);
         self.serve(i);
     }
 

@@ -73,6 +73,7 @@ const fn shown(reason: CloseReason) -> &'static str {
         CloseReason::PrereadTimeout => "first bytes too late",
         CloseReason::QueueFull => "queue full",
         CloseReason::QueueTimeout => "queue too slow",
+        CloseReason::RouteRefused => "refused by the route",
         CloseReason::Rate => "rate of new connections",
         CloseReason::Sessions => "all sessions in use",
         _ => "refused by a hook",

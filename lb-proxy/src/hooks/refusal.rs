@@ -1,5 +1,7 @@
 //! Details of the ends before the relay.
 
+use std::borrow::Cow;
+
 use crate::preread::PrereadError;
 
 /// Why a client got no service, in more detail than [`CloseReason`](crate::events::CloseReason) has.
@@ -15,6 +17,8 @@ pub enum RefusalDetail {
     NoBackend(NoBackendCause),
     /// The first bytes were refused, or did not come in time.
     Preread(PrereadRefusal),
+    /// The route refused the client for this reason.
+    Route(Cow<'static, str>),
 }
 
 /// Why a session found no backend.

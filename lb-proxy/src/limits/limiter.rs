@@ -28,6 +28,16 @@ impl Limiter {
         }
     }
 
+    /// The limit on open sessions.
+    pub(crate) fn session_limit(&self) -> Option<(&SessionLimit, Excess)> {
+        Some((self.sessions.as_deref()?, self.excess))
+    }
+
+    /// The limit on the rate of new connections.
+    pub(crate) fn rate_limit(&self) -> Option<(&TokenBucket, Excess)> {
+        Some((self.rate.as_deref()?, self.excess))
+    }
+
     /// A limiter of `limits` that goes on counting the open sessions of this one. It also keeps the tokens of this one if
     /// the rate is equal.
     pub(crate) fn with_limits(&self, limits: Limits) -> Self {

@@ -5,6 +5,7 @@ pub(crate) mod address_guard;
 pub(crate) mod bind;
 mod open;
 pub(crate) mod running;
+mod session_settings;
 pub(crate) mod sockets;
 
 use std::io;
@@ -18,19 +19,14 @@ use std::time::Duration;
 
 use lb_core::Endpoint;
 
-use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::connection::Connection;
 use crate::error::BuildError;
-use crate::hooks::Hooks;
 use crate::limits::{Access, ClientZone, Limits};
-use crate::net::bind_source::BindSource;
 use crate::net::options::SocketOptions;
 use crate::preread::Preread;
-use crate::proxy_protocol::SendProxy;
-use crate::server_names::ServerNames;
 use crate::session_data::SessionDataFactory;
 use crate::state::route::Route;
-use crate::state::route_function::RouteFunction;
+use crate::state::virtual_servers::VirtualServers;
 use crate::upstream::Upstream;
 
 use bind::BindConfig;
@@ -46,6 +42,7 @@ pub struct Listener {
     mode: u32,
     limits: Limits,
     route: Route,
+    virtual_servers: VirtualServers,
 }
 
 impl Listener {
@@ -64,6 +61,7 @@ impl Listener {
             mode: 0o666,
             limits: Limits::default(),
             route: Route::new(upstream.clone()),
+            virtual_servers: VirtualServers::new(),
         }
     }
 
@@ -172,59 +170,6 @@ impl Listener {
         self
     }
 
-    /// Sets the options of connections to backends. Each that is set costs one system call for each connection.
-    /// Default: [`SocketOptions::default`].
-    pub fn backend_options(mut self, options: SocketOptions) -> Self {
-        self.route.backend_options = options;
-        self
-    }
-
-    /// Sets the source addresses and the interface of connections to backends. Default: [`BindSource::any`].
-    pub fn bind_source(mut self, source: BindSource) -> Self {
-        self.route.bind_source = source;
-        self
-    }
-
-    /// Sets the time-outs of this listener's sessions. Default: [`Timeouts::default`].
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.route.timeouts = timeouts;
-        self
-    }
-
-    /// Sets whether long transfers are spliced. Default: [`Splice::Auto`].
-    pub fn splice(mut self, splice: Splice) -> Self {
-        self.route.splice = splice;
-        self
-    }
-
-    /// Sets what the end of one side means. Default: [`HalfClose::Allow`].
-    pub fn half_close(mut self, half_close: HalfClose) -> Self {
-        self.route.half_close = half_close;
-        self
-    }
-
-    /// Sets when another backend is tried. Default: [`Retry::default`].
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.route.retry = retry;
-        self
-    }
-
-    /// Sets how a client is closed that gets no service. Default: [`OnRefusal::Reset`].
-    #[doc(alias = "on_no_backend")]
-    pub fn on_refusal(mut self, on_refusal: OnRefusal) -> Self {
-        self.route.on_refusal = on_refusal;
-        self
-    }
-
-    /// Sets whether a client that ended its side before it sent a byte counts as gone while it waits for a backend.
-    /// Default: yes, since port probes and cancelled requests look like that. Without it the session connects such a
-    /// client to a backend, for protocols in which only the backend sends. A reset always ends the wait.
-    #[doc(alias = "abortonclose")]
-    pub fn abandon_silent(mut self, abandon_silent: bool) -> Self {
-        self.route.abandon_silent = abandon_silent;
-        self
-    }
-
     /// Limits this listener's sessions, all workers together. Default: no limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -245,12 +190,6 @@ impl Listener {
         self
     }
 
-    /// Sets the observer of this listener's connections. Default: none.
-    pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
-        self.route.hooks = Some(hooks);
-        self
-    }
-
     /// Sets a function that creates data of the embedder for each session, which hooks, routes and keys find in
     /// [`Connection::data`]. It runs once for each connection as soon as it is accepted, in the accept loop, so it must
     /// not block. All copies of the connection share the data, which is dropped with the session. Default: none.
@@ -268,28 +207,6 @@ impl Listener {
         self
     }
 
-    /// Sets which upstreams serve the names that clients ask for in TLS (SNI). A listener without a
-    /// [`ClientHelloReader`](crate::client_hello::ClientHelloReader) learns no names. All other connections go to the
-    /// listener's upstream. One look-up for each session. Default: none.
-    #[doc(alias = "ssl_preread", alias = "filter_chain_match")]
-    pub fn server_names(mut self, upstreams: ServerNames<Upstream>) -> Self {
-        self.route.server_names = Some(Arc::new(upstreams));
-        self
-    }
-
-    /// Sets a function that chooses the upstream, for what [server names](Self::server_names) cannot say. It runs once
-    /// for each session, after the prereads, on the session's task, so it must not block. `None` leaves the choice to the
-    /// server names and the prereads. An upstream that no listener names must be made known with
-    /// [`ProxyBuilder::upstream`](crate::ProxyBuilder::upstream). Default: no function.
-    #[doc(alias = "use_backend")]
-    pub fn route(
-        mut self,
-        choose: impl Fn(&Connection) -> Option<Upstream> + Send + Sync + 'static,
-    ) -> Self {
-        self.route.function = Some(RouteFunction::new(choose));
-        self
-    }
-
     /// Sets how long the bytes that a [preread](Self::preread) wants may take, where it has no time-out of its own.
     /// Default: 30 s, as nginx's `preread_timeout`.
     pub fn preread_timeout(mut self, timeout: Duration) -> Self {
@@ -297,62 +214,34 @@ impl Listener {
         self
     }
 
-    /// Sets whether a session sends its backend the client's address, by a PROXY protocol header before everything else.
-    /// Default: no. Configure the backends to expect the header, and to accept it from this proxy alone. [A setting of the
-    /// upstream](crate::UpstreamBuilder::send_proxy) overrides this one.
-    #[doc(alias = "proxy_protocol", alias = "send-proxy")]
-    pub fn send_proxy(mut self, send: SendProxy) -> Self {
-        self.route.send_proxy = Some(send);
+    /// Sets the virtual servers: settings of sessions for the names that clients ask for. A connection that asks for none
+    /// of them has the settings of the listener, which is the default server. A session that has no virtual servers pays
+    /// one branch. Default: none.
+    #[doc(alias = "server_name")]
+    pub fn virtual_servers(mut self, servers: VirtualServers) -> Self {
+        self.virtual_servers = servers;
         self
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        let Timeouts {
-            connect,
-            idle,
-            half_closed,
-            first_byte,
-            max_age,
-            max_age_jitter: _,
-        } = self.route.timeouts;
-        let timeouts = [
-            ("connect", Some(connect)),
-            ("half-closed", half_closed),
-            ("idle", idle),
-            ("first-byte", first_byte),
-            ("maximum-age", max_age),
-            ("preread", Some(self.route.preread_timeout)),
-            ("retry deadline", self.route.retry.deadline),
-        ];
-        let prereads = self.route.prereads.iter();
-        let of_prereads = prereads.map(|preread| ("preread", preread.timeout()));
-        let mut timeouts = timeouts.into_iter().chain(of_prereads);
-        if let Some((timeout, _)) = timeouts.find(|(_, t)| *t == Some(Duration::ZERO)) {
-            return Err(BuildError::ZeroTimeout { timeout });
-        }
-        let sends = self.route.send_proxy.as_ref();
         let of = || format!("the listener on {}", self.endpoint());
-        sends.map_or(Ok(()), |send| send.check(of))
+        self.routes().try_for_each(|route| route.check(of))
     }
 
     /// Sessions keep what the first bytes told if the listener has a reader of it, or one of the `upstreams` of the proxy.
     pub(crate) fn keep_preread(&mut self, upstreams: bool) {
-        let Route {
-            hooks,
-            function,
-            send_proxy,
-            bind_source,
-            ..
-        } = &self.route;
-        let sends = send_proxy.as_ref().is_some_and(SendProxy::passes_tlvs);
-        let computes = function.is_some() || bind_source.is_computed();
-        self.route.keeps_preread = upstreams || hooks.is_some() || computes || sends;
+        self.route.keeps_preread =
+            upstreams || !self.virtual_servers.is_empty() || self.route.reads_preread();
     }
 
     /// The upstreams that it names.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
-        let names = self.route.server_names.iter();
-        std::iter::once(&self.route.upstream).chain(names.flat_map(|table| table.values()))
+        self.routes().flat_map(Route::upstreams)
+    }
+
+    /// The settings of its sessions: its own, then those of its virtual servers.
+    fn routes(&self) -> impl Iterator<Item = &Route> {
+        std::iter::once(&self.route).chain(self.virtual_servers.routes())
     }
 
     /// What it is described with.
@@ -368,7 +257,7 @@ impl Listener {
         self.bind.addr
     }
 
-    pub(crate) fn into_parts(self) -> (Limits, Route) {
-        (self.limits, self.route)
+    pub(crate) fn into_parts(self) -> (Limits, Route, VirtualServers) {
+        (self.limits, self.route, self.virtual_servers)
     }
 }

@@ -40,11 +40,11 @@ impl RunningListener {
         signals: &ShutdownSignals,
     ) -> Self {
         let described = listener.addr();
-        let (limits, route) = listener.into_parts();
+        let (limits, route, servers) = listener.into_parts();
         let closing = signals.stop.child_token();
         Self {
             described,
-            state: ListenerState::new(sockets.bound.addr, route, limits, proxy),
+            state: ListenerState::new(sockets.bound.addr, route, servers, limits, proxy),
             sockets,
             current: closing.child_token(),
             closing,
@@ -54,6 +54,10 @@ impl RunningListener {
 
     pub(crate) fn addr(&self) -> SocketAddr {
         self.state.addr
+    }
+
+    pub(crate) const fn state(&self) -> &Arc<ListenerState> {
+        &self.state
     }
 
     /// The addresses by which a description may name it: that of its own description, and the one with the chosen port.
@@ -90,10 +94,10 @@ impl RunningListener {
         if let Err(error) = listener.apply(&mut self.sockets) {
             warn!(listener = %self.endpoint(), %error, "Socket options not applied");
         }
-        let (limits, route) = listener.into_parts();
+        let (limits, route, servers) = listener.into_parts();
         self.current.cancel();
         Self {
-            state: self.state.with_route(route, limits, proxy),
+            state: self.state.with_route(route, servers, limits, proxy),
             current: self.closing.child_token(),
             ..self
         }

@@ -1,9 +1,11 @@
 //! What the summary of a session tells of one direction of its relay.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
+
+use crate::upstream::attempt_times::AttemptTimes;
 
 /// The record of one direction, beside the counter of its bytes. Only sessions with an observer have one.
 #[derive(Debug, Default)]
@@ -12,13 +14,23 @@ pub(crate) struct TrafficRecord {
     added: AtomicU64,
     first_read: OnceLock<Instant>,
     ended: OnceLock<Instant>,
+    /// Told the first byte, or the end if no byte came.
+    first_byte: Option<Arc<AttemptTimes>>,
 }
 
 impl TrafficRecord {
+    /// A record that tells `first_byte` when the first byte or the end of the source comes.
+    pub(super) fn telling(first_byte: Option<Arc<AttemptTimes>>) -> Self {
+        Self {
+            first_byte,
+            ..Self::default()
+        }
+    }
+
     /// Records `n` bytes that were read from the source.
     pub(super) fn note_read(&self, n: u64) {
         self.read.fetch_add(n, Relaxed);
-        self.first_read.get_or_init(Instant::now);
+        self.first_read.get_or_init(|| self.now_first());
     }
 
     /// Records `n` bytes that the sink accepted and that are not the source's.
@@ -28,7 +40,15 @@ impl TrafficRecord {
 
     /// Records that the source has ended or was reset. The first call counts.
     pub(super) fn note_end(&self) {
-        self.ended.get_or_init(Instant::now);
+        self.ended.get_or_init(|| self.now_first());
+    }
+
+    /// Now. Tells the first byte as well, which counts once.
+    fn now_first(&self) -> Instant {
+        if let Some(times) = &self.first_byte {
+            times.first_byte();
+        }
+        Instant::now()
     }
 
     /// Bytes that were read from the source.

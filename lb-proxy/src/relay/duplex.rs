@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::coop::unconstrained;
 
 use super::RelayEnd;
+use super::pacing::Pacing;
 use super::pump::Pump;
 use super::send_queue::SendQueue;
 use super::socket::{break_of, ended_before_it_broke, reset_on_close};
@@ -27,6 +28,8 @@ pub(super) struct Duplex<'a> {
     pub(super) up: Pump<'a>,
     pub(super) down: Pump<'a>,
     watched: [Watched<'a>; 2],
+    /// `None` in a session without a limit.
+    pacing: Option<Box<Pacing>>,
     is_closed: bool,
 }
 
@@ -34,11 +37,12 @@ pub(super) struct Duplex<'a> {
 type Watched<'a> = Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>;
 
 impl<'a> Duplex<'a> {
-    pub(super) const fn new(up: Pump<'a>, down: Pump<'a>) -> Self {
+    pub(super) const fn new(up: Pump<'a>, down: Pump<'a>, pacing: Option<Box<Pacing>>) -> Self {
         Self {
             up,
             down,
             watched: [None, None],
+            pacing,
             is_closed: false,
         }
     }
@@ -47,9 +51,15 @@ impl<'a> Duplex<'a> {
     pub(super) fn advance(&mut self, cx: &mut Context<'_>) -> Option<usize> {
         let mut moved = None;
         while moved.is_none_or(|n| n < TURN) {
-            let upwards = self.up.step(cx);
+            let upwards = match &mut self.pacing {
+                None => self.up.step(cx, usize::MAX),
+                Some(pacing) => pacing.up.step(&mut self.up, cx),
+            };
             self.share();
-            let downwards = self.down.step(cx);
+            let downwards = match &mut self.pacing {
+                None => self.down.step(cx, usize::MAX),
+                Some(pacing) => pacing.down.step(&mut self.down, cx),
+            };
             self.share();
             if upwards.is_none() && downwards.is_none() {
                 break;
@@ -73,12 +83,33 @@ impl<'a> Duplex<'a> {
     /// Checks the sides that are not read now for a break, which a read would report. Returns whether one is broken.
     pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> bool {
         let Self {
-            up, down, watched, ..
+            up,
+            down,
+            watched,
+            pacing,
+            ..
         } = self;
+        let is_reading = |pump: &Pump<'_>, is_paused: bool| pump.is_reading() && !is_paused;
+        let paused = pacing.as_ref().map_or([false; 2], |pacing| {
+            [pacing.up.is_pausing(up), pacing.down.is_pausing(down)]
+        });
         let [client, backend] = watched;
-        let client = find_broken(up, down, client, cx);
-        let backend = find_broken(down, up, backend, cx);
+        let client = !is_reading(up, paused[0]) && find_broken(up, down, client, cx);
+        let backend = !is_reading(down, paused[1]) && find_broken(down, up, backend, cx);
         client || backend
+    }
+
+    /// Whether a direction waits until its bandwidth allows it to read.
+    pub(super) fn is_paused(&self) -> bool {
+        self.pacing.as_ref().is_some_and(|pacing| {
+            pacing.up.is_pausing(&self.up) || pacing.down.is_pausing(&self.down)
+        })
+    }
+
+    /// Whether a direction has waited for its bandwidth since the last call.
+    pub(super) fn has_paused(&mut self) -> bool {
+        let pacing = self.pacing.as_mut();
+        pacing.is_some_and(|pacing| pacing.up.has_paused() | pacing.down.has_paused())
     }
 
     /// Limits both directions to the bytes that the kernel has acknowledged by now.
@@ -207,7 +238,7 @@ fn find_broken<'a>(
     watched: &mut Watched<'a>,
     cx: &mut Context<'_>,
 ) -> bool {
-    if from.is_reading() || from.is_source_broken() {
+    if from.is_source_broken() {
         return false;
     }
     let source = from.source();

@@ -50,16 +50,17 @@ impl HeldBytes {
         Self::Pipe(pipe)
     }
 
-    /// How many bytes of a buffer are held. 0 for a pipe.
+    pub(super) const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// How many bytes are held.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Buffer { buffer, written } => buffer.len() - written,
-            Self::Nothing | Self::Pipe(_) => 0,
+            Self::Nothing => 0,
+            Self::Pipe(pipe) => pipe.len(),
         }
-    }
-
-    pub(super) const fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
     }
 
     /// Writes once to `sink`. Returns the number of bytes written.

@@ -24,6 +24,7 @@ mod closing;
 mod deadlines;
 mod duplex;
 mod held_bytes;
+mod pacing;
 #[cfg_attr(
     not(any(target_os = "android", target_os = "linux")),
     path = "no_pipe.rs"
@@ -31,6 +32,7 @@ mod held_bytes;
 mod pipe;
 mod pump;
 mod read_limit;
+mod respond;
 mod run;
 #[cfg_attr(
     not(any(target_os = "android", target_os = "linux")),
@@ -47,10 +49,12 @@ use std::pin::pin;
 
 use tokio::net::TcpStream;
 
+use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
 use crate::net::stream::Stream;
 
+pub(crate) use respond::{ResponseEnd, respond};
 pub(crate) use run::relay;
 pub(crate) use setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
 pub(crate) use socket::reset_on_close;
@@ -80,6 +84,7 @@ pub struct Relay {
     timeouts: Timeouts,
     splice: Splice,
     half_close: HalfClose,
+    bandwidth: Bandwidth,
 }
 
 impl Relay {
@@ -106,6 +111,12 @@ impl Relay {
         self
     }
 
+    /// Sets how many bytes a second are relayed. Default: [`Bandwidth::unlimited`].
+    pub fn bandwidth(mut self, bandwidth: Bandwidth) -> Self {
+        self.bandwidth = bandwidth;
+        self
+    }
+
     /// Relays bytes both ways until both streams have ended, a side resets, or a time-out passes. Then closes both sockets.
     ///
     /// A reset is forwarded after the bytes that were acknowledged before it. Dropping the future ends both sides at once:
@@ -125,6 +136,7 @@ impl Relay {
             timeouts: &self.timeouts,
             splice: self.splice,
             half_close: self.half_close,
+            bandwidth: self.bandwidth,
         };
         let never = CutSignals {
             cut: pin!(pending()),

@@ -26,6 +26,10 @@ impl Pipe {
         match self.0 {}
     }
 
+    pub(super) fn len(&self) -> usize {
+        match self.0 {}
+    }
+
     pub(super) fn fill(&mut self, _source: &Stream, _limit: usize) -> io::Result<usize> {
         match self.0 {}
     }

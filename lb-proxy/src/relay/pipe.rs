@@ -87,6 +87,10 @@ impl Pipe {
         self.len == 0
     }
 
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// Moves at most `limit` bytes from `source` into the pipe by one system call.
     ///
     /// `Ok(0)` and "would block" leave the readiness of the source unchanged: splice(2) returns either in front of an

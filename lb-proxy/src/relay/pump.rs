@@ -156,18 +156,24 @@ impl<'a> Pump<'a> {
         }
     }
 
+    /// How many bytes the direction holds.
+    pub(super) fn holding(&self) -> usize {
+        self.held.len()
+    }
+
     pub(super) fn is_limited(&self) -> bool {
         self.limit != ReadLimit::None
     }
 
-    /// Takes one step if possible now: moves some bytes, or the end. Returns the number of bytes moved.
-    pub(super) fn step(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+    /// Takes one step if possible now: moves some bytes, or the end. Reads at most `most` bytes. Returns the number of
+    /// bytes moved.
+    pub(super) fn step(&mut self, cx: &mut Context<'_>, most: usize) -> Option<usize> {
         let step = if self.state.is_final() {
             Poll::Pending
         } else if self.is_holding() {
             self.poll_flush(cx)
         } else {
-            self.poll_forward(cx)
+            self.poll_forward(cx, most)
         };
         let Poll::Ready((state, n)) = step else {
             return None;

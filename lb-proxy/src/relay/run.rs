@@ -15,6 +15,7 @@ use super::closing::Closing;
 use super::deadlines::{Deadlines, WaitState};
 use super::duplex::{Duplex, TURN};
 use super::held_bytes::HeldBytes;
+use super::pacing::Pacing;
 use super::pump::Pump;
 use super::setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
 use crate::config::HalfClose;
@@ -46,9 +47,12 @@ pub(crate) fn relay<'a, F>(
 where
     F: Future<Output: From<RelayEnd>>,
 {
+    let sent = ahead.bytes.len() - ahead.consumed - ahead.announced;
+    let pacing = Pacing::new(settings.bandwidth, sent);
     let mut both = Duplex::new(
         Pump::new(client, backend, settings.splice, traffic.to_backend),
         Pump::new(backend, client, settings.splice, traffic.to_client),
+        pacing,
     );
     let held = HeldBytes::rest_of_bytes(ahead.bytes, ahead.consumed);
     both.up.begin_with(held, ahead.announced);
@@ -129,10 +133,15 @@ where
         if moved.is_some() {
             self.deadlines.note_progress();
         }
+        let is_paused = both.is_paused();
+        if both.has_paused() {
+            // A direction that waits for its bandwidth is not idle.
+            self.deadlines.note_progress();
+        }
         let is_drained = moved.is_none_or(|n| n < TURN);
-        let mut end = both.settle(self.half_close, is_drained);
+        let mut end = both.settle(self.half_close, is_drained && !is_paused);
         if end.is_none() && both.watch(cx) {
-            end = both.settle(self.half_close, is_drained);
+            end = both.settle(self.half_close, is_drained && !is_paused);
         }
         if let Some(end) = end {
             return Poll::Ready(Some(RelayEvent::Ended(end)));
@@ -147,7 +156,8 @@ where
             return Poll::Ready(Some(RelayEvent::Ended(RelayEnd::MaxAge)));
         }
         both.discard(cx);
-        if !is_drained {
+        // A direction whose last bytes are not delayed any more goes on at once.
+        if !is_drained || (is_paused && !both.is_paused()) {
             return Poll::Ready(None);
         }
         let end = ready!(poll_expired(both, &mut self.deadlines, timer, cx));
@@ -265,6 +275,7 @@ mod tests {
             timeouts: &Timeouts::default(),
             splice: Splice::Auto,
             half_close: HalfClose::Allow,
+            bandwidth: crate::bandwidth::Bandwidth::unlimited(),
         };
         let token = CancellationToken::new();
         let cuts = CutSignals {

@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
 
@@ -20,6 +21,7 @@ pub(crate) struct RelaySettings<'a> {
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) splice: Splice,
     pub(crate) half_close: HalfClose,
+    pub(crate) bandwidth: Bandwidth,
 }
 
 /// The bytes that the backend is sent first.

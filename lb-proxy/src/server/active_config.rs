@@ -16,6 +16,7 @@ use super::worker_pool::Workers;
 use crate::error::ReloadError;
 use crate::listener::running::ClosingListener;
 use crate::listener::sockets::ListenerSockets;
+use crate::state::listener::ListenerState;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
@@ -31,6 +32,8 @@ pub(crate) struct ActiveConfig {
     descriptors: DescriptorBudget,
     pub(crate) shutdown: ShutdownConfig,
     accepting: Accepting,
+    /// The listeners at the end, for open sessions that pass from one to another.
+    ended: Vec<Arc<ListenerState>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,6 +68,7 @@ impl ActiveConfig {
             descriptors,
             shutdown: desired.shutdown,
             accepting: Accepting::NotYet,
+            ended: Vec::new(),
         }
     }
 
@@ -80,12 +84,14 @@ impl ActiveConfig {
     /// Starts the accept loops.
     pub(crate) fn accept(&mut self, workers: &[Arc<Worker>]) {
         self.accepting = Accepting::Now;
+        self.tell_workers(workers);
         self.listeners.accept(workers);
     }
 
     /// Closes the listeners. No reload is applied any more.
     pub(crate) fn end(&mut self) -> ShutdownConfig {
         self.accepting = Accepting::Ended;
+        self.ended = self.listeners.states().cloned().collect();
         self.listeners.close();
         self.shutdown
     }
@@ -123,6 +129,7 @@ impl ActiveConfig {
             self.accepting == Accepting::Now,
         );
         context.trackers.hops.set_listeners(self.addrs());
+        self.tell_workers(&context.workers);
         self.divide_descriptors(listening_before, desired.reserve);
         let report = ReloadReport {
             listeners,
@@ -130,6 +137,13 @@ impl ActiveConfig {
             workers_differ: desired.workers != self.workers,
         };
         Ok((report, closing))
+    }
+
+    /// Tells the workers to which listeners a session may be passed.
+    fn tell_workers(&self, workers: &[Arc<Worker>]) {
+        for worker in workers {
+            worker.listeners.set(self.listeners.states());
+        }
     }
 
     fn divide_descriptors(&mut self, listening_before: u64, reserve: u64) {

@@ -16,6 +16,7 @@ use crate::error::BindError;
 use crate::listener::address_guard::close_port;
 use crate::listener::running::{ClosingListener, RunningListener};
 use crate::listener::sockets::ListenerSockets;
+use crate::state::listener::ListenerState;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::worker::Worker;
@@ -50,6 +51,11 @@ impl ListenerSet {
     /// The addresses listened on.
     pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
         self.0.iter().map(RunningListener::addr).collect()
+    }
+
+    /// The states of the listeners.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &Arc<ListenerState>> {
+        self.0.iter().map(RunningListener::state)
     }
 
     /// How many descriptors the sockets take.

@@ -16,11 +16,21 @@ impl Dial<'_> {
         &self,
         waiting: F,
     ) -> Result<F::Output, CloseReason> {
-        select! {
-            biased;
-            output = waiting => Ok(output),
-            () = gone(self.client, self.abandon_silent) => Err(CloseReason::ClientGone),
-        }
+        while_client_stays(self.client, self.abandon_silent, waiting).await
+    }
+}
+
+/// Completes with `waiting`, or fails as soon as `client` goes away. With `abandon_silent` a client that has ended its
+/// side without a byte has gone away.
+pub(super) async fn while_client_stays<F: Future>(
+    client: &Stream,
+    abandon_silent: bool,
+    waiting: F,
+) -> Result<F::Output, CloseReason> {
+    select! {
+        biased;
+        output = waiting => Ok(output),
+        () = gone(client, abandon_silent) => Err(CloseReason::ClientGone),
     }
 }
 

@@ -14,7 +14,8 @@ impl Session {
     /// complete answer.
     pub(crate) fn close(mut self, end: Result<CloseReason, CloseReason>, counters: &Counters) {
         // With bytes unread the kernel resets as well. It does not know the bytes that a preread has read.
-        if end.is_err() && (self.route().on_refusal == OnRefusal::Reset || self.has_unsent) {
+        let is_refused = end.is_err_and(|reason| reason != CloseReason::Responded);
+        if is_refused && (self.route().on_refusal == OnRefusal::Reset || self.has_unsent) {
             reset_on_close(&self.client);
         }
         let (Ok(reason) | Err(reason)) = end;
@@ -57,6 +58,8 @@ const fn counter_of(reason: CloseReason, counters: &Counters) -> &Counter {
         CloseReason::QueueTimeout => &counters.queue_timeouts,
         CloseReason::Rate => &counters.rate_refused,
         CloseReason::Refused => &counters.hook_refused,
+        CloseReason::Responded => &counters.responded,
+        CloseReason::RouteRefused => &counters.route_refused,
         CloseReason::Sessions => &counters.sessions_refused,
     }
 }

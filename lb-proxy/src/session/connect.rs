@@ -65,11 +65,15 @@ impl Session {
             tried: Tried::new(),
         };
         let (lease, backend, begin) = dial.run().await?;
-        if let Some((hooks, connection)) = dial.hooks {
-            if let Some(details) = dial.details {
-                let connected = Connected::new(counters, self.accepted_at, begin);
-                details.connected = Some(connected);
-            }
+        let connection = dial.hooks.map(|(_, connection)| connection);
+        let hooks = route.hooks.as_deref().zip(connection);
+        let first_byte = lease.first_byte_times();
+        if hooks.is_some() || first_byte.is_some() {
+            let details = self.details.get_or_insert_default();
+            let connected = Connected::new(counters, self.accepted_at, begin, first_byte);
+            details.connected = Some(connected);
+        }
+        if let Some((hooks, connection)) = hooks {
             hooks.connected(&connection, &lease.backend());
         }
         self.lease = Some(lease);

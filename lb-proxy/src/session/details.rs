@@ -10,13 +10,16 @@ use crate::close_reason::CloseReason;
 use crate::hooks::{AttemptReport, NoBackendCause, RefusalDetail, Summary};
 use crate::metrics::{Counter, Counters};
 use crate::upstream::Lease;
+use crate::upstream::attempt_times::AttemptTimes;
 
-/// What the hooks' summary needs. Sessions without hooks have none.
+/// What the hooks' summary needs. Sessions without hooks have none, unless the policy weighs the time to the first byte.
 #[derive(Debug, Default)]
 pub(super) struct Details {
     pub(super) attempts: Vec<AttemptReport>,
     pub(super) refusal: Option<RefusalDetail>,
     pub(super) connected: Option<Connected>,
+    /// The bytes of a fixed response that the client accepted.
+    pub(super) responded: u64,
 }
 
 /// The connection with the backend.
@@ -32,12 +35,19 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    pub(super) fn new(counters: &Arc<Counters>, accepted_at: Instant, begin: Instant) -> Self {
+    /// `first_byte` is told when the first byte of the backend comes.
+    pub(super) fn new(
+        counters: &Arc<Counters>,
+        accepted_at: Instant,
+        begin: Instant,
+        first_byte: Option<Arc<AttemptTimes>>,
+    ) -> Self {
         Self {
             after: accepted_at.elapsed(),
             begin,
             to_backend: Counter::of_session(counters, |counters| &counters.bytes_to_backends),
-            to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients),
+            to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients)
+                .telling(first_byte),
         }
     }
 
@@ -86,7 +96,7 @@ impl Session {
             connected_after: connected.map(|own| own.after),
             bytes_from_client: from_client.map_or(0, |record| record.read()),
             bytes_to_backend: connected.map_or(0, |own| own.to_backend.get()),
-            bytes_to_client: connected.map_or(0, |own| own.to_client.get()),
+            bytes_to_client: connected.map_or(details.responded, |own| own.to_client.get()),
             client_ended_after: from_client
                 .and_then(|record| record.ended())
                 .map(since_accept),

@@ -1,6 +1,8 @@
-//! The life of one connection, one file a step: admit, preread, pick, connect, first bytes, relay, close.
+//! The life of one connection, one file a step: admit, preread, choose, pick, connect, first bytes, relay, close.
 
 mod admit;
+mod begin;
+mod choose;
 mod client_gone;
 mod close;
 mod connect;
@@ -8,10 +10,12 @@ mod cut;
 mod details;
 mod first_bytes;
 mod own_listeners;
+mod pass;
 mod pick;
 mod preread;
 mod refusal;
 mod relay;
+mod respond;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,7 +30,6 @@ use crate::connection::Connection;
 use crate::limits::client_zone::ClientPermit;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
-use crate::relay::BytesAhead;
 use crate::session_data::SessionData;
 use crate::state::listener::ListenerState;
 use crate::state::permit::SessionPermit;
@@ -148,32 +151,6 @@ impl Session {
         })
     }
 
-    async fn begin(&mut self, worker: &Worker) -> Result<(Stream, BytesAhead), CloseReason> {
-        let Route {
-            hooks, prereads, ..
-        } = self.route();
-        let is_observed = hooks.is_some();
-        if is_observed || !prereads.is_empty() {
-            self.ends = Some(Box::new(self.ends()));
-        }
-        if is_observed {
-            self.details = Some(Box::default());
-        }
-        let mut first = if self.names_client() {
-            let first = self.preread().await?;
-            self.admit()?;
-            first
-        } else {
-            self.admit()?;
-            self.preread().await?
-        };
-        self.has_unsent = !first.is_empty();
-        self.choose();
-        let backend = self.connect(first.is_empty(), &worker.counters).await?;
-        first.prepend_header(self);
-        Ok((backend, first.into_ahead()))
-    }
-
     fn connection(&self) -> Connection {
         let Ends { local, peer, data } = self.ends();
         Connection {
@@ -212,12 +189,6 @@ impl Session {
             Some(chosen) => chosen,
             None => &self.route().upstream,
         }
-    }
-
-    /// Whether a preread may replace the client's address.
-    fn names_client(&self) -> bool {
-        let mut prereads = self.route().prereads.iter();
-        prereads.any(|preread| preread.names_client())
     }
 }
 

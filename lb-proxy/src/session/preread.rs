@@ -1,4 +1,4 @@
-//! Preread: the listener's prereads read the first bytes before a backend is picked, and the route chooses the upstream.
+//! Preread: the listener's prereads read the first bytes before a backend is picked.
 
 use std::io;
 use std::sync::Arc;
@@ -22,10 +22,9 @@ const FIRST_READ: usize = 1024;
 
 impl Session {
     /// Reads until every preread of the listener is done, each within its time-out.
-    pub(super) async fn preread(&mut self) -> Result<FirstBytes, CloseReason> {
-        let mut first = FirstBytes::default();
+    pub(super) async fn preread(&mut self, first: &mut FirstBytes) -> Result<(), CloseReason> {
         if self.route().prereads.is_empty() {
-            return Ok(first);
+            return Ok(());
         }
         let listener = Arc::clone(&self.permit.listener);
         let route = &listener.route;
@@ -73,16 +72,7 @@ impl Session {
         self.client_addr = connection.client;
         self.preread = connection.preread;
         self.upstream = upstream;
-        Ok(first)
-    }
-
-    /// Lets the listener's route function choose the upstream.
-    pub(super) fn choose(&mut self) {
-        if let Some(function) = &self.route().function
-            && let Some(upstream) = function.choose(&self.connection())
-        {
-            self.upstream = Some(upstream);
-        }
+        Ok(())
     }
 }
 

@@ -4,9 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::Session;
+use crate::bandwidth::Bandwidth;
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
 use crate::relay::{BytesAhead, CutSignals, RelayEnd, RelaySettings, TrafficCounters, relay};
+use crate::state::bandwidth_setting::BandwidthSetting;
 use crate::state::worker::Worker;
 
 impl Session {
@@ -19,6 +21,7 @@ impl Session {
         cut: Pin<&'a mut impl Future<Output = CloseReason>>,
     ) -> impl Future<Output = CloseReason> {
         let counters = &worker.counters;
+        let bandwidth = self.bandwidth();
         let Self {
             client,
             details,
@@ -44,6 +47,7 @@ impl Session {
             timeouts: &route.timeouts,
             splice: route.splice,
             half_close: route.half_close,
+            bandwidth,
         };
         let cuts = CutSignals {
             cut,
@@ -56,6 +60,17 @@ impl Session {
             }
         };
         relay(client, backend, settings, ahead, traffic, cuts, left)
+    }
+}
+
+impl Session {
+    /// How many bytes a second the session may relay.
+    fn bandwidth(&self) -> Bandwidth {
+        match &self.route().bandwidth {
+            None => Bandwidth::unlimited(),
+            Some(BandwidthSetting::Fixed(bandwidth)) => *bandwidth,
+            Some(BandwidthSetting::Function(function)) => function(&self.connection()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::limits::Limits;
+use crate::relay::BytesAhead;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
@@ -19,10 +20,10 @@ async fn a_session_is_small() {
         .build()
         .unwrap();
     let addr = (Ipv4Addr::LOCALHOST, 0).into();
-    let (limits, route) = Listener::new(addr, &upstream).into_parts();
+    let (limits, route, servers) = Listener::new(addr, &upstream).into_parts();
     let trackers = Arc::new(Trackers::new());
     let proxy = ProxyState::new(1, Limits::default(), &trackers);
-    let state = ListenerState::new(addr, route, limits, &proxy);
+    let state = ListenerState::new(addr, route, servers, limits, &proxy);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap())
         .await

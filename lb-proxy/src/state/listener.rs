@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use super::proxy::ProxyState;
 use super::route::Route;
 use super::trackers::Trackers;
+use super::virtual_servers::{ServerSelector, VirtualServer, VirtualServers};
+use crate::connection::Connection;
 use crate::failures::kind::{AcceptPause, Failure, FailureEvent};
 use crate::limits::limiter::Limiter;
 use crate::limits::rate::TokenBucket;
@@ -27,38 +29,80 @@ pub(crate) struct ListenerState {
     /// The address, or the key of a unix socket's path.
     pub(crate) addr: SocketAddr,
     pub(crate) route: Route,
+    virtual_servers: Option<Box<VirtualServerStates>>,
     proxy: Arc<ProxyState>,
     limiter: Limiter,
+}
+
+/// The virtual servers of a listener, each a listener without limits.
+#[derive(Debug)]
+struct VirtualServerStates {
+    selector: ServerSelector,
+    states: Vec<Arc<ListenerState>>,
 }
 
 impl ListenerState {
     pub(crate) fn new(
         addr: SocketAddr,
         route: Route,
+        servers: VirtualServers,
         limits: Limits,
         proxy: &Arc<ProxyState>,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            addr,
-            route,
-            proxy: Arc::clone(proxy),
-            limiter: Limiter::new(limits),
-        })
+        Self::with_limiter(addr, route, servers, Limiter::new(limits), proxy)
     }
 
     /// This state with another route and other limits. The limits go on counting the open sessions.
     pub(crate) fn with_route(
         &self,
         route: Route,
+        servers: VirtualServers,
         limits: Limits,
         proxy: &Arc<ProxyState>,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            addr: self.addr,
-            route,
-            proxy: Arc::clone(proxy),
-            limiter: self.limiter.with_limits(limits),
-        })
+        let limiter = self.limiter.with_limits(limits);
+        Self::with_limiter(self.addr, route, servers, limiter, proxy)
+    }
+
+    fn with_limiter(
+        addr: SocketAddr,
+        route: Route,
+        servers: VirtualServers,
+        limiter: Limiter,
+        proxy: &Arc<ProxyState>,
+    ) -> Arc<Self> {
+        let state = |route, virtual_servers, limiter| {
+            Arc::new(Self {
+                addr,
+                route,
+                virtual_servers,
+                proxy: Arc::clone(proxy),
+                limiter,
+            })
+        };
+        let VirtualServers { selector, servers } = servers;
+        let states = servers.into_iter();
+        let states: Vec<_> = states
+            .map(|VirtualServer { route: mut own }| {
+                own.unix.clone_from(&route.unix);
+                state(own, None, Limiter::new(Limits::default()))
+            })
+            .collect();
+        let servers =
+            (!states.is_empty()).then(|| Box::new(VirtualServerStates { selector, states }));
+        state(route, servers, limiter)
+    }
+
+    /// The virtual server of a connection that asks for `name`. `None` is this listener. A virtual server has none itself.
+    pub(crate) fn virtual_server(
+        &self,
+        name: Option<&str>,
+        connection: impl FnOnce() -> Connection,
+    ) -> Option<&Arc<Self>> {
+        let servers = self.virtual_servers.as_ref()?;
+        servers
+            .states
+            .get(servers.selector.choose(name, connection)?)
     }
 
     /// What it listens on.
@@ -72,23 +116,21 @@ impl ListenerState {
     /// The limits on open sessions in the order in which a session acquires them: descriptors, proxy, listener.
     pub(crate) fn session_limits(&self) -> impl Iterator<Item = (&SessionLimit, Excess)> {
         let descriptors = (&*self.proxy.descriptors, Excess::Wait);
-        let limits = self.limiters().into_iter().filter_map(|limiter| {
-            let limit = limiter.sessions.as_deref()?;
-            Some((limit, limiter.excess))
-        });
-        once(descriptors).chain(limits)
+        let limits = [&self.proxy.limiter, &self.limiter];
+        once(descriptors).chain(limits.into_iter().filter_map(Limiter::session_limit))
     }
 
     /// The limits on the rate of new connections: proxy, listener.
     pub(super) fn rate_limits(&self) -> impl Iterator<Item = (&TokenBucket, Excess)> {
-        self.limiters().into_iter().filter_map(|limiter| {
-            let bucket = limiter.rate.as_deref()?;
-            Some((bucket, limiter.excess))
-        })
+        let limits = [&self.proxy.limiter, &self.limiter];
+        limits.into_iter().filter_map(Limiter::rate_limit)
     }
 
-    fn limiters(&self) -> [&Limiter; 2] {
-        [&self.proxy.limiter, &self.limiter]
+    /// How many of the limits on open sessions and on rates are not the listener's own.
+    pub(super) fn shared_limits(&self) -> (usize, usize) {
+        let proxy = &self.proxy.limiter;
+        let sessions = 1 + usize::from(proxy.sessions.is_some());
+        (sessions, usize::from(proxy.rate.is_some()))
     }
 
     pub(crate) fn trackers(&self) -> &Trackers {
@@ -139,7 +181,13 @@ mod tests {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 446));
         let limits = Limits::default();
         let proxy = ProxyState::new(1, limits, &Arc::new(Trackers::new()));
-        let listener = ListenerState::new(addr, Route::new(upstream), limits, &proxy);
+        let listener = ListenerState::new(
+            addr,
+            Route::new(upstream),
+            VirtualServers::new(),
+            limits,
+            &proxy,
+        );
         let limit = SessionLimit::exact(1);
         let log = Capture::install();
         listener.wait_for(&limit).await;

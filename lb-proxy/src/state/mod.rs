@@ -4,12 +4,16 @@
 //! listener, [`Worker`](worker::Worker) to one worker. A reload replaces the first two; [`Trackers`](trackers::Trackers)
 //! live as long as the server.
 
+pub(crate) mod bandwidth_setting;
 pub(crate) mod hops;
 pub(crate) mod listener;
+pub(crate) mod listener_table;
 pub(crate) mod permit;
 pub(crate) mod proxy;
 pub(crate) mod route;
+pub(crate) mod route_action;
 pub(crate) mod route_function;
 pub(crate) mod shutdown;
 pub(crate) mod trackers;
+pub(crate) mod virtual_servers;
 pub(crate) mod worker;

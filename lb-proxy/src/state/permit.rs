@@ -14,7 +14,11 @@ use crate::limits::Excess;
 pub(crate) struct SessionPermit {
     pub(crate) listener: Arc<ListenerState>,
     /// How many of the [session limits](ListenerState::session_limits) are acquired.
-    acquired: usize,
+    acquired: u32,
+    /// How many listeners have passed the session on.
+    passes: u8,
+    /// The permit of the listener that the session comes from. It includes the limits of the process and the proxy.
+    former: Option<Box<Self>>,
 }
 
 impl SessionPermit {
@@ -23,14 +27,37 @@ impl SessionPermit {
         Self {
             listener,
             acquired: 0,
+            passes: 0,
+            former: None,
         }
+    }
+
+    /// How many listeners have passed the session on.
+    pub(crate) const fn passes(&self) -> u8 {
+        self.passes
+    }
+
+    /// Goes on with another listener, whose own limits are still to be acquired.
+    pub(crate) fn pass_to(&mut self, listener: Arc<ListenerState>) {
+        self.go_on_with(listener);
+        self.passes += 1;
+    }
+
+    /// Goes on with a virtual server of the listener. Keeps what is acquired, and acquires nothing more.
+    pub(crate) fn go_on_with(&mut self, listener: Arc<ListenerState>) {
+        let mut next = Self::empty(listener);
+        next.passes = self.passes;
+        let former = std::mem::replace(self, next);
+        self.former = Some(Box::new(former));
     }
 
     /// Acquires all session limits, then takes a token of each rate limit. Waits where a limit lets its excess wait.
     ///
     /// Cancel-safe: the next call goes on at the limit where this one waited.
     pub(crate) async fn acquire(&mut self) -> Result<(), CloseReason> {
-        for (limit, excess) in self.listener.session_limits().skip(self.acquired) {
+        let (shared, shared_rates) = self.shared_limits();
+        let limits = self.listener.session_limits();
+        for (limit, excess) in limits.skip(shared + self.acquired as usize) {
             while !limit.try_acquire() {
                 match excess {
                     Excess::Refuse => return Err(CloseReason::Sessions),
@@ -39,7 +66,7 @@ impl SessionPermit {
             }
             self.acquired += 1;
         }
-        for (bucket, excess) in self.listener.rate_limits() {
+        for (bucket, excess) in self.listener.rate_limits().skip(shared_rates) {
             while let Err(wait) = bucket.take(self.listener.now()) {
                 match excess {
                     Excess::Refuse => return Err(CloseReason::Rate),
@@ -52,11 +79,21 @@ impl SessionPermit {
         }
         Ok(())
     }
+
+    /// How many of the limits on sessions and on rates the former permit includes.
+    fn shared_limits(&self) -> (usize, usize) {
+        match self.former {
+            Some(_) => self.listener.shared_limits(),
+            None => (0, 0),
+        }
+    }
 }
 
 impl Drop for SessionPermit {
     fn drop(&mut self) {
-        let acquired = self.listener.session_limits().take(self.acquired);
+        let (shared, _) = self.shared_limits();
+        let limits = self.listener.session_limits();
+        let acquired = limits.skip(shared).take(self.acquired as usize);
         acquired.for_each(|(limit, _)| limit.release());
     }
 }

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bandwidth_setting::BandwidthSetting;
 use super::route_function::RouteFunction;
 use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
+use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::access::Access;
 use crate::limits::client_zone::ClientZone;
@@ -42,6 +44,8 @@ pub(crate) struct Route {
     pub(crate) send_proxy: Option<SendProxy>,
     pub(crate) server_names: Option<Arc<ServerNames<Upstream>>>,
     pub(crate) function: Option<RouteFunction>,
+    /// `None`: unlimited.
+    pub(crate) bandwidth: Option<BandwidthSetting>,
     /// Whether a hook, the route function, a hash key or a header may read what the first bytes told.
     pub(crate) keeps_preread: bool,
 }
@@ -70,7 +74,51 @@ impl Route {
             send_proxy: None,
             server_names: None,
             function: None,
+            bandwidth: None,
             keeps_preread: false,
         }
+    }
+
+    /// Checks that the settings can work. `of` names what has them.
+    pub(crate) fn check(&self, of: impl FnOnce() -> String) -> Result<(), BuildError> {
+        let Timeouts {
+            connect,
+            idle,
+            half_closed,
+            first_byte,
+            max_age,
+            max_age_jitter: _,
+        } = self.timeouts;
+        let timeouts = [
+            ("connect", Some(connect)),
+            ("half-closed", half_closed),
+            ("idle", idle),
+            ("first-byte", first_byte),
+            ("maximum-age", max_age),
+            ("preread", Some(self.preread_timeout)),
+            ("retry deadline", self.retry.deadline),
+        ];
+        let prereads = self.prereads.iter();
+        let of_prereads = prereads.map(|preread| ("preread", preread.timeout()));
+        let mut timeouts = timeouts.into_iter().chain(of_prereads);
+        if let Some((timeout, _)) = timeouts.find(|(_, t)| *t == Some(Duration::ZERO)) {
+            return Err(BuildError::ZeroTimeout { timeout });
+        }
+        let sends = self.send_proxy.as_ref();
+        sends.map_or(Ok(()), |send| send.check(of))
+    }
+
+    /// Whether a hook, a function or the header may read what the first bytes told.
+    pub(crate) fn reads_preread(&self) -> bool {
+        let is_function = matches!(self.bandwidth, Some(BandwidthSetting::Function(_)));
+        let sends = self.send_proxy.as_ref().is_some_and(SendProxy::passes_tlvs);
+        let computes = self.function.is_some() || is_function || self.bind_source.is_computed();
+        self.hooks.is_some() || computes || sends
+    }
+
+    /// The upstreams that it names.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        let names = self.server_names.iter();
+        std::iter::once(&self.upstream).chain(names.flat_map(|table| table.values()))
     }
 }

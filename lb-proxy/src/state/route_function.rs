@@ -1,25 +1,23 @@
-//! An embedder's own choice of the upstream.
+//! An embedder's own choice of where a session goes.
 
 use std::fmt;
 use std::sync::Arc;
 
+use super::route_action::RouteAction;
 use crate::connection::Connection;
-use crate::upstream::Upstream;
 
-/// A function that chooses the upstream of a connection; see [`Listener::route`](crate::Listener::route).
+/// A function that chooses where a connection goes; see [`Listener::route`](crate::Listener::route).
 #[derive(Clone)]
 pub(crate) struct RouteFunction(Arc<ChooseFn>);
 
-type ChooseFn = dyn Fn(&Connection) -> Option<Upstream> + Send + Sync;
+type ChooseFn = dyn Fn(&Connection) -> RouteAction + Send + Sync;
 
 impl RouteFunction {
-    pub(crate) fn new(
-        choose: impl Fn(&Connection) -> Option<Upstream> + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn new(choose: impl Fn(&Connection) -> RouteAction + Send + Sync + 'static) -> Self {
         Self(Arc::new(choose))
     }
 
-    pub(crate) fn choose(&self, connection: &Connection) -> Option<Upstream> {
+    pub(crate) fn choose(&self, connection: &Connection) -> RouteAction {
         (self.0)(connection)
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::listener_table::ListenerTable;
 use super::shutdown::ShutdownSignals;
 use super::trackers::Trackers;
 use crate::metrics::Counters;
@@ -29,6 +30,8 @@ pub(crate) const COHORTS: usize = 64;
 pub(crate) struct Worker {
     pub(crate) counters: Arc<Counters>,
     trackers: Arc<Trackers>,
+    /// The listeners that a session may be passed to. Each worker has its own table, so that workers share no lock.
+    pub(crate) listeners: ListenerTable,
     /// One token a cohort; children of `abort`. Each worker has its own, so that sessions of different workers do not
     /// contend for one lock.
     cohorts: Box<[CancellationToken]>,
@@ -52,6 +55,7 @@ impl Worker {
         Arc::new(Self {
             counters: Arc::default(),
             trackers: Arc::clone(trackers),
+            listeners: ListenerTable::default(),
             cohorts: cohorts.collect(),
             abort,
             runtime,

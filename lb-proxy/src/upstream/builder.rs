@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use lb_core::policy::P2c;
-use lb_core::{BalancerConfig, Policy, balancer};
+use lb_core::{BalancerConfig, Policy, Snapshot, balancer};
 use lb_discovery::{Driver, DriverConfig, Source};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
@@ -130,6 +130,32 @@ impl UpstreamBuilder {
         self
     }
 
+    /// Builds an upstream of `backends`, which is ready at once and never changes: no server has to follow it, so no proxy
+    /// has to know it. Sources that were added before are not used. Costs no task.
+    ///
+    /// It is meant for a [route](crate::Listener::route) that learns the backends when the session arrives. The state of
+    /// the backends (their failures, the connections that `max_conns` and `least_conn` count) lives as long as the
+    /// upstream does. So an upstream that is built for one session lets that session try each backend once, as nginx does,
+    /// and limits no other; one that the embedder keeps, by its address for instance, counts all sessions that it is
+    /// given to.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::SendProxy`] for a header that is too long.
+    pub fn fixed(mut self, backends: &Snapshot) -> Result<Upstream, BuildError> {
+        self.sources.clear();
+        let upstream = self.finish()?;
+        let shared = upstream.shared();
+        let mut follower = shared.follower.try_lock().expect("new");
+        // Without a follower no server tries to follow it.
+        if let Some(Follower { mut updater, .. }) = follower.take() {
+            updater.apply(backends, upstream.now());
+            shared.ready.send_replace(true);
+        }
+        drop(follower);
+        Ok(upstream)
+    }
+
     /// Checks the description. Nothing is started before a proxy with this upstream is bound.
     ///
     /// # Errors
@@ -141,6 +167,10 @@ impl UpstreamBuilder {
                 upstream: self.name,
             });
         }
+        self.finish()
+    }
+
+    fn finish(self) -> Result<Upstream, BuildError> {
         if let HeaderSetting::Own(Some(send)) = &self.header {
             let of = || format!("upstream \"{}\"", self.name);
             send.check(of)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lb_core::{Backend, Endpoint, FailureEffect, Pick, Timestamp};
 
 use super::Upstream;
+use super::attempt_times::AttemptTimes;
 
 /// A backend's connection in flight. When it ends, the first session in the wait queue gets it.
 #[derive(Debug)]
@@ -20,16 +21,46 @@ pub(crate) struct Lease {
 pub(super) enum Held {
     /// A connection in flight.
     Pick(Pick),
+    /// A connection in flight whose times the policy weighs.
+    Timed(Box<TimedPick>),
     /// No connection any more, only the backend's description.
     Ended(Arc<Backend>),
     /// Nothing. Only while a lease is dropped.
     Nothing,
 }
 
+/// A connection in flight and its times.
+#[derive(Debug)]
+pub(super) struct TimedPick {
+    pub(super) times: RunningTimes,
+    pub(super) pick: Pick,
+}
+
+/// Times that end when they are dropped.
+#[derive(Debug)]
+pub(super) struct RunningTimes(pub(super) Arc<AttemptTimes>);
+
+impl Drop for RunningTimes {
+    fn drop(&mut self) {
+        self.0.ended();
+    }
+}
+
+impl Held {
+    fn pick(&self) -> Option<&Pick> {
+        match self {
+            Self::Pick(pick) => Some(pick),
+            Self::Timed(timed) => Some(&timed.pick),
+            Self::Ended(_) | Self::Nothing => None,
+        }
+    }
+}
+
 impl Lease {
     pub(crate) fn addr(&self) -> SocketAddr {
         match &self.held {
             Held::Pick(pick) => pick.addr(),
+            Held::Timed(timed) => timed.pick.addr(),
             Held::Ended(backend) => backend.addr,
             Held::Nothing => unreachable!("held until dropped"),
         }
@@ -47,6 +78,7 @@ impl Lease {
     pub(crate) fn backend(&self) -> Arc<Backend> {
         match &self.held {
             Held::Pick(pick) => pick.backend(),
+            Held::Timed(timed) => timed.pick.backend(),
             Held::Ended(backend) => Arc::clone(backend),
             Held::Nothing => unreachable!("held until dropped"),
         }
@@ -54,8 +86,21 @@ impl Lease {
 
     /// Updates the backend's state: a connection was established.
     pub(super) fn report_connected(&self, now: Timestamp) {
-        if let Held::Pick(pick) = &self.held {
+        if let Some(pick) = self.held.pick() {
             pick.connected(now);
+        }
+        if let Held::Timed(timed) = &self.held {
+            timed.times.0.connected(now);
+        }
+    }
+
+    /// The times of the attempt, if the relay has to report the first byte of the backend.
+    pub(crate) fn first_byte_times(&self) -> Option<Arc<AttemptTimes>> {
+        match &self.held {
+            Held::Timed(timed) if timed.times.0.needs_first_byte() => {
+                Some(Arc::clone(&timed.times.0))
+            }
+            _ => None,
         }
     }
 
@@ -63,13 +108,17 @@ impl Lease {
     pub(super) fn report_failed(mut self, now: Timestamp) -> FailureEffect {
         match std::mem::replace(&mut self.held, Held::Nothing) {
             Held::Pick(pick) => pick.failed(now),
+            Held::Timed(timed) => {
+                timed.times.0.failed(now);
+                timed.pick.failed(now)
+            }
             Held::Ended(_) | Held::Nothing => unreachable!("only an established connection ends"),
         }
     }
 
     /// Ends the lease before its session: the connection no longer counts, and the backend's description stays known.
     pub(crate) fn end(&mut self) {
-        let Held::Pick(pick) = &self.held else {
+        let Some(pick) = self.held.pick() else {
             return;
         };
         let ended = Held::Ended(pick.backend());

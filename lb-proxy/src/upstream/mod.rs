@@ -1,5 +1,6 @@
 //! A named pool of backends: a policy, the sources that fill it, and the state of its backends.
 
+pub(crate) mod attempt_times;
 mod builder;
 mod description;
 pub(crate) mod drain;

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use lb_core::{Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Tried};
 
 use super::Upstream;
+use super::attempt_times::AttemptTimes;
 use super::hash_key::HashKey;
-use super::lease::{Held, Lease};
+use super::lease::{Held, Lease, RunningTimes, TimedPick};
 
 thread_local! {
     /// Seeded by the operating system. Not for secrets.
@@ -30,8 +32,16 @@ impl Upstream {
     }
 
     pub(super) fn lease(&self, pick: Pick) -> Lease {
+        let held = match pick.response_timer() {
+            None => Held::Pick(pick),
+            Some(timer) => {
+                let times = AttemptTimes::new(timer, self.shared().clock);
+                let times = RunningTimes(Arc::new(times));
+                Held::Timed(Box::new(TimedPick { times, pick }))
+            }
+        };
         Lease {
-            held: Held::Pick(pick),
+            held,
             queue: self.shared().wait_queue.is_used().then(|| self.clone()),
         }
     }

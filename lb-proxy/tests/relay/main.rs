@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bandwidth;
 mod bytes;
 #[cfg(target_os = "linux")]
 mod close;

@@ -5,6 +5,7 @@
 mod failures;
 mod hash_key;
 mod hooks;
+mod least_time;
 mod queue;
 mod refusal;
 mod retry;

@@ -208,3 +208,11 @@ pub(crate) struct ClaimedSocket {
     unix: Option<Arc<Path>>,
     dual_stack: bool,
 }
+
+impl ClaimedSocket {
+    /// Whether it takes the connections of a `listen` with the address `addr`.
+    pub(crate) fn serves(&self, addr: SocketAddr) -> bool {
+        let is_any_ipv4 = addr.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.addr == addr || (self.dual_stack && is_any_ipv4 && self.addr.port() == addr.port())
+    }
+}

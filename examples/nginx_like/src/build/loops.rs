@@ -5,7 +5,7 @@
 //! while serving, where a client's connections to listeners of the same process are counted.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -51,19 +51,32 @@ impl fmt::Display for Loop {
     }
 }
 
-/// The first loop of `config`, if it has any.
-pub(crate) fn find(config: &Config) -> Option<Loop> {
-    let stream = config.stream.as_ref()?;
+/// The loops of `config`. A loop through several listeners is one.
+pub(crate) fn find(config: &Config) -> Vec<Loop> {
+    let Some(stream) = &config.stream else {
+        return Vec::new();
+    };
     // If the kernel does not list its addresses, only loopback addresses are known to be local.
     let local = LocalAddresses::now().unwrap_or_default();
     let graph = Graph::of(stream, &local);
-    let mut endless = graph.endless().into_iter();
-    endless.find_map(|server| graph.loop_of(server))
+    let mut loops: Vec<Loop> = Vec::new();
+    let mut passed = HashSet::new();
+    for server in graph.endless() {
+        let listens = &stream.servers[server].listens;
+        if listens.iter().any(|listen| passed.contains(&listen.addr)) {
+            continue;
+        }
+        if let Some(found) = graph.loop_of(server) {
+            passed.extend(found.listeners.iter().copied());
+            loops.push(found);
+        }
+    }
+    loops
 }
 
-/// Logs the first loop of `config`. The configuration is served all the same.
+/// Logs the loops of `config`. The configuration is served all the same.
 pub(crate) fn warn_of(config: &Config) {
-    if let Some(found) = find(config) {
+    for found in find(config) {
         error!("{found}");
     }
 }

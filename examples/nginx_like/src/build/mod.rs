@@ -10,4 +10,4 @@ pub(crate) mod loops;
 pub(crate) mod proxy;
 pub(crate) mod reload_state;
 mod resolvers;
-mod upstream;
+pub(crate) mod upstream;

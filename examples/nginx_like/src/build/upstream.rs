@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
-use lb_core::policy::PolicyKind;
-use lb_core::{AdminState, Backend, FailLimit, Priority, Snapshot, Weight};
+use lb_core::policy::{LeastTime, PolicyKind};
+use lb_core::{AdminState, Backend, FailLimit, Policy, Priority, Snapshot, Weight};
 use lb_discovery::{Dns, DriverConfig, Map, OnEmpty, Source, Static};
 
 use super::error::BuildError;
@@ -14,9 +14,10 @@ use super::hash_key;
 use super::kubernetes;
 use super::resolvers::{SystemResolver, UpstreamResolvers};
 use crate::config::resolver::Resolver;
+use crate::config::stream::Stream;
 use crate::config::upstream::block::Upstream;
 use crate::config::upstream::kubernetes::Kubernetes;
-use crate::config::upstream::method::Method;
+use crate::config::upstream::method::{ExpectedTime, Method};
 use crate::config::upstream::server::UpstreamServer;
 use crate::syntax::address::Host;
 use crate::variables::table::Variables;
@@ -33,6 +34,15 @@ pub(super) fn upstreams(
     upstreams.collect()
 }
 
+/// The error of each upstream that cannot be built.
+pub(crate) fn errors_of_upstreams(stream: &Stream) -> Vec<BuildError> {
+    let system = SystemResolver::default();
+    let upstreams = stream.upstreams.iter();
+    upstreams
+        .filter_map(|config| upstream(config, &stream.variables, &system).err())
+        .collect()
+}
+
 /// The upstream that `config` describes.
 fn upstream(
     config: &Upstream,
@@ -41,7 +51,7 @@ fn upstream(
 ) -> Result<lb_proxy::Upstream, BuildError> {
     let resolvers = UpstreamResolvers::new(config, system);
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
-        .policy(policy(&config.method).build())
+        .policy(policy(&config.method))
         .fingerprint(fingerprint(config))
         // As in nginx, a name that does not exist any more removes its servers; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
@@ -102,8 +112,8 @@ fn joined(servers: &[UpstreamServer]) -> Vec<UpstreamServer> {
     joined
 }
 
-const fn policy(method: &Method) -> PolicyKind {
-    match method {
+fn policy(method: &Method) -> Arc<dyn Policy> {
+    let kind = match method {
         Method::RoundRobin => PolicyKind::WeightedRoundRobin,
         Method::Hash {
             consistent: false, ..
@@ -112,10 +122,18 @@ const fn policy(method: &Method) -> PolicyKind {
             consistent: true, ..
         } => PolicyKind::Ketama,
         Method::LeastConn => PolicyKind::LeastConn,
-        Method::LeastTime => PolicyKind::LeastTime,
+        Method::LeastTime { time, in_flight } => {
+            let policy = match time {
+                ExpectedTime::Connect => LeastTime::connect(),
+                ExpectedTime::FirstByte => LeastTime::first_byte(),
+                ExpectedTime::LastByte => LeastTime::last_byte(),
+            };
+            return Arc::new(policy.with_in_flight(*in_flight));
+        }
         Method::Random => PolicyKind::Random,
         Method::RandomTwo => PolicyKind::RandomTwo,
-    }
+    };
+    kind.build()
 }
 
 /// The sources of `servers`, in their order. Consecutive addresses are one source: a task follows each source, which

@@ -31,6 +31,7 @@ mod load;
 pub(crate) mod main;
 mod map;
 pub(crate) mod overrides;
+pub(crate) mod pid;
 pub(crate) mod proxy;
 mod proxy_pass;
 pub(crate) mod realip;

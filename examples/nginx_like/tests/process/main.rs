@@ -4,6 +4,7 @@
 
 mod accepting;
 mod command_line;
+mod daemon;
 mod dns_chaos;
 mod failures;
 mod half_close;

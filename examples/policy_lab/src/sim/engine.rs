@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lb_core::{Balancer, Pick, PickRequest, SplitMix64, Timestamp, Tried, Updater, balancer};
+use lb_core::{
+    Balancer, Pick, PickRequest, ResponseTimer, SplitMix64, Timestamp, Tried, Updater, balancer,
+};
 
 use super::keys::KeyProbe;
 use super::membership::{Membership, number_of};
@@ -53,6 +55,8 @@ struct Connection {
     tried: Tried,
     /// The lease with the backend's number.
     pick: Option<(Pick, usize)>,
+    /// For policies that weigh response times.
+    timer: Option<ResponseTimer>,
 }
 
 impl<'a> Engine<'a> {
@@ -157,6 +161,7 @@ impl<'a> Engine<'a> {
             rng,
             tried: Tried::new(),
             pick: None,
+            timer: None,
         };
         self.arrivals += 1;
         self.record.arrived(self.now);
@@ -198,6 +203,7 @@ impl<'a> Engine<'a> {
             return;
         };
         let number = number_of(pick.addr());
+        connection.timer = pick.response_timer();
         connection.pick = Some((pick, number));
         self.record.picked(number, self.now);
 
@@ -226,11 +232,12 @@ impl<'a> Engine<'a> {
 
     fn connected(&mut self, id: usize) {
         let now = self.timestamp();
-        let connection = &self.connections[id];
+        let connection = &mut self.connections[id];
         let Some((pick, number)) = &connection.pick else {
             return;
         };
         pick.connected(now);
+        connection.timer.iter_mut().for_each(|t| t.connected(now));
         let number = *number;
         let (client, arrived) = (connection.client, connection.arrived);
         self.record.connected(client, number, arrived, self.now);
@@ -246,6 +253,11 @@ impl<'a> Engine<'a> {
             return;
         };
         connection.tried.insert(pick.addr());
+        connection
+            .timer
+            .take()
+            .into_iter()
+            .for_each(|t| t.failed(now));
         if !blameless {
             pick.failed(now);
         }
@@ -263,10 +275,16 @@ impl<'a> Engine<'a> {
     }
 
     fn finished(&mut self, id: usize) {
+        let now = self.timestamp();
         let connection = &mut self.connections[id];
         let Some((_, number)) = connection.pick.take() else {
             return;
         };
+        if let Some(mut timer) = connection.timer.take() {
+            // The simulated backend answers with all of its bytes at once.
+            timer.first_byte(now);
+            timer.ended(now);
+        }
         self.served += 1;
         self.record.served(connection.arrived, self.now);
         self.record.released(number, self.now);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::PickContext;
 use crate::load_index::index::LoadIndex;
 use crate::state::index_position::TierIndex;
+use crate::state::response_times::Expectation;
 use crate::tiers::slot::Slot;
 use crate::tiers::tier::BackendIndex;
 
@@ -37,19 +38,28 @@ impl<'a> PickContext<'a> {
         state.connect_time.get_at(self.environment.now)
     }
 
-    /// The milliseconds, at most 5020, that connecting to the backend at `i` is expected to take, by the formula of
-    /// nginx's `least_time`; 0 for an index outside the tier. Costs a division if the backend rests.
-    pub(crate) fn expected_connect_millis(&self, i: BackendIndex) -> u64 {
+    /// The milliseconds, at most 5020, that the backend at `i` is expected to take, by the formula of nginx's `least_time`; 0
+    /// for an index outside the tier, and where response times are not kept.
+    pub(crate) fn expected_millis(&self, i: BackendIndex, expectation: Expectation) -> u64 {
         self.asked();
-        let expected = |slot: &Slot| slot.state().expected_connect_millis(self.environment.now);
-        self.slot(i).map_or(0, expected)
+        let is_noted = self.environment.dry_run.is_none();
+        self.slot(i).map_or(0, |slot| {
+            let (state, now) = (slot.state(), self.environment.now);
+            let times = state.response_times();
+            times.map_or(0, |times| {
+                times.expected_millis(expectation, state.fail_timeout(), now, is_noted)
+            })
+        })
     }
 
-    /// Ends the rest of the backend at `i`, as `least_time` defines it, because it is picked.
-    pub(crate) fn end_rest(&self, i: BackendIndex) {
+    /// Averages the age of the attempts in flight at the backend at `i`, once a pick.
+    pub(crate) fn note_in_flight(&self, i: BackendIndex) {
         self.asked();
-        if let (Some(slot), None) = (self.slot(i), self.environment.dry_run) {
-            slot.state().end_rest(self.environment.now);
+        if self.environment.dry_run.is_none()
+            && let Some(slot) = self.slot(i)
+            && let Some(times) = slot.state().response_times()
+        {
+            times.note_in_flight(self.environment.now);
         }
     }
 

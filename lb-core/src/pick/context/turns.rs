@@ -19,6 +19,28 @@ impl PickContext<'_> {
         }
     }
 
+    /// The tier's counter, without taking a number.
+    pub(crate) fn cursor(&self) -> u64 {
+        self.asked();
+        match self.environment.dry_run {
+            None => self.environment.tier.cursor().load(Relaxed),
+            Some(dry_run) => dry_run.cursor(),
+        }
+    }
+
+    /// Sets the tier's counter to `new` if it is `current`. False if another thread has changed it.
+    pub(crate) fn move_cursor(&self, current: u64, new: u64) -> bool {
+        self.asked();
+        match self.environment.dry_run {
+            None => {
+                let cursor = self.environment.tier.cursor();
+                let moved = cursor.compare_exchange(current, new, Relaxed, Relaxed);
+                moved.is_ok()
+            }
+            Some(dry_run) => dry_run.move_cursor(current, new),
+        }
+    }
+
     /// The next number of a counter that belongs to the backend at `i`, for turns that it shares with others. Starts
     /// at 0, wraps, and survives like the rest of the backend's state; 0 for an index outside the tier.
     pub(crate) fn ticket_of(&self, i: BackendIndex) -> u64 {
@@ -77,16 +99,66 @@ impl PickContext<'_> {
         self.draw(NonZeroU64::from(slot.nonzero_weight())) < effective.into()
     }
 
+    /// The effective weight of the backend at `i` for a policy that compares those of all. One that a failure has damped grows
+    /// by one with every call. 0 for an index outside the tier.
+    pub(crate) fn take_weight(&self, i: BackendIndex) -> i64 {
+        self.asked();
+        let weight = |slot: &Slot| {
+            let (weight, damping) = (slot.weight(), &slot.state().damping);
+            match self.environment.dry_run {
+                _ if damping.is_whole() => weight,
+                None => damping.take(weight),
+                Some(_) => damping.peek(weight),
+            }
+        };
+        self.slot(i).map_or(0, weight).into()
+    }
+
     /// Adds `change` to nginx's `current_weight` of the backend at `i`, which breaks ties, and returns the sum. 0 for an
     /// index outside the tier.
     pub(crate) fn credit(&self, i: BackendIndex, change: i64) -> i64 {
         self.asked();
         self.slot(i).map_or(0, |slot| {
             let credit = &slot.state().credit;
-            if self.environment.dry_run.is_some() {
-                return credit.load(Relaxed).wrapping_add(change);
+            if let Some(dry_run) = self.environment.dry_run {
+                let before = dry_run.credit(i).unwrap_or_else(|| credit.load(Relaxed));
+                let sum = before.wrapping_add(change);
+                dry_run.set_credit(i, sum);
+                return sum;
             }
             credit.fetch_add(change, Relaxed).wrapping_add(change)
         })
+    }
+
+    /// Replaces nginx's `current_weight` of the backend at `i`.
+    pub(crate) fn set_credit(&self, i: BackendIndex, credit: i64) {
+        self.asked();
+        match (self.environment.dry_run, self.slot(i)) {
+            (Some(dry_run), _) => dry_run.set_credit(i, credit),
+            (None, Some(slot)) => slot.state().credit.store(credit, Relaxed),
+            (None, None) => {}
+        }
+    }
+
+    /// Whether no failure has damped the backend at `i`.
+    pub(crate) fn is_whole(&self, i: BackendIndex) -> bool {
+        self.slot(i)
+            .is_none_or(|slot| slot.state().damping.is_whole())
+    }
+
+    /// Whether the connection has failed on a backend before.
+    #[inline]
+    pub(crate) fn is_retry(&self) -> bool {
+        !self.request.tried().is_empty()
+    }
+
+    /// Whether backends start slowly.
+    pub(crate) const fn has_slow_start(&self) -> bool {
+        self.environment.config.slow_start.is_some()
+    }
+
+    /// Whether this pick changes nothing.
+    pub(crate) const fn is_dry_run(&self) -> bool {
+        self.environment.dry_run.is_some()
     }
 }

@@ -3,14 +3,25 @@
 use crate::pick::context::PickContext;
 use crate::tiers::tier::BackendIndex;
 
+/// Which backends are tied with the best one, where it changes while they are compared by credit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ties {
+    /// Those of the same amount for their weight.
+    Equal,
+    /// As in nginx's `least_time`: the amount of the first best backend for the weight of the best one so far. It passes over
+    /// some of the tied ones if weights differ.
+    OfFirstAmount,
+}
+
 /// The eligible one of `n` backends with the least `amount` for its weight; amounts are below 2^48. Ratios are compared by
 /// cross-multiplication, without rounding.
 ///
-/// Ties are broken by smooth weighted round robin among the tied backends, as in nginx: each gains its weight, the one with
-/// the highest credit is chosen and pays the sum. Credits are kept with the backends, and change only in ties.
+/// Ties are broken by smooth weighted round robin among the tied backends, as in nginx: each gains its effective weight,
+/// the one with the highest credit is chosen and pays the sum. Credits are kept with the backends, and change only in ties.
 pub(crate) fn least(
     cx: &mut PickContext<'_>,
     n: u32,
+    ties: Ties,
     amount: impl Fn(&PickContext<'_>, BackendIndex) -> u64,
 ) -> Option<BackendIndex> {
     let load = |cx: &PickContext<'_>, i| LoadRatio {
@@ -31,7 +42,7 @@ pub(crate) fn least(
             _ => (least, tie) = (Some((found, i)), false),
         }
     }
-    let Some((best, first)) = least else {
+    let Some((mut best, first)) = least else {
         return cx.draw_among(PickContext::is_eligible);
     };
     if !tie {
@@ -40,14 +51,18 @@ pub(crate) fn least(
     let mut best_credit = None;
     let mut sum = 0;
     for i in (first.get()..n).map(BackendIndex::new) {
-        if !load(cx, i).equals(best) || !cx.takes_turn(i) {
+        let found = load(cx, i);
+        if !found.equals(best) || !cx.takes_turn(i) {
             continue;
         }
-        let weight = cx.weight(i).into();
+        let weight = cx.take_weight(i);
         let credit = cx.credit(i, weight);
         sum += weight;
         if best_credit.is_none_or(|(most, _)| credit > most) {
             best_credit = Some((credit, i));
+            if ties == Ties::OfFirstAmount {
+                best.weight = found.weight;
+            }
         }
     }
     // Loads change while other threads pick. If no backend has the least load any more, the first found is returned.

@@ -1,68 +1,79 @@
 //! A weighted order that a shared counter walks.
 //!
-//! Turn t of the order belongs to one backend; over a lap every backend has exactly as many turns as its weight
-//! (divided by the greatest common divisor of all) says. The forms, by what the weights are:
-//!
-//! - equal: the backends in order, nothing stored;
-//! - a lap of at most [`MAX_SMOOTH_LAP`] turns: nginx's smooth order, stored;
-//! - a lap of at most [`STORED_TURNS`] for each backend: the different weights take turns in the smooth order, each by the
-//!   sum of its backends, and the backends of one weight take its turns in their own order; stored. Walking it reads the
-//!   memory of the backends in order, and that memory is most of the cost of a pick among ten thousand;
-//! - longer, or with very many different weights: [golden-ratio steps](spread).
+//! Each turn belongs to one backend, by the compiled [`order`]. Among few backends, nginx's order goes on [`live`] while not all
+//! of them take their turns.
 
 use std::num::NonZeroU16;
 
 use crate::pick::context::PickContext;
-use crate::policy::parts::indices::Indices;
 use crate::tiers::tier::BackendIndex;
-use smooth::{by_weight, smooth_order};
-use spread::Spread;
+use live::{LIVE, Live};
+use order::{MAX_SMOOTH_LAP, Order};
 
-/// The longest lap that is stored in smooth order. Compiling one costs lap * n steps: some milliseconds at worst.
-const MAX_SMOOTH_LAP: u64 = 4096;
-
-/// Of a longer order, this many turns for each backend are stored.
-const STORED_TURNS: u64 = 4;
-
+mod live;
+mod order;
 mod smooth;
 mod spread;
 #[cfg(test)]
 mod tests;
 
 #[derive(Debug)]
-pub(crate) enum Sequence {
-    Rotation { len: u64 },
-    Spread(Spread),
-    Stored(Indices),
+pub(crate) struct Sequence {
+    order: Order,
+    /// Among few backends: nginx's order while not all of them take their turns.
+    live: Option<Live>,
 }
 
 impl Sequence {
     /// The order for `weights`, of which there is at least one.
     pub(crate) fn new(weights: impl ExactSizeIterator<Item = NonZeroU16>) -> Self {
-        let weights: Vec<u64> = weights.map(|w| w.get().into()).collect();
-        let divisor = weights.iter().copied().fold(0, gcd).max(1);
-        let weights: Vec<u64> = weights.iter().map(|w| w / divisor).collect();
-        let lap: u64 = weights.iter().sum();
-        if weights.iter().all(|&w| w == 1) {
-            Self::Rotation { len: lap.max(1) }
-        } else if lap <= MAX_SMOOTH_LAP {
-            Self::Stored(Indices::new(
-                &smooth_order(&weights, lap).collect::<Vec<_>>(),
-            ))
-        } else {
-            let stored = lap <= STORED_TURNS * weights.len() as u64;
-            let turns = stored.then(|| by_weight(&weights, lap)).flatten();
-            turns.map_or_else(|| Self::Spread(Spread::new(&weights, lap)), Self::Stored)
-        }
+        let len = weights.len();
+        let order = Order::new(weights);
+        let live = match &order {
+            Order::Spread(_) => None,
+            Order::Rotation { .. } | Order::Stored(_) => Live::new(len),
+        };
+        Self { order, live }
     }
 
     /// The backend whose turn it is, passing over backends that do not take their turn. A turn passed over is lost, as if
     /// the backend were not in the order. After a whole lap, or [`MAX_SMOOTH_LAP`] turns of a longer one, one draw by
     /// weight among the eligible backends decides.
+    ///
+    /// Among few backends a turn that would be passed over is nginx's instead: see [`live`].
+    #[inline]
     pub(crate) fn next(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        for _ in 0..self.lap().min(MAX_SMOOTH_LAP) {
+        match &self.live {
+            Some(live) if !cx.has_slow_start() => self.next_of_few(live, cx),
+            _ => self.next_of_many(cx),
+        }
+    }
+
+    fn next_of_few(&self, live: &Live, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        let mut lost = 0;
+        if !cx.is_retry() {
             let ticket = cx.ticket();
-            let i = self.turn(ticket);
+            if ticket & LIVE != 0 {
+                return live.pick(&self.order, cx, ticket);
+            }
+            let i = self.order.turn(ticket);
+            if cx.is_eligible(i) && cx.is_whole(i) {
+                return Some(i);
+            }
+            lost = 1;
+        }
+        if live.begin(&self.order, cx, lost) {
+            let ticket = cx.ticket();
+            live.pick(&self.order, cx, ticket)
+        } else {
+            self.next_of_many(cx)
+        }
+    }
+
+    fn next_of_many(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        for _ in 0..self.order.lap().min(MAX_SMOOTH_LAP) {
+            let ticket = cx.ticket();
+            let i = self.order.turn(ticket);
             if cx.takes_turn_number(i, ticket) {
                 return Some(i);
             }
@@ -73,23 +84,11 @@ impl Sequence {
     /// The backend of turn number `ticket`.
     #[inline]
     pub(crate) fn turn(&self, ticket: u64) -> BackendIndex {
-        BackendIndex::new(match self {
-            Self::Rotation { len } => (ticket % len) as u32,
-            Self::Spread(spread) => spread.turn(ticket),
-            Self::Stored(turns) => turns.get((ticket % turns.len() as u64) as usize),
-        })
+        self.order.turn(ticket)
     }
 
     /// How many turns there are before the order repeats.
     pub(crate) fn lap(&self) -> u64 {
-        match self {
-            Self::Rotation { len } => *len,
-            Self::Spread(spread) => spread.lap(),
-            Self::Stored(turns) => turns.len() as u64,
-        }
+        self.order.lap()
     }
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }

@@ -13,8 +13,8 @@ use crate::relay::socket::{read_some, write_some};
 use crate::relay::state::DirectionState;
 
 impl Pump<'_> {
-    /// Reads once and writes the bytes once.
-    pub(super) fn poll_forward(&mut self, cx: &mut Context<'_>) -> Poll<PumpStep> {
+    /// Reads once, at most `most` bytes, and writes the bytes once.
+    pub(super) fn poll_forward(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<PumpStep> {
         loop {
             if self.limit == ReadLimit::Spent {
                 return Poll::Ready((DirectionState::Stopped, 0));
@@ -28,9 +28,9 @@ impl Pump<'_> {
                 Poll::Ready(Err(_)) => return Poll::Ready((DirectionState::SourceReset, 0)),
             }
             let forwarded = if self.mode.wants_pipe() {
-                self.splice()
+                self.splice(most)
             } else {
-                self.copy()
+                self.copy(most)
             };
             match forwarded {
                 Ok(step) => return Poll::Ready(step),
@@ -41,9 +41,9 @@ impl Pump<'_> {
     }
 
     /// Forwards through the worker's scratch buffer. An error comes from the source.
-    fn copy(&mut self) -> io::Result<PumpStep> {
+    fn copy(&mut self, most: usize) -> io::Result<PumpStep> {
         WORKER_SCRATCH.with_borrow_mut(|scratch| {
-            let most = self.limit.most().min(SCRATCH);
+            let most = self.limit.most().min(SCRATCH).min(most);
             let n = read_some(self.source, &mut scratch[..most])?;
             if n == 0 {
                 return Ok((DirectionState::Ending, 0));
@@ -57,12 +57,12 @@ impl Pump<'_> {
     }
 
     /// Forwards through a pipe, or copies if none is available. An error comes from the source.
-    fn splice(&mut self) -> io::Result<PumpStep> {
+    fn splice(&mut self, most: usize) -> io::Result<PumpStep> {
         let Some(mut pipe) = Pipe::borrow() else {
             self.mode.copy();
-            return self.copy();
+            return self.copy(most);
         };
-        match pipe.fill(self.source, self.limit.most()) {
+        match pipe.fill(self.source, self.limit.most().min(most)) {
             Ok(n) if n > 0 => {
                 self.note_read(n);
                 let step = self.count(pipe.drain(self.sink));
@@ -71,28 +71,28 @@ impl Pump<'_> {
             }
             filled => {
                 pipe.give_back();
-                self.without_pipe(filled)
+                self.without_pipe(filled, most)
             }
         }
     }
 
     /// Goes on after a splice(2) that moved nothing. In front of an urgent byte it reports an end or a drained socket, and
     /// a read passes that byte.
-    fn without_pipe(&mut self, filled: io::Result<usize>) -> io::Result<PumpStep> {
+    fn without_pipe(&mut self, filled: io::Result<usize>, most: usize) -> io::Result<PumpStep> {
         match filled {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if self.source.may_be_urgent() {
-                    self.copy()
+                    self.copy(most)
                 } else {
                     self.source.try_read(|| Err(error))
                 }
             }
             Err(error) if is_unsupported(&error) => {
                 self.mode.forgo_pipes();
-                self.copy()
+                self.copy(most)
             }
             Err(error) => Err(error),
-            Ok(_) => self.copy(),
+            Ok(_) => self.copy(most),
         }
     }
 

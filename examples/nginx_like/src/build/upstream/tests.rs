@@ -105,7 +105,7 @@ fn ours(stream: &Stream, clients: usize) -> String {
         Host::Ip(ip) => configured(Backend::new(SocketAddr::new(ip, server.port)), server),
         Host::Name(_) | Host::Service(_) | Host::Unix(_) => panic!("an address"),
     });
-    let (mut updater, balancer) = balancer(policy(&upstream.method).build());
+    let (mut updater, balancer) = balancer(policy(&upstream.method));
     let now = Timestamp::default();
     updater.apply(&backends.collect(), now);
     let listen = "127.0.0.1:446".parse().unwrap();

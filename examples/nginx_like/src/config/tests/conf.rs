@@ -54,7 +54,7 @@ fn the_configuration_with_all_directives() {
         Method::Hash {
             consistent: true, ..
         },
-        Method::LeastTime,
+        Method::LeastTime { .. },
         Method::RoundRobin,
         Method::RoundRobin,
         Method::RoundRobin,

@@ -205,9 +205,8 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Server, "return x;", 2, r#"the "return" directive is not supported yet (use "proxy_pass")"#, None),
     // Parameters that are not there yet.
     (Upstream, "least_time;", 2, r#"invalid number of arguments in "least_time" directive"#, Some(r#"unknown directive "least_time""#)),
-    (Upstream, "least_time x;", 2, r#"invalid parameter "x""#, Some(r#"unknown directive "least_time""#)),
-    (Upstream, "least_time first_byte;", 2, r#"the "first_byte" parameter of the "least_time" directive is not supported yet"#, Some(r#"unknown directive "least_time""#)),
-    (Upstream, "least_time connect inflight;", 2, r#"the "inflight" parameter of the "least_time" directive is not supported yet"#, Some(r#"unknown directive "least_time""#)),
+    (Upstream, "least_time x;", 2, r#"invalid value "x""#, Some(r#"unknown directive "least_time""#)),
+    (Upstream, "least_time x in_flight;", 2, r#"invalid parameter "in_flight""#, Some(r#"unknown directive "least_time""#)),
     (Upstream, "random two least_time=connect;", 2, r#"the "least_time=connect" parameter of the "random" directive is not supported yet"#, Some(r#"invalid parameter "least_time=connect""#)),
     (Main, "error_log syslog:server=10.0.0.1;", 1, r#"logging to "syslog:server=10.0.0.1" is not supported yet"#, None),
     (Main, "error_log memory:1m;", 1, r#"logging to "memory:1m" is not supported yet"#, None),

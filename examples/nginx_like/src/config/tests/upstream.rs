@@ -9,7 +9,7 @@ use lb_proxy::events::Connection;
 use super::{parse, secs, stream};
 use crate::config::resolver::AddressFamilies;
 use crate::config::upstream::kubernetes::{KubernetesBackends, KubernetesPort};
-use crate::config::upstream::method::Method;
+use crate::config::upstream::method::{ExpectedTime, Method};
 use crate::syntax::address::Host;
 use crate::variables::context::Context;
 
@@ -58,12 +58,16 @@ fn parameters_of_servers() {
 
 #[test]
 fn methods_are_read_and_the_last_one_counts() {
+    use ExpectedTime::{Connect, FirstByte, LastByte};
+    let least_time = |time, in_flight| Method::LeastTime { time, in_flight };
     for (text, method) in [
         ("", Method::RoundRobin),
         ("least_conn;", Method::LeastConn),
         ("random;", Method::Random),
         ("random two;", Method::RandomTwo),
-        ("least_time connect;", Method::LeastTime),
+        ("least_time connect;", least_time(Connect, false)),
+        ("least_time first_byte;", least_time(FirstByte, false)),
+        ("least_time last_byte inflight;", least_time(LastByte, true)),
         ("random two least_conn;", Method::RandomTwo),
         ("random; least_conn;", Method::LeastConn),
     ] {

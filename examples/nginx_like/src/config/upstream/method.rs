@@ -20,12 +20,27 @@ pub(crate) enum Method {
     },
     /// `least_conn`: the fewest connections for its weight.
     LeastConn,
-    /// `least_time connect`: the shortest expected time to connect, for its connections and weight.
-    LeastTime,
+    /// `least_time`: the shortest expected time, for its connections and weight.
+    LeastTime {
+        time: ExpectedTime,
+        /// `inflight`: attempts that have not reached that time count with their age.
+        in_flight: bool,
+    },
     /// `random`: at random, by weight.
     Random,
     /// `random two` or `random two least_conn`: the better of two random ones.
     RandomTwo,
+}
+
+/// The time that `least_time` expects.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ExpectedTime {
+    /// `connect`
+    Connect,
+    /// `first_byte`
+    FirstByte,
+    /// `last_byte`: until the end of the session.
+    LastByte,
 }
 
 impl<B: Has<Option<Method>>> Directive<B> {
@@ -53,7 +68,7 @@ impl Method {
     /// Whether `backup` may stand beside it.
     pub(crate) const fn takes_backups(&self) -> bool {
         match self {
-            Self::RoundRobin | Self::LeastConn | Self::LeastTime => true,
+            Self::RoundRobin | Self::LeastConn | Self::LeastTime { .. } => true,
             Self::Hash { .. } | Self::Random | Self::RandomTwo => false,
         }
     }
@@ -77,18 +92,19 @@ fn hash(statement: &Statement, reader: &mut Reader<'_>) -> Result<Method, Config
 }
 
 fn least_time(statement: &Statement) -> Result<Method, ConfigError> {
-    match statement.arg() {
-        "connect" => {}
-        other @ ("first_byte" | "last_byte") => {
-            return Err(statement.not_supported_parameter(other));
-        }
-        other => return Err(statement.invalid("parameter", other)),
-    }
-    match statement.parameters().next() {
-        None => Ok(Method::LeastTime),
-        Some(inflight @ "inflight") => Err(statement.not_supported_parameter(inflight)),
-        Some(other) => Err(statement.invalid("parameter", other)),
-    }
+    // nginx checks the second argument before the first.
+    let in_flight = match statement.parameters().next() {
+        None => false,
+        Some("inflight") => true,
+        Some(other) => return Err(statement.invalid("parameter", other)),
+    };
+    let time = match statement.arg() {
+        "connect" => ExpectedTime::Connect,
+        "first_byte" => ExpectedTime::FirstByte,
+        "last_byte" => ExpectedTime::LastByte,
+        other => return Err(statement.invalid("value", other)),
+    };
+    Ok(Method::LeastTime { time, in_flight })
 }
 
 fn random(statement: &Statement) -> Result<Method, ConfigError> {

@@ -5,8 +5,6 @@
 //! hardly bunch. Finding the backend of a unit takes a guide table and a short search (Chen and Asau, "On Generating Random
 //! Variates from an Empirical Distribution", 1974).
 
-use super::gcd;
-
 /// How far to either side of the golden ratio a step is searched.
 const NEAR: u64 = 200;
 
@@ -83,4 +81,8 @@ fn largest_quotient(mut a: u64, mut b: u64) -> u64 {
         (a, b) = (b, a % b);
     }
     largest
+}
+
+pub(super) fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }

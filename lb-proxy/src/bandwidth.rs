@@ -1,0 +1,50 @@
+//! How fast a session may relay.
+
+use std::num::NonZeroU64;
+
+/// How many bytes a second a session relays at most in each direction.
+///
+/// In each direction a session reads at most rate * (seconds since the relay began + 1) bytes, counted in whole
+/// seconds, as nginx does. Behind each read it pauses for the time that the bytes take at the rate. A read takes at most
+/// 16 KiB, or the bytes of a sixty-fourth of a second if these are more. While a direction pauses, the session is not
+/// idle. The last bytes of a session that is cut, or of a side that was reset, are not delayed, nor are those that
+/// [`HalfClose::End`](crate::settings::HalfClose::End) delivers.
+///
+/// A session with a limit allocates about 200 bytes for it; any other session pays one branch.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Bandwidth {
+    /// From the client to the backend, in bytes a second. Default: `None`, no limit.
+    pub upload: Option<NonZeroU64>,
+    /// From the backend to the client, in bytes a second. Default: `None`, no limit.
+    pub download: Option<NonZeroU64>,
+}
+
+impl Bandwidth {
+    /// No limit.
+    pub const fn unlimited() -> Self {
+        Self {
+            upload: None,
+            download: None,
+        }
+    }
+
+    /// Sets [`upload`](Self::upload).
+    #[must_use]
+    pub const fn upload(mut self, bytes: Option<NonZeroU64>) -> Self {
+        self.upload = bytes;
+        self
+    }
+
+    /// Sets [`download`](Self::download).
+    #[must_use]
+    pub const fn download(mut self, bytes: Option<NonZeroU64>) -> Self {
+        self.download = bytes;
+        self
+    }
+
+    /// Whether neither direction has a limit.
+    pub const fn is_unlimited(&self) -> bool {
+        self.upload.is_none() && self.download.is_none()
+    }
+}

@@ -1,0 +1,53 @@
+//! Begin: the steps before the relay, in their order.
+
+use super::Session;
+use super::choose::NextStep;
+use super::first_bytes::FirstBytes;
+use crate::close_reason::CloseReason;
+use crate::net::stream::Stream;
+use crate::relay::BytesAhead;
+use crate::state::route::Route;
+use crate::state::worker::Worker;
+
+impl Session {
+    /// From the admission to the connection with a backend. A listener that passes the session on makes it begin again.
+    pub(super) async fn begin(
+        &mut self,
+        worker: &Worker,
+    ) -> Result<(Stream, BytesAhead), CloseReason> {
+        let mut first = FirstBytes::default();
+        loop {
+            let Route {
+                hooks, prereads, ..
+            } = self.route();
+            let is_observed = hooks.is_some();
+            if is_observed || !prereads.is_empty() {
+                self.ends = Some(Box::new(self.ends()));
+            }
+            if is_observed {
+                self.details.get_or_insert_default();
+            }
+            if self.names_client() {
+                self.preread(&mut first).await?;
+                self.admit()?;
+            } else {
+                self.admit()?;
+                self.preread(&mut first).await?;
+            }
+            self.has_unsent = !first.is_empty();
+            match self.choose(first.is_empty(), worker).await? {
+                NextStep::Connect => break,
+                NextStep::Again => {}
+            }
+        }
+        let backend = self.connect(first.is_empty(), &worker.counters).await?;
+        first.prepend_header(self);
+        Ok((backend, first.into_ahead()))
+    }
+
+    /// Whether a preread may replace the client's address.
+    fn names_client(&self) -> bool {
+        let mut prereads = self.route().prereads.iter();
+        prereads.any(|preread| preread.names_client())
+    }
+}

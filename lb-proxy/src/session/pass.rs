@@ -1,0 +1,36 @@
+//! Pass: another listener of the proxy takes the connection over.
+
+use std::net::SocketAddr;
+
+use super::{Ends, Session};
+use crate::close_reason::CloseReason;
+use crate::state::worker::Worker;
+
+/// How many times a connection is passed, as in nginx.
+const MAX_PASSES: u8 = 10;
+
+impl Session {
+    /// Goes on with the listener on `addr`, whose limits are still to be acquired.
+    pub(super) fn pass(&mut self, addr: SocketAddr, worker: &Worker) -> Result<(), CloseReason> {
+        let Some(listener) = worker.listeners.find(addr) else {
+            return Err(self.refused_by_route(format!("no listener on {addr}").into()));
+        };
+        if self.permit.passes() >= MAX_PASSES {
+            return Err(self.refused_by_route("passed from listener to listener too often".into()));
+        }
+        let Ends { peer, .. } = self.ends();
+        let mut ends = Box::new(Ends {
+            local: addr,
+            peer,
+            data: None,
+        });
+        self.ends = Some(ends.clone());
+        self.upstream = None;
+        self.permit.pass_to(listener);
+        if let Some(factory) = &self.route().session_data {
+            ends.data = Some(factory.create(&self.connection()));
+            self.ends = Some(ends);
+        }
+        Ok(())
+    }
+}
