@@ -63,11 +63,14 @@ pub(crate) fn find(config: &Config) -> Vec<Loop> {
     let mut passed = HashSet::new();
     for server in graph.endless() {
         let listens = &stream.servers[server].listens;
-        if listens.iter().any(|listen| passed.contains(&listen.addr)) {
+        if listens
+            .iter()
+            .any(|listen| passed.contains(&listen.endpoint()))
+        {
             continue;
         }
         if let Some(found) = graph.loop_of(server) {
-            passed.extend(found.listeners.iter().copied());
+            passed.extend(found.listeners.iter().cloned());
             loops.push(found);
         }
     }
