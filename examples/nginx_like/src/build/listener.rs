@@ -119,10 +119,11 @@ fn proxy(mut listener: Listener, settings: &ProxySettings) -> Listener {
     }
     if let Some(version) = settings.protocol {
         let send = match version {
-            Version::V2 => SendProxy::v2(),
+            Version::V2 => SendProxy::v2().checksum(true),
             _ => SendProxy::v1(),
         };
-        listener = listener.send_proxy(send.local_destination(true));
+        let send = send.local_destination(true).mapped_as_nginx(true);
+        listener = listener.send_proxy(send);
     }
     listener
 }

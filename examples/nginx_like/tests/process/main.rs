@@ -20,6 +20,7 @@ mod proxy_protocol;
 mod reload;
 mod scenario;
 mod send_signal;
+mod sent_headers;
 mod server_names;
 mod service;
 mod signals;
