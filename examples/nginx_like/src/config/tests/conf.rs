@@ -62,6 +62,7 @@ fn the_configuration_with_all_directives() {
         Method::RoundRobin,
         Method::RoundRobin,
         Method::RoundRobin,
+        Method::RoundRobin,
     ] = &methods[..]
     else {
         panic!("{methods:?}");
@@ -71,7 +72,10 @@ fn the_configuration_with_all_directives() {
         .iter()
         .map(|server| server.upstream)
         .collect();
-    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 0, 0, 11]);
+    assert_eq!(
+        upstreams,
+        [0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 0, 0, 11, 0, 0, 12]
+    );
     for warning in config.warnings {
         let text = warning.to_string();
         let expected = [" has no effect here in ", " is skipped and not served in "];
