@@ -45,7 +45,10 @@ pub(crate) fn proxy(
             let upstream = &upstreams[server.upstream];
             let opened = match inherited.listener(listen, number, upstream)? {
                 SocketMatch::Listener(listener) => *listener,
-                SocketMatch::None => Listener::new(listen.addr, upstream),
+                SocketMatch::None => match &listen.unix {
+                    Some(path) => Listener::unix(Arc::clone(path), upstream),
+                    None => Listener::new(listen.addr, upstream),
+                },
                 SocketMatch::Covered => continue,
             };
             proxy = proxy.listener(listener(

@@ -6,7 +6,7 @@ use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
 use crate::syntax::statement::Statement;
 use crate::variables::error::VariableError;
-use crate::variables::table::VariableId;
+use crate::variables::id::VariableId;
 
 /// A `log_format` directive.
 #[derive(Debug)]

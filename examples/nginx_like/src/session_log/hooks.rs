@@ -62,7 +62,8 @@ impl SessionLog {
                     .map(|limit| (*limit.zone).into())
                     .collect(),
                 half_close: settings.proxy.half_close,
-                proxy_bind: settings.proxy.bind,
+                proxy_bind: settings.proxy.bind.clone(),
+                variables: Arc::clone(&stream.variables),
             },
             access: access.collect(),
             variables: Arc::clone(&stream.variables),
@@ -79,10 +80,9 @@ impl Hooks for SessionLog {
     fn reads_first_bytes(&self) -> bool {
         self.access.iter().any(|log| {
             let values = log.condition.iter().chain(&log.path);
-            let mut variables = values
-                .flat_map(Value::variables)
-                .chain(log.format.variables());
-            variables.any(|id| self.variables.reads_first_bytes_of(id))
+            let variables = values.flat_map(Value::variables);
+            let variables = variables.chain(log.format.variables());
+            self.variables.read_first_bytes(variables)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use lb_core::{Backend, Endpoint, Escaped};
 use lb_proxy::events::{
@@ -12,9 +12,12 @@ use lb_proxy::events::{
 
 use super::error_logs::ErrorLogs;
 use crate::config::error_log::LogLevel;
+use crate::config::proxy::{BindAddress, ProxyBind};
 use crate::logs::line::errno_text;
+use crate::variables::context::Context;
 use crate::variables::ending;
 use crate::variables::session::SessionState;
+use crate::variables::table::Variables;
 
 const ETIMEDOUT: i32 = 110;
 const ECONNRESET: i32 = 104;
@@ -29,7 +32,8 @@ pub(super) struct Messages {
     /// The zones of its `limit_conn`, in their order.
     pub(super) zones: Vec<Box<str>>,
     pub(super) half_close: bool,
-    pub(super) proxy_bind: Option<IpAddr>,
+    pub(super) proxy_bind: Option<ProxyBind>,
+    pub(super) variables: Arc<Variables>,
 }
 
 /// The connection, as the end of a line names it.
@@ -109,8 +113,9 @@ impl Messages {
                 let (level, call) = match error.step {
                     AttemptStep::Loop => (LogLevel::Error, "connect()".to_owned()),
                     AttemptStep::Answer => (LogLevel::Error, "connect()".to_owned()),
-                    _ => match self.proxy_bind {
-                        Some(from) if error.kind == ErrorKind::AddrNotAvailable => {
+                    _ => match &self.proxy_bind {
+                        Some(bind) if error.kind == ErrorKind::AddrNotAvailable => {
+                            let from = self.source_of(bind, connection);
                             (LogLevel::Crit, format!("bind({from})"))
                         }
                         _ => (start_level(error.kind), format!("connect() to {backend}")),
@@ -305,6 +310,20 @@ impl Messages {
             None => self
                 .logs
                 .write(level, kind, format_args!("*{number} {message}{bytes}")),
+        }
+    }
+
+    /// The source address as the configuration has it.
+    fn source_of(&self, bind: &ProxyBind, connection: &Connection) -> String {
+        match &bind.source {
+            BindAddress::Fixed(addr) if addr.port() == 0 => addr.ip().to_string(),
+            BindAddress::Fixed(addr) => addr.to_string(),
+            BindAddress::Computed(value) => {
+                let value = value
+                    .get(&Context::new(&self.variables, connection))
+                    .into_owned();
+                Escaped(String::from_utf8_lossy(&value)).to_string()
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod hash;
 mod hung_files;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod listen;
 mod logs;
 mod names;
 mod proxy;
@@ -27,4 +28,5 @@ mod signals;
 mod sockets;
 mod test_config;
 mod thread_limit;
+mod unix;
 mod user;
