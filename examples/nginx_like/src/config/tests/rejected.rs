@@ -103,6 +103,9 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Main, "worker_processes x;", 1, r#""worker_processes" directive invalid value"#),
     (Main, "worker_processes -1;", 1, r#""worker_processes" directive invalid value"#),
     (Main, "worker_rlimit_nofile x;", 1, r#""worker_rlimit_nofile" directive invalid number"#),
+    (Main, "worker_priority x;", 1, r#""worker_priority" directive invalid number"#),
+    (Main, "worker_priority --1;", 1, r#""worker_priority" directive invalid number"#),
+    (Main, "worker_rlimit_core x;", 1, r#""worker_rlimit_core" directive invalid value"#),
     (Main, "error_log stderr foo;", 1, r#"invalid log level "foo""#),
     (Main, "error_log stderr warn info;", 1, r#"duplicate log level "info""#),
     (Server, "error_log stderr WARN;", 2, r#"invalid log level "WARN""#),
@@ -141,7 +144,6 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Upstream, "hash a b;", 2, r#"invalid parameter "b""#),
     (Upstream, "hash $;", 2, "invalid variable name"),
     (Upstream, "hash a$-;", 2, "invalid variable name"),
-    (Upstream, "hash $foo; server 10.0.0.1:446;", 2, r#"unknown "foo" variable"#),
     (Upstream, "hash ${remote_addr-};", 2, r#"the closing bracket in "remote_addr" variable is missing"#),
     (Upstream, "random three;", 2, r#"invalid parameter "three""#),
     (Upstream, "random two three;", 2, r#"invalid parameter "three""#),
@@ -184,9 +186,8 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
 #[rustfmt::skip]
 pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Directives that are not there yet.
-    (Main, "env PATH;", 1, r#"the "env" directive is not supported yet (remove it, and let the service manager set it for the process)"#, None),
     (Stream, "limit_conn_zone $server_addr zone=a:1m;", 2, r#"the "$server_addr" parameter of the "limit_conn_zone" directive is not supported yet"#, None),
-    (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported yet (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
+    (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
     (Server, "proxy_bind 127.0.0.1 transparent;", 2, r#"the "transparent" parameter of the "proxy_bind" directive is not supported yet"#, None),
     (Server, "proxy_bind 127.0.0.1:80;", 2, r#"the "127.0.0.1:80" parameter of the "proxy_bind" directive is not supported yet"#, None),
     (Server, "access_log off;", 2, r#"the "access_log" directive is not supported yet (remove it: sessions are not logged one by one, "error_log" has the failures)"#, None),
@@ -228,6 +229,7 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Stream, "map $ssl_preread_server_name $a { }", 2, r#"a map without "default" is not supported yet"#, None),
     (Stream, "map $ssl_preread_server_name $a { default b; }\nserver { listen 446; proxy_pass $a; }", 2, r#"no port in upstream "b""#, None),
     // nginx does not say where.
+    (Upstream, "hash $foo; server 10.0.0.1:446;", 2, r#"unknown "foo" variable"#, Some(r#"unknown "foo" variable"#)),
     (Stream, "server { listen 446; proxy_pass $nothing; }", 2, r#"unknown "nothing" variable"#, Some(r#"unknown "nothing" variable"#)),
     (Server, "set_real_ip_from proxy.test;", 2, r#"the "proxy.test" parameter of the "set_real_ip_from" directive is not supported yet"#, Some(r#"host not found in set_real_ip_from "proxy.test""#)),
     (Server, "set_real_ip_from 10.0.0.0/33;", 2, r#"invalid parameter "10.0.0.0/33""#, Some(r#"host not found in set_real_ip_from "10.0.0.0/33""#)),
