@@ -4,9 +4,12 @@
 
 use super::In::{self, Events, Main, Server, Stream, Upstream};
 
-/// Modules with their directives, and the blocks that each may stand in.
+/// A module: its name, and its directives with the blocks that each may stand in.
+type Module = (&'static str, &'static [(&'static str, &'static [In])]);
+
+/// The modules.
 #[rustfmt::skip]
-pub(super) const MODULES: &[(&str, &[(&str, &[In])])] = &[
+pub(super) const MODULES: &[Module] = &[
     ("core", &[
         ("daemon", &[Main]),
         ("debug_connection", &[Events]),
