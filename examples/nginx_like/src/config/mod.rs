@@ -35,7 +35,7 @@ pub(crate) mod overrides;
 pub(crate) mod pid;
 pub(crate) mod proxy;
 mod proxy_pass;
-mod realip;
+pub(crate) mod realip;
 mod resolve;
 pub(crate) mod resolver;
 pub(crate) mod server;

@@ -24,8 +24,6 @@ const NAMES: &[(&str, &str)] = &[
     ("proxy_requests", "remove it: it counts for UDP only"),
     ("proxy_responses", "remove it: it counts for UDP only"),
     ("proxy_session_drop", "remove it: sessions to a server that a name or a service no longer has go on"),
-    ("proxy_socket_rcvbuf", "remove it"),
-    ("proxy_socket_sndbuf", "remove it"),
     ("proxy_ssl*", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("proxy_upload_rate", "remove it: rates are not limited"),
     ("queue", "it belongs to HTTP"),

@@ -59,6 +59,7 @@ fn the_configuration_with_all_directives() {
         Method::RoundRobin,
         Method::RoundRobin,
         Method::RoundRobin,
+        Method::RoundRobin,
     ] = &methods[..]
     else {
         panic!("{methods:?}");
@@ -68,7 +69,7 @@ fn the_configuration_with_all_directives() {
         .iter()
         .map(|server| server.upstream)
         .collect();
-    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 10]);
+    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 10, 0, 0, 11]);
     for warning in config.warnings {
         let text = warning.to_string();
         let expected = [" has no effect here in ", " is skipped and not served in "];
