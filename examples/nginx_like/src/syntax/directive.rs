@@ -39,7 +39,7 @@ pub(crate) struct Directive<B> {
     pub(crate) name: &'static str,
     args: Args,
     is_block: bool,
-    /// It only tunes how nginx works inside.
+    /// It only tunes how nginx works inside: reading it is a warning.
     pub(crate) is_without_effect: bool,
     pub(crate) read: Handler<B>,
 }
@@ -71,10 +71,7 @@ impl<B> Directive<B> {
     pub(crate) const fn without_effect(name: &'static str, args: Args) -> Self {
         Self {
             is_without_effect: true,
-            ..Self::simple(name, args, |_, statement, reader| {
-                reader.warn_no_effect(statement);
-                Ok(())
-            })
+            ..Self::simple(name, args, |_, _, _| Ok(()))
         }
     }
 
