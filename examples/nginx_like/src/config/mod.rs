@@ -40,6 +40,7 @@ mod resolve;
 pub(crate) mod resolver;
 pub(crate) mod server;
 pub(crate) mod server_settings;
+mod set;
 mod settings;
 pub(crate) mod ssl_preread;
 pub(crate) mod stream;

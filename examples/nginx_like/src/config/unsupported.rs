@@ -4,7 +4,7 @@
 #[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
     ("access_log", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
-    ("geo", "\"map $ssl_preread_server_name\" is the only source of variables; use a server of its own for each choice"),
+    ("geo", "use \"map\", or a server of its own for each choice"),
     ("geoip_*", "the databases of that form are no longer made: name the networks in a file, and \"include\" it in \"allow\" rules or a map"),
     ("google_perftools_profiles", "remove it: perf profiles the process"),
     ("health_check*", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
@@ -13,7 +13,6 @@ const NAMES: &[(&str, &str)] = &[
     ("limit_conn_dry_run", "remove it: a client over the limit is refused and logged"),
     ("limit_conn_log_level", "remove it: a client over the limit is refused and logged"),
     ("log_format", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
-    ("map_hash_*", "remove it"),
     ("match", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
     ("mqtt*", "remove it: MQTT passes through unchanged, and the brokers see the clients by \"proxy_protocol\""),
     ("ntlm", "it belongs to HTTP"),
@@ -30,8 +29,7 @@ const NAMES: &[(&str, &str)] = &[
     ("return", "use \"proxy_pass\""),
     ("server_name", "remove it, or choose by name with \"ssl_preread\" and a map"),
     ("server_names_hash_*", "remove it, or choose by name with \"ssl_preread\" and a map"),
-    ("set", "\"map $ssl_preread_server_name\" is the only source of variables; use a server of its own for each choice"),
-    ("split_clients", "\"map $ssl_preread_server_name\" is the only source of variables; use a server of its own for each choice"),
+    ("split_clients", "use \"map\", or a server of its own for each choice"),
     ("ssl_alpn", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_certificate*", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_ciphers", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
@@ -57,7 +55,6 @@ const NAMES: &[(&str, &str)] = &[
     ("state", "list the servers, or \"include\" a file that lists them, and reload"),
     ("status_zone", "remove it: the logs have the events"),
     ("sticky", "it belongs to HTTP: \"hash $remote_addr\" keeps clients on their servers"),
-    ("variables_hash_*", "remove it"),
     ("zone_sync*", "remove it: each process counts for itself"),
 ];
 
