@@ -141,7 +141,6 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Listen, "[::", 2, r#"invalid host in "[::" of the "listen" directive"#),
     (Listen, "[x]:446", 2, r#"invalid IPv6 address in "[x]:446" of the "listen" directive"#),
     (Listen, "446/tcp", 2, r#"invalid host in "446/tcp" of the "listen" directive"#),
-    (Listen, "446-450-460", 2, r#"invalid port in "446-450-460" of the "listen" directive"#),
     (Listen, "450-446", 2, r#"invalid port range in "450-446" of the "listen" directive"#),
     (Listen, "host.invalid:446", 2, r#"host not found in "host.invalid:446" of the "listen" directive"#),
     (Listen, "unix:", 2, r#"no path in the unix domain socket in "unix:" of the "listen" directive"#),
@@ -246,13 +245,14 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // The crate regex.
     (Stream, "map $remote_addr $a {\n~(?!a)b c; }", 3, r#"the regular expression "(?!a)b" cannot be used: look-around, including look-ahead and look-behind, is not supported"#, None),
     (Stream, "map $remote_addr $a {\n~*a++ c; }", 3, r#"the regular expression "a++" cannot be used: possessive quantifiers are not supported"#, None),
-    (Stream, "map $remote_addr $a {\n~( c; }", 3, r#"the regular expression "(" cannot be used: unclosed group"#, Some(r#"pcre2_compile() failed: missing closing parenthesis in "(" at """#)),
+    (Stream, "map $remote_addr $a {\n~( c; }", 3, r#"the regular expression "(" cannot be used: unclosed group"#, Some(r#"pcre2_compile() failed: missing closing parenthesis in "(""#)),
     (Stream, "map $remote_addr $a {\n~[é] c; }", 3, r#"the regular expression "[é]" cannot be used: Unicode not allowed here"#, None),
     // nginx does not say where.
     (Upstream, "hash $foo; server 10.0.0.1:446;", 2, r#"unknown "foo" variable"#, Some(r#"unknown "foo" variable"#)),
     (Stream, "server { listen 446; proxy_pass $nothing; }", 2, r#"unknown "nothing" variable"#, Some(r#"unknown "nothing" variable"#)),
     (Server, "set_real_ip_from 10.0.0.0/33;", 2, r#"invalid parameter "10.0.0.0/33""#, Some(r#"host not found in set_real_ip_from "10.0.0.0/33""#)),
     // Addresses.
+    (Listen, "446-450-460", 2, r#"invalid port in "446-450-460" of the "listen" directive"#, Some(r#"host not found in "446-450-460" of the "listen" directive"#)),
     (Listen, "127.0.0.1", 2, r#"no port in "127.0.0.1" of the "listen" directive"#, None),
     (Server, "listen 127.0.0.1:446;", 2, r#""127.0.0.1:446" overlaps "0.0.0.0:446", which is not supported yet"#, None),
     (Server, "listen [::]:446 ipv6only=off;", 2, r#""[::]:446" overlaps "0.0.0.0:446", which is not supported yet"#, None),
