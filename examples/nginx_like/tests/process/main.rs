@@ -13,6 +13,7 @@ mod hash;
 mod hung_files;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod limits;
 mod listen;
 mod logs;
 mod names;

@@ -74,9 +74,9 @@ stream {
     upstream u { server 127.0.0.1:99999; }
     upstream u { server 127.0.0.1:1; nonsense { a; } }
     foo { server { listen 1; } }
-    map $remote_addr $b { default u; }
+    map $remote_addr b { default u; }
     include broken.conf;
-    server { listen 127.0.0.1:4461; proxy_pass $b; access_log off x; }
+    server { listen 127.0.0.1:4461; proxy_pass u; access_log off x; }
     server { listen 127.0.0.1:4461; proxy_pass u;
         proxy_timeout never; proxy_timeout
         never; }
@@ -181,7 +181,7 @@ fn a_directive_that_is_missing_says_what_to_do_instead() {
     let mistakes = mistakes_of(dir.path());
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
     assert!(mistakes[0].contains("not supported yet (remove it: "));
-    assert!(mistakes[1].contains("not supported yet (end TLS in front"));
+    assert!(mistakes[1].contains("not supported (end TLS in front"));
 }
 
 /// Only a test refuses loops: nginx accepts them, and an access rule may refuse the connections.
