@@ -14,7 +14,8 @@
 //!   reads the statement into the block.
 //! - A new module: add a file, and its group to [`server_settings`] if it may stand in `server` and `stream` blocks.
 //!
-//! Then remove it from [`unsupported`], show it in `conf/all.conf`, and use its value in `build`.
+//! Then remove it from [`unsupported`], show it in `conf/all.conf`, use its value in `build`, and write `COVERAGE.md` again:
+//! `LB_WRITE_COVERAGE=1 cargo test -p nginx_like --lib coverage`.
 //!
 //! # Layers
 //!

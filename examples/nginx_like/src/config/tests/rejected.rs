@@ -128,6 +128,9 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Main, "worker_processes x;", 1, r#""worker_processes" directive invalid value"#),
     (Main, "worker_processes -1;", 1, r#""worker_processes" directive invalid value"#),
     (Main, "worker_rlimit_nofile x;", 1, r#""worker_rlimit_nofile" directive invalid number"#),
+    (Main, "worker_priority x;", 1, r#""worker_priority" directive invalid number"#),
+    (Main, "worker_priority --1;", 1, r#""worker_priority" directive invalid number"#),
+    (Main, "worker_rlimit_core x;", 1, r#""worker_rlimit_core" directive invalid value"#),
     (Main, "error_log stderr foo;", 1, r#"invalid log level "foo""#),
     (Main, "error_log stderr warn info;", 1, r#"duplicate log level "info""#),
     (Server, "error_log stderr WARN;", 2, r#"invalid log level "WARN""#),
@@ -153,7 +156,6 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Listen, "[::", 2, r#"invalid host in "[::" of the "listen" directive"#),
     (Listen, "[x]:446", 2, r#"invalid IPv6 address in "[x]:446" of the "listen" directive"#),
     (Listen, "446/tcp", 2, r#"invalid host in "446/tcp" of the "listen" directive"#),
-    (Listen, "446-450-460", 2, r#"invalid port in "446-450-460" of the "listen" directive"#),
     (Listen, "450-446", 2, r#"invalid port range in "450-446" of the "listen" directive"#),
     (Listen, "host.invalid:446", 2, r#"host not found in "host.invalid:446" of the "listen" directive"#),
     (Listen, "unix:", 2, r#"no path in the unix domain socket in "unix:" of the "listen" directive"#),
@@ -179,7 +181,6 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Upstream, "hash a b;", 2, r#"invalid parameter "b""#),
     (Upstream, "hash $;", 2, "invalid variable name"),
     (Upstream, "hash a$-;", 2, "invalid variable name"),
-    (Upstream, "hash $foo; server 10.0.0.1:446;", 2, r#"unknown "foo" variable"#),
     (Upstream, "hash ${remote_addr-};", 2, r#"the closing bracket in "remote_addr" variable is missing"#),
     (Upstream, "random three;", 2, r#"invalid parameter "three""#),
     (Upstream, "random two three;", 2, r#"invalid parameter "three""#),
@@ -222,9 +223,8 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
 #[rustfmt::skip]
 pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Directives that are not there yet.
-    (Main, "env PATH;", 1, r#"the "env" directive is not supported yet (remove it, and let the service manager set it for the process)"#, None),
     (Stream, "limit_conn_zone $server_addr zone=a:1m;", 2, r#"the "$server_addr" parameter of the "limit_conn_zone" directive is not supported yet"#, None),
-    (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported yet (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
+    (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
     (Server, "access_log off;", 2, r#"the "access_log" directive is not supported yet (remove it: sessions are not logged one by one, "error_log" has the failures)"#, None),
     (Server, "return x;", 2, r#"the "return" directive is not supported yet (use "proxy_pass")"#, None),
     // Parameters that are not there yet.
@@ -260,12 +260,14 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // The crate regex.
     (Stream, "map $remote_addr $a {\n~(?!a)b c; }", 3, r#"the regular expression "(?!a)b" cannot be used: look-around, including look-ahead and look-behind, is not supported"#, None),
     (Stream, "map $remote_addr $a {\n~*a++ c; }", 3, r#"the regular expression "a++" cannot be used: possessive quantifiers are not supported"#, None),
-    (Stream, "map $remote_addr $a {\n~( c; }", 3, r#"the regular expression "(" cannot be used: unclosed group"#, Some(r#"pcre2_compile() failed: missing closing parenthesis in "(" at """#)),
+    (Stream, "map $remote_addr $a {\n~( c; }", 3, r#"the regular expression "(" cannot be used: unclosed group"#, Some(r#"pcre2_compile() failed: missing closing parenthesis in "(""#)),
     (Stream, "map $remote_addr $a {\n~[é] c; }", 3, r#"the regular expression "[é]" cannot be used: Unicode not allowed here"#, None),
     // nginx does not say where.
+    (Upstream, "hash $foo; server 10.0.0.1:446;", 2, r#"unknown "foo" variable"#, Some(r#"unknown "foo" variable"#)),
     (Stream, "server { listen 446; proxy_pass $nothing; }", 2, r#"unknown "nothing" variable"#, Some(r#"unknown "nothing" variable"#)),
     (Server, "set_real_ip_from 10.0.0.0/33;", 2, r#"invalid parameter "10.0.0.0/33""#, Some(r#"host not found in set_real_ip_from "10.0.0.0/33""#)),
     // Addresses.
+    (Listen, "446-450-460", 2, r#"invalid port in "446-450-460" of the "listen" directive"#, Some(r#"host not found in "446-450-460" of the "listen" directive"#)),
     (Listen, "127.0.0.1", 2, r#"no port in "127.0.0.1" of the "listen" directive"#, None),
     (Server, "listen 127.0.0.1:446;", 2, r#""127.0.0.1:446" overlaps "0.0.0.0:446", which is not supported yet"#, None),
     (Server, "listen [::]:446 ipv6only=off;", 2, r#""[::]:446" overlaps "0.0.0.0:446", which is not supported yet"#, None),
