@@ -25,6 +25,7 @@
 pub(crate) mod access;
 pub(crate) mod error_log;
 pub(crate) mod events;
+mod geo;
 mod known;
 pub(crate) mod limit_conn;
 pub(crate) mod listen;
@@ -42,6 +43,7 @@ pub(crate) mod server;
 pub(crate) mod server_settings;
 mod set;
 mod settings;
+mod split_clients;
 pub(crate) mod ssl_preread;
 pub(crate) mod stream;
 pub(crate) mod stream_core;

@@ -4,8 +4,7 @@
 #[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
     ("access_log", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
-    ("geo", "use \"map\", or a server of its own for each choice"),
-    ("geoip_*", "the databases of that form are no longer made: name the networks in a file, and \"include\" it in \"allow\" rules or a map"),
+    ("geoip_*", "the databases of that form are no longer made: name the networks in a file, and \"include\" it in a \"geo\""),
     ("google_perftools_profiles", "remove it: perf profiles the process"),
     ("health_check*", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
     ("js_*", "there is no JavaScript here: use \"map\" with what a client says first, or decide on the servers"),
@@ -29,7 +28,6 @@ const NAMES: &[(&str, &str)] = &[
     ("return", "use \"proxy_pass\""),
     ("server_name", "remove it, or choose by name with \"ssl_preread\" and a map"),
     ("server_names_hash_*", "remove it, or choose by name with \"ssl_preread\" and a map"),
-    ("split_clients", "use \"map\", or a server of its own for each choice"),
     ("ssl_alpn", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_certificate*", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_ciphers", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
