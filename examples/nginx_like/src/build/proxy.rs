@@ -43,7 +43,9 @@ pub(crate) fn proxy(
                 SocketMatch::None => Listener::new(listen.addr, upstream),
                 SocketMatch::Covered => continue,
             };
-            proxy = proxy.listener(listener(opened, server, listen, stream, &upstreams, state));
+            let listener = listener(opened, server, listen, stream, &upstreams, state)
+                .removal_deadline(config.worker_shutdown_timeout);
+            proxy = proxy.listener(listener);
         }
     }
     inherited.warn_of_unclaimed();

@@ -7,7 +7,7 @@ use lb_proxy::proxy_protocol::TrustedNetworks;
 
 use super::access::AccessRule;
 use super::error_log::ErrorLog;
-use super::limit_conn::LimitConn;
+use super::limit_conn::{LimitConn, LimitConnDraft, LimitConnSettings};
 use super::proxy::{ProxyDraft, ProxySettings};
 use super::resolver::NameResolution;
 use super::ssl_preread::{SslPrereadDraft, SslPrereadSettings};
@@ -25,6 +25,7 @@ pub(crate) struct ServerSettings {
     /// `allow` and `deny`; the first rule that matches counts.
     pub(crate) access: Vec<AccessRule>,
     pub(crate) limit_conn: Vec<LimitConn>,
+    pub(crate) limit_conn_settings: LimitConnSettings,
     pub(crate) error_logs: Vec<ErrorLog>,
 }
 
@@ -37,6 +38,7 @@ pub(crate) struct ServerDraft {
     real_ip_from: Vec<Network>,
     access: Vec<AccessRule>,
     limit_conn: Vec<LimitConn>,
+    limit_conn_settings: LimitConnDraft,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) name_resolution: NameResolution,
 }
@@ -54,6 +56,7 @@ impl ServerDraft {
                 .collect(),
             access: own_or(self.access, &outer.access),
             limit_conn: own_or(self.limit_conn, &outer.limit_conn),
+            limit_conn_settings: self.limit_conn_settings.merge(&outer.limit_conn_settings),
             error_logs: own_or(self.error_logs, &outer.error_logs),
         }
     }
@@ -68,6 +71,7 @@ impl<B: Has<ServerDraft>> Directive<B> {
         Self::ACCESS,
         Self::ERROR_LOG,
         Self::LIMIT_CONN,
+        Self::LIMIT_CONN_SETTINGS,
         Self::PROXY,
         Self::REALIP,
         Self::RESOLVER,
@@ -93,6 +97,7 @@ groups! {
     core: CoreDraft,
     error_logs: Vec<ErrorLog>,
     limit_conn: Vec<LimitConn>,
+    limit_conn_settings: LimitConnDraft,
     name_resolution: NameResolution,
     proxy: ProxyDraft,
     real_ip_from: Vec<Network>,

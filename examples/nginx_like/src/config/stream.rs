@@ -38,9 +38,13 @@ pub(crate) struct StreamBlock {
 
 impl Block for StreamBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[
-        Directive::simple("limit_conn_zone", Exactly(2), |stream, statement, _| {
-            LimitConnZone::read(&mut stream.limit_conn_zones, statement)
-        }),
+        Directive::simple(
+            "limit_conn_zone",
+            Exactly(2),
+            |stream, statement, reader| {
+                LimitConnZone::read(&mut stream.limit_conn_zones, statement, reader)
+            },
+        ),
         Directive::block("map", Exactly(2), |stream, statement, reader| {
             MapBlock::read(&mut stream.maps, statement, reader)
         }),

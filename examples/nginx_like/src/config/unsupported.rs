@@ -13,8 +13,6 @@ const NAMES: &[(&str, &str)] = &[
     ("health_check*", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
     ("js_*", "\"map $ssl_preread_server_name\" is the only source of variables; use a server of its own for each choice"),
     ("keyval*", "\"map $ssl_preread_server_name\" is the only source of variables; use a server of its own for each choice"),
-    ("limit_conn_dry_run", "remove it: a client over the limit is refused and logged"),
-    ("limit_conn_log_level", "remove it: a client over the limit is refused and logged"),
     ("log_format", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
     ("map_hash_*", "remove it"),
     ("match", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
