@@ -7,9 +7,10 @@ use std::time::Duration;
 use lb_proxy::access::Access;
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
-use lb_proxy::settings::{BindSource, HalfClose, Keepalive, SocketOptions};
+use lb_proxy::settings::{HalfClose, Keepalive, SocketOptions};
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 
+use super::bind_source::source;
 use super::hash_key;
 use super::reload_state::ReloadState;
 use crate::config::listen::Listen;
@@ -31,7 +32,7 @@ pub(super) fn listener(
     upstreams: &[Upstream],
     state: &ReloadState,
 ) -> Listener {
-    let listener = sockets(listener, server, listen);
+    let listener = sockets(listener, server, listen, stream);
     let listener = session_data(listener, server, stream);
     let listener = preread(listener, server, listen, upstreams);
     let listener = proxy(listener, &server.settings.proxy);
@@ -39,18 +40,29 @@ pub(super) fn listener(
 }
 
 /// The sockets of the listener and of its sessions.
-fn sockets(listener: Listener, server: &Server, listen: &Listen) -> Listener {
+fn sockets(listener: Listener, server: &Server, listen: &Listen, stream: &Stream) -> Listener {
     let settings = &server.settings;
     let options = SocketOptions::default().nodelay(settings.core.tcp_nodelay);
     let probed = settings.proxy.socket_keepalive.then(Keepalive::default);
-    let source = settings.proxy.bind.into_iter();
     listener
         .backlog(listen.backlog)
         .ipv6_only(listen.ipv6only)
         .reuse_port(listen.reuseport)
-        .client_options(options.keepalive(listen.so_keepalive))
-        .backend_options(options.keepalive(probed))
-        .bind_source(source.fold(BindSource::any(), BindSource::addr))
+        .fast_open(listen.fastopen)
+        .multipath(listen.multipath)
+        .client_options(
+            options
+                .keepalive(listen.so_keepalive)
+                .receive_buffer(listen.rcvbuf)
+                .send_buffer(listen.sndbuf),
+        )
+        .backend_options(
+            options
+                .keepalive(probed)
+                .receive_buffer(settings.proxy.socket_rcvbuf)
+                .send_buffer(settings.proxy.socket_sndbuf),
+        )
+        .bind_source(source(settings.proxy.bind.as_ref(), &stream.variables))
 }
 
 /// What a session stores, if values may need it.
@@ -128,9 +140,13 @@ fn limits(
     let settings = &server.settings;
     if !settings.access.is_empty() {
         let rules = settings.access.iter();
-        let access = rules.fold(Access::new(), |access, rule| match rule.allows {
-            true => access.allow(rule.network),
-            false => access.deny(rule.network),
+        let access = rules.fold(Access::new(), |access, rule| {
+            match (rule.network, rule.allows) {
+                (Some(network), true) => access.allow(network),
+                (Some(network), false) => access.deny(network),
+                (None, true) => access.allow_unix(),
+                (None, false) => access.deny_unix(),
+            }
         });
         listener = listener.access(access);
     }

@@ -12,6 +12,7 @@ mod hash;
 mod hung_files;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod listen;
 mod logs;
 mod names;
 mod proxy;
@@ -26,4 +27,5 @@ mod signals;
 mod sockets;
 mod test_config;
 mod thread_limit;
+mod unix;
 mod user;

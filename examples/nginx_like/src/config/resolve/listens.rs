@@ -1,7 +1,8 @@
 //! Checks the `listen` directives of all servers against each other.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+
+use lb_core::Endpoint;
 
 use crate::config::listen::Listen;
 use crate::config::server::ServerBlock;
@@ -11,10 +12,10 @@ use crate::syntax::error::ConfigError;
 #[derive(Debug, thiserror::Error)]
 enum ListenConflict {
     #[error("duplicate \"{addr}\" address and port pair")]
-    Duplicate { addr: SocketAddr },
+    Duplicate { addr: Endpoint },
     /// Ours: nginx listens on the wildcard only and sorts the connections by their local address.
     #[error("\"{addr}\" overlaps \"{other}\", which is not supported yet")]
-    Overlap { addr: SocketAddr, other: SocketAddr },
+    Overlap { addr: Endpoint, other: Endpoint },
 }
 
 /// Adds an error for each listener that would get the connections of another.
@@ -23,11 +24,11 @@ pub(crate) fn check(servers: &[ServerBlock], errors: &mut Vec<ConfigError>) {
     for listen in servers.iter().flat_map(|server| &server.listens) {
         let before = by_port.entry(listen.addr.port()).or_default();
         for other in &*before {
-            let (addr, other_addr) = (listen.addr, other.addr);
-            let conflict = if addr == other_addr {
+            let addr = listen.endpoint();
+            let conflict = if listen.addr == other.addr {
                 ListenConflict::Duplicate { addr }
             } else if covers(listen, other) || covers(other, listen) {
-                let other = other_addr;
+                let other = other.endpoint();
                 ListenConflict::Overlap { addr, other }
             } else {
                 continue;
