@@ -24,6 +24,7 @@ use crate::error::BuildError;
 use crate::limits::client_limit::ClientLimit;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::net::options::SocketOptions;
+use crate::net::unix::UnixSocketOpener;
 use crate::preread::Preread;
 use crate::session_data::SessionDataFactory;
 use crate::state::route::Route;
@@ -42,6 +43,8 @@ pub struct Listener {
     taken: Option<OwnedFd>,
     /// The permissions of the file of a unix socket.
     mode: u32,
+    /// What opens the unix socket, if not this process.
+    opener: Option<Arc<dyn UnixSocketOpener>>,
     limits: Limits,
     route: Route,
     virtual_servers: VirtualServers,
@@ -61,6 +64,7 @@ impl Listener {
             },
             taken: None,
             mode: 0o666,
+            opener: None,
             limits: Limits::default(),
             route: Route::new(upstream.clone()),
             virtual_servers: VirtualServers::new(),
@@ -117,6 +121,12 @@ impl Listener {
     /// directory decide which programs reach it.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Sets what opens the socket of [`unix`](Self::unix) and removes its file. Default: this process.
+    pub fn opener(mut self, opener: Arc<dyn UnixSocketOpener>) -> Self {
+        self.opener = Some(opener);
         self
     }
 

@@ -1,6 +1,9 @@
 //! What a reload takes over from the former configuration.
 
+use std::sync::Arc;
+
 use lb_proxy::access::ClientZone;
+use lb_proxy::settings::UnixSocketOpener;
 
 use super::inherited::ClaimedSocket;
 use crate::config::limit_conn::LimitConnZone;
@@ -11,6 +14,8 @@ pub(crate) struct ReloadState {
     zones: Vec<(LimitConnZone, ClientZone)>,
     /// Inherited sockets in use.
     pub(crate) inherited: Vec<ClaimedSocket>,
+    /// What opens unix domain sockets, if not this process.
+    pub(crate) socket_opener: Option<Arc<dyn UnixSocketOpener>>,
 }
 
 impl ReloadState {

@@ -36,6 +36,7 @@ pub(crate) struct StreamBlock {
 
 impl Block for StreamBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[
+        Directive::GEO,
         Directive::simple(
             "limit_conn_zone",
             Exactly(2),
@@ -54,6 +55,7 @@ impl Block for StreamBlock {
             } = stream;
             ServerBlock::read(servers, definitions, statement, reader)
         }),
+        Directive::SPLIT_CLIENTS,
         Directive::block("upstream", Exactly(1), |stream, statement, reader| {
             UpstreamBlock::read(&mut stream.upstreams, statement, reader)
         }),

@@ -153,7 +153,8 @@ fn limits_and_rules_for_clients() {
     };
     let rules = |server: &Server| -> Vec<(String, bool)> {
         let rules = server.settings.access.iter();
-        let shown = |network: Option<Network>| network.map_or("unix:".into(), |n| n.to_string());
+        let shown =
+            |network: Option<Network>| network.map_or_else(|| "unix:".into(), |n| n.to_string());
         rules
             .map(|rule| (shown(rule.network), rule.allows))
             .collect()
