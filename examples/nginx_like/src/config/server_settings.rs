@@ -7,7 +7,7 @@ use lb_proxy::proxy_protocol::TrustedNetworks;
 use super::access::AccessRule;
 use super::access_log::{AccessLog, AccessLogs};
 use super::error_log::ErrorLog;
-use super::limit_conn::LimitConn;
+use super::limit_conn::{LimitConn, LimitConnDraft, LimitConnSettings};
 use super::proxy::{ProxyDraft, ProxySettings};
 use super::realip::{self, RealIpFrom};
 use super::resolver::NameResolution;
@@ -27,6 +27,7 @@ pub(crate) struct ServerSettings {
     /// `allow` and `deny`; the first rule that matches counts.
     pub(crate) access: Vec<AccessRule>,
     pub(crate) limit_conn: Vec<LimitConn>,
+    pub(crate) limit_conn_settings: LimitConnSettings,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) access_logs: Vec<AccessLog>,
     /// `open_log_file_cache`, none by default.
@@ -42,6 +43,7 @@ pub(crate) struct ServerDraft {
     real_ip_from: Vec<RealIpFrom>,
     access: Vec<AccessRule>,
     limit_conn: Vec<LimitConn>,
+    limit_conn_settings: LimitConnDraft,
     pub(crate) error_logs: Vec<ErrorLog>,
     access_logs: AccessLogs,
     /// `Some(None)` is `off`.
@@ -60,6 +62,7 @@ impl ServerDraft {
             real_ip_from: realip::networks(&own_or(self.real_ip_from, &outer.real_ip_from)),
             access: own_or(self.access, &outer.access),
             limit_conn: own_or(self.limit_conn, &outer.limit_conn),
+            limit_conn_settings: self.limit_conn_settings.merge(&outer.limit_conn_settings),
             error_logs: own_or(self.error_logs, &outer.error_logs),
             access_logs: self.access_logs.inherit(&outer.access_logs),
             file_cache: self.file_cache.or(outer.file_cache).flatten(),
@@ -77,6 +80,7 @@ impl<B: Has<ServerDraft>> Directive<B> {
         Self::ACCESS_LOG,
         Self::ERROR_LOG,
         Self::LIMIT_CONN,
+        Self::LIMIT_CONN_SETTINGS,
         Self::PROXY,
         Self::REALIP,
         Self::RESOLVER,
@@ -104,6 +108,7 @@ groups! {
     file_cache: Option<Option<FileCacheSettings>>,
     error_logs: Vec<ErrorLog>,
     limit_conn: Vec<LimitConn>,
+    limit_conn_settings: LimitConnDraft,
     name_resolution: NameResolution,
     proxy: ProxyDraft,
     real_ip_from: Vec<RealIpFrom>,

@@ -180,7 +180,7 @@ fn a_directive_that_is_missing_says_what_to_do_instead() {
     );
     let mistakes = mistakes_of(dir.path());
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-    assert!(mistakes[0].contains("not supported yet (remove it: "));
+    assert!(mistakes[0].contains("not supported (remove it: "));
     assert!(mistakes[1].contains("not supported (end TLS in front"));
 }
 
