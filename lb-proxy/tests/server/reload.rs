@@ -58,6 +58,41 @@ async fn a_reload_adds_keeps_and_removes_listeners() {
 }
 
 #[tokio::test]
+async fn sessions_of_a_removed_listener_end_by_its_deadline_and_no_others() {
+    let nodes = TcpListener::bind(loopback()).await.unwrap();
+    let upstream = round_robin("a", nodes.local_addr().unwrap());
+    let listener = |addr, deadline: Option<u64>| {
+        let deadline = deadline.map(Duration::from_millis);
+        Listener::new(addr, &upstream).removal_deadline(deadline)
+    };
+    let proxy = Proxy::builder()
+        .listener(listener(loopback(), Some(50)))
+        .listener(listener(loopback(), Some(50)))
+        .listener(listener(loopback(), None));
+    let proxy = RunningProxy::run(proxy).await;
+    let addrs = proxy.handle.local_addrs();
+    let mut sessions = Vec::new();
+    for addr in &addrs {
+        let client = TcpStream::connect(addr).await.unwrap();
+        sessions.push((client, nodes.accept().await.unwrap().0));
+    }
+    // The second listener stays with another description, and its sessions go on.
+    let to = Proxy::builder().listener(listener(addrs[1], None));
+    reload(&proxy, to).await.unwrap();
+    let [(removed, _), kept @ ..] = &mut sessions[..] else {
+        panic!("three sessions");
+    };
+    let end = within("the end of the session", removed.read(&mut [0])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    for (client, node) in kept {
+        node.write_all(b"x").await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), b'x');
+    }
+    drop(sessions);
+    proxy.end().await;
+}
+
+#[tokio::test]
 async fn a_removed_listener_serves_every_connection_that_it_accepted() {
     for workers in [
         Workers::CurrentRuntime,
