@@ -42,12 +42,20 @@ pub(crate) fn proxy(
             let opened = match inherited.listener(listen, number, upstream)? {
                 SocketMatch::Listener(listener) => *listener,
                 SocketMatch::None => match &listen.unix {
-                    Some(path) => Listener::unix(Arc::clone(path), upstream),
+                    Some(path) => {
+                        let listener = Listener::unix(Arc::clone(path), upstream);
+                        match &state.socket_opener {
+                            Some(opener) => listener.opener(Arc::clone(opener)),
+                            None => listener,
+                        }
+                    }
                     None => Listener::new(listen.addr, upstream),
                 },
                 SocketMatch::Covered => continue,
             };
-            proxy = proxy.listener(listener(opened, server, listen, stream, &upstreams, state));
+            let listener = listener(opened, server, listen, stream, &upstreams, state)
+                .removal_deadline(config.worker_shutdown_timeout);
+            proxy = proxy.listener(listener);
         }
     }
     inherited.warn_of_unclaimed();

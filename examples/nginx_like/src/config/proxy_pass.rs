@@ -31,15 +31,18 @@ impl ProxyPass {
                 let name = name.to_ascii_lowercase();
                 Ok(Self::Variable(name, statement.span.clone()))
             }
-            None => Ok(Self::Target(PassTarget::read(statement)?)),
+            None => Ok(Self::Target(PassTarget::parse(
+                statement.arg(),
+                &statement.span,
+            )?)),
         }
     }
 }
 
 impl PassTarget {
-    /// Reads the first argument.
-    pub(crate) fn read(statement: &Statement) -> Result<Self, ConfigError> {
-        let url = statement.arg().to_owned();
+    /// Reads `url`, which stands at `span`.
+    pub(crate) fn parse(url: &str, span: &Span) -> Result<Self, ConfigError> {
+        let url = url.to_owned();
         let address = if url.contains('$') {
             Err(AddressError::Variable)
         } else {
@@ -49,9 +52,12 @@ impl PassTarget {
             Ok(address) => Ok(Self {
                 url,
                 address,
-                span: statement.span.clone(),
+                span: span.clone(),
             }),
-            Err(reason) => Err(statement.error(UpstreamError::Address { reason, url })),
+            Err(reason) => Err(ConfigError::at(
+                span,
+                UpstreamError::Address { reason, url },
+            )),
         }
     }
 

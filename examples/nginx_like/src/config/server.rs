@@ -7,12 +7,14 @@ use lb_proxy::server_names::ServerNames;
 use super::listen::Listen;
 use super::proxy_pass::ProxyPass;
 use super::server_settings::{ServerDraft, ServerSettings};
+use super::set::Assignments;
 use crate::syntax::directive::Args::{AtLeast, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
 use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
+use crate::variables::definitions::Definitions;
 use crate::variables::session::Assignment;
 
 /// A `server` block with defaults and inheritance applied.
@@ -38,7 +40,7 @@ pub(crate) struct ServerBlock {
     pub(crate) proxy_pass: Option<ProxyPass>,
     /// What serves the connections was written, but could not be read.
     pub(crate) has_mistaken_handler: bool,
-    pub(crate) assignments: Vec<Assignment>,
+    pub(crate) assignments: Assignments,
     pub(crate) settings: ServerDraft,
     pub(crate) span: Span,
 }
@@ -61,8 +63,15 @@ impl Block for ServerBlock {
         Directive::simple("proxy_pass", Exactly(1), |server, statement, _| {
             statement.once(&mut server.proxy_pass, ProxyPass::read)
         }),
+        Directive::SET,
     ];
     const SHARED: &'static [&'static [Directive<Self>]] = Directive::SERVER_SETTINGS;
+}
+
+impl Has<Assignments> for ServerBlock {
+    fn part(&mut self) -> &mut Assignments {
+        &mut self.assignments
+    }
 }
 
 impl Has<ServerDraft> for ServerBlock {
@@ -72,9 +81,10 @@ impl Has<ServerDraft> for ServerBlock {
 }
 
 impl ServerBlock {
-    /// Reads the block that `statement` opens and adds it to `servers`.
+    /// Reads the block that `statement` opens and adds it to `servers`, and the variables that it defines to `definitions`.
     pub(crate) fn read(
         servers: &mut Vec<Self>,
+        definitions: &mut Definitions,
         statement: &Statement,
         reader: &mut Reader<'_>,
     ) -> Result<(), ConfigError> {
@@ -83,13 +93,14 @@ impl ServerBlock {
             listens: Vec::new(),
             proxy_pass: None,
             has_mistaken_handler: false,
-            assignments: Vec::new(),
+            assignments: Assignments::default(),
             settings: ServerDraft::default(),
             span: statement.span.clone(),
         })?;
         server.has_mistaken_handler =
             reader.has_mistaken("pass", before) || reader.has_mistaken("return", before);
         let has_listen = !server.listens.is_empty() || reader.has_mistaken("listen", before);
+        definitions.merge(std::mem::take(&mut server.assignments.definitions));
         servers.push(server);
         if !has_listen {
             return Err(statement.error(ServerError::NoListen));

@@ -1,5 +1,7 @@
 //! What a directive is: its name, its arguments, the block that it stands in, and its handler.
 
+use std::fmt;
+
 use super::{
     error::{ConfigError, SyntaxError},
     reader::Reader,
@@ -37,8 +39,10 @@ pub(crate) type Handler<B> = fn(&mut B, &Statement, &mut Reader<'_>) -> Result<(
 #[derive(Debug)]
 pub(crate) struct Directive<B> {
     pub(crate) name: &'static str,
-    args: Args,
+    pub(crate) args: Args,
     is_block: bool,
+    /// It only tunes how nginx works inside: reading it is a warning.
+    pub(crate) is_without_effect: bool,
     pub(crate) read: Handler<B>,
 }
 
@@ -49,6 +53,7 @@ impl<B> Directive<B> {
             name,
             args,
             is_block: false,
+            is_without_effect: false,
             read,
         }
     }
@@ -59,16 +64,17 @@ impl<B> Directive<B> {
             name,
             args,
             is_block: true,
+            is_without_effect: false,
             read,
         }
     }
 
     /// A directive that only tunes how nginx works inside. It is accepted with a warning.
     pub(crate) const fn without_effect(name: &'static str, args: Args) -> Self {
-        Self::simple(name, args, |_, statement, reader| {
-            reader.warn_no_effect(statement);
-            Ok(())
-        })
+        Self {
+            is_without_effect: true,
+            ..Self::simple(name, args, |_, _, _| Ok(()))
+        }
     }
 
     /// Checks how the statement ends and the number of its arguments.
@@ -93,6 +99,20 @@ pub(crate) enum Args {
     AtLeast(usize),
     Between(usize, usize),
     Exactly(usize),
+}
+
+/// In words.
+impl fmt::Display for Args {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(1) => f.write_str("at least 1 argument"),
+            Self::AtLeast(least) => write!(f, "at least {least} arguments"),
+            Self::Between(least, most) => write!(f, "{least} to {most} arguments"),
+            Self::Exactly(0) => f.write_str("no argument"),
+            Self::Exactly(1) => f.write_str("1 argument"),
+            Self::Exactly(exact) => write!(f, "{exact} arguments"),
+        }
+    }
 }
 
 impl Args {

@@ -4,7 +4,6 @@ use super::listens;
 use super::upstreams::Upstreams;
 use crate::config::error_log::ErrorLog;
 use crate::config::limit_conn::LimitConn;
-use crate::config::map::{MapBlock, MapError};
 use crate::config::proxy_pass::ProxyPass;
 use crate::config::server::{Server, ServerBlock, ServerError};
 use crate::config::server_settings::ServerDraft;
@@ -12,7 +11,8 @@ use crate::config::stream::{Stream, StreamBlock};
 use crate::syntax::error::ConfigError;
 use crate::syntax::names::Names;
 use crate::syntax::span::Warning;
-use crate::variables::table::Variables;
+use crate::variables::definitions::Definitions;
+use crate::variables::link::link;
 
 /// `main_logs` are the logs of the main level. Errors of one block do not hide those of the next. If `knows_all` is false,
 /// definitions are missing because of mistakes, and a reference to nothing is no error.
@@ -31,15 +31,6 @@ pub(crate) fn stream(
     if settings.error_logs.is_empty() {
         settings.error_logs = main_logs.to_vec();
     }
-    let mut maps = block.maps;
-    let count = maps.len();
-    maps.retain(|map| {
-        if map.default.is_none() && !map.has_mistaken_default {
-            errors.push(ConfigError::at(&map.span, MapError::NoDefault));
-        }
-        map.default.is_some()
-    });
-    let knows_all = knows_all && maps.len() == count;
     let mut servers = Vec::with_capacity(block.servers.len());
     for mut written in block.servers {
         let Some(pass) = written.proxy_pass.take() else {
@@ -48,7 +39,15 @@ pub(crate) fn stream(
             }
             continue;
         };
-        let server = server(written, pass, &settings, &maps, &mut upstreams, warnings);
+        let definitions = &block.definitions;
+        let server = server(
+            written,
+            pass,
+            &settings,
+            definitions,
+            &mut upstreams,
+            warnings,
+        );
         let checked = server.and_then(|server| {
             LimitConn::check_zones(&server.settings.limit_conn, &block.limit_conn_zones)?;
             Ok(server)
@@ -59,7 +58,7 @@ pub(crate) fn stream(
             Err(_) => {}
         }
     }
-    let variables = Variables::link(names, &block.definitions, knows_all, errors);
+    let variables = link(names, &block.definitions, knows_all, errors);
     Stream {
         variables: variables.into(),
         upstreams: upstreams.into_all(),
@@ -72,7 +71,7 @@ fn server(
     block: ServerBlock,
     pass: ProxyPass,
     outer: &ServerDraft,
-    maps: &[MapBlock],
+    definitions: &Definitions,
     upstreams: &mut Upstreams,
     warnings: &mut Vec<Warning>,
 ) -> Result<Server, ConfigError> {
@@ -81,7 +80,7 @@ fn server(
         .settings
         .name_resolution
         .inherit(&outer.name_resolution);
-    let (upstream, by_name) = upstreams.of(pass, &names, maps)?;
+    let (upstream, by_name) = upstreams.of(pass, &names, definitions)?;
     if let Some(resolver) = own_resolver {
         let mut reached = by_name.values().chain([&upstream]);
         let uses = |index: &usize| upstreams.get(*index).resolver.as_ref() == Some(&resolver);
@@ -97,7 +96,7 @@ fn server(
         listens: block.listens,
         upstream,
         by_name,
-        assignments: block.assignments.into(),
+        assignments: block.assignments.list.into(),
         settings: block.settings.merge(outer),
     })
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use lb_proxy::server_names::ServerNames;
 
-use crate::config::map::{MapBlock, MapError};
 use crate::config::proxy_pass::{PassTarget, ProxyPass};
 use crate::config::resolver::NameResolution;
 use crate::config::upstream::block::{Upstream, UpstreamBlock};
@@ -14,6 +13,8 @@ use crate::config::upstream::server::UpstreamServer;
 use crate::syntax::address::{AddressError, Host};
 use crate::syntax::error::ConfigError;
 use crate::syntax::span::Warning;
+use crate::variables::definitions::{Defined, Definitions};
+use crate::variables::error::VariableError;
 
 /// The upstreams with a block, then the upstreams that a `proxy_pass` creates.
 pub(crate) struct Upstreams {
@@ -61,7 +62,7 @@ impl Upstreams {
         &mut self,
         pass: ProxyPass,
         names: &NameResolution,
-        maps: &[MapBlock],
+        definitions: &Definitions,
     ) -> Result<(usize, ServerNames<usize>), ConfigError> {
         let (name, span) = match pass {
             ProxyPass::Target(target) => {
@@ -70,17 +71,27 @@ impl Upstreams {
             }
             ProxyPass::Variable(name, span) => (name, span),
         };
-        let map = maps.iter().find(|map| map.variable == name);
-        // The caller has checked that maps have a default.
-        let Some((map, default)) = map.and_then(|map| Some((map, map.default.clone()?))) else {
-            return Err(ConfigError::at(&span, MapError::UnknownVariable { name }));
+        let map = match definitions.get(&name) {
+            Some(Defined::By(definition)) => definition.server_names(),
+            Some(Defined::ByCapture | Defined::BySet) => None,
+            None => {
+                return Err(ConfigError::at(&span, VariableError::Unknown { name }));
+            }
+        };
+        let Some(map) = map else {
+            let reason = AddressError::Variable;
+            let url = format!("${name}");
+            return Err(ConfigError::at(
+                &span,
+                UpstreamError::Address { reason, url },
+            ));
         };
         let values = map.values.iter();
         let upstreams = values
-            .map(|value| self.find_or_create(value.clone(), names))
+            .map(|(text, span)| self.find_or_create(PassTarget::parse(text, span)?, names))
             .collect::<Result<Vec<_>, _>>()?;
-        let default = self.find_or_create(default, names)?;
-        Ok((default, map.names.clone().map(|value| upstreams[value])))
+        let default = upstreams[map.default];
+        Ok((default, map.names.map(|value| upstreams[value])))
     }
 
     /// The index of the upstream for one target. Servers that pass to the same target share it.

@@ -54,6 +54,9 @@ fn the_configuration_with_all_directives() {
         Method::Hash {
             consistent: true, ..
         },
+        Method::Hash {
+            consistent: false, ..
+        },
         Method::LeastTime { .. },
         Method::RoundRobin,
         Method::RoundRobin,
@@ -69,7 +72,10 @@ fn the_configuration_with_all_directives() {
         .iter()
         .map(|server| server.upstream)
         .collect();
-    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 10, 0, 0, 11]);
+    assert_eq!(
+        upstreams,
+        [0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 0, 0, 11, 0, 0, 12]
+    );
     for warning in config.warnings {
         let text = warning.to_string();
         let expected = [" has no effect here in ", " is skipped and not served in "];

@@ -1,6 +1,7 @@
 //! The whole language, from text to [`Config`].
 
 mod conf;
+mod coverage;
 mod include;
 mod main_level;
 mod never_panics;
@@ -9,6 +10,7 @@ mod proxy_pass;
 mod rejected;
 mod server_settings;
 mod upstream;
+mod variables;
 mod warnings;
 
 use std::path::Path;
