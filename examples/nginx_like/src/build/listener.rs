@@ -11,12 +11,14 @@ use lb_proxy::settings::{HalfClose, Keepalive, SocketOptions};
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 
 use super::bind_source::source;
+use super::hash_key;
 use super::reload_state::ReloadState;
 use crate::config::listen::Listen;
 use crate::config::proxy::ProxySettings;
 use crate::config::server::Server;
 use crate::config::stream::Stream;
 use crate::variables::session::SessionState;
+use crate::variables::table::Variables;
 
 /// A time-out of 0: in nginx it ends at the first check.
 const AT_ONCE: Duration = Duration::from_nanos(1);
@@ -34,7 +36,7 @@ pub(super) fn listener(
     let listener = session_data(listener, server, stream);
     let listener = preread(listener, server, listen, upstreams);
     let listener = proxy(listener, &server.settings.proxy);
-    limits(listener, server, state)
+    limits(listener, server, &stream.variables, state)
 }
 
 /// The sockets of the listener and of its sessions.
@@ -129,7 +131,12 @@ fn proxy(mut listener: Listener, settings: &ProxySettings) -> Listener {
 }
 
 /// `allow`, `deny` and `limit_conn`.
-fn limits(mut listener: Listener, server: &Server, state: &ReloadState) -> Listener {
+fn limits(
+    mut listener: Listener,
+    server: &Server,
+    variables: &Arc<Variables>,
+    state: &ReloadState,
+) -> Listener {
     let settings = &server.settings;
     if !settings.access.is_empty() {
         let rules = settings.access.iter();
@@ -145,9 +152,16 @@ fn limits(mut listener: Listener, server: &Server, state: &ReloadState) -> Liste
     }
     for limit in &settings.limit_conn {
         // The configuration was checked: each limit has its zone.
-        if let Some(zone) = state.zone(&limit.zone) {
-            listener = listener.limit_clients(zone, limit.sessions);
-        }
+        let Some((config, zone)) = state.zone(&limit.zone) else {
+            continue;
+        };
+        listener = match config.key.text() {
+            "$binary_remote_addr" | "$remote_addr" => listener.limit_clients(zone, limit.sessions),
+            _ => {
+                let key = hash_key::parts(&config.key, variables);
+                listener.limit_keys(zone, key, limit.sessions)
+            }
+        };
     }
-    listener
+    listener.limit_dry_run(settings.limit_conn_settings.dry_run)
 }

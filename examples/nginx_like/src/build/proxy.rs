@@ -53,7 +53,9 @@ pub(crate) fn proxy(
                 },
                 SocketMatch::Covered => continue,
             };
-            proxy = proxy.listener(listener(opened, server, listen, stream, &upstreams, state));
+            let listener = listener(opened, server, listen, stream, &upstreams, state)
+                .removal_deadline(config.worker_shutdown_timeout);
+            proxy = proxy.listener(listener);
         }
     }
     inherited.warn_of_unclaimed();

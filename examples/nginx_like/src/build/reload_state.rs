@@ -19,11 +19,12 @@ pub(crate) struct ReloadState {
 }
 
 impl ReloadState {
-    /// Takes over the zones of `config`. As in nginx, a zone with the name and the size of a former zone is that zone.
+    /// Takes over the zones of `config`. As in nginx, a zone with the name and the size of a former zone is that zone. With
+    /// another key it is not.
     pub(super) fn take_zones(&mut self, config: &[LimitConnZone]) {
         let zones = config.iter().map(|new| {
             let same = |(old, _): &&(LimitConnZone, _)| {
-                (&old.name, old.clients) == (&new.name, new.clients)
+                (&old.name, old.clients, &old.key) == (&new.name, new.clients, &new.key)
             };
             let zone = match self.zones.iter().find(same) {
                 Some((_, zone)) => zone.clone(),
@@ -34,10 +35,9 @@ impl ReloadState {
         self.zones = zones.collect();
     }
 
-    pub(super) fn zone(&self, name: &str) -> Option<&ClientZone> {
+    pub(super) fn zone(&self, name: &str) -> Option<&(LimitConnZone, ClientZone)> {
         let mut zones = self.zones.iter();
-        let (_, zone) = zones.find(|(config, _)| config.name == name)?;
-        Some(zone)
+        zones.find(|(config, _)| config.name == name)
     }
 }
 

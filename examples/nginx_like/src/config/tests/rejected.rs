@@ -96,6 +96,9 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Server, "deny nobody;", 2, r#"invalid parameter "nobody""#),
     (Stream, "limit_conn_zone $remote_addr zone=a;", 2, r#"invalid zone size "zone=a""#),
     (Stream, "limit_conn_zone $remote_addr zone=a:1k;", 2, r#"zone "zone=a:1k" is too small"#),
+    (Stream, "limit_conn_zone ${server_addr zone=a:1m;", 2, r#"the closing bracket in "server_addr" variable is missing"#),
+    (Server, "limit_conn_log_level debug;", 2, r#"invalid value "debug""#),
+    (Server, "limit_conn_dry_run yes;", 2, r#"invalid value "yes" in "limit_conn_dry_run" directive, it must be "on" or "off""#),
     (Server, "limit_conn a 0;", 2, r#"invalid number of connections "0""#),
     (Server, "limit_conn a 65536;", 2, r#"connection limit must be less 65536"#),
     (Server, "proxy_bind nowhere;", 2, r#"invalid address "nowhere""#),
@@ -223,7 +226,6 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
 #[rustfmt::skip]
 pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Directives that are not there yet.
-    (Stream, "limit_conn_zone $server_addr zone=a:1m;", 2, r#"the "$server_addr" parameter of the "limit_conn_zone" directive is not supported yet"#, None),
     (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
     (Server, "access_log off;", 2, r#"the "access_log" directive is not supported yet (remove it: sessions are not logged one by one, "error_log" has the failures)"#, None),
     (Server, "return x;", 2, r#"the "return" directive is not supported yet (use "proxy_pass")"#, None),
@@ -231,14 +233,14 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Upstream, "least_time;", 2, r#"invalid number of arguments in "least_time" directive"#, Some(r#"unknown directive "least_time""#)),
     (Upstream, "least_time x;", 2, r#"invalid value "x""#, Some(r#"unknown directive "least_time""#)),
     (Upstream, "least_time x in_flight;", 2, r#"invalid parameter "in_flight""#, Some(r#"unknown directive "least_time""#)),
-    (Upstream, "random two least_time=connect;", 2, r#"the "least_time=connect" parameter of the "random" directive is not supported yet"#, Some(r#"invalid parameter "least_time=connect""#)),
+    (Upstream, "random two least_time=connect;", 2, r#"the "least_time=connect" parameter of the "random" directive is not supported (use "random two least_conn", or the "least_time" directive)"#, Some(r#"invalid parameter "least_time=connect""#)),
     (Main, "error_log syslog:server=10.0.0.1;", 1, r#"logging to "syslog:server=10.0.0.1" is not supported yet"#, None),
     (Main, "error_log memory:1m;", 1, r#"logging to "memory:1m" is not supported yet"#, None),
     (Main, "error_log stderr debug_core;", 1, r#"the "debug_core" parameter of the "error_log" directive is not supported yet"#, None),
     (Listen, "446 ssl", 2, r#"the "ssl" parameter is not supported: nginx_like does not end TLS, so end it in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS"#, Some(r#"no "ssl_certificate" is defined for the "listen ... ssl" directive"#)),
     (Listen, "446 udp", 2, r#"the "udp" parameter is not supported: nginx_like balances TCP alone"#, None),
     (Listen, "446 setfib=1", 2, r#"the "setfib" parameter is for FreeBSD: remove it, Linux has neither accept filters nor numbered routing tables"#, Some(r#"the invalid "setfib=1" parameter"#)),
-    (UpstreamServer, "slow_start=30s", 2, r#"the "slow_start=30s" parameter of the "server" directive is not supported yet"#, Some(r#"invalid parameter "slow_start=30s""#)),
+    (UpstreamServer, "slow_start=30s", 2, r#"the "slow_start=30s" parameter of the "server" directive is not supported (remove it: a server that is back gets its whole share at once)"#, Some(r#"invalid parameter "slow_start=30s""#)),
     // Parameters that nginx 1.22 does not have. These are the words of nginx 1.27.
     (Upstream, "server a.test service=http;", 2, r#"service upstream "a.test" requires "resolve" parameter"#, Some(r#"invalid parameter "service=http""#)),
     (Upstream, "server a.test:446 service=http resolve;", 2, r#"service upstream "a.test:446" may not have port"#, Some(r#"invalid parameter "service=http""#)),
@@ -299,9 +301,6 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Upstream, "kubernetes_pods default/app=echo context=a;", 2, r#"no "port=" in "kubernetes_pods" directive"#, Some(r#"unknown directive "kubernetes_pods""#)),
     (Upstream, "kubernetes_pods default/app=echo port=446 address=node;", 2, r#"invalid parameter "address=node""#, Some(r#"unknown directive "kubernetes_pods""#)),
     (Upstream, "kubernetes_pods app=echo port=446;", 2, r#"no namespace in "app=echo", it must be NAMESPACE/LABEL_SELECTOR"#, Some(r#"unknown directive "kubernetes_pods""#)),
-    // nginx only looks at the methods before the server, and then never uses the backup.
-    (Upstream, "server 10.0.0.1:446;\nserver 10.0.0.2:446 backup;\nrandom;", 3, r#"balancing method does not support parameter "backup""#, None),
-    (Upstream, "server 10.0.0.1:446;\nserver 10.0.0.2:446 backup;\nhash a;", 3, r#"balancing method does not support parameter "backup""#, None),
 ];
 
 #[test]

@@ -1,5 +1,6 @@
 //! The settings of listeners and servers: values, defaults, inheritance.
 
+use crate::config::error_log::LogLevel;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -110,6 +111,24 @@ fn settings_of_the_nearest_level_count() {
     assert!(!outer.settings.proxy.next_upstream && !outer.settings.core.tcp_nodelay);
     assert_eq!(outer.settings.proxy.next_upstream_tries, NonZeroU32::new(2));
     assert_eq!(outer.settings.proxy.next_upstream_timeout, Some(secs(2)));
+}
+
+#[test]
+fn limits_by_any_value_and_what_they_do() {
+    let stream = stream(
+        "limit_conn_zone $server_port$remote_addr zone=a:1m; limit_conn_zone x zone=b:64k;
+         limit_conn_dry_run on;
+         server { listen 1; proxy_pass 10.0.0.1:446; limit_conn_log_level info; }
+         server { listen 2; proxy_pass 10.0.0.1:446; limit_conn_dry_run off; }",
+    );
+    let keys = stream.limit_conn_zones.iter().map(|zone| zone.key.text());
+    assert_eq!(keys.collect::<Vec<_>>(), ["$server_port$remote_addr", "x"]);
+    let settings = |server: &Server| {
+        let settings = &server.settings.limit_conn_settings;
+        (settings.dry_run, settings.log_level)
+    };
+    let servers: Vec<_> = stream.servers.iter().map(settings).collect();
+    assert_eq!(servers, [(true, LogLevel::Info), (false, LogLevel::Error)]);
 }
 
 #[test]
