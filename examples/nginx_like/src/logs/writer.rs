@@ -37,7 +37,9 @@ impl Writer {
                 put(file, &packed.finish()?)
             }
             Self::Paths(cache) => {
-                let path = chunk.path.as_deref().unwrap_or("".as_ref());
+                let Some(path) = chunk.path.as_deref() else {
+                    return Err(ErrorKind::NotFound.into());
+                };
                 cache.with(path, |file| put(file, &chunk.bytes))
             }
             Self::Syslog(socket) => socket.send(&chunk.bytes),

@@ -31,6 +31,8 @@ pub(super) struct Messages {
     pub(super) logs: ErrorLogs,
     /// The zones of its `limit_conn`, in their order.
     pub(super) zones: Vec<Box<str>>,
+    /// `limit_conn_log_level`.
+    pub(super) limit_level: LogLevel,
     pub(super) half_close: bool,
     pub(super) proxy_bind: Option<ProxyBind>,
     pub(super) variables: Arc<Variables>,
@@ -82,6 +84,19 @@ impl Messages {
         let (peer, server) = (connection.peer_endpoint(), server_of(connection));
         let message = format_args!("*{number} client {peer} connected to {server}");
         self.logs.write(LogLevel::Info, "client connected", message);
+    }
+
+    /// A limit that is only observed was exceeded.
+    pub(super) fn exceeded(&self, connection: &Connection, detail: &RefusalDetail) {
+        let (number, place) = (number(connection), Place(connection));
+        let zone = self.zone(Some(detail));
+        self.logs.write(
+            self.limit_level,
+            "limiting connections, dry run",
+            format_args!(
+                "*{number} limiting connections, dry run, by zone \"{zone}\" while initializing session{place}"
+            ),
+        );
     }
 
     /// An attempt to connect has ended.
@@ -145,15 +160,15 @@ impl Messages {
                     .write(LogLevel::Error, "access forbidden by rule", message);
             }
             CloseReason::ClientSessions | CloseReason::ClientRate => {
-                let zone = self.zone(summary);
+                let zone = self.zone(summary.refusal);
                 let message = format_args!(
                     "*{number} limiting connections by zone \"{zone}\" while initializing session{place}"
                 );
                 self.logs
-                    .write(LogLevel::Error, "limiting connections", message);
+                    .write(self.limit_level, "limiting connections", message);
             }
             CloseReason::ClientZoneFull => {
-                let zone = self.zone(summary);
+                let zone = self.zone(summary.refusal);
                 let message = format_args!(
                     "ngx_slab_alloc() failed: no memory in limit_conn_zone \"{zone}\""
                 );
@@ -163,6 +178,13 @@ impl Messages {
             CloseReason::Preread | CloseReason::PrereadTimeout => {
                 if let Some(RefusalDetail::Preread(refusal)) = summary.refusal {
                     self.preread(number, &place, refusal);
+                }
+            }
+            CloseReason::RouteRefused => {
+                if let Some(RefusalDetail::Route(reason)) = summary.refusal {
+                    let (reason, bytes) = (Escaped(reason), Bytes::default());
+                    let message = format_args!("*{number} {reason}{place}{bytes}");
+                    self.logs.write(LogLevel::Error, "no route", message);
                 }
             }
             CloseReason::NoBackend => self.no_backend(number, &place, summary),
@@ -328,8 +350,8 @@ impl Messages {
     }
 
     /// The zone that refused the client.
-    fn zone(&self, summary: &Summary<'_>) -> &str {
-        match summary.refusal {
+    fn zone(&self, refusal: Option<&RefusalDetail>) -> &str {
+        match refusal {
             Some(RefusalDetail::ClientLimit { limit }) => {
                 self.zones.get(*limit).map_or("", |zone| &**zone)
             }

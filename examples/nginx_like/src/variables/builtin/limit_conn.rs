@@ -20,6 +20,7 @@ pub(super) const VARIABLES: &[Builtin] =
             }
             // The PROXY header is read before the limits are checked.
             (_, Some(RefusalDetail::Preread(refusal))) if refusal.names_client => None,
+            _ if state.exceeds() => bytes("REJECTED_DRY_RUN", out),
             _ => bytes("PASSED", out),
         }
     })];
