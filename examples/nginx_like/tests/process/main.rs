@@ -6,6 +6,7 @@ mod accepting;
 mod command_line;
 mod daemon;
 mod dns_chaos;
+mod endings;
 mod failures;
 mod half_close;
 mod hash;
