@@ -9,6 +9,7 @@ use std::time::Duration;
 use lb_core::policy::PolicyKind;
 use lb_core::{Backend, BalancerConfig, Snapshot, ZonePreference};
 use lb_discovery::Static;
+use lb_proxy::balancing::{HashKey, KeyPart};
 use lb_proxy::errors::ReloadError;
 use lb_proxy::{Limits, Listener, Proxy, Upstream, Workers};
 use test_support::deadline::{eventually, within};
@@ -358,6 +359,52 @@ async fn an_upstream_with_an_equal_description_keeps_its_sources_and_one_that_di
     let upstreams = reload(&proxy, to).await.unwrap().upstreams;
     assert_eq!(upstreams.added, ["another".into()]);
     assert_eq!(upstreams.removed, ["scripted".into()]);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_key_function_of_the_same_identity_replaces_the_former_one_and_keeps_the_upstream() {
+    let nodes = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut backends = Vec::new();
+    for node in nodes {
+        backends.push(Backend::new(named(node).await).with_name(node));
+    }
+    let hashed = |identity: &str, key: &'static str| {
+        Upstream::builder("hashed")
+            .discovery(Static::new(backends.iter().cloned().collect()))
+            .policy(PolicyKind::Maglev.build())
+            .hash_key([KeyPart::custom(identity, |_| {
+                HashKey::from_bytes(key.as_bytes())
+            })])
+            .fingerprint("")
+            .build()
+            .unwrap()
+    };
+    let running = hashed("key", "one");
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &running)).await;
+    eventually("the membership", || running.explain(b"").is_ok()).await;
+    let chosen = |key: &str| running.explain(key.as_bytes()).unwrap().chosen.unwrap();
+    let name = |key: &str| {
+        let index = backends
+            .iter()
+            .position(|backend| backend.addr == chosen(key));
+        nodes[index.unwrap()]
+    };
+    let other = ["two", "three", "four", "five"];
+    let other = other
+        .into_iter()
+        .find(|key| name(key) != name("one"))
+        .unwrap();
+    assert_eq!(ask(proxy.addr).await.unwrap(), name("one"));
+    for (identity, is_kept) in [("key", true), ("another key", false)] {
+        let to = Proxy::builder().listen(proxy.addr, &hashed(identity, other));
+        let upstreams = reload(&proxy, to).await.unwrap().upstreams;
+        assert_eq!(
+            (upstreams.kept.len(), upstreams.changed.len()),
+            (is_kept.into(), (!is_kept).into())
+        );
+        assert_eq!(ask(proxy.addr).await.unwrap(), name(other));
+    }
     proxy.end().await;
 }
 
