@@ -43,6 +43,8 @@ pub enum NoBackendCause {
 pub struct PrereadRefusal {
     /// The reader, counted from 0 in the order of [`Listener::preread`](crate::Listener::preread).
     pub reader: usize,
+    /// Whether the reader [names the client](crate::first_bytes::Preread::names_client), as one of PROXY headers does.
+    pub names_client: bool,
     /// What was wrong.
     pub failure: PrereadFailure,
     /// The error of the reader or of the kernel, if there is one.

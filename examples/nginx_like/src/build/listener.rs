@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use lb_proxy::access::Access;
 use lb_proxy::client_hello::ClientHelloReader;
+use lb_proxy::events::Connection;
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
-use lb_proxy::settings::{HalfClose, Keepalive, SocketOptions};
-use lb_proxy::{Listener, Retry, Timeouts, Upstream};
+use lb_proxy::settings::{HalfClose, Keepalive, OnRefusal, SocketOptions};
+use lb_proxy::{Hooks, Listener, Retry, Timeouts, Upstream};
 
 use super::bind_source::source;
 use super::hash_key;
@@ -17,6 +18,7 @@ use crate::config::listen::Listen;
 use crate::config::proxy::ProxySettings;
 use crate::config::server::Server;
 use crate::config::stream::Stream;
+use crate::session_log::hooks::SessionLog;
 use crate::variables::session::SessionState;
 use crate::variables::table::Variables;
 
@@ -31,9 +33,10 @@ pub(super) fn listener(
     stream: &Stream,
     upstreams: &[Upstream],
     state: &ReloadState,
+    log: &Arc<SessionLog>,
 ) -> Listener {
     let listener = sockets(listener, server, listen, stream);
-    let listener = session_data(listener, server, stream);
+    let listener = observed(listener, server, stream, log);
     let listener = preread(listener, server, listen, upstreams);
     let listener = proxy(listener, &server.settings.proxy);
     limits(listener, server, &stream.variables, state)
@@ -65,14 +68,25 @@ fn sockets(listener: Listener, server: &Server, listen: &Listen, stream: &Stream
         .bind_source(source(settings.proxy.bind.as_ref(), &stream.variables))
 }
 
-/// What a session stores, if values may need it.
-fn session_data(listener: Listener, server: &Server, stream: &Stream) -> Listener {
-    if !stream.variables.needs_session_data() {
-        return listener;
-    }
+/// What a session stores, and its logs.
+fn observed(
+    listener: Listener,
+    server: &Server,
+    stream: &Stream,
+    log: &Arc<SessionLog>,
+) -> Listener {
     let variables = Arc::clone(&stream.variables);
     let assignments = Arc::clone(&server.assignments);
-    listener.session_data(move |_| SessionState::new(&variables, &assignments))
+    let has_limits = !server.settings.limit_conn.is_empty();
+    let accepted = Arc::clone(log);
+    let data = move |connection: &Connection| {
+        let state = SessionState::new(&variables, &assignments, has_limits);
+        accepted.accepted(connection, state.number());
+        state
+    };
+    listener
+        .session_data(data)
+        .hooks(Arc::clone(log) as Arc<dyn Hooks>)
 }
 
 /// What is read before a backend is picked: the PROXY header, then the server name.
@@ -114,8 +128,11 @@ fn proxy(mut listener: Listener, settings: &ProxySettings) -> Listener {
     };
     let retry = Retry::default()
         .tries(tries)
-        .deadline(settings.next_upstream_timeout);
+        .deadline(settings.next_upstream_timeout)
+        .ends_attempts(false);
     listener = listener.timeouts(timeouts).retry(retry);
+    // nginx only closes, and does not look at a client that has ended its side before a server is connected.
+    listener = listener.on_refusal(OnRefusal::Close).abandon_silent(false);
     if !settings.half_close {
         listener = listener.half_close(HalfClose::End);
     }

@@ -12,12 +12,15 @@ use super::listener::listener;
 use super::reload_state::ReloadState;
 use super::upstream::upstreams;
 use crate::config::main::{Config, WorkerProcesses};
+use crate::logs::sinks::Sinks;
+use crate::session_log::hooks::SessionLog;
 
-/// The proxy that `config` describes. Opens no socket and no log.
+/// The proxy that `config` describes, whose sessions are logged to `sinks`. Opens no socket and no log.
 pub(crate) fn proxy(
     config: &Config,
     state: &mut ReloadState,
     mut inherited: InheritedSockets,
+    sinks: &Sinks,
 ) -> Result<Proxy, BuildError> {
     let stream = config.stream.as_ref().ok_or(BuildError::NoServer)?;
     let upstreams = upstreams(&stream.upstreams, &stream.variables)?;
@@ -37,6 +40,7 @@ pub(crate) fn proxy(
     }
     inherited.add_claimed(&state.inherited);
     for (number, server) in stream.servers.iter().enumerate() {
+        let log = Arc::new(SessionLog::new(server, stream, sinks));
         for listen in &server.listens {
             let upstream = &upstreams[server.upstream];
             let opened = match inherited.listener(listen, number, upstream)? {
@@ -53,7 +57,7 @@ pub(crate) fn proxy(
                 },
                 SocketMatch::Covered => continue,
             };
-            let listener = listener(opened, server, listen, stream, &upstreams, state)
+            let listener = listener(opened, server, listen, stream, &upstreams, state, &log)
                 .removal_deadline(config.worker_shutdown_timeout);
             proxy = proxy.listener(listener);
         }

@@ -1,7 +1,9 @@
 //! Resolves the `stream` block and its servers.
 
+use super::access_logs;
 use super::listens;
 use super::upstreams::Upstreams;
+use crate::config::access_log::AccessLog;
 use crate::config::error_log::ErrorLog;
 use crate::config::limit_conn::LimitConn;
 use crate::config::proxy_pass::ProxyPass;
@@ -50,6 +52,7 @@ pub(crate) fn stream(
         );
         let checked = server.and_then(|server| {
             LimitConn::check_zones(&server.settings.limit_conn, &block.limit_conn_zones)?;
+            AccessLog::check_formats(&server.settings.access_logs, &block.log_formats)?;
             Ok(server)
         });
         match checked {
@@ -58,11 +61,13 @@ pub(crate) fn stream(
             Err(_) => {}
         }
     }
+    access_logs::share_buffers(&mut servers, errors);
     let variables = link(names, &block.definitions, knows_all, errors);
     Stream {
         variables: variables.into(),
         upstreams: upstreams.into_all(),
         limit_conn_zones: block.limit_conn_zones,
+        log_formats: block.log_formats,
         servers,
     }
 }
