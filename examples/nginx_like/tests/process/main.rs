@@ -32,3 +32,4 @@ mod test_config;
 mod thread_limit;
 mod unix;
 mod user;
+mod variables;
