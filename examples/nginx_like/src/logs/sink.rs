@@ -13,10 +13,11 @@ use tokio::runtime;
 use tokio::time::sleep;
 use tracing::error;
 
+use super::chunk::Chunk;
 use super::level::LogLevel;
 use super::line::line;
 use super::path_cache::{FileCacheSettings, PathCache};
-use super::queue::{Chunk, Entry, Output, Pushed, Queue};
+use super::queue::{Entry, Output, Pushed, Queue};
 use super::syslog::Syslog;
 use super::writer::Writer;
 

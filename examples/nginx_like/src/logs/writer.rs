@@ -7,8 +7,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::chunk::Chunk;
 use super::path_cache::PathCache;
-use super::queue::Chunk;
 use super::syslog::{Syslog, SyslogSocket};
 
 /// What the lines of a log are written to.
