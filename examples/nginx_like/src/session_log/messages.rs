@@ -16,7 +16,7 @@ use crate::config::proxy::{BindAddress, ProxyBind};
 use crate::logs::line::errno_text;
 use crate::variables::context::Context;
 use crate::variables::ending;
-use crate::variables::session::SessionState;
+use crate::variables::session::{SessionState, count_connection};
 use crate::variables::table::Variables;
 
 const ETIMEDOUT: i32 = 110;
@@ -101,6 +101,7 @@ impl Messages {
 
     /// An attempt to connect has ended.
     pub(super) fn attempted(&self, connection: &Connection, attempt: &Attempt<'_>) {
+        count_connection();
         let (number, backend) = (number(connection), attempt.backend.endpoint());
         let place = Place(connection);
         let rest = format_args!(
