@@ -80,6 +80,7 @@ impl ListenerState {
                 limiter,
             })
         };
+        let is_used = !servers.is_empty();
         let VirtualServers { selector, servers } = servers;
         let states = servers.into_iter();
         let states: Vec<_> = states
@@ -89,7 +90,7 @@ impl ListenerState {
             })
             .collect();
         let servers =
-            (!states.is_empty()).then(|| Box::new(VirtualServerStates { selector, states }));
+            is_used.then(|| Box::new(VirtualServerStates { selector, states }));
         state(route, servers, limiter)
     }
 

@@ -26,6 +26,13 @@ pub(crate) struct Listen {
     pub(crate) reuseport: bool,
     /// `proxy_protocol`: every connection must begin with a PROXY protocol header.
     pub(crate) proxy_protocol: bool,
+    /// `default_server`: serves the clients of the address that ask for no name of another server.
+    pub(crate) default_server: bool,
+    /// Whether it has parameters that belong to the socket, so that no other `listen` of the address may have any.
+    pub(crate) sets_options: bool,
+    /// Whether its server is the default server of the address, which has the settings of the socket. Computed from all
+    /// servers.
+    pub(crate) is_default: bool,
     /// `so_keepalive`: whether silent clients are probed, and how. As the system does by default.
     pub(crate) so_keepalive: Option<Keepalive>,
     pub(crate) span: Span,
@@ -52,6 +59,9 @@ impl Listen {
             ipv6only: true,
             reuseport: false,
             proxy_protocol: false,
+            default_server: false,
+            sets_options: false,
+            is_default: true,
             so_keepalive: None,
             span: statement.span.clone(),
         };
@@ -66,6 +76,7 @@ impl Listen {
             Some((name, value)) => (name, Some(value)),
             None => (parameter, None),
         };
+        self.sets_options |= !matches!(name, "default_server" | "proxy_protocol");
         match (name, value) {
             ("backlog", Some(value)) => {
                 let backlog = backlog(value);
@@ -78,6 +89,7 @@ impl Listen {
             ("ipv6only", Some(value)) if value.starts_with('o') => {
                 return Err(statement.invalid("ipv6only flags", value));
             }
+            ("default_server", None) => self.default_server = true,
             ("proxy_protocol", None) => self.proxy_protocol = true,
             ("reuseport", None) => self.reuseport = true,
             ("so_keepalive", Some("on")) => self.so_keepalive = Some(Keepalive::default()),
@@ -104,7 +116,6 @@ fn is_not_supported(name: &str) -> bool {
     matches!(
         name,
         "accept_filter"
-            | "default_server"
             | "deferred"
             | "fastopen"
             | "multipath"

@@ -4,5 +4,7 @@
 
 mod listens;
 pub(crate) mod main;
+mod protocol_options;
 mod stream;
 mod upstreams;
+mod virtual_servers;

@@ -1,11 +1,14 @@
 //! Resolves the `stream` block and its servers.
 
+use lb_proxy::server_names::ServerNames;
+
 use super::listens;
-use super::upstreams::Upstreams;
+use super::upstreams::{PassedTo, Upstreams};
+use super::virtual_servers;
 use crate::config::error_log::ErrorLog;
+use crate::config::handler::{Handler, WrittenHandler};
 use crate::config::limit_conn::LimitConn;
 use crate::config::map::{MapBlock, MapError};
-use crate::config::proxy_pass::ProxyPass;
 use crate::config::server::{Server, ServerBlock, ServerError};
 use crate::config::server_settings::ServerDraft;
 use crate::config::stream::{Stream, StreamBlock};
@@ -17,14 +20,15 @@ use crate::variables::table::Variables;
 /// `main_logs` are the logs of the main level. Errors of one block do not hide those of the next. If `knows_all` is false,
 /// definitions are missing because of mistakes, and a reference to nothing is no error.
 pub(crate) fn stream(
-    block: StreamBlock,
+    mut block: StreamBlock,
     names: Names,
     main_logs: &[ErrorLog],
     knows_all: bool,
     warnings: &mut Vec<Warning>,
     errors: &mut Vec<ConfigError>,
 ) -> Stream {
-    listens::check(&block.servers, errors);
+    let addresses = listens::join(&mut block.servers, warnings, errors);
+    let name_tables = virtual_servers::tables(&block.servers, addresses, warnings, errors);
     let mut settings = block.settings;
     let resolution = &settings.name_resolution;
     let mut upstreams = Upstreams::new(block.upstreams.blocks, resolution, warnings, errors);
@@ -42,13 +46,13 @@ pub(crate) fn stream(
     let knows_all = knows_all && maps.len() == count;
     let mut servers = Vec::with_capacity(block.servers.len());
     for mut written in block.servers {
-        let Some(pass) = written.proxy_pass.take() else {
+        let Some(handler) = written.handler.take() else {
             if !written.has_mistaken_handler {
                 errors.push(ConfigError::at(&written.span, ServerError::NoHandler));
             }
             continue;
         };
-        let server = server(written, pass, &settings, &maps, &mut upstreams, warnings);
+        let server = server(written, handler, &settings, &maps, &mut upstreams, warnings);
         let checked = server.and_then(|server| {
             LimitConn::check_zones(&server.settings.limit_conn, &block.limit_conn_zones)?;
             Ok(server)
@@ -65,12 +69,13 @@ pub(crate) fn stream(
         upstreams: upstreams.into_all(),
         limit_conn_zones: block.limit_conn_zones,
         servers,
+        name_tables,
     }
 }
 
 fn server(
     block: ServerBlock,
-    pass: ProxyPass,
+    handler: WrittenHandler,
     outer: &ServerDraft,
     maps: &[MapBlock],
     upstreams: &mut Upstreams,
@@ -81,8 +86,21 @@ fn server(
         .settings
         .name_resolution
         .inherit(&outer.name_resolution);
-    let (upstream, by_name) = upstreams.of(pass, &names, maps)?;
-    if let Some(resolver) = own_resolver {
+    let mut by_name = ServerNames::new();
+    let mut upstream = None;
+    let handler = match handler {
+        WrittenHandler::Pass(to) => Handler::Pass(to),
+        WrittenHandler::Return(value) => Handler::Return(value),
+        WrittenHandler::ProxyPass(pass) => match upstreams.of(pass, &names, maps)? {
+            PassedTo::Value(value) => Handler::Proxy(value, names),
+            PassedTo::Upstreams(default, names) => {
+                upstream = Some(default);
+                by_name = names;
+                Handler::Upstream
+            }
+        },
+    };
+    if let Some((resolver, upstream)) = own_resolver.zip(upstream) {
         let mut reached = by_name.values().chain([&upstream]);
         let uses = |index: &usize| upstreams.get(*index).resolver.as_ref() == Some(&resolver);
         if !reached.any(uses) {
@@ -95,6 +113,7 @@ fn server(
     }
     Ok(Server {
         listens: block.listens,
+        handler,
         upstream,
         by_name,
         assignments: block.assignments.into(),

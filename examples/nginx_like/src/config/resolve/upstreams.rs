@@ -14,6 +14,7 @@ use crate::config::upstream::server::UpstreamServer;
 use crate::syntax::address::{AddressError, Host};
 use crate::syntax::error::ConfigError;
 use crate::syntax::span::Warning;
+use crate::variables::value::Value;
 
 /// The upstreams with a block, then the upstreams that a `proxy_pass` creates.
 pub(crate) struct Upstreams {
@@ -22,6 +23,14 @@ pub(crate) struct Upstreams {
     named: HashMap<String, usize>,
     /// The indices of those without, by their names as written.
     created: HashMap<String, Vec<usize>>,
+}
+
+/// Where a `proxy_pass` leads.
+pub(crate) enum PassedTo {
+    /// To an upstream, or to those that a map has for server names, all by their indices.
+    Upstreams(usize, ServerNames<usize>),
+    /// Where the value says.
+    Value(Value),
 }
 
 impl Upstreams {
@@ -62,13 +71,19 @@ impl Upstreams {
         pass: ProxyPass,
         names: &NameResolution,
         maps: &[MapBlock],
-    ) -> Result<(usize, ServerNames<usize>), ConfigError> {
-        let (name, span) = match pass {
+    ) -> Result<PassedTo, ConfigError> {
+        let (value, name, span) = match pass {
             ProxyPass::Target(target) => {
                 let names = NameResolution::default();
-                return Ok((self.find_or_create(target, &names)?, ServerNames::new()));
+                let upstream = self.find_or_create(target, &names)?;
+                return Ok(PassedTo::Upstreams(upstream, ServerNames::new()));
             }
-            ProxyPass::Variable(name, span) => (name, span),
+            ProxyPass::Value {
+                value,
+                variable: Some(name),
+                span,
+            } => (value, name, span),
+            ProxyPass::Value { value, .. } => return Ok(PassedTo::Value(value)),
         };
         let map = maps.iter().find(|map| map.variable == name);
         // The caller has checked that maps have a default.
@@ -80,7 +95,8 @@ impl Upstreams {
             .map(|value| self.find_or_create(value.clone(), names))
             .collect::<Result<Vec<_>, _>>()?;
         let default = self.find_or_create(default, names)?;
-        Ok((default, map.names.clone().map(|value| upstreams[value])))
+        let names = map.names.clone().map(|value| upstreams[value]);
+        Ok(PassedTo::Upstreams(default, names))
     }
 
     /// The index of the upstream for one target. Servers that pass to the same target share it.
