@@ -1,7 +1,8 @@
 //! The command line, as nginx's.
 
+mod print;
+
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,21 +11,27 @@ use clap::{ArgAction, Parser};
 use crate::config::overrides::Overrides;
 use crate::console::print_line;
 use crate::demo;
+use crate::process::daemon::{self, Readiness};
 use crate::process::error::StartError;
-use crate::process::files::conf_path::ConfPath;
+use crate::process::files::conf_path::{ConfPath, ReadAll};
+use crate::process::files::open_log;
 use crate::process::helper;
 use crate::process::run;
 use crate::process::send_signal::SignalCommand;
 use crate::process::start_warnings;
 use crate::process::test_config;
-use crate::syntax::include::KeptFile;
-use crate::syntax::span::Warning;
+use crate::syntax::error::Os;
+
+use print::{dump, print_error, print_version, print_warnings};
 
 /// Where nginx keeps its configuration, below the prefix.
 const DEFAULT_CONF: &str = "conf/nginx.conf";
 
 /// Where distributions and the official image of nginx keep it.
 const SYSTEM_CONF: &str = "/etc/nginx/nginx.conf";
+
+/// Where distributions keep the process id of a server with the configuration above.
+const SYSTEM_PID: &str = "/run/nginx.pid";
 
 /// Balances TCP connections as an nginx `stream` configuration says.
 ///
@@ -58,7 +65,7 @@ struct Arguments {
     )]
     directives: String,
 
-    /// The log of a configuration without `error_log`: a file or stderr
+    /// The log of a configuration without `error_log`: a file or stderr. The file is opened in any case
     #[arg(short, value_name = "FILE")]
     error_log: Option<String>,
 
@@ -81,6 +88,10 @@ struct Arguments {
     /// Runs the helper of a server that gave up root; for nginx_like itself
     #[arg(long, value_name = "UID", hide = true)]
     helper: Option<u32>,
+
+    /// Serves as a daemon that was started by `daemon on`; for nginx_like itself
+    #[arg(long, hide = true)]
+    detached: bool,
 
     /// Prints the version and exits
     #[arg(short)]
@@ -118,34 +129,61 @@ pub fn main() -> ExitCode {
         }
     }
     let done = if let Some(owner) = arguments.helper {
-        helper::server::serve(arguments.path(), owner)
+        help(&arguments, owner)
     } else if tests {
-        test(&arguments)
+        arguments.open_error_log();
+        test(&arguments).map(|()| ExitCode::SUCCESS)
     } else if let Some(command) = arguments.signal {
         signal(&arguments, command)
     } else if line.len() < 2 {
-        demo::run()
+        demo::run().map(|()| ExitCode::SUCCESS)
+    } else if arguments.detached {
+        serve_detached(&arguments)
     } else {
-        let path = arguments.path();
-        run::run(path.clone(), || {
-            let config = path.load()?;
-            print_warnings(&config.warnings, arguments.quiet);
-            Ok(config)
-        })
+        arguments.open_error_log();
+        serve(&arguments)
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&error);
-            if tests {
-                print_line(&format!(
-                    "configuration file {} test failed",
-                    arguments.path().file().display()
-                ));
-            }
-            ExitCode::FAILURE
+    done.unwrap_or_else(|error| {
+        print_error(&error);
+        if tests {
+            print_line(&format!(
+                "configuration file {} test failed",
+                arguments.path().file().display()
+            ));
         }
+        ExitCode::FAILURE
+    })
+}
+
+/// Serves in the foreground, or by a daemon.
+fn serve(arguments: &Arguments) -> Result<ExitCode, StartError> {
+    let path = arguments.path();
+    let config = path.load()?;
+    print_warnings(&config.warnings, arguments.quiet);
+    if config.daemon {
+        return Ok(match daemon::start()? {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        });
     }
+    let served = run::run(path, Readiness::foreground(), || Ok(config));
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+/// Serves as the daemon. The process that started it has printed the warnings.
+fn serve_detached(arguments: &Arguments) -> Result<ExitCode, StartError> {
+    let path = arguments.path();
+    let readiness = Readiness::detached()?;
+    let served = run::run(path.clone(), readiness, || path.load());
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs the helper of a server. That of a daemon holds no stream of the process that started the daemon.
+fn help(arguments: &Arguments, owner: u32) -> Result<ExitCode, StartError> {
+    if arguments.detached {
+        daemon::close_streams(false).map_err(StartError::Helper)?;
+    }
+    helper::server::serve(arguments.path(), owner).map(|()| ExitCode::SUCCESS)
 }
 
 impl Arguments {
@@ -155,6 +193,7 @@ impl Arguments {
             (None, Some(prefix)) => (DEFAULT_CONF.into(), Some(prefix.clone())),
             (None, None) => default_conf(Path::new(DEFAULT_CONF), Path::new(SYSTEM_CONF)),
         };
+        let is_system = self.conf.is_none() && conf == Path::new(SYSTEM_CONF);
         let prefix = prefix.unwrap_or_default();
         ConfPath {
             conf,
@@ -163,7 +202,23 @@ impl Arguments {
             overrides: Overrides {
                 directives: self.directives.clone(),
                 error_log: self.error_log.clone(),
+                default_pid: is_system.then(|| SYSTEM_PID.into()),
             },
+        }
+    }
+
+    /// Opens the log of `-e`, whatever the configuration says, as nginx does. A log that cannot be opened is no error here.
+    fn open_error_log(&self) {
+        let Some(name) = self.error_log.as_deref().filter(|name| *name != "stderr") else {
+            return;
+        };
+        let path = self.path().prefix.join(name);
+        if let Err(error) = open_log::open(&path) {
+            let path = path.display();
+            print_line(&format!(
+                "[alert] could not open error log file: open() \"{path}\" failed ({})",
+                Os(&error)
+            ));
         }
     }
 }
@@ -178,18 +233,11 @@ fn default_conf(local: &Path, system: &Path) -> (PathBuf, Option<PathBuf>) {
 }
 
 /// Sends a signal to the process that serves already.
-fn signal(arguments: &Arguments, command: SignalCommand) -> Result<(), StartError> {
+fn signal(arguments: &Arguments, command: SignalCommand) -> Result<ExitCode, StartError> {
     let config = arguments.path().load()?;
     print_warnings(&config.warnings, arguments.quiet);
-    Ok(command.send(config.pid.as_deref())?)
-}
-
-fn print_warnings(warnings: &[Warning], quiet: bool) {
-    if !quiet {
-        for warning in warnings {
-            print_line(&format!("[warn] {warning}"));
-        }
-    }
+    command.send(&config.pid.path)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Tests the configuration and prints the result.
@@ -200,14 +248,23 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
             print_line(&result.replace("FILE", &path.file().display().to_string()));
         }
     };
-    let (files, config) = path.load_all(arguments.dump);
-    let config = config.or_else(all_but_last)?;
+    let ReadAll {
+        files,
+        warnings,
+        config,
+    } = path.read_all(arguments.dump);
+    print_warnings(&warnings, arguments.quiet);
+    let config = config.map_err(all_but_last)?;
     print_warnings(&config.warnings, arguments.quiet);
     say("the configuration file FILE syntax is ok");
-    test_config::test(&config).or_else(all_but_last)?;
+    let tested = test_config::test(&config);
     if !arguments.quiet {
         // Not computed for nothing: name servers that do not answer take seconds.
-        print_warnings(&start_warnings::of(&config), arguments.quiet);
+        let warnings = start_warnings::of(&config, &tested.claimed);
+        print_warnings(&warnings, arguments.quiet);
+    }
+    if !tested.errors.is_empty() {
+        return Err(all_but_last(tested.errors));
     }
     say("configuration file FILE test is successful");
     dump(&files);
@@ -215,50 +272,12 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
 }
 
 /// Prints all errors but the last, which the end of the process prints. There is at least one.
-fn all_but_last<T>(mut errors: Vec<StartError>) -> Result<T, StartError> {
+fn all_but_last(mut errors: Vec<StartError>) -> StartError {
     let last = errors.swap_remove(errors.len() - 1);
     for error in &errors {
         print_error(error);
     }
-    Err(last)
-}
-
-fn print_error(error: &StartError) {
-    print_line(&format!("[{}] {error}", error.level()));
-}
-
-/// Prints files in nginx's form.
-fn dump(files: &[KeptFile]) {
-    let mut output = io::stdout().lock();
-    for file in files {
-        // A closed output leaves no place to report that to.
-        let _ = writeln!(output, "# configuration file {}:", file.path.display());
-        let _ = output.write_all(&file.bytes);
-        let _ = writeln!(output);
-    }
-}
-
-/// Prints the version where nginx prints it, on the standard error stream, and with `build` what was built in.
-fn print_version(build: bool) {
-    let mut text = concat!(
-        "nginx_like version: nginx_like/",
-        env!("CARGO_PKG_VERSION"),
-        "\n"
-    )
-    .to_owned();
-    if build {
-        let kubernetes = if cfg!(feature = "kubernetes") {
-            " --with-kubernetes"
-        } else {
-            ""
-        };
-        text += &format!(
-            "built with lb-proxy {}\nconfigure arguments: --prefix=. --conf-path={DEFAULT_CONF} --error-log-path=stderr \
-             --without-http --with-stream --with-stream_realip_module --with-stream_ssl_preread_module{kubernetes}\n",
-            env!("CARGO_PKG_VERSION")
-        );
-    }
-    let _ = io::stderr().write_all(text.as_bytes());
+    last
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ pub use header::{Addresses, Command, ProxyHeader, Version};
 pub use parse::DEFAULT_LIMIT;
 pub use tlv::{Ssl, Tlv, Tlvs};
 pub(crate) use v1::MAX_LINE;
+pub(crate) use write::{MappedAddresses, write_v1_with, write_v2_with};
 pub use write::{write_v1, write_v2};
 
 pub use crate::preread::proxy_protocol::{ProxyProtocol, Untrusted};

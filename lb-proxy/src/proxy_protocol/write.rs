@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::crc32c::crc32c;
 use super::error::{HeaderError, HeaderErrorKind};
-use super::header::Addresses;
+use super::header::{Addresses, Version};
 use super::tlv::{Tlv, Tlvs};
 use super::v2::{FIXED_LEN, SIGNATURE};
 
@@ -21,7 +21,17 @@ const MAX_LEN: usize = FIXED_LEN + u16::MAX as usize;
 /// IPv4-mapped IPv6 addresses, which a dual-stack socket returns, are written as IPv4. If only one end is IPv4, it is
 /// written as an IPv4-mapped IPv6 address, as HAProxy does.
 pub fn write_v1(addresses: Option<Addresses>, out: &mut Vec<u8>) {
-    let written = match addresses.map(SameFamily::from) {
+    write_v1_with(addresses, MappedAddresses::AsIpv4, out);
+}
+
+/// The same with another treatment of mapped addresses.
+pub(crate) fn write_v1_with(
+    addresses: Option<Addresses>,
+    mapped: MappedAddresses,
+    out: &mut Vec<u8>,
+) {
+    let same_family = addresses.map(|addresses| SameFamily::of(addresses, Version::V1, mapped));
+    let written = match same_family {
         None => out.write_all(b"PROXY UNKNOWN\r\n"),
         Some(SameFamily::V4(ips, ports)) => {
             let [source, destination] = ips;
@@ -31,6 +41,11 @@ pub fn write_v1(addresses: Option<Addresses>, out: &mut Vec<u8>) {
                 ports[0], ports[1]
             )
         }
+        Some(SameFamily::Mapped([source, destination], ports)) => write!(
+            out,
+            "PROXY TCP6 {source} {destination} {} {}\r\n",
+            ports[0], ports[1]
+        ),
         Some(SameFamily::V6(ips, ports)) => {
             let [source, destination] = ips.map(Groups);
             write!(
@@ -61,8 +76,20 @@ pub fn write_v2<'a>(
     checksum: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), HeaderError> {
+    write_v2_with(addresses, MappedAddresses::AsIpv4, tlvs, checksum, out)
+}
+
+/// The same with another treatment of mapped addresses.
+pub(crate) fn write_v2_with<'a>(
+    addresses: Option<Addresses>,
+    mapped: MappedAddresses,
+    tlvs: impl IntoIterator<Item = Tlv<'a>>,
+    checksum: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), HeaderError> {
     let start = out.len();
-    let written = append_v2(addresses, tlvs, checksum, out);
+    let same_family = addresses.map(|addresses| SameFamily::of(addresses, Version::V2, mapped));
+    let written = append_v2(same_family, tlvs, checksum, out);
     if written.is_err() {
         out.truncate(start);
     }
@@ -70,20 +97,20 @@ pub fn write_v2<'a>(
 }
 
 fn append_v2<'a>(
-    addresses: Option<Addresses>,
+    addresses: Option<SameFamily>,
     tlvs: impl IntoIterator<Item = Tlv<'a>>,
     checksum: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), HeaderError> {
     let start = out.len();
     out.extend_from_slice(&SIGNATURE);
-    match addresses.map(SameFamily::from) {
+    match addresses {
         None => out.extend_from_slice(&[0x20, 0x00, 0, 0]),
         Some(SameFamily::V4(ips, ports)) => {
             out.extend_from_slice(&[0x21, 0x11, 0, 0]);
             append_ends(ips.map(|ip| ip.octets()), ports, out);
         }
-        Some(SameFamily::V6(ips, ports)) => {
+        Some(SameFamily::V6(ips, ports) | SameFamily::Mapped(ips, ports)) => {
             out.extend_from_slice(&[0x21, 0x21, 0, 0]);
             append_ends(ips.map(|ip| ip.octets()), ports, out);
         }
@@ -129,16 +156,39 @@ fn append_ends<const N: usize>(ips: [[u8; N]; 2], ports: [u16; 2], out: &mut Vec
     out.extend_from_slice(ports.map(u16::to_be_bytes).as_flattened());
 }
 
+/// What becomes of IPv4-mapped IPv6 addresses.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum MappedAddresses {
+    /// They are IPv4.
+    #[default]
+    AsIpv4,
+    /// As in nginx: two of them stay IPv6 in version 1, one of them makes both ends IPv6 in version 2.
+    AsNginx,
+}
+
 /// Source and destination converted to one address family.
 enum SameFamily {
     V4([Ipv4Addr; 2], [u16; 2]),
     V6([Ipv6Addr; 2], [u16; 2]),
+    /// IPv6, with mapped addresses in their dotted form.
+    Mapped([Ipv6Addr; 2], [u16; 2]),
 }
 
-impl From<Addresses> for SameFamily {
-    fn from(addresses: Addresses) -> Self {
+impl SameFamily {
+    fn of(addresses: Addresses, version: Version, mapped: MappedAddresses) -> Self {
         let ends = [addresses.source, addresses.destination];
         let ports = ends.map(|end| end.port());
+        if mapped == MappedAddresses::AsNginx {
+            match (version, ends.map(|end| end.ip())) {
+                (Version::V1, [IpAddr::V6(source), IpAddr::V6(destination)]) => {
+                    return Self::Mapped([source, destination], ports);
+                }
+                (Version::V2, mixed) if mixed[0].is_ipv4() != mixed[1].is_ipv4() => {
+                    return Self::V6(mixed.map(to_v6), ports);
+                }
+                _ => {}
+            }
+        }
         match ends.map(|end| end.ip().to_canonical()) {
             [IpAddr::V4(source), IpAddr::V4(destination)] => Self::V4([source, destination], ports),
             mixed => Self::V6(mixed.map(to_v6), ports),

@@ -6,7 +6,9 @@ use lb_core::Endpoint;
 
 use crate::connection::Connection;
 use crate::error::BuildError;
-use crate::proxy_protocol::{Addresses, HeaderError, Tlv, Version, write_v1, write_v2};
+use crate::proxy_protocol::{
+    Addresses, HeaderError, MappedAddresses, Tlv, Version, write_v1_with, write_v2_with,
+};
 
 /// The header that backends receive first, in one write with the bytes that the client has sent by then.
 ///
@@ -23,6 +25,7 @@ pub struct SendProxy {
     pass_tlvs: bool,
     checksum: bool,
     local_destination: bool,
+    mapped: MappedAddresses,
 }
 
 impl SendProxy {
@@ -35,6 +38,7 @@ impl SendProxy {
             pass_tlvs: false,
             checksum: false,
             local_destination: false,
+            mapped: MappedAddresses::AsIpv4,
         }
     }
 
@@ -76,6 +80,20 @@ impl SendProxy {
         self
     }
 
+    /// Sets whether IPv4-mapped IPv6 addresses are written as nginx writes them. Default: no, they are written as IPv4.
+    ///
+    /// In version 1, two IPv6 addresses stay IPv6 though they are mapped, in the dotted form: a client of IPv4 on a
+    /// dual-stack listener is `TCP6 ::ffff:192.0.2.1 …`. In version 2, one mapped address beside one of IPv4 makes both
+    /// IPv6. Where nginx writes a line of version 1 with two families, which no receiver accepts, both are written as the
+    /// same family here.
+    pub fn mapped_as_nginx(mut self, as_nginx: bool) -> Self {
+        self.mapped = match as_nginx {
+            true => MappedAddresses::AsNginx,
+            false => MappedAddresses::AsIpv4,
+        };
+        self
+    }
+
     pub(crate) fn passes_tlvs(&self) -> bool {
         self.pass_tlvs
     }
@@ -102,7 +120,7 @@ impl SendProxy {
         let ends = is_tcp.then(|| Addresses::new(connection.client, destination));
         let mut header = Vec::with_capacity(128);
         if self.version == Version::V1 {
-            write_v1(ends, &mut header);
+            write_v1_with(ends, self.mapped, &mut header);
             return header;
         }
         let received = connection.proxy_header().filter(|_| self.pass_tlvs);
@@ -124,7 +142,8 @@ impl SendProxy {
     ) -> Result<(), HeaderError> {
         let own = self.tlvs.iter();
         let own = own.map(|(kind, value)| Tlv::new(*kind, value));
-        write_v2(ends, own.chain(forwarded), self.checksum, header)
+        let tlvs = own.chain(forwarded);
+        write_v2_with(ends, self.mapped, tlvs, self.checksum, header)
     }
 }
 

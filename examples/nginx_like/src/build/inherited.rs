@@ -168,3 +168,11 @@ pub(crate) struct ClaimedSocket {
     addr: SocketAddr,
     dual_stack: bool,
 }
+
+impl ClaimedSocket {
+    /// Whether it takes the connections of a `listen` with the address `addr`.
+    pub(crate) fn serves(&self, addr: SocketAddr) -> bool {
+        let is_any_ipv4 = addr.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.addr == addr || (self.dual_stack && is_any_ipv4 && self.addr.port() == addr.port())
+    }
+}

@@ -1,59 +1,54 @@
 //! Applies the settings of a server to its listeners.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lb_proxy::access::Access;
 use lb_proxy::client_hello::ClientHelloReader;
-use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, Untrusted, Version};
-use lb_proxy::settings::{BindSource, HalfClose, Keepalive, SocketOptions};
-use lb_proxy::{Listener, Retry, Timeouts, Upstream};
+use lb_proxy::proxy_protocol::{ProxyProtocol, Untrusted};
+use lb_proxy::settings::SocketOptions;
+use lb_proxy::Listener;
 
 use super::reload_state::ReloadState;
 use crate::config::listen::Listen;
-use crate::config::proxy::ProxySettings;
 use crate::config::server::Server;
 use crate::config::stream::Stream;
 use crate::variables::session::SessionState;
 
 /// A time-out of 0: in nginx it ends at the first check.
-const AT_ONCE: Duration = Duration::from_nanos(1);
+pub(super) const AT_ONCE: Duration = Duration::from_nanos(1);
 
-/// Describes the listener for a `listen` of `server`. `upstreams` are those of the configuration, in its order.
+/// Sets what belongs to the sockets of the listener for a `listen` of `server`, the default server, and what its sessions
+/// have before a virtual server is chosen.
 pub(super) fn listener(
     listener: Listener,
     server: &Server,
     listen: &Listen,
     stream: &Stream,
-    upstreams: &[Upstream],
     state: &ReloadState,
 ) -> Listener {
     let listener = sockets(listener, server, listen);
-    let listener = session_data(listener, server, stream);
-    let listener = preread(listener, server, listen, upstreams);
-    let listener = proxy(listener, &server.settings.proxy);
+    let listener = session_data(listener, server, listen, stream);
+    let listener = preread(listener, server, listen);
     limits(listener, server, state)
 }
 
-/// The sockets of the listener and of its sessions.
+/// The sockets of the listener and of its clients.
 fn sockets(listener: Listener, server: &Server, listen: &Listen) -> Listener {
     let settings = &server.settings;
     let options = SocketOptions::default().nodelay(settings.core.tcp_nodelay);
-    let probed = settings.proxy.socket_keepalive.then(Keepalive::default);
-    let source = settings.proxy.bind.into_iter();
     listener
         .backlog(listen.backlog)
         .ipv6_only(listen.ipv6only)
         .reuse_port(listen.reuseport)
         .client_options(options.keepalive(listen.so_keepalive))
-        .backend_options(options.keepalive(probed))
-        .bind_source(source.fold(BindSource::any(), BindSource::addr))
 }
 
 /// What a session stores, if values may need it.
-fn session_data(listener: Listener, server: &Server, stream: &Stream) -> Listener {
-    if !stream.variables.needs_session_data() {
+fn session_data(listener: Listener, server: &Server, listen: &Listen, stream: &Stream) -> Listener {
+    let names = stream.name_tables.get(&listen.addr);
+    let captures = names.is_some_and(|names| names.regexes.iter().any(|(r, _)| r.captures()));
+    if !captures && !stream.variables.needs_session_data() {
         return listener;
     }
     let variables = Arc::clone(&stream.variables);
@@ -62,12 +57,7 @@ fn session_data(listener: Listener, server: &Server, stream: &Stream) -> Listene
 }
 
 /// What is read before a backend is picked: the PROXY header, then the server name.
-fn preread(
-    mut listener: Listener,
-    server: &Server,
-    listen: &Listen,
-    upstreams: &[Upstream],
-) -> Listener {
+fn preread(mut listener: Listener, server: &Server, listen: &Listen) -> Listener {
     let settings = &server.settings;
     if listen.proxy_protocol {
         // As in nginx, each client must send a header, and `set_real_ip_from` says which headers are trusted.
@@ -80,37 +70,7 @@ fn preread(
         let reader = ClientHelloReader::new()
             .limit(settings.core.preread_buffer_size)
             .timeout(settings.core.preread_timeout.max(AT_ONCE));
-        let by_name = server.by_name.clone();
-        listener = listener
-            .preread(Arc::new(reader))
-            .server_names(by_name.map(|upstream| upstreams[upstream].clone()));
-    }
-    listener
-}
-
-fn proxy(mut listener: Listener, settings: &ProxySettings) -> Listener {
-    let timeouts = Timeouts::default()
-        .connect(settings.connect_timeout.max(AT_ONCE))
-        .idle(Some(settings.timeout.max(AT_ONCE)))
-        .half_closed(Some(settings.timeout.max(AT_ONCE)));
-    let tries = if settings.next_upstream {
-        settings.next_upstream_tries
-    } else {
-        Some(NonZeroU32::MIN)
-    };
-    let retry = Retry::default()
-        .tries(tries)
-        .deadline(settings.next_upstream_timeout);
-    listener = listener.timeouts(timeouts).retry(retry);
-    if !settings.half_close {
-        listener = listener.half_close(HalfClose::End);
-    }
-    if let Some(version) = settings.protocol {
-        let send = match version {
-            Version::V2 => SendProxy::v2(),
-            _ => SendProxy::v1(),
-        };
-        listener = listener.send_proxy(send.local_destination(true));
+        listener = listener.preread(Arc::new(reader));
     }
     listener
 }

@@ -5,7 +5,7 @@
 //! while serving, where a client's connections to listeners of the same process are counted.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -50,19 +50,32 @@ impl fmt::Display for Loop {
     }
 }
 
-/// The first loop of `config`, if it has any.
-pub(crate) fn find(config: &Config) -> Option<Loop> {
-    let stream = config.stream.as_ref()?;
+/// The loops of `config`. A loop through several listeners is one.
+pub(crate) fn find(config: &Config) -> Vec<Loop> {
+    let Some(stream) = &config.stream else {
+        return Vec::new();
+    };
     // If the kernel does not list its addresses, only loopback addresses are known to be local.
     let local = LocalAddresses::now().unwrap_or_default();
     let graph = Graph::of(stream, &local);
-    let mut endless = graph.endless().into_iter();
-    endless.find_map(|server| graph.loop_of(server))
+    let mut loops: Vec<Loop> = Vec::new();
+    let mut passed = HashSet::new();
+    for server in graph.endless() {
+        let listens = &stream.servers[server].listens;
+        if listens.iter().any(|listen| passed.contains(&listen.addr)) {
+            continue;
+        }
+        if let Some(found) = graph.loop_of(server) {
+            passed.extend(found.listeners.iter().copied());
+            loops.push(found);
+        }
+    }
+    loops
 }
 
-/// Logs the first loop of `config`. The configuration is served all the same.
+/// Logs the loops of `config`. The configuration is served all the same.
 pub(crate) fn warn_of(config: &Config) {
-    if let Some(found) = find(config) {
+    for found in find(config) {
         error!("{found}");
     }
 }
@@ -88,7 +101,8 @@ impl<'a> Graph<'a> {
     fn of(stream: &'a Stream, local: &LocalAddresses) -> Self {
         let mut listens: HashMap<u16, Vec<(usize, &Listen)>> = HashMap::new();
         for (number, server) in stream.servers.iter().enumerate() {
-            for listen in &server.listens {
+            // A name may choose another server of the address, or none.
+            for listen in server.listens.iter().filter(|listen| listen.is_default) {
                 let port = listen.addr.port();
                 listens.entry(port).or_default().push((number, listen));
             }
@@ -122,8 +136,8 @@ impl<'a> Graph<'a> {
     /// count that are certain for one name.
     fn loop_of(&self, server: usize) -> Option<Loop> {
         let own = &self.servers[server];
-        let unnamed = &self.upstreams[own.upstream];
-        self.back_to(server, unnamed.iter(), |_| true).or_else(|| {
+        let unnamed = own.upstream.iter().flat_map(|&upstream| &self.upstreams[upstream]);
+        self.back_to(server, unnamed, |_| true).or_else(|| {
             let named = own
                 .by_name
                 .values()
@@ -158,9 +172,9 @@ impl<'a> Graph<'a> {
             }
             let at = ahead.pop_front()?;
             let next = &self.servers[at];
-            edges = match counts(next) {
-                true => self.upstreams[next.upstream].iter().collect(),
-                false => Vec::new(),
+            edges = match next.upstream.filter(|_| counts(next)) {
+                Some(upstream) => self.upstreams[upstream].iter().collect(),
+                None => Vec::new(),
             };
             from = Some(at);
         }
@@ -184,7 +198,7 @@ impl<'a> Graph<'a> {
         let mut sources = vec![Vec::new(); all.len()];
         let mut out_degrees = vec![0_usize; all.len()];
         for (from, server) in self.servers.iter().enumerate() {
-            let upstreams = server.by_name.values().chain([&server.upstream]);
+            let upstreams = server.by_name.values().chain(&server.upstream);
             for edge in upstreams.flat_map(|&upstream| &self.upstreams[upstream]) {
                 sources[edge.server].push(from);
                 out_degrees[from] += 1;

@@ -2,6 +2,7 @@
 
 pub(crate) mod error;
 mod hash_key;
+mod host_cache;
 pub(crate) mod inherited;
 mod kubernetes;
 mod listener;
@@ -9,4 +10,8 @@ pub(crate) mod loops;
 pub(crate) mod proxy;
 pub(crate) mod reload_state;
 mod resolvers;
+pub(crate) mod route;
+mod session;
+mod targets;
 mod upstream;
+mod virtual_servers;

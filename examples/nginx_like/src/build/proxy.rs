@@ -9,7 +9,9 @@ use super::error::BuildError;
 use super::inherited::{InheritedSockets, SocketMatch};
 use super::listener::listener;
 use super::reload_state::ReloadState;
+use super::session::Sessions;
 use super::upstream::upstreams;
+use super::virtual_servers::virtual_servers;
 use crate::config::main::{Config, WorkerProcesses};
 
 /// The proxy that `config` describes. Opens no socket and no log.
@@ -29,21 +31,26 @@ pub(crate) fn proxy(
             NonZeroUsize::MIN => Workers::CurrentRuntime,
             several => Workers::Threads(several),
         })
-        .limits(Limits::default().sessions(Some(sessions(config, workers))));
+        .limits(Limits::default().sessions(Some(most_sessions(config, workers))));
     // Those that no server names now as well: a later reload may name them, and finds their state.
     for upstream in &upstreams {
         proxy = proxy.upstream(upstream);
     }
     inherited.add_claimed(&state.inherited);
+    let mut sessions = Sessions::new(stream, &upstreams)?;
     for (number, server) in stream.servers.iter().enumerate() {
-        for listen in &server.listens {
-            let upstream = &upstreams[server.upstream];
+        for listen in server.listens.iter().filter(|listen| listen.is_default) {
+            let upstream = sessions.upstream(server);
             let opened = match inherited.listener(listen, number, upstream)? {
                 SocketMatch::Listener(listener) => *listener,
                 SocketMatch::None => Listener::new(listen.addr, upstream),
                 SocketMatch::Covered => continue,
             };
-            proxy = proxy.listener(listener(opened, server, listen, stream, &upstreams, state));
+            let others = virtual_servers(listen, stream, |index| {
+                sessions.of(&stream.servers[index])
+            })?;
+            let opened = opened.sessions(sessions.of(server)?).virtual_servers(others);
+            proxy = proxy.listener(listener(opened, server, listen, stream, state));
         }
     }
     inherited.warn_of_unclaimed();
@@ -64,7 +71,7 @@ fn workers(wanted: WorkerProcesses) -> NonZeroUsize {
 
 /// The limit of sessions. nginx counts connections to clients and to backends, for each worker. Here the workers share the
 /// sum, and clients above the limit wait to be accepted.
-fn sessions(config: &Config, workers: NonZeroUsize) -> NonZeroUsize {
+fn most_sessions(config: &Config, workers: NonZeroUsize) -> NonZeroUsize {
     let of_worker = usize::try_from(config.worker_connections.get()).unwrap_or(usize::MAX);
     NonZeroUsize::new(of_worker.saturating_mul(workers.get()) / 2).unwrap_or(NonZeroUsize::MIN)
 }

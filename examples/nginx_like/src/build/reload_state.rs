@@ -10,7 +10,7 @@ use crate::config::limit_conn::LimitConnZone;
 pub(crate) struct ReloadState {
     zones: Vec<(LimitConnZone, ClientZone)>,
     /// Inherited sockets in use.
-    pub(super) inherited: Vec<ClaimedSocket>,
+    pub(crate) inherited: Vec<ClaimedSocket>,
 }
 
 impl ReloadState {

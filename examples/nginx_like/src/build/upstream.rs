@@ -14,6 +14,7 @@ use super::hash_key;
 use super::kubernetes;
 use super::resolvers::{SystemResolver, UpstreamResolvers};
 use crate::config::resolver::Resolver;
+use crate::config::stream::Stream;
 use crate::config::upstream::block::Upstream;
 use crate::config::upstream::kubernetes::Kubernetes;
 use crate::config::upstream::method::{ExpectedTime, Method};
@@ -31,6 +32,15 @@ pub(super) fn upstreams(
         .iter()
         .map(|config| upstream(config, variables, &system));
     upstreams.collect()
+}
+
+/// The error of each upstream that cannot be built.
+pub(crate) fn errors_of_upstreams(stream: &Stream) -> Vec<BuildError> {
+    let system = SystemResolver::default();
+    let upstreams = stream.upstreams.iter();
+    upstreams
+        .filter_map(|config| upstream(config, &stream.variables, &system).err())
+        .collect()
 }
 
 /// The upstream that `config` describes.

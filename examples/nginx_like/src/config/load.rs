@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::known::misplaced;
 use super::main::{Config, MainBlock};
 use super::overrides::Overrides;
+use super::pid;
 use super::resolve;
 use crate::syntax::error::ConfigError;
 use crate::syntax::include::{ConfFiles, KeptFile};
 use crate::syntax::reader::{Mistake, ReadContext, Reader};
 use crate::syntax::recording::{FileSource, Recording};
+use crate::syntax::span::Warning;
 
 /// Directives that define what directives elsewhere name.
 const DEFINITIONS: &[&str] = &[
@@ -35,18 +37,18 @@ impl Config {
     #[cfg(test)]
     pub(crate) fn load(path: &Path, prefix: &Path) -> Result<Self, ConfigError> {
         Self::load_all(path, prefix, &Overrides::default(), false)
-            .1
+            .2
             .map_err(first)
     }
 
-    /// Reads as [`load_recorded`](Self::load_recorded), and returns every mistake, and the files that it read if `keeps` says
-    /// so. There is at least one mistake if there is no configuration.
+    /// Reads as [`load_recorded`](Self::load_recorded), and returns every mistake, the warnings about a configuration with
+    /// mistakes, and the files that it read if `keeps` says so. There is at least one mistake if there is no configuration.
     pub(crate) fn load_all(
         path: &Path,
         prefix: &Path,
         overrides: &Overrides,
         keeps: bool,
-    ) -> (Vec<KeptFile>, Result<Self, Vec<ConfigError>>) {
+    ) -> (Vec<KeptFile>, Vec<Warning>, Result<Self, Vec<ConfigError>>) {
         let path: Arc<Path> = prefix.join(path).into();
         let mut context = context(&path, prefix, FileSource::Disk);
         if keeps {
@@ -54,7 +56,7 @@ impl Config {
         }
         context.finds_all = true;
         let config = Self::read_file(path, overrides, &mut context);
-        (context.files.into_kept(), config)
+        (context.files.into_kept(), context.warnings, config)
     }
 
     /// Reads a file, and returns what it read from the disk, up to the first mistake.
@@ -106,13 +108,15 @@ impl Config {
                 Reader::new(path, &bytes, context).read_file(&mut main)
             });
         overrides.add_error_log(&mut main, context);
-        Self::resolve(main, read, context)
+        let pid = overrides.default_pid.as_deref();
+        Self::resolve(main, read, pid, context)
     }
 
     /// Checks what was read. `read` says how reading ended.
     fn resolve(
         main: MainBlock,
         read: Result<(), ConfigError>,
+        default_pid: Option<&Path>,
         context: &mut ReadContext,
     ) -> Result<Self, Vec<ConfigError>> {
         let defines = |mistake: &Mistake| DEFINITIONS.contains(&mistake.name.as_str());
@@ -126,10 +130,16 @@ impl Config {
         }
         let warnings = std::mem::take(&mut context.warnings);
         let names = std::mem::take(&mut context.names);
-        let config = resolve::main::config(main, names, knows_all, warnings, &mut errors);
+        let default_pid = || match default_pid {
+            Some(path) => path.to_owned(),
+            None => context.files.resolve(pid::DEFAULT),
+        };
+        let config =
+            resolve::main::config(main, names, default_pid, knows_all, warnings, &mut errors);
         if errors.is_empty() {
             Ok(config)
         } else {
+            context.warnings = config.warnings;
             Err(errors)
         }
     }
@@ -145,7 +155,7 @@ impl Config {
         let mut context = context(&path, prefix, FileSource::Disk);
         let mut main = MainBlock::default();
         let read = Reader::new(path, bytes, &mut context).read_file(&mut main);
-        Self::resolve(main, read, &mut context).map_err(first)
+        Self::resolve(main, read, None, &mut context).map_err(first)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::error_log::ErrorLog;
 use super::events::EventsBlock;
+use super::pid::PidPath;
 use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
@@ -32,9 +33,9 @@ pub(crate) struct Config {
     /// `error_log` of the main level. If there is none, the server chooses.
     pub(crate) error_logs: Vec<ErrorLog>,
     /// `pid`: the file for the process id.
-    pub(crate) pid: Option<PathBuf>,
-    /// `daemon`, if it was written. The default of nginx is `on`.
-    pub(crate) daemon: Option<bool>,
+    pub(crate) pid: PidPath,
+    /// `daemon`, off by default, other than in nginx.
+    pub(crate) daemon: bool,
     /// `worker_connections`, 512 by default: how many connections one worker holds, those to backends included.
     pub(crate) worker_connections: NonZeroU32,
     /// The `stream` block.

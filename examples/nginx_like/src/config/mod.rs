@@ -34,6 +34,7 @@ mod map;
 pub(crate) mod name_table;
 pub(crate) mod overrides;
 pub(crate) mod pass;
+pub(crate) mod pid;
 pub(crate) mod proxy;
 mod proxy_pass;
 mod realip;

@@ -1,6 +1,6 @@
 //! What the command line adds to a configuration: `-g` and `-e`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error_log::{ErrorLog, LogLevel, LogTarget};
@@ -19,6 +19,8 @@ pub(crate) struct Overrides {
     pub(crate) directives: String,
     /// `-e`: the log of a configuration without `error_log` on its main level.
     pub(crate) error_log: Option<String>,
+    /// The `pid` of a configuration without it, where the configuration is that of the system.
+    pub(crate) default_pid: Option<PathBuf>,
 }
 
 impl Overrides {

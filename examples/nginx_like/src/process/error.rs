@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use lb_proxy::errors::{BindError, ReloadError};
 
@@ -21,6 +22,12 @@ pub(crate) enum StartError {
     Build(#[from] BuildError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("the daemon has ended before it listened ({0})")]
+    DaemonEnded(ExitStatus),
+    #[error(
+        "systemd passes its sockets (LISTEN_FDS) to this process alone, which \"daemon on\" leaves: write \"daemon off;\""
+    )]
+    DaemonWithSockets,
     #[error("the demonstration cannot listen on {addr}: {source}")]
     Demo { addr: SocketAddr, source: io::Error },
     #[error("the helper process, which stays the superuser beside \"user\", failed ({})", Os(.0))]

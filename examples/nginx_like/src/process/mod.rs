@@ -3,6 +3,7 @@
 mod build_as_user;
 mod control;
 mod credentials;
+pub(crate) mod daemon;
 pub(crate) mod error;
 pub(crate) mod files;
 pub(crate) mod helper;

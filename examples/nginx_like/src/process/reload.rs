@@ -1,6 +1,5 @@
 //! SIGHUP: reads the configuration again and applies the difference.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_proxy::Handle;
@@ -16,6 +15,7 @@ use crate::build::loops;
 use crate::build::proxy::proxy;
 use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
+use crate::config::pid::PidPath;
 use crate::process::error::StartError;
 
 /// Loads the configuration again, applies the difference, and logs it.
@@ -81,11 +81,12 @@ impl Reloader {
         let (described, opener, now) = (Arc::clone(&config), Arc::clone(files), logging.clone());
         let opened = threads.run(move || now.open(&described, &opener));
         let logs = opened.map_err(StartError::hung("opening the logs"))??;
-        let pid_path = config.pid.as_deref();
-        let pid_stays = self.pid_file().as_ref().map(PidGuard::path) == pid_path;
-        let pid_file = pid_path.filter(|_| !pid_stays);
-        let pid_file = pid_file.map(|path| open_pid(files, threads, path));
-        let pid_file = pid_file.transpose()?;
+        let pid_stays =
+            self.pid_file().as_ref().map(PidGuard::path) == Some(config.pid.path.as_path());
+        let pid_file = match pid_stays {
+            true => None,
+            false => open_pid(files, threads, &config.pid)?,
+        };
         let reloaded = handle.reload(proxy).await?;
         self.state = state;
         logging.replace(logs);
@@ -163,9 +164,9 @@ fn log(report: &ReloadReport) {
 fn open_pid(
     files: &Arc<FileAccess>,
     threads: &FileThreads,
-    path: &Path,
-) -> Result<PidGuard, StartError> {
-    let (files, path) = (Arc::clone(files), path.to_owned());
-    let opened = threads.run(move || files.open_pid(&path));
+    pid: &PidPath,
+) -> Result<Option<PidGuard>, StartError> {
+    let (files, pid) = (Arc::clone(files), pid.clone());
+    let opened = threads.run(move || files.open_pid(&pid));
     opened.map_err(StartError::hung("opening the pid file"))?
 }

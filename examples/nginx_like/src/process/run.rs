@@ -10,21 +10,23 @@ use tokio::spawn;
 use super::build_as_user::build_as_user;
 use super::control::{Control, ControlContext};
 use super::credentials::Credentials;
+use super::daemon::Readiness;
 use super::error::StartError;
 use super::files::access::FileAccess;
 use super::files::conf_path::ConfPath;
 use super::limits::limit_files;
-use super::logs::logging::{Logging, Logs};
+use super::logs::logging::{Logging, Logs, writes_to_stderr};
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
 use crate::build::loops;
 use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
-use crate::console::print_line;
 
-/// Serves the configuration at `path` until a signal ends it. `load` reads the configuration the first time.
+/// Serves the configuration at `path` until a signal ends it. `load` reads the configuration the first time. `readiness`
+/// tells that the server listens.
 pub(crate) fn run(
     path: ConfPath,
+    readiness: Readiness,
     load: impl FnOnce() -> Result<Config, StartError>,
 ) -> Result<(), StartError> {
     let config = load()?;
@@ -35,9 +37,6 @@ pub(crate) fn run(
     let logging = Logs::open(&config, &files)?.install();
     let _flush = FlushGuard(&logging);
     loops::warn_of(&config);
-    if config.daemon == Some(true) {
-        print_line("[warn] \"daemon on\" is ignored: nginx_like stays in the foreground");
-    }
     limit_files(config.worker_rlimit_nofile);
     // Before the sockets are opened: the kernel lets sockets share an address only if one user has opened them, and
     // sockets that a reload adds belong to this user.
@@ -48,12 +47,12 @@ pub(crate) fn run(
     let done = block_on(async {
         let signals = Signals::listen()?;
         let server = proxy.bind().await?;
-        let path = config.pid.as_deref();
-        let mut opened = path.map(|path| files.open_pid(path)).transpose()?;
+        let mut opened = files.open_pid(&config.pid)?;
         if let Some(file) = &mut opened {
             file.write().map_err(StartError::open(file.path()))?;
         }
         *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+        readiness.announce(writes_to_stderr(&config))?;
         let context = ControlContext {
             reloader: Reloader::new(config, state, Arc::clone(&pid_file)),
             files: Arc::clone(&files),

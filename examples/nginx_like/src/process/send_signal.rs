@@ -39,8 +39,6 @@ pub(crate) enum SignalError {
         path: PathBuf,
         source: io::Error,
     },
-    #[error("no \"pid\" in the configuration: nothing tells which process to send the signal to")]
-    NoPid,
     #[error("open() \"{}\" failed ({})", path.display(), Os(source))]
     Open { path: PathBuf, source: io::Error },
     #[error("read() \"{}\" failed ({})", path.display(), Os(source))]
@@ -53,15 +51,14 @@ impl SignalError {
         match self {
             Self::Kill { .. } => "alert",
             Self::Read { .. } => "crit",
-            Self::Invalid { .. } | Self::NoPid | Self::Open { .. } => "error",
+            Self::Invalid { .. } | Self::Open { .. } => "error",
         }
     }
 }
 
 impl SignalCommand {
-    /// Sends the signal to the process that wrote `pid_file`, the `pid` of the configuration.
-    pub(crate) fn send(self, pid_file: Option<&Path>) -> Result<(), SignalError> {
-        let path = pid_file.ok_or(SignalError::NoPid)?;
+    /// Sends the signal to the process that wrote the file `path`, the `pid` of the configuration.
+    pub(crate) fn send(self, path: &Path) -> Result<(), SignalError> {
         let (pid, signal) = (process(path)?, self.signal());
         kill_process(pid, signal).map_err(|errno| SignalError::Kill {
             pid: pid.as_raw_nonzero().get(),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
 
+use crate::build::inherited::ClaimedSocket;
 use crate::config::listen::Listen;
 use crate::config::main::Config;
 use crate::config::stream::Stream;
@@ -24,17 +25,20 @@ const LOOKUPS: usize = 16;
 /// How long all lookups may take together. What has no answer by then is a warning as well.
 const TIME: Duration = Duration::from_secs(10);
 
-/// The warnings of a configuration.
-pub(crate) fn of(config: &Config) -> Vec<Warning> {
+/// The warnings of a configuration. The sockets that it has `claimed` are open already.
+pub(crate) fn of(config: &Config, claimed: &[ClaimedSocket]) -> Vec<Warning> {
     let Some(stream) = &config.stream else {
         return Vec::new();
     };
-    unbound(stream).chain(unresolved(stream)).collect()
+    let unbound = unbound(stream, claimed);
+    unbound.chain(unresolved(stream)).collect()
 }
 
 /// Listeners that cannot be bound. As in nginx, an address in use is fine: the server may run already.
-fn unbound(stream: &Stream) -> impl Iterator<Item = Warning> {
+fn unbound(stream: &Stream, claimed: &[ClaimedSocket]) -> impl Iterator<Item = Warning> {
     let listens = stream.servers.iter().flat_map(|server| &server.listens);
+    let is_open = |listen: &&Listen| claimed.iter().any(|socket| socket.serves(listen.addr));
+    let listens = listens.filter(move |listen| !is_open(listen));
     listens.filter_map(|listen| match try_bind(listen) {
         Ok(()) | Err(Errno::ADDRINUSE) => None,
         Err(errno) => Some(Warning::new(

@@ -28,6 +28,8 @@ pub(crate) struct Lexer<'a> {
     line: usize,
     /// Where the current word or comment started: position and line.
     start: (usize, usize),
+    /// The words are of no interest: they need not be valid UTF-8.
+    pub(crate) is_skipping: bool,
 }
 
 impl<'a> Lexer<'a> {
@@ -37,6 +39,7 @@ impl<'a> Lexer<'a> {
             pos: 0,
             line: 1,
             start: (0, 1),
+            is_skipping: false,
         }
     }
 
@@ -101,7 +104,7 @@ impl<'a> Lexer<'a> {
             after_dollar = byte == b'$' || (byte == b'{' && after_dollar);
             byte = self.bump(None)?.ok_or(SyntaxError::UnexpectedEnd)?;
             if is_space(byte) || byte == b';' || (byte == b'{' && !after_dollar) {
-                let word = unescape(&self.input[self.start.0..self.pos - 1])?;
+                let word = self.word()?;
                 return Ok((word, byte));
             }
         }
@@ -115,9 +118,17 @@ impl<'a> Lexer<'a> {
                 b'\\' => {
                     self.bump(Some(quote))?;
                 }
-                byte if byte == quote => return unescape(&self.input[self.start.0..self.pos - 1]),
+                byte if byte == quote => return self.word(),
                 _ => {}
             }
+        }
+    }
+
+    /// The word up to the byte before the last.
+    fn word(&self) -> Result<String, SyntaxError> {
+        match self.is_skipping {
+            true => Ok(String::new()),
+            false => unescape(&self.input[self.start.0..self.pos - 1]),
         }
     }
 

@@ -146,11 +146,13 @@ impl<'a> Reader<'a> {
 
     /// Skips what is left of blocks until `depth` blocks are open.
     fn skip_to(&mut self, depth: usize) -> Result<(), ConfigError> {
+        self.lexer.is_skipping = true;
         while self.depth > depth {
             if matches!(self.next()?, Item::End) {
                 return Err(self.broken(SyntaxError::UnclosedBlock));
             }
         }
+        self.lexer.is_skipping = false;
         Ok(())
     }
 

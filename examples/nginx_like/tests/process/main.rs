@@ -4,6 +4,7 @@
 
 mod accepting;
 mod command_line;
+mod daemon;
 mod dns_chaos;
 mod failures;
 mod half_close;
@@ -18,6 +19,7 @@ mod proxy_protocol;
 mod reload;
 mod scenario;
 mod send_signal;
+mod sent_headers;
 mod server_names;
 mod service;
 mod signals;

@@ -179,14 +179,15 @@ fn a_pid_file_that_names_no_process_is_an_error() {
 }
 
 #[test]
-fn without_a_pid_directive_no_signal_can_be_sent() {
+fn without_a_pid_directive_the_default_path_names_the_process() {
     let dir = tempfile::tempdir().unwrap();
     write_conf(dir.path(), "events {}");
     let output = tell(ours(), dir.path(), "test.conf", "reload");
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        stderr.starts_with("nginx_like: [error] no \"pid\" in"),
+        stderr.starts_with("nginx_like: [error] open() \"")
+            && stderr.ends_with("logs/nginx.pid\" failed (2: No such file or directory)\n"),
         "{stderr}"
     );
     let output = tell(ours(), dir.path(), "test.conf", "jump");

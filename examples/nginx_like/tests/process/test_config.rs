@@ -59,7 +59,9 @@ fn mistakes_of(dir: &Path) -> Vec<String> {
     let (output, stderr) = run(&["-t", "-c", "test.conf"], dir);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     let last = "nginx_like: configuration file test.conf test failed\n";
-    let mistakes = stderr.strip_suffix(last).unwrap().lines();
+    let lines = stderr.strip_suffix(last).unwrap().lines();
+    let is_result = |line: &&str| line.ends_with("syntax is ok");
+    let mistakes = lines.filter(|line| !is_result(line));
     let mistakes = mistakes.map(|line| line.strip_prefix("nginx_like: [emerg] ").unwrap());
     mistakes.map(str::to_owned).collect()
 }
@@ -195,4 +197,77 @@ fn a_loop_fails_the_test_and_names_its_line() {
     let expected = "nginx_like: [emerg] server \"127.0.0.1:4462\" leads back to \"listen 127.0.0.1:4461\" by \
                     way of \"listen 0.0.0.0:4462\" in test.conf:2\n";
     assert!(stderr.contains(expected), "{stderr}");
+}
+
+#[test]
+fn a_test_prints_warnings_beside_mistakes() {
+    let dir = tempfile::tempdir().unwrap();
+    write_conf(
+        dir.path(),
+        "pcre_jit on;\nworker_processes none;\nstream { }",
+    );
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "nginx_like: [warn] the \"pcre_jit\" directive has no effect here in test.conf:1\n\
+                    nginx_like: [emerg] \"worker_processes\" directive invalid value in test.conf:2\n\
+                    nginx_like: configuration file test.conf test failed\n";
+    assert_eq!(stderr, expected);
+}
+
+#[test]
+fn a_test_names_every_log_loop_and_upstream_that_a_start_would_stop_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "error_log no/a.log; stream {
+        server { listen 127.0.0.1:4461; proxy_pass 127.0.0.1:4461; error_log no/b.log; }
+        server { listen 127.0.0.1:4462; proxy_pass 127.0.0.1:4463; }
+        server { listen 127.0.0.1:4463; proxy_pass 127.0.0.1:4462; }
+        server { listen 127.0.0.1:4464; proxy_pass 127.0.0.1:4461; }
+    }";
+    write_conf(dir.path(), text);
+    let mistakes = mistakes_of(dir.path());
+    let has = |text: &str| {
+        mistakes
+            .iter()
+            .filter(|mistake| mistake.contains(text))
+            .count()
+    };
+    assert_eq!(has("leads back to"), 2, "{mistakes:?}");
+    assert_eq!(has("\"no/a.log\"") + has("\"no/b.log\""), 2, "{mistakes:?}");
+    assert_eq!(mistakes.len(), 4, "{mistakes:?}");
+}
+
+#[cfg(feature = "kubernetes")]
+#[test]
+fn a_test_names_every_upstream_that_cannot_be_built() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "stream {
+        upstream a { kubernetes default/a kubeconfig=no-a.yaml; }
+        upstream b { kubernetes default/b kubeconfig=no-b.yaml; }
+        server { listen 127.0.0.1:4461; proxy_pass a; }
+    }";
+    write_conf(dir.path(), text);
+    let mistakes = mistakes_of(dir.path());
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    assert!(mistakes[0].contains("no-a.yaml") && mistakes[1].contains("no-b.yaml"));
+}
+
+/// nginx, too, reads the text of other protocols as bytes.
+#[test]
+fn a_block_that_is_skipped_need_not_be_utf_8() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = [
+        b"http { server_name \xe4.example; \"\xff\" { } } ",
+        GOOD.as_bytes(),
+    ]
+    .concat();
+    std::fs::write(dir.path().join("test.conf"), text).unwrap();
+    let (output, stderr) = run(&["-tq", "-c", "test.conf"], dir.path());
+    assert!(output.status.success(), "{stderr}");
+    let text = [b"stream { resolver \xe4; } ", GOOD.as_bytes()].concat();
+    std::fs::write(dir.path().join("test.conf"), text).unwrap();
+    let (output, stderr) = run(&["-tq", "-c", "test.conf"], dir.path());
+    assert!(
+        !output.status.success() && stderr.contains("is not valid UTF-8"),
+        "{stderr}"
+    );
 }

@@ -5,7 +5,8 @@ use super::*;
 fn found(stream: &str) -> Option<String> {
     let text = format!("stream {{\n{stream}\n}}");
     let config = Config::parse(Path::new("test.conf"), text.as_bytes(), Path::new(""));
-    find(&config.unwrap()).map(|found| found.to_string())
+    let first = find(&config.unwrap()).into_iter().next();
+    first.map(|found| found.to_string())
 }
 
 /// A server at `listen` that passes to `to`.

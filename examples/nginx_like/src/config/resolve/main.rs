@@ -1,19 +1,22 @@
 //! Resolves the main level.
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 
 use super::stream;
 use crate::config::main::{Config, MainBlock, WorkerProcesses};
+use crate::config::pid::PidPath;
 use crate::syntax::error::ConfigError;
 use crate::syntax::names::Names;
 use crate::syntax::span::Warning;
 
 const WORKER_CONNECTIONS: NonZeroU32 = NonZeroU32::new(512).expect("not 0");
 
-/// Adds what is wrong to `errors`. `names` are the names of variables that values use. `knows_all` says whether no definition is missing because of a mistake.
+/// Adds what is wrong to `errors`. `names` are the names of variables that values use. `default_pid` is the `pid` of a configuration without it. `knows_all` says whether no definition is missing because of a mistake.
 pub(crate) fn config(
     main: MainBlock,
     names: Names,
+    default_pid: impl FnOnce() -> PathBuf,
     knows_all: bool,
     mut warnings: Vec<Warning>,
     errors: &mut Vec<ConfigError>,
@@ -32,8 +35,11 @@ pub(crate) fn config(
             .worker_shutdown_timeout
             .filter(|timeout| !timeout.is_zero()),
         error_logs: main.error_logs,
-        pid: main.pid,
-        daemon: main.daemon,
+        pid: PidPath {
+            is_default: main.pid.is_none(),
+            path: main.pid.unwrap_or_else(default_pid),
+        },
+        daemon: main.daemon.unwrap_or(false),
         worker_connections: main
             .events
             .and_then(|events| events.worker_connections)

@@ -17,8 +17,8 @@ fn an_empty_file_has_the_defaults() {
     );
     assert_eq!(config.worker_rlimit_nofile, None);
     assert_eq!(config.error_logs, []);
-    assert_eq!(config.pid, None);
-    assert_eq!(config.daemon, None);
+    assert_eq!(config.pid.path, std::path::Path::new("logs/nginx.pid"));
+    assert!(config.pid.is_default && !config.daemon);
     assert_eq!(config.worker_connections.get(), 512);
     assert!(config.stream.is_none());
     assert_eq!(config.warnings, []);
@@ -49,7 +49,7 @@ fn directives_of_the_main_level() {
         WorkerProcesses::Count(4.try_into().unwrap())
     );
     assert_eq!(config.worker_rlimit_nofile, Some(0));
-    assert_eq!(config.daemon, Some(false));
+    assert!(!config.daemon);
     assert_eq!(config.worker_connections.get(), 10);
 
     let config = parse("user web; worker_processes auto;").unwrap();

@@ -11,6 +11,7 @@ use super::conf_path::ConfPath;
 use super::open_log;
 use super::pid::{PidFile, PidGuard};
 use crate::config::main::Config;
+use crate::config::pid::PidPath;
 use crate::process::credentials::Credentials;
 use crate::process::error::StartError;
 use crate::process::helper::client::Helper;
@@ -59,10 +60,13 @@ impl FileAccess {
         Ok(replayed?)
     }
 
-    /// Whether a process that switches to `credentials` can write a pid file. Creates the file if there is none.
-    pub(crate) fn test_pid(path: &Path, credentials: Option<&Credentials>) -> io::Result<()> {
+    /// Whether a process that switches to `credentials` can write the pid file. Creates the file if there is none.
+    pub(crate) fn test_pid(pid: &PidPath, credentials: Option<&Credentials>) -> io::Result<()> {
+        if pid.is_default {
+            return Ok(());
+        }
         let user = credentials.and_then(Credentials::unprivileged_user);
-        PidFile::check(path, user.map(|user| Uid::from_raw(user.as_raw())))
+        PidFile::check(&pid.path, user.map(|user| Uid::from_raw(user.as_raw())))
     }
 
     /// Whether a process that switches to `credentials` can open a log. Creates the file if there is none.
@@ -82,8 +86,10 @@ impl FileAccess {
         }
     }
 
-    /// Opens `path`, for [`PidGuard::write`] to write the id of the process to it. Does not change its content.
-    pub(crate) fn open_pid(&self, path: &Path) -> Result<PidGuard, StartError> {
+    /// Opens the pid file, for [`PidGuard::write`] to write the id of the process to it. Does not change its content. `None` if
+    /// a file that the configuration does not name cannot be opened.
+    pub(crate) fn open_pid(&self, pid: &PidPath) -> Result<Option<PidGuard>, StartError> {
+        let path = &pid.path;
         let opened = match &self.helper {
             Some(helper) => {
                 let opened = helper.open_pid(path);
@@ -91,7 +97,11 @@ impl FileAccess {
             }
             None => PidFile::open(path, None).map(PidGuard::Own),
         };
-        opened.map_err(StartError::open(path))
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
+            Err(_) if pid.is_default => Ok(None),
+            Err(error) => Err(StartError::open(path)(error)),
+        }
     }
 
     /// Ends the access, at the end of the process. The helper, if there is one, removes the pid file and ends.

@@ -6,6 +6,7 @@ use crate::config::main::Config;
 use crate::config::overrides::Overrides;
 use crate::process::error::StartError;
 use crate::syntax::include::KeptFile;
+use crate::syntax::span::Warning;
 
 /// The configuration that the command line names.
 #[derive(Clone, Debug)]
@@ -18,6 +19,16 @@ pub(crate) struct ConfPath {
     pub(crate) overrides: Overrides,
 }
 
+/// All that reading a configuration finds.
+#[derive(Debug)]
+pub(crate) struct ReadAll {
+    /// The files that were read.
+    pub(crate) files: Vec<KeptFile>,
+    /// The warnings, if there are mistakes. A configuration has its own.
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) config: Result<Config, Vec<StartError>>,
+}
+
 impl ConfPath {
     /// The path of the file.
     pub(crate) fn file(&self) -> PathBuf {
@@ -26,14 +37,19 @@ impl ConfPath {
 
     /// Reads the configuration as the user of the process.
     pub(crate) fn load(&self) -> Result<Config, StartError> {
-        let (_, config) = self.load_all(false);
-        config.map_err(|mut errors| errors.swap_remove(0))
+        let read = self.read_all(false);
+        read.config.map_err(|mut errors| errors.swap_remove(0))
     }
 
     /// Reads as [`load`](Self::load), and returns every mistake, at least one, and the files that it read if `keeps` says so.
-    pub(crate) fn load_all(&self, keeps: bool) -> (Vec<KeptFile>, Result<Config, Vec<StartError>>) {
-        let (kept, config) = Config::load_all(&self.conf, &self.prefix, &self.overrides, keeps);
+    pub(crate) fn read_all(&self, keeps: bool) -> ReadAll {
+        let read = Config::load_all(&self.conf, &self.prefix, &self.overrides, keeps);
+        let (files, warnings, config) = read;
         let started = |errors: Vec<_>| errors.into_iter().map(StartError::from).collect();
-        (kept, config.map_err(started))
+        ReadAll {
+            files,
+            warnings,
+            config: config.map_err(started),
+        }
     }
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::path_resolution;
 
 /// Opens a log to append to it. Creates the file if there is none.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     append(path, None)
 }
 

@@ -217,7 +217,7 @@ impl RequestHandler {
         if let Ok(config) = config {
             let mut configured = lock(&self.configured);
             configured.logs.extend(paths_of(&config));
-            configured.pids.extend(config.pid);
+            configured.pids.insert(config.pid.path);
         }
         recording
     }

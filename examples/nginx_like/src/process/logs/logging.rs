@@ -21,7 +21,6 @@ use super::line::{LineFormat, severity};
 use super::sink::Sink;
 use crate::config::error_log::{LogLevel, LogTarget};
 use crate::config::main::Config;
-use crate::process::credentials::Credentials;
 use crate::process::error::StartError;
 use crate::process::files::access::FileAccess;
 use crate::process::files::file_threads::FileThreads;
@@ -62,17 +61,6 @@ impl Logs {
             sink: Sink::stderr().map(Arc::new).map_err(StartError::Thread)?,
         };
         Ok(Self(Arc::new([log])))
-    }
-
-    /// Opens every log of `config` without writing to it, as a process that switches to `credentials` does.
-    pub(crate) fn test(
-        config: &Config,
-        credentials: Option<&Credentials>,
-    ) -> Result<(), StartError> {
-        for path in levels_of(config).into_keys().flatten() {
-            FileAccess::test_log(path, credentials).map_err(StartError::open(path))?;
-        }
-        Ok(())
     }
 
     /// The logs of `config`. Files that are open already are reused.
@@ -187,6 +175,12 @@ impl Logging {
 pub(crate) fn paths_of(config: &Config) -> impl Iterator<Item = PathBuf> {
     let paths = levels_of(config).into_keys().flatten();
     paths.map(Path::to_owned).collect::<Vec<_>>().into_iter()
+}
+
+/// Whether messages go to the standard error stream.
+pub(crate) fn writes_to_stderr(config: &Config) -> bool {
+    let levels = levels_of(config);
+    levels.is_empty() || levels.contains_key(&None)
 }
 
 /// The files of all `error_log` directives; `None` is the standard error stream. Blocks inherit logs from each other:

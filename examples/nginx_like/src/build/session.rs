@@ -1,0 +1,123 @@
+//! Applies the settings of a server to its sessions.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use lb_proxy::proxy_protocol::{SendProxy, Version};
+use lb_proxy::routing::VirtualServer;
+use lb_proxy::settings::{Bandwidth, BindSource, HalfClose, Keepalive, SocketOptions};
+use lb_proxy::{Retry, Timeouts, Upstream};
+
+use super::error::BuildError;
+use super::listener::AT_ONCE;
+use super::resolvers::RunTimeResolvers;
+use super::route::routed;
+use super::targets::Targets;
+use crate::config::proxy::ProxySettings;
+use crate::config::server::Server;
+use crate::config::stream::Stream;
+use crate::config::transfer_rate::TransferRate;
+use crate::variables::context::Context;
+
+/// What the servers of a configuration share.
+pub(super) struct Sessions<'a> {
+    stream: &'a Stream,
+    /// Those of the configuration, in its order.
+    upstreams: &'a [Upstream],
+    /// The upstream of servers that have none, without backends.
+    none: Upstream,
+    targets: Arc<Targets>,
+    resolvers: RunTimeResolvers,
+}
+
+impl<'a> Sessions<'a> {
+    pub(super) fn new(stream: &'a Stream, upstreams: &'a [Upstream]) -> Result<Self, BuildError> {
+        let none = Upstream::builder("none").fixed(&lb_core::Snapshot::default())?;
+        Ok(Self {
+            stream,
+            upstreams,
+            none,
+            targets: Targets::new(stream, upstreams),
+            resolvers: RunTimeResolvers::default(),
+        })
+    }
+
+    /// The upstream of `server`.
+    pub(super) fn upstream(&self, server: &Server) -> &Upstream {
+        let upstream = server.upstream.map(|index| &self.upstreams[index]);
+        upstream.unwrap_or(&self.none)
+    }
+
+    /// The settings of the sessions of `server`.
+    pub(super) fn of(&mut self, server: &Server) -> Result<VirtualServer, BuildError> {
+        let session = VirtualServer::new(self.upstream(server));
+        let session = sockets(session, server);
+        let session = proxy(session, &server.settings.proxy);
+        let session = bandwidth(session, server, self.stream);
+        let by_name = server.by_name.clone();
+        let session = match by_name.is_empty() {
+            true => session,
+            false => session.server_names(by_name.map(|index| self.upstreams[index].clone())),
+        };
+        routed(session, server, self.stream, &self.targets, &mut self.resolvers)
+    }
+}
+
+/// The connections to backends.
+fn sockets(session: VirtualServer, server: &Server) -> VirtualServer {
+    let settings = &server.settings;
+    let options = SocketOptions::default().nodelay(settings.core.tcp_nodelay);
+    let probed = settings.proxy.socket_keepalive.then(Keepalive::default);
+    let source = settings.proxy.bind.into_iter();
+    session
+        .backend_options(options.keepalive(probed))
+        .bind_source(source.fold(BindSource::any(), BindSource::addr))
+}
+
+/// `proxy_upload_rate` and `proxy_download_rate`.
+fn bandwidth(session: VirtualServer, server: &Server, stream: &Stream) -> VirtualServer {
+    let ProxySettings {
+        upload_rate,
+        download_rate,
+        ..
+    } = &server.settings.proxy;
+    if [upload_rate, download_rate].contains(&&TransferRate::Fixed(0)) && upload_rate == download_rate
+    {
+        return session;
+    }
+    let (up, down) = (upload_rate.clone(), download_rate.clone());
+    let variables = Arc::clone(&stream.variables);
+    session.bandwidth_of(move |connection| {
+        let context = Context::new(&variables, connection);
+        let bandwidth = Bandwidth::unlimited().upload(up.of(&context));
+        bandwidth.download(down.of(&context))
+    })
+}
+
+fn proxy(mut session: VirtualServer, settings: &ProxySettings) -> VirtualServer {
+    let timeouts = Timeouts::default()
+        .connect(settings.connect_timeout.max(AT_ONCE))
+        .idle(Some(settings.timeout.max(AT_ONCE)))
+        .half_closed(Some(settings.timeout.max(AT_ONCE)));
+    let tries = if settings.next_upstream {
+        settings.next_upstream_tries
+    } else {
+        Some(NonZeroU32::MIN)
+    };
+    let retry = Retry::default()
+        .tries(tries)
+        .deadline(settings.next_upstream_timeout);
+    session = session.timeouts(timeouts).retry(retry);
+    if !settings.half_close {
+        session = session.half_close(HalfClose::End);
+    }
+    if let Some(version) = settings.protocol {
+        let send = match version {
+            Version::V2 => SendProxy::v2().checksum(true),
+            _ => SendProxy::v1(),
+        };
+        let send = send.local_destination(true).mapped_as_nginx(true);
+        session = session.send_proxy(send);
+    }
+    session
+}

@@ -1,0 +1,56 @@
+//! What the command line prints.
+
+use std::io::{self, Write};
+
+use super::DEFAULT_CONF;
+use crate::config::pid::DEFAULT as DEFAULT_PID;
+use crate::console::print_line;
+use crate::process::error::StartError;
+use crate::syntax::include::KeptFile;
+use crate::syntax::span::Warning;
+
+pub(super) fn print_warnings(warnings: &[Warning], quiet: bool) {
+    if !quiet {
+        for warning in warnings {
+            print_line(&format!("[warn] {warning}"));
+        }
+    }
+}
+
+pub(super) fn print_error(error: &StartError) {
+    print_line(&format!("[{}] {error}", error.level()));
+}
+
+/// Prints files in nginx's form.
+pub(super) fn dump(files: &[KeptFile]) {
+    let mut output = io::stdout().lock();
+    for file in files {
+        // A closed output leaves no place to report that to.
+        let _ = writeln!(output, "# configuration file {}:", file.path.display());
+        let _ = output.write_all(&file.bytes);
+        let _ = writeln!(output);
+    }
+}
+
+/// Prints the version where nginx prints it, on the standard error stream, and with `build` what was built in.
+pub(super) fn print_version(build: bool) {
+    let mut text = concat!(
+        "nginx_like version: nginx_like/",
+        env!("CARGO_PKG_VERSION"),
+        "\n"
+    )
+    .to_owned();
+    if build {
+        let kubernetes = if cfg!(feature = "kubernetes") {
+            " --with-kubernetes"
+        } else {
+            ""
+        };
+        text += &format!(
+            "built with lb-proxy {}\nconfigure arguments: --prefix=. --conf-path={DEFAULT_CONF} --pid-path={DEFAULT_PID} --error-log-path=stderr \
+             --without-http --with-stream --with-stream_realip_module --with-stream_ssl_preread_module{kubernetes}\n",
+            env!("CARGO_PKG_VERSION")
+        );
+    }
+    let _ = io::stderr().write_all(text.as_bytes());
+}
