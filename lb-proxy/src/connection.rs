@@ -46,6 +46,13 @@ impl Connection {
         }
     }
 
+    /// This connection with data as [`Listener::session_data`](crate::Listener::session_data) creates it.
+    #[must_use]
+    pub fn with_data<T: Send + Sync + 'static>(mut self, data: T) -> Self {
+        self.data = Some(SessionData::new(data));
+        self
+    }
+
     /// The embedder's data of the session, which [`Listener::session_data`](crate::Listener::session_data) creates.
     /// `None` if the listener creates none, or values of another type.
     pub fn data<T: 'static>(&self) -> Option<&T> {

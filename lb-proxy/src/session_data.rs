@@ -11,6 +11,10 @@ use crate::connection::Connection;
 pub(crate) struct SessionData(Arc<dyn Any + Send + Sync>);
 
 impl SessionData {
+    pub(crate) fn new<T: Send + Sync + 'static>(data: T) -> Self {
+        Self(Arc::new(data))
+    }
+
     pub(crate) fn get<T: 'static>(&self) -> Option<&T> {
         self.0.downcast_ref()
     }
@@ -41,7 +45,7 @@ impl SessionDataFactory {
         create: impl Fn(&Connection) -> T + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(move |connection| {
-            SessionData(Arc::new(create(connection)))
+            SessionData::new(create(connection))
         }))
     }
 

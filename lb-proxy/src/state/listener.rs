@@ -89,8 +89,7 @@ impl ListenerState {
                 state(own, None, Limiter::new(Limits::default()))
             })
             .collect();
-        let servers =
-            is_used.then(|| Box::new(VirtualServerStates { selector, states }));
+        let servers = is_used.then(|| Box::new(VirtualServerStates { selector, states }));
         state(route, servers, limiter)
     }
 

@@ -45,7 +45,7 @@ fn function(key: &Value, variables: &Arc<Variables>) -> KeyFunction {
     let append = move |connection: &Connection, key: &mut HashKey| {
         value.append(&Context::new(&table, connection), key);
     };
-    KeyFunction::appending(key.text(), append).reads_first_bytes(variables.reads_first_bytes(key))
+    KeyFunction::appending(key.text(), append).reads_first_bytes(key.reads_first_bytes(variables))
 }
 
 #[cfg(test)]

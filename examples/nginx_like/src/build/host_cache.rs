@@ -101,10 +101,14 @@ impl Entry {
             return Ok(Arc::clone(&known.ips));
         }
         let found = self.dns.lookup().await.map_err(|error| {
-            debug!(error = %error.report(), "Host not resolved");
+            debug!(%error, "Host not resolved");
             LookupFailure::from(&error)
         })?;
-        let ips: Arc<[IpAddr]> = found.snapshot.iter().map(|backend| backend.addr.ip()).collect();
+        let ips: Arc<[IpAddr]> = found
+            .snapshot
+            .iter()
+            .map(|backend| backend.addr.ip())
+            .collect();
         if ips.is_empty() {
             return Err(LookupFailure::NotFound);
         }

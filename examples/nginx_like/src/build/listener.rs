@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lb_proxy::Listener;
 use lb_proxy::access::Access;
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::proxy_protocol::{ProxyProtocol, Untrusted};
 use lb_proxy::settings::SocketOptions;
-use lb_proxy::Listener;
 
 use super::reload_state::ReloadState;
 use crate::config::listen::Listen;

@@ -136,7 +136,10 @@ impl<'a> Graph<'a> {
     /// count that are certain for one name.
     fn loop_of(&self, server: usize) -> Option<Loop> {
         let own = &self.servers[server];
-        let unnamed = own.upstream.iter().flat_map(|&upstream| &self.upstreams[upstream]);
+        let unnamed = own
+            .upstream
+            .iter()
+            .flat_map(|&upstream| &self.upstreams[upstream]);
         self.back_to(server, unnamed, |_| true).or_else(|| {
             let named = own
                 .by_name

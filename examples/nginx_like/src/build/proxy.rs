@@ -46,10 +46,11 @@ pub(crate) fn proxy(
                 SocketMatch::None => Listener::new(listen.addr, upstream),
                 SocketMatch::Covered => continue,
             };
-            let others = virtual_servers(listen, stream, |index| {
-                sessions.of(&stream.servers[index])
-            })?;
-            let opened = opened.sessions(sessions.of(server)?).virtual_servers(others);
+            let others =
+                virtual_servers(listen, stream, |index| sessions.of(&stream.servers[index]))?;
+            let opened = opened
+                .sessions(sessions.of(server)?)
+                .virtual_servers(others);
             proxy = proxy.listener(listener(opened, server, listen, stream, state));
         }
     }

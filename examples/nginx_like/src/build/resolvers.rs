@@ -71,7 +71,10 @@ pub(super) struct RunTimeResolvers(Vec<(NameResolution, Arc<HostCache>)>);
 
 impl RunTimeResolvers {
     /// The hosts that `names` looks up. `None` if it has no resolver.
-    pub(super) fn of(&mut self, names: &NameResolution) -> Result<Option<Arc<HostCache>>, BuildError> {
+    pub(super) fn of(
+        &mut self,
+        names: &NameResolution,
+    ) -> Result<Option<Arc<HostCache>>, BuildError> {
         let Some(directive) = &names.resolver else {
             return Ok(None);
         };

@@ -59,7 +59,13 @@ impl<'a> Sessions<'a> {
             true => session,
             false => session.server_names(by_name.map(|index| self.upstreams[index].clone())),
         };
-        routed(session, server, self.stream, &self.targets, &mut self.resolvers)
+        routed(
+            session,
+            server,
+            self.stream,
+            &self.targets,
+            &mut self.resolvers,
+        )
     }
 }
 
@@ -81,7 +87,8 @@ fn bandwidth(session: VirtualServer, server: &Server, stream: &Stream) -> Virtua
         download_rate,
         ..
     } = &server.settings.proxy;
-    if [upload_rate, download_rate].contains(&&TransferRate::Fixed(0)) && upload_rate == download_rate
+    if [upload_rate, download_rate].contains(&&TransferRate::Fixed(0))
+        && upload_rate == download_rate
     {
         return session;
     }

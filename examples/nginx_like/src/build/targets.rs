@@ -57,9 +57,9 @@ impl Targets {
             Host::Ip(ip) => connect(text, [Backend::new((ip, port).into())]),
             Host::Name(name) | Host::Service(name) => match hosts {
                 Some(hosts) => look_up(text.to_owned(), name, port, Arc::clone(hosts)),
-                None => RouteAction::Refuse(
-                    format!("no resolver defined to resolve {name}").into(),
-                ),
+                None => {
+                    RouteAction::Refuse(format!("no resolver defined to resolve {name}").into())
+                }
             },
         }
     }
@@ -87,10 +87,7 @@ fn connect(name: &str, backends: impl IntoIterator<Item = Backend>) -> RouteActi
 fn look_up(text: String, name: String, port: u16, hosts: Arc<HostCache>) -> RouteAction {
     RouteAction::later(async move {
         match hosts.look_up(&name).await {
-            Ok(ips) => connect(
-                &text,
-                ips.iter().map(|ip| Backend::new((*ip, port).into())),
-            ),
+            Ok(ips) => connect(&text, ips.iter().map(|ip| Backend::new((*ip, port).into()))),
             Err(failure) => {
                 let reason: Cow<'_, str> = match failure {
                     LookupFailure::NotFound => "3: Host not found".into(),

@@ -1,142 +1,123 @@
-//! `map $ssl_preread_server_name $VARIABLE`.
+//! `map`, and the sizes of its hash tables.
 
-use lb_proxy::server_names::{ServerNameError, ServerNames};
+use std::sync::Arc;
 
-use super::proxy_pass::PassTarget;
-use crate::syntax::directive::Args::AtLeast;
-use crate::syntax::directive::{Block, Directive};
+use lb_proxy::server_names::ServerNameError;
+
+use crate::syntax::directive::Args::{AtLeast, Exactly};
+use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
-use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
+use crate::variables::definitions::Definitions;
+use crate::variables::map::Map;
+use crate::variables::regex::Regex;
+use crate::variables::value::Value;
 
-/// The only source variable that a map may have.
-const SOURCE: &str = "$ssl_preread_server_name";
-
+/// A `map` block as it is read.
 #[derive(Debug)]
-pub(crate) struct MapBlock {
-    /// The variable that it defines, without `$` and in small letters.
-    pub(crate) variable: String,
-    hostnames: bool,
-    pub(crate) default: Option<PassTarget>,
-    pub(crate) has_mistaken_default: bool,
-    /// Indices into `values`.
-    pub(crate) names: ServerNames<usize>,
-    pub(crate) values: Vec<PassTarget>,
-    pub(crate) span: Span,
+struct MapBlock {
+    map: Map,
+    /// The variables that its regular expressions fill in.
+    captures: Definitions,
 }
 
-/// A variant without a comment is worded as in nginx.
+/// Worded as in nginx.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum MapError {
+enum MapError {
     #[error("invalid number of the map parameters")]
     Arity,
-    #[error("conflicting parameter \"{name}\"")]
-    Conflict { name: String },
+    #[error("conflicting parameter \"{key}\"")]
+    Conflict { key: String },
     #[error("duplicate default map parameter")]
     DuplicateDefault,
-    #[error("the duplicate \"{name}\" variable")]
-    DuplicateVariable { name: String },
-    #[error("invalid hostname or wildcard \"{name}\"")]
-    Hostname { name: String },
-    /// Ours: nginx would close the connections of all other names.
-    #[error("a map without \"default\" is not supported yet")]
-    NoDefault,
-    /// Ours.
-    #[error(
-        "\"{name}\" in a map is not supported yet: there are host names and, behind \"hostnames;\", wildcards"
-    )]
-    NotSupportedKey { name: String },
-    #[error("unknown \"{name}\" variable")]
-    UnknownVariable { name: String },
+    #[error("invalid hostname or wildcard \"{key}\"")]
+    Hostname { key: String },
+}
+
+impl<B: Has<Definitions>> Directive<B> {
+    pub(crate) const MAP: Self = Self::block("map", Exactly(2), |block, statement, reader| {
+        read(block.part(), statement, reader)
+    });
+    pub(crate) const MAP_HASH_BUCKET_SIZE: Self =
+        Self::without_effect("map_hash_bucket_size", Exactly(1));
+    pub(crate) const MAP_HASH_MAX_SIZE: Self =
+        Self::without_effect("map_hash_max_size", Exactly(1));
 }
 
 impl Block for MapBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[];
-    const ANY_WORD: Option<&'static Directive<Self>> =
-        Some(&Directive::simple("", AtLeast(0), |map, statement, _| {
-            map.add(statement)
-        }));
+    const ANY_WORD: Option<&'static Directive<Self>> = Some(&Directive::simple(
+        "",
+        AtLeast(0),
+        |block, statement, reader| block.add(statement, reader),
+    ));
+}
+
+/// Reads a map and adds its variable.
+fn read(
+    definitions: &mut Definitions,
+    statement: &Statement,
+    reader: &mut Reader<'_>,
+) -> Result<(), ConfigError> {
+    let source = Value::compile(statement, statement.arg(), reader)?;
+    let variable = statement.parameters().next().unwrap_or_default();
+    let name = Definitions::name(statement, variable)?;
+    let block = reader.read_block(MapBlock {
+        map: Map::new(source),
+        captures: Definitions::default(),
+    })?;
+    definitions.merge(block.captures);
+    definitions.define(name, Arc::new(block.map));
+    Ok(())
 }
 
 impl MapBlock {
-    /// Reads a map and adds it to the `maps` of the block.
-    pub(crate) fn read(
-        maps: &mut Vec<Self>,
+    /// Reads a line of the block.
+    fn add(&mut self, statement: &Statement, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
+        match (statement.name(), statement.args().len()) {
+            ("hostnames", 0) => self.map.take_names(),
+            ("volatile", 0) => self.map.make_volatile(),
+            (key, 1) => return self.add_pair(key, statement, reader),
+            _ => return Err(statement.error(MapError::Arity)),
+        }
+        Ok(())
+    }
+
+    fn add_pair(
+        &mut self,
+        key: &str,
         statement: &Statement,
         reader: &mut Reader<'_>,
     ) -> Result<(), ConfigError> {
-        let map = Self::new(statement)?;
-        let name = map.variable.clone();
-        if maps.iter().any(|other| other.variable == name) {
-            return Err(statement.error(MapError::DuplicateVariable { name }));
-        }
-        let before = reader.mistakes();
-        let mut map = reader.read_block(map)?;
-        map.has_mistaken_default = reader.has_mistaken("default", before);
-        maps.push(map);
-        Ok(())
-    }
-
-    fn new(statement: &Statement) -> Result<Self, ConfigError> {
-        let variable = statement.parameters().next().unwrap_or_default();
-        let name = variable.strip_prefix('$').filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| statement.invalid("variable name", variable))?;
-        if !statement.arg().eq_ignore_ascii_case(SOURCE) {
-            return Err(statement.not_supported_parameter(statement.arg()));
-        }
-        Ok(Self {
-            variable: name.to_ascii_lowercase(),
-            hostnames: false,
-            default: None,
-            has_mistaken_default: false,
-            names: ServerNames::new(),
-            values: Vec::new(),
-            span: statement.span.clone(),
-        })
-    }
-
-    /// Reads a line of the block.
-    fn add(&mut self, statement: &Statement) -> Result<(), ConfigError> {
-        let name = statement.name();
-        match (name, statement.args().len()) {
-            ("hostnames", 0) => {
-                self.hostnames = true;
-                Ok(())
-            }
-            // No value is cached anyway.
-            ("volatile", 0) => Ok(()),
-            (_, 1) => self.add_pair(name, statement),
-            _ => Err(statement.error(MapError::Arity)),
-        }
-    }
-
-    fn add_pair(&mut self, name: &str, statement: &Statement) -> Result<(), ConfigError> {
-        if name == "default" {
-            return match self.default {
-                Some(_) => Err(statement.error(MapError::DuplicateDefault)),
-                None => {
-                    self.default = Some(PassTarget::read(statement)?);
-                    Ok(())
-                }
+        let value = Value::compile(statement, statement.arg(), reader)?;
+        let span = &statement.span;
+        if key == "default" {
+            return match self.map.set_default(value, span) {
+                true => Ok(()),
+                false => Err(statement.error(MapError::DuplicateDefault)),
             };
         }
-        let is_wildcard = name.starts_with(['.', '*']) || name.ends_with('*');
-        if name.is_empty() || name.starts_with('~') || (is_wildcard && !self.hostnames) {
-            let name = name.to_owned();
-            return Err(statement.error(MapError::NotSupportedKey { name }));
+        if let Some(pattern) = key.strip_prefix('~') {
+            let without_star = pattern.strip_prefix('*');
+            let regex = Regex::compile(
+                statement,
+                without_star.unwrap_or(pattern),
+                without_star.is_some(),
+                &mut self.captures,
+                reader,
+            )?;
+            self.map.add_regex(regex, value, span);
+            return Ok(());
         }
         // A backslash removes the special meaning of the word after it.
-        let pattern = name.strip_prefix('\\').unwrap_or(name);
-        let inserted = self.names.insert(pattern, self.values.len());
-        inserted.map_err(|error| {
-            let name = name.to_owned();
+        let key = key.strip_prefix('\\').unwrap_or(key);
+        self.map.add(key, value, span).map_err(|error| {
+            let key = key.to_owned();
             statement.error(match error {
-                ServerNameError::Conflict { .. } => MapError::Conflict { name },
-                _ => MapError::Hostname { name },
+                ServerNameError::Conflict { .. } => MapError::Conflict { key },
+                _ => MapError::Hostname { key },
             })
-        })?;
-        self.values.push(PassTarget::read(statement)?);
-        Ok(())
+        })
     }
 }

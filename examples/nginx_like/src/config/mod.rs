@@ -43,6 +43,7 @@ pub(crate) mod resolver;
 pub(crate) mod server;
 mod server_name;
 pub(crate) mod server_settings;
+mod set;
 mod settings;
 pub(crate) mod ssl_preread;
 pub(crate) mod stream;

@@ -17,7 +17,6 @@ pub(crate) enum ProxyPass {
         value: Value,
         /// The name of the variable, in small letters, if the text is one alone.
         variable: Option<String>,
-        span: Span,
     },
 }
 
@@ -37,24 +36,25 @@ impl ProxyPass {
         let text = statement.arg();
         let value = Value::compile(statement, text, reader)?;
         if value.literal().is_some() {
-            return Ok(Self::Target(PassTarget::read(statement)?));
+            return Ok(Self::Target(PassTarget::parse(text, &statement.span)?));
         }
         let name = text.strip_prefix('$').unwrap_or_default();
-        let name = name.strip_prefix('{').map_or(name, |name| name.trim_end_matches('}'));
+        let name = name
+            .strip_prefix('{')
+            .map_or(name, |name| name.trim_end_matches('}'));
         let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let is_alone = value.parts().len() == 1 && is_name(name);
         Ok(Self::Value {
             value,
             variable: is_alone.then(|| name.to_ascii_lowercase()),
-            span: statement.span.clone(),
         })
     }
 }
 
 impl PassTarget {
-    /// Reads the first argument.
-    pub(crate) fn read(statement: &Statement) -> Result<Self, ConfigError> {
-        let url = statement.arg().to_owned();
+    /// Reads `url`, which stands at `span`.
+    pub(crate) fn parse(url: &str, span: &Span) -> Result<Self, ConfigError> {
+        let url = url.to_owned();
         let address = if url.contains('$') {
             Err(AddressError::Variable)
         } else {
@@ -64,9 +64,12 @@ impl PassTarget {
             Ok(address) => Ok(Self {
                 url,
                 address,
-                span: statement.span.clone(),
+                span: span.clone(),
             }),
-            Err(reason) => Err(statement.error(UpstreamError::Address { reason, url })),
+            Err(reason) => Err(ConfigError::at(
+                span,
+                UpstreamError::Address { reason, url },
+            )),
         }
     }
 

@@ -8,12 +8,14 @@ use super::handler::{Handler, HandlerDraft};
 use super::listen::Listen;
 use super::server_name::ServerNamesDraft;
 use super::server_settings::{ServerDraft, ServerSettings};
+use super::set::Assignments;
 use crate::syntax::directive::Args::AtLeast;
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
 use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
+use crate::variables::definitions::Definitions;
 use crate::variables::session::Assignment;
 
 /// A `server` block with defaults and inheritance applied.
@@ -42,7 +44,7 @@ pub(crate) struct ServerBlock {
     pub(crate) handler: HandlerDraft,
     /// What serves the connections was written, but could not be read.
     pub(crate) has_mistaken_handler: bool,
-    pub(crate) assignments: Vec<Assignment>,
+    pub(crate) assignments: Assignments,
     pub(crate) settings: ServerDraft,
     pub(crate) span: Span,
 }
@@ -66,8 +68,15 @@ impl Block for ServerBlock {
         Directive::PROXY_PASS,
         Directive::RETURN,
         Directive::SERVER_NAME,
+        Directive::SET,
     ];
     const SHARED: &'static [&'static [Directive<Self>]] = Directive::SERVER_SETTINGS;
+}
+
+impl Has<Assignments> for ServerBlock {
+    fn part(&mut self) -> &mut Assignments {
+        &mut self.assignments
+    }
 }
 
 impl Has<HandlerDraft> for ServerBlock {
@@ -89,9 +98,10 @@ impl Has<ServerDraft> for ServerBlock {
 }
 
 impl ServerBlock {
-    /// Reads the block that `statement` opens and adds it to `servers`.
+    /// Reads the block that `statement` opens and adds it to `servers`, and the variables that it defines to `definitions`.
     pub(crate) fn read(
         servers: &mut Vec<Self>,
+        definitions: &mut Definitions,
         statement: &Statement,
         reader: &mut Reader<'_>,
     ) -> Result<(), ConfigError> {
@@ -101,7 +111,7 @@ impl ServerBlock {
             names: ServerNamesDraft::default(),
             handler: HandlerDraft::default(),
             has_mistaken_handler: false,
-            assignments: Vec::new(),
+            assignments: Assignments::default(),
             settings: ServerDraft::default(),
             span: statement.span.clone(),
         })?;
@@ -109,6 +119,8 @@ impl ServerBlock {
             .iter()
             .any(|name| reader.has_mistaken(name, before));
         let has_listen = !server.listens.is_empty() || reader.has_mistaken("listen", before);
+        definitions.merge(std::mem::take(&mut server.assignments.definitions));
+        definitions.merge(std::mem::take(&mut server.names.definitions));
         servers.push(server);
         if !has_listen {
             return Err(statement.error(ServerError::NoListen));

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::limit_conn::LimitConnZone;
-use super::map::MapBlock;
 use super::name_table::NameTable;
 use super::server::{Server, ServerBlock};
 use super::server_settings::ServerDraft;
@@ -34,7 +33,6 @@ pub(crate) struct Stream {
 pub(crate) struct StreamBlock {
     pub(crate) upstreams: UpstreamBlocks,
     pub(crate) servers: Vec<ServerBlock>,
-    pub(crate) maps: Vec<MapBlock>,
     /// The variables that its directives define.
     pub(crate) definitions: Definitions,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
@@ -46,11 +44,16 @@ impl Block for StreamBlock {
         Directive::simple("limit_conn_zone", Exactly(2), |stream, statement, _| {
             LimitConnZone::read(&mut stream.limit_conn_zones, statement)
         }),
-        Directive::block("map", Exactly(2), |stream, statement, reader| {
-            MapBlock::read(&mut stream.maps, statement, reader)
-        }),
+        Directive::MAP,
+        Directive::MAP_HASH_BUCKET_SIZE,
+        Directive::MAP_HASH_MAX_SIZE,
         Directive::block("server", Exactly(0), |stream, statement, reader| {
-            ServerBlock::read(&mut stream.servers, statement, reader)
+            let StreamBlock {
+                servers,
+                definitions,
+                ..
+            } = stream;
+            ServerBlock::read(servers, definitions, statement, reader)
         }),
         // A hash table of any size finds a name at once.
         Directive::without_effect("server_names_hash_bucket_size", Exactly(1)),
@@ -58,8 +61,16 @@ impl Block for StreamBlock {
         Directive::block("upstream", Exactly(1), |stream, statement, reader| {
             UpstreamBlock::read(&mut stream.upstreams, statement, reader)
         }),
+        Directive::VARIABLES_HASH_BUCKET_SIZE,
+        Directive::VARIABLES_HASH_MAX_SIZE,
     ];
     const SHARED: &'static [&'static [Directive<Self>]] = Directive::SERVER_SETTINGS;
+}
+
+impl Has<Definitions> for StreamBlock {
+    fn part(&mut self) -> &mut Definitions {
+        &mut self.definitions
+    }
 }
 
 impl Has<ServerDraft> for StreamBlock {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::settings::settings;
 use super::time_out::time_out;
 use crate::syntax::directive::Args::Exactly;
+use crate::syntax::directive::{Block, Directive};
 
 settings! {
     /// Settings of connections before the relay.
@@ -25,4 +26,11 @@ settings! {
         tcp_nodelay: bool = true,
         "tcp_nodelay" Exactly(1) => |statement, _| statement.flag();
     }
+}
+
+impl<B: Block> Directive<B> {
+    pub(crate) const VARIABLES_HASH_BUCKET_SIZE: Self =
+        Self::without_effect("variables_hash_bucket_size", Exactly(1));
+    pub(crate) const VARIABLES_HASH_MAX_SIZE: Self =
+        Self::without_effect("variables_hash_max_size", Exactly(1));
 }

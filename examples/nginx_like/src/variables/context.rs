@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lb_proxy::events::{Connection, Summary};
 
-use super::builtin::Read;
+use super::id::VariableId;
 use super::output::Output;
-use super::session::{SessionState, StoredValues};
-use super::table::{Kind, Variable, VariableId, Variables};
+use super::session::SessionState;
+use super::stored::StoredValues;
+use super::table::{Kind, Variable, Variables};
 
 /// How deep variables may name variables. Each level takes some stack, and a cycle has no end.
 const MAX_DEPTH: u8 = 100;
@@ -24,6 +25,8 @@ pub(crate) struct Context<'a> {
     /// The stored values of a session whose listener keeps none, or those of another configuration.
     own: Mutex<StoredValues>,
     depth: Cell<u8>,
+    /// The limit of the depth was reached: no variable has a value from here on.
+    is_cyclic: Cell<bool>,
 }
 
 impl<'a> Context<'a> {
@@ -37,6 +40,7 @@ impl<'a> Context<'a> {
             state: state.filter(|state| state.is_of(variables)),
             own: Mutex::default(),
             depth: Cell::new(0),
+            is_cyclic: Cell::new(false),
         }
     }
 
@@ -57,6 +61,10 @@ impl<'a> Context<'a> {
         let variable = self.variables.get(id)?;
         let depth = self.depth.get();
         if depth == MAX_DEPTH {
+            // Each level may have several branches.
+            self.is_cyclic.set(true);
+        }
+        if self.is_cyclic.get() {
             return None;
         }
         self.depth.set(depth + 1);
@@ -84,17 +92,13 @@ impl<'a> Context<'a> {
         // What a regular expression may fill in later is not stored yet.
         if matches!(variable.kind, Kind::Defined(_)) {
             let value = found.map(|()| value.into_boxed_slice());
-            self.stored().set(slot, value);
+            self.stored().set(slot, self.variables.slots, value);
         }
         found
     }
 
     fn compute(&self, variable: &Variable, out: &mut dyn Output) -> Option<()> {
         match &variable.kind {
-            Kind::Builtin(builtin, rest) => match builtin.read {
-                Read::Whole(read) => read(self, out),
-                Read::Rest(read) => read(self, rest, out),
-            },
             Kind::Defined(definition) => definition.evaluate(self, out),
             Kind::Stored { or_empty } => or_empty.then_some(()),
         }
@@ -112,7 +116,8 @@ impl<'a> Context<'a> {
         let Some(state) = self.state else { return };
         if self.stored().start_assignments() {
             for assignment in state.assignments() {
-                let value = assignment.value.get(self).into_owned();
+                let mut value = Vec::new();
+                let _ = assignment.value.evaluate(self, &mut value);
                 self.store(assignment.variable, Some(value.into_boxed_slice()));
             }
         }
@@ -122,7 +127,7 @@ impl<'a> Context<'a> {
     pub(crate) fn store(&self, id: VariableId, value: Option<Box<[u8]>>) {
         let slot = self.variables.get(id).and_then(|variable| variable.slot);
         if let Some(slot) = slot {
-            self.stored().set(slot, value);
+            self.stored().set(slot, self.variables.slots, value);
         }
     }
 
@@ -140,8 +145,6 @@ impl<'a> Context<'a> {
     /// Locks the stored values. No code that evaluates runs under the lock.
     fn stored(&self) -> MutexGuard<'_, StoredValues> {
         let values = self.state.map_or(&self.own, SessionState::values);
-        let mut values = values.lock().unwrap_or_else(PoisonError::into_inner);
-        values.reserve(self.variables.slots());
-        values
+        values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

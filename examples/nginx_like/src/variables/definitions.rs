@@ -1,9 +1,9 @@
 //! The variables that the directives of a `stream` block define.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::builtin::Builtin;
+use super::builtin;
 use super::error::VariableError;
 use super::table::Definition;
 use crate::syntax::error::ConfigError;
@@ -13,7 +13,7 @@ use crate::syntax::statement::Statement;
 #[derive(Debug, Default)]
 pub(crate) struct Definitions {
     by_name: HashMap<String, Defined>,
-    assigned: Vec<String>,
+    assigned: HashSet<String>,
 }
 
 /// What defines a variable.
@@ -40,7 +40,7 @@ impl Definitions {
 
     /// Whether a directive may define `name`. Built-in variables have their values.
     pub(crate) fn check(name: &str) -> Result<(), VariableError> {
-        match Builtin::named(&name.to_ascii_lowercase()) {
+        match builtin::named(&name.to_ascii_lowercase()) {
             Some(_) => Err(VariableError::Duplicate {
                 name: name.to_owned(),
             }),
@@ -64,7 +64,18 @@ impl Definitions {
     pub(crate) fn define_assigned(&mut self, name: &str) {
         let name = name.to_ascii_lowercase();
         self.by_name.entry(name.clone()).or_insert(Defined::BySet);
-        self.assigned.push(name);
+        self.assigned.insert(name);
+    }
+
+    /// Adds what a block within has defined.
+    pub(crate) fn merge(&mut self, inner: Self) {
+        for (name, defined) in inner.by_name {
+            match defined {
+                Defined::BySet => drop(self.by_name.entry(name).or_insert(defined)),
+                Defined::By(_) | Defined::ByCapture => drop(self.by_name.insert(name, defined)),
+            }
+        }
+        self.assigned.extend(inner.assigned);
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Defined> {
@@ -72,6 +83,6 @@ impl Definitions {
     }
 
     pub(crate) fn is_assigned(&self, name: &str) -> bool {
-        self.assigned.iter().any(|assigned| assigned == name)
+        self.assigned.contains(name)
     }
 }

@@ -3,7 +3,7 @@
 //! # To use a text with variables in a directive
 //!
 //! [`Value::compile`](value::Value::compile) takes the text that a statement has and reports nginx's errors. A name may be
-//! used before the `map` that defines it: [`Variables::link`](table::Variables::link) looks all names up after the `stream`
+//! used before the `map` that defines it: [`link`](link::link) looks all names up after the `stream`
 //! block was read, and reports an unknown one at the place of its use. [`Value::literal`](value::Value::literal) is the
 //! text of a value without variables, for checks that need no session.
 //!
@@ -16,8 +16,8 @@
 //! [`Value::append`](value::Value::append) writes them to an [`Output`](output::Output). A variable without a value is
 //! empty in a text; [`Context::variable`](context::Context::variable) tells the two apart, which a log needs.
 //!
-//! A value that asks `Variables` [whether it reads the first bytes](table::Variables::reads_first_bytes) lets lb-proxy
-//! drop them where no value does.
+//! [`Value::reads_first_bytes`](value::Value::reads_first_bytes) lets lb-proxy drop the first bytes where no value reads
+//! them.
 //!
 //! # To add a variable
 //!
@@ -32,12 +32,19 @@
 //! [`session`] has the rules. It also has what `set` assigned and what regular expressions captured. The listener's
 //! [session data](lb_proxy::Listener::session_data) holds these values; they are allocated with the first.
 
+mod buffer;
 pub(crate) mod builtin;
 pub(crate) mod context;
 pub(crate) mod definitions;
 pub(crate) mod error;
+pub(crate) mod id;
+pub(crate) mod link;
+pub(crate) mod map;
 pub(crate) mod output;
+mod pcre;
+pub(crate) mod regex;
 pub(crate) mod session;
+mod stored;
 pub(crate) mod table;
 mod template;
 pub(crate) mod value;

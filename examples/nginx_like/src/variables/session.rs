@@ -7,8 +7,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use super::table::{VariableId, Variables};
-use super::value::Value;
+use super::id::VariableId;
+use super::stored::StoredValues;
+use super::table::{Definition, Variables};
 
 /// How many connections of clients the process has accepted.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
@@ -17,7 +18,7 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 #[derive(Clone, Debug)]
 pub(crate) struct Assignment {
     pub(crate) variable: VariableId,
-    pub(crate) value: Value,
+    pub(crate) value: Arc<dyn Definition>,
 }
 
 /// The data of a session.
@@ -56,49 +57,5 @@ impl SessionState {
 
     pub(super) const fn values(&self) -> &Mutex<StoredValues> {
         &self.values
-    }
-}
-
-/// The values that a session stores.
-#[derive(Debug, Default)]
-pub(super) struct StoredValues {
-    slots: Vec<Slot>,
-    captures: Vec<Option<Box<[u8]>>>,
-    has_assigned: bool,
-}
-
-/// What is stored of a variable: nothing yet, that it has no value, or its value.
-type Slot = Option<Option<Box<[u8]>>>;
-
-impl StoredValues {
-    /// Makes room for the variables of a configuration. Allocates once, and only if there are any.
-    pub(super) fn reserve(&mut self, slots: usize) {
-        if self.slots.len() < slots {
-            self.slots.resize(slots, None);
-        }
-    }
-
-    pub(super) fn get(&self, slot: usize) -> Option<&Option<Box<[u8]>>> {
-        self.slots.get(slot)?.as_ref()
-    }
-
-    pub(super) fn set(&mut self, slot: usize, value: Option<Box<[u8]>>) {
-        if let Some(stored) = self.slots.get_mut(slot) {
-            *stored = Some(value);
-        }
-    }
-
-    pub(super) fn capture(&self, number: u8) -> Option<&[u8]> {
-        let index = usize::from(number).checked_sub(1)?;
-        self.captures.get(index)?.as_deref()
-    }
-
-    pub(super) fn set_captures(&mut self, captures: Vec<Option<Box<[u8]>>>) {
-        self.captures = captures;
-    }
-
-    /// Whether the `set` directives have to run: true once.
-    pub(super) fn start_assignments(&mut self) -> bool {
-        !std::mem::replace(&mut self.has_assigned, true)
     }
 }

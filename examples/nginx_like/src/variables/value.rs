@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::context::Context;
+use super::id::VariableId;
 use super::output::Output;
-use super::table::VariableId;
+use super::table::{Definition, Traits, Variables};
 use super::template::{Piece, split};
 use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
@@ -99,6 +100,38 @@ impl Value {
                     let _ = context.variable(*id, out);
                 }
             }
+        }
+    }
+
+    /// Whether evaluating it may read what the first bytes of a connection contain.
+    pub(crate) fn reads_first_bytes(&self, variables: &Variables) -> bool {
+        let has_captures = self.has_captures();
+        has_captures || variables.read_first_bytes(self.variables())
+    }
+
+    /// Whether it has `$1` to `$9`.
+    pub(crate) fn has_captures(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| matches!(part, Part::Capture(_)))
+    }
+}
+
+impl Definition for Value {
+    fn evaluate(&self, context: &Context<'_>, out: &mut dyn Output) -> Option<()> {
+        self.append(context, out);
+        Some(())
+    }
+
+    fn variables(&self) -> Vec<VariableId> {
+        self.variables().collect()
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            captures: self.has_captures(),
+            first_bytes: self.has_captures(),
+            ..Traits::default()
         }
     }
 }

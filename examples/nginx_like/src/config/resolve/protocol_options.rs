@@ -29,7 +29,11 @@ impl ProtocolOptions {
             (false, true) => ((is_set && !sets) || self.has_changed, before, true),
             // Removed.
             (true, false) => (sets || differs_from_decided, own, true),
-            _ => ((sets && self.has_changed) || differs_from_decided, own, self.has_changed),
+            _ => (
+                (sets && self.has_changed) || differs_from_decided,
+                own,
+                self.has_changed,
+            ),
         };
         self.any |= own;
         self.decided = Some(decided);

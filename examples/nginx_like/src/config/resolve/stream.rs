@@ -8,14 +8,14 @@ use super::virtual_servers;
 use crate::config::error_log::ErrorLog;
 use crate::config::handler::{Handler, WrittenHandler};
 use crate::config::limit_conn::LimitConn;
-use crate::config::map::{MapBlock, MapError};
 use crate::config::server::{Server, ServerBlock, ServerError};
 use crate::config::server_settings::ServerDraft;
 use crate::config::stream::{Stream, StreamBlock};
 use crate::syntax::error::ConfigError;
 use crate::syntax::names::Names;
 use crate::syntax::span::Warning;
-use crate::variables::table::Variables;
+use crate::variables::definitions::Definitions;
+use crate::variables::link::link;
 
 /// `main_logs` are the logs of the main level. Errors of one block do not hide those of the next. If `knows_all` is false,
 /// definitions are missing because of mistakes, and a reference to nothing is no error.
@@ -35,15 +35,6 @@ pub(crate) fn stream(
     if settings.error_logs.is_empty() {
         settings.error_logs = main_logs.to_vec();
     }
-    let mut maps = block.maps;
-    let count = maps.len();
-    maps.retain(|map| {
-        if map.default.is_none() && !map.has_mistaken_default {
-            errors.push(ConfigError::at(&map.span, MapError::NoDefault));
-        }
-        map.default.is_some()
-    });
-    let knows_all = knows_all && maps.len() == count;
     let mut servers = Vec::with_capacity(block.servers.len());
     for mut written in block.servers {
         let Some(handler) = written.handler.take() else {
@@ -52,7 +43,15 @@ pub(crate) fn stream(
             }
             continue;
         };
-        let server = server(written, handler, &settings, &maps, &mut upstreams, warnings);
+        let definitions = &block.definitions;
+        let server = server(
+            written,
+            handler,
+            &settings,
+            definitions,
+            &mut upstreams,
+            warnings,
+        );
         let checked = server.and_then(|server| {
             LimitConn::check_zones(&server.settings.limit_conn, &block.limit_conn_zones)?;
             Ok(server)
@@ -63,7 +62,7 @@ pub(crate) fn stream(
             Err(_) => {}
         }
     }
-    let variables = Variables::link(names, &block.definitions, knows_all, errors);
+    let variables = link(names, &block.definitions, knows_all, errors);
     Stream {
         variables: variables.into(),
         upstreams: upstreams.into_all(),
@@ -77,7 +76,7 @@ fn server(
     block: ServerBlock,
     handler: WrittenHandler,
     outer: &ServerDraft,
-    maps: &[MapBlock],
+    definitions: &Definitions,
     upstreams: &mut Upstreams,
     warnings: &mut Vec<Warning>,
 ) -> Result<Server, ConfigError> {
@@ -91,7 +90,7 @@ fn server(
     let handler = match handler {
         WrittenHandler::Pass(to) => Handler::Pass(to),
         WrittenHandler::Return(value) => Handler::Return(value),
-        WrittenHandler::ProxyPass(pass) => match upstreams.of(pass, &names, maps)? {
+        WrittenHandler::ProxyPass(pass) => match upstreams.of(pass, &names, definitions)? {
             PassedTo::Value(value) => Handler::Proxy(value, names),
             PassedTo::Upstreams(default, names) => {
                 upstream = Some(default);
@@ -116,7 +115,7 @@ fn server(
         handler,
         upstream,
         by_name,
-        assignments: block.assignments.into(),
+        assignments: block.assignments.list.into(),
         settings: block.settings.merge(outer),
     })
 }

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use lb_proxy::server_names::ServerNames;
 
-use crate::config::map::{MapBlock, MapError};
 use crate::config::proxy_pass::{PassTarget, ProxyPass};
 use crate::config::resolver::NameResolution;
 use crate::config::upstream::block::{Upstream, UpstreamBlock};
 use crate::config::upstream::error::UpstreamError;
 use crate::config::upstream::method::Method;
 use crate::config::upstream::server::UpstreamServer;
-use crate::syntax::address::{AddressError, Host};
+use crate::syntax::address::{Address, AddressError, Host};
 use crate::syntax::error::ConfigError;
 use crate::syntax::span::Warning;
+use crate::variables::definitions::{Defined, Definitions};
 use crate::variables::value::Value;
 
 /// The upstreams with a block, then the upstreams that a `proxy_pass` creates.
@@ -70,9 +70,9 @@ impl Upstreams {
         &mut self,
         pass: ProxyPass,
         names: &NameResolution,
-        maps: &[MapBlock],
+        definitions: &Definitions,
     ) -> Result<PassedTo, ConfigError> {
-        let (value, name, span) = match pass {
+        let (value, name) = match pass {
             ProxyPass::Target(target) => {
                 let names = NameResolution::default();
                 let upstream = self.find_or_create(target, &names)?;
@@ -81,22 +81,36 @@ impl Upstreams {
             ProxyPass::Value {
                 value,
                 variable: Some(name),
-                span,
-            } => (value, name, span),
+            } => (value, name),
             ProxyPass::Value { value, .. } => return Ok(PassedTo::Value(value)),
         };
-        let map = maps.iter().find(|map| map.variable == name);
-        // The caller has checked that maps have a default.
-        let Some((map, default)) = map.and_then(|map| Some((map, map.default.clone()?))) else {
-            return Err(ConfigError::at(&span, MapError::UnknownVariable { name }));
+        let map = match definitions.get(&name) {
+            Some(Defined::By(definition)) => definition.server_names(),
+            Some(Defined::ByCapture | Defined::BySet) | None => None,
+        };
+        // A look-up of the name is all that a session then has to do.
+        let is_known = |text: &str| self.is_known(text);
+        let Some(map) = map.filter(|map| map.values.iter().all(|(text, _)| is_known(text))) else {
+            return Ok(PassedTo::Value(value));
         };
         let values = map.values.iter();
         let upstreams = values
-            .map(|value| self.find_or_create(value.clone(), names))
+            .map(|(text, span)| self.find_or_create(PassTarget::parse(text, span)?, names))
             .collect::<Result<Vec<_>, _>>()?;
-        let default = self.find_or_create(default, names)?;
-        let names = map.names.clone().map(|value| upstreams[value]);
+        let default = upstreams[map.default];
+        let names = map.names.map(|value| upstreams[value]);
         Ok(PassedTo::Upstreams(default, names))
+    }
+
+    /// Whether `text` names an upstream, or a host and a port.
+    fn is_known(&self, text: &str) -> bool {
+        Address::parse(text).is_ok_and(|address| {
+            let is_named = self.named.contains_key(&address.text.to_ascii_lowercase());
+            match address.port {
+                None => is_named,
+                Some(_) => !is_named && address.host().is_ok(),
+            }
+        })
     }
 
     /// The index of the upstream for one target. Servers that pass to the same target share it.

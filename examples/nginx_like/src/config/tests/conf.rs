@@ -23,7 +23,7 @@ fn the_configuration_of_the_article() {
         panic!("one server");
     };
     assert_eq!(server.listens[0].addr.to_string(), "0.0.0.0:446");
-    let upstream = &stream.upstreams[server.upstream];
+    let upstream = &stream.upstreams[server.upstream.unwrap()];
     assert_eq!(upstream.method, Method::RoundRobin);
     let hosts: Vec<_> = upstream
         .servers
@@ -54,6 +54,9 @@ fn the_configuration_with_all_directives() {
         Method::Hash {
             consistent: true, ..
         },
+        Method::Hash {
+            consistent: false, ..
+        },
         Method::LeastTime { .. },
         Method::RoundRobin,
         Method::RoundRobin,
@@ -66,9 +69,9 @@ fn the_configuration_with_all_directives() {
     let upstreams: Vec<_> = stream
         .servers
         .iter()
-        .map(|server| server.upstream)
+        .map(|server| server.upstream.unwrap())
         .collect();
-    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 10]);
+    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 0, 0, 11]);
     for warning in config.warnings {
         let text = warning.to_string();
         let expected = [" has no effect here in ", " is skipped and not served in "];

@@ -9,6 +9,7 @@ mod proxy_pass;
 mod rejected;
 mod server_settings;
 mod upstream;
+mod variables;
 mod warnings;
 
 use std::path::Path;

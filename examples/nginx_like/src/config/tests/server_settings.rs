@@ -62,8 +62,11 @@ fn defaults_of_a_server() {
         (None, None)
     );
     assert_eq!(server.settings.error_logs, []);
-    assert_eq!(stream.upstreams[server.upstream].resolver, None);
-    assert_eq!(stream.upstreams[server.upstream].resolver_timeout, secs(30));
+    assert_eq!(stream.upstreams[server.upstream.unwrap()].resolver, None);
+    assert_eq!(
+        stream.upstreams[server.upstream.unwrap()].resolver_timeout,
+        secs(30)
+    );
 }
 
 #[test]

@@ -119,8 +119,8 @@ fn errors_tell_what_is_not_supported_from_mistakes() {
         error.contains("not supported")
     };
     for (place, text) in [
-        (In::Stream, "map $remote_addr $b { }"),
-        (In::Stream, "map $ssl_preread_server_name $b { }"),
+        (In::Stream, "map $ssl_cipher $b { }"),
+        (In::Stream, "map $remote_addr $b { ~(?=a) b; }"),
         (In::Listen, "446 udp"),
         (In::Listen, "unix:/a"),
         (In::Upstream, "server unix:/a;"),

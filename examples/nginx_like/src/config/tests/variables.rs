@@ -1,0 +1,258 @@
+//! Values of texts with variables, for one connection.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lb_proxy::events::Connection;
+
+use super::stream;
+use crate::config::stream::Stream;
+use crate::config::upstream::method::Method;
+use crate::variables::context::Context;
+use crate::variables::session::SessionState;
+use crate::variables::value::Value;
+
+/// A connection of 10.1.2.3:5000 to 192.0.2.9:446.
+fn connection() -> Connection {
+    let [client, local] = ["10.1.2.3:5000", "192.0.2.9:446"].map(|addr| addr.parse().unwrap());
+    Connection::new(client, local)
+}
+
+/// A stream block with the texts as keys of `hash`.
+fn read(block: &str, texts: &[&str]) -> (Stream, Vec<Value>) {
+    let upstreams = texts
+        .iter()
+        .enumerate()
+        .map(|(i, text)| format!("upstream u{i} {{ hash \"{text}\"; server 10.0.0.1:1; }}\n"));
+    let stream = stream(&format!("{}{block}", upstreams.collect::<String>()));
+    let keys = stream
+        .upstreams
+        .iter()
+        .filter_map(|upstream| match &upstream.method {
+            Method::Hash { key, .. } => Some(key.clone()),
+            _ => None,
+        });
+    let keys = keys.collect();
+    (stream, keys)
+}
+
+/// The values of `texts` in one session of the first server, one after the other.
+fn values(block: &str, texts: &[&str]) -> Vec<String> {
+    let (stream, keys) = read(block, texts);
+    let assignments = stream.servers.first();
+    let assignments = assignments.map(|server| Arc::clone(&server.assignments));
+    let state = SessionState::new(&stream.variables, &assignments.unwrap_or_default());
+    let connection = connection().with_data(state);
+    let keys = keys.iter().map(|key| {
+        // Each directive has a context of its own.
+        let context = Context::new(&stream.variables, &connection);
+        String::from_utf8(key.get(&context).into_owned()).unwrap()
+    });
+    keys.collect()
+}
+
+fn value(block: &str, text: &str) -> String {
+    values(block, &[text]).remove(0)
+}
+
+#[test]
+fn built_in_variables_are_those_of_the_connection() {
+    for (text, expected) in [
+        ("$remote_addr:$remote_port", "10.1.2.3:5000"),
+        ("${SERVER_addr}x$server_port", "192.0.2.9x446"),
+        ("$realip_remote_addr-$realip_remote_port", "10.1.2.3-5000"),
+        ("$protocol $nginx_version", "TCP 1.31.5"),
+        (
+            "[$proxy_protocol_addr$proxy_protocol_tlv_alpn$proxy_protocol_tlv_0xE0]",
+            "[]",
+        ),
+        (
+            "[$ssl_preread_server_name$ssl_preread_protocol$ssl_preread_alpn_protocols]",
+            "[]",
+        ),
+        ("[$upstream_addr$status$limit_conn_status$1]", "[]"),
+        ("$bytes_sent$bytes_received", "00"),
+    ] {
+        assert_eq!(value("", text), expected, "{text}");
+    }
+    assert_eq!(value("", "$pid"), std::process::id().to_string());
+    assert!(!value("", "$hostname").is_empty());
+    let number = value("", "$connection").parse::<u64>().unwrap();
+    assert!(value("", "$connection").parse::<u64>().unwrap() > number && number > 0);
+}
+
+#[test]
+fn times_are_written_as_in_nginx() {
+    // 2026-11-29T17:02:46+00:00 and 29/Nov/2026:17:02:46 +0000
+    let shape = |text: &str| {
+        let digit = |c: char| if c.is_ascii_digit() { '0' } else { c };
+        text.replace('-', "+")
+            .chars()
+            .map(digit)
+            .collect::<String>()
+    };
+    assert_eq!(
+        shape(&value("", "$time_iso8601")),
+        "0000+00+00T00:00:00+00:00"
+    );
+    let local = value("", "$time_local");
+    assert_eq!(
+        shape(&format!("{}Mon{}", &local[..3], &local[6..])),
+        "00/Mon/0000:00:00:00 +0000"
+    );
+    let (seconds, millis) = value("", "$msec")
+        .split_once('.')
+        .map(|(a, b)| (a.len(), b.len()))
+        .unwrap();
+    assert_eq!((seconds, millis), (10, 3));
+}
+
+#[test]
+fn a_literal_is_not_copied() {
+    let (stream, keys) = read("", &["constant"]);
+    let connection = connection();
+    let context = Context::new(&stream.variables, &connection);
+    assert!(matches!(keys[0].get(&context), Cow::Borrowed(b"constant")));
+}
+
+#[test]
+fn a_map_finds_the_best_key_whatever_its_case() {
+    let map = r#"map $remote_addr:x $source { default A.Example.COM.; }
+        map $source $plain { a.example.com. exact; .example.com literal; ~. regex; }
+        map $source $names {
+            hostnames; .example.com long; *.com short; a.example.* trailing; ~. regex; default d;
+        }
+        map $source $exact { hostnames; ~. regex; *.example.com w; A.EXAMPLE.com exact; }
+        map $source $trailing { hostnames; a.* short; a.example.* long; ~. regex; }
+        map $source $regex { hostnames; b.* wildcard; ~*EXAMPLE first; ~example second; default d; }
+        map $source $case { ~EXAMPLE sensitive; default d; }
+        map $source $none { a b; }
+        map "" $empty { "" nothing; ~^$ regex; default d; }
+        map default $word { \default escaped; default d; }
+        map ~a $tilde { \~a escaped; default d; }"#;
+    for (text, expected) in [
+        ("$plain", "exact"),
+        ("$names", "long"),
+        ("$exact", "exact"),
+        ("$trailing", "long"),
+        ("$regex", "first"),
+        ("$case", "d"),
+        ("[$none]", "[]"),
+        ("$empty", "nothing"),
+        ("$word", "escaped"),
+        ("$tilde", "escaped"),
+    ] {
+        assert_eq!(value(map, text), expected, "{text}");
+    }
+}
+
+#[test]
+fn values_of_maps_have_variables_and_captures() {
+    let map = r#"
+        map $remote_addr $net { ~^(?<first>\d+)\.(\d+)\. $2.$1.$first; }
+        map $server_port $of_port { 446 <$net>; }
+        map $remote_port $optional { ~^5(x)?(?<zeros>0+) [$1]$2; }
+        map $remote_addr $two { default $of_port/$later; }
+        map x $later { default "$protocol"; }"#;
+    for (text, expected) in [
+        ("$net", "1.10.10"),
+        ("$of_port", "<1.10.10>"),
+        ("$optional $zeros", "[]000 000"),
+        ("$two", "<1.10.10>/TCP"),
+        // As in nginx: nothing has matched yet, and then the last match counts.
+        ("[$first][$1] $net [$first][$1]", "[][] 1.10.10 [10][10]"),
+        ("$net$optional$2", "1.10.10[]000000"),
+    ] {
+        assert_eq!(value(map, text), expected, "{text}");
+    }
+    // What one directive has captured another one reads, in the same session.
+    assert_eq!(values(map, &["$net", "$1-$first"]), ["1.10.10", "10-10"]);
+}
+
+#[test]
+fn a_match_without_groups_forgets_captures() {
+    let map = "map $remote_addr $a { ~^(10) $1; } map $remote_addr $b { ~^10 none; }";
+    assert_eq!(value(map, "$a$b[$1]"), "10none[]");
+}
+
+#[test]
+fn the_last_definition_counts_and_may_follow_its_use() {
+    let maps = "map a $x { default one; } map $x $y { default $z; } map a $X { default two; }
+        map $x $z { two 2; }";
+    assert_eq!(value(maps, "$x$y"), "two2");
+}
+
+#[test]
+fn variables_that_need_each_other_are_empty() {
+    let maps = "map $b $a { default a$b; } map $a $b { default b$a; }";
+    let [cyclic, other] = [value(maps, "$a"), value(maps, "x$remote_port")];
+    assert!(cyclic.len() <= 100, "{cyclic}");
+    assert_eq!(other, "x5000");
+}
+
+#[test]
+fn a_session_computes_what_could_change_once_unless_it_is_volatile() {
+    let maps = "map $msec $now { default $msec; } map $msec $anew { volatile; default $msec; }";
+    let (stream, keys) = read(maps, &["$now", "$anew"]);
+    let state = SessionState::new(&stream.variables, &Arc::default());
+    let connection = connection().with_data(state);
+    let get = |i: usize| {
+        keys[i]
+            .get(&Context::new(&stream.variables, &connection))
+            .into_owned()
+    };
+    let before = [get(0), get(1)];
+    let begin = Instant::now();
+    while get(1) == before[1] {
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+    assert_eq!(get(0), before[0]);
+}
+
+#[test]
+fn set_assigns_in_the_order_of_the_text() {
+    let block = r#"
+        map $remote_addr $mapped { default of-map; }
+        map $x $twice { default $x$x; }
+        server {
+            listen 1; proxy_pass 10.0.0.1:1;
+            set $x 1; set $X "${x}2$mapped"; set $mapped assigned; set $y $twice;
+        }
+        server { listen 2; proxy_pass 10.0.0.1:1; set $elsewhere 1; }"#;
+    let texts = ["$x", "$mapped", "$y", "[$elsewhere]"];
+    let expected = ["12of-map", "assigned", "12of-map12of-map", "[]"];
+    assert_eq!(values(block, &texts), expected);
+}
+
+#[test]
+fn values_of_another_configuration_are_computed_without_the_session() {
+    let block = "map $remote_addr $a { ~(\\d+) $1; }";
+    let (old, _) = read(block, &["$a"]);
+    let (new, keys) = read(block, &["$protocol", "$a"]);
+    let state = SessionState::new(&old.variables, &Arc::default());
+    let connection = connection().with_data(state);
+    let context = Context::new(&new.variables, &connection);
+    assert_eq!(*keys[1].get(&context), *b"10");
+}
+
+#[test]
+fn what_reads_the_first_bytes_is_known() {
+    let block = "map $ssl_preread_server_name $name { default a; } map $b $c { default $name; }
+        map $remote_addr $b { default b; }
+        server { listen 1; proxy_pass 10.0.0.1:1; set $set $ssl_preread_server_name; }";
+    for (text, expected) in [
+        ("constant", false),
+        ("$remote_addr$msec", false),
+        ("$ssl_preread_protocol", true),
+        ("$proxy_protocol_tlv_0x01", true),
+        ("$name", true),
+        ("$b", false),
+        ("x$c", true),
+        ("$set", true),
+    ] {
+        let (stream, keys) = read(block, &[text]);
+        let reads = keys[0].reads_first_bytes(&stream.variables);
+        assert_eq!(reads, expected, "{text}");
+    }
+}

@@ -1,0 +1,55 @@
+//! A built-in variable.
+
+use crate::variables::context::Context;
+use crate::variables::output::Output;
+
+/// A built-in variable.
+#[derive(Debug)]
+pub(crate) struct Builtin {
+    /// In small letters. For [`Read::Rest`] the beginning of the name.
+    pub(crate) name: &'static str,
+    pub(crate) source: Source,
+    pub(crate) read: Read,
+}
+
+/// What the value of a variable is read from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Source {
+    /// A clock: it may differ each time.
+    Clock,
+    /// The addresses of the connection, or the process: it is always the same.
+    Connection,
+    /// How the session goes: it is complete at the end of the session.
+    End,
+    /// The first bytes of the connection.
+    FirstBytes,
+}
+
+/// Appends the value to the output. `None` if there is none; nothing is appended then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Read {
+    Whole(fn(&Context<'_>, &mut dyn Output) -> Option<()>),
+    /// The second argument is the rest of the name.
+    Rest(fn(&Context<'_>, &str, &mut dyn Output) -> Option<()>),
+}
+
+impl Builtin {
+    pub(super) const fn new(
+        name: &'static str,
+        source: Source,
+        read: fn(&Context<'_>, &mut dyn Output) -> Option<()>,
+    ) -> Self {
+        let read = Read::Whole(read);
+        Self { name, source, read }
+    }
+
+    /// All variables whose names begin with `name`.
+    pub(super) const fn beginning(
+        name: &'static str,
+        source: Source,
+        read: fn(&Context<'_>, &str, &mut dyn Output) -> Option<()>,
+    ) -> Self {
+        let read = Read::Rest(read);
+        Self { name, source, read }
+    }
+}

@@ -1,0 +1,140 @@
+//! Looks up the names of variables, and derives what their values depend on.
+
+use std::sync::Arc;
+
+use super::builtin::{self, Builtin, Read, Source};
+use super::context::Context;
+use super::definitions::{Defined, Definitions};
+use super::error::VariableError;
+use super::id::VariableId;
+use super::output::Output;
+use super::table::{Definition, Kind, Traits, Variable, Variables};
+use crate::syntax::error::ConfigError;
+use crate::syntax::names::Names;
+
+/// Looks up the `names` that values use. Adds an error for each use of a name that nothing defines, unless `knows_all` is
+/// false: then definitions are missing because of other mistakes.
+pub(crate) fn link(
+    names: Names,
+    definitions: &Definitions,
+    knows_all: bool,
+    errors: &mut Vec<ConfigError>,
+) -> Variables {
+    let used = names.into_used().into_iter();
+    let list = used.map(|used| {
+        let kind = find(&used.name, definitions).unwrap_or_else(|error| {
+            if knows_all {
+                let of = |span| ConfigError::at(span, error.clone());
+                errors.extend(used.uses.iter().map(of));
+            }
+            Kind::Stored { or_empty: false }
+        });
+        Variable {
+            is_assigned: definitions.is_assigned(&used.name),
+            name: used.name,
+            kind,
+            slot: None,
+            traits: Traits::default(),
+        }
+    });
+    let mut variables = Variables {
+        list: list.collect(),
+        slots: 0,
+    };
+    derive_traits(&mut variables.list);
+    assign_slots(&mut variables);
+    variables
+}
+
+/// What a name means. A definition takes precedence over the beginning of a built-in name, as in nginx.
+fn find(name: &str, definitions: &Definitions) -> Result<Kind, VariableError> {
+    Ok(match definitions.get(name) {
+        Some(Defined::By(definition)) => Kind::Defined(Arc::clone(definition)),
+        Some(Defined::ByCapture) => Kind::Stored { or_empty: false },
+        Some(Defined::BySet) => Kind::Stored { or_empty: true },
+        None => {
+            let (builtin, rest) = builtin::find(name)?;
+            let rest = rest.into();
+            Kind::Defined(Arc::new(LinkedBuiltin { builtin, rest }))
+        }
+    })
+}
+
+/// A built-in variable, and the rest of the name if the table has its beginning.
+#[derive(Debug)]
+struct LinkedBuiltin {
+    builtin: &'static Builtin,
+    rest: Box<str>,
+}
+
+impl Definition for LinkedBuiltin {
+    fn evaluate(&self, context: &Context<'_>, out: &mut dyn Output) -> Option<()> {
+        match self.builtin.read {
+            Read::Whole(read) => read(context, out),
+            Read::Rest(read) => read(context, &self.rest, out),
+        }
+    }
+
+    fn variables(&self) -> Vec<VariableId> {
+        Vec::new()
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            first_bytes: self.builtin.source == Source::FirstBytes,
+            changes: matches!(self.builtin.source, Source::Clock | Source::End),
+            captures: false,
+            volatile: true,
+        }
+    }
+}
+
+/// Propagates what variables depend on. Takes as many rounds as the longest chain of variables has links.
+fn derive_traits(list: &mut [Variable]) {
+    for variable in &mut *list {
+        variable.traits = match &variable.kind {
+            Kind::Defined(definition) => definition.traits(),
+            // What fills it in may have read the first bytes.
+            Kind::Stored { .. } => Traits {
+                first_bytes: true,
+                ..Traits::default()
+            },
+        };
+        variable.traits.first_bytes |= variable.is_assigned;
+    }
+    let mut is_stable = false;
+    while !is_stable {
+        is_stable = true;
+        for i in 0..list.len() {
+            let Kind::Defined(definition) = &list[i].kind else {
+                continue;
+            };
+            let mut traits = list[i].traits;
+            for id in definition.variables() {
+                let of = list[id.0].traits;
+                traits.first_bytes |= of.first_bytes;
+                traits.changes |= of.changes;
+                traits.captures |= of.captures;
+            }
+            is_stable &= list[i].traits == traits;
+            list[i].traits = traits;
+        }
+    }
+}
+
+/// A session stores what `set` and captures fill in, and the first value of what could change.
+fn assign_slots(variables: &mut Variables) {
+    for variable in &mut variables.list {
+        let Traits {
+            changes,
+            captures,
+            volatile,
+            ..
+        } = variable.traits;
+        let is_filled_in = variable.is_assigned || matches!(variable.kind, Kind::Stored { .. });
+        if is_filled_in || (!volatile && (changes || captures)) {
+            variable.slot = Some(variables.slots);
+            variables.slots += 1;
+        }
+    }
+}
