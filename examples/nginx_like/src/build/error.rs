@@ -1,8 +1,8 @@
 //! Why a configuration cannot be turned into a proxy.
 
 use std::io;
-use std::net::SocketAddr;
 
+use lb_core::Endpoint;
 use lb_discovery::DiscoveryError;
 
 use crate::syntax::error::Os;
@@ -17,12 +17,12 @@ pub(crate) enum BuildError {
     #[error("{source} in {span}")]
     Discovery { source: DiscoveryError, span: Span },
     #[error("getsockname() of the inherited socket {addr} failed ({})", Os(source))]
-    InheritedSocket { addr: SocketAddr, source: io::Error },
+    InheritedSocket { addr: Endpoint, source: io::Error },
     #[error(
         "the inherited socket {addr} takes IPv4 and IPv6, and two servers ask for it: set BindIPv6Only=ipv6-only and a \
          ListenStream= for each family, in {span}"
     )]
-    InheritedTwice { addr: SocketAddr, span: Span },
+    InheritedTwice { addr: Endpoint, span: Span },
     #[error("no \"stream\" block with a server in it: there is nothing to balance")]
     NoServer,
     #[error(transparent)]

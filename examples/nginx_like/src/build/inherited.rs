@@ -2,7 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
 
+use lb_core::Endpoint;
 use lb_proxy::{Listener, Upstream};
 use listenfd::ListenFd;
 use rustix::net::sockopt::ipv6_v6only;
@@ -19,7 +24,10 @@ pub(crate) struct InheritedSockets(Vec<InheritedSocket>);
 /// An inherited socket.
 #[derive(Debug)]
 struct InheritedSocket {
+    /// The address, or the key of a path.
     addr: SocketAddr,
+    /// The path of a unix domain socket.
+    unix: Option<Arc<Path>>,
     /// It takes IPv4 and IPv6, as the socket of systemd's `ListenStream=446` does.
     dual_stack: bool,
     /// The number of the server with the `listen` that has claimed it.
@@ -27,7 +35,7 @@ struct InheritedSocket {
     /// The `listen` for IPv6 alone, if the socket takes both families and no `listen` of the server is for IPv4.
     ipv6_alone: Option<Span>,
     /// `None` at a reload: the proxy finds its open socket by the address.
-    socket: Option<TcpListener>,
+    socket: Option<OwnedFd>,
 }
 
 /// What [`InheritedSockets::listener`] finds for a `listen`.
@@ -42,15 +50,20 @@ pub(crate) enum SocketMatch {
 }
 
 impl InheritedSockets {
-    /// Takes the sockets that the environment names. Warns of sockets that are no listening TCP sockets, and ignores them.
+    /// Takes the sockets that the environment names. Warns of sockets that are no listening TCP sockets or unix domain
+    /// sockets, and ignores them.
     pub(crate) fn take() -> Self {
         let mut passed = ListenFd::from_env();
         let mut sockets = Vec::new();
         for i in 0..passed.len() {
-            let taken = passed.take_tcp_listener(i).and_then(|socket| {
-                let socket = socket.map(InheritedSocket::new);
-                socket.transpose()
-            });
+            let unix = passed.take_unix_listener(i).ok().flatten();
+            let taken = match unix {
+                Some(socket) => InheritedSocket::unix(socket).map(Some),
+                None => passed.take_tcp_listener(i).and_then(|socket| {
+                    let socket = socket.map(InheritedSocket::new);
+                    socket.transpose()
+                }),
+            };
             match taken {
                 Ok(socket) => sockets.extend(socket),
                 Err(error) => {
@@ -65,6 +78,7 @@ impl InheritedSockets {
     pub(crate) fn add_claimed(&mut self, claimed: &[ClaimedSocket]) {
         self.0.extend(claimed.iter().map(|claimed| InheritedSocket {
             addr: claimed.addr,
+            unix: claimed.unix.clone(),
             dual_stack: claimed.dual_stack,
             server: None,
             ipv6_alone: None,
@@ -78,6 +92,7 @@ impl InheritedSockets {
         claimed
             .map(|passed| ClaimedSocket {
                 addr: passed.addr,
+                unix: passed.unix.clone(),
                 dual_stack: passed.dual_stack,
             })
             .collect()
@@ -111,19 +126,21 @@ impl InheritedSockets {
             Some(other) if other == server => return Ok(SocketMatch::Covered),
             Some(_) => {
                 return Err(BuildError::InheritedTwice {
-                    addr: passed.addr,
+                    addr: passed.endpoint(),
                     span: listen.span.clone(),
                 });
             }
         }
-        let listener = match passed.socket.take() {
-            Some(socket) => {
-                let addr = passed.addr;
-                let listener = Listener::from_std(socket, upstream);
-                listener.map_err(|source| BuildError::InheritedSocket { addr, source })?
+        let listener = match (passed.socket.take(), &passed.unix) {
+            (Some(socket), Some(path)) => {
+                Listener::from_unix(socket.into(), Arc::clone(path), upstream)
             }
-            None => Listener::new(passed.addr, upstream),
+            (Some(socket), None) => Listener::from_std(socket.into(), upstream),
+            (None, Some(path)) => Ok(Listener::unix(Arc::clone(path), upstream)),
+            (None, None) => Ok(Listener::new(passed.addr, upstream)),
         };
+        let addr = passed.endpoint();
+        let listener = listener.map_err(|source| BuildError::InheritedSocket { addr, source })?;
         Ok(SocketMatch::Listener(Box::new(listener)))
     }
 
@@ -140,7 +157,8 @@ impl InheritedSockets {
                 ));
             }
         }
-        for InheritedSocket { addr, .. } in self.0.iter().filter(|passed| passed.socket.is_some()) {
+        for passed in self.0.iter().filter(|passed| passed.socket.is_some()) {
+            let addr = passed.endpoint();
             print_line(&format!(
                 "[warn] no \"listen\" has the address {addr} of an inherited socket"
             ));
@@ -154,18 +172,40 @@ impl InheritedSocket {
         let wildcard = addr.is_ipv6() && addr.ip().is_unspecified();
         Ok(Self {
             addr,
+            unix: None,
             dual_stack: wildcard && !ipv6_v6only(&socket)?,
             server: None,
             ipv6_alone: None,
-            socket: Some(socket),
+            socket: Some(socket.into()),
         })
+    }
+
+    fn unix(socket: UnixListener) -> io::Result<Self> {
+        let addr = socket.local_addr()?;
+        let path = addr.as_pathname().ok_or(io::ErrorKind::Unsupported)?;
+        Ok(Self {
+            addr: Endpoint::unix_key(path),
+            unix: Some(path.into()),
+            dual_stack: false,
+            server: None,
+            ipv6_alone: None,
+            socket: Some(socket.into()),
+        })
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        match &self.unix {
+            Some(path) => Endpoint::Unix(Arc::clone(path)),
+            None => Endpoint::Tcp(self.addr),
+        }
     }
 }
 
 /// An inherited socket in use, as a reload knows it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ClaimedSocket {
     addr: SocketAddr,
+    unix: Option<Arc<Path>>,
     dual_stack: bool,
 }
 

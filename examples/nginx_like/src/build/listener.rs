@@ -41,7 +41,14 @@ fn sockets(listener: Listener, server: &Server, listen: &Listen) -> Listener {
         .backlog(listen.backlog)
         .ipv6_only(listen.ipv6only)
         .reuse_port(listen.reuseport)
-        .client_options(options.keepalive(listen.so_keepalive))
+        .fast_open(listen.fastopen)
+        .multipath(listen.multipath)
+        .client_options(
+            options
+                .keepalive(listen.so_keepalive)
+                .receive_buffer(listen.rcvbuf)
+                .send_buffer(listen.sndbuf),
+        )
 }
 
 /// What a session stores, if values may need it.
@@ -80,9 +87,13 @@ fn limits(mut listener: Listener, server: &Server, state: &ReloadState) -> Liste
     let settings = &server.settings;
     if !settings.access.is_empty() {
         let rules = settings.access.iter();
-        let access = rules.fold(Access::new(), |access, rule| match rule.allows {
-            true => access.allow(rule.network),
-            false => access.deny(rule.network),
+        let access = rules.fold(Access::new(), |access, rule| {
+            match (rule.network, rule.allows) {
+                (Some(network), true) => access.allow(network),
+                (Some(network), false) => access.deny(network),
+                (None, true) => access.allow_unix(),
+                (None, false) => access.deny_unix(),
+            }
         });
         listener = listener.access(access);
     }

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use lb_core::Endpoint;
 use lb_proxy::settings::LocalAddresses;
 use tracing::error;
 
@@ -25,9 +26,9 @@ use crate::syntax::span::Span;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Loop {
     /// The destination of the first connection.
-    to: SocketAddr,
+    to: Endpoint,
     /// The listeners on the path; the last one is where the path began.
-    listeners: Vec<SocketAddr>,
+    listeners: Vec<Endpoint>,
     span: Span,
 }
 
@@ -62,11 +63,14 @@ pub(crate) fn find(config: &Config) -> Vec<Loop> {
     let mut passed = HashSet::new();
     for server in graph.endless() {
         let listens = &stream.servers[server].listens;
-        if listens.iter().any(|listen| passed.contains(&listen.addr)) {
+        if listens
+            .iter()
+            .any(|listen| passed.contains(&listen.endpoint()))
+        {
             continue;
         }
         if let Some(found) = graph.loop_of(server) {
-            passed.extend(found.listeners.iter().copied());
+            passed.extend(found.listeners.iter().cloned());
             loops.push(found);
         }
     }
@@ -92,7 +96,7 @@ struct Graph<'a> {
 struct Edge<'a> {
     by: &'a UpstreamServer,
     to: SocketAddr,
-    listener: SocketAddr,
+    listener: &'a Listen,
     /// The number of the server that has the listener.
     server: usize,
 }
@@ -113,13 +117,12 @@ impl<'a> Graph<'a> {
                 let Some(listens) = listens.get(&by.port) else {
                     continue;
                 };
-                for ip in ips(&by.host) {
-                    let to = SocketAddr::new(ip, by.port);
+                for to in addrs(by) {
                     let reached = listens.iter().filter(|(_, l)| reaches(to, l, local));
                     edges.extend(reached.map(|&(server, listen)| Edge {
                         by,
                         to,
-                        listener: listen.addr,
+                        listener: listen,
                         server,
                     }));
                 }
@@ -189,8 +192,15 @@ impl<'a> Graph<'a> {
         }
         let first = path.last()?;
         Some(Loop {
-            to: first.to,
-            listeners: path.iter().rev().map(|edge| edge.listener).collect(),
+            to: match &first.by.host {
+                Host::Unix(path) => Endpoint::Unix(path.as_path().into()),
+                _ => Endpoint::Tcp(first.to),
+            },
+            listeners: path
+                .iter()
+                .rev()
+                .map(|edge| edge.listener.endpoint())
+                .collect(),
             span: first.by.span.clone(),
         })
     }
@@ -227,18 +237,24 @@ fn chooses_by_name(server: &Server) -> bool {
     server.settings.ssl_preread.enabled && !server.by_name.is_empty()
 }
 
-fn ips(host: &Host) -> Vec<IpAddr> {
-    match host {
+/// The addresses of a server that the text shows, or the key of its path.
+fn addrs(server: &UpstreamServer) -> Vec<SocketAddr> {
+    let ips: Vec<IpAddr> = match &server.host {
+        Host::Unix(path) => return vec![Endpoint::unix_key(path)],
         Host::Ip(ip) => vec![*ip],
         // RFC 6761, section 6.3.
         Host::Name(name) if name.trim_end_matches('.').eq_ignore_ascii_case("localhost") => {
             vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
         }
         Host::Name(_) | Host::Service(_) => Vec::new(),
-    }
+    };
+    ips.into_iter().map(|ip| (ip, server.port).into()).collect()
 }
 
 fn reaches(to: SocketAddr, listen: &Listen, local: &LocalAddresses) -> bool {
+    if listen.unix.is_some() {
+        return to == listen.addr;
+    }
     let refuses_ipv4 = listen.addr.is_ipv6() && listen.ipv6only;
     let is_ipv4 = to.ip().to_canonical().is_ipv4();
     !(refuses_ipv4 && is_ipv4) && local.lead_to(listen.addr, to)

@@ -1,5 +1,6 @@
 //! Builds the descriptions that lb-proxy serves from a configuration.
 
+mod bind_source;
 pub(crate) mod error;
 mod hash_key;
 mod host_cache;

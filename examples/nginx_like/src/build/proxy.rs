@@ -1,6 +1,7 @@
 //! Builds a proxy from a configuration.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use lb_proxy::{Limits, Listener, Proxy, Workers};
@@ -43,7 +44,10 @@ pub(crate) fn proxy(
             let upstream = sessions.upstream(server);
             let opened = match inherited.listener(listen, number, upstream)? {
                 SocketMatch::Listener(listener) => *listener,
-                SocketMatch::None => Listener::new(listen.addr, upstream),
+                SocketMatch::None => match &listen.unix {
+                    Some(path) => Listener::unix(Arc::clone(path), upstream),
+                    None => Listener::new(listen.addr, upstream),
+                },
                 SocketMatch::Covered => continue,
             };
             let others =

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use lb_proxy::proxy_protocol::{SendProxy, Version};
 use lb_proxy::routing::VirtualServer;
-use lb_proxy::settings::{Bandwidth, BindSource, HalfClose, Keepalive, SocketOptions};
+use lb_proxy::settings::{Bandwidth, HalfClose, Keepalive, SocketOptions};
 use lb_proxy::{Retry, Timeouts, Upstream};
 
+use super::bind_source::source;
 use super::error::BuildError;
 use super::listener::AT_ONCE;
 use super::resolvers::RunTimeResolvers;
@@ -51,7 +52,7 @@ impl<'a> Sessions<'a> {
     /// The settings of the sessions of `server`.
     pub(super) fn of(&mut self, server: &Server) -> Result<VirtualServer, BuildError> {
         let session = VirtualServer::new(self.upstream(server));
-        let session = sockets(session, server);
+        let session = sockets(session, server, self.stream);
         let session = proxy(session, &server.settings.proxy);
         let session = bandwidth(session, server, self.stream);
         let by_name = server.by_name.clone();
@@ -70,14 +71,18 @@ impl<'a> Sessions<'a> {
 }
 
 /// The connections to backends.
-fn sockets(session: VirtualServer, server: &Server) -> VirtualServer {
+fn sockets(session: VirtualServer, server: &Server, stream: &Stream) -> VirtualServer {
     let settings = &server.settings;
     let options = SocketOptions::default().nodelay(settings.core.tcp_nodelay);
     let probed = settings.proxy.socket_keepalive.then(Keepalive::default);
-    let source = settings.proxy.bind.into_iter();
     session
-        .backend_options(options.keepalive(probed))
-        .bind_source(source.fold(BindSource::any(), BindSource::addr))
+        .backend_options(
+            options
+                .keepalive(probed)
+                .receive_buffer(settings.proxy.socket_rcvbuf)
+                .send_buffer(settings.proxy.socket_sndbuf),
+        )
+        .bind_source(source(settings.proxy.bind.as_ref(), &stream.variables))
 }
 
 /// `proxy_upload_rate` and `proxy_download_rate`.

@@ -50,12 +50,11 @@ impl Targets {
             Err(reason) if address.port.is_some() => return refuse(reason, text),
             Err(_) => return refuse(AddressError::NoPort, &address.text),
         };
-        let Some(port) = address.port else {
-            return refuse(AddressError::NoPort, &address.text);
-        };
-        match host {
-            Host::Ip(ip) => connect(text, [Backend::new((ip, port).into())]),
-            Host::Name(name) | Host::Service(name) => match hosts {
+        match (host, address.port) {
+            (Host::Unix(path), _) => connect(text, [Backend::unix(path.as_path())]),
+            (_, None) => refuse(AddressError::NoPort, &address.text),
+            (Host::Ip(ip), Some(port)) => connect(text, [Backend::new((ip, port).into())]),
+            (Host::Name(name) | Host::Service(name), Some(port)) => match hosts {
                 Some(hosts) => look_up(text.to_owned(), name, port, Arc::clone(hosts)),
                 None => {
                     RouteAction::Refuse(format!("no resolver defined to resolve {name}").into())

@@ -71,7 +71,7 @@ fn upstream(
 /// reached. The identity of addresses includes their parameters. Places in the text make no difference.
 fn fingerprint(config: &Upstream) -> String {
     let named = config.servers.iter();
-    let named = named.filter(|server| !matches!(server.host, Host::Ip(_)));
+    let named = named.filter(|server| !is_fixed(server));
     let servers: Vec<_> = named.map(UpstreamServer::without_span).collect();
     let kubernetes: Vec<_> = config
         .kubernetes
@@ -142,9 +142,13 @@ fn sources(
     servers: &[UpstreamServer],
     resolvers: &UpstreamResolvers<'_>,
 ) -> Result<Vec<Box<dyn Source>>, BuildError> {
-    let is_addr = |server: &UpstreamServer| matches!(server.host, Host::Ip(_));
-    let runs = servers.chunk_by(|one, next| is_addr(one) && is_addr(next));
+    let runs = servers.chunk_by(|one, next| is_fixed(one) && is_fixed(next));
     runs.map(|run| source(run, resolvers)).collect()
+}
+
+/// Whether the server is looked up nowhere.
+const fn is_fixed(server: &UpstreamServer) -> bool {
+    matches!(server.host, Host::Ip(_) | Host::Unix(_))
 }
 
 /// The source of one server, or of several that are addresses.
@@ -163,6 +167,10 @@ fn source(
         match &server.host {
             Host::Ip(ip) => {
                 let backend = Backend::new(SocketAddr::new(*ip, server.port));
+                addrs.push(configured(backend, server).with_source(Arc::clone(&source)));
+            }
+            Host::Unix(path) => {
+                let backend = Backend::unix(path.as_path());
                 addrs.push(configured(backend, server).with_source(Arc::clone(&source)));
             }
             Host::Name(name) => {

@@ -10,8 +10,8 @@ use crate::syntax::statement::Statement;
 /// An `allow` or `deny` directive. The first rule that matches a client counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct AccessRule {
-    /// The clients that it matches.
-    pub(crate) network: Network,
+    /// The clients that it matches. `None`: those on unix domain sockets.
+    pub(crate) network: Option<Network>,
     pub(crate) allows: bool,
 }
 
@@ -31,16 +31,18 @@ fn add(
     statement: &Statement,
     allows: bool,
 ) -> Result<(), ConfigError> {
-    let networks: &[&str] = match statement.arg() {
-        "all" => &["0.0.0.0/0", "::/0"],
-        // Clients on unix domain sockets: there are none.
-        "unix:" => &[],
-        network => &[network],
+    let clients: &[&str] = match statement.arg() {
+        "all" => &["0.0.0.0/0", "::/0", "unix:"],
+        clients => &[clients],
     };
-    for text in networks {
-        let network: Network = text
-            .parse()
-            .map_err(|_| statement.invalid("parameter", statement.arg()))?;
+    for text in clients {
+        let network = match *text {
+            "unix:" => None,
+            text => {
+                let invalid = |_| statement.invalid("parameter", statement.arg());
+                Some(text.parse().map_err(invalid)?)
+            }
+        };
         rules.push(AccessRule { network, allows });
     }
     Ok(())

@@ -37,7 +37,7 @@ pub(crate) mod pass;
 pub(crate) mod pid;
 pub(crate) mod proxy;
 mod proxy_pass;
-mod realip;
+pub(crate) mod realip;
 mod resolve;
 pub(crate) mod resolver;
 pub(crate) mod server;

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use lb_core::Endpoint;
+
 use crate::syntax::address::{Address, AddressError, Host};
 use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
@@ -63,6 +65,7 @@ impl PassTo {
         match (address.host(), address.port) {
             (Ok(Host::Ip(ip)), Some(port)) => Ok((ip, port).into()),
             (Ok(Host::Ip(_)), None) => Err(PassError::NoPort),
+            (Ok(Host::Unix(path)), _) => Ok(Endpoint::unix_key(&path)),
             _ => Err(PassError::NoAddress),
         }
     }

@@ -1,6 +1,6 @@
 //! The `proxy_*` directives, but for `proxy_pass`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -12,14 +12,16 @@ use super::transfer_rate::TransferRate;
 use crate::syntax::address::{Address, Host};
 use crate::syntax::directive::Args::{Between, Exactly};
 use crate::syntax::error::ConfigError;
+use crate::syntax::reader::Reader;
 use crate::syntax::statement::Statement;
+use crate::variables::value::Value;
 
 settings! {
     /// How connections to backends are made and relayed.
     ProxySettings, ProxyDraft, PROXY {
         /// `proxy_bind`: the source address of connections to backends. The system chooses by default.
-        bind: Option<IpAddr> = None,
-        "proxy_bind" Between(1, 2) => |statement, _| bind(statement);
+        bind: Option<ProxyBind> = None,
+        "proxy_bind" Between(1, 2) => bind;
 
         /// `proxy_connect_timeout`, 60 s by default. With 0 every attempt times out.
         connect_timeout: Duration = Duration::from_secs(60),
@@ -57,6 +59,15 @@ settings! {
         socket_keepalive: bool = false,
         "proxy_socket_keepalive" Exactly(1) => |statement, _| statement.flag();
 
+        /// `proxy_socket_rcvbuf`: the size of the receive buffers of connections to backends. As the system does by default,
+        /// and with 0.
+        socket_rcvbuf: Option<usize> = None,
+        "proxy_socket_rcvbuf" Exactly(1) => |statement, _| buffer(statement);
+
+        /// `proxy_socket_sndbuf`: the size of their send buffers. As the system does by default, and with 0.
+        socket_sndbuf: Option<usize> = None,
+        "proxy_socket_sndbuf" Exactly(1) => |statement, _| buffer(statement);
+
         /// `proxy_timeout`, 10 minutes by default: how long a session may be idle. With 0 it ends at once.
         timeout: Duration = Duration::from_secs(10 * 60),
         "proxy_timeout" Exactly(1) => time_out;
@@ -89,29 +100,63 @@ fn protocol(statement: &Statement) -> Result<Option<Version>, ConfigError> {
     }
 }
 
-/// Reads the source address of connections to backends. A port would allow for one connection at a time.
-fn bind(statement: &Statement) -> Result<Option<IpAddr>, ConfigError> {
-    if let Some(parameter) = statement.parameters().next() {
-        return Err(match parameter {
-            "transparent" => statement.not_supported_parameter(parameter),
-            _ => statement.invalid("parameter", parameter),
-        });
+/// A size of 0 means that of the system.
+fn buffer(statement: &Statement) -> Result<Option<usize>, ConfigError> {
+    let size = statement.size()?;
+    if i32::try_from(size).is_err() {
+        return Err(statement.invalid_value());
     }
-    // As in nginx, an IPv6 address needs no brackets here.
-    if let Ok(ip) = statement.arg().parse() {
-        return Ok(Some(ip));
+    Ok(Some(size).filter(|&size| size > 0))
+}
+
+/// The source address of connections to backends.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct ProxyBind {
+    pub(crate) source: BindAddress,
+    /// `transparent`: the address may be that of another machine.
+    pub(crate) transparent: bool,
+}
+
+/// The address that a `proxy_bind` has, with port 0 where the kernel chooses one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum BindAddress {
+    Fixed(SocketAddr),
+    /// Computed for each session, see [`parse_source`].
+    Computed(Value),
+}
+
+/// Reads an address, with or without a port, or a text with variables. `off` overrides that of the outer block.
+fn bind(statement: &Statement, reader: &mut Reader<'_>) -> Result<Option<ProxyBind>, ConfigError> {
+    let parameter = statement.parameters().next();
+    let text = statement.arg();
+    let transparent = match parameter {
+        None if text == "off" => return Ok(None),
+        None => false,
+        Some("transparent") => true,
+        Some(other) => return Err(statement.invalid("parameter", other)),
+    };
+    let value = Value::compile(statement, text, reader)?;
+    let source = match value.literal() {
+        None => BindAddress::Computed(value),
+        Some(text) => BindAddress::Fixed(parse_source(text).ok_or_else(|| {
+            let address = text.to_owned();
+            statement.error(ProxyError::InvalidBindAddress { address })
+        })?),
+    };
+    Ok(Some(ProxyBind {
+        source,
+        transparent,
+    }))
+}
+
+/// Parses an address without or with a port. As in nginx, an IPv6 address needs no brackets without a port.
+pub(crate) fn parse_source(text: &str) -> Option<SocketAddr> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some((ip, 0).into());
     }
-    match statement.arg() {
-        "off" => Ok(None),
-        text if text.contains('$') => Err(statement.not_supported_parameter(text)),
-        text => {
-            match Address::parse(text).and_then(|address| Ok((address.port, address.host()?))) {
-                Ok((None, Host::Ip(ip))) => Ok(Some(ip)),
-                Ok((Some(_), _)) => Err(statement.not_supported_parameter(text)),
-                _ => Err(statement.error(ProxyError::InvalidBindAddress {
-                    address: text.to_owned(),
-                })),
-            }
-        }
+    let address = Address::parse(text).ok()?;
+    match address.host().ok()? {
+        Host::Ip(ip) => Some((ip, address.port.unwrap_or(0)).into()),
+        _ => None,
     }
 }

@@ -1,34 +1,71 @@
 //! `set_real_ip_from`.
 
-use lb_proxy::access::Network;
+use std::net::ToSocketAddrs;
 
-use crate::syntax::address::{Address, Host};
+use lb_proxy::access::Network;
+use lb_proxy::proxy_protocol::TrustedNetworks;
+
+use crate::syntax::address::is_host_name;
 use crate::syntax::directive::Args::Exactly;
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
 use crate::syntax::statement::Statement;
 
-impl<B: Has<Vec<Network>>> Directive<B> {
+/// The proxies that one `set_real_ip_from` trusts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RealIpFrom {
+    Network(Network),
+    /// Those on unix domain sockets.
+    Unix,
+}
+
+/// Worded as in nginx.
+#[derive(Debug, thiserror::Error)]
+#[error("host not found in set_real_ip_from \"{name}\"")]
+struct HostNotFound {
+    name: String,
+}
+
+/// The networks that are trusted, all together.
+pub(crate) fn networks(trusted: &[RealIpFrom]) -> TrustedNetworks {
+    let networks = trusted.iter().filter_map(|one| match one {
+        RealIpFrom::Network(network) => Some(*network),
+        RealIpFrom::Unix => None,
+    });
+    let networks: TrustedNetworks = networks.collect();
+    match trusted.contains(&RealIpFrom::Unix) {
+        true => networks.with_unix(),
+        false => networks,
+    }
+}
+
+impl<B: Has<Vec<RealIpFrom>>> Directive<B> {
     pub(crate) const REALIP: &'static [Self] = &[Self::simple(
         "set_real_ip_from",
         Exactly(1),
         |block, statement, _| {
-            block.part().extend(network(statement)?);
+            block.part().extend(trusted(statement)?);
             Ok(())
         },
     )];
 }
 
-fn network(statement: &Statement) -> Result<Option<Network>, ConfigError> {
+/// Reads a network, an address, `unix:` or a name, which is looked up, as in nginx while the configuration is read.
+fn trusted(statement: &Statement) -> Result<Vec<RealIpFrom>, ConfigError> {
     let text = statement.arg();
-    // Proxies on unix domain sockets: there are none.
     if text == "unix:" {
-        return Ok(None);
+        return Ok(vec![RealIpFrom::Unix]);
     }
-    text.parse().map(Some).map_err(|_| {
-        match Address::parse(text).and_then(|address| address.host()) {
-            Ok(Host::Name(_)) => statement.not_supported_parameter(text),
-            _ => statement.invalid("parameter", text),
-        }
-    })
+    if let Ok(network) = text.parse() {
+        return Ok(vec![RealIpFrom::Network(network)]);
+    }
+    if !is_host_name(text) {
+        return Err(statement.invalid("parameter", text));
+    }
+    let found = (text, 0).to_socket_addrs().map_err(|_| {
+        let name = text.to_owned();
+        statement.error(HostNotFound { name })
+    })?;
+    let networks = found.map(|addr| RealIpFrom::Network(addr.ip().into()));
+    Ok(networks.collect())
 }

@@ -61,7 +61,7 @@ pub(crate) enum ServerError {
 impl Block for ServerBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[
         Directive::simple("listen", AtLeast(1), |server, statement, _| {
-            server.listens.push(Listen::read(statement)?);
+            server.listens.extend(Listen::read(statement)?);
             Ok(())
         }),
         Directive::PASS,

@@ -2,13 +2,13 @@
 //!
 //! Each field is a group of directives: a file beside this one, named as nginx's module.
 
-use lb_proxy::access::Network;
 use lb_proxy::proxy_protocol::TrustedNetworks;
 
 use super::access::AccessRule;
 use super::error_log::ErrorLog;
 use super::limit_conn::LimitConn;
 use super::proxy::{ProxyDraft, ProxySettings};
+use super::realip::{self, RealIpFrom};
 use super::resolver::NameResolution;
 use super::ssl_preread::{SslPrereadDraft, SslPrereadSettings};
 use super::stream_core::{CoreDraft, CoreSettings};
@@ -34,7 +34,7 @@ pub(crate) struct ServerDraft {
     core: CoreDraft,
     proxy: ProxyDraft,
     ssl_preread: SslPrereadDraft,
-    real_ip_from: Vec<Network>,
+    real_ip_from: Vec<RealIpFrom>,
     access: Vec<AccessRule>,
     limit_conn: Vec<LimitConn>,
     pub(crate) error_logs: Vec<ErrorLog>,
@@ -49,9 +49,7 @@ impl ServerDraft {
             core: self.core.merge(&outer.core),
             proxy: self.proxy.merge(&outer.proxy),
             ssl_preread: self.ssl_preread.merge(&outer.ssl_preread),
-            real_ip_from: own_or(self.real_ip_from, &outer.real_ip_from)
-                .into_iter()
-                .collect(),
+            real_ip_from: realip::networks(&own_or(self.real_ip_from, &outer.real_ip_from)),
             access: own_or(self.access, &outer.access),
             limit_conn: own_or(self.limit_conn, &outer.limit_conn),
             error_logs: own_or(self.error_logs, &outer.error_logs),
@@ -95,6 +93,6 @@ groups! {
     limit_conn: Vec<LimitConn>,
     name_resolution: NameResolution,
     proxy: ProxyDraft,
-    real_ip_from: Vec<Network>,
+    real_ip_from: Vec<RealIpFrom>,
     ssl_preread: SslPrereadDraft,
 }

@@ -48,7 +48,7 @@ impl Block for StreamBlock {
         Directive::MAP_HASH_BUCKET_SIZE,
         Directive::MAP_HASH_MAX_SIZE,
         Directive::block("server", Exactly(0), |stream, statement, reader| {
-            let StreamBlock {
+            let Self {
                 servers,
                 definitions,
                 ..

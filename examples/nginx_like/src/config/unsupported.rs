@@ -21,8 +21,6 @@ const NAMES: &[(&str, &str)] = &[
     ("ntlm", "remove it"),
     ("open_log_file_cache", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
     ("proxy_session_drop", "remove it: the sessions of a server that is removed go on until they end"),
-    ("proxy_socket_rcvbuf", "remove it"),
-    ("proxy_socket_sndbuf", "remove it"),
     ("proxy_ssl*", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("queue", "remove it"),
     ("split_clients", "use \"map\", or a server of its own for each choice"),

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::ToSocketAddrs;
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, ipproto, socket, sockopt};
 
 use crate::build::inherited::ClaimedSocket;
 use crate::config::listen::Listen;
@@ -44,7 +45,7 @@ fn unbound(stream: &Stream, claimed: &[ClaimedSocket]) -> impl Iterator<Item = W
         Err(errno) => Some(Warning::new(
             format!(
                 "bind() to {} failed ({}): the server will not start",
-                listen.addr,
+                listen.endpoint(),
                 Os(&io::Error::from(errno))
             ),
             listen.span.clone(),
@@ -54,16 +55,28 @@ fn unbound(stream: &Stream, claimed: &[ClaimedSocket]) -> impl Iterator<Item = W
 
 /// Binds a socket that does not listen.
 fn try_bind(listen: &Listen) -> Result<(), Errno> {
+    if let Some(path) = &listen.unix {
+        return try_bind_unix(path);
+    }
     let family = match listen.addr.is_ipv4() {
         true => AddressFamily::INET,
         false => AddressFamily::INET6,
     };
-    let socket = socket(family, SocketType::STREAM, None)?;
+    let protocol = listen.multipath.then_some(ipproto::MPTCP);
+    let socket = socket(family, SocketType::STREAM, protocol)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if family == AddressFamily::INET6 {
         sockopt::set_ipv6_v6only(&socket, listen.ipv6only)?;
     }
     bind(&socket, &listen.addr)
+}
+
+/// Binds a socket that does not listen, and removes its file, as nginx does.
+fn try_bind_unix(path: &Path) -> Result<(), Errno> {
+    let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    let _ = std::fs::remove_file(path);
+    Ok(())
 }
 
 /// Servers with a name that the system does not find. A name with `resolve` may have no address for now.

@@ -1,6 +1,8 @@
 //! Addresses as `listen`, `server`, `proxy_pass` and `resolver` take them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 use super::units;
 
@@ -10,6 +12,8 @@ pub(crate) enum AddressError {
     /// Ours: nginx looks the name up while it reads the configuration.
     #[error("host names are not supported yet")]
     HostName,
+    #[error("host not found")]
+    HostNotFound,
     #[error("invalid host")]
     InvalidHost,
     #[error("invalid IPv6 address")]
@@ -20,12 +24,15 @@ pub(crate) enum AddressError {
     NoHost,
     #[error("no port")]
     NoPort,
-    /// Ours.
-    #[error("port ranges are not supported yet")]
+    #[error("no path in the unix domain socket")]
+    NoUnixPath,
+    #[error("invalid port range")]
     PortRange,
-    /// Ours.
-    #[error("unix domain sockets are not supported yet")]
+    /// Ours: where an address is needed.
+    #[error("a unix domain socket cannot be used")]
     Unix,
+    #[error("too long path in the unix domain socket")]
+    UnixPathTooLong,
     /// Ours.
     #[error("variables are not supported yet")]
     Variable,
@@ -39,6 +46,8 @@ pub(crate) enum Host {
     Name(String),
     /// The name of the SRV records that `service` and the host make.
     Service(String),
+    /// The path of a unix domain socket.
+    Unix(PathBuf),
 }
 
 /// The parts of `HOST[:PORT]`.
@@ -47,27 +56,43 @@ pub(crate) struct Address {
     /// The host as written.
     pub(crate) text: String,
     ip: Option<IpAddr>,
+    unix: Option<PathBuf>,
     pub(crate) port: Option<u16>,
 }
 
 impl Address {
-    /// Splits `HOST[:PORT]`. A host that is no IP address is not checked: it may name an upstream.
+    /// Splits `HOST[:PORT]`, or reads `unix:PATH`. A host that is no IP address is not checked: it may name an upstream.
     pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
+        if let Some(path) = unix_path(text) {
+            return Ok(Self {
+                text: text.to_owned(),
+                ip: None,
+                unix: Some(path?.to_owned()),
+                port: None,
+            });
+        }
         let (host, port, ip) = split(text)?;
         Ok(Self {
             text: host.to_owned(),
             ip,
+            unix: None,
             port: port.map(parse_port).transpose()?,
         })
     }
 
     /// The host, if it is an IP address or a name that can be looked up.
     pub(crate) fn host(&self) -> Result<Host, AddressError> {
-        match self.ip {
-            Some(ip) => Ok(Host::Ip(ip)),
-            None if is_host_name(&self.text) => Ok(Host::Name(self.text.clone())),
-            None => Err(AddressError::InvalidHost),
+        match (self.ip, &self.unix) {
+            (Some(ip), _) => Ok(Host::Ip(ip)),
+            (_, Some(path)) => Ok(Host::Unix(path.clone())),
+            _ if is_host_name(&self.text) => Ok(Host::Name(self.text.clone())),
+            _ => Err(AddressError::InvalidHost),
         }
+    }
+
+    /// Whether it is the path of a unix domain socket, which has no port.
+    pub(crate) const fn is_unix(&self) -> bool {
+        self.unix.is_some()
     }
 
     /// The socket address of a name server; port 53 by default.
@@ -75,40 +100,66 @@ impl Address {
         match self.host()? {
             Host::Ip(ip) => Ok((ip, self.port.unwrap_or(53)).into()),
             Host::Name(_) | Host::Service(_) => Err(AddressError::HostName),
+            Host::Unix(_) => Err(AddressError::Unix),
         }
     }
 }
 
-/// Parses the address of a listener: `PORT`, `*:PORT`, `IPv4:PORT` or `[IPv6]:PORT`.
-pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, AddressError> {
-    let (host, port, ip) = split(text)?;
-    let (host, port) = match port {
-        Some(port) => (host, port),
-        None if ip.is_none() && host.starts_with(|c: char| c.is_ascii_digit()) => ("*", host),
-        None => return Err(AddressError::NoPort),
-    };
-    if let Some((first, last)) = port.split_once('-') {
-        parse_port(first)?;
-        parse_port(last)?;
-        return Err(AddressError::PortRange);
+/// What `listen` listens on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum ListenAddress {
+    /// An address, with one port or several.
+    Ip(IpAddr, RangeInclusive<u16>),
+    /// The addresses of a name.
+    Name(String, RangeInclusive<u16>),
+    /// The path of a unix domain socket.
+    Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// Parses `PORT`, `*:PORT`, `IPv4:PORT`, `[IPv6]:PORT`, `NAME:PORT` or `unix:PATH`. A port may be a range, `446-450`.
+    pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
+        if let Some(path) = unix_path(text) {
+            return Ok(Self::Unix(path?.to_owned()));
+        }
+        let (host, port, ip) = split(text)?;
+        let (host, port) = match port {
+            Some(port) => (host, port),
+            None if ip.is_none() && host.starts_with(|c: char| c.is_ascii_digit()) => ("*", host),
+            None => return Err(AddressError::NoPort),
+        };
+        let (first, last) = port.split_once('-').unwrap_or((port, port));
+        let (last, first) = (parse_port(last)?, parse_port(first)?);
+        if first > last {
+            return Err(AddressError::PortRange);
+        }
+        match ip {
+            Some(ip) => Ok(Self::Ip(ip, first..=last)),
+            None if host == "*" => Ok(Self::Ip(Ipv4Addr::UNSPECIFIED.into(), first..=last)),
+            None if is_host_name(host) => Ok(Self::Name(host.to_owned(), first..=last)),
+            None => Err(AddressError::InvalidHost),
+        }
     }
-    let port = parse_port(port)?;
-    match ip {
-        Some(ip) => Ok((ip, port).into()),
-        None if host == "*" => Ok((Ipv4Addr::UNSPECIFIED, port).into()),
-        None if is_host_name(host) => Err(AddressError::HostName),
-        None => Err(AddressError::InvalidHost),
+}
+
+/// The longest path of a unix domain socket on Linux, in bytes.
+const MAX_UNIX_PATH: usize = 107;
+
+/// The path behind `unix:`. `None` without it.
+fn unix_path(text: &str) -> Option<Result<&Path, AddressError>> {
+    let (scheme, path) = text.split_at_checked(5)?;
+    if !scheme.eq_ignore_ascii_case("unix:") {
+        return None;
     }
+    Some(match path.len() {
+        0 => Err(AddressError::NoUnixPath),
+        1..=MAX_UNIX_PATH => Ok(Path::new(path)),
+        _ => Err(AddressError::UnixPathTooLong),
+    })
 }
 
 /// Splits off the port and parses the host if it is an IP address.
 fn split(text: &str) -> Result<(&str, Option<&str>, Option<IpAddr>), AddressError> {
-    if text
-        .get(..5)
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("unix:"))
-    {
-        return Err(AddressError::Unix);
-    }
     if text.contains(['/', '?']) {
         return Err(AddressError::InvalidHost);
     }
@@ -208,13 +259,15 @@ mod tests {
             ("é:446", Err(InvalidHost)),
             ("$a:446", Err(InvalidHost)),
             (&too_long, Err(InvalidHost)),
-            ("unix:/run/a.sock", Err(Unix)),
-            ("UNIX:", Err(Unix)),
+            ("unix:/run/a.sock", Ok(("unix /run/a.sock", None))),
+            ("UNIX:a:1", Ok(("unix a:1", None))),
+            ("unix:", Err(NoUnixPath)),
         ] {
             let result = Address::parse(text).and_then(|address| {
                 let host = match address.host()? {
                     Host::Ip(ip) => ip.to_string(),
                     Host::Name(name) | Host::Service(name) => name,
+                    Host::Unix(path) => format!("unix {}", path.display()),
                 };
                 Ok((host, address.port))
             });
@@ -225,17 +278,34 @@ mod tests {
 
     #[test]
     fn listeners() {
+        let long = format!("unix:/{}", "a".repeat(MAX_UNIX_PATH));
         for (text, expected) in [
-            ("446", Ok("0.0.0.0:446")),
-            ("*:446", Ok("0.0.0.0:446")),
-            ("127.0.0.1:446", Ok("127.0.0.1:446")),
-            ("[::]:446", Ok("[::]:446")),
-            ("[::1]:446", Ok("[::1]:446")),
+            ("446", Ok("0.0.0.0 446-446")),
+            ("*:446", Ok("0.0.0.0 446-446")),
+            ("127.0.0.1:446", Ok("127.0.0.1 446-446")),
+            ("[::]:446", Ok(":: 446-446")),
+            ("[::1]:446", Ok("::1 446-446")),
+            ("446-450", Ok("0.0.0.0 446-450")),
+            ("*:446-450", Ok("0.0.0.0 446-450")),
+            ("[::1]:446-446", Ok("::1 446-446")),
+            ("localhost:446-450", Ok("name localhost 446-450")),
+            ("localhost:446", Ok("name localhost 446-446")),
+            ("unix:/run/a.sock", Ok("unix /run/a.sock")),
+            (
+                &long[..long.len() - 1],
+                Ok(&*format!("unix {}", &long[5..long.len() - 1])),
+            ),
+            (&long, Err(UnixPathTooLong)),
+            ("unix:", Err(NoUnixPath)),
             ("0", Err(InvalidPort)),
             ("65536", Err(InvalidPort)),
             ("446x", Err(InvalidPort)),
             ("*:", Err(InvalidPort)),
             ("*:0", Err(InvalidPort)),
+            ("446-", Err(InvalidPort)),
+            ("446-65536", Err(InvalidPort)),
+            ("0-446", Err(InvalidPort)),
+            ("450-446", Err(PortRange)),
             ("", Err(NoHost)),
             (":446", Err(NoHost)),
             ("*", Err(NoPort)),
@@ -244,17 +314,21 @@ mod tests {
             ("[::", Err(InvalidHost)),
             ("$a:446", Err(InvalidHost)),
             ("446/tcp", Err(InvalidHost)),
-            ("localhost:446", Err(HostName)),
             ("localhost", Err(NoPort)),
             ("$a", Err(NoPort)),
             ("a:x", Err(InvalidPort)),
-            ("446-450", Err(PortRange)),
-            ("*:446-450", Err(PortRange)),
-            ("446-", Err(InvalidPort)),
-            ("unix:/run/a.sock", Err(Unix)),
         ] {
-            let expected = expected.map(|addr| addr.parse().unwrap());
-            assert_eq!(parse_listen(text), expected, "{text:?}");
+            let shown = |ports: &RangeInclusive<u16>| format!("{}-{}", ports.start(), ports.end());
+            let parsed = ListenAddress::parse(text).map(|address| match address {
+                ListenAddress::Ip(ip, ports) => format!("{ip} {}", shown(&ports)),
+                ListenAddress::Name(name, ports) => format!("name {name} {}", shown(&ports)),
+                ListenAddress::Unix(path) => format!("unix {}", path.display()),
+            });
+            assert_eq!(
+                parsed.as_deref().map_err(|error| *error),
+                expected,
+                "{text:?}"
+            );
         }
     }
 

@@ -11,7 +11,7 @@ use crate::proxy::NginxLike;
 use crate::sockets::{answer, listen};
 
 /// A ClientHello with the server name `name`.
-fn hello(name: &str) -> Vec<u8> {
+pub(crate) fn hello(name: &str) -> Vec<u8> {
     let prefixed = |bytes: Vec<u8>, width: usize| {
         let len = u32::try_from(bytes.len()).unwrap().to_be_bytes();
         [&len[4 - width..], &bytes].concat()
@@ -31,7 +31,7 @@ fn hello(name: &str) -> Vec<u8> {
 }
 
 /// A backend that sends its name and closes.
-async fn named(name: &'static str) -> SocketAddr {
+pub(crate) async fn named(name: &'static str) -> SocketAddr {
     let (listener, addr) = listen().await;
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {

@@ -28,6 +28,8 @@ fn a_listener_that_is_its_own_server_is_found() {
         ("[::]:446", "[::1]:446"),
         ("[::]:446 ipv6only=off", "127.0.0.1:446"),
         ("[::1]:446", "localhost:446"),
+        ("unix:/run/a.sock", "unix:/run/a.sock"),
+        ("127.0.0.1:446-448", "127.0.0.1:447"),
     ] {
         let said = found(&passing(listen, to)).unwrap_or_default();
         assert!(
@@ -48,6 +50,8 @@ fn a_path_that_ends_is_no_loop() {
         ("446", "[::1]:446"),
         ("[::]:446", "127.0.0.1:446"),
         ("[::]:446", "[2001:db8::1]:446"),
+        ("unix:/run/a.sock", "unix:/run/b.sock"),
+        ("unix:/run/a.sock", "127.0.0.1:446"),
     ] {
         assert_eq!(found(&passing(listen, to)), None, "{listen} {to}");
     }

@@ -103,7 +103,7 @@ fn ours(stream: &Stream, clients: usize) -> String {
     let parts = hash_key::parts(key, &stream.variables);
     let backends = upstream.servers.iter().map(|server| match server.host {
         Host::Ip(ip) => configured(Backend::new(SocketAddr::new(ip, server.port)), server),
-        Host::Name(_) | Host::Service(_) => panic!("an address"),
+        Host::Name(_) | Host::Service(_) | Host::Unix(_) => panic!("an address"),
     });
     let (mut updater, balancer) = balancer(policy(&upstream.method));
     let now = Timestamp::default();

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use lb_core::Endpoint;
+
 use super::protocol_options::ProtocolOptions;
 use crate::config::listen::Listen;
 use crate::config::server::ServerBlock;
@@ -13,14 +15,21 @@ use crate::syntax::span::Warning;
 #[derive(Debug, thiserror::Error)]
 enum ListenConflict {
     #[error("a duplicate listen {addr}")]
-    Duplicate { addr: SocketAddr },
+    Duplicate { addr: Endpoint },
     #[error("a duplicate default server for {addr}")]
-    DuplicateDefault { addr: SocketAddr },
+    DuplicateDefault { addr: Endpoint },
     #[error("duplicate listen options for {addr}")]
-    DuplicateOptions { addr: SocketAddr },
+    DuplicateOptions { addr: Endpoint },
     /// Ours: nginx listens on the wildcard only and sorts the connections by their local address.
     #[error("\"{addr}\" overlaps \"{other}\", which is not supported yet")]
-    Overlap { addr: SocketAddr, other: SocketAddr },
+    Overlap { addr: Endpoint, other: Endpoint },
+}
+
+/// An address, and its servers by their indices, the default server first.
+pub(crate) struct JoinedAddress {
+    pub(crate) addr: SocketAddr,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) servers: Vec<usize>,
 }
 
 /// The `listen` directives of one address.
@@ -37,12 +46,12 @@ struct Address {
 
 /// Adds an error for each listener that would get the connections of another, and for settings of one address that
 /// contradict each other. Sets which `listen` of an address is the default server's, and gives it the settings of the
-/// socket. Returns the servers of each address by their indices, the default server first.
+/// socket. Returns all addresses.
 pub(crate) fn join(
     servers: &mut [ServerBlock],
     warnings: &mut Vec<Warning>,
     errors: &mut Vec<ConfigError>,
-) -> Vec<(SocketAddr, Vec<usize>)> {
+) -> Vec<JoinedAddress> {
     let mut addresses: Vec<Address> = Vec::new();
     let mut by_addr: HashMap<SocketAddr, usize> = HashMap::new();
     let mut by_port: HashMap<u16, Vec<&Listen>> = HashMap::new();
@@ -60,7 +69,7 @@ pub(crate) fn join(
             let mut others = before.iter();
             if let Some(other) = others.find(|other| covers(listen, other) || covers(other, listen))
             {
-                let (addr, other) = (listen.addr, other.addr);
+                let (addr, other) = (listen.endpoint(), other.endpoint());
                 let conflict = ListenConflict::Overlap { addr, other };
                 errors.push(ConfigError::at(&listen.span, conflict));
             }
@@ -97,7 +106,7 @@ impl Address {
         listen: &Listen,
         warnings: &mut Vec<Warning>,
     ) -> Result<(), ListenConflict> {
-        let addr = listen.addr;
+        let addr = listen.endpoint();
         if self.servers.contains(&server) {
             return Err(ListenConflict::Duplicate { addr });
         }
@@ -129,11 +138,14 @@ impl Address {
         Ok(())
     }
 
-    fn into_servers(self) -> (SocketAddr, Vec<usize>) {
+    fn into_servers(self) -> JoinedAddress {
         let others = self.servers.iter().copied();
         let others = others.filter(|server| *server != self.default);
-        let servers = std::iter::once(self.default).chain(others).collect();
-        (self.options.addr, servers)
+        JoinedAddress {
+            addr: self.options.addr,
+            endpoint: self.options.endpoint(),
+            servers: std::iter::once(self.default).chain(others).collect(),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn stream(
     errors: &mut Vec<ConfigError>,
 ) -> Stream {
     let addresses = listens::join(&mut block.servers, warnings, errors);
-    let name_tables = virtual_servers::tables(&block.servers, addresses, warnings, errors);
+    let name_tables = virtual_servers::tables(&block.servers, &addresses, warnings, errors);
     let mut settings = block.settings;
     let resolution = &settings.name_resolution;
     let mut upstreams = Upstreams::new(block.upstreams.blocks, resolution, warnings, errors);

@@ -107,7 +107,7 @@ impl Upstreams {
         Address::parse(text).is_ok_and(|address| {
             let is_named = self.named.contains_key(&address.text.to_ascii_lowercase());
             match address.port {
-                None => is_named,
+                None => is_named || address.is_unix(),
                 Some(_) => !is_named && address.host().is_ok(),
             }
         })
@@ -127,8 +127,11 @@ impl Upstreams {
                 let upstream = name.clone();
                 Err(target.error(UpstreamError::PortOnUpstream { upstream, port }))
             }
-            (None, None) => Err(target.address_error(AddressError::NoPort)),
-            (None, Some(port)) => {
+            (None, None) if !target.address.is_unix() => {
+                Err(target.address_error(AddressError::NoPort))
+            }
+            (None, port) => {
+                let port = port.unwrap_or_default();
                 let host = target
                     .address
                     .host()
@@ -156,7 +159,7 @@ impl Upstreams {
 fn created(target: PassTarget, host: Host, port: u16, names: &NameResolution) -> Upstream {
     // An upstream that does not use the resolver is the same whatever the settings of the resolver are.
     let names = match (&host, &names.resolver) {
-        (Host::Ip(_), _) | (_, None) => NameResolution::default(),
+        (Host::Ip(_) | Host::Unix(_), _) | (_, None) => NameResolution::default(),
         (Host::Name(_) | Host::Service(_), Some(_)) => names.clone(),
     };
     let mut server = UpstreamServer::new(host, port, target.span.clone());
@@ -187,8 +190,9 @@ fn check(block: &UpstreamBlock) -> Result<(), ConfigError> {
 }
 
 fn upstream(block: UpstreamBlock, outer: &NameResolution, warnings: &mut Vec<Warning>) -> Upstream {
-    let is_looked_up =
-        |server: &UpstreamServer| server.resolve && !matches!(server.host, Host::Ip(_));
+    let is_looked_up = |server: &UpstreamServer| {
+        server.resolve && !matches!(server.host, Host::Ip(_) | Host::Unix(_))
+    };
     if let Some(resolver) = &block.name_resolution.resolver
         && !block.servers.iter().any(is_looked_up)
     {

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use lb_core::Endpoint;
 use lb_proxy::server_names::{ServerNameError, ServerNames};
 
+use super::listens::JoinedAddress;
 use crate::config::name_table::NameTable;
 use crate::config::server::ServerBlock;
 use crate::config::server_name::ServerName;
@@ -16,26 +18,25 @@ use crate::syntax::span::Warning;
 #[error("invalid server name or wildcard \"{name}\" on {addr}")]
 struct InvalidName {
     name: String,
-    addr: SocketAddr,
+    addr: Endpoint,
 }
 
-/// The tables of the addresses with several servers, or with a regular expression that captures. `addresses` has the
-/// indices of the servers of each address, the default server first.
+/// The tables of the addresses with several servers, or with a regular expression that captures.
 pub(crate) fn tables(
     servers: &[ServerBlock],
-    addresses: Vec<(SocketAddr, Vec<usize>)>,
+    addresses: &[JoinedAddress],
     warnings: &mut Vec<Warning>,
     errors: &mut Vec<ConfigError>,
 ) -> HashMap<SocketAddr, NameTable> {
     let captures = |name: &ServerName| matches!(name, ServerName::Regex(regex) if regex.captures());
     let mut tables = HashMap::new();
-    for (addr, numbers) in addresses {
-        let is_needed = match &numbers[..] {
+    for address in addresses {
+        let is_needed = match &address.servers[..] {
             [alone] => servers[*alone].names.names.iter().any(captures),
             _ => true,
         };
         if is_needed {
-            tables.insert(addr, table(servers, addr, &numbers, warnings, errors));
+            tables.insert(address.addr, table(servers, address, warnings, errors));
         }
     }
     tables
@@ -43,18 +44,22 @@ pub(crate) fn tables(
 
 fn table(
     servers: &[ServerBlock],
-    addr: SocketAddr,
-    numbers: &[usize],
+    address: &JoinedAddress,
     warnings: &mut Vec<Warning>,
     errors: &mut Vec<ConfigError>,
 ) -> NameTable {
+    let JoinedAddress {
+        endpoint: addr,
+        servers: numbers,
+        ..
+    } = address;
     let mut table = NameTable {
         servers: numbers[1..].to_vec(),
         ..NameTable::default()
     };
     let mut known = ServerNames::new();
     let mut is_empty_known = false;
-    let mut in_order = numbers.to_vec();
+    let mut in_order = numbers.clone();
     in_order.sort_unstable();
     let none = [ServerName::Pattern(String::new())];
     for number in in_order {
@@ -86,7 +91,7 @@ fn table(
                     warnings.push(Warning::new(text, server.span.clone()));
                 }
                 Err(false) => {
-                    let name = pattern.clone();
+                    let (name, addr) = (pattern.clone(), addr.clone());
                     errors.push(ConfigError::at(&server.span, InvalidName { name, addr }));
                 }
             }

@@ -62,6 +62,7 @@ fn the_configuration_with_all_directives() {
         Method::RoundRobin,
         Method::RoundRobin,
         Method::RoundRobin,
+        Method::RoundRobin,
     ] = &methods[..]
     else {
         panic!("{methods:?}");
@@ -69,9 +70,12 @@ fn the_configuration_with_all_directives() {
     let upstreams: Vec<_> = stream
         .servers
         .iter()
-        .map(|server| server.upstream.unwrap())
+        .filter_map(|server| server.upstream)
         .collect();
-    assert_eq!(upstreams, [0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 0, 0, 11]);
+    assert_eq!(
+        upstreams,
+        [0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 0, 0, 11, 0, 0, 0, 12]
+    );
     for warning in config.warnings {
         let text = warning.to_string();
         let expected = [" has no effect here in ", " is skipped and not served in "];

@@ -105,7 +105,10 @@ fn a_map_names_upstreams() {
         panic!("two servers");
     };
     let to = |name: &str| {
-        let upstream = first.by_name.find(name).unwrap_or(first.upstream.as_ref().unwrap());
+        let upstream = first
+            .by_name
+            .find(name)
+            .unwrap_or(first.upstream.as_ref().unwrap());
         stream.upstreams[*upstream].name.as_str()
     };
     assert_eq!(to("A.example.com"), "one");

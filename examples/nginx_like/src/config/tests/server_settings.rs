@@ -3,10 +3,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use lb_proxy::access::Network;
 use lb_proxy::proxy_protocol::Version;
 
 use super::{parse, secs, stream};
+use crate::config::proxy::BindAddress;
 use crate::config::server::Server;
+use crate::syntax::address::Host;
 
 #[test]
 fn parameters_of_listen() {
@@ -134,8 +137,9 @@ fn limits_and_rules_for_clients() {
     };
     let rules = |server: &Server| -> Vec<(String, bool)> {
         let rules = server.settings.access.iter();
+        let shown = |network: Option<Network>| network.map_or("unix:".into(), |n| n.to_string());
         rules
-            .map(|rule| (rule.network.to_string(), rule.allows))
+            .map(|rule| (shown(rule.network), rule.allows))
             .collect()
     };
     let [first, second] = &stream.servers[..] else {
@@ -143,7 +147,9 @@ fn limits_and_rules_for_clients() {
     };
     assert_eq!(limits(first), [("a".to_owned(), 10)]);
     assert_eq!(rules(first), [("10.0.0.1/32".to_owned(), false)]);
-    assert_eq!(first.settings.proxy.bind, Some([127, 0, 0, 2].into()));
+    let bind = first.settings.proxy.bind.as_ref().unwrap();
+    let fixed = BindAddress::Fixed(([127, 0, 0, 2], 0).into());
+    assert_eq!((&bind.source, bind.transparent), (&fixed, false));
     assert!(first.settings.proxy.socket_keepalive);
     assert_eq!(first.listens[0].so_keepalive, None);
     assert_eq!(limits(second), [("b".to_owned(), 1), ("a".to_owned(), 2)]);
@@ -151,8 +157,10 @@ fn limits_and_rules_for_clients() {
         rules(second),
         [
             ("10.0.0.0/8".to_owned(), true),
+            ("unix:".to_owned(), true),
             ("0.0.0.0/0".to_owned(), false),
-            ("::/0".to_owned(), false)
+            ("::/0".to_owned(), false),
+            ("unix:".to_owned(), false)
         ]
     );
     assert_eq!(second.settings.proxy.bind, None);
@@ -163,23 +171,81 @@ fn limits_and_rules_for_clients() {
 
 #[test]
 fn addresses_of_ipv6_to_bind_to_and_mapped_networks() {
-    for text in ["::1", "[::1]", "fe80::1", "::ffff:10.0.0.1"] {
+    for (text, addr) in [
+        ("::1", "[::1]:0"),
+        ("[::1]", "[::1]:0"),
+        ("[::1]:5000", "[::1]:5000"),
+        ("fe80::1", "[fe80::1]:0"),
+        ("::ffff:10.0.0.1", "[::ffff:10.0.0.1]:0"),
+        ("10.0.0.1:5000", "10.0.0.1:5000"),
+    ] {
         let stream = stream(&format!(
-            "proxy_bind {text}; server {{ listen 1; proxy_pass 10.0.0.1:446; }}"
+            "proxy_bind {text} transparent; server {{ listen 1; proxy_pass 10.0.0.1:446; }}"
         ));
-        let ip = text.trim_matches(['[', ']']).parse().unwrap();
-        assert_eq!(stream.servers[0].settings.proxy.bind, Some(ip), "{text}");
+        let bind = stream.servers[0].settings.proxy.bind.clone().unwrap();
+        let fixed = BindAddress::Fixed(addr.parse().unwrap());
+        assert_eq!((bind.source, bind.transparent), (fixed, true), "{text}");
     }
     let stream = stream(
         "server { listen 1; proxy_pass 10.0.0.1:446; deny ::ffff:192.0.2.0/120;
              set_real_ip_from ::ffff:192.0.2.1; }",
     );
-    let rule = stream.servers[0].settings.access[0].network;
+    let rule = stream.servers[0].settings.access[0].network.unwrap();
     assert_eq!(rule.to_string(), "192.0.2.0/24");
     let trusted = &stream.servers[0].settings.real_ip_from;
     for peer in ["192.0.2.1", "::ffff:192.0.2.1"] {
         assert!(trusted.contains(peer.parse().unwrap()), "{peer}");
     }
+}
+
+#[test]
+fn a_listen_with_ports_or_a_name_is_several_listens() {
+    let addrs = |listen: &str| {
+        let stream = stream(&format!(
+            "server {{ listen {listen} rcvbuf=64k; proxy_pass 10.0.0.1:446; }}"
+        ));
+        let listens = &stream.servers[0].listens;
+        assert!(listens.iter().all(|listen| listen.rcvbuf == Some(65536)));
+        listens
+            .iter()
+            .map(|listen| listen.endpoint().to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        addrs("[::1]:446-448"),
+        ["[::1]:446", "[::1]:447", "[::1]:448"]
+    );
+    assert_eq!(addrs("446-446"), ["0.0.0.0:446"]);
+    assert_eq!(addrs("unix:/run/a.sock"), ["unix:/run/a.sock"]);
+    let localhost = addrs("localhost:446");
+    assert_eq!(localhost[0], "127.0.0.1:446");
+    assert!(localhost[1..].iter().all(|addr| addr == "[::1]:446"));
+}
+
+#[test]
+fn sockets_have_sizes_and_queues() {
+    let stream = stream(
+        "proxy_socket_rcvbuf 32k; server { listen 1 sndbuf=16k fastopen=9 multipath deferred bind backlog=7;
+             proxy_pass unix:/run/a.sock; proxy_socket_sndbuf 64k; proxy_socket_rcvbuf 0; }
+         server { listen 2; proxy_pass 10.0.0.1:446; set_real_ip_from localhost; }",
+    );
+    let [first, second] = &stream.servers[..] else {
+        panic!("two servers");
+    };
+    let listen = &first.listens[0];
+    assert_eq!((listen.sndbuf, listen.rcvbuf), (Some(16384), None));
+    assert_eq!((listen.fastopen, listen.multipath), (Some(9), true));
+    assert_eq!(listen.backlog, 7);
+    let proxy = |server: &Server| {
+        let proxy = &server.settings.proxy;
+        (proxy.socket_rcvbuf, proxy.socket_sndbuf)
+    };
+    assert_eq!(proxy(first), (None, Some(65536)));
+    assert_eq!(proxy(second), (Some(32768), None));
+    let backend = &stream.upstreams[first.upstream.unwrap()].servers[0];
+    assert_eq!(backend.host, Host::Unix("/run/a.sock".into()));
+    let trusted = &second.settings.real_ip_from;
+    assert!(trusted.contains([127, 0, 0, 1].into()));
 }
 
 #[test]

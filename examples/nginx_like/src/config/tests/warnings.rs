@@ -122,8 +122,6 @@ fn errors_tell_what_is_not_supported_from_mistakes() {
         (In::Stream, "map $ssl_cipher $b { }"),
         (In::Stream, "map $remote_addr $b { ~(?=a) b; }"),
         (In::Listen, "446 udp"),
-        (In::Listen, "unix:/a"),
-        (In::Upstream, "server unix:/a;"),
         (In::UpstreamServer, "weight=65536"),
     ] {
         assert!(not_supported(place, text), "{text}");

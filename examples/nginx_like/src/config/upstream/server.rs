@@ -14,7 +14,7 @@ use crate::syntax::units;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct UpstreamServer {
     pub(crate) host: Host,
-    /// The TCP port; 0 for a service, because its records name the ports.
+    /// The TCP port; 0 for a service, because its records name the ports, and for a unix domain socket.
     pub(crate) port: u16,
     /// `weight`, 1 by default. For a service 1 means the weights of its records.
     pub(crate) weight: NonZeroU16,
@@ -63,7 +63,7 @@ impl UpstreamServer {
         let invalid = |reason| statement.error(UpstreamError::Address { reason, url: url() });
         let address = Address::parse(statement.arg()).map_err(invalid)?;
         let service = Service::read(statement)?;
-        if service.is_none() && address.port.is_none() {
+        if service.is_none() && address.port.is_none() && !address.is_unix() {
             return Err(invalid(AddressError::NoPort));
         }
         let mut host = address.host().map_err(invalid)?;

@@ -1,9 +1,10 @@
 //! Variables of nginx's stream core module.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::process;
 use std::sync::OnceLock;
 
+use lb_core::Endpoint;
 use rustix::system::uname;
 
 use super::Builtin;
@@ -18,9 +19,10 @@ pub(super) const VARIABLES: &[Builtin] = &[
     Builtin::new(
         "binary_remote_addr",
         Connection,
-        |context, out| match context.connection.client.ip() {
-            IpAddr::V4(ip) => bytes(ip.octets(), out),
-            IpAddr::V6(ip) => bytes(ip.octets(), out),
+        |context, out| match context.connection.client_endpoint() {
+            Endpoint::Tcp(SocketAddr::V4(addr)) => bytes(addr.ip().octets(), out),
+            Endpoint::Tcp(SocketAddr::V6(addr)) => bytes(addr.ip().octets(), out),
+            unix => display(unix, out),
         },
     ),
     // Complete at the end of the session; until then nothing is counted.
@@ -43,13 +45,13 @@ pub(super) const VARIABLES: &[Builtin] = &[
     Builtin::new("pid", Connection, |_, out| display(process::id(), out)),
     Builtin::new("protocol", Connection, |_, out| bytes("TCP", out)),
     Builtin::new("remote_addr", Connection, |context, out| {
-        display(context.connection.client.ip(), out)
+        address(context.connection.client_endpoint(), out)
     }),
     Builtin::new("remote_port", Connection, |context, out| {
         port(context.connection.client.port(), out)
     }),
     Builtin::new("server_addr", Connection, |context, out| {
-        display(context.connection.local.ip(), out)
+        address(context.connection.local_endpoint(), out)
     }),
     Builtin::new("server_port", Connection, |context, out| {
         port(context.connection.local.port(), out)
@@ -66,6 +68,17 @@ pub(super) const VARIABLES: &[Builtin] = &[
         display(times::now().strftime("%d/%b/%Y:%H:%M:%S %z"), out)
     }),
 ];
+
+/// The IP address, or for a unix domain socket `unix:` and its path, which clients lack.
+pub(super) fn address(
+    endpoint: Endpoint,
+    out: &mut dyn crate::variables::output::Output,
+) -> Option<()> {
+    match endpoint {
+        Endpoint::Tcp(addr) => display(addr.ip(), out),
+        unix => display(unix, out),
+    }
+}
 
 /// nginx writes nothing for port 0, which a header may have.
 pub(super) fn port(port: u16, out: &mut dyn crate::variables::output::Output) -> Option<()> {

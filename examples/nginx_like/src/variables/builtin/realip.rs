@@ -2,12 +2,11 @@
 
 use super::Builtin;
 use super::Source::Connection;
-use super::core::port;
-use crate::variables::output::display;
+use super::core::{address, port};
 
 pub(super) const VARIABLES: &[Builtin] = &[
     Builtin::new("realip_remote_addr", Connection, |context, out| {
-        display(context.connection.peer.ip(), out)
+        address(context.connection.peer_endpoint(), out)
     }),
     Builtin::new("realip_remote_port", Connection, |context, out| {
         port(context.connection.peer.port(), out)
