@@ -33,6 +33,7 @@ impl Block for EventsBlock {
             statement.once(&mut events.worker_connections, worker_connections)
         }),
         Directive::without_effect("accept_mutex_delay", Exactly(1)),
+        Directive::without_effect("debug_connection", Exactly(1)),
         Directive::without_effect("worker_aio_requests", Exactly(1)),
     ];
 }

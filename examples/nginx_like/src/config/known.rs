@@ -4,7 +4,7 @@ use super::events::EventsBlock;
 use super::main::MainBlock;
 use super::server::ServerBlock;
 use super::stream::StreamBlock;
-use super::unsupported;
+use super::unsupported::Refusal;
 use super::upstream::block::UpstreamBlock;
 use crate::syntax::directive::Block;
 use crate::syntax::error::SyntaxError;
@@ -15,8 +15,12 @@ pub(crate) fn misplaced(name: &str) -> SyntaxError {
     let name = name.to_owned();
     if is_known {
         SyntaxError::NotAllowedHere { name }
-    } else if let Some(instead) = unsupported::instead_of(&name) {
-        SyntaxError::NotSupported { name, instead }
+    } else if let Some(Refusal { is_final, instead }) = Refusal::of(&name) {
+        SyntaxError::NotSupported {
+            name,
+            is_final,
+            instead,
+        }
     } else {
         SyntaxError::UnknownDirective { name }
     }
@@ -51,7 +55,7 @@ mod tests {
     #[test]
     fn no_directive_is_also_unsupported() {
         for name in names() {
-            assert!(unsupported::instead_of(name).is_none(), "{name}");
+            assert!(Refusal::of(name).is_none(), "{name}");
         }
     }
 }

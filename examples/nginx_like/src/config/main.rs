@@ -10,7 +10,7 @@ use super::pid::PidPath;
 use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
-use crate::syntax::error::ConfigError;
+use crate::syntax::error::{ConfigError, SyntaxError};
 use crate::syntax::reader::Reader;
 use crate::syntax::span::{Span, Warning};
 use crate::syntax::statement::Statement;
@@ -28,6 +28,10 @@ pub(crate) struct Config {
     pub(crate) worker_processes: WorkerProcesses,
     /// `worker_rlimit_nofile`: the limit on open files.
     pub(crate) worker_rlimit_nofile: Option<u64>,
+    /// `worker_priority`: the nice value.
+    pub(crate) worker_priority: Option<i32>,
+    /// `worker_rlimit_core`: the limit on the size of a core file, in bytes.
+    pub(crate) worker_rlimit_core: Option<u64>,
     /// `worker_shutdown_timeout`: how long SIGQUIT waits for connections. No limit by default, and with 0.
     pub(crate) worker_shutdown_timeout: Option<Duration>,
     /// `error_log` of the main level. If there is none, the server chooses.
@@ -68,6 +72,8 @@ pub(crate) struct MainBlock {
     pub(crate) user: Option<User>,
     pub(crate) worker_processes: Option<WorkerProcesses>,
     pub(crate) worker_rlimit_nofile: Option<u64>,
+    pub(crate) worker_priority: Option<i32>,
+    pub(crate) worker_rlimit_core: Option<u64>,
     pub(crate) worker_shutdown_timeout: Option<Duration>,
     pub(crate) pid: Option<PathBuf>,
     pub(crate) daemon: Option<bool>,
@@ -124,6 +130,16 @@ const MAIN: &[Directive<MainBlock>] = &[
             statement.once(&mut main.worker_shutdown_timeout, Statement::milliseconds)
         },
     ),
+    Directive::simple("worker_priority", Exactly(1), |main, statement, _| {
+        statement.once(&mut main.worker_priority, worker_priority)
+    }),
+    Directive::simple("worker_rlimit_core", Exactly(1), |main, statement, _| {
+        statement.once(&mut main.worker_rlimit_core, |statement| {
+            statement.size().map(|size| size as u64)
+        })
+    }),
+    Directive::without_effect("debug_points", Exactly(1)),
+    Directive::without_effect("env", Exactly(1)),
     Directive::without_effect("load_module", Exactly(1)),
     Directive::without_effect("lock_file", Exactly(1)),
     Directive::without_effect("master_process", Exactly(1)),
@@ -131,6 +147,7 @@ const MAIN: &[Directive<MainBlock>] = &[
     Directive::without_effect("thread_pool", Between(2, 3)),
     Directive::without_effect("timer_resolution", Exactly(1)),
     Directive::without_effect("worker_cpu_affinity", AtLeast(1)),
+    Directive::without_effect("working_directory", Exactly(1)),
 ];
 
 impl Block for MainBlock {
@@ -162,6 +179,19 @@ fn user(statement: &Statement) -> Result<User, ConfigError> {
         group: statement.parameters().next().map(str::to_owned),
         span: statement.span.clone(),
     })
+}
+
+/// Reads a number with or without a sign.
+fn worker_priority(statement: &Statement) -> Result<i32, ConfigError> {
+    let digits = statement.arg().trim_start_matches('-');
+    let number = units::number(digits).and_then(|number| i32::try_from(number).ok());
+    match number.filter(|_| statement.arg().len() <= digits.len() + 1) {
+        Some(number) if statement.arg().len() > digits.len() => Ok(-number),
+        Some(number) => Ok(number),
+        None => Err(statement.error(SyntaxError::InvalidNumber {
+            name: statement.name().to_owned(),
+        })),
+    }
 }
 
 fn worker_processes(statement: &Statement) -> Result<WorkerProcesses, ConfigError> {

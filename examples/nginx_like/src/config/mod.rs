@@ -14,7 +14,8 @@
 //!   reads the statement into the block.
 //! - A new module: add a file, and its group to [`server_settings`] if it may stand in `server` and `stream` blocks.
 //!
-//! Then remove it from [`unsupported`], show it in `conf/all.conf`, and use its value in `build`.
+//! Then remove it from [`unsupported`], show it in `conf/all.conf`, use its value in `build`, and write `COVERAGE.md` again:
+//! `LB_WRITE_COVERAGE=1 cargo test -p nginx_like --lib coverage`.
 //!
 //! # Layers
 //!
@@ -24,6 +25,7 @@
 pub(crate) mod access;
 pub(crate) mod error_log;
 pub(crate) mod events;
+mod geo;
 pub(crate) mod handler;
 mod known;
 pub(crate) mod limit_conn;
@@ -45,6 +47,7 @@ mod server_name;
 pub(crate) mod server_settings;
 mod set;
 mod settings;
+mod split_clients;
 pub(crate) mod ssl_preread;
 pub(crate) mod stream;
 pub(crate) mod stream_core;

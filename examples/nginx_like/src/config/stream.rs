@@ -41,6 +41,7 @@ pub(crate) struct StreamBlock {
 
 impl Block for StreamBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[
+        Directive::GEO,
         Directive::simple("limit_conn_zone", Exactly(2), |stream, statement, _| {
             LimitConnZone::read(&mut stream.limit_conn_zones, statement)
         }),
@@ -58,6 +59,7 @@ impl Block for StreamBlock {
         // A hash table of any size finds a name at once.
         Directive::without_effect("server_names_hash_bucket_size", Exactly(1)),
         Directive::without_effect("server_names_hash_max_size", Exactly(1)),
+        Directive::SPLIT_CLIENTS,
         Directive::block("upstream", Exactly(1), |stream, statement, reader| {
             UpstreamBlock::read(&mut stream.upstreams, statement, reader)
         }),

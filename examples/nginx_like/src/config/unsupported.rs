@@ -1,29 +1,25 @@
-//! Directives of nginx that nginx_like does not have yet.
+//! Directives of nginx that nginx_like does not have.
 
 /// Names, or with a star at the end the starts of names, and what to do instead.
 #[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
     ("access_log", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
-    ("debug_connection", "remove it"),
-    ("debug_points", "remove it, and let the service manager set it for the process"),
-    ("env", "remove it, and let the service manager set it for the process"),
-    ("geo", "use \"map\", or a server of its own for each choice"),
-    ("geoip_*", "use \"map\", or a server of its own for each choice"),
-    ("google_perftools_profiles", "remove it, and let the service manager set it for the process"),
+    ("geoip_*", "the databases of that form are no longer made: name the networks in a file, and \"include\" it in a \"geo\""),
+    ("google_perftools_profiles", "remove it: perf profiles the process"),
     ("health_check*", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
-    ("js_*", "use \"map\", or a server of its own for each choice"),
-    ("keyval*", "use \"map\", or a server of its own for each choice"),
+    ("js_*", "there is no JavaScript here: use \"map\" with what a client says first, or decide on the servers"),
+    ("keyval*", "use \"map\" with a file of its own, and reload"),
     ("limit_conn_dry_run", "remove it: a client over the limit is refused and logged"),
     ("limit_conn_log_level", "remove it: a client over the limit is refused and logged"),
     ("log_format", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
     ("match", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
-    ("mqtt*", "remove it"),
-    ("ntlm", "remove it"),
+    ("mqtt*", "remove it: MQTT passes through unchanged, and the brokers see the clients by \"proxy_protocol\""),
+    ("ntlm", "it belongs to HTTP"),
+    ("num_map", "use \"map\" with regular expressions"),
     ("open_log_file_cache", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
-    ("proxy_session_drop", "remove it: the sessions of a server that is removed go on until they end"),
+    ("proxy_session_drop", "remove it: sessions to a server that a name or a service no longer has go on"),
     ("proxy_ssl*", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
-    ("queue", "remove it"),
-    ("split_clients", "use \"map\", or a server of its own for each choice"),
+    ("queue", "it belongs to HTTP"),
     ("ssl_alpn", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_certificate*", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_ciphers", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
@@ -32,9 +28,11 @@ const NAMES: &[(&str, &str)] = &[
     ("ssl_crl", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_dhparam", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_ecdh_curve", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
+    ("ssl_ech_file", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_engine", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_handshake_timeout", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_key_log", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
+    ("ssl_object_cache_inheritable", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_ocsp*", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_password_file", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_prefer_server_ciphers", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
@@ -44,22 +42,64 @@ const NAMES: &[(&str, &str)] = &[
     ("ssl_stapling*", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_trusted_certificate", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("ssl_verify_*", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
-    ("state", "remove it"),
-    ("status_zone", "remove it: the log has the events"),
-    ("sticky", "remove it"),
-    ("worker_priority", "remove it, and let the service manager set it for the process"),
-    ("worker_rlimit_core", "remove it, and let the service manager set it for the process"),
-    ("working_directory", "remove it, and let the service manager set it for the process"),
-    ("zone_sync*", "remove it"),
+    ("state", "list the servers, or \"include\" a file that lists them, and reload"),
+    ("status_zone", "remove it: the logs have the events"),
+    ("sticky", "it belongs to HTTP: \"hash $remote_addr\" keeps clients on their servers"),
+    ("zone_sync*", "remove it: each process counts for itself"),
 ];
 
-/// What to do instead of a directive that nginx may know and nginx_like does not have.
-pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
-    let found = NAMES
-        .iter()
-        .find(|(known, _)| match known.strip_suffix('*') {
-            Some(start) => name.starts_with(start),
-            None => name == *known,
-        });
-    found.map(|(_, instead)| *instead)
+/// The names, or their starts, of those that it will not have: they belong to TLS, to a scripting language, to HTTP, or to what nginx
+/// sells.
+const FINAL: &[&str] = &[
+    "geoip_*",
+    "google_perftools_profiles",
+    "health_check*",
+    "js_*",
+    "keyval*",
+    "match",
+    "mqtt*",
+    "ntlm",
+    "num_map",
+    "proxy_session_drop",
+    "proxy_ssl*",
+    "queue",
+    "ssl_*",
+    "state",
+    "status_zone",
+    "sticky",
+    "zone_sync*",
+];
+
+/// What nginx_like says about a directive that nginx may know and nginx_like does not have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal {
+    /// Whether it will never have it.
+    pub(crate) is_final: bool,
+    /// What to do instead.
+    pub(crate) instead: &'static str,
+}
+
+impl Refusal {
+    /// `None` if nginx does not know the directive either, or nginx_like has it.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let (_, instead) = NAMES.iter().find(|(known, _)| is(known, name))?;
+        Some(Self {
+            is_final: FINAL.iter().any(|known| is(known, name)),
+            instead,
+        })
+    }
+}
+
+/// Whether `name` is `known`, or starts with it if that ends with a star.
+pub(crate) fn is(known: &str, name: &str) -> bool {
+    match known.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == known,
+    }
+}
+
+/// The names and starts of names of all of them.
+#[cfg(test)]
+pub(crate) fn known() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().map(|(known, _)| *known)
 }

@@ -14,7 +14,7 @@ use super::daemon::Readiness;
 use super::error::StartError;
 use super::files::access::FileAccess;
 use super::files::conf_path::ConfPath;
-use super::limits::limit_files;
+use super::limits::{limit_core, limit_files, set_priority};
 use super::logs::logging::{Logging, Logs, writes_to_stderr};
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
@@ -38,6 +38,8 @@ pub(crate) fn run(
     let _flush = FlushGuard(&logging);
     loops::warn_of(&config);
     limit_files(config.worker_rlimit_nofile);
+    limit_core(config.worker_rlimit_core);
+    set_priority(config.worker_priority);
     // Before the sockets are opened: the kernel lets sockets share an address only if one user has opened them, and
     // sockets that a reload adds belong to this user.
     if let Some(credentials) = &credentials {

@@ -39,6 +39,8 @@ pub(crate) struct Directive<B> {
     pub(crate) name: &'static str,
     args: Args,
     is_block: bool,
+    /// It only tunes how nginx works inside: reading it is a warning.
+    pub(crate) is_without_effect: bool,
     pub(crate) read: Handler<B>,
 }
 
@@ -49,6 +51,7 @@ impl<B> Directive<B> {
             name,
             args,
             is_block: false,
+            is_without_effect: false,
             read,
         }
     }
@@ -59,16 +62,17 @@ impl<B> Directive<B> {
             name,
             args,
             is_block: true,
+            is_without_effect: false,
             read,
         }
     }
 
     /// A directive that only tunes how nginx works inside. It is accepted with a warning.
     pub(crate) const fn without_effect(name: &'static str, args: Args) -> Self {
-        Self::simple(name, args, |_, statement, reader| {
-            reader.warn_no_effect(statement);
-            Ok(())
-        })
+        Self {
+            is_without_effect: true,
+            ..Self::simple(name, args, |_, _, _| Ok(()))
+        }
     }
 
     /// Checks how the statement ends and the number of its arguments.

@@ -221,6 +221,9 @@ impl<'a> Reader<'a> {
     ) -> Result<(), ConfigError> {
         let directive = self.find::<B>(statement)?;
         directive.check(statement)?;
+        if directive.is_without_effect {
+            self.warn_no_effect(statement);
+        }
         (directive.read)(block, statement, self)
     }
 

@@ -52,6 +52,15 @@ impl Value {
         })
     }
 
+    /// A text without variables, for tests of definitions.
+    #[cfg(test)]
+    pub(super) fn literal_of(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            parts: Box::default(),
+        }
+    }
+
     /// The text as written.
     pub(crate) fn text(&self) -> &str {
         &self.text

@@ -12,6 +12,7 @@ mod hash;
 mod hung_files;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod limits;
 mod listen;
 mod logs;
 mod names;

@@ -119,9 +119,7 @@ async fn proxy_pass_takes_what_a_value_names() {
         }
     }
     refused(proxy.addr, b"x").await;
-    proxy
-        .logged("no port in upstream \"127.0.0.1\"")
-        .await;
+    proxy.logged("no port in upstream \"127.0.0.1\"").await;
 }
 
 #[tokio::test]

@@ -76,8 +76,8 @@ stream {
     foo { server { listen 1; } }
     map $remote_addr $b { default u; }
     include broken.conf;
-    server { listen 127.0.0.1:4461; proxy_pass $b; access_log off; }
-    server { listen 127.0.0.1:4461; proxy_pass u;
+    server { listen 127.0.0.1:4461 backlog=9; server_name a; proxy_pass $b; access_log off; }
+    server { listen 127.0.0.1:4461 backlog=9; server_name b; proxy_pass u;
         proxy_timeout never; proxy_timeout
         never; }
     server { listen 127.0.0.1:4463; }
@@ -181,7 +181,7 @@ fn a_directive_that_is_missing_says_what_to_do_instead() {
     let mistakes = mistakes_of(dir.path());
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
     assert!(mistakes[0].contains("not supported yet (remove it: "));
-    assert!(mistakes[1].contains("not supported yet (end TLS in front"));
+    assert!(mistakes[1].contains("not supported (end TLS in front"));
 }
 
 /// Only a test refuses loops: nginx accepts them, and an access rule may refuse the connections.

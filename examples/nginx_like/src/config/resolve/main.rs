@@ -31,6 +31,8 @@ pub(crate) fn config(
             .worker_processes
             .unwrap_or(WorkerProcesses::Count(NonZeroUsize::MIN)),
         worker_rlimit_nofile: main.worker_rlimit_nofile,
+        worker_priority: main.worker_priority,
+        worker_rlimit_core: main.worker_rlimit_core,
         worker_shutdown_timeout: main
             .worker_shutdown_timeout
             .filter(|timeout| !timeout.is_zero()),

@@ -49,8 +49,16 @@ fn directives_of_the_main_level() {
         WorkerProcesses::Count(4.try_into().unwrap())
     );
     assert_eq!(config.worker_rlimit_nofile, Some(0));
+    assert_eq!(
+        (config.worker_priority, config.worker_rlimit_core),
+        (None, None)
+    );
     assert!(!config.daemon);
     assert_eq!(config.worker_connections.get(), 10);
+
+    let config = parse("worker_priority -5; worker_rlimit_core 500m;").unwrap();
+    assert_eq!(config.worker_priority, Some(-5));
+    assert_eq!(config.worker_rlimit_core, Some(500 << 20));
 
     let config = parse("user web; worker_processes auto;").unwrap();
     assert_eq!(config.user.unwrap().group, None);

@@ -1,6 +1,7 @@
 //! The whole language, from text to [`Config`].
 
 mod conf;
+mod coverage;
 mod include;
 mod main_level;
 mod never_panics;

@@ -22,7 +22,8 @@ const WORDS: &[&str] = &[
     "proxy_pass 10.0.0.1:446;", "proxy_timeout", "proxy_next_upstream_tries", "resolver", "valid=", "ipv4=off",
     "ipv6=off", "resolver_timeout", "kubernetes", "kubernetes_pods", "default/echo", "a/b=c", "port=", "port=446",
     "address=node", "kubeconfig=a", "context=",
-    "map", "map $remote_addr $a {", "hostnames;", "volatile;", "default", "default $a;", "~(", "~^(?<a>.*)$ $1;", "~*",
+    "map", "map $remote_addr $a {", "geo $a {", "ranges;", "delete", "10.0.0.1-10.0.0.9 a;", "10.0.0.0/8 a;", "/",
+    "split_clients $a $b {", "10.5%", "*%", "hostnames;", "volatile;", "default", "default $a;", "~(", "~^(?<a>.*)$ $1;", "~*",
     "*.a", ".a", "\\", "${a}", "$1", "$a", "set", "set $a", "hash $a;", "$ssl_preread_server_name", "$proxy_protocol_tlv_",
 ];
 

@@ -54,21 +54,32 @@ fn nginx() -> Option<OsString> {
 fn nginx_has_the_same_words() {
     let Some(nginx) = nginx() else { return };
     let dir = tempfile::tempdir().unwrap();
+    let mut differ = Vec::new();
     for &(place, text, line, error) in AS_NGINX {
-        let error = format!("{error} in {NAME}:{line}");
-        assert_eq!(ask(&nginx, dir.path(), place, text), Some(error), "{text}");
+        let ours = Some(format!("{error} in {NAME}:{line}"));
+        let theirs = ask(&nginx, dir.path(), place, text);
+        if ours != theirs {
+            differ.push(format!("{text}\n  ours: {ours:?}\n  nginx: {theirs:?}"));
+        }
     }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
 
 #[test]
 fn nginx_differs_as_listed() {
     let Some(nginx) = nginx() else { return };
     let dir = tempfile::tempdir().unwrap();
+    let mut differ = Vec::new();
     for &(place, text, _, _, expected) in OURS {
         let error = ask(&nginx, dir.path(), place, text);
         let error = error
             .as_deref()
             .map(|error| error.split(" in test.conf:").next().unwrap());
-        assert_eq!(error, expected, "{text}");
+        if error != expected {
+            differ.push(format!(
+                "{text}\n  listed: {expected:?}\n  nginx: {error:?}"
+            ));
+        }
     }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
 }

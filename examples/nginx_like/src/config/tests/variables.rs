@@ -256,3 +256,46 @@ fn what_reads_the_first_bytes_is_known() {
         assert_eq!(reads, expected, "{text}");
     }
 }
+
+#[test]
+fn a_geo_has_the_text_of_the_longest_prefix_or_the_range() {
+    let geo = r#"
+        geo $net { default d; 10.0.0.0/8 $8; 10.1.0.0/16 16; 10.1.2.3 host; ::/0 six; }
+        geo $bare { 10.1.2.3/32 host; delete 10.1.2.3; }
+        geo $server_addr $server { 192.0.2.0/24 near; default far; }
+        geo $nowhere $none { 255.255.255.255 none; default d; }
+        geo $mapped $four { 10.0.0.0/8 four; ::/0 six; }
+        map x $mapped { default ::ffff:10.0.0.1; }
+        map x $nowhere { default nonsense; }
+        geo $range { ranges; default d; 10.0.0.0-10.2.0.0 r; 10.1.2.3-10.1.2.3 inner; }
+        geo $server_addr $other { ranges; default d; 10.0.0.0-10.2.0.0 r; }"#;
+    for (text, expected) in [
+        ("$net", "host"),
+        ("[$bare]", "[]"),
+        ("$server", "near"),
+        ("$none", "none"),
+        ("$four", "four"),
+        ("$range$other", "innerd"),
+    ] {
+        assert_eq!(value(geo, text), expected, "{text}");
+    }
+    let values = value("geo $net { 10.0.0.0/8 $remote_port; }", "$net");
+    assert_eq!(
+        values, "$remote_port",
+        "as in nginx, the text has no variables"
+    );
+}
+
+#[test]
+fn a_split_has_the_text_of_the_part_of_a_hash() {
+    // The hash of 10.1.2.3 is 0x029caf79, a little over 1 % of all.
+    for (parts, expected) in [
+        ("1% one; 1% two; * rest;", "two"),
+        ("1.03% one; * rest;", "one"),
+        ("1% $a;", ""),
+        ("* rest;", "rest"),
+    ] {
+        let block = format!("split_clients $remote_addr $split {{ {parts} }}");
+        assert_eq!(value(&block, "$split"), expected, "{parts}");
+    }
+}

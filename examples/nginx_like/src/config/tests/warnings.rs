@@ -113,6 +113,40 @@ fn a_resolver_that_is_used_is_no_warning() {
 }
 
 #[test]
+fn entries_of_geo_that_say_nothing_new_are_warnings_as_in_nginx() {
+    for (lines, expected) in [
+        (
+            "10.0.0.1/8 a;",
+            "low address bits of 10.0.0.1/8 are meaningless",
+        ),
+        (
+            "default a; default b;",
+            r#"duplicate network "default", value: "b", old value: "a""#,
+        ),
+        (
+            "::1 a; ::1 b;",
+            r#"duplicate network "::1", value: "b", old value: "a""#,
+        ),
+        ("delete 10.0.0.1;", r#"no network "10.0.0.1" to delete"#),
+        (
+            "ranges; delete 10.0.0.1-10.0.0.2;",
+            r#"no address range "10.0.0.1-10.0.0.2" to delete"#,
+        ),
+        (
+            "ranges; 10.0.0.1-10.0.0.2 a; 10.0.0.1-10.0.0.2 b;",
+            r#"duplicate range "10.0.0.1-10.0.0.2", value: "b", old value: "a""#,
+        ),
+        (
+            "ranges; default a; default b;",
+            r#"duplicate default geo range value: "b", old value: "a""#,
+        ),
+    ] {
+        let said = warnings(&In::Stream.wrap(&format!("geo $a {{ {lines} }}")));
+        assert_eq!(said, [format!("{expected} in test.conf:2")], "{lines}");
+    }
+}
+
+#[test]
 fn errors_tell_what_is_not_supported_from_mistakes() {
     let not_supported = |place: In, text| {
         let error = parse(&place.wrap(text)).unwrap_err().to_string();

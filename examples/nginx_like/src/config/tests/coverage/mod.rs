@@ -1,0 +1,219 @@
+//! COVERAGE.md: what became of every directive of nginx, generated from the tables of the directives.
+//!
+//! `LB_WRITE_COVERAGE=1 cargo test -p nginx_like --lib coverage` writes the file again.
+
+mod nginx;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::{env, fs};
+
+use nginx::MODULES;
+
+use crate::config::events::EventsBlock;
+use crate::config::main::MainBlock;
+use crate::config::server::ServerBlock;
+use crate::config::stream::StreamBlock;
+use crate::config::unsupported::{self, Refusal};
+use crate::config::upstream::block::UpstreamBlock;
+use crate::syntax::directive::Block;
+
+/// A kind of block.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum In {
+    Main,
+    Events,
+    Stream,
+    Server,
+    Upstream,
+}
+
+/// Directives that are accepted without effect, or starts of their names, and why.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    (
+        "accept_mutex*",
+        "each worker has listening sockets of its own",
+    ),
+    (
+        "debug_connection",
+        "`error_log … debug` logs all connections",
+    ),
+    ("debug_points", "there are none"),
+    ("env", "the process keeps its environment"),
+    ("http", "other protocols are not served"),
+    ("load_module", "all modules are built in"),
+    ("lock_file", "there are no such locks"),
+    ("mail", "other protocols are not served"),
+    ("map_hash_*", "tables size themselves"),
+    ("master_process", "the workers are threads of one process"),
+    (
+        "multi_accept",
+        "a worker accepts in batches of its own size",
+    ),
+    (
+        "open_log_file_cache",
+        "logs with variables in their paths are kept open",
+    ),
+    ("pcre_jit", "regular expressions are compiled once"),
+    ("proxy_buffer_size", "buffers size themselves"),
+    ("proxy_downstream_buffer", "buffers size themselves"),
+    ("proxy_requests", "it counts for UDP only"),
+    ("proxy_responses", "it counts for UDP only"),
+    ("proxy_upstream_buffer", "buffers size themselves"),
+    ("server_names_hash_*", "tables size themselves"),
+    ("thread_pool", "no file is read while serving"),
+    ("timer_resolution", "the clock is read when it is needed"),
+    ("types", "it belongs to HTTP"),
+    ("variables_hash_*", "tables size themselves"),
+    ("worker_aio_requests", "no file is read while serving"),
+    ("worker_cpu_affinity", "the kernel places the workers"),
+    ("working_directory", "core files go where the system says"),
+    ("zone", "the workers share their state anyway"),
+];
+
+/// Directives of nginx_like that nginx does not have.
+const OURS: &[&str] = &["kubernetes", "kubernetes_pods", "lb_error_log_rate"];
+
+/// Why a directive has no effect, if it is such a directive.
+fn without_effect(name: &str) -> Option<&'static str> {
+    let mut reasons = WITHOUT_EFFECT.iter();
+    let found = reasons.find(|(known, _)| unsupported::is(known, name));
+    found.map(|(_, reason)| *reason)
+}
+
+fn of<B: Block>(block: In) -> impl Iterator<Item = (In, &'static str, bool)> {
+    B::directives().map(move |directive| (block, directive.name, directive.is_without_effect))
+}
+
+/// The directives of nginx_like: the block, the name, and whether it has no effect.
+fn tables() -> Vec<(In, &'static str, bool)> {
+    let all = of::<MainBlock>(In::Main).chain(of::<EventsBlock>(In::Events));
+    let all = all.chain(of::<StreamBlock>(In::Stream));
+    let all = all.chain(of::<ServerBlock>(In::Server));
+    all.chain(of::<UpstreamBlock>(In::Upstream)).collect()
+}
+
+/// The directives of nginx.
+fn directives() -> impl Iterator<Item = &'static str> {
+    let all = MODULES.iter().flat_map(|(_, directives)| *directives);
+    all.map(|(name, _)| *name)
+}
+
+/// The status of a directive, and what there is to say about it.
+fn status(name: &str, blocks: &[In]) -> (&'static str, String) {
+    let tables = tables();
+    // It is in no table, because it may stand in every block.
+    let has =
+        |block: &&In| name == "include" || tables.iter().any(|(b, n, _)| b == *block && *n == name);
+    let missing: Vec<_> = blocks.iter().filter(|block| !has(block)).collect();
+    if missing.len() == blocks.len() {
+        let refusal = Refusal::of(name).unwrap_or_else(|| panic!("{name} is nowhere"));
+        let status = if refusal.is_final { "never" } else { "not yet" };
+        return (status, refusal.instead.to_owned());
+    }
+    assert!(missing.is_empty(), "{name} is missing in {missing:?}");
+    match without_effect(name) {
+        Some(reason) => ("without effect", reason.to_owned()),
+        None => ("supported", String::new()),
+    }
+}
+
+/// The text of the file.
+fn page() -> String {
+    let mut text = "\
+# Coverage of nginx's stream language
+
+Every directive of nginx 1.31 that may stand in a file with a `stream` block, those that nginx sells included. [README.md](README.md)
+says where a supported directive differs. A test writes this file from the tables of the directives.
+
+- **supported**: it means what it means in nginx.
+- **without effect**: accepted, because it only tunes how nginx works inside; `-t` warns of it.
+- **not yet**, **never**: an error that says what to do instead.
+
+TLS is not ended: `ssl_*`, `proxy_ssl*` and `listen … ssl` are refused. UDP is not balanced: `listen … udp` is refused.
+
+"
+    .to_owned();
+    let mut counts = [
+        ("supported", 0),
+        ("without effect", 0),
+        ("not yet", 0),
+        ("never", 0),
+    ];
+    let mut rows = String::new();
+    for (module, directives) in MODULES {
+        rows += &format!("\n## {module}\n\n| directive | in | | |\n|---|---|---|---|\n");
+        for (name, blocks) in *directives {
+            let (status, note) = status(name, blocks);
+            counts
+                .iter_mut()
+                .filter(|(known, _)| *known == status)
+                .for_each(|(_, count)| *count += 1);
+            let blocks: Vec<_> = blocks
+                .iter()
+                .map(|block| format!("{block:?}").to_lowercase())
+                .collect();
+            rows += &format!(
+                "| `{name}` | {} | {status} | {} |\n",
+                blocks.join(", "),
+                code(&note)
+            );
+        }
+    }
+    let counts = counts.map(|(status, count)| format!("{count} {status}"));
+    text += &format!("{}.\n", counts.join(", "));
+    text + &rows
+}
+
+/// Words in quotes as code.
+fn code(text: &str) -> String {
+    text.replace('"', "`")
+}
+
+#[test]
+fn the_page_is_what_the_tables_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("COVERAGE.md");
+    if env::var_os("LB_WRITE_COVERAGE").is_some() {
+        fs::write(&path, page()).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    let differs = written
+        .lines()
+        .zip(page().lines().map(str::to_owned).collect::<Vec<_>>());
+    for (written, expected) in differs {
+        assert_eq!(
+            written, expected,
+            "write COVERAGE.md again by LB_WRITE_COVERAGE=1"
+        );
+    }
+    let is_whole = written == page();
+    assert!(is_whole, "write COVERAGE.md again by LB_WRITE_COVERAGE=1");
+}
+
+#[test]
+fn every_directive_of_the_tables_is_one_of_nginx_or_of_our_own() {
+    let known: BTreeSet<_> = directives().chain(OURS.iter().copied()).collect();
+    for (_, name, is_without_effect) in tables() {
+        assert!(
+            known.contains(name),
+            "{name} is not in the list of nginx's directives"
+        );
+        let has_reason = without_effect(name).is_some();
+        assert!(
+            has_reason || !is_without_effect,
+            "{name} has no effect, and no reason"
+        );
+    }
+}
+
+#[test]
+fn every_directive_that_is_refused_is_one_of_nginx() {
+    // Files have these in a stream block by mistake.
+    let of_http = ["ntlm", "queue", "sticky"];
+    for known in unsupported::known().filter(|known| !of_http.contains(known)) {
+        assert!(
+            directives().any(|name| unsupported::is(known, name)),
+            "{known}"
+        );
+    }
+}
