@@ -102,7 +102,6 @@ bar;
         "test.conf:3",
         "test.conf:4",
         "test.conf:5",
-        "test.conf:6",
         "broken.conf:1",
         "broken.conf:3",
         "test.conf:8",

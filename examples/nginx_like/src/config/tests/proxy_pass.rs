@@ -108,7 +108,8 @@ fn a_map_names_upstreams() {
         let upstream = first
             .by_name
             .find(name)
-            .unwrap_or(first.upstream.as_ref().unwrap());
+            .or(first.upstream.as_ref())
+            .unwrap();
         stream.upstreams[*upstream].name.as_str()
     };
     assert_eq!(to("A.example.com"), "one");
