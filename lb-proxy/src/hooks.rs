@@ -23,6 +23,12 @@ pub use summary::{Side, Summary};
 /// connection's task and delay the other sessions of its worker, so they must not block. A listener without hooks
 /// pays one branch for each.
 pub trait Hooks: fmt::Debug + Send + Sync + 'static {
+    /// A limit would have refused the connection, but is only observed: see
+    /// [`Listener::limit_dry_run`](crate::Listener::limit_dry_run).
+    fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
+        let _ = (connection, detail);
+    }
+
     /// A connection was accepted and is within the limits. A refused one is closed as
     /// [`Listener::on_refusal`](crate::Listener::on_refusal) says.
     fn accept(&self, connection: &Connection) -> Admission {

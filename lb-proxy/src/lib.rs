@@ -183,6 +183,7 @@ pub mod settings {
     pub use crate::net::bind_source::BindSource;
     pub use crate::net::local::LocalAddresses;
     pub use crate::net::options::{Keepalive, SocketOptions};
+    pub use crate::net::unix::UnixSocketOpener;
 }
 
 // What an embedder needs besides, in the versions that fit.

@@ -2,11 +2,12 @@
 //!
 //! `cargo test --release -p lb-core --test behaviour -- --ignored --nocapture figures` prints the figures of their documentation.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::{Bench, at, backend, number, tried, weighted};
 use lb_core::policy::{Ketama, Maglev, PolicyKind, RingHash};
-use lb_core::{Policy, Snapshot, Tried, Weight};
+use lb_core::{Backend, Policy, Snapshot, Tried, Weight};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -292,6 +293,29 @@ fn a_name_keeps_its_keys_at_another_address() {
             "{kind}"
         );
     }
+}
+
+/// As in nginx: the points of a unix socket follow from `PATH "\0"`, without a port. The picks were computed apart.
+#[test]
+fn ketama_hashes_the_path_of_a_unix_socket() {
+    let paths = ["/run/a.sock", "/run/b.sock"];
+    let snapshot: Snapshot = paths
+        .map(|path| Backend::unix(Path::new(path)))
+        .into_iter()
+        .collect();
+    let mut bench = Bench::new(PolicyKind::Ketama.build(), &snapshot);
+    let picked = (0..32).map(|n| {
+        let key = format!("key{n}");
+        let pick = bench
+            .pick_key(key.as_bytes(), &Tried::new(), at(0))
+            .unwrap();
+        match pick.backend().endpoint().to_string().as_str() {
+            "unix:/run/a.sock" => 'a',
+            _ => 'b',
+        }
+    });
+    let picked: String = picked.collect();
+    assert_eq!(picked, "aaaaaaaaaabababbbbbabbaabaaaaaab");
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub struct Summary<'a> {
     pub reason: CloseReason,
     /// More about the reason, if it ended before the relay and there is more.
     pub refusal: Option<&'a RefusalDetail>,
+    /// The limit that would have refused it but for a [dry run](crate::Listener::limit_dry_run).
+    pub observed: Option<&'a RefusalDetail>,
     /// The upstream that was to serve it, if the connection got as far as the choice.
     pub upstream: Option<&'a Upstream>,
     /// The backend that it was connected to, if any.

@@ -15,7 +15,8 @@ use crate::clock::Clock;
 /// How many parts the table has. Each has its own lock, so that workers rarely contend and a search for room stays short.
 const SHARDS: usize = 16;
 
-/// Counts the sessions and the rate of new connections of every client address.
+/// Counts the sessions and the rate of new connections of every client: of its address, or of another key
+/// ([`Listener::limit_keys`](crate::Listener::limit_keys)).
 ///
 /// Cloning gives another handle of the same counts. Listeners that share a zone count together, as with nginx's
 /// `limit_conn_zone`.
@@ -42,7 +43,8 @@ struct Zone {
     shards: [Mutex<HashMap<Key, Client>>; SHARDS],
 }
 
-/// The octets of an IPv6 address, or of the IPv6 address that an IPv4 address maps to, cut to the prefix.
+/// The octets of an IPv6 address, or of the IPv6 address that an IPv4 address maps to, cut to the prefix. Or the hash of
+/// another key, with secret seeds: two keys of the same hash would count together.
 type Key = [u8; 16];
 
 #[derive(Debug)]
@@ -88,17 +90,25 @@ impl ClientZone {
         ip: IpAddr,
         sessions: NonZeroU32,
     ) -> Result<ClientPermit, ClientRefusal> {
-        self.acquire_at(ip, sessions, self.0.clock.now())
+        self.acquire_at(self.0.key(ip), sessions, self.0.clock.now())
+    }
+
+    /// The same for a client that is known by `key`.
+    pub(crate) fn acquire_key(
+        &self,
+        key: &[u8],
+        sessions: NonZeroU32,
+    ) -> Result<ClientPermit, ClientRefusal> {
+        self.acquire_at(self.0.hashed(key), sessions, self.0.clock.now())
     }
 
     fn acquire_at(
         &self,
-        ip: IpAddr,
+        key: Key,
         sessions: NonZeroU32,
         now: Timestamp,
     ) -> Result<ClientPermit, ClientRefusal> {
         let zone = &*self.0;
-        let key = zone.key(ip);
         let mut shard = locked(zone.shard(&key));
         if shard.len() >= zone.capacity && !shard.contains_key(&key) && !make_room(&mut shard, now)
         {
@@ -135,6 +145,12 @@ impl Zone {
         };
         let behind = u128::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
         Ipv6Addr::from_bits(bits & !behind).octets()
+    }
+
+    fn hashed(&self, key: &[u8]) -> Key {
+        let halves = [0_u8, 1].map(|half| self.hasher.hash_one((half, key)));
+        let [low, high] = halves.map(u128::from);
+        (high << 64 | low).to_be_bytes()
     }
 
     fn shard(&self, key: &Key) -> &Mutex<HashMap<Key, Client>> {

@@ -1,6 +1,7 @@
 //! Limits: how many sessions may be open, how fast new ones may come, and from which addresses.
 
 pub(crate) mod access;
+pub(crate) mod client_limit;
 pub(crate) mod client_zone;
 pub(crate) mod limiter;
 pub(crate) mod rate;

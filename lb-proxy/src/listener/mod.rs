@@ -21,13 +21,16 @@ use lb_core::Endpoint;
 
 use crate::connection::Connection;
 use crate::error::BuildError;
+use crate::limits::client_limit::ClientLimit;
 use crate::limits::{Access, ClientZone, Limits};
 use crate::net::options::SocketOptions;
+use crate::net::unix::UnixSocketOpener;
 use crate::preread::Preread;
 use crate::session_data::SessionDataFactory;
 use crate::state::route::Route;
 use crate::state::virtual_servers::VirtualServers;
 use crate::upstream::Upstream;
+use crate::upstream::key_part::{KeyPart, KeyParts};
 
 use bind::BindConfig;
 
@@ -40,6 +43,8 @@ pub struct Listener {
     taken: Option<OwnedFd>,
     /// The permissions of the file of a unix socket.
     mode: u32,
+    /// What opens the unix socket, if not this process.
+    opener: Option<Arc<dyn UnixSocketOpener>>,
     limits: Limits,
     route: Route,
     virtual_servers: VirtualServers,
@@ -59,6 +64,7 @@ impl Listener {
             },
             taken: None,
             mode: 0o666,
+            opener: None,
             limits: Limits::default(),
             route: Route::new(upstream.clone()),
             virtual_servers: VirtualServers::new(),
@@ -115,6 +121,12 @@ impl Listener {
     /// directory decide which programs reach it.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Sets what opens the socket of [`unix`](Self::unix) and removes its file. Default: this process.
+    pub fn opener(mut self, opener: Arc<dyn UnixSocketOpener>) -> Self {
+        self.opener = Some(opener);
         self
     }
 
@@ -186,7 +198,44 @@ impl Listener {
     /// keeping to the zone's rate. May be called for several zones, all of which must agree. Default: no limit.
     #[doc(alias = "limit_conn")]
     pub fn limit_clients(mut self, zone: &ClientZone, sessions: NonZeroU32) -> Self {
-        self.route.zones.push((zone.clone(), sessions));
+        self.route.limits.push(ClientLimit {
+            zone: zone.clone(),
+            key: None,
+            sessions,
+        });
+        self
+    }
+
+    /// The same for clients that are known by the parts of a key, such as the port that they connected to, or what a function
+    /// returns. Sessions with an empty key are not counted. The limits apply before first bytes are read, unless a
+    /// reader of them names the client, so a server name is empty mostly.
+    pub fn limit_keys(
+        mut self,
+        zone: &ClientZone,
+        key: impl IntoIterator<Item = KeyPart>,
+        sessions: NonZeroU32,
+    ) -> Self {
+        self.route.limits.push(ClientLimit {
+            zone: zone.clone(),
+            key: Some(KeyParts::new(key)),
+            sessions,
+        });
+        self
+    }
+
+    /// Sets whether the limits of each client are only observed: a session over a limit is served and not counted, and
+    /// [`Hooks::would_refuse`] is told. Default: no.
+    #[doc(alias = "limit_conn_dry_run")]
+    pub fn limit_dry_run(mut self, dry_run: bool) -> Self {
+        self.route.limit_dry_run = dry_run;
+        self
+    }
+
+    /// Sets how long sessions may go on after a reload has removed this listener. Those that are open then are cut as by a
+    /// shutdown, with the reason [`Aborted`](crate::events::CloseReason::Aborted). Default: no limit. A session of a listener
+    /// with a limit takes some 100 bytes more.
+    pub fn removal_deadline(mut self, deadline: Option<Duration>) -> Self {
+        self.route.removal_deadline = deadline;
         self
     }
 

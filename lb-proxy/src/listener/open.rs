@@ -91,7 +91,12 @@ impl Listener {
     fn open_unix(&self, path: &Path, workers: &[Arc<Worker>]) -> io::Result<ListenerSockets> {
         let opened = match self.taken {
             Some(_) => None,
-            None => Some(unix::listen(path, self.bind.backlog, self.mode)?),
+            None => Some(unix::listen(
+                path,
+                self.bind.backlog,
+                self.mode,
+                self.opener.as_ref(),
+            )?),
         };
         let (own, file) = opened.unzip();
         let socket = own.as_ref().or(self.taken.as_ref());

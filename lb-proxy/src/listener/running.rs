@@ -103,6 +103,11 @@ impl RunningListener {
         }
     }
 
+    /// Begins the time that its sessions may go on because a reload removes it.
+    pub(crate) fn remove(&self) {
+        self.state.remove();
+    }
+
     /// Cancels the accept loops. Each serves the connections that the kernel has queued, and then closes its socket.
     pub(crate) fn close(self) -> ClosingListener {
         self.closing.cancel();

@@ -196,7 +196,9 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
 
 /// A function that computes the source address of a session.
 #[derive(Clone)]
-struct SourceFunction(Arc<dyn Fn(&Connection) -> Option<SocketAddr> + Send + Sync>);
+struct SourceFunction(Arc<Function>);
+
+type Function = dyn Fn(&Connection) -> Option<SocketAddr> + Send + Sync;
 
 impl fmt::Debug for SourceFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,7 +12,9 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lb_core::Endpoint;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
@@ -45,25 +47,64 @@ fn bind_to_any_name(_: &Socket) -> io::Result<()> {
 }
 
 /// Opens a listening socket at `path`, which must not exist, and gives its file the permissions `mode`.
-pub(crate) fn listen(path: &Path, backlog: u32, mode: u32) -> io::Result<(OwnedFd, SocketFile)> {
+pub(crate) fn listen(
+    path: &Path,
+    backlog: u32,
+    mode: u32,
+    opener: Option<&Arc<dyn UnixSocketOpener>>,
+) -> io::Result<(OwnedFd, SocketFile)> {
+    let file = |opener| SocketFile {
+        path: path.to_owned(),
+        opener,
+    };
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    if let Some(opener) = opener {
+        let socket = opener.open(path, mode)?;
+        let file = file(Some(Arc::clone(opener)));
+        socket.set_nonblocking(true)?;
+        SockRef::from(&socket).listen(backlog)?;
+        return Ok((socket.into(), file));
+    }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
     // From here on an error removes the file.
-    let file = SocketFile(path.to_owned());
+    let file = file(None);
     fs::set_permissions(path, Permissions::from_mode(mode))?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    socket.listen(backlog)?;
     Ok((socket.into(), file))
+}
+
+/// Opens listening unix sockets and removes their files, in the place of a process that lacks the rights to the
+/// directories because it has become another user; see [`Listener::opener`](crate::Listener::opener).
+pub trait UnixSocketOpener: fmt::Debug + Send + Sync {
+    /// Opens a listening socket at `path`, whose file gets the permissions `mode`.
+    ///
+    /// # Errors
+    ///
+    /// What prevents it. The listener then cannot be opened; `AddrInUse` is tried again.
+    fn open(&self, path: &Path, mode: u32) -> io::Result<UnixListener>;
+
+    /// Removes the file of a socket that was opened, because its listener is closed. Runs on the thread that closes the
+    /// listener, which may carry sessions, so it must not block for long.
+    fn remove(&self, path: &Path);
 }
 
 /// The file of a listening unix socket. Dropping it removes the file.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// What removes it, in the place of this process.
+    opener: Option<Arc<dyn UnixSocketOpener>>,
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Another program may have removed it.
-        let _ = fs::remove_file(&self.0);
+        match &self.opener {
+            Some(opener) => opener.remove(&self.path),
+            // Another program may have removed it.
+            None => drop(fs::remove_file(&self.path)),
+        }
     }
 }
 

@@ -175,9 +175,11 @@ impl ListenerSet {
             }
             self.0.push(running);
         }
-        let removed = diff.removed.iter();
-        let removed = removed.filter_map(|&i| old[i].as_ref().map(RunningListener::endpoint));
-        changes.removed = removed.collect();
+        let removed = diff.removed.iter().filter_map(|&i| old[i].as_ref());
+        changes.removed = removed
+            .inspect(|removed| removed.remove())
+            .map(RunningListener::endpoint)
+            .collect();
         let closing: Vec<_> = old
             .into_iter()
             .flatten()

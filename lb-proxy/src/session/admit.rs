@@ -20,12 +20,17 @@ impl Session {
         {
             return Err(CloseReason::AccessDenied);
         }
-        for (limit, (zone, sessions)) in route.zones.iter().enumerate() {
-            match zone.acquire(client.ip(), *sessions) {
-                Ok(permit) => self.permits.push(permit),
+        for (number, limit) in route.limits.iter().enumerate() {
+            match limit.acquire(client, || self.connection()) {
+                Ok(permit) => self.permits.extend(permit),
                 Err(refusal) => {
-                    self.note_refused_for(|| RefusalDetail::ClientLimit { limit });
-                    return Err(refusal.into());
+                    let detail = RefusalDetail::ClientLimit { limit: number };
+                    if !route.limit_dry_run {
+                        self.note_refused_for(|| detail);
+                        return Err(refusal.into());
+                    }
+                    self.observe_limit(refusal.into(), detail);
+                    break;
                 }
             }
         }
@@ -34,6 +39,21 @@ impl Session {
                 Err(CloseReason::Refused)
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl Session {
+    /// Reports a limit that would have refused the client. As in nginx, such a session counts in no zone.
+    fn observe_limit(&mut self, reason: CloseReason, detail: RefusalDetail) {
+        self.permits.clear();
+        self.report_refusal(reason, Some(&"a dry run: the client is served"));
+        let listener = Arc::clone(&self.permit.listener);
+        if let Some(hooks) = &listener.route.hooks {
+            hooks.would_refuse(&self.connection(), &detail);
+        }
+        if let Some(details) = &mut self.details {
+            details.observed = Some(detail);
         }
     }
 }

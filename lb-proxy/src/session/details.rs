@@ -18,6 +18,8 @@ pub(super) struct Details {
     pub(super) attempts: Vec<AttemptReport>,
     pub(super) refusal: Option<RefusalDetail>,
     pub(super) connected: Option<Connected>,
+    /// The limit that would have refused the client.
+    pub(super) observed: Option<RefusalDetail>,
     /// The bytes of a fixed response that the client accepted.
     pub(super) responded: u64,
 }
@@ -89,6 +91,7 @@ impl Session {
         let summary = Summary {
             reason,
             refusal: details.refusal.as_ref(),
+            observed: details.observed.as_ref(),
             upstream: is_chosen.then(|| self.upstream()),
             backend: backend.as_deref(),
             attempts: &details.attempts,

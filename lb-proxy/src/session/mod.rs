@@ -136,15 +136,16 @@ impl Session {
         };
         let watcher = self.lease.as_ref();
         let watcher = watcher.and_then(|lease| self.upstream().watch_loss(lease));
-        Ok(match watcher {
-            Some(watcher) => {
+        let removed = self.permit.listener.removed();
+        Ok(match (watcher, removed) {
+            (watcher, removed) if watcher.is_some() || removed.is_some() => {
                 let relay = async {
-                    let cut = pin!(lost(watcher, cut_off));
+                    let cut = pin!(lost(watcher, removed, cut_off));
                     self.relay(&backend, ahead, worker, cut).await
                 };
                 Box::pin(relay).await
             }
-            None => {
+            _ => {
                 let cut = pin!(aborted(cut_off));
                 self.relay(&backend, ahead, worker, cut).await
             }

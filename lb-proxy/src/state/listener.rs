@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::{Endpoint, Timestamp};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::proxy::ProxyState;
 use super::route::Route;
@@ -32,6 +33,8 @@ pub(crate) struct ListenerState {
     virtual_servers: Option<Box<VirtualServerStates>>,
     proxy: Arc<ProxyState>,
     limiter: Limiter,
+    /// Cancelled when the sessions of a listener that was removed have to end.
+    removed: CancellationToken,
 }
 
 /// The virtual servers of a listener, each a listener without limits.
@@ -49,7 +52,8 @@ impl ListenerState {
         limits: Limits,
         proxy: &Arc<ProxyState>,
     ) -> Arc<Self> {
-        Self::with_limiter(addr, route, servers, Limiter::new(limits), proxy)
+        let removed = CancellationToken::new();
+        Self::with_limiter(addr, route, servers, Limiter::new(limits), proxy, &removed)
     }
 
     /// This state with another route and other limits. The limits go on counting the open sessions.
@@ -61,7 +65,7 @@ impl ListenerState {
         proxy: &Arc<ProxyState>,
     ) -> Arc<Self> {
         let limiter = self.limiter.with_limits(limits);
-        Self::with_limiter(self.addr, route, servers, limiter, proxy)
+        Self::with_limiter(self.addr, route, servers, limiter, proxy, &self.removed)
     }
 
     fn with_limiter(
@@ -70,6 +74,7 @@ impl ListenerState {
         servers: VirtualServers,
         limiter: Limiter,
         proxy: &Arc<ProxyState>,
+        removed: &CancellationToken,
     ) -> Arc<Self> {
         let state = |route, virtual_servers, limiter| {
             Arc::new(Self {
@@ -78,6 +83,7 @@ impl ListenerState {
                 virtual_servers,
                 proxy: Arc::clone(proxy),
                 limiter,
+                removed: removed.clone(),
             })
         };
         let is_used = !servers.is_empty();
@@ -86,6 +92,7 @@ impl ListenerState {
         let states: Vec<_> = states
             .map(|VirtualServer { route: mut own }| {
                 own.unix.clone_from(&route.unix);
+                own.removal_deadline = route.removal_deadline;
                 state(own, None, Limiter::new(Limits::default()))
             })
             .collect();
@@ -103,6 +110,23 @@ impl ListenerState {
         servers
             .states
             .get(servers.selector.choose(name, connection)?)
+    }
+
+    /// Cancelled when the sessions of a removed listener have to end. `None` if they never have to.
+    pub(crate) fn removed(&self) -> Option<CancellationToken> {
+        let ends = self.route.removal_deadline.is_some();
+        ends.then(|| self.removed.clone())
+    }
+
+    /// Ends the open sessions when the time passes that they may go on after the removal of the listener.
+    pub(crate) fn remove(&self) {
+        if let Some(deadline) = self.route.removal_deadline {
+            let removed = self.removed.clone();
+            tokio::spawn(async move {
+                sleep(deadline).await;
+                removed.cancel();
+            });
+        }
     }
 
     /// What it listens on.

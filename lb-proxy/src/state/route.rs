@@ -1,6 +1,5 @@
 //! The settings of a listener that its sessions read.
 
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +10,14 @@ use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::error::BuildError;
 use crate::hooks::Hooks;
 use crate::limits::access::Access;
-use crate::limits::client_zone::ClientZone;
+use crate::limits::client_limit::ClientLimit;
 use crate::net::bind_source::BindSource;
 use crate::net::options::SocketOptions;
 use crate::preread::Preread;
 use crate::server_names::ServerNames;
 use crate::session_data::SessionDataFactory;
 use crate::upstream::Upstream;
+use crate::upstream::key_part::KeyParts;
 use crate::upstream::send_proxy::SendProxy;
 
 /// The settings of a listener that its sessions read.
@@ -36,7 +36,10 @@ pub(crate) struct Route {
     pub(crate) on_refusal: OnRefusal,
     pub(crate) abandon_silent: bool,
     pub(crate) access: Option<Access>,
-    pub(crate) zones: Vec<(ClientZone, NonZeroU32)>,
+    pub(crate) limits: Vec<ClientLimit>,
+    pub(crate) limit_dry_run: bool,
+    /// How long sessions may go on after the listener was removed.
+    pub(crate) removal_deadline: Option<Duration>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
     pub(crate) session_data: Option<SessionDataFactory>,
     pub(crate) prereads: Vec<Arc<dyn Preread>>,
@@ -66,7 +69,9 @@ impl Route {
             on_refusal: OnRefusal::default(),
             abandon_silent: true,
             access: None,
-            zones: Vec::new(),
+            limits: Vec::new(),
+            limit_dry_run: false,
+            removal_deadline: None,
             hooks: None,
             session_data: None,
             prereads: Vec::new(),
@@ -85,7 +90,9 @@ impl Route {
         self.unix = own.unix;
         self.client_options = own.client_options;
         self.access = own.access;
-        self.zones = own.zones;
+        self.limits = own.limits;
+        self.limit_dry_run = own.limit_dry_run;
+        self.removal_deadline = own.removal_deadline;
         self.session_data = own.session_data;
         self.prereads = own.prereads;
         self.preread_timeout = own.preread_timeout;
@@ -125,7 +132,8 @@ impl Route {
         let is_function = matches!(self.bandwidth, Some(BandwidthSetting::Function(_)));
         let sends = self.send_proxy.as_ref().is_some_and(SendProxy::passes_tlvs);
         let computes = self.function.is_some() || is_function || self.bind_source.is_computed();
-        self.hooks.is_some() || computes || sends
+        let keys = self.limits.iter().filter_map(|limit| limit.key.as_ref());
+        self.hooks.is_some() || computes || sends || keys.into_iter().any(KeyParts::needs_preread)
     }
 
     /// The upstreams that it names.

@@ -77,6 +77,36 @@ impl Namespaces {
         run(&[&["ip", "-n", &self.names[index]], args].concat())
     }
 
+    /// A command that runs `program` in the first or second namespace, by its index.
+    pub fn command(&self, index: usize, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.names[index], program]);
+        command
+    }
+
+    /// Lets the first namespace take packets to any address that arrive on its link, as a transparent proxy needs it,
+    /// and routes those to `foreign` from the second there.
+    ///
+    /// # Errors
+    ///
+    /// What `ip` says.
+    pub fn route_to_first(&self, foreign: &str) -> Result<(), String> {
+        self.ip(0, &["link", "set", "lo", "up"])?;
+        self.ip(0, &["rule", "add", "iif", "lb", "lookup", "100"])?;
+        let all = [
+            "route",
+            "add",
+            "local",
+            "0.0.0.0/0",
+            "dev",
+            "lo",
+            "table",
+            "100",
+        ];
+        self.ip(0, &all)?;
+        self.ip(1, &["route", "add", foreign, "via", ADDRS[0]])
+    }
+
     /// Runs `f` in a thread of the first or second namespace, by its index. A socket keeps the namespace in which it was
     /// created.
     pub fn inside<T: Send>(&self, index: usize, f: impl FnOnce() -> T + Send) -> T {

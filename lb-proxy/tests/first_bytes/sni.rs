@@ -10,7 +10,7 @@ use lb_core::Backend;
 use lb_core::policy::Maglev;
 use lb_discovery::Static;
 use lb_proxy::balancing::KeyPart;
-use lb_proxy::client_hello::ClientHelloReader;
+use lb_proxy::client_hello::{ClientHelloReader, TlsVersion};
 use lb_proxy::server_names::ServerNames;
 use lb_proxy::{Listener, Proxy, Upstream};
 use rustls::client::Resumption;
@@ -276,7 +276,11 @@ async fn a_route_function_sees_the_name_and_the_protocols() {
             let chosen = chosen.clone();
             move |connection| {
                 let offers = connection.alpn().any(|protocol| protocol == b"echo/2");
-                (offers && connection.server_name() == Some("other.test")).then(|| chosen.clone())
+                let version = connection.tls_version();
+                (offers
+                    && version == Some(TlsVersion::TLS1_3)
+                    && connection.server_name() == Some("other.test"))
+                .then(|| chosen.clone())
             }
         });
     let proxy = Proxy::builder().listener(listener).upstream(&chosen);

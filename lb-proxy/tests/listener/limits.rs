@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use lb_core::Backend;
 use lb_proxy::access::{Access, ClientZone, Excess, Network, Rate};
-use lb_proxy::{Limits, Listener, Proxy};
+use lb_proxy::balancing::{HashKey, KeyPart};
+use lb_proxy::events::{Connection, RefusalDetail, Summary};
+use lb_proxy::{Hooks, Limits, Listener, Proxy};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, upstream};
@@ -76,6 +80,68 @@ async fn the_session_limit_of_a_zone_applies_to_each_client() {
     assert_eq!(proxy.metrics().client_sessions, 1);
     proxy.end().await;
     assert!(zone.is_empty());
+}
+
+#[tokio::test]
+async fn a_limit_by_key_counts_the_clients_of_one_key_together() {
+    let zone = ClientZone::builder().build();
+    // Clients of 127.0.0.0/24 but .9 are one; .9 is not counted.
+    let key = KeyPart::custom("network", |connection| match connection.client.ip() {
+        IpAddr::V4(ip) if ip.octets()[3] != 9 => HashKey::from_bytes(&ip.octets()[..3]),
+        _ => HashKey::none(),
+    });
+    let proxy = over_a(|listener| listener.limit_keys(&zone, [key], one())).await;
+    let first = stays(&proxy).await;
+    if let Ok(mut same) = try_from([127, 0, 0, 2], &proxy).await {
+        assert_reset(&mut same).await;
+    }
+    for other in [[127, 0, 1, 2], [127, 0, 0, 9]] {
+        let mut client = from(other, &proxy).await;
+        assert_eq!(client.read_u8().await.unwrap(), b'a', "{other:?}");
+    }
+    drop(first);
+    eventually("the end of the sessions", || zone.is_empty()).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    proxy.end().await;
+}
+
+#[derive(Debug, Default)]
+struct Observer {
+    told: AtomicUsize,
+    at_end: AtomicUsize,
+}
+
+impl Hooks for Observer {
+    fn would_refuse(&self, _: &Connection, detail: &RefusalDetail) {
+        assert!(matches!(detail, RefusalDetail::ClientLimit { limit: 0 }));
+        self.told.fetch_add(1, Relaxed);
+    }
+
+    fn close(&self, _: &Connection, summary: &Summary<'_>) {
+        assert!(summary.refusal.is_none());
+        let observed = summary.observed.is_some();
+        self.at_end.fetch_add(usize::from(observed), Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_limit_serves_the_client_and_tells_the_hooks() {
+    let zone = ClientZone::builder().build();
+    let hooks = Arc::new(Observer::default());
+    let proxy = over_a(|listener| {
+        let listener = listener.limit_clients(&zone, one()).limit_dry_run(true);
+        listener.hooks(hooks.clone())
+    });
+    let proxy = proxy.await;
+    let first = stays(&proxy).await;
+    let second = stays(&proxy).await;
+    assert_eq!(hooks.told.load(Relaxed), 1);
+    drop((first, second));
+    eventually("the end of the sessions", || proxy.metrics().active == 0).await;
+    assert!(zone.is_empty(), "a session over the limit is not counted");
+    assert_eq!(hooks.at_end.load(Relaxed), 1);
+    assert_eq!(proxy.metrics().client_sessions, 0);
+    proxy.end().await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use lb_core::policy::PolicyKind;
 use lb_core::{Backend, BalancerConfig, Snapshot, ZonePreference};
 use lb_discovery::Static;
+use lb_proxy::balancing::{HashKey, KeyPart};
 use lb_proxy::errors::ReloadError;
 use lb_proxy::{Limits, Listener, Proxy, Upstream, Workers};
 use test_support::deadline::{eventually, within};
@@ -53,6 +54,41 @@ async fn a_reload_adds_keeps_and_removes_listeners() {
         while TcpStream::connect(first).await.is_ok() {}
     })
     .await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn sessions_of_a_removed_listener_end_by_its_deadline_and_no_others() {
+    let nodes = TcpListener::bind(loopback()).await.unwrap();
+    let upstream = round_robin("a", nodes.local_addr().unwrap());
+    let listener = |addr, deadline: Option<u64>| {
+        let deadline = deadline.map(Duration::from_millis);
+        Listener::new(addr, &upstream).removal_deadline(deadline)
+    };
+    let proxy = Proxy::builder()
+        .listener(listener(loopback(), Some(50)))
+        .listener(listener(loopback(), Some(50)))
+        .listener(listener(loopback(), None));
+    let proxy = RunningProxy::run(proxy).await;
+    let addrs = proxy.handle.local_addrs();
+    let mut sessions = Vec::new();
+    for addr in &addrs {
+        let client = TcpStream::connect(addr).await.unwrap();
+        sessions.push((client, nodes.accept().await.unwrap().0));
+    }
+    // The second listener stays with another description, and its sessions go on.
+    let to = Proxy::builder().listener(listener(addrs[1], None));
+    reload(&proxy, to).await.unwrap();
+    let [(removed, _), kept @ ..] = &mut sessions[..] else {
+        panic!("three sessions");
+    };
+    let end = within("the end of the session", removed.read(&mut [0])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    for (client, node) in kept {
+        node.write_all(b"x").await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), b'x');
+    }
+    drop(sessions);
     proxy.end().await;
 }
 
@@ -323,6 +359,52 @@ async fn an_upstream_with_an_equal_description_keeps_its_sources_and_one_that_di
     let upstreams = reload(&proxy, to).await.unwrap().upstreams;
     assert_eq!(upstreams.added, ["another".into()]);
     assert_eq!(upstreams.removed, ["scripted".into()]);
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_key_function_of_the_same_identity_replaces_the_former_one_and_keeps_the_upstream() {
+    let nodes = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut backends = Vec::new();
+    for node in nodes {
+        backends.push(Backend::new(named(node).await).with_name(node));
+    }
+    let hashed = |identity: &str, key: &'static str| {
+        Upstream::builder("hashed")
+            .discovery(Static::new(backends.iter().cloned().collect()))
+            .policy(PolicyKind::Maglev.build())
+            .hash_key([KeyPart::custom(identity, |_| {
+                HashKey::from_bytes(key.as_bytes())
+            })])
+            .fingerprint("")
+            .build()
+            .unwrap()
+    };
+    let running = hashed("key", "one");
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &running)).await;
+    eventually("the membership", || running.explain(b"").is_ok()).await;
+    let chosen = |key: &str| running.explain(key.as_bytes()).unwrap().chosen.unwrap();
+    let name = |key: &str| {
+        let index = backends
+            .iter()
+            .position(|backend| backend.addr == chosen(key));
+        nodes[index.unwrap()]
+    };
+    let other = ["two", "three", "four", "five"];
+    let other = other
+        .into_iter()
+        .find(|key| name(key) != name("one"))
+        .unwrap();
+    assert_eq!(ask(proxy.addr).await.unwrap(), name("one"));
+    for (identity, is_kept) in [("key", true), ("another key", false)] {
+        let to = Proxy::builder().listen(proxy.addr, &hashed(identity, other));
+        let upstreams = reload(&proxy, to).await.unwrap().upstreams;
+        assert_eq!(
+            (upstreams.kept.len(), upstreams.changed.len()),
+            (is_kept.into(), (!is_kept).into())
+        );
+        assert_eq!(ask(proxy.addr).await.unwrap(), name(other));
+    }
     proxy.end().await;
 }
 

@@ -9,5 +9,6 @@ mod least_time;
 mod queue;
 mod refusal;
 mod retry;
+mod session_data;
 mod source;
 mod summary;

@@ -50,29 +50,10 @@ async fn the_source_may_be_the_client_of_the_session() {
     assert_eq!(peer.ip().to_string(), "127.0.0.1");
 }
 
-/// Lets the first namespace take packets to any address that arrive on its link, as a transparent proxy needs it, and
-/// routes those to [`FOREIGN`] from the second there.
-fn route(namespaces: &Namespaces) -> Result<(), String> {
-    namespaces.ip(0, &["link", "set", "lo", "up"])?;
-    namespaces.ip(0, &["rule", "add", "iif", "lb", "lookup", "100"])?;
-    let all = [
-        "route",
-        "add",
-        "local",
-        "0.0.0.0/0",
-        "dev",
-        "lo",
-        "table",
-        "100",
-    ];
-    namespaces.ip(0, &all)?;
-    namespaces.ip(1, &["route", "add", FOREIGN, "via", "192.0.2.1"])
-}
-
 #[test]
 fn a_transparent_source_is_the_address_of_another_machine() {
     let namespaces = match Namespaces::create().and_then(|namespaces| {
-        route(&namespaces)?;
+        namespaces.route_to_first(FOREIGN)?;
         Ok(namespaces)
     }) {
         Ok(namespaces) => namespaces,

@@ -9,11 +9,13 @@ use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::proxy_protocol::{ProxyProtocol, Untrusted};
 use lb_proxy::settings::SocketOptions;
 
+use super::hash_key;
 use super::reload_state::ReloadState;
 use crate::config::listen::Listen;
 use crate::config::server::Server;
 use crate::config::stream::Stream;
 use crate::variables::session::SessionState;
+use crate::variables::table::Variables;
 
 /// A time-out of 0: in nginx it ends at the first check.
 pub(super) const AT_ONCE: Duration = Duration::from_nanos(1);
@@ -30,7 +32,7 @@ pub(super) fn listener(
     let listener = sockets(listener, server, listen);
     let listener = session_data(listener, server, listen, stream);
     let listener = preread(listener, server, listen);
-    limits(listener, server, state)
+    limits(listener, server, &stream.variables, state)
 }
 
 /// The sockets of the listener and of its clients.
@@ -83,7 +85,12 @@ fn preread(mut listener: Listener, server: &Server, listen: &Listen) -> Listener
 }
 
 /// `allow`, `deny` and `limit_conn`.
-fn limits(mut listener: Listener, server: &Server, state: &ReloadState) -> Listener {
+fn limits(
+    mut listener: Listener,
+    server: &Server,
+    variables: &Arc<Variables>,
+    state: &ReloadState,
+) -> Listener {
     let settings = &server.settings;
     if !settings.access.is_empty() {
         let rules = settings.access.iter();
@@ -99,9 +106,16 @@ fn limits(mut listener: Listener, server: &Server, state: &ReloadState) -> Liste
     }
     for limit in &settings.limit_conn {
         // The configuration was checked: each limit has its zone.
-        if let Some(zone) = state.zone(&limit.zone) {
-            listener = listener.limit_clients(zone, limit.sessions);
-        }
+        let Some((config, zone)) = state.zone(&limit.zone) else {
+            continue;
+        };
+        listener = match config.key.text() {
+            "$binary_remote_addr" | "$remote_addr" => listener.limit_clients(zone, limit.sessions),
+            _ => {
+                let key = hash_key::parts(&config.key, variables);
+                listener.limit_keys(zone, key, limit.sessions)
+            }
+        };
     }
-    listener
+    listener.limit_dry_run(settings.limit_conn_settings.dry_run)
 }

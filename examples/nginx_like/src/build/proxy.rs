@@ -45,7 +45,13 @@ pub(crate) fn proxy(
             let opened = match inherited.listener(listen, number, upstream)? {
                 SocketMatch::Listener(listener) => *listener,
                 SocketMatch::None => match &listen.unix {
-                    Some(path) => Listener::unix(Arc::clone(path), upstream),
+                    Some(path) => {
+                        let listener = Listener::unix(Arc::clone(path), upstream);
+                        match &state.socket_opener {
+                            Some(opener) => listener.opener(Arc::clone(opener)),
+                            None => listener,
+                        }
+                    }
                     None => Listener::new(listen.addr, upstream),
                 },
                 SocketMatch::Covered => continue,
@@ -54,7 +60,8 @@ pub(crate) fn proxy(
                 virtual_servers(listen, stream, |index| sessions.of(&stream.servers[index]))?;
             let opened = opened
                 .sessions(sessions.of(server)?)
-                .virtual_servers(others);
+                .virtual_servers(others)
+                .removal_deadline(config.worker_shutdown_timeout);
             proxy = proxy.listener(listener(opened, server, listen, stream, state));
         }
     }

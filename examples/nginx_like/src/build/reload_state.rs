@@ -1,6 +1,9 @@
 //! What a reload takes over from the former configuration.
 
+use std::sync::Arc;
+
 use lb_proxy::access::ClientZone;
+use lb_proxy::settings::UnixSocketOpener;
 
 use super::inherited::ClaimedSocket;
 use crate::config::limit_conn::LimitConnZone;
@@ -11,14 +14,17 @@ pub(crate) struct ReloadState {
     zones: Vec<(LimitConnZone, ClientZone)>,
     /// Inherited sockets in use.
     pub(crate) inherited: Vec<ClaimedSocket>,
+    /// What opens unix domain sockets, if not this process.
+    pub(crate) socket_opener: Option<Arc<dyn UnixSocketOpener>>,
 }
 
 impl ReloadState {
-    /// Takes over the zones of `config`. As in nginx, a zone with the name and the size of a former zone is that zone.
+    /// Takes over the zones of `config`. As in nginx, a zone with the name and the size of a former zone is that zone. With
+    /// another key it is not.
     pub(super) fn take_zones(&mut self, config: &[LimitConnZone]) {
         let zones = config.iter().map(|new| {
             let same = |(old, _): &&(LimitConnZone, _)| {
-                (&old.name, old.clients) == (&new.name, new.clients)
+                (&old.name, old.clients, &old.key) == (&new.name, new.clients, &new.key)
             };
             let zone = match self.zones.iter().find(same) {
                 Some((_, zone)) => zone.clone(),
@@ -29,10 +35,9 @@ impl ReloadState {
         self.zones = zones.collect();
     }
 
-    pub(super) fn zone(&self, name: &str) -> Option<&ClientZone> {
+    pub(super) fn zone(&self, name: &str) -> Option<&(LimitConnZone, ClientZone)> {
         let mut zones = self.zones.iter();
-        let (_, zone) = zones.find(|(config, _)| config.name == name)?;
-        Some(zone)
+        zones.find(|(config, _)| config.name == name)
     }
 }
 

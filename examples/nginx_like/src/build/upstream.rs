@@ -85,8 +85,8 @@ fn fingerprint(config: &Upstream) -> String {
     )
 }
 
-/// Joins servers that are listed more than once: a backend is identified by its address, so its weight is the sum. Servers
-/// of a service are not joined, because they have the weights of its records.
+/// Joins servers that are listed more than once: a backend is identified by its address, so its weight is the sum, and its
+/// `max_conns` too, unless one of them has no limit. Servers of a service are not joined, because they have the weights of its records.
 fn joined(servers: &[UpstreamServer]) -> Vec<UpstreamServer> {
     let mut joined: Vec<UpstreamServer> = Vec::with_capacity(servers.len());
     let mut seen = HashMap::new();
@@ -102,6 +102,10 @@ fn joined(servers: &[UpstreamServer]) -> Vec<UpstreamServer> {
             Some(&first) if !matches!(server.host, Host::Service(_)) => {
                 let first: &mut UpstreamServer = &mut joined[first];
                 first.weight = first.weight.saturating_add(server.weight.get());
+                first.max_conns = first
+                    .max_conns
+                    .zip(server.max_conns)
+                    .map(|(one, other)| one.saturating_add(other.get()));
             }
             _ => {
                 seen.insert(identity, joined.len());

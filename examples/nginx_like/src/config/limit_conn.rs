@@ -2,13 +2,17 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
+use super::error_log::LogLevel;
+use super::settings::settings;
 use super::zone;
 use crate::syntax::directive::Args::Exactly;
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
+use crate::syntax::reader::Reader;
 use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
 use crate::syntax::units;
+use crate::variables::value::Value;
 
 /// Bytes of one client in a zone of nginx.
 const STATE: u64 = 64;
@@ -20,6 +24,8 @@ const MAX_SESSIONS: u64 = 65535;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct LimitConnZone {
     pub(crate) name: String,
+    /// What makes a client.
+    pub(crate) key: Value,
     /// How many clients it has room for: in nginx each takes 64 bytes.
     pub(crate) clients: NonZeroUsize,
     pub(crate) span: Span,
@@ -35,11 +41,33 @@ pub(crate) struct LimitConn {
     pub(crate) span: Span,
 }
 
+settings! {
+    /// What happens to a client over a limit.
+    LimitConnSettings, LimitConnDraft, LIMIT_CONN_SETTINGS {
+        /// `limit_conn_dry_run`, off by default: the client is served, and logged.
+        dry_run: bool = false,
+        "limit_conn_dry_run" Exactly(1) => |statement, _| statement.flag();
+        /// `limit_conn_log_level`, `error` by default.
+        log_level: LogLevel = LogLevel::Error,
+        "limit_conn_log_level" Exactly(1) => |statement, _| log_level(statement);
+    }
+}
+
+fn log_level(statement: &Statement) -> Result<LogLevel, ConfigError> {
+    match statement.arg() {
+        "info" => Ok(LogLevel::Info),
+        "notice" => Ok(LogLevel::Notice),
+        "warn" => Ok(LogLevel::Warn),
+        "error" => Ok(LogLevel::Error),
+        other => Err(statement.invalid("value", other)),
+    }
+}
+
 /// A variant without a comment is worded as in nginx.
 #[derive(Debug, thiserror::Error)]
 enum LimitConnError {
-    #[error("limit_conn_zone \"{zone}\" is already bound to key")]
-    DuplicateZone { zone: String },
+    #[error("limit_conn_zone \"{zone}\" is already bound to key \"{key}\"")]
+    DuplicateZone { zone: String, key: String },
     #[error("connection limit must be less 65536")]
     TooManyConnections,
     #[error("zero size shared memory zone \"{zone}\"")]
@@ -98,20 +126,22 @@ impl LimitConn {
 
 impl LimitConnZone {
     /// Reads a zone and adds it to the `zones` of the block.
-    pub(crate) fn read(zones: &mut Vec<Self>, statement: &Statement) -> Result<(), ConfigError> {
-        let zone = Self::parse(statement)?;
-        if zones.iter().any(|other| other.name == zone.name) {
-            return Err(statement.error(LimitConnError::DuplicateZone { zone: zone.name }));
+    pub(crate) fn read(
+        zones: &mut Vec<Self>,
+        statement: &Statement,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), ConfigError> {
+        let zone = Self::parse(statement, reader)?;
+        if let Some(other) = zones.iter().find(|other| other.name == zone.name) {
+            let (zone, key) = (zone.name, other.key.text().to_owned());
+            return Err(statement.error(LimitConnError::DuplicateZone { zone, key }));
         }
         zones.push(zone);
         Ok(())
     }
 
-    fn parse(statement: &Statement) -> Result<Self, ConfigError> {
-        match statement.arg() {
-            "$binary_remote_addr" | "$remote_addr" => {}
-            key => return Err(statement.not_supported_parameter(key)),
-        }
+    fn parse(statement: &Statement, reader: &mut Reader<'_>) -> Result<Self, ConfigError> {
+        let key = Value::compile(statement, statement.arg(), reader)?;
         let parameter = statement.parameters().next().unwrap_or_default();
         let invalid = || statement.invalid("parameter", parameter);
         let zone = parameter.strip_prefix("zone=").ok_or_else(invalid)?;
@@ -124,6 +154,7 @@ impl LimitConnZone {
             .and_then(NonZeroUsize::new);
         Ok(Self {
             name: name.to_owned(),
+            key,
             clients: clients.unwrap_or(NonZeroUsize::MAX),
             span: statement.span.clone(),
         })

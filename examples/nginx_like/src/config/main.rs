@@ -48,6 +48,15 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<Warning>,
 }
 
+impl Config {
+    /// Whether connections to servers may have addresses of other machines.
+    pub(crate) fn has_transparent_source(&self) -> bool {
+        let servers = self.stream.iter().flat_map(|stream| &stream.servers);
+        let mut binds = servers.filter_map(|server| server.settings.proxy.bind.as_ref());
+        binds.any(|bind| bind.transparent)
+    }
+}
+
 /// The arguments of `user`. Whether they exist is not checked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct User {

@@ -6,7 +6,7 @@ use lb_proxy::proxy_protocol::TrustedNetworks;
 
 use super::access::AccessRule;
 use super::error_log::ErrorLog;
-use super::limit_conn::LimitConn;
+use super::limit_conn::{LimitConn, LimitConnDraft, LimitConnSettings};
 use super::proxy::{ProxyDraft, ProxySettings};
 use super::realip::{self, RealIpFrom};
 use super::resolver::NameResolution;
@@ -25,6 +25,7 @@ pub(crate) struct ServerSettings {
     /// `allow` and `deny`; the first rule that matches counts.
     pub(crate) access: Vec<AccessRule>,
     pub(crate) limit_conn: Vec<LimitConn>,
+    pub(crate) limit_conn_settings: LimitConnSettings,
     pub(crate) error_logs: Vec<ErrorLog>,
 }
 
@@ -37,6 +38,7 @@ pub(crate) struct ServerDraft {
     real_ip_from: Vec<RealIpFrom>,
     access: Vec<AccessRule>,
     limit_conn: Vec<LimitConn>,
+    limit_conn_settings: LimitConnDraft,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) name_resolution: NameResolution,
 }
@@ -52,6 +54,7 @@ impl ServerDraft {
             real_ip_from: realip::networks(&own_or(self.real_ip_from, &outer.real_ip_from)),
             access: own_or(self.access, &outer.access),
             limit_conn: own_or(self.limit_conn, &outer.limit_conn),
+            limit_conn_settings: self.limit_conn_settings.merge(&outer.limit_conn_settings),
             error_logs: own_or(self.error_logs, &outer.error_logs),
         }
     }
@@ -66,6 +69,7 @@ impl<B: Has<ServerDraft>> Directive<B> {
         Self::ACCESS,
         Self::ERROR_LOG,
         Self::LIMIT_CONN,
+        Self::LIMIT_CONN_SETTINGS,
         Self::PROXY,
         Self::REALIP,
         Self::RESOLVER,
@@ -91,6 +95,7 @@ groups! {
     core: CoreDraft,
     error_logs: Vec<ErrorLog>,
     limit_conn: Vec<LimitConn>,
+    limit_conn_settings: LimitConnDraft,
     name_resolution: NameResolution,
     proxy: ProxyDraft,
     real_ip_from: Vec<RealIpFrom>,

@@ -42,9 +42,13 @@ pub(crate) struct StreamBlock {
 impl Block for StreamBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[
         Directive::GEO,
-        Directive::simple("limit_conn_zone", Exactly(2), |stream, statement, _| {
-            LimitConnZone::read(&mut stream.limit_conn_zones, statement)
-        }),
+        Directive::simple(
+            "limit_conn_zone",
+            Exactly(2),
+            |stream, statement, reader| {
+                LimitConnZone::read(&mut stream.limit_conn_zones, statement, reader)
+            },
+        ),
         Directive::MAP,
         Directive::MAP_HASH_BUCKET_SIZE,
         Directive::MAP_HASH_MAX_SIZE,

@@ -9,8 +9,6 @@ const NAMES: &[(&str, &str)] = &[
     ("health_check*", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
     ("js_*", "there is no JavaScript here: use \"map\" with what a client says first, or decide on the servers"),
     ("keyval*", "use \"map\" with a file of its own, and reload"),
-    ("limit_conn_dry_run", "remove it: a client over the limit is refused and logged"),
-    ("limit_conn_log_level", "remove it: a client over the limit is refused and logged"),
     ("log_format", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
     ("match", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
     ("mqtt*", "remove it: MQTT passes through unchanged, and the brokers see the clients by \"proxy_protocol\""),

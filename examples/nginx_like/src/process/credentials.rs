@@ -59,8 +59,9 @@ impl Credentials {
     /// Switches the process to that user, for good.
     ///
     /// Of the superuser's capabilities the calling thread, and the threads that it starts later, keep
-    /// `CAP_NET_BIND_SERVICE`, for ports below 1024. Threads that run already keep none.
-    pub(crate) fn switch_to(&self) -> Result<(), StartError> {
+    /// `CAP_NET_BIND_SERVICE`, for ports below 1024, and with `needs_transparency` `CAP_NET_RAW`, for source addresses of other
+    /// machines. Threads that run already keep none.
+    pub(crate) fn switch_to(&self, needs_transparency: bool) -> Result<(), StartError> {
         let (user, gid, uid) = (&self.name, self.gid, self.uid);
         let loses_rights = self.unprivileged_user().is_some();
         let failed = |call| move |errno: rustix::io::Errno| system(call, errno.into());
@@ -74,7 +75,10 @@ impl Credentials {
         nix::unistd::setuid(uid).map_err(|errno| system(format!("setuid({uid})"), errno.into()))?;
         if loses_rights {
             let had = capabilities(None).map_err(failed("capget()"))?.permitted;
-            let kept = had & CapabilitySet::NET_BIND_SERVICE;
+            let mut kept = had & CapabilitySet::NET_BIND_SERVICE;
+            if needs_transparency {
+                kept |= had & CapabilitySet::NET_RAW;
+            }
             let sets = CapabilitySets {
                 effective: kept,
                 permitted: kept,

@@ -138,6 +138,13 @@ impl Reloader {
                 "worker_rlimit_nofile",
                 config.worker_rlimit_nofile != started.worker_rlimit_nofile,
             ),
+            // The process has given up the right, unless it is the superuser or never was.
+            (
+                "proxy_bind ... transparent",
+                started.user.is_some()
+                    && config.has_transparent_source()
+                    && !started.has_transparent_source(),
+            ),
         ];
         for (directive, _) in differ.iter().filter(|(_, differs)| *differs) {
             warn!("\"{directive}\" changed, not applied before a restart");

@@ -14,6 +14,7 @@ use super::daemon::Readiness;
 use super::error::StartError;
 use super::files::access::FileAccess;
 use super::files::conf_path::ConfPath;
+use super::helper::sockets::HelperSockets;
 use super::limits::{limit_core, limit_files, set_priority};
 use super::logs::logging::{Logging, Logs, writes_to_stderr};
 use super::reload::{PidSlot, Reloader};
@@ -32,8 +33,16 @@ pub(crate) fn run(
     let config = load()?;
     let credentials = Credentials::look_up(config.user.as_ref())?;
     let mut state = ReloadState::default();
+    let unprivileged = credentials
+        .as_ref()
+        .and_then(Credentials::unprivileged_user);
+    let sockets = unprivileged.map(|_| Arc::new(HelperSockets::default()));
+    state.socket_opener = sockets.clone().map(|sockets| sockets as _);
     let proxy = build_as_user(&config, credentials.as_ref(), &mut state)?;
     let files = Arc::new(FileAccess::for_credentials(path, credentials.as_ref())?);
+    if let Some(sockets) = &sockets {
+        files.open_sockets_for(sockets);
+    }
     let logging = Logs::open(&config, &files)?.install();
     let _flush = FlushGuard(&logging);
     loops::warn_of(&config);
@@ -43,7 +52,7 @@ pub(crate) fn run(
     // Before the sockets are opened: the kernel lets sockets share an address only if one user has opened them, and
     // sockets that a reload adds belong to this user.
     if let Some(credentials) = &credentials {
-        credentials.switch_to()?;
+        credentials.switch_to(config.has_transparent_source())?;
     }
     let pid_file = PidSlot::default();
     let done = block_on(async {

@@ -124,6 +124,9 @@ async fn an_unbelieved_header_can_be_dropped() {
     assert_eq!(received, b"payload");
     assert_eq!(connection.client, connection.peer);
     assert_eq!(connection.proxy_header(), None);
+    // What it said can still be logged.
+    let sent = connection.unverified_proxy_header().unwrap();
+    assert_eq!(sent.addresses, Some(claimed()));
     scene.refuses(b"no header").await;
     scene.end().await;
 }

@@ -49,6 +49,21 @@ fn a_server_that_is_listed_twice_has_the_sum_of_the_weights() {
 }
 
 #[test]
+fn a_server_that_is_listed_twice_has_the_sum_of_the_limits() {
+    let config = read(
+        "upstream u {
+            server a:1 max_conns=2; server a:1 max_conns=3; server b:1 max_conns=1; server b:1;
+            server c:1; server c:1 max_conns=1; server d:1 max_conns=4;
+        }",
+    );
+    let joined = joined(&config.servers);
+    let limits = joined
+        .iter()
+        .map(|server| server.max_conns.map(NonZeroU32::get));
+    assert_eq!(limits.collect::<Vec<_>>(), [Some(5), None, None, Some(4)]);
+}
+
+#[test]
 fn consecutive_addresses_are_one_source() {
     let sources = |text: &str| {
         let made = upstream(&read(text), &Arc::default(), &SystemResolver::default()).unwrap();

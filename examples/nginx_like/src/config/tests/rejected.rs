@@ -96,6 +96,9 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Server, "deny nobody;", 2, r#"invalid parameter "nobody""#),
     (Stream, "limit_conn_zone $remote_addr zone=a;", 2, r#"invalid zone size "zone=a""#),
     (Stream, "limit_conn_zone $remote_addr zone=a:1k;", 2, r#"zone "zone=a:1k" is too small"#),
+    (Stream, "limit_conn_zone ${server_addr zone=a:1m;", 2, r#"the closing bracket in "server_addr" variable is missing"#),
+    (Server, "limit_conn_log_level debug;", 2, r#"invalid value "debug""#),
+    (Server, "limit_conn_dry_run yes;", 2, r#"invalid value "yes" in "limit_conn_dry_run" directive, it must be "on" or "off""#),
     (Server, "limit_conn a 0;", 2, r#"invalid number of connections "0""#),
     (Server, "limit_conn a 65536;", 2, r#"connection limit must be less 65536"#),
     (Server, "proxy_bind nowhere;", 2, r#"invalid address "nowhere""#),
@@ -218,7 +221,6 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
 #[rustfmt::skip]
 pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Directives that are not there yet.
-    (Stream, "limit_conn_zone $server_addr zone=a:1m;", 2, r#"the "$server_addr" parameter of the "limit_conn_zone" directive is not supported yet"#, None),
     (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
     (Server, "access_log off;", 2, r#"the "access_log" directive is not supported yet (remove it: sessions are not logged one by one, "error_log" has the failures)"#, None),
     // Where a connection goes. These are the words of nginx 1.31.
@@ -313,9 +315,6 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Upstream, "kubernetes_pods default/app=echo context=a;", 2, r#"no "port=" in "kubernetes_pods" directive"#, Some(r#"unknown directive "kubernetes_pods""#)),
     (Upstream, "kubernetes_pods default/app=echo port=446 address=node;", 2, r#"invalid parameter "address=node""#, Some(r#"unknown directive "kubernetes_pods""#)),
     (Upstream, "kubernetes_pods app=echo port=446;", 2, r#"no namespace in "app=echo", it must be NAMESPACE/LABEL_SELECTOR"#, Some(r#"unknown directive "kubernetes_pods""#)),
-    // nginx only looks at the methods before the server, and then never uses the backup.
-    (Upstream, "server 10.0.0.1:446;\nserver 10.0.0.2:446 backup;\nrandom;", 3, r#"balancing method does not support parameter "backup""#, None),
-    (Upstream, "server 10.0.0.1:446;\nserver 10.0.0.2:446 backup;\nhash a;", 3, r#"balancing method does not support parameter "backup""#, None),
 ];
 
 #[test]

@@ -1,5 +1,6 @@
 //! The settings of listeners and servers: values, defaults, inheritance.
 
+use crate::config::error_log::LogLevel;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -116,6 +117,24 @@ fn settings_of_the_nearest_level_count() {
 }
 
 #[test]
+fn limits_by_any_value_and_what_they_do() {
+    let stream = stream(
+        "limit_conn_zone $server_port$remote_addr zone=a:1m; limit_conn_zone x zone=b:64k;
+         limit_conn_dry_run on;
+         server { listen 1; proxy_pass 10.0.0.1:446; limit_conn_log_level info; }
+         server { listen 2; proxy_pass 10.0.0.1:446; limit_conn_dry_run off; }",
+    );
+    let keys = stream.limit_conn_zones.iter().map(|zone| zone.key.text());
+    assert_eq!(keys.collect::<Vec<_>>(), ["$server_port$remote_addr", "x"]);
+    let settings = |server: &Server| {
+        let settings = &server.settings.limit_conn_settings;
+        (settings.dry_run, settings.log_level)
+    };
+    let servers: Vec<_> = stream.servers.iter().map(settings).collect();
+    assert_eq!(servers, [(true, LogLevel::Info), (false, LogLevel::Error)]);
+}
+
+#[test]
 fn limits_and_rules_for_clients() {
     let stream = stream(
         "limit_conn_zone $binary_remote_addr zone=a:1m; limit_conn_zone $remote_addr zone=b:64k;
@@ -137,7 +156,8 @@ fn limits_and_rules_for_clients() {
     };
     let rules = |server: &Server| -> Vec<(String, bool)> {
         let rules = server.settings.access.iter();
-        let shown = |network: Option<Network>| network.map_or("unix:".into(), |n| n.to_string());
+        let shown =
+            |network: Option<Network>| network.map_or_else(|| "unix:".into(), |n| n.to_string());
         rules
             .map(|rule| (shown(rule.network), rule.allows))
             .collect()

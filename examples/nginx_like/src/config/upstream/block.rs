@@ -57,7 +57,13 @@ pub(crate) struct UpstreamBlocks {
 impl Block for UpstreamBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[
         Directive::simple("server", AtLeast(1), |upstream, statement, _| {
-            upstream.servers.push(UpstreamServer::read(statement)?);
+            let server = UpstreamServer::read(statement)?;
+            // As in nginx, a method refuses the backups that come after it.
+            let method = upstream.method.as_ref();
+            if server.backup && !method.is_none_or(Method::takes_backups) {
+                return Err(statement.error(UpstreamError::BackupNotSupported));
+            }
+            upstream.servers.push(server);
             Ok(())
         }),
         Directive::simple("zone", Between(1, 2), |_, statement, _| {
@@ -124,16 +130,7 @@ impl UpstreamBlock {
         if self.servers.is_empty() && self.kubernetes.is_empty() {
             return Err(ConfigError::at(end, UpstreamError::NoServersInside));
         }
-        if self.method.as_ref().is_none_or(Method::takes_backups) {
-            return Ok(());
-        }
-        match self.servers.iter().find(|server| server.backup) {
-            Some(server) => Err(ConfigError::at(
-                &server.span,
-                UpstreamError::BackupNotSupported,
-            )),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

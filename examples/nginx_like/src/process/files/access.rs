@@ -15,6 +15,7 @@ use crate::config::pid::PidPath;
 use crate::process::credentials::Credentials;
 use crate::process::error::StartError;
 use crate::process::helper::client::Helper;
+use crate::process::helper::sockets::HelperSockets;
 
 /// Access to the configuration, the logs and the pid file, with the rights of the user that started the process.
 #[derive(Debug)]
@@ -47,6 +48,13 @@ impl FileAccess {
             files.load()?;
         }
         Ok(files)
+    }
+
+    /// Lets the helper, if there is one, open `sockets`.
+    pub(crate) fn open_sockets_for(&self, sockets: &HelperSockets) {
+        if let Some(helper) = &self.helper {
+            sockets.set(helper);
+        }
     }
 
     /// Reads the configuration.

@@ -6,3 +6,4 @@ pub(crate) mod file_threads;
 pub(crate) mod open_log;
 mod path_resolution;
 pub(crate) mod pid;
+pub(crate) mod socket_file;

@@ -38,6 +38,13 @@ pub(super) fn open(path: &Path, owner: Option<Uid>, flags: OFlags) -> io::Result
     Ok(opened)
 }
 
+/// The directory of `path` and the name in it, after all links, none of which belongs to `owner`.
+pub(super) fn place(path: &Path, owner: Uid) -> io::Result<(OwnedFd, OsString)> {
+    let mut resolution = PathResolution::new(owner)?;
+    let last = resolution.run(path)?;
+    Ok((resolution.dir, last.name))
+}
+
 fn open_own(path: &Path, flags: OFlags) -> io::Result<OpenedFile> {
     let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
     let file = openat(CWD, path, flags, MODE)?;

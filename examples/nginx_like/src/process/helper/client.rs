@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
@@ -23,6 +24,9 @@ const END_TIMEOUT: Timespec = Timespec {
     tv_sec: 1,
     tv_nsec: 0,
 };
+
+/// How long a thread that may carry sessions waits for the helper to remove a file.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The helper process. When this is dropped, or this process ends, it ends as well.
 #[derive(Debug)]
@@ -84,8 +88,26 @@ impl Helper {
         self.request(Tag::RemovePid, path).map(drop)
     }
 
+    /// Opens a listening unix domain socket. A configuration that was loaded must name it.
+    pub(crate) fn open_unix(&self, path: &Path) -> io::Result<UnixListener> {
+        let answer = self.request(Tag::OpenUnix, path)?;
+        let socket = answer.file.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(OwnedFd::from(socket).into())
+    }
+
+    /// Removes the file of a socket that was [opened](Self::open_unix). Waits a second at most.
+    pub(crate) fn remove_unix(&self, path: &Path) -> io::Result<()> {
+        self.request_within(Tag::RemoveUnix, path, Some(REMOVE_TIMEOUT))
+            .map(drop)
+    }
+
     fn request(&self, tag: Tag, path: &Path) -> io::Result<Frame> {
+        self.request_within(tag, path, None)
+    }
+
+    fn request_within(&self, tag: Tag, path: &Path, limit: Option<Duration>) -> io::Result<Frame> {
         let (ours, theirs) = UnixStream::pair()?;
+        ours.set_read_timeout(limit)?;
         let theirs = File::from(OwnedFd::from(theirs));
         let body = path.as_os_str().as_bytes();
         let sent = {

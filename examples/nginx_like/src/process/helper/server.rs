@@ -24,6 +24,7 @@ use crate::process::error::StartError;
 use crate::process::files::conf_path::ConfPath;
 use crate::process::files::open_log;
 use crate::process::files::pid::PidFile;
+use crate::process::files::socket_file::SocketFile;
 use crate::process::logs::logging::paths_of;
 use crate::syntax::recording::Recording;
 
@@ -48,8 +49,8 @@ pub(crate) fn serve(path: ConfPath, owner: u32) -> Result<(), StartError> {
     let socket = UnixStream::from(socket);
     // The kernel took the name from /proc/self/exe.
     let _ = rustix::thread::set_name(c"nginx_like");
-    let pid_files = Arc::<Mutex<Vec<PidFile>>>::default();
-    let watched = (socket.try_clone().map_err(failed)?, Arc::clone(&pid_files));
+    let files = Arc::<Mutex<OpenFiles>>::default();
+    let watched = (socket.try_clone().map_err(failed)?, Arc::clone(&files));
     let watching = thread::Builder::new().name("end".to_owned());
     let watching = watching.spawn(move || end_with(&watched.0, &watched.1));
     let watching = watching.map_err(StartError::Thread)?;
@@ -58,7 +59,7 @@ pub(crate) fn serve(path: ConfPath, owner: u32) -> Result<(), StartError> {
         owner: Uid::from_raw(owner),
         server: parent_id(),
         configured: Mutex::default(),
-        pid_files,
+        files,
     });
     // A server that was killed may leave its socket with an error instead of an end.
     while let Ok(Some(frame)) = receive(&socket) {
@@ -91,10 +92,10 @@ fn keep_file_rights() -> Result<(), StartError> {
 }
 
 /// Ends the process when the server has ended, even if a request hangs on a file then.
-fn end_with(server: &UnixStream, pid_files: &Mutex<Vec<PidFile>>) {
+fn end_with(server: &UnixStream, files: &Mutex<OpenFiles>) {
     let mut ended = [PollFd::new(server, PollFlags::RDHUP)];
     while matches!(poll(&mut ended, None), Ok(0) | Err(Errno::INTR)) {}
-    lock(pid_files).clear();
+    drop(std::mem::take(&mut *lock(files)));
     process::exit(0);
 }
 
@@ -126,8 +127,14 @@ struct RequestHandler {
     /// The server's process.
     server: u32,
     configured: Mutex<ConfiguredPaths>,
-    /// Open pid files. Dropping one removes it.
-    pid_files: Arc<Mutex<Vec<PidFile>>>,
+    files: Arc<Mutex<OpenFiles>>,
+}
+
+/// Files that are removed when they are dropped.
+#[derive(Default)]
+struct OpenFiles {
+    pids: Vec<PidFile>,
+    sockets: Vec<SocketFile>,
 }
 
 /// The logs and the pid files that configurations have named so far.
@@ -135,6 +142,7 @@ struct RequestHandler {
 struct ConfiguredPaths {
     logs: HashSet<PathBuf>,
     pids: HashSet<PathBuf>,
+    sockets: HashSet<PathBuf>,
 }
 
 #[derive(Default)]
@@ -182,17 +190,29 @@ impl RequestHandler {
                 // One pid file for each path: the file of an earlier request is removed first.
                 self.remove(&path);
                 let file = PidFile::open(&path, Some(self.owner))?;
-                lock(&self.pid_files).push(file);
+                lock(&self.files).pids.push(file);
                 Ok(Response::default())
             }
             Tag::WritePid => {
                 let mut file = self.take(&path).ok_or(Errno::PERM)?;
                 let done = file.write(self.server);
-                lock(&self.pid_files).push(file);
+                lock(&self.files).pids.push(file);
                 done.map(|()| Response::default())
             }
             Tag::RemovePid => {
                 self.remove(&path);
+                Ok(Response::default())
+            }
+            Tag::OpenUnix if lock(&self.configured).sockets.contains(&path) => {
+                let (socket, file) = SocketFile::open(&path, self.owner)?;
+                lock(&self.files).sockets.push(file);
+                Ok(Response {
+                    body: Vec::new(),
+                    file: Some(OwnedFd::from(socket).into()),
+                })
+            }
+            Tag::RemoveUnix => {
+                drop(self.take_socket(&path));
                 Ok(Response::default())
             }
             _ => Err(Errno::PERM.into()),
@@ -205,9 +225,15 @@ impl RequestHandler {
     }
 
     fn take(&self, path: &Path) -> Option<PidFile> {
-        let mut pid_files = lock(&self.pid_files);
-        let found = pid_files.iter().position(|file| file.path() == path)?;
-        Some(pid_files.swap_remove(found))
+        let pids = &mut lock(&self.files).pids;
+        let found = pids.iter().position(|file| file.path() == path)?;
+        Some(pids.swap_remove(found))
+    }
+
+    fn take_socket(&self, path: &Path) -> Option<SocketFile> {
+        let sockets = &mut lock(&self.files).sockets;
+        let found = sockets.iter().position(|file| file.path() == path)?;
+        Some(sockets.swap_remove(found))
     }
 
     /// The recording ends with the first mistake, which the server then finds as well.
@@ -217,6 +243,10 @@ impl RequestHandler {
         if let Ok(config) = config {
             let mut configured = lock(&self.configured);
             configured.logs.extend(paths_of(&config));
+            let servers = config.stream.iter().flat_map(|stream| &stream.servers);
+            let listens = servers.flat_map(|server| &server.listens);
+            let paths = listens.filter_map(|listen| listen.unix.as_deref());
+            configured.sockets.extend(paths.map(Path::to_owned));
             configured.pids.insert(config.pid.path);
         }
         recording

@@ -27,6 +27,8 @@ pub(super) enum Tag {
     OpenPid = b'p',
     WritePid = b'w',
     RemovePid = b'r',
+    OpenUnix = b'u',
+    RemoveUnix = b'x',
     /// Answers. The body is a recording of the configuration, or empty.
     Done = b'd',
     /// The body is the number of a system error, four bytes, or the text of another error.
@@ -48,6 +50,8 @@ impl Tag {
             Self::OpenPid,
             Self::WritePid,
             Self::RemovePid,
+            Self::OpenUnix,
+            Self::RemoveUnix,
             Self::Done,
             Self::Failed,
         ];

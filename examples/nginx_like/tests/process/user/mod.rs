@@ -3,6 +3,7 @@
 mod files;
 mod helper;
 mod rights;
+mod sockets;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

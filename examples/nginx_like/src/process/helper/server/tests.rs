@@ -21,7 +21,7 @@ fn handler(pid: &Path) -> Arc<RequestHandler> {
         owner: Uid::from_raw(geteuid().as_raw() + 1),
         server: 17,
         configured: Mutex::new(configured),
-        pid_files: Arc::default(),
+        files: Arc::default(),
     })
 }
 
@@ -44,7 +44,7 @@ fn each_path_has_one_pid_file_however_often_it_is_requested() {
         ask(Tag::OpenPid, &path).unwrap();
         ask(Tag::WritePid, &path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "17\n");
-        assert_eq!(lock(&handler.pid_files).len(), 1);
+        assert_eq!(lock(&handler.files).pids.len(), 1);
     }
     let other = dir.path().join("other");
     for tag in [Tag::OpenPid, Tag::OpenLog, Tag::WritePid] {
@@ -52,7 +52,7 @@ fn each_path_has_one_pid_file_however_often_it_is_requested() {
     }
     assert!(!other.exists());
     ask(Tag::RemovePid, &path).unwrap();
-    assert!(!path.exists() && lock(&handler.pid_files).is_empty());
+    assert!(!path.exists() && lock(&handler.files).pids.is_empty());
 }
 
 #[test]

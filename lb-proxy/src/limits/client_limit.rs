@@ -1,0 +1,36 @@
+//! A limit of a listener on the sessions of each client.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+
+use super::client_zone::{ClientPermit, ClientRefusal, ClientZone};
+use crate::connection::Connection;
+use crate::upstream::key_part::KeyParts;
+
+/// A limit of a listener on the sessions of each client that a zone counts.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientLimit {
+    pub(crate) zone: ClientZone,
+    /// What makes a client. `None`: its address.
+    pub(crate) key: Option<KeyParts>,
+    pub(crate) sessions: NonZeroU32,
+}
+
+impl ClientLimit {
+    /// Counts a session of `client`. `None` if its key is empty: such sessions are not counted.
+    pub(crate) fn acquire(
+        &self,
+        client: SocketAddr,
+        connection: impl FnOnce() -> Connection,
+    ) -> Result<Option<ClientPermit>, ClientRefusal> {
+        let Some(parts) = &self.key else {
+            return self.zone.acquire(client.ip(), self.sessions).map(Some);
+        };
+        let connection = parts.needs_connection().then(connection);
+        let key = parts.key(client, connection.as_ref());
+        match key.as_bytes() {
+            [] => Ok(None),
+            key => self.zone.acquire_key(key, self.sessions).map(Some),
+        }
+    }
+}
