@@ -22,7 +22,7 @@ use crate::process::start_warnings;
 use crate::process::test_config;
 use crate::syntax::error::Os;
 
-use print::{dump, print_error, print_version, print_warnings};
+use print::{dump, print_error, print_finding, print_version, print_warnings};
 
 /// Where nginx keeps its configuration, below the prefix.
 const DEFAULT_CONF: &str = "conf/nginx.conf";
@@ -144,12 +144,14 @@ pub fn main() -> ExitCode {
         serve(&arguments)
     };
     done.unwrap_or_else(|error| {
-        print_error(&error);
         if tests {
+            print_finding(&error);
             print_line(&format!(
                 "configuration file {} test failed",
                 arguments.path().file().display()
             ));
+        } else {
+            print_error(&error);
         }
         ExitCode::FAILURE
     })
@@ -274,9 +276,7 @@ fn test(arguments: &Arguments) -> Result<(), StartError> {
 /// Prints all errors but the last, which the end of the process prints. There is at least one.
 fn all_but_last(mut errors: Vec<StartError>) -> StartError {
     let last = errors.swap_remove(errors.len() - 1);
-    for error in &errors {
-        print_error(error);
-    }
+    errors.iter().for_each(print_finding);
     last
 }
 

@@ -182,11 +182,11 @@ impl BackendState {
     }
 
     /// Keeps response times from now on, if it does not yet, as a policy with `expectation` needs them.
-    pub(crate) fn keep_response_times(&self, expectation: Expectation) {
+    pub(crate) fn keep_response_times(&self, expectation: Expectation) -> &Arc<ResponseTimes> {
         let new = || Arc::new(ResponseTimes::new(expectation));
-        self.response_times
-            .get_or_init(new)
-            .set_expectation(expectation);
+        let times = self.response_times.get_or_init(new);
+        times.set_expectation(expectation);
+        times
     }
 
     /// Its response times, if a policy has asked for them.

@@ -116,26 +116,31 @@ impl ResponseTimes {
         }
     }
 
-    /// The milliseconds that a connection is expected to take at `now`: the average, halved for every `fail_timeout`, in
-    /// nanoseconds, and a second that the backend has rested, or the age of the attempts in flight if that is more,
-    /// and from there to the next full [`STEP`].
-    ///
-    /// `is_noted` is whether [`note_in_flight`](Self::note_in_flight) was called for this pick.
+    /// The milliseconds that a connection is expected to take at `now`, without a look at those in flight: the average, halved
+    /// for every `fail_timeout`, in nanoseconds, and a second that the backend has rested, and from there to the next full
+    /// [`STEP`].
     #[inline]
     pub(crate) fn expected_millis(
         &self,
-        expectation: Expectation,
+        measure: Measure,
+        fail_timeout: impl FnOnce() -> u64,
+        now: Timestamp,
+    ) -> u64 {
+        stepped(self.halved(measure, fail_timeout, now))
+    }
+
+    /// The same, or the age of the attempts in flight if that is more.
+    ///
+    /// `is_noted` is whether [`note_in_flight`](Self::note_in_flight) was called for this pick.
+    pub(crate) fn expected_millis_by_age(
+        &self,
+        measure: Measure,
         fail_timeout: u64,
         now: Timestamp,
         is_noted: bool,
     ) -> u64 {
-        let average = self.averages[expectation.measure as usize].load(Relaxed);
-        let halvings = self.rest(now) / (fail_timeout / SECOND + 1);
-        let halvings = u32::try_from(halvings).unwrap_or(u32::MAX);
-        let mut expected = average.checked_shr(halvings).unwrap_or(0);
-        if expectation.in_flight
-            && let Some(age) = self.in_flight.mean(now)
-        {
+        let mut expected = self.halved(measure, || fail_timeout, now);
+        if let Some(age) = self.in_flight.mean(now) {
             let noted = self.in_flight_average.load(Relaxed);
             expected = expected.max(if is_noted {
                 noted
@@ -143,12 +148,22 @@ impl ResponseTimes {
                 averaged(noted, age)
             });
         }
-        let expected = u64::from(expected);
-        if expected > LIMIT {
-            LIMIT
-        } else {
-            expected + STEP - expected % STEP
+        stepped(expected)
+    }
+
+    #[inline]
+    fn halved(&self, measure: Measure, fail_timeout: impl FnOnce() -> u64, now: Timestamp) -> u32 {
+        let average = self.averages[measure as usize].load(Relaxed);
+        if average == 0 {
+            return 0;
         }
+        let (rest, period) = (self.rest(now), fail_timeout() / SECOND + 1);
+        // Spares most backends the division.
+        if rest < period {
+            return average;
+        }
+        let halvings = u32::try_from(rest / period).unwrap_or(u32::MAX);
+        average.checked_shr(halvings).unwrap_or(0)
     }
 
     /// The whole seconds that the backend has rested; before its first pick, since ever.
@@ -171,6 +186,17 @@ impl ResponseTimes {
             expectation: _,
         } = self;
         format!("{averages:?} {in_flight_average:?} {in_flight:?} {checked_at:?}")
+    }
+}
+
+/// The next multiple of [`STEP`] above, at most [`LIMIT`] and one more step.
+#[inline]
+fn stepped(millis: u32) -> u64 {
+    match u64::from(millis) {
+        // The common case needs no division.
+        0..STEP => STEP,
+        millis @ ..=LIMIT => millis + STEP - millis % STEP,
+        _ => LIMIT,
     }
 }
 
@@ -228,7 +254,7 @@ mod tests {
     #[test]
     fn expected_times_are_multiples_of_the_step_up_to_the_limit() {
         let expected =
-            |millis| after(&[millis]).expected_millis(CONNECT, TEN_SECONDS, at(100), true);
+            |millis| after(&[millis]).expected_millis(Measure::Connect, || TEN_SECONDS, at(100));
         assert_eq!([0, 19, 20, 39, 40].map(expected), [20, 20, 40, 40, 60]);
         assert_eq!(
             [4999, 5000, 5001, 90_000].map(expected),
@@ -239,7 +265,8 @@ mod tests {
     #[test]
     fn a_rest_halves_the_average_until_a_pick() {
         let times = after(&[4990]);
-        let expected = |seconds| times.expected_millis(CONNECT, TEN_SECONDS, at(seconds), true);
+        let expected =
+            |seconds| times.expected_millis(Measure::Connect, || TEN_SECONDS, at(seconds));
         assert_eq!(
             [100, 110, 111, 122, 133].map(expected),
             [5000, 5000, 2500, 1260, 640]
@@ -262,18 +289,18 @@ mod tests {
     fn the_longest_fail_timeout_never_halves() {
         let times = after(&[70]);
         let end = Timestamp::from_nanos(u64::MAX);
-        assert_eq!(times.expected_millis(CONNECT, u64::MAX, end, true), 80);
+        assert_eq!(
+            times.expected_millis(Measure::Connect, || u64::MAX, end),
+            80
+        );
     }
 
     #[test]
     fn attempts_in_flight_count_with_their_average_age() {
-        let ages = Expectation {
-            in_flight: true,
-            ..CONNECT
-        };
         let times = after(&[30]);
         times.in_flight.begin(at(100));
-        let expected = |now, noted| times.expected_millis(ages, TEN_SECONDS, now, noted);
+        let expected =
+            |now, noted| times.expected_millis_by_age(Measure::Connect, TEN_SECONDS, now, noted);
         assert_eq!(expected(at(100), false), 40);
         assert_eq!(expected(at(102), false), 2020, "as a dry run finds it");
         times.note_in_flight(at(102));

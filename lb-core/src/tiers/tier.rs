@@ -11,7 +11,7 @@ use crate::load_index::tracking::Tracking;
 use crate::snapshot::Snapshot;
 use crate::state::backend_state::BackendState;
 use crate::state::index_position::SharedIndex;
-use crate::state::response_times::Expectation;
+use crate::state::response_times::{Expectation, ResponseTimes};
 use crate::sync::{Arc, atomic::AtomicU64};
 
 /// A backend's index in a tier.
@@ -150,10 +150,14 @@ impl Tier {
         self.load_index.as_ref()
     }
 
-    /// Makes every backend keep its response times, for a policy with `expectation`.
-    pub(crate) fn keep_response_times(&self, expectation: Expectation) {
+    /// Makes every backend keep its response times, for a policy with `expectation`. Returns them in the tier's order.
+    pub(crate) fn keep_response_times(
+        &self,
+        expectation: Expectation,
+    ) -> Box<[Arc<ResponseTimes>]> {
         let states = self.slots.iter().map(Slot::state);
-        states.for_each(|state| state.keep_response_times(expectation));
+        let times = states.map(|state| Arc::clone(state.keep_response_times(expectation)));
+        times.collect()
     }
 
     /// Makes the load index that `tracking` asks for. Leases do not update it yet.

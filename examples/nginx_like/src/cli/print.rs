@@ -21,6 +21,14 @@ pub(super) fn print_error(error: &StartError) {
     print_line(&format!("[{}] {error}", error.level()));
 }
 
+/// Prints an error that a test has found, and what to do about it.
+pub(super) fn print_finding(error: &StartError) {
+    print_error(error);
+    if let Some(hint) = error.hint() {
+        print_line(&format!("[notice] {hint}"));
+    }
+}
+
 /// Prints files in nginx's form.
 pub(super) fn dump(files: &[KeptFile]) {
     let mut output = io::stdout().lock();

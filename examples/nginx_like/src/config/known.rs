@@ -6,7 +6,7 @@ use super::server::ServerBlock;
 use super::stream::StreamBlock;
 use super::unsupported::Refusal;
 use super::upstream::block::UpstreamBlock;
-use crate::syntax::directive::Block;
+use crate::syntax::directive::{Args, Block};
 use crate::syntax::error::SyntaxError;
 
 /// The error of a directive in a block that does not have it.
@@ -27,16 +27,54 @@ pub(crate) fn misplaced(name: &str) -> SyntaxError {
 }
 
 /// The names of all directives, once for each kind of block they may stand in.
-fn names() -> impl Iterator<Item = &'static str> {
-    names_in::<MainBlock>()
-        .chain(names_in::<EventsBlock>())
-        .chain(names_in::<StreamBlock>())
-        .chain(names_in::<ServerBlock>())
-        .chain(names_in::<UpstreamBlock>())
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    tables().map(|known| known.name)
 }
 
-fn names_in<B: Block>() -> impl Iterator<Item = &'static str> {
-    B::directives().map(|directive| directive.name)
+/// A directive in a kind of block.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    name: &'static str,
+    /// The name of the block, empty for the main level.
+    block: &'static str,
+    args: Args,
+}
+
+fn tables() -> impl Iterator<Item = Known> {
+    table::<MainBlock>("")
+        .chain(table::<EventsBlock>("events"))
+        .chain(table::<StreamBlock>("stream"))
+        .chain(table::<ServerBlock>("server"))
+        .chain(table::<UpstreamBlock>("upstream"))
+}
+
+fn table<B: Block>(block: &'static str) -> impl Iterator<Item = Known> {
+    B::directives().map(move |directive| Known {
+        name: directive.name,
+        block,
+        args: directive.args,
+    })
+}
+
+/// Where a directive stands, in words.
+pub(super) fn blocks_of(name: &str) -> String {
+    let of_name = tables().filter(|known| known.name == name);
+    let blocks: Vec<_> = of_name
+        .map(|known| match known.block {
+            "" => "on the main level".to_owned(),
+            block => format!("in \"{block}\""),
+        })
+        .collect();
+    blocks.join(" and ").replace(" and in ", " and ")
+}
+
+/// How many arguments a directive takes, in words. `None` if that depends on the block.
+pub(super) fn arguments_of(name: &str) -> Option<String> {
+    let mut counts = tables().filter(|known| known.name == name);
+    let first = counts.next()?.args.to_string();
+    counts
+        .all(|other| other.args.to_string() == first)
+        .then_some(first)
 }
 
 #[cfg(test)]

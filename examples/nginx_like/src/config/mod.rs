@@ -27,6 +27,7 @@ pub(crate) mod error_log;
 pub(crate) mod events;
 mod geo;
 pub(crate) mod handler;
+pub(crate) mod hint;
 mod known;
 pub(crate) mod limit_conn;
 pub(crate) mod listen;

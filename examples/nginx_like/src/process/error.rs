@@ -10,6 +10,7 @@ use lb_proxy::errors::{BindError, ReloadError};
 use super::send_signal::SignalError;
 use crate::build::error::BuildError;
 use crate::build::loops::Loop;
+use crate::config::hint::hint;
 use crate::syntax::error::{ConfigError, Os};
 use crate::syntax::span::Span;
 
@@ -72,6 +73,17 @@ impl StartError {
         |source| Self::System {
             call: what.to_owned(),
             source,
+        }
+    }
+
+    /// What to do about it, if it does not say so itself.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => hint(error),
+            Self::UnknownUser { name, .. } => Some(format!(
+                "add \"{name}\" to the system, or name another in \"user\""
+            )),
+            _ => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a directive is: its name, its arguments, the block that it stands in, and its handler.
 
+use std::fmt;
+
 use super::{
     error::{ConfigError, SyntaxError},
     reader::Reader,
@@ -37,7 +39,7 @@ pub(crate) type Handler<B> = fn(&mut B, &Statement, &mut Reader<'_>) -> Result<(
 #[derive(Debug)]
 pub(crate) struct Directive<B> {
     pub(crate) name: &'static str,
-    args: Args,
+    pub(crate) args: Args,
     is_block: bool,
     /// It only tunes how nginx works inside: reading it is a warning.
     pub(crate) is_without_effect: bool,
@@ -97,6 +99,20 @@ pub(crate) enum Args {
     AtLeast(usize),
     Between(usize, usize),
     Exactly(usize),
+}
+
+/// In words.
+impl fmt::Display for Args {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(1) => f.write_str("at least 1 argument"),
+            Self::AtLeast(least) => write!(f, "at least {least} arguments"),
+            Self::Between(least, most) => write!(f, "{least} to {most} arguments"),
+            Self::Exactly(0) => f.write_str("no argument"),
+            Self::Exactly(1) => f.write_str("1 argument"),
+            Self::Exactly(exact) => write!(f, "{exact} arguments"),
+        }
+    }
 }
 
 impl Args {

@@ -32,6 +32,11 @@ impl ConfigError {
         Self::new(reason, Some(span.clone()))
     }
 
+    /// What is wrong, without the place.
+    pub(crate) fn reason(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.reason
+    }
+
     /// The place of the error.
     #[cfg(test)]
     pub(crate) fn span(&self) -> Option<&Span> {
@@ -100,6 +105,16 @@ pub(crate) enum SyntaxError {
     /// Ours.
     #[error("the \"{parameter}\" parameter of the \"{name}\" directive is not supported yet")]
     NotSupportedParameter { name: String, parameter: String },
+    /// Ours.
+    #[error(
+        "the \"{parameter}\" parameter of the \"{name}\" directive is not supported ({instead})"
+    )]
+    RefusedParameter {
+        name: String,
+        parameter: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
     #[error("directive \"{name}\" is not terminated by \";\"")]
     NotTerminated { name: String },
     /// Ours: nginx works on bytes.
@@ -115,7 +130,10 @@ pub(crate) enum SyntaxError {
     #[error("too long parameter \"{start}...\" started")]
     TooLong { start: String },
     #[error("unexpected end of file, expecting \"}}\"")]
-    UnclosedBlock,
+    UnclosedBlock {
+        /// The line of the innermost open block.
+        line: usize,
+    },
     #[error("unexpected \"{0}\"")]
     Unexpected(char),
     #[error("unexpected end of parameter, expecting \";\"")]

@@ -57,8 +57,8 @@ pub(crate) struct Reader<'a> {
     file: Arc<Path>,
     /// The text is an argument of the command line: it has no lines, and no blocks.
     is_parameter: bool,
-    /// How many blocks are open at the last item.
-    depth: usize,
+    /// The lines of the blocks that are open at the last item.
+    open: Vec<usize>,
     /// The file cannot be split into statements any further.
     is_broken: bool,
     context: &'a mut ReadContext,
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
             lexer: Lexer::new(bytes),
             file,
             is_parameter: false,
-            depth: 0,
+            open: Vec::new(),
             is_broken: false,
             context,
         }
@@ -134,22 +134,22 @@ impl<'a> Reader<'a> {
     /// Reads statements up to the `}` of the block.
     pub(crate) fn read_block<B: Block>(&mut self, mut block: B) -> Result<B, ConfigError> {
         match self.read_statements(&mut block)? {
-            Item::End => Err(self.broken(SyntaxError::UnclosedBlock)),
+            Item::End => Err(self.unclosed()),
             _ => Ok(block),
         }
     }
 
     /// Skips a block up to its `}`. An `include` in it is not followed.
     pub(crate) fn skip_block(&mut self) -> Result<(), ConfigError> {
-        self.skip_to(self.depth.saturating_sub(1))
+        self.skip_to(self.open.len().saturating_sub(1))
     }
 
     /// Skips what is left of blocks until `depth` blocks are open.
     fn skip_to(&mut self, depth: usize) -> Result<(), ConfigError> {
         self.lexer.is_skipping = true;
-        while self.depth > depth {
+        while self.open.len() > depth {
             if matches!(self.next()?, Item::End) {
-                return Err(self.broken(SyntaxError::UnclosedBlock));
+                return Err(self.unclosed());
             }
         }
         self.lexer.is_skipping = false;
@@ -177,8 +177,8 @@ impl<'a> Reader<'a> {
             error => self.broken(error),
         })?;
         match item {
-            Item::BlockStart(_) => self.depth += 1,
-            Item::BlockEnd => self.depth = self.depth.saturating_sub(1),
+            Item::BlockStart(_) => self.open.push(self.lexer.line()),
+            Item::BlockEnd => drop(self.open.pop()),
             Item::Simple(_) | Item::End => {}
         }
         Ok(item)
@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
 
     fn read_statements<B: Block>(&mut self, block: &mut B) -> Result<Item, ConfigError> {
         loop {
-            let around = self.depth;
+            let around = self.open.len();
             let item = self.next()?;
             let opens_block = matches!(item, Item::BlockStart(_));
             if opens_block && self.is_parameter {
@@ -258,6 +258,12 @@ impl<'a> Reader<'a> {
             read?;
         }
         Ok(())
+    }
+
+    /// The file ends inside of a block.
+    fn unclosed(&mut self) -> ConfigError {
+        let line = self.open.last().copied().unwrap_or_default();
+        self.broken(SyntaxError::UnclosedBlock { line })
     }
 
     /// A mistake that leaves the rest of the file without meaning.

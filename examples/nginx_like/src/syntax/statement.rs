@@ -101,6 +101,15 @@ impl Statement {
         self.error(SyntaxError::Invalid { what, value })
     }
 
+    /// A parameter that nginx has and nginx_like will not have.
+    pub(crate) fn refused_parameter(&self, parameter: &str, instead: &'static str) -> ConfigError {
+        self.error(SyntaxError::RefusedParameter {
+            name: self.name().to_owned(),
+            parameter: parameter.to_owned(),
+            instead,
+        })
+    }
+
     /// A parameter that nginx has and nginx_like lacks.
     pub(crate) fn not_supported_parameter(&self, parameter: &str) -> ConfigError {
         self.error(SyntaxError::NotSupportedParameter {

@@ -60,8 +60,8 @@ fn mistakes_of(dir: &Path) -> Vec<String> {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     let last = "nginx_like: configuration file test.conf test failed\n";
     let lines = stderr.strip_suffix(last).unwrap().lines();
-    let is_result = |line: &&str| line.ends_with("syntax is ok");
-    let mistakes = lines.filter(|line| !is_result(line));
+    let is_mistake = |line: &&str| !line.ends_with("syntax is ok") && !line.contains(" [notice] ");
+    let mistakes = lines.filter(is_mistake);
     let mistakes = mistakes.map(|line| line.strip_prefix("nginx_like: [emerg] ").unwrap());
     mistakes.map(str::to_owned).collect()
 }
@@ -74,9 +74,9 @@ stream {
     upstream u { server 127.0.0.1:99999; }
     upstream u { server 127.0.0.1:1; nonsense { a; } }
     foo { server { listen 1; } }
-    map $remote_addr $b { default u; }
+    map $remote_addr b { default u; }
     include broken.conf;
-    server { listen 127.0.0.1:4461 backlog=9; server_name a; proxy_pass $b; access_log off; }
+    server { listen 127.0.0.1:4461 backlog=9; server_name a; proxy_pass $b; proxy_ssl on; }
     server { listen 127.0.0.1:4461 backlog=9; server_name b; proxy_pass u;
         proxy_timeout never; proxy_timeout
         never; }
@@ -102,6 +102,7 @@ bar;
         "test.conf:3",
         "test.conf:4",
         "test.conf:5",
+        "test.conf:6",
         "broken.conf:1",
         "broken.conf:3",
         "test.conf:8",
@@ -175,11 +176,11 @@ fn a_directive_that_is_missing_says_what_to_do_instead() {
     let dir = tempfile::tempdir().unwrap();
     write_conf(
         dir.path(),
-        "stream { access_log off; ssl_protocols TLSv1.3; }",
+        "stream { health_check_timeout 5s; ssl_protocols TLSv1.3; }",
     );
     let mistakes = mistakes_of(dir.path());
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-    assert!(mistakes[0].contains("not supported yet (remove it: "));
+    assert!(mistakes[0].contains("not supported (remove it: "));
     assert!(mistakes[1].contains("not supported (end TLS in front"));
 }
 
@@ -196,6 +197,28 @@ fn a_loop_fails_the_test_and_names_its_line() {
     let expected = "nginx_like: [emerg] server \"127.0.0.1:4462\" leads back to \"listen 127.0.0.1:4461\" by \
                     way of \"listen 0.0.0.0:4462\" in test.conf:2\n";
     assert!(stderr.contains(expected), "{stderr}");
+}
+
+#[test]
+fn a_test_says_what_to_do_below_a_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    write_conf(
+        dir.path(),
+        &format!(
+            "{} user;",
+            GOOD.replace("proxy_pass", "proxy_timout 1s;\nproxy_pass")
+        ),
+    );
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "nginx_like: [emerg] unknown directive \"proxy_timout\" in test.conf:1\n\
+                    nginx_like: [notice] did you mean \"proxy_timeout\"?\n\
+                    nginx_like: [emerg] invalid number of arguments in \"user\" directive in test.conf:2\n\
+                    nginx_like: [notice] \"user\" takes 1 to 2 arguments\n";
+    assert!(stderr.starts_with(expected), "{stderr}");
+    // A start does not.
+    let (_, stderr) = run(&["-c", "test.conf"], dir.path());
+    assert!(!stderr.contains("[notice]"), "{stderr}");
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::PickContext;
 use crate::load_index::index::LoadIndex;
 use crate::state::index_position::TierIndex;
-use crate::state::response_times::Expectation;
 use crate::tiers::slot::Slot;
 use crate::tiers::tier::BackendIndex;
 
@@ -38,29 +37,10 @@ impl<'a> PickContext<'a> {
         state.connect_time.get_at(self.environment.now)
     }
 
-    /// The milliseconds, at most 5020, that the backend at `i` is expected to take, by the formula of nginx's `least_time`; 0
-    /// for an index outside the tier, and where response times are not kept.
-    pub(crate) fn expected_millis(&self, i: BackendIndex, expectation: Expectation) -> u64 {
-        self.asked();
-        let is_noted = self.environment.dry_run.is_none();
-        self.slot(i).map_or(0, |slot| {
-            let (state, now) = (slot.state(), self.environment.now);
-            let times = state.response_times();
-            times.map_or(0, |times| {
-                times.expected_millis(expectation, state.fail_timeout(), now, is_noted)
-            })
-        })
-    }
-
-    /// Averages the age of the attempts in flight at the backend at `i`, once a pick.
-    pub(crate) fn note_in_flight(&self, i: BackendIndex) {
-        self.asked();
-        if self.environment.dry_run.is_none()
-            && let Some(slot) = self.slot(i)
-            && let Some(times) = slot.state().response_times()
-        {
-            times.note_in_flight(self.environment.now);
-        }
+    /// The `fail_timeout` of the backend at `i`, in nanoseconds; 0 for an index outside the tier.
+    #[inline]
+    pub(crate) fn fail_timeout(&self, i: BackendIndex) -> u64 {
+        self.slot(i).map_or(0, |slot| slot.state().fail_timeout())
     }
 
     /// One of the backends with the fewest connections in flight for their weight, drawn by weight among them; it is

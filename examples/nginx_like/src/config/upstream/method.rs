@@ -117,7 +117,8 @@ fn random(statement: &Statement) -> Result<Method, ConfigError> {
     match parameters.next() {
         None | Some("least_conn") => Ok(method),
         Some(other) if other.starts_with("least_time") => {
-            Err(statement.not_supported_parameter(other))
+            let instead = "use \"random two least_conn\", or the \"least_time\" directive";
+            Err(statement.refused_parameter(other, instead))
         }
         Some(other) => Err(statement.invalid("parameter", other)),
     }

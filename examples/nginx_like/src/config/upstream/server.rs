@@ -108,8 +108,16 @@ impl UpstreamServer {
                 })?;
                 self.weight = NonZeroU16::new(weight).ok_or_else(invalid)?;
             }
-            ("drain" | "id" | "route" | "slow_start", _) => {
-                return Err(statement.not_supported_parameter(parameter));
+            ("drain", _) => {
+                let instead = "use \"down\": open sessions go on";
+                return Err(statement.refused_parameter(parameter, instead));
+            }
+            ("id" | "route", _) => {
+                return Err(statement.refused_parameter(parameter, "it belongs to HTTP: remove it"));
+            }
+            ("slow_start", _) => {
+                let instead = "remove it: a server that is back gets its whole share at once";
+                return Err(statement.refused_parameter(parameter, instead));
             }
             _ => return Err(invalid()),
         }
