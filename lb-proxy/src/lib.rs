@@ -151,7 +151,7 @@ pub mod errors {
 pub mod events {
     pub use crate::close_reason::CloseReason;
     pub use crate::connection::Connection;
-    pub use crate::failures::FAILURES_TARGET;
+    pub use crate::failures::{ACCEPT_TARGET, FAILURES_TARGET};
     pub use crate::hooks::{
         Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep,
         NoBackendCause, PrereadFailure, PrereadRefusal, RefusalDetail, Side, Summary,

@@ -21,7 +21,9 @@ mod cli;
 mod config;
 mod console;
 mod demo;
+mod logs;
 mod process;
+mod session_log;
 mod syntax;
 mod variables;
 

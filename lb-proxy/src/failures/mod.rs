@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use kind::{Failure, FailureEvent, FailureKind};
 use report::report;
 
-pub use report::FAILURES_TARGET;
+pub use report::{ACCEPT_TARGET, FAILURES_TARGET};
 
 /// How often a kind of failure is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(10);

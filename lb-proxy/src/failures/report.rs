@@ -17,6 +17,10 @@ use crate::net::unix::ShownClient;
 /// left, at `warn` otherwise.
 pub const FAILURES_TARGET: &str = "lb_proxy::failures";
 
+/// The `tracing` target of the reports that accepting pauses, at `warn`. It is below [`FAILURES_TARGET`], so that a filter of
+/// that target applies to it as well unless it has one of its own.
+pub const ACCEPT_TARGET: &str = "lb_proxy::failures::accept";
+
 /// Logs `count` failures of one kind. The other arguments describe one of them.
 pub(super) fn report(
     kind: &FailureKind,
@@ -37,7 +41,7 @@ pub(super) fn report(
                 AcceptPause::Sessions => "all sessions in use",
                 AcceptPause::Shortage => "no descriptor or memory",
             };
-            warn!(target: FAILURES_TARGET, listener, pauses = count, reason, error, "Accepting paused");
+            warn!(target: ACCEPT_TARGET, listener, pauses = count, reason, error, "Accepting paused");
         }
         Failure::Connect(failure) => {
             let reason = match failure {

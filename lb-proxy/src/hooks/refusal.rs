@@ -1,6 +1,7 @@
 //! Details of the ends before the relay.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use crate::preread::PrereadError;
 
@@ -17,6 +18,10 @@ pub enum RefusalDetail {
     NoBackend(NoBackendCause),
     /// The first bytes were refused, or did not come in time.
     Preread(PrereadRefusal),
+    /// The route passes the client to an address that no listener has.
+    NoListener(SocketAddr),
+    /// Too many listeners have passed the client on.
+    PassedTooOften,
     /// The route refused the client for this reason.
     Route(Cow<'static, str>),
 }
@@ -43,6 +48,8 @@ pub enum NoBackendCause {
 pub struct PrereadRefusal {
     /// The reader, counted from 0 in the order of [`Listener::preread`](crate::Listener::preread).
     pub reader: usize,
+    /// Whether the reader [names the client](crate::first_bytes::Preread::names_client), as one of PROXY headers does.
+    pub names_client: bool,
     /// What was wrong.
     pub failure: PrereadFailure,
     /// The error of the reader or of the kernel, if there is one.

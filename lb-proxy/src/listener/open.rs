@@ -10,6 +10,7 @@ use socket2::SockRef;
 use super::Listener;
 use super::bind::{BindConfig, BoundSockets, clones};
 use super::sockets::ListenerSockets;
+use crate::net::stream::Transport;
 use crate::net::unix;
 use crate::state::worker::Worker;
 
@@ -74,10 +75,15 @@ impl Listener {
         if self.taken.is_some() {
             let socket = SockRef::from(&listening[0]);
             bound.reuse_port = socket.reuse_port()?;
+            bound.multipath = is_multipath(&socket);
             bound.ipv6_only = bound.addr.is_ipv6() && socket.only_v6()?;
         }
+        let transport = match bound.multipath {
+            true => Transport::Multipath,
+            false => Transport::Tcp,
+        };
         let sockets = listening.into_iter().zip(workers);
-        let acceptors = sockets.map(|(socket, worker)| worker.register(socket.into(), false));
+        let acceptors = sockets.map(|(socket, worker)| worker.register(socket.into(), transport));
         Ok(ListenerSockets {
             bound,
             acceptors: acceptors.collect::<Result<_, _>>()?,
@@ -103,7 +109,7 @@ impl Listener {
         let socket = socket.expect("opened above, unless it was taken");
         self.apply_options(&SockRef::from(socket))?;
         let sockets = clones(socket, workers.len())?.into_iter().zip(workers);
-        let acceptors = sockets.map(|(socket, worker)| worker.register(socket, true));
+        let acceptors = sockets.map(|(socket, worker)| worker.register(socket, Transport::Unix));
         Ok(ListenerSockets {
             bound: self.bind,
             acceptors: acceptors.collect::<Result<_, _>>()?,
@@ -121,4 +127,14 @@ impl Listener {
             None => options.apply(socket),
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn is_multipath(socket: &SockRef<'_>) -> bool {
+    matches!(socket.protocol(), Ok(Some(socket2::Protocol::MPTCP)))
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn is_multipath(_: &SockRef<'_>) -> bool {
+    false
 }

@@ -9,22 +9,22 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::stream::{Stream, register};
+use super::stream::{Stream, Transport, register};
 use super::unix;
 
 /// A listening socket, registered with the runtime of one worker.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     socket: AsyncFd<OwnedFd>,
-    is_unix: bool,
+    transport: Transport,
 }
 
 impl Acceptor {
     /// Registers a non-blocking listening socket with the current runtime.
-    pub(crate) fn new(socket: OwnedFd, is_unix: bool) -> io::Result<Self> {
+    pub(crate) fn new(socket: OwnedFd, transport: Transport) -> io::Result<Self> {
         Ok(Self {
             socket: register(socket, Interest::READABLE)?,
-            is_unix,
+            transport,
         })
     }
 
@@ -42,14 +42,13 @@ impl Acceptor {
     ) -> Poll<io::Result<(Stream, SocketAddr)>> {
         loop {
             let mut guard = ready!(self.socket.poll_read_ready(cx))?;
-            let Ok(accepted) = guard.try_io(|socket| accept(socket.get_ref(), self.is_unix)) else {
+            let Ok(accepted) =
+                guard.try_io(|socket| accept(socket.get_ref(), self.transport == Transport::Unix))
+            else {
                 continue;
             };
             let (socket, peer) = accepted?;
-            let stream = match self.is_unix {
-                true => Stream::unix(socket),
-                false => Stream::tcp(socket),
-            };
+            let stream = Stream::new(socket, self.transport);
             return Poll::Ready(stream.map(|stream| (stream, peer)));
         }
     }

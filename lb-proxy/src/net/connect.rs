@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::bind_source::BindSource;
 use super::options::SocketOptions;
-use super::stream::Stream;
+use super::stream::{Stream, Transport};
 use super::unix;
 
 /// Why an attempt failed.
@@ -69,12 +69,12 @@ pub(crate) async fn connect(
         Endpoint::Unix(path) => {
             let socket = unix::connect(path, options, named).map_err(start)?;
             begun(&socket);
-            return Stream::unix(socket.into()).map_err(start);
+            return Stream::new(socket.into(), Transport::Unix).map_err(start);
         }
     };
     let socket = source.connect(addr, options).map_err(start)?;
     begun(&socket);
-    let stream = Stream::tcp(OwnedFd::from(socket)).map_err(start)?;
+    let stream = Stream::new(OwnedFd::from(socket), Transport::Tcp).map_err(start)?;
     let ready = timeout(limit, stream.ready(Interest::WRITABLE | Interest::ERROR)).await;
     let ready = ready
         .map_err(|_| ConnectError::Timeout(limit))?
@@ -144,7 +144,7 @@ mod tests {
         let (socket, addr) = reserved();
         socket.connect(&addr.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let stream = Stream::tcp(OwnedFd::from(socket)).unwrap();
+        let stream = Stream::new(OwnedFd::from(socket), Transport::Tcp).unwrap();
         assert!(is_connected_to_itself(&stream));
         drop(stream);
         // Without SO_REUSEADDR, which would allow the bind beside a connection in TIME_WAIT.

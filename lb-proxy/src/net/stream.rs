@@ -27,9 +27,20 @@ pub(crate) struct Stream {
     socket: RegisteredSocket,
 }
 
+/// What carries the bytes of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Transport {
+    /// Multipath TCP, or TCP on a socket of multipath TCP.
+    Multipath,
+    Tcp,
+    Unix,
+}
+
 /// A socket and its registration.
 #[derive(Debug)]
 enum RegisteredSocket {
+    /// A socket of multipath TCP, registered for [`EVENTS`].
+    Multipath(AsyncFd<OwnedFd>),
     /// Registered for [`EVENTS`].
     Own(AsyncFd<OwnedFd>),
     /// Registered by tokio, not for urgent data.
@@ -39,16 +50,19 @@ enum RegisteredSocket {
 }
 
 impl Stream {
-    /// Registers a non-blocking TCP socket with the current runtime.
-    pub(crate) fn tcp(socket: OwnedFd) -> io::Result<Self> {
-        let socket = RegisteredSocket::Own(register(socket, EVENTS)?);
+    /// Registers a non-blocking socket with the current runtime.
+    pub(crate) fn new(socket: OwnedFd, transport: Transport) -> io::Result<Self> {
+        let fd = register(socket, EVENTS)?;
+        let socket = match transport {
+            Transport::Multipath => RegisteredSocket::Multipath(fd),
+            Transport::Tcp => RegisteredSocket::Own(fd),
+            Transport::Unix => RegisteredSocket::Unix(fd),
+        };
         Ok(Self { socket })
     }
 
-    /// Registers a non-blocking unix socket with the current runtime.
-    pub(crate) fn unix(socket: OwnedFd) -> io::Result<Self> {
-        let socket = RegisteredSocket::Unix(register(socket, EVENTS)?);
-        Ok(Self { socket })
+    pub(crate) const fn is_multipath(&self) -> bool {
+        matches!(self.socket, RegisteredSocket::Multipath(_))
     }
 
     pub(crate) const fn is_unix(&self) -> bool {
@@ -58,27 +72,27 @@ impl Stream {
     /// Waits until one of the events in `interest` is ready. Cancel-safe.
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match &self.socket {
-            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
-                Ok(fd.ready(interest).await?.ready())
-            }
+            RegisteredSocket::Multipath(fd)
+            | RegisteredSocket::Own(fd)
+            | RegisteredSocket::Unix(fd) => Ok(fd.ready(interest).await?.ready()),
             RegisteredSocket::Tokio(stream) => stream.ready(interest).await,
         }
     }
 
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
-            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
-                fd.poll_read_ready(cx).map_ok(drop)
-            }
+            RegisteredSocket::Multipath(fd)
+            | RegisteredSocket::Own(fd)
+            | RegisteredSocket::Unix(fd) => fd.poll_read_ready(cx).map_ok(drop),
             RegisteredSocket::Tokio(stream) => stream.poll_read_ready(cx),
         }
     }
 
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
-            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
-                fd.poll_write_ready(cx).map_ok(drop)
-            }
+            RegisteredSocket::Multipath(fd)
+            | RegisteredSocket::Own(fd)
+            | RegisteredSocket::Unix(fd) => fd.poll_write_ready(cx).map_ok(drop),
             RegisteredSocket::Tokio(stream) => stream.poll_write_ready(cx),
         }
     }
@@ -87,12 +101,16 @@ impl Stream {
     pub(crate) fn try_read<R>(&self, read: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
         match &self.socket {
             // Clears the readiness for urgent data as well, unless more has arrived meanwhile.
-            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) if self.may_be_urgent() => {
+            RegisteredSocket::Multipath(fd)
+            | RegisteredSocket::Own(fd)
+            | RegisteredSocket::Unix(fd)
+                if self.may_be_urgent() =>
+            {
                 fd.try_io(URGENT, |_| fd.try_io(Interest::READABLE, |_| read()))
             }
-            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
-                fd.try_io(Interest::READABLE, |_| read())
-            }
+            RegisteredSocket::Multipath(fd)
+            | RegisteredSocket::Own(fd)
+            | RegisteredSocket::Unix(fd) => fd.try_io(Interest::READABLE, |_| read()),
             RegisteredSocket::Tokio(stream) => stream.try_io(Interest::READABLE, read),
         }
     }
@@ -100,9 +118,9 @@ impl Stream {
     /// Calls `write` if the socket is ready for writing. "Would block" clears the readiness.
     pub(crate) fn try_write<R>(&self, write: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
         match &self.socket {
-            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
-                fd.try_io(Interest::WRITABLE, |_| write())
-            }
+            RegisteredSocket::Multipath(fd)
+            | RegisteredSocket::Own(fd)
+            | RegisteredSocket::Unix(fd) => fd.try_io(Interest::WRITABLE, |_| write()),
             RegisteredSocket::Tokio(stream) => stream.try_io(Interest::WRITABLE, write),
         }
     }
@@ -111,9 +129,9 @@ impl Stream {
     /// allowed, false negatives are not: an urgent byte that arrives later makes the socket readable again.
     pub(crate) fn may_be_urgent(&self) -> bool {
         match &self.socket {
-            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => {
-                fd.try_io(URGENT, |_| Ok(())).is_ok()
-            }
+            RegisteredSocket::Multipath(fd)
+            | RegisteredSocket::Own(fd)
+            | RegisteredSocket::Unix(fd) => fd.try_io(URGENT, |_| Ok(())).is_ok(),
             RegisteredSocket::Tokio(_) => true,
         }
     }
@@ -134,7 +152,9 @@ impl Stream {
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.socket {
-            RegisteredSocket::Own(fd) | RegisteredSocket::Unix(fd) => fd.as_fd(),
+            RegisteredSocket::Multipath(fd)
+            | RegisteredSocket::Own(fd)
+            | RegisteredSocket::Unix(fd) => fd.as_fd(),
             RegisteredSocket::Tokio(stream) => stream.as_fd(),
         }
     }

@@ -29,6 +29,27 @@ sockopt_impl!(
     Words
 );
 
+/// The first words of the kernel's `struct mptcp_info`.
+type MultipathWords = [u64; 4];
+
+/// `mptcpi_write_seq`: the number of the next byte that is written.
+const WRITE_SEQUENCE: usize = 2;
+/// `mptcpi_snd_una`: the number of the first byte that is not acknowledged.
+const UNACKNOWLEDGED: usize = 3;
+
+sockopt_impl!(
+    /// The state of a connection of multipath TCP.
+    MultipathInfo,
+    GetOnly,
+    SOL_MPTCP,
+    MPTCP_INFO,
+    MultipathWords
+);
+
+/// From `linux/mptcp.h`.
+const SOL_MPTCP: libc::c_int = 284;
+const MPTCP_INFO: libc::c_int = 1;
+
 /// The state of a send queue at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SendQueue {
@@ -49,9 +70,13 @@ impl SendQueue {
         }
         let words = nix::sys::socket::getsockopt(stream, TcpInfo)?;
         let [_, _, retransmits, probes] = words[STATES].to_ne_bytes();
+        // Bytes wait in the connection before one of its paths has them.
+        let is_forwarded = !stream.is_multipath()
+            || nix::sys::socket::getsockopt(stream, MultipathInfo)
+                .is_ok_and(|words| words[WRITE_SEQUENCE] == words[UNACKNOWLEDGED]);
         let moved = Duration::from_millis(words[LAST_DATA_SENT].into());
         Ok(Self {
-            is_empty: words[UNACKED] == 0 && words[NOT_SENT] == 0,
+            is_empty: words[UNACKED] == 0 && words[NOT_SENT] == 0 && is_forwarded,
             moved: (retransmits == 0).then_some(moved),
             is_answered: retransmits == 0 && probes < 2,
         })

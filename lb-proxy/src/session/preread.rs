@@ -57,6 +57,7 @@ impl Session {
             self.note_refused_for(|| {
                 RefusalDetail::Preread(PrereadRefusal {
                     reader,
+                    names_client: preread.names_client(),
                     failure,
                     error,
                     bytes: first.rest().to_vec(),

@@ -133,7 +133,10 @@ impl Route {
         let sends = self.send_proxy.as_ref().is_some_and(SendProxy::passes_tlvs);
         let computes = self.function.is_some() || is_function || self.bind_source.is_computed();
         let keys = self.limits.iter().filter_map(|limit| limit.key.as_ref());
-        self.hooks.is_some() || computes || sends || keys.into_iter().any(KeyParts::needs_preread)
+        let mut keys = keys.into_iter();
+        let hooks = self.hooks.as_ref();
+        let hooks = hooks.is_some_and(|hooks| hooks.reads_first_bytes());
+        hooks || computes || sends || keys.any(KeyParts::needs_preread)
     }
 
     /// The upstreams that it names.

@@ -17,6 +17,7 @@ use super::shutdown::ShutdownSignals;
 use super::trackers::Trackers;
 use crate::metrics::Counters;
 use crate::net::acceptor::Acceptor;
+use crate::net::stream::Transport;
 
 /// The period of [`Trackers::tick`]. Shorter than most time-outs of sessions, and rare enough not to wake an idle machine
 /// noticeably.
@@ -76,9 +77,13 @@ impl Worker {
     }
 
     /// Registers a listening socket with the worker's runtime.
-    pub(crate) fn register(&self, socket: OwnedFd, is_unix: bool) -> io::Result<Arc<Acceptor>> {
+    pub(crate) fn register(
+        &self,
+        socket: OwnedFd,
+        transport: Transport,
+    ) -> io::Result<Arc<Acceptor>> {
         let _inside = self.runtime.enter();
-        Acceptor::new(socket, is_unix).map(Arc::new)
+        Acceptor::new(socket, transport).map(Arc::new)
     }
 
     /// Spawns an accept loop on the worker's runtime. `loops` tracks those of one listener.

@@ -4,6 +4,8 @@
 
 mod handover;
 mod limits;
+#[cfg(target_os = "linux")]
+mod multipath;
 mod own_listener;
 mod sharing;
 mod unix;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lb_proxy::Listener;
 use lb_proxy::access::Access;
 use lb_proxy::client_hello::ClientHelloReader;
+use lb_proxy::events::Connection;
 use lb_proxy::proxy_protocol::{ProxyProtocol, Untrusted};
 use lb_proxy::settings::SocketOptions;
 
@@ -14,6 +15,7 @@ use super::reload_state::ReloadState;
 use crate::config::listen::Listen;
 use crate::config::server::Server;
 use crate::config::stream::Stream;
+use crate::session_log::hooks::SessionLog;
 use crate::variables::session::SessionState;
 use crate::variables::table::Variables;
 
@@ -28,9 +30,10 @@ pub(super) fn listener(
     listen: &Listen,
     stream: &Stream,
     state: &ReloadState,
+    log: &Arc<SessionLog>,
 ) -> Listener {
     let listener = sockets(listener, server, listen);
-    let listener = session_data(listener, server, listen, stream);
+    let listener = session_data(listener, server, stream, log);
     let listener = preread(listener, server, listen);
     limits(listener, server, &stream.variables, state)
 }
@@ -53,16 +56,23 @@ fn sockets(listener: Listener, server: &Server, listen: &Listen) -> Listener {
         )
 }
 
-/// What a session stores, if values may need it.
-fn session_data(listener: Listener, server: &Server, listen: &Listen, stream: &Stream) -> Listener {
-    let names = stream.name_tables.get(&listen.addr);
-    let captures = names.is_some_and(|names| names.regexes.iter().any(|(r, _)| r.captures()));
-    if !captures && !stream.variables.needs_session_data() {
-        return listener;
-    }
+/// What a session stores. Its first line in the log is the default server's.
+fn session_data(
+    listener: Listener,
+    server: &Server,
+    stream: &Stream,
+    log: &Arc<SessionLog>,
+) -> Listener {
     let variables = Arc::clone(&stream.variables);
     let assignments = Arc::clone(&server.assignments);
-    listener.session_data(move |_| SessionState::new(&variables, &assignments))
+    let has_limits = !server.settings.limit_conn.is_empty();
+    let accepted = Arc::clone(log);
+    let data = move |connection: &Connection| {
+        let state = SessionState::new(&variables, &assignments, has_limits);
+        accepted.accepted(connection, state.number());
+        state
+    };
+    listener.session_data(data)
 }
 
 /// What is read before a backend is picked: the PROXY header, then the server name.

@@ -14,12 +14,14 @@ use super::session::Sessions;
 use super::upstream::upstreams;
 use super::virtual_servers::virtual_servers;
 use crate::config::main::{Config, WorkerProcesses};
+use crate::logs::sinks::Sinks;
 
-/// The proxy that `config` describes. Opens no socket and no log.
+/// The proxy that `config` describes, whose sessions are logged to `sinks`. Opens no socket and no log.
 pub(crate) fn proxy(
     config: &Config,
     state: &mut ReloadState,
     mut inherited: InheritedSockets,
+    sinks: &Sinks,
 ) -> Result<Proxy, BuildError> {
     let stream = config.stream.as_ref().ok_or(BuildError::NoServer)?;
     let upstreams = upstreams(&stream.upstreams, &stream.variables)?;
@@ -38,7 +40,7 @@ pub(crate) fn proxy(
         proxy = proxy.upstream(upstream);
     }
     inherited.add_claimed(&state.inherited);
-    let mut sessions = Sessions::new(stream, &upstreams)?;
+    let mut sessions = Sessions::new(stream, &upstreams, sinks)?;
     for (number, server) in stream.servers.iter().enumerate() {
         for listen in server.listens.iter().filter(|listen| listen.is_default) {
             let upstream = sessions.upstream(server);
@@ -56,13 +58,19 @@ pub(crate) fn proxy(
                 },
                 SocketMatch::Covered => continue,
             };
-            let others =
-                virtual_servers(listen, stream, |index| sessions.of(&stream.servers[index]))?;
+            let others = virtual_servers(listen, stream, |index| sessions.of(index))?;
             let opened = opened
-                .sessions(sessions.of(server)?)
+                .sessions(sessions.of(number)?)
                 .virtual_servers(others)
                 .removal_deadline(config.worker_shutdown_timeout);
-            proxy = proxy.listener(listener(opened, server, listen, stream, state));
+            proxy = proxy.listener(listener(
+                opened,
+                server,
+                listen,
+                stream,
+                state,
+                sessions.log(number),
+            ));
         }
     }
     inherited.warn_of_unclaimed();

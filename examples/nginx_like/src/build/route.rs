@@ -71,5 +71,5 @@ fn pass(value: &Value, variables: &Variables, connection: &Connection) -> RouteA
         Err(PassError::NoAddress) => format!("no addresses in pass \"{text}\""),
         Err(PassError::NoPort) => format!("no port in pass \"{text}\""),
     };
-    RouteAction::Refuse(reason.into())
+    RouteAction::Refuse(format!("{reason} while passing connection to port").into())
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use lb_proxy::proxy_protocol::{SendProxy, Version};
 use lb_proxy::routing::VirtualServer;
-use lb_proxy::settings::{Bandwidth, HalfClose, Keepalive, SocketOptions};
-use lb_proxy::{Retry, Timeouts, Upstream};
+use lb_proxy::settings::{Bandwidth, HalfClose, Keepalive, OnRefusal, SocketOptions};
+use lb_proxy::{Hooks, Retry, Timeouts, Upstream};
 
 use super::bind_source::source;
 use super::error::BuildError;
@@ -18,6 +18,8 @@ use crate::config::proxy::ProxySettings;
 use crate::config::server::Server;
 use crate::config::stream::Stream;
 use crate::config::transfer_rate::TransferRate;
+use crate::logs::sinks::Sinks;
+use crate::session_log::hooks::SessionLog;
 use crate::variables::context::Context;
 
 /// What the servers of a configuration share.
@@ -29,10 +31,19 @@ pub(super) struct Sessions<'a> {
     none: Upstream,
     targets: Arc<Targets>,
     resolvers: RunTimeResolvers,
+    /// One for each server.
+    logs: Vec<Arc<SessionLog>>,
 }
 
 impl<'a> Sessions<'a> {
-    pub(super) fn new(stream: &'a Stream, upstreams: &'a [Upstream]) -> Result<Self, BuildError> {
+    /// The sessions of `stream`, which are logged to `sinks`.
+    pub(super) fn new(
+        stream: &'a Stream,
+        upstreams: &'a [Upstream],
+        sinks: &Sinks,
+    ) -> Result<Self, BuildError> {
+        let servers = stream.servers.iter();
+        let logs = servers.map(|server| Arc::new(SessionLog::new(server, stream, sinks)));
         let none = Upstream::builder("none").fixed(&lb_core::Snapshot::default())?;
         Ok(Self {
             stream,
@@ -40,6 +51,7 @@ impl<'a> Sessions<'a> {
             none,
             targets: Targets::new(stream, upstreams),
             resolvers: RunTimeResolvers::default(),
+            logs: logs.collect(),
         })
     }
 
@@ -49,9 +61,16 @@ impl<'a> Sessions<'a> {
         upstream.unwrap_or(&self.none)
     }
 
-    /// The settings of the sessions of `server`.
-    pub(super) fn of(&mut self, server: &Server) -> Result<VirtualServer, BuildError> {
-        let session = VirtualServer::new(self.upstream(server));
+    /// The log of the server with this index.
+    pub(super) fn log(&self, number: usize) -> &Arc<SessionLog> {
+        &self.logs[number]
+    }
+
+    /// The settings of the sessions of the server with this index.
+    pub(super) fn of(&mut self, number: usize) -> Result<VirtualServer, BuildError> {
+        let server = &self.stream.servers[number];
+        let log: Arc<dyn Hooks> = Arc::clone(&self.logs[number]) as _;
+        let session = VirtualServer::new(self.upstream(server)).hooks(log);
         let session = sockets(session, server, self.stream);
         let session = proxy(session, &server.settings.proxy);
         let session = bandwidth(session, server, self.stream);
@@ -118,8 +137,11 @@ fn proxy(mut session: VirtualServer, settings: &ProxySettings) -> VirtualServer 
     };
     let retry = Retry::default()
         .tries(tries)
-        .deadline(settings.next_upstream_timeout);
+        .deadline(settings.next_upstream_timeout)
+        .ends_attempts(false);
     session = session.timeouts(timeouts).retry(retry);
+    // nginx only closes, and does not look at a client that has ended its side before a server is connected.
+    session = session.on_refusal(OnRefusal::Close).abandon_silent(false);
     if !settings.half_close {
         session = session.half_close(HalfClose::End);
     }

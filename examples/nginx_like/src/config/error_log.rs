@@ -1,7 +1,10 @@
-//! `error_log`, which may stand on every level.
+//! `error_log`, which may stand on every level, and `lb_error_log_rate`.
 
 use std::path::PathBuf;
 
+use super::syslog;
+pub(crate) use crate::logs::level::LogLevel;
+use crate::logs::syslog::Syslog;
 use crate::syntax::directive::Args::AtLeast;
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
@@ -25,6 +28,7 @@ pub(crate) enum LogTarget {
     File(PathBuf),
     /// The standard error stream.
     Stderr,
+    Syslog(Syslog),
 }
 
 impl LogTarget {
@@ -37,27 +41,16 @@ impl LogTarget {
     }
 }
 
-/// The severity of a log message, by nginx's names; a greater level is more severe.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum LogLevel {
-    Debug,
-    Info,
-    Notice,
-    Warn,
-    Error,
-    Crit,
-    Alert,
-    Emerg,
-}
-
 /// A variant without a comment is worded as in nginx.
 #[derive(Debug, thiserror::Error)]
 enum ErrorLogError {
     #[error("duplicate log level \"{level}\"")]
     DuplicateLevel { level: String },
     /// Ours.
-    #[error("logging to \"{target}\" is not supported yet")]
-    NotSupportedTarget { target: String },
+    #[error(
+        "logging to \"{target}\" is not supported: a ring buffer in memory is for a debugger; use a file, stderr or syslog"
+    )]
+    Memory { target: String },
 }
 
 impl<B: Has<Vec<ErrorLog>>> Directive<B> {
@@ -73,14 +66,18 @@ impl<B: Has<Vec<ErrorLog>>> Directive<B> {
 }
 
 fn error_log(statement: &Statement, files: &ConfFiles) -> Result<ErrorLog, ConfigError> {
-    let target = statement.arg();
-    if target.starts_with("memory:") || target.starts_with("syslog:") {
-        let target = target.to_owned();
-        return Err(statement.error(ErrorLogError::NotSupportedTarget { target }));
-    }
+    let name = statement.arg();
+    let target = if name.starts_with("memory:") {
+        let target = name.to_owned();
+        return Err(statement.error(ErrorLogError::Memory { target }));
+    } else if name.starts_with("syslog:") {
+        LogTarget::Syslog(syslog::read(statement)?)
+    } else {
+        LogTarget::of(name, files)
+    };
     let mut level = None;
     for name in statement.parameters() {
-        let parsed = parse_level(name).ok_or_else(|| {
+        let parsed = LogLevel::named(name).ok_or_else(|| {
             if name.starts_with("debug_") {
                 return statement.not_supported_parameter(name);
             }
@@ -92,22 +89,8 @@ fn error_log(statement: &Statement, files: &ConfFiles) -> Result<ErrorLog, Confi
         }
     }
     Ok(ErrorLog {
-        target: LogTarget::of(target, files),
+        target,
         level: level.unwrap_or(LogLevel::Error),
         span: statement.span.clone(),
-    })
-}
-
-fn parse_level(name: &str) -> Option<LogLevel> {
-    Some(match name {
-        "debug" => LogLevel::Debug,
-        "info" => LogLevel::Info,
-        "notice" => LogLevel::Notice,
-        "warn" => LogLevel::Warn,
-        "error" => LogLevel::Error,
-        "crit" => LogLevel::Crit,
-        "alert" => LogLevel::Alert,
-        "emerg" => LogLevel::Emerg,
-        _ => return None,
     })
 }

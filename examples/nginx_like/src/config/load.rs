@@ -19,6 +19,7 @@ const DEFINITIONS: &[&str] = &[
     "geo",
     "include",
     "limit_conn_zone",
+    "log_format",
     "map",
     "set",
     "split_clients",

@@ -23,6 +23,7 @@
 //! values as written. [`resolve`] computes the complete values. [`load`] does both for a file.
 
 pub(crate) mod access;
+pub(crate) mod access_log;
 pub(crate) mod error_log;
 pub(crate) mod events;
 mod geo;
@@ -32,6 +33,7 @@ mod known;
 pub(crate) mod limit_conn;
 pub(crate) mod listen;
 mod load;
+pub(crate) mod log_format;
 pub(crate) mod main;
 mod map;
 pub(crate) mod name_table;
@@ -52,6 +54,7 @@ mod split_clients;
 pub(crate) mod ssl_preread;
 pub(crate) mod stream;
 pub(crate) mod stream_core;
+mod syslog;
 #[cfg(test)]
 mod tests;
 mod time_out;

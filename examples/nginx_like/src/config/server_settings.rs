@@ -5,6 +5,7 @@
 use lb_proxy::proxy_protocol::TrustedNetworks;
 
 use super::access::AccessRule;
+use super::access_log::{AccessLog, AccessLogs};
 use super::error_log::ErrorLog;
 use super::limit_conn::{LimitConn, LimitConnDraft, LimitConnSettings};
 use super::proxy::{ProxyDraft, ProxySettings};
@@ -12,6 +13,7 @@ use super::realip::{self, RealIpFrom};
 use super::resolver::NameResolution;
 use super::ssl_preread::{SslPrereadDraft, SslPrereadSettings};
 use super::stream_core::{CoreDraft, CoreSettings};
+use crate::logs::path_cache::FileCacheSettings;
 use crate::syntax::directive::{Directive, Has};
 
 /// The settings of a server, complete.
@@ -27,6 +29,9 @@ pub(crate) struct ServerSettings {
     pub(crate) limit_conn: Vec<LimitConn>,
     pub(crate) limit_conn_settings: LimitConnSettings,
     pub(crate) error_logs: Vec<ErrorLog>,
+    pub(crate) access_logs: Vec<AccessLog>,
+    /// `open_log_file_cache`, none by default.
+    pub(crate) file_cache: Option<FileCacheSettings>,
 }
 
 /// The settings as written in one block.
@@ -40,6 +45,9 @@ pub(crate) struct ServerDraft {
     limit_conn: Vec<LimitConn>,
     limit_conn_settings: LimitConnDraft,
     pub(crate) error_logs: Vec<ErrorLog>,
+    access_logs: AccessLogs,
+    /// `Some(None)` is `off`.
+    file_cache: Option<Option<FileCacheSettings>>,
     pub(crate) name_resolution: NameResolution,
 }
 
@@ -56,6 +64,8 @@ impl ServerDraft {
             limit_conn: own_or(self.limit_conn, &outer.limit_conn),
             limit_conn_settings: self.limit_conn_settings.merge(&outer.limit_conn_settings),
             error_logs: own_or(self.error_logs, &outer.error_logs),
+            access_logs: self.access_logs.inherit(&outer.access_logs),
+            file_cache: self.file_cache.or(outer.file_cache).flatten(),
         }
     }
 }
@@ -67,6 +77,7 @@ fn own_or<T: Clone>(own: Vec<T>, outer: &[T]) -> Vec<T> {
 impl<B: Has<ServerDraft>> Directive<B> {
     pub(crate) const SERVER_SETTINGS: &'static [&'static [Self]] = &[
         Self::ACCESS,
+        Self::ACCESS_LOG,
         Self::ERROR_LOG,
         Self::LIMIT_CONN,
         Self::LIMIT_CONN_SETTINGS,
@@ -92,7 +103,9 @@ macro_rules! groups {
 
 groups! {
     access: Vec<AccessRule>,
+    access_logs: AccessLogs,
     core: CoreDraft,
+    file_cache: Option<Option<FileCacheSettings>>,
     error_logs: Vec<ErrorLog>,
     limit_conn: Vec<LimitConn>,
     limit_conn_settings: LimitConnDraft,

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::limit_conn::LimitConnZone;
+use super::log_format::LogFormat;
 use super::name_table::NameTable;
 use super::server::{Server, ServerBlock};
 use super::server_settings::ServerDraft;
 use super::upstream::block::{Upstream, UpstreamBlock, UpstreamBlocks};
-use crate::syntax::directive::Args::Exactly;
+use crate::syntax::directive::Args::{AtLeast, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::variables::definitions::Definitions;
 use crate::variables::table::Variables;
@@ -22,6 +23,7 @@ pub(crate) struct Stream {
     /// The `upstream` blocks in the order of the text, then the upstreams that `proxy_pass HOST:PORT` creates.
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
+    pub(crate) log_formats: Vec<Arc<LogFormat>>,
     /// The `server` blocks in the order of the text.
     pub(crate) servers: Vec<Server>,
     /// The virtual servers of the addresses that have some.
@@ -36,6 +38,7 @@ pub(crate) struct StreamBlock {
     /// The variables that its directives define.
     pub(crate) definitions: Definitions,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
+    pub(crate) log_formats: Vec<Arc<LogFormat>>,
     pub(crate) settings: ServerDraft,
 }
 
@@ -49,6 +52,9 @@ impl Block for StreamBlock {
                 LimitConnZone::read(&mut stream.limit_conn_zones, statement, reader)
             },
         ),
+        Directive::simple("log_format", AtLeast(2), |stream, statement, reader| {
+            LogFormat::read(&mut stream.log_formats, statement, reader)
+        }),
         Directive::MAP,
         Directive::MAP_HASH_BUCKET_SIZE,
         Directive::MAP_HASH_MAX_SIZE,

@@ -10,6 +10,10 @@ use crate::syntax::directive::{Block, Directive};
 settings! {
     /// Settings of connections before the relay.
     CoreSettings, CoreDraft, STREAM_CORE {
+        /// `lb_error_log_rate`, ours, on by default: whether a storm of lines of one kind is cut and counted.
+        error_log_rate: bool = true,
+        "lb_error_log_rate" Exactly(1) => |statement, _| statement.flag();
+
         /// `preread_buffer_size`, 16k by default: how many bytes are read in search of a server name.
         preread_buffer_size: usize = 16 * 1024,
         "preread_buffer_size" Exactly(1) => |statement, _| statement.size();

@@ -3,18 +3,15 @@
 /// Names, or with a star at the end the starts of names, and what to do instead.
 #[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
-    ("access_log", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
     ("geoip_*", "the databases of that form are no longer made: name the networks in a file, and \"include\" it in a \"geo\""),
     ("google_perftools_profiles", "remove it: perf profiles the process"),
     ("health_check*", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
     ("js_*", "there is no JavaScript here: use \"map\" with what a client says first, or decide on the servers"),
     ("keyval*", "use \"map\" with a file of its own, and reload"),
-    ("log_format", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
     ("match", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
     ("mqtt*", "remove it: MQTT passes through unchanged, and the brokers see the clients by \"proxy_protocol\""),
     ("ntlm", "it belongs to HTTP"),
     ("num_map", "use \"map\" with regular expressions"),
-    ("open_log_file_cache", "remove it: sessions are not logged one by one, \"error_log\" has the failures"),
     ("proxy_session_drop", "remove it: sessions to a server that a name or a service no longer has go on"),
     ("proxy_ssl*", "end TLS in front of nginx_like or on the servers; \"ssl_preread\" chooses the upstream by name without ending TLS"),
     ("queue", "it belongs to HTTP"),

@@ -10,6 +10,7 @@ use crate::build::proxy::proxy;
 use crate::build::reload_state::ReloadState;
 use crate::build::upstream::errors_of_upstreams;
 use crate::config::main::Config;
+use crate::logs::sinks::Sinks;
 
 /// The proxy that `config` describes, built with the rights of the user that the process will switch to: a file that
 /// this user cannot read is an error now, and not after the start.
@@ -17,17 +18,18 @@ pub(crate) fn build_as_user(
     config: &Config,
     credentials: Option<&Credentials>,
     state: &mut ReloadState,
+    sinks: &Sinks,
 ) -> Result<Proxy, StartError> {
     let inherited = InheritedSockets::take();
     let Some(credentials) = credentials else {
-        return Ok(proxy(config, state, inherited)?);
+        return Ok(proxy(config, state, inherited, sinks)?);
     };
-    let built = credentials.run_as(|| proxy(config, state, inherited))?;
+    let built = credentials.run_as(|| proxy(config, state, inherited, sinks))?;
     built.map_err(|error| {
         // If the superuser can build it, the user lacks rights.
         let again = || {
             let state = &mut ReloadState::default();
-            proxy(config, state, InheritedSockets::default()).is_ok()
+            proxy(config, state, InheritedSockets::default(), sinks).is_ok()
         };
         blame(error, credentials, again)
     })
@@ -43,7 +45,7 @@ pub(crate) fn build_all_as_user(
     credentials: Option<&Credentials>,
 ) -> Result<Vec<ClaimedSocket>, Vec<StartError>> {
     let mut state = ReloadState::default();
-    let Err(error) = build_as_user(config, credentials, &mut state) else {
+    let Err(error) = build_as_user(config, credentials, &mut state, &Sinks::default()) else {
         return Ok(state.inherited);
     };
     let one_by_one = || config.stream.iter().flat_map(errors_of_upstreams);

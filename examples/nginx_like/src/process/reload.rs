@@ -71,16 +71,17 @@ impl Reloader {
             warn!("{warning}");
         }
         let config = Arc::new(config);
+        let (described, opener, now) = (Arc::clone(&config), Arc::clone(files), logging.clone());
+        let opened = threads.run(move || now.open(&described, &opener));
+        let logs = opened.map_err(StartError::hung("opening the logs"))??;
         let (described, mut state) = (Arc::clone(&config), self.state.clone());
+        let sinks = logs.sinks().clone();
         let built = threads.run(move || {
-            let proxy = proxy(&described, &mut state, InheritedSockets::default())?;
+            let proxy = proxy(&described, &mut state, InheritedSockets::default(), &sinks)?;
             Ok::<_, StartError>((proxy, state))
         });
         let (proxy, state) =
             built.map_err(StartError::hung("reading the files that it names"))??;
-        let (described, opener, now) = (Arc::clone(&config), Arc::clone(files), logging.clone());
-        let opened = threads.run(move || now.open(&described, &opener));
-        let logs = opened.map_err(StartError::hung("opening the logs"))??;
         let pid_stays =
             self.pid_file().as_ref().map(PidGuard::path) == Some(config.pid.path.as_path());
         let pid_file = match pid_stays {

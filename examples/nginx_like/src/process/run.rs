@@ -38,12 +38,13 @@ pub(crate) fn run(
         .and_then(Credentials::unprivileged_user);
     let sockets = unprivileged.map(|_| Arc::new(HelperSockets::default()));
     state.socket_opener = sockets.clone().map(|sockets| sockets as _);
-    let proxy = build_as_user(&config, credentials.as_ref(), &mut state)?;
     let files = Arc::new(FileAccess::for_credentials(path, credentials.as_ref())?);
     if let Some(sockets) = &sockets {
         files.open_sockets_for(sockets);
     }
-    let logging = Logs::open(&config, &files)?.install();
+    let logs = Logs::open(&config, &files)?;
+    let proxy = build_as_user(&config, credentials.as_ref(), &mut state, logs.sinks())?;
+    let logging = logs.install();
     let _flush = FlushGuard(&logging);
     loops::warn_of(&config);
     limit_files(config.worker_rlimit_nofile);

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::control::{Control, Task};
 use super::error::StartError;
+use crate::session_log::shutdown;
 
 /// Streams of the signals that the process handles.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ impl Signals {
                 _ = self.hangup.recv() => control.request(Task::Reload),
                 _ = self.interrupt.recv() => {
                     info!("SIGINT received: exiting");
+                    shutdown::note_fast();
                     handle.abort();
                 }
                 _ = self.quit.recv() => {
@@ -56,6 +58,7 @@ impl Signals {
                 _ = self.reopen.recv() => control.request(Task::Reopen),
                 _ = self.terminate.recv() => {
                     info!("SIGTERM received: exiting");
+                    shutdown::note_fast();
                     handle.abort();
                 }
                 _ = self.upgrade.recv() => {

@@ -36,6 +36,7 @@ mod buffer;
 pub(crate) mod builtin;
 pub(crate) mod context;
 pub(crate) mod definitions;
+pub(crate) mod ending;
 pub(crate) mod error;
 pub(crate) mod geo;
 pub(crate) mod id;

@@ -27,16 +27,23 @@ pub(crate) struct SessionState {
     number: u64,
     variables: Arc<Variables>,
     assignments: Arc<[Assignment]>,
+    has_limits: bool,
     values: Mutex<StoredValues>,
 }
 
 impl SessionState {
-    /// The data of a new session. `assignments` are the `set` directives of its server, in their order.
-    pub(crate) fn new(variables: &Arc<Variables>, assignments: &Arc<[Assignment]>) -> Self {
+    /// The data of a new session. `assignments` are the `set` directives of its server, in their order, and `has_limits`
+    /// is whether the server has `limit_conn`.
+    pub(crate) fn new(
+        variables: &Arc<Variables>,
+        assignments: &Arc<[Assignment]>,
+        has_limits: bool,
+    ) -> Self {
         Self {
             number: CONNECTIONS.fetch_add(1, Relaxed) + 1,
             variables: Arc::clone(variables),
             assignments: Arc::clone(assignments),
+            has_limits,
             values: Mutex::default(),
         }
     }
@@ -44,6 +51,11 @@ impl SessionState {
     /// The number of the connection, from 1.
     pub(crate) const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether the session's server limits connections by zones.
+    pub(crate) const fn has_limits(&self) -> bool {
+        self.has_limits
     }
 
     /// Whether its values are those of `variables`. A reload replaces them while sessions go on.

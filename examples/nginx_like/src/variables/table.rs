@@ -89,15 +89,6 @@ impl Variables {
         &self.list[id.0].name
     }
 
-    /// Whether values may need what [`SessionState`](super::session::SessionState) has: stored values, or the number of
-    /// the connection.
-    pub(crate) fn needs_session_data(&self) -> bool {
-        let needs = |variable: &Variable| {
-            variable.slot.is_some() || variable.traits.captures || variable.name == "connection"
-        };
-        self.list.iter().any(needs)
-    }
-
     pub(super) fn get(&self, id: VariableId) -> Option<&Variable> {
         self.list.get(id.0)
     }

@@ -183,7 +183,7 @@ async fn wrong_addresses_cost_no_connection_while_one_is_right() {
     // No server listens there, so each attempt there is retried on the next node.
     let nowhere = [host(31), host(41), host(42), host(43)];
     chaos.dns.set(NAME, 1, &nowhere);
-    chaos.served_although("backend.addr=127.0.0.41:").await;
+    chaos.served_although("upstream: \"127.0.0.41:").await;
     // All addresses are wrong: the backup, which does not depend on DNS, serves.
     chaos.dns.set(NAME, 1, &nowhere[1..]);
     until(&chaos.proxy, "the backup serves", |answers| {

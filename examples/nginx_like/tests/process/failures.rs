@@ -43,43 +43,47 @@ async fn every_refusal_is_in_an_error_log_of_the_default_level() {
         (
             format!("server {};", dead.addr),
             "",
-            "Clients without a backend",
+            "connect() failed (111: Connection refused) while connecting to upstream",
         ),
         (
             format!("server {} down;", node.addr),
             "",
-            "no backend takes connections",
+            "no live upstreams while connecting to upstream",
         ),
         (
             format!("server {};", node.addr),
             "deny all;",
-            "address denied",
+            "access forbidden by rule while initializing session",
         ),
         (
             format!("server {};", node.addr),
             "proxy_bind 192.0.2.1;",
-            "no source address or port",
+            "bind(192.0.2.1) failed (99: Cannot assign requested address) while connecting",
         ),
         (
             format!("server {};", node.addr),
             "proxy_connect_timeout 0;",
-            "time-out",
+            "upstream timed out (110: Connection timed out) while connecting to upstream",
         ),
     ] {
         let stream = format!(
             "upstream u {{ {upstream} }} server {{ listen LISTEN; proxy_pass u; {server} }}"
         );
         let log = error_log_of(&stream, b"", wanted).await;
-        assert!(log.lines().all(|line| line.contains(" ERROR ")), "{log}");
-        let named = ["upstream=\"u\"", "listener="];
-        assert!(named.iter().any(|name| log.contains(name)), "{log}");
+        let is_severe = |line: &str| line.contains(" [error] ") || line.contains(" [crit] ");
+        assert!(log.lines().all(is_severe), "{log}");
+        assert!(
+            log.contains(": *1 ") && log.contains(", client: 127.0.0.1, server: "),
+            "{log}"
+        );
     }
     let stream = format!(
         "server {{ listen LISTEN proxy_protocol; proxy_pass {}; }}",
         node.addr
     );
-    let log = error_log_of(&stream, b"GET / HTTP/1.0\r\n\r\n", "first bytes wrong").await;
-    assert!(log.contains("client.addr=127.0.0.1:"), "{log}");
+    let wanted =
+        "broken header: \"GET / HTTP/1.0\" while reading PROXY protocol, client: 127.0.0.1";
+    error_log_of(&stream, b"GET / HTTP/1.0\r\n\r\n", wanted).await;
 }
 
 #[tokio::test]
@@ -98,7 +102,7 @@ async fn a_full_server_logs_it() {
     let held = TcpStream::connect(proxy.addr).await.unwrap();
     let log = || fs::read_to_string(&path).unwrap();
     within("the refusal", async {
-        while !log().contains("sessions of this client") {
+        while !log().contains("limiting connections by zone \"clients\"") {
             is_ended_without_a_byte(TcpStream::connect(proxy.addr).await, b"").await;
         }
     })
@@ -147,6 +151,8 @@ async fn a_server_that_leads_back_is_served_beside_others() {
         assert!(is_ended_without_a_byte(client, b"x").await);
         assert_eq!(ask(other.addr).await.unwrap(), "a");
     }
-    proxy.logged("back to a listener of this proxy").await;
+    proxy
+        .logged("back to a listener of this proxy) while connecting")
+        .await;
     drop(other);
 }

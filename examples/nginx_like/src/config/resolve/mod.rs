@@ -2,6 +2,7 @@
 //!
 //! The checks that need more than one block are here too.
 
+mod access_logs;
 mod listens;
 pub(crate) mod main;
 mod protocol_options;

@@ -2,9 +2,11 @@
 
 use lb_proxy::server_names::ServerNames;
 
+use super::access_logs;
 use super::listens;
 use super::upstreams::{PassedTo, Upstreams};
 use super::virtual_servers;
+use crate::config::access_log::AccessLog;
 use crate::config::error_log::ErrorLog;
 use crate::config::handler::{Handler, WrittenHandler};
 use crate::config::limit_conn::LimitConn;
@@ -54,6 +56,7 @@ pub(crate) fn stream(
         );
         let checked = server.and_then(|server| {
             LimitConn::check_zones(&server.settings.limit_conn, &block.limit_conn_zones)?;
+            AccessLog::check_formats(&server.settings.access_logs, &block.log_formats)?;
             Ok(server)
         });
         match checked {
@@ -62,11 +65,13 @@ pub(crate) fn stream(
             Err(_) => {}
         }
     }
+    access_logs::share_buffers(&mut servers, errors);
     let variables = link(names, &block.definitions, knows_all, errors);
     Stream {
         variables: variables.into(),
         upstreams: upstreams.into_all(),
         limit_conn_zones: block.limit_conn_zones,
+        log_formats: block.log_formats,
         servers,
         name_tables,
     }

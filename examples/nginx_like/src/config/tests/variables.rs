@@ -42,7 +42,7 @@ fn values(block: &str, texts: &[&str]) -> Vec<String> {
     let (stream, keys) = read(block, texts);
     let assignments = stream.servers.first();
     let assignments = assignments.map(|server| Arc::clone(&server.assignments));
-    let state = SessionState::new(&stream.variables, &assignments.unwrap_or_default());
+    let state = SessionState::new(&stream.variables, &assignments.unwrap_or_default(), false);
     let connection = connection().with_data(state);
     let keys = keys.iter().map(|key| {
         // Each directive has a context of its own.
@@ -195,7 +195,7 @@ fn variables_that_need_each_other_are_empty() {
 fn a_session_computes_what_could_change_once_unless_it_is_volatile() {
     let maps = "map $msec $now { default $msec; } map $msec $anew { volatile; default $msec; }";
     let (stream, keys) = read(maps, &["$now", "$anew"]);
-    let state = SessionState::new(&stream.variables, &Arc::default());
+    let state = SessionState::new(&stream.variables, &Arc::default(), false);
     let connection = connection().with_data(state);
     let get = |i: usize| {
         keys[i]
@@ -230,7 +230,7 @@ fn values_of_another_configuration_are_computed_without_the_session() {
     let block = "map $remote_addr $a { ~(\\d+) $1; }";
     let (old, _) = read(block, &["$a"]);
     let (new, keys) = read(block, &["$protocol", "$a"]);
-    let state = SessionState::new(&old.variables, &Arc::default());
+    let state = SessionState::new(&old.variables, &Arc::default(), false);
     let connection = connection().with_data(state);
     let context = Context::new(&new.variables, &connection);
     assert_eq!(*keys[1].get(&context), *b"10");

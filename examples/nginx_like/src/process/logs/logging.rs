@@ -1,12 +1,12 @@
 //! `error_log`: where messages go, and which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use lb_proxy::events::FAILURES_TARGET;
+use lb_proxy::events::{ACCEPT_TARGET, FAILURES_TARGET};
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, error, info};
 use tracing_subscriber::Registry;
@@ -17,10 +17,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::line::{LineFormat, severity};
-use super::sink::Sink;
-use crate::config::error_log::{LogLevel, LogTarget};
+use super::event_line::{EventFormat, severity};
+use crate::config::error_log::LogLevel;
 use crate::config::main::Config;
+use crate::logs::sink::Sink;
+use crate::logs::sinks::{SinkKey, Sinks};
 use crate::process::error::StartError;
 use crate::process::files::access::FileAccess;
 use crate::process::files::file_threads::FileThreads;
@@ -28,12 +29,21 @@ use crate::process::files::file_threads::FileThreads;
 /// How long the end of a log, or of the process, waits until a reader or a disk has taken the last messages.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The outcomes of attempts to connect, which the hooks of sessions log.
+const EJECTIONS: &str = "lb_proxy::upstream::outcome";
+
 /// Its messages say less than ours and name nothing of the configuration.
 const DNS_CLIENT: &str = "hickory";
 
 /// Logs that are open, each once.
 #[derive(Clone, Debug)]
-pub(crate) struct Logs(Arc<[Log]>);
+pub(crate) struct Logs {
+    sinks: Sinks,
+    /// The logs that messages about no session go to.
+    messages: Arc<[Log]>,
+    /// Whether hooks write the lines about sessions.
+    has_hooks: bool,
+}
 
 #[derive(Clone, Debug)]
 struct Log {
@@ -51,50 +61,87 @@ pub(crate) struct Logging {
 impl Logs {
     /// Opens every log of `config`. Without any, messages from `notice` on go to the standard error stream.
     pub(crate) fn open(config: &Config, files: &FileAccess) -> Result<Self, StartError> {
-        Self(Arc::new([])).changed(config, files)
+        Self::none().changed(config, files)
     }
 
-    /// Messages from `notice` on go to the standard error stream.
+    /// Messages from `notice` on go to the standard error stream, those of lb-proxy about sessions too: for a server
+    /// without a configuration.
     pub(crate) fn stderr() -> Result<Self, StartError> {
-        let log = Log {
-            level: LogLevel::Notice,
-            sink: Sink::stderr().map(Arc::new).map_err(StartError::Thread)?,
-        };
-        Ok(Self(Arc::new([log])))
+        let sink = Sink::stderr().map(Arc::new).map_err(StartError::Thread)?;
+        Ok(Self {
+            sinks: [(SinkKey::Stderr, Arc::clone(&sink))].into_iter().collect(),
+            messages: Arc::new([Log {
+                level: LogLevel::Notice,
+                sink,
+            }]),
+            has_hooks: false,
+        })
     }
 
-    /// The logs of `config`. Files that are open already are reused.
+    fn none() -> Self {
+        Self {
+            sinks: Sinks::default(),
+            messages: Arc::new([]),
+            has_hooks: true,
+        }
+    }
+
+    /// The logs of sessions.
+    pub(crate) const fn sinks(&self) -> &Sinks {
+        &self.sinks
+    }
+
+    /// The logs of `config`. Logs that are open already are reused.
     fn changed(&self, config: &Config, files: &FileAccess) -> Result<Self, StartError> {
         let levels = levels_of(config);
-        if levels.is_empty() {
-            return Self::stderr();
-        }
-        let logs = levels.into_iter().map(|(path, level)| {
-            let sink = self.sink(path, files)?;
-            Ok(Log { level, sink })
+        let needs_stderr = levels.is_empty().then_some(SinkKey::Stderr);
+        let keys: HashSet<_> = levels
+            .keys()
+            .cloned()
+            .chain(needs_stderr)
+            .chain(access_keys(config))
+            .collect();
+        let opened = keys.into_iter().map(|key| {
+            let sink = self.sink(&key, files)?;
+            Ok((key, sink))
         });
-        logs.collect::<Result<Arc<[Log]>, StartError>>().map(Self)
+        let sinks = opened.collect::<Result<Sinks, StartError>>()?;
+        let default = levels
+            .is_empty()
+            .then_some((SinkKey::Stderr, LogLevel::Notice));
+        let messages = levels
+            .into_iter()
+            .chain(default)
+            .filter_map(|(key, level)| {
+                let sink = Arc::clone(sinks.get(&key)?);
+                Some(Log { level, sink })
+            });
+        Ok(Self {
+            messages: messages.collect(),
+            sinks,
+            has_hooks: true,
+        })
     }
 
-    fn sink(&self, path: Option<&Path>, files: &FileAccess) -> Result<Arc<Sink>, StartError> {
-        let mut open = self.0.iter().map(|log| &log.sink);
-        if let Some(sink) = open.find(|sink| sink.path() == path) {
+    fn sink(&self, key: &SinkKey, files: &FileAccess) -> Result<Arc<Sink>, StartError> {
+        if let Some(sink) = self.sinks.get(key) {
             return Ok(Arc::clone(sink));
         }
-        let sink = match path {
-            Some(path) => {
-                let file = files.open_log(path).map_err(StartError::open(path))?;
-                Sink::start(Some(path), file)
-            }
-            None => Sink::stderr(),
+        let open = |path: &Path| files.open_log(path).map_err(StartError::open(path));
+        let sink = match key {
+            SinkKey::Access(path, buffer) => Sink::access(path, open(path)?, *buffer),
+            SinkKey::Error(path) => Sink::start(Some(path), open(path)?),
+            SinkKey::Paths(text, cache) => Sink::paths(text, *cache),
+            SinkKey::Stderr => Sink::stderr(),
+            SinkKey::Syslog(syslog) => Sink::syslog(syslog),
         };
         sink.map(Arc::new).map_err(StartError::Thread)
     }
 
     fn flush(&self) {
         let deadline = Instant::now() + FLUSH_TIMEOUT;
-        for log in &*self.0 {
-            log.sink.flush(deadline);
+        for (_, sink) in self.sinks.all() {
+            sink.flush(deadline);
         }
     }
 
@@ -103,7 +150,7 @@ impl Logs {
         let (filter, handle) = reload::Layer::new(self.filter());
         let logs = Arc::new(RwLock::new(self));
         let written = layer()
-            .event_format(LineFormat::new())
+            .event_format(EventFormat::new())
             .with_writer(CurrentLogs(Arc::clone(&logs)));
         // Fails only if the process has a subscriber already, which then gets the messages.
         let _ = tracing_subscriber::registry()
@@ -118,8 +165,8 @@ impl Logs {
 
     /// The messages that at least one of the logs takes.
     fn filter(&self) -> Targets {
-        let levels = self.0.iter().map(|log| filter(log.level));
-        targets(levels.max().unwrap_or(LevelFilter::OFF))
+        let levels = self.messages.iter().map(|log| filter(log.level));
+        targets(levels.max().unwrap_or(LevelFilter::OFF), self.has_hooks)
     }
 }
 
@@ -145,13 +192,18 @@ impl Logging {
     ///
     /// Earlier messages go to the old file, later messages to the new file. Blocks on files.
     pub(crate) fn reopen(&self, files: &Arc<FileAccess>, threads: &FileThreads) {
-        for Log { sink, .. } in &*self.now().0 {
-            let Some(path) = sink.path() else { continue };
+        for (key, sink) in self.now().sinks.all() {
+            let Some(path) = sink.path() else {
+                if matches!(key, SinkKey::Paths(..)) {
+                    sink.reopen(None);
+                }
+                continue;
+            };
             let (files, opened) = (Arc::clone(files), path.to_owned());
             let opened = threads.run(move || files.open_log(&opened));
             match opened.flatten() {
                 Ok(file) => {
-                    sink.switch(file);
+                    sink.reopen(Some(file));
                     info!(path = %path.display(), "Log reopened");
                 }
                 Err(error) => {
@@ -171,33 +223,45 @@ impl Logging {
     }
 }
 
-/// The files of all `error_log` directives.
+/// The files of all `error_log` and `access_log` directives whose names have no variables.
 pub(crate) fn paths_of(config: &Config) -> impl Iterator<Item = PathBuf> {
-    let paths = levels_of(config).into_keys().flatten();
-    paths.map(Path::to_owned).collect::<Vec<_>>().into_iter()
+    let keys = levels_of(config).into_keys().chain(access_keys(config));
+    let paths: BTreeSet<_> = keys
+        .filter_map(|key| match key {
+            SinkKey::Access(path, _) | SinkKey::Error(path) => Some(path),
+            SinkKey::Paths(..) | SinkKey::Stderr | SinkKey::Syslog(_) => None,
+        })
+        .collect();
+    paths.into_iter()
 }
 
 /// Whether messages go to the standard error stream.
 pub(crate) fn writes_to_stderr(config: &Config) -> bool {
     let levels = levels_of(config);
-    levels.is_empty() || levels.contains_key(&None)
+    levels.is_empty() || levels.contains_key(&SinkKey::Stderr)
 }
 
-/// The files of all `error_log` directives; `None` is the standard error stream. Blocks inherit logs from each other:
-/// each is opened once, at its least severe level.
-fn levels_of(config: &Config) -> BTreeMap<Option<&Path>, LogLevel> {
+/// The files of all `error_log` directives. Blocks inherit logs from each other: each is opened once, at its least severe
+/// level.
+fn levels_of(config: &Config) -> HashMap<SinkKey, LogLevel> {
     let servers = config.stream.iter().flat_map(|stream| &stream.servers);
     let of_servers = servers.flat_map(|server| &server.settings.error_logs);
-    let mut levels = BTreeMap::new();
+    let mut levels = HashMap::new();
     for log in config.error_logs.iter().chain(of_servers) {
-        let path = match &log.target {
-            LogTarget::File(path) => Some(&**path),
-            LogTarget::Stderr => None,
-        };
-        let level = levels.entry(path).or_insert(log.level);
+        let level = levels.entry(log.target.key()).or_insert(log.level);
         *level = (*level).min(log.level);
     }
     levels
+}
+
+/// The logs of all `access_log` directives.
+fn access_keys(config: &Config) -> impl Iterator<Item = SinkKey> {
+    let servers = config.stream.iter().flat_map(|stream| &stream.servers);
+    servers.flat_map(|server| {
+        let settings = &server.settings;
+        let logs = settings.access_logs.iter();
+        logs.map(|log| log.target.key(settings.file_cache))
+    })
 }
 
 /// Writes to the logs that are installed at the time of the message.
@@ -216,14 +280,14 @@ impl MakeWriter<'_> for CurrentLogs {
     fn make_writer(&self) -> MessageWriter {
         MessageWriter {
             logs: self.logs(),
-            level: LevelFilter::ERROR,
+            level: LogLevel::Error,
         }
     }
 
     fn make_writer_for(&self, message: &Metadata<'_>) -> MessageWriter {
         MessageWriter {
             logs: self.logs(),
-            level: LevelFilter::from_level(severity(message)),
+            level: severity(message),
         }
     }
 }
@@ -231,14 +295,14 @@ impl MakeWriter<'_> for CurrentLogs {
 /// Writes one message.
 struct MessageWriter {
     logs: Logs,
-    level: LevelFilter,
+    level: LogLevel,
 }
 
 impl Write for MessageWriter {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
-        let logs = self.logs.0.iter();
-        for log in logs.filter(|log| filter(log.level) >= self.level) {
-            log.sink.push(message);
+        let logs = self.logs.messages.iter();
+        for log in logs.filter(|log| log.level <= self.level) {
+            log.sink.push(Some(self.level), message);
         }
         Ok(message.len())
     }
@@ -252,19 +316,32 @@ impl Write for MessageWriter {
 const OURS: [&str; 4] = ["lb_core", "lb_discovery", "lb_proxy", "nginx_like"];
 
 /// The messages that are logged at `level`. Those of other libraries are logged at `debug` only, for the search of faults.
-fn targets(level: LevelFilter) -> Targets {
+fn targets(level: LevelFilter, has_hooks: bool) -> Targets {
     let foreign = if level >= LevelFilter::DEBUG {
         level
     } else {
         LevelFilter::OFF
     };
+    let debug = if level >= LevelFilter::DEBUG {
+        LevelFilter::DEBUG
+    } else {
+        LevelFilter::OFF
+    };
     let ours = OURS.map(|target| (target, level));
-    Targets::new()
+    let targets = Targets::new()
         .with_default(foreign)
         .with_target(DNS_CLIENT, LevelFilter::OFF)
         .with_targets(ours)
         // Their warnings are errors in the log; see `severity`.
-        .with_target(FAILURES_TARGET, LevelFilter::WARN.max(level))
+        .with_target(ACCEPT_TARGET, LevelFilter::WARN.max(level));
+    if has_hooks {
+        // The hooks write nginx's lines about sessions.
+        targets
+            .with_target(FAILURES_TARGET, LevelFilter::OFF)
+            .with_target(EJECTIONS, debug)
+    } else {
+        targets.with_target(FAILURES_TARGET, LevelFilter::WARN.max(level))
+    }
 }
 
 /// tracing has no `notice` and nothing above `error`.

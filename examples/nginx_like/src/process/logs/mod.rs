@@ -1,6 +1,4 @@
-//! `error_log`: where messages go, and which.
+//! Opens the logs of a configuration, and writes the messages about no session to its error logs.
 
-pub(crate) mod line;
+mod event_line;
 pub(crate) mod logging;
-pub(crate) mod queue;
-pub(crate) mod sink;

@@ -10,6 +10,7 @@ use rustix::system::uname;
 use super::Builtin;
 use super::Source::{Clock, Connection, End};
 use super::times;
+use crate::variables::ending;
 use crate::variables::output::{bytes, display};
 
 /// The version of nginx whose language this is.
@@ -27,7 +28,7 @@ pub(super) const VARIABLES: &[Builtin] = &[
     ),
     // Complete at the end of the session; until then nothing is counted.
     Builtin::new("bytes_received", End, |context, out| {
-        display(context.summary.map_or(0, |end| end.bytes_to_backend), out)
+        display(context.summary.map_or(0, |end| end.bytes_from_client), out)
     }),
     Builtin::new("bytes_sent", End, |context, out| {
         display(context.summary.map_or(0, |end| end.bytes_to_client), out)
@@ -60,7 +61,9 @@ pub(super) const VARIABLES: &[Builtin] = &[
         let elapsed = context.summary?.elapsed;
         display(times::Seconds(elapsed), out)
     }),
-    Builtin::new("status", End, |_, _| None),
+    Builtin::new("status", End, |context, out| {
+        display(ending::status(context.summary?), out)
+    }),
     Builtin::new("time_iso8601", Clock, |_, out| {
         display(times::now().strftime("%Y-%m-%dT%H:%M:%S%:z"), out)
     }),

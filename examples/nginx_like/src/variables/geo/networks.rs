@@ -58,8 +58,9 @@ impl FromStr for Cidr {
 impl Networks {
     /// Sets the text of the addresses in no network. Returns the former one.
     pub(crate) fn set_default(&mut self, text: &Arc<str>) -> Option<Arc<str>> {
-        let before = self.v4.insert(0, 0, Arc::clone(text));
-        before.or(self.v6.insert(0, 0, Arc::clone(text)))
+        let of_v4 = self.v4.insert(0, 0, Arc::clone(text));
+        let of_v6 = self.v6.insert(0, 0, Arc::clone(text));
+        of_v4.or(of_v6)
     }
 
     /// Sets the text of a network. Returns the former one.

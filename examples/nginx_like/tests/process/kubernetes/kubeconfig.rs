@@ -140,7 +140,7 @@ async fn an_api_that_fails_is_one_error_with_name_address_and_reason() {
     let log = proxy.log();
     let errors: Vec<_> = log
         .lines()
-        .filter(|line| line.contains(" ERROR "))
+        .filter(|line| line.contains(" [error] "))
         .collect();
     let [line] = errors[..] else {
         panic!("{errors:#?}")

@@ -25,14 +25,14 @@ fn messages_that_nothing_reads_are_kept_up_to_a_limit_and_then_dropped_with_a_co
     // What the pipe holds, what the thread has taken and what waits: nothing else is kept.
     let sent = 3 * CAPACITY / 100;
     for number in 0..sent {
-        sink.push(line(number).as_bytes());
+        sink.push(None, line(number).as_bytes());
     }
     sink.flush(Instant::now());
     let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
     let (mut next, mut dropped) = (0, 0);
     while next < sent {
         let read = lines.next().unwrap();
-        match read.split_once(" ERROR Log messages dropped count=") {
+        match read.split_once(": Log messages dropped count=") {
             // The count is that of the gap, and stands where the gap is.
             Some((_, count)) => {
                 let count: usize = count.parse().unwrap();
@@ -45,7 +45,7 @@ fn messages_that_nothing_reads_are_kept_up_to_a_limit_and_then_dropped_with_a_co
         }
     }
     assert!(dropped > 0 && sent - dropped >= CAPACITY / 100, "{dropped}");
-    sink.push(b"later\n");
+    sink.push(None, b"later\n");
     assert_eq!(lines.next().unwrap(), "later");
 }
 
@@ -59,11 +59,11 @@ fn no_message_goes_to_the_file_of_its_neighbours() {
         (5000..9000).map(line).collect(),
     );
     for message in before.split_inclusive('\n') {
-        sink.push(message.as_bytes());
+        sink.push(None, message.as_bytes());
     }
-    sink.switch(File::create(&new).unwrap());
+    sink.reopen(Some(File::create(&new).unwrap()));
     for message in after.split_inclusive('\n') {
-        sink.push(message.as_bytes());
+        sink.push(None, message.as_bytes());
     }
     sink.flush(Instant::now() + LONG);
     assert!(fs::read_to_string(&old).unwrap() == before);
@@ -75,14 +75,14 @@ fn files_that_wait_behind_a_reader_that_does_not_read_are_one() {
     let (reader, sink) = piped();
     // More than the pipe holds, so that the thread hangs.
     for _ in 0..4 {
-        sink.push(&[b'x'; LONGEST]);
+        sink.push(None, &[b'x'; LONGEST]);
     }
     let dir = tempfile::tempdir().unwrap();
     let path = |number: usize| dir.path().join(number.to_string());
     let last = 400;
     for number in 1..=last {
-        sink.switch(File::create(path(number)).unwrap());
-        sink.push(line(number).as_bytes());
+        sink.reopen(Some(File::create(path(number)).unwrap()));
+        sink.push(None, line(number).as_bytes());
     }
     // One file is with the thread at most, and one waits.
     let open = fs::read_dir("/proc/self/fd").unwrap();
@@ -106,10 +106,10 @@ fn files_that_wait_behind_a_reader_that_does_not_read_are_one() {
 #[test]
 fn a_flush_waits_for_the_last_message_but_not_for_a_reader_that_does_not_read() {
     let (reader, sink) = piped();
-    sink.push(b"first\n");
+    sink.push(None, b"first\n");
     sink.flush(Instant::now() + LONG);
     for _ in 0..CAPACITY / LONGEST {
-        sink.push(&[b'x'; LONGEST]);
+        sink.push(None, &[b'x'; LONGEST]);
     }
     let begin = Instant::now();
     sink.flush(begin + Duration::from_millis(20));
@@ -126,7 +126,7 @@ fn a_pipe_that_does_not_block_gets_every_message() {
     rustix::io::ioctl_fionbio(&writer, true).unwrap();
     let sink = Sink::start(None, OwnedFd::from(writer).into()).unwrap();
     for number in 0..5000 {
-        sink.push(line(number).as_bytes());
+        sink.push(None, line(number).as_bytes());
     }
     drop(sink);
     let lines = BufReader::new(reader).lines().map(Result::unwrap);
@@ -139,7 +139,7 @@ fn a_message_that_is_too_long_is_cut_and_the_next_one_is_written() {
     let (reader, sink) = piped();
     let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
     for length in [LONGEST, LONGEST + 1, CAPACITY + 1] {
-        sink.push(&[b"x".repeat(length - 1), b"\n".to_vec()].concat());
+        sink.push(None, &[b"x".repeat(length - 1), b"\n".to_vec()].concat());
         let line = lines.next().unwrap();
         let missing = length - LONGEST;
         let expected = match missing {
@@ -147,7 +147,7 @@ fn a_message_that_is_too_long_is_cut_and_the_next_one_is_written() {
             _ => format!("{} [{missing} more bytes]", "x".repeat(LONGEST)),
         };
         assert!(line == expected, "{length}: {}", line.len());
-        sink.push(b"short\n");
+        sink.push(None, b"short\n");
         assert_eq!(lines.next().unwrap(), "short");
     }
 }

@@ -1,29 +1,37 @@
-//! The format of a log line.
+//! Messages about no session as lines of the error log.
 
 use std::fmt;
 
 use lb_core::Escaped;
-use lb_proxy::events::FAILURES_TARGET;
+use lb_proxy::events::ACCEPT_TARGET;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The severity that nginx has for a message: it logs every client that is not served at `error`.
-pub(super) fn severity(message: &Metadata<'_>) -> Level {
+use crate::logs::level::LogLevel;
+use crate::logs::line;
+use crate::logs::sink::ALERT_TARGET;
+
+/// The level of a message in nginx's scale: tracing has no `notice`, and nothing above `error`.
+pub(super) fn severity(message: &Metadata<'_>) -> LogLevel {
     match *message.level() {
-        Level::WARN if message.target() == FAILURES_TARGET => Level::ERROR,
-        level => level,
+        Level::ERROR if message.target() == ALERT_TARGET => LogLevel::Alert,
+        Level::ERROR => LogLevel::Error,
+        // nginx logs clients that must wait because of a limit as an error.
+        Level::WARN if message.target() == ACCEPT_TARGET => LogLevel::Error,
+        Level::WARN => LogLevel::Warn,
+        Level::INFO => LogLevel::Notice,
+        Level::DEBUG | Level::TRACE => LogLevel::Debug,
     }
 }
 
-/// Time, severity, message and fields, all on one line whatever they hold.
-pub(super) struct LineFormat {
+/// Time, level, process, message and fields, all on one line whatever they hold.
+pub(super) struct EventFormat {
     message: Format<Full, ()>,
 }
 
-impl LineFormat {
+impl EventFormat {
     pub(super) fn new() -> Self {
         let message = tracing_subscriber::fmt::format();
         let message = message.without_time().with_level(false);
@@ -33,7 +41,7 @@ impl LineFormat {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for LineFormat
+impl<S, N> FormatEvent<S, N> for EventFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -47,10 +55,9 @@ where
         let mut message = String::new();
         let to = Writer::new(&mut message);
         self.message.format_event(context, to, event)?;
-        SystemTime.format_time(&mut line)?;
         let message = message.strip_suffix('\n').unwrap_or(&message);
-        let severity = severity(event.metadata());
-        writeln!(line, " {severity:>5} {}", Escaped(message))
+        line::begin(severity(event.metadata()), &mut line)?;
+        writeln!(line, "{}", Escaped(message))
     }
 }
 
@@ -78,17 +85,21 @@ mod tests {
         }
     }
 
-    /// The lines that `log` writes, without their times.
+    /// The lines that `log` writes, without their times and thread.
     fn lines(log: impl FnOnce()) -> Vec<String> {
         let written = Written::default();
         let to = written.clone();
         let subscriber = tracing_subscriber::fmt()
-            .event_format(LineFormat::new())
+            .event_format(EventFormat::new())
             .with_writer(move || to.clone());
         with_default(subscriber.finish(), log);
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-        let without_time = |line: &str| line.split_once(' ').unwrap().1.to_owned();
-        text.lines().map(without_time).collect()
+        let message = |line: &str| {
+            let (head, message) = line.split_once(": ").unwrap();
+            let level = head.split(' ').nth(2).unwrap();
+            format!("{level} {message}")
+        };
+        text.lines().map(message).collect()
     }
 
     const FORGED: &str = "a\n2026-01-01 ERROR forged\u{1b}[2J\r\u{9b}\u{202e}";
@@ -104,19 +115,24 @@ mod tests {
         let line = &logged[0];
         assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'));
         assert!(line.contains(&format!("display={SHOWN}")), "{line}");
-        assert!(line.contains(r": a\n2026-01-01 ERROR forged"), "{line}");
+        assert!(line.contains(r"a\n2026-01-01 ERROR forged"), "{line}");
         assert!(line.contains(&format!("name={SHOWN}")), "{line}");
     }
 
     #[test]
-    fn failures_of_clients_are_errors_and_other_warnings_are_not() {
+    fn messages_have_the_levels_of_nginx() {
         let logged = lines(|| {
-            warn!(target: FAILURES_TARGET, clients = 2, "Clients refused");
-            warn!("Log reopened");
+            warn!(target: ACCEPT_TARGET, pauses = 2, "Accepting paused");
+            warn!("Name left out");
+            info!("Log reopened");
+            tracing::error!(target: ALERT_TARGET, "Log lines lost");
         });
-        assert_eq!(
-            logged,
-            ["ERROR Clients refused clients=2", " WARN Log reopened"]
-        );
+        let expected = [
+            "[error] Accepting paused pauses=2",
+            "[warn] Name left out",
+            "[notice] Log reopened",
+            "[alert] Log lines lost",
+        ];
+        assert_eq!(logged, expected);
     }
 }

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
+use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::writer::Writer;
 
 /// How many bytes of messages may wait for one log. Its thread may hold as many again.
 pub(super) const CAPACITY: usize = 4 << 20;
@@ -19,8 +22,12 @@ pub(super) const LONGEST: usize = 64 << 10;
 const IDLE: Duration = Duration::from_millis(100);
 
 /// A bounded queue of messages. A thread that logs never waits: a message that does not fit is dropped and counted.
+///
+/// With a chunk size lines are gathered, and are written when the next line would not fit or when they are due.
 #[derive(Debug)]
 pub(super) struct Queue {
+    /// 0: each line is written at once.
+    chunk_size: usize,
     state: Mutex<State>,
     /// An entry was added, or the queue was closed.
     arrived: Condvar,
@@ -33,9 +40,11 @@ struct State {
     /// `None` while a thread writes.
     output: Option<Output>,
     entries: VecDeque<Entry>,
+    /// Lines that wait for more.
+    gathered: Chunk,
     /// Where in `entries` the file is that the thread will switch to.
     switch: Option<usize>,
-    /// Of the messages in `entries`.
+    /// Of the messages in `entries` and `gathered`.
     bytes: usize,
     /// Messages that did not fit behind `entries`.
     dropped: u64,
@@ -57,16 +66,27 @@ enum Thread {
 /// What messages are written to.
 #[derive(Debug)]
 pub(super) struct Output {
-    pub(super) file: File,
-    /// Messages that are missing in the file and not yet counted in it.
+    pub(super) writer: Writer,
+    /// Messages that are missing in the log and not yet counted in it.
     pub(super) lost: u64,
+    /// When the error log was last told of lost messages.
+    pub(super) told_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 pub(super) enum Entry {
-    Message(Box<[u8]>),
-    /// Later messages go to this file.
-    Switch(File),
+    Lines(Chunk),
+    /// Later messages go to this file, or to files that are opened again.
+    Reopen(Option<File>),
+}
+
+/// Lines that are written at once.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) bytes: Vec<u8>,
+    pub(super) lines: u64,
+    /// The file they go to, if the log has files by name.
+    pub(super) path: Option<Box<Path>>,
 }
 
 /// The entries that the thread writes next.
@@ -77,13 +97,30 @@ pub(super) struct Batch {
     pub(super) dropped: u64,
 }
 
+/// What the caller of [`Queue::push`] must do.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Pushed {
+    /// A thread must be [started](Queue::begin).
+    pub(super) needs_thread: bool,
+    /// The line is the first of a chunk that waits for more: it must be [flushed](Queue::ripen) after a time.
+    pub(super) begins_chunk: bool,
+    /// The line is the first that was dropped in a row.
+    pub(super) begins_gap: bool,
+}
+
 impl Queue {
-    /// A queue for `file`. The caller must [start](Self::begin) its thread.
-    pub(super) fn new(file: File) -> Self {
+    /// A queue for `writer` that gathers `chunk_size` bytes. The caller must [start](Self::begin) its thread.
+    pub(super) fn new(writer: Writer, chunk_size: usize) -> Self {
         Self {
+            chunk_size,
             state: Mutex::new(State {
-                output: Some(Output { file, lost: 0 }),
+                output: Some(Output {
+                    writer,
+                    lost: 0,
+                    told_at: None,
+                }),
                 entries: VecDeque::new(),
+                gathered: Chunk::default(),
                 switch: None,
                 bytes: 0,
                 dropped: 0,
@@ -95,31 +132,59 @@ impl Queue {
         }
     }
 
-    /// Adds a message, cut after [`LONGEST`] bytes, or counts it as dropped. Says whether a thread must be
-    /// [started](Self::begin).
+    /// Adds a message, cut after [`LONGEST`] bytes, or counts it as dropped. `path` is its file, if the log has files by
+    /// name.
     #[must_use]
-    pub(super) fn push(&self, message: &[u8]) -> bool {
+    pub(super) fn push(&self, message: &[u8], path: Option<&Path>) -> Pushed {
         let message = cut(message);
+        let mut pushed = Pushed::default();
         let mut state = self.lock();
         // Once a message was dropped, all are until the thread has taken the queue: the dropped ones make one gap.
         if state.dropped > 0 || state.bytes + message.len() > CAPACITY {
             state.dropped += 1;
+            pushed.begins_gap = state.dropped == 1;
         } else {
             state.bytes += message.len();
-            state.entries.push_back(Entry::Message(message.into()));
+            let gathers = message.len() <= self.chunk_size && path.is_none();
+            if !gathers || state.gathered.bytes.len() + message.len() > self.chunk_size {
+                state.ripen();
+            }
+            if gathers {
+                pushed.begins_chunk = state.gathered.lines == 0;
+                state.gathered.bytes.extend_from_slice(&message);
+                state.gathered.lines += 1;
+            } else {
+                state.entries.push_back(Entry::Lines(Chunk {
+                    bytes: message.into_owned(),
+                    lines: 1,
+                    path: path.map(Into::into),
+                }));
+            }
         }
-        self.wake(state)
+        if state.has_work() {
+            pushed.needs_thread = self.wake(state);
+        }
+        pushed
     }
 
-    /// Sends the messages that come after those in the queue to `file`.
+    /// Lets the thread write lines that wait for more. Says whether a thread must be [started](Self::begin).
+    #[must_use]
+    pub(super) fn ripen(&self) -> bool {
+        let mut state = self.lock();
+        state.ripen();
+        state.has_work() && self.wake(state)
+    }
+
+    /// Sends the messages that come after those in the queue to `file`, or to files that are opened again.
     ///
     /// At most one file waits: while the thread hangs, a later file replaces an earlier one, and gets its messages.
     ///
     /// Says whether a thread must be [started](Self::begin).
     #[must_use]
-    pub(super) fn switch(&self, file: File) -> bool {
+    pub(super) fn reopen(&self, file: Option<File>) -> bool {
         let mut state = self.lock();
-        let entry = Entry::Switch(file);
+        state.ripen();
+        let entry = Entry::Reopen(file);
         let replaced = match state.switch {
             Some(at) => Some(std::mem::replace(&mut state.entries[at], entry)),
             None => {
@@ -146,7 +211,8 @@ impl Queue {
 
     /// Says whether entries wait for a thread that must be [started](Self::begin).
     pub(super) fn needs_thread(&self) -> bool {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.ripen();
         state.has_work() && self.wake(state)
     }
 
@@ -156,6 +222,7 @@ impl Queue {
     pub(super) fn close(&self) -> bool {
         let mut state = self.lock();
         state.is_closed = true;
+        state.ripen();
         self.wake(state)
     }
 
@@ -167,7 +234,7 @@ impl Queue {
         loop {
             if state.has_work() {
                 state.thread = Thread::Writing;
-                state.bytes = 0;
+                state.bytes = state.gathered.bytes.len();
                 state.switch = None;
                 let batch = Batch {
                     entries: std::mem::take(&mut state.entries),
@@ -225,6 +292,14 @@ impl Queue {
 }
 
 impl State {
+    /// Moves the lines that wait for more to those that are written.
+    fn ripen(&mut self) {
+        if self.gathered.lines > 0 {
+            let chunk = std::mem::take(&mut self.gathered);
+            self.entries.push_back(Entry::Lines(chunk));
+        }
+    }
+
     /// Whether the thread has entries to write or dropped messages to report.
     fn has_work(&self) -> bool {
         !self.entries.is_empty() || self.dropped > 0

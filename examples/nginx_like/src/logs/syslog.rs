@@ -1,0 +1,100 @@
+//! Messages to a syslog server, in the form of RFC 3164, as nginx sends them.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use rustix::system::uname;
+
+use super::clock::with_syslog_time;
+use super::level::LogLevel;
+
+/// A syslog server, and what its messages are marked with.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Syslog {
+    pub(crate) server: SyslogServer,
+    /// The number of the facility, 23 (`local7`) by default.
+    pub(crate) facility: u8,
+    /// The severity of lines that have no level, 6 (`info`) by default.
+    pub(crate) severity: u8,
+    /// `nginx` by default.
+    pub(crate) tag: String,
+    /// Whether the name of this machine is left out.
+    pub(crate) no_hostname: bool,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum SyslogServer {
+    /// A host and its port, looked up when the log is opened.
+    Udp(String, u16),
+    Unix(PathBuf),
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub(super) enum SyslogSocket {
+    Udp(UdpSocket),
+    Unix(UnixDatagram, PathBuf),
+}
+
+impl Syslog {
+    /// A message without a line feed. `level` is that of the line, if it has one.
+    pub(crate) fn message(&self, level: Option<LogLevel>, line: &[u8]) -> Vec<u8> {
+        let severity = level.map_or(self.severity, LogLevel::severity);
+        let priority = u16::from(self.facility) * 8 + u16::from(severity);
+        let tag = &self.tag;
+        let host = if self.no_hostname {
+            String::new()
+        } else {
+            format!("{} ", hostname())
+        };
+        let head = with_syslog_time(|time| format!("<{priority}>{time} {host}{tag}: "));
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        [head.as_bytes(), line].concat()
+    }
+
+    /// Opens a socket to the server, which need not exist yet if it is a path.
+    pub(super) fn connect(&self) -> io::Result<SyslogSocket> {
+        match &self.server {
+            SyslogServer::Udp(host, port) => {
+                let addrs = (host.as_str(), *port).to_socket_addrs()?;
+                let addr = addrs.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
+                let any: SocketAddr = if addr.is_ipv4() {
+                    ([0; 4], 0).into()
+                } else {
+                    ([0_u16; 8], 0).into()
+                };
+                let socket = UdpSocket::bind(any)?;
+                socket.connect(addr)?;
+                socket.set_nonblocking(true)?;
+                Ok(SyslogSocket::Udp(socket))
+            }
+            SyslogServer::Unix(path) => {
+                let socket = UnixDatagram::unbound()?;
+                socket.set_nonblocking(true)?;
+                Ok(SyslogSocket::Unix(socket, path.clone()))
+            }
+        }
+    }
+}
+
+impl SyslogSocket {
+    pub(super) fn send(&self, message: &[u8]) -> io::Result<()> {
+        let sent = match self {
+            Self::Udp(socket) => socket.send(message)?,
+            Self::Unix(socket, path) => socket.send_to(message, path)?,
+        };
+        if sent == message.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WriteZero.into())
+        }
+    }
+}
+
+fn hostname() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| uname().nodename().to_string_lossy().to_ascii_lowercase())
+}

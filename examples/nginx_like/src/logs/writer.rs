@@ -1,0 +1,71 @@
+//! Writes the lines of one log: to a file, compressed, to files by name, or to a syslog server.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::path_cache::PathCache;
+use super::queue::Chunk;
+use super::syslog::{Syslog, SyslogSocket};
+
+/// What the lines of a log are written to.
+#[derive(Debug)]
+pub(super) enum Writer {
+    File(File),
+    /// Each chunk is a member of its own.
+    Gzip(File, Compression),
+    Paths(PathCache),
+    Syslog(SyslogSocket),
+}
+
+impl Writer {
+    /// A socket to the server of `syslog`.
+    pub(super) fn syslog(syslog: &Syslog) -> io::Result<Self> {
+        syslog.connect().map(Self::Syslog)
+    }
+
+    /// Writes all lines of `chunk`.
+    pub(super) fn write(&mut self, chunk: &Chunk) -> io::Result<()> {
+        match self {
+            Self::File(file) => put(file, &chunk.bytes),
+            Self::Gzip(file, level) => {
+                let mut packed = GzEncoder::new(Vec::new(), *level);
+                packed.write_all(&chunk.bytes)?;
+                put(file, &packed.finish()?)
+            }
+            Self::Paths(cache) => {
+                let path = chunk.path.as_deref().unwrap_or("".as_ref());
+                cache.with(path, |file| put(file, &chunk.bytes))
+            }
+            Self::Syslog(socket) => socket.send(&chunk.bytes),
+        }
+    }
+
+    /// Goes on with `file`, or closes files that are open by name.
+    pub(super) fn reopen(&mut self, file: Option<File>) {
+        match (self, file) {
+            (Self::File(now) | Self::Gzip(now, _), Some(file)) => *now = file,
+            (Self::Paths(cache), _) => cache.clear(),
+            _ => {}
+        }
+    }
+}
+
+/// Writes all of `bytes`, also to a pipe that another process has made non-blocking.
+pub(super) fn put(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(file, PollFlags::OUT)], None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

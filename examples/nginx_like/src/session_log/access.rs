@@ -1,0 +1,62 @@
+//! The lines of the access logs.
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::escape::append;
+use crate::config::log_format::{LogFormat, LogPart};
+use crate::logs::sink::Sink;
+use crate::variables::context::Context;
+use crate::variables::value::Value;
+
+/// An access log of a server.
+#[derive(Debug)]
+pub(super) struct OpenAccessLog {
+    pub(super) sink: Arc<Sink>,
+    pub(super) format: Arc<LogFormat>,
+    pub(super) condition: Option<Value>,
+    /// The name of the file, if it has variables.
+    pub(super) path: Option<Value>,
+}
+
+thread_local! {
+    /// The line, and a value in it.
+    static BUFFERS: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::default();
+}
+
+impl OpenAccessLog {
+    /// Writes the line of a session that has ended.
+    pub(super) fn write(&self, context: &Context<'_>) {
+        if let Some(condition) = &self.condition {
+            let value = condition.get(context);
+            if value.is_empty() || *value == *b"0" {
+                return;
+            }
+        }
+        BUFFERS.with_borrow_mut(|(line, value)| {
+            line.clear();
+            for part in &self.format.parts {
+                match part {
+                    LogPart::Text(text) => line.extend_from_slice(text.as_bytes()),
+                    LogPart::Variable(id) => {
+                        value.clear();
+                        let found = context.variable(*id, value);
+                        append(self.format.escape, found.map(|()| &**value), line);
+                    }
+                }
+            }
+            line.push(b'\n');
+            match &self.path {
+                Some(path) => {
+                    let path = path.get(context);
+                    self.sink
+                        .push_to(Some(Path::new(OsStr::from_bytes(&path))), line);
+                }
+                None => self.sink.push(None, line),
+            }
+        });
+    }
+}

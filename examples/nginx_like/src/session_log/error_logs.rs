@@ -1,0 +1,88 @@
+//! The error logs of a server.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::runtime;
+use tokio::time::sleep;
+
+use crate::config::error_log::LogLevel;
+use crate::logs::line::line;
+use crate::logs::rate::{REPORT_AFTER, StormLimit, Verdict};
+use crate::logs::sink::Sink;
+
+/// The error logs of a server, with their levels.
+#[derive(Clone, Debug)]
+pub(super) struct ErrorLogs {
+    logs: Arc<[(LogLevel, Arc<Sink>)]>,
+    /// The least severe level that a log takes.
+    least: LogLevel,
+    /// `None` with `lb_error_log_rate off`.
+    limit: Option<Arc<StormLimit>>,
+}
+
+impl ErrorLogs {
+    pub(super) fn new(logs: Vec<(LogLevel, Arc<Sink>)>, is_limited: bool) -> Self {
+        Self {
+            least: logs
+                .iter()
+                .map(|(level, _)| *level)
+                .min()
+                .unwrap_or(LogLevel::Emerg),
+            logs: logs.into(),
+            limit: is_limited.then(Arc::default),
+        }
+    }
+
+    /// Whether any log takes lines of `level`.
+    pub(super) fn take(&self, level: LogLevel) -> bool {
+        !self.logs.is_empty() && level >= self.least
+    }
+
+    /// Writes a line, unless a storm of its kind is being counted. Lines below `warn` are not limited: the log was asked
+    /// for every session.
+    pub(super) fn write(&self, level: LogLevel, kind: &'static str, message: fmt::Arguments<'_>) {
+        if !self.take(level) {
+            return;
+        }
+        if level >= LogLevel::Warn
+            && let Some(limit) = &self.limit
+            && let Verdict::Suppress { is_first } = limit.admit(kind, Instant::now())
+        {
+            if is_first {
+                self.report_later(level, kind, limit);
+            }
+            return;
+        }
+        self.put(level, message);
+    }
+
+    fn put(&self, level: LogLevel, message: fmt::Arguments<'_>) {
+        let line = line(level, message);
+        for (least, sink) in &*self.logs {
+            if level >= *least {
+                sink.push(Some(level), line.as_bytes());
+            }
+        }
+    }
+
+    /// Writes the number of suppressed lines after a time. Hooks run on a runtime.
+    fn report_later(&self, level: LogLevel, kind: &'static str, limit: &Arc<StormLimit>) {
+        let (logs, limit) = (self.clone(), Arc::clone(limit));
+        let report = move || {
+            let count = limit.take(kind);
+            logs.put(
+                level,
+                format_args!("{count} more lines \"{kind}\" not written"),
+            );
+        };
+        match runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                sleep(REPORT_AFTER).await;
+                report();
+            })),
+            Err(_) => report(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Observes the sessions of one server.
+
+use std::sync::Arc;
+
+use lb_proxy::Hooks;
+use lb_proxy::events::{Attempt, CloseReason, Connection, Summary};
+
+use super::access::OpenAccessLog;
+use super::error_logs::ErrorLogs;
+use super::messages::Messages;
+use super::shutdown;
+use crate::config::access_log::AccessTarget;
+use crate::config::error_log::{LogLevel, LogTarget};
+use crate::config::log_format::LogFormat;
+use crate::config::server::Server;
+use crate::config::stream::Stream;
+use crate::logs::sinks::{SinkKey, Sinks};
+use crate::variables::context::Context;
+use crate::variables::table::Variables;
+use crate::variables::value::Value;
+
+/// Writes the logs of one server.
+#[derive(Debug)]
+pub(crate) struct SessionLog {
+    messages: Messages,
+    access: Vec<OpenAccessLog>,
+    variables: Arc<Variables>,
+}
+
+impl SessionLog {
+    /// The logs of `server`, which are open in `sinks`. Those that are not open, as in a test of the configuration, are
+    /// left out.
+    pub(crate) fn new(server: &Server, stream: &Stream, sinks: &Sinks) -> Self {
+        let settings = &server.settings;
+        let mut errors: Vec<_> = settings
+            .error_logs
+            .iter()
+            .filter_map(|log| Some((log.level, Arc::clone(sinks.get(&log.target.key())?))))
+            .collect();
+        if settings.error_logs.is_empty() {
+            let stderr = sinks.get(&SinkKey::Stderr);
+            errors.extend(stderr.map(|sink| (LogLevel::Notice, Arc::clone(sink))));
+        }
+        let access = settings.access_logs.iter().filter_map(|log| {
+            let key = log.target.key(settings.file_cache);
+            Some(OpenAccessLog {
+                sink: Arc::clone(sinks.get(&key)?),
+                format: Arc::clone(LogFormat::named(&stream.log_formats, &log.format)?),
+                condition: log.condition.clone(),
+                path: match &log.target {
+                    AccessTarget::Paths(path) => Some(path.clone()),
+                    AccessTarget::File(..) | AccessTarget::Syslog(_) => None,
+                },
+            })
+        });
+        Self {
+            messages: Messages {
+                logs: ErrorLogs::new(errors, settings.core.error_log_rate),
+                zones: settings
+                    .limit_conn
+                    .iter()
+                    .map(|limit| (*limit.zone).into())
+                    .collect(),
+                half_close: settings.proxy.half_close,
+                proxy_bind: settings.proxy.bind.clone(),
+                variables: Arc::clone(&stream.variables),
+            },
+            access: access.collect(),
+            variables: Arc::clone(&stream.variables),
+        }
+    }
+
+    /// A client was accepted as the one of this `number`.
+    pub(crate) fn accepted(&self, connection: &Connection, number: u64) {
+        self.messages.accepted(connection, number);
+    }
+}
+
+impl Hooks for SessionLog {
+    fn reads_first_bytes(&self) -> bool {
+        self.access.iter().any(|log| {
+            let values = log.condition.iter().chain(&log.path);
+            let variables = values.flat_map(Value::variables);
+            let variables = variables.chain(log.format.variables());
+            self.variables.read_first_bytes(variables)
+        })
+    }
+
+    fn attempt(&self, connection: &Connection, attempt: &Attempt<'_>) {
+        self.messages.attempted(connection, attempt);
+    }
+
+    fn close(&self, connection: &Connection, summary: &Summary<'_>) {
+        // As in nginx, a fast shutdown is no end of a session.
+        if summary.reason == CloseReason::Aborted && shutdown::is_fast() {
+            return;
+        }
+        self.messages.ended(connection, summary);
+        if !self.access.is_empty() {
+            let context = Context::at_end(&self.variables, connection, summary);
+            for log in &self.access {
+                log.write(&context);
+            }
+        }
+    }
+}
+
+impl LogTarget {
+    /// The log among those that are open.
+    pub(crate) fn key(&self) -> SinkKey {
+        match self {
+            Self::File(path) => SinkKey::Error(path.clone()),
+            Self::Stderr => SinkKey::Stderr,
+            Self::Syslog(syslog) => SinkKey::Syslog(syslog.clone()),
+        }
+    }
+}

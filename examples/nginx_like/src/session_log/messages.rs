@@ -1,0 +1,409 @@
+//! The lines of the error log about one session, with nginx's texts, levels and order.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use lb_core::{Backend, Endpoint, Escaped};
+use lb_proxy::events::{
+    Attempt, AttemptOutcome, AttemptStep, CloseReason, Connection, NoBackendCause, PrereadFailure,
+    PrereadRefusal, RefusalDetail, Side, Summary,
+};
+
+use super::error_logs::ErrorLogs;
+use crate::config::error_log::LogLevel;
+use crate::config::proxy::{BindAddress, ProxyBind};
+use crate::logs::line::errno_text;
+use crate::variables::context::Context;
+use crate::variables::ending;
+use crate::variables::session::SessionState;
+use crate::variables::table::Variables;
+
+const ETIMEDOUT: i32 = 110;
+const ECONNRESET: i32 = 104;
+
+/// The longest part of a broken PROXY header that is shown.
+const SHOWN_HEADER: usize = 4096;
+
+/// What the lines of one server need besides the events.
+#[derive(Debug)]
+pub(super) struct Messages {
+    pub(super) logs: ErrorLogs,
+    /// The zones of its `limit_conn`, in their order.
+    pub(super) zones: Vec<Box<str>>,
+    pub(super) half_close: bool,
+    pub(super) proxy_bind: Option<ProxyBind>,
+    pub(super) variables: Arc<Variables>,
+}
+
+/// The connection, as the end of a line names it.
+struct Place<'a>(&'a Connection);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = server_of(self.0);
+        match self.0.client_endpoint() {
+            Endpoint::Tcp(client) => write!(f, ", client: {}, server: {server}", client.ip()),
+            Endpoint::Unix(_) => write!(f, ", client: unix:, server: {server}"),
+        }
+    }
+}
+
+/// The bytes of both sides, as the end of a line counts them.
+#[derive(Clone, Copy, Default)]
+struct Bytes {
+    from_client: u64,
+    to_client: u64,
+    from_backend: u64,
+    to_backend: u64,
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            from_client,
+            to_client,
+            from_backend,
+            to_backend,
+        } = self;
+        write!(
+            f,
+            ", bytes from/to client:{from_client}/{to_client}, bytes from/to upstream:{from_backend}/{to_backend}"
+        )
+    }
+}
+
+impl Messages {
+    /// A client was accepted.
+    pub(super) fn accepted(&self, connection: &Connection, number: u64) {
+        if !self.logs.take(LogLevel::Info) {
+            return;
+        }
+        let (peer, server) = (connection.peer_endpoint(), server_of(connection));
+        let message = format_args!("*{number} client {peer} connected to {server}");
+        self.logs.write(LogLevel::Info, "client connected", message);
+    }
+
+    /// An attempt to connect has ended.
+    pub(super) fn attempted(&self, connection: &Connection, attempt: &Attempt<'_>) {
+        let (number, backend) = (number(connection), attempt.backend.endpoint());
+        let place = Place(connection);
+        let rest = format_args!(
+            " while connecting to upstream{place}, upstream: \"{backend}\"{}",
+            Bytes::default()
+        )
+        .to_string();
+        match (attempt.outcome, attempt.error) {
+            (AttemptOutcome::Connected, _) => {
+                if self.logs.take(LogLevel::Info)
+                    && let Some(local) = attempt.local_addr()
+                {
+                    let message = format_args!("*{number} proxy {local} connected to {backend}");
+                    self.logs.write(LogLevel::Info, "proxy connected", message);
+                }
+            }
+            (AttemptOutcome::Timeout, _) => {
+                let text = errno_text(ETIMEDOUT);
+                let message = format_args!("*{number} upstream timed out ({text}){rest}");
+                self.logs
+                    .write(LogLevel::Error, "upstream timed out", message);
+            }
+            (_, Some(error)) => {
+                let text = error.errno.map_or_else(|| error.to_string(), errno_text);
+                let (level, call) = match error.step {
+                    AttemptStep::Loop => (LogLevel::Error, "connect()".to_owned()),
+                    AttemptStep::Answer => (LogLevel::Error, "connect()".to_owned()),
+                    _ => match &self.proxy_bind {
+                        Some(bind) if error.kind == ErrorKind::AddrNotAvailable => {
+                            let from = self.source_of(bind, connection);
+                            (LogLevel::Crit, format!("bind({from})"))
+                        }
+                        _ => (start_level(error.kind), format!("connect() to {backend}")),
+                    },
+                };
+                let message = format_args!("*{number} {call} failed ({text}){rest}");
+                self.logs.write(level, "connect() failed", message);
+            }
+            _ => {}
+        }
+        if attempt.ejects && !is_single(attempt) {
+            let message = format_args!("*{number} upstream server temporarily disabled{rest}");
+            let kind = "upstream server temporarily disabled";
+            self.logs.write(LogLevel::Warn, kind, message);
+        }
+    }
+
+    /// The session has ended.
+    pub(super) fn ended(&self, connection: &Connection, summary: &Summary<'_>) {
+        let (number, place) = (number(connection), Place(connection));
+        match summary.reason {
+            CloseReason::AccessDenied => {
+                let message = format_args!(
+                    "*{number} access forbidden by rule while initializing session{place}"
+                );
+                self.logs
+                    .write(LogLevel::Error, "access forbidden by rule", message);
+            }
+            CloseReason::ClientSessions | CloseReason::ClientRate => {
+                let zone = self.zone(summary);
+                let message = format_args!(
+                    "*{number} limiting connections by zone \"{zone}\" while initializing session{place}"
+                );
+                self.logs
+                    .write(LogLevel::Error, "limiting connections", message);
+            }
+            CloseReason::ClientZoneFull => {
+                let zone = self.zone(summary);
+                let message = format_args!(
+                    "ngx_slab_alloc() failed: no memory in limit_conn_zone \"{zone}\""
+                );
+                self.logs
+                    .write(LogLevel::Crit, "no memory in limit_conn_zone", message);
+            }
+            CloseReason::Preread | CloseReason::PrereadTimeout => {
+                if let Some(RefusalDetail::Preread(refusal)) = summary.refusal {
+                    self.preread(number, &place, refusal);
+                }
+            }
+            CloseReason::NoBackend => self.no_backend(number, &place, summary),
+            CloseReason::RouteRefused => self.route(number, &place, summary),
+            CloseReason::BackendReset | CloseReason::ClientReset | CloseReason::Finished => {
+                self.disconnected(number, &place, summary);
+            }
+            CloseReason::FirstByteTimeout
+            | CloseReason::HalfClosedTimeout
+            | CloseReason::IdleTimeout => {
+                let text = errno_text(ETIMEDOUT);
+                self.relayed(
+                    LogLevel::Info,
+                    "connection timed out",
+                    number,
+                    summary,
+                    format_args!("connection timed out ({text}) while proxying connection{place}"),
+                );
+            }
+            CloseReason::Aborted if summary.backend.is_some() => {
+                self.relayed(
+                    LogLevel::Info,
+                    "shutdown timeout",
+                    number,
+                    summary,
+                    format_args!("shutdown timeout while proxying connection{place}"),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn preread(&self, number: u64, place: &Place<'_>, refusal: &PrereadRefusal) {
+        let action = if refusal.names_client {
+            "reading PROXY protocol"
+        } else {
+            "prereading client data"
+        };
+        match (refusal.failure, refusal.names_client) {
+            (PrereadFailure::Socket(errno), _) => {
+                let text = errno_text(errno.unwrap_or(ECONNRESET));
+                let message =
+                    format_args!("*{number} recv() failed ({text}) while {action}{place}");
+                self.logs.write(LogLevel::Info, "recv() failed", message);
+            }
+            (PrereadFailure::Timeout, true) => {
+                let text = errno_text(ETIMEDOUT);
+                let message =
+                    format_args!("*{number} client timed out ({text}) while {action}{place}");
+                self.logs.write(LogLevel::Info, "client timed out", message);
+            }
+            // nginx writes nothing about these.
+            (PrereadFailure::Timeout | PrereadFailure::Ended, false) => {}
+            (_, true) => {
+                let header = refusal
+                    .bytes
+                    .split(|byte| matches!(byte, b'\r' | b'\n'))
+                    .next();
+                let header = header.unwrap_or_default();
+                let header = &header[..header.len().min(SHOWN_HEADER)];
+                let shown = String::from_utf8_lossy(header);
+                let shown = Escaped(&shown);
+                let message =
+                    format_args!("*{number} broken header: \"{shown}\" while {action}{place}");
+                self.logs.write(LogLevel::Error, "broken header", message);
+            }
+            (_, false) => {
+                let message = format_args!("*{number} preread buffer full while {action}{place}");
+                self.logs
+                    .write(LogLevel::Error, "preread buffer full", message);
+            }
+        }
+    }
+
+    fn no_backend(&self, number: u64, place: &Place<'_>, summary: &Summary<'_>) {
+        let Some(upstream) = summary.upstream else {
+            return;
+        };
+        let cause = match summary.refusal {
+            Some(RefusalDetail::NoBackend(cause)) => *cause,
+            _ => NoBackendCause::NoneEligible,
+        };
+        if ending::lacks_live_upstreams(summary) || cause == NoBackendCause::NotReady {
+            let (name, bytes) = (upstream.name(), Bytes::default());
+            let message = format_args!(
+                "*{number} no live upstreams while connecting to upstream{place}, upstream: \"{name}\"{bytes}"
+            );
+            self.logs
+                .write(LogLevel::Error, "no live upstreams", message);
+        }
+    }
+
+    /// The route refused the client. The reason is worded as nginx's, its action included.
+    fn route(&self, number: u64, place: &Place<'_>, summary: &Summary<'_>) {
+        let passing = "while passing connection to port";
+        let message = match summary.refusal {
+            Some(RefusalDetail::NoListener(addr)) => {
+                format!("port not found for \"{addr}\" {passing}{place}")
+            }
+            Some(RefusalDetail::PassedTooOften) => format!("stream pass cycle {passing}{place}"),
+            Some(RefusalDetail::Route(reason)) if reason.ends_with(passing) => {
+                format!("{}{place}", Escaped(reason))
+            }
+            Some(RefusalDetail::Route(reason)) => {
+                format!("{}{place}{}", Escaped(reason), bytes_of(summary))
+            }
+            _ => return,
+        };
+        let message = format_args!("*{number} {message}");
+        self.logs.write(LogLevel::Error, "route", message);
+    }
+
+    /// A side has ended its stream or was reset.
+    fn disconnected(&self, number: u64, place: &Place<'_>, summary: &Summary<'_>) {
+        let is_reset = |side| match side {
+            Side::Backend => summary.reason == CloseReason::BackendReset,
+            _ => summary.reason == CloseReason::ClientReset,
+        };
+        for (side, level, name) in [
+            (Side::Backend, LogLevel::Error, "upstream"),
+            (Side::Client, LogLevel::Info, "client"),
+        ] {
+            if is_reset(side) {
+                let text = errno_text(ECONNRESET);
+                self.relayed(
+                    level,
+                    "recv() failed",
+                    number,
+                    summary,
+                    format_args!(
+                        "recv() failed ({text}) while proxying and reading from {name}{place}"
+                    ),
+                );
+            }
+        }
+        let first = summary.first_end();
+        // A session that waits for both ends is ended by the last one.
+        let by_backend = match (is_reset(Side::Backend), is_reset(Side::Client)) {
+            (true, _) => true,
+            (_, true) => false,
+            _ => (first == Some(Side::Backend)) != self.half_close,
+        };
+        let by = if by_backend { "upstream" } else { "client" };
+        let bytes = bytes_of(summary);
+        let message = format_args!("*{number} {by} disconnected{bytes}");
+        self.logs.write(LogLevel::Info, "disconnected", message);
+    }
+
+    /// Writes a line about a session that had a backend.
+    fn relayed(
+        &self,
+        level: LogLevel,
+        kind: &'static str,
+        number: u64,
+        summary: &Summary<'_>,
+        message: fmt::Arguments<'_>,
+    ) {
+        let backend = summary.backend.map(Backend::endpoint);
+        let bytes = bytes_of(summary);
+        match backend {
+            Some(backend) => self.logs.write(
+                level,
+                kind,
+                format_args!("*{number} {message}, upstream: \"{backend}\"{bytes}"),
+            ),
+            None => self
+                .logs
+                .write(level, kind, format_args!("*{number} {message}{bytes}")),
+        }
+    }
+
+    /// The source address as the configuration has it.
+    fn source_of(&self, bind: &ProxyBind, connection: &Connection) -> String {
+        match &bind.source {
+            BindAddress::Fixed(addr) if addr.port() == 0 => addr.ip().to_string(),
+            BindAddress::Fixed(addr) => addr.to_string(),
+            BindAddress::Computed(value) => {
+                let value = value
+                    .get(&Context::new(&self.variables, connection))
+                    .into_owned();
+                Escaped(String::from_utf8_lossy(&value)).to_string()
+            }
+        }
+    }
+
+    /// The zone that refused the client.
+    fn zone(&self, summary: &Summary<'_>) -> &str {
+        match summary.refusal {
+            Some(RefusalDetail::ClientLimit { limit }) => {
+                self.zones.get(*limit).map_or("", |zone| &**zone)
+            }
+            _ => "",
+        }
+    }
+}
+
+/// What the listener is bound to.
+fn server_of(connection: &Connection) -> Endpoint {
+    if Endpoint::is_unix_key(connection.listener) {
+        connection.local_endpoint()
+    } else {
+        connection.listener.into()
+    }
+}
+
+/// The number of the connection, 0 if its listener counts none.
+fn number(connection: &Connection) -> u64 {
+    let state = connection.data::<SessionState>();
+    state.map_or(0, SessionState::number)
+}
+
+fn bytes_of(summary: &Summary<'_>) -> Bytes {
+    let last = summary.attempts.last();
+    Bytes {
+        from_client: summary.bytes_from_client,
+        to_client: summary.bytes_to_client,
+        from_backend: last.map_or(0, |attempt| attempt.bytes_received),
+        to_backend: last.map_or(0, |attempt| attempt.bytes_sent),
+    }
+}
+
+/// nginx's level for a connect(2) that fails at once.
+const fn start_level(kind: ErrorKind) -> LogLevel {
+    match kind {
+        ErrorKind::ConnectionRefused
+        | ErrorKind::ConnectionReset
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkDown
+        | ErrorKind::NetworkUnreachable => LogLevel::Error,
+        _ => LogLevel::Crit,
+    }
+}
+
+/// Whether the backend is the only one of its upstream, which nginx does not take out.
+fn is_single(attempt: &Attempt<'_>) -> bool {
+    attempt
+        .upstream
+        .backends()
+        .snapshot()
+        .iter()
+        .take(2)
+        .count()
+        < 2
+}

@@ -1,0 +1,91 @@
+//! Compares logs with what a case has.
+
+use super::case::{Case, VARIABLES};
+
+/// How much longer than recorded a time may be.
+const SLACK: f64 = 20.0;
+
+/// The first difference of the lines of an access log from those of `case`.
+pub(super) fn access_differences(case: &Case, log: &str) -> Option<String> {
+    let lines: Vec<Vec<&str>> = log.lines().map(|line| line.split('|').collect()).collect();
+    if lines.len() != case.access.len() {
+        return Some(format!("{} lines: {log}", lines.len()));
+    }
+    for (wanted, found) in case.access.iter().zip(&lines) {
+        for ((name, wanted), found) in VARIABLES.iter().zip(wanted).zip(found) {
+            let is_alike = if name.ends_with("_time") {
+                are_alike_times(wanted, found)
+            } else {
+                wanted == found || (wanted == "~" && found.parse::<u64>().is_ok())
+            };
+            if !is_alike {
+                return Some(format!(
+                    "${name} is {found:?} instead of {wanted:?} in {log}"
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// Whether the same times are present, and none is much shorter or very much longer.
+fn are_alike_times(wanted: &str, found: &str) -> bool {
+    let (wanted, found) = (wanted.split(", "), found.split(", "));
+    let (wanted, found): (Vec<_>, Vec<_>) = (wanted.collect(), found.collect());
+    wanted.len() == found.len()
+        && wanted.iter().zip(found).all(|(wanted, found)| {
+            match (wanted.parse::<f64>(), found.parse::<f64>()) {
+                (Ok(wanted), Ok(found)) => found >= wanted * 0.5 - 0.01 && found <= wanted + SLACK,
+                _ => *wanted == found,
+            }
+        })
+}
+
+/// The lines of an error log that are about sessions, without time and process and without the lines about connecting.
+/// Connections are numbered in the order of their lines.
+pub(super) fn error_lines(log: &str) -> Vec<String> {
+    let lines = log.lines().filter_map(|line| {
+        let (head, message) = line.split_once(": *")?;
+        let (number, message) = message.split_once(' ')?;
+        let level = head.split(' ').nth(2)?;
+        let is_wanted = !message.contains(" connected to ");
+        is_wanted.then(|| format!("{level} *{number} {message}"))
+    });
+    renumbered(lines.collect())
+}
+
+/// Whether two lists of lines are the same; a `~` is any number.
+pub(super) fn are_alike(wanted: &[String], found: &[String]) -> bool {
+    let wanted = renumbered(wanted.to_vec());
+    wanted.len() == found.len()
+        && wanted.iter().zip(found).all(|(wanted, found)| {
+            let mut rest = found.as_str();
+            wanted.split('~').enumerate().all(|(index, part)| {
+                if index > 0 {
+                    rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+                }
+                match rest.strip_prefix(part) {
+                    Some(behind) => {
+                        rest = behind;
+                        true
+                    }
+                    None => false,
+                }
+            }) && rest.is_empty()
+        })
+}
+
+fn renumbered(lines: Vec<String>) -> Vec<String> {
+    let mut numbers: Vec<String> = Vec::new();
+    let renumbered = lines.into_iter().map(|line| {
+        let (head, rest) = line.split_once('*').unwrap();
+        let (number, message) = rest.split_once(' ').unwrap();
+        let known = numbers.iter().position(|known| known == number);
+        let index = known.unwrap_or_else(|| {
+            numbers.push(number.to_owned());
+            numbers.len() - 1
+        });
+        format!("{head}*{index} {message}")
+    });
+    renumbered.collect()
+}

@@ -1,0 +1,170 @@
+//! Variables of real connections, by the server that `hash` chooses for their values.
+
+use lb_proxy::proxy_protocol::{Addresses, Tlv, write_v1, write_v2};
+use rustix::process::Signal;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::proxy::NginxLike;
+use crate::server_names::{hello, named};
+use crate::sockets::answer;
+
+/// Servers that `hash` spreads keys over.
+struct Hashed(String);
+
+impl Hashed {
+    async fn start() -> Self {
+        let mut servers = String::new();
+        for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+            servers += &format!("server {};\n", named(name).await);
+        }
+        Self(servers)
+    }
+
+    /// A stream block with a server that hashes `key`.
+    fn stream(&self, block: &str, key: &str, listen: &str, server: &str) -> String {
+        format!(
+            "{block} upstream u {{ hash \"{key}\"; {} }}
+            server {{ listen LISTEN {listen}; {server} proxy_pass u; }}",
+            self.0
+        )
+    }
+
+    /// The server of the literal `key`.
+    async fn of(&self, key: &str) -> String {
+        let proxy = NginxLike::start("", &self.stream("", key, "", "")).await;
+        ask(&proxy, b"").await
+    }
+}
+
+/// The server of a connection that begins with `first`.
+async fn ask(proxy: &NginxLike, first: &[u8]) -> String {
+    let mut client = TcpStream::connect(proxy.addr).await.unwrap();
+    client.write_all(first).await.unwrap();
+    answer(&mut client).await
+}
+
+#[tokio::test]
+async fn keys_have_the_name_and_the_address_of_the_client() {
+    let servers = Hashed::start().await;
+    let key = "$ssl_preread_server_name$remote_addr-$ssl_preread_protocol";
+    let stream = servers.stream("", key, "", "ssl_preread on;");
+    let proxy = NginxLike::start("", &stream).await;
+    for (first, expected) in [
+        (hello("a.test"), "a.test127.0.0.1-TLSv1.2"),
+        (hello("b.test"), "b.test127.0.0.1-TLSv1.2"),
+        (b"GET / HTTP/1.0\r\n\r\n".to_vec(), "127.0.0.1-"),
+    ] {
+        assert_eq!(
+            ask(&proxy, &first).await,
+            servers.of(expected).await,
+            "{expected}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_regular_expression_captures_a_part_of_the_name() {
+    let servers = Hashed::start().await;
+    let block = r#"map $ssl_preread_server_name $key {
+        ~^(?<tenant>[a-z]+)\.(\w+)\.test$  "$2 of $tenant";
+        ""                                 "no name";
+        default                            "another name";
+    }"#;
+    let stream = servers.stream(block, "$key/$tenant", "", "ssl_preread on;");
+    let proxy = NginxLike::start("", &stream).await;
+    for (first, expected) in [
+        (hello("shop.eu.test"), "eu of shop/shop"),
+        (hello("blog.us.test"), "us of blog/blog"),
+        (hello("example.com"), "another name/"),
+        (b"SSH-2.0-x\r\n".to_vec(), "no name/"),
+    ] {
+        assert_eq!(
+            ask(&proxy, &first).await,
+            servers.of(expected).await,
+            "{expected}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_header_is_read_whether_or_not_it_is_trusted() {
+    let servers = Hashed::start().await;
+    let ends = Addresses::new(
+        "192.0.2.1:4242".parse().unwrap(),
+        "198.51.100.1:443".parse().unwrap(),
+    );
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    write_v1(Some(ends), &mut first);
+    // PP2_TYPE_SSL: the client has shown a certificate that was not verified, and its cipher.
+    let ssl = [&[7, 0, 0, 0, 18][..], &[Tlv::SSL_CIPHER, 0, 3], b"ABC"].concat();
+    let tlvs = [
+        Tlv::new(Tlv::AUTHORITY, b"tlv.test"),
+        Tlv::new(0xE0, b"own"),
+        Tlv::new(Tlv::SSL, &ssl),
+    ];
+    write_v2(Some(ends), tlvs, false, &mut second).unwrap();
+    let block = "map $proxy_protocol_tlv_authority $who { tlv.test known; default unknown; }";
+    let key = "$who $proxy_protocol_addr:$proxy_protocol_port $proxy_protocol_server_addr:$proxy_protocol_server_port \
+               $proxy_protocol_tlv_0xE0 $proxy_protocol_tlv_ssl_cipher $proxy_protocol_tlv_ssl_verify $remote_addr \
+               $realip_remote_addr";
+    for (trusted, client) in [
+        ("", "127.0.0.1"),
+        ("set_real_ip_from 127.0.0.1;", "192.0.2.1"),
+    ] {
+        let stream = servers.stream(block, key, "proxy_protocol", trusted);
+        let proxy = NginxLike::start("", &stream).await;
+        for (header, who, tlvs) in [(&first, "unknown", "  "), (&second, "known", "own ABC 18")] {
+            let addrs = "192.0.2.1:4242 198.51.100.1:443";
+            let expected = format!("{who} {addrs} {tlvs} {client} 127.0.0.1");
+            assert_eq!(
+                ask(&proxy, header).await,
+                servers.of(&expected).await,
+                "{expected}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn set_runs_for_the_client_of_the_proxy_header() {
+    let servers = Hashed::start().await;
+    let block = "split_clients $remote_addr $part { 60% one; * other; }
+        geo $x $net { 192.0.2.0/24 inside; default outside; }";
+    let server = "set_real_ip_from 127.0.0.1; set $x $remote_addr; set $y \"$x is $net\";";
+    let stream = servers.stream(block, "$y$part", "proxy_protocol", server);
+    let proxy = NginxLike::start("", &stream).await;
+    for (source, expected) in [
+        ("192.0.2.1:1", "192.0.2.1 is insideother"),
+        ("198.51.100.1:1", "198.51.100.1 is outsideone"),
+    ] {
+        let ends = Addresses::new(source.parse().unwrap(), proxy.addr);
+        let mut header = Vec::new();
+        write_v1(Some(ends), &mut header);
+        assert_eq!(
+            ask(&proxy, &header).await,
+            servers.of(expected).await,
+            "{expected}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_reload_replaces_a_map_that_a_key_of_an_unchanged_upstream_reads() {
+    let servers = Hashed::start().await;
+    let stream = |value: &str| {
+        let block = format!("map $server_addr $key {{ default {value}; }}");
+        servers.stream(&block, "x$key", "", "")
+    };
+    let proxy = NginxLike::start("", &stream("one")).await;
+    assert_eq!(ask(&proxy, b"").await, servers.of("xone").await);
+    for value in ["two", "three", "four"] {
+        proxy.reload("", &stream(value)).await;
+        assert_eq!(
+            ask(&proxy, b"").await,
+            servers.of(&format!("x{value}")).await
+        );
+    }
+    proxy.signal(Signal::TERM);
+    assert!(proxy.exit().await.success());
+}
