@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 
+use lb_core::Endpoint;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// The address of a listening socket and its options.
@@ -120,7 +121,8 @@ impl BindConfig {
 
     /// Makes the socket listen, or changes the queues of one that listens.
     pub(super) fn listen(&self, socket: &Socket) -> io::Result<()> {
-        if let Some(queue) = self.fast_open {
+        let is_tcp = !Endpoint::is_unix_key(self.addr);
+        if let Some(queue) = self.fast_open.filter(|_| is_tcp) {
             set_fast_open(socket, queue)?;
         }
         socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))

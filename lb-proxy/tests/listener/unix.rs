@@ -10,6 +10,7 @@ use lb_core::{Backend, Endpoint, FailLimit};
 use lb_proxy::access::{Access, ClientZone};
 use lb_proxy::events::{CloseReason, Connection, Summary};
 use lb_proxy::proxy_protocol::{ProxyProtocol, SendProxy, TrustedNetworks};
+use lb_proxy::routing::RouteAction;
 use lb_proxy::settings::{HalfClose, SocketOptions, Splice};
 use lb_proxy::{Hooks, Listener, Proxy, Upstream};
 use tempfile::TempDir;
@@ -264,10 +265,13 @@ async fn the_file_of_a_listener_is_made_kept_by_a_reload_and_removed() {
     let describe = |paths: &[&PathBuf]| {
         let mut proxy = Proxy::builder();
         for path in paths {
-            proxy = proxy.listener(Listener::unix(path.as_path(), &upstream));
+            // What only TCP has is no error.
+            let described = Listener::unix(path.as_path(), &upstream).fast_open(Some(5));
+            proxy = proxy.listener(described.multipath(true).ipv6_only(true));
         }
         proxy
     };
+    let log = Capture::install();
     let proxy = RunningProxy::run(describe(&[&one, &two])).await;
     let mode = std::fs::metadata(&one).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o666);
@@ -281,6 +285,8 @@ async fn the_file_of_a_listener_is_made_kept_by_a_reload_and_removed() {
     assert_eq!(reloaded.listeners.kept, [endpoint(&one)]);
     assert_eq!(reloaded.listeners.removed, [endpoint(&two)]);
     assert_eq!(inode(&one), before);
+    let lines = log.take().join("\n");
+    assert!(!lines.contains("not applied"), "{lines}");
     assert!(!two.exists());
     assert_eq!(ask_unix(&one).await.unwrap(), "a");
     drop(held);
@@ -436,6 +442,28 @@ async fn a_loop_over_unix_sockets_ends() {
     assert_eq!(ask_unix(&front).await.unwrap_or_default(), "");
     eventually("the end of all", || proxy.metrics().active == 0).await;
     assert_eq!(proxy.metrics().accepted, 17);
+    proxy.end().await;
+}
+
+/// nginx's `pass unix:PATH`.
+#[tokio::test]
+async fn a_connection_can_be_passed_to_a_listener_on_a_unix_socket() {
+    let dir = directory();
+    let front = path(&dir, "front");
+    let upstream = upstream([named_unix(&path(&dir, "back"), "a")]);
+    let seen = Arc::new(Observer::default());
+    let key = Endpoint::unix_key(&front);
+    let passing = Listener::new(loopback(), &upstream).route(move |_| RouteAction::Pass(key));
+    let proxy = Proxy::builder()
+        .listener(passing)
+        .listener(Listener::unix(&*front, &upstream).hooks(Arc::clone(&seen) as _));
+    let proxy = RunningProxy::run(proxy).await;
+    assert_eq!(test_support::streams::ask(proxy.addr).await.unwrap(), "a");
+    eventually("the hook", || !seen.0.lock().unwrap().is_empty()).await;
+    let connection = seen.0.lock().unwrap()[0].0.clone();
+    let shown = format!("unix:{}", front.display());
+    assert_eq!(connection.local_endpoint().to_string(), shown);
+    assert!(matches!(connection.client_endpoint(), Endpoint::Tcp(_)));
     proxy.end().await;
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::io::AsyncReadExt;
 
 use crate::proxy::NginxLike;
 use crate::sockets::{Conversation, Reserved, ask, eventually, within};
@@ -43,6 +44,29 @@ async fn an_unchanged_upstream_is_not_looked_up_again() {
     proxy.reload("", &stream("", 2)).await;
     eventually("new questions", || dns.questions(NAME) > asked).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+}
+
+#[tokio::test]
+async fn worker_shutdown_timeout_ends_the_sessions_of_a_removed_listener() {
+    let (node, other) = (Reserved::any(), Reserved::any());
+    let _node = node.serve("node").await;
+    let stays = format!("server {{ listen LISTEN; proxy_pass {}; }}", node.addr);
+    let goes = format!(
+        "server {{ listen {}; proxy_pass {}; }}",
+        other.addr, node.addr
+    );
+    let main = "worker_shutdown_timeout 50ms;";
+    let proxy = NginxLike::start(main, &format!("{stays} {goes}")).await;
+    let mut kept = Conversation::open(proxy.addr).await.unwrap();
+    let mut removed = Conversation::open(other.addr).await.unwrap();
+    for conversation in [&mut kept, &mut removed] {
+        assert_eq!(conversation.say("hello").await.unwrap(), "node");
+    }
+    proxy.reload(main, &stays).await;
+    let mut removed = removed.into_stream();
+    let end = within("the end of the session", removed.read(&mut [0])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    assert_eq!(kept.say("still here").await.unwrap(), "node");
 }
 
 #[tokio::test]

@@ -273,6 +273,7 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Server, "listen 447-449;\nlisten 448;", 3, "a duplicate listen 0.0.0.0:448", Some(r#"duplicate "0.0.0.0:448" address and port pair"#)),
     // Parameters that are not there yet.
     (Upstream, "least_time;", 2, r#"invalid number of arguments in "least_time" directive"#, Some(r#"unknown directive "least_time""#)),
+    (Upstream, "least_time connect;\nleast_time connect;", 3, r#""least_time" directive is duplicate"#, Some(r#"unknown directive "least_time""#)),
     (Upstream, "least_time x;", 2, r#"invalid value "x""#, Some(r#"unknown directive "least_time""#)),
     (Upstream, "least_time x in_flight;", 2, r#"invalid parameter "in_flight""#, Some(r#"unknown directive "least_time""#)),
     (Upstream, "random two least_time=connect;", 2, r#"the "least_time=connect" parameter of the "random" directive is not supported (use "random two least_conn", or the "least_time" directive)"#, Some(r#"invalid parameter "least_time=connect""#)),

@@ -218,3 +218,13 @@ fn kubernetes_services_nodes_and_pods() {
     };
     assert_eq!(fourth.backends, pods);
 }
+
+#[test]
+fn hash_and_random_take_the_backups_before_them() {
+    for method in ["hash a", "hash a consistent", "random", "random two"] {
+        let text = format!("upstream u {{ server a:1; server b:1 backup; {method}; }}");
+        let stream = stream(&text);
+        let backups = stream.upstreams[0].servers.iter().map(|one| one.backup);
+        assert_eq!(backups.collect::<Vec<_>>(), [false, true], "{method}");
+    }
+}
