@@ -169,6 +169,35 @@ async fn a_dual_stack_socket_that_systemd_passes_on_serves_the_listen_of_its_por
     }
 }
 
+/// The address is of no interface, so that only systemd's `FreeBind=` binds it.
+#[tokio::test]
+async fn a_test_does_not_bind_the_address_of_a_socket_that_systemd_passes_on() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_freebind_v4(true).unwrap();
+    let addr = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 77), 0));
+    socket.bind(&addr.into()).unwrap();
+    socket.listen(1).unwrap();
+    let socket: TcpListener = socket.into();
+    let addr = socket.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("stream {{ server {{ listen {addr}; proxy_pass 127.0.0.1:1; }} }}");
+    let conf = write_conf(dir.path(), &text);
+    let warning = format!("bind() to {addr} failed (99: Cannot assign requested address)");
+    let alone = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+    for (mut command, is_warned_of) in [(started_with(socket), false), (alone, true)] {
+        let output = command
+            .arg("-t")
+            .arg("-c")
+            .arg(&conf)
+            .output()
+            .await
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        assert_eq!(stderr.contains(&warning), is_warned_of, "{stderr}");
+    }
+}
+
 /// The sockets are wrong, whatever `user` says.
 #[tokio::test]
 async fn two_servers_that_ask_for_one_socket_are_an_error_of_the_sockets() {
