@@ -1,6 +1,7 @@
 //! Details of the ends before the relay.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use crate::preread::PrereadError;
 
@@ -17,6 +18,10 @@ pub enum RefusalDetail {
     NoBackend(NoBackendCause),
     /// The first bytes were refused, or did not come in time.
     Preread(PrereadRefusal),
+    /// The route passes the client to an address that no listener has.
+    NoListener(SocketAddr),
+    /// Too many listeners have passed the client on.
+    PassedTooOften,
     /// The route refused the client for this reason.
     Route(Cow<'static, str>),
 }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
+use lb_core::Endpoint;
+
 use super::client_zone::{ClientPermit, ClientRefusal, ClientZone};
 use crate::connection::Connection;
 use crate::upstream::key_part::KeyParts;
@@ -24,7 +26,12 @@ impl ClientLimit {
         connection: impl FnOnce() -> Connection,
     ) -> Result<Option<ClientPermit>, ClientRefusal> {
         let Some(parts) = &self.key else {
-            return self.zone.acquire(client.ip(), self.sessions).map(Some);
+            // As in nginx, all clients on unix sockets are one.
+            let permit = match Endpoint::is_unix_key(client) {
+                true => self.zone.acquire_key(b"unix:", self.sessions),
+                false => self.zone.acquire(client.ip(), self.sessions),
+            };
+            return permit.map(Some);
         };
         let connection = parts.needs_connection().then(connection);
         let key = parts.key(client, connection.as_ref());

@@ -135,4 +135,13 @@ macro_rules! session_settings {
 }
 
 session_settings!(Listener);
+
+impl Listener {
+    /// Sets all settings of sessions at once: the upstream, and all that a [`VirtualServer`] has.
+    pub fn sessions(mut self, settings: VirtualServer) -> Self {
+        self.route.take_sessions(settings.route);
+        self
+    }
+}
+
 session_settings!(VirtualServer);

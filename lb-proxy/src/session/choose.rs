@@ -1,6 +1,5 @@
 //! Choose: the virtual server, and what its route says.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Session;
@@ -45,7 +44,8 @@ impl Session {
                     return Ok(NextStep::Again);
                 }
                 RouteAction::Refuse(reason) => {
-                    return Err(self.refused_by_route(reason));
+                    let detail = RefusalDetail::Route(reason.clone());
+                    return Err(self.refused_by_route(&reason, detail));
                 }
                 RouteAction::Respond(bytes) => {
                     return Err(self.respond(&bytes, &worker.counters).await);
@@ -79,9 +79,9 @@ impl Session {
     }
 
     /// Reports the reason. Returns that for the end of the session.
-    pub(super) fn refused_by_route(&mut self, reason: Cow<'static, str>) -> CloseReason {
+    pub(super) fn refused_by_route(&mut self, reason: &str, detail: RefusalDetail) -> CloseReason {
         self.report_refusal(CloseReason::RouteRefused, Some(&reason));
-        self.note_refused_for(|| RefusalDetail::Route(reason));
+        self.note_refused_for(|| detail);
         CloseReason::RouteRefused
     }
 }

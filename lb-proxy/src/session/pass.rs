@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::{Ends, Session};
 use crate::close_reason::CloseReason;
+use crate::hooks::RefusalDetail;
 use crate::state::worker::Worker;
 
 /// How many times a connection is passed, as in nginx.
@@ -13,10 +14,12 @@ impl Session {
     /// Goes on with the listener on `addr`, whose limits are still to be acquired.
     pub(super) fn pass(&mut self, addr: SocketAddr, worker: &Worker) -> Result<(), CloseReason> {
         let Some(listener) = worker.listeners.find(addr) else {
-            return Err(self.refused_by_route(format!("no listener on {addr}").into()));
+            let reason = format!("no listener on {addr}");
+            return Err(self.refused_by_route(&reason, RefusalDetail::NoListener(addr)));
         };
         if self.permit.passes() >= MAX_PASSES {
-            return Err(self.refused_by_route("passed from listener to listener too often".into()));
+            let reason = "passed from listener to listener too often";
+            return Err(self.refused_by_route(reason, RefusalDetail::PassedTooOften));
         }
         let Ends { peer, .. } = self.ends();
         let mut ends = Box::new(Ends {

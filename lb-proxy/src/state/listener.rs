@@ -86,16 +86,17 @@ impl ListenerState {
                 removed: removed.clone(),
             })
         };
+        let is_used = !servers.is_empty();
         let VirtualServers { selector, servers } = servers;
         let states = servers.into_iter();
         let states: Vec<_> = states
             .map(|VirtualServer { route: mut own }| {
                 own.unix.clone_from(&route.unix);
+                own.removal_deadline = route.removal_deadline;
                 state(own, None, Limiter::new(Limits::default()))
             })
             .collect();
-        let servers =
-            (!states.is_empty()).then(|| Box::new(VirtualServerStates { selector, states }));
+        let servers = is_used.then(|| Box::new(VirtualServerStates { selector, states }));
         state(route, servers, limiter)
     }
 

@@ -84,6 +84,20 @@ impl Route {
         }
     }
 
+    /// Takes over all that a virtual server has as well.
+    pub(crate) fn take_sessions(&mut self, other: Self) {
+        let own = std::mem::replace(self, other);
+        self.unix = own.unix;
+        self.client_options = own.client_options;
+        self.access = own.access;
+        self.limits = own.limits;
+        self.limit_dry_run = own.limit_dry_run;
+        self.removal_deadline = own.removal_deadline;
+        self.session_data = own.session_data;
+        self.prereads = own.prereads;
+        self.preread_timeout = own.preread_timeout;
+    }
+
     /// Checks that the settings can work. `of` names what has them.
     pub(crate) fn check(&self, of: impl FnOnce() -> String) -> Result<(), BuildError> {
         let Timeouts {

@@ -90,9 +90,9 @@ impl VirtualServers {
         self.selector.functions.push((function, server));
     }
 
-    /// Whether there is no server.
+    /// Whether there is neither a server nor a function.
     pub fn is_empty(&self) -> bool {
-        self.servers.is_empty()
+        self.servers.is_empty() && self.selector.functions.is_empty()
     }
 
     pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {

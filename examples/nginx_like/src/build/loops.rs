@@ -105,7 +105,8 @@ impl<'a> Graph<'a> {
     fn of(stream: &'a Stream, local: &LocalAddresses) -> Self {
         let mut listens: HashMap<u16, Vec<(usize, &Listen)>> = HashMap::new();
         for (number, server) in stream.servers.iter().enumerate() {
-            for listen in &server.listens {
+            // A name may choose another server of the address, or none.
+            for listen in server.listens.iter().filter(|listen| listen.is_default) {
                 let port = listen.addr.port();
                 listens.entry(port).or_default().push((number, listen));
             }
@@ -138,8 +139,11 @@ impl<'a> Graph<'a> {
     /// count that are certain for one name.
     fn loop_of(&self, server: usize) -> Option<Loop> {
         let own = &self.servers[server];
-        let unnamed = &self.upstreams[own.upstream];
-        self.back_to(server, unnamed.iter(), |_| true).or_else(|| {
+        let unnamed = own
+            .upstream
+            .iter()
+            .flat_map(|&upstream| &self.upstreams[upstream]);
+        self.back_to(server, unnamed, |_| true).or_else(|| {
             let named = own
                 .by_name
                 .values()
@@ -174,9 +178,9 @@ impl<'a> Graph<'a> {
             }
             let at = ahead.pop_front()?;
             let next = &self.servers[at];
-            edges = match counts(next) {
-                true => self.upstreams[next.upstream].iter().collect(),
-                false => Vec::new(),
+            edges = match next.upstream.filter(|_| counts(next)) {
+                Some(upstream) => self.upstreams[upstream].iter().collect(),
+                None => Vec::new(),
             };
             from = Some(at);
         }
@@ -207,7 +211,7 @@ impl<'a> Graph<'a> {
         let mut sources = vec![Vec::new(); all.len()];
         let mut out_degrees = vec![0_usize; all.len()];
         for (from, server) in self.servers.iter().enumerate() {
-            let upstreams = server.by_name.values().chain([&server.upstream]);
+            let upstreams = server.by_name.values().chain(&server.upstream);
             for edge in upstreams.flat_map(|&upstream| &self.upstreams[upstream]) {
                 sources[edge.server].push(from);
                 out_degrees[from] += 1;

@@ -3,6 +3,7 @@
 mod bind_source;
 pub(crate) mod error;
 mod hash_key;
+mod host_cache;
 pub(crate) mod inherited;
 mod kubernetes;
 mod listener;
@@ -10,4 +11,8 @@ pub(crate) mod loops;
 pub(crate) mod proxy;
 pub(crate) mod reload_state;
 mod resolvers;
+mod route;
+mod session;
+mod targets;
 pub(crate) mod upstream;
+mod virtual_servers;

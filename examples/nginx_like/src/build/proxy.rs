@@ -10,10 +10,11 @@ use super::error::BuildError;
 use super::inherited::{InheritedSockets, SocketMatch};
 use super::listener::listener;
 use super::reload_state::ReloadState;
+use super::session::Sessions;
 use super::upstream::upstreams;
+use super::virtual_servers::virtual_servers;
 use crate::config::main::{Config, WorkerProcesses};
 use crate::logs::sinks::Sinks;
-use crate::session_log::hooks::SessionLog;
 
 /// The proxy that `config` describes, whose sessions are logged to `sinks`. Opens no socket and no log.
 pub(crate) fn proxy(
@@ -33,16 +34,16 @@ pub(crate) fn proxy(
             NonZeroUsize::MIN => Workers::CurrentRuntime,
             several => Workers::Threads(several),
         })
-        .limits(Limits::default().sessions(Some(sessions(config, workers))));
+        .limits(Limits::default().sessions(Some(most_sessions(config, workers))));
     // Those that no server names now as well: a later reload may name them, and finds their state.
     for upstream in &upstreams {
         proxy = proxy.upstream(upstream);
     }
     inherited.add_claimed(&state.inherited);
+    let mut sessions = Sessions::new(stream, &upstreams, sinks)?;
     for (number, server) in stream.servers.iter().enumerate() {
-        let log = Arc::new(SessionLog::new(server, stream, sinks));
-        for listen in &server.listens {
-            let upstream = &upstreams[server.upstream];
+        for listen in server.listens.iter().filter(|listen| listen.is_default) {
+            let upstream = sessions.upstream(server);
             let opened = match inherited.listener(listen, number, upstream)? {
                 SocketMatch::Listener(listener) => *listener,
                 SocketMatch::None => match &listen.unix {
@@ -57,9 +58,19 @@ pub(crate) fn proxy(
                 },
                 SocketMatch::Covered => continue,
             };
-            let listener = listener(opened, server, listen, stream, &upstreams, state, &log)
+            let others = virtual_servers(listen, stream, |index| sessions.of(index))?;
+            let opened = opened
+                .sessions(sessions.of(number)?)
+                .virtual_servers(others)
                 .removal_deadline(config.worker_shutdown_timeout);
-            proxy = proxy.listener(listener);
+            proxy = proxy.listener(listener(
+                opened,
+                server,
+                listen,
+                stream,
+                state,
+                sessions.log(number),
+            ));
         }
     }
     inherited.warn_of_unclaimed();
@@ -80,7 +91,7 @@ fn workers(wanted: WorkerProcesses) -> NonZeroUsize {
 
 /// The limit of sessions. nginx counts connections to clients and to backends, for each worker. Here the workers share the
 /// sum, and clients above the limit wait to be accepted.
-fn sessions(config: &Config, workers: NonZeroUsize) -> NonZeroUsize {
+fn most_sessions(config: &Config, workers: NonZeroUsize) -> NonZeroUsize {
     let of_worker = usize::try_from(config.worker_connections.get()).unwrap_or(usize::MAX);
     NonZeroUsize::new(of_worker.saturating_mul(workers.get()) / 2).unwrap_or(NonZeroUsize::MIN)
 }

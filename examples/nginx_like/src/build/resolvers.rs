@@ -1,12 +1,14 @@
-//! The resolvers of an upstream.
+//! The resolvers of upstreams, and of names that are looked up at run time.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_discovery::Resolver;
 
 use super::error::BuildError;
-use crate::config::resolver::{AddressFamilies, Resolver as ResolverDirective};
+use super::host_cache::HostCache;
+use crate::config::resolver::{AddressFamilies, NameResolution, Resolver as ResolverDirective};
 use crate::config::upstream::block::Upstream;
 use crate::config::upstream::server::UpstreamServer;
 use crate::syntax::span::Span;
@@ -55,22 +57,51 @@ impl<'a> UpstreamResolvers<'a> {
     }
 
     fn configured(&self, directive: &ResolverDirective) -> Result<Resolver, BuildError> {
-        // Zero sets no limit. A query needs a limit nevertheless: the driver retries after any failure.
-        let limit = Some(self.config.resolver_timeout).filter(|limit| !limit.is_zero());
-        let mut builder = Resolver::builder()
-            .timeout(limit.unwrap_or(QUERY_TIMEOUT).min(QUERY_TIMEOUT))
-            .name_servers(&directive.name_servers)
-            .ipv4(directive.families != AddressFamilies::Ipv6)
-            .ipv6(directive.families != AddressFamilies::Ipv4);
-        if let Some(valid) = directive.valid {
-            builder = builder.valid(valid);
-        }
-        build(builder, &directive.span)
+        configured(directive, self.config.resolver_timeout)
     }
 
     fn system(&self) -> Result<Resolver, BuildError> {
         build(Resolver::builder(), &self.config.span)
     }
+}
+
+/// The names that sessions look up at run time. Servers with the same resolver share what is known.
+#[derive(Debug, Default)]
+pub(super) struct RunTimeResolvers(Vec<(NameResolution, Arc<HostCache>)>);
+
+impl RunTimeResolvers {
+    /// The hosts that `names` looks up. `None` if it has no resolver.
+    pub(super) fn of(
+        &mut self,
+        names: &NameResolution,
+    ) -> Result<Option<Arc<HostCache>>, BuildError> {
+        let Some(directive) = &names.resolver else {
+            return Ok(None);
+        };
+        if let Some((_, known)) = self.0.iter().find(|(known, _)| known == names) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let limit = Some(names.timeout()).filter(|limit| !limit.is_zero());
+        let resolver = configured(directive, names.timeout())?;
+        let hosts = Arc::new(HostCache::new(resolver, limit));
+        self.0.push((names.clone(), Arc::clone(&hosts)));
+        Ok(Some(hosts))
+    }
+}
+
+/// The resolver of a directive. `limit` is `resolver_timeout`.
+fn configured(directive: &ResolverDirective, limit: Duration) -> Result<Resolver, BuildError> {
+    // Zero sets no limit. A query needs a limit nevertheless: the driver retries after any failure.
+    let limit = Some(limit).filter(|limit| !limit.is_zero());
+    let mut builder = Resolver::builder()
+        .timeout(limit.unwrap_or(QUERY_TIMEOUT).min(QUERY_TIMEOUT))
+        .name_servers(&directive.name_servers)
+        .ipv4(directive.families != AddressFamilies::Ipv6)
+        .ipv6(directive.families != AddressFamilies::Ipv4);
+    if let Some(valid) = directive.valid {
+        builder = builder.valid(valid);
+    }
+    build(builder, &directive.span)
 }
 
 fn build(builder: lb_discovery::ResolverBuilder, span: &Span) -> Result<Resolver, BuildError> {

@@ -39,6 +39,13 @@ pub(crate) struct Listen {
     pub(crate) proxy_protocol: bool,
     /// `sndbuf`: the size of the send buffers of connections. As the system does by default.
     pub(crate) sndbuf: Option<usize>,
+    /// `default_server`: serves the clients of the address that ask for no name of another server.
+    pub(crate) default_server: bool,
+    /// Whether it has parameters that belong to the socket, so that no other `listen` of the address may have any.
+    pub(crate) sets_options: bool,
+    /// Whether its server is the default server of the address, which has the settings of the socket. Computed from all
+    /// servers.
+    pub(crate) is_default: bool,
     /// `so_keepalive`: whether silent clients are probed, and how. As the system does by default.
     pub(crate) so_keepalive: Option<Keepalive>,
     pub(crate) span: Span,
@@ -85,6 +92,9 @@ impl Listen {
             rcvbuf: None,
             reuseport: false,
             proxy_protocol: false,
+            default_server: false,
+            sets_options: false,
+            is_default: true,
             sndbuf: None,
             so_keepalive: None,
             span: statement.span.clone(),
@@ -122,6 +132,7 @@ impl Listen {
             Some((name, value)) => (name, Some(value)),
             None => (parameter, None),
         };
+        self.sets_options |= !matches!(name, "default_server" | "proxy_protocol");
         match (name, value) {
             ("backlog", Some(value)) => {
                 let backlog = backlog(value);
@@ -142,6 +153,7 @@ impl Listen {
             ("ipv6only", Some(value)) if value.starts_with('o') => {
                 return Err(statement.invalid("ipv6only flags", value));
             }
+            ("default_server", None) => self.default_server = true,
             ("multipath", None) => self.multipath = true,
             ("proxy_protocol", None) => self.proxy_protocol = true,
             ("rcvbuf", Some(value)) => {
@@ -166,9 +178,6 @@ impl Listen {
             }
             ("ssl", None) => return Err(statement.error(ListenError::Ssl)),
             ("udp", None) => return Err(statement.error(ListenError::Udp)),
-            ("default_server", None) => {
-                return Err(statement.not_supported_parameter(parameter));
-            }
             _ => {
                 let parameter = parameter.to_owned();
                 return Err(statement.error(ListenError::InvalidParameter { parameter }));

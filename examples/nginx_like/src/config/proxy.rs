@@ -8,6 +8,7 @@ use lb_proxy::proxy_protocol::Version;
 
 use super::settings::settings;
 use super::time_out::time_out;
+use super::transfer_rate::TransferRate;
 use crate::syntax::address::{Address, Host};
 use crate::syntax::directive::Args::{Between, Exactly};
 use crate::syntax::error::ConfigError;
@@ -25,6 +26,10 @@ settings! {
         /// `proxy_connect_timeout`, 60 s by default. With 0 every attempt times out.
         connect_timeout: Duration = Duration::from_secs(60),
         "proxy_connect_timeout" Exactly(1) => time_out;
+
+        /// `proxy_download_rate`: how many bytes a second a session relays to the client. No limit by default, and with 0.
+        download_rate: TransferRate = TransferRate::Fixed(0),
+        "proxy_download_rate" Exactly(1) => TransferRate::read;
 
         /// `proxy_half_close`, off by default: whether one direction goes on when the other has ended.
         half_close: bool = false,
@@ -66,10 +71,16 @@ settings! {
         /// `proxy_timeout`, 10 minutes by default: how long a session may be idle. With 0 it ends at once.
         timeout: Duration = Duration::from_secs(10 * 60),
         "proxy_timeout" Exactly(1) => time_out;
+
+        /// `proxy_upload_rate`: how many bytes a second a session relays to the backend. No limit by default, and with 0.
+        upload_rate: TransferRate = TransferRate::Fixed(0),
+        "proxy_upload_rate" Exactly(1) => TransferRate::read;
     }
     without_effect {
         "proxy_buffer_size" Exactly(1);
         "proxy_downstream_buffer" Exactly(1);
+        "proxy_requests" Exactly(1);
+        "proxy_responses" Exactly(1);
         "proxy_upstream_buffer" Exactly(1);
     }
 }

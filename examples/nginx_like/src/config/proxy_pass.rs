@@ -3,15 +3,21 @@
 use super::upstream::error::UpstreamError;
 use crate::syntax::address::{Address, AddressError};
 use crate::syntax::error::ConfigError;
+use crate::syntax::reader::Reader;
 use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
+use crate::variables::value::Value;
 
 /// The argument of `proxy_pass`.
 #[derive(Debug)]
 pub(crate) enum ProxyPass {
-    /// The variable of a map, without `$` and in small letters.
-    Variable(String, Span),
     Target(PassTarget),
+    /// A text with variables.
+    Value {
+        value: Value,
+        /// The name of the variable, in small letters, if the text is one alone.
+        variable: Option<String>,
+    },
 }
 
 /// The name of an upstream, or one host and port.
@@ -23,19 +29,25 @@ pub(crate) struct PassTarget {
 }
 
 impl ProxyPass {
-    pub(crate) fn read(statement: &Statement) -> Result<Self, ConfigError> {
-        let variable = statement.arg().strip_prefix('$');
-        let is_name = |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        match variable.filter(|name| !name.is_empty()).filter(is_name) {
-            Some(name) => {
-                let name = name.to_ascii_lowercase();
-                Ok(Self::Variable(name, statement.span.clone()))
-            }
-            None => Ok(Self::Target(PassTarget::parse(
-                statement.arg(),
-                &statement.span,
-            )?)),
+    pub(crate) fn read(
+        statement: &Statement,
+        reader: &mut Reader<'_>,
+    ) -> Result<Self, ConfigError> {
+        let text = statement.arg();
+        let value = Value::compile(statement, text, reader)?;
+        if value.literal().is_some() {
+            return Ok(Self::Target(PassTarget::parse(text, &statement.span)?));
         }
+        let name = text.strip_prefix('$').unwrap_or_default();
+        let name = name
+            .strip_prefix('{')
+            .map_or(name, |name| name.trim_end_matches('}'));
+        let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let is_alone = value.parts().len() == 1 && is_name(name);
+        Ok(Self::Value {
+            value,
+            variable: is_alone.then(|| name.to_ascii_lowercase()),
+        })
     }
 }
 

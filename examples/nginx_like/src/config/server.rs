@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use lb_proxy::server_names::ServerNames;
 
+use super::handler::{Handler, HandlerDraft};
 use super::listen::Listen;
-use super::proxy_pass::ProxyPass;
+use super::server_name::ServerNamesDraft;
 use super::server_settings::{ServerDraft, ServerSettings};
 use super::set::Assignments;
-use crate::syntax::directive::Args::{AtLeast, Exactly};
+use crate::syntax::directive::Args::AtLeast;
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
@@ -20,12 +21,14 @@ use crate::variables::session::Assignment;
 /// A `server` block with defaults and inheritance applied.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
-    /// At least one address, and none that another server has.
+    /// At least one address. Of the servers of one address one is [the default](Listen::is_default).
     pub(crate) listens: Vec<Listen>,
-    /// The upstream that `proxy_pass` or the default of its map names, as an index into [`Stream::upstreams`].
+    pub(crate) handler: Handler,
+    /// The upstream that `proxy_pass` or the default of its map names, as an index into [`Stream::upstreams`]. `None` for
+    /// all handlers but [`Handler::Upstream`].
     ///
     /// [`Stream::upstreams`]: super::stream::Stream::upstreams
-    pub(crate) upstream: usize,
+    pub(crate) upstream: Option<usize>,
     /// The upstreams that a map has for server names, as indices. They count if `ssl_preread` reads the names.
     pub(crate) by_name: ServerNames<usize>,
     /// `set`, in the order of the text.
@@ -37,7 +40,8 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) struct ServerBlock {
     pub(crate) listens: Vec<Listen>,
-    pub(crate) proxy_pass: Option<ProxyPass>,
+    pub(crate) names: ServerNamesDraft,
+    pub(crate) handler: HandlerDraft,
     /// What serves the connections was written, but could not be read.
     pub(crate) has_mistaken_handler: bool,
     pub(crate) assignments: Assignments,
@@ -60,9 +64,10 @@ impl Block for ServerBlock {
             server.listens.extend(Listen::read(statement)?);
             Ok(())
         }),
-        Directive::simple("proxy_pass", Exactly(1), |server, statement, _| {
-            statement.once(&mut server.proxy_pass, ProxyPass::read)
-        }),
+        Directive::PASS,
+        Directive::PROXY_PASS,
+        Directive::RETURN,
+        Directive::SERVER_NAME,
         Directive::SET,
     ];
     const SHARED: &'static [&'static [Directive<Self>]] = Directive::SERVER_SETTINGS;
@@ -71,6 +76,18 @@ impl Block for ServerBlock {
 impl Has<Assignments> for ServerBlock {
     fn part(&mut self) -> &mut Assignments {
         &mut self.assignments
+    }
+}
+
+impl Has<HandlerDraft> for ServerBlock {
+    fn part(&mut self) -> &mut HandlerDraft {
+        &mut self.handler
+    }
+}
+
+impl Has<ServerNamesDraft> for ServerBlock {
+    fn part(&mut self) -> &mut ServerNamesDraft {
+        &mut self.names
     }
 }
 
@@ -91,16 +108,19 @@ impl ServerBlock {
         let before = reader.mistakes();
         let mut server = reader.read_block(Self {
             listens: Vec::new(),
-            proxy_pass: None,
+            names: ServerNamesDraft::default(),
+            handler: HandlerDraft::default(),
             has_mistaken_handler: false,
             assignments: Assignments::default(),
             settings: ServerDraft::default(),
             span: statement.span.clone(),
         })?;
-        server.has_mistaken_handler =
-            reader.has_mistaken("pass", before) || reader.has_mistaken("return", before);
+        server.has_mistaken_handler = ["pass", "proxy_pass", "return"]
+            .iter()
+            .any(|name| reader.has_mistaken(name, before));
         let has_listen = !server.listens.is_empty() || reader.has_mistaken("listen", before);
         definitions.merge(std::mem::take(&mut server.assignments.definitions));
+        definitions.merge(std::mem::take(&mut server.names.definitions));
         servers.push(server);
         if !has_listen {
             return Err(statement.error(ServerError::NoListen));

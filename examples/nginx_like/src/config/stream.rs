@@ -1,9 +1,12 @@
 //! The `stream` block.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::limit_conn::LimitConnZone;
 use super::log_format::LogFormat;
+use super::name_table::NameTable;
 use super::server::{Server, ServerBlock};
 use super::server_settings::ServerDraft;
 use super::upstream::block::{Upstream, UpstreamBlock, UpstreamBlocks};
@@ -23,6 +26,8 @@ pub(crate) struct Stream {
     pub(crate) log_formats: Vec<Arc<LogFormat>>,
     /// The `server` blocks in the order of the text.
     pub(crate) servers: Vec<Server>,
+    /// The virtual servers of the addresses that have some.
+    pub(crate) name_tables: HashMap<SocketAddr, NameTable>,
 }
 
 /// The `stream` block as written.
@@ -61,6 +66,9 @@ impl Block for StreamBlock {
             } = stream;
             ServerBlock::read(servers, definitions, statement, reader)
         }),
+        // A hash table of any size finds a name at once.
+        Directive::without_effect("server_names_hash_bucket_size", Exactly(1)),
+        Directive::without_effect("server_names_hash_max_size", Exactly(1)),
         Directive::SPLIT_CLIENTS,
         Directive::block("upstream", Exactly(1), |stream, statement, reader| {
             UpstreamBlock::read(&mut stream.upstreams, statement, reader)

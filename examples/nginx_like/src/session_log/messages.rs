@@ -166,6 +166,7 @@ impl Messages {
                 }
             }
             CloseReason::NoBackend => self.no_backend(number, &place, summary),
+            CloseReason::RouteRefused => self.route(number, &place, summary),
             CloseReason::BackendReset | CloseReason::ClientReset | CloseReason::Finished => {
                 self.disconnected(number, &place, summary);
             }
@@ -252,6 +253,26 @@ impl Messages {
             self.logs
                 .write(LogLevel::Error, "no live upstreams", message);
         }
+    }
+
+    /// The route refused the client. The reason is worded as nginx's, its action included.
+    fn route(&self, number: u64, place: &Place<'_>, summary: &Summary<'_>) {
+        let passing = "while passing connection to port";
+        let message = match summary.refusal {
+            Some(RefusalDetail::NoListener(addr)) => {
+                format!("port not found for \"{addr}\" {passing}{place}")
+            }
+            Some(RefusalDetail::PassedTooOften) => format!("stream pass cycle {passing}{place}"),
+            Some(RefusalDetail::Route(reason)) if reason.ends_with(passing) => {
+                format!("{}{place}", Escaped(reason))
+            }
+            Some(RefusalDetail::Route(reason)) => {
+                format!("{}{place}{}", Escaped(reason), bytes_of(summary))
+            }
+            _ => return,
+        };
+        let message = format_args!("*{number} {message}");
+        self.logs.write(LogLevel::Error, "route", message);
     }
 
     /// A side has ended its stream or was reset.

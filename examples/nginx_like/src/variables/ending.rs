@@ -24,6 +24,10 @@ pub(crate) fn status(summary: &Summary<'_>) -> u16 {
             },
             _ => 400,
         },
+        CloseReason::RouteRefused => match summary.refusal {
+            Some(RefusalDetail::NoListener(_)) => 200,
+            _ => 500,
+        },
         CloseReason::NoBackend | CloseReason::QueueFull | CloseReason::QueueTimeout => {
             match summary.attempts.last() {
                 Some(last) if is_own_failure(last) => 500,

@@ -20,6 +20,7 @@ mod names;
 mod proxy;
 mod proxy_protocol;
 mod reload;
+mod routing;
 mod scenario;
 mod send_signal;
 mod sent_headers;

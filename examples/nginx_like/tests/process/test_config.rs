@@ -76,8 +76,8 @@ stream {
     foo { server { listen 1; } }
     map $remote_addr b { default u; }
     include broken.conf;
-    server { listen 127.0.0.1:4461; proxy_pass $b; proxy_ssl on; }
-    server { listen 127.0.0.1:4461; proxy_pass u;
+    server { listen 127.0.0.1:4461 backlog=9; server_name a; proxy_pass $b; proxy_ssl on; }
+    server { listen 127.0.0.1:4461 backlog=9; server_name b; proxy_pass u;
         proxy_timeout never; proxy_timeout
         never; }
     server { listen 127.0.0.1:4463; }

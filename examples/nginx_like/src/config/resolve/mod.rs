@@ -5,5 +5,7 @@
 mod access_logs;
 mod listens;
 pub(crate) mod main;
+mod protocol_options;
 mod stream;
 mod upstreams;
+mod virtual_servers;

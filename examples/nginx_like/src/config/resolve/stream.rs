@@ -1,12 +1,15 @@
 //! Resolves the `stream` block and its servers.
 
+use lb_proxy::server_names::ServerNames;
+
 use super::access_logs;
 use super::listens;
-use super::upstreams::Upstreams;
+use super::upstreams::{PassedTo, Upstreams};
+use super::virtual_servers;
 use crate::config::access_log::AccessLog;
 use crate::config::error_log::ErrorLog;
+use crate::config::handler::{Handler, WrittenHandler};
 use crate::config::limit_conn::LimitConn;
-use crate::config::proxy_pass::ProxyPass;
 use crate::config::server::{Server, ServerBlock, ServerError};
 use crate::config::server_settings::ServerDraft;
 use crate::config::stream::{Stream, StreamBlock};
@@ -19,14 +22,15 @@ use crate::variables::link::link;
 /// `main_logs` are the logs of the main level. Errors of one block do not hide those of the next. If `knows_all` is false,
 /// definitions are missing because of mistakes, and a reference to nothing is no error.
 pub(crate) fn stream(
-    block: StreamBlock,
+    mut block: StreamBlock,
     names: Names,
     main_logs: &[ErrorLog],
     knows_all: bool,
     warnings: &mut Vec<Warning>,
     errors: &mut Vec<ConfigError>,
 ) -> Stream {
-    listens::check(&block.servers, errors);
+    let addresses = listens::join(&mut block.servers, warnings, errors);
+    let name_tables = virtual_servers::tables(&block.servers, &addresses, warnings, errors);
     let mut settings = block.settings;
     let resolution = &settings.name_resolution;
     let mut upstreams = Upstreams::new(block.upstreams.blocks, resolution, warnings, errors);
@@ -35,7 +39,7 @@ pub(crate) fn stream(
     }
     let mut servers = Vec::with_capacity(block.servers.len());
     for mut written in block.servers {
-        let Some(pass) = written.proxy_pass.take() else {
+        let Some(handler) = written.handler.take() else {
             if !written.has_mistaken_handler {
                 errors.push(ConfigError::at(&written.span, ServerError::NoHandler));
             }
@@ -44,7 +48,7 @@ pub(crate) fn stream(
         let definitions = &block.definitions;
         let server = server(
             written,
-            pass,
+            handler,
             &settings,
             definitions,
             &mut upstreams,
@@ -69,12 +73,13 @@ pub(crate) fn stream(
         limit_conn_zones: block.limit_conn_zones,
         log_formats: block.log_formats,
         servers,
+        name_tables,
     }
 }
 
 fn server(
     block: ServerBlock,
-    pass: ProxyPass,
+    handler: WrittenHandler,
     outer: &ServerDraft,
     definitions: &Definitions,
     upstreams: &mut Upstreams,
@@ -85,8 +90,21 @@ fn server(
         .settings
         .name_resolution
         .inherit(&outer.name_resolution);
-    let (upstream, by_name) = upstreams.of(pass, &names, definitions)?;
-    if let Some(resolver) = own_resolver {
+    let mut by_name = ServerNames::new();
+    let mut upstream = None;
+    let handler = match handler {
+        WrittenHandler::Pass(to) => Handler::Pass(to),
+        WrittenHandler::Return(value) => Handler::Return(value),
+        WrittenHandler::ProxyPass(pass) => match upstreams.of(pass, &names, definitions)? {
+            PassedTo::Value(value) => Handler::Proxy(value, names),
+            PassedTo::Upstreams(default, names) => {
+                upstream = Some(default);
+                by_name = names;
+                Handler::Upstream
+            }
+        },
+    };
+    if let Some((resolver, upstream)) = own_resolver.zip(upstream) {
         let mut reached = by_name.values().chain([&upstream]);
         let uses = |index: &usize| upstreams.get(*index).resolver.as_ref() == Some(&resolver);
         if !reached.any(uses) {
@@ -99,6 +117,7 @@ fn server(
     }
     Ok(Server {
         listens: block.listens,
+        handler,
         upstream,
         by_name,
         assignments: block.assignments.list.into(),

@@ -10,11 +10,11 @@ use crate::config::upstream::block::{Upstream, UpstreamBlock};
 use crate::config::upstream::error::UpstreamError;
 use crate::config::upstream::method::Method;
 use crate::config::upstream::server::UpstreamServer;
-use crate::syntax::address::{AddressError, Host};
+use crate::syntax::address::{Address, AddressError, Host};
 use crate::syntax::error::ConfigError;
 use crate::syntax::span::Warning;
 use crate::variables::definitions::{Defined, Definitions};
-use crate::variables::error::VariableError;
+use crate::variables::value::Value;
 
 /// The upstreams with a block, then the upstreams that a `proxy_pass` creates.
 pub(crate) struct Upstreams {
@@ -23,6 +23,14 @@ pub(crate) struct Upstreams {
     named: HashMap<String, usize>,
     /// The indices of those without, by their names as written.
     created: HashMap<String, Vec<usize>>,
+}
+
+/// Where a `proxy_pass` leads.
+pub(crate) enum PassedTo {
+    /// To an upstream, or to those that a map has for server names, all by their indices.
+    Upstreams(usize, ServerNames<usize>),
+    /// Where the value says.
+    Value(Value),
 }
 
 impl Upstreams {
@@ -63,35 +71,46 @@ impl Upstreams {
         pass: ProxyPass,
         names: &NameResolution,
         definitions: &Definitions,
-    ) -> Result<(usize, ServerNames<usize>), ConfigError> {
-        let (name, span) = match pass {
+    ) -> Result<PassedTo, ConfigError> {
+        let (value, name) = match pass {
             ProxyPass::Target(target) => {
                 let names = NameResolution::default();
-                return Ok((self.find_or_create(target, &names)?, ServerNames::new()));
+                let upstream = self.find_or_create(target, &names)?;
+                return Ok(PassedTo::Upstreams(upstream, ServerNames::new()));
             }
-            ProxyPass::Variable(name, span) => (name, span),
+            ProxyPass::Value {
+                value,
+                variable: Some(name),
+            } => (value, name),
+            ProxyPass::Value { value, .. } => return Ok(PassedTo::Value(value)),
         };
         let map = match definitions.get(&name) {
             Some(Defined::By(definition)) => definition.server_names(),
-            Some(Defined::ByCapture | Defined::BySet) => None,
-            None => {
-                return Err(ConfigError::at(&span, VariableError::Unknown { name }));
-            }
+            Some(Defined::ByCapture | Defined::BySet) | None => None,
         };
-        let Some(map) = map else {
-            let reason = AddressError::Variable;
-            let url = format!("${name}");
-            return Err(ConfigError::at(
-                &span,
-                UpstreamError::Address { reason, url },
-            ));
+        // A look-up of the name is all that a session then has to do.
+        let is_known = |text: &str| self.is_known(text);
+        let Some(map) = map.filter(|map| map.values.iter().all(|(text, _)| is_known(text))) else {
+            return Ok(PassedTo::Value(value));
         };
         let values = map.values.iter();
         let upstreams = values
             .map(|(text, span)| self.find_or_create(PassTarget::parse(text, span)?, names))
             .collect::<Result<Vec<_>, _>>()?;
         let default = upstreams[map.default];
-        Ok((default, map.names.map(|value| upstreams[value])))
+        let names = map.names.map(|value| upstreams[value]);
+        Ok(PassedTo::Upstreams(default, names))
+    }
+
+    /// Whether `text` names an upstream, or a host and a port.
+    fn is_known(&self, text: &str) -> bool {
+        Address::parse(text).is_ok_and(|address| {
+            let is_named = self.named.contains_key(&address.text.to_ascii_lowercase());
+            match address.port {
+                None => is_named || address.is_unix(),
+                Some(_) => !is_named && address.host().is_ok(),
+            }
+        })
     }
 
     /// The index of the upstream for one target. Servers that pass to the same target share it.

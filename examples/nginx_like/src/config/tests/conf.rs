@@ -23,7 +23,7 @@ fn the_configuration_of_the_article() {
         panic!("one server");
     };
     assert_eq!(server.listens[0].addr.to_string(), "0.0.0.0:446");
-    let upstream = &stream.upstreams[server.upstream];
+    let upstream = &stream.upstreams[server.upstream.unwrap()];
     assert_eq!(upstream.method, Method::RoundRobin);
     let hosts: Vec<_> = upstream
         .servers
@@ -70,11 +70,11 @@ fn the_configuration_with_all_directives() {
     let upstreams: Vec<_> = stream
         .servers
         .iter()
-        .map(|server| server.upstream)
+        .filter_map(|server| server.upstream)
         .collect();
     assert_eq!(
         upstreams,
-        [0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 0, 0, 11, 0, 0, 12]
+        [0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 0, 0, 11, 0, 0, 0, 12]
     );
     for warning in config.warnings {
         let text = warning.to_string();

@@ -15,7 +15,7 @@ fn servers_find_their_upstream() {
     let found: Vec<_> = stream
         .servers
         .iter()
-        .map(|server| server.upstream)
+        .map(|server| server.upstream.unwrap())
         .collect();
     assert_eq!(found, [1, 0]);
 }
@@ -32,7 +32,7 @@ fn a_host_in_proxy_pass_is_an_upstream() {
     let found: Vec<_> = stream
         .servers
         .iter()
-        .map(|server| server.upstream)
+        .map(|server| server.upstream.unwrap())
         .collect();
     assert_eq!(
         found,
@@ -76,15 +76,15 @@ fn the_resolver_looks_up_what_a_map_names() {
     };
     for (server, expected) in [(outer, "10.0.0.53:53"), (own, "10.0.0.54:53")] {
         let by_name = &server.by_name;
-        for index in [server.upstream, *by_name.find("a.test").unwrap()] {
+        for index in [server.upstream.unwrap(), *by_name.find("a.test").unwrap()] {
             assert_eq!(name_servers(index).as_deref(), Some(expected));
             assert_eq!(stream.upstreams[index].resolver_timeout, secs(5));
         }
         // An address is not looked up at all.
-        assert_eq!(by_name.find("b.test"), Some(&address.upstream));
+        assert_eq!(by_name.find("b.test"), Some(&address.upstream.unwrap()));
     }
-    assert_eq!(name_servers(system.upstream), None);
-    assert_eq!(name_servers(address.upstream), None);
+    assert_eq!(name_servers(system.upstream.unwrap()), None);
+    assert_eq!(name_servers(address.upstream.unwrap()), None);
 }
 
 #[test]
@@ -105,7 +105,11 @@ fn a_map_names_upstreams() {
         panic!("two servers");
     };
     let to = |name: &str| {
-        let upstream = first.by_name.find(name).unwrap_or(&first.upstream);
+        let upstream = first
+            .by_name
+            .find(name)
+            .or(first.upstream.as_ref())
+            .unwrap();
         stream.upstreams[*upstream].name.as_str()
     };
     assert_eq!(to("A.example.com"), "one");

@@ -150,9 +150,6 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Stream, "resolver_timeout 1; resolver_timeout 1;", 2, r#""resolver_timeout" directive is duplicate"#),
     (StreamWithU, "upstream u {", 2, r#"duplicate upstream "u""#),
     (StreamWithU, "upstream U {", 2, r#"duplicate upstream "U""#),
-    (Server, "listen 446;", 2, r#"duplicate "0.0.0.0:446" address and port pair"#),
-    (Server, "listen *:446;", 2, r#"duplicate "0.0.0.0:446" address and port pair"#),
-    (Server, "listen [::1]:446;\nlisten [0::1]:446;", 3, r#"duplicate "[::1]:446" address and port pair"#),
     // Values.
     (Main, "daemon maybe;", 1, r#"invalid value "maybe" in "daemon" directive, it must be "on" or "off""#),
     (Main, "worker_processes x;", 1, r#""worker_processes" directive invalid value"#),
@@ -196,8 +193,6 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Server, "proxy_bind 127.0.0.1 transparent x;", 2, r#"invalid number of arguments in "proxy_bind" directive"#),
     (Server, "proxy_bind 127.0.0.1 x;", 2, r#"invalid parameter "x""#),
     (Server, "proxy_bind 127.0.0.1:0;", 2, r#"invalid address "127.0.0.1:0""#),
-    (Server, "listen unix:/run/a.sock;\nlisten unix:/run/a.sock;", 3, r#"duplicate "unix:/run/a.sock" address and port pair"#),
-    (Server, "listen 447-449;\nlisten 448;", 3, r#"duplicate "0.0.0.0:448" address and port pair"#),
     (Listen, "446 foo", 2, r#"the invalid "foo" parameter"#),
     (Listen, "446 reuseport=1", 2, r#"the invalid "reuseport=1" parameter"#),
     (Listen, "446 backlog=0", 2, r#"invalid backlog "backlog=0""#),
@@ -254,9 +249,31 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
 pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Directives that are not there yet.
     (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
-    (Server, "return x;", 2, r#"the "return" directive is not supported yet (use "proxy_pass")"#, None),
+    // Where a connection goes. These are the words of nginx 1.31.
+    (Stream, "server { listen 446;\nreturn a b; }", 3, r#"invalid number of arguments in "return" directive"#, Some(r#"invalid number of arguments in "return" directive"#)),
+    (Stream, "server { listen 446;\nreturn a;\nreturn b; }", 4, r#""return" directive is duplicate"#, Some(r#""return" directive is duplicate"#)),
+    (Stream, "server { listen 446;\nreturn $nothing; }", 3, r#"unknown "nothing" variable"#, Some(r#"unknown "nothing" variable"#)),
+    (Stream, "server { listen 446;\npass 127.0.0.1; }", 3, r#""pass" directive has no port"#, Some(r#"unknown directive "pass""#)),
+    (Stream, "server { listen 446;\npass a.test:446; }", 3, r#""pass" directive has no addresses"#, Some(r#"unknown directive "pass""#)),
+    (Stream, "server { listen 446;\npass 127.0.0.1:x; }", 3, r#"invalid port in "127.0.0.1:x" of the "pass" directive"#, Some(r#"unknown directive "pass""#)),
+    (Stream, "server { listen 446;\npass 127.0.0.1:1;\npass 127.0.0.1:1; }", 4, r#""pass" directive is duplicate"#, Some(r#"unknown directive "pass""#)),
+    (Server, "proxy_upload_rate x;", 2, r#""proxy_upload_rate" directive invalid value"#, None),
+    (Server, "server_name *;", 2, r#"server name "*" is invalid"#, Some(r#"unknown directive "server_name""#)),
+    (Server, "server_name *a.test;", 2, r#"server name "*a.test" is invalid"#, Some(r#"unknown directive "server_name""#)),
+    (Server, "server_name a.test .;", 2, r#"server name "." is invalid"#, Some(r#"unknown directive "server_name""#)),
+    (Server, "server_name ~;", 2, r#"empty regex in server name "~""#, Some(r#"unknown directive "server_name""#)),
+    (Server, "server_name ~(?<hostname>a);", 2, r#"the duplicate "hostname" variable"#, Some(r#"unknown directive "server_name""#)),
+    (Server, "}\nserver { server_name a..b;\nlisten 446; return x;", 3, r#"invalid server name or wildcard "a..b" on 0.0.0.0:446"#, Some(r#"unknown directive "server_name""#)),
+    (Server, "}\nserver { return x;\nlisten 446 backlog=9;\n} server { return x;\nlisten 446 backlog=9;", 6, "duplicate listen options for 0.0.0.0:446", Some(r#"duplicate "0.0.0.0:446" address and port pair"#)),
+    (Server, "}\nserver { return x;\nlisten 446 default_server;\n} server { return x;\nlisten 446 default_server;", 6, "a duplicate default server for 0.0.0.0:446", Some(r#"the invalid "default_server" parameter"#)),
+    (Server, "listen 446;", 2, "a duplicate listen 0.0.0.0:446", Some(r#"duplicate "0.0.0.0:446" address and port pair"#)),
+    (Server, "listen *:446;", 2, "a duplicate listen 0.0.0.0:446", Some(r#"duplicate "0.0.0.0:446" address and port pair"#)),
+    (Server, "listen [::1]:446;\nlisten [0::1]:446;", 3, "a duplicate listen [::1]:446", Some(r#"duplicate "[::1]:446" address and port pair"#)),
+    (Server, "listen unix:/run/a.sock;\nlisten unix:/run/a.sock;", 3, "a duplicate listen unix:/run/a.sock", Some(r#"duplicate "unix:/run/a.sock" address and port pair"#)),
+    (Server, "listen 447-449;\nlisten 448;", 3, "a duplicate listen 0.0.0.0:448", Some(r#"duplicate "0.0.0.0:448" address and port pair"#)),
     // Parameters that are not there yet.
     (Upstream, "least_time;", 2, r#"invalid number of arguments in "least_time" directive"#, Some(r#"unknown directive "least_time""#)),
+    (Upstream, "least_time connect;\nleast_time connect;", 3, r#""least_time" directive is duplicate"#, Some(r#"unknown directive "least_time""#)),
     (Upstream, "least_time x;", 2, r#"invalid value "x""#, Some(r#"unknown directive "least_time""#)),
     (Upstream, "least_time x in_flight;", 2, r#"invalid parameter "in_flight""#, Some(r#"unknown directive "least_time""#)),
     (Upstream, "random two least_time=connect;", 2, r#"the "least_time=connect" parameter of the "random" directive is not supported (use "random two least_conn", or the "least_time" directive)"#, Some(r#"invalid parameter "least_time=connect""#)),
@@ -279,7 +296,6 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Upstream, "server unix:/run/a.sock service=http resolve;", 2, r#"service upstream "unix:/run/a.sock" requires domain name"#, Some(r#"invalid parameter "service=http""#)),
     // Headers and names before the relay.
     (Upstream, "hash $ssl_server_name; server 10.0.0.1:446;", 2, r#"the "ssl_server_name" variable is not supported yet (TLS is not ended here; "ssl_preread" has what the client's first message says)"#, None),
-    (Stream, "map $ssl_preread_server_name $a { default b; }\nserver { listen 446; proxy_pass $a; }", 2, r#"no port in upstream "b""#, None),
     // nginx does not say where, and says so once.
     (Stream, "map $nothing $a {\na b; }", 2, r#"unknown "nothing" variable"#, Some(r#"unknown "nothing" variable"#)),
     (Stream, "map $remote_addr $a {\ndefault x$nothing; }", 3, r#"unknown "nothing" variable"#, Some(r#"unknown "nothing" variable"#)),
@@ -301,7 +317,6 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Upstream, "server 10.0.0.256:446;", 2, r#"invalid host in upstream "10.0.0.256:446""#, Some(r#"host not found in upstream "10.0.0.256:446""#)),
     (Upstream, "server $node:446;", 2, r#"invalid host in upstream "$node:446""#, Some(r#"host not found in upstream "$node:446""#)),
     (Upstream, "server 010.0.0.1:446;", 2, r#"invalid host in upstream "010.0.0.1:446""#, None),
-    (Stream, "server { listen 446; proxy_pass $remote_addr:446; }", 2, r#"variables are not supported yet in upstream "$remote_addr:446""#, None),
     (Stream, "resolver dns.invalid;", 2, r#"host names are not supported yet in resolver "dns.invalid""#, Some(r#"host not found in resolver "dns.invalid""#)),
     // Values that cannot be right, or that do not fit.
     (Main, "worker_processes 0;", 1, r#""worker_processes" directive invalid value"#, None),

@@ -66,8 +66,11 @@ fn defaults_of_a_server() {
         (None, None)
     );
     assert_eq!(server.settings.error_logs, []);
-    assert_eq!(stream.upstreams[server.upstream].resolver, None);
-    assert_eq!(stream.upstreams[server.upstream].resolver_timeout, secs(30));
+    assert_eq!(stream.upstreams[server.upstream.unwrap()].resolver, None);
+    assert_eq!(
+        stream.upstreams[server.upstream.unwrap()].resolver_timeout,
+        secs(30)
+    );
 }
 
 #[test]
@@ -259,7 +262,7 @@ fn sockets_have_sizes_and_queues() {
     };
     assert_eq!(proxy(first), (None, Some(65536)));
     assert_eq!(proxy(second), (Some(32768), None));
-    let backend = &stream.upstreams[first.upstream].servers[0];
+    let backend = &stream.upstreams[first.upstream.unwrap()].servers[0];
     assert_eq!(backend.host, Host::Unix("/run/a.sock".into()));
     let trusted = &second.settings.real_ip_from;
     assert!(trusted.contains([127, 0, 0, 1].into()));

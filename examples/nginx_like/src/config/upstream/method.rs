@@ -54,6 +54,10 @@ impl<B: Has<Option<Method>>> Directive<B> {
             Ok(())
         }),
         Self::simple("least_time", Between(1, 2), |block, statement, reader| {
+            // As in nginx, which takes the last one of other methods.
+            if let Some(Method::LeastTime { .. }) = block.part() {
+                return Err(statement.duplicate());
+            }
             set(block.part(), least_time(statement)?, statement, reader);
             Ok(())
         }),

@@ -1,0 +1,15 @@
+//! The virtual servers of one address.
+
+use crate::variables::regex::Regex;
+
+/// Which server the names that clients ask for choose among the servers of one address, by their indices in
+/// [`Stream::servers`](super::stream::Stream::servers).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NameTable {
+    /// Exact names and wildcards, each of which decides other names than those before.
+    pub(crate) patterns: Vec<(String, usize)>,
+    /// The first that matches counts, if no pattern does.
+    pub(crate) regexes: Vec<(Regex, usize)>,
+    /// The servers of the address, without the default server.
+    pub(crate) servers: Vec<usize>,
+}
