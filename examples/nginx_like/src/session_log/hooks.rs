@@ -16,7 +16,6 @@ use crate::config::server::Server;
 use crate::config::stream::Stream;
 use crate::logs::sinks::{SinkKey, Sinks};
 use crate::variables::context::Context;
-use crate::variables::session::SessionState;
 use crate::variables::table::Variables;
 use crate::variables::value::Value;
 
@@ -89,10 +88,7 @@ impl Hooks for SessionLog {
     }
 
     fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
-        if let Some(state) = connection.data::<SessionState>() {
-            state.note_exceeds();
-        }
-        self.messages.exceeded(connection, detail);
+        self.messages.would_refuse(connection, detail);
     }
 
     fn attempt(&self, connection: &Connection, attempt: &Attempt<'_>) {

@@ -31,7 +31,7 @@ pub(super) struct Messages {
     pub(super) logs: ErrorLogs,
     /// The zones of its `limit_conn`, in their order.
     pub(super) zones: Vec<Box<str>>,
-    /// `limit_conn_log_level`.
+    /// `limit_conn_log_level`
     pub(super) limit_level: LogLevel,
     pub(super) half_close: bool,
     pub(super) proxy_bind: Option<ProxyBind>,
@@ -84,19 +84,6 @@ impl Messages {
         let (peer, server) = (connection.peer_endpoint(), server_of(connection));
         let message = format_args!("*{number} client {peer} connected to {server}");
         self.logs.write(LogLevel::Info, "client connected", message);
-    }
-
-    /// A limit that is only observed was exceeded.
-    pub(super) fn exceeded(&self, connection: &Connection, detail: &RefusalDetail) {
-        let (number, place) = (number(connection), Place(connection));
-        let zone = self.zone(Some(detail));
-        self.logs.write(
-            self.limit_level,
-            "limiting connections, dry run",
-            format_args!(
-                "*{number} limiting connections, dry run, by zone \"{zone}\" while initializing session{place}"
-            ),
-        );
     }
 
     /// An attempt to connect has ended.
@@ -161,12 +148,7 @@ impl Messages {
                     .write(LogLevel::Error, "access forbidden by rule", message);
             }
             CloseReason::ClientSessions | CloseReason::ClientRate => {
-                let zone = self.zone(summary.refusal);
-                let message = format_args!(
-                    "*{number} limiting connections by zone \"{zone}\" while initializing session{place}"
-                );
-                self.logs
-                    .write(self.limit_level, "limiting connections", message);
+                self.limited(connection, "", self.zone(summary.refusal));
             }
             CloseReason::ClientZoneFull => {
                 let zone = self.zone(summary.refusal);
@@ -371,9 +353,23 @@ impl Messages {
         }
     }
 
+    /// A client is over a limit that is only observed.
+    pub(super) fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
+        self.limited(connection, ", dry run,", self.zone(Some(detail)));
+    }
+
+    fn limited(&self, connection: &Connection, dry_run: &str, zone: &str) {
+        let (number, place) = (number(connection), Place(connection));
+        let message = format_args!(
+            "*{number} limiting connections{dry_run} by zone \"{zone}\" while initializing session{place}"
+        );
+        self.logs
+            .write(self.limit_level, "limiting connections", message);
+    }
+
     /// The zone that refused the client.
-    fn zone(&self, refusal: Option<&RefusalDetail>) -> &str {
-        match refusal {
+    fn zone(&self, detail: Option<&RefusalDetail>) -> &str {
+        match detail {
             Some(RefusalDetail::ClientLimit { limit }) => {
                 self.zones.get(*limit).map_or("", |zone| &**zone)
             }

@@ -4,7 +4,7 @@
 //! change, such as `$remote_addr` or a `map` of it, which costs less than storing. It stores the first value of a variable
 //! whose definition reads a clock or how the session went, or changes captures, unless a `map` is `volatile`.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::id::VariableId;
@@ -28,8 +28,6 @@ pub(crate) struct SessionState {
     variables: Arc<Variables>,
     assignments: Arc<[Assignment]>,
     has_limits: bool,
-    /// Whether a limit was exceeded that is only observed.
-    exceeds: AtomicBool,
     values: Mutex<StoredValues>,
 }
 
@@ -51,7 +49,6 @@ impl SessionState {
             variables: Arc::clone(variables),
             assignments: Arc::clone(assignments),
             has_limits,
-            exceeds: AtomicBool::new(false),
             values: Mutex::default(),
         }
     }
@@ -64,16 +61,6 @@ impl SessionState {
     /// Whether the session's server limits connections by zones.
     pub(crate) const fn has_limits(&self) -> bool {
         self.has_limits
-    }
-
-    /// Records that the session exceeds a limit that is only observed.
-    pub(crate) fn note_exceeds(&self) {
-        self.exceeds.store(true, Relaxed);
-    }
-
-    /// Whether the session exceeds a limit that is only observed.
-    pub(crate) fn exceeds(&self) -> bool {
-        self.exceeds.load(Relaxed)
     }
 
     /// Whether its values are those of `variables`. A reload replaces them while sessions go on.
