@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lb_proxy::Hooks;
-use lb_proxy::events::{Attempt, CloseReason, Connection, Summary};
+use lb_proxy::events::{Attempt, CloseReason, Connection, RefusalDetail, Summary};
 
 use super::access::OpenAccessLog;
 use super::error_logs::ErrorLogs;
@@ -61,6 +61,7 @@ impl SessionLog {
                     .iter()
                     .map(|limit| (*limit.zone).into())
                     .collect(),
+                limit_level: settings.limit_conn_settings.log_level,
                 half_close: settings.proxy.half_close,
                 proxy_bind: settings.proxy.bind.clone(),
                 variables: Arc::clone(&stream.variables),
@@ -84,6 +85,10 @@ impl Hooks for SessionLog {
             let variables = variables.chain(log.format.variables());
             self.variables.read_first_bytes(variables)
         })
+    }
+
+    fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
+        self.messages.would_refuse(connection, detail);
     }
 
     fn attempt(&self, connection: &Connection, attempt: &Attempt<'_>) {

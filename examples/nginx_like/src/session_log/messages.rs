@@ -16,7 +16,7 @@ use crate::config::proxy::{BindAddress, ProxyBind};
 use crate::logs::line::errno_text;
 use crate::variables::context::Context;
 use crate::variables::ending;
-use crate::variables::session::SessionState;
+use crate::variables::session::{SessionState, count_connection};
 use crate::variables::table::Variables;
 
 const ETIMEDOUT: i32 = 110;
@@ -31,6 +31,8 @@ pub(super) struct Messages {
     pub(super) logs: ErrorLogs,
     /// The zones of its `limit_conn`, in their order.
     pub(super) zones: Vec<Box<str>>,
+    /// `limit_conn_log_level`
+    pub(super) limit_level: LogLevel,
     pub(super) half_close: bool,
     pub(super) proxy_bind: Option<ProxyBind>,
     pub(super) variables: Arc<Variables>,
@@ -86,6 +88,7 @@ impl Messages {
 
     /// An attempt to connect has ended.
     pub(super) fn attempted(&self, connection: &Connection, attempt: &Attempt<'_>) {
+        count_connection();
         let (number, backend) = (number(connection), attempt.backend.endpoint());
         let place = Place(connection);
         let rest = format_args!(
@@ -145,15 +148,10 @@ impl Messages {
                     .write(LogLevel::Error, "access forbidden by rule", message);
             }
             CloseReason::ClientSessions | CloseReason::ClientRate => {
-                let zone = self.zone(summary);
-                let message = format_args!(
-                    "*{number} limiting connections by zone \"{zone}\" while initializing session{place}"
-                );
-                self.logs
-                    .write(LogLevel::Error, "limiting connections", message);
+                self.limited(connection, "", self.zone(summary.refusal));
             }
             CloseReason::ClientZoneFull => {
-                let zone = self.zone(summary);
+                let zone = self.zone(summary.refusal);
                 let message = format_args!(
                     "ngx_slab_alloc() failed: no memory in limit_conn_zone \"{zone}\""
                 );
@@ -163,6 +161,13 @@ impl Messages {
             CloseReason::Preread | CloseReason::PrereadTimeout => {
                 if let Some(RefusalDetail::Preread(refusal)) = summary.refusal {
                     self.preread(number, &place, refusal);
+                }
+            }
+            CloseReason::RouteRefused => {
+                if let Some(RefusalDetail::Route(reason)) = summary.refusal {
+                    let (reason, bytes) = (Escaped(reason), Bytes::default());
+                    let message = format_args!("*{number} {reason}{place}{bytes}");
+                    self.logs.write(LogLevel::Error, "no route", message);
                 }
             }
             CloseReason::NoBackend => self.no_backend(number, &place, summary),
@@ -348,9 +353,23 @@ impl Messages {
         }
     }
 
+    /// A client is over a limit that is only observed.
+    pub(super) fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
+        self.limited(connection, ", dry run,", self.zone(Some(detail)));
+    }
+
+    fn limited(&self, connection: &Connection, dry_run: &str, zone: &str) {
+        let (number, place) = (number(connection), Place(connection));
+        let message = format_args!(
+            "*{number} limiting connections{dry_run} by zone \"{zone}\" while initializing session{place}"
+        );
+        self.logs
+            .write(self.limit_level, "limiting connections", message);
+    }
+
     /// The zone that refused the client.
-    fn zone(&self, summary: &Summary<'_>) -> &str {
-        match summary.refusal {
+    fn zone(&self, detail: Option<&RefusalDetail>) -> &str {
+        match detail {
             Some(RefusalDetail::ClientLimit { limit }) => {
                 self.zones.get(*limit).map_or("", |zone| &**zone)
             }

@@ -11,7 +11,7 @@ use super::id::VariableId;
 use super::stored::StoredValues;
 use super::table::{Definition, Variables};
 
-/// How many connections of clients the process has accepted.
+/// How many connections the process has accepted or begun: as in nginx, those to servers take numbers too.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A `set` directive.
@@ -29,6 +29,11 @@ pub(crate) struct SessionState {
     assignments: Arc<[Assignment]>,
     has_limits: bool,
     values: Mutex<StoredValues>,
+}
+
+/// Counts a connection to a server.
+pub(crate) fn count_connection() {
+    CONNECTIONS.fetch_add(1, Relaxed);
 }
 
 impl SessionState {

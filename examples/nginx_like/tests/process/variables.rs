@@ -1,10 +1,13 @@
 //! Variables of real connections, by the server that `hash` chooses for their values.
 
+use std::env;
+
 use lb_proxy::proxy_protocol::{Addresses, Tlv, write_v1, write_v2};
 use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::hash::start_nginx;
 use crate::proxy::NginxLike;
 use crate::server_names::{hello, named};
 use crate::sockets::answer;
@@ -167,4 +170,71 @@ async fn a_reload_replaces_a_map_that_a_key_of_an_unchanged_upstream_reads() {
     }
     proxy.signal(Signal::TERM);
     assert!(proxy.exit().await.success());
+}
+
+/// The values of nginx 1.22 for a client at 127.0.0.1, and the texts.
+const OF_NGINX: &[(&str, &str)] = &[
+    ("$net", "0.127.127"),
+    ("<$of_addr>", "<<0.127.127>>"),
+    ("$optional $zeros", "[]2 2"),
+    ("$chain", "2"),
+    ("$wildcard $regex", "long first"),
+    ("$empty $escaped [$none]", "nothing escaped []"),
+    ("$split", "rest"),
+    ("$host $range $mapped $nowhere", "host inner four none"),
+    ("$assigned $over", "12of-map assigned"),
+    ("$protocol $remote_addr", "TCP 127.0.0.1"),
+];
+
+#[tokio::test]
+async fn texts_are_those_of_nginx() {
+    let texts = OF_NGINX.iter().map(|(text, _)| *text).collect::<Vec<_>>();
+    let stream = format!(
+        r#"map $remote_addr $net {{ ~^(?<first>\d+)\.(\d+)\. $2.$1.$first; }}
+        map $server_addr $of_addr {{ 127.0.0.1 <$net>; }}
+        map $remote_addr $optional {{ ~^1(x)?(?<zeros>2+) [$1]$2; }}
+        map a $x {{ default one; }} map $x $chain {{ default $z; }} map a $X {{ default two; }}
+        map $x $z {{ two 2; default $x$later; }} map b $later {{ b 2; }}
+        map "A.Example.COM." $wildcard {{
+            hostnames; .example.com long; *.com short; a.example.* trailing; ~. regex; default d;
+        }}
+        map "A.Example.COM" $regex {{ hostnames; b.* w; ~*EXAMPLE first; ~example second; default d; }}
+        map "" $empty {{ "" nothing; ~^$ regex; default d; }}
+        map default $escaped {{ \default escaped; default d; }}
+        map a $none {{ b c; }}
+        split_clients $remote_addr $split {{ 70% one; * rest; }}
+        geo $host {{ default d; 127.0.0.0/8 net; 127.0.0.1 host; }}
+        geo $server_addr $range {{ ranges; default d; 127.0.0.0-127.2.0.0 r; 127.0.0.1-127.0.0.1 inner; }}
+        map x $six {{ default ::ffff:10.0.0.1; }}
+        geo $six $mapped {{ 10.0.0.0/8 four; ::/0 six; }}
+        map x $no_address {{ default nonsense; }}
+        geo $no_address $nowhere {{ 255.255.255.255 none; default d; }}
+        map $remote_addr $over {{ default of-map; }}
+        server {{
+            listen LISTEN;
+            set $assigned 1; set $ASSIGNED "${{assigned}}2$over"; set $over assigned;
+            return "{}";
+        }}"#,
+        texts.join("|")
+    );
+    let ours = NginxLike::start("", &stream).await;
+    let mut proxies = vec![ours.addr];
+    let dir = tempfile::tempdir().unwrap();
+    let _theirs = match env::var_os("LB_TEST_NGINX") {
+        Some(nginx) => {
+            let started = start_nginx(&nginx, dir.path(), &stream).await;
+            proxies.push(started.0);
+            Some(started)
+        }
+        None => {
+            eprintln!("skipped: LB_TEST_NGINX does not name an nginx to compare with");
+            None
+        }
+    };
+    let expected = OF_NGINX.iter().map(|(_, value)| *value).collect::<Vec<_>>();
+    for addr in proxies {
+        let mut client = TcpStream::connect(addr).await.unwrap();
+        let values = answer(&mut client).await;
+        assert_eq!(values.split('|').collect::<Vec<_>>(), expected, "by {addr}");
+    }
 }

@@ -18,6 +18,7 @@ pub(super) const VARIABLES: &[Builtin] =
             (CloseReason::ClientSessions | CloseReason::ClientZoneFull, _) => {
                 bytes("REJECTED", out)
             }
+            _ if summary.observed.is_some() => bytes("REJECTED_DRY_RUN", out),
             // The PROXY header is read before the limits are checked.
             (_, Some(RefusalDetail::Preread(refusal))) if refusal.names_client => None,
             _ => bytes("PASSED", out),
