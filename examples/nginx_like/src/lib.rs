@@ -12,9 +12,11 @@
 //!    signal comes; `reload` applies the configuration again on SIGHUP, on the thread of `control`; `files` opens files,
 //!    through `helper` if that takes privileges that were given up; `send_signal` is `-s`.
 //! 3. `build` makes the descriptions of lb-proxy from a configuration.
-//! 4. `config` has the directives, one file for each module of nginx.
-//! 5. `variables` has the values of texts with variables, for a session.
-//! 6. `syntax` reads words, statements, blocks and includes, and knows no directive.
+//! 4. `session_log` writes the lines of the access log and the error log about sessions.
+//! 5. `config` has the directives, one file for each module of nginx.
+//! 6. `variables` has the values of texts with variables, for a session.
+//! 7. `syntax` reads words, statements, blocks and includes, and knows no directive. `logs` has queues and threads for
+//!    lines, their form and their levels, and knows no session.
 
 mod build;
 mod cli;

@@ -14,7 +14,7 @@ use test_support::deadline::eventually;
 use test_support::proxy::{RunningProxy, upstream};
 use test_support::sockets::{loopback, refusing};
 use test_support::streams::{assert_reset, read_all, reset};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The reason of each end, and its detail in short.
@@ -60,10 +60,7 @@ async fn is_reset(proxy: &RunningProxy, bytes: &[u8]) -> bool {
     // The proxy may have closed already.
     let _ = client.write_all(bytes).await;
     let mut buffer = [0; 8];
-    matches!(
-        tokio::io::AsyncReadExt::read(&mut client, &mut buffer).await,
-        Err(_)
-    )
+    client.read(&mut buffer).await.is_err()
 }
 
 #[tokio::test]
@@ -124,6 +121,14 @@ async fn the_summary_names_the_limit_and_the_cause() {
     proxy.end().await;
 }
 
+/// What a client sends, what it does then, and how its session ends.
+type RefusedCase = (
+    &'static [u8],
+    fn(TcpStream) -> Option<TcpStream>,
+    CloseReason,
+    String,
+);
+
 #[tokio::test]
 async fn the_summary_has_the_first_bytes_and_what_was_wrong() {
     let trusted = TrustedNetworks::try_new(["127.0.0.0/8"]).unwrap();
@@ -135,12 +140,7 @@ async fn the_summary_has_the_first_bytes_and_what_was_wrong() {
     })
     .await;
     let hello = b"PROXY UNKNOWN\r\n\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abcdefgh";
-    let cases: [(
-        &[u8],
-        fn(TcpStream) -> Option<TcpStream>,
-        CloseReason,
-        String,
-    ); 5] = [
+    let cases: [RefusedCase; 5] = [
         (
             b"GET /",
             Some,

@@ -3,6 +3,7 @@
 //! A thread that logs never waits: what does not fit into a queue is dropped and counted. A log has a thread only while it
 //! has lines to write.
 
+mod chunk;
 pub(crate) mod clock;
 pub(crate) mod level;
 pub(crate) mod line;

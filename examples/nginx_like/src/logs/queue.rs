@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::chunk::Chunk;
 use super::writer::Writer;
 
 /// How many bytes of messages may wait for one log. Its thread may hold as many again.
@@ -78,15 +79,6 @@ pub(super) enum Entry {
     Lines(Chunk),
     /// Later messages go to this file, or to files that are opened again.
     Reopen(Option<File>),
-}
-
-/// Lines that are written at once.
-#[derive(Debug, Default)]
-pub(super) struct Chunk {
-    pub(super) bytes: Vec<u8>,
-    pub(super) lines: u64,
-    /// The file they go to, if the log has files by name.
-    pub(super) path: Option<Box<Path>>,
 }
 
 /// The entries that the thread writes next.

@@ -13,10 +13,11 @@ use tokio::runtime;
 use tokio::time::sleep;
 use tracing::error;
 
+use super::chunk::Chunk;
 use super::level::LogLevel;
 use super::line::line;
 use super::path_cache::{FileCacheSettings, PathCache};
-use super::queue::{Chunk, Entry, Output, Pushed, Queue};
+use super::queue::{Entry, Output, Pushed, Queue};
 use super::syslog::Syslog;
 use super::writer::Writer;
 
@@ -75,7 +76,7 @@ impl Sink {
     ///
     /// The kernel starts no more threads.
     pub(crate) fn start(path: Option<&Path>, file: File) -> io::Result<Self> {
-        let shown = path.map_or("stderr".into(), |path| path.display().to_string().into());
+        let shown = path.map_or_else(|| "stderr".into(), |path| path.display().to_string().into());
         let mut started = Self::new(shown, Writer::File(file), 0, None, Reports::Itself)?;
         started.path = path.map(Path::to_owned);
         Ok(started)

@@ -7,8 +7,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::chunk::Chunk;
 use super::path_cache::PathCache;
-use super::queue::Chunk;
 use super::syslog::{Syslog, SyslogSocket};
 
 /// What the lines of a log are written to.
@@ -37,7 +37,9 @@ impl Writer {
                 put(file, &packed.finish()?)
             }
             Self::Paths(cache) => {
-                let path = chunk.path.as_deref().unwrap_or("".as_ref());
+                let Some(path) = chunk.path.as_deref() else {
+                    return Err(ErrorKind::NotFound.into());
+                };
                 cache.with(path, |file| put(file, &chunk.bytes))
             }
             Self::Syslog(socket) => socket.send(&chunk.bytes),

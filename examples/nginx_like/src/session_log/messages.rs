@@ -16,7 +16,7 @@ use crate::config::proxy::{BindAddress, ProxyBind};
 use crate::logs::line::errno_text;
 use crate::variables::context::Context;
 use crate::variables::ending;
-use crate::variables::session::SessionState;
+use crate::variables::session::{SessionState, count_connection};
 use crate::variables::table::Variables;
 
 const ETIMEDOUT: i32 = 110;
@@ -88,6 +88,7 @@ impl Messages {
 
     /// An attempt to connect has ended.
     pub(super) fn attempted(&self, connection: &Connection, attempt: &Attempt<'_>) {
+        count_connection();
         let (number, backend) = (number(connection), attempt.backend.endpoint());
         let place = Place(connection);
         let rest = format_args!(
@@ -160,6 +161,13 @@ impl Messages {
             CloseReason::Preread | CloseReason::PrereadTimeout => {
                 if let Some(RefusalDetail::Preread(refusal)) = summary.refusal {
                     self.preread(number, &place, refusal);
+                }
+            }
+            CloseReason::RouteRefused => {
+                if let Some(RefusalDetail::Route(reason)) = summary.refusal {
+                    let (reason, bytes) = (Escaped(reason), Bytes::default());
+                    let message = format_args!("*{number} {reason}{place}{bytes}");
+                    self.logs.write(LogLevel::Error, "no route", message);
                 }
             }
             CloseReason::NoBackend => self.no_backend(number, &place, summary),
@@ -345,7 +353,6 @@ impl Messages {
         }
     }
 
-    /// The zone that refused the client.
     /// A client is over a limit that is only observed.
     pub(super) fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
         self.limited(connection, ", dry run,", self.zone(Some(detail)));
@@ -360,6 +367,7 @@ impl Messages {
             .write(self.limit_level, "limiting connections", message);
     }
 
+    /// The zone that refused the client.
     fn zone(&self, detail: Option<&RefusalDetail>) -> &str {
         match detail {
             Some(RefusalDetail::ClientLimit { limit }) => {

@@ -11,7 +11,7 @@ use super::id::VariableId;
 use super::stored::StoredValues;
 use super::table::{Definition, Variables};
 
-/// How many connections of clients the process has accepted.
+/// How many connections the process has accepted or begun: as in nginx, those to servers take numbers too.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A `set` directive.
@@ -31,6 +31,11 @@ pub(crate) struct SessionState {
     values: Mutex<StoredValues>,
 }
 
+/// Counts a connection to a server.
+pub(crate) fn count_connection() {
+    CONNECTIONS.fetch_add(1, Relaxed);
+}
+
 impl SessionState {
     /// The data of a new session. `assignments` are the `set` directives of its server, in their order, and `has_limits`
     /// is whether the server has `limit_conn`.
@@ -40,7 +45,7 @@ impl SessionState {
         has_limits: bool,
     ) -> Self {
         Self {
-            number: CONNECTIONS.fetch_add(1, Relaxed) + 1,
+            number: 0,
             variables: Arc::clone(variables),
             assignments: Arc::clone(assignments),
             has_limits,
@@ -48,7 +53,16 @@ impl SessionState {
         }
     }
 
-    /// The number of the connection, from 1.
+    /// Gives it the number of the session that another listener has passed on, or else the next number.
+    pub(crate) fn numbered(mut self, former: Option<&Self>) -> Self {
+        self.number = match former {
+            Some(former) => former.number,
+            None => CONNECTIONS.fetch_add(1, Relaxed) + 1,
+        };
+        self
+    }
+
+    /// The number of the connection, from 1. 0 without one.
     pub(crate) const fn number(&self) -> u64 {
         self.number
     }

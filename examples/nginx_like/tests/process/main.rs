@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod accepting;
+mod access_log;
 mod command_line;
 mod daemon;
 mod dns_chaos;

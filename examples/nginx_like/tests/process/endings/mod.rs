@@ -43,7 +43,7 @@ async fn sessions_end_and_are_logged_as_in_nginx() {
     for case in cases {
         let turns = Arc::clone(&turns);
         if let Some(lacks) = &case.pending {
-            println!("pending: {} ({lacks})", case.name);
+            eprintln!("pending: {} ({lacks})", case.name);
             continue;
         }
         running.spawn(async move {
