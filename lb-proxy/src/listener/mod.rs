@@ -241,7 +241,9 @@ impl Listener {
 
     /// Sets a function that creates data of the embedder for each session, which hooks, routes and keys find in
     /// [`Connection::data`]. It runs once for each connection as soon as it is accepted, in the accept loop, so it must
-    /// not block. All copies of the connection share the data, which is dropped with the session. Default: none.
+    /// not block. All copies of the connection share the data, which is dropped with the session. For a connection that
+    /// another listener has [passed on](crate::routing::RouteAction::Pass) the function finds the data of that listener in
+    /// the connection. Default: none.
     pub fn session_data<T: Send + Sync + 'static>(
         mut self,
         create: impl Fn(&Connection) -> T + Send + Sync + 'static,
@@ -264,7 +266,7 @@ impl Listener {
     }
 
     /// Sets the virtual servers: settings of sessions for the names that clients ask for. A connection that asks for none
-    /// of them has the settings of the listener, which is the default server. A session that has no virtual servers pays
+    /// of them has the settings of the listener, which is the default server. A listener without virtual servers pays
     /// one branch. Default: none.
     #[doc(alias = "server_name")]
     pub fn virtual_servers(mut self, servers: VirtualServers) -> Self {

@@ -21,19 +21,14 @@ impl Session {
             let reason = "passed from listener to listener too often";
             return Err(self.refused_by_route(reason, RefusalDetail::PassedTooOften));
         }
-        let Ends { peer, .. } = self.ends();
-        let mut ends = Box::new(Ends {
-            local: addr,
-            peer,
-            data: None,
-        });
-        self.ends = Some(ends.clone());
+        let Ends { peer, data, .. } = self.ends();
+        let local = addr;
+        self.ends = Some(Box::new(Ends { local, peer, data }));
         self.upstream = None;
         self.permit.pass_to(listener);
-        if let Some(factory) = &self.route().session_data {
-            ends.data = Some(factory.create(&self.connection()));
-            self.ends = Some(ends);
-        }
+        let factory = self.route().session_data.as_ref();
+        let data = factory.map(|factory| factory.create(&self.connection()));
+        self.ends = Some(Box::new(Ends { local, peer, data }));
         Ok(())
     }
 }

@@ -69,6 +69,7 @@ fn session_data(
     let accepted = Arc::clone(log);
     let data = move |connection: &Connection| {
         let state = SessionState::new(&variables, &assignments, has_limits);
+        let state = state.numbered(connection.data());
         accepted.accepted(connection, state.number());
         state
     };

@@ -45,7 +45,7 @@ impl SessionState {
         has_limits: bool,
     ) -> Self {
         Self {
-            number: CONNECTIONS.fetch_add(1, Relaxed) + 1,
+            number: 0,
             variables: Arc::clone(variables),
             assignments: Arc::clone(assignments),
             has_limits,
@@ -53,7 +53,16 @@ impl SessionState {
         }
     }
 
-    /// The number of the connection, from 1.
+    /// Gives it the number of the session that another listener has passed on, or else the next number.
+    pub(crate) fn numbered(mut self, former: Option<&Self>) -> Self {
+        self.number = match former {
+            Some(former) => former.number,
+            None => CONNECTIONS.fetch_add(1, Relaxed) + 1,
+        };
+        self
+    }
+
+    /// The number of the connection, from 1. 0 without one.
     pub(crate) const fn number(&self) -> u64 {
         self.number
     }

@@ -77,7 +77,7 @@ async fn pass_hands_the_connection_to_another_listener() {
     let stream = format!(
         "map $ssl_preread_server_name $port {{ web.test {}; loop.test 1; default {}; }}
         server {{ listen LISTEN; ssl_preread on; pass 127.0.0.1:$port; }}
-        server {{ listen {} ; ssl_preread on; return \"web $server_port $ssl_preread_server_name\"; }}
+        server {{ listen {} ; ssl_preread on; return \"web $server_port $ssl_preread_server_name $connection\"; }}
         server {{ listen {}; allow all; return other; }}",
         web.addr.port(),
         other.addr.port(),
@@ -85,7 +85,7 @@ async fn pass_hands_the_connection_to_another_listener() {
         other.addr
     );
     let proxy = NginxLike::start("", &stream).await;
-    let expected = format!("web {} web.test", web.addr.port());
+    let expected = format!("web {} web.test 1", web.addr.port());
     assert_eq!(say(proxy.addr, &hello("web.test")).await, expected);
     assert_eq!(say(proxy.addr, &hello("a.test")).await, "other");
     refused(proxy.addr, &hello("loop.test")).await;

@@ -42,7 +42,8 @@ fn values(block: &str, texts: &[&str]) -> Vec<String> {
     let (stream, keys) = read(block, texts);
     let assignments = stream.servers.first();
     let assignments = assignments.map(|server| Arc::clone(&server.assignments));
-    let state = SessionState::new(&stream.variables, &assignments.unwrap_or_default(), false);
+    let state = SessionState::new(&stream.variables, &assignments.unwrap_or_default(), false)
+        .numbered(None);
     let connection = connection().with_data(state);
     let keys = keys.iter().map(|key| {
         // Each directive has a context of its own.
