@@ -163,13 +163,6 @@ impl Messages {
                     self.preread(number, &place, refusal);
                 }
             }
-            CloseReason::RouteRefused => {
-                if let Some(RefusalDetail::Route(reason)) = summary.refusal {
-                    let (reason, bytes) = (Escaped(reason), Bytes::default());
-                    let message = format_args!("*{number} {reason}{place}{bytes}");
-                    self.logs.write(LogLevel::Error, "no route", message);
-                }
-            }
             CloseReason::NoBackend => self.no_backend(number, &place, summary),
             CloseReason::RouteRefused => self.route(number, &place, summary),
             CloseReason::BackendReset | CloseReason::ClientReset | CloseReason::Finished => {

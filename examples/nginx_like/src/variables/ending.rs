@@ -10,7 +10,6 @@ use lb_proxy::events::{
 pub(crate) fn status(summary: &Summary<'_>) -> u16 {
     match summary.reason {
         CloseReason::AccessDenied | CloseReason::Refused => 403,
-        CloseReason::RouteRefused => 500,
         CloseReason::ClientRate
         | CloseReason::ClientSessions
         | CloseReason::ClientZoneFull
