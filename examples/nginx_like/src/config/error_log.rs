@@ -79,7 +79,7 @@ fn error_log(statement: &Statement, files: &ConfFiles) -> Result<ErrorLog, Confi
     for name in statement.parameters() {
         let parsed = LogLevel::named(name).ok_or_else(|| {
             if name.starts_with("debug_") {
-                return statement.not_supported_parameter(name);
+                return statement.refused_parameter(name, "use \"debug\", which logs all modules");
             }
             statement.invalid("log level", name)
         })?;

@@ -103,9 +103,6 @@ pub(crate) enum SyntaxError {
         instead: &'static str,
     },
     /// Ours.
-    #[error("the \"{parameter}\" parameter of the \"{name}\" directive is not supported yet")]
-    NotSupportedParameter { name: String, parameter: String },
-    /// Ours.
     #[error(
         "the \"{parameter}\" parameter of the \"{name}\" directive is not supported ({instead})"
     )]

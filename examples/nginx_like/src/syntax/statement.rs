@@ -109,12 +109,4 @@ impl Statement {
             instead,
         })
     }
-
-    /// A parameter that nginx has and nginx_like lacks.
-    pub(crate) fn not_supported_parameter(&self, parameter: &str) -> ConfigError {
-        self.error(SyntaxError::NotSupportedParameter {
-            name: self.name().to_owned(),
-            parameter: parameter.to_owned(),
-        })
-    }
 }
