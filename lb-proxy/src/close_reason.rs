@@ -55,3 +55,37 @@ pub enum CloseReason {
     /// The proxy or the listener has as many sessions as it may.
     Sessions,
 }
+
+impl CloseReason {
+    /// Whether the client got no service, or lost its backend. A client that goes away, a time-out of a session that has a
+    /// backend, and the end of the proxy are no failures.
+    pub const fn is_failure(self) -> bool {
+        match self {
+            Self::AccessDenied
+            | Self::BackendRemoved
+            | Self::BackendReset
+            | Self::BackendUnhealthy
+            | Self::ClientRate
+            | Self::ClientSessions
+            | Self::ClientZoneFull
+            | Self::NoBackend
+            | Self::Preread
+            | Self::PrereadTimeout
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::Rate
+            | Self::Refused
+            | Self::RouteRefused
+            | Self::Sessions => true,
+            Self::Aborted
+            | Self::ClientGone
+            | Self::ClientReset
+            | Self::Finished
+            | Self::FirstByteTimeout
+            | Self::HalfClosedTimeout
+            | Self::IdleTimeout
+            | Self::MaxAge
+            | Self::Responded => false,
+        }
+    }
+}

@@ -29,6 +29,18 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
         true
     }
 
+    /// Whether the hooks observe only connections that failed: those that were refused or got no backend, and those that the
+    /// backend reset. Default: no. Asked for each session.
+    ///
+    /// With yes, a session that succeeds costs two branches and no memory. [`accept`](Self::accept) and
+    /// [`connected`](Self::connected) are not called, [`attempt`](Self::attempt) is called for attempts that failed, and
+    /// [`close`](Self::close) for the reasons for which [`CloseReason::is_failure`](crate::events::CloseReason::is_failure)
+    /// is true. If the backend was connected, the summary has the bytes of both directions as their receivers accepted them,
+    /// and no times.
+    fn observes_failures_only(&self) -> bool {
+        false
+    }
+
     /// A limit would have refused the connection, but is only observed: see
     /// [`Listener::limit_dry_run`](crate::Listener::limit_dry_run).
     fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {

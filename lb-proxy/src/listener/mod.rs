@@ -240,9 +240,9 @@ impl Listener {
     }
 
     /// Sets a function that creates data of the embedder for each session, which hooks, routes and keys find in
-    /// [`Connection::data`]. It runs once for each connection as soon as it is accepted, in the accept loop, so it must
-    /// not block. All copies of the connection share the data, which is dropped with the session. For a connection that
-    /// another listener has [passed on](crate::routing::RouteAction::Pass) the function finds the data of that listener in
+    /// [`Connection::data`]. It runs once for each connection, before the first of them reads it, on the session's task, so
+    /// it must not block. With hooks that observe all sessions, or a preread, that is right after the session has begun. All
+    /// copies of the connection share the data, which is dropped with the session. For a connection that another listener has [passed on](crate::routing::RouteAction::Pass) the function finds the data of that listener in
     /// the connection. Default: none.
     pub fn session_data<T: Send + Sync + 'static>(
         mut self,

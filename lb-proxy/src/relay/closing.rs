@@ -21,7 +21,7 @@ use super::state::DirectionState;
 ///
 /// TCP sends this many, ten segments, without waiting for the first acknowledgement. So a short session ends without the
 /// system call that reads the send queue.
-const INITIAL_WINDOW: u32 = 14_600;
+const INITIAL_WINDOW: u64 = 14_600;
 
 /// The interval between two polls of the kernel: the first one and the longest one.
 const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(250));

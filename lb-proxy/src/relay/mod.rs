@@ -42,6 +42,7 @@ mod send_queue;
 mod setup;
 mod socket;
 mod state;
+mod totals;
 mod transfer_mode;
 
 use std::future::pending;
@@ -58,6 +59,7 @@ pub(crate) use respond::{ResponseEnd, respond};
 pub(crate) use run::relay;
 pub(crate) use setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
 pub(crate) use socket::reset_on_close;
+pub(crate) use totals::RelayTotals;
 
 /// The relay alone, for programs that accept and connect by themselves.
 ///
@@ -131,6 +133,7 @@ impl Relay {
         let traffic = TrafficCounters {
             to_backend: &to_backend,
             to_client: &to_client,
+            totals: None,
         };
         let settings = RelaySettings {
             timeouts: &self.timeouts,

@@ -38,10 +38,12 @@ pub(super) struct Pump<'a> {
     mode: TransferMode,
     held: HeldBytes,
     limit: ReadLimit,
-    /// Bytes that the sink accepted, at most `u32::MAX`.
-    sent: u32,
-    /// How many of the next bytes do not come from the source, and are not counted.
-    uncounted: usize,
+    /// Bytes that the sink accepted.
+    sent: u64,
+    /// How many of them do not come from the source, and are not counted.
+    added: u32,
+    /// How many of the next bytes are such.
+    uncounted: u32,
 }
 
 /// The state after a step, and the number of bytes that the step moved.
@@ -64,6 +66,7 @@ impl<'a> Pump<'a> {
             held: HeldBytes::Nothing,
             limit: ReadLimit::None,
             sent: 0,
+            added: 0,
             uncounted: 0,
         }
     }
@@ -75,7 +78,8 @@ impl<'a> Pump<'a> {
             self.counter.note_read(read);
         }
         self.held = held;
-        self.uncounted = uncounted;
+        // A header, which is below 64 KiB.
+        self.uncounted = u32::try_from(uncounted).unwrap_or(u32::MAX);
         if self.is_holding() {
             let written = self.held.write_to(self.sink);
             self.state = self.count(written).0;
@@ -97,9 +101,14 @@ impl<'a> Pump<'a> {
         self.sink
     }
 
-    /// Bytes that the sink accepted, at most `u32::MAX`.
-    pub(super) const fn sent(&self) -> u32 {
+    /// Bytes that the sink accepted.
+    pub(super) const fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// How many of them do not come from the source.
+    pub(super) fn added(&self) -> u64 {
+        self.added.into()
     }
 
     /// Whether the direction holds bytes that the sink has not accepted.

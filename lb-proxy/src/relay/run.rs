@@ -18,6 +18,7 @@ use super::held_bytes::HeldBytes;
 use super::pacing::Pacing;
 use super::pump::Pump;
 use super::setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
+use super::totals::RelayTotals;
 use crate::config::HalfClose;
 use crate::net::stream::Stream;
 
@@ -63,6 +64,7 @@ where
         cuts,
         backend_left: Some(backend_left),
         is_cut: false,
+        totals: traffic.totals,
     };
     run.run()
 }
@@ -76,6 +78,7 @@ struct Run<'a, F, L> {
     /// `None` once it was called.
     backend_left: Option<L>,
     is_cut: bool,
+    totals: Option<&'a RelayTotals>,
 }
 
 impl<F, L> Run<'_, F, L>
@@ -91,7 +94,11 @@ where
     fn run(mut self) -> impl Future<Output = F::Output> {
         async move {
             let mut timer = pin!(sleep(Duration::MAX));
-            match self.next(timer.as_mut()).await {
+            let event = self.next(timer.as_mut()).await;
+            if let Some(totals) = self.totals {
+                totals.store(&self.both.up, &self.both.down);
+            }
+            match event {
                 RelayEvent::Cut(reason) => {
                     Box::pin(self.deliver(timer)).await;
                     reason
@@ -270,6 +277,7 @@ mod tests {
         let traffic = TrafficCounters {
             to_backend: &counter,
             to_client: &counter,
+            totals: None,
         };
         let settings = RelaySettings {
             timeouts: &Timeouts::default(),

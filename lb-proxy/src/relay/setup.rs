@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use tokio_util::sync::CancellationToken;
 
+use super::totals::RelayTotals;
 use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, Splice, Timeouts};
 use crate::metrics::Counter;
@@ -13,6 +14,8 @@ use crate::metrics::Counter;
 pub(crate) struct TrafficCounters<'a> {
     pub(crate) to_backend: &'a Counter,
     pub(crate) to_client: &'a Counter,
+    /// Where the relay leaves its own totals at its end.
+    pub(crate) totals: Option<&'a RelayTotals>,
 }
 
 /// The settings of a relay.

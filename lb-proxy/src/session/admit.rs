@@ -34,7 +34,7 @@ impl Session {
                 }
             }
         }
-        match &route.hooks {
+        match route.observer() {
             Some(hooks) if hooks.accept(&self.connection()) == Admission::Refuse => {
                 Err(CloseReason::Refused)
             }

@@ -6,7 +6,6 @@ use super::first_bytes::FirstBytes;
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
 use crate::relay::BytesAhead;
-use crate::state::route::Route;
 use crate::state::worker::Worker;
 
 impl Session {
@@ -17,12 +16,10 @@ impl Session {
     ) -> Result<(Stream, BytesAhead), CloseReason> {
         let mut first = FirstBytes::default();
         loop {
-            let Route {
-                hooks, prereads, ..
-            } = self.route();
-            let is_observed = hooks.is_some();
-            if is_observed || !prereads.is_empty() {
-                self.ends = Some(Box::new(self.ends()));
+            let route = self.route();
+            let is_observed = route.observer().is_some();
+            if is_observed || !route.prereads.is_empty() {
+                self.origin().store();
             }
             if is_observed {
                 self.details.get_or_insert_default();

@@ -73,7 +73,7 @@ impl Session {
         let (server, upstream) = (Arc::clone(server), upstream.cloned());
         self.upstream = upstream;
         self.permit.go_on_with(server);
-        if self.route().hooks.is_some() {
+        if self.route().observer().is_some() {
             self.details.get_or_insert_default();
         }
     }

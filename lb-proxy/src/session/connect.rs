@@ -11,6 +11,7 @@ use tracing::debug;
 
 use super::Session;
 use super::details::Connected;
+use super::origin::Origin;
 use super::pick::Dial;
 use crate::close_reason::CloseReason;
 use crate::failures::kind::ConnectFailure;
@@ -39,41 +40,45 @@ impl Session {
         let upstream = self.upstream.as_ref().unwrap_or(&route.upstream);
         let key_parts = upstream.hash_key();
         let source = route.bind_source.of(|| self.connection());
-        let needs_connection = route.hooks.is_some() || key_parts.needs_connection();
+        let is_observed = route.observer().is_some();
+        let needs_connection = is_observed || key_parts.needs_connection();
         let connection = needs_connection.then(|| self.connection());
         let key = key_parts.key(self.client_addr, connection.as_ref());
-        let hooks = route.hooks.as_deref().zip(connection);
         let mut dial = Dial {
             client: &self.client,
             client_addr: self.client_addr,
-            hooks,
+            origin: Origin {
+                client: &self.client,
+                client_addr: self.client_addr,
+                listener,
+                ends: &self.ends,
+                preread: self.preread.as_ref(),
+            },
+            connection: connection.filter(|_| route.hooks.is_some()),
+            is_observed,
             key,
             listener,
             route,
             bind_source: source.as_ref().unwrap_or(&route.bind_source),
             hops: self.hops,
-            peer: self
-                .ends
-                .as_ref()
-                .map_or(self.client_addr, |ends| ends.peer),
+            peer: self.ends.get().map_or(self.client_addr, |ends| ends.peer),
             upstream,
             counters,
             attempts: &mut self.attempts,
-            details: self.details.as_deref_mut(),
+            details: &mut self.details,
             abandon_silent: route.abandon_silent && silent,
             deadline: retry.and_then(|limit| Instant::now().checked_add(limit)),
             tried: Tried::new(),
         };
         let (lease, backend, begin) = dial.run().await?;
-        let connection = dial.hooks.map(|(_, connection)| connection);
-        let hooks = route.hooks.as_deref().zip(connection);
+        let connection = dial.connection.take();
         let first_byte = lease.first_byte_times();
-        if hooks.is_some() || first_byte.is_some() {
+        if is_observed || first_byte.is_some() {
             let details = self.details.get_or_insert_default();
             let connected = Connected::new(counters, self.accepted_at, begin, first_byte);
             details.connected = Some(connected);
         }
-        if let Some((hooks, connection)) = hooks {
+        if let Some((hooks, connection)) = route.observer().zip(connection) {
             hooks.connected(&connection, &lease.backend());
         }
         self.lease = Some(lease);
@@ -97,7 +102,9 @@ impl Dial<'_> {
             let begin = Instant::now();
             let attempt = self.attempt(&lease, limit).await;
             *self.attempts += 1;
-            let backend = self.hooks.is_some().then(|| lease.backend());
+            let is_hooked =
+                self.is_observed || (self.route.hooks.is_some() && attempt_failed(&attempt));
+            let backend = is_hooked.then(|| lease.backend());
             match attempt {
                 Err(reason) => {
                     self.observe(backend, Err(None), false, begin);
@@ -172,9 +179,11 @@ impl Dial<'_> {
         ejects: bool,
         begin: Instant,
     ) {
-        let Some(((hooks, connection), backend)) = self.hooks.as_ref().zip(backend) else {
+        let Some((hooks, backend)) = self.route.hooks.as_deref().zip(backend) else {
             return;
         };
+        let origin = self.origin;
+        let connection = self.connection.get_or_insert_with(|| origin.connection());
         let outcome = match attempt {
             Err(None) => AttemptOutcome::Abandoned,
             Ok(_) => AttemptOutcome::Connected,
@@ -197,9 +206,11 @@ impl Dial<'_> {
             socket: attempt.ok(),
         };
         hooks.attempt(connection, &observed);
-        if let Some(details) = &mut self.details {
-            let error = observed.error;
-            details.attempts.push(AttemptReport {
+        let error = observed.error;
+        self.details
+            .get_or_insert_default()
+            .attempts
+            .push(AttemptReport {
                 backend,
                 outcome,
                 error,
@@ -209,6 +220,10 @@ impl Dial<'_> {
                 bytes_sent: 0,
                 bytes_received: 0,
             });
-        }
     }
+}
+
+/// Whether an attempt failed, for any reason but the client's.
+const fn attempt_failed(attempt: &Result<Result<Stream, ConnectError>, CloseReason>) -> bool {
+    matches!(attempt, Ok(Err(_)))
 }

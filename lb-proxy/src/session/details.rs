@@ -73,7 +73,16 @@ impl Session {
         let Some(hooks) = &listener.route.hooks else {
             return;
         };
+        let is_observed = listener.route.observer().is_some();
+        if !is_observed && !reason.is_failure() {
+            return;
+        }
         let mut details = self.details.take().unwrap_or_default();
+        let backend = self.lease.as_ref().map(Lease::backend);
+        let totals = &self.totals;
+        if !is_observed && let Some(backend) = &backend {
+            details.attempts.push(totals.report(Arc::clone(backend)));
+        }
         if let Some((connected, report)) =
             details.connected.as_ref().zip(details.attempts.last_mut())
         {
@@ -83,7 +92,6 @@ impl Session {
         let records = connected.map(|own| (own.to_backend.record(), own.to_client.record()));
         let (from_client, from_backend) = records.unwrap_or_default();
         let since_accept = |at: Instant| at.saturating_duration_since(self.accepted_at);
-        let backend = self.lease.as_ref().map(Lease::backend);
         // A refusal before the choice names no upstream.
         let is_chosen = connected.is_some()
             || !details.attempts.is_empty()
@@ -97,9 +105,14 @@ impl Session {
             attempts: &details.attempts,
             elapsed: self.accepted_at.elapsed(),
             connected_after: connected.map(|own| own.after),
-            bytes_from_client: from_client.map_or(0, |record| record.read()),
-            bytes_to_backend: connected.map_or(0, |own| own.to_backend.get()),
-            bytes_to_client: connected.map_or(details.responded, |own| own.to_client.get()),
+            bytes_from_client: from_client
+                .map_or_else(|| totals.from_client(), |record| record.read()),
+            bytes_to_backend: connected
+                .map_or_else(|| totals.from_client(), |own| own.to_backend.get()),
+            bytes_to_client: match connected {
+                Some(own) => own.to_client.get(),
+                None => details.responded + totals.to_client(),
+            },
             client_ended_after: from_client
                 .and_then(|record| record.ended())
                 .map(since_accept),
@@ -112,8 +125,8 @@ impl Session {
 
     /// Keeps a detail of the end for the summary. `detail` runs only for sessions with hooks.
     pub(super) fn note_refused_for(&mut self, detail: impl FnOnce() -> RefusalDetail) {
-        if let Some(details) = &mut self.details {
-            details.refusal = Some(detail());
+        if self.route().hooks.is_some() {
+            self.details.get_or_insert_default().refusal = Some(detail());
         }
     }
 }

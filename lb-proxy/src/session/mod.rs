@@ -9,6 +9,7 @@ mod connect;
 mod cut;
 mod details;
 mod first_bytes;
+mod origin;
 mod own_listeners;
 mod pass;
 mod pick;
@@ -20,7 +21,7 @@ mod respond;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::select;
 use tokio::time::Instant;
@@ -30,7 +31,7 @@ use crate::connection::Connection;
 use crate::limits::client_zone::ClientPermit;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
-use crate::session_data::SessionData;
+use crate::relay::RelayTotals;
 use crate::state::listener::ListenerState;
 use crate::state::permit::SessionPermit;
 use crate::state::route::Route;
@@ -39,6 +40,7 @@ use crate::upstream::{Lease, Upstream};
 
 use cut::{aborted, lost};
 use details::Details;
+use origin::{Ends, Origin};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
@@ -46,7 +48,7 @@ pub(crate) struct Session {
     client: Stream,
     client_addr: SocketAddr,
     /// Stored where they are needed more than once.
-    ends: Option<Box<Ends>>,
+    ends: OnceLock<Box<Ends>>,
     /// What the prereads found besides the client and the upstream.
     preread: Option<Arc<PrereadInfo>>,
     pub(crate) permit: SessionPermit,
@@ -62,23 +64,17 @@ pub(crate) struct Session {
     hops: u8,
     /// Kept only for hooks.
     details: Option<Box<Details>>,
-}
-
-/// The addresses of a client's socket, and the embedder's data of the session.
-#[derive(Clone, Debug)]
-struct Ends {
-    local: SocketAddr,
-    peer: SocketAddr,
-    data: Option<SessionData>,
+    /// What the relay moved, for hooks that observe failures only.
+    totals: RelayTotals,
 }
 
 impl Session {
     pub(crate) fn new(client: Stream, peer: SocketAddr, listener: &Arc<ListenerState>) -> Self {
         let hops = listener.trackers().hops.take(peer);
-        let mut session = Self {
+        Self {
             client,
             client_addr: peer,
-            ends: None,
+            ends: OnceLock::new(),
             preread: None,
             permit: SessionPermit::empty(Arc::clone(listener)),
             permits: Vec::new(),
@@ -89,13 +85,8 @@ impl Session {
             has_unsent: false,
             hops,
             details: None,
-        };
-        if let Some(factory) = &listener.route.session_data {
-            let mut ends = session.ends();
-            ends.data = Some(factory.create(&session.connection()));
-            session.ends = Some(Box::new(ends));
+            totals: RelayTotals::default(),
         }
-        session
     }
 
     /// Serves the connection to its end.
@@ -153,30 +144,16 @@ impl Session {
     }
 
     fn connection(&self) -> Connection {
-        let Ends { local, peer, data } = self.ends();
-        Connection {
-            listener: self.permit.listener.addr,
-            local,
-            peer,
-            client: self.client_addr,
-            unix: self.route().unix.clone(),
-            preread: self.preread.clone(),
-            data,
-        }
+        self.origin().connection()
     }
 
-    /// The ends of the client's socket. Takes a system call if the listener is bound to a wildcard address.
-    fn ends(&self) -> Ends {
-        if let Some(known) = &self.ends {
-            return Ends::clone(known);
-        }
-        let listener = self.permit.listener.addr;
-        let wildcard = listener.ip().is_unspecified();
-        let asked = wildcard.then(|| self.client.local_addr());
-        Ends {
-            local: asked.and_then(Result::ok).unwrap_or(listener),
-            peer: self.client_addr,
-            data: None,
+    fn origin(&self) -> Origin<'_> {
+        Origin {
+            client: &self.client,
+            client_addr: self.client_addr,
+            listener: &self.permit.listener,
+            ends: &self.ends,
+            preread: self.preread.as_ref(),
         }
     }
 

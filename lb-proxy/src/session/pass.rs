@@ -1,8 +1,9 @@
 //! Pass: another listener of the proxy takes the connection over.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
-use super::{Ends, Session};
+use super::Session;
 use crate::close_reason::CloseReason;
 use crate::hooks::RefusalDetail;
 use crate::state::worker::Worker;
@@ -21,14 +22,14 @@ impl Session {
             let reason = "passed from listener to listener too often";
             return Err(self.refused_by_route(reason, RefusalDetail::PassedTooOften));
         }
-        let Ends { peer, data, .. } = self.ends();
-        let local = addr;
-        self.ends = Some(Box::new(Ends { local, peer, data }));
+        let mut ends = self.origin().ends();
+        ends.local = addr;
         self.upstream = None;
         self.permit.pass_to(listener);
         let factory = self.route().session_data.as_ref();
-        let data = factory.map(|factory| factory.create(&self.connection()));
-        self.ends = Some(Box::new(Ends { local, peer, data }));
+        let connection = self.origin().connection_of(ends.clone());
+        ends.data = factory.map(|factory| factory.create(&connection));
+        self.ends = OnceLock::from(Box::new(ends));
         Ok(())
     }
 }

@@ -9,10 +9,11 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::details::Details;
+use super::origin::Origin;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
-use crate::hooks::{Hooks, NoBackendCause};
+use crate::hooks::NoBackendCause;
 use crate::metrics::Counters;
 use crate::net::bind_source::BindSource;
 use crate::net::stream::Stream;
@@ -29,8 +30,11 @@ const FIRST_MEMBERSHIP: Duration = Duration::from_secs(60);
 pub(super) struct Dial<'a> {
     pub(super) client: &'a Stream,
     pub(super) client_addr: SocketAddr,
-    /// The observer and what it observes.
-    pub(super) hooks: Option<(&'a dyn Hooks, Connection)>,
+    pub(super) origin: Origin<'a>,
+    /// What the hooks observe. Made with the first attempt that they observe.
+    pub(super) connection: Option<Connection>,
+    /// Whether hooks observe sessions that succeed.
+    pub(super) is_observed: bool,
     /// What the policy hashes.
     pub(super) key: HashKey,
     pub(super) listener: &'a ListenerState,
@@ -45,7 +49,7 @@ pub(super) struct Dial<'a> {
     /// Counts the attempts.
     pub(super) attempts: &'a mut u32,
     /// What the hooks' summary needs.
-    pub(super) details: Option<&'a mut Details>,
+    pub(super) details: &'a mut Option<Box<Details>>,
     /// Whether a client that ends its side without a byte counts as gone.
     pub(super) abandon_silent: bool,
     pub(super) deadline: Option<Instant>,
@@ -105,8 +109,8 @@ impl Dial<'_> {
         reason: CloseReason,
         cause: NoBackendCause,
     ) -> CloseReason {
-        if let Some(details) = &mut self.details {
-            details.note_no_backend(cause);
+        if self.route.hooks.is_some() {
+            self.details.get_or_insert_default().note_no_backend(cause);
         }
         let event = FailureEvent {
             listener: Some(self.listener.endpoint()),

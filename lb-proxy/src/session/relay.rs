@@ -27,8 +27,10 @@ impl Session {
             details,
             lease,
             permit,
+            totals,
             ..
         } = self;
+        let totals = &*totals;
         let observed = details
             .as_ref()
             .and_then(|details| details.connected.as_ref());
@@ -36,10 +38,12 @@ impl Session {
             Some(own) => TrafficCounters {
                 to_backend: &own.to_backend,
                 to_client: &own.to_client,
+                totals: None,
             },
             None => TrafficCounters {
                 to_backend: &counters.bytes_to_backends,
                 to_client: &counters.bytes_to_clients,
+                totals: permit.listener.route.hooks.is_some().then_some(totals),
             },
         };
         let route = &permit.listener.route;

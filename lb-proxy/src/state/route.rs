@@ -54,6 +54,12 @@ pub(crate) struct Route {
 }
 
 impl Route {
+    /// The hooks that observe sessions which succeed, too.
+    pub(crate) fn observer(&self) -> Option<&dyn Hooks> {
+        let hooks = self.hooks.as_deref();
+        hooks.filter(|hooks| !hooks.observes_failures_only())
+    }
+
     /// All settings at their defaults.
     pub(crate) fn new(upstream: Upstream) -> Self {
         Self {

@@ -87,6 +87,11 @@ impl Hooks for SessionLog {
         })
     }
 
+    /// An error log above `info` has no line about a session that succeeds.
+    fn observes_failures_only(&self) -> bool {
+        self.access.is_empty() && !self.messages.takes_all()
+    }
+
     fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
         self.messages.would_refuse(connection, detail);
     }

@@ -76,6 +76,11 @@ impl fmt::Display for Bytes {
 }
 
 impl Messages {
+    /// Whether there are lines about every session.
+    pub(super) fn takes_all(&self) -> bool {
+        self.logs.take(LogLevel::Info)
+    }
+
     /// A client was accepted.
     pub(super) fn accepted(&self, connection: &Connection, number: u64) {
         if !self.logs.take(LogLevel::Info) {
@@ -89,6 +94,9 @@ impl Messages {
     /// An attempt to connect has ended.
     pub(super) fn attempted(&self, connection: &Connection, attempt: &Attempt<'_>) {
         count_connection();
+        if attempt.outcome == AttemptOutcome::Connected && !self.takes_all() {
+            return;
+        }
         let (number, backend) = (number(connection), attempt.backend.endpoint());
         let place = Place(connection);
         let rest = format_args!(

@@ -11,7 +11,8 @@ use super::id::VariableId;
 use super::stored::StoredValues;
 use super::table::{Definition, Variables};
 
-/// How many connections the process has accepted or begun: as in nginx, those to servers take numbers too.
+/// How many connections have a number: as in nginx, those to servers take numbers too. Where nothing is logged of sessions
+/// that succeed, the others take theirs when they fail.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A `set` directive.

@@ -121,15 +121,14 @@ impl Pump<'_> {
     pub(super) fn count(&mut self, written: io::Result<usize>) -> PumpStep {
         match written {
             Ok(n) => {
-                let uncounted = n.min(self.uncounted);
-                if uncounted > 0 {
-                    self.uncounted -= uncounted;
-                    self.counter.note_added(uncounted);
+                let added = n.min(self.uncounted as usize);
+                if added > 0 {
+                    self.uncounted -= added as u32;
+                    self.added += added as u32;
+                    self.counter.note_added(added);
                 }
-                self.counter.add((n - uncounted) as u64);
-                self.sent = self
-                    .sent
-                    .saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+                self.counter.add((n - added) as u64);
+                self.sent += n as u64;
                 (self.state, n)
             }
             Err(error) => match error.kind() {

@@ -1,0 +1,76 @@
+//! Where a session comes from: what its [`Connection`] is made of.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use crate::connection::Connection;
+use crate::net::stream::Stream;
+use crate::preread_info::PrereadInfo;
+use crate::session_data::SessionData;
+use crate::state::listener::ListenerState;
+
+/// The addresses of a client's socket, and the embedder's data of the session.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
+    pub(super) data: Option<SessionData>,
+}
+
+/// The parts of a session that its [`Connection`] is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Origin<'a> {
+    pub(super) client: &'a Stream,
+    pub(super) client_addr: SocketAddr,
+    pub(super) listener: &'a ListenerState,
+    pub(super) ends: &'a OnceLock<Box<Ends>>,
+    pub(super) preread: Option<&'a Arc<PrereadInfo>>,
+}
+
+impl Origin<'_> {
+    /// The connection. The first one of a listener with session data makes the data.
+    pub(super) fn connection(&self) -> Connection {
+        if self.listener.route.session_data.is_some() {
+            self.store();
+        }
+        self.connection_of(self.ends())
+    }
+
+    /// Stores the ends, and the data if the listener makes some.
+    pub(super) fn store(&self) {
+        self.ends.get_or_init(|| {
+            let mut ends = self.ends();
+            let factory = self.listener.route.session_data.as_ref();
+            ends.data = factory.map(|factory| factory.create(&self.connection_of(ends.clone())));
+            Box::new(ends)
+        });
+    }
+
+    pub(super) fn connection_of(&self, ends: Ends) -> Connection {
+        let Ends { local, peer, data } = ends;
+        Connection {
+            listener: self.listener.addr,
+            local,
+            peer,
+            client: self.client_addr,
+            unix: self.listener.route.unix.clone(),
+            preread: self.preread.cloned(),
+            data,
+        }
+    }
+
+    /// The ends of the client's socket. Takes a system call if the listener is bound to a wildcard address.
+    pub(super) fn ends(&self) -> Ends {
+        if let Some(known) = self.ends.get() {
+            return Ends::clone(known);
+        }
+        let listener = self.listener.addr;
+        let wildcard = listener.ip().is_unspecified();
+        let asked = wildcard.then(|| self.client.local_addr());
+        Ends {
+            local: asked.and_then(Result::ok).unwrap_or(listener),
+            peer: self.client_addr,
+            data: None,
+        }
+    }
+}
