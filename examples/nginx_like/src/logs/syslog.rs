@@ -106,7 +106,7 @@ impl Syslog {
 
 fn look_up(host: &str, port: u16) -> io::Result<SocketAddr> {
     let mut addrs = (host, port).to_socket_addrs()?;
-    addrs.next().ok_or(io::ErrorKind::NotFound.into())
+    addrs.next().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 fn udp(addr: SocketAddr) -> io::Result<SyslogSocket> {

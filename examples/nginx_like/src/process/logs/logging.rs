@@ -54,12 +54,14 @@ struct Log {
     sink: Arc<Sink>,
 }
 
+type Opened = Vec<(SinkKey, Weak<Sink>)>;
+
 /// The logs that messages go to now.
 #[derive(Clone, Debug)]
 pub(crate) struct Logging {
     logs: Arc<RwLock<Logs>>,
     /// The logs that were opened. Sessions of earlier configurations keep theirs.
-    opened: Arc<Mutex<Vec<(SinkKey, Weak<Sink>)>>>,
+    opened: Arc<Mutex<Opened>>,
     filter: reload::Handle<Targets, Registry>,
 }
 
