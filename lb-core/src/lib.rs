@@ -52,7 +52,7 @@
 //! it costs two atomic additions. Protecting the membership costs two more. `benches/README.md` of the repository has
 //! the figures and the commands that print them.
 //!
-//! A backend takes 428 bytes beside the 176 of the snapshot and its names, of which a pick reads 16 in the tier and
+//! A backend takes 444 bytes beside the 176 of the snapshot and its names, of which a pick reads 16 in the tier and
 //! mostly one cache line of the state; policies add the bytes that `benches/README.md` lists.
 //!
 //! # Features

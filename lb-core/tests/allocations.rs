@@ -160,6 +160,22 @@ fn memory() {
     }
 }
 
+/// As `LeastTime` documents.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn least_time_takes_64_bytes_a_backend() {
+    let of = |kind: PolicyKind, n: usize| {
+        let snapshot = weighted(&vec![1; n]);
+        let mut made = None;
+        let counted = measure(|| made = Some(Bench::new(kind.build(), &snapshot)));
+        drop(made);
+        counted.bytes_current
+    };
+    of(PolicyKind::LeastTime, 1); // what a thread allocates once
+    let more = |n| of(PolicyKind::LeastTime, n) - of(PolicyKind::First, n);
+    assert_eq!(more(300) - more(100), 200 * 64);
+}
+
 #[test]
 fn the_allocator_counts() {
     let kept = std::cell::Cell::new(None);

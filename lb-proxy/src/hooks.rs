@@ -23,7 +23,7 @@ pub use summary::{Side, Summary};
 /// connection's task and delay the other sessions of its worker, so they must not block. A listener without hooks
 /// pays one branch for each.
 pub trait Hooks: fmt::Debug + Send + Sync + 'static {
-    /// Whether the hooks read what the first bytes of a connection told: the PROXY header, the server name. Default: yes.
+    /// Whether the hooks read what the first bytes of a connection contained: the PROXY header, the server name. Default: yes.
     /// Asked when the proxy is built. With no, sessions do not keep them unless something else reads them.
     fn reads_first_bytes(&self) -> bool {
         true

@@ -52,7 +52,7 @@
 //!    [`Timeouts::idle`] and accepts some within max(`idle`, 60 s). Without `idle` both times are 60 s. A
 //!    [`Bandwidth`](settings::Bandwidth) limits how fast bytes move.
 //! 7. **Close.** A client that gets no service is reset, or closed as [`OnRefusal`](settings::OnRefusal) says. A client that closes early frees
-//!    everything that its session holds. The [`Summary`](events::Summary) tells hooks what happened.
+//!    everything that its session holds. The [`Summary`](events::Summary) reports to hooks what happened.
 //!
 //! Each step is a file of `session/`.
 //!
@@ -147,7 +147,7 @@ pub mod errors {
     pub use crate::error::{BindError, BuildError, ReloadError};
 }
 
-/// What [`Hooks`] are told of a session, and the target of logged failures.
+/// What is reported of a session to [`Hooks`], and the target of logged failures.
 pub mod events {
     pub use crate::close_reason::CloseReason;
     pub use crate::connection::Connection;

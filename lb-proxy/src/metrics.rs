@@ -160,10 +160,10 @@ impl Counter {
         }
     }
 
-    /// Lets the record tell `first_byte` when the first byte or the end of the source comes.
-    pub(crate) fn telling(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+    /// Lets the record notify `first_byte` when the first byte or the end of the source comes.
+    pub(crate) fn notifying(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
         if let Some(session) = &mut self.session {
-            session.record = TrafficRecord::telling(first_byte);
+            session.record = TrafficRecord::notifying(first_byte);
         }
         self
     }

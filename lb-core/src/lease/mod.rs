@@ -31,7 +31,7 @@
 //! 2. A tier stores strong references and discounts apart, for the sake of the cache, and drops them pair by pair.
 //! 3. State references change only while the updater runs. It drops replaced memberships itself, when no picker reads them
 //!    any more. So a count is wrong for some nanoseconds of an update at the most.
-//! 4. [`in_flight`](reference::in_flight) may then be one off in either direction: statuses and the load index bear that,
+//! 4. [`in_flight`](reference::in_flight) may then be one off in either direction: statuses and the load index tolerate that,
 //!    and the updater computes the load index again after it has published.
 //!    [`in_flight_at_most`](reference::in_flight_at_most) may be too large but never too small: `max_conns` needs that.
 //! 5. A permit is released before its reference is dropped, and leases from before a limit have no permit. So a limit

@@ -62,7 +62,8 @@ impl Pick {
     }
 
     /// Starts to measure this connection, for a policy that weighs response times ([`LeastTime`](crate::policy::LeastTime)).
-    /// `None` for other policies, at the cost of one load; otherwise one reference count.
+    /// `None` until such a policy has been compiled for the backend, at the cost of one load; from then on one reference
+    /// count, also after a change to another policy.
     ///
     /// Call it once, right after the pick. Without it such a policy learns nothing of the connection.
     pub fn response_timer(&self) -> Option<ResponseTimer> {

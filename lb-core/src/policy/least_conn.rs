@@ -4,9 +4,10 @@
 //! round robin among the tied, as in nginx (`ngx_stream_upstream_least_conn_module.c`). Ratios are compared by
 //! cross-multiplication, without rounding.
 //!
-//! Cost: up to 32 backends, each is read, with nginx's exact order, also of retries and while a server refuses. Above that O(log n): a tree of the least loads
-//! ([`Tracking::Least`]) has the least loaded backends. Ties are broken by the turn of the weighted round robin while the
-//! tied backends have a sixteenth of the weight, else by a draw among them; the shares are the same. 80 bytes a backend.
+//! Cost: among up to 32 backends, each is read, with nginx's exact order, also of retries and while a server refuses. Above
+//! that O(log n): a tree of the least loads ([`Tracking::Least`]) has the least loaded backends. Ties are broken by the turn
+//! of the weighted round robin while the tied backends have a sixteenth of the weight, else by a draw among them; the shares
+//! are the same. 80 bytes a backend.
 //!
 //! Not where many threads pick at high rates, because all of them write to the top of the tree
 //! ([`P2c`](crate::policy::P2c) comes close and shares nothing), and not for short connections, which all tie at zero.

@@ -19,7 +19,7 @@
 //! The 1 is divided by the weight too, so idle backends do not get shares by weight: as long as connections end
 //! before the next begins, all go to the heaviest of the fastest.
 //!
-//! Cost: O(n) a pick; 80 bytes a backend beyond the sequence for ties.
+//! Cost: O(n) a pick; 64 bytes a backend, of which 56 stay after a change of policy.
 //!
 //! Not for thousands of backends at high connection rates, and not where differences below 20 ms count:
 //! [`P2c::peak_ewma`](crate::policy::P2c::peak_ewma) sees them, reacts to the first slow connection instead of the

@@ -25,7 +25,7 @@
 //! in the default table.
 //!
 //! Section 5.3 of the paper compares tables of these two sizes for 1000 backends, filled by Maglev, by Karger's ring and by
-//! rendezvous. It finds Maglev nearly even in both, and gives the load above the mean that backends must bear with the
+//! rendezvous. It finds Maglev nearly even in both, and gives the load above the mean that backends must take with the
 //! others. Beside that is what these methods give with our hashes: the fewest and the most slots of a backend in percent of
 //! the mean, the ring with 1000 points a backend
 //! (`cargo test --release -p lb-core --lib -- --ignored --nocapture figures`):

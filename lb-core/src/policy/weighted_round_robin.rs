@@ -10,7 +10,7 @@
 //! neighbour inherits its turns. Among at most 32 backends, with a lap that can be stored, the order is nginx's in that
 //! time too: the failed turn and the pick of the retry both count, and a failure damps the weight (`tests/golden` has
 //! recordings of nginx 1.22 and 1.31). Each pick then reads all backends. A thousand undisturbed turns and two laps later the
-//! compiled order goes on; from there nginx's order may be another one with the same shares. Not nginx's order:
+//! compiled order goes on; an update starts that count again. From there nginx's order may be another one with the same shares. Not nginx's order:
 //!
 //! - among more backends: a turn is passed over by taking the next one, and a damped backend takes a turn by chance,
 //!   because reading all of them for each pick costs too much;
@@ -19,7 +19,9 @@
 //! - while threads pick at the same time, as between the workers of nginx.
 //!
 //! Cost: O(1) a pick while all are eligible, or among many a fair share of the weight; at most 4096 turns and two passes over
-//! the backends otherwise; memory 2 bytes a turn of the sequence (4 for more than 65536 backends), 12 bytes a backend
+//! the backends otherwise. Among few, the pick that begins nginx's order reads up to a lap (at most 4096 turns). So does the
+//! one that ends it, which also compares all backends at each turn of the one chosen. If another thread picks
+//! meanwhile, nginx's order goes on, and the next attempt to end it is a thousand turns later. Memory: 2 bytes a turn of the sequence (4 for more than 65536 backends), 12 bytes a backend
 //! where that would be more than 4096 turns and more than four a backend, none for equal weights.
 //!
 //! Not for backends of unequal speed or connections of unequal length: it does not see load.

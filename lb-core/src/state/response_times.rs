@@ -295,6 +295,13 @@ mod tests {
         );
     }
 
+    /// With the counts of its `Arc` and the pointer of the picker: the 64 bytes that `LeastTime` documents.
+    #[cfg(not(loom))]
+    #[test]
+    fn response_times_are_five_words() {
+        assert_eq!(size_of::<ResponseTimes>(), 40);
+    }
+
     #[test]
     fn attempts_in_flight_count_with_their_average_age() {
         let times = after(&[30]);

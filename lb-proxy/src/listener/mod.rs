@@ -161,7 +161,7 @@ impl Listener {
     }
 
     /// Sets how many connections with data in their first packet may wait for the end of their handshake (TCP fast open,
-    /// RFC 7413). Default: the system's, on Linux none. The backends must bear to get the same request twice.
+    /// RFC 7413). Default: the system's, on Linux none. The backends must tolerate the same request twice.
     #[doc(alias = "fastopen")]
     pub fn fast_open(mut self, queue: Option<u32>) -> Self {
         self.bind.fast_open = queue;
@@ -224,7 +224,7 @@ impl Listener {
     }
 
     /// Sets whether the limits of each client are only observed: a session over a limit is served and not counted, and
-    /// [`Hooks::would_refuse`] is told. Default: no.
+    /// [`Hooks::would_refuse`] is called. Default: no.
     #[doc(alias = "limit_conn_dry_run")]
     pub fn limit_dry_run(mut self, dry_run: bool) -> Self {
         self.route.limit_dry_run = dry_run;
@@ -279,7 +279,7 @@ impl Listener {
         self.routes().try_for_each(|route| route.check(of))
     }
 
-    /// Sessions keep what the first bytes told if the listener has a reader of it, or one of the `upstreams` of the proxy.
+    /// Sessions keep what the first bytes contained if the listener has a reader of it, or one of the `upstreams` of the proxy.
     pub(crate) fn keep_preread(&mut self, upstreams: bool) {
         self.route.keeps_preread =
             upstreams || !self.virtual_servers.is_empty() || self.route.reads_preread();

@@ -1,4 +1,4 @@
-//! What the summary of a session tells of one direction of its relay.
+//! What the summary of a session reports of one direction of its relay.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -14,13 +14,13 @@ pub(crate) struct TrafficRecord {
     added: AtomicU64,
     first_read: OnceLock<Instant>,
     ended: OnceLock<Instant>,
-    /// Told the first byte, or the end if no byte came.
+    /// Notified of the first byte, or of the end if no byte came.
     first_byte: Option<Arc<AttemptTimes>>,
 }
 
 impl TrafficRecord {
-    /// A record that tells `first_byte` when the first byte or the end of the source comes.
-    pub(super) fn telling(first_byte: Option<Arc<AttemptTimes>>) -> Self {
+    /// A record that notifies `first_byte` when the first byte or the end of the source comes.
+    pub(super) fn notifying(first_byte: Option<Arc<AttemptTimes>>) -> Self {
         Self {
             first_byte,
             ..Self::default()
@@ -43,7 +43,7 @@ impl TrafficRecord {
         self.ended.get_or_init(|| self.now_first());
     }
 
-    /// Now. Tells the first byte as well, which counts once.
+    /// Now. Reports the first byte as well, which counts once.
     fn now_first(&self) -> Instant {
         if let Some(times) = &self.first_byte {
             times.first_byte();

@@ -84,7 +84,7 @@ impl ActiveConfig {
     /// Starts the accept loops.
     pub(crate) fn accept(&mut self, workers: &[Arc<Worker>]) {
         self.accepting = Accepting::Now;
-        self.tell_workers(workers);
+        self.publish_listeners(workers);
         self.listeners.accept(workers);
     }
 
@@ -129,7 +129,7 @@ impl ActiveConfig {
             self.accepting == Accepting::Now,
         );
         context.trackers.hops.set_listeners(self.addrs());
-        self.tell_workers(&context.workers);
+        self.publish_listeners(&context.workers);
         self.divide_descriptors(listening_before, desired.reserve);
         let report = ReloadReport {
             listeners,
@@ -139,8 +139,8 @@ impl ActiveConfig {
         Ok((report, closing))
     }
 
-    /// Tells the workers to which listeners a session may be passed.
-    fn tell_workers(&self, workers: &[Arc<Worker>]) {
+    /// Publishes to the workers the listeners that a session may be passed to.
+    fn publish_listeners(&self, workers: &[Arc<Worker>]) {
         for worker in workers {
             worker.listeners.set(self.listeners.states());
         }

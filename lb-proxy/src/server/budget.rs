@@ -10,10 +10,10 @@ use tracing::{info, warn};
 /// direction. HAProxy's default is a quarter of the sessions, too. A relay that gets no pipe copies.
 const PIPE_SHARE: u64 = 4;
 
-/// The assumed number of descriptors in use if the system does not tell it. A lower bound.
+/// The assumed number of descriptors in use if the system does not report it. A lower bound.
 const ASSUMED_IN_USE: u64 = 64;
 
-/// The assumed number of descriptors besides the listening sockets, if the system does not tell it.
+/// The assumed number of descriptors besides the listening sockets, if the system does not report it.
 const ASSUMED_BESIDE: u64 = 16;
 
 /// How the descriptors of the process (`RLIMIT_NOFILE`) are divided.

@@ -1,4 +1,4 @@
-//! A running server: it serves until it is told to shut down.
+//! A running server: it serves until a shutdown is requested.
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -37,7 +37,7 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    /// `first_byte` is told when the first byte of the backend comes.
+    /// `first_byte` is notified when the first byte of the backend comes.
     pub(super) fn new(
         counters: &Arc<Counters>,
         accepted_at: Instant,
@@ -49,7 +49,7 @@ impl Connected {
             begin,
             to_backend: Counter::of_session(counters, |counters| &counters.bytes_to_backends),
             to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients)
-                .telling(first_byte),
+                .notifying(first_byte),
         }
     }
 

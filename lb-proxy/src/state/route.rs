@@ -49,7 +49,7 @@ pub(crate) struct Route {
     pub(crate) function: Option<RouteFunction>,
     /// `None`: unlimited.
     pub(crate) bandwidth: Option<BandwidthSetting>,
-    /// Whether a hook, the route function, a hash key or a header may read what the first bytes told.
+    /// Whether a hook, the route function, a hash key or a header may read what the first bytes contained.
     pub(crate) keeps_preread: bool,
 }
 
@@ -133,7 +133,7 @@ impl Route {
         sends.map_or(Ok(()), |send| send.check(of))
     }
 
-    /// Whether a hook, a function or the header may read what the first bytes told.
+    /// Whether a hook, a function or the header may read what the first bytes contained.
     pub(crate) fn reads_preread(&self) -> bool {
         let is_function = matches!(self.bandwidth, Some(BandwidthSetting::Function(_)));
         let sends = self.send_proxy.as_ref().is_some_and(SendProxy::passes_tlvs);

@@ -23,8 +23,8 @@ pub enum RouteAction {
     ///
     /// The session goes on as if that listener had accepted the connection: its limits, access rules, hooks, prereads
     /// and route apply, and its prereads get the bytes that the prereads before them have left. What the first bytes have
-    /// told so far, the client's address among it, stays known, and the permits of the listeners before stay acquired. The
-    /// hooks of each listener are told of the [acceptance](crate::Hooks::accept), those of the last one of the rest.
+    /// contained so far, the client's address among it, stays known, and the permits of the listeners before stay acquired. The
+    /// hooks of each listener are notified of the [acceptance](crate::Hooks::accept), those of the last one of the rest.
     ///
     /// A listener is found by its address, or if it listens on a wildcard address by its port and family. The client is
     /// refused if there is none, or after 10 passes.

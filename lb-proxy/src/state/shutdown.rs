@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Tells the accept loops, the workers and the sessions of a server to end, and waits for them.
+/// Notifies the accept loops, the workers and the sessions of a server to end, and waits for them.
 #[derive(Clone, Debug)]
 pub(crate) struct ShutdownSignals {
     /// Everything ends now.

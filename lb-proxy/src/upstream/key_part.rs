@@ -195,7 +195,7 @@ impl KeyParts {
         self.parts().iter().any(KeyPart::needs_connection)
     }
 
-    /// Whether it may hash what the first bytes told.
+    /// Whether it may hash what the first bytes contained.
     pub(crate) fn needs_preread(&self) -> bool {
         let mut parts = self.parts().iter();
         parts.any(|part| match part {

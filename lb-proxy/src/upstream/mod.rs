@@ -217,7 +217,7 @@ impl Upstream {
         self.shared().hash_key.get()
     }
 
-    /// Whether its hash key or its header may read what the first bytes told.
+    /// Whether its hash key or its header may read what the first bytes contained.
     pub(crate) fn needs_preread(&self) -> bool {
         self.hash_key().needs_preread()
             || matches!(self.header(), HeaderSetting::Own(Some(send)) if send.passes_tlvs())

@@ -5,6 +5,7 @@
 
 mod chunk;
 pub(crate) mod clock;
+mod flush_timer;
 pub(crate) mod level;
 pub(crate) mod line;
 pub(crate) mod path_cache;

@@ -21,10 +21,15 @@ pub(crate) struct FileCacheSettings {
     pub(crate) valid: Duration,
 }
 
+/// How often files that are not in use are looked for: it takes time for each open file.
+const INTERVAL: Duration = Duration::from_secs(1);
+
 /// Opens files by name.
 #[derive(Debug)]
 pub(super) struct PathCache {
     settings: Option<FileCacheSettings>,
+    /// When files that are not in use were looked for.
+    swept_at: Option<Instant>,
     open: HashMap<PathBuf, OpenFile>,
 }
 
@@ -40,6 +45,7 @@ impl PathCache {
     pub(super) fn new(settings: Option<FileCacheSettings>) -> Self {
         Self {
             settings,
+            swept_at: None,
             open: HashMap::new(),
         }
     }
@@ -48,12 +54,12 @@ impl PathCache {
     pub(super) fn with<T>(
         &mut self,
         path: &Path,
+        now: Instant,
         write: impl FnOnce(&File) -> io::Result<T>,
     ) -> io::Result<T> {
         let Some(settings) = self.settings else {
             return write(&open(path)?);
         };
-        let now = Instant::now();
         self.close_unused(settings, now);
         if let Some(found) = self.open.get_mut(path) {
             if now.duration_since(found.checked_at) >= settings.valid {
@@ -90,6 +96,11 @@ impl PathCache {
     }
 
     fn close_unused(&mut self, settings: FileCacheSettings, now: Instant) {
+        let swept = self.swept_at.map(|at| now.duration_since(at));
+        if swept.is_some_and(|age| age < INTERVAL) {
+            return;
+        }
+        self.swept_at = Some(now);
         self.open.retain(|_, file| {
             if now.duration_since(file.used_at) < settings.inactive {
                 return true;
@@ -136,9 +147,32 @@ mod tests {
     }
 
     fn append(cache: &mut PathCache, path: &Path, text: &str) {
-        cache
-            .with(path, |mut file| file.write_all(text.as_bytes()))
-            .unwrap();
+        append_at(cache, path, Instant::now(), text);
+    }
+
+    fn append_at(cache: &mut PathCache, path: &Path, now: Instant, text: &str) {
+        let write = |mut file: &File| file.write_all(text.as_bytes());
+        cache.with(path, now, write).unwrap();
+    }
+
+    #[test]
+    fn unused_files_are_looked_for_once_a_second_and_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let mut cache = PathCache::new(Some(FileCacheSettings {
+            max: 9,
+            inactive: Duration::from_millis(100),
+            ..settings()
+        }));
+        let begin = Instant::now();
+        let at = |millis| begin + Duration::from_millis(millis);
+        append_at(&mut cache, &path("a"), at(0), "1");
+        // It is unused, and not looked for: a line pays for no other file.
+        append_at(&mut cache, &path("b"), at(999), "1");
+        assert_eq!(cache.open.len(), 2);
+        append_at(&mut cache, &path("b"), at(1000), "2");
+        assert!(!cache.open.contains_key(&path("a")));
+        assert_eq!(fs::read_to_string(path("b")).unwrap(), "12");
     }
 
     #[test]
@@ -173,7 +207,7 @@ mod tests {
         let mut cache = PathCache::new(None);
         append(&mut cache, &dir.path().join("a"), "1");
         assert!(cache.open.is_empty());
-        let missing = cache.with(&dir.path().join("no/a"), |_| Ok(()));
+        let missing = cache.with(&dir.path().join("no/a"), Instant::now(), |_| Ok(()));
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

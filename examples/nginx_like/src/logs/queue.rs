@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::time;
+
 use super::chunk::Chunk;
 use super::writer::Writer;
 
@@ -29,6 +31,8 @@ const IDLE: Duration = Duration::from_millis(100);
 pub(super) struct Queue {
     /// 0: each line is written at once.
     chunk_size: usize,
+    /// The longest time that a line waits for more.
+    longest_wait: Option<Duration>,
     state: Mutex<State>,
     /// An entry was added, or the queue was closed.
     arrived: Condvar,
@@ -43,6 +47,10 @@ struct State {
     entries: VecDeque<Entry>,
     /// Lines that wait for more.
     gathered: Chunk,
+    /// When `gathered` is written although it is not full.
+    due: Option<time::Instant>,
+    /// Whether a timer waits until lines are due.
+    has_timer: bool,
     /// Where in `entries` the file is that the thread will switch to.
     switch: Option<usize>,
     /// Of the messages in `entries` and `gathered`.
@@ -94,17 +102,19 @@ pub(super) struct Batch {
 pub(super) struct Pushed {
     /// A thread must be [started](Queue::begin).
     pub(super) needs_thread: bool,
-    /// The line is the first of a chunk that waits for more: it must be [flushed](Queue::ripen) after a time.
-    pub(super) begins_chunk: bool,
+    /// No timer waits for the chunk that the line begins: one must be started that waits until this time.
+    pub(super) needs_timer: Option<time::Instant>,
     /// The line is the first that was dropped in a row.
     pub(super) begins_gap: bool,
 }
 
 impl Queue {
-    /// A queue for `writer` that gathers `chunk_size` bytes. The caller must [start](Self::begin) its thread.
-    pub(super) fn new(writer: Writer, chunk_size: usize) -> Self {
+    /// A queue for `writer` that gathers `chunk_size` bytes, but for `longest_wait` at most. The caller must
+    /// [start](Self::begin) its thread.
+    pub(super) fn new(writer: Writer, chunk_size: usize, longest_wait: Option<Duration>) -> Self {
         Self {
             chunk_size,
+            longest_wait,
             state: Mutex::new(State {
                 output: Some(Output {
                     writer,
@@ -113,6 +123,8 @@ impl Queue {
                 }),
                 entries: VecDeque::new(),
                 gathered: Chunk::default(),
+                due: None,
+                has_timer: false,
                 switch: None,
                 bytes: 0,
                 dropped: 0,
@@ -142,7 +154,13 @@ impl Queue {
                 state.ripen();
             }
             if gathers {
-                pushed.begins_chunk = state.gathered.lines == 0;
+                if state.gathered.lines == 0 {
+                    state.due = self.longest_wait.map(|wait| time::Instant::now() + wait);
+                    if !state.has_timer {
+                        state.has_timer = state.due.is_some();
+                        pushed.needs_timer = state.due;
+                    }
+                }
                 state.gathered.bytes.extend_from_slice(&message);
                 state.gathered.lines += 1;
             } else {
@@ -159,10 +177,29 @@ impl Queue {
         pushed
     }
 
-    /// Lets the thread write lines that wait for more. Says whether a thread must be [started](Self::begin).
+    /// Lets the thread write the lines that wait for more, if they are due. The one timer calls this at the time that it
+    /// waited for. `Err`: it must wait until this time. `Ok`: it ends, and says whether a thread must be
+    /// [started](Self::begin).
+    pub(super) fn ripen_due(&self) -> Result<bool, time::Instant> {
+        let state = self.lock();
+        // Of a chunk that began after the timer was started.
+        if let Some(due) = state.due
+            && due > time::Instant::now()
+        {
+            return Err(due);
+        }
+        Ok(self.end_timer(state))
+    }
+
+    /// Lets the thread write the lines that wait for more, because no timer waits for them any longer. Says whether a
+    /// thread must be [started](Self::begin).
     #[must_use]
-    pub(super) fn ripen(&self) -> bool {
-        let mut state = self.lock();
+    pub(super) fn ripen_now(&self) -> bool {
+        self.end_timer(self.lock())
+    }
+
+    fn end_timer(&self, mut state: MutexGuard<'_, State>) -> bool {
+        state.has_timer = false;
         state.ripen();
         state.has_work() && self.wake(state)
     }
@@ -286,6 +323,7 @@ impl Queue {
 impl State {
     /// Moves the lines that wait for more to those that are written.
     fn ripen(&mut self) {
+        self.due = None;
         if self.gathered.lines > 0 {
             let chunk = std::mem::take(&mut self.gathered);
             self.entries.push_back(Entry::Lines(chunk));

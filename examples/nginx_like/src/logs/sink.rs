@@ -9,16 +9,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
-use tokio::runtime;
-use tokio::time::sleep;
 use tracing::error;
 
 use super::chunk::Chunk;
+use super::flush_timer::FlushTimer;
 use super::level::LogLevel;
 use super::line::line;
 use super::path_cache::{FileCacheSettings, PathCache};
 use super::queue::{Entry, Output, Pushed, Queue};
-use super::syslog::Syslog;
+use super::syslog::{Syslog, SyslogSocket};
 use super::writer::Writer;
 
 /// The `tracing` target of events that nginx logs at `alert`.
@@ -44,7 +43,6 @@ pub(crate) struct Sink {
     shown: Arc<str>,
     path: Option<PathBuf>,
     queue: Arc<Queue>,
-    flush: Option<Duration>,
     reports: Reports,
     syslog: Option<Syslog>,
 }
@@ -67,6 +65,8 @@ enum Reports {
     Itself,
     /// In the error log, with the reason.
     ErrorLog,
+    /// In the error log, with the reason in nginx's words for a syslog server.
+    OfSyslog,
 }
 
 impl Sink {
@@ -116,14 +116,14 @@ impl Sink {
         Self::new(shown.into(), writer, 0, None, Reports::ErrorLog)
     }
 
-    /// A syslog server.
+    /// A syslog server, by a [socket](Syslog::connect) to it.
     ///
     /// # Errors
     ///
-    /// The server's name has no address, or the kernel has no socket or thread.
-    pub(crate) fn syslog(syslog: &Syslog) -> io::Result<Self> {
-        let shown = format!("syslog:server={:?}", syslog.server).into();
-        let mut started = Self::new(shown, Writer::syslog(syslog)?, 0, None, Reports::ErrorLog)?;
+    /// The kernel starts no more threads.
+    pub(crate) fn syslog(syslog: &Syslog, socket: SyslogSocket) -> io::Result<Self> {
+        let shown = syslog.server.to_string().into();
+        let mut started = Self::new(shown, Writer::Syslog(socket), 0, None, Reports::OfSyslog)?;
         started.syslog = Some(syslog.clone());
         Ok(started)
     }
@@ -137,9 +137,8 @@ impl Sink {
     ) -> io::Result<Self> {
         let started = Self {
             path: None,
-            queue: Arc::new(Queue::new(writer, chunk_size)),
+            queue: Arc::new(Queue::new(writer, chunk_size, flush)),
             shown,
-            flush,
             reports,
             syslog: None,
         };
@@ -165,32 +164,18 @@ impl Sink {
     pub(crate) fn push_to(&self, path: Option<&Path>, message: &[u8]) {
         let Pushed {
             needs_thread,
-            begins_chunk,
+            needs_timer,
             begins_gap,
         } = self.queue.push(message, path);
         self.start_if(needs_thread);
-        if begins_chunk && let Some(after) = self.flush {
-            self.flush_after(after);
+        if let Some(due) = needs_timer {
+            let (shown, reports) = (Arc::clone(&self.shown), self.reports);
+            let start =
+                move |queue: &Arc<Queue>, is_needed| start_if(queue, &shown, reports, is_needed);
+            FlushTimer::start(&self.queue, due, start);
         }
-        if begins_gap && self.reports == Reports::ErrorLog {
+        if begins_gap && self.reports != Reports::Itself {
             error!(target: ALERT_TARGET, log = &*self.shown, "Log lines dropped, their reader or disk is too slow");
-        }
-    }
-
-    /// Writes gathered lines after a time. Without a runtime, as at the end of the process, writes them now.
-    fn flush_after(&self, after: Duration) {
-        let (queue, shown, reports) = (
-            Arc::clone(&self.queue),
-            Arc::clone(&self.shown),
-            self.reports,
-        );
-        let write = move || start_if(&queue, &shown, reports, queue.ripen());
-        match runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move {
-                sleep(after).await;
-                write();
-            })),
-            Err(_) => write(),
         }
     }
 
@@ -254,7 +239,9 @@ fn write(queue: &Queue, shown: &str, reports: Reports) {
         output.lost += batch.dropped;
         match reports {
             Reports::Itself => output.tell_itself(),
-            Reports::ErrorLog => output.tell_error_log(shown, failed),
+            Reports::ErrorLog | Reports::OfSyslog => {
+                output.tell_error_log(shown, reports, failed);
+            }
         }
         idle = Some(output);
     }
@@ -282,7 +269,7 @@ impl Output {
     }
 
     /// Tells the error log, at most once in a minute while lines are lost.
-    fn tell_error_log(&mut self, log: &str, failed: Option<io::Error>) {
+    fn tell_error_log(&mut self, log: &str, reports: Reports, failed: Option<io::Error>) {
         let now = Instant::now();
         let is_due = self
             .told_at
@@ -294,7 +281,11 @@ impl Output {
         match failed {
             Some(error) => {
                 let error = super::line::os_error(&error);
-                error!(target: ALERT_TARGET, lines, "write() to \"{log}\" failed ({error})");
+                if reports == Reports::OfSyslog {
+                    error!(target: ALERT_TARGET, lines, "send() failed ({error}) while logging to syslog, server: {log}");
+                } else {
+                    error!(target: ALERT_TARGET, lines, "write() to \"{log}\" failed ({error})");
+                }
             }
             None => error!(target: ALERT_TARGET, log, lines, "Log lines lost"),
         }

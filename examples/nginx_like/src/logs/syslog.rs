@@ -1,15 +1,17 @@
 //! Messages to a syslog server, in the form of RFC 3164, as nginx sends them.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::system::uname;
 
 use super::clock::with_syslog_time;
 use super::level::LogLevel;
+use super::line::os_error;
 
 /// A syslog server, and what its messages are marked with.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -34,9 +36,36 @@ pub(crate) enum SyslogServer {
 
 /// A connected socket.
 #[derive(Debug)]
-pub(super) enum SyslogSocket {
+pub(crate) enum SyslogSocket {
     Udp(UdpSocket),
     Unix(UnixDatagram, PathBuf),
+}
+
+/// Why there is no socket to a syslog server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SyslogError {
+    /// The reason is that of the system's resolver. Worded as in nginx, but for the reason.
+    #[error("host not found in syslog server \"{server}\" ({reason})")]
+    HostNotFound {
+        server: SyslogServer,
+        reason: io::Error,
+    },
+    #[error("a socket to syslog server \"{server}\" cannot be opened ({})", os_error(.reason))]
+    Socket {
+        server: SyslogServer,
+        reason: io::Error,
+    },
+}
+
+impl fmt::Display for SyslogServer {
+    /// As in a configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Udp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 impl Syslog {
@@ -55,29 +84,47 @@ impl Syslog {
         [head.as_bytes(), line].concat()
     }
 
-    /// Opens a socket to the server, which need not exist yet if it is a path.
-    pub(super) fn connect(&self) -> io::Result<SyslogSocket> {
-        match &self.server {
+    /// Opens a socket to the server, which need not exist yet if it is a path. Blocks on the lookup of a name.
+    pub(crate) fn connect(&self) -> Result<SyslogSocket, SyslogError> {
+        let server = || self.server.clone();
+        let opened = match &self.server {
             SyslogServer::Udp(host, port) => {
-                let addrs = (host.as_str(), *port).to_socket_addrs()?;
-                let addr = addrs.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
-                let any: SocketAddr = if addr.is_ipv4() {
-                    ([0; 4], 0).into()
-                } else {
-                    ([0_u16; 8], 0).into()
-                };
-                let socket = UdpSocket::bind(any)?;
-                socket.connect(addr)?;
-                socket.set_nonblocking(true)?;
-                Ok(SyslogSocket::Udp(socket))
+                let addr = look_up(host, *port).map_err(|reason| SyslogError::HostNotFound {
+                    server: server(),
+                    reason,
+                })?;
+                udp(addr)
             }
-            SyslogServer::Unix(path) => {
-                let socket = UnixDatagram::unbound()?;
-                socket.set_nonblocking(true)?;
-                Ok(SyslogSocket::Unix(socket, path.clone()))
-            }
-        }
+            SyslogServer::Unix(path) => unix(path),
+        };
+        opened.map_err(|reason| SyslogError::Socket {
+            server: server(),
+            reason,
+        })
     }
+}
+
+fn look_up(host: &str, port: u16) -> io::Result<SocketAddr> {
+    let mut addrs = (host, port).to_socket_addrs()?;
+    addrs.next().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+fn udp(addr: SocketAddr) -> io::Result<SyslogSocket> {
+    let any: SocketAddr = if addr.is_ipv4() {
+        ([0; 4], 0).into()
+    } else {
+        ([0_u16; 8], 0).into()
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(addr)?;
+    socket.set_nonblocking(true)?;
+    Ok(SyslogSocket::Udp(socket))
+}
+
+fn unix(path: &Path) -> io::Result<SyslogSocket> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    Ok(SyslogSocket::Unix(socket, path.to_owned()))
 }
 
 impl SyslogSocket {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
+use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -9,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::chunk::Chunk;
 use super::path_cache::PathCache;
-use super::syslog::{Syslog, SyslogSocket};
+use super::syslog::SyslogSocket;
 
 /// What the lines of a log are written to.
 #[derive(Debug)]
@@ -22,11 +23,6 @@ pub(super) enum Writer {
 }
 
 impl Writer {
-    /// A socket to the server of `syslog`.
-    pub(super) fn syslog(syslog: &Syslog) -> io::Result<Self> {
-        syslog.connect().map(Self::Syslog)
-    }
-
     /// Writes all lines of `chunk`.
     pub(super) fn write(&mut self, chunk: &Chunk) -> io::Result<()> {
         match self {
@@ -40,7 +36,7 @@ impl Writer {
                 let Some(path) = chunk.path.as_deref() else {
                     return Err(ErrorKind::NotFound.into());
                 };
-                cache.with(path, |file| put(file, &chunk.bytes))
+                cache.with(path, Instant::now(), |file| put(file, &chunk.bytes))
             }
             Self::Syslog(socket) => socket.send(&chunk.bytes),
         }

@@ -11,6 +11,7 @@ use super::send_signal::SignalError;
 use crate::build::error::BuildError;
 use crate::build::loops::Loop;
 use crate::config::hint::hint;
+use crate::logs::syslog::SyslogError;
 use crate::syntax::error::{ConfigError, Os};
 use crate::syntax::span::Span;
 
@@ -45,6 +46,8 @@ pub(crate) enum StartError {
     Reload(#[from] ReloadError),
     #[error(transparent)]
     Signal(#[from] SignalError),
+    #[error("{source} in {span}")]
+    Syslog { source: SyslogError, span: Span },
     #[error("{call} failed ({})", Os(source))]
     System { call: String, source: io::Error },
     #[error("a thread cannot be started ({}){}", Os(.0), thread_hint(.0))]

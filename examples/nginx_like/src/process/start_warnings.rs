@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, ipproto, socket, sockopt};
 
+use super::logs::logging::syslogs_of;
 use crate::build::inherited::ClaimedSocket;
 use crate::config::listen::Listen;
 use crate::config::main::Config;
 use crate::config::stream::Stream;
+use crate::logs::syslog::SyslogServer;
 use crate::syntax::address::Host;
 use crate::syntax::error::Os;
-use crate::syntax::span::{Span, Warning};
+use crate::syntax::span::Warning;
 
 /// How many names are looked up at a time.
 const LOOKUPS: usize = 16;
@@ -28,11 +30,11 @@ const TIME: Duration = Duration::from_secs(10);
 
 /// The warnings of a configuration. The sockets that it has `claimed` are open already.
 pub(crate) fn of(config: &Config, claimed: &[ClaimedSocket]) -> Vec<Warning> {
-    let Some(stream) = &config.stream else {
-        return Vec::new();
-    };
-    let unbound = unbound(stream, claimed);
-    unbound.chain(unresolved(stream)).collect()
+    let stream = config.stream.as_ref();
+    let unbound = stream
+        .into_iter()
+        .flat_map(|stream| unbound(stream, claimed));
+    unbound.chain(unresolved(config)).collect()
 }
 
 /// Listeners that cannot be bound. As in nginx, an address in use is fine: the server may run already.
@@ -79,39 +81,41 @@ fn try_bind_unix(path: &Path) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Servers with a name that the system does not find. A name with `resolve` may have no address for now.
-fn unresolved(stream: &Stream) -> Vec<Warning> {
-    let mut places: BTreeMap<String, Vec<(u16, Span)>> = BTreeMap::new();
-    for server in stream
-        .upstreams
-        .iter()
-        .flat_map(|upstream| &upstream.servers)
-    {
+/// Servers, also those of syslog, with a name that the system does not find. A server with `resolve` may have no address
+/// for now.
+fn unresolved(config: &Config) -> Vec<Warning> {
+    let mut places: BTreeMap<String, Vec<Warning>> = BTreeMap::new();
+    let upstreams = config.stream.iter().flat_map(|stream| &stream.upstreams);
+    for server in upstreams.flat_map(|upstream| &upstream.servers) {
         if let Host::Name(name) = &server.host
             && !server.resolve
         {
-            let place = (server.port, server.span.clone());
-            places.entry(name.clone()).or_default().push(place);
+            let text = format!(
+                "host not found in upstream \"{name}:{}\": it gets no connections before it has an address, and nginx would \
+                 not start",
+                server.port
+            );
+            let warning = Warning::new(text, server.span.clone());
+            places.entry(name.clone()).or_default().push(warning);
+        }
+    }
+    for (syslog, span) in syslogs_of(config) {
+        if let SyslogServer::Udp(name, _) = &syslog.server {
+            let server = &syslog.server;
+            let text =
+                format!("host not found in syslog server \"{server}\": the server will not start");
+            let warning = Warning::new(text, span.clone());
+            let known = places.entry(name.clone()).or_default();
+            // Servers inherit logs.
+            if !known.contains(&warning) {
+                known.push(warning);
+            }
         }
     }
     for name in found(places.keys().cloned().collect()) {
         places.remove(&name);
     }
-    let warn = |name: &str, port: u16, span: Span| {
-        let text = format!(
-            "host not found in upstream \"{name}:{port}\": it gets no connections before it has an address, and nginx would \
-             not start"
-        );
-        Warning::new(text, span)
-    };
-    let places = places.into_iter();
-    places
-        .flat_map(|(name, places)| {
-            let at = places.into_iter();
-            at.map(|(port, span)| warn(&name, port, span))
-                .collect::<Vec<_>>()
-        })
-        .collect()
+    places.into_values().flatten().collect()
 }
 
 /// Those of `names` that have an address.

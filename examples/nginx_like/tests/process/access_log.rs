@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use crate::proxy::NginxLike;
-use crate::sockets::{Reserved, ask, eventually};
+use crate::sockets::{Conversation, Reserved, ask, eventually};
 
 /// Starts a proxy with a node, whose `server` block has `server` too. Names in it are below the returned directory.
 async fn start(stream: &str, server: &str) -> (NginxLike, tempfile::TempDir) {
@@ -117,6 +117,53 @@ async fn sigusr1_moves_the_lines_to_a_new_file() {
     sessions(&proxy, 1).await;
     has_lines(&log, 1).await;
     assert_eq!(text(&old).lines().count(), 2);
+}
+
+#[tokio::test]
+async fn sigusr1_reopens_the_log_that_only_a_session_from_before_a_reload_has() {
+    let node = Reserved::any();
+    drop(node.serve("node").await);
+    let dir = tempfile::tempdir().unwrap();
+    let [old, moved, new] = ["old", "moved", "new"].map(|name| dir.path().join(name));
+    let stream = |log: &Path| {
+        format!(
+            "log_format short '$status'; access_log {} short;
+            server {{ listen LISTEN; proxy_pass {}; }}",
+            log.display(),
+            node.addr
+        )
+    };
+    let proxy = NginxLike::start("", &stream(&old)).await;
+    let mut conversation = Conversation::open(proxy.addr).await.unwrap();
+    assert_eq!(conversation.say("hello").await.unwrap(), "node");
+    proxy.reload("", &stream(&new)).await;
+    fs::rename(&old, &moved).unwrap();
+    proxy.signal(Signal::USR1);
+    let of_old = format!("Log reopened path={}", old.display());
+    proxy.logged(&of_old).await;
+    drop(conversation);
+    assert_eq!(has_lines(&old, 1).await, "200\n");
+    assert_eq!(text(&moved), "");
+    sessions(&proxy, 1).await;
+    has_lines(&new, 1).await;
+    // Once nothing uses it, it is closed.
+    proxy.signal(Signal::USR1);
+    let of_new = format!("Log reopened path={}", new.display());
+    eventually("the second time", || proxy.count(&of_new) == 2).await;
+    assert_eq!(proxy.count(&of_old), 1);
+}
+
+#[tokio::test]
+async fn a_syslog_server_that_is_not_there_is_told_as_nginx_tells_it() {
+    let (proxy, dir) = start("access_log syslog:server=unix:DIR/none short;", "").await;
+    sessions(&proxy, 1).await;
+    let server = dir.path().join("none");
+    proxy
+        .logged(&format!(
+            ": send() failed (2: No such file or directory) while logging to syslog, server: unix:{}",
+            server.display()
+        ))
+        .await;
 }
 
 #[tokio::test]

@@ -136,6 +136,40 @@ fn a_test_names_everything_that_a_start_would_stop_at() {
 }
 
 #[test]
+fn a_syslog_server_without_an_address_is_a_warning_of_a_test_and_the_error_of_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "error_log stderr;
+        error_log syslog:server=no-such-host.invalid;
+        stream { log_format f x;
+            access_log syslog:server=no-such-host.invalid:515 f;
+            server { listen 127.0.0.1:4461; return x; }
+            server { listen 127.0.0.1:4462; return x; } }";
+    write_conf(dir.path(), text);
+    let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
+    assert!(output.status.success(), "{stderr}");
+    let warnings: Vec<_> = stderr
+        .lines()
+        .filter(|line| line.contains("[warn]"))
+        .collect();
+    let what = "host not found in syslog server \"no-such-host.invalid";
+    for (warning, (port, line)) in warnings.iter().zip([(514, 2), (515, 4)]) {
+        let start = format!("{what}:{port}\": the server will not start in ");
+        assert!(warning.contains(&start), "{stderr}");
+        assert!(warning.ends_with(&format!("test.conf:{line}")), "{stderr}");
+    }
+    assert_eq!(warnings.len(), 2, "{stderr}");
+    let text = "error_log stderr;
+        error_log syslog:server=no-such-host.invalid;
+        stream { server { listen 127.0.0.1:4461; return x; } }";
+    write_conf(dir.path(), text);
+    let (output, stderr) = run(&["-c", "test.conf"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("[emerg]"), "{stderr}");
+    assert!(stderr.contains(&format!("{what}:514\" (")), "{stderr}");
+    assert!(stderr.trim_end().ends_with("test.conf:2"), "{stderr}");
+}
+
+#[test]
 fn a_test_warns_of_what_would_stop_nginx_at_its_start() {
     let dir = tempfile::tempdir().unwrap();
     let text = "stream {

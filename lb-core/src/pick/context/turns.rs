@@ -10,6 +10,10 @@ use crate::tiers::tier::BackendIndex;
 impl PickContext<'_> {
     /// The next number of the tier's counter, which starts at 0, wraps, and survives every update and change of
     /// policy. Costs one atomic addition.
+    ///
+    /// Numbers follow each other but for two jumps of a [weighted round robin](crate::policy::WeightedRoundRobin) among at most
+    /// 32 backends, which hashing policies also use for connections without a key: it adds 2^63 while backends do not take
+    /// their turns, and later goes on below its number of turns. Other policies get such numbers after a change of policy.
     #[inline]
     pub fn ticket(&self) -> u64 {
         self.asked();
@@ -127,6 +131,19 @@ impl PickContext<'_> {
                 return sum;
             }
             credit.fetch_add(change, Relaxed).wrapping_add(change)
+        })
+    }
+
+    /// nginx's `current_weight` of the backend at `i`. 0 for an index outside the tier.
+    pub(crate) fn credit_now(&self, i: BackendIndex) -> i64 {
+        self.asked();
+        let of_dry_run = self
+            .environment
+            .dry_run
+            .and_then(|dry_run| dry_run.credit(i));
+        of_dry_run.unwrap_or_else(|| {
+            let stored = |slot: &Slot| slot.state().credit.load(Relaxed);
+            self.slot(i).map_or(0, stored)
         })
     }
 

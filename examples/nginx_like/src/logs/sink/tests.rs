@@ -3,6 +3,9 @@ use std::io::{self, BufRead, BufReader, PipeReader};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Builder, Handle};
+use tokio::time::sleep;
+
 use super::super::queue::{CAPACITY, LONGEST};
 use super::*;
 
@@ -150,4 +153,61 @@ fn a_message_that_is_too_long_is_cut_and_the_next_one_is_written() {
         sink.push(None, b"short\n");
         assert_eq!(lines.next().unwrap(), "short");
     }
+}
+
+/// An access log that gathers two lines, for ten seconds at most.
+fn gathering(path: &Path) -> Sink {
+    let buffer = Buffer {
+        size: 250,
+        flush: Some(Duration::from_secs(10)),
+        gzip: None,
+    };
+    Sink::access(path, File::create(path).unwrap(), Some(buffer)).unwrap()
+}
+
+/// What the log has written. Lines that wait for more go on waiting.
+fn written(sink: &Sink) -> String {
+    sink.queue.flush(Instant::now() + LONG);
+    fs::read_to_string(sink.path().unwrap()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_timer_writes_each_chunk_when_its_own_time_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = gathering(&dir.path().join("log"));
+    let lines = |range: std::ops::Range<usize>| range.map(line).collect::<String>();
+    let timers = || Handle::current().metrics().num_alive_tasks();
+    for number in 0..1001 {
+        sink.push(None, line(number).as_bytes());
+    }
+    assert_eq!(timers(), 1);
+    sleep(Duration::from_secs(6)).await;
+    sink.push(None, line(1001).as_bytes());
+    // It begins a chunk at 6 s.
+    sink.push(None, line(1002).as_bytes());
+    sleep(Duration::from_secs(9)).await;
+    assert!(written(&sink) == lines(0..1002));
+    assert_eq!(timers(), 1);
+    sleep(Duration::from_secs(2)).await;
+    assert!(written(&sink) == lines(0..1003));
+    assert_eq!(timers(), 0);
+    sink.push(None, line(1003).as_bytes());
+    assert_eq!(timers(), 1);
+    sleep(Duration::from_secs(11)).await;
+    assert!(written(&sink) == lines(0..1004));
+}
+
+#[test]
+fn lines_whose_timer_ends_with_its_runtime_are_written_and_the_next_have_another_timer() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = gathering(&dir.path().join("log"));
+    for number in 0..3 {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async { sink.push(None, line(number).as_bytes()) });
+        drop(runtime);
+        assert_eq!(written(&sink), (0..=number).map(line).collect::<String>());
+    }
+    // Without a runtime.
+    sink.push(None, line(3).as_bytes());
+    assert_eq!(written(&sink), (0..4).map(line).collect::<String>());
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use lb_proxy::events::{ACCEPT_TARGET, FAILURES_TARGET};
@@ -18,13 +18,16 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::event_line::{EventFormat, severity};
-use crate::config::error_log::LogLevel;
+use crate::config::access_log::AccessTarget;
+use crate::config::error_log::{LogLevel, LogTarget};
 use crate::config::main::Config;
 use crate::logs::sink::Sink;
 use crate::logs::sinks::{SinkKey, Sinks};
+use crate::logs::syslog::Syslog;
 use crate::process::error::StartError;
 use crate::process::files::access::FileAccess;
 use crate::process::files::file_threads::FileThreads;
+use crate::syntax::span::Span;
 
 /// How long the end of a log, or of the process, waits until a reader or a disk has taken the last messages.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -51,10 +54,14 @@ struct Log {
     sink: Arc<Sink>,
 }
 
+type Opened = Vec<(SinkKey, Weak<Sink>)>;
+
 /// The logs that messages go to now.
 #[derive(Clone, Debug)]
 pub(crate) struct Logging {
     logs: Arc<RwLock<Logs>>,
+    /// The logs that were opened. Sessions of earlier configurations keep theirs.
+    opened: Arc<Mutex<Opened>>,
     filter: reload::Handle<Targets, Registry>,
 }
 
@@ -102,7 +109,7 @@ impl Logs {
             .chain(access_keys(config))
             .collect();
         let opened = keys.into_iter().map(|key| {
-            let sink = self.sink(&key, files)?;
+            let sink = self.sink(&key, config, files)?;
             Ok((key, sink))
         });
         let sinks = opened.collect::<Result<Sinks, StartError>>()?;
@@ -123,7 +130,12 @@ impl Logs {
         })
     }
 
-    fn sink(&self, key: &SinkKey, files: &FileAccess) -> Result<Arc<Sink>, StartError> {
+    fn sink(
+        &self,
+        key: &SinkKey,
+        config: &Config,
+        files: &FileAccess,
+    ) -> Result<Arc<Sink>, StartError> {
         if let Some(sink) = self.sinks.get(key) {
             return Ok(Arc::clone(sink));
         }
@@ -133,21 +145,25 @@ impl Logs {
             SinkKey::Error(path) => Sink::start(Some(path), open(path)?),
             SinkKey::Paths(text, cache) => Sink::paths(text, *cache),
             SinkKey::Stderr => Sink::stderr(),
-            SinkKey::Syslog(syslog) => Sink::syslog(syslog),
+            SinkKey::Syslog(syslog) => {
+                let socket = syslog.connect().map_err(|source| StartError::Syslog {
+                    source,
+                    span: syslog_place(config, syslog),
+                })?;
+                Sink::syslog(syslog, socket)
+            }
         };
         sink.map(Arc::new).map_err(StartError::Thread)
     }
 
     fn flush(&self) {
-        let deadline = Instant::now() + FLUSH_TIMEOUT;
-        for (_, sink) in self.sinks.all() {
-            sink.flush(deadline);
-        }
+        flush(self.sinks.all().map(|(_, sink)| sink));
     }
 
     /// Installs the logs as the destination of all messages.
     pub(crate) fn install(self) -> Logging {
         let (filter, handle) = reload::Layer::new(self.filter());
+        let opened = opened(&self.sinks).collect();
         let logs = Arc::new(RwLock::new(self));
         let written = layer()
             .event_format(EventFormat::new())
@@ -159,6 +175,7 @@ impl Logs {
             .try_init();
         Logging {
             logs,
+            opened: Arc::new(Mutex::new(opened)),
             filter: handle,
         }
     }
@@ -179,6 +196,7 @@ impl Logging {
     /// Sends all further messages to `logs`.
     pub(crate) fn replace(&self, logs: Logs) {
         let filter = logs.filter();
+        self.note_opened(&logs.sinks);
         let before = {
             let mut now = self.logs.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *now, logs)
@@ -188,11 +206,12 @@ impl Logging {
         before.flush();
     }
 
-    /// Opens the files again by their names, after a log rotation. If a file cannot be opened, its log keeps the old file.
+    /// Opens the files again by their names, after a log rotation, also those that only sessions of an earlier configuration
+    /// write to. If a file cannot be opened, its log keeps the old file.
     ///
     /// Earlier messages go to the old file, later messages to the new file. Blocks on files.
     pub(crate) fn reopen(&self, files: &Arc<FileAccess>, threads: &FileThreads) {
-        for (key, sink) in self.now().sinks.all() {
+        for (key, sink) in self.alive() {
             let Some(path) = sink.path() else {
                 if matches!(key, SinkKey::Paths(..)) {
                     sink.reopen(None);
@@ -215,12 +234,65 @@ impl Logging {
 
     /// Waits until the threads of the logs have written all messages, at most for a second.
     pub(crate) fn flush(&self) {
-        self.now().flush();
+        flush(self.alive().iter().map(|(_, sink)| sink));
+    }
+
+    fn note_opened(&self, sinks: &Sinks) {
+        let mut known = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(_, sink)| sink.strong_count() > 0);
+        let added: Vec<_> = opened(sinks)
+            .filter(|(_, sink)| !known.iter().any(|(_, other)| other.ptr_eq(sink)))
+            .collect();
+        known.extend(added);
+    }
+
+    /// The logs that something writes to, now or at the end of its session.
+    fn alive(&self) -> Vec<(SinkKey, Arc<Sink>)> {
+        let known = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = known.iter();
+        alive
+            .filter_map(|(key, sink)| Some((key.clone(), sink.upgrade()?)))
+            .collect()
     }
 
     fn now(&self) -> Logs {
         CurrentLogs(Arc::clone(&self.logs)).logs()
     }
+}
+
+fn opened(sinks: &Sinks) -> impl Iterator<Item = (SinkKey, Weak<Sink>)> {
+    let all = sinks.all();
+    all.map(|(key, sink)| (key.clone(), Arc::downgrade(sink)))
+}
+
+fn flush<'a>(sinks: impl Iterator<Item = &'a Arc<Sink>>) {
+    let deadline = Instant::now() + FLUSH_TIMEOUT;
+    for sink in sinks {
+        sink.flush(deadline);
+    }
+}
+
+/// The syslog servers of all `error_log` and `access_log` directives, with their places.
+pub(crate) fn syslogs_of(config: &Config) -> impl Iterator<Item = (&Syslog, &Span)> {
+    let servers = config.stream.iter().flat_map(|stream| &stream.servers);
+    let settings = servers.map(|server| &server.settings);
+    let errors = settings.clone().flat_map(|settings| &settings.error_logs);
+    let errors = config.error_logs.iter().chain(errors);
+    let errors = errors.filter_map(|log| match &log.target {
+        LogTarget::Syslog(syslog) => Some((syslog, &log.span)),
+        LogTarget::File(_) | LogTarget::Stderr => None,
+    });
+    let access = settings.flat_map(|settings| &settings.access_logs);
+    errors.chain(access.filter_map(|log| match &log.target {
+        AccessTarget::Syslog(syslog) => Some((syslog, &log.span)),
+        AccessTarget::File(..) | AccessTarget::Paths(_) => None,
+    }))
+}
+
+fn syslog_place(config: &Config, syslog: &Syslog) -> Span {
+    let mut all = syslogs_of(config);
+    let found = all.find(|(other, _)| *other == syslog);
+    found.map_or_else(Span::none, |(_, span)| span.clone())
 }
 
 /// The files of all `error_log` and `access_log` directives whose names have no variables.

@@ -5,7 +5,10 @@
 //! that its backend does not take, turn the tier's counter to live mode: the highest bit of the counter is set, and the
 //! credits become those of the place in the compiled order. In this mode a pick reads all backends. After
 //! [`CALM_TURNS`] turns and two laps in which all took their turns, the compiled order goes on, so that a pick is O(1) again;
-//! nginx's may then be another one of equal shares.
+//! nginx's may then be another one of equal shares. An update compiles another order and restarts that count, because the counter
+//! and the credits survive it and the count does not.
+//!
+//! To begin and to end walks the lap once, of at most 4096 turns.
 
 use super::order::Order;
 use crate::pick::context::PickContext;
@@ -28,8 +31,9 @@ const ATTEMPTS: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Live {
     len: u32,
-    /// The turn at which a backend last did not take its turn.
-    disturbed_at: AtomicU64,
+    /// The turn, with [`LIVE`], since which all backends have taken their turns. Without that bit it is not known, as after an
+    /// update: then the next turn counts as the first.
+    calm_since: AtomicU64,
 }
 
 impl Live {
@@ -38,12 +42,12 @@ impl Live {
         let len = u32::try_from(len).ok()?;
         (2..=FEW).contains(&len).then(|| Self {
             len,
-            disturbed_at: AtomicU64::new(0),
+            calm_since: AtomicU64::new(0),
         })
     }
 
-    /// Begins live mode, where it has not begun. `lost` are the turns that this pick has taken in vain. False if other threads
-    /// change the counter all the time.
+    /// Begins live mode, where it has not begun. `lost` are the turns that this pick has taken and their backends have not.
+    /// False if other threads change the counter all the time.
     #[cold]
     pub(super) fn begin(&self, order: &Order, cx: &PickContext<'_>, lost: u64) -> bool {
         for _ in 0..ATTEMPTS {
@@ -53,6 +57,9 @@ impl Live {
             }
             let at = cursor.saturating_sub(lost);
             if cx.move_cursor(cursor, at | LIVE) {
+                if !cx.is_dry_run() {
+                    self.calm_since.store(at | LIVE, Relaxed);
+                }
                 self.set_credits(order, cx, at % order.lap());
                 return true;
             }
@@ -101,34 +108,57 @@ impl Live {
         }
         let (_, chosen) = best?;
         cx.credit(chosen, -sum);
-        if !is_calm {
-            if !cx.is_dry_run() {
-                self.disturbed_at.store(ticket, Relaxed);
+        // A dry run picks once, so that it neither ends live mode nor needs to.
+        if !cx.is_dry_run() {
+            if !is_calm {
+                self.calm_since.store(ticket, Relaxed);
+            } else if self.may_end(order, ticket) {
+                self.end(order, cx, ticket, chosen);
             }
-            return Some(chosen);
-        }
-        let calm = ticket.saturating_sub(self.disturbed_at.load(Relaxed));
-        if calm > CALM_TURNS + 2 * order.lap() {
-            self.end(order, cx, ticket, chosen);
         }
         Some(chosen)
     }
 
+    /// Whether the calm turn `ticket` is to try to end live mode. True for one thread at a time, and not again for
+    /// [`CALM_TURNS`] turns, because others may take turns during each attempt.
+    pub(super) fn may_end(&self, order: &Order, ticket: u64) -> bool {
+        let since = self.calm_since.load(Relaxed);
+        let laps = 2 * order.lap();
+        let (is_due, since_then) = if since & LIVE == 0 {
+            (false, ticket)
+        } else if ticket.saturating_sub(since) > CALM_TURNS + laps {
+            (true, ticket - laps)
+        } else {
+            return false;
+        };
+        let replaced = self
+            .calm_since
+            .compare_exchange(since, since_then, Relaxed, Relaxed);
+        is_due && replaced.is_ok()
+    }
+
     /// Ends live mode: the compiled order goes on after that turn of `chosen` whose credits are nearest to the present ones. If
-    /// another thread has taken a turn meanwhile, a later pick ends it.
+    /// another thread has taken a turn meanwhile, live mode goes on.
     fn end(&self, order: &Order, cx: &PickContext<'_>, ticket: u64, chosen: BackendIndex) {
-        let mut credits = [0_i64; FEW as usize];
-        let weight = |i| i64::from(cx.weight(i));
-        let sum: i64 = self.indices().map(weight).sum();
+        let mut present = [0_i64; FEW as usize];
+        let mut weights = [0_i64; FEW as usize];
+        for (i, (present, weight)) in self.indices().zip(present.iter_mut().zip(&mut weights)) {
+            (*present, *weight) = (cx.credit_now(i), cx.weight(i).into());
+        }
+        let sum: i64 = weights.iter().sum();
+        let mut taken = [0_i64; FEW as usize];
         let mut nearest: Option<(u64, u64)> = None;
         for turn in 0..order.lap() {
-            let turns = order.turn(turn);
-            for (i, credit) in self.indices().zip(&mut credits) {
-                *credit += weight(i) - if i == turns { sum } else { 0 };
+            let of = order.turn(turn);
+            if let Some(taken) = taken.get_mut(of.as_usize()) {
+                *taken += 1;
             }
-            if turns == chosen {
-                let present = self.indices().map(|i| cx.credit(i, 0));
-                let apart = present.zip(credits).map(|(a, b)| a.abs_diff(b)).sum();
+            if of == chosen {
+                let credits = weights.iter().zip(taken);
+                let credits =
+                    credits.map(|(weight, taken)| (turn as i64 + 1) * weight - taken * sum);
+                let apart = present.iter().zip(credits);
+                let apart = apart.map(|(a, b)| a.abs_diff(b)).sum();
                 if nearest.is_none_or(|(least, _)| apart < least) {
                     nearest = Some((apart, turn));
                 }

@@ -1,4 +1,13 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use super::*;
+use crate::policy::{Picker, Policy};
+use crate::tiers::tier::Tier;
+use crate::{
+    Backend, Balancer, PickRequest, Snapshot, SplitMix64, Timestamp, Tried, Weight, balancer,
+};
 
 fn sequence(weights: &[u16]) -> Sequence {
     let weights: Vec<_> = weights.iter().copied().map(NonZeroU16::new).collect();
@@ -156,4 +165,104 @@ fn a_hundred_thousand_heavy_backends_do_not_overflow() {
     for ticket in [0, 1, u64::MAX / 2, u64::MAX] {
         assert!(spread.turn(ticket).as_usize() < weights.len());
     }
+}
+
+/// A round robin whose tier counter after the last pick can be read.
+#[derive(Clone, Debug)]
+struct Watched(Arc<AtomicU64>);
+
+#[derive(Debug)]
+struct WatchedPicker(Sequence, Watched);
+
+impl Policy for Watched {
+    fn name(&self) -> &'static str {
+        "watched"
+    }
+
+    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+        Box::new(WatchedPicker(Sequence::new(tier.weights()), self.clone()))
+    }
+}
+
+impl Picker for WatchedPicker {
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        let picked = self.0.next(cx);
+        self.1.0.store(cx.cursor(), Relaxed);
+        picked
+    }
+}
+
+impl Watched {
+    fn is_live(&self) -> bool {
+        self.0.load(Relaxed) & LIVE != 0
+    }
+}
+
+fn addr(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn snapshot(weights: &[u16]) -> Snapshot {
+    let weighted = |(port, &w)| Backend::new(addr(port)).with_weight(Weight::new(w));
+    (0..).zip(weights).map(weighted).collect()
+}
+
+/// A pick of a connection that has failed on the backend of port 0, or on none.
+fn pick(balancer: &Balancer, is_retry: bool) {
+    let mut tried = Tried::new();
+    if is_retry {
+        tried.insert(addr(0));
+    }
+    let (now, mut rng) = (Timestamp::from_nanos(1), SplitMix64::new(1));
+    drop(
+        balancer
+            .pick(&PickRequest::new(&tried), now, &mut rng)
+            .unwrap(),
+    );
+}
+
+#[test]
+#[cfg_attr(
+    miri,
+    ignore = "arithmetic alone: Miri is slow and finds nothing there"
+)]
+fn live_mode_lasts_a_thousand_turns_and_two_laps_after_a_retry_or_an_update() {
+    let watched = Watched(Arc::new(AtomicU64::new(0)));
+    let (mut updater, balancer) = balancer(Arc::new(watched.clone()));
+    let now = Timestamp::from_nanos(1);
+    updater.apply(&snapshot(&[5, 1, 1]), now);
+    let turns_until_the_end = || {
+        let calm = |_: &u32| {
+            pick(&balancer, false);
+            watched.is_live()
+        };
+        1 + (0..5000).take_while(calm).count()
+    };
+    let documented = |lap: usize| 1000 + 2 * lap;
+    pick(&balancer, false);
+    assert!(!watched.is_live());
+    for _ in 0..2 {
+        pick(&balancer, true);
+        assert!(watched.is_live());
+        assert_eq!(turns_until_the_end(), documented(7) + 1, "after a retry");
+    }
+    pick(&balancer, true);
+    for weights in [[4, 1, 1], [5, 1, 1]] {
+        for _ in 0..600 {
+            pick(&balancer, false);
+        }
+        updater.apply(&snapshot(&weights), now);
+        pick(&balancer, false);
+        assert!(watched.is_live(), "the update ended it");
+    }
+    assert_eq!(turns_until_the_end(), documented(7) + 1, "after an update");
+}
+
+#[test]
+fn an_attempt_to_end_live_mode_is_made_once_in_a_thousand_turns() {
+    let sequence = sequence(&[5, 1, 1]);
+    let live = sequence.live.as_ref().unwrap();
+    let due = |&ticket: &u64| live.may_end(&sequence.order, LIVE + ticket);
+    let attempts: Vec<u64> = (7..5000).filter(due).collect();
+    assert_eq!(attempts, [1022, 2023, 3024, 4025]);
 }
