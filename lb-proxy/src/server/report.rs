@@ -19,7 +19,7 @@ pub struct ReloadReport {
     /// The names of the upstreams.
     ///
     /// A kept upstream has an equal description. A changed upstream keeps its name and the state of its backends, and
-    /// has other settings or sources.
+    /// has other settings or sources. [Fixed](crate::UpstreamBuilder::fixed) upstreams are not reported.
     pub upstreams: Changes<Arc<str>>,
     /// Whether other [`Workers`](crate::Workers) were described. The server keeps its workers: only a new server can have
     /// others.

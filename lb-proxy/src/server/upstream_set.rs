@@ -1,4 +1,4 @@
-//! The upstreams that a server follows, and what a reload changes of them.
+//! The upstreams that a server follows, and what a reload changes of them. Fixed upstreams have nothing to follow.
 
 use std::sync::Arc;
 
@@ -29,13 +29,14 @@ enum UpstreamName {
 
 impl UpstreamSet {
     /// Follows `described` and no other upstreams. A running upstream takes over the description of the same name, and its
-    /// handles.
+    /// handles. Leaves out those that are [fixed](Upstream::is_fixed).
     pub(crate) fn replace(
         &mut self,
-        described: Vec<Upstream>,
+        mut described: Vec<Upstream>,
         runtime: &runtime::Handle,
         signals: &ShutdownSignals,
     ) -> Changes<Arc<str>> {
+        described.retain(|upstream| !upstream.is_fixed());
         let Diff { steps, removed } = self.diff(&described);
         let mut changes = Changes::default();
         let mut old: Vec<Option<FollowedUpstream>> = self.0.drain(..).map(Some).collect();

@@ -13,6 +13,8 @@ impl Session {
         let listener = Arc::clone(&self.permit.listener);
         let route = &listener.route;
         let client = self.client_addr;
+        // Those of the listeners that have passed the session on.
+        let former = self.permits.len();
         if route
             .access
             .as_ref()
@@ -29,6 +31,8 @@ impl Session {
                         self.note_refused_for(|| detail);
                         return Err(refusal.into());
                     }
+                    // As in nginx, such a session counts in no zone of the listener.
+                    self.permits.truncate(former);
                     self.observe_limit(refusal.into(), detail);
                     break;
                 }
@@ -44,9 +48,8 @@ impl Session {
 }
 
 impl Session {
-    /// Reports a limit that would have refused the client. As in nginx, such a session counts in no zone.
+    /// Reports a limit that would have refused the client.
     fn observe_limit(&mut self, reason: CloseReason, detail: RefusalDetail) {
-        self.permits.clear();
         self.report_refusal(reason, Some(&"a dry run: the client is served"));
         let listener = Arc::clone(&self.permit.listener);
         if let Some(hooks) = &listener.route.hooks {

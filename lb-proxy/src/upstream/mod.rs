@@ -99,6 +99,11 @@ impl Upstream {
         Arc::as_ptr(self.shared()).addr()
     }
 
+    /// Whether it has no sources, so that its backends never change.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.description().sources.is_empty()
+    }
+
     /// Whether no server follows its sources, so that another upstream can [adopt](Self::adopt) it.
     pub(crate) fn is_idle(&self) -> bool {
         let follower = self.shared().follower.try_lock();

@@ -1,10 +1,10 @@
 //! Connections that one listener passes to another.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex};
 
-use lb_proxy::access::{Access, Excess, Network};
+use lb_proxy::access::{Access, ClientZone, Excess, Network};
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::events::{Admission, CloseReason, Connection, Summary};
 use lb_proxy::proxy_protocol::{ProxyProtocol, TrustedNetworks};
@@ -17,6 +17,7 @@ use test_support::proxy::{RunningProxy, reload, round_robin};
 use test_support::sockets::{loopback, refusing, reserved_port};
 use test_support::streams::{ask, assert_refused, assert_reset};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::hello;
 
@@ -144,6 +145,37 @@ async fn the_limits_of_both_listeners_count_the_session_until_its_end() {
         drop(client);
         eventually("the end", || proxy.metrics().active == 0).await;
     }
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_of_the_other_listener_keeps_the_permits_of_the_first() {
+    let (second, one) = (free(), NonZeroU32::MIN);
+    let upstream = round_robin("second", listening("second").await);
+    let [counted, spare, observed] = [(); 3].map(|()| ClientZone::builder().build());
+    let to = Listener::new(second, &upstream)
+        .limit_clients(&spare, NonZeroU32::MAX)
+        .limit_clients(&observed, one)
+        .limit_dry_run(true);
+    let proxy = Proxy::builder()
+        .listener(passing(second).limit_clients(&counted, one))
+        .listener(to);
+    let proxy = RunningProxy::run(proxy).await;
+    let mut held = TcpStream::connect(second).await.unwrap();
+    held.read_exact(&mut [0; 6]).await.unwrap();
+    // It exceeds the limit of the second listener.
+    let mut passed = proxy.connect().await;
+    passed.read_exact(&mut [0; 6]).await.unwrap();
+    assert_eq!(counted.len(), 1);
+    assert_refused(proxy.addr).await;
+    drop(held);
+    eventually("the end of the session that holds permits", || {
+        observed.is_empty() && spare.is_empty()
+    })
+    .await;
+    assert_eq!(counted.len(), 1);
+    drop(passed);
+    eventually("the end", || counted.is_empty()).await;
     proxy.end().await;
 }
 

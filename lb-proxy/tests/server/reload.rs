@@ -11,6 +11,7 @@ use lb_core::{Backend, BalancerConfig, Snapshot, ZonePreference};
 use lb_discovery::Static;
 use lb_proxy::balancing::{HashKey, KeyPart};
 use lb_proxy::errors::ReloadError;
+use lb_proxy::reports::Changes;
 use lb_proxy::{Limits, Listener, Proxy, Upstream, Workers};
 use test_support::deadline::{eventually, within};
 use test_support::discovery::{Script, Watch};
@@ -54,6 +55,23 @@ async fn a_reload_adds_keeps_and_removes_listeners() {
         while TcpStream::connect(first).await.is_ok() {}
     })
     .await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_reload_reports_no_fixed_upstream() {
+    let node = named("a").await;
+    let described = || {
+        let backends = Snapshot::from_backends([Backend::new(node)]);
+        let fixed = Upstream::builder("fixed").fixed(&backends).unwrap();
+        Proxy::builder().listen(loopback(), &fixed).upstream(&fixed)
+    };
+    let proxy = RunningProxy::run(described()).await;
+    for _ in 0..2 {
+        let reloaded = reload(&proxy, described()).await.unwrap();
+        assert_eq!(reloaded.upstreams, Changes::default());
+        assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    }
     proxy.end().await;
 }
 

@@ -1,4 +1,4 @@
-//! Clients that get no service: how they are closed, and what the summary tells.
+//! Clients that get no service: how they are closed, and what the summary reports.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the summary of a session tells: attempts, bytes, times, ends.
+//! What the summary of a session reports: attempts, bytes, times, ends.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ const MAX_NAMES: usize = 4096;
 /// How long an answer without a time to live is used.
 const DEFAULT_VALIDITY: Duration = Duration::from_secs(30);
 
-/// The addresses of hosts. Sessions that ask for one name at the same time share one lookup.
+/// The addresses of hosts. Sessions that ask for one name at the same time share one lookup, whether it succeeds or fails.
 #[derive(Debug)]
 pub(super) struct HostCache {
     resolver: Resolver,
@@ -25,13 +26,19 @@ pub(super) struct HostCache {
     names: Mutex<HashMap<String, Arc<Entry>>>,
 }
 
-/// A name, and its last answer.
+/// A name, and the outcome of its last lookup.
 #[derive(Debug)]
 struct Entry {
     dns: Dns,
-    /// Locked during a lookup.
-    answer: AsyncMutex<Option<Answer>>,
+    /// Locked during a lookup. `None` before the first outcome.
+    last: AsyncMutex<Option<Outcome>>,
+    /// How many lookups have had an outcome. Changes under the lock of `last`.
+    outcomes: AtomicU64,
+    /// How many sessions have got the addresses. The next one begins with the address that follows.
+    sessions: AtomicUsize,
 }
+
+type Outcome = Result<Answer, LookupFailure>;
 
 #[derive(Clone, Debug)]
 struct Answer {
@@ -56,18 +63,19 @@ impl HostCache {
         }
     }
 
-    /// The addresses of `name`, at least one.
+    /// The addresses of `name`, at least one. Each call begins with another one, so that sessions spread over them.
     ///
     /// Cancel-safe: another session that waits for the name then looks it up itself.
-    pub(super) async fn look_up(&self, name: &str) -> Result<Arc<[IpAddr]>, LookupFailure> {
+    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, LookupFailure> {
         let entry = self.entry(name)?;
         let looked_up = entry.look_up();
-        match self.limit {
+        let ips = match self.limit {
             Some(limit) => timeout(limit, looked_up)
                 .await
                 .unwrap_or(Err(LookupFailure::Timeout)),
             None => looked_up.await,
-        }
+        };
+        ips.map(|ips| entry.rotated(&ips))
     }
 
     fn entry(&self, name: &str) -> Result<Arc<Entry>, LookupFailure> {
@@ -87,46 +95,70 @@ impl HostCache {
                 names.clear();
             }
         }
-        let answer = AsyncMutex::default();
-        let entry = Arc::new(Entry { dns, answer });
+        let entry = Arc::new(Entry::new(dns));
         names.insert(name.to_owned(), Arc::clone(&entry));
         Ok(entry)
     }
 }
 
 impl Entry {
-    async fn look_up(&self) -> Result<Arc<[IpAddr]>, LookupFailure> {
-        let mut answer = self.answer.lock().await;
-        if let Some(known) = answer.as_ref().filter(|known| known.holds(Instant::now())) {
-            return Ok(Arc::clone(&known.ips));
+    fn new(dns: Dns) -> Self {
+        Self {
+            dns,
+            last: AsyncMutex::default(),
+            outcomes: AtomicU64::new(0),
+            sessions: AtomicUsize::new(0),
         }
+    }
+
+    async fn look_up(&self) -> Result<Arc<[IpAddr]>, LookupFailure> {
+        // The lock of `last` orders what is read under it.
+        let before = self.outcomes.load(Relaxed);
+        let mut last = self.last.lock().await;
+        let has_waited = self.outcomes.load(Relaxed) != before;
+        let holds = |answer: &Answer| answer.holds(Instant::now());
+        // A failure is for the sessions that waited for it. A later one asks anew, as in nginx.
+        let known = last.as_ref();
+        if let Some(known) = known.filter(|last| has_waited || last.as_ref().is_ok_and(holds)) {
+            return known.clone().map(|answer| answer.ips);
+        }
+        let outcome = self.ask().await;
+        *last = Some(outcome.clone());
+        self.outcomes.fetch_add(1, Relaxed);
+        outcome.map(|answer| answer.ips)
+    }
+
+    /// Asks the name servers.
+    async fn ask(&self) -> Outcome {
         let found = self.dns.lookup().await.map_err(|error| {
             debug!(%error, "Host not resolved");
             LookupFailure::from(&error)
         })?;
-        let ips: Arc<[IpAddr]> = found
-            .snapshot
-            .iter()
-            .map(|backend| backend.addr.ip())
-            .collect();
+        let found_ips = found.snapshot.iter().map(|backend| backend.addr.ip());
+        let ips: Arc<[IpAddr]> = found_ips.collect();
         if ips.is_empty() {
             return Err(LookupFailure::NotFound);
         }
         let valid_for = found.valid_for.unwrap_or(DEFAULT_VALIDITY);
         let until = Instant::now().checked_add(valid_for);
-        *answer = Some(Answer {
-            ips: Arc::clone(&ips),
-            valid_until: until.unwrap_or_else(|| Instant::now() + DEFAULT_VALIDITY),
-        });
-        Ok(ips)
+        let valid_until = until.unwrap_or_else(|| Instant::now() + DEFAULT_VALIDITY);
+        Ok(Answer { ips, valid_until })
+    }
+
+    /// `ips`, which are in the order of their values, from the one at which the next session begins.
+    fn rotated(&self, ips: &[IpAddr]) -> Vec<IpAddr> {
+        let first = self.sessions.fetch_add(1, Relaxed) % ips.len().max(1);
+        let (end, start) = ips.split_at(first);
+        [start, end].concat()
     }
 
     /// Whether it is looked up now, or has an answer that holds.
     fn is_in_use(&self, now: Instant) -> bool {
-        let Ok(answer) = self.answer.try_lock() else {
+        let Ok(last) = self.last.try_lock() else {
             return true;
         };
-        answer.as_ref().is_some_and(|answer| answer.holds(now))
+        let answer = last.as_ref().and_then(|last| last.as_ref().ok());
+        answer.is_some_and(|answer| answer.holds(now))
     }
 }
 
@@ -145,3 +177,6 @@ impl From<&DiscoveryError> for LookupFailure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,10 @@ fn connect(name: &str, backends: impl IntoIterator<Item = Backend>) -> RouteActi
 fn look_up(text: String, name: String, port: u16, hosts: Arc<HostCache>) -> RouteAction {
     RouteAction::later(async move {
         match hosts.look_up(&name).await {
-            Ok(ips) => connect(&text, ips.iter().map(|ip| Backend::new((*ip, port).into()))),
+            Ok(ips) => connect(
+                &text,
+                ips.into_iter().map(|ip| Backend::new((ip, port).into())),
+            ),
             Err(failure) => {
                 let reason: Cow<'_, str> = match failure {
                     LookupFailure::NotFound => "3: Host not found".into(),

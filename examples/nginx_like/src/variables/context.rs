@@ -25,7 +25,7 @@ pub(crate) struct Context<'a> {
     /// The stored values of a session whose listener keeps none, or those of another configuration.
     own: Mutex<StoredValues>,
     depth: Cell<u8>,
-    /// The limit of the depth was reached: no variable has a value from here on.
+    /// The limit of the depth was reached: until the outermost variable is evaluated, no other has a value.
     is_cyclic: Cell<bool>,
 }
 
@@ -70,6 +70,10 @@ impl<'a> Context<'a> {
         self.depth.set(depth + 1);
         let found = self.evaluate(variable, out);
         self.depth.set(depth);
+        if depth == 0 {
+            // The variables that follow may be of no cycle.
+            self.is_cyclic.set(false);
+        }
         found
     }
 
@@ -90,7 +94,8 @@ impl<'a> Context<'a> {
             out.push(&value);
         }
         // What a regular expression may fill in later is not stored yet.
-        if matches!(variable.kind, Kind::Defined(_)) {
+        // Nor is what lacks a value only because an outer variable is cyclic.
+        if matches!(variable.kind, Kind::Defined(_)) && !self.is_cyclic.get() {
             let value = found.map(|()| value.into_boxed_slice());
             self.stored().set(slot, self.variables.slots, value);
         }
@@ -115,11 +120,14 @@ impl<'a> Context<'a> {
     fn run_assignments(&self) {
         let Some(state) = self.state else { return };
         if self.stored().start_assignments() {
+            // Each is evaluated as if it came first, whatever variable needs it.
+            let depth = self.depth.replace(0);
             for assignment in state.assignments() {
                 let mut value = Vec::new();
                 let _ = assignment.value.evaluate(self, &mut value);
                 self.store(assignment.variable, Some(value.into_boxed_slice()));
             }
+            self.depth.set(depth);
         }
     }
 

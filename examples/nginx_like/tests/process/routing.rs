@@ -123,6 +123,29 @@ async fn proxy_pass_takes_what_a_value_names() {
 }
 
 #[tokio::test]
+async fn sessions_spread_over_the_addresses_of_a_host() {
+    let dns = DnsServer::start();
+    let hosts = [11, 12, 13].map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
+    dns.set("three.test", 60, &hosts);
+    let nodes = Reserved::same_port(&hosts);
+    let mut serving = Vec::new();
+    for (node, name) in nodes.iter().zip(["a", "b", "c"]) {
+        serving.push(node.serve(name).await);
+    }
+    let stream = format!(
+        "resolver {}; server {{ listen LISTEN; set $host three; proxy_pass $host.test:{}; }}",
+        dns.addr(),
+        nodes[0].addr.port()
+    );
+    let proxy = NginxLike::start("", &stream).await;
+    for _ in 0..2 {
+        for name in ["a", "b", "c"] {
+            assert_eq!(ask(proxy.addr).await.unwrap(), name);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_value_that_names_nothing_is_a_refusal_with_its_reason() {
     let dns = DnsServer::start();
     let by = [(); 2].map(|()| Reserved::any());

@@ -54,7 +54,7 @@ pub(crate) fn join(
 ) -> Vec<JoinedAddress> {
     let mut addresses: Vec<Address> = Vec::new();
     let mut by_addr: HashMap<SocketAddr, usize> = HashMap::new();
-    let mut by_port: HashMap<u16, Vec<&Listen>> = HashMap::new();
+    let mut by_port: HashMap<u16, PortListens<'_>> = HashMap::new();
     for (number, server) in servers.iter().enumerate() {
         for listen in &server.listens {
             if let Some(&known) = by_addr.get(&listen.addr) {
@@ -66,14 +66,11 @@ pub(crate) fn join(
             by_addr.insert(listen.addr, addresses.len());
             addresses.push(Address::new(number, listen));
             let before = by_port.entry(listen.addr.port()).or_default();
-            let mut others = before.iter();
-            if let Some(other) = others.find(|other| covers(listen, other) || covers(other, listen))
-            {
+            if let Some(other) = before.add(listen) {
                 let (addr, other) = (listen.endpoint(), other.endpoint());
                 let conflict = ListenConflict::Overlap { addr, other };
                 errors.push(ConfigError::at(&listen.span, conflict));
             }
-            before.push(listen);
         }
     }
     for (number, server) in servers.iter_mut().enumerate() {
@@ -107,7 +104,8 @@ impl Address {
         warnings: &mut Vec<Warning>,
     ) -> Result<(), ListenConflict> {
         let addr = listen.endpoint();
-        if self.servers.contains(&server) {
+        // The directives of one server follow each other.
+        if self.servers.last() == Some(&server) {
             return Err(ListenConflict::Duplicate { addr });
         }
         self.servers.push(server);
@@ -149,6 +147,25 @@ impl Address {
     }
 }
 
+/// Of the different addresses of one port, those that another one can overlap: the wildcards and the first of each
+/// family, in the order of the text. At most four.
+#[derive(Default)]
+struct PortListens<'a>(Vec<&'a Listen>);
+
+impl<'a> PortListens<'a> {
+    /// Adds an address. Returns the first one before that overlaps it.
+    fn add(&mut self, listen: &'a Listen) -> Option<&'a Listen> {
+        let mut before = self.0.iter().copied();
+        let found = before.find(|other| covers(listen, other) || covers(other, listen));
+        let is_ipv4 = listen.addr.is_ipv4();
+        let is_wildcard = listen.addr.ip().is_unspecified();
+        if is_wildcard || !self.0.iter().any(|other| other.addr.is_ipv4() == is_ipv4) {
+            self.0.push(listen);
+        }
+        found
+    }
+}
+
 /// Whether a wildcard includes another address: the system would refuse to bind both.
 fn covers(wildcard: &Listen, other: &Listen) -> bool {
     let same_family = wildcard.addr.is_ipv4() == other.addr.is_ipv4();
@@ -157,3 +174,6 @@ fn covers(wildcard: &Listen, other: &Listen) -> bool {
         && wildcard.addr.port() == other.addr.port()
         && (same_family || dual_stack)
 }
+
+#[cfg(test)]
+mod tests;

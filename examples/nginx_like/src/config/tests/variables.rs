@@ -193,6 +193,26 @@ fn variables_that_need_each_other_are_empty() {
 }
 
 #[test]
+fn what_follows_a_cyclic_variable_has_its_value() {
+    let maps =
+        "map $b $a { default a$b; } map $a $b { default b$a; } map $msec $now { default $msec; }
+        map $remote_port $port { default $remote_port; } map x$now$a $both { default $a$now; }";
+    let sets = "server { listen 446; set $cyclic $a; set $port_set $port; set $now_set x$now; return ''; }";
+    let block = format!("{maps} {sets}");
+    let texts = [
+        "$a[$remote_port $port]",
+        "$cyclic[$port_set $now_set]",
+        "$both[$now]",
+    ];
+    let values = values(&block, &texts);
+    let rest = |value: &str| value.split_once('[').unwrap().1.to_owned();
+    assert_eq!(rest(&values[0]), "5000 5000]");
+    let now = rest(&values[2]);
+    assert!(now.len() > 1, "{now}");
+    assert_eq!(rest(&values[1]), format!("5000 x{now}"));
+}
+
+#[test]
 fn a_session_computes_what_could_change_once_unless_it_is_volatile() {
     let maps = "map $msec $now { default $msec; } map $msec $anew { volatile; default $msec; }";
     let (stream, keys) = read(maps, &["$now", "$anew"]);
