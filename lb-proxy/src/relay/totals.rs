@@ -25,11 +25,11 @@ impl RelayTotals {
         self.to_client.store(down.sent(), Relaxed);
     }
 
-    pub(crate) fn from_client(&self) -> u64 {
+    pub(crate) fn bytes_from_client(&self) -> u64 {
         self.from_client.load(Relaxed)
     }
 
-    pub(crate) fn to_client(&self) -> u64 {
+    pub(crate) fn bytes_to_client(&self) -> u64 {
         self.to_client.load(Relaxed)
     }
 
@@ -43,7 +43,7 @@ impl RelayTotals {
             first_byte_after: None,
             elapsed: Duration::ZERO,
             bytes_sent: self.to_backend.load(Relaxed),
-            bytes_received: self.to_client(),
+            bytes_received: self.bytes_to_client(),
         }
     }
 }

@@ -106,12 +106,12 @@ impl Session {
             elapsed: self.accepted_at.elapsed(),
             connected_after: connected.map(|own| own.after),
             bytes_from_client: from_client
-                .map_or_else(|| totals.from_client(), |record| record.read()),
+                .map_or_else(|| totals.bytes_from_client(), |record| record.read()),
             bytes_to_backend: connected
-                .map_or_else(|| totals.from_client(), |own| own.to_backend.get()),
+                .map_or_else(|| totals.bytes_from_client(), |own| own.to_backend.get()),
             bytes_to_client: match connected {
                 Some(own) => own.to_client.get(),
-                None => details.responded + totals.to_client(),
+                None => details.responded + totals.bytes_to_client(),
             },
             client_ended_after: from_client
                 .and_then(|record| record.ended())

@@ -150,7 +150,7 @@ async fn an_answer_sent_before_a_reset_is_not_lost() {
 
 #[tokio::test]
 async fn a_silent_session_ends_and_bytes_in_either_direction_keep_it_open() {
-    let idle = Duration::from_secs(2);
+    let idle = Duration::from_secs(5);
     let timeouts = Timeouts::default().idle(Some(idle));
     let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
     let begin = tokio::time::Instant::now();
@@ -169,7 +169,7 @@ async fn a_silent_session_ends_and_bytes_in_either_direction_keep_it_open() {
 
 #[tokio::test]
 async fn a_half_closed_session_ends_when_the_other_side_is_silent() {
-    let silence = Duration::from_secs(2);
+    let silence = Duration::from_secs(5);
     let timeouts = Timeouts::default().half_closed(Some(silence));
     let (proxy, mut client, mut server) = session_with(|l| l.timeouts(timeouts)).await;
     client.shutdown().await.unwrap();

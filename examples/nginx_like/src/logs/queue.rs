@@ -12,11 +12,17 @@ use tokio::time;
 use super::chunk::Chunk;
 use super::writer::Writer;
 
-/// How many bytes of messages may wait for one log. Its thread may hold as many again.
+/// How many bytes of messages may wait for one log, besides those that a chunk gathers. Its thread may hold as many again.
 pub(super) const CAPACITY: usize = 4 << 20;
 
 /// How many bytes a message may have. nginx cuts after 2048; text of other programs is longer at times.
 pub(super) const LONGEST: usize = 64 << 10;
+
+/// The longest file name, as the kernel has it. Clients may choose the values of variables in file names.
+const LONGEST_PATH: usize = 4096;
+
+/// How often the error log is told of the same fault of a log.
+const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// How long the writing thread waits for more messages before it ends.
 ///
@@ -53,10 +59,14 @@ struct State {
     has_timer: bool,
     /// Where in `entries` the file is that the thread will switch to.
     switch: Option<usize>,
-    /// Of the messages in `entries` and `gathered`.
+    /// Of the messages in `entries` and `gathered`. Those with a file name count with it and their entry.
     bytes: usize,
     /// Messages that did not fit behind `entries`.
     dropped: u64,
+    /// When the error log was last told of a gap.
+    told_at: Option<Instant>,
+    /// Messages whose file name is too long.
+    refused: u64,
     is_closed: bool,
     thread: Thread,
 }
@@ -95,6 +105,8 @@ pub(super) struct Batch {
     pub(super) entries: VecDeque<Entry>,
     /// Messages that were dropped after these entries.
     pub(super) dropped: u64,
+    /// Messages whose file name is too long.
+    pub(super) refused: u64,
 }
 
 /// What the caller of [`Queue::push`] must do.
@@ -104,7 +116,7 @@ pub(super) struct Pushed {
     pub(super) needs_thread: bool,
     /// No timer waits for the chunk that the line begins: one must be started that waits until this time.
     pub(super) needs_timer: Option<time::Instant>,
-    /// The line is the first that was dropped in a row.
+    /// The line is the first that was dropped in a row, and the error log was not told of such a line for a minute.
     pub(super) begins_gap: bool,
 }
 
@@ -128,6 +140,8 @@ impl Queue {
                 switch: None,
                 bytes: 0,
                 dropped: 0,
+                told_at: None,
+                refused: 0,
                 is_closed: false,
                 thread: Thread::Writing,
             }),
@@ -144,11 +158,15 @@ impl Queue {
         let mut pushed = Pushed::default();
         let mut state = self.lock();
         // Once a message was dropped, all are until the thread has taken the queue: the dropped ones make one gap.
-        if state.dropped > 0 || state.bytes + message.len() > CAPACITY {
+        let held = path.map_or(0, |path| path.as_os_str().len() + size_of::<Entry>());
+        let held = held + message.len();
+        if path.is_some_and(|path| path.as_os_str().len() >= LONGEST_PATH) {
+            state.refused += 1;
+        } else if state.dropped > 0 || state.bytes + held > CAPACITY + self.chunk_size {
             state.dropped += 1;
-            pushed.begins_gap = state.dropped == 1;
+            pushed.begins_gap = state.dropped == 1 && is_due(&mut state.told_at, Instant::now());
         } else {
-            state.bytes += message.len();
+            state.bytes += held;
             let gathers = message.len() <= self.chunk_size && path.is_none();
             if !gathers || state.gathered.bytes.len() + message.len() > self.chunk_size {
                 state.ripen();
@@ -268,6 +286,7 @@ impl Queue {
                 let batch = Batch {
                     entries: std::mem::take(&mut state.entries),
                     dropped: std::mem::take(&mut state.dropped),
+                    refused: std::mem::take(&mut state.refused),
                 };
                 return Some((output, batch));
             }
@@ -332,8 +351,17 @@ impl State {
 
     /// Whether the thread has entries to write or dropped messages to report.
     fn has_work(&self) -> bool {
-        !self.entries.is_empty() || self.dropped > 0
+        !self.entries.is_empty() || self.dropped > 0 || self.refused > 0
     }
+}
+
+/// Whether the error log is told of a fault again. Notes it if so.
+pub(super) fn is_due(told_at: &mut Option<Instant>, now: Instant) -> bool {
+    let is_due = told_at.is_none_or(|told| now.duration_since(told) >= COMPLAINT);
+    if is_due {
+        *told_at = Some(now);
+    }
+    is_due
 }
 
 /// The message, or as much of it as a line may have and how much is missing.

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
+use rustix::io::Errno;
 use tracing::error;
 
 use super::chunk::Chunk;
@@ -16,7 +17,7 @@ use super::flush_timer::FlushTimer;
 use super::level::LogLevel;
 use super::line::line;
 use super::path_cache::{FileCacheSettings, PathCache};
-use super::queue::{Entry, Output, Pushed, Queue};
+use super::queue::{Entry, Output, Pushed, Queue, is_due};
 use super::syslog::{Syslog, SyslogSocket};
 use super::writer::Writer;
 
@@ -30,9 +31,6 @@ const GATHER: Buffer = Buffer {
     flush: Some(Duration::from_millis(50)),
     gzip: None,
 };
-
-/// How often the error of a log is logged while it lasts.
-const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// A log: a file, the standard error stream, files by name, or a syslog server.
 ///
@@ -236,7 +234,10 @@ fn write(queue: &Queue, shown: &str, reports: Reports) {
                 Entry::Reopen(file) => output.writer.reopen(file),
             }
         }
-        output.lost += batch.dropped;
+        output.lost += batch.dropped + batch.refused;
+        if batch.refused > 0 {
+            failed = Some(Errno::NAMETOOLONG.into());
+        }
         match reports {
             Reports::Itself => output.tell_itself(),
             Reports::ErrorLog | Reports::OfSyslog => {
@@ -270,14 +271,9 @@ impl Output {
 
     /// Tells the error log, at most once in a minute while lines are lost.
     fn tell_error_log(&mut self, log: &str, reports: Reports, failed: Option<io::Error>) {
-        let now = Instant::now();
-        let is_due = self
-            .told_at
-            .is_none_or(|told| now.duration_since(told) >= COMPLAINT);
-        if self.lost == 0 || !(is_due || failed.is_none()) {
+        let Some(lines) = self.take_lost(Instant::now()) else {
             return;
-        }
-        let lines = self.lost;
+        };
         match failed {
             Some(error) => {
                 let error = super::line::os_error(&error);
@@ -289,8 +285,12 @@ impl Output {
             }
             None => error!(target: ALERT_TARGET, log, lines, "Log lines lost"),
         }
-        self.lost = 0;
-        self.told_at = Some(now);
+    }
+
+    /// How many messages were lost, if the error log is told of it now.
+    fn take_lost(&mut self, now: Instant) -> Option<u64> {
+        let is_told = self.lost > 0 && is_due(&mut self.told_at, now);
+        is_told.then(|| std::mem::take(&mut self.lost))
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, ipproto, socket, sockopt};
 
-use super::logs::logging::syslogs_of;
+use super::logs::configured::syslogs_of;
 use crate::build::inherited::ClaimedSocket;
 use crate::config::listen::Listen;
 use crate::config::main::Config;

@@ -4,7 +4,7 @@ use super::build_as_user::build_all_as_user;
 use super::credentials::Credentials;
 use super::error::StartError;
 use super::files::access::FileAccess;
-use super::logs::logging::paths_of;
+use super::logs::configured::paths_of;
 use crate::build::inherited::ClaimedSocket;
 use crate::build::loops;
 use crate::config::main::Config;

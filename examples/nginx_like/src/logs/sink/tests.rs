@@ -211,3 +211,82 @@ fn lines_whose_timer_ends_with_its_runtime_are_written_and_the_next_have_another
     sink.push(None, line(3).as_bytes());
     assert_eq!(written(&sink), (0..4).map(line).collect::<String>());
 }
+
+#[test]
+fn a_buffer_larger_than_the_queue_loses_no_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let buffer = Buffer {
+        size: 2 * CAPACITY,
+        flush: None,
+        gzip: None,
+    };
+    let sink = Sink::access(&path, File::create(&path).unwrap(), Some(buffer)).unwrap();
+    // The thread need not be quick: the first chunk and these lines wait together.
+    let sent = 5 * CAPACITY / 2 / 100;
+    for number in 0..sent {
+        sink.push(None, line(number).as_bytes());
+    }
+    let first = written(&sink);
+    assert!(first.len() > 2 * CAPACITY - 100, "{}", first.len());
+    sink.flush(Instant::now() + LONG);
+    assert!(written_at(&path) == (0..sent).map(line).collect::<String>());
+}
+
+fn written_at(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+/// A queue whose thread never writes.
+fn hanging() -> (Queue, Output) {
+    let writer = Writer::Paths(PathCache::new(None));
+    let queue = Queue::new(writer, 0, None);
+    let output = queue.begin().unwrap();
+    (queue, output)
+}
+
+#[test]
+fn file_names_count_as_bytes_that_wait_and_those_too_long_are_refused() {
+    let (queue, output) = hanging();
+    let name = format!("/{}", "x".repeat(4000));
+    let name = Path::new(&name);
+    let mut kept = 0;
+    while !queue.push(b"\n", Some(name)).begins_gap {
+        kept += 1;
+    }
+    assert!(kept <= CAPACITY / 4000, "{kept}");
+    let (output, batch) = queue.take(output).unwrap();
+    assert_eq!((batch.entries.len(), batch.dropped), (kept, 1));
+    let long = format!("/{}", "x".repeat(1 << 20));
+    let _ = queue.push(b"\n", Some(Path::new(&long)));
+    let _ = queue.push(b"\n", Some(name));
+    let (_, batch) = queue.take(output).unwrap();
+    assert_eq!(
+        (batch.entries.len(), batch.dropped, batch.refused),
+        (1, 0, 1)
+    );
+}
+
+#[test]
+fn the_error_log_is_told_of_gaps_once_in_a_minute() {
+    let (queue, mut output) = hanging();
+    let mut told = 0;
+    for _ in 0..3 {
+        for _ in 0..CAPACITY / LONGEST + 2 {
+            told += usize::from(queue.push(&[b'x'; LONGEST], None).begins_gap);
+        }
+        let batch;
+        (output, batch) = queue.take(output).unwrap();
+        assert_eq!(batch.dropped, 2);
+    }
+    assert_eq!(told, 1);
+    let begin = Instant::now();
+    let at = |seconds| begin + Duration::from_secs(seconds);
+    output.lost = 2;
+    assert_eq!(output.take_lost(at(0)), Some(2));
+    output.lost += 3;
+    assert_eq!(output.take_lost(at(59)), None);
+    output.lost += 4;
+    assert_eq!(output.take_lost(at(60)), Some(7));
+    assert_eq!(output.take_lost(at(999)), None);
+}

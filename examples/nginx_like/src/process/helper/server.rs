@@ -25,7 +25,7 @@ use crate::process::files::conf_path::ConfPath;
 use crate::process::files::open_log;
 use crate::process::files::pid::PidFile;
 use crate::process::files::socket_file::SocketFile;
-use crate::process::logs::logging::paths_of;
+use crate::process::logs::configured::paths_of;
 use crate::syntax::recording::Recording;
 
 /// How many requests may hang on files at a time.

@@ -1,12 +1,11 @@
 //! `error_log`: where messages go, and which.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
-use lb_proxy::events::{ACCEPT_TARGET, FAILURES_TARGET};
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, error, info};
 use tracing_subscriber::Registry;
@@ -17,26 +16,19 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::configured::{access_keys, levels_of, syslog_place};
 use super::event_line::{EventFormat, severity};
-use crate::config::access_log::AccessTarget;
-use crate::config::error_log::{LogLevel, LogTarget};
+use super::filter::{filter, targets};
+use crate::config::error_log::LogLevel;
 use crate::config::main::Config;
 use crate::logs::sink::Sink;
 use crate::logs::sinks::{SinkKey, Sinks};
-use crate::logs::syslog::Syslog;
 use crate::process::error::StartError;
 use crate::process::files::access::FileAccess;
 use crate::process::files::file_threads::FileThreads;
-use crate::syntax::span::Span;
 
 /// How long the end of a log, or of the process, waits until a reader or a disk has taken the last messages.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The outcomes of attempts to connect, which the hooks of sessions log.
-const EJECTIONS: &str = "lb_proxy::upstream::outcome";
-
-/// Its messages say less than ours and name nothing of the configuration.
-const DNS_CLIENT: &str = "hickory";
 
 /// Logs that are open, each once.
 #[derive(Clone, Debug)]
@@ -272,70 +264,6 @@ fn flush<'a>(sinks: impl Iterator<Item = &'a Arc<Sink>>) {
     }
 }
 
-/// The syslog servers of all `error_log` and `access_log` directives, with their places.
-pub(crate) fn syslogs_of(config: &Config) -> impl Iterator<Item = (&Syslog, &Span)> {
-    let servers = config.stream.iter().flat_map(|stream| &stream.servers);
-    let settings = servers.map(|server| &server.settings);
-    let errors = settings.clone().flat_map(|settings| &settings.error_logs);
-    let errors = config.error_logs.iter().chain(errors);
-    let errors = errors.filter_map(|log| match &log.target {
-        LogTarget::Syslog(syslog) => Some((syslog, &log.span)),
-        LogTarget::File(_) | LogTarget::Stderr => None,
-    });
-    let access = settings.flat_map(|settings| &settings.access_logs);
-    errors.chain(access.filter_map(|log| match &log.target {
-        AccessTarget::Syslog(syslog) => Some((syslog, &log.span)),
-        AccessTarget::File(..) | AccessTarget::Paths(_) => None,
-    }))
-}
-
-fn syslog_place(config: &Config, syslog: &Syslog) -> Span {
-    let mut all = syslogs_of(config);
-    let found = all.find(|(other, _)| *other == syslog);
-    found.map_or_else(Span::none, |(_, span)| span.clone())
-}
-
-/// The files of all `error_log` and `access_log` directives whose names have no variables.
-pub(crate) fn paths_of(config: &Config) -> impl Iterator<Item = PathBuf> {
-    let keys = levels_of(config).into_keys().chain(access_keys(config));
-    let paths: BTreeSet<_> = keys
-        .filter_map(|key| match key {
-            SinkKey::Access(path, _) | SinkKey::Error(path) => Some(path),
-            SinkKey::Paths(..) | SinkKey::Stderr | SinkKey::Syslog(_) => None,
-        })
-        .collect();
-    paths.into_iter()
-}
-
-/// Whether messages go to the standard error stream.
-pub(crate) fn writes_to_stderr(config: &Config) -> bool {
-    let levels = levels_of(config);
-    levels.is_empty() || levels.contains_key(&SinkKey::Stderr)
-}
-
-/// The files of all `error_log` directives. Blocks inherit logs from each other: each is opened once, at its least severe
-/// level.
-fn levels_of(config: &Config) -> HashMap<SinkKey, LogLevel> {
-    let servers = config.stream.iter().flat_map(|stream| &stream.servers);
-    let of_servers = servers.flat_map(|server| &server.settings.error_logs);
-    let mut levels = HashMap::new();
-    for log in config.error_logs.iter().chain(of_servers) {
-        let level = levels.entry(log.target.key()).or_insert(log.level);
-        *level = (*level).min(log.level);
-    }
-    levels
-}
-
-/// The logs of all `access_log` directives.
-fn access_keys(config: &Config) -> impl Iterator<Item = SinkKey> {
-    let servers = config.stream.iter().flat_map(|stream| &stream.servers);
-    servers.flat_map(|server| {
-        let settings = &server.settings;
-        let logs = settings.access_logs.iter();
-        logs.map(|log| log.target.key(settings.file_cache))
-    })
-}
-
 /// Writes to the logs that are installed at the time of the message.
 struct CurrentLogs(Arc<RwLock<Logs>>);
 
@@ -381,47 +309,5 @@ impl Write for MessageWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Our crates. Other libraries name nothing of the configuration, and their errors are logged by one of these.
-const OURS: [&str; 4] = ["lb_core", "lb_discovery", "lb_proxy", "nginx_like"];
-
-/// The messages that are logged at `level`. Those of other libraries are logged at `debug` only, for the search of faults.
-fn targets(level: LevelFilter, has_hooks: bool) -> Targets {
-    let foreign = if level >= LevelFilter::DEBUG {
-        level
-    } else {
-        LevelFilter::OFF
-    };
-    let debug = if level >= LevelFilter::DEBUG {
-        LevelFilter::DEBUG
-    } else {
-        LevelFilter::OFF
-    };
-    let ours = OURS.map(|target| (target, level));
-    let targets = Targets::new()
-        .with_default(foreign)
-        .with_target(DNS_CLIENT, LevelFilter::OFF)
-        .with_targets(ours)
-        // Their warnings are errors in the log; see `severity`.
-        .with_target(ACCEPT_TARGET, LevelFilter::WARN.max(level));
-    if has_hooks {
-        // The hooks write nginx's lines about sessions.
-        targets
-            .with_target(FAILURES_TARGET, LevelFilter::OFF)
-            .with_target(EJECTIONS, debug)
-    } else {
-        targets.with_target(FAILURES_TARGET, LevelFilter::WARN.max(level))
-    }
-}
-
-/// tracing has no `notice` and nothing above `error`.
-const fn filter(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Info | LogLevel::Notice => LevelFilter::INFO,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Error | LogLevel::Crit | LogLevel::Alert | LogLevel::Emerg => LevelFilter::ERROR,
     }
 }
