@@ -89,8 +89,9 @@ fn endpoint(addr: SocketAddr, path: Option<&Arc<Path>>) -> Endpoint {
 
 /// Properties that the first bytes contain. They are set once the first bytes have been read.
 ///
-/// [`Hooks::accept`](crate::Hooks::accept) runs before that, unless a preread
-/// [names the client](crate::first_bytes::Preread::names_client).
+/// [`Hooks::accept`](crate::Hooks::accept) runs before that. If a preread
+/// [names the client](crate::first_bytes::Preread::names_client), the hook runs after the last such one, and sees what the
+/// prereads up to that one found.
 impl Connection {
     /// The address that the client connected to at the first of the proxies in front.
     ///
@@ -127,6 +128,6 @@ impl Connection {
     /// The protocols that the client's TLS offers (ALPN), in its order of preference.
     pub fn alpn(&self) -> impl Iterator<Item = &[u8]> {
         let info = self.preread.iter();
-        info.flat_map(|info| info.alpn.iter().map(|name| &**name))
+        info.flat_map(|info| info.alpn())
     }
 }

@@ -31,7 +31,8 @@
 //!
 //! 1. **Admit.** The [`Limits`] of the proxy and the listener apply first; by default a connection above them waits in the
 //!    kernel's queue. [`Access`](access::Access), the [`ClientZone`](access::ClientZone)s and the [`Hooks`] then admit the
-//!    connection or refuse it.
+//!    connection or refuse it. If a preread [names the client](first_bytes::Preread::names_client), these come after the
+//!    last such one.
 //! 2. **Preread.** A [`Preread`](first_bytes::Preread), if the listener has one, parses the first bytes: the client's address
 //!    ([`ProxyProtocol`](proxy_protocol::ProxyProtocol)), the server name that TLS requests
 //!    ([`ClientHelloReader`](client_hello::ClientHelloReader)).

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::client_hello::TlsVersion;
+use crate::client_hello::{AlpnProtocols, TlsVersion};
 use crate::parse_status::ParseStatus;
 use crate::proxy_protocol::ProxyHeader;
 
@@ -19,11 +19,16 @@ pub(crate) struct PrereadInfo {
     /// Whether the sender of the header is trusted.
     pub(crate) is_trusted: bool,
     pub(crate) server_name: Option<Box<str>>,
-    pub(crate) alpn: Vec<Box<[u8]>>,
+    /// The names of protocols as the client sent them, each behind its length.
+    pub(crate) alpn: Box<[u8]>,
     pub(crate) tls_version: Option<TlsVersion>,
 }
 
 impl PrereadInfo {
+    pub(crate) const fn alpn(&self) -> AlpnProtocols<'_> {
+        AlpnProtocols::from_bytes(&self.alpn)
+    }
+
     pub(crate) fn proxy_header(&self) -> Option<ProxyHeader<'_>> {
         match ProxyHeader::parse(&self.header, self.header.len()) {
             Ok(ParseStatus::Complete(header)) => Some(header),
@@ -40,7 +45,7 @@ impl fmt::Debug for PrereadInfo {
             .field("proxy_header", &self.proxy_header())
             .field("is_trusted", &self.is_trusted)
             .field("server_name", &self.server_name)
-            .field("alpn", &self.alpn)
+            .field("alpn", &self.alpn().collect::<Vec<_>>())
             .field("tls_version", &self.tls_version)
             .finish()
     }

@@ -103,6 +103,18 @@ pub struct AlpnProtocols<'a> {
     rest: &'a [u8],
 }
 
+impl<'a> AlpnProtocols<'a> {
+    /// Those of the bytes that [`bytes`](Self::bytes) has returned.
+    pub(crate) const fn from_bytes(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// The names that are left, each behind its length.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
 impl<'a> Iterator for AlpnProtocols<'a> {
     type Item = &'a [u8];
 

@@ -49,7 +49,9 @@ pub trait Preread: fmt::Debug + Send + Sync + 'static {
 
     /// Whether it may replace the client's address. Default: no.
     ///
-    /// If so, access rules and limits by address are applied after it, to the new address instead of the peer's.
+    /// If so, access rules, limits by address and [`Hooks::accept`](crate::Hooks::accept) are applied right after it, to the
+    /// new address instead of the peer's. The prereads behind the last one that names the client run once the client is
+    /// admitted, so a client that is denied gets its answer before they read.
     fn names_client(&self) -> bool {
         false
     }
@@ -116,7 +118,7 @@ impl PrereadContext<'_> {
         if self.is_kept {
             let info = self.info();
             info.server_name = server_name.map(Into::into);
-            info.alpn = hello.alpn().map(Into::into).collect();
+            info.alpn = hello.alpn().bytes().into();
             info.tls_version = Some(hello.version());
         }
     }

@@ -24,13 +24,11 @@ impl Session {
             if is_observed {
                 self.details.get_or_insert_default();
             }
-            if self.names_client() {
-                self.preread(&mut first).await?;
-                self.admit()?;
-            } else {
-                self.admit()?;
-                self.preread(&mut first).await?;
-            }
+            let naming = self.prereads_to_admit();
+            self.preread(0..naming, &mut first).await?;
+            self.admit()?;
+            let all = self.route().prereads.len();
+            self.preread(naming..all, &mut first).await?;
             self.has_unsent = !first.is_empty();
             match self.choose(first.is_empty(), worker).await? {
                 NextStep::Connect => break,
@@ -42,9 +40,10 @@ impl Session {
         Ok((backend, first.into_ahead()))
     }
 
-    /// Whether a preread may replace the client's address.
-    fn names_client(&self) -> bool {
+    /// The number of prereads up to the last one that may replace the client's address.
+    fn prereads_to_admit(&self) -> usize {
         let mut prereads = self.route().prereads.iter();
-        prereads.any(|preread| preread.names_client())
+        let last = prereads.rposition(|preread| preread.names_client());
+        last.map_or(0, |last| last + 1)
     }
 }

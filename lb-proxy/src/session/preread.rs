@@ -1,6 +1,7 @@
 //! Preread: the listener's prereads read the first bytes before a backend is picked.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use lb_core::Escaped;
@@ -21,20 +22,25 @@ use crate::preread::{Preread, PrereadContext, PrereadError, PrereadStatus};
 const FIRST_READ: usize = 1024;
 
 impl Session {
-    /// Reads until every preread of the listener is done, each within its time-out.
-    pub(super) async fn preread(&mut self, first: &mut FirstBytes) -> Result<(), CloseReason> {
-        if self.route().prereads.is_empty() {
+    /// Reads until the prereads of the listener in `range` are done, each within its time-out.
+    pub(super) async fn preread(
+        &mut self,
+        range: Range<usize>,
+        first: &mut FirstBytes,
+    ) -> Result<(), CloseReason> {
+        if range.is_empty() {
             return Ok(());
         }
         let listener = Arc::clone(&self.permit.listener);
         let route = &listener.route;
         let mut context = PrereadContext {
             connection: self.connection(),
-            upstream: None,
+            upstream: self.upstream.take(),
             server_names: route.server_names.as_deref(),
             is_kept: route.keeps_preread,
         };
-        for (reader, preread) in route.prereads.iter().enumerate() {
+        for reader in range {
+            let preread = &route.prereads[reader];
             let limit = preread.timeout().unwrap_or(route.preread_timeout);
             let satisfied = first.satisfy(&**preread, &mut context, &self.client);
             let (failure, error) = match timeout(limit, satisfied).await {

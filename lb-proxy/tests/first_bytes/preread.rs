@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lb_core::Backend;
 use lb_proxy::access::{Access, ClientZone};
+use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::first_bytes::{Preread, PrereadContext, PrereadError, PrereadStatus};
 use lb_proxy::{Listener, Proxy, Upstream};
 use test_support::bytes::noise;
@@ -122,6 +123,40 @@ async fn rules_and_limits_go_by_the_client_that_was_named() {
     let metrics = proxy.metrics();
     assert_eq!((metrics.access_denied, metrics.client_sessions), (1, 1));
     drop((first, second));
+    proxy.end().await;
+}
+
+/// The prereads behind the one that names the client wait for bytes of admitted clients alone.
+#[tokio::test]
+async fn a_named_client_is_refused_before_the_next_preread_reads() {
+    let access = Access::new().deny("10.0.0.9".parse::<std::net::IpAddr>().unwrap());
+    let zone = ClientZone::builder().build();
+    let forever = ClientHelloReader::new().timeout(Duration::MAX);
+    let (proxy, _backend) = lined(|listener| {
+        listener
+            .preread(Arc::new(forever))
+            .access(access)
+            .limit_clients(&zone, NonZeroU32::MIN)
+    })
+    .await;
+    let say = async |line: &[u8]| {
+        let mut client = proxy.connect().await;
+        client.write_all(line).await.unwrap();
+        client
+    };
+    // No client sends a ClientHello.
+    assert_reset(&mut say(b"10.0.0.9:1\n").await).await;
+    let first = say(b"10.0.0.1:1\n").await;
+    eventually("the first client's place", || zone.len() == 1).await;
+    assert_reset(&mut say(b"10.0.0.1:2\n").await).await;
+    let metrics = proxy.metrics();
+    assert_eq!((metrics.access_denied, metrics.client_sessions), (1, 1));
+    assert_eq!((metrics.preread_errors, metrics.connect_attempts), (0, 0));
+    drop(first);
+    eventually("the first client's end", || {
+        proxy.metrics().preread_errors == 1
+    })
+    .await;
     proxy.end().await;
 }
 
