@@ -107,8 +107,8 @@ impl RunTimeResolvers {
             return Ok(Some(Arc::clone(known)));
         }
         let limit = Some(names.timeout()).filter(|limit| !limit.is_zero());
-        let resolver = configured(directive, names.timeout())
-            .concurrent_questions(self.concurrent_questions);
+        let resolver =
+            configured(directive, names.timeout()).concurrent_questions(self.concurrent_questions);
         let resolver = build(resolver, &directive.span)?;
         let hosts = Arc::new(HostCache::new(resolver, limit));
         self.known.push((names.clone(), Arc::clone(&hosts)));

@@ -109,12 +109,7 @@ impl<'a> Context<'a> {
         found
     }
 
-    fn compute_once(
-        &self,
-        variable: &Variable,
-        kept: usize,
-        out: &mut dyn Output,
-    ) -> Option<()> {
+    fn compute_once(&self, variable: &Variable, kept: usize, out: &mut dyn Output) -> Option<()> {
         if let Some(value) = self.kept.borrow().get(kept) {
             out.push(value.as_ref()?);
             return Some(());
@@ -127,9 +122,7 @@ impl<'a> Context<'a> {
         }
         if !self.is_cyclic.get() {
             let value = found.map(|()| value.into_boxed_slice());
-            self.kept
-                .borrow_mut()
-                .set(kept, self.variables.kept, value);
+            self.kept.borrow_mut().set(kept, self.variables.kept, value);
         }
         found
     }

@@ -156,7 +156,8 @@ fn keep_shared(variables: &mut Variables) {
             uses[id.0] += 1;
             let needed = &list[id.0].kind;
             // A built-in variable needs none, and a stored one is computed elsewhere.
-            is_nested[i] |= matches!(needed, Kind::Defined(needed) if !needed.variables().is_empty());
+            is_nested[i] |=
+                matches!(needed, Kind::Defined(needed) if !needed.variables().is_empty());
         }
     }
     for (i, variable) in variables.list.iter_mut().enumerate() {

@@ -251,7 +251,10 @@ fn a_session_that_goes_on_has_lasted_some_time() {
 #[test]
 fn what_several_maps_need_is_computed_once() {
     const LEVELS: usize = 40;
-    for last in ["map $remote_port $m0 { }", "map $remote_port $m0 { volatile; }"] {
+    for last in [
+        "map $remote_port $m0 { }",
+        "map $remote_port $m0 { volatile; }",
+    ] {
         let maps: String = (1..=LEVELS)
             .map(|n| format!("map $m{0}$m{0} $m{n} {{ default $m{0}$m{0}; }} ", n - 1))
             .collect();
