@@ -41,6 +41,7 @@ impl<'a> Sessions<'a> {
         stream: &'a Stream,
         upstreams: &'a [Upstream],
         sinks: &Sinks,
+        resolvers: RunTimeResolvers,
     ) -> Result<Self, BuildError> {
         let servers = stream.servers.iter();
         let logs = servers.map(|server| Arc::new(SessionLog::new(server, stream, sinks)));
@@ -50,7 +51,7 @@ impl<'a> Sessions<'a> {
             upstreams,
             none,
             targets: Targets::new(stream, upstreams),
-            resolvers: RunTimeResolvers::default(),
+            resolvers,
             logs: logs.collect(),
         })
     }
