@@ -1,5 +1,6 @@
 //! What a lookup finds: against a real server on this machine.
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -54,16 +55,36 @@ async fn one_family_is_enough() {
 }
 
 #[tokio::test]
-async fn addresses_and_localhost_need_no_server() {
+async fn addresses_need_no_server() {
     let server = DnsServer::start();
     for (name, expected) in [
         ("10.0.0.1", vec!["10.0.0.1"]),
         ("2001:db8::1", vec!["2001:db8::1"]),
-        ("localhost", vec!["127.0.0.1", "::1"]),
     ] {
         let found = lookup(&server, name).await.unwrap();
         assert_eq!(addrs(&found.snapshot), at(446, &expected));
         assert_eq!(server.questions(name), 0);
+    }
+}
+
+/// Where clients choose the names, an answer of our own would let them reach this machine.
+#[tokio::test]
+async fn given_name_servers_answer_reserved_names() {
+    let server = DnsServer::start();
+    for name in [
+        "localhost",
+        "a.localhost",
+        "localhost.",
+        "a.invalid",
+        "a.onion",
+    ] {
+        let error = lookup(&server, name).await.unwrap_err();
+        assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
+        let absolute = name.trim_end_matches('.');
+        server.set(absolute, 60, &[ip("10.0.0.1")]);
+        let found = lookup(&server, name).await.unwrap();
+        assert_eq!(addrs(&found.snapshot), at(446, &["10.0.0.1"]));
+        server.remove(absolute);
     }
 }
 
@@ -158,14 +179,21 @@ async fn the_ttl_of_an_alias_limits_a_negative_answer() {
     assert_eq!(error.valid_for(), Some(Duration::from_secs(5)));
 }
 
+/// Nothing answers at the name server of the file, so a question would fail otherwise.
 #[tokio::test]
-async fn reserved_names_are_not_asked_for() {
-    let server = DnsServer::start();
-    for name in ["host.invalid", "host.onion"] {
-        let error = failure(&server, name).await;
+async fn the_system_resolver_asks_for_no_reserved_name() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"nameserver 127.99.98.97\n").unwrap();
+    let builder = Resolver::builder().resolv_conf(file.path());
+    let resolver = builder.build().unwrap();
+    for name in ["host.invalid.", "host.onion."] {
+        let dns = Dns::try_new(resolver.clone(), name, 446).unwrap();
+        let error = dns.lookup().await.unwrap_err();
         assert!(matches!(error, DiscoveryError::NotFound { .. }), "{error}");
-        assert_eq!(server.questions(name), 0);
     }
+    let dns = Dns::try_new(resolver, "a.localhost.", 446).unwrap();
+    let found = dns.lookup().await.unwrap();
+    assert_eq!(addrs(&found.snapshot), at(446, &["127.0.0.1", "::1"]));
 }
 
 #[tokio::test]

@@ -229,3 +229,61 @@ async fn a_family_without_an_answer_does_not_delay_a_start_with_many_names() {
     futures::future::join_all(lookups).await;
     assert_soon(started);
 }
+
+/// Where clients choose the names, any number may have a silent server.
+#[tokio::test]
+async fn names_without_an_answer_do_not_delay_another_below_the_limit_of_questions() {
+    const SILENT: usize = 300;
+    let server = DnsServer::start();
+    server.set(NAME, 60, &[ip(V4)]);
+    server.set_silent(true);
+    let builder = Resolver::builder().name_servers(&[server.addr()]);
+    let builder = builder.timeout(TIMEOUT).attempts(1).ipv6(false);
+    let resolver = builder.concurrent_questions(2 * SILENT).build().unwrap();
+    let name = |n: usize| format!("silent{n}.test");
+    let mut lookups = tokio::task::JoinSet::new();
+    for n in 0..SILENT {
+        let dns = Dns::try_new(resolver.clone(), &name(n), 446).unwrap();
+        lookups.spawn(async move { dns.lookup().await });
+    }
+    let started = Instant::now();
+    for n in 0..SILENT {
+        while server.questions(&name(n)) == 0 {
+            assert_soon(started);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    server.set_silent(false);
+    let dns = Dns::try_new(resolver, NAME, 446).unwrap();
+    let started = Instant::now();
+    let found = dns.lookup().await.unwrap();
+    assert_soon(started);
+    assert_eq!(addrs(&found.snapshot), at(446, &[V4]));
+}
+
+#[tokio::test]
+async fn a_name_without_an_answer_lets_others_ask_between_its_attempts() {
+    let silent = "silent.test";
+    let server = DnsServer::start();
+    server.set(NAME, 60, &[ip(V4)]);
+    server.set_silent(true);
+    let builder = Resolver::builder().name_servers(&[server.addr()]);
+    let builder = builder.timeout(Duration::from_millis(500)).ipv6(false);
+    let resolver = builder.attempts(40).concurrent_questions(1);
+    let resolver = resolver.build().unwrap();
+    let dns = Dns::try_new(resolver.clone(), silent, 446).unwrap();
+    let lookup = tokio::spawn(async move { dns.lookup().await });
+    let started = Instant::now();
+    while server.questions(silent) == 0 {
+        assert_soon(started);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let waiting = Dns::try_new(resolver, NAME, 446).unwrap();
+    let waiting = tokio::spawn(async move { waiting.lookup().await });
+    while server.questions(NAME) == 0 {
+        assert_soon(started);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    lookup.abort();
+    waiting.abort();
+}

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use lb_core::Escaped;
 use lb_proxy::settings::BindSource;
-use tracing::error;
 
 use crate::config::proxy::{BindAddress, ProxyBind, parse_source};
+use crate::session_log::hooks::SessionLog;
 use crate::variables::context::Context;
 use crate::variables::table::Variables;
 
-/// The source that `bind` describes.
-pub(super) fn source(bind: Option<&ProxyBind>, variables: &Arc<Variables>) -> BindSource {
+/// The source that `bind` describes. A value that is no address is an error in `log`.
+pub(super) fn source(
+    bind: Option<&ProxyBind>,
+    variables: &Arc<Variables>,
+    log: &Arc<SessionLog>,
+) -> BindSource {
     let Some(bind) = bind else {
         return BindSource::any();
     };
@@ -19,6 +22,7 @@ pub(super) fn source(bind: Option<&ProxyBind>, variables: &Arc<Variables>) -> Bi
         BindAddress::Fixed(addr) => BindSource::any().addr_and_port(*addr),
         BindAddress::Computed(value) => {
             let (value, variables) = (value.clone(), Arc::clone(variables));
+            let log = Arc::clone(log);
             // As in nginx, the system chooses if the value is no address.
             BindSource::computed(move |connection| {
                 let text = value
@@ -27,7 +31,7 @@ pub(super) fn source(bind: Option<&ProxyBind>, variables: &Arc<Variables>) -> Bi
                 let text = String::from_utf8_lossy(&text);
                 let addr = parse_source(&text);
                 if addr.is_none() && !text.is_empty() {
-                    error!("invalid local address \"{}\"", Escaped(&text));
+                    log.invalid_source(connection, &text);
                 }
                 addr
             })

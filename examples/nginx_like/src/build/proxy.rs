@@ -10,6 +10,7 @@ use super::error::BuildError;
 use super::inherited::{InheritedSockets, SocketMatch};
 use super::listener::listener;
 use super::reload_state::ReloadState;
+use super::resolvers::RunTimeResolvers;
 use super::session::Sessions;
 use super::upstream::upstreams;
 use super::virtual_servers::virtual_servers;
@@ -28,19 +29,21 @@ pub(crate) fn proxy(
     state.take_zones(&stream.limit_conn_zones);
     // SIGTERM does not drain.
     let workers = workers(config.worker_processes);
+    let most_sessions = most_sessions(config, workers);
     let mut proxy = Proxy::builder()
         .drain_timeout(config.worker_shutdown_timeout)
         .workers(match workers {
             NonZeroUsize::MIN => Workers::CurrentRuntime,
             several => Workers::Threads(several),
         })
-        .limits(Limits::default().sessions(Some(most_sessions(config, workers))));
+        .limits(Limits::default().sessions(Some(most_sessions)));
     // Those that no server names now as well: a later reload may name them, and finds their state.
     for upstream in &upstreams {
         proxy = proxy.upstream(upstream);
     }
     inherited.add_claimed(&state.inherited);
-    let mut sessions = Sessions::new(stream, &upstreams, sinks)?;
+    let resolvers = RunTimeResolvers::new(most_sessions, config.worker_rlimit_nofile);
+    let mut sessions = Sessions::new(stream, &upstreams, sinks, resolvers)?;
     for (number, server) in stream.servers.iter().enumerate() {
         for listen in server.listens.iter().filter(|listen| listen.is_default) {
             let upstream = sessions.upstream(server);

@@ -9,7 +9,7 @@ use super::error::BuildError;
 use super::host_cache::HostCache;
 use super::resolvers::RunTimeResolvers;
 use super::targets::Targets;
-use crate::config::handler::Handler;
+use crate::config::handler::{Handler, NO_HANDLER};
 use crate::config::pass::{PassError, PassTo};
 use crate::config::server::Server;
 use crate::config::stream::Stream;
@@ -27,6 +27,7 @@ pub(super) fn routed(
 ) -> Result<VirtualServer, BuildError> {
     let variables = Arc::clone(&stream.variables);
     Ok(match &server.handler {
+        Handler::Missing => described.route(|_| RouteAction::Refuse(NO_HANDLER.into())),
         Handler::Upstream => described,
         Handler::Pass(PassTo::Addr(addr)) => {
             let addr = *addr;

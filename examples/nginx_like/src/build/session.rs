@@ -41,6 +41,7 @@ impl<'a> Sessions<'a> {
         stream: &'a Stream,
         upstreams: &'a [Upstream],
         sinks: &Sinks,
+        resolvers: RunTimeResolvers,
     ) -> Result<Self, BuildError> {
         let servers = stream.servers.iter();
         let logs = servers.map(|server| Arc::new(SessionLog::new(server, stream, sinks)));
@@ -50,7 +51,7 @@ impl<'a> Sessions<'a> {
             upstreams,
             none,
             targets: Targets::new(stream, upstreams),
-            resolvers: RunTimeResolvers::default(),
+            resolvers,
             logs: logs.collect(),
         })
     }
@@ -69,11 +70,12 @@ impl<'a> Sessions<'a> {
     /// The settings of the sessions of the server with this index.
     pub(super) fn of(&mut self, number: usize) -> Result<VirtualServer, BuildError> {
         let server = &self.stream.servers[number];
-        let log: Arc<dyn Hooks> = Arc::clone(&self.logs[number]) as _;
-        let session = VirtualServer::new(self.upstream(server)).hooks(log);
-        let session = sockets(session, server, self.stream);
+        let log = &self.logs[number];
+        let hooks: Arc<dyn Hooks> = Arc::clone(log) as _;
+        let session = VirtualServer::new(self.upstream(server)).hooks(hooks);
+        let session = sockets(session, server, self.stream, log);
         let session = proxy(session, &server.settings.proxy);
-        let session = bandwidth(session, server, self.stream);
+        let session = bandwidth(session, server, self.stream, log);
         let by_name = server.by_name.clone();
         let session = match by_name.is_empty() {
             true => session,
@@ -90,7 +92,12 @@ impl<'a> Sessions<'a> {
 }
 
 /// The connections to backends.
-fn sockets(session: VirtualServer, server: &Server, stream: &Stream) -> VirtualServer {
+fn sockets(
+    session: VirtualServer,
+    server: &Server,
+    stream: &Stream,
+    log: &Arc<SessionLog>,
+) -> VirtualServer {
     let settings = &server.settings;
     let options = SocketOptions::default().nodelay(settings.core.tcp_nodelay);
     let probed = settings.proxy.socket_keepalive.then(Keepalive::default);
@@ -101,11 +108,16 @@ fn sockets(session: VirtualServer, server: &Server, stream: &Stream) -> VirtualS
                 .receive_buffer(settings.proxy.socket_rcvbuf)
                 .send_buffer(settings.proxy.socket_sndbuf),
         )
-        .bind_source(source(settings.proxy.bind.as_ref(), &stream.variables))
+        .bind_source(source(settings.proxy.bind.as_ref(), &stream.variables, log))
 }
 
 /// `proxy_upload_rate` and `proxy_download_rate`.
-fn bandwidth(session: VirtualServer, server: &Server, stream: &Stream) -> VirtualServer {
+fn bandwidth(
+    session: VirtualServer,
+    server: &Server,
+    stream: &Stream,
+    log: &Arc<SessionLog>,
+) -> VirtualServer {
     let ProxySettings {
         upload_rate,
         download_rate,
@@ -117,11 +129,17 @@ fn bandwidth(session: VirtualServer, server: &Server, stream: &Stream) -> Virtua
         return session;
     }
     let (up, down) = (upload_rate.clone(), download_rate.clone());
-    let variables = Arc::clone(&stream.variables);
+    let (variables, log) = (Arc::clone(&stream.variables), Arc::clone(log));
     session.bandwidth_of(move |connection| {
         let context = Context::new(&variables, connection);
-        let bandwidth = Bandwidth::unlimited().upload(up.of(&context));
-        bandwidth.download(down.of(&context))
+        let rate = |rate: &TransferRate| {
+            rate.of(&context).unwrap_or_else(|value| {
+                log.invalid_rate(connection, &value);
+                None
+            })
+        };
+        let bandwidth = Bandwidth::unlimited().upload(rate(&up));
+        bandwidth.download(rate(&down))
     })
 }
 

@@ -7,9 +7,14 @@ use crate::syntax::directive::Args::Exactly;
 use crate::syntax::directive::{Directive, Has};
 use crate::variables::value::Value;
 
+/// nginx's words for a server without a handler.
+pub(crate) const NO_HANDLER: &str = "no handler for server";
+
 /// What serves the connections of a server, complete.
 #[derive(Clone, Debug)]
 pub(crate) enum Handler {
+    /// None was written: connections end with status 500.
+    Missing,
     /// `pass`: another listener.
     Pass(PassTo),
     /// `proxy_pass` with variables, and how a host that they name is looked up.

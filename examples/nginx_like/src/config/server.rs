@@ -52,8 +52,6 @@ pub(crate) struct ServerBlock {
 /// Worded as in nginx.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
-    #[error("no handler for server")]
-    NoHandler,
     #[error("no \"listen\" is defined for server")]
     NoListen,
 }

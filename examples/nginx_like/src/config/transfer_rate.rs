@@ -2,8 +2,6 @@
 
 use std::num::NonZeroU64;
 
-use tracing::error;
-
 use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
 use crate::syntax::statement::Statement;
@@ -34,19 +32,16 @@ impl TransferRate {
         }
     }
 
-    /// The rate of a session. As in nginx, a value that is no size is an error in the log, and no limit.
-    pub(crate) fn of(&self, context: &Context<'_>) -> Option<NonZeroU64> {
+    /// The rate of a session. `Err`: the value as computed, which is no size. As in nginx it is no limit then.
+    pub(crate) fn of(&self, context: &Context<'_>) -> Result<Option<NonZeroU64>, String> {
         let rate = match self {
             Self::Fixed(rate) => *rate,
             Self::Value(value) => {
                 let bytes = value.get(context);
                 let text = String::from_utf8_lossy(&bytes);
-                units::size(&text).unwrap_or_else(|| {
-                    error!("invalid size \"{text}\"");
-                    0
-                })
+                units::size(&text).ok_or_else(|| text.into_owned())?
             }
         };
-        NonZeroU64::new(rate)
+        Ok(NonZeroU64::new(rate))
     }
 }

@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use lb_core::Endpoint;
+use lb_proxy::events::Connection;
 use tokio::runtime;
 use tokio::time::sleep;
 
 use crate::config::error_log::LogLevel;
 use crate::logs::line::line;
-use crate::logs::rate::{REPORT_AFTER, StormLimit, Verdict};
+use crate::logs::rate::{BucketKey, Client, REPORT_AFTER, StormLimit, Verdict};
 use crate::logs::sink::Sink;
 
 /// The error logs of a server, with their levels.
@@ -40,20 +42,31 @@ impl ErrorLogs {
         !self.logs.is_empty() && level >= self.least
     }
 
-    /// Writes a line, unless a storm of its kind is being counted. Lines below `warn` are not limited: the log was asked
-    /// for every session.
-    pub(super) fn write(&self, level: LogLevel, kind: &'static str, message: fmt::Arguments<'_>) {
+    /// Writes a line, unless a storm of its kind about this client is being counted. Lines below `warn` are not limited:
+    /// the log was asked for every session.
+    pub(super) fn write(
+        &self,
+        connection: &Connection,
+        level: LogLevel,
+        kind: &'static str,
+        message: fmt::Arguments<'_>,
+    ) {
         if !self.take(level) {
             return;
         }
         if level >= LogLevel::Warn
             && let Some(limit) = &self.limit
-            && let Verdict::Suppress { is_first } = limit.admit(kind, Instant::now())
         {
-            if is_first {
-                self.report_later(level, kind, limit);
+            let client = match connection.client_endpoint() {
+                Endpoint::Tcp(client) => client.ip().into(),
+                Endpoint::Unix(_) => Client::Unix,
+            };
+            if let Verdict::Suppress { begins } = limit.admit(kind, client, Instant::now()) {
+                if let Some(bucket) = begins {
+                    self.report_later(level, bucket, limit);
+                }
+                return;
             }
-            return;
         }
         self.put(level, message);
     }
@@ -68,13 +81,16 @@ impl ErrorLogs {
     }
 
     /// Writes the number of suppressed lines after a time. Hooks run on a runtime.
-    fn report_later(&self, level: LogLevel, kind: &'static str, limit: &Arc<StormLimit>) {
+    fn report_later(&self, level: LogLevel, bucket: BucketKey, limit: &Arc<StormLimit>) {
         let (logs, limit) = (self.clone(), Arc::clone(limit));
         let report = move || {
-            let count = limit.take(kind);
+            let count = limit.take(bucket);
+            let kind = bucket.kind;
+            let client = bucket.client.map(|client| format!(", client: {client}"));
+            let client = client.unwrap_or_default();
             logs.put(
                 level,
-                format_args!("{count} more lines \"{kind}\" not written"),
+                format_args!("{count} more lines \"{kind}\" not written{client}"),
             );
         };
         match runtime::Handle::try_current() {

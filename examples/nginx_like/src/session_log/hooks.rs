@@ -75,6 +75,17 @@ impl SessionLog {
     pub(crate) fn accepted(&self, connection: &Connection, number: u64) {
         self.messages.accepted(connection, number);
     }
+
+    /// `proxy_bind` was computed as this text, which is no address.
+    pub(crate) fn invalid_source(&self, connection: &Connection, value: &str) {
+        let what = "invalid local address";
+        self.messages.invalid(connection, what, value);
+    }
+
+    /// A rate was computed as this text, which is no size.
+    pub(crate) fn invalid_rate(&self, connection: &Connection, value: &str) {
+        self.messages.invalid(connection, "invalid size", value);
+    }
 }
 
 impl Hooks for SessionLog {

@@ -12,6 +12,7 @@ use lb_proxy::events::{
 
 use super::error_logs::ErrorLogs;
 use crate::config::error_log::LogLevel;
+use crate::config::handler::NO_HANDLER;
 use crate::config::proxy::{BindAddress, ProxyBind};
 use crate::logs::line::errno_text;
 use crate::variables::context::Context;
@@ -88,7 +89,8 @@ impl Messages {
         }
         let (peer, server) = (connection.peer_endpoint(), server_of(connection));
         let message = format_args!("*{number} client {peer} connected to {server}");
-        self.logs.write(LogLevel::Info, "client connected", message);
+        self.logs
+            .write(connection, LogLevel::Info, "client connected", message);
     }
 
     /// An attempt to connect has ended.
@@ -110,14 +112,15 @@ impl Messages {
                     && let Some(local) = attempt.local_addr()
                 {
                     let message = format_args!("*{number} proxy {local} connected to {backend}");
-                    self.logs.write(LogLevel::Info, "proxy connected", message);
+                    self.logs
+                        .write(connection, LogLevel::Info, "proxy connected", message);
                 }
             }
             (AttemptOutcome::Timeout, _) => {
                 let text = errno_text(ETIMEDOUT);
                 let message = format_args!("*{number} upstream timed out ({text}){rest}");
                 self.logs
-                    .write(LogLevel::Error, "upstream timed out", message);
+                    .write(connection, LogLevel::Error, "upstream timed out", message);
             }
             (_, Some(error)) => {
                 let text = error.errno.map_or_else(|| error.to_string(), errno_text);
@@ -133,14 +136,15 @@ impl Messages {
                     },
                 };
                 let message = format_args!("*{number} {call} failed ({text}){rest}");
-                self.logs.write(level, "connect() failed", message);
+                self.logs
+                    .write(connection, level, "connect() failed", message);
             }
             _ => {}
         }
         if attempt.ejects && !is_single(attempt) {
             let message = format_args!("*{number} upstream server temporarily disabled{rest}");
             let kind = "upstream server temporarily disabled";
-            self.logs.write(LogLevel::Warn, kind, message);
+            self.logs.write(connection, LogLevel::Warn, kind, message);
         }
     }
 
@@ -152,8 +156,12 @@ impl Messages {
                 let message = format_args!(
                     "*{number} access forbidden by rule while initializing session{place}"
                 );
-                self.logs
-                    .write(LogLevel::Error, "access forbidden by rule", message);
+                self.logs.write(
+                    connection,
+                    LogLevel::Error,
+                    "access forbidden by rule",
+                    message,
+                );
             }
             CloseReason::ClientSessions | CloseReason::ClientRate => {
                 self.limited(connection, "", self.zone(summary.refusal));
@@ -163,8 +171,12 @@ impl Messages {
                 let message = format_args!(
                     "ngx_slab_alloc() failed: no memory in limit_conn_zone \"{zone}\""
                 );
-                self.logs
-                    .write(LogLevel::Crit, "no memory in limit_conn_zone", message);
+                self.logs.write(
+                    connection,
+                    LogLevel::Crit,
+                    "no memory in limit_conn_zone",
+                    message,
+                );
             }
             CloseReason::Preread | CloseReason::PrereadTimeout => {
                 if let Some(RefusalDetail::Preread(refusal)) = summary.refusal {
@@ -184,6 +196,7 @@ impl Messages {
                     LogLevel::Info,
                     "connection timed out",
                     number,
+                    &place,
                     summary,
                     format_args!("connection timed out ({text}) while proxying connection{place}"),
                 );
@@ -193,6 +206,7 @@ impl Messages {
                     LogLevel::Info,
                     "shutdown timeout",
                     number,
+                    &place,
                     summary,
                     format_args!("shutdown timeout while proxying connection{place}"),
                 );
@@ -212,13 +226,15 @@ impl Messages {
                 let text = errno_text(errno.unwrap_or(ECONNRESET));
                 let message =
                     format_args!("*{number} recv() failed ({text}) while {action}{place}");
-                self.logs.write(LogLevel::Info, "recv() failed", message);
+                self.logs
+                    .write(place.0, LogLevel::Info, "recv() failed", message);
             }
             (PrereadFailure::Timeout, true) => {
                 let text = errno_text(ETIMEDOUT);
                 let message =
                     format_args!("*{number} client timed out ({text}) while {action}{place}");
-                self.logs.write(LogLevel::Info, "client timed out", message);
+                self.logs
+                    .write(place.0, LogLevel::Info, "client timed out", message);
             }
             // nginx writes nothing about these.
             (PrereadFailure::Timeout | PrereadFailure::Ended, false) => {}
@@ -233,12 +249,13 @@ impl Messages {
                 let shown = Escaped(&shown);
                 let message =
                     format_args!("*{number} broken header: \"{shown}\" while {action}{place}");
-                self.logs.write(LogLevel::Error, "broken header", message);
+                self.logs
+                    .write(place.0, LogLevel::Error, "broken header", message);
             }
             (_, false) => {
                 let message = format_args!("*{number} preread buffer full while {action}{place}");
                 self.logs
-                    .write(LogLevel::Error, "preread buffer full", message);
+                    .write(place.0, LogLevel::Error, "preread buffer full", message);
             }
         }
     }
@@ -257,28 +274,35 @@ impl Messages {
                 "*{number} no live upstreams while connecting to upstream{place}, upstream: \"{name}\"{bytes}"
             );
             self.logs
-                .write(LogLevel::Error, "no live upstreams", message);
+                .write(place.0, LogLevel::Error, "no live upstreams", message);
         }
     }
 
     /// The route refused the client. The reason is worded as nginx's, its action included.
     fn route(&self, number: u64, place: &Place<'_>, summary: &Summary<'_>) {
         let passing = "while passing connection to port";
-        let message = match summary.refusal {
-            Some(RefusalDetail::NoListener(addr)) => {
-                format!("port not found for \"{addr}\" {passing}{place}")
-            }
-            Some(RefusalDetail::PassedTooOften) => format!("stream pass cycle {passing}{place}"),
+        let (kind, message) = match summary.refusal {
+            Some(RefusalDetail::NoListener(addr)) => (
+                "port not found",
+                format!("port not found for \"{addr}\" {passing}{place}"),
+            ),
+            Some(RefusalDetail::PassedTooOften) => (
+                "stream pass cycle",
+                format!("stream pass cycle {passing}{place}"),
+            ),
             Some(RefusalDetail::Route(reason)) if reason.ends_with(passing) => {
-                format!("{}{place}", Escaped(reason))
+                ("invalid pass", format!("{}{place}", Escaped(reason)))
             }
-            Some(RefusalDetail::Route(reason)) => {
-                format!("{}{place}{}", Escaped(reason), bytes_of(summary))
-            }
+            // nginx writes nothing.
+            Some(RefusalDetail::Route(reason)) if *reason == NO_HANDLER => return,
+            Some(RefusalDetail::Route(reason)) => (
+                refusal_kind(reason),
+                format!("{}{place}{}", Escaped(reason), bytes_of(summary)),
+            ),
             _ => return,
         };
         let message = format_args!("*{number} {message}");
-        self.logs.write(LogLevel::Error, "route", message);
+        self.logs.write(place.0, LogLevel::Error, kind, message);
     }
 
     /// A side has ended its stream or was reset.
@@ -297,6 +321,7 @@ impl Messages {
                     level,
                     "recv() failed",
                     number,
+                    place,
                     summary,
                     format_args!(
                         "recv() failed ({text}) while proxying and reading from {name}{place}"
@@ -314,7 +339,8 @@ impl Messages {
         let by = if by_backend { "upstream" } else { "client" };
         let bytes = bytes_of(summary);
         let message = format_args!("*{number} {by} disconnected{bytes}");
-        self.logs.write(LogLevel::Info, "disconnected", message);
+        self.logs
+            .write(place.0, LogLevel::Info, "disconnected", message);
     }
 
     /// Writes a line about a session that had a backend.
@@ -323,6 +349,7 @@ impl Messages {
         level: LogLevel,
         kind: &'static str,
         number: u64,
+        place: &Place<'_>,
         summary: &Summary<'_>,
         message: fmt::Arguments<'_>,
     ) {
@@ -330,13 +357,17 @@ impl Messages {
         let bytes = bytes_of(summary);
         match backend {
             Some(backend) => self.logs.write(
+                place.0,
                 level,
                 kind,
                 format_args!("*{number} {message}, upstream: \"{backend}\"{bytes}"),
             ),
-            None => self
-                .logs
-                .write(level, kind, format_args!("*{number} {message}{bytes}")),
+            None => self.logs.write(
+                place.0,
+                level,
+                kind,
+                format_args!("*{number} {message}{bytes}"),
+            ),
         }
     }
 
@@ -354,6 +385,14 @@ impl Messages {
         }
     }
 
+    /// A value that was computed for the session cannot be used.
+    pub(super) fn invalid(&self, connection: &Connection, what: &'static str, value: &str) {
+        let (number, place, bytes) = (number(connection), Place(connection), Bytes::default());
+        let value = Escaped(value);
+        let message = format_args!("*{number} {what} \"{value}\"{place}{bytes}");
+        self.logs.write(connection, LogLevel::Error, what, message);
+    }
+
     /// A client is over a limit that is only observed.
     pub(super) fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
         self.limited(connection, ", dry run,", self.zone(Some(detail)));
@@ -364,8 +403,12 @@ impl Messages {
         let message = format_args!(
             "*{number} limiting connections{dry_run} by zone \"{zone}\" while initializing session{place}"
         );
-        self.logs
-            .write(self.limit_level, "limiting connections", message);
+        self.logs.write(
+            connection,
+            self.limit_level,
+            "limiting connections",
+            message,
+        );
     }
 
     /// The zone that refused the client.
@@ -402,6 +445,17 @@ fn bytes_of(summary: &Summary<'_>) -> Bytes {
         from_backend: last.map_or(0, |attempt| attempt.bytes_received),
         to_backend: last.map_or(0, |attempt| attempt.bytes_sent),
     }
+}
+
+/// The cause in the reason of a route.
+fn refusal_kind(reason: &str) -> &'static str {
+    let causes = [
+        "no resolver defined to resolve",
+        "could not be resolved",
+        "in upstream",
+    ];
+    let found = causes.into_iter().find(|cause| reason.contains(cause));
+    found.unwrap_or("route")
 }
 
 /// nginx's level for a connect(2) that fails at once.

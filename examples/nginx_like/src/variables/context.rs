@@ -1,7 +1,8 @@
 //! What values are evaluated for: a session.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use lb_proxy::events::{Connection, Summary};
 
@@ -24,6 +25,8 @@ pub(crate) struct Context<'a> {
     state: Option<&'a SessionState>,
     /// The stored values of a session whose listener keeps none, or those of another configuration.
     own: Mutex<StoredValues>,
+    /// The values that several definitions need, so that each is computed once.
+    kept: RefCell<StoredValues>,
     depth: Cell<u8>,
     /// The limit of the depth was reached: until the outermost variable is evaluated, no other has a value.
     is_cyclic: Cell<bool>,
@@ -39,6 +42,7 @@ impl<'a> Context<'a> {
             summary: None,
             state: state.filter(|state| state.is_of(variables)),
             own: Mutex::default(),
+            kept: RefCell::default(),
             depth: Cell::new(0),
             is_cyclic: Cell::new(false),
         }
@@ -82,7 +86,10 @@ impl<'a> Context<'a> {
             self.run_assignments();
         }
         let Some(slot) = variable.slot else {
-            return self.compute(variable, out);
+            return match variable.kept {
+                Some(kept) => self.compute_once(variable, kept, out),
+                None => self.compute(variable, out),
+            };
         };
         if let Some(stored) = self.stored().get(slot) {
             out.push(stored.as_ref()?);
@@ -98,6 +105,24 @@ impl<'a> Context<'a> {
         if matches!(variable.kind, Kind::Defined(_)) && !self.is_cyclic.get() {
             let value = found.map(|()| value.into_boxed_slice());
             self.stored().set(slot, self.variables.slots, value);
+        }
+        found
+    }
+
+    fn compute_once(&self, variable: &Variable, kept: usize, out: &mut dyn Output) -> Option<()> {
+        if let Some(value) = self.kept.borrow().get(kept) {
+            out.push(value.as_ref()?);
+            return Some(());
+        }
+        // Not borrowed while it evaluates, which may need others that are kept.
+        let mut value = Vec::new();
+        let found = self.compute(variable, &mut value);
+        if found.is_some() {
+            out.push(&value);
+        }
+        if !self.is_cyclic.get() {
+            let value = found.map(|()| value.into_boxed_slice());
+            self.kept.borrow_mut().set(kept, self.variables.kept, value);
         }
         found
     }
@@ -148,6 +173,13 @@ impl<'a> Context<'a> {
     pub(crate) fn number(&self) -> u64 {
         let state = self.connection.data::<SessionState>();
         state.map_or(0, SessionState::number)
+    }
+
+    /// How long the session has lasted, or did last.
+    pub(crate) fn elapsed(&self) -> Duration {
+        let so_far = || self.connection.data().map(SessionState::elapsed);
+        let elapsed = self.summary.map(|end| end.elapsed).or_else(so_far);
+        elapsed.unwrap_or_default()
     }
 
     /// Locks the stored values. No code that evaluates runs under the lock.

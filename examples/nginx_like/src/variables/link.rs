@@ -34,15 +34,18 @@ pub(crate) fn link(
             name: used.name,
             kind,
             slot: None,
+            kept: None,
             traits: Traits::default(),
         }
     });
     let mut variables = Variables {
         list: list.collect(),
         slots: 0,
+        kept: 0,
     };
     derive_traits(&mut variables.list);
     assign_slots(&mut variables);
+    keep_shared(&mut variables);
     variables
 }
 
@@ -135,6 +138,33 @@ fn assign_slots(variables: &mut Variables) {
         if is_filled_in || (!volatile && (changes || captures)) {
             variable.slot = Some(variables.slots);
             variables.slots += 1;
+        }
+    }
+}
+
+/// A context keeps the value of a definition that needs other definitions and that several of them need. Each other
+/// definition is evaluated by one, so the time grows with the number of definitions, not with that of the paths through them.
+fn keep_shared(variables: &mut Variables) {
+    let list = &variables.list;
+    let mut uses = vec![0_usize; list.len()];
+    let mut is_nested = vec![false; list.len()];
+    for (i, variable) in list.iter().enumerate() {
+        let Kind::Defined(definition) = &variable.kind else {
+            continue;
+        };
+        for id in definition.variables() {
+            uses[id.0] += 1;
+            let needed = &list[id.0].kind;
+            // A built-in variable needs none, and a stored one is computed elsewhere.
+            is_nested[i] |=
+                matches!(needed, Kind::Defined(needed) if !needed.variables().is_empty());
+        }
+    }
+    for (i, variable) in variables.list.iter_mut().enumerate() {
+        let is_evaluated = variable.slot.is_none() && !variable.traits.volatile;
+        if is_evaluated && is_nested[i] && uses[i] > 1 {
+            variable.kept = Some(variables.kept);
+            variables.kept += 1;
         }
     }
 }

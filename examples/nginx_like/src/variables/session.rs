@@ -2,10 +2,12 @@
 //!
 //! In nginx a session stores every value but those of a few variables that change. Here it computes again what cannot
 //! change, such as `$remote_addr` or a `map` of it, which costs less than storing. It stores the first value of a variable
-//! whose definition reads a clock or how the session went, or changes captures, unless a `map` is `volatile`.
+//! whose definition reads a clock or how the session went, or changes captures, unless a `map` is `volatile`. What several
+//! definitions need is computed once in each [`Context`](super::context::Context).
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::id::VariableId;
 use super::stored::StoredValues;
@@ -29,6 +31,7 @@ pub(crate) struct SessionState {
     variables: Arc<Variables>,
     assignments: Arc<[Assignment]>,
     has_limits: bool,
+    begin: Instant,
     values: Mutex<StoredValues>,
 }
 
@@ -50,6 +53,7 @@ impl SessionState {
             variables: Arc::clone(variables),
             assignments: Arc::clone(assignments),
             has_limits,
+            begin: Instant::now(),
             values: Mutex::default(),
         }
     }
@@ -66,6 +70,11 @@ impl SessionState {
     /// The number of the connection, from 1. 0 without one.
     pub(crate) const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The time since the session began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begin.elapsed()
     }
 
     /// Whether the session's server limits connections by zones.

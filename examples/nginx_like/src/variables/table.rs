@@ -56,6 +56,8 @@ pub(crate) struct Variables {
     pub(super) list: Vec<Variable>,
     /// How many of them a session may store.
     pub(super) slots: usize,
+    /// How many of them a [`Context`] keeps.
+    pub(super) kept: usize,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,8 @@ pub(super) struct Variable {
     pub(super) kind: Kind,
     /// Where a session stores the value, if it does.
     pub(super) slot: Option<usize>,
+    /// Where a [`Context`] keeps the value, if several definitions need it.
+    pub(super) kept: Option<usize>,
     /// `set` assigns it somewhere.
     pub(super) is_assigned: bool,
     pub(super) traits: Traits,

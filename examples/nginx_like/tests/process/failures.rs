@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::proxy::NginxLike;
+use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Reserved, ask, eventually, within};
 
 /// Reads until a connection ends, by an end or a reset. Returns whether it ended without a byte.
@@ -155,4 +156,93 @@ async fn a_server_that_leads_back_is_served_beside_others() {
         .logged("back to a listener of this proxy) while connecting")
         .await;
     drop(other);
+}
+
+#[tokio::test]
+async fn a_storm_of_one_client_hides_no_line_about_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("error.log");
+    let main = format!("error_log {};", path.display());
+    let proxy = NginxLike::start(&main, "server { listen LISTEN; deny all; return a; }").await;
+    let from = async |client: &str| {
+        let socket = TcpSocket::new_v4().unwrap();
+        let client = client.parse().unwrap();
+        socket.bind(std::net::SocketAddr::new(client, 0)).unwrap();
+        let stream = socket.connect(proxy.addr).await;
+        assert!(is_ended_without_a_byte(stream, b"").await);
+    };
+    for _ in 0..1300 {
+        from("127.0.0.2").await;
+    }
+    from("127.0.0.3").await;
+    let log = || fs::read_to_string(&path).unwrap();
+    for wanted in [
+        "access forbidden by rule while initializing session, client: 127.0.0.3, server: ",
+        " more lines \"access forbidden by rule\" not written, client: 127.0.0.2",
+    ] {
+        eventually(wanted, || log().contains(wanted)).await;
+    }
+}
+
+#[tokio::test]
+async fn values_that_clients_influence_are_errors_in_the_log_of_their_session_alone() {
+    let node = Reserved::any();
+    node.serve("a").await;
+    let dir = tempfile::tempdir().unwrap();
+    let [main, own] = ["main", "own"].map(|name| dir.path().join(name));
+    let stream = format!(
+        "map $remote_addr $bad {{ default nothing; }}
+         server {{
+             listen LISTEN; proxy_pass {}; error_log {};
+             proxy_bind $bad; proxy_upload_rate $bad;
+         }}",
+        node.addr,
+        own.display()
+    );
+    let proxy = NginxLike::start(&format!("error_log {};", main.display()), &stream).await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "a");
+    for wanted in [
+        "[error] ",
+        ": *1 invalid local address \"nothing\", client: 127.0.0.1, server: ",
+        ": *1 invalid size \"nothing\", client: 127.0.0.1, server: ",
+    ] {
+        let log = || fs::read_to_string(&own).unwrap();
+        eventually(wanted, || log().contains(wanted)).await;
+    }
+    assert!(!fs::read_to_string(&main).unwrap().contains("nothing"));
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_not_applied_is_an_emergency_in_the_log() {
+    let proxy = NginxLike::start("", "server { listen LISTEN; return a; }").await;
+    proxy.configure("", "nonsense;");
+    proxy.signal(Signal::HUP);
+    proxy.logged("nothing changed").await;
+    let log = proxy.log();
+    let is_line = |line: &str| {
+        line.contains(" [emerg] ") && line.contains(": unknown directive \"nonsense\" in /")
+    };
+    assert!(log.lines().any(is_line), "{log}");
+}
+
+#[tokio::test]
+async fn the_error_of_a_start_is_in_every_error_log_once() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("error.log");
+    let text = format!(
+        "error_log {}; error_log stderr; events {{}} stream {{ server {{ listen {taken}; return a; }} }}",
+        path.display()
+    );
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+    let command = command.arg("-c").arg(write_conf(dir.path(), &text));
+    let output = within("the end", command.output()).await.unwrap();
+    assert!(!output.status.success());
+    let expected = format!("bind() to {taken} failed (98: Address already in use)");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    for log in [fs::read_to_string(&path).unwrap(), stderr] {
+        assert_eq!(log.matches(&expected).count(), 1, "{log}");
+        assert!(log.contains("[emerg] "), "{log}");
+    }
 }

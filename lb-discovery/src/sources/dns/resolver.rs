@@ -21,7 +21,8 @@ use crate::sources::dns::lookup::host::LookupState;
 /// `/etc/resolv.conf` with its search domains and the options `ndots`, `timeout` and `attempts`. Both files are read again
 /// after a change. Invalid lines and search domains are skipped, as in the system's resolver, with a warning in the log.
 /// With [`try_with_name_servers`](Self::try_with_name_servers) it asks exactly those, for names as they are written, as
-/// nginx's `resolver` does.
+/// nginx's `resolver` does. `localhost`, `invalid` and `onion`, and the names below them, have their meaning without a question
+/// (RFC 6761, RFC 7686) only with the system's configuration; given name servers are asked for them, too.
 ///
 /// Asks name servers in their order. After no answer, `SERVFAIL` or `REFUSED` it asks the next one; a server that did not
 /// answer comes last for the next 30 s. A closed port costs no time, if its machine reports it. Sends the questions for
@@ -76,6 +77,7 @@ impl Resolver {
             timeout: _,
             attempts: _,
             valid: _,
+            concurrent_questions: _,
         } = &self.inner.options;
         let families = &self.inner.families;
         format!("{name_servers:?} {resolv_conf:?} {hosts:?} {families:?}")
@@ -199,6 +201,17 @@ impl ResolverBuilder {
     #[must_use]
     pub fn valid(mut self, valid: Duration) -> Self {
         self.options.valid = Some(valid);
+        self
+    }
+
+    /// Limits the number of questions of one record type that wait for an answer at the same time; more wait for their turn,
+    /// in their order. Default: 32. At least 1.
+    ///
+    /// Each uses a socket and, where a datagram is sent again, up to two more. Where clients choose the names, those with a
+    /// silent server each take a turn for the time-out, so the limit must be well above the number of such names.
+    #[must_use]
+    pub fn concurrent_questions(mut self, most: usize) -> Self {
+        self.options.concurrent_questions = Some(most);
         self
     }
 

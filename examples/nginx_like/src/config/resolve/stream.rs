@@ -8,9 +8,9 @@ use super::upstreams::{PassedTo, Upstreams};
 use super::virtual_servers;
 use crate::config::access_log::AccessLog;
 use crate::config::error_log::ErrorLog;
-use crate::config::handler::{Handler, WrittenHandler};
+use crate::config::handler::{Handler, NO_HANDLER, WrittenHandler};
 use crate::config::limit_conn::LimitConn;
-use crate::config::server::{Server, ServerBlock, ServerError};
+use crate::config::server::{Server, ServerBlock};
 use crate::config::server_settings::ServerDraft;
 use crate::config::stream::{Stream, StreamBlock};
 use crate::syntax::error::ConfigError;
@@ -39,12 +39,14 @@ pub(crate) fn stream(
     }
     let mut servers = Vec::with_capacity(block.servers.len());
     for mut written in block.servers {
-        let Some(handler) = written.handler.take() else {
-            if !written.has_mistaken_handler {
-                errors.push(ConfigError::at(&written.span, ServerError::NoHandler));
+        let handler = written.handler.take();
+        if handler.is_none() {
+            if written.has_mistaken_handler {
+                continue;
             }
-            continue;
-        };
+            let text = format!("{NO_HANDLER}: its connections are closed with status 500");
+            warnings.push(Warning::new(text, written.span.clone()));
+        }
         let definitions = &block.definitions;
         let server = server(
             written,
@@ -79,7 +81,7 @@ pub(crate) fn stream(
 
 fn server(
     block: ServerBlock,
-    handler: WrittenHandler,
+    handler: Option<WrittenHandler>,
     outer: &ServerDraft,
     definitions: &Definitions,
     upstreams: &mut Upstreams,
@@ -93,9 +95,10 @@ fn server(
     let mut by_name = ServerNames::new();
     let mut upstream = None;
     let handler = match handler {
-        WrittenHandler::Pass(to) => Handler::Pass(to),
-        WrittenHandler::Return(value) => Handler::Return(value),
-        WrittenHandler::ProxyPass(pass) => match upstreams.of(pass, &names, definitions)? {
+        None => Handler::Missing,
+        Some(WrittenHandler::Pass(to)) => Handler::Pass(to),
+        Some(WrittenHandler::Return(value)) => Handler::Return(value),
+        Some(WrittenHandler::ProxyPass(pass)) => match upstreams.of(pass, &names, definitions)? {
             PassedTo::Value(value) => Handler::Proxy(value, names),
             PassedTo::Upstreams(default, names) => {
                 upstream = Some(default);

@@ -230,7 +230,6 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Upstream, "hash a consistent;\nserver 10.0.0.1:446 backup;", 3, r#"balancing method does not support parameter "backup""#),
     // Between blocks.
     (Stream, "upstream u { server 10.0.0.1:446 backup; }", 2, r#"no servers in upstream "u""#),
-    (Stream, "\nserver {\nlisten 446;\n}", 3, "no handler for server"),
     (Main, "stream {\nserver {\n}", 2, r#"no "listen" is defined for server"#),
     (Stream, "\nserver {\nproxy_pass 10.0.0.1:446;\n}", 3, r#"no "listen" is defined for server"#),
     (Stream, "server { listen 446; proxy_pass\n10.0.0.1:99999; }", 3, r#"invalid port in upstream "10.0.0.1:99999""#),

@@ -72,7 +72,8 @@ fn built_in_variables_are_those_of_the_connection() {
             "[$ssl_preread_server_name$ssl_preread_protocol$ssl_preread_alpn_protocols]",
             "[]",
         ),
-        ("[$upstream_addr$status$limit_conn_status$1]", "[]"),
+        ("[$upstream_addr$limit_conn_status$1]", "[]"),
+        ("$status", "000"),
         ("$bytes_sent$bytes_received", "00"),
     ] {
         assert_eq!(value("", text), expected, "{text}");
@@ -229,6 +230,41 @@ fn a_session_computes_what_could_change_once_unless_it_is_volatile() {
         assert!(begin.elapsed() < Duration::from_secs(10));
     }
     assert_eq!(get(0), before[0]);
+}
+
+/// As in nginx, whose sessions have both from the begin.
+#[test]
+fn a_session_that_goes_on_has_lasted_some_time() {
+    let (stream, keys) = read("", &["$session_time"]);
+    let state = SessionState::new(&stream.variables, &Arc::default(), false);
+    let connection = connection().with_data(state);
+    let context = Context::new(&stream.variables, &connection);
+    let time = || String::from_utf8(keys[0].get(&context).into_owned()).unwrap();
+    let begin = Instant::now();
+    while ["0.000", ""].contains(&time().as_str()) {
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+    assert_eq!(time().find('.'), Some(1), "{}", time());
+}
+
+/// Evaluating each use anew would take 2^40 steps.
+#[test]
+fn what_several_maps_need_is_computed_once() {
+    const LEVELS: usize = 40;
+    for last in [
+        "map $remote_port $m0 { }",
+        "map $remote_port $m0 { volatile; }",
+    ] {
+        let maps: String = (1..=LEVELS)
+            .map(|n| format!("map $m{0}$m{0} $m{n} {{ default $m{0}$m{0}; }} ", n - 1))
+            .collect();
+        let text = format!("[$m{LEVELS}$m{LEVELS}]");
+        assert_eq!(value(&format!("{last} {maps}"), &text), "[]", "{last}");
+    }
+    let maps = "map $remote_port $a { default a$remote_port; } map x$a $b { xa5000 b$a; }
+        map $b$a $c { ba5000a5000 c$b; default d; } map $c $d { default $c$b; } map $c $e { default $d$c; }";
+    let expected = "cba5000ba5000cba5000 ba5000";
+    assert_eq!(value(maps, "$e $b"), expected);
 }
 
 #[test]

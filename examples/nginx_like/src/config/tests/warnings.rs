@@ -36,6 +36,11 @@ fn warnings_are_kept() {
             r#"the "multi_accept" directive has no effect here"#,
         ),
         (
+            In::Stream,
+            "server { listen 446; }",
+            "no handler for server: its connections are closed with status 500",
+        ),
+        (
             In::Server,
             "proxy_buffer_size 1k;",
             r#"the "proxy_buffer_size" directive has no effect here"#,

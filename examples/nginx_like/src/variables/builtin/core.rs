@@ -58,11 +58,11 @@ pub(super) const VARIABLES: &[Builtin] = &[
         port(context.connection.local.port(), out)
     }),
     Builtin::new("session_time", End, |context, out| {
-        let elapsed = context.summary?.elapsed;
-        display(times::Seconds(elapsed), out)
+        display(times::Seconds(context.elapsed()), out)
     }),
     Builtin::new("status", End, |context, out| {
-        display(ending::status(context.summary?), out)
+        let status = context.summary.map_or(0, ending::status);
+        display(format_args!("{status:03}"), out)
     }),
     Builtin::new("time_iso8601", Clock, |_, out| {
         display(times::now().strftime("%Y-%m-%dT%H:%M:%S%:z"), out)

@@ -14,11 +14,11 @@ use crate::sources::dns::config::hosts::Hosts;
 use crate::sources::dns::config::resolv_conf::ResolvConf;
 use crate::sources::dns::server::answer::Answer;
 use crate::sources::dns::server::error::what;
-use crate::sources::dns::server::name_server::Server;
+use crate::sources::dns::server::name_server::{Server, reserved};
 
-/// The maximum number of concurrent questions of one type; more wait. Each uses a socket, and each resend one more: a
-/// start with a thousand names must not use up all descriptors. Each type has its own limit, so that a type that is never
-/// answered does not delay another one.
+/// The default of the maximum number of concurrent questions of one type; more wait. Each uses a socket, and each resend
+/// one more: a start with a thousand names must not use up all descriptors. Each type has its own limit, so that a type
+/// that is never answered does not delay another one.
 const CONCURRENT_QUESTIONS: usize = 32;
 
 /// The options of the embedder. The files or the defaults set the rest.
@@ -30,6 +30,7 @@ pub(crate) struct ResolverOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) attempts: Option<usize>,
     pub(crate) valid: Option<Duration>,
+    pub(crate) concurrent_questions: Option<usize>,
 }
 
 /// The configuration in use. Replaced as a whole when a file changes.
@@ -40,6 +41,8 @@ pub(crate) struct ActiveConfig {
     pub(crate) ndots: usize,
     pub(crate) attempts: usize,
     pub(crate) hosts: Arc<Hosts>,
+    /// The name servers are the system's, so reserved names are not theirs to answer.
+    pub(crate) is_system: bool,
 }
 
 impl ActiveConfig {
@@ -51,13 +54,16 @@ impl ActiveConfig {
         let set = options.timeout.filter(|timeout| !timeout.is_zero());
         let timeout = set.unwrap_or(given.timeout);
         let servers = given.servers.iter().map(|addr| Server::new(*addr, timeout));
+        let concurrent = options.concurrent_questions.unwrap_or(CONCURRENT_QUESTIONS);
+        let concurrent = concurrent.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Self {
             servers: servers.collect::<Result<_, _>>()?,
-            slots: Arc::new([(); 3].map(|()| Semaphore::new(CONCURRENT_QUESTIONS))),
+            slots: Arc::new([(); 3].map(|()| Semaphore::new(concurrent))),
             search: given.search,
             ndots: given.ndots,
             attempts: options.attempts.unwrap_or(given.attempts).max(1),
             hosts,
+            is_system: options.name_servers.is_none(),
         })
     }
 
@@ -69,6 +75,7 @@ impl ActiveConfig {
             ndots: self.ndots,
             attempts: self.attempts,
             hosts: Arc::new(hosts),
+            is_system: self.is_system,
         }
     }
 
@@ -111,19 +118,32 @@ impl ActiveConfig {
         shown: &str,
         read: fn(&RData) -> Option<T>,
     ) -> Result<Answer<T>, DiscoveryError> {
+        if self.is_system
+            && let Some(answer) = reserved(name, kind, shown, read)
+        {
+            return answer;
+        }
         let slots = match kind {
             RecordType::A => &self.slots[0],
             RecordType::AAAA => &self.slots[1],
             _ => &self.slots[2],
         };
-        let _slot = slots.acquire().await; // fails only if closed, which it never is
+        // Fails only if closed, which it never is. Each server has its own turn, so that a name with silent servers does not
+        // keep others waiting for all its attempts. The first turn begins before the order is known: the order may change while it waits.
+        let mut slot = Some(slots.acquire().await);
         let mut servers: Vec<&Server> = self.servers.iter().collect();
         servers.sort_by_key(|server| server.is_avoided());
         let mut last = None;
         for _ in 0..self.attempts {
             let mut silent = Vec::new();
             for server in servers {
-                match server.ask(name, kind, shown, read).await {
+                let held = match slot.take() {
+                    Some(held) => held,
+                    None => slots.acquire().await,
+                };
+                let answer = server.ask(name, kind, shown, read).await;
+                drop(held);
+                match answer {
                     Err(error) if !error.is_authoritative_empty() => {
                         // A server that answered would give the same answer again.
                         if matches!(error, DiscoveryError::Timeout { .. }) {

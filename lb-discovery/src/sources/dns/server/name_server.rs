@@ -76,9 +76,6 @@ impl Server {
         shown: &str,
         read: fn(&RData) -> Option<T>,
     ) -> Result<Answer<T>, DiscoveryError> {
-        if let Some(answer) = reserved(name, kind, shown, read) {
-            return answer;
-        }
         let result = timeout(self.timeout, self.follow(name, kind, read)).await;
         let result = result.unwrap_or(Err(ServerError::Net(NetError::Timeout, u32::MAX)));
         self.avoid(matches!(
@@ -153,8 +150,8 @@ impl fmt::Debug for Server {
     }
 }
 
-/// The answer for a reserved name, for which no server must be asked (RFC 6761, RFC 7686).
-fn reserved<T>(
+/// The answer for a reserved name, for which the system's resolver asks no server (RFC 6761, RFC 7686).
+pub(crate) fn reserved<T>(
     name: &Name,
     kind: RecordType,
     shown: &str,
