@@ -207,8 +207,9 @@ impl Listener {
     }
 
     /// The same for clients that are known by the parts of a key, such as the port that they connected to, or what a function
-    /// returns. Sessions with an empty key are not counted. The limits apply before first bytes are read, unless a
-    /// reader of them names the client, so a server name is empty mostly.
+    /// returns. Sessions with an empty key are not counted. The limits apply before first bytes are read, or right
+    /// after the last reader of them that names the client, so a server name is empty unless its reader is in front of that
+    /// one.
     pub fn limit_keys(
         mut self,
         zone: &ClientZone,

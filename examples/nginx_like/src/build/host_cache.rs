@@ -67,7 +67,8 @@ impl HostCache {
     ///
     /// Cancel-safe: another session that waits for the name then looks it up itself.
     pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, LookupFailure> {
-        let entry = self.entry(name)?;
+        // As nginx: a client chooses the letters of the name in its TLS.
+        let entry = self.entry(&name.to_ascii_lowercase())?;
         let looked_up = entry.look_up();
         let ips = match self.limit {
             Some(limit) => timeout(limit, looked_up)

@@ -36,6 +36,18 @@ async fn sessions_begin_with_the_addresses_in_turn() {
 }
 
 #[tokio::test]
+async fn a_name_is_one_name_whatever_its_case() {
+    let dns = DnsServer::start();
+    let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
+    dns.set("one.test", 60, &[ip]);
+    let hosts = over(&dns);
+    for name in ["one.test", "One.Test", "ONE.TEST"] {
+        assert_eq!(hosts.look_up(name).await.unwrap(), [ip]);
+    }
+    assert_eq!(hosts.names.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn sessions_that_wait_for_a_lookup_share_its_failure_and_later_ones_ask_anew() {
     let dns = DnsServer::start();
     let hosts = over(&dns);
