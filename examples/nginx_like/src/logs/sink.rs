@@ -24,6 +24,9 @@ use super::writer::Writer;
 /// The `tracing` target of events that nginx logs at `alert`.
 pub(crate) const ALERT_TARGET: &str = "nginx_like::alert";
 
+/// The `tracing` target of events that nginx logs at `emerg`.
+pub(crate) const EMERG_TARGET: &str = "nginx_like::emerg";
+
 /// Lines of an access log without a buffer are gathered for this time, up to this size: each write costs a system call
 /// and wakes a thread, which ten thousand sessions in a second must not each pay for.
 const GATHER: Buffer = Buffer {

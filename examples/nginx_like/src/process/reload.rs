@@ -16,6 +16,7 @@ use crate::build::proxy::proxy;
 use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
 use crate::config::pid::PidPath;
+use crate::logs::sink::EMERG_TARGET;
 use crate::process::error::StartError;
 
 /// Loads the configuration again, applies the difference, and logs it.
@@ -52,7 +53,10 @@ impl Reloader {
         info!("SIGHUP received: reconfiguring");
         match self.apply(files, threads, handle, logging).await {
             Ok(report) => log(&report),
-            Err(error) => error!(%error, "Configuration not applied, nothing changed"),
+            Err(error) => {
+                error!(target: EMERG_TARGET, "{error}");
+                error!("Configuration not applied, nothing changed");
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
 
-use lb_proxy::Server;
+use lb_proxy::{Proxy, Server};
 use tokio::runtime::Builder;
 use tokio::spawn;
 
@@ -44,42 +44,78 @@ pub(crate) fn run(
         files.open_sockets_for(sockets);
     }
     let logs = Logs::open(&config, &files)?;
-    let proxy = build_as_user(&config, credentials.as_ref(), &mut state, logs.sinks())?;
+    let proxy = build_as_user(&config, credentials.as_ref(), &mut state, logs.sinks());
     let logging = logs.install();
     let _flush = FlushGuard(&logging);
-    loops::warn_of(&config);
-    limit_files(config.worker_rlimit_nofile);
-    limit_core(config.worker_rlimit_core);
-    set_priority(config.worker_priority);
-    // Before the sockets are opened: the kernel lets sockets share an address only if one user has opened them, and
-    // sockets that a reload adds belong to this user.
-    if let Some(credentials) = &credentials {
-        credentials.switch_to(config.has_transparent_source())?;
-    }
-    let pid_file = PidSlot::default();
-    let done = block_on(async {
-        let signals = Signals::listen()?;
-        let server = proxy.bind().await?;
-        let mut opened = files.open_pid(&config.pid)?;
-        if let Some(file) = &mut opened {
-            file.write().map_err(StartError::open(file.path()))?;
-        }
-        *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
-        readiness.announce(writes_to_stderr(&config))?;
-        let context = ControlContext {
-            reloader: Reloader::new(config, state, Arc::clone(&pid_file)),
-            files: Arc::clone(&files),
+    let served = proxy.and_then(|proxy| {
+        let prepared = Prepared {
+            config,
+            credentials,
+            state,
+            files,
+            proxy,
         };
-        serve(server, signals, &logging, Some(context)).await
+        prepared.serve(&logging, readiness)
     });
-    files.end();
-    // The control thread may hang on a file and keep its reference, so the guard is taken out of the slot.
-    let pid_file = pid_file
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    drop(pid_file);
-    done
+    if let Err(error) = &served {
+        logging.write_failed_start(error);
+    }
+    served
+}
+
+/// A server whose logs are open.
+struct Prepared {
+    config: Config,
+    credentials: Option<Credentials>,
+    state: ReloadState,
+    files: Arc<FileAccess>,
+    proxy: Proxy,
+}
+
+impl Prepared {
+    /// Opens the sockets, and serves until a signal ends it.
+    fn serve(self, logging: &Logging, readiness: Readiness) -> Result<(), StartError> {
+        let Self {
+            config,
+            credentials,
+            state,
+            files,
+            proxy,
+        } = self;
+        loops::warn_of(&config);
+        limit_files(config.worker_rlimit_nofile);
+        limit_core(config.worker_rlimit_core);
+        set_priority(config.worker_priority);
+        // Before the sockets are opened: the kernel lets sockets share an address only if one user has opened them, and
+        // sockets that a reload adds belong to this user.
+        if let Some(credentials) = &credentials {
+            credentials.switch_to(config.has_transparent_source())?;
+        }
+        let pid_file = PidSlot::default();
+        let done = block_on(async {
+            let signals = Signals::listen()?;
+            let server = proxy.bind().await?;
+            let mut opened = files.open_pid(&config.pid)?;
+            if let Some(file) = &mut opened {
+                file.write().map_err(StartError::open(file.path()))?;
+            }
+            *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+            readiness.announce(writes_to_stderr(&config))?;
+            let context = ControlContext {
+                reloader: Reloader::new(config, state, Arc::clone(&pid_file)),
+                files: Arc::clone(&files),
+            };
+            serve(server, signals, logging, Some(context)).await
+        });
+        files.end();
+        // The control thread may hang on a file and keep its reference, so the guard is taken out of the slot.
+        let pid_file = pid_file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(pid_file);
+        done
+    }
 }
 
 /// Serves until a signal ends it.

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::proxy::NginxLike;
+use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Reserved, ask, eventually, within};
 
 /// Reads until a connection ends, by an end or a reset. Returns whether it ended without a byte.
@@ -209,4 +210,39 @@ async fn values_that_clients_influence_are_errors_in_the_log_of_their_session_al
         eventually(wanted, || log().contains(wanted)).await;
     }
     assert!(!fs::read_to_string(&main).unwrap().contains("nothing"));
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_not_applied_is_an_emergency_in_the_log() {
+    let proxy = NginxLike::start("", "server { listen LISTEN; return a; }").await;
+    proxy.configure("", "nonsense;");
+    proxy.signal(Signal::HUP);
+    proxy.logged("nothing changed").await;
+    let log = proxy.log();
+    let is_line = |line: &str| {
+        line.contains(" [emerg] ") && line.contains(": unknown directive \"nonsense\" in /")
+    };
+    assert!(log.lines().any(is_line), "{log}");
+}
+
+#[tokio::test]
+async fn the_error_of_a_start_is_in_every_error_log_once() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("error.log");
+    let text = format!(
+        "error_log {}; error_log stderr; events {{}} stream {{ server {{ listen {taken}; return a; }} }}",
+        path.display()
+    );
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+    let command = command.arg("-c").arg(write_conf(dir.path(), &text));
+    let output = within("the end", command.output()).await.unwrap();
+    assert!(!output.status.success());
+    let expected = format!("bind() to {taken} failed (98: Address already in use)");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    for log in [fs::read_to_string(&path).unwrap(), stderr] {
+        assert_eq!(log.matches(&expected).count(), 1, "{log}");
+        assert!(log.contains("[emerg] "), "{log}");
+    }
 }

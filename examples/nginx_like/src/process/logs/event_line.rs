@@ -11,12 +11,13 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::logs::level::LogLevel;
 use crate::logs::line;
-use crate::logs::sink::ALERT_TARGET;
+use crate::logs::sink::{ALERT_TARGET, EMERG_TARGET};
 
 /// The level of a message in nginx's scale: tracing has no `notice`, and nothing above `error`.
 pub(super) fn severity(message: &Metadata<'_>) -> LogLevel {
     match *message.level() {
         Level::ERROR if message.target() == ALERT_TARGET => LogLevel::Alert,
+        Level::ERROR if message.target() == EMERG_TARGET => LogLevel::Emerg,
         Level::ERROR => LogLevel::Error,
         // nginx logs clients that must wait because of a limit as an error.
         Level::WARN if message.target() == ACCEPT_TARGET => LogLevel::Error,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
+use lb_core::Escaped;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, error, info};
 use tracing_subscriber::Registry;
@@ -21,6 +22,7 @@ use super::event_line::{EventFormat, severity};
 use super::filter::{filter, targets};
 use crate::config::error_log::LogLevel;
 use crate::config::main::Config;
+use crate::logs::line::line;
 use crate::logs::sink::Sink;
 use crate::logs::sinks::{SinkKey, Sinks};
 use crate::process::error::StartError;
@@ -220,6 +222,18 @@ impl Logging {
                 Err(error) => {
                     error!(path = %path.display(), %error, "Log not reopened, the old file is kept");
                 }
+            }
+        }
+    }
+
+    /// Writes why the server does not start to all logs but the standard error stream, which the command line writes to.
+    pub(crate) fn write_failed_start(&self, error: &StartError) {
+        let logs = self.now();
+        let line = line(LogLevel::Emerg, format_args!("{}", Escaped(error)));
+        let stderr = logs.sinks.get(&SinkKey::Stderr);
+        for log in &*logs.messages {
+            if !stderr.is_some_and(|stderr| Arc::ptr_eq(stderr, &log.sink)) {
+                log.sink.push(Some(LogLevel::Emerg), line.as_bytes());
             }
         }
     }
