@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lb_core::Endpoint;
 
 use crate::client_hello::TlsVersion;
+use crate::client_hello::host::host;
 use crate::preread_info::PrereadInfo;
 use crate::proxy_protocol::ProxyHeader;
 use crate::session_data::SessionData;
@@ -114,8 +115,17 @@ impl Connection {
         self.preread.as_ref()?.proxy_header()
     }
 
-    /// The host that the client's TLS requests (SNI), in lower case.
+    /// The host that the client's TLS requests (SNI), in the client's letters: compare it without case. It has no port and
+    /// no character that would garble a log; a dot at its end is kept. `None` if the client requests none, or a name that
+    /// is no host ([`ClientHello::server_name`](crate::client_hello::ClientHello::server_name) says which). Costs one pass
+    /// over the name.
     pub fn server_name(&self) -> Option<&str> {
+        host(self.server_name_bytes()?)
+    }
+
+    /// The server name as the client's TLS sent it: any bytes. `None` if it sent no name.
+    #[doc(alias = "$ssl_preread_server_name")]
+    pub fn server_name_bytes(&self) -> Option<&[u8]> {
         self.preread.as_ref()?.server_name.as_deref()
     }
 

@@ -18,7 +18,8 @@ pub(crate) struct PrereadInfo {
     pub(crate) header: Box<[u8]>,
     /// Whether the sender of the header is trusted.
     pub(crate) is_trusted: bool,
-    pub(crate) server_name: Option<Box<str>>,
+    /// The server name as the client sent it.
+    pub(crate) server_name: Option<Box<[u8]>>,
     /// The names of protocols as the client sent them, each behind its length.
     pub(crate) alpn: Box<[u8]>,
     pub(crate) tls_version: Option<TlsVersion>,
@@ -40,11 +41,12 @@ impl PrereadInfo {
 
 impl fmt::Debug for PrereadInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server_name = self.server_name.as_deref();
         f.debug_struct("PrereadInfo")
             .field("destination", &self.destination)
             .field("proxy_header", &self.proxy_header())
             .field("is_trusted", &self.is_trusted)
-            .field("server_name", &self.server_name)
+            .field("server_name", &server_name.map(String::from_utf8_lossy))
             .field("alpn", &self.alpn().collect::<Vec<_>>())
             .field("tls_version", &self.tls_version)
             .finish()

@@ -13,9 +13,6 @@ const SUPPORTED_VERSIONS: u16 = 43;
 /// The type of a host name within the extension `server_name`. No other type was ever assigned.
 const HOST_NAME: u8 = 0;
 
-/// The length of the longest host name.
-const MAX_NAME: usize = 255;
-
 /// The extensions of a message, as ranges of its bytes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Extensions {
@@ -60,7 +57,6 @@ impl Extensions {
                 continue;
             }
             start.check(self.server_name.is_none(), "there are two host names")?;
-            name.check(is_host(name.bytes()), "the server name is not a host name")?;
             self.server_name = Some(name.range());
         }
         Ok(())
@@ -92,16 +88,4 @@ impl Extensions {
         }
         Ok(())
     }
-}
-
-/// Whether nginx accepts `name` (`ngx_stream_validate_host`) and it contains nothing that would garble a log.
-fn is_host(name: &[u8]) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_graphic() && *byte != b'/';
-    let labels = name
-        .strip_suffix(b".")
-        .unwrap_or(name)
-        .split(|&byte| byte == b'.');
-    name.len() <= MAX_NAME
-        && name.iter().all(allowed)
-        && labels.into_iter().all(|label| !label.is_empty())
 }

@@ -1,10 +1,10 @@
 //! A parsed ClientHello.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use super::error::ClientHelloError;
 use super::extensions::Extensions;
+use super::host::host;
 use super::version::TlsVersion;
 use super::{handshake, records};
 use crate::parse_status::ParseStatus;
@@ -58,16 +58,21 @@ impl<'a> ClientHello<'a> {
         }))
     }
 
-    /// The host that the client requests (SNI), in lower case. Allocates only if the client sent capitals.
+    /// The host that the client requests (SNI), in the client's letters. Costs one pass over the name.
     ///
-    /// `None` if the client requests none. Otherwise at most 255 printable ASCII characters without `/` and without an
-    /// empty label; a dot at the end is kept. RFC 6066 requires a DNS name, but IP addresses occur and are returned.
-    pub fn server_name(&self) -> Option<Cow<'_, str>> {
-        let name = self.text(self.extensions.server_name.clone()?);
-        Some(match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            true => name.to_ascii_lowercase().into(),
-            false => name.into(),
-        })
+    /// `None` if the client requests none, or a name that is no host as nginx sees it: see
+    /// [`server_name_bytes`](Self::server_name_bytes). Otherwise 1 to 255 printable ASCII characters without `/` and without
+    /// an empty label. A port behind the host is cut off; a dot at the end is kept. RFC 6066 requires a DNS name, but IP
+    /// addresses occur and are returned, those of IPv6 only in brackets.
+    pub fn server_name(&self) -> Option<&str> {
+        host(self.server_name_bytes()?)
+    }
+
+    /// The server name as the client sent it: any bytes, of any length, even none. `None` if the client sent no name.
+    #[doc(alias = "$ssl_preread_server_name")]
+    pub fn server_name_bytes(&self) -> Option<&[u8]> {
+        let range = self.extensions.server_name.clone()?;
+        Some(&self.message[range])
     }
 
     /// The protocols that the client offers (ALPN), in its order of preference. Empty if it offers none.
@@ -90,10 +95,6 @@ impl<'a> ClientHello<'a> {
     /// The version in the message's first field. Every later client writes that of TLS 1.2.
     pub fn legacy_version(&self) -> TlsVersion {
         self.legacy_version
-    }
-
-    fn text(&self, range: Range<usize>) -> &str {
-        str::from_utf8(&self.message[range]).expect("`extensions` accepts ASCII names only")
     }
 }
 

@@ -31,6 +31,7 @@ mod error;
 mod extensions;
 mod handshake;
 mod hello;
+pub(crate) mod host;
 mod reader;
 mod records;
 mod version;

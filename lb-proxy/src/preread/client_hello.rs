@@ -10,7 +10,7 @@ use crate::parse_status::ParseStatus;
 ///
 /// The server name in it (SNI) chooses the upstream by the listener's [server names](crate::Listener::server_names). Hash keys,
 /// routes and [hooks](crate::Hooks) see the name and the protocols. The listener's own upstream serves connections that
-/// request no name or a name that is not in the table, and all bytes that are not TLS or not a valid ClientHello: how to
+/// request no name or a name that is not in the table, which need not be a host name, and all bytes that are not TLS or not a valid ClientHello: how to
 /// answer those is up to the backend. A connection is refused if its ClientHello is longer than the limit, not complete
 /// in time, or cut off.
 ///

@@ -108,8 +108,7 @@ impl PrereadContext<'_> {
 
     /// Routes by the server name that the client requests. Keeps name, protocols and version if a reader may ask for them.
     pub(crate) fn set_hello(&mut self, hello: &ClientHello<'_>) {
-        let server_name = hello.server_name();
-        let server_name = server_name.as_deref();
+        let server_name = hello.server_name_bytes();
         if let Some((table, name)) = self.server_names.zip(server_name)
             && let Some(upstream) = table.find(name)
         {

@@ -23,7 +23,7 @@ use super::pattern::{MAX_NAME, Pattern, Wildcard};
 /// let mut upstreams = ServerNames::new();
 /// upstreams.insert("www.example.com", "web")?;
 /// upstreams.insert("*.example.com", "sites")?;
-/// let upstream = |name| *upstreams.find(name).unwrap_or(&"default");
+/// let upstream = |name: &str| *upstreams.find(name).unwrap_or(&"default");
 /// assert_eq!(upstream("WWW.example.com"), "web");
 /// assert_eq!(upstream("a.b.example.com"), "sites");
 /// assert_eq!(upstream("example.com"), "default");
@@ -90,12 +90,16 @@ impl<T> ServerNames<T> {
         Ok(())
     }
 
-    /// The value of the pattern that matches `name` best.
+    /// The value of the pattern that matches `name` best. The name may be any bytes.
     ///
     /// Costs at most two hash table lookups for each label of the name. Allocates nothing.
-    pub fn find(&self, name: &str) -> Option<&T> {
+    pub fn find(&self, name: impl AsRef<[u8]>) -> Option<&T> {
+        self.find_bytes(name.as_ref())
+    }
+
+    fn find_bytes(&self, name: &[u8]) -> Option<&T> {
         let mut buffer = [0; MAX_NAME];
-        let name = name.strip_suffix('.').unwrap_or(name).as_bytes();
+        let name = name.strip_suffix(b".").unwrap_or(name);
         let lower = buffer.get_mut(..name.len())?;
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();

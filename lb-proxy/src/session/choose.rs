@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Session;
 use super::client_gone::while_client_stays;
+use crate::client_hello::host::host;
 use crate::close_reason::CloseReason;
 use crate::hooks::RefusalDetail;
 use crate::state::route_action::RouteAction;
@@ -65,7 +66,8 @@ impl Session {
             .as_ref()
             .and_then(|info| info.server_name.as_deref());
         let listener = &self.permit.listener;
-        let Some(server) = listener.virtual_server(name, || self.connection()) else {
+        let host = name.and_then(host);
+        let Some(server) = listener.virtual_server(host, || self.connection()) else {
             return;
         };
         let names = name.zip(server.route.server_names.as_ref());

@@ -12,7 +12,8 @@ use crate::upstream::Upstream;
 /// [`Listener::virtual_servers`](crate::Listener::virtual_servers).
 ///
 /// A session chooses its server after the prereads of the listener, which read the name. A name decides first, with the
-/// patterns and the precedence of [`ServerNames`], then the first function that returns true. All other connections stay
+/// patterns and the precedence of [`ServerNames`] if it is a host ([`Connection::server_name`]), then the first function
+/// that returns true. All other connections stay
 /// with the listener, the default server. Access rules, limits, the prereads and the options of sockets to clients are
 /// those of the listener, because they apply before. [`Hooks::accept`](crate::Hooks::accept) is called of the listener's
 /// hooks, everything else of the chosen server's. The upstream that a preread has chosen serves the default server

@@ -44,7 +44,7 @@ pub enum KeyPart {
     /// The port that the client connected to, in decimal.
     #[doc(alias = "$server_port")]
     LocalPort,
-    /// The name that the client's TLS asks for (SNI), nothing without one. Takes a
+    /// The name that the client's TLS asks for (SNI) as the client sent it, nothing without one. Takes a
     /// [`ClientHelloReader`](crate::client_hello::ClientHelloReader) on the listener.
     #[doc(alias = "$ssl_preread_server_name")]
     ServerName,
@@ -112,7 +112,7 @@ impl KeyPart {
             Self::Custom(function) => return (function.append)(connection, key),
             Self::LocalIpText => &connection.local.ip(),
             Self::LocalPort => &connection.local.port(),
-            _ => &connection.server_name().unwrap_or_default(),
+            _ => return key.push(connection.server_name_bytes().unwrap_or_default()),
         };
         // A key takes everything.
         let _ = write!(key, "{shown}");

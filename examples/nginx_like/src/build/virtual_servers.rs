@@ -33,9 +33,13 @@ pub(super) fn virtual_servers(
     for (regex, index) in &table.regexes {
         let (regex, variables) = (regex.clone(), Arc::clone(&stream.variables));
         servers.matching(number(index), move |connection| {
-            let name = connection.server_name().unwrap_or_default();
-            !name.is_empty()
-                && regex.matches(name.as_bytes(), &Context::new(&variables, connection))
+            let Some(name) = connection.server_name() else {
+                return false;
+            };
+            // As in nginx, in small letters and without the dot at the end.
+            let name = name.strip_suffix('.').unwrap_or(name);
+            let name = name.to_ascii_lowercase();
+            regex.matches(name.as_bytes(), &Context::new(&variables, connection))
         });
     }
     Ok(servers)

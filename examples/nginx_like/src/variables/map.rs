@@ -129,7 +129,7 @@ impl Map {
         if self.names.is_empty() {
             return None;
         }
-        self.names.find(str::from_utf8(source).ok()?).copied()
+        self.names.find(source).copied()
     }
 }
 
@@ -175,10 +175,11 @@ impl Definition for Map {
             if key.is_empty() {
                 return None;
             }
-            // No server name has such characters.
-            if !key.starts_with('.') && !key.ends_with('.') && !key.contains('*') {
-                names.insert(key, *index).ok()?;
+            // These are no patterns here.
+            if key.starts_with('.') || key.ends_with('.') || key.contains('*') {
+                return None;
             }
+            names.insert(key, *index).ok()?;
         }
         let literal = |(value, span): &(Value, Span)| Some((value.literal()?.into(), span.clone()));
         Some(ServerNameMap {

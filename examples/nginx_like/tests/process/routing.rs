@@ -51,6 +51,12 @@ async fn names_choose_the_server_of_an_address() {
     let proxy = NginxLike::start("", &stream).await;
     for (name, expected) in [
         ("WWW.example.com", "one"),
+        ("www.example.com:443", "one"),
+        ("GOLD.tenant.test.", "tenant gold"),
+        // No hosts.
+        ("a/b.example.org", "default"),
+        ("a..example.org", "default"),
+        ("b\u{fc}.example.org", "default"),
         ("a.example.org", "one"),
         ("mail.example.com", "two"),
         ("gold.tenant.test", "tenant gold"),

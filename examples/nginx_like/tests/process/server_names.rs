@@ -82,3 +82,27 @@ async fn a_map_sends_names_to_upstreams() {
         }
     }
 }
+
+/// nginx keeps whatever name the client sent, with its letters.
+#[tokio::test]
+async fn a_name_is_kept_as_the_client_sent_it() {
+    let stream = "map $ssl_preread_server_name $found {
+            hostnames; default -; *.example.com wild;
+        }
+        server { listen LISTEN; ssl_preread on;
+            return '$found $ssl_preread_protocol $ssl_preread_server_name'; }";
+    let proxy = NginxLike::start("", stream).await;
+    for (name, found) in [
+        ("Foo.Example.COM", "wild"),
+        ("A/b.example.com", "wild"),
+        ("a..b", "-"),
+        (".a", "-"),
+        ("x:80", "-"),
+        ("\u{fc}.example.com", "wild"),
+    ] {
+        let mut client = TcpStream::connect(proxy.addr).await.unwrap();
+        client.write_all(&hello(name)).await.unwrap();
+        let expected = format!("{found} TLSv1.2 {name}");
+        assert_eq!(answer(&mut client).await, expected);
+    }
+}

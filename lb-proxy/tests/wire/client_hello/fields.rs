@@ -11,7 +11,7 @@ fn valid_names_are_accepted() {
         &b"example.com."[..],
         b"a",
         b"10.0.0.1",
-        b"::1",
+        b"[::1]",
         b"_sip.x-y.example",
         b"*",
         &long,
@@ -20,15 +20,50 @@ fn valid_names_are_accepted() {
         let hello = parse(&stream);
         assert_eq!(hello.server_name().unwrap().as_bytes(), name);
     }
-    let stream = hello(&[&server_name(b"WWW.Example.COM")]);
-    assert_eq!(parse(&stream).server_name().unwrap(), "www.example.com");
+    for (name, host) in [
+        ("WWW.Example.COM", "WWW.Example.COM"),
+        ("a.test:443", "a.test"),
+        ("[::1]:443", "[::1]"),
+        ("a.test.:", "a.test."),
+    ] {
+        let stream = hello(&[&server_name(name.as_bytes())]);
+        let hello = parse(&stream);
+        assert_eq!(hello.server_name(), Some(host));
+        assert_eq!(hello.server_name_bytes(), Some(name.as_bytes()));
+    }
+}
+
+/// The rest of the message is read, and the name is kept.
+#[test]
+fn a_name_that_is_no_host_is_kept_as_it_was_sent() {
+    let names = [
+        &b""[..],
+        b".",
+        b"a..b",
+        b".a",
+        b"a b",
+        b"a/b",
+        b"a\0",
+        b"a\n",
+        b"::1",
+        b"\xc3\xbc",
+        b"\xff",
+        &[b'a'; 256],
+    ];
+    for name in names {
+        let stream = hello(&[&server_name(name), b"\0\x10\0\x05\0\x03\x02h2"]);
+        let hello = parse(&stream);
+        assert_eq!(hello.server_name(), None);
+        assert_eq!(hello.server_name_bytes(), Some(name));
+        assert!(hello.alpn().eq([b"h2"]));
+    }
 }
 
 #[test]
 fn names_of_other_types_are_skipped() {
     let extension = b"\0\0\0\x0e\0\x0c\x01\0\x02xx\0\0\x01a\x02\0\0";
     let stream = hello(&[&extension[..]]);
-    assert_eq!(parse(&stream).server_name().as_deref(), Some("a"));
+    assert_eq!(parse(&stream).server_name(), Some("a"));
 }
 
 #[test]

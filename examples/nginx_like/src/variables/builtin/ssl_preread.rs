@@ -25,6 +25,9 @@ pub(super) const VARIABLES: &[Builtin] = &[
     }),
     Builtin::new("ssl_preread_server_name", FirstBytes, |context, out| {
         context.connection.tls_version()?;
-        bytes(context.connection.server_name().unwrap_or_default(), out)
+        bytes(
+            context.connection.server_name_bytes().unwrap_or_default(),
+            out,
+        )
     }),
 ];
