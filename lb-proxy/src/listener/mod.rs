@@ -225,7 +225,7 @@ impl Listener {
     }
 
     /// Sets whether the limits of each client are only observed: a session over a limit is served and not counted, and
-    /// [`Hooks::would_refuse`] is called. Default: no.
+    /// [`Hooks::would_refuse`](crate::Hooks::would_refuse) is called. Default: no.
     #[doc(alias = "limit_conn_dry_run")]
     pub fn limit_dry_run(mut self, dry_run: bool) -> Self {
         self.route.limit_dry_run = dry_run;

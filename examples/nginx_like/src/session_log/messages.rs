@@ -4,27 +4,22 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use lb_core::{Backend, Endpoint, Escaped};
+use lb_core::{Backend, Escaped};
 use lb_proxy::events::{
-    Attempt, AttemptOutcome, AttemptStep, CloseReason, Connection, NoBackendCause, PrereadFailure,
-    PrereadRefusal, RefusalDetail, Side, Summary,
+    Attempt, AttemptOutcome, AttemptStep, CloseReason, Connection, RefusalDetail, Side, Summary,
 };
 
 use super::error_logs::ErrorLogs;
+use super::place::{Bytes, Place, bytes_of, number, server_of};
 use crate::config::error_log::LogLevel;
-use crate::config::handler::NO_HANDLER;
 use crate::config::proxy::{BindAddress, ProxyBind};
 use crate::logs::line::errno_text;
 use crate::variables::context::Context;
-use crate::variables::ending;
-use crate::variables::session::{SessionState, count_connection};
+use crate::variables::session::count_connection;
 use crate::variables::table::Variables;
 
-const ETIMEDOUT: i32 = 110;
-const ECONNRESET: i32 = 104;
-
-/// The longest part of a broken PROXY header that is shown.
-const SHOWN_HEADER: usize = 4096;
+pub(super) const ETIMEDOUT: i32 = 110;
+pub(super) const ECONNRESET: i32 = 104;
 
 /// What the lines of one server need besides the events.
 #[derive(Debug)]
@@ -37,43 +32,6 @@ pub(super) struct Messages {
     pub(super) half_close: bool,
     pub(super) proxy_bind: Option<ProxyBind>,
     pub(super) variables: Arc<Variables>,
-}
-
-/// The connection, as the end of a line names it.
-struct Place<'a>(&'a Connection);
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let server = server_of(self.0);
-        match self.0.client_endpoint() {
-            Endpoint::Tcp(client) => write!(f, ", client: {}, server: {server}", client.ip()),
-            Endpoint::Unix(_) => write!(f, ", client: unix:, server: {server}"),
-        }
-    }
-}
-
-/// The bytes of both sides, as the end of a line counts them.
-#[derive(Clone, Copy, Default)]
-struct Bytes {
-    from_client: u64,
-    to_client: u64,
-    from_backend: u64,
-    to_backend: u64,
-}
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            from_client,
-            to_client,
-            from_backend,
-            to_backend,
-        } = self;
-        write!(
-            f,
-            ", bytes from/to client:{from_client}/{to_client}, bytes from/to upstream:{from_backend}/{to_backend}"
-        )
-    }
 }
 
 impl Messages {
@@ -215,96 +173,6 @@ impl Messages {
         }
     }
 
-    fn preread(&self, number: u64, place: &Place<'_>, refusal: &PrereadRefusal) {
-        let action = if refusal.names_client {
-            "reading PROXY protocol"
-        } else {
-            "prereading client data"
-        };
-        match (refusal.failure, refusal.names_client) {
-            (PrereadFailure::Socket(errno), _) => {
-                let text = errno_text(errno.unwrap_or(ECONNRESET));
-                let message =
-                    format_args!("*{number} recv() failed ({text}) while {action}{place}");
-                self.logs
-                    .write(place.0, LogLevel::Info, "recv() failed", message);
-            }
-            (PrereadFailure::Timeout, true) => {
-                let text = errno_text(ETIMEDOUT);
-                let message =
-                    format_args!("*{number} client timed out ({text}) while {action}{place}");
-                self.logs
-                    .write(place.0, LogLevel::Info, "client timed out", message);
-            }
-            // nginx writes nothing about these.
-            (PrereadFailure::Timeout | PrereadFailure::Ended, false) => {}
-            (_, true) => {
-                let header = refusal
-                    .bytes
-                    .split(|byte| matches!(byte, b'\r' | b'\n'))
-                    .next();
-                let header = header.unwrap_or_default();
-                let header = &header[..header.len().min(SHOWN_HEADER)];
-                let shown = String::from_utf8_lossy(header);
-                let shown = Escaped(&shown);
-                let message =
-                    format_args!("*{number} broken header: \"{shown}\" while {action}{place}");
-                self.logs
-                    .write(place.0, LogLevel::Error, "broken header", message);
-            }
-            (_, false) => {
-                let message = format_args!("*{number} preread buffer full while {action}{place}");
-                self.logs
-                    .write(place.0, LogLevel::Error, "preread buffer full", message);
-            }
-        }
-    }
-
-    fn no_backend(&self, number: u64, place: &Place<'_>, summary: &Summary<'_>) {
-        let Some(upstream) = summary.upstream else {
-            return;
-        };
-        let cause = match summary.refusal {
-            Some(RefusalDetail::NoBackend(cause)) => *cause,
-            _ => NoBackendCause::NoneEligible,
-        };
-        if ending::lacks_live_upstreams(summary) || cause == NoBackendCause::NotReady {
-            let (name, bytes) = (upstream.name(), Bytes::default());
-            let message = format_args!(
-                "*{number} no live upstreams while connecting to upstream{place}, upstream: \"{name}\"{bytes}"
-            );
-            self.logs
-                .write(place.0, LogLevel::Error, "no live upstreams", message);
-        }
-    }
-
-    /// The route refused the client. The reason is worded as nginx's, its action included.
-    fn route(&self, number: u64, place: &Place<'_>, summary: &Summary<'_>) {
-        let passing = "while passing connection to port";
-        let (kind, message) = match summary.refusal {
-            Some(RefusalDetail::NoListener(addr)) => (
-                "port not found",
-                format!("port not found for \"{addr}\" {passing}{place}"),
-            ),
-            Some(RefusalDetail::PassedTooOften) => (
-                "stream pass cycle",
-                format!("stream pass cycle {passing}{place}"),
-            ),
-            Some(RefusalDetail::Route(reason)) if reason.ends_with(passing) => {
-                ("invalid pass", format!("{}{place}", Escaped(reason)))
-            }
-            // nginx writes nothing.
-            Some(RefusalDetail::Route(reason)) if *reason == NO_HANDLER => return,
-            Some(RefusalDetail::Route(reason)) => (
-                refusal_kind(reason),
-                format!("{}{place}{}", Escaped(reason), bytes_of(summary)),
-            ),
-            _ => return,
-        };
-        let message = format_args!("*{number} {message}");
-        self.logs.write(place.0, LogLevel::Error, kind, message);
-    }
-
     /// A side has ended its stream or was reset.
     fn disconnected(&self, number: u64, place: &Place<'_>, summary: &Summary<'_>) {
         let is_reset = |side| match side {
@@ -420,42 +288,6 @@ impl Messages {
             _ => "",
         }
     }
-}
-
-/// What the listener is bound to.
-fn server_of(connection: &Connection) -> Endpoint {
-    if Endpoint::is_unix_key(connection.listener) {
-        connection.local_endpoint()
-    } else {
-        connection.listener.into()
-    }
-}
-
-/// The number of the connection, 0 if its listener counts none.
-fn number(connection: &Connection) -> u64 {
-    let state = connection.data::<SessionState>();
-    state.map_or(0, SessionState::number)
-}
-
-fn bytes_of(summary: &Summary<'_>) -> Bytes {
-    let last = summary.attempts.last();
-    Bytes {
-        from_client: summary.bytes_from_client,
-        to_client: summary.bytes_to_client,
-        from_backend: last.map_or(0, |attempt| attempt.bytes_received),
-        to_backend: last.map_or(0, |attempt| attempt.bytes_sent),
-    }
-}
-
-/// The cause in the reason of a route.
-fn refusal_kind(reason: &str) -> &'static str {
-    let causes = [
-        "no resolver defined to resolve",
-        "could not be resolved",
-        "in upstream",
-    ];
-    let found = causes.into_iter().find(|cause| reason.contains(cause));
-    found.unwrap_or("route")
 }
 
 /// nginx's level for a connect(2) that fails at once.
