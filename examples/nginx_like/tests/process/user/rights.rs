@@ -11,7 +11,7 @@ use super::{run, shared_dir};
 use crate::proxy::NginxLike;
 #[cfg(feature = "kubernetes")]
 use crate::proxy::write_conf;
-use crate::sockets::{Reserved, ask};
+use crate::sockets::{Reserved, ask, eventually};
 
 /// `CAP_NET_BIND_SERVICE` alone, as the kernel shows it.
 const BIND: &str = "0000000000000400";
@@ -30,9 +30,17 @@ async fn every_thread_becomes_the_user_and_keeps_at_most_the_right_to_bind() {
     let proxy = NginxLike::start_by(command, low, &main, &stream).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
     let uid = uid().to_string();
-    let tasks = fs::read_dir(format!("/proc/{}/task", proxy.id())).unwrap();
-    let mut names = Vec::new();
-    for task in tasks {
+    let tasks = format!("/proc/{}/task", proxy.id());
+    // A thread has the name of its parent until it runs.
+    eventually("the workers' names", || {
+        let tasks = fs::read_dir(&tasks).unwrap().flatten();
+        let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        let names: Vec<_> = names.collect();
+        let is_there = |worker| names.iter().any(|name| name.trim_end() == worker);
+        ["lb-worker-0", "lb-worker-1"].into_iter().all(is_there)
+    })
+    .await;
+    for task in fs::read_dir(&tasks).unwrap() {
         // A thread that writes a log ends when it has nothing to write.
         let Ok(status) = fs::read_to_string(task.unwrap().path().join("status")) else {
             continue;
@@ -52,10 +60,6 @@ async fn every_thread_becomes_the_user_and_keeps_at_most_the_right_to_bind() {
         for set in ["CapInh:", "CapAmb:"] {
             assert_eq!(field(&status, set), [NONE], "{name}: {set}");
         }
-        names.push(name);
-    }
-    for worker in ["lb-worker-0", "lb-worker-1"] {
-        assert!(names.iter().any(|name| name == worker), "{names:?}");
     }
 }
 
