@@ -13,6 +13,7 @@ use crate::net::stream::Stream;
 ///
 /// A short read means that the socket is drained, unless the kernel stopped in front of an urgent byte. The readiness of a
 /// drained socket is cleared at once, which saves the system call that would return "would block".
+#[inline]
 pub(super) fn read_some(stream: &Stream, buffer: &mut [u8]) -> io::Result<usize> {
     let wanted = buffer.len();
     let mut read = None;
@@ -28,6 +29,7 @@ pub(super) fn read_some(stream: &Stream, buffer: &mut [u8]) -> io::Result<usize>
 }
 
 /// Writes once.
+#[inline]
 pub(super) fn write_some(stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
     transfer_to(stream, bytes.len(), || {
         Ok(send(stream, bytes, SendFlags::NOSIGNAL)?)
