@@ -23,6 +23,7 @@ mod cli;
 mod config;
 mod console;
 mod demo;
+mod host_name;
 mod logs;
 mod process;
 mod session_log;

@@ -16,7 +16,7 @@ impl Dial<'_> {
         &self,
         waiting: F,
     ) -> Result<F::Output, CloseReason> {
-        while_client_stays(self.client, self.abandon_silent, waiting).await
+        while_client_stays(self.origin.client, self.abandon_silent, waiting).await
     }
 }
 

@@ -45,8 +45,6 @@ impl Session {
         let connection = needs_connection.then(|| self.connection());
         let key = key_parts.key(self.client_addr, connection.as_ref());
         let mut dial = Dial {
-            client: &self.client,
-            client_addr: self.client_addr,
             origin: Origin {
                 client: &self.client,
                 client_addr: self.client_addr,
@@ -57,7 +55,6 @@ impl Session {
             connection: connection.filter(|_| route.hooks.is_some()),
             is_observed,
             key,
-            listener,
             route,
             bind_source: source.as_ref().unwrap_or(&route.bind_source),
             hops: self.hops,
@@ -167,7 +164,7 @@ impl Dial<'_> {
         OutcomeRecorder {
             upstream: self.upstream,
             counters: self.counters,
-            failures: &self.listener.trackers().failures,
+            failures: &self.origin.listener.trackers().failures,
         }
     }
 

@@ -38,15 +38,17 @@ impl Origin<'_> {
 
     /// Stores the ends, and the data if the listener makes some.
     pub(super) fn store(&self) {
-        self.ends.get_or_init(|| {
-            let mut ends = self.ends();
-            let factory = self.listener.route.session_data.as_ref();
-            ends.data = factory.map(|factory| factory.create(&self.connection_of(ends.clone())));
-            Box::new(ends)
-        });
+        self.ends.get_or_init(|| self.with_data(self.ends()));
     }
 
-    pub(super) fn connection_of(&self, ends: Ends) -> Connection {
+    /// `ends` with the data that the listener makes, which may read the data of a listener before.
+    pub(super) fn with_data(&self, mut ends: Ends) -> Box<Ends> {
+        let factory = self.listener.route.session_data.as_ref();
+        ends.data = factory.map(|factory| factory.create(&self.connection_of(ends.clone())));
+        Box::new(ends)
+    }
+
+    fn connection_of(&self, ends: Ends) -> Connection {
         let Ends { local, peer, data } = ends;
         Connection {
             listener: self.listener.addr,

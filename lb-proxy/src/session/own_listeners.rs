@@ -10,7 +10,7 @@ use crate::net::unix::own_key;
 impl Dial<'_> {
     /// How many own listeners the client will have passed through when `to` accepts it; 0 if `to` is no own listener.
     pub(super) fn hops_to(&self, to: SocketAddr) -> u8 {
-        let hops = &self.listener.trackers().hops;
+        let hops = &self.origin.listener.trackers().hops;
         if !hops.leads_back(to) {
             return 0;
         }
@@ -24,7 +24,7 @@ impl Dial<'_> {
         let addr = || socket.local_addr().ok()?.as_socket();
         let from = (hops > 0).then(|| addr().or_else(|| own_key(socket)));
         if let Some(from) = from.flatten() {
-            self.listener.trackers().hops.record(from, hops);
+            self.origin.listener.trackers().hops.record(from, hops);
         }
     }
 }

@@ -26,10 +26,7 @@ impl Session {
         ends.local = addr;
         self.upstream = None;
         self.permit.pass_to(listener);
-        let factory = self.route().session_data.as_ref();
-        let connection = self.origin().connection_of(ends.clone());
-        ends.data = factory.map(|factory| factory.create(&connection));
-        self.ends = OnceLock::from(Box::new(ends));
+        self.ends = OnceLock::from(self.origin().with_data(ends));
         Ok(())
     }
 }

@@ -16,9 +16,7 @@ use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::NoBackendCause;
 use crate::metrics::Counters;
 use crate::net::bind_source::BindSource;
-use crate::net::stream::Stream;
 use crate::net::unix::ShownClient;
-use crate::state::listener::ListenerState;
 use crate::state::route::Route;
 use crate::upstream::hash_key::HashKey;
 use crate::upstream::{Lease, Upstream, WaitError};
@@ -28,8 +26,7 @@ const FIRST_MEMBERSHIP: Duration = Duration::from_secs(60);
 
 /// The search of one session for a backend that it can connect to.
 pub(super) struct Dial<'a> {
-    pub(super) client: &'a Stream,
-    pub(super) client_addr: SocketAddr,
+    /// The client and the listener.
     pub(super) origin: Origin<'a>,
     /// What the hooks observe. Made with the first attempt that they observe.
     pub(super) connection: Option<Connection>,
@@ -37,7 +34,6 @@ pub(super) struct Dial<'a> {
     pub(super) is_observed: bool,
     /// What the policy hashes.
     pub(super) key: HashKey,
-    pub(super) listener: &'a ListenerState,
     pub(super) route: &'a Route,
     pub(super) bind_source: &'a BindSource,
     /// How many own listeners the client passed through before this one.
@@ -113,17 +109,17 @@ impl Dial<'_> {
             self.details.get_or_insert_default().note_no_backend(cause);
         }
         let event = FailureEvent {
-            listener: Some(self.listener.endpoint()),
+            listener: Some(self.origin.listener.endpoint()),
             upstream: Some(self.upstream.shared_name()),
-            client: Some(self.client_addr),
+            client: Some(self.origin.client_addr),
             error: Some(error),
             ..FailureEvent::default()
         };
-        let failures = &self.listener.trackers().failures;
+        let failures = &self.origin.listener.trackers().failures;
         failures.record(Failure::Client(reason), &event);
         debug!(
             upstream = self.upstream.name(),
-            client.addr = %ShownClient(self.client_addr),
+            client.addr = %ShownClient(self.origin.client_addr),
             attempts = *self.attempts,
             %error,
             "No backend for a connection"

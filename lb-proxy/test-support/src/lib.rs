@@ -14,6 +14,7 @@
 //! | [`dns`] | a DNS server, and a forger in front of it | `dns` |
 //! | [`kubernetes`] | a Kubernetes API server and its objects | `kubernetes` |
 //! | [`discovery`] | a running `Driver`, a source that follows a script | `discovery` |
+//! | [`tls`] | what TLS clients send | `tls` |
 //! | [`proxy`] | a running `Proxy`, upstreams, a relay between four sockets | `proxy` |
 //!
 //! # Types of the crate under test
@@ -49,3 +50,5 @@ pub mod nodes;
 pub mod proxy;
 pub mod sockets;
 pub mod streams;
+#[cfg(feature = "tls")]
+pub mod tls;

@@ -73,6 +73,13 @@ async fn lined(settings: impl FnOnce(Listener) -> Listener) -> (RunningProxy, Tc
     (RunningProxy::start(settings(listener), None).await, backend)
 }
 
+/// A client that has sent `bytes`.
+async fn said(proxy: &RunningProxy, bytes: &[u8]) -> TcpStream {
+    let mut client = proxy.connect().await;
+    client.write_all(bytes).await.unwrap();
+    client
+}
+
 #[tokio::test]
 async fn what_is_consumed_is_gone_and_the_rest_comes_first() {
     let (proxy, backend) = lined(|listener| listener).await;
@@ -109,11 +116,7 @@ async fn rules_and_limits_go_by_the_client_that_was_named() {
             .limit_clients(&zone, NonZeroU32::MIN)
     })
     .await;
-    let say = async |line: &[u8]| {
-        let mut client = proxy.connect().await;
-        client.write_all(line).await.unwrap();
-        client
-    };
+    let say = async |line: &[u8]| said(&proxy, line).await;
     assert_reset(&mut say(b"10.0.0.9:1\n").await).await;
     let first = say(b"10.0.0.1:1\n").await;
     within("the first", backend.accept()).await.unwrap();
@@ -139,11 +142,7 @@ async fn a_named_client_is_refused_before_the_next_preread_reads() {
             .limit_clients(&zone, NonZeroU32::MIN)
     })
     .await;
-    let say = async |line: &[u8]| {
-        let mut client = proxy.connect().await;
-        client.write_all(line).await.unwrap();
-        client
-    };
+    let say = async |line: &[u8]| said(&proxy, line).await;
     // No client sends a ClientHello.
     assert_reset(&mut say(b"10.0.0.9:1\n").await).await;
     let first = say(b"10.0.0.1:1\n").await;

@@ -16,10 +16,9 @@ use test_support::nodes::{listening, named};
 use test_support::proxy::{RunningProxy, reload, round_robin};
 use test_support::sockets::{loopback, refusing, reserved_port};
 use test_support::streams::{ask, assert_refused, assert_reset};
+use test_support::tls::client_hello;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-use super::hello;
 
 fn unused() -> Upstream {
     let (_held, dead) = refusing();
@@ -85,7 +84,7 @@ async fn the_first_bytes_and_the_clients_address_go_with_the_connection() {
     let proxy = RunningProxy::run(proxy).await;
     let mut client = proxy.connect().await;
     let header = b"PROXY TCP4 192.0.2.7 192.0.2.8 4000 443\r\n";
-    let sent = [&header[..], &hello("www.example.com")].concat();
+    let sent = [&header[..], &client_hello("www.example.com")].concat();
     client.write_all(&sent).await.unwrap();
     client.read_exact(&mut [0; 3]).await.unwrap();
     drop(client);

@@ -12,9 +12,8 @@ use test_support::nodes::named;
 use test_support::proxy::{RunningProxy, reload, round_robin};
 use test_support::sockets::loopback;
 use test_support::streams::read_all;
+use test_support::tls::client_hello;
 use tokio::io::AsyncWriteExt;
-
-use super::hello;
 
 async fn pool(name: &'static str) -> Upstream {
     round_robin(name, named(name).await)
@@ -29,7 +28,7 @@ fn listener(default: &Upstream, servers: VirtualServers) -> Listener {
 /// What a client that asks for `name` receives.
 async fn ask(proxy: &RunningProxy, name: &'static str) -> String {
     let mut client = proxy.connect().await;
-    client.write_all(&hello(name)).await.unwrap();
+    client.write_all(&client_hello(name)).await.unwrap();
     client.shutdown().await.unwrap();
     String::from_utf8(read_all(&mut client).await).unwrap()
 }
@@ -103,7 +102,10 @@ async fn each_server_has_its_own_settings() {
     assert_eq!(ask(&proxy, "four.example.com").await, "default");
     // The backend ends first, and the client stays: only the time-out of this server ends the session.
     let mut client = proxy.connect().await;
-    client.write_all(&hello("three.example.com")).await.unwrap();
+    client
+        .write_all(&client_hello("three.example.com"))
+        .await
+        .unwrap();
     eventually("the time-out", || {
         let metrics = proxy.metrics();
         metrics.idle_timeouts + metrics.half_closed_timeouts == 1

@@ -1,5 +1,6 @@
 //! `server_name`: the names of a virtual server.
 
+use crate::host_name::host_name;
 use crate::syntax::directive::Args::AtLeast;
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
@@ -71,9 +72,7 @@ impl ServerName {
             return Ok(Self::Regex(regex));
         }
         if text.eq_ignore_ascii_case("$hostname") {
-            let hostname = rustix::system::uname();
-            let hostname = hostname.nodename().to_string_lossy();
-            return Ok(Self::Pattern(hostname.to_ascii_lowercase()));
+            return Ok(Self::Pattern(host_name().to_owned()));
         }
         Ok(Self::Pattern(text.to_ascii_lowercase()))
     }

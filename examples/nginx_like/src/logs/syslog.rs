@@ -5,13 +5,11 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-
-use rustix::system::uname;
 
 use super::clock::with_syslog_time;
 use super::level::LogLevel;
 use super::line::os_error;
+use crate::host_name::host_name;
 
 /// A syslog server, and what its messages are marked with.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -77,7 +75,7 @@ impl Syslog {
         let host = if self.no_hostname {
             String::new()
         } else {
-            format!("{} ", hostname())
+            format!("{} ", host_name())
         };
         let head = with_syslog_time(|time| format!("<{priority}>{time} {host}{tag}: "));
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -139,9 +137,4 @@ impl SyslogSocket {
             Err(io::ErrorKind::WriteZero.into())
         }
     }
-}
-
-fn hostname() -> &'static str {
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| uname().nodename().to_string_lossy().to_ascii_lowercase())
 }

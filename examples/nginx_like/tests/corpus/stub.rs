@@ -4,9 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use test_support::deadline::within;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 /// A backend that says its name in a line, and then returns what it gets.
 #[derive(Debug)]
@@ -32,9 +34,12 @@ impl Stub {
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
         // A process that another case starts may hold the descriptor for a moment.
-        while TcpStream::connect(self.addr).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        within("the refusal", async {
+            while TcpStream::connect(self.addr).await.is_ok() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
     }
 }
 

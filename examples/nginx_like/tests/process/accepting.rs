@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::proxy::{NginxLike, write_conf};
+use crate::proxy::{NginxLike, tested, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, ask_times, eventually, within};
 
 fn balanced_over(node: &Reserved, server: &str) -> String {
@@ -184,15 +184,8 @@ async fn a_test_does_not_bind_the_address_of_a_socket_that_systemd_passes_on() {
     let conf = write_conf(dir.path(), &text);
     let warning = format!("bind() to {addr} failed (99: Cannot assign requested address)");
     let alone = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
-    for (mut command, is_warned_of) in [(started_with(socket), false), (alone, true)] {
-        let output = command
-            .arg("-t")
-            .arg("-c")
-            .arg(&conf)
-            .output()
-            .await
-            .unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
+    for (command, is_warned_of) in [(started_with(socket), false), (alone, true)] {
+        let (output, stderr) = tested(command, &conf).await;
         assert!(output.status.success(), "{stderr}");
         assert_eq!(stderr.contains(&warning), is_warned_of, "{stderr}");
     }

@@ -127,6 +127,20 @@ async fn clients_get_the_servers_of_a_real_nginx() {
     }
 }
 
+/// The nginx that `LB_TEST_NGINX` names.
+pub(crate) async fn start_nginx_if_asked(
+    dir: &Path,
+    stream: &str,
+) -> Option<(SocketAddr, Child, Reserved)> {
+    match env::var_os("LB_TEST_NGINX") {
+        Some(nginx) => Some(start_nginx(&nginx, dir, stream).await),
+        None => {
+            eprintln!("skipped: LB_TEST_NGINX does not name an nginx to compare with");
+            None
+        }
+    }
+}
+
 pub(crate) async fn start_nginx(
     nginx: &std::ffi::OsStr,
     dir: &Path,

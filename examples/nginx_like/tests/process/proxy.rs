@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -132,6 +132,14 @@ async fn copy_lines(from: impl tokio::io::AsyncRead + Unpin, to: Arc<Mutex<Strin
 fn conf_text(main: &str, stream: &str, listen: SocketAddr) -> String {
     let stream = stream.replace("LISTEN", &listen.to_string());
     format!("error_log stderr info;\n{main}\nevents {{}}\nstream {{\n{stream}\n}}\n")
+}
+
+/// Runs `command` with `-t` for the configuration file `conf`. Returns what it prints on standard error, too.
+pub(crate) async fn tested(mut command: Command, conf: &Path) -> (Output, String) {
+    let output = command.arg("-t").arg("-c").arg(conf).output();
+    let output = output.await.unwrap();
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    (output, said)
 }
 
 pub(crate) fn write_conf(dir: &Path, text: &str) -> PathBuf {

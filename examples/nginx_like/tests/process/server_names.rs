@@ -1,12 +1,12 @@
 //! `ssl_preread` and `map`: the server name chooses the upstream, on request compared with a real nginx.
 
-use std::env;
+use std::iter::once;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::hash::start_nginx;
+use crate::hash::start_nginx_if_asked;
 use crate::proxy::NginxLike;
 use crate::sockets::{answer, listen};
 
@@ -54,19 +54,9 @@ async fn a_map_sends_names_to_upstreams() {
         server {{ listen LISTEN; ssl_preread on; proxy_pass $name; }}"
     );
     let ours = NginxLike::start("", &stream).await;
-    let mut proxies = vec![ours.addr];
     let dir = tempfile::tempdir().unwrap();
-    let _theirs = match env::var_os("LB_TEST_NGINX") {
-        Some(nginx) => {
-            let started = start_nginx(&nginx, dir.path(), &stream).await;
-            proxies.push(started.0);
-            Some(started)
-        }
-        None => {
-            eprintln!("skipped: LB_TEST_NGINX does not name an nginx to compare with");
-            None
-        }
-    };
+    let theirs = start_nginx_if_asked(dir.path(), &stream).await;
+    let proxies = once(ours.addr).chain(theirs.as_ref().map(|started| started.0));
     for addr in proxies {
         for (first, expected) in [
             (hello("a.example.com"), "one"),

@@ -9,8 +9,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::Command;
 
-use crate::proxy::{NginxLike, write_conf};
+use crate::proxy::{NginxLike, tested, write_conf};
 use crate::sockets::{Reserved, ask, eventually, within};
+
+fn nginx_like() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_nginx_like"))
+}
 
 /// A server on a unix domain socket that answers each connection with `name`.
 fn serve(path: &Path, name: &'static str) {
@@ -125,7 +129,7 @@ async fn a_file_in_the_way_stops_the_start_and_stays() {
         stale.display()
     );
     let conf = write_conf(dir.path(), &text);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+    let mut command = nginx_like();
     let output = command.arg("-c").arg(&conf).output();
     let output = within("the end", output).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -138,40 +142,17 @@ async fn a_file_in_the_way_stops_the_start_and_stays() {
     assert!(stale.exists());
 
     // As in nginx, the test of a configuration leaves no file, and a server may run already.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
-    let tested = command
-        .arg("-t")
-        .arg("-c")
-        .arg(&conf)
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8(tested.stderr).unwrap();
+    let (output, said) = tested(nginx_like(), &conf).await;
     assert!(
-        tested.status.success() && !said.contains("bind()"),
+        output.status.success() && !said.contains("bind()"),
         "{said}"
     );
     std::fs::remove_file(&stale).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
-    let tested = command
-        .arg("-t")
-        .arg("-c")
-        .arg(&conf)
-        .output()
-        .await
-        .unwrap();
-    assert!(tested.status.success() && !stale.exists());
+    let (output, _) = tested(nginx_like(), &conf).await;
+    assert!(output.status.success() && !stale.exists());
     let missing = text.replace("stale", "missing/stale");
     let conf = write_conf(dir.path(), &missing);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
-    let tested = command
-        .arg("-t")
-        .arg("-c")
-        .arg(&conf)
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8(tested.stderr).unwrap();
+    let (_, said) = tested(nginx_like(), &conf).await;
     assert!(
         said.contains("missing/stale failed (2: No such file or directory)"),
         "{said}"

@@ -1,13 +1,13 @@
 //! Variables of real connections, by the server that `hash` chooses for their values.
 
-use std::env;
+use std::iter::once;
 
 use lb_proxy::proxy_protocol::{Addresses, Tlv, write_v1, write_v2};
 use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::hash::start_nginx;
+use crate::hash::start_nginx_if_asked;
 use crate::proxy::NginxLike;
 use crate::server_names::{hello, named};
 use crate::sockets::answer;
@@ -218,19 +218,9 @@ async fn texts_are_those_of_nginx() {
         texts.join("|")
     );
     let ours = NginxLike::start("", &stream).await;
-    let mut proxies = vec![ours.addr];
     let dir = tempfile::tempdir().unwrap();
-    let _theirs = match env::var_os("LB_TEST_NGINX") {
-        Some(nginx) => {
-            let started = start_nginx(&nginx, dir.path(), &stream).await;
-            proxies.push(started.0);
-            Some(started)
-        }
-        None => {
-            eprintln!("skipped: LB_TEST_NGINX does not name an nginx to compare with");
-            None
-        }
-    };
+    let theirs = start_nginx_if_asked(dir.path(), &stream).await;
+    let proxies = once(ours.addr).chain(theirs.as_ref().map(|started| started.0));
     let expected = OF_NGINX.iter().map(|(_, value)| *value).collect::<Vec<_>>();
     for addr in proxies {
         let mut client = TcpStream::connect(addr).await.unwrap();

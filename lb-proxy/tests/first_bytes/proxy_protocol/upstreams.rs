@@ -13,12 +13,11 @@ use lb_proxy::proxy_protocol::{
 };
 use lb_proxy::server_names::ServerNames;
 use lb_proxy::{Listener, Proxy, Upstream};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use test_support::deadline::within;
 use test_support::proxy::RunningProxy;
 use test_support::sockets::loopback;
 use test_support::streams::read_all;
+use test_support::tls::client_hello;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -99,17 +98,6 @@ fn receiving(listener: Listener) -> Listener {
     listener.preread(Arc::new(ProxyProtocol::required(trusted)))
 }
 
-fn hello(name: &'static str) -> Vec<u8> {
-    let config = ClientConfig::builder()
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    let name = ServerName::try_from(name).unwrap();
-    let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut hello = Vec::new();
-    tls.write_tls(&mut hello).unwrap();
-    hello
-}
-
 #[tokio::test]
 async fn each_upstream_chosen_by_name_sends_its_own_header() {
     let v2 = SendProxy::v2().tlv(0xe1, b"ours").pass_tlvs(true);
@@ -137,7 +125,7 @@ async fn each_upstream_chosen_by_name_sends_its_own_header() {
         (&none, "none.example.com", None, vec![]),
         (&silent, "other.test", Some(Version::V2), vec![Tlv::CRC32C]),
     ] {
-        let hello = hello(name);
+        let hello = client_hello(name);
         let received = pool
             .receives(&proxy, &[header(), hello.clone()].concat())
             .await;

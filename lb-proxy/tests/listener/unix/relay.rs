@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use lb_core::Backend;
 use lb_proxy::Listener;
 use lb_proxy::settings::{HalfClose, SocketOptions, Splice};
+use tempfile::TempDir;
 use test_support::bytes::noise;
 use test_support::deadline::{eventually, within};
 use test_support::proxy::{RunningProxy, upstream};
@@ -84,16 +85,22 @@ async fn a_slow_reader_on_a_unix_socket_gets_all_after_its_peer_has_closed() {
     proxy.end().await;
 }
 
+/// A session between a TCP client that has sent "hello" and a backend on a unix socket in `dir`.
+async fn greeted(dir: &TempDir) -> (RunningProxy, TcpStream, UnixStream) {
+    let (backend, listener) = backend(&path(dir, "back"));
+    let described = Listener::new(loopback(), &upstream([backend]));
+    let proxy = RunningProxy::start(described, None).await;
+    let mut client = proxy.connect().await;
+    let server = accepted(&listener).await;
+    client.write_all(b"hello").await.unwrap();
+    (proxy, client, server)
+}
+
 /// A reset of the one side ends the other at once. A unix socket has no reset, so its peer reads an end.
 #[tokio::test]
 async fn a_reset_of_a_client_ends_the_backends_unix_socket() {
     let dir = directory();
-    let (backend, listener) = backend(&path(&dir, "back"));
-    let described = Listener::new(loopback(), &upstream([backend]));
-    let proxy = RunningProxy::start(described, None).await;
-    let mut client = proxy.connect().await;
-    let mut server = accepted(&listener).await;
-    client.write_all(b"hello").await.unwrap();
+    let (proxy, client, mut server) = greeted(&dir).await;
     let mut received = [0; 5];
     server.read_exact(&mut received).await.unwrap();
     reset(client);
@@ -106,12 +113,7 @@ async fn a_reset_of_a_client_ends_the_backends_unix_socket() {
 #[tokio::test]
 async fn a_unix_backend_that_closes_with_bytes_unread_resets_the_client() {
     let dir = directory();
-    let (backend, listener) = backend(&path(&dir, "back"));
-    let described = Listener::new(loopback(), &upstream([backend]));
-    let proxy = RunningProxy::start(described, None).await;
-    let mut client = proxy.connect().await;
-    let mut server = accepted(&listener).await;
-    client.write_all(b"hello").await.unwrap();
+    let (proxy, mut client, mut server) = greeted(&dir).await;
     let arrived = || rustix::io::ioctl_fionread(&server).unwrap() == 5;
     eventually("the bytes", arrived).await;
     server.write_all(b"answer").await.unwrap();

@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 use std::process;
-use std::sync::OnceLock;
 
 use lb_core::Endpoint;
-use rustix::system::uname;
 
 use super::Builtin;
 use super::Source::{Clock, Connection, End};
 use super::times;
+use crate::host_name::host_name;
 use crate::variables::ending;
 use crate::variables::output::{bytes, display};
 
@@ -37,7 +36,7 @@ pub(super) const VARIABLES: &[Builtin] = &[
         display(context.number(), out)
     }),
     Builtin::new("hostname", Connection, |_, out| {
-        bytes(hostname().as_bytes(), out)
+        bytes(host_name().as_bytes(), out)
     }),
     Builtin::new("msec", Clock, |_, out| display(times::Seconds::now(), out)),
     Builtin::new("nginx_version", Connection, |_, out| {
@@ -89,13 +88,4 @@ pub(super) fn port(port: u16, out: &mut dyn crate::variables::output::Output) ->
         0 => Some(()),
         port => display(port, out),
     }
-}
-
-/// The name of this machine, in small letters as nginx has it.
-fn hostname() -> &'static str {
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
-        let name = uname();
-        name.nodename().to_string_lossy().to_ascii_lowercase()
-    })
 }
