@@ -160,10 +160,10 @@ impl Counter {
         }
     }
 
-    /// Lets the record notify `first_byte` when the first byte or the end of the source comes.
-    pub(crate) fn notifying(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+    /// Lets the record keep the time of the first byte, and notify `first_byte` when that or the end of the source comes.
+    pub(crate) fn timing_first_byte(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
         if let Some(session) = &mut self.session {
-            session.record = TrafficRecord::notifying(first_byte);
+            session.record = TrafficRecord::timing_first_byte(first_byte);
         }
         self
     }

@@ -90,11 +90,18 @@ impl Picker for AmongMany {
         let found = cx.load_index().and_then(|index| self.look_up(cx, index));
         // Where the tree finds no backend to pick, this connection has tried the least loaded ones, or they are in slow
         // start.
-        found.or_else(|| least::<Equal>(cx, self.len, |cx, i| cx.in_flight(i).into()))
+        found.or_else(|| self.read_all(cx))
     }
 }
 
 impl AmongMany {
+    /// Out of line: the tree finds a backend for nearly every pick.
+    #[cold]
+    #[inline(never)]
+    fn read_all(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        least::<Equal>(cx, self.len, |cx, i| cx.in_flight(i).into())
+    }
+
     fn look_up(&self, cx: &mut PickContext<'_>, index: &TierIndex) -> Option<BackendIndex> {
         // Read before the index is: a change from here on has a later generation, so the index restores the backends that
         // this pick excludes.

@@ -72,11 +72,16 @@ impl Session {
         let first_byte = lease.first_byte_times();
         if is_observed || first_byte.is_some() {
             let details = self.details.get_or_insert_default();
-            let connected = Connected::new(counters, self.accepted_at, begin, first_byte);
-            details.connected = Some(connected);
-        }
-        if let Some((hooks, connection)) = route.observer().zip(connection) {
-            hooks.connected(&connection, &lease.backend());
+            let report = details.attempts.last();
+            let after = report.and_then(|report| report.connected_after);
+            let after = after.unwrap_or_else(|| begin.elapsed());
+            let after = begin.saturating_duration_since(self.accepted_at) + after;
+            if let Some(((hooks, connection), report)) =
+                route.observer().zip(connection).zip(report)
+            {
+                hooks.connected(&connection, &report.backend);
+            }
+            details.connected = Some(Connected::new(counters, after, begin, first_byte));
         }
         self.lease = Some(lease);
         Ok(backend)

@@ -37,25 +37,26 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    /// `first_byte` is notified when the first byte of the backend comes.
+    /// The connection that an attempt since `begin` led to, `after` the client was accepted. `first_byte` is notified when
+    /// the first byte of the backend comes.
     pub(super) fn new(
         counters: &Arc<Counters>,
-        accepted_at: Instant,
+        after: Duration,
         begin: Instant,
         first_byte: Option<Arc<AttemptTimes>>,
     ) -> Self {
         Self {
-            after: accepted_at.elapsed(),
+            after,
             begin,
             to_backend: Counter::of_session(counters, |counters| &counters.bytes_to_backends),
             to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients)
-                .notifying(first_byte),
+                .timing_first_byte(first_byte),
         }
     }
 
     /// Completes the report of the attempt that led to the connection.
-    fn complete(&self, report: &mut AttemptReport) {
-        report.elapsed = self.begin.elapsed();
+    fn complete(&self, report: &mut AttemptReport, now: Instant) {
+        report.elapsed = now.saturating_duration_since(self.begin);
         if let Some(record) = self.to_client.record() {
             let first = record.first_read();
             report.first_byte_after = first.map(|at| at.saturating_duration_since(self.begin));
@@ -78,6 +79,7 @@ impl Session {
             return;
         }
         let mut details = self.details.take().unwrap_or_default();
+        let now = Instant::now();
         let backend = self.lease.as_ref().map(Lease::backend);
         let totals = &self.totals;
         if !is_observed && let Some(backend) = &backend {
@@ -86,7 +88,7 @@ impl Session {
         if let Some((connected, report)) =
             details.connected.as_ref().zip(details.attempts.last_mut())
         {
-            connected.complete(report);
+            connected.complete(report, now);
         }
         let connected = details.connected.as_ref();
         let records = connected.map(|own| (own.to_backend.record(), own.to_client.record()));
@@ -103,7 +105,7 @@ impl Session {
             upstream: is_chosen.then(|| self.upstream()),
             backend: backend.as_deref(),
             attempts: &details.attempts,
-            elapsed: self.accepted_at.elapsed(),
+            elapsed: since_accept(now),
             connected_after: connected.map(|own| own.after),
             bytes_from_client: from_client
                 .map_or_else(|| totals.bytes_from_client(), |record| record.read()),
