@@ -139,7 +139,8 @@ pub mod access {
 pub mod balancing {
     pub use crate::upstream::drain::OnBackendLoss;
     pub use crate::upstream::hash_key::HashKey;
-    pub use crate::upstream::key_part::{KeyFunction, KeyPart};
+    pub use crate::upstream::key_function::KeyFunction;
+    pub use crate::upstream::key_part::KeyPart;
     pub use crate::upstream::wait_queue::{Queue, WaitFor};
 }
 
@@ -174,7 +175,7 @@ pub mod reports {
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.
 pub mod routing {
     pub use crate::state::route_action::RouteAction;
-    pub use crate::state::virtual_servers::{ServerNumber, VirtualServer, VirtualServers};
+    pub use crate::state::virtual_servers::{VirtualServer, VirtualServers};
 }
 
 /// Settings of listeners, sockets and sessions.
