@@ -135,12 +135,16 @@ pub mod access {
     pub use crate::net::network::{Network, NetworkError};
 }
 
-/// How an upstream balances: hash keys, the wait queue, and the end of sessions after the loss of their backend.
+/// How an upstream balances: hash keys, the wait queue, overrides of single backends, and the end of sessions after the loss
+/// of their backend.
 pub mod balancing {
     pub use crate::upstream::drain::OnBackendLoss;
     pub use crate::upstream::hash_key::HashKey;
     pub use crate::upstream::key_function::KeyFunction;
     pub use crate::upstream::key_part::KeyPart;
+    pub use crate::upstream::overrides::{
+        ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBackend, WeightOverride,
+    };
     pub use crate::upstream::wait_queue::{Queue, WaitFor};
 }
 
