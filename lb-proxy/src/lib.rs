@@ -139,11 +139,16 @@ pub mod access {
     pub use crate::net::network::{Network, NetworkError};
 }
 
-/// How an upstream balances: hash keys, the wait queue, and the end of sessions after the loss of their backend.
+/// How an upstream balances: hash keys, the wait queue, overrides of single backends, and the end of sessions after the loss
+/// of their backend.
 pub mod balancing {
     pub use crate::upstream::drain::OnBackendLoss;
     pub use crate::upstream::hash_key::HashKey;
-    pub use crate::upstream::key_part::{KeyFunction, KeyPart};
+    pub use crate::upstream::key_function::KeyFunction;
+    pub use crate::upstream::key_part::KeyPart;
+    pub use crate::upstream::overrides::{
+        ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBackend, WeightOverride,
+    };
     pub use crate::upstream::wait_queue::{Queue, WaitFor};
 }
 
@@ -181,7 +186,7 @@ pub mod reports {
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.
 pub mod routing {
     pub use crate::state::route_action::RouteAction;
-    pub use crate::state::virtual_servers::{ServerNumber, VirtualServer, VirtualServers};
+    pub use crate::state::virtual_servers::{VirtualServer, VirtualServers};
 }
 
 /// Settings of listeners, sockets and sessions.
