@@ -80,6 +80,9 @@
 //! [`Handle::metrics`] returns counters. [`Upstream::backends`] and [`Upstream::discovery`] return the state of backends and
 //! sources. `tracing` logs events: membership at `info`, ejections and shortages at `warn`, single connections at `debug`.
 //!
+//! With [`ProxyBuilder::track_sessions`], [`Handle::sessions`] lists live sessions, and [`Handle::close_sessions`] closes those of
+//! a backend, a client or any other [filter](reports::SessionFilter).
+//!
 //! Clients without service are logged under the target [`FAILURES_TARGET`](events::FAILURES_TARGET), by listener or upstream and reason: the first
 //! three of a kind one by one, then a count at most every ten seconds, and the remaining counts at the end. The level is
 //! `error` if an upstream has no backend for them. It is `warn` if access rules, limits, first bytes or hooks refuse them,
@@ -106,6 +109,7 @@ mod hooks;
 
 mod limits;
 mod listener;
+mod live_sessions;
 mod metrics;
 mod net;
 mod parse_status;
@@ -160,7 +164,8 @@ pub mod events {
     pub use crate::failures::{ACCEPT_TARGET, FAILURES_TARGET};
     pub use crate::hooks::{
         Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep,
-        NoBackendCause, PrereadFailure, PrereadRefusal, RefusalDetail, Side, Summary,
+        NoBackendCause, PrereadFailure, PrereadRefusal, Progress, RefusalDetail, Side, Summary,
+        TerminationCode,
     };
 }
 
@@ -172,6 +177,9 @@ pub mod first_bytes {
 
 /// What a server, a reload and a relay report.
 pub mod reports {
+    pub use crate::live_sessions::{
+        SessionFilter, SessionId, SessionList, SessionOrder, SessionPhase, SessionReport,
+    };
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::server::{Changes, DescriptorBudget, DrainReport, Phase, ReloadReport};
 }

@@ -16,6 +16,7 @@ use super::pick::Dial;
 use crate::close_reason::CloseReason;
 use crate::failures::kind::ConnectFailure;
 use crate::hooks::{Attempt, AttemptError, AttemptOutcome, AttemptReport, NoBackendCause};
+use crate::live_sessions::SessionPhase;
 use crate::metrics::Counters;
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
@@ -63,10 +64,13 @@ impl Session {
         let (lease, backend, begin) = dial.run().await?;
         let connection = dial.connection.take();
         let first_byte = lease.first_byte_times();
-        if is_observed || first_byte.is_some() {
+        dial.enter(SessionPhase::Relaying);
+        let is_tracked = self.live().is_some();
+        if is_observed || is_tracked || first_byte.is_some() {
             let details = self.details.get_or_insert_default();
             let connected = Connected::new(counters, self.accepted_at, begin, first_byte);
             details.connected = Some(connected);
+            self.show_relay();
         }
         if let Some((hooks, connection)) = route.observer().zip(connection) {
             hooks.connected(&connection, &lease.backend());
@@ -90,6 +94,7 @@ impl Dial<'_> {
             let left = self.time_left().filter(|_| self.route.retry.ends_attempts);
             let limit = left.map_or(full, |left| left.min(full));
             let begin = Instant::now();
+            self.show_attempt(&lease);
             let attempt = self.attempt(&lease, limit).await;
             *self.attempts += 1;
             let is_hooked =
