@@ -41,7 +41,7 @@ impl Writer {
                 put_packed(file, *level, &chunk.bytes).map_err(failed("write()"))
             }
             Self::Paths(cache) => {
-                let path = chunk.path.as_deref().unwrap_or(Path::new(""));
+                let path = chunk.path.as_deref().unwrap_or_else(|| Path::new(""));
                 let put = |file: &File| put(file, &chunk.bytes);
                 let opened = cache.with(path, Instant::now(), put);
                 opened.map_err(failed("open()"))?.map_err(failed("write()"))
