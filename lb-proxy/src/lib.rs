@@ -91,6 +91,7 @@
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
 //! - `file` (off): a file as a source, `lb_discovery::File`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
+//! - `metrics` (off): metrics for Prometheus, `openmetrics`.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -108,6 +109,8 @@ mod limits;
 mod listener;
 mod metrics;
 mod net;
+#[cfg(feature = "metrics")]
+pub mod openmetrics;
 mod parse_status;
 mod preread;
 mod preread_info;
@@ -167,8 +170,14 @@ pub mod first_bytes {
 
 /// What a server, a reload and a relay report.
 pub mod reports {
+    pub use crate::metrics::{
+        AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
+        PauseCounts, Traffic, UpstreamMetrics,
+    };
     pub use crate::relay::{RelayEnd, RelayReport};
-    pub use crate::server::{Changes, DescriptorBudget, DrainReport, Phase, ReloadReport};
+    pub use crate::server::{
+        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadReport,
+    };
 }
 
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.

@@ -64,7 +64,7 @@ impl WorkerPool {
         for number in 0..workers.count() {
             let worker = match workers {
                 Workers::CurrentRuntime => {
-                    let worker = Worker::new(signals, trackers, Handle::current());
+                    let worker = Worker::new(number, signals, trackers, Handle::current());
                     pool.tasks.push(Arc::clone(&worker));
                     worker
                 }
@@ -96,7 +96,7 @@ impl WorkerPool {
                 }
             })?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let worker = Worker::new(signals, trackers, runtime.handle().clone());
+        let worker = Worker::new(number, signals, trackers, runtime.handle().clone());
         let (start, started) = oneshot::channel();
         let work = self.working.track_future({
             let worker = Arc::clone(&worker);

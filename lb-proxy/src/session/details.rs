@@ -8,11 +8,13 @@ use tokio::time::Instant;
 use super::Session;
 use crate::close_reason::CloseReason;
 use crate::hooks::{AttemptReport, NoBackendCause, RefusalDetail, Summary};
-use crate::metrics::{Counter, Counters};
+use crate::metrics::session::SessionCounters;
+use crate::metrics::{Counter, Counters, Direction};
 use crate::upstream::Lease;
 use crate::upstream::attempt_times::AttemptTimes;
 
-/// What the hooks' summary needs. Sessions without hooks have none, unless the policy weighs the time to the first byte.
+/// What the hooks' summary needs. Sessions without hooks have none, unless the policy weighs the time to the first byte or
+/// the proxy counts in detail.
 #[derive(Debug, Default)]
 pub(super) struct Details {
     pub(super) attempts: Vec<AttemptReport>,
@@ -22,6 +24,8 @@ pub(super) struct Details {
     pub(super) observed: Option<RefusalDetail>,
     /// The bytes of a fixed response that the client accepted.
     pub(super) responded: u64,
+    /// What the session is counted in, if the proxy counts in detail and the session needs a backend.
+    pub(super) counted: Option<Arc<SessionCounters>>,
 }
 
 /// The connection with the backend.
@@ -37,20 +41,33 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    /// `first_byte` is notified when the first byte of the backend comes.
+    /// The bytes are also counted in `counters` and in `counted`.
     pub(super) fn new(
         counters: &Arc<Counters>,
+        counted: Option<&Arc<SessionCounters>>,
         accepted_at: Instant,
         begin: Instant,
-        first_byte: Option<Arc<AttemptTimes>>,
     ) -> Self {
         Self {
             after: accepted_at.elapsed(),
             begin,
-            to_backend: Counter::of_session(counters, |counters| &counters.bytes_to_backends),
+            to_backend: Counter::of_session(counters, |counters| &counters.bytes_to_backends)
+                .counted_in(counted, Direction::ToBackend),
             to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients)
-                .notifying(first_byte),
+                .counted_in(counted, Direction::ToClient),
         }
+    }
+
+    /// Records what a summary reports. `first_byte` is notified when the first byte of the backend comes.
+    pub(super) fn recording(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+        self.to_backend = self.to_backend.recording(None);
+        self.to_client = self.to_client.recording(first_byte);
+        self
+    }
+
+    /// Whether it records what a summary reports.
+    pub(super) fn is_recording(&self) -> bool {
+        self.to_client.record().is_some()
     }
 
     /// Completes the report of the attempt that led to the connection.
@@ -83,12 +100,11 @@ impl Session {
         if !is_observed && let Some(backend) = &backend {
             details.attempts.push(totals.report(Arc::clone(backend)));
         }
-        if let Some((connected, report)) =
-            details.connected.as_ref().zip(details.attempts.last_mut())
-        {
+        let connected = details.connected.as_ref();
+        let connected = connected.filter(|connected| connected.is_recording());
+        if let Some((connected, report)) = connected.zip(details.attempts.last_mut()) {
             connected.complete(report);
         }
-        let connected = details.connected.as_ref();
         let records = connected.map(|own| (own.to_backend.record(), own.to_client.record()));
         let (from_client, from_backend) = records.unwrap_or_default();
         let since_accept = |at: Instant| at.saturating_duration_since(self.accepted_at);

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::Session;
+use super::details::Connected;
 use crate::bandwidth::Bandwidth;
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
@@ -31,20 +32,15 @@ impl Session {
             ..
         } = self;
         let totals = &*totals;
-        let observed = details
+        let own = details
             .as_ref()
             .and_then(|details| details.connected.as_ref());
-        let traffic = match observed {
-            Some(own) => TrafficCounters {
-                to_backend: &own.to_backend,
-                to_client: &own.to_client,
-                totals: None,
-            },
-            None => TrafficCounters {
-                to_backend: &counters.bytes_to_backends,
-                to_client: &counters.bytes_to_clients,
-                totals: permit.listener.route.hooks.is_some().then_some(totals),
-            },
+        let is_recording = own.is_some_and(Connected::is_recording);
+        let needs_totals = permit.listener.route.hooks.is_some() && !is_recording;
+        let traffic = TrafficCounters {
+            to_backend: own.map_or(&counters.bytes_to_backends, |own| &own.to_backend),
+            to_client: own.map_or(&counters.bytes_to_clients, |own| &own.to_client),
+            totals: needs_totals.then_some(totals),
         };
         let route = &permit.listener.route;
         let settings = RelaySettings {

@@ -31,6 +31,7 @@ async fn a_session_is_small() {
     let peer = client.peer_addr().unwrap();
     let mut session = Session::new(client.into(), peer, &state);
     let worker = Worker::new(
+        0,
         &ShutdownSignals::new(),
         &trackers,
         tokio::runtime::Handle::current(),
