@@ -56,6 +56,8 @@ reasons! {
     MaxAge = "max_age",
     /// No backend could take the connection.
     NoBackend = "no_backend",
+    /// An operator closed it: [`Handle::close_sessions`](crate::Handle::close_sessions).
+    Operator = "operator",
     /// The first bytes were not what the [`Preread`](crate::first_bytes::Preread) wants.
     Preread = "preread",
     /// The first bytes did not come in time.
@@ -78,7 +80,7 @@ reasons! {
 
 impl CloseReason {
     /// Whether the client got no service, or lost its backend. A client that goes away, a time-out of a session that has a
-    /// backend, and the end of the proxy are no failures.
+    /// backend, the end of the proxy and an operator's close are no failures.
     pub const fn is_failure(self) -> bool {
         match self {
             Self::AccessDenied
@@ -105,6 +107,7 @@ impl CloseReason {
             | Self::HalfClosedTimeout
             | Self::IdleTimeout
             | Self::MaxAge
+            | Self::Operator
             | Self::Responded => false,
         }
     }

@@ -173,8 +173,48 @@ counters! {
         half_closed_timeouts: HalfClosedTimeout,
         /// Ended: the maximum age was reached.
         max_age_reached: MaxAge,
+        /// Ended: an operator closed the session.
+        operator_closed: Operator,
         /// Ended: a shutdown cut the session.
         aborted: Aborted,
+    }
+}
+
+/// The counters of both directions of one session, which queries of live sessions read as well.
+#[derive(Debug)]
+pub(crate) struct SessionTraffic {
+    pub(crate) to_backend: Counter,
+    pub(crate) to_client: Counter,
+}
+
+impl SessionTraffic {
+    /// Counters that also add to `counters`.
+    pub(crate) fn new(counters: &Arc<Counters>) -> Self {
+        Self {
+            to_backend: Counter::of_session(counters, |counters| &counters.bytes_to_backends),
+            to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients),
+        }
+    }
+
+    /// Adds to what `session` is counted in as well.
+    pub(crate) fn counted_in(self, session: &Arc<SessionCounters>) -> Self {
+        Self {
+            to_backend: self.to_backend.counted_in(session, Direction::ToBackend),
+            to_client: self.to_client.counted_in(session, Direction::ToClient),
+        }
+    }
+
+    /// Records what a summary reports. `first_byte` is notified when the first byte of the backend comes.
+    pub(crate) fn recording(self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+        Self {
+            to_backend: self.to_backend.recording(None),
+            to_client: self.to_client.recording(first_byte),
+        }
+    }
+
+    /// Whether it records what a summary reports.
+    pub(crate) fn is_recording(&self) -> bool {
+        self.to_client.record().is_some()
     }
 }
 
@@ -202,7 +242,7 @@ struct SessionPart {
 
 impl Counter {
     /// A counter of one direction of one session, which also adds to one of `counters`.
-    pub(crate) fn of_session(counters: &Arc<Counters>, which: SelectCounter) -> Self {
+    fn of_session(counters: &Arc<Counters>, which: SelectCounter) -> Self {
         Self {
             count: AtomicU64::new(0),
             session: Some(Box::new(SessionPart {
@@ -214,19 +254,15 @@ impl Counter {
     }
 
     /// Adds to the counters of `session` as well.
-    pub(crate) fn counted_in(
-        mut self,
-        session: Option<&Arc<SessionCounters>>,
-        direction: Direction,
-    ) -> Self {
+    fn counted_in(mut self, session: &Arc<SessionCounters>, direction: Direction) -> Self {
         if let Some(part) = &mut self.session {
-            part.detailed = session.map(|session| (Arc::clone(session), direction));
+            part.detailed = Some((Arc::clone(session), direction));
         }
         self
     }
 
     /// Has a [record](Self::record), which notifies `first_byte` when the first byte or the end of the source comes.
-    pub(crate) fn recording(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+    fn recording(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
         if let Some(session) = &mut self.session {
             session.record = Some(TrafficRecord::notifying(first_byte));
         }

@@ -5,14 +5,15 @@ use tracing::debug;
 use super::Session;
 use crate::close_reason::CloseReason;
 use crate::config::OnRefusal;
-use crate::metrics::Counters;
 use crate::net::unix::ShownClient;
 use crate::relay::reset_on_close;
+use crate::state::worker::Worker;
 
 impl Session {
     /// Ends the session. `Err` is an end before the relay: by default the client is reset, because a FIN would look like a
     /// complete answer.
-    pub(crate) fn close(mut self, end: Result<CloseReason, CloseReason>, counters: &Counters) {
+    pub(crate) fn close(mut self, end: Result<CloseReason, CloseReason>, worker: &Worker) {
+        let counters = &worker.counters;
         // With bytes unread the kernel resets as well. It does not know the bytes that a preread has read.
         let is_refused = end.is_err_and(|reason| reason != CloseReason::Responded);
         if is_refused && (self.route().on_refusal == OnRefusal::Reset || self.has_unsent) {
@@ -29,7 +30,7 @@ impl Session {
             ?reason,
             "Session ended"
         );
-        self.summarize(reason);
+        self.summarize(reason, worker);
         drop(self);
         counters.active.decrement();
     }
@@ -44,8 +45,8 @@ impl Session {
         if let Some(details) = &self.details
             && let Some(counted) = &details.counted
         {
-            let connected = details.connected.as_ref();
-            let bytes = connected.map(|own| (own.to_backend.get(), own.to_client.get()));
+            let traffic = details.connected.as_ref().map(|own| &*own.traffic);
+            let bytes = traffic.map(|own| (own.to_backend.get(), own.to_client.get()));
             let (to_backend, to_client) = bytes.unwrap_or_default();
             counted.ended(reason, self.accepted_at.elapsed(), to_backend, to_client);
         }

@@ -16,9 +16,10 @@ use super::pick::Dial;
 use crate::close_reason::CloseReason;
 use crate::failures::kind::ConnectFailure;
 use crate::hooks::{Attempt, AttemptError, AttemptOutcome, AttemptReport, NoBackendCause};
-use crate::metrics::Counters;
+use crate::live_sessions::SessionPhase;
 use crate::metrics::attempt_counts::AttemptEnd;
 use crate::metrics::session::SessionCounters;
+use crate::metrics::{Counters, SessionTraffic};
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
 use crate::state::hops::MAX_HOPS;
@@ -82,14 +83,19 @@ impl Session {
         let (lease, backend, begin) = dial.run().await?;
         let (connection, counted) = (dial.connection.take(), dial.counted.take());
         let first_byte = lease.first_byte_times();
+        dial.enter(SessionPhase::Relaying);
         let is_recording = is_observed || first_byte.is_some();
-        if is_recording || counted.is_some() {
-            let counted = counted.as_ref();
-            let own = Connected::new(counters, counted, self.accepted_at, begin);
-            self.details.get_or_insert_default().connected = Some(match is_recording {
-                true => own.recording(first_byte),
-                false => own,
-            });
+        if is_recording || counted.is_some() || self.live().is_some() {
+            let mut traffic = SessionTraffic::new(counters);
+            if let Some(counted) = &counted {
+                traffic = traffic.counted_in(counted);
+            }
+            if is_recording {
+                traffic = traffic.recording(first_byte);
+            }
+            let connected = Connected::new(traffic, self.accepted_at, begin);
+            self.details.get_or_insert_default().connected = Some(connected);
+            self.show_relay();
         }
         if let Some((hooks, connection)) = route.observer().zip(connection) {
             hooks.connected(&connection, &lease.backend());
@@ -118,6 +124,7 @@ impl Dial<'_> {
                 let backend = |upstream: &_| Upstream::backend_counters(&lease, upstream);
                 session.attempt(backend, *self.attempts > 0)
             });
+            self.show_attempt(&lease);
             let attempt = self.attempt(&lease, limit).await;
             *self.attempts += 1;
             if let Some(counted) = counted {

@@ -6,6 +6,8 @@ mod failures;
 mod hash_key;
 mod hooks;
 mod least_time;
+mod live;
+mod progress;
 mod queue;
 mod refusal;
 mod retry;
