@@ -94,6 +94,7 @@
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
 //! - `file` (off): a file as a source, `lb_discovery::File`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
+//! - `metrics` (off): metrics for Prometheus, `openmetrics`.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -112,6 +113,8 @@ mod listener;
 mod live_sessions;
 mod metrics;
 mod net;
+#[cfg(feature = "metrics")]
+pub mod openmetrics;
 mod parse_status;
 mod preread;
 mod preread_info;
@@ -180,8 +183,14 @@ pub mod reports {
     pub use crate::live_sessions::{
         SessionFilter, SessionId, SessionList, SessionOrder, SessionPhase, SessionReport,
     };
+    pub use crate::metrics::{
+        AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
+        PauseCounts, Traffic, UpstreamMetrics,
+    };
     pub use crate::relay::{RelayEnd, RelayReport};
-    pub use crate::server::{Changes, DescriptorBudget, DrainReport, Phase, ReloadReport};
+    pub use crate::server::{
+        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadReport,
+    };
 }
 
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.

@@ -43,7 +43,7 @@ fn begin(table: &Arc<SessionTable>, now: Instant, plan: SelectionPlan) -> Tracke
     );
     tracked.session.enter(phase);
     tracked.session.change(|state| {
-        let traffic = SessionTraffic::new(&Arc::new(Counters::default()), None);
+        let traffic = SessionTraffic::new(&Arc::new(Counters::default()));
         traffic.to_client.add(bytes);
         traffic.to_backend.add(1);
         state.traffic = Some(Arc::new(traffic));
