@@ -102,6 +102,7 @@ mod config;
 mod connection;
 mod error;
 mod failures;
+pub mod health;
 mod hooks;
 
 mod limits;

@@ -8,6 +8,7 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::checks::tasks::CheckTasks;
 use super::{Follower, Upstream, lock};
 
 impl Upstream {
@@ -33,17 +34,21 @@ impl Upstream {
         let Some(Follower { updater, plan }) = &mut *follower else {
             return;
         };
+        let mut checks = CheckTasks::default();
+        checks.set(&self, &plan.checks);
         loop {
             if let Some(mut next) = lock(&shared.plan).take() {
                 next.driver.resume(&plan.driver);
                 updater.set_config(next.balancer.clone());
                 updater.set_policy(Arc::clone(&next.policy));
                 *plan = next;
+                checks.set(&self, &plan.checks);
             }
             let apply = |snapshot: Snapshot| {
                 let before = self.backends().snapshot().clone();
                 let delta = updater.apply(&snapshot, self.now());
                 shared.drain.update(&delta, &snapshot);
+                shared.memberships.send_modify(|count| *count += 1);
                 self.log(&delta, &snapshot, &before);
                 shared.ready.send_replace(true);
                 self.serve_queue();

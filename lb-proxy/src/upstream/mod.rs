@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt_times;
 mod builder;
+pub(crate) mod checks;
 mod description;
 pub(crate) mod drain;
 mod follow;
@@ -27,6 +28,10 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::clock::Clock;
 
+use crate::health::{CheckSettings, CheckStatus, ProbeHeader};
+use crate::proxy_protocol::Version;
+
+use checks::list::{CheckList, DescribedCheck, max_concurrent};
 use description::UpstreamDescription;
 use drain::{LossWatcher, SessionDrain};
 use key_part::KeyParts;
@@ -64,6 +69,9 @@ struct Shared {
     header: Setting<HeaderSetting>,
     hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
+    checks: CheckList,
+    /// How many memberships have been published.
+    memberships: watch::Sender<u64>,
     /// Locked by the task that follows the sources.
     follower: AsyncMutex<Option<Follower>>,
     /// The sources to follow instead of the present ones.
@@ -82,6 +90,7 @@ struct Plan {
     discovery: DriverHandle,
     policy: Arc<dyn Policy>,
     balancer: BalancerConfig,
+    checks: Vec<DescribedCheck>,
 }
 
 impl Upstream {
@@ -194,6 +203,41 @@ impl Upstream {
             self.serve_queue();
         }
         news
+    }
+
+    /// What the active checks found of each backend: check by check, the backends in the order of
+    /// [`backends`](Self::backends). Empty without [checks](UpstreamBuilder::health_check). O(n), and allocates: for metrics
+    /// and status pages.
+    pub fn health_checks(&self) -> Vec<CheckStatus> {
+        let checks = &self.shared().checks;
+        checks.status(&self.backends(), self.now())
+    }
+
+    fn check_list(&self) -> &CheckList {
+        &self.shared().checks
+    }
+
+    /// Counts published memberships.
+    fn membership_changes(&self) -> watch::Receiver<u64> {
+        self.shared().memberships.subscribe()
+    }
+
+    /// How many descriptors the probes of its checks take, at most.
+    pub(crate) fn probe_descriptors(&self) -> u64 {
+        max_concurrent(&self.description().checks)
+    }
+
+    /// The PROXY protocol header in front of a probe.
+    fn probe_header(&self, settings: &CheckSettings) -> Option<Version> {
+        match settings.header {
+            ProbeHeader::Never => None,
+            ProbeHeader::V1 => Some(Version::V1),
+            ProbeHeader::V2 => Some(Version::V2),
+            ProbeHeader::AsSessions => match self.header() {
+                HeaderSetting::Own(Some(send)) if settings.port.is_none() => Some(send.version()),
+                _ => None,
+            },
+        }
     }
 
     fn drain(&self) -> &SessionDrain {

@@ -1,0 +1,190 @@
+//! What a check is, and what it finds.
+
+use std::fmt;
+use std::io;
+use std::num::NonZeroU32;
+
+use async_trait::async_trait;
+
+use super::probe::Probe;
+
+/// Finds out whether a backend works. One value checks all backends of an upstream.
+///
+/// `lb` brings the checks of [this module](super). An own check implements this trait:
+///
+/// ```
+/// use lb_proxy::health::{CheckError, CheckReport, HealthCheck, Probe};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// /// Redis answers `+PONG`.
+/// #[derive(Debug)]
+/// struct Redis;
+///
+/// #[async_trait::async_trait]
+/// impl HealthCheck for Redis {
+///     fn name(&self) -> &str {
+///         "redis"
+///     }
+///
+///     async fn check(&self, probe: &Probe<'_>) -> Result<CheckReport, CheckError> {
+///         let mut stream = probe.connect().await?;
+///         stream.write_all(b"PING\r\n").await?;
+///         let mut answer = [0; 5];
+///         stream.read_exact(&mut answer).await?;
+///         match &answer {
+///             b"+PONG" => Ok(CheckReport::default()),
+///             other => Err(CheckError::unexpected(other)),
+///         }
+///     }
+/// }
+/// # let _ = Redis;
+/// ```
+#[doc(alias = "health_check", alias = "option httpchk", alias = "tcp-check")]
+#[async_trait]
+pub trait HealthCheck: fmt::Debug + Send + Sync + 'static {
+    /// A short name for logs, metrics and status pages. Default: `custom`.
+    fn name(&self) -> &str {
+        "custom"
+    }
+
+    /// Probes one backend.
+    ///
+    /// The scheduler drops the future after [`CheckSettings::timeout`](super::CheckSettings::timeout), or when the backend
+    /// is removed, so it must be cancel-safe and must not block. A panic counts as a failed probe. A
+    /// [reload](crate::Handle::reload) compares checks by their `Debug` text: two with the same text are the same check.
+    ///
+    /// # Errors
+    ///
+    /// Each error but [`CheckError::Local`] is a failed probe.
+    async fn check(&self, probe: &Probe<'_>) -> Result<CheckReport, CheckError>;
+}
+
+/// What a probe that did not fail found.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// What the backend answered, for status pages. At most 200 bytes of it are kept.
+    pub text: Option<Box<str>>,
+    /// The weight that the backend asks for. `None` leaves the present one.
+    pub weight: Option<ReportedWeight>,
+    /// The [`max_conns`](lb_core::Backend::max_conns) that the backend asks for. `None` leaves the present one.
+    pub max_conns: Option<NonZeroU32>,
+    /// Whether the backend asks for new connections. `None` leaves what it asked for before.
+    pub admin: Option<ReportedAdmin>,
+    /// Whether the backend says that it works. Default: yes.
+    pub health: ReportedHealth,
+}
+
+impl CheckReport {
+    /// The backend works, and answered `text`.
+    pub fn with_text(text: impl Into<Box<str>>) -> Self {
+        Self {
+            text: Some(text.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the probe passed.
+    pub(crate) fn passed(&self) -> bool {
+        self.health == ReportedHealth::Up
+    }
+
+    /// Sets [`weight`](Self::weight).
+    #[must_use]
+    pub fn weight(mut self, weight: Option<ReportedWeight>) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Sets [`max_conns`](Self::max_conns).
+    #[must_use]
+    pub fn max_conns(mut self, max_conns: Option<NonZeroU32>) -> Self {
+        self.max_conns = max_conns;
+        self
+    }
+
+    /// Sets [`admin`](Self::admin).
+    #[must_use]
+    pub fn admin(mut self, admin: Option<ReportedAdmin>) -> Self {
+        self.admin = admin;
+        self
+    }
+
+    /// Sets [`health`](Self::health).
+    #[must_use]
+    pub fn health(mut self, health: ReportedHealth) -> Self {
+        self.health = health;
+        self
+    }
+}
+
+/// A weight that a backend asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ReportedWeight {
+    /// In place of the weight that its source reports.
+    Absolute(u16),
+    /// A percentage of the weight that its source reports, rounded, and at least 1 unless it is 0 %.
+    Percent(u16),
+}
+
+/// Whether a backend asks for new connections.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ReportedAdmin {
+    /// No new connections.
+    Drain,
+    /// No new connections, and nothing that other checks find makes a difference.
+    #[doc(alias = "maint")]
+    Maintenance,
+    /// What its source says.
+    Ready,
+}
+
+/// What a backend says of itself.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ReportedHealth {
+    /// It does not work: the probe counts as failed, but what else was reported applies.
+    Down,
+    /// It says nothing: the probe counts neither as passed nor as failed.
+    Unstated,
+    /// It works.
+    #[default]
+    Up,
+}
+
+/// Why a probe failed, or could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The backend cannot be connected to.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// This machine has no descriptor, no source port or no such source address. It says nothing about the backend, so
+    /// it is no result: the backend is probed again soon.
+    #[error("cannot probe: {0}")]
+    Local(io::Error),
+    /// The connection broke, or ended too early.
+    #[error("the connection failed: {0}")]
+    Transfer(#[from] io::Error),
+    /// The backend answered something else than what was expected.
+    #[error("{0}")]
+    Unexpected(Box<str>),
+}
+
+impl CheckError {
+    /// The backend answered `bytes`, which were not expected. Their beginning is shown, escaped.
+    pub fn unexpected(bytes: &[u8]) -> Self {
+        const SHOWN: usize = 60;
+        let text = match bytes {
+            [] => "the backend sent nothing that was expected".into(),
+            bytes => {
+                let begin = &bytes[..bytes.len().min(SHOWN)];
+                let more = if bytes.len() > SHOWN { " ..." } else { "" };
+                format!("unexpected answer: \"{}\"{more}", begin.escape_ascii())
+            }
+        };
+        Self::Unexpected(text.into())
+    }
+}
