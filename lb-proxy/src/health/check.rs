@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use async_trait::async_trait;
 
 use super::probe::Probe;
+use crate::upstream::overrides::{OverrideOrigin, WeightOverride};
 
 /// Finds out whether a backend works. One value checks all backends of an upstream.
 ///
@@ -47,6 +48,18 @@ pub trait HealthCheck: fmt::Debug + Send + Sync + 'static {
         "custom"
     }
 
+    /// The precedence of the weight, the limit and the drain that it [reports](CheckReport). Default:
+    /// [`OverrideOrigin::HealthCheck`], the lowest.
+    fn override_origin(&self) -> OverrideOrigin {
+        OverrideOrigin::HealthCheck
+    }
+
+    /// Whether a probe that takes longer than [`CheckSettings::timeout`](super::CheckSettings::timeout) counts as failed.
+    /// Default: yes. If not, it counts neither way.
+    fn counts_timeouts(&self) -> bool {
+        true
+    }
+
     /// Probes one backend.
     ///
     /// The scheduler drops the future after [`CheckSettings::timeout`](super::CheckSettings::timeout), or when the backend
@@ -66,9 +79,10 @@ pub struct CheckReport {
     /// What the backend answered, for status pages. At most 200 bytes of it are kept.
     pub text: Option<Box<str>>,
     /// The weight that the backend asks for. `None` leaves the present one.
-    pub weight: Option<ReportedWeight>,
-    /// The [`max_conns`](lb_core::Backend::max_conns) that the backend asks for. `None` leaves the present one.
-    pub max_conns: Option<NonZeroU32>,
+    pub weight: Option<WeightOverride>,
+    /// The [`max_conns`](lb_core::Backend::max_conns) that the backend asks for, `Some(None)` for no limit. `None` leaves
+    /// the present one.
+    pub max_conns: Option<Option<NonZeroU32>>,
     /// Whether the backend asks for new connections. `None` leaves what it asked for before.
     pub admin: Option<ReportedAdmin>,
     /// Whether the backend says that it works. Default: yes.
@@ -91,14 +105,14 @@ impl CheckReport {
 
     /// Sets [`weight`](Self::weight).
     #[must_use]
-    pub fn weight(mut self, weight: Option<ReportedWeight>) -> Self {
+    pub fn weight(mut self, weight: Option<WeightOverride>) -> Self {
         self.weight = weight;
         self
     }
 
     /// Sets [`max_conns`](Self::max_conns).
     #[must_use]
-    pub fn max_conns(mut self, max_conns: Option<NonZeroU32>) -> Self {
+    pub fn max_conns(mut self, max_conns: Option<Option<NonZeroU32>>) -> Self {
         self.max_conns = max_conns;
         self
     }
@@ -118,26 +132,16 @@ impl CheckReport {
     }
 }
 
-/// A weight that a backend asks for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum ReportedWeight {
-    /// In place of the weight that its source reports.
-    Absolute(u16),
-    /// A percentage of the weight that its source reports, rounded, and at least 1 unless it is 0 %.
-    Percent(u16),
-}
-
 /// Whether a backend asks for new connections.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReportedAdmin {
     /// No new connections.
     Drain,
-    /// No new connections, and nothing that other checks find makes a difference.
+    /// No new connections. The same as `Drain`, as other checks go on.
     #[doc(alias = "maint")]
     Maintenance,
-    /// What its source says.
+    /// What its source or an operator says.
     Ready,
 }
 

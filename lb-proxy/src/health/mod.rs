@@ -8,6 +8,12 @@
 //! | check | passes if |
 //! |---|---|
 //! | [`TcpCheck`] | the backend accepts a connection |
+//! | [`SendExpect`] | the answers to what is sent contain a text, bytes or a match of a regular expression (feature `health-regex`) |
+//! | [`HttpCheck`] | the answer to a `GET` has an expected status |
+//! | `TlsCheck` (feature `health-tls`) | a TLS handshake completes |
+//! | [`NodePortCheck`] | kube-proxy says that the node has endpoints; sets the weight |
+//! | [`AgentCheck`] | an agent says `up`; sets weight, limit and drain |
+//! | a [`HealthCheck`] of the embedder | it says so |
 //!
 //! An upstream may have several checks, with settings of their own. A backend is healthy if no check has found it down.
 //! [`Upstream::health_checks`](crate::Upstream::health_checks) returns what they found.
@@ -35,24 +41,39 @@
 //!
 //! Upstreams that share an address probe it separately, because their checks and thresholds may differ.
 
+mod agent;
+mod agent_line;
 mod check;
 mod error;
+mod expect;
+mod http;
+mod http_answer;
 mod machine;
+mod node_port;
 mod probe;
 mod probe_stream;
+mod send_expect;
 mod settings;
 mod status;
 mod tcp;
+#[cfg(feature = "health-tls")]
+mod tls;
 
-pub use check::{
-    CheckError, CheckReport, HealthCheck, ReportedAdmin, ReportedHealth, ReportedWeight,
-};
+pub use agent::AgentCheck;
+pub use check::{CheckError, CheckReport, HealthCheck, ReportedAdmin, ReportedHealth};
 pub use error::CheckSettingsError;
+pub use expect::{Expect, ExpectError};
+pub use http::{HttpCheck, HttpCheckError};
+pub use node_port::NodePortCheck;
 pub use probe::Probe;
 pub use probe_stream::ProbeStream;
+pub use send_expect::SendExpect;
 pub use settings::{CheckSettings, InitialState, ProbeHeader};
 pub use status::{CheckState, CheckStatus, LastProbe, ProbeOutcome};
 pub use tcp::TcpCheck;
+#[cfg(feature = "health-tls")]
+pub use tls::{TlsCheck, TlsCheckError};
 
 pub(crate) use machine::Machine;
 pub(crate) use probe::ProbeSource;
+pub(crate) use settings::SHORTEST_INTERVAL;

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::check::CheckError;
 use super::probe_stream::ProbeStream;
-use super::settings::CheckSettings;
+use super::settings::{CheckSettings, ProbeHeader};
 use crate::net::bind_source::BindSource;
 use crate::net::connect::{ConnectError, connect};
 use crate::net::options::SocketOptions;
@@ -19,6 +19,8 @@ pub struct Probe<'a> {
     backend: &'a Backend,
     source: &'a ProbeSource,
     header: Option<Version>,
+    /// Instead of the one in the settings.
+    port: Option<u16>,
 }
 
 /// Where the probes of one check come from and go to.
@@ -49,7 +51,18 @@ impl<'a> Probe<'a> {
             backend,
             source,
             header,
+            port: None,
         }
+    }
+
+    /// The same probe at another port, without the PROXY header of sessions.
+    #[must_use]
+    pub fn at_port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        if self.settings().header == ProbeHeader::AsSessions {
+            self.header = None;
+        }
+        self
     }
 
     /// The backend to probe, as its source reports it.
@@ -65,7 +78,7 @@ impl<'a> Probe<'a> {
     /// Where [`connect`](Self::connect) connects to: the backend's address with the
     /// [port](super::CheckSettings::port) of the check, or its unix socket.
     pub fn endpoint(&self) -> Endpoint {
-        match (self.backend.endpoint(), self.settings().port) {
+        match (self.backend.endpoint(), self.port.or(self.settings().port)) {
             (Endpoint::Tcp(addr), Some(port)) => Endpoint::Tcp(SocketAddr::new(addr.ip(), port)),
             (endpoint, _) => endpoint,
         }

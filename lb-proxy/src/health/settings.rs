@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::CheckSettingsError;
 
 /// The shortest interval between two probes of one backend.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// When the backends of an upstream are probed, from where, and when their state changes.
 ///

@@ -7,12 +7,16 @@ mod description;
 pub(crate) mod drain;
 mod follow;
 pub(crate) mod hash_key;
+pub(crate) mod key_function;
 pub(crate) mod key_part;
 mod lease;
+mod membership;
 pub(crate) mod outcome;
+pub(crate) mod overrides;
 mod pick;
 pub(crate) mod send_proxy;
 mod setting;
+mod steering;
 pub(crate) mod wait_queue;
 mod waiting;
 
@@ -22,7 +26,7 @@ use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
-use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Timestamp, Updater};
+use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Timestamp};
 use lb_discovery::{Driver, DriverHandle, DriverStatus};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
@@ -31,10 +35,11 @@ use crate::clock::Clock;
 use crate::health::{CheckSettings, CheckStatus, ProbeHeader};
 use crate::proxy_protocol::Version;
 
-use checks::list::{CheckList, DescribedCheck, max_concurrent};
+use checks::list::{CheckList, DescribedCheck, max_concurrent, most_probes};
 use description::UpstreamDescription;
 use drain::{LossWatcher, SessionDrain};
 use key_part::KeyParts;
+use membership::Membership;
 use send_proxy::HeaderSetting;
 use setting::Setting;
 use wait_queue::WaitQueue;
@@ -72,16 +77,12 @@ struct Shared {
     checks: CheckList,
     /// How many memberships have been published.
     memberships: watch::Sender<u64>,
+    membership: Mutex<Membership>,
     /// Locked by the task that follows the sources.
-    follower: AsyncMutex<Option<Follower>>,
+    follower: AsyncMutex<Option<Plan>>,
     /// The sources to follow instead of the present ones.
     plan: Mutex<Option<Plan>>,
     planned: Notify,
-}
-
-struct Follower {
-    updater: Updater,
-    plan: Plan,
 }
 
 /// The sources, the policy and the balancer's configuration.
@@ -141,8 +142,7 @@ impl Upstream {
     /// So do the sources if the descriptions are the same and no source fails. False if a server runs `new`.
     pub(crate) fn adopt(&self, new: &Self) -> bool {
         let from = new.shared();
-        let Some(Follower { plan, .. }) = from.follower.try_lock().ok().and_then(|mut f| f.take())
-        else {
+        let Some(plan) = from.follower.try_lock().ok().and_then(|mut f| f.take()) else {
             return false;
         };
         let into = self.shared();
@@ -222,9 +222,15 @@ impl Upstream {
         self.shared().memberships.subscribe()
     }
 
-    /// How many descriptors the probes of its checks take, at most.
-    pub(crate) fn probe_descriptors(&self) -> u64 {
-        max_concurrent(&self.description().checks)
+    /// How many descriptors the probes of all `upstreams` take, at most.
+    pub(crate) fn probe_descriptors(upstreams: &[Self]) -> u64 {
+        let of = |upstream: &Self| max_concurrent(&upstream.description().checks);
+        let all = upstreams.iter().map(of).fold(0, usize::saturating_add);
+        if all == 0 {
+            0
+        } else {
+            all.min(most_probes()) as u64
+        }
     }
 
     /// The PROXY protocol header in front of a probe.

@@ -1,10 +1,10 @@
 //! The checks of an upstream, as they were described and as they run.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_core::{BackendSet, Health, Timestamp};
+use rustix::process::{Resource, getrlimit};
 
 use super::record::{CheckRecord, CheckRecords};
 use crate::health::{CheckSettings, CheckState, CheckStatus, HealthCheck, ProbeSource};
@@ -146,7 +146,15 @@ pub(crate) fn initial_health(checks: &[DescribedCheck], of_config: Health) -> He
 }
 
 /// How many probes `checks` make at once, at most.
-pub(crate) fn max_concurrent(checks: &[DescribedCheck]) -> u64 {
-    let of = |check: &DescribedCheck| NonZeroUsize::get(check.settings.max_concurrent) as u64;
-    checks.iter().map(of).fold(0, u64::saturating_add)
+pub(crate) fn max_concurrent(checks: &[DescribedCheck]) -> usize {
+    let of = |check: &DescribedCheck| check.settings.max_concurrent.get();
+    checks.iter().map(of).fold(0, usize::saturating_add)
+}
+
+/// How many descriptors probes may take: an eighth of the limit of the process.
+pub(crate) fn most_probes() -> usize {
+    let most = getrlimit(Resource::Nofile).current.map(|limit| limit / 8);
+    most.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX).max(1)
+    })
 }

@@ -51,10 +51,6 @@ impl CheckRecords {
         self.by_addr.get_mut(&addr)
     }
 
-    pub(crate) fn addrs(&self) -> impl Iterator<Item = SocketAddr> {
-        self.by_addr.keys().copied()
-    }
-
     /// Makes the records those of the backends in `set`. Returns the backends that a probe under way is no longer about, and
     /// those that have a new record, in the order of `set`.
     pub(crate) fn follow(&mut self, set: &BackendSet, now: Timestamp) -> RecordChanges {

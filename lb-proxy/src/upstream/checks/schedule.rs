@@ -13,9 +13,9 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use super::list::RunningCheck;
+use super::list::{RunningCheck, most_probes};
 use super::record::EndedProbe;
-use crate::health::{CheckError, CheckReport, CheckState, Probe};
+use crate::health::{CheckError, CheckReport, CheckState, Probe, SHORTEST_INTERVAL};
 use crate::proxy_protocol::Version;
 use crate::upstream::Upstream;
 
@@ -53,9 +53,8 @@ struct Due {
 #[derive(Debug)]
 struct Target {
     token: u64,
-    /// Where in the interval its probes are.
-    share: f64,
-    has_begun: bool,
+    /// The part of an interval that the second probe follows the first one after, if that is not a whole one.
+    second: Option<f64>,
     /// The probe under way.
     probe: Option<AbortHandle>,
 }
@@ -77,11 +76,7 @@ impl Scheduler {
     pub(super) async fn run(upstream: Upstream, check: Arc<RunningCheck>) {
         let mut members = upstream.membership_changes();
         let mut scheduler = Self {
-            limit: check
-                .settings()
-                .max_concurrent
-                .get()
-                .min(most_descriptors()),
+            limit: check.settings().max_concurrent.get().min(most_probes()),
             upstream,
             check,
             due: BinaryHeap::new(),
@@ -129,10 +124,13 @@ impl Scheduler {
         }
         let begin = Instant::now();
         let settings = check.settings();
-        let interval = match settings.initial.is_up() {
-            true => settings.interval_in_doubt.unwrap_or(settings.interval),
-            false => settings.interval.min(LONGEST_FIRST_SPREAD),
+        let interval = settings.interval;
+        let spread = match settings.initial.is_up() {
+            true => interval,
+            false => interval.min(LONGEST_FIRST_SPREAD),
         };
+        // If the first probes are close to each other, the second ones spread them over the interval.
+        let second = 1.0 - spread.as_secs_f64() / interval.as_secs_f64();
         // Records may be older than this task.
         let unscheduled: Vec<SocketAddr> = match self.targets.is_empty() {
             true => set.snapshot().iter().map(|backend| backend.addr).collect(),
@@ -142,15 +140,14 @@ impl Scheduler {
         for addr in unscheduled {
             let share = self.spread.next();
             let due = Due {
-                at: begin + interval.mul_f64(share),
+                at: begin + spread.mul_f64(share),
                 addr,
                 token: self.next_token,
             };
             self.next_token += 1;
             let target = Target {
                 token: due.token,
-                share,
-                has_begun: false,
+                second: (second > 0.0).then_some(second * share),
                 probe: None,
             };
             self.targets.insert(addr, target);
@@ -269,10 +266,9 @@ impl Scheduler {
             return;
         };
         target.probe = None;
-        // The first probes are close to each other: the second ones spread them over the interval.
-        let interval = match std::mem::replace(&mut target.has_begun, true) {
-            true => interval,
-            false => interval.mul_f64(1.0 - target.share / 2.0),
+        let interval = match target.second.take() {
+            Some(part) => interval.mul_f64(part).max(SHORTEST_INTERVAL),
+            None => interval,
         };
         let at = (begun.at + interval + jitter).max(Instant::now());
         self.due.push(Reverse(Due { at, ..begun }));
@@ -368,11 +364,5 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// How many descriptors probes take at most: an eighth of the limit of the process.
-fn most_descriptors() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let most = limit.map_or(usize::MAX, |limit| {
-        usize::try_from(limit / 8).unwrap_or(usize::MAX)
-    });
-    most.max(1)
-}
+#[cfg(test)]
+mod tests;
