@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
 
 use super::agent_line::parse;
-use super::check::{CheckError, CheckReport, HealthCheck, ReportedHealth};
+use super::check::{CheckReport, HealthCheck, ReportedHealth};
+use super::error::CheckError;
 use super::probe::Probe;
 use crate::upstream::overrides::OverrideOrigin;
 

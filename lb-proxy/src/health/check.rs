@@ -1,11 +1,11 @@
 //! What a check is, and what it finds.
 
 use std::fmt;
-use std::io;
 use std::num::NonZeroU32;
 
 use async_trait::async_trait;
 
+use super::error::CheckError;
 use super::probe::Probe;
 use crate::upstream::overrides::{OverrideOrigin, WeightOverride};
 
@@ -156,39 +156,4 @@ pub enum ReportedHealth {
     /// It works.
     #[default]
     Up,
-}
-
-/// Why a probe failed, or could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckError {
-    /// The backend cannot be connected to.
-    #[error("cannot connect: {0}")]
-    Connect(io::Error),
-    /// This machine has no descriptor, no source port or no such source address. It says nothing about the backend, so
-    /// it is no result: the backend is probed again soon.
-    #[error("cannot probe: {0}")]
-    Local(io::Error),
-    /// The connection broke, or ended too early.
-    #[error("the connection failed: {0}")]
-    Transfer(#[from] io::Error),
-    /// The backend answered something else than what was expected.
-    #[error("{0}")]
-    Unexpected(Box<str>),
-}
-
-impl CheckError {
-    /// The backend answered `bytes`, which were not expected. Their beginning is shown, escaped.
-    pub fn unexpected(bytes: &[u8]) -> Self {
-        const SHOWN: usize = 60;
-        let text = match bytes {
-            [] => "the backend sent nothing that was expected".into(),
-            bytes => {
-                let begin = &bytes[..bytes.len().min(SHOWN)];
-                let more = if bytes.len() > SHOWN { " ..." } else { "" };
-                format!("unexpected answer: \"{}\"{more}", begin.escape_ascii())
-            }
-        };
-        Self::Unexpected(text.into())
-    }
 }

@@ -1,6 +1,6 @@
 //! The head of an HTTP answer.
 
-use super::check::CheckError;
+use super::error::CheckError;
 
 /// More headers than this are not read.
 const MAX_HEADERS: usize = 100;

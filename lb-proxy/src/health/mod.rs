@@ -60,8 +60,8 @@ mod tcp;
 mod tls;
 
 pub use agent::AgentCheck;
-pub use check::{CheckError, CheckReport, HealthCheck, ReportedAdmin, ReportedHealth};
-pub use error::CheckSettingsError;
+pub use check::{CheckReport, HealthCheck, ReportedAdmin, ReportedHealth};
+pub use error::{CheckError, CheckSettingsError};
 pub use expect::{Expect, ExpectError};
 pub use http::{HttpCheck, HttpCheckError};
 pub use node_port::NodePortCheck;

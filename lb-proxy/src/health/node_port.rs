@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use lb_core::Weight;
 
-use super::check::{CheckError, CheckReport, HealthCheck};
+use super::check::{CheckReport, HealthCheck};
+use super::error::CheckError;
 use super::http::HttpCheck;
 use super::probe::Probe;
 use crate::upstream::overrides::WeightOverride;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lb_core::{Backend, Endpoint};
 use tokio::io::AsyncWriteExt;
 
-use super::check::CheckError;
+use super::error::CheckError;
 use super::probe_stream::ProbeStream;
 use super::settings::{CheckSettings, ProbeHeader};
 use crate::net::bind_source::BindSource;
@@ -78,7 +78,10 @@ impl<'a> Probe<'a> {
     /// Where [`connect`](Self::connect) connects to: the backend's address with the
     /// [port](super::CheckSettings::port) of the check, or its unix socket.
     pub fn endpoint(&self) -> Endpoint {
-        match (self.backend.endpoint(), self.port.or(self.settings().port)) {
+        match (
+            self.backend.endpoint(),
+            self.port.or_else(|| self.settings().port),
+        ) {
             (Endpoint::Tcp(addr), Some(port)) => Endpoint::Tcp(SocketAddr::new(addr.ip(), port)),
             (endpoint, _) => endpoint,
         }

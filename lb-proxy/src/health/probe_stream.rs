@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::check::CheckError;
+use super::error::CheckError;
 use crate::net::stream::Stream;
 
 /// The connection of a probe. Dropping it closes the connection.

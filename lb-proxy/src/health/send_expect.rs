@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
 
-use super::check::{CheckError, CheckReport, HealthCheck};
+use super::check::{CheckReport, HealthCheck};
+use super::error::CheckError;
 use super::expect::{Expect, ExpectError, bytes_of_hex};
 use super::probe::Probe;
 

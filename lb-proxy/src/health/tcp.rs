@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::check::{CheckError, CheckReport, HealthCheck};
+use super::check::{CheckReport, HealthCheck};
+use super::error::CheckError;
 use super::probe::Probe;
 
 /// Passes if the backend accepts a connection. The connection is reset then, so that neither side keeps a port of it, as

@@ -1,7 +1,7 @@
 //! The check that makes a TLS handshake.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,7 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
-use super::check::{CheckError, CheckReport, HealthCheck};
+use super::check::{CheckReport, HealthCheck};
+use super::error::CheckError;
 use super::probe::Probe;
 
 /// Passes if a TLS handshake with the backend completes, with TLS 1.2 or 1.3. Nothing is sent over the connection.
@@ -135,7 +136,7 @@ impl HealthCheck for TlsCheck {
         let stream = probe.connect().await?;
         let address = || {
             let ip = stream.peer_addr().map(|addr| addr.ip().to_canonical());
-            ServerName::from(ip.unwrap_or(IpAddr::from([127, 0, 0, 1])))
+            ServerName::from(ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
         };
         let name = self.server_name.clone().unwrap_or_else(address);
         let connector = TlsConnector::from(Arc::clone(&self.config));
