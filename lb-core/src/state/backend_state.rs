@@ -1,8 +1,9 @@
 //! The state of one backend.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::{OnceLock, Weak};
+use std::sync::{Arc as StdArc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::damping::Damping;
@@ -61,7 +62,12 @@ pub(crate) struct BackendState {
     description: ArcSwapAny<Arc<Backend>>,
     pub(super) position: ArcSwapAny<Option<Arc<IndexPosition>>>,
     pub(super) owner: Weak<dyn Owner>,
+    /// What the embedder keeps of it.
+    data: OnceLock<EmbedderData>,
 }
+
+/// Of std also where loom has a stand-in: it is no part of the protocol of leases.
+type EmbedderData = StdArc<dyn Any + Send + Sync>;
 
 impl BackendState {
     /// A backend that became known at `joined_at`, `late` if others had been known before. It has no fail limit until
@@ -93,6 +99,7 @@ impl BackendState {
             description: ArcSwapAny::new(backend),
             position: ArcSwapAny::new(None),
             owner,
+            data: OnceLock::new(),
         }
     }
 
@@ -131,6 +138,11 @@ impl BackendState {
         let name_hash = name.map_or(0, |name| hash::of_name(name, backend.addr.port()));
         self.name_hash.store(name_hash, Relaxed);
         self.description.store(backend);
+    }
+
+    /// The embedder's data; the first call creates it.
+    pub(crate) fn data(&self, create: impl FnOnce() -> EmbedderData) -> &EmbedderData {
+        self.data.get_or_init(create)
     }
 
     // === Ejection and health ===
@@ -237,7 +249,7 @@ mod tests {
 
     /// Ten thousand backends have ten thousand of it.
     #[test]
-    fn a_state_is_three_cache_lines() {
-        assert_eq!(size_of::<BackendState>(), 192);
+    fn a_state_is_three_cache_lines_and_the_embedders_data() {
+        assert_eq!(size_of::<BackendState>(), 192 + 24);
     }
 }

@@ -240,6 +240,7 @@ impl UpstreamBuilder {
             follower: AsyncMutex::new(Some(plan)),
             plan: Mutex::new(None),
             planned: Notify::new(),
+            counters: OnceLock::new(),
         });
         let joined = OnceLock::new();
         Ok(Upstream(Arc::new(Shell { own, joined })))

@@ -26,11 +26,13 @@ use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
-use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Timestamp};
+use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Priority, Timestamp};
 use lb_discovery::{Driver, DriverHandle, DriverStatus};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::clock::Clock;
+use crate::metrics::detailed::DetailedCounters;
+use crate::metrics::{BackendCounters, UpstreamCounters};
 
 use crate::health::{CheckSettings, CheckStatus, ProbeHeader};
 use crate::proxy_protocol::Version;
@@ -83,6 +85,8 @@ struct Shared {
     /// The sources to follow instead of the present ones.
     plan: Mutex<Option<Plan>>,
     planned: Notify,
+    /// Set once a server counts it in detail.
+    counters: OnceLock<Arc<UpstreamCounters>>,
 }
 
 /// The sources, the policy and the balancer's configuration.
@@ -200,6 +204,11 @@ impl Upstream {
                 Health::Healthy => self.shared().drain.healthy(addr),
                 _ => self.shared().drain.unhealthy(addr),
             }
+            if let Some(counters) = self.counters()
+                && let Some(backend) = self.backends().snapshot().find(addr)
+            {
+                counters.health_changed(backend, health);
+            }
             self.serve_queue();
         }
         news
@@ -276,6 +285,33 @@ impl Upstream {
     /// Asks the sources for a refresh soon. The driver limits the rate.
     pub(crate) fn refresh(&self) {
         read(&self.shared().discovery).refresh();
+    }
+
+    /// Counts its sessions in `detailed` from now on.
+    pub(crate) fn count_in(&self, detailed: &DetailedCounters) {
+        let counters = detailed.upstream(self.shared_name(), self.counters());
+        // It keeps those of an earlier server.
+        let _ = self.shared().counters.set(counters);
+    }
+
+    /// Its counters, if a server counts it in detail.
+    pub(crate) fn counters(&self) -> Option<&Arc<UpstreamCounters>> {
+        self.shared().counters.get()
+    }
+
+    /// The counters of the backend of `lease` among `counters`.
+    pub(crate) fn backend_counters(
+        lease: &Lease,
+        counters: &UpstreamCounters,
+    ) -> Option<Arc<BackendCounters>> {
+        lease.data(|backend| counters.backend(backend))
+    }
+
+    /// The digest of the current set and, for policies that have one, of the table of each tier; see
+    /// [`BackendSet::digest`] and [`Balancer::digests`].
+    pub fn digests(&self) -> (u64, Vec<(Priority, u64)>) {
+        let balancer = &self.shared().balancer;
+        (balancer.set().digest(), balancer.digests())
     }
 
     /// The number of connections in its wait queue.

@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod drain;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod reload;
 mod removal;
