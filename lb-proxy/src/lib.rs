@@ -97,7 +97,10 @@
 //! - `access-events` (off): sessions as lines of JSON, `events::JsonEvents`.
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
 //! - `file` (off): a file as a source, `lb_discovery::File`.
+//! - `health-regex` (on): health checks that expect a match of a regular expression, [`health::Expect`].
+//! - `health-tls` (off): health checks that make a TLS handshake, `health::TlsCheck`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
+//! - `metrics` (off): metrics for Prometheus, `openmetrics`.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -110,6 +113,7 @@ mod config;
 mod connection;
 mod error;
 mod failures;
+pub mod health;
 mod hooks;
 
 mod limits;
@@ -117,6 +121,8 @@ mod listener;
 mod live_sessions;
 mod metrics;
 mod net;
+#[cfg(feature = "metrics")]
+pub mod openmetrics;
 mod parse_status;
 mod preread;
 mod preread_info;
@@ -188,8 +194,14 @@ pub mod reports {
     pub use crate::live_sessions::{
         SessionFilter, SessionId, SessionList, SessionOrder, SessionPhase, SessionReport,
     };
+    pub use crate::metrics::{
+        AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
+        PauseCounts, Traffic, UpstreamMetrics,
+    };
     pub use crate::relay::{RelayEnd, RelayReport};
-    pub use crate::server::{Changes, DescriptorBudget, DrainReport, Phase, ReloadReport};
+    pub use crate::server::{
+        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadReport,
+    };
 }
 
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.
