@@ -6,10 +6,22 @@ use std::sync::Arc;
 
 use lb_core::Endpoint;
 
+use crate::health::CheckSettingsError;
+
 /// A setting that cannot work. It is found before anything is started.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BuildError {
+    /// An active check cannot work as it is set up.
+    #[error("the check \"{check}\" of upstream \"{upstream}\" cannot work: {source}")]
+    HealthCheck {
+        /// The upstream's name.
+        upstream: Arc<str>,
+        /// The check's name.
+        check: Arc<str>,
+        /// What is wrong with its settings.
+        source: CheckSettingsError,
+    },
     /// The proxy has no listener.
     #[error("the proxy has no listener: add one with `listen`")]
     NoListener,
@@ -26,6 +38,14 @@ pub enum BuildError {
         of: Arc<str>,
         /// What is wrong with the header.
         source: crate::proxy_protocol::HeaderError,
+    },
+    /// A name of a virtual server is malformed, or decides what another one decides.
+    #[error("the names of the virtual servers of {of} cannot be looked up")]
+    ServerName {
+        /// The listener.
+        of: Arc<str>,
+        /// What is wrong with the name.
+        source: crate::server_names::ServerNameError,
     },
     /// A time-out is zero, so it would end everything that it should allow.
     #[error("the {timeout} time-out of a listener is zero: leave it out or give it a duration")]

@@ -80,6 +80,12 @@
 //! [`Handle::metrics`] returns counters. [`Upstream::backends`] and [`Upstream::discovery`] return the state of backends and
 //! sources. `tracing` logs events: membership at `info`, ejections and shortages at `warn`, single connections at `debug`.
 //!
+//! With [`ProxyBuilder::track_sessions`], [`Handle::sessions`] lists live sessions, and [`Handle::close_sessions`] closes those of
+//! a backend, a client or any other [filter](reports::SessionFilter).
+//!
+//! [`Hooks`] observe every session. Ready to use are [`TracingEvents`](events::TracingEvents), one `tracing` event a session under the
+//! target [`ACCESS_TARGET`](events::ACCESS_TARGET), and with the feature `access-events` `events::JsonEvents`, one line of JSON a session.
+//!
 //! Clients without service are logged under the target [`FAILURES_TARGET`](events::FAILURES_TARGET), by listener or upstream and reason: the first
 //! three of a kind one by one, then a count at most every ten seconds, and the remaining counts at the end. The level is
 //! `error` if an upstream has no backend for them. It is `warn` if access rules, limits, first bytes or hooks refuse them,
@@ -88,12 +94,17 @@
 //!
 //! # Features
 //!
+//! - `access-events` (off): sessions as lines of JSON, `events::JsonEvents`.
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
 //! - `file` (off): a file as a source, `lb_discovery::File`.
+//! - `health-regex` (on): health checks that expect a match of a regular expression, [`health::Expect`].
+//! - `health-tls` (off): health checks that make a TLS handshake, `health::TlsCheck`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
+//! - `metrics` (off): metrics for Prometheus, `openmetrics`.
 
 #![doc(test(attr(deny(warnings))))]
 
+mod access_events;
 mod bandwidth;
 pub mod client_hello;
 mod clock;
@@ -102,12 +113,16 @@ mod config;
 mod connection;
 mod error;
 mod failures;
+pub mod health;
 mod hooks;
 
 mod limits;
 mod listener;
+mod live_sessions;
 mod metrics;
 mod net;
+#[cfg(feature = "metrics")]
+pub mod openmetrics;
 mod parse_status;
 mod preread;
 mod preread_info;
@@ -135,11 +150,16 @@ pub mod access {
     pub use crate::net::network::{Network, NetworkError};
 }
 
-/// How an upstream balances: hash keys, the wait queue, and the end of sessions after the loss of their backend.
+/// How an upstream balances: hash keys, the wait queue, overrides of single backends, and the end of sessions after the loss
+/// of their backend.
 pub mod balancing {
     pub use crate::upstream::drain::OnBackendLoss;
     pub use crate::upstream::hash_key::HashKey;
-    pub use crate::upstream::key_part::{KeyFunction, KeyPart};
+    pub use crate::upstream::key_function::KeyFunction;
+    pub use crate::upstream::key_part::KeyPart;
+    pub use crate::upstream::overrides::{
+        ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBackend, WeightOverride,
+    };
     pub use crate::upstream::wait_queue::{Queue, WaitFor};
 }
 
@@ -150,12 +170,16 @@ pub mod errors {
 
 /// What is reported of a session to [`Hooks`], and the target of logged failures.
 pub mod events {
+    #[cfg(feature = "access-events")]
+    pub use crate::access_events::JsonEvents;
+    pub use crate::access_events::{ACCESS_TARGET, TracingEvents};
     pub use crate::close_reason::CloseReason;
     pub use crate::connection::Connection;
     pub use crate::failures::{ACCEPT_TARGET, FAILURES_TARGET};
     pub use crate::hooks::{
-        Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep,
-        NoBackendCause, PrereadFailure, PrereadRefusal, RefusalDetail, Side, Summary,
+        Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep, HookList,
+        NoBackendCause, PrereadFailure, PrereadRefusal, Progress, RefusalDetail, Side, Summary,
+        TerminationCode,
     };
 }
 
@@ -167,14 +191,23 @@ pub mod first_bytes {
 
 /// What a server, a reload and a relay report.
 pub mod reports {
+    pub use crate::live_sessions::{
+        SessionFilter, SessionId, SessionList, SessionOrder, SessionPhase, SessionReport,
+    };
+    pub use crate::metrics::{
+        AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
+        PauseCounts, Traffic, UpstreamMetrics,
+    };
     pub use crate::relay::{RelayEnd, RelayReport};
-    pub use crate::server::{Changes, DescriptorBudget, DrainReport, Phase, ReloadReport};
+    pub use crate::server::{
+        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadReport,
+    };
 }
 
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.
 pub mod routing {
     pub use crate::state::route_action::RouteAction;
-    pub use crate::state::virtual_servers::{ServerNumber, VirtualServer, VirtualServers};
+    pub use crate::state::virtual_servers::{VirtualServer, VirtualServers};
 }
 
 /// Settings of listeners, sockets and sessions.

@@ -12,8 +12,6 @@ use crate::upstream::attempt_times::AttemptTimes;
 pub(crate) struct TrafficRecord {
     read: AtomicU64,
     added: AtomicU64,
-    /// Whether `first_read` is set.
-    times_first_byte: bool,
     first_read: OnceLock<Instant>,
     ended: OnceLock<Instant>,
     /// Notified of the first byte, or of the end if no byte came.
@@ -22,10 +20,9 @@ pub(crate) struct TrafficRecord {
 
 // Inlined, what a relay calls would lengthen the path of the sessions without a record.
 impl TrafficRecord {
-    /// A record that keeps the time of the first byte, and notifies `first_byte` when that or the end of the source comes.
-    pub(super) fn timing_first_byte(first_byte: Option<Arc<AttemptTimes>>) -> Self {
+    /// A record that notifies `first_byte` when the first byte or the end of the source comes.
+    pub(super) fn notifying(first_byte: Option<Arc<AttemptTimes>>) -> Self {
         Self {
-            times_first_byte: true,
             first_byte,
             ..Self::default()
         }
@@ -35,9 +32,7 @@ impl TrafficRecord {
     #[inline(never)]
     pub(super) fn note_read(&self, n: u64) {
         self.read.fetch_add(n, Relaxed);
-        if self.times_first_byte {
-            self.first_read.get_or_init(|| self.now_first());
-        }
+        self.first_read.get_or_init(|| self.now_first());
     }
 
     /// Records `n` bytes that the sink accepted and that are not the source's.
@@ -70,7 +65,7 @@ impl TrafficRecord {
         self.added.load(Relaxed)
     }
 
-    /// When the first byte was read, or the end seen if no byte came. For a record that times the first byte.
+    /// When the first byte was read, or the end seen if no byte came.
     pub(crate) fn first_read(&self) -> Option<Instant> {
         self.first_read.get().or_else(|| self.ended.get()).copied()
     }

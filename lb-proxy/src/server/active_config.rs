@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
 use tokio::runtime;
 
 use super::budget::DescriptorBudget;
@@ -21,6 +22,7 @@ use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
 use crate::state::worker::Worker;
+use crate::upstream::Upstream;
 
 /// The listeners, the upstreams and the settings that a server runs with.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub(crate) struct ActiveConfig {
     proxy: Arc<ProxyState>,
     workers: Workers,
     descriptors: DescriptorBudget,
+    tracks_sessions: bool,
     pub(crate) shutdown: ShutdownConfig,
     accepting: Accepting,
     /// The listeners at the end, for open sessions that pass from one to another.
@@ -60,12 +63,14 @@ impl ActiveConfig {
         trackers.hops.set_listeners(listeners.addrs());
         let mut upstreams = UpstreamSet::default();
         upstreams.replace(desired.upstreams, &runtime::Handle::current(), signals);
+        upstreams.count_in(trackers);
         Self {
             listeners,
             upstreams,
             proxy,
             workers: desired.workers,
             descriptors,
+            tracks_sessions: desired.tracks_sessions,
             shutdown: desired.shutdown,
             accepting: Accepting::NotYet,
             ended: Vec::new(),
@@ -77,6 +82,19 @@ impl ActiveConfig {
         self.listeners.addrs()
     }
 
+    /// What it listens on.
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        self.listeners
+            .states()
+            .map(|state| state.endpoint())
+            .collect()
+    }
+
+    /// The upstreams that it follows.
+    pub(crate) fn upstreams(&self) -> Vec<Upstream> {
+        self.upstreams.all().cloned().collect()
+    }
+
     pub(crate) const fn descriptors(&self) -> DescriptorBudget {
         self.descriptors
     }
@@ -84,6 +102,7 @@ impl ActiveConfig {
     /// Starts the accept loops.
     pub(crate) fn accept(&mut self, workers: &[Arc<Worker>]) {
         self.accepting = Accepting::Now;
+        self.switch_tracking(workers);
         self.publish_listeners(workers);
         self.listeners.accept(workers);
     }
@@ -118,8 +137,11 @@ impl ActiveConfig {
             &context.runtime,
             &context.signals,
         );
+        self.upstreams.count_in(&context.trackers);
         self.proxy = self.proxy.with_limits(desired.limits);
         self.shutdown = desired.shutdown;
+        self.tracks_sessions = desired.tracks_sessions;
+        self.switch_tracking(&context.workers);
         let (listeners, closing) = self.listeners.replace(
             std::mem::take(&mut desired.listeners),
             &diff,
@@ -137,6 +159,12 @@ impl ActiveConfig {
             workers_differ: desired.workers != self.workers,
         };
         Ok((report, closing))
+    }
+
+    fn switch_tracking(&self, workers: &[Arc<Worker>]) {
+        for worker in workers {
+            worker.live.switch(self.tracks_sessions);
+        }
     }
 
     /// Publishes to the workers the listeners that a session may be passed to.

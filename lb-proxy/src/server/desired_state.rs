@@ -15,7 +15,8 @@ pub(crate) struct DesiredState {
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
-    /// Descriptors for everything but sessions and listening sockets, those of the workers' runtimes included.
+    pub(crate) tracks_sessions: bool,
+    /// Descriptors for everything but sessions and listening sockets, those of the workers' runtimes and of probes included.
     pub(crate) reserve: u64,
     pub(crate) shutdown: ShutdownConfig,
     retry: BindRetry,
@@ -24,11 +25,14 @@ pub(crate) struct DesiredState {
 impl DesiredState {
     /// The target state that `proxy` describes, for a server with this number of workers.
     pub(crate) fn new(proxy: Proxy, workers: usize) -> Self {
+        let upstreams = proxy.all_upstreams();
+        let probes = Upstream::probe_descriptors(&upstreams);
         Self {
-            upstreams: proxy.all_upstreams(),
+            upstreams,
             workers: proxy.workers,
             limits: proxy.limits,
-            reserve: proxy.reserve_with(workers),
+            tracks_sessions: proxy.tracks_sessions,
+            reserve: proxy.reserve_with(workers).saturating_add(probes),
             shutdown: proxy.shutdown,
             retry: BindRetry::new(proxy.bind_timeout),
             listeners: proxy

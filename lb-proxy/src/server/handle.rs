@@ -7,10 +7,12 @@ use super::budget::DescriptorBudget;
 use super::phase::Phase;
 use super::proxy::Proxy;
 use super::reload;
-use super::report::ReloadReport;
+use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
 use crate::error::ReloadError;
-use crate::metrics::Metrics;
+use crate::live_sessions::{Selection, SessionFilter, SessionList};
+use crate::metrics::{DetailedMetrics, Metrics};
+use crate::upstream::Upstream;
 
 /// Observes, reloads and shuts down a [`Server`](crate::Server) from any thread. Cloning costs one reference count.
 #[derive(Clone, Debug)]
@@ -86,7 +88,14 @@ impl Handle {
     /// the old address: those that root opened before the process became another user, or that systemd opened. See
     /// [`BindError::InTheWay`](crate::errors::BindError::InTheWay).
     pub async fn reload(&self, proxy: Proxy) -> Result<ReloadReport, ReloadError> {
-        reload::reload(&self.server, proxy).await
+        let reloaded = reload::reload(&self.server, proxy).await;
+        self.server.count_reload(reloaded.is_ok());
+        reloaded
+    }
+
+    /// How many reloads have been applied, and how many have failed.
+    pub fn reloads(&self) -> ReloadCounts {
+        self.server.reloads()
     }
 
     /// How many sessions the process has descriptors for.
@@ -100,9 +109,63 @@ impl Handle {
         self.server.active().addrs()
     }
 
+    /// The live sessions that `filter` selects, if the proxy [tracks](super::ProxyBuilder::track_sessions) them.
+    ///
+    /// The sessions are those of one moment each: a session that begins or ends during the call may be missing. Costs some
+    /// 100 ns a live session on the calling thread, and memory for twice the filter's limit. A worker waits for some
+    /// microseconds at most.
+    #[doc(alias = "show sess")]
+    pub fn sessions(&self, filter: &SessionFilter) -> SessionList {
+        self.select(Selection::new(filter), filter).into_list()
+    }
+
+    /// Closes the live sessions that `filter` selects, if the proxy [tracks](super::ProxyBuilder::track_sessions) them.
+    /// Returns how many; those that were closed before do not count.
+    ///
+    /// A session without a backend gets none. One that relays delivers the bytes that were acknowledged before, and then
+    /// resets both sides; it lasts until then. Sessions that begin during the call go on: if a backend is to be rid of its
+    /// sessions, stop new ones first, by [`AdminState::Drain`](lb_core::AdminState::Drain). Costs as
+    /// [`sessions`](Self::sessions).
+    #[doc(alias = "shutdown sessions server")]
+    pub fn close_sessions(&self, filter: &SessionFilter) -> usize {
+        let selection = Selection::new(filter).without_closing();
+        let sessions = self.select(selection, filter).into_sessions();
+        sessions.filter(|session| session.close()).count()
+    }
+
+    fn select<'a>(&self, mut selection: Selection<'a>, filter: &SessionFilter) -> Selection<'a> {
+        for worker in &self.server.context.workers {
+            let id = filter.asked_id();
+            if id.is_none_or(|id| worker.live.may_have(id)) {
+                worker.live.visit(|session| selection.offer(session));
+            }
+        }
+        selection
+    }
+
     /// The counters, summed over all workers. O(workers).
     pub fn metrics(&self) -> Metrics {
         self.server.context.metrics()
+    }
+
+    /// The counters by listener, upstream and backend. `None` unless the proxy was built with
+    /// [`detailed_metrics`](crate::ProxyBuilder::detailed_metrics). O(workers × (listeners + upstreams) + backends), and
+    /// allocates.
+    ///
+    /// What was removed and has no session any more is listed until a collector of the feature `metrics` has reported it.
+    pub fn detailed_metrics(&self) -> Option<DetailedMetrics> {
+        self.server.detailed_metrics(false)
+    }
+
+    /// The counters by listener, upstream and backend, for a collector: what was removed is reported for the last time.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn last_detailed_metrics(&self) -> Option<DetailedMetrics> {
+        self.server.detailed_metrics(true)
+    }
+
+    /// The upstreams that the server follows, in the order of the description.
+    pub fn upstreams(&self) -> Vec<Upstream> {
+        self.server.active().upstreams()
     }
 
     /// The counters of each worker, in the order of their threads. One entry without worker threads.

@@ -1,11 +1,15 @@
 //! What cuts a session off while it relays.
 
 use std::future::pending;
+use std::sync::Arc;
 
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 
+use super::progress::ProgressReports;
 use crate::close_reason::CloseReason;
+use crate::live_sessions::SessionPhase;
+use crate::live_sessions::entry::LiveSession;
 use crate::upstream::drain::LossWatcher;
 
 /// Completes when the shutdown cuts the session off.
@@ -14,29 +18,71 @@ pub(super) async fn aborted(cut_off: &CancellationToken) -> CloseReason {
     CloseReason::Aborted
 }
 
-/// Completes when the shutdown cuts the session off, or when the session is due to end because its backend was lost or its
-/// listener was removed.
-pub(super) async fn lost(
-    watcher: Option<LossWatcher>,
-    removed: Option<CancellationToken>,
-    cut_off: &CancellationToken,
-) -> CloseReason {
-    let backend_lost = async {
-        match watcher {
-            Some(watcher) => watcher.due().await,
-            None => pending().await,
+/// What cuts a session off besides a shutdown, and what runs beside its relay.
+#[derive(Debug)]
+pub(super) struct OtherCuts {
+    pub(super) backend: Option<LossWatcher>,
+    /// Cancelled when the sessions of a removed listener have to end.
+    pub(super) listener: Option<CancellationToken>,
+    pub(super) live: Option<Arc<LiveSession>>,
+    /// What reports to hooks meanwhile.
+    pub(super) reports: Option<ProgressReports>,
+}
+
+impl OtherCuts {
+    /// `None` if there is none of them. Boxed, because every idle session carries the size of the value.
+    pub(super) fn boxed(self) -> Option<Box<Self>> {
+        let is_used = self.backend.is_some()
+            || self.listener.is_some()
+            || self.live.is_some()
+            || self.reports.is_some();
+        is_used.then(|| Box::new(self))
+    }
+
+    /// Completes when the shutdown cuts the session off, when the session is due to end because its backend was lost or
+    /// its listener was removed, or when an operator closes it.
+    pub(super) async fn due(self: Box<Self>, cut_off: &CancellationToken) -> CloseReason {
+        let Self {
+            backend,
+            listener,
+            live,
+            reports,
+        } = *self;
+        let backend_lost = async {
+            match backend {
+                Some(watcher) => watcher.due().await,
+                None => pending().await,
+            }
+        };
+        let listener_removed = async {
+            match listener {
+                Some(removed) => removed.cancelled_owned().await,
+                None => pending().await,
+            }
+        };
+        let closed = async {
+            match &live {
+                Some(live) => live.close_requested().await,
+                None => pending().await,
+            }
+        };
+        let reporting = async {
+            match reports {
+                Some(reports) => reports.run().await,
+                None => pending().await,
+            }
+        };
+        let reason = select! {
+            biased;
+            () = cut_off.cancelled() => CloseReason::Aborted,
+            () = listener_removed => CloseReason::Aborted,
+            () = closed => CloseReason::Operator,
+            reason = backend_lost => reason,
+            never = reporting => never,
+        };
+        if let Some(live) = &live {
+            live.enter(SessionPhase::Closing);
         }
-    };
-    let listener_removed = async {
-        match removed {
-            Some(removed) => removed.cancelled_owned().await,
-            None => pending().await,
-        }
-    };
-    select! {
-        biased;
-        () = cut_off.cancelled() => CloseReason::Aborted,
-        () = listener_removed => CloseReason::Aborted,
-        reason = backend_lost => reason,
+        reason
     }
 }

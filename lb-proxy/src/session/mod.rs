@@ -9,14 +9,17 @@ mod connect;
 mod cut;
 mod details;
 mod first_bytes;
+mod live;
 mod origin;
 mod own_listeners;
 mod pass;
 mod pick;
 mod preread;
+mod progress;
 mod refusal;
 mod relay;
 mod respond;
+mod summarize;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -38,9 +41,9 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
-use cut::{aborted, lost};
+use cut::aborted;
 use details::Details;
-use origin::{Ends, Origin};
+use origin::{Ends, Origin, origin_of};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
@@ -97,7 +100,7 @@ impl Session {
     pub(crate) fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
         async move {
             let end = self.run(&worker).await;
-            self.close(end, &worker.counters);
+            self.close(end, &worker);
         }
     }
 
@@ -110,7 +113,7 @@ impl Session {
         };
         match acquired {
             Ok(()) => self.serve(worker).await,
-            Err(reason) => self.close(Err(reason), &worker.counters),
+            Err(reason) => self.close(Err(reason), &worker),
         }
     }
 
@@ -125,18 +128,15 @@ impl Session {
             () = cut_off.cancelled() => return Err(CloseReason::Aborted),
             begun = Box::pin(self.begin(worker)) => begun?,
         };
-        let watcher = self.lease.as_ref();
-        let watcher = watcher.and_then(|lease| self.upstream().watch_loss(lease));
-        let removed = self.permit.listener.removed();
-        Ok(match (watcher, removed) {
-            (watcher, removed) if watcher.is_some() || removed.is_some() => {
+        Ok(match self.other_cuts() {
+            Some(cuts) => {
                 let relay = async {
-                    let cut = pin!(lost(watcher, removed, cut_off));
+                    let cut = pin!(cuts.due(cut_off));
                     self.relay(&backend, ahead, worker, cut).await
                 };
                 Box::pin(relay).await
             }
-            _ => {
+            None => {
                 let cut = pin!(aborted(cut_off));
                 self.relay(&backend, ahead, worker, cut).await
             }
@@ -148,13 +148,7 @@ impl Session {
     }
 
     fn origin(&self) -> Origin<'_> {
-        Origin {
-            client: &self.client,
-            client_addr: self.client_addr,
-            listener: &self.permit.listener,
-            ends: &self.ends,
-            preread: self.preread.as_ref(),
-        }
+        origin_of!(self)
     }
 
     fn route(&self) -> &Route {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::{PickError, Tried};
@@ -14,7 +15,9 @@ use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::NoBackendCause;
+use crate::live_sessions::SessionPhase;
 use crate::metrics::Counters;
+use crate::metrics::session::SessionCounters;
 use crate::net::bind_source::BindSource;
 use crate::net::unix::ShownClient;
 use crate::state::route::Route;
@@ -42,6 +45,8 @@ pub(super) struct Dial<'a> {
     pub(super) peer: SocketAddr,
     pub(super) upstream: &'a Upstream,
     pub(super) counters: &'a Counters,
+    /// What the session is counted in, if the proxy counts in detail.
+    pub(super) counted: Option<Arc<SessionCounters>>,
     /// Counts the attempts.
     pub(super) attempts: &'a mut u32,
     /// What the hooks' summary needs.
@@ -65,6 +70,7 @@ impl Dial<'_> {
     }
 
     async fn first_membership(&mut self) -> Result<(), CloseReason> {
+        self.enter(SessionPhase::Queued);
         let limit = self.time_left().unwrap_or(FIRST_MEMBERSHIP);
         let ready = timeout(limit, self.upstream.ready());
         let ready = self.while_client_stays(ready).await?;
@@ -76,12 +82,19 @@ impl Dial<'_> {
 
     /// Waits in the upstream's wait queue. The wait extends the deadline of the attempts.
     async fn queue(&mut self, error: PickError) -> Result<Lease, CloseReason> {
+        self.enter(SessionPhase::Queued);
         let begin = Instant::now();
         let mut tried = std::mem::take(&mut self.tried);
         let waited = self.upstream.wait(&self.key, &mut tried);
         let waited = self.while_client_stays(waited).await;
         self.tried = tried;
-        self.deadline = self.deadline.map(|deadline| deadline + begin.elapsed());
+        let elapsed = begin.elapsed();
+        if self.counted.is_some()
+            && let Some(upstream) = self.upstream.counters()
+        {
+            upstream.queued(elapsed);
+        }
+        self.deadline = self.deadline.map(|deadline| deadline + elapsed);
         waited?.map_err(|wait| {
             let (reason, cause) = match wait {
                 WaitError::Full => (CloseReason::QueueFull, NoBackendCause::Queue),

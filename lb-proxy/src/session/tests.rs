@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::limits::Limits;
+use crate::live_sessions::table::SessionTable;
 use crate::relay::BytesAhead;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
@@ -31,8 +32,10 @@ async fn a_session_is_small() {
     let peer = client.peer_addr().unwrap();
     let mut session = Session::new(client.into(), peer, &state);
     let worker = Worker::new(
+        0,
         &ShutdownSignals::new(),
         &trackers,
+        SessionTable::new(0, 1),
         tokio::runtime::Handle::current(),
     );
     let backend = TcpStream::connect(listener.local_addr().unwrap());

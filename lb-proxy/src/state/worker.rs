@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::listener_table::ListenerTable;
 use super::shutdown::ShutdownSignals;
 use super::trackers::Trackers;
+use crate::live_sessions::table::SessionTable;
 use crate::metrics::Counters;
 use crate::net::acceptor::Acceptor;
 use crate::net::stream::Transport;
@@ -41,20 +42,24 @@ pub(crate) struct Worker {
     /// No more connections are accepted.
     pub(crate) stop: CancellationToken,
     pub(crate) sessions: TaskTracker,
+    pub(crate) live: Arc<SessionTable>,
     accepting: TaskTracker,
     runtime: Handle,
 }
 
 impl Worker {
+    /// The worker with this number, counted from 0.
     pub(crate) fn new(
+        number: usize,
         signals: &ShutdownSignals,
         trackers: &Arc<Trackers>,
+        live: Arc<SessionTable>,
         runtime: Handle,
     ) -> Arc<Self> {
         let abort = signals.abort.child_token();
         let cohorts = (0..COHORTS).map(|_| abort.child_token());
         Arc::new(Self {
-            counters: Arc::default(),
+            counters: Arc::new(Counters::of_worker(number)),
             trackers: Arc::clone(trackers),
             listeners: ListenerTable::default(),
             cohorts: cohorts.collect(),
@@ -62,6 +67,7 @@ impl Worker {
             runtime,
             stop: signals.stop.child_token(),
             sessions: TaskTracker::new(),
+            live,
             accepting: signals.accepting.clone(),
         })
     }

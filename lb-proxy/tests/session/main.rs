@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(feature = "access-events")]
+mod access_events;
 mod failures;
 mod hash_key;
 mod hooks;
 mod least_time;
+mod live;
+mod progress;
 mod queue;
 mod refusal;
 mod retry;

@@ -6,24 +6,24 @@ use lb_core::Endpoint;
 use lb_proxy::balancing::HashKey;
 
 /// Takes the bytes of a value, part by part.
-pub(crate) trait Output {
+pub(crate) trait ValueOutput {
     fn push(&mut self, bytes: &[u8]);
 }
 
-impl Output for Vec<u8> {
+impl ValueOutput for Vec<u8> {
     fn push(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
 }
 
-impl Output for HashKey {
+impl ValueOutput for HashKey {
     fn push(&mut self, bytes: &[u8]) {
         Self::push(self, bytes);
     }
 }
 
-/// Writes formatted text to an [`Output`].
-pub(crate) struct Text<'a>(pub(crate) &'a mut dyn Output);
+/// Writes formatted text to a [`ValueOutput`].
+pub(crate) struct Text<'a>(pub(crate) &'a mut dyn ValueOutput);
 
 impl std::fmt::Write for Text<'_> {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
@@ -33,7 +33,7 @@ impl std::fmt::Write for Text<'_> {
 }
 
 /// Writes what `shown` displays. Always `Some`, as the result of a variable's function.
-pub(crate) fn display(shown: impl std::fmt::Display, out: &mut dyn Output) -> Option<()> {
+pub(crate) fn display(shown: impl std::fmt::Display, out: &mut dyn ValueOutput) -> Option<()> {
     use std::fmt::Write;
     // An output takes everything.
     let _ = write!(Text(out), "{shown}");
@@ -41,13 +41,13 @@ pub(crate) fn display(shown: impl std::fmt::Display, out: &mut dyn Output) -> Op
 }
 
 /// Writes a number in decimal digits. Always `Some`.
-pub(crate) fn number(number: impl itoa::Integer, out: &mut dyn Output) -> Option<()> {
+pub(crate) fn number(number: impl itoa::Integer, out: &mut dyn ValueOutput) -> Option<()> {
     out.push(itoa::Buffer::new().format(number).as_bytes());
     Some(())
 }
 
 /// Writes an IP address. Always `Some`.
-pub(crate) fn ip(addr: IpAddr, out: &mut dyn Output) -> Option<()> {
+pub(crate) fn ip(addr: IpAddr, out: &mut dyn ValueOutput) -> Option<()> {
     let IpAddr::V4(addr) = addr else {
         return display(addr, out);
     };
@@ -61,7 +61,7 @@ pub(crate) fn ip(addr: IpAddr, out: &mut dyn Output) -> Option<()> {
 }
 
 /// Writes an address and its port, or the path of a unix domain socket. Always `Some`.
-pub(crate) fn endpoint(endpoint: Endpoint, out: &mut dyn Output) -> Option<()> {
+pub(crate) fn endpoint(endpoint: Endpoint, out: &mut dyn ValueOutput) -> Option<()> {
     let Endpoint::Tcp(SocketAddr::V4(addr)) = endpoint else {
         return display(endpoint, out);
     };
@@ -71,7 +71,7 @@ pub(crate) fn endpoint(endpoint: Endpoint, out: &mut dyn Output) -> Option<()> {
 }
 
 /// Writes `bytes`. Always `Some`.
-pub(crate) fn bytes(bytes: impl AsRef<[u8]>, out: &mut dyn Output) -> Option<()> {
+pub(crate) fn bytes(bytes: impl AsRef<[u8]>, out: &mut dyn ValueOutput) -> Option<()> {
     out.push(bytes.as_ref());
     Some(())
 }

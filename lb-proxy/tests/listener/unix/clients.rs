@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use super::{Observer, accepted, ask_unix, backend, directory, named_unix, path};
 
 #[tokio::test]
-async fn rules_and_limits_know_clients_on_unix_sockets() {
+async fn rules_and_limits_apply_to_clients_on_unix_sockets() {
     let dir = directory();
     let upstream = upstream([named_unix(&path(&dir, "back"), "a")]);
     let everything =
@@ -81,7 +81,7 @@ async fn a_header_of_a_client_on_a_unix_socket_has_no_addresses() {
 
 #[tokio::test]
 async fn headers_are_believed_from_unix_sockets_only_if_these_are_trusted() {
-    let trusted = TrustedNetworks::none().with_unix();
+    let trusted = TrustedNetworks::none().trust_unix();
     for (trusted, client) in [
         (trusted, "192.0.2.1:1234"),
         (TrustedNetworks::none(), "unix:"),

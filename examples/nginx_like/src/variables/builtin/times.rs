@@ -2,16 +2,16 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::variables::output::{Output, number};
+use crate::variables::output::{ValueOutput, number};
 
 /// Writes the time since 1970 as [`seconds`] does.
-pub(super) fn since_1970(out: &mut dyn Output) -> Option<()> {
+pub(super) fn since_1970(out: &mut dyn ValueOutput) -> Option<()> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     seconds(since.unwrap_or_default(), out)
 }
 
 /// Writes `span` in seconds with three decimals, cut to milliseconds.
-pub(super) fn seconds(span: Duration, out: &mut dyn Output) -> Option<()> {
+pub(super) fn seconds(span: Duration, out: &mut dyn ValueOutput) -> Option<()> {
     number(span.as_secs(), out)?;
     // The first digit makes the others three, and gives its place to the point.
     let mut digits = itoa::Buffer::new();
