@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use load::{echo, round_trips, sessions};
-use process::{Proxy, binary, write_conf};
+use process::{Proxy, binary, placed, write_conf};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -95,7 +95,7 @@ fn access_log(runtime: &Runtime, extent: Extent) -> Outcome {
             let before = proxies[i].processor_time()?;
             runtime.block_on(sessions(proxies[i].addr, extent.sessions, RATE))?;
             // The last lines are written.
-            runtime.block_on(sleep(Duration::from_millis(100)));
+            runtime.block_on(async { sleep(Duration::from_millis(100)).await });
             costs[i] = (proxies[i].processor_time()? - before).as_secs_f64();
         }
         // The first round warms up.
@@ -190,7 +190,9 @@ fn reload(runtime: &Runtime, extent: Extent) -> Outcome {
 
 fn test_config(_runtime: &Runtime, extent: Extent) -> Outcome {
     let dir = tempfile::tempdir()?;
-    let conf = write_conf(dir.path(), &many_servers(([127, 0, 0, 1], 1).into(), 0))?;
+    let (addr, backend) = (([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into());
+    let stream = many_servers(backend, 0);
+    let conf = write_conf(dir.path(), &placed(&stream, addr, dir.path()))?;
     let mut spans = Vec::new();
     for _ in 0..extent.reloads {
         let begin = Instant::now();

@@ -76,7 +76,7 @@ impl Drop for Proxy {
     }
 }
 
-fn placed(stream: &str, addr: SocketAddr, dir: &Path) -> String {
+pub(super) fn placed(stream: &str, addr: SocketAddr, dir: &Path) -> String {
     let stream = stream.replace("LISTEN", &addr.to_string());
     let text = "worker_processes 1; error_log DIR/error.log notice; events { worker_connections 8000; }\nstream {";
     format!("{text}\n{stream}\n}}\n").replace("DIR", &dir.display().to_string())
