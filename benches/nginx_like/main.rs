@@ -7,7 +7,8 @@
 //! - `nginx_like/reload`: round trips of open sessions while a reload reads 20000 servers.
 //! - `nginx_like/test_config`: `-t` of 20000 servers.
 //!
-//! `LB_BENCH_NGINX_LIKE` is the binary, by default the release build. Not criterion's: the figures are those of another process.
+//! `LB_BENCH_NGINX_LIKE` is the binary, by default the release build. `LB_BENCH_RATE` is the number of sessions in a second, by
+//! default 10000: more than the proxy serves are refused, and the bench fails. Not criterion's: the figures are those of another process.
 //! The load, its servers and the proxies need a processor each; pin them with taskset(1) where others run.
 
 mod load;
@@ -35,8 +36,6 @@ use process::{Proxy, binary, placed, write_conf};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Sessions in a second.
-const RATE: u32 = 10_000;
 const SERVERS: u32 = 20_000;
 /// A format as in nginx's documentation.
 const FORMAT: &str =
@@ -46,22 +45,28 @@ const FORMAT: &str =
 #[derive(Clone, Copy)]
 struct Extent {
     rounds: usize,
+    /// In a round.
     sessions: u32,
+    /// Sessions in a second.
+    rate: u32,
     reloads: u16,
 }
 
 fn main() -> Outcome {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let filters: Vec<_> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let rate = std::env::var("LB_BENCH_RATE").map_or(Ok(10_000), |rate| rate.parse())?;
     let extent = match args.iter().any(|arg| arg == "--test") {
         true => Extent {
             rounds: 1,
             sessions: 100,
+            rate,
             reloads: 1,
         },
         false => Extent {
             rounds: 12,
-            sessions: RATE,
+            sessions: rate,
+            rate,
             reloads: 5,
         },
     };
@@ -93,7 +98,7 @@ fn access_log(runtime: &Runtime, extent: Extent) -> Outcome {
         // Each order as often: what the machine does meanwhile differs from one second to the next.
         for i in if round % 2 == 0 { [0, 1, 2] } else { [2, 1, 0] } {
             let before = proxies[i].processor_time()?;
-            runtime.block_on(sessions(proxies[i].addr, extent.sessions, RATE))?;
+            runtime.block_on(sessions(proxies[i].addr, extent.sessions, extent.rate))?;
             // The last lines are written.
             runtime.block_on(async { sleep(Duration::from_millis(100)).await });
             costs[i] = (proxies[i].processor_time()? - before).as_secs_f64();
@@ -127,7 +132,8 @@ fn log_that_hangs(runtime: &Runtime, extent: Extent) -> Outcome {
     for round in 0..=extent.rounds {
         let mut tails = [0.0; 3];
         for i in if round % 2 == 0 { [0, 1, 2] } else { [2, 1, 0] } {
-            let times = runtime.block_on(sessions(proxies[i].addr, extent.sessions, RATE))?;
+            let times =
+                runtime.block_on(sessions(proxies[i].addr, extent.sessions, extent.rate))?;
             tails[i] = percentile_99(times).as_secs_f64();
         }
         if round > 0 {
