@@ -7,4 +7,5 @@ mod health;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod reload;
+mod reload_upstreams;
 mod removal;
