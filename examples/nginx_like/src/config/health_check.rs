@@ -94,7 +94,7 @@ impl<B: Has<Vec<HealthCheck>>> Directive<B> {
 }
 
 /// The parameters of a `health_check` by name; a flag has an empty value.
-struct Parameters<'a> {
+struct CheckParameters<'a> {
     statement: &'a Statement,
     values: HashMap<&'a str, &'a str>,
 }
@@ -112,7 +112,7 @@ const COMMON: &[&str] = &[
     "persistent",
 ];
 
-impl<'a> Parameters<'a> {
+impl<'a> CheckParameters<'a> {
     fn read(statement: &'a Statement) -> Result<Self, ConfigError> {
         let mut values = HashMap::new();
         for text in statement.args() {
@@ -190,7 +190,7 @@ impl<'a> Parameters<'a> {
 
 impl HealthCheck {
     fn read(statement: &Statement) -> Result<Self, ConfigError> {
-        let parameters = Parameters::read(statement)?;
+        let parameters = CheckParameters::read(statement)?;
         let port = |text: &str| text.parse::<u16>().ok().filter(|&port| port > 0);
         let port = parameters.parsed("port=", port)?;
         let mandatory = parameters.get("mandatory").is_some();
@@ -245,7 +245,7 @@ impl HealthCheck {
 
 fn kind_of(
     kind: &str,
-    parameters: &Parameters<'_>,
+    parameters: &CheckParameters<'_>,
     port: Option<u16>,
 ) -> Result<CheckKind, ConfigError> {
     let statement = parameters.statement;
@@ -293,7 +293,7 @@ fn kind_of(
     }
 }
 
-fn http(parameters: &Parameters<'_>) -> Result<HttpCheck, ConfigError> {
+fn http(parameters: &CheckParameters<'_>) -> Result<HttpCheck, ConfigError> {
     let statement = parameters.statement;
     let path = parameters.get("uri=").unwrap_or("/");
     let mut check = HttpCheck::try_new(path).map_err(|error| statement.error(error))?;
@@ -321,7 +321,7 @@ fn statuses(text: &str) -> Option<Vec<RangeInclusive<u16>>> {
 }
 
 #[cfg(feature = "health-tls")]
-fn tls(parameters: &Parameters<'_>) -> Result<CheckKind, ConfigError> {
+fn tls(parameters: &CheckParameters<'_>) -> Result<CheckKind, ConfigError> {
     let check = lb_proxy::health::TlsCheck::new();
     let check = match parameters.get("sni=") {
         Some(name) => check.try_server_name(name),
@@ -333,7 +333,7 @@ fn tls(parameters: &Parameters<'_>) -> Result<CheckKind, ConfigError> {
 }
 
 #[cfg(not(feature = "health-tls"))]
-fn tls(parameters: &Parameters<'_>) -> Result<CheckKind, ConfigError> {
+fn tls(parameters: &CheckParameters<'_>) -> Result<CheckKind, ConfigError> {
     Err(parameters
         .statement
         .error(HealthCheckError::BuiltWithoutTls))

@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use super::Scene;
+use super::Checked;
 
 /// The CPU time of the calling thread.
 fn cpu_time() -> Duration {
@@ -87,7 +87,7 @@ async fn the_time_until_no_session_tries_a_dead_backend() {
             .interval(ms(interval))
             .interval_in_doubt(Some(ms(in_doubt)))
             .fall(std::num::NonZeroU32::new(fall).unwrap());
-        let scene = Scene::of(&addrs, TcpCheck::new(), settings).await;
+        let scene = Checked::of(&addrs, TcpCheck::new(), settings).await;
         scene.becomes(0, Health::Healthy).await;
         sleep(ms(interval)).await;
         // As after kill -9: the kernel refuses connections at once.

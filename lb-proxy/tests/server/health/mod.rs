@@ -33,12 +33,12 @@ fn often() -> CheckSettings {
 }
 
 /// A running proxy over one backend each at `addrs`, with a check.
-struct Scene {
+struct Checked {
     upstream: Upstream,
     proxy: RunningProxy,
 }
 
-impl Scene {
+impl Checked {
     async fn of(addrs: &[SocketAddr], check: impl HealthCheck, settings: CheckSettings) -> Self {
         Self::with(addrs, |u| u.health_check(check, settings)).await
     }
@@ -87,7 +87,7 @@ impl Scene {
 
 /// What a check decides of a server, and what it says.
 async fn decision(check: impl HealthCheck, addr: SocketAddr) -> (CheckState, String) {
-    let scene = Scene::of(&[addr], check, often()).await;
+    let scene = Checked::of(&[addr], check, often()).await;
     let decided = scene.decided().await;
     scene.proxy.end().await;
     decided
@@ -180,7 +180,7 @@ async fn kube_proxy_gives_the_weight_of_a_node() {
     let answer = b"HTTP/1.1 200 OK\r\nX-Load-Balancing-Endpoint-Weight: 7\r\n\r\n{}";
     let (kube_proxy, node) = (line(answer).await, named("n").await);
     let check = NodePortCheck::new(kube_proxy.addr.port());
-    let scene = Scene::of(&[node], check, often()).await;
+    let scene = Checked::of(&[node], check, often()).await;
     let weight = || {
         scene
             .upstream
@@ -203,7 +203,7 @@ async fn kube_proxy_gives_the_weight_of_a_node() {
 async fn an_agent_changes_weight_limit_and_state_and_its_silence_nothing() {
     let (agent, node) = (line(b"up 50% maxconn:30\n").await, named("n").await);
     let check = AgentCheck::new(agent.addr.port()).send("state\n");
-    let scene = Scene::of(&[node], check, often()).await;
+    let scene = Checked::of(&[node], check, often()).await;
     let backend = || {
         scene
             .upstream
@@ -252,7 +252,7 @@ async fn probes_send_the_header_of_sessions() {
         let check = SendExpect::new()
             .send("hello")
             .expect(Expect::try_bytes("ok").unwrap());
-        let scene = Scene::of(&[server.addr], check, often().header(header)).await;
+        let scene = Checked::of(&[server.addr], check, often().header(header)).await;
         assert_eq!(scene.decided().await, up("ok"));
         assert!(server.received().starts_with(expected), "{header:?}");
         scene.proxy.end().await;
@@ -265,7 +265,7 @@ async fn probes_send_the_header_of_sessions() {
         u.send_proxy(Some(lb_proxy::proxy_protocol::SendProxy::v1()))
             .health_check(check, often())
     };
-    let scene = Scene::with(&[server.addr], describe).await;
+    let scene = Checked::with(&[server.addr], describe).await;
     assert_eq!(scene.decided().await, up("ok"));
     assert!(server.received().starts_with(b"PROXY TCP4 "));
     scene.proxy.end().await;
@@ -280,7 +280,7 @@ async fn a_backend_that_flaps_is_up_only_after_enough_probes_in_a_row() {
     let settings = often()
         .fall(NonZeroU32::new(2).unwrap())
         .rise(NonZeroU32::new(3).unwrap());
-    let scene = Scene::of(&[flapping.addr], check, settings).await;
+    let scene = Checked::of(&[flapping.addr], check, settings).await;
     for round in 1..=3 {
         flapping.answer(b"no\n");
         scene.becomes(0, Health::Unhealthy).await;
@@ -302,7 +302,7 @@ async fn sessions_go_to_healthy_backends_and_leave_unhealthy_ones() {
     let at_once = OnBackendLoss::Close {
         spread: Duration::ZERO,
     };
-    let scene = Scene::with(&[ill, well], |u| {
+    let scene = Checked::with(&[ill, well], |u| {
         u.health_check(check, often().initial(InitialState::Down))
             .on_unhealthy(at_once)
     })
@@ -332,7 +332,7 @@ async fn if_all_are_down_sessions_are_refused_or_go_to_all_in_panic() {
         let check = SendExpect::new().expect(Expect::try_bytes("never").unwrap());
         let config = BalancerConfig::default().with_panic_threshold(threshold);
         let describe = |u: UpstreamBuilder| u.balancer_config(config).health_check(check, often());
-        let scene = Scene::with(&backends, describe).await;
+        let scene = Checked::with(&backends, describe).await;
         scene.becomes(0, Health::Unhealthy).await;
         scene.becomes(1, Health::Unhealthy).await;
         let read = scene.proxy.connect().await.read_u8().await;
@@ -345,7 +345,7 @@ async fn if_all_are_down_sessions_are_refused_or_go_to_all_in_panic() {
 async fn a_source_address_of_no_use_is_no_verdict() {
     let server = TcpListener::bind(loopback()).await.unwrap();
     let settings = often().source("::1".parse().unwrap());
-    let scene = Scene::of(&[server.local_addr().unwrap()], TcpCheck::new(), settings).await;
+    let scene = Checked::of(&[server.local_addr().unwrap()], TcpCheck::new(), settings).await;
     let inconclusive = || {
         scene
             .statuses()
