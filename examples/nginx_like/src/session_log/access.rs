@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use lb_proxy::events::JsonEvents;
+
 use super::escape::append;
 use crate::config::log_format::{LogFormat, LogPart};
 use crate::logs::sink::Sink;
@@ -40,6 +42,13 @@ impl OpenAccessLog {
             for part in &self.format.parts {
                 match part {
                     LogPart::Text(text) => line.extend_from_slice(text.as_bytes()),
+                    LogPart::Event => {
+                        if let Some(summary) = context.summary {
+                            JsonEvents::append_end(context.connection, summary, line);
+                            // Its line feed.
+                            line.pop();
+                        }
+                    }
                     LogPart::Variable(id) => {
                         append(self.format.escape, line, |line| context.variable(*id, line));
                     }
