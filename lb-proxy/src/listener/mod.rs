@@ -3,9 +3,11 @@
 mod accept_loop;
 pub(crate) mod address_guard;
 pub(crate) mod bind;
+pub(crate) mod covered;
 mod open;
 pub(crate) mod running;
 mod session_settings;
+mod socket_settings;
 pub(crate) mod sockets;
 
 use std::io;
@@ -23,7 +25,6 @@ use crate::connection::Connection;
 use crate::error::BuildError;
 use crate::limits::client_limit::ClientLimit;
 use crate::limits::{Access, ClientZone, Limits};
-use crate::net::options::SocketOptions;
 use crate::net::unix::UnixSocketOpener;
 use crate::preread::Preread;
 use crate::session_data::SessionDataFactory;
@@ -39,6 +40,8 @@ use bind::BindConfig;
 #[must_use]
 pub struct Listener {
     bind: BindConfig,
+    /// Whether it opens a socket of its own.
+    binds: bool,
     /// A socket that the embedder has opened.
     taken: Option<OwnedFd>,
     /// The permissions of the file of a unix socket.
@@ -52,6 +55,9 @@ pub struct Listener {
 
 impl Listener {
     /// Listens on `addr`, port 0 meaning any free one, and sends connections to `upstream`.
+    ///
+    /// Of several listeners with one port the kernel chooses the one with the address that the client connects to before a
+    /// wildcard.
     pub fn new(addr: SocketAddr, upstream: &Upstream) -> Self {
         Self {
             bind: BindConfig {
@@ -62,6 +68,7 @@ impl Listener {
                 multipath: false,
                 fast_open: None,
             },
+            binds: true,
             taken: None,
             mode: 0o666,
             opener: None,
@@ -127,58 +134,6 @@ impl Listener {
     /// Sets what opens the socket of [`unix`](Self::unix) and removes its file. Default: this process.
     pub fn opener(mut self, opener: Arc<dyn UnixSocketOpener>) -> Self {
         self.opener = Some(opener);
-        self
-    }
-
-    /// Sets how many connections the kernel queues while they wait to be accepted. Default: 4096, which the kernel
-    /// lowers to `net.core.somaxconn`. With workers, for each of them.
-    pub fn backlog(mut self, backlog: u32) -> Self {
-        self.bind.backlog = backlog;
-        self
-    }
-
-    /// Sets whether an IPv6 wildcard leaves IPv4 alone. Default: no, `[::]` takes both.
-    pub fn ipv6_only(mut self, ipv6_only: bool) -> Self {
-        self.bind.ipv6_only = ipv6_only;
-        self
-    }
-
-    /// Sets whether other processes may listen on the same address (`SO_REUSEPORT`). Default: no. Workers of one proxy
-    /// share an address in any case; without this setting that costs one more descriptor, which keeps the address from
-    /// other processes of the same user.
-    pub fn reuse_port(mut self, reuse_port: bool) -> Self {
-        self.bind.reuse_port = reuse_port;
-        self
-    }
-
-    /// Sets whether clients may use several paths at a time (multipath TCP, RFC 8684). Default: no. Other clients are
-    /// served as with TCP. Linux alone has it, if it is built in and `net.mptcp.enabled` is 1; otherwise binding fails. A
-    /// reload that changes it opens other sockets.
-    #[doc(alias = "MPTCP")]
-    pub fn multipath(mut self, multipath: bool) -> Self {
-        self.bind.multipath = multipath;
-        self
-    }
-
-    /// Sets how many connections with data in their first packet may wait for the end of their handshake (TCP fast open,
-    /// RFC 7413). Default: the system's, on Linux none. The backends must tolerate the same request twice.
-    #[doc(alias = "fastopen")]
-    pub fn fast_open(mut self, queue: Option<u32>) -> Self {
-        self.bind.fast_open = queue;
-        self
-    }
-
-    /// Sets [`SocketOptions::nodelay`] for both sides.
-    pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.route.client_options.nodelay = nodelay;
-        self.route.backend_options.nodelay = nodelay;
-        self
-    }
-
-    /// Sets the options of connections from clients. They are set on the listening socket and inherited, which costs
-    /// nothing for each connection. Default: [`SocketOptions::default`].
-    pub fn client_options(mut self, options: SocketOptions) -> Self {
-        self.route.client_options = options;
         self
     }
 
@@ -289,6 +244,11 @@ impl Listener {
     /// The upstreams that it names.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
         self.routes().flat_map(Route::upstreams)
+    }
+
+    /// Whether it has a socket of its own.
+    pub(crate) const fn has_socket(&self) -> bool {
+        self.binds || self.taken.is_some()
     }
 
     /// The settings of its sessions: its own, then those of its virtual servers.

@@ -43,6 +43,7 @@ fn sockets(listener: Listener, server: &Server, listen: &Listen) -> Listener {
     let settings = &server.settings;
     let options = SocketOptions::default().nodelay(settings.core.tcp_nodelay);
     listener
+        .bind_to_port(listen.has_socket)
         .backlog(listen.backlog)
         .ipv6_only(listen.ipv6only)
         .reuse_port(listen.reuseport)

@@ -46,6 +46,8 @@ pub(crate) struct Listen {
     /// Whether its server is the default server of the address, which has the settings of the socket. Computed from all
     /// servers.
     pub(crate) is_default: bool,
+    /// Whether it has a socket of its own; if not, that of a wildcard accepts its connections. Computed from all servers.
+    pub(crate) has_socket: bool,
     /// `so_keepalive`: whether silent clients are probed, and how. As the system does by default.
     pub(crate) so_keepalive: Option<Keepalive>,
     pub(crate) span: Span,
@@ -95,6 +97,7 @@ impl Listen {
             default_server: false,
             sets_options: false,
             is_default: true,
+            has_socket: true,
             sndbuf: None,
             so_keepalive: None,
             span: statement.span.clone(),
@@ -138,7 +141,7 @@ impl Listen {
                 let backlog = backlog(value);
                 self.backlog = backlog.ok_or_else(|| statement.invalid("backlog", parameter))?;
             }
-            // In nginx it gives the address a socket of its own. Here all addresses have one.
+            // Like all that belongs to a socket, it gives the address one of its own beside that of a wildcard.
             ("bind", None) => {}
             // nginx sets a time of 0 s, with which the kernel defers nothing.
             ("deferred", None) => {}

@@ -311,8 +311,6 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Addresses.
     (Listen, "446-450-460", 2, r#"invalid port in "446-450-460" of the "listen" directive"#, Some(r#"host not found in "446-450-460" of the "listen" directive"#)),
     (Listen, "127.0.0.1", 2, r#"no port in "127.0.0.1" of the "listen" directive"#, None),
-    (Server, "listen 127.0.0.1:446;", 2, r#""127.0.0.1:446" overlaps "0.0.0.0:446", which is not supported yet"#, None),
-    (Server, "listen [::]:446 ipv6only=off;", 2, r#""[::]:446" overlaps "0.0.0.0:446", which is not supported yet"#, None),
     (Upstream, "server 10.0.0.256:446;", 2, r#"invalid host in upstream "10.0.0.256:446""#, Some(r#"host not found in upstream "10.0.0.256:446""#)),
     (Upstream, "server $node:446;", 2, r#"invalid host in upstream "$node:446""#, Some(r#"host not found in upstream "$node:446""#)),
     (Upstream, "server 010.0.0.1:446;", 2, r#"invalid host in upstream "010.0.0.1:446""#, None),
