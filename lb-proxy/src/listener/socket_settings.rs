@@ -1,10 +1,25 @@
-//! The settings of a listener's socket and of the sockets that it accepts.
+//! The settings of a listener's sockets.
 
-use super::Listener;
-use crate::net::options::SocketOptions;
+use std::sync::Arc;
 
-/// Settings of sockets.
+use super::description::Listener;
+use crate::net::unix::UnixSocketOpener;
+
+/// Settings of the listening sockets.
 impl Listener {
+    /// Sets the permissions of the file that [`unix`](Self::unix) makes. Default: 0o666, as in nginx: the permissions of the
+    /// directory decide which programs reach it.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets what opens the socket of [`unix`](Self::unix) and removes its file. Default: this process.
+    pub fn opener(mut self, opener: Arc<dyn UnixSocketOpener>) -> Self {
+        self.opener = Some(opener);
+        self
+    }
+
     /// Sets whether it opens a socket of its own. Default: yes.
     ///
     /// Without, another listener of the proxy must be on the wildcard of the port. The wildcard's socket accepts the
@@ -57,20 +72,6 @@ impl Listener {
     #[doc(alias = "fastopen")]
     pub fn fast_open(mut self, queue: Option<u32>) -> Self {
         self.bind.fast_open = queue;
-        self
-    }
-
-    /// Sets [`SocketOptions::nodelay`] for both sides.
-    pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.route.client_options.nodelay = nodelay;
-        self.route.backend_options.nodelay = nodelay;
-        self
-    }
-
-    /// Sets the options of connections from clients. They are set on the listening socket and inherited, which costs
-    /// nothing for each connection. Default: [`SocketOptions::default`].
-    pub fn client_options(mut self, options: SocketOptions) -> Self {
-        self.route.client_options = options;
         self
     }
 }

@@ -9,9 +9,10 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use super::description::{SourceDescription, UpstreamDescription};
 use super::key_part::{KeyPart, KeyParts};
+use super::membership::Membership;
 use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
-use super::{Follower, Plan, Shared, Shell, Upstream};
+use super::{Plan, Shared, Shell, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::upstream::drain::{LossConfig, OnBackendLoss, SessionDrain};
@@ -146,13 +147,9 @@ impl UpstreamBuilder {
         self.sources.clear();
         let upstream = self.finish()?;
         let shared = upstream.shared();
-        let mut follower = shared.follower.try_lock().expect("new");
-        // Without a follower no server tries to follow it.
-        if let Some(Follower { mut updater, .. }) = follower.take() {
-            updater.apply(backends, upstream.now());
-            shared.ready.send_replace(true);
-        }
-        drop(follower);
+        // Without a plan no server tries to follow it.
+        shared.follower.try_lock().expect("new").take();
+        upstream.start_fixed(backends);
         Ok(upstream)
     }
 
@@ -210,7 +207,8 @@ impl UpstreamBuilder {
             header: Setting::new(self.header),
             hash_key: Setting::new(self.hash_key),
             ready: watch::Sender::new(false),
-            follower: AsyncMutex::new(Some(Follower { updater, plan })),
+            membership: Mutex::new(Membership::new(updater)),
+            follower: AsyncMutex::new(Some(plan)),
             plan: Mutex::new(None),
             planned: Notify::new(),
         });

@@ -8,7 +8,7 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Follower, Upstream, lock};
+use super::{Upstream, lock};
 
 impl Upstream {
     /// Completes when the first membership is known.
@@ -30,33 +30,26 @@ impl Upstream {
             () = cancel.cancelled() => return,
         };
         // `None` only after another upstream has adopted this one; that one is followed itself.
-        let Some(Follower { updater, plan }) = &mut *follower else {
+        let Some(plan) = &mut *follower else {
             return;
         };
         loop {
             if let Some(mut next) = lock(&shared.plan).take() {
                 next.driver.resume(&plan.driver);
+                let updater = &mut lock(&shared.membership).updater;
                 updater.set_config(next.balancer.clone());
                 updater.set_policy(Arc::clone(&next.policy));
                 *plan = next;
             }
-            let apply = |snapshot: Snapshot| {
-                let before = self.backends().snapshot().clone();
-                let delta = updater.apply(&snapshot, self.now());
-                shared.drain.update(&delta, &snapshot);
-                self.log(&delta, &snapshot, &before);
-                shared.ready.send_replace(true);
-                self.serve_queue();
-            };
             select! {
                 biased;
                 () = shared.planned.notified() => {}
-                () = plan.driver.run(apply, cancel.clone()) => return,
+                () = plan.driver.run(|snapshot| self.apply(snapshot), cancel.clone()) => return,
             }
         }
     }
 
-    fn log(&self, delta: &Delta, now: &Snapshot, before: &Snapshot) {
+    pub(super) fn log(&self, delta: &Delta, now: &Snapshot, before: &Snapshot) {
         let first = !*self.shared().ready.borrow();
         if first || !delta.is_empty() {
             let was = |addr: &SocketAddr| before.find(*addr).map(Backend::endpoint);

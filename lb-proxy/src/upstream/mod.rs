@@ -6,12 +6,16 @@ mod description;
 pub(crate) mod drain;
 mod follow;
 pub(crate) mod hash_key;
+pub(crate) mod key_function;
 pub(crate) mod key_part;
 mod lease;
+mod membership;
 pub(crate) mod outcome;
+pub(crate) mod overrides;
 mod pick;
 pub(crate) mod send_proxy;
 mod setting;
+mod steering;
 pub(crate) mod wait_queue;
 mod waiting;
 
@@ -21,7 +25,7 @@ use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
-use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Timestamp, Updater};
+use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Timestamp};
 use lb_discovery::{Driver, DriverHandle, DriverStatus};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
@@ -30,6 +34,7 @@ use crate::clock::Clock;
 use description::UpstreamDescription;
 use drain::{LossWatcher, SessionDrain};
 use key_part::KeyParts;
+use membership::Membership;
 use send_proxy::HeaderSetting;
 use setting::Setting;
 use wait_queue::WaitQueue;
@@ -64,16 +69,12 @@ struct Shared {
     header: Setting<HeaderSetting>,
     hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
+    membership: Mutex<Membership>,
     /// Locked by the task that follows the sources.
-    follower: AsyncMutex<Option<Follower>>,
+    follower: AsyncMutex<Option<Plan>>,
     /// The sources to follow instead of the present ones.
     plan: Mutex<Option<Plan>>,
     planned: Notify,
-}
-
-struct Follower {
-    updater: Updater,
-    plan: Plan,
 }
 
 /// The sources, the policy and the balancer's configuration.
@@ -132,8 +133,7 @@ impl Upstream {
     /// So do the sources if the descriptions are the same and no source fails. False if a server runs `new`.
     pub(crate) fn adopt(&self, new: &Self) -> bool {
         let from = new.shared();
-        let Some(Follower { plan, .. }) = from.follower.try_lock().ok().and_then(|mut f| f.take())
-        else {
+        let Some(plan) = from.follower.try_lock().ok().and_then(|mut f| f.take()) else {
             return false;
         };
         let into = self.shared();

@@ -1,0 +1,128 @@
+//! What surrounds the sources at run time: overrides of single backends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lb_core::{Escaped, Snapshot};
+use tracing::info;
+
+use super::membership::Membership;
+use super::overrides::{ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBackend};
+use super::{Upstream, lock};
+
+impl Upstream {
+    /// Replaces a setting of the backend at `addr` at once, whatever its sources report now or later. `by` is logged and
+    /// listed. Returns whether the value is new for this origin.
+    ///
+    /// An override belongs to the address. It survives updates and reloads, it ends with the process, with another
+    /// [instance](lb_core::Backend::instance) at the address, or by [`clear_override`](Self::clear_override). Costs what an
+    /// update of the membership costs.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownBackend`] if no source reports the address, unless the backend has an override from before.
+    pub fn set_override(
+        &self,
+        addr: SocketAddr,
+        origin: OverrideOrigin,
+        by: impl Into<Arc<str>>,
+        setting: Override,
+    ) -> Result<bool, UnknownBackend> {
+        let by = by.into();
+        let changed = {
+            let mut membership = lock(&self.shared().membership);
+            let Membership {
+                discovered,
+                overrides,
+                ..
+            } = &mut *membership;
+            let present = discovered.as_ref().and_then(|all| all.find(addr));
+            let changed = overrides.set(addr, present, origin, Arc::clone(&by), setting)?;
+            if changed {
+                info!(upstream = self.name(), backend.addr = %addr, %origin, by = %Escaped(&by), %setting, "Override set");
+                self.publish(&mut membership);
+            }
+            changed
+        };
+        self.serve_queue();
+        Ok(changed)
+    }
+
+    /// Removes an override, so that the setting is that of the next lower origin or of the source. `by` is logged. Returns
+    /// whether there was one.
+    pub fn clear_override(
+        &self,
+        addr: SocketAddr,
+        origin: OverrideOrigin,
+        by: &str,
+        kind: OverrideKind,
+    ) -> bool {
+        let cleared = {
+            let mut membership = lock(&self.shared().membership);
+            let cleared = membership.overrides.clear(addr, origin, kind);
+            if cleared {
+                info!(upstream = self.name(), backend.addr = %addr, %origin, by = %Escaped(by), ?kind, "Override cleared");
+                self.publish(&mut membership);
+            }
+            cleared
+        };
+        self.serve_queue();
+        cleared
+    }
+
+    /// All overrides, in the order of the addresses, those of absent backends included.
+    pub fn overrides(&self) -> Vec<ActiveOverride> {
+        lock(&self.shared().membership).overrides.list()
+    }
+
+    /// The backends as the sources reported them last, without overrides. Empty before their first answer. Costs a
+    /// reference count.
+    pub fn discovered(&self) -> Snapshot {
+        let membership = lock(&self.shared().membership);
+        membership.discovered.clone().unwrap_or_default()
+    }
+
+    /// Makes what the sources reported the membership, with the overrides.
+    pub(super) fn apply(&self, discovered: Snapshot) {
+        let mut membership = lock(&self.shared().membership);
+        for gone in membership.overrides.renew(&discovered) {
+            let ActiveOverride {
+                endpoint,
+                setting,
+                origin,
+                by,
+                ..
+            } = gone;
+            info!(upstream = self.name(), backend.addr = %endpoint, %origin, by = %Escaped(&by), %setting, "Override ended with its backend");
+        }
+        membership.discovered = Some(discovered);
+        self.publish(&mut membership);
+        drop(membership);
+        self.serve_queue();
+    }
+
+    /// Makes `backends` the first membership, without a log message: a session may have an upstream of its own.
+    pub(super) fn start_fixed(&self, backends: &Snapshot) {
+        let mut membership = lock(&self.shared().membership);
+        membership.discovered = Some(backends.clone());
+        membership.updater.apply(backends, self.now());
+        self.shared().ready.send_replace(true);
+    }
+
+    /// Publishes the membership, and signals the losses in the order of the updates.
+    fn publish(&self, membership: &mut Membership) {
+        let Some(discovered) = &membership.discovered else {
+            return;
+        };
+        let shared = self.shared();
+        let before = self.backends().snapshot().clone();
+        let snapshot = membership.overrides.apply(discovered);
+        let delta = membership.updater.apply(&snapshot, self.now());
+        shared.drain.update(&delta, &snapshot);
+        self.log(&delta, &snapshot, &before);
+        shared.ready.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests;
