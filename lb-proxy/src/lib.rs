@@ -164,7 +164,8 @@ pub mod events {
     pub use crate::failures::{ACCEPT_TARGET, FAILURES_TARGET};
     pub use crate::hooks::{
         Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep,
-        NoBackendCause, PrereadFailure, PrereadRefusal, RefusalDetail, Side, Summary,
+        NoBackendCause, PrereadFailure, PrereadRefusal, Progress, RefusalDetail, Side, Summary,
+        TerminationCode,
     };
 }
 

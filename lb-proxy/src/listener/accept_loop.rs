@@ -86,7 +86,7 @@ impl AcceptLoop {
             };
             match acquired {
                 Ok(()) => drop(worker.sessions.spawn(session.serve(Arc::clone(&worker)))),
-                Err(reason) => session.close(Err(reason), &worker.counters),
+                Err(reason) => session.close(Err(reason), &worker),
             }
             // One connection at a time, as nginx does: in a burst, sessions that have begun run before new ones.
             yield_now().await;

@@ -8,11 +8,13 @@ use crate::config::OnRefusal;
 use crate::metrics::{Counter, Counters};
 use crate::net::unix::ShownClient;
 use crate::relay::reset_on_close;
+use crate::state::worker::Worker;
 
 impl Session {
     /// Ends the session. `Err` is an end before the relay: by default the client is reset, because a FIN would look like a
     /// complete answer.
-    pub(crate) fn close(mut self, end: Result<CloseReason, CloseReason>, counters: &Counters) {
+    pub(crate) fn close(mut self, end: Result<CloseReason, CloseReason>, worker: &Worker) {
+        let counters = &worker.counters;
         // With bytes unread the kernel resets as well. It does not know the bytes that a preread has read.
         let is_refused = end.is_err_and(|reason| reason != CloseReason::Responded);
         if is_refused && (self.route().on_refusal == OnRefusal::Reset || self.has_unsent) {
@@ -28,7 +30,7 @@ impl Session {
             ?reason,
             "Session ended"
         );
-        self.summarize(reason);
+        self.summarize(reason, worker);
         drop(self);
         counters.active.decrement();
     }

@@ -16,6 +16,7 @@ use super::pick::Dial;
 use crate::close_reason::CloseReason;
 use crate::failures::kind::ConnectFailure;
 use crate::hooks::{Attempt, AttemptError, AttemptOutcome, AttemptReport, NoBackendCause};
+use crate::live_sessions::SessionPhase;
 use crate::metrics::Counters;
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
@@ -70,7 +71,8 @@ impl Session {
         let (lease, backend, begin) = dial.run().await?;
         let connection = dial.connection.take();
         let first_byte = lease.first_byte_times();
-        let is_tracked = dial.live().is_some();
+        dial.enter(SessionPhase::Relaying);
+        let is_tracked = self.live().is_some();
         if is_observed || is_tracked || first_byte.is_some() {
             let details = self.details.get_or_insert_default();
             let connected = Connected::new(counters, self.accepted_at, begin, first_byte);
@@ -99,6 +101,7 @@ impl Dial<'_> {
             let left = self.time_left().filter(|_| self.route.retry.ends_attempts);
             let limit = left.map_or(full, |left| left.min(full));
             let begin = Instant::now();
+            self.show_attempt(&lease);
             let attempt = self.attempt(&lease, limit).await;
             *self.attempts += 1;
             let is_hooked =
@@ -134,7 +137,6 @@ impl Dial<'_> {
         limit: Duration,
     ) -> Result<Result<Stream, ConnectError>, CloseReason> {
         self.counters.connect_attempts.increment();
-        self.show_attempt(lease);
         let to = lease.endpoint();
         let hops = self.hops_to(lease.addr());
         if hops > MAX_HOPS {

@@ -15,9 +15,11 @@ mod own_listeners;
 mod pass;
 mod pick;
 mod preread;
+mod progress;
 mod refusal;
 mod relay;
 mod respond;
+mod summarize;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -39,7 +41,7 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
-use cut::{OtherCuts, aborted};
+use cut::aborted;
 use details::Details;
 use origin::{Ends, Origin};
 
@@ -98,7 +100,7 @@ impl Session {
     pub(crate) fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
         async move {
             let end = self.run(&worker).await;
-            self.close(end, &worker.counters);
+            self.close(end, &worker);
         }
     }
 
@@ -111,7 +113,7 @@ impl Session {
         };
         match acquired {
             Ok(()) => self.serve(worker).await,
-            Err(reason) => self.close(Err(reason), &worker.counters),
+            Err(reason) => self.close(Err(reason), &worker),
         }
     }
 
@@ -126,7 +128,7 @@ impl Session {
             () = cut_off.cancelled() => return Err(CloseReason::Aborted),
             begun = Box::pin(self.begin(worker)) => begun?,
         };
-        Ok(match OtherCuts::of(self) {
+        Ok(match self.other_cuts() {
             Some(cuts) => {
                 let relay = async {
                     let cut = pin!(cuts.due(cut_off));

@@ -2,8 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::Session;
+use super::cut::OtherCuts;
+use super::progress::ProgressReports;
 use crate::bandwidth::Bandwidth;
 use crate::close_reason::CloseReason;
 use crate::net::stream::Stream;
@@ -69,6 +72,36 @@ impl Session {
 }
 
 impl Session {
+    /// What cuts the session off besides a shutdown, and what reports it meanwhile. `None` if there is nothing.
+    pub(super) fn other_cuts(&self) -> Option<Box<OtherCuts>> {
+        let lease = self.lease.as_ref();
+        let cuts = OtherCuts {
+            backend: lease.and_then(|lease| self.upstream().watch_loss(lease)),
+            listener: self.permit.listener.removed(),
+            live: self.live().cloned(),
+            reports: self.progress_reports(),
+        };
+        cuts.boxed()
+    }
+
+    /// `None` if the hooks get no interim reports.
+    fn progress_reports(&self) -> Option<ProgressReports> {
+        let interval = self.route().report_interval?;
+        self.route().observer()?;
+        let details = self.details.as_deref()?;
+        Some(ProgressReports {
+            id: details.id?,
+            interval,
+            listener: Arc::clone(&self.permit.listener),
+            connection: self.connection(),
+            upstream: self.upstream().clone(),
+            backend: self.lease.as_ref()?.backend(),
+            attempts: details.attempts.clone(),
+            connected: details.connected.clone()?,
+            accepted_at: self.accepted_at,
+        })
+    }
+
     /// How many bytes a second the session may relay.
     fn bandwidth(&self) -> Bandwidth {
         match &self.route().bandwidth {

@@ -35,7 +35,12 @@ fn plan() -> impl Strategy<Value = Plan> {
 fn begin(table: &Arc<SessionTable>, now: Instant, plan: Plan) -> TrackedSession {
     let (listener, client, backend, age, bytes, phase) = plan;
     let accepted_at = now - Duration::from_secs(age);
-    let tracked = table.add(accepted_at, addr(client, 1), addr(0, listener));
+    let tracked = table.add(
+        table.next_id(),
+        accepted_at,
+        addr(client, 1),
+        addr(0, listener),
+    );
     tracked.session.enter(phase);
     tracked.session.change(|state| {
         let traffic = SessionTraffic::new(&Arc::new(Counters::default()), None);
@@ -170,9 +175,9 @@ async fn each_condition_is_met_by_its_sessions_alone() {
 async fn a_close_leaves_sessions_out_that_are_about_to_end() {
     let table = SessionTable::new(0, 1);
     let now = Instant::now();
-    let asked = table.add(now, addr(1, 1), addr(0, 1));
-    let cut = table.add(now, addr(1, 1), addr(0, 1));
-    let open = table.add(now, addr(1, 1), addr(0, 1));
+    let asked = table.add(table.next_id(), now, addr(1, 1), addr(0, 1));
+    let cut = table.add(table.next_id(), now, addr(1, 1), addr(0, 1));
+    let open = table.add(table.next_id(), now, addr(1, 1), addr(0, 1));
     assert!(asked.session.close() && !asked.session.close());
     cut.session.enter(SessionPhase::Closing);
     let filter = SessionFilter::new().limit(1);
