@@ -129,5 +129,7 @@ fn limits(
             }
         };
     }
+    // nginx's phases: limit_conn is of the one before that of allow and deny.
+    let listener = listener.limit_before_access(true);
     listener.limit_dry_run(settings.limit_conn_settings.dry_run)
 }

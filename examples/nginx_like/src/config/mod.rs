@@ -34,6 +34,7 @@ pub(crate) mod limit_conn;
 pub(crate) mod listen;
 mod load;
 pub(crate) mod log_format;
+mod look_up;
 pub(crate) mod main;
 mod map;
 pub(crate) mod name_table;
@@ -58,6 +59,7 @@ mod syslog;
 #[cfg(test)]
 mod tests;
 mod time_out;
+mod tls;
 pub(crate) mod transfer_rate;
 mod unsupported;
 pub(crate) mod upstream;
