@@ -74,6 +74,13 @@ impl Balancer {
         Ok(Explanation::new(&membership, generation, request, now, rng))
     }
 
+    /// Whether a tier ignores health and ejection now, because so few of its backends are healthy; see
+    /// [`panic_threshold`](crate::BalancerConfig::panic_threshold). For metrics: O(1) for each tier, O(n) after a change.
+    pub fn is_in_panic(&self, now: Timestamp) -> bool {
+        let membership = self.published.current();
+        membership.is_in_panic(self.published.generation(), now)
+    }
+
     /// Whether some backend could be picked for this connection if it has room: whether a connection that was refused
     /// may get a backend by waiting until another connection ends. O(n).
     ///
@@ -95,10 +102,11 @@ impl Balancer {
     /// The policy's [digest](crate::Picker::digest) of each tier that has one, in the order of priority.
     ///
     /// Replicas with equal digests send every key to the same backend, so a lasting difference means that their sources
-    /// disagree. May cost as much as compiling: for a status page, not for every pick.
+    /// disagree. The first call after an update may cost as much as compiling: for a
+    /// status page, not for every pick.
     pub fn digests(&self) -> Vec<(Priority, u64)> {
         let membership = self.published.current();
-        let digest = |tier: &CompiledTier| Some((tier.tier.priority(), tier.picker.digest()?));
+        let digest = |tier: &CompiledTier| Some((tier.tier.priority(), tier.digest()?));
         membership.tiers().iter().filter_map(digest).collect()
     }
 

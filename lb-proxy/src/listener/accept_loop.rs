@@ -104,6 +104,9 @@ impl AcceptLoop {
         counters.accepted.increment();
         counters.active.increment();
         let listener = self.covered.listener_of(&client, &self.listener);
+        if let Some(detailed) = listener.counters() {
+            detailed.accepted(counters.worker);
+        }
         Session::new(client, peer, listener)
     }
 
@@ -133,8 +136,7 @@ impl AcceptLoop {
                 continue;
             }
             counters.accept_exhausted.increment();
-            self.listener
-                .report_pause(AcceptPause::Shortage, Some(&error));
+            self.listener.pause(AcceptPause::Shortage, Some(&error));
             sleep(pause).await;
             pause = (pause * 2).min(SHORTAGE_PAUSE.1);
         }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
 use tokio::runtime;
 
 use super::budget::DescriptorBudget;
@@ -21,6 +22,7 @@ use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
 use crate::state::worker::Worker;
+use crate::upstream::Upstream;
 
 /// The listeners, the upstreams and the settings that a server runs with.
 #[derive(Debug)]
@@ -61,6 +63,7 @@ impl ActiveConfig {
         trackers.hops.set_listeners(listeners.addrs());
         let mut upstreams = UpstreamSet::default();
         upstreams.replace(desired.upstreams, &runtime::Handle::current(), signals);
+        upstreams.count_in(trackers);
         Self {
             listeners,
             upstreams,
@@ -77,6 +80,19 @@ impl ActiveConfig {
     /// The addresses listened on.
     pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
         self.listeners.addrs()
+    }
+
+    /// What it listens on.
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        self.listeners
+            .states()
+            .map(|state| state.endpoint())
+            .collect()
+    }
+
+    /// The upstreams that it follows.
+    pub(crate) fn upstreams(&self) -> Vec<Upstream> {
+        self.upstreams.all().cloned().collect()
     }
 
     pub(crate) const fn descriptors(&self) -> DescriptorBudget {
@@ -121,6 +137,7 @@ impl ActiveConfig {
             &context.runtime,
             &context.signals,
         );
+        self.upstreams.count_in(&context.trackers);
         self.proxy = self.proxy.with_limits(desired.limits);
         self.shutdown = desired.shutdown;
         self.tracks_sessions = desired.tracks_sessions;

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::context::ServerContext;
 use super::desired_state::DesiredState;
-use super::diff::{Diff, Step, diff};
+use super::diff::{Diff, DiffStep, diff};
 use super::pending_listener::PendingListener;
 use super::report::Changes;
 use crate::error::BindError;
@@ -124,8 +124,8 @@ impl ListenerSet {
         workers: &[Arc<Worker>],
     ) -> Result<BTreeSet<u16>, BindError> {
         let changed = diff.steps.iter().filter_map(|step| match step {
-            Step::Change(i) => Some(*i),
-            Step::Add | Step::Keep(_) => None,
+            DiffStep::Change(i) => Some(*i),
+            DiffStep::Add | DiffStep::Keep(_) => None,
         });
         let leaving = changed.chain(diff.removed.iter().copied());
         let leaving: HashSet<SocketAddr> = leaving.map(|i| self.0[i].addr()).collect();
@@ -135,7 +135,7 @@ impl ListenerSet {
         }
         let mut beside = BTreeSet::new();
         for (number, &step) in diff.steps.iter().enumerate() {
-            if let Step::Keep(_) = step {
+            if let DiffStep::Keep(_) = step {
                 continue;
             }
             let old = step.running().map(|i| &self.0[i]);
@@ -182,8 +182,8 @@ impl ListenerSet {
         let mut old: Vec<Option<RunningListener>> = self.0.drain(..).map(Some).collect();
         for (pending, &step) in pending.into_iter().zip(&diff.steps) {
             let before = match step {
-                Step::Keep(i) => old[i].take(),
-                Step::Add | Step::Change(_) => None,
+                DiffStep::Keep(i) => old[i].take(),
+                DiffStep::Add | DiffStep::Change(_) => None,
             };
             open_ports.extend(pending.open_port(before.as_ref().map(|old| &old.sockets)));
             let running = match (before, pending.sockets) {

@@ -30,6 +30,6 @@ pub use budget::DescriptorBudget;
 pub use handle::Handle;
 pub use phase::Phase;
 pub use proxy::{Proxy, ProxyBuilder};
-pub use report::{Changes, DrainReport, ReloadReport};
+pub use report::{Changes, DrainReport, ReloadCounts, ReloadReport};
 pub use serve::Server;
 pub use worker_pool::Workers;

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use crate::hooks::{AttemptReport, NoBackendCause, RefusalDetail};
 use crate::live_sessions::table::TrackedSession;
 use crate::live_sessions::{SessionId, SessionPhase};
-use crate::metrics::{Counters, SessionTraffic};
-use crate::upstream::attempt_times::AttemptTimes;
+use crate::metrics::SessionTraffic;
+use crate::metrics::session::SessionCounters;
 
 /// What the hooks' summary needs. Sessions without hooks have none, unless the policy weighs the time to the first byte,
-/// or live sessions are tracked.
+/// the proxy counts in detail, or live sessions are tracked.
 #[derive(Debug, Default)]
 pub(super) struct Details {
     /// The number of a session that is observed or tracked.
@@ -28,6 +28,8 @@ pub(super) struct Details {
     pub(super) responded: u64,
     /// The session's place in the table of live sessions.
     pub(super) tracked: Option<TrackedSession>,
+    /// What the session is counted in, if the proxy counts in detail and the session needs a backend.
+    pub(super) counted: Option<Arc<SessionCounters>>,
 }
 
 /// The connection with the backend.
@@ -42,17 +44,11 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    /// `first_byte` is notified when the first byte of the backend comes.
-    pub(super) fn new(
-        counters: &Arc<Counters>,
-        accepted_at: Instant,
-        begin: Instant,
-        first_byte: Option<Arc<AttemptTimes>>,
-    ) -> Self {
+    pub(super) fn new(traffic: SessionTraffic, accepted_at: Instant, begin: Instant) -> Self {
         Self {
             after: accepted_at.elapsed(),
             begin,
-            traffic: Arc::new(SessionTraffic::new(counters, first_byte)),
+            traffic: Arc::new(traffic),
         }
     }
 

@@ -9,6 +9,7 @@ use super::cut::OtherCuts;
 use super::progress::ProgressReports;
 use crate::bandwidth::Bandwidth;
 use crate::close_reason::CloseReason;
+use crate::metrics::SessionTraffic;
 use crate::net::stream::Stream;
 use crate::relay::{BytesAhead, CutSignals, RelayEnd, RelaySettings, TrafficCounters, relay};
 use crate::state::bandwidth_setting::BandwidthSetting;
@@ -34,21 +35,16 @@ impl Session {
             ..
         } = self;
         let totals = &*totals;
-        let observed = details
+        let own = details
             .as_ref()
             .and_then(|details| details.connected.as_ref())
             .map(|connected| &*connected.traffic);
-        let traffic = match observed {
-            Some(own) => TrafficCounters {
-                to_backend: &own.to_backend,
-                to_client: &own.to_client,
-                totals: None,
-            },
-            None => TrafficCounters {
-                to_backend: &counters.bytes_to_backends,
-                to_client: &counters.bytes_to_clients,
-                totals: permit.listener.route.hooks.is_some().then_some(totals),
-            },
+        let is_recording = own.is_some_and(SessionTraffic::is_recording);
+        let needs_totals = permit.listener.route.hooks.is_some() && !is_recording;
+        let traffic = TrafficCounters {
+            to_backend: own.map_or(&counters.bytes_to_backends, |own| &own.to_backend),
+            to_client: own.map_or(&counters.bytes_to_clients, |own| &own.to_client),
+            totals: needs_totals.then_some(totals),
         };
         let route = &permit.listener.route;
         let settings = RelaySettings {

@@ -28,12 +28,11 @@ impl Session {
         if !is_observed && let Some(backend) = &backend {
             details.attempts.push(totals.report(Arc::clone(backend)));
         }
-        if let Some((connected, report)) =
-            details.connected.as_ref().zip(details.attempts.last_mut())
-        {
+        let connected = details.connected.as_ref();
+        let connected = connected.filter(|connected| connected.traffic.is_recording());
+        if let Some((connected, report)) = connected.zip(details.attempts.last_mut()) {
             connected.complete(report);
         }
-        let connected = details.connected.as_ref();
         let traffic = connected.map(|own| &*own.traffic);
         let records = traffic.map(|own| (own.to_backend.record(), own.to_client.record()));
         let (from_client, from_backend) = records.unwrap_or_default();

@@ -3,5 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod drain;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod reload;
+mod reload_upstreams;
 mod removal;

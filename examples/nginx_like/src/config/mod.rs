@@ -35,6 +35,7 @@ pub(crate) mod listen;
 mod load;
 pub(crate) mod log_format;
 mod look_up;
+mod low_bits;
 pub(crate) mod main;
 mod map;
 pub(crate) mod name_table;

@@ -30,7 +30,7 @@ pub(crate) struct JoinedAddress {
 }
 
 /// The `listen` directives of one address.
-struct Address {
+struct AddressDraft {
     /// The settings of the socket.
     options: Listen,
     protocols: ProtocolOptions,
@@ -49,7 +49,7 @@ pub(crate) fn join(
     warnings: &mut Vec<Warning>,
     errors: &mut Vec<ConfigError>,
 ) -> Vec<JoinedAddress> {
-    let mut addresses: Vec<Address> = Vec::new();
+    let mut addresses: Vec<AddressDraft> = Vec::new();
     let mut by_addr: HashMap<SocketAddr, usize> = HashMap::new();
     for (number, server) in servers.iter().enumerate() {
         for listen in &server.listens {
@@ -60,7 +60,7 @@ pub(crate) fn join(
                 continue;
             }
             by_addr.insert(listen.addr, addresses.len());
-            addresses.push(Address::new(number, listen));
+            addresses.push(AddressDraft::new(number, listen));
         }
     }
     let wildcards = Wildcards::of(&addresses);
@@ -79,10 +79,13 @@ pub(crate) fn join(
             listen.has_socket = !covered[known];
         }
     }
-    addresses.into_iter().map(Address::into_servers).collect()
+    addresses
+        .into_iter()
+        .map(AddressDraft::into_servers)
+        .collect()
 }
 
-impl Address {
+impl AddressDraft {
     fn new(server: usize, listen: &Listen) -> Self {
         Self {
             options: listen.clone(),
@@ -149,9 +152,9 @@ impl Address {
 struct Wildcards<'a>(HashMap<u16, Vec<&'a Listen>>);
 
 impl<'a> Wildcards<'a> {
-    fn of(addresses: &'a [Address]) -> Self {
+    fn of(addresses: &'a [AddressDraft]) -> Self {
         let mut wildcards: HashMap<u16, Vec<&Listen>> = HashMap::new();
-        for Address { options, .. } in addresses {
+        for AddressDraft { options, .. } in addresses {
             if options.unix.is_none() && options.addr.ip().is_unspecified() {
                 let of_port = wildcards.entry(options.addr.port()).or_default();
                 of_port.push(options);
