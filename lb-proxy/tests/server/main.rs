@@ -5,5 +5,7 @@
 mod drain;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "metrics")]
+mod prometheus;
 mod reload;
 mod removal;
