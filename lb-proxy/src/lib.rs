@@ -93,6 +93,8 @@
 //!
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
 //! - `file` (off): a file as a source, `lb_discovery::File`.
+//! - `health-regex` (on): health checks that expect a match of a regular expression, [`health::Expect`].
+//! - `health-tls` (off): health checks that make a TLS handshake, `health::TlsCheck`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
 //! - `metrics` (off): metrics for Prometheus, `openmetrics`.
 
@@ -106,6 +108,7 @@ mod config;
 mod connection;
 mod error;
 mod failures;
+pub mod health;
 mod hooks;
 
 mod limits;

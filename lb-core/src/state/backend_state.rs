@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::damping::Damping;
 use super::expectation::Expectation;
 use super::fail_limit::{FailLimit, FailureRecord};
+use super::health_word::HealthWord;
 use super::index_position::IndexPosition;
 use super::outlier::OutlierRecord;
 use super::owner::Owner;
@@ -39,7 +40,7 @@ pub(crate) struct BackendState {
     pub(crate) damping: Damping,
     pub(crate) failures: FailureRecord,
     pub(crate) outliers: OutlierRecord,
-    pub(super) is_unhealthy: AtomicBool,
+    pub(super) health: HealthWord,
     /// Whether it is the only backend that can be picked, so that its fail limit does not apply.
     is_sole: AtomicBool,
     /// The permits of its leases, where it has `max_conns`.
@@ -84,7 +85,7 @@ impl BackendState {
             damping: Damping::new(),
             failures: FailureRecord::new(),
             outliers: OutlierRecord::new(),
-            is_unhealthy: AtomicBool::new(false),
+            health: HealthWord::new(),
             is_sole: AtomicBool::new(false),
             limit: ConnectionLimit::new(),
             response_times: OnceLock::new(),
@@ -178,11 +179,7 @@ impl BackendState {
     }
 
     pub(crate) fn health(&self) -> Health {
-        if self.is_unhealthy.load(Relaxed) {
-            Health::Unhealthy
-        } else {
-            Health::Healthy
-        }
+        self.health.get()
     }
 
     // === Time ===
@@ -218,12 +215,7 @@ impl BackendState {
         format!(
             "{:?}",
             (
-                (
-                    &self.failures,
-                    &self.damping,
-                    &self.outliers,
-                    &self.is_unhealthy
-                ),
+                (&self.failures, &self.damping, &self.outliers, &self.health),
                 (self.remembered_times(), &self.connect_time),
                 (&self.warm_since, &self.turns, &self.credit, self.joined_at),
             )

@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::Session;
 use super::details::Connected;
-use super::origin::Origin;
+use super::origin::origin_of;
 use super::pick::Dial;
 use crate::close_reason::CloseReason;
 use crate::failures::kind::ConnectFailure;
@@ -37,8 +37,7 @@ impl Session {
         silent: bool,
         counters: &Arc<Counters>,
     ) -> Result<Stream, CloseReason> {
-        let listener = &self.permit.listener;
-        let route = &listener.route;
+        let route = &self.permit.listener.route;
         let retry = route.retry.deadline;
         let upstream = self.upstream.as_ref().unwrap_or(&route.upstream);
         let key_parts = upstream.hash_key();
@@ -57,13 +56,7 @@ impl Session {
                 .clone_from(&counted);
         }
         let mut dial = Dial {
-            origin: Origin {
-                client: &self.client,
-                client_addr: self.client_addr,
-                listener,
-                ends: &self.ends,
-                preread: self.preread.as_ref(),
-            },
+            origin: origin_of!(self),
             connection: connection.filter(|_| route.hooks.is_some()),
             is_observed,
             key,

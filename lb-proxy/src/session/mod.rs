@@ -43,7 +43,7 @@ use crate::upstream::{Lease, Upstream};
 
 use cut::aborted;
 use details::Details;
-use origin::{Ends, Origin};
+use origin::{Ends, Origin, origin_of};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
@@ -148,13 +148,7 @@ impl Session {
     }
 
     fn origin(&self) -> Origin<'_> {
-        Origin {
-            client: &self.client,
-            client_addr: self.client_addr,
-            listener: &self.permit.listener,
-            ends: &self.ends,
-            preread: self.preread.as_ref(),
-        }
+        origin_of!(self)
     }
 
     fn route(&self) -> &Route {

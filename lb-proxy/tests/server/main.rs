@@ -8,4 +8,5 @@ mod metrics;
 #[cfg(feature = "metrics")]
 mod prometheus;
 mod reload;
+mod reload_upstreams;
 mod removal;

@@ -17,13 +17,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 type Reported = (SessionId, Duration, usize, u64, u64);
 
 #[derive(Debug, Default)]
-struct Recorder {
+struct ProgressRecorder {
     reports: Mutex<Vec<Reported>>,
     ended: Mutex<Vec<SessionId>>,
     fails_only: bool,
 }
 
-impl Hooks for Recorder {
+impl Hooks for ProgressRecorder {
     fn observes_failures_only(&self) -> bool {
         self.fails_only
     }
@@ -52,12 +52,12 @@ impl Hooks for Recorder {
 }
 
 /// What the hooks observe of a session that lasts for 35 seconds, with reports every ten.
-async fn observed(fails_only: bool) -> Arc<Recorder> {
+async fn observed(fails_only: bool) -> Arc<ProgressRecorder> {
     let (_held, dead) = refusing();
     let upstream = upstream([dead, listening("b").await].map(Backend::new));
-    let recorder = Arc::new(Recorder {
+    let recorder = Arc::new(ProgressRecorder {
         fails_only,
-        ..Recorder::default()
+        ..ProgressRecorder::default()
     });
     let listener = Listener::new(loopback(), &upstream).hooks(recorder.clone());
     let interval = Some(Duration::from_secs(10));
