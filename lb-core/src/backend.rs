@@ -17,11 +17,10 @@ use crate::state::fail_limit::FailLimit;
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Backend {
-    /// Where to connect to. For a unix socket the [key](Endpoint::unix_key) of its path, which stands for the path
-    /// wherever backends are known by address.
+    /// Where to connect to. For a [unix socket](Self::unix) the [key](Endpoint::unix_key) of its path, which stands for the
+    /// path wherever backends are known by address. Another address makes it a backend at that address.
     pub addr: SocketAddr,
-    /// The path of its unix socket. Default: none, it is reached at `addr`.
-    pub unix: Option<Arc<Path>>,
+    unix: Option<Box<UnixSocket>>,
     /// Its name where it was configured or discovered: a host name, a pod, a node. Shown in logs, and the key of
     /// consistent hashing. Default: none, then the address is used.
     pub name: Option<Arc<str>>,
@@ -71,15 +70,22 @@ impl Backend {
     /// A backend at the unix socket `path`, everything else at its default.
     pub fn unix(path: impl Into<Arc<Path>>) -> Self {
         let path = path.into();
+        let key = Endpoint::unix_key(&path);
         Self {
-            unix: Some(Arc::clone(&path)),
-            ..Self::new(Endpoint::unix_key(&path))
+            unix: Some(Box::new(UnixSocket { path, key })),
+            ..Self::new(key)
         }
+    }
+
+    /// The path of its unix socket, if it is reached at one.
+    pub fn unix_path(&self) -> Option<&Arc<Path>> {
+        let unix = self.unix.as_deref()?;
+        (unix.key == self.addr).then_some(&unix.path)
     }
 
     /// Where to connect to, for connecting and for display.
     pub fn endpoint(&self) -> Endpoint {
-        match &self.unix {
+        match self.unix_path() {
             Some(path) => Endpoint::Unix(Arc::clone(path)),
             None => Endpoint::Tcp(self.addr),
         }
@@ -168,6 +174,13 @@ impl Backend {
     }
 }
 
+/// The path of a unix socket, and the key that [`Backend::addr`] has while the backend is reached there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct UnixSocket {
+    path: Arc<Path>,
+    key: SocketAddr,
+}
+
 /// A backend's share of new connections, relative to the others of its priority.
 ///
 /// Zero is legal and takes no new connections, like [`AdminState::Drain`].
@@ -249,5 +262,25 @@ impl Priority {
     /// The tier's level.
     pub const fn get(self) -> u8 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_and_an_address_never_disagree() {
+        let mut backend = Backend::unix(Path::new("/run/echo.sock"));
+        assert_eq!(backend.endpoint().to_string(), "unix:/run/echo.sock");
+        assert_eq!(backend.endpoint().key(), backend.addr);
+        for addr in [
+            SocketAddr::from(([127, 0, 0, 1], 446)),
+            Endpoint::unix_key(Path::new("/run/other.sock")),
+        ] {
+            backend.addr = addr;
+            assert_eq!(backend.unix_path(), None);
+            assert_eq!(backend.endpoint(), Endpoint::Tcp(addr));
+        }
     }
 }

@@ -36,6 +36,8 @@ pub enum CloseReason {
     MaxAge,
     /// No backend could take the connection.
     NoBackend,
+    /// An operator closed it: [`Handle::close_sessions`](crate::Handle::close_sessions).
+    Operator,
     /// The first bytes were not what the [`Preread`](crate::first_bytes::Preread) wants.
     Preread,
     /// The first bytes did not come in time.
@@ -58,7 +60,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Whether the client got no service, or lost its backend. A client that goes away, a time-out of a session that has a
-    /// backend, and the end of the proxy are no failures.
+    /// backend, the end of the proxy and an operator's close are no failures.
     pub const fn is_failure(self) -> bool {
         match self {
             Self::AccessDenied
@@ -85,6 +87,7 @@ impl CloseReason {
             | Self::HalfClosedTimeout
             | Self::IdleTimeout
             | Self::MaxAge
+            | Self::Operator
             | Self::Responded => false,
         }
     }

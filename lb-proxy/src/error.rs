@@ -27,6 +27,14 @@ pub enum BuildError {
         /// What is wrong with the header.
         source: crate::proxy_protocol::HeaderError,
     },
+    /// A name of a virtual server is malformed, or decides what another one decides.
+    #[error("the names of the virtual servers of {of} cannot be looked up")]
+    ServerName {
+        /// The listener.
+        of: Arc<str>,
+        /// What is wrong with the name.
+        source: crate::server_names::ServerNameError,
+    },
     /// A time-out is zero, so it would end everything that it should allow.
     #[error("the {timeout} time-out of a listener is zero: leave it out or give it a duration")]
     ZeroTimeout {

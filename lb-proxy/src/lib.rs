@@ -80,6 +80,9 @@
 //! [`Handle::metrics`] returns counters. [`Upstream::backends`] and [`Upstream::discovery`] return the state of backends and
 //! sources. `tracing` logs events: membership at `info`, ejections and shortages at `warn`, single connections at `debug`.
 //!
+//! With [`ProxyBuilder::track_sessions`], [`Handle::sessions`] lists live sessions, and [`Handle::close_sessions`] closes those of
+//! a backend, a client or any other [filter](reports::SessionFilter).
+//!
 //! Clients without service are logged under the target [`FAILURES_TARGET`](events::FAILURES_TARGET), by listener or upstream and reason: the first
 //! three of a kind one by one, then a count at most every ten seconds, and the remaining counts at the end. The level is
 //! `error` if an upstream has no backend for them. It is `warn` if access rules, limits, first bytes or hooks refuse them,
@@ -106,6 +109,7 @@ mod hooks;
 
 mod limits;
 mod listener;
+mod live_sessions;
 mod metrics;
 mod net;
 mod parse_status;
@@ -140,7 +144,8 @@ pub mod access {
 pub mod balancing {
     pub use crate::upstream::drain::OnBackendLoss;
     pub use crate::upstream::hash_key::HashKey;
-    pub use crate::upstream::key_part::{KeyFunction, KeyPart};
+    pub use crate::upstream::key_function::KeyFunction;
+    pub use crate::upstream::key_part::KeyPart;
     pub use crate::upstream::overrides::{
         ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBackend, WeightOverride,
     };
@@ -171,6 +176,9 @@ pub mod first_bytes {
 
 /// What a server, a reload and a relay report.
 pub mod reports {
+    pub use crate::live_sessions::{
+        SessionFilter, SessionId, SessionList, SessionOrder, SessionPhase, SessionReport,
+    };
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::server::{Changes, DescriptorBudget, DrainReport, Phase, ReloadReport};
 }
@@ -178,7 +186,7 @@ pub mod reports {
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.
 pub mod routing {
     pub use crate::state::route_action::RouteAction;
-    pub use crate::state::virtual_servers::{ServerNumber, VirtualServer, VirtualServers};
+    pub use crate::state::virtual_servers::{VirtualServer, VirtualServers};
 }
 
 /// Settings of listeners, sockets and sessions.

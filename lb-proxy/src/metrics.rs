@@ -124,8 +124,28 @@ counters! {
         half_closed_timeouts,
         /// Ended: the maximum age was reached.
         max_age_reached,
+        /// Ended: an operator closed the session.
+        operator_closed,
         /// Ended: a shutdown cut the session.
         aborted,
+    }
+}
+
+/// The counters of both directions of one session, which queries of live sessions read as well.
+#[derive(Debug)]
+pub(crate) struct SessionTraffic {
+    pub(crate) to_backend: Counter,
+    pub(crate) to_client: Counter,
+}
+
+impl SessionTraffic {
+    /// Counters that also add to `counters`. `first_byte` is notified when the first byte of the backend comes.
+    pub(crate) fn new(counters: &Arc<Counters>, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+        Self {
+            to_backend: Counter::of_session(counters, |counters| &counters.bytes_to_backends),
+            to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients)
+                .notifying(first_byte),
+        }
     }
 }
 
@@ -150,7 +170,7 @@ struct SessionPart {
 
 impl Counter {
     /// A counter of one direction of one session, which has a [record](Self::record) and also adds to one of `counters`.
-    pub(crate) fn of_session(counters: &Arc<Counters>, which: SelectCounter) -> Self {
+    fn of_session(counters: &Arc<Counters>, which: SelectCounter) -> Self {
         Self {
             count: AtomicU64::new(0),
             session: Some(Box::new(SessionPart {
@@ -161,7 +181,7 @@ impl Counter {
     }
 
     /// Lets the record notify `first_byte` when the first byte or the end of the source comes.
-    pub(crate) fn notifying(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+    fn notifying(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
         if let Some(session) = &mut self.session {
             session.record = TrafficRecord::notifying(first_byte);
         }

@@ -1,6 +1,7 @@
 //! Ten thousand connections with random faults, from a seed: `LB_CHAOS_SEED=n` replays one.
 //!
-//! Afterwards no descriptor (pipes included), task or lease is left, and every connection and byte is accounted for.
+//! Afterwards no descriptor (pipes included), task, lease or entry of a live session is left, and every connection and byte
+//! is accounted for.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -12,7 +13,8 @@ use std::time::Duration;
 use lb_core::{Backend, FailLimit, Rng, SplitMix64};
 use lb_proxy::access::ClientZone;
 use lb_proxy::events::{CloseReason, Connection, Summary};
-use lb_proxy::{Hooks, Listener, Timeouts};
+use lb_proxy::reports::SessionFilter;
+use lb_proxy::{Hooks, Listener, Proxy, Timeouts};
 use test_support::bytes::noise;
 use test_support::deadline::{eventually, within};
 use test_support::descriptors;
@@ -52,7 +54,8 @@ async fn ten_thousand_connections_leave_nothing_behind() {
         .limit_clients(&zone, NonZeroU32::MAX)
         .hooks(totals.clone());
     let before = Resources::now();
-    let proxy = RunningProxy::start(listener, None).await;
+    let proxy = Proxy::builder().listener(listener).track_sessions(true);
+    let proxy = RunningProxy::run(proxy.drain_timeout(None)).await;
 
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut clients = Vec::with_capacity(CONNECTIONS);
@@ -100,6 +103,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     assert_eq!(totals.to_client.load(Relaxed), metrics.bytes_to_clients);
     assert_eq!(in_flight(&upstream), 0);
     assert!(zone.is_empty());
+    assert_eq!(proxy.handle.sessions(&SessionFilter::new()).matched, 0);
     proxy.end().await;
     within("the former numbers", before.restored()).await;
 }

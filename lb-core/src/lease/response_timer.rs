@@ -1,6 +1,7 @@
 //! The times of one connection, for policies that weigh how fast backends respond.
 
-use crate::state::response_times::{Expectation, Measure, ResponseTimes};
+use crate::state::expectation::{Expectation, Measure};
+use crate::state::response_times::ResponseTimes;
 use crate::sync::Arc;
 use crate::time::Timestamp;
 

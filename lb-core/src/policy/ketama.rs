@@ -156,7 +156,7 @@ fn ring(tier: &Tier, names: &[Vec<BackendIndex>], max_points: u64) -> Ring {
 /// The CRC-32 of `HOST "\0" PORT`, to be continued. The host of a unix socket is its path, and its port is empty.
 fn crc_of_name(tier: &Tier, i: BackendIndex) -> Crc32 {
     let backend = tier.backend(i);
-    if let Some(path) = &backend.unix {
+    if let Some(path) = backend.unix_path() {
         let path = path.as_os_str().as_encoded_bytes();
         return Crc32::new().update(path).update(b"\0");
     }

@@ -29,7 +29,8 @@
 use crate::pick::context::PickContext;
 use crate::policy::parts::least::{Ties, least};
 use crate::policy::{Picker, Policy};
-use crate::state::response_times::{Expectation, Measure, ResponseTimes};
+use crate::state::expectation::{Expectation, Measure};
+use crate::state::response_times::ResponseTimes;
 use crate::sync::Arc;
 use crate::tiers::tier::{BackendIndex, Tier};
 

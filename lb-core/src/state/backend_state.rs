@@ -6,12 +6,13 @@ use std::sync::{OnceLock, Weak};
 use std::time::Duration;
 
 use super::damping::Damping;
+use super::expectation::Expectation;
 use super::fail_limit::{FailLimit, FailureRecord};
 use super::index_position::IndexPosition;
 use super::outlier::OutlierRecord;
 use super::owner::Owner;
 use super::peak_ewma::PeakEwma;
-use super::response_times::{Expectation, ResponseTimes};
+use super::response_times::ResponseTimes;
 use super::standing::Standing;
 use crate::backend::{Backend, Health};
 use crate::hash;
@@ -223,7 +224,7 @@ impl BackendState {
     /// The response times as text; those that are not kept yet are as good as new ones.
     fn remembered_times(&self) -> String {
         let none = Expectation {
-            measure: super::response_times::Measure::Connect,
+            measure: super::expectation::Measure::Connect,
             in_flight: false,
         };
         self.response_times.get().map_or_else(

@@ -2,6 +2,7 @@
 
 pub(crate) mod backend_state;
 pub(crate) mod damping;
+pub(crate) mod expectation;
 pub(crate) mod fail_limit;
 mod feedback;
 pub(crate) mod in_flight_ages;

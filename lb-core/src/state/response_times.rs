@@ -5,6 +5,7 @@
 //! picked for long (that rests) is halved again and again, until it is picked. Rests are counted in whole seconds of the
 //! caller's clock.
 
+use super::expectation::{Expectation, Measure};
 use super::in_flight_ages::InFlightAges;
 use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::time::Timestamp;
@@ -14,42 +15,6 @@ const STEP: u64 = 20;
 const LIMIT: u64 = 5000;
 /// In nanoseconds.
 const SECOND: u64 = 1_000_000_000;
-
-/// Which time of a session counts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Measure {
-    /// To the established connection.
-    Connect,
-    /// To the backend's first byte, or the end of its stream.
-    FirstByte,
-    /// To the end of the session.
-    LastByte,
-}
-
-/// How `least_time` computes the time that a backend is expected to take.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Expectation {
-    pub(crate) measure: Measure,
-    /// Whether attempts that have not reached the measured moment count with their age.
-    pub(crate) in_flight: bool,
-}
-
-impl Expectation {
-    const fn word(self) -> u8 {
-        self.measure as u8 | if self.in_flight { 0b100 } else { 0 }
-    }
-
-    const fn from_word(word: u8) -> Self {
-        Self {
-            measure: match word & 0b11 {
-                0 => Measure::Connect,
-                1 => Measure::FirstByte,
-                _ => Measure::LastByte,
-            },
-            in_flight: word & 0b100 != 0,
-        }
-    }
-}
 
 /// The response times of one backend. Exists once a policy has asked for it.
 ///

@@ -10,8 +10,9 @@ use crate::load_index::index::LoadIndex;
 use crate::load_index::tracking::Tracking;
 use crate::snapshot::Snapshot;
 use crate::state::backend_state::BackendState;
+use crate::state::expectation::Expectation;
 use crate::state::index_position::SharedIndex;
-use crate::state::response_times::{Expectation, ResponseTimes};
+use crate::state::response_times::ResponseTimes;
 use crate::sync::{Arc, atomic::AtomicU64};
 
 /// A backend's index in a tier.

@@ -1,8 +1,8 @@
 //! Parses arbitrary bytes as a ClientHello. The first byte sets how much of the rest has arrived so far.
 #![no_main]
 
-use lb_proxy::first_bytes::ParseStatus;
 use lb_proxy::client_hello::{ClientHello, ClientHelloError};
+use lb_proxy::first_bytes::ParseStatus;
 use libfuzzer_sys::fuzz_target;
 
 const LIMIT: usize = 4096;

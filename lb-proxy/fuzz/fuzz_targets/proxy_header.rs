@@ -45,6 +45,11 @@ fuzz_target!(|input: &[u8]| {
     // Without addresses it is a LOCAL header, and receivers ignore its TLVs.
     if addresses.is_some() {
         let is_forwarded = |tlv: &Tlv<'_>| tlv.kind != Tlv::CRC32C;
-        assert!(again.tlvs().filter(is_forwarded).eq(header.tlvs().filter(is_forwarded)));
+        assert!(
+            again
+                .tlvs()
+                .filter(is_forwarded)
+                .eq(header.tlvs().filter(is_forwarded))
+        );
     }
 });

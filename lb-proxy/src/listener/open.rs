@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use socket2::SockRef;
 
-use super::Listener;
 use super::bind::{BindConfig, BoundSockets, clones};
+use super::description::Listener;
 use super::sockets::ListenerSockets;
 use crate::net::stream::Transport;
 use crate::net::unix;

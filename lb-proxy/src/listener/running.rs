@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::Listener;
 use super::accept_loop::AcceptLoop;
+use super::description::Listener;
 use super::sockets::ListenerSockets;
 use crate::state::listener::ListenerState;
 use crate::state::proxy::ProxyState;

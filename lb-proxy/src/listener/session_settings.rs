@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Listener;
+use super::description::Listener;
 use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::connection::Connection;

@@ -33,7 +33,7 @@ impl TrustedNetworks {
 
     /// Trusts peers on unix sockets, too.
     #[must_use]
-    pub fn with_unix(mut self) -> Self {
+    pub fn trust_unix(mut self) -> Self {
         self.unix = true;
         self
     }

@@ -30,6 +30,7 @@ pub(crate) struct ActiveConfig {
     proxy: Arc<ProxyState>,
     workers: Workers,
     descriptors: DescriptorBudget,
+    tracks_sessions: bool,
     pub(crate) shutdown: ShutdownConfig,
     accepting: Accepting,
     /// The listeners at the end, for open sessions that pass from one to another.
@@ -66,6 +67,7 @@ impl ActiveConfig {
             proxy,
             workers: desired.workers,
             descriptors,
+            tracks_sessions: desired.tracks_sessions,
             shutdown: desired.shutdown,
             accepting: Accepting::NotYet,
             ended: Vec::new(),
@@ -84,6 +86,7 @@ impl ActiveConfig {
     /// Starts the accept loops.
     pub(crate) fn accept(&mut self, workers: &[Arc<Worker>]) {
         self.accepting = Accepting::Now;
+        self.switch_tracking(workers);
         self.publish_listeners(workers);
         self.listeners.accept(workers);
     }
@@ -120,6 +123,8 @@ impl ActiveConfig {
         );
         self.proxy = self.proxy.with_limits(desired.limits);
         self.shutdown = desired.shutdown;
+        self.tracks_sessions = desired.tracks_sessions;
+        self.switch_tracking(&context.workers);
         let (listeners, closing) = self.listeners.replace(
             std::mem::take(&mut desired.listeners),
             &diff,
@@ -137,6 +142,12 @@ impl ActiveConfig {
             workers_differ: desired.workers != self.workers,
         };
         Ok((report, closing))
+    }
+
+    fn switch_tracking(&self, workers: &[Arc<Worker>]) {
+        for worker in workers {
+            worker.live.switch(self.tracks_sessions);
+        }
     }
 
     /// Publishes to the workers the listeners that a session may be passed to.

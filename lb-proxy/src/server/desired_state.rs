@@ -15,6 +15,7 @@ pub(crate) struct DesiredState {
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
+    pub(crate) tracks_sessions: bool,
     /// Descriptors for everything but sessions and listening sockets, those of the workers' runtimes included.
     pub(crate) reserve: u64,
     pub(crate) shutdown: ShutdownConfig,
@@ -28,6 +29,7 @@ impl DesiredState {
             upstreams: proxy.all_upstreams(),
             workers: proxy.workers,
             limits: proxy.limits,
+            tracks_sessions: proxy.tracks_sessions,
             reserve: proxy.reserve_with(workers),
             shutdown: proxy.shutdown,
             retry: BindRetry::new(proxy.bind_timeout),

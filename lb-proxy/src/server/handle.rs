@@ -10,6 +10,7 @@ use super::reload;
 use super::report::ReloadReport;
 use super::server_state::ServerState;
 use crate::error::ReloadError;
+use crate::live_sessions::{Selection, SessionFilter, SessionList};
 use crate::metrics::Metrics;
 
 /// Observes, reloads and shuts down a [`Server`](crate::Server) from any thread. Cloning costs one reference count.
@@ -98,6 +99,40 @@ impl Handle {
     /// [key](lb_core::Endpoint::unix_key) of its path.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.server.active().addrs()
+    }
+
+    /// The live sessions that `filter` selects, if the proxy [tracks](super::ProxyBuilder::track_sessions) them.
+    ///
+    /// The sessions are those of one moment each: a session that begins or ends during the call may be missing. Costs some
+    /// 100 ns a live session on the calling thread, and memory for twice the filter's limit. A worker waits for some
+    /// microseconds at most.
+    #[doc(alias = "show sess")]
+    pub fn sessions(&self, filter: &SessionFilter) -> SessionList {
+        self.select(Selection::new(filter), filter).into_list()
+    }
+
+    /// Closes the live sessions that `filter` selects, if the proxy [tracks](super::ProxyBuilder::track_sessions) them.
+    /// Returns how many; those that were closed before do not count.
+    ///
+    /// A session without a backend gets none. One that relays delivers the bytes that were acknowledged before, and then
+    /// resets both sides; it lasts until then. Sessions that begin during the call go on: if a backend is to be rid of its
+    /// sessions, stop new ones first, by [`AdminState::Drain`](lb_core::AdminState::Drain). Costs as
+    /// [`sessions`](Self::sessions).
+    #[doc(alias = "shutdown sessions server")]
+    pub fn close_sessions(&self, filter: &SessionFilter) -> usize {
+        let selection = Selection::new(filter).without_closing();
+        let sessions = self.select(selection, filter).into_sessions();
+        sessions.filter(|session| session.close()).count()
+    }
+
+    fn select<'a>(&self, mut selection: Selection<'a>, filter: &SessionFilter) -> Selection<'a> {
+        for worker in &self.server.context.workers {
+            let id = filter.asked_id();
+            if id.is_none_or(|id| worker.live.may_have(id)) {
+                worker.live.visit(|session| selection.offer(session));
+            }
+        }
+        selection
     }
 
     /// The counters, summed over all workers. O(workers).

@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use crate::live_sessions::table::SessionTable;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
 use crate::state::worker::Worker;
@@ -62,14 +63,15 @@ impl WorkerPool {
         };
         let mut all = Vec::new();
         for number in 0..workers.count() {
+            let live = SessionTable::new(number, workers.count());
             let worker = match workers {
                 Workers::CurrentRuntime => {
-                    let worker = Worker::new(signals, trackers, Handle::current());
+                    let worker = Worker::new(signals, trackers, live, Handle::current());
                     pool.tasks.push(Arc::clone(&worker));
                     worker
                 }
                 Workers::Threads(_) => {
-                    let (worker, start) = pool.thread(number, signals, trackers)?;
+                    let (worker, start) = pool.thread(number, signals, trackers, live)?;
                     pool.threads.push(start);
                     worker
                 }
@@ -84,6 +86,7 @@ impl WorkerPool {
         number: usize,
         signals: &ShutdownSignals,
         trackers: &Arc<Trackers>,
+        live: Arc<SessionTable>,
     ) -> io::Result<(Arc<Worker>, oneshot::Sender<()>)> {
         // The thread comes first: if it cannot be started, no runtime must be dropped here, because tokio panics when a
         // runtime is dropped inside of another.
@@ -96,7 +99,7 @@ impl WorkerPool {
                 }
             })?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let worker = Worker::new(signals, trackers, runtime.handle().clone());
+        let worker = Worker::new(signals, trackers, live, runtime.handle().clone());
         let (start, started) = oneshot::channel();
         let work = self.working.track_future({
             let worker = Arc::clone(&worker);

@@ -1,5 +1,9 @@
 //! Begin: the steps before the relay, in their order.
 
+use std::future::pending;
+
+use tokio::select;
+
 use super::Session;
 use super::choose::NextStep;
 use super::first_bytes::FirstBytes;
@@ -9,11 +13,30 @@ use crate::relay::BytesAhead;
 use crate::state::worker::Worker;
 
 impl Session {
-    /// From the admission to the connection with a backend. A listener that passes the session on makes it begin again.
+    /// From the admission to the connection with a backend, unless an operator closes the session.
     pub(super) async fn begin(
         &mut self,
         worker: &Worker,
     ) -> Result<(Stream, BytesAhead), CloseReason> {
+        if worker.live.is_on() {
+            self.track(&worker.live);
+        }
+        let live = self.live().cloned();
+        let closed = async {
+            match live {
+                Some(live) => live.close_requested().await,
+                None => pending().await,
+            }
+        };
+        select! {
+            biased;
+            () = closed => Err(CloseReason::Operator),
+            begun = self.steps(worker) => begun,
+        }
+    }
+
+    /// The steps in their order. A listener that passes the session on makes it begin again.
+    async fn steps(&mut self, worker: &Worker) -> Result<(Stream, BytesAhead), CloseReason> {
         let mut first = FirstBytes::default();
         loop {
             let route = self.route();
@@ -35,6 +58,7 @@ impl Session {
                 NextStep::Again => {}
             }
         }
+        self.show_choice();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
         first.prepend_header(self);
         Ok((backend, first.into_ahead()))

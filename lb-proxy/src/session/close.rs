@@ -52,6 +52,7 @@ const fn counter_of(reason: CloseReason, counters: &Counters) -> &Counter {
         CloseReason::IdleTimeout => &counters.idle_timeouts,
         CloseReason::MaxAge => &counters.max_age_reached,
         CloseReason::NoBackend => &counters.no_backend,
+        CloseReason::Operator => &counters.operator_closed,
         CloseReason::Preread => &counters.preread_errors,
         CloseReason::PrereadTimeout => &counters.preread_timeouts,
         CloseReason::QueueFull => &counters.queue_full,

@@ -70,10 +70,12 @@ impl Session {
         let (lease, backend, begin) = dial.run().await?;
         let connection = dial.connection.take();
         let first_byte = lease.first_byte_times();
-        if is_observed || first_byte.is_some() {
+        let is_tracked = dial.live().is_some();
+        if is_observed || is_tracked || first_byte.is_some() {
             let details = self.details.get_or_insert_default();
             let connected = Connected::new(counters, self.accepted_at, begin, first_byte);
             details.connected = Some(connected);
+            self.show_relay();
         }
         if let Some((hooks, connection)) = route.observer().zip(connection) {
             hooks.connected(&connection, &lease.backend());
@@ -132,6 +134,7 @@ impl Dial<'_> {
         limit: Duration,
     ) -> Result<Result<Stream, ConnectError>, CloseReason> {
         self.counters.connect_attempts.increment();
+        self.show_attempt(lease);
         let to = lease.endpoint();
         let hops = self.hops_to(lease.addr());
         if hops > MAX_HOPS {

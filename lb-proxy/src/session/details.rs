@@ -8,11 +8,13 @@ use tokio::time::Instant;
 use super::Session;
 use crate::close_reason::CloseReason;
 use crate::hooks::{AttemptReport, NoBackendCause, RefusalDetail, Summary};
-use crate::metrics::{Counter, Counters};
+use crate::live_sessions::table::TrackedSession;
+use crate::metrics::{Counters, SessionTraffic};
 use crate::upstream::Lease;
 use crate::upstream::attempt_times::AttemptTimes;
 
-/// What the hooks' summary needs. Sessions without hooks have none, unless the policy weighs the time to the first byte.
+/// What the hooks' summary needs. Sessions without hooks have none, unless the policy weighs the time to the first byte,
+/// or live sessions are tracked.
 #[derive(Debug, Default)]
 pub(super) struct Details {
     pub(super) attempts: Vec<AttemptReport>,
@@ -22,6 +24,8 @@ pub(super) struct Details {
     pub(super) observed: Option<RefusalDetail>,
     /// The bytes of a fixed response that the client accepted.
     pub(super) responded: u64,
+    /// The session's place in the table of live sessions.
+    pub(super) tracked: Option<TrackedSession>,
 }
 
 /// The connection with the backend.
@@ -32,8 +36,7 @@ pub(super) struct Connected {
     /// When the attempt began.
     begin: Instant,
     /// Counted apart from the worker's.
-    pub(super) to_backend: Counter,
-    pub(super) to_client: Counter,
+    pub(super) traffic: Arc<SessionTraffic>,
 }
 
 impl Connected {
@@ -47,22 +50,24 @@ impl Connected {
         Self {
             after: accepted_at.elapsed(),
             begin,
-            to_backend: Counter::of_session(counters, |counters| &counters.bytes_to_backends),
-            to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients)
-                .notifying(first_byte),
+            traffic: Arc::new(SessionTraffic::new(counters, first_byte)),
         }
     }
 
     /// Completes the report of the attempt that led to the connection.
     fn complete(&self, report: &mut AttemptReport) {
+        let SessionTraffic {
+            to_backend,
+            to_client,
+        } = &*self.traffic;
         report.elapsed = self.begin.elapsed();
-        if let Some(record) = self.to_client.record() {
+        if let Some(record) = to_client.record() {
             let first = record.first_read();
             report.first_byte_after = first.map(|at| at.saturating_duration_since(self.begin));
             report.bytes_received = record.read();
         }
-        let added = self.to_backend.record().map_or(0, |record| record.added());
-        report.bytes_sent = self.to_backend.get() + added;
+        let added = to_backend.record().map_or(0, |record| record.added());
+        report.bytes_sent = to_backend.get() + added;
     }
 }
 
@@ -89,7 +94,8 @@ impl Session {
             connected.complete(report);
         }
         let connected = details.connected.as_ref();
-        let records = connected.map(|own| (own.to_backend.record(), own.to_client.record()));
+        let traffic = connected.map(|own| &*own.traffic);
+        let records = traffic.map(|own| (own.to_backend.record(), own.to_client.record()));
         let (from_client, from_backend) = records.unwrap_or_default();
         let since_accept = |at: Instant| at.saturating_duration_since(self.accepted_at);
         // A refusal before the choice names no upstream.
@@ -107,9 +113,9 @@ impl Session {
             connected_after: connected.map(|own| own.after),
             bytes_from_client: from_client
                 .map_or_else(|| totals.bytes_from_client(), |record| record.read()),
-            bytes_to_backend: connected
+            bytes_to_backend: traffic
                 .map_or_else(|| totals.bytes_from_client(), |own| own.to_backend.get()),
-            bytes_to_client: match connected {
+            bytes_to_client: match traffic {
                 Some(own) => own.to_client.get(),
                 None => details.responded + totals.bytes_to_client(),
             },

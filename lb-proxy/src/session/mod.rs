@@ -9,6 +9,7 @@ mod connect;
 mod cut;
 mod details;
 mod first_bytes;
+mod live;
 mod origin;
 mod own_listeners;
 mod pass;
@@ -38,7 +39,7 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
-use cut::{aborted, lost};
+use cut::{OtherCuts, aborted};
 use details::Details;
 use origin::{Ends, Origin};
 
@@ -125,18 +126,15 @@ impl Session {
             () = cut_off.cancelled() => return Err(CloseReason::Aborted),
             begun = Box::pin(self.begin(worker)) => begun?,
         };
-        let watcher = self.lease.as_ref();
-        let watcher = watcher.and_then(|lease| self.upstream().watch_loss(lease));
-        let removed = self.permit.listener.removed();
-        Ok(match (watcher, removed) {
-            (watcher, removed) if watcher.is_some() || removed.is_some() => {
+        Ok(match OtherCuts::of(self) {
+            Some(cuts) => {
                 let relay = async {
-                    let cut = pin!(lost(watcher, removed, cut_off));
+                    let cut = pin!(cuts.due(cut_off));
                     self.relay(&backend, ahead, worker, cut).await
                 };
                 Box::pin(relay).await
             }
-            _ => {
+            None => {
                 let cut = pin!(aborted(cut_off));
                 self.relay(&backend, ahead, worker, cut).await
             }

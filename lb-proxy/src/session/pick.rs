@@ -14,6 +14,7 @@ use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::NoBackendCause;
+use crate::live_sessions::SessionPhase;
 use crate::metrics::Counters;
 use crate::net::bind_source::BindSource;
 use crate::net::unix::ShownClient;
@@ -65,6 +66,7 @@ impl Dial<'_> {
     }
 
     async fn first_membership(&mut self) -> Result<(), CloseReason> {
+        self.enter(SessionPhase::Queued);
         let limit = self.time_left().unwrap_or(FIRST_MEMBERSHIP);
         let ready = timeout(limit, self.upstream.ready());
         let ready = self.while_client_stays(ready).await?;
@@ -76,6 +78,7 @@ impl Dial<'_> {
 
     /// Waits in the upstream's wait queue. The wait extends the deadline of the attempts.
     async fn queue(&mut self, error: PickError) -> Result<Lease, CloseReason> {
+        self.enter(SessionPhase::Queued);
         let begin = Instant::now();
         let mut tried = std::mem::take(&mut self.tried);
         let waited = self.upstream.wait(&self.key, &mut tried);

@@ -33,7 +33,8 @@ impl Session {
         let totals = &*totals;
         let observed = details
             .as_ref()
-            .and_then(|details| details.connected.as_ref());
+            .and_then(|details| details.connected.as_ref())
+            .map(|connected| &*connected.traffic);
         let traffic = match observed {
             Some(own) => TrafficCounters {
                 to_backend: &own.to_backend,

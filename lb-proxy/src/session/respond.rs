@@ -2,12 +2,14 @@
 
 use super::Session;
 use crate::close_reason::CloseReason;
+use crate::live_sessions::SessionPhase;
 use crate::metrics::Counters;
 use crate::relay::{ResponseEnd, respond};
 
 impl Session {
     /// Sends `bytes` and the end of the stream. Returns the reason for the end of the session.
     pub(super) async fn respond(&mut self, bytes: &[u8], counters: &Counters) -> CloseReason {
+        self.enter(SessionPhase::Responding);
         let details = &mut self.details;
         let sent = |n| {
             counters.bytes_to_clients.add(n);

@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::limits::Limits;
+use crate::live_sessions::table::SessionTable;
 use crate::relay::BytesAhead;
 use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
@@ -33,6 +34,7 @@ async fn a_session_is_small() {
     let worker = Worker::new(
         &ShutdownSignals::new(),
         &trackers,
+        SessionTable::new(0, 1),
         tokio::runtime::Handle::current(),
     );
     let backend = TcpStream::connect(listener.local_addr().unwrap());

@@ -87,10 +87,12 @@ impl ListenerState {
             })
         };
         let is_used = !servers.is_empty();
-        let VirtualServers { selector, servers } = servers;
+        let VirtualServers {
+            selector, servers, ..
+        } = servers;
         let states = servers.into_iter();
         let states: Vec<_> = states
-            .map(|VirtualServer { route: mut own }| {
+            .map(|VirtualServer { route: mut own, .. }| {
                 own.unix.clone_from(&route.unix);
                 own.removal_deadline = route.removal_deadline;
                 state(own, None, Limiter::new(Limits::default()))

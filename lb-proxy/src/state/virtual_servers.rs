@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::route::Route;
 use crate::connection::Connection;
+use crate::error::BuildError;
 use crate::server_names::{ServerNameError, ServerNames};
 use crate::upstream::Upstream;
 
@@ -29,32 +30,56 @@ use crate::upstream::Upstream;
 /// # #[allow(dead_code)]
 /// # fn example(web: &Upstream, mail: &Upstream) -> Result<Listener, Box<dyn std::error::Error>> {
 /// let patient = Timeouts::default().idle(None);
-/// let mut servers = VirtualServers::new();
-/// let number = servers.add(VirtualServer::new(mail).timeouts(patient));
-/// servers.name("mail.example.com", number)?;
+/// let mail = VirtualServer::new(mail).name("mail.example.com").timeouts(patient);
+/// let servers = VirtualServers::new().server(mail);
 /// let listener = Listener::new("[::]:443".parse()?, web);
 /// Ok(listener.preread(Arc::new(ClientHelloReader::new())).virtual_servers(servers))
 /// # }
 /// ```
 #[derive(Debug, Default)]
+#[must_use]
 pub struct VirtualServers {
     pub(super) selector: ServerSelector,
     pub(super) servers: Vec<VirtualServer>,
+    /// The first name that cannot be looked up.
+    error: Option<ServerNameError>,
 }
 
-/// The settings of the sessions of a virtual server.
+/// The settings of the sessions of a virtual server, and which connections it serves.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct VirtualServer {
     pub(crate) route: Route,
+    patterns: Vec<Box<str>>,
+    functions: Vec<MatchFunction>,
 }
 
 impl VirtualServer {
-    /// A virtual server that sends connections to `upstream`, everything else at its default.
+    /// A virtual server that sends connections to `upstream`, everything else at its default. It serves no connection yet.
     pub fn new(upstream: &Upstream) -> Self {
         Self {
             route: Route::new(upstream.clone()),
+            patterns: Vec::new(),
+            functions: Vec::new(),
         }
+    }
+
+    /// Adds a name or a wildcard whose connections it serves. [`ServerNames::insert`] documents patterns. One that is
+    /// malformed, or that decides what another one of the listener decides, fails the building of the proxy.
+    #[doc(alias = "server_name")]
+    pub fn name(mut self, pattern: impl Into<Box<str>>) -> Self {
+        self.patterns.push(pattern.into());
+        self
+    }
+
+    /// Adds a function: it serves the connections for which `matches` returns true, unless their name or an earlier function
+    /// has chosen a server. Functions run in the order of the servers, on the session's task, so they must not block.
+    pub fn matching(
+        mut self,
+        matches: impl Fn(&Connection) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.functions.push(MatchFunction(Arc::new(matches)));
+        self
     }
 }
 
@@ -64,31 +89,34 @@ impl VirtualServers {
         Self::default()
     }
 
-    /// Adds a server, which no connection chooses yet. Returns its number.
-    pub fn add(&mut self, server: VirtualServer) -> ServerNumber {
+    /// Adds a server.
+    pub fn server(mut self, mut server: VirtualServer) -> Self {
+        let number = Some(self.servers.len());
+        for pattern in std::mem::take(&mut server.patterns) {
+            self.insert(&pattern, number);
+        }
+        for function in std::mem::take(&mut server.functions) {
+            self.selector.functions.push((function, number));
+        }
         self.servers.push(server);
-        ServerNumber(Some(self.servers.len() - 1))
+        self
     }
 
-    /// Lets the connections that ask for a name of `pattern` choose a server, or the listener itself for
-    /// [`ServerNumber::DEFAULT`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ServerNames::insert`]. The table stays as it was.
-    pub fn name(&mut self, pattern: &str, server: ServerNumber) -> Result<(), ServerNameError> {
-        self.selector.names.insert(pattern, server)
+    /// Adds a name or a wildcard whose connections stay with the listener, as [`VirtualServer::name`].
+    pub fn default_name(mut self, pattern: &str) -> Self {
+        self.insert(pattern, None);
+        self
     }
 
-    /// Lets the connections for which `matches` returns true choose a server, unless their name or an earlier function has
-    /// chosen one. The function runs on the session's task, so it must not block.
-    pub fn matching(
-        &mut self,
-        server: ServerNumber,
+    /// Adds a function, after those of the servers so far: connections for which `matches` returns true stay with the
+    /// listener, as with [`VirtualServer::matching`].
+    pub fn default_matching(
+        mut self,
         matches: impl Fn(&Connection) -> bool + Send + Sync + 'static,
-    ) {
+    ) -> Self {
         let function = MatchFunction(Arc::new(matches));
-        self.selector.functions.push((function, server));
+        self.selector.functions.push((function, None));
+        self
     }
 
     /// Whether there is neither a server nor a function.
@@ -96,19 +124,28 @@ impl VirtualServers {
         self.servers.is_empty() && self.selector.functions.is_empty()
     }
 
+    fn insert(&mut self, pattern: &str, server: ServerNumber) {
+        if let Err(error) = self.selector.names.insert(pattern, server) {
+            self.error.get_or_insert(error);
+        }
+    }
+
+    /// Checks its names. `of` names the listener.
+    pub(crate) fn check(&self, of: impl FnOnce() -> String) -> Result<(), BuildError> {
+        let Some(source) = self.error.clone() else {
+            return Ok(());
+        };
+        let of = of().into();
+        Err(BuildError::ServerName { of, source })
+    }
+
     pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
         self.servers.iter().map(|server| &server.route)
     }
 }
 
-/// A virtual server of one [`VirtualServers`], or the listener itself.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ServerNumber(Option<usize>);
-
-impl ServerNumber {
-    /// The listener itself, the default server.
-    pub const DEFAULT: Self = Self(None);
-}
+/// The index of a server, or none for the listener itself.
+type ServerNumber = Option<usize>;
 
 /// Chooses the virtual server of a connection.
 #[derive(Debug, Default)]
@@ -124,7 +161,7 @@ impl ServerSelector {
         name: Option<&str>,
         connection: impl FnOnce() -> Connection,
     ) -> Option<usize> {
-        if let Some(ServerNumber(number)) = name.and_then(|name| self.names.find(name)) {
+        if let Some(number) = name.and_then(|name| self.names.find(name)) {
             return *number;
         }
         if self.functions.is_empty() {
@@ -132,8 +169,7 @@ impl ServerSelector {
         }
         let connection = connection();
         let mut functions = self.functions.iter();
-        let (_, ServerNumber(number)) =
-            functions.find(|(function, _)| (function.0)(&connection))?;
+        let (_, number) = functions.find(|(function, _)| (function.0)(&connection))?;
         *number
     }
 }

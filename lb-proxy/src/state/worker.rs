@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::listener_table::ListenerTable;
 use super::shutdown::ShutdownSignals;
 use super::trackers::Trackers;
+use crate::live_sessions::table::SessionTable;
 use crate::metrics::Counters;
 use crate::net::acceptor::Acceptor;
 use crate::net::stream::Transport;
@@ -41,6 +42,7 @@ pub(crate) struct Worker {
     /// No more connections are accepted.
     pub(crate) stop: CancellationToken,
     pub(crate) sessions: TaskTracker,
+    pub(crate) live: Arc<SessionTable>,
     accepting: TaskTracker,
     runtime: Handle,
 }
@@ -49,6 +51,7 @@ impl Worker {
     pub(crate) fn new(
         signals: &ShutdownSignals,
         trackers: &Arc<Trackers>,
+        live: Arc<SessionTable>,
         runtime: Handle,
     ) -> Arc<Self> {
         let abort = signals.abort.child_token();
@@ -62,6 +65,7 @@ impl Worker {
             runtime,
             stop: signals.stop.child_token(),
             sessions: TaskTracker::new(),
+            live,
             accepting: signals.accepting.clone(),
         })
     }

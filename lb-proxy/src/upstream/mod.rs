@@ -6,6 +6,7 @@ mod description;
 pub(crate) mod drain;
 mod follow;
 pub(crate) mod hash_key;
+pub(crate) mod key_function;
 pub(crate) mod key_part;
 mod lease;
 mod membership;

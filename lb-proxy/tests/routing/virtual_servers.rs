@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_proxy::client_hello::ClientHelloReader;
-use lb_proxy::routing::{RouteAction, ServerNumber, VirtualServer, VirtualServers};
-use lb_proxy::server_names::{ServerNameError, ServerNames};
+use lb_proxy::errors::BuildError;
+use lb_proxy::routing::{RouteAction, VirtualServer, VirtualServers};
+use lb_proxy::server_names::ServerNames;
 use lb_proxy::{Listener, Proxy, Timeouts, Upstream};
 use test_support::deadline::eventually;
 use test_support::nodes::named;
@@ -41,26 +42,22 @@ async fn names_come_before_functions_and_the_listener_is_the_default() {
         pool("function").await,
         pool("default").await,
     );
-    let mut servers = VirtualServers::new();
-    let number = servers.add(VirtualServer::new(&function));
-    servers.matching(number, |connection| {
+    let by_function = VirtualServer::new(&function).matching(|connection| {
         let name = connection.server_name().unwrap_or_default();
         name.starts_with('f') || name.starts_with("www")
     });
-    let number = servers.add(VirtualServer::new(&wild));
-    servers.name("*.example.com", number).unwrap();
-    let number = servers.add(VirtualServer::new(&exact));
-    servers.name("www.example.com", number).unwrap();
-    servers
-        .name("own.example.com", ServerNumber::DEFAULT)
-        .unwrap();
-    let again = servers.name("www.example.com", ServerNumber::DEFAULT);
-    assert!(matches!(again, Err(ServerNameError::Conflict { .. })));
+    let servers = VirtualServers::new()
+        .default_matching(|connection| connection.server_name() == Some("first.test"))
+        .server(by_function)
+        .server(VirtualServer::new(&wild).name("*.example.com"))
+        .server(VirtualServer::new(&exact).name("www.example.com"))
+        .default_name("own.example.com");
     let proxy = RunningProxy::start(listener(&default, servers), None).await;
     for (name, expected) in [
         ("www.example.com", "exact"),
         ("a.b.example.com", "wild"),
         ("function.test", "function"),
+        ("first.test", "default"),
         ("own.example.com", "default"),
         ("other.test", "default"),
     ] {
@@ -83,19 +80,18 @@ async fn each_server_has_its_own_settings() {
     );
     let mut names = ServerNames::new();
     names.insert("*.example.com", table).unwrap();
-    let mut servers = VirtualServers::new();
-    let by_table = servers.add(VirtualServer::new(&chosen).server_names(names));
-    servers.name("one.example.com", by_table).unwrap();
-    let answers = VirtualServer::new(&chosen);
-    let answers = servers.add(answers.route(|connection| {
+    let by_table = VirtualServer::new(&chosen).server_names(names);
+    let answers = VirtualServer::new(&chosen).route(|connection| {
         let name = connection.server_name().unwrap_or_default();
         RouteAction::Respond(name.as_bytes().into())
-    }));
-    servers.name("two.example.com", answers).unwrap();
+    });
     let brief = Some(Duration::from_millis(50));
     let brief = Timeouts::default().idle(brief).half_closed(brief);
-    let brief = servers.add(VirtualServer::new(&chosen).timeouts(brief));
-    servers.name("three.example.com", brief).unwrap();
+    let brief = VirtualServer::new(&chosen).timeouts(brief);
+    let servers = VirtualServers::new()
+        .server(by_table.name("one.example.com"))
+        .server(answers.name("two.example.com"))
+        .server(brief.name("three.example.com"));
     let proxy = RunningProxy::start(listener(&default, servers), None).await;
     assert_eq!(ask(&proxy, "one.example.com").await, "table");
     assert_eq!(ask(&proxy, "two.example.com").await, "two.example.com");
@@ -119,9 +115,8 @@ async fn each_server_has_its_own_settings() {
 async fn a_reload_replaces_the_servers() {
     let (default, one, two) = (pool("default").await, pool("one").await, pool("two").await);
     let described = |addr, upstream: &Upstream| {
-        let mut servers = VirtualServers::new();
-        let number = servers.add(VirtualServer::new(upstream));
-        servers.name("a.test", number).unwrap();
+        let server = VirtualServer::new(upstream).name("a.test");
+        let servers = VirtualServers::new().server(server);
         Proxy::builder().listener(
             Listener::new(addr, &default)
                 .preread(Arc::new(ClientHelloReader::new()))
@@ -134,4 +129,22 @@ async fn a_reload_replaces_the_servers() {
     assert_eq!(report.listeners.kept, [proxy.addr]);
     assert_eq!(ask(&proxy, "a.test").await, "two");
     proxy.end().await;
+}
+
+#[tokio::test]
+async fn names_that_contradict_each_other_fail_the_building_of_the_proxy() {
+    let one = pool("one").await;
+    for (names, expected) in [(["a.test", "A.test"], "a.test"), (["*.test", "a*b"], "a*b")] {
+        let [first, second] = names.map(|name| VirtualServer::new(&one).name(name));
+        let servers = VirtualServers::new().server(first).server(second);
+        let listener = listener(&one, servers);
+        let error = Proxy::builder().listener(listener).build().unwrap_err();
+        let BuildError::ServerName { source, .. } = &error else {
+            panic!("{error}");
+        };
+        assert!(
+            source.to_string().to_lowercase().contains(expected),
+            "{source}"
+        );
+    }
 }

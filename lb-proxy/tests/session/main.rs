@@ -6,6 +6,7 @@ mod failures;
 mod hash_key;
 mod hooks;
 mod least_time;
+mod live;
 mod queue;
 mod refusal;
 mod retry;

@@ -10,6 +10,8 @@ pub(crate) struct NameTable {
     pub(crate) patterns: Vec<(String, usize)>,
     /// The first that matches counts, if no pattern does.
     pub(crate) regexes: Vec<(Regex, usize)>,
-    /// The servers of the address, without the default server.
+    /// The server of the connections that ask for no other.
+    pub(crate) default_server: usize,
+    /// The other servers of the address.
     pub(crate) servers: Vec<usize>,
 }

@@ -34,7 +34,7 @@ pub(crate) fn networks(trusted: &[RealIpFrom]) -> TrustedNetworks {
     });
     let networks: TrustedNetworks = networks.collect();
     match trusted.contains(&RealIpFrom::Unix) {
-        true => networks.with_unix(),
+        true => networks.trust_unix(),
         false => networks,
     }
 }

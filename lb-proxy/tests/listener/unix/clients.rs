@@ -81,7 +81,7 @@ async fn a_header_of_a_client_on_a_unix_socket_has_no_addresses() {
 
 #[tokio::test]
 async fn headers_are_believed_from_unix_sockets_only_if_these_are_trusted() {
-    let trusted = TrustedNetworks::none().with_unix();
+    let trusted = TrustedNetworks::none().trust_unix();
     for (trusted, client) in [
         (trusted, "192.0.2.1:1234"),
         (TrustedNetworks::none(), "unix:"),

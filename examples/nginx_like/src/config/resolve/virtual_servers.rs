@@ -54,6 +54,7 @@ fn table(
         ..
     } = address;
     let mut table = NameTable {
+        default_server: numbers[0],
         servers: numbers[1..].to_vec(),
         ..NameTable::default()
     };

@@ -1,0 +1,141 @@
+//! The description of a listener.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use lb_core::Endpoint;
+
+use super::bind::BindConfig;
+use crate::error::BuildError;
+use crate::limits::Limits;
+use crate::net::unix::UnixSocketOpener;
+use crate::state::route::Route;
+use crate::state::virtual_servers::VirtualServers;
+use crate::upstream::Upstream;
+
+/// An address to listen on and what happens to its connections.
+#[derive(Debug)]
+#[must_use]
+pub struct Listener {
+    pub(super) bind: BindConfig,
+    /// A socket that the embedder has opened.
+    pub(super) taken: Option<OwnedFd>,
+    /// The permissions of the file of a unix socket.
+    pub(super) mode: u32,
+    /// What opens the unix socket, if not this process.
+    pub(super) opener: Option<Arc<dyn UnixSocketOpener>>,
+    pub(super) limits: Limits,
+    pub(super) route: Route,
+    pub(super) virtual_servers: VirtualServers,
+}
+
+impl Listener {
+    /// Listens on `addr`, port 0 meaning any free one, and sends connections to `upstream`.
+    pub fn new(addr: SocketAddr, upstream: &Upstream) -> Self {
+        Self {
+            bind: BindConfig {
+                addr,
+                backlog: 4096,
+                ipv6_only: false,
+                reuse_port: false,
+                multipath: false,
+                fast_open: None,
+            },
+            taken: None,
+            mode: 0o666,
+            opener: None,
+            limits: Limits::default(),
+            route: Route::new(upstream.clone()),
+            virtual_servers: VirtualServers::new(),
+        }
+    }
+
+    /// Takes a socket that listens already, for example one that was opened before privileges were given up, or that
+    /// systemd passed on. Its address, backlog and sharing are left as they are. Workers share the one socket.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be asked for its address or made non-blocking.
+    pub fn from_std(listener: TcpListener, upstream: &Upstream) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let mut taken = Self::new(listener.local_addr()?, upstream);
+        taken.taken = Some(listener.into());
+        Ok(taken)
+    }
+
+    /// Listens on the unix socket `path`. Workers share the one socket.
+    ///
+    /// As in nginx, there must be no file at `path`: one that a killed process has left has to be removed first. The file
+    /// is made with the [mode](Self::mode) and removed when the listener is closed, by a reload or a shutdown.
+    ///
+    /// A unix socket has no address: the proxy knows the listener by the [key](Endpoint::unix_key) of its path. Its clients
+    /// have none either, and count as one client: see [`Connection::client_endpoint`] and
+    /// [`Access::allow_unix`](crate::access::Access::allow_unix). There is no reset, so a client whose stream is cut sees
+    /// an end.
+    pub fn unix(path: impl Into<Arc<Path>>, upstream: &Upstream) -> Self {
+        let path = path.into();
+        let mut listener = Self::new(Endpoint::unix_key(&path), upstream);
+        listener.route.unix = Some(path);
+        listener
+    }
+
+    /// Takes a unix socket that listens already on `path`, as [`from_std`](Self::from_std) takes a TCP socket. Its file
+    /// stays when the listener is closed.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be made non-blocking.
+    pub fn from_unix(
+        listener: UnixListener,
+        path: impl Into<Arc<Path>>,
+        upstream: &Upstream,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let mut taken = Self::unix(path, upstream);
+        taken.taken = Some(listener.into());
+        Ok(taken)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        let of = || format!("the listener on {}", self.endpoint());
+        self.routes().try_for_each(|route| route.check(of))?;
+        self.virtual_servers.check(of)
+    }
+
+    /// Sessions keep what the first bytes contained if the listener has a reader of it, or one of the `upstreams` of the proxy.
+    pub(crate) fn keep_preread(&mut self, upstreams: bool) {
+        self.route.keeps_preread =
+            upstreams || !self.virtual_servers.is_empty() || self.route.reads_preread();
+    }
+
+    /// The upstreams that it names.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        self.routes().flat_map(Route::upstreams)
+    }
+
+    /// The settings of its sessions: its own, then those of its virtual servers.
+    fn routes(&self) -> impl Iterator<Item = &Route> {
+        std::iter::once(&self.route).chain(self.virtual_servers.routes())
+    }
+
+    /// What it is described with.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        match &self.route.unix {
+            Some(path) => Endpoint::Unix(Arc::clone(path)),
+            None => Endpoint::Tcp(self.addr()),
+        }
+    }
+
+    /// The address it is described with, or the key of its path.
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.bind.addr
+    }
+
+    pub(crate) fn into_parts(self) -> (Limits, Route, VirtualServers) {
+        (self.limits, self.route, self.virtual_servers)
+    }
+}

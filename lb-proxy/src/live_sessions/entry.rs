@@ -1,0 +1,124 @@
+//! One live session, shared by the session's task and by queries.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lb_core::Backend;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::phase::SessionPhase;
+use super::report::{SessionId, SessionReport};
+use crate::metrics::SessionTraffic;
+use crate::preread_info::PrereadInfo;
+use crate::upstream::Upstream;
+
+/// One live session. Its task writes it, queries read it.
+#[derive(Debug)]
+pub(crate) struct LiveSession {
+    id: SessionId,
+    accepted_at: Instant,
+    peer: SocketAddr,
+    phase: AtomicU8,
+    state: Mutex<LiveState>,
+    is_closing: AtomicBool,
+    /// Has a permit when the session is to be closed.
+    close: Notify,
+}
+
+/// What changes while the session lasts, a few times.
+#[derive(Debug)]
+pub(crate) struct LiveState {
+    pub(crate) listener: SocketAddr,
+    pub(crate) client: SocketAddr,
+    pub(crate) preread: Option<Arc<PrereadInfo>>,
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) backend: Option<Arc<Backend>>,
+    pub(crate) traffic: Option<Arc<SessionTraffic>>,
+}
+
+impl LiveSession {
+    pub(super) fn new(
+        id: SessionId,
+        accepted_at: Instant,
+        peer: SocketAddr,
+        listener: SocketAddr,
+    ) -> Self {
+        Self {
+            id,
+            accepted_at,
+            peer,
+            phase: AtomicU8::new(SessionPhase::Preread as u8),
+            state: Mutex::new(LiveState {
+                listener,
+                client: peer,
+                preread: None,
+                upstream: None,
+                backend: None,
+                traffic: None,
+            }),
+            is_closing: AtomicBool::new(false),
+            close: Notify::new(),
+        }
+    }
+
+    /// Stores how far the session has come.
+    pub(crate) fn enter(&self, phase: SessionPhase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Changes what queries see.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut LiveState)) {
+        change(&mut self.lock());
+    }
+
+    /// Asks the session to end. False if it was asked before.
+    pub(crate) fn close(&self) -> bool {
+        let is_first = !self.is_closing.swap(true, Relaxed);
+        if is_first {
+            self.close.notify_one();
+        }
+        is_first
+    }
+
+    /// Completes when the session is asked to end.
+    ///
+    /// Completes once: only one task may wait, and it must end the session.
+    pub(crate) async fn close_requested(&self) {
+        self.close.notified().await;
+    }
+
+    pub(crate) fn report(&self) -> SessionReport {
+        let phase = SessionPhase::from_number(self.phase.load(Relaxed));
+        let is_closing = self.is_closing.load(Relaxed);
+        let age = self.accepted_at.elapsed();
+        let state = self.lock();
+        let traffic = state.traffic.as_deref();
+        SessionReport {
+            id: self.id,
+            phase: if is_closing {
+                SessionPhase::Closing
+            } else {
+                phase
+            },
+            listener: state.listener,
+            peer: self.peer,
+            client: state.client,
+            upstream: state
+                .upstream
+                .as_ref()
+                .map(|upstream| Arc::clone(upstream.shared_name())),
+            backend: state.backend.clone(),
+            age,
+            bytes_to_backend: traffic.map_or(0, |traffic| traffic.to_backend.get()),
+            bytes_to_client: traffic.map_or(0, |traffic| traffic.to_client.get()),
+            preread: state.preread.clone(),
+        }
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, LiveState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

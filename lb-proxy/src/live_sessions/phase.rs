@@ -1,0 +1,77 @@
+//! How far a session has come.
+
+use std::fmt;
+
+/// How far a session has come.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum SessionPhase {
+    /// Its first bytes are read, and its upstream is chosen. Sessions without a preread are in it for a moment.
+    Preread,
+    /// It waits for a backend: in the upstream's wait queue, or for the first membership.
+    Queued,
+    /// It connects to a backend.
+    Connecting,
+    /// It relays bytes.
+    Relaying,
+    /// It sends its client a fixed response.
+    Responding,
+    /// It is about to end: it delivers the bytes that were acknowledged before.
+    Closing,
+}
+
+impl SessionPhase {
+    const ALL: [Self; 6] = [
+        Self::Preread,
+        Self::Queued,
+        Self::Connecting,
+        Self::Relaying,
+        Self::Responding,
+        Self::Closing,
+    ];
+
+    /// The phase's name, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Preread => "preread",
+            Self::Queued => "queued",
+            Self::Connecting => "connecting",
+            Self::Relaying => "relaying",
+            Self::Responding => "responding",
+            Self::Closing => "closing",
+        }
+    }
+
+    /// The phase with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.name() == name)
+    }
+
+    /// The phase with this discriminant.
+    pub(super) fn from_number(number: u8) -> Self {
+        Self::ALL
+            .get(usize::from(number))
+            .copied()
+            .unwrap_or(Self::Closing)
+    }
+}
+
+impl fmt::Display for SessionPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_lead_back_to_their_phase() {
+        for phase in SessionPhase::ALL {
+            assert_eq!(SessionPhase::from_number(phase as u8), phase);
+            assert_eq!(SessionPhase::from_name(&phase.to_string()), Some(phase));
+        }
+        assert_eq!(SessionPhase::from_name("Relaying"), None);
+    }
+}

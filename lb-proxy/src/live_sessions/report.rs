@@ -1,0 +1,88 @@
+//! What is reported of a live session.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_core::{Backend, Endpoint};
+
+use super::phase::SessionPhase;
+use crate::client_hello::host::host;
+use crate::preread_info::PrereadInfo;
+
+/// The number of a session, which no other session of the server has.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    /// The id with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A session at the moment of the query.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub struct SessionReport {
+    /// Its number.
+    pub id: SessionId,
+    /// How far it has come.
+    pub phase: SessionPhase,
+    /// The listener that serves it, by its bound address, or for a unix socket the [key](Endpoint::unix_key) of its path.
+    pub listener: SocketAddr,
+    /// The other end of the client's socket: an address, or the key of a unix socket.
+    pub peer: SocketAddr,
+    /// The client: the peer, unless a [`Preread`](crate::first_bytes::Preread) has set another address.
+    pub client: SocketAddr,
+    /// The name of its upstream. `None` until one is chosen.
+    pub upstream: Option<Arc<str>>,
+    /// The backend that it is connected or connects to.
+    pub backend: Option<Arc<Backend>>,
+    /// The time since it was accepted.
+    pub age: Duration,
+    /// Bytes of the client that the kernel has accepted for the backend.
+    pub bytes_to_backend: u64,
+    /// Bytes of the backend that the kernel has accepted for the client.
+    pub bytes_to_client: u64,
+    pub(super) preread: Option<Arc<PrereadInfo>>,
+}
+
+impl SessionReport {
+    /// Where the session is connected or connects to.
+    pub fn backend_endpoint(&self) -> Option<Endpoint> {
+        self.backend.as_ref().map(|backend| backend.endpoint())
+    }
+
+    /// The host that the client's TLS requests (SNI); see [`Connection::server_name`](crate::events::Connection::server_name).
+    pub fn server_name(&self) -> Option<&str> {
+        host(self.preread.as_ref()?.server_name.as_deref()?)
+    }
+
+    /// The bytes of both directions.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes_to_backend.saturating_add(self.bytes_to_client)
+    }
+}
+
+/// The sessions that a [`SessionFilter`](super::SessionFilter) selects.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default)]
+pub struct SessionList {
+    /// How many sessions the filter matches, those above its limit included.
+    pub matched: usize,
+    /// The selected sessions in the order that the filter asks for.
+    pub sessions: Vec<SessionReport>,
+}
