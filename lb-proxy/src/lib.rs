@@ -91,12 +91,15 @@
 //!
 //! # Features
 //!
+//! - `admin` (off): an HTTP server for operators, `admin`.
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
 //! - `file` (off): a file as a source, `lb_discovery::File`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
 
 #![doc(test(attr(deny(warnings))))]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod bandwidth;
 pub mod client_hello;
 mod clock;
@@ -180,7 +183,9 @@ pub mod reports {
         SessionFilter, SessionId, SessionList, SessionOrder, SessionPhase, SessionReport,
     };
     pub use crate::relay::{RelayEnd, RelayReport};
-    pub use crate::server::{Changes, DescriptorBudget, DrainReport, Phase, ReloadReport};
+    pub use crate::server::{
+        Changes, DescriptorBudget, DrainReport, Phase, ReloadRecord, ReloadReport,
+    };
 }
 
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.

@@ -27,6 +27,15 @@ macro_rules! counters {
             pub const fn ended(&self) -> u64 {
                 0 $(+ self.$end)*
             }
+
+            /// The names and values of all counters.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [
+                    $((stringify!($name), self.$name),)*
+                    $((stringify!($end), self.$end),)*
+                ]
+                .into_iter()
+            }
         }
 
         /// The live counters of one worker.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
 use tokio::runtime;
 
 use super::budget::DescriptorBudget;
@@ -21,6 +22,7 @@ use crate::state::proxy::ProxyState;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
 use crate::state::worker::Worker;
+use crate::upstream::Upstream;
 
 /// The listeners, the upstreams and the settings that a server runs with.
 #[derive(Debug)]
@@ -77,6 +79,25 @@ impl ActiveConfig {
     /// The addresses listened on.
     pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
         self.listeners.addrs()
+    }
+
+    /// What the listeners listen on, and the upstreams that they name.
+    pub(crate) fn listeners(&self) -> Vec<(Endpoint, Upstream)> {
+        let states = self.listeners.states();
+        states
+            .map(|state| (state.endpoint(), state.route.upstream.clone()))
+            .collect()
+    }
+
+    /// The upstreams that the server follows.
+    pub(crate) fn upstreams(&self) -> Vec<Upstream> {
+        self.upstreams.all().cloned().collect()
+    }
+
+    /// Whether live sessions are tracked.
+    #[cfg(feature = "admin")]
+    pub(crate) const fn tracks_sessions(&self) -> bool {
+        self.tracks_sessions
     }
 
     pub(crate) const fn descriptors(&self) -> DescriptorBudget {

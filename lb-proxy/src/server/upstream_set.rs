@@ -64,6 +64,11 @@ impl UpstreamSet {
         changes
     }
 
+    /// The followed upstreams.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Upstream> {
+        self.0.iter().map(|followed| &followed.upstream)
+    }
+
     /// Compares the followed upstreams with `described`. An upstream is known by its pool, else by its name.
     fn diff(&self, described: &[Upstream]) -> Diff {
         let name = |upstream: &Upstream| UpstreamName::Text(Arc::clone(upstream.shared_name()));

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use lb_core::{Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Tried};
+use lb_core::{Explanation, Pick, PickError, PickRequest, Priority, Rng, SplitMix64, Tried};
 
 use super::Upstream;
 use super::attempt_times::AttemptTimes;
 use super::hash_key::HashKey;
 use super::lease::{Held, Lease, RunningTimes, TimedPick};
+use crate::connection::Connection;
 
 thread_local! {
     /// Seeded by the operating system. Not for secrets.
@@ -56,6 +57,28 @@ impl Upstream {
         let tried = Tried::new();
         let request = PickRequest::new(&tried).with_key(key);
         with_rng(|rng| self.shared().balancer.explain(&request, self.now(), rng))
+    }
+
+    /// Explains which backend a session of `connection` would get now: [`explain`](Self::explain) with the key that its
+    /// [parts](crate::UpstreamBuilder::hash_key) have of the connection. Also returns the key.
+    ///
+    /// A [connection](Connection::new) that is made for the question has a server name if
+    /// [`with_server_name`](Connection::with_server_name) gives it one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`explain`](Self::explain).
+    pub fn explain_connection(
+        &self,
+        connection: &Connection,
+    ) -> Result<(Explanation, HashKey), PickError> {
+        let key = self.hash_key().key(connection.client, Some(connection));
+        Ok((self.explain(key.as_bytes())?, key))
+    }
+
+    /// The policy's digest of each tier that has one; see [`Balancer::digests`](lb_core::Balancer::digests).
+    pub fn digests(&self) -> Vec<(Priority, u64)> {
+        self.shared().balancer.digests()
     }
 }
 

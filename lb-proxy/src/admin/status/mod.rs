@@ -1,0 +1,40 @@
+//! The schema of `status.json`; `docs/status.md` of this crate describes it field by field.
+//!
+//! A reader must ignore fields that it does not know. [`VERSION`] grows when a field is removed or changes its meaning.
+
+mod backend;
+mod collect;
+mod server;
+mod upstream;
+
+use serde::{Deserialize, Serialize};
+
+pub use backend::{BackendReport, OverrideReport};
+pub(super) use backend::{admin_name, verdict_name};
+pub(super) use collect::{collect, readiness};
+pub(super) use server::as_millis;
+pub use server::{DescriptorsReport, ListenerReport, ReadinessReason, ReloadEntry, ServerReport};
+pub use upstream::{QueueReport, SourceReport, TierReport, UpstreamReport};
+
+/// The version of the schema.
+pub const VERSION: u32 = 1;
+
+/// The status of a server at one moment.
+#[non_exhaustive]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Status {
+    /// The version of the schema: [`VERSION`].
+    pub version: u32,
+    /// The moment, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// The process and its totals.
+    pub server: ServerReport,
+    /// The listeners in the order of the configuration.
+    pub listeners: Vec<ListenerReport>,
+    /// The upstreams in the order of the configuration.
+    pub upstreams: Vec<UpstreamReport>,
+    /// The overrides of all upstreams.
+    pub overrides: Vec<OverrideReport>,
+    /// The last reloads, the oldest first.
+    pub reloads: Vec<ReloadEntry>,
+}
