@@ -235,6 +235,9 @@ pub enum Health {
     /// It answers.
     #[default]
     Healthy,
+    /// No check has found anything yet, and the backend has to wait for the first: it gets no new connections, except in
+    /// panic mode. See [`BalancerConfig::initial_health`](crate::BalancerConfig::initial_health).
+    Unchecked,
     /// It does not answer: it gets no new connections, except in panic mode.
     Unhealthy,
 }

@@ -95,10 +95,11 @@ impl Balancer {
     /// The policy's [digest](crate::Picker::digest) of each tier that has one, in the order of priority.
     ///
     /// Replicas with equal digests send every key to the same backend, so a lasting difference means that their sources
-    /// disagree. May cost as much as compiling: for a status page, not for every pick.
+    /// disagree. The first call after an update may cost as much as compiling: for a
+    /// status page, not for every pick.
     pub fn digests(&self) -> Vec<(Priority, u64)> {
         let membership = self.published.current();
-        let digest = |tier: &CompiledTier| Some((tier.tier.priority(), tier.picker.digest()?));
+        let digest = |tier: &CompiledTier| Some((tier.tier.priority(), tier.digest()?));
         membership.tiers().iter().filter_map(digest).collect()
     }
 

@@ -1,5 +1,6 @@
 //! The settings of a balancer around its policy.
 
+use crate::backend::Health;
 use crate::state::outlier::OutlierDetection;
 use crate::tiers::slow_start::SlowStart;
 use crate::tiers::subset::Subset;
@@ -11,6 +12,11 @@ use crate::tiers::zone::ZonePreference;
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BalancerConfig {
+    /// The health of a backend that becomes known, until a check reports another. Default: [`Health::Healthy`]. With
+    /// [`Health::Unchecked`] it gets no connections before a check finds it healthy. Backends that are known already keep
+    /// theirs.
+    #[doc(alias = "mandatory", alias = "init-state")]
+    pub initial_health: Health,
     /// Ejects backends after consecutive failures, as Envoy does. Default: none; nginx's
     /// [`fail_limit`](crate::Backend::fail_limit) of each backend applies with or without it.
     pub outlier_detection: Option<OutlierDetection>,
@@ -34,6 +40,13 @@ pub struct BalancerConfig {
 }
 
 impl BalancerConfig {
+    /// Sets [`initial_health`](Self::initial_health).
+    #[must_use]
+    pub fn with_initial_health(mut self, health: Health) -> Self {
+        self.initial_health = health;
+        self
+    }
+
     /// Sets [`outlier_detection`](Self::outlier_detection).
     #[must_use]
     pub fn with_outlier_detection(mut self, detection: OutlierDetection) -> Self {

@@ -42,7 +42,8 @@
 //!
 //! [`BalancerConfig`], set by [`Updater::set_config`] at any time, adds to any policy: outlier detection, spill between
 //! priorities, a panic threshold, slow start, the preference of a zone, and a subset for each of many balancers. All are
-//! off by default. Active checks report to [`Balancer::set_health`]. [`Balancer::explain`] explains why each backend could
+//! off by default. Active checks report to [`Balancer::set_health`]; [`BalancerConfig::initial_health`] sets whether a
+//! backend waits for the first. [`Balancer::explain`] explains why each backend could
 //! or could not be picked, and which one would be.
 //!
 //! # Cost

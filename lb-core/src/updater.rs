@@ -49,7 +49,9 @@ impl Updater {
         if old.is_some_and(|old| old.snapshot() == snapshot) {
             return Delta::default();
         }
-        let (set, delta) = self.registry.advance(old, snapshot, now);
+        let (set, delta) = self
+            .registry
+            .advance(old, snapshot, self.config.initial_health, now);
         self.retired.sets.extend(self.set.replace(Arc::new(set)));
         self.applied_at = now;
         self.publish();

@@ -1,61 +1,81 @@
 //! Why connections end.
 
-/// Why a connection ended.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum CloseReason {
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Why a connection ended.
+        #[non_exhaustive]
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum CloseReason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl CloseReason {
+            /// All reasons, in the order of their names.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The reason in metrics, in snake case. Never changes.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     /// The proxy was shut down.
-    Aborted,
+    Aborted = "aborted",
     /// [`Access`](crate::access::Access) denies the client's address.
-    AccessDenied,
+    AccessDenied = "access_denied",
     /// The backend was removed, and its sessions are ended: [`OnBackendLoss`](crate::balancing::OnBackendLoss).
-    BackendRemoved,
+    BackendRemoved = "backend_removed",
     /// The backend reset its connection.
-    BackendReset,
+    BackendReset = "backend_reset",
     /// The backend became unhealthy or was ejected, and its sessions are ended: [`OnBackendLoss`](crate::balancing::OnBackendLoss).
-    BackendUnhealthy,
+    BackendUnhealthy = "backend_unhealthy",
     /// The client went away before it had a backend.
-    ClientGone,
+    ClientGone = "client_gone",
     /// The client opens connections faster than its zone allows.
-    ClientRate,
+    ClientRate = "client_rate",
     /// The client reset its connection.
-    ClientReset,
+    ClientReset = "client_reset",
     /// The client has as many sessions as it may.
-    ClientSessions,
+    ClientSessions = "client_sessions",
     /// The zone of clients has no room for another.
-    ClientZoneFull,
+    ClientZoneFull = "client_zone_full",
     /// Both sides sent all they had.
-    Finished,
+    Finished = "finished",
     /// Neither side ever sent anything.
-    FirstByteTimeout,
+    FirstByteTimeout = "first_byte_timeout",
     /// One side had ended, the other fell silent.
-    HalfClosedTimeout,
+    HalfClosedTimeout = "half_closed_timeout",
     /// Both sides fell silent.
-    IdleTimeout,
+    IdleTimeout = "idle_timeout",
     /// It had lasted as long as it may.
-    MaxAge,
+    MaxAge = "max_age",
     /// No backend could take the connection.
-    NoBackend,
+    NoBackend = "no_backend",
     /// An operator closed it: [`Handle::close_sessions`](crate::Handle::close_sessions).
-    Operator,
+    Operator = "operator",
     /// The first bytes were not what the [`Preread`](crate::first_bytes::Preread) wants.
-    Preread,
+    Preread = "preread",
     /// The first bytes did not come in time.
-    PrereadTimeout,
+    PrereadTimeout = "preread_timeout",
     /// The upstream's queue had no room.
-    QueueFull,
+    QueueFull = "queue_full",
     /// No backend became free in time.
-    QueueTimeout,
+    QueueTimeout = "queue_timeout",
     /// New connections come faster than the proxy or the listener allows.
-    Rate,
+    Rate = "rate",
     /// A hook refused it.
-    Refused,
+    Refused = "refused",
     /// The route [answered](crate::routing::RouteAction::Respond) it.
-    Responded,
+    Responded = "responded",
     /// The route [refused](crate::routing::RouteAction::Refuse) it, or could not pass it to another listener.
-    RouteRefused,
+    RouteRefused = "route_refused",
     /// The proxy or the listener has as many sessions as it may.
-    Sessions,
+    Sessions = "sessions",
 }
 
 impl CloseReason {
@@ -90,5 +110,18 @@ impl CloseReason {
             | Self::Operator
             | Self::Responded => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_the_index_of_itself_in_the_list_of_all() {
+        for (i, &reason) in CloseReason::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, i);
+        }
+        assert!(CloseReason::ALL.is_sorted_by_key(|reason| reason.name()));
     }
 }

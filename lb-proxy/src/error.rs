@@ -6,10 +6,22 @@ use std::sync::Arc;
 
 use lb_core::Endpoint;
 
+use crate::health::CheckSettingsError;
+
 /// A setting that cannot work. It is found before anything is started.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BuildError {
+    /// An active check cannot work as it is set up.
+    #[error("the check \"{check}\" of upstream \"{upstream}\" cannot work: {source}")]
+    HealthCheck {
+        /// The upstream's name.
+        upstream: Arc<str>,
+        /// The check's name.
+        check: Arc<str>,
+        /// What is wrong with its settings.
+        source: CheckSettingsError,
+    },
     /// The proxy has no listener.
     #[error("the proxy has no listener: add one with `listen`")]
     NoListener,

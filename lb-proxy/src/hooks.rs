@@ -1,8 +1,10 @@
 //! Hooks: what an embedder observes of each connection.
 
 mod attempt;
+mod progress;
 mod refusal;
 mod summary;
+mod termination;
 
 use std::fmt;
 
@@ -12,8 +14,10 @@ use crate::connection::Connection;
 
 pub use crate::net::connect::AttemptStep;
 pub use attempt::{Attempt, AttemptError, AttemptOutcome, AttemptReport};
+pub use progress::Progress;
 pub use refusal::{NoBackendCause, PrereadFailure, PrereadRefusal, RefusalDetail};
 pub use summary::{Side, Summary};
+pub use termination::TerminationCode;
 
 /// Observes the connections of the listeners that have it, and may refuse them; see
 /// [`Listener::hooks`](crate::Listener::hooks).
@@ -62,6 +66,11 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     /// The session is connected to its backend; bytes flow from now on.
     fn connected(&self, connection: &Connection, backend: &Backend) {
         let _ = (connection, backend);
+    }
+
+    /// The session relays and has lasted for another [`Listener::report_interval`](crate::Listener::report_interval).
+    fn progress(&self, connection: &Connection, progress: &Progress<'_>) {
+        let _ = (connection, progress);
     }
 
     /// The connection ended, for any reason. Called once for each that was accepted, those refused included.

@@ -94,7 +94,10 @@
 //! - `admin` (off): an HTTP server for operators, `admin`.
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
 //! - `file` (off): a file as a source, `lb_discovery::File`.
+//! - `health-regex` (on): health checks that expect a match of a regular expression, [`health::Expect`].
+//! - `health-tls` (off): health checks that make a TLS handshake, `health::TlsCheck`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
+//! - `metrics` (off): metrics for Prometheus, `openmetrics`.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -108,6 +111,7 @@ mod config;
 mod connection;
 mod error;
 mod failures;
+pub mod health;
 mod hooks;
 
 mod limits;
@@ -115,6 +119,8 @@ mod listener;
 mod live_sessions;
 mod metrics;
 mod net;
+#[cfg(feature = "metrics")]
+pub mod openmetrics;
 mod parse_status;
 mod preread;
 mod preread_info;
@@ -167,7 +173,8 @@ pub mod events {
     pub use crate::failures::{ACCEPT_TARGET, FAILURES_TARGET};
     pub use crate::hooks::{
         Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep,
-        NoBackendCause, PrereadFailure, PrereadRefusal, RefusalDetail, Side, Summary,
+        NoBackendCause, PrereadFailure, PrereadRefusal, Progress, RefusalDetail, Side, Summary,
+        TerminationCode,
     };
 }
 
@@ -182,9 +189,13 @@ pub mod reports {
     pub use crate::live_sessions::{
         SessionFilter, SessionId, SessionList, SessionOrder, SessionPhase, SessionReport,
     };
+    pub use crate::metrics::{
+        AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
+        PauseCounts, Traffic, UpstreamMetrics,
+    };
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::server::{
-        Changes, DescriptorBudget, DrainReport, Phase, ReloadRecord, ReloadReport,
+        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadRecord, ReloadReport,
     };
 }
 

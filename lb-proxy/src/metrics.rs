@@ -1,18 +1,44 @@
 //! Counters of connections, attempts and bytes.
 
+pub(crate) mod attempt_counts;
+mod backend;
+pub(crate) mod detailed;
+mod end_counts;
+mod histogram;
+mod listener;
+pub(crate) mod session;
+mod shards;
+mod traffic;
 mod traffic_record;
+mod upstream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::close_reason::CloseReason;
 use crate::upstream::attempt_times::AttemptTimes;
 
+use session::SessionCounters;
+
+pub use attempt_counts::AttemptCounts;
+pub use backend::BackendMetrics;
+pub use detailed::DetailedMetrics;
+pub use end_counts::EndCounts;
+pub use histogram::Histogram;
+pub use listener::{ListenerMetrics, PauseCounts};
+pub use traffic::Traffic;
+pub use upstream::UpstreamMetrics;
+
+pub(crate) use backend::BackendCounters;
+pub(crate) use listener::ListenerCounters;
+pub(crate) use traffic::Direction;
 pub(crate) use traffic_record::TrafficRecord;
+pub(crate) use upstream::UpstreamCounters;
 
 macro_rules! counters {
     (
         happened { $($(#[$doc:meta])* $name:ident,)* }
-        ended { $($(#[$end_doc:meta])* $end:ident,)* }
+        ended { $($(#[$end_doc:meta])* $end:ident: $reason:ident,)* }
     ) => {
         /// The counters of a proxy since it was bound.
         #[non_exhaustive]
@@ -36,6 +62,13 @@ macro_rules! counters {
                 ]
                 .into_iter()
             }
+
+            /// The number of connections that ended for `reason`.
+            pub const fn ended_for(&self, reason: CloseReason) -> u64 {
+                match reason {
+                    $(CloseReason::$reason => self.$end,)*
+                }
+            }
         }
 
         /// The live counters of one worker.
@@ -43,11 +76,27 @@ macro_rules! counters {
         /// An addition costs one relaxed atomic operation on memory that no other worker writes.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
+            /// The worker's number, for counters with a part for each worker.
+            pub(crate) worker: usize,
             $(pub(crate) $name: Counter,)*
             $(pub(crate) $end: Counter,)*
         }
 
         impl Counters {
+            pub(crate) fn of_worker(worker: usize) -> Self {
+                Self {
+                    worker,
+                    ..Self::default()
+                }
+            }
+
+            /// The counter of connections that ended for `reason`.
+            pub(crate) const fn ended(&self, reason: CloseReason) -> &Counter {
+                match reason {
+                    $(CloseReason::$reason => &self.$end,)*
+                }
+            }
+
             /// Adds the counts to `sum`.
             pub(crate) fn add_to(&self, sum: &mut Metrics) {
                 $(sum.$name += self.$name.get();)*
@@ -86,57 +135,57 @@ counters! {
     }
     ended {
         /// Ended: the address was denied.
-        access_denied,
+        access_denied: AccessDenied,
         /// Ended: the client exceeded its rate of new connections.
-        client_rate,
+        client_rate: ClientRate,
         /// Ended: the client had as many sessions as it may have.
-        client_sessions,
+        client_sessions: ClientSessions,
         /// Ended: the zone of clients was full.
-        client_zone_full,
+        client_zone_full: ClientZoneFull,
         /// Ended: the rate of new connections was exceeded.
-        rate_refused,
+        rate_refused: Rate,
         /// Ended: the limit of sessions was reached.
-        sessions_refused,
+        sessions_refused: Sessions,
         /// Ended: a hook refused the connection.
-        hook_refused,
+        hook_refused: Refused,
         /// Ended: the first bytes were invalid, or the client ended its stream before they were complete.
-        preread_errors,
+        preread_errors: Preread,
         /// Ended: the first bytes did not arrive in time.
-        preread_timeouts,
+        preread_timeouts: PrereadTimeout,
         /// Ended: no backend could be connected.
-        no_backend,
+        no_backend: NoBackend,
         /// Ended: the wait queue was full.
-        queue_full,
+        queue_full: QueueFull,
         /// Ended: the wait queue's time-out passed.
-        queue_timeouts,
+        queue_timeouts: QueueTimeout,
         /// Ended: the client closed or reset its connection before it had a backend.
-        clients_gone,
+        clients_gone: ClientGone,
         /// Ended: both sides sent all they had.
-        finished,
+        finished: Finished,
         /// Ended: the route answered the connection.
-        responded,
+        responded: Responded,
         /// Ended: the route refused the connection.
-        route_refused,
+        route_refused: RouteRefused,
         /// Ended: the client reset its connection.
-        client_resets,
+        client_resets: ClientReset,
         /// Ended: the backend reset its connection.
-        backend_resets,
+        backend_resets: BackendReset,
         /// Ended: the backend was removed.
-        backends_removed,
+        backends_removed: BackendRemoved,
         /// Ended: the backend became unhealthy or was ejected.
-        backends_unhealthy,
+        backends_unhealthy: BackendUnhealthy,
         /// Ended: neither side sent a first byte in time.
-        first_byte_timeouts,
+        first_byte_timeouts: FirstByteTimeout,
         /// Ended: both sides were silent for the idle time-out.
-        idle_timeouts,
+        idle_timeouts: IdleTimeout,
         /// Ended: the remaining direction was silent after the other one had ended.
-        half_closed_timeouts,
+        half_closed_timeouts: HalfClosedTimeout,
         /// Ended: the maximum age was reached.
-        max_age_reached,
+        max_age_reached: MaxAge,
         /// Ended: an operator closed the session.
-        operator_closed,
+        operator_closed: Operator,
         /// Ended: a shutdown cut the session.
-        aborted,
+        aborted: Aborted,
     }
 }
 
@@ -148,13 +197,33 @@ pub(crate) struct SessionTraffic {
 }
 
 impl SessionTraffic {
-    /// Counters that also add to `counters`. `first_byte` is notified when the first byte of the backend comes.
-    pub(crate) fn new(counters: &Arc<Counters>, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+    /// Counters that also add to `counters`.
+    pub(crate) fn new(counters: &Arc<Counters>) -> Self {
         Self {
             to_backend: Counter::of_session(counters, |counters| &counters.bytes_to_backends),
-            to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients)
-                .notifying(first_byte),
+            to_client: Counter::of_session(counters, |counters| &counters.bytes_to_clients),
         }
+    }
+
+    /// Adds to what `session` is counted in as well.
+    pub(crate) fn counted_in(self, session: &Arc<SessionCounters>) -> Self {
+        Self {
+            to_backend: self.to_backend.counted_in(session, Direction::ToBackend),
+            to_client: self.to_client.counted_in(session, Direction::ToClient),
+        }
+    }
+
+    /// Records what a summary reports. `first_byte` is notified when the first byte of the backend comes.
+    pub(crate) fn recording(self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+        Self {
+            to_backend: self.to_backend.recording(None),
+            to_client: self.to_client.recording(first_byte),
+        }
+    }
+
+    /// Whether it records what a summary reports.
+    pub(crate) fn is_recording(&self) -> bool {
+        self.to_client.record().is_some()
     }
 }
 
@@ -165,7 +234,7 @@ type SelectCounter = fn(&Counters) -> &Counter;
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     count: AtomicU64,
-    /// Present in the counter of one direction of one session that is observed.
+    /// Present in the counter of one direction of one session that is observed or counted in detail.
     session: Option<Box<SessionPart>>,
 }
 
@@ -174,25 +243,37 @@ pub(crate) struct Counter {
 struct SessionPart {
     /// The counter that includes this one.
     total: (Arc<Counters>, SelectCounter),
-    record: TrafficRecord,
+    /// What else includes it.
+    detailed: Option<(Arc<SessionCounters>, Direction)>,
+    /// Present if the session is observed.
+    record: Option<TrafficRecord>,
 }
 
 impl Counter {
-    /// A counter of one direction of one session, which has a [record](Self::record) and also adds to one of `counters`.
+    /// A counter of one direction of one session, which also adds to one of `counters`.
     fn of_session(counters: &Arc<Counters>, which: SelectCounter) -> Self {
         Self {
             count: AtomicU64::new(0),
             session: Some(Box::new(SessionPart {
                 total: (Arc::clone(counters), which),
-                record: TrafficRecord::default(),
+                detailed: None,
+                record: None,
             })),
         }
     }
 
-    /// Lets the record notify `first_byte` when the first byte or the end of the source comes.
-    fn notifying(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+    /// Adds to the counters of `session` as well.
+    fn counted_in(mut self, session: &Arc<SessionCounters>, direction: Direction) -> Self {
+        if let Some(part) = &mut self.session {
+            part.detailed = Some((Arc::clone(session), direction));
+        }
+        self
+    }
+
+    /// Has a [record](Self::record), which notifies `first_byte` when the first byte or the end of the source comes.
+    fn recording(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
         if let Some(session) = &mut self.session {
-            session.record = TrafficRecord::notifying(first_byte);
+            session.record = Some(TrafficRecord::notifying(first_byte));
         }
         self
     }
@@ -200,8 +281,7 @@ impl Counter {
     pub(crate) fn add(&self, n: u64) {
         self.count.fetch_add(n, Relaxed);
         if let Some(session) = &self.session {
-            let (counters, which) = &session.total;
-            which(counters).add(n);
+            session.add(n);
         }
     }
 
@@ -219,7 +299,7 @@ impl Counter {
 
     /// The record of the direction that it counts.
     pub(crate) fn record(&self) -> Option<&TrafficRecord> {
-        self.session.as_ref().map(|session| &session.record)
+        self.session.as_ref()?.record.as_ref()
     }
 
     /// Records bytes that were read from the source of the direction.
@@ -240,6 +320,18 @@ impl Counter {
     pub(crate) fn note_end(&self) {
         if let Some(record) = self.record() {
             record.note_end();
+        }
+    }
+}
+
+impl SessionPart {
+    /// Adds to what includes the counter.
+    #[inline(never)]
+    fn add(&self, n: u64) {
+        let (counters, which) = &self.total;
+        which(counters).add(n);
+        if let Some((session, direction)) = &self.detailed {
+            session.add_bytes(*direction, n);
         }
     }
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use lb_core::{Backend, FailLimit, Rng, SplitMix64};
 use lb_proxy::access::ClientZone;
 use lb_proxy::events::{CloseReason, Connection, Summary};
-use lb_proxy::reports::SessionFilter;
-use lb_proxy::{Hooks, Listener, Proxy, Timeouts};
+use lb_proxy::reports::{BackendMetrics, DetailedMetrics, SessionFilter};
+use lb_proxy::{Hooks, Listener, Metrics, Proxy, Timeouts};
 use test_support::bytes::noise;
 use test_support::deadline::{eventually, within};
 use test_support::descriptors;
@@ -55,7 +55,8 @@ async fn ten_thousand_connections_leave_nothing_behind() {
         .hooks(totals.clone());
     let before = Resources::now();
     let proxy = Proxy::builder().listener(listener).track_sessions(true);
-    let proxy = RunningProxy::run(proxy.drain_timeout(None)).await;
+    let proxy = proxy.drain_timeout(None).detailed_metrics(true);
+    let proxy = RunningProxy::run(proxy).await;
 
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut clients = Vec::with_capacity(CONNECTIONS);
@@ -101,11 +102,60 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     assert_eq!(totals.finished.load(Relaxed), metrics.finished);
     assert_eq!(totals.to_backend.load(Relaxed), metrics.bytes_to_backends);
     assert_eq!(totals.to_client.load(Relaxed), metrics.bytes_to_clients);
+    check_sums(&metrics, &proxy.handle.detailed_metrics().unwrap(), &totals);
     assert_eq!(in_flight(&upstream), 0);
     assert!(zone.is_empty());
     assert_eq!(proxy.handle.sessions(&SessionFilter::new()).matched, 0);
     proxy.end().await;
     within("the former numbers", before.restored()).await;
+}
+
+/// The counters by listener, upstream and backend add up to those of the server, and to what the hooks have observed.
+fn check_sums(metrics: &Metrics, detailed: &DetailedMetrics, totals: &Totals) {
+    let ([listener], [upstream]) = (&*detailed.listeners, &*detailed.upstreams) else {
+        panic!("{detailed:?}");
+    };
+    assert_eq!((listener.accepted, listener.active), (metrics.accepted, 0));
+    assert_eq!(
+        (upstream.active, upstream.ended.total()),
+        (0, upstream.sessions)
+    );
+    for &reason in CloseReason::ALL {
+        let ended = totals.reasons[reason as usize].load(Relaxed);
+        assert_eq!(listener.ended.get(reason), ended, "{reason:?}");
+        assert_eq!(metrics.ended_for(reason), ended, "{reason:?}");
+        // All got as far as the upstream, because nothing refuses them before.
+        assert_eq!(upstream.ended.get(reason), ended, "{reason:?}");
+    }
+    let attempts = &upstream.attempts;
+    assert_eq!(attempts.total(), metrics.connect_attempts);
+    let failed = attempts.total() - attempts.abandoned - attempts.connected - attempts.timeout;
+    assert_eq!(failed, metrics.connect_failures);
+    assert_eq!(attempts.timeout, metrics.connect_timeouts);
+    assert_eq!(upstream.connect_time.count(), attempts.connected);
+    assert_eq!(upstream.session_length.count(), upstream.sessions);
+    assert_eq!(upstream.ejections, metrics.ejections);
+    let backends = upstream.backends.iter();
+    assert_eq!(backends.clone().map(|one| one.active).sum::<u64>(), 0);
+    let of_backends = |count: fn(&BackendMetrics) -> u64| backends.clone().map(count).sum::<u64>();
+    assert_eq!(of_backends(|one| one.attempts.total()), attempts.total());
+    assert_eq!(
+        of_backends(|one| one.attempts.connected),
+        attempts.connected
+    );
+    assert_eq!(of_backends(|one| one.ejections), metrics.ejections);
+    assert_eq!(of_backends(|one| one.resets), metrics.backend_resets);
+    for (to_backends, to_clients) in [
+        (listener.traffic.to_backends, listener.traffic.to_clients),
+        (upstream.traffic.to_backends, upstream.traffic.to_clients),
+        (
+            of_backends(|one| one.traffic.to_backends),
+            of_backends(|one| one.traffic.to_clients),
+        ),
+    ] {
+        assert_eq!(to_backends, totals.to_backend.load(Relaxed));
+        assert_eq!(to_clients, totals.to_client.load(Relaxed));
+    }
 }
 
 /// The resources that the process uses without the proxy.
@@ -141,6 +191,7 @@ impl Resources {
 struct Totals {
     closed: AtomicU64,
     finished: AtomicU64,
+    reasons: [AtomicU64; CloseReason::ALL.len()],
     to_backend: AtomicU64,
     to_client: AtomicU64,
 }
@@ -150,6 +201,7 @@ impl Hooks for Totals {
         self.closed.fetch_add(1, Relaxed);
         let finished = summary.reason == CloseReason::Finished;
         self.finished.fetch_add(finished.into(), Relaxed);
+        self.reasons[summary.reason as usize].fetch_add(1, Relaxed);
         self.to_backend.fetch_add(summary.bytes_to_backend, Relaxed);
         self.to_client.fetch_add(summary.bytes_to_client, Relaxed);
     }

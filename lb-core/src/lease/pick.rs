@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Arc as StdArc;
 
 use super::limited::take_permitted;
 use super::response_timer::ResponseTimer;
@@ -72,6 +73,18 @@ impl Pick {
         let now = self.taken_at.timestamp();
         times.picked(state.fail_timeout(), now);
         Some(ResponseTimer::new(times, now))
+    }
+
+    /// What the embedder keeps of the backend, such as counters: the first call for a backend creates it, and it survives
+    /// updates as the rest of the backend's state does. `None` if the backend has data of another type. Costs one reference
+    /// count.
+    pub fn data<T: Send + Sync + 'static>(
+        &self,
+        create: impl FnOnce(&Arc<Backend>) -> StdArc<T>,
+    ) -> Option<StdArc<T>> {
+        let state = self.state();
+        let data = state.data(|| create(&state.description()));
+        StdArc::clone(data).downcast().ok()
     }
 
     /// Reports that the connection could not be established, and ends the lease.

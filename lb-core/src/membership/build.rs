@@ -39,7 +39,7 @@ impl Membership {
             let tracking = policy.tracking(&tier);
             needs_health |= tracking == Tracking::Total;
             tier.track(tracking);
-            CompiledTier { tier, picker }
+            CompiledTier::new(tier, picker)
         };
         let membership = Self {
             tiers: tiers.into_iter().map(compile).collect(),

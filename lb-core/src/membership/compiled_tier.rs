@@ -1,5 +1,7 @@
 //! A tier with the picker that a policy compiled for it.
 
+use std::sync::OnceLock;
+
 use crate::lease::pick::Pick;
 use crate::pick::acquire::acquire;
 use crate::pick::context::PickContext;
@@ -10,6 +12,8 @@ use crate::tiers::tier::Tier;
 pub(crate) struct CompiledTier {
     pub(crate) tier: Tier,
     pub(crate) picker: Box<dyn Picker>,
+    /// The picker's digest, computed at the first call.
+    digest: OnceLock<Option<u64>>,
 }
 
 impl AsRef<Tier> for CompiledTier {
@@ -19,6 +23,19 @@ impl AsRef<Tier> for CompiledTier {
 }
 
 impl CompiledTier {
+    pub(super) const fn new(tier: Tier, picker: Box<dyn Picker>) -> Self {
+        Self {
+            tier,
+            picker,
+            digest: OnceLock::new(),
+        }
+    }
+
+    /// The [digest](Picker::digest) of the picker.
+    pub(crate) fn digest(&self) -> Option<u64> {
+        *self.digest.get_or_init(|| self.picker.digest())
+    }
+
     #[inline]
     pub(super) fn pick(&self, cx: &mut PickContext<'_>) -> Option<Pick> {
         let slot = self.tier.slot(self.picker.pick(cx)?)?;

@@ -66,6 +66,8 @@ pub enum Verdict {
     NotInSubset,
     /// This connection has failed on it.
     Tried,
+    /// It waits for its first active check.
+    Unchecked,
     /// An active check failed.
     Unhealthy,
     /// It has the weight 0.
@@ -185,8 +187,10 @@ fn verdict(slot: &Slot, request: &PickRequest<'_>, panics: bool, now: Timestamp)
     if panics {
         return Verdict::Eligible;
     }
-    if state.health() == Health::Unhealthy {
-        return Verdict::Unhealthy;
+    match state.health() {
+        Health::Healthy => {}
+        Health::Unchecked => return Verdict::Unchecked,
+        Health::Unhealthy => return Verdict::Unhealthy,
     }
     match state.ejected_until(now) {
         Some(until) => Verdict::Ejected { until },
@@ -235,6 +239,7 @@ impl fmt::Display for Verdict {
             Self::Full => "full",
             Self::NotInSubset => "not in the subset",
             Self::Tried => "tried before",
+            Self::Unchecked => "not checked yet",
             Self::Unhealthy => "unhealthy",
             Self::ZeroWeight => "of weight 0",
         })

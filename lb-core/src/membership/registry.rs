@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Weak;
 
 use super::set::BackendSet;
-use crate::backend::{Backend, Priority};
+use crate::backend::{Backend, Health, Priority};
 use crate::config::BalancerConfig;
 use crate::delta::Delta;
 use crate::known::Known;
@@ -44,10 +44,18 @@ impl Registry {
         &mut self,
         old: Option<&BackendSet>,
         snapshot: &Snapshot,
+        initial: Health,
         now: Timestamp,
     ) -> (BackendSet, Delta) {
         self.departed.retain(|_, gone| gone.in_flight() > 0);
         let late = old.is_some();
+        let owner = Weak::clone(&self.owner);
+        let new = |backend: &Arc<Backend>| {
+            let owner = Weak::clone(&owner);
+            let state = BackendState::new(Arc::clone(backend), now, late, owner);
+            state.set_initial_health(initial);
+            StateRef::new(state)
+        };
         let mut known = Known::new(old.into_iter().flat_map(BackendSet::members));
         let mut delta = Delta::default();
         let members = snapshot.iter().map(|backend| {
@@ -59,7 +67,9 @@ impl Registry {
             let stays = before.filter(|(before, _)| before.instance == backend.instance);
             let reference = stays.map(|(_, member)| member.clone());
             let backend = Arc::new(backend.clone());
-            let reference = reference.unwrap_or_else(|| self.returned_or_new(&backend, late, now));
+            let reference = reference
+                .or_else(|| self.returned(&backend))
+                .unwrap_or_else(|| new(&backend));
             reference.state().set_description(backend);
             reference
         });
@@ -73,20 +83,10 @@ impl Registry {
         (BackendSet::new(snapshot, members), delta)
     }
 
-    /// The state of a backend that is not in the old set: the one from before it was removed, or a new one.
-    fn returned_or_new(
-        &mut self,
-        backend: &Arc<Backend>,
-        late: bool,
-        now: Timestamp,
-    ) -> StateRef<BackendState> {
+    /// The state that a backend had before it was removed, if connections have kept it.
+    fn returned(&mut self, backend: &Backend) -> Option<StateRef<BackendState>> {
         let departed = self.departed.remove(&backend.addr);
-        let returned =
-            departed.filter(|gone| gone.state().description().instance == backend.instance);
-        returned.unwrap_or_else(|| {
-            let owner = Weak::clone(&self.owner);
-            StateRef::new(BackendState::new(Arc::clone(backend), now, late, owner))
-        })
+        departed.filter(|gone| gone.state().description().instance == backend.instance)
     }
 
     /// The backends of `set` that take connections and are in the subset, by priority, near before far.

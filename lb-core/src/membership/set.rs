@@ -1,10 +1,12 @@
 //! Every backend of one snapshot with its state.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::backend::{Backend, Health};
+use crate::backend::{AdminState, Backend, Health};
+use crate::hash;
 use crate::lease::reference::StateRef;
 use crate::snapshot::Snapshot;
 use crate::state::backend_state::BackendState;
@@ -50,6 +52,13 @@ impl BackendSet {
         &self.snapshot
     }
 
+    /// A number that is equal for sets of the same backends with the same weights, names, priorities, limits and
+    /// [admin states](crate::AdminState), in any order, and almost certainly differs for others. Replicas whose numbers differ
+    /// for long have sources that disagree. O(n).
+    pub fn digest(&self) -> u64 {
+        self.snapshot.iter().map(digest).fold(0, u64::wrapping_add)
+    }
+
     /// Whether there is a backend at `addr`. O(log n) after the first call for a membership.
     pub fn contains(&self, addr: SocketAddr) -> bool {
         self.find(addr).is_some()
@@ -72,6 +81,22 @@ impl BackendSet {
     }
 }
 
+/// What of a backend decides which connections it gets, as a number.
+fn digest(backend: &Backend) -> u64 {
+    let name = backend.name.as_deref();
+    hash::fold([
+        hash::of_addr(backend.addr),
+        name.map_or(0, |name| hash::of_name(name, backend.addr.port())),
+        backend.weight.get().into(),
+        backend.priority.get().into(),
+        backend.max_conns.map_or(0, NonZeroU32::get).into(),
+        match backend.admin {
+            AdminState::Ready => 0,
+            AdminState::Drain => 1,
+        },
+    ])
+}
+
 /// The status of one backend at one moment.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
@@ -90,4 +115,38 @@ pub struct BackendStatus<'a> {
     pub ejected_until: Option<Timestamp>,
     /// When it became known.
     pub joined_at: Timestamp,
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::backend::{Priority, Weight};
+
+    fn digest(backends: impl IntoIterator<Item = Backend>) -> u64 {
+        BackendSet::new(&backends.into_iter().collect(), Vec::new()).digest()
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_backends_in_any_order() {
+        let [a, b] = [1, 2].map(|port| Backend::new((Ipv4Addr::LOCALHOST, port).into()));
+        let both = digest([a.clone(), b.clone()]);
+        assert_eq!(both, digest([b.clone(), a.clone()]));
+        let changed = [
+            a.clone().with_weight(Weight::new(2)),
+            a.clone().with_name("node1"),
+            a.clone().with_admin(AdminState::Drain),
+            a.clone().with_priority(Priority::BACKUP),
+            a.clone().with_max_conns(NonZeroU32::new(1)),
+            Backend::new((Ipv4Addr::LOCALHOST, 3).into()),
+        ];
+        let others: Vec<u64> = changed.map(|a| digest([a, b.clone()])).to_vec();
+        assert!(!others.contains(&both) && !others.contains(&digest([b])));
+        let shown_only = a.with_source("dns:node1").with_zone("a");
+        assert_eq!(
+            both,
+            digest([shown_only, Backend::new((Ipv4Addr::LOCALHOST, 2).into())])
+        );
+    }
 }

@@ -1,13 +1,15 @@
 //! The state of one backend.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::{OnceLock, Weak};
+use std::sync::{Arc as StdArc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::damping::Damping;
 use super::expectation::Expectation;
 use super::fail_limit::{FailLimit, FailureRecord};
+use super::health_word::HealthWord;
 use super::index_position::IndexPosition;
 use super::outlier::OutlierRecord;
 use super::owner::Owner;
@@ -38,7 +40,7 @@ pub(crate) struct BackendState {
     pub(crate) damping: Damping,
     pub(crate) failures: FailureRecord,
     pub(crate) outliers: OutlierRecord,
-    pub(super) is_unhealthy: AtomicBool,
+    pub(super) health: HealthWord,
     /// Whether it is the only backend that can be picked, so that its fail limit does not apply.
     is_sole: AtomicBool,
     /// The permits of its leases, where it has `max_conns`.
@@ -60,7 +62,12 @@ pub(crate) struct BackendState {
     description: ArcSwapAny<Arc<Backend>>,
     pub(super) position: ArcSwapAny<Option<Arc<IndexPosition>>>,
     pub(super) owner: Weak<dyn Owner>,
+    /// What the embedder keeps of it.
+    data: OnceLock<EmbedderData>,
 }
+
+/// Of std also where loom has a stand-in: it is no part of the protocol of leases.
+type EmbedderData = StdArc<dyn Any + Send + Sync>;
 
 impl BackendState {
     /// A backend that became known at `joined_at`, `late` if others had been known before. It has no fail limit until
@@ -78,7 +85,7 @@ impl BackendState {
             damping: Damping::new(),
             failures: FailureRecord::new(),
             outliers: OutlierRecord::new(),
-            is_unhealthy: AtomicBool::new(false),
+            health: HealthWord::new(),
             is_sole: AtomicBool::new(false),
             limit: ConnectionLimit::new(),
             response_times: OnceLock::new(),
@@ -92,6 +99,7 @@ impl BackendState {
             description: ArcSwapAny::new(backend),
             position: ArcSwapAny::new(None),
             owner,
+            data: OnceLock::new(),
         }
     }
 
@@ -132,6 +140,11 @@ impl BackendState {
         self.description.store(backend);
     }
 
+    /// The embedder's data; the first call creates it.
+    pub(crate) fn data(&self, create: impl FnOnce() -> EmbedderData) -> &EmbedderData {
+        self.data.get_or_init(create)
+    }
+
     // === Ejection and health ===
 
     /// Says whether it is the only backend that can be picked: then its fail limit does not apply, because ejecting it
@@ -166,11 +179,7 @@ impl BackendState {
     }
 
     pub(crate) fn health(&self) -> Health {
-        if self.is_unhealthy.load(Relaxed) {
-            Health::Unhealthy
-        } else {
-            Health::Healthy
-        }
+        self.health.get()
     }
 
     // === Time ===
@@ -206,12 +215,7 @@ impl BackendState {
         format!(
             "{:?}",
             (
-                (
-                    &self.failures,
-                    &self.damping,
-                    &self.outliers,
-                    &self.is_unhealthy
-                ),
+                (&self.failures, &self.damping, &self.outliers, &self.health),
                 (self.remembered_times(), &self.connect_time),
                 (&self.warm_since, &self.turns, &self.credit, self.joined_at),
             )
@@ -245,7 +249,7 @@ mod tests {
 
     /// Ten thousand backends have ten thousand of it.
     #[test]
-    fn a_state_is_three_cache_lines() {
-        assert_eq!(size_of::<BackendState>(), 192);
+    fn a_state_is_three_cache_lines_and_the_embedders_data() {
+        assert_eq!(size_of::<BackendState>(), 192 + 24);
     }
 }

@@ -8,18 +8,32 @@ use crate::sync::atomic::Ordering::Relaxed;
 use crate::time::Timestamp;
 
 impl BackendState {
-    /// Stores the result of an active check. True if the health was different before.
-    pub(crate) fn set_health(&self, health: Health, now: Timestamp) -> bool {
-        let is_unhealthy = health == Health::Unhealthy;
-        let changed = self.is_unhealthy.swap(is_unhealthy, Relaxed) != is_unhealthy;
-        let readmitted = !is_unhealthy && self.outliers.readmit(now);
-        if is_unhealthy {
+    /// Stores the health of a backend that no check has reported on.
+    pub(crate) fn set_initial_health(&self, health: Health) {
+        self.health.replace(health);
+        if health != Health::Healthy {
             self.standing.suspect();
-        } else {
-            if changed {
+        }
+    }
+
+    /// Stores the result of an active check. True if the health was different before.
+    ///
+    /// A backend of the first snapshot that waited for its first check starts warm: it has not recovered, the process has
+    /// just begun.
+    pub(crate) fn set_health(&self, health: Health, now: Timestamp) -> bool {
+        let before = self.health.replace(health);
+        let changed = before != health;
+        let is_healthy = health == Health::Healthy;
+        let readmitted = is_healthy && self.outliers.readmit(now);
+        if is_healthy {
+            let was_there_at_start =
+                before == Health::Unchecked && self.warm_since.load(Relaxed) == 0;
+            if changed && !was_there_at_start {
                 self.warm_since.store(nonzero(now), Relaxed);
             }
             self.clear_suspicion();
+        } else {
+            self.standing.suspect();
         }
         if changed || readmitted {
             self.report_change();
@@ -62,7 +76,9 @@ impl BackendState {
     /// Clears the suspicion, if there is no reason left.
     fn clear_suspicion(&self) {
         self.standing.clear_if(|| {
-            self.failures.is_clean() && self.outliers.is_clean() && !self.is_unhealthy.load(Relaxed)
+            self.failures.is_clean()
+                && self.outliers.is_clean()
+                && self.health.get() == Health::Healthy
         });
     }
 

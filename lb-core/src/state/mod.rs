@@ -5,6 +5,7 @@ pub(crate) mod damping;
 pub(crate) mod expectation;
 pub(crate) mod fail_limit;
 mod feedback;
+pub(crate) mod health_word;
 pub(crate) mod in_flight_ages;
 pub(crate) mod index_position;
 pub(crate) mod outlier;

@@ -76,7 +76,7 @@ impl<'a> Generator<'a> {
             30 => Event::SetPolicy(self.one_of(&PARTNERS).build()),
             31 => Event::SetConfig(self.config()),
             32..35 => {
-                let health = self.one_of(&[Health::Healthy, Health::Unhealthy]);
+                let health = self.one_of(&[Health::Healthy, Health::Unchecked, Health::Unhealthy]);
                 Event::SetHealth(addr(self.below(self.backends) as usize), health)
             }
             _ => Event::SetPolicy((self.policy)()),

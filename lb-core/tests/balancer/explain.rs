@@ -34,11 +34,13 @@ fn every_verdict_is_explained() {
         backend(5),
         backend(6).with_name("good").with_source("list"),
         backend(7).with_priority(Priority::BACKUP),
+        backend(8),
     ];
     let policy = Arc::new(WeightedRoundRobin::new());
     let mut bench = Bench::new(policy, &snapshot.into_iter().collect());
-    let full = bench.pick_only(2, 8, at(0)).unwrap();
-    let _ = bench.pick_only(3, 8, at(0)).unwrap().failed(at(0));
+    bench.check(8, Health::Unchecked, at(0));
+    let full = bench.pick_only(2, 9, at(0)).unwrap();
+    let _ = bench.pick_only(3, 9, at(0)).unwrap().failed(at(0));
     bench.check(4, Health::Unhealthy, at(0));
     let tried = tried([5]);
     let explained = |bench: &mut Bench| {
@@ -55,13 +57,16 @@ fn every_verdict_is_explained() {
         "{until:?}"
     );
     let verdicts: Vec<_> = found.backends.iter().map(|b| b.verdict).collect();
-    use Verdict::{Draining, Eligible, Full, Tried, Unhealthy, ZeroWeight};
+    use Verdict::{Draining, Eligible, Full, Tried, Unchecked, Unhealthy, ZeroWeight};
     assert_eq!(verdicts[..3], [Draining, ZeroWeight, Full]);
-    assert_eq!(verdicts[4..], [Unhealthy, Tried, Eligible, Eligible]);
+    assert_eq!(
+        verdicts[4..],
+        [Unhealthy, Tried, Eligible, Eligible, Unchecked]
+    );
     assert_eq!(found.chosen, Some(addr(6)));
     assert_eq!(found.backends[2].in_flight, 1);
     let text = found.to_string();
-    assert_eq!(text.lines().count(), 8, "{text}");
+    assert_eq!(text.lines().count(), 9, "{text}");
     let good = format!(
         "-> {} (good) from list: eligible, priority 0 with 100 % of connections, weight 1, 0 in flight",
         addr(6)
@@ -79,7 +84,7 @@ fn every_verdict_is_explained() {
         .backends
         .iter()
         .filter(|b| b.verdict == Verdict::NotInSubset);
-    assert_eq!(outside.count(), 3, "{found}");
+    assert_eq!(outside.count(), 4, "{found}");
     drop(full);
 }
 
@@ -279,6 +284,8 @@ fn steps() -> impl Strategy<Value = Vec<(Step, Option<[u8; 2]>, Vec<usize>)>> {
 }
 
 proptest! {
+    // 520 cases of 20 states on average: 10000 states.
+    #![proptest_config(ProptestConfig::with_cases(520))]
     #[test]
     fn explained_and_picked_are_the_same(
         policy in proptest::sample::select(policies()),

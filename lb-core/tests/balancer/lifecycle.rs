@@ -105,7 +105,7 @@ fn an_equal_snapshot_publishes_nothing() {
 }
 
 #[test]
-fn a_set_knows_its_backends_by_address() {
+fn a_set_finds_its_backends_by_address() {
     let mut bench = wrr(&weighted(&[1, 0, 2]));
     let set = bench.balancer.set();
     let known: Vec<bool> = (0..4).map(|i| set.contains(addr(i))).collect();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lb_core::policy::{LeastConn, PolicyKind, WeightedRoundRobin};
 use lb_core::{
-    BalancerConfig, FailLimit, Health, OutlierDetection, SlowStart, Snapshot, Timestamp, Tried,
-    Weight,
+    BalancerConfig, FailLimit, Health, OutlierDetection, PickError, PickRequest, SlowStart,
+    Snapshot, SplitMix64, Timestamp, Tried, Weight, balancer,
 };
 
 use crate::support::{Bench, at, backend, chi_square, number, small, weighted};
@@ -89,6 +89,43 @@ fn a_backend_that_a_check_finds_healthy_starts_slowly() {
     bench.check(3, Health::Healthy, at(1060));
     assert_part(&mut bench, at(1080), 0.8, "checked again");
     assert_part(&mut bench, at(1100), 1.0, "warm");
+}
+
+#[test]
+fn a_backend_that_waits_for_its_first_check_starts_slowly_unless_it_was_there_at_the_start() {
+    let config = slowly(slow()).with_initial_health(Health::Unchecked);
+    let (mut updater, balancer) = balancer(PolicyKind::Random.build());
+    updater.set_config(config);
+    updater.apply(&weighted(&[1, 1, 1]), at(0));
+    let mut bench = Bench {
+        updater,
+        balancer,
+        rng: SplitMix64::new(0x5eed),
+    };
+    for i in 0..3 {
+        assert_eq!(
+            bench.pick_only(i, 3, at(1)).err(),
+            Some(PickError::Exhausted)
+        );
+        assert!(bench.check(i, Health::Healthy, at(900)), "changed");
+    }
+    let tried = Tried::new();
+    let request = PickRequest::new(&tried);
+    let explained = bench.balancer.explain(&request, at(900), &mut bench.rng);
+    let explained = explained.unwrap().backends;
+    assert!(explained.iter().all(|b| b.slow_start_percent.is_none()));
+    bench.updater.apply(&weighted(&[1, 1, 1, 1]), at(950));
+    assert_eq!(
+        bench.pick_only(3, 4, at(951)).err(),
+        Some(PickError::Exhausted)
+    );
+    bench.check(3, Health::Healthy, at(1000));
+    assert_part(
+        &mut bench,
+        at(1050),
+        0.5,
+        "joined, and warm since its first check",
+    );
 }
 
 #[test]

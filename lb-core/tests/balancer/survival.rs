@@ -28,6 +28,22 @@ fn status(bench: &Bench, seconds: u64) -> String {
 }
 
 #[test]
+fn the_embedders_data_of_a_backend_survives_what_its_state_survives() {
+    let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &weighted(&[1]));
+    let pick = bench.pick().unwrap();
+    let data = pick.data(|backend| Arc::new(backend.addr)).unwrap();
+    assert_eq!(pick.data(|_| Arc::new(7_u32)), None, "another type");
+    drop(pick);
+    bench.updater.apply(&weighted(&[5, 1]), at(1));
+    for _ in 0..6 {
+        let pick = bench.pick().unwrap();
+        let again = pick.data(|backend| Arc::new(backend.addr)).unwrap();
+        assert_eq!(*again, pick.addr());
+        assert_eq!(Arc::ptr_eq(&again, &data), pick.addr() == *data);
+    }
+}
+
+#[test]
 fn settings_at_run_time_keep_all_state() {
     for kind in PolicyKind::ALL {
         let snapshot: Snapshot = (0..5).map(|i| backend(i).with_zone("a")).collect();

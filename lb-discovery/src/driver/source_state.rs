@@ -1,4 +1,4 @@
-//! What the driver knows of one source.
+//! The driver's record of one source.
 
 use std::sync::Arc;
 use std::time::Duration;

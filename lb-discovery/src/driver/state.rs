@@ -1,4 +1,4 @@
-//! What the driver knows of all its sources.
+//! The driver's record of all its sources.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -89,7 +89,7 @@ async fn given_name_servers_answer_reserved_names() {
 }
 
 #[tokio::test]
-async fn the_system_resolver_knows_localhost() {
+async fn the_system_resolver_resolves_localhost() {
     let dns = Dns::try_new(Resolver::try_system().unwrap(), "localhost", 446).unwrap();
     let found = dns.lookup().await.unwrap();
     assert!(found.snapshot.iter().all(|b| b.addr.ip().is_loopback()));

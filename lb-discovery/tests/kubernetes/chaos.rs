@@ -55,19 +55,19 @@ pub(crate) async fn survives(fault: Fault, error: &str) {
 
 #[tokio::test]
 async fn server_error() {
-    survives(Fault::Status(500), "500: told to fail").await;
+    survives(Fault::Status(500), "500: set to fail").await;
 }
 
 #[tokio::test]
 async fn too_many_requests() {
-    survives(Fault::Status(429), "429: told to fail").await;
+    survives(Fault::Status(429), "429: set to fail").await;
 }
 
 #[tokio::test]
 async fn unauthorized() {
     survives(
         Fault::Status(401),
-        "401 Unauthorized: told to fail; the token or certificate",
+        "401 Unauthorized: set to fail; the token or certificate",
     )
     .await;
 }
@@ -76,7 +76,7 @@ async fn unauthorized() {
 async fn forbidden() {
     survives(
         Fault::Status(403),
-        "403 Forbidden: told to fail; grant list and watch",
+        "403 Forbidden: set to fail; grant list and watch",
     )
     .await;
 }

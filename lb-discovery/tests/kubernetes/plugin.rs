@@ -291,7 +291,7 @@ async fn a_plugin_that_cannot_be_used_is_named_at_the_start() {
         ),
         (
             format!("apiVersion: {VERSION}, command: sh, interactiveMode: Always"),
-            "the exec plugin \"sh\" wants to ask at a terminal",
+            "the exec plugin \"sh\" asks at a terminal",
         ),
         (
             "apiVersion: client.authentication.k8s.io/v1alpha1, command: sh".to_owned(),

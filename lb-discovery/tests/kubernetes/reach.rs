@@ -112,7 +112,7 @@ async fn an_overloaded_server_sets_the_delay() {
     for code in [429, 503] {
         api.server.fault(Fault::Throttled(code, 3600));
         let mut running = run(api.slices());
-        let asked = "told to fail; the server asks to wait for 3600 s";
+        let asked = "set to fail; the server asks to wait for 3600 s";
         until_error(&running, &format!("{code}: {asked}")).await;
         // No longer than any other failure: the driver's delays have a limit.
         api.server.fault(Fault::None);

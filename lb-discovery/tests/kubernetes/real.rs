@@ -5,7 +5,7 @@
 //! - EndpointSlices are marked as managed by another program, and belong to a Service without a selector.
 //! - Pods ask for a scheduler that does not exist, so that no kubelet takes them and their status is what the test
 //!   writes. So they are on no node. A finalizer holds them while they are deleted.
-//! - DaemonSets fit no node, and Deployments want no pods.
+//! - DaemonSets fit no node, and Deployments ask for no pods.
 //! - The cluster chooses the node ports.
 //!
 //! Nodes cannot be created: tests use the existing ones, and compute from them what to expect. Tests that would change a

@@ -39,7 +39,7 @@ const PACE: Duration = Duration::from_millis(10);
 const PICKS: u32 = 4_000_000;
 const ROUNDS: usize = 9;
 
-/// The n-th change gives one endpoint an address that tells which change it was.
+/// The n-th change gives one endpoint an address that has the number of the change.
 fn marker(change: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from(0x0b00_0000 + change))
 }

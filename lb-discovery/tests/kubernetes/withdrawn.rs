@@ -280,7 +280,7 @@ async fn a_withdrawn_set_is_not_kept_when_the_api_fails_next() {
     api.server.delete("services", "default", "echo");
     until::<&str>(&mut running, &[]).await;
     api.server.fault(Fault::Status(500));
-    until_error(&running, "500: told to fail").await;
+    until_error(&running, "500: set to fail").await;
     assert_eq!(running.handle.status().sources[0].backends, 0);
 }
 

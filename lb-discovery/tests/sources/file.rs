@@ -162,7 +162,7 @@ async fn a_file_that_appears_late_is_used() {
 }
 
 #[tokio::test]
-async fn the_name_or_the_caller_tells_the_format() {
+async fn the_name_or_the_caller_gives_the_format() {
     let dir = Dir::new("file-format");
     let json = r#"{"backends": [{"addr": "127.0.0.1:1"}]}"#;
     for (name, text) in [

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `GET /livez` | `ok`, while the process runs |
 //! | `GET /readyz` | 200 or 503, and each condition of readiness |
+//! | `GET /metrics` | metrics for Prometheus (feature `metrics`) |
 //! | `GET /status.json` | [`Status`](status::Status); `docs/status.md` of this crate describes it |
 //! | `GET /explain?upstream=U[&client=ADDR][&sni=NAME][&local=ADDR]` | each backend, why it may or may not be picked, and which one is |
 //! | `GET /sessions?[upstream=][&backend=][&listener=][&client=][&phase=][&older_than=][&more_bytes_than=][&order=][&limit=]` | live sessions |

@@ -6,15 +6,21 @@ use lb_core::Backend;
 
 use super::attempt::AttemptReport;
 use super::refusal::RefusalDetail;
+use super::termination::TerminationCode;
 use crate::close_reason::CloseReason;
+use crate::live_sessions::{SessionId, SessionPhase};
 use crate::upstream::Upstream;
 
 /// The summary of a connection that ended.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
+    /// The number of the session, which its [`Progress`](super::Progress) has as well.
+    pub id: SessionId,
     /// Why it ended.
     pub reason: CloseReason,
+    /// How far it had come. A session that was refused at once is in the first phase.
+    pub phase: SessionPhase,
     /// More about the reason, if it ended before the relay and there is more.
     pub refusal: Option<&'a RefusalDetail>,
     /// The limit that would have refused it but for a [dry run](crate::Listener::limit_dry_run).
@@ -45,6 +51,17 @@ pub struct Summary<'a> {
 }
 
 impl Summary<'_> {
+    /// HAProxy's two letters for the end.
+    #[doc(alias = "termination_state", alias = "%ts")]
+    pub fn termination(&self) -> TerminationCode {
+        TerminationCode::of(self)
+    }
+
+    /// The discovery source that reported the backend, by its name in the [driver's status](crate::Upstream::discovery).
+    pub fn backend_source(&self) -> Option<&str> {
+        self.backend?.source.as_deref()
+    }
+
     /// The side whose stream ended or was reset first. `None` if neither was.
     pub fn first_end(&self) -> Option<Side> {
         match (self.client_ended_after, self.backend_ended_after) {

@@ -81,7 +81,7 @@ impl AcceptLoop {
             };
             match acquired {
                 Ok(()) => drop(worker.sessions.spawn(session.serve(Arc::clone(&worker)))),
-                Err(reason) => session.close(Err(reason), &worker.counters),
+                Err(reason) => session.close(Err(reason), &worker),
             }
             // One connection at a time, as nginx does: in a burst, sessions that have begun run before new ones.
             yield_now().await;
@@ -98,6 +98,9 @@ impl AcceptLoop {
     fn start_session(&self, (client, peer): (Stream, SocketAddr), counters: &Counters) -> Session {
         counters.accepted.increment();
         counters.active.increment();
+        if let Some(detailed) = self.listener.counters() {
+            detailed.accepted(counters.worker);
+        }
         Session::new(client, peer, &self.listener)
     }
 
@@ -127,8 +130,7 @@ impl AcceptLoop {
                 continue;
             }
             counters.accept_exhausted.increment();
-            self.listener
-                .report_pause(AcceptPause::Shortage, Some(&error));
+            self.listener.pause(AcceptPause::Shortage, Some(&error));
             sleep(pause).await;
             pause = (pause * 2).min(SHORTAGE_PAUSE.1);
         }

@@ -1,6 +1,7 @@
 //! The settings of sessions, which a listener and each of its virtual servers have.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::description::Listener;
 use crate::bandwidth::Bandwidth;
@@ -77,6 +78,14 @@ macro_rules! session_settings {
             /// Sets the observer of its connections. Default: none.
             pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
                 self.route.hooks = Some(hooks);
+                self
+            }
+
+            /// Sets the time between two calls of [`Hooks::progress`](crate::Hooks::progress) for a session that relays, at
+            /// least 100 ms. Default: none, no calls. A session with an interval has a timer and takes some 700 bytes more.
+            #[doc(alias = "access_log_flush_interval", alias = "logasap")]
+            pub fn report_interval(mut self, interval: Option<Duration>) -> Self {
+                self.route.report_interval = interval;
                 self
             }
 

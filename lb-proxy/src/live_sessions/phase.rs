@@ -4,9 +4,10 @@ use std::fmt;
 
 /// How far a session has come.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum SessionPhase {
     /// Its first bytes are read, and its upstream is chosen. Sessions without a preread are in it for a moment.
+    #[default]
     Preread,
     /// It waits for a backend: in the upstream's wait queue, or for the first membership.
     Queued,
@@ -45,6 +46,14 @@ impl SessionPhase {
     /// The phase with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|phase| phase.name() == name)
+    }
+
+    /// Whether a session in this phase has an upstream.
+    pub(crate) const fn has_upstream(self) -> bool {
+        matches!(
+            self,
+            Self::Queued | Self::Connecting | Self::Relaying | Self::Closing
+        )
     }
 
     /// The phase with this discriminant.

@@ -48,7 +48,7 @@ impl SessionTable {
     }
 
     /// A number for a session of this worker. The numbers of a worker leave the same rest, divided by the number of workers.
-    fn next_id(&self) -> SessionId {
+    pub(crate) fn next_id(&self) -> SessionId {
         let (worker, workers) = self.worker;
         SessionId::new(self.begun.fetch_add(1, Relaxed) * workers + worker)
     }
@@ -62,11 +62,11 @@ impl SessionTable {
     /// Adds a session. It is in the table until the value is dropped.
     pub(crate) fn add(
         self: &Arc<Self>,
+        id: SessionId,
         accepted_at: Instant,
         peer: SocketAddr,
         listener: SocketAddr,
     ) -> TrackedSession {
-        let id = self.next_id();
         let session = Arc::new(LiveSession::new(id, accepted_at, peer, listener));
         TrackedSession {
             slot: self.lock().insert(Arc::clone(&session)),

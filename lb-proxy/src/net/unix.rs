@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_have_one_address_and_those_with_a_name_are_told_apart() {
+    fn clients_have_one_address_and_those_with_a_name_have_their_own() {
         let unnamed = peer_key(None);
         assert_eq!(unnamed, Endpoint::unnamed().key());
         let [a, b] = [b"0001f", b"fffff"].map(|name| peer_key(Some(name)));

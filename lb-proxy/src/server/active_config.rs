@@ -63,6 +63,7 @@ impl ActiveConfig {
         trackers.hops.set_listeners(listeners.addrs());
         let mut upstreams = UpstreamSet::default();
         upstreams.replace(desired.upstreams, &runtime::Handle::current(), signals);
+        upstreams.count_in(trackers);
         Self {
             listeners,
             upstreams,
@@ -89,7 +90,15 @@ impl ActiveConfig {
             .collect()
     }
 
-    /// The upstreams that the server follows.
+    /// What it listens on.
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        self.listeners
+            .states()
+            .map(|state| state.endpoint())
+            .collect()
+    }
+
+    /// The upstreams that it follows.
     pub(crate) fn upstreams(&self) -> Vec<Upstream> {
         self.upstreams.all().cloned().collect()
     }
@@ -142,6 +151,7 @@ impl ActiveConfig {
             &context.runtime,
             &context.signals,
         );
+        self.upstreams.count_in(&context.trackers);
         self.proxy = self.proxy.with_limits(desired.limits);
         self.shutdown = desired.shutdown;
         self.tracks_sessions = desired.tracks_sessions;

@@ -30,7 +30,10 @@ impl Proxy {
     /// first worker that cannot be started. Nothing stays open then.
     pub async fn bind(self) -> Result<Server, BindError> {
         let signals = ShutdownSignals::new();
-        let trackers = Arc::new(Trackers::new());
+        let trackers = Arc::new(match self.detailed_metrics {
+            true => Trackers::with_detailed_counters(self.workers.count()),
+            false => Trackers::new(),
+        });
         let (pool, workers) = WorkerPool::start(self.workers, &signals, &trackers)
             .map_err(|source| BindError::Worker { source })?;
         let mut desired = DesiredState::new(self, workers.len());

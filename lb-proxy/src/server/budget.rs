@@ -28,7 +28,7 @@ pub struct DescriptorBudget {
     pub limit: Option<u64>,
     /// In use without a session: what was open when the proxy was bound, and the current listening sockets.
     pub in_use: u64,
-    /// Reserved for everything but sessions.
+    /// Reserved for everything but sessions, the probes of [health checks](crate::health) included.
     pub reserve: u64,
     /// Sessions that fit, each with two sockets, and every fourth with a pipe. At least 1.
     pub sessions: usize,

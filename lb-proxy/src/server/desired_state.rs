@@ -16,7 +16,7 @@ pub(crate) struct DesiredState {
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
     pub(crate) tracks_sessions: bool,
-    /// Descriptors for everything but sessions and listening sockets, those of the workers' runtimes included.
+    /// Descriptors for everything but sessions and listening sockets, those of the workers' runtimes and of probes included.
     pub(crate) reserve: u64,
     pub(crate) shutdown: ShutdownConfig,
     retry: BindRetry,
@@ -25,12 +25,14 @@ pub(crate) struct DesiredState {
 impl DesiredState {
     /// The target state that `proxy` describes, for a server with this number of workers.
     pub(crate) fn new(proxy: Proxy, workers: usize) -> Self {
+        let upstreams = proxy.all_upstreams();
+        let probes = Upstream::probe_descriptors(&upstreams);
         Self {
-            upstreams: proxy.all_upstreams(),
+            upstreams,
             workers: proxy.workers,
             limits: proxy.limits,
             tracks_sessions: proxy.tracks_sessions,
-            reserve: proxy.reserve_with(workers),
+            reserve: proxy.reserve_with(workers).saturating_add(probes),
             shutdown: proxy.shutdown,
             retry: BindRetry::new(proxy.bind_timeout),
             listeners: proxy

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn two_of_one_name_are_told_apart_by_their_order() {
+    fn two_of_one_name_are_distinguished_by_their_order() {
         let running = named(&[&["a"], &["a"]]);
         let described = named(&[&["a"], &["a"], &["a"]]);
         let Diff { steps, removed } = diff(&running, &described, |i, j| i == j);

@@ -11,11 +11,11 @@ use super::phase::Phase;
 use super::proxy::Proxy;
 use super::reload;
 use super::reload_history::ReloadRecord;
-use super::report::ReloadReport;
+use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
 use crate::error::ReloadError;
 use crate::live_sessions::{Selection, SessionFilter, SessionList};
-use crate::metrics::Metrics;
+use crate::metrics::{DetailedMetrics, Metrics};
 use crate::upstream::Upstream;
 
 /// Observes, reloads and shuts down a [`Server`](crate::Server) from any thread. Cloning costs one reference count.
@@ -96,6 +96,7 @@ impl Handle {
         let outcome = reloaded.as_ref().map(ReloadReport::clone);
         let outcome = outcome.map_err(|error| lb_core::Escaped(&chain(error)).to_string().into());
         self.server.history.add(outcome);
+        self.server.count_reload(reloaded.is_ok());
         reloaded
     }
 
@@ -125,6 +126,11 @@ impl Handle {
     /// When the server was bound.
     pub fn started(&self) -> SystemTime {
         self.server.started
+    }
+
+    /// How many reloads have been applied, and how many have failed.
+    pub fn reloads(&self) -> ReloadCounts {
+        self.server.reloads()
     }
 
     /// How many sessions the process has descriptors for.
@@ -177,14 +183,29 @@ impl Handle {
         self.server.active().listeners()
     }
 
-    /// The upstreams that the server follows, in the order of the description.
-    pub fn upstreams(&self) -> Vec<Upstream> {
-        self.server.active().upstreams()
-    }
-
     /// The counters, summed over all workers. O(workers).
     pub fn metrics(&self) -> Metrics {
         self.server.context.metrics()
+    }
+
+    /// The counters by listener, upstream and backend. `None` unless the proxy was built with
+    /// [`detailed_metrics`](crate::ProxyBuilder::detailed_metrics). O(workers × (listeners + upstreams) + backends), and
+    /// allocates.
+    ///
+    /// What was removed and has no session any more is listed until a collector of the feature `metrics` has reported it.
+    pub fn detailed_metrics(&self) -> Option<DetailedMetrics> {
+        self.server.detailed_metrics(false)
+    }
+
+    /// The counters by listener, upstream and backend, for a collector: what was removed is reported for the last time.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn last_detailed_metrics(&self) -> Option<DetailedMetrics> {
+        self.server.detailed_metrics(true)
+    }
+
+    /// The upstreams that the server follows, in the order of the description.
+    pub fn upstreams(&self) -> Vec<Upstream> {
+        self.server.active().upstreams()
     }
 
     /// The counters of each worker, in the order of their threads. One entry without worker threads.

@@ -32,6 +32,6 @@ pub use handle::Handle;
 pub use phase::Phase;
 pub use proxy::{Proxy, ProxyBuilder};
 pub use reload_history::ReloadRecord;
-pub use report::{Changes, DrainReport, ReloadReport};
+pub use report::{Changes, DrainReport, ReloadCounts, ReloadReport};
 pub use serve::Server;
 pub use worker_pool::Workers;

@@ -26,6 +26,16 @@ pub struct ReloadReport {
     pub workers_differ: bool,
 }
 
+/// How many reloads a server has had.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ReloadCounts {
+    /// Reloads that were applied.
+    pub applied: u64,
+    /// Reloads that failed, so that nothing changed.
+    pub failed: u64,
+}
+
 /// What a reload has done with the listeners or with the upstreams.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,5 +1,6 @@
 //! What a server and its handles share.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -9,6 +10,8 @@ use super::active_config::ActiveConfig;
 use super::context::ServerContext;
 use super::phase::Phase;
 use super::reload_history::ReloadHistory;
+use super::report::ReloadCounts;
+use crate::metrics::DetailedMetrics;
 
 /// What a server and its handles share.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(crate) struct ServerState {
     pub(crate) started: SystemTime,
     /// Held during a reload, so that reloads are applied one after the other.
     pub(crate) reloading: AsyncMutex<()>,
+    applied: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl ServerState {
@@ -31,7 +36,41 @@ impl ServerState {
             history: ReloadHistory::default(),
             started: SystemTime::now(),
             reloading: AsyncMutex::default(),
+            applied: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
         })
+    }
+
+    /// Counts a reload.
+    pub(crate) fn count_reload(&self, is_applied: bool) {
+        let count = if is_applied {
+            &self.applied
+        } else {
+            &self.failed
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn reloads(&self) -> ReloadCounts {
+        ReloadCounts {
+            applied: self.applied.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+        }
+    }
+
+    /// The counters by listener, upstream and backend, if the server has them. With `forget`, what was removed and has no
+    /// session any more is reported for the last time.
+    pub(crate) fn detailed_metrics(&self, forget: bool) -> Option<DetailedMetrics> {
+        let detailed = self.context.trackers.detailed.as_ref()?;
+        let (listeners, upstreams) = {
+            let active = self.active();
+            (active.endpoints(), active.upstreams())
+        };
+        let sets = upstreams.iter();
+        let sets: Vec<_> = sets
+            .map(|upstream| (Arc::clone(upstream.shared_name()), upstream.backends()))
+            .collect();
+        Some(detailed.read(&listeners, &sets, forget))
     }
 
     /// A panic under the lock leaves the value consistent.

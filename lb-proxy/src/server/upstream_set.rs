@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::diff::{Diff, diff};
 use super::report::Changes;
 use crate::state::shutdown::ShutdownSignals;
+use crate::state::trackers::Trackers;
 use crate::upstream::Upstream;
 
 /// The upstreams that the server follows.
@@ -62,6 +63,13 @@ impl UpstreamSet {
                 .push(Arc::clone(gone.upstream.shared_name()));
         }
         changes
+    }
+
+    /// Counts the sessions of the followed upstreams in detail, if the server does.
+    pub(crate) fn count_in(&self, trackers: &Trackers) {
+        if let Some(detailed) = &trackers.detailed {
+            self.all().for_each(|upstream| upstream.count_in(detailed));
+        }
     }
 
     /// The followed upstreams.

@@ -66,7 +66,8 @@ impl WorkerPool {
             let live = SessionTable::new(number, workers.count());
             let worker = match workers {
                 Workers::CurrentRuntime => {
-                    let worker = Worker::new(signals, trackers, live, Handle::current());
+                    let runtime = Handle::current();
+                    let worker = Worker::new(number, signals, trackers, live, runtime);
                     pool.tasks.push(Arc::clone(&worker));
                     worker
                 }
@@ -99,7 +100,8 @@ impl WorkerPool {
                 }
             })?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let worker = Worker::new(signals, trackers, live, runtime.handle().clone());
+        let running = runtime.handle().clone();
+        let worker = Worker::new(number, signals, trackers, live, running);
         let (start, started) = oneshot::channel();
         let work = self.working.track_future({
             let worker = Arc::clone(&worker);

@@ -19,7 +19,7 @@ impl Session {
         worker: &Worker,
     ) -> Result<(Stream, BytesAhead), CloseReason> {
         if worker.live.is_on() {
-            self.track(&worker.live);
+            self.track(worker);
         }
         let live = self.live().cloned();
         let closed = async {
@@ -45,7 +45,7 @@ impl Session {
                 self.origin().store();
             }
             if is_observed {
-                self.details.get_or_insert_default();
+                self.observe(worker);
             }
             let naming = self.prereads_to_admit();
             self.preread(0..naming, &mut first).await?;

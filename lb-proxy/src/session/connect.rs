@@ -11,18 +11,21 @@ use tracing::debug;
 
 use super::Session;
 use super::details::Connected;
-use super::origin::Origin;
+use super::origin::origin_of;
 use super::pick::Dial;
 use crate::close_reason::CloseReason;
 use crate::failures::kind::ConnectFailure;
 use crate::hooks::{Attempt, AttemptError, AttemptOutcome, AttemptReport, NoBackendCause};
-use crate::metrics::Counters;
+use crate::live_sessions::SessionPhase;
+use crate::metrics::attempt_counts::AttemptEnd;
+use crate::metrics::session::SessionCounters;
+use crate::metrics::{Counters, SessionTraffic};
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
 use crate::state::hops::MAX_HOPS;
 use crate::state::route::Route;
-use crate::upstream::Lease;
 use crate::upstream::outcome::OutcomeRecorder;
+use crate::upstream::{Lease, Upstream};
 
 /// How long an attempt that lacks a descriptor or memory waits before it asks again: the first wait and the longest one.
 const SHORTAGE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
@@ -34,8 +37,7 @@ impl Session {
         silent: bool,
         counters: &Arc<Counters>,
     ) -> Result<Stream, CloseReason> {
-        let listener = &self.permit.listener;
-        let route = &listener.route;
+        let route = &self.permit.listener.route;
         let retry = route.retry.deadline;
         let upstream = self.upstream.as_ref().unwrap_or(&route.upstream);
         let key_parts = upstream.hash_key();
@@ -44,14 +46,17 @@ impl Session {
         let needs_connection = is_observed || key_parts.needs_connection();
         let connection = needs_connection.then(|| self.connection());
         let key = key_parts.key(self.client_addr, connection.as_ref());
+        let detailed = self.permit.accepting_listener().counters();
+        let counted = detailed
+            .map(|listener| SessionCounters::begin(counters.worker, listener, upstream.counters()));
+        if counted.is_some() {
+            self.details
+                .get_or_insert_default()
+                .counted
+                .clone_from(&counted);
+        }
         let mut dial = Dial {
-            origin: Origin {
-                client: &self.client,
-                client_addr: self.client_addr,
-                listener,
-                ends: &self.ends,
-                preread: self.preread.as_ref(),
-            },
+            origin: origin_of!(self),
             connection: connection.filter(|_| route.hooks.is_some()),
             is_observed,
             key,
@@ -61,6 +66,7 @@ impl Session {
             peer: self.ends.get().map_or(self.client_addr, |ends| ends.peer),
             upstream,
             counters,
+            counted,
             attempts: &mut self.attempts,
             details: &mut self.details,
             abandon_silent: route.abandon_silent && silent,
@@ -68,13 +74,20 @@ impl Session {
             tried: Tried::new(),
         };
         let (lease, backend, begin) = dial.run().await?;
-        let connection = dial.connection.take();
+        let (connection, counted) = (dial.connection.take(), dial.counted.take());
         let first_byte = lease.first_byte_times();
-        let is_tracked = dial.live().is_some();
-        if is_observed || is_tracked || first_byte.is_some() {
-            let details = self.details.get_or_insert_default();
-            let connected = Connected::new(counters, self.accepted_at, begin, first_byte);
-            details.connected = Some(connected);
+        dial.enter(SessionPhase::Relaying);
+        let is_recording = is_observed || first_byte.is_some();
+        if is_recording || counted.is_some() || self.live().is_some() {
+            let mut traffic = SessionTraffic::new(counters);
+            if let Some(counted) = &counted {
+                traffic = traffic.counted_in(counted);
+            }
+            if is_recording {
+                traffic = traffic.recording(first_byte);
+            }
+            let connected = Connected::new(traffic, self.accepted_at, begin);
+            self.details.get_or_insert_default().connected = Some(connected);
             self.show_relay();
         }
         if let Some((hooks, connection)) = route.observer().zip(connection) {
@@ -99,8 +112,17 @@ impl Dial<'_> {
             let left = self.time_left().filter(|_| self.route.retry.ends_attempts);
             let limit = left.map_or(full, |left| left.min(full));
             let begin = Instant::now();
+            let counted = self.counted.clone();
+            let counted = counted.as_ref().map(|session| {
+                let backend = |upstream: &_| Upstream::backend_counters(&lease, upstream);
+                session.attempt(backend, *self.attempts > 0)
+            });
+            self.show_attempt(&lease);
             let attempt = self.attempt(&lease, limit).await;
             *self.attempts += 1;
+            if let Some(counted) = counted {
+                counted.ended(attempt_end(&attempt), begin.elapsed());
+            }
             let is_hooked =
                 self.is_observed || (self.route.hooks.is_some() && attempt_failed(&attempt));
             let backend = is_hooked.then(|| lease.backend());
@@ -134,7 +156,6 @@ impl Dial<'_> {
         limit: Duration,
     ) -> Result<Result<Stream, ConnectError>, CloseReason> {
         self.counters.connect_attempts.increment();
-        self.show_attempt(lease);
         let to = lease.endpoint();
         let hops = self.hops_to(lease.addr());
         if hops > MAX_HOPS {
@@ -220,6 +241,14 @@ impl Dial<'_> {
                 bytes_sent: 0,
                 bytes_received: 0,
             });
+    }
+}
+
+fn attempt_end(attempt: &Result<Result<Stream, ConnectError>, CloseReason>) -> AttemptEnd {
+    match attempt {
+        Err(_) => AttemptEnd::Abandoned,
+        Ok(Ok(_)) => AttemptEnd::Connected,
+        Ok(Err(error)) => AttemptEnd::Failed(error.into()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 
-use super::Session;
+use super::progress::ProgressReports;
 use crate::close_reason::CloseReason;
 use crate::live_sessions::SessionPhase;
 use crate::live_sessions::entry::LiveSession;
@@ -18,26 +18,25 @@ pub(super) async fn aborted(cut_off: &CancellationToken) -> CloseReason {
     CloseReason::Aborted
 }
 
-/// What cuts a session off besides a shutdown.
+/// What cuts a session off besides a shutdown, and what runs beside its relay.
 #[derive(Debug)]
 pub(super) struct OtherCuts {
-    backend: Option<LossWatcher>,
+    pub(super) backend: Option<LossWatcher>,
     /// Cancelled when the sessions of a removed listener have to end.
-    listener: Option<CancellationToken>,
-    live: Option<Arc<LiveSession>>,
+    pub(super) listener: Option<CancellationToken>,
+    pub(super) live: Option<Arc<LiveSession>>,
+    /// What reports to hooks meanwhile.
+    pub(super) reports: Option<ProgressReports>,
 }
 
 impl OtherCuts {
-    /// `None` if nothing else can cut the session off. Boxed, because every idle session carries the size of the value.
-    pub(super) fn of(session: &Session) -> Option<Box<Self>> {
-        let lease = session.lease.as_ref();
-        let cuts = Self {
-            backend: lease.and_then(|lease| session.upstream().watch_loss(lease)),
-            listener: session.permit.listener.removed(),
-            live: session.live().cloned(),
-        };
-        let is_used = cuts.backend.is_some() || cuts.listener.is_some() || cuts.live.is_some();
-        is_used.then(|| Box::new(cuts))
+    /// `None` if there is none of them. Boxed, because every idle session carries the size of the value.
+    pub(super) fn boxed(self) -> Option<Box<Self>> {
+        let is_used = self.backend.is_some()
+            || self.listener.is_some()
+            || self.live.is_some()
+            || self.reports.is_some();
+        is_used.then(|| Box::new(self))
     }
 
     /// Completes when the shutdown cuts the session off, when the session is due to end because its backend was lost or
@@ -47,6 +46,7 @@ impl OtherCuts {
             backend,
             listener,
             live,
+            reports,
         } = *self;
         let backend_lost = async {
             match backend {
@@ -66,12 +66,19 @@ impl OtherCuts {
                 None => pending().await,
             }
         };
+        let reporting = async {
+            match reports {
+                Some(reports) => reports.run().await,
+                None => pending().await,
+            }
+        };
         let reason = select! {
             biased;
             () = cut_off.cancelled() => CloseReason::Aborted,
             () = listener_removed => CloseReason::Aborted,
             () = closed => CloseReason::Operator,
             reason = backend_lost => reason,
+            never = reporting => never,
         };
         if let Some(live) = &live {
             live.enter(SessionPhase::Closing);

@@ -1,32 +1,44 @@
-//! What queries of live sessions see of a session.
+//! How far a session has come, and what queries of live sessions see of it.
 
 use std::sync::Arc;
 
 use super::Session;
 use super::details::Details;
 use super::pick::Dial;
-use crate::live_sessions::SessionPhase;
 use crate::live_sessions::entry::LiveSession;
-use crate::live_sessions::table::SessionTable;
+use crate::live_sessions::{SessionId, SessionPhase};
+use crate::state::worker::Worker;
 use crate::upstream::Lease;
 
-// A session that is not tracked pays a branch for each of these.
+// A session that is neither observed nor tracked pays a branch for each of these.
 impl Session {
+    /// Gives an observed session its number.
+    pub(super) fn observe(&mut self, worker: &Worker) {
+        self.identify(worker);
+    }
+
     /// Adds the session to the table of its worker.
-    pub(super) fn track(&mut self, table: &Arc<SessionTable>) {
+    pub(super) fn track(&mut self, worker: &Worker) {
+        let id = self.identify(worker);
         let listener = self.permit.listener.addr;
-        let tracked = table.add(self.accepted_at, self.client_addr, listener);
+        let table = &worker.live;
+        let tracked = table.add(id, self.accepted_at, self.client_addr, listener);
         self.details.get_or_insert_default().tracked = Some(tracked);
+    }
+
+    fn identify(&mut self, worker: &Worker) -> SessionId {
+        let details = self.details.get_or_insert_default();
+        *details.id.get_or_insert_with(|| worker.live.next_id())
     }
 
     /// The session as queries see it.
     pub(super) fn live(&self) -> Option<&Arc<LiveSession>> {
-        live(self.details.as_deref())
+        self.details.as_ref()?.live()
     }
 
-    pub(super) fn enter(&self, phase: SessionPhase) {
-        if let Some(live) = self.live() {
-            live.enter(phase);
+    pub(super) fn enter(&mut self, phase: SessionPhase) {
+        if let Some(details) = &mut self.details {
+            details.enter(phase);
         }
     }
 
@@ -47,32 +59,36 @@ impl Session {
         let details = self.details.as_ref();
         let connected = details.and_then(|details| details.connected.as_ref());
         if let Some((live, connected)) = self.live().zip(connected) {
-            live.enter(SessionPhase::Relaying);
             live.change(|state| state.traffic = Some(Arc::clone(&connected.traffic)));
         }
     }
 }
 
 impl Dial<'_> {
-    pub(super) fn live(&self) -> Option<&Arc<LiveSession>> {
-        live(self.details.as_deref())
-    }
-
-    pub(super) fn enter(&self, phase: SessionPhase) {
-        if let Some(live) = self.live() {
-            live.enter(phase);
+    pub(super) fn enter(&mut self, phase: SessionPhase) {
+        if let Some(details) = self.details {
+            details.enter(phase);
         }
     }
 
     /// Shows the backend that the session connects to.
-    pub(super) fn show_attempt(&self, lease: &Lease) {
-        if let Some(live) = self.live() {
-            live.enter(SessionPhase::Connecting);
+    pub(super) fn show_attempt(&mut self, lease: &Lease) {
+        self.enter(SessionPhase::Connecting);
+        if let Some(live) = self.details.as_ref().and_then(|details| details.live()) {
             live.change(|state| state.backend = Some(lease.backend()));
         }
     }
 }
 
-fn live(details: Option<&Details>) -> Option<&Arc<LiveSession>> {
-    Some(&details?.tracked.as_ref()?.session)
+impl Details {
+    pub(super) fn live(&self) -> Option<&Arc<LiveSession>> {
+        Some(&self.tracked.as_ref()?.session)
+    }
+
+    fn enter(&mut self, phase: SessionPhase) {
+        self.phase = phase;
+        if let Some(live) = self.live() {
+            live.enter(phase);
+        }
+    }
 }

@@ -15,9 +15,11 @@ mod own_listeners;
 mod pass;
 mod pick;
 mod preread;
+mod progress;
 mod refusal;
 mod relay;
 mod respond;
+mod summarize;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -39,9 +41,9 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
-use cut::{OtherCuts, aborted};
+use cut::aborted;
 use details::Details;
-use origin::{Ends, Origin};
+use origin::{Ends, Origin, origin_of};
 
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
@@ -98,7 +100,7 @@ impl Session {
     pub(crate) fn serve(mut self, worker: Arc<Worker>) -> impl Future<Output = ()> + Send {
         async move {
             let end = self.run(&worker).await;
-            self.close(end, &worker.counters);
+            self.close(end, &worker);
         }
     }
 
@@ -111,7 +113,7 @@ impl Session {
         };
         match acquired {
             Ok(()) => self.serve(worker).await,
-            Err(reason) => self.close(Err(reason), &worker.counters),
+            Err(reason) => self.close(Err(reason), &worker),
         }
     }
 
@@ -126,7 +128,7 @@ impl Session {
             () = cut_off.cancelled() => return Err(CloseReason::Aborted),
             begun = Box::pin(self.begin(worker)) => begun?,
         };
-        Ok(match OtherCuts::of(self) {
+        Ok(match self.other_cuts() {
             Some(cuts) => {
                 let relay = async {
                     let cut = pin!(cuts.due(cut_off));
@@ -146,13 +148,7 @@ impl Session {
     }
 
     fn origin(&self) -> Origin<'_> {
-        Origin {
-            client: &self.client,
-            client_addr: self.client_addr,
-            listener: &self.permit.listener,
-            ends: &self.ends,
-            preread: self.preread.as_ref(),
-        }
+        origin_of!(self)
     }
 
     fn route(&self) -> &Route {

@@ -27,6 +27,20 @@ pub(super) struct Origin<'a> {
     pub(super) preread: Option<&'a Arc<PrereadInfo>>,
 }
 
+/// The [`Origin`] of a session. It borrows fields, so that the others can be borrowed mutably beside it.
+macro_rules! origin_of {
+    ($session:expr) => {
+        $crate::session::origin::Origin {
+            client: &$session.client,
+            client_addr: $session.client_addr,
+            listener: &$session.permit.listener,
+            ends: &$session.ends,
+            preread: $session.preread.as_ref(),
+        }
+    };
+}
+pub(super) use origin_of;
+
 impl Origin<'_> {
     /// The connection. The first one of a listener with session data makes the data.
     pub(super) fn connection(&self) -> Connection {

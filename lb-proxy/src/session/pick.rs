@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::{PickError, Tried};
@@ -16,6 +17,7 @@ use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::NoBackendCause;
 use crate::live_sessions::SessionPhase;
 use crate::metrics::Counters;
+use crate::metrics::session::SessionCounters;
 use crate::net::bind_source::BindSource;
 use crate::net::unix::ShownClient;
 use crate::state::route::Route;
@@ -43,6 +45,8 @@ pub(super) struct Dial<'a> {
     pub(super) peer: SocketAddr,
     pub(super) upstream: &'a Upstream,
     pub(super) counters: &'a Counters,
+    /// What the session is counted in, if the proxy counts in detail.
+    pub(super) counted: Option<Arc<SessionCounters>>,
     /// Counts the attempts.
     pub(super) attempts: &'a mut u32,
     /// What the hooks' summary needs.
@@ -84,7 +88,13 @@ impl Dial<'_> {
         let waited = self.upstream.wait(&self.key, &mut tried);
         let waited = self.while_client_stays(waited).await;
         self.tried = tried;
-        self.deadline = self.deadline.map(|deadline| deadline + begin.elapsed());
+        let elapsed = begin.elapsed();
+        if self.counted.is_some()
+            && let Some(upstream) = self.upstream.counters()
+        {
+            upstream.queued(elapsed);
+        }
+        self.deadline = self.deadline.map(|deadline| deadline + elapsed);
         waited?.map_err(|wait| {
             let (reason, cause) = match wait {
                 WaitError::Full => (CloseReason::QueueFull, NoBackendCause::Queue),

@@ -2,10 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::Session;
+use super::cut::OtherCuts;
+use super::progress::ProgressReports;
 use crate::bandwidth::Bandwidth;
 use crate::close_reason::CloseReason;
+use crate::metrics::SessionTraffic;
 use crate::net::stream::Stream;
 use crate::relay::{BytesAhead, CutSignals, RelayEnd, RelaySettings, TrafficCounters, relay};
 use crate::state::bandwidth_setting::BandwidthSetting;
@@ -31,21 +35,16 @@ impl Session {
             ..
         } = self;
         let totals = &*totals;
-        let observed = details
+        let own = details
             .as_ref()
             .and_then(|details| details.connected.as_ref())
             .map(|connected| &*connected.traffic);
-        let traffic = match observed {
-            Some(own) => TrafficCounters {
-                to_backend: &own.to_backend,
-                to_client: &own.to_client,
-                totals: None,
-            },
-            None => TrafficCounters {
-                to_backend: &counters.bytes_to_backends,
-                to_client: &counters.bytes_to_clients,
-                totals: permit.listener.route.hooks.is_some().then_some(totals),
-            },
+        let is_recording = own.is_some_and(SessionTraffic::is_recording);
+        let needs_totals = permit.listener.route.hooks.is_some() && !is_recording;
+        let traffic = TrafficCounters {
+            to_backend: own.map_or(&counters.bytes_to_backends, |own| &own.to_backend),
+            to_client: own.map_or(&counters.bytes_to_clients, |own| &own.to_client),
+            totals: needs_totals.then_some(totals),
         };
         let route = &permit.listener.route;
         let settings = RelaySettings {
@@ -69,6 +68,36 @@ impl Session {
 }
 
 impl Session {
+    /// What cuts the session off besides a shutdown, and what reports it meanwhile. `None` if there is nothing.
+    pub(super) fn other_cuts(&self) -> Option<Box<OtherCuts>> {
+        let lease = self.lease.as_ref();
+        let cuts = OtherCuts {
+            backend: lease.and_then(|lease| self.upstream().watch_loss(lease)),
+            listener: self.permit.listener.removed(),
+            live: self.live().cloned(),
+            reports: self.progress_reports(),
+        };
+        cuts.boxed()
+    }
+
+    /// `None` if the hooks get no interim reports.
+    fn progress_reports(&self) -> Option<ProgressReports> {
+        let interval = self.route().report_interval?;
+        self.route().observer()?;
+        let details = self.details.as_deref()?;
+        Some(ProgressReports {
+            id: details.id?,
+            interval,
+            listener: Arc::clone(&self.permit.listener),
+            connection: self.connection(),
+            upstream: self.upstream().clone(),
+            backend: self.lease.as_ref()?.backend(),
+            attempts: details.attempts.clone(),
+            connected: details.connected.clone()?,
+            accepted_at: self.accepted_at,
+        })
+    }
+
     /// How many bytes a second the session may relay.
     fn bandwidth(&self) -> Bandwidth {
         match &self.route().bandwidth {

@@ -32,6 +32,7 @@ async fn a_session_is_small() {
     let peer = client.peer_addr().unwrap();
     let mut session = Session::new(client.into(), peer, &state);
     let worker = Worker::new(
+        0,
         &ShutdownSignals::new(),
         &trackers,
         SessionTable::new(0, 1),

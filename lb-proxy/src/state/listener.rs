@@ -20,6 +20,7 @@ use crate::limits::limiter::Limiter;
 use crate::limits::rate::TokenBucket;
 use crate::limits::session_limit::SessionLimit;
 use crate::limits::{Excess, Limits};
+use crate::metrics::ListenerCounters;
 
 /// How often a pause of accepting is reported while it lasts.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
@@ -33,6 +34,8 @@ pub(crate) struct ListenerState {
     virtual_servers: Option<Box<VirtualServerStates>>,
     proxy: Arc<ProxyState>,
     limiter: Limiter,
+    /// The counters of the listener, if the proxy counts in detail.
+    counters: Option<Arc<ListenerCounters>>,
     /// Cancelled when the sessions of a listener that was removed have to end.
     removed: CancellationToken,
 }
@@ -76,6 +79,9 @@ impl ListenerState {
         proxy: &Arc<ProxyState>,
         removed: &CancellationToken,
     ) -> Arc<Self> {
+        let listening = endpoint(addr, &route);
+        let detailed = proxy.trackers.detailed.as_ref();
+        let counters = detailed.map(|detailed| detailed.listener(listening));
         let state = |route, virtual_servers, limiter| {
             Arc::new(Self {
                 addr,
@@ -83,6 +89,7 @@ impl ListenerState {
                 virtual_servers,
                 proxy: Arc::clone(proxy),
                 limiter,
+                counters: counters.clone(),
                 removed: removed.clone(),
             })
         };
@@ -133,10 +140,12 @@ impl ListenerState {
 
     /// What it listens on.
     pub(crate) fn endpoint(&self) -> Endpoint {
-        match &self.route.unix {
-            Some(path) => Endpoint::Unix(Arc::clone(path)),
-            None => Endpoint::Tcp(self.addr),
-        }
+        endpoint(self.addr, &self.route)
+    }
+
+    /// Its counters, if the proxy counts in detail.
+    pub(crate) const fn counters(&self) -> Option<&Arc<ListenerCounters>> {
+        self.counters.as_ref()
     }
 
     /// The limits on open sessions in the order in which a session acquires them: descriptors, proxy, listener.
@@ -165,6 +174,9 @@ impl ListenerState {
 
     /// Waits until `limit` admits sessions. Reports every minute that connections may be waiting.
     pub(crate) async fn wait_for(&self, limit: &SessionLimit) {
+        if limit.is_reached() {
+            self.count_pause(AcceptPause::Sessions);
+        }
         while limit.is_reached() {
             let error = format!("the limit is {}", limit.max());
             self.report_pause(AcceptPause::Sessions, Some(&error));
@@ -173,8 +185,19 @@ impl ListenerState {
         }
     }
 
-    /// Records that connections wait to be accepted.
-    pub(crate) fn report_pause(&self, pause: AcceptPause, error: Option<&dyn Display>) {
+    /// Counts and reports that connections wait to be accepted.
+    pub(crate) fn pause(&self, pause: AcceptPause, error: Option<&dyn Display>) {
+        self.count_pause(pause);
+        self.report_pause(pause, error);
+    }
+
+    fn count_pause(&self, pause: AcceptPause) {
+        if let Some(counters) = &self.counters {
+            counters.paused(pause);
+        }
+    }
+
+    fn report_pause(&self, pause: AcceptPause, error: Option<&dyn Display>) {
         let event = FailureEvent {
             listener: Some(self.endpoint()),
             error,
@@ -186,6 +209,13 @@ impl ListenerState {
 
     pub(super) fn now(&self) -> Timestamp {
         self.proxy.now()
+    }
+}
+
+fn endpoint(addr: SocketAddr, route: &Route) -> Endpoint {
+    match &route.unix {
+        Some(path) => Endpoint::Unix(Arc::clone(path)),
+        None => Endpoint::Tcp(addr),
     }
 }
 

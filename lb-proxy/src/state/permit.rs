@@ -37,6 +37,15 @@ impl SessionPermit {
         self.passes
     }
 
+    /// The listener that accepted the session.
+    pub(crate) fn accepting_listener(&self) -> &Arc<ListenerState> {
+        let mut permit = self;
+        while let Some(former) = &permit.former {
+            permit = former;
+        }
+        &permit.listener
+    }
+
     /// Goes on with another listener, whose own limits are still to be acquired.
     pub(crate) fn pass_to(&mut self, listener: Arc<ListenerState>) {
         self.go_on_with(listener);
@@ -71,7 +80,7 @@ impl SessionPermit {
                 match excess {
                     Excess::Refuse => return Err(CloseReason::Rate),
                     Excess::Wait => {
-                        self.listener.report_pause(AcceptPause::Rate, None);
+                        self.listener.pause(AcceptPause::Rate, None);
                         sleep(wait).await;
                     }
                 }

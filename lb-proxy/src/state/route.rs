@@ -41,6 +41,8 @@ pub(crate) struct Route {
     /// How long sessions may go on after the listener was removed.
     pub(crate) removal_deadline: Option<Duration>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    /// The time between two reports of the progress of a session to the hooks.
+    pub(crate) report_interval: Option<Duration>,
     pub(crate) session_data: Option<SessionDataFactory>,
     pub(crate) prereads: Vec<Arc<dyn Preread>>,
     pub(crate) preread_timeout: Duration,
@@ -79,6 +81,7 @@ impl Route {
             limit_dry_run: false,
             removal_deadline: None,
             hooks: None,
+            report_interval: None,
             session_data: None,
             prereads: Vec::new(),
             preread_timeout: Duration::from_secs(30),
@@ -122,6 +125,7 @@ impl Route {
             ("maximum-age", max_age),
             ("preread", Some(self.preread_timeout)),
             ("retry deadline", self.retry.deadline),
+            ("report interval", self.report_interval),
         ];
         let prereads = self.prereads.iter();
         let of_prereads = prereads.map(|preread| ("preread", preread.timeout()));

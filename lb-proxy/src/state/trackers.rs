@@ -2,12 +2,15 @@
 
 use super::hops::HopTracker;
 use crate::failures::FailureReports;
+use crate::metrics::detailed::DetailedCounters;
 
 /// Shared by the workers and the listeners of one proxy, from its bind to its end.
 #[derive(Debug)]
 pub(crate) struct Trackers {
     pub(crate) failures: FailureReports,
     pub(crate) hops: HopTracker,
+    /// The counters by listener, upstream and backend, if the proxy counts them.
+    pub(crate) detailed: Option<DetailedCounters>,
 }
 
 impl Trackers {
@@ -15,6 +18,15 @@ impl Trackers {
         Self {
             failures: FailureReports::default(),
             hops: HopTracker::new(),
+            detailed: None,
+        }
+    }
+
+    /// Trackers with counters by listener, upstream and backend, for this number of workers.
+    pub(crate) fn with_detailed_counters(workers: usize) -> Self {
+        Self {
+            detailed: Some(DetailedCounters::new(workers)),
+            ..Self::new()
         }
     }
 

@@ -48,7 +48,9 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// The worker with this number, counted from 0.
     pub(crate) fn new(
+        number: usize,
         signals: &ShutdownSignals,
         trackers: &Arc<Trackers>,
         live: Arc<SessionTable>,
@@ -57,7 +59,7 @@ impl Worker {
         let abort = signals.abort.child_token();
         let cohorts = (0..COHORTS).map(|_| abort.child_token());
         Arc::new(Self {
-            counters: Arc::default(),
+            counters: Arc::new(Counters::of_worker(number)),
             trackers: Arc::clone(trackers),
             listeners: ListenerTable::default(),
             cohorts: cohorts.collect(),

@@ -7,6 +7,7 @@ use lb_core::{BalancerConfig, Policy, Snapshot, balancer};
 use lb_discovery::{Driver, DriverConfig, Source};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
+use super::checks::list::{CheckList, DescribedCheck, initial_health};
 use super::description::{SourceDescription, UpstreamDescription};
 use super::key_part::{KeyPart, KeyParts};
 use super::membership::Membership;
@@ -15,6 +16,7 @@ use super::setting::Setting;
 use super::{Plan, Shared, Shell, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
+use crate::health::{CheckSettings, HealthCheck};
 use crate::upstream::drain::{LossConfig, OnBackendLoss, SessionDrain};
 use crate::upstream::wait_queue::{Queue, WaitQueue};
 
@@ -31,6 +33,7 @@ pub struct UpstreamBuilder {
     on_loss: LossConfig,
     header: HeaderSetting,
     hash_key: KeyParts,
+    checks: Vec<DescribedCheck>,
     fingerprint: Option<Arc<str>>,
 }
 
@@ -46,6 +49,7 @@ impl UpstreamBuilder {
             on_loss: LossConfig::default(),
             header: HeaderSetting::default(),
             hash_key: KeyParts::default(),
+            checks: Vec::new(),
             fingerprint: None,
         }
     }
@@ -117,6 +121,15 @@ impl UpstreamBuilder {
         self
     }
 
+    /// Adds an active check: every backend is probed by `check` as `settings` say, while a server follows the upstream. A
+    /// backend is healthy if no check has found it down. See [`health`](crate::health). Default: none. A backend that an
+    /// own check reports by [`Upstream::set_health`] should not be checked here too, because the later report counts.
+    #[doc(alias = "check", alias = "health_checks")]
+    pub fn health_check(mut self, check: impl HealthCheck, settings: CheckSettings) -> Self {
+        self.checks.push(DescribedCheck::new(check, settings));
+        self
+    }
+
     /// Sets a text that stands for what a [reload](crate::Handle::reload) cannot compare by itself: the functions of
     /// [`Map`](lb_discovery::Map)s and the settings of sources that their
     /// [identities](lb_discovery::Source::identity) leave out.
@@ -132,7 +145,7 @@ impl UpstreamBuilder {
     }
 
     /// Builds an upstream of `backends`, which is ready at once and never changes: no server has to follow it, so no proxy
-    /// has to know it. Sources that were added before are not used. Costs no task.
+    /// has to know it. Sources and checks that were added before are not used. Costs no task.
     ///
     /// It is meant for a [route](crate::Listener::route) that learns the backends when the session arrives. The state of
     /// the backends (their failures, the connections that `max_conns` and `least_conn` count) lives as long as the
@@ -145,6 +158,7 @@ impl UpstreamBuilder {
     /// [`BuildError::SendProxy`] for a header that is too long.
     pub fn fixed(mut self, backends: &Snapshot) -> Result<Upstream, BuildError> {
         self.sources.clear();
+        self.checks.clear();
         let upstream = self.finish()?;
         let shared = upstream.shared();
         // Without a plan no server tries to follow it.
@@ -157,7 +171,8 @@ impl UpstreamBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::NoSource`] without a source, [`BuildError::SendProxy`] for a header that is too long.
+    /// [`BuildError::NoSource`] without a source, [`BuildError::SendProxy`] for a header that is too long,
+    /// [`BuildError::HealthCheck`] for settings of a check that cannot work.
     pub fn build(self) -> Result<Upstream, BuildError> {
         if self.sources.is_empty() {
             return Err(BuildError::NoSource {
@@ -167,7 +182,17 @@ impl UpstreamBuilder {
         self.finish()
     }
 
-    fn finish(self) -> Result<Upstream, BuildError> {
+    fn finish(mut self) -> Result<Upstream, BuildError> {
+        for check in &self.checks {
+            let checked = check.settings.check();
+            checked.map_err(|source| BuildError::HealthCheck {
+                upstream: Arc::clone(&self.name),
+                check: Arc::clone(&check.name),
+                source,
+            })?;
+        }
+        let initial = initial_health(&self.checks, self.balancer.initial_health);
+        self.balancer.initial_health = initial;
         if let HeaderSetting::Own(Some(send)) = &self.header {
             let of = || format!("upstream \"{}\"", self.name);
             send.check(of)?;
@@ -185,6 +210,7 @@ impl UpstreamBuilder {
             on_loss: self.on_loss,
             header: self.header.clone(),
             hash_key: self.hash_key.clone(),
+            checks: self.checks.clone(),
             fingerprint: self.fingerprint,
         };
         let (mut updater, balancer) = balancer(Arc::clone(&self.policy));
@@ -195,6 +221,7 @@ impl UpstreamBuilder {
             discovery: discovery.clone(),
             policy: self.policy,
             balancer: self.balancer,
+            checks: self.checks,
         };
         let own = Arc::new(Shared {
             name: self.name,
@@ -207,10 +234,13 @@ impl UpstreamBuilder {
             header: Setting::new(self.header),
             hash_key: Setting::new(self.hash_key),
             ready: watch::Sender::new(false),
+            checks: CheckList::default(),
+            memberships: watch::Sender::new(0),
             membership: Mutex::new(Membership::new(updater)),
             follower: AsyncMutex::new(Some(plan)),
             plan: Mutex::new(None),
             planned: Notify::new(),
+            counters: OnceLock::new(),
         });
         let joined = OnceLock::new();
         Ok(Upstream(Arc::new(Shell { own, joined })))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lb_core::{BalancerConfig, Policy};
 use lb_discovery::{DriverConfig, Source};
 
+use super::checks::list::DescribedCheck;
 use super::drain::LossConfig;
 use super::key_part::KeyParts;
 use super::send_proxy::HeaderSetting;
@@ -23,6 +24,7 @@ pub(super) struct UpstreamDescription {
     pub(super) on_loss: LossConfig,
     pub(super) header: HeaderSetting,
     pub(super) hash_key: KeyParts,
+    pub(super) checks: Vec<DescribedCheck>,
     /// See [`UpstreamBuilder::fingerprint`](super::UpstreamBuilder::fingerprint).
     pub(super) fingerprint: Option<Arc<str>>,
 }

@@ -8,6 +8,7 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::checks::tasks::CheckTasks;
 use super::{Upstream, lock};
 
 impl Upstream {
@@ -33,13 +34,18 @@ impl Upstream {
         let Some(plan) = &mut *follower else {
             return;
         };
+        let mut checks = CheckTasks::default();
+        checks.set(&self, &plan.checks);
         loop {
             if let Some(mut next) = lock(&shared.plan).take() {
                 next.driver.resume(&plan.driver);
-                let updater = &mut lock(&shared.membership).updater;
-                updater.set_config(next.balancer.clone());
-                updater.set_policy(Arc::clone(&next.policy));
+                {
+                    let updater = &mut lock(&shared.membership).updater;
+                    updater.set_config(next.balancer.clone());
+                    updater.set_policy(Arc::clone(&next.policy));
+                }
                 *plan = next;
+                checks.set(&self, &plan.checks);
             }
             select! {
                 biased;

@@ -84,6 +84,14 @@ impl Lease {
         }
     }
 
+    /// What is kept of the backend besides its state. `None` if the lease has ended.
+    pub(super) fn data<T: Send + Sync + 'static>(
+        &self,
+        create: impl FnOnce(&Arc<Backend>) -> Arc<T>,
+    ) -> Option<Arc<T>> {
+        self.held.pick()?.data(create)
+    }
+
     /// Updates the backend's state: a connection was established.
     pub(super) fn report_connected(&self, now: Timestamp) {
         if let Some(pick) = self.held.pick() {

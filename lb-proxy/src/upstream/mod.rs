@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt_times;
 mod builder;
+pub(crate) mod checks;
 mod description;
 pub(crate) mod drain;
 mod follow;
@@ -25,12 +26,18 @@ use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
-use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Timestamp};
+use lb_core::{BackendSet, Balancer, BalancerConfig, Health, Policy, Priority, Timestamp};
 use lb_discovery::{Driver, DriverHandle, DriverStatus};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::clock::Clock;
+use crate::metrics::detailed::DetailedCounters;
+use crate::metrics::{BackendCounters, UpstreamCounters};
 
+use crate::health::{CheckSettings, CheckStatus, ProbeHeader};
+use crate::proxy_protocol::Version;
+
+use checks::list::{CheckList, DescribedCheck, max_concurrent, most_probes};
 use description::UpstreamDescription;
 use drain::{LossWatcher, SessionDrain};
 use key_part::KeyParts;
@@ -69,12 +76,17 @@ struct Shared {
     header: Setting<HeaderSetting>,
     hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
+    checks: CheckList,
+    /// How many memberships have been published.
+    memberships: watch::Sender<u64>,
     membership: Mutex<Membership>,
     /// Locked by the task that follows the sources.
     follower: AsyncMutex<Option<Plan>>,
     /// The sources to follow instead of the present ones.
     plan: Mutex<Option<Plan>>,
     planned: Notify,
+    /// Set once a server counts it in detail.
+    counters: OnceLock<Arc<UpstreamCounters>>,
 }
 
 /// The sources, the policy and the balancer's configuration.
@@ -83,6 +95,7 @@ struct Plan {
     discovery: DriverHandle,
     policy: Arc<dyn Policy>,
     balancer: BalancerConfig,
+    checks: Vec<DescribedCheck>,
 }
 
 impl Upstream {
@@ -207,9 +220,55 @@ impl Upstream {
                 Health::Healthy => self.shared().drain.healthy(addr),
                 _ => self.shared().drain.unhealthy(addr),
             }
+            if let Some(counters) = self.counters()
+                && let Some(backend) = self.backends().snapshot().find(addr)
+            {
+                counters.health_changed(backend, health);
+            }
             self.serve_queue();
         }
         news
+    }
+
+    /// What the active checks found of each backend: check by check, the backends in the order of
+    /// [`backends`](Self::backends). Empty without [checks](UpstreamBuilder::health_check). O(n), and allocates: for metrics
+    /// and status pages.
+    pub fn health_checks(&self) -> Vec<CheckStatus> {
+        let checks = &self.shared().checks;
+        checks.status(&self.backends(), self.now())
+    }
+
+    fn check_list(&self) -> &CheckList {
+        &self.shared().checks
+    }
+
+    /// Counts published memberships.
+    fn membership_changes(&self) -> watch::Receiver<u64> {
+        self.shared().memberships.subscribe()
+    }
+
+    /// How many descriptors the probes of all `upstreams` take, at most.
+    pub(crate) fn probe_descriptors(upstreams: &[Self]) -> u64 {
+        let of = |upstream: &Self| max_concurrent(&upstream.description().checks);
+        let all = upstreams.iter().map(of).fold(0, usize::saturating_add);
+        if all == 0 {
+            0
+        } else {
+            all.min(most_probes()) as u64
+        }
+    }
+
+    /// The PROXY protocol header in front of a probe.
+    fn probe_header(&self, settings: &CheckSettings) -> Option<Version> {
+        match settings.header {
+            ProbeHeader::Never => None,
+            ProbeHeader::V1 => Some(Version::V1),
+            ProbeHeader::V2 => Some(Version::V2),
+            ProbeHeader::AsSessions => match self.header() {
+                HeaderSetting::Own(Some(send)) if settings.port.is_none() => Some(send.version()),
+                _ => None,
+            },
+        }
     }
 
     fn drain(&self) -> &SessionDrain {
@@ -242,6 +301,33 @@ impl Upstream {
     /// Asks the sources for a refresh soon. The driver limits the rate.
     pub(crate) fn refresh(&self) {
         read(&self.shared().discovery).refresh();
+    }
+
+    /// Counts its sessions in `detailed` from now on.
+    pub(crate) fn count_in(&self, detailed: &DetailedCounters) {
+        let counters = detailed.upstream(self.shared_name(), self.counters());
+        // It keeps those of an earlier server.
+        let _ = self.shared().counters.set(counters);
+    }
+
+    /// Its counters, if a server counts it in detail.
+    pub(crate) fn counters(&self) -> Option<&Arc<UpstreamCounters>> {
+        self.shared().counters.get()
+    }
+
+    /// The counters of the backend of `lease` among `counters`.
+    pub(crate) fn backend_counters(
+        lease: &Lease,
+        counters: &UpstreamCounters,
+    ) -> Option<Arc<BackendCounters>> {
+        lease.data(|backend| counters.backend(backend))
+    }
+
+    /// The digest of the current set and, for policies that have one, of the table of each tier; see
+    /// [`BackendSet::digest`] and [`Balancer::digests`].
+    pub fn digests(&self) -> (u64, Vec<(Priority, u64)>) {
+        let balancer = &self.shared().balancer;
+        (balancer.set().digest(), balancer.digests())
     }
 
     /// The number of connections in its wait queue.

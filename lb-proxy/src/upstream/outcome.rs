@@ -46,6 +46,8 @@ impl Lease {
             failures,
         } = recorder;
         let (addr, endpoint) = (self.addr(), self.endpoint());
+        let detailed = upstream.counters();
+        let backend = detailed.map(|_| self.backend());
         let failure = ConnectFailure::from(error);
         let counter = match failure {
             ConnectFailure::Timeout => &counters.connect_timeouts,
@@ -72,6 +74,9 @@ impl Lease {
         let ejects = self.report_failed(upstream.now()) == FailureEffect::Ejected;
         if ejects {
             counters.ejections.increment();
+            if let Some((detailed, backend)) = detailed.zip(backend) {
+                detailed.ejected(&backend);
+            }
             upstream.drain().unhealthy(addr);
             warn!(upstream = upstream.name(), backend.addr = %endpoint, %error, "Backend ejected");
         }

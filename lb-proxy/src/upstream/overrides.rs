@@ -51,6 +51,9 @@ pub enum OverrideKind {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum OverrideOrigin {
+    /// What a health check reads from the answer of the backend, as
+    /// [`NodePortCheck`](crate::health::NodePortCheck) does. Forgotten when the backend leaves the membership.
+    HealthCheck,
     /// What the backend reports of itself to a check. Forgotten when the backend leaves the membership.
     AgentCheck,
     /// A person, or a program that acts for one. Kept while the backend is absent.
@@ -135,6 +138,7 @@ impl fmt::Display for Override {
 impl fmt::Display for OverrideOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::HealthCheck => "health check",
             Self::AgentCheck => "agent check",
             Self::Operator => "operator",
         })
@@ -276,7 +280,7 @@ impl Overridden {
     }
 
     fn highest(&self, kind: OverrideKind) -> Option<OverrideOrigin> {
-        let of_kind = (kind, OverrideOrigin::AgentCheck)..=(kind, OverrideOrigin::Operator);
+        let of_kind = (kind, OverrideOrigin::HealthCheck)..=(kind, OverrideOrigin::Operator);
         let ((_, origin), _) = self.settings.range(of_kind).next_back()?;
         Some(*origin)
     }

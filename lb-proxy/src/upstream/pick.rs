@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use lb_core::{Explanation, Pick, PickError, PickRequest, Priority, Rng, SplitMix64, Tried};
+use lb_core::{Explanation, Pick, PickError, PickRequest, Rng, SplitMix64, Tried};
 
 use super::Upstream;
 use super::attempt_times::AttemptTimes;
@@ -75,13 +75,100 @@ impl Upstream {
         let key = self.hash_key().key(connection.client, Some(connection));
         Ok((self.explain(key.as_bytes())?, key))
     }
-
-    /// The policy's digest of each tier that has one; see [`Balancer::digests`](lb_core::Balancer::digests).
-    pub fn digests(&self) -> Vec<(Priority, u64)> {
-        self.shared().balancer.digests()
-    }
 }
 
 fn with_rng<T>(draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
     WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| draw(rng))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use lb_core::policy::PolicyKind;
+    use lb_core::{AdminState, Backend, Snapshot, Weight};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::balancing::{KeyPart, Override, OverrideOrigin, WeightOverride};
+
+    fn backend(port: u16) -> Backend {
+        let backend = Backend::new(([127, 0, 0, 1], port).into());
+        backend.with_max_conns(std::num::NonZeroU32::new(3))
+    }
+
+    fn upstream(policy: PolicyKind, sni: bool, backends: u16) -> Upstream {
+        let key = if sni {
+            KeyPart::ServerName
+        } else {
+            KeyPart::ClientIpText
+        };
+        let backends: Snapshot = (1..=backends).map(backend).collect();
+        let builder = Upstream::builder("pool").hash_key([key, KeyPart::LocalPort]);
+        builder.policy(policy.build()).fixed(&backends).unwrap()
+    }
+
+    /// Policies whose picks do not depend on draws.
+    fn policies() -> impl Strategy<Value = PolicyKind> {
+        proptest::sample::select(vec![
+            PolicyKind::WeightedRoundRobin,
+            PolicyKind::Ketama,
+            PolicyKind::NginxHash,
+            PolicyKind::Rendezvous,
+        ])
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Weight(u16, u16),
+        Drain(u16, bool),
+        End(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1..6_u16, 0..4_u16).prop_map(|(port, weight)| Step::Weight(port, weight)),
+            (1..6_u16, any::<bool>()).prop_map(|(port, drain)| Step::Drain(port, drain)),
+            any::<usize>().prop_map(Step::End),
+        ]
+    }
+
+    proptest! {
+        // 340 cases of 30 states on average.
+        #![proptest_config(ProptestConfig::with_cases(340))]
+        #[test]
+        fn what_is_explained_of_a_client_is_its_next_pick(
+            policy in policies(),
+            sni in any::<bool>(),
+            backends in 1..6_u16,
+            steps in proptest::collection::vec((step(), any::<[u8; 4]>(), "[a-z]{0,8}"), 20..41),
+        ) {
+            let upstream = upstream(policy, sni, backends);
+            let mut held = Vec::new();
+            for (step, ip, name) in steps {
+                let of = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+                let set = |port, setting| {
+                    // Unknown for a port above the number of backends.
+                    let _ = upstream.set_override(of(port), OverrideOrigin::Operator, "test", setting);
+                };
+                match step {
+                    Step::Weight(port, weight) => {
+                        let weight = WeightOverride::Value(Weight::new(weight));
+                        set(port, Override::Weight(weight));
+                    }
+                    Step::Drain(port, true) => set(port, Override::Admin(AdminState::Drain)),
+                    Step::Drain(port, false) => set(port, Override::Admin(AdminState::Ready)),
+                    Step::End(i) if !held.is_empty() => drop(held.swap_remove(i % held.len())),
+                    Step::End(_) => {}
+                }
+                let client = (ip, 1234).into();
+                let local = ([10, 0, 0, 1], 446).into();
+                let connection = Connection::new(client, local).with_server_name(name.as_bytes());
+                let (explained, key) = upstream.explain_connection(&connection).unwrap();
+                let picked = upstream.pick(&key, &Tried::new()).ok();
+                prop_assert_eq!(explained.chosen, picked.as_ref().map(Lease::addr), "{}", explained);
+                held.extend(picked);
+            }
+        }
+    }
 }

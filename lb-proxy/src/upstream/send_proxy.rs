@@ -94,6 +94,10 @@ impl SendProxy {
         self
     }
 
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
     pub(crate) fn passes_tlvs(&self) -> bool {
         self.pass_tlvs
     }

@@ -119,6 +119,7 @@ impl Upstream {
         let snapshot = membership.overrides.apply(discovered);
         let delta = membership.updater.apply(&snapshot, self.now());
         shared.drain.update(&delta, &snapshot);
+        shared.memberships.send_modify(|count| *count += 1);
         self.log(&delta, &snapshot, &before);
         shared.ready.send_replace(true);
     }

@@ -3,6 +3,7 @@
 //! | module | contents | feature |
 //! |---|---|---|
 //! | [`bytes`] | pseudo-random bytes of a seed | |
+//! | [`client_hello`] | ClientHellos, the same bytes in every run | |
 //! | [`deadline`] | futures and conditions that must come about in time | |
 //! | [`descriptors`] | the descriptors of this process: counts and limits | |
 //! | [`kernel`] | a connection as the kernel sees it, urgent data | |
@@ -14,7 +15,7 @@
 //! | [`dns`] | a DNS server, and a forger in front of it | `dns` |
 //! | [`kubernetes`] | a Kubernetes API server and its objects | `kubernetes` |
 //! | [`discovery`] | a running `Driver`, a source that follows a script | `discovery` |
-//! | [`tls`] | what TLS clients send | `tls` |
+//! | [`tls`] | the ClientHello of rustls | `tls` |
 //! | [`proxy`] | a running `Proxy`, upstreams, a relay between four sockets | `proxy` |
 //!
 //! # Types of the crate under test
@@ -32,6 +33,7 @@
 )]
 
 pub mod bytes;
+pub mod client_hello;
 pub mod deadline;
 pub mod descriptors;
 #[cfg(feature = "discovery")]

@@ -106,12 +106,12 @@ async fn a_limit_by_key_counts_the_clients_of_one_key_together() {
 }
 
 #[derive(Debug, Default)]
-struct Observer {
+struct LimitObserver {
     told: AtomicUsize,
     at_end: AtomicUsize,
 }
 
-impl Hooks for Observer {
+impl Hooks for LimitObserver {
     fn would_refuse(&self, _: &Connection, detail: &RefusalDetail) {
         assert!(matches!(detail, RefusalDetail::ClientLimit { limit: 0 }));
         self.told.fetch_add(1, Relaxed);
@@ -125,9 +125,9 @@ impl Hooks for Observer {
 }
 
 #[tokio::test]
-async fn a_dry_run_of_a_limit_serves_the_client_and_tells_the_hooks() {
+async fn a_dry_run_of_a_limit_serves_the_client_and_calls_the_hooks() {
     let zone = ClientZone::builder().build();
-    let hooks = Arc::new(Observer::default());
+    let hooks = Arc::new(LimitObserver::default());
     let proxy = over_a(|listener| {
         let listener = listener.limit_clients(&zone, one()).limit_dry_run(true);
         listener.hooks(hooks.clone())

@@ -5,5 +5,7 @@
 #[cfg(feature = "admin")]
 mod admin;
 mod drain;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod reload;
 mod removal;

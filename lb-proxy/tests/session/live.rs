@@ -21,13 +21,15 @@ use test_support::tls::client_hello;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The reasons of the sessions that ended.
+/// The reasons of the sessions that ended, and HAProxy's letters for them.
 #[derive(Debug, Default)]
-struct Reasons(Mutex<Vec<CloseReason>>);
+struct Reasons(Mutex<Vec<(CloseReason, String)>>);
 
 impl Hooks for Reasons {
     fn close(&self, _: &Connection, summary: &Summary<'_>) {
-        self.0.lock().unwrap().push(summary.reason);
+        assert_eq!(summary.upstream.map(Upstream::name), Some("test"));
+        let letters = summary.termination().to_string();
+        self.0.lock().unwrap().push((summary.reason, letters));
     }
 }
 
@@ -129,7 +131,8 @@ async fn a_session_that_waits_or_connects_is_listed_and_can_be_closed() {
     assert_reset(&mut first).await;
     eventually("the ends", || all(&proxy).is_empty()).await;
     assert_eq!(close(queued.id), 0);
-    assert_eq!(*reasons.0.lock().unwrap(), [CloseReason::Operator; 2]);
+    let expected = ["KQ", "KC"].map(|letters| (CloseReason::Operator, letters.to_owned()));
+    assert_eq!(*reasons.0.lock().unwrap(), expected);
     assert_eq!(proxy.metrics().operator_closed, 2);
     assert_eq!((upstream.queued(), in_flight(&upstream)), (0, 0));
     proxy.end().await;

@@ -7,6 +7,7 @@ mod hash_key;
 mod hooks;
 mod least_time;
 mod live;
+mod progress;
 mod queue;
 mod refusal;
 mod retry;

@@ -19,9 +19,9 @@ use tokio::net::TcpStream;
 
 /// The reason of each end, and its detail in short.
 #[derive(Debug, Default)]
-struct Recorder(Mutex<Vec<(CloseReason, String)>>);
+struct RefusalRecorder(Mutex<Vec<(CloseReason, String)>>);
 
-impl Hooks for Recorder {
+impl Hooks for RefusalRecorder {
     fn close(&self, _: &Connection, summary: &Summary<'_>) {
         let detail = match summary.refusal {
             Some(RefusalDetail::ClientLimit { limit }) => format!("limit {limit}"),
@@ -36,16 +36,18 @@ impl Hooks for Recorder {
     }
 }
 
-impl Recorder {
+impl RefusalRecorder {
     async fn ended(&self) -> (CloseReason, String) {
         eventually("the end", || !self.0.lock().unwrap().is_empty()).await;
         self.0.lock().unwrap().remove(0)
     }
 }
 
-async fn start(settings: impl FnOnce(Listener) -> Listener) -> (RunningProxy, Arc<Recorder>) {
+async fn start(
+    settings: impl FnOnce(Listener) -> Listener,
+) -> (RunningProxy, Arc<RefusalRecorder>) {
     let (held, dead) = refusing();
-    let recorder = Arc::new(Recorder::default());
+    let recorder = Arc::new(RefusalRecorder::default());
     let upstream = upstream([Backend::new(dead)]);
     let listener = Listener::new(loopback(), &upstream).hooks(recorder.clone());
     let proxy = RunningProxy::start(settings(listener), None).await;
@@ -189,7 +191,7 @@ async fn the_summary_has_the_first_bytes_and_what_was_wrong() {
     proxy.end().await;
 }
 
-/// The start of what [`Recorder`] records.
+/// The start of what [`RefusalRecorder`] records.
 fn failed(reader: usize, failure: PrereadFailure, bytes: &str) -> String {
     format!("{reader} {failure:?} {bytes:?}")
         .trim_end_matches('"')

@@ -4,6 +4,8 @@ mod backends;
 mod config;
 mod explain;
 mod log_level;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod overrides;
 mod ready;
 mod sessions;
@@ -19,6 +21,9 @@ use crate::Handle;
 pub(super) struct RouteContext {
     pub(super) handle: Handle,
     pub(super) program: Program,
+    /// The metrics of the server.
+    #[cfg(feature = "metrics")]
+    pub(super) registry: prometheus_client::registry::Registry,
 }
 
 /// A request that was admitted.
@@ -27,6 +32,9 @@ pub(super) struct RouteRequest<'a> {
     pub(super) parameters: Parameters,
     /// What sent it, for logs and the origin of overrides.
     pub(super) by: &'a str,
+    /// The types of documents that the client accepts.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for metrics"))]
+    pub(super) accept: &'a str,
 }
 
 type Answered = Result<AdminAnswer, RequestError>;
@@ -82,6 +90,8 @@ const ROUTES: &[Route] = &[
     Route::get("/livez", &[], |_, _| Ok(AdminAnswer::text(200, "ok\n"))),
     Route::post("/log_level", log_level::PARAMETERS, log_level::set),
     Route::post("/max_conns", overrides::MAX_CONNS, overrides::max_conns),
+    #[cfg(feature = "metrics")]
+    Route::get("/metrics", &[], metrics::metrics),
     Route::post("/ready", overrides::BACKEND, overrides::ready),
     Route::get("/readyz", &[], ready::ready),
     Route::get("/sessions", sessions::LIST, sessions::list),

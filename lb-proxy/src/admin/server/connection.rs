@@ -7,8 +7,8 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderMap,
-    HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
+    HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -114,6 +114,9 @@ async fn answer(
         .unwrap_or_default()
         .as_bytes()
         .to_vec();
+    let accept = request.headers().get(ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    let accept = accept.unwrap_or_default().to_owned();
     let body = match writes {
         true => form(request).await?,
         false => Bytes::new(),
@@ -126,6 +129,7 @@ async fn answer(
     let request = RouteRequest {
         parameters,
         by: &by,
+        accept: &accept,
     };
     (route.answer)(&shared.context, &request)
 }

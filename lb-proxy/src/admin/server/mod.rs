@@ -79,9 +79,18 @@ impl AdminBuilder {
 
     /// The admin, which serves nothing yet.
     pub fn build(self) -> Admin {
+        #[cfg(feature = "metrics")]
+        let registry = {
+            let mut registry = prometheus_client::registry::Registry::default();
+            let collector = crate::openmetrics::ServerCollector::new(self.handle.clone());
+            registry.register_collector(Box::new(collector));
+            registry
+        };
         Admin(Arc::new(RouteContext {
             handle: self.handle,
             program: self.program,
+            #[cfg(feature = "metrics")]
+            registry,
         }))
     }
 }

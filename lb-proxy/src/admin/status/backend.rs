@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::server::{as_millis, millis};
 use crate::balancing::{ActiveOverride, Override, OverrideOrigin};
+use crate::health::CheckStatus;
 
 /// A backend of an upstream.
 #[non_exhaustive]
@@ -43,6 +44,9 @@ pub struct BackendReport {
     pub max_conns: Option<u32>,
     /// `healthy` or `unhealthy`: the result of the last active check.
     pub health: String,
+    /// What each health check has decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckStateReport>,
     /// Failures that are not forgiven yet.
     pub fails: u32,
     /// Milliseconds until its ejection ends; absent if it is not ejected.
@@ -66,6 +70,23 @@ pub struct BackendReport {
     pub overridden: bool,
 }
 
+/// What a health check has decided of a backend.
+#[non_exhaustive]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct CheckStateReport {
+    /// The name of the check.
+    pub check: String,
+    /// `up`, `down` or `unchecked`.
+    pub state: String,
+    /// Milliseconds since it decided so.
+    pub since_ms: u64,
+    /// What the backend answered last, or why the last probe failed; may be empty.
+    pub text: String,
+    /// How long the last probe took, in microseconds; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_us: Option<u64>,
+}
+
 /// An override of a backend.
 #[non_exhaustive]
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -78,7 +99,7 @@ pub struct OverrideReport {
     pub setting: String,
     /// The value: `drain`, `ready`, a number, a percentage as `50%`, or `unlimited`.
     pub value: String,
-    /// `operator` or `agent_check`.
+    /// `operator`, `health_check` or `agent_check`.
     pub origin: String,
     /// What set it.
     pub by: String,
@@ -94,6 +115,7 @@ impl BackendReport {
         explained: Option<&ExplainedBackend>,
         source: Option<&Backend>,
         overrides: &[ActiveOverride],
+        checks: Vec<CheckStateReport>,
         now: Timestamp,
     ) -> Self {
         let backend = status.backend;
@@ -113,6 +135,7 @@ impl BackendReport {
             in_flight: status.in_flight,
             max_conns: backend.max_conns.map(std::num::NonZeroU32::get),
             health: health_name(status.health).to_owned(),
+            checks,
             fails: status.fails,
             ejected_ms: status
                 .ejected_until
@@ -123,9 +146,7 @@ impl BackendReport {
             panic: explained.is_some_and(|explained| explained.panic),
             tier_percent: explained.map_or(0, |explained| explained.tier_percent),
             slow_start_percent: explained.and_then(|explained| explained.slow_start_percent),
-            connect_time_us: status
-                .connect_time
-                .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+            connect_time_us: status.connect_time.map(as_micros),
             age_ms: as_millis(since(status.joined_at, now)),
             overridden: overrides.iter().any(|o| o.addr == backend.addr),
         }
@@ -135,6 +156,23 @@ impl BackendReport {
         self.verdict == verdict_name(Verdict::Eligible)
             || self.verdict == verdict_name(Verdict::AboveBound)
     }
+}
+
+impl CheckStateReport {
+    pub(super) fn of(status: &CheckStatus, now: Timestamp) -> Self {
+        let last = status.last.as_ref();
+        Self {
+            check: (*status.check).to_owned(),
+            state: status.state.as_str().to_owned(),
+            since_ms: as_millis(since(status.since, now)),
+            text: last.map_or_else(String::new, |last| (*last.text).to_owned()),
+            duration_us: last.map(|last| as_micros(last.duration)),
+        }
+    }
+}
+
+fn as_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl OverrideReport {
@@ -173,10 +211,11 @@ pub(crate) fn health_name(health: Health) -> &'static str {
     }
 }
 
-/// `operator` or `agent_check`.
+/// `operator`, `health_check` or `agent_check`.
 pub(crate) fn origin_name(origin: OverrideOrigin) -> &'static str {
     match origin {
         OverrideOrigin::AgentCheck => "agent_check",
+        OverrideOrigin::HealthCheck => "health_check",
         OverrideOrigin::Operator => "operator",
     }
 }

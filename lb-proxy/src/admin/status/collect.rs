@@ -2,9 +2,12 @@
 
 use std::time::SystemTime;
 
+use lb_core::Endpoint;
+
 use super::backend::OverrideReport;
 use super::server::{
-    DescriptorsReport, ListenerReport, ReadinessReason, ReloadEntry, ServerReport, millis,
+    DescriptorsReport, ListenerCountersReport, ListenerReport, ReadinessReason, ReloadEntry,
+    ServerReport, millis,
 };
 use super::upstream::UpstreamReport;
 use super::{Status, VERSION};
@@ -23,14 +26,7 @@ pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
         version: VERSION,
         time_ms: millis(SystemTime::now()),
         server: server(handle, &upstreams, program),
-        listeners: handle
-            .listeners()
-            .into_iter()
-            .map(|(endpoint, upstream)| ListenerReport {
-                endpoint: endpoint.to_string(),
-                upstream: upstream.name().to_owned(),
-            })
-            .collect(),
+        listeners: listeners(handle),
         overrides: overrides.collect(),
         upstreams: upstreams.iter().map(UpstreamReport::of).collect(),
         reloads: handle
@@ -43,6 +39,29 @@ pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
             })
             .collect(),
     }
+}
+
+fn listeners(handle: &Handle) -> Vec<ListenerReport> {
+    let detailed = handle.detailed_metrics().unwrap_or_default().listeners;
+    let report = |(endpoint, upstream): (Endpoint, Upstream)| {
+        let mut counted = detailed.iter();
+        let counted = counted.find(|counted| counted.is_current && counted.listener == endpoint);
+        ListenerReport {
+            endpoint: endpoint.to_string(),
+            upstream: upstream.name().to_owned(),
+            counters: counted.map(|counted| ListenerCountersReport {
+                accepted: counted.accepted,
+                active: counted.active,
+                ends: counted
+                    .ended
+                    .iter()
+                    .filter(|(_, count)| *count > 0)
+                    .map(|(reason, count)| (reason.name().to_owned(), count))
+                    .collect(),
+            }),
+        }
+    };
+    handle.listeners().into_iter().map(report).collect()
 }
 
 fn server(handle: &Handle, upstreams: &[Upstream], program: &Program) -> ServerReport {

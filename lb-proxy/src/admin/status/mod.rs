@@ -9,11 +9,14 @@ mod upstream;
 
 use serde::{Deserialize, Serialize};
 
-pub use backend::{BackendReport, OverrideReport};
+pub use backend::{BackendReport, CheckStateReport, OverrideReport};
 pub(super) use backend::{admin_name, verdict_name};
 pub(super) use collect::{collect, readiness};
 pub(super) use server::as_millis;
-pub use server::{DescriptorsReport, ListenerReport, ReadinessReason, ReloadEntry, ServerReport};
+pub use server::{
+    DescriptorsReport, ListenerCountersReport, ListenerReport, ReadinessReason, ReloadEntry,
+    ServerReport,
+};
 pub use upstream::{QueueReport, SourceReport, TierReport, UpstreamReport};
 
 /// The version of the schema.
@@ -37,4 +40,21 @@ pub struct Status {
     pub overrides: Vec<OverrideReport>,
     /// The last reloads, the oldest first.
     pub reloads: Vec<ReloadEntry>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_example_is_a_status() {
+        let document = include_str!("../../../docs/status.md");
+        let (_, example) = document.split_once("```json").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let status: Status = serde_json::from_str(example).unwrap();
+        assert_eq!(status.version, VERSION);
+        let written: serde_json::Value = serde_json::to_value(&status).unwrap();
+        let read: serde_json::Value = serde_json::from_str(example).unwrap();
+        assert_eq!(written, read);
+    }
 }

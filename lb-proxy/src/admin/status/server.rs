@@ -68,6 +68,21 @@ pub struct ListenerReport {
     pub endpoint: String,
     /// The upstream that it sends connections to by default.
     pub upstream: String,
+    /// Its counters, if the server [counts in detail](crate::ProxyBuilder::detailed_metrics).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<ListenerCountersReport>,
+}
+
+/// The counters of a listener.
+#[non_exhaustive]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ListenerCountersReport {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections that are open now.
+    pub active: u64,
+    /// Connections that ended, by the [name](crate::events::CloseReason::name) of the reason.
+    pub ends: BTreeMap<String, u64>,
 }
 
 /// A reload.

@@ -1,10 +1,13 @@
 //! The parts of the status about an upstream and its sources.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
 use lb_core::BackendStatus;
 use lb_discovery::SourceStatus;
 use serde::{Deserialize, Serialize};
 
-use super::backend::BackendReport;
+use super::backend::{BackendReport, CheckStateReport};
 use super::server::as_millis;
 use crate::Upstream;
 
@@ -95,6 +98,11 @@ impl UpstreamReport {
         let status: Vec<BackendStatus<'_>> = set.status(now).collect();
         let discovered = upstream.discovered();
         let overrides = upstream.overrides();
+        let mut checks: HashMap<SocketAddr, Vec<CheckStateReport>> = HashMap::new();
+        for check in upstream.health_checks() {
+            let of = checks.entry(check.backend.addr).or_default();
+            of.push(CheckStateReport::of(&check, now));
+        }
         let backends: Vec<BackendReport> = status
             .iter()
             .enumerate()
@@ -108,11 +116,12 @@ impl UpstreamReport {
                 // Overrides keep the order of the sources.
                 let source = discovered.iter().nth(i).filter(|b| b.addr == addr);
                 let source = source.or_else(|| discovered.find(addr));
-                BackendReport::of(status, explained, source, &overrides, now)
+                let checks = checks.remove(&addr).unwrap_or_default();
+                BackendReport::of(status, explained, source, &overrides, checks, now)
             })
             .collect();
         let mut tiers = tiers(&backends);
-        for (priority, digest) in upstream.digests() {
+        for (priority, digest) in upstream.digests().1 {
             let of = tiers.iter_mut().find(|t| t.priority == priority.get());
             if let Some(tier) = of {
                 tier.digest.get_or_insert_with(|| format!("{digest:016x}"));

@@ -13,7 +13,7 @@ use super::*;
 use crate::metrics::{Counters, SessionTraffic};
 
 /// A session to be: listener, client, backend, age in seconds, bytes, phase.
-type Plan = (u16, u8, Option<u8>, u64, u64, SessionPhase);
+type SelectionPlan = (u16, u8, Option<u8>, u64, u64, SessionPhase);
 
 fn addr(host: u8, port: u16) -> SocketAddr {
     (Ipv4Addr::new(10, 0, 0, host), port).into()
@@ -28,17 +28,22 @@ fn phase() -> impl Strategy<Value = SessionPhase> {
     )
 }
 
-fn plan() -> impl Strategy<Value = Plan> {
+fn plan() -> impl Strategy<Value = SelectionPlan> {
     (0..3_u16, 0..4_u8, of(0..3_u8), 0..5_u64, 0..5_u64, phase())
 }
 
-fn begin(table: &Arc<SessionTable>, now: Instant, plan: Plan) -> TrackedSession {
+fn begin(table: &Arc<SessionTable>, now: Instant, plan: SelectionPlan) -> TrackedSession {
     let (listener, client, backend, age, bytes, phase) = plan;
     let accepted_at = now - Duration::from_secs(age);
-    let tracked = table.add(accepted_at, addr(client, 1), addr(0, listener));
+    let tracked = table.add(
+        table.next_id(),
+        accepted_at,
+        addr(client, 1),
+        addr(0, listener),
+    );
     tracked.session.enter(phase);
     tracked.session.change(|state| {
-        let traffic = SessionTraffic::new(&Arc::new(Counters::default()), None);
+        let traffic = SessionTraffic::new(&Arc::new(Counters::default()));
         traffic.to_client.add(bytes);
         traffic.to_backend.add(1);
         state.traffic = Some(Arc::new(traffic));
@@ -92,7 +97,7 @@ fn filter() -> impl Strategy<Value = SessionFilter> {
 }
 
 /// Numbers of the selected sessions by a sort of all plans.
-fn expected(plans: &[Plan], filter: &SessionFilter, table: &[TrackedSession]) -> Vec<u64> {
+fn expected(plans: &[SelectionPlan], filter: &SessionFilter, table: &[TrackedSession]) -> Vec<u64> {
     let mut all: Vec<_> = table.iter().zip(plans).collect();
     all.retain(|(session, _)| filter.matches(&session.session.report()));
     all.sort_by_key(|(session, (_, _, _, age, bytes, _))| {
@@ -170,9 +175,9 @@ async fn each_condition_is_met_by_its_sessions_alone() {
 async fn a_close_leaves_sessions_out_that_are_about_to_end() {
     let table = SessionTable::new(0, 1);
     let now = Instant::now();
-    let asked = table.add(now, addr(1, 1), addr(0, 1));
-    let cut = table.add(now, addr(1, 1), addr(0, 1));
-    let open = table.add(now, addr(1, 1), addr(0, 1));
+    let asked = table.add(table.next_id(), now, addr(1, 1), addr(0, 1));
+    let cut = table.add(table.next_id(), now, addr(1, 1), addr(0, 1));
+    let open = table.add(table.next_id(), now, addr(1, 1), addr(0, 1));
     assert!(asked.session.close() && !asked.session.close());
     cut.session.enter(SessionPhase::Closing);
     let filter = SessionFilter::new().limit(1);

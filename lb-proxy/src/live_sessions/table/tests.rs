@@ -7,7 +7,7 @@ use super::*;
 const ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 446);
 
 fn add(table: &Arc<SessionTable>) -> TrackedSession {
-    table.add(Instant::now(), ADDR, ADDR)
+    table.add(table.next_id(), Instant::now(), ADDR, ADDR)
 }
 
 fn id_of(tracked: &TrackedSession) -> SessionId {

@@ -121,7 +121,7 @@ async fn a_backend_that_returns_keeps_what_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_connected_to_a_backend_that_has_left_is_told() {
+async fn sessions_on_a_backend_that_has_left_are_notified() {
     let drain = SessionDrain::new(LossConfig {
         removed: OnBackendLoss::Close {
             spread: Duration::ZERO,

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use super::{Observer, accepted, ask_unix, backend, directory, named_unix, path};
 
 #[tokio::test]
-async fn rules_and_limits_know_clients_on_unix_sockets() {
+async fn rules_and_limits_apply_to_clients_on_unix_sockets() {
     let dir = directory();
     let upstream = upstream([named_unix(&path(&dir, "back"), "a")]);
     let everything =

@@ -169,22 +169,25 @@ fn a_hundred_thousand_heavy_backends_do_not_overflow() {
 
 /// A round robin whose tier counter after the last pick can be read.
 #[derive(Clone, Debug)]
-struct Watched(Arc<AtomicU64>);
+struct WatchedTurns(Arc<AtomicU64>);
 
 #[derive(Debug)]
-struct WatchedPicker(Sequence, Watched);
+struct WatchedTurnsPicker(Sequence, WatchedTurns);
 
-impl Policy for Watched {
+impl Policy for WatchedTurns {
     fn name(&self) -> &'static str {
         "watched"
     }
 
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
-        Box::new(WatchedPicker(Sequence::new(tier.weights()), self.clone()))
+        Box::new(WatchedTurnsPicker(
+            Sequence::new(tier.weights()),
+            self.clone(),
+        ))
     }
 }
 
-impl Picker for WatchedPicker {
+impl Picker for WatchedTurnsPicker {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
         let picked = self.0.next(cx);
         self.1.0.store(cx.cursor(), Relaxed);
@@ -192,7 +195,7 @@ impl Picker for WatchedPicker {
     }
 }
 
-impl Watched {
+impl WatchedTurns {
     fn is_live(&self) -> bool {
         self.0.load(Relaxed) & LIVE != 0
     }
@@ -227,7 +230,7 @@ fn pick(balancer: &Balancer, is_retry: bool) {
     ignore = "arithmetic alone: Miri is slow and finds nothing there"
 )]
 fn live_mode_lasts_a_thousand_turns_and_two_laps_after_a_retry_or_an_update() {
-    let watched = Watched(Arc::new(AtomicU64::new(0)));
+    let watched = WatchedTurns(Arc::new(AtomicU64::new(0)));
     let (mut updater, balancer) = balancer(Arc::new(watched.clone()));
     let now = Timestamp::from_nanos(1);
     updater.apply(&snapshot(&[5, 1, 1]), now);

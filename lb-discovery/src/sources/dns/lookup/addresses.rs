@@ -148,8 +148,8 @@ impl AttemptErrors {
 
     /// The error to report: a failure takes precedence over an authoritative empty answer. Without any error, NODATA.
     pub(crate) fn into_error(self, shown: &str) -> DiscoveryError {
-        let told = self.failure.or(self.absence);
-        told.unwrap_or_else(|| DiscoveryError::NoData {
+        let reported = self.failure.or(self.absence);
+        reported.unwrap_or_else(|| DiscoveryError::NoData {
             what: what(shown),
             valid_for: None,
         })

@@ -63,7 +63,7 @@ impl ExecPlugin {
         }
         if exec.interactive_mode == Some(ExecInteractiveMode::Always) {
             return Err(format!(
-                "the exec plugin {command:?} wants to ask at a terminal (interactiveMode: Always), and there is none"
+                "the exec plugin {command:?} asks at a terminal (interactiveMode: Always), and there is none"
             ));
         }
         let mut spec = json!({"interactive": false});

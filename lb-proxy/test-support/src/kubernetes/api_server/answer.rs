@@ -75,9 +75,9 @@ fn plan(state: &State, request: &Request) -> Plan {
         Fault::Garbage => return Plan::Say(200, "<html>Welcome to nginx!</html>".to_owned()),
         Fault::EndlessComplaint => return Plan::Endlessly(500),
         Fault::Redirected => return Plan::Redirect("https://login.example/?state=1"),
-        Fault::Status(code) => return failure(code, "", "told to fail"),
+        Fault::Status(code) => return failure(code, "", "set to fail"),
         Fault::Throttled(code, seconds) => {
-            let status = status(code, "TooManyRequests", "told to fail").to_string();
+            let status = status(code, "TooManyRequests", "set to fail").to_string();
             return Plan::Throttled(code, status, seconds);
         }
         _ => {}

@@ -80,10 +80,10 @@ fn invalid_parts_are_skipped_and_reported() {
         assert_eq!(read.servers[0], addrs(&["10.0.0.1:53"])[0], "{line}");
         assert_eq!(read.attempts, 4, "{line}");
         assert!(!read.is_broken, "{line}");
-        let [told] = &read.problems[..] else {
+        let [problem_text] = &read.problems[..] else {
             panic!("{line}: {:?}", read.problems);
         };
-        assert!(told.starts_with(problem), "{line}: {told}");
+        assert!(problem_text.starts_with(problem), "{line}: {problem_text}");
     }
     let text = b"search .local a.test\nnameserver 10.0.0.1";
     assert_eq!(ResolvConf::parse(text).search, [name("a.test")]);

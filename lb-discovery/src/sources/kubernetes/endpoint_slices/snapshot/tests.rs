@@ -198,8 +198,8 @@ fn slices_that_kube_proxy_skips_are_skipped() {
             "has an IP address",
         ),
     ] {
-        let told = bad.skip_reason(&by_hand, "http").unwrap();
-        assert!(told.contains(reason), "{told}");
+        let text = bad.skip_reason(&by_hand, "http").unwrap();
+        assert!(text.contains(reason), "{text}");
         let alone = map(std::slice::from_ref(&bad), "http", Families::default());
         let alone = alone.unwrap_err();
         assert!(
@@ -237,8 +237,8 @@ fn slices_of_a_removed_selector_are_skipped() {
         "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
     }));
     for left in [selected, mirrored] {
-        let told = left.skip_reason(&service(json!({})), "http").unwrap();
-        assert!(told.contains("it is left over from a selector"), "{told}");
+        let text = left.skip_reason(&service(json!({})), "http").unwrap();
+        assert!(text.contains("it is left over from a selector"), "{text}");
         assert_eq!(
             left.skip_reason(&service(json!({"app": "a"})), "http"),
             None

@@ -1,0 +1,138 @@
+//! One probe of one backend.
+
+use std::net::SocketAddr;
+
+use lb_core::{Backend, Endpoint};
+use tokio::io::AsyncWriteExt;
+
+use super::error::CheckError;
+use super::probe_stream::ProbeStream;
+use super::settings::{CheckSettings, ProbeHeader};
+use crate::net::bind_source::BindSource;
+use crate::net::connect::{ConnectError, connect};
+use crate::net::options::SocketOptions;
+use crate::proxy_protocol::{Addresses, Version, write_v1, write_v2};
+
+/// One probe of one backend, as a [`HealthCheck`](super::HealthCheck) sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'a> {
+    backend: &'a Backend,
+    source: &'a ProbeSource,
+    header: Option<Version>,
+    /// Instead of the one in the settings.
+    port: Option<u16>,
+}
+
+/// Where the probes of one check come from and go to.
+#[derive(Debug)]
+pub(crate) struct ProbeSource {
+    settings: CheckSettings,
+    bind: BindSource,
+}
+
+impl ProbeSource {
+    pub(crate) fn new(settings: &CheckSettings) -> Self {
+        let addrs = settings.source.iter();
+        Self {
+            settings: settings.clone(),
+            bind: addrs.fold(BindSource::any(), |bind, &addr| bind.addr(addr)),
+        }
+    }
+}
+
+impl<'a> Probe<'a> {
+    /// A probe that sends a PROXY header of this version first.
+    pub(crate) const fn new(
+        backend: &'a Backend,
+        source: &'a ProbeSource,
+        header: Option<Version>,
+    ) -> Self {
+        Self {
+            backend,
+            source,
+            header,
+            port: None,
+        }
+    }
+
+    /// The same probe at another port, without the PROXY header of sessions.
+    #[must_use]
+    pub fn at_port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        if self.settings().header == ProbeHeader::AsSessions {
+            self.header = None;
+        }
+        self
+    }
+
+    /// The backend to probe, as its source reports it.
+    pub const fn backend(&self) -> &Backend {
+        self.backend
+    }
+
+    /// The settings of the check.
+    pub const fn settings(&self) -> &CheckSettings {
+        &self.source.settings
+    }
+
+    /// Where [`connect`](Self::connect) connects to: the backend's address with the
+    /// [port](super::CheckSettings::port) of the check, or its unix socket.
+    pub fn endpoint(&self) -> Endpoint {
+        match (
+            self.backend.endpoint(),
+            self.port.or_else(|| self.settings().port),
+        ) {
+            (Endpoint::Tcp(addr), Some(port)) => Endpoint::Tcp(SocketAddr::new(addr.ip(), port)),
+            (endpoint, _) => endpoint,
+        }
+    }
+
+    /// Whether [`connect`](Self::connect) sends a PROXY header.
+    pub const fn has_header(&self) -> bool {
+        self.header.is_some()
+    }
+
+    /// Connects to the backend, from the source address of the check, and sends the PROXY header, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError::Connect`] if the backend cannot be reached, [`CheckError::Local`] if this machine has no descriptor
+    /// or no port.
+    pub async fn connect(&self) -> Result<ProbeStream, CheckError> {
+        let options = SocketOptions::default();
+        let limit = self.settings().timeout;
+        let to = self.endpoint();
+        let stream = connect(&to, false, &self.source.bind, &options, limit, |_| {}).await;
+        let mut stream = ProbeStream::new(stream?);
+        if let Some(version) = self.header {
+            stream.write_all(&header(version, &stream)).await?;
+        }
+        Ok(stream)
+    }
+}
+
+/// The header of a probe. Version 2 has the command `LOCAL`. Version 1 has none, so the line has the addresses of the probe's
+/// own connection, as the specification recommends.
+fn header(version: Version, stream: &ProbeStream) -> Vec<u8> {
+    let mut header = Vec::with_capacity(108);
+    if version == Version::V1 {
+        let ends = stream.local_addr().zip(stream.peer_addr());
+        let ends = ends.map(|(local, peer)| Addresses::new(local, peer));
+        write_v1(ends, &mut header);
+    } else {
+        let written = write_v2(None, [], false, &mut header);
+        written.expect("a header without TLVs is short");
+    }
+    header
+}
+
+impl From<ConnectError> for CheckError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Backend(error, _) => Self::Connect(error),
+            ConnectError::Local(error, _) | ConnectError::Shortage(error, _) => Self::Local(error),
+            ConnectError::Loop => Self::Local(std::io::ErrorKind::AddrInUse.into()),
+            ConnectError::Timeout(_) => Self::Connect(std::io::ErrorKind::TimedOut.into()),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The interim report of a session that lasts.
+
+use std::time::Duration;
+
+use lb_core::Backend;
+
+use super::attempt::AttemptReport;
+use crate::live_sessions::SessionId;
+use crate::upstream::Upstream;
+
+/// A session that relays, while it lasts; see [`Listener::report_interval`](crate::Listener::report_interval).
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The number of the session, which its [`Summary`](super::Summary) has as well.
+    pub id: SessionId,
+    /// The upstream that serves it.
+    pub upstream: &'a Upstream,
+    /// The backend that it is connected to.
+    pub backend: &'a Backend,
+    /// The attempts to connect to a backend, in their order. The last one is that of `backend`.
+    pub attempts: &'a [AttemptReport],
+    /// The time since it was accepted.
+    pub elapsed: Duration,
+    /// From accepting to the connection with the backend.
+    pub connected_after: Duration,
+    /// Bytes that were read from the client so far.
+    pub bytes_from_client: u64,
+    /// Bytes of the client that the kernel has accepted for the backend so far.
+    pub bytes_to_backend: u64,
+    /// Bytes of the backend that the kernel has accepted for the client so far.
+    pub bytes_to_client: u64,
+}

@@ -1,0 +1,99 @@
+//! The counters of all listeners and upstreams of a server.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lb_core::{BackendSet, Endpoint};
+
+use super::listener::{ListenerCounters, ListenerMetrics};
+use super::upstream::{UpstreamCounters, UpstreamMetrics};
+
+/// The counters of a server by listener, upstream and backend; see
+/// [`ProxyBuilder::detailed_metrics`](crate::ProxyBuilder::detailed_metrics).
+#[non_exhaustive]
+#[derive(Clone, Debug, Default)]
+pub struct DetailedMetrics {
+    /// The listeners, in the order of their names.
+    pub listeners: Vec<ListenerMetrics>,
+    /// The upstreams, in the order of their names.
+    pub upstreams: Vec<UpstreamMetrics>,
+}
+
+/// The live counters. They survive reloads.
+#[derive(Debug)]
+pub(crate) struct DetailedCounters {
+    workers: usize,
+    listeners: Mutex<BTreeMap<String, Arc<ListenerCounters>>>,
+    upstreams: Mutex<BTreeMap<Arc<str>, Arc<UpstreamCounters>>>,
+}
+
+impl DetailedCounters {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            workers,
+            listeners: Mutex::default(),
+            upstreams: Mutex::default(),
+        }
+    }
+
+    /// The counters of a listener, which go on if it was removed and added again.
+    pub(crate) fn listener(&self, listener: Endpoint) -> Arc<ListenerCounters> {
+        let name = listener.to_string();
+        let new = || Arc::new(ListenerCounters::new(listener, self.workers));
+        Arc::clone(lock(&self.listeners).entry(name).or_insert_with(new))
+    }
+
+    /// The counters of an upstream called `name`. They are `used` if it has some from another server or an earlier use.
+    pub(crate) fn upstream(
+        &self,
+        name: &Arc<str>,
+        used: Option<&Arc<UpstreamCounters>>,
+    ) -> Arc<UpstreamCounters> {
+        let new = || match used {
+            Some(used) => Arc::clone(used),
+            None => Arc::new(UpstreamCounters::new(Arc::clone(name), self.workers)),
+        };
+        let mut upstreams = lock(&self.upstreams);
+        Arc::clone(upstreams.entry(Arc::clone(name)).or_insert_with(new))
+    }
+
+    /// Reads all counters. `listeners` and `upstreams` are the current ones. With `forget`, what was removed and has no
+    /// session any more is reported for the last time.
+    pub(crate) fn read(
+        &self,
+        listeners: &[Endpoint],
+        upstreams: &[(Arc<str>, Arc<BackendSet>)],
+        forget: bool,
+    ) -> DetailedMetrics {
+        let mut metrics = DetailedMetrics::default();
+        let current: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+        lock(&self.listeners).retain(|name, counters| {
+            let is_current = current.contains(name);
+            // No session and no accept loop refers to it.
+            let is_last = forget && !is_current && Arc::strong_count(counters) == 1;
+            metrics.listeners.push(counters.read(is_current));
+            !is_last
+        });
+        let mut sets: BTreeMap<&str, Vec<&BackendSet>> = BTreeMap::new();
+        for (name, set) in upstreams {
+            sets.entry(name).or_default().push(set);
+        }
+        lock(&self.upstreams).retain(|name, counters| {
+            let current = sets.get(&**name);
+            let is_member = |addr: SocketAddr| {
+                current.is_some_and(|sets| sets.iter().any(|set| set.contains(addr)))
+            };
+            let is_last = forget && current.is_none() && counters.is_unused();
+            let read = counters.read(current.is_some(), is_member, forget);
+            metrics.upstreams.push(read);
+            !is_last
+        });
+        metrics
+    }
+}
+
+/// No code that can panic runs under the locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,233 @@
+//! The counters of one upstream.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lb_core::{Backend, Health};
+
+use super::attempt_counts::{AttemptCounts, AttemptEnd, LiveAttemptCounts};
+use super::backend::{BackendCounters, BackendMetrics};
+use super::end_counts::{EndCounts, LiveEndCounts};
+use super::histogram::{CONNECT_TIME, Histogram, LiveHistogram, QUEUE_WAIT, SESSION_LENGTH};
+use super::shards::Shards;
+use super::traffic::{Direction, LiveTraffic, Traffic};
+use crate::close_reason::CloseReason;
+
+/// The counters of one upstream since the server has used it. [Fixed](crate::UpstreamBuilder::fixed) upstreams have none.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub struct UpstreamMetrics {
+    /// The upstream's name. Upstreams of one name are counted together.
+    pub upstream: Arc<str>,
+    /// Whether the server uses it now. A removed upstream is reported until its last session has ended.
+    pub is_current: bool,
+    /// Sessions that needed a backend of it. Always the sum of `active` and of `ended`.
+    pub sessions: u64,
+    /// Those that are open now, the ones that wait for a backend included.
+    pub active: u64,
+    /// Those that ended.
+    pub ended: EndCounts,
+    /// Attempts to connect, by outcome.
+    pub attempts: AttemptCounts,
+    /// Attempts that followed a failed attempt of the same session.
+    pub retries: u64,
+    /// How often a failure ejected a backend.
+    pub ejections: u64,
+    /// How often a backend became healthy.
+    pub recoveries: u64,
+    /// How often a backend became unhealthy.
+    pub losses: u64,
+    /// From the begin of an attempt to the connection.
+    pub connect_time: Histogram,
+    /// From accepting to the end of a session.
+    pub session_length: Histogram,
+    /// How long sessions waited in the queue, those that got no backend included.
+    pub queue_wait: Histogram,
+    /// Bytes, those of open sessions included.
+    pub traffic: Traffic,
+    /// Its backends that have had an attempt or a change, in the order of their addresses.
+    pub backends: Vec<BackendMetrics>,
+}
+
+/// The live counters of one upstream.
+#[derive(Debug)]
+pub(crate) struct UpstreamCounters {
+    name: Arc<str>,
+    shards: Shards<Shard>,
+    queue_wait: LiveHistogram<{ QUEUE_WAIT.len() }>,
+    ejections: AtomicU64,
+    recoveries: AtomicU64,
+    losses: AtomicU64,
+    /// Locked once for each new backend, at its failures and by readers.
+    backends: Mutex<HashMap<SocketAddr, Arc<BackendCounters>>>,
+}
+
+/// What one worker counts.
+#[derive(Debug)]
+struct Shard {
+    sessions: AtomicU64,
+    active: AtomicU64,
+    ended: LiveEndCounts,
+    attempts: LiveAttemptCounts,
+    retries: AtomicU64,
+    traffic: LiveTraffic,
+    connect_time: LiveHistogram<{ CONNECT_TIME.len() }>,
+    session_length: LiveHistogram<{ SESSION_LENGTH.len() }>,
+}
+
+impl UpstreamCounters {
+    pub(super) fn new(name: Arc<str>, workers: usize) -> Self {
+        let shard = || Shard {
+            sessions: AtomicU64::new(0),
+            active: AtomicU64::new(0),
+            ended: LiveEndCounts::default(),
+            attempts: LiveAttemptCounts::default(),
+            retries: AtomicU64::new(0),
+            traffic: LiveTraffic::default(),
+            connect_time: LiveHistogram::new(&CONNECT_TIME),
+            session_length: LiveHistogram::new(&SESSION_LENGTH),
+        };
+        Self {
+            name,
+            shards: Shards::new(workers, shard),
+            queue_wait: LiveHistogram::new(&QUEUE_WAIT),
+            ejections: AtomicU64::new(0),
+            recoveries: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
+            backends: Mutex::default(),
+        }
+    }
+
+    pub(super) fn session_begun(&self, worker: usize) {
+        let shard = self.shards.of(worker);
+        shard.sessions.fetch_add(1, Relaxed);
+        shard.active.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn session_ended(&self, worker: usize, reason: CloseReason, length: Duration) {
+        let shard = self.shards.of(worker);
+        shard.session_length.record(length);
+        shard.ended.increment(reason);
+        shard.active.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn add_bytes(&self, worker: usize, direction: Direction, n: u64) {
+        self.shards.of(worker).traffic.add(direction, n);
+    }
+
+    pub(super) fn retried(&self, worker: usize) {
+        self.shards.of(worker).retries.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn attempt_ended(&self, worker: usize, end: AttemptEnd, time: Duration) {
+        let shard = self.shards.of(worker);
+        shard.attempts.increment(end);
+        if end == AttemptEnd::Connected {
+            shard.connect_time.record(time);
+        }
+    }
+
+    pub(crate) fn queued(&self, wait: Duration) {
+        self.queue_wait.record(wait);
+    }
+
+    /// A failure has ejected `backend`.
+    pub(crate) fn ejected(&self, backend: &Backend) {
+        self.ejections.fetch_add(1, Relaxed);
+        self.backend(backend).ejected();
+    }
+
+    /// An active check has found another health of `backend`.
+    pub(crate) fn health_changed(&self, backend: &Backend, health: Health) {
+        let count = match health {
+            Health::Healthy => &self.recoveries,
+            _ => &self.losses,
+        };
+        count.fetch_add(1, Relaxed);
+        self.backend(backend).health_changed(health);
+    }
+
+    /// The counters of a backend, which go on if it has left and returned.
+    pub(crate) fn backend(&self, backend: &Backend) -> Arc<BackendCounters> {
+        let new = || Arc::new(BackendCounters::new(backend));
+        Arc::clone(self.lock().entry(backend.addr).or_insert_with(new))
+    }
+
+    /// Reports `counters` again, which were not listed any more.
+    #[cold]
+    pub(super) fn relist(&self, counters: &Arc<BackendCounters>) {
+        let mut backends = self.lock();
+        let listed = backends.entry(counters.addr());
+        listed.or_insert_with(|| Arc::clone(counters));
+        counters.list();
+    }
+
+    /// Whether no session uses it.
+    pub(super) fn is_unused(&self) -> bool {
+        let mut shards = self.shards.iter();
+        shards.all(|shard| shard.active.load(Relaxed) == 0)
+    }
+
+    /// Reads all counters. With `forget`, backends are reported for the last time that have left and have no session.
+    pub(super) fn read(
+        &self,
+        is_current: bool,
+        is_member: impl Fn(SocketAddr) -> bool,
+        forget: bool,
+    ) -> UpstreamMetrics {
+        let mut metrics = UpstreamMetrics {
+            upstream: Arc::clone(&self.name),
+            is_current,
+            sessions: 0,
+            active: 0,
+            ended: EndCounts::default(),
+            attempts: AttemptCounts::default(),
+            retries: 0,
+            ejections: self.ejections.load(Relaxed),
+            recoveries: self.recoveries.load(Relaxed),
+            losses: self.losses.load(Relaxed),
+            connect_time: Histogram::default(),
+            session_length: Histogram::default(),
+            queue_wait: Histogram::default(),
+            traffic: Traffic::default(),
+            backends: self.read_backends(is_member, forget),
+        };
+        self.queue_wait.add_to(&mut metrics.queue_wait);
+        for shard in self.shards.iter() {
+            shard.ended.add_to(&mut metrics.ended);
+            metrics.sessions += shard.sessions.load(Relaxed);
+            metrics.active += shard.active.load(Relaxed);
+            shard.attempts.add_to(&mut metrics.attempts);
+            metrics.retries += shard.retries.load(Relaxed);
+            shard.traffic.add_to(&mut metrics.traffic);
+            shard.connect_time.add_to(&mut metrics.connect_time);
+            shard.session_length.add_to(&mut metrics.session_length);
+        }
+        metrics
+    }
+
+    fn read_backends(
+        &self,
+        is_member: impl Fn(SocketAddr) -> bool,
+        forget: bool,
+    ) -> Vec<BackendMetrics> {
+        let mut all = Vec::new();
+        self.lock().retain(|&addr, counters| {
+            let is_current = is_member(addr);
+            // Before the values are read, so that they are the last ones.
+            let is_last = forget && !is_current && counters.unlist();
+            all.push((addr, counters.read(is_current)));
+            !is_last
+        });
+        all.sort_by_key(|(addr, _)| *addr);
+        all.into_iter().map(|(_, metrics)| metrics).collect()
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Arc<BackendCounters>>> {
+        self.backends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

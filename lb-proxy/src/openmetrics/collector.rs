@@ -1,0 +1,52 @@
+//! The collector of a server.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::view::UpstreamView;
+use super::writer::Writer;
+use super::{backends, listeners, server, sources, upstreams};
+use crate::server::Handle;
+
+/// Collects the metrics of one server at each scrape.
+///
+/// It goes on after the end of the server, whose counters then stay as they are.
+#[derive(Clone, Debug)]
+#[must_use = "a collector collects once it is registered"]
+pub struct ServerCollector {
+    handle: Handle,
+    by_backend: bool,
+}
+
+impl ServerCollector {
+    /// A collector of the server of `handle`.
+    pub const fn new(handle: Handle) -> Self {
+        Self {
+            handle,
+            by_backend: true,
+        }
+    }
+
+    /// Sets whether a scrape has the metrics of each backend: some thirty lines for each of them. Default: yes.
+    pub const fn by_backend(mut self, by_backend: bool) -> Self {
+        self.by_backend = by_backend;
+        self
+    }
+}
+
+impl Collector for ServerCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut writer = Writer::new(encoder);
+        let detailed = self.handle.last_detailed_metrics().unwrap_or_default();
+        let views = UpstreamView::of(&self.handle.upstreams());
+        server::write(&mut writer, &self.handle)?;
+        listeners::write(&mut writer, &detailed.listeners)?;
+        upstreams::write(&mut writer, &detailed.upstreams, &views)?;
+        if self.by_backend {
+            backends::write(&mut writer, &detailed.upstreams, &views)?;
+        }
+        sources::write(&mut writer, &views)
+    }
+}

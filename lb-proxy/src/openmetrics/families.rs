@@ -1,0 +1,240 @@
+//! The names of all metrics. They never change.
+
+use super::writer::Family;
+
+// === Server ===
+
+pub(super) static SERVER_READY: Family = Family::new(
+    "lb_server_ready",
+    "Whether the server should get new connections.",
+);
+pub(super) static SERVER_ACCEPTED: Family =
+    Family::new("lb_server_sessions_accepted", "Connections accepted.");
+pub(super) static SERVER_ACTIVE: Family =
+    Family::new("lb_server_sessions_active", "Connections that are open.");
+pub(super) static SERVER_ENDED: Family = Family::new(
+    "lb_server_sessions_ended",
+    "Connections that ended, by reason. With those that are open, they add up to those accepted.",
+);
+pub(super) static SERVER_ACCEPT_ERRORS: Family = Family::new(
+    "lb_server_accept_errors",
+    "Calls of accept(2) that failed, for one connection or for lack of descriptors or memory.",
+);
+pub(super) static SERVER_ACCEPT_PAUSES: Family = Family::new(
+    "lb_server_accept_pauses",
+    "Pauses of accepting because all allowed descriptors or sessions were in use.",
+);
+pub(super) static SERVER_ATTEMPTS: Family = Family::new(
+    "lb_server_connect_attempts",
+    "Attempts to connect to a backend.",
+);
+pub(super) static SERVER_FAILURES: Family = Family::new(
+    "lb_server_connect_failures",
+    "Attempts to connect that failed or timed out.",
+);
+pub(super) static SERVER_SHORTAGES: Family = Family::new(
+    "lb_server_connect_shortages",
+    "Waits of attempts to connect for a descriptor or memory.",
+);
+pub(super) static SERVER_EJECTIONS: Family =
+    Family::new("lb_server_ejections", "Failures that ejected a backend.");
+pub(super) static SERVER_BYTES: Family = Family::in_bytes(
+    "lb_server_relayed",
+    "Bytes that the receivers accepted, by direction.",
+);
+pub(super) static SERVER_DESCRIPTOR_LIMIT: Family = Family::new(
+    "lb_server_descriptors_limit",
+    "The limit of open descriptors of the process.",
+);
+pub(super) static SERVER_DESCRIPTORS_IN_USE: Family = Family::new(
+    "lb_server_descriptors_in_use",
+    "Descriptors in use without a session, as counted when the server was bound.",
+);
+pub(super) static SERVER_DESCRIPTORS_RESERVED: Family = Family::new(
+    "lb_server_descriptors_reserved",
+    "Descriptors reserved for everything but sessions.",
+);
+pub(super) static SERVER_SESSION_BUDGET: Family = Family::new(
+    "lb_server_sessions_budget",
+    "Sessions that the process has descriptors for. Accepting pauses when they are open.",
+);
+pub(super) static SERVER_RELOADS: Family =
+    Family::new("lb_server_reloads", "Reloads of the server, by result.");
+pub(super) static WORKER_ACCEPTED: Family = Family::new(
+    "lb_worker_sessions_accepted",
+    "Connections accepted, by worker.",
+);
+pub(super) static WORKER_ACTIVE: Family = Family::new(
+    "lb_worker_sessions_active",
+    "Connections that are open, by worker.",
+);
+
+// === Listeners ===
+
+pub(super) static LISTENER_ACCEPTED: Family = Family::new(
+    "lb_listener_sessions_accepted",
+    "Connections accepted, by listener.",
+);
+pub(super) static LISTENER_ACTIVE: Family = Family::new(
+    "lb_listener_sessions_active",
+    "Connections that are open, by the listener that accepted them.",
+);
+pub(super) static LISTENER_ENDED: Family = Family::new(
+    "lb_listener_sessions_ended",
+    "Connections that ended, by the listener that accepted them and by reason.",
+);
+pub(super) static LISTENER_PAUSES: Family = Family::new(
+    "lb_listener_accept_pauses",
+    "Pauses of accepting, by listener and by the limit that caused them.",
+);
+pub(super) static LISTENER_BYTES: Family = Family::in_bytes(
+    "lb_listener_relayed",
+    "Bytes that the receivers accepted, by listener and direction.",
+);
+
+// === Upstreams ===
+
+pub(super) static UPSTREAM_SESSIONS: Family = Family::new(
+    "lb_upstream_sessions",
+    "Sessions that needed a backend of the upstream.",
+);
+pub(super) static UPSTREAM_ACTIVE: Family = Family::new(
+    "lb_upstream_sessions_active",
+    "Sessions of the upstream that are open, those without a backend yet included.",
+);
+pub(super) static UPSTREAM_ENDED: Family = Family::new(
+    "lb_upstream_sessions_ended",
+    "Sessions of the upstream that ended, by reason. With those that are open, they add up to all.",
+);
+pub(super) static UPSTREAM_ATTEMPTS: Family = Family::new(
+    "lb_upstream_connect_attempts",
+    "Attempts to connect that ended, by outcome.",
+);
+pub(super) static UPSTREAM_RETRIES: Family = Family::new(
+    "lb_upstream_connect_retries",
+    "Attempts to connect after a failed attempt of the same session.",
+);
+pub(super) static UPSTREAM_CONNECT_TIME: Family = Family::in_seconds(
+    "lb_upstream_connect_time",
+    "From the begin of an attempt to the connection.",
+);
+pub(super) static UPSTREAM_SESSION_LENGTH: Family = Family::in_seconds(
+    "lb_upstream_session_length",
+    "From accepting to the end of a session.",
+);
+pub(super) static UPSTREAM_QUEUE_WAIT: Family = Family::in_seconds(
+    "lb_upstream_queue_wait",
+    "How long sessions waited in the queue, those that got no backend included.",
+);
+pub(super) static UPSTREAM_QUEUED: Family =
+    Family::new("lb_upstream_queued", "Sessions that wait in the queue.");
+pub(super) static UPSTREAM_BYTES: Family = Family::in_bytes(
+    "lb_upstream_relayed",
+    "Bytes that the receivers accepted, by direction. Those of open sessions are included.",
+);
+pub(super) static UPSTREAM_EJECTIONS: Family = Family::new(
+    "lb_upstream_ejections",
+    "Failures that ejected a backend of the upstream.",
+);
+pub(super) static UPSTREAM_HEALTH_CHANGES: Family = Family::new(
+    "lb_upstream_health_changes",
+    "Changes of the health of backends, by the new health.",
+);
+pub(super) static UPSTREAM_BACKENDS: Family = Family::new(
+    "lb_upstream_backends",
+    "Backends, by state. Each is counted in the first state that applies: draining, unhealthy, ejected, ready.",
+);
+pub(super) static UPSTREAM_SET_DIGEST: Family = Family::new(
+    "lb_upstream_set_digest",
+    "52 bits that are equal on replicas whose upstreams have the same backends with the same settings.",
+);
+pub(super) static UPSTREAM_TABLE_DIGEST: Family = Family::new(
+    "lb_upstream_table_digest",
+    "52 bits that are equal on replicas whose hashing policies send every key to the same backend.",
+);
+
+// === Backends ===
+
+pub(super) static BACKEND_INFO: Family = Family::new(
+    "lb_backend_info",
+    "1, with the name, the source, the zone and the priority of the backend.",
+);
+pub(super) static BACKEND_ACTIVE: Family = Family::new(
+    "lb_backend_sessions_active",
+    "Sessions that are connected to the backend.",
+);
+pub(super) static BACKEND_IN_FLIGHT: Family = Family::new(
+    "lb_backend_in_flight",
+    "Connections in flight as policies see them: sessions and attempts to connect.",
+);
+pub(super) static BACKEND_MAX_CONNS: Family = Family::new(
+    "lb_backend_in_flight_max",
+    "The most connections in flight, where they are limited.",
+);
+pub(super) static BACKEND_ATTEMPTS: Family = Family::new(
+    "lb_backend_connect_attempts",
+    "Attempts to connect that ended, by outcome. Those that connected are the sessions.",
+);
+pub(super) static BACKEND_RESETS: Family = Family::new(
+    "lb_backend_resets",
+    "Sessions that ended because the backend reset its connection.",
+);
+pub(super) static BACKEND_BYTES: Family = Family::in_bytes(
+    "lb_backend_relayed",
+    "Bytes of the sessions that ended, by direction.",
+);
+pub(super) static BACKEND_CONNECT_TIME: Family = Family::in_seconds(
+    "lb_backend_connect_time_average",
+    "The moving average of the times to connect.",
+);
+pub(super) static BACKEND_WEIGHT: Family =
+    Family::new("lb_backend_weight", "The configured weight.");
+pub(super) static BACKEND_HEALTHY: Family = Family::new(
+    "lb_backend_healthy",
+    "Whether the last active check found the backend healthy, or there is none.",
+);
+pub(super) static BACKEND_EJECTED: Family = Family::new(
+    "lb_backend_ejected",
+    "Whether failures have ejected the backend for now.",
+);
+pub(super) static BACKEND_DRAINING: Family = Family::new(
+    "lb_backend_draining",
+    "Whether the backend takes no new connections by its configuration.",
+);
+pub(super) static BACKEND_FAILS: Family = Family::new(
+    "lb_backend_fails",
+    "Failures to connect that are not forgiven yet.",
+);
+pub(super) static BACKEND_EJECTIONS: Family =
+    Family::new("lb_backend_ejections", "Failures that ejected the backend.");
+pub(super) static BACKEND_HEALTH_CHANGES: Family = Family::new(
+    "lb_backend_health_changes",
+    "Changes of the health of the backend, by the new health.",
+);
+
+// === Sources ===
+
+pub(super) static SOURCE_BACKENDS: Family = Family::new(
+    "lb_source_backends",
+    "Backends in the last set of the source.",
+);
+pub(super) static SOURCE_UPDATES: Family = Family::new(
+    "lb_source_updates",
+    "Sets that the source has yielded, equal ones included: successful look-ups, lists and events.",
+);
+pub(super) static SOURCE_FAILURES: Family = Family::new(
+    "lb_source_failures",
+    "Attempts of the source that failed: look-ups, lists and watches. Answers that there is nothing count.",
+);
+pub(super) static SOURCE_AGE: Family = Family::in_seconds(
+    "lb_source_age",
+    "Time since the last set of the source. It grows while nothing changes.",
+);
+pub(super) static SOURCE_STALE: Family = Family::in_seconds(
+    "lb_source_stale",
+    "Time for which the source has been failing. 0 while it does not fail.",
+);
+pub(super) static SOURCE_EXPIRED: Family = Family::new(
+    "lb_source_expired",
+    "Whether the last set was dropped because the source has failed for too long.",
+);

@@ -1,0 +1,38 @@
+//! Metrics of a server in a registry of `prometheus-client` (feature `metrics`).
+//!
+//! ```no_run
+//! use lb_proxy::openmetrics::{Format, ServerCollector, encode};
+//! use prometheus_client::registry::Registry;
+//!
+//! # async fn example(proxy: lb_proxy::ProxyBuilder) -> Result<(), Box<dyn std::error::Error>> {
+//! let server = proxy.detailed_metrics(true).build()?.bind().await?;
+//! let mut registry = Registry::default();
+//! registry.register_collector(Box::new(ServerCollector::new(server.handle())));
+//! let text = encode(&registry, Format::OpenMetrics);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `lb-proxy/docs/metrics.md` of the repository lists every metric with its type, its labels and its cost. The names are part of
+//! the crate's contract.
+//!
+//! The metrics by listener, upstream and backend need [`detailed_metrics`](crate::ProxyBuilder::detailed_metrics); without it
+//! a scrape has what the server knows anyway. A scrape takes no lock that a session takes, except for the lists of
+//! backends, which a session locks at the first attempt to connect to a backend.
+//!
+//! A removed listener, a removed upstream and a backend that left stay until their last session has ended, and for the scrape
+//! after that, which shows the last values. Several collectors of one server share this: the first scrape counts.
+
+mod backends;
+mod collector;
+mod families;
+mod listeners;
+mod server;
+mod sources;
+mod text;
+mod upstreams;
+mod view;
+mod writer;
+
+pub use collector::ServerCollector;
+pub use text::{Format, encode};

@@ -1,0 +1,143 @@
+//! The metrics of each upstream.
+
+use std::fmt;
+
+use lb_core::Health;
+
+use super::families as f;
+use super::view::UpstreamView;
+use super::writer::Writer;
+use crate::metrics::UpstreamMetrics;
+
+/// An f64, in which Prometheus keeps values, has 53 bits for a whole number.
+const DIGEST_BITS: u64 = (1 << 52) - 1;
+
+pub(super) fn write(
+    to: &mut Writer<'_>,
+    counted: &[UpstreamMetrics],
+    views: &[UpstreamView],
+) -> fmt::Result {
+    write_sessions(to, counted)?;
+    write_times(to, counted)?;
+    write_views(to, views)
+}
+
+fn write_sessions(to: &mut Writer<'_>, counted: &[UpstreamMetrics]) -> fmt::Result {
+    let all = || {
+        counted
+            .iter()
+            .map(|one| ([("upstream", &*one.upstream)], one))
+    };
+    to.counters(
+        &f::UPSTREAM_SESSIONS,
+        all().map(|(labels, one)| (labels, one.sessions)),
+    )?;
+    to.gauges(
+        &f::UPSTREAM_ACTIVE,
+        all().map(|(labels, one)| (labels, one.active)),
+    )?;
+    to.counters(
+        &f::UPSTREAM_ENDED,
+        all().flat_map(|([name], one)| {
+            let ended = one.ended.iter();
+            ended.map(move |(reason, n)| ([name, ("reason", reason.name())], n))
+        }),
+    )?;
+    to.counters(
+        &f::UPSTREAM_ATTEMPTS,
+        all().flat_map(|([name], one)| {
+            let attempts = one.attempts.iter();
+            attempts.map(|(outcome, n)| ([name, ("outcome", outcome)], n))
+        }),
+    )?;
+    to.counters(
+        &f::UPSTREAM_RETRIES,
+        all().map(|(labels, one)| (labels, one.retries)),
+    )?;
+    to.counters(
+        &f::UPSTREAM_BYTES,
+        all().flat_map(|([name], one)| {
+            let traffic = one.traffic.iter();
+            traffic.map(|(direction, n)| ([name, ("direction", direction)], n))
+        }),
+    )?;
+    to.counters(
+        &f::UPSTREAM_EJECTIONS,
+        all().map(|(labels, one)| (labels, one.ejections)),
+    )?;
+    to.counters(
+        &f::UPSTREAM_HEALTH_CHANGES,
+        all().flat_map(|([name], one)| {
+            let changes = [("healthy", one.recoveries), ("unhealthy", one.losses)];
+            changes.map(|(now, n)| ([name, ("to", now)], n))
+        }),
+    )
+}
+
+fn write_times(to: &mut Writer<'_>, counted: &[UpstreamMetrics]) -> fmt::Result {
+    let all = || {
+        counted
+            .iter()
+            .map(|one| ([("upstream", &*one.upstream)], one))
+    };
+    to.histograms(
+        &f::UPSTREAM_CONNECT_TIME,
+        all().map(|(labels, one)| (labels, &one.connect_time)),
+    )?;
+    to.histograms(
+        &f::UPSTREAM_SESSION_LENGTH,
+        all().map(|(labels, one)| (labels, &one.session_length)),
+    )?;
+    to.histograms(
+        &f::UPSTREAM_QUEUE_WAIT,
+        all().map(|(labels, one)| (labels, &one.queue_wait)),
+    )
+}
+
+fn write_views(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result {
+    let all = || views.iter().map(|view| (("upstream", &*view.name), view));
+    to.gauges(
+        &f::UPSTREAM_QUEUED,
+        all().map(|(name, view)| ([name], view.queued)),
+    )?;
+    to.gauges(
+        &f::UPSTREAM_BACKENDS,
+        all().flat_map(|(name, view)| {
+            backends_by_state(view).map(|(state, n)| ([name, ("state", state)], n))
+        }),
+    )?;
+    to.gauges(
+        &f::UPSTREAM_SET_DIGEST,
+        all().map(|(name, view)| ([name], view.digest & DIGEST_BITS)),
+    )?;
+    let tables = all().flat_map(|(name, view)| {
+        let tables = view.tables.iter();
+        tables.map(move |(priority, digest)| {
+            let priority = priority.get().to_string();
+            (
+                [(name.0, name.1.to_owned()), ("priority", priority)],
+                digest & DIGEST_BITS,
+            )
+        })
+    });
+    to.gauges(&f::UPSTREAM_TABLE_DIGEST, tables)
+}
+
+fn backends_by_state(view: &UpstreamView) -> [(&'static str, u64); 4] {
+    let [mut draining, mut unhealthy, mut ejected, mut ready] = [0; 4];
+    for status in view.set.status(view.now) {
+        let state = match () {
+            () if !status.backend.takes_connections() => &mut draining,
+            () if status.health != Health::Healthy => &mut unhealthy,
+            () if status.ejected_until.is_some() => &mut ejected,
+            () => &mut ready,
+        };
+        *state += 1;
+    }
+    [
+        ("draining", draining),
+        ("ejected", ejected),
+        ("ready", ready),
+        ("unhealthy", unhealthy),
+    ]
+}

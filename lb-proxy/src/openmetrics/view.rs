@@ -1,0 +1,43 @@
+//! What one scrape reads of the upstreams.
+
+use std::sync::Arc;
+
+use lb_core::{BackendSet, Priority, Timestamp};
+use lb_discovery::DriverStatus;
+
+use crate::upstream::Upstream;
+
+/// One upstream at the moment of a scrape.
+#[derive(Debug)]
+pub(super) struct UpstreamView {
+    pub(super) name: Arc<str>,
+    pub(super) set: Arc<BackendSet>,
+    pub(super) now: Timestamp,
+    pub(super) queued: usize,
+    pub(super) discovery: DriverStatus,
+    pub(super) digest: u64,
+    pub(super) tables: Vec<(Priority, u64)>,
+}
+
+impl UpstreamView {
+    fn new(upstream: &Upstream) -> Self {
+        let (digest, tables) = upstream.digests();
+        Self {
+            name: Arc::clone(upstream.shared_name()),
+            set: upstream.backends(),
+            now: upstream.now(),
+            queued: upstream.queued(),
+            discovery: upstream.discovery(),
+            digest,
+            tables,
+        }
+    }
+
+    /// The views of `upstreams` by name. Of several with one name, which a series could not tell apart, the first is shown.
+    pub(super) fn of(upstreams: &[Upstream]) -> Vec<Self> {
+        let mut views: Vec<_> = upstreams.iter().map(Self::new).collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views.dedup_by(|later, first| later.name == first.name);
+        views
+    }
+}

@@ -1,0 +1,83 @@
+//! Summarize: what the hooks observe of the end of a session.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Session;
+use crate::close_reason::CloseReason;
+use crate::hooks::{RefusalDetail, Summary};
+use crate::live_sessions::SessionPhase;
+use crate::state::worker::Worker;
+use crate::upstream::Lease;
+
+impl Session {
+    /// Lets the hooks observe the end.
+    pub(super) fn summarize(&mut self, reason: CloseReason, worker: &Worker) {
+        let listener = Arc::clone(&self.permit.listener);
+        let Some(hooks) = &listener.route.hooks else {
+            return;
+        };
+        let is_observed = listener.route.observer().is_some();
+        if !is_observed && !reason.is_failure() {
+            return;
+        }
+        let mut details = self.details.take().unwrap_or_default();
+        let backend = self.lease.as_ref().map(Lease::backend);
+        let totals = &self.totals;
+        if !is_observed && let Some(backend) = &backend {
+            details.attempts.push(totals.report(Arc::clone(backend)));
+        }
+        let connected = details.connected.as_ref();
+        let connected = connected.filter(|connected| connected.traffic.is_recording());
+        if let Some((connected, report)) = connected.zip(details.attempts.last_mut()) {
+            connected.complete(report);
+        }
+        let traffic = connected.map(|own| &*own.traffic);
+        let records = traffic.map(|own| (own.to_backend.record(), own.to_client.record()));
+        let (from_client, from_backend) = records.unwrap_or_default();
+        let since_accept = |at: Instant| at.saturating_duration_since(self.accepted_at);
+        let phase = match &backend {
+            Some(_) => SessionPhase::Relaying,
+            None => details.phase,
+        };
+        // A refusal before the choice names no upstream.
+        let is_chosen = phase.has_upstream()
+            || !details.attempts.is_empty()
+            || matches!(details.refusal, Some(RefusalDetail::NoBackend(_)));
+        let summary = Summary {
+            id: details.id.unwrap_or_else(|| worker.live.next_id()),
+            reason,
+            phase,
+            refusal: details.refusal.as_ref(),
+            observed: details.observed.as_ref(),
+            upstream: is_chosen.then(|| self.upstream()),
+            backend: backend.as_deref(),
+            attempts: &details.attempts,
+            elapsed: self.accepted_at.elapsed(),
+            connected_after: connected.map(|own| own.after),
+            bytes_from_client: from_client
+                .map_or_else(|| totals.bytes_from_client(), |record| record.read()),
+            bytes_to_backend: traffic
+                .map_or_else(|| totals.bytes_from_client(), |own| own.to_backend.get()),
+            bytes_to_client: match traffic {
+                Some(own) => own.to_client.get(),
+                None => details.responded + totals.bytes_to_client(),
+            },
+            client_ended_after: from_client
+                .and_then(|record| record.ended())
+                .map(since_accept),
+            backend_ended_after: from_backend
+                .and_then(|record| record.ended())
+                .map(since_accept),
+        };
+        hooks.close(&self.connection(), &summary);
+    }
+
+    /// Keeps a detail of the end for the summary. `detail` runs only for sessions with hooks.
+    pub(super) fn note_refused_for(&mut self, detail: impl FnOnce() -> RefusalDetail) {
+        if self.route().hooks.is_some() {
+            self.details.get_or_insert_default().refusal = Some(detail());
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The checks of an upstream, as they were described and as they run.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lb_core::{BackendSet, Health, Timestamp};
+use rustix::process::{Resource, getrlimit};
+
+use super::record::{CheckRecord, CheckRecords};
+use crate::health::{CheckSettings, CheckState, CheckStatus, HealthCheck, ProbeSource};
+
+/// A check of an upstream, as it was described. Two are equal if their `Debug` texts and their settings are.
+#[derive(Clone, Debug)]
+pub(crate) struct DescribedCheck {
+    pub(crate) check: Arc<dyn HealthCheck>,
+    pub(crate) name: Arc<str>,
+    identity: Arc<str>,
+    pub(crate) settings: CheckSettings,
+}
+
+impl DescribedCheck {
+    pub(crate) fn new(check: impl HealthCheck, settings: CheckSettings) -> Self {
+        Self {
+            name: check.name().into(),
+            identity: format!("{check:?}").into(),
+            check: Arc::new(check),
+            settings,
+        }
+    }
+}
+
+impl PartialEq for DescribedCheck {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity == other.identity && self.settings == other.settings
+    }
+}
+
+/// A check that runs, and what it found of each backend.
+#[derive(Debug)]
+pub(crate) struct RunningCheck {
+    pub(crate) described: DescribedCheck,
+    pub(crate) source: ProbeSource,
+    pub(crate) records: Mutex<CheckRecords>,
+}
+
+impl RunningCheck {
+    fn new(described: DescribedCheck, records: CheckRecords) -> Self {
+        Self {
+            source: ProbeSource::new(&described.settings),
+            described,
+            records: Mutex::new(records),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &CheckSettings {
+        &self.described.settings
+    }
+
+    /// No code that can panic runs under the lock.
+    pub(crate) fn records(&self) -> MutexGuard<'_, CheckRecords> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The checks of an upstream, as they run. Without checks it is an empty list behind a lock that no session takes.
+#[derive(Debug, Default)]
+pub(crate) struct CheckList {
+    running: Mutex<Vec<Arc<RunningCheck>>>,
+    combining: Mutex<()>,
+}
+
+impl CheckList {
+    /// The checks.
+    pub(crate) fn running(&self) -> Vec<Arc<RunningCheck>> {
+        self.lock().clone()
+    }
+
+    /// Held while a result changes a backend's health, so that the results of several checks are combined one after the
+    /// other.
+    pub(crate) fn combine(&self) -> MutexGuard<'_, ()> {
+        self.combining
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the checks by `described`. One that is described as before goes on. One with other settings keeps what it
+    /// has found.
+    pub(crate) fn replace(&self, described: &[DescribedCheck]) {
+        let mut running = self.lock();
+        let mut old = std::mem::take(&mut *running);
+        for described in described {
+            let same = old.iter().position(|old| old.described == *described);
+            let identity = &described.identity;
+            let alike = same.or_else(|| {
+                let is_alike = |old: &Arc<RunningCheck>| old.described.identity == *identity;
+                old.iter().position(is_alike)
+            });
+            let before = alike.map(|i| old.swap_remove(i));
+            running.push(match before {
+                Some(before) if same.is_some() => before,
+                before => {
+                    let records = before.map(|before| std::mem::take(&mut *before.records()));
+                    let records = records.unwrap_or_default();
+                    Arc::new(RunningCheck::new(described.clone(), records))
+                }
+            });
+        }
+    }
+
+    /// The health that all checks together give the backend at `addr`. `None` if one that has to find it healthy first has
+    /// not decided.
+    pub(crate) fn health(&self, addr: SocketAddr) -> Option<Health> {
+        let mut waits = false;
+        for check in &*self.lock() {
+            match check.records().get(addr).map(CheckRecord::state) {
+                Some(CheckState::Down) => return Some(Health::Unhealthy),
+                Some(CheckState::Unchecked) => waits |= !check.settings().initial.is_up(),
+                Some(CheckState::Up) => {}
+                // The check has just been added.
+                None => waits = true,
+            }
+        }
+        (!waits).then_some(Health::Healthy)
+    }
+
+    /// The status of each check of each backend of `set`.
+    pub(crate) fn status(&self, set: &BackendSet, now: Timestamp) -> Vec<CheckStatus> {
+        let checks = self.running();
+        let status = checks.iter().flat_map(|check| {
+            let records = check.records();
+            let of = |backend| records.status(backend, &check.described.name, now);
+            set.snapshot().iter().map(of).collect::<Vec<_>>()
+        });
+        status.collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<RunningCheck>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The health of a backend that becomes known to an upstream with `checks`.
+pub(crate) fn initial_health(checks: &[DescribedCheck], of_config: Health) -> Health {
+    let waits = checks.iter().any(|check| !check.settings.initial.is_up());
+    if waits { Health::Unchecked } else { of_config }
+}
+
+/// How many probes `checks` make at once, at most.
+pub(crate) fn max_concurrent(checks: &[DescribedCheck]) -> usize {
+    let of = |check: &DescribedCheck| check.settings.max_concurrent.get();
+    checks.iter().map(of).fold(0, usize::saturating_add)
+}
+
+/// How many descriptors probes may take: an eighth of the limit of the process.
+pub(crate) fn most_probes() -> usize {
+    let most = getrlimit(Resource::Nofile).current.map(|limit| limit / 8);
+    most.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX).max(1)
+    })
+}

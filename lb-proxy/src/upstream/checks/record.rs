@@ -1,0 +1,227 @@
+//! What a check found of each backend. It outlives updates and reloads.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_core::{Backend, BackendSet, Escaped, Health, Timestamp};
+
+use crate::health::{
+    CheckError, CheckReport, CheckSettings, CheckState, CheckStatus, LastProbe, Machine,
+    ProbeOutcome, ReportedHealth,
+};
+
+/// How many bytes of an answer or an error are kept.
+const KEPT: usize = 200;
+
+/// What one check found of each backend.
+#[derive(Debug, Default)]
+pub(crate) struct CheckRecords {
+    by_addr: HashMap<SocketAddr, CheckRecord>,
+}
+
+/// What one check found of one backend.
+#[derive(Debug)]
+pub(crate) struct CheckRecord {
+    backend: Arc<Backend>,
+    machine: Machine,
+    since: Timestamp,
+    last: Option<LastProbe>,
+    transitions: u64,
+    probes: u64,
+    failures: u64,
+    inconclusive: u64,
+}
+
+/// A probe that ended, and when.
+#[derive(Debug)]
+pub(crate) struct EndedProbe {
+    pub(crate) result: Result<CheckReport, CheckError>,
+    pub(crate) at: Timestamp,
+    pub(crate) duration: Duration,
+}
+
+impl CheckRecords {
+    pub(crate) fn get(&self, addr: SocketAddr) -> Option<&CheckRecord> {
+        self.by_addr.get(&addr)
+    }
+
+    pub(crate) fn get_mut(&mut self, addr: SocketAddr) -> Option<&mut CheckRecord> {
+        self.by_addr.get_mut(&addr)
+    }
+
+    /// Makes the records those of the backends in `set`. Returns the backends that a probe under way is no longer about, and
+    /// those that have a new record, in the order of `set`.
+    pub(crate) fn follow(&mut self, set: &BackendSet, now: Timestamp) -> RecordChanges {
+        let mut before = std::mem::take(&mut self.by_addr);
+        self.by_addr.reserve(set.snapshot().len());
+        let mut changes = RecordChanges::default();
+        for status in set.status(now) {
+            let backend = status.backend;
+            let addr = backend.addr;
+            let kept = before.remove(&addr).and_then(|mut record| {
+                if record.backend.instance != backend.instance {
+                    changes.gone.push(addr);
+                    return None;
+                }
+                if *record.backend != *backend {
+                    record.backend = Arc::new(backend.clone());
+                }
+                Some(record)
+            });
+            let record = kept.unwrap_or_else(|| {
+                changes.new.push(addr);
+                CheckRecord::new(backend, status.health, now)
+            });
+            self.by_addr.insert(addr, record);
+        }
+        changes.gone.extend(before.into_keys());
+        changes
+    }
+
+    /// The status of `backend`, for the check `name`.
+    pub(crate) fn status(&self, backend: &Backend, name: &Arc<str>, now: Timestamp) -> CheckStatus {
+        let found = self.get(backend.addr);
+        let same = found.filter(|record| record.backend.instance == backend.instance);
+        match same {
+            Some(record) => record.status(name),
+            // The task has not taken it over yet.
+            None => CheckRecord::new(backend, Health::Unchecked, now).status(name),
+        }
+    }
+}
+
+/// What an update changed of the records.
+#[derive(Debug, Default)]
+pub(crate) struct RecordChanges {
+    pub(crate) gone: Vec<SocketAddr>,
+    pub(crate) new: Vec<SocketAddr>,
+}
+
+impl CheckRecord {
+    /// The record of a backend with the health `health`. One that was found unhealthy before has to pass as one that went
+    /// down: connections have kept its state while it was removed, or another check found it.
+    fn new(backend: &Backend, health: Health, now: Timestamp) -> Self {
+        let state = match health {
+            Health::Unhealthy => CheckState::Down,
+            _ => CheckState::Unchecked,
+        };
+        Self {
+            backend: Arc::new(backend.clone()),
+            machine: Machine::new(state),
+            since: now,
+            last: None,
+            transitions: 0,
+            probes: 0,
+            failures: 0,
+            inconclusive: 0,
+        }
+    }
+
+    pub(crate) const fn backend(&self) -> &Arc<Backend> {
+        &self.backend
+    }
+
+    pub(crate) fn state(&self) -> CheckState {
+        self.machine.state()
+    }
+
+    /// What the last probe said, if there was one.
+    pub(crate) fn last_text(&self) -> Option<Arc<str>> {
+        self.last.as_ref().map(|last| Arc::clone(&last.text))
+    }
+
+    /// The interval to the next probe.
+    pub(crate) fn interval(&self, settings: &CheckSettings) -> Duration {
+        let CheckSettings { interval, .. } = *settings;
+        let other = match self.machine.state() {
+            _ if self.machine.is_in_doubt() => settings.interval_in_doubt,
+            CheckState::Down => settings.interval_down,
+            _ => None,
+        };
+        other.unwrap_or(interval)
+    }
+
+    /// Takes the result of a probe. Returns whether the state changed.
+    pub(crate) fn observe(&mut self, ended: &EndedProbe, settings: &CheckSettings) -> bool {
+        let outcome = outcome(&ended.result);
+        self.probes += 1;
+        self.last = Some(LastProbe {
+            outcome,
+            text: self.text(&ended.result),
+            at: ended.at,
+            duration: ended.duration,
+        });
+        let passed = match outcome {
+            ProbeOutcome::Inconclusive => {
+                self.inconclusive += 1;
+                return false;
+            }
+            ProbeOutcome::Failed => {
+                self.failures += 1;
+                false
+            }
+            ProbeOutcome::Passed => true,
+        };
+        let was_decided = self.state() != CheckState::Unchecked;
+        let changed = self.machine.observe(passed, settings);
+        if changed {
+            self.since = ended.at;
+            self.transitions += u64::from(was_decided);
+        }
+        changed
+    }
+
+    /// What the probe said. Equal texts of successive probes share their memory.
+    fn text(&self, result: &Result<CheckReport, CheckError>) -> Arc<str> {
+        let text = match result {
+            Ok(CheckReport { text: None, .. }) => return Arc::default(),
+            Ok(CheckReport {
+                text: Some(text), ..
+            }) => bounded(text),
+            Err(error) => bounded(&error.to_string()),
+        };
+        match &self.last {
+            Some(last) if *last.text == *text => Arc::clone(&last.text),
+            _ => text.into(),
+        }
+    }
+
+    fn status(&self, name: &Arc<str>) -> CheckStatus {
+        CheckStatus {
+            backend: Arc::clone(&self.backend),
+            check: Arc::clone(name),
+            state: self.state(),
+            since: self.since,
+            consecutive: self.machine.consecutive(),
+            last: self.last.clone(),
+            transitions: self.transitions,
+            probes: self.probes,
+            failures: self.failures,
+            inconclusive: self.inconclusive,
+        }
+    }
+}
+
+fn outcome(result: &Result<CheckReport, CheckError>) -> ProbeOutcome {
+    match result {
+        Err(CheckError::Local(_)) => ProbeOutcome::Inconclusive,
+        Err(_) => ProbeOutcome::Failed,
+        Ok(report) => match report.health {
+            ReportedHealth::Up => ProbeOutcome::Passed,
+            ReportedHealth::Down => ProbeOutcome::Failed,
+            ReportedHealth::Unstated => ProbeOutcome::Inconclusive,
+        },
+    }
+}
+
+/// The beginning of `text`, escaped.
+fn bounded(text: &str) -> String {
+    let mut escaped = Escaped(text).to_string();
+    if escaped.len() > KEPT {
+        let end = (0..=KEPT).rev().find(|&end| escaped.is_char_boundary(end));
+        escaped.truncate(end.unwrap_or(0));
+    }
+    escaped
+}
