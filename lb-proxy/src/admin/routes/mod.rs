@@ -2,6 +2,7 @@
 
 mod backends;
 mod config;
+mod context;
 mod explain;
 mod log_level;
 #[cfg(feature = "metrics")]
@@ -10,34 +11,12 @@ mod overrides;
 mod ready;
 mod sessions;
 
-use super::answer::{AdminAnswer, RequestError};
-use super::program::Program;
-use super::query::Parameters;
+use context::Answered;
+
+use super::answer::AdminAnswer;
 use super::status;
-use crate::Handle;
 
-/// What the routes read and change.
-#[derive(Debug)]
-pub(super) struct RouteContext {
-    pub(super) handle: Handle,
-    pub(super) program: Program,
-    /// The metrics of the server.
-    #[cfg(feature = "metrics")]
-    pub(super) registry: prometheus_client::registry::Registry,
-}
-
-/// A request that was admitted.
-#[derive(Debug)]
-pub(super) struct RouteRequest<'a> {
-    pub(super) parameters: Parameters,
-    /// What sent it, for logs and the origin of overrides.
-    pub(super) by: &'a str,
-    /// The types of documents that the client accepts.
-    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for metrics"))]
-    pub(super) accept: &'a str,
-}
-
-type Answered = Result<AdminAnswer, RequestError>;
+pub(super) use context::{RouteContext, RouteRequest};
 
 /// A path and what it does.
 pub(super) struct Route {

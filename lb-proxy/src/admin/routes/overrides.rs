@@ -6,7 +6,7 @@ use lb_core::{AdminState, Weight};
 use serde::Serialize;
 
 use super::backends::{Target, targets};
-use super::{Answered, RouteContext, RouteRequest};
+use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::invalid;
 use crate::admin::status::admin_name;

@@ -8,7 +8,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::backends::{targets, upstream};
-use super::{Answered, RouteContext, RouteRequest};
+use super::context::{Answered, RouteContext, RouteRequest};
 use crate::Handle;
 use crate::access::Network;
 use crate::admin::answer::{AdminAnswer, RequestError};

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::connection;
-use super::running::ServerShared;
+use super::shared::ServerShared;
 use crate::admin::listener::AdminSocket;
 use crate::admin::peer::AdminPeer;
 

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::running::ServerShared;
+use super::shared::ServerShared;
 use crate::admin::access::{AccessError, AccessHeaders};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::peer::AdminPeer;
