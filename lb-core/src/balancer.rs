@@ -74,6 +74,13 @@ impl Balancer {
         Ok(Explanation::new(&membership, generation, request, now, rng))
     }
 
+    /// Whether a tier ignores health and ejection now, because so few of its backends are healthy; see
+    /// [`panic_threshold`](crate::BalancerConfig::panic_threshold). For metrics: O(1) for each tier, O(n) after a change.
+    pub fn is_in_panic(&self, now: Timestamp) -> bool {
+        let membership = self.published.current();
+        membership.is_in_panic(self.published.generation(), now)
+    }
+
     /// Whether some backend could be picked for this connection if it has room: whether a connection that was refused
     /// may get a backend by waiting until another connection ends. O(n).
     ///

@@ -78,6 +78,11 @@ impl Membership {
         health::panics_at(&self.config, &self.tiers, at, now)
     }
 
+    /// Whether health and ejection are ignored in a tier.
+    pub(crate) fn is_in_panic(&self, generation: &Generation, now: Timestamp) -> bool {
+        (0..self.tiers.len()).any(|at| self.panics(at, generation, now))
+    }
+
     /// Whether some backend could be picked for the connection if it has room, or has room already.
     pub(crate) fn has_candidate(
         &self,

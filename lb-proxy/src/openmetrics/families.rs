@@ -128,6 +128,10 @@ pub(super) static UPSTREAM_QUEUE_WAIT: Family = Family::in_seconds(
 );
 pub(super) static UPSTREAM_QUEUED: Family =
     Family::new("lb_upstream_queued", "Sessions that wait in the queue.");
+pub(super) static UPSTREAM_PANIC: Family = Family::new(
+    "lb_upstream_panic",
+    "1 while a tier ignores health and ejection, because so few of its backends are healthy.",
+);
 pub(super) static UPSTREAM_BYTES: Family = Family::in_bytes(
     "lb_upstream_relayed",
     "Bytes that the receivers accepted, by direction. Those of open sessions are included.",

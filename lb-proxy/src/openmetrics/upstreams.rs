@@ -101,6 +101,10 @@ fn write_views(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result {
         all().map(|(name, view)| ([name], view.queued)),
     )?;
     to.gauges(
+        &f::UPSTREAM_PANIC,
+        all().map(|(name, view)| ([name], u64::from(view.is_in_panic))),
+    )?;
+    to.gauges(
         &f::UPSTREAM_BACKENDS,
         all().flat_map(|(name, view)| {
             backends_by_state(view).map(|(state, n)| ([name, ("state", state)], n))

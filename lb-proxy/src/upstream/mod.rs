@@ -330,6 +330,11 @@ impl Upstream {
         (balancer.set().digest(), balancer.digests())
     }
 
+    /// Whether a tier ignores health and ejection; see [`Balancer::is_in_panic`].
+    pub fn is_in_panic(&self) -> bool {
+        self.shared().balancer.is_in_panic(self.now())
+    }
+
     /// The number of connections in its wait queue.
     pub fn queued(&self) -> usize {
         self.shared().wait_queue.len()

@@ -8,4 +8,5 @@ mod drain;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod reload;
+mod reload_upstreams;
 mod removal;

@@ -1,21 +1,16 @@
 //! The lines of the error log about one session, with nginx's texts, levels and order.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::sync::Arc;
 
 use lb_core::{Backend, Escaped};
-use lb_proxy::events::{
-    Attempt, AttemptOutcome, AttemptStep, CloseReason, Connection, RefusalDetail, Side, Summary,
-};
+use lb_proxy::events::{CloseReason, Connection, RefusalDetail, Side, Summary};
 
 use super::error_logs::ErrorLogs;
 use super::place::{Bytes, Place, bytes_of, number, server_of};
 use crate::config::error_log::LogLevel;
-use crate::config::proxy::{BindAddress, ProxyBind};
+use crate::config::proxy::ProxyBind;
 use crate::logs::line::errno_text;
-use crate::variables::context::Context;
-use crate::variables::session::count_connection;
 use crate::variables::table::Variables;
 
 pub(super) const ETIMEDOUT: i32 = 110;
@@ -49,61 +44,6 @@ impl Messages {
         let message = format_args!("*{number} client {peer} connected to {server}");
         self.logs
             .write(connection, LogLevel::Info, "client connected", message);
-    }
-
-    /// An attempt to connect has ended.
-    pub(super) fn attempted(&self, connection: &Connection, attempt: &Attempt<'_>) {
-        count_connection();
-        if attempt.outcome == AttemptOutcome::Connected && !self.takes_all() {
-            return;
-        }
-        let (number, backend) = (number(connection), attempt.backend.endpoint());
-        let place = Place(connection);
-        let rest = format_args!(
-            " while connecting to upstream{place}, upstream: \"{backend}\"{}",
-            Bytes::default()
-        )
-        .to_string();
-        match (attempt.outcome, attempt.error) {
-            (AttemptOutcome::Connected, _) => {
-                if self.logs.take(LogLevel::Info)
-                    && let Some(local) = attempt.local_addr()
-                {
-                    let message = format_args!("*{number} proxy {local} connected to {backend}");
-                    self.logs
-                        .write(connection, LogLevel::Info, "proxy connected", message);
-                }
-            }
-            (AttemptOutcome::Timeout, _) => {
-                let text = errno_text(ETIMEDOUT);
-                let message = format_args!("*{number} upstream timed out ({text}){rest}");
-                self.logs
-                    .write(connection, LogLevel::Error, "upstream timed out", message);
-            }
-            (_, Some(error)) => {
-                let text = error.errno.map_or_else(|| error.to_string(), errno_text);
-                let (level, call) = match error.step {
-                    AttemptStep::Loop => (LogLevel::Error, "connect()".to_owned()),
-                    AttemptStep::Answer => (LogLevel::Error, "connect()".to_owned()),
-                    _ => match &self.proxy_bind {
-                        Some(bind) if error.kind == ErrorKind::AddrNotAvailable => {
-                            let from = self.source_of(bind, connection);
-                            (LogLevel::Crit, format!("bind({from})"))
-                        }
-                        _ => (start_level(error.kind), format!("connect() to {backend}")),
-                    },
-                };
-                let message = format_args!("*{number} {call} failed ({text}){rest}");
-                self.logs
-                    .write(connection, level, "connect() failed", message);
-            }
-            _ => {}
-        }
-        if attempt.ejects && !is_single(attempt) {
-            let message = format_args!("*{number} upstream server temporarily disabled{rest}");
-            let kind = "upstream server temporarily disabled";
-            self.logs.write(connection, LogLevel::Warn, kind, message);
-        }
     }
 
     /// The session has ended.
@@ -239,20 +179,6 @@ impl Messages {
         }
     }
 
-    /// The source address as the configuration has it.
-    fn source_of(&self, bind: &ProxyBind, connection: &Connection) -> String {
-        match &bind.source {
-            BindAddress::Fixed(addr) if addr.port() == 0 => addr.ip().to_string(),
-            BindAddress::Fixed(addr) => addr.to_string(),
-            BindAddress::Computed(value) => {
-                let value = value
-                    .get(&Context::new(&self.variables, connection))
-                    .into_owned();
-                Escaped(String::from_utf8_lossy(&value)).to_string()
-            }
-        }
-    }
-
     /// A value that was computed for the session cannot be used.
     pub(super) fn invalid(&self, connection: &Connection, what: &'static str, value: &str) {
         let (number, place, bytes) = (number(connection), Place(connection), Bytes::default());
@@ -288,28 +214,4 @@ impl Messages {
             _ => "",
         }
     }
-}
-
-/// nginx's level for a connect(2) that fails at once.
-const fn start_level(kind: ErrorKind) -> LogLevel {
-    match kind {
-        ErrorKind::ConnectionRefused
-        | ErrorKind::ConnectionReset
-        | ErrorKind::HostUnreachable
-        | ErrorKind::NetworkDown
-        | ErrorKind::NetworkUnreachable => LogLevel::Error,
-        _ => LogLevel::Crit,
-    }
-}
-
-/// Whether the backend is the only one of its upstream, which nginx does not take out.
-fn is_single(attempt: &Attempt<'_>) -> bool {
-    attempt
-        .upstream
-        .backends()
-        .snapshot()
-        .iter()
-        .take(2)
-        .count()
-        < 2
 }

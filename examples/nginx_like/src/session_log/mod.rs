@@ -1,8 +1,10 @@
 //! What the logs tell of sessions: the lines of the access log and of the error log, as nginx writes them.
 //!
-//! [`hooks`] observes the sessions of one server and writes the lines; [`messages`] and [`refusals`] have the texts of the error log.
+//! [`hooks`] observes the sessions of one server and writes the lines; [`messages`], [`attempts`] and [`refusals`] have the texts of
+//! the error log.
 
 mod access;
+mod attempts;
 mod error_logs;
 mod escape;
 pub(crate) mod hooks;

@@ -17,6 +17,7 @@ mod kubernetes;
 mod limits;
 mod listen;
 mod logs;
+mod monitoring;
 mod names;
 mod proxy;
 mod proxy_protocol;

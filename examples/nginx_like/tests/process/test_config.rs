@@ -265,6 +265,7 @@ fn a_test_prints_warnings_beside_mistakes() {
     assert_eq!(output.status.code(), Some(1));
     let expected = "nginx_like: [warn] the \"pcre_jit\" directive has no effect here in test.conf:1\n\
                     nginx_like: [emerg] \"worker_processes\" directive invalid value in test.conf:2\n\
+                    nginx_like: [notice] it takes a number, or \"auto\" for one of each processor\n\
                     nginx_like: configuration file test.conf test failed\n";
     assert_eq!(stderr, expected);
 }

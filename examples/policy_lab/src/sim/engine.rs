@@ -2,61 +2,44 @@
 
 use std::sync::Arc;
 
-use lb_core::{
-    Balancer, Pick, PickRequest, ResponseTimer, SplitMix64, Timestamp, Tried, Updater, balancer,
-};
+use lb_core::{Balancer, SplitMix64, Timestamp, Updater, balancer};
 
+use super::connection::Connection;
 use super::keys::KeyProbe;
-use super::membership::{Membership, number_of};
+use super::membership::Membership;
 use super::record::Record;
 use super::run::Run;
 use super::schedule::{Event, Schedule};
-use crate::model::{Arriving, Draw, Host, Population, Stream, unit};
-use crate::scenario::{ChangeKind, Failure, Scenario, Variant};
+use crate::model::{Arriving, Host, Population, Stream};
+use crate::scenario::{ChangeKind, Scenario, Variant};
 
 /// A run in progress.
 pub(super) struct Engine<'a> {
-    scenario: &'a Scenario,
+    pub(super) scenario: &'a Scenario,
     label: &'a str,
-    seed: u64,
-    now: u64,
-    schedule: Schedule,
+    pub(super) seed: u64,
+    pub(super) now: u64,
+    pub(super) schedule: Schedule,
     // the balancer
     updater: Updater,
-    balancer: Balancer,
-    rng: SplitMix64,
+    pub(super) balancer: Balancer,
+    pub(super) rng: SplitMix64,
     // the world
     arriving: Arriving,
-    population: Population,
+    pub(super) population: Population,
     members: Membership,
-    hosts: Vec<Host>,
-    connections: Vec<Connection>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) connections: Vec<Connection>,
     /// Indices in `connections` of ended connections.
-    free: Vec<usize>,
+    pub(super) free: Vec<usize>,
     // the results
     members_since: u64,
-    record: Record,
+    pub(super) record: Record,
     probe: KeyProbe<'a>,
-    arrivals: u64,
-    served: u64,
-    lost: u64,
-    failed_attempts: u64,
-}
-
-/// A client's connection.
-#[derive(Debug)]
-struct Connection {
-    arrived: u64,
-    client: u64,
-    key: String,
-    /// The connection's own randomness, the same under every policy.
-    rng: SplitMix64,
-    service: Draw,
-    tried: Tried,
-    /// The lease with the backend's number.
-    pick: Option<(Pick, usize)>,
-    /// For policies that weigh response times.
-    timer: Option<ResponseTimer>,
+    pub(super) arrivals: u64,
+    pub(super) served: u64,
+    pub(super) lost: u64,
+    pub(super) failed_attempts: u64,
 }
 
 impl<'a> Engine<'a> {
@@ -111,11 +94,11 @@ impl<'a> Engine<'a> {
         self.result()
     }
 
-    fn timestamp(&self) -> Timestamp {
+    pub(super) fn timestamp(&self) -> Timestamp {
         Timestamp::from_nanos(self.now)
     }
 
-    fn plan_arrival(&mut self) {
+    pub(super) fn plan_arrival(&mut self) {
         if let Some(at) = self.arriving.next() {
             self.schedule.plan(at, Event::Arrival);
         }
@@ -148,150 +131,6 @@ impl<'a> Engine<'a> {
         self.record
             .members(self.members_since, self.now, |i| members.is_member(i));
         self.members_since = self.now;
-    }
-
-    fn arrival(&mut self) {
-        let mut rng = Stream::Connection(self.arrivals).generator(self.seed);
-        let client = self.population.draw();
-        let connection = Connection {
-            arrived: self.now,
-            client,
-            key: format!("client-{client}"),
-            service: Draw::new(&mut rng),
-            rng,
-            tried: Tried::new(),
-            pick: None,
-            timer: None,
-        };
-        self.arrivals += 1;
-        self.record.arrived(self.now);
-        let id = if let Some(id) = self.free.pop() {
-            self.connections[id] = connection;
-            id
-        } else {
-            self.connections.push(connection);
-            self.connections.len() - 1
-        };
-        self.plan_arrival();
-        self.attempt(id);
-    }
-
-    /// Picks a backend for a connection and starts to connect, as lb-proxy's session does.
-    fn attempt(&mut self, id: usize) {
-        let now = self.timestamp();
-        let retry = &self.scenario.retry;
-        let connection = &mut self.connections[id];
-        let limit = retry.connect_timeout.get().nanos();
-        let left = match retry.deadline.nanos() {
-            0 => u64::MAX,
-            deadline => connection
-                .arrived
-                .saturating_add(deadline)
-                .saturating_sub(self.now),
-        };
-        let tries = retry.tries.map_or(u32::MAX, std::num::NonZeroU32::get);
-        let tried = connection.tried.len() as u64;
-        let request = PickRequest::new(&connection.tried).with_key(connection.key.as_bytes());
-        let picked = if left == 0 || tried >= u64::from(tries) {
-            None
-        } else {
-            self.balancer.pick(&request, now, &mut self.rng).ok()
-        };
-        let Some(pick) = picked else {
-            self.lost += 1;
-            self.free.push(id);
-            return;
-        };
-        let number = number_of(pick.addr());
-        connection.timer = pick.response_timer();
-        connection.pick = Some((pick, number));
-        self.record.picked(number, self.now);
-
-        let host = &self.hosts[number];
-        let group = self.scenario.group_of(number);
-        let slowness = host.slowness(group, self.now);
-        let takes = Draw::new(&mut connection.rng).of(group.connect, slowness);
-        let unlucky = unit(&mut connection.rng) < group.connect_fails.get();
-        let limit = limit.min(left);
-        let (takes, succeeds) = match host.failure {
-            Some(Failure::Timeout) => (u64::MAX, false),
-            Some(Failure::Refuse) => (takes, false),
-            None => (takes, !unlucky),
-        };
-        let timed_out = takes > limit;
-        let what = if succeeds && !timed_out {
-            Event::Connected(id)
-        } else {
-            let had_its_time = limit == retry.connect_timeout.get().nanos();
-            let blameless = timed_out && !had_its_time;
-            Event::Failed { id, blameless }
-        };
-        let at = self.now.saturating_add(takes.min(limit));
-        self.schedule.plan(at, what);
-    }
-
-    fn connected(&mut self, id: usize) {
-        let now = self.timestamp();
-        let connection = &mut self.connections[id];
-        let Some((pick, number)) = &connection.pick else {
-            return;
-        };
-        pick.connected(now);
-        connection.timer.iter_mut().for_each(|t| t.connected(now));
-        let number = *number;
-        let (client, arrived) = (connection.client, connection.arrived);
-        self.record.connected(client, number, arrived, self.now);
-        if self.hosts[number].admit(id) {
-            self.serve(id, number);
-        }
-    }
-
-    fn failed(&mut self, id: usize, blameless: bool) {
-        let now = self.timestamp();
-        let connection = &mut self.connections[id];
-        let Some((pick, number)) = connection.pick.take() else {
-            return;
-        };
-        connection.tried.insert(pick.addr());
-        connection
-            .timer
-            .take()
-            .into_iter()
-            .for_each(|t| t.failed(now));
-        if !blameless {
-            pick.failed(now);
-        }
-        self.failed_attempts += 1;
-        self.record.released(number, self.now);
-        self.attempt(id);
-    }
-
-    fn serve(&mut self, id: usize, number: usize) {
-        let group = self.scenario.group_of(number);
-        let slowness = self.hosts[number].slowness(group, self.now);
-        let takes = self.connections[id].service.of(group.service, slowness);
-        let at = self.now.saturating_add(takes);
-        self.schedule.plan(at, Event::Served(id));
-    }
-
-    fn finished(&mut self, id: usize) {
-        let now = self.timestamp();
-        let connection = &mut self.connections[id];
-        let Some((_, number)) = connection.pick.take() else {
-            return;
-        };
-        if let Some(mut timer) = connection.timer.take() {
-            // The simulated backend answers with all of its bytes at once.
-            timer.first_byte(now);
-            timer.ended(now);
-        }
-        self.served += 1;
-        self.record.served(connection.arrived, self.now);
-        self.record.released(number, self.now);
-        self.free.push(id);
-        if let Some(next) = self.hosts[number].finish() {
-            self.serve(next, number);
-        }
     }
 
     fn result(mut self) -> Run {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lb_core::Policy;
 
+mod connection;
 mod engine;
 mod keys;
 mod membership;

@@ -48,6 +48,7 @@ fn a_tier_panics_while_another_thread_recomputes_tier_health() {
     updater.apply(&snapshot([1, 2], 1), at(0));
     let tried = Tried::new();
     drop(pick(&balancer, &tried, at(0)).unwrap());
+    assert!(!balancer.is_in_panic(at(0)));
     // The other thread has begun to recompute, and the kernel has suspended it.
     assert!(balancer.published.current().validity.begin());
     for port in [1, 2] {
@@ -56,6 +57,7 @@ fn a_tier_panics_while_another_thread_recomputes_tier_health() {
     let request = PickRequest::new(&tried);
     assert!(pick(&balancer, &tried, at(0)).is_ok());
     assert!(balancer.has_candidate(&request, at(0)));
+    assert!(balancer.is_in_panic(at(0)));
     let explained = balancer.explain(&request, at(0), &mut SplitMix64::new(1));
     assert_eq!(explained.unwrap().chosen, Some(addr(1)));
 }
