@@ -19,7 +19,7 @@ use super::status;
 pub(super) use context::{RouteContext, RouteRequest};
 
 /// A path and what it does.
-pub(super) struct Route {
+pub(super) struct AdminRoute {
     pub(super) path: &'static str,
     /// Whether it changes state: a `POST`.
     pub(super) writes: bool,
@@ -28,7 +28,7 @@ pub(super) struct Route {
     pub(super) answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
 }
 
-impl Route {
+impl AdminRoute {
     const fn get(
         path: &'static str,
         parameters: &'static [&'static str],
@@ -60,26 +60,26 @@ impl Route {
     }
 }
 
-const ROUTES: &[Route] = &[
-    Route::get("/", &[], |_, _| Ok(index())),
-    Route::post("/close", sessions::CLOSE, sessions::close),
-    Route::get("/config", &[], config::config),
-    Route::post("/drain", overrides::BACKEND, overrides::drain),
-    Route::get("/explain", explain::PARAMETERS, explain::explain),
-    Route::get("/livez", &[], |_, _| Ok(AdminAnswer::text(200, "ok\n"))),
-    Route::post("/log_level", log_level::PARAMETERS, log_level::set),
-    Route::post("/max_conns", overrides::MAX_CONNS, overrides::max_conns),
+const ROUTES: &[AdminRoute] = &[
+    AdminRoute::get("/", &[], |_, _| Ok(index())),
+    AdminRoute::post("/close", sessions::CLOSE, sessions::close),
+    AdminRoute::get("/config", &[], config::config),
+    AdminRoute::post("/drain", overrides::BACKEND, overrides::drain),
+    AdminRoute::get("/explain", explain::PARAMETERS, explain::explain),
+    AdminRoute::get("/livez", &[], |_, _| Ok(AdminAnswer::text(200, "ok\n"))),
+    AdminRoute::post("/log_level", log_level::PARAMETERS, log_level::set),
+    AdminRoute::post("/max_conns", overrides::MAX_CONNS, overrides::max_conns),
     #[cfg(feature = "metrics")]
-    Route::get("/metrics", &[], metrics::metrics),
-    Route::post("/ready", overrides::BACKEND, overrides::ready),
-    Route::get("/readyz", &[], ready::ready),
-    Route::get("/sessions", sessions::LIST, sessions::list),
-    Route::get("/status.json", &[], |context, _| {
+    AdminRoute::get("/metrics", &[], metrics::metrics),
+    AdminRoute::post("/ready", overrides::BACKEND, overrides::ready),
+    AdminRoute::get("/readyz", &[], ready::ready),
+    AdminRoute::get("/sessions", sessions::LIST, sessions::list),
+    AdminRoute::get("/status.json", &[], |context, _| {
         let status = status::collect(&context.handle, &context.program);
         Ok(AdminAnswer::json(200, &status))
     }),
-    Route::post("/undrain", overrides::BACKEND, overrides::undrain),
-    Route::post("/weight", overrides::WEIGHT, overrides::weight),
+    AdminRoute::post("/undrain", overrides::BACKEND, overrides::undrain),
+    AdminRoute::post("/weight", overrides::WEIGHT, overrides::weight),
 ];
 
 /// The list of all requests.
