@@ -1,0 +1,96 @@
+//! What each request does. No file here knows HTTP or sockets.
+
+mod backends;
+mod config;
+mod context;
+mod explain;
+mod log_level;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod overrides;
+mod ready;
+mod sessions;
+
+use context::Answered;
+
+use super::answer::AdminAnswer;
+use super::status;
+
+pub(super) use context::{RouteContext, RouteRequest};
+
+/// A path and what it does.
+pub(super) struct AdminRoute {
+    pub(super) path: &'static str,
+    /// Whether it changes state: a `POST`.
+    pub(super) writes: bool,
+    /// The names of its parameters.
+    pub(super) parameters: &'static [&'static str],
+    pub(super) answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
+}
+
+impl AdminRoute {
+    const fn get(
+        path: &'static str,
+        parameters: &'static [&'static str],
+        answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
+    ) -> Self {
+        Self {
+            path,
+            writes: false,
+            parameters,
+            answer,
+        }
+    }
+
+    const fn post(
+        path: &'static str,
+        parameters: &'static [&'static str],
+        answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
+    ) -> Self {
+        Self {
+            path,
+            writes: true,
+            parameters,
+            answer,
+        }
+    }
+
+    pub(super) fn find(path: &str) -> Option<&'static Self> {
+        ROUTES.iter().find(|route| route.path == path)
+    }
+}
+
+const ROUTES: &[AdminRoute] = &[
+    AdminRoute::get("/", &[], |_, _| Ok(index())),
+    AdminRoute::post("/close", sessions::CLOSE, sessions::close),
+    AdminRoute::get("/config", &[], config::config),
+    AdminRoute::post("/drain", overrides::BACKEND, overrides::drain),
+    AdminRoute::get("/explain", explain::PARAMETERS, explain::explain),
+    AdminRoute::get("/livez", &[], |_, _| Ok(AdminAnswer::text(200, "ok\n"))),
+    AdminRoute::post("/log_level", log_level::PARAMETERS, log_level::set),
+    AdminRoute::post("/max_conns", overrides::MAX_CONNS, overrides::max_conns),
+    #[cfg(feature = "metrics")]
+    AdminRoute::get("/metrics", &[], metrics::metrics),
+    AdminRoute::post("/ready", overrides::BACKEND, overrides::ready),
+    AdminRoute::get("/readyz", &[], ready::ready),
+    AdminRoute::get("/sessions", sessions::LIST, sessions::list),
+    AdminRoute::get("/status.json", &[], |context, _| {
+        let status = status::collect(&context.handle, &context.program);
+        Ok(AdminAnswer::json(200, &status))
+    }),
+    AdminRoute::post("/undrain", overrides::BACKEND, overrides::undrain),
+    AdminRoute::post("/weight", overrides::WEIGHT, overrides::weight),
+];
+
+/// The list of all requests.
+fn index() -> AdminAnswer {
+    let lines = ROUTES.iter().map(|route| {
+        let method = if route.writes { "POST" } else { "GET" };
+        let parameters = route.parameters.join("=&");
+        match route.parameters {
+            [] => format!("{method} {}\n", route.path),
+            _ => format!("{method} {}?{parameters}=\n", route.path),
+        }
+    });
+    AdminAnswer::text(200, lines.collect::<String>())
+}
