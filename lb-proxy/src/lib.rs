@@ -194,6 +194,7 @@ pub mod reports {
     pub use crate::server::{
         Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadReport,
     };
+    pub use crate::upstream::transitions::{Transition, TransitionKind};
 }
 
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.

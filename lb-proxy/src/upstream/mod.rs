@@ -17,6 +17,7 @@ mod pick;
 pub(crate) mod send_proxy;
 mod setting;
 mod steering;
+pub(crate) mod transitions;
 pub(crate) mod wait_queue;
 mod waiting;
 
@@ -44,6 +45,7 @@ use key_part::KeyParts;
 use membership::Membership;
 use send_proxy::HeaderSetting;
 use setting::Setting;
+use transitions::TransitionHistory;
 use wait_queue::WaitQueue;
 
 pub use builder::UpstreamBuilder;
@@ -73,6 +75,7 @@ struct Shared {
     discovery: RwLock<DriverHandle>,
     wait_queue: WaitQueue,
     drain: SessionDrain,
+    transitions: TransitionHistory,
     header: Setting<HeaderSetting>,
     hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
@@ -204,6 +207,7 @@ impl Upstream {
                 Health::Healthy => self.shared().drain.healthy(addr),
                 _ => self.shared().drain.unhealthy(addr),
             }
+            self.record_transition(addr, health.into());
             if let Some(counters) = self.counters()
                 && let Some(backend) = self.backends().snapshot().find(addr)
             {
