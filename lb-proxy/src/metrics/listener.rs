@@ -47,13 +47,13 @@ pub struct PauseCounts {
 #[derive(Debug)]
 pub(crate) struct ListenerCounters {
     listener: Endpoint,
-    shards: Shards<Shard>,
+    shards: Shards<ListenerShard>,
     pauses: [AtomicU64; 3],
 }
 
 /// What one worker counts.
 #[derive(Debug, Default)]
-struct Shard {
+struct ListenerShard {
     accepted: AtomicU64,
     active: AtomicU64,
     ended: LiveEndCounts,
@@ -64,7 +64,7 @@ impl ListenerCounters {
     pub(super) fn new(listener: Endpoint, workers: usize) -> Self {
         Self {
             listener,
-            shards: Shards::new(workers, Shard::default),
+            shards: Shards::new(workers, ListenerShard::default),
             pauses: Default::default(),
         }
     }

@@ -56,7 +56,7 @@ pub struct UpstreamMetrics {
 #[derive(Debug)]
 pub(crate) struct UpstreamCounters {
     name: Arc<str>,
-    shards: Shards<Shard>,
+    shards: Shards<UpstreamShard>,
     queue_wait: LiveHistogram<{ QUEUE_WAIT.len() }>,
     ejections: AtomicU64,
     recoveries: AtomicU64,
@@ -67,7 +67,7 @@ pub(crate) struct UpstreamCounters {
 
 /// What one worker counts.
 #[derive(Debug)]
-struct Shard {
+struct UpstreamShard {
     sessions: AtomicU64,
     active: AtomicU64,
     ended: LiveEndCounts,
@@ -80,7 +80,7 @@ struct Shard {
 
 impl UpstreamCounters {
     pub(super) fn new(name: Arc<str>, workers: usize) -> Self {
-        let shard = || Shard {
+        let shard = || UpstreamShard {
             sessions: AtomicU64::new(0),
             active: AtomicU64::new(0),
             ended: LiveEndCounts::default(),

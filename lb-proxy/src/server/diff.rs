@@ -7,7 +7,7 @@ use super::report::Changes;
 
 /// What a reload does with one description.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Step {
+pub(crate) enum DiffStep {
     /// Nothing that runs has its name.
     Add,
     /// The running one with this index stays as it is.
@@ -16,7 +16,7 @@ pub(crate) enum Step {
     Change(usize),
 }
 
-impl Step {
+impl DiffStep {
     /// The index of the running one that stays or changes.
     pub(crate) const fn running(self) -> Option<usize> {
         match self {
@@ -30,7 +30,7 @@ impl Step {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Diff {
     /// One step for each description, in their order.
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<DiffStep>,
     /// The indices of the running ones that no description names.
     pub(crate) removed: Vec<usize>,
 }
@@ -53,12 +53,12 @@ pub(crate) fn diff<N: Eq + Hash>(
             by_name.entry(name).or_default().push(i);
         }
     }
-    let mut steps = vec![Step::Add; described.len()];
+    let mut steps = vec![DiffStep::Add; described.len()];
     let mut is_found = vec![false; running.len()];
     let rounds = described.iter().map(Vec::len).max().unwrap_or(0);
     for (round, only_same) in (0..rounds).flat_map(|round| [(round, true), (round, false)]) {
         for (j, names) in described.iter().enumerate() {
-            let Some(name) = names.get(round).filter(|_| steps[j] == Step::Add) else {
+            let Some(name) = names.get(round).filter(|_| steps[j] == DiffStep::Add) else {
                 continue;
             };
             let mut candidates = by_name.get(name).into_iter().flatten().copied();
@@ -69,8 +69,8 @@ pub(crate) fn diff<N: Eq + Hash>(
             is_found[i] = true;
             // Those that are the same were found in the pass before.
             steps[j] = match only_same {
-                true => Step::Keep(i),
-                false => Step::Change(i),
+                true => DiffStep::Keep(i),
+                false => DiffStep::Change(i),
             };
         }
     }
@@ -82,11 +82,11 @@ pub(crate) fn diff<N: Eq + Hash>(
 
 impl<T> Changes<T> {
     /// Notes that `step` was done with `item`.
-    pub(crate) fn note(&mut self, step: Step, item: T) {
+    pub(crate) fn note(&mut self, step: DiffStep, item: T) {
         let list = match step {
-            Step::Add => &mut self.added,
-            Step::Keep(_) => &mut self.kept,
-            Step::Change(_) => &mut self.changed,
+            DiffStep::Add => &mut self.added,
+            DiffStep::Keep(_) => &mut self.kept,
+            DiffStep::Change(_) => &mut self.changed,
         };
         list.push(item);
     }
@@ -105,7 +105,10 @@ mod tests {
         let running = named(&[&["a"], &["b"], &["c"]]);
         let described = named(&[&["d"], &["c"], &["a"]]);
         let Diff { steps, removed } = diff(&running, &described, |i, _| i == 0);
-        assert_eq!(steps, [Step::Add, Step::Change(2), Step::Keep(0)]);
+        assert_eq!(
+            steps,
+            [DiffStep::Add, DiffStep::Change(2), DiffStep::Keep(0)]
+        );
         assert_eq!(removed, [1]);
     }
 
@@ -113,12 +116,12 @@ mod tests {
     fn of_two_of_one_name_the_same_one_is_kept_wherever_it_stands() {
         let [one, two] = [named(&[&["a"]]), named(&[&["a"], &["a"]])];
         let added_before = diff(&one, &two, |_, j| j == 1);
-        assert_eq!(added_before.steps, [Step::Add, Step::Keep(0)]);
+        assert_eq!(added_before.steps, [DiffStep::Add, DiffStep::Keep(0)]);
         let removed_before = diff(&two, &one, |i, _| i == 1);
-        assert_eq!(removed_before.steps, [Step::Keep(1)]);
+        assert_eq!(removed_before.steps, [DiffStep::Keep(1)]);
         assert_eq!(removed_before.removed, [0]);
         let swapped = diff(&two, &two, |i, j| i != j);
-        assert_eq!(swapped.steps, [Step::Keep(1), Step::Keep(0)]);
+        assert_eq!(swapped.steps, [DiffStep::Keep(1), DiffStep::Keep(0)]);
     }
 
     #[test]
@@ -126,7 +129,7 @@ mod tests {
         let running = named(&[&["a"], &["a"]]);
         let described = named(&[&["a"], &["a"], &["a"]]);
         let Diff { steps, removed } = diff(&running, &described, |i, j| i == j);
-        assert_eq!(steps, [Step::Keep(0), Step::Keep(1), Step::Add]);
+        assert_eq!(steps, [DiffStep::Keep(0), DiffStep::Keep(1), DiffStep::Add]);
         assert_eq!(removed, [0; 0]);
     }
 
@@ -135,7 +138,7 @@ mod tests {
         let running = named(&[&["1", "a"], &["2", "a"]]);
         let described = named(&[&["3", "a"], &["1", "a"]]);
         let Diff { steps, removed } = diff(&running, &described, |i, j| (i, j) == (0, 1));
-        assert_eq!(steps, [Step::Change(1), Step::Keep(0)]);
+        assert_eq!(steps, [DiffStep::Change(1), DiffStep::Keep(0)]);
         assert_eq!(removed, [0; 0]);
     }
 }

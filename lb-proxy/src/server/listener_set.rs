@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::context::ServerContext;
 use super::desired_state::DesiredState;
-use super::diff::{Diff, Step, diff};
+use super::diff::{Diff, DiffStep, diff};
 use super::pending_listener::PendingListener;
 use super::report::Changes;
 use crate::error::BindError;
@@ -103,8 +103,8 @@ impl ListenerSet {
         workers: &[Arc<Worker>],
     ) -> Result<BTreeSet<u16>, BindError> {
         let changed = diff.steps.iter().filter_map(|step| match step {
-            Step::Change(i) => Some(*i),
-            Step::Add | Step::Keep(_) => None,
+            DiffStep::Change(i) => Some(*i),
+            DiffStep::Add | DiffStep::Keep(_) => None,
         });
         let mut leaving: HashMap<u16, Vec<&RunningListener>> = HashMap::new();
         for i in changed.chain(diff.removed.iter().copied()) {
@@ -113,7 +113,7 @@ impl ListenerSet {
         }
         let mut beside = BTreeSet::new();
         for (pending, &step) in desired.listeners.iter_mut().zip(&diff.steps) {
-            if let Step::Keep(_) = step {
+            if let DiffStep::Keep(_) = step {
                 continue;
             }
             let old = step.running().map(|i| &self.0[i]);
@@ -155,8 +155,8 @@ impl ListenerSet {
         let mut old: Vec<Option<RunningListener>> = self.0.drain(..).map(Some).collect();
         for (pending, &step) in pending.into_iter().zip(&diff.steps) {
             let before = match step {
-                Step::Keep(i) => old[i].take(),
-                Step::Add | Step::Change(_) => None,
+                DiffStep::Keep(i) => old[i].take(),
+                DiffStep::Add | DiffStep::Change(_) => None,
             };
             open_ports.extend(pending.open_port(before.as_ref().map(|old| &old.sockets)));
             let running = match (before, pending.sockets) {

@@ -4,7 +4,7 @@
 pub(super) const MAX_NAME: usize = 255;
 
 /// A parsed pattern.
-pub(super) struct Pattern {
+pub(super) struct NamePattern {
     /// In lower case, without the wildcard.
     pub(super) name: Box<[u8]>,
     pub(super) wildcard: Wildcard,
@@ -21,7 +21,7 @@ pub(super) enum Wildcard {
     Trailing,
 }
 
-impl Pattern {
+impl NamePattern {
     /// `None` if `pattern` has none of the forms in the table of [`ServerNames`](super::ServerNames).
     pub(super) fn parse(pattern: &str) -> Option<Self> {
         let pattern = pattern.strip_suffix('.').unwrap_or(pattern);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::error::ServerNameError;
-use super::pattern::{MAX_NAME, Pattern, Wildcard};
+use super::pattern::{MAX_NAME, NamePattern, Wildcard};
 
 /// A table from host names to values, with the patterns and the precedence of nginx's `map … { hostnames; … }`.
 ///
@@ -65,7 +65,7 @@ impl<T> ServerNames<T> {
     /// [`Conflict`](ServerNameError::Conflict) if an earlier pattern decides the same names, as `*.example.com` and
     /// `.example.com` do, or `.example.com` and `example.com`.
     pub fn insert(&mut self, pattern: &str, value: T) -> Result<(), ServerNameError> {
-        let Some(Pattern { name, wildcard }) = Pattern::parse(pattern) else {
+        let Some(NamePattern { name, wildcard }) = NamePattern::parse(pattern) else {
             let pattern = pattern.into();
             return Err(ServerNameError::Invalid { pattern });
         };
