@@ -91,6 +91,7 @@
 //!
 //! # Features
 //!
+//! - `admin` (off): an HTTP server for operators, `admin`.
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
 //! - `file` (off): a file as a source, `lb_discovery::File`.
 //! - `health-regex` (on): health checks that expect a match of a regular expression, [`health::Expect`].
@@ -100,6 +101,8 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod bandwidth;
 pub mod client_hello;
 mod clock;
@@ -192,7 +195,7 @@ pub mod reports {
     };
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::server::{
-        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadReport,
+        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadRecord, ReloadReport,
     };
     pub use crate::upstream::transitions::{Transition, TransitionKind};
 }

@@ -182,6 +182,22 @@ impl Upstream {
         &self.shared().name
     }
 
+    /// The policy with its parameters, as its `Debug` text.
+    pub fn policy_text(&self) -> String {
+        self.description().policy.clone()
+    }
+
+    /// Whether the first membership is known.
+    pub fn is_ready(&self) -> bool {
+        *self.shared().ready.borrow()
+    }
+
+    /// How many connections may wait in its queue; 0 without a [queue](UpstreamBuilder::queue).
+    pub fn queue_capacity(&self) -> usize {
+        let queue = self.shared().wait_queue.settings();
+        queue.map_or(0, |queue| queue.capacity.get())
+    }
+
     /// The current backends and their state.
     pub fn backends(&self) -> Arc<BackendSet> {
         self.shared().balancer.set()

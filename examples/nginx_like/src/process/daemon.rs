@@ -1,6 +1,6 @@
 //! `daemon on`: the server runs on in a process of its own.
 //!
-//! nginx forks. Here the program starts itself again, with the same arguments and a descriptor on which the new process reports
+//! nginx forks. Here the program starts itself again, with the same arguments and a descriptor on which the new process tells
 //! that it listens; the first process then ends. The new one has a session of its own, so that no terminal ends it.
 
 use std::env;
@@ -37,12 +37,12 @@ pub(crate) fn start() -> Result<bool, StartError> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    let mut message = Vec::new();
+    let mut told = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        let read = stdout.take(READY.len() as u64).read_to_end(&mut message);
+        let read = stdout.take(READY.len() as u64).read_to_end(&mut told);
         read.map_err(failed)?;
     }
-    if message == READY {
+    if told == READY {
         return Ok(true);
     }
     let status = child.wait().map_err(failed)?;
@@ -58,7 +58,7 @@ fn inherits_sockets() -> bool {
     env::var("LISTEN_PID").is_ok_and(|pid| pid == us) && env::var_os("LISTEN_FDS").is_some()
 }
 
-/// Reports to the process that started this one that the server listens.
+/// Tells the process that started this one that the server listens.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     is_awaited: bool,
@@ -81,12 +81,12 @@ impl Readiness {
         Ok(Self { is_awaited: true })
     }
 
-    /// Reports it, and closes the standard streams as nginx does: the error stream stays if the log goes there.
+    /// Tells it, and closes the standard streams as nginx does: the error stream stays if the log goes there.
     pub(crate) fn announce(self, keeps_stderr: bool) -> Result<(), StartError> {
         if !self.is_awaited {
             return Ok(());
         }
-        let announced = report().and_then(|()| close_streams(keeps_stderr));
+        let announced = tell().and_then(|()| close_streams(keeps_stderr));
         announced.map_err(|source| StartError::System {
             call: "announcing the start".to_owned(),
             source,
@@ -94,7 +94,7 @@ impl Readiness {
     }
 }
 
-fn report() -> io::Result<()> {
+fn tell() -> io::Result<()> {
     let mut stdout = io::stdout();
     stdout.write_all(&READY)?;
     stdout.flush()

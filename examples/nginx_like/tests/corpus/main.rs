@@ -12,6 +12,7 @@
 mod balancer;
 mod case;
 mod client;
+mod client_hello;
 mod pattern;
 mod places;
 mod run;
