@@ -7,6 +7,7 @@ mod log_level;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod overrides;
+mod page;
 mod ready;
 mod sessions;
 
@@ -77,12 +78,12 @@ impl Route {
     }
 
     pub(super) fn find(path: &str) -> Option<&'static Self> {
-        ROUTES.iter().find(|route| route.path == path)
+        let mut all = ROUTES.iter().chain(page::PAGE);
+        all.find(|route| route.path == path)
     }
 }
 
 const ROUTES: &[Route] = &[
-    Route::get("/", &[], |_, _| Ok(index())),
     Route::post("/close", sessions::CLOSE, sessions::close),
     Route::get("/config", &[], config::config),
     Route::post("/drain", overrides::BACKEND, overrides::drain),
@@ -94,6 +95,7 @@ const ROUTES: &[Route] = &[
     Route::get("/metrics", &[], metrics::metrics),
     Route::post("/ready", overrides::BACKEND, overrides::ready),
     Route::get("/readyz", &[], ready::ready),
+    Route::get("/requests", &[], |_, _| Ok(requests())),
     Route::get("/sessions", sessions::LIST, sessions::list),
     Route::get("/status.json", &[], |context, _| {
         let status = status::collect(&context.handle, &context.program);
@@ -103,8 +105,8 @@ const ROUTES: &[Route] = &[
     Route::post("/weight", overrides::WEIGHT, overrides::weight),
 ];
 
-/// The list of all requests.
-fn index() -> AdminAnswer {
+/// The list of all requests but those of the page.
+fn requests() -> AdminAnswer {
     let lines = ROUTES.iter().map(|route| {
         let method = if route.writes { "POST" } else { "GET" };
         let parameters = route.parameters.join("=&");

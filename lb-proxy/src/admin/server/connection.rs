@@ -103,7 +103,7 @@ async fn answer(
         let path = Escaped(request.uri().path());
         warn!(client = %peer, %path, %error, "Admin request refused");
     })?;
-    let unknown = || RequestError::not_found("there is nothing here; GET / lists all requests");
+    let unknown = || RequestError::not_found("there is nothing here; GET /requests lists all");
     let route = Route::find(request.uri().path()).ok_or_else(unknown)?;
     if route.writes != writes {
         return Err(no_method());
@@ -188,7 +188,7 @@ async fn form(request: Request<Incoming>) -> Result<Bytes, RequestError> {
 fn no_method() -> RequestError {
     RequestError {
         status: 405,
-        text: "this method does not exist here; GET / lists all requests".to_owned(),
+        text: "this method does not exist here; GET /requests lists all".to_owned(),
     }
 }
 
