@@ -84,6 +84,11 @@ impl Connection {
         endpoint(self.peer, None)
     }
 
+    /// What the listener listens on: its bound address, or the path of a unix socket.
+    pub fn listener_endpoint(&self) -> Endpoint {
+        endpoint(self.listener, self.unix.as_ref())
+    }
+
     /// What the client connected to: an address, or the path of a unix socket.
     #[doc(alias = "$server_addr")]
     pub fn local_endpoint(&self) -> Endpoint {

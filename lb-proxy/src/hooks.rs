@@ -1,6 +1,7 @@
 //! Hooks: what an embedder observes of each connection.
 
 mod attempt;
+mod list;
 mod progress;
 mod refusal;
 mod summary;
@@ -14,6 +15,7 @@ use crate::connection::Connection;
 
 pub use crate::net::connect::AttemptStep;
 pub use attempt::{Attempt, AttemptError, AttemptOutcome, AttemptReport};
+pub use list::HookList;
 pub use progress::Progress;
 pub use refusal::{NoBackendCause, PrereadFailure, PrereadRefusal, RefusalDetail};
 pub use summary::{Side, Summary};

@@ -83,6 +83,9 @@
 //! With [`ProxyBuilder::track_sessions`], [`Handle::sessions`] lists live sessions, and [`Handle::close_sessions`] closes those of
 //! a backend, a client or any other [filter](reports::SessionFilter).
 //!
+//! [`Hooks`] observe every session. Ready to use are [`TracingEvents`](events::TracingEvents), one `tracing` event a session under the
+//! target [`ACCESS_TARGET`](events::ACCESS_TARGET), and with the feature `access-events` `events::JsonEvents`, one line of JSON a session.
+//!
 //! Clients without service are logged under the target [`FAILURES_TARGET`](events::FAILURES_TARGET), by listener or upstream and reason: the first
 //! three of a kind one by one, then a count at most every ten seconds, and the remaining counts at the end. The level is
 //! `error` if an upstream has no backend for them. It is `warn` if access rules, limits, first bytes or hooks refuse them,
@@ -91,6 +94,7 @@
 //!
 //! # Features
 //!
+//! - `access-events` (off): sessions as lines of JSON, `events::JsonEvents`.
 //! - `admin` (off): an HTTP server for operators, `admin`.
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
 //! - `file` (off): a file as a source, `lb_discovery::File`.
@@ -101,6 +105,7 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod access_events;
 #[cfg(feature = "admin")]
 pub mod admin;
 mod bandwidth;
@@ -168,11 +173,14 @@ pub mod errors {
 
 /// What is reported of a session to [`Hooks`], and the target of logged failures.
 pub mod events {
+    #[cfg(feature = "access-events")]
+    pub use crate::access_events::JsonEvents;
+    pub use crate::access_events::{ACCESS_TARGET, TracingEvents};
     pub use crate::close_reason::CloseReason;
     pub use crate::connection::Connection;
     pub use crate::failures::{ACCEPT_TARGET, FAILURES_TARGET};
     pub use crate::hooks::{
-        Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep,
+        Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep, HookList,
         NoBackendCause, PrereadFailure, PrereadRefusal, Progress, RefusalDetail, Side, Summary,
         TerminationCode,
     };

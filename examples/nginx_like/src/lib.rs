@@ -15,8 +15,8 @@
 //! 4. `session_log` writes the lines of the access log and the error log about sessions.
 //! 5. `config` has the directives, one file for each module of nginx.
 //! 6. `variables` has the values of texts with variables, for a session.
-//! 7. `syntax` reads words, statements, blocks and includes, and knows no directive. `logs` has queues and threads for
-//!    lines, their form and their levels, and knows no session.
+//! 7. `syntax` reads words, statements, blocks and includes, and imports no directive. `logs` has queues and threads for
+//!    lines, their form and their levels, and imports nothing of sessions.
 
 mod build;
 mod cli;

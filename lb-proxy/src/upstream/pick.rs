@@ -119,17 +119,17 @@ mod tests {
     }
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum PoolChange {
         Weight(u16, u16),
         Drain(u16, bool),
         End(usize),
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = PoolChange> {
         prop_oneof![
-            (1..6_u16, 0..4_u16).prop_map(|(port, weight)| Step::Weight(port, weight)),
-            (1..6_u16, any::<bool>()).prop_map(|(port, drain)| Step::Drain(port, drain)),
-            any::<usize>().prop_map(Step::End),
+            (1..6_u16, 0..4_u16).prop_map(|(port, weight)| PoolChange::Weight(port, weight)),
+            (1..6_u16, any::<bool>()).prop_map(|(port, drain)| PoolChange::Drain(port, drain)),
+            any::<usize>().prop_map(PoolChange::End),
         ]
     }
 
@@ -152,14 +152,14 @@ mod tests {
                     let _ = upstream.set_override(of(port), OverrideOrigin::Operator, "test", setting);
                 };
                 match step {
-                    Step::Weight(port, weight) => {
+                    PoolChange::Weight(port, weight) => {
                         let weight = WeightOverride::Value(Weight::new(weight));
                         set(port, Override::Weight(weight));
                     }
-                    Step::Drain(port, true) => set(port, Override::Admin(AdminState::Drain)),
-                    Step::Drain(port, false) => set(port, Override::Admin(AdminState::Ready)),
-                    Step::End(i) if !held.is_empty() => drop(held.swap_remove(i % held.len())),
-                    Step::End(_) => {}
+                    PoolChange::Drain(port, true) => set(port, Override::Admin(AdminState::Drain)),
+                    PoolChange::Drain(port, false) => set(port, Override::Admin(AdminState::Ready)),
+                    PoolChange::End(i) if !held.is_empty() => drop(held.swap_remove(i % held.len())),
+                    PoolChange::End(_) => {}
                 }
                 let client = (ip, 1234).into();
                 let local = ([10, 0, 0, 1], 446).into();

@@ -74,13 +74,13 @@ async fn tcp(addr: SocketAddr, method: &str, target: &str, headers: &str) -> Ans
 }
 
 /// A proxy in front of the backends "a" and "b", and an admin server.
-struct Scene {
+struct AdminScene {
     proxy: RunningProxy,
     backends: [SocketAddr; 2],
     admin: AdminServer,
 }
 
-impl Scene {
+impl AdminScene {
     async fn new(settings: AdminSettings) -> Self {
         let backends = [listening("a").await, listening("b").await];
         let names = ["one", MARKUP];
@@ -136,7 +136,7 @@ impl Scene {
 async fn an_operator_steers_backends_over_a_unix_socket() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lb.sock");
-    let scene = Scene::new(AdminSettings::unix(path.as_path())).await;
+    let scene = AdminScene::new(AdminSettings::unix(path.as_path())).await;
     let ask = async |method: &str, target: String| unix(&path, method, &target).await;
     let [a, b] = scene.backends;
 
@@ -183,7 +183,7 @@ async fn an_operator_steers_backends_over_a_unix_socket() {
 async fn sessions_are_listed_and_those_of_a_backend_closed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lb.sock");
-    let scene = Scene::new(AdminSettings::unix(path.as_path())).await;
+    let scene = AdminScene::new(AdminSettings::unix(path.as_path())).await;
     let ask = async |method: &str, target: String| unix(&path, method, &target).await;
     let mut clients = Vec::new();
     for _ in 0..4 {
@@ -222,7 +222,7 @@ async fn sessions_are_listed_and_those_of_a_backend_closed() {
 async fn over_tcp_no_state_changes_without_the_token() {
     let token = Some(AdminToken::try_new(TOKEN).unwrap());
     for token in [None, token] {
-        let scene = Scene::new(AdminSettings::tcp(loopback()).token(token.clone())).await;
+        let scene = AdminScene::new(AdminSettings::tcp(loopback()).token(token.clone())).await;
         let addr = scene.addr();
         let drain = format!("/drain?backend={}", scene.backends[0]);
         let host = format!("host: {addr}\r\n");
@@ -263,7 +263,7 @@ async fn over_tcp_no_state_changes_without_the_token() {
 
 #[tokio::test]
 async fn a_name_with_markup_is_text_of_a_document_that_no_browser_renders() {
-    let scene = Scene::new(AdminSettings::tcp(loopback())).await;
+    let scene = AdminScene::new(AdminSettings::tcp(loopback())).await;
     let host = format!("host: {}\r\n", scene.addr());
     for target in [
         "/status.json",
@@ -312,7 +312,7 @@ async fn a_name_with_markup_is_text_of_a_document_that_no_browser_renders() {
 /// Slow, huge and many requests: the sessions go on, and so does the admin server afterwards.
 #[tokio::test]
 async fn hostile_clients_of_the_admin_server_delay_no_session() {
-    let scene = Scene::new(AdminSettings::tcp(loopback())).await;
+    let scene = AdminScene::new(AdminSettings::tcp(loopback())).await;
     let addr = scene.addr();
     let hostile = spawn_blocking(move || {
         let mut clients: Vec<TcpStream> = Vec::new();

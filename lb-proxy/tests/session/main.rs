@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(feature = "access-events")]
+mod access_events;
 mod failures;
 mod hash_key;
 mod hooks;

@@ -23,12 +23,12 @@ pub(super) struct HostCache {
     resolver: Resolver,
     /// How long a session waits. `None`: as long as the resolver does.
     limit: Option<Duration>,
-    names: Mutex<HashMap<String, Arc<Entry>>>,
+    names: Mutex<HashMap<String, Arc<CachedHost>>>,
 }
 
 /// A name, and the outcome of its last lookup.
 #[derive(Debug)]
-struct Entry {
+struct CachedHost {
     dns: Dns,
     /// Locked during a lookup. `None` before the first outcome.
     last: AsyncMutex<Option<Outcome>>,
@@ -79,7 +79,7 @@ impl HostCache {
         ips.map(|ips| entry.rotated(&ips))
     }
 
-    fn entry(&self, name: &str) -> Result<Arc<Entry>, LookupFailure> {
+    fn entry(&self, name: &str) -> Result<Arc<CachedHost>, LookupFailure> {
         // No code that can panic runs under the lock.
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = names.get(name) {
@@ -96,13 +96,13 @@ impl HostCache {
                 names.clear();
             }
         }
-        let entry = Arc::new(Entry::new(dns));
+        let entry = Arc::new(CachedHost::new(dns));
         names.insert(name.to_owned(), Arc::clone(&entry));
         Ok(entry)
     }
 }
 
-impl Entry {
+impl CachedHost {
     fn new(dns: Dns) -> Self {
         Self {
             dns,

@@ -201,7 +201,7 @@ impl InheritedSocket {
     }
 }
 
-/// An inherited socket in use, as a reload knows it.
+/// An inherited socket in use, as a reload finds it.
 #[derive(Clone, Debug)]
 pub(crate) struct ClaimedSocket {
     addr: SocketAddr,

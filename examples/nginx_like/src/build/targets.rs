@@ -71,7 +71,7 @@ impl Targets {
     }
 }
 
-/// An upstream for one session. As in nginx, the session tries each address once, and no other session knows of it.
+/// An upstream for one session. As in nginx, the session tries each address once, and its failures count for no other session.
 fn connect(name: &str, backends: impl IntoIterator<Item = Backend>) -> RouteAction {
     let built = Upstream::builder(name)
         .policy(WeightedRoundRobin::new())

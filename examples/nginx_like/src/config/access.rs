@@ -2,9 +2,11 @@
 
 use lb_proxy::access::Network;
 
+use super::low_bits::warn_low_bits;
 use crate::syntax::directive::Args::Exactly;
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
+use crate::syntax::reader::Reader;
 use crate::syntax::statement::Statement;
 
 /// An `allow` or `deny` directive. The first rule that matches a client counts.
@@ -17,11 +19,11 @@ pub(crate) struct AccessRule {
 
 impl<B: Has<Vec<AccessRule>>> Directive<B> {
     pub(crate) const ACCESS: &'static [Self] = &[
-        Self::simple("allow", Exactly(1), |block, statement, _| {
-            add(block.part(), statement, true)
+        Self::simple("allow", Exactly(1), |block, statement, reader| {
+            add(block.part(), statement, reader, true)
         }),
-        Self::simple("deny", Exactly(1), |block, statement, _| {
-            add(block.part(), statement, false)
+        Self::simple("deny", Exactly(1), |block, statement, reader| {
+            add(block.part(), statement, reader, false)
         }),
     ];
 }
@@ -29,6 +31,7 @@ impl<B: Has<Vec<AccessRule>>> Directive<B> {
 fn add(
     rules: &mut Vec<AccessRule>,
     statement: &Statement,
+    reader: &mut Reader<'_>,
     allows: bool,
 ) -> Result<(), ConfigError> {
     let clients: &[&str] = match statement.arg() {
@@ -40,7 +43,9 @@ fn add(
             "unix:" => None,
             text => {
                 let invalid = |_| statement.invalid("parameter", statement.arg());
-                Some(text.parse().map_err(invalid)?)
+                let network = text.parse().map_err(invalid)?;
+                warn_low_bits(text, statement, reader);
+                Some(network)
             }
         };
         rules.push(AccessRule { network, allows });

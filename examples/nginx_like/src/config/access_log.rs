@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::log_format::LogFormat;
 use super::syslog;
 use crate::logs::path_cache::FileCacheSettings;
-use crate::logs::sink::Buffer;
+use crate::logs::sink::LogBuffer;
 use crate::logs::sinks::SinkKey;
 use crate::logs::syslog::Syslog;
 use crate::syntax::directive::Args::{AtLeast, Between};
@@ -44,7 +44,7 @@ pub(crate) struct AccessLog {
 /// Where lines go.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum AccessTarget {
-    File(PathBuf, Option<Buffer>),
+    File(PathBuf, Option<LogBuffer>),
     /// The file whose name the value is for each session.
     Paths(Value),
     Syslog(Syslog),
@@ -152,7 +152,7 @@ impl AccessLog {
             return Err(statement.error(AccessLogError::NoBuffer { log }));
         }
         if let Some(size) = size {
-            let buffer = Buffer { size, flush, gzip };
+            let buffer = LogBuffer { size, flush, gzip };
             match &mut target {
                 AccessTarget::File(_, slot) => *slot = Some(buffer),
                 AccessTarget::Paths(_) => {

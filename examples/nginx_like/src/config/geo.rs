@@ -3,9 +3,11 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use crate::syntax::directive::Args::{AtLeast, Between};
-use crate::syntax::directive::{Block, Directive, Has};
+use super::low_bits::warn_low_bits;
+use crate::syntax::directive::Args::Between;
+use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
+use crate::syntax::lines::{Lines, TakeLine};
 use crate::syntax::reader::Reader;
 use crate::syntax::statement::Statement;
 use crate::variables::definitions::Definitions;
@@ -45,15 +47,6 @@ impl<B: Has<Definitions>> Directive<B> {
     });
 }
 
-impl Block for GeoBlock {
-    const DIRECTIVES: &'static [Directive<Self>] = &[];
-    const ANY_WORD: Option<&'static Directive<Self>> = Some(&Directive::simple(
-        "",
-        AtLeast(0),
-        |block, statement, reader| block.add(statement, reader),
-    ));
-}
-
 /// Reads a block and adds its variable.
 fn read(
     definitions: &mut Definitions,
@@ -75,10 +68,10 @@ fn read(
         _ => (None, statement.arg()),
     };
     let name = Definitions::name(statement, variable)?;
-    let GeoBlock { table, is_volatile } = reader.read_block(GeoBlock {
+    let Lines(GeoBlock { table, is_volatile }) = reader.read_block(Lines(GeoBlock {
         table: GeoTable::Networks(Networks::default()),
         is_volatile: false,
-    })?;
+    }))?;
     let geo = Geo {
         source,
         table,
@@ -88,9 +81,8 @@ fn read(
     Ok(())
 }
 
-impl GeoBlock {
-    /// Reads a line of the block.
-    fn add(&mut self, statement: &Statement, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
+impl TakeLine for GeoBlock {
+    fn take(&mut self, statement: &Statement, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
         match (statement.name(), statement.args()) {
             ("ranges", []) => match &self.table {
                 GeoTable::Networks(networks) if !networks.is_empty() => {
@@ -149,10 +141,7 @@ fn network(
         let text = text.to_owned();
         statement.error(GeoError::Network { text })
     })?;
-    if network.has_low_bits {
-        let what = format!("low address bits of {text} are meaningless");
-        reader.warn(statement, what);
-    }
+    warn_low_bits(text, statement, reader);
     Ok(network)
 }
 

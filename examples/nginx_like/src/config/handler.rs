@@ -31,11 +31,11 @@ pub(crate) struct HandlerDraft {
     proxy_pass: Option<ProxyPass>,
     pass: Option<PassTo>,
     response: Option<Value>,
-    last: Option<Kind>,
+    last: Option<LastHandler>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum LastHandler {
     Pass,
     ProxyPass,
     Return,
@@ -53,9 +53,9 @@ impl HandlerDraft {
     /// As in nginx, the last of several directives counts.
     pub(crate) fn take(&mut self) -> Option<WrittenHandler> {
         match self.last? {
-            Kind::Pass => self.pass.take().map(WrittenHandler::Pass),
-            Kind::ProxyPass => self.proxy_pass.take().map(WrittenHandler::ProxyPass),
-            Kind::Return => self.response.take().map(WrittenHandler::Return),
+            LastHandler::Pass => self.pass.take().map(WrittenHandler::Pass),
+            LastHandler::ProxyPass => self.proxy_pass.take().map(WrittenHandler::ProxyPass),
+            LastHandler::Return => self.response.take().map(WrittenHandler::Return),
         }
     }
 }
@@ -64,7 +64,7 @@ impl<B: Has<HandlerDraft>> Directive<B> {
     pub(crate) const PASS: Self = Self::simple("pass", Exactly(1), |block, statement, reader| {
         let draft = block.part();
         statement.once(&mut draft.pass, |statement| PassTo::read(statement, reader))?;
-        draft.last = Some(Kind::Pass);
+        draft.last = Some(LastHandler::Pass);
         Ok(())
     });
 
@@ -74,7 +74,7 @@ impl<B: Has<HandlerDraft>> Directive<B> {
             statement.once(&mut draft.proxy_pass, |statement| {
                 ProxyPass::read(statement, reader)
             })?;
-            draft.last = Some(Kind::ProxyPass);
+            draft.last = Some(LastHandler::ProxyPass);
             Ok(())
         });
 
@@ -84,7 +84,7 @@ impl<B: Has<HandlerDraft>> Directive<B> {
             statement.once(&mut draft.response, |statement| {
                 Value::compile(statement, statement.arg(), reader)
             })?;
-            draft.last = Some(Kind::Return);
+            draft.last = Some(LastHandler::Return);
             Ok(())
         });
 }

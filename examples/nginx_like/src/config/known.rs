@@ -31,6 +31,12 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     tables().map(|known| known.name)
 }
 
+/// Whether the directive of this name opens a block wherever it may stand.
+pub(super) fn is_block(name: &str) -> bool {
+    let mut of_name = tables().filter(|known| known.name == name).peekable();
+    of_name.peek().is_some() && of_name.all(|known| known.is_block)
+}
+
 /// A directive in a kind of block.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -38,6 +44,7 @@ struct Known {
     /// The name of the block, empty for the main level.
     block: &'static str,
     args: Args,
+    is_block: bool,
 }
 
 fn tables() -> impl Iterator<Item = Known> {
@@ -53,6 +60,7 @@ fn table<B: Block>(block: &'static str) -> impl Iterator<Item = Known> {
         name: directive.name,
         block,
         args: directive.args,
+        is_block: directive.is_block,
     })
 }
 

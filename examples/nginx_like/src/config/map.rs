@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use lb_proxy::server_names::ServerNameError;
 
-use crate::syntax::directive::Args::{AtLeast, Exactly};
-use crate::syntax::directive::{Block, Directive, Has};
+use crate::syntax::directive::Args::Exactly;
+use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
+use crate::syntax::lines::{Lines, TakeLine};
 use crate::syntax::reader::Reader;
 use crate::syntax::statement::Statement;
 use crate::variables::definitions::Definitions;
@@ -45,15 +46,6 @@ impl<B: Has<Definitions>> Directive<B> {
         Self::without_effect("map_hash_max_size", Exactly(1));
 }
 
-impl Block for MapBlock {
-    const DIRECTIVES: &'static [Directive<Self>] = &[];
-    const ANY_WORD: Option<&'static Directive<Self>> = Some(&Directive::simple(
-        "",
-        AtLeast(0),
-        |block, statement, reader| block.add(statement, reader),
-    ));
-}
-
 /// Reads a map and adds its variable.
 fn read(
     definitions: &mut Definitions,
@@ -63,18 +55,17 @@ fn read(
     let source = Value::compile(statement, statement.arg(), reader)?;
     let variable = statement.parameters().next().unwrap_or_default();
     let name = Definitions::name(statement, variable)?;
-    let block = reader.read_block(MapBlock {
+    let Lines(block) = reader.read_block(Lines(MapBlock {
         map: Map::new(source),
         captures: Definitions::default(),
-    })?;
+    }))?;
     definitions.merge(block.captures);
     definitions.define(name, Arc::new(block.map));
     Ok(())
 }
 
-impl MapBlock {
-    /// Reads a line of the block.
-    fn add(&mut self, statement: &Statement, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
+impl TakeLine for MapBlock {
+    fn take(&mut self, statement: &Statement, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
         match (statement.name(), statement.args().len()) {
             ("hostnames", 0) => self.map.take_names(),
             ("volatile", 0) => self.map.make_volatile(),
@@ -83,7 +74,9 @@ impl MapBlock {
         }
         Ok(())
     }
+}
 
+impl MapBlock {
     fn add_pair(
         &mut self,
         key: &str,

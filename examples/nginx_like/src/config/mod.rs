@@ -34,6 +34,7 @@ pub(crate) mod limit_conn;
 pub(crate) mod listen;
 mod load;
 pub(crate) mod log_format;
+mod low_bits;
 pub(crate) mod main;
 mod map;
 pub(crate) mod name_table;

@@ -5,10 +5,12 @@ use std::net::ToSocketAddrs;
 use lb_proxy::access::Network;
 use lb_proxy::proxy_protocol::TrustedNetworks;
 
+use super::low_bits::warn_low_bits;
 use crate::syntax::address::is_host_name;
 use crate::syntax::directive::Args::Exactly;
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
+use crate::syntax::reader::Reader;
 use crate::syntax::statement::Statement;
 
 /// The proxies that one `set_real_ip_from` trusts.
@@ -43,20 +45,21 @@ impl<B: Has<Vec<RealIpFrom>>> Directive<B> {
     pub(crate) const REALIP: &'static [Self] = &[Self::simple(
         "set_real_ip_from",
         Exactly(1),
-        |block, statement, _| {
-            block.part().extend(trusted(statement)?);
+        |block, statement, reader| {
+            block.part().extend(trusted(statement, reader)?);
             Ok(())
         },
     )];
 }
 
 /// Reads a network, an address, `unix:` or a name, which is looked up, as in nginx while the configuration is read.
-fn trusted(statement: &Statement) -> Result<Vec<RealIpFrom>, ConfigError> {
+fn trusted(statement: &Statement, reader: &mut Reader<'_>) -> Result<Vec<RealIpFrom>, ConfigError> {
     let text = statement.arg();
     if text == "unix:" {
         return Ok(vec![RealIpFrom::Unix]);
     }
     if let Ok(network) = text.parse() {
+        warn_low_bits(text, statement, reader);
         return Ok(vec![RealIpFrom::Network(network)]);
     }
     if !is_host_name(text) {

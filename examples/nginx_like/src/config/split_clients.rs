@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::syntax::directive::Args::{AtLeast, Exactly};
-use crate::syntax::directive::{Block, Directive, Has};
+use crate::syntax::directive::Args::Exactly;
+use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
+use crate::syntax::lines::{Lines, TakeLine};
 use crate::syntax::reader::Reader;
 use crate::syntax::statement::Statement;
 use crate::syntax::units;
@@ -34,14 +35,6 @@ impl<B: Has<Definitions>> Directive<B> {
         });
 }
 
-impl Block for SplitBlock {
-    const DIRECTIVES: &'static [Directive<Self>] = &[];
-    const ANY_WORD: Option<&'static Directive<Self>> =
-        Some(&Directive::simple("", AtLeast(0), |block, statement, _| {
-            block.add(statement)
-        }));
-}
-
 /// Reads a block and adds its variable.
 fn read(
     definitions: &mut Definitions,
@@ -51,15 +44,15 @@ fn read(
     let value = Value::compile(statement, statement.arg(), reader)?;
     let variable = statement.parameters().next().unwrap_or_default();
     let name = Definitions::name(statement, variable)?;
-    let SplitBlock(parts) = reader.read_block(SplitBlock::default())?;
+    let Lines(SplitBlock(parts)) = reader.read_block(Lines(SplitBlock::default()))?;
     let split = Split::new(value, parts);
     let split = split.ok_or_else(|| ConfigError::at(&reader.here(), SplitError::Total))?;
     definitions.define(name, Arc::new(split));
     Ok(())
 }
 
-impl SplitBlock {
-    fn add(&mut self, statement: &Statement) -> Result<(), ConfigError> {
+impl TakeLine for SplitBlock {
+    fn take(&mut self, statement: &Statement, _: &mut Reader<'_>) -> Result<(), ConfigError> {
         let [text] = statement.args() else {
             return Err(statement.error(SplitError::Arity));
         };

@@ -20,7 +20,7 @@ const LOCAL7: u8 = 23;
 
 /// Worded as in nginx.
 #[derive(Debug, thiserror::Error)]
-enum SyslogError {
+enum SyslogParameterError {
     #[error("duplicate syslog \"{name}\"")]
     Duplicate { name: &'static str },
     #[error("unknown syslog facility \"{name}\"")]
@@ -61,7 +61,7 @@ pub(crate) fn read(statement: &Statement) -> Result<Syslog, ConfigError> {
         added.map_err(|error| statement.error(error))?;
     }
     let Some(server) = draft.server else {
-        return Err(statement.error(SyslogError::NoServer));
+        return Err(statement.error(SyslogParameterError::NoServer));
     };
     Ok(Syslog {
         server,
@@ -73,7 +73,7 @@ pub(crate) fn read(statement: &Statement) -> Result<Syslog, ConfigError> {
 }
 
 impl Draft {
-    fn add(&mut self, parameter: &str) -> Result<(), SyslogError> {
+    fn add(&mut self, parameter: &str) -> Result<(), SyslogParameterError> {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         match (name, parameter.contains('=')) {
             ("server", true) => once("server", &mut self.server, server(value)?),
@@ -81,12 +81,13 @@ impl Draft {
                 let number = FACILITIES.iter().position(|known| *known == value);
                 let number = number.and_then(|number| u8::try_from(number).ok());
                 let name = value.to_owned();
-                let number = number.ok_or(SyslogError::Facility { name })?;
+                let number = number.ok_or(SyslogParameterError::Facility { name })?;
                 once("facility", &mut self.facility, number)
             }
             ("severity", true) => {
                 let name = value.to_owned();
-                let level = LogLevel::named(value).ok_or(SyslogError::Severity { name })?;
+                let level =
+                    LogLevel::named(value).ok_or(SyslogParameterError::Severity { name })?;
                 once("severity", &mut self.severity, level.severity())
             }
             ("tag", true) => once("tag", &mut self.tag, tag(value)?),
@@ -94,23 +95,23 @@ impl Draft {
                 self.no_hostname = true;
                 Ok(())
             }
-            _ => Err(SyslogError::Parameter {
+            _ => Err(SyslogParameterError::Parameter {
                 parameter: parameter.to_owned(),
             }),
         }
     }
 }
 
-fn once<T>(name: &'static str, slot: &mut Option<T>, value: T) -> Result<(), SyslogError> {
+fn once<T>(name: &'static str, slot: &mut Option<T>, value: T) -> Result<(), SyslogParameterError> {
     match slot.replace(value) {
-        Some(_) => Err(SyslogError::Duplicate { name }),
+        Some(_) => Err(SyslogParameterError::Duplicate { name }),
         None => Ok(()),
     }
 }
 
 /// `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or `unix:PATH`.
-fn server(text: &str) -> Result<SyslogServer, SyslogError> {
-    let error = |reason| SyslogError::Server {
+fn server(text: &str) -> Result<SyslogServer, SyslogParameterError> {
+    let error = |reason| SyslogParameterError::Server {
         reason,
         server: text.to_owned(),
     };
@@ -143,13 +144,13 @@ fn server(text: &str) -> Result<SyslogServer, SyslogError> {
     Ok(SyslogServer::Udp(host.to_owned(), port))
 }
 
-fn tag(text: &str) -> Result<String, SyslogError> {
+fn tag(text: &str) -> Result<String, SyslogParameterError> {
     if text.len() > 32 {
-        return Err(SyslogError::TagLength);
+        return Err(SyslogParameterError::TagLength);
     }
     let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if !text.bytes().all(is_valid) {
-        return Err(SyslogError::Tag);
+        return Err(SyslogParameterError::Tag);
     }
     Ok(if text.is_empty() { "nginx" } else { text }.to_owned())
 }

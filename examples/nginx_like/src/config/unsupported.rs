@@ -68,7 +68,7 @@ const FINAL: &[&str] = &[
     "zone_sync*",
 ];
 
-/// What nginx_like says about a directive that nginx may know and nginx_like does not have.
+/// What nginx_like says about a directive that nginx may have and nginx_like does not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
     /// Whether it will never have it.
@@ -78,7 +78,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// `None` if nginx does not know the directive either, or nginx_like has it.
+    /// `None` if nginx does not have the directive either, or nginx_like has it.
     pub(crate) fn of(name: &str) -> Option<Self> {
         let (_, instead) = NAMES.iter().find(|(known, _)| is(known, name))?;
         Some(Self {

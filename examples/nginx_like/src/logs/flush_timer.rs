@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::queue::Queue;
 
-/// Writes gathered lines when they are due, as long as lines are gathered. `F` starts the thread of the log if it is told
+/// Writes gathered lines when they are due, as long as lines are gathered. `F` starts the thread of the log if its argument says
 /// that one is needed.
 pub(super) struct FlushTimer<F: Fn(&Arc<Queue>, bool)> {
     /// The timer keeps no queue alive: a log that is dropped writes its lines.

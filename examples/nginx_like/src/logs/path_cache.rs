@@ -50,15 +50,15 @@ impl PathCache {
         }
     }
 
-    /// Calls `write` with the file at `path`, which is created if there is none.
+    /// Calls `write` with the file at `path`, which is created if there is none. An error is one of opening it.
     pub(super) fn with<T>(
         &mut self,
         path: &Path,
         now: Instant,
-        write: impl FnOnce(&File) -> io::Result<T>,
+        write: impl FnOnce(&File) -> T,
     ) -> io::Result<T> {
         let Some(settings) = self.settings else {
-            return write(&open(path)?);
+            return Ok(write(&open(path)?));
         };
         self.close_unused(settings, now);
         if let Some(found) = self.open.get_mut(path) {
@@ -72,7 +72,7 @@ impl PathCache {
             }
             found.used_at = now;
             found.uses += 1;
-            return write(&found.file);
+            return Ok(write(&found.file));
         }
         if self.open.len() >= settings.max {
             let oldest = self.open.iter().min_by_key(|(_, file)| file.used_at);
@@ -87,7 +87,7 @@ impl PathCache {
             uses: 1,
         };
         let kept = self.open.entry(path.to_owned()).insert_entry(file);
-        write(&kept.get().file)
+        Ok(write(&kept.get().file))
     }
 
     /// Closes all files, so that the next lines open them by their names.
@@ -152,7 +152,7 @@ mod tests {
 
     fn append_at(cache: &mut PathCache, path: &Path, now: Instant, text: &str) {
         let write = |mut file: &File| file.write_all(text.as_bytes());
-        cache.with(path, now, write).unwrap();
+        cache.with(path, now, write).unwrap().unwrap();
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let mut cache = PathCache::new(None);
         append(&mut cache, &dir.path().join("a"), "1");
         assert!(cache.open.is_empty());
-        let missing = cache.with(&dir.path().join("no/a"), Instant::now(), |_| Ok(()));
+        let missing = cache.with(&dir.path().join("no/a"), Instant::now(), |_| ());
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct BucketKey {
     pub(crate) client: Option<Client>,
 }
 
-/// A client, as far as its address tells it from others: one host has a whole /64 of IPv6.
+/// A client, as far as its address differs from others: one host has a whole /64 of IPv6.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Client {
     V4(Ipv4Addr),

@@ -15,11 +15,11 @@ use tracing::error;
 use super::chunk::Chunk;
 use super::flush_timer::FlushTimer;
 use super::level::LogLevel;
-use super::line::line;
+use super::line::{line, os_error};
 use super::path_cache::{FileCacheSettings, PathCache};
 use super::queue::{Entry, Output, Pushed, Queue, is_due};
 use super::syslog::{Syslog, SyslogSocket};
-use super::writer::Writer;
+use super::writer::{WriteError, Writer};
 
 /// The `tracing` target of events that nginx logs at `alert`.
 pub(crate) const ALERT_TARGET: &str = "nginx_like::alert";
@@ -29,7 +29,7 @@ pub(crate) const EMERG_TARGET: &str = "nginx_like::emerg";
 
 /// Lines of an access log without a buffer are gathered for this time, up to this size: each write costs a system call
 /// and wakes a thread, which ten thousand sessions in a second must not each pay for.
-const GATHER: Buffer = Buffer {
+const GATHER: LogBuffer = LogBuffer {
     size: 32 << 10,
     flush: Some(Duration::from_millis(50)),
     gzip: None,
@@ -50,7 +50,7 @@ pub(crate) struct Sink {
 
 /// How many lines are gathered before they are written.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Buffer {
+pub(crate) struct LogBuffer {
     /// In bytes.
     pub(crate) size: usize,
     /// The longest time that a line waits. `None`: until the buffer is full.
@@ -59,7 +59,7 @@ pub(crate) struct Buffer {
     pub(crate) gzip: Option<u32>,
 }
 
-/// Where the number of lost lines is told.
+/// Where the number of lost lines is reported.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Reports {
     /// In the log itself.
@@ -95,7 +95,7 @@ impl Sink {
     /// # Errors
     ///
     /// The kernel starts no more threads.
-    pub(crate) fn access(path: &Path, file: File, buffer: Option<Buffer>) -> io::Result<Self> {
+    pub(crate) fn access(path: &Path, file: File, buffer: Option<LogBuffer>) -> io::Result<Self> {
         let buffer = buffer.unwrap_or(GATHER);
         let writer = match buffer.gzip {
             Some(level) => Writer::Gzip(file, Compression::new(level)),
@@ -219,7 +219,7 @@ fn start_thread(queue: &Arc<Queue>, shown: &Arc<str>, reports: Reports) -> io::R
         .map(drop)
 }
 
-/// Writes queued messages until the queue stays empty for a time. Tells the number of lost messages.
+/// Writes queued messages until the queue stays empty for a time. Reports the number of lost messages.
 fn write(queue: &Queue, shown: &str, reports: Reports) {
     let mut idle = queue.begin();
     while let Some(output) = idle.take()
@@ -231,7 +231,7 @@ fn write(queue: &Queue, shown: &str, reports: Reports) {
                 Entry::Lines(chunk) => {
                     if let Err(error) = output.writer.write(&chunk) {
                         output.lost += chunk.lines;
-                        failed = Some(error);
+                        failed = Some((error, chunk.path));
                     }
                 }
                 Entry::Reopen(file) => output.writer.reopen(file),
@@ -239,12 +239,13 @@ fn write(queue: &Queue, shown: &str, reports: Reports) {
         }
         output.lost += batch.dropped + batch.refused;
         if batch.refused > 0 {
-            failed = Some(Errno::NAMETOOLONG.into());
+            let (call, source) = ("open()", Errno::NAMETOOLONG.into());
+            failed = Some((WriteError { call, source }, None));
         }
         match reports {
-            Reports::Itself => output.tell_itself(),
+            Reports::Itself => output.note_gap(),
             Reports::ErrorLog | Reports::OfSyslog => {
-                output.tell_error_log(shown, reports, failed);
+                output.report_gap(shown, reports, failed);
             }
         }
         idle = Some(output);
@@ -253,7 +254,7 @@ fn write(queue: &Queue, shown: &str, reports: Reports) {
 
 impl Output {
     /// Writes the number of lost messages to the log itself, where the gap is.
-    fn tell_itself(&mut self) {
+    fn note_gap(&mut self) {
         if self.lost == 0 {
             return;
         }
@@ -272,28 +273,41 @@ impl Output {
         }
     }
 
-    /// Tells the error log, at most once in a minute while lines are lost.
-    fn tell_error_log(&mut self, log: &str, reports: Reports, failed: Option<io::Error>) {
+    /// Reports the number of lost lines to the error log, at most once in a minute while lines are lost. `failed` has the
+    /// last error, and the file if each line names its own.
+    fn report_gap(
+        &mut self,
+        log: &str,
+        reports: Reports,
+        failed: Option<(WriteError, Option<Box<Path>>)>,
+    ) {
         let Some(lines) = self.take_lost(Instant::now()) else {
             return;
         };
         match failed {
-            Some(error) => {
-                let error = super::line::os_error(&error);
-                if reports == Reports::OfSyslog {
-                    error!(target: ALERT_TARGET, lines, "send() failed ({error}) while logging to syslog, server: {log}");
-                } else {
-                    error!(target: ALERT_TARGET, lines, "write() to \"{log}\" failed ({error})");
+            Some((WriteError { call, source }, path)) => {
+                let error = os_error(&source);
+                let file = path.map_or_else(|| log.to_owned(), |path| path.display().to_string());
+                match call {
+                    _ if reports == Reports::OfSyslog => {
+                        error!(target: ALERT_TARGET, lines, "send() failed ({error}) while logging to syslog, server: {log}");
+                    }
+                    "open()" => {
+                        error!(target: ALERT_TARGET, lines, "open() \"{file}\" failed ({error})")
+                    }
+                    _ => {
+                        error!(target: ALERT_TARGET, lines, "{call} to \"{file}\" failed ({error})")
+                    }
                 }
             }
             None => error!(target: ALERT_TARGET, log, lines, "Log lines lost"),
         }
     }
 
-    /// How many messages were lost, if the error log is told of it now.
+    /// How many messages were lost, if they are due to be reported.
     fn take_lost(&mut self, now: Instant) -> Option<u64> {
-        let is_told = self.lost > 0 && is_due(&mut self.told_at, now);
-        is_told.then(|| std::mem::take(&mut self.lost))
+        let is_due = self.lost > 0 && is_due(&mut self.told_at, now);
+        is_due.then(|| std::mem::take(&mut self.lost))
     }
 }
 

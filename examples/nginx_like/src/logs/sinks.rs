@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::path_cache::FileCacheSettings;
-use super::sink::{Buffer, Sink};
+use super::sink::{LogBuffer, Sink};
 use super::syslog::Syslog;
 
 /// What a log is.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum SinkKey {
     /// An access log in one file.
-    Access(PathBuf, Option<Buffer>),
+    Access(PathBuf, Option<LogBuffer>),
     /// An error log in one file.
     Error(PathBuf),
     /// An access log in files whose names are the values of a text.

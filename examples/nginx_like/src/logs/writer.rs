@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::time::Instant;
 
 use flate2::Compression;
@@ -22,23 +23,30 @@ pub(super) enum Writer {
     Syslog(SyslogSocket),
 }
 
+/// Why lines were not written.
+#[derive(Debug)]
+pub(super) struct WriteError {
+    /// The system call that failed.
+    pub(super) call: &'static str,
+    pub(super) source: io::Error,
+}
+
 impl Writer {
     /// Writes all lines of `chunk`.
-    pub(super) fn write(&mut self, chunk: &Chunk) -> io::Result<()> {
+    pub(super) fn write(&mut self, chunk: &Chunk) -> Result<(), WriteError> {
+        let failed = |call| move |source| WriteError { call, source };
         match self {
-            Self::File(file) => put(file, &chunk.bytes),
+            Self::File(file) => put(file, &chunk.bytes).map_err(failed("write()")),
             Self::Gzip(file, level) => {
-                let mut packed = GzEncoder::new(Vec::new(), *level);
-                packed.write_all(&chunk.bytes)?;
-                put(file, &packed.finish()?)
+                put_packed(file, *level, &chunk.bytes).map_err(failed("write()"))
             }
             Self::Paths(cache) => {
-                let Some(path) = chunk.path.as_deref() else {
-                    return Err(ErrorKind::NotFound.into());
-                };
-                cache.with(path, Instant::now(), |file| put(file, &chunk.bytes))
+                let path = chunk.path.as_deref().unwrap_or_else(|| Path::new(""));
+                let put = |file: &File| put(file, &chunk.bytes);
+                let opened = cache.with(path, Instant::now(), put);
+                opened.map_err(failed("open()"))?.map_err(failed("write()"))
             }
-            Self::Syslog(socket) => socket.send(&chunk.bytes),
+            Self::Syslog(socket) => socket.send(&chunk.bytes).map_err(failed("send()")),
         }
     }
 
@@ -50,6 +58,12 @@ impl Writer {
             _ => {}
         }
     }
+}
+
+fn put_packed(file: &File, level: Compression, bytes: &[u8]) -> io::Result<()> {
+    let mut packed = GzEncoder::new(Vec::new(), level);
+    packed.write_all(bytes)?;
+    put(file, &packed.finish()?)
 }
 
 /// Writes all of `bytes`, also to a pipe that another process has made non-blocking.

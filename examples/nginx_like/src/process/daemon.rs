@@ -1,6 +1,6 @@
 //! `daemon on`: the server runs on in a process of its own.
 //!
-//! nginx forks. Here the program starts itself again, with the same arguments and a descriptor on which the new process tells
+//! nginx forks. Here the program starts itself again, with the same arguments and a descriptor on which the new process reports
 //! that it listens; the first process then ends. The new one has a session of its own, so that no terminal ends it.
 
 use std::env;
@@ -37,12 +37,12 @@ pub(crate) fn start() -> Result<bool, StartError> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    let mut told = Vec::new();
+    let mut message = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        let read = stdout.take(READY.len() as u64).read_to_end(&mut told);
+        let read = stdout.take(READY.len() as u64).read_to_end(&mut message);
         read.map_err(failed)?;
     }
-    if told == READY {
+    if message == READY {
         return Ok(true);
     }
     let status = child.wait().map_err(failed)?;
@@ -58,7 +58,7 @@ fn inherits_sockets() -> bool {
     env::var("LISTEN_PID").is_ok_and(|pid| pid == us) && env::var_os("LISTEN_FDS").is_some()
 }
 
-/// Tells the process that started this one that the server listens.
+/// Reports to the process that started this one that the server listens.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     is_awaited: bool,
@@ -81,12 +81,12 @@ impl Readiness {
         Ok(Self { is_awaited: true })
     }
 
-    /// Tells it, and closes the standard streams as nginx does: the error stream stays if the log goes there.
+    /// Reports it, and closes the standard streams as nginx does: the error stream stays if the log goes there.
     pub(crate) fn announce(self, keeps_stderr: bool) -> Result<(), StartError> {
         if !self.is_awaited {
             return Ok(());
         }
-        let announced = tell().and_then(|()| close_streams(keeps_stderr));
+        let announced = report().and_then(|()| close_streams(keeps_stderr));
         announced.map_err(|source| StartError::System {
             call: "announcing the start".to_owned(),
             source,
@@ -94,7 +94,7 @@ impl Readiness {
     }
 }
 
-fn tell() -> io::Result<()> {
+fn report() -> io::Result<()> {
     let mut stdout = io::stdout();
     stdout.write_all(&READY)?;
     stdout.flush()

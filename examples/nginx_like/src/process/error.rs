@@ -83,6 +83,13 @@ impl StartError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => hint(error),
+            Self::UnknownUser {
+                call: "getgrnam",
+                name,
+                ..
+            } => Some(format!(
+                "there is no group \"{name}\", which without a second argument has the name of the user: name one, as in \"user USER GROUP\""
+            )),
             Self::UnknownUser { name, .. } => Some(format!(
                 "add \"{name}\" to the system, or name another in \"user\""
             )),

@@ -25,7 +25,7 @@ use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
 
 /// Serves the configuration at `path` until a signal ends it. `load` reads the configuration the first time. `readiness`
-/// tells that the server listens.
+/// reports that the server listens.
 pub(crate) fn run(
     path: ConfPath,
     readiness: Readiness,

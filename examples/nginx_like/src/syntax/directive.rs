@@ -33,22 +33,24 @@ pub(crate) trait Has<T>: Block {
 }
 
 /// Reads a statement into its block. The handler of a block directive reads the block too.
-pub(crate) type Handler<B> = fn(&mut B, &Statement, &mut Reader<'_>) -> Result<(), ConfigError>;
+pub(crate) type ReadDirective<B> =
+    fn(&mut B, &Statement, &mut Reader<'_>) -> Result<(), ConfigError>;
 
 /// A directive that may stand in the block `B`.
 #[derive(Debug)]
 pub(crate) struct Directive<B> {
     pub(crate) name: &'static str,
     pub(crate) args: Args,
-    is_block: bool,
+    /// Whether it opens a block.
+    pub(crate) is_block: bool,
     /// It only tunes how nginx works inside: reading it is a warning.
     pub(crate) is_without_effect: bool,
-    pub(crate) read: Handler<B>,
+    pub(crate) read: ReadDirective<B>,
 }
 
 impl<B> Directive<B> {
     /// A directive that ends with `;`.
-    pub(crate) const fn simple(name: &'static str, args: Args, read: Handler<B>) -> Self {
+    pub(crate) const fn simple(name: &'static str, args: Args, read: ReadDirective<B>) -> Self {
         Self {
             name,
             args,
@@ -59,7 +61,7 @@ impl<B> Directive<B> {
     }
 
     /// A directive that opens a block.
-    pub(crate) const fn block(name: &'static str, args: Args, read: Handler<B>) -> Self {
+    pub(crate) const fn block(name: &'static str, args: Args, read: ReadDirective<B>) -> Self {
         Self {
             name,
             args,

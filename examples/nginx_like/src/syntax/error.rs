@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::span::Span;
+use super::statement_text::StatementText;
 
 /// Why a configuration cannot be used.
 ///
@@ -16,6 +17,7 @@ use super::span::Span;
 pub(crate) struct ConfigError {
     reason: Box<dyn Error + Send + Sync>,
     span: Option<Span>,
+    statement: Option<Box<StatementText>>,
 }
 
 impl ConfigError {
@@ -24,7 +26,14 @@ impl ConfigError {
         Self {
             reason: Box::new(reason),
             span,
+            statement: None,
         }
+    }
+
+    /// Adds the statement that it is about, unless it has one.
+    pub(crate) fn in_statement(mut self, statement: impl FnOnce() -> StatementText) -> Self {
+        self.statement.get_or_insert_with(|| Box::new(statement()));
+        self
     }
 
     /// An error of the statement or block at `span`.
@@ -35,6 +44,11 @@ impl ConfigError {
     /// What is wrong, without the place.
     pub(crate) fn reason(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.reason
+    }
+
+    /// The statement that it is about, if that is known.
+    pub(crate) fn statement(&self) -> Option<&StatementText> {
+        self.statement.as_deref()
     }
 
     /// The place of the error.

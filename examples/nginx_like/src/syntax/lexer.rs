@@ -4,6 +4,7 @@
 //! Quotes and `#` are special only where a word starts, `}` only where a statement starts, and `{` not after a `$`.
 
 use super::error::SyntaxError;
+use super::statement_text::StatementText;
 
 /// Longest word, quoted string or comment. In nginx this is the size of the read buffer.
 const MAX_LEN: usize = 4096;
@@ -28,6 +29,11 @@ pub(crate) struct Lexer<'a> {
     line: usize,
     /// Where the current word or comment started: position and line.
     start: (usize, usize),
+    /// The words of the statement that is being read, and the lines that they begin in.
+    words: Vec<String>,
+    lines: Vec<usize>,
+    /// The line of the quote that is not closed yet.
+    open_quote: Option<usize>,
     /// The words are of no interest: they need not be valid UTF-8.
     pub(crate) is_skipping: bool,
 }
@@ -39,6 +45,9 @@ impl<'a> Lexer<'a> {
             pos: 0,
             line: 1,
             start: (0, 1),
+            words: Vec::new(),
+            lines: Vec::new(),
+            open_quote: None,
             is_skipping: false,
         }
     }
@@ -48,28 +57,49 @@ impl<'a> Lexer<'a> {
         self.line
     }
 
+    /// Takes the lines that the words of the last statement begin in.
+    pub(crate) fn take_lines(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.lines)
+    }
+
+    /// What was read of the statement that an error has ended.
+    pub(crate) fn unfinished(&self) -> StatementText {
+        StatementText {
+            words: self.words.clone(),
+            lines: self.lines.clone(),
+            open_quote: self.open_quote,
+        }
+    }
+
     /// Reads one statement.
     pub(crate) fn next(&mut self) -> Result<Item, SyntaxError> {
-        let mut words = Vec::new();
+        self.words.clear();
+        self.lines.clear();
+        self.open_quote = None;
         let mut next = self.skip_blank()?;
         loop {
             next = match next {
-                None if words.is_empty() => return Ok(Item::End),
+                None if self.words.is_empty() => return Ok(Item::End),
                 None => return Err(SyntaxError::UnexpectedEnd),
-                Some(b'}') if words.is_empty() => return Ok(Item::BlockEnd),
+                Some(b'}') if self.words.is_empty() => return Ok(Item::BlockEnd),
                 Some(b'}') => return Err(SyntaxError::Unexpected('}')),
-                Some(byte @ (b';' | b'{')) if words.is_empty() => {
+                Some(byte @ (b';' | b'{')) if self.words.is_empty() => {
                     return Err(SyntaxError::Unexpected(byte.into()));
                 }
-                Some(b';') => return Ok(Item::Simple(words)),
-                Some(b'{') => return Ok(Item::BlockStart(words)),
+                Some(b';') => return Ok(Item::Simple(std::mem::take(&mut self.words))),
+                Some(b'{') => return Ok(Item::BlockStart(std::mem::take(&mut self.words))),
                 Some(quote @ (b'"' | b'\'')) => {
-                    words.push(self.quoted(quote)?);
+                    self.lines.push(self.start.1);
+                    self.open_quote = Some(self.start.1);
+                    let word = self.quoted(quote)?;
+                    self.open_quote = None;
+                    self.words.push(word);
                     self.after_quote()?
                 }
                 Some(first) => {
+                    self.lines.push(self.start.1);
                     let (word, end) = self.bare(first)?;
-                    words.push(word);
+                    self.words.push(word);
                     if is_space(end) {
                         self.skip_blank()?
                     } else {

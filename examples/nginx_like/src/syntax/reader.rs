@@ -13,6 +13,7 @@ use super::{
     names::Names,
     span::{Span, Warning},
     statement::Statement,
+    statement_text::StatementText,
 };
 
 /// What the readers of all files of a configuration share.
@@ -199,9 +200,15 @@ impl<'a> Reader<'a> {
                         opens_block,
                         span: self.here(),
                     };
+                    let lines = self.lexer.take_lines();
                     let Err(error) = self.read_statement(block, &statement) else {
                         continue;
                     };
+                    let error = error.in_statement(|| StatementText {
+                        words: statement.words.clone(),
+                        lines,
+                        open_quote: None,
+                    });
                     if !self.context.finds_all || self.is_broken {
                         return Err(error);
                     }
@@ -269,7 +276,11 @@ impl<'a> Reader<'a> {
     /// A mistake that leaves the rest of the file without meaning.
     fn broken(&mut self, error: SyntaxError) -> ConfigError {
         self.is_broken = true;
-        ConfigError::new(error, Some(self.here()))
+        let error = ConfigError::new(error, Some(self.here()));
+        match self.is_parameter {
+            true => error,
+            false => error.in_statement(|| self.lexer.unfinished()),
+        }
     }
 }
 

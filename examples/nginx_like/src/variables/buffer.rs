@@ -1,6 +1,6 @@
 //! A short-lived buffer.
 
-use super::output::Output;
+use super::output::ValueOutput;
 
 /// The bytes that most values have at most.
 const INLINE: usize = 256;
@@ -31,7 +31,7 @@ impl Buffer {
     }
 }
 
-impl Output for Buffer {
+impl ValueOutput for Buffer {
     fn push(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
         match self.inline.get_mut(self.len..end) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lb_proxy::events::{Connection, Summary};
 
 use super::id::VariableId;
-use super::output::Output;
+use super::output::ValueOutput;
 use super::session::SessionState;
 use super::stored::StoredValues;
 use super::table::{Kind, Variable, Variables};
@@ -61,7 +61,7 @@ impl<'a> Context<'a> {
     }
 
     /// Appends the value of a variable to `out`. `None` if it has no value, and `out` is then as before.
-    pub(crate) fn variable(&self, id: VariableId, out: &mut dyn Output) -> Option<()> {
+    pub(crate) fn variable(&self, id: VariableId, out: &mut dyn ValueOutput) -> Option<()> {
         let variable = self.variables.get(id)?;
         let depth = self.depth.get();
         if depth == MAX_DEPTH {
@@ -81,7 +81,7 @@ impl<'a> Context<'a> {
         found
     }
 
-    fn evaluate(&self, variable: &Variable, out: &mut dyn Output) -> Option<()> {
+    fn evaluate(&self, variable: &Variable, out: &mut dyn ValueOutput) -> Option<()> {
         if variable.is_assigned {
             self.run_assignments();
         }
@@ -109,7 +109,12 @@ impl<'a> Context<'a> {
         found
     }
 
-    fn compute_once(&self, variable: &Variable, kept: usize, out: &mut dyn Output) -> Option<()> {
+    fn compute_once(
+        &self,
+        variable: &Variable,
+        kept: usize,
+        out: &mut dyn ValueOutput,
+    ) -> Option<()> {
         if let Some(value) = self.kept.borrow().get(kept) {
             out.push(value.as_ref()?);
             return Some(());
@@ -127,7 +132,7 @@ impl<'a> Context<'a> {
         found
     }
 
-    fn compute(&self, variable: &Variable, out: &mut dyn Output) -> Option<()> {
+    fn compute(&self, variable: &Variable, out: &mut dyn ValueOutput) -> Option<()> {
         match &variable.kind {
             Kind::Defined(definition) => definition.evaluate(self, out),
             Kind::Stored { or_empty } => or_empty.then_some(()),
@@ -135,7 +140,7 @@ impl<'a> Context<'a> {
     }
 
     /// Appends what the group `number`, from 1, of the last regular expression that matched has captured.
-    pub(crate) fn capture(&self, number: u8, out: &mut dyn Output) {
+    pub(crate) fn capture(&self, number: u8, out: &mut dyn ValueOutput) {
         if let Some(captured) = self.stored().capture(number) {
             out.push(captured);
         }

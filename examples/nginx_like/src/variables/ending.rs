@@ -61,7 +61,7 @@ pub(crate) fn lacks_live_upstreams(summary: &Summary<'_>) -> bool {
     servers.take(tried + 1).count() > tried
 }
 
-/// Whether this machine could not begin the connection. nginx then tries no other server, and knows no address yet.
+/// Whether this machine could not begin the connection. nginx then tries no other server, and has no address yet.
 pub(crate) fn is_own_failure(attempt: &AttemptReport) -> bool {
     attempt.outcome == AttemptOutcome::Local
         && attempt

@@ -12,7 +12,7 @@ pub(crate) enum VariableError {
     #[error("invalid variable name \"{text}\"")]
     InvalidNameText { text: String },
     /// Ours.
-    #[error("the \"{name}\" variable is not supported yet ({instead})")]
+    #[error("the \"{name}\" variable is not supported ({instead})")]
     NotSupported {
         name: String,
         /// What to do instead.

@@ -10,7 +10,7 @@ use lb_core::Endpoint;
 use super::buffer::Buffer;
 use super::context::Context;
 use super::id::VariableId;
-use super::output::Output;
+use super::output::ValueOutput;
 use super::table::{Definition, Traits};
 
 pub(crate) use networks::{Cidr, Networks};
@@ -54,7 +54,7 @@ impl Geo {
 }
 
 impl Definition for Geo {
-    fn evaluate(&self, context: &Context<'_>, out: &mut dyn Output) -> Option<()> {
+    fn evaluate(&self, context: &Context<'_>, out: &mut dyn ValueOutput) -> Option<()> {
         let address = self.address(context);
         let text = match &self.table {
             GeoTable::Networks(networks) => networks.find(address),

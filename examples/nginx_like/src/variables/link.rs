@@ -7,7 +7,7 @@ use super::context::Context;
 use super::definitions::{Defined, Definitions};
 use super::error::VariableError;
 use super::id::VariableId;
-use super::output::Output;
+use super::output::ValueOutput;
 use super::table::{Definition, Kind, Traits, Variable, Variables};
 use crate::syntax::error::ConfigError;
 use crate::syntax::names::Names;
@@ -71,7 +71,7 @@ struct LinkedBuiltin {
 }
 
 impl Definition for LinkedBuiltin {
-    fn evaluate(&self, context: &Context<'_>, out: &mut dyn Output) -> Option<()> {
+    fn evaluate(&self, context: &Context<'_>, out: &mut dyn ValueOutput) -> Option<()> {
         match self.builtin.read {
             Read::Whole(read) => read(context, out),
             Read::Rest(read) => read(context, &self.rest, out),

@@ -7,7 +7,7 @@ use lb_proxy::server_names::{ServerNameError, ServerNames};
 use super::buffer::Buffer;
 use super::context::Context;
 use super::id::VariableId;
-use super::output::Output;
+use super::output::ValueOutput;
 use super::regex::Regex;
 use super::table::{Definition, ServerNameMap, Traits};
 use super::value::Value;
@@ -134,7 +134,7 @@ impl Map {
 }
 
 impl Definition for Map {
-    fn evaluate(&self, context: &Context<'_>, out: &mut dyn Output) -> Option<()> {
+    fn evaluate(&self, context: &Context<'_>, out: &mut dyn ValueOutput) -> Option<()> {
         let mut source = Buffer::new();
         self.source.append(context, &mut source);
         if let Some(index) = self.find(source.bytes(), context).or(self.default) {

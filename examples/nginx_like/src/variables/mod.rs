@@ -13,8 +13,8 @@
 //! [`Connection`](lb_proxy::events::Connection), and [`Context::at_end`](context::Context::at_end) with the
 //! [`Summary`](lb_proxy::events::Summary) of a session that ended, for logs. Then
 //! [`Value::get`](value::Value::get) returns the bytes, without an allocation if the value is literal, and
-//! [`Value::append`](value::Value::append) writes them to an [`Output`](output::Output). A variable without a value is
-//! empty in a text; [`Context::variable`](context::Context::variable) tells the two apart, which a log needs.
+//! [`Value::append`](value::Value::append) writes them to a [`ValueOutput`](output::ValueOutput). A variable without a value is
+//! empty in a text; [`Context::variable`](context::Context::variable) distinguishes the two, which a log needs.
 //!
 //! [`Value::reads_first_bytes`](value::Value::reads_first_bytes) lets lb-proxy drop the first bytes where no value reads
 //! them.

@@ -3,24 +3,24 @@
 use lb_proxy::balancing::HashKey;
 
 /// Takes the bytes of a value, part by part.
-pub(crate) trait Output {
+pub(crate) trait ValueOutput {
     fn push(&mut self, bytes: &[u8]);
 }
 
-impl Output for Vec<u8> {
+impl ValueOutput for Vec<u8> {
     fn push(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
 }
 
-impl Output for HashKey {
+impl ValueOutput for HashKey {
     fn push(&mut self, bytes: &[u8]) {
         Self::push(self, bytes);
     }
 }
 
-/// Writes formatted text to an [`Output`].
-pub(crate) struct Text<'a>(pub(crate) &'a mut dyn Output);
+/// Writes formatted text to a [`ValueOutput`].
+pub(crate) struct Text<'a>(pub(crate) &'a mut dyn ValueOutput);
 
 impl std::fmt::Write for Text<'_> {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
@@ -30,7 +30,7 @@ impl std::fmt::Write for Text<'_> {
 }
 
 /// Writes what `shown` displays. Always `Some`, as the result of a variable's function.
-pub(crate) fn display(shown: impl std::fmt::Display, out: &mut dyn Output) -> Option<()> {
+pub(crate) fn display(shown: impl std::fmt::Display, out: &mut dyn ValueOutput) -> Option<()> {
     use std::fmt::Write;
     // An output takes everything.
     let _ = write!(Text(out), "{shown}");
@@ -38,7 +38,7 @@ pub(crate) fn display(shown: impl std::fmt::Display, out: &mut dyn Output) -> Op
 }
 
 /// Writes `bytes`. Always `Some`.
-pub(crate) fn bytes(bytes: impl AsRef<[u8]>, out: &mut dyn Output) -> Option<()> {
+pub(crate) fn bytes(bytes: impl AsRef<[u8]>, out: &mut dyn ValueOutput) -> Option<()> {
     out.push(bytes.as_ref());
     Some(())
 }

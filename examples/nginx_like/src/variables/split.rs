@@ -4,7 +4,7 @@ use super::buffer::Buffer;
 use super::context::Context;
 use super::id::VariableId;
 use super::murmur2::murmur2;
-use super::output::Output;
+use super::output::ValueOutput;
 use super::table::{Definition, Traits};
 use super::value::Value;
 
@@ -15,11 +15,11 @@ const ALL: u32 = 10_000;
 #[derive(Debug)]
 pub(crate) struct Split {
     value: Value,
-    parts: Vec<Part>,
+    parts: Vec<Share>,
 }
 
 #[derive(Debug)]
-struct Part {
+struct Share {
     /// Hashes below it are in the part, unless they are in an earlier one. `None` takes all.
     end: Option<u32>,
     text: Box<str>,
@@ -42,7 +42,7 @@ impl Split {
                 end += (u64::from(share) * u64::from(u32::MAX) / u64::from(ALL)) as u32;
                 end
             });
-            Some(Part { end, text })
+            Some(Share { end, text })
         });
         let parts = parts.collect::<Option<_>>()?;
         Some(Self { value, parts })
@@ -57,7 +57,7 @@ impl Split {
 }
 
 impl Definition for Split {
-    fn evaluate(&self, context: &Context<'_>, out: &mut dyn Output) -> Option<()> {
+    fn evaluate(&self, context: &Context<'_>, out: &mut dyn ValueOutput) -> Option<()> {
         let mut bytes = Buffer::new();
         self.value.append(context, &mut bytes);
         out.push(self.find(murmur2(bytes.bytes())).as_bytes());

@@ -7,13 +7,13 @@ use lb_proxy::server_names::ServerNames;
 
 use super::context::Context;
 use super::id::VariableId;
-use super::output::Output;
+use super::output::ValueOutput;
 use crate::syntax::span::Span;
 
 /// What computes a variable.
 pub(crate) trait Definition: fmt::Debug + Send + Sync {
     /// Appends the value to `out`. `None` if there is none; nothing is appended then.
-    fn evaluate(&self, context: &Context<'_>, out: &mut dyn Output) -> Option<()>;
+    fn evaluate(&self, context: &Context<'_>, out: &mut dyn ValueOutput) -> Option<()>;
 
     /// The variables that it may evaluate.
     fn variables(&self) -> Vec<VariableId>;

@@ -4,7 +4,7 @@ use super::error::VariableError;
 
 /// A part of a text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Piece<'a> {
+pub(super) enum TemplatePart<'a> {
     Text(&'a str),
     /// `$name` or `${name}`.
     Name(&'a str),
@@ -13,26 +13,26 @@ pub(super) enum Piece<'a> {
 }
 
 /// The parts of a text, as nginx splits it.
-pub(super) fn split(text: &str) -> Result<Vec<Piece<'_>>, VariableError> {
+pub(super) fn split(text: &str) -> Result<Vec<TemplatePart<'_>>, VariableError> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         if !before.is_empty() {
-            pieces.push(Piece::Text(before));
+            pieces.push(TemplatePart::Text(before));
         }
         let (piece, behind) = match after.as_bytes() {
             // One digit alone, so "$10" is the first capture and a zero.
-            [digit @ b'1'..=b'9', ..] => (Piece::Capture(digit - b'0'), &after[1..]),
+            [digit @ b'1'..=b'9', ..] => (TemplatePart::Capture(digit - b'0'), &after[1..]),
             _ => {
                 let (name, behind) = split_name(after)?;
-                (Piece::Name(name), behind)
+                (TemplatePart::Name(name), behind)
             }
         };
         pieces.push(piece);
         rest = behind;
     }
     if !rest.is_empty() {
-        pieces.push(Piece::Text(rest));
+        pieces.push(TemplatePart::Text(rest));
     }
     Ok(pieces)
 }
@@ -60,7 +60,7 @@ fn split_name(text: &str) -> Result<(&str, &str), VariableError> {
 
 #[cfg(test)]
 mod tests {
-    use super::Piece::{Capture, Name, Text};
+    use super::TemplatePart::{Capture, Name, Text};
     use super::*;
     use proptest::prelude::*;
 
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_as_in_nginx() {
+    fn mistakes_are_reported_as_in_nginx() {
         let bracket = |name: &str| VariableError::Bracket { name: name.into() };
         for (text, error) in [
             ("$", VariableError::InvalidName),

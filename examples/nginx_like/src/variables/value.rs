@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use super::context::Context;
 use super::id::VariableId;
-use super::output::Output;
+use super::output::ValueOutput;
 use super::table::{Definition, Traits, Variables};
-use super::template::{Piece, split};
+use super::template::{TemplatePart, split};
 use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
 use crate::syntax::statement::Statement;
@@ -36,11 +36,13 @@ impl Value {
         reader: &mut Reader<'_>,
     ) -> Result<Self, ConfigError> {
         let pieces = split(text).map_err(|error| statement.error(error))?;
-        let is_literal = pieces.iter().all(|piece| matches!(piece, Piece::Text(_)));
+        let is_literal = pieces
+            .iter()
+            .all(|piece| matches!(piece, TemplatePart::Text(_)));
         let parts = pieces.into_iter().map(|piece| match piece {
-            Piece::Capture(number) => Part::Capture(number),
-            Piece::Name(name) => Part::Variable(VariableId::of(name, statement, reader)),
-            Piece::Text(text) => Part::Text(text.into()),
+            TemplatePart::Capture(number) => Part::Capture(number),
+            TemplatePart::Name(name) => Part::Variable(VariableId::of(name, statement, reader)),
+            TemplatePart::Text(text) => Part::Text(text.into()),
         });
         Ok(Self {
             text: text.into(),
@@ -97,7 +99,7 @@ impl Value {
     }
 
     /// Appends the value for a session to `out`. What has no value is empty.
-    pub(crate) fn append(&self, context: &Context<'_>, out: &mut dyn Output) {
+    pub(crate) fn append(&self, context: &Context<'_>, out: &mut dyn ValueOutput) {
         if let Some(text) = self.literal() {
             return out.push(text.as_bytes());
         }
@@ -127,7 +129,7 @@ impl Value {
 }
 
 impl Definition for Value {
-    fn evaluate(&self, context: &Context<'_>, out: &mut dyn Output) -> Option<()> {
+    fn evaluate(&self, context: &Context<'_>, out: &mut dyn ValueOutput) -> Option<()> {
         self.append(context, out);
         Some(())
     }

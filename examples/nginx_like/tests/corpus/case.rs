@@ -9,7 +9,7 @@
 //! | `listen NAME WORD` | the word of the configuration that is an address of the balancer |
 //! | `backend NAME WORD` | the word that is an address of a backend; it says its name, and returns what it gets |
 //! | `unused NAME WORD` | the word that is an address at which nothing listens |
-//! | `names NAME WORD HOST…` | the word that is the address of a name server, which knows these names of 127.0.0.1 |
+//! | `names NAME WORD HOST…` | the word that is the address of a name server, which has these names for 127.0.0.1 |
 //! | `let WORD VALUE` | another word, and its replacement |
 //! | `ask …`, `eventually ask …` | what clients see: [`step`](crate::step) |
 //!

@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use std::{io, iter};
 
+use test_support::client_hello::ClientHello;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::client_hello::hello;
 use crate::places::Places;
 use crate::words;
 
@@ -86,7 +86,13 @@ impl Client {
                 .split(',')
                 .filter(|name| !name.is_empty())
                 .collect();
-            hello(name, &alpn, !self.is_tls12)
+            let hello = ClientHello {
+                name,
+                alpn: &alpn,
+                is_tls13: !self.is_tls12,
+                len: 0,
+            };
+            hello.bytes()
         });
         sent.or(hello)
     }

@@ -12,7 +12,6 @@
 mod balancer;
 mod case;
 mod client;
-mod client_hello;
 mod pattern;
 mod places;
 mod run;

@@ -11,7 +11,7 @@ use crate::proxy::NginxLike;
 use crate::sockets::{Conversation, Reserved, ask, eventually};
 
 /// Starts a proxy with a node, whose `server` block has `server` too. Names in it are below the returned directory.
-async fn start(stream: &str, server: &str) -> (NginxLike, tempfile::TempDir) {
+async fn start(stream: &str, server: &str) -> (NginxLike, LogDir) {
     let node = Reserved::any();
     drop(node.serve("node").await);
     let dir = tempfile::tempdir().unwrap();
@@ -24,9 +24,19 @@ async fn start(stream: &str, server: &str) -> (NginxLike, tempfile::TempDir) {
         place(server)
     );
     let proxy = NginxLike::start("", &stream).await;
-    // The node's port stays its own while the test runs.
-    std::mem::forget(node);
-    (proxy, dir)
+    (proxy, LogDir { dir, _node: node })
+}
+
+/// Where the logs are, while the node's port stays its own.
+struct LogDir {
+    dir: tempfile::TempDir,
+    _node: Reserved,
+}
+
+impl LogDir {
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
 }
 
 async fn sessions(proxy: &NginxLike, count: usize) {
@@ -154,7 +164,7 @@ async fn sigusr1_reopens_the_log_that_only_a_session_from_before_a_reload_has() 
 }
 
 #[tokio::test]
-async fn a_syslog_server_that_is_not_there_is_told_as_nginx_tells_it() {
+async fn a_syslog_server_that_is_not_there_is_reported_as_in_nginx() {
     let (proxy, dir) = start("access_log syslog:server=unix:DIR/none short;", "").await;
     sessions(&proxy, 1).await;
     let server = dir.path().join("none");
@@ -209,9 +219,10 @@ async fn syslog_gets_lines_with_facility_severity_and_tag() {
 }
 
 #[tokio::test]
-async fn a_log_that_takes_no_lines_costs_no_session_and_is_told() {
+async fn a_log_that_takes_no_lines_costs_no_session_and_is_reported() {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     let logs = "access_log /dev/full short; access_log DIR/fifo long; access_log DIR/good short;
+        access_log DIR/no/$protocol short;
         log_format long '$status LONG';";
     // A word of a configuration may have 4096 bytes.
     let long = format!("' '{}", "x".repeat(4000)).repeat(15);
@@ -233,6 +244,9 @@ async fn a_log_that_takes_no_lines_costs_no_session_and_is_told() {
     proxy
         .logged("write() to \"/dev/full\" failed (28: No space left on device)")
         .await;
+    let missing = dir.path().join("no/TCP");
+    let missing = format!("open() \"{}\" failed (2: No such", missing.display());
+    proxy.logged(&missing).await;
     proxy
         .logged("Log lines dropped, their reader or disk is too slow")
         .await;

@@ -180,7 +180,7 @@ fn the_log_of_the_command_line_is_for_a_configuration_without_one() {
     let (output, stderr) = run(&arguments, dir.path());
     assert!(output.status.success(), "{stderr}");
     assert!(dir.path().join("own.log").exists());
-    // As in nginx, which opens it before it knows the configuration.
+    // As in nginx, which opens it before it reads the configuration.
     assert!(dir.path().join("other.log").exists());
     let (output, stderr) = run(&["-t", "-c", "test.conf", "-e", "no/such.log"], dir.path());
     assert!(output.status.success(), "{stderr}");

@@ -116,7 +116,7 @@ async fn a_daemon_that_does_not_start_fails_the_process_that_started_it() {
     assert!(printed.starts_with(&expected), "{printed}");
     assert!(!site.pid_file().exists());
     drop(taken);
-    // A mistake is told before a daemon starts.
+    // A mistake is reported before a daemon starts.
     write_conf(site.dir.path(), "daemon on; nonsense;");
     let (code, printed) = site.run(&[]);
     assert_eq!(code, Some(1));

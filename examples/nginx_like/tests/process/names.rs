@@ -67,9 +67,9 @@ async fn the_resolver_looks_up_names_with_resolve_and_the_system_all_other_names
     .await;
     assert_eq!(dns.questions("plain.test"), 0);
     assert_eq!(dns.questions("under_score"), 0);
-    let told = "search domain \".local\" is no name";
-    proxy.logged(told).await;
-    assert_eq!(proxy.count(told), 1);
+    let warning = "search domain \".local\" is no name";
+    proxy.logged(warning).await;
+    assert_eq!(proxy.count(warning), 1);
 }
 
 #[tokio::test]

@@ -113,6 +113,11 @@ impl NginxLike {
         .await;
     }
 
+    /// Waits until the process has ended.
+    pub(crate) async fn ended(&mut self) {
+        within("the exit", self.child.wait()).await.unwrap();
+    }
+
     pub(crate) async fn exit(mut self) -> ExitStatus {
         within("the exit", self.child.wait()).await.unwrap()
     }

@@ -140,14 +140,7 @@ async fn a_real_nginx_sends_and_receives() {
         return '$proxy_protocol_addr:$proxy_protocol_port'; }";
     let (receiver, _receiver, _held) = start_nginx(&nginx, dirs[0].path(), receives).await;
     for version in ["on", "v2"] {
-        let proxy = NginxLike::start(
-            "",
-            &format!(
-                "server {{ listen LISTEN proxy_protocol; set_real_ip_from 127.0.0.1;
-                    proxy_pass {receiver}; proxy_protocol {version}; }}"
-            ),
-        )
-        .await;
+        let proxy = between(receiver, version).await;
         let sends = format!(
             "server {{ listen LISTEN; proxy_pass {}; proxy_protocol on; }}",
             proxy.addr
@@ -157,6 +150,15 @@ async fn a_real_nginx_sends_and_receives() {
         let expected = client.local_addr().unwrap().to_string();
         assert_eq!(answer(&mut client).await, expected, "{version}");
     }
+}
+
+/// A proxy that takes a header and sends one of `version` to `receiver`.
+async fn between(receiver: SocketAddr, version: &str) -> NginxLike {
+    let server = format!(
+        "server {{ listen LISTEN proxy_protocol; set_real_ip_from 127.0.0.1;
+            proxy_pass {receiver}; proxy_protocol {version}; }}"
+    );
+    NginxLike::start("", &server).await
 }
 
 #[tokio::test]
@@ -170,14 +172,7 @@ async fn a_real_haproxy_sends_and_receives() {
         let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let receives = format!("bind LISTEN accept-proxy\n server backend {backend_addr} {sends}");
         let (receiver, _receiver, _held) = start_haproxy(&haproxy, dirs[0].path(), &receives).await;
-        let proxy = NginxLike::start(
-            "",
-            &format!(
-                "server {{ listen LISTEN proxy_protocol; set_real_ip_from 127.0.0.1;
-                    proxy_pass {receiver}; proxy_protocol {version}; }}"
-            ),
-        )
-        .await;
+        let proxy = between(receiver, version).await;
         let sends = format!("bind LISTEN\n server next {} {sends}", proxy.addr);
         let (sender, _sender, _held) = start_haproxy(&haproxy, dirs[1].path(), &sends).await;
         let mut client = connect(sender).await;

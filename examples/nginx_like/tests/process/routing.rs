@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use test_support::client_hello::asking_for;
 use test_support::dns::DnsServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::proxy::NginxLike;
-use crate::server_names::{hello, named};
+use crate::server_names::named;
 use crate::sockets::{Reserved, answer, ask, within};
 
 /// What a client that sends `first` to `addr` receives.
@@ -63,7 +64,7 @@ async fn names_choose_the_server_of_an_address() {
         ("gold2.tenant.test", "default"),
         ("example.com", "default"),
     ] {
-        assert_eq!(say(proxy.addr, &hello(name)).await, expected, "{name}");
+        assert_eq!(say(proxy.addr, &asking_for(name)).await, expected, "{name}");
     }
     assert_eq!(say(proxy.addr, b"no TLS").await, "default");
 
@@ -73,8 +74,14 @@ async fn names_choose_the_server_of_an_address() {
         server {{ listen LISTEN; server_name mail.example.com; return mail; }}"
     );
     proxy.reload("", &stream).await;
-    assert_eq!(say(proxy.addr, &hello("mail.example.com")).await, "mail");
-    assert_eq!(say(proxy.addr, &hello("gold.tenant.test")).await, "one");
+    assert_eq!(
+        say(proxy.addr, &asking_for("mail.example.com")).await,
+        "mail"
+    );
+    assert_eq!(
+        say(proxy.addr, &asking_for("gold.tenant.test")).await,
+        "one"
+    );
 }
 
 #[tokio::test]
@@ -92,9 +99,9 @@ async fn pass_hands_the_connection_to_another_listener() {
     );
     let proxy = NginxLike::start("", &stream).await;
     let expected = format!("web {} web.test 1", web.addr.port());
-    assert_eq!(say(proxy.addr, &hello("web.test")).await, expected);
-    assert_eq!(say(proxy.addr, &hello("a.test")).await, "other");
-    refused(proxy.addr, &hello("loop.test")).await;
+    assert_eq!(say(proxy.addr, &asking_for("web.test")).await, expected);
+    assert_eq!(say(proxy.addr, &asking_for("a.test")).await, "other");
+    refused(proxy.addr, &asking_for("loop.test")).await;
 }
 
 #[tokio::test]

@@ -18,12 +18,12 @@ const fn host(last: u8) -> IpAddr {
 }
 
 /// Four machines, three of which have a name, and their name server.
-struct Cluster {
+struct ArticleCluster {
     machines: Vec<Reserved>,
     dns: DnsServer,
 }
 
-impl Cluster {
+impl ArticleCluster {
     fn new() -> Self {
         let machines = Reserved::same_port(&[host(11), host(12), host(13), host(14)]);
         let dns = DnsServer::start();
@@ -59,7 +59,7 @@ fn count(answers: &[String], node: &str) -> usize {
 
 #[tokio::test]
 async fn new_connections_go_to_the_nodes_in_turn() {
-    let cluster = Cluster::new();
+    let cluster = ArticleCluster::new();
     let _nodes = [
         cluster.start(0).await,
         cluster.start(1).await,
@@ -74,7 +74,7 @@ async fn new_connections_go_to_the_nodes_in_turn() {
 
 #[tokio::test]
 async fn a_dead_node_costs_no_connection_and_serves_again_after_its_return() {
-    let cluster = Cluster::new();
+    let cluster = ArticleCluster::new();
     let nodes = [
         cluster.start(0).await,
         cluster.start(1).await,
@@ -104,7 +104,7 @@ async fn a_dead_node_costs_no_connection_and_serves_again_after_its_return() {
 
 #[tokio::test]
 async fn membership_follows_the_names() {
-    let cluster = Cluster::new();
+    let cluster = ArticleCluster::new();
     let mut nodes = Vec::new();
     for machine in 0..4 {
         nodes.push(cluster.start(machine).await);
@@ -133,7 +133,7 @@ async fn membership_follows_the_names() {
         "an open connection lives on"
     );
 
-    let Cluster {
+    let ArticleCluster {
         machines: _held,
         dns,
     } = cluster;
@@ -148,7 +148,7 @@ async fn membership_follows_the_names() {
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_at_the_start_does_not_stop_the_rest() {
-    let cluster = Cluster::new();
+    let cluster = ArticleCluster::new();
     let _nodes = [cluster.start(0).await, cluster.start(2).await];
     let _late = cluster.start(1).await;
     cluster.dns.remove("node2.test");
@@ -165,7 +165,7 @@ async fn a_name_that_does_not_resolve_at_the_start_does_not_stop_the_rest() {
 #[tokio::test]
 async fn sigquit_lets_a_transfer_end_and_refuses_new_connections() {
     const LINES: usize = 4096;
-    let cluster = Cluster::new();
+    let cluster = ArticleCluster::new();
     let _node = cluster.start(0).await;
     let proxy = cluster.proxy().await;
     let mut conversation = Conversation::open(proxy.addr).await.unwrap();

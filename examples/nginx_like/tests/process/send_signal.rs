@@ -13,7 +13,7 @@ use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, within};
 
 /// Sends a signal to the process of the configuration `conf` in `dir`.
-fn tell(program: impl AsRef<OsStr>, dir: &Path, conf: &str, signal: &str) -> Output {
+fn send(program: impl AsRef<OsStr>, dir: &Path, conf: &str, signal: &str) -> Output {
     let mut command = Command::new(program);
     let command = command.args(["-s", signal, "-p"]).arg(dir);
     command.arg("-c").arg(dir.join(conf)).output().unwrap()
@@ -49,7 +49,7 @@ impl Serving {
 }
 
 fn tell_it(proxy: &NginxLike, signal: &str) {
-    let Output { status, stderr, .. } = tell(ours(), proxy.dir(), "test.conf", signal);
+    let Output { status, stderr, .. } = send(ours(), proxy.dir(), "test.conf", signal);
     assert!(status.success() && stderr.is_empty(), "{stderr:?}");
 }
 
@@ -70,7 +70,7 @@ async fn reload_and_reopen_reach_the_process_of_the_pid_file() {
     );
     proxy.configure(&pid, &stream);
     // As in nginx the process that sends the signal reads the configuration, too.
-    let output = tell(ours(), proxy.dir(), "test.conf", "reload");
+    let output = send(ours(), proxy.dir(), "test.conf", "reload");
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     let expected = "nginx_like: [emerg] unknown directive \"nonsense\" in ";
@@ -135,7 +135,7 @@ fn a_fifo_as_pid_file_reads_as_empty() {
     make_fifo(&pid_file);
     let text = format!("pid {};", pid_file.display());
     write_conf(dir.path(), &text);
-    let output = tell(ours(), dir.path(), "test.conf", "stop");
+    let output = send(ours(), dir.path(), "test.conf", "stop");
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("invalid PID number \"\""), "{stderr}");
@@ -164,14 +164,14 @@ fn a_pid_file_that_names_no_process_is_an_error() {
             fs::write(&pid_file, insert(content)).unwrap();
         }
         let expected = insert(expected);
-        let said = stderr(tell(ours(), dir.path(), "test.conf", "stop"));
+        let said = stderr(send(ours(), dir.path(), "test.conf", "stop"));
         assert!(
             said.starts_with(&format!("nginx_like: {expected}")),
             "{said}"
         );
         assert!(said.contains(&quoted), "{said}");
         if let Some(nginx) = nginx.as_ref().filter(|_| i < FAILURES.len()) {
-            let said = stderr(tell(nginx, dir.path(), "test.conf", "stop"));
+            let said = stderr(send(nginx, dir.path(), "test.conf", "stop"));
             let (level, message) = expected.split_once(' ').unwrap();
             assert!(said.contains(level) && said.contains(message), "{said}");
         }
@@ -182,7 +182,7 @@ fn a_pid_file_that_names_no_process_is_an_error() {
 fn without_a_pid_directive_the_default_path_names_the_process() {
     let dir = tempfile::tempdir().unwrap();
     write_conf(dir.path(), "events {}");
-    let output = tell(ours(), dir.path(), "test.conf", "reload");
+    let output = send(ours(), dir.path(), "test.conf", "reload");
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
@@ -190,7 +190,7 @@ fn without_a_pid_directive_the_default_path_names_the_process() {
             && stderr.ends_with("logs/nginx.pid\" failed (2: No such file or directory)\n"),
         "{stderr}"
     );
-    let output = tell(ours(), dir.path(), "test.conf", "jump");
+    let output = send(ours(), dir.path(), "test.conf", "jump");
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("stop, quit, reload, reopen"), "{stderr}");

@@ -3,32 +3,13 @@
 use std::iter::once;
 use std::net::SocketAddr;
 
+use test_support::client_hello::asking_for;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::hash::start_nginx_if_asked;
 use crate::proxy::NginxLike;
 use crate::sockets::{answer, listen};
-
-/// A ClientHello with the server name `name`.
-pub(crate) fn hello(name: &str) -> Vec<u8> {
-    let prefixed = |bytes: Vec<u8>, width: usize| {
-        let len = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-        [&len[4 - width..], &bytes].concat()
-    };
-    let name = [vec![0], prefixed(name.into(), 2)].concat();
-    let server_name = [vec![0, 0], prefixed(prefixed(name, 2), 2)].concat();
-    let body = [
-        vec![3, 3],
-        vec![7; 32],
-        vec![0],
-        prefixed(vec![0x13, 0x01], 2),
-        vec![1, 0],
-        prefixed(server_name, 2),
-    ];
-    let message = [vec![1], prefixed(body.concat(), 3)].concat();
-    [vec![0x16, 3, 1], prefixed(message, 2)].concat()
-}
 
 /// A backend that sends its name and closes.
 pub(crate) async fn named(name: &'static str) -> SocketAddr {
@@ -59,11 +40,11 @@ async fn a_map_sends_names_to_upstreams() {
     let proxies = once(ours.addr).chain(theirs.as_ref().map(|started| started.0));
     for addr in proxies {
         for (first, expected) in [
-            (hello("a.example.com"), "one"),
-            (hello("A.EXAMPLE.com"), "one"),
-            (hello("two.test"), "two"),
-            (hello("b.two.test"), "two"),
-            (hello("b.example.com"), "other"),
+            (asking_for("a.example.com"), "one"),
+            (asking_for("A.EXAMPLE.com"), "one"),
+            (asking_for("two.test"), "two"),
+            (asking_for("b.two.test"), "two"),
+            (asking_for("b.example.com"), "other"),
             (b"GET / HTTP/1.0\r\n\r\n".to_vec(), "other"),
         ] {
             let mut client = TcpStream::connect(addr).await.unwrap();
@@ -91,7 +72,7 @@ async fn a_name_is_kept_as_the_client_sent_it() {
         ("\u{fc}.example.com", "wild"),
     ] {
         let mut client = TcpStream::connect(proxy.addr).await.unwrap();
-        client.write_all(&hello(name)).await.unwrap();
+        client.write_all(&asking_for(name)).await.unwrap();
         let expected = format!("{found} TLSv1.2 {name}");
         assert_eq!(answer(&mut client).await, expected);
     }

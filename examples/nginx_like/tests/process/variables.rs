@@ -4,12 +4,13 @@ use std::iter::once;
 
 use lb_proxy::proxy_protocol::{Addresses, Tlv, write_v1, write_v2};
 use rustix::process::Signal;
+use test_support::client_hello::asking_for;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::hash::start_nginx_if_asked;
 use crate::proxy::NginxLike;
-use crate::server_names::{hello, named};
+use crate::server_names::named;
 use crate::sockets::answer;
 
 /// Servers that `hash` spreads keys over.
@@ -54,8 +55,8 @@ async fn keys_have_the_name_and_the_address_of_the_client() {
     let stream = servers.stream("", key, "", "ssl_preread on;");
     let proxy = NginxLike::start("", &stream).await;
     for (first, expected) in [
-        (hello("a.test"), "a.test127.0.0.1-TLSv1.2"),
-        (hello("b.test"), "b.test127.0.0.1-TLSv1.2"),
+        (asking_for("a.test"), "a.test127.0.0.1-TLSv1.2"),
+        (asking_for("b.test"), "b.test127.0.0.1-TLSv1.2"),
         (b"GET / HTTP/1.0\r\n\r\n".to_vec(), "127.0.0.1-"),
     ] {
         assert_eq!(
@@ -77,9 +78,9 @@ async fn a_regular_expression_captures_a_part_of_the_name() {
     let stream = servers.stream(block, "$key/$tenant", "", "ssl_preread on;");
     let proxy = NginxLike::start("", &stream).await;
     for (first, expected) in [
-        (hello("shop.eu.test"), "eu of shop/shop"),
-        (hello("blog.us.test"), "us of blog/blog"),
-        (hello("example.com"), "another name/"),
+        (asking_for("shop.eu.test"), "eu of shop/shop"),
+        (asking_for("blog.us.test"), "us of blog/blog"),
+        (asking_for("example.com"), "another name/"),
         (b"SSH-2.0-x\r\n".to_vec(), "no name/"),
     ] {
         assert_eq!(
@@ -107,8 +108,8 @@ async fn a_proxy_header_is_read_whether_or_not_it_is_trusted() {
         Tlv::new(Tlv::SSL, &ssl),
     ];
     write_v2(Some(ends), tlvs, false, &mut second).unwrap();
-    let block = "map $proxy_protocol_tlv_authority $who { tlv.test known; default unknown; }";
-    let key = "$who $proxy_protocol_addr:$proxy_protocol_port $proxy_protocol_server_addr:$proxy_protocol_server_port \
+    let block = "map $proxy_protocol_tlv_authority $owner { tlv.test known; default unknown; }";
+    let key = "$owner $proxy_protocol_addr:$proxy_protocol_port $proxy_protocol_server_addr:$proxy_protocol_server_port \
                $proxy_protocol_tlv_0xE0 $proxy_protocol_tlv_ssl_cipher $proxy_protocol_tlv_ssl_verify $remote_addr \
                $realip_remote_addr";
     for (trusted, client) in [
@@ -117,9 +118,9 @@ async fn a_proxy_header_is_read_whether_or_not_it_is_trusted() {
     ] {
         let stream = servers.stream(block, key, "proxy_protocol", trusted);
         let proxy = NginxLike::start("", &stream).await;
-        for (header, who, tlvs) in [(&first, "unknown", "  "), (&second, "known", "own ABC 18")] {
+        for (header, owner, tlvs) in [(&first, "unknown", "  "), (&second, "known", "own ABC 18")] {
             let addrs = "192.0.2.1:4242 198.51.100.1:443";
-            let expected = format!("{who} {addrs} {tlvs} {client} 127.0.0.1");
+            let expected = format!("{owner} {addrs} {tlvs} {client} 127.0.0.1");
             assert_eq!(
                 ask(&proxy, header).await,
                 servers.of(&expected).await,

@@ -10,7 +10,7 @@ use crate::{Handle, Upstream};
 
 /// A backend of an upstream.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct TargetBackend {
     pub(super) upstream: Upstream,
     pub(super) addr: SocketAddr,
     pub(super) endpoint: Endpoint,
@@ -32,7 +32,7 @@ pub(super) fn upstream(handle: &Handle, name: &str) -> Result<Upstream, RequestE
 pub(super) fn targets(
     handle: &Handle,
     parameters: &Parameters,
-) -> Result<Vec<Target>, RequestError> {
+) -> Result<Vec<TargetBackend>, RequestError> {
     let asked = parameters.required("backend")?;
     let upstreams = match parameters.get("upstream") {
         Some(name) => vec![upstream(handle, name)?],
@@ -67,7 +67,7 @@ pub(super) fn targets(
 
 #[derive(Debug)]
 struct Candidate {
-    target: Target,
+    target: TargetBackend,
     name: Option<std::sync::Arc<str>>,
 }
 
@@ -80,7 +80,7 @@ impl Candidate {
 fn candidates(upstream: &Upstream) -> Vec<Candidate> {
     let set = upstream.backends();
     let candidate = |addr, endpoint, name| Candidate {
-        target: Target {
+        target: TargetBackend {
             upstream: upstream.clone(),
             addr,
             endpoint,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Answered, RouteContext, RouteRequest};
+use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::program::ConfigLine;
 

@@ -6,7 +6,7 @@ use lb_core::{ExplainedBackend, Explanation, Verdict};
 use serde::Serialize;
 
 use super::backends::upstream;
-use super::{Answered, RouteContext, RouteRequest};
+use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::{Parameters, invalid};
 use crate::admin::status::{as_millis, verdict_name};

@@ -4,7 +4,7 @@ use lb_core::Escaped;
 use serde_json::json;
 use tracing::info;
 
-use super::{Answered, RouteContext, RouteRequest};
+use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::{AdminAnswer, RequestError};
 
 pub(super) const PARAMETERS: &[&str] = &["level"];

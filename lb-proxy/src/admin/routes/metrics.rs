@@ -1,6 +1,6 @@
 //! `/metrics`.
 
-use super::{Answered, RouteContext, RouteRequest};
+use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::AdminAnswer;
 use crate::openmetrics::{Format, encode};
 

@@ -2,6 +2,7 @@
 
 mod backends;
 mod config;
+mod context;
 mod explain;
 mod log_level;
 #[cfg(feature = "metrics")]
@@ -11,37 +12,15 @@ mod page;
 mod ready;
 mod sessions;
 
-use super::answer::{AdminAnswer, RequestError};
-use super::program::Program;
-use super::query::Parameters;
+use context::Answered;
+
+use super::answer::AdminAnswer;
 use super::status;
-use crate::Handle;
 
-/// What the routes read and change.
-#[derive(Debug)]
-pub(super) struct RouteContext {
-    pub(super) handle: Handle,
-    pub(super) program: Program,
-    /// The metrics of the server.
-    #[cfg(feature = "metrics")]
-    pub(super) registry: prometheus_client::registry::Registry,
-}
-
-/// A request that was admitted.
-#[derive(Debug)]
-pub(super) struct RouteRequest<'a> {
-    pub(super) parameters: Parameters,
-    /// What sent it, for logs and the origin of overrides.
-    pub(super) by: &'a str,
-    /// The types of documents that the client accepts.
-    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for metrics"))]
-    pub(super) accept: &'a str,
-}
-
-type Answered = Result<AdminAnswer, RequestError>;
+pub(super) use context::{RouteContext, RouteRequest};
 
 /// A path and what it does.
-pub(super) struct Route {
+pub(super) struct AdminRoute {
     pub(super) path: &'static str,
     /// Whether it changes state: a `POST`.
     pub(super) writes: bool,
@@ -50,7 +29,7 @@ pub(super) struct Route {
     pub(super) answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
 }
 
-impl Route {
+impl AdminRoute {
     const fn get(
         path: &'static str,
         parameters: &'static [&'static str],
@@ -83,26 +62,26 @@ impl Route {
     }
 }
 
-const ROUTES: &[Route] = &[
-    Route::post("/close", sessions::CLOSE, sessions::close),
-    Route::get("/config", &[], config::config),
-    Route::post("/drain", overrides::BACKEND, overrides::drain),
-    Route::get("/explain", explain::PARAMETERS, explain::explain),
-    Route::get("/livez", &[], |_, _| Ok(AdminAnswer::text(200, "ok\n"))),
-    Route::post("/log_level", log_level::PARAMETERS, log_level::set),
-    Route::post("/max_conns", overrides::MAX_CONNS, overrides::max_conns),
+const ROUTES: &[AdminRoute] = &[
+    AdminRoute::post("/close", sessions::CLOSE, sessions::close),
+    AdminRoute::get("/config", &[], config::config),
+    AdminRoute::post("/drain", overrides::BACKEND, overrides::drain),
+    AdminRoute::get("/explain", explain::PARAMETERS, explain::explain),
+    AdminRoute::get("/livez", &[], |_, _| Ok(AdminAnswer::text(200, "ok\n"))),
+    AdminRoute::post("/log_level", log_level::PARAMETERS, log_level::set),
+    AdminRoute::post("/max_conns", overrides::MAX_CONNS, overrides::max_conns),
     #[cfg(feature = "metrics")]
-    Route::get("/metrics", &[], metrics::metrics),
-    Route::post("/ready", overrides::BACKEND, overrides::ready),
-    Route::get("/readyz", &[], ready::ready),
-    Route::get("/requests", &[], |_, _| Ok(requests())),
-    Route::get("/sessions", sessions::LIST, sessions::list),
-    Route::get("/status.json", &[], |context, _| {
+    AdminRoute::get("/metrics", &[], metrics::metrics),
+    AdminRoute::post("/ready", overrides::BACKEND, overrides::ready),
+    AdminRoute::get("/readyz", &[], ready::ready),
+    AdminRoute::get("/requests", &[], |_, _| Ok(requests())),
+    AdminRoute::get("/sessions", sessions::LIST, sessions::list),
+    AdminRoute::get("/status.json", &[], |context, _| {
         let status = status::collect(&context.handle, &context.program);
         Ok(AdminAnswer::json(200, &status))
     }),
-    Route::post("/undrain", overrides::BACKEND, overrides::undrain),
-    Route::post("/weight", overrides::WEIGHT, overrides::weight),
+    AdminRoute::post("/undrain", overrides::BACKEND, overrides::undrain),
+    AdminRoute::post("/weight", overrides::WEIGHT, overrides::weight),
 ];
 
 /// The list of all requests but those of the page.

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use lb_core::{AdminState, Weight};
 use serde::Serialize;
 
-use super::backends::{Target, targets};
-use super::{Answered, RouteContext, RouteRequest};
+use super::backends::{TargetBackend, targets};
+use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::invalid;
 use crate::admin::status::admin_name;
@@ -107,8 +107,8 @@ fn change(context: &RouteContext, request: &RouteRequest<'_>, change: Change) ->
     Ok(AdminAnswer::json(200, &OverridesAnswer { backends }))
 }
 
-fn apply(target: &Target, change: Change, by: &str) -> Result<Changed, RequestError> {
-    let Target {
+fn apply(target: &TargetBackend, change: Change, by: &str) -> Result<Changed, RequestError> {
+    let TargetBackend {
         upstream,
         addr,
         endpoint,

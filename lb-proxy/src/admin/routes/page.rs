@@ -1,7 +1,7 @@
 //! The page, its style sheet and its scripts. They are compiled in, and the policy that is sent with them lets a browser load
 //! nothing else.
 
-use super::Route;
+use super::AdminRoute;
 use crate::admin::answer::AdminAnswer;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -11,14 +11,14 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// A route to a file below `admin/page`.
 macro_rules! file {
     ($path:literal, $content_type:ident, $file:literal) => {
-        Route::get($path, &[], |_, _| {
+        AdminRoute::get($path, &[], |_, _| {
             let text = include_str!(concat!("../page/", $file));
             Ok(AdminAnswer::file($content_type, text))
         })
     };
 }
 
-pub(super) const PAGE: &[Route] = &[
+pub(super) const PAGE: &[AdminRoute] = &[
     file!("/", HTML, "index.html"),
     file!("/page.css", CSS, "page.css"),
     file!("/page/actions.js", SCRIPT, "actions.js"),

@@ -1,6 +1,6 @@
 //! `/readyz`.
 
-use super::{Answered, RouteContext, RouteRequest};
+use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::AdminAnswer;
 use crate::admin::status;
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::backends::{targets, upstream};
-use super::{Answered, RouteContext, RouteRequest};
+use super::context::{Answered, RouteContext, RouteRequest};
 use crate::Handle;
 use crate::access::Network;
 use crate::admin::answer::{AdminAnswer, RequestError};
@@ -39,11 +39,11 @@ struct SessionsAnswer {
     tracked: bool,
     /// Sessions that meet the conditions, those above the limit included.
     matched: usize,
-    sessions: Vec<Session>,
+    sessions: Vec<ListedSession>,
 }
 
 #[derive(Serialize)]
-struct Session {
+struct ListedSession {
     id: u64,
     phase: &'static str,
     listener: String,
@@ -65,13 +65,13 @@ pub(super) fn list(context: &RouteContext, request: &RouteRequest<'_>) -> Answer
         tracked: handle.tracks_sessions(),
         matched: list.matched,
         sessions: sessions
-            .map(|session| Session::of(session, &listeners))
+            .map(|session| ListedSession::of(session, &listeners))
             .collect(),
     };
     Ok(AdminAnswer::json(200, &answer))
 }
 
-impl Session {
+impl ListedSession {
     fn of(session: &SessionReport, listeners: &[(Endpoint, crate::Upstream)]) -> Self {
         let mut listeners = listeners.iter().map(|(endpoint, _)| endpoint);
         let listener = listeners.find(|endpoint| endpoint.key() == session.listener);

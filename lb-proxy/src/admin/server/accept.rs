@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::connection;
-use super::running::ServerShared;
+use super::shared::ServerShared;
 use crate::admin::listener::AdminSocket;
 use crate::admin::peer::AdminPeer;
 
@@ -58,32 +58,32 @@ pub(super) async fn serve_until_idle(
     Ok(())
 }
 
-enum Client {
+enum AcceptedClient {
     Tcp(TcpStream, AdminPeer),
     Unix(UnixStream),
 }
 
 /// Cancel-safe.
-async fn accept(socket: &AdminSocket, watched: &AsyncFd<OwnedFd>) -> io::Result<Client> {
+async fn accept(socket: &AdminSocket, watched: &AsyncFd<OwnedFd>) -> io::Result<AcceptedClient> {
     watched
         .async_io(Interest::READABLE, |_| match socket {
             AdminSocket::Tcp(socket) => {
                 let (stream, addr) = socket.accept()?;
-                Ok(Client::Tcp(stream, AdminPeer::Tcp(addr)))
+                Ok(AcceptedClient::Tcp(stream, AdminPeer::Tcp(addr)))
             }
-            AdminSocket::Unix(socket) => Ok(Client::Unix(socket.accept()?.0)),
+            AdminSocket::Unix(socket) => Ok(AcceptedClient::Unix(socket.accept()?.0)),
         })
         .await
 }
 
-async fn serve(client: Client, shared: Arc<ServerShared>) {
+async fn serve(client: AcceptedClient, shared: Arc<ServerShared>) {
     // It fails only if the client is gone already.
     let _ = try_serve(client, shared).await;
 }
 
-async fn try_serve(client: Client, shared: Arc<ServerShared>) -> io::Result<()> {
+async fn try_serve(client: AcceptedClient, shared: Arc<ServerShared>) -> io::Result<()> {
     match client {
-        Client::Tcp(stream, peer) => {
+        AcceptedClient::Tcp(stream, peer) => {
             if !shared.rules().admits(peer) {
                 return Ok(());
             }
@@ -92,7 +92,7 @@ async fn try_serve(client: Client, shared: Arc<ServerShared>) -> io::Result<()> 
             stream.set_nodelay(true)?;
             connection::serve(stream, peer, shared).await;
         }
-        Client::Unix(stream) => {
+        AcceptedClient::Unix(stream) => {
             stream.set_nonblocking(true)?;
             let stream = tokio::net::UnixStream::from_std(stream)?;
             let credentials = stream.peer_cred()?;

@@ -19,12 +19,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::running::ServerShared;
+use super::shared::ServerShared;
 use crate::admin::access::{AccessError, AccessHeaders};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::peer::AdminPeer;
 use crate::admin::query::Parameters;
-use crate::admin::routes::{Route, RouteRequest};
+use crate::admin::routes::{AdminRoute, RouteRequest};
 use crate::admin::settings::AdmissionRules;
 
 /// The time in which a client must send the headers of a request, also of the next one on its connection.
@@ -104,7 +104,7 @@ async fn answer(
         warn!(client = %peer, %path, %error, "Admin request refused");
     })?;
     let unknown = || RequestError::not_found("there is nothing here; GET /requests lists all");
-    let route = Route::find(request.uri().path()).ok_or_else(unknown)?;
+    let route = AdminRoute::find(request.uri().path()).ok_or_else(unknown)?;
     if route.writes != writes {
         return Err(no_method());
     }

@@ -3,6 +3,7 @@
 mod accept;
 mod connection;
 mod running;
+mod shared;
 mod thread;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! A running admin server.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lb_core::Endpoint;
@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
+use super::shared::ServerShared;
 use super::thread::serve_on_a_thread;
 use crate::admin::listener::{AdminListener, AdminSocket};
 use crate::admin::routes::RouteContext;
-use crate::admin::settings::{AdminSettings, AdmissionRules};
+use crate::admin::settings::AdminSettings;
 
 /// How long the server waits after an error of the system before it tries again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -28,26 +29,9 @@ pub struct AdminServer {
     tasks: TaskTracker,
 }
 
-/// What the task, the thread and the connections of an admin server share.
-#[derive(Debug)]
-pub(super) struct ServerShared {
-    pub(super) context: Arc<RouteContext>,
-    rules: RwLock<Arc<AdmissionRules>>,
-}
-
-impl ServerShared {
-    pub(super) fn rules(&self) -> Arc<AdmissionRules> {
-        // No code that can panic runs under the lock.
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 impl AdminServer {
     pub(super) fn start(context: Arc<RouteContext>, listener: AdminListener) -> Self {
-        let shared = Arc::new(ServerShared {
-            context,
-            rules: RwLock::new(Arc::new(listener.rules.clone())),
-        });
+        let shared = Arc::new(ServerShared::new(context, &listener.rules));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let endpoint = listener.endpoint.clone();
         info!(listener = %endpoint, "Admin server listening");
@@ -79,8 +63,7 @@ impl AdminServer {
         {
             crate::admin::listener::set_owner(path, settings)?;
         }
-        let current = self.shared.rules.write();
-        *current.unwrap_or_else(PoisonError::into_inner) = Arc::new(rules.clone());
+        self.shared.set_rules(rules);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::serve_until_idle;
-use super::running::ServerShared;
+use super::shared::ServerShared;
 use crate::admin::listener::AdminSocket;
 
 /// Serves clients on a thread of its own, until there have been none for a while. The thread runs a runtime.

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use crate::config::access_log::{AccessLog, AccessLogError, AccessTarget};
 use crate::config::server::Server;
-use crate::logs::sink::Buffer;
+use crate::logs::sink::LogBuffer;
 use crate::syntax::error::ConfigError;
 
 /// Gives all logs of one file its buffer. Adds an error for each buffer that differs from the first of its file.
 pub(crate) fn share_buffers(servers: &mut [Server], errors: &mut Vec<ConfigError>) {
-    let mut buffers: HashMap<PathBuf, Buffer> = HashMap::new();
+    let mut buffers: HashMap<PathBuf, LogBuffer> = HashMap::new();
     let logs = |server: &Server| server.settings.access_logs.clone();
     for log in servers.iter().flat_map(logs) {
         let AccessTarget::File(path, Some(buffer)) = log.target else {

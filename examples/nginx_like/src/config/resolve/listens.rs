@@ -33,7 +33,7 @@ pub(crate) struct JoinedAddress {
 }
 
 /// The `listen` directives of one address.
-struct Address {
+struct AddressDraft {
     /// The settings of the socket.
     options: Listen,
     protocols: ProtocolOptions,
@@ -52,7 +52,7 @@ pub(crate) fn join(
     warnings: &mut Vec<Warning>,
     errors: &mut Vec<ConfigError>,
 ) -> Vec<JoinedAddress> {
-    let mut addresses: Vec<Address> = Vec::new();
+    let mut addresses: Vec<AddressDraft> = Vec::new();
     let mut by_addr: HashMap<SocketAddr, usize> = HashMap::new();
     let mut by_port: HashMap<u16, PortListens<'_>> = HashMap::new();
     for (number, server) in servers.iter().enumerate() {
@@ -64,7 +64,7 @@ pub(crate) fn join(
                 continue;
             }
             by_addr.insert(listen.addr, addresses.len());
-            addresses.push(Address::new(number, listen));
+            addresses.push(AddressDraft::new(number, listen));
             let before = by_port.entry(listen.addr.port()).or_default();
             if let Some(other) = before.add(listen) {
                 let (addr, other) = (listen.endpoint(), other.endpoint());
@@ -82,10 +82,13 @@ pub(crate) fn join(
             listen.is_default = address.default == number;
         }
     }
-    addresses.into_iter().map(Address::into_servers).collect()
+    addresses
+        .into_iter()
+        .map(AddressDraft::into_servers)
+        .collect()
 }
 
-impl Address {
+impl AddressDraft {
     fn new(server: usize, listen: &Listen) -> Self {
         Self {
             options: listen.clone(),

@@ -294,7 +294,7 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Upstream, "server a.test resolve;", 2, r#"no port in upstream "a.test""#, Some(r#"invalid parameter "resolve""#)),
     (Upstream, "server unix:/run/a.sock service=http resolve;", 2, r#"service upstream "unix:/run/a.sock" requires domain name"#, Some(r#"invalid parameter "service=http""#)),
     // Headers and names before the relay.
-    (Upstream, "hash $ssl_server_name; server 10.0.0.1:446;", 2, r#"the "ssl_server_name" variable is not supported yet (TLS is not ended here; "ssl_preread" has what the client's first message says)"#, None),
+    (Upstream, "hash $ssl_server_name; server 10.0.0.1:446;", 2, r#"the "ssl_server_name" variable is not supported (TLS is not ended here; "ssl_preread" has what the client's first message says)"#, None),
     // nginx does not say where, and says so once.
     (Stream, "map $nothing $a {\na b; }", 2, r#"unknown "nothing" variable"#, Some(r#"unknown "nothing" variable"#)),
     (Stream, "map $remote_addr $a {\ndefault x$nothing; }", 3, r#"unknown "nothing" variable"#, Some(r#"unknown "nothing" variable"#)),
@@ -326,7 +326,7 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (UpstreamServer, "max_conns=4294967296", 2, r#"invalid parameter "max_conns=4294967296""#, None),
     (Server, "proxy_timeout 6000w;", 2, r#""proxy_timeout" directive invalid value"#, None),
     (Stream, "resolver 10.0.0.1 ipv4=off ipv6=off;", 2, r#""ipv4" and "ipv6" cannot both be "off""#, Some(r#"host not found in resolver "ipv4=off""#)),
-    // Kubernetes, which nginx does not know.
+    // Kubernetes, which nginx does not have.
     (Upstream, "kubernetes;", 2, r#"invalid number of arguments in "kubernetes" directive"#, Some(r#"unknown directive "kubernetes""#)),
     (Upstream, "kubernetes echo;", 2, r#"no namespace in "echo", it must be NAMESPACE/SERVICE"#, Some(r#"unknown directive "kubernetes""#)),
     (Upstream, "kubernetes /echo;", 2, r#"no namespace in "/echo", it must be NAMESPACE/SERVICE"#, Some(r#"unknown directive "kubernetes""#)),

@@ -12,6 +12,18 @@ use crate::config::proxy::BindAddress;
 use crate::config::server::Server;
 use crate::syntax::address::Host;
 
+/// The time-outs of connecting and of silence.
+fn time_outs(server: &Server) -> (Duration, Duration) {
+    let proxy = &server.settings.proxy;
+    (proxy.connect_timeout, proxy.timeout)
+}
+
+/// The limits on attempts: their number and their time.
+fn retries(server: &Server) -> (Option<NonZeroU32>, Option<Duration>) {
+    let proxy = &server.settings.proxy;
+    (proxy.next_upstream_tries, proxy.next_upstream_timeout)
+}
+
 #[test]
 fn parameters_of_listen() {
     let stream = stream(
@@ -50,21 +62,9 @@ fn parameters_of_listen() {
 fn defaults_of_a_server() {
     let stream = stream("server { listen 446; proxy_pass a:1; }");
     let server = &stream.servers[0];
-    assert_eq!(
-        (
-            server.settings.proxy.connect_timeout,
-            server.settings.proxy.timeout
-        ),
-        (secs(60), secs(600))
-    );
+    assert_eq!(time_outs(server), (secs(60), secs(600)));
     assert!(server.settings.proxy.next_upstream && server.settings.core.tcp_nodelay);
-    assert_eq!(
-        (
-            server.settings.proxy.next_upstream_tries,
-            server.settings.proxy.next_upstream_timeout
-        ),
-        (None, None)
-    );
+    assert_eq!(retries(server), (None, None));
     assert_eq!(server.settings.error_logs, []);
     assert_eq!(stream.upstreams[server.upstream.unwrap()].resolver, None);
     assert_eq!(
@@ -89,31 +89,12 @@ fn settings_of_the_nearest_level_count() {
     let [inner, outer] = &stream.servers[..] else {
         panic!("two servers");
     };
-    assert_eq!(
-        (
-            inner.settings.proxy.connect_timeout,
-            inner.settings.proxy.timeout
-        ),
-        (secs(3), secs(3))
-    );
+    assert_eq!(time_outs(inner), (secs(3), secs(3)));
     assert!(inner.settings.proxy.next_upstream && inner.settings.core.tcp_nodelay);
-    assert_eq!(
-        (
-            inner.settings.proxy.next_upstream_tries,
-            inner.settings.proxy.next_upstream_timeout
-        ),
-        (None, None)
-    );
-    assert_eq!(
-        (
-            outer.settings.proxy.connect_timeout,
-            outer.settings.proxy.timeout
-        ),
-        (Duration::from_millis(500), secs(3600))
-    );
+    assert_eq!(retries(inner), (None, None));
+    assert_eq!(time_outs(outer), (Duration::from_millis(500), secs(3600)));
     assert!(!outer.settings.proxy.next_upstream && !outer.settings.core.tcp_nodelay);
-    assert_eq!(outer.settings.proxy.next_upstream_tries, NonZeroU32::new(2));
-    assert_eq!(outer.settings.proxy.next_upstream_timeout, Some(secs(2)));
+    assert_eq!(retries(outer), (NonZeroU32::new(2), Some(secs(2))));
 }
 
 #[test]

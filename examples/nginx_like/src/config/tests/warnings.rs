@@ -51,6 +51,21 @@ fn warnings_are_kept() {
             r#"a time-out of 0 ends at once and is not off: "proxy_timeout 0""#,
         ),
         (
+            In::Server,
+            "allow 10.1.2.3/8;",
+            "low address bits of 10.1.2.3/8 are meaningless",
+        ),
+        (
+            In::Stream,
+            "deny 2001:db8::1/32;",
+            "low address bits of 2001:db8::1/32 are meaningless",
+        ),
+        (
+            In::Stream,
+            "set_real_ip_from 10.0.0.1/24;",
+            "low address bits of 10.0.0.1/24 are meaningless",
+        ),
+        (
             In::Stream,
             "proxy_connect_timeout 0ms;",
             r#"a time-out of 0 ends at once and is not off: "proxy_connect_timeout 0""#,
@@ -152,7 +167,7 @@ fn entries_of_geo_that_say_nothing_new_are_warnings_as_in_nginx() {
 }
 
 #[test]
-fn errors_tell_what_is_not_supported_from_mistakes() {
+fn errors_distinguish_what_is_not_supported_from_mistakes() {
     let not_supported = |place: In, text| {
         let error = parse(&place.wrap(text)).unwrap_err().to_string();
         error.contains("not supported")
@@ -206,7 +221,7 @@ fn errors_and_warnings_of_times_name_the_line_of_their_directive() {
 }
 
 #[test]
-fn errors_know_their_place() {
+fn errors_have_their_place() {
     let error = parse("\n\nfoo;").unwrap_err();
     let span = error.span().unwrap();
     assert_eq!((span.file.to_str(), span.line), (Some("test.conf"), 3));

@@ -157,7 +157,7 @@ fn a_message_that_is_too_long_is_cut_and_the_next_one_is_written() {
 
 /// An access log that gathers two lines, for ten seconds at most.
 fn gathering(path: &Path) -> Sink {
-    let buffer = Buffer {
+    let buffer = LogBuffer {
         size: 250,
         flush: Some(Duration::from_secs(10)),
         gzip: None,
@@ -216,7 +216,7 @@ fn lines_whose_timer_ends_with_its_runtime_are_written_and_the_next_have_another
 fn a_buffer_larger_than_the_queue_loses_no_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let buffer = Buffer {
+    let buffer = LogBuffer {
         size: 2 * CAPACITY,
         flush: None,
         gzip: None,
@@ -268,18 +268,18 @@ fn file_names_count_as_bytes_that_wait_and_those_too_long_are_refused() {
 }
 
 #[test]
-fn the_error_log_is_told_of_gaps_once_in_a_minute() {
+fn the_error_log_gets_a_report_of_gaps_once_in_a_minute() {
     let (queue, mut output) = hanging();
-    let mut told = 0;
+    let mut reported = 0;
     for _ in 0..3 {
         for _ in 0..CAPACITY / LONGEST + 2 {
-            told += usize::from(queue.push(&[b'x'; LONGEST], None).begins_gap);
+            reported += usize::from(queue.push(&[b'x'; LONGEST], None).begins_gap);
         }
         let batch;
         (output, batch) = queue.take(output).unwrap();
         assert_eq!(batch.dropped, 2);
     }
-    assert_eq!(told, 1);
+    assert_eq!(reported, 1);
     let begin = Instant::now();
     let at = |seconds| begin + Duration::from_secs(seconds);
     output.lost = 2;

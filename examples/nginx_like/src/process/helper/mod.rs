@@ -3,7 +3,7 @@
 //! The server gives up root, but at SIGHUP it must read a configuration that perhaps only root may read, at SIGUSR1 make
 //! a log in a directory of root's, and at the end remove its pid file. Where nginx has its master process, nginx_like
 //! starts itself a second time before it gives up root. That process stays root, keeps only the capabilities that concern
-//! files, serves nothing, and knows these requests:
+//! files, serves nothing, and answers these requests:
 //!
 //! - read the configuration of the command line again. The answer is a [`Recording`] of the files, so that the server
 //!   parses it without opening a file;

@@ -74,7 +74,7 @@ pub(super) const VARIABLES: &[Builtin] = &[
 /// The IP address, or for a unix domain socket `unix:` and its path, which clients lack.
 pub(super) fn address(
     endpoint: Endpoint,
-    out: &mut dyn crate::variables::output::Output,
+    out: &mut dyn crate::variables::output::ValueOutput,
 ) -> Option<()> {
     match endpoint {
         Endpoint::Tcp(addr) => display(addr.ip(), out),
@@ -83,7 +83,7 @@ pub(super) fn address(
 }
 
 /// nginx writes nothing for port 0, which a header may have.
-pub(super) fn port(port: u16, out: &mut dyn crate::variables::output::Output) -> Option<()> {
+pub(super) fn port(port: u16, out: &mut dyn crate::variables::output::ValueOutput) -> Option<()> {
     match port {
         0 => Some(()),
         port => display(port, out),

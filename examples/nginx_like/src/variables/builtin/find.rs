@@ -17,6 +17,11 @@ fn all() -> impl Iterator<Item = &'static Builtin> {
     TABLES.iter().copied().flatten()
 }
 
+/// The names of all variables.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    all().map(|builtin| builtin.name)
+}
+
 /// The variable with this whole name, in small letters.
 pub(crate) fn named(name: &str) -> Option<&'static Builtin> {
     all().find(|builtin| builtin.name == name && matches!(builtin.read, Read::Whole(_)))

@@ -11,5 +11,5 @@ mod unsupported;
 mod upstream;
 mod variable;
 
-pub(crate) use find::{find, named};
+pub(crate) use find::{find, named, names};
 pub(crate) use variable::{Builtin, Read, Source};

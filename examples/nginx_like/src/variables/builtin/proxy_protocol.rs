@@ -6,7 +6,7 @@ use super::Builtin;
 use super::Source::FirstBytes;
 use super::core::port;
 use crate::variables::context::Context;
-use crate::variables::output::{Output, bytes, display};
+use crate::variables::output::{ValueOutput, bytes, display};
 
 pub(super) const VARIABLES: &[Builtin] = &[
     Builtin::new("proxy_protocol_addr", FirstBytes, |context, out| {
@@ -28,8 +28,8 @@ fn addresses(context: &Context<'_>) -> Option<Addresses> {
     context.connection.unverified_proxy_header()?.addresses
 }
 
-/// The value of a TLV. `None` for a name that nginx does not know either, as there.
-fn tlv(context: &Context<'_>, name: &str, out: &mut dyn Output) -> Option<()> {
+/// The value of a TLV. `None` for a name that nginx does not have either, as there.
+fn tlv(context: &Context<'_>, name: &str, out: &mut dyn ValueOutput) -> Option<()> {
     let header = context.connection.unverified_proxy_header()?;
     let kind = match name {
         "alpn" => Tlv::ALPN,
@@ -46,7 +46,7 @@ fn tlv(context: &Context<'_>, name: &str, out: &mut dyn Output) -> Option<()> {
 }
 
 /// The value of a TLV inside the one of TLS.
-fn ssl_tlv(context: &Context<'_>, name: &str, out: &mut dyn Output) -> Option<()> {
+fn ssl_tlv(context: &Context<'_>, name: &str, out: &mut dyn ValueOutput) -> Option<()> {
     let header = context.connection.unverified_proxy_header()?;
     let ssl = header.ssl()?;
     let kind = match name {

@@ -7,11 +7,11 @@ use super::Source::End;
 use super::times::Seconds;
 use crate::variables::context::Context;
 use crate::variables::ending;
-use crate::variables::output::{Output, bytes, display};
+use crate::variables::output::{ValueOutput, bytes, display};
 
 pub(super) const VARIABLES: &[Builtin] = &[
     Builtin::new("upstream_addr", End, |context, out| {
-        let addr = |attempt: &AttemptReport, out: &mut dyn Output| {
+        let addr = |attempt: &AttemptReport, out: &mut dyn ValueOutput| {
             if !ending::is_own_failure(attempt) {
                 display(attempt.backend.endpoint(), out);
             }
@@ -25,25 +25,25 @@ pub(super) const VARIABLES: &[Builtin] = &[
         )
     }),
     Builtin::new("upstream_bytes_received", End, |context, out| {
-        let count = |attempt: &AttemptReport, out: &mut dyn Output| {
+        let count = |attempt: &AttemptReport, out: &mut dyn ValueOutput| {
             display(attempt.bytes_received, out);
         };
         list(context, out, count, "0")
     }),
     Builtin::new("upstream_bytes_sent", End, |context, out| {
-        let count = |attempt: &AttemptReport, out: &mut dyn Output| {
+        let count = |attempt: &AttemptReport, out: &mut dyn ValueOutput| {
             display(attempt.bytes_sent, out);
         };
         list(context, out, count, "0")
     }),
     Builtin::new("upstream_connect_time", End, |context, out| {
-        let time = |attempt: &AttemptReport, out: &mut dyn Output| {
+        let time = |attempt: &AttemptReport, out: &mut dyn ValueOutput| {
             time(attempt.connected_after, out);
         };
         list(context, out, time, "-")
     }),
     Builtin::new("upstream_first_byte_time", End, |context, out| {
-        let time = |attempt: &AttemptReport, out: &mut dyn Output| {
+        let time = |attempt: &AttemptReport, out: &mut dyn ValueOutput| {
             time(attempt.first_byte_after, out);
         };
         list(context, out, time, "-")
@@ -51,7 +51,7 @@ pub(super) const VARIABLES: &[Builtin] = &[
     // The name that TLS to a server used: there is no TLS to servers.
     Builtin::new("upstream_last_server_name", End, |_, _| None),
     Builtin::new("upstream_session_time", End, |context, out| {
-        let time = |attempt: &AttemptReport, out: &mut dyn Output| {
+        let time = |attempt: &AttemptReport, out: &mut dyn ValueOutput| {
             time(Some(attempt.elapsed), out);
         };
         list(context, out, time, "0.000")
@@ -61,8 +61,8 @@ pub(super) const VARIABLES: &[Builtin] = &[
 /// Writes a value for each attempt, and `missing` for an upstream without a server. `None` if there was neither.
 fn list(
     context: &Context<'_>,
-    out: &mut dyn Output,
-    write: impl Fn(&AttemptReport, &mut dyn Output),
+    out: &mut dyn ValueOutput,
+    write: impl Fn(&AttemptReport, &mut dyn ValueOutput),
     missing: &str,
 ) -> Option<()> {
     let summary = context.summary?;
@@ -86,7 +86,7 @@ fn list(
 }
 
 /// Seconds with three decimals, or `-`.
-fn time(span: Option<std::time::Duration>, out: &mut dyn Output) {
+fn time(span: Option<std::time::Duration>, out: &mut dyn ValueOutput) {
     match span {
         Some(span) => display(Seconds(span), out),
         None => bytes("-", out),

@@ -1,7 +1,7 @@
 //! A built-in variable.
 
 use crate::variables::context::Context;
-use crate::variables::output::Output;
+use crate::variables::output::ValueOutput;
 
 /// A built-in variable.
 #[derive(Debug)]
@@ -28,16 +28,16 @@ pub(crate) enum Source {
 /// Appends the value to the output. `None` if there is none; nothing is appended then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Read {
-    Whole(fn(&Context<'_>, &mut dyn Output) -> Option<()>),
+    Whole(fn(&Context<'_>, &mut dyn ValueOutput) -> Option<()>),
     /// The second argument is the rest of the name.
-    Rest(fn(&Context<'_>, &str, &mut dyn Output) -> Option<()>),
+    Rest(fn(&Context<'_>, &str, &mut dyn ValueOutput) -> Option<()>),
 }
 
 impl Builtin {
     pub(super) const fn new(
         name: &'static str,
         source: Source,
-        read: fn(&Context<'_>, &mut dyn Output) -> Option<()>,
+        read: fn(&Context<'_>, &mut dyn ValueOutput) -> Option<()>,
     ) -> Self {
         let read = Read::Whole(read);
         Self { name, source, read }
@@ -47,7 +47,7 @@ impl Builtin {
     pub(super) const fn beginning(
         name: &'static str,
         source: Source,
-        read: fn(&Context<'_>, &str, &mut dyn Output) -> Option<()>,
+        read: fn(&Context<'_>, &str, &mut dyn ValueOutput) -> Option<()>,
     ) -> Self {
         let read = Read::Rest(read);
         Self { name, source, read }

@@ -34,7 +34,7 @@ const USUAL: [(&str, &str); 6] = [
 
 /// An ending.
 #[derive(Debug, Default)]
-pub(super) struct Case {
+pub(super) struct Ending {
     pub(super) name: String,
     pub(super) main: String,
     pub(super) stream: String,
@@ -50,7 +50,7 @@ pub(super) struct Case {
     pub(super) pending: Option<String>,
 }
 
-impl Case {
+impl Ending {
     pub(super) fn parse_all(text: &str) -> Vec<Self> {
         let mut cases: Vec<Self> = Vec::new();
         for line in text

@@ -4,7 +4,8 @@
 //! `cases.txt` has the cases. A case begins with `==` and its name. `main`, `stream` and `server` are its configuration, where
 //! `LISTEN` is the listener and `BACKEND`, `GOOD2`, `REFUSING1`, `BLACKHOLE1` … are servers that answer, refuse or do
 //! not answer. `client` and `backend` are what the clients and each server that answers do, step by step; a letter in front
-//! of a step names another client. `saw` is how many bytes each `end` step read, and whether the connection ended (`FIN`)
+//! of a step names another client. The recording's steps waited for fixed times; here they wait for what must happen
+//! first, except for `take`, which gives a session the length that its line shows. `saw` is how many bytes each `end` step read, and whether the connection ended (`FIN`)
 //! or was reset (`RST`); `any` is both. `access` is a line of the access log, in their order; variables that are left out have the values
 //! of most cases. `error` is a line of the error log at level `info` without its time and process, and without the lines
 //! about connecting. Connections are numbered in the order of their lines. `~` is any number.
@@ -19,15 +20,16 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::proxy::NginxLike;
 use crate::sockets::Reserved;
-use case::Case;
+use case::Ending;
 use compare::{access_differences, error_lines};
-use play::{Servers, play};
+use play::{EndingServers, play};
 
 /// How many cases run at a time.
 const AT_ONCE: usize = 4;
@@ -36,7 +38,7 @@ const CASES: &str = include_str!("cases.txt");
 
 #[tokio::test]
 async fn sessions_end_and_are_logged_as_in_nginx() {
-    let cases = Case::parse_all(CASES);
+    let cases = Ending::parse_all(CASES);
     assert_eq!(cases.len(), 68);
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
@@ -58,8 +60,8 @@ async fn sessions_end_and_are_logged_as_in_nginx() {
 }
 
 /// Plays a case. The error says what differs.
-async fn run(case: &Case) -> Result<(), String> {
-    let servers = Servers::open(case).await;
+async fn run(case: &Ending) -> Result<(), String> {
+    let servers = EndingServers::open(case).await;
     let dir = tempfile::tempdir().unwrap();
     let [access, errors] = ["access.log", "error.log"].map(|name| dir.path().join(name));
     let main = format!("error_log {} info; {}", errors.display(), case.main);
@@ -72,7 +74,7 @@ async fn run(case: &Case) -> Result<(), String> {
     );
     let reserved = Reserved::any();
     let command = tokio::process::Command::new(env!("CARGO_BIN_EXE_nginx_like"));
-    let proxy = NginxLike::start_by(command, reserved, &main, &stream).await;
+    let mut proxy = NginxLike::start_by(command, reserved, &main, &stream).await;
     let listen = proxy.addr;
     let saw = play(case, &servers, &proxy).await;
     let is_seen = |(wanted, saw): (&String, &String)| match wanted.strip_suffix("any") {
@@ -93,12 +95,15 @@ async fn run(case: &Case) -> Result<(), String> {
         };
     }
     settle(|| read().lines().count() >= case.access.len()).await;
+    let lines = || error_lines(&servers.names_in(&fs::read_to_string(&errors).unwrap(), listen));
+    settle(|| lines().len() >= case.errors.len()).await;
+    // The process writes all lines before it ends, so none can come later. A case with a signal may have ended it.
+    proxy.signal(Signal::TERM);
+    proxy.ended().await;
     let found = servers.names_in(&read(), listen);
     if let Some(differs) = access_differences(case, &found) {
         return Err(differs);
     }
-    let lines = || error_lines(&servers.names_in(&fs::read_to_string(&errors).unwrap(), listen));
-    settle(|| lines().len() >= case.errors.len()).await;
     if compare::are_alike(&case.errors, &lines()) {
         Ok(())
     } else {

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use test_support::client_hello::ClientHello;
 use test_support::sockets::{BlackHole, refusing};
 use test_support::streams::reset;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::case::Case;
+use super::case::Ending;
 use crate::proxy::NginxLike;
 use crate::sockets::{eventually, listen, within};
 
@@ -21,15 +22,15 @@ use crate::sockets::{eventually, listen, within};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The servers that a case names.
-pub(super) struct Servers {
+pub(super) struct EndingServers {
     addrs: BTreeMap<String, SocketAddr>,
     accepted: Arc<AtomicUsize>,
     _refusing: Vec<socket2::Socket>,
     _holes: Vec<BlackHole>,
 }
 
-impl Servers {
-    pub(super) async fn open(case: &Case) -> Self {
+impl EndingServers {
+    pub(super) async fn open(case: &Ending) -> Self {
         let mut servers = Self {
             addrs: BTreeMap::new(),
             accepted: Arc::default(),
@@ -106,7 +107,8 @@ async fn answer(mut stream: TcpStream, steps: &[String]) -> std::io::Result<()> 
                 received = vec![0; number];
                 stream.read_exact(&mut received).await?;
             }
-            "wait" => pause(number).await,
+            // How long the session takes, which its times must show.
+            "take" => sleep(Duration::from_millis(number as u64)).await,
             "answer" => stream.write_all(b"answer").await?,
             "echo" => stream.write_all(&received).await?,
             "send" => stream.write_all(&vec![b'y'; number]).await?,
@@ -124,13 +126,8 @@ async fn answer(mut stream: TcpStream, steps: &[String]) -> std::io::Result<()> 
     Ok(())
 }
 
-/// The steps are those of the recording, which waited as well.
-async fn pause(milliseconds: usize) {
-    sleep(Duration::from_millis(milliseconds as u64)).await;
-}
-
 /// Plays the clients. Returns what they saw at their ends.
-pub(super) async fn play(case: &Case, servers: &Servers, proxy: &NginxLike) -> Vec<String> {
+pub(super) async fn play(case: &Ending, servers: &EndingServers, proxy: &NginxLike) -> Vec<String> {
     let mut clients: BTreeMap<&str, TcpStream> = BTreeMap::new();
     let mut saw = Vec::new();
     for step in &case.client {
@@ -150,8 +147,8 @@ pub(super) async fn play(case: &Case, servers: &Servers, proxy: &NginxLike) -> V
                 signal(proxy, argument).await;
                 continue;
             }
-            "wait" => {
-                pause(number()).await;
+            "logged" => {
+                proxy.logged(argument).await;
                 continue;
             }
             _ => {}
@@ -218,16 +215,10 @@ async fn signal(proxy: &NginxLike, name: &str) {
 
 /// A ClientHello of 517 bytes that asks for `a.example.com`.
 fn hello() -> Vec<u8> {
-    let name = b"a.example.com";
-    let sized = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
-    let entry = [&[0], &*sized(name)].concat();
-    let server_name = [&[0, 0], &*sized(&sized(&entry))].concat();
-    let mut body = [&[3, 3][..], &[7; 32], &[0], &[0, 2, 0x13, 1], &[1, 0]].concat();
-    // A padding extension fills the record up.
-    let padding = 517 - 9 - body.len() - 2 - server_name.len() - 4;
-    let padding = [&[0, 21], &*sized(&vec![0; padding])].concat();
-    body.extend(sized(&[server_name, padding].concat()));
-    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-    let message = [&[1], &length[1..], &body].concat();
-    [&[22, 3, 1][..], &sized(&message)].concat()
+    let hello = ClientHello {
+        name: "a.example.com",
+        len: 517,
+        ..ClientHello::default()
+    };
+    hello.bytes()
 }

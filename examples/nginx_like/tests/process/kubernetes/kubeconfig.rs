@@ -148,7 +148,7 @@ async fn an_api_that_fails_is_one_error_with_name_address_and_reason() {
     for part in [
         "kubernetes:default/echo@kubeconfig",
         &api.url(),
-        "500: told to fail",
+        "500: set to fail",
     ] {
         assert!(line.contains(part), "{line}");
     }

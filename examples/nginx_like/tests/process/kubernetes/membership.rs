@@ -112,9 +112,9 @@ async fn traffic_continues_whatever_the_api_server_does() {
     let proxy = cluster.proxy("kubernetes default/echo").await;
     until(&proxy, &["node1", "node2"]).await;
     for (fault, logged) in [
-        (Fault::Status(500), "500: told to fail"),
-        (Fault::Status(401), "401 Unauthorized: told to fail"),
-        (Fault::Status(403), "403 Forbidden: told to fail"),
+        (Fault::Status(500), "500: set to fail"),
+        (Fault::Status(401), "401 Unauthorized: set to fail"),
+        (Fault::Status(403), "403 Forbidden: set to fail"),
         (Fault::Garbage, "the answer to a watch is no event: <html>"),
         (
             Fault::GarbageEvents,

@@ -20,7 +20,7 @@ use crate::syntax::directive::Block;
 
 /// A kind of block.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum In {
+enum StandsIn {
     Main,
     Events,
     Stream,
@@ -87,7 +87,7 @@ fn reason(name: &str) -> Option<&'static str> {
     found.map(|(_, reason)| *reason)
 }
 
-fn of<B: Block>(block: In) -> impl Iterator<Item = (In, &'static str, bool)> {
+fn of<B: Block>(block: StandsIn) -> impl Iterator<Item = (StandsIn, &'static str, bool)> {
     B::directives().map(move |directive| {
         let name = directive.name;
         let is_without_effect = directive.is_without_effect || READ_WITHOUT_EFFECT.contains(&name);
@@ -96,11 +96,11 @@ fn of<B: Block>(block: In) -> impl Iterator<Item = (In, &'static str, bool)> {
 }
 
 /// The directives of nginx_like: the block, the name, and whether it has no effect.
-fn tables() -> Vec<(In, &'static str, bool)> {
-    let all = of::<MainBlock>(In::Main).chain(of::<EventsBlock>(In::Events));
-    let all = all.chain(of::<StreamBlock>(In::Stream));
-    let all = all.chain(of::<ServerBlock>(In::Server));
-    all.chain(of::<UpstreamBlock>(In::Upstream)).collect()
+fn tables() -> Vec<(StandsIn, &'static str, bool)> {
+    let all = of::<MainBlock>(StandsIn::Main).chain(of::<EventsBlock>(StandsIn::Events));
+    let all = all.chain(of::<StreamBlock>(StandsIn::Stream));
+    let all = all.chain(of::<ServerBlock>(StandsIn::Server));
+    all.chain(of::<UpstreamBlock>(StandsIn::Upstream)).collect()
 }
 
 /// The directives of nginx.
@@ -110,11 +110,12 @@ fn directives() -> impl Iterator<Item = &'static str> {
 }
 
 /// The status of a directive, and what there is to say about it.
-fn status(name: &str, blocks: &[In]) -> (&'static str, String) {
+fn status(name: &str, blocks: &[StandsIn]) -> (&'static str, String) {
     let tables = tables();
     // It is in no table, because it may stand in every block.
-    let has =
-        |block: &&In| name == "include" || tables.iter().any(|(b, n, _)| b == *block && *n == name);
+    let has = |block: &&StandsIn| {
+        name == "include" || tables.iter().any(|(b, n, _)| b == *block && *n == name)
+    };
     let missing: Vec<_> = blocks.iter().filter(|block| !has(block)).collect();
     if missing.len() == blocks.len() {
         let refusal = Refusal::of(name).unwrap_or_else(|| panic!("{name} is nowhere"));

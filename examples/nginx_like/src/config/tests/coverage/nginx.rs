@@ -2,10 +2,10 @@
 //!
 //! Those of other protocols are the blocks that are skipped. Directives that nginx sells are included.
 
-use super::In::{self, Events, Main, Server, Stream, Upstream};
+use super::StandsIn::{self, Events, Main, Server, Stream, Upstream};
 
 /// A module: its name, and its directives with the blocks that each may stand in.
-type Module = (&'static str, &'static [(&'static str, &'static [In])]);
+type Module = (&'static str, &'static [(&'static str, &'static [StandsIn])]);
 
 /// The modules.
 #[rustfmt::skip]

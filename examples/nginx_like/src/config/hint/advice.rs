@@ -1,0 +1,84 @@
+//! What to do about errors whose words are nginx's, by these words: several modules have the same error.
+
+const TIME: &str = "a time is a number with a unit, such as 500ms, 30s, 5m or 1h30m";
+const SCHEME: &str = "write the host and the port alone, without \"http://\" or \"tcp://\"";
+
+/// A directive or none, how its error begins, and what to do.
+#[rustfmt::skip]
+const BY_MESSAGE: &[(&str, &str, &str)] = &[
+    ("allow", "invalid parameter", "clients are an address, a network such as 10.0.0.0/8, \"unix:\" or \"all\""),
+    ("deny", "invalid parameter", "clients are an address, a network such as 10.0.0.0/8, \"unix:\" or \"all\""),
+    ("set_real_ip_from", "invalid parameter", "a proxy is an address, a network such as 10.0.0.0/8, a host name or \"unix:\""),
+    ("hash", "invalid parameter", "the only parameter is \"consistent\""),
+    ("random", "invalid parameter", "it takes nothing, \"two\" or \"two least_conn\""),
+    ("least_time", "invalid value", "the time is \"connect\", \"first_byte\" or \"last_byte\""),
+    ("least_time", "invalid parameter", "the only parameter is \"inflight\""),
+    ("server", "invalid parameter \"weight=", "a weight is a number from 1 to 65535"),
+    ("server", "invalid parameter \"max_", "it is a number; 0 sets no limit"),
+    ("server", "invalid parameter \"fail_timeout=", TIME),
+    ("server", "invalid parameter \"", "behind its address a server takes \"backup\", \"down\", \"resolve\", \"fail_timeout=\", \"max_conns=\", \"max_fails=\", \"service=\" and \"weight=\""),
+    ("server", "directive \"server\" has no opening", "in \"stream\" a \"server\" is a block with \"listen\" and \"proxy_pass\"; servers that take connections stand in \"upstream\""),
+    ("error_log", "invalid log level", "the levels are debug, info, notice, warn, error, crit, alert and emerg"),
+    ("resolver", "invalid parameter: valid=", TIME),
+    ("worker_processes", "\"worker_processes\" directive", "it takes a number, or \"auto\" for one of each processor"),
+    ("proxy_bind", "invalid address", "it takes an IP address with or without a port, \"$remote_addr transparent\", or \"off\""),
+    ("proxy_protocol", "invalid value", "it may also be \"v2\", for the binary form; \"on\" is the text form"),
+    ("listen", "the invalid \"proxy_protocol=", "\"proxy_protocol\" takes no value: both versions are read"),
+    ("listen", "the invalid \"http2", "HTTP passes through unchanged: remove it"),
+    ("listen", "the invalid \"quic", "nginx_like balances TCP alone"),
+    ("", "zero size shared memory zone", "no \"limit_conn_zone\" has this name; one is made by \"limit_conn_zone $binary_remote_addr zone=NAME:1m;\""),
+    ("", "invalid zone size", "a zone has a size, as in \"zone=NAME:1m\""),
+    ("", "zone \"", "a zone has at least 32k"),
+    ("", "unknown log format", "no \"log_format\" has this name; one is made by \"log_format NAME '$remote_addr $status';\""),
+    ("", "log format is not specified", "write the name of a \"log_format\" behind the file: \"stream\" has no \"combined\""),
+    ("", "invalid variable name \"", "the name of a variable begins with \"$\""),
+    ("", "invalid number of the map parameters", "a line is a value and its result; a text with spaces stands in quotes"),
+    ("", "invalid number of the geo parameters", "a line is a network and its value; a text with spaces stands in quotes"),
+    ("", "invalid number of the split_clients parameters", "a line is a share and its value; a text with spaces stands in quotes"),
+    ("", "invalid percent value", "a share is a percentage such as 0.5%, or \"*\" for the rest"),
+    ("", "invalid range", "a range is two IPv4 addresses, the lower one first, as in 10.0.0.1-10.0.0.9"),
+    ("", "invalid network", "a network is an address and the length of its prefix, as in 10.0.0.0/8 or 2001:db8::/32"),
+    ("", "no servers in upstream", "all of its servers are \"backup\": at least one must not be"),
+];
+
+/// What to do about the error `message` of `directive`, if its words say which error it is.
+pub(super) fn advice(directive: &str, message: &str) -> Option<String> {
+    let quoted = message.split('"').nth(1).unwrap_or_default();
+    if message.starts_with("no port in") {
+        return Some(no_port(directive, quoted));
+    }
+    if message.starts_with("invalid host in") && quoted.contains("://") {
+        return Some(SCHEME.to_owned());
+    }
+    if message.starts_with("invalid port in upstream") && quoted.contains(',') {
+        let text = "several servers stand in an \"upstream\" block, one statement each";
+        return Some(text.to_owned());
+    }
+    if message.starts_with("the regular expression") {
+        return instead_of_look_ahead(directive).map(str::to_owned);
+    }
+    let known = BY_MESSAGE
+        .iter()
+        .find(|(of, begin, _)| (of.is_empty() || *of == directive) && message.starts_with(begin));
+    known.map(|(_, _, hint)| (*hint).to_owned())
+}
+
+fn no_port(directive: &str, host: &str) -> String {
+    let is_address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
+    match directive {
+        "server" | "listen" => format!("it needs a port, as in \"{host}:443\""),
+        _ if is_address => format!("an address needs a port, as in \"{host}:443\""),
+        _ => format!(
+            "no \"upstream\" block has the name \"{host}\"; a host needs a port, as in \"{host}:443\""
+        ),
+    }
+}
+
+/// `line` is the pattern of a line in a `map`. Only there the lines in front decide first.
+fn instead_of_look_ahead(line: &str) -> Option<&'static str> {
+    let is_negative = line.starts_with('~') && (line.contains("(?!") || line.contains("(?<!"));
+    is_negative.then_some(
+        "the first regular expression of a \"map\" that matches decides: put one of what must not match in front of this line, \
+         with the result of the default, and leave the look-around out",
+    )
+}

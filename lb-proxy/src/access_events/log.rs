@@ -1,0 +1,88 @@
+//! Access events for `tracing`.
+
+use std::fmt;
+
+use lb_core::{Backend, Escaped};
+use tracing::field::{DisplayValue, display};
+use tracing::{debug, info};
+
+use crate::connection::Connection;
+use crate::hooks::{Hooks, Progress, Summary};
+
+/// The `tracing` target of [`TracingEvents`].
+pub const ACCESS_TARGET: &str = "lb_proxy::access";
+
+/// Writes a `tracing` event for each session under [`ACCESS_TARGET`]: at its end at `info`, and while it lasts at `debug` if
+/// the listener has a [report interval](crate::Listener::report_interval).
+///
+/// Costs what the subscriber costs, on the session's task. For a log of its own that never waits, see
+#[cfg_attr(feature = "access-events", doc = "[`JsonEvents`](super::JsonEvents).")]
+#[cfg_attr(not(feature = "access-events"), doc = "the feature `access-events`.")]
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct TracingEvents;
+
+impl TracingEvents {
+    /// The hooks.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Hooks for TracingEvents {
+    fn progress(&self, connection: &Connection, progress: &Progress<'_>) {
+        debug!(
+            target: ACCESS_TARGET,
+            session = progress.id.get(),
+            listener = %connection.listener_endpoint(),
+            client.addr = %connection.client_endpoint(),
+            server_name = connection.server_name().map(text),
+            upstream = progress.upstream.name(),
+            backend.addr = %progress.backend.endpoint(),
+            backend.name = name(Some(progress.backend)),
+            backend.source = source(Some(progress.backend)),
+            attempts = progress.attempts.len(),
+            elapsed = progress.elapsed.as_secs_f64(),
+            bytes_to_backend = progress.bytes_to_backend,
+            bytes_to_client = progress.bytes_to_client,
+            "Session open"
+        );
+    }
+
+    fn close(&self, connection: &Connection, summary: &Summary<'_>) {
+        let backend = summary.backend;
+        info!(
+            target: ACCESS_TARGET,
+            session = summary.id.get(),
+            listener = %connection.listener_endpoint(),
+            client.addr = %connection.client_endpoint(),
+            peer.addr = %connection.peer_endpoint(),
+            server_name = connection.server_name().map(text),
+            upstream = summary.upstream.map(|upstream| upstream.name()),
+            backend.addr = backend.map(|backend| display(backend.endpoint())),
+            backend.name = name(backend),
+            backend.source = source(backend),
+            attempts = summary.attempts.len(),
+            elapsed = summary.elapsed.as_secs_f64(),
+            connected_after = summary.connected_after.map(|after| after.as_secs_f64()),
+            bytes_to_backend = summary.bytes_to_backend,
+            bytes_to_client = summary.bytes_to_client,
+            reason = summary.reason.name(),
+            termination = %summary.termination(),
+            "Session closed"
+        );
+    }
+}
+
+/// Text from outside, as a field.
+fn text(text: &str) -> DisplayValue<Escaped<&str>> {
+    display(Escaped(text))
+}
+
+fn name(backend: Option<&Backend>) -> Option<impl tracing::Value + fmt::Debug> {
+    backend?.name.as_deref().map(text)
+}
+
+fn source(backend: Option<&Backend>) -> Option<impl tracing::Value + fmt::Debug> {
+    backend?.source.as_deref().map(text)
+}

@@ -1,0 +1,272 @@
+//! The fields of an event as JSON has them. `docs/access-events.md` documents them: they stay as they are.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lb_core::{Backend, Endpoint};
+use serde::{Serialize, Serializer};
+
+use crate::connection::Connection;
+use crate::hooks::{AttemptOutcome, AttemptReport, NoBackendCause, PrereadFailure};
+use crate::hooks::{Progress, RefusalDetail, Summary};
+
+/// The longest text from outside, in bytes. A longer one is cut.
+const MAX_TEXT: usize = 256;
+
+/// How many attempts an event lists. The first ones are left out if there are more.
+const MAX_ATTEMPTS: usize = 32;
+
+#[derive(Serialize)]
+pub(super) struct SessionRecord<'a> {
+    event: &'static str,
+    time: f64,
+    session: u64,
+    #[serde(serialize_with = "shown")]
+    listener: Endpoint,
+    #[serde(serialize_with = "shown")]
+    local: Endpoint,
+    #[serde(serialize_with = "shown")]
+    peer: Endpoint,
+    #[serde(serialize_with = "shown")]
+    client: Endpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy_source: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy_destination: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<&'a str>,
+    #[serde(flatten)]
+    backend: Option<BackendRecord<'a>>,
+    attempts: Vec<AttemptRecord<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    attempts_omitted: usize,
+    elapsed: Seconds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected_after: Option<Seconds>,
+    bytes_from_client: u64,
+    bytes_to_backend: u64,
+    bytes_to_client: u64,
+    #[serde(flatten)]
+    end: Option<EndRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct BackendRecord<'a> {
+    #[serde(serialize_with = "shown")]
+    backend: Endpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend_source: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct AttemptRecord<'a> {
+    #[serde(flatten)]
+    backend: BackendRecord<'a>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    elapsed: Seconds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected_after: Option<Seconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_byte_after: Option<Seconds>,
+    bytes_sent: u64,
+    bytes_received: u64,
+}
+
+/// What only a session that has ended has.
+#[derive(Serialize)]
+struct EndRecord<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_ended_after: Option<Seconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend_ended_after: Option<Seconds>,
+    reason: &'static str,
+    phase: &'static str,
+    termination: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a str>,
+}
+
+impl<'a> SessionRecord<'a> {
+    pub(super) fn of_progress(connection: &'a Connection, progress: &Progress<'a>) -> Self {
+        Self {
+            upstream: Some(cut(progress.upstream.name())),
+            backend: Some(BackendRecord::of(progress.backend)),
+            connected_after: Some(Seconds(progress.connected_after)),
+            bytes_from_client: progress.bytes_from_client,
+            bytes_to_backend: progress.bytes_to_backend,
+            bytes_to_client: progress.bytes_to_client,
+            ..Self::new(
+                "progress",
+                progress.id.get(),
+                connection,
+                progress.attempts,
+                progress.elapsed,
+            )
+        }
+    }
+
+    pub(super) fn of_end(connection: &'a Connection, summary: &Summary<'a>) -> Self {
+        Self {
+            upstream: summary.upstream.map(|upstream| cut(upstream.name())),
+            backend: summary.backend.map(BackendRecord::of),
+            connected_after: summary.connected_after.map(Seconds),
+            bytes_from_client: summary.bytes_from_client,
+            bytes_to_backend: summary.bytes_to_backend,
+            bytes_to_client: summary.bytes_to_client,
+            end: Some(EndRecord::of(summary)),
+            ..Self::new(
+                "close",
+                summary.id.get(),
+                connection,
+                summary.attempts,
+                summary.elapsed,
+            )
+        }
+    }
+
+    /// What every event has.
+    fn new(
+        event: &'static str,
+        session: u64,
+        connection: &'a Connection,
+        attempts: &'a [AttemptReport],
+        elapsed: Duration,
+    ) -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        let header = connection.proxy_header();
+        let addresses = header.and_then(|header| header.addresses);
+        let omitted = attempts.len().saturating_sub(MAX_ATTEMPTS);
+        Self {
+            event,
+            time: since_epoch.unwrap_or_default().as_millis() as f64 / 1e3,
+            session,
+            listener: connection.listener_endpoint(),
+            local: connection.local_endpoint(),
+            peer: connection.peer_endpoint(),
+            client: connection.client_endpoint(),
+            proxy_source: addresses.map(|addresses| addresses.source),
+            proxy_destination: addresses.map(|addresses| addresses.destination),
+            server_name: connection.server_name().map(cut),
+            upstream: None,
+            backend: None,
+            attempts: attempts[omitted..].iter().map(AttemptRecord::of).collect(),
+            attempts_omitted: omitted,
+            elapsed: Seconds(elapsed),
+            connected_after: None,
+            bytes_from_client: 0,
+            bytes_to_backend: 0,
+            bytes_to_client: 0,
+            end: None,
+        }
+    }
+}
+
+impl<'a> BackendRecord<'a> {
+    fn of(backend: &'a Backend) -> Self {
+        Self {
+            backend: backend.endpoint(),
+            backend_name: backend.name.as_deref().map(cut),
+            backend_source: backend.source.as_deref().map(cut),
+        }
+    }
+}
+
+impl<'a> AttemptRecord<'a> {
+    fn of(attempt: &'a AttemptReport) -> Self {
+        Self {
+            backend: BackendRecord::of(&attempt.backend),
+            outcome: match attempt.outcome {
+                AttemptOutcome::Abandoned => "abandoned",
+                AttemptOutcome::Connected => "connected",
+                AttemptOutcome::Failed => "failed",
+                AttemptOutcome::Local => "local",
+                AttemptOutcome::Timeout => "timeout",
+            },
+            error: attempt.error.map(|error| error.to_string()),
+            elapsed: Seconds(attempt.elapsed),
+            connected_after: attempt.connected_after.map(Seconds),
+            first_byte_after: attempt.first_byte_after.map(Seconds),
+            bytes_sent: attempt.bytes_sent,
+            bytes_received: attempt.bytes_received,
+        }
+    }
+}
+
+impl<'a> EndRecord<'a> {
+    fn of(summary: &Summary<'a>) -> Self {
+        let (detail, refusal) = summary.refusal.map(detail).unwrap_or_default();
+        Self {
+            client_ended_after: summary.client_ended_after.map(Seconds),
+            backend_ended_after: summary.backend_ended_after.map(Seconds),
+            reason: summary.reason.name(),
+            phase: summary.phase.name(),
+            termination: summary.termination().to_string(),
+            detail,
+            refusal,
+        }
+    }
+}
+
+/// The name of the detail, and the text of a route that refused the client.
+fn detail(refusal: &RefusalDetail) -> (Option<&'static str>, Option<&str>) {
+    let name = match refusal {
+        RefusalDetail::ClientLimit { .. } => "client_limit",
+        RefusalDetail::NoBackend(cause) => match cause {
+            NoBackendCause::Deadline => "deadline",
+            NoBackendCause::NoneEligible => "none_eligible",
+            NoBackendCause::NotReady => "not_ready",
+            NoBackendCause::Queue => "queue",
+            NoBackendCause::Tries => "tries",
+        },
+        RefusalDetail::Preread(refusal) => match refusal.failure {
+            PrereadFailure::Ended => "ended",
+            PrereadFailure::Invalid => "invalid",
+            PrereadFailure::Socket(_) => "socket",
+            PrereadFailure::Timeout => "timeout",
+            PrereadFailure::TooLong => "too_long",
+        },
+        RefusalDetail::NoListener(_) => "no_listener",
+        RefusalDetail::PassedTooOften => "passed_too_often",
+        RefusalDetail::Route(text) => return (Some("route"), Some(cut(text))),
+    };
+    (Some(name), None)
+}
+
+/// The beginning of `text`, at most [`MAX_TEXT`] bytes.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// A time span in seconds, to the microsecond.
+struct Seconds(Duration);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0.as_micros() as f64 / 1e6)
+    }
+}
+
+fn shown<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}

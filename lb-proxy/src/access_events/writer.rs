@@ -1,0 +1,146 @@
+//! Writes lines on a thread of its own, from a queue with a bound.
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use tracing::warn;
+
+/// How many bytes are gathered for one write.
+const BATCH: usize = 64 * 1024;
+
+/// The queue in front of the thread that writes.
+#[derive(Debug)]
+pub(super) struct LineWriter {
+    lines: SyncSender<Box<[u8]>>,
+    lost: Arc<AtomicU64>,
+}
+
+impl LineWriter {
+    pub(super) fn start(
+        writer: impl Write + Send + 'static,
+        capacity: NonZeroUsize,
+    ) -> io::Result<Self> {
+        let (lines, queue) = sync_channel(capacity.get());
+        let lost = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&lost);
+        thread::Builder::new()
+            .name("lb-access-events".into())
+            .spawn(move || write_all(writer, &queue, &counter))?;
+        Ok(Self { lines, lost })
+    }
+
+    /// Queues a line, or counts it as lost if the queue is full. Never waits.
+    pub(super) fn push(&self, line: &[u8]) {
+        if self.lines.try_send(line.into()).is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+}
+
+/// Writes lines, several at once if they wait, until the queue is closed and empty.
+fn write_all(mut writer: impl Write, queue: &Receiver<Box<[u8]>>, lost: &AtomicU64) {
+    let mut batch = Vec::new();
+    let mut has_failed = false;
+    while let Ok(line) = queue.recv() {
+        batch.extend_from_slice(&line);
+        let mut count = 1;
+        while batch.len() < BATCH
+            && let Ok(line) = queue.try_recv()
+        {
+            batch.extend_from_slice(&line);
+            count += 1;
+        }
+        match writer.write_all(&batch).and_then(|()| writer.flush()) {
+            Ok(()) => has_failed = false,
+            Err(error) => {
+                lost.fetch_add(count, Relaxed);
+                // The first failure of a row.
+                if !has_failed {
+                    warn!(%error, "Access events lost");
+                }
+                has_failed = true;
+            }
+        }
+        batch.clear();
+        batch.shrink_to(BATCH);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// Announces each write, and then waits for the lock.
+    struct StuckOutput(Arc<Mutex<Vec<u8>>>, Sender<()>);
+
+    impl Write for StuckOutput {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1.send(()).unwrap();
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_queue_loses_lines_and_never_waits() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (begins, begun) = channel();
+        let held = written.lock().unwrap();
+        let capacity = NonZeroUsize::new(2).unwrap();
+        let writer =
+            LineWriter::start(StuckOutput(Arc::clone(&written), begins), capacity).unwrap();
+        writer.push(b"1\n");
+        begun.recv().unwrap();
+        for line in ["2\n", "3\n", "4\n", "5\n"] {
+            writer.push(line.as_bytes());
+        }
+        assert_eq!(writer.lost(), 2);
+        drop(held);
+        drop(writer);
+        // The thread drops the sender at its end.
+        while begun.recv().is_ok() {}
+        assert_eq!(*written.lock().unwrap(), b"1\n2\n3\n");
+    }
+
+    /// Fails every write.
+    struct Broken(Sender<()>);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.0.send(()).unwrap();
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let (failures, failed) = channel();
+        let capacity = NonZeroUsize::new(8).unwrap();
+        let writer = LineWriter::start(Broken(failures), capacity).unwrap();
+        writer.push(b"1\n");
+        failed.recv().unwrap();
+        writer.push(b"2\n");
+        let lost = Arc::clone(&writer.lost);
+        drop(writer);
+        while failed.recv().is_ok() {}
+        assert_eq!(lost.load(Relaxed), 2);
+    }
+}

@@ -1,0 +1,109 @@
+//! Several hooks for one listener.
+
+use std::sync::Arc;
+
+use lb_core::Backend;
+
+use super::{Admission, Attempt, AttemptOutcome, Hooks, Progress, RefusalDetail, Summary};
+use crate::connection::Connection;
+
+/// Several hooks as one. Each observes what it would observe alone, in the order of the list.
+///
+/// A connection is refused if one of them refuses it; the others observe it all the same.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use lb_proxy::events::{HookList, TracingEvents};
+/// use lb_proxy::lb_core::{Backend, Snapshot};
+/// use lb_proxy::lb_discovery::Static;
+/// use lb_proxy::{Hooks, Listener, Upstream};
+///
+/// /// Hooks of the embedder.
+/// #[derive(Debug)]
+/// struct Own;
+///
+/// impl Hooks for Own {}
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let nodes = Snapshot::from_backends([Backend::new("10.0.0.1:446".parse()?)]);
+/// let upstream = Upstream::builder("echo").discovery(Static::new(nodes)).build()?;
+/// let hooks = HookList::new([Arc::new(TracingEvents::new()) as Arc<dyn Hooks>, Arc::new(Own)]);
+/// let listener = Listener::new("[::]:446".parse()?, &upstream).hooks(Arc::new(hooks));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct HookList(Arc<[Arc<dyn Hooks>]>);
+
+impl HookList {
+    /// The hooks in their order.
+    pub fn new(hooks: impl IntoIterator<Item = Arc<dyn Hooks>>) -> Self {
+        Self(hooks.into_iter().collect())
+    }
+
+    /// The hooks that observe sessions which succeed, too.
+    fn observers(&self) -> impl Iterator<Item = &dyn Hooks> {
+        self.those_of(false)
+    }
+
+    /// The hooks that observe what is a failure or none.
+    fn those_of(&self, is_failure: bool) -> impl Iterator<Item = &dyn Hooks> {
+        let hooks = self.0.iter().map(|hooks| &**hooks);
+        hooks.filter(move |hooks| is_failure || !hooks.observes_failures_only())
+    }
+}
+
+impl Hooks for HookList {
+    fn reads_first_bytes(&self) -> bool {
+        self.0.iter().any(|hooks| hooks.reads_first_bytes())
+    }
+
+    fn observes_failures_only(&self) -> bool {
+        self.0.iter().all(|hooks| hooks.observes_failures_only())
+    }
+
+    fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
+        for hooks in &*self.0 {
+            hooks.would_refuse(connection, detail);
+        }
+    }
+
+    fn accept(&self, connection: &Connection) -> Admission {
+        let mut admission = Admission::Admit;
+        for hooks in self.observers() {
+            if hooks.accept(connection) == Admission::Refuse {
+                admission = Admission::Refuse;
+            }
+        }
+        admission
+    }
+
+    fn attempt(&self, connection: &Connection, attempt: &Attempt<'_>) {
+        let is_failure = !matches!(
+            attempt.outcome,
+            AttemptOutcome::Abandoned | AttemptOutcome::Connected
+        );
+        for hooks in self.those_of(is_failure) {
+            hooks.attempt(connection, attempt);
+        }
+    }
+
+    fn connected(&self, connection: &Connection, backend: &Backend) {
+        for hooks in self.observers() {
+            hooks.connected(connection, backend);
+        }
+    }
+
+    fn progress(&self, connection: &Connection, progress: &Progress<'_>) {
+        for hooks in self.observers() {
+            hooks.progress(connection, progress);
+        }
+    }
+
+    fn close(&self, connection: &Connection, summary: &Summary<'_>) {
+        for hooks in self.those_of(summary.reason.is_failure()) {
+            hooks.close(connection, summary);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Access events of real sessions: lines of JSON, `tracing` events, and several hooks at once.
+
+use std::sync::{Arc, Mutex};
+
+use lb_core::Backend;
+use lb_proxy::client_hello::ClientHelloReader;
+use lb_proxy::events::{
+    Admission, CloseReason, Connection, HookList, JsonEvents, Summary, TracingEvents,
+};
+use lb_proxy::{Hooks, Listener};
+use serde_json::Value;
+use test_support::deadline::eventually;
+use test_support::log::Capture;
+use test_support::nodes::named;
+use test_support::proxy::{RunningProxy, upstream};
+use test_support::sockets::{loopback, refusing};
+use test_support::streams::{assert_refused, reset};
+use test_support::tls::client_hello;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Hooks that keep the parsed lines.
+fn recorder() -> (Arc<JsonEvents>, Arc<Mutex<Vec<Value>>>) {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    let events = JsonEvents::to_function(move |line| {
+        kept.lock()
+            .unwrap()
+            .push(serde_json::from_slice(line).unwrap());
+    });
+    (Arc::new(events), lines)
+}
+
+#[tokio::test]
+async fn a_session_is_one_line_with_all_its_attempts() {
+    let log = Capture::install();
+    let (_held, dead) = refusing();
+    let alive = named("b").await;
+    let backends = [dead, alive].map(|addr| Backend::new(addr).with_source("manual test"));
+    let upstream = upstream(backends);
+    let (json, lines) = recorder();
+    let hooks = HookList::new([json as Arc<dyn Hooks>, Arc::new(TracingEvents::new())]);
+    let listener = Listener::new(loopback(), &upstream)
+        .preread(Arc::new(ClientHelloReader::new()))
+        .hooks(Arc::new(hooks));
+    let proxy = RunningProxy::start(listener, None).await;
+    let mut client = proxy.connect().await;
+    let local = client.local_addr().unwrap();
+    let hello = client_hello("www.example.com");
+    client.write_all(&hello).await.unwrap();
+    client.shutdown().await.unwrap();
+    client.read_to_end(&mut Vec::new()).await.unwrap();
+    eventually("the line", || !lines.lock().unwrap().is_empty()).await;
+    let event = lines.lock().unwrap().remove(0);
+    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+    assert_eq!(text("/event"), Some("close"));
+    assert_eq!(text("/reason"), Some("finished"));
+    assert_eq!(text("/termination"), Some("--"));
+    assert_eq!(text("/client"), Some(&*local.to_string()));
+    assert_eq!(text("/listener"), Some(&*proxy.addr.to_string()));
+    assert_eq!(text("/server_name"), Some("www.example.com"));
+    assert_eq!(text("/upstream"), Some("test"));
+    assert_eq!(text("/backend"), Some(&*alive.to_string()));
+    assert_eq!(text("/backend_source"), Some("manual test"));
+    assert_eq!(text("/attempts/0/outcome"), Some("failed"));
+    assert!(text("/attempts/0/error").unwrap().contains("refused"));
+    assert_eq!(text("/attempts/1/outcome"), Some("connected"));
+    assert_eq!(event["attempts"][1]["bytes_sent"], hello.len());
+    assert_eq!(event["bytes_from_client"], hello.len());
+    assert_eq!(event["bytes_to_client"], 1);
+    proxy.end().await;
+    let logged = log.take();
+    let mut logged = logged.iter().filter(|line| line.contains("Session closed"));
+    let line = logged.next().unwrap();
+    for part in [
+        "INFO",
+        "lb_proxy::access",
+        "server_name=www.example.com",
+        "reason=\"finished\"",
+        "termination=--",
+        "attempts=2",
+    ] {
+        assert!(line.contains(part), "{line} lacks {part}");
+    }
+    assert_eq!(logged.next(), None);
+}
+
+/// Counts its calls.
+#[derive(Debug, Default)]
+struct Counting {
+    refuses: bool,
+    fails_only: bool,
+    accepted: Mutex<usize>,
+    closed: Mutex<Vec<CloseReason>>,
+}
+
+impl Hooks for Counting {
+    fn observes_failures_only(&self) -> bool {
+        self.fails_only
+    }
+
+    fn accept(&self, _: &Connection) -> Admission {
+        *self.accepted.lock().unwrap() += 1;
+        match self.refuses {
+            true => Admission::Refuse,
+            false => Admission::Admit,
+        }
+    }
+
+    fn close(&self, _: &Connection, summary: &Summary<'_>) {
+        self.closed.lock().unwrap().push(summary.reason);
+    }
+}
+
+/// What two hooks of one list observed of a session: the first with the settings given, the second of all sessions.
+async fn observed(first: Counting) -> [Arc<Counting>; 2] {
+    let hooks = [first, Counting::default()].map(Arc::new);
+    let list = hooks.clone().map(|hooks| hooks as Arc<dyn Hooks>);
+    let upstream = upstream([Backend::new(named("b").await)]);
+    let listener = Listener::new(loopback(), &upstream).hooks(Arc::new(HookList::new(list)));
+    let proxy = RunningProxy::start(listener, None).await;
+    if hooks[0].refuses {
+        assert_refused(proxy.addr).await;
+    } else {
+        let mut client = proxy.connect().await;
+        client.read_u8().await.unwrap();
+        reset(client);
+    }
+    proxy.end().await;
+    hooks
+}
+
+#[tokio::test]
+async fn each_of_several_hooks_observes_what_it_would_alone() {
+    let [first, second] = observed(Counting {
+        refuses: true,
+        ..Counting::default()
+    })
+    .await;
+    for hooks in [&first, &second] {
+        assert_eq!(*hooks.accepted.lock().unwrap(), 1);
+        assert_eq!(*hooks.closed.lock().unwrap(), [CloseReason::Refused]);
+    }
+    let [first, second] = observed(Counting {
+        fails_only: true,
+        ..Counting::default()
+    })
+    .await;
+    assert_eq!(*first.accepted.lock().unwrap(), 0);
+    assert!(first.closed.lock().unwrap().is_empty());
+    assert_eq!(*second.closed.lock().unwrap(), [CloseReason::ClientReset]);
+}
