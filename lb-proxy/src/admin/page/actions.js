@@ -1,6 +1,7 @@
 // Requests that change state, and the token that they need.
 
 import { byId, setText } from "./dom.js";
+import { plural } from "./format.js";
 
 /**
  * The session storage of the tab holds the token: it outlives a reload of the page, no other tab and no other origin can read
@@ -74,7 +75,7 @@ export function wireActions(refresh) {
     onSubmit(form, () => report(byId("backend-feedback"), path, { ...target, ...more() }, done, refresh));
   inDialog("weight-form", "weight", () => ({ weight: byId("weight").value.trim() }), () => "The weight is set.");
   inDialog("max-conns-form", "max_conns", () => ({ max_conns: byId("max-conns").value.trim() }), () => "The limit is set.");
-  inDialog("close-form", "close", () => ({}), (answer) => `${answer.closed} sessions were closed.`);
+  inDialog("close-form", "close", () => ({}), ({ closed }) => `Closed ${plural(closed, "session")}.`);
   onSubmit("log-level", () => {
     const level = byId("log-level-value").value.trim();
     report(byId("feedback"), "log_level", { level }, (answer) => `The log level is ${answer.level}.`, refresh);

@@ -130,8 +130,8 @@ function connectTimeOf(backend) {
 
 function healthOf(backend) {
   const checks = backend.checks ?? [];
-  if (checks.length === 0 && backend.health === "healthy") return "not checked";
-  if (checks.some((check) => check.state === "unchecked")) return "… not checked yet";
+  if (checks.length === 0 && backend.health === "healthy") return "unchecked";
+  if (checks.some((check) => check.state === "unchecked")) return "… waiting";
   return backend.health === "healthy" ? "✓ healthy" : `✗ ${backend.health}`;
 }
 
