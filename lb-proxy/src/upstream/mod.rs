@@ -14,6 +14,7 @@ mod membership;
 pub(crate) mod outcome;
 pub(crate) mod overrides;
 mod pick;
+mod record_transition;
 pub(crate) mod send_proxy;
 mod setting;
 mod steering;

@@ -1,13 +1,10 @@
 //! The last changes of the backends of an upstream, for status pages.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use lb_core::{Endpoint, Health};
-
-use super::Upstream;
 
 /// How many changes are kept of each upstream.
 const KEPT: usize = 64;
@@ -52,34 +49,20 @@ impl From<Health> for TransitionKind {
 pub(super) struct TransitionHistory(Mutex<VecDeque<Transition>>);
 
 impl TransitionHistory {
-    /// No code that can panic runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Transition>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Upstream {
-    /// The last 64 changes of the health of its backends and ejections, the oldest first. Reloads keep them.
-    pub fn transitions(&self) -> Vec<Transition> {
-        self.shared().transitions.lock().iter().cloned().collect()
-    }
-
-    /// Stores what happened to the backend at `addr`, unless it has left.
-    pub(super) fn record_transition(&self, addr: SocketAddr, kind: TransitionKind) {
-        let set = self.backends();
-        let Some(backend) = set.snapshot().find(addr) else {
-            return;
-        };
-        let transition = Transition {
-            at: SystemTime::now(),
-            backend: backend.endpoint(),
-            name: backend.name.clone(),
-            kind,
-        };
-        let mut kept = self.shared().transitions.lock();
+    pub(super) fn add(&self, transition: Transition) {
+        let mut kept = self.lock();
         if kept.len() == KEPT {
             kept.pop_front();
         }
         kept.push_back(transition);
+    }
+
+    pub(super) fn list(&self) -> Vec<Transition> {
+        self.lock().iter().cloned().collect()
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Transition>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

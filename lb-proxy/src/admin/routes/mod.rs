@@ -10,56 +10,20 @@ mod metrics;
 mod overrides;
 mod page;
 mod ready;
+mod route;
 mod sessions;
 
-use context::Answered;
+use route::AdminRoute;
 
 use super::answer::AdminAnswer;
 use super::status;
 
 pub(super) use context::{RouteContext, RouteRequest};
 
-/// A path and what it does.
-pub(super) struct AdminRoute {
-    pub(super) path: &'static str,
-    /// Whether it changes state: a `POST`.
-    pub(super) writes: bool,
-    /// The names of its parameters.
-    pub(super) parameters: &'static [&'static str],
-    pub(super) answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
-}
-
-impl AdminRoute {
-    const fn get(
-        path: &'static str,
-        parameters: &'static [&'static str],
-        answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
-    ) -> Self {
-        Self {
-            path,
-            writes: false,
-            parameters,
-            answer,
-        }
-    }
-
-    const fn post(
-        path: &'static str,
-        parameters: &'static [&'static str],
-        answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
-    ) -> Self {
-        Self {
-            path,
-            writes: true,
-            parameters,
-            answer,
-        }
-    }
-
-    pub(super) fn find(path: &str) -> Option<&'static Self> {
-        let mut all = ROUTES.iter().chain(page::PAGE);
-        all.find(|route| route.path == path)
-    }
+/// The route of a path.
+pub(super) fn find(path: &str) -> Option<&'static AdminRoute> {
+    let mut all = ROUTES.iter().chain(page::PAGE);
+    all.find(|route| route.path == path)
 }
 
 const ROUTES: &[AdminRoute] = &[

@@ -1,7 +1,7 @@
 //! The page, its style sheet and its scripts. They are compiled in, and the policy that is sent with them lets a browser load
 //! nothing else.
 
-use super::AdminRoute;
+use super::route::AdminRoute;
 use crate::admin::answer::AdminAnswer;
 
 const HTML: &str = "text/html; charset=utf-8";
