@@ -42,7 +42,9 @@ enum AdminListenError {
     },
     #[error("\"lb_admin\" takes one port, not the range of \"{address}\"")]
     Range { address: String },
-    #[error("\"group\" of \"lb_admin\" belongs to a unix socket, and \"allow\" and \"host\" to an IP address")]
+    #[error(
+        "\"group\" of \"lb_admin\" belongs to a unix socket, and \"allow\" and \"host\" to an IP address"
+    )]
     OtherKind,
     #[error(
         "other machines reach \"{address}\" of \"lb_admin\": listen on 127.0.0.1 or a unix socket, or write \"allow=NETWORK\""

@@ -35,7 +35,10 @@ impl DesiredAdmin {
         config: &Config,
         running: Option<&AdminAddress>,
     ) -> Result<Self, StartError> {
-        let listen = config.stream.as_ref().and_then(|stream| stream.admin.as_ref());
+        let listen = config
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.admin.as_ref());
         let Some(listen) = listen else {
             return Ok(Self(None));
         };
@@ -82,7 +85,10 @@ impl RunningAdmin {
 
 /// What is wrong with the files and the group of `lb_admin`, if something is.
 pub(crate) fn test(config: &Config) -> Result<(), StartError> {
-    let listen = config.stream.as_ref().and_then(|stream| stream.admin.as_ref());
+    let listen = config
+        .stream
+        .as_ref()
+        .and_then(|stream| stream.admin.as_ref());
     listen.map_or(Ok(()), |listen| settings(listen).map(drop))
 }
 
