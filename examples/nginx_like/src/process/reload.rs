@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lb_core::Escaped;
 use lb_proxy::Handle;
 use lb_proxy::reports::ReloadReport;
 use tracing::{error, info, warn};
 
+use super::admin::{DesiredAdmin, RunningAdmin};
 use super::files::access::FileAccess;
 use super::files::file_threads::FileThreads;
 use super::files::pid::PidGuard;
@@ -26,17 +28,24 @@ pub(crate) struct Reloader {
     started: Config,
     state: ReloadState,
     pid_file: PidSlot,
+    admin: RunningAdmin,
 }
 
 /// The pid file, if there is one. The main thread empties the slot at the end, even if the control thread hangs then.
 pub(crate) type PidSlot = Arc<Mutex<Option<PidGuard>>>;
 
 impl Reloader {
-    pub(crate) const fn new(started: Config, state: ReloadState, pid_file: PidSlot) -> Self {
+    pub(crate) const fn new(
+        started: Config,
+        state: ReloadState,
+        pid_file: PidSlot,
+        admin: RunningAdmin,
+    ) -> Self {
         Self {
             started,
             state,
             pid_file,
+            admin,
         }
     }
 
@@ -54,6 +63,10 @@ impl Reloader {
         match self.apply(files, threads, handle, logging).await {
             Ok(report) => log(&report),
             Err(error) => {
+                // lb-proxy has noted its own error.
+                if !matches!(error, StartError::Reload(_)) {
+                    handle.note_failed_reload(Escaped(&error.to_string()).to_string());
+                }
                 error!(target: EMERG_TARGET, "{error}");
                 error!("Configuration not applied, nothing changed");
             }
@@ -92,7 +105,11 @@ impl Reloader {
             true => None,
             false => open_pid(files, threads, &config.pid)?,
         };
+        let (described, running) = (Arc::clone(&config), self.admin.address().cloned());
+        let admin = threads.run(move || DesiredAdmin::open(&described, running.as_ref()));
+        let admin = admin.map_err(StartError::hung("opening the admin server"))??;
         let reloaded = handle.reload(proxy).await?;
+        self.admin.apply(admin);
         self.state = state;
         logging.replace(logs);
         if !pid_stays {
