@@ -205,6 +205,7 @@ pub mod reports {
     pub use crate::server::{
         Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadRecord, ReloadReport,
     };
+    pub use crate::upstream::transitions::{Transition, TransitionKind};
 }
 
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.

@@ -46,6 +46,15 @@ impl AdminAnswer {
         }
     }
 
+    /// A file that is compiled in.
+    pub(super) fn file(content_type: &'static str, text: &str) -> Self {
+        Self {
+            status: 200,
+            content_type,
+            body: text.as_bytes().to_vec(),
+        }
+    }
+
     pub(super) fn json(status: u16, value: &impl Serialize) -> Self {
         // Only maps with other keys than texts cannot be written.
         let body = serde_json::to_vec(value).expect("the fields of our own types have names");

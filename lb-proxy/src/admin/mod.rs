@@ -9,6 +9,8 @@
 //!
 //! | request | answer |
 //! |---|---|
+//! | `GET /` | a page for a browser, which asks for the status every 2 s and sends the requests below |
+//! | `GET /requests` | the list of all requests, as text |
 //! | `GET /livez` | `ok`, while the process runs |
 //! | `GET /readyz` | 200 or 503, and each condition of readiness |
 //! | `GET /metrics` | metrics for Prometheus (feature `metrics`) |

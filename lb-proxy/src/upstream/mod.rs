@@ -14,9 +14,11 @@ mod membership;
 pub(crate) mod outcome;
 pub(crate) mod overrides;
 mod pick;
+mod record_transition;
 pub(crate) mod send_proxy;
 mod setting;
 mod steering;
+pub(crate) mod transitions;
 pub(crate) mod wait_queue;
 mod waiting;
 
@@ -41,6 +43,7 @@ use key_part::KeyParts;
 use membership::Membership;
 use send_proxy::HeaderSetting;
 use setting::Setting;
+use transitions::TransitionHistory;
 use wait_queue::WaitQueue;
 
 pub use builder::UpstreamBuilder;
@@ -70,6 +73,7 @@ struct Shared {
     discovery: RwLock<DriverHandle>,
     wait_queue: WaitQueue,
     drain: SessionDrain,
+    transitions: TransitionHistory,
     header: Setting<HeaderSetting>,
     hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
@@ -217,6 +221,7 @@ impl Upstream {
                 Health::Healthy => self.shared().drain.healthy(addr),
                 _ => self.shared().drain.unhealthy(addr),
             }
+            self.record_transition(addr, health.into());
             if let Some(counters) = self.counters()
                 && let Some(backend) = self.backends().snapshot().find(addr)
             {

@@ -270,7 +270,8 @@ async fn a_name_with_markup_is_text_of_a_document_that_no_browser_renders() {
         "/explain?upstream=pool",
         "/readyz",
         "/nothing",
-        "/",
+        "/requests",
+        "/page/main.js",
     ] {
         let answer = tcp(scene.addr(), "GET", target, &host).await;
         let head = &answer.head;
@@ -282,6 +283,13 @@ async fn a_name_with_markup_is_text_of_a_document_that_no_browser_renders() {
         assert!(head.contains("cache-control: no-store"), "{head}");
         assert!(!head.contains("text/html"), "{head}");
     }
+    let page = tcp(scene.addr(), "GET", "/", &host).await;
+    assert!(
+        page.head
+            .contains("content-security-policy: default-src 'none'")
+    );
+    assert!(page.head.contains("content-type: text/html"));
+    assert!(!page.body.contains(MARKUP), "the page asks for all names");
     let status = tcp(scene.addr(), "GET", "/status.json", &host).await;
     assert!(status.head.contains("content-type: application/json"));
     assert!(status.body.contains(MARKUP));

@@ -36,6 +36,7 @@ pub(crate) mod limit_conn;
 pub(crate) mod listen;
 mod load;
 pub(crate) mod log_format;
+mod look_up;
 mod low_bits;
 pub(crate) mod main;
 mod map;
@@ -62,6 +63,7 @@ mod syslog;
 #[cfg(test)]
 mod tests;
 mod time_out;
+mod tls;
 pub(crate) mod transfer_rate;
 mod unsupported;
 pub(crate) mod upstream;

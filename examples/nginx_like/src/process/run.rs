@@ -19,6 +19,7 @@ use super::helper::sockets::HelperSockets;
 use super::limits::{limit_core, limit_files, set_priority};
 use super::logs::configured::writes_to_stderr;
 use super::logs::logging::{Logging, Logs};
+use super::metrics::ReloadRecord;
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
 use crate::build::loops;
@@ -106,8 +107,9 @@ impl Prepared {
             readiness.announce(writes_to_stderr(&config))?;
             let mut running = RunningAdmin::new(server.handle());
             running.apply(admin);
+            let record = Arc::new(ReloadRecord::started());
             let context = ControlContext {
-                reloader: Reloader::new(config, state, Arc::clone(&pid_file), running),
+                reloader: Reloader::new(config, state, Arc::clone(&pid_file), running, record),
                 files: Arc::clone(&files),
             };
             serve(server, signals, logging, Some(context)).await

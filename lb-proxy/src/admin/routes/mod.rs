@@ -8,60 +8,25 @@ mod log_level;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod overrides;
+mod page;
 mod ready;
+mod route;
 mod sessions;
 
-use context::Answered;
+use route::AdminRoute;
 
 use super::answer::AdminAnswer;
 use super::status;
 
 pub(super) use context::{RouteContext, RouteRequest};
 
-/// A path and what it does.
-pub(super) struct AdminRoute {
-    pub(super) path: &'static str,
-    /// Whether it changes state: a `POST`.
-    pub(super) writes: bool,
-    /// The names of its parameters.
-    pub(super) parameters: &'static [&'static str],
-    pub(super) answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
-}
-
-impl AdminRoute {
-    const fn get(
-        path: &'static str,
-        parameters: &'static [&'static str],
-        answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
-    ) -> Self {
-        Self {
-            path,
-            writes: false,
-            parameters,
-            answer,
-        }
-    }
-
-    const fn post(
-        path: &'static str,
-        parameters: &'static [&'static str],
-        answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
-    ) -> Self {
-        Self {
-            path,
-            writes: true,
-            parameters,
-            answer,
-        }
-    }
-
-    pub(super) fn find(path: &str) -> Option<&'static Self> {
-        ROUTES.iter().find(|route| route.path == path)
-    }
+/// The route of a path.
+pub(super) fn find(path: &str) -> Option<&'static AdminRoute> {
+    let mut all = ROUTES.iter().chain(page::PAGE);
+    all.find(|route| route.path == path)
 }
 
 const ROUTES: &[AdminRoute] = &[
-    AdminRoute::get("/", &[], |_, _| Ok(index())),
     AdminRoute::post("/close", sessions::CLOSE, sessions::close),
     AdminRoute::get("/config", &[], config::config),
     AdminRoute::post("/drain", overrides::BACKEND, overrides::drain),
@@ -73,6 +38,7 @@ const ROUTES: &[AdminRoute] = &[
     AdminRoute::get("/metrics", &[], metrics::metrics),
     AdminRoute::post("/ready", overrides::BACKEND, overrides::ready),
     AdminRoute::get("/readyz", &[], ready::ready),
+    AdminRoute::get("/requests", &[], |_, _| Ok(requests())),
     AdminRoute::get("/sessions", sessions::LIST, sessions::list),
     AdminRoute::get("/status.json", &[], |context, _| {
         let status = status::collect(&context.handle, &context.program);
@@ -82,8 +48,8 @@ const ROUTES: &[AdminRoute] = &[
     AdminRoute::post("/weight", overrides::WEIGHT, overrides::weight),
 ];
 
-/// The list of all requests.
-fn index() -> AdminAnswer {
+/// The list of all requests but those of the page.
+fn requests() -> AdminAnswer {
     let lines = ROUTES.iter().map(|route| {
         let method = if route.writes { "POST" } else { "GET" };
         let parameters = route.parameters.join("=&");

@@ -24,7 +24,7 @@ use crate::admin::access::{AccessError, AccessHeaders};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::peer::AdminPeer;
 use crate::admin::query::Parameters;
-use crate::admin::routes::{AdminRoute, RouteRequest};
+use crate::admin::routes::{self, RouteRequest};
 use crate::admin::settings::AdmissionRules;
 
 /// The time in which a client must send the headers of a request, also of the next one on its connection.
@@ -103,8 +103,8 @@ async fn answer(
         let path = Escaped(request.uri().path());
         warn!(client = %peer, %path, %error, "Admin request refused");
     })?;
-    let unknown = || RequestError::not_found("there is nothing here; GET / lists all requests");
-    let route = AdminRoute::find(request.uri().path()).ok_or_else(unknown)?;
+    let unknown = || RequestError::not_found("there is nothing here; GET /requests lists all");
+    let route = routes::find(request.uri().path()).ok_or_else(unknown)?;
     if route.writes != writes {
         return Err(no_method());
     }
@@ -188,7 +188,7 @@ async fn form(request: Request<Incoming>) -> Result<Bytes, RequestError> {
 fn no_method() -> RequestError {
     RequestError {
         status: 405,
-        text: "this method does not exist here; GET / lists all requests".to_owned(),
+        text: "this method does not exist here; GET /requests lists all".to_owned(),
     }
 }
 

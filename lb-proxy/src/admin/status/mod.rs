@@ -5,6 +5,7 @@
 mod backend;
 mod collect;
 mod server;
+mod transition;
 mod upstream;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ pub use server::{
     DescriptorsReport, ListenerCountersReport, ListenerReport, ReadinessReason, ReloadEntry,
     ServerReport,
 };
+pub use transition::TransitionReport;
 pub use upstream::{QueueReport, SourceReport, TierReport, UpstreamReport};
 
 /// The version of the schema.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backend::{BackendReport, CheckStateReport};
 use super::server::as_millis;
+use super::transition::TransitionReport;
 use crate::Upstream;
 
 /// An upstream.
@@ -33,6 +34,9 @@ pub struct UpstreamReport {
     pub backends: Vec<BackendReport>,
     /// Its sources in the order of the configuration.
     pub sources: Vec<SourceReport>,
+    /// The last ejections and changes of health of its backends, the oldest first.
+    #[serde(default)]
+    pub transitions: Vec<TransitionReport>,
 }
 
 /// The backends of one priority.
@@ -144,6 +148,11 @@ impl UpstreamReport {
                 .sources
                 .iter()
                 .map(SourceReport::of)
+                .collect(),
+            transitions: upstream
+                .transitions()
+                .iter()
+                .map(TransitionReport::of)
                 .collect(),
         }
     }
