@@ -115,7 +115,8 @@ fn address(statement: &Statement, files: &ConfFiles) -> Result<AdminAddress, Con
         ListenAddress::Ip(..) => Err(statement.error(AdminListenError::Range {
             address: text.to_owned(),
         })),
-        ListenAddress::Name(..) => Err(error(AddressError::HostName)),
+        // A name may mean an address that other machines reach.
+        ListenAddress::Name(..) => Err(error(AddressError::InvalidHost)),
         ListenAddress::Unix(path) => {
             let path = path.to_str().map(|path| files.resolve(path));
             path.map(AdminAddress::Unix)

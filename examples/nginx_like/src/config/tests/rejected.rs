@@ -247,7 +247,7 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
 pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // The admin server.
     (Stream, "lb_admin 0.0.0.0:1;", 2, r#"other machines reach "0.0.0.0:1" of "lb_admin": listen on 127.0.0.1 or a unix socket, or write "allow=NETWORK""#, None),
-    (Stream, "lb_admin localhost:1;", 2, r#"host names are not supported yet in "localhost:1" of the "lb_admin" directive"#, None),
+    (Stream, "lb_admin localhost:1;", 2, r#"invalid host in "localhost:1" of the "lb_admin" directive"#, None),
     (Stream, "lb_admin 127.0.0.1:1-2;", 2, r#""lb_admin" takes one port, not the range of "127.0.0.1:1-2""#, None),
     (Stream, "lb_admin 127.0.0.1:1 group=a;", 2, r#""group" of "lb_admin" belongs to a unix socket, and "allow" and "host" to an IP address"#, None),
     (Stream, "lb_admin unix:a allow=10.0.0.0/8;", 2, r#""group" of "lb_admin" belongs to a unix socket, and "allow" and "host" to an IP address"#, None),
