@@ -5,6 +5,7 @@
 #[cfg(feature = "admin")]
 mod admin;
 mod drain;
+mod health;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod reload;
