@@ -29,6 +29,8 @@ pub struct Connection {
     pub client: SocketAddr,
     /// The path of the listener's unix socket.
     pub(crate) unix: Option<Arc<Path>>,
+    /// The path that the client's unix socket is bound to.
+    pub(crate) peer_unix: Option<Arc<Path>>,
     pub(crate) preread: Option<Arc<PrereadInfo>>,
     pub(crate) data: Option<SessionData>,
 }
@@ -42,6 +44,7 @@ impl Connection {
             peer: client,
             client,
             unix: None,
+            peer_unix: None,
             preread: None,
             data: None,
         }
@@ -73,15 +76,17 @@ impl Connection {
 }
 
 impl Connection {
-    /// The client: an address, or [`Endpoint::unnamed`] for a client on a unix socket, unless a preread has set an address.
+    /// The client: an address, or for a client on a unix socket the path that it is bound to, if any, or else
+    /// [`Endpoint::unnamed`], unless a preread has set an address.
     #[doc(alias = "$remote_addr")]
     pub fn client_endpoint(&self) -> Endpoint {
-        endpoint(self.client, None)
+        endpoint(self.client, self.peer_unix.as_ref())
     }
 
-    /// The other end of the client's socket: an address, or [`Endpoint::unnamed`] for a unix socket.
+    /// The other end of the client's socket: an address, or for a unix socket the path that it is bound to, if any, or else
+    /// [`Endpoint::unnamed`].
     pub fn peer_endpoint(&self) -> Endpoint {
-        endpoint(self.peer, None)
+        endpoint(self.peer, self.peer_unix.as_ref())
     }
 
     /// What the listener listens on: its bound address, or the path of a unix socket.

@@ -6,6 +6,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
@@ -140,6 +142,15 @@ impl Stream {
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         let addr = SockRef::from(self).local_addr()?.as_socket();
         addr.ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    /// The path that the other end of a unix socket is bound to, if it has one.
+    pub(crate) fn peer_path(&self) -> Option<Arc<Path>> {
+        if !self.is_unix() {
+            return None;
+        }
+        let addr = SockRef::from(self).peer_addr().ok()?;
+        addr.as_pathname().map(Arc::from)
     }
 
     /// The address of the other end of a TCP socket.

@@ -8,6 +8,8 @@ mod drain;
 mod health;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "metrics")]
+mod prometheus;
 mod reload;
 mod reload_upstreams;
 mod removal;

@@ -9,6 +9,7 @@ use lb_core::policy::Maglev;
 use lb_core::{Backend, Health, Snapshot};
 use lb_discovery::{DriverConfig, Manual};
 use lb_proxy::balancing::Queue;
+use lb_proxy::health::{CheckSettings, TcpCheck};
 use lb_proxy::openmetrics::{Format, ServerCollector, encode};
 use lb_proxy::reports::{Phase, TransitionKind};
 use lb_proxy::{Listener, Proxy, Upstream};
@@ -129,12 +130,20 @@ async fn a_scrape_has_every_documented_metric_and_no_other() {
         .discovery(source)
         .policy(Maglev::new())
         .queue(Some(queue))
+        .health_check(TcpCheck::new(), CheckSettings::default())
         .build()
         .unwrap();
     let listener = Listener::new(loopback(), &upstream);
     let proxy = RunningProxy::run(Proxy::builder().listener(listener).detailed_metrics(true)).await;
     let mut client = proxy.connect().await;
     round_trip(&mut client, 100).await;
+    eventually("the first probe", || {
+        upstream
+            .health_checks()
+            .iter()
+            .any(|check| check.last.is_some())
+    })
+    .await;
     let scraped = Scraped::of(&proxy);
     let text = encode(&scraped.0, Format::OpenMetrics);
     let (documented, found) = (documented(), families(&text));
