@@ -3,6 +3,7 @@
 use lb_proxy::Handle;
 use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings, AdminToken};
 use nix::unistd::Group;
+use prometheus_client::registry::Registry;
 use tracing::error;
 
 use super::error::StartError;
@@ -53,8 +54,10 @@ impl DesiredAdmin {
 
 impl RunningAdmin {
     /// An admin of the server of `handle`, which serves nothing yet.
-    pub(crate) fn new(handle: Handle) -> Self {
-        let admin = Admin::builder(handle).program("nginx_like", env!("CARGO_PKG_VERSION"));
+    pub(crate) fn new(handle: Handle, registry: Registry) -> Self {
+        let admin = Admin::builder(handle)
+            .program("nginx_like", env!("CARGO_PKG_VERSION"))
+            .registry(registry);
         Self {
             admin: admin.build(),
             running: None,
