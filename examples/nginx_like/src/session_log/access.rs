@@ -25,8 +25,7 @@ pub(super) struct OpenAccessLog {
 }
 
 thread_local! {
-    /// The line, and a value in it.
-    static BUFFERS: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::default();
+    static LINE: RefCell<Vec<u8>> = RefCell::default();
 }
 
 impl OpenAccessLog {
@@ -38,7 +37,7 @@ impl OpenAccessLog {
                 return;
             }
         }
-        BUFFERS.with_borrow_mut(|(line, value)| {
+        LINE.with_borrow_mut(|line| {
             line.clear();
             for part in &self.format.parts {
                 match part {
@@ -51,9 +50,7 @@ impl OpenAccessLog {
                         }
                     }
                     LogPart::Variable(id) => {
-                        value.clear();
-                        let found = context.variable(*id, value);
-                        append(self.format.escape, found.map(|()| &**value), line);
+                        append(self.format.escape, line, |line| context.variable(*id, line));
                     }
                 }
             }
