@@ -82,9 +82,9 @@ mod tests {
     use super::*;
 
     /// Announces each write, and then waits for the lock.
-    struct StuckOutput(Arc<Mutex<Vec<u8>>>, Sender<()>);
+    struct BlockedSink(Arc<Mutex<Vec<u8>>>, Sender<()>);
 
-    impl Write for StuckOutput {
+    impl Write for BlockedSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.1.send(()).unwrap();
             self.0.lock().unwrap().write(bytes)
@@ -102,7 +102,7 @@ mod tests {
         let held = written.lock().unwrap();
         let capacity = NonZeroUsize::new(2).unwrap();
         let writer =
-            LineWriter::start(StuckOutput(Arc::clone(&written), begins), capacity).unwrap();
+            LineWriter::start(BlockedSink(Arc::clone(&written), begins), capacity).unwrap();
         writer.push(b"1\n");
         begun.recv().unwrap();
         for line in ["2\n", "3\n", "4\n", "5\n"] {

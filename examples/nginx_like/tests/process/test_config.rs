@@ -209,7 +209,7 @@ fn a_directive_that_is_missing_says_what_to_do_instead() {
     let dir = tempfile::tempdir().unwrap();
     write_conf(
         dir.path(),
-        "stream { health_check_timeout 5s; ssl_protocols TLSv1.3; }",
+        "stream { mqtt_preread on; ssl_protocols TLSv1.3; }",
     );
     let mistakes = mistakes_of(dir.path());
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
