@@ -7,8 +7,8 @@ use std::num::NonZeroU64;
 /// In each direction a session reads at most rate * (seconds since the relay began + 1) bytes, counted in whole
 /// seconds, as nginx does. Behind each read it pauses for the time that the bytes take at the rate. A read takes at most
 /// 16 KiB, or the bytes of a sixty-fourth of a second if these are more. While a direction pauses, the session is not
-/// idle. The last bytes of a session that is cut, or of a side that was reset, are not delayed, nor are those that
-/// [`HalfClose::End`](crate::settings::HalfClose::End) delivers.
+/// idle. The last bytes of a session that is cut, or of a side that was reset, are not delayed; those that
+/// [`HalfClose::End`](crate::settings::HalfClose::End) still delivers are.
 ///
 /// A session with a limit allocates about 200 bytes for it; any other session pays one branch.
 #[non_exhaustive]

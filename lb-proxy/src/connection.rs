@@ -29,6 +29,8 @@ pub struct Connection {
     pub client: SocketAddr,
     /// The path of the listener's unix socket.
     pub(crate) unix: Option<Arc<Path>>,
+    /// The path that the client's unix socket is bound to.
+    pub(crate) peer_unix: Option<Arc<Path>>,
     pub(crate) preread: Option<Arc<PrereadInfo>>,
     pub(crate) data: Option<SessionData>,
 }
@@ -42,6 +44,7 @@ impl Connection {
             peer: client,
             client,
             unix: None,
+            peer_unix: None,
             preread: None,
             data: None,
         }
@@ -54,6 +57,17 @@ impl Connection {
         self
     }
 
+    /// This connection with a server name as a client's TLS would send it (SNI): for questions such as
+    /// [`Upstream::explain_connection`](crate::Upstream::explain_connection).
+    #[must_use]
+    pub fn with_server_name(mut self, name: &[u8]) -> Self {
+        let info = self.preread.take();
+        let mut info = info.map_or_else(PrereadInfo::default, Arc::unwrap_or_clone);
+        info.server_name = Some(name.into());
+        self.preread = Some(Arc::new(info));
+        self
+    }
+
     /// The embedder's data of the session, which [`Listener::session_data`](crate::Listener::session_data) creates.
     /// `None` if the listener creates none, or values of another type.
     pub fn data<T: 'static>(&self) -> Option<&T> {
@@ -62,15 +76,17 @@ impl Connection {
 }
 
 impl Connection {
-    /// The client: an address, or [`Endpoint::unnamed`] for a client on a unix socket, unless a preread has set an address.
+    /// The client: an address, or for a client on a unix socket the path that it is bound to, if any, or else
+    /// [`Endpoint::unnamed`], unless a preread has set an address.
     #[doc(alias = "$remote_addr")]
     pub fn client_endpoint(&self) -> Endpoint {
-        endpoint(self.client, None)
+        endpoint(self.client, self.peer_unix.as_ref())
     }
 
-    /// The other end of the client's socket: an address, or [`Endpoint::unnamed`] for a unix socket.
+    /// The other end of the client's socket: an address, or for a unix socket the path that it is bound to, if any, or else
+    /// [`Endpoint::unnamed`].
     pub fn peer_endpoint(&self) -> Endpoint {
-        endpoint(self.peer, None)
+        endpoint(self.peer, self.peer_unix.as_ref())
     }
 
     /// What the listener listens on: its bound address, or the path of a unix socket.

@@ -25,6 +25,14 @@ pub enum BuildError {
     /// The proxy has no listener.
     #[error("the proxy has no listener: add one with `listen`")]
     NoListener,
+    /// A listener without a socket of its own has an address that no wildcard of the proxy covers.
+    #[error(
+        "the listener on {addr} has no socket: add a listener on the wildcard of its port, or leave `bind_to_port` at its default"
+    )]
+    NoWildcard {
+        /// What the listener is described with.
+        addr: Endpoint,
+    },
     /// The upstream has no source, so it can never have a backend.
     #[error("upstream \"{upstream}\" has no source of backends: add one with `discovery`")]
     NoSource {

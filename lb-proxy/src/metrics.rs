@@ -49,6 +49,15 @@ macro_rules! counters {
                 0 $(+ self.$end)*
             }
 
+            /// The names and values of all counters.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [
+                    $((stringify!($name), self.$name),)*
+                    $((stringify!($end), self.$end),)*
+                ]
+                .into_iter()
+            }
+
             /// The number of connections that ended for `reason`.
             pub const fn ended_for(&self, reason: CloseReason) -> u64 {
                 match reason {

@@ -35,7 +35,8 @@ const SYSTEM_PID: &str = "/run/nginx.pid";
 
 /// Balances TCP connections as an nginx `stream` configuration says.
 ///
-/// Without arguments it demonstrates itself: three echo servers behind 127.0.0.1:4460. SIGTERM and SIGINT stop at
+/// Without arguments it serves conf/nginx.conf or /etc/nginx/nginx.conf. If there is neither, it demonstrates itself, as with
+/// `--demo`. SIGTERM and SIGINT stop at
 /// once; SIGQUIT stops accepting and waits for the open connections; SIGHUP reads the configuration again; SIGUSR1 reopens
 /// the logs. `-s` sends them.
 #[derive(Debug, Parser)]
@@ -84,6 +85,10 @@ struct Arguments {
     /// With -t or -T, prints errors only
     #[arg(short)]
     quiet: bool,
+
+    /// Demonstrates balancing: three echo servers behind 127.0.0.1:4460
+    #[arg(long)]
+    demo: bool,
 
     /// Runs the helper of a server that gave up root; for nginx_like itself
     #[arg(long, value_name = "UID", hide = true)]
@@ -135,7 +140,7 @@ pub fn main() -> ExitCode {
         test(&arguments).map(|()| ExitCode::SUCCESS)
     } else if let Some(command) = arguments.signal {
         signal(&arguments, command)
-    } else if line.len() < 2 {
+    } else if arguments.demo || line.len() < 2 && !has_default_conf() {
         demo::run().map(|()| ExitCode::SUCCESS)
     } else if arguments.detached {
         serve_detached(&arguments)
@@ -191,11 +196,14 @@ fn help(arguments: &Arguments, owner: u32) -> Result<ExitCode, StartError> {
 impl Arguments {
     fn path(&self) -> ConfPath {
         let (conf, prefix) = match (&self.conf, &self.prefix) {
+            (Some(conf), None) if conf == Path::new(SYSTEM_CONF) => {
+                (conf.clone(), conf.parent().map(Path::to_owned))
+            }
             (Some(conf), prefix) => (conf.clone(), prefix.clone()),
             (None, Some(prefix)) => (DEFAULT_CONF.into(), Some(prefix.clone())),
             (None, None) => default_conf(Path::new(DEFAULT_CONF), Path::new(SYSTEM_CONF)),
         };
-        let is_system = self.conf.is_none() && conf == Path::new(SYSTEM_CONF);
+        let is_system = self.prefix.is_none() && conf == Path::new(SYSTEM_CONF);
         let prefix = prefix.unwrap_or_default();
         ConfPath {
             conf,
@@ -232,6 +240,13 @@ fn default_conf(local: &Path, system: &Path) -> (PathBuf, Option<PathBuf>) {
     } else {
         (local.to_owned(), None)
     }
+}
+
+/// Whether there is a configuration for a command line without arguments.
+fn has_default_conf() -> bool {
+    [DEFAULT_CONF, SYSTEM_CONF]
+        .iter()
+        .any(|conf| Path::new(conf).exists())
 }
 
 /// Sends a signal to the process that serves already.
@@ -283,6 +298,24 @@ fn all_but_last(mut errors: Vec<StartError>) -> StartError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn path(line: &[&str]) -> (PathBuf, PathBuf, Option<PathBuf>) {
+        let line = [&["nginx_like"], line].concat();
+        let path = Arguments::try_parse_from(line).unwrap().path();
+        (path.conf, path.prefix, path.overrides.default_pid)
+    }
+
+    #[test]
+    fn the_configuration_of_the_system_has_its_prefix_and_pid_file_unless_p_names_another() {
+        let system = PathBuf::from(SYSTEM_CONF);
+        let pid = Some(PathBuf::from(SYSTEM_PID));
+        let found = path(&["-c", SYSTEM_CONF]);
+        assert_eq!(found, (system.clone(), "/etc/nginx".into(), pid));
+        let found = path(&["-c", SYSTEM_CONF, "-p", "/srv"]);
+        assert_eq!(found, (system, "/srv".into(), None));
+        let found = path(&["-c", "/srv/nginx.conf"]);
+        assert_eq!(found, ("/srv/nginx.conf".into(), "".into(), None));
+    }
 
     #[test]
     fn the_configuration_of_the_system_counts_if_there_is_no_other() {

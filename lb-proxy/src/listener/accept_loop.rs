@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::covered::CoveredListeners;
 use crate::failures::kind::AcceptPause;
 use crate::limits::Excess;
 use crate::metrics::Counters;
@@ -35,6 +36,8 @@ const SHORTAGE_PAUSE: (Duration, Duration) =
 #[derive(Debug)]
 pub(crate) struct AcceptLoop {
     listener: Arc<ListenerState>,
+    /// The listeners without a socket, whose connections this socket accepts as well.
+    covered: Arc<CoveredListeners>,
     socket: Arc<Acceptor>,
     /// Cancelled when this loop must end. Another loop may take over the socket.
     cancel: CancellationToken,
@@ -45,12 +48,14 @@ pub(crate) struct AcceptLoop {
 impl AcceptLoop {
     pub(crate) const fn new(
         listener: Arc<ListenerState>,
+        covered: Arc<CoveredListeners>,
         socket: Arc<Acceptor>,
         cancel: CancellationToken,
         closing: CancellationToken,
     ) -> Self {
         Self {
             listener,
+            covered,
             socket,
             cancel,
             closing,
@@ -98,10 +103,11 @@ impl AcceptLoop {
     fn start_session(&self, (client, peer): (Stream, SocketAddr), counters: &Counters) -> Session {
         counters.accepted.increment();
         counters.active.increment();
-        if let Some(detailed) = self.listener.counters() {
+        let listener = self.covered.listener_of(&client, &self.listener);
+        if let Some(detailed) = listener.counters() {
             detailed.accepted(counters.worker);
         }
-        Session::new(client, peer, &self.listener)
+        Session::new(client, peer, listener)
     }
 
     /// The next connection in the kernel's queue, without waiting.

@@ -130,14 +130,16 @@ impl BindConfig {
 
     /// Whether some connection matches sockets of both, so that the kernel lets both be open only with `SO_REUSEPORT`.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        let covers = |a: &Self, b: &Self| match (a.addr.ip(), b.addr.ip()) {
-            (IpAddr::V6(a_ip), IpAddr::V4(_)) if a_ip.is_unspecified() => !a.ipv6_only,
-            (a_ip, b_ip) if a_ip.is_ipv4() == b_ip.is_ipv4() => {
-                a_ip.is_unspecified() || a_ip == b_ip
-            }
-            _ => false,
+        self.addr == other.addr || self.covers(other.addr) || other.covers(self.addr)
+    }
+
+    /// Whether it is a wildcard that includes `addr`.
+    pub(super) fn covers(&self, addr: SocketAddr) -> bool {
+        let is_of_family = match (self.addr.ip(), addr.ip()) {
+            (IpAddr::V6(_), IpAddr::V4(_)) => !self.ipv6_only,
+            (own, other) => own.is_ipv4() == other.is_ipv4(),
         };
-        self.addr.port() == other.addr.port() && (covers(self, other) || covers(other, self))
+        self.addr.ip().is_unspecified() && is_of_family && self.addr.port() == addr.port()
     }
 }
 

@@ -72,6 +72,14 @@ impl Listener {
         self
     }
 
+    /// Sets whether the limits of each client are checked before the [access rules](Self::access), as in nginx, so that a client
+    /// that both refuse is refused for its limit. Default: no, so that a client without access costs no look-up in a zone and
+    /// no token of its rate.
+    pub fn limit_before_access(mut self, limit_first: bool) -> Self {
+        self.route.limit_before_access = limit_first;
+        self
+    }
+
     /// Sets whether the limits of each client are only observed: a session over a limit is served and not counted, and
     /// [`Hooks::would_refuse`](crate::Hooks::would_refuse) is called. Default: no.
     #[doc(alias = "limit_conn_dry_run")]

@@ -22,6 +22,8 @@ use crate::upstream::Upstream;
 #[must_use]
 pub struct Listener {
     pub(super) bind: BindConfig,
+    /// Whether it opens a socket of its own.
+    pub(super) binds: bool,
     /// A socket that the embedder has opened.
     pub(super) taken: Option<OwnedFd>,
     /// The permissions of the file of a unix socket.
@@ -35,6 +37,9 @@ pub struct Listener {
 
 impl Listener {
     /// Listens on `addr`, port 0 meaning any free one, and sends connections to `upstream`.
+    ///
+    /// Of several listeners with one port the kernel chooses the one with the address that the client connects to before a
+    /// wildcard.
     pub fn new(addr: SocketAddr, upstream: &Upstream) -> Self {
         Self {
             bind: BindConfig {
@@ -45,6 +50,7 @@ impl Listener {
                 multipath: false,
                 fast_open: None,
             },
+            binds: true,
             taken: None,
             mode: 0o666,
             opener: None,
@@ -115,6 +121,11 @@ impl Listener {
     /// The upstreams that it names.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
         self.routes().flat_map(Route::upstreams)
+    }
+
+    /// Whether it has a socket of its own.
+    pub(crate) const fn has_socket(&self) -> bool {
+        self.binds || self.taken.is_some()
     }
 
     /// The settings of its sessions: its own, then those of its virtual servers.

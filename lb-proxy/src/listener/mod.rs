@@ -4,6 +4,7 @@ mod accept_loop;
 pub(crate) mod address_guard;
 pub(crate) mod bind;
 mod client_settings;
+pub(crate) mod covered;
 pub(crate) mod description;
 mod open;
 pub(crate) mod running;

@@ -20,8 +20,11 @@ impl Listener {
     }
 
     /// Whether the running listener with `sockets` can keep them for this description. Only multipath TCP, and
-    /// `ipv6_only` of an IPv6 wildcard, cannot be changed on an open socket.
+    /// `ipv6_only` of an IPv6 wildcard, cannot be changed on an open socket; a listener without a socket can only stay one.
     pub(crate) fn can_keep(&self, sockets: &ListenerSockets) -> bool {
+        if self.has_socket() == sockets.acceptors.is_empty() {
+            return false;
+        }
         let wildcard = self.bind.addr.ip().is_unspecified() && self.bind.addr.is_ipv6();
         let changed = wildcard && self.bind.ipv6_only != sockets.bound.ipv6_only
             || self.bind.multipath != sockets.bound.multipath;
@@ -51,6 +54,9 @@ impl Listener {
         port: u16,
         beside: bool,
     ) -> io::Result<ListenerSockets> {
+        if !self.has_socket() {
+            return Ok(ListenerSockets::none(self.bind));
+        }
         if let Some(path) = &self.route.unix {
             return self.open_unix(path, workers);
         }

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::accept_loop::AcceptLoop;
+use super::covered::CoveredListeners;
 use super::description::Listener;
 use super::sockets::ListenerSockets;
 use crate::state::listener::ListenerState;
@@ -75,11 +76,16 @@ impl RunningListener {
         info!(listener = %self.endpoint(), upstream, "Listening");
     }
 
-    /// Spawns an accept loop on each worker.
-    pub(crate) fn spawn_accept_loops(&self, workers: &[Arc<Worker>]) {
+    /// Spawns an accept loop on each worker. `covered` are the listeners without a socket that it accepts for.
+    pub(crate) fn spawn_accept_loops(
+        &self,
+        workers: &[Arc<Worker>],
+        covered: &Arc<CoveredListeners>,
+    ) {
         for (socket, worker) in self.sockets.acceptors.iter().zip(workers) {
             let accept_loop = AcceptLoop::new(
                 Arc::clone(&self.state),
+                Arc::clone(covered),
                 Arc::clone(socket),
                 self.current.clone(),
                 self.closing.clone(),

@@ -20,6 +20,23 @@ impl Listener {
         self
     }
 
+    /// Sets whether it opens a socket of its own. Default: yes.
+    ///
+    /// Without, another listener of the proxy must be on the wildcard of the port. The wildcard's socket accepts the
+    /// connections of both, and the local address of each connection says which listener serves it. An address that is
+    /// added or removed by a reload then opens and closes no socket. `[::]` without [`ipv6_only`](Self::ipv6_only) covers IPv4
+    /// addresses, too, among them `0.0.0.0`.
+    ///
+    /// The [`client_options`](Self::client_options) are set on each connection if they differ from the wildcard's; all that
+    /// belongs to the socket, such as the [`backlog`](Self::backlog), is the wildcard's. While accepting pauses for a limit
+    /// of one of the listeners, it pauses for all of the socket. A connection to the wildcard's socket costs one more system
+    /// call.
+    #[doc(alias = "bind", alias = "use_original_dst")]
+    pub fn bind_to_port(mut self, binds: bool) -> Self {
+        self.binds = binds;
+        self
+    }
+
     /// Sets how many connections the kernel queues while they wait to be accepted. Default: 4096, which the kernel
     /// lowers to `net.core.somaxconn`. With workers, for each of them.
     pub fn backlog(mut self, backlog: u32) -> Self {

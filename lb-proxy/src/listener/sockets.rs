@@ -13,7 +13,7 @@ use crate::net::unix::SocketFile;
 #[derive(Debug)]
 pub(crate) struct ListenerSockets {
     pub(crate) bound: BindConfig,
-    /// One for each worker.
+    /// One for each worker. None if a wildcard's socket accepts the connections.
     pub(crate) acceptors: Vec<Arc<Acceptor>>,
     /// See [`address_guard`](super::address_guard).
     pub(super) guard: Option<Socket>,
@@ -28,6 +28,22 @@ pub(crate) struct ListenerSockets {
 }
 
 impl ListenerSockets {
+    /// Those of a listener without a socket.
+    pub(super) const fn none(bound: BindConfig) -> Self {
+        Self {
+            bound,
+            acceptors: Vec::new(),
+            guard: None,
+            taken: false,
+            file: None,
+        }
+    }
+
+    /// Whether some connection matches these sockets and those of `config`.
+    pub(crate) fn overlaps(&self, config: &BindConfig) -> bool {
+        !self.acceptors.is_empty() && self.bound.overlaps(config)
+    }
+
     /// How many descriptors the sockets take.
     pub(crate) fn descriptors(&self) -> u64 {
         (self.acceptors.len() + usize::from(self.guard.is_some())) as u64

@@ -6,6 +6,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
@@ -142,6 +144,15 @@ impl Stream {
         addr.ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
+    /// The path that the other end of a unix socket is bound to, if it has one.
+    pub(crate) fn peer_path(&self) -> Option<Arc<Path>> {
+        if !self.is_unix() {
+            return None;
+        }
+        let addr = SockRef::from(self).peer_addr().ok()?;
+        addr.as_pathname().map(Arc::from)
+    }
+
     /// The address of the other end of a TCP socket.
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         let addr = SockRef::from(self).peer_addr()?.as_socket();
@@ -173,7 +184,7 @@ impl From<tokio::net::TcpStream> for Stream {
     deprecated,
     reason = "deprecated because of types that do not own their descriptor, which these do; the replacement is unsafe code"
 )]
-pub(super) fn register<T: AsRawFd + Into<OwnedFd>>(
+pub(crate) fn register<T: AsRawFd + Into<OwnedFd>>(
     socket: T,
     interest: Interest,
 ) -> io::Result<AsyncFd<T>> {

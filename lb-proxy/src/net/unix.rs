@@ -11,7 +11,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,6 +56,7 @@ pub(crate) fn listen(
     let file = |opener| SocketFile {
         path: path.to_owned(),
         opener,
+        id: FileId::of(path).ok(),
     };
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     if let Some(opener) = opener {
@@ -85,25 +86,39 @@ pub trait UnixSocketOpener: fmt::Debug + Send + Sync {
     /// What prevents it. The listener then cannot be opened; `AddrInUse` is tried again.
     fn open(&self, path: &Path, mode: u32) -> io::Result<UnixListener>;
 
-    /// Removes the file of a socket that was opened, because its listener is closed. Runs on the thread that closes the
+    /// Removes the file of a socket that was opened, because its listener is closed. It should leave another file of that name. Runs on the thread that closes the
     /// listener, which may carry sessions, so it must not block for long.
     fn remove(&self, path: &Path);
 }
 
-/// The file of a listening unix socket. Dropping it removes the file.
+/// The file of a listening unix socket. Dropping it removes the file, unless another file has its name.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
     /// What removes it, in the place of this process.
     opener: Option<Arc<dyn UnixSocketOpener>>,
+    /// `None` if it could not be read.
+    id: Option<FileId>,
+}
+
+/// The device and the inode of a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = fs::symlink_metadata(path)?;
+        Ok(Self(file.dev(), file.ino()))
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         match &self.opener {
             Some(opener) => opener.remove(&self.path),
-            // Another program may have removed it.
-            None => drop(fs::remove_file(&self.path)),
+            // Another program may have removed it, or listen there now.
+            None if FileId::of(&self.path).ok() == self.id => drop(fs::remove_file(&self.path)),
+            None => {}
         }
     }
 }

@@ -113,9 +113,9 @@ impl<'a> Duplex<'a> {
     }
 
     /// Limits both directions to the bytes that the kernel has acknowledged by now.
-    pub(super) fn limit(&mut self) {
-        self.up.limit();
-        self.down.limit();
+    pub(super) fn cut(&mut self) {
+        self.up.cut();
+        self.down.cut();
     }
 
     /// Discards bytes of a side if the other side accepts none any more, so that its peer goes on to read.
@@ -131,15 +131,22 @@ impl<'a> Duplex<'a> {
     ///
     /// `is_drained`: nothing can be read or written now.
     pub(super) fn settle(&mut self, half_close: HalfClose, is_drained: bool) -> Option<RelayEnd> {
-        let Self { up, down, .. } = self;
+        let Self {
+            up, down, pacing, ..
+        } = self;
         let [above, below] = [up.state(), down.state()].map(DirectionState::is_complete);
         if above && below {
             // The close of the sockets forwards the end that is left.
             return Some(RelayEnd::Finished);
         }
         if half_close == HalfClose::End && (above || below) {
-            let other = if above { &mut *down } else { &mut *up };
-            let is_empty = is_drained && !other.is_holding();
+            let pacing = pacing.as_ref();
+            let (other, pace) = match above {
+                true => (&mut *down, pacing.map(|pacing| &pacing.down)),
+                false => (&mut *up, pacing.map(|pacing| &pacing.up)),
+            };
+            let is_pausing = pace.is_some_and(|pace| pace.is_pausing(other));
+            let is_empty = is_drained && !other.is_holding() && !is_pausing;
             if is_empty || other.state() == DirectionState::Stopped {
                 return Some(RelayEnd::Finished);
             }
@@ -210,7 +217,7 @@ impl Drop for Duplex<'_> {
             return;
         }
         let cut_off = unconstrained(poll_fn(|cx| {
-            self.limit();
+            self.cut();
             while self.advance(cx).is_some() {}
             for (from, towards) in [(&self.up, &self.down), (&self.down, &self.up)] {
                 if !towards.state().is_complete() && has_everything(towards.sink()) {

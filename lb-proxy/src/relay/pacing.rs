@@ -127,5 +127,5 @@ impl Pace {
 /// Whether a step of `pump` would read bytes that may be delayed. The last bytes of a session that is cut, or of a source
 /// that broke, are not.
 fn applies_to(pump: &Pump<'_>) -> bool {
-    pump.is_reading() && !pump.is_limited() && !pump.is_source_broken()
+    pump.is_reading() && !pump.is_cut() && !pump.is_source_broken()
 }

@@ -38,6 +38,8 @@ pub(super) struct Pump<'a> {
     mode: TransferMode,
     held: HeldBytes,
     limit: ReadLimit,
+    /// Whether the session is cut, so that the last bytes are not delayed.
+    is_cut: bool,
     /// Bytes that the sink accepted.
     sent: u64,
     /// How many of them do not come from the source, and are not counted.
@@ -65,6 +67,7 @@ impl<'a> Pump<'a> {
             mode: TransferMode::new(splice),
             held: HeldBytes::Nothing,
             limit: ReadLimit::None,
+            is_cut: false,
             sent: 0,
             added: 0,
             uncounted: 0,
@@ -163,6 +166,16 @@ impl<'a> Pump<'a> {
         if self.limit == ReadLimit::None && self.state == DirectionState::Open {
             self.limit = ReadLimit::now(self.source);
         }
+    }
+
+    /// [Limits](Self::limit) reads because the session is cut.
+    pub(super) fn cut(&mut self) {
+        self.is_cut = true;
+        self.limit();
+    }
+
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// How many bytes the direction holds.

@@ -132,7 +132,7 @@ where
             && let Poll::Ready(output) = self.cuts.cut.as_mut().poll(cx)
         {
             self.is_cut = true;
-            both.limit();
+            both.cut();
             self.deadlines.note_cut();
             return Poll::Ready(Some(RelayEvent::Cut(output)));
         }
@@ -169,7 +169,7 @@ where
         }
         let end = ready!(poll_expired(both, &mut self.deadlines, timer, cx));
         if end == RelayEnd::MaxAge && !self.deadlines.is_cut() {
-            both.limit();
+            both.cut();
             self.deadlines.note_cut();
             return Poll::Ready(None);
         }

@@ -56,6 +56,8 @@ impl Proxy {
 
 /// Opens every listener of `desired`.
 fn open_all(desired: &mut DesiredState, workers: &[Arc<Worker>]) -> Result<(), BindError> {
-    let mut listeners = desired.listeners.iter_mut();
-    listeners.try_for_each(|pending| pending.open(workers, 0, None))
+    (0..desired.listeners.len()).try_for_each(|number| {
+        let beside = desired.relax_beside(number, 0);
+        desired.listeners[number].open(workers, 0, beside, None)
+    })
 }

@@ -51,6 +51,27 @@ impl DesiredState {
         self.retry.allows(error, configs)
     }
 
+    /// Lets the listener with this number bind beside the open sockets of the other listeners that overlap with it. Returns
+    /// whether there are any. `port` replaces port 0 of the description.
+    pub(crate) fn relax_beside(&self, number: usize, port: u16) -> bool {
+        let pending = &self.listeners[number];
+        if !pending.is_missing() {
+            return false;
+        }
+        let config = pending.bind_config(port);
+        let open = self.listeners.iter();
+        let open = open.filter_map(|pending| pending.sockets.as_ref());
+        // Two listeners cannot have one address.
+        let beside = open.filter(|open| open.overlaps(&config) && open.bound.addr != config.addr);
+        let mut is_beside = false;
+        for open in beside {
+            is_beside = true;
+            // If this fails, opening fails as well.
+            let _ = open.relax();
+        }
+        is_beside
+    }
+
     /// Closes the sockets that overlap with running ones.
     pub(crate) fn close_those_beside(&mut self) {
         let listeners = self.listeners.iter_mut();

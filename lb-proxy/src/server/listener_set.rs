@@ -1,6 +1,6 @@
 //! The running listeners of a server, and what a reload changes of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::pending_listener::PendingListener;
 use super::report::Changes;
 use crate::error::BindError;
 use crate::listener::address_guard::close_port;
+use crate::listener::covered::{CoveredListeners, wildcard_of};
 use crate::listener::running::{ClosingListener, RunningListener};
 use crate::listener::sockets::ListenerSockets;
 use crate::state::listener::ListenerState;
@@ -32,6 +33,8 @@ impl ListenerSet {
         proxy: &Arc<ProxyState>,
         signals: &ShutdownSignals,
     ) -> Self {
+        let open = pending.iter().filter_map(|pending| pending.open_port(None));
+        let open_ports = open.collect();
         let running = pending.into_iter().filter_map(|pending| {
             let sockets = pending.sockets?;
             Some(RunningListener::new(
@@ -42,9 +45,7 @@ impl ListenerSet {
             ))
         });
         let set = Self(running.collect());
-        let listeners = set.0.iter();
-        let guarded = listeners.filter(|listener| listener.sockets.is_guarded());
-        set.close_ports(&guarded.map(|listener| listener.addr().port()).collect());
+        set.close_ports(&open_ports);
         set
     }
 
@@ -68,9 +69,29 @@ impl ListenerSet {
 
     /// Spawns the accept loops.
     pub(crate) fn accept(&self, workers: &[Arc<Worker>]) {
-        for listener in &self.0 {
-            listener.log();
-            listener.spawn_accept_loops(workers);
+        self.0.iter().for_each(RunningListener::log);
+        self.spawn_accept_loops(workers);
+    }
+
+    /// Spawns the accept loops of listeners that have none.
+    fn spawn_accept_loops(&self, workers: &[Arc<Worker>]) {
+        let (bound, unbound): (Vec<_>, Vec<_>) = self
+            .0
+            .iter()
+            .partition(|listener| !listener.sockets.acceptors.is_empty());
+        let mut covered: Vec<_> = bound.iter().map(|_| CoveredListeners::default()).collect();
+        for listener in unbound {
+            let configs = bound.iter().map(|listener| &listener.sockets.bound);
+            match wildcard_of(listener.addr(), configs.enumerate()) {
+                Some(wildcard) => covered[wildcard].insert(listener.state()),
+                // The description was checked, but a socket of the embedder may be for IPv6 only.
+                None => {
+                    warn!(listener = %listener.endpoint(), "Listener without a socket, and none covers it")
+                }
+            }
+        }
+        for (listener, covered) in bound.iter().zip(covered) {
+            listener.spawn_accept_loops(workers, &Arc::new(covered));
         }
     }
 
@@ -106,31 +127,37 @@ impl ListenerSet {
             DiffStep::Change(i) => Some(*i),
             DiffStep::Add | DiffStep::Keep(_) => None,
         });
-        let mut leaving: HashMap<u16, Vec<&RunningListener>> = HashMap::new();
-        for i in changed.chain(diff.removed.iter().copied()) {
-            let old = &self.0[i];
-            leaving.entry(old.addr().port()).or_default().push(old);
+        let leaving = changed.chain(diff.removed.iter().copied());
+        let leaving: HashSet<SocketAddr> = leaving.map(|i| self.0[i].addr()).collect();
+        let mut by_port: HashMap<u16, Vec<&RunningListener>> = HashMap::new();
+        for old in &self.0 {
+            by_port.entry(old.addr().port()).or_default().push(old);
         }
         let mut beside = BTreeSet::new();
-        for (pending, &step) in desired.listeners.iter_mut().zip(&diff.steps) {
+        for (number, &step) in diff.steps.iter().enumerate() {
             if let DiffStep::Keep(_) = step {
                 continue;
             }
             let old = step.running().map(|i| &self.0[i]);
             let port = old.map_or(0, |old| old.addr().port());
-            let config = pending.bind_config(port);
-            let overlapping = leaving.get(&config.addr.port()).into_iter().flatten();
-            let overlapping = overlapping.filter(|old| old.sockets.bound.overlaps(&config));
+            let config = desired.listeners[number].bind_config(port);
             let mut in_the_way = None;
-            if pending.sockets.is_none() {
-                for old in overlapping {
+            let is_beside = desired.relax_beside(number, port);
+            if desired.listeners[number].is_missing() {
+                for old in by_port.get(&config.addr.port()).into_iter().flatten() {
+                    // Two listeners that stay cannot have one address.
+                    let is_leaving = leaving.contains(&old.addr());
+                    if !old.sockets.overlaps(&config) || old.addr() == config.addr && !is_leaving {
+                        continue;
+                    }
                     in_the_way = Some(old.addr());
                     beside.insert(old.addr().port());
                     // If this fails, opening fails as well.
                     let _ = old.sockets.relax();
                 }
             }
-            if let Err(error) = pending.open(workers, port, in_the_way) {
+            let pending = &mut desired.listeners[number];
+            if let Err(error) = pending.open(workers, port, is_beside, in_the_way) {
                 // The overlapping listener keeps serving. This closes the new sockets.
                 desired.close_those_beside();
                 self.close_ports(&beside);
@@ -170,10 +197,10 @@ impl ListenerSet {
                 (None, None) => continue,
             };
             changes.note(step, running.endpoint());
-            if accepting {
-                running.spawn_accept_loops(&context.workers);
-            }
             self.0.push(running);
+        }
+        if accepting {
+            self.spawn_accept_loops(&context.workers);
         }
         let removed = diff.removed.iter().filter_map(|&i| old[i].as_ref());
         changes.removed = removed

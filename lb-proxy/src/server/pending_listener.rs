@@ -39,19 +39,26 @@ impl PendingListener {
         config
     }
 
+    /// Whether its own sockets are not open yet.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.listener.has_socket() && self.sockets.is_none()
+    }
+
     /// Opens a socket for each of `workers`, unless they are open. `in_the_way` is a running listener with an
-    /// overlapping address and relaxed sockets.
+    /// overlapping address and relaxed sockets; `beside` says that there are others that this description opens.
     pub(crate) fn open(
         &mut self,
         workers: &[Arc<Worker>],
         port: u16,
+        beside: bool,
         in_the_way: Option<SocketAddr>,
     ) -> Result<(), BindError> {
         if self.sockets.is_some() {
             return Ok(());
         }
         let BindConfig { addr, .. } = self.bind_config(port);
-        let opened = self.listener.open(workers, port, in_the_way.is_some());
+        let beside = beside || in_the_way.is_some();
+        let opened = self.listener.open(workers, port, beside);
         let sockets = opened.map_err(|source| match in_the_way {
             Some(other) if is_in_use(&source) => BindError::InTheWay {
                 addr,
@@ -67,7 +74,7 @@ impl PendingListener {
             },
         })?;
         self.sockets = Some(sockets);
-        self.beside = in_the_way.is_some();
+        self.beside = beside;
         Ok(())
     }
 
@@ -78,7 +85,7 @@ impl PendingListener {
         let shares = self.listener.bind_config().reuse_port;
         let is_open = match (kept, &self.sockets) {
             (Some(kept), _) => kept.bound.reuse_port != shares,
-            (None, Some(sockets)) => sockets.is_guarded(),
+            (None, Some(sockets)) => sockets.is_guarded() || self.beside,
             (None, None) => false,
         };
         // A unix socket is shared with no program.

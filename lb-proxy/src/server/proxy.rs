@@ -8,6 +8,7 @@ use super::worker_pool::Workers;
 use crate::error::BuildError;
 use crate::limits::Limits;
 use crate::listener::Listener;
+use crate::listener::covered::wildcard_of;
 use crate::upstream::Upstream;
 
 /// The descriptors that the runtime of a worker needs besides its listening sockets.
@@ -63,6 +64,25 @@ impl Proxy {
                 detailed_metrics: false,
             },
         }
+    }
+
+    /// Checks that a socket accepts the connections of each listener without one.
+    fn check_covered(&self) -> Result<(), BuildError> {
+        let (bound, unbound): (Vec<_>, Vec<_>) = self
+            .listeners
+            .iter()
+            .partition(|listener| listener.has_socket());
+        for listener in unbound {
+            let configs = bound.iter().map(|listener| listener.bind_config());
+            // A socket of port 0 has another port in the end.
+            let is_covered = listener.addr().port() != 0
+                && wildcard_of(listener.addr(), configs.enumerate()).is_some();
+            if !is_covered {
+                let addr = listener.endpoint();
+                return Err(BuildError::NoWildcard { addr });
+            }
+        }
+        Ok(())
     }
 
     /// How many descriptors everything but sessions and listening sockets takes, with this number of workers.
@@ -188,13 +208,15 @@ impl ProxyBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::NoListener`] without a listener, [`BuildError::ZeroTimeout`] and [`BuildError::SendProxy`] for
-    /// settings of a listener that cannot work.
+    /// [`BuildError::NoListener`] without a listener, [`BuildError::NoWildcard`] for a listener without a socket whose address no
+    /// other listener covers, [`BuildError::ZeroTimeout`] and [`BuildError::SendProxy`] for settings of a listener that
+    /// cannot work.
     pub fn build(mut self) -> Result<Proxy, BuildError> {
         if self.proxy.listeners.is_empty() {
             return Err(BuildError::NoListener);
         }
         self.proxy.listeners.iter().try_for_each(Listener::check)?;
+        self.proxy.check_covered()?;
         let needs_preread =
             self.proxy.tracks_sessions || self.proxy.named_upstreams().any(Upstream::needs_preread);
         for listener in &mut self.proxy.listeners {

@@ -6,22 +6,35 @@ use super::Session;
 use crate::close_reason::CloseReason;
 use crate::hooks::{Admission, RefusalDetail};
 use crate::limits::client_zone::ClientRefusal;
+use crate::state::route::Route;
 
 impl Session {
-    /// Checks the access rules, then the limits of each client, then the hooks.
+    /// Checks the access rules and the limits of each client, in the order of the listener, then the hooks.
     pub(super) fn admit(&mut self) -> Result<(), CloseReason> {
         let listener = Arc::clone(&self.permit.listener);
         let route = &listener.route;
+        let access = route.access.as_ref();
+        let is_denied = access.is_some_and(|access| !access.admits_client(self.client_addr));
+        if is_denied && !route.limit_before_access {
+            return Err(CloseReason::AccessDenied);
+        }
+        self.acquire_limits(route)?;
+        if is_denied {
+            return Err(CloseReason::AccessDenied);
+        }
+        match route.observer() {
+            Some(hooks) if hooks.accept(&self.connection()) == Admission::Refuse => {
+                Err(CloseReason::Refused)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Acquires a permit of each limit of the client.
+    fn acquire_limits(&mut self, route: &Route) -> Result<(), CloseReason> {
         let client = self.client_addr;
         // Those of the listeners that have passed the session on.
         let former = self.permits.len();
-        if route
-            .access
-            .as_ref()
-            .is_some_and(|access| !access.admits_client(client))
-        {
-            return Err(CloseReason::AccessDenied);
-        }
         for (number, limit) in route.limits.iter().enumerate() {
             match limit.acquire(client, || self.connection()) {
                 Ok(permit) => self.permits.extend(permit),
@@ -38,12 +51,7 @@ impl Session {
                 }
             }
         }
-        match route.observer() {
-            Some(hooks) if hooks.accept(&self.connection()) == Admission::Refuse => {
-                Err(CloseReason::Refused)
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a session comes from: what its [`Connection`] is made of.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::connection::Connection;
@@ -14,6 +15,8 @@ use crate::state::listener::ListenerState;
 pub(super) struct Ends {
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
+    /// The path that the client's unix socket is bound to.
+    pub(super) peer_unix: Option<Arc<Path>>,
     pub(super) data: Option<SessionData>,
 }
 
@@ -63,19 +66,25 @@ impl Origin<'_> {
     }
 
     fn connection_of(&self, ends: Ends) -> Connection {
-        let Ends { local, peer, data } = ends;
+        let Ends {
+            local,
+            peer,
+            peer_unix,
+            data,
+        } = ends;
         Connection {
             listener: self.listener.addr,
             local,
             peer,
             client: self.client_addr,
             unix: self.listener.route.unix.clone(),
+            peer_unix,
             preread: self.preread.cloned(),
             data,
         }
     }
 
-    /// The ends of the client's socket. Takes a system call if the listener is bound to a wildcard address.
+    /// The ends of the client's socket. Takes a system call if the listener is bound to a wildcard address, or is a unix socket.
     pub(super) fn ends(&self) -> Ends {
         if let Some(known) = self.ends.get() {
             return Ends::clone(known);
@@ -86,6 +95,7 @@ impl Origin<'_> {
         Ends {
             local: asked.and_then(Result::ok).unwrap_or(listener),
             peer: self.client_addr,
+            peer_unix: self.client.peer_path(),
             data: None,
         }
     }

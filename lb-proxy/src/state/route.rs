@@ -38,6 +38,7 @@ pub(crate) struct Route {
     pub(crate) access: Option<Access>,
     pub(crate) limits: Vec<ClientLimit>,
     pub(crate) limit_dry_run: bool,
+    pub(crate) limit_before_access: bool,
     /// How long sessions may go on after the listener was removed.
     pub(crate) removal_deadline: Option<Duration>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
@@ -79,6 +80,7 @@ impl Route {
             access: None,
             limits: Vec::new(),
             limit_dry_run: false,
+            limit_before_access: false,
             removal_deadline: None,
             hooks: None,
             report_interval: None,
@@ -101,6 +103,7 @@ impl Route {
         self.access = own.access;
         self.limits = own.limits;
         self.limit_dry_run = own.limit_dry_run;
+        self.limit_before_access = own.limit_before_access;
         self.removal_deadline = own.removal_deadline;
         self.session_data = own.session_data;
         self.prereads = own.prereads;

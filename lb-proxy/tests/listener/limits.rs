@@ -83,6 +83,36 @@ async fn the_session_limit_of_a_zone_applies_to_each_client() {
 }
 
 #[tokio::test]
+async fn a_client_that_rules_and_limits_refuse_is_refused_by_what_comes_first() {
+    let denied = "127.0.0.2".parse::<IpAddr>().unwrap();
+    for limit_first in [false, true] {
+        let zone = ClientZone::builder().build();
+        // All clients are one.
+        let key = KeyPart::custom("all", |_| HashKey::from_bytes(b"all"));
+        let proxy = over_a(|listener| {
+            let listener = listener.limit_keys(&zone, [key], one());
+            let access = Access::new()
+                .deny(denied)
+                .allow("0.0.0.0/0".parse::<Network>().unwrap());
+            listener.access(access).limit_before_access(limit_first)
+        });
+        let proxy = proxy.await;
+        let first = stays(&proxy).await;
+        assert_reset(&mut from([127, 0, 0, 2], &proxy).await).await;
+        let counts = || {
+            (
+                proxy.metrics().access_denied,
+                proxy.metrics().client_sessions,
+            )
+        };
+        let expected = if limit_first { (0, 1) } else { (1, 0) };
+        eventually("the refusal", || counts() == expected).await;
+        drop(first);
+        proxy.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_limit_by_key_counts_the_clients_of_one_key_together() {
     let zone = ClientZone::builder().build();
     // Clients of 127.0.0.0/24 but .9 are one; .9 is not counted.

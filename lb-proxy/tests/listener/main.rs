@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod covered;
 mod handover;
 mod limits;
 #[cfg(target_os = "linux")]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(feature = "admin")]
+mod admin;
 mod drain;
 mod health;
 #[cfg(feature = "metrics")]

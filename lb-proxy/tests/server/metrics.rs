@@ -11,7 +11,7 @@ use lb_discovery::{DriverConfig, Manual};
 use lb_proxy::balancing::Queue;
 use lb_proxy::health::{CheckSettings, TcpCheck};
 use lb_proxy::openmetrics::{Format, ServerCollector, encode};
-use lb_proxy::reports::Phase;
+use lb_proxy::reports::{Phase, TransitionKind};
 use lb_proxy::{Listener, Proxy, Upstream};
 use prometheus_client::registry::Registry;
 use test_support::deadline::eventually;
@@ -315,8 +315,20 @@ async fn failures_retries_and_changes_of_health_are_counted_where_they_happen() 
         }
     })
     .await;
+    eventually("the ejection", || !upstream.transitions().is_empty()).await;
     upstream.set_health(addr, Health::Unhealthy);
     upstream.set_health(addr, Health::Healthy);
+    let transitions = upstream.transitions();
+    let kinds: Vec<_> = transitions
+        .iter()
+        .map(|one| (one.backend.key(), one.kind))
+        .collect();
+    let expected = [
+        (dead, TransitionKind::Ejected),
+        (addr, TransitionKind::Unhealthy),
+        (addr, TransitionKind::Healthy),
+    ];
+    assert_eq!(kinds, expected);
     eventually("the ends", || proxy.metrics().active == 0).await;
     let name = upstream.name();
     let scrape = scraped.scrape();

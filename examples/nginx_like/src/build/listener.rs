@@ -43,6 +43,7 @@ fn sockets(listener: Listener, server: &Server, listen: &Listen) -> Listener {
     let settings = &server.settings;
     let options = SocketOptions::default().nodelay(settings.core.tcp_nodelay);
     listener
+        .bind_to_port(listen.has_socket)
         .backlog(listen.backlog)
         .ipv6_only(listen.ipv6only)
         .reuse_port(listen.reuseport)
@@ -128,5 +129,7 @@ fn limits(
             }
         };
     }
+    // nginx's phases: limit_conn is of the one before that of allow and deny.
+    let listener = listener.limit_before_access(true);
     listener.limit_dry_run(settings.limit_conn_settings.dry_run)
 }

@@ -118,7 +118,15 @@ impl<'a> Graph<'a> {
                     continue;
                 };
                 for to in addrs(by) {
-                    let reached = listens.iter().filter(|(_, l)| reaches(to, l, local));
+                    let reached = || listens.iter().filter(|(_, l)| reaches(to, l, local));
+                    // An address goes before the wildcard of its family, and that one before the wildcard of both.
+                    let distance = |listen: &Listen| {
+                        let ip = to.ip().to_canonical();
+                        let (is_any, is_ipv4) = (listen.addr.ip().is_unspecified(), ip.is_ipv4());
+                        (is_any, listen.addr.is_ipv4() != is_ipv4)
+                    };
+                    let nearest = reached().map(|(_, listen)| distance(listen)).min();
+                    let reached = reached().filter(|(_, l)| Some(distance(l)) == nearest);
                     edges.extend(reached.map(|&(server, listen)| Edge {
                         by,
                         to,

@@ -1,12 +1,13 @@
 //! `listen`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use lb_core::Endpoint;
 use lb_proxy::settings::Keepalive;
 
+use super::look_up::look_up;
 use crate::syntax::address::{AddressError, ListenAddress};
 use crate::syntax::error::ConfigError;
 use crate::syntax::span::Span;
@@ -46,6 +47,8 @@ pub(crate) struct Listen {
     /// Whether its server is the default server of the address, which has the settings of the socket. Computed from all
     /// servers.
     pub(crate) is_default: bool,
+    /// Whether it has a socket of its own; if not, that of a wildcard accepts its connections. Computed from all servers.
+    pub(crate) has_socket: bool,
     /// `so_keepalive`: whether silent clients are probed, and how. As the system does by default.
     pub(crate) so_keepalive: Option<Keepalive>,
     pub(crate) span: Span,
@@ -95,6 +98,7 @@ impl Listen {
             default_server: false,
             sets_options: false,
             is_default: true,
+            has_socket: true,
             sndbuf: None,
             so_keepalive: None,
             span: statement.span.clone(),
@@ -138,7 +142,7 @@ impl Listen {
                 let backlog = backlog(value);
                 self.backlog = backlog.ok_or_else(|| statement.invalid("backlog", parameter))?;
             }
-            // In nginx it gives the address a socket of its own. Here all addresses have one.
+            // Like all that belongs to a socket, it gives the address one of its own beside that of a wildcard.
             ("bind", None) => {}
             // nginx sets a time of 0 s, with which the kernel defers nothing.
             ("deferred", None) => {}
@@ -184,29 +188,6 @@ impl Listen {
             }
         }
         Ok(())
-    }
-}
-
-/// The addresses of a name, those of IPv4 first.
-fn look_up(name: &str) -> Result<Vec<IpAddr>, AddressError> {
-    let found = (name, 0).to_socket_addrs();
-    let found = found.map_err(|_| AddressError::HostNotFound)?;
-    let mut ips: Vec<IpAddr> = Vec::new();
-    for ip in found.map(|addr| addr.ip()) {
-        if !ips.contains(&ip) {
-            ips.push(ip);
-        }
-    }
-    ips.sort_by_key(IpAddr::is_ipv6);
-    // A machine without IPv6 may list its loopback address all the same.
-    let is_missing =
-        |ip: &IpAddr| ip.is_ipv6() && ip.is_loopback() && UdpSocket::bind((*ip, 0)).is_err();
-    if ips.iter().any(IpAddr::is_ipv4) {
-        ips.retain(|ip| !is_missing(ip));
-    }
-    match ips.is_empty() {
-        true => Err(AddressError::HostNotFound),
-        false => Ok(ips),
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) mod limit_conn;
 pub(crate) mod listen;
 mod load;
 pub(crate) mod log_format;
+mod look_up;
 mod low_bits;
 pub(crate) mod main;
 mod map;
@@ -61,6 +62,7 @@ mod syslog;
 #[cfg(test)]
 mod tests;
 mod time_out;
+mod tls;
 pub(crate) mod transfer_rate;
 mod unsupported;
 pub(crate) mod upstream;

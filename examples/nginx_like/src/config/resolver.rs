@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::look_up::look_up;
 use crate::syntax::address::{Address, AddressError};
 use crate::syntax::directive::Args::{AtLeast, Exactly};
 use crate::syntax::directive::{Directive, Has};
@@ -115,8 +116,9 @@ impl Resolver {
                     format!("the \"{arg}\" parameter has no effect here"),
                 ),
                 _ => {
-                    let address = Address::parse(arg).and_then(|address| address.name_server());
-                    name_servers.push(address.map_err(|reason| {
+                    let address = Address::parse(arg);
+                    let found = address.and_then(|address| address.name_servers(look_up));
+                    name_servers.extend(found.map_err(|reason| {
                         let url = arg.clone();
                         statement.error(ResolverError::Address { reason, url })
                     })?);

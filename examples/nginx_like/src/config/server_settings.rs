@@ -91,6 +91,7 @@ impl<B: Has<ServerDraft>> Directive<B> {
         Self::RESOLVER,
         Self::SSL_PREREAD,
         Self::STREAM_CORE,
+        Self::TLS,
     ];
 }
 

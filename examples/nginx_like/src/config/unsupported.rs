@@ -1,6 +1,6 @@
 //! Directives of nginx that nginx_like does not have.
 
-const TLS: &str = "end TLS in front of nginx_like or on the servers; \
+pub(super) const TLS: &str = "end TLS in front of nginx_like or on the servers; \
     \"ssl_preread\" chooses the upstream by name without ending TLS";
 
 /// Names, or with a star at the end the starts of names, and what to do instead.
@@ -14,30 +14,7 @@ const NAMES: &[(&str, &str)] = &[
     ("ntlm", "it belongs to HTTP"),
     ("num_map", "use \"map\" with regular expressions"),
     ("proxy_session_drop", "remove it: sessions to a server that a name or a service no longer has go on"),
-    ("proxy_ssl*", TLS),
     ("queue", "it belongs to HTTP"),
-    ("ssl_alpn", TLS),
-    ("ssl_certificate*", TLS),
-    ("ssl_ciphers", TLS),
-    ("ssl_client_certificate", TLS),
-    ("ssl_conf_command", TLS),
-    ("ssl_crl", TLS),
-    ("ssl_dhparam", TLS),
-    ("ssl_ecdh_curve", TLS),
-    ("ssl_ech_file", TLS),
-    ("ssl_engine", TLS),
-    ("ssl_handshake_timeout", TLS),
-    ("ssl_key_log", TLS),
-    ("ssl_object_cache_inheritable", TLS),
-    ("ssl_ocsp*", TLS),
-    ("ssl_password_file", TLS),
-    ("ssl_prefer_server_ciphers", TLS),
-    ("ssl_protocols", TLS),
-    ("ssl_reject_handshake", TLS),
-    ("ssl_session_*", TLS),
-    ("ssl_stapling*", TLS),
-    ("ssl_trusted_certificate", TLS),
-    ("ssl_verify_*", TLS),
     ("state", "list the servers, or \"include\" a file that lists them, and reload"),
     ("status_zone", "remove it: the logs have the events"),
     ("sticky", "it belongs to HTTP: \"hash $remote_addr\" keeps clients on their servers"),
@@ -55,9 +32,7 @@ const FINAL: &[&str] = &[
     "ntlm",
     "num_map",
     "proxy_session_drop",
-    "proxy_ssl*",
     "queue",
-    "ssl_*",
     "state",
     "status_zone",
     "sticky",

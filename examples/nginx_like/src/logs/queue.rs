@@ -25,7 +25,8 @@ const LONGEST_PATH: usize = 4096;
 /// How often the error log is told of the same fault of a log.
 const COMPLAINT: Duration = Duration::from_secs(60);
 
-/// How long the writing thread waits for more messages before it ends.
+/// How long the thread that writes each line at once waits for more before it ends. One that writes gathered lines ends when
+/// it has written them: the next ones come later than a thread takes to start.
 ///
 /// While a second thread exists, the kernel counts references to descriptors in every system call of the process, which
 /// costs the relay some percent of its time. Starting a thread costs about 50 us.
@@ -289,11 +290,11 @@ impl Queue {
         self.wake(state)
     }
 
-    /// Waits for entries. Returns `None` if none come for a while, or the queue is closed: the thread ends. Only an open
-    /// queue keeps `output` then.
+    /// Waits for entries. Returns `None` if none come for a while, lines are gathered, or the queue is closed: the thread
+    /// ends. Only an open queue keeps `output` then.
     pub(super) fn take(&self, output: Output) -> Option<(Output, Batch)> {
         let mut state = self.lock();
-        let mut is_over = false;
+        let mut is_over = self.chunk_size > 0;
         loop {
             if state.has_work() {
                 state.thread = Thread::Writing;

@@ -41,7 +41,7 @@ pub(crate) fn of(config: &Config, claimed: &[ClaimedSocket]) -> Vec<Warning> {
 fn unbound(stream: &Stream, claimed: &[ClaimedSocket]) -> impl Iterator<Item = Warning> {
     let listens = stream.servers.iter().flat_map(|server| &server.listens);
     let is_open = |listen: &&Listen| claimed.iter().any(|socket| socket.serves(listen.addr));
-    let listens = listens.filter(move |listen| !is_open(listen));
+    let listens = listens.filter(move |listen| listen.has_socket && !is_open(listen));
     listens.filter_map(|listen| match try_bind(listen) {
         Ok(()) | Err(Errno::ADDRINUSE) => None,
         Err(errno) => Some(Warning::new(

@@ -9,9 +9,6 @@ use super::units;
 /// Why an address cannot be used. A variant without a comment is worded as in nginx.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum AddressError {
-    /// Ours: nginx looks the name up while it reads the configuration.
-    #[error("host names are not supported yet")]
-    HostName,
     #[error("host not found")]
     HostNotFound,
     #[error("invalid host")]
@@ -95,13 +92,18 @@ impl Address {
         self.unix.is_some()
     }
 
-    /// The socket address of a name server; port 53 by default.
-    pub(crate) fn name_server(&self) -> Result<SocketAddr, AddressError> {
-        match self.host()? {
-            Host::Ip(ip) => Ok((ip, self.port.unwrap_or(53)).into()),
-            Host::Name(_) | Host::Service(_) => Err(AddressError::HostName),
-            Host::Unix(_) => Err(AddressError::Unix),
-        }
+    /// The socket addresses of a name server; port 53 by default. `look_up` finds the addresses of a name.
+    pub(crate) fn name_servers(
+        &self,
+        look_up: impl FnOnce(&str) -> Result<Vec<IpAddr>, AddressError>,
+    ) -> Result<Vec<SocketAddr>, AddressError> {
+        let ips = match self.host()? {
+            Host::Ip(ip) => vec![ip],
+            Host::Name(name) | Host::Service(name) => look_up(&name)?,
+            Host::Unix(_) => return Err(AddressError::Unix),
+        };
+        let port = self.port.unwrap_or(53);
+        Ok(ips.into_iter().map(|ip| (ip, port).into()).collect())
     }
 }
 

@@ -31,6 +31,19 @@ fn relative_names_start_from_the_prefix() {
 }
 
 #[test]
+fn a_configuration_where_nginx_has_it_is_served_without_arguments() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("conf")).unwrap();
+    std::fs::write(dir.path().join("conf/nginx.conf"), "nonsense;").unwrap();
+    let (output, stderr) = run(&[], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr.contains("unknown directive \"nonsense\" in conf/nginx.conf:1"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn mistakes_name_their_line_and_start_nothing() {
     let reserved = Reserved::any();
     let listen = format!("listen {};", reserved.addr);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::proxy::NginxLike;
@@ -96,4 +97,45 @@ async fn proxy_bind_takes_ports_and_variables() {
     let _client = TcpStream::connect(proxy.addr).await.unwrap();
     assert_eq!(peer_of_next(&server).await.ip().to_string(), "127.0.0.1");
     proxy.logged("invalid local address \"TCP\"").await;
+}
+
+/// All that a client gets.
+async fn response(addr: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let mut text = String::new();
+    within("the response", stream.read_to_string(&mut text))
+        .await
+        .unwrap();
+    text
+}
+
+#[tokio::test]
+async fn the_local_address_chooses_between_a_wildcard_and_the_addresses_of_its_port() {
+    let shared = Reserved::any();
+    let port = shared.addr.port();
+    let other = SocketAddr::from(([127, 0, 0, 2], port));
+    let stream = format!(
+        "server {{ listen LISTEN; return first; }}
+         server {{ listen {}OPTIONS; return \"one $server_addr\"; }}
+         server {{ listen {port}; return \"any $server_addr\"; }}",
+        shared.addr
+    );
+    let elsewhere = Reserved::any();
+    let without = stream.replace(
+        &format!("{}OPTIONS", shared.addr),
+        &elsewhere.addr.to_string(),
+    );
+    let proxy = NginxLike::start("", &stream.replace("OPTIONS", "")).await;
+    proxy.logged(&format!("0.0.0.0:{port}")).await;
+    // Without a socket of its own, with one beside the wildcard's, and not at all.
+    for (stream, expected) in [
+        (stream.replace("OPTIONS", " bind"), "one 127.0.0.1"),
+        (stream.replace("OPTIONS", ""), "one 127.0.0.1"),
+        (without, "any 127.0.0.1"),
+        (stream.replace("OPTIONS", ""), "one 127.0.0.1"),
+    ] {
+        proxy.reload("", &stream).await;
+        assert_eq!(response(shared.addr).await, expected);
+        assert_eq!(response(other).await, "any 127.0.0.2");
+    }
 }

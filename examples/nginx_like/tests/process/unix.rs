@@ -233,3 +233,36 @@ async fn a_socket_that_was_passed_on_is_served_and_stays() {
     proxy.exit().await;
     assert!(path.exists());
 }
+
+#[tokio::test]
+async fn a_client_with_a_path_of_its_own_has_it_in_its_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let [front, own] = ["front", "own"].map(|name| at(&dir, name));
+    let stream = format!(
+        "server {{ listen LISTEN; return first; }}
+         server {{ listen unix:{}; return \"$remote_addr|$remote_port|$server_port|$binary_remote_addr\"; }}",
+        front.display()
+    );
+    let proxy = NginxLike::start("", &stream).await;
+    proxy.logged(&format!("unix:{}", front.display())).await;
+    for path in [Some(&own), None] {
+        let client = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+        let client = client.unwrap();
+        if let Some(path) = path {
+            client
+                .bind(&socket2::SockAddr::unix(path).unwrap())
+                .unwrap();
+        }
+        client
+            .connect(&socket2::SockAddr::unix(&front).unwrap())
+            .unwrap();
+        client.set_nonblocking(true).unwrap();
+        let mut client = UnixStream::from_std(std::os::fd::OwnedFd::from(client).into()).unwrap();
+        let mut text = String::new();
+        within("the response", client.read_to_string(&mut text))
+            .await
+            .unwrap();
+        let shown = path.map_or(String::new(), |path| path.display().to_string());
+        assert_eq!(text, format!("unix:{shown}|||unix:{shown}"));
+    }
+}

@@ -54,6 +54,27 @@ async fn the_file_of_a_listener_is_made_kept_by_a_reload_and_removed() {
 }
 
 #[tokio::test]
+async fn a_file_that_another_program_has_made_in_its_place_stays() {
+    let dir = directory();
+    let [one, two] = ["one", "two"].map(|name| path(&dir, name));
+    let upstream = upstream([named_unix(&path(&dir, "back"), "a")]);
+    let on = |path: &PathBuf| Listener::unix(path.as_path(), &upstream);
+    let both = Proxy::builder().listener(on(&one)).listener(on(&two));
+    let proxy = RunningProxy::run(both).await;
+    for path in [&one, &two] {
+        std::fs::remove_file(path).unwrap();
+    }
+    std::fs::write(&one, "another").unwrap();
+    let _other = std::os::unix::net::UnixListener::bind(&two).unwrap();
+    reload(&proxy, Proxy::builder().listener(on(&one)))
+        .await
+        .unwrap();
+    assert!(two.exists());
+    proxy.end().await;
+    assert_eq!(std::fs::read(&one).unwrap(), b"another");
+}
+
+#[tokio::test]
 async fn a_file_in_the_way_of_a_listener_is_an_error_and_stays() {
     let dir = directory();
     let stale = path(&dir, "stale");

@@ -65,6 +65,11 @@ fn a_path_that_ends_is_no_loop() {
         passing("127.0.0.1:447", "192.0.2.1:1"),
     ];
     assert_eq!(found(&on.concat()), None);
+    let before_the_wildcard = [
+        passing("446", "127.0.0.1:446"),
+        passing("127.0.0.1:446", "192.0.2.1:1"),
+    ];
+    assert_eq!(found(&before_the_wildcard.concat()), None);
 }
 
 #[test]

@@ -20,9 +20,6 @@ enum ListenConflict {
     DuplicateDefault { addr: Endpoint },
     #[error("duplicate listen options for {addr}")]
     DuplicateOptions { addr: Endpoint },
-    /// Ours: nginx listens on the wildcard only and sorts the connections by their local address.
-    #[error("\"{addr}\" overlaps \"{other}\", which is not supported yet")]
-    Overlap { addr: Endpoint, other: Endpoint },
 }
 
 /// An address, and its servers by their indices, the default server first.
@@ -44,9 +41,9 @@ struct AddressDraft {
     has_marked: bool,
 }
 
-/// Adds an error for each listener that would get the connections of another, and for settings of one address that
-/// contradict each other. Sets which `listen` of an address is the default server's, and gives it the settings of the
-/// socket. Returns all addresses.
+/// Adds an error for settings of one address that contradict each other. Sets which `listen` of an address is the default
+/// server's, gives it the settings of the socket, and sets which addresses have a socket of their own. Returns all
+/// addresses.
 pub(crate) fn join(
     servers: &mut [ServerBlock],
     warnings: &mut Vec<Warning>,
@@ -54,7 +51,6 @@ pub(crate) fn join(
 ) -> Vec<JoinedAddress> {
     let mut addresses: Vec<AddressDraft> = Vec::new();
     let mut by_addr: HashMap<SocketAddr, usize> = HashMap::new();
-    let mut by_port: HashMap<u16, PortListens<'_>> = HashMap::new();
     for (number, server) in servers.iter().enumerate() {
         for listen in &server.listens {
             if let Some(&known) = by_addr.get(&listen.addr) {
@@ -65,21 +61,22 @@ pub(crate) fn join(
             }
             by_addr.insert(listen.addr, addresses.len());
             addresses.push(AddressDraft::new(number, listen));
-            let before = by_port.entry(listen.addr.port()).or_default();
-            if let Some(other) = before.add(listen) {
-                let (addr, other) = (listen.endpoint(), other.endpoint());
-                let conflict = ListenConflict::Overlap { addr, other };
-                errors.push(ConfigError::at(&listen.span, conflict));
-            }
         }
     }
+    let wildcards = Wildcards::of(&addresses);
+    let covered: Vec<bool> = addresses
+        .iter()
+        .map(|address| wildcards.accept_for(&address.options))
+        .collect();
     for (number, server) in servers.iter_mut().enumerate() {
         for listen in &mut server.listens {
-            let address = &addresses[by_addr[&listen.addr]];
+            let known = by_addr[&listen.addr];
+            let address = &addresses[known];
             if address.default == number {
                 listen.clone_from(&address.options);
             }
             listen.is_default = address.default == number;
+            listen.has_socket = !covered[known];
         }
     }
     addresses
@@ -150,32 +147,37 @@ impl AddressDraft {
     }
 }
 
-/// Of the different addresses of one port, those that another one can overlap: the wildcards and the first of each
-/// family, in the order of the text. At most four.
-#[derive(Default)]
-struct PortListens<'a>(Vec<&'a Listen>);
+/// The wildcards by their ports. nginx listens on the wildcard alone and sorts the connections by their local address, except
+/// for addresses whose `listen` has options of the socket.
+struct Wildcards<'a>(HashMap<u16, Vec<&'a Listen>>);
 
-impl<'a> PortListens<'a> {
-    /// Adds an address. Returns the first one before that overlaps it.
-    fn add(&mut self, listen: &'a Listen) -> Option<&'a Listen> {
-        let mut before = self.0.iter().copied();
-        let found = before.find(|other| covers(listen, other) || covers(other, listen));
-        let is_ipv4 = listen.addr.is_ipv4();
-        let is_wildcard = listen.addr.ip().is_unspecified();
-        if is_wildcard || !self.0.iter().any(|other| other.addr.is_ipv4() == is_ipv4) {
-            self.0.push(listen);
+impl<'a> Wildcards<'a> {
+    fn of(addresses: &'a [AddressDraft]) -> Self {
+        let mut wildcards: HashMap<u16, Vec<&Listen>> = HashMap::new();
+        for AddressDraft { options, .. } in addresses {
+            if options.unix.is_none() && options.addr.ip().is_unspecified() {
+                let of_port = wildcards.entry(options.addr.port()).or_default();
+                of_port.push(options);
+            }
         }
-        found
+        Self(wildcards)
+    }
+
+    /// Whether the socket of a wildcard accepts the connections of `listen`.
+    fn accept_for(&self, listen: &Listen) -> bool {
+        let wildcards = self.0.get(&listen.addr.port());
+        let mut wildcards = wildcards.into_iter().flatten();
+        listen.unix.is_none()
+            && !listen.sets_options
+            && wildcards.any(|wildcard| covers(wildcard, listen))
     }
 }
 
-/// Whether a wildcard includes another address: the system would refuse to bind both.
+/// Whether a wildcard includes another address.
 fn covers(wildcard: &Listen, other: &Listen) -> bool {
     let same_family = wildcard.addr.is_ipv4() == other.addr.is_ipv4();
     let dual_stack = wildcard.addr.is_ipv6() && !wildcard.ipv6only;
-    wildcard.addr.ip().is_unspecified()
-        && wildcard.addr.port() == other.addr.port()
-        && (same_family || dual_stack)
+    wildcard.addr != other.addr && (same_family || dual_stack)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How servers find their upstreams.
 
 use super::{secs, stream};
+use crate::config::handler::Handler;
 use crate::config::upstream::method::Method;
 use crate::syntax::address::Host;
 
@@ -119,4 +120,18 @@ fn a_map_names_upstreams() {
     // Servers share what a map makes.
     assert_eq!(stream.upstreams.len(), 3);
     assert_eq!(second.by_name.find("b.example.com"), Some(&2));
+}
+
+#[test]
+fn names_of_name_servers_are_looked_up_while_the_configuration_is_read() {
+    let stream = stream("server { listen 1; proxy_pass $remote_addr:1; resolver localhost:5353; }");
+    let Handler::Proxy(_, names) = &stream.servers[0].handler else {
+        panic!("no name of the value is known");
+    };
+    let servers = &names.resolver.as_ref().unwrap().name_servers;
+    let is_loopback = |addr: &std::net::SocketAddr| addr.ip().is_loopback() && addr.port() == 5353;
+    assert!(
+        !servers.is_empty() && servers.iter().all(is_loopback),
+        "{servers:?}"
+    );
 }

@@ -246,7 +246,7 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
 #[rustfmt::skip]
 pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Directives that are not there yet.
-    (Server, "proxy_ssl on;", 2, r#"the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
+    (Server, "proxy_ssl on;", 2, r#"the "on" parameter of the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
     // Where a connection goes. These are the words of nginx 1.31.
     (Stream, "server { listen 446;\nreturn a b; }", 3, r#"invalid number of arguments in "return" directive"#, Some(r#"invalid number of arguments in "return" directive"#)),
     (Stream, "server { listen 446;\nreturn a;\nreturn b; }", 4, r#""return" directive is duplicate"#, Some(r#""return" directive is duplicate"#)),
@@ -311,12 +311,10 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     // Addresses.
     (Listen, "446-450-460", 2, r#"invalid port in "446-450-460" of the "listen" directive"#, Some(r#"host not found in "446-450-460" of the "listen" directive"#)),
     (Listen, "127.0.0.1", 2, r#"no port in "127.0.0.1" of the "listen" directive"#, None),
-    (Server, "listen 127.0.0.1:446;", 2, r#""127.0.0.1:446" overlaps "0.0.0.0:446", which is not supported yet"#, None),
-    (Server, "listen [::]:446 ipv6only=off;", 2, r#""[::]:446" overlaps "0.0.0.0:446", which is not supported yet"#, None),
     (Upstream, "server 10.0.0.256:446;", 2, r#"invalid host in upstream "10.0.0.256:446""#, Some(r#"host not found in upstream "10.0.0.256:446""#)),
     (Upstream, "server $node:446;", 2, r#"invalid host in upstream "$node:446""#, Some(r#"host not found in upstream "$node:446""#)),
     (Upstream, "server 010.0.0.1:446;", 2, r#"invalid host in upstream "010.0.0.1:446""#, None),
-    (Stream, "resolver dns.invalid;", 2, r#"host names are not supported yet in resolver "dns.invalid""#, Some(r#"host not found in resolver "dns.invalid""#)),
+    (Stream, "resolver dns.invalid;", 2, r#"host not found in resolver "dns.invalid""#, None),
     // Values that cannot be right, or that do not fit.
     (Main, "worker_processes 0;", 1, r#""worker_processes" directive invalid value"#, None),
     (Main, "worker_processes 1025;", 1, r#""worker_processes" directive invalid value"#, None),

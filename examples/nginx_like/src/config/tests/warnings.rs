@@ -226,3 +226,21 @@ fn errors_have_their_place() {
     let span = error.span().unwrap();
     assert_eq!((span.file.to_str(), span.line), (Some("test.conf"), 3));
 }
+
+#[test]
+fn directives_of_tls_have_no_effect_without_tls() {
+    let text = "stream {\nssl_certificate a.pem;\nssl_protocols TLSv1.2 TLSv1.3;\nserver { listen 446; return x;\nproxy_ssl off;\n\
+                proxy_ssl_name a; } }";
+    let config = parse(text).unwrap();
+    let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
+    for (warning, (name, line)) in warnings.iter().zip([
+        ("ssl_certificate", 2),
+        ("ssl_protocols", 3),
+        ("proxy_ssl", 5),
+        ("proxy_ssl_name", 6),
+    ]) {
+        assert!(warning.contains(&format!("\"{name}\"")), "{warning}");
+        assert!(warning.ends_with(&format!("test.conf:{line}")), "{warning}");
+    }
+}

@@ -126,11 +126,17 @@ fn name_servers() {
         ("10.0.0.53", Ok("10.0.0.53:53")),
         ("10.0.0.53:5353", Ok("10.0.0.53:5353")),
         ("[::1]", Ok("[::1]:53")),
-        ("dns.example.com", Err(HostName)),
+        ("dns.example.com:5353", Ok("192.0.2.53:5353")),
+        ("gone.example.com", Err(HostNotFound)),
+        ("unix:/dns", Err(Unix)),
         ("$dns", Err(InvalidHost)),
     ] {
-        let result = Address::parse(text).and_then(|address| address.name_server());
-        let expected = expected.map(|addr| addr.parse().unwrap());
+        let look_up = |name: &str| match name {
+            "dns.example.com" => Ok(vec![[192, 0, 2, 53].into()]),
+            _ => Err(HostNotFound),
+        };
+        let result = Address::parse(text).and_then(|address| address.name_servers(look_up));
+        let expected = expected.map(|addr| vec![addr.parse().unwrap()]);
         assert_eq!(result, expected, "{text:?}");
     }
 }

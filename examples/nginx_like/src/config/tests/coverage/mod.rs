@@ -47,6 +47,12 @@ const REASONS: &[(&str, &str)] = &[
     ("map_hash_*", "tables size themselves"),
     ("master_process", "the workers are threads of one process"),
     (
+        "proxy_ssl*",
+        "servers get no TLS: `proxy_ssl on` is an error",
+    ),
+    ("quic_bpf", "QUIC belongs to HTTP"),
+    ("ssl_*", "clients get no TLS: `listen … ssl` is an error"),
+    (
         "multi_accept",
         "a worker accepts in batches of its own size",
     ),
@@ -73,6 +79,7 @@ const READ_WITHOUT_EFFECT: &[&str] = &[
     "http",
     "mail",
     "multi_accept",
+    "proxy_ssl",
     "types",
     "zone",
 ];
@@ -82,6 +89,9 @@ const OURS: &[&str] = &["kubernetes", "kubernetes_pods", "lb_error_log_rate"];
 
 /// The reason why a directive has no effect, if there is one.
 fn reason(name: &str) -> Option<&'static str> {
+    if name == "ssl_preread" {
+        return None;
+    }
     let mut reasons = REASONS.iter();
     let found = reasons.find(|(known, _)| unsupported::is(known, name));
     found.map(|(_, reason)| *reason)
@@ -143,7 +153,7 @@ says where a supported directive differs. A test writes this file from the table
 - **without effect**: accepted, because it only tunes how nginx works inside; `-t` warns of it.
 - **not yet**, **never**: an error that says what to do instead.
 
-TLS is not ended: `ssl_*`, `proxy_ssl*` and `listen … ssl` are refused. UDP is not balanced: `listen … udp` is refused.
+TLS is not ended: `listen … ssl` and `proxy_ssl on` are refused, and other directives of TLS have no effect. UDP is not balanced: `listen … udp` is refused.
 
 "
     .to_owned();

@@ -23,6 +23,7 @@ pub(super) const MODULES: &[Module] = &[
         ("master_process", &[Main]),
         ("pcre_jit", &[Main]),
         ("pid", &[Main]),
+        ("quic_bpf", &[Main]),
         ("ssl_engine", &[Main]),
         ("ssl_object_cache_inheritable", &[Main]),
         ("thread_pool", &[Main]),
