@@ -82,9 +82,9 @@ mod tests {
     use super::*;
 
     /// Announces each write, and then waits for the lock.
-    struct Held(Arc<Mutex<Vec<u8>>>, Sender<()>);
+    struct BlockedSink(Arc<Mutex<Vec<u8>>>, Sender<()>);
 
-    impl Write for Held {
+    impl Write for BlockedSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.1.send(()).unwrap();
             self.0.lock().unwrap().write(bytes)
@@ -101,7 +101,8 @@ mod tests {
         let (begins, begun) = channel();
         let held = written.lock().unwrap();
         let capacity = NonZeroUsize::new(2).unwrap();
-        let writer = LineWriter::start(Held(Arc::clone(&written), begins), capacity).unwrap();
+        let writer =
+            LineWriter::start(BlockedSink(Arc::clone(&written), begins), capacity).unwrap();
         writer.push(b"1\n");
         begun.recv().unwrap();
         for line in ["2\n", "3\n", "4\n", "5\n"] {

@@ -100,7 +100,7 @@ struct Records<'a> {
 }
 
 /// The payload of a record as far as it has arrived.
-struct Record<'a> {
+struct TlsRecord<'a> {
     payload: &'a [u8],
     /// How many bytes of the payload have not arrived.
     missing: usize,
@@ -112,7 +112,7 @@ impl<'a> Records<'a> {
     }
 
     /// The next record as far as it has arrived.
-    fn next(&mut self) -> Result<ParseStatus<Record<'a>>, ClientHelloError> {
+    fn next(&mut self) -> Result<ParseStatus<TlsRecord<'a>>, ClientHelloError> {
         let rest = &self.stream[self.at..];
         self.check(0, rest.first().is_none_or(|&byte| byte == HANDSHAKE))?;
         // The second byte of the version is not checked: clients of TLS 1.3 write 1.0 or 1.2 here.
@@ -126,7 +126,7 @@ impl<'a> Records<'a> {
         self.check(3, (1..=MAX_RECORD).contains(&len))?;
         let payload = &arrived[..arrived.len().min(len)];
         self.at += RECORD_HEADER + payload.len();
-        Ok(ParseStatus::Complete(Record {
+        Ok(ParseStatus::Complete(TlsRecord {
             payload,
             missing: len - payload.len(),
         }))

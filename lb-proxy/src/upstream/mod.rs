@@ -34,10 +34,7 @@ use crate::clock::Clock;
 use crate::metrics::detailed::DetailedCounters;
 use crate::metrics::{BackendCounters, UpstreamCounters};
 
-use crate::health::{CheckSettings, CheckStatus, ProbeHeader};
-use crate::proxy_protocol::Version;
-
-use checks::list::{CheckList, DescribedCheck, max_concurrent, most_probes};
+use checks::list::{CheckList, DescribedCheck};
 use description::UpstreamDescription;
 use drain::{LossWatcher, SessionDrain};
 use key_part::KeyParts;
@@ -212,47 +209,6 @@ impl Upstream {
             self.serve_queue();
         }
         news
-    }
-
-    /// What the active checks found of each backend: check by check, the backends in the order of
-    /// [`backends`](Self::backends). Empty without [checks](UpstreamBuilder::health_check). O(n), and allocates: for metrics
-    /// and status pages.
-    pub fn health_checks(&self) -> Vec<CheckStatus> {
-        let checks = &self.shared().checks;
-        checks.status(&self.backends(), self.now())
-    }
-
-    fn check_list(&self) -> &CheckList {
-        &self.shared().checks
-    }
-
-    /// Counts published memberships.
-    fn membership_changes(&self) -> watch::Receiver<u64> {
-        self.shared().memberships.subscribe()
-    }
-
-    /// How many descriptors the probes of all `upstreams` take, at most.
-    pub(crate) fn probe_descriptors(upstreams: &[Self]) -> u64 {
-        let of = |upstream: &Self| max_concurrent(&upstream.description().checks);
-        let all = upstreams.iter().map(of).fold(0, usize::saturating_add);
-        if all == 0 {
-            0
-        } else {
-            all.min(most_probes()) as u64
-        }
-    }
-
-    /// The PROXY protocol header in front of a probe.
-    fn probe_header(&self, settings: &CheckSettings) -> Option<Version> {
-        match settings.header {
-            ProbeHeader::Never => None,
-            ProbeHeader::V1 => Some(Version::V1),
-            ProbeHeader::V2 => Some(Version::V2),
-            ProbeHeader::AsSessions => match self.header() {
-                HeaderSetting::Own(Some(send)) if settings.port.is_none() => Some(send.version()),
-                _ => None,
-            },
-        }
     }
 
     fn drain(&self) -> &SessionDrain {

@@ -80,6 +80,13 @@ pub struct ActiveOverride {
     pub in_force: bool,
 }
 
+/// What a check reports of a backend: an override, or the end of one of this kind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ReportedOverride {
+    pub(super) addr: SocketAddr,
+    pub(super) setting: Result<Override, OverrideKind>,
+}
+
 /// No backend of the upstream has this address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("no backend of this upstream has the address {addr}")]

@@ -1,13 +1,16 @@
 //! What surrounds the sources at run time: overrides of single backends.
 
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lb_core::{Escaped, Snapshot};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::membership::Membership;
-use super::overrides::{ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBackend};
+use super::overrides::{
+    ActiveOverride, Override, OverrideKind, OverrideOrigin, ReportedOverride, UnknownBackend,
+};
 use super::{Upstream, lock};
 
 impl Upstream {
@@ -68,6 +71,66 @@ impl Upstream {
         };
         self.serve_queue();
         cleared
+    }
+
+    /// Sets and removes what checks read from the answers of backends, by one update of the membership. What concerns a
+    /// backend that is gone is dropped.
+    pub(super) fn report_overrides(
+        &self,
+        origin: OverrideOrigin,
+        by: &Arc<str>,
+        reported: &[ReportedOverride],
+    ) {
+        {
+            let mut membership = lock(&self.shared().membership);
+            let Membership {
+                discovered,
+                overrides,
+                ..
+            } = &mut *membership;
+            let about: HashSet<SocketAddr> = reported.iter().map(|report| report.addr).collect();
+            let present = discovered.iter().flat_map(Snapshot::iter);
+            let present = present.filter(|backend| about.contains(&backend.addr));
+            let present: HashMap<_, _> = present.map(|backend| (backend.addr, backend)).collect();
+            let mut changed = false;
+            for &ReportedOverride { addr, setting } in reported {
+                let Some(backend) = present.get(&addr).copied() else {
+                    continue;
+                };
+                let news = match setting {
+                    Ok(setting) => {
+                        let by = Arc::clone(by);
+                        let set = overrides.set(addr, Some(backend), origin, by, setting);
+                        set == Ok(true)
+                    }
+                    Err(kind) => overrides.clear(addr, origin, kind),
+                };
+                if news {
+                    debug!(upstream = self.name(), backend.addr = %backend.endpoint(), %origin, by = %by, ?setting, "Override reported");
+                    changed = true;
+                }
+            }
+            if !changed {
+                return;
+            }
+            self.publish(&mut membership);
+        }
+        self.serve_queue();
+    }
+
+    /// Removes all overrides of `origin`: the check that reported them exists no longer.
+    pub(super) fn end_reports(&self, origin: OverrideOrigin, by: &Arc<str>) {
+        let all = self.overrides().into_iter();
+        let of_origin = all.filter(|active| active.origin == origin);
+        let ended: Vec<ReportedOverride> = of_origin
+            .map(|active| ReportedOverride {
+                addr: active.addr,
+                setting: Err(active.setting.kind()),
+            })
+            .collect();
+        if !ended.is_empty() {
+            self.report_overrides(origin, by, &ended);
+        }
     }
 
     /// All overrides, in the order of the addresses, those of absent backends included.

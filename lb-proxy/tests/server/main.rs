@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod drain;
+mod health;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod reload;

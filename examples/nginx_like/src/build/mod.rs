@@ -3,6 +3,7 @@
 mod bind_source;
 pub(crate) mod error;
 mod hash_key;
+mod health_check;
 mod host_cache;
 pub(crate) mod inherited;
 mod kubernetes;

@@ -11,6 +11,7 @@ use lb_discovery::{Dns, DriverConfig, Map, OnEmpty, Source, Static};
 
 use super::error::BuildError;
 use super::hash_key;
+use super::health_check;
 use super::kubernetes;
 use super::resolvers::{SystemResolver, UpstreamResolvers};
 use crate::config::resolver::Resolver;
@@ -63,6 +64,9 @@ fn upstream(
     }
     for line in &config.kubernetes {
         upstream = upstream.discovery(kubernetes::source(line)?);
+    }
+    for check in &config.checks {
+        upstream = health_check::add(upstream, check);
     }
     Ok(upstream.build()?)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lb_proxy::server_names::ServerNames;
 
 use super::handler::{Handler, HandlerDraft};
+use super::health_check::HealthCheck;
 use super::listen::Listen;
 use super::server_name::ServerNamesDraft;
 use super::server_settings::{ServerDraft, ServerSettings};
@@ -45,6 +46,8 @@ pub(crate) struct ServerBlock {
     /// What serves the connections was written, but could not be read.
     pub(crate) has_mistaken_handler: bool,
     pub(crate) assignments: Assignments,
+    /// `health_check`, in the order of the text.
+    pub(crate) health_checks: Vec<HealthCheck>,
     pub(crate) settings: ServerDraft,
     pub(crate) span: Span,
 }
@@ -58,6 +61,7 @@ pub(crate) enum ServerError {
 
 impl Block for ServerBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[
+        Directive::HEALTH_CHECK,
         Directive::simple("listen", AtLeast(1), |server, statement, _| {
             server.listens.extend(Listen::read(statement)?);
             Ok(())
@@ -80,6 +84,12 @@ impl Has<Assignments> for ServerBlock {
 impl Has<HandlerDraft> for ServerBlock {
     fn part(&mut self) -> &mut HandlerDraft {
         &mut self.handler
+    }
+}
+
+impl Has<Vec<HealthCheck>> for ServerBlock {
+    fn part(&mut self) -> &mut Vec<HealthCheck> {
+        &mut self.health_checks
     }
 }
 
@@ -110,6 +120,7 @@ impl ServerBlock {
             handler: HandlerDraft::default(),
             has_mistaken_handler: false,
             assignments: Assignments::default(),
+            health_checks: Vec::new(),
             settings: ServerDraft::default(),
             span: statement.span.clone(),
         })?;

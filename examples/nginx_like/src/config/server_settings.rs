@@ -7,6 +7,7 @@ use lb_proxy::proxy_protocol::TrustedNetworks;
 use super::access::AccessRule;
 use super::access_log::{AccessLog, AccessLogs};
 use super::error_log::ErrorLog;
+use super::health_check::{HealthDraft, HealthSettings};
 use super::limit_conn::{LimitConn, LimitConnDraft, LimitConnSettings};
 use super::proxy::{ProxyDraft, ProxySettings};
 use super::realip::{self, RealIpFrom};
@@ -20,6 +21,7 @@ use crate::syntax::directive::{Directive, Has};
 #[derive(Clone, Debug)]
 pub(crate) struct ServerSettings {
     pub(crate) core: CoreSettings,
+    pub(crate) health: HealthSettings,
     pub(crate) proxy: ProxySettings,
     pub(crate) ssl_preread: SslPrereadSettings,
     /// `set_real_ip_from`: the proxies with trusted PROXY headers.
@@ -38,6 +40,7 @@ pub(crate) struct ServerSettings {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServerDraft {
     core: CoreDraft,
+    health: HealthDraft,
     proxy: ProxyDraft,
     ssl_preread: SslPrereadDraft,
     real_ip_from: Vec<RealIpFrom>,
@@ -57,6 +60,7 @@ impl ServerDraft {
     pub(crate) fn merge(self, outer: &Self) -> ServerSettings {
         ServerSettings {
             core: self.core.merge(&outer.core),
+            health: self.health.merge(&outer.health),
             proxy: self.proxy.merge(&outer.proxy),
             ssl_preread: self.ssl_preread.merge(&outer.ssl_preread),
             real_ip_from: realip::networks(&own_or(self.real_ip_from, &outer.real_ip_from)),
@@ -79,6 +83,7 @@ impl<B: Has<ServerDraft>> Directive<B> {
         Self::ACCESS,
         Self::ACCESS_LOG,
         Self::ERROR_LOG,
+        Self::HEALTH_SETTINGS,
         Self::LIMIT_CONN,
         Self::LIMIT_CONN_SETTINGS,
         Self::PROXY,
@@ -108,6 +113,7 @@ groups! {
     core: CoreDraft,
     file_cache: Option<Option<FileCacheSettings>>,
     error_logs: Vec<ErrorLog>,
+    health: HealthDraft,
     limit_conn: Vec<LimitConn>,
     limit_conn_settings: LimitConnDraft,
     name_resolution: NameResolution,

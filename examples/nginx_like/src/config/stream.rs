@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::limit_conn::LimitConnZone;
 use super::log_format::LogFormat;
+use super::match_block::Match;
 use super::name_table::NameTable;
 use super::server::{Server, ServerBlock};
 use super::server_settings::ServerDraft;
@@ -39,6 +40,8 @@ pub(crate) struct StreamBlock {
     pub(crate) definitions: Definitions,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
     pub(crate) log_formats: Vec<Arc<LogFormat>>,
+    /// `match`, for health checks.
+    pub(crate) matches: Vec<Match>,
     pub(crate) settings: ServerDraft,
 }
 
@@ -58,6 +61,7 @@ impl Block for StreamBlock {
         Directive::MAP,
         Directive::MAP_HASH_BUCKET_SIZE,
         Directive::MAP_HASH_MAX_SIZE,
+        Directive::MATCH,
         Directive::block("server", Exactly(0), |stream, statement, reader| {
             let Self {
                 servers,
@@ -82,6 +86,12 @@ impl Block for StreamBlock {
 impl Has<Definitions> for StreamBlock {
     fn part(&mut self) -> &mut Definitions {
         &mut self.definitions
+    }
+}
+
+impl Has<Vec<Match>> for StreamBlock {
+    fn part(&mut self) -> &mut Vec<Match> {
+        &mut self.matches
     }
 }
 

@@ -8,10 +8,8 @@ pub(super) const TLS: &str = "end TLS in front of nginx_like or on the servers; 
 const NAMES: &[(&str, &str)] = &[
     ("geoip_*", "the databases of that form are no longer made: name the networks in a file, and \"include\" it in a \"geo\""),
     ("google_perftools_profiles", "remove it: perf profiles the process"),
-    ("health_check*", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
     ("js_*", "there is no JavaScript here: use \"map\" with what a client says first, or decide on the servers"),
     ("keyval*", "use \"map\" with a file of its own, and reload"),
-    ("match", "remove it: \"max_fails\" and \"fail_timeout\" take failing servers out"),
     ("mqtt*", "remove it: MQTT passes through unchanged, and the brokers see the clients by \"proxy_protocol\""),
     ("ntlm", "it belongs to HTTP"),
     ("num_map", "use \"map\" with regular expressions"),
@@ -28,10 +26,8 @@ const NAMES: &[(&str, &str)] = &[
 const FINAL: &[&str] = &[
     "geoip_*",
     "google_perftools_profiles",
-    "health_check*",
     "js_*",
     "keyval*",
-    "match",
     "mqtt*",
     "ntlm",
     "num_map",

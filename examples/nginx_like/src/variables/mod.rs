@@ -44,7 +44,7 @@ pub(crate) mod link;
 pub(crate) mod map;
 mod murmur2;
 pub(crate) mod output;
-mod pcre;
+pub(crate) mod pcre;
 pub(crate) mod regex;
 pub(crate) mod session;
 pub(crate) mod split;

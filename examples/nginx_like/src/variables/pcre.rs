@@ -10,7 +10,7 @@ use regex_syntax::ast::{
 };
 
 /// Why a pattern is refused, in words that follow the pattern in a message.
-pub(super) fn check(pattern: &str) -> Result<(), String> {
+pub(crate) fn check(pattern: &str) -> Result<(), String> {
     let ast = Parser::new().parse(pattern);
     let ast = ast.map_err(|error| error.kind().to_string())?;
     visit(&ast, Differences).map_err(str::to_owned)

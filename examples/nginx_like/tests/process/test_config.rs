@@ -207,10 +207,7 @@ fn a_test_warns_of_what_would_stop_nginx_at_its_start() {
 #[test]
 fn a_directive_that_is_missing_says_what_to_do_instead() {
     let dir = tempfile::tempdir().unwrap();
-    write_conf(
-        dir.path(),
-        "stream { health_check_timeout 5s; proxy_ssl on; }",
-    );
+    write_conf(dir.path(), "stream { mqtt_preread on; proxy_ssl on; }");
     let mistakes = mistakes_of(dir.path());
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
     assert!(mistakes[0].contains("not supported (remove it: "));

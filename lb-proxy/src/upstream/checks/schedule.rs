@@ -7,16 +7,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_core::{Backend, Endpoint, Health, Rng, SplitMix64};
+use lb_core::{Rng, SplitMix64};
 use tokio::select;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, info, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
-use super::list::{RunningCheck, most_probes};
+use super::list::{DescribedCheck, RunningCheck, most_probes};
 use super::record::EndedProbe;
-use crate::health::{CheckError, CheckReport, CheckState, Probe, SHORTEST_INTERVAL};
-use crate::proxy_protocol::Version;
+use super::reports::{Asked, PendingReports};
+use super::results::Results;
+use super::run_probe::run_probe;
+use crate::health::{CheckError, SHORTEST_INTERVAL};
 use crate::upstream::Upstream;
 
 /// The first probes of backends that wait for them are spread over at most this time.
@@ -39,6 +41,7 @@ pub(super) struct Scheduler {
     spread: Spread,
     rng: SplitMix64,
     complained: [Option<Instant>; 2],
+    reports: PendingReports,
 }
 
 /// The next probe of a backend.
@@ -57,6 +60,7 @@ struct Target {
     second: Option<f64>,
     /// The probe under way.
     probe: Option<AbortHandle>,
+    asked: Asked,
 }
 
 /// Even shares of an interval, for any number of backends: multiples of the golden ratio.
@@ -86,6 +90,7 @@ impl Scheduler {
             spread: Spread::default(),
             rng: SplitMix64::new(RandomState::new().hash_one(0_u64)),
             complained: [None; 2],
+            reports: PendingReports::default(),
         };
         loop {
             members.borrow_and_update();
@@ -97,7 +102,10 @@ impl Scheduler {
     /// Probes until the membership changes.
     async fn probe_while(&mut self, members: &mut tokio::sync::watch::Receiver<u64>) {
         loop {
-            let next = self.start_due(Instant::now());
+            let now = Instant::now();
+            self.publish_reports(now);
+            let next = self.start_due(now);
+            let next = next.into_iter().chain(self.reports.due()).min();
             select! {
                 biased;
                 // The sender lives as long as the upstream.
@@ -149,6 +157,7 @@ impl Scheduler {
                 token: due.token,
                 second: (second > 0.0).then_some(second * share),
                 probe: None,
+                asked: Asked::default(),
             };
             self.targets.insert(addr, target);
             self.due.push(Reverse(due));
@@ -199,7 +208,7 @@ impl Scheduler {
         drop(records);
         let header = self.upstream.probe_header(self.check.settings());
         let begun = Due { at: now, ..due };
-        let probe = probe(
+        let probe = run_probe(
             self.upstream.clone(),
             Arc::clone(&self.check),
             backend,
@@ -236,8 +245,24 @@ impl Scheduler {
             let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
             warn!(upstream, check, %error, "Probe not possible on this machine");
         }
-        let interval = self.take_result(begun.addr, &probe);
+        let target = self.targets.get_mut(&begun.addr);
+        if let Some((target, report)) = target.zip(probe.result.as_ref().ok()) {
+            self.reports.add(begun.addr, report, &mut target.asked);
+        }
+        let results = Results {
+            upstream: &self.upstream,
+            check: &self.check,
+        };
+        let interval = results.take_result(begun.addr, &probe);
         self.schedule_next(begun, interval);
+    }
+
+    fn publish_reports(&mut self, now: Instant) {
+        if let Some(reports) = self.reports.take_due(now) {
+            let DescribedCheck { check, name, .. } = &self.check.described;
+            let origin = check.override_origin();
+            self.upstream.report_overrides(origin, name, &reports);
+        }
     }
 
     /// Which probe panicked: an embedder's check has an error.
@@ -274,58 +299,6 @@ impl Scheduler {
         self.due.push(Reverse(Due { at, ..begun }));
     }
 
-    /// Stores the result, and publishes the health that follows from it. Returns the interval to the next probe.
-    fn take_result(&self, addr: SocketAddr, probe: &EndedProbe) -> Duration {
-        let settings = self.check.settings();
-        let mut records = self.check.records();
-        let Some(record) = records.get_mut(addr) else {
-            return settings.interval;
-        };
-        let changed = record.observe(probe, settings);
-        let interval = record.interval(settings);
-        let state = record.state();
-        let passed = matches!(&probe.result, Ok(report) if report.passed());
-        if changed {
-            let (text, endpoint) = (record.last_text(), record.backend().endpoint());
-            drop(records);
-            self.publish(addr, state, &endpoint, &text.unwrap_or_default());
-        } else if passed && state == CheckState::Up {
-            drop(records);
-            self.readmit(addr);
-        }
-        interval
-    }
-
-    /// Publishes the health of a backend after a change of state.
-    fn publish(&self, addr: SocketAddr, state: CheckState, endpoint: &Endpoint, reason: &str) {
-        let upstream = &self.upstream;
-        let (name, check) = (upstream.name(), &*self.check.described.name);
-        debug!(upstream = name, backend.addr = %endpoint, check, state = state.as_str(), "Check decided");
-        let list = upstream.check_list();
-        let combining = list.combine();
-        let health = list.health(addr);
-        let changed = health.is_some_and(|health| upstream.set_health(addr, health));
-        drop(combining);
-        if !changed {
-            return;
-        }
-        match state {
-            CheckState::Down => {
-                warn!(upstream = name, backend.addr = %endpoint, check, reason, "Backend unhealthy");
-            }
-            _ => info!(upstream = name, backend.addr = %endpoint, check, "Backend healthy"),
-        }
-    }
-
-    /// Ends an ejection by outlier detection: a probe has passed.
-    fn readmit(&self, addr: SocketAddr) {
-        let list = self.upstream.check_list();
-        let _combining = list.combine();
-        if list.health(addr) == Some(Health::Healthy) {
-            self.upstream.set_health(addr, Health::Healthy);
-        }
-    }
-
     /// Whether complaint number `which` may be logged now.
     fn may_complain(&mut self, which: usize) -> bool {
         let last = &mut self.complained[which];
@@ -334,26 +307,6 @@ impl Scheduler {
             *last = Some(Instant::now());
         }
         may
-    }
-}
-
-/// Probes a backend once.
-async fn probe(
-    upstream: Upstream,
-    check: Arc<RunningCheck>,
-    backend: Arc<Backend>,
-    header: Option<Version>,
-) -> EndedProbe {
-    let begin = Instant::now();
-    let limit = check.settings().timeout;
-    let probe = Probe::new(&backend, &check.source, header);
-    let result = timeout(limit, check.described.check.check(&probe)).await;
-    let no_answer = |_| CheckError::Unexpected(format!("no result within {limit:?}").into());
-    let result: Result<CheckReport, CheckError> = result.map_err(no_answer).flatten();
-    EndedProbe {
-        result,
-        at: upstream.now(),
-        duration: begin.elapsed(),
     }
 }
 

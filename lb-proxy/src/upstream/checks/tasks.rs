@@ -49,6 +49,14 @@ impl CheckTasks {
         if before.iter().any(|check| is_gone(&check)) {
             withdraw(upstream);
         }
+        for gone in before.iter().filter(is_gone) {
+            let origin = gone.described.check.override_origin();
+            let is_of =
+                |check: &Arc<RunningCheck>| check.described.check.override_origin() == origin;
+            if !running.iter().any(is_of) {
+                upstream.end_reports(origin, &gone.described.name);
+            }
+        }
     }
 }
 

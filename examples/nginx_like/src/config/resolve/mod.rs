@@ -3,6 +3,7 @@
 //! The checks that need more than one block are here too.
 
 mod access_logs;
+mod health_checks;
 mod listens;
 pub(crate) mod main;
 mod protocol_options;

@@ -3,6 +3,7 @@
 use lb_proxy::server_names::ServerNames;
 
 use super::access_logs;
+use super::health_checks;
 use super::listens;
 use super::upstreams::{PassedTo, Upstreams};
 use super::virtual_servers;
@@ -10,6 +11,7 @@ use crate::config::access_log::AccessLog;
 use crate::config::error_log::ErrorLog;
 use crate::config::handler::{Handler, NO_HANDLER, WrittenHandler};
 use crate::config::limit_conn::LimitConn;
+use crate::config::match_block::Match;
 use crate::config::server::{Server, ServerBlock};
 use crate::config::server_settings::ServerDraft;
 use crate::config::stream::{Stream, StreamBlock};
@@ -53,6 +55,7 @@ pub(crate) fn stream(
             handler,
             &settings,
             definitions,
+            &block.matches,
             &mut upstreams,
             warnings,
         );
@@ -84,6 +87,7 @@ fn server(
     handler: Option<WrittenHandler>,
     outer: &ServerDraft,
     definitions: &Definitions,
+    matches: &[Match],
     upstreams: &mut Upstreams,
     warnings: &mut Vec<Warning>,
 ) -> Result<Server, ConfigError> {
@@ -118,12 +122,16 @@ fn server(
             ));
         }
     }
+    let settings = block.settings.merge(outer);
+    let checked = by_name.values().copied().chain(upstream);
+    let checked: Vec<usize> = checked.collect();
+    health_checks::add(block.health_checks, &settings, matches, &checked, upstreams)?;
     Ok(Server {
         listens: block.listens,
         handler,
         upstream,
         by_name,
         assignments: block.assignments.list.into(),
-        settings: block.settings.merge(outer),
+        settings,
     })
 }

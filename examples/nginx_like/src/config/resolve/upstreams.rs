@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use lb_proxy::server_names::ServerNames;
 
+use crate::config::health_check::ServerCheck;
 use crate::config::proxy_pass::{PassTarget, ProxyPass};
 use crate::config::resolver::NameResolution;
 use crate::config::upstream::block::{Upstream, UpstreamBlock};
@@ -61,6 +62,14 @@ impl Upstreams {
 
     pub(crate) fn get(&self, index: usize) -> &Upstream {
         &self.all[index]
+    }
+
+    /// Adds a check, unless the upstream has the same already.
+    pub(crate) fn add_check(&mut self, index: usize, check: &ServerCheck) {
+        let checks = &mut self.all[index].checks;
+        if !checks.contains(check) {
+            checks.push(check.clone());
+        }
     }
 
     /// The index of the upstream that a server passes to, and the indices that a map has for server names.
@@ -171,6 +180,7 @@ fn created(target: PassTarget, host: Host, port: u16, names: &NameResolution) ->
         kubernetes: Vec::new(),
         resolver_timeout: names.timeout(),
         resolver: names.resolver,
+        checks: Vec::new(),
         span: target.span,
     }
 }
@@ -212,6 +222,7 @@ fn upstream(block: UpstreamBlock, outer: &NameResolution, warnings: &mut Vec<War
         kubernetes: block.kubernetes,
         resolver_timeout: names.timeout(),
         resolver: names.resolver,
+        checks: Vec::new(),
         span: block.span,
     }
 }

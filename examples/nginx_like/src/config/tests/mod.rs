@@ -2,6 +2,7 @@
 
 mod conf;
 mod coverage;
+mod health_check;
 mod include;
 mod main_level;
 mod never_panics;

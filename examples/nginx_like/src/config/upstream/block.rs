@@ -7,6 +7,7 @@ use super::error::UpstreamError;
 use super::kubernetes::Kubernetes;
 use super::method::Method;
 use super::server::UpstreamServer;
+use crate::config::health_check::ServerCheck;
 use crate::config::resolver::{NameResolution, Resolver};
 use crate::config::zone;
 use crate::syntax::directive::Args::{AtLeast, Between};
@@ -31,6 +32,8 @@ pub(crate) struct Upstream {
     pub(crate) resolver: Option<Resolver>,
     /// `resolver_timeout`, 30 s by default. Zero means no limit.
     pub(crate) resolver_timeout: Duration,
+    /// `health_check` of the servers that pass to it.
+    pub(crate) checks: Vec<ServerCheck>,
     /// The place of the block or of the `proxy_pass`.
     pub(crate) span: Span,
 }

@@ -6,15 +6,19 @@ use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use lb_core::policy::WeightedRoundRobin;
-use lb_core::{BalancerConfig, PickError, Snapshot, Tried};
+use lb_core::{AdminState, Backend, BalancerConfig, Health, PickError, Snapshot, Tried};
 use lb_discovery::{DriverConfig, Manual, ManualHandle};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::health::{CheckSettings, CheckStatus, HealthCheck, InitialState, ProbeOutcome};
+use crate::health::{
+    CheckReport, CheckSettings, CheckState, CheckStatus, HealthCheck, InitialState, Probe,
+    ProbeOutcome, ReportedAdmin,
+};
 use crate::upstream::UpstreamBuilder;
 use crate::upstream::hash_key::HashKey;
+use crate::upstream::overrides::WeightOverride;
 
 /// A check whose answers the test sets.
 #[derive(Clone, Debug)]
@@ -34,8 +38,9 @@ struct Stage {
     most_running: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Answer {
+    Asks(CheckReport),
     Fails,
     Panics,
     Passes,
@@ -93,10 +98,11 @@ impl HealthCheck for Played {
             stage.probes.push((port, begin.elapsed()));
             stage.running += 1;
             stage.most_running = stage.most_running.max(stage.running);
-            stage.answers.get(&port).copied()
+            stage.answers.get(&port).cloned()
         };
         let _running = Running(self);
         match answer.unwrap_or(Answer::Passes) {
+            Answer::Asks(report) => Ok(report),
             Answer::Fails => Err(CheckError::unexpected(b"nonsense\n")),
             Answer::Panics => panic!("on purpose"),
             Answer::Passes => Ok(CheckReport::default()),
@@ -366,8 +372,8 @@ async fn a_backend_is_healthy_if_no_check_found_it_down() {
         (Answer::Passes, Answer::Fails, Health::Unhealthy),
         (Answer::Passes, Answer::Passes, Health::Healthy),
     ] {
-        one.play(1, first);
-        other.play(1, second);
+        one.play(1, first.clone());
+        other.play(1, second.clone());
         after(3).await;
         assert_eq!(scene.health(1), health, "{first:?}, {second:?}");
     }
@@ -439,6 +445,52 @@ async fn all_down_is_an_upstream_without_backends_or_a_panic() {
         let pick = scene.upstream.pick(&HashKey::none(), &Tried::new());
         assert_eq!(pick.is_ok(), picked, "{threshold:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_backends_ask_for_is_published_together_and_ends_with_the_check() {
+    let check = Played::new("played");
+    let asks = CheckReport::default()
+        .weight(Some(WeightOverride::Percent(50)))
+        .max_conns(Some(NonZeroU32::new(3)))
+        .admin(Some(ReportedAdmin::Drain));
+    (1..=50).for_each(|port| check.play(port, Answer::Asks(asks.clone())));
+    let scene = Scene::new(1..=50, |u| u.health_check(check.clone(), every(1))).await;
+    let updates = *scene.upstream.membership_changes().borrow();
+    sleep(Duration::from_secs(3)).await;
+    let set = scene.upstream.backends();
+    let is_as_asked = |backend: &Backend| {
+        (backend.weight.get(), backend.max_conns, backend.admin)
+            == (1, NonZeroU32::new(3), AdminState::Drain)
+    };
+    assert!(set.snapshot().iter().all(is_as_asked));
+    assert_eq!(scene.upstream.overrides().len(), 150);
+    let updates = *scene.upstream.membership_changes().borrow() - updates;
+    assert!((1..=11).contains(&updates), "{updates}");
+
+    let ready = CheckReport::default()
+        .weight(Some(WeightOverride::Percent(100)))
+        .admin(Some(ReportedAdmin::Ready));
+    check.play(1, Answer::Asks(ready));
+    sleep(Duration::from_secs(2)).await;
+    let set = scene.upstream.backends();
+    let first = set.snapshot().find(addr(1)).unwrap();
+    // What it does not ask for stays as it was.
+    assert_eq!(
+        (first.admin, first.max_conns),
+        (AdminState::Ready, NonZeroU32::new(3))
+    );
+
+    let (source, _) = Manual::new(snapshot(1..=50));
+    let plain = Upstream::builder("scene")
+        .discovery(source)
+        .build()
+        .unwrap();
+    assert!(scene.upstream.adopt(&plain));
+    sleep(Duration::from_millis(10)).await;
+    assert!(scene.upstream.overrides().is_empty());
+    let published = scene.upstream.backends().snapshot().clone();
+    assert!(published == scene.upstream.discovered());
 }
 
 #[test]

@@ -1,0 +1,49 @@
+//! Gives the health checks of a server to the upstreams that it passes to.
+
+use lb_proxy::health::ProbeHeader;
+use lb_proxy::proxy_protocol::Version;
+
+use super::upstreams::Upstreams;
+use crate::config::health_check::{HealthCheck, ServerCheck};
+use crate::config::match_block::Match;
+use crate::config::proxy::BindAddress;
+use crate::config::server_settings::ServerSettings;
+use crate::syntax::error::ConfigError;
+
+/// `checked` are the indices of the upstreams. The probes have the PROXY header and the source address of the server's
+/// sessions.
+pub(super) fn add(
+    checks: Vec<HealthCheck>,
+    settings: &ServerSettings,
+    matches: &[Match],
+    checked: &[usize],
+    upstreams: &mut Upstreams,
+) -> Result<(), ConfigError> {
+    for check in checks {
+        if checked.is_empty() {
+            return Err(check.without_upstream());
+        }
+        let (check, kind) = check.resolve(matches)?;
+        let header = match settings.proxy.protocol {
+            _ if check.port.is_some() => ProbeHeader::Never,
+            None => ProbeHeader::Never,
+            Some(Version::V1) => ProbeHeader::V1,
+            Some(_) => ProbeHeader::V2,
+        };
+        let source = settings.proxy.bind.as_ref().map(|bind| &bind.source);
+        let check = ServerCheck {
+            check,
+            kind,
+            timeout: settings.health.timeout,
+            header,
+            source: match source {
+                Some(BindAddress::Fixed(addr)) => Some(addr.ip()),
+                _ => None,
+            },
+        };
+        for &index in checked {
+            upstreams.add_check(index, &check);
+        }
+    }
+    Ok(())
+}
