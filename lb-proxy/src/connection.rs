@@ -57,6 +57,17 @@ impl Connection {
         self
     }
 
+    /// This connection with a server name as a client's TLS would send it (SNI): for questions such as
+    /// [`Upstream::explain_connection`](crate::Upstream::explain_connection).
+    #[must_use]
+    pub fn with_server_name(mut self, name: &[u8]) -> Self {
+        let info = self.preread.take();
+        let mut info = info.map_or_else(PrereadInfo::default, Arc::unwrap_or_clone);
+        info.server_name = Some(name.into());
+        self.preread = Some(Arc::new(info));
+        self
+    }
+
     /// The embedder's data of the session, which [`Listener::session_data`](crate::Listener::session_data) creates.
     /// `None` if the listener creates none, or values of another type.
     pub fn data<T: 'static>(&self) -> Option<&T> {

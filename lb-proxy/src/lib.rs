@@ -95,6 +95,7 @@
 //! # Features
 //!
 //! - `access-events` (off): sessions as lines of JSON, `events::JsonEvents`.
+//! - `admin` (off): an HTTP server for operators, `admin`.
 //! - `dns` (on): host names as a source, `lb_discovery::Dns`.
 //! - `file` (off): a file as a source, `lb_discovery::File`.
 //! - `health-regex` (on): health checks that expect a match of a regular expression, [`health::Expect`].
@@ -105,6 +106,8 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod access_events;
+#[cfg(feature = "admin")]
+pub mod admin;
 mod bandwidth;
 pub mod client_hello;
 mod clock;
@@ -200,8 +203,9 @@ pub mod reports {
     };
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::server::{
-        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadReport,
+        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadRecord, ReloadReport,
     };
+    pub use crate::upstream::transitions::{Transition, TransitionKind};
 }
 
 /// Where sessions go: what a [route function](Listener::route) decides, and virtual servers.

@@ -24,6 +24,7 @@ mod config;
 mod console;
 mod demo;
 mod host_name;
+mod local_time;
 mod logs;
 mod process;
 mod session_log;

@@ -15,7 +15,7 @@
 use std::num::NonZeroU64;
 
 use crate::pick::context::PickContext;
-use crate::policy::parts::least::{Ties, least};
+use crate::policy::parts::least::{Equal, least};
 use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy, Tracking};
 use crate::state::index_position::TierIndex;
@@ -73,7 +73,7 @@ struct AmongFew {
 
 impl Picker for AmongFew {
     fn pick(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
-        least(cx, self.len, Ties::Equal, |cx, i| cx.in_flight(i).into())
+        least::<Equal>(cx, self.len, |cx, i| cx.in_flight(i).into())
     }
 }
 
@@ -90,11 +90,18 @@ impl Picker for AmongMany {
         let found = cx.load_index().and_then(|index| self.look_up(cx, index));
         // Where the tree finds no backend to pick, this connection has tried the least loaded ones, or they are in slow
         // start.
-        found.or_else(|| least(cx, self.len, Ties::Equal, |cx, i| cx.in_flight(i).into()))
+        found.or_else(|| self.read_all(cx))
     }
 }
 
 impl AmongMany {
+    /// Out of line: the tree finds a backend for nearly every pick.
+    #[cold]
+    #[inline(never)]
+    fn read_all(&self, cx: &mut PickContext<'_>) -> Option<BackendIndex> {
+        least::<Equal>(cx, self.len, |cx, i| cx.in_flight(i).into())
+    }
+
     fn look_up(&self, cx: &mut PickContext<'_>, index: &TierIndex) -> Option<BackendIndex> {
         // Read before the index is: a change from here on has a later generation, so the index restores the backends that
         // this pick excludes.

@@ -27,7 +27,7 @@
 //! long a session lasts: it says nothing about the backend.
 
 use crate::pick::context::PickContext;
-use crate::policy::parts::least::{Ties, least};
+use crate::policy::parts::least::{OfFirstAmount, least};
 use crate::policy::{Picker, Policy};
 use crate::state::expectation::{Expectation, Measure};
 use crate::state::response_times::ResponseTimes;
@@ -117,7 +117,7 @@ impl Picker for LeastTimePicker {
         if in_flight {
             return self.pick_by_age(cx, len);
         }
-        least(cx, len, Ties::OfFirstAmount, |cx, i| {
+        least::<OfFirstAmount>(cx, len, |cx, i| {
             let times = &self.times[i.get() as usize];
             times.expected_millis(measure, || cx.fail_timeout(i), now) * requests(cx, i)
         })
@@ -135,7 +135,7 @@ impl LeastTimePicker {
             }
         }
         let measure = self.expectation.measure;
-        least(cx, len, Ties::OfFirstAmount, |cx, i| {
+        least::<OfFirstAmount>(cx, len, |cx, i| {
             let times = &self.times[i.get() as usize];
             let expected = times.expected_millis_by_age(measure, cx.fail_timeout(i), now, is_noted);
             expected * requests(cx, i)

@@ -284,6 +284,8 @@ fn steps() -> impl Strategy<Value = Vec<(Step, Option<[u8; 2]>, Vec<usize>)>> {
 }
 
 proptest! {
+    // 520 cases of 20 states on average: 10000 states.
+    #![proptest_config(ProptestConfig::with_cases(520))]
     #[test]
     fn explained_and_picked_are_the_same(
         policy in proptest::sample::select(policies()),

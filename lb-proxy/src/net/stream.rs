@@ -184,7 +184,7 @@ impl From<tokio::net::TcpStream> for Stream {
     deprecated,
     reason = "deprecated because of types that do not own their descriptor, which these do; the replacement is unsafe code"
 )]
-pub(super) fn register<T: AsRawFd + Into<OwnedFd>>(
+pub(crate) fn register<T: AsRawFd + Into<OwnedFd>>(
     socket: T,
     interest: Interest,
 ) -> io::Result<AsyncFd<T>> {

@@ -7,7 +7,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::view::UpstreamView;
 use super::writer::Writer;
-use super::{backends, listeners, server, sources, upstreams};
+use super::{backends, checks, listeners, server, sources, upstreams};
 use crate::server::Handle;
 
 /// Collects the metrics of one server at each scrape.
@@ -46,6 +46,7 @@ impl Collector for ServerCollector {
         upstreams::write(&mut writer, &detailed.upstreams, &views)?;
         if self.by_backend {
             backends::write(&mut writer, &detailed.upstreams, &views)?;
+            checks::write(&mut writer, &views)?;
         }
         sources::write(&mut writer, &views)
     }

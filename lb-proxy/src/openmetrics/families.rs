@@ -216,6 +216,21 @@ pub(super) static BACKEND_HEALTH_CHANGES: Family = Family::new(
     "Changes of the health of the backend, by the new health.",
 );
 
+// === Active checks ===
+
+pub(super) static CHECK_UP: Family = Family::new(
+    "lb_check_up",
+    "Whether the check has found that the backend works.",
+);
+pub(super) static CHECK_PROBES: Family =
+    Family::new("lb_check_probes", "Probes that ended, by outcome.");
+pub(super) static CHECK_TRANSITIONS: Family = Family::new(
+    "lb_check_transitions",
+    "How often the check went from up to down or back.",
+);
+pub(super) static CHECK_DURATION: Family =
+    Family::in_seconds("lb_check_last_duration", "How long the last probe took.");
+
 // === Sources ===
 
 pub(super) static SOURCE_BACKENDS: Family = Family::new(

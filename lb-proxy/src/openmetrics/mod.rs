@@ -24,6 +24,7 @@
 //! after that, which shows the last values. Several collectors of one server share this: the first scrape counts.
 
 mod backends;
+mod checks;
 mod collector;
 mod families;
 mod listeners;

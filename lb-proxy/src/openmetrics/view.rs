@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lb_core::{BackendSet, Priority, Timestamp};
 use lb_discovery::DriverStatus;
 
+use crate::health::CheckStatus;
 use crate::upstream::Upstream;
 
 /// One upstream at the moment of a scrape.
@@ -16,6 +17,7 @@ pub(super) struct UpstreamView {
     pub(super) queued: usize,
     pub(super) is_in_panic: bool,
     pub(super) discovery: DriverStatus,
+    pub(super) checks: Vec<CheckStatus>,
     pub(super) digest: u64,
     pub(super) tables: Vec<(Priority, u64)>,
 }
@@ -30,6 +32,7 @@ impl UpstreamView {
             queued: upstream.queued(),
             is_in_panic: upstream.is_in_panic(),
             discovery: upstream.discovery(),
+            checks: upstream.health_checks(),
             digest,
             tables,
         }

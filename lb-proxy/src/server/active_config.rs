@@ -82,6 +82,14 @@ impl ActiveConfig {
         self.listeners.addrs()
     }
 
+    /// What the listeners listen on, and the upstreams that they name.
+    pub(crate) fn listeners(&self) -> Vec<(Endpoint, Upstream)> {
+        let states = self.listeners.states();
+        states
+            .map(|state| (state.endpoint(), state.route.upstream.clone()))
+            .collect()
+    }
+
     /// What it listens on.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
         self.listeners
@@ -93,6 +101,12 @@ impl ActiveConfig {
     /// The upstreams that it follows.
     pub(crate) fn upstreams(&self) -> Vec<Upstream> {
         self.upstreams.all().cloned().collect()
+    }
+
+    /// Whether live sessions are tracked.
+    #[cfg(feature = "admin")]
+    pub(crate) const fn tracks_sessions(&self) -> bool {
+        self.tracks_sessions
     }
 
     pub(crate) const fn descriptors(&self) -> DescriptorBudget {

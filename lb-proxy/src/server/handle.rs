@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use lb_core::Endpoint;
 
 use super::budget::DescriptorBudget;
 use super::phase::Phase;
 use super::proxy::Proxy;
 use super::reload;
+use super::reload_history::ReloadRecord;
 use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
 use crate::error::ReloadError;
@@ -89,8 +93,39 @@ impl Handle {
     /// [`BindError::InTheWay`](crate::errors::BindError::InTheWay).
     pub async fn reload(&self, proxy: Proxy) -> Result<ReloadReport, ReloadError> {
         let reloaded = reload::reload(&self.server, proxy).await;
+        let outcome = reloaded.as_ref().map(ReloadReport::clone);
+        let outcome = outcome.map_err(|error| lb_core::Escaped(&chain(error)).to_string().into());
+        self.server.history.add(outcome);
         self.server.count_reload(reloaded.is_ok());
         reloaded
+    }
+
+    /// Whether the shutdown has begun.
+    #[cfg(feature = "admin")]
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.server.context.signals.leave.is_cancelled()
+    }
+
+    /// Whether live sessions are tracked.
+    #[cfg(feature = "admin")]
+    pub(crate) fn tracks_sessions(&self) -> bool {
+        self.server.active().tracks_sessions()
+    }
+
+    /// Adds a reload that failed before [`reload`](Self::reload), such as one of an invalid file, to the
+    /// [history](Self::reload_history).
+    pub fn note_failed_reload(&self, error: impl Into<Arc<str>>) {
+        self.server.history.add(Err(error.into()));
+    }
+
+    /// The last 32 reloads, the oldest first, failed ones included.
+    pub fn reload_history(&self) -> Vec<ReloadRecord> {
+        self.server.history.list()
+    }
+
+    /// When the server was bound.
+    pub fn started(&self) -> SystemTime {
+        self.server.started
     }
 
     /// How many reloads have been applied, and how many have failed.
@@ -143,6 +178,11 @@ impl Handle {
         selection
     }
 
+    /// The listeners in the order of the description: what they listen on, and the upstream that they name.
+    pub fn listeners(&self) -> Vec<(Endpoint, Upstream)> {
+        self.server.active().listeners()
+    }
+
     /// The counters, summed over all workers. O(workers).
     pub fn metrics(&self) -> Metrics {
         self.server.context.metrics()
@@ -177,4 +217,16 @@ impl Handle {
         });
         workers.collect()
     }
+}
+
+/// The error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use super::active_config::ActiveConfig;
 use super::context::ServerContext;
 use super::phase::Phase;
+use super::reload_history::ReloadHistory;
 use super::report::ReloadCounts;
 use crate::metrics::DetailedMetrics;
 
@@ -17,6 +19,8 @@ pub(crate) struct ServerState {
     pub(crate) context: ServerContext,
     pub(crate) phase: watch::Sender<Phase>,
     active: Mutex<ActiveConfig>,
+    pub(crate) history: ReloadHistory,
+    pub(crate) started: SystemTime,
     /// Held during a reload, so that reloads are applied one after the other.
     pub(crate) reloading: AsyncMutex<()>,
     applied: AtomicU64,
@@ -29,6 +33,8 @@ impl ServerState {
             context,
             phase: watch::Sender::new(Phase::Starting),
             active: Mutex::new(active),
+            history: ReloadHistory::default(),
+            started: SystemTime::now(),
             reloading: AsyncMutex::default(),
             applied: AtomicU64::new(0),
             failed: AtomicU64::new(0),

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::health::{CheckSettings, HealthCheck};
 use crate::upstream::drain::{LossConfig, OnBackendLoss, SessionDrain};
+use crate::upstream::transitions::TransitionHistory;
 use crate::upstream::wait_queue::{Queue, WaitQueue};
 
 /// Describes an [`Upstream`].
@@ -230,6 +231,7 @@ impl UpstreamBuilder {
             clock: Clock::start(),
             discovery: RwLock::new(discovery),
             wait_queue: WaitQueue::new(self.queue),
+            transitions: TransitionHistory::default(),
             drain: SessionDrain::new(self.on_loss),
             header: Setting::new(self.header),
             hash_key: Setting::new(self.hash_key),

@@ -14,9 +14,11 @@ mod membership;
 pub(crate) mod outcome;
 pub(crate) mod overrides;
 mod pick;
+mod record_transition;
 pub(crate) mod send_proxy;
 mod setting;
 mod steering;
+pub(crate) mod transitions;
 pub(crate) mod wait_queue;
 mod waiting;
 
@@ -41,6 +43,7 @@ use key_part::KeyParts;
 use membership::Membership;
 use send_proxy::HeaderSetting;
 use setting::Setting;
+use transitions::TransitionHistory;
 use wait_queue::WaitQueue;
 
 pub use builder::UpstreamBuilder;
@@ -70,6 +73,7 @@ struct Shared {
     discovery: RwLock<DriverHandle>,
     wait_queue: WaitQueue,
     drain: SessionDrain,
+    transitions: TransitionHistory,
     header: Setting<HeaderSetting>,
     hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
@@ -176,6 +180,22 @@ impl Upstream {
         &self.shared().name
     }
 
+    /// The policy with its parameters, as its `Debug` text.
+    pub fn policy_text(&self) -> String {
+        self.description().policy.clone()
+    }
+
+    /// Whether the first membership is known.
+    pub fn is_ready(&self) -> bool {
+        *self.shared().ready.borrow()
+    }
+
+    /// How many connections may wait in its queue; 0 without a [queue](UpstreamBuilder::queue).
+    pub fn queue_capacity(&self) -> usize {
+        let queue = self.shared().wait_queue.settings();
+        queue.map_or(0, |queue| queue.capacity.get())
+    }
+
     /// The current backends and their state.
     pub fn backends(&self) -> Arc<BackendSet> {
         self.shared().balancer.set()
@@ -201,6 +221,7 @@ impl Upstream {
                 Health::Healthy => self.shared().drain.healthy(addr),
                 _ => self.shared().drain.unhealthy(addr),
             }
+            self.record_transition(addr, health.into());
             if let Some(counters) = self.counters()
                 && let Some(backend) = self.backends().snapshot().find(addr)
             {

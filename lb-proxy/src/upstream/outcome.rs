@@ -5,6 +5,7 @@ use tracing::{debug, warn};
 
 use super::Upstream;
 use super::lease::Lease;
+use super::transitions::TransitionKind;
 use crate::failures::FailureReports;
 use crate::failures::kind::{ConnectFailure, Failure, FailureEvent};
 use crate::metrics::Counters;
@@ -78,6 +79,7 @@ impl Lease {
                 detailed.ejected(&backend);
             }
             upstream.drain().unhealthy(addr);
+            upstream.record_transition(addr, TransitionKind::Ejected);
             warn!(upstream = upstream.name(), backend.addr = %endpoint, %error, "Backend ejected");
         }
         ejects

@@ -10,6 +10,7 @@ use super::Upstream;
 use super::attempt_times::AttemptTimes;
 use super::hash_key::HashKey;
 use super::lease::{Held, Lease, RunningTimes, TimedPick};
+use crate::connection::Connection;
 
 thread_local! {
     /// Seeded by the operating system. Not for secrets.
@@ -57,8 +58,117 @@ impl Upstream {
         let request = PickRequest::new(&tried).with_key(key);
         with_rng(|rng| self.shared().balancer.explain(&request, self.now(), rng))
     }
+
+    /// Explains which backend a session of `connection` would get now: [`explain`](Self::explain) with the key that its
+    /// [parts](crate::UpstreamBuilder::hash_key) have of the connection. Also returns the key.
+    ///
+    /// A [connection](Connection::new) that is made for the question has a server name if
+    /// [`with_server_name`](Connection::with_server_name) gives it one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`explain`](Self::explain).
+    pub fn explain_connection(
+        &self,
+        connection: &Connection,
+    ) -> Result<(Explanation, HashKey), PickError> {
+        let key = self.hash_key().key(connection.client, Some(connection));
+        Ok((self.explain(key.as_bytes())?, key))
+    }
 }
 
 fn with_rng<T>(draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
     WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| draw(rng))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use lb_core::policy::PolicyKind;
+    use lb_core::{AdminState, Backend, Snapshot, Weight};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::balancing::{KeyPart, Override, OverrideOrigin, WeightOverride};
+
+    fn backend(port: u16) -> Backend {
+        let backend = Backend::new(([127, 0, 0, 1], port).into());
+        backend.with_max_conns(std::num::NonZeroU32::new(3))
+    }
+
+    fn upstream(policy: PolicyKind, sni: bool, backends: u16) -> Upstream {
+        let key = if sni {
+            KeyPart::ServerName
+        } else {
+            KeyPart::ClientIpText
+        };
+        let backends: Snapshot = (1..=backends).map(backend).collect();
+        let builder = Upstream::builder("pool").hash_key([key, KeyPart::LocalPort]);
+        builder.policy(policy.build()).fixed(&backends).unwrap()
+    }
+
+    /// Policies whose picks do not depend on draws.
+    fn policies() -> impl Strategy<Value = PolicyKind> {
+        proptest::sample::select(vec![
+            PolicyKind::WeightedRoundRobin,
+            PolicyKind::Ketama,
+            PolicyKind::NginxHash,
+            PolicyKind::Rendezvous,
+        ])
+    }
+
+    #[derive(Clone, Debug)]
+    enum PoolChange {
+        Weight(u16, u16),
+        Drain(u16, bool),
+        End(usize),
+    }
+
+    fn step() -> impl Strategy<Value = PoolChange> {
+        prop_oneof![
+            (1..6_u16, 0..4_u16).prop_map(|(port, weight)| PoolChange::Weight(port, weight)),
+            (1..6_u16, any::<bool>()).prop_map(|(port, drain)| PoolChange::Drain(port, drain)),
+            any::<usize>().prop_map(PoolChange::End),
+        ]
+    }
+
+    proptest! {
+        // 340 cases of 30 states on average.
+        #![proptest_config(ProptestConfig::with_cases(340))]
+        #[test]
+        fn what_is_explained_of_a_client_is_its_next_pick(
+            policy in policies(),
+            sni in any::<bool>(),
+            backends in 1..6_u16,
+            steps in proptest::collection::vec((step(), any::<[u8; 4]>(), "[a-z]{0,8}"), 20..41),
+        ) {
+            let upstream = upstream(policy, sni, backends);
+            let mut held = Vec::new();
+            for (step, ip, name) in steps {
+                let of = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+                let set = |port, setting| {
+                    // Unknown for a port above the number of backends.
+                    let _ = upstream.set_override(of(port), OverrideOrigin::Operator, "test", setting);
+                };
+                match step {
+                    PoolChange::Weight(port, weight) => {
+                        let weight = WeightOverride::Value(Weight::new(weight));
+                        set(port, Override::Weight(weight));
+                    }
+                    PoolChange::Drain(port, true) => set(port, Override::Admin(AdminState::Drain)),
+                    PoolChange::Drain(port, false) => set(port, Override::Admin(AdminState::Ready)),
+                    PoolChange::End(i) if !held.is_empty() => drop(held.swap_remove(i % held.len())),
+                    PoolChange::End(_) => {}
+                }
+                let client = (ip, 1234).into();
+                let local = ([10, 0, 0, 1], 446).into();
+                let connection = Connection::new(client, local).with_server_name(name.as_bytes());
+                let (explained, key) = upstream.explain_connection(&connection).unwrap();
+                let picked = upstream.pick(&key, &Tried::new()).ok();
+                prop_assert_eq!(explained.chosen, picked.as_ref().map(Lease::addr), "{}", explained);
+                held.extend(picked);
+            }
+        }
+    }
 }

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(feature = "admin")]
+mod admin;
 mod drain;
 mod health;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "metrics")]
+mod prometheus;
 mod reload;
 mod reload_upstreams;
 mod removal;

@@ -9,8 +9,9 @@ use lb_core::policy::Maglev;
 use lb_core::{Backend, Health, Snapshot};
 use lb_discovery::{DriverConfig, Manual};
 use lb_proxy::balancing::Queue;
+use lb_proxy::health::{CheckSettings, TcpCheck};
 use lb_proxy::openmetrics::{Format, ServerCollector, encode};
-use lb_proxy::reports::Phase;
+use lb_proxy::reports::{Phase, TransitionKind};
 use lb_proxy::{Listener, Proxy, Upstream};
 use prometheus_client::registry::Registry;
 use test_support::deadline::eventually;
@@ -129,12 +130,20 @@ async fn a_scrape_has_every_documented_metric_and_no_other() {
         .discovery(source)
         .policy(Maglev::new())
         .queue(Some(queue))
+        .health_check(TcpCheck::new(), CheckSettings::default())
         .build()
         .unwrap();
     let listener = Listener::new(loopback(), &upstream);
     let proxy = RunningProxy::run(Proxy::builder().listener(listener).detailed_metrics(true)).await;
     let mut client = proxy.connect().await;
     round_trip(&mut client, 100).await;
+    eventually("the first probe", || {
+        upstream
+            .health_checks()
+            .iter()
+            .any(|check| check.last.is_some())
+    })
+    .await;
     let scraped = Scraped::of(&proxy);
     let text = encode(&scraped.0, Format::OpenMetrics);
     let (documented, found) = (documented(), families(&text));
@@ -306,8 +315,20 @@ async fn failures_retries_and_changes_of_health_are_counted_where_they_happen() 
         }
     })
     .await;
+    eventually("the ejection", || !upstream.transitions().is_empty()).await;
     upstream.set_health(addr, Health::Unhealthy);
     upstream.set_health(addr, Health::Healthy);
+    let transitions = upstream.transitions();
+    let kinds: Vec<_> = transitions
+        .iter()
+        .map(|one| (one.backend.key(), one.kind))
+        .collect();
+    let expected = [
+        (dead, TransitionKind::Ejected),
+        (addr, TransitionKind::Unhealthy),
+        (addr, TransitionKind::Healthy),
+    ];
+    assert_eq!(kinds, expected);
     eventually("the ends", || proxy.metrics().active == 0).await;
     let name = upstream.name();
     let scrape = scraped.scrape();

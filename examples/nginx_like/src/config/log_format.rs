@@ -21,6 +21,8 @@ pub(crate) struct LogFormat {
 pub(crate) enum LogPart {
     Text(Box<str>),
     Variable(VariableId),
+    /// The session as lb-proxy writes it: an object of JSON.
+    Event,
 }
 
 /// `escape=`: how values of variables are written.
@@ -81,6 +83,24 @@ impl LogFormat {
         Ok(())
     }
 
+    /// The format `lb_json`, ours, which every configuration has unless it defines one of that name.
+    pub(crate) fn add_own(formats: &mut Vec<Arc<Self>>) {
+        let name = "lb_json";
+        if Self::named(formats, name).is_none() {
+            formats.push(Arc::new(Self {
+                name: name.to_owned(),
+                escape: LogEscape::None,
+                parts: [LogPart::Event].into(),
+            }));
+        }
+    }
+
+    /// Whether it has what lb-proxy writes of a session.
+    pub(crate) fn has_event(&self) -> bool {
+        let mut parts = self.parts.iter();
+        parts.any(|part| matches!(part, LogPart::Event))
+    }
+
     /// The format that an `access_log` calls `name`. Capital letters make no difference.
     pub(crate) fn named<'a>(formats: &'a [Arc<Self>], name: &str) -> Option<&'a Arc<Self>> {
         let mut formats = formats.iter();
@@ -91,7 +111,7 @@ impl LogFormat {
     pub(crate) fn variables(&self) -> impl Iterator<Item = VariableId> {
         self.parts.iter().filter_map(|part| match part {
             LogPart::Variable(id) => Some(*id),
-            LogPart::Text(_) => None,
+            LogPart::Event | LogPart::Text(_) => None,
         })
     }
 }

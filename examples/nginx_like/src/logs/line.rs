@@ -6,8 +6,8 @@ use std::io;
 use rustix::process::getpid;
 use rustix::thread::gettid;
 
-use super::clock::with_error_log_time;
 use super::level::LogLevel;
+use crate::local_time::with_error_log_time;
 
 thread_local! {
     static THREAD: i32 = gettid().as_raw_nonzero().get();

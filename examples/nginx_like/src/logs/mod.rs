@@ -4,7 +4,6 @@
 //! has lines to write.
 
 mod chunk;
-pub(crate) mod clock;
 mod flush_timer;
 pub(crate) mod level;
 pub(crate) mod line;

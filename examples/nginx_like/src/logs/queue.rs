@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,8 @@ const LONGEST_PATH: usize = 4096;
 /// How often the error log is told of the same fault of a log.
 const COMPLAINT: Duration = Duration::from_secs(60);
 
-/// How long the writing thread waits for more messages before it ends.
+/// How long the thread that writes each line at once waits for more before it ends. One that writes gathered lines ends when
+/// it has written them: the next ones come later than a thread takes to start.
 ///
 /// While a second thread exists, the kernel counts references to descriptors in every system call of the process, which
 /// costs the relay some percent of its time. Starting a thread costs about 50 us.
@@ -39,6 +41,8 @@ pub(super) struct Queue {
     chunk_size: usize,
     /// The longest time that a line waits for more.
     longest_wait: Option<Duration>,
+    /// Messages that did not reach the log since it was opened.
+    missing: AtomicU64,
     state: Mutex<State>,
     /// An entry was added, or the queue was closed.
     arrived: Condvar,
@@ -127,6 +131,7 @@ impl Queue {
         Self {
             chunk_size,
             longest_wait,
+            missing: AtomicU64::new(0),
             state: Mutex::new(State {
                 output: Some(Output {
                     writer,
@@ -162,8 +167,10 @@ impl Queue {
         let held = held + message.len();
         if path.is_some_and(|path| path.as_os_str().len() >= LONGEST_PATH) {
             state.refused += 1;
+            self.note_missing(1);
         } else if state.dropped > 0 || state.bytes + held > CAPACITY + self.chunk_size {
             state.dropped += 1;
+            self.note_missing(1);
             pushed.begins_gap = state.dropped == 1 && is_due(&mut state.told_at, Instant::now());
         } else {
             state.bytes += held;
@@ -193,6 +200,16 @@ impl Queue {
             pushed.needs_thread = self.wake(state);
         }
         pushed
+    }
+
+    /// Counts messages that do not reach the log.
+    pub(super) fn note_missing(&self, messages: u64) {
+        self.missing.fetch_add(messages, Relaxed);
+    }
+
+    /// Messages that did not reach the log since it was opened.
+    pub(super) fn missing(&self) -> u64 {
+        self.missing.load(Relaxed)
     }
 
     /// Lets the thread write the lines that wait for more, if they are due. The one timer calls this at the time that it
@@ -273,11 +290,11 @@ impl Queue {
         self.wake(state)
     }
 
-    /// Waits for entries. Returns `None` if none come for a while, or the queue is closed: the thread ends. Only an open
-    /// queue keeps `output` then.
+    /// Waits for entries. Returns `None` if none come for a while, lines are gathered, or the queue is closed: the thread
+    /// ends. Only an open queue keeps `output` then.
     pub(super) fn take(&self, output: Output) -> Option<(Output, Batch)> {
         let mut state = self.lock();
-        let mut is_over = false;
+        let mut is_over = self.chunk_size > 0;
         loop {
             if state.has_work() {
                 state.thread = Thread::Writing;

@@ -180,6 +180,11 @@ impl Sink {
         }
     }
 
+    /// Its name in messages, and how many messages have not reached it since it was opened.
+    pub(crate) fn missing(&self) -> (&Arc<str>, u64) {
+        (&self.shown, self.queue.missing())
+    }
+
     /// Writes later messages to `file`, or opens files by name again.
     pub(crate) fn reopen(&self, file: Option<File>) {
         let needs_thread = self.queue.reopen(file);
@@ -231,6 +236,7 @@ fn write(queue: &Queue, shown: &str, reports: Reports) {
                 Entry::Lines(chunk) => {
                     if let Err(error) = output.writer.write(&chunk) {
                         output.lost += chunk.lines;
+                        queue.note_missing(chunk.lines);
                         failed = Some((error, chunk.path));
                     }
                 }

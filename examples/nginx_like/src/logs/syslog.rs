@@ -6,10 +6,10 @@ use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use super::clock::with_syslog_time;
 use super::level::LogLevel;
 use super::line::os_error;
 use crate::host_name::host_name;
+use crate::local_time::with_syslog_time;
 
 /// A syslog server, and what its messages are marked with.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

@@ -9,6 +9,7 @@ pub(crate) mod files;
 pub(crate) mod helper;
 mod limits;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 mod reload;
 pub(crate) mod run;
 pub(crate) mod send_signal;

@@ -10,6 +10,7 @@ use super::files::access::FileAccess;
 use super::files::file_threads::FileThreads;
 use super::files::pid::PidGuard;
 use super::logs::logging::Logging;
+use super::metrics::ReloadRecord;
 use crate::build::inherited::InheritedSockets;
 use crate::build::loops;
 use crate::build::proxy::proxy;
@@ -26,17 +27,25 @@ pub(crate) struct Reloader {
     started: Config,
     state: ReloadState,
     pid_file: PidSlot,
+    record: Arc<ReloadRecord>,
 }
 
 /// The pid file, if there is one. The main thread empties the slot at the end, even if the control thread hangs then.
 pub(crate) type PidSlot = Arc<Mutex<Option<PidGuard>>>;
 
 impl Reloader {
-    pub(crate) const fn new(started: Config, state: ReloadState, pid_file: PidSlot) -> Self {
+    /// Counts the reloads in `record`.
+    pub(crate) const fn new(
+        started: Config,
+        state: ReloadState,
+        pid_file: PidSlot,
+        record: Arc<ReloadRecord>,
+    ) -> Self {
         Self {
             started,
             state,
             pid_file,
+            record,
         }
     }
 
@@ -51,7 +60,9 @@ impl Reloader {
         logging: &Logging,
     ) {
         info!("SIGHUP received: reconfiguring");
-        match self.apply(files, threads, handle, logging).await {
+        let applied = self.apply(files, threads, handle, logging).await;
+        self.record.note(applied.is_ok());
+        match applied {
             Ok(report) => log(&report),
             Err(error) => {
                 error!(target: EMERG_TARGET, "{error}");

@@ -18,6 +18,7 @@ use super::helper::sockets::HelperSockets;
 use super::limits::{limit_core, limit_files, set_priority};
 use super::logs::configured::writes_to_stderr;
 use super::logs::logging::{Logging, Logs};
+use super::metrics::ReloadRecord;
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
 use crate::build::loops;
@@ -101,8 +102,9 @@ impl Prepared {
             }
             *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
             readiness.announce(writes_to_stderr(&config))?;
+            let record = Arc::new(ReloadRecord::started());
             let context = ControlContext {
-                reloader: Reloader::new(config, state, Arc::clone(&pid_file)),
+                reloader: Reloader::new(config, state, Arc::clone(&pid_file), record),
                 files: Arc::clone(&files),
             };
             serve(server, signals, logging, Some(context)).await

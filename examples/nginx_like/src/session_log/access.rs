@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use lb_proxy::events::JsonEvents;
+
 use super::escape::append;
 use crate::config::log_format::{LogFormat, LogPart};
 use crate::logs::sink::Sink;
@@ -23,8 +25,7 @@ pub(super) struct OpenAccessLog {
 }
 
 thread_local! {
-    /// The line, and a value in it.
-    static BUFFERS: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::default();
+    static LINE: RefCell<Vec<u8>> = RefCell::default();
 }
 
 impl OpenAccessLog {
@@ -36,15 +37,20 @@ impl OpenAccessLog {
                 return;
             }
         }
-        BUFFERS.with_borrow_mut(|(line, value)| {
+        LINE.with_borrow_mut(|line| {
             line.clear();
             for part in &self.format.parts {
                 match part {
                     LogPart::Text(text) => line.extend_from_slice(text.as_bytes()),
+                    LogPart::Event => {
+                        if let Some(summary) = context.summary {
+                            JsonEvents::append_end(context.connection, summary, line);
+                            // Its line feed.
+                            line.pop();
+                        }
+                    }
                     LogPart::Variable(id) => {
-                        value.clear();
-                        let found = context.variable(*id, value);
-                        append(self.format.escape, found.map(|()| &**value), line);
+                        append(self.format.escape, line, |line| context.variable(*id, line));
                     }
                 }
             }

@@ -4,25 +4,52 @@ use crate::config::log_format::LogEscape;
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// Appends a value, or what stands for a missing one.
-pub(super) fn append(escape: LogEscape, value: Option<&[u8]>, line: &mut Vec<u8>) {
-    match (escape, value) {
+/// Appends the value that `write` appends, escaped, or what stands for a missing one.
+pub(super) fn append(
+    escape: LogEscape,
+    line: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Option<()>,
+) {
+    let start = line.len();
+    let found = write(line);
+    match (escape, found) {
         (LogEscape::Default, None) => line.push(b'-'),
-        (LogEscape::Json | LogEscape::None, None) => {}
-        (LogEscape::Default, Some(value)) => value.iter().for_each(|byte| hex(*byte, line)),
-        (LogEscape::Json, Some(value)) => value.iter().for_each(|byte| json(*byte, line)),
-        (LogEscape::None, Some(value)) => line.extend_from_slice(value),
+        (LogEscape::Json | LogEscape::None, None) | (LogEscape::None, Some(())) => {}
+        (LogEscape::Default, Some(())) => escape_from(start, line, is_plain, hex),
+        (LogEscape::Json, Some(())) => escape_from(start, line, is_plain_json, json),
     }
 }
 
-fn hex(byte: u8, line: &mut Vec<u8>) {
-    match byte {
-        b' '..=b'~' if byte != b'"' && byte != b'\\' => line.push(byte),
-        _ => {
-            line.extend_from_slice(b"\\x");
-            line.extend_from_slice(&digits(byte));
+/// Escapes what `line` has from `start` on. Most values have nothing to escape, and stay where they are.
+fn escape_from(
+    start: usize,
+    line: &mut Vec<u8>,
+    is_plain: impl Fn(u8) -> bool,
+    escape: impl Fn(u8, &mut Vec<u8>),
+) {
+    let Some(first) = line[start..].iter().position(|byte| !is_plain(*byte)) else {
+        return;
+    };
+    for byte in line.split_off(start + first) {
+        match is_plain(byte) {
+            true => line.push(byte),
+            false => escape(byte, line),
         }
     }
+}
+
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+/// Bytes of characters beyond ASCII stand for themselves.
+const fn is_plain_json(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
+}
+
+fn hex(byte: u8, line: &mut Vec<u8>) {
+    line.extend_from_slice(b"\\x");
+    line.extend_from_slice(&digits(byte));
 }
 
 fn json(byte: u8, line: &mut Vec<u8>) {
@@ -33,11 +60,10 @@ fn json(byte: u8, line: &mut Vec<u8>) {
         b'\t' => line.extend_from_slice(b"\\t"),
         0x08 => line.extend_from_slice(b"\\b"),
         0x0c => line.extend_from_slice(b"\\f"),
-        0..0x20 => {
+        _ => {
             line.extend_from_slice(b"\\u00");
             line.extend_from_slice(&digits(byte));
         }
-        _ => line.push(byte),
     }
 }
 
@@ -50,8 +76,12 @@ mod tests {
     use super::*;
 
     fn escaped(escape: LogEscape, value: Option<&[u8]>) -> String {
-        let mut line = Vec::new();
-        append(escape, value, &mut line);
+        let mut line = b"before\n".to_vec();
+        append(escape, &mut line, |line| {
+            line.extend_from_slice(value?);
+            Some(())
+        });
+        let line = line.split_off(b"before\n".len());
         String::from_utf8(line).unwrap()
     }
 

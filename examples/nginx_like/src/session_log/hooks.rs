@@ -91,6 +91,9 @@ impl SessionLog {
 impl Hooks for SessionLog {
     fn reads_first_bytes(&self) -> bool {
         self.access.iter().any(|log| {
+            if log.format.has_event() {
+                return true;
+            }
             let values = log.condition.iter().chain(&log.path);
             let variables = values.flat_map(Value::variables);
             let variables = variables.chain(log.format.variables());

@@ -99,6 +99,17 @@ impl Messages {
                     format_args!("connection timed out ({text}) while proxying connection{place}"),
                 );
             }
+            // nginx has no such end.
+            CloseReason::Operator if summary.backend.is_some() => {
+                self.relayed(
+                    LogLevel::Info,
+                    "closed by an operator",
+                    number,
+                    &place,
+                    summary,
+                    format_args!("closed by an operator while proxying connection{place}"),
+                );
+            }
             CloseReason::Aborted if summary.backend.is_some() => {
                 self.relayed(
                     LogLevel::Info,

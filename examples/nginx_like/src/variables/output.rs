@@ -1,5 +1,8 @@
 //! Where values are written to.
 
+use std::net::{IpAddr, SocketAddr};
+
+use lb_core::Endpoint;
 use lb_proxy::balancing::HashKey;
 
 /// Takes the bytes of a value, part by part.
@@ -35,6 +38,36 @@ pub(crate) fn display(shown: impl std::fmt::Display, out: &mut dyn ValueOutput) 
     // An output takes everything.
     let _ = write!(Text(out), "{shown}");
     Some(())
+}
+
+/// Writes a number in decimal digits. Always `Some`.
+pub(crate) fn number(number: impl itoa::Integer, out: &mut dyn ValueOutput) -> Option<()> {
+    out.push(itoa::Buffer::new().format(number).as_bytes());
+    Some(())
+}
+
+/// Writes an IP address. Always `Some`.
+pub(crate) fn ip(addr: IpAddr, out: &mut dyn ValueOutput) -> Option<()> {
+    let IpAddr::V4(addr) = addr else {
+        return display(addr, out);
+    };
+    let [first, rest @ ..] = addr.octets();
+    number(first, out)?;
+    for octet in rest {
+        out.push(b".");
+        number(octet, out)?;
+    }
+    Some(())
+}
+
+/// Writes an address and its port, or the path of a unix domain socket. Always `Some`.
+pub(crate) fn endpoint(endpoint: Endpoint, out: &mut dyn ValueOutput) -> Option<()> {
+    let Endpoint::Tcp(SocketAddr::V4(addr)) = endpoint else {
+        return display(endpoint, out);
+    };
+    ip((*addr.ip()).into(), out)?;
+    out.push(b":");
+    number(addr.port(), out)
 }
 
 /// Writes `bytes`. Always `Some`.

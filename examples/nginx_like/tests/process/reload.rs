@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -271,4 +271,46 @@ async fn thousands_of_upstreams_are_compared_quickly() {
     // A comparison of each pair would take minutes.
     proxy.reload("", &stream).await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+}
+
+/// An upstream of 20000 servers, of which only that at `port` is not down. The others have addresses in the network `10.net`.
+fn many_servers(port: u16, net: u8) -> String {
+    let mut stream = format!("upstream many {{ server 127.0.0.1:{port};\n");
+    for [.., high, low] in (1..20_000_u32).map(u32::to_be_bytes) {
+        stream += &format!("server 10.{net}.{high}.{low}:80 down;\n");
+    }
+    stream + "} server { listen LISTEN; proxy_pass many; }"
+}
+
+#[tokio::test]
+async fn sessions_go_on_while_many_servers_are_replaced() {
+    let node = Reserved::any();
+    let _node = node.serve("node").await;
+    let port = node.addr.port();
+    let proxy = NginxLike::start("", &many_servers(port, 1)).await;
+    let (answers, over): (Arc<[AtomicUsize; 4]>, Arc<AtomicBool>) = Default::default();
+    let mut talks = Vec::new();
+    for number in 0..answers.len() {
+        let (answers, over) = (Arc::clone(&answers), Arc::clone(&over));
+        let mut talk = Conversation::open(proxy.addr).await.unwrap();
+        talks.push(tokio::spawn(async move {
+            while !over.load(Relaxed) {
+                assert_eq!(talk.say("hello").await.unwrap(), "node");
+                answers[number].fetch_add(1, Relaxed);
+            }
+        }));
+    }
+    let all = || answers.each_ref().map(|count| count.load(Relaxed));
+    eventually("the first answers", || all().iter().all(|count| *count > 0)).await;
+    let before = all();
+    proxy.reload("", &many_servers(port, 2)).await;
+    // Reading so many servers takes longer than many round trips.
+    for (before, after) in before.into_iter().zip(all()) {
+        assert!(after > before, "{before} answers before, {after} after");
+    }
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    over.store(true, Relaxed);
+    for talk in talks {
+        talk.await.unwrap();
+    }
 }

@@ -3,14 +3,35 @@
 use crate::pick::context::PickContext;
 use crate::tiers::tier::BackendIndex;
 
-/// Which backends are tied with the best one, where it changes while they are compared by credit.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Ties {
-    /// Those of the same amount for their weight.
-    Equal,
-    /// As in nginx's `least_time`: the amount of the first best backend for the weight of the best one so far. It passes over
-    /// some of the tied ones if weights differ.
-    OfFirstAmount,
+/// Which backends are tied with the best one, where it changes while they are compared by credit. A type rather than a value:
+/// each policy has one rule, and its picks are compiled for it.
+pub(crate) trait TieRule {
+    /// What the next backends must equal after the one with the load `found` took the lead among those that equal `best`.
+    fn after_lead(best: LoadRatio, found: LoadRatio) -> LoadRatio;
+}
+
+/// Those of the same amount for their weight.
+pub(crate) enum Equal {}
+
+/// As in nginx's `least_time`: the amount of the first best backend for the weight of the best one so far. It passes over
+/// some of the tied ones if weights differ.
+pub(crate) enum OfFirstAmount {}
+
+impl TieRule for Equal {
+    #[inline]
+    fn after_lead(best: LoadRatio, _found: LoadRatio) -> LoadRatio {
+        best
+    }
+}
+
+impl TieRule for OfFirstAmount {
+    #[inline]
+    fn after_lead(best: LoadRatio, found: LoadRatio) -> LoadRatio {
+        LoadRatio {
+            amount: best.amount,
+            weight: found.weight,
+        }
+    }
 }
 
 /// The eligible one of `n` backends with the least `amount` for its weight; amounts are below 2^48. Ratios are compared by
@@ -18,10 +39,9 @@ pub(crate) enum Ties {
 ///
 /// Ties are broken by smooth weighted round robin among the tied backends, as in nginx: each gains its effective weight,
 /// the one with the highest credit is chosen and pays the sum. Credits are kept with the backends, and change only in ties.
-pub(crate) fn least(
+pub(crate) fn least<R: TieRule>(
     cx: &mut PickContext<'_>,
     n: u32,
-    ties: Ties,
     amount: impl Fn(&PickContext<'_>, BackendIndex) -> u64,
 ) -> Option<BackendIndex> {
     let load = |cx: &PickContext<'_>, i| LoadRatio {
@@ -60,9 +80,7 @@ pub(crate) fn least(
         sum += weight;
         if best_credit.is_none_or(|(most, _)| credit > most) {
             best_credit = Some((credit, i));
-            if ties == Ties::OfFirstAmount {
-                best.weight = found.weight;
-            }
+            best = R::after_lead(best, found);
         }
     }
     // Loads change while other threads pick. If no backend has the least load any more, the first found is returned.
@@ -73,7 +91,7 @@ pub(crate) fn least(
 
 /// An amount for a weight, compared as a fraction.
 #[derive(Clone, Copy, Debug)]
-struct LoadRatio {
+pub(crate) struct LoadRatio {
     amount: u64,
     weight: u64,
 }

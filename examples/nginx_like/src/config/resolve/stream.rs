@@ -11,6 +11,7 @@ use crate::config::access_log::AccessLog;
 use crate::config::error_log::ErrorLog;
 use crate::config::handler::{Handler, NO_HANDLER, WrittenHandler};
 use crate::config::limit_conn::LimitConn;
+use crate::config::log_format::LogFormat;
 use crate::config::match_block::Match;
 use crate::config::server::{Server, ServerBlock};
 use crate::config::server_settings::ServerDraft;
@@ -31,6 +32,7 @@ pub(crate) fn stream(
     warnings: &mut Vec<Warning>,
     errors: &mut Vec<ConfigError>,
 ) -> Stream {
+    LogFormat::add_own(&mut block.log_formats);
     let addresses = listens::join(&mut block.servers, warnings, errors);
     let name_tables = virtual_servers::tables(&block.servers, &addresses, warnings, errors);
     let mut settings = block.settings;

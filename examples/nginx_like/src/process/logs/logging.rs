@@ -1,6 +1,6 @@
 //! `error_log`: where messages go, and which.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -253,6 +253,16 @@ impl Logging {
     }
 
     /// The logs that something writes to, now or at the end of its session.
+    /// How many messages have not reached each open log, by its name in messages.
+    pub(crate) fn missing(&self) -> BTreeMap<Arc<str>, u64> {
+        let mut logs = BTreeMap::new();
+        for (_, sink) in self.alive() {
+            let (name, missing) = sink.missing();
+            *logs.entry(Arc::clone(name)).or_default() += missing;
+        }
+        logs
+    }
+
     fn alive(&self) -> Vec<(SinkKey, Arc<Sink>)> {
         let known = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let alive = known.iter();

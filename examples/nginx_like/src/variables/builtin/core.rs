@@ -9,8 +9,9 @@ use super::Builtin;
 use super::Source::{Clock, Connection, End};
 use super::times;
 use crate::host_name::host_name;
+use crate::local_time::{with_access_log_time, with_iso8601_time};
 use crate::variables::ending;
-use crate::variables::output::{bytes, display};
+use crate::variables::output::{bytes, display, ip, number};
 
 /// The version of nginx whose language this is.
 const NGINX_VERSION: &str = "1.31.5";
@@ -27,22 +28,22 @@ pub(super) const VARIABLES: &[Builtin] = &[
     ),
     // Complete at the end of the session; until then nothing is counted.
     Builtin::new("bytes_received", End, |context, out| {
-        display(context.summary.map_or(0, |end| end.bytes_from_client), out)
+        number(context.summary.map_or(0, |end| end.bytes_from_client), out)
     }),
     Builtin::new("bytes_sent", End, |context, out| {
-        display(context.summary.map_or(0, |end| end.bytes_to_client), out)
+        number(context.summary.map_or(0, |end| end.bytes_to_client), out)
     }),
     Builtin::new("connection", Connection, |context, out| {
-        display(context.number(), out)
+        number(context.number(), out)
     }),
     Builtin::new("hostname", Connection, |_, out| {
         bytes(host_name().as_bytes(), out)
     }),
-    Builtin::new("msec", Clock, |_, out| display(times::Seconds::now(), out)),
+    Builtin::new("msec", Clock, |_, out| times::since_1970(out)),
     Builtin::new("nginx_version", Connection, |_, out| {
         bytes(NGINX_VERSION, out)
     }),
-    Builtin::new("pid", Connection, |_, out| display(process::id(), out)),
+    Builtin::new("pid", Connection, |_, out| number(process::id(), out)),
     Builtin::new("protocol", Connection, |_, out| bytes("TCP", out)),
     Builtin::new("remote_addr", Connection, |context, out| {
         address(context.connection.client_endpoint(), out)
@@ -57,17 +58,20 @@ pub(super) const VARIABLES: &[Builtin] = &[
         port(context.connection.local.port(), out)
     }),
     Builtin::new("session_time", End, |context, out| {
-        display(times::Seconds(context.elapsed()), out)
+        times::seconds(context.elapsed(), out)
     }),
     Builtin::new("status", End, |context, out| {
         let status = context.summary.map_or(0, ending::status);
-        display(format_args!("{status:03}"), out)
+        match status {
+            100.. => number(status, out),
+            _ => display(format_args!("{status:03}"), out),
+        }
     }),
     Builtin::new("time_iso8601", Clock, |_, out| {
-        display(times::now().strftime("%Y-%m-%dT%H:%M:%S%:z"), out)
+        with_iso8601_time(|time| bytes(time, out))
     }),
     Builtin::new("time_local", Clock, |_, out| {
-        display(times::now().strftime("%d/%b/%Y:%H:%M:%S %z"), out)
+        with_access_log_time(|time| bytes(time, out))
     }),
 ];
 
@@ -77,7 +81,7 @@ pub(super) fn address(
     out: &mut dyn crate::variables::output::ValueOutput,
 ) -> Option<()> {
     match endpoint {
-        Endpoint::Tcp(addr) => display(addr.ip(), out),
+        Endpoint::Tcp(addr) => ip(addr.ip(), out),
         unix => display(unix, out),
     }
 }
@@ -86,6 +90,6 @@ pub(super) fn address(
 pub(super) fn port(port: u16, out: &mut dyn crate::variables::output::ValueOutput) -> Option<()> {
     match port {
         0 => Some(()),
-        port => display(port, out),
+        port => number(port, out),
     }
 }

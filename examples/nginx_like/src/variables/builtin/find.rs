@@ -1,11 +1,12 @@
 //! Looks built-in variables up.
 
 use super::variable::{Builtin, Read};
-use super::{core, limit_conn, proxy_protocol, realip, ssl_preread, unsupported, upstream};
+use super::{core, lb, limit_conn, proxy_protocol, realip, ssl_preread, unsupported, upstream};
 use crate::variables::error::VariableError;
 
 const TABLES: &[&[Builtin]] = &[
     core::VARIABLES,
+    lb::VARIABLES,
     limit_conn::VARIABLES,
     proxy_protocol::VARIABLES,
     realip::VARIABLES,

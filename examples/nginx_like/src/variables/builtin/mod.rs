@@ -2,6 +2,7 @@
 
 mod core;
 mod find;
+mod lb;
 mod limit_conn;
 mod proxy_protocol;
 mod realip;

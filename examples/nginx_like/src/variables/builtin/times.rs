@@ -1,31 +1,24 @@
-//! Times as variables and logs write them.
+//! Time spans as variables write them.
 
-use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jiff::Zoned;
+use crate::variables::output::{ValueOutput, number};
 
-/// A time span in seconds with three decimals, cut to milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seconds(pub(crate) Duration);
-
-impl Seconds {
-    /// The time since 1970.
-    pub(super) fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        Self(since.unwrap_or_default())
-    }
+/// Writes the time since 1970 as [`seconds`] does.
+pub(super) fn since_1970(out: &mut dyn ValueOutput) -> Option<()> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    seconds(since.unwrap_or_default(), out)
 }
 
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:03}", self.0.as_secs(), self.0.subsec_millis())
-    }
-}
-
-/// The local time.
-pub(super) fn now() -> Zoned {
-    Zoned::now()
+/// Writes `span` in seconds with three decimals, cut to milliseconds.
+pub(super) fn seconds(span: Duration, out: &mut dyn ValueOutput) -> Option<()> {
+    number(span.as_secs(), out)?;
+    // The first digit makes the others three, and gives its place to the point.
+    let mut digits = itoa::Buffer::new();
+    let decimals = digits.format(1000 + span.subsec_millis());
+    out.push(b".");
+    out.push(&decimals.as_bytes()[1..]);
+    Some(())
 }
 
 #[cfg(test)]
@@ -34,9 +27,15 @@ mod tests {
 
     #[test]
     fn milliseconds_have_three_digits() {
-        for (millis, text) in [(0, "0.000"), (7, "0.007"), (61_050, "61.050")] {
-            let shown = Seconds(Duration::from_millis(millis)).to_string();
-            assert_eq!(shown, text);
+        for (millis, text) in [
+            (0, "0.000"),
+            (7, "0.007"),
+            (61_050, "61.050"),
+            (999, "0.999"),
+        ] {
+            let mut shown = Vec::new();
+            seconds(Duration::from_millis(millis), &mut shown);
+            assert_eq!(shown, text.as_bytes());
         }
     }
 }

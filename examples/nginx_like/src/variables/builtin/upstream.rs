@@ -4,16 +4,16 @@ use lb_proxy::events::AttemptReport;
 
 use super::Builtin;
 use super::Source::End;
-use super::times::Seconds;
+use super::times::seconds;
 use crate::variables::context::Context;
 use crate::variables::ending;
-use crate::variables::output::{ValueOutput, bytes, display};
+use crate::variables::output::{ValueOutput, bytes, endpoint, number};
 
 pub(super) const VARIABLES: &[Builtin] = &[
     Builtin::new("upstream_addr", End, |context, out| {
         let addr = |attempt: &AttemptReport, out: &mut dyn ValueOutput| {
             if !ending::is_own_failure(attempt) {
-                display(attempt.backend.endpoint(), out);
+                endpoint(attempt.backend.endpoint(), out);
             }
         };
         let name = context.summary.and_then(|end| end.upstream);
@@ -26,13 +26,13 @@ pub(super) const VARIABLES: &[Builtin] = &[
     }),
     Builtin::new("upstream_bytes_received", End, |context, out| {
         let count = |attempt: &AttemptReport, out: &mut dyn ValueOutput| {
-            display(attempt.bytes_received, out);
+            number(attempt.bytes_received, out);
         };
         list(context, out, count, "0")
     }),
     Builtin::new("upstream_bytes_sent", End, |context, out| {
         let count = |attempt: &AttemptReport, out: &mut dyn ValueOutput| {
-            display(attempt.bytes_sent, out);
+            number(attempt.bytes_sent, out);
         };
         list(context, out, count, "0")
     }),
@@ -70,8 +70,8 @@ fn list(
     if summary.attempts.is_empty() && !lacks_live {
         return None;
     }
-    for (number, attempt) in summary.attempts.iter().enumerate() {
-        if number > 0 {
+    for (i, attempt) in summary.attempts.iter().enumerate() {
+        if i > 0 {
             out.push(b", ");
         }
         write(attempt, out);
@@ -88,7 +88,7 @@ fn list(
 /// Seconds with three decimals, or `-`.
 fn time(span: Option<std::time::Duration>, out: &mut dyn ValueOutput) {
     match span {
-        Some(span) => display(Seconds(span), out),
+        Some(span) => seconds(span, out),
         None => bytes("-", out),
     };
 }

@@ -1,0 +1,141 @@
+//! The listening socket of an admin server.
+
+use std::fs::Permissions;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use lb_core::Endpoint;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::error::AdminError;
+use super::settings::{AdminSettings, AdmissionRules};
+use crate::net::stream::register;
+use crate::net::unix::{self, SocketFile};
+
+/// Connections that wait in the kernel's queue.
+const BACKLOG: u32 = 64;
+
+/// An open listening socket for an admin server. Dropping it closes it and removes the file of a unix socket.
+#[derive(Debug)]
+pub struct AdminListener {
+    pub(super) socket: AdminSocket,
+    pub(super) endpoint: Endpoint,
+    pub(super) rules: AdmissionRules,
+    /// Removes the file at the end.
+    pub(super) _file: Option<SocketFile>,
+}
+
+/// A listening socket, nonblocking.
+#[derive(Debug)]
+pub(super) enum AdminSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl AdminListener {
+    /// Opens the socket. The file of a unix socket that no process listens on any more is replaced. Blocks shortly.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotLoopback`], [`AdminError::Listen`].
+    pub fn open(settings: &AdminSettings) -> Result<Self, AdminError> {
+        let endpoint = settings.endpoint.clone();
+        if let Endpoint::Tcp(addr) = endpoint
+            && !addr.ip().to_canonical().is_loopback()
+            && settings.rules.allow.is_empty()
+        {
+            return Err(AdminError::NotLoopback { addr });
+        }
+        let opened = match &endpoint {
+            Endpoint::Tcp(addr) => open_tcp(*addr),
+            Endpoint::Unix(path) => open_unix(path, settings),
+        };
+        let (socket, file, endpoint) = match opened {
+            Ok((AdminSocket::Tcp(socket), file)) => {
+                // For port 0 the kernel has chosen a port.
+                let addr = socket.local_addr().map(Endpoint::Tcp);
+                (AdminSocket::Tcp(socket), file, addr.unwrap_or(endpoint))
+            }
+            Ok((socket, file)) => (socket, file, endpoint),
+            Err(source) => return Err(AdminError::Listen { endpoint, source }),
+        };
+        Ok(Self {
+            socket,
+            endpoint,
+            rules: settings.rules.clone(),
+            _file: file,
+        })
+    }
+
+    /// What it listens on, with the port that the kernel chose.
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+fn open_tcp(addr: std::net::SocketAddr) -> io::Result<(AdminSocket, Option<SocketFile>)> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG.cast_signed())?;
+    Ok((AdminSocket::Tcp(socket.into()), None))
+}
+
+fn open_unix(
+    path: &Path,
+    settings: &AdminSettings,
+) -> io::Result<(AdminSocket, Option<SocketFile>)> {
+    let open = || unix::listen(path, BACKLOG, settings.mode, settings.opener.as_ref());
+    let opened: io::Result<(OwnedFd, SocketFile)> = match open() {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
+            std::fs::remove_file(path)?;
+            open()
+        }
+        opened => opened,
+    };
+    let (socket, file) = opened?;
+    set_owner(path, settings)?;
+    Ok((AdminSocket::Unix(socket.into()), Some(file)))
+}
+
+/// Sets the group and the permissions of a socket's file.
+pub(super) fn set_owner(path: &Path, settings: &AdminSettings) -> io::Result<()> {
+    if let Some(group) = settings.rules.group {
+        std::os::unix::fs::chown(path, None, Some(group))?;
+        return std::fs::set_permissions(path, Permissions::from_mode(settings.mode));
+    }
+    match settings.opener {
+        // The file may be another user's.
+        Some(_) => Ok(()),
+        None => std::fs::set_permissions(path, Permissions::from_mode(settings.mode)),
+    }
+}
+
+/// Whether `path` is a socket that no process listens on.
+fn is_abandoned(path: &Path) -> bool {
+    let file = std::fs::symlink_metadata(path);
+    file.is_ok_and(|file| file.file_type().is_socket())
+        && UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+impl AdminSocket {
+    /// Registers the socket with the current runtime, by another descriptor, until the result is dropped.
+    pub(super) fn watch(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let descriptor = match self {
+            Self::Tcp(socket) => OwnedFd::from(socket.try_clone()?),
+            Self::Unix(socket) => OwnedFd::from(socket.try_clone()?),
+        };
+        register(descriptor, Interest::READABLE)
+    }
+}

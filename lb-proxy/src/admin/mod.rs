@@ -1,0 +1,57 @@
+//! A small HTTP server for operators: metrics, readiness, status, explanations, live sessions, and overrides.
+//!
+//! [`AdminListener::open`] opens the socket, [`Admin::serve`] serves it. Requests run on a thread of their own, which exists
+//! only while there are connections, so that no session waits for a request. At most [`MAX_CONNECTIONS`] are open at a time,
+//! each request is bounded in size and time, and the [descriptors](DESCRIPTORS) that all of this takes are to be
+//! [reserved](crate::ProxyBuilder::reserve_descriptors).
+//!
+//! # Requests
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /` | a page for a browser, which asks for the status every 2 s and sends the requests below |
+//! | `GET /requests` | the list of all requests, as text |
+//! | `GET /livez` | `ok`, while the process runs |
+//! | `GET /readyz` | 200 or 503, and each condition of readiness |
+//! | `GET /metrics` | metrics for Prometheus (feature `metrics`) |
+//! | `GET /status.json` | [`Status`](status::Status); `docs/status.md` of this crate describes it |
+//! | `GET /explain?upstream=U[&client=ADDR][&sni=NAME][&local=ADDR]` | each backend, why it may or may not be picked, and which one is |
+//! | `GET /sessions?[upstream=][&backend=][&listener=][&client=][&phase=][&older_than=][&more_bytes_than=][&order=][&limit=]` | live sessions |
+//! | `GET /config` | the configuration that runs, with the file and the number of each line |
+//! | `POST /drain?backend=B[&upstream=U]`, `POST /undrain?…`, `POST /ready?…` | the administrative state |
+//! | `POST /weight?backend=B&weight=W[&upstream=U]` | a number, a percentage, or `default` |
+//! | `POST /max_conns?backend=B&max_conns=N[&upstream=U]` | a number, `unlimited`, or `default` |
+//! | `POST /close?backend=B[&upstream=U]` | closes the live sessions of a backend |
+//! | `POST /log_level?level=L` | the level of the log, if the program lets it be set |
+//!
+//! The parameters of a `POST` may also be a form in its body. All else is JSON. An error is `{"error": "…"}`.
+//!
+//! # Access
+//!
+//! A TCP address must be a loopback address, unless [networks](AdminSettings::allow) are allowed. Requests over TCP must name
+//! a loopback host, an IP address or a [given name](AdminSettings::host), so that no web page reads the answers by a DNS
+//! name of its own. A `POST` needs the [token](AdminSettings::token) (`Authorization: Bearer …`), or comes over a unix socket
+//! from the user of the process, from root, or from the [group](AdminSettings::group) of the socket; then it must have a
+//! header `X-Lb-Admin`, which no web page can send elsewhere. A `POST` from another origin is refused in any case.
+//!
+//! What a `POST` sets is logged with its origin, and is gone when the process ends.
+
+mod access;
+mod answer;
+mod error;
+mod listener;
+mod peer;
+mod program;
+mod query;
+mod routes;
+mod server;
+mod settings;
+pub mod status;
+mod token;
+
+pub use error::AdminError;
+pub use listener::AdminListener;
+pub use program::{ConfigLine, LogLevels};
+pub use server::{Admin, AdminBuilder, AdminServer, DESCRIPTORS, MAX_CONNECTIONS};
+pub use settings::AdminSettings;
+pub use token::AdminToken;

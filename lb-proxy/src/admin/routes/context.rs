@@ -1,0 +1,30 @@
+//! What the routes read and change.
+
+use crate::Handle;
+use crate::admin::answer::{AdminAnswer, RequestError};
+use crate::admin::program::Program;
+use crate::admin::query::Parameters;
+
+/// What the routes read and change.
+#[derive(Debug)]
+pub(in crate::admin) struct RouteContext {
+    pub(in crate::admin) handle: Handle,
+    pub(in crate::admin) program: Program,
+    /// The metrics of the server.
+    #[cfg(feature = "metrics")]
+    pub(in crate::admin) registry: prometheus_client::registry::Registry,
+}
+
+/// A request that was admitted.
+#[derive(Debug)]
+pub(in crate::admin) struct RouteRequest<'a> {
+    pub(in crate::admin) parameters: Parameters,
+    /// What sent it, for logs and the origin of overrides.
+    pub(in crate::admin) by: &'a str,
+    /// The types of documents that the client accepts.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for metrics"))]
+    pub(in crate::admin) accept: &'a str,
+}
+
+/// An answer, or why there is none.
+pub(super) type Answered = Result<AdminAnswer, RequestError>;

@@ -1,0 +1,62 @@
+//! What each request does. No file here knows HTTP or sockets.
+
+mod backends;
+mod config;
+mod context;
+mod explain;
+mod log_level;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod overrides;
+mod page;
+mod ready;
+mod route;
+mod sessions;
+
+use route::AdminRoute;
+
+use super::answer::AdminAnswer;
+use super::status;
+
+pub(super) use context::{RouteContext, RouteRequest};
+
+/// The route of a path.
+pub(super) fn find(path: &str) -> Option<&'static AdminRoute> {
+    let mut all = ROUTES.iter().chain(page::PAGE);
+    all.find(|route| route.path == path)
+}
+
+const ROUTES: &[AdminRoute] = &[
+    AdminRoute::post("/close", sessions::CLOSE, sessions::close),
+    AdminRoute::get("/config", &[], config::config),
+    AdminRoute::post("/drain", overrides::BACKEND, overrides::drain),
+    AdminRoute::get("/explain", explain::PARAMETERS, explain::explain),
+    AdminRoute::get("/livez", &[], |_, _| Ok(AdminAnswer::text(200, "ok\n"))),
+    AdminRoute::post("/log_level", log_level::PARAMETERS, log_level::set),
+    AdminRoute::post("/max_conns", overrides::MAX_CONNS, overrides::max_conns),
+    #[cfg(feature = "metrics")]
+    AdminRoute::get("/metrics", &[], metrics::metrics),
+    AdminRoute::post("/ready", overrides::BACKEND, overrides::ready),
+    AdminRoute::get("/readyz", &[], ready::ready),
+    AdminRoute::get("/requests", &[], |_, _| Ok(requests())),
+    AdminRoute::get("/sessions", sessions::LIST, sessions::list),
+    AdminRoute::get("/status.json", &[], |context, _| {
+        let status = status::collect(&context.handle, &context.program);
+        Ok(AdminAnswer::json(200, &status))
+    }),
+    AdminRoute::post("/undrain", overrides::BACKEND, overrides::undrain),
+    AdminRoute::post("/weight", overrides::WEIGHT, overrides::weight),
+];
+
+/// The list of all requests but those of the page.
+fn requests() -> AdminAnswer {
+    let lines = ROUTES.iter().map(|route| {
+        let method = if route.writes { "POST" } else { "GET" };
+        let parameters = route.parameters.join("=&");
+        match route.parameters {
+            [] => format!("{method} {}\n", route.path),
+            _ => format!("{method} {}?{parameters}=\n", route.path),
+        }
+    });
+    AdminAnswer::text(200, lines.collect::<String>())
+}

@@ -1,0 +1,165 @@
+//! `/sessions` and `/close`.
+
+use std::net::SocketAddr;
+
+use lb_core::{Endpoint, Escaped};
+use serde::Serialize;
+use serde_json::json;
+use tracing::info;
+
+use super::backends::{targets, upstream};
+use super::context::{Answered, RouteContext, RouteRequest};
+use crate::Handle;
+use crate::access::Network;
+use crate::admin::answer::{AdminAnswer, RequestError};
+use crate::admin::query::{Parameters, invalid};
+use crate::admin::status::as_millis;
+use crate::reports::{SessionFilter, SessionOrder, SessionPhase, SessionReport};
+
+pub(super) const LIST: &[&str] = &[
+    "upstream",
+    "backend",
+    "listener",
+    "client",
+    "phase",
+    "older_than",
+    "more_bytes_than",
+    "order",
+    "limit",
+];
+pub(super) const CLOSE: &[&str] = &["backend", "upstream"];
+
+/// How many sessions are listed at most, and without a limit.
+const MOST: usize = 10_000;
+const USUAL: usize = 100;
+
+#[derive(Serialize)]
+struct SessionsAnswer {
+    /// Whether the server tracks its sessions. Otherwise none are listed.
+    tracked: bool,
+    /// Sessions that meet the conditions, those above the limit included.
+    matched: usize,
+    sessions: Vec<ListedSession>,
+}
+
+#[derive(Serialize)]
+struct ListedSession {
+    id: u64,
+    phase: &'static str,
+    listener: String,
+    client: String,
+    upstream: Option<String>,
+    backend: Option<String>,
+    server_name: Option<String>,
+    age_ms: u64,
+    bytes_to_backend: u64,
+    bytes_to_client: u64,
+}
+
+pub(super) fn list(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
+    let handle = &context.handle;
+    let list = handle.sessions(&filter(handle, &request.parameters)?);
+    let listeners = handle.listeners();
+    let sessions = list.sessions.iter();
+    let answer = SessionsAnswer {
+        tracked: handle.tracks_sessions(),
+        matched: list.matched,
+        sessions: sessions
+            .map(|session| ListedSession::of(session, &listeners))
+            .collect(),
+    };
+    Ok(AdminAnswer::json(200, &answer))
+}
+
+impl ListedSession {
+    fn of(session: &SessionReport, listeners: &[(Endpoint, crate::Upstream)]) -> Self {
+        let mut listeners = listeners.iter().map(|(endpoint, _)| endpoint);
+        let listener = listeners.find(|endpoint| endpoint.key() == session.listener);
+        let shown = |addr: SocketAddr| match Endpoint::is_unix_key(addr) {
+            true => Endpoint::unnamed().to_string(),
+            false => addr.to_string(),
+        };
+        Self {
+            id: session.id.get(),
+            phase: session.phase.name(),
+            listener: listener.map_or_else(|| shown(session.listener), Endpoint::to_string),
+            client: shown(session.client),
+            upstream: session.upstream.as_deref().map(str::to_owned),
+            backend: session
+                .backend_endpoint()
+                .map(|backend| backend.to_string()),
+            server_name: session.server_name().map(str::to_owned),
+            age_ms: as_millis(session.age),
+            bytes_to_backend: session.bytes_to_backend,
+            bytes_to_client: session.bytes_to_client,
+        }
+    }
+}
+
+fn filter(handle: &Handle, parameters: &Parameters) -> Result<SessionFilter, RequestError> {
+    let mut filter = SessionFilter::new();
+    if let Some(name) = parameters.get("upstream") {
+        filter = filter.upstream(upstream(handle, name)?.name());
+    }
+    if parameters.get("backend").is_some() {
+        let targets = targets(handle, parameters)?;
+        if let Some(target) = targets.first() {
+            filter = filter.backend(target.addr);
+        }
+    }
+    if let Some(asked) = parameters.get("listener") {
+        let listeners = handle.listeners().into_iter().map(|(endpoint, _)| endpoint);
+        let mut listeners = listeners.filter(|endpoint| endpoint.to_string() == asked);
+        let none =
+            || RequestError::not_found(format!("there is no listener \"{}\"", Escaped(asked)));
+        filter = filter.listener(listeners.next().ok_or_else(none)?.key());
+    }
+    if let Some(client) = parameters.parse::<Network>("client", "an address or a network")? {
+        filter = filter.client(client);
+    }
+    if let Some(name) = parameters.get("phase") {
+        let expected = "preread, queued, connecting, relaying, responding or closing";
+        let phase = SessionPhase::from_name(name);
+        filter = filter.phase(phase.ok_or_else(|| invalid("phase", name, expected))?);
+    }
+    if let Some(age) = parameters.duration("older_than")? {
+        filter = filter.older_than(age);
+    }
+    if let Some(bytes) = parameters.parse("more_bytes_than", "a number of bytes")? {
+        filter = filter.more_bytes_than(bytes);
+    }
+    let limit = parameters.parse("limit", "a number of sessions")?;
+    Ok(filter
+        .order(order(parameters)?)
+        .limit(limit.unwrap_or(USUAL).min(MOST)))
+}
+
+fn order(parameters: &Parameters) -> Result<SessionOrder, RequestError> {
+    match parameters.get("order") {
+        None | Some("oldest") => Ok(SessionOrder::Oldest),
+        Some("youngest") => Ok(SessionOrder::Youngest),
+        Some("most_bytes") => Ok(SessionOrder::MostBytes),
+        Some(other) => Err(invalid("order", other, "oldest, youngest or most_bytes")),
+    }
+}
+
+pub(super) fn close(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
+    let handle = &context.handle;
+    let targets = targets(handle, &request.parameters)?;
+    if !handle.tracks_sessions() {
+        let text = "the server does not track its sessions, so it cannot close them";
+        return Err(RequestError {
+            status: 409,
+            text: text.to_owned(),
+        });
+    }
+    let mut closed = 0;
+    for target in &targets {
+        let name = target.upstream.name();
+        let of = SessionFilter::new().upstream(name).backend(target.addr);
+        let sessions = handle.close_sessions(&of);
+        info!(upstream = name, backend.addr = %target.endpoint, by = %Escaped(request.by), sessions, "Sessions closed by an operator");
+        closed += sessions;
+    }
+    Ok(AdminAnswer::json(200, &json!({ "closed": closed })))
+}

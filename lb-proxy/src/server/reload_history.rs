@@ -1,0 +1,93 @@
+//! The last reloads of a server.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::report::{Changes, ReloadReport};
+
+/// How many reloads are kept.
+const KEPT: usize = 32;
+
+/// A reload that was applied, or that failed. Displays as one line.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub struct ReloadRecord {
+    /// When it ended.
+    pub at: SystemTime,
+    /// What it changed, or the text of the error.
+    pub outcome: Result<ReloadReport, Arc<str>>,
+}
+
+/// The last reloads, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct ReloadHistory(Mutex<VecDeque<ReloadRecord>>);
+
+impl ReloadHistory {
+    pub(crate) fn add(&self, outcome: Result<ReloadReport, Arc<str>>) {
+        let at = SystemTime::now();
+        let mut records = self.lock();
+        if records.len() == KEPT {
+            records.pop_front();
+        }
+        records.push_back(ReloadRecord { at, outcome });
+    }
+
+    pub(crate) fn list(&self) -> Vec<ReloadRecord> {
+        self.lock().iter().cloned().collect()
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<ReloadRecord>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for ReloadRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn counts<T>(f: &mut fmt::Formatter<'_>, changes: &Changes<T>) -> fmt::Result {
+            let Changes {
+                added,
+                kept,
+                changed,
+                removed,
+            } = changes;
+            let [added, kept, changed, removed] =
+                [added.len(), kept.len(), changed.len(), removed.len()];
+            write!(
+                f,
+                "{added} added, {kept} kept, {changed} changed, {removed} removed"
+            )
+        }
+        match &self.outcome {
+            Ok(report) => {
+                f.write_str("listeners: ")?;
+                counts(f, &report.listeners)?;
+                f.write_str("; upstreams: ")?;
+                counts(f, &report.upstreams)
+            }
+            Err(error) => f.write_str(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_reloads_are_kept_in_their_order() {
+        let history = ReloadHistory::default();
+        for i in 0..KEPT + 2 {
+            history.add(Err(i.to_string().into()));
+        }
+        history.add(Ok(ReloadReport::default()));
+        let list = history.list();
+        assert_eq!(list.len(), KEPT);
+        assert_eq!(list[0].to_string(), "3");
+        let last = "listeners: 0 added, 0 kept, 0 changed, 0 removed; \
+                    upstreams: 0 added, 0 kept, 0 changed, 0 removed";
+        assert_eq!(list[KEPT - 1].to_string(), last);
+    }
+}

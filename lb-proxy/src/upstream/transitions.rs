@@ -1,0 +1,68 @@
+//! The last changes of the backends of an upstream, for status pages.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use lb_core::{Endpoint, Health};
+
+/// How many changes are kept of each upstream.
+const KEPT: usize = 64;
+
+/// A change of a backend.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// When it happened.
+    pub at: SystemTime,
+    /// The backend's address or path.
+    pub backend: Endpoint,
+    /// The backend's name, if it had one.
+    pub name: Option<Arc<str>>,
+    /// What happened.
+    pub kind: TransitionKind,
+}
+
+/// What happened to a backend.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TransitionKind {
+    /// A failure to connect ejected it for some time. The end of that time is no event.
+    Ejected,
+    /// It became healthy.
+    Healthy,
+    /// It became unhealthy.
+    Unhealthy,
+}
+
+impl From<Health> for TransitionKind {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Healthy => Self::Healthy,
+            _ => Self::Unhealthy,
+        }
+    }
+}
+
+/// The last changes, the oldest first. They outlive the backends.
+#[derive(Debug, Default)]
+pub(super) struct TransitionHistory(Mutex<VecDeque<Transition>>);
+
+impl TransitionHistory {
+    pub(super) fn add(&self, transition: Transition) {
+        let mut kept = self.lock();
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(transition);
+    }
+
+    pub(super) fn list(&self) -> Vec<Transition> {
+        self.lock().iter().cloned().collect()
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Transition>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
