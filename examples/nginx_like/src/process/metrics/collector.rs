@@ -37,7 +37,7 @@ const NONE: [(&str, &str); 0] = [];
 
 impl Collector for ProcessCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut to = FamilyWriter(encoder);
+        let mut to = MetricWriter(encoder);
         to.gauges(
             "nginx_like_build_info",
             "1, with the version of the program.",
@@ -57,7 +57,7 @@ impl Collector for ProcessCollector {
 }
 
 impl ProcessCollector {
-    fn write_reloads(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
+    fn write_reloads(&self, to: &mut MetricWriter<'_>) -> fmt::Result {
         let loads = self.reloads.read();
         to.counters(
             "nginx_like_config_reloads",
@@ -90,7 +90,7 @@ impl ProcessCollector {
 }
 
 /// The names are those that Prometheus' own client libraries use.
-fn write_process(to: &mut FamilyWriter<'_>, status: &ProcessStatus) -> fmt::Result {
+fn write_process(to: &mut MetricWriter<'_>, status: &ProcessStatus) -> fmt::Result {
     let one = |value: Option<f64>| value.map(|value| (NONE, value));
     let count = |value: Option<u64>| value.map(|value| (NONE, value as f64));
     to.counters(
@@ -133,9 +133,9 @@ fn write_process(to: &mut FamilyWriter<'_>, status: &ProcessStatus) -> fmt::Resu
 }
 
 /// Writes families. One without a sample is left out.
-struct FamilyWriter<'a>(DescriptorEncoder<'a>);
+struct MetricWriter<'a>(DescriptorEncoder<'a>);
 
-impl FamilyWriter<'_> {
+impl MetricWriter<'_> {
     fn counters<L: EncodeLabelSet>(
         &mut self,
         name: &str,
