@@ -3,6 +3,7 @@
 use lb_proxy::Handle;
 use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings, AdminToken};
 use nix::unistd::Group;
+use prometheus_client::registry::Registry;
 use tracing::error;
 
 use super::error::StartError;
@@ -52,11 +53,11 @@ impl DesiredAdmin {
 }
 
 impl RunningAdmin {
-    /// An admin of the server of `handle`, which serves nothing yet.
-    pub(crate) fn new(handle: Handle) -> Self {
+    /// An admin of the server of `handle` and the metrics of `registry`, which serves nothing yet.
+    pub(crate) fn new(handle: Handle, registry: Registry) -> Self {
         let admin = Admin::builder(handle).program("nginx_like", env!("CARGO_PKG_VERSION"));
         Self {
-            admin: admin.build(),
+            admin: admin.registry(registry).build(),
             running: None,
         }
     }

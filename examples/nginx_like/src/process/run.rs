@@ -20,6 +20,7 @@ use super::limits::{limit_core, limit_files, set_priority};
 use super::logs::configured::writes_to_stderr;
 use super::logs::logging::{Logging, Logs};
 use super::metrics::ReloadRecord;
+use super::metrics::collector::registry;
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
 use crate::build::loops;
@@ -105,9 +106,10 @@ impl Prepared {
             }
             *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
             readiness.announce(writes_to_stderr(&config))?;
-            let mut running = RunningAdmin::new(server.handle());
-            running.apply(admin);
             let record = Arc::new(ReloadRecord::started());
+            let registry = registry(server.handle(), Arc::clone(&record), logging.clone());
+            let mut running = RunningAdmin::new(server.handle(), registry);
+            running.apply(admin);
             let context = ControlContext {
                 reloader: Reloader::new(config, state, Arc::clone(&pid_file), running, record),
                 files: Arc::clone(&files),

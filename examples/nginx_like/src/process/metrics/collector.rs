@@ -15,10 +15,6 @@ use super::reloads::ReloadRecord;
 use crate::process::logs::logging::Logging;
 
 /// All metrics of this process: those of the server of `handle`, of the configuration, of the logs and of the kernel.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the listener for operators will serve it")
-)]
 pub(crate) fn registry(handle: Handle, reloads: Arc<ReloadRecord>, logging: Logging) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ServerCollector::new(handle)));
