@@ -53,11 +53,13 @@ impl DesiredAdmin {
 }
 
 impl RunningAdmin {
-    /// An admin of the server of `handle` and the metrics of `registry`, which serves nothing yet.
+    /// An admin of the server of `handle`, which serves nothing yet.
     pub(crate) fn new(handle: Handle, registry: Registry) -> Self {
-        let admin = Admin::builder(handle).program("nginx_like", env!("CARGO_PKG_VERSION"));
+        let admin = Admin::builder(handle)
+            .program("nginx_like", env!("CARGO_PKG_VERSION"))
+            .registry(registry);
         Self {
-            admin: admin.registry(registry).build(),
+            admin: admin.build(),
             running: None,
         }
     }

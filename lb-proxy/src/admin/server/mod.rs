@@ -85,8 +85,8 @@ impl AdminBuilder {
         self
     }
 
-    /// Sets what `/metrics` shows. Default: a registry with a
-    /// [`ServerCollector`](crate::openmetrics::ServerCollector) and nothing else.
+    /// Sets what `/metrics` shows. Default: the metrics of the server, by a
+    /// [`ServerCollector`](crate::openmetrics::ServerCollector).
     #[cfg(feature = "metrics")]
     pub fn registry(mut self, registry: Registry) -> Self {
         self.registry = Some(registry);

@@ -1,6 +1,6 @@
 //! Metrics of the process, beside those that lb-proxy has of the server.
 
-pub(super) mod collector;
+pub(crate) mod collector;
 mod proc_files;
 mod reloads;
 
