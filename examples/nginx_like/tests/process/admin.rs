@@ -76,7 +76,15 @@ async fn a_drain_survives_reloads_and_the_socket_follows_the_configuration() {
     assert_eq!(status["overrides"][0]["value"], "drain");
     assert_eq!(ask(proxy.addr).await.unwrap(), "two");
     let metrics = request(&second, "GET", "/metrics").await;
-    assert!(metrics.contains("nginx_like_build_info"), "{metrics}");
+    for line in [
+        "nginx_like_config_reloads_total{result=\"applied\"} 1",
+        "nginx_like_config_reloads_total{result=\"failed\"} 1",
+        "lb_server_reloads_total{result=\"applied\"} 1",
+        "lb_listener_sessions_active",
+        "process_open_fds",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
     proxy.reload("", &stream("")).await;
     eventually("the end of the second socket", || !second.exists()).await;
 }
