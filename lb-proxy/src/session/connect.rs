@@ -166,11 +166,12 @@ impl Dial<'_> {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let Route {
-                backend_options, ..
+                backend_options: options,
+                ..
             } = self.route;
             let begun = |socket: &Socket| self.record_hop(socket, hops);
             let own = hops > 0;
-            let connected = connect(&to, own, self.bind_source, backend_options, left, begun);
+            let connected = connect(&to, own, self.bind_source, options, Some(left), begun);
             match self.while_client_stays(connected).await? {
                 // Sessions that end make room. Another backend would not.
                 Err(ConnectError::Shortage(error, _)) if pause < left => {
