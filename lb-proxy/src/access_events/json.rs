@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 
-use super::record::SessionRecord;
+use super::record::Record;
 use super::writer::LineWriter;
 use crate::connection::Connection;
 use crate::hooks::{Hooks, Progress, Summary};
@@ -81,12 +81,12 @@ impl JsonEvents {
 
     /// Appends the line of a session that has ended to `out`.
     pub fn append_end(connection: &Connection, summary: &Summary<'_>, out: &mut Vec<u8>) {
-        append(&SessionRecord::of_end(connection, summary), out);
+        append(&Record::of_end(connection, summary), out);
     }
 
     /// Appends the line of a session that lasts to `out`.
     pub fn append_progress(connection: &Connection, progress: &Progress<'_>, out: &mut Vec<u8>) {
-        append(&SessionRecord::of_progress(connection, progress), out);
+        append(&Record::of_progress(connection, progress), out);
     }
 
     fn write(&self, append: impl FnOnce(&mut Vec<u8>)) {
@@ -111,7 +111,7 @@ impl Hooks for JsonEvents {
     }
 }
 
-fn append(record: &SessionRecord<'_>, out: &mut Vec<u8>) {
+fn append(record: &Record<'_>, out: &mut Vec<u8>) {
     let written = serde_json::to_writer(&mut *out, record);
     written.expect("a vector takes all bytes, and every key is a string");
     out.push(b'\n');

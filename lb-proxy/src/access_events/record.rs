@@ -18,7 +18,7 @@ const MAX_TEXT: usize = 256;
 const MAX_ATTEMPTS: usize = 32;
 
 #[derive(Serialize)]
-pub(super) struct SessionRecord<'a> {
+pub(super) struct Record<'a> {
     event: &'static str,
     time: f64,
     session: u64,
@@ -95,7 +95,7 @@ struct EndRecord<'a> {
     refusal: Option<&'a str>,
 }
 
-impl<'a> SessionRecord<'a> {
+impl<'a> Record<'a> {
     pub(super) fn of_progress(connection: &'a Connection, progress: &Progress<'a>) -> Self {
         Self {
             upstream: Some(cut(progress.upstream.name())),

@@ -36,8 +36,10 @@ impl SessionTraffic {
     /// Records what a summary reports. `first_byte` is notified when the first byte of the backend comes.
     pub(crate) fn recording(self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
         Self {
-            to_backend: self.to_backend.recording(None),
-            to_client: self.to_client.recording(first_byte),
+            to_backend: self.to_backend.recording(TrafficRecord::default()),
+            to_client: self
+                .to_client
+                .recording(TrafficRecord::timing_first_byte(first_byte)),
         }
     }
 
@@ -90,10 +92,10 @@ impl Counter {
         self
     }
 
-    /// Has a [record](Self::record), which notifies `first_byte` when the first byte or the end of the source comes.
-    fn recording(mut self, first_byte: Option<Arc<AttemptTimes>>) -> Self {
+    /// Has `record` as its [record](Self::record).
+    fn recording(mut self, record: TrafficRecord) -> Self {
         if let Some(session) = &mut self.session {
-            session.record = Some(TrafficRecord::notifying(first_byte));
+            session.record = Some(record);
         }
         self
     }

@@ -12,6 +12,8 @@ use crate::upstream::attempt_times::AttemptTimes;
 pub(crate) struct TrafficRecord {
     read: AtomicU64,
     added: AtomicU64,
+    /// Whether the time of the first byte is kept.
+    times_first_byte: bool,
     first_read: OnceLock<Instant>,
     ended: OnceLock<Instant>,
     /// Notified of the first byte, or of the end if no byte came.
@@ -20,9 +22,10 @@ pub(crate) struct TrafficRecord {
 
 // Inlined, what a relay calls would lengthen the path of the sessions without a record.
 impl TrafficRecord {
-    /// A record that notifies `first_byte` when the first byte or the end of the source comes.
-    pub(super) fn notifying(first_byte: Option<Arc<AttemptTimes>>) -> Self {
+    /// A record that keeps the time of the first byte, and notifies `first_byte` when that or the end of the source comes.
+    pub(super) fn timing_first_byte(first_byte: Option<Arc<AttemptTimes>>) -> Self {
         Self {
+            times_first_byte: true,
             first_byte,
             ..Self::default()
         }
@@ -32,7 +35,9 @@ impl TrafficRecord {
     #[inline(never)]
     pub(super) fn note_read(&self, n: u64) {
         self.read.fetch_add(n, Relaxed);
-        self.first_read.get_or_init(|| self.now_first());
+        if self.times_first_byte {
+            self.first_read.get_or_init(|| self.now_first());
+        }
     }
 
     /// Records `n` bytes that the sink accepted and that are not the source's.
@@ -65,7 +70,7 @@ impl TrafficRecord {
         self.added.load(Relaxed)
     }
 
-    /// When the first byte was read, or the end seen if no byte came.
+    /// When the first byte was read, or the end seen if no byte came. For a record that times the first byte.
     pub(crate) fn first_read(&self) -> Option<Instant> {
         self.first_read.get().or_else(|| self.ended.get()).copied()
     }

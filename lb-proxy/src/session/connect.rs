@@ -86,12 +86,19 @@ impl Session {
             if is_recording {
                 traffic = traffic.recording(first_byte);
             }
-            let connected = Connected::new(traffic, self.accepted_at, begin);
-            self.details.get_or_insert_default().connected = Some(connected);
+            let details = self.details.get_or_insert_default();
+            let report = details.attempts.last();
+            let took = report.and_then(|report| report.connected_after);
+            let took = took.unwrap_or_else(|| begin.elapsed());
+            let after = begin.saturating_duration_since(self.accepted_at) + took;
+            details.connected = Some(Connected::new(traffic, after, begin));
             self.show_relay();
         }
-        if let Some((hooks, connection)) = route.observer().zip(connection) {
-            hooks.connected(&connection, &lease.backend());
+        let attempts = self.details.iter().flat_map(|details| &details.attempts);
+        if let Some(((hooks, connection), report)) =
+            route.observer().zip(connection).zip(attempts.last())
+        {
+            hooks.connected(&connection, &report.backend);
         }
         self.lease = Some(lease);
         Ok(backend)
@@ -118,7 +125,7 @@ impl Dial<'_> {
                 session.attempt(backend, *self.attempts > 0)
             });
             self.show_attempt(&lease);
-            let attempt = self.attempt(&lease, limit).await;
+            let attempt = self.attempt(&lease, begin, limit).await;
             *self.attempts += 1;
             if let Some(counted) = counted {
                 counted.ended(attempt_end(&attempt), begin.elapsed());
@@ -149,10 +156,11 @@ impl Dial<'_> {
         }
     }
 
-    /// One attempt, for as long as the client stays.
+    /// One attempt since `begin`, for as long as the client stays.
     async fn attempt(
         &self,
         lease: &Lease,
+        begin: Instant,
         limit: Duration,
     ) -> Result<Result<Stream, ConnectError>, CloseReason> {
         self.counters.connect_attempts.increment();
@@ -161,10 +169,9 @@ impl Dial<'_> {
         if hops > MAX_HOPS {
             return Ok(Err(ConnectError::Loop));
         }
-        let end = Instant::now() + limit;
+        let mut left = limit;
         let mut pause = SHORTAGE.0;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
             let Route {
                 backend_options: options,
                 ..
@@ -179,6 +186,7 @@ impl Dial<'_> {
                     debug!(%error, "Attempt to connect waits");
                     self.while_client_stays(sleep(pause)).await?;
                     pause = (pause * 2).min(SHORTAGE.1);
+                    left = limit.saturating_sub(begin.elapsed());
                 }
                 connected => return Ok(connected),
             }

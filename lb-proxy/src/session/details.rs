@@ -44,21 +44,22 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    pub(super) fn new(traffic: SessionTraffic, accepted_at: Instant, begin: Instant) -> Self {
+    /// The connection that an attempt since `begin` led to, `after` the client was accepted.
+    pub(super) fn new(traffic: SessionTraffic, after: Duration, begin: Instant) -> Self {
         Self {
-            after: accepted_at.elapsed(),
+            after,
             begin,
             traffic: Arc::new(traffic),
         }
     }
 
-    /// Completes the report of the attempt that led to the connection.
-    pub(super) fn complete(&self, report: &mut AttemptReport) {
+    /// Completes the report of the attempt that led to the connection, which ends `now`.
+    pub(super) fn complete(&self, report: &mut AttemptReport, now: Instant) {
         let SessionTraffic {
             to_backend,
             to_client,
         } = &*self.traffic;
-        report.elapsed = self.begin.elapsed();
+        report.elapsed = now.saturating_duration_since(self.begin);
         if let Some(record) = to_client.record() {
             let first = record.first_read();
             report.first_byte_after = first.map(|at| at.saturating_duration_since(self.begin));

@@ -46,8 +46,9 @@ impl ProgressReports {
         let Some(hooks) = self.listener.route.observer() else {
             return;
         };
+        let now = Instant::now();
         if let Some(last) = self.attempts.last_mut() {
-            self.connected.complete(last);
+            self.connected.complete(last, now);
         }
         let traffic = &self.connected.traffic;
         let progress = Progress {
@@ -55,7 +56,7 @@ impl ProgressReports {
             upstream: &self.upstream,
             backend: &self.backend,
             attempts: &self.attempts,
-            elapsed: self.accepted_at.elapsed(),
+            elapsed: now.saturating_duration_since(self.accepted_at),
             connected_after: self.connected.after,
             bytes_from_client: traffic
                 .to_backend

@@ -23,6 +23,7 @@ impl Session {
             return;
         }
         let mut details = self.details.take().unwrap_or_default();
+        let now = Instant::now();
         let backend = self.lease.as_ref().map(Lease::backend);
         let totals = &self.totals;
         if !is_observed && let Some(backend) = &backend {
@@ -31,7 +32,7 @@ impl Session {
         let connected = details.connected.as_ref();
         let connected = connected.filter(|connected| connected.traffic.is_recording());
         if let Some((connected, report)) = connected.zip(details.attempts.last_mut()) {
-            connected.complete(report);
+            connected.complete(report, now);
         }
         let traffic = connected.map(|own| &*own.traffic);
         let records = traffic.map(|own| (own.to_backend.record(), own.to_client.record()));
@@ -54,7 +55,7 @@ impl Session {
             upstream: is_chosen.then(|| self.upstream()),
             backend: backend.as_deref(),
             attempts: &details.attempts,
-            elapsed: self.accepted_at.elapsed(),
+            elapsed: since_accept(now),
             connected_after: connected.map(|own| own.after),
             bytes_from_client: from_client
                 .map_or_else(|| totals.bytes_from_client(), |record| record.read()),

@@ -27,7 +27,7 @@ const SCRAPE_EVERY: Duration = Duration::from_millis(100);
 
 /// What the clients of one listener saw.
 #[derive(Debug, Default)]
-struct Seen {
+struct ClientTotals {
     connections: AtomicU64,
     sent: AtomicU64,
     heard: AtomicU64,
@@ -61,7 +61,10 @@ async fn the_sums_of_a_real_prometheus_are_what_the_clients_saw() {
     let prometheus = Prometheus::start(&program, target);
 
     let addrs = proxy.handle.local_addrs();
-    let (patient, hasty) = (Arc::new(Seen::default()), Arc::new(Seen::default()));
+    let (patient, hasty) = (
+        Arc::new(ClientTotals::default()),
+        Arc::new(ClientTotals::default()),
+    );
     for round in 0..40 {
         let clients = (0..25).map(|number| {
             let (seen, addr, leaves) = match number % 5 {
@@ -194,7 +197,7 @@ async fn echo(resets: u64) -> SocketAddr {
 }
 
 /// A client that sends, and reads to the end or leaves.
-async fn client(addr: SocketAddr, bytes: u64, leaves: bool, seen: Arc<Seen>) {
+async fn client(addr: SocketAddr, bytes: u64, leaves: bool, seen: Arc<ClientTotals>) {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     seen.connections.fetch_add(1, Relaxed);
     let said = vec![7; usize::try_from(bytes).unwrap()];

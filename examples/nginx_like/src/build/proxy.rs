@@ -17,6 +17,9 @@ use super::virtual_servers::virtual_servers;
 use crate::config::main::{Config, WorkerProcesses};
 use crate::logs::sinks::Sinks;
 
+/// What lb-proxy reserves by default for everything but sessions.
+const RESERVED: u32 = 32;
+
 /// The proxy that `config` describes, whose sessions are logged to `sinks`. Opens no socket and no log.
 pub(crate) fn proxy(
     config: &Config,
@@ -37,6 +40,12 @@ pub(crate) fn proxy(
             several => Workers::Threads(several),
         })
         .limits(Limits::default().sessions(Some(most_sessions)));
+    if stream.admin.is_some() {
+        proxy = proxy
+            .detailed_metrics(true)
+            .reserve_descriptors(RESERVED + lb_proxy::admin::DESCRIPTORS)
+            .track_sessions(true);
+    }
     // Those that no server names now as well: a later reload may name them, and finds their state.
     for upstream in &upstreams {
         proxy = proxy.upstream(upstream);

@@ -24,6 +24,7 @@
 
 pub(crate) mod access;
 pub(crate) mod access_log;
+pub(crate) mod admin;
 pub(crate) mod error_log;
 pub(crate) mod events;
 mod geo;

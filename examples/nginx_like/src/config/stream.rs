@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::admin::AdminListen;
 use super::limit_conn::LimitConnZone;
 use super::log_format::LogFormat;
 use super::match_block::Match;
@@ -23,6 +24,8 @@ pub(crate) struct Stream {
     pub(crate) variables: Arc<Variables>,
     /// The `upstream` blocks in the order of the text, then the upstreams that `proxy_pass HOST:PORT` creates.
     pub(crate) upstreams: Vec<Upstream>,
+    /// `lb_admin`, ours.
+    pub(crate) admin: Option<AdminListen>,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
     pub(crate) log_formats: Vec<Arc<LogFormat>>,
     /// The `server` blocks in the order of the text.
@@ -38,6 +41,7 @@ pub(crate) struct StreamBlock {
     pub(crate) servers: Vec<ServerBlock>,
     /// The variables that its directives define.
     pub(crate) definitions: Definitions,
+    pub(crate) admin: Option<AdminListen>,
     pub(crate) limit_conn_zones: Vec<LimitConnZone>,
     pub(crate) log_formats: Vec<Arc<LogFormat>>,
     /// `match`, for health checks.
@@ -48,6 +52,11 @@ pub(crate) struct StreamBlock {
 impl Block for StreamBlock {
     const DIRECTIVES: &'static [Directive<Self>] = &[
         Directive::GEO,
+        Directive::simple("lb_admin", AtLeast(1), |stream, statement, reader| {
+            statement.once(&mut stream.admin, |statement| {
+                AdminListen::read(statement, reader.files())
+            })
+        }),
         Directive::simple(
             "limit_conn_zone",
             Exactly(2),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use lb_proxy::admin::AdminError;
 use lb_proxy::errors::{BindError, ReloadError};
 
 use super::send_signal::SignalError;
@@ -18,6 +19,8 @@ use crate::syntax::span::Span;
 /// Why the server does not start, or does not apply a configuration. Where nginx has the same error, the words are nginx's.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
+    #[error("{}", admin_failed(.0))]
+    Admin(#[from] AdminError),
     #[error("{}", bind_failed(.0))]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -123,6 +126,15 @@ fn bind_failed(error: &BindError) -> String {
             Os(source)
         ),
         other => other.to_string(),
+    }
+}
+
+fn admin_failed(error: &AdminError) -> String {
+    match error {
+        AdminError::Listen { source, .. } | AdminError::ReadToken { source, .. } => {
+            format!("{error}: {}", Os(source))
+        }
+        error => error.to_string(),
     }
 }
 

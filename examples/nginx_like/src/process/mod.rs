@@ -1,5 +1,6 @@
 //! The server as a process: its start, reload and end, user, files, logs and signals.
 
+mod admin;
 mod build_as_user;
 mod control;
 mod credentials;

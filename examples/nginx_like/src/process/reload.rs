@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lb_core::Escaped;
 use lb_proxy::Handle;
 use lb_proxy::reports::ReloadReport;
 use tracing::{error, info, warn};
 
+use super::admin::{DesiredAdmin, RunningAdmin};
 use super::files::access::FileAccess;
 use super::files::file_threads::FileThreads;
 use super::files::pid::PidGuard;
@@ -27,6 +29,7 @@ pub(crate) struct Reloader {
     started: Config,
     state: ReloadState,
     pid_file: PidSlot,
+    admin: RunningAdmin,
     record: Arc<ReloadRecord>,
 }
 
@@ -39,12 +42,14 @@ impl Reloader {
         started: Config,
         state: ReloadState,
         pid_file: PidSlot,
+        admin: RunningAdmin,
         record: Arc<ReloadRecord>,
     ) -> Self {
         Self {
             started,
             state,
             pid_file,
+            admin,
             record,
         }
     }
@@ -65,6 +70,10 @@ impl Reloader {
         match applied {
             Ok(report) => log(&report),
             Err(error) => {
+                // lb-proxy has noted its own error.
+                if !matches!(error, StartError::Reload(_)) {
+                    handle.note_failed_reload(Escaped(&error.to_string()).to_string());
+                }
                 error!(target: EMERG_TARGET, "{error}");
                 error!("Configuration not applied, nothing changed");
             }
@@ -103,7 +112,11 @@ impl Reloader {
             true => None,
             false => open_pid(files, threads, &config.pid)?,
         };
+        let (described, running) = (Arc::clone(&config), self.admin.address().cloned());
+        let admin = threads.run(move || DesiredAdmin::open(&described, running.as_ref()));
+        let admin = admin.map_err(StartError::hung("opening the admin server"))??;
         let reloaded = handle.reload(proxy).await?;
+        self.admin.apply(admin);
         self.state = state;
         logging.replace(logs);
         if !pid_stays {

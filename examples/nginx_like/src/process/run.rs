@@ -7,6 +7,7 @@ use lb_proxy::{Proxy, Server};
 use tokio::runtime::Builder;
 use tokio::spawn;
 
+use super::admin::{DesiredAdmin, RunningAdmin};
 use super::build_as_user::build_as_user;
 use super::control::{Control, ControlContext};
 use super::credentials::Credentials;
@@ -19,6 +20,7 @@ use super::limits::{limit_core, limit_files, set_priority};
 use super::logs::configured::writes_to_stderr;
 use super::logs::logging::{Logging, Logs};
 use super::metrics::ReloadRecord;
+use super::metrics::collector::registry;
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
 use crate::build::loops;
@@ -84,6 +86,8 @@ impl Prepared {
             proxy,
         } = self;
         loops::warn_of(&config);
+        // With the rights of the superuser, as a file of root's may be the token.
+        let admin = DesiredAdmin::open(&config, None)?;
         limit_files(config.worker_rlimit_nofile);
         limit_core(config.worker_rlimit_core);
         set_priority(config.worker_priority);
@@ -103,8 +107,11 @@ impl Prepared {
             *pid_file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
             readiness.announce(writes_to_stderr(&config))?;
             let record = Arc::new(ReloadRecord::started());
+            let registry = registry(server.handle(), Arc::clone(&record), logging.clone());
+            let mut running = RunningAdmin::new(server.handle(), registry);
+            running.apply(admin);
             let context = ControlContext {
-                reloader: Reloader::new(config, state, Arc::clone(&pid_file), record),
+                reloader: Reloader::new(config, state, Arc::clone(&pid_file), running, record),
                 files: Arc::clone(&files),
             };
             serve(server, signals, logging, Some(context)).await

@@ -1,5 +1,6 @@
 //! `-t`: tests a configuration without serving it.
 
+use super::admin;
 use super::build_as_user::build_all_as_user;
 use super::credentials::Credentials;
 use super::error::StartError;
@@ -35,6 +36,7 @@ pub(crate) fn test(config: &Config) -> Tested {
         Err(errors) => (errors, Vec::new()),
     };
     errors.extend(loops::find(config).into_iter().map(StartError::from));
+    errors.extend(admin::test(config).err());
     for path in paths_of(config) {
         let tested = FileAccess::test_log(&path, credentials);
         errors.extend(tested.map_err(StartError::open(&path)).err());

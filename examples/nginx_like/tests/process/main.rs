@@ -4,6 +4,7 @@
 
 mod accepting;
 mod access_log;
+mod admin;
 mod command_line;
 mod daemon;
 mod dns_chaos;

@@ -1,10 +1,13 @@
-//! The dashboard and the alerts against the documented metrics, which lb-proxy's tests compare with a scrape.
+//! The dashboard and the alerts against the documented metrics, which other tests compare with a scrape.
 
 use std::collections::BTreeMap;
 
 use regex::Regex;
 
-const METRICS: &str = include_str!("../../../../lb-proxy/docs/metrics.md");
+const METRICS: [&str; 2] = [
+    include_str!("../../../../lb-proxy/docs/metrics.md"),
+    include_str!("../../docs/metrics.md"),
+];
 const DASHBOARD: &str = include_str!("../../monitoring/dashboard.json");
 const ALERTS: &str = include_str!("../../monitoring/alerts.yml");
 
@@ -13,7 +16,8 @@ const ADDED: [&str; 2] = ["instance", "job"];
 
 /// The names of the documented series, each with its labels.
 fn documented() -> BTreeMap<String, Vec<&'static str>> {
-    let rows = METRICS.lines().filter(|line| line.starts_with("| `lb_"));
+    let lines = METRICS.iter().flat_map(|document| document.lines());
+    let rows = lines.filter(|line| line.starts_with("| `"));
     let series = rows.flat_map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let [name, kind, labels] = [cells[1].trim_matches('`'), cells[2], cells[3]];
@@ -35,7 +39,7 @@ fn the_dashboard_and_the_alerts_use_documented_metrics_and_labels() {
     let documented = documented();
     let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).expect("is JSON");
     assert!(dashboard["panels"].is_array() && dashboard["uid"].is_string());
-    let series = Regex::new(r"\b(lb_[a-z_]+)(?:\{([^}]*)\})?").unwrap();
+    let series = Regex::new(r"\b((?:lb|nginx_like)_[a-z_]+)(?:\{([^}]*)\})?").unwrap();
     let label = Regex::new(r"([a-z_]+) *(?:=~|!=|!~|=)").unwrap();
     for (file, text, least) in [
         ("dashboard.json", DASHBOARD, 40),

@@ -8,6 +8,9 @@ mod thread;
 
 use std::sync::Arc;
 
+#[cfg(feature = "metrics")]
+use prometheus_client::registry::Registry;
+
 use super::listener::AdminListener;
 use super::program::{ConfigLine, LogLevels, Program};
 use super::routes::RouteContext;
@@ -35,6 +38,8 @@ impl Admin {
                 config: None,
                 log_levels: None,
             },
+            #[cfg(feature = "metrics")]
+            registry: None,
         }
     }
 
@@ -55,6 +60,8 @@ impl Admin {
 pub struct AdminBuilder {
     handle: Handle,
     program: Program,
+    #[cfg(feature = "metrics")]
+    registry: Option<Registry>,
 }
 
 impl AdminBuilder {
@@ -78,15 +85,23 @@ impl AdminBuilder {
         self
     }
 
+    /// Sets what `/metrics` shows. Default: the metrics of the server, by a
+    /// [`ServerCollector`](crate::openmetrics::ServerCollector).
+    #[cfg(feature = "metrics")]
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
     /// The admin, which serves nothing yet.
     pub fn build(self) -> Admin {
         #[cfg(feature = "metrics")]
-        let registry = {
-            let mut registry = prometheus_client::registry::Registry::default();
+        let registry = self.registry.unwrap_or_else(|| {
+            let mut registry = Registry::default();
             let collector = crate::openmetrics::ServerCollector::new(self.handle.clone());
             registry.register_collector(Box::new(collector));
             registry
-        };
+        });
         Admin(Arc::new(RouteContext {
             handle: self.handle,
             program: self.program,

@@ -77,6 +77,7 @@ pub(crate) fn stream(
     Stream {
         variables: variables.into(),
         upstreams: upstreams.into_all(),
+        admin: block.admin,
         limit_conn_zones: block.limit_conn_zones,
         log_formats: block.log_formats,
         servers,

@@ -245,6 +245,16 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
 /// or `None` if it takes the piece.
 #[rustfmt::skip]
 pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
+    // The admin server.
+    (Stream, "lb_admin 0.0.0.0:1;", 2, r#"other machines reach "0.0.0.0:1" of "lb_admin": listen on 127.0.0.1 or a unix socket, or write "allow=NETWORK""#, None),
+    (Stream, "lb_admin localhost:1;", 2, r#"invalid host in "localhost:1" of the "lb_admin" directive"#, None),
+    (Stream, "lb_admin 127.0.0.1:1-2;", 2, r#""lb_admin" takes one port, not the range of "127.0.0.1:1-2""#, None),
+    (Stream, "lb_admin 127.0.0.1:1 group=a;", 2, r#""group" of "lb_admin" belongs to a unix socket, and "allow" and "host" to an IP address"#, None),
+    (Stream, "lb_admin unix:a allow=10.0.0.0/8;", 2, r#""group" of "lb_admin" belongs to a unix socket, and "allow" and "host" to an IP address"#, None),
+    (Stream, "lb_admin 127.0.0.1:1 allow=x;", 2, r#"invalid network "x""#, None),
+    (Stream, "lb_admin 127.0.0.1:1 token;", 2, r#"invalid parameter "token""#, None),
+    (Stream, "lb_admin 127.0.0.1:1 token=a token=b;", 2, r#"invalid parameter "token=b""#, None),
+    (Stream, "lb_admin 127.0.0.1:1;\nlb_admin unix:a;", 3, r#""lb_admin" directive is duplicate"#, None),
     // Directives that are not there yet.
     (Server, "proxy_ssl on;", 2, r#"the "on" parameter of the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
     // Where a connection goes. These are the words of nginx 1.31.

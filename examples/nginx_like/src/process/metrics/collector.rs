@@ -15,10 +15,6 @@ use super::reloads::ReloadRecord;
 use crate::process::logs::logging::Logging;
 
 /// All metrics of this process: those of the server of `handle`, of the configuration, of the logs and of the kernel.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the listener for operators will serve it")
-)]
 pub(crate) fn registry(handle: Handle, reloads: Arc<ReloadRecord>, logging: Logging) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ServerCollector::new(handle)));
@@ -37,7 +33,7 @@ const NONE: [(&str, &str); 0] = [];
 
 impl Collector for ProcessCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut to = Writer(encoder);
+        let mut to = MetricWriter(encoder);
         to.gauges(
             "nginx_like_build_info",
             "1, with the version of the program.",
@@ -57,7 +53,7 @@ impl Collector for ProcessCollector {
 }
 
 impl ProcessCollector {
-    fn write_reloads(&self, to: &mut Writer<'_>) -> fmt::Result {
+    fn write_reloads(&self, to: &mut MetricWriter<'_>) -> fmt::Result {
         let loads = self.reloads.read();
         to.counters(
             "nginx_like_config_reloads",
@@ -90,7 +86,7 @@ impl ProcessCollector {
 }
 
 /// The names are those that Prometheus' own client libraries use.
-fn write_process(to: &mut Writer<'_>, status: &ProcessStatus) -> fmt::Result {
+fn write_process(to: &mut MetricWriter<'_>, status: &ProcessStatus) -> fmt::Result {
     let one = |value: Option<f64>| value.map(|value| (NONE, value));
     let count = |value: Option<u64>| value.map(|value| (NONE, value as f64));
     to.counters(
@@ -133,9 +129,9 @@ fn write_process(to: &mut Writer<'_>, status: &ProcessStatus) -> fmt::Result {
 }
 
 /// Writes families. One without a sample is left out.
-struct Writer<'a>(DescriptorEncoder<'a>);
+struct MetricWriter<'a>(DescriptorEncoder<'a>);
 
-impl Writer<'_> {
+impl MetricWriter<'_> {
     fn counters<L: EncodeLabelSet>(
         &mut self,
         name: &str,

@@ -85,7 +85,12 @@ const READ_WITHOUT_EFFECT: &[&str] = &[
 ];
 
 /// Directives of nginx_like that nginx does not have.
-const OURS: &[&str] = &["kubernetes", "kubernetes_pods", "lb_error_log_rate"];
+const OURS: &[&str] = &[
+    "kubernetes",
+    "kubernetes_pods",
+    "lb_admin",
+    "lb_error_log_rate",
+];
 
 /// The reason why a directive has no effect, if there is one.
 fn reason(name: &str) -> Option<&'static str> {

@@ -1,0 +1,120 @@
+//! The admin server of `lb_admin`.
+
+use lb_proxy::Handle;
+use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings, AdminToken};
+use nix::unistd::Group;
+use prometheus_client::registry::Registry;
+use tracing::error;
+
+use super::error::StartError;
+use crate::config::admin::{AdminAddress, AdminListen};
+use crate::config::main::Config;
+
+/// The admin server while it runs.
+#[derive(Debug)]
+pub(crate) struct RunningAdmin {
+    admin: Admin,
+    /// The address as the configuration has it, and the server.
+    running: Option<(AdminAddress, AdminServer)>,
+}
+
+/// What a configuration needs of the admin server, opened where it is new.
+#[derive(Debug)]
+pub(crate) struct DesiredAdmin(Option<(AdminAddress, Step)>);
+
+#[derive(Debug)]
+enum Step {
+    /// Another address: this socket is served.
+    Open(AdminListener),
+    /// The same address: the running server gets these settings.
+    Update(Box<AdminSettings>),
+}
+
+impl DesiredAdmin {
+    /// Reads the token, and opens the socket unless a server at `running` has the address. Blocks on files.
+    pub(crate) fn open(
+        config: &Config,
+        running: Option<&AdminAddress>,
+    ) -> Result<Self, StartError> {
+        let listen = config
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.admin.as_ref());
+        let Some(listen) = listen else {
+            return Ok(Self(None));
+        };
+        let settings = settings(listen)?;
+        let step = match running == Some(&listen.address) {
+            true => Step::Update(Box::new(settings)),
+            false => Step::Open(AdminListener::open(&settings)?),
+        };
+        Ok(Self(Some((listen.address.clone(), step))))
+    }
+}
+
+impl RunningAdmin {
+    /// An admin of the server of `handle`, which serves nothing yet.
+    pub(crate) fn new(handle: Handle, registry: Registry) -> Self {
+        let admin = Admin::builder(handle)
+            .program("nginx_like", env!("CARGO_PKG_VERSION"))
+            .registry(registry);
+        Self {
+            admin: admin.build(),
+            running: None,
+        }
+    }
+
+    pub(crate) fn address(&self) -> Option<&AdminAddress> {
+        self.running.as_ref().map(|(address, _)| address)
+    }
+
+    /// Serves what a configuration asks for, and stops what it does not. Inside of the server's runtime.
+    pub(crate) fn apply(&mut self, desired: DesiredAdmin) {
+        match desired.0 {
+            None => self.running = None,
+            Some((address, Step::Open(listener))) => {
+                self.running = Some((address, self.admin.serve(listener)));
+            }
+            Some((_, Step::Update(settings))) => {
+                let running = self.running.as_ref();
+                let updated = running.map(|(_, server)| server.update(&settings));
+                if let Some(Err(error)) = updated {
+                    error!(%error, "Settings of the admin server not applied");
+                }
+            }
+        }
+    }
+}
+
+/// What is wrong with the files and the group of `lb_admin`, if something is.
+pub(crate) fn test(config: &Config) -> Result<(), StartError> {
+    let listen = config
+        .stream
+        .as_ref()
+        .and_then(|stream| stream.admin.as_ref());
+    listen.map_or(Ok(()), |listen| settings(listen).map(drop))
+}
+
+fn settings(listen: &AdminListen) -> Result<AdminSettings, StartError> {
+    let settings = match &listen.address {
+        AdminAddress::Tcp(addr) => AdminSettings::tcp(*addr),
+        AdminAddress::Unix(path) => AdminSettings::unix(path.as_path()),
+    };
+    let token = listen.token.as_deref().map(AdminToken::read).transpose()?;
+    let allow = listen.allow.iter();
+    let settings = allow.fold(settings.token(token), |settings, network| {
+        settings.allow(*network)
+    });
+    let hosts = listen.hosts.iter();
+    let settings = hosts.fold(settings, |settings, host| settings.host(host.as_str()));
+    let Some(name) = &listen.group else {
+        return Ok(settings);
+    };
+    let group = Group::from_name(name).ok().flatten();
+    let group = group.ok_or_else(|| StartError::UnknownUser {
+        call: "getgrnam",
+        name: name.clone(),
+        span: listen.span.clone(),
+    })?;
+    Ok(settings.group(group.gid.as_raw()))
+}

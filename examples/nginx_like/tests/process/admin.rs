@@ -1,0 +1,90 @@
+//! `lb_admin`: the admin server of a configuration.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+
+use crate::proxy::NginxLike;
+use crate::sockets::{Reserved, ask, eventually};
+
+/// The body of the answer to a request over the socket at `path`.
+async fn request(path: &Path, method: &str, target: &str) -> String {
+    let path = path.to_owned();
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nhost: x\r\nx-lb-admin: 1\r\nconnection: close\r\n\r\n"
+    );
+    let exchange = move || {
+        let mut stream = UnixStream::connect(path).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    };
+    spawn_blocking(exchange).await.unwrap()
+}
+
+async fn json(path: &Path, method: &str, target: &str) -> Value {
+    let body = request(path, method, target).await;
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
+
+#[tokio::test]
+async fn a_drain_survives_reloads_and_the_socket_follows_the_configuration() {
+    let (one, two) = (Reserved::any(), Reserved::any());
+    let (_one, _two) = (one.serve("one").await, two.serve("two").await);
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second] = ["first.sock", "second.sock"].map(|name| dir.path().join(name));
+    let stream = |admin: &str| {
+        format!(
+            "{admin} upstream u {{ server {}; server {}; }} server {{ listen LISTEN; proxy_pass u; }}",
+            one.addr, two.addr
+        )
+    };
+    let at = |path: &Path| stream(&format!("lb_admin unix:{};", path.display()));
+    let proxy = NginxLike::start("", &at(&first)).await;
+    let ready = async || {
+        request(&first, "GET", "/readyz")
+            .await
+            .ends_with("\nready\n")
+    };
+    while !ready().await {
+        tokio::task::yield_now().await;
+    }
+    let drained = json(&first, "POST", &format!("/drain?backend={}", one.addr)).await;
+    assert_eq!(drained["backends"][0]["changed"], true);
+    for _ in 0..4 {
+        assert_eq!(ask(proxy.addr).await.unwrap(), "two");
+    }
+
+    // A configuration with a mistake changes nothing and is listed.
+    proxy.configure("", &stream("lb_admin 0.0.0.0:1;"));
+    proxy.signal(Signal::HUP);
+    proxy.logged("Configuration not applied").await;
+    let status = json(&first, "GET", "/status.json").await;
+    assert_eq!(status["reloads"][0]["applied"], false);
+    let detail = status["reloads"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("lb_admin"), "{detail}");
+
+    proxy.reload("", &at(&second)).await;
+    eventually("the end of the first socket", || !first.exists()).await;
+    let status = json(&second, "GET", "/status.json").await;
+    assert_eq!(status["reloads"][1]["applied"], true);
+    assert_eq!(status["overrides"][0]["value"], "drain");
+    assert_eq!(ask(proxy.addr).await.unwrap(), "two");
+    let metrics = request(&second, "GET", "/metrics").await;
+    for line in [
+        "nginx_like_config_reloads_total{result=\"applied\"} 1",
+        "nginx_like_config_reloads_total{result=\"failed\"} 1",
+        "lb_server_reloads_total{result=\"applied\"} 1",
+        "lb_listener_sessions_active",
+        "process_open_fds",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    proxy.reload("", &stream("")).await;
+    eventually("the end of the second socket", || !second.exists()).await;
+}
