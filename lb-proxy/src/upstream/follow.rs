@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::checks::tasks::CheckTasks;
+use super::update::Update;
 use super::{Upstream, lock};
 
 impl Upstream {
@@ -37,20 +38,19 @@ impl Upstream {
         let mut checks = CheckTasks::default();
         checks.set(&self, &plan.checks);
         loop {
-            if let Some(mut next) = lock(&shared.plan).take() {
+            let next = lock(&shared.plan).take();
+            if let Some(mut next) = next {
                 next.driver.resume(&plan.driver);
-                {
-                    let updater = &mut lock(&shared.membership).updater;
-                    updater.set_config(next.balancer.clone());
-                    updater.set_policy(Arc::clone(&next.policy));
-                }
+                let update = Update::Balancer(next.balancer.clone(), Arc::clone(&next.policy));
                 *plan = next;
+                self.update(update, 0).await;
                 checks.set(&self, &plan.checks);
             }
             select! {
                 biased;
                 () = shared.planned.notified() => {}
-                () = plan.driver.run(|snapshot| self.apply(snapshot), cancel.clone()) => return,
+                never = self.apply_delayed() => match never {},
+                () = plan.driver.run(|snapshot| self.report(snapshot), cancel.clone()) => return,
             }
         }
     }
