@@ -11,7 +11,7 @@ use super::{ActiveOverride, Override, OverrideKind, OverrideOrigin, UnknownBacke
 
 /// The overrides of an upstream.
 #[derive(Debug, Default)]
-pub(in crate::upstream) struct Overrides(BTreeMap<SocketAddr, Overridden>);
+pub(crate) struct Overrides(BTreeMap<SocketAddr, Overridden>);
 
 /// The overrides of one backend.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Stamped {
 
 impl Overrides {
     /// Sets an override of a backend, which is `present` unless it has an override already. Returns whether the value is new.
-    pub(in crate::upstream) fn set(
+    pub(crate) fn set(
         &mut self,
         addr: SocketAddr,
         present: Option<&Backend>,
@@ -60,7 +60,7 @@ impl Overrides {
     }
 
     /// Removes an override. Returns whether there was one.
-    pub(in crate::upstream) fn clear(
+    pub(crate) fn clear(
         &mut self,
         addr: SocketAddr,
         origin: OverrideOrigin,
@@ -73,7 +73,7 @@ impl Overrides {
     }
 
     /// Forgets the overrides of former instances, and those of agent checks whose backends are gone. Returns the forgotten ones.
-    pub(in crate::upstream) fn renew(&mut self, discovered: &Snapshot) -> Vec<ActiveOverride> {
+    pub(crate) fn renew(&mut self, discovered: &Snapshot) -> Vec<ActiveOverride> {
         if self.0.is_empty() {
             return Vec::new();
         }
@@ -97,7 +97,7 @@ impl Overrides {
     }
 
     /// The snapshot with the overrides. Without overrides it costs a reference count.
-    pub(in crate::upstream) fn apply(&self, discovered: &Snapshot) -> Snapshot {
+    pub(crate) fn apply(&self, discovered: &Snapshot) -> Snapshot {
         if self.0.is_empty() {
             return discovered.clone();
         }
@@ -111,7 +111,7 @@ impl Overrides {
         overridden.collect()
     }
 
-    pub(in crate::upstream) fn list(&self) -> Vec<ActiveOverride> {
+    pub(crate) fn list(&self) -> Vec<ActiveOverride> {
         let all = self.0.iter().flat_map(|(addr, overridden)| {
             overridden
                 .settings
