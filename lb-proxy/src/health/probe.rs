@@ -11,6 +11,7 @@ use super::settings::{CheckSettings, ProbeHeader};
 use crate::net::bind_source::BindSource;
 use crate::net::connect::{ConnectError, connect};
 use crate::net::options::SocketOptions;
+use crate::net::stream::Stream;
 use crate::proxy_protocol::{Addresses, Version, write_v1, write_v2};
 
 /// One probe of one backend, as a [`HealthCheck`](super::HealthCheck) sees it.
@@ -99,15 +100,23 @@ impl<'a> Probe<'a> {
     /// [`CheckError::Connect`] if the backend cannot be reached, [`CheckError::Local`] if this machine has no descriptor
     /// or no port.
     pub async fn connect(&self) -> Result<ProbeStream, CheckError> {
-        let options = SocketOptions::default();
-        let limit = self.settings().timeout;
-        let to = self.endpoint();
-        let stream = connect(&to, false, &self.source.bind, &options, limit, |_| {}).await;
-        let mut stream = ProbeStream::new(stream?);
+        let mut stream = ProbeStream::new(self.open(&SocketOptions::default()).await?);
         if let Some(version) = self.header {
             stream.write_all(&header(version, &stream)).await?;
         }
         Ok(stream)
+    }
+
+    /// Connects to the backend, and resets the connection instead of completing the handshake, where the system allows it.
+    pub(super) async fn shake_hands(&self) -> Result<(), CheckError> {
+        let options = SocketOptions::handshake_only();
+        self.open(&options).await.map(drop)
+    }
+
+    /// The scheduler limits the time.
+    async fn open(&self, options: &SocketOptions) -> Result<Stream, CheckError> {
+        let to = self.endpoint();
+        Ok(connect(&to, false, &self.source.bind, options, None, |_| {}).await?)
     }
 }
 

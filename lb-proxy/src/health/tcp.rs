@@ -6,8 +6,10 @@ use super::check::{CheckReport, HealthCheck};
 use super::error::CheckError;
 use super::probe::Probe;
 
-/// Passes if the backend accepts a connection. The connection is reset then, so that neither side keeps a port of it, as
-/// HAProxy does. With a [PROXY header](super::ProbeHeader) it is closed, so that the header arrives.
+/// Passes if the backend's kernel answers that the port is open. The answer is a reset then, so that neither side keeps a port of
+/// the connection. On Linux the reset takes the place of the last packet of the handshake, as in HAProxy, so that the backend
+/// accepts and logs no connection. With a [PROXY header](super::ProbeHeader) it is a whole connection, which is closed, so that
+/// the header arrives.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpCheck;
@@ -26,9 +28,9 @@ impl HealthCheck for TcpCheck {
     }
 
     async fn check(&self, probe: &Probe<'_>) -> Result<CheckReport, CheckError> {
-        let stream = probe.connect().await?;
-        if !probe.has_header() {
-            stream.reset_on_close();
+        match probe.has_header() {
+            true => drop(probe.connect().await?),
+            false => probe.shake_hands().await?,
         }
         Ok(CheckReport::default())
     }

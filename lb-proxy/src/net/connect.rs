@@ -47,7 +47,7 @@ pub enum AttemptStep {
     Start,
 }
 
-/// Connects to `to` within `limit`. A `limit` of zero is a time-out at once.
+/// Connects to `to` within `limit`, or for as long as the kernel tries. A `limit` of zero is a time-out at once.
 ///
 /// `begun` is called with the socket as soon as the connection is under way. With `named` a unix socket has a
 /// [name](unix::own_key) then, as every TCP socket has.
@@ -56,10 +56,10 @@ pub(crate) async fn connect(
     named: bool,
     source: &BindSource,
     options: &SocketOptions,
-    limit: Duration,
+    limit: Option<Duration>,
     begun: impl FnOnce(&Socket),
 ) -> Result<Stream, ConnectError> {
-    if limit.is_zero() {
+    if let Some(limit) = limit.filter(Duration::is_zero) {
         return Err(ConnectError::Timeout(limit));
     }
     let start = |error| classify(error, AttemptStep::Start);
@@ -75,10 +75,14 @@ pub(crate) async fn connect(
     let socket = source.connect(addr, options).map_err(start)?;
     begun(&socket);
     let stream = Stream::new(OwnedFd::from(socket), Transport::Tcp).map_err(start)?;
-    let ready = timeout(limit, stream.ready(Interest::WRITABLE | Interest::ERROR)).await;
-    let ready = ready
-        .map_err(|_| ConnectError::Timeout(limit))?
-        .map_err(answer)?;
+    let ready = stream.ready(Interest::WRITABLE | Interest::ERROR);
+    let ready = match limit {
+        Some(limit) => timeout(limit, ready)
+            .await
+            .map_err(|_| ConnectError::Timeout(limit))?,
+        None => ready.await,
+    };
+    let ready = ready.map_err(answer)?;
     // A socket that is writable without an error is connected. Asking the kernel would cost another system call.
     if ready.is_error() || ready.is_write_closed() {
         let reason = SockRef::from(&stream).take_error().map_err(answer)?;
@@ -164,7 +168,7 @@ mod tests {
             socket.bind(&addr.into()).is_ok().then_some(addr)
         };
         let dead = std::iter::repeat_with(reserved).find_map(even).unwrap();
-        let limit = Duration::from_secs(20);
+        let limit = Some(Duration::from_secs(20));
         for _ in 0..15_000 {
             let attempt = connect(
                 &dead.into(),
@@ -191,7 +195,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let source = BindSource::any().addr("::1".parse().unwrap());
         let to = listener.local_addr().unwrap();
-        let limit = Duration::from_secs(20);
+        let limit = Some(Duration::from_secs(20));
         let attempt = connect(
             &to.into(),
             false,

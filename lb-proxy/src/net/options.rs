@@ -62,9 +62,23 @@ pub struct SocketOptions {
     /// The size of the kernel's send buffer in bytes (`SO_SNDBUF`), as that of the receive buffer. Default: the system's.
     #[doc(alias = "sndbuf")]
     pub send_buffer: Option<usize>,
+    /// Whether the connection ends as soon as the peer has answered.
+    pub(crate) handshake_only: bool,
 }
 
 impl SocketOptions {
+    /// Those of a connection that ends as soon as the peer has answered, by a reset, so that neither end keeps a port of it.
+    ///
+    /// On Linux the reset takes the place of the ACK that would complete the handshake: the kernel of the peer makes no
+    /// connection of it that its application would accept.
+    pub(crate) fn handshake_only() -> Self {
+        Self {
+            nodelay: false,
+            handshake_only: true,
+            ..Self::default()
+        }
+    }
+
     /// Sets [`nodelay`](Self::nodelay).
     #[must_use]
     pub fn nodelay(mut self, nodelay: bool) -> Self {
@@ -119,6 +133,11 @@ impl SocketOptions {
         if self.nodelay {
             socket.set_tcp_nodelay(true)?;
         }
+        if self.handshake_only {
+            socket.set_linger(Some(Duration::ZERO))?;
+            #[cfg(target_os = "linux")]
+            socket.set_tcp_quickack(false)?;
+        }
         if let Some(Keepalive {
             idle,
             interval,
@@ -155,6 +174,7 @@ impl Default for SocketOptions {
             user_timeout: None,
             receive_buffer: None,
             send_buffer: None,
+            handshake_only: false,
         }
     }
 }
@@ -198,6 +218,17 @@ mod tests {
         // Linux doubles the sizes.
         assert_eq!(socket.recv_buffer_size().unwrap(), 40_000);
         assert_eq!(socket.send_buffer_size().unwrap(), 60_000);
+    }
+
+    #[test]
+    fn a_connection_for_the_handshake_alone_ends_with_a_reset_and_delays_its_ack() {
+        let listener = TcpListener::bind(any_port()).unwrap();
+        let to = listener.local_addr().unwrap();
+        let socket = BindSource::any().connect(to, &SocketOptions::handshake_only());
+        let socket = socket.unwrap();
+        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
+        #[cfg(target_os = "linux")]
+        assert!(!socket.tcp_quickack().unwrap());
     }
 
     #[test]

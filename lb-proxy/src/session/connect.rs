@@ -173,11 +173,12 @@ impl Dial<'_> {
         let mut pause = SHORTAGE.0;
         loop {
             let Route {
-                backend_options, ..
+                backend_options: options,
+                ..
             } = self.route;
             let begun = |socket: &Socket| self.record_hop(socket, hops);
             let own = hops > 0;
-            let connected = connect(&to, own, self.bind_source, backend_options, left, begun);
+            let connected = connect(&to, own, self.bind_source, options, Some(left), begun);
             match self.while_client_stays(connected).await? {
                 // Sessions that end make room. Another backend would not.
                 Err(ConnectError::Shortage(error, _)) if pause < left => {

@@ -1,7 +1,9 @@
-//! One probe, within its time.
+//! One probe, with its limit of time.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use lb_core::Backend;
 use tokio::time::{Instant, timeout};
 
@@ -19,19 +21,27 @@ pub(super) async fn run_probe(
     header: Option<Version>,
 ) -> EndedProbe {
     let begin = Instant::now();
-    let limit = check.settings().timeout;
     let probe = Probe::new(&backend, &check.source, header);
-    let result = timeout(limit, check.described.check.check(&probe)).await;
-    let result = result.unwrap_or_else(|_| {
-        let text = format!("no result within {limit:?}");
-        match check.described.check.counts_timeouts() {
-            true => Err(CheckError::Unexpected(text.into())),
-            false => Ok(CheckReport::with_text(text).health(ReportedHealth::Unstated)),
-        }
-    });
+    // After a panic only the check itself is used again, which its documentation says.
+    let result = AssertUnwindSafe(within_limit(&check, &probe)).catch_unwind();
+    let panicked = |_| Err(CheckError::Unexpected("the check panicked".into()));
     EndedProbe {
-        result,
+        result: result.await.unwrap_or_else(panicked),
         at: upstream.now(),
         duration: begin.elapsed(),
     }
+}
+
+async fn within_limit(check: &RunningCheck, probe: &Probe<'_>) -> Result<CheckReport, CheckError> {
+    let limit = check.settings().timeout;
+    let check = &check.described.check;
+    // In a block, so that a panic of a check that computes its future by hand is caught as well.
+    let result = timeout(limit, async { check.check(probe).await }).await;
+    result.unwrap_or_else(|_| {
+        let text = format!("no result within {limit:?}");
+        match check.counts_timeouts() {
+            true => Err(CheckError::Unexpected(text.into())),
+            false => Ok(CheckReport::with_text(text).health(ReportedHealth::Unstated)),
+        }
+    })
 }

@@ -1,28 +1,30 @@
-//! When each backend is probed: the task of one check.
+//! When each backend is probed: the task of one check. Its probes run inside of it.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+mod targets;
+
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{AbortHandle, Abortable, Aborted, BoxFuture};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use lb_core::{Rng, SplitMix64};
 use tokio::select;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::warn;
 
+use self::targets::{Due, Targets};
 use super::list::{DescribedCheck, RunningCheck, most_probes};
 use super::record::EndedProbe;
-use super::reports::{Asked, PendingReports};
+use super::reports::PendingReports;
 use super::results::Results;
 use super::run_probe::run_probe;
-use crate::health::{CheckError, SHORTEST_INTERVAL};
+use crate::health::CheckError;
 use crate::upstream::Upstream;
-
-/// The first probes of backends that wait for them are spread over at most this time.
-const LONGEST_FIRST_SPREAD: Duration = Duration::from_secs(1);
 
 /// How often a shortage of this machine is logged, and probes that start late.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -31,48 +33,13 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) struct Scheduler {
     upstream: Upstream,
     check: Arc<RunningCheck>,
-    /// The next probe of each backend. Entries with another token than their backend's are outdated.
-    due: BinaryHeap<Reverse<Due>>,
-    targets: HashMap<SocketAddr, Target>,
-    probes: JoinSet<(Due, EndedProbe)>,
+    targets: Targets,
+    probes: FuturesUnordered<Abortable<BoxFuture<'static, (Due, EndedProbe)>>>,
     /// The most probes at once.
     limit: usize,
-    next_token: u64,
-    spread: Spread,
     rng: SplitMix64,
     complained: [Option<Instant>; 2],
     reports: PendingReports,
-}
-
-/// The next probe of a backend.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Due {
-    at: Instant,
-    addr: SocketAddr,
-    token: u64,
-}
-
-/// A backend that is probed.
-#[derive(Debug)]
-struct Target {
-    token: u64,
-    /// The part of an interval that the second probe follows the first one after, if that is not a whole one.
-    second: Option<f64>,
-    /// The probe under way.
-    probe: Option<AbortHandle>,
-    asked: Asked,
-}
-
-/// Even shares of an interval, for any number of backends: multiples of the golden ratio.
-#[derive(Debug, Default)]
-struct Spread(u32);
-
-impl Spread {
-    fn next(&mut self) -> f64 {
-        let share = f64::from(self.0) / 2_f64.powi(32);
-        self.0 = self.0.wrapping_add(0x9e37_79b9);
-        share
-    }
 }
 
 impl Scheduler {
@@ -83,40 +50,45 @@ impl Scheduler {
             limit: check.settings().max_concurrent.get().min(most_probes()),
             upstream,
             check,
-            due: BinaryHeap::new(),
-            targets: HashMap::new(),
-            probes: JoinSet::new(),
-            next_token: 0,
-            spread: Spread::default(),
+            targets: Targets::default(),
+            probes: FuturesUnordered::new(),
             rng: SplitMix64::new(RandomState::new().hash_one(0_u64)),
             complained: [None; 2],
             reports: PendingReports::default(),
         };
+        let mut timer = pin!(sleep_until(Instant::now()));
         loop {
             members.borrow_and_update();
             scheduler.follow();
-            scheduler.probe_while(&mut members).await;
+            scheduler.probe_while(&mut members, timer.as_mut()).await;
         }
     }
 
     /// Probes until the membership changes.
-    async fn probe_while(&mut self, members: &mut tokio::sync::watch::Receiver<u64>) {
+    async fn probe_while(
+        &mut self,
+        members: &mut watch::Receiver<u64>,
+        mut timer: Pin<&mut Sleep>,
+    ) {
         loop {
             let now = Instant::now();
             self.publish_reports(now);
             let next = self.start_due(now);
             let next = next.into_iter().chain(self.reports.due()).min();
+            if let Some(next) = next.filter(|next| *next != timer.deadline()) {
+                timer.as_mut().reset(next);
+            }
             select! {
                 biased;
                 // The sender lives as long as the upstream.
                 _ = members.changed() => return,
-                Some(ended) = self.probes.join_next() => {
+                Some(ended) = self.probes.next() => {
                     self.ended(ended);
-                    while let Some(ended) = self.probes.try_join_next() {
+                    while let Some(Some(ended)) = self.probes.next().now_or_never() {
                         self.ended(ended);
                     }
                 }
-                () = until(next) => {}
+                () = timer.as_mut(), if next.is_some() => {}
             }
         }
     }
@@ -124,64 +96,24 @@ impl Scheduler {
     /// Takes over the present backends: drops the probes of those that are gone, and schedules those that are new.
     fn follow(&mut self) {
         let set = self.upstream.backends();
-        let check = Arc::clone(&self.check);
-        let mut records = check.records();
-        let changes = records.follow(&set, self.upstream.now());
-        for addr in &changes.gone {
-            self.forget(*addr);
+        let changes = self.check.records().follow(&set, self.upstream.now());
+        for addr in changes.gone {
+            self.targets.remove(addr);
         }
-        let begin = Instant::now();
-        let settings = check.settings();
-        let interval = settings.interval;
-        let spread = match settings.initial.is_up() {
-            true => interval,
-            false => interval.min(LONGEST_FIRST_SPREAD),
-        };
-        // If the first probes are close to each other, the second ones spread them over the interval.
-        let second = 1.0 - spread.as_secs_f64() / interval.as_secs_f64();
         // Records may be older than this task.
         let unscheduled: Vec<SocketAddr> = match self.targets.is_empty() {
             true => set.snapshot().iter().map(|backend| backend.addr).collect(),
             false => changes.new,
         };
-        drop(records);
-        for addr in unscheduled {
-            let share = self.spread.next();
-            let due = Due {
-                at: begin + spread.mul_f64(share),
-                addr,
-                token: self.next_token,
-            };
-            self.next_token += 1;
-            let target = Target {
-                token: due.token,
-                second: (second > 0.0).then_some(second * share),
-                probe: None,
-                asked: Asked::default(),
-            };
-            self.targets.insert(addr, target);
-            self.due.push(Reverse(due));
-        }
-    }
-
-    fn forget(&mut self, addr: SocketAddr) {
-        let target = self.targets.remove(&addr);
-        if let Some(probe) = target.and_then(|target| target.probe) {
-            probe.abort();
-        }
+        self.targets.add(unscheduled, self.check.settings());
     }
 
     /// Starts the probes that are due, as many as the limit allows. Returns when the next one is due.
     fn start_due(&mut self, now: Instant) -> Option<Instant> {
         while self.probes.len() < self.limit {
-            let due = self.due.peek().map(|Reverse(due)| *due)?;
-            let is_current = self.target(due).is_some();
-            if is_current && due.at > now {
-                return Some(due.at);
-            }
-            self.due.pop();
-            if is_current {
-                self.start(due, now);
+            match self.targets.take_due(now)? {
+                Ok(due) => self.start(due, now),
+                Err(next) => return Some(next),
             }
         }
         None
@@ -207,37 +139,27 @@ impl Scheduler {
         let backend = Arc::clone(record.backend());
         drop(records);
         let header = self.upstream.probe_header(self.check.settings());
-        let begun = Due { at: now, ..due };
-        let probe = run_probe(
-            self.upstream.clone(),
-            Arc::clone(&self.check),
-            backend,
-            header,
-        );
-        let probe = self.probes.spawn(async move { (begun, probe.await) });
-        if let Some(target) = self.target(due) {
-            target.probe = Some(probe);
+        let begun = due.begun(now);
+        let (upstream, check) = (self.upstream.clone(), Arc::clone(&self.check));
+        let probe = run_probe(upstream, check, backend, header);
+        let probe = probe.map(move |ended| (begun, ended)).boxed();
+        if let Some(target) = self.targets.get_mut(due) {
+            let (handle, registration) = AbortHandle::new_pair();
+            target.probe = Some(handle);
+            self.probes.push(Abortable::new(probe, registration));
         }
     }
 
-    /// The backend that `due` is about, unless it has been replaced since.
-    fn target(&mut self, due: Due) -> Option<&mut Target> {
-        let target = self.targets.get_mut(&due.addr);
-        target.filter(|target| target.token == due.token)
-    }
-
-    fn ended(&mut self, ended: Result<(Due, EndedProbe), JoinError>) {
-        let (begun, probe) = match ended {
-            Ok(ended) => ended,
-            // Its backend is gone.
-            Err(error) if error.is_cancelled() => return,
-            Err(error) => match self.panicked(&error) {
-                Some(ended) => ended,
-                None => return,
-            },
-        };
-        if self.target(begun).is_none() {
+    fn ended(&mut self, ended: Result<(Due, EndedProbe), Aborted>) {
+        // If the probe was dropped, its backend is gone.
+        let Ok((begun, probe)) = ended else {
             return;
+        };
+        let Some(target) = self.targets.get_mut(begun) else {
+            return;
+        };
+        if let Ok(report) = &probe.result {
+            self.reports.add(begun.addr, report, &mut target.asked);
         }
         if let Err(CheckError::Local(error)) = &probe.result
             && self.may_complain(1)
@@ -245,16 +167,14 @@ impl Scheduler {
             let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
             warn!(upstream, check, %error, "Probe not possible on this machine");
         }
-        let target = self.targets.get_mut(&begun.addr);
-        if let Some((target, report)) = target.zip(probe.result.as_ref().ok()) {
-            self.reports.add(begun.addr, report, &mut target.asked);
-        }
         let results = Results {
             upstream: &self.upstream,
             check: &self.check,
         };
         let interval = results.take_result(begun.addr, &probe);
-        self.schedule_next(begun, interval);
+        let jitter = self.check.settings().jitter;
+        let jitter = jitter.mul_f64((self.rng.next_u64() >> 32) as f64 / 2_f64.powi(32));
+        self.targets.schedule_next(begun, interval, jitter);
     }
 
     fn publish_reports(&mut self, now: Instant) {
@@ -265,40 +185,6 @@ impl Scheduler {
         }
     }
 
-    /// Which probe panicked: an embedder's check has an error.
-    fn panicked(&self, error: &JoinError) -> Option<(Due, EndedProbe)> {
-        let is_it = |target: &Target| target.probe.as_ref().is_some_and(|p| p.id() == error.id());
-        let (&addr, target) = self.targets.iter().find(|(_, target)| is_it(target))?;
-        let now = Instant::now();
-        let begun = Due {
-            at: now,
-            addr,
-            token: target.token,
-        };
-        let ended = EndedProbe {
-            result: Err(CheckError::Unexpected("the check panicked".into())),
-            at: self.upstream.now(),
-            duration: Duration::ZERO,
-        };
-        Some((begun, ended))
-    }
-
-    /// Schedules the next probe of the backend whose probe began at `begun.at`.
-    fn schedule_next(&mut self, begun: Due, interval: Duration) {
-        let jitter = self.check.settings().jitter;
-        let jitter = jitter.mul_f64((self.rng.next_u64() >> 32) as f64 / 2_f64.powi(32));
-        let Some(target) = self.target(begun) else {
-            return;
-        };
-        target.probe = None;
-        let interval = match target.second.take() {
-            Some(part) => interval.mul_f64(part).max(SHORTEST_INTERVAL),
-            None => interval,
-        };
-        let at = (begun.at + interval + jitter).max(Instant::now());
-        self.due.push(Reverse(Due { at, ..begun }));
-    }
-
     /// Whether complaint number `which` may be logged now.
     fn may_complain(&mut self, which: usize) -> bool {
         let last = &mut self.complained[which];
@@ -307,13 +193,6 @@ impl Scheduler {
             *last = Some(Instant::now());
         }
         may
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

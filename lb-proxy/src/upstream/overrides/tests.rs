@@ -1,3 +1,5 @@
+use lb_core::Snapshot;
+
 use super::*;
 
 const OPERATOR: OverrideOrigin = OverrideOrigin::Operator;

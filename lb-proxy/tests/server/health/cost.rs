@@ -4,77 +4,150 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are printed")]
 
+mod peer;
+
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use lb_core::{Backend, Health, Snapshot};
 use lb_discovery::Static;
 use lb_proxy::health::{CheckSettings, CheckState, TcpCheck};
 use lb_proxy::{Listener, Proxy, Upstream, Workers};
+use socket2::{Domain, SockRef, Socket, Type};
 use test_support::deadline::{ms, secs};
 use test_support::nodes::named;
 use test_support::sockets::loopback;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use self::peer::Peer;
 use super::Checked;
 
-/// The CPU time of the calling thread.
-fn cpu_time() -> Duration {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    let nanoseconds = text.split(' ').next().unwrap().parse().unwrap();
-    Duration::from_nanos(nanoseconds)
+/// The processor time of all threads of this process.
+fn processor_time() -> Duration {
+    let of = |thread: std::io::Result<fs::DirEntry>| {
+        let text = fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
+        let nanoseconds = text.split(' ').next().unwrap().parse().unwrap();
+        Duration::from_nanos(nanoseconds)
+    };
+    fs::read_dir("/proc/self/task").unwrap().map(of).sum()
 }
 
-/// Accepts on all loopback addresses, and closes. Returns the port.
-fn accept_everywhere() -> u16 {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || listener.incoming().for_each(drop));
-    port
-}
-
-#[tokio::test]
-#[ignore = "takes 12 seconds and measures"]
-async fn ten_thousand_backends_every_two_seconds() {
-    let port = accept_everywhere();
-    let addr = |n: u32| Ipv4Addr::new(127, 1, (n / 250) as u8, (n % 250) as u8 + 1);
-    let backends = (0..10_000).map(|n| Backend::new(SocketAddr::from((addr(n), port))));
-    let upstream = Upstream::builder("many")
+/// Ten thousand backends with a check every two seconds.
+fn many(peer: &Peer) -> Upstream {
+    let backends = peer.addrs().map(Backend::new);
+    Upstream::builder("many")
         .discovery(Static::new(Snapshot::from_backends(backends)))
         .health_check(TcpCheck::new(), CheckSettings::default().interval(secs(2)))
         .build()
-        .unwrap();
+        .unwrap()
+}
+
+fn print(what: &str, count: u64, cpu: Duration, elapsed: Duration) {
+    let part = cpu.as_secs_f64() / elapsed.as_secs_f64();
+    let each = cpu / u32::try_from(count).unwrap();
+    println!("{what}: {count} in {elapsed:?}, {part:.3} of a processor, {each:?} each");
+}
+
+/// The system calls of a probe and no other: what the kernel takes of it, its work for the accepting end included.
+fn bare_handshakes(peer: &Peer) {
+    let (cpu, begin) = (processor_time(), Instant::now());
+    let (mut count, mut addrs) = (0_u64, peer.addrs().cycle());
+    while begin.elapsed() < secs(5) {
+        while count < begin.elapsed().as_micros() as u64 / 200 {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
+            socket.set_linger(Some(Duration::ZERO)).unwrap();
+            socket.set_tcp_quickack(false).unwrap();
+            // In progress, or connected.
+            let _ = SockRef::from(&socket).connect(&addrs.next().unwrap().into());
+            count += 1;
+        }
+        std::thread::sleep(ms(1));
+    }
+    print(
+        "bare handshakes",
+        count,
+        processor_time() - cpu,
+        begin.elapsed(),
+    );
+}
+
+#[tokio::test]
+#[ignore = "takes 17 seconds and measures"]
+async fn ten_thousand_backends_every_two_seconds() {
+    let peer = Peer::start();
+    bare_handshakes(&peer);
+    let upstream = many(&peer);
     let proxy = Proxy::builder()
         .listener(Listener::new(loopback(), &upstream))
-        .workers(Workers::Threads(std::num::NonZeroUsize::MIN));
+        .workers(Workers::Threads(NonZeroUsize::MIN));
     let server = proxy.build().unwrap().bind().await.unwrap();
     let handle = server.handle();
     let server = tokio::spawn(server.run(std::future::pending()));
     let probes = || {
-        upstream
-            .health_checks()
-            .iter()
-            .map(|s| s.probes)
-            .sum::<u64>()
+        let checks = upstream.health_checks();
+        checks.iter().map(|status| status.probes).sum::<u64>()
     };
     sleep(secs(2)).await;
-    let (before, begin, cpu) = (probes(), Instant::now(), cpu_time());
+    let (before, begin, cpu) = (probes(), Instant::now(), processor_time());
     sleep(secs(10)).await;
-    let (cpu, elapsed) = (cpu_time() - cpu, begin.elapsed());
+    let (cpu, elapsed) = (processor_time() - cpu, begin.elapsed());
     let made = probes() - before;
     let statuses = upstream.health_checks();
     assert!(statuses.iter().all(|status| status.state == CheckState::Up));
     assert!(made >= 45_000, "{made}");
-    println!(
-        "{made} probes in {elapsed:?}: {:.3} of a core, {:?} each",
-        cpu.as_secs_f64() / elapsed.as_secs_f64(),
-        cpu / made as u32,
-    );
+    print("probes", made, cpu, elapsed);
     handle.shutdown();
     server.await.unwrap();
+}
+
+/// The times of round trips of a session, one every 2 ms: the median and the 99th percentile.
+fn round_trips(proxy: SocketAddr) -> [Duration; 2] {
+    let mut session = TcpStream::connect(proxy).unwrap();
+    session.set_nodelay(true).unwrap();
+    let mut times: Vec<Duration> = std::iter::repeat_with(|| {
+        std::thread::sleep(ms(2));
+        let begin = Instant::now();
+        session.write_all(b"x").unwrap();
+        session.read_exact(&mut [0]).unwrap();
+        begin.elapsed()
+    })
+    .take(2_000)
+    .collect();
+    times.sort();
+    [times[1_000], times[1_980]]
+}
+
+#[tokio::test]
+#[ignore = "takes 30 seconds and measures"]
+async fn sessions_beside_ten_thousand_backends() {
+    let peer = Peer::start();
+    for workers in [Workers::CurrentRuntime, Workers::Threads(NonZeroUsize::MIN)] {
+        for are_probed in [false, true] {
+            let backend = Snapshot::from_backends([Backend::new(peer.echoing)]);
+            let echoing = Upstream::builder("echo").discovery(Static::new(backend));
+            let echoing = echoing.build().unwrap();
+            let mut proxy = Proxy::builder()
+                .listener(Listener::new(loopback(), &echoing))
+                .workers(workers);
+            if are_probed {
+                proxy = proxy.upstream(&many(&peer));
+            }
+            let server = proxy.build().unwrap().bind().await.unwrap();
+            let (handle, addr) = (server.handle(), server.local_addrs()[0]);
+            let server = tokio::spawn(server.run(std::future::pending()));
+            sleep(secs(2)).await;
+            let [median, p99] = spawn_blocking(move || round_trips(addr)).await.unwrap();
+            println!("{workers:?}, probed: {are_probed}: median {median:?}, p99 {p99:?}");
+            handle.shutdown();
+            server.await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

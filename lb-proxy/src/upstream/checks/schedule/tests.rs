@@ -492,12 +492,3 @@ async fn what_backends_ask_for_is_published_together_and_ends_with_the_check() {
     let published = scene.upstream.backends().snapshot().clone();
     assert!(published == scene.upstream.discovered());
 }
-
-#[test]
-fn shares_are_even() {
-    let mut spread = Spread::default();
-    let mut shares: Vec<f64> = (0..100).map(|_| spread.next()).collect();
-    shares.sort_by(f64::total_cmp);
-    let gaps = shares.windows(2).map(|pair| pair[1] - pair[0]);
-    assert!(gaps.clone().all(|gap| gap > 0.003 && gap < 0.03));
-}
