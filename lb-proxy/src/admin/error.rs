@@ -34,6 +34,12 @@ pub enum AdminError {
         /// The cause.
         source: io::Error,
     },
+    /// The token file is a pipe, a device or a directory.
+    #[error("the token file {} is no regular file: write the token to one", path.display())]
+    NoTokenFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// Other users may read or change the token file.
     #[error(
         "the token file {} must be readable and writable by its owner and its group's readers only: chmod 600 or 640",

@@ -1,11 +1,12 @@
 //! The token that lets requests change state.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use subtle::ConstantTimeEq;
 
 use super::error::AdminError;
@@ -39,15 +40,21 @@ impl AdminToken {
     ///
     /// # Errors
     ///
-    /// [`AdminError::ReadToken`], [`AdminError::OpenToken`] if other users may read it or its group may write it,
-    /// [`AdminError::InvalidToken`].
+    /// [`AdminError::ReadToken`], [`AdminError::NoTokenFile`] if it is a pipe, a device or a directory,
+    /// [`AdminError::OpenToken`] if other users may read it or its group may write it, [`AdminError::InvalidToken`].
     pub fn read(path: &Path) -> Result<Self, AdminError> {
         let error = |source| AdminError::ReadToken {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(error)?;
-        if file.metadata().map_err(error)?.mode() & FORBIDDEN != 0 {
+        let file = open(path).map_err(error)?;
+        let metadata = file.metadata().map_err(error)?;
+        if !metadata.is_file() {
+            return Err(AdminError::NoTokenFile {
+                path: path.to_owned(),
+            });
+        }
+        if metadata.mode() & FORBIDDEN != 0 {
             return Err(AdminError::OpenToken {
                 path: path.to_owned(),
             });
@@ -62,6 +69,12 @@ impl AdminToken {
     pub(super) fn is(&self, given: &[u8]) -> bool {
         self.0.ct_eq(given).into()
     }
+}
+
+/// Opens a file to read it. Does not wait for a writer if it is a named pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 impl PartialEq for AdminToken {
@@ -97,6 +110,17 @@ mod tests {
                 assert!(!token.is(b"0123456789abcdeg") && !token.is(b"") && !token.is(b"0"));
                 assert!(!format!("{token:?}").contains("0123"));
             }
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        for path in [path.as_path(), dir.path()] {
+            let error = AdminToken::read(path).unwrap_err();
+            assert!(matches!(error, AdminError::NoTokenFile { .. }), "{error}");
         }
     }
 
