@@ -13,7 +13,7 @@ use tracing::{error, info};
 
 use super::shared::ServerShared;
 use super::thread::serve_on_a_thread;
-use crate::admin::listener::{AdminListener, AdminSocket};
+use crate::admin::listener::{AdminListener, AdminSocket, set_owner};
 use crate::admin::routes::RouteContext;
 use crate::admin::settings::AdminSettings;
 
@@ -55,16 +55,20 @@ impl AdminServer {
     ///
     /// # Errors
     ///
-    /// Why the group or the permissions of a unix socket cannot be changed. Nothing has changed then.
+    /// Why the group or the permissions of a unix socket cannot be changed. All else is applied then, and the next call
+    /// tries the group again.
     pub fn update(&self, settings: &AdminSettings) -> io::Result<()> {
-        let rules = &settings.rules;
-        if self.shared.rules().group != rules.group
-            && let Endpoint::Unix(path) = &self.endpoint
-        {
-            crate::admin::listener::set_owner(path, settings)?;
+        let mut rules = settings.rules.clone();
+        let current = self.shared.rules().group;
+        let owned = match &self.endpoint {
+            Endpoint::Unix(path) if rules.group != current => set_owner(path, settings),
+            _ => Ok(()),
+        };
+        if owned.is_err() {
+            rules.group = current;
         }
-        self.shared.set_rules(rules);
-        Ok(())
+        self.shared.set_rules(&rules);
+        owned
     }
 
     /// Stops it. Completes when the socket is closed and no request runs.
