@@ -49,7 +49,13 @@ impl LineWriter {
 fn write_all(mut writer: impl Write, queue: &Receiver<Box<[u8]>>, lost: &AtomicU64) {
     let mut batch = Vec::new();
     let mut has_failed = false;
+    // Whether a write failed amid a line.
+    let mut is_amid_line = false;
     while let Ok(line) = queue.recv() {
+        if is_amid_line {
+            batch.push(b'\n');
+        }
+        let begin = batch.len();
         batch.extend_from_slice(&line);
         let mut count = 1;
         while batch.len() < BATCH
@@ -58,9 +64,21 @@ fn write_all(mut writer: impl Write, queue: &Receiver<Box<[u8]>>, lost: &AtomicU
             batch.extend_from_slice(&line);
             count += 1;
         }
-        match writer.write_all(&batch).and_then(|()| writer.flush()) {
+        let (written, result) = write_batch(&mut writer, &batch);
+        if let Some(last) = written.checked_sub(1) {
+            is_amid_line = batch[last] != b'\n';
+        }
+        match result {
             Ok(()) => has_failed = false,
             Err(error) => {
+                let missing = batch.get(written.max(begin)..).unwrap_or_default();
+                let ends = missing.iter().filter(|byte| **byte == b'\n').count();
+                // After a failed flush all may be lost.
+                let count = if missing.is_empty() {
+                    count
+                } else {
+                    ends as u64
+                };
                 lost.fetch_add(count, Relaxed);
                 // The first failure of a row.
                 if !has_failed {
@@ -72,6 +90,20 @@ fn write_all(mut writer: impl Write, queue: &Receiver<Box<[u8]>>, lost: &AtomicU
         batch.clear();
         batch.shrink_to(BATCH);
     }
+}
+
+/// Writes lines and flushes. Returns how many bytes were written, and why not all or why the flush failed.
+fn write_batch(writer: &mut impl Write, batch: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < batch.len() {
+        match writer.write(&batch[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, writer.flush())
 }
 
 #[cfg(test)]
@@ -141,6 +173,44 @@ mod tests {
         let lost = Arc::clone(&writer.lost);
         drop(writer);
         while failed.recv().is_ok() {}
+        assert_eq!(lost.load(Relaxed), 2);
+    }
+
+    /// Takes four bytes, then fails once, then takes all.
+    struct FullAmidLine(Vec<u8>, u32);
+
+    impl Write for FullAmidLine {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1 += 1;
+            let taken = match self.1 {
+                1 => &bytes[..4],
+                2 => return Err(io::ErrorKind::StorageFull.into()),
+                _ => bytes,
+            };
+            self.0.write(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_written_in_part_ends_before_the_next_and_is_counted() {
+        let (lines, queue) = sync_channel(8);
+        let send = |line: &[u8]| lines.send(line.into()).unwrap();
+        let lost = AtomicU64::new(0);
+        // The first batch is gathered from the queue before its write.
+        send(b"1\n");
+        send(b"2222\n");
+        let mut long = vec![b'3'; BATCH];
+        long.push(b'\n');
+        send(&long);
+        send(b"4\n");
+        drop(lines);
+        let mut sink = FullAmidLine(Vec::new(), 0);
+        write_all(&mut sink, &queue, &lost);
+        assert_eq!(sink.0, b"1\n22\n4\n");
         assert_eq!(lost.load(Relaxed), 2);
     }
 }
