@@ -16,12 +16,13 @@
 //! | `GET /metrics` | metrics for Prometheus (feature `metrics`) |
 //! | `GET /status.json` | [`Status`](status::Status); `docs/status.md` of this crate describes it |
 //! | `GET /explain?upstream=U[&client=ADDR][&sni=NAME][&local=ADDR]` | each backend, why it may or may not be picked, and which one is |
-//! | `GET /sessions?[upstream=][&backend=][&listener=][&client=][&phase=][&older_than=][&more_bytes_than=][&order=][&limit=]` | live sessions |
+//! | `GET /sessions?[id=][&upstream=][&backend=][&listener=][&client=][&phase=][&older_than=][&more_bytes_than=][&order=][&limit=]` | live sessions, also those of an address that is no backend any more |
 //! | `GET /config` | the configuration that runs, with the file and the number of each line |
 //! | `POST /drain?backend=B[&upstream=U]`, `POST /undrain?…`, `POST /ready?…` | the administrative state |
 //! | `POST /weight?backend=B&weight=W[&upstream=U]` | a number, a percentage, or `default` |
 //! | `POST /max_conns?backend=B&max_conns=N[&upstream=U]` | a number, `unlimited`, or `default` |
-//! | `POST /close?backend=B[&upstream=U]` | closes the live sessions of a backend |
+//! | `POST /close?backend=B[&upstream=U]` | closes the live sessions of a backend, or of an address that is no backend any more |
+//! | `POST /close?id=N[&backend=B][&upstream=U]` | closes the live session with this number |
 //! | `POST /log_level?level=L` | the level of the log, if the program lets it be set |
 //!
 //! The parameters of a `POST` may also be a form in its body. All else is JSON. An error is `{"error": "…"}`.

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, Snapshot};
-use lb_discovery::{DriverConfig, Static};
+use lb_discovery::{DriverConfig, Manual, Static};
 use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings, AdminToken, ConfigLine};
 use lb_proxy::{Listener, Proxy, Upstream};
 use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
 use test_support::deadline::eventually;
 use test_support::discovery::{Script, Watch};
 use test_support::nodes::listening;
@@ -407,4 +408,106 @@ async fn a_listener_that_other_machines_reach_takes_an_allowed_network() {
     assert!(second.to_string().contains("cannot listen"), "{second}");
     drop(first);
     assert!(!path.exists());
+
+    // A process that accepts nothing and has a full queue listens, and is not waited for.
+    let hangs = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let addr = SockAddr::unix(&path).unwrap();
+    hangs.bind(&addr).unwrap();
+    hangs.listen(0).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        client.set_nonblocking(true).unwrap();
+        if client.connect(&addr).is_err() {
+            break;
+        }
+        waiting.push(client);
+    }
+    let error = AdminListener::open(&settings).unwrap_err();
+    assert!(error.to_string().contains("cannot listen"), "{error}");
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn sessions_of_a_removed_backend_are_listed_and_closed() {
+    let [gone, stays] = [listening("g").await, listening("s").await];
+    let (manual, sources) = Manual::new([gone].map(Backend::new).into_iter().collect());
+    let upstream = Upstream::builder("pool")
+        .discovery(manual)
+        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+        .build()
+        .unwrap();
+    let proxy = Proxy::builder()
+        .listener(Listener::new(loopback(), &upstream))
+        .track_sessions(true);
+    let proxy = RunningProxy::run(proxy).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lb.sock");
+    let listener = AdminListener::open(&AdminSettings::unix(path.as_path())).unwrap();
+    let admin = Admin::builder(proxy.handle.clone()).build().serve(listener);
+    let ask = async |method: &str, target: String| unix(&path, method, &target).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = proxy.connect().await;
+        assert_eq!(client.read_u8().await.unwrap(), b'g');
+        clients.push(client);
+    }
+    sources.set([stays].map(Backend::new).into_iter().collect());
+    let is_left = || {
+        let set = upstream.backends();
+        set.snapshot().iter().all(|backend| backend.addr == stays)
+    };
+    eventually("the removal", is_left).await;
+
+    let of_gone = format!("/sessions?backend={gone}&order=oldest");
+    let list = ask("GET", of_gone.clone()).await.json();
+    assert_eq!(list["matched"], 3);
+    let id = &list["sessions"][0]["id"];
+    let local = clients[0].local_addr().unwrap();
+    assert_eq!(list["sessions"][0]["client"], local.to_string());
+    let one = ask("GET", format!("/sessions?id={id}")).await.json();
+    assert_eq!(one["matched"], 1);
+    let closed = ask("POST", format!("/close?id={id}")).await;
+    assert_eq!(closed.json()["closed"], 1);
+    assert_reset(&mut clients[0]).await;
+    eventually("the end", || proxy.metrics().active == 2).await;
+    for (target, status) in [
+        (format!("/close?id={id}"), 404),
+        ("/close?id=x".to_owned(), 400),
+        ("/close?upstream=pool".to_owned(), 400),
+        (format!("/close?backend={}", loopback()), 404),
+    ] {
+        assert_eq!(ask("POST", target.clone()).await.status, status, "{target}");
+    }
+    let closed = ask("POST", format!("/close?backend={gone}&upstream=pool")).await;
+    assert_eq!(closed.json()["closed"], 2);
+    for client in &mut clients[1..] {
+        assert_reset(client).await;
+    }
+    eventually("the ends", || proxy.metrics().active == 0).await;
+    assert_eq!(ask("GET", of_gone).await.status, 404);
+    admin.stop().await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_new_token_is_applied_even_if_the_group_cannot_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, moved) = (dir.path().join("lb.sock"), dir.path().join("moved"));
+    let settings = AdminSettings::unix(path.as_path());
+    let scene = AdminScene::new(settings.clone()).await;
+    // The group of a file that is elsewhere cannot be set.
+    std::fs::rename(&path, &moved).unwrap();
+    let token = Some(AdminToken::try_new(TOKEN).unwrap());
+    let settings = settings.token(token).group(1);
+    for _ in 0..2 {
+        assert!(scene.admin.update(&settings).is_err());
+    }
+    let drain = format!("/drain?backend={}", scene.backends[0]);
+    let headers = format!("host: x\r\nauthorization: Bearer {TOKEN}\r\n");
+    let request = request("POST", &drain, &headers);
+    let ask = move || exchange(UnixStream::connect(moved).unwrap(), &request);
+    let answer = spawn_blocking(ask).await.unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    scene.end().await;
 }

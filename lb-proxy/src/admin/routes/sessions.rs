@@ -1,10 +1,12 @@
 //! `/sessions` and `/close`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use lb_core::{Endpoint, Escaped};
 use serde::Serialize;
 use serde_json::json;
+use tracing::field::display;
 use tracing::info;
 
 use super::backends::{targets, upstream};
@@ -14,9 +16,10 @@ use crate::access::Network;
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::{Parameters, invalid};
 use crate::admin::status::as_millis;
-use crate::reports::{SessionFilter, SessionOrder, SessionPhase, SessionReport};
+use crate::reports::{SessionFilter, SessionId, SessionOrder, SessionPhase, SessionReport};
 
 pub(super) const LIST: &[&str] = &[
+    "id",
     "upstream",
     "backend",
     "listener",
@@ -27,7 +30,7 @@ pub(super) const LIST: &[&str] = &[
     "order",
     "limit",
 ];
-pub(super) const CLOSE: &[&str] = &["backend", "upstream"];
+pub(super) const CLOSE: &[&str] = &["id", "backend", "upstream"];
 
 /// How many sessions are listed at most, and without a limit.
 const MOST: usize = 10_000;
@@ -96,17 +99,43 @@ impl ListedSession {
     }
 }
 
-fn filter(handle: &Handle, parameters: &Parameters) -> Result<SessionFilter, RequestError> {
+/// The conditions that both requests have: `id`, `upstream` and `backend`.
+fn place(handle: &Handle, parameters: &Parameters) -> Result<SessionFilter, RequestError> {
     let mut filter = SessionFilter::new();
+    if let Some(id) = parameters.parse("id", "the number of a session")? {
+        filter = filter.id(SessionId::new(id));
+    }
     if let Some(name) = parameters.get("upstream") {
         filter = filter.upstream(upstream(handle, name)?.name());
     }
-    if parameters.get("backend").is_some() {
-        let targets = targets(handle, parameters)?;
-        if let Some(target) = targets.first() {
-            filter = filter.backend(target.addr);
-        }
+    if let Some(asked) = parameters.get("backend") {
+        filter = filter.backend(backend(handle, parameters, asked)?);
     }
+    Ok(filter)
+}
+
+/// The address of a backend that an upstream has, or of one that was removed but has live sessions.
+fn backend(
+    handle: &Handle,
+    parameters: &Parameters,
+    asked: &str,
+) -> Result<SocketAddr, RequestError> {
+    let known = targets(handle, parameters).map(|targets| targets[0].addr);
+    known.or_else(|unknown| {
+        let addr = match asked.strip_prefix("unix:") {
+            Some(path) => Some(Endpoint::unix_key(Path::new(path))),
+            None => asked.parse().ok(),
+        };
+        let has_sessions = |addr: &SocketAddr| {
+            let of = SessionFilter::new().backend(*addr).limit(0);
+            handle.sessions(&of).matched > 0
+        };
+        addr.filter(has_sessions).ok_or(unknown)
+    })
+}
+
+fn filter(handle: &Handle, parameters: &Parameters) -> Result<SessionFilter, RequestError> {
+    let mut filter = place(handle, parameters)?;
     if let Some(asked) = parameters.get("listener") {
         let listeners = handle.listeners().into_iter().map(|(endpoint, _)| endpoint);
         let mut listeners = listeners.filter(|endpoint| endpoint.to_string() == asked);
@@ -145,7 +174,12 @@ fn order(parameters: &Parameters) -> Result<SessionOrder, RequestError> {
 
 pub(super) fn close(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
     let handle = &context.handle;
-    let targets = targets(handle, &request.parameters)?;
+    let parameters = &request.parameters;
+    let id = parameters.get("id");
+    if id.is_none() {
+        parameters.required("backend")?;
+    }
+    let filter = place(handle, parameters)?;
     if !handle.tracks_sessions() {
         let text = "the server does not track its sessions, so it cannot close them";
         return Err(RequestError {
@@ -153,13 +187,15 @@ pub(super) fn close(context: &RouteContext, request: &RouteRequest<'_>) -> Answe
             text: text.to_owned(),
         });
     }
-    let mut closed = 0;
-    for target in &targets {
-        let name = target.upstream.name();
-        let of = SessionFilter::new().upstream(name).backend(target.addr);
-        let sessions = handle.close_sessions(&of);
-        info!(upstream = name, backend.addr = %target.endpoint, by = %Escaped(request.by), sessions, "Sessions closed by an operator");
-        closed += sessions;
+    if let Some(id) = id
+        && handle.sessions(&filter.clone().limit(0)).matched == 0
+    {
+        let text = format!("there is no such session {}", Escaped(id));
+        return Err(RequestError::not_found(text));
     }
-    Ok(AdminAnswer::json(200, &json!({ "closed": closed })))
+    let sessions = handle.close_sessions(&filter);
+    let [id, upstream, backend] = ["id", "upstream", "backend"]
+        .map(|name| parameters.get(name).map(|value| display(Escaped(value))));
+    info!(id, upstream, backend, by = %Escaped(request.by), sessions, "Sessions closed by an operator");
+    Ok(AdminAnswer::json(200, &json!({ "closed": sessions })))
 }
