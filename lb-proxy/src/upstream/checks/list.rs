@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lb_core::{BackendSet, Health, Timestamp};
 use rustix::process::{Resource, getrlimit};
 
-use super::record::{CheckRecord, CheckRecords};
+use super::record::CheckRecords;
 use crate::health::{CheckSettings, CheckState, CheckStatus, HealthCheck, ProbeSource};
 
 /// A check of an upstream, as it was described. Two are equal if their `Debug` texts and their settings are.
@@ -112,10 +112,11 @@ impl CheckList {
     pub(crate) fn health(&self, addr: SocketAddr) -> Option<Health> {
         let mut waits = false;
         for check in &*self.lock() {
-            match check.records().get(addr).map(CheckRecord::state) {
-                Some(CheckState::Down) => return Some(Health::Unhealthy),
-                Some(CheckState::Unchecked) => waits |= !check.settings().initial.is_up(),
-                Some(CheckState::Up) => {}
+            match check.records().get(addr) {
+                Some(record) if record.state() == CheckState::Down => {
+                    return Some(Health::Unhealthy);
+                }
+                Some(record) => waits |= record.holds_health(check.settings()),
                 // The check has just been added.
                 None => waits = true,
             }

@@ -492,3 +492,5 @@ async fn what_backends_ask_for_is_published_together_and_ends_with_the_check() {
     let published = scene.upstream.backends().snapshot().clone();
     assert!(published == scene.upstream.discovered());
 }
+
+mod changes;
