@@ -13,7 +13,6 @@ use super::key_part::{KeyPart, KeyParts};
 use super::membership::Membership;
 use super::send_proxy::{HeaderSetting, SendProxy};
 use super::setting::Setting;
-use super::update::Reported;
 use super::{Plan, Shared, Shell, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
@@ -240,7 +239,6 @@ impl UpstreamBuilder {
             checks: CheckList::default(),
             memberships: watch::Sender::new(0),
             membership: Mutex::new(Membership::new(updater)),
-            reported: Reported::default(),
             follower: AsyncMutex::new(Some(plan)),
             plan: Mutex::new(None),
             planned: Notify::new(),

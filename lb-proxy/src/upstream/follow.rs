@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::checks::tasks::CheckTasks;
-use super::update::Update;
 use super::{Upstream, lock};
 
 impl Upstream {
@@ -38,19 +37,20 @@ impl Upstream {
         let mut checks = CheckTasks::default();
         checks.set(&self, &plan.checks);
         loop {
-            let next = lock(&shared.plan).take();
-            if let Some(mut next) = next {
+            if let Some(mut next) = lock(&shared.plan).take() {
                 next.driver.resume(&plan.driver);
-                let update = Update::Balancer(next.balancer.clone(), Arc::clone(&next.policy));
+                {
+                    let updater = &mut lock(&shared.membership).updater;
+                    updater.set_config(next.balancer.clone());
+                    updater.set_policy(Arc::clone(&next.policy));
+                }
                 *plan = next;
-                self.update(update, 0).await;
                 checks.set(&self, &plan.checks);
             }
             select! {
                 biased;
                 () = shared.planned.notified() => {}
-                never = self.apply_delayed() => match never {},
-                () = plan.driver.run(|snapshot| self.report(snapshot), cancel.clone()) => return,
+                () = plan.driver.run(|snapshot| self.apply(snapshot), cancel.clone()) => return,
             }
         }
     }

@@ -19,7 +19,6 @@ pub(crate) mod send_proxy;
 mod setting;
 mod steering;
 pub(crate) mod transitions;
-mod update;
 pub(crate) mod wait_queue;
 mod waiting;
 
@@ -45,7 +44,6 @@ use membership::Membership;
 use send_proxy::HeaderSetting;
 use setting::Setting;
 use transitions::TransitionHistory;
-use update::Reported;
 use wait_queue::WaitQueue;
 
 pub use builder::UpstreamBuilder;
@@ -83,8 +81,6 @@ struct Shared {
     /// How many memberships have been published.
     memberships: watch::Sender<u64>,
     membership: Mutex<Membership>,
-    /// What becomes the membership next.
-    reported: Reported,
     /// Locked by the task that follows the sources.
     follower: AsyncMutex<Option<Plan>>,
     /// The sources to follow instead of the present ones.

@@ -146,7 +146,8 @@ impl Upstream {
     }
 
     /// Makes what the sources reported the membership, with the overrides.
-    pub(super) fn apply(&self, membership: &mut Membership, discovered: Snapshot) {
+    pub(super) fn apply(&self, discovered: Snapshot) {
+        let mut membership = lock(&self.shared().membership);
         for gone in membership.overrides.renew(&discovered) {
             let ActiveOverride {
                 endpoint,
@@ -158,7 +159,9 @@ impl Upstream {
             info!(upstream = self.name(), backend.addr = %endpoint, %origin, by = %Escaped(&by), %setting, "Override ended with its backend");
         }
         membership.discovered = Some(discovered);
-        self.publish(membership);
+        self.publish(&mut membership);
+        drop(membership);
+        self.serve_queue();
     }
 
     /// Makes `backends` the first membership, without a log message: a session may have an upstream of its own.
