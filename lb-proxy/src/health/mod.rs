@@ -16,7 +16,8 @@
 //! | a [`HealthCheck`] of the embedder | it says so |
 //!
 //! An upstream may have several checks, with settings of their own. A backend is healthy if no check has found it down.
-//! [`Upstream::health_checks`](crate::Upstream::health_checks) returns what they found.
+//! [`Upstream::health_checks`](crate::Upstream::health_checks) returns what they found. A check that a reload adds begins
+//! without a result; a backend keeps its health until the check has had an answer.
 //!
 //! # What a result does
 //!

@@ -45,7 +45,7 @@ pub struct CheckSettings {
     pub header: ProbeHeader,
     /// How many backends are probed at once, at most. The rest waits, and its interval becomes longer. Each probe takes a
     /// descriptor, for which the [budget](crate::reports::DescriptorBudget) has room; an eighth of all descriptors is the
-    /// most that all probes take. Default: 128.
+    /// most that all probes of a server take, whatever their upstream. Those beyond it wait in turn. Default: 128.
     pub max_concurrent: NonZeroUsize,
 }
 

@@ -30,6 +30,7 @@ use crate::connection::Connection;
 /// let upstream = Upstream::builder("echo").discovery(Static::new(nodes)).build()?;
 /// let hooks = HookList::new([Arc::new(TracingEvents::new()) as Arc<dyn Hooks>, Arc::new(Own)]);
 /// let listener = Listener::new("[::]:446".parse()?, &upstream).hooks(Arc::new(hooks));
+/// # drop(listener);
 /// # Ok(())
 /// # }
 /// ```

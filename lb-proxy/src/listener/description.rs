@@ -79,7 +79,7 @@ impl Listener {
     /// is made with the [mode](Self::mode) and removed when the listener is closed, by a reload or a shutdown.
     ///
     /// A unix socket has no address: the proxy knows the listener by the [key](Endpoint::unix_key) of its path. Its clients
-    /// have none either, and count as one client: see [`Connection::client_endpoint`] and
+    /// have none either, and count as one client: see [`Connection::client_endpoint`](crate::events::Connection::client_endpoint) and
     /// [`Access::allow_unix`](crate::access::Access::allow_unix). There is no reset, so a client whose stream is cut sees
     /// an end.
     pub fn unix(path: impl Into<Arc<Path>>, upstream: &Upstream) -> Self {

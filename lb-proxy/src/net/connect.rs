@@ -47,7 +47,11 @@ pub enum AttemptStep {
     Start,
 }
 
-/// Connects to `to` within `limit`, or for as long as the kernel tries. A `limit` of zero is a time-out at once.
+/// A time that is over before an attempt can have begun.
+const NO_TIME: Duration = Duration::from_micros(1);
+
+/// Connects to `to` within `limit`, or for as long as the kernel tries. A `limit` that no connection can meet is a time-out at
+/// once: timers have a resolution of 1 ms, so it would become a longer one.
 ///
 /// `begun` is called with the socket as soon as the connection is under way. With `named` a unix socket has a
 /// [name](unix::own_key) then, as every TCP socket has.
@@ -59,7 +63,7 @@ pub(crate) async fn connect(
     limit: Option<Duration>,
     begun: impl FnOnce(&Socket),
 ) -> Result<Stream, ConnectError> {
-    if let Some(limit) = limit.filter(Duration::is_zero) {
+    if let Some(limit) = limit.filter(|&limit| limit < NO_TIME) {
         return Err(ConnectError::Timeout(limit));
     }
     let start = |error| classify(error, AttemptStep::Start);

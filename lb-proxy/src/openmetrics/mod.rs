@@ -4,11 +4,12 @@
 //! use lb_proxy::openmetrics::{Format, ServerCollector, encode};
 //! use prometheus_client::registry::Registry;
 //!
+//! # #[allow(dead_code)]
 //! # async fn example(proxy: lb_proxy::ProxyBuilder) -> Result<(), Box<dyn std::error::Error>> {
 //! let server = proxy.detailed_metrics(true).build()?.bind().await?;
 //! let mut registry = Registry::default();
 //! registry.register_collector(Box::new(ServerCollector::new(server.handle())));
-//! let text = encode(&registry, Format::OpenMetrics);
+//! println!("{}", encode(&registry, Format::OpenMetrics));
 //! # Ok(())
 //! # }
 //! ```

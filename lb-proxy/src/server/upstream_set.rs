@@ -10,10 +10,15 @@ use super::report::Changes;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
 use crate::upstream::Upstream;
+use crate::upstream::checks::permits::ProbePermits;
 
 /// The upstreams that the server follows.
 #[derive(Debug, Default)]
-pub(crate) struct UpstreamSet(Vec<FollowedUpstream>);
+pub(crate) struct UpstreamSet {
+    followed: Vec<FollowedUpstream>,
+    /// What the probes of all of them share.
+    probes: ProbePermits,
+}
 
 #[derive(Debug)]
 struct FollowedUpstream {
@@ -40,14 +45,14 @@ impl UpstreamSet {
         described.retain(|upstream| !upstream.is_fixed());
         let Diff { steps, removed } = self.diff(&described);
         let mut changes = Changes::default();
-        let mut old: Vec<Option<FollowedUpstream>> = self.0.drain(..).map(Some).collect();
+        let mut old: Vec<Option<FollowedUpstream>> = self.followed.drain(..).map(Some).collect();
         for (upstream, step) in described.into_iter().zip(steps) {
             let name = Arc::clone(upstream.shared_name());
             changes.note(step, name);
             let before = step.running().and_then(|i| old[i].take());
             match before {
-                Some(same) if same.upstream.id() == upstream.id() => self.0.push(same),
-                Some(same) if same.upstream.adopt(&upstream) => self.0.push(same),
+                Some(same) if same.upstream.id() == upstream.id() => self.followed.push(same),
+                Some(same) if same.upstream.adopt(&upstream) => self.followed.push(same),
                 // It has begun to run elsewhere since the diff.
                 Some(other) => {
                     other.cancel.cancel();
@@ -74,13 +79,13 @@ impl UpstreamSet {
 
     /// The followed upstreams.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Upstream> {
-        self.0.iter().map(|followed| &followed.upstream)
+        self.followed.iter().map(|followed| &followed.upstream)
     }
 
     /// Compares the followed upstreams with `described`. An upstream is known by its pool, else by its name.
     fn diff(&self, described: &[Upstream]) -> Diff {
         let name = |upstream: &Upstream| UpstreamName::Text(Arc::clone(upstream.shared_name()));
-        let running = self.0.iter().map(|old| {
+        let running = self.followed.iter().map(|old| {
             let pool = UpstreamName::Pool(old.upstream.id());
             vec![pool, name(&old.upstream)]
         });
@@ -94,13 +99,13 @@ impl UpstreamSet {
         });
         let (running, names): (Vec<_>, Vec<_>) = (running.collect(), names.collect());
         diff(&running, &names, |i, j| {
-            self.0[i].upstream.is_same_as(&described[j])
+            self.followed[i].upstream.is_same_as(&described[j])
         })
     }
 
     fn follow(&mut self, upstream: Upstream, runtime: &runtime::Handle, signals: &ShutdownSignals) {
         let cancel = signals.abort.child_token();
-        runtime.spawn(upstream.clone().follow(cancel.clone()));
-        self.0.push(FollowedUpstream { upstream, cancel });
+        runtime.spawn(upstream.clone().follow(self.probes.clone(), cancel.clone()));
+        self.followed.push(FollowedUpstream { upstream, cancel });
     }
 }

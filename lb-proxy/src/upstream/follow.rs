@@ -8,6 +8,7 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::checks::permits::ProbePermits;
 use super::checks::tasks::CheckTasks;
 use super::{Upstream, lock};
 
@@ -23,8 +24,9 @@ impl Upstream {
             .await;
     }
 
-    /// Follows the sources until cancelled. One task at a time does it; when it ends, the next one continues.
-    pub(crate) async fn follow(self, cancel: CancellationToken) {
+    /// Follows the sources until cancelled, and runs the checks, whose probes need `permits`. One task at a time does it;
+    /// when it ends, the next one continues.
+    pub(crate) async fn follow(self, permits: ProbePermits, cancel: CancellationToken) {
         let shared = self.shared();
         let mut follower = select! {
             follower = shared.follower.lock() => follower,
@@ -34,7 +36,7 @@ impl Upstream {
         let Some(plan) = &mut *follower else {
             return;
         };
-        let mut checks = CheckTasks::default();
+        let mut checks = CheckTasks::new(permits);
         checks.set(&self, &plan.checks);
         loop {
             if let Some(mut next) = lock(&shared.plan).take() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lb_core::{Escaped, Snapshot};
 use tracing::{debug, info};
 
+use super::checks::list::DescribedCheck;
 use super::membership::Membership;
 use super::overrides::{
     ActiveOverride, Override, OverrideKind, OverrideOrigin, ReportedOverride, UnknownBackend,
@@ -73,16 +74,16 @@ impl Upstream {
         cleared
     }
 
-    /// Sets and removes what checks read from the answers of backends, by one update of the membership. What concerns a
-    /// backend that is gone is dropped.
-    pub(super) fn report_overrides(
-        &self,
-        origin: OverrideOrigin,
-        by: &Arc<str>,
-        reported: &[ReportedOverride],
-    ) {
+    /// Sets and removes what `check` read from the answers of backends, by one update of the membership. What concerns a
+    /// backend that is gone is dropped, and so is all if the check runs no longer.
+    pub(super) fn report_overrides(&self, check: &DescribedCheck, reported: &[ReportedOverride]) {
+        let (origin, by) = (check.check.override_origin(), &check.name);
         {
             let mut membership = lock(&self.shared().membership);
+            // Under the lock: `end_reports` comes later.
+            if !self.shared().checks.runs(&check.identity) {
+                return;
+            }
             let Membership {
                 discovered,
                 overrides,
@@ -98,11 +99,7 @@ impl Upstream {
                     continue;
                 };
                 let news = match setting {
-                    Ok(setting) => {
-                        let by = Arc::clone(by);
-                        let set = overrides.set(addr, Some(backend), origin, by, setting);
-                        set == Ok(true)
-                    }
+                    Ok(setting) => overrides.report(backend, origin, by, &check.identity, setting),
                     Err(kind) => overrides.clear(addr, origin, kind),
                 };
                 if news {
@@ -118,19 +115,18 @@ impl Upstream {
         self.serve_queue();
     }
 
-    /// Removes all overrides of `origin`: the check that reported them exists no longer.
-    pub(super) fn end_reports(&self, origin: OverrideOrigin, by: &Arc<str>) {
-        let all = self.overrides().into_iter();
-        let of_origin = all.filter(|active| active.origin == origin);
-        let ended: Vec<ReportedOverride> = of_origin
-            .map(|active| ReportedOverride {
-                addr: active.addr,
-                setting: Err(active.setting.kind()),
-            })
-            .collect();
-        if !ended.is_empty() {
-            self.report_overrides(origin, by, &ended);
+    /// Removes all overrides that `check` reported, which runs no longer. The others report anew what it had replaced.
+    pub(super) fn end_reports(&self, check: &DescribedCheck) {
+        {
+            let mut membership = lock(&self.shared().membership);
+            if !membership.overrides.end_reports(&check.identity) {
+                return;
+            }
+            debug!(upstream = self.name(), check = %check.name, "Overrides ended with their check");
+            self.shared().checks.forget_reports();
+            self.publish(&mut membership);
         }
+        self.serve_queue();
     }
 
     /// All overrides, in the order of the addresses, those of absent backends included.
@@ -148,7 +144,12 @@ impl Upstream {
     /// Makes what the sources reported the membership, with the overrides.
     pub(super) fn apply(&self, discovered: Snapshot) {
         let mut membership = lock(&self.shared().membership);
-        for gone in membership.overrides.renew(&discovered) {
+        let all_gone = membership.overrides.renew(&discovered);
+        if !all_gone.is_empty() {
+            // A backend may be back before the tasks of the checks have seen that it was gone.
+            self.shared().checks.forget_reports();
+        }
+        for gone in all_gone {
             let ActiveOverride {
                 endpoint,
                 setting,

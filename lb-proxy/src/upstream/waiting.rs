@@ -97,6 +97,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::upstream::checks::permits::ProbePermits;
     use crate::upstream::wait_queue::Queue;
 
     /// The lease that caused a refusal may end before the wait begins.
@@ -112,7 +113,11 @@ mod tests {
             .build()
             .expect("a valid upstream");
         let cancel = CancellationToken::new();
-        let follower = tokio::spawn(upstream.clone().follow(cancel.clone()));
+        let follower = tokio::spawn(
+            upstream
+                .clone()
+                .follow(ProbePermits::default(), cancel.clone()),
+        );
         upstream.ready().await;
 
         let key = HashKey::none();

@@ -1,12 +1,13 @@
 //! The checks of an upstream, as they were described and as they run.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_core::{BackendSet, Health, Timestamp};
 use rustix::process::{Resource, getrlimit};
 
-use super::record::{CheckRecord, CheckRecords};
+use super::record::CheckRecords;
 use crate::health::{CheckSettings, CheckState, CheckStatus, HealthCheck, ProbeSource};
 
 /// A check of an upstream, as it was described. Two are equal if their `Debug` texts and their settings are.
@@ -14,7 +15,8 @@ use crate::health::{CheckSettings, CheckState, CheckStatus, HealthCheck, ProbeSo
 pub(crate) struct DescribedCheck {
     pub(crate) check: Arc<dyn HealthCheck>,
     pub(crate) name: Arc<str>,
-    identity: Arc<str>,
+    /// Its `Debug` text.
+    pub(crate) identity: Arc<str>,
     pub(crate) settings: CheckSettings,
 }
 
@@ -67,12 +69,32 @@ impl RunningCheck {
 pub(crate) struct CheckList {
     running: Mutex<Vec<Arc<RunningCheck>>>,
     combining: Mutex<()>,
+    forgotten: AtomicU64,
 }
 
 impl CheckList {
     /// The checks.
     pub(crate) fn running(&self) -> Vec<Arc<RunningCheck>> {
         self.lock().clone()
+    }
+
+    /// Whether a check with this identity runs.
+    pub(crate) fn runs(&self, identity: &Arc<str>) -> bool {
+        let running = self.lock();
+        running
+            .iter()
+            .any(|check| check.described.identity == *identity)
+    }
+
+    /// Counts how often reports of checks were forgotten.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Acquire)
+    }
+
+    /// Lets every check report again what backends ask for, because something of it was forgotten. Before the membership
+    /// without it is published.
+    pub(crate) fn forget_reports(&self) {
+        self.forgotten.fetch_add(1, Ordering::Release);
     }
 
     /// Held while a result changes a backend's health, so that the results of several checks are combined one after the
@@ -88,22 +110,22 @@ impl CheckList {
     pub(crate) fn replace(&self, described: &[DescribedCheck]) {
         let mut running = self.lock();
         let mut old = std::mem::take(&mut *running);
-        for described in described {
-            let same = old.iter().position(|old| old.described == *described);
-            let identity = &described.identity;
-            let alike = same.or_else(|| {
-                let is_alike = |old: &Arc<RunningCheck>| old.described.identity == *identity;
-                old.iter().position(is_alike)
-            });
-            let before = alike.map(|i| old.swap_remove(i));
-            running.push(match before {
-                Some(before) if same.is_some() => before,
-                before => {
-                    let records = before.map(|before| std::mem::take(&mut *before.records()));
-                    let records = records.unwrap_or_default();
-                    Arc::new(RunningCheck::new(described.clone(), records))
-                }
-            });
+        let mut take = |is_it: &dyn Fn(&DescribedCheck) -> bool| {
+            let found = old.iter().position(|old| is_it(&old.described));
+            found.map(|i| old.remove(i))
+        };
+        // First of all, so that none that goes on gives its records to another one with the same identity.
+        let same: Vec<_> = described
+            .iter()
+            .map(|new| take(&|old| old == new))
+            .collect();
+        for (described, same) in described.iter().zip(same) {
+            running.push(same.unwrap_or_else(|| {
+                let alike = take(&|old| old.identity == described.identity);
+                let records = alike.map(|alike| std::mem::take(&mut *alike.records()));
+                let records = records.unwrap_or_default();
+                Arc::new(RunningCheck::new(described.clone(), records))
+            }));
         }
     }
 
@@ -112,10 +134,11 @@ impl CheckList {
     pub(crate) fn health(&self, addr: SocketAddr) -> Option<Health> {
         let mut waits = false;
         for check in &*self.lock() {
-            match check.records().get(addr).map(CheckRecord::state) {
-                Some(CheckState::Down) => return Some(Health::Unhealthy),
-                Some(CheckState::Unchecked) => waits |= !check.settings().initial.is_up(),
-                Some(CheckState::Up) => {}
+            match check.records().get(addr) {
+                Some(record) if record.state() == CheckState::Down => {
+                    return Some(Health::Unhealthy);
+                }
+                Some(record) => waits |= record.holds_health(check.settings()),
                 // The check has just been added.
                 None => waits = true,
             }

@@ -2,6 +2,7 @@
 
 mod handle;
 pub(crate) mod list;
+pub(crate) mod permits;
 pub(crate) mod record;
 mod reports;
 mod results;

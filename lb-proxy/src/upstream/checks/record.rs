@@ -8,8 +8,8 @@ use std::time::Duration;
 use lb_core::{Backend, BackendSet, Escaped, Health, Timestamp};
 
 use crate::health::{
-    CheckError, CheckReport, CheckSettings, CheckState, CheckStatus, LastProbe, Machine,
-    ProbeOutcome, ReportedHealth,
+    CheckError, CheckReport, CheckSettings, CheckState, CheckStatus, InitialState, LastProbe,
+    Machine, ProbeOutcome, ReportedHealth,
 };
 
 /// How many bytes of an answer or an error are kept.
@@ -26,6 +26,10 @@ pub(crate) struct CheckRecords {
 pub(crate) struct CheckRecord {
     backend: Arc<Backend>,
     machine: Machine,
+    /// The health of the backend when the record began.
+    began: Health,
+    /// Whether a probe has had an answer, one that states nothing included.
+    answered: bool,
     since: Timestamp,
     last: Option<LastProbe>,
     transitions: u64,
@@ -100,16 +104,14 @@ pub(crate) struct RecordChanges {
 }
 
 impl CheckRecord {
-    /// The record of a backend with the health `health`. One that was found unhealthy before has to pass as one that went
-    /// down: connections have kept its state while it was removed, or another check found it.
-    fn new(backend: &Backend, health: Health, now: Timestamp) -> Self {
-        let state = match health {
-            Health::Unhealthy => CheckState::Down,
-            _ => CheckState::Unchecked,
-        };
+    /// The record of a backend with the health `began`: connections may have kept its state while it was removed, or another
+    /// check found it.
+    fn new(backend: &Backend, began: Health, now: Timestamp) -> Self {
         Self {
             backend: Arc::new(backend.clone()),
-            machine: Machine::new(state),
+            machine: Machine::new(CheckState::Unchecked),
+            began,
+            answered: false,
             since: now,
             last: None,
             transitions: 0,
@@ -125,6 +127,18 @@ impl CheckRecord {
 
     pub(crate) fn state(&self) -> CheckState {
         self.machine.state()
+    }
+
+    /// Whether the backend keeps its health until this check has decided. A backend with a health from before waits for an
+    /// answer only, as a check that never states anything must not hold it for ever.
+    pub(crate) fn holds_health(&self, settings: &CheckSettings) -> bool {
+        let needs_pass = !settings.initial.is_up();
+        self.state() == CheckState::Unchecked
+            && match self.began {
+                Health::Unhealthy => !self.answered,
+                Health::Healthy => needs_pass && !self.answered,
+                _ => needs_pass,
+            }
     }
 
     /// What the last probe said, if there was one.
@@ -153,6 +167,7 @@ impl CheckRecord {
             at: ended.at,
             duration: ended.duration,
         });
+        self.answered |= ended.result.is_ok();
         let passed = match outcome {
             ProbeOutcome::Inconclusive => {
                 self.inconclusive += 1;
@@ -165,7 +180,14 @@ impl CheckRecord {
             ProbeOutcome::Passed => true,
         };
         let was_decided = self.state() != CheckState::Unchecked;
-        let changed = self.machine.observe(passed, settings);
+        let changed = match (self.began, was_decided) {
+            // It has to pass as one that went down.
+            (Health::Unhealthy, false) => {
+                let strict = settings.clone().initial(InitialState::FullyDown);
+                self.machine.observe(passed, &strict)
+            }
+            _ => self.machine.observe(passed, settings),
+        };
         if changed {
             self.since = ended.at;
             self.transitions += u64::from(was_decided);

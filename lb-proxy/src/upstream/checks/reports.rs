@@ -51,6 +51,11 @@ impl PendingReports {
         }
     }
 
+    /// Drops the reports of a backend that is gone.
+    pub(super) fn forget(&mut self, addr: SocketAddr) {
+        self.reports.retain(|report| report.addr != addr);
+    }
+
     /// When they are to be published.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.due

@@ -26,11 +26,13 @@ impl Results<'_> {
         let Some(record) = records.get_mut(addr) else {
             return settings.interval;
         };
+        let held = record.holds_health(settings);
         let changed = record.observe(probe, settings);
+        let released = held && !record.holds_health(settings);
         let interval = record.interval(settings);
         let state = record.state();
         let passed = matches!(&probe.result, Ok(report) if report.passed());
-        if changed {
+        if changed || released {
             let (text, endpoint) = (record.last_text(), record.backend().endpoint());
             drop(records);
             self.publish(addr, state, &endpoint, &text.unwrap_or_default());

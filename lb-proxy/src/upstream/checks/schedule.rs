@@ -18,7 +18,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::warn;
 
 use self::targets::{Due, Targets};
-use super::list::{DescribedCheck, RunningCheck, most_probes};
+use super::list::{RunningCheck, most_probes};
+use super::permits::ProbePermits;
 use super::record::EndedProbe;
 use super::reports::PendingReports;
 use super::results::Results;
@@ -34,17 +35,20 @@ pub(super) struct Scheduler {
     upstream: Upstream,
     check: Arc<RunningCheck>,
     targets: Targets,
-    probes: FuturesUnordered<Abortable<BoxFuture<'static, (Due, EndedProbe)>>>,
+    probes: FuturesUnordered<Abortable<BoxFuture<'static, (Due, Instant, EndedProbe)>>>,
     /// The most probes at once.
     limit: usize,
     rng: SplitMix64,
     complained: [Option<Instant>; 2],
     reports: PendingReports,
+    permits: ProbePermits,
+    /// How often reports had been forgotten when this task looked last.
+    forgotten: u64,
 }
 
 impl Scheduler {
     /// Probes until the task is aborted.
-    pub(super) async fn run(upstream: Upstream, check: Arc<RunningCheck>) {
+    pub(super) async fn run(upstream: Upstream, check: Arc<RunningCheck>, permits: ProbePermits) {
         let mut members = upstream.membership_changes();
         let mut scheduler = Self {
             limit: check.settings().max_concurrent.get().min(most_probes()),
@@ -55,6 +59,8 @@ impl Scheduler {
             rng: SplitMix64::new(RandomState::new().hash_one(0_u64)),
             complained: [None; 2],
             reports: PendingReports::default(),
+            permits,
+            forgotten: 0,
         };
         let mut timer = pin!(sleep_until(Instant::now()));
         loop {
@@ -99,6 +105,12 @@ impl Scheduler {
         let changes = self.check.records().follow(&set, self.upstream.now());
         for addr in changes.gone {
             self.targets.remove(addr);
+            self.reports.forget(addr);
+        }
+        let forgotten = self.upstream.check_list().forgotten();
+        if forgotten != self.forgotten {
+            self.forgotten = forgotten;
+            self.targets.forget_asked();
         }
         // Records may be older than this task.
         let unscheduled: Vec<SocketAddr> = match self.targets.is_empty() {
@@ -112,26 +124,14 @@ impl Scheduler {
     fn start_due(&mut self, now: Instant) -> Option<Instant> {
         while self.probes.len() < self.limit {
             match self.targets.take_due(now)? {
-                Ok(due) => self.start(due, now),
+                Ok(due) => self.start(due),
                 Err(next) => return Some(next),
             }
         }
         None
     }
 
-    fn start(&mut self, due: Due, now: Instant) {
-        let late = now.saturating_duration_since(due.at);
-        if late > self.check.settings().interval && self.may_complain(0) {
-            let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
-            let limit = self.limit;
-            warn!(
-                upstream,
-                check,
-                ?late,
-                limit,
-                "Probes start late: too many at once"
-            );
-        }
+    fn start(&mut self, due: Due) {
         let records = self.check.records();
         let Some(record) = records.get(due.addr) else {
             return;
@@ -139,10 +139,15 @@ impl Scheduler {
         let backend = Arc::clone(record.backend());
         drop(records);
         let header = self.upstream.probe_header(self.check.settings());
-        let begun = due.begun(now);
         let (upstream, check) = (self.upstream.clone(), Arc::clone(&self.check));
-        let probe = run_probe(upstream, check, backend, header);
-        let probe = probe.map(move |ended| (begun, ended)).boxed();
+        let permits = self.permits.clone();
+        let probe = async move {
+            let _permit = permits.acquire().await;
+            let begin = Instant::now();
+            let ended = run_probe(upstream, check, backend, header).await;
+            (due, begin, ended)
+        };
+        let probe = probe.boxed();
         if let Some(target) = self.targets.get_mut(due) {
             let (handle, registration) = AbortHandle::new_pair();
             target.probe = Some(handle);
@@ -150,11 +155,13 @@ impl Scheduler {
         }
     }
 
-    fn ended(&mut self, ended: Result<(Due, EndedProbe), Aborted>) {
+    fn ended(&mut self, ended: Result<(Due, Instant, EndedProbe), Aborted>) {
         // If the probe was dropped, its backend is gone.
-        let Ok((begun, probe)) = ended else {
+        let Ok((due, begin, probe)) = ended else {
             return;
         };
+        self.complain_if_late(begin.saturating_duration_since(due.at));
+        let begun = due.begun(begin);
         let Some(target) = self.targets.get_mut(begun) else {
             return;
         };
@@ -179,9 +186,22 @@ impl Scheduler {
 
     fn publish_reports(&mut self, now: Instant) {
         if let Some(reports) = self.reports.take_due(now) {
-            let DescribedCheck { check, name, .. } = &self.check.described;
-            let origin = check.override_origin();
-            self.upstream.report_overrides(origin, name, &reports);
+            let check = &self.check.described;
+            self.upstream.report_overrides(check, &reports);
+        }
+    }
+
+    fn complain_if_late(&mut self, late: Duration) {
+        if late > self.check.settings().interval && self.may_complain(0) {
+            let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
+            let limit = self.limit;
+            warn!(
+                upstream,
+                check,
+                ?late,
+                limit,
+                "Probes start late: too many at once"
+            );
         }
     }
 

@@ -6,12 +6,16 @@ use lb_core::Health;
 use tokio::task::JoinHandle;
 
 use super::list::{DescribedCheck, RunningCheck};
+use super::permits::ProbePermits;
 use super::schedule::Scheduler;
 use crate::upstream::Upstream;
 
 /// The tasks that run the checks of an upstream. Dropping it ends them, and the probes under way with them.
-#[derive(Debug, Default)]
-pub(crate) struct CheckTasks(Vec<CheckTask>);
+#[derive(Debug)]
+pub(crate) struct CheckTasks {
+    tasks: Vec<CheckTask>,
+    permits: ProbePermits,
+}
 
 #[derive(Debug)]
 struct CheckTask {
@@ -26,20 +30,30 @@ impl Drop for CheckTask {
 }
 
 impl CheckTasks {
+    /// No tasks. Their probes will need `permits`.
+    pub(crate) const fn new(permits: ProbePermits) -> Self {
+        let tasks = Vec::new();
+        Self { tasks, permits }
+    }
+
     /// Runs the checks in `described` and no other. A check that is described as before goes on undisturbed.
     pub(crate) fn set(&mut self, upstream: &Upstream, described: &[DescribedCheck]) {
         let list = upstream.check_list();
         let before = list.running();
         list.replace(described);
         let running = list.running();
-        let mut old = std::mem::take(&mut self.0);
+        let mut old = std::mem::take(&mut self.tasks);
         for check in &running {
             let same = old.iter().position(|old| Arc::ptr_eq(&old.check, check));
-            self.0.push(match same {
+            self.tasks.push(match same {
                 Some(i) => old.swap_remove(i),
                 None => CheckTask {
                     check: Arc::clone(check),
-                    task: tokio::spawn(Scheduler::run(upstream.clone(), Arc::clone(check))),
+                    task: tokio::spawn(Scheduler::run(
+                        upstream.clone(),
+                        Arc::clone(check),
+                        self.permits.clone(),
+                    )),
                 },
             });
         }
@@ -50,11 +64,8 @@ impl CheckTasks {
             withdraw(upstream);
         }
         for gone in before.iter().filter(is_gone) {
-            let origin = gone.described.check.override_origin();
-            let is_of =
-                |check: &Arc<RunningCheck>| check.described.check.override_origin() == origin;
-            if !running.iter().any(is_of) {
-                upstream.end_reports(origin, &gone.described.name);
+            if !list.runs(&gone.described.identity) {
+                upstream.end_reports(&gone.described);
             }
         }
     }

@@ -27,6 +27,8 @@ struct Overridden {
 struct Stamped {
     setting: Override,
     by: Arc<str>,
+    /// The identity of the check that reported it.
+    check: Option<Arc<str>>,
     since: SystemTime,
 }
 
@@ -54,9 +56,49 @@ impl Overrides {
             return Ok(false);
         }
         let since = SystemTime::now();
-        let stamped = Stamped { setting, by, since };
+        let stamped = Stamped {
+            setting,
+            by,
+            check: None,
+            since,
+        };
         overridden.settings.insert(key, stamped);
         Ok(true)
+    }
+
+    /// Sets an override of a present backend that the check with the identity `check` reports. Returns whether the value is
+    /// new.
+    pub(crate) fn report(
+        &mut self,
+        backend: &Backend,
+        origin: OverrideOrigin,
+        by: &Arc<str>,
+        check: &Arc<str>,
+        setting: Override,
+    ) -> bool {
+        let set = self.set(backend.addr, Some(backend), origin, Arc::clone(by), setting);
+        let overridden = self.0.get_mut(&backend.addr);
+        let key = (setting.kind(), origin);
+        if let Some(stamped) = overridden.and_then(|all| all.settings.get_mut(&key)) {
+            // An equal value is that of the check that reported it last.
+            stamped.by = Arc::clone(by);
+            stamped.check = Some(Arc::clone(check));
+        }
+        set == Ok(true)
+    }
+
+    /// Removes what the check with this identity reported. Returns whether there was something.
+    pub(crate) fn end_reports(&mut self, check: &Arc<str>) -> bool {
+        let mut ended = false;
+        for overridden in self.0.values_mut() {
+            overridden.settings.retain(|_, stamped| {
+                let is_of_check = stamped.check.as_ref() == Some(check);
+                ended |= is_of_check;
+                !is_of_check
+            });
+        }
+        self.forget_unused();
+        ended
     }
 
     /// Removes an override. Returns whether there was one.

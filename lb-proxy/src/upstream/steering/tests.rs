@@ -6,6 +6,7 @@ use lb_discovery::{DriverConfig, Manual};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::upstream::checks::permits::ProbePermits;
 use crate::upstream::hash_key::HashKey;
 use crate::upstream::overrides::WeightOverride;
 
@@ -70,7 +71,11 @@ async fn an_override_survives_updates_absence_and_another_description() {
     let (manual, sources) = Manual::new(backends());
     let upstream = describe(manual);
     let cancel = CancellationToken::new();
-    let follower = tokio::spawn(upstream.clone().follow(cancel.clone()));
+    let follower = tokio::spawn(
+        upstream
+            .clone()
+            .follow(ProbePermits::default(), cancel.clone()),
+    );
     upstream.ready().await;
     upstream
         .set_override(addr(1), OPERATOR, "me", DRAIN)

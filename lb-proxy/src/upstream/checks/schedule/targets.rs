@@ -108,6 +108,12 @@ impl Targets {
         }
     }
 
+    /// Forgets what backends have asked for, so that they are understood to ask for it anew.
+    pub(super) fn forget_asked(&mut self) {
+        let targets = self.by_addr.values_mut();
+        targets.for_each(|target| target.asked = Asked::default());
+    }
+
     /// The backend that `due` is about, unless it has been replaced since.
     pub(super) fn get_mut(&mut self, due: Due) -> Option<&mut Target> {
         let target = self.by_addr.get_mut(&due.addr);

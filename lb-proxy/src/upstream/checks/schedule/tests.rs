@@ -144,6 +144,15 @@ impl Scene {
         ports: impl IntoIterator<Item = u16>,
         describe: impl FnOnce(UpstreamBuilder) -> UpstreamBuilder,
     ) -> Self {
+        Self::sharing(&ProbePermits::new(1000), ports, describe).await
+    }
+
+    /// A scene whose probes share `permits` with those of others.
+    async fn sharing(
+        permits: &ProbePermits,
+        ports: impl IntoIterator<Item = u16>,
+        describe: impl FnOnce(UpstreamBuilder) -> UpstreamBuilder,
+    ) -> Self {
         let (source, backends) = Manual::new(snapshot(ports));
         let builder = Upstream::builder("scene")
             .discovery(source)
@@ -151,7 +160,7 @@ impl Scene {
             .policy(WeightedRoundRobin::new());
         let upstream = describe(builder).build().unwrap();
         let cancel = CancellationToken::new();
-        tokio::spawn(upstream.clone().follow(cancel.clone()));
+        tokio::spawn(upstream.clone().follow(permits.clone(), cancel.clone()));
         upstream.ready().await;
         Self {
             upstream,
@@ -492,3 +501,5 @@ async fn what_backends_ask_for_is_published_together_and_ends_with_the_check() {
     let published = scene.upstream.backends().snapshot().clone();
     assert!(published == scene.upstream.discovered());
 }
+
+mod changes;
