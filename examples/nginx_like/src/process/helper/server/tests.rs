@@ -64,7 +64,7 @@ fn a_token_is_opened_if_a_configuration_names_it_and_no_link_of_the_user_leads_t
     let conf = dir.path().join("lb.conf");
     let named = |name: &str| {
         let text = format!(
-            "stream {{ lb_admin 127.0.0.1:1 token={}; server {{ listen 1; return a; }} }}",
+            "stream {{ lb_admin 127.0.0.1:1 token={}; server {{ listen 2; return a; }} }}",
             dir.path().join(name).display()
         );
         fs::write(&conf, text).unwrap();
