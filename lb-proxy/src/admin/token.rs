@@ -39,14 +39,28 @@ impl AdminToken {
     ///
     /// # Errors
     ///
+    /// [`AdminError::ReadToken`], and those of [`read_open`](Self::read_open).
+    pub fn read(path: &Path) -> Result<Self, AdminError> {
+        let opened = File::open(path);
+        let opened = opened.map_err(|source| AdminError::ReadToken {
+            path: path.to_owned(),
+            source,
+        });
+        Self::read_open(opened?, path)
+    }
+
+    /// Reads the token from a file that is open, as [`read`](Self::read) does, for a process that may not open it itself.
+    /// `path` is the name of the file for errors. Blocks.
+    ///
+    /// # Errors
+    ///
     /// [`AdminError::ReadToken`], [`AdminError::OpenToken`] if other users may read it or its group may write it,
     /// [`AdminError::InvalidToken`].
-    pub fn read(path: &Path) -> Result<Self, AdminError> {
+    pub fn read_open(file: File, path: &Path) -> Result<Self, AdminError> {
         let error = |source| AdminError::ReadToken {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(error)?;
         if file.metadata().map_err(error)?.mode() & FORBIDDEN != 0 {
             return Err(AdminError::OpenToken {
                 path: path.to_owned(),
@@ -92,6 +106,8 @@ mod tests {
             set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let read = AdminToken::read(&path);
             assert_eq!(read.is_ok(), accepted, "{mode:o}");
+            let open = AdminToken::read_open(File::open(&path).unwrap(), &path);
+            assert_eq!(open.is_ok(), accepted, "{mode:o}");
             if let Ok(token) = read {
                 assert!(token.is(b"0123456789abcdef"));
                 assert!(!token.is(b"0123456789abcdeg") && !token.is(b"") && !token.is(b"0"));

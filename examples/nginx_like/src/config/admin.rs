@@ -3,11 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use lb_core::Endpoint;
 use lb_proxy::access::Network;
 
+use super::listen::Listen;
+use super::low_bits::warn_low_bits;
 use crate::syntax::address::{AddressError, ListenAddress};
 use crate::syntax::error::ConfigError;
 use crate::syntax::include::ConfFiles;
+use crate::syntax::reader::Reader;
 use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
 
@@ -50,12 +54,19 @@ enum AdminListenError {
         "other machines reach \"{address}\" of \"lb_admin\": listen on 127.0.0.1 or a unix socket, or write \"allow=NETWORK\""
     )]
     NotLoopback { address: String },
+    #[error(
+        "\"lb_admin\" and the \"listen {listen}\" in {span} cannot share an address: give \"lb_admin\" another port or path"
+    )]
+    Overlap { listen: Endpoint, span: Span },
 }
 
 impl AdminListen {
-    pub(super) fn read(statement: &Statement, files: &ConfFiles) -> Result<Self, ConfigError> {
+    pub(super) fn read(
+        statement: &Statement,
+        reader: &mut Reader<'_>,
+    ) -> Result<Self, ConfigError> {
         let mut listen = Self {
-            address: address(statement, files)?,
+            address: address(statement, reader.files())?,
             token: None,
             allow: Vec::new(),
             hosts: Vec::new(),
@@ -71,15 +82,48 @@ impl AdminListen {
                     let network = value.parse();
                     let network = network.map_err(|_| statement.invalid("network", value))?;
                     listen.allow.push(network);
+                    warn_low_bits(value, statement, reader);
                 }
                 "group" if listen.group.is_none() => listen.group = Some(value.to_owned()),
                 "host" => listen.hosts.push(value.to_owned()),
-                "token" if listen.token.is_none() => listen.token = Some(files.resolve(value)),
+                "token" if listen.token.is_none() => {
+                    listen.token = Some(reader.files().resolve(value));
+                }
                 _ => return Err(invalid()),
             }
         }
         listen.check(statement)?;
         Ok(listen)
+    }
+
+    /// Refuses an address that one of `listens` has.
+    pub(super) fn check_overlap<'a>(
+        &self,
+        mut listens: impl Iterator<Item = &'a Listen>,
+    ) -> Result<(), ConfigError> {
+        let Some(listen) = listens.find(|listen| self.overlaps(listen)) else {
+            return Ok(());
+        };
+        let overlap = AdminListenError::Overlap {
+            listen: listen.endpoint(),
+            span: listen.span.clone(),
+        };
+        Err(ConfigError::at(&self.span, overlap))
+    }
+
+    /// Whether the kernel refuses to let both listen.
+    fn overlaps(&self, listen: &Listen) -> bool {
+        match (&self.address, &listen.unix) {
+            (AdminAddress::Tcp(addr), None) => {
+                let (ours, other) = (addr.ip(), listen.addr.ip());
+                let takes_both = other.is_ipv6() && other.is_unspecified() && !listen.ipv6only;
+                let covers = ours == other || ours.is_unspecified() || other.is_unspecified();
+                let same_family = ours.is_ipv4() == other.is_ipv4();
+                addr.port() == listen.addr.port() && (takes_both || same_family && covers)
+            }
+            (AdminAddress::Unix(path), Some(other)) => path.as_path() == &**other,
+            _ => false,
+        }
     }
 
     fn check(&self, statement: &Statement) -> Result<(), ConfigError> {

@@ -10,10 +10,10 @@ use lb_proxy::health::{AgentCheck, HttpCheck, NodePortCheck, ProbeHeader, SendEx
 
 use super::match_block::{Match, expectation, literal};
 use super::settings::settings;
-use super::time_out::time_out;
 use crate::syntax::directive::Args::{AtLeast, Exactly};
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
+use crate::syntax::reader::Reader;
 use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
 use crate::syntax::units;
@@ -23,7 +23,16 @@ settings! {
     HealthSettings, HealthDraft, HEALTH_SETTINGS {
         /// `health_check_timeout`, 5 s by default: how long a probe may take.
         timeout: Duration = Duration::from_secs(5),
-        "health_check_timeout" Exactly(1) => time_out;
+        "health_check_timeout" Exactly(1) => probe_time_out;
+    }
+}
+
+/// Reads a time-out of probes, which cannot be 0.
+fn probe_time_out(statement: &Statement, _: &mut Reader<'_>) -> Result<Duration, ConfigError> {
+    let time_out = statement.milliseconds()?;
+    match time_out.is_zero() {
+        true => Err(statement.error(HealthCheckError::NoTime)),
+        false => Ok(time_out),
     }
 }
 
@@ -76,6 +85,8 @@ enum HealthCheckError {
         "\"health_check\" has no servers to check: \"proxy_pass\" has to name an upstream or an address"
     )]
     NoUpstream,
+    #[error("\"health_check_timeout\" must be longer than 0")]
+    NoTime,
     #[error("\"type={kind}\" needs \"port\": the port that it asks at")]
     NoPort { kind: &'static str },
     #[error("\"match\" \"{name}\" is not defined in \"stream\"")]

@@ -8,6 +8,9 @@ use crate::syntax::statement::Statement;
 use crate::variables::error::VariableError;
 use crate::variables::id::VariableId;
 
+/// The name of our own format.
+const OWN: &str = "lb_json";
+
 /// A `log_format` directive.
 #[derive(Debug)]
 pub(crate) struct LogFormat {
@@ -57,6 +60,12 @@ impl LogFormat {
         if formats.iter().any(|other| other.name == name) {
             return Err(statement.error(LogFormatError::Duplicate { name }));
         }
+        if name.eq_ignore_ascii_case(OWN) {
+            reader.warn(
+                statement,
+                format!("this format replaces the built-in format \"{OWN}\""),
+            );
+        }
         let mut texts = statement.parameters().peekable();
         let mut escape = LogEscape::Default;
         if let Some(value) = texts.peek().and_then(|text| text.strip_prefix("escape=")) {
@@ -85,10 +94,9 @@ impl LogFormat {
 
     /// The format `lb_json`, ours, which every configuration has unless it defines one of that name.
     pub(crate) fn add_own(formats: &mut Vec<Arc<Self>>) {
-        let name = "lb_json";
-        if Self::named(formats, name).is_none() {
+        if Self::named(formats, OWN).is_none() {
             formats.push(Arc::new(Self {
-                name: name.to_owned(),
+                name: OWN.to_owned(),
                 escape: LogEscape::None,
                 parts: [LogPart::Event].into(),
             }));

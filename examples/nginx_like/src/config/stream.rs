@@ -54,7 +54,7 @@ impl Block for StreamBlock {
         Directive::GEO,
         Directive::simple("lb_admin", AtLeast(1), |stream, statement, reader| {
             statement.once(&mut stream.admin, |statement| {
-                AdminListen::read(statement, reader.files())
+                AdminListen::read(statement, reader)
             })
         }),
         Directive::simple(

@@ -1,12 +1,15 @@
 //! The admin server of `lb_admin`.
 
+use std::path::Path;
+
 use lb_proxy::Handle;
-use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings, AdminToken};
+use lb_proxy::admin::{Admin, AdminError, AdminListener, AdminServer, AdminSettings, AdminToken};
 use nix::unistd::Group;
 use prometheus_client::registry::Registry;
 use tracing::error;
 
 use super::error::StartError;
+use super::files::access::FileAccess;
 use crate::config::admin::{AdminAddress, AdminListen};
 use crate::config::main::Config;
 
@@ -35,6 +38,7 @@ impl DesiredAdmin {
     pub(crate) fn open(
         config: &Config,
         running: Option<&AdminAddress>,
+        files: &FileAccess,
     ) -> Result<Self, StartError> {
         let listen = config
             .stream
@@ -43,10 +47,13 @@ impl DesiredAdmin {
         let Some(listen) = listen else {
             return Ok(Self(None));
         };
-        let settings = settings(listen)?;
+        let settings = settings(listen, |path| files.read_token(path))?;
         let step = match running == Some(&listen.address) {
             true => Step::Update(Box::new(settings)),
-            false => Step::Open(AdminListener::open(&settings)?),
+            false => {
+                let opened = AdminListener::open(&settings);
+                Step::Open(opened.map_err(StartError::admin(listen))?)
+            }
         };
         Ok(Self(Some((listen.address.clone(), step))))
     }
@@ -92,15 +99,21 @@ pub(crate) fn test(config: &Config) -> Result<(), StartError> {
         .stream
         .as_ref()
         .and_then(|stream| stream.admin.as_ref());
-    listen.map_or(Ok(()), |listen| settings(listen).map(drop))
+    listen.map_or(Ok(()), |listen| {
+        settings(listen, AdminToken::read).map(drop)
+    })
 }
 
-fn settings(listen: &AdminListen) -> Result<AdminSettings, StartError> {
+fn settings(
+    listen: &AdminListen,
+    read_token: impl FnOnce(&Path) -> Result<AdminToken, AdminError>,
+) -> Result<AdminSettings, StartError> {
     let settings = match &listen.address {
         AdminAddress::Tcp(addr) => AdminSettings::tcp(*addr),
         AdminAddress::Unix(path) => AdminSettings::unix(path.as_path()),
     };
-    let token = listen.token.as_deref().map(AdminToken::read).transpose()?;
+    let token = listen.token.as_deref().map(read_token).transpose();
+    let token = token.map_err(StartError::admin(listen))?;
     let allow = listen.allow.iter();
     let settings = allow.fold(settings.token(token), |settings, network| {
         settings.allow(*network)
@@ -111,8 +124,7 @@ fn settings(listen: &AdminListen) -> Result<AdminSettings, StartError> {
         return Ok(settings);
     };
     let group = Group::from_name(name).ok().flatten();
-    let group = group.ok_or_else(|| StartError::UnknownUser {
-        call: "getgrnam",
+    let group = group.ok_or_else(|| StartError::AdminGroup {
         name: name.clone(),
         span: listen.span.clone(),
     })?;

@@ -11,6 +11,7 @@ use lb_proxy::errors::{BindError, ReloadError};
 use super::send_signal::SignalError;
 use crate::build::error::BuildError;
 use crate::build::loops::Loop;
+use crate::config::admin::AdminListen;
 use crate::config::hint::hint;
 use crate::logs::syslog::SyslogError;
 use crate::syntax::error::{ConfigError, Os};
@@ -19,8 +20,17 @@ use crate::syntax::span::Span;
 /// Why the server does not start, or does not apply a configuration. Where nginx has the same error, the words are nginx's.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("{}", admin_failed(.0))]
-    Admin(#[from] AdminError),
+    #[error("\"lb_admin\": {} in {span}", admin_failed(source, token.as_deref()))]
+    Admin {
+        source: AdminError,
+        /// The file of its token.
+        token: Option<PathBuf>,
+        span: Span,
+    },
+    #[error(
+        "\"lb_admin\": there is no group \"{name}\": write a group of the system behind \"group=\", in {span}"
+    )]
+    AdminGroup { name: String, span: Span },
     #[error("{}", bind_failed(.0))]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -71,6 +81,15 @@ impl StartError {
         |source| Self::Open {
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// The socket or the token of `lb_admin` cannot be opened.
+    pub(crate) fn admin(listen: &AdminListen) -> impl FnOnce(AdminError) -> Self {
+        |source| Self::Admin {
+            source,
+            token: listen.token.clone(),
+            span: listen.span.clone(),
         }
     }
 
@@ -129,10 +148,14 @@ fn bind_failed(error: &BindError) -> String {
     }
 }
 
-fn admin_failed(error: &AdminError) -> String {
+fn admin_failed(error: &AdminError, token: Option<&Path>) -> String {
     match error {
+        AdminError::InvalidToken => match token {
+            Some(path) => format!("{error}, in the file {}", path.display()),
+            None => error.to_string(),
+        },
         AdminError::Listen { source, .. } | AdminError::ReadToken { source, .. } => {
-            format!("{error}: {}", Os(source))
+            format!("{error} ({})", Os(source))
         }
         error => error.to_string(),
     }

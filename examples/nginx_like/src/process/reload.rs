@@ -113,7 +113,8 @@ impl Reloader {
             false => open_pid(files, threads, &config.pid)?,
         };
         let (described, running) = (Arc::clone(&config), self.admin.address().cloned());
-        let admin = threads.run(move || DesiredAdmin::open(&described, running.as_ref()));
+        let opener = Arc::clone(files);
+        let admin = threads.run(move || DesiredAdmin::open(&described, running.as_ref(), &opener));
         let admin = admin.map_err(StartError::hung("opening the admin server"))??;
         let reloaded = handle.reload(proxy).await?;
         self.admin.apply(admin);

@@ -87,7 +87,7 @@ impl Prepared {
         } = self;
         loops::warn_of(&config);
         // With the rights of the superuser, as a file of root's may be the token.
-        let admin = DesiredAdmin::open(&config, None)?;
+        let admin = DesiredAdmin::open(&config, None, &files)?;
         limit_files(config.worker_rlimit_nofile);
         limit_core(config.worker_rlimit_core);
         set_priority(config.worker_priority);

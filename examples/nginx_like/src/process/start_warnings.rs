@@ -2,18 +2,22 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lb_core::Endpoint;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, ipproto, socket, sockopt};
+use rustix::net::{
+    AddressFamily, Protocol, SocketAddrUnix, SocketType, bind, ipproto, socket, sockopt,
+};
 
 use super::logs::configured::syslogs_of;
 use crate::build::inherited::ClaimedSocket;
+use crate::config::admin::{AdminAddress, AdminListen};
 use crate::config::listen::Listen;
 use crate::config::main::Config;
 use crate::config::stream::Stream;
@@ -34,6 +38,8 @@ pub(crate) fn of(config: &Config, claimed: &[ClaimedSocket]) -> Vec<Warning> {
     let unbound = stream
         .into_iter()
         .flat_map(|stream| unbound(stream, claimed));
+    let admin = stream.and_then(|stream| stream.admin.as_ref());
+    let unbound = unbound.chain(admin.and_then(unbound_admin));
     unbound.chain(unresolved(config)).collect()
 }
 
@@ -55,22 +61,40 @@ fn unbound(stream: &Stream, claimed: &[ClaimedSocket]) -> impl Iterator<Item = W
     })
 }
 
+/// The same for `lb_admin`.
+fn unbound_admin(admin: &AdminListen) -> Option<Warning> {
+    let (endpoint, bound) = match &admin.address {
+        AdminAddress::Tcp(addr) => (Endpoint::Tcp(*addr), try_bind_tcp(*addr, None, true)),
+        AdminAddress::Unix(path) => (Endpoint::Unix(path.as_path().into()), try_bind_unix(path)),
+    };
+    let errno = bound.err().filter(|errno| *errno != Errno::ADDRINUSE)?;
+    let text = format!(
+        "\"lb_admin\": bind() to {endpoint} failed ({}): the server will not start",
+        Os(&io::Error::from(errno))
+    );
+    Some(Warning::new(text, admin.span.clone()))
+}
+
 /// Binds a socket that does not listen.
 fn try_bind(listen: &Listen) -> Result<(), Errno> {
     if let Some(path) = &listen.unix {
         return try_bind_unix(path);
     }
-    let family = match listen.addr.is_ipv4() {
+    let protocol = listen.multipath.then_some(ipproto::MPTCP);
+    try_bind_tcp(listen.addr, protocol, listen.ipv6only)
+}
+
+fn try_bind_tcp(addr: SocketAddr, protocol: Option<Protocol>, ipv6only: bool) -> Result<(), Errno> {
+    let family = match addr.is_ipv4() {
         true => AddressFamily::INET,
         false => AddressFamily::INET6,
     };
-    let protocol = listen.multipath.then_some(ipproto::MPTCP);
     let socket = socket(family, SocketType::STREAM, protocol)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if family == AddressFamily::INET6 {
-        sockopt::set_ipv6_v6only(&socket, listen.ipv6only)?;
+        sockopt::set_ipv6_v6only(&socket, ipv6only)?;
     }
-    bind(&socket, &listen.addr)
+    bind(&socket, &addr)
 }
 
 /// Binds a socket that does not listen, and removes its file, as nginx does.

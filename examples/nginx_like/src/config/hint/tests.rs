@@ -36,6 +36,22 @@ fn errors_with_the_words_of_nginx_have_a_hint_where_there_is_one() {
             "the block that begins in line 2 has no closing brace",
         ),
         (
+            "stream { lb_admin localhost:1; }",
+            "write the address instead of the name, as in 127.0.0.1:9446",
+        ),
+        (
+            "stream { lb_admin /run/x.sock; }",
+            "write \"unix:\" in front of a path, as in unix:/run/lb.sock",
+        ),
+        (
+            "stream { lb_admin unix:a; lb_admin unix:b; }",
+            "there is one admin server: keep one \"lb_admin\", on an IP address or a unix socket",
+        ),
+        (
+            "stream { server { listen 1; return a; access_log a.log json; } }",
+            "the built-in format for JSON is \"lb_json\"",
+        ),
+        (
             "stream { server { listen 1; proxy_pass nodes; } }",
             "no \"upstream\" block has the name \"nodes\"; a host needs a port, as in \"nodes:443\"",
         ),

@@ -33,6 +33,10 @@ pub(crate) fn stream(
     errors: &mut Vec<ConfigError>,
 ) -> Stream {
     LogFormat::add_own(&mut block.log_formats);
+    if let Some(admin) = &block.admin {
+        let listens = block.servers.iter().flat_map(|server| &server.listens);
+        errors.extend(admin.check_overlap(listens).err());
+    }
     let addresses = listens::join(&mut block.servers, warnings, errors);
     let name_tables = virtual_servers::tables(&block.servers, &addresses, warnings, errors);
     let mut settings = block.settings;

@@ -145,6 +145,10 @@ fn what_cannot_work_is_refused() {
             "health_check interval=0;",
             "invalid parameter \"interval=0\"",
         ),
+        (
+            "health_check_timeout 0; health_check;",
+            "\"health_check_timeout\" must be longer than 0 in test.conf:",
+        ),
         ("health_check fails=0;", "invalid parameter \"fails=0\""),
         ("health_check passes=x;", "invalid parameter \"passes=x\""),
         ("health_check port=0;", "invalid parameter \"port=0\""),

@@ -254,6 +254,9 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Stream, "lb_admin 127.0.0.1:1 allow=x;", 2, r#"invalid network "x""#, None),
     (Stream, "lb_admin 127.0.0.1:1 token;", 2, r#"invalid parameter "token""#, None),
     (Stream, "lb_admin 127.0.0.1:1 token=a token=b;", 2, r#"invalid parameter "token=b""#, None),
+    (Stream, "\nlb_admin 127.0.0.1:1; server { return x;\nlisten 1; }", 3, r#""lb_admin" and the "listen 0.0.0.0:1" in test.conf:4 cannot share an address: give "lb_admin" another port or path"#, None),
+    (Stream, "lb_admin 127.0.0.1:1; server { return x; listen [::]:1 ipv6only=off; }", 2, r#""lb_admin" and the "listen [::]:1" in test.conf:2 cannot share an address: give "lb_admin" another port or path"#, None),
+    (Stream, "lb_admin unix:/run/a; server { return x; listen unix:/run/a; }", 2, r#""lb_admin" and the "listen unix:/run/a" in test.conf:2 cannot share an address: give "lb_admin" another port or path"#, None),
     (Stream, "lb_admin 127.0.0.1:1;\nlb_admin unix:a;", 3, r#""lb_admin" directive is duplicate"#, None),
     // Directives that are not there yet.
     (Server, "proxy_ssl on;", 2, r#"the "on" parameter of the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),

@@ -62,6 +62,16 @@ fn warnings_are_kept() {
         ),
         (
             In::Stream,
+            "lb_admin 0.0.0.0:1 allow=10.0.0.1/8;",
+            "low address bits of 10.0.0.1/8 are meaningless",
+        ),
+        (
+            In::Stream,
+            "log_format lb_json a;",
+            r#"this format replaces the built-in format "lb_json""#,
+        ),
+        (
+            In::Stream,
             "set_real_ip_from 10.0.0.1/24;",
             "low address bits of 10.0.0.1/24 are meaningless",
         ),

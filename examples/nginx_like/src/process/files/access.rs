@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use lb_proxy::admin::{AdminError, AdminToken};
 use rustix::fs::Uid;
 
 use super::conf_path::ConfPath;
@@ -91,6 +92,23 @@ impl FileAccess {
         match &self.helper {
             Some(helper) => helper.open_log(path),
             None => open_log::open(path),
+        }
+    }
+
+    /// Reads the token of the admin server. The helper opens a file that the process may not read.
+    pub(crate) fn read_token(&self, path: &Path) -> Result<AdminToken, AdminError> {
+        match (AdminToken::read(path), &self.helper) {
+            (Err(AdminError::ReadToken { source, .. }), Some(helper))
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                let opened = helper.open_token(path);
+                let opened = opened.map_err(|source| AdminError::ReadToken {
+                    path: path.to_owned(),
+                    source,
+                });
+                AdminToken::read_open(opened?, path)
+            }
+            (read, _) => read,
         }
     }
 

@@ -4,6 +4,6 @@ pub(crate) mod access;
 pub(crate) mod conf_path;
 pub(crate) mod file_threads;
 pub(crate) mod open_log;
-mod path_resolution;
+pub(crate) mod path_resolution;
 pub(crate) mod pid;
 pub(crate) mod socket_file;

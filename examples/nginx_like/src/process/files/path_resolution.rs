@@ -38,6 +38,13 @@ pub(super) fn open(path: &Path, owner: Option<Uid>, flags: OFlags) -> io::Result
     Ok(opened)
 }
 
+/// Opens a file that exists, to read it for a process of the user `owner`. It refuses what [`open`] refuses, and waits for no
+/// writer of a FIFO.
+pub(crate) fn open_to_read(path: &Path, owner: Uid) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    Ok(open_for(path, owner, flags)?.file)
+}
+
 /// The directory of `path` and the name in it, after all links, none of which belongs to `owner`.
 pub(super) fn place(path: &Path, owner: Uid) -> io::Result<(OwnedFd, OsString)> {
     let mut resolution = PathResolution::new(owner)?;

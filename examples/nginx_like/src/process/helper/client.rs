@@ -95,6 +95,12 @@ impl Helper {
         Ok(OwnedFd::from(socket).into())
     }
 
+    /// Opens the file of a token to read it. A configuration that was loaded must name it.
+    pub(crate) fn open_token(&self, path: &Path) -> io::Result<File> {
+        let answer = self.request(Tag::OpenToken, path)?;
+        answer.file.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
     /// Removes the file of a socket that was [opened](Self::open_unix). Waits a second at most.
     pub(crate) fn remove_unix(&self, path: &Path) -> io::Result<()> {
         self.request_within(Tag::RemoveUnix, path, Some(REMOVE_TIMEOUT))

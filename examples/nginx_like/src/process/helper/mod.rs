@@ -10,6 +10,7 @@
 //! - open a log or a pid file, if a configuration names it which the helper has read, and no link on the way belongs to
 //!   the user of the server;
 //! - open a unix domain socket of a `listen`, on the same conditions, and remove its file;
+//! - open the token file of `lb_admin` to read it, on the same conditions;
 //! - write the server's id to a pid file that it has opened, or remove that file.
 //!
 //! Each request has a thread and a socket for its answer, so that a request that hangs on a file does not delay the next.

@@ -23,6 +23,7 @@ use crate::config::main::Config;
 use crate::process::error::StartError;
 use crate::process::files::conf_path::ConfPath;
 use crate::process::files::open_log;
+use crate::process::files::path_resolution;
 use crate::process::files::pid::PidFile;
 use crate::process::files::socket_file::SocketFile;
 use crate::process::logs::configured::paths_of;
@@ -137,12 +138,13 @@ struct OpenFiles {
     sockets: Vec<SocketFile>,
 }
 
-/// The logs and the pid files that configurations have named so far.
+/// The files that configurations have named so far.
 #[derive(Default)]
 struct ConfiguredPaths {
     logs: HashSet<PathBuf>,
     pids: HashSet<PathBuf>,
     sockets: HashSet<PathBuf>,
+    tokens: HashSet<PathBuf>,
 }
 
 #[derive(Default)]
@@ -211,6 +213,10 @@ impl RequestHandler {
                     file: Some(OwnedFd::from(socket).into()),
                 })
             }
+            Tag::OpenToken if lock(&self.configured).tokens.contains(&path) => Ok(Response {
+                body: Vec::new(),
+                file: Some(path_resolution::open_to_read(&path, self.owner)?),
+            }),
             Tag::RemoveUnix => {
                 drop(self.take_socket(&path));
                 Ok(Response::default())
@@ -247,6 +253,10 @@ impl RequestHandler {
             let listens = servers.flat_map(|server| &server.listens);
             let paths = listens.filter_map(|listen| listen.unix.as_deref());
             configured.sockets.extend(paths.map(Path::to_owned));
+            let admin = config.stream.and_then(|stream| stream.admin);
+            configured
+                .tokens
+                .extend(admin.and_then(|admin| admin.token));
             configured.pids.insert(config.pid.path);
         }
         recording

@@ -28,6 +28,7 @@ pub(super) enum Tag {
     WritePid = b'w',
     RemovePid = b'r',
     OpenUnix = b'u',
+    OpenToken = b't',
     RemoveUnix = b'x',
     /// Answers. The body is a recording of the configuration, or empty.
     Done = b'd',
@@ -51,6 +52,7 @@ impl Tag {
             Self::WritePid,
             Self::RemovePid,
             Self::OpenUnix,
+            Self::OpenToken,
             Self::RemoveUnix,
             Self::Done,
             Self::Failed,

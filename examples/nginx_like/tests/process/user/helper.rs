@@ -7,10 +7,59 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Signal, kill_process};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{USER, field, helper, is_root, node, run, runs, shared_dir, uid};
 use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, eventually};
+
+#[tokio::test]
+async fn a_reload_reads_a_token_that_only_the_superuser_may_read() {
+    if !is_root() {
+        return;
+    }
+    let (_node, stream) = node().await;
+    let (dir, admin) = (shared_dir(), Reserved::any());
+    let token = dir.path().join("token");
+    let write = |text: &str| {
+        fs::write(&token, text).unwrap();
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let drain = async |token: &str| {
+        let request = format!(
+            "POST /drain?backend=127.0.0.1:1 HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(admin.addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    let [first, second] = ["first-token-0123456789", "second-token-0123456789"];
+    write(first);
+    let stream = format!(
+        "lb_admin {} token={}; {stream}",
+        admin.addr,
+        token.display()
+    );
+    let user = format!("user {USER};");
+    let proxy = NginxLike::start(&user, &stream).await;
+    let (admitted, refused) = (drain(first).await, drain(second).await);
+    assert_ne!(admitted, refused);
+    proxy.reload(&user, &stream).await;
+    assert_eq!(drain(first).await, admitted);
+    write(second);
+    proxy.reload(&user, &stream).await;
+    assert_eq!(
+        (drain(first).await, drain(second).await),
+        (refused, admitted)
+    );
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
+    proxy.signal(Signal::HUP);
+    let error = format!("\"lb_admin\": the token file {} must be", token.display());
+    proxy.logged(&error).await;
+}
 
 #[tokio::test]
 async fn a_reload_has_the_rights_of_the_start() {

@@ -56,6 +56,40 @@ fn each_path_has_one_pid_file_however_often_it_is_requested() {
 }
 
 #[test]
+fn a_token_is_opened_if_a_configuration_names_it_and_no_link_of_the_user_leads_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let [token, link] = ["token", "link"].map(|name| dir.path().join(name));
+    fs::write(&token, "0123456789abcdef").unwrap();
+    std::os::unix::fs::symlink(&token, &link).unwrap();
+    let conf = dir.path().join("lb.conf");
+    let named = |name: &str| {
+        let text = format!(
+            "stream {{ lb_admin 127.0.0.1:1 token={}; server {{ listen 1; return a; }} }}",
+            dir.path().join(name).display()
+        );
+        fs::write(&conf, text).unwrap();
+    };
+    let mut handler = handler(&dir.path().join("lb.pid"));
+    let ask = |handler: &RequestHandler, path: &Path| {
+        let answer = handler.answer(frame(Tag::OpenToken, path));
+        answer.map(|answer| io::read_to_string(answer.file.unwrap()).unwrap())
+    };
+    ask(&handler, &token).expect_err("a path that no configuration names");
+    named("token");
+    handler.load();
+    assert_eq!(ask(&handler, &token).unwrap(), "0123456789abcdef");
+    named("missing");
+    handler.load();
+    ask(&handler, &dir.path().join("missing")).expect_err("no file");
+    assert!(!dir.path().join("missing").exists());
+    named("link");
+    handler.load();
+    ask(&handler, &link).expect("a link of another user");
+    Arc::get_mut(&mut handler).unwrap().owner = geteuid();
+    ask(&handler, &link).expect_err("a link of the user");
+}
+
+#[test]
 fn requests_that_hang_are_limited_and_delay_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lb.pid");
