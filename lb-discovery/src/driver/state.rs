@@ -30,11 +30,15 @@ impl DriverState {
     }
 
     /// Copies the last good set of source `from` of `old` to source `index`, with its staleness and its error, unless
-    /// source `index` has yielded a set itself. Taking a set over does not make it younger.
+    /// source `index` has yielded a set itself. Taking a set over does not make it younger. The counters go on, unless
+    /// source `index` has counted an attempt itself.
     pub(crate) fn inherit(&self, index: usize, source: &dyn Source, old: &Self, from: usize) {
         let old = old.lock().all[from].clone();
         let current = adapted(source, &old.raw, &source.label());
         self.change(index, |state| {
+            if (state.failures, state.updates) == (0, 0) {
+                (state.failures, state.updates) = (old.failures, old.updates);
+            }
             if state.last_success.is_none() {
                 state.raw = old.raw;
                 state.current = current;

@@ -77,7 +77,8 @@ impl Driver {
     ///
     /// A source here that has the [identity](Source::identity) of a source there begins with the last good set of that
     /// one, [adapted](Source::adapt), until it yields a set itself. If that one fails, the source here counts as failing
-    /// since the same time, which [`max_stale`](DriverConfig::max_stale) limits. O(sources), without I/O.
+    /// since the same time, which [`max_stale`](DriverConfig::max_stale) limits. Its numbers of failures and updates go on
+    /// from those of the source there, unless it has counted some itself. O(sources), without I/O.
     pub fn resume(&mut self, old: &Self) {
         let mut known: HashMap<Arc<str>, VecDeque<usize>> = HashMap::new();
         // Asked again: the identity of a source changes when its configuration leads to another destination.

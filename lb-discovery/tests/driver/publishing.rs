@@ -67,6 +67,9 @@ async fn a_driver_that_takes_over_keeps_the_sets_of_sources_that_stay() {
     let backends: Vec<_> = status.iter().map(|source| source.backends).collect();
     assert_eq!(backends, [1, 0, 0]);
     assert!(status[0].last_success.is_some() && status[1].last_success.is_none());
+    // The counters go on from those of the source there.
+    let updates: Vec<_> = status.iter().map(|source| source.updates).collect();
+    assert_eq!(updates, [1, 0, 0]);
     let mut run = RunningDriver::resume(driver, handle);
     // A set that was taken over is no answer: the driver waits for every source, and an answer replaces the set.
     assert_eq!(ports(&run.next().await), [3, 4, 5]);

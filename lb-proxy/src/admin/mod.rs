@@ -1,8 +1,8 @@
 //! A small HTTP server for operators: metrics, readiness, status, explanations, live sessions, and overrides.
 //!
 //! [`AdminListener::open`] opens the socket, [`Admin::serve`] serves it. Requests run on a thread of their own, which exists
-//! only while there are connections, so that no session waits for a request. At most [`MAX_CONNECTIONS`] are open at a time,
-//! each request is bounded in size and time, and the [descriptors](DESCRIPTORS) that all of this takes are to be
+//! only while there are connections, so that no session waits for a request. At most [`MAX_CONNECTIONS`] are open at a time;
+//! a further one replaces the one that has been waiting longest for the header of a request. Each request is bounded in size and time, and the [descriptors](DESCRIPTORS) that all of this takes are to be
 //! [reserved](crate::ProxyBuilder::reserve_descriptors).
 //!
 //! # Requests

@@ -247,7 +247,7 @@ pub(super) static SOURCE_FAILURES: Family = Family::new(
 );
 pub(super) static SOURCE_AGE: Family = Family::in_seconds(
     "lb_source_age",
-    "Time since the last set of the source. It grows while nothing changes.",
+    "Time since the last answer that decided the set of the source. It grows while nothing changes.",
 );
 pub(super) static SOURCE_STALE: Family = Family::in_seconds(
     "lb_source_stale",

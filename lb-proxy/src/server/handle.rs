@@ -113,9 +113,10 @@ impl Handle {
     }
 
     /// Adds a reload that failed before [`reload`](Self::reload), such as one of an invalid file, to the
-    /// [history](Self::reload_history).
+    /// [history](Self::reload_history), and counts it as [failed](Self::reloads).
     pub fn note_failed_reload(&self, error: impl Into<Arc<str>>) {
         self.server.history.add(Err(error.into()));
+        self.server.count_reload(false);
     }
 
     /// The last 32 reloads, the oldest first, failed ones included.

@@ -32,7 +32,8 @@ pub struct ReloadReport {
 pub struct ReloadCounts {
     /// Reloads that were applied.
     pub applied: u64,
-    /// Reloads that failed, so that nothing changed.
+    /// Reloads that failed, so that nothing changed: also those that the embedder has
+    /// [noted](crate::Handle::note_failed_reload).
     pub failed: u64,
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, Snapshot};
 use lb_discovery::{DriverConfig, Manual, Static};
-use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings, AdminToken, ConfigLine};
+use lb_proxy::admin::{
+    Admin, AdminListener, AdminServer, AdminSettings, AdminToken, ConfigLine, MAX_CONNECTIONS,
+};
 use lb_proxy::{Listener, Proxy, Upstream};
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -510,4 +512,35 @@ async fn a_new_token_is_applied_even_if_the_group_cannot_be() {
     let answer = spawn_blocking(ask).await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     scene.end().await;
+}
+
+#[tokio::test]
+async fn clients_that_send_half_a_request_do_not_keep_a_probe_from_its_answer() {
+    let scene = AdminScene::new(AdminSettings::tcp(loopback())).await;
+    let mut halves = Vec::new();
+    for _ in 0..2 * MAX_CONNECTIONS {
+        let mut half = tokio::net::TcpStream::connect(scene.addr()).await.unwrap();
+        half.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+        halves.push(half);
+    }
+    assert_eq!(
+        tcp(scene.addr(), "GET", "/livez", "host: [::1]\r\n")
+            .await
+            .status,
+        200
+    );
+
+    // The one that has waited longest is closed, and the last one is open.
+    let mut first = halves.swap_remove(0);
+    match first.read(&mut [0]).await {
+        Ok(read) => assert_eq!(read, 0),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
+    let mut last = halves.swap_remove(0);
+    let rest = b"host: localhost\r\nconnection: close\r\n\r\n";
+    last.write_all(rest).await.unwrap();
+    let mut answer = String::new();
+    last.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    scene.proxy.end().await;
 }

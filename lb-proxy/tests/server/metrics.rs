@@ -295,6 +295,10 @@ async fn a_reload_keeps_the_counters_of_what_it_keeps_and_shows_the_rest_once_mo
         value(&scrape, "lb_server_reloads_total{result=\"applied\"}"),
         Some(1.0)
     );
+    let failed = "lb_server_reloads_total{result=\"failed\"}";
+    assert_eq!(value(&scrape, failed), Some(0.0));
+    proxy.handle.note_failed_reload("a broken file");
+    assert_eq!(value(&scraped.scrape(), failed), Some(1.0));
     drop(client);
     proxy.end().await;
 }

@@ -83,6 +83,7 @@ async fn a_drain_survives_reloads_and_the_socket_follows_the_configuration() {
         "nginx_like_config_reloads_total{result=\"applied\"} 1",
         "nginx_like_config_reloads_total{result=\"failed\"} 1",
         "lb_server_reloads_total{result=\"applied\"} 1",
+        "lb_server_reloads_total{result=\"failed\"} 1",
         "lb_listener_sessions_active",
         "process_open_fds",
     ] {

@@ -100,6 +100,7 @@ export function showSources(upstreams) {
 function sourceState(source) {
   if (source.expired) return "✗ expired";
   if (source.stale_ms !== undefined) return `▲ fails for ${duration(source.stale_ms)}`;
+  if (source.last_error !== undefined) return "▲ no backends";
   return source.age_ms === undefined ? "… waiting" : "✓ good";
 }
 

@@ -103,6 +103,8 @@ function* ofSources(upstream, now) {
       const since = clock(Math.round((now - source.stale_ms) / 10_000) * 10_000);
       const kept = source.age_ms === undefined ? "It has not answered yet" : "Its last backends stay in use";
       yield { key, severe: source.age_ms === undefined, text: `${of} has failed since about ${since}${error}. ${kept}.` };
+    } else if (source.last_error !== undefined) {
+      yield { key, severe: false, text: `${of} answers that there are no backends${error}.` };
     }
   }
 }

@@ -10,17 +10,23 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::select;
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::connection;
+use super::header_wait::HeaderWait;
 use super::shared::ServerShared;
 use crate::admin::listener::AdminSocket;
 use crate::admin::peer::AdminPeer;
 
-/// How many connections are open at a time. Further ones wait in the kernel's queue.
+/// How many connections are open at a time.
+///
+/// A further one replaces the connection that has been waiting longest for the header of a request: an idle one, or one whose
+/// client has sent a part. So clients that send nothing do not keep a probe from its answer. While all connections answer a
+/// request, further ones wait in the kernel's queue.
 pub const MAX_CONNECTIONS: usize = 16;
 
 /// How long the thread stays without a client: longer than a client takes that connects for each request.
@@ -36,26 +42,60 @@ pub(super) async fn serve_until_idle(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let watched = socket.watch()?;
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::default();
     loop {
         select! {
             () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = accept(&socket, &watched), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok(client) => {
-                    let shared = Arc::clone(&shared);
-                    connections.spawn(serve(client, shared));
-                }
+            Some(_) = connections.tasks.join_next() => {}
+            accepted = accept(&socket, &watched), if connections.has_room() => match accepted {
+                Ok(client) => connections.add(client, Arc::clone(&shared)).await,
                 Err(error) => {
                     warn!(%error, "Admin connection not accepted");
                     sleep(PAUSE).await;
                 }
             },
-            () = sleep(LINGER), if connections.is_empty() => break,
+            () = connections.request_ended.notified() => {}
+            () = sleep(LINGER), if connections.tasks.is_empty() => break,
         }
     }
-    connections.shutdown().await;
+    connections.tasks.shutdown().await;
     Ok(())
+}
+
+/// The open connections.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    waits: Vec<(AbortHandle, Arc<HeaderWait>)>,
+    request_ended: Arc<Notify>,
+}
+
+impl Connections {
+    /// Whether one may be added, in the place of another if need be.
+    fn has_room(&self) -> bool {
+        self.tasks.len() < MAX_CONNECTIONS || self.longest_wait().is_some()
+    }
+
+    /// The connection that has been waiting longest for the header of a request.
+    fn longest_wait(&self) -> Option<&AbortHandle> {
+        let open = self.waits.iter().filter(|(task, _)| !task.is_finished());
+        let waiting = open.filter_map(|(task, wait)| Some((wait.since()?, task)));
+        let longest = waiting.min_by_key(|&(since, _)| since);
+        longest.map(|(_, task)| task)
+    }
+
+    async fn add(&mut self, client: AcceptedClient, shared: Arc<ServerShared>) {
+        while self.tasks.len() >= MAX_CONNECTIONS {
+            if let Some(task) = self.longest_wait() {
+                task.abort();
+            }
+            self.tasks.join_next().await;
+        }
+        self.waits.retain(|(task, _)| !task.is_finished());
+        let wait = Arc::new(HeaderWait::new(Arc::clone(&self.request_ended)));
+        let task = self.tasks.spawn(serve(client, shared, Arc::clone(&wait)));
+        self.waits.push((task, wait));
+    }
 }
 
 enum AcceptedClient {
@@ -76,12 +116,16 @@ async fn accept(socket: &AdminSocket, watched: &AsyncFd<OwnedFd>) -> io::Result<
         .await
 }
 
-async fn serve(client: AcceptedClient, shared: Arc<ServerShared>) {
+async fn serve(client: AcceptedClient, shared: Arc<ServerShared>, wait: Arc<HeaderWait>) {
     // It fails only if the client is gone already.
-    let _ = try_serve(client, shared).await;
+    let _ = try_serve(client, shared, &wait).await;
 }
 
-async fn try_serve(client: AcceptedClient, shared: Arc<ServerShared>) -> io::Result<()> {
+async fn try_serve(
+    client: AcceptedClient,
+    shared: Arc<ServerShared>,
+    wait: &HeaderWait,
+) -> io::Result<()> {
     match client {
         AcceptedClient::Tcp(stream, peer) => {
             if !shared.rules().admits(peer) {
@@ -90,7 +134,7 @@ async fn try_serve(client: AcceptedClient, shared: Arc<ServerShared>) -> io::Res
             stream.set_nonblocking(true)?;
             let stream = tokio::net::TcpStream::from_std(stream)?;
             stream.set_nodelay(true)?;
-            connection::serve(stream, peer, shared).await;
+            connection::serve(stream, peer, shared, wait).await;
         }
         AcceptedClient::Unix(stream) => {
             stream.set_nonblocking(true)?;
@@ -100,7 +144,7 @@ async fn try_serve(client: AcceptedClient, shared: Arc<ServerShared>) -> io::Res
                 uid: credentials.uid(),
                 pid: credentials.pid().unwrap_or_default(),
             };
-            connection::serve(stream, peer, shared).await;
+            connection::serve(stream, peer, shared, wait).await;
         }
     }
     Ok(())

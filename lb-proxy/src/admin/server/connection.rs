@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::header_wait::HeaderWait;
 use super::shared::ServerShared;
 use crate::admin::access::{AccessError, AccessHeaders};
 use crate::admin::answer::{AdminAnswer, RequestError};
@@ -48,10 +49,14 @@ pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: AdminPeer,
     shared: Arc<ServerShared>,
+    wait: &HeaderWait,
 ) {
     let service = service_fn(|request| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(respond(request, peer, &shared).await) }
+        async move {
+            let _answered = wait.interrupt();
+            Ok::<_, Infallible>(respond(request, peer, &shared).await)
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

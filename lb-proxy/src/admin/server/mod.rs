@@ -2,6 +2,7 @@
 
 mod accept;
 mod connection;
+mod header_wait;
 mod running;
 mod shared;
 mod thread;

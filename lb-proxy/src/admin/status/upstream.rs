@@ -74,7 +74,7 @@ pub struct SourceReport {
     pub name: String,
     /// Backends in its current set.
     pub backends: usize,
-    /// Milliseconds since its last good answer; absent before the first.
+    /// Milliseconds since its last set, or since an answer that there is nothing emptied its set; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
     /// Milliseconds since it fails; absent while it does not.
@@ -82,12 +82,12 @@ pub struct SourceReport {
     pub stale_ms: Option<u64>,
     /// Whether its set was dropped because it was stale for too long.
     pub expired: bool,
-    /// The last error, until the next good answer.
+    /// Why the last attempt failed, or why there are no backends; absent from the next set on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
     /// Failed attempts.
     pub failures: u64,
-    /// Good answers.
+    /// Sets that it has yielded.
     pub updates: u64,
 }
 
