@@ -11,6 +11,8 @@
 //! default 10000: more than the proxy serves are refused, and the bench fails. Not criterion's: the figures are those of another process.
 //! The load, its servers and the proxies need a processor each; pin them with taskset(1) where others run.
 
+#![expect(clippy::print_stdout, reason = "the figures are the output")]
+
 mod load;
 mod process;
 
@@ -35,6 +37,7 @@ use load::{echo, round_trips, sessions};
 use process::{Proxy, binary, placed, write_conf};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+type Bench = fn(&Runtime, Extent) -> Outcome;
 
 const SERVERS: u32 = 20_000;
 /// A format as in nginx's documentation.
@@ -71,7 +74,7 @@ fn main() -> Outcome {
         },
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let benches: [(&str, fn(&Runtime, Extent) -> Outcome); 4] = [
+    let benches: [(&str, Bench); 4] = [
         ("nginx_like/access_log", access_log),
         ("nginx_like/log_that_hangs", log_that_hangs),
         ("nginx_like/reload", reload),

@@ -95,7 +95,7 @@ pub(super) fn binary() -> PathBuf {
         let own = std::env::current_exe().unwrap_or_default();
         own.ancestors()
             .nth(2)
-            .unwrap_or(Path::new(""))
+            .unwrap_or_else(|| Path::new(""))
             .join("nginx_like")
     })
 }
