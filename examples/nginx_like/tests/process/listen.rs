@@ -111,7 +111,7 @@ async fn response(addr: SocketAddr) -> String {
 
 #[tokio::test]
 async fn the_local_address_chooses_between_a_wildcard_and_the_addresses_of_its_port() {
-    let shared = Reserved::any();
+    let shared = Reserved::everywhere();
     let port = shared.addr.port();
     let other = SocketAddr::from(([127, 0, 0, 2], port));
     let stream = format!(

@@ -63,6 +63,13 @@ impl Reserved {
         Self::at((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
     }
 
+    /// The loopback address with a port that is free on every IPv4 address of the machine, for a `listen` of the port alone.
+    pub(crate) fn everywhere() -> Self {
+        let mut reserved = Self::at((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+        reserved.addr.set_ip(Ipv4Addr::LOCALHOST.into());
+        reserved
+    }
+
     /// One port that is free on all of `hosts`.
     pub(crate) fn same_port(hosts: &[IpAddr]) -> Vec<Self> {
         loop {
