@@ -85,3 +85,17 @@ fn endpoints(
     };
     addrs.iter().map(shown).collect()
 }
+
+#[cfg(test)]
+impl Upstream {
+    /// Follows the sources on a task until the token is cancelled. Completes when the first membership is known.
+    pub(crate) async fn followed(
+        &self,
+        permits: ProbePermits,
+    ) -> (tokio::task::JoinHandle<()>, CancellationToken) {
+        let cancel = CancellationToken::new();
+        let follower = tokio::spawn(self.clone().follow(permits, cancel.clone()));
+        self.ready().await;
+        (follower, cancel)
+    }
+}

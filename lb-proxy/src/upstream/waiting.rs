@@ -94,7 +94,6 @@ mod tests {
     use lb_core::policy::WeightedRoundRobin;
     use lb_core::{Backend, Snapshot};
     use lb_discovery::Manual;
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::upstream::checks::permits::ProbePermits;
@@ -112,13 +111,7 @@ mod tests {
             .queue(Some(Queue::new(NonZeroUsize::MIN)))
             .build()
             .expect("a valid upstream");
-        let cancel = CancellationToken::new();
-        let follower = tokio::spawn(
-            upstream
-                .clone()
-                .follow(ProbePermits::default(), cancel.clone()),
-        );
-        upstream.ready().await;
+        let (follower, cancel) = upstream.followed(ProbePermits::default()).await;
 
         let key = HashKey::none();
         let mut tried = Tried::new();

@@ -18,7 +18,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use test_support::deadline::eventually;
 use test_support::discovery::{Script, Watch};
 use test_support::nodes::listening;
-use test_support::proxy::{RunningProxy, reload, round_robin};
+use test_support::proxy::{RunningProxy, eager, reload, round_robin};
 use test_support::sockets::loopback;
 use test_support::streams::assert_reset;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -94,7 +94,7 @@ impl AdminScene {
             .collect();
         let upstream = Upstream::builder("pool")
             .discovery(Static::new(snapshot))
-            .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+            .discovery_config(eager())
             .policy(WeightedRoundRobin::new())
             .build()
             .unwrap();
@@ -436,7 +436,7 @@ async fn sessions_of_a_removed_backend_are_listed_and_closed() {
     let (manual, sources) = Manual::new([gone].map(Backend::new).into_iter().collect());
     let upstream = Upstream::builder("pool")
         .discovery(manual)
-        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+        .discovery_config(eager())
         .build()
         .unwrap();
     let proxy = Proxy::builder()

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::time::Duration;
 
 use lb_core::policy::Maglev;
 use lb_core::{Backend, Health, Snapshot};
-use lb_discovery::{DriverConfig, Manual};
+use lb_discovery::Manual;
 use lb_proxy::balancing::Queue;
 use lb_proxy::health::{CheckSettings, TcpCheck};
 use lb_proxy::openmetrics::{Format, ServerCollector, encode};
@@ -15,7 +14,7 @@ use lb_proxy::reports::{Phase, TransitionKind};
 use lb_proxy::{Listener, Proxy, Upstream};
 use prometheus_client::registry::Registry;
 use test_support::deadline::eventually;
-use test_support::proxy::{RunningProxy, reload, upstream};
+use test_support::proxy::{RunningProxy, eager, reload, upstream};
 use test_support::sockets::{loopback, refusing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -205,7 +204,7 @@ async fn a_backend_that_left_is_shown_until_a_scrape_after_its_last_session() {
     let (source, handle) = Manual::new(Snapshot::from_backends([Backend::new(first)]));
     let upstream = Upstream::builder("test")
         .discovery(source)
-        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+        .discovery_config(eager())
         .build()
         .unwrap();
     let listener = Listener::new(loopback(), &upstream);

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use lb_core::{Backend, Snapshot};
-use lb_discovery::{DriverConfig, Manual};
+use lb_discovery::Manual;
 use lb_proxy::openmetrics::{Format, ServerCollector, encode};
 use lb_proxy::{Listener, Proxy, Timeouts, Upstream};
 use prometheus_client::registry::Registry;
 use test_support::deadline::{eventually, within};
-use test_support::proxy::RunningProxy;
+use test_support::proxy::{RunningProxy, eager};
 use test_support::sockets::{loopback, refusing};
 use test_support::streams::reset;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,7 +47,7 @@ async fn the_sums_of_a_real_prometheus_are_what_the_clients_saw() {
     let (source, handle) = Manual::new(Snapshot::from_backends(backends));
     let upstream = Upstream::builder("chaos")
         .discovery(source)
-        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+        .discovery_config(eager())
         .build()
         .unwrap();
     let listener = || Listener::new(loopback(), &upstream).timeouts(Timeouts::default());

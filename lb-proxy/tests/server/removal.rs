@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use lb_core::{Backend, Health};
-use lb_discovery::{DriverConfig, Manual, ManualHandle};
+use lb_discovery::{Manual, ManualHandle};
 use lb_proxy::balancing::OnBackendLoss;
 use lb_proxy::{Listener, Upstream, UpstreamBuilder};
 use test_support::deadline::eventually;
 use test_support::nodes::listening;
-use test_support::proxy::{RunningProxy, in_flight};
+use test_support::proxy::{RunningProxy, eager, in_flight};
 use test_support::sockets::loopback;
 use test_support::streams::assert_reset;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,7 +38,7 @@ impl Scene {
         let builder = Upstream::builder("scene")
             .discovery(manual)
             .policy(lb_core::policy::WeightedRoundRobin::new())
-            .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)));
+            .discovery_config(eager());
         let upstream = settings(builder).build().unwrap();
         let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;
         let mut clients = Vec::new();

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{Backend, FailLimit, Health, Snapshot};
-use lb_discovery::{DriverConfig, Manual};
+use lb_discovery::Manual;
 use lb_proxy::balancing::{Queue, WaitFor};
 use lb_proxy::settings::OnRefusal;
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 use test_support::deadline::{eventually, within};
 use test_support::nodes::{named, serve};
-use test_support::proxy::{RunningProxy, in_flight};
+use test_support::proxy::{RunningProxy, eager, in_flight};
 use test_support::sockets::{BlackHole, loopback, refusing};
 use test_support::streams::{ask, assert_refused, assert_reset, read_all, reset};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +25,7 @@ fn upstream(source: Manual, queue: Queue) -> Upstream {
     Upstream::builder("test")
         .discovery(source)
         .policy(WeightedRoundRobin::new())
-        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+        .discovery_config(eager())
         .queue(Some(queue))
         .build()
         .unwrap()

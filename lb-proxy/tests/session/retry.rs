@@ -8,11 +8,11 @@ use lb_core::{
     AdminState, Backend, BalancerConfig, FailLimit, OutlierDetection, PickError, Priority,
     Snapshot, Verdict,
 };
-use lb_discovery::{DriverConfig, Manual, Static};
+use lb_discovery::{Manual, Static};
 use lb_proxy::{Listener, Retry, Timeouts, Upstream};
 use test_support::deadline::eventually;
 use test_support::nodes::{named, serve};
-use test_support::proxy::{RunningProxy, upstream};
+use test_support::proxy::{RunningProxy, eager, upstream};
 use test_support::sockets::{BlackHole, loopback, refusing};
 use test_support::streams::ask;
 use tokio::io::AsyncReadExt;
@@ -200,7 +200,7 @@ async fn membership_follows_a_handle_and_open_sessions_stay_open() {
     let (manual, handle) = Manual::new(Snapshot::default());
     let upstream = Upstream::builder("manual")
         .discovery(manual)
-        .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+        .discovery_config(eager())
         .build()
         .unwrap();
     let proxy = RunningProxy::start(Listener::new(loopback(), &upstream), None).await;

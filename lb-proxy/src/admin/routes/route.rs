@@ -2,6 +2,8 @@
 
 use super::context::{Answered, RouteContext, RouteRequest};
 
+type AnswerFn = fn(&RouteContext, &RouteRequest<'_>) -> Answered;
+
 /// A path and what it does.
 pub(in crate::admin) struct AdminRoute {
     pub(in crate::admin) path: &'static str,
@@ -9,14 +11,14 @@ pub(in crate::admin) struct AdminRoute {
     pub(in crate::admin) writes: bool,
     /// The names of its parameters.
     pub(in crate::admin) parameters: &'static [&'static str],
-    pub(in crate::admin) answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
+    pub(in crate::admin) answer: AnswerFn,
 }
 
 impl AdminRoute {
     pub(super) const fn get(
         path: &'static str,
         parameters: &'static [&'static str],
-        answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
+        answer: AnswerFn,
     ) -> Self {
         Self {
             path,
@@ -29,13 +31,11 @@ impl AdminRoute {
     pub(super) const fn post(
         path: &'static str,
         parameters: &'static [&'static str],
-        answer: fn(&RouteContext, &RouteRequest<'_>) -> Answered,
+        answer: AnswerFn,
     ) -> Self {
         Self {
-            path,
             writes: true,
-            parameters,
-            answer,
+            ..Self::get(path, parameters, answer)
         }
     }
 }

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{AdminState, Backend, Tried, Weight};
-use lb_discovery::{DriverConfig, Manual};
-use tokio_util::sync::CancellationToken;
+use lb_discovery::Manual;
+use test_support::proxy::eager;
 
 use super::*;
 use crate::upstream::checks::permits::ProbePermits;
@@ -63,20 +63,14 @@ async fn an_override_survives_updates_absence_and_another_description() {
     let describe = |manual: Manual| {
         Upstream::builder("followed")
             .discovery(manual)
-            .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+            .discovery_config(eager())
             .policy(WeightedRoundRobin::new())
             .build()
             .unwrap()
     };
     let (manual, sources) = Manual::new(backends());
     let upstream = describe(manual);
-    let cancel = CancellationToken::new();
-    let follower = tokio::spawn(
-        upstream
-            .clone()
-            .follow(ProbePermits::default(), cancel.clone()),
-    );
-    upstream.ready().await;
+    let (follower, cancel) = upstream.followed(ProbePermits::default()).await;
     upstream
         .set_override(addr(1), OPERATOR, "me", DRAIN)
         .unwrap();

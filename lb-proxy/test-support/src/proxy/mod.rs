@@ -6,4 +6,4 @@ mod upstreams;
 
 pub use link::{Ended, Link, Side};
 pub use running::{RunningProxy, reload, session, session_with};
-pub use upstreams::{in_flight, pool, removable, round_robin, upstream};
+pub use upstreams::{eager, in_flight, pool, removable, round_robin, upstream};

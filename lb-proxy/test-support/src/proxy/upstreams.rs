@@ -64,6 +64,6 @@ pub fn in_flight(upstream: &Upstream) -> u32 {
 }
 
 /// Publishes a change without waiting for more changes.
-fn eager() -> DriverConfig {
+pub fn eager() -> DriverConfig {
     DriverConfig::default().debounce(Duration::from_millis(1))
 }

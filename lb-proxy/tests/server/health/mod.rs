@@ -43,6 +43,12 @@ impl Checked {
         Self::with(addrs, |u| u.health_check(check, settings)).await
     }
 
+    /// The first backend as the upstream has it.
+    fn first(&self) -> Backend {
+        let backends = self.upstream.backends();
+        backends.snapshot().iter().next().unwrap().clone()
+    }
+
     async fn with(
         addrs: &[SocketAddr],
         describe: impl FnOnce(UpstreamBuilder) -> UpstreamBuilder,
@@ -181,18 +187,7 @@ async fn kube_proxy_gives_the_weight_of_a_node() {
     let (kube_proxy, node) = (line(answer).await, named("n").await);
     let check = NodePortCheck::new(kube_proxy.addr.port());
     let scene = Checked::of(&[node], check, often()).await;
-    let weight = || {
-        scene
-            .upstream
-            .backends()
-            .snapshot()
-            .iter()
-            .next()
-            .unwrap()
-            .weight
-            .get()
-    };
-    eventually("the weight", || weight() == 7).await;
+    eventually("the weight", || scene.first().weight.get() == 7).await;
     assert!(kube_proxy.received().starts_with(b"GET /healthz "));
     kube_proxy.answer(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
     scene.becomes(0, Health::Unhealthy).await;
@@ -204,16 +199,7 @@ async fn an_agent_changes_weight_limit_and_state_and_its_silence_nothing() {
     let (agent, node) = (line(b"up 50% maxconn:30\n").await, named("n").await);
     let check = AgentCheck::new(agent.addr.port()).send("state\n");
     let scene = Checked::of(&[node], check, often()).await;
-    let backend = || {
-        scene
-            .upstream
-            .backends()
-            .snapshot()
-            .iter()
-            .next()
-            .unwrap()
-            .clone()
-    };
+    let backend = || scene.first();
     eventually("the weight", || backend().weight.get() == 5).await;
     assert_eq!(backend().max_conns, NonZeroU32::new(30));
     assert!(agent.received().starts_with(b"state\n"));

@@ -139,17 +139,7 @@ impl MetricWriter<'_> {
         unit: Option<&Unit>,
         samples: impl IntoIterator<Item = (L, f64)>,
     ) -> fmt::Result {
-        let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
-            return Ok(());
-        }
-        let mut metrics = self
-            .0
-            .encode_descriptor(name, help, unit, MetricType::Counter)?;
-        samples.try_for_each(|(labels, value)| {
-            let mut metric = metrics.encode_family(&labels)?;
-            metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
-        })
+        self.samples(name, help, unit, MetricType::Counter, samples)
     }
 
     fn gauges<L: EncodeLabelSet>(
@@ -159,14 +149,29 @@ impl MetricWriter<'_> {
         unit: Option<&Unit>,
         samples: impl IntoIterator<Item = (L, f64)>,
     ) -> fmt::Result {
+        self.samples(name, help, unit, MetricType::Gauge, samples)
+    }
+
+    fn samples<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        kind: MetricType,
+        samples: impl IntoIterator<Item = (L, f64)>,
+    ) -> fmt::Result {
         let mut samples = samples.into_iter().peekable();
         if samples.peek().is_none() {
             return Ok(());
         }
-        let mut metrics = self
-            .0
-            .encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        samples.try_for_each(|(labels, value)| metrics.encode_family(&labels)?.encode_gauge(&value))
+        let mut metrics = self.0.encode_descriptor(name, help, unit, kind)?;
+        samples.try_for_each(|(labels, value)| {
+            let mut metric = metrics.encode_family(&labels)?;
+            match kind {
+                MetricType::Counter => metric.encode_counter::<NoLabelSet, _, u64>(&value, None),
+                _ => metric.encode_gauge(&value),
+            }
+        })
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use lb_core::policy::WeightedRoundRobin;
 use lb_core::{AdminState, Backend, BalancerConfig, Health, PickError, Snapshot, Tried};
-use lb_discovery::{DriverConfig, Manual, ManualHandle};
+use lb_discovery::{Manual, ManualHandle};
+use test_support::proxy::eager;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -156,12 +157,10 @@ impl Scene {
         let (source, backends) = Manual::new(snapshot(ports));
         let builder = Upstream::builder("scene")
             .discovery(source)
-            .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)))
+            .discovery_config(eager())
             .policy(WeightedRoundRobin::new());
         let upstream = describe(builder).build().unwrap();
-        let cancel = CancellationToken::new();
-        tokio::spawn(upstream.clone().follow(permits.clone(), cancel.clone()));
-        upstream.ready().await;
+        let (_, cancel) = upstream.followed(permits.clone()).await;
         Self {
             upstream,
             backends,

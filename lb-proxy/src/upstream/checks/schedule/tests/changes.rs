@@ -23,7 +23,7 @@ impl Scene {
         let (source, backends) = Manual::new(snapshot(ports));
         let builder = Upstream::builder("scene")
             .discovery(source)
-            .discovery_config(DriverConfig::default().debounce(Duration::from_millis(1)));
+            .discovery_config(eager());
         assert!(self.upstream.adopt(&describe(builder).build().unwrap()));
         self.backends = backends;
     }
