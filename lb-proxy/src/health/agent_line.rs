@@ -54,7 +54,7 @@ fn apply(word: &str, report: &mut CheckReport) -> bool {
 }
 
 /// A number of digits alone. One that is too large is the largest.
-fn number(text: &str) -> Option<u32> {
+pub(super) fn number(text: &str) -> Option<u32> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u32::MAX))
 }

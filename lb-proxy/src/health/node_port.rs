@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use lb_core::Weight;
 
+use super::agent_line::number;
 use super::check::{CheckReport, HealthCheck};
 use super::error::CheckError;
 use super::http::HttpCheck;
@@ -72,10 +73,8 @@ impl HealthCheck for NodePortCheck {
 /// The number of endpoints as a weight. A node with the status 200 has at least one.
 fn weight_of(value: &[u8]) -> Result<Weight, CheckError> {
     let text = str::from_utf8(value).unwrap_or_default().trim();
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(CheckError::unexpected(value));
-    }
-    let count: u16 = text.parse().unwrap_or(u16::MAX);
+    let count = number(text).ok_or_else(|| CheckError::unexpected(value))?;
+    let count = u16::try_from(count).unwrap_or(u16::MAX);
     Ok(Weight::new(count.max(1)))
 }
 

@@ -4,14 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::error::CheckError;
 use crate::net::stream::Stream;
+use crate::relay::reset_on_close;
 
 /// The connection of a probe. Dropping it closes the connection.
 #[derive(Debug)]
@@ -37,8 +36,7 @@ impl ProbeStream {
     /// Makes the close of the connection reset it, so that this end keeps no port of it (`TIME_WAIT`). What the backend has
     /// not read by then is lost.
     pub fn reset_on_close(&self) {
-        // Fails only on a connection that has ended, where nothing is left to reset.
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        reset_on_close(&self.stream);
     }
 
     /// Reads into `buffer`, up to `limit` bytes in all, until `is_complete` says so of all that was read. Returns whether it

@@ -135,10 +135,7 @@ impl Listener {
 
     /// What it is described with.
     pub(crate) fn endpoint(&self) -> Endpoint {
-        match &self.route.unix {
-            Some(path) => Endpoint::Unix(Arc::clone(path)),
-            None => Endpoint::Tcp(self.addr()),
-        }
+        self.route.endpoint(self.addr())
     }
 
     /// The address it is described with, or the key of its path.

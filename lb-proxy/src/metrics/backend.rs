@@ -37,7 +37,6 @@ pub struct BackendMetrics {
 /// The live counters of one backend. Workers share them: a session changes them a few times.
 #[derive(Debug)]
 pub(crate) struct BackendCounters {
-    addr: SocketAddr,
     endpoint: Endpoint,
     /// Attempts and sessions that will change the counters.
     in_use: AtomicU64,
@@ -55,7 +54,6 @@ pub(crate) struct BackendCounters {
 impl BackendCounters {
     pub(super) fn new(backend: &Backend) -> Self {
         Self {
-            addr: backend.addr,
             endpoint: backend.endpoint(),
             in_use: AtomicU64::new(0),
             is_listed: AtomicBool::new(true),
@@ -69,8 +67,8 @@ impl BackendCounters {
         }
     }
 
-    pub(super) const fn addr(&self) -> SocketAddr {
-        self.addr
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.endpoint.key()
     }
 
     pub(super) fn ejected(&self) {

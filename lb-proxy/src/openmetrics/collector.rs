@@ -40,7 +40,7 @@ impl Collector for ServerCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut writer = Writer::new(encoder);
         let detailed = self.handle.last_detailed_metrics().unwrap_or_default();
-        let views = UpstreamView::of(&self.handle.upstreams());
+        let views = UpstreamView::of(&self.handle.upstreams(), self.by_backend);
         server::write(&mut writer, &self.handle)?;
         listeners::write(&mut writer, &detailed.listeners)?;
         upstreams::write(&mut writer, &detailed.upstreams, &views)?;

@@ -112,7 +112,7 @@ fn write_views(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result {
     )?;
     to.gauges(
         &f::UPSTREAM_SET_DIGEST,
-        all().map(|(name, view)| ([name], view.digest & DIGEST_BITS)),
+        all().map(|(name, view)| ([name], view.set.digest() & DIGEST_BITS)),
     )?;
     let tables = all().flat_map(|(name, view)| {
         let tables = view.tables.iter();

@@ -17,14 +17,13 @@ pub(super) struct UpstreamView {
     pub(super) queued: usize,
     pub(super) is_in_panic: bool,
     pub(super) discovery: DriverStatus,
+    /// Empty unless backends are shown.
     pub(super) checks: Vec<CheckStatus>,
-    pub(super) digest: u64,
     pub(super) tables: Vec<(Priority, u64)>,
 }
 
 impl UpstreamView {
-    fn new(upstream: &Upstream) -> Self {
-        let (digest, tables) = upstream.digests();
+    fn new(upstream: &Upstream, by_backend: bool) -> Self {
         Self {
             name: Arc::clone(upstream.shared_name()),
             set: upstream.backends(),
@@ -32,15 +31,21 @@ impl UpstreamView {
             queued: upstream.queued(),
             is_in_panic: upstream.is_in_panic(),
             discovery: upstream.discovery(),
-            checks: upstream.health_checks(),
-            digest,
-            tables,
+            checks: if by_backend {
+                upstream.health_checks()
+            } else {
+                Vec::new()
+            },
+            tables: upstream.digests(),
         }
     }
 
     /// The views of `upstreams` by name. Of several with one name, which a series could not tell apart, the first is shown.
-    pub(super) fn of(upstreams: &[Upstream]) -> Vec<Self> {
-        let mut views: Vec<_> = upstreams.iter().map(Self::new).collect();
+    pub(super) fn of(upstreams: &[Upstream], by_backend: bool) -> Vec<Self> {
+        let views = upstreams
+            .iter()
+            .map(|upstream| Self::new(upstream, by_backend));
+        let mut views: Vec<_> = views.collect();
         views.sort_by(|a, b| a.name.cmp(&b.name));
         views.dedup_by(|later, first| later.name == first.name);
         views

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::proxy::ProxyState;
 use super::route::Route;
 use super::trackers::Trackers;
-use super::virtual_servers::{ServerSelector, VirtualServer, VirtualServers};
+use super::virtual_servers::{ServerSelector, VirtualServers};
 use crate::connection::Connection;
 use crate::failures::kind::{AcceptPause, Failure, FailureEvent};
 use crate::limits::limiter::Limiter;
@@ -79,7 +79,7 @@ impl ListenerState {
         proxy: &Arc<ProxyState>,
         removed: &CancellationToken,
     ) -> Arc<Self> {
-        let listening = endpoint(addr, &route);
+        let listening = route.endpoint(addr);
         let detailed = proxy.trackers.detailed.as_ref();
         let counters = detailed.map(|detailed| detailed.listener(listening));
         let state = |route, virtual_servers, limiter| {
@@ -99,7 +99,7 @@ impl ListenerState {
         } = servers;
         let states = servers.into_iter();
         let states: Vec<_> = states
-            .map(|VirtualServer { route: mut own, .. }| {
+            .map(|mut own| {
                 own.unix.clone_from(&route.unix);
                 own.removal_deadline = route.removal_deadline;
                 state(own, None, Limiter::new(Limits::default()))
@@ -140,7 +140,7 @@ impl ListenerState {
 
     /// What it listens on.
     pub(crate) fn endpoint(&self) -> Endpoint {
-        endpoint(self.addr, &self.route)
+        self.route.endpoint(self.addr)
     }
 
     /// Its counters, if the proxy counts in detail.
@@ -209,13 +209,6 @@ impl ListenerState {
 
     pub(super) fn now(&self) -> Timestamp {
         self.proxy.now()
-    }
-}
-
-fn endpoint(addr: SocketAddr, route: &Route) -> Endpoint {
-    match &route.unix {
-        Some(path) => Endpoint::Unix(Arc::clone(path)),
-        None => Endpoint::Tcp(addr),
     }
 }
 

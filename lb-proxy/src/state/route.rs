@@ -1,8 +1,11 @@
 //! The settings of a listener that its sessions read.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use lb_core::Endpoint;
 
 use super::bandwidth_setting::BandwidthSetting;
 use super::route_function::RouteFunction;
@@ -57,6 +60,14 @@ pub(crate) struct Route {
 }
 
 impl Route {
+    /// What a listener at `addr` with these settings listens on.
+    pub(crate) fn endpoint(&self, addr: SocketAddr) -> Endpoint {
+        match &self.unix {
+            Some(path) => Endpoint::Unix(Arc::clone(path)),
+            None => Endpoint::Tcp(addr),
+        }
+    }
+
     /// The hooks that observe sessions which succeed, too.
     pub(crate) fn observer(&self) -> Option<&dyn Hooks> {
         let hooks = self.hooks.as_deref();

@@ -40,7 +40,7 @@ use crate::upstream::Upstream;
 #[must_use]
 pub struct VirtualServers {
     pub(super) selector: ServerSelector,
-    pub(super) servers: Vec<VirtualServer>,
+    pub(super) servers: Vec<Route>,
     /// The first name that cannot be looked up.
     error: Option<ServerNameError>,
 }
@@ -90,15 +90,19 @@ impl VirtualServers {
     }
 
     /// Adds a server.
-    pub fn server(mut self, mut server: VirtualServer) -> Self {
+    pub fn server(mut self, server: VirtualServer) -> Self {
+        let VirtualServer {
+            route,
+            patterns,
+            functions,
+        } = server;
         let number = Some(self.servers.len());
-        for pattern in std::mem::take(&mut server.patterns) {
+        for pattern in patterns {
             self.insert(&pattern, number);
         }
-        for function in std::mem::take(&mut server.functions) {
-            self.selector.functions.push((function, number));
-        }
-        self.servers.push(server);
+        let functions = functions.into_iter().map(|function| (function, number));
+        self.selector.functions.extend(functions);
+        self.servers.push(route);
         self
     }
 
@@ -140,7 +144,7 @@ impl VirtualServers {
     }
 
     pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.servers.iter().map(|server| &server.route)
+        self.servers.iter()
     }
 }
 

@@ -284,11 +284,10 @@ impl Upstream {
         lease.data(|backend| counters.backend(backend))
     }
 
-    /// The digest of the current set and, for policies that have one, of the table of each tier; see
-    /// [`BackendSet::digest`] and [`Balancer::digests`].
-    pub fn digests(&self) -> (u64, Vec<(Priority, u64)>) {
-        let balancer = &self.shared().balancer;
-        (balancer.set().digest(), balancer.digests())
+    /// The digest of the table of each tier, for policies that have one; see [`Balancer::digests`]. [`BackendSet::digest`] is
+    /// that of the [backends](Self::backends).
+    pub fn digests(&self) -> Vec<(Priority, u64)> {
+        self.shared().balancer.digests()
     }
 
     /// Whether a tier ignores health and ejection; see [`Balancer::is_in_panic`].

@@ -17,7 +17,9 @@ use test_support::deadline::eventually;
 use test_support::proxy::{RunningProxy, eager, reload, upstream};
 use test_support::sockets::{loopback, refusing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+
+use crate::prometheus::echo;
 
 /// A registry with the collector of a running proxy.
 struct Scraped(Registry);
@@ -51,20 +53,6 @@ fn sum(scrape: &BTreeMap<String, f64>, start: &str) -> f64 {
         .iter()
         .filter(|(series, _)| series.starts_with(start));
     matching.map(|(_, value)| value).sum()
-}
-
-async fn echo() -> (SocketAddr, tokio::task::JoinHandle<()>) {
-    let listener = TcpListener::bind(loopback()).await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let task = tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut reader, mut writer) = stream.split();
-                tokio::io::copy(&mut reader, &mut writer).await
-            });
-        }
-    });
-    (addr, task)
 }
 
 async fn round_trip(stream: &mut TcpStream, bytes: usize) {
@@ -121,7 +109,7 @@ fn families(text: &str) -> BTreeSet<(String, String, String)> {
 
 #[tokio::test]
 async fn a_scrape_has_every_documented_metric_and_no_other() {
-    let (addr, _echo) = echo().await;
+    let addr = echo(0).await;
     let backend = Backend::new(addr).with_max_conns(NonZeroU32::new(10));
     let (source, _handle) = Manual::new(Snapshot::from_backends([backend]));
     let queue = Queue::new(NonZeroUsize::MIN);
@@ -159,7 +147,7 @@ async fn a_scrape_has_every_documented_metric_and_no_other() {
 
 #[tokio::test]
 async fn the_bytes_of_an_open_session_are_counted_by_listener_and_upstream() {
-    let (addr, _echo) = echo().await;
+    let addr = echo(0).await;
     let upstream = upstream([Backend::new(addr)]);
     let listener = Listener::new(loopback(), &upstream);
     let proxy = RunningProxy::run(Proxy::builder().listener(listener).detailed_metrics(true)).await;
@@ -199,8 +187,8 @@ async fn the_bytes_of_an_open_session_are_counted_by_listener_and_upstream() {
 
 #[tokio::test]
 async fn a_backend_that_left_is_shown_until_a_scrape_after_its_last_session() {
-    let (first, _echo) = echo().await;
-    let (second, _other) = echo().await;
+    let first = echo(0).await;
+    let second = echo(0).await;
     let (source, handle) = Manual::new(Snapshot::from_backends([Backend::new(first)]));
     let upstream = Upstream::builder("test")
         .discovery(source)
@@ -242,7 +230,7 @@ async fn a_backend_that_left_is_shown_until_a_scrape_after_its_last_session() {
 
 #[tokio::test]
 async fn a_reload_keeps_the_counters_of_what_it_keeps_and_shows_the_rest_once_more() {
-    let (addr, _echo) = echo().await;
+    let addr = echo(0).await;
     let name = |name: &str| {
         let source = lb_discovery::Static::new(Snapshot::from_backends([Backend::new(addr)]));
         let builder = Upstream::builder(name).discovery(source).fingerprint(name);
@@ -304,7 +292,7 @@ async fn a_reload_keeps_the_counters_of_what_it_keeps_and_shows_the_rest_once_mo
 
 #[tokio::test]
 async fn failures_retries_and_changes_of_health_are_counted_where_they_happen() {
-    let (addr, _echo) = echo().await;
+    let addr = echo(0).await;
     let (_held, dead) = refusing();
     let upstream = upstream([dead, addr].map(Backend::new));
     let listener = Listener::new(loopback(), &upstream);
@@ -364,7 +352,7 @@ async fn failures_retries_and_changes_of_health_are_counted_where_they_happen() 
 
 #[tokio::test]
 async fn without_detail_a_scrape_has_the_server_the_status_and_the_sources() {
-    let (addr, _echo) = echo().await;
+    let addr = echo(0).await;
     let upstream = upstream([Backend::new(addr)]);
     let listener = Listener::new(loopback(), &upstream);
     let proxy = RunningProxy::run(Proxy::builder().listener(listener)).await;

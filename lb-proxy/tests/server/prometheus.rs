@@ -172,7 +172,7 @@ async fn eventually_gone(prometheus: &Prometheus, query: &str) {
 }
 
 /// A backend that echoes. One connection in `resets` is reset after its first bytes; 0 resets none.
-async fn echo(resets: u64) -> SocketAddr {
+pub(crate) async fn echo(resets: u64) -> SocketAddr {
     let listener = TcpListener::bind(loopback()).await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -125,7 +125,7 @@ impl UpstreamReport {
             })
             .collect();
         let mut tiers = tiers(&backends);
-        for (priority, digest) in upstream.digests().1 {
+        for (priority, digest) in upstream.digests() {
             let of = tiers.iter_mut().find(|t| t.priority == priority.get());
             if let Some(tier) = of {
                 tier.digest.get_or_insert_with(|| format!("{digest:016x}"));

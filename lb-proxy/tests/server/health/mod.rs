@@ -20,12 +20,12 @@ use lb_proxy::{Listener, Upstream, UpstreamBuilder};
 use test_support::deadline::{eventually, ms};
 use test_support::nodes::{listening, named};
 use test_support::proxy::RunningProxy;
-use test_support::sockets::loopback;
+use test_support::sockets::{loopback, refusing};
 use test_support::streams::assert_reset;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use servers::{Answering, closed, line, silent};
+use servers::{Answering, silent};
 
 /// Probes every 20 ms that may take 200 ms.
 fn often() -> CheckSettings {
@@ -112,7 +112,8 @@ async fn a_connection_is_enough_for_tcp_and_nothing_else_is() {
     let no_answer = "no result within 200ms";
     let mute = silent().await;
     assert_eq!(decision(TcpCheck::new(), mute).await, up(""));
-    let (state, text) = decision(TcpCheck::new(), closed()).await;
+    let (_held, dead) = refusing();
+    let (state, text) = decision(TcpCheck::new(), dead).await;
     assert!(
         state == CheckState::Down && text.starts_with("cannot connect: Connection refused"),
         "{text}"
@@ -142,7 +143,7 @@ async fn an_answer_has_to_be_the_expected_one() {
     let empty = decision(expects("x"), named("").await).await;
     assert_eq!(empty, down("the backend sent nothing that was expected"));
 
-    let redis = line(b"+PONG\r\n").await;
+    let redis = Answering::start(b"+PONG\r\n").await;
     let dialog = SendExpect::new()
         .send("PING\r\n")
         .expect(Expect::try_hex("2b 50").unwrap());
@@ -158,7 +159,7 @@ async fn an_answer_has_to_be_the_expected_one() {
 
 #[tokio::test]
 async fn http_is_asked_for_its_status() {
-    let ok = line(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+    let ok = Answering::start(b"HTTP/1.1 204 No Content\r\n\r\n").await;
     let check = || HttpCheck::try_new("/up").unwrap();
     assert_eq!(decision(check(), ok.addr).await, up("204 No Content"));
     let request = String::from_utf8(ok.received()).unwrap();
@@ -167,7 +168,7 @@ async fn http_is_asked_for_its_status() {
         request.contains(&format!("\r\nHost: {}\r\n", ok.addr)),
         "{request}"
     );
-    let ill = line(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
+    let ill = Answering::start(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(
         decision(check(), ill.addr).await,
         down("unexpected status: 503 Busy")
@@ -184,7 +185,7 @@ async fn http_is_asked_for_its_status() {
 #[tokio::test]
 async fn kube_proxy_gives_the_weight_of_a_node() {
     let answer = b"HTTP/1.1 200 OK\r\nX-Load-Balancing-Endpoint-Weight: 7\r\n\r\n{}";
-    let (kube_proxy, node) = (line(answer).await, named("n").await);
+    let (kube_proxy, node) = (Answering::start(answer).await, named("n").await);
     let check = NodePortCheck::new(kube_proxy.addr.port());
     let scene = Checked::of(&[node], check, often()).await;
     eventually("the weight", || scene.first().weight.get() == 7).await;
@@ -196,7 +197,10 @@ async fn kube_proxy_gives_the_weight_of_a_node() {
 
 #[tokio::test]
 async fn an_agent_changes_weight_limit_and_state_and_its_silence_nothing() {
-    let (agent, node) = (line(b"up 50% maxconn:30\n").await, named("n").await);
+    let (agent, node) = (
+        Answering::start(b"up 50% maxconn:30\n").await,
+        named("n").await,
+    );
     let check = AgentCheck::new(agent.addr.port()).send("state\n");
     let scene = Checked::of(&[node], check, often()).await;
     let backend = || scene.first();
@@ -234,7 +238,7 @@ async fn probes_send_the_header_of_sessions() {
         (ProbeHeader::V1, b"PROXY TCP4 127.0.0.1 127.0.0.1 "),
         (ProbeHeader::Never, b"hello"),
     ] {
-        let server = line(b"ok\n").await;
+        let server = Answering::start(b"ok\n").await;
         let check = SendExpect::new()
             .send("hello")
             .expect(Expect::try_bytes("ok").unwrap());
@@ -243,7 +247,7 @@ async fn probes_send_the_header_of_sessions() {
         assert!(server.received().starts_with(expected), "{header:?}");
         scene.proxy.end().await;
     }
-    let server = line(b"ok\n").await;
+    let server = Answering::start(b"ok\n").await;
     let describe = |u: UpstreamBuilder| {
         let check = SendExpect::new()
             .send("hello")
@@ -259,7 +263,7 @@ async fn probes_send_the_header_of_sessions() {
 
 #[tokio::test]
 async fn a_backend_that_flaps_is_up_only_after_enough_probes_in_a_row() {
-    let flapping = line(b"ok\n").await;
+    let flapping = Answering::start(b"ok\n").await;
     let check = SendExpect::new()
         .send("?")
         .expect(Expect::try_bytes("ok").unwrap());

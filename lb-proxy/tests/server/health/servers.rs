@@ -64,10 +64,6 @@ impl Drop for Answering {
     }
 }
 
-pub(super) async fn line(answer: &'static [u8]) -> Answering {
-    Answering::start(answer).await
-}
-
 /// A server that accepts in the kernel, and never answers.
 pub(super) async fn silent() -> SocketAddr {
     let listener = TcpListener::bind(loopback()).await.unwrap();
@@ -77,12 +73,6 @@ pub(super) async fn silent() -> SocketAddr {
         std::future::pending::<()>().await
     });
     addr
-}
-
-/// An address where no server listens.
-pub(super) fn closed() -> SocketAddr {
-    let listener = std::net::TcpListener::bind(loopback()).unwrap();
-    listener.local_addr().unwrap()
 }
 
 /// Connects to one port for one backend, and to another for all others: an embedder's check.
