@@ -95,24 +95,13 @@ fn access_log(runtime: &Runtime, extent: Extent) -> Outcome {
     let proxies = ["", &*log, ""].map(|log| Proxy::start(&one_server(log, backend)));
     let [off, on, other] = proxies;
     let proxies = [off?, on?, other?];
-    let mut ratios = [const { Vec::new() }; 2];
-    for round in 0..=extent.rounds {
-        let mut costs = [0.0; 3];
-        // Each order as often: what the machine does meanwhile differs from one second to the next.
-        for i in if round % 2 == 0 { [0, 1, 2] } else { [2, 1, 0] } {
-            let before = proxies[i].processor_time()?;
-            runtime.block_on(sessions(proxies[i].addr, extent.sessions, extent.rate))?;
-            // The last lines are written.
-            runtime.block_on(async { sleep(Duration::from_millis(100)).await });
-            costs[i] = (proxies[i].processor_time()? - before).as_secs_f64();
-        }
-        // The first round warms up.
-        if round > 0 {
-            ratios[0].push(costs[1] / costs[0]);
-            ratios[1].push(costs[2] / costs[0]);
-        }
-    }
-    let [log, same] = ratios.map(median);
+    let [log, same] = ratios(extent.rounds, |i| {
+        let before = proxies[i].processor_time()?;
+        runtime.block_on(sessions(proxies[i].addr, extent.sessions, extent.rate))?;
+        // The last lines are written.
+        runtime.block_on(async { sleep(Duration::from_millis(100)).await });
+        Ok((proxies[i].processor_time()? - before).as_secs_f64())
+    })?;
     println!("  on/off {log:.3}, A/A {same:.3}");
     Ok(())
 }
@@ -131,20 +120,10 @@ fn log_that_hangs(runtime: &Runtime, extent: Extent) -> Outcome {
         to(&fifo.display().to_string())?,
         to("/dev/full")?,
     ];
-    let mut ratios = [const { Vec::new() }; 2];
-    for round in 0..=extent.rounds {
-        let mut tails = [0.0; 3];
-        for i in if round % 2 == 0 { [0, 1, 2] } else { [2, 1, 0] } {
-            let times =
-                runtime.block_on(sessions(proxies[i].addr, extent.sessions, extent.rate))?;
-            tails[i] = percentile_99(times).as_secs_f64();
-        }
-        if round > 0 {
-            ratios[0].push(tails[1] / tails[0]);
-            ratios[1].push(tails[2] / tails[0]);
-        }
-    }
-    let [fifo, full] = ratios.map(median);
+    let [fifo, full] = ratios(extent.rounds, |i| {
+        let times = runtime.block_on(sessions(proxies[i].addr, extent.sessions, extent.rate))?;
+        Ok(percentile_99(times).as_secs_f64())
+    })?;
     println!("  99th percentile: FIFO/file {fifo:.3}, full disk/file {full:.3}");
     for proxy in &proxies[1..] {
         let alerts = proxy
@@ -217,6 +196,24 @@ fn test_config(_runtime: &Runtime, extent: Extent) -> Outcome {
     }
     println!("  {:.2} s", median(spans));
     Ok(())
+}
+
+/// What `measure` returns of the proxies 1 and 2 as multiples of that of the proxy 0, the medians of the rounds.
+fn ratios(rounds: usize, mut measure: impl FnMut(usize) -> Outcome<f64>) -> Outcome<[f64; 2]> {
+    let mut ratios = [const { Vec::new() }; 2];
+    for round in 0..=rounds {
+        let mut measured = [0.0; 3];
+        // Each order as often: what the machine does meanwhile differs from one second to the next.
+        for i in if round % 2 == 0 { [0, 1, 2] } else { [2, 1, 0] } {
+            measured[i] = measure(i)?;
+        }
+        // The first round warms up.
+        if round > 0 {
+            ratios[0].push(measured[1] / measured[0]);
+            ratios[1].push(measured[2] / measured[0]);
+        }
+    }
+    Ok(ratios.map(median))
 }
 
 fn one_server(settings: &str, backend: SocketAddr) -> String {

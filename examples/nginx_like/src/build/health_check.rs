@@ -35,7 +35,7 @@ pub(super) fn add(upstream: UpstreamBuilder, config: &ServerCheck) -> UpstreamBu
     if let Some(source) = config.source {
         settings = settings.source(source);
     }
-    match config.kind.clone() {
+    match config.check.kind.clone() {
         CheckKind::Agent(check) => upstream.health_check(check, settings),
         CheckKind::Http(check) => upstream.health_check(check, settings),
         CheckKind::NodePort(check) => upstream.health_check(check, settings),

@@ -40,9 +40,11 @@ pub(super) fn virtual_servers(
     Ok(servers)
 }
 
-/// The names of the server `index`.
+/// The names of the server `index`. `names` are in the order of the servers.
 fn named<T>(names: &[(T, usize)], index: usize) -> impl Iterator<Item = &T> {
-    let of_server = names.iter().filter(move |(_, server)| *server == index);
+    let begin = names.partition_point(|(_, server)| *server < index);
+    let of_server = names[begin..].iter();
+    let of_server = of_server.take_while(move |(_, server)| *server == index);
     of_server.map(|(name, _)| name)
 }
 

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::low_bits::warn_low_bits;
+use super::low_bits::warn_low_bits_of;
 use crate::syntax::directive::Args::Between;
 use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::ConfigError;
@@ -141,7 +141,7 @@ fn network(
         let text = text.to_owned();
         statement.error(GeoError::Network { text })
     })?;
-    warn_low_bits(text, statement, reader);
+    warn_low_bits_of(network, text, statement, reader);
     Ok(network)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lb_proxy::health::{AgentCheck, HttpCheck, NodePortCheck, ProbeHeader, SendExpect, TcpCheck};
 
-use super::match_block::{Match, expectation, literal};
+use super::match_block::{Match, expectation, literal, send_expect};
 use super::settings::settings;
 use crate::syntax::directive::Args::{AtLeast, Exactly};
 use crate::syntax::directive::{Directive, Has};
@@ -39,7 +39,7 @@ fn probe_time_out(statement: &Statement, _: &mut Reader<'_>) -> Result<Duration,
 /// A `health_check` directive.
 #[derive(Clone, Debug)]
 pub(crate) struct HealthCheck {
-    kind: CheckKind,
+    pub(crate) kind: CheckKind,
     /// The name of a `match` block, which says what is sent and expected.
     matched: Option<String>,
     pub(crate) interval: Duration,
@@ -58,7 +58,6 @@ pub(crate) struct HealthCheck {
 #[derive(Clone, Debug)]
 pub(crate) struct ServerCheck {
     pub(crate) check: HealthCheck,
-    pub(crate) kind: CheckKind,
     pub(crate) timeout: Duration,
     pub(crate) header: ProbeHeader,
     pub(crate) source: Option<IpAddr>,
@@ -233,19 +232,18 @@ impl HealthCheck {
         })
     }
 
-    /// The check with the `match` block that it names, and with the settings of its server.
-    pub(crate) fn resolve(self, matches: &[Match]) -> Result<(Self, CheckKind), ConfigError> {
+    /// The check with what the `match` block that it names sends and expects.
+    pub(crate) fn resolve(mut self, matches: &[Match]) -> Result<Self, ConfigError> {
         let Some(name) = &self.matched else {
-            let kind = self.kind.clone();
-            return Ok((self, kind));
+            return Ok(self);
         };
         let found = matches.iter().find(|known| known.name == *name);
         let unknown = || {
             let name = name.clone();
             ConfigError::at(&self.span, HealthCheckError::UnknownMatch { name })
         };
-        let kind = CheckKind::SendExpect(found.ok_or_else(unknown)?.check.clone());
-        Ok((self, kind))
+        self.kind = CheckKind::SendExpect(found.ok_or_else(unknown)?.check.clone());
+        Ok(self)
     }
 
     /// The error of a check in a server that names no upstream.
@@ -271,14 +269,12 @@ fn kind_of(
             if (send, expect) == (None, None) {
                 return Ok(CheckKind::Tcp(TcpCheck::new()));
             }
-            let mut check = SendExpect::new();
-            if let Some(text) = send {
-                check = check.send(literal(statement, text)?);
-            }
-            if let Some(text) = expect {
-                check = check.expect(expectation(statement, text)?);
-            }
-            Ok(CheckKind::SendExpect(check))
+            let send = send.map(|text| literal(statement, text)).transpose()?;
+            let expect = expect.map(|text| expectation(statement, text));
+            Ok(CheckKind::SendExpect(send_expect(
+                send,
+                expect.transpose()?,
+            )))
         }
         "http" => {
             parameters.only(kind, &["uri=", "host=", "status="])?;

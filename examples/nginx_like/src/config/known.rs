@@ -4,7 +4,7 @@ use super::events::EventsBlock;
 use super::main::MainBlock;
 use super::server::ServerBlock;
 use super::stream::StreamBlock;
-use super::unsupported::Refusal;
+use super::unsupported::instead_of;
 use super::upstream::block::UpstreamBlock;
 use crate::syntax::directive::{Args, Block};
 use crate::syntax::error::SyntaxError;
@@ -15,12 +15,8 @@ pub(crate) fn misplaced(name: &str) -> SyntaxError {
     let name = name.to_owned();
     if is_known {
         SyntaxError::NotAllowedHere { name }
-    } else if let Some(Refusal { is_final, instead }) = Refusal::of(&name) {
-        SyntaxError::NotSupported {
-            name,
-            is_final,
-            instead,
-        }
+    } else if let Some(instead) = instead_of(&name) {
+        SyntaxError::NotSupported { name, instead }
     } else {
         SyntaxError::UnknownDirective { name }
     }
@@ -101,7 +97,7 @@ mod tests {
     #[test]
     fn no_directive_is_also_unsupported() {
         for name in names() {
-            assert!(Refusal::of(name).is_none(), "{name}");
+            assert!(instead_of(name).is_none(), "{name}");
         }
     }
 }

@@ -6,7 +6,19 @@ use crate::variables::geo::Cidr;
 
 /// Warns, with nginx's words, if `text` is a network with bits behind its prefix.
 pub(super) fn warn_low_bits(text: &str, statement: &Statement, reader: &mut Reader<'_>) {
-    if text.parse().is_ok_and(|network: Cidr| network.has_low_bits) {
+    if let Ok(network) = text.parse() {
+        warn_low_bits_of(network, text, statement, reader);
+    }
+}
+
+/// The same for a network that was read from `text`.
+pub(super) fn warn_low_bits_of(
+    network: Cidr,
+    text: &str,
+    statement: &Statement,
+    reader: &mut Reader<'_>,
+) {
+    if network.has_low_bits {
         let what = format!("low address bits of {text} are meaningless");
         reader.warn(statement, what);
     }

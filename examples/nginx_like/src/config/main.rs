@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::admin::AdminListen;
 use super::error_log::ErrorLog;
 use super::events::EventsBlock;
 use super::pid::PidPath;
@@ -49,6 +50,11 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// `lb_admin`.
+    pub(crate) fn admin(&self) -> Option<&AdminListen> {
+        self.stream.as_ref()?.admin.as_ref()
+    }
+
     /// Whether connections to servers may have addresses of other machines.
     pub(crate) fn has_transparent_source(&self) -> bool {
         let servers = self.stream.iter().flat_map(|stream| &stream.servers);

@@ -48,16 +48,9 @@ impl<B: Has<Vec<Match>>> Directive<B> {
 impl Match {
     fn read(statement: &Statement, reader: &mut Reader<'_>) -> Result<Self, ConfigError> {
         let Lines(block) = reader.read_block(Lines(MatchBlock::default()))?;
-        let mut check = SendExpect::new();
-        if let Some(bytes) = block.send {
-            check = check.send(bytes);
-        }
-        if let Some(expect) = block.expect {
-            check = check.expect(expect);
-        }
         Ok(Self {
             name: statement.arg().to_owned(),
-            check,
+            check: send_expect(block.send, block.expect),
         })
     }
 }
@@ -90,6 +83,18 @@ impl TakeLine for MatchBlock {
         }
         Ok(())
     }
+}
+
+/// The check that sends and expects these.
+pub(super) fn send_expect(send: Option<Vec<u8>>, expect: Option<Expect>) -> SendExpect {
+    let mut check = SendExpect::new();
+    if let Some(bytes) = send {
+        check = check.send(bytes);
+    }
+    if let Some(expect) = expect {
+        check = check.expect(expect);
+    }
+    check
 }
 
 /// What an answer has to contain: a text, or after `~` or `~*` a regular expression.

@@ -1,4 +1,4 @@
-//! Directives of nginx that nginx_like does not have.
+//! Directives of nginx that nginx_like does not have and never will.
 
 pub(super) const TLS: &str = "end TLS in front of nginx_like or on the servers; \
     \"ssl_preread\" chooses the upstream by name without ending TLS";
@@ -21,42 +21,10 @@ const NAMES: &[(&str, &str)] = &[
     ("zone_sync*", "remove it: each process counts for itself"),
 ];
 
-/// The names, or their starts, of those that it will not have: they belong to TLS, to a scripting language, to HTTP, or to what nginx
-/// sells.
-const FINAL: &[&str] = &[
-    "geoip_*",
-    "google_perftools_profiles",
-    "js_*",
-    "keyval*",
-    "mqtt*",
-    "ntlm",
-    "num_map",
-    "proxy_session_drop",
-    "queue",
-    "state",
-    "status_zone",
-    "sticky",
-    "zone_sync*",
-];
-
-/// What nginx_like says about a directive that nginx may have and nginx_like does not.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Refusal {
-    /// Whether it will never have it.
-    pub(crate) is_final: bool,
-    /// What to do instead.
-    pub(crate) instead: &'static str,
-}
-
-impl Refusal {
-    /// `None` if nginx does not have the directive either, or nginx_like has it.
-    pub(crate) fn of(name: &str) -> Option<Self> {
-        let (_, instead) = NAMES.iter().find(|(known, _)| is(known, name))?;
-        Some(Self {
-            is_final: FINAL.iter().any(|known| is(known, name)),
-            instead,
-        })
-    }
+/// What to do instead of the directive `name`. `None` if nginx does not have it either, or nginx_like has it.
+pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
+    let found = NAMES.iter().find(|(known, _)| is(known, name));
+    found.map(|(_, instead)| *instead)
 }
 
 /// Whether `name` is `known`, or starts with it if that ends with a star.

@@ -66,8 +66,6 @@ enum Reports {
     Itself,
     /// In the error log, with the reason.
     ErrorLog,
-    /// In the error log, with the reason in nginx's words for a syslog server.
-    OfSyslog,
 }
 
 impl Sink {
@@ -124,7 +122,7 @@ impl Sink {
     /// The kernel starts no more threads.
     pub(crate) fn syslog(syslog: &Syslog, socket: SyslogSocket) -> io::Result<Self> {
         let shown = syslog.server.to_string().into();
-        let mut started = Self::new(shown, Writer::Syslog(socket), 0, None, Reports::OfSyslog)?;
+        let mut started = Self::new(shown, Writer::Syslog(socket), 0, None, Reports::ErrorLog)?;
         started.syslog = Some(syslog.clone());
         Ok(started)
     }
@@ -250,9 +248,7 @@ fn write(queue: &Queue, shown: &str, reports: Reports) {
         }
         match reports {
             Reports::Itself => output.note_gap(),
-            Reports::ErrorLog | Reports::OfSyslog => {
-                output.report_gap(shown, reports, failed);
-            }
+            Reports::ErrorLog => output.report_gap(shown, failed),
         }
         idle = Some(output);
     }
@@ -281,12 +277,7 @@ impl Output {
 
     /// Reports the number of lost lines to the error log, at most once in a minute while lines are lost. `failed` has the
     /// last error, and the file if each line names its own.
-    fn report_gap(
-        &mut self,
-        log: &str,
-        reports: Reports,
-        failed: Option<(WriteError, Option<Box<Path>>)>,
-    ) {
+    fn report_gap(&mut self, log: &str, failed: Option<(WriteError, Option<Box<Path>>)>) {
         let Some(lines) = self.take_lost(Instant::now()) else {
             return;
         };
@@ -295,7 +286,8 @@ impl Output {
                 let error = os_error(&source);
                 let file = path.map_or_else(|| log.to_owned(), |path| path.display().to_string());
                 match call {
-                    _ if reports == Reports::OfSyslog => {
+                    // Only a syslog server is sent to. The words are nginx's.
+                    "send()" => {
                         error!(target: ALERT_TARGET, lines, "send() failed ({error}) while logging to syslog, server: {log}");
                     }
                     "open()" => {

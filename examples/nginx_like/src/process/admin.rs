@@ -40,11 +40,7 @@ impl DesiredAdmin {
         running: Option<&AdminAddress>,
         files: &FileAccess,
     ) -> Result<Self, StartError> {
-        let listen = config
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.admin.as_ref());
-        let Some(listen) = listen else {
+        let Some(listen) = config.admin() else {
             return Ok(Self(None));
         };
         let settings = settings(listen, |path| files.read_token(path))?;
@@ -95,11 +91,7 @@ impl RunningAdmin {
 
 /// What is wrong with the files and the group of `lb_admin`, if something is.
 pub(crate) fn test(config: &Config) -> Result<(), StartError> {
-    let listen = config
-        .stream
-        .as_ref()
-        .and_then(|stream| stream.admin.as_ref());
-    listen.map_or(Ok(()), |listen| {
+    config.admin().map_or(Ok(()), |listen| {
         settings(listen, AdminToken::read).map(drop)
     })
 }

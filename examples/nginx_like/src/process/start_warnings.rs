@@ -34,12 +34,9 @@ const TIME: Duration = Duration::from_secs(10);
 
 /// The warnings of a configuration. The sockets that it has `claimed` are open already.
 pub(crate) fn of(config: &Config, claimed: &[ClaimedSocket]) -> Vec<Warning> {
-    let stream = config.stream.as_ref();
-    let unbound = stream
-        .into_iter()
-        .flat_map(|stream| unbound(stream, claimed));
-    let admin = stream.and_then(|stream| stream.admin.as_ref());
-    let unbound = unbound.chain(admin.and_then(unbound_admin));
+    let streams = config.stream.iter();
+    let unbound = streams.flat_map(|stream| unbound(stream, claimed));
+    let unbound = unbound.chain(config.admin().and_then(unbound_admin));
     unbound.chain(unresolved(config)).collect()
 }
 

@@ -108,11 +108,9 @@ pub(crate) enum SyntaxError {
     #[error("directive \"{name}\" has no opening \"{{\"")]
     NotOpened { name: String },
     /// Ours.
-    #[error("the \"{name}\" directive is not supported{} ({instead})", if *is_final { "" } else { " yet" })]
+    #[error("the \"{name}\" directive is not supported ({instead})")]
     NotSupported {
         name: String,
-        /// Whether it never will be.
-        is_final: bool,
         /// What to do instead.
         instead: &'static str,
     },

@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::proxy::NginxLike;
-use crate::sockets::{Reserved, ask, listen, within};
+use crate::sockets::{Reserved, answer, ask, listen, within};
 
 /// Two ports that follow each other and are free on the loopback address of IPv4.
 fn two_ports() -> [Reserved; 2] {
@@ -102,11 +101,7 @@ async fn proxy_bind_takes_ports_and_variables() {
 /// All that a client gets.
 async fn response(addr: SocketAddr) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
-    let mut text = String::new();
-    within("the response", stream.read_to_string(&mut text))
-        .await
-        .unwrap();
-    text
+    answer(&mut stream).await
 }
 
 #[tokio::test]

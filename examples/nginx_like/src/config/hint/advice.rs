@@ -1,6 +1,6 @@
 //! What to do about errors whose words are nginx's, by these words: several modules have the same error.
 
-const TIME: &str = "a time is a number with a unit, such as 500ms, 30s, 5m or 1h30m";
+pub(super) const TIME: &str = "a time is a number with a unit, such as 500ms, 30s, 5m or 1h30m";
 const SCHEME: &str = "write the host and the port alone, without \"http://\" or \"tcp://\"";
 
 /// A directive or none, how its error begins, and what to do.

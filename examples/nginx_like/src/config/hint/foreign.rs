@@ -1,5 +1,7 @@
 //! Directives that are of nginx's HTTP, or of no program, and what they are written for here.
 
+use crate::config::unsupported;
+
 /// Names, or with a star at the end the starts of names, and what to do.
 #[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
@@ -52,11 +54,8 @@ pub(super) fn hint(name: &str) -> Option<String> {
     {
         return Some("a comment begins with \"#\"".to_owned());
     }
-    let is = |known: &str| match known.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => name == known,
-    };
-    let (_, instead) = NAMES.iter().find(|(known, _)| is(known))?;
+    let mut names = NAMES.iter();
+    let (_, instead) = names.find(|(known, _)| unsupported::is(known, name))?;
     Some(match *instead {
         "" => format!("\"{name}\" belongs to HTTP, which passes through unchanged: remove it"),
         instead => instead.to_owned(),

@@ -38,7 +38,7 @@ pub(crate) fn hint(error: &ConfigError) -> Option<String> {
             Some(format!("\"{name}\" takes {}", arguments_of(name)?))
         }
         Some(SyntaxError::InvalidValue { name }) if name.ends_with("timeout") => {
-            Some("a time is a number with a unit, such as 500ms, 30s, 5m or 1h30m".to_owned())
+            Some(advice::TIME.to_owned())
         }
         Some(SyntaxError::InvalidValue { name }) if name.ends_with("size") => {
             Some("a size is a number of bytes, such as 4096, 16k or 1m".to_owned())

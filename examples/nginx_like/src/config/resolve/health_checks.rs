@@ -23,7 +23,7 @@ pub(super) fn add(
         if checked.is_empty() {
             return Err(check.without_upstream());
         }
-        let (check, kind) = check.resolve(matches)?;
+        let check = check.resolve(matches)?;
         let header = match settings.proxy.protocol {
             _ if check.port.is_some() => ProbeHeader::Never,
             None => ProbeHeader::Never,
@@ -33,7 +33,6 @@ pub(super) fn add(
         let source = settings.proxy.bind.as_ref().map(|bind| &bind.source);
         let check = ServerCheck {
             check,
-            kind,
             timeout: settings.health.timeout,
             header,
             source: match source {

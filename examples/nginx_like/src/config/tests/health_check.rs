@@ -30,7 +30,6 @@ fn the_defaults_are_nginxs() {
     let checks = checks("", "health_check;");
     let ServerCheck {
         check,
-        kind,
         timeout,
         header,
         source,
@@ -45,7 +44,7 @@ fn the_defaults_are_nginxs() {
         (*timeout, *header, *source),
         (secs(5), ProbeHeader::Never, None)
     );
-    assert_eq!(format!("{kind:?}"), "Tcp(TcpCheck)");
+    assert_eq!(format!("{:?}", check.kind), "Tcp(TcpCheck)");
 }
 
 #[test]
@@ -82,7 +81,7 @@ fn every_parameter_is_read() {
     assert_eq!(checks[1].source, Some([192, 0, 2, 1].into()));
     let kinds: Vec<_> = checks
         .iter()
-        .map(|check| format!("{:?}", check.kind))
+        .map(|check| format!("{:?}", check.check.kind))
         .collect();
     assert!(
         kinds[0].contains("[97, 0, 255, 98, 13, 10]"),
@@ -103,8 +102,8 @@ fn a_tls_check_has_a_server_name() {
         "",
         "health_check type=tls; health_check type=tls sni=www.example.com;",
     );
-    assert!(format!("{:?}", kinds[0].kind).contains("server_name: None"));
-    assert!(format!("{:?}", kinds[1].kind).contains("www.example.com"));
+    assert!(format!("{:?}", kinds[0].check.kind).contains("server_name: None"));
+    assert!(format!("{:?}", kinds[1].check.kind).contains("www.example.com"));
     let error = error("", "health_check type=tls sni=a..b;");
     assert!(
         error.contains("\"a..b\" is not a host name in test.conf:2"),

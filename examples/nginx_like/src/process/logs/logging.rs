@@ -252,7 +252,6 @@ impl Logging {
         known.extend(added);
     }
 
-    /// The logs that something writes to, now or at the end of its session.
     /// How many messages have not reached each open log, by its name in messages.
     pub(crate) fn missing(&self) -> BTreeMap<Arc<str>, u64> {
         let mut logs = BTreeMap::new();
@@ -263,6 +262,7 @@ impl Logging {
         logs
     }
 
+    /// The logs that something writes to, now or at the end of its session.
     fn alive(&self) -> Vec<(SinkKey, Arc<Sink>)> {
         let known = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let alive = known.iter();

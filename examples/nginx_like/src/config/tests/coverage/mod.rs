@@ -14,7 +14,7 @@ use crate::config::events::EventsBlock;
 use crate::config::main::MainBlock;
 use crate::config::server::ServerBlock;
 use crate::config::stream::StreamBlock;
-use crate::config::unsupported::{self, Refusal};
+use crate::config::unsupported;
 use crate::config::upstream::block::UpstreamBlock;
 use crate::syntax::directive::Block;
 
@@ -133,9 +133,9 @@ fn status(name: &str, blocks: &[StandsIn]) -> (&'static str, String) {
     };
     let missing: Vec<_> = blocks.iter().filter(|block| !has(block)).collect();
     if missing.len() == blocks.len() {
-        let refusal = Refusal::of(name).unwrap_or_else(|| panic!("{name} is nowhere"));
-        let status = if refusal.is_final { "never" } else { "not yet" };
-        return (status, refusal.instead.to_owned());
+        let instead = unsupported::instead_of(name);
+        let instead = instead.unwrap_or_else(|| panic!("{name} is nowhere"));
+        return ("never", instead.to_owned());
     }
     assert!(missing.is_empty(), "{name} is missing in {missing:?}");
     let mut found = tables.iter().filter(|(_, known, _)| *known == name);
@@ -156,18 +156,13 @@ says where a supported directive differs. A test writes this file from the table
 
 - **supported**: it means what it means in nginx.
 - **without effect**: accepted, because it only tunes how nginx works inside; `-t` warns of it.
-- **not yet**, **never**: an error that says what to do instead.
+- **never**: an error that says what to do instead.
 
 TLS is not ended: `listen … ssl` and `proxy_ssl on` are refused, and other directives of TLS have no effect. UDP is not balanced: `listen … udp` is refused.
 
 "
     .to_owned();
-    let mut counts = [
-        ("supported", 0),
-        ("without effect", 0),
-        ("not yet", 0),
-        ("never", 0),
-    ];
+    let mut counts = [("supported", 0), ("without effect", 0), ("never", 0)];
     let mut rows = String::new();
     for (module, directives) in MODULES {
         rows += &format!("\n## {module}\n\n| directive | in | | |\n|---|---|---|---|\n");
