@@ -15,6 +15,8 @@ use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
 use crate::error::ReloadError;
 use crate::live_sessions::{Selection, SessionFilter, SessionList};
+#[cfg(feature = "admin")]
+use crate::metrics::ListenerMetrics;
 use crate::metrics::{DetailedMetrics, Metrics};
 use crate::upstream::Upstream;
 
@@ -202,6 +204,12 @@ impl Handle {
     #[cfg(feature = "metrics")]
     pub(crate) fn last_detailed_metrics(&self) -> Option<DetailedMetrics> {
         self.server.detailed_metrics(true)
+    }
+
+    /// The counters by listener, of [`detailed_metrics`](Self::detailed_metrics). O(workers × listeners), and allocates.
+    #[cfg(feature = "admin")]
+    pub(crate) fn listener_metrics(&self) -> Option<Vec<ListenerMetrics>> {
+        self.server.listener_metrics()
     }
 
     /// The upstreams that the server follows, in the order of the description.

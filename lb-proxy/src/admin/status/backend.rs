@@ -1,5 +1,7 @@
 //! The part of the status about a backend, and the names of its states.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lb_core::{AdminState, Backend, BackendStatus, ExplainedBackend, Health, Timestamp, Verdict};
@@ -114,7 +116,7 @@ impl BackendReport {
         status: &BackendStatus<'_>,
         explained: Option<&ExplainedBackend>,
         source: Option<&Backend>,
-        overrides: &[ActiveOverride],
+        overridden: &HashSet<SocketAddr>,
         checks: Vec<CheckStateReport>,
         now: Timestamp,
     ) -> Self {
@@ -148,7 +150,7 @@ impl BackendReport {
             slow_start_percent: explained.and_then(|explained| explained.slow_start_percent),
             connect_time_us: status.connect_time.map(as_micros),
             age_ms: as_millis(since(status.joined_at, now)),
-            overridden: overrides.iter().any(|o| o.addr == backend.addr),
+            overridden: overridden.contains(&backend.addr),
         }
     }
 
