@@ -117,6 +117,7 @@ mod connection;
 mod error;
 mod failures;
 pub mod health;
+mod history;
 mod hooks;
 
 mod limits;

@@ -97,8 +97,7 @@ impl Handle {
         let reloaded = reload::reload(&self.server, proxy).await;
         let outcome = reloaded.as_ref().map(ReloadReport::clone);
         let outcome = outcome.map_err(|error| lb_core::Escaped(&chain(error)).to_string().into());
-        self.server.history.add(outcome);
-        self.server.count_reload(reloaded.is_ok());
+        self.server.note_reload(outcome);
         reloaded
     }
 
@@ -117,13 +116,12 @@ impl Handle {
     /// Adds a reload that failed before [`reload`](Self::reload), such as one of an invalid file, to the
     /// [history](Self::reload_history), and counts it as [failed](Self::reloads).
     pub fn note_failed_reload(&self, error: impl Into<Arc<str>>) {
-        self.server.history.add(Err(error.into()));
-        self.server.count_reload(false);
+        self.server.note_reload(Err(error.into()));
     }
 
     /// The last 32 reloads, the oldest first, failed ones included.
     pub fn reload_history(&self) -> Vec<ReloadRecord> {
-        self.server.history.list()
+        self.server.reload_history()
     }
 
     /// When the server was bound.

@@ -9,8 +9,8 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use super::active_config::ActiveConfig;
 use super::context::ServerContext;
 use super::phase::Phase;
-use super::reload_history::ReloadHistory;
-use super::report::ReloadCounts;
+use super::reload_history::{ReloadHistory, ReloadRecord};
+use super::report::{ReloadCounts, ReloadReport};
 use crate::metrics::DetailedMetrics;
 #[cfg(feature = "admin")]
 use crate::metrics::ListenerMetrics;
@@ -21,7 +21,7 @@ pub(crate) struct ServerState {
     pub(crate) context: ServerContext,
     pub(crate) phase: watch::Sender<Phase>,
     active: Mutex<ActiveConfig>,
-    pub(crate) history: ReloadHistory,
+    history: ReloadHistory,
     pub(crate) started: SystemTime,
     /// Held during a reload, so that reloads are applied one after the other.
     pub(crate) reloading: AsyncMutex<()>,
@@ -43,14 +43,19 @@ impl ServerState {
         })
     }
 
-    /// Counts a reload.
-    pub(crate) fn count_reload(&self, is_applied: bool) {
-        let count = if is_applied {
+    /// Adds a reload that ends now to the history, and counts it.
+    pub(crate) fn note_reload(&self, outcome: Result<ReloadReport, Arc<str>>) {
+        let count = if outcome.is_ok() {
             &self.applied
         } else {
             &self.failed
         };
+        self.history.add(ReloadRecord::now(outcome));
         count.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn reload_history(&self) -> Vec<ReloadRecord> {
+        self.history.list()
     }
 
     pub(crate) fn reloads(&self) -> ReloadCounts {
