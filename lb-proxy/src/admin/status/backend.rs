@@ -206,7 +206,7 @@ pub(crate) fn admin_name(admin: AdminState) -> &'static str {
 }
 
 /// `healthy` or `unhealthy`.
-pub(crate) fn health_name(health: Health) -> &'static str {
+fn health_name(health: Health) -> &'static str {
     match health {
         Health::Healthy => "healthy",
         _ => "unhealthy",
@@ -214,7 +214,7 @@ pub(crate) fn health_name(health: Health) -> &'static str {
 }
 
 /// `operator`, `health_check` or `agent_check`.
-pub(crate) fn origin_name(origin: OverrideOrigin) -> &'static str {
+fn origin_name(origin: OverrideOrigin) -> &'static str {
     match origin {
         OverrideOrigin::AgentCheck => "agent_check",
         OverrideOrigin::HealthCheck => "health_check",
@@ -223,7 +223,7 @@ pub(crate) fn origin_name(origin: OverrideOrigin) -> &'static str {
 }
 
 /// The name of the setting, and its value as text.
-pub(crate) fn setting_value(setting: Override) -> (&'static str, String) {
+fn setting_value(setting: Override) -> (&'static str, String) {
     let text = setting.to_string();
     let value = text.rsplit(' ').next().unwrap_or_default().to_owned();
     let name = match setting {
