@@ -117,6 +117,7 @@ mod connection;
 mod error;
 mod failures;
 pub mod health;
+mod history;
 mod hooks;
 
 mod limits;
@@ -126,6 +127,7 @@ mod metrics;
 mod net;
 #[cfg(feature = "metrics")]
 pub mod openmetrics;
+mod or_never;
 mod parse_status;
 mod preread;
 mod preread_info;

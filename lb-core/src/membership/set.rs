@@ -64,8 +64,22 @@ impl BackendSet {
         self.find(addr).is_some()
     }
 
-    /// The state of the backend at `addr`. O(log n), O(n log n) at the first call.
+    /// The backend at `addr`. Costs as [`contains`](Self::contains).
+    pub fn backend(&self, addr: SocketAddr) -> Option<&Backend> {
+        self.snapshot.as_slice().get(self.index_of(addr)?)
+    }
+
+    /// The state of the backend at `addr`. Costs as [`contains`](Self::contains).
     pub(crate) fn find(&self, addr: SocketAddr) -> Option<&StateRef<BackendState>> {
+        self.members.get(self.index_of(addr)?)
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&Backend, &StateRef<BackendState>)> {
+        self.snapshot.iter().zip(&self.members)
+    }
+
+    /// The position in the snapshot of the backend at `addr`. O(log n), O(n log n) at the first call.
+    fn index_of(&self, addr: SocketAddr) -> Option<usize> {
         let backends = self.snapshot.as_slice();
         let by_addr = self.by_addr.get_or_init(|| {
             let mut order: Box<[u32]> = (0..backends.len() as u32).collect();
@@ -73,11 +87,7 @@ impl BackendSet {
             order
         });
         let found = by_addr.binary_search_by_key(&addr, |&i| backends[i as usize].addr);
-        self.members.get(by_addr[found.ok()?] as usize)
-    }
-
-    pub(crate) fn members(&self) -> impl Iterator<Item = (&Backend, &StateRef<BackendState>)> {
-        self.snapshot.iter().zip(&self.members)
+        Some(by_addr[found.ok()?] as usize)
     }
 }
 
@@ -126,6 +136,18 @@ mod tests {
 
     fn digest(backends: impl IntoIterator<Item = Backend>) -> u64 {
         BackendSet::new(&backends.into_iter().collect(), Vec::new()).digest()
+    }
+
+    #[test]
+    fn a_backend_is_found_by_its_address_in_a_snapshot_of_any_order() {
+        let backend = |port| Backend::new((Ipv4Addr::LOCALHOST, port).into());
+        let snapshot: Snapshot = [3, 1, 4, 2].map(backend).into_iter().collect();
+        let set = BackendSet::new(&snapshot, Vec::new());
+        for port in 0..6 {
+            let addr = backend(port).addr;
+            assert_eq!(set.backend(addr), snapshot.find(addr), "{addr}");
+        }
+        assert_eq!(BackendSet::default().backend(backend(1).addr), None);
     }
 
     #[test]

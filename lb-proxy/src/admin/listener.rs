@@ -9,12 +9,13 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use lb_core::Endpoint;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::error::AdminError;
 use super::settings::{AdminSettings, AdmissionRules};
+use crate::net::options::SocketOptions;
 use crate::net::stream::register;
 use crate::net::unix::{self, SocketFile};
 
@@ -125,14 +126,8 @@ pub(super) fn set_owner(path: &Path, settings: &AdminSettings) -> io::Result<()>
 fn is_abandoned(path: &Path) -> bool {
     let file = std::fs::symlink_metadata(path);
     file.is_ok_and(|file| file.file_type().is_socket())
-        && connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-}
-
-/// Connects and closes. Does not wait: if the queue of the listener is full, it fails with `EAGAIN`.
-fn connect(path: &Path) -> io::Result<()> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(&SockAddr::unix(path)?)
+        && unix::connect(path, &SocketOptions::default(), false)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 impl AdminSocket {

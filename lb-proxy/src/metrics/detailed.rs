@@ -66,15 +66,10 @@ impl DetailedCounters {
         upstreams: &[(Arc<str>, Arc<BackendSet>)],
         forget: bool,
     ) -> DetailedMetrics {
-        let mut metrics = DetailedMetrics::default();
-        let current: Vec<String> = listeners.iter().map(ToString::to_string).collect();
-        lock(&self.listeners).retain(|name, counters| {
-            let is_current = current.contains(name);
-            // No session and no accept loop refers to it.
-            let is_last = forget && !is_current && Arc::strong_count(counters) == 1;
-            metrics.listeners.push(counters.read(is_current));
-            !is_last
-        });
+        let mut metrics = DetailedMetrics {
+            listeners: self.read_listeners(listeners, forget),
+            upstreams: Vec::new(),
+        };
         let mut sets: BTreeMap<&str, Vec<&BackendSet>> = BTreeMap::new();
         for (name, set) in upstreams {
             sets.entry(name).or_default().push(set);
@@ -87,6 +82,24 @@ impl DetailedCounters {
             let is_last = forget && current.is_none() && counters.is_unused();
             let read = counters.read(current.is_some(), is_member, forget);
             metrics.upstreams.push(read);
+            !is_last
+        });
+        metrics
+    }
+
+    /// Reads the counters of the listeners, with the parameters of [`read`](Self::read).
+    pub(crate) fn read_listeners(
+        &self,
+        listeners: &[Endpoint],
+        forget: bool,
+    ) -> Vec<ListenerMetrics> {
+        let mut metrics = Vec::new();
+        let current: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+        lock(&self.listeners).retain(|name, counters| {
+            let is_current = current.contains(name);
+            // No session and no accept loop refers to it.
+            let is_last = forget && !is_current && Arc::strong_count(counters) == 1;
+            metrics.push(counters.read(is_current));
             !is_last
         });
         metrics

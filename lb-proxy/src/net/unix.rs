@@ -24,7 +24,7 @@ use super::options::SocketOptions;
 /// Connects to the socket at `path`. That never waits: with a full queue of connections it fails (`EAGAIN`).
 ///
 /// `named` gives this end a name of its own, by which the accepted connection is [known](peer_key).
-pub(super) fn connect(path: &Path, options: &SocketOptions, named: bool) -> io::Result<Socket> {
+pub(crate) fn connect(path: &Path, options: &SocketOptions, named: bool) -> io::Result<Socket> {
     let socket = Socket::new_raw(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     options.apply_to_unix(&SockRef::from(&socket))?;
     if named {

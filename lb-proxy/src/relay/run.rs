@@ -1,6 +1,6 @@
 //! The main loop of a relay: both directions, the time-outs, the cut and the close.
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use super::setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
 use super::totals::RelayTotals;
 use crate::config::HalfClose;
 use crate::net::stream::Stream;
+use crate::or_never::or_never;
 
 /// What the relay does next.
 enum RelayEvent<T> {
@@ -214,10 +215,7 @@ where
 
 /// Completes when the relay must not wait any longer.
 async fn must_not_wait(at_once: Option<&CancellationToken>) {
-    match at_once {
-        Some(at_once) => at_once.cancelled().await,
-        None => pending().await,
-    }
+    or_never(at_once.map(CancellationToken::cancelled)).await;
 }
 
 /// Completes when a deadline has passed, with the end of the relay.
@@ -260,6 +258,8 @@ fn poll_expired(
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use super::*;
     use crate::config::{Splice, Timeouts};
     use crate::metrics::Counter;

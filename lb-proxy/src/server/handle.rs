@@ -15,6 +15,8 @@ use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
 use crate::error::ReloadError;
 use crate::live_sessions::{Selection, SessionFilter, SessionList};
+#[cfg(feature = "admin")]
+use crate::metrics::ListenerMetrics;
 use crate::metrics::{DetailedMetrics, Metrics};
 use crate::upstream::Upstream;
 
@@ -95,8 +97,7 @@ impl Handle {
         let reloaded = reload::reload(&self.server, proxy).await;
         let outcome = reloaded.as_ref().map(ReloadReport::clone);
         let outcome = outcome.map_err(|error| lb_core::Escaped(&chain(error)).to_string().into());
-        self.server.history.add(outcome);
-        self.server.count_reload(reloaded.is_ok());
+        self.server.note_reload(outcome);
         reloaded
     }
 
@@ -115,13 +116,12 @@ impl Handle {
     /// Adds a reload that failed before [`reload`](Self::reload), such as one of an invalid file, to the
     /// [history](Self::reload_history), and counts it as [failed](Self::reloads).
     pub fn note_failed_reload(&self, error: impl Into<Arc<str>>) {
-        self.server.history.add(Err(error.into()));
-        self.server.count_reload(false);
+        self.server.note_reload(Err(error.into()));
     }
 
     /// The last 32 reloads, the oldest first, failed ones included.
     pub fn reload_history(&self) -> Vec<ReloadRecord> {
-        self.server.history.list()
+        self.server.reload_history()
     }
 
     /// When the server was bound.
@@ -202,6 +202,12 @@ impl Handle {
     #[cfg(feature = "metrics")]
     pub(crate) fn last_detailed_metrics(&self) -> Option<DetailedMetrics> {
         self.server.detailed_metrics(true)
+    }
+
+    /// The counters by listener, of [`detailed_metrics`](Self::detailed_metrics). O(workers × listeners), and allocates.
+    #[cfg(feature = "admin")]
+    pub(crate) fn listener_metrics(&self) -> Option<Vec<ListenerMetrics>> {
+        self.server.listener_metrics()
     }
 
     /// The upstreams that the server follows, in the order of the description.

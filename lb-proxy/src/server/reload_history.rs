@@ -1,11 +1,11 @@
 //! The last reloads of a server.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::report::{Changes, ReloadReport};
+use crate::history::History;
 
 /// How many reloads are kept.
 const KEPT: usize = 32;
@@ -20,27 +20,14 @@ pub struct ReloadRecord {
     pub outcome: Result<ReloadReport, Arc<str>>,
 }
 
-/// The last reloads, the oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct ReloadHistory(Mutex<VecDeque<ReloadRecord>>);
+/// The last reloads.
+pub(super) type ReloadHistory = History<ReloadRecord, KEPT>;
 
-impl ReloadHistory {
-    pub(crate) fn add(&self, outcome: Result<ReloadReport, Arc<str>>) {
+impl ReloadRecord {
+    /// The record of a reload that ends now.
+    pub(super) fn now(outcome: Result<ReloadReport, Arc<str>>) -> Self {
         let at = SystemTime::now();
-        let mut records = self.lock();
-        if records.len() == KEPT {
-            records.pop_front();
-        }
-        records.push_back(ReloadRecord { at, outcome });
-    }
-
-    pub(crate) fn list(&self) -> Vec<ReloadRecord> {
-        self.lock().iter().cloned().collect()
-    }
-
-    /// No code that can panic runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<ReloadRecord>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { at, outcome }
     }
 }
 
@@ -80,9 +67,9 @@ mod tests {
     fn the_last_reloads_are_kept_in_their_order() {
         let history = ReloadHistory::default();
         for i in 0..KEPT + 2 {
-            history.add(Err(i.to_string().into()));
+            history.add(ReloadRecord::now(Err(i.to_string().into())));
         }
-        history.add(Ok(ReloadReport::default()));
+        history.add(ReloadRecord::now(Ok(ReloadReport::default())));
         let list = history.list();
         assert_eq!(list.len(), KEPT);
         assert_eq!(list[0].to_string(), "3");

@@ -9,9 +9,11 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use super::active_config::ActiveConfig;
 use super::context::ServerContext;
 use super::phase::Phase;
-use super::reload_history::ReloadHistory;
-use super::report::ReloadCounts;
+use super::reload_history::{ReloadHistory, ReloadRecord};
+use super::report::{ReloadCounts, ReloadReport};
 use crate::metrics::DetailedMetrics;
+#[cfg(feature = "admin")]
+use crate::metrics::ListenerMetrics;
 
 /// What a server and its handles share.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ pub(crate) struct ServerState {
     pub(crate) context: ServerContext,
     pub(crate) phase: watch::Sender<Phase>,
     active: Mutex<ActiveConfig>,
-    pub(crate) history: ReloadHistory,
+    history: ReloadHistory,
     pub(crate) started: SystemTime,
     /// Held during a reload, so that reloads are applied one after the other.
     pub(crate) reloading: AsyncMutex<()>,
@@ -41,14 +43,19 @@ impl ServerState {
         })
     }
 
-    /// Counts a reload.
-    pub(crate) fn count_reload(&self, is_applied: bool) {
-        let count = if is_applied {
+    /// Adds a reload that ends now to the history, and counts it.
+    pub(crate) fn note_reload(&self, outcome: Result<ReloadReport, Arc<str>>) {
+        let count = if outcome.is_ok() {
             &self.applied
         } else {
             &self.failed
         };
+        self.history.add(ReloadRecord::now(outcome));
         count.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn reload_history(&self) -> Vec<ReloadRecord> {
+        self.history.list()
     }
 
     pub(crate) fn reloads(&self) -> ReloadCounts {
@@ -71,6 +78,14 @@ impl ServerState {
             .map(|upstream| (Arc::clone(upstream.shared_name()), upstream.backends()))
             .collect();
         Some(detailed.read(&listeners, &sets, forget))
+    }
+
+    /// The counters by listener, if the server has them.
+    #[cfg(feature = "admin")]
+    pub(crate) fn listener_metrics(&self) -> Option<Vec<ListenerMetrics>> {
+        let detailed = self.context.trackers.detailed.as_ref()?;
+        let listeners = self.active().endpoints();
+        Some(detailed.read_listeners(&listeners, false))
     }
 
     /// A panic under the lock leaves the value consistent.

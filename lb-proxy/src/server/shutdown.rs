@@ -1,6 +1,5 @@
 //! The phases of a shutdown: leaving, draining, closing.
 
-use std::future::pending;
 use std::time::Duration;
 
 use tokio::select;
@@ -13,6 +12,7 @@ use super::proxy::ShutdownConfig;
 use super::report::DrainReport;
 use super::server_state::ServerState;
 use crate::metrics::Metrics;
+use crate::or_never::or_never;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::worker::COHORTS;
 
@@ -61,12 +61,7 @@ async fn drain(
     let ended_before = before.ended() - before.aborted;
     let sessions = context.metrics().accepted - ended_before;
     info!(sessions, "Draining");
-    let too_long = async {
-        match config.drain_timeout {
-            Some(limit) => sleep(limit).await,
-            None => pending().await,
-        }
-    };
+    let too_long = or_never(config.drain_timeout.map(sleep));
     select! {
         biased;
         () = working.wait() => {}

@@ -1,14 +1,14 @@
 //! Begin: the steps before the relay, in their order.
 
-use std::future::pending;
-
 use tokio::select;
 
 use super::Session;
 use super::choose::NextStep;
 use super::first_bytes::FirstBytes;
 use crate::close_reason::CloseReason;
+use crate::live_sessions::entry::LiveSession;
 use crate::net::stream::Stream;
+use crate::or_never::or_never;
 use crate::relay::BytesAhead;
 use crate::state::worker::Worker;
 
@@ -22,12 +22,7 @@ impl Session {
             self.track(worker);
         }
         let live = self.live().cloned();
-        let closed = async {
-            match live {
-                Some(live) => live.close_requested().await,
-                None => pending().await,
-            }
-        };
+        let closed = or_never(live.as_deref().map(LiveSession::close_requested));
         select! {
             biased;
             () = closed => Err(CloseReason::Operator),
@@ -45,7 +40,7 @@ impl Session {
                 self.origin().store();
             }
             if is_observed {
-                self.observe(worker);
+                self.identify(worker);
             }
             let naming = self.prereads_to_admit();
             self.preread(0..naming, &mut first).await?;

@@ -76,7 +76,7 @@ impl Session {
         self.upstream = upstream;
         self.permit.go_on_with(server);
         if self.route().observer().is_some() {
-            self.observe(worker);
+            self.identify(worker);
         }
     }
 

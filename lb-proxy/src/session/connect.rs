@@ -46,14 +46,9 @@ impl Session {
         let needs_connection = is_observed || key_parts.needs_connection();
         let connection = needs_connection.then(|| self.connection());
         let key = key_parts.key(self.client_addr, connection.as_ref());
-        let detailed = self.permit.accepting_listener().counters();
-        let counted = detailed
-            .map(|listener| SessionCounters::begin(counters.worker, listener, upstream.counters()));
-        if counted.is_some() {
-            self.details
-                .get_or_insert_default()
-                .counted
-                .clone_from(&counted);
+        if let Some(listener) = self.permit.accepting_listener().counters() {
+            let counted = SessionCounters::begin(counters.worker, listener, upstream.counters());
+            self.details.get_or_insert_default().counted = Some(counted);
         }
         let mut dial = Dial {
             origin: origin_of!(self),
@@ -66,7 +61,6 @@ impl Session {
             peer: self.ends.get().map_or(self.client_addr, |ends| ends.peer),
             upstream,
             counters,
-            counted,
             attempts: &mut self.attempts,
             details: &mut self.details,
             abandon_silent: route.abandon_silent && silent,
@@ -74,7 +68,7 @@ impl Session {
             tried: Tried::new(),
         };
         let (lease, backend, begin) = dial.run().await?;
-        let (connection, counted) = (dial.connection.take(), dial.counted.take());
+        let (connection, counted) = (dial.connection.take(), dial.counted().cloned());
         let first_byte = lease.first_byte_times();
         dial.enter(SessionPhase::Relaying);
         let is_recording = is_observed || first_byte.is_some();
@@ -119,7 +113,7 @@ impl Dial<'_> {
             let left = self.time_left().filter(|_| self.route.retry.ends_attempts);
             let limit = left.map_or(full, |left| left.min(full));
             let begin = Instant::now();
-            let counted = self.counted.clone();
+            let counted = self.counted().cloned();
             let counted = counted.as_ref().map(|session| {
                 let backend = |upstream: &_| Upstream::backend_counters(&lease, upstream);
                 session.attempt(backend, *self.attempts > 0)

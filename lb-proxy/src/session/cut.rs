@@ -1,6 +1,5 @@
 //! What cuts a session off while it relays.
 
-use std::future::pending;
 use std::sync::Arc;
 
 use tokio::select;
@@ -10,6 +9,7 @@ use super::progress::ProgressReports;
 use crate::close_reason::CloseReason;
 use crate::live_sessions::SessionPhase;
 use crate::live_sessions::entry::LiveSession;
+use crate::or_never::or_never;
 use crate::upstream::drain::LossWatcher;
 
 /// Completes when the shutdown cuts the session off.
@@ -48,30 +48,10 @@ impl OtherCuts {
             live,
             reports,
         } = *self;
-        let backend_lost = async {
-            match backend {
-                Some(watcher) => watcher.due().await,
-                None => pending().await,
-            }
-        };
-        let listener_removed = async {
-            match listener {
-                Some(removed) => removed.cancelled_owned().await,
-                None => pending().await,
-            }
-        };
-        let closed = async {
-            match &live {
-                Some(live) => live.close_requested().await,
-                None => pending().await,
-            }
-        };
-        let reporting = async {
-            match reports {
-                Some(reports) => reports.run().await,
-                None => pending().await,
-            }
-        };
+        let backend_lost = or_never(backend.map(LossWatcher::due));
+        let listener_removed = or_never(listener.map(CancellationToken::cancelled_owned));
+        let closed = or_never(live.as_deref().map(LiveSession::close_requested));
+        let reporting = or_never(reports.map(ProgressReports::run));
         let reason = select! {
             biased;
             () = cut_off.cancelled() => CloseReason::Aborted,

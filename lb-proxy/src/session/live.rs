@@ -12,11 +12,6 @@ use crate::upstream::Lease;
 
 // A session that is neither observed nor tracked pays a branch for each of these.
 impl Session {
-    /// Gives an observed session its number.
-    pub(super) fn observe(&mut self, worker: &Worker) {
-        self.identify(worker);
-    }
-
     /// Adds the session to the table of its worker.
     pub(super) fn track(&mut self, worker: &Worker) {
         let id = self.identify(worker);
@@ -26,7 +21,8 @@ impl Session {
         self.details.get_or_insert_default().tracked = Some(tracked);
     }
 
-    fn identify(&mut self, worker: &Worker) -> SessionId {
+    /// Gives an observed or tracked session its number, unless it has one.
+    pub(super) fn identify(&mut self, worker: &Worker) -> SessionId {
         let details = self.details.get_or_insert_default();
         *details.id.get_or_insert_with(|| worker.live.next_id())
     }

@@ -45,8 +45,6 @@ pub(super) struct Dial<'a> {
     pub(super) peer: SocketAddr,
     pub(super) upstream: &'a Upstream,
     pub(super) counters: &'a Counters,
-    /// What the session is counted in, if the proxy counts in detail.
-    pub(super) counted: Option<Arc<SessionCounters>>,
     /// Counts the attempts.
     pub(super) attempts: &'a mut u32,
     /// What the hooks' summary needs.
@@ -89,7 +87,7 @@ impl Dial<'_> {
         let waited = self.while_client_stays(waited).await;
         self.tried = tried;
         let elapsed = begin.elapsed();
-        if self.counted.is_some()
+        if self.counted().is_some()
             && let Some(upstream) = self.upstream.counters()
         {
             upstream.queued(elapsed);
@@ -103,6 +101,11 @@ impl Dial<'_> {
             };
             self.without(&error, reason, cause)
         })
+    }
+
+    /// What the session is counted in, if the proxy counts in detail.
+    pub(super) fn counted(&self) -> Option<&Arc<SessionCounters>> {
+        self.details.as_ref()?.counted.as_ref()
     }
 
     /// The time that is left for all attempts.

@@ -223,7 +223,7 @@ impl Upstream {
             }
             self.record_transition(addr, health.into());
             if let Some(counters) = self.counters()
-                && let Some(backend) = self.backends().snapshot().find(addr)
+                && let Some(backend) = self.backends().backend(addr)
             {
                 counters.health_changed(backend, health);
             }

@@ -77,7 +77,8 @@ impl Upstream {
     }
 }
 
-fn with_rng<T>(draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
+/// Draws from the generator of the calling thread.
+pub(super) fn with_rng<T>(draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
     WORKER_RNG.with_borrow_mut(|rng: &mut SplitMix64| draw(rng))
 }
 

@@ -15,7 +15,7 @@ impl Upstream {
     /// Stores what happened to the backend at `addr`, unless it has left.
     pub(super) fn record_transition(&self, addr: SocketAddr, kind: TransitionKind) {
         let set = self.backends();
-        if let Some(backend) = set.snapshot().find(addr) {
+        if let Some(backend) = set.backend(addr) {
             self.shared().transitions.add(Transition {
                 at: SystemTime::now(),
                 backend: backend.endpoint(),

@@ -1,10 +1,11 @@
 //! The last changes of the backends of an upstream, for status pages.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use lb_core::{Endpoint, Health};
+
+use crate::history::History;
 
 /// How many changes are kept of each upstream.
 const KEPT: usize = 64;
@@ -44,25 +45,5 @@ impl From<Health> for TransitionKind {
     }
 }
 
-/// The last changes, the oldest first. They outlive the backends.
-#[derive(Debug, Default)]
-pub(super) struct TransitionHistory(Mutex<VecDeque<Transition>>);
-
-impl TransitionHistory {
-    pub(super) fn add(&self, transition: Transition) {
-        let mut kept = self.lock();
-        if kept.len() == KEPT {
-            kept.pop_front();
-        }
-        kept.push_back(transition);
-    }
-
-    pub(super) fn list(&self) -> Vec<Transition> {
-        self.lock().iter().cloned().collect()
-    }
-
-    /// No code that can panic runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Transition>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+/// The last changes. They outlive the backends.
+pub(super) type TransitionHistory = History<Transition, KEPT>;

@@ -1,5 +1,6 @@
 //! Which backends a request means.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use lb_core::{Backend, Endpoint, Escaped};
@@ -89,8 +90,10 @@ fn candidates(upstream: &Upstream) -> Vec<Candidate> {
     };
     let of = |b: &Backend| candidate(b.addr, b.endpoint(), b.name.clone());
     let mut all: Vec<Candidate> = set.snapshot().iter().map(of).collect();
+    let mut listed: HashSet<SocketAddr> = all.iter().map(|c| c.target.addr).collect();
     for active in upstream.overrides() {
-        if !all.iter().any(|c| c.target.addr == active.addr) {
+        // An absent backend may have several overrides.
+        if listed.insert(active.addr) {
             all.push(candidate(active.addr, active.endpoint, None));
         }
     }

@@ -123,7 +123,7 @@ fn apply(target: &TargetBackend, change: Change, by: &str) -> Result<Changed, Re
         }
     };
     let set = upstream.backends();
-    let now = set.snapshot().find(*addr).map(|backend| InForce {
+    let now = set.backend(*addr).map(|backend| InForce {
         admin: admin_name(backend.admin),
         weight: backend.weight.get(),
         max_conns: backend.max_conns.map(NonZeroU32::get),

@@ -16,6 +16,7 @@ use crate::access::Network;
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::{Parameters, invalid};
 use crate::admin::status::as_millis;
+use crate::net::unix::ShownClient;
 use crate::reports::{SessionFilter, SessionId, SessionOrder, SessionPhase, SessionReport};
 
 pub(super) const LIST: &[&str] = &[
@@ -78,10 +79,7 @@ impl ListedSession {
     fn of(session: &SessionReport, listeners: &[(Endpoint, crate::Upstream)]) -> Self {
         let mut listeners = listeners.iter().map(|(endpoint, _)| endpoint);
         let listener = listeners.find(|endpoint| endpoint.key() == session.listener);
-        let shown = |addr: SocketAddr| match Endpoint::is_unix_key(addr) {
-            true => Endpoint::unnamed().to_string(),
-            false => addr.to_string(),
-        };
+        let shown = |addr| ShownClient(addr).to_string();
         Self {
             id: session.id.get(),
             phase: session.phase.name(),

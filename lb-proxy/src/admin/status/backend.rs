@@ -1,5 +1,7 @@
 //! The part of the status about a backend, and the names of its states.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lb_core::{AdminState, Backend, BackendStatus, ExplainedBackend, Health, Timestamp, Verdict};
@@ -114,7 +116,7 @@ impl BackendReport {
         status: &BackendStatus<'_>,
         explained: Option<&ExplainedBackend>,
         source: Option<&Backend>,
-        overrides: &[ActiveOverride],
+        overridden: &HashSet<SocketAddr>,
         checks: Vec<CheckStateReport>,
         now: Timestamp,
     ) -> Self {
@@ -148,7 +150,7 @@ impl BackendReport {
             slow_start_percent: explained.and_then(|explained| explained.slow_start_percent),
             connect_time_us: status.connect_time.map(as_micros),
             age_ms: as_millis(since(status.joined_at, now)),
-            overridden: overrides.iter().any(|o| o.addr == backend.addr),
+            overridden: overridden.contains(&backend.addr),
         }
     }
 
@@ -204,7 +206,7 @@ pub(crate) fn admin_name(admin: AdminState) -> &'static str {
 }
 
 /// `healthy` or `unhealthy`.
-pub(crate) fn health_name(health: Health) -> &'static str {
+fn health_name(health: Health) -> &'static str {
     match health {
         Health::Healthy => "healthy",
         _ => "unhealthy",
@@ -212,7 +214,7 @@ pub(crate) fn health_name(health: Health) -> &'static str {
 }
 
 /// `operator`, `health_check` or `agent_check`.
-pub(crate) fn origin_name(origin: OverrideOrigin) -> &'static str {
+fn origin_name(origin: OverrideOrigin) -> &'static str {
     match origin {
         OverrideOrigin::AgentCheck => "agent_check",
         OverrideOrigin::HealthCheck => "health_check",
@@ -221,7 +223,7 @@ pub(crate) fn origin_name(origin: OverrideOrigin) -> &'static str {
 }
 
 /// The name of the setting, and its value as text.
-pub(crate) fn setting_value(setting: Override) -> (&'static str, String) {
+fn setting_value(setting: Override) -> (&'static str, String) {
     let text = setting.to_string();
     let value = text.rsplit(' ').next().unwrap_or_default().to_owned();
     let name = match setting {

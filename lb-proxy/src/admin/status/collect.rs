@@ -18,17 +18,22 @@ use crate::{Handle, Upstream};
 /// The status of the server of `handle`. O(backends), and allocates.
 pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
     let upstreams = handle.upstreams();
-    let overrides = upstreams.iter().flat_map(|upstream| {
-        let active = upstream.overrides().into_iter();
-        active.map(|active| OverrideReport::of(upstream.name(), &active))
-    });
+    let overrides: Vec<_> = upstreams.iter().map(Upstream::overrides).collect();
+    let with_overrides = || upstreams.iter().zip(&overrides);
     Status {
         version: VERSION,
         time_ms: millis(SystemTime::now()),
         server: server(handle, &upstreams, program),
         listeners: listeners(handle),
-        overrides: overrides.collect(),
-        upstreams: upstreams.iter().map(UpstreamReport::of).collect(),
+        overrides: with_overrides()
+            .flat_map(|(upstream, overrides)| {
+                let report = |active| OverrideReport::of(upstream.name(), active);
+                overrides.iter().map(report)
+            })
+            .collect(),
+        upstreams: with_overrides()
+            .map(|(upstream, overrides)| UpstreamReport::of(upstream, overrides))
+            .collect(),
         reloads: handle
             .reload_history()
             .into_iter()
@@ -42,7 +47,7 @@ pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
 }
 
 fn listeners(handle: &Handle) -> Vec<ListenerReport> {
-    let detailed = handle.detailed_metrics().unwrap_or_default().listeners;
+    let detailed = handle.listener_metrics().unwrap_or_default();
     let report = |(endpoint, upstream): (Endpoint, Upstream)| {
         let mut counted = detailed.iter();
         let counted = counted.find(|counted| counted.is_current && counted.listener == endpoint);

@@ -1,6 +1,6 @@
 //! The parts of the status about an upstream and its sources.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use lb_core::BackendStatus;
@@ -11,6 +11,7 @@ use super::backend::{BackendReport, CheckStateReport};
 use super::server::as_millis;
 use super::transition::TransitionReport;
 use crate::Upstream;
+use crate::balancing::ActiveOverride;
 
 /// An upstream.
 #[non_exhaustive]
@@ -92,7 +93,7 @@ pub struct SourceReport {
 }
 
 impl UpstreamReport {
-    pub(super) fn of(upstream: &Upstream) -> Self {
+    pub(super) fn of(upstream: &Upstream, overrides: &[ActiveOverride]) -> Self {
         let now = upstream.now();
         let set = upstream.backends();
         // `None` before the first membership, which has no backends.
@@ -101,7 +102,7 @@ impl UpstreamReport {
         let explained: Vec<_> = explained.collect();
         let status: Vec<BackendStatus<'_>> = set.status(now).collect();
         let discovered = upstream.discovered();
-        let overrides = upstream.overrides();
+        let overridden: HashSet<SocketAddr> = overrides.iter().map(|o| o.addr).collect();
         let mut checks: HashMap<SocketAddr, Vec<CheckStateReport>> = HashMap::new();
         for check in upstream.health_checks() {
             let of = checks.entry(check.backend.addr).or_default();
@@ -121,7 +122,7 @@ impl UpstreamReport {
                 let source = discovered.iter().nth(i).filter(|b| b.addr == addr);
                 let source = source.or_else(|| discovered.find(addr));
                 let checks = checks.remove(&addr).unwrap_or_default();
-                BackendReport::of(status, explained, source, &overrides, checks, now)
+                BackendReport::of(status, explained, source, &overridden, checks, now)
             })
             .collect();
         let mut tiers = tiers(&backends);

@@ -2,7 +2,6 @@
 
 mod targets;
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -11,7 +10,6 @@ use std::time::Duration;
 use futures::future::{AbortHandle, Abortable, Aborted, BoxFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use lb_core::{Rng, SplitMix64};
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -26,6 +24,7 @@ use super::results::Results;
 use super::run_probe::run_probe;
 use crate::health::CheckError;
 use crate::upstream::Upstream;
+use crate::upstream::pick::with_rng;
 
 /// How often a shortage of this machine is logged, and probes that start late.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -38,7 +37,6 @@ pub(super) struct Scheduler {
     probes: FuturesUnordered<Abortable<BoxFuture<'static, (Due, Instant, EndedProbe)>>>,
     /// The most probes at once.
     limit: usize,
-    rng: SplitMix64,
     complained: [Option<Instant>; 2],
     reports: PendingReports,
     permits: ProbePermits,
@@ -56,7 +54,6 @@ impl Scheduler {
             check,
             targets: Targets::default(),
             probes: FuturesUnordered::new(),
-            rng: SplitMix64::new(RandomState::new().hash_one(0_u64)),
             complained: [None; 2],
             reports: PendingReports::default(),
             permits,
@@ -180,7 +177,8 @@ impl Scheduler {
         };
         let interval = results.take_result(begun.addr, &probe);
         let jitter = self.check.settings().jitter;
-        let jitter = jitter.mul_f64((self.rng.next_u64() >> 32) as f64 / 2_f64.powi(32));
+        let draw = with_rng(|rng| rng.next_u64() >> 32);
+        let jitter = jitter.mul_f64(draw as f64 / 2_f64.powi(32));
         self.targets.schedule_next(begun, interval, jitter);
     }
 
