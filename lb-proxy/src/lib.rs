@@ -203,6 +203,7 @@ pub mod reports {
         AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
         PauseCounts, Traffic, UpstreamMetrics,
     };
+    pub use crate::net::tcp_info::TcpInfo;
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::server::{
         Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadRecord, ReloadReport,

@@ -19,7 +19,7 @@ pub(super) const PARAMETERS: &[&str] = &["upstream", "client", "sni", "local"];
 #[derive(Serialize)]
 struct ExplainAnswer {
     upstream: String,
-    policy: String,
+    policy: &'static str,
     /// The hash key in hexadecimal digits; absent without a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -94,7 +94,7 @@ fn answer(upstream: &Upstream, explanation: &Explanation, key: Option<String>) -
     let backends: Vec<Explained> = backends.map(of).collect();
     ExplainAnswer {
         upstream: upstream.name().to_owned(),
-        policy: upstream.policy_text(),
+        policy: upstream.policy_name(),
         key,
         queued: upstream.queued(),
         chosen: backends
