@@ -90,6 +90,12 @@ impl ActiveConfig {
             .collect()
     }
 
+    /// The state of each listener.
+    #[cfg(feature = "admin")]
+    pub(crate) fn listener_states(&self) -> Vec<Arc<ListenerState>> {
+        self.listeners.states().cloned().collect()
+    }
+
     /// What it listens on.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
         self.listeners

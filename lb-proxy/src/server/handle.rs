@@ -18,6 +18,10 @@ use crate::live_sessions::{Selection, SessionFilter, SessionList};
 #[cfg(feature = "admin")]
 use crate::metrics::ListenerMetrics;
 use crate::metrics::{DetailedMetrics, Metrics};
+#[cfg(feature = "admin")]
+use crate::session::dry_run::{DryRun, RouteQuestion};
+#[cfg(feature = "admin")]
+use crate::state::listener::ListenerState;
 use crate::upstream::Upstream;
 
 /// Observes, reloads and shuts down a [`Server`](crate::Server) from any thread. Cloning costs one reference count.
@@ -111,6 +115,26 @@ impl Handle {
     #[cfg(feature = "admin")]
     pub(crate) fn tracks_sessions(&self) -> bool {
         self.server.active().tracks_sessions()
+    }
+
+    /// The state of each listener, in the order of the description.
+    #[cfg(feature = "admin")]
+    pub(crate) fn listener_states(&self) -> Vec<Arc<ListenerState>> {
+        self.server.active().listener_states()
+    }
+
+    /// Where `question` would go. See [`DryRun`].
+    #[cfg(feature = "admin")]
+    pub(crate) async fn dry_run(
+        &self,
+        question: RouteQuestion,
+        listener: Arc<ListenerState>,
+    ) -> DryRun {
+        let context = &self.server.context;
+        // All workers have the same table, and there is always a worker.
+        let passes = context.workers.first().map(|worker| &worker.listeners);
+        let find = |addr| passes?.find(addr);
+        DryRun::of(question, listener, find, &context.runtime).await
     }
 
     /// Adds a reload that failed before [`reload`](Self::reload), such as one of an invalid file, to the

@@ -8,6 +8,8 @@ mod close;
 mod connect;
 mod cut;
 mod details;
+#[cfg(feature = "admin")]
+pub(crate) mod dry_run;
 mod first_bytes;
 mod live;
 mod origin;
