@@ -133,13 +133,13 @@ impl Session {
         Ok(match self.other_cuts() {
             Some(cuts) => {
                 let relay = async {
-                    let cut = pin!(cuts.due(cut_off));
+                    let cut = pin!(cuts.due(&cut_off));
                     self.relay(&backend, ahead, worker, cut).await
                 };
                 Box::pin(relay).await
             }
             None => {
-                let cut = pin!(aborted(cut_off));
+                let cut = pin!(aborted(&cut_off));
                 self.relay(&backend, ahead, worker, cut).await
             }
         })
