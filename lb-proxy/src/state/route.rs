@@ -29,7 +29,6 @@ pub(crate) struct Route {
     /// The path of a listener on a unix socket.
     pub(crate) unix: Option<Arc<Path>>,
     /// How the admin server calls it.
-    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "for explanations"))]
     pub(crate) label: Option<Arc<str>>,
     pub(crate) upstream: Upstream,
     pub(crate) client_options: SocketOptions,

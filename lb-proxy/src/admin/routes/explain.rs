@@ -23,7 +23,7 @@ pub(super) const PARAMETERS: &[&str] = &["upstream", "listener", "client", "sni"
 struct RoutedAnswer {
     listener: String,
     /// What decided, in order.
-    route: Vec<Step>,
+    route: Vec<RouteStepAnswer>,
     /// `upstream`, `refuse` or `respond`.
     action: &'static str,
     /// Why it is refused.
@@ -38,7 +38,7 @@ struct RoutedAnswer {
 }
 
 #[derive(Serialize)]
-struct Step {
+struct RouteStepAnswer {
     /// It differs from the first step's if the connection was passed on.
     listener: String,
     /// The label of the listener or its virtual server.
@@ -113,7 +113,7 @@ async fn explain_route(
     let run = handle.dry_run(question, listener.state).await;
     let mut answer = RoutedAnswer {
         listener: endpoint,
-        route: run.steps.into_iter().map(Step::of).collect(),
+        route: run.steps.into_iter().map(RouteStepAnswer::of).collect(),
         action: "upstream",
         reason: None,
         bytes: None,
@@ -135,7 +135,7 @@ async fn explain_route(
     Ok(AdminAnswer::json(200, &answer))
 }
 
-impl Step {
+impl RouteStepAnswer {
     fn of(step: RouteStep) -> Self {
         Self {
             listener: step.listener.to_string(),
