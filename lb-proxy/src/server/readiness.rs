@@ -21,11 +21,15 @@ pub(super) fn readiness(server: &ServerState) -> Readiness {
         false => "not shutting down",
     };
     readiness.add(ReadinessCheck::Shutdown, !leaving, shutdown);
-    let (listeners, upstreams) = {
+    let (listeners, accepting, upstreams) = {
         let active = server.active();
-        (active.addrs().len(), active.upstreams())
+        (
+            active.addrs().len(),
+            active.is_accepting(),
+            active.upstreams(),
+        )
     };
-    let bound = (Phase::Serving..Phase::Draining).contains(&phase);
+    let bound = (Phase::Serving..Phase::Draining).contains(&phase) && accepting;
     let detail = match bound {
         true => format!("{listeners} bound"),
         false => "no connections are accepted".to_owned(),

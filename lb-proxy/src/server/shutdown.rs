@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::context::ServerContext;
+use super::pause::reset_cohorts;
 use super::phase::Phase;
 use super::proxy::ShutdownConfig;
 use super::report::DrainReport;
@@ -15,7 +16,6 @@ use super::server_state::ServerState;
 use crate::metrics::Metrics;
 use crate::or_never::or_never;
 use crate::state::shutdown::ShutdownSignals;
-use crate::state::worker::COHORTS;
 
 /// Shuts a serving server down. See [`Server::run`](crate::Server::run).
 pub(super) async fn run(server: &ServerState) -> DrainReport {
@@ -85,7 +85,7 @@ async fn drain(
         biased;
         () = working.wait() => {}
         () = abort.cancelled() => {}
-        () = cut_off(context, config.close_spread) => {}
+        () = reset_remaining(context, config.close_spread) => {}
     }
     abort.cancel();
     working.wait().await;
@@ -106,15 +106,9 @@ async fn drain(
     report
 }
 
-/// Resets one cohort of sessions after the other.
-async fn cut_off(context: &ServerContext, spread: Duration) {
-    if spread.is_zero() {
-        return;
-    }
-    for number in 0..COHORTS {
-        for worker in &context.workers {
-            worker.cut_off_cohort(number);
-        }
-        sleep(spread / COHORTS as u32).await;
+/// Resets the sessions over the time `spread`. The abort that follows resets them at once.
+async fn reset_remaining(context: &ServerContext, spread: Duration) {
+    if !spread.is_zero() {
+        reset_cohorts(&context.workers, spread).await;
     }
 }
