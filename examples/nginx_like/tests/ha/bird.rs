@@ -11,11 +11,11 @@ use crate::process::Process;
 
 /// A configuration with its definitions set for one machine of the laboratory.
 #[derive(Debug)]
-pub(crate) struct Setup {
+pub(crate) struct BirdConfig {
     dir: PathBuf,
 }
 
-impl Setup {
+impl BirdConfig {
     /// Writes the configuration `name` into `dir`, with these values of its definitions.
     pub(crate) fn new(name: &str, definitions: &[(&str, &str)], dir: &Path) -> Self {
         let mut text = fs::read_to_string(folder().join(name)).unwrap();

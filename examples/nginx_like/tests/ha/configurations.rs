@@ -1,7 +1,7 @@
 //! The configurations in `ha` are correct in the eyes of keepalived and BIRD.
 
-use crate::bird;
-use crate::keepalived::{Setup, Variant};
+use crate::bird::BirdConfig;
+use crate::keepalived::{KeepalivedConfig, Variant};
 use crate::lan::Lan;
 use crate::requirements;
 
@@ -14,7 +14,7 @@ fn keepalived_accepts_its_configurations() {
     let lan = Lan::new("10.77.0");
     let machine = lan.machine("lb1", 1);
     for variant in Variant::ALL {
-        let setup = Setup::new(variant, "lb1", "10.77.0.100", dir.path());
+        let setup = KeepalivedConfig::new(variant, "lb1", "10.77.0.100", dir.path());
         setup.check(&machine).unwrap();
     }
 }
@@ -26,7 +26,7 @@ fn bird_accepts_its_configurations() {
     }
     let dir = tempfile::tempdir().unwrap();
     for name in ["birdc.conf", "link.conf", "router.conf"] {
-        let setup = bird::Setup::new(name, &[("SELF", "10.78.1.1")], dir.path());
+        let setup = BirdConfig::new(name, &[("SELF", "10.78.1.1")], dir.path());
         setup.check().unwrap();
     }
 }

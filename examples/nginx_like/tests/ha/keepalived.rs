@@ -32,12 +32,12 @@ impl Variant {
 
 /// A configuration with its definitions set for one machine of the laboratory.
 #[derive(Debug)]
-pub(crate) struct Setup {
+pub(crate) struct KeepalivedConfig {
     dir: PathBuf,
     config_id: &'static str,
 }
 
-impl Setup {
+impl KeepalivedConfig {
     /// Writes the configuration into `dir`, where the balancer has its files.
     pub(crate) fn new(
         variant: Variant,

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use test_support::deadline::ms;
 
-use super::network::Network;
+use super::network::BgpNetwork;
 use super::node::Way;
 use crate::figures::{Target, measure};
 use crate::requirements;
@@ -47,14 +47,14 @@ fn a_killed_replica_is_withdrawn() {
     );
 }
 
-fn every_way(fault: &str, target: Target, ways: &[Way], strike: fn(&mut Network)) {
+fn every_way(fault: &str, target: Target, ways: &[Way], strike: fn(&mut BgpNetwork)) {
     if !requirements::are_met() {
         return;
     }
     for way in ways {
         let fault = format!("{fault}, {}", way.name());
         measure(&fault, target, || {
-            let run = Network::start(*way).strike(strike);
+            let run = BgpNetwork::start(*way).strike(strike);
             if matches!(target, Target::NoneFailed) {
                 assert_eq!(run.failed, 0, "connections failed");
             }

@@ -7,9 +7,9 @@ use std::time::Instant;
 use tempfile::TempDir;
 use test_support::namespace::Namespace;
 
-use super::node::{Node, Way};
+use super::node::{BgpNode, Way};
 use crate::balancer::PORT;
-use crate::bird::Setup;
+use crate::bird::BirdConfig;
 use crate::client::Client;
 use crate::echo::Echo;
 use crate::figures::Run;
@@ -25,9 +25,9 @@ const ROUTER_OF_CLIENT: &str = "10.78.0.254";
 const SESSIONS: usize = 40;
 
 #[derive(Debug)]
-pub(crate) struct Network {
-    pub(crate) first: Node,
-    _second: Node,
+pub(crate) struct BgpNetwork {
+    pub(crate) first: BgpNode,
+    _second: BgpNode,
     pub(crate) lan: Lan,
     client: Namespace,
     _bird: Process,
@@ -38,7 +38,7 @@ pub(crate) struct Network {
     _dir: TempDir,
 }
 
-impl Network {
+impl BgpNetwork {
     /// Builds it, and waits until the router spreads connections over both balancers and BFD watches both.
     pub(crate) fn start(way: Way) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ impl Network {
         let addresses = [lan.address(11), lan.address(12)];
         let node = |name, host| {
             let (machine, dir) = (lan.machine(name, host), dir.path().join(name));
-            Node::start(machine, &lan.address(host), &dir, way, &addresses)
+            BgpNode::start(machine, &lan.address(host), &dir, way, &addresses)
         };
         let (first, second) = (node("lb1", 1), node("lb2", 2));
         let (setup, bird) = start_router(&router, &lan, dir.path());
@@ -109,7 +109,7 @@ impl Network {
     }
 }
 
-fn start_router(router: &Namespace, lan: &Lan, dir: &Path) -> (Setup, Process) {
+fn start_router(router: &Namespace, lan: &Lan, dir: &Path) -> (BirdConfig, Process) {
     let address = format!("{ADDRESS}/32");
     let (first, second) = (lan.address(1), lan.address(2));
     let definitions = [
@@ -118,7 +118,7 @@ fn start_router(router: &Namespace, lan: &Lan, dir: &Path) -> (Setup, Process) {
         ("LB1", &*first),
         ("LB2", &*second),
     ];
-    let setup = Setup::new("router.conf", &definitions, &dir.join("r"));
+    let setup = BirdConfig::new("router.conf", &definitions, &dir.join("r"));
     let bird = setup.start(router);
     (setup, bird)
 }

@@ -8,7 +8,7 @@ use test_support::namespace::Namespace;
 
 use super::network::{ADDRESS, ROUTER};
 use crate::balancer::{Balancer, ready_file};
-use crate::bird::Setup;
+use crate::bird::BirdConfig;
 use crate::process::Process;
 
 /// How BIRD learns whether the balancer is ready.
@@ -28,7 +28,7 @@ impl Way {
 }
 
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct BgpNode {
     // Dropped before their namespace.
     follow: Process,
     bird: Process,
@@ -37,7 +37,7 @@ pub(crate) struct Node {
     _machine: Namespace,
 }
 
-impl Node {
+impl BgpNode {
     /// Starts the balancer, and BIRD beside it.
     pub(crate) fn start(
         machine: Namespace,
@@ -56,7 +56,7 @@ impl Node {
         let balancer = Balancer::start(&machine, dir, backends);
         let address = format!("{ADDRESS}/32");
         let definitions = [("ADDRESS", &*address), ("SELF", own), ("PEER", ROUTER)];
-        let setup = Setup::new(&format!("{}.conf", way.name()), &definitions, dir);
+        let setup = BirdConfig::new(&format!("{}.conf", way.name()), &definitions, dir);
         let bird = setup.start(&machine);
         let is_up = || setup.ask(&["show", "status"]).contains("up and running");
         crate::process::eventually("BIRD", is_up);

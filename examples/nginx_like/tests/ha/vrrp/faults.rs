@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use test_support::deadline::ms;
 
-use super::network::Network;
+use super::network::VrrpNetwork;
 use crate::figures::{Target, is_measuring, measure};
 use crate::keepalived::Variant;
 use crate::lan::DEVICE;
@@ -43,8 +43,8 @@ fn a_dead_node_loses_the_address() {
         return;
     }
     measure("node dead", NODE, || {
-        let mut network = Network::start(Variant::Nopreempt);
-        let die = |network: &mut Network| {
+        let mut network = VrrpNetwork::start(Variant::Nopreempt);
+        let die = |network: &mut VrrpNetwork| {
             network.lan.unplug("lb1");
             network.first.signal_all(Signal::KILL);
         };
@@ -59,11 +59,11 @@ fn a_frozen_node_loses_the_address_and_returns_it_when_it_wakes() {
         return;
     }
     measure("node frozen", NODE, || {
-        let mut network = Network::start(Variant::Nopreempt);
-        let freeze = |network: &mut Network| network.first.signal_all(Signal::STOP);
+        let mut network = VrrpNetwork::start(Variant::Nopreempt);
+        let freeze = |network: &mut VrrpNetwork| network.first.signal_all(Signal::STOP);
         let run = network.strike(freeze, |network| network.second.holds());
-        let wake = |network: &mut Network| network.first.signal_all(Signal::CONT);
-        network.strike(wake, Network::has_one_holder);
+        let wake = |network: &mut VrrpNetwork| network.first.signal_all(Signal::CONT);
+        network.strike(wake, VrrpNetwork::has_one_holder);
         run
     });
 }
@@ -75,15 +75,15 @@ fn a_partition_ends_with_one_holder() {
     }
     let mut healed = Vec::new();
     measure("partition", NODE, || {
-        let mut network = Network::start(Variant::Nopreempt);
-        let part = |network: &mut Network| network.lan.unplug("lb1");
+        let mut network = VrrpNetwork::start(Variant::Nopreempt);
+        let part = |network: &mut VrrpNetwork| network.lan.unplug("lb1");
         let run = network.strike(part, |network| network.second.holds());
         assert!(
             network.first.holds(),
             "each side of a partition has a holder"
         );
-        let heal = |network: &mut Network| network.lan.plug("lb1");
-        healed.push(network.strike(heal, Network::has_one_holder));
+        let heal = |network: &mut VrrpNetwork| network.lan.plug("lb1");
+        healed.push(network.strike(heal, VrrpNetwork::has_one_holder));
         run
     });
     let mut healed = healed.into_iter();
@@ -92,7 +92,7 @@ fn a_partition_ends_with_one_holder() {
 }
 
 /// Measures a fault after which the other balancer has the address, with one configuration unless the run measures.
-fn one_variant(fault: &str, strike: fn(&mut Network)) {
+fn one_variant(fault: &str, strike: fn(&mut VrrpNetwork)) {
     if !requirements::are_met() {
         return;
     }
@@ -107,7 +107,7 @@ fn one_variant(fault: &str, strike: fn(&mut Network)) {
 }
 
 /// Measures a fault after which the other balancer has the address, with every configuration.
-fn every_variant(fault: &str, target: Target, strike: fn(&mut Network)) {
+fn every_variant(fault: &str, target: Target, strike: fn(&mut VrrpNetwork)) {
     if !requirements::are_met() {
         return;
     }
@@ -116,9 +116,9 @@ fn every_variant(fault: &str, target: Target, strike: fn(&mut Network)) {
     }
 }
 
-fn measure_move(fault: &str, variant: Variant, target: Target, strike: fn(&mut Network)) {
+fn measure_move(fault: &str, variant: Variant, target: Target, strike: fn(&mut VrrpNetwork)) {
     let fault = format!("{fault}, {}", variant.name());
     measure(&fault, target, || {
-        Network::start(variant).strike(strike, Network::has_moved)
+        VrrpNetwork::start(variant).strike(strike, VrrpNetwork::has_moved)
     });
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 use test_support::namespace::Namespace;
 
-use super::node::Node;
+use super::node::VrrpNode;
 use crate::balancer::PORT;
 use crate::client::Client;
 use crate::echo::Echo;
@@ -22,9 +22,9 @@ const ADDRESS: &str = "10.77.0.100";
 pub(crate) const SESSIONS: usize = 20;
 
 #[derive(Debug)]
-pub(crate) struct Network {
-    pub(crate) first: Node,
-    pub(crate) second: Node,
+pub(crate) struct VrrpNetwork {
+    pub(crate) first: VrrpNode,
+    pub(crate) second: VrrpNode,
     pub(crate) lan: Lan,
     client: Namespace,
     _echoes: [Echo; 2],
@@ -32,7 +32,7 @@ pub(crate) struct Network {
     _dir: TempDir,
 }
 
-impl Network {
+impl VrrpNetwork {
     /// Builds it, and waits until `first` holds the address and both balancers serve.
     pub(crate) fn start(variant: Variant) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -43,7 +43,7 @@ impl Network {
         let addresses = [lan.address(11), lan.address(12)];
         let node = |name, host| {
             let machine = lan.machine(name, host);
-            Node::start(machine, name, dir.path(), variant, ADDRESS, &addresses)
+            VrrpNode::start(machine, name, dir.path(), variant, ADDRESS, &addresses)
         };
         // Without preemption the one that starts first keeps the address.
         let first = node("lb1", 1);

@@ -9,12 +9,12 @@ use test_support::namespace::Namespace;
 
 use crate::addresses::Holder;
 use crate::balancer::Balancer;
-use crate::keepalived::{Setup, Variant};
+use crate::keepalived::{KeepalivedConfig, Variant};
 use crate::process::{Process, eventually};
 
 /// A machine with a balancer and keepalived.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct VrrpNode {
     // Dropped before their namespace.
     pub(crate) keepalived: Process,
     pub(crate) balancer: Balancer,
@@ -23,7 +23,7 @@ pub(crate) struct Node {
     pub(crate) machine: Namespace,
 }
 
-impl Node {
+impl VrrpNode {
     /// Starts the balancer, and then keepalived. `name` is `lb1` or `lb2`.
     pub(crate) fn start(
         machine: Namespace,
@@ -36,7 +36,7 @@ impl Node {
         let dir = dir.join(name);
         let balancer = Balancer::start(&machine, &dir, backends);
         let holder = Holder::watch(&machine, address);
-        let setup = Setup::new(variant, name, address, &dir);
+        let setup = KeepalivedConfig::new(variant, name, address, &dir);
         let keepalived = setup.start(&machine);
         Self {
             keepalived,

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use super::network::Network;
+use super::network::VrrpNetwork;
 use crate::figures::{Run, Target, measure};
 use crate::keepalived::Variant;
 use crate::requirements;
@@ -13,8 +13,8 @@ fn a_reload_refuses_no_connection_and_cuts_no_session() {
         return;
     }
     measure("reload", Target::NoneFailed, || {
-        let mut network = Network::start(Variant::Nopreempt);
-        let reload = |network: &mut Network| {
+        let mut network = VrrpNetwork::start(Variant::Nopreempt);
+        let reload = |network: &mut VrrpNetwork| {
             network.first.balancer.signal(Signal::HUP);
             network.first.balancer.logged("Configuration applied");
         };
@@ -31,12 +31,12 @@ fn a_hand_over_refuses_no_connection_and_moves_the_address_once() {
         return;
     }
     measure("planned hand-over, equal", Target::NoneFailed, || {
-        let mut network = Network::start(Variant::Equal);
-        let hand_over = |network: &mut Network| network.first.hand_over(-50);
-        let run = network.strike(hand_over, Network::has_moved);
+        let mut network = VrrpNetwork::start(Variant::Equal);
+        let hand_over = |network: &mut VrrpNetwork| network.first.hand_over(-50);
+        let run = network.strike(hand_over, VrrpNetwork::has_moved);
         // The first has its priority back: with equal ones the address stays.
-        let back = |network: &mut Network| network.first.hand_over(0);
-        let stayed = network.strike(back, Network::has_moved);
+        let back = |network: &mut VrrpNetwork| network.first.hand_over(0);
+        let stayed = network.strike(back, VrrpNetwork::has_moved);
         assert_eq!(stayed.cut, 0, "nothing moves back");
         refuses_none(run)
     });
