@@ -76,6 +76,7 @@ impl<'a> Sessions<'a> {
         let interim = AccessLog::interim(&server.settings.access_logs);
         let session = VirtualServer::new(self.upstream(server)).hooks(hooks);
         let session = session.report_interval(interim);
+        let session = session.label(format!("server in {}", server.span));
         let session = sockets(session, server, self.stream, log);
         let session = proxy(session, &server.settings.proxy);
         let session = bandwidth(session, server, self.stream, log);

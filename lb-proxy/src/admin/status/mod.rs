@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backend::{BackendReport, CheckStateReport, OverrideReport};
 pub(super) use backend::{admin_name, verdict_name};
-pub(super) use collect::{collect, readiness};
+pub(super) use collect::collect;
 pub use counters::{BackendCountersReport, ListenerCountersReport, UpstreamCountersReport};
 pub use server::{DescriptorsReport, ListenerReport, ReadinessReason, ReloadEntry, ServerReport};
 pub(super) use server::{as_micros, as_millis};
