@@ -26,6 +26,7 @@ mod demo;
 mod host_name;
 mod local_time;
 mod logs;
+mod operator;
 mod process;
 mod session_log;
 mod syntax;
