@@ -36,6 +36,8 @@ pub(super) enum Difference {
         a: String,
         b: String,
     },
+    /// The digests differ because one has the backends in another order.
+    Order { upstream: String, priority: u8 },
     /// The digests differ, and all of the above is equal.
     Digest {
         upstream: String,
@@ -77,6 +79,10 @@ impl fmt::Display for Difference {
             } => write!(
                 f,
                 "upstream {upstream}, backend {backend}: {setting} is {a} on A and {b} on B"
+            ),
+            Self::Order { upstream, priority } => write!(
+                f,
+                "upstream {upstream}, priority {priority}: the order of the backends differs, and the policy depends on it"
             ),
             Self::Digest {
                 upstream,
@@ -237,6 +243,18 @@ fn of_digests(a: &UpstreamReport, b: &UpstreamReport) -> Option<Difference> {
     let (of_a, of_b) = (digests(a), digests(b));
     let mut priorities = of_a.keys().chain(of_b.keys());
     let differing = priorities.find(|priority| of_a.get(priority) != of_b.get(priority))?;
+    let order = |upstream: &UpstreamReport| -> Vec<String> {
+        let backends = upstream.backends.iter();
+        let of_tier = backends.filter(|backend| backend.priority == *differing);
+        of_tier.map(|backend| backend.endpoint.clone()).collect()
+    };
+    let have_digests = of_a.len() == of_b.len();
+    if have_digests && order(a) != order(b) {
+        return Some(Difference::Order {
+            upstream: a.name.clone(),
+            priority: *differing,
+        });
+    }
     let digest = |digests: &BTreeMap<u8, &str>| {
         let digest = digests.get(differing).copied();
         digest.unwrap_or("missing").to_owned()
@@ -306,6 +324,13 @@ mod tests {
                 "upstream other, priority 0: the digest is 00000000000000aa on A and 00000000000000bb on B",
                 difference(|b| {
                     b.upstreams[1].tiers[0].digest = Some("00000000000000bb".to_owned());
+                }),
+            ),
+            (
+                "upstream other, priority 0: the order of the backends differs, and the policy depends on it",
+                difference(|b| {
+                    b.upstreams[1].tiers[0].digest = Some("00000000000000bb".to_owned());
+                    b.upstreams[1].backends.reverse();
                 }),
             ),
         ] {

@@ -42,6 +42,16 @@ async fn replicas_are_alike_or_their_first_difference_is_named() {
     b.ask(&["weight", "u", &two_addr, "default"]).stdout(0);
     compare(&b).stdout(0);
 
+    let [plain, reversed] = [
+        replica("hash $remote_addr;", &[(&one, 1), (&two, 2)]).await,
+        replica("hash $remote_addr;", &[(&two, 2), (&one, 1)]).await,
+    ];
+    let differ = operator(&["compare", &plain.address(), &reversed.address()]).stdout(1);
+    assert!(
+        differ.starts_with("differ: upstream u, priority 0: the order of the backends differs"),
+        "{differ}"
+    );
+
     let c = replica(HASH, &[(&one, 1)]).await;
     let differ = compare(&c).stdout(1);
     let expected = format!("differ: upstream u: only A has the backend {two_addr}\n");

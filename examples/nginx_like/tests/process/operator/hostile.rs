@@ -18,6 +18,11 @@ fn status() -> Value {
     let (example, _) = example.split_once("```").unwrap();
     let mut status: Value = serde_json::from_str(example).unwrap();
     replace_texts(&mut status);
+    // Of one address there is one backend.
+    status["upstreams"][0]["backends"]
+        .as_array_mut()
+        .unwrap()
+        .truncate(1);
     status
 }
 
