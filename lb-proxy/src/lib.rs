@@ -220,6 +220,7 @@ pub mod routing {
 pub mod settings {
     pub use crate::bandwidth::Bandwidth;
     pub use crate::config::{HalfClose, OnRefusal, Splice};
+    pub use crate::listener::inheritable::InheritableSockets;
     pub use crate::net::bind_source::BindSource;
     pub use crate::net::local::LocalAddresses;
     pub use crate::net::options::{Keepalive, SocketOptions};

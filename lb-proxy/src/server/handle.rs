@@ -1,5 +1,6 @@
 //! A handle of a running server.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,6 +8,7 @@ use std::time::SystemTime;
 use lb_core::Endpoint;
 
 use super::budget::DescriptorBudget;
+use super::pause;
 use super::phase::Phase;
 use super::proxy::Proxy;
 use super::reload;
@@ -14,10 +16,15 @@ use super::reload_history::ReloadRecord;
 use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
 use crate::error::ReloadError;
+use crate::listener::inheritable::InheritableSockets;
 use crate::live_sessions::{Selection, SessionFilter, SessionList};
 #[cfg(feature = "admin")]
 use crate::metrics::ListenerMetrics;
 use crate::metrics::{DetailedMetrics, Metrics};
+#[cfg(feature = "admin")]
+use crate::session::dry_run::{DryRun, RouteQuestion};
+#[cfg(feature = "admin")]
+use crate::state::listener::ListenerState;
 use crate::upstream::Upstream;
 
 /// Observes, reloads and shuts down a [`Server`](crate::Server) from any thread. Cloning costs one reference count.
@@ -59,9 +66,50 @@ impl Handle {
     }
 
     /// Whether the server should get new connections: the answer to a readiness probe. False as soon as the shutdown has
-    /// begun, while connections are still accepted for the [`pre_stop_delay`](super::ProxyBuilder::pre_stop_delay).
+    /// begun, while connections are still accepted for the [`pre_stop_delay`](super::ProxyBuilder::pre_stop_delay), and
+    /// during a [pause](Self::pause).
     pub fn is_ready(&self) -> bool {
-        self.phase() == Phase::Serving && !self.server.context.signals.leave.is_cancelled()
+        self.phase() == Phase::Serving
+            && !self.server.context.signals.leave.is_cancelled()
+            && self.server.active().is_accepting()
+    }
+
+    /// Stops accepting, keeps the listening sockets open, and drains: open sessions go on for the
+    /// [`drain_timeout`](super::ProxyBuilder::drain_timeout) and are then reset over the
+    /// [`close_spread`](super::ProxyBuilder::close_spread). The phase stays [`Phase::Serving`]. Returns whether the server
+    /// accepted before.
+    ///
+    /// Connections wait in the kernel's queues until the server [resumes](Self::resume), or another process that has
+    /// [the sockets](Self::listening_sockets) accepts them. A shutdown or an abort may follow; connections that are queued then
+    /// are reset unless another process has the sockets.
+    #[doc(alias = "SIGWINCH")]
+    pub fn pause(&self) -> bool {
+        pause::pause(&self.server)
+    }
+
+    /// Accepts again after a [`pause`](Self::pause), and gives the sessions that its drain has not reset yet unlimited time.
+    /// Returns whether there was a pause.
+    pub fn resume(&self) -> bool {
+        pause::resume(&self.server)
+    }
+
+    /// Duplicates of the listening sockets, one group for each listener that has sockets, for another process to
+    /// [inherit](crate::Listener::inherit). This server goes on accepting; the kernel gives each connection to the process that
+    /// accepts it first. Empty after the shutdown.
+    ///
+    /// # Errors
+    ///
+    /// The process has no free descriptors.
+    #[doc(alias = "SIGUSR2")]
+    pub fn listening_sockets(&self) -> io::Result<Vec<InheritableSockets>> {
+        self.server.active().duplicate_sockets()
+    }
+
+    /// Sets whether the files of the unix sockets that are open now are left when their listeners close, because another
+    /// process serves them. Default: no, except for [inherited](crate::Listener::inherit) sockets. The files of
+    /// [external](InheritableSockets::is_external) sockets always stay.
+    pub fn keep_socket_files(&self, keep: bool) {
+        self.server.active().keep_socket_files(keep);
     }
 
     /// Applies another description to the running server. Open sessions go on.
@@ -111,6 +159,26 @@ impl Handle {
     #[cfg(feature = "admin")]
     pub(crate) fn tracks_sessions(&self) -> bool {
         self.server.active().tracks_sessions()
+    }
+
+    /// The state of each listener, in the order of the description.
+    #[cfg(feature = "admin")]
+    pub(crate) fn listener_states(&self) -> Vec<Arc<ListenerState>> {
+        self.server.active().listener_states()
+    }
+
+    /// Where `question` would go. See [`DryRun`].
+    #[cfg(feature = "admin")]
+    pub(crate) async fn dry_run(
+        &self,
+        question: RouteQuestion,
+        listener: Arc<ListenerState>,
+    ) -> DryRun {
+        let context = &self.server.context;
+        // All workers have the same table, and there is always a worker.
+        let passes = context.workers.first().map(|worker| &worker.listeners);
+        let find = |addr| passes?.find(addr);
+        DryRun::of(question, listener, find, &context.runtime).await
     }
 
     /// Adds a reload that failed before [`reload`](Self::reload), such as one of an invalid file, to the

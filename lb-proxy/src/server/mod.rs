@@ -1,7 +1,7 @@
 //! The server: it runs the listeners of a [`Proxy`], reloads them, and drains.
 //!
 //! - [`proxy`]: the description; `bind`: from the description to a [`Server`].
-//! - [`serve`]: the server's life; `shutdown`: its last phases; [`handle`]: what an embedder holds of it.
+//! - [`serve`]: the server's life; `pause`: without accepting; `shutdown`: its last phases; [`handle`]: what an embedder holds of it.
 //! - `reload`, `active_config`: what a reload replaces. `diff` decides what it adds, keeps, changes and removes,
 //!   `listener_set` and `upstream_set` do so.
 //! - [`worker_pool`]: the threads; [`budget`]: the descriptors.
@@ -15,6 +15,7 @@ mod desired_state;
 mod diff;
 pub(crate) mod handle;
 mod listener_set;
+mod pause;
 mod pending_listener;
 pub(crate) mod phase;
 pub(crate) mod proxy;

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::context::ServerContext;
+use super::pause::reset_cohorts;
 use super::phase::Phase;
 use super::proxy::ShutdownConfig;
 use super::report::DrainReport;
@@ -14,7 +15,6 @@ use super::server_state::ServerState;
 use crate::metrics::Metrics;
 use crate::or_never::or_never;
 use crate::state::shutdown::ShutdownSignals;
-use crate::state::worker::COHORTS;
 
 /// Shuts a serving server down. See [`Server::run`](crate::Server::run).
 pub(super) async fn run(server: &ServerState) -> DrainReport {
@@ -74,7 +74,7 @@ async fn drain(
         biased;
         () = working.wait() => {}
         () = abort.cancelled() => {}
-        () = cut_off(context, config.close_spread) => {}
+        () = reset_remaining(context, config.close_spread) => {}
     }
     abort.cancel();
     working.wait().await;
@@ -95,15 +95,9 @@ async fn drain(
     report
 }
 
-/// Resets one cohort of sessions after the other.
-async fn cut_off(context: &ServerContext, spread: Duration) {
-    if spread.is_zero() {
-        return;
-    }
-    for number in 0..COHORTS {
-        for worker in &context.workers {
-            worker.cut_off_cohort(number);
-        }
-        sleep(spread / COHORTS as u32).await;
+/// Resets the sessions over the time `spread`. The abort that follows resets them at once.
+async fn reset_remaining(context: &ServerContext, spread: Duration) {
+    if !spread.is_zero() {
+        reset_cohorts(&context.workers, spread).await;
     }
 }

@@ -32,14 +32,14 @@ const MARKUP: &str = "<img src=x onerror=alert(1)>";
 
 /// An answer of the admin server.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
@@ -70,7 +70,7 @@ async fn unix(path: &Path, method: &str, target: &str) -> Answer {
     spawn_blocking(ask).await.unwrap()
 }
 
-async fn tcp(addr: SocketAddr, method: &str, target: &str, headers: &str) -> Answer {
+pub(crate) async fn tcp(addr: SocketAddr, method: &str, target: &str, headers: &str) -> Answer {
     let request = request(method, target, headers);
     let ask = move || exchange(TcpStream::connect(addr).unwrap(), &request);
     spawn_blocking(ask).await.unwrap()

@@ -5,6 +5,8 @@
 #[cfg(feature = "admin")]
 mod admin;
 mod drain;
+#[cfg(feature = "admin")]
+mod explain;
 mod health;
 #[cfg(feature = "metrics")]
 mod metrics;

@@ -73,6 +73,7 @@ impl<'a> Sessions<'a> {
         let log = &self.logs[number];
         let hooks: Arc<dyn Hooks> = Arc::clone(log) as _;
         let session = VirtualServer::new(self.upstream(server)).hooks(hooks);
+        let session = session.label(format!("server in {}", server.span));
         let session = sockets(session, server, self.stream, log);
         let session = proxy(session, &server.settings.proxy);
         let session = bandwidth(session, server, self.stream, log);
