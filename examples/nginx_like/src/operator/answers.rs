@@ -5,8 +5,20 @@ use serde::Deserialize;
 /// The answer of `/explain`.
 #[derive(Debug, Deserialize)]
 pub(super) struct ExplainAnswer {
-    pub(super) upstream: String,
-    pub(super) policy: String,
+    /// With a listener: what decided where the connection goes, in order.
+    #[serde(default)]
+    pub(super) route: Vec<RouteStepReport>,
+    /// With a listener: why it is refused.
+    #[serde(default)]
+    pub(super) reason: Option<String>,
+    /// With a listener that answers itself: how many bytes the client gets.
+    #[serde(default)]
+    pub(super) bytes: Option<u64>,
+    /// Absent unless it goes to an upstream, as the fields below.
+    #[serde(default)]
+    pub(super) upstream: Option<String>,
+    #[serde(default)]
+    pub(super) policy: Option<String>,
     /// The hash key in hexadecimal digits.
     #[serde(default)]
     pub(super) key: Option<String>,
@@ -15,7 +27,19 @@ pub(super) struct ExplainAnswer {
     pub(super) queued: usize,
     #[serde(default)]
     pub(super) chosen: Option<String>,
+    #[serde(default)]
     pub(super) backends: Vec<ExplainedReport>,
+}
+
+/// A step of a route.
+#[derive(Debug, Deserialize)]
+pub(super) struct RouteStepReport {
+    pub(super) listener: String,
+    /// The label of the listener or its virtual server.
+    #[serde(default)]
+    pub(super) server: Option<String>,
+    pub(super) by: String,
+    pub(super) detail: String,
 }
 
 /// A backend in it.
@@ -53,7 +77,6 @@ pub(super) struct SessionsAnswer {
 pub(super) struct ListedSession {
     pub(super) id: u64,
     pub(super) phase: String,
-    pub(super) listener: String,
     pub(super) client: String,
     #[serde(default)]
     pub(super) upstream: Option<String>,

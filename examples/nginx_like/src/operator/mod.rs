@@ -12,6 +12,7 @@ mod answers;
 pub(crate) mod client;
 pub(crate) mod commands;
 pub(crate) mod error;
+mod explain_view;
 mod output;
 mod replicas;
 mod server_options;

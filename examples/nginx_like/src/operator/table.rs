@@ -118,7 +118,7 @@ mod tests {
         let text = str::to_owned;
         table.row([text("für"), text(""), text("1"), text("")]);
         table.row([text("\u{1b}[2J\n"), text(""), text("100"), text("x")]);
-        let expected = " NAME            N  NOTE\n für             1  -\n \\u{1b}[2J\\n  100  x\n";
+        let expected = " NAME           N  NOTE\n für            1  -\n \\u{1b}[2J\\n  100  x\n";
         assert_eq!(table.to_string(), expected);
     }
 }

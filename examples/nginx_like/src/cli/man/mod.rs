@@ -129,6 +129,16 @@ mod tests {
 
     use super::*;
     use crate::cli::Arguments;
+    use crate::config::known::names;
+
+    #[test]
+    fn the_directives_exist() {
+        let words = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
+        for (term, _) in DIRECTIVES.entries {
+            let name = words(term);
+            assert!(names().any(|known| known == name), "{name}");
+        }
+    }
 
     #[test]
     fn every_option_subcommand_and_own_directive_has_its_place() {

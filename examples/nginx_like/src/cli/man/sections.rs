@@ -119,8 +119,12 @@ pub(super) const DIRECTIVES: ManSection = ManSection {
             "In stream: what a check sends, and what it expects.",
         ),
         (
-            "kubernetes NAMESPACE/SERVICE[:PORT] [kubeconfig=FILE] ...; kubernetes_pods NAMESPACE/LABELS port=N ...;",
-            "In upstream: the endpoints of a service, or the pods with labels, are its servers.",
+            "kubernetes NAMESPACE/SERVICE [port=PORT] [address=node] [kubeconfig=FILE] ...;",
+            "In upstream: the endpoints of a service, or with address=node the nodes at its node port, are servers.",
+        ),
+        (
+            "kubernetes_pods NAMESPACE/SELECTOR port=PORT [kubeconfig=FILE] ...;",
+            "In upstream: the pods with labels are servers.",
         ),
     ],
 };

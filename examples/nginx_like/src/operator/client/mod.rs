@@ -161,10 +161,16 @@ impl AdminClient {
 impl JsonAnswer {
     /// Reads the answer.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, OperatorError> {
-        serde_json::from_str(&self.text).map_err(|error| OperatorError::Answer {
+        let read = serde_json::from_str(&self.text);
+        read.map_err(|error| self.unknown(&Escaped(error).to_string()))
+    }
+
+    /// The error of an answer that is not what an admin server writes.
+    pub(super) fn unknown(&self, reason: &str) -> OperatorError {
+        OperatorError::Answer {
             target: self.target.clone(),
-            reason: Escaped(error).to_string(),
-        })
+            reason: reason.to_owned(),
+        }
     }
 
     pub(super) const fn target(&self) -> &Target {

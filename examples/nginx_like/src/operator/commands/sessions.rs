@@ -102,7 +102,6 @@ fn text(answer: &JsonAnswer) -> Result<String, OperatorError> {
         ("AGE", Align::Right),
         ("SENT", Align::Right),
         ("RECEIVED", Align::Right),
-        ("LISTENER", Align::Left),
         ("SNI", Align::Left),
     ]);
     for session in answer.sessions {
@@ -111,7 +110,7 @@ fn text(answer: &JsonAnswer) -> Result<String, OperatorError> {
     Ok(format!("{count}\n{table}"))
 }
 
-fn cells(session: ListedSession) -> [String; 10] {
+fn cells(session: ListedSession) -> [String; 9] {
     [
         session.id.to_string(),
         session.client,
@@ -121,7 +120,6 @@ fn cells(session: ListedSession) -> [String; 10] {
         duration(session.age_ms),
         bytes(session.bytes_to_client),
         bytes(session.bytes_to_backend),
-        session.listener,
         session.server_name.unwrap_or_default(),
     ]
 }

@@ -144,7 +144,7 @@ async fn an_explanation_names_the_backend_that_the_client_then_gets() {
         server.ask(&["drain", "u", &backend.to_string()]).stdout(0);
     }
     let explained = server.ask(&explain).stdout(1);
-    assert!(explained.starts_with("chosen: none: "), "{explained}");
+    assert!(explained.starts_with("chosen: none, "), "{explained}");
     assert_eq!(cells(&explained, &one.addr.to_string())[1], "draining");
     let wrong = server
         .ask(&["explain", "--upstream", "u", "--client", "x"])
@@ -152,6 +152,52 @@ async fn an_explanation_names_the_backend_that_the_client_then_gets() {
     assert!(wrong.contains("parameter \"client\" is \"x\""), "{wrong}");
     let unknown = server.ask(&["explain", "--upstream", "v"]).stderr(1);
     assert!(unknown.contains("there is no upstream \"v\""), "{unknown}");
+}
+
+#[tokio::test]
+async fn an_explanation_follows_the_rules_of_the_listener() {
+    let backend = Reserved::any();
+    let stream = format!(
+        "map $ssl_preread_server_name $to {{ a.test u; default v; }} upstream u {{ server {}; }} upstream v {{ server {}; }} \
+         server {{ listen LISTEN; deny 10.0.0.0/8; ssl_preread on; proxy_pass $to; }}",
+        backend.addr, backend.addr
+    );
+    let server = Administered::start(&stream).await;
+    let listener = server.proxy.addr.to_string();
+    let explain = |client: &str, sni: &str, code: i32| {
+        let arguments = [
+            "explain",
+            "--listener",
+            &listener,
+            "--client",
+            client,
+            "--sni",
+            sni,
+        ];
+        server.ask(&arguments).stdout(code)
+    };
+    let explained = explain("192.0.2.1", "a.test", 0);
+    assert!(
+        explained.starts_with(&format!("chosen: {}\nupstream: u, ", backend.addr)),
+        "{explained}"
+    );
+    let explained = explain("192.0.2.1", "b.test", 0);
+    assert!(explained.contains("\nupstream: v, "), "{explained}");
+    let refused = explain("10.0.0.1", "a.test", 1);
+    assert!(refused.starts_with("refused: "), "{refused}");
+    let unknown = server
+        .ask(&[
+            "explain",
+            "--listener",
+            "127.0.0.1:1",
+            "--client",
+            "192.0.2.1",
+        ])
+        .stderr(1);
+    assert!(
+        unknown.contains("there is no listener \"127.0.0.1:1\""),
+        "{unknown}"
+    );
 }
 
 #[tokio::test]
