@@ -132,6 +132,7 @@ mod parse_status;
 mod preread;
 mod preread_info;
 pub mod proxy_protocol;
+mod readiness;
 mod relay;
 mod server;
 pub mod server_names;
@@ -203,9 +204,11 @@ pub mod reports {
         AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
         PauseCounts, Traffic, UpstreamMetrics,
     };
+    pub use crate::readiness::{Readiness, ReadinessCheck, ReadinessCondition};
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::server::{
-        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadRecord, ReloadReport,
+        Changes, DescriptorBudget, DrainReport, Phase, ReadinessWatch, ReloadCounts, ReloadRecord,
+        ReloadReport,
     };
     pub use crate::upstream::transitions::{Transition, TransitionKind};
 }

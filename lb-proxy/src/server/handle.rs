@@ -3,14 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lb_core::Endpoint;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::budget::DescriptorBudget;
 use super::pause;
 use super::phase::Phase;
 use super::proxy::Proxy;
+use super::readiness::{self, ReadinessWatch};
 use super::reload;
 use super::reload_history::ReloadRecord;
 use super::report::{ReloadCounts, ReloadReport};
@@ -21,6 +24,7 @@ use crate::live_sessions::{Selection, SessionFilter, SessionList};
 #[cfg(feature = "admin")]
 use crate::metrics::ListenerMetrics;
 use crate::metrics::{DetailedMetrics, Metrics};
+use crate::readiness::Readiness;
 #[cfg(feature = "admin")]
 use crate::session::dry_run::{DryRun, RouteQuestion};
 #[cfg(feature = "admin")]
@@ -65,13 +69,59 @@ impl Handle {
         let _ = phases.wait_for(|now| *now >= phase).await;
     }
 
-    /// Whether the server should get new connections: the answer to a readiness probe. False as soon as the shutdown has
-    /// begun, while connections are still accepted for the [`pre_stop_delay`](super::ProxyBuilder::pre_stop_delay), and
-    /// during a [pause](Self::pause).
+    /// Whether the server should get new connections: the answer to a readiness probe. See [`readiness`](Self::readiness).
     pub fn is_ready(&self) -> bool {
-        self.phase() == Phase::Serving
-            && !self.server.context.signals.leave.is_cancelled()
-            && self.server.active().is_accepting()
+        self.readiness().is_ready()
+    }
+
+    /// Whether the server should get new connections, and why not. It should if
+    ///
+    /// - the shutdown has not begun: this is false while connections are still accepted for the
+    ///   [`pre_stop_delay`](super::ProxyBuilder::pre_stop_delay);
+    /// - the listeners accept connections, which they do not during a [pause](Self::pause);
+    /// - the first membership of each upstream is known;
+    /// - each [essential](crate::UpstreamBuilder::essential) upstream has a backend that could be picked: one that is neither
+    ///   ejected nor unhealthy nor drained, or any if the upstream [panics](Upstream::is_in_panic);
+    /// - the control loop has reported in time, if it ever has: [`heartbeat`](Self::heartbeat).
+    ///
+    /// O(upstreams), and O(backends) for each essential upstream.
+    pub fn readiness(&self) -> Readiness {
+        readiness::readiness(&self.server)
+    }
+
+    /// Watches [`readiness`](Self::readiness) without polling it.
+    pub fn watch_readiness(&self) -> ReadinessWatch {
+        ReadinessWatch::new(self.clone(), &self.server)
+    }
+
+    /// Reports that the program's control loop is alive. From then on readiness requires another report within `valid_for`.
+    ///
+    /// A program calls it from the loop that handles its signals and reloads, and after [`workers_answer`](Self::workers_answer),
+    /// so that a program that hangs is not ready although its admin server answers.
+    pub fn heartbeat(&self, valid_for: Duration) {
+        let now = Instant::now();
+        // The sum may be beyond what the clock can express: then the report holds for as long as it can.
+        let until = now.checked_add(valid_for);
+        self.server
+            .note_alive(until.unwrap_or_else(|| now + Duration::from_secs(1 << 31)));
+    }
+
+    /// Completes when every worker has run a task that was spawned by this call, or has ended. A worker that is blocked does
+    /// not answer, so a caller sets a time limit.
+    ///
+    /// Costs a task for each worker. Cancel-safe.
+    pub async fn workers_answer(&self) {
+        let workers = self.server.context.workers.iter();
+        let answers: Vec<_> = workers.map(|worker| worker.answer()).collect();
+        for answer in answers {
+            // It fails only if the runtime of the worker ends.
+            let _ = answer.await;
+        }
+    }
+
+    /// Cancelled when the shutdown begins.
+    pub(super) fn leave_token(&self) -> CancellationToken {
+        self.server.context.signals.leave.clone()
     }
 
     /// Stops accepting, keeps the listening sockets open, and drains: open sessions go on for the
@@ -147,12 +197,6 @@ impl Handle {
         let outcome = outcome.map_err(|error| lb_core::Escaped(&chain(error)).to_string().into());
         self.server.note_reload(outcome);
         reloaded
-    }
-
-    /// Whether the shutdown has begun.
-    #[cfg(feature = "admin")]
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.server.context.signals.leave.is_cancelled()
     }
 
     /// Whether live sessions are tracked.

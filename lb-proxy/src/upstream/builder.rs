@@ -17,6 +17,7 @@ use super::{Plan, Shared, Shell, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::health::{CheckSettings, HealthCheck};
+use crate::readiness::ReadinessObservers;
 use crate::upstream::drain::{LossConfig, OnBackendLoss, SessionDrain};
 use crate::upstream::transitions::TransitionHistory;
 use crate::upstream::wait_queue::{Queue, WaitQueue};
@@ -35,6 +36,7 @@ pub struct UpstreamBuilder {
     header: HeaderSetting,
     hash_key: KeyParts,
     checks: Vec<DescribedCheck>,
+    essential: bool,
     fingerprint: Option<Arc<str>>,
 }
 
@@ -51,6 +53,7 @@ impl UpstreamBuilder {
             header: HeaderSetting::default(),
             hash_key: KeyParts::default(),
             checks: Vec::new(),
+            essential: false,
             fingerprint: None,
         }
     }
@@ -128,6 +131,17 @@ impl UpstreamBuilder {
     #[doc(alias = "check", alias = "health_checks")]
     pub fn health_check(mut self, check: impl HealthCheck, settings: CheckSettings) -> Self {
         self.checks.push(DescribedCheck::new(check, settings));
+        self
+    }
+
+    /// Sets whether a server is [ready](crate::Handle::readiness) only while a backend of this upstream could be picked. Default:
+    /// no, because a server without backends may still be the best one that clients can reach: if replicas lose the same
+    /// backends, none of them is ready. Not for [fixed](Self::fixed) upstreams.
+    ///
+    /// Failures that eject every backend make the server not ready until the first ejection ends; a backend that is the only
+    /// one is never ejected for them. Active [checks](Self::health_check) tell more reliably.
+    pub fn essential(mut self, essential: bool) -> Self {
+        self.essential = essential;
         self
     }
 
@@ -212,6 +226,7 @@ impl UpstreamBuilder {
             header: self.header.clone(),
             hash_key: self.hash_key.clone(),
             checks: self.checks.clone(),
+            essential: self.essential,
             fingerprint: self.fingerprint,
         };
         let (mut updater, balancer) = balancer(Arc::clone(&self.policy));
@@ -236,6 +251,7 @@ impl UpstreamBuilder {
             header: Setting::new(self.header),
             hash_key: Setting::new(self.hash_key),
             ready: watch::Sender::new(false),
+            observers: ReadinessObservers::default(),
             checks: CheckList::default(),
             memberships: watch::Sender::new(0),
             membership: Mutex::new(Membership::new(updater)),

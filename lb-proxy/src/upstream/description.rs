@@ -25,6 +25,8 @@ pub(super) struct UpstreamDescription {
     pub(super) header: HeaderSetting,
     pub(super) hash_key: KeyParts,
     pub(super) checks: Vec<DescribedCheck>,
+    /// See [`UpstreamBuilder::essential`](super::UpstreamBuilder::essential).
+    pub(super) essential: bool,
     /// See [`UpstreamBuilder::fingerprint`](super::UpstreamBuilder::fingerprint).
     pub(super) fingerprint: Option<Arc<str>>,
 }

@@ -186,6 +186,7 @@ impl Upstream {
         shared.memberships.send_modify(|count| *count += 1);
         self.log(&delta, &snapshot, &before);
         shared.ready.send_replace(true);
+        self.readiness_changed();
     }
 }
 

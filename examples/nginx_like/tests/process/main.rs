@@ -23,6 +23,7 @@ mod names;
 mod operator;
 mod proxy;
 mod proxy_protocol;
+mod readiness;
 mod reload;
 mod routing;
 mod scenario;

@@ -12,7 +12,7 @@ use super::server::{
 use super::upstream::UpstreamReport;
 use super::{Status, VERSION};
 use crate::admin::program::Program;
-use crate::reports::Phase;
+use crate::reports::{Phase, Readiness};
 use crate::{Handle, Upstream};
 
 /// The status of the server of `handle`. O(backends), and allocates.
@@ -23,7 +23,7 @@ pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
     Status {
         version: VERSION,
         time_ms: millis(SystemTime::now()),
-        server: server(handle, &upstreams, program),
+        server: server(handle, program),
         listeners: listeners(handle),
         overrides: with_overrides()
             .flat_map(|(upstream, overrides)| {
@@ -69,9 +69,9 @@ fn listeners(handle: &Handle) -> Vec<ListenerReport> {
     handle.listeners().into_iter().map(report).collect()
 }
 
-fn server(handle: &Handle, upstreams: &[Upstream], program: &Program) -> ServerReport {
+fn server(handle: &Handle, program: &Program) -> ServerReport {
     let budget = handle.descriptors();
-    let reasons = readiness(handle, upstreams);
+    let reasons = reasons(&handle.readiness());
     let totals = handle.metrics();
     ServerReport {
         program: program.name.clone(),
@@ -96,45 +96,15 @@ fn server(handle: &Handle, upstreams: &[Upstream], program: &Program) -> ServerR
 }
 
 /// Every condition of readiness, met or not.
-pub(crate) fn readiness(handle: &Handle, upstreams: &[Upstream]) -> Vec<ReadinessReason> {
-    let reason = |check: &str, ok: bool, detail: String| ReadinessReason {
-        check: check.to_owned(),
-        ok,
-        detail,
-    };
-    let phase = handle.phase();
-    let bound = (Phase::Serving..Phase::Draining).contains(&phase);
-    let leaving = phase > Phase::Serving || handle.is_leaving();
-    let mut reasons = vec![
-        reason(
-            "shutdown",
-            !leaving,
-            if leaving {
-                "the server shuts down".to_owned()
-            } else {
-                "not shutting down".to_owned()
-            },
-        ),
-        reason(
-            "listeners",
-            bound,
-            if bound {
-                format!("{} bound", handle.local_addrs().len())
-            } else {
-                "no connections are accepted".to_owned()
-            },
-        ),
-    ];
-    let waiting = upstreams.iter().filter(|upstream| !upstream.is_ready());
-    let waiting: Vec<&str> = waiting.map(Upstream::name).collect();
-    if waiting.is_empty() {
-        let detail = format!("first membership of {} upstreams known", upstreams.len());
-        reasons.push(reason("membership", true, detail));
-    }
-    let unknown = |name| format!("no source of upstream \"{name}\" has answered yet");
-    let waiting = waiting.into_iter();
-    reasons.extend(waiting.map(|name| reason("membership", false, unknown(name))));
-    reasons
+fn reasons(readiness: &Readiness) -> Vec<ReadinessReason> {
+    let conditions = readiness.conditions().iter();
+    conditions
+        .map(|condition| ReadinessReason {
+            check: condition.check.name().to_owned(),
+            ok: condition.ok,
+            detail: condition.detail.clone(),
+        })
+        .collect()
 }
 
 fn phase_name(phase: Phase) -> &'static str {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backend::{BackendReport, CheckStateReport, OverrideReport};
 pub(super) use backend::{admin_name, verdict_name};
-pub(super) use collect::{collect, readiness};
+pub(super) use collect::collect;
 pub(super) use server::as_millis;
 pub use server::{
     DescriptorsReport, ListenerCountersReport, ListenerReport, ReadinessReason, ReloadEntry,

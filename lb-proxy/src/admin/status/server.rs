@@ -36,7 +36,7 @@ pub struct ServerReport {
 #[non_exhaustive]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ReadinessReason {
-    /// `listeners`, `membership` or `shutdown`.
+    /// The [name](crate::reports::ReadinessCheck::name) of the condition.
     pub check: String,
     /// Whether it is met.
     pub ok: bool,

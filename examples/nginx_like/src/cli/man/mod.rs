@@ -132,11 +132,14 @@ mod tests {
     use crate::config::known::names;
 
     #[test]
-    fn the_directives_exist() {
-        let words = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
-        for (term, _) in DIRECTIVES.entries {
-            let name = words(term);
-            assert!(names().any(|known| known == name), "{name}");
+    fn every_own_directive_is_listed_and_every_listed_directive_exists() {
+        let first_word = |(term, _): &(&'static str, _)| term.split([' ', ';']).next();
+        let listed: Vec<&str> = DIRECTIVES.entries.iter().filter_map(first_word).collect();
+        for name in &listed {
+            assert!(names().any(|known| known == *name), "{name}");
+        }
+        for name in names().filter(|name| name.starts_with("lb_")) {
+            assert!(listed.contains(&name), "{name}: write it into DIRECTIVES");
         }
     }
 

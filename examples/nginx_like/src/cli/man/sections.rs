@@ -107,6 +107,19 @@ pub(super) const DIRECTIVES: ManSection = ManSection {
             "In stream and server: whether a storm of equal lines in the error log is cut. Default: on.",
         ),
         (
+            "lb_essential;",
+            "In upstream: the server is not ready while this upstream has no usable server.",
+        ),
+        (
+            "lb_ready_file PATH [ready=N] [not_ready=N] [leaving=N] [heartbeat=TIME];",
+            "On the main level: a file with a number that says whether the server should get new connections, for keepalived's track_file \
+             and for supervisors.",
+        ),
+        (
+            "lb_withdraw_delay TIME;",
+            "On the main level: how long SIGQUIT goes on accepting after the file of lb_ready_file says leaving.",
+        ),
+        (
             "health_check [interval=TIME] [jitter=TIME] [fails=N] [passes=N] [port=N] [mandatory] [persistent] [match=NAME] [type=KIND] ...;",
             "In server: active checks of the servers of its upstream, as in NGINX Plus. type= is tcp, http, tls, agent or node_port.",
         ),

@@ -258,6 +258,16 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Stream, "lb_admin 127.0.0.1:1; server { return x; listen [::]:1 ipv6only=off; }", 2, r#""lb_admin" and the "listen [::]:1" in test.conf:2 cannot share an address: give "lb_admin" another port or path"#, None),
     (Stream, "lb_admin unix:/run/a; server { return x; listen unix:/run/a; }", 2, r#""lb_admin" and the "listen unix:/run/a" in test.conf:2 cannot share an address: give "lb_admin" another port or path"#, None),
     (Stream, "lb_admin 127.0.0.1:1;\nlb_admin unix:a;", 3, r#""lb_admin" directive is duplicate"#, None),
+    // Readiness.
+    (Main, "lb_ready_file;", 1, r#"invalid number of arguments in "lb_ready_file" directive"#, None),
+    (Main, "lb_ready_file \"\";", 1, r#""lb_ready_file" directive invalid value"#, None),
+    (Main, "lb_ready_file a ready=x;", 1, r#"invalid parameter "ready=x""#, None),
+    (Main, "lb_ready_file a ready=1 ready=2;", 1, r#"invalid parameter "ready=2""#, None),
+    (Main, "lb_ready_file a heartbeat=1ms;", 1, r#"invalid parameter "heartbeat=1ms""#, None),
+    (Main, "lb_ready_file a b;", 1, r#"invalid parameter "b""#, None),
+    (Main, "lb_ready_file a ready=-254;", 1, r#""ready" and "not_ready" of "lb_ready_file" are both -254: what reads the file could not tell them apart"#, None),
+    (Main, "lb_withdraw_delay x;", 1, r#""lb_withdraw_delay" directive invalid value"#, None),
+    (Stream, "upstream u { lb_essential; server 10.0.0.1:1;\nlb_essential; }", 3, r#""lb_essential" directive is duplicate"#, None),
     // Directives that are not there yet.
     (Server, "proxy_ssl on;", 2, r#"the "on" parameter of the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
     // Where a connection goes. These are the words of nginx 1.31.

@@ -1,0 +1,48 @@
+//! Planned work: no connection is refused.
+
+use rustix::process::Signal;
+
+use super::network::VrrpNetwork;
+use crate::figures::{Run, Target, measure};
+use crate::keepalived::Variant;
+use crate::requirements;
+
+#[test]
+fn a_reload_refuses_no_connection_and_cuts_no_session() {
+    if !requirements::are_met() {
+        return;
+    }
+    measure("reload", Target::NoneFailed, || {
+        let mut network = VrrpNetwork::start(Variant::Nopreempt);
+        let reload = |network: &mut VrrpNetwork| {
+            network.first.balancer.signal(Signal::HUP);
+            network.first.balancer.logged("Configuration applied");
+        };
+        let run = network.strike(reload, |_| true);
+        assert_eq!(run.cut, 0, "sessions go on");
+        assert!(network.first.holds());
+        refuses_none(run)
+    });
+}
+
+#[test]
+fn a_hand_over_refuses_no_connection_and_moves_the_address_once() {
+    if !requirements::are_met() {
+        return;
+    }
+    measure("planned hand-over, equal", Target::NoneFailed, || {
+        let mut network = VrrpNetwork::start(Variant::Equal);
+        let hand_over = |network: &mut VrrpNetwork| network.first.hand_over(-50);
+        let run = network.strike(hand_over, VrrpNetwork::has_moved);
+        // The first has its priority back: with equal ones the address stays.
+        let back = |network: &mut VrrpNetwork| network.first.hand_over(0);
+        let stayed = network.strike(back, VrrpNetwork::has_moved);
+        assert_eq!(stayed.cut, 0, "nothing moves back");
+        refuses_none(run)
+    });
+}
+
+fn refuses_none(run: Run) -> Run {
+    assert_eq!(run.failed, 0, "connections failed");
+    run
+}
