@@ -135,6 +135,7 @@ pub mod proxy_protocol;
 mod relay;
 mod server;
 pub mod server_names;
+mod runtime_thread;
 mod session;
 mod session_data;
 mod state;

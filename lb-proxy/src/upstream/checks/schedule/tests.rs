@@ -18,6 +18,7 @@ use crate::health::{
     ProbeOutcome, ReportedAdmin,
 };
 use crate::upstream::UpstreamBuilder;
+use crate::upstream::checks::permits::ProbePermits;
 use crate::upstream::hash_key::HashKey;
 use crate::upstream::overrides::WeightOverride;
 
@@ -160,7 +161,7 @@ impl Scene {
             .discovery_config(eager())
             .policy(WeightedRoundRobin::new());
         let upstream = describe(builder).build().unwrap();
-        let (_, cancel) = upstream.followed(permits.clone()).await;
+        let (_, cancel) = upstream.followed(ProbeResources::of_test(permits.clone())).await;
         Self {
             upstream,
             backends,
