@@ -127,11 +127,16 @@ async fn a_port_that_nothing_listens_on_is_never_connected_to_itself() {
         let addr = SocketAddr::new(addr.ip(), addr.port() & !1);
         TcpListener::bind(addr).is_ok().then_some(addr)
     };
-    let dead = std::iter::repeat_with(even).find_map(|found| found).unwrap();
+    let dead = std::iter::repeat_with(even)
+        .find_map(|found| found)
+        .unwrap();
     let (_open, open) = listening(Ipv4Addr::LOCALHOST);
     for _ in 0..15_000 {
         handshake(open, &idle).await.unwrap();
         let answer = handshake(dead, &idle).await;
-        assert!(matches!(answer, Err(ConnectError::Backend(..))), "{answer:?}");
+        assert!(
+            matches!(answer, Err(ConnectError::Backend(..))),
+            "{answer:?}"
+        );
     }
 }

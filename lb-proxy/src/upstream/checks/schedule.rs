@@ -51,7 +51,11 @@ pub(super) struct Scheduler {
 
 impl Scheduler {
     /// Probes until the task is aborted.
-    pub(super) async fn run(upstream: Upstream, check: Arc<RunningCheck>, resources: ProbeResources) {
+    pub(super) async fn run(
+        upstream: Upstream,
+        check: Arc<RunningCheck>,
+        resources: ProbeResources,
+    ) {
         let mut members = upstream.membership_changes();
         let mut scheduler = Self {
             limit: check.settings().max_concurrent.get().min(most_probes()),

@@ -26,16 +26,16 @@ use tokio::time::sleep;
 use super::Checked;
 use super::peer::Peer;
 
-/// The processor time of all threads of this process.
+/// The processor time of all threads of this process, those that have ended included.
 fn processor_time() -> Duration {
-    let of = |thread: std::io::Result<fs::DirEntry>| {
-        let text = fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
-        let nanoseconds = text.split(' ').next().unwrap().parse().unwrap();
-        Duration::from_nanos(nanoseconds)
-    };
-    fs::read_dir("/proc/self/task").unwrap().map(of).sum()
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    // The name of the process is in parentheses, and may have blanks. Behind it `utime` and `stime` are the fields 12 and 13.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    // A hundred a second, on all architectures.
+    ms(ticks * 10)
 }
-
 
 fn print(what: &str, count: u64, cpu: Duration, elapsed: Duration) {
     let part = cpu.as_secs_f64() / elapsed.as_secs_f64();
