@@ -9,4 +9,5 @@ pub(crate) mod local;
 pub(crate) mod network;
 pub(crate) mod options;
 pub(crate) mod stream;
+pub(crate) mod tcp_info;
 pub(crate) mod unix;

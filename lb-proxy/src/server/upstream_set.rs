@@ -70,8 +70,11 @@ impl UpstreamSet {
         changes
     }
 
-    /// Counts the sessions of the followed upstreams in detail, if the server does.
-    pub(crate) fn count_in(&self, trackers: &Trackers) {
+    /// Counts the sessions of the followed upstreams in detail, if the server does, and observes what they contribute to its
+    /// readiness.
+    pub(crate) fn observe(&self, trackers: &Trackers) {
+        self.all()
+            .for_each(|upstream| upstream.observe_readiness(&trackers.readiness));
         if let Some(detailed) = &trackers.detailed {
             self.all().for_each(|upstream| upstream.count_in(detailed));
         }

@@ -13,8 +13,8 @@ use super::checks::tasks::CheckTasks;
 use super::{Upstream, lock};
 
 impl Upstream {
-    /// Completes when the first membership is known.
-    pub(crate) async fn ready(&self) {
+    /// Completes when the first membership is known, which takes a server that is bound. Cancel-safe.
+    pub async fn ready(&self) {
         // The sender lives as long as `self`.
         let _ = self
             .shared()

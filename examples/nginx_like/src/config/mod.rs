@@ -47,6 +47,7 @@ pub(crate) mod pass;
 pub(crate) mod pid;
 pub(crate) mod proxy;
 mod proxy_pass;
+pub(crate) mod ready_file;
 pub(crate) mod realip;
 mod resolve;
 pub(crate) mod resolver;

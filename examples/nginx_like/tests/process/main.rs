@@ -22,6 +22,7 @@ mod monitoring;
 mod names;
 mod proxy;
 mod proxy_protocol;
+mod readiness;
 mod reload;
 mod routing;
 mod scenario;
