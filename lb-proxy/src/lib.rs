@@ -134,6 +134,7 @@ mod preread_info;
 pub mod proxy_protocol;
 mod readiness;
 mod relay;
+mod runtime_thread;
 mod server;
 pub mod server_names;
 mod session;
@@ -204,6 +205,7 @@ pub mod reports {
         AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
         PauseCounts, Traffic, UpstreamMetrics,
     };
+    pub use crate::net::tcp_info::TcpInfo;
     pub use crate::readiness::{Readiness, ReadinessCheck, ReadinessCondition};
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::server::{

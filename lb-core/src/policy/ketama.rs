@@ -89,6 +89,14 @@ impl Policy for Ketama {
         "ketama"
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let max_points = ("max_points", self.max_points.to_string());
+        [max_points]
+            .into_iter()
+            .chain(self.factor.setting())
+            .collect()
+    }
+
     fn tracking(&self, _tier: &Tier) -> Tracking {
         self.factor.tracking()
     }
