@@ -10,7 +10,7 @@ use crate::operator::units::{duration, plural};
 /// How many backends a sentence names.
 const NAMED: usize = 3;
 
-/// The share of the sessions that there are descriptors for, in percent, from which they are nearly spent.
+/// The share of the possible sessions, in percent, from which they are nearly spent.
 const NEARLY_SPENT: u64 = 90;
 
 #[derive(Debug)]
@@ -77,6 +77,14 @@ fn of_server(server: &ServerReport, problems: &mut Vec<Problem>) {
     {
         let text = format!(
             "The descriptors are nearly spent: there are enough for {room} sessions, and {active} are open."
+        );
+        problems.push(Problem::severe(text));
+    }
+    if let Some(most) = server.session_limit
+        && active.saturating_mul(100) >= most.saturating_mul(NEARLY_SPENT)
+    {
+        let text = format!(
+            "{active} of the {most} sessions that the configuration allows are open. Further clients wait."
         );
         problems.push(Problem::severe(text));
     }

@@ -248,6 +248,16 @@ async fn sessions_are_listed_by_filter_and_limit() {
     assert!(listed.starts_with("2 of 3 sessions\n"), "{listed}");
     let listed = server.json(&filters);
     assert_eq!(listed["matched"], 3);
+    let measured = server.ask(&["sessions", "--tcp"]).stdout(0);
+    assert_eq!(
+        cells(&measured, "RTT")[8..],
+        ["RTT", "RETRANS"],
+        "{measured}"
+    );
+    assert!(
+        cells(&measured, &backend)[9].starts_with("0/"),
+        "{measured}"
+    );
     let id = listed["sessions"][0]["id"].to_string();
     assert_eq!(server.json(&["sessions", "--id", &id])["matched"], 1);
     assert_eq!(
@@ -257,6 +267,47 @@ async fn sessions_are_listed_by_filter_and_limit() {
     let wrong = server.ask(&["sessions", "--order", "x"]).stderr(2);
     assert!(
         wrong.contains("not oldest, youngest or most_bytes"),
+        "{wrong}"
+    );
+}
+
+#[tokio::test]
+async fn the_configuration_that_runs_and_the_log_level_are_printed_and_set() {
+    let server = Administered::start("server {\n\tlisten LISTEN;\n\treturn \"a b\";\n}").await;
+    let config = server.ask(&["config"]).stdout(0);
+    let conf = server.conf();
+    assert!(
+        config.starts_with(&format!("# {}\n", conf.display())),
+        "{config}"
+    );
+    let listen = format!("listen {};", server.proxy.addr);
+    let line = cells(&config, &listen);
+    let text = std::fs::read_to_string(&conf).unwrap();
+    let number = text
+        .lines()
+        .position(|line| line.contains(&listen))
+        .unwrap()
+        + 1;
+    assert_eq!(line, [&*number.to_string(), &*listen]);
+    assert!(server.json(&["config"])["lines"].as_array().unwrap().len() > 5);
+
+    assert_eq!(server.ask(&["log-level"]).stdout(0), "info\n");
+    assert_eq!(
+        server.ask(&["log-level", "error"]).stdout(0),
+        "error (before: info)\n"
+    );
+    let level = server.ask(&["log-level"]).stdout(0);
+    assert!(level.starts_with("error (set by uid "), "{level}");
+    assert!(
+        server
+            .ask(&["status"])
+            .stdout(0)
+            .contains(", log level error set by uid ")
+    );
+    assert_eq!(server.json(&["log-level", "default"])["level"], "info");
+    let wrong = server.ask(&["log-level", "loud"]).stderr(2);
+    assert!(
+        wrong.contains("loud") && wrong.contains("notice"),
         "{wrong}"
     );
 }
