@@ -134,6 +134,7 @@ mod preread_info;
 pub mod proxy_protocol;
 mod readiness;
 mod relay;
+mod runtime_thread;
 mod server;
 pub mod server_names;
 mod session;

@@ -4,6 +4,7 @@ pub(crate) mod acceptor;
 pub(crate) mod bind_source;
 pub(crate) mod connect;
 mod ephemeral_ports;
+pub(crate) mod handshake;
 pub(crate) mod local;
 pub(crate) mod network;
 pub(crate) mod options;
