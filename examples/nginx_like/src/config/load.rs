@@ -106,15 +106,16 @@ impl Config {
             .and_then(|()| {
                 let bytes = context.files.read(&path);
                 let bytes = bytes.map_err(|error| ConfigError::new(error, None))?;
-                Reader::new(path, &bytes, context).read_file(&mut main)
+                Reader::new(Arc::clone(&path), &bytes, context).read_file(&mut main)
             });
         overrides.add_error_log(&mut main, context);
         let pid = overrides.default_pid.as_deref();
-        Self::resolve(main, read, pid, context)
+        Self::resolve(path, main, read, pid, context)
     }
 
-    /// Checks what was read. `read` says how reading ended.
+    /// Checks what was read from `file`. `read` says how reading ended.
     fn resolve(
+        file: Arc<Path>,
         main: MainBlock,
         read: Result<(), ConfigError>,
         default_pid: Option<&Path>,
@@ -135,8 +136,15 @@ impl Config {
             Some(path) => path.to_owned(),
             None => context.files.resolve(pid::DEFAULT),
         };
-        let config =
-            resolve::main::config(main, names, default_pid, knows_all, warnings, &mut errors);
+        let config = resolve::main::config(
+            file,
+            main,
+            names,
+            default_pid,
+            knows_all,
+            warnings,
+            &mut errors,
+        );
         if errors.is_empty() {
             Ok(config)
         } else {
@@ -155,8 +163,8 @@ impl Config {
         let path: Arc<Path> = prefix.join(path).into();
         let mut context = context(&path, prefix, FileSource::Disk);
         let mut main = MainBlock::default();
-        let read = Reader::new(path, bytes, &mut context).read_file(&mut main);
-        Self::resolve(main, read, None, &mut context).map_err(first)
+        let read = Reader::new(Arc::clone(&path), bytes, &mut context).read_file(&mut main);
+        Self::resolve(path, main, read, None, &mut context).map_err(first)
     }
 }
 
