@@ -19,7 +19,7 @@ use lb_proxy::health::{
     InitialState, NodePortCheck, ProbeHeader, SendExpect, TcpCheck,
 };
 use lb_proxy::{Listener, Upstream, UpstreamBuilder};
-use test_support::deadline::{eventually, ms, within};
+use test_support::deadline::{DEADLINE, eventually, ms, within};
 use test_support::nodes::{listening, named};
 use test_support::proxy::RunningProxy;
 use test_support::sockets::{loopback, refusing};
@@ -374,15 +374,22 @@ async fn a_port_without_an_agent_is_no_result_that_says_why() {
     let other = Answering::start(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     let (_held, refusing) = refusing();
     let silent = silent().await;
-    for (port, expected) in [
+    let patient = often().timeout(DEADLINE);
+    for (port, settings, expected) in [
         (
             other.addr.port(),
+            patient.clone(),
             "the agent said something unknown: HTTP/1.1",
         ),
-        (refusing.port(), "no answer of the agent: cannot connect: "),
-        (silent.port(), "no result within 200ms"),
+        (
+            refusing.port(),
+            patient,
+            "no answer of the agent: cannot connect: ",
+        ),
+        (silent.port(), often(), "no result within 200ms"),
     ] {
-        let scene = Checked::of(&[named("n").await], AgentCheck::new(port), often()).await;
+        let check = AgentCheck::new(port).send("state\n");
+        let scene = Checked::of(&[named("n").await], check, settings).await;
         eventually("two probes", || scene.statuses()[0].inconclusive >= 2).await;
         let status = &scene.statuses()[0];
         assert_eq!(status.state, CheckState::Unchecked);
