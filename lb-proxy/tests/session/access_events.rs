@@ -157,13 +157,15 @@ async fn each_of_several_hooks_observes_what_it_would_alone() {
     }
 }
 
+/// Bytes from the client, to the backend and to the client, and the outcome and the bytes sent and received of each attempt.
+type SummaryBytes = (u64, u64, u64, Vec<(AttemptOutcome, u64, u64)>);
+
 /// Keeps what summaries say of bytes, and whether they have times, and counts the other calls.
 #[derive(Debug, Default)]
 struct SummaryRecorder {
     observation: Observation,
     others: Mutex<usize>,
-    /// Those from and to the client, and with them the outcome and the bytes of each attempt.
-    bytes: Mutex<Vec<(u64, u64, u64, Vec<(AttemptOutcome, u64, u64)>)>>,
+    bytes: Mutex<Vec<SummaryBytes>>,
     timed: Mutex<Vec<bool>>,
 }
 
