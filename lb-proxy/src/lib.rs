@@ -132,7 +132,9 @@ mod parse_status;
 mod preread;
 mod preread_info;
 pub mod proxy_protocol;
+mod readiness;
 mod relay;
+mod runtime_thread;
 mod server;
 pub mod server_names;
 mod session;
@@ -203,9 +205,12 @@ pub mod reports {
         AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
         PauseCounts, Traffic, UpstreamMetrics,
     };
+    pub use crate::net::tcp_info::TcpInfo;
+    pub use crate::readiness::{Readiness, ReadinessCheck, ReadinessCondition};
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::server::{
-        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadRecord, ReloadReport,
+        Changes, DescriptorBudget, DrainReport, Phase, ReadinessWatch, ReloadCounts, ReloadRecord,
+        ReloadReport,
     };
     pub use crate::upstream::transitions::{Transition, TransitionKind};
 }
@@ -220,6 +225,7 @@ pub mod routing {
 pub mod settings {
     pub use crate::bandwidth::Bandwidth;
     pub use crate::config::{HalfClose, OnRefusal, Splice};
+    pub use crate::listener::inheritable::InheritableSockets;
     pub use crate::net::bind_source::BindSource;
     pub use crate::net::local::LocalAddresses;
     pub use crate::net::options::{Keepalive, SocketOptions};

@@ -15,6 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::error::AdminError;
 use super::settings::{AdminSettings, AdmissionRules};
+use crate::listener::inheritable::InheritableSockets;
 use crate::net::options::SocketOptions;
 use crate::net::stream::register;
 use crate::net::unix::{self, SocketFile};
@@ -29,7 +30,7 @@ pub struct AdminListener {
     pub(super) endpoint: Endpoint,
     pub(super) rules: AdmissionRules,
     /// Removes the file at the end.
-    pub(super) _file: Option<SocketFile>,
+    pub(super) file: Option<SocketFile>,
 }
 
 /// A listening socket, nonblocking.
@@ -46,13 +47,8 @@ impl AdminListener {
     ///
     /// [`AdminError::NotLoopback`], [`AdminError::Listen`].
     pub fn open(settings: &AdminSettings) -> Result<Self, AdminError> {
+        check_loopback(settings)?;
         let endpoint = settings.endpoint.clone();
-        if let Endpoint::Tcp(addr) = endpoint
-            && !addr.ip().to_canonical().is_loopback()
-            && settings.rules.allow.is_empty()
-        {
-            return Err(AdminError::NotLoopback { addr });
-        }
         let opened = match &endpoint {
             Endpoint::Tcp(addr) => open_tcp(*addr),
             Endpoint::Unix(path) => open_unix(path, settings),
@@ -70,13 +66,66 @@ impl AdminListener {
             socket,
             endpoint,
             rules: settings.rules.clone(),
-            _file: file,
+            file,
+        })
+    }
+
+    /// Takes over the socket of an admin server of another process, in the place of [`open`](Self::open). The file of a unix socket
+    /// gets the group and the permissions of `settings`, and is left at the end until
+    /// [`AdminServer::keep_file`](super::AdminServer::keep_file) says that no other process serves it.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotLoopback`]. [`AdminError::Listen`] if the socket is of another address, or if group and permissions cannot
+    /// be set.
+    pub fn inherit(
+        settings: &AdminSettings,
+        sockets: InheritableSockets,
+    ) -> Result<Self, AdminError> {
+        check_loopback(settings)?;
+        let endpoint = settings.endpoint.clone();
+        let failed = |source| AdminError::Listen {
+            endpoint: endpoint.clone(),
+            source,
+        };
+        if sockets.addr() != endpoint.key() {
+            let what = format!("the socket is that of {sockets}");
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, what)));
+        }
+        let socket = sockets.into_listening().into_iter().next();
+        let socket = socket.ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        let (socket, file) = match &endpoint {
+            Endpoint::Tcp(_) => (AdminSocket::Tcp(socket.into()), None),
+            Endpoint::Unix(path) => {
+                set_owner(path, settings).map_err(failed)?;
+                let file = SocketFile::inherit(path, settings.opener.as_ref());
+                (AdminSocket::Unix(socket.into()), Some(file))
+            }
+        };
+        socket.set_nonblocking().map_err(failed)?;
+        Ok(Self {
+            socket,
+            endpoint,
+            rules: settings.rules.clone(),
+            file,
         })
     }
 
     /// What it listens on, with the port that the kernel chose.
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+}
+
+/// An address that other machines reach takes rules for them.
+fn check_loopback(settings: &AdminSettings) -> Result<(), AdminError> {
+    match settings.endpoint {
+        Endpoint::Tcp(addr)
+            if !addr.ip().to_canonical().is_loopback() && settings.rules.allow.is_empty() =>
+        {
+            Err(AdminError::NotLoopback { addr })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -131,12 +180,23 @@ fn is_abandoned(path: &Path) -> bool {
 }
 
 impl AdminSocket {
+    fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nonblocking(true),
+            Self::Unix(socket) => socket.set_nonblocking(true),
+        }
+    }
+
+    /// Another descriptor of the socket.
+    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(socket) => socket.try_clone().map(OwnedFd::from),
+            Self::Unix(socket) => socket.try_clone().map(OwnedFd::from),
+        }
+    }
+
     /// Registers the socket with the current runtime, by another descriptor, until the result is dropped.
     pub(super) fn watch(&self) -> io::Result<AsyncFd<OwnedFd>> {
-        let descriptor = match self {
-            Self::Tcp(socket) => OwnedFd::from(socket.try_clone()?),
-            Self::Unix(socket) => OwnedFd::from(socket.try_clone()?),
-        };
-        register(descriptor, Interest::READABLE)
+        register(self.duplicate()?, Interest::READABLE)
     }
 }

@@ -169,9 +169,12 @@ fn addr_of(socket: &Socket) -> io::Result<SocketAddr> {
     addr.ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
-/// Clones `socket` for each of `count` workers.
-pub(super) fn clones(socket: &OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>> {
-    (0..count).map(|_| socket.try_clone()).collect()
+/// Clones `sockets`, of which there is at least one, for `workers` workers: each worker has one, and each socket a worker. The
+/// first clones are one of each socket.
+pub(super) fn for_workers(sockets: &[OwnedFd], workers: usize) -> io::Result<Vec<OwnedFd>> {
+    let count = workers.max(sockets.len());
+    let all = sockets.iter().cycle().take(count);
+    all.map(OwnedFd::try_clone).collect()
 }
 
 #[cfg(test)]

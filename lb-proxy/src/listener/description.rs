@@ -8,8 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lb_core::Endpoint;
+use socket2::{SockRef, Socket};
 
 use super::bind::BindConfig;
+use super::inheritable::InheritableSockets;
 use crate::error::BuildError;
 use crate::limits::Limits;
 use crate::net::unix::UnixSocketOpener;
@@ -24,8 +26,8 @@ pub struct Listener {
     pub(super) bind: BindConfig,
     /// Whether it opens a socket of its own.
     pub(super) binds: bool,
-    /// A socket that the embedder has opened.
-    pub(super) taken: Option<OwnedFd>,
+    /// Sockets that are open already.
+    pub(super) taken: Option<TakenSockets>,
     /// The permissions of the file of a unix socket.
     pub(super) mode: u32,
     /// What opens the unix socket, if not this process.
@@ -33,6 +35,26 @@ pub struct Listener {
     pub(super) limits: Limits,
     pub(super) route: Route,
     pub(super) virtual_servers: VirtualServers,
+}
+
+/// Open sockets in a description: the first of `listening` always exists.
+#[derive(Debug)]
+pub(super) struct TakenSockets {
+    pub(super) listening: Vec<OwnedFd>,
+    /// See [`address_guard`](super::address_guard).
+    pub(super) guard: Option<Socket>,
+    /// Whether the embedder opened them, and not another process of this library.
+    pub(super) is_external: bool,
+}
+
+impl TakenSockets {
+    fn external(socket: impl Into<OwnedFd>) -> Self {
+        Self {
+            listening: vec![socket.into()],
+            guard: None,
+            is_external: true,
+        }
+    }
 }
 
 impl Listener {
@@ -69,8 +91,37 @@ impl Listener {
     pub fn from_std(listener: TcpListener, upstream: &Upstream) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let mut taken = Self::new(listener.local_addr()?, upstream);
-        taken.taken = Some(listener.into());
+        taken.taken = Some(TakenSockets::external(listener));
         Ok(taken)
+    }
+
+    /// Takes over the sockets of a listener of another process, in the place of opening its own.
+    ///
+    /// The listener serves all of them, whatever the number of [workers](crate::Workers): a worker serves several, or shares
+    /// one with others. The kernel spreads connections over the sockets, so with more workers than sockets their shares differ
+    /// more. Backlog, sharing and [options](Self::client_options) of this description are applied when the server begins to
+    /// accept; multipath TCP and `ipv6_only` stay those of the sockets.
+    ///
+    /// The file of a unix socket is left when the listener closes, until
+    /// [`Handle::keep_socket_files`](crate::Handle::keep_socket_files) says that no other process serves it.
+    ///
+    /// # Errors
+    ///
+    /// If the sockets are of another address than the listener, or cannot be made non-blocking.
+    pub fn inherit(mut self, sockets: InheritableSockets) -> io::Result<Self> {
+        if sockets.addr() != self.addr() {
+            let what = format!("the sockets are those of {sockets}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        for socket in sockets.descriptors() {
+            SockRef::from(&socket).set_nonblocking(true)?;
+        }
+        self.taken = Some(TakenSockets {
+            is_external: sockets.is_external(),
+            listening: sockets.listening,
+            guard: sockets.guard.map(Socket::from),
+        });
+        Ok(self)
     }
 
     /// Listens on the unix socket `path`. Workers share the one socket.
@@ -102,7 +153,7 @@ impl Listener {
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let mut taken = Self::unix(path, upstream);
-        taken.taken = Some(listener.into());
+        taken.taken = Some(TakenSockets::external(listener));
         Ok(taken)
     }
 

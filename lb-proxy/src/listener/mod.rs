@@ -6,6 +6,7 @@ pub(crate) mod bind;
 mod client_settings;
 pub(crate) mod covered;
 pub(crate) mod description;
+pub(crate) mod inheritable;
 mod open;
 pub(crate) mod running;
 mod session_settings;

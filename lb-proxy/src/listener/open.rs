@@ -5,13 +5,13 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 
-use super::bind::{BindConfig, BoundSockets, clones};
+use super::bind::{BindConfig, BoundSockets, for_workers};
 use super::description::Listener;
-use super::sockets::ListenerSockets;
+use super::sockets::{ListenerSockets, apply_options};
 use crate::net::stream::Transport;
-use crate::net::unix;
+use crate::net::unix::{self, SocketFile};
 use crate::state::worker::Worker;
 
 impl Listener {
@@ -33,12 +33,13 @@ impl Listener {
 
     /// Applies the backlog, the options and the sharing of this description to open sockets.
     pub(crate) fn apply(&self, sockets: &mut ListenerSockets) -> io::Result<()> {
-        for socket in &sockets.acceptors {
+        sockets.unsettled = None;
+        for socket in &sockets.acceptors[..sockets.distinct] {
             let socket = SockRef::from(&**socket);
             if !sockets.taken {
                 self.bind.listen(&socket)?;
             }
-            self.apply_options(&socket)?;
+            apply_options(&self.route, &socket)?;
         }
         if self.route.unix.is_some() {
             return Ok(());
@@ -64,23 +65,27 @@ impl Listener {
         if bound.addr.port() == 0 {
             bound.addr.set_port(port);
         }
+        let distinct = self.distinct_sockets(workers.len());
         let BoundSockets { listening, guard } = match &self.taken {
-            Some(socket) => BoundSockets {
-                listening: clones(socket, workers.len())?
+            Some(taken) => BoundSockets {
+                listening: for_workers(&taken.listening, workers.len())?
                     .into_iter()
                     .map(TcpListener::from)
                     .collect(),
-                guard: None,
+                guard: taken.guard.as_ref().map(Socket::try_clone).transpose()?,
             },
             None => bound.open(workers.len(), beside)?,
         };
-        for socket in &listening {
-            self.apply_options(&SockRef::from(socket))?;
+        if !self.is_inherited() {
+            for socket in &listening {
+                apply_options(&self.route, &SockRef::from(socket))?;
+            }
         }
         bound.addr = listening[0].local_addr()?;
         if self.taken.is_some() {
             let socket = SockRef::from(&listening[0]);
-            bound.reuse_port = socket.reuse_port()?;
+            // Guarded sockets share the address among themselves only.
+            bound.reuse_port = guard.is_none() && socket.reuse_port()?;
             bound.multipath = is_multipath(&socket);
             bound.ipv6_only = bound.addr.is_ipv6() && socket.only_v6()?;
         }
@@ -88,50 +93,67 @@ impl Listener {
             true => Transport::Multipath,
             false => Transport::Tcp,
         };
-        let sockets = listening.into_iter().zip(workers);
+        let sockets = listening.into_iter().zip(workers.iter().cycle());
         let acceptors = sockets.map(|(socket, worker)| worker.register(socket.into(), transport));
         Ok(ListenerSockets {
             bound,
             acceptors: acceptors.collect::<Result<_, _>>()?,
+            distinct,
             guard,
-            taken: self.taken.is_some(),
+            taken: self.is_external(),
+            unsettled: self.is_inherited().then_some(self.bind),
             file: None,
         })
     }
 
     /// Opens the unix socket at `path`, which the workers share.
     fn open_unix(&self, path: &Path, workers: &[Arc<Worker>]) -> io::Result<ListenerSockets> {
-        let opened = match self.taken {
-            Some(_) => None,
-            None => Some(unix::listen(
-                path,
-                self.bind.backlog,
-                self.mode,
-                self.opener.as_ref(),
-            )?),
+        let opener = self.opener.as_ref();
+        let (opened, file) = match &self.taken {
+            None => {
+                let opened = unix::listen(path, self.bind.backlog, self.mode, opener)?;
+                apply_options(&self.route, &SockRef::from(&opened.0))?;
+                (vec![opened.0], Some(opened.1))
+            }
+            Some(taken) if taken.is_external => {
+                apply_options(&self.route, &SockRef::from(&taken.listening[0]))?;
+                (Vec::new(), None)
+            }
+            Some(_) => (Vec::new(), Some(SocketFile::inherit(path, opener))),
         };
-        let (own, file) = opened.unzip();
-        let socket = own.as_ref().or(self.taken.as_ref());
-        let socket = socket.expect("opened above, unless it was taken");
-        self.apply_options(&SockRef::from(socket))?;
-        let sockets = clones(socket, workers.len())?.into_iter().zip(workers);
+        let open = match &self.taken {
+            Some(taken) => &taken.listening,
+            None => &opened,
+        };
+        let sockets = for_workers(open, workers.len())?.into_iter();
+        let sockets = sockets.zip(workers.iter().cycle());
         let acceptors = sockets.map(|(socket, worker)| worker.register(socket, Transport::Unix));
         Ok(ListenerSockets {
             bound: self.bind,
             acceptors: acceptors.collect::<Result<_, _>>()?,
+            distinct: open.len(),
             guard: None,
-            taken: self.taken.is_some(),
+            taken: self.is_external(),
+            unsettled: self.is_inherited().then_some(self.bind),
             file,
         })
     }
 
-    /// Sets the options that accepted connections inherit.
-    fn apply_options(&self, socket: &SockRef<'_>) -> io::Result<()> {
-        let options = &self.route.client_options;
-        match self.route.unix {
-            Some(_) => options.apply_to_unix(socket),
-            None => options.apply(socket),
-        }
+    /// How many sockets a server with `workers` workers has for it, clones of one socket not counted.
+    fn distinct_sockets(&self, workers: usize) -> usize {
+        self.taken
+            .as_ref()
+            .map_or(workers, |taken| taken.listening.len())
+    }
+
+    /// Whether the embedder opened its socket.
+    fn is_external(&self) -> bool {
+        self.taken.as_ref().is_some_and(|taken| taken.is_external)
+    }
+
+    /// Whether another process of this library opened its sockets.
+    fn is_inherited(&self) -> bool {
+        self.taken.as_ref().is_some_and(|taken| !taken.is_external)
     }
 }
 

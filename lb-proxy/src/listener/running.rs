@@ -1,5 +1,6 @@
 //! A running listener: its sockets, and the accept loops of its current description.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tracing::{info, warn};
 use super::accept_loop::AcceptLoop;
 use super::covered::CoveredListeners;
 use super::description::Listener;
+use super::inheritable::InheritableSockets;
 use super::sockets::ListenerSockets;
 use crate::state::listener::ListenerState;
 use crate::state::proxy::ProxyState;
@@ -82,7 +84,8 @@ impl RunningListener {
         workers: &[Arc<Worker>],
         covered: &Arc<CoveredListeners>,
     ) {
-        for (socket, worker) in self.sockets.acceptors.iter().zip(workers) {
+        let sockets = self.sockets.acceptors.iter();
+        for (socket, worker) in sockets.zip(workers.iter().cycle()) {
             let accept_loop = AcceptLoop::new(
                 Arc::clone(&self.state),
                 Arc::clone(covered),
@@ -93,6 +96,26 @@ impl RunningListener {
             let running = accept_loop.run(Arc::clone(worker));
             worker.spawn_accept_loop(running, &self.accept_loops);
         }
+    }
+
+    /// Applies the description to sockets that another process opened. Returns whether there were any.
+    pub(crate) fn settle(&mut self) -> bool {
+        let settled = self.sockets.settle(&self.state.route);
+        settled.unwrap_or_else(|error| {
+            warn!(listener = %self.endpoint(), %error, "Socket options not applied");
+            true
+        })
+    }
+
+    /// Ends the accept loops, and keeps the sockets open: connections wait in the kernel's queues.
+    pub(crate) fn pause(&mut self) {
+        self.current.cancel();
+        self.current = self.closing.child_token();
+    }
+
+    /// Duplicates of its sockets.
+    pub(crate) fn duplicate(&self) -> io::Result<Option<InheritableSockets>> {
+        self.sockets.duplicate(self.endpoint())
     }
 
     /// Applies another description to the same sockets, and cancels the current accept loops.

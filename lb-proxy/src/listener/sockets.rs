@@ -1,29 +1,35 @@
 //! The open sockets of a listener.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use lb_core::Endpoint;
 use socket2::{SockRef, Socket};
 
 use super::bind::BindConfig;
+use super::inheritable::InheritableSockets;
 use crate::net::acceptor::Acceptor;
 use crate::net::unix::SocketFile;
+use crate::state::route::Route;
 
 /// The sockets that hold the address of a listener. Dropping it closes them, unless an accept loop still has one.
 #[derive(Debug)]
 pub(crate) struct ListenerSockets {
     pub(crate) bound: BindConfig,
-    /// One for each worker. None if a wildcard's socket accepts the connections.
+    /// At least one for each worker, in their order, and over again if there are more. None if a wildcard's socket accepts the
+    /// connections.
     pub(crate) acceptors: Vec<Arc<Acceptor>>,
+    /// How many sockets these are; the acceptors behind them are clones.
+    pub(super) distinct: usize,
     /// See [`address_guard`](super::address_guard).
     pub(super) guard: Option<Socket>,
     /// The embedder opened the socket; the acceptors are clones of it.
     pub(crate) taken: bool,
-    /// The file of a unix socket, unless the embedder opened the socket.
-    #[expect(
-        dead_code,
-        reason = "dropped together with the sockets, which removes the file"
-    )]
+    /// What the description says, if the sockets are another process's that still serves them: they are changed when this
+    /// process begins to accept, so that one which fails before changes nothing.
+    pub(super) unsettled: Option<BindConfig>,
+    /// The file of a unix socket, unless the embedder opened the socket. Dropped together with the sockets, which removes it.
     pub(super) file: Option<SocketFile>,
 }
 
@@ -33,9 +39,50 @@ impl ListenerSockets {
         Self {
             bound,
             acceptors: Vec::new(),
+            distinct: 0,
             guard: None,
             taken: false,
+            unsettled: None,
             file: None,
+        }
+    }
+
+    /// Applies the description to sockets of another process, with the options of `route`. Returns whether there were any.
+    pub(crate) fn settle(&mut self, route: &Route) -> io::Result<bool> {
+        let Some(config) = self.unsettled.take() else {
+            return Ok(false);
+        };
+        for socket in &self.acceptors[..self.distinct] {
+            let socket = SockRef::from(&**socket);
+            config.listen(&socket)?;
+            apply_options(route, &socket)?;
+        }
+        if route.unix.is_none() {
+            self.set_shared(config.reuse_port)?;
+        }
+        Ok(true)
+    }
+
+    /// Duplicates of the sockets, to be handed over to another process. `None` if a wildcard's socket accepts the connections.
+    pub(crate) fn duplicate(&self, endpoint: Endpoint) -> io::Result<Option<InheritableSockets>> {
+        if self.acceptors.is_empty() {
+            return Ok(None);
+        }
+        let listening = self.acceptors[..self.distinct].iter();
+        let listening = listening.map(|socket| socket.as_fd().try_clone_to_owned());
+        let guard = self.guard.as_ref().map(Socket::try_clone).transpose()?;
+        Ok(Some(InheritableSockets::new(
+            endpoint,
+            listening.collect::<Result<_, _>>()?,
+            guard.map(Into::into),
+            self.taken,
+        )))
+    }
+
+    /// Sets whether the file of a unix socket is left when the sockets are closed.
+    pub(crate) fn keep_file(&mut self, keep: bool) {
+        if let Some(file) = &mut self.file {
+            file.keep(keep);
         }
     }
 
@@ -81,12 +128,21 @@ impl ListenerSockets {
         if self.taken || self.bound.reuse_port == reuse_port {
             return Ok(());
         }
-        if self.acceptors.len() > 1 {
+        if self.distinct > 1 {
             self.guard = (!reuse_port).then(|| self.bound.guard(true)).transpose()?;
         } else {
             self.set_reuse_port(reuse_port)?;
         }
         self.bound.reuse_port = reuse_port;
         Ok(())
+    }
+}
+
+/// Sets the options that accepted connections inherit.
+pub(super) fn apply_options(route: &Route, socket: &SockRef<'_>) -> io::Result<()> {
+    let options = &route.client_options;
+    match route.unix {
+        Some(_) => options.apply_to_unix(socket),
+        None => options.apply(socket),
     }
 }

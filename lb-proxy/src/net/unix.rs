@@ -57,6 +57,7 @@ pub(crate) fn listen(
         path: path.to_owned(),
         opener,
         id: FileId::of(path).ok(),
+        keeps: false,
     };
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     if let Some(opener) = opener {
@@ -99,6 +100,25 @@ pub(crate) struct SocketFile {
     opener: Option<Arc<dyn UnixSocketOpener>>,
     /// `None` if it could not be read.
     id: Option<FileId>,
+    /// Another process serves the socket.
+    keeps: bool,
+}
+
+impl SocketFile {
+    /// The file at `path` of a socket that another process opened. It is left until [`keep`](Self::keep) says otherwise.
+    pub(crate) fn inherit(path: &Path, opener: Option<&Arc<dyn UnixSocketOpener>>) -> Self {
+        Self {
+            path: path.to_owned(),
+            opener: opener.cloned(),
+            id: FileId::of(path).ok(),
+            keeps: true,
+        }
+    }
+
+    /// Sets whether the file is left when this is dropped.
+    pub(crate) const fn keep(&mut self, keeps: bool) {
+        self.keeps = keeps;
+    }
 }
 
 /// The device and the inode of a file.
@@ -114,6 +134,9 @@ impl FileId {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.keeps {
+            return;
+        }
         match &self.opener {
             Some(opener) => opener.remove(&self.path),
             // Another program may have removed it, or listen there now.

@@ -1,10 +1,12 @@
 //! The part of a server that a reload replaces.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lb_core::Endpoint;
 use tokio::runtime;
+use tokio::task::AbortHandle;
 
 use super::budget::DescriptorBudget;
 use super::context::ServerContext;
@@ -15,6 +17,7 @@ use super::report::ReloadReport;
 use super::upstream_set::UpstreamSet;
 use super::worker_pool::Workers;
 use crate::error::ReloadError;
+use crate::listener::inheritable::InheritableSockets;
 use crate::listener::running::ClosingListener;
 use crate::listener::sockets::ListenerSockets;
 use crate::state::listener::ListenerState;
@@ -35,6 +38,8 @@ pub(crate) struct ActiveConfig {
     tracks_sessions: bool,
     pub(crate) shutdown: ShutdownConfig,
     accepting: Accepting,
+    /// The task that resets the sessions of a pause.
+    drain: Option<AbortHandle>,
     /// The listeners at the end, for open sessions that pass from one to another.
     ended: Vec<Arc<ListenerState>>,
 }
@@ -43,6 +48,8 @@ pub(crate) struct ActiveConfig {
 enum Accepting {
     NotYet,
     Now,
+    /// The sockets are open, and no loop accepts.
+    Paused,
     Ended,
 }
 
@@ -63,7 +70,7 @@ impl ActiveConfig {
         trackers.hops.set_listeners(listeners.addrs());
         let mut upstreams = UpstreamSet::default();
         upstreams.replace(desired.upstreams, &runtime::Handle::current(), signals);
-        upstreams.count_in(trackers);
+        upstreams.observe(trackers);
         Self {
             listeners,
             upstreams,
@@ -73,6 +80,7 @@ impl ActiveConfig {
             tracks_sessions: desired.tracks_sessions,
             shutdown: desired.shutdown,
             accepting: Accepting::NotYet,
+            drain: None,
             ended: Vec::new(),
         }
     }
@@ -88,6 +96,12 @@ impl ActiveConfig {
         states
             .map(|state| (state.endpoint(), state.route.upstream.clone()))
             .collect()
+    }
+
+    /// The state of each listener.
+    #[cfg(feature = "admin")]
+    pub(crate) fn listener_states(&self) -> Vec<Arc<ListenerState>> {
+        self.listeners.states().cloned().collect()
     }
 
     /// What it listens on.
@@ -121,12 +135,54 @@ impl ActiveConfig {
         self.listeners.accept(workers);
     }
 
+    /// Ends the accept loops, and keeps the sockets open. Returns whether they ran.
+    /// `start_drain` starts the task that resets sessions later.
+    pub(crate) fn pause(&mut self, start_drain: impl FnOnce() -> AbortHandle) -> bool {
+        let ran = self.accepting == Accepting::Now;
+        if ran {
+            self.accepting = Accepting::Paused;
+            self.listeners.pause();
+            self.drain = Some(start_drain());
+        }
+        ran
+    }
+
+    /// Starts the accept loops again after a [`pause`](Self::pause). Returns whether there was one. `prepare` runs after the
+    /// end of the drain, and before the first accept.
+    pub(crate) fn resume(&mut self, workers: &[Arc<Worker>], prepare: impl FnOnce()) -> bool {
+        let resumes = self.accepting == Accepting::Paused;
+        if resumes {
+            self.accepting = Accepting::Now;
+            if let Some(drain) = self.drain.take() {
+                drain.abort();
+            }
+            prepare();
+            self.listeners.resume(workers);
+        }
+        resumes
+    }
+
+    /// Whether accept loops run.
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.accepting == Accepting::Now
+    }
+
+    /// Duplicates of the sockets of all listeners.
+    pub(crate) fn duplicate_sockets(&self) -> io::Result<Vec<InheritableSockets>> {
+        self.listeners.duplicate()
+    }
+
+    /// Sets whether the files of unix sockets are left when they are closed.
+    pub(crate) fn keep_socket_files(&mut self, keep: bool) {
+        self.listeners.keep_files(keep);
+    }
+
     /// Closes the listeners. No reload is applied any more.
     pub(crate) fn end(&mut self) -> ShutdownConfig {
         self.accepting = Accepting::Ended;
         self.ended = self.listeners.states().cloned().collect();
         self.listeners.close();
-        self.shutdown
+        self.shutdown.clone()
     }
 
     /// Applies `desired` if every address that it adds can be bound now. Otherwise nothing changes, and `desired` may be
@@ -151,9 +207,9 @@ impl ActiveConfig {
             &context.runtime,
             &context.signals,
         );
-        self.upstreams.count_in(&context.trackers);
+        self.upstreams.observe(&context.trackers);
         self.proxy = self.proxy.with_limits(desired.limits);
-        self.shutdown = desired.shutdown;
+        self.shutdown = desired.shutdown.clone();
         self.tracks_sessions = desired.tracks_sessions;
         self.switch_tracking(&context.workers);
         let (listeners, closing) = self.listeners.replace(

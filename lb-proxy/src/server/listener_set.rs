@@ -1,6 +1,7 @@
 //! The running listeners of a server, and what a reload changes of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::report::Changes;
 use crate::error::BindError;
 use crate::listener::address_guard::close_port;
 use crate::listener::covered::{CoveredListeners, wildcard_of};
+use crate::listener::inheritable::InheritableSockets;
 use crate::listener::running::{ClosingListener, RunningListener};
 use crate::listener::sockets::ListenerSockets;
 use crate::state::listener::ListenerState;
@@ -68,9 +70,43 @@ impl ListenerSet {
     }
 
     /// Spawns the accept loops.
-    pub(crate) fn accept(&self, workers: &[Arc<Worker>]) {
+    pub(crate) fn accept(&mut self, workers: &[Arc<Worker>]) {
         self.0.iter().for_each(RunningListener::log);
+        self.settle();
         self.spawn_accept_loops(workers);
+    }
+
+    /// Applies the descriptions to sockets that another process opened.
+    fn settle(&mut self) {
+        let settled = self.0.iter_mut().filter_map(|listener| {
+            let port = listener.addr().port();
+            listener.settle().then_some(port)
+        });
+        let ports = settled.collect();
+        self.close_ports(&ports);
+    }
+
+    /// Ends the accept loops, and keeps the sockets open.
+    pub(crate) fn pause(&mut self) {
+        self.0.iter_mut().for_each(RunningListener::pause);
+    }
+
+    /// Spawns the accept loops again after a [`pause`](Self::pause).
+    pub(crate) fn resume(&self, workers: &[Arc<Worker>]) {
+        self.spawn_accept_loops(workers);
+    }
+
+    /// Duplicates of the sockets of all listeners.
+    pub(crate) fn duplicate(&self) -> io::Result<Vec<InheritableSockets>> {
+        let duplicated = self.0.iter().map(RunningListener::duplicate);
+        duplicated.filter_map(Result::transpose).collect()
+    }
+
+    /// Sets whether the files of unix sockets are left when they are closed.
+    pub(crate) fn keep_files(&mut self, keep: bool) {
+        for listener in &mut self.0 {
+            listener.sockets.keep_file(keep);
+        }
     }
 
     /// Spawns the accept loops of listeners that have none.

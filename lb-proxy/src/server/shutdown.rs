@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use futures::future::join;
 use tokio::select;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::context::ServerContext;
+use super::pause::reset_cohorts;
 use super::phase::Phase;
 use super::proxy::ShutdownConfig;
 use super::report::DrainReport;
@@ -14,7 +16,6 @@ use super::server_state::ServerState;
 use crate::metrics::Metrics;
 use crate::or_never::or_never;
 use crate::state::shutdown::ShutdownSignals;
-use crate::state::worker::COHORTS;
 
 /// Shuts a serving server down. See [`Server::run`](crate::Server::run).
 pub(super) async fn run(server: &ServerState) -> DrainReport {
@@ -31,15 +32,25 @@ pub(super) async fn run(server: &ServerState) -> DrainReport {
     report
 }
 
-/// Keeps accepting for the pre-stop delay. Returns how long that took.
+/// Keeps accepting for the pre-stop delay, and until the pre-stop hook completes. Returns how long that took.
 async fn leave(server: &ServerState) -> Duration {
     let began = Instant::now();
     server.phase.send_replace(Phase::Leaving);
-    let ShutdownConfig { pre_stop_delay, .. } = server.active().shutdown;
-    if !pre_stop_delay.is_zero() {
-        info!(?pre_stop_delay, "Pre-stop delay started");
+    let ShutdownConfig {
+        pre_stop_delay,
+        pre_stop_hook,
+        ..
+    } = server.active().shutdown.clone();
+    if !pre_stop_delay.is_zero() || pre_stop_hook.is_some() {
+        let hook = pre_stop_hook.is_some();
+        info!(?pre_stop_delay, hook, "Pre-stop delay started");
+        let hooked = async {
+            if let Some(hook) = pre_stop_hook {
+                hook.call().await;
+            }
+        };
         select! {
-            () = sleep(pre_stop_delay) => {}
+            _ = join(sleep(pre_stop_delay), hooked) => {}
             () = server.context.signals.stop.cancelled() => {}
         }
     }
@@ -74,7 +85,7 @@ async fn drain(
         biased;
         () = working.wait() => {}
         () = abort.cancelled() => {}
-        () = cut_off(context, config.close_spread) => {}
+        () = reset_remaining(context, config.close_spread) => {}
     }
     abort.cancel();
     working.wait().await;
@@ -95,15 +106,9 @@ async fn drain(
     report
 }
 
-/// Resets one cohort of sessions after the other.
-async fn cut_off(context: &ServerContext, spread: Duration) {
-    if spread.is_zero() {
-        return;
-    }
-    for number in 0..COHORTS {
-        for worker in &context.workers {
-            worker.cut_off_cohort(number);
-        }
-        sleep(spread / COHORTS as u32).await;
+/// Resets the sessions over the time `spread`. The abort that follows resets them at once.
+async fn reset_remaining(context: &ServerContext, spread: Duration) {
+    if !spread.is_zero() {
+        reset_cohorts(&context.workers, spread).await;
     }
 }

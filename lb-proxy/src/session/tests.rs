@@ -41,7 +41,8 @@ async fn a_session_is_small() {
     let backend = TcpStream::connect(listener.local_addr().unwrap());
     let backend = Stream::from(backend.await.unwrap());
     let relay = {
-        let cut = pin!(aborted(worker.cut_off()));
+        let cut_off = worker.cut_off();
+        let cut = pin!(aborted(&cut_off));
         size_of_val(&session.relay(&backend, BytesAhead::default(), &worker, cut))
     };
     let size = size_of_val(&session.serve(worker));

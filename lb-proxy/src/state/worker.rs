@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::select;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,7 +37,7 @@ pub(crate) struct Worker {
     pub(crate) listeners: ListenerTable,
     /// One token a cohort; children of `abort`. Each worker has its own, so that sessions of different workers do not
     /// contend for one lock.
-    cohorts: Box<[CancellationToken]>,
+    cohorts: Box<[Mutex<CancellationToken>]>,
     /// Sessions end without waiting for anything. The parent of the cohorts.
     pub(crate) abort: CancellationToken,
     /// No more connections are accepted.
@@ -57,7 +58,7 @@ impl Worker {
         runtime: Handle,
     ) -> Arc<Self> {
         let abort = signals.abort.child_token();
-        let cohorts = (0..COHORTS).map(|_| abort.child_token());
+        let cohorts = (0..COHORTS).map(|_| Mutex::new(abort.child_token()));
         Arc::new(Self {
             counters: Arc::new(Counters::of_worker(number)),
             trackers: Arc::clone(trackers),
@@ -73,13 +74,30 @@ impl Worker {
     }
 
     /// The token that resets the session that was accepted last.
-    pub(crate) fn cut_off(&self) -> &CancellationToken {
-        &self.cohorts[self.counters.accepted.get() as usize % COHORTS]
+    pub(crate) fn cut_off(&self) -> CancellationToken {
+        let number = self.counters.accepted.get() as usize % COHORTS;
+        self.cohort(number).clone()
     }
 
     /// Resets the sessions of the cohort with this number, below [`COHORTS`].
     pub(crate) fn cut_off_cohort(&self, number: usize) {
-        self.cohorts[number].cancel();
+        self.cohort(number).cancel();
+    }
+
+    /// Gives new tokens to the cohorts that were reset, for sessions that begin from now on.
+    pub(crate) fn renew_cohorts(&self) {
+        for number in 0..COHORTS {
+            let mut cohort = self.cohort(number);
+            if cohort.is_cancelled() {
+                *cohort = self.abort.child_token();
+            }
+        }
+    }
+
+    /// No code that can panic runs under the lock.
+    fn cohort(&self, number: usize) -> MutexGuard<'_, CancellationToken> {
+        let cohort = self.cohorts[number].lock();
+        cohort.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Registers a listening socket with the worker's runtime.
@@ -100,6 +118,11 @@ impl Worker {
     ) {
         let accepting = self.accepting.track_future(accept_loop);
         self.runtime.spawn(loops.track_future(accepting));
+    }
+
+    /// A task on the worker's runtime that ends as soon as it runs.
+    pub(crate) fn answer(&self) -> JoinHandle<()> {
+        self.runtime.spawn(async {})
     }
 
     /// Runs until `stop` is cancelled, then waits for the last session.

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::checks::permits::ProbePermits;
+use super::checks::resources::ProbeResources;
 use super::checks::tasks::CheckTasks;
 use super::{Upstream, lock};
 
@@ -25,8 +25,8 @@ const SOON: Duration = Duration::from_millis(100);
 const NAMED: usize = 64;
 
 impl Upstream {
-    /// Completes when the first membership is known.
-    pub(crate) async fn ready(&self) {
+    /// Completes when the first membership is known, which takes a server that is bound. Cancel-safe.
+    pub async fn ready(&self) {
         // The sender lives as long as `self`.
         let _ = self
             .shared()
@@ -36,9 +36,9 @@ impl Upstream {
             .await;
     }
 
-    /// Follows the sources until cancelled, and runs the checks, whose probes need `permits`. One task at a time does it;
+    /// Follows the sources until cancelled, and runs the checks, which use `resources`. One task at a time does it;
     /// when it ends, the next one continues.
-    pub(crate) async fn follow(self, permits: ProbePermits, cancel: CancellationToken) {
+    pub(crate) async fn follow(self, resources: ProbeResources, cancel: CancellationToken) {
         let shared = self.shared();
         let mut follower = select! {
             follower = shared.follower.lock() => follower,
@@ -48,7 +48,7 @@ impl Upstream {
         let Some(plan) = &mut *follower else {
             return;
         };
-        let mut checks = CheckTasks::new(permits);
+        let mut checks = CheckTasks::new(resources);
         checks.set(&self, &plan.checks);
         loop {
             if let Some(mut next) = lock(&shared.plan).take() {
@@ -128,10 +128,10 @@ impl Upstream {
     /// Follows the sources on a task until the token is cancelled. Completes when the first membership is known.
     pub(crate) async fn followed(
         &self,
-        permits: ProbePermits,
+        resources: ProbeResources,
     ) -> (tokio::task::JoinHandle<()>, CancellationToken) {
         let cancel = CancellationToken::new();
-        let follower = tokio::spawn(self.clone().follow(permits, cancel.clone()));
+        let follower = tokio::spawn(self.clone().follow(resources, cancel.clone()));
         self.ready().await;
         (follower, cancel)
     }

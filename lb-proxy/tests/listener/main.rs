@@ -4,6 +4,7 @@
 
 mod covered;
 mod handover;
+mod inherit;
 mod limits;
 #[cfg(target_os = "linux")]
 mod multipath;

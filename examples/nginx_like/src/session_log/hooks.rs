@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use lb_proxy::Hooks;
-use lb_proxy::events::{Attempt, CloseReason, Connection, Observation, RefusalDetail, Summary};
+use lb_proxy::events::{
+    Attempt, CloseReason, Connection, Observation, Progress, RefusalDetail, Summary,
+};
 
 use super::access::OpenAccessLog;
 use super::error_logs::ErrorLogs;
@@ -51,6 +53,7 @@ impl SessionLog {
                     AccessTarget::Paths(path) => Some(path.clone()),
                     AccessTarget::File(..) | AccessTarget::Syslog(_) => None,
                 },
+                has_interim: log.interim.is_some(),
             })
         });
         let access: Vec<_> = access.collect();
@@ -109,6 +112,13 @@ impl Hooks for SessionLog {
         self.messages.attempted(connection, attempt);
     }
 
+    fn progress(&self, connection: &Connection, progress: &Progress<'_>) {
+        let context = Context::new(&self.variables, connection);
+        for log in &self.access {
+            log.write_progress(&context, progress);
+        }
+    }
+
     fn close(&self, connection: &Connection, summary: &Summary<'_>) {
         // As in nginx, a fast shutdown is no end of a session.
         if summary.reason == CloseReason::Aborted && shutdown::is_fast() {
@@ -118,7 +128,7 @@ impl Hooks for SessionLog {
         if !self.access.is_empty() {
             let context = Context::at_end(&self.variables, connection, summary);
             for log in &self.access {
-                log.write(&context);
+                log.write_end(&context, summary);
             }
         }
     }
@@ -127,7 +137,7 @@ impl Hooks for SessionLog {
 /// What the logs need of sessions that succeed. An error log above `info` has no line about them.
 fn observation(messages: &Messages, access: &[OpenAccessLog]) -> Observation {
     let of_course = |log: &OpenAccessLog| {
-        log.format.has_event() || messages.variables.read_course(log.variables())
+        log.has_interim || log.format.has_event() || messages.variables.read_course(log.variables())
     };
     if messages.takes_all() || access.iter().any(of_course) {
         Observation::Everything

@@ -16,6 +16,8 @@ use super::thread::serve_on_a_thread;
 use crate::admin::listener::{AdminListener, AdminSocket, set_owner};
 use crate::admin::routes::RouteContext;
 use crate::admin::settings::AdminSettings;
+use crate::listener::inheritable::InheritableSockets;
+use crate::net::unix::SocketFile;
 
 /// How long the server waits after an error of the system before it tries again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,24 +26,71 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct AdminServer {
     endpoint: Endpoint,
+    socket: Arc<AdminSocket>,
     shared: Arc<ServerShared>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// Dropping it removes the file of a unix socket.
+    file: Option<SocketFile>,
 }
 
 impl AdminServer {
     pub(super) fn start(context: Arc<RouteContext>, listener: AdminListener) -> Self {
         let shared = Arc::new(ServerShared::new(context, &listener.rules));
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let endpoint = listener.endpoint.clone();
         info!(listener = %endpoint, "Admin server listening");
-        tasks.spawn(run(listener, Arc::clone(&shared), stop.clone()));
-        tasks.close();
-        Self {
+        let mut server = Self {
             endpoint,
+            socket: Arc::new(listener.socket),
             shared,
-            stop,
-            tasks,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            file: listener.file,
+        };
+        server.tasks.close();
+        server.run();
+        server
+    }
+
+    fn run(&mut self) {
+        let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
+        self.stop = CancellationToken::new();
+        self.tasks.spawn(run(socket, shared, self.stop.clone()));
+    }
+
+    /// Closes its connections and accepts no more. The socket stays open: clients wait in the kernel's queue until the server
+    /// [resumes](Self::resume) or another process serves them.
+    pub fn pause(&mut self) {
+        self.stop.cancel();
+    }
+
+    /// Serves again after a [`pause`](Self::pause).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime, after a pause.
+    pub fn resume(&mut self) {
+        if self.stop.is_cancelled() {
+            self.run();
+        }
+    }
+
+    /// A duplicate of its socket, for another process to [inherit](AdminListener::inherit).
+    ///
+    /// # Errors
+    ///
+    /// The process has no free descriptors.
+    pub fn listening_socket(&self) -> io::Result<InheritableSockets> {
+        let socket = self.socket.duplicate()?;
+        let endpoint = self.endpoint.clone();
+        Ok(InheritableSockets::new(endpoint, vec![socket], None, false))
+    }
+
+    /// Sets whether the file of its unix socket is left at the end, because another process serves the socket. Default: no,
+    /// except for an [inherited](AdminListener::inherit) socket.
+    pub fn keep_file(&mut self, keep: bool) {
+        if let Some(file) = &mut self.file {
+            file.keep(keep);
         }
     }
 
@@ -85,9 +134,7 @@ impl Drop for AdminServer {
 }
 
 /// Waits for clients on the current runtime, and lets a thread serve them while there are some.
-async fn run(listener: AdminListener, shared: Arc<ServerShared>, stop: CancellationToken) {
-    let AdminListener { socket, _file, .. } = listener;
-    let socket = Arc::new(socket);
+async fn run(socket: Arc<AdminSocket>, shared: Arc<ServerShared>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let served = async {
             select! {

@@ -321,8 +321,14 @@ fn what_reads_the_course_of_a_session_is_known() {
         server { listen 1; proxy_pass 10.0.0.1:1; set $set $status; }";
     for (text, expected) in [
         ("constant", false),
-        ("$remote_addr [$time_local] $protocol $status $bytes_sent $session_time", false),
-        ("$upstream_addr $upstream_bytes_sent $lb_reason $msec", false),
+        (
+            "$remote_addr [$time_local] $protocol $status $bytes_sent $session_time",
+            false,
+        ),
+        (
+            "$upstream_addr $upstream_bytes_sent $lb_reason $msec",
+            false,
+        ),
         ("$connection", true),
         ("$lb_termination", true),
         ("$upstream_connect_time", true),
