@@ -48,7 +48,7 @@ fn fixed(number: u16) -> Static {
 async fn compiled_after_change_to(source: impl Source) -> (u32, Vec<u32>) {
     let builder = Upstream::builder("test").policy(WeightedRoundRobin::new());
     let upstream = builder.discovery(fixed(3)).build().unwrap();
-    let (following, cancel) = upstream.followed(ProbePermits::default()).await;
+    let (following, cancel) = upstream.followed(ProbeResources::default()).await;
     let (sender, compiled) = mpsc::channel();
     let builder = Upstream::builder("test").policy(Compiled(sender));
     let described = builder.discovery(source).build().unwrap();
