@@ -37,7 +37,7 @@ pub(crate) fn run() -> Result<(), StartError> {
         let proxy = proxy.map_err(BuildError::Proxy)?;
         let server = proxy.bind().await?;
         explain();
-        serve(server, signals, &logging, None).await
+        serve(server, signals, &logging, None, None).await
     })
 }
 

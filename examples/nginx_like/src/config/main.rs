@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) pid: PidPath,
     /// `daemon`, off by default, other than in nginx.
     pub(crate) daemon: bool,
+    /// `lb_upgrade_timeout`, 60 s by default: how long a new binary may take to become ready.
+    pub(crate) lb_upgrade_timeout: Duration,
     /// `worker_connections`, 512 by default: how many connections one worker holds, those to backends included.
     pub(crate) worker_connections: NonZeroU32,
     /// The `stream` block.
@@ -92,6 +94,7 @@ pub(crate) struct MainBlock {
     pub(crate) worker_shutdown_timeout: Option<Duration>,
     pub(crate) pid: Option<PathBuf>,
     pub(crate) daemon: Option<bool>,
+    pub(crate) lb_upgrade_timeout: Option<Duration>,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) events: Option<EventsBlock>,
     pub(crate) stream: Option<StreamBlock>,
@@ -112,6 +115,9 @@ const MAIN: &[Directive<MainBlock>] = &[
     }),
     Directive::block("http", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.http, |_| not_served(statement, reader))
+    }),
+    Directive::simple("lb_upgrade_timeout", Exactly(1), |main, statement, _| {
+        statement.once(&mut main.lb_upgrade_timeout, Statement::milliseconds)
     }),
     Directive::block("mail", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.mail, |_| not_served(statement, reader))

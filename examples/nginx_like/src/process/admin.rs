@@ -1,9 +1,11 @@
 //! The admin server of `lb_admin`.
 
+use std::io;
 use std::path::Path;
 
 use lb_proxy::Handle;
 use lb_proxy::admin::{Admin, AdminError, AdminListener, AdminServer, AdminSettings, AdminToken};
+use lb_proxy::settings::InheritableSockets;
 use nix::unistd::Group;
 use prometheus_client::registry::Registry;
 use tracing::error;
@@ -34,10 +36,11 @@ enum Step {
 }
 
 impl DesiredAdmin {
-    /// Reads the token, and opens the socket unless a server at `running` has the address. Blocks on files.
+    /// Reads the token, and opens the socket unless a server at `running` has the address or it is `inherited`. Blocks on files.
     pub(crate) fn open(
         config: &Config,
         running: Option<&AdminAddress>,
+        inherited: Option<InheritableSockets>,
         files: &FileAccess,
     ) -> Result<Self, StartError> {
         let Some(listen) = config.admin() else {
@@ -47,7 +50,10 @@ impl DesiredAdmin {
         let step = match running == Some(&listen.address) {
             true => Step::Update(Box::new(settings)),
             false => {
-                let opened = AdminListener::open(&settings);
+                let opened = match inherited {
+                    Some(socket) => AdminListener::inherit(&settings, socket),
+                    None => AdminListener::open(&settings),
+                };
                 Step::Open(opened.map_err(StartError::admin(listen))?)
             }
         };
@@ -64,6 +70,35 @@ impl RunningAdmin {
         Self {
             admin: admin.build(),
             running: None,
+        }
+    }
+
+    /// A duplicate of its socket, if it serves.
+    pub(crate) fn listening_socket(&self) -> io::Result<Option<InheritableSockets>> {
+        let running = self.running.as_ref();
+        running
+            .map(|(_, server)| server.listening_socket())
+            .transpose()
+    }
+
+    /// Leaves the socket to the process of another binary.
+    pub(crate) fn pause(&mut self) {
+        if let Some((_, server)) = &mut self.running {
+            server.pause();
+        }
+    }
+
+    /// Serves again after a [`pause`](Self::pause). Inside of the server's runtime.
+    pub(crate) fn resume(&mut self) {
+        if let Some((_, server)) = &mut self.running {
+            server.resume();
+        }
+    }
+
+    /// Sets whether the file of a unix socket is left at the end.
+    pub(crate) fn keep_file(&mut self, keep: bool) {
+        if let Some((_, server)) = &mut self.running {
+            server.keep_file(keep);
         }
     }
 

@@ -14,22 +14,18 @@ use super::files::access::FileAccess;
 use super::files::file_threads::FileThreads;
 use super::logs::logging::Logging;
 use super::reload::Reloader;
+use super::task::Task;
+use super::upgrade::upgrader::{UpgradeContext, Upgrader};
 
 /// A running task that takes longer is logged when another task is requested.
 const SLOW: Duration = Duration::from_secs(1);
-
-/// The task of a signal for the control thread.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Task {
-    Reload,
-    Reopen,
-}
 
 /// The configuration and files of the control thread. The demonstration has none.
 #[derive(Debug)]
 pub(crate) struct ControlContext {
     pub(crate) files: Arc<FileAccess>,
     pub(crate) reloader: Reloader,
+    pub(crate) upgrader: Upgrader,
 }
 
 /// Sends tasks to the control thread.
@@ -167,18 +163,39 @@ struct Worker {
 impl Worker {
     /// Blocks its thread.
     async fn run(&mut self, task: Task) {
-        let Some(ControlContext { files, reloader }) = &mut self.context else {
+        let Some(ControlContext {
+            files,
+            reloader,
+            upgrader,
+        }) = &mut self.context
+        else {
             // The demonstration has no configuration and no log files.
             warn!(?task, "Signal ignored: no configuration to read");
             return;
         };
-        let (logging, file_threads) = (&self.logging, &self.file_threads);
+        let (logging, threads, handle) = (&self.logging, &self.file_threads, &self.handle);
+        let mut context = UpgradeContext {
+            files,
+            threads,
+            reloader,
+            handle,
+        };
         match task {
+            Task::Reload if upgrader.resume(handle) => {}
             Task::Reload => {
-                let handle = &self.handle;
-                reloader.reload(files, file_threads, handle, logging).await;
+                handle.resume();
+                reloader.reload(files, threads, handle, logging).await;
             }
-            Task::Reopen => logging.reopen(files, file_threads),
+            Task::Reopen => logging.reopen(files, threads),
+            Task::Upgrade => upgrader.start(&mut context),
+            Task::Pause => upgrader.pause(handle),
+            Task::SuccessorReady => upgrader.successor_ready(&mut context),
+            Task::SuccessorEnded => upgrader.successor_ended(&mut context),
+            Task::PredecessorCommitted => {
+                reloader.write_pid_file(threads);
+                reloader.admin_mut().resume();
+            }
+            Task::PredecessorEnded => upgrader.predecessor_ended(&mut context),
         }
     }
 }

@@ -1,12 +1,18 @@
 //! The signals of nginx's master process.
 
+use std::sync::Arc;
+
 use lb_proxy::Handle;
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tracing::info;
 
-use super::control::{Control, Task};
+use super::control::Control;
 use super::error::StartError;
+use super::task::Task;
+use super::upgrade::ready_successor::ReadySuccessor;
 use crate::session_log::shutdown;
 
 /// Streams of the signals that the process handles.
@@ -19,6 +25,10 @@ pub(crate) struct Signals {
     terminate: Signal,
     upgrade: Signal,
     window: Signal,
+    /// Tasks that other parts of the process request.
+    tasks: UnboundedReceiver<Task>,
+    requests: UnboundedSender<Task>,
+    ending: Arc<Notify>,
 }
 
 impl Signals {
@@ -30,6 +40,7 @@ impl Signals {
                 source,
             })
         };
+        let (requests, tasks) = unbounded_channel();
         Ok(Self {
             hangup: listen(SignalKind::hangup())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -38,35 +49,56 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             upgrade: listen(SignalKind::user_defined2())?,
             window: listen(SignalKind::window_change())?,
+            tasks,
+            requests,
+            ending: Arc::default(),
         })
     }
 
-    /// Handles signals until it is dropped. It never waits for a file.
-    pub(crate) async fn follow(mut self, handle: Handle, control: Control) {
+    /// Requests tasks of the control thread, from any thread.
+    pub(crate) fn requests(&self) -> UnboundedSender<Task> {
+        self.requests.clone()
+    }
+
+    /// Notified when a signal ends the process.
+    pub(crate) fn ending(&self) -> Arc<Notify> {
+        Arc::clone(&self.ending)
+    }
+
+    /// Handles signals until it is dropped. It never waits for a file. `successor` is the process of a new binary.
+    pub(crate) async fn follow(
+        mut self,
+        handle: Handle,
+        control: Control,
+        successor: ReadySuccessor,
+    ) {
         loop {
             select! {
                 _ = self.hangup.recv() => control.request(Task::Reload),
-                _ = self.interrupt.recv() => {
-                    info!("SIGINT received: exiting");
-                    shutdown::note_fast();
-                    handle.abort();
-                }
+                _ = self.interrupt.recv() => self.stop("SIGINT", &handle, &successor),
                 _ = self.quit.recv() => {
                     info!("SIGQUIT received: shutting down gracefully");
+                    self.end(&successor);
                     handle.shutdown();
                 }
                 _ = self.reopen.recv() => control.request(Task::Reopen),
-                _ = self.terminate.recv() => {
-                    info!("SIGTERM received: exiting");
-                    shutdown::note_fast();
-                    handle.abort();
-                }
-                _ = self.upgrade.recv() => {
-                    warn!("SIGUSR2 ignored: another binary cannot take over");
-                }
-                // nginx stops its workers. A terminal that changes its size must not do that.
-                _ = self.window.recv() => {}
+                _ = self.terminate.recv() => self.stop("SIGTERM", &handle, &successor),
+                _ = self.upgrade.recv() => control.request(Task::Upgrade),
+                _ = self.window.recv() => control.request(Task::Pause),
+                Some(task) = self.tasks.recv() => control.request(task),
             }
         }
+    }
+
+    fn stop(&self, signal: &str, handle: &Handle, successor: &ReadySuccessor) {
+        info!("{signal} received: exiting");
+        shutdown::note_fast();
+        self.end(successor);
+        handle.abort();
+    }
+
+    fn end(&self, successor: &ReadySuccessor) {
+        successor.leave();
+        self.ending.notify_one();
     }
 }

@@ -34,5 +34,6 @@ mod sockets;
 mod test_config;
 mod thread_limit;
 mod unix;
+mod upgrade;
 mod user;
 mod variables;

@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::stream;
 use crate::config::main::{Config, MainBlock, WorkerProcesses};
@@ -9,6 +10,8 @@ use crate::config::pid::PidPath;
 use crate::syntax::error::ConfigError;
 use crate::syntax::names::Names;
 use crate::syntax::span::Warning;
+
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 
 const WORKER_CONNECTIONS: NonZeroU32 = NonZeroU32::new(512).expect("not 0");
 
@@ -42,6 +45,7 @@ pub(crate) fn config(
             path: main.pid.unwrap_or_else(default_pid),
         },
         daemon: main.daemon.unwrap_or(false),
+        lb_upgrade_timeout: main.lb_upgrade_timeout.unwrap_or(UPGRADE_TIMEOUT),
         worker_connections: main
             .events
             .and_then(|events| events.worker_connections)

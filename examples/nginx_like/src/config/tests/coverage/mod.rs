@@ -90,6 +90,7 @@ const OURS: &[&str] = &[
     "kubernetes_pods",
     "lb_admin",
     "lb_error_log_rate",
+    "lb_upgrade_timeout",
 ];
 
 /// The reason why a directive has no effect, if there is one.
