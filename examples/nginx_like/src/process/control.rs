@@ -187,7 +187,7 @@ impl Worker {
                 reloader.reload(files, threads, handle, logging).await;
             }
             Task::Reopen => logging.reopen(files, threads),
-            Task::Upgrade => upgrader.start(&mut context),
+            Task::Upgrade => upgrader.start(&context),
             Task::Pause => upgrader.pause(handle),
             Task::SuccessorReady => upgrader.successor_ready(&mut context),
             Task::SuccessorEnded => upgrader.successor_ended(&mut context),

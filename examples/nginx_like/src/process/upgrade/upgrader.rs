@@ -70,7 +70,7 @@ impl Upgrader {
     }
 
     /// SIGUSR2. Must run inside of the server's runtime.
-    pub(crate) fn start(&mut self, context: &mut UpgradeContext<'_>) {
+    pub(crate) fn start(&mut self, context: &UpgradeContext<'_>) {
         if let Some(Running { successor, .. }) = &self.running {
             let pid = successor.pid;
             warn!(

@@ -37,6 +37,8 @@ pub(super) async fn watch(
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 error!(pid, %error, "Process of the new binary did not start");
+                // It most likely ends by itself, and says why.
+                let _ = timeout(GRACE, exit_of(&successor)).await;
                 false
             }
             Err(_) => {
@@ -77,6 +79,9 @@ async fn hand_over(
 
 /// Ends a process that did not become ready.
 async fn end(successor: &Arc<Successor>) {
+    if timeout(Duration::ZERO, exit_of(successor)).await.is_ok() {
+        return;
+    }
     for signal in [Signal::TERM, Signal::KILL] {
         let signalled = Arc::clone(successor);
         // The helper may be asked.
