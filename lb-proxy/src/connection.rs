@@ -33,6 +33,7 @@ pub struct Connection {
     pub(crate) peer_unix: Option<Arc<Path>>,
     pub(crate) preread: Option<Arc<PrereadInfo>>,
     pub(crate) data: Option<SessionData>,
+    pub(crate) is_dry_run: bool,
 }
 
 impl Connection {
@@ -47,7 +48,14 @@ impl Connection {
             peer_unix: None,
             preread: None,
             data: None,
+            is_dry_run: false,
         }
+    }
+
+    /// Whether no client has made it: an operator asks where such a connection would go. Functions that get it then log and
+    /// count nothing.
+    pub const fn is_dry_run(&self) -> bool {
+        self.is_dry_run
     }
 
     /// This connection with data as [`Listener::session_data`](crate::Listener::session_data) creates it.

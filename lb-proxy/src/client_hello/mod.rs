@@ -32,6 +32,8 @@ mod extensions;
 mod handshake;
 mod hello;
 pub(crate) mod host;
+#[cfg(feature = "admin")]
+pub(crate) mod minimal;
 mod reader;
 mod records;
 mod version;

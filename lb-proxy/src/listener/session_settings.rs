@@ -22,6 +22,13 @@ macro_rules! session_settings {
     ($described:ty) => {
         /// Settings of sessions.
         impl $described {
+            /// Sets how the admin server calls it where it explains routes, such as a name or a place in a configuration.
+            /// Default: no label.
+            pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
+                self.route.label = Some(label.into());
+                self
+            }
+
             /// Sets the options of connections to backends. Each that is set costs one system call for each connection.
             /// Default: [`SocketOptions::default`].
             pub fn backend_options(mut self, options: SocketOptions) -> Self {

@@ -81,6 +81,7 @@ impl Origin<'_> {
             peer_unix,
             preread: self.preread.cloned(),
             data,
+            is_dry_run: false,
         }
     }
 

@@ -9,7 +9,10 @@ use crate::hooks::RefusalDetail;
 use crate::state::worker::Worker;
 
 /// How many times a connection is passed, as in nginx.
-const MAX_PASSES: u8 = 10;
+pub(super) const MAX_PASSES: u8 = 10;
+
+/// Why a connection is refused that was passed too often.
+pub(super) const TOO_OFTEN: &str = "passed from listener to listener too often";
 
 impl Session {
     /// Goes on with the listener on `addr`, whose limits are still to be acquired.
@@ -19,8 +22,7 @@ impl Session {
             return Err(self.refused_by_route(&reason, RefusalDetail::NoListener(addr)));
         };
         if self.permit.passes() >= MAX_PASSES {
-            let reason = "passed from listener to listener too often";
-            return Err(self.refused_by_route(reason, RefusalDetail::PassedTooOften));
+            return Err(self.refused_by_route(TOO_OFTEN, RefusalDetail::PassedTooOften));
         }
         let mut ends = self.origin().ends();
         ends.local = addr;

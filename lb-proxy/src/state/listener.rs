@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::proxy::ProxyState;
 use super::route::Route;
 use super::trackers::Trackers;
-use super::virtual_servers::{ServerSelector, VirtualServers};
+use super::virtual_servers::{ChosenBy, ServerSelector, VirtualServers};
 use crate::connection::Connection;
 use crate::failures::kind::{AcceptPause, Failure, FailureEvent};
 use crate::limits::limiter::Limiter;
@@ -115,10 +115,18 @@ impl ListenerState {
         name: Option<&str>,
         connection: impl FnOnce() -> Connection,
     ) -> Option<&Arc<Self>> {
+        self.choose_virtual_server(name, connection)?.0
+    }
+
+    /// [`virtual_server`](Self::virtual_server), and what chose it. `None` without virtual servers.
+    pub(crate) fn choose_virtual_server(
+        &self,
+        name: Option<&str>,
+        connection: impl FnOnce() -> Connection,
+    ) -> Option<(Option<&Arc<Self>>, ChosenBy)> {
         let servers = self.virtual_servers.as_ref()?;
-        servers
-            .states
-            .get(servers.selector.choose(name, connection)?)
+        let (number, by) = servers.selector.choose(name, connection);
+        Some((number.and_then(|number| servers.states.get(number)), by))
     }
 
     /// Cancelled when the sessions of a removed listener have to end. `None` if they never have to.

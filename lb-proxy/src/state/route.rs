@@ -28,6 +28,8 @@ use crate::upstream::send_proxy::SendProxy;
 pub(crate) struct Route {
     /// The path of a listener on a unix socket.
     pub(crate) unix: Option<Arc<Path>>,
+    /// How the admin server calls it.
+    pub(crate) label: Option<Arc<str>>,
     pub(crate) upstream: Upstream,
     pub(crate) client_options: SocketOptions,
     pub(crate) backend_options: SocketOptions,
@@ -78,6 +80,7 @@ impl Route {
     pub(crate) fn new(upstream: Upstream) -> Self {
         Self {
             unix: None,
+            label: None,
             upstream,
             client_options: SocketOptions::default(),
             backend_options: SocketOptions::default(),

@@ -1,14 +1,19 @@
 //! Observations that outlive every reload.
 
+use std::sync::Arc;
+
 use super::hops::HopTracker;
 use crate::failures::FailureReports;
 use crate::metrics::detailed::DetailedCounters;
+use crate::readiness::ReadinessSignal;
 
 /// Shared by the workers and the listeners of one proxy, from its bind to its end.
 #[derive(Debug)]
 pub(crate) struct Trackers {
     pub(crate) failures: FailureReports,
     pub(crate) hops: HopTracker,
+    /// Signalled when the readiness of the server may have changed.
+    pub(crate) readiness: Arc<ReadinessSignal>,
     /// The counters by listener, upstream and backend, if the proxy counts them.
     pub(crate) detailed: Option<DetailedCounters>,
 }
@@ -18,6 +23,7 @@ impl Trackers {
         Self {
             failures: FailureReports::default(),
             hops: HopTracker::new(),
+            readiness: ReadinessSignal::new(),
             detailed: None,
         }
     }

@@ -151,6 +151,17 @@ impl VirtualServers {
 /// The index of a server, or none for the listener itself.
 type ServerNumber = Option<usize>;
 
+/// What chooses a virtual server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ChosenBy {
+    /// Neither a name nor a function: it is the default server.
+    Default,
+    /// A [function](VirtualServer::matching).
+    Function,
+    /// A [name](VirtualServer::name).
+    Name,
+}
+
 /// Chooses the virtual server of a connection.
 #[derive(Debug, Default)]
 pub(super) struct ServerSelector {
@@ -159,22 +170,24 @@ pub(super) struct ServerSelector {
 }
 
 impl ServerSelector {
-    /// The index of the server of a connection that asks for `name`. `None` is the default server.
+    /// The index of the server of a connection that asks for `name`, and what chose it. `None` is the default server.
     pub(super) fn choose(
         &self,
         name: Option<&str>,
         connection: impl FnOnce() -> Connection,
-    ) -> Option<usize> {
+    ) -> (ServerNumber, ChosenBy) {
         if let Some(number) = name.and_then(|name| self.names.find(name)) {
-            return *number;
+            return (*number, ChosenBy::Name);
         }
         if self.functions.is_empty() {
-            return None;
+            return (None, ChosenBy::Default);
         }
         let connection = connection();
         let mut functions = self.functions.iter();
-        let (_, number) = functions.find(|(function, _)| (function.0)(&connection))?;
-        *number
+        match functions.find(|(function, _)| (function.0)(&connection)) {
+            Some((_, number)) => (*number, ChosenBy::Function),
+            None => (None, ChosenBy::Default),
+        }
     }
 }
 

@@ -5,11 +5,14 @@
 #[cfg(feature = "admin")]
 mod admin;
 mod drain;
+#[cfg(feature = "admin")]
+mod explain;
 mod health;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "metrics")]
 mod prometheus;
+mod readiness;
 mod reload;
 mod reload_upstreams;
 mod removal;

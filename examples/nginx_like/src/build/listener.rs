@@ -70,6 +70,9 @@ fn session_data(
     let accepted = Arc::clone(log);
     let data = move |connection: &Connection| {
         let state = SessionState::new(&variables, &assignments, has_limits);
+        if connection.is_dry_run() {
+            return state;
+        }
         let state = state.numbered(connection.data());
         accepted.accepted(connection, state.number());
         state

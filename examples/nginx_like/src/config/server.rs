@@ -35,6 +35,7 @@ pub(crate) struct Server {
     /// `set`, in the order of the text.
     pub(crate) assignments: Arc<[Assignment]>,
     pub(crate) settings: ServerSettings,
+    pub(crate) span: Span,
 }
 
 /// A `server` block as written.

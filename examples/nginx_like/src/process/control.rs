@@ -190,11 +190,9 @@ impl Worker {
             Task::Upgrade => upgrader.start(&context),
             Task::Pause => upgrader.pause(handle),
             Task::SuccessorReady => upgrader.successor_ready(&mut context),
+            Task::SuccessorLeaves => upgrader.successor_leaves(&mut context),
             Task::SuccessorEnded => upgrader.successor_ended(&mut context),
-            Task::PredecessorCommitted => {
-                reloader.write_pid_file(threads);
-                reloader.admin_mut().resume();
-            }
+            Task::PredecessorCommitted => upgrader.predecessor_committed(&mut context),
             Task::PredecessorEnded => upgrader.predecessor_ended(&mut context),
         }
     }

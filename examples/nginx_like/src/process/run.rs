@@ -22,9 +22,11 @@ use super::logs::configured::writes_to_stderr;
 use super::logs::logging::{Logging, Logs};
 use super::metrics::ReloadRecord;
 use super::metrics::collector::registry;
+use super::readiness::{ReadinessReporter, SharedReadyFile};
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
 use super::upgrade::invocation::Invocation;
+use super::upgrade::neighbours::Neighbours;
 use super::upgrade::predecessor::Predecessor;
 use super::upgrade::upgrader::Upgrader;
 use crate::build::inherited::InheritedSockets;
@@ -140,6 +142,14 @@ impl Prepared {
         if let Some(credentials) = &credentials {
             credentials.switch_to(config.has_transparent_source())?;
         }
+        // As the user of the process, which has to write it to the end; and before anything can go wrong: the file of a process
+        // that was killed may say that the server is ready.
+        let ready_file = match &predecessor {
+            None => SharedReadyFile::create(config.ready_file.as_ref()),
+            // It says that the service is ready, and the old binary's process writes it.
+            Some(_) => Ok(SharedReadyFile::deferred(config.ready_file.as_ref())),
+        };
+        let ready_file = ready_file.map_err(StartError::ready_file(&config))?;
         let pid_file = PidSlot::default();
         let done = block_on(async {
             let signals = Signals::listen()?;
@@ -165,9 +175,23 @@ impl Prepared {
             let context = ControlContext {
                 reloader: Reloader::new(config, state, Arc::clone(&pid_file), running, record),
                 files: Arc::clone(&files),
-                upgrader: Upgrader::new(invocation, signals.requests(), old, is_daemon),
+                upgrader: Upgrader::new(
+                    invocation,
+                    signals.requests(),
+                    old,
+                    ready_file.clone(),
+                    is_daemon,
+                ),
             };
-            serve(server, signals, logging, Some(context), predecessor).await
+            serve(
+                server,
+                signals,
+                logging,
+                ready_file,
+                Some(context),
+                predecessor,
+            )
+            .await
         });
         files.end();
         // The control thread may hang on a file and keep its reference, so the guard is taken out of the slot.
@@ -185,6 +209,7 @@ pub(crate) async fn serve(
     server: Server,
     signals: Signals,
     logging: &Logging,
+    ready_file: SharedReadyFile,
     context: Option<ControlContext>,
     predecessor: Option<Arc<Predecessor>>,
 ) -> Result<(), StartError> {
@@ -192,7 +217,14 @@ pub(crate) async fn serve(
     let (requests, ending) = (signals.requests(), signals.ending());
     let successor = context.as_ref().map(|context| context.upgrader.successor());
     let control = Control::new(context, handle.clone(), logging.clone());
-    let following = signals.follow(handle.clone(), control, successor.unwrap_or_default());
+    let reporter =
+        ReadinessReporter::new(handle.clone(), ready_file.clone(), predecessor.is_some());
+    let reporting = spawn(reporter.run());
+    let neighbours = Neighbours {
+        successor: successor.unwrap_or_default(),
+        predecessor: predecessor.clone(),
+    };
+    let following = signals.follow(handle.clone(), control, ready_file, neighbours);
     let following = spawn(following);
     if let Some(predecessor) = predecessor {
         select! {
@@ -203,6 +235,7 @@ pub(crate) async fn serve(
     }
     server.run(std::future::pending()).await;
     following.abort();
+    reporting.abort();
     Ok(())
 }
 

@@ -11,8 +11,9 @@ use tracing::info;
 
 use super::control::Control;
 use super::error::StartError;
+use super::readiness::SharedReadyFile;
 use super::task::Task;
-use super::upgrade::ready_successor::ReadySuccessor;
+use super::upgrade::neighbours::Neighbours;
 use crate::session_log::shutdown;
 
 /// Streams of the signals that the process handles.
@@ -65,24 +66,26 @@ impl Signals {
         Arc::clone(&self.ending)
     }
 
-    /// Handles signals until it is dropped. It never waits for a file. `successor` is the process of a new binary.
+    /// Handles signals until it is dropped. It never waits for a file.
     pub(crate) async fn follow(
         mut self,
         handle: Handle,
         control: Control,
-        successor: ReadySuccessor,
+        ready_file: SharedReadyFile,
+        neighbours: Neighbours,
     ) {
         loop {
             select! {
                 _ = self.hangup.recv() => control.request(Task::Reload),
-                _ = self.interrupt.recv() => self.stop("SIGINT", &handle, &successor),
+                _ = self.interrupt.recv() => self.stop("SIGINT", &handle, &ready_file, &neighbours),
                 _ = self.quit.recv() => {
                     info!("SIGQUIT received: shutting down gracefully");
-                    self.end(&successor);
+                    neighbours.leave(&handle, &ready_file);
+                    self.ending.notify_one();
                     handle.shutdown();
                 }
                 _ = self.reopen.recv() => control.request(Task::Reopen),
-                _ = self.terminate.recv() => self.stop("SIGTERM", &handle, &successor),
+                _ = self.terminate.recv() => self.stop("SIGTERM", &handle, &ready_file, &neighbours),
                 _ = self.upgrade.recv() => control.request(Task::Upgrade),
                 _ = self.window.recv() => control.request(Task::Pause),
                 Some(task) = self.tasks.recv() => control.request(task),
@@ -90,15 +93,17 @@ impl Signals {
         }
     }
 
-    fn stop(&self, signal: &str, handle: &Handle, successor: &ReadySuccessor) {
+    fn stop(
+        &self,
+        signal: &str,
+        handle: &Handle,
+        ready_file: &SharedReadyFile,
+        neighbours: &Neighbours,
+    ) {
         info!("{signal} received: exiting");
         shutdown::note_fast();
-        self.end(successor);
-        handle.abort();
-    }
-
-    fn end(&self, successor: &ReadySuccessor) {
-        successor.leave();
+        neighbours.leave(handle, ready_file);
         self.ending.notify_one();
+        handle.abort();
     }
 }

@@ -11,6 +11,8 @@ pub(crate) enum Task {
     Pause,
     /// The process of the new binary accepts.
     SuccessorReady,
+    /// It begins to end.
+    SuccessorLeaves,
     SuccessorEnded,
     /// The process of the old binary knows that this one accepts, or has ended.
     PredecessorCommitted,

@@ -7,19 +7,51 @@ use serde::Serialize;
 
 use super::backends::upstream;
 use super::context::{Answered, RouteContext, RouteRequest};
+use super::listeners::{TargetListener, listener};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::{Parameters, invalid};
 use crate::admin::status::{as_millis, verdict_name};
 use crate::balancing::HashKey;
 use crate::events::Connection;
+use crate::session::dry_run::{Destination, RouteQuestion, RouteStep};
 use crate::{Handle, Upstream};
 
-pub(super) const PARAMETERS: &[&str] = &["upstream", "client", "sni", "local"];
+pub(super) const PARAMETERS: &[&str] = &["upstream", "listener", "client", "sni", "local"];
+
+/// Where a connection to a listener goes.
+#[derive(Serialize)]
+struct RoutedAnswer {
+    listener: String,
+    /// What decided, in order.
+    route: Vec<RouteStepAnswer>,
+    /// `upstream`, `refuse` or `respond`.
+    action: &'static str,
+    /// Why it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// How many bytes the client gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<usize>,
+    /// Absent unless it goes to an upstream.
+    #[serde(flatten)]
+    upstream: Option<ExplainAnswer>,
+}
+
+#[derive(Serialize)]
+struct RouteStepAnswer {
+    /// It differs from the first step's if the connection was passed on.
+    listener: String,
+    /// The label of the listener or its virtual server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    by: &'static str,
+    detail: String,
+}
 
 #[derive(Serialize)]
 struct ExplainAnswer {
     upstream: String,
-    policy: String,
+    policy: &'static str,
     /// The hash key in hexadecimal digits; absent without a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -48,23 +80,86 @@ struct Explained {
     slow_start_percent: Option<u8>,
 }
 
-pub(super) fn explain(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
+/// Explains the upstream that is asked for, or that a connection to the listener that is asked for gets.
+pub(super) async fn explain(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
     let parameters = &request.parameters;
+    if let Some(asked) = parameters.get("listener") {
+        if parameters.get("upstream").is_some() {
+            let text = "give \"upstream\" or \"listener\", not both";
+            return Err(RequestError::bad(text));
+        }
+        let listener = listener(&context.handle, asked)?;
+        return explain_route(&context.handle, listener, parameters).await;
+    }
     let upstream = upstream(&context.handle, parameters.required("upstream")?)?;
     let connection = connection(&context.handle, &upstream, parameters)?;
+    let answer = explain_upstream(&upstream, connection.as_ref())?;
+    Ok(AdminAnswer::json(200, &answer))
+}
+
+async fn explain_route(
+    handle: &Handle,
+    listener: TargetListener,
+    parameters: &Parameters,
+) -> Answered {
+    let client = client(parameters.required("client")?)?;
+    let name = parameters.get("sni");
+    let question = RouteQuestion {
+        client,
+        local: local(parameters)?.unwrap_or(listener.local),
+        server_name: name.map(|name| name.as_bytes().into()),
+    };
+    let endpoint = listener.state.endpoint().to_string();
+    let run = handle.dry_run(question, listener.state).await;
+    let mut answer = RoutedAnswer {
+        listener: endpoint,
+        route: run.steps.into_iter().map(RouteStepAnswer::of).collect(),
+        action: "upstream",
+        reason: None,
+        bytes: None,
+        upstream: None,
+    };
+    match run.destination {
+        Destination::Upstream(upstream) => {
+            answer.upstream = Some(explain_upstream(&upstream, Some(&run.connection))?);
+        }
+        Destination::Refused(reason) => {
+            answer.action = "refuse";
+            answer.reason = Some(reason);
+        }
+        Destination::Answered(bytes) => {
+            answer.action = "respond";
+            answer.bytes = Some(bytes);
+        }
+    }
+    Ok(AdminAnswer::json(200, &answer))
+}
+
+impl RouteStepAnswer {
+    fn of(step: RouteStep) -> Self {
+        Self {
+            listener: step.listener.to_string(),
+            server: step.label.as_deref().map(str::to_owned),
+            by: step.by.name(),
+            detail: step.detail,
+        }
+    }
+}
+
+fn explain_upstream(
+    upstream: &Upstream,
+    connection: Option<&Connection>,
+) -> Result<ExplainAnswer, RequestError> {
     let explained = match connection {
-        Some(connection) => upstream.explain_connection(&connection),
+        Some(connection) => upstream.explain_connection(connection),
         None => upstream.explain(&[]).map(|all| (all, HashKey::none())),
     };
     let (explanation, key) = explained.map_err(|error| RequestError {
         status: 503,
         text: format!("upstream \"{}\": {error}", upstream.name()),
     })?;
-    let key = parameters.get("client").map(|_| hex(key.as_bytes()));
-    Ok(AdminAnswer::json(
-        200,
-        &answer(&upstream, &explanation, key),
-    ))
+    let key = connection.map(|_| hex(key.as_bytes()));
+    Ok(answer(upstream, &explanation, key))
 }
 
 fn answer(upstream: &Upstream, explanation: &Explanation, key: Option<String>) -> ExplainAnswer {
@@ -94,7 +189,7 @@ fn answer(upstream: &Upstream, explanation: &Explanation, key: Option<String>) -
     let backends: Vec<Explained> = backends.map(of).collect();
     ExplainAnswer {
         upstream: upstream.name().to_owned(),
-        policy: upstream.policy_text(),
+        policy: upstream.policy_name(),
         key,
         queued: upstream.queued(),
         chosen: backends
@@ -117,12 +212,8 @@ fn connection(
             None => Ok(None),
         };
     };
-    let ip = || client.parse().map(|ip: IpAddr| (ip, 0).into());
-    let client: SocketAddr = client
-        .parse()
-        .or_else(|_| ip())
-        .map_err(|_| invalid("client", client, "an IP address, with or without a port"))?;
-    let local = parameters.parse("local", "an IP address and a port")?;
+    let client = self::client(client)?;
+    let local = local(parameters)?;
     let connection = Connection::new(
         client,
         local.unwrap_or_else(|| listener_of(handle, upstream)),
@@ -131,6 +222,17 @@ fn connection(
         Some(name) => connection.with_server_name(name.as_bytes()),
         None => connection,
     }))
+}
+
+fn client(text: &str) -> Result<SocketAddr, RequestError> {
+    let ip = || text.parse().map(|ip: IpAddr| (ip, 0).into());
+    let parsed = text.parse().or_else(|_| ip());
+    parsed.map_err(|_| invalid("client", text, "an IP address, with or without a port"))
+}
+
+/// The address that the client connects to.
+fn local(parameters: &Parameters) -> Result<Option<SocketAddr>, RequestError> {
+    parameters.parse("local", "an IP address and a port")
 }
 
 /// The address of the first listener that names the upstream.

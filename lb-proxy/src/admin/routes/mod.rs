@@ -4,6 +4,7 @@ mod backends;
 mod config;
 mod context;
 mod explain;
+mod listeners;
 mod log_level;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -30,12 +31,14 @@ const ROUTES: &[AdminRoute] = &[
     AdminRoute::post("/close", sessions::CLOSE, sessions::close),
     AdminRoute::get("/config", &[], config::config),
     AdminRoute::post("/drain", overrides::BACKEND, overrides::drain),
-    AdminRoute::get("/explain", explain::PARAMETERS, explain::explain),
+    AdminRoute::get_later("/explain", explain::PARAMETERS, |context, request| {
+        Box::pin(explain::explain(context, request))
+    }),
     AdminRoute::get("/livez", &[], |_, _| Ok(AdminAnswer::text(200, "ok\n"))),
     AdminRoute::post("/log_level", log_level::PARAMETERS, log_level::set),
     AdminRoute::post("/max_conns", overrides::MAX_CONNS, overrides::max_conns),
     #[cfg(feature = "metrics")]
-    AdminRoute::get("/metrics", &[], metrics::metrics),
+    AdminRoute::get("/metrics", metrics::PARAMETERS, metrics::metrics),
     AdminRoute::post("/ready", overrides::BACKEND, overrides::ready),
     AdminRoute::get("/readyz", &[], ready::ready),
     AdminRoute::get("/requests", &[], |_, _| Ok(requests())),

@@ -1,8 +1,15 @@
 //! A path and what it does.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use super::context::{Answered, RouteContext, RouteRequest};
 
-type AnswerFn = fn(&RouteContext, &RouteRequest<'_>) -> Answered;
+type NowFn = fn(&RouteContext, &RouteRequest<'_>) -> Answered;
+type LaterFn = for<'a> fn(&'a RouteContext, &'a RouteRequest<'a>) -> AnswerFuture<'a>;
+
+/// A future of an answer.
+pub(super) type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answered> + Send + 'a>>;
 
 /// A path and what it does.
 pub(in crate::admin) struct AdminRoute {
@@ -11,31 +18,61 @@ pub(in crate::admin) struct AdminRoute {
     pub(in crate::admin) writes: bool,
     /// The names of its parameters.
     pub(in crate::admin) parameters: &'static [&'static str],
-    pub(in crate::admin) answer: AnswerFn,
+    answer: AnswerFn,
+}
+
+enum AnswerFn {
+    Now(NowFn),
+    Later(LaterFn),
 }
 
 impl AdminRoute {
     pub(super) const fn get(
         path: &'static str,
         parameters: &'static [&'static str],
-        answer: AnswerFn,
+        answer: NowFn,
     ) -> Self {
         Self {
             path,
             writes: false,
             parameters,
-            answer,
+            answer: AnswerFn::Now(answer),
+        }
+    }
+
+    /// A `GET` whose answer may have to be waited for.
+    pub(super) const fn get_later(
+        path: &'static str,
+        parameters: &'static [&'static str],
+        answer: LaterFn,
+    ) -> Self {
+        Self {
+            path,
+            writes: false,
+            parameters,
+            answer: AnswerFn::Later(answer),
         }
     }
 
     pub(super) const fn post(
         path: &'static str,
         parameters: &'static [&'static str],
-        answer: AnswerFn,
+        answer: NowFn,
     ) -> Self {
         Self {
             writes: true,
             ..Self::get(path, parameters, answer)
+        }
+    }
+
+    pub(in crate::admin) async fn answer(
+        &self,
+        context: &RouteContext,
+        request: &RouteRequest<'_>,
+    ) -> Answered {
+        match self.answer {
+            AnswerFn::Now(answer) => answer(context, request),
+            AnswerFn::Later(answer) => answer(context, request).await,
         }
     }
 }

@@ -136,7 +136,7 @@ async fn answer(
         by: &by,
         accept: &accept,
     };
-    (route.answer)(&shared.context, &request)
+    route.answer(&shared.context, &request).await
 }
 
 fn admit(

@@ -140,5 +140,6 @@ fn server(
         by_name,
         assignments: block.assignments.list.into(),
         settings,
+        span: block.span,
     })
 }

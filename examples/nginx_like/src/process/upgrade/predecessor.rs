@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use lb_proxy::Handle;
 use lb_proxy::reports::Phase;
 use lb_proxy::settings::InheritableSockets;
 use nix::sys::signal::SigSet;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -45,6 +47,15 @@ impl Predecessor {
         channel.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
         let sockets = receive_sockets(&channel)?;
         Ok((Self { channel }, sockets))
+    }
+
+    /// Tells the process that this one begins to end. Returns whether it serves on.
+    pub(super) fn leave(&self) -> bool {
+        let mut shut_down = [PollFd::new(&self.channel, PollFlags::RDHUP)];
+        let has_left = poll(&mut shut_down, Some(&Timespec::default())).is_ok_and(|left| left > 0);
+        // An error means that the process has ended.
+        let told = self.channel.shutdown(Shutdown::Write);
+        !has_left && told.is_ok()
     }
 
     /// Tells the process when the server of `handle` accepts. Requests [`Task::PredecessorCommitted`] when it knows,

@@ -16,13 +16,15 @@ impl ReadySuccessor {
     }
 
     /// Leaves everything to the process of the new binary, because this one ends. That process may be upgraded from now on,
-    /// whatever sessions this one still has, and systemd takes it for the service.
-    pub(crate) fn leave(&self) {
-        if let Some(successor) = &*self.lock() {
+    /// whatever sessions this one still has, and systemd takes it for the service. Returns whether there is one.
+    pub(super) fn leave(&self) -> bool {
+        let successor = self.lock();
+        if let Some(successor) = &*successor {
             notify::main_pid(successor.pid);
             // An error means that the process has ended.
             let _ = successor.channel.shutdown(Shutdown::Write);
         }
+        successor.is_some()
     }
 
     /// No code that can panic runs under the lock.

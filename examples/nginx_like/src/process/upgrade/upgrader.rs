@@ -17,6 +17,7 @@ use super::watch::watch;
 use crate::process::error::StartError;
 use crate::process::files::access::FileAccess;
 use crate::process::files::file_threads::FileThreads;
+use crate::process::readiness::SharedReadyFile;
 use crate::process::reload::Reloader;
 use crate::process::task::Task;
 
@@ -29,6 +30,7 @@ pub(crate) struct Upgrader {
     running: Option<Running>,
     /// The process that started this one as its new binary, and may still run.
     predecessor: Option<Arc<Predecessor>>,
+    ready_file: SharedReadyFile,
     /// Whether the terminal of the process, if it has one, sends it no signals.
     is_daemon: bool,
 }
@@ -37,6 +39,7 @@ pub(crate) struct Upgrader {
 struct Running {
     successor: Arc<Successor>,
     is_ready: bool,
+    leaves: bool,
 }
 
 /// What a task of the upgrader works with.
@@ -52,6 +55,7 @@ impl Upgrader {
         invocation: Invocation,
         tasks: UnboundedSender<Task>,
         predecessor: Option<Arc<Predecessor>>,
+        ready_file: SharedReadyFile,
         is_daemon: bool,
     ) -> Self {
         Self {
@@ -60,6 +64,7 @@ impl Upgrader {
             ready: ReadySuccessor::default(),
             running: None,
             predecessor,
+            ready_file,
             is_daemon,
         }
     }
@@ -121,6 +126,7 @@ impl Upgrader {
         self.running = Some(Running {
             successor,
             is_ready: false,
+            leaves: false,
         });
         Ok(())
     }
@@ -130,11 +136,13 @@ impl Upgrader {
         let Some(Running {
             successor,
             is_ready,
+            ..
         }) = &mut self.running
         else {
             return;
         };
         *is_ready = true;
+        self.ready_file.release();
         keep_socket_files(context, true);
         context.reloader.admin_mut().pause();
         self.ready.set(Some(Arc::clone(successor)));
@@ -143,16 +151,35 @@ impl Upgrader {
         let _ = (&successor.channel).write_all(&[COMMITTED]);
     }
 
+    /// The new process, which was ready, begins to end.
+    pub(crate) fn successor_leaves(&mut self, context: &mut UpgradeContext<'_>) {
+        let Some(Running {
+            successor, leaves, ..
+        }) = &mut self.running
+        else {
+            return;
+        };
+        *leaves = true;
+        self.ready.set(None);
+        // A process that ends has left everything to that one, which may have had a successor itself.
+        if context.handle.phase() == Phase::Serving {
+            warn!(pid = successor.pid, "Process of the new binary leaves");
+            context.reloader.admin_mut().resume();
+            context.handle.resume();
+            self.ready_file.claim();
+        }
+    }
+
     /// The new process has ended.
     pub(crate) fn successor_ended(&mut self, context: &mut UpgradeContext<'_>) {
         let Some(Running {
             successor,
             is_ready,
+            ..
         }) = self.running.take()
         else {
             return;
         };
-        self.ready.set(None);
         let pid = successor.pid;
         let status = match successor.reap() {
             Ok(status) => status.to_string(),
@@ -163,11 +190,8 @@ impl Upgrader {
             false => error!(pid, %status, "Process of the new binary failed, nothing changed"),
         }
         context.reloader.restore_pid_file(context.threads);
-        // A process that ends has left the rest to that one, which may have had a successor itself.
         if context.handle.phase() == Phase::Serving {
             keep_socket_files(context, false);
-            context.reloader.admin_mut().resume();
-            context.handle.resume();
         }
     }
 
@@ -187,11 +211,18 @@ impl Upgrader {
         let is_ready = self
             .running
             .as_ref()
-            .is_some_and(|running| running.is_ready);
+            .is_some_and(|running| running.is_ready && !running.leaves);
         if is_ready || self.is_daemon && self.running.is_none() {
             info!("SIGWINCH received: no longer accepting");
             handle.pause();
         }
+    }
+
+    /// The process of the old binary knows that this one accepts.
+    pub(crate) fn predecessor_committed(&self, context: &mut UpgradeContext<'_>) {
+        self.ready_file.claim();
+        context.reloader.admin_mut().resume();
+        context.reloader.write_pid_file(context.threads);
     }
 
     /// The process of the old binary ends: files that both used belong to this one.

@@ -23,8 +23,8 @@ use crate::process::task::Task;
 /// How long a process that did not become ready may take to end after SIGTERM, before it is killed.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Hands `sockets` over to the new process, and requests [`Task::SuccessorReady`] when it is ready and [`Task::SuccessorEnded`] when
-/// it has ended. Ends a process that is not ready within `limit`.
+/// Hands `sockets` over to the new process, and requests [`Task::SuccessorReady`] when it is ready, [`Task::SuccessorLeaves`] when
+/// it begins to end after that, and [`Task::SuccessorEnded`] when it has ended. Ends a process that is not ready within `limit`.
 pub(super) async fn watch(
     successor: Arc<Successor>,
     sockets: Vec<InheritableSockets>,
@@ -32,26 +32,30 @@ pub(super) async fn watch(
     tasks: UnboundedSender<Task>,
 ) {
     let pid = successor.pid;
-    let became_ready = select! {
+    let channel = select! {
         ready = timeout(limit, hand_over(&successor, sockets, limit)) => match ready {
-            Ok(Ok(())) => true,
+            Ok(Ok(channel)) => Some(channel),
             Ok(Err(error)) => {
                 error!(pid, %error, "Process of the new binary did not start");
                 // It most likely ends by itself, and says why.
                 let _ = timeout(GRACE, exit_of(&successor)).await;
-                false
+                None
             }
             Err(_) => {
                 error!(pid, ?limit, "Process of the new binary not ready in time");
-                false
+                None
             }
         },
-        () = exit_of(&successor) => false,
+        () = exit_of(&successor) => None,
     };
-    if became_ready {
-        let _ = tasks.send(Task::SuccessorReady);
-    } else {
-        end(&successor).await;
+    match channel {
+        Some(mut channel) => {
+            let _ = tasks.send(Task::SuccessorReady);
+            // It sends nothing else.
+            let _ = channel.read_u8().await;
+            let _ = tasks.send(Task::SuccessorLeaves);
+        }
+        None => end(&successor).await,
     }
     exit_of(&successor).await;
     let _ = tasks.send(Task::SuccessorEnded);
@@ -62,7 +66,7 @@ async fn hand_over(
     successor: &Arc<Successor>,
     sockets: Vec<InheritableSockets>,
     limit: Duration,
-) -> io::Result<()> {
+) -> io::Result<UnixStream> {
     let channel = successor.channel.try_clone()?;
     let sent = spawn_blocking(move || {
         channel.set_write_timeout(Some(limit))?;
@@ -72,16 +76,13 @@ async fn hand_over(
     });
     let mut channel = UnixStream::from_std(sent.await??)?;
     match channel.read_u8().await? {
-        READY => Ok(()),
+        READY => Ok(channel),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 
 /// Ends a process that did not become ready.
 async fn end(successor: &Arc<Successor>) {
-    if timeout(Duration::ZERO, exit_of(successor)).await.is_ok() {
-        return;
-    }
     for signal in [Signal::TERM, Signal::KILL] {
         let signalled = Arc::clone(successor);
         // The helper may be asked.

@@ -4,4 +4,5 @@ mod back_out;
 mod failures;
 mod handover;
 mod load;
+mod places;
 mod site;

@@ -90,7 +90,10 @@ const OURS: &[&str] = &[
     "kubernetes_pods",
     "lb_admin",
     "lb_error_log_rate",
+    "lb_essential",
+    "lb_ready_file",
     "lb_upgrade_timeout",
+    "lb_withdraw_delay",
 ];
 
 /// The reason why a directive has no effect, if there is one.
