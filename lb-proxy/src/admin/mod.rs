@@ -24,7 +24,8 @@
 //! | `POST /max_conns?backend=B&max_conns=N[&upstream=U]` | a number, `unlimited`, or `default` |
 //! | `POST /close?backend=B[&upstream=U]` | closes the live sessions of a backend, or of an address that is no backend any more |
 //! | `POST /close?id=N[&backend=B][&upstream=U]` | closes the live session with this number |
-//! | `POST /log_level?level=L` | the level of the log, if the program lets it be set |
+//! | `GET /log_level` | the level of the log, and what has set it |
+//! | `POST /log_level?level=L` | sets the level of the log, if the program lets it be set |
 //!
 //! A listener is named by what it listens on, an address that it accepts connections to, its port, or its
 //! [label](crate::Listener::label). What `/explain` answers about it has `route`, the steps that decide, and `action`: `upstream`,

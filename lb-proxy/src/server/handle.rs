@@ -257,8 +257,8 @@ impl Handle {
         self.server.context.metrics()
     }
 
-    /// The counters by listener, upstream and backend. `None` unless the proxy was built with
-    /// [`detailed_metrics`](crate::ProxyBuilder::detailed_metrics). O(workers × (listeners + upstreams) + backends), and
+    /// The counters by listener, upstream and backend. `None` unless the proxy, or one of a reload, was
+    /// built with [`detailed_metrics`](crate::ProxyBuilder::detailed_metrics). O(workers × (listeners + upstreams) + backends), and
     /// allocates.
     ///
     /// What was removed and has no session any more is listed until a collector of the feature `metrics` has reported it.

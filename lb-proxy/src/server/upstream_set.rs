@@ -72,7 +72,7 @@ impl UpstreamSet {
 
     /// Counts the sessions of the followed upstreams in detail, if the server does.
     pub(crate) fn count_in(&self, trackers: &Trackers) {
-        if let Some(detailed) = &trackers.detailed {
+        if let Some(detailed) = trackers.detailed() {
             self.all().for_each(|upstream| upstream.count_in(detailed));
         }
     }

@@ -1,5 +1,7 @@
 //! Observations that outlive every reload.
 
+use std::sync::OnceLock;
+
 use super::hops::HopTracker;
 use crate::failures::FailureReports;
 use crate::metrics::detailed::DetailedCounters;
@@ -9,8 +11,7 @@ use crate::metrics::detailed::DetailedCounters;
 pub(crate) struct Trackers {
     pub(crate) failures: FailureReports,
     pub(crate) hops: HopTracker,
-    /// The counters by listener, upstream and backend, if the proxy counts them.
-    pub(crate) detailed: Option<DetailedCounters>,
+    detailed: OnceLock<DetailedCounters>,
 }
 
 impl Trackers {
@@ -18,16 +19,18 @@ impl Trackers {
         Self {
             failures: FailureReports::default(),
             hops: HopTracker::new(),
-            detailed: None,
+            detailed: OnceLock::new(),
         }
     }
 
-    /// Trackers with counters by listener, upstream and backend, for this number of workers.
-    pub(crate) fn with_detailed_counters(workers: usize) -> Self {
-        Self {
-            detailed: Some(DetailedCounters::new(workers)),
-            ..Self::new()
-        }
+    /// The counters by listener, upstream and backend, if the proxy counts them.
+    pub(crate) fn detailed(&self) -> Option<&DetailedCounters> {
+        self.detailed.get()
+    }
+
+    /// Counts by listener, upstream and backend from now on, for this number of workers: what is described afterwards.
+    pub(crate) fn count_in_detail(&self, workers: usize) {
+        self.detailed.get_or_init(|| DetailedCounters::new(workers));
     }
 
     /// Writes the reports that are due and drops outdated hops. Each worker calls this every second.

@@ -7,7 +7,7 @@ use super::known::misplaced;
 use super::main::{Config, MainBlock};
 use super::overrides::Overrides;
 use super::pid;
-use super::resolve;
+use super::{resolve, secrets};
 use crate::syntax::error::ConfigError;
 use crate::syntax::include::{ConfFiles, KeptFile};
 use crate::syntax::reader::{Mistake, ReadContext, Reader};
@@ -135,8 +135,10 @@ impl Config {
             Some(path) => path.to_owned(),
             None => context.files.resolve(pid::DEFAULT),
         };
-        let config =
+        let mut config =
             resolve::main::config(main, names, default_pid, knows_all, warnings, &mut errors);
+        let listing = std::mem::take(&mut context.listing);
+        config.listing = config.admin().map(|_| Arc::new(listing));
         if errors.is_empty() {
             Ok(config)
         } else {
@@ -167,5 +169,5 @@ fn first(mut errors: Vec<ConfigError>) -> ConfigError {
 
 fn context(path: &Arc<Path>, prefix: &Path, source: FileSource) -> ReadContext {
     let files = ConfFiles::new(Arc::clone(path), prefix, source);
-    ReadContext::new(files, misplaced)
+    ReadContext::new(files, misplaced, secrets::shown)
 }

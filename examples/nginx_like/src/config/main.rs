@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::admin::AdminListen;
@@ -12,6 +13,7 @@ use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::{ConfigError, SyntaxError};
+use crate::syntax::listing::Listing;
 use crate::syntax::reader::Reader;
 use crate::syntax::span::{Span, Warning};
 use crate::syntax::statement::Statement;
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) worker_connections: NonZeroU32,
     /// The `stream` block.
     pub(crate) stream: Option<Stream>,
+    /// What was read, for the admin server. `None` without `lb_admin`.
+    pub(crate) listing: Option<Arc<Listing>>,
     /// What was accepted with reservations.
     pub(crate) warnings: Vec<Warning>,
 }

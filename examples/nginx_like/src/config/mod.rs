@@ -50,6 +50,7 @@ mod proxy_pass;
 pub(crate) mod realip;
 mod resolve;
 pub(crate) mod resolver;
+mod secrets;
 pub(crate) mod server;
 mod server_name;
 pub(crate) mod server_settings;

@@ -1,17 +1,22 @@
 //! The admin server of `lb_admin`.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_proxy::Handle;
-use lb_proxy::admin::{Admin, AdminError, AdminListener, AdminServer, AdminSettings, AdminToken};
+use lb_proxy::admin::{
+    Admin, AdminError, AdminListener, AdminServer, AdminSettings, AdminToken, ConfigLine,
+};
 use nix::unistd::Group;
 use prometheus_client::registry::Registry;
 use tracing::error;
 
 use super::error::StartError;
 use super::files::access::FileAccess;
+use super::logs::logging::Logging;
 use crate::config::admin::{AdminAddress, AdminListen};
 use crate::config::main::Config;
+use crate::syntax::listing::Listing;
 
 /// The admin server while it runs.
 #[derive(Debug)]
@@ -19,11 +24,18 @@ pub(crate) struct RunningAdmin {
     admin: Admin,
     /// The address as the configuration has it, and the server.
     running: Option<(AdminAddress, AdminServer)>,
+    listing: RunningListing,
 }
+
+/// The configuration that runs, as `/config` shows it.
+type RunningListing = Arc<Mutex<Option<Arc<Listing>>>>;
 
 /// What a configuration needs of the admin server, opened where it is new.
 #[derive(Debug)]
-pub(crate) struct DesiredAdmin(Option<(AdminAddress, Step)>);
+pub(crate) struct DesiredAdmin {
+    server: Option<(AdminAddress, Step)>,
+    listing: Option<Arc<Listing>>,
+}
 
 #[derive(Debug)]
 enum Step {
@@ -41,7 +53,10 @@ impl DesiredAdmin {
         files: &FileAccess,
     ) -> Result<Self, StartError> {
         let Some(listen) = config.admin() else {
-            return Ok(Self(None));
+            return Ok(Self {
+                server: None,
+                listing: None,
+            });
         };
         let settings = settings(listen, |path| files.read_token(path))?;
         let step = match running == Some(&listen.address) {
@@ -51,19 +66,30 @@ impl DesiredAdmin {
                 Step::Open(opened.map_err(StartError::admin(listen))?)
             }
         };
-        Ok(Self(Some((listen.address.clone(), step))))
+        Ok(Self {
+            server: Some((listen.address.clone(), step)),
+            listing: config.listing.clone(),
+        })
     }
 }
 
 impl RunningAdmin {
     /// An admin of the server of `handle`, which serves nothing yet.
-    pub(crate) fn new(handle: Handle, registry: Registry) -> Self {
+    pub(crate) fn new(handle: Handle, registry: Registry, logging: &Logging) -> Self {
+        let listing = RunningListing::default();
+        let shown = Arc::clone(&listing);
         let admin = Admin::builder(handle)
             .program("nginx_like", env!("CARGO_PKG_VERSION"))
+            .config(move || {
+                let listing = lock(&shown).clone();
+                listing.iter().flat_map(|listing| lines(listing)).collect()
+            })
+            .log_levels(Arc::new(logging.clone()))
             .registry(registry);
         Self {
             admin: admin.build(),
             running: None,
+            listing,
         }
     }
 
@@ -73,7 +99,8 @@ impl RunningAdmin {
 
     /// Serves what a configuration asks for, and stops what it does not. Inside of the server's runtime.
     pub(crate) fn apply(&mut self, desired: DesiredAdmin) {
-        match desired.0 {
+        *lock(&self.listing) = desired.listing;
+        match desired.server {
             None => self.running = None,
             Some((address, Step::Open(listener))) => {
                 self.running = Some((address, self.admin.serve(listener)));
@@ -87,6 +114,20 @@ impl RunningAdmin {
             }
         }
     }
+}
+
+/// No code that can panic runs under the lock.
+fn lock(listing: &RunningListing) -> MutexGuard<'_, Option<Arc<Listing>>> {
+    listing.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lines(listing: &Listing) -> Vec<ConfigLine> {
+    let lines = listing.lines().map(|line| {
+        let number = u32::try_from(line.number).unwrap_or(u32::MAX);
+        let text = format!("{:indent$}{}", "", line.text, indent = 4 * line.depth);
+        ConfigLine::new(line.file.display().to_string(), number, text)
+    });
+    lines.collect()
 }
 
 /// What is wrong with the files and the group of `lb_admin`, if something is.

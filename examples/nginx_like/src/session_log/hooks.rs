@@ -55,7 +55,7 @@ impl SessionLog {
         });
         Self {
             messages: Messages {
-                logs: ErrorLogs::new(errors, settings.core.error_log_rate),
+                logs: ErrorLogs::new(errors, settings.core.error_log_rate, sinks.level()),
                 zones: settings
                     .limit_conn
                     .iter()

@@ -97,6 +97,130 @@ async fn a_drain_survives_reloads_and_the_socket_follows_the_configuration() {
     eventually("the end of the second socket", || !second.exists()).await;
 }
 
+/// Each line of what runs has its place, includes in the place where they take effect, and secrets are hidden.
+#[tokio::test]
+async fn the_configuration_that_runs_is_shown_with_its_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, included) = (dir.path().join("lb.sock"), dir.path().join("more.conf"));
+    std::fs::write(
+        &included,
+        "# a comment\nmatch hello {\n  send \"AUTH s3cret\";\n  expect ok;\n}\n\
+         upstream u { server 127.0.0.1:1; }",
+    )
+    .unwrap();
+    let stream = |idle: &str| {
+        format!(
+            "lb_admin unix:{};\ninclude {};\nserver {{ listen LISTEN;\n  proxy_timeout\n    {idle};\n\
+             health_check \"send=AUTH s3cret\" expect=ok; proxy_pass u; }}",
+            socket.display(),
+            included.display()
+        )
+    };
+    let proxy = NginxLike::start("", &stream("1m")).await;
+    let lines = async || {
+        let config = json(&socket, "GET", "/config").await;
+        let lines = config["lines"].as_array().unwrap().iter();
+        let line = |line: &Value| {
+            let file = line["file"].as_str().unwrap().to_owned();
+            let text = line["text"].as_str().unwrap().to_owned();
+            (file, line["line"].as_u64().unwrap(), text)
+        };
+        lines.map(line).collect::<Vec<_>>()
+    };
+    let main = proxy.dir().join("test.conf").display().to_string();
+    let more = included.display().to_string();
+    let shown = lines().await;
+    let has = |file: &str, line: u64, text: &str| {
+        let wanted = (file.to_owned(), line, text.to_owned());
+        assert!(shown.contains(&wanted), "{wanted:?} is not in {shown:#?}");
+    };
+    has(&main, 4, "stream {");
+    has(&main, 6, &format!("    # include {more}"));
+    has(&more, 2, "    match hello {");
+    has(&more, 3, "        send <hidden>;");
+    has(&more, 5, "    }");
+    has(&more, 6, "        server 127.0.0.1:1;");
+    has(&main, 8, "        proxy_timeout 1m;");
+    has(&main, 10, "        health_check send=<hidden> expect=ok;");
+    assert!(!format!("{shown:?}").contains("s3cret"));
+
+    proxy.reload("", &stream("2m")).await;
+    let texts = |lines: Vec<(String, u64, String)>| lines.into_iter().map(|line| line.2);
+    let after: Vec<_> = texts(lines().await).collect();
+    assert!(after.contains(&"        proxy_timeout 2m;".to_owned()));
+
+    // The one that runs is shown, not the file.
+    proxy.configure("", "lb_admin nonsense;");
+    proxy.signal(Signal::HUP);
+    proxy.logged("Configuration not applied").await;
+    assert_eq!(texts(lines().await).collect::<Vec<_>>(), after);
+}
+
+#[tokio::test]
+async fn an_operator_sets_the_log_level_of_messages_and_sessions() {
+    let one = Reserved::any();
+    let _one = one.serve("one").await;
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("lb.sock");
+    let stream = format!(
+        "lb_admin unix:{};\nerror_log stderr warn;\nserver {{ listen LISTEN; proxy_pass {}; }}",
+        socket.display(),
+        one.addr
+    );
+    let proxy = NginxLike::start("", &stream).await;
+    let set = async |level: &str| json(&socket, "POST", &format!("/log_level?level={level}")).await;
+    let now = async || json(&socket, "GET", "/log_level").await;
+    // The main level's log of the tests.
+    assert_eq!(
+        now().await,
+        serde_json::json!({ "level": "info", "by": null })
+    );
+    ask(proxy.addr).await.unwrap();
+    assert_eq!(
+        proxy.count(" connected to "),
+        0,
+        "the server's own log is above info"
+    );
+
+    let answer = set("debug").await;
+    assert_eq!(
+        (&answer["before"], &answer["level"]),
+        (&"info".into(), &"debug".into())
+    );
+    ask(proxy.addr).await.unwrap();
+    proxy.logged(" connected to ").await;
+    proxy.logged("Log level set by=uid ").await;
+    let status = json(&socket, "GET", "/status.json").await;
+    assert_eq!(status["server"]["log_level"], "debug");
+    assert!(
+        status["server"]["log_level_by"]
+            .as_str()
+            .unwrap()
+            .starts_with("uid ")
+    );
+
+    // A reload keeps it, as it keeps overrides of backends.
+    proxy.reload("", &stream).await;
+    assert_eq!(now().await["level"], "debug");
+
+    set("emerg").await;
+    proxy.logged("level=emerg").await;
+    let before = proxy.count(" connected to ");
+    ask(proxy.addr).await.unwrap();
+    let wrong = set("loud").await;
+    assert!(
+        wrong["error"].as_str().unwrap().contains("notice"),
+        "{wrong}"
+    );
+    set("default").await;
+    proxy.logged("level=default").await;
+    assert_eq!(
+        now().await,
+        serde_json::json!({ "level": "info", "by": null })
+    );
+    assert_eq!(proxy.count(" connected to "), before);
+}
+
 /// The route of a client is explained as sessions take it: `server_name`, `map`, `set`, `pass`.
 #[tokio::test]
 async fn a_route_is_explained_as_sessions_take_it() {

@@ -46,6 +46,7 @@ export class Overview {
     updateTable(byId("counters"), counters.map(([name, count]) => [name, number(count)]), "none");
     byId("log-level").hidden = server.log_level === undefined;
     setText(byId("log-level-now"), server.log_level ?? "");
+    setText(byId("log-level-by"), server.log_level_by === undefined ? "" : `, set by ${server.log_level_by}`);
   }
 }
 

@@ -25,7 +25,7 @@ use crate::admin::access::{AccessError, AccessHeaders};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::peer::AdminPeer;
 use crate::admin::query::Parameters;
-use crate::admin::routes::{self, RouteRequest};
+use crate::admin::routes::{self, NoRoute, RouteRequest};
 use crate::admin::settings::AdmissionRules;
 
 /// The time in which a client must send the headers of a request, also of the next one on its connection.
@@ -108,11 +108,10 @@ async fn answer(
         let path = Escaped(request.uri().path());
         warn!(client = %peer, %path, %error, "Admin request refused");
     })?;
-    let unknown = || RequestError::not_found("there is nothing here; GET /requests lists all");
-    let route = routes::find(request.uri().path()).ok_or_else(unknown)?;
-    if route.writes != writes {
-        return Err(no_method());
-    }
+    let route = routes::find(request.uri().path(), writes).map_err(|error| match error {
+        NoRoute::Method => no_method(),
+        NoRoute::Path => RequestError::not_found("there is nothing here; GET /requests lists all"),
+    })?;
     let query = request
         .uri()
         .query()

@@ -88,6 +88,7 @@ fn server(handle: &Handle, upstreams: &[Upstream], program: &Program) -> ServerR
             sessions: budget.limit.map(|_| budget.sessions as u64),
         },
         log_level: program.log_level(),
+        log_level_by: program.log_level_by(),
         totals: totals
             .iter()
             .map(|(name, count)| (name.to_owned(), count))

@@ -28,6 +28,9 @@ pub struct ServerReport {
     /// The log level, if the program reports one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_level: Option<String>,
+    /// What has set the log level, if an operator has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_level_by: Option<String>,
     /// The counters of [`Metrics`](crate::Metrics) by name.
     pub totals: BTreeMap<String, u64>,
 }
