@@ -46,8 +46,10 @@
 
 mod access;
 mod answer;
+mod directory_lock;
 mod error;
 mod listener;
+mod listening;
 mod peer;
 mod program;
 mod query;
@@ -59,6 +61,7 @@ mod token;
 
 pub use error::AdminError;
 pub use listener::AdminListener;
+pub use listening::ListeningAdmin;
 pub use program::{ConfigLine, LogLevels};
 pub use server::{Admin, AdminBuilder, AdminServer, DESCRIPTORS, MAX_CONNECTIONS};
 pub use settings::AdminSettings;

@@ -102,6 +102,11 @@ impl ActiveConfig {
             .collect()
     }
 
+    /// The limit on open sessions of the whole proxy.
+    pub(crate) fn session_limit(&self) -> Option<u64> {
+        self.proxy.session_limit()
+    }
+
     /// The state of each listener.
     #[cfg(feature = "admin")]
     pub(crate) fn listener_states(&self) -> Vec<Arc<ListenerState>> {

@@ -16,6 +16,8 @@ use super::reload_history::ReloadRecord;
 use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
 use crate::error::ReloadError;
+#[cfg(feature = "admin")]
+use crate::failures::kind::{Failure, FailureEvent};
 use crate::listener::inheritable::InheritableSockets;
 use crate::live_sessions::{Selection, SessionFilter, SessionList};
 #[cfg(feature = "admin")]
@@ -167,6 +169,12 @@ impl Handle {
         self.server.active().listener_states()
     }
 
+    /// Counts a failure, and logs it if its kind is due.
+    #[cfg(feature = "admin")]
+    pub(crate) fn note_failure(&self, failure: Failure, event: &FailureEvent<'_>) {
+        self.server.context.trackers.failures.record(failure, event);
+    }
+
     /// Where `question` would go. See [`DryRun`].
     #[cfg(feature = "admin")]
     pub(crate) async fn dry_run(
@@ -205,6 +213,11 @@ impl Handle {
     /// How many sessions the process has descriptors for.
     pub fn descriptors(&self) -> DescriptorBudget {
         self.server.active().descriptors()
+    }
+
+    /// How many sessions may be open: the [limit](crate::Limits::sessions) of the whole proxy. `None` without one.
+    pub fn session_limit(&self) -> Option<u64> {
+        self.server.active().session_limit()
     }
 
     /// The addresses listened on now, in the order of the description. For a unix socket the

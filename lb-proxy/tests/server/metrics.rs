@@ -11,10 +11,10 @@ use lb_proxy::balancing::Queue;
 use lb_proxy::health::{CheckSettings, TcpCheck};
 use lb_proxy::openmetrics::{Format, ServerCollector, encode};
 use lb_proxy::reports::{Phase, TransitionKind};
-use lb_proxy::{Listener, Proxy, Upstream};
+use lb_proxy::{Limits, Listener, Proxy, Upstream};
 use prometheus_client::registry::Registry;
 use test_support::deadline::eventually;
-use test_support::proxy::{RunningProxy, eager, reload, upstream};
+use test_support::proxy::{RunningProxy, eager, reload, round_robin, upstream};
 use test_support::sockets::{loopback, refusing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -121,7 +121,9 @@ async fn a_scrape_has_every_documented_metric_and_no_other() {
         .build()
         .unwrap();
     let listener = Listener::new(loopback(), &upstream);
-    let proxy = RunningProxy::run(Proxy::builder().listener(listener).detailed_metrics(true)).await;
+    let limits = Limits::default().sessions(NonZeroUsize::new(100));
+    let proxy = Proxy::builder().listener(listener).limits(limits);
+    let proxy = RunningProxy::run(proxy.detailed_metrics(true)).await;
     let mut client = proxy.connect().await;
     round_trip(&mut client, 100).await;
     eventually("the first probe", || {
@@ -388,4 +390,34 @@ async fn equal_sets_have_equal_digests() {
     assert_eq!(one, digest(vec![b.clone(), a.clone()]).await);
     let heavy = b.with_weight(lb_core::Weight::new(2));
     assert_ne!(one, digest(vec![a, heavy]).await);
+}
+
+#[tokio::test]
+async fn a_reload_begins_to_count_in_detail() {
+    let upstream = round_robin("u", echo(0).await);
+    let listen = loopback();
+    let describe = |detailed| {
+        let listener = Listener::new(listen, &upstream);
+        Proxy::builder()
+            .listener(listener)
+            .detailed_metrics(detailed)
+    };
+    let proxy = RunningProxy::run(describe(false)).await;
+    let mut before = proxy.connect().await;
+    round_trip(&mut before, 10).await;
+    assert!(proxy.handle.detailed_metrics().is_none());
+    reload(&proxy, describe(true)).await.unwrap();
+    let mut after = proxy.connect().await;
+    round_trip(&mut after, 100).await;
+    // A later reload goes on counting.
+    reload(&proxy, describe(false)).await.unwrap();
+    round_trip(&mut after, 100).await;
+    drop((before, after));
+    eventually("the ends", || proxy.metrics().active == 0).await;
+    let metrics = proxy.handle.detailed_metrics().unwrap();
+    assert_eq!(
+        (metrics.listeners[0].accepted, metrics.listeners[0].active),
+        (1, 0)
+    );
+    proxy.end().await;
 }

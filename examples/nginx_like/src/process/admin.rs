@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lb_core::Endpoint;
 use lb_proxy::Handle;
 use lb_proxy::admin::{
     Admin, AdminError, AdminListener, AdminServer, AdminSettings, AdminToken, ConfigLine,
+    ListeningAdmin,
 };
+use lb_proxy::errors::{BindError, ReloadError};
 use nix::unistd::Group;
 use prometheus_client::registry::Registry;
 use tracing::error;
@@ -22,8 +25,7 @@ use crate::syntax::listing::Listing;
 #[derive(Debug)]
 pub(crate) struct RunningAdmin {
     admin: Admin,
-    /// The address as the configuration has it, and the server.
-    running: Option<(AdminAddress, AdminServer)>,
+    running: Option<AdminServer>,
     listing: RunningListing,
 }
 
@@ -33,7 +35,7 @@ type RunningListing = Arc<Mutex<Option<Arc<Listing>>>>;
 /// What a configuration needs of the admin server, opened where it is new.
 #[derive(Debug)]
 pub(crate) struct DesiredAdmin {
-    server: Option<(AdminAddress, Step)>,
+    server: Option<Step>,
     listing: Option<Arc<Listing>>,
 }
 
@@ -46,10 +48,10 @@ enum Step {
 }
 
 impl DesiredAdmin {
-    /// Reads the token, and opens the socket unless a server at `running` has the address. Blocks on files.
+    /// Reads the token, and opens the socket unless the `running` server has it. Blocks on files.
     pub(crate) fn open(
         config: &Config,
-        running: Option<&AdminAddress>,
+        running: Option<&ListeningAdmin>,
         files: &FileAccess,
     ) -> Result<Self, StartError> {
         let Some(listen) = config.admin() else {
@@ -59,15 +61,15 @@ impl DesiredAdmin {
             });
         };
         let settings = settings(listen, |path| files.read_token(path))?;
-        let step = match running == Some(&listen.address) {
+        let step = match running.is_some_and(|running| running.is_at(settings.endpoint())) {
             true => Step::Update(Box::new(settings)),
             false => {
-                let opened = AdminListener::open(&settings);
+                let opened = AdminListener::open_beside(&settings, running);
                 Step::Open(opened.map_err(StartError::admin(listen))?)
             }
         };
         Ok(Self {
-            server: Some((listen.address.clone(), step)),
+            server: Some(step),
             listing: config.listing.clone(),
         })
     }
@@ -93,8 +95,34 @@ impl RunningAdmin {
         }
     }
 
-    pub(crate) fn address(&self) -> Option<&AdminAddress> {
-        self.running.as_ref().map(|(address, _)| address)
+    /// Where the server that runs listens.
+    pub(crate) fn listening(&self) -> Option<ListeningAdmin> {
+        self.running.as_ref().map(AdminServer::listening)
+    }
+
+    /// Says so if the address that cannot be bound is that of the server.
+    pub(crate) fn explain_bind(&self, error: ReloadError) -> StartError {
+        let addr = match &error {
+            ReloadError::Bind(BindError::Listen { addr, .. }) => Some(addr.key()),
+            ReloadError::Bind(BindError::InTheWay { addr, .. }) => Some(*addr),
+            _ => None,
+        };
+        let running = self.running.as_ref().map(AdminServer::endpoint);
+        let is_in_the_way = |running: &&Endpoint| match (running, addr) {
+            (Endpoint::Tcp(running), Some(addr)) => {
+                running.port() == addr.port() && !Endpoint::is_unix_key(addr)
+            }
+            (running, addr) => addr == Some(running.key()),
+        };
+        let admin = running.filter(is_in_the_way).cloned();
+        let source = StartError::from(error);
+        match admin {
+            Some(admin) => StartError::AdminInTheWay {
+                source: Box::new(source),
+                admin,
+            },
+            None => source,
+        }
     }
 
     /// Serves what a configuration asks for, and stops what it does not. Inside of the server's runtime.
@@ -102,12 +130,10 @@ impl RunningAdmin {
         *lock(&self.listing) = desired.listing;
         match desired.server {
             None => self.running = None,
-            Some((address, Step::Open(listener))) => {
-                self.running = Some((address, self.admin.serve(listener)));
-            }
-            Some((_, Step::Update(settings))) => {
+            Some(Step::Open(listener)) => self.running = Some(self.admin.serve(listener)),
+            Some(Step::Update(settings)) => {
                 let running = self.running.as_ref();
-                let updated = running.map(|(_, server)| server.update(&settings));
+                let updated = running.map(|server| server.update(&settings));
                 if let Some(Err(error)) = updated {
                     error!(%error, "Settings of the admin server not applied");
                 }

@@ -7,17 +7,15 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
-    HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use lb_core::Escaped;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
-use tracing::warn;
 
 use super::header_wait::HeaderWait;
 use super::shared::ServerShared;
@@ -79,6 +77,10 @@ async fn respond(
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
+    // A reload may have taken the network of an open connection away.
+    if !shared.rules().admits(peer) {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let fixed = [
         (CONTENT_TYPE, answer.content_type),
         (CACHE_CONTROL, "no-store"),
@@ -104,9 +106,9 @@ async fn answer(
         Method::POST => true,
         _ => return Err(no_method()),
     };
-    admit(&rules, peer, request.headers(), writes).inspect_err(|error| {
-        let path = Escaped(request.uri().path());
-        warn!(client = %peer, %path, %error, "Admin request refused");
+    admit(&rules, peer, request.headers(), writes).inspect_err(|&error| {
+        let asked = format!("{} {}", request.method(), request.uri().path());
+        shared.note_refused(peer, error, &asked);
     })?;
     let route = routes::find(request.uri().path(), writes).map_err(|error| match error {
         NoRoute::Method => no_method(),
@@ -209,3 +211,6 @@ impl From<AccessError> for RequestError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

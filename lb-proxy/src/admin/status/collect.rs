@@ -87,6 +87,7 @@ fn server(handle: &Handle, upstreams: &[Upstream], program: &Program) -> ServerR
             reserve: budget.reserve,
             sessions: budget.limit.map(|_| budget.sessions as u64),
         },
+        session_limit: handle.session_limit(),
         log_level: program.log_level(),
         log_level_by: program.log_level_by(),
         totals: totals

@@ -25,6 +25,9 @@ pub struct ServerReport {
     pub reasons: Vec<ReadinessReason>,
     /// How the descriptors of the process are divided.
     pub descriptors: DescriptorsReport,
+    /// The limit on open sessions of the configuration; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_limit: Option<u64>,
     /// The log level, if the program reports one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_level: Option<String>,
