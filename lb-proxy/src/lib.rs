@@ -132,7 +132,9 @@ mod parse_status;
 mod preread;
 mod preread_info;
 pub mod proxy_protocol;
+mod readiness;
 mod relay;
+mod runtime_thread;
 mod server;
 pub mod server_names;
 mod session;
@@ -203,9 +205,12 @@ pub mod reports {
         AttemptCounts, BackendMetrics, DetailedMetrics, EndCounts, Histogram, ListenerMetrics,
         PauseCounts, Traffic, UpstreamMetrics,
     };
+    pub use crate::net::tcp_info::TcpInfo;
+    pub use crate::readiness::{Readiness, ReadinessCheck, ReadinessCondition};
     pub use crate::relay::{RelayEnd, RelayReport};
     pub use crate::server::{
-        Changes, DescriptorBudget, DrainReport, Phase, ReloadCounts, ReloadRecord, ReloadReport,
+        Changes, DescriptorBudget, DrainReport, Phase, ReadinessWatch, ReloadCounts, ReloadRecord,
+        ReloadReport,
     };
     pub use crate::upstream::transitions::{Transition, TransitionKind};
 }

@@ -28,6 +28,8 @@ pub(crate) struct SourceState {
     pub(crate) outcome: AttemptOutcome,
     pub(crate) last_success: Option<Instant>,
     pub(crate) failing_since: Option<Instant>,
+    /// When the next watch is opened. `None` while one is open.
+    pub(crate) next_attempt: Option<Instant>,
     pub(crate) expired: bool,
     pub(crate) last_error: Option<Arc<str>>,
     pub(crate) failures: u64,
@@ -45,6 +47,7 @@ impl SourceState {
             outcome: AttemptOutcome::None,
             last_success: None,
             failing_since: None,
+            next_attempt: None,
             expired: false,
             last_error: None,
             failures: 0,
@@ -93,6 +96,9 @@ impl SourceState {
             backends: self.current.len(),
             last_success: self.last_success.map(since),
             stale_for: self.failing_since.map(since),
+            next_attempt: self
+                .next_attempt
+                .map(|at| at.saturating_duration_since(now)),
             expired: self.expired,
             last_error: self.last_error.clone(),
             failures: self.failures,

@@ -74,7 +74,7 @@ impl ActiveConfig {
         trackers.hops.set_listeners(listeners.addrs());
         let mut upstreams = UpstreamSet::default();
         upstreams.replace(desired.upstreams, &runtime::Handle::current(), signals);
-        upstreams.count_in(trackers);
+        upstreams.observe(trackers);
         Self {
             listeners,
             upstreams,
@@ -191,7 +191,7 @@ impl ActiveConfig {
         self.accepting = Accepting::Ended;
         self.ended = self.listeners.states().cloned().collect();
         self.listeners.close();
-        self.shutdown
+        self.shutdown.clone()
     }
 
     /// Applies `desired` if every address that it adds can be bound now. Otherwise nothing changes, and `desired` may be
@@ -219,9 +219,9 @@ impl ActiveConfig {
             &context.runtime,
             &context.signals,
         );
-        self.upstreams.count_in(&context.trackers);
+        self.upstreams.observe(&context.trackers);
         self.proxy = self.proxy.with_limits(desired.limits);
-        self.shutdown = desired.shutdown;
+        self.shutdown = desired.shutdown.clone();
         self.tracks_sessions = desired.tracks_sessions;
         self.switch_tracking(&context.workers);
         let (listeners, closing) = self.listeners.replace(

@@ -1,16 +1,21 @@
 //! A handle of a running server.
 
+#[cfg(feature = "metrics")]
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lb_core::Endpoint;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::budget::DescriptorBudget;
 use super::pause;
 use super::phase::Phase;
 use super::proxy::Proxy;
+use super::readiness::{self, ReadinessWatch};
 use super::reload;
 use super::reload_history::ReloadRecord;
 use super::report::{ReloadCounts, ReloadReport};
@@ -20,9 +25,10 @@ use crate::error::ReloadError;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::listener::inheritable::InheritableSockets;
 use crate::live_sessions::{Selection, SessionFilter, SessionList};
-#[cfg(feature = "admin")]
-use crate::metrics::ListenerMetrics;
 use crate::metrics::{DetailedMetrics, Metrics};
+#[cfg(feature = "metrics")]
+use crate::net::tcp_info::TcpInfo;
+use crate::readiness::Readiness;
 #[cfg(feature = "admin")]
 use crate::session::dry_run::{DryRun, RouteQuestion};
 #[cfg(feature = "admin")]
@@ -67,13 +73,59 @@ impl Handle {
         let _ = phases.wait_for(|now| *now >= phase).await;
     }
 
-    /// Whether the server should get new connections: the answer to a readiness probe. False as soon as the shutdown has
-    /// begun, while connections are still accepted for the [`pre_stop_delay`](super::ProxyBuilder::pre_stop_delay), and
-    /// during a [pause](Self::pause).
+    /// Whether the server should get new connections: the answer to a readiness probe. See [`readiness`](Self::readiness).
     pub fn is_ready(&self) -> bool {
-        self.phase() == Phase::Serving
-            && !self.server.context.signals.leave.is_cancelled()
-            && self.server.active().is_accepting()
+        self.readiness().is_ready()
+    }
+
+    /// Whether the server should get new connections, and why not. It should if
+    ///
+    /// - the shutdown has not begun: this is false while connections are still accepted for the
+    ///   [`pre_stop_delay`](super::ProxyBuilder::pre_stop_delay);
+    /// - the listeners accept connections, which they do not during a [pause](Self::pause);
+    /// - the first membership of each upstream is known;
+    /// - each [essential](crate::UpstreamBuilder::essential) upstream has a backend that could be picked: one that is neither
+    ///   ejected nor unhealthy nor drained, or any if the upstream [panics](Upstream::is_in_panic);
+    /// - the control loop has reported in time, if it ever has: [`heartbeat`](Self::heartbeat).
+    ///
+    /// O(upstreams), and O(backends) for each essential upstream.
+    pub fn readiness(&self) -> Readiness {
+        readiness::readiness(&self.server)
+    }
+
+    /// Watches [`readiness`](Self::readiness) without polling it.
+    pub fn watch_readiness(&self) -> ReadinessWatch {
+        ReadinessWatch::new(self.clone(), &self.server)
+    }
+
+    /// Reports that the program's control loop is alive. From then on readiness requires another report within `valid_for`.
+    ///
+    /// A program calls it from the loop that handles its signals and reloads, and after [`workers_answer`](Self::workers_answer),
+    /// so that a program that hangs is not ready although its admin server answers.
+    pub fn heartbeat(&self, valid_for: Duration) {
+        let now = Instant::now();
+        // The sum may be beyond what the clock can express: then the report holds for as long as it can.
+        let until = now.checked_add(valid_for);
+        self.server
+            .note_alive(until.unwrap_or_else(|| now + Duration::from_secs(1 << 31)));
+    }
+
+    /// Completes when every worker has run a task that was spawned by this call, or has ended. A worker that is blocked does
+    /// not answer, so a caller sets a time limit.
+    ///
+    /// Costs a task for each worker. Cancel-safe.
+    pub async fn workers_answer(&self) {
+        let workers = self.server.context.workers.iter();
+        let answers: Vec<_> = workers.map(|worker| worker.answer()).collect();
+        for answer in answers {
+            // It fails only if the runtime of the worker ends.
+            let _ = answer.await;
+        }
+    }
+
+    /// Cancelled when the shutdown begins.
+    pub(super) fn leave_token(&self) -> CancellationToken {
+        self.server.context.signals.leave.clone()
     }
 
     /// Stops accepting, keeps the listening sockets open, and drains: open sessions go on for the
@@ -149,12 +201,6 @@ impl Handle {
         let outcome = outcome.map_err(|error| lb_core::Escaped(&chain(error)).to_string().into());
         self.server.note_reload(outcome);
         reloaded
-    }
-
-    /// Whether the shutdown has begun.
-    #[cfg(feature = "admin")]
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.server.context.signals.leave.is_cancelled()
     }
 
     /// Whether live sessions are tracked.
@@ -250,6 +296,17 @@ impl Handle {
         sessions.filter(|session| session.close()).count()
     }
 
+    /// Resets the live sessions that `filter` selects, if the proxy [tracks](super::ProxyBuilder::track_sessions) them, those
+    /// that are about to end included. Returns how many; those that were reset before do not count.
+    ///
+    /// Unlike [`close_sessions`](Self::close_sessions) it delivers nothing: both sides are reset at once, and what a peer has
+    /// not received is lost. For sessions whose client does not read, which [`close_sessions`](Self::close_sessions) lets
+    /// last for the time that [`Timeouts::idle`](crate::Timeouts::idle) gives. Costs as [`sessions`](Self::sessions).
+    pub fn reset_sessions(&self, filter: &SessionFilter) -> usize {
+        let sessions = self.select(Selection::new(filter), filter).into_sessions();
+        sessions.filter(|session| session.reset()).count()
+    }
+
     fn select<'a>(&self, mut selection: Selection<'a>, filter: &SessionFilter) -> Selection<'a> {
         for worker in &self.server.context.workers {
             let id = filter.asked_id();
@@ -258,6 +315,23 @@ impl Handle {
             }
         }
         selection
+    }
+
+    /// What the kernel reports of the sockets of at most `most` sessions to their backends, by upstream. The sessions are
+    /// spread over all that are live and tracked, and other ones at each call. O(most).
+    #[cfg(feature = "metrics")]
+    pub(crate) fn sample_sockets(&self, most: usize) -> BTreeMap<Arc<str>, Vec<TcpInfo>> {
+        let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let workers = &self.server.context.workers;
+        for (i, worker) in workers.iter().enumerate() {
+            let share = most / workers.len() + usize::from(i < most % workers.len());
+            worker.live.sample(share, |session| {
+                if let Some((upstream, info)) = session.backend_tcp() {
+                    all.entry(upstream).or_default().push(info);
+                }
+            });
+        }
+        all
     }
 
     /// The listeners in the order of the description: what they listen on, and the upstream that they name.
@@ -283,12 +357,6 @@ impl Handle {
     #[cfg(feature = "metrics")]
     pub(crate) fn last_detailed_metrics(&self) -> Option<DetailedMetrics> {
         self.server.detailed_metrics(true)
-    }
-
-    /// The counters by listener, of [`detailed_metrics`](Self::detailed_metrics). O(workers × listeners), and allocates.
-    #[cfg(feature = "admin")]
-    pub(crate) fn listener_metrics(&self) -> Option<Vec<ListenerMetrics>> {
-        self.server.listener_metrics()
     }
 
     /// The upstreams that the server follows, in the order of the description.

@@ -4,6 +4,7 @@
 //! - [`serve`]: the server's life; `pause`: without accepting; `shutdown`: its last phases; [`handle`]: what an embedder holds of it.
 //! - `reload`, `active_config`: what a reload replaces. `diff` decides what it adds, keeps, changes and removes,
 //!   `listener_set` and `upstream_set` do so.
+//! - `readiness`: whether it should get new connections.
 //! - [`worker_pool`]: the threads; [`budget`]: the descriptors.
 
 mod active_config;
@@ -18,7 +19,9 @@ mod listener_set;
 mod pause;
 mod pending_listener;
 pub(crate) mod phase;
+mod pre_stop;
 pub(crate) mod proxy;
+mod readiness;
 mod reload;
 mod reload_history;
 pub(crate) mod report;
@@ -32,6 +35,7 @@ pub use budget::DescriptorBudget;
 pub use handle::Handle;
 pub use phase::Phase;
 pub use proxy::{Proxy, ProxyBuilder};
+pub use readiness::ReadinessWatch;
 pub use reload_history::ReloadRecord;
 pub use report::{Changes, DrainReport, ReloadCounts, ReloadReport};
 pub use serve::Server;

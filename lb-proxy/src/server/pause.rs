@@ -14,9 +14,10 @@ use crate::state::worker::{COHORTS, Worker};
 pub(super) fn pause(server: &ServerState) -> bool {
     let mut active = server.active();
     let workers = server.context.workers.clone();
-    let drained = drain(workers, active.shutdown);
+    let drained = drain(workers, active.shutdown.clone());
     let paused = active.pause(|| server.context.runtime.spawn(drained).abort_handle());
     if paused {
+        server.context.trackers.readiness.changed();
         info!("Stopped accepting, draining");
     }
     paused
@@ -31,6 +32,7 @@ pub(super) fn resume(server: &ServerState) -> bool {
         workers.iter().for_each(|worker| worker.renew_cohorts());
     });
     if resumed {
+        server.context.trackers.readiness.changed();
         info!("Accepting again");
     }
     resumed

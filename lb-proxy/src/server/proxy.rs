@@ -1,9 +1,11 @@
 //! The description of a proxy.
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::pre_stop::PreStopHook;
 use super::worker_pool::Workers;
 use crate::error::BuildError;
 use crate::limits::Limits;
@@ -31,9 +33,10 @@ pub struct Proxy {
 }
 
 /// How a server shuts down.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct ShutdownConfig {
     pub(crate) pre_stop_delay: Duration,
+    pub(crate) pre_stop_hook: Option<PreStopHook>,
     pub(crate) drain_timeout: Option<Duration>,
     pub(crate) close_spread: Duration,
 }
@@ -42,6 +45,7 @@ impl Default for ShutdownConfig {
     fn default() -> Self {
         Self {
             pre_stop_delay: Duration::ZERO,
+            pre_stop_hook: None,
             drain_timeout: Some(Duration::from_secs(30)),
             close_spread: Duration::ZERO,
         }
@@ -196,6 +200,21 @@ impl ProxyBuilder {
     #[doc(alias = "preStop")]
     pub fn pre_stop_delay(mut self, delay: Duration) -> Self {
         self.proxy.shutdown.pre_stop_delay = delay;
+        self
+    }
+
+    /// Sets a function that a shutdown calls once [`Handle::is_ready`](crate::Handle::is_ready) has become false: it goes on
+    /// accepting until the future of the function completes, and at least for the [`pre_stop_delay`](Self::pre_stop_delay).
+    /// For a program that withdraws a route or an address and can tell when that is done. Default: none.
+    ///
+    /// The future runs in the task of [`Server::run`](crate::Server::run). [`Handle::abort`](crate::Handle::abort) drops it.
+    /// It has no time limit, so the function sets one if it needs one.
+    #[doc(alias = "preStop")]
+    pub fn pre_stop_hook<F: Future<Output = ()> + Send + 'static>(
+        mut self,
+        hook: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self {
+        self.proxy.shutdown.pre_stop_hook = Some(PreStopHook::new(hook));
         self
     }
 

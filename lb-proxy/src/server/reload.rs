@@ -27,6 +27,7 @@ pub(crate) async fn reload(
             error => return Err(error),
         }
     };
+    server.context.trackers.readiness.changed();
     for closing in &closing {
         closing.closed().await;
         if !report.listeners.changed.contains(&closing.endpoint) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::time::Instant;
 
 use super::active_config::ActiveConfig;
 use super::context::ServerContext;
@@ -12,8 +13,6 @@ use super::phase::Phase;
 use super::reload_history::{ReloadHistory, ReloadRecord};
 use super::report::{ReloadCounts, ReloadReport};
 use crate::metrics::DetailedMetrics;
-#[cfg(feature = "admin")]
-use crate::metrics::ListenerMetrics;
 
 /// What a server and its handles share.
 #[derive(Debug)]
@@ -25,6 +24,8 @@ pub(crate) struct ServerState {
     pub(crate) started: SystemTime,
     /// Held during a reload, so that reloads are applied one after the other.
     pub(crate) reloading: AsyncMutex<()>,
+    /// Until when the last report of the embedder's control loop holds.
+    alive_until: Mutex<Option<Instant>>,
     applied: AtomicU64,
     failed: AtomicU64,
 }
@@ -38,6 +39,7 @@ impl ServerState {
             history: ReloadHistory::default(),
             started: SystemTime::now(),
             reloading: AsyncMutex::default(),
+            alive_until: Mutex::default(),
             applied: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         })
@@ -65,6 +67,27 @@ impl ServerState {
         }
     }
 
+    /// Until when the last report of the embedder's control loop holds, if there was one.
+    pub(crate) fn alive_until(&self) -> Option<Instant> {
+        *self.lock_alive()
+    }
+
+    /// Takes a report of the embedder's control loop, which holds until `until`.
+    pub(crate) fn note_alive(&self, until: Instant) {
+        let before = self.lock_alive().replace(until);
+        // Else what watches looks again at the end of the report before, and finds this one.
+        if before.is_none_or(|before| before <= Instant::now() || until < before) {
+            self.context.trackers.readiness.changed();
+        }
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock_alive(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.alive_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The counters by listener, upstream and backend, if the server has them. With `forget`, what was removed and has no
     /// session any more is reported for the last time.
     pub(crate) fn detailed_metrics(&self, forget: bool) -> Option<DetailedMetrics> {
@@ -78,14 +101,6 @@ impl ServerState {
             .map(|upstream| (Arc::clone(upstream.shared_name()), upstream.backends()))
             .collect();
         Some(detailed.read(&listeners, &sets, forget))
-    }
-
-    /// The counters by listener, if the server has them.
-    #[cfg(feature = "admin")]
-    pub(crate) fn listener_metrics(&self) -> Option<Vec<ListenerMetrics>> {
-        let detailed = self.context.trackers.detailed()?;
-        let listeners = self.active().endpoints();
-        Some(detailed.read_listeners(&listeners, false))
     }
 
     /// A panic under the lock leaves the value consistent.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join;
 use tokio::select;
 use tokio::time::{Instant, sleep};
 use tracing::info;
@@ -31,15 +32,25 @@ pub(super) async fn run(server: &ServerState) -> DrainReport {
     report
 }
 
-/// Keeps accepting for the pre-stop delay. Returns how long that took.
+/// Keeps accepting for the pre-stop delay, and until the pre-stop hook completes. Returns how long that took.
 async fn leave(server: &ServerState) -> Duration {
     let began = Instant::now();
     server.phase.send_replace(Phase::Leaving);
-    let ShutdownConfig { pre_stop_delay, .. } = server.active().shutdown;
-    if !pre_stop_delay.is_zero() {
-        info!(?pre_stop_delay, "Pre-stop delay started");
+    let ShutdownConfig {
+        pre_stop_delay,
+        pre_stop_hook,
+        ..
+    } = server.active().shutdown.clone();
+    if !pre_stop_delay.is_zero() || pre_stop_hook.is_some() {
+        let hook = pre_stop_hook.is_some();
+        info!(?pre_stop_delay, hook, "Pre-stop delay started");
+        let hooked = async {
+            if let Some(hook) = pre_stop_hook {
+                hook.call().await;
+            }
+        };
         select! {
-            () = sleep(pre_stop_delay) => {}
+            _ = join(sleep(pre_stop_delay), hooked) => {}
             () = server.context.signals.stop.cancelled() => {}
         }
     }

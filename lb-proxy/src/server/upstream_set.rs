@@ -10,14 +10,14 @@ use super::report::Changes;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
 use crate::upstream::Upstream;
-use crate::upstream::checks::permits::ProbePermits;
+use crate::upstream::checks::resources::ProbeResources;
 
 /// The upstreams that the server follows.
 #[derive(Debug, Default)]
 pub(crate) struct UpstreamSet {
     followed: Vec<FollowedUpstream>,
     /// What the probes of all of them share.
-    probes: ProbePermits,
+    probes: ProbeResources,
 }
 
 #[derive(Debug)]
@@ -70,8 +70,11 @@ impl UpstreamSet {
         changes
     }
 
-    /// Counts the sessions of the followed upstreams in detail, if the server does.
-    pub(crate) fn count_in(&self, trackers: &Trackers) {
+    /// Counts the sessions of the followed upstreams in detail, if the server does, and observes what they contribute to its
+    /// readiness.
+    pub(crate) fn observe(&self, trackers: &Trackers) {
+        self.all()
+            .for_each(|upstream| upstream.observe_readiness(&trackers.readiness));
         if let Some(detailed) = trackers.detailed() {
             self.all().for_each(|upstream| upstream.count_in(detailed));
         }

@@ -1,16 +1,19 @@
 //! Observations that outlive every reload.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::hops::HopTracker;
 use crate::failures::FailureReports;
 use crate::metrics::detailed::DetailedCounters;
+use crate::readiness::ReadinessSignal;
 
 /// Shared by the workers and the listeners of one proxy, from its bind to its end.
 #[derive(Debug)]
 pub(crate) struct Trackers {
     pub(crate) failures: FailureReports,
     pub(crate) hops: HopTracker,
+    /// Signalled when the readiness of the server may have changed.
+    pub(crate) readiness: Arc<ReadinessSignal>,
     detailed: OnceLock<DetailedCounters>,
 }
 
@@ -19,6 +22,7 @@ impl Trackers {
         Self {
             failures: FailureReports::default(),
             hops: HopTracker::new(),
+            readiness: ReadinessSignal::new(),
             detailed: OnceLock::new(),
         }
     }

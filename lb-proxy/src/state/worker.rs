@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::select;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -117,6 +118,11 @@ impl Worker {
     ) {
         let accepting = self.accepting.track_future(accept_loop);
         self.runtime.spawn(loops.track_future(accepting));
+    }
+
+    /// A task on the worker's runtime that ends as soon as it runs.
+    pub(crate) fn answer(&self) -> JoinHandle<()> {
+        self.runtime.spawn(async {})
     }
 
     /// Runs until `stop` is cancelled, then waits for the last session.

@@ -8,7 +8,7 @@ use lb_discovery::{Driver, DriverConfig, Source};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use super::checks::list::{CheckList, DescribedCheck, initial_health};
-use super::description::{SourceDescription, UpstreamDescription};
+use super::description::{PolicyDescription, SourceDescription, UpstreamDescription};
 use super::key_part::{KeyPart, KeyParts};
 use super::membership::Membership;
 use super::send_proxy::{HeaderSetting, SendProxy};
@@ -17,6 +17,7 @@ use super::{Plan, Shared, Shell, Upstream};
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::health::{CheckSettings, HealthCheck};
+use crate::readiness::ReadinessObservers;
 use crate::upstream::drain::{LossConfig, OnBackendLoss, SessionDrain};
 use crate::upstream::transitions::TransitionHistory;
 use crate::upstream::wait_queue::{Queue, WaitQueue};
@@ -35,6 +36,7 @@ pub struct UpstreamBuilder {
     header: HeaderSetting,
     hash_key: KeyParts,
     checks: Vec<DescribedCheck>,
+    essential: bool,
     fingerprint: Option<Arc<str>>,
 }
 
@@ -51,6 +53,7 @@ impl UpstreamBuilder {
             header: HeaderSetting::default(),
             hash_key: KeyParts::default(),
             checks: Vec::new(),
+            essential: false,
             fingerprint: None,
         }
     }
@@ -131,6 +134,17 @@ impl UpstreamBuilder {
         self
     }
 
+    /// Sets whether a server is [ready](crate::Handle::readiness) only while a backend of this upstream could be picked. Default:
+    /// no, because a server without backends may still be the best one that clients can reach: if replicas lose the same
+    /// backends, none of them is ready. Not for [fixed](Self::fixed) upstreams.
+    ///
+    /// Failures that eject every backend make the server not ready until the first ejection ends; a backend that is the only
+    /// one is never ejected for them. Active [checks](Self::health_check) tell more reliably.
+    pub fn essential(mut self, essential: bool) -> Self {
+        self.essential = essential;
+        self
+    }
+
     /// Sets a text that stands for what a [reload](crate::Handle::reload) cannot compare by itself: the functions of
     /// [`Map`](lb_discovery::Map)s and the settings of sources that their
     /// [identities](lb_discovery::Source::identity) leave out.
@@ -201,7 +215,7 @@ impl UpstreamBuilder {
         let sources = self.sources.iter();
         let description = UpstreamDescription {
             name: Arc::clone(&self.name),
-            policy: UpstreamDescription::of_policy(&*self.policy),
+            policy: PolicyDescription::new(&*self.policy),
             balancer: self.balancer.clone(),
             sources: sources
                 .map(|source| SourceDescription::new(&**source))
@@ -212,6 +226,7 @@ impl UpstreamBuilder {
             header: self.header.clone(),
             hash_key: self.hash_key.clone(),
             checks: self.checks.clone(),
+            essential: self.essential,
             fingerprint: self.fingerprint,
         };
         let (mut updater, balancer) = balancer(Arc::clone(&self.policy));
@@ -236,6 +251,7 @@ impl UpstreamBuilder {
             header: Setting::new(self.header),
             hash_key: Setting::new(self.hash_key),
             ready: watch::Sender::new(false),
+            observers: ReadinessObservers::default(),
             checks: CheckList::default(),
             memberships: watch::Sender::new(0),
             membership: Mutex::new(Membership::new(updater)),

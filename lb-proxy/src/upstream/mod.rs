@@ -14,6 +14,7 @@ mod membership;
 pub(crate) mod outcome;
 pub(crate) mod overrides;
 mod pick;
+mod readiness;
 mod record_transition;
 pub(crate) mod send_proxy;
 mod setting;
@@ -35,6 +36,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use crate::clock::Clock;
 use crate::metrics::detailed::DetailedCounters;
 use crate::metrics::{BackendCounters, UpstreamCounters};
+use crate::readiness::ReadinessObservers;
 
 use checks::list::{CheckList, DescribedCheck};
 use description::UpstreamDescription;
@@ -77,6 +79,7 @@ struct Shared {
     header: Setting<HeaderSetting>,
     hash_key: Setting<KeyParts>,
     ready: watch::Sender<bool>,
+    observers: ReadinessObservers,
     checks: CheckList,
     /// How many memberships have been published.
     memberships: watch::Sender<u64>,
@@ -180,9 +183,14 @@ impl Upstream {
         &self.shared().name
     }
 
-    /// The policy with its parameters, as its `Debug` text.
-    pub fn policy_text(&self) -> String {
-        self.description().policy.clone()
+    /// The name of its policy, as in [`PolicyKind`](lb_core::policy::PolicyKind).
+    pub fn policy_name(&self) -> &'static str {
+        self.description().policy.name
+    }
+
+    /// The [settings](Policy::settings) of its policy.
+    pub fn policy_settings(&self) -> Vec<(&'static str, String)> {
+        self.description().policy.settings.clone()
     }
 
     /// Whether the first membership is known.
@@ -227,6 +235,7 @@ impl Upstream {
             {
                 counters.health_changed(backend, health);
             }
+            self.readiness_changed();
             self.serve_queue();
         }
         news

@@ -26,6 +26,7 @@ impl Lease {
         let upstream = recorder.upstream;
         self.report_connected(upstream.now());
         upstream.drain().healthy(self.addr());
+        upstream.shared().observers.connected();
     }
 
     /// Counts, reports and logs a failed attempt.
@@ -80,6 +81,7 @@ impl Lease {
             }
             upstream.drain().unhealthy(addr);
             upstream.record_transition(addr, TransitionKind::Ejected);
+            upstream.shared().observers.ejected();
             warn!(upstream = upstream.name(), backend.addr = %endpoint, %error, "Backend ejected");
         }
         ejects

@@ -8,6 +8,7 @@
 //! | [`descriptors`] | the descriptors of this process: counts and limits | |
 //! | [`kernel`] | a connection as the kernel sees it, urgent data | |
 //! | [`log`] | the log of a test's thread | |
+//! | [`namespace`] | a network namespace: links, commands and threads in it | |
 //! | [`namespaces`] | two network namespaces with a link between them | |
 //! | [`nodes`] | backends that answer with their name | |
 //! | [`sockets`] | addresses that are reserved, refuse or never answer | |
@@ -45,6 +46,8 @@ pub mod kernel;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod log;
+#[cfg(target_os = "linux")]
+pub mod namespace;
 #[cfg(target_os = "linux")]
 pub mod namespaces;
 pub mod nodes;

@@ -14,6 +14,7 @@ mod health;
 mod metrics;
 #[cfg(feature = "metrics")]
 mod prometheus;
+mod readiness;
 mod reload;
 mod reload_upstreams;
 mod removal;

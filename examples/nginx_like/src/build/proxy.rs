@@ -35,6 +35,7 @@ pub(crate) fn proxy(
     let most_sessions = most_sessions(config, workers);
     let mut proxy = Proxy::builder()
         .drain_timeout(config.worker_shutdown_timeout)
+        .pre_stop_delay(config.withdraw_delay)
         .workers(match workers {
             NonZeroUsize::MIN => Workers::CurrentRuntime,
             several => Workers::Threads(several),

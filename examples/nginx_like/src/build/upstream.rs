@@ -54,6 +54,7 @@ fn upstream(
     let mut upstream = lb_proxy::Upstream::builder(config.name.as_str())
         .policy(policy(&config.method))
         .fingerprint(fingerprint(config))
+        .essential(config.essential)
         // As in nginx, a name that does not exist any more removes its servers; any other failure keeps them.
         .discovery_config(DriverConfig::default().on_empty(OnEmpty::Apply));
     if let Method::Hash { key, .. } = &config.method {

@@ -9,6 +9,7 @@ use super::admin::AdminListen;
 use super::error_log::ErrorLog;
 use super::events::EventsBlock;
 use super::pid::PidPath;
+use super::ready_file::ReadyFileConfig;
 use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
@@ -43,6 +44,10 @@ pub(crate) struct Config {
     pub(crate) pid: PidPath,
     /// `daemon`, off by default, other than in nginx.
     pub(crate) daemon: bool,
+    /// `lb_ready_file`, ours.
+    pub(crate) ready_file: Option<ReadyFileConfig>,
+    /// `lb_withdraw_delay`, ours: how long a shutdown by SIGQUIT goes on accepting after the server is no longer ready.
+    pub(crate) withdraw_delay: Duration,
     /// `worker_connections`, 512 by default: how many connections one worker holds, those to backends included.
     pub(crate) worker_connections: NonZeroU32,
     /// The `stream` block.
@@ -96,6 +101,8 @@ pub(crate) struct MainBlock {
     pub(crate) worker_shutdown_timeout: Option<Duration>,
     pub(crate) pid: Option<PathBuf>,
     pub(crate) daemon: Option<bool>,
+    pub(crate) ready_file: Option<ReadyFileConfig>,
+    pub(crate) withdraw_delay: Option<Duration>,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) events: Option<EventsBlock>,
     pub(crate) stream: Option<StreamBlock>,
@@ -116,6 +123,14 @@ const MAIN: &[Directive<MainBlock>] = &[
     }),
     Directive::block("http", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.http, |_| not_served(statement, reader))
+    }),
+    Directive::simple("lb_ready_file", AtLeast(1), |main, statement, reader| {
+        statement.once(&mut main.ready_file, |statement| {
+            ReadyFileConfig::read(statement, reader)
+        })
+    }),
+    Directive::simple("lb_withdraw_delay", Exactly(1), |main, statement, _| {
+        statement.once(&mut main.withdraw_delay, Statement::milliseconds)
     }),
     Directive::block("mail", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.mail, |_| not_served(statement, reader))

@@ -14,6 +14,7 @@ use crate::build::error::BuildError;
 use crate::build::loops::Loop;
 use crate::config::admin::AdminListen;
 use crate::config::hint::hint;
+use crate::config::main::Config;
 use crate::logs::syslog::SyslogError;
 use crate::syntax::error::{ConfigError, Os};
 use crate::syntax::span::Span;
@@ -58,6 +59,12 @@ pub(crate) enum StartError {
     AsUser { source: Box<Self>, user: String },
     #[error("open() \"{}\" failed ({})", path.display(), Os(source))]
     Open { path: PathBuf, source: io::Error },
+    #[error(
+        "\"lb_ready_file\": \"{}\" cannot be written ({}): the user of the process needs the right to create files in its directory",
+        path.display(),
+        Os(source)
+    )]
+    ReadyFile { path: PathBuf, source: io::Error },
     #[error("the runtime cannot be started ({})", Os(.0))]
     Runtime(io::Error),
     #[error("{}", reload_failed(.0))]
@@ -87,6 +94,13 @@ impl StartError {
             path: path.to_owned(),
             source,
         }
+    }
+
+    /// The file of `lb_ready_file` cannot be written.
+    pub(crate) fn ready_file(config: &Config) -> impl FnOnce(io::Error) -> Self {
+        let path = config.ready_file.as_ref();
+        let path = path.map_or_else(PathBuf::new, |file| file.path.clone());
+        |source| Self::ReadyFile { path, source }
     }
 
     /// The socket or the token of `lb_admin` cannot be opened.

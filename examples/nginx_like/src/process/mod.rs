@@ -11,6 +11,7 @@ pub(crate) mod helper;
 mod limits;
 pub(crate) mod logs;
 pub(crate) mod metrics;
+pub(crate) mod readiness;
 mod reload;
 pub(crate) mod run;
 pub(crate) mod send_signal;

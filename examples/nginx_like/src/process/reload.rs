@@ -173,6 +173,7 @@ impl Reloader {
                 "worker_rlimit_nofile",
                 config.worker_rlimit_nofile != started.worker_rlimit_nofile,
             ),
+            ("lb_ready_file", config.ready_file != started.ready_file),
             // The process has given up the right, unless it is the superuser or never was.
             (
                 "proxy_bind ... transparent",

@@ -21,6 +21,7 @@ use super::logs::configured::writes_to_stderr;
 use super::logs::logging::{Logging, Logs};
 use super::metrics::ReloadRecord;
 use super::metrics::collector::registry;
+use super::readiness::{ReadinessReporter, SharedReadyFile};
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
 use crate::build::loops;
@@ -96,6 +97,10 @@ impl Prepared {
         if let Some(credentials) = &credentials {
             credentials.switch_to(config.has_transparent_source())?;
         }
+        // As the user of the process, which has to write it to the end; and before anything can go wrong: the file of a process
+        // that was killed may say that the server is ready.
+        let ready_file = SharedReadyFile::create(config.ready_file.as_ref());
+        let ready_file = ready_file.map_err(StartError::ready_file(&config))?;
         let pid_file = PidSlot::default();
         let done = block_on(async {
             let signals = Signals::listen()?;
@@ -114,7 +119,7 @@ impl Prepared {
                 reloader: Reloader::new(config, state, Arc::clone(&pid_file), running, record),
                 files: Arc::clone(&files),
             };
-            serve(server, signals, logging, Some(context)).await
+            serve(server, signals, logging, ready_file, Some(context)).await
         });
         files.end();
         // The control thread may hang on a file and keep its reference, so the guard is taken out of the slot.
@@ -132,12 +137,16 @@ pub(crate) async fn serve(
     server: Server,
     signals: Signals,
     logging: &Logging,
+    ready_file: SharedReadyFile,
     context: Option<ControlContext>,
 ) -> Result<(), StartError> {
     let control = Control::new(context, server.handle(), logging.clone());
-    let following = spawn(signals.follow(server.handle(), control));
+    let reporter = ReadinessReporter::new(server.handle(), ready_file.clone());
+    let reporting = spawn(reporter.run());
+    let following = spawn(signals.follow(server.handle(), control, ready_file));
     server.run(std::future::pending()).await;
     following.abort();
+    reporting.abort();
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::control::{Control, Task};
 use super::error::StartError;
+use super::readiness::SharedReadyFile;
 use crate::session_log::shutdown;
 
 /// Streams of the signals that the process handles.
@@ -42,23 +43,31 @@ impl Signals {
     }
 
     /// Handles signals until it is dropped. It never waits for a file.
-    pub(crate) async fn follow(mut self, handle: Handle, control: Control) {
+    pub(crate) async fn follow(
+        mut self,
+        handle: Handle,
+        control: Control,
+        ready_file: SharedReadyFile,
+    ) {
         loop {
             select! {
                 _ = self.hangup.recv() => control.request(Task::Reload),
                 _ = self.interrupt.recv() => {
                     info!("SIGINT received: exiting");
                     shutdown::note_fast();
+                    ready_file.leave();
                     handle.abort();
                 }
                 _ = self.quit.recv() => {
                     info!("SIGQUIT received: shutting down gracefully");
+                    ready_file.leave();
                     handle.shutdown();
                 }
                 _ = self.reopen.recv() => control.request(Task::Reopen),
                 _ = self.terminate.recv() => {
                     info!("SIGTERM received: exiting");
                     shutdown::note_fast();
+                    ready_file.leave();
                     handle.abort();
                 }
                 _ = self.upgrade.recv() => {

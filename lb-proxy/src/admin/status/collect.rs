@@ -6,25 +6,25 @@ use lb_core::Endpoint;
 
 use super::backend::OverrideReport;
 use super::server::{
-    DescriptorsReport, ListenerCountersReport, ListenerReport, ReadinessReason, ReloadEntry,
-    ServerReport, millis,
+    DescriptorsReport, ListenerReport, ReadinessReason, ReloadEntry, ServerReport, millis,
 };
 use super::upstream::UpstreamReport;
 use super::{Status, VERSION};
 use crate::admin::program::Program;
-use crate::reports::Phase;
+use crate::reports::{DetailedMetrics, Phase, Readiness};
 use crate::{Handle, Upstream};
 
-/// The status of the server of `handle`. O(backends), and allocates.
+/// The status of the server of `handle`. O(backends + workers), and allocates.
 pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
     let upstreams = handle.upstreams();
     let overrides: Vec<_> = upstreams.iter().map(Upstream::overrides).collect();
+    let counted = handle.detailed_metrics().unwrap_or_default();
     let with_overrides = || upstreams.iter().zip(&overrides);
     Status {
         version: VERSION,
         time_ms: millis(SystemTime::now()),
-        server: server(handle, &upstreams, program),
-        listeners: listeners(handle),
+        server: server(handle, program),
+        listeners: listeners(handle, &counted),
         overrides: with_overrides()
             .flat_map(|(upstream, overrides)| {
                 let report = |active| OverrideReport::of(upstream.name(), active);
@@ -32,7 +32,11 @@ pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
             })
             .collect(),
         upstreams: with_overrides()
-            .map(|(upstream, overrides)| UpstreamReport::of(upstream, overrides))
+            .map(|(upstream, overrides)| {
+                let mut counted = counted.upstreams.iter();
+                let counted = counted.find(|counted| *counted.upstream == *upstream.name());
+                UpstreamReport::of(upstream, overrides, counted)
+            })
             .collect(),
         reloads: handle
             .reload_history()
@@ -46,32 +50,22 @@ pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
     }
 }
 
-fn listeners(handle: &Handle) -> Vec<ListenerReport> {
-    let detailed = handle.listener_metrics().unwrap_or_default();
+fn listeners(handle: &Handle, counted: &DetailedMetrics) -> Vec<ListenerReport> {
     let report = |(endpoint, upstream): (Endpoint, Upstream)| {
-        let mut counted = detailed.iter();
+        let mut counted = counted.listeners.iter();
         let counted = counted.find(|counted| counted.is_current && counted.listener == endpoint);
         ListenerReport {
             endpoint: endpoint.to_string(),
             upstream: upstream.name().to_owned(),
-            counters: counted.map(|counted| ListenerCountersReport {
-                accepted: counted.accepted,
-                active: counted.active,
-                ends: counted
-                    .ended
-                    .iter()
-                    .filter(|(_, count)| *count > 0)
-                    .map(|(reason, count)| (reason.name().to_owned(), count))
-                    .collect(),
-            }),
+            counters: counted.map(Into::into),
         }
     };
     handle.listeners().into_iter().map(report).collect()
 }
 
-fn server(handle: &Handle, upstreams: &[Upstream], program: &Program) -> ServerReport {
+fn server(handle: &Handle, program: &Program) -> ServerReport {
     let budget = handle.descriptors();
-    let reasons = readiness(handle, upstreams);
+    let reasons = reasons(&handle.readiness());
     let totals = handle.metrics();
     ServerReport {
         program: program.name.clone(),
@@ -98,45 +92,15 @@ fn server(handle: &Handle, upstreams: &[Upstream], program: &Program) -> ServerR
 }
 
 /// Every condition of readiness, met or not.
-pub(crate) fn readiness(handle: &Handle, upstreams: &[Upstream]) -> Vec<ReadinessReason> {
-    let reason = |check: &str, ok: bool, detail: String| ReadinessReason {
-        check: check.to_owned(),
-        ok,
-        detail,
-    };
-    let phase = handle.phase();
-    let bound = (Phase::Serving..Phase::Draining).contains(&phase);
-    let leaving = phase > Phase::Serving || handle.is_leaving();
-    let mut reasons = vec![
-        reason(
-            "shutdown",
-            !leaving,
-            if leaving {
-                "the server shuts down".to_owned()
-            } else {
-                "not shutting down".to_owned()
-            },
-        ),
-        reason(
-            "listeners",
-            bound,
-            if bound {
-                format!("{} bound", handle.local_addrs().len())
-            } else {
-                "no connections are accepted".to_owned()
-            },
-        ),
-    ];
-    let waiting = upstreams.iter().filter(|upstream| !upstream.is_ready());
-    let waiting: Vec<&str> = waiting.map(Upstream::name).collect();
-    if waiting.is_empty() {
-        let detail = format!("first membership of {} upstreams known", upstreams.len());
-        reasons.push(reason("membership", true, detail));
-    }
-    let unknown = |name| format!("no source of upstream \"{name}\" has answered yet");
-    let waiting = waiting.into_iter();
-    reasons.extend(waiting.map(|name| reason("membership", false, unknown(name))));
-    reasons
+fn reasons(readiness: &Readiness) -> Vec<ReadinessReason> {
+    let conditions = readiness.conditions().iter();
+    conditions
+        .map(|condition| ReadinessReason {
+            check: condition.check.name().to_owned(),
+            ok: condition.ok,
+            detail: condition.detail.clone(),
+        })
+        .collect()
 }
 
 fn phase_name(phase: Phase) -> &'static str {

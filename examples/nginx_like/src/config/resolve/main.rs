@@ -41,6 +41,8 @@ pub(crate) fn config(
             is_default: main.pid.is_none(),
             path: main.pid.unwrap_or_else(default_pid),
         },
+        ready_file: main.ready_file,
+        withdraw_delay: main.withdraw_delay.unwrap_or_default(),
         daemon: main.daemon.unwrap_or(false),
         worker_connections: main
             .events

@@ -64,6 +64,9 @@ pub(super) const AS_NGINX: &[(In, &str, usize, &str)] = &[
     (Stream, "log_format a '$-';", 2, r#"invalid parameter "$-""#),
     (Server, "access_log a;", 2, "log format is not specified"),
     (Server, "access_log a none;", 2, r#"unknown log format "none""#),
+    (Server, "access_log a lb_json interim=500ms;", 2, r#"invalid interim time "500ms""#),
+    (Server, "access_log a lb_json interim=1s;\naccess_log b lb_json;\naccess_log c lb_json interim=2s;", 4, r#""interim=2s" differs from that of another access_log of this server: a session is reported at one interval"#),
+    (Stream, "log_format a b;\nserver { listen 446; proxy_pass 10.0.0.1:446; access_log x a interim=1m; }", 3, r#""interim" needs a format that says which lines are interim: lb_json"#),
     (Server, "access_log off x;", 2, r#"invalid parameter "x""#),
     (Server, "error_log syslog:;", 2, r#"unknown syslog parameter """#),
     (Server, "error_log syslog:tag=a;", 2, "no syslog server specified"),
@@ -258,6 +261,16 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Stream, "lb_admin 127.0.0.1:1; server { return x; listen [::]:1 ipv6only=off; }", 2, r#""lb_admin" and the "listen [::]:1" in test.conf:2 cannot share an address: give "lb_admin" another port or path"#, None),
     (Stream, "lb_admin unix:/run/a; server { return x; listen unix:/run/a; }", 2, r#""lb_admin" and the "listen unix:/run/a" in test.conf:2 cannot share an address: give "lb_admin" another port or path"#, None),
     (Stream, "lb_admin 127.0.0.1:1;\nlb_admin unix:a;", 3, r#""lb_admin" directive is duplicate"#, None),
+    // Readiness.
+    (Main, "lb_ready_file;", 1, r#"invalid number of arguments in "lb_ready_file" directive"#, None),
+    (Main, "lb_ready_file \"\";", 1, r#""lb_ready_file" directive invalid value"#, None),
+    (Main, "lb_ready_file a ready=x;", 1, r#"invalid parameter "ready=x""#, None),
+    (Main, "lb_ready_file a ready=1 ready=2;", 1, r#"invalid parameter "ready=2""#, None),
+    (Main, "lb_ready_file a heartbeat=1ms;", 1, r#"invalid parameter "heartbeat=1ms""#, None),
+    (Main, "lb_ready_file a b;", 1, r#"invalid parameter "b""#, None),
+    (Main, "lb_ready_file a ready=-254;", 1, r#""ready" and "not_ready" of "lb_ready_file" are both -254: what reads the file could not tell them apart"#, None),
+    (Main, "lb_withdraw_delay x;", 1, r#""lb_withdraw_delay" directive invalid value"#, None),
+    (Stream, "upstream u { lb_essential; server 10.0.0.1:1;\nlb_essential; }", 3, r#""lb_essential" directive is duplicate"#, None),
     // Directives that are not there yet.
     (Server, "proxy_ssl on;", 2, r#"the "on" parameter of the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
     // Where a connection goes. These are the words of nginx 1.31.

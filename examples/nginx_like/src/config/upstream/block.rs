@@ -10,7 +10,7 @@ use super::server::UpstreamServer;
 use crate::config::health_check::ServerCheck;
 use crate::config::resolver::{NameResolution, Resolver};
 use crate::config::zone;
-use crate::syntax::directive::Args::{AtLeast, Between};
+use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::ConfigError;
 use crate::syntax::reader::Reader;
@@ -32,6 +32,8 @@ pub(crate) struct Upstream {
     pub(crate) resolver: Option<Resolver>,
     /// `resolver_timeout`, 30 s by default. Zero means no limit.
     pub(crate) resolver_timeout: Duration,
+    /// `lb_essential`, ours: the server is not ready while the upstream has no usable backend.
+    pub(crate) essential: bool,
     /// `health_check` of the servers that pass to it.
     pub(crate) checks: Vec<ServerCheck>,
     /// The place of the block or of the `proxy_pass`.
@@ -46,6 +48,7 @@ pub(crate) struct UpstreamBlock {
     pub(crate) servers: Vec<UpstreamServer>,
     pub(crate) kubernetes: Vec<Kubernetes>,
     pub(crate) name_resolution: NameResolution,
+    pub(crate) essential: Option<()>,
     pub(crate) span: Span,
 }
 
@@ -68,6 +71,9 @@ impl Block for UpstreamBlock {
             }
             upstream.servers.push(server);
             Ok(())
+        }),
+        Directive::simple("lb_essential", Exactly(0), |upstream, statement, _| {
+            statement.once(&mut upstream.essential, |_| Ok(()))
         }),
         Directive::simple("zone", Between(1, 2), |_, statement, _| {
             check_zone(statement)
@@ -117,6 +123,7 @@ impl UpstreamBlock {
             servers: Vec::new(),
             kubernetes: Vec::new(),
             name_resolution: NameResolution::default(),
+            essential: None,
             span: statement.span.clone(),
         })?;
         let checked = if reader.has_mistaken("server", before) {

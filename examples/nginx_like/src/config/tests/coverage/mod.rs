@@ -102,6 +102,18 @@ const OURS: &[(&str, &str)] = &[
         "lb_error_log_rate",
         "whether lines about a storm of failures are counted instead of written",
     ),
+    (
+        "lb_essential",
+        "whether the readiness waits for the upstream",
+    ),
+    (
+        "lb_ready_file",
+        "a file that exists while the process is ready",
+    ),
+    (
+        "lb_withdraw_delay",
+        "how long a shutdown waits after it is not ready any more",
+    ),
 ];
 
 /// The reason why a directive has no effect, if there is one.

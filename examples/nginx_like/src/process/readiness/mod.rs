@@ -1,0 +1,7 @@
+//! What tells other programs whether the server should get new connections: a file and systemd.
+
+mod ready_file;
+mod reporter;
+mod service_manager;
+
+pub(crate) use reporter::{ReadinessReporter, SharedReadyFile};

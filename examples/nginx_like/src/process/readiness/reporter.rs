@@ -1,0 +1,150 @@
+//! The task that reports readiness.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lb_proxy::Handle;
+use lb_proxy::reports::Readiness;
+use tokio::join;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use super::ready_file::{ReadyFile, Shown};
+use super::service_manager::ServiceManager;
+use crate::config::ready_file::ReadyFileConfig;
+
+/// How long a report of the control loop holds where no directive says so.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// Of how many reports in a row one has to come in time.
+const REPORTS: u32 = 3;
+
+/// The readiness file, if there is one. The handler of signals writes to it as well.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedReadyFile(Option<Arc<Mutex<ReadyFile>>>);
+
+impl SharedReadyFile {
+    /// Writes that the server is not ready.
+    pub(crate) fn create(config: Option<&ReadyFileConfig>) -> io::Result<Self> {
+        let file = config.cloned().map(ReadyFile::create).transpose()?;
+        Ok(Self(file.map(|file| Arc::new(Mutex::new(file)))))
+    }
+
+    /// Writes that the shutdown has begun: before the first socket closes.
+    pub(crate) fn leave(&self) {
+        self.show(Shown::Leaving);
+    }
+
+    fn show(&self, shown: Shown) {
+        if let Some(mut file) = self.lock() {
+            file.show(shown);
+        }
+    }
+
+    fn beat(&self) {
+        if let Some(mut file) = self.lock() {
+            file.beat();
+        }
+    }
+
+    fn heartbeat(&self) -> Option<Duration> {
+        self.lock().map(|file| file.config().heartbeat)
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, ReadyFile>> {
+        let file = self.0.as_ref()?;
+        Some(file.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Reports the readiness of a server to a file and to systemd, and that its control loop is alive.
+///
+/// It runs on the main thread, as the handler of signals does: a process whose main thread hangs does not look alive. It writes to
+/// the file there as well, which is one rename: the file belongs on a file system in memory, such as `/run`.
+#[derive(Debug)]
+pub(crate) struct ReadinessReporter {
+    handle: Handle,
+    file: SharedReadyFile,
+    manager: Option<Arc<Mutex<ServiceManager>>>,
+}
+
+impl ReadinessReporter {
+    pub(crate) fn new(handle: Handle, file: SharedReadyFile) -> Self {
+        let manager = ServiceManager::of_process();
+        Self {
+            handle,
+            file,
+            manager: manager.map(|manager| Arc::new(Mutex::new(manager))),
+        }
+    }
+
+    /// Reports until it is dropped.
+    pub(crate) async fn run(self) {
+        join!(self.beat(), self.follow());
+    }
+
+    /// Reports that the control loop is alive, as long as the workers answer.
+    async fn beat(&self) {
+        let longest = self.file.heartbeat().unwrap_or(HEARTBEAT);
+        let watchdog = self.manager().and_then(|manager| manager.watchdog());
+        let period = watchdog.map_or(longest, |watchdog| watchdog.min(longest)) / REPORTS;
+        let mut ticks = interval(period.max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.handle.workers_answer().await;
+            self.handle.heartbeat(longest);
+            self.file.beat();
+            if let Some(mut manager) = self.manager() {
+                manager.alive();
+            }
+        }
+    }
+
+    async fn follow(&self) {
+        if let Some(mut manager) = self.manager() {
+            manager.serving();
+        }
+        let mut watch = self.handle.watch_readiness();
+        let mut before = None;
+        loop {
+            let readiness = watch.changed().await;
+            self.report(&readiness);
+            log(&readiness, &mut before);
+        }
+    }
+
+    fn report(&self, readiness: &Readiness) {
+        self.file.show(match readiness {
+            readiness if readiness.is_leaving() => Shown::Leaving,
+            readiness if readiness.is_ready() => Shown::Ready,
+            _ => Shown::NotReady,
+        });
+        if let Some(mut manager) = self.manager() {
+            if readiness.is_leaving() {
+                manager.stopping();
+            }
+            manager.status(&readiness.to_string());
+        }
+    }
+
+    fn manager(&self) -> Option<MutexGuard<'_, ServiceManager>> {
+        let manager = self.manager.as_ref()?;
+        Some(manager.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Logs the changes, but not the beginning and the end of the process, which have lines of their own.
+fn log(readiness: &Readiness, before: &mut Option<bool>) {
+    let is_ready = readiness.is_ready();
+    if readiness.is_leaving() || *before == Some(is_ready) {
+        return;
+    }
+    match (is_ready, before.is_some()) {
+        (true, _) => info!("Ready"),
+        (false, true) => warn!("{readiness}"),
+        (false, false) => {}
+    }
+    *before = Some(is_ready);
+}

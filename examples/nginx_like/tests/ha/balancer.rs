@@ -1,0 +1,99 @@
+//! nginx_like on a machine, with the file that says whether it is ready.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use test_support::namespace::Namespace;
+
+use crate::process::{Process, eventually};
+
+/// The port of the balancers and of the backends.
+pub(crate) const PORT: u16 = 446;
+
+/// How long it serves during a shutdown while its address or route moves: more than a busy machine needs.
+const WITHDRAW_DELAY: &str = "1s";
+
+/// What a service manager does: it starts the program, and says that it is not ready when it has ended.
+const SERVICE: &str = r#"ready=$1; shift; "$@"; echo -254 >"$ready""#;
+
+/// A running nginx_like. `Drop` kills it.
+#[derive(Debug)]
+pub(crate) struct Balancer {
+    service: Process,
+    dir: PathBuf,
+}
+
+impl Balancer {
+    /// Starts it with `backends`, and waits until it is ready. `dir` gets its files.
+    pub(crate) fn start(
+        machine: &Namespace,
+        dir: &Path,
+        backends: &[String],
+        ready_file_parameters: &str,
+    ) -> Self {
+        let servers = backends
+            .iter()
+            .map(|backend| format!("server {backend}:{PORT};\n"));
+        let servers = servers.collect::<String>();
+        let dir = dir.to_owned();
+        fs::create_dir_all(&dir).unwrap();
+        let text = format!(
+            "error_log stderr info;\npid {pid};\nlb_ready_file {ready} {parameters};\n\
+             lb_withdraw_delay {WITHDRAW_DELAY};\nworker_shutdown_timeout 10s;\nevents {{ worker_connections 4096; }}\nstream {{\n\
+             upstream backends {{\n{servers}}}\n\
+             server {{ listen {PORT}; proxy_pass backends; proxy_connect_timeout 1s; }}\n}}\n",
+            pid = dir.join("pid").display(),
+            ready = ready_file(&dir).display(),
+            parameters = ready_file_parameters,
+        );
+        let conf = dir.join("nginx.conf");
+        fs::write(&conf, text).unwrap();
+        let mut command = machine.command("sh");
+        command
+            .args(["-c", SERVICE, "service"])
+            .arg(ready_file(&dir));
+        command
+            .arg(env!("CARGO_BIN_EXE_nginx_like"))
+            .arg("-c")
+            .arg(conf);
+        let log = dir.join("log");
+        fs::write(&log, "").unwrap();
+        let service = Process::start(&mut command, &log);
+        let balancer = Self { service, dir };
+        let is_ready =
+            || fs::read_to_string(ready_file(&balancer.dir)).is_ok_and(|text| text == "0\n");
+        eventually("readiness", is_ready);
+        balancer
+    }
+
+    /// Waits until the log has `text`.
+    pub(crate) fn logged(&self, text: &str) {
+        let log = self.dir.join("log");
+        let is_logged = || fs::read_to_string(&log).is_ok_and(|log| log.contains(text));
+        eventually(text, is_logged);
+    }
+
+    /// Sends `signal` to nginx_like.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let ids = self.service.ids();
+        let id = ids.get(1).expect("nginx_like runs");
+        crate::process::send(*id, signal);
+    }
+
+    /// Lets it shut down gracefully, until it has stopped to accept connections.
+    pub(crate) fn shut_down(&self) {
+        self.signal(Signal::QUIT);
+        self.logged("Draining");
+    }
+
+    /// Sends `signal` to nginx_like and what started it, as if the machine had failed.
+    pub(crate) fn signal_all(&self, signal: Signal) {
+        self.service.signal_all(signal);
+    }
+}
+
+/// The file that a balancer with the directory `dir` writes.
+pub(crate) fn ready_file(dir: &Path) -> PathBuf {
+    dir.join("ready")
+}

@@ -1,0 +1,64 @@
+//! Faults of one of the two balancers. The other one serves half of the connections all the time.
+
+use rustix::process::Signal;
+use test_support::deadline::ms;
+
+use super::network::BgpNetwork;
+use super::node::Way;
+use crate::figures::{Target, measure};
+use crate::requirements;
+
+#[test]
+fn bfd_withdraws_a_dead_replica() {
+    every_way(
+        "BGP replica dead",
+        Target::Gap(ms(250)),
+        &[Way::Link],
+        |network| {
+            network.lan.unplug("lb1");
+            network.first.signal_all(Signal::KILL);
+        },
+    );
+}
+
+#[test]
+fn a_replica_that_shuts_down_refuses_no_connection() {
+    let ways = [Way::Birdc, Way::Link];
+    every_way(
+        "BGP replica SIGQUIT",
+        Target::NoneRefused,
+        &ways,
+        |network| {
+            network.first.balancer.shut_down();
+        },
+    );
+}
+
+#[test]
+fn a_killed_replica_is_withdrawn() {
+    let ways = [Way::Birdc, Way::Link];
+    every_way(
+        "BGP replica SIGKILLed",
+        Target::Gap(ms(300)),
+        &ways,
+        |network| {
+            network.first.balancer.signal(Signal::KILL);
+        },
+    );
+}
+
+fn every_way(fault: &str, target: Target, ways: &[Way], strike: fn(&mut BgpNetwork)) {
+    if !requirements::are_met() {
+        return;
+    }
+    for way in ways {
+        let fault = format!("{fault}, {}", way.name());
+        measure(&fault, target, || {
+            let run = BgpNetwork::start(*way).strike(strike);
+            if matches!(target, Target::NoneRefused) {
+                assert_eq!(run.refused, 0, "connections were refused");
+            }
+            run
+        });
+    }
+}

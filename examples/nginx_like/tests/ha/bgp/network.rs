@@ -1,0 +1,124 @@
+//! The machines: a client, a router, two balancers and two backends behind it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use tempfile::TempDir;
+use test_support::namespace::Namespace;
+
+use super::node::{BgpNode, Way};
+use crate::balancer::PORT;
+use crate::bird::BirdConfig;
+use crate::client::Client;
+use crate::echo::Echo;
+use crate::figures::Run;
+use crate::lan::{Lan, ip_output, sysctl};
+use crate::process::{Process, eventually};
+use crate::sessions::Sessions;
+
+pub(crate) const ADDRESS: &str = "10.78.100.1";
+pub(crate) const ROUTER: &str = "10.78.1.254";
+const ROUTER_OF_CLIENT: &str = "10.78.0.254";
+
+/// How many sessions are open at a fault, over both balancers.
+const SESSIONS: usize = 40;
+
+#[derive(Debug)]
+pub(crate) struct BgpNetwork {
+    pub(crate) first: BgpNode,
+    _second: BgpNode,
+    pub(crate) lan: Lan,
+    client: Namespace,
+    _bird: Process,
+    router: Namespace,
+    _echoes: [Echo; 2],
+    _backends: [Namespace; 2],
+    _outside: Lan,
+    _dir: TempDir,
+}
+
+impl BgpNetwork {
+    /// Builds it, and waits until the router spreads connections over both balancers and BFD watches both.
+    pub(crate) fn start(way: Way) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (outside, lan) = (Lan::new("10.78.0"), Lan::new("10.78.1"));
+        let client = outside.machine("c", 9);
+        // Otherwise the kernel draws a new hash for a lost packet, and the router beside it uses that one.
+        sysctl(&client, "net.core.txrehash=0");
+        let router = outside.machine("r", 254);
+        lan.attach(&router, "eth1", "r", 254);
+        sysctl(&router, "net.ipv4.ip_forward=1");
+        sysctl(&router, "net.ipv4.fib_multipath_hash_policy=1");
+        client
+            .ip(&["route", "add", "default", "via", ROUTER_OF_CLIENT])
+            .unwrap();
+        let backends = [lan.machine("be1", 11), lan.machine("be2", 12)];
+        let echoes = [0, 1].map(|index| Echo::start(&backends[index], PORT));
+        let addresses = [lan.address(11), lan.address(12)];
+        let node = |name, host| {
+            let (machine, dir) = (lan.machine(name, host), dir.path().join(name));
+            BgpNode::start(machine, &lan.address(host), &dir, way, &addresses)
+        };
+        let (first, second) = (node("lb1", 1), node("lb2", 2));
+        let (setup, bird) = start_router(&router, &lan, dir.path());
+        let network = Self {
+            first,
+            _second: second,
+            lan,
+            client,
+            _bird: bird,
+            router,
+            _echoes: echoes,
+            _backends: backends,
+            _outside: outside,
+            _dir: dir,
+        };
+        eventually("both routes", || network.next_hops() == 2);
+        let sessions = || setup.ask(&["show", "bfd", "sessions"]);
+        eventually("BFD", || sessions().matches(" Up ").count() == 2);
+        network
+    }
+
+    /// Over how many balancers the router spreads connections.
+    pub(crate) fn next_hops(&self) -> usize {
+        let route = ip_output(&self.router, &["route", "show", ADDRESS]);
+        route.matches("via ").count()
+    }
+
+    /// Watches what `fault` does to a client that connects all the time and to sessions that are open, until the router
+    /// has one balancer left. The gap is the time in which connections failed.
+    pub(crate) fn strike(&mut self, fault: impl FnOnce(&mut Self)) -> Run {
+        let to = SocketAddr::new(ADDRESS.parse().unwrap(), PORT);
+        let started = Instant::now();
+        let client = Client::start(&self.client, to);
+        eventually("the first answers", || client.is_served_since(started));
+        let sessions = Sessions::open(&self.client, to, SESSIONS);
+        let struck = Instant::now();
+        fault(self);
+        eventually("the withdrawal", || self.next_hops() == 1);
+        let calm = Instant::now();
+        eventually("answers", || client.is_served_since(calm));
+        let cut = sessions.stop().len();
+        let attempts = client.stop();
+        Run {
+            gap: Run::last_failure(&attempts, struck),
+            cut,
+            ..Run::of(&attempts, struck)
+        }
+    }
+}
+
+fn start_router(router: &Namespace, lan: &Lan, dir: &Path) -> (BirdConfig, Process) {
+    let address = format!("{ADDRESS}/32");
+    let (first, second) = (lan.address(1), lan.address(2));
+    let definitions = [
+        ("ADDRESS", &*address),
+        ("SELF", ROUTER),
+        ("LB1", &*first),
+        ("LB2", &*second),
+    ];
+    let setup = BirdConfig::new("router.conf", &definitions, &dir.join("r"));
+    let bird = setup.start(router);
+    (setup, bird)
+}

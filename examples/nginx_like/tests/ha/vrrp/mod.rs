@@ -1,0 +1,6 @@
+//! Two balancers behind an address that keepalived moves.
+
+mod faults;
+mod network;
+mod node;
+mod planned;

@@ -1,0 +1,99 @@
+//! The machines: a client, two balancers, two backends on one switch.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tempfile::TempDir;
+use test_support::namespace::Namespace;
+
+use super::node::VrrpNode;
+use crate::balancer::PORT;
+use crate::client::Client;
+use crate::echo::Echo;
+use crate::figures::Run;
+use crate::keepalived::Variant;
+use crate::lan::Lan;
+use crate::process::eventually;
+use crate::sessions::Sessions;
+
+const ADDRESS: &str = "10.77.0.100";
+
+/// How many sessions are open at a fault.
+pub(crate) const SESSIONS: usize = 20;
+
+#[derive(Debug)]
+pub(crate) struct VrrpNetwork {
+    pub(crate) first: VrrpNode,
+    pub(crate) second: VrrpNode,
+    pub(crate) lan: Lan,
+    client: Namespace,
+    _echoes: [Echo; 2],
+    _backends: [Namespace; 2],
+    _dir: TempDir,
+}
+
+impl VrrpNetwork {
+    /// Builds it, and waits until `first` holds the address and both balancers serve.
+    pub(crate) fn start(variant: Variant) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let lan = Lan::new("10.77.0");
+        let client = lan.machine("c", 9);
+        let backends = [lan.machine("be1", 11), lan.machine("be2", 12)];
+        let echoes = [0, 1].map(|index| Echo::start(&backends[index], PORT));
+        let addresses = [lan.address(11), lan.address(12)];
+        let node = |name, host| {
+            let machine = lan.machine(name, host);
+            VrrpNode::start(machine, name, dir.path(), variant, ADDRESS, &addresses)
+        };
+        // Without preemption the one that starts first keeps the address.
+        let first = node("lb1", 1);
+        eventually("the address of lb1", || first.holds());
+        let second = node("lb2", 2);
+        second.waits();
+        Self {
+            first,
+            second,
+            lan,
+            client,
+            _echoes: echoes,
+            _backends: backends,
+            _dir: dir,
+        }
+    }
+
+    /// Watches what `fault` does to a client that connects all the time and to sessions that are open, until `settled`.
+    pub(crate) fn strike(
+        &mut self,
+        fault: impl FnOnce(&mut Self),
+        settled: impl Fn(&Self) -> bool,
+    ) -> Run {
+        let to = SocketAddr::new(ADDRESS.parse().unwrap(), PORT);
+        let started = Instant::now();
+        let client = Client::start(&self.client, to);
+        eventually("the first answers", || client.is_served_since(started));
+        let sessions = Sessions::open(&self.client, to, SESSIONS);
+        let struck = Instant::now();
+        fault(self);
+        eventually("the end of the fault", || settled(self));
+        let calm = Instant::now();
+        eventually("answers", || client.is_served_since(calm));
+        let together = self.first.together(&self.second, struck);
+        let cut = sessions.stop().len();
+        let attempts = client.stop();
+        Run {
+            together,
+            cut,
+            ..Run::of(&attempts, struck)
+        }
+    }
+
+    /// Whether the second balancer alone has the address.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.second.holds() && !self.first.holds()
+    }
+
+    /// Whether one balancer has the address, and the other has not.
+    pub(crate) fn has_one_holder(&self) -> bool {
+        self.first.holds() != self.second.holds()
+    }
+}

@@ -1,0 +1,188 @@
+//! What the process tells keepalived, systemd and supervisors: `lb_ready_file`, `lb_essential`, `lb_withdraw_delay`, `NOTIFY_SOCKET`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::net::UnixDatagram;
+use tokio::process::Command;
+
+use crate::proxy::NginxLike;
+use crate::sockets::{Conversation, Reserved, ask, eventually, within};
+
+/// A node, and a server in front of it.
+async fn node() -> (Reserved, String) {
+    let node = Reserved::any();
+    let addr = node.addr;
+    drop(node.serve("node").await); // detached: it lives as long as the test's runtime
+    let stream =
+        format!("upstream u {{ server {addr}; }} server {{ listen LISTEN; proxy_pass u; }}");
+    (node, stream)
+}
+
+/// A path for a file in a directory of its own, and the directory.
+fn ready_path() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ready");
+    (dir, path)
+}
+
+/// Waits until the file has this content.
+async fn says(path: &Path, content: &str) {
+    let what = format!("{content:?} in the readiness file");
+    let is_said = || fs::read_to_string(path).is_ok_and(|found| found == content);
+    eventually(&what, is_said).await;
+}
+
+#[tokio::test]
+async fn the_file_says_ready_until_the_shutdown_and_sessions_begin_until_the_address_is_withdrawn()
+{
+    let (_node, stream) = node().await;
+    let (_dir, path) = ready_path();
+    // That of a process that was killed.
+    fs::write(&path, "0\n").unwrap();
+    let main = format!(
+        "lb_ready_file {} ready=7 not_ready=-254 leaving=-60; lb_withdraw_delay 1s;",
+        path.display()
+    );
+    let proxy = NginxLike::start(&main, &stream).await;
+    says(&path, "7\n").await;
+    let mut open = Conversation::open(proxy.addr).await.unwrap();
+    assert_eq!(open.say("hello").await.unwrap(), "node");
+    proxy.signal(Signal::QUIT);
+    // 1. Not ready, and clients are served.
+    says(&path, "-60\n").await;
+    assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    // 2. Clients are refused, and open sessions go on.
+    proxy.refused().await;
+    assert_eq!(open.say("still there?").await.unwrap(), "node");
+    drop(open);
+    assert!(proxy.exit().await.success());
+    // 3. keepalived takes a missing file for 0, so it stays.
+    assert_eq!(fs::read_to_string(&path).unwrap(), "-60\n");
+}
+
+#[tokio::test]
+async fn a_fast_stop_says_not_ready_as_well() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (_node, stream) = node().await;
+        let (_dir, path) = ready_path();
+        let main = format!("lb_ready_file {}; worker_processes 2;", path.display());
+        let proxy = NginxLike::start(&main, &stream).await;
+        says(&path, "0\n").await;
+        proxy.signal(signal);
+        assert!(proxy.exit().await.success());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "-254\n");
+    }
+}
+
+#[tokio::test]
+async fn an_essential_upstream_without_a_usable_server_is_not_ready_until_one_may_be_tried_again() {
+    let [first, second] = [Reserved::any(), Reserved::any()];
+    let (_dir, path) = ready_path();
+    let stream = format!(
+        "upstream u {{
+            lb_essential;
+            server {} fail_timeout=1s;
+            server {} fail_timeout=1s;
+        }}
+        server {{ listen LISTEN; proxy_pass u; }}",
+        first.addr, second.addr
+    );
+    let main = format!("lb_ready_file {};", path.display());
+    let proxy = NginxLike::start(&main, &stream).await;
+    says(&path, "0\n").await;
+    ask(proxy.addr).await.unwrap_err();
+    says(&path, "-254\n").await;
+    proxy.logged("upstream \"u\" has no usable backend").await;
+    drop(first.serve("first").await);
+    says(&path, "0\n").await;
+    let served = async { while ask(proxy.addr).await.ok().as_deref() != Some("first") {} };
+    within("an answer", served).await;
+}
+
+#[tokio::test]
+async fn the_file_is_written_again_if_another_program_changes_it_and_its_age_is_bounded() {
+    let (_node, stream) = node().await;
+    let (_dir, path) = ready_path();
+    let main = format!("lb_ready_file {} heartbeat=30ms;", path.display());
+    let _proxy = NginxLike::start(&main, &stream).await;
+    says(&path, "0\n").await;
+    fs::write(&path, "-254\n").unwrap();
+    says(&path, "0\n").await;
+    fs::remove_file(&path).unwrap();
+    says(&path, "0\n").await;
+    let modified = || fs::metadata(&path).unwrap().modified().unwrap();
+    let before = modified();
+    eventually("a heartbeat", || modified() > before).await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_an_error_at_the_start() {
+    let (_node, stream) = node().await;
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "lb_ready_file {}/none/ready;\nevents {{}}\nstream {{ {} }}\n",
+        dir.path().display(),
+        stream.replace("LISTEN", "127.0.0.1:1")
+    );
+    let conf = crate::proxy::write_conf(dir.path(), &text);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+    let output = command.arg("-c").arg(conf).output().await.unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("\"lb_ready_file\""), "{said}");
+    assert!(said.contains("none/ready\" cannot be written"), "{said}");
+}
+
+#[tokio::test]
+async fn systemd_hears_of_the_start_the_state_the_watchdog_and_the_end() {
+    let (_node, stream) = node().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nginx_like"));
+    command.env("NOTIFY_SOCKET", &path);
+    command.env("WATCHDOG_USEC", "60000");
+    let proxy = NginxLike::start_by(command, Reserved::any(), "", &stream).await;
+    let mut heard = String::new();
+    let mut hear = async |text: &str| {
+        let listen = async {
+            let mut message = [0; 4096];
+            while !heard.contains(text) {
+                let length = socket.recv(&mut message).await.unwrap();
+                heard.push_str(&String::from_utf8_lossy(&message[..length]));
+            }
+            heard.clear();
+        };
+        within(text, listen).await;
+    };
+    hear("READY=1").await;
+    hear("STATUS=ready").await;
+    for _ in 0..3 {
+        hear("WATCHDOG=1").await;
+    }
+    proxy.signal(Signal::QUIT);
+    hear("STOPPING=1").await;
+    hear("STATUS=not ready: the server shuts down").await;
+    assert!(proxy.exit().await.success());
+}
+
+/// The time of the last change, which a supervisor looks at.
+#[tokio::test]
+async fn a_stopped_process_does_not_beat() {
+    let (_node, stream) = node().await;
+    let (_dir, path) = ready_path();
+    let main = format!("lb_ready_file {} heartbeat=100ms;", path.display());
+    let proxy = NginxLike::start(&main, &stream).await;
+    says(&path, "0\n").await;
+    proxy.signal(Signal::STOP);
+    let age = || {
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        modified.elapsed().unwrap_or_default()
+    };
+    eventually("an old file", || age() > Duration::from_millis(500)).await;
+    proxy.signal(Signal::CONT);
+    eventually("a heartbeat", || age() < Duration::from_millis(100)).await;
+}
