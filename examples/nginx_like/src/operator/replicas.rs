@@ -5,6 +5,7 @@ use std::fmt;
 
 use lb_proxy::admin::status::{BackendReport, Status, UpstreamReport};
 
+use super::status_view::upstream::policy;
 use super::units::plural;
 
 /// The first difference of two replicas, `A` and `B`. Its text is not escaped.
@@ -114,7 +115,7 @@ pub(super) fn first_difference(a: &Status, b: &Status) -> Option<Difference> {
         .or_else(|| missing(b, a, "B"))
         .or_else(|| {
             let mut pairs: Vec<Pair<'_>> = pairs(a, b).collect();
-            pairs.sort_by_key(|(a, b)| digests(a) == digests(b));
+            pairs.sort_by_key(|(a, b)| (digests(a) == digests(b), a.digest == b.digest));
             pairs.into_iter().find_map(of_upstream)
         })
 }
@@ -185,7 +186,7 @@ fn of_upstream((a, b): Pair<'_>) -> Option<Difference> {
         })
     };
     let known = |upstream: &UpstreamReport| if upstream.ready { "known" } else { "unknown" };
-    property("the policy", &a.policy, &b.policy)
+    property("the policy", &policy(a), &policy(b))
         .or_else(|| property("the membership", known(a), known(b)))
         .or_else(|| of_membership(a, b))
         .or_else(|| of_settings(a, b))
@@ -207,13 +208,11 @@ fn of_membership(a: &UpstreamReport, b: &UpstreamReport) -> Option<Difference> {
 }
 
 fn of_settings(a: &UpstreamReport, b: &UpstreamReport) -> Option<Difference> {
-    let equal_digests = digests(a) == digests(b);
     common_backends(a, b).find_map(|(of_a, of_b)| {
         let settings = settings(of_a).into_iter().zip(settings(of_b));
-        let mut differing = settings.filter(|(a, b)| a != b);
-        // Names are hash keys of backends: they matter where they change a digest.
-        let found = differing.find(|((name, _), _)| *name != NAME || !equal_digests);
-        found.map(|((setting, a_value), (_, b_value))| Difference::Setting {
+        let mut settings = settings;
+        let differing = settings.find(|(a, b)| a != b);
+        differing.map(|((setting, a_value), (_, b_value))| Difference::Setting {
             upstream: a.name.clone(),
             backend: of_a.endpoint.clone(),
             setting,
@@ -223,9 +222,7 @@ fn of_settings(a: &UpstreamReport, b: &UpstreamReport) -> Option<Difference> {
     })
 }
 
-const NAME: &str = "the name";
-
-/// What of a backend decides which connections it gets.
+/// What of a backend decides which connections it gets, also by the hash of its name.
 fn settings(backend: &BackendReport) -> [(&'static str, String); 5] {
     let limit = backend.max_conns.map(|limit| limit.to_string());
     let limit = limit.unwrap_or_else(|| "unlimited".to_owned());
@@ -235,7 +232,7 @@ fn settings(backend: &BackendReport) -> [(&'static str, String); 5] {
         ("the priority", backend.priority.to_string()),
         ("the administrative state", backend.admin.clone()),
         ("max_conns", limit),
-        (NAME, name),
+        ("the name", name),
     ]
 }
 
@@ -301,8 +298,12 @@ mod tests {
                 difference(|b| b.upstreams.truncate(1)),
             ),
             (
-                "upstream echo: the policy is WeightedRoundRobin on A and Maglev on B",
-                difference(|b| b.upstreams[0].policy = "Maglev".to_owned()),
+                "upstream echo: the policy is maglev (table_size 65537) on A and ketama (table_size 65537) on B",
+                difference(|b| b.upstreams[0].policy = "ketama".to_owned()),
+            ),
+            (
+                "upstream echo: the policy is maglev (table_size 65537) on A and maglev on B",
+                difference(|b| b.upstreams[0].policy_settings.clear()),
             ),
             (
                 "upstream echo: the membership is known on A and unknown on B",
@@ -351,9 +352,8 @@ mod tests {
     }
 
     #[test]
-    fn health_and_a_name_without_effect_are_no_difference() {
+    fn health_is_no_difference() {
         let (a, mut b) = two();
-        b.upstreams[0].backends[0].name = None;
         b.upstreams[1].backends[1].verdict = "ejected".to_owned();
         assert_eq!(first_difference(&a, &b), None);
         let expected = "upstream other, backend 10.0.0.2:446: eligible on A and ejected on B";
