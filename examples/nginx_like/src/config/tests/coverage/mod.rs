@@ -108,7 +108,7 @@ const OURS: &[(&str, &str)] = &[
     ),
     (
         "lb_ready_file",
-        "a file that exists while the process is ready",
+        "a file with a number that says whether the process is ready",
     ),
     (
         "lb_withdraw_delay",
