@@ -1,7 +1,8 @@
 //! The main level of a file.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::admin::AdminListen;
@@ -13,6 +14,7 @@ use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::{ConfigError, SyntaxError};
+use crate::syntax::listing::Listing;
 use crate::syntax::reader::Reader;
 use crate::syntax::span::{Span, Warning};
 use crate::syntax::statement::Statement;
@@ -24,6 +26,8 @@ const MAX_PROCESSES: usize = 1024;
 /// A whole configuration: checked, with defaults and inheritance applied. Host names are not resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    /// The file that it was read from, as it was opened.
+    pub(crate) file: Arc<Path>,
     /// `user`: the user that the server becomes.
     pub(crate) user: Option<User>,
     /// `worker_processes`, one by default.
@@ -52,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) worker_connections: NonZeroU32,
     /// The `stream` block.
     pub(crate) stream: Option<Stream>,
+    /// What was read, for the admin server. `None` without `lb_admin`.
+    pub(crate) listing: Option<Arc<Listing>>,
     /// What was accepted with reservations.
     pub(crate) warnings: Vec<Warning>,
 }

@@ -87,6 +87,17 @@ pub(super) struct ListedSession {
     pub(super) age_ms: u64,
     pub(super) bytes_to_backend: u64,
     pub(super) bytes_to_client: u64,
+    /// What the kernel reports of the backend's socket, if it was asked for.
+    #[serde(default)]
+    pub(super) tcp: Option<TcpReport>,
+}
+
+/// What the kernel reports of a socket.
+#[derive(Debug, Deserialize)]
+pub(super) struct TcpReport {
+    pub(super) rtt_us: u64,
+    pub(super) sent: u32,
+    pub(super) retransmitted: u32,
 }
 
 /// The answer of a request that sets something of a backend.
@@ -120,13 +131,21 @@ pub(super) struct InForce {
 #[derive(Debug, Deserialize)]
 pub(super) struct CloseAnswer {
     pub(super) closed: usize,
+    /// How many of them are reset at once.
+    #[serde(default)]
+    pub(super) reset: usize,
 }
 
 /// The answer of `/log_level`.
 #[derive(Debug, Deserialize)]
 pub(super) struct LogLevelAnswer {
     pub(super) level: String,
-    pub(super) before: String,
+    /// The level before a request that sets it.
+    #[serde(default)]
+    pub(super) before: Option<String>,
+    /// What has set the level, if not the configuration.
+    #[serde(default)]
+    pub(super) by: Option<String>,
 }
 
 /// The answer of `/config`.

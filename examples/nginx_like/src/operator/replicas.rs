@@ -1,101 +1,14 @@
 //! Whether two replicas send connections to the same backends.
 
+mod difference;
+
 use std::collections::BTreeMap;
-use std::fmt;
 
 use lb_proxy::admin::status::{BackendReport, Status, UpstreamReport};
 
+use super::status_view::upstream::policy;
 use super::units::plural;
-
-/// The first difference of two replicas, `A` and `B`. Its text is not escaped.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Difference {
-    /// Only one has the upstream.
-    Upstream {
-        upstream: String,
-        only: &'static str,
-    },
-    /// A property of the upstream.
-    Property {
-        upstream: String,
-        property: &'static str,
-        a: String,
-        b: String,
-    },
-    /// Only one has the backend.
-    Backend {
-        upstream: String,
-        backend: String,
-        only: &'static str,
-    },
-    /// A setting of the backend.
-    Setting {
-        upstream: String,
-        backend: String,
-        setting: &'static str,
-        a: String,
-        b: String,
-    },
-    /// The digests differ because one has the backends in another order.
-    Order { upstream: String, priority: u8 },
-    /// The digests differ, and all of the above is equal.
-    Digest {
-        upstream: String,
-        priority: u8,
-        a: String,
-        b: String,
-    },
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Upstream { upstream, only } => {
-                write!(f, "only {only} has the upstream {upstream}")
-            }
-            Self::Property {
-                upstream,
-                property,
-                a,
-                b,
-            } => write!(
-                f,
-                "upstream {upstream}: {property} is {a} on A and {b} on B"
-            ),
-            Self::Backend {
-                upstream,
-                backend,
-                only,
-            } => write!(
-                f,
-                "upstream {upstream}: only {only} has the backend {backend}"
-            ),
-            Self::Setting {
-                upstream,
-                backend,
-                setting,
-                a,
-                b,
-            } => write!(
-                f,
-                "upstream {upstream}, backend {backend}: {setting} is {a} on A and {b} on B"
-            ),
-            Self::Order { upstream, priority } => write!(
-                f,
-                "upstream {upstream}, priority {priority}: the order of the backends differs, and the policy depends on it"
-            ),
-            Self::Digest {
-                upstream,
-                priority,
-                a,
-                b,
-            } => write!(
-                f,
-                "upstream {upstream}, priority {priority}: the digest is {a} on A and {b} on B"
-            ),
-        }
-    }
-}
+use difference::Difference;
 
 /// The upstreams of both, by name.
 type Pair<'a> = (&'a UpstreamReport, &'a UpstreamReport);
@@ -114,7 +27,7 @@ pub(super) fn first_difference(a: &Status, b: &Status) -> Option<Difference> {
         .or_else(|| missing(b, a, "B"))
         .or_else(|| {
             let mut pairs: Vec<Pair<'_>> = pairs(a, b).collect();
-            pairs.sort_by_key(|(a, b)| digests(a) == digests(b));
+            pairs.sort_by_key(|(a, b)| (digests(a) == digests(b), a.digest == b.digest));
             pairs.into_iter().find_map(of_upstream)
         })
 }
@@ -185,7 +98,7 @@ fn of_upstream((a, b): Pair<'_>) -> Option<Difference> {
         })
     };
     let known = |upstream: &UpstreamReport| if upstream.ready { "known" } else { "unknown" };
-    property("the policy", &a.policy, &b.policy)
+    property("the policy", &policy(a), &policy(b))
         .or_else(|| property("the membership", known(a), known(b)))
         .or_else(|| of_membership(a, b))
         .or_else(|| of_settings(a, b))
@@ -207,13 +120,11 @@ fn of_membership(a: &UpstreamReport, b: &UpstreamReport) -> Option<Difference> {
 }
 
 fn of_settings(a: &UpstreamReport, b: &UpstreamReport) -> Option<Difference> {
-    let equal_digests = digests(a) == digests(b);
     common_backends(a, b).find_map(|(of_a, of_b)| {
         let settings = settings(of_a).into_iter().zip(settings(of_b));
-        let mut differing = settings.filter(|(a, b)| a != b);
-        // Names are hash keys of backends: they matter where they change a digest.
-        let found = differing.find(|((name, _), _)| *name != NAME || !equal_digests);
-        found.map(|((setting, a_value), (_, b_value))| Difference::Setting {
+        let mut settings = settings;
+        let differing = settings.find(|(a, b)| a != b);
+        differing.map(|((setting, a_value), (_, b_value))| Difference::Setting {
             upstream: a.name.clone(),
             backend: of_a.endpoint.clone(),
             setting,
@@ -223,9 +134,7 @@ fn of_settings(a: &UpstreamReport, b: &UpstreamReport) -> Option<Difference> {
     })
 }
 
-const NAME: &str = "the name";
-
-/// What of a backend decides which connections it gets.
+/// What of a backend decides which connections it gets, also by the hash of its name.
 fn settings(backend: &BackendReport) -> [(&'static str, String); 5] {
     let limit = backend.max_conns.map(|limit| limit.to_string());
     let limit = limit.unwrap_or_else(|| "unlimited".to_owned());
@@ -235,7 +144,7 @@ fn settings(backend: &BackendReport) -> [(&'static str, String); 5] {
         ("the priority", backend.priority.to_string()),
         ("the administrative state", backend.admin.clone()),
         ("max_conns", limit),
-        (NAME, name),
+        ("the name", name),
     ]
 }
 
@@ -268,95 +177,4 @@ fn of_digests(a: &UpstreamReport, b: &UpstreamReport) -> Option<Difference> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::operator::status_view::example;
-
-    fn two() -> (Status, Status) {
-        let mut status = example();
-        let mut other = status.upstreams[0].clone();
-        other.name = "other".to_owned();
-        status.upstreams.push(other);
-        status.upstreams[1].tiers[0].digest = Some("00000000000000aa".to_owned());
-        (status.clone(), status)
-    }
-
-    fn difference(change: impl Fn(&mut Status)) -> String {
-        let (a, mut b) = two();
-        change(&mut b);
-        let found = first_difference(&a, &b).expect("a difference").to_string();
-        // It is found from both sides.
-        let reversed = first_difference(&b, &a).expect("a difference").to_string();
-        assert_eq!(found.len(), reversed.len(), "{found}; {reversed}");
-        found
-    }
-
-    #[test]
-    fn what_decides_where_connections_go_is_compared() {
-        let (a, b) = two();
-        assert_eq!(first_difference(&a, &b), None);
-        for (expected, found) in [
-            (
-                "only A has the upstream other",
-                difference(|b| b.upstreams.truncate(1)),
-            ),
-            (
-                "upstream echo: the policy is WeightedRoundRobin on A and Maglev on B",
-                difference(|b| b.upstreams[0].policy = "Maglev".to_owned()),
-            ),
-            (
-                "upstream echo: the membership is known on A and unknown on B",
-                difference(|b| b.upstreams[0].ready = false),
-            ),
-            (
-                "upstream echo: only A has the backend 10.0.0.1:446",
-                difference(|b| drop(b.upstreams[0].backends.remove(0))),
-            ),
-            (
-                "upstream echo, backend 10.0.0.2:446: the weight is 1 on A and 3 on B",
-                difference(|b| b.upstreams[0].backends[1].weight = 3),
-            ),
-            (
-                "upstream echo, backend 10.0.0.2:446: max_conns is 100 on A and unlimited on B",
-                difference(|b| b.upstreams[0].backends[1].max_conns = None),
-            ),
-            (
-                "upstream other, priority 0: the digest is 00000000000000aa on A and 00000000000000bb on B",
-                difference(|b| {
-                    b.upstreams[1].tiers[0].digest = Some("00000000000000bb".to_owned());
-                }),
-            ),
-            (
-                "upstream other, priority 0: the order of the backends differs, and the policy depends on it",
-                difference(|b| {
-                    b.upstreams[1].tiers[0].digest = Some("00000000000000bb".to_owned());
-                    b.upstreams[1].backends.reverse();
-                }),
-            ),
-        ] {
-            assert_eq!(found, expected);
-        }
-    }
-
-    #[test]
-    fn an_upstream_whose_digests_differ_comes_first() {
-        let found = difference(|b| {
-            b.upstreams[0].backends[0].weight = 9;
-            b.upstreams[1].tiers[0].digest = None;
-            b.upstreams[1].backends[1].name = None;
-        });
-        let expected =
-            "upstream other, backend 10.0.0.2:446: the name is node-2 on A and missing on B";
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn health_and_a_name_without_effect_are_no_difference() {
-        let (a, mut b) = two();
-        b.upstreams[0].backends[0].name = None;
-        b.upstreams[1].backends[1].verdict = "ejected".to_owned();
-        assert_eq!(first_difference(&a, &b), None);
-        let expected = "upstream other, backend 10.0.0.2:446: eligible on A and ejected on B";
-        assert_eq!(notes(&a, &b), [expected]);
-    }
-}
+mod tests;

@@ -16,6 +16,15 @@ pub(super) fn duration(ms: u64) -> String {
     }
 }
 
+/// Microseconds as `250 us`, `1.5 ms` or `2.0 s`.
+pub(super) fn microseconds(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} us"),
+        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.1} s", us as f64 / 1e6),
+    }
+}
+
 /// Bytes as `1.2 MiB`.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -57,6 +66,14 @@ mod tests {
             (172_800_000, "2 d"),
         ] {
             assert_eq!(duration(ms), text);
+        }
+        for (us, text) in [
+            (0, "0 us"),
+            (999, "999 us"),
+            (1_500, "1.5 ms"),
+            (2_000_000, "2.0 s"),
+        ] {
+            assert_eq!(microseconds(us), text);
         }
     }
 

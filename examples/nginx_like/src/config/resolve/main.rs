@@ -1,7 +1,8 @@
 //! Resolves the main level.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::stream;
@@ -15,8 +16,9 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 
 const WORKER_CONNECTIONS: NonZeroU32 = NonZeroU32::new(512).expect("not 0");
 
-/// Adds what is wrong to `errors`. `names` are the names of variables that values use. `default_pid` is the `pid` of a configuration without it. `knows_all` says whether no definition is missing because of a mistake.
+/// `file` is the one that `main` was read from. Adds what is wrong to `errors`. `names` are the names of variables that values use. `default_pid` is the `pid` of a configuration without it. `knows_all` says whether no definition is missing because of a mistake.
 pub(crate) fn config(
+    file: Arc<Path>,
     main: MainBlock,
     names: Names,
     default_pid: impl FnOnce() -> PathBuf,
@@ -29,6 +31,7 @@ pub(crate) fn config(
         .stream
         .map(|block| stream::stream(block, names, logs, knows_all, &mut warnings, errors));
     Config {
+        file,
         user: main.user,
         worker_processes: main
             .worker_processes
@@ -53,6 +56,7 @@ pub(crate) fn config(
             .and_then(|events| events.worker_connections)
             .unwrap_or(WORKER_CONNECTIONS),
         stream,
+        listing: None,
         warnings,
     }
 }

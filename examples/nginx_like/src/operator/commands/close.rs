@@ -28,6 +28,10 @@ pub(crate) struct CloseCommand {
     #[arg(long, value_name = "NUMBER")]
     id: Option<u64>,
 
+    /// Resets the sessions at once. Without it, bytes that were acknowledged before are delivered first
+    #[arg(long)]
+    force: bool,
+
     #[command(flatten)]
     json: JsonOption,
     #[command(flatten)]
@@ -41,11 +45,16 @@ impl CloseCommand {
             ("id", id.as_deref()),
             ("upstream", self.upstream.as_deref()),
             ("backend", self.backend.as_deref()),
+            ("force", self.force.then_some("1")),
         ];
         let answer = change(&self.server, path, "/close", &query).await?;
         print(self.json, &answer, |answer| {
-            let CloseAnswer { closed } = answer.read()?;
-            Ok(format!("{} closed\n", plural(closed, "session")))
+            let CloseAnswer { closed, reset } = answer.read()?;
+            let closed = plural(closed, "session");
+            Ok(match reset {
+                0 => format!("{closed} closed\n"),
+                reset => format!("{closed} closed, {reset} of them reset\n"),
+            })
         })
     }
 }

@@ -16,7 +16,8 @@ pub(crate) struct ExplainCommand {
     #[arg(long, value_name = "NAME", required_unless_present = "listener")]
     upstream: Option<String>,
 
-    /// The listener that the client connects to, by its address, or by unix: and its path: its rules choose the upstream
+    /// The listener that the client connects to, by its address, unix: and its path, its port, or its label: its rules choose the
+    /// upstream
     #[arg(
         long,
         value_name = "ADDRESS",

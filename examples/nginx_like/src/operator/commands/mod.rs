@@ -25,7 +25,7 @@ pub(crate) enum OperatorCommand {
     /// Finds the first difference of two replicas
     ///
     /// Compares what decides where connections go: the upstreams, their policies, the digests of hashing policies, and the
-    /// backends with their weight, priority, limit and administrative state. Replicas with equal digests send every hash
+    /// backends with their weight, priority, limit, name and administrative state. Replicas with equal digests send every hash
     /// key to the same backend, as long as the same backends are healthy. Health and ejection are not compared, because each replica
     /// finds out about them for itself; where they differ a note says so.
     Compare(compare::CompareCommand),

@@ -8,7 +8,7 @@ use crate::operator::client::JsonAnswer;
 use crate::operator::error::{Exit, OperatorError};
 use crate::operator::server_options::ServerOptions;
 use crate::operator::table::{Align, Table};
-use crate::operator::units::{bytes, duration, plural};
+use crate::operator::units::{bytes, duration, microseconds, plural};
 use crate::process::files::conf_path::ConfPath;
 
 /// `sessions`.
@@ -26,7 +26,7 @@ pub(crate) struct SessionsCommand {
     #[arg(long, value_name = "BACKEND")]
     backend: Option<String>,
 
-    /// Only sessions of this listener: its address, or unix: and its path
+    /// Only sessions of this listener: its address, unix: and its path, its port, or its label
     #[arg(long, value_name = "ADDRESS")]
     listener: Option<String>,
 
@@ -54,6 +54,10 @@ pub(crate) struct SessionsCommand {
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
 
+    /// Also what the kernel reports of each backend's socket: the round-trip time, segments sent and retransmitted
+    #[arg(long)]
+    tcp: bool,
+
     #[command(flatten)]
     json: JsonOption,
     #[command(flatten)]
@@ -76,6 +80,7 @@ impl SessionsCommand {
             ("more_bytes_than", more_bytes_than.as_deref()),
             ("order", self.order.as_deref()),
             ("limit", limit.as_deref()),
+            ("tcp", self.tcp.then_some("1")),
         ];
         let client = self.server.client(path, false)?;
         print(self.json, &client.get("/sessions", &query).await?, text)
@@ -102,6 +107,8 @@ fn text(answer: &JsonAnswer) -> Result<String, OperatorError> {
         ("AGE", Align::Right),
         ("SENT", Align::Right),
         ("RECEIVED", Align::Right),
+        ("RTT", Align::Right),
+        ("RETRANS", Align::Right),
         ("SNI", Align::Left),
     ]);
     for session in answer.sessions {
@@ -110,7 +117,8 @@ fn text(answer: &JsonAnswer) -> Result<String, OperatorError> {
     Ok(format!("{count}\n{table}"))
 }
 
-fn cells(session: ListedSession) -> [String; 9] {
+fn cells(session: ListedSession) -> [String; 11] {
+    let tcp = session.tcp.as_ref();
     [
         session.id.to_string(),
         session.client,
@@ -120,6 +128,9 @@ fn cells(session: ListedSession) -> [String; 9] {
         duration(session.age_ms),
         bytes(session.bytes_to_client),
         bytes(session.bytes_to_backend),
+        tcp.map(|tcp| microseconds(tcp.rtt_us)).unwrap_or_default(),
+        tcp.map(|tcp| format!("{}/{}", tcp.retransmitted, tcp.sent))
+            .unwrap_or_default(),
         session.server_name.unwrap_or_default(),
     ]
 }

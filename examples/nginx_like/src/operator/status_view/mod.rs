@@ -1,7 +1,7 @@
 //! The status as text for a terminal of 80 columns: what is wrong stands first.
 
 mod problems;
-mod upstream;
+pub(super) mod upstream;
 
 use std::fmt::Write;
 
@@ -44,7 +44,7 @@ fn server(server: &ServerReport, now_ms: u64) -> String {
     let ready = if server.ready { "ready" } else { "not ready" };
     let total = |name: &str| server.totals.get(name).copied().unwrap_or_default();
     let room = match server.descriptors.sessions {
-        Some(sessions) => format!(", descriptors for {sessions}"),
+        Some(sessions) => format!(", at most {sessions} at a time"),
         None => String::new(),
     };
     let level = match &server.log_level {

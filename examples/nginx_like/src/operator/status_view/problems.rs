@@ -10,7 +10,7 @@ use crate::operator::units::{duration, plural};
 /// How many backends a sentence names.
 const NAMED: usize = 3;
 
-/// The share of the sessions that there are descriptors for, in percent, from which they are nearly spent.
+/// The share of the possible sessions, in percent, from which they are nearly spent.
 const NEARLY_SPENT: u64 = 90;
 
 #[derive(Debug)]

@@ -19,12 +19,24 @@ pub(super) fn text(upstream: &UpstreamReport) -> String {
         let queue = &upstream.queue;
         heading += &format!(", {} of {} wait", queue.waiting, queue.capacity);
     }
-    let mut text = format!("{}\n  {}\n", Escaped(heading), Escaped(&upstream.policy));
+    let mut text = format!("{}\n  {}\n", Escaped(heading), Escaped(policy(upstream)));
     let mut backends: Vec<&BackendReport> = upstream.backends.iter().collect();
     backends.sort_by_key(|backend| is_usable(backend));
     let _ = write!(text, "{}", backends_table(&backends));
     let _ = write!(text, "{}", sources_table(&upstream.sources));
     text
+}
+
+/// The policy and its settings.
+pub(in crate::operator) fn policy(upstream: &UpstreamReport) -> String {
+    let settings = upstream.policy_settings.iter();
+    let settings: Vec<String> = settings
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    match settings.is_empty() {
+        true => upstream.policy.clone(),
+        false => format!("{} ({})", upstream.policy, settings.join(", ")),
+    }
 }
 
 fn is_usable(backend: &BackendReport) -> bool {

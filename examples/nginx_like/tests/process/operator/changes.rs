@@ -104,8 +104,10 @@ async fn sessions_are_closed_by_backend_or_by_number() {
     let first = within("the end of the session", open.remove(0).say("more")).await;
     assert!(first.is_err());
     assert_eq!(open[0].say("more").await.unwrap(), "one");
-    let closed = server.json(&["close", "u", &backend.addr.to_string()]);
-    assert_eq!(closed["closed"], 2);
+    let closed = server
+        .ask(&["close", "--force", "u", &backend.addr.to_string()])
+        .stdout(0);
+    assert_eq!(closed, "2 sessions closed, 2 of them reset\n");
     for mut conversation in open {
         assert!(
             within("the end of a session", conversation.say("more"))
@@ -114,6 +116,10 @@ async fn sessions_are_closed_by_backend_or_by_number() {
         );
     }
     assert_eq!(ask(server.proxy.addr).await.unwrap(), "one");
+    assert_eq!(
+        server.json(&["close", "u", &backend.addr.to_string()])["closed"],
+        0
+    );
     let unknown = server.ask(&["close", "--id", "999999"]).stderr(1);
     assert!(
         unknown.contains("there is no such session 999999"),

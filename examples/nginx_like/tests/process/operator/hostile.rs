@@ -18,6 +18,7 @@ fn status() -> Value {
     let (example, _) = example.split_once("```").unwrap();
     let mut status: Value = serde_json::from_str(example).unwrap();
     replace_texts(&mut status);
+    status["upstreams"][0]["policy_settings"] = json!({ HOSTILE: HOSTILE });
     // Of one address there is one backend.
     status["upstreams"][0]["backends"]
         .as_array_mut()
@@ -52,7 +53,7 @@ fn answer(path: &str) -> Value {
             }]
         }),
         "/config" => json!({ "lines": [{ "file": HOSTILE, "line": 1, "text": HOSTILE }] }),
-        "/log_level" => json!({ "level": HOSTILE, "before": HOSTILE }),
+        "/log_level" => json!({ "level": HOSTILE, "before": HOSTILE, "by": HOSTILE }),
         _ => json!({ "backends": [{
             "upstream": HOSTILE, "backend": HOSTILE, "changed": true,
             "now": { "admin": HOSTILE, "weight": 1, "max_conns": null }
@@ -90,12 +91,9 @@ fn no_text_of_another_machine_controls_the_terminal() {
             !printed.lines().any(|line| line.starts_with("ok")),
             "{printed}"
         );
-        if !subcommand.ends_with(&["log-level"]) {
-            let json =
-                operator(&[subcommand, &["--json", "--admin", &address][..]].concat()).stdout(0);
-            assert_harmless(&json);
-            assert!(json.contains(r"\u001b]0;y\u0007"), "{json}");
-        }
+        let json = operator(&[subcommand, &["--json", "--admin", &address][..]].concat()).stdout(0);
+        assert_harmless(&json);
+        assert!(json.contains(r"\u001b]0;y\u0007"), "{json}");
     }
     let compared = operator(&["compare", &address, &address]).stdout(0);
     assert_harmless(&compared);

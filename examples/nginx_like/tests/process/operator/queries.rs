@@ -248,6 +248,16 @@ async fn sessions_are_listed_by_filter_and_limit() {
     assert!(listed.starts_with("2 of 3 sessions\n"), "{listed}");
     let listed = server.json(&filters);
     assert_eq!(listed["matched"], 3);
+    let measured = server.ask(&["sessions", "--tcp"]).stdout(0);
+    assert_eq!(
+        cells(&measured, "RTT")[8..],
+        ["RTT", "RETRANS"],
+        "{measured}"
+    );
+    assert!(
+        cells(&measured, &backend)[9].starts_with("0/"),
+        "{measured}"
+    );
     let id = listed["sessions"][0]["id"].to_string();
     assert_eq!(server.json(&["sessions", "--id", &id])["matched"], 1);
     assert_eq!(
