@@ -94,6 +94,7 @@ pub use config::BalancerConfig;
 pub use delta::Delta;
 pub use endpoint::Endpoint;
 pub use escaped::Escaped;
+pub use hash::stable_hash;
 pub use lease::pick::{FailureEffect, Pick};
 pub use lease::response_timer::ResponseTimer;
 pub use membership::explain::{ExplainedBackend, Explanation, Verdict};

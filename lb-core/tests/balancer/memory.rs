@@ -130,11 +130,12 @@ fn slow_start_goes_on() {
 
 #[test]
 fn health_is_that_of_the_last_check_unless_it_is_not_remembered() {
-    let config = BalancerConfig::default().with_initial_health(Health::Unchecked);
+    use Health::{Healthy, Unchecked, Unhealthy};
+    let config = BalancerConfig::default().with_initial_health(Unchecked);
     let kind = small(PolicyKind::WeightedRoundRobin);
     let bench = Bench::with(kind, config.clone(), &weighted(&[1, 1, 1]));
-    bench.check(0, Health::Healthy, at(1));
-    bench.check(1, Health::Unhealthy, at(1));
+    bench.check(0, Healthy, at(1));
+    bench.check(1, Unhealthy, at(1));
     let mut memories = exported(&bench);
     memories[2].health = None;
     memories.push(BackendMemory::new(backend(3).addr));
@@ -143,7 +144,6 @@ fn health_is_that_of_the_last_check_unless_it_is_not_remembered() {
         let set = again.balancer.set();
         set.status(at(RECALL)).map(|status| status.health).collect()
     };
-    use Health::{Healthy, Unchecked, Unhealthy};
     assert_eq!(found, [Healthy, Unhealthy, Unchecked, Unchecked, Unchecked]);
     assert_eq!(again.numbers(3), [0, 0, 0]);
     assert!(again.check(1, Healthy, at(RECALL + 1)));

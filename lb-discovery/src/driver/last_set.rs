@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_core::Snapshot;
+use lb_core::{Snapshot, stable_hash};
+
+use crate::source::Source;
 
 /// The last good set of a source, for another process to begin with.
 ///
@@ -14,8 +16,9 @@ use lb_core::Snapshot;
 pub struct LastSet {
     /// The source's [label](crate::Source::label), for display.
     pub label: Arc<str>,
-    /// The source's [identity](crate::Source::identity): another source does not begin with the set.
-    pub identity: Arc<str>,
+    /// The [hash](lb_core::stable_hash) of the source's [identity](crate::Source::identity): another source does not begin with the
+    /// set.
+    pub identity: u64,
     /// The set before [`Source::adapt`](crate::Source::adapt).
     pub backends: Snapshot,
     /// How long ago the source confirmed it last.
@@ -23,21 +26,29 @@ pub struct LastSet {
 }
 
 impl LastSet {
-    /// A set with the source's identity as its label.
-    pub fn new(identity: impl Into<Arc<str>>, backends: Snapshot, age: Duration) -> Self {
-        let identity = identity.into();
+    /// The set of the source with this label and this hash of its identity.
+    pub fn new(
+        label: impl Into<Arc<str>>,
+        identity: u64,
+        backends: Snapshot,
+        age: Duration,
+    ) -> Self {
         Self {
-            label: Arc::clone(&identity),
+            label: label.into(),
             identity,
             backends,
             age,
         }
     }
 
-    /// Sets [`label`](Self::label).
-    #[must_use]
-    pub fn with_label(mut self, label: impl Into<Arc<str>>) -> Self {
-        self.label = label.into();
-        self
+    /// The set of `source`.
+    pub(crate) fn of(
+        source: &dyn Source,
+        label: Arc<str>,
+        backends: Snapshot,
+        age: Duration,
+    ) -> Self {
+        let identity = stable_hash(source.identity().as_bytes());
+        Self::new(label, identity, backends, age)
     }
 }

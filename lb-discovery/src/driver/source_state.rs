@@ -105,7 +105,7 @@ impl SourceState {
     pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
         let since = |then: Instant| now.saturating_duration_since(then);
         let begun = |begun: BegunSet| begun.age.saturating_add(since(begun.at));
-        self.last_success.map(since).or(self.begun_with.map(begun))
+        self.last_success.map(since).or_else(|| self.begun_with.map(begun))
     }
 
     pub(crate) fn status(&self, now: Instant) -> SourceStatus {

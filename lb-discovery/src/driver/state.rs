@@ -84,7 +84,7 @@ impl DriverState {
         // Without the lock: an identity is the source's code.
         let sets = sources.iter().zip(found).filter_map(|(source, found)| {
             let (label, backends, age) = found?;
-            Some(LastSet::new(source.identity(), backends, age).with_label(label))
+            Some(LastSet::of(&**source, label, backends, age))
         });
         sets.collect()
     }

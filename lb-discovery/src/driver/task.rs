@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use lb_core::{Rng, Snapshot, SplitMix64};
+use lb_core::{Rng, Snapshot, SplitMix64, stable_hash};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
@@ -103,8 +103,9 @@ impl Driver {
     /// [`max_stale`](DriverConfig::max_stale) is not taken. If the source fails, the age of the set counts for `max_stale`.
     /// O(sources + sets), without I/O.
     pub fn begin_with(&mut self, sets: &[LastSet]) -> Vec<bool> {
-        let mut known: HashMap<&Arc<str>, VecDeque<usize>> = HashMap::new();
+        let mut known: HashMap<u64, VecDeque<usize>> = HashMap::new();
         for (index, identity) in self.identities.iter().enumerate() {
+            let identity = stable_hash(identity.as_bytes());
             known.entry(identity).or_default().push_back(index);
         }
         let max_stale = self.config.max_stale.unwrap_or(Duration::MAX);

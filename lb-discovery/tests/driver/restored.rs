@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_core::{Snapshot, Weight};
+use lb_core::{Snapshot, Weight, stable_hash};
 use lb_discovery::{Driver, DriverConfig, LastSet, Map, OnEmpty, Source, Static};
 use test_support::deadline::eventually;
 use tokio::time::sleep;
@@ -20,8 +20,9 @@ fn begun(sources: Vec<Arc<dyn Source>>, config: DriverConfig, sets: &[LastSet]) 
 
 /// The set of the source in `Script`, whose identity is its label.
 fn last(backends: Snapshot, age: Duration) -> LastSet {
-    let identity = Script::new([]).identity();
-    LastSet::new(identity, backends, age)
+    let source = Script::new([]);
+    let identity = stable_hash(source.identity().as_bytes());
+    LastSet::new(source.label(), identity, backends, age)
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +107,7 @@ async fn the_age_of_the_set_counts_for_max_stale() {
 
 #[tokio::test(start_paused = true)]
 async fn a_set_is_taken_by_its_source_alone_and_adapted() {
-    let other = LastSet::new("another source", set(&[8]), secs(1));
+    let other = LastSet::new("script", 7, set(&[8]), secs(1));
     let source = Script::new([Watch::Hang]);
     let heavy = Map::new(source, |backend| backend.with_weight(Weight::new(5)));
     let (mut driver, handle) = Driver::new(vec![Arc::new(heavy)], DriverConfig::new());

@@ -253,6 +253,10 @@ pub(super) static SOURCE_STALE: Family = Family::in_seconds(
     "lb_source_stale",
     "Time for which the source has been failing. 0 while it does not fail.",
 );
+pub(super) static SOURCE_RESTORED: Family = Family::new(
+    "lb_source_restored",
+    "Whether the set is that of a saved state, which no answer has replaced yet.",
+);
 pub(super) static SOURCE_EXPIRED: Family = Family::new(
     "lb_source_expired",
     "Whether the last set was dropped because the source has failed for too long.",

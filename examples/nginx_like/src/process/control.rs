@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use lb_proxy::Handle;
 use tokio::runtime;
+use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::files::access::FileAccess;
@@ -30,6 +31,8 @@ pub(crate) enum Task {
 pub(crate) struct ControlContext {
     pub(crate) files: Arc<FileAccess>,
     pub(crate) reloader: Reloader,
+    /// Notified after each reload.
+    pub(crate) reloaded: Arc<Notify>,
 }
 
 /// Sends tasks to the control thread.
@@ -167,7 +170,12 @@ struct Worker {
 impl Worker {
     /// Blocks its thread.
     async fn run(&mut self, task: Task) {
-        let Some(ControlContext { files, reloader }) = &mut self.context else {
+        let Some(ControlContext {
+            files,
+            reloader,
+            reloaded,
+        }) = &mut self.context
+        else {
             // The demonstration has no configuration and no log files.
             warn!(?task, "Signal ignored: no configuration to read");
             return;
@@ -177,6 +185,7 @@ impl Worker {
             Task::Reload => {
                 let handle = &self.handle;
                 reloader.reload(files, file_threads, handle, logging).await;
+                reloaded.notify_one();
             }
             Task::Reopen => logging.reopen(files, file_threads),
         }

@@ -6,6 +6,8 @@ use std::sync::{Arc, PoisonError};
 use lb_proxy::{Proxy, Server};
 use tokio::runtime::Builder;
 use tokio::spawn;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::admin::{DesiredAdmin, RunningAdmin};
 use super::build_as_user::build_as_user;
@@ -24,9 +26,11 @@ use super::metrics::collector::registry;
 use super::readiness::{ReadinessReporter, SharedReadyFile};
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
+use super::state_file::{self, LAST_WRITE, StateSaver};
 use crate::build::loops;
 use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
+use crate::config::state::StateConfig;
 
 /// Serves the configuration at `path` until a signal ends it. `load` reads the configuration the first time. `readiness`
 /// reports that the server listens.
@@ -101,6 +105,14 @@ impl Prepared {
         // that was killed may say that the server is ready.
         let ready_file = SharedReadyFile::create(config.ready_file.as_ref());
         let ready_file = ready_file.map_err(StartError::ready_file(&config))?;
+        if let Some(state) = &config.state {
+            state_file::restore(state, &proxy);
+        }
+        let outputs = Outputs {
+            ready_file,
+            state: config.state.clone(),
+            reloaded: Arc::default(),
+        };
         let pid_file = PidSlot::default();
         let done = block_on(async {
             let signals = Signals::listen()?;
@@ -118,8 +130,9 @@ impl Prepared {
             let context = ControlContext {
                 reloader: Reloader::new(config, state, Arc::clone(&pid_file), running, record),
                 files: Arc::clone(&files),
+                reloaded: Arc::clone(&outputs.reloaded),
             };
-            serve(server, signals, logging, ready_file, Some(context)).await
+            serve(server, signals, logging, outputs, Some(context)).await
         });
         files.end();
         // The control thread may hang on a file and keep its reference, so the guard is taken out of the slot.
@@ -132,21 +145,41 @@ impl Prepared {
     }
 }
 
+/// What other programs and the next process read of a running server.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    ready_file: SharedReadyFile,
+    state: Option<StateConfig>,
+    /// Notified after each reload.
+    reloaded: Arc<Notify>,
+}
+
 /// Serves until a signal ends it.
 pub(crate) async fn serve(
     server: Server,
     signals: Signals,
     logging: &Logging,
-    ready_file: SharedReadyFile,
+    outputs: Outputs,
     context: Option<ControlContext>,
 ) -> Result<(), StartError> {
     let control = Control::new(context, server.handle(), logging.clone());
+    let Outputs {
+        ready_file,
+        state,
+        reloaded,
+    } = outputs;
     let reporter = ReadinessReporter::new(server.handle(), ready_file.clone());
     let reporting = spawn(reporter.run());
+    let saver = state.map(|state| StateSaver::new(server.handle(), &state, reloaded));
+    let saving = saver.map(|saver| spawn(saver.run()));
     let following = spawn(signals.follow(server.handle(), control, ready_file));
     server.run(std::future::pending()).await;
     following.abort();
     reporting.abort();
+    if let Some(saving) = saving {
+        // A file that hangs must not keep the process.
+        let _ = timeout(LAST_WRITE, saving).await;
+    }
     Ok(())
 }
 

@@ -81,6 +81,9 @@ pub struct SourceReport {
     /// Milliseconds since it fails; absent while it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_ms: Option<u64>,
+    /// Whether the set is that of a saved state, which no answer has replaced yet; absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored: bool,
     /// Whether its set was dropped because it was stale for too long.
     pub expired: bool,
     /// Why the last attempt failed, or why there are no backends; absent from the next set on.
@@ -189,6 +192,7 @@ impl SourceReport {
             backends: status.backends,
             age_ms: status.last_success.map(as_millis),
             stale_ms: status.stale_for.map(as_millis),
+            restored: status.is_restored,
             expired: status.expired,
             last_error: status.last_error.as_deref().map(str::to_owned),
             failures: status.failures,

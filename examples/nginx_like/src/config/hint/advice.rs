@@ -16,6 +16,7 @@ const BY_MESSAGE: &[(&str, &str, &str)] = &[
     ("lb_admin", "invalid port in \"/", "write \"unix:\" in front of a path, as in unix:/run/lb.sock"),
     ("lb_admin", "invalid parameter", "behind its address it takes \"token=FILE\", \"allow=NETWORK\", \"host=NAME\" and \"group=NAME\""),
     ("lb_ready_file", "invalid parameter", "behind its path it takes the numbers \"ready=\", \"not_ready=\" and \"leaving=\", and \"heartbeat=TIME\" of at least 10ms"),
+    ("lb_state", "invalid parameter", "behind its path it takes \"interval=TIME\" and \"max_age=TIME\", each at least 100ms"),
     ("hash", "invalid parameter", "the only parameter is \"consistent\""),
     ("random", "invalid parameter", "it takes nothing, \"two\" or \"two least_conn\""),
     ("least_time", "invalid value", "the time is \"connect\", \"first_byte\" or \"last_byte\""),

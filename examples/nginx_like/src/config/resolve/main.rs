@@ -42,6 +42,7 @@ pub(crate) fn config(
             path: main.pid.unwrap_or_else(default_pid),
         },
         ready_file: main.ready_file,
+        state: main.state,
         withdraw_delay: main.withdraw_delay.unwrap_or_default(),
         daemon: main.daemon.unwrap_or(false),
         worker_connections: main

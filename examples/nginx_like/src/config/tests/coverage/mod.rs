@@ -92,6 +92,7 @@ const OURS: &[&str] = &[
     "lb_error_log_rate",
     "lb_essential",
     "lb_ready_file",
+    "lb_state",
     "lb_withdraw_delay",
 ];
 
