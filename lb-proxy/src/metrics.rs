@@ -2,10 +2,12 @@
 
 pub(crate) mod attempt_counts;
 mod backend;
+mod backend_list;
 mod counter;
 pub(crate) mod detailed;
 mod end_counts;
 mod histogram;
+mod kept;
 mod listener;
 pub(crate) mod session;
 mod shards;

@@ -1,6 +1,9 @@
-//! The command line, as nginx's.
+//! The command line: nginx's options, and subcommands beside them.
 
+mod completions;
+mod man;
 mod print;
+mod subcommand;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,6 +26,7 @@ use crate::process::test_config;
 use crate::syntax::error::Os;
 
 use print::{dump, print_error, print_finding, print_version, print_warnings};
+use subcommand::{CliCommand, usage_exit};
 
 /// Where nginx keeps its configuration, below the prefix.
 const DEFAULT_CONF: &str = "conf/nginx.conf";
@@ -44,16 +48,17 @@ const SYSTEM_PID: &str = "/run/nginx.pid";
     name = "nginx_like",
     disable_version_flag = true,
     disable_help_flag = true,
+    disable_help_subcommand = true,
     args_override_self = true
 )]
 struct Arguments {
     /// The configuration file, below the prefix unless absolute [default: conf/nginx.conf; without -p and that file,
     /// /etc/nginx/nginx.conf]
-    #[arg(short, value_name = "FILE")]
+    #[arg(short, value_name = "FILE", global = true)]
     conf: Option<PathBuf>,
 
     /// The directory that relative names start from
-    #[arg(short, value_name = "DIR")]
+    #[arg(short, value_name = "DIR", global = true)]
     prefix: Option<PathBuf>,
 
     /// Directives of the main level, read before the file
@@ -107,8 +112,11 @@ struct Arguments {
     build: bool,
 
     /// Prints this help and exits
-    #[arg(short, long, visible_short_alias = '?', action = ArgAction::Help)]
+    #[arg(short, long, visible_short_alias = '?', action = ArgAction::Help, global = true)]
     help: Option<bool>,
+
+    #[command(subcommand)]
+    command: Option<CliCommand>,
 }
 
 /// Runs the command line.
@@ -120,12 +128,15 @@ pub fn main() -> ExitCode {
             // The help is not an error. A closed output is none either.
             let _ = answer.print();
             return if answer.use_stderr() {
-                ExitCode::FAILURE
+                usage_exit(&line)
             } else {
                 ExitCode::SUCCESS
             };
         }
     };
+    if let Some(command) = &arguments.command {
+        return command.run(&arguments);
+    }
     let tests = arguments.test || arguments.dump;
     if arguments.version || arguments.build {
         print_version(arguments.build);
@@ -215,6 +226,15 @@ impl Arguments {
                 default_pid: is_system.then(|| SYSTEM_PID.into()),
             },
         }
+    }
+
+    /// Whether an option is set that makes no sense with a subcommand.
+    const fn has_option_of_server(&self) -> bool {
+        let writes = self.test || self.dump || self.signal.is_some();
+        let prints = self.version || self.build || self.quiet;
+        let serves = self.demo || self.detached || self.helper.is_some();
+        let overrides = self.error_log.is_some() || !self.directives.is_empty();
+        writes || prints || serves || overrides
     }
 
     /// Opens the log of `-e`, whatever the configuration says, as nginx does. A log that cannot be opened is no error here.

@@ -95,6 +95,18 @@ impl Policy for LeastTime {
         "least_time"
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let Expectation { measure, in_flight } = self.expectation;
+        let measure = match measure {
+            Measure::Connect => "connect",
+            Measure::FirstByte => "first_byte",
+            Measure::LastByte => "last_byte",
+        };
+        let in_flight = in_flight.then(|| ("in_flight", "on".to_owned()));
+        let measure = ("measure", measure.to_owned());
+        [measure].into_iter().chain(in_flight).collect()
+    }
+
     fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
         Box::new(LeastTimePicker {
             times: tier.keep_response_times(self.expectation),

@@ -131,6 +131,14 @@ impl Policy for Maglev {
         "maglev"
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let table_size = ("table_size", self.table_size.to_string());
+        [table_size]
+            .into_iter()
+            .chain(self.factor.setting())
+            .collect()
+    }
+
     fn tracking(&self, _tier: &Tier) -> Tracking {
         self.factor.tracking()
     }

@@ -18,7 +18,7 @@
 //! ([`Ketama`](crate::policy::Ketama) moves few). Not for sums of weights near 32768 and above: a first attempt
 //! reaches no later unit than that, which is nginx's too.
 
-use crate::hash::Crc32;
+use crate::hash::{Crc32, fold, of_addr};
 use crate::pick::context::PickContext;
 use crate::policy::parts::sequence::Sequence;
 use crate::policy::{Picker, Policy};
@@ -51,8 +51,12 @@ impl Policy for NginxHash {
             end += u64::from(weight.get());
             end
         });
+        let ends: Box<[u64]> = ends.collect();
+        let owners = tier.indices().map(|i| of_addr(tier.backend(i).addr));
+        let units = ends.iter().copied().zip(owners);
         Box::new(NginxHashPicker {
-            ends: ends.collect(),
+            digest: fold(units.flat_map(|(end, owner)| [end, owner])),
+            ends,
             turns: Sequence::new(tier.weights()),
         })
     }
@@ -62,6 +66,8 @@ impl Policy for NginxHash {
 struct NginxHashPicker {
     /// Where each backend's units end.
     ends: Box<[u64]>,
+    /// Of the units and their owners.
+    digest: u64,
     turns: Sequence,
 }
 
@@ -86,6 +92,10 @@ impl Picker for NginxHashPicker {
             }
         }
         self.turns.next(cx)
+    }
+
+    fn digest(&self) -> Option<u64> {
+        Some(self.digest)
     }
 }
 

@@ -19,6 +19,12 @@ pub trait Policy: fmt::Debug + Send + Sync + 'static {
     /// The policy's name in configuration and metrics; never changes.
     fn name(&self) -> &'static str;
 
+    /// The settings with their values in the order of importance, such as `table_size` and `65537`, for status pages. Default:
+    /// none.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// Which loads of `tier` are kept ready for its pickers, beyond those that they read by themselves. Default: none.
     fn tracking(&self, tier: &Tier) -> Tracking {
         let _ = tier;
@@ -32,6 +38,10 @@ pub trait Policy: fmt::Debug + Send + Sync + 'static {
 impl<P: Policy + ?Sized> Policy for Arc<P> {
     fn name(&self) -> &'static str {
         (**self).name()
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        (**self).settings()
     }
 
     fn tracking(&self, tier: &Tier) -> Tracking {

@@ -52,6 +52,10 @@ impl Policy for Rendezvous {
         "rendezvous"
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        self.factor.setting().into_iter().collect()
+    }
+
     fn tracking(&self, _tier: &Tier) -> Tracking {
         self.factor.tracking()
     }

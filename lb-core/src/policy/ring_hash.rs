@@ -120,6 +120,12 @@ impl Policy for RingHash {
         "ring_hash"
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let sizes = [("min_size", self.min_size), ("max_size", self.max_size)];
+        let sizes = sizes.map(|(name, size)| (name, size.to_string()));
+        sizes.into_iter().chain(self.factor.setting()).collect()
+    }
+
     fn tracking(&self, _tier: &Tier) -> Tracking {
         self.factor.tracking()
     }

@@ -1,5 +1,6 @@
 //! `explain`: the verdict on each backend for a connection.
 
+use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use lb_core::{
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::{TestCaseError, TestRunner};
 
 use crate::support::{Bench, addr, at, backend, number, small, tried};
 
@@ -268,8 +270,10 @@ enum Step {
     Join(Vec<Backend>),
 }
 
-/// Steps, each with the key of the next connection and the numbers of the backends that it has tried.
-fn steps() -> impl Strategy<Value = Vec<(Step, Option<[u8; 2]>, Vec<usize>)>> {
+/// A step, the key of the next connection, and the numbers of the backends that it has tried.
+type PlannedStep = (Step, Option<[u8; 2]>, Vec<usize>);
+
+fn steps() -> impl Strategy<Value = Vec<PlannedStep>> {
     let step = prop_oneof![
         (0..20_u64).prop_map(Step::Pass),
         any::<usize>().prop_map(Step::Fail),
@@ -283,53 +287,88 @@ fn steps() -> impl Strategy<Value = Vec<(Step, Option<[u8; 2]>, Vec<usize>)>> {
     )
 }
 
-proptest! {
-    // 520 cases of 20 states on average: 10000 states.
-    #![proptest_config(ProptestConfig::with_cases(520))]
-    #[test]
-    fn explained_and_picked_are_the_same(
-        policy in proptest::sample::select(policies()),
-        config in configs(),
-        backends in vec(any_backend(), 1..12),
-        steps in steps(),
-    ) {
-        let mut bench = Bench::with(policy, config, &backends.into_iter().collect());
-        let (mut now, mut held) = (at(0), Vec::new());
-        for (step, key, numbers) in steps {
-            match step {
-                Step::Pass(seconds) => now = now.saturating_add(Duration::from_secs(seconds)),
-                Step::Fail(i) if !held.is_empty() => {
-                    let pick: lb_core::Pick = held.swap_remove(i % held.len());
-                    let _ = pick.failed(now);
-                }
-                Step::Connect(i) if !held.is_empty() => held[i % held.len()].connected(now),
-                Step::Check(i, up) => {
-                    let health = if up { Health::Healthy } else { Health::Unhealthy };
-                    bench.check(i, health, now);
-                }
-                Step::Join(backends) => {
-                    bench.updater.apply(&backends.into_iter().collect(), now);
-                }
-                _ => {}
+#[test]
+fn explained_and_picked_are_the_same_in_ten_thousand_states() {
+    let states = Cell::new(0);
+    let plans = (
+        proptest::sample::select(policies()),
+        configs(),
+        vec(any_backend(), 1..12),
+        steps(),
+    );
+    // Of 20 states on average.
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(640));
+    let outcome = runner.run(&plans, |(policy, config, backends, steps)| {
+        states.set(states.get() + steps.len());
+        explained_and_picked(policy, config, backends, steps)
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    assert!(states.get() >= 10_000, "{} states", states.get());
+}
+
+/// Explains before each pick of a history, and compares.
+fn explained_and_picked(
+    policy: Arc<dyn Policy>,
+    config: BalancerConfig,
+    backends: Vec<Backend>,
+    steps: Vec<PlannedStep>,
+) -> Result<(), TestCaseError> {
+    let mut bench = Bench::with(policy, config, &backends.into_iter().collect());
+    let (mut now, mut held) = (at(0), Vec::new());
+    for (step, key, numbers) in steps {
+        match step {
+            Step::Pass(seconds) => now = now.saturating_add(Duration::from_secs(seconds)),
+            Step::Fail(i) if !held.is_empty() => {
+                let pick: lb_core::Pick = held.swap_remove(i % held.len());
+                let _ = pick.failed(now);
             }
-            let tried = tried(numbers);
-            let mut request = PickRequest::new(&tried);
-            if let Some(key) = &key {
-                request = request.with_key(key);
+            Step::Connect(i) if !held.is_empty() => held[i % held.len()].connected(now),
+            Step::Check(i, up) => {
+                let health = if up {
+                    Health::Healthy
+                } else {
+                    Health::Unhealthy
+                };
+                bench.check(i, health, now);
             }
-            let explained = bench.balancer.explain(&request, now, &mut bench.rng.clone()).unwrap();
-            let again = bench.balancer.explain(&request, now, &mut bench.rng.clone()).unwrap();
-            prop_assert_eq!(explained.to_string(), again.to_string());
-            let picked = bench.balancer.pick(&request, now, &mut bench.rng);
-            prop_assert_eq!(explained.chosen, picked.as_ref().ok().map(lb_core::Pick::addr), "{}", explained);
-            if let Ok(pick) = picked {
-                let of = explained.backends.iter().find(|b| b.backend.addr == pick.addr()).unwrap();
-                let taken = [Verdict::Eligible, Verdict::AboveBound];
-                prop_assert!(taken.contains(&of.verdict), "{}", explained);
-                held.push(pick);
+            Step::Join(backends) => {
+                bench.updater.apply(&backends.into_iter().collect(), now);
             }
+            _ => {}
+        }
+        let tried = tried(numbers);
+        let mut request = PickRequest::new(&tried);
+        if let Some(key) = &key {
+            request = request.with_key(key);
+        }
+        let explained = bench
+            .balancer
+            .explain(&request, now, &mut bench.rng.clone())
+            .unwrap();
+        let again = bench
+            .balancer
+            .explain(&request, now, &mut bench.rng.clone())
+            .unwrap();
+        prop_assert_eq!(explained.to_string(), again.to_string());
+        let picked = bench.balancer.pick(&request, now, &mut bench.rng);
+        prop_assert_eq!(
+            explained.chosen,
+            picked.as_ref().ok().map(lb_core::Pick::addr),
+            "{}",
+            explained
+        );
+        if let Ok(pick) = picked {
+            let of = explained
+                .backends
+                .iter()
+                .find(|b| b.backend.addr == pick.addr())
+                .unwrap();
+            let taken = [Verdict::Eligible, Verdict::AboveBound];
+            prop_assert!(taken.contains(&of.verdict), "{}", explained);
+            held.push(pick);
         }
     }
+    Ok(())
 }
 
 /// Two balancers with the same events; one of them explains between all picks.

@@ -239,12 +239,12 @@ fn bounded_rings_keep_the_shares() {
 
 #[test]
 fn digests_of_replicas_that_disagree_differ() {
-    for kind in [
-        PolicyKind::Maglev,
-        PolicyKind::Rendezvous,
-        PolicyKind::RingHash,
-    ] {
-        let digest = |snapshot: &Snapshot| Bench::new(kind.build(), snapshot).balancer.digests();
+    let digest_of = |kind: PolicyKind, snapshot: &Snapshot| {
+        let bench = Bench::new(kind.build(), snapshot);
+        bench.balancer.digests()
+    };
+    for kind in HASHING {
+        let digest = |snapshot: &Snapshot| digest_of(kind, snapshot);
         let equal = digest(&weighted(&[1, 2, 3]));
         assert_eq!(equal.len(), 1, "{kind}");
         assert_eq!(equal, digest(&weighted(&[1, 2, 3])), "{kind}");
@@ -253,8 +253,25 @@ fn digests_of_replicas_that_disagree_differ() {
         let mut named = weighted(&[1, 2, 3]).iter().cloned().collect::<Vec<_>>();
         named[1].name = Some("b".into());
         let named = Snapshot::from_backends(named);
-        assert_ne!(equal, digest(&named), "{kind}");
+        // nginx's modulo method knows places and weights alone.
+        let is_modulo = matches!(kind, PolicyKind::NginxHash);
+        assert_eq!(equal == digest(&named), is_modulo, "{kind}");
+        let mut reversed = weighted(&[1, 2, 3]).iter().cloned().collect::<Vec<_>>();
+        reversed.reverse();
+        let reversed = Snapshot::from_backends(reversed);
+        assert_eq!(equal == digest(&reversed), !is_modulo, "{kind}");
     }
+    // The addresses of one name share its points.
+    let shared = |order: &[usize]| -> Snapshot {
+        order
+            .iter()
+            .map(|&i| backend(i).with_name("pool.test"))
+            .collect()
+    };
+    let [one, reversed, fewer] = [&[0, 1, 2][..], &[2, 1, 0], &[0, 1]]
+        .map(|order| digest_of(PolicyKind::Ketama, &shared(order)));
+    assert_eq!(one, reversed);
+    assert_ne!(one, fewer);
     let mut bench = Bench::new(PolicyKind::P2c.build(), &weighted(&[1]));
     assert_eq!(bench.balancer.digests(), []);
     bench

@@ -53,10 +53,13 @@ impl Follower<'_> {
                 }
             };
             hints.hold_off();
+            let next = Instant::now().checked_add(delay);
+            self.state.set_next_attempt(self.index, next);
             tokio::select! {
                 () = sleep(delay) => {}
                 () = hints.next(), if may_hurry => {}
             }
+            self.state.set_next_attempt(self.index, None);
         }
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct SourceState {
     /// The set of another process, until the source succeeds.
     pub(crate) begun_with: Option<BegunSet>,
     pub(crate) failing_since: Option<Instant>,
+    /// When the next watch is opened. `None` while one is open.
+    pub(crate) next_attempt: Option<Instant>,
     pub(crate) expired: bool,
     pub(crate) last_error: Option<Arc<str>>,
     pub(crate) failures: u64,
@@ -57,6 +59,7 @@ impl SourceState {
             last_success: None,
             begun_with: None,
             failing_since: None,
+            next_attempt: None,
             expired: false,
             last_error: None,
             failures: 0,
@@ -105,7 +108,9 @@ impl SourceState {
     pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
         let since = |then: Instant| now.saturating_duration_since(then);
         let begun = |begun: BegunSet| begun.age.saturating_add(since(begun.at));
-        self.last_success.map(since).or_else(|| self.begun_with.map(begun))
+        self.last_success
+            .map(since)
+            .or_else(|| self.begun_with.map(begun))
     }
 
     pub(crate) fn status(&self, now: Instant) -> SourceStatus {
@@ -116,6 +121,9 @@ impl SourceState {
             last_success: self.age(now),
             is_restored: self.begun_with.is_some(),
             stale_for: self.failing_since.map(since),
+            next_attempt: self
+                .next_attempt
+                .map(|at| at.saturating_duration_since(now)),
             expired: self.expired,
             last_error: self.last_error.clone(),
             failures: self.failures,

@@ -191,6 +191,11 @@ impl DriverState {
         labels
     }
 
+    /// Stores when the next watch of a source is opened. `None`: it is opened now.
+    pub(crate) fn set_next_attempt(&self, index: usize, at: Option<Instant>) {
+        self.lock().all[index].next_attempt = at;
+    }
+
     /// Number of backends in a source's last set. `None` if it never yielded one.
     pub(crate) fn backends(&self, index: usize) -> Option<usize> {
         self.lock().all[index].backends()

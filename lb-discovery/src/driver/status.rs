@@ -29,6 +29,9 @@ pub struct SourceStatus {
     /// Time since the first failure after the last success, for which the set has not been confirmed. `None` while the
     /// last outcome is a success, and before the first outcome.
     pub stale_for: Option<Duration>,
+    /// Time until the driver opens the next watch, after the end of the last one: when a failing source is asked again. A
+    /// hint may shorten it. Zero while the driver is about to. `None` while a watch is open, its lookup included.
+    pub next_attempt: Option<Duration>,
     /// Whether the driver dropped the set because it was stale for longer than
     /// [`max_stale`](crate::DriverConfig::max_stale).
     pub expired: bool,

@@ -222,3 +222,23 @@ async fn a_short_retry_after_does_not_shorten_the_delays() {
     let gaps = source.gaps();
     assert!(gaps[0] >= secs(1) && gaps[6] >= secs(15), "{gaps:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_status_says_when_a_source_without_a_watch_is_asked_again() {
+    let sets = Watch::SetsThenFail(vec![(secs(1), set(&[1]))], false);
+    let source = Script::new([sets.clone(), Watch::Throttled(secs(20)), sets]);
+    let run = RunningDriver::start(vec![source.clone()], DriverConfig::new());
+    let next = || run.handle.status().sources[0].next_attempt;
+    eventually("the first watch", || source.opens() == 1).await;
+    assert_eq!(next(), None);
+    sleep(secs(1) + ms(5)).await;
+    let left = next().expect("the watch has ended");
+    assert!((ms(100)..=secs(1)).contains(&left), "{left:?}");
+    sleep(left + ms(5)).await;
+    assert_eq!(source.opens(), 2);
+    let left = next().expect("the source is busy");
+    assert!((secs(19)..=secs(20)).contains(&left), "{left:?}");
+    sleep(left + ms(5)).await;
+    assert_eq!((source.opens(), next()), (3, None));
+    run.stop().await;
+}

@@ -13,18 +13,24 @@
 //! | `GET /requests` | the list of all requests, as text |
 //! | `GET /livez` | `ok`, while the process runs |
 //! | `GET /readyz` | 200 or 503, and each condition of readiness |
-//! | `GET /metrics` | metrics for Prometheus (feature `metrics`) |
+//! | `GET /metrics[?sockets=N]` | metrics for Prometheus (feature `metrics`), with those of a sample of N sockets to backends |
 //! | `GET /status.json` | [`Status`](status::Status); `docs/status.md` of this crate describes it |
 //! | `GET /explain?upstream=U[&client=ADDR][&sni=NAME][&local=ADDR]` | each backend, why it may or may not be picked, and which one is |
 //! | `GET /explain?listener=L&client=ADDR[&sni=NAME][&local=ADDR]` | where a connection to the listener goes, what decides it, and the above of its upstream |
-//! | `GET /sessions?[id=][&upstream=][&backend=][&listener=][&client=][&phase=][&older_than=][&more_bytes_than=][&order=][&limit=]` | live sessions, also those of an address that is no backend any more |
+//! | `GET /sessions?[id=][&upstream=][&backend=][&listener=][&client=][&phase=][&older_than=][&more_bytes_than=][&order=][&limit=][&tcp=1]` | live sessions, also those of an address that is no backend any more |
 //! | `GET /config` | the configuration that runs, with the file and the number of each line |
 //! | `POST /drain?backend=B[&upstream=U]`, `POST /undrain?…`, `POST /ready?…` | the administrative state |
 //! | `POST /weight?backend=B&weight=W[&upstream=U]` | a number, a percentage, or `default` |
 //! | `POST /max_conns?backend=B&max_conns=N[&upstream=U]` | a number, `unlimited`, or `default` |
-//! | `POST /close?backend=B[&upstream=U]` | closes the live sessions of a backend, or of an address that is no backend any more |
-//! | `POST /close?id=N[&backend=B][&upstream=U]` | closes the live session with this number |
+//! | `POST /close?backend=B[&upstream=U][&force=1]` | closes the live sessions of a backend, or of an address that is no backend any more |
+//! | `POST /close?id=N[&backend=B][&upstream=U][&force=1]` | closes the live session with this number |
 //! | `POST /log_level?level=L` | the level of the log, if the program lets it be set |
+//!
+//! A closed session first delivers the bytes that were acknowledged before, as
+//! [`close_sessions`](crate::Handle::close_sessions) does: with a client that does not read, it may last for a minute, or for
+//! [`Timeouts::idle`](crate::Timeouts::idle) if that is longer. A second `/close` of a session that is closing resets it at
+//! once, and so does `force=1` the first time: what its peers have not received is lost. The answer has how many sessions
+//! were `closed`, and how many of these were `reset`.
 //!
 //! A listener is named by what it listens on, an address that it accepts connections to, its port, or its
 //! [label](crate::Listener::label). What `/explain` answers about it has `route`, the steps that decide, and `action`: `upstream`,

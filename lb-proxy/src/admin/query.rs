@@ -60,6 +60,15 @@ impl Parameters {
         parsed.transpose()
     }
 
+    /// Whether a parameter is set: `1` or `true`.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, RequestError> {
+        match self.get(name) {
+            None | Some("0" | "false") => Ok(false),
+            Some("1" | "true") => Ok(true),
+            Some(other) => Err(invalid(name, other, "0 or 1")),
+        }
+    }
+
     /// A number of seconds, or one with a unit: `500ms`, `30s`, `5m`, `2h`, `1d`.
     pub(super) fn duration(&self, name: &str) -> Result<Option<Duration>, RequestError> {
         let parsed = self.get(name).map(|value| {

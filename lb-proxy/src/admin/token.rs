@@ -79,6 +79,12 @@ impl AdminToken {
         Self::try_new(text.trim())
     }
 
+    /// The value of the `Authorization` header by which a client shows the token. It has the token in plain text.
+    pub fn authorization(&self) -> String {
+        // Only graphic characters of ASCII are accepted.
+        format!("Bearer {}", String::from_utf8_lossy(&self.0))
+    }
+
     /// Whether `given` is the token. Takes a time that depends on the lengths only.
     pub(super) fn is(&self, given: &[u8]) -> bool {
         self.0.ct_eq(given).into()
@@ -125,6 +131,7 @@ mod tests {
                 assert!(token.is(b"0123456789abcdef"));
                 assert!(!token.is(b"0123456789abcdeg") && !token.is(b"") && !token.is(b"0"));
                 assert!(!format!("{token:?}").contains("0123"));
+                assert_eq!(token.authorization(), "Bearer 0123456789abcdef");
             }
         }
     }

@@ -63,7 +63,7 @@ pub trait HealthCheck: fmt::Debug + Send + Sync + 'static {
     /// Probes one backend.
     ///
     /// The scheduler drops the future after [`CheckSettings::timeout`](super::CheckSettings::timeout), or when the backend
-    /// is removed, so it must be cancel-safe. It must not block: all probes of a check run in one task. A panic counts as a
+    /// is removed, so it must be cancel-safe. It must not block: all probes of a server run on one thread. A panic counts as a
     /// failed probe. A [reload](crate::Handle::reload) compares checks by their `Debug` text: two with the same text are the
     /// same check.
     ///

@@ -174,10 +174,11 @@ mod tests {
 
     use super::*;
     use crate::health::{CheckSettings, ProbeSource};
+    use crate::net::handshake::IdleSockets;
 
     fn request(check: &HttpCheck, backend: &Backend, port: Option<u16>) -> String {
         let source = ProbeSource::new(&CheckSettings::default().port(port));
-        check.request(&Probe::new(backend, &source, None))
+        check.request(&Probe::new(backend, &source, None, &IdleSockets::default()))
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Active health checks: probes that find out whether backends work, before a session does.
 //!
 //! [`UpstreamBuilder::health_check`](crate::UpstreamBuilder::health_check) adds a check to an upstream. While a server
-//! follows the upstream, every backend is probed every [`interval`](CheckSettings::interval), on the runtime of
-//! [`Proxy::bind`](crate::Proxy::bind), where discovery runs too. With
-//! [`Workers::Threads`](crate::Workers::Threads) no session shares a thread with probes.
+//! follows the upstream, every backend is probed every [`interval`](CheckSettings::interval). All probes of a server run on
+//! one thread, `lb-probes`, which exists while there is a check: no session shares it, whatever the
+//! [`Workers`](crate::Workers) are. Its runtime has a clock of its own, so probes do not follow a test's paused time.
 //!
 //! | check | passes if |
 //! |---|---|

@@ -10,6 +10,7 @@ use super::probe_stream::ProbeStream;
 use super::settings::{CheckSettings, ProbeHeader};
 use crate::net::bind_source::BindSource;
 use crate::net::connect::{ConnectError, connect};
+use crate::net::handshake::{IdleSockets, shake_hands};
 use crate::net::options::SocketOptions;
 use crate::net::stream::Stream;
 use crate::proxy_protocol::{Addresses, Version, write_v1, write_v2};
@@ -20,6 +21,7 @@ pub struct Probe<'a> {
     backend: &'a Backend,
     source: &'a ProbeSource,
     header: Option<Version>,
+    idle: &'a IdleSockets,
     /// Instead of the one in the settings.
     port: Option<u16>,
 }
@@ -42,16 +44,18 @@ impl ProbeSource {
 }
 
 impl<'a> Probe<'a> {
-    /// A probe that sends a PROXY header of this version first.
+    /// A probe that sends a PROXY header of this version first. A handshake alone uses a socket of `idle`.
     pub(crate) const fn new(
         backend: &'a Backend,
         source: &'a ProbeSource,
         header: Option<Version>,
+        idle: &'a IdleSockets,
     ) -> Self {
         Self {
             backend,
             source,
             header,
+            idle,
             port: None,
         }
     }
@@ -100,7 +104,7 @@ impl<'a> Probe<'a> {
     /// [`CheckError::Connect`] if the backend cannot be reached, [`CheckError::Local`] if this machine has no descriptor
     /// or no port.
     pub async fn connect(&self) -> Result<ProbeStream, CheckError> {
-        let mut stream = ProbeStream::new(self.open(&SocketOptions::default()).await?);
+        let mut stream = ProbeStream::new(self.open().await?);
         if let Some(version) = self.header {
             stream.write_all(&header(version, &stream)).await?;
         }
@@ -109,14 +113,17 @@ impl<'a> Probe<'a> {
 
     /// Connects to the backend, and resets the connection instead of completing the handshake, where the system allows it.
     pub(super) async fn shake_hands(&self) -> Result<(), CheckError> {
-        let options = SocketOptions::handshake_only();
-        self.open(&options).await.map(drop)
+        let done = match self.endpoint() {
+            Endpoint::Tcp(addr) => shake_hands(addr, &self.source.bind, self.idle).await,
+            Endpoint::Unix(_) => return self.open().await.map(drop),
+        };
+        Ok(done?)
     }
 
     /// The scheduler limits the time.
-    async fn open(&self, options: &SocketOptions) -> Result<Stream, CheckError> {
-        let to = self.endpoint();
-        Ok(connect(&to, false, &self.source.bind, options, None, |_| {}).await?)
+    async fn open(&self) -> Result<Stream, CheckError> {
+        let (to, options) = (self.endpoint(), SocketOptions::default());
+        Ok(connect(&to, false, &self.source.bind, &options, None, |_| {}).await?)
     }
 }
 

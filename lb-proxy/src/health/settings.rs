@@ -15,7 +15,8 @@ pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct CheckSettings {
-    /// The time from the begin of one probe of a backend to the next. Default: 5 s. At least 10 ms.
+    /// The time from the begin of one probe of a backend to the next. Default: 5 s. At least 10 ms. A probe begins up to 5 ms
+    /// or a twentieth of the shortest interval early, to begin together with others.
     #[doc(alias = "inter")]
     pub interval: Duration,
     /// The interval of a backend in doubt: no probe has had a result yet, or the last ones contradict its state. Default:
@@ -194,6 +195,13 @@ impl CheckSettings {
     pub fn max_concurrent(mut self, probes: NonZeroUsize) -> Self {
         self.max_concurrent = probes;
         self
+    }
+
+    /// The shortest time from one probe of a backend to the next.
+    pub(crate) fn shortest_interval(&self) -> Duration {
+        let others = [self.interval_in_doubt, self.interval_down];
+        let others = others.into_iter().flatten();
+        others.fold(self.interval, Duration::min)
     }
 
     /// Finds a setting that cannot work.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lb_core::Backend;
 use tokio::sync::Notify;
@@ -11,6 +11,9 @@ use tokio::time::Instant;
 use super::phase::SessionPhase;
 use super::report::{SessionId, SessionReport};
 use crate::metrics::SessionTraffic;
+use crate::net::stream::Stream;
+#[cfg(feature = "metrics")]
+use crate::net::tcp_info::TcpInfo;
 use crate::preread_info::PrereadInfo;
 use crate::upstream::Upstream;
 
@@ -25,6 +28,9 @@ pub(crate) struct LiveSession {
     is_closing: AtomicBool,
     /// Has a permit when the session is to be closed.
     close: Notify,
+    is_reset: AtomicBool,
+    /// Has a permit when both sides are to be reset at once.
+    reset: Notify,
 }
 
 /// What changes while the session lasts, a few times.
@@ -36,6 +42,8 @@ pub(crate) struct LiveState {
     pub(crate) upstream: Option<Upstream>,
     pub(crate) backend: Option<Arc<Backend>>,
     pub(crate) traffic: Option<Arc<SessionTraffic>>,
+    /// The connection with the backend while the session relays.
+    pub(crate) socket: Weak<Stream>,
 }
 
 impl LiveSession {
@@ -57,9 +65,12 @@ impl LiveSession {
                 upstream: None,
                 backend: None,
                 traffic: None,
+                socket: Weak::new(),
             }),
             is_closing: AtomicBool::new(false),
             close: Notify::new(),
+            is_reset: AtomicBool::new(false),
+            reset: Notify::new(),
         }
     }
 
@@ -80,6 +91,22 @@ impl LiveSession {
             self.close.notify_one();
         }
         is_first
+    }
+
+    /// Asks the session to end without delivering what it holds. False if it was asked so before.
+    pub(crate) fn reset(&self) -> bool {
+        let is_first = !self.is_reset.swap(true, Relaxed);
+        if is_first {
+            // Before the close, so that a relay that sees the close does not begin to deliver.
+            self.reset.notify_one();
+            self.close();
+        }
+        is_first
+    }
+
+    /// Has a permit when the relay is to reset both sides at once. Only one task may wait for it.
+    pub(crate) const fn reset_requested(&self) -> &Notify {
+        &self.reset
     }
 
     /// Completes when the session is asked to end.
@@ -114,7 +141,24 @@ impl LiveSession {
             bytes_to_backend: traffic.map_or(0, |traffic| traffic.to_backend.get()),
             bytes_to_client: traffic.map_or(0, |traffic| traffic.to_client.get()),
             preread: state.preread.clone(),
+            socket: Weak::new(),
         }
+    }
+
+    /// The connection with the backend while the session relays.
+    pub(super) fn socket(&self) -> Weak<Stream> {
+        Weak::clone(&self.lock().socket)
+    }
+
+    /// The name of the upstream of a session that relays over TCP, and what the kernel reports of its backend's socket.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn backend_tcp(&self) -> Option<(Arc<str>, TcpInfo)> {
+        let (upstream, socket) = {
+            let state = self.lock();
+            let upstream = state.upstream.as_ref()?.shared_name();
+            (Arc::clone(upstream), state.socket.upgrade()?)
+        };
+        Some((upstream, TcpInfo::of(&socket).ok()?))
     }
 
     /// No code that can panic runs under the lock.

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use lb_core::{Backend, Endpoint};
 
 use super::phase::SessionPhase;
 use crate::client_hello::host::host;
+use crate::net::stream::Stream;
+use crate::net::tcp_info::TcpInfo;
 use crate::preread_info::PrereadInfo;
 
 /// The number of a session, which no other session of the server has.
@@ -58,6 +60,7 @@ pub struct SessionReport {
     /// Bytes of the backend that the kernel has accepted for the client.
     pub bytes_to_client: u64,
     pub(super) preread: Option<Arc<PrereadInfo>>,
+    pub(super) socket: Weak<Stream>,
 }
 
 impl SessionReport {
@@ -69,6 +72,12 @@ impl SessionReport {
     /// The host that the client's TLS requests (SNI); see [`Connection::server_name`](crate::events::Connection::server_name).
     pub fn server_name(&self) -> Option<&str> {
         host(self.preread.as_ref()?.server_name.as_deref()?)
+    }
+
+    /// What the kernel reports of the connection with the backend, at the moment of this call. `None` unless the session
+    /// relays over TCP now. Costs a system call, about a microsecond.
+    pub fn backend_tcp(&self) -> Option<TcpInfo> {
+        TcpInfo::of(&*self.socket.upgrade()?).ok()
     }
 
     /// The bytes of both directions.

@@ -66,7 +66,7 @@ impl<'a> Selection<'a> {
         self.sort();
         SessionList {
             matched: self.matched,
-            sessions: self.chosen.into_iter().map(|(report, _)| report).collect(),
+            sessions: self.chosen.into_iter().map(with_socket).collect(),
         }
     }
 
@@ -80,6 +80,12 @@ impl<'a> Selection<'a> {
 }
 
 type Chosen = (SessionReport, Arc<LiveSession>);
+
+/// The report of a chosen session, with its socket.
+fn with_socket((mut report, session): Chosen) -> SessionReport {
+    report.socket = session.socket();
+    report
+}
 
 /// Equal sessions are in the order of their numbers.
 fn compare(order: SessionOrder, a: &SessionReport, b: &SessionReport) -> Ordering {

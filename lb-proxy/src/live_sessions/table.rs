@@ -1,6 +1,8 @@
 //! The live sessions of one worker.
 
 use std::net::SocketAddr;
+#[cfg(feature = "metrics")]
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +15,14 @@ use super::report::SessionId;
 /// How many slots a query visits under one lock, so that it delays a session of the worker by some microseconds at most.
 const CHUNK: usize = 256;
 
+/// How many slots a sample looks at for each session that it is to have, at most.
+#[cfg(feature = "metrics")]
+const MOST_LOOKS: usize = 8;
+
+/// A large odd number: samples begin at slots far from each other.
+#[cfg(feature = "metrics")]
+const TURN: usize = 0x9E37_79B1;
+
 /// A table larger than this gives its memory back when it is empty.
 const KEPT_SLOTS: usize = 1024;
 
@@ -23,6 +33,8 @@ pub(crate) struct SessionTable {
     /// The number of this worker, and of all workers.
     worker: (u64, u64),
     begun: AtomicU64,
+    #[cfg(feature = "metrics")]
+    sampled: AtomicUsize,
     slots: Mutex<Slab<Arc<LiveSession>>>,
 }
 
@@ -33,6 +45,8 @@ impl SessionTable {
             is_on: AtomicBool::new(false),
             worker: (number as u64, workers as u64),
             begun: AtomicU64::new(0),
+            #[cfg(feature = "metrics")]
+            sampled: AtomicUsize::new(0),
             slots: Mutex::default(),
         })
     }
@@ -90,6 +104,36 @@ impl SessionTable {
                 break;
             }
             next = end;
+        }
+    }
+
+    /// Calls `visit` without the lock for at most `most` sessions, spread over the whole table and other ones at each call.
+    /// O(most). A table that was much fuller before may yield fewer than there are.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn sample(&self, most: usize, mut visit: impl FnMut(&Arc<LiveSession>)) {
+        let (capacity, live) = {
+            let slots = self.lock();
+            (slots.capacity(), slots.len())
+        };
+        if most == 0 || live == 0 {
+            return;
+        }
+        // Vacant slots yield nothing, so there are more looks than sessions.
+        let looks = most.saturating_mul(capacity).div_ceil(live);
+        let looks = looks.min(most.saturating_mul(MOST_LOOKS)).min(capacity);
+        let turn = self.sampled.fetch_add(1, Relaxed);
+        let begin = turn.wrapping_mul(TURN) % capacity;
+        let slot = |look: usize| (begin + look * capacity / looks) % capacity;
+        let mut left = most;
+        let mut chosen = Vec::new();
+        for first in (0..looks).step_by(CHUNK) {
+            let last = looks.min(first + CHUNK);
+            let slots = self.lock();
+            let found = (first..last).filter_map(|look| slots.get(slot(look)));
+            chosen.extend(found.take(left).cloned());
+            drop(slots);
+            left -= chosen.len();
+            chosen.drain(..).for_each(|session| visit(&session));
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use lb_core::{Backend, Endpoint, Health};
 
 use super::attempt_counts::{AttemptCounts, AttemptEnd, LiveAttemptCounts};
+use super::shards::Shards;
 use super::traffic::{Direction, LiveTraffic, Traffic};
 use crate::close_reason::CloseReason;
 
@@ -30,11 +31,14 @@ pub struct BackendMetrics {
     pub recoveries: u64,
     /// How often it became unhealthy.
     pub losses: u64,
-    /// Bytes of the sessions that ended.
+    /// Bytes, those of open sessions included.
     pub traffic: Traffic,
 }
 
-/// The live counters of one backend. Workers share them: a session changes them a few times.
+/// How many parts the bytes of a backend have at most, so that many workers do not make a backend large.
+const TRAFFIC_PARTS: usize = 4;
+
+/// The live counters of one backend. Workers share them, because a session changes them a few times, except for the bytes.
 #[derive(Debug)]
 pub(crate) struct BackendCounters {
     endpoint: Endpoint,
@@ -48,11 +52,11 @@ pub(crate) struct BackendCounters {
     ejections: AtomicU64,
     recoveries: AtomicU64,
     losses: AtomicU64,
-    traffic: LiveTraffic,
+    traffic: Shards<LiveTraffic>,
 }
 
 impl BackendCounters {
-    pub(super) fn new(backend: &Backend) -> Self {
+    pub(super) fn new(backend: &Backend, workers: usize) -> Self {
         Self {
             endpoint: backend.endpoint(),
             in_use: AtomicU64::new(0),
@@ -63,7 +67,7 @@ impl BackendCounters {
             ejections: AtomicU64::new(0),
             recoveries: AtomicU64::new(0),
             losses: AtomicU64::new(0),
-            traffic: LiveTraffic::default(),
+            traffic: Shards::new(workers.min(TRAFFIC_PARTS), LiveTraffic::default),
         }
     }
 
@@ -116,7 +120,9 @@ impl BackendCounters {
             traffic: Traffic::default(),
         };
         self.attempts.add_to(&mut metrics.attempts);
-        self.traffic.add_to(&mut metrics.traffic);
+        for part in self.traffic.iter() {
+            part.add_to(&mut metrics.traffic);
+        }
         metrics
     }
 }
@@ -149,11 +155,12 @@ impl BackendUse {
         }
     }
 
-    /// Counts the bytes and the end of the session.
-    pub(super) fn session_ended(&self, reason: CloseReason, to_backend: u64, to_client: u64) {
-        let traffic = &self.counters.traffic;
-        traffic.add(Direction::ToBackend, to_backend);
-        traffic.add(Direction::ToClient, to_client);
+    pub(super) fn add_bytes(&self, worker: usize, direction: Direction, n: u64) {
+        self.counters.traffic.of(worker).add(direction, n);
+    }
+
+    /// Counts the end of the session.
+    pub(super) fn session_ended(&self, reason: CloseReason) {
         if reason == CloseReason::BackendReset {
             self.counters.resets.fetch_add(1, Relaxed);
         }

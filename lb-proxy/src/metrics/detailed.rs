@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_core::{BackendSet, Endpoint};
 
+use super::kept::Kept;
 use super::listener::{ListenerCounters, ListenerMetrics};
 use super::upstream::{UpstreamCounters, UpstreamMetrics};
 
@@ -24,8 +25,8 @@ pub struct DetailedMetrics {
 #[derive(Debug)]
 pub(crate) struct DetailedCounters {
     workers: usize,
-    listeners: Mutex<BTreeMap<String, Arc<ListenerCounters>>>,
-    upstreams: Mutex<BTreeMap<Arc<str>, Arc<UpstreamCounters>>>,
+    listeners: Mutex<Kept<String, ListenerCounters>>,
+    upstreams: Mutex<Kept<Arc<str>, UpstreamCounters>>,
 }
 
 impl DetailedCounters {
@@ -41,7 +42,7 @@ impl DetailedCounters {
     pub(crate) fn listener(&self, listener: Endpoint) -> Arc<ListenerCounters> {
         let name = listener.to_string();
         let new = || Arc::new(ListenerCounters::new(listener, self.workers));
-        Arc::clone(lock(&self.listeners).entry(name).or_insert_with(new))
+        lock(&self.listeners).get_or_insert(name, new)
     }
 
     /// The counters of an upstream called `name`. They are `used` if it has some from another server or an earlier use.
@@ -54,8 +55,7 @@ impl DetailedCounters {
             Some(used) => Arc::clone(used),
             None => Arc::new(UpstreamCounters::new(Arc::clone(name), self.workers)),
         };
-        let mut upstreams = lock(&self.upstreams);
-        Arc::clone(upstreams.entry(Arc::clone(name)).or_insert_with(new))
+        lock(&self.upstreams).get_or_insert(Arc::clone(name), new)
     }
 
     /// Reads all counters. `listeners` and `upstreams` are the current ones. With `forget`, what was removed and has no
@@ -88,11 +88,7 @@ impl DetailedCounters {
     }
 
     /// Reads the counters of the listeners, with the parameters of [`read`](Self::read).
-    pub(crate) fn read_listeners(
-        &self,
-        listeners: &[Endpoint],
-        forget: bool,
-    ) -> Vec<ListenerMetrics> {
+    fn read_listeners(&self, listeners: &[Endpoint], forget: bool) -> Vec<ListenerMetrics> {
         let mut metrics = Vec::new();
         let current: Vec<String> = listeners.iter().map(ToString::to_string).collect();
         lock(&self.listeners).retain(|name, counters| {

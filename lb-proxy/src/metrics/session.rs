@@ -62,24 +62,21 @@ impl SessionCounters {
         }
     }
 
-    /// Adds bytes of the session to what it is counted in, except the backend.
+    /// Adds bytes of the session to what it is counted in.
     pub(super) fn add_bytes(&self, direction: Direction, n: u64) {
         self.listener.add_bytes(self.worker, direction, n);
         if let Some(upstream) = &self.upstream {
             upstream.add_bytes(self.worker, direction, n);
         }
+        if let Some(backend) = self.backend.get() {
+            backend.add_bytes(self.worker, direction, n);
+        }
     }
 
-    /// Counts the end of the session, for the upstream and the backend. The bytes are those of the whole session.
-    pub(crate) fn ended(
-        &self,
-        reason: CloseReason,
-        length: Duration,
-        to_backend: u64,
-        to_client: u64,
-    ) {
+    /// Counts the end of the session, for the upstream and the backend.
+    pub(crate) fn ended(&self, reason: CloseReason, length: Duration) {
         if let Some(backend) = self.backend.get() {
-            backend.session_ended(reason, to_backend, to_client);
+            backend.session_ended(reason);
         }
         if let Some(upstream) = &self.upstream {
             upstream.session_ended(self.worker, reason, length);

@@ -1,15 +1,15 @@
 //! The counters of one upstream.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lb_core::{Backend, Health};
+use lb_core::{Backend, BackendSet, Health};
 
 use super::attempt_counts::{AttemptCounts, AttemptEnd, LiveAttemptCounts};
 use super::backend::{BackendCounters, BackendMetrics};
+use super::backend_list::BackendList;
 use super::end_counts::{EndCounts, LiveEndCounts};
 use super::histogram::{CONNECT_TIME, Histogram, LiveHistogram, QUEUE_WAIT, SESSION_LENGTH};
 use super::shards::Shards;
@@ -61,8 +61,7 @@ pub(crate) struct UpstreamCounters {
     ejections: AtomicU64,
     recoveries: AtomicU64,
     losses: AtomicU64,
-    /// Locked once for each new backend, at its failures and by readers.
-    backends: Mutex<HashMap<SocketAddr, Arc<BackendCounters>>>,
+    backends: BackendList,
 }
 
 /// What one worker counts.
@@ -97,7 +96,7 @@ impl UpstreamCounters {
             ejections: AtomicU64::new(0),
             recoveries: AtomicU64::new(0),
             losses: AtomicU64::new(0),
-            backends: Mutex::default(),
+            backends: BackendList::new(workers),
         }
     }
 
@@ -152,17 +151,17 @@ impl UpstreamCounters {
 
     /// The counters of a backend, which go on if it has left and returned.
     pub(crate) fn backend(&self, backend: &Backend) -> Arc<BackendCounters> {
-        let new = || Arc::new(BackendCounters::new(backend));
-        Arc::clone(self.lock().entry(backend.addr).or_insert_with(new))
+        self.backends.of(backend)
     }
 
     /// Reports `counters` again, which were not listed any more.
-    #[cold]
     pub(super) fn relist(&self, counters: &Arc<BackendCounters>) {
-        let mut backends = self.lock();
-        let listed = backends.entry(counters.addr());
-        listed.or_insert_with(|| Arc::clone(counters));
-        counters.list();
+        self.backends.relist(counters);
+    }
+
+    /// Bounds what is kept of backends that are not in `set`, which the upstream has now.
+    pub(crate) fn updated(&self, set: &BackendSet) {
+        self.backends.limit(set);
     }
 
     /// Whether no session uses it.
@@ -193,7 +192,7 @@ impl UpstreamCounters {
             session_length: Histogram::default(),
             queue_wait: Histogram::default(),
             traffic: Traffic::default(),
-            backends: self.read_backends(is_member, forget),
+            backends: self.backends.read(is_member, forget),
         };
         self.queue_wait.add_to(&mut metrics.queue_wait);
         for shard in self.shards.iter() {
@@ -207,27 +206,5 @@ impl UpstreamCounters {
             shard.session_length.add_to(&mut metrics.session_length);
         }
         metrics
-    }
-
-    fn read_backends(
-        &self,
-        is_member: impl Fn(SocketAddr) -> bool,
-        forget: bool,
-    ) -> Vec<BackendMetrics> {
-        let mut all = Vec::new();
-        self.lock().retain(|&addr, counters| {
-            let is_current = is_member(addr);
-            // Before the values are read, so that they are the last ones.
-            let is_last = forget && !is_current && counters.unlist();
-            all.push((addr, counters.read(is_current)));
-            !is_last
-        });
-        all.sort_by_key(|(addr, _)| *addr);
-        all.into_iter().map(|(_, metrics)| metrics).collect()
-    }
-
-    /// No code that can panic runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Arc<BackendCounters>>> {
-        self.backends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -81,6 +81,11 @@ impl BindSource {
         }
     }
 
+    /// Whether the kernel chooses address and interface.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.addrs.is_empty() && self.interface.is_none() && self.function.is_none()
+    }
+
     /// Whether it is [computed](Self::computed) for each session.
     pub(crate) const fn is_computed(&self) -> bool {
         self.function.is_some()
@@ -158,10 +163,20 @@ impl BindSource {
             }
             bind(&socket, from)?;
         }
-        match socket.connect(&to.into()) {
-            Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
-            _ => Ok(socket),
-        }
+        begin_to_connect(&socket, to).map(|()| socket)
+    }
+}
+
+/// Starts another connection with a socket of [`SocketOptions::handshake_only`], whose last connection has been reset.
+pub(super) fn connect_again(socket: &Socket, to: SocketAddr) -> io::Result<()> {
+    SocketOptions::delay_ack(&SockRef::from(socket))?;
+    begin_to_connect(socket, to)
+}
+
+fn begin_to_connect(socket: &Socket, to: SocketAddr) -> io::Result<()> {
+    match socket.connect(&to.into()) {
+        Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -117,7 +117,7 @@ fn is_connected_to_itself(stream: &Stream) -> bool {
 }
 
 /// Finds the side that an error of the kernel is due to.
-fn classify(error: io::Error, step: AttemptStep) -> ConnectError {
+pub(super) fn classify(error: io::Error, step: AttemptStep) -> ConnectError {
     match Errno::from_io_error(&error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
             ConnectError::Shortage(error, step)

@@ -79,6 +79,14 @@ impl SocketOptions {
         }
     }
 
+    /// Lets the kernel delay the ACK of the next handshake, on Linux.
+    pub(super) fn delay_ack(socket: &SockRef<'_>) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_quickack(false)?;
+        let _ = socket;
+        Ok(())
+    }
+
     /// Sets [`nodelay`](Self::nodelay).
     #[must_use]
     pub fn nodelay(mut self, nodelay: bool) -> Self {
@@ -135,8 +143,7 @@ impl SocketOptions {
         }
         if self.handshake_only {
             socket.set_linger(Some(Duration::ZERO))?;
-            #[cfg(target_os = "linux")]
-            socket.set_tcp_quickack(false)?;
+            Self::delay_ack(socket)?;
         }
         if let Some(Keepalive {
             idle,

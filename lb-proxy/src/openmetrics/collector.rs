@@ -1,6 +1,8 @@
 //! The collector of a server.
 
 use std::fmt;
+#[cfg(feature = "access-events")]
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -8,6 +10,8 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::view::UpstreamView;
 use super::writer::Writer;
 use super::{backends, checks, listeners, server, sources, upstreams};
+#[cfg(feature = "access-events")]
+use crate::access_events::JsonEvents;
 use crate::server::Handle;
 
 /// Collects the metrics of one server at each scrape.
@@ -18,6 +22,8 @@ use crate::server::Handle;
 pub struct ServerCollector {
     handle: Handle,
     by_backend: bool,
+    #[cfg(feature = "access-events")]
+    events: Option<Arc<JsonEvents>>,
 }
 
 impl ServerCollector {
@@ -26,7 +32,16 @@ impl ServerCollector {
         Self {
             handle,
             by_backend: true,
+            #[cfg(feature = "access-events")]
+            events: None,
         }
+    }
+
+    /// Also collects how many lines of `events` were [lost](JsonEvents::lost), which the proxy does not know of. Default: none.
+    #[cfg(feature = "access-events")]
+    pub fn access_events(mut self, events: Arc<JsonEvents>) -> Self {
+        self.events = Some(events);
+        self
     }
 
     /// Sets whether a scrape has the metrics of each backend: some thirty lines for each of them. Default: yes.
@@ -42,6 +57,8 @@ impl Collector for ServerCollector {
         let detailed = self.handle.last_detailed_metrics().unwrap_or_default();
         let views = UpstreamView::of(&self.handle.upstreams(), self.by_backend);
         server::write(&mut writer, &self.handle)?;
+        #[cfg(feature = "access-events")]
+        server::write_lost(&mut writer, self.events.as_deref())?;
         listeners::write(&mut writer, &detailed.listeners)?;
         upstreams::write(&mut writer, &detailed.upstreams, &views)?;
         if self.by_backend {

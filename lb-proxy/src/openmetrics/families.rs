@@ -60,6 +60,11 @@ pub(super) static SERVER_SESSION_BUDGET: Family = Family::new(
 );
 pub(super) static SERVER_RELOADS: Family =
     Family::new("lb_server_reloads", "Reloads of the server, by result.");
+#[cfg(feature = "access-events")]
+pub(super) static ACCESS_EVENTS_LOST: Family = Family::new(
+    "lb_access_events_lost",
+    "Lines of access events that were lost because their writer was too slow or failed.",
+);
 pub(super) static WORKER_ACCEPTED: Family = Family::new(
     "lb_worker_sessions_accepted",
     "Connections accepted, by worker.",
@@ -126,8 +131,16 @@ pub(super) static UPSTREAM_QUEUE_WAIT: Family = Family::in_seconds(
     "lb_upstream_queue_wait",
     "How long sessions waited in the queue, those that got no backend included.",
 );
+pub(super) static UPSTREAM_INFO: Family = Family::new(
+    "lb_upstream_info",
+    "What is known of an upstream besides its name.",
+);
 pub(super) static UPSTREAM_QUEUED: Family =
     Family::new("lb_upstream_queued", "Sessions that wait in the queue.");
+pub(super) static UPSTREAM_QUEUE_CAPACITY: Family = Family::new(
+    "lb_upstream_queue_capacity",
+    "Sessions that the queue can hold. Absent without a queue.",
+);
 pub(super) static UPSTREAM_PANIC: Family = Family::new(
     "lb_upstream_panic",
     "1 while a tier ignores health and ejection, because so few of its backends are healthy.",
@@ -257,7 +270,34 @@ pub(super) static SOURCE_RESTORED: Family = Family::new(
     "lb_source_restored",
     "Whether the set is that of a saved state, which no answer has replaced yet.",
 );
+pub(super) static SOURCE_NEXT_ATTEMPT: Family = Family::in_seconds(
+    "lb_source_next_attempt",
+    "Time until the source is asked again, after the end of its last watch. Absent while a watch is open.",
+);
 pub(super) static SOURCE_EXPIRED: Family = Family::new(
     "lb_source_expired",
     "Whether the last set was dropped because the source has failed for too long.",
+);
+
+// === Sockets to backends ===
+
+pub(super) static SOCKET_SAMPLES: Family = Family::new(
+    "lb_upstream_socket_samples",
+    "Sockets to backends that this scrape has read.",
+);
+pub(super) static SOCKET_RTT: Family = Family::in_seconds(
+    "lb_upstream_socket_rtt",
+    "The smoothed round-trip times of the sockets that were read: their median, 90th percentile and maximum.",
+);
+pub(super) static SOCKET_SENT: Family = Family::new(
+    "lb_upstream_socket_sent_segments",
+    "Segments that the sockets that were read have sent since they were connected.",
+);
+pub(super) static SOCKET_RETRANSMITTED: Family = Family::new(
+    "lb_upstream_socket_retransmitted_segments",
+    "Segments that the sockets that were read have retransmitted since they were connected.",
+);
+pub(super) static SOCKET_UNANSWERED: Family = Family::new(
+    "lb_upstream_socket_unanswered",
+    "Sockets among those that were read whose backend does not answer: a segment was retransmitted after a time-out.",
 );

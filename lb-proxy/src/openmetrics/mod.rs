@@ -30,6 +30,7 @@ mod collector;
 mod families;
 mod listeners;
 mod server;
+mod sockets;
 mod sources;
 mod text;
 mod upstreams;
@@ -37,4 +38,5 @@ mod view;
 mod writer;
 
 pub use collector::ServerCollector;
-pub use text::{Format, encode};
+pub use sockets::SocketCollector;
+pub use text::{Format, encode, encode_all};

@@ -35,6 +35,16 @@ pub(super) fn write(to: &mut Writer<'_>, handle: &Handle) -> fmt::Result {
     )
 }
 
+/// The lost lines of access events, of an embedder that writes some.
+#[cfg(feature = "access-events")]
+pub(super) fn write_lost(
+    to: &mut Writer<'_>,
+    events: Option<&crate::access_events::JsonEvents>,
+) -> fmt::Result {
+    let lost = events.map(|events| (NONE, events.lost()));
+    to.counters(&f::ACCESS_EVENTS_LOST, lost)
+}
+
 fn write_counters(to: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     to.counters(&f::SERVER_ACCEPTED, [(NONE, metrics.accepted)])?;
     to.gauges(&f::SERVER_ACTIVE, [(NONE, metrics.active)])?;

@@ -34,6 +34,9 @@ pub(super) fn write(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result 
     gauge(to, &f::SOURCE_RESTORED, &all, |source| {
         Some(u32::from(source.is_restored))
     })?;
+    gauge(to, &f::SOURCE_NEXT_ATTEMPT, &all, |source| {
+        source.next_attempt.map(|left| left.as_secs_f64())
+    })?;
     gauge(to, &f::SOURCE_EXPIRED, &all, |source| {
         Some(u32::from(source.expired))
     })

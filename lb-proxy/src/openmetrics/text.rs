@@ -43,16 +43,31 @@ impl Format {
 
 /// All metrics of `registry` as text. O(metrics).
 pub fn encode(registry: &Registry, format: Format) -> String {
+    encode_all(&[registry], format)
+}
+
+/// All metrics of `registries`, which must have no metric in common, as one text. O(metrics).
+pub fn encode_all(registries: &[&Registry], format: Format) -> String {
     let mut encoded = String::new();
-    let result: fmt::Result = match format {
-        Format::OpenMetrics => text::encode(&mut encoded, registry),
-        Format::Prometheus => prometheus_text::encode(&mut encoded, registry),
-    };
+    let result = write(&mut encoded, registries, format);
     // A string accepts every write, so only a collector of the embedder's can fail.
     if let Err(error) = result {
         tracing::warn!(%error, "Metrics incomplete");
     }
     encoded
+}
+
+fn write(to: &mut String, registries: &[&Registry], format: Format) -> fmt::Result {
+    for registry in registries {
+        match format {
+            Format::OpenMetrics => text::encode_registry(to, registry)?,
+            Format::Prometheus => prometheus_text::encode(to, registry)?,
+        }
+    }
+    match format {
+        Format::OpenMetrics => text::encode_eof(to),
+        Format::Prometheus => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -97,8 +97,17 @@ fn write_times(to: &mut Writer<'_>, counted: &[UpstreamMetrics]) -> fmt::Result 
 fn write_views(to: &mut Writer<'_>, views: &[UpstreamView]) -> fmt::Result {
     let all = || views.iter().map(|view| (("upstream", &*view.name), view));
     to.gauges(
+        &f::UPSTREAM_INFO,
+        all().map(|(name, view)| ([name, ("policy", view.policy)], 1_u32)),
+    )?;
+    to.gauges(
         &f::UPSTREAM_QUEUED,
         all().map(|(name, view)| ([name], view.queued)),
+    )?;
+    let queues = all().filter(|(_, view)| view.queue_capacity > 0);
+    to.gauges(
+        &f::UPSTREAM_QUEUE_CAPACITY,
+        queues.map(|(name, view)| ([name], view.queue_capacity)),
     )?;
     to.gauges(
         &f::UPSTREAM_PANIC,

@@ -12,9 +12,11 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub(super) struct UpstreamView {
     pub(super) name: Arc<str>,
+    pub(super) policy: &'static str,
     pub(super) set: Arc<BackendSet>,
     pub(super) now: Timestamp,
     pub(super) queued: usize,
+    pub(super) queue_capacity: usize,
     pub(super) is_in_panic: bool,
     pub(super) discovery: DriverStatus,
     /// Empty unless backends are shown.
@@ -26,9 +28,11 @@ impl UpstreamView {
     fn new(upstream: &Upstream, by_backend: bool) -> Self {
         Self {
             name: Arc::clone(upstream.shared_name()),
+            policy: upstream.policy_name(),
             set: upstream.backends(),
             now: upstream.now(),
             queued: upstream.queued(),
+            queue_capacity: upstream.queue_capacity(),
             is_in_panic: upstream.is_in_panic(),
             discovery: upstream.discovery(),
             checks: if by_backend {

@@ -169,6 +169,14 @@ impl<'a> Duplex<'a> {
         }
     }
 
+    /// Lets the close of the sockets reset both sides, and delivers nothing.
+    pub(super) fn reset(&mut self) {
+        for sink in [self.up.sink(), self.down.sink()] {
+            reset_on_close(sink);
+        }
+        self.is_closed = true;
+    }
+
     /// Records whether both sides were closed. Then dropping the value does nothing.
     pub(super) const fn note_closed(&mut self, is_closed: bool) {
         self.is_closed = is_closed;

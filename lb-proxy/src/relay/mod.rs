@@ -144,6 +144,7 @@ impl Relay {
         let never = CutSignals {
             cut: pin!(pending()),
             at_once: None,
+            reset: None,
             leaving: None,
         };
         let (client, backend) = (Stream::from(client), Stream::from(backend));

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::select;
+use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
@@ -179,43 +180,74 @@ where
 
     /// Delivers the bytes of a session that was cut, and closes it. Does neither if it must not wait.
     async fn deliver(&mut self, timer: Pin<&mut Sleep>) {
-        let at_once = self.cuts.at_once;
-        let is_over = select! {
+        let CutSignals { at_once, reset, .. } = self.cuts;
+        let hurry = select! {
             biased;
-            () = must_not_wait(at_once) => false,
-            _ = self.next(timer) => true,
+            hurry = must_not_wait(at_once, reset) => Some(hurry),
+            _ = self.next(timer) => None,
         };
-        if is_over {
-            self.close(None).await;
+        match hurry {
+            Some(hurry) => self.leave(hurry),
+            None => self.close(None).await,
         }
     }
 
     /// Closes both sides once their peers have received everything. `end` is `None` in a session that was cut.
     async fn close(&mut self, end: Option<RelayEnd>) {
         let closing = Closing::begin(&self.both, end);
-        let is_closed = closing.is_done() || Box::pin(self.finish(closing)).await;
-        self.both.note_closed(is_closed);
+        let hurry = match closing.is_done() {
+            true => None,
+            false => Box::pin(self.finish(closing)).await,
+        };
+        match hurry {
+            Some(hurry) => self.leave(hurry),
+            None => self.both.note_closed(true),
+        }
     }
 
-    /// Waits for `closing`. Returns false if the relay must not wait.
-    async fn finish(&mut self, closing: Closing) -> bool {
+    /// Waits for `closing`. Returns how to leave if the relay must not wait.
+    async fn finish(&mut self, closing: Closing) -> Option<Hurry> {
         let CutSignals {
-            at_once, leaving, ..
+            at_once,
+            reset,
+            leaving,
+            ..
         } = self.cuts;
         let (up, down) = (&self.both.up, &self.both.down);
         let backend_left = &mut self.backend_left;
         let left = || backend_left.take().into_iter().for_each(|left| left());
         select! {
             biased;
-            () = must_not_wait(at_once) => false,
-            () = closing.finish(up, down, self.deadlines.delivery_timeout(), leaving, left) => true,
+            hurry = must_not_wait(at_once, reset) => Some(hurry),
+            () = closing.finish(up, down, self.deadlines.delivery_timeout(), leaving, left) => None,
+        }
+    }
+
+    /// Leaves both sides without waiting.
+    fn leave(&mut self, hurry: Hurry) {
+        match hurry {
+            // Dropping both sides cuts them.
+            Hurry::Cut => self.both.note_closed(false),
+            Hurry::Reset => self.both.reset(),
         }
     }
 }
 
+/// How a relay ends that must not wait any longer.
+enum Hurry {
+    /// The kernel delivers what it has.
+    Cut,
+    /// Nothing more is delivered.
+    Reset,
+}
+
 /// Completes when the relay must not wait any longer.
-async fn must_not_wait(at_once: Option<&CancellationToken>) {
-    or_never(at_once.map(CancellationToken::cancelled)).await;
+async fn must_not_wait(at_once: Option<&CancellationToken>, reset: Option<&Notify>) -> Hurry {
+    select! {
+        biased;
+        () = or_never(reset.map(Notify::notified)) => Hurry::Reset,
+        () = or_never(at_once.map(CancellationToken::cancelled)) => Hurry::Cut,
+    }
 }
 
 /// Completes when a deadline has passed, with the end of the relay.
@@ -289,6 +321,7 @@ mod tests {
         let cuts = CutSignals {
             cut: pin!(async { pending::<RelayEnd>().await }),
             at_once: Some(&token),
+            reset: None,
             leaving: Some(&token),
         };
         let (one, other) = (Stream::from(one), Stream::from(other));

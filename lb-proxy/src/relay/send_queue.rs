@@ -7,27 +7,7 @@ use nix::libc;
 use nix::{getsockopt_impl, sockopt_impl};
 
 use crate::net::stream::Stream;
-
-/// The first words of the kernel's `struct tcp_info`, up to `tcpi_notsent_bytes`, which Linux has since 4.6.
-type Words = [u32; 37];
-
-/// `tcpi_state`, `tcpi_ca_state`, `tcpi_retransmits` and `tcpi_probes`, a byte each.
-const STATES: usize = 0;
-/// `tcpi_unacked`, in segments; a FIN counts.
-const UNACKED: usize = 6;
-/// `tcpi_last_data_sent`, in milliseconds before now.
-const LAST_DATA_SENT: usize = 11;
-/// `tcpi_notsent_bytes`.
-const NOT_SENT: usize = 36;
-
-sockopt_impl!(
-    /// The state of a TCP connection.
-    TcpInfo,
-    GetOnly,
-    libc::IPPROTO_TCP,
-    libc::TCP_INFO,
-    Words
-);
+use crate::net::tcp_info::TcpInfo;
 
 /// The first words of the kernel's `struct mptcp_info`.
 type MultipathWords = [u64; 4];
@@ -65,20 +45,15 @@ impl SendQueue {
     /// Reads the state of the send queue of `stream` by one system call. An error for a unix socket: what is written to it
     /// is in the peer's queue at once, and its close discards nothing.
     pub(super) fn of(stream: &Stream) -> io::Result<Self> {
-        if stream.is_unix() {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        let words = nix::sys::socket::getsockopt(stream, TcpInfo)?;
-        let [_, _, retransmits, probes] = words[STATES].to_ne_bytes();
+        let info = TcpInfo::of(stream)?;
         // Bytes wait in the connection before one of its paths has them.
         let is_forwarded = !stream.is_multipath()
             || nix::sys::socket::getsockopt(stream, MultipathInfo)
                 .is_ok_and(|words| words[WRITE_SEQUENCE] == words[UNACKNOWLEDGED]);
-        let moved = Duration::from_millis(words[LAST_DATA_SENT].into());
         Ok(Self {
-            is_empty: words[UNACKED] == 0 && words[NOT_SENT] == 0 && is_forwarded,
-            moved: (retransmits == 0).then_some(moved),
-            is_answered: retransmits == 0 && probes < 2,
+            is_empty: info.unacknowledged == 0 && info.unsent == 0 && is_forwarded,
+            moved: (info.timeouts == 0).then_some(info.last_sent),
+            is_answered: info.timeouts == 0 && info.probes < 2,
         })
     }
 }

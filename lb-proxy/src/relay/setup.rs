@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::totals::RelayTotals;
@@ -45,6 +46,9 @@ pub(crate) struct CutSignals<'a, F> {
     pub(crate) cut: Pin<&'a mut F>,
     /// Cancelled when a cut session must not wait any longer; before `cut` completes if it must not wait at all.
     pub(crate) at_once: Option<&'a CancellationToken>,
+    /// Has a permit when both sides are to be reset, whatever they still have to deliver. A relay that has not been cut
+    /// does not look at it.
+    pub(crate) reset: Option<&'a Notify>,
     /// Cancelled when the server begins to drain: the relay then leaves to the kernel what it can deliver alone.
     pub(crate) leaving: Option<&'a CancellationToken>,
 }

@@ -1,5 +1,7 @@
 //! A handle of a running server.
 
+#[cfg(feature = "metrics")]
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,9 +23,9 @@ use super::server_state::ServerState;
 use crate::error::ReloadError;
 use crate::listener::inheritable::InheritableSockets;
 use crate::live_sessions::{Selection, SessionFilter, SessionList};
-#[cfg(feature = "admin")]
-use crate::metrics::ListenerMetrics;
 use crate::metrics::{DetailedMetrics, Metrics};
+#[cfg(feature = "metrics")]
+use crate::net::tcp_info::TcpInfo;
 use crate::readiness::Readiness;
 use crate::saved_state::SavedState;
 #[cfg(feature = "admin")]
@@ -293,6 +295,17 @@ impl Handle {
         sessions.filter(|session| session.close()).count()
     }
 
+    /// Resets the live sessions that `filter` selects, if the proxy [tracks](super::ProxyBuilder::track_sessions) them, those
+    /// that are about to end included. Returns how many; those that were reset before do not count.
+    ///
+    /// Unlike [`close_sessions`](Self::close_sessions) it delivers nothing: both sides are reset at once, and what a peer has
+    /// not received is lost. For sessions whose client does not read, which [`close_sessions`](Self::close_sessions) lets
+    /// last for the time that [`Timeouts::idle`](crate::Timeouts::idle) gives. Costs as [`sessions`](Self::sessions).
+    pub fn reset_sessions(&self, filter: &SessionFilter) -> usize {
+        let sessions = self.select(Selection::new(filter), filter).into_sessions();
+        sessions.filter(|session| session.reset()).count()
+    }
+
     fn select<'a>(&self, mut selection: Selection<'a>, filter: &SessionFilter) -> Selection<'a> {
         for worker in &self.server.context.workers {
             let id = filter.asked_id();
@@ -301,6 +314,23 @@ impl Handle {
             }
         }
         selection
+    }
+
+    /// What the kernel reports of the sockets of at most `most` sessions to their backends, by upstream. The sessions are
+    /// spread over all that are live and tracked, and other ones at each call. O(most).
+    #[cfg(feature = "metrics")]
+    pub(crate) fn sample_sockets(&self, most: usize) -> BTreeMap<Arc<str>, Vec<TcpInfo>> {
+        let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let workers = &self.server.context.workers;
+        for (i, worker) in workers.iter().enumerate() {
+            let share = most / workers.len() + usize::from(i < most % workers.len());
+            worker.live.sample(share, |session| {
+                if let Some((upstream, info)) = session.backend_tcp() {
+                    all.entry(upstream).or_default().push(info);
+                }
+            });
+        }
+        all
     }
 
     /// The listeners in the order of the description: what they listen on, and the upstream that they name.
@@ -326,12 +356,6 @@ impl Handle {
     #[cfg(feature = "metrics")]
     pub(crate) fn last_detailed_metrics(&self) -> Option<DetailedMetrics> {
         self.server.detailed_metrics(true)
-    }
-
-    /// The counters by listener, of [`detailed_metrics`](Self::detailed_metrics). O(workers × listeners), and allocates.
-    #[cfg(feature = "admin")]
-    pub(crate) fn listener_metrics(&self) -> Option<Vec<ListenerMetrics>> {
-        self.server.listener_metrics()
     }
 
     /// The upstreams that the server follows, in the order of the description.

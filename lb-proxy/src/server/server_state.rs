@@ -13,8 +13,6 @@ use super::phase::Phase;
 use super::reload_history::{ReloadHistory, ReloadRecord};
 use super::report::{ReloadCounts, ReloadReport};
 use crate::metrics::DetailedMetrics;
-#[cfg(feature = "admin")]
-use crate::metrics::ListenerMetrics;
 
 /// What a server and its handles share.
 #[derive(Debug)]
@@ -103,14 +101,6 @@ impl ServerState {
             .map(|upstream| (Arc::clone(upstream.shared_name()), upstream.backends()))
             .collect();
         Some(detailed.read(&listeners, &sets, forget))
-    }
-
-    /// The counters by listener, if the server has them.
-    #[cfg(feature = "admin")]
-    pub(crate) fn listener_metrics(&self) -> Option<Vec<ListenerMetrics>> {
-        let detailed = self.context.trackers.detailed.as_ref()?;
-        let listeners = self.active().endpoints();
-        Some(detailed.read_listeners(&listeners, false))
     }
 
     /// A panic under the lock leaves the value consistent.

@@ -10,14 +10,14 @@ use super::report::Changes;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
 use crate::upstream::Upstream;
-use crate::upstream::checks::permits::ProbePermits;
+use crate::upstream::checks::resources::ProbeResources;
 
 /// The upstreams that the server follows.
 #[derive(Debug, Default)]
 pub(crate) struct UpstreamSet {
     followed: Vec<FollowedUpstream>,
     /// What the probes of all of them share.
-    probes: ProbePermits,
+    probes: ProbeResources,
 }
 
 #[derive(Debug)]

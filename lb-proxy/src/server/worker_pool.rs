@@ -2,14 +2,14 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::live_sessions::table::SessionTable;
+use crate::runtime_thread::RuntimeThread;
 use crate::state::shutdown::ShutdownSignals;
 use crate::state::trackers::Trackers;
 use crate::state::worker::Worker;
@@ -89,30 +89,17 @@ impl WorkerPool {
         trackers: &Arc<Trackers>,
         live: Arc<SessionTable>,
     ) -> io::Result<(Arc<Worker>, oneshot::Sender<()>)> {
-        // The thread comes first: if it cannot be started, no runtime must be dropped here, because tokio panics when a
-        // runtime is dropped inside of another.
-        let (hand_over, handed_over) = mpsc::channel::<(Runtime, _)>();
-        thread::Builder::new()
-            .name(format!("lb-worker-{number}"))
-            .spawn(move || {
-                if let Ok((runtime, work)) = handed_over.recv() {
-                    runtime.block_on(work);
-                }
-            })?;
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let running = runtime.handle().clone();
-        let worker = Worker::new(number, signals, trackers, live, running);
+        let thread = RuntimeThread::start(format!("lb-worker-{number}"))?;
+        let worker = Worker::new(number, signals, trackers, live, thread.handle());
         let (start, started) = oneshot::channel();
-        let work = self.working.track_future({
+        thread.run(self.working.track_future({
             let worker = Arc::clone(&worker);
             async move {
                 if started.await.is_ok() {
                     worker.run().await;
                 }
             }
-        });
-        let handed_over = hand_over.send((runtime, work));
-        handed_over.expect("the thread receives before it ends");
+        }));
         Ok((worker, start))
     }
 

@@ -45,10 +45,7 @@ impl Session {
         if let Some(details) = &self.details
             && let Some(counted) = &details.counted
         {
-            let traffic = details.connected.as_ref().map(|own| &*own.traffic);
-            let bytes = traffic.map(|own| (own.to_backend.get(), own.to_client.get()));
-            let (to_backend, to_client) = bytes.unwrap_or_default();
-            counted.ended(reason, self.accepted_at.elapsed(), to_backend, to_client);
+            counted.ended(reason, self.accepted_at.elapsed());
         }
         listener.ended(worker, reason);
     }

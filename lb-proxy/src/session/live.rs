@@ -7,6 +7,7 @@ use super::details::Details;
 use super::pick::Dial;
 use crate::live_sessions::entry::LiveSession;
 use crate::live_sessions::{SessionId, SessionPhase};
+use crate::net::stream::Stream;
 use crate::state::worker::Worker;
 use crate::upstream::Lease;
 
@@ -56,6 +57,15 @@ impl Session {
         let connected = details.and_then(|details| details.connected.as_ref());
         if let Some((live, connected)) = self.live().zip(connected) {
             live.change(|state| state.traffic = Some(Arc::clone(&connected.traffic)));
+        }
+    }
+}
+
+impl Session {
+    /// Shows the connection with the backend, from which queries read what the kernel knows of it.
+    pub(super) fn show_socket(&self, backend: &Arc<Stream>) {
+        if let Some(live) = self.live() {
+            live.change(|state| state.socket = Arc::downgrade(backend));
         }
     }
 }

@@ -132,9 +132,21 @@ impl Session {
         };
         Ok(match self.other_cuts() {
             Some(cuts) => {
-                let relay = async {
+                let relay = async move {
+                    let (shared, own);
+                    let backend = match self.live() {
+                        Some(_) => {
+                            shared = Arc::new(backend);
+                            self.show_socket(&shared);
+                            &*shared
+                        }
+                        None => {
+                            own = backend;
+                            &own
+                        }
+                    };
                     let cut = pin!(cuts.due(&cut_off));
-                    self.relay(&backend, ahead, worker, cut).await
+                    self.relay(backend, ahead, worker, cut).await
                 };
                 Box::pin(relay).await
             }

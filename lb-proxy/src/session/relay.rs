@@ -39,6 +39,7 @@ impl Session {
             .as_ref()
             .and_then(|details| details.connected.as_ref())
             .map(|connected| &*connected.traffic);
+        let live = details.as_ref().and_then(|details| details.live());
         let is_recording = own.is_some_and(SessionTraffic::is_recording);
         let needs_totals = permit.listener.route.hooks.is_some() && !is_recording;
         let traffic = TrafficCounters {
@@ -56,6 +57,7 @@ impl Session {
         let cuts = CutSignals {
             cut,
             at_once: Some(&worker.abort),
+            reset: live.map(|live| live.reset_requested()),
             leaving: Some(&worker.stop),
         };
         let left = move || {

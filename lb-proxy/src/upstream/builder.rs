@@ -8,7 +8,7 @@ use lb_discovery::{Driver, DriverConfig, Source};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use super::checks::list::{CheckList, DescribedCheck, initial_health};
-use super::description::{SourceDescription, UpstreamDescription};
+use super::description::{PolicyDescription, SourceDescription, UpstreamDescription};
 use super::key_part::{KeyPart, KeyParts};
 use super::membership::Membership;
 use super::send_proxy::{HeaderSetting, SendProxy};
@@ -215,7 +215,7 @@ impl UpstreamBuilder {
         let sources = self.sources.iter();
         let description = UpstreamDescription {
             name: Arc::clone(&self.name),
-            policy: UpstreamDescription::of_policy(&*self.policy),
+            policy: PolicyDescription::new(&*self.policy),
             balancer: self.balancer.clone(),
             sources: sources
                 .map(|source| SourceDescription::new(&**source))

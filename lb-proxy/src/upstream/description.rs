@@ -15,8 +15,7 @@ use super::wait_queue::Queue;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct UpstreamDescription {
     pub(super) name: Arc<str>,
-    /// The `Debug` text, which shows every parameter.
-    pub(super) policy: String,
+    pub(super) policy: PolicyDescription,
     pub(super) balancer: BalancerConfig,
     pub(super) sources: Vec<SourceDescription>,
     pub(super) discovery: DriverConfig,
@@ -29,6 +28,15 @@ pub(super) struct UpstreamDescription {
     pub(super) essential: bool,
     /// See [`UpstreamBuilder::fingerprint`](super::UpstreamBuilder::fingerprint).
     pub(super) fingerprint: Option<Arc<str>>,
+}
+
+/// A policy with all that a reload compares.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct PolicyDescription {
+    pub(super) name: &'static str,
+    pub(super) settings: Vec<(&'static str, String)>,
+    /// The `Debug` text, which shows every parameter of policies that name no settings.
+    text: String,
 }
 
 /// A source of an upstream, as it was when the upstream was built.
@@ -44,9 +52,15 @@ impl UpstreamDescription {
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         self.fingerprint.is_some() && self == other
     }
+}
 
-    pub(super) fn of_policy(policy: &dyn Policy) -> String {
-        format!("{policy:?}")
+impl PolicyDescription {
+    pub(super) fn new(policy: &dyn Policy) -> Self {
+        Self {
+            name: policy.name(),
+            settings: policy.settings(),
+            text: format!("{policy:?}"),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::checks::permits::ProbePermits;
+use super::checks::resources::ProbeResources;
 use super::checks::tasks::CheckTasks;
 use super::{Upstream, lock};
 
@@ -24,9 +24,9 @@ impl Upstream {
             .await;
     }
 
-    /// Follows the sources until cancelled, and runs the checks, whose probes need `permits`. One task at a time does it;
+    /// Follows the sources until cancelled, and runs the checks, which use `resources`. One task at a time does it;
     /// when it ends, the next one continues.
-    pub(crate) async fn follow(self, permits: ProbePermits, cancel: CancellationToken) {
+    pub(crate) async fn follow(self, resources: ProbeResources, cancel: CancellationToken) {
         let shared = self.shared();
         let mut follower = select! {
             follower = shared.follower.lock() => follower,
@@ -36,7 +36,7 @@ impl Upstream {
         let Some(plan) = &mut *follower else {
             return;
         };
-        let mut checks = CheckTasks::new(permits);
+        let mut checks = CheckTasks::new(resources);
         checks.set(&self, &plan.checks);
         loop {
             if let Some(mut next) = lock(&shared.plan).take() {
@@ -91,10 +91,10 @@ impl Upstream {
     /// Follows the sources on a task until the token is cancelled. Completes when the first membership is known.
     pub(crate) async fn followed(
         &self,
-        permits: ProbePermits,
+        resources: ProbeResources,
     ) -> (tokio::task::JoinHandle<()>, CancellationToken) {
         let cancel = CancellationToken::new();
-        let follower = tokio::spawn(self.clone().follow(permits, cancel.clone()));
+        let follower = tokio::spawn(self.clone().follow(resources, cancel.clone()));
         self.ready().await;
         (follower, cancel)
     }

@@ -184,9 +184,14 @@ impl Upstream {
         &self.shared().name
     }
 
-    /// The policy with its parameters, as its `Debug` text.
-    pub fn policy_text(&self) -> String {
-        self.description().policy.clone()
+    /// The name of its policy, as in [`PolicyKind`](lb_core::policy::PolicyKind).
+    pub fn policy_name(&self) -> &'static str {
+        self.description().policy.name
+    }
+
+    /// The [settings](Policy::settings) of its policy.
+    pub fn policy_settings(&self) -> Vec<(&'static str, String)> {
+        self.description().policy.settings.clone()
     }
 
     /// Whether the first membership is known.

@@ -84,11 +84,14 @@ pub(super) fn with_rng<T>(draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::net::SocketAddr;
 
     use lb_core::policy::PolicyKind;
     use lb_core::{AdminState, Backend, Snapshot, Weight};
+    use proptest::collection::vec;
     use proptest::prelude::*;
+    use proptest::test_runner::{TestCaseError, TestRunner};
 
     use super::*;
     use crate::balancing::{KeyPart, Override, OverrideOrigin, WeightOverride};
@@ -134,42 +137,57 @@ mod tests {
         ]
     }
 
-    proptest! {
-        // 340 cases of 30 states on average.
-        #![proptest_config(ProptestConfig::with_cases(340))]
-        #[test]
-        fn what_is_explained_of_a_client_is_its_next_pick(
-            policy in policies(),
-            sni in any::<bool>(),
-            backends in 1..6_u16,
-            steps in proptest::collection::vec((step(), any::<[u8; 4]>(), "[a-z]{0,8}"), 20..41),
-        ) {
-            let upstream = upstream(policy, sni, backends);
-            let mut held = Vec::new();
-            for (step, ip, name) in steps {
-                let of = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-                let set = |port, setting| {
-                    // Unknown for a port above the number of backends.
-                    let _ = upstream.set_override(of(port), OverrideOrigin::Operator, "test", setting);
-                };
-                match step {
-                    PoolChange::Weight(port, weight) => {
-                        let weight = WeightOverride::Value(Weight::new(weight));
-                        set(port, Override::Weight(weight));
-                    }
-                    PoolChange::Drain(port, true) => set(port, Override::Admin(AdminState::Drain)),
-                    PoolChange::Drain(port, false) => set(port, Override::Admin(AdminState::Ready)),
-                    PoolChange::End(i) if !held.is_empty() => drop(held.swap_remove(i % held.len())),
-                    PoolChange::End(_) => {}
+    type PlannedStep = (PoolChange, [u8; 4], String);
+
+    #[test]
+    fn what_is_explained_of_a_client_is_its_next_pick_in_ten_thousand_states() {
+        let states = Cell::new(0);
+        let steps = vec((step(), any::<[u8; 4]>(), "[a-z]{0,8}"), 20..41);
+        let plans = (policies(), any::<bool>(), 1..6_u16, steps);
+        // Of 30 states on average.
+        let mut runner = TestRunner::new(ProptestConfig::with_cases(360));
+        let outcome = runner.run(&plans, |(policy, sni, backends, steps)| {
+            states.set(states.get() + steps.len());
+            explained_and_picked(upstream(policy, sni, backends), steps)
+        });
+        outcome.unwrap_or_else(|error| panic!("{error}"));
+        assert!(states.get() >= 10_000, "{} states", states.get());
+    }
+
+    fn explained_and_picked(
+        upstream: Upstream,
+        steps: Vec<PlannedStep>,
+    ) -> Result<(), TestCaseError> {
+        let mut held = Vec::new();
+        for (step, ip, name) in steps {
+            let of = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+            let set = |port, setting| {
+                // Unknown for a port above the number of backends.
+                let _ = upstream.set_override(of(port), OverrideOrigin::Operator, "test", setting);
+            };
+            match step {
+                PoolChange::Weight(port, weight) => {
+                    let weight = WeightOverride::Value(Weight::new(weight));
+                    set(port, Override::Weight(weight));
                 }
-                let client = (ip, 1234).into();
-                let local = ([10, 0, 0, 1], 446).into();
-                let connection = Connection::new(client, local).with_server_name(name.as_bytes());
-                let (explained, key) = upstream.explain_connection(&connection).unwrap();
-                let picked = upstream.pick(&key, &Tried::new()).ok();
-                prop_assert_eq!(explained.chosen, picked.as_ref().map(Lease::addr), "{}", explained);
-                held.extend(picked);
+                PoolChange::Drain(port, true) => set(port, Override::Admin(AdminState::Drain)),
+                PoolChange::Drain(port, false) => set(port, Override::Admin(AdminState::Ready)),
+                PoolChange::End(i) if !held.is_empty() => drop(held.swap_remove(i % held.len())),
+                PoolChange::End(_) => {}
             }
+            let client = (ip, 1234).into();
+            let local = ([10, 0, 0, 1], 446).into();
+            let connection = Connection::new(client, local).with_server_name(name.as_bytes());
+            let (explained, key) = upstream.explain_connection(&connection).unwrap();
+            let picked = upstream.pick(&key, &Tried::new()).ok();
+            prop_assert_eq!(
+                explained.chosen,
+                picked.as_ref().map(Lease::addr),
+                "{}",
+                explained
+            );
+            held.extend(picked);
         }
+        Ok(())
     }
 }

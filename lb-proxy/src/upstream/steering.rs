@@ -183,6 +183,11 @@ impl Upstream {
         let snapshot = membership.overrides.apply(discovered);
         let delta = membership.updater.apply(&snapshot, self.now());
         shared.drain.update(&delta, &snapshot);
+        if !delta.removed.is_empty()
+            && let Some(counters) = self.counters()
+        {
+            counters.updated(&self.backends());
+        }
         shared.memberships.send_modify(|count| *count += 1);
         self.log(&delta, &snapshot, &before);
         shared.ready.send_replace(true);

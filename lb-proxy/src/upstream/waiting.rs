@@ -96,7 +96,7 @@ mod tests {
     use lb_discovery::Manual;
 
     use super::*;
-    use crate::upstream::checks::permits::ProbePermits;
+    use crate::upstream::checks::resources::ProbeResources;
     use crate::upstream::wait_queue::Queue;
 
     /// The lease that caused a refusal may end before the wait begins.
@@ -111,7 +111,7 @@ mod tests {
             .queue(Some(Queue::new(NonZeroUsize::MIN)))
             .build()
             .expect("a valid upstream");
-        let (follower, cancel) = upstream.followed(ProbePermits::default()).await;
+        let (follower, cancel) = upstream.followed(ProbeResources::default()).await;
 
         let key = HashKey::none();
         let mut tried = Tried::new();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lb_core::{Backend, Snapshot};
 use lb_discovery::Manual;
-use lb_proxy::openmetrics::{Format, ServerCollector, encode};
+use lb_proxy::openmetrics::{Format, ServerCollector, SocketCollector, encode};
 use lb_proxy::{Listener, Proxy, Timeouts, Upstream};
 use prometheus_client::registry::Registry;
 use test_support::deadline::{eventually, within};
@@ -52,7 +52,7 @@ async fn the_sums_of_a_real_prometheus_are_what_the_clients_saw() {
         .unwrap();
     let listener = || Listener::new(loopback(), &upstream).timeouts(Timeouts::default());
     let described = Proxy::builder().listener(listener()).listener(listener());
-    let proxy = RunningProxy::run(described.detailed_metrics(true)).await;
+    let proxy = RunningProxy::run(described.detailed_metrics(true).track_sessions(true)).await;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ServerCollector::new(proxy.handle.clone())));
     let registry = Arc::new(registry);
@@ -123,6 +123,12 @@ async fn the_sums_of_a_real_prometheus_are_what_the_clients_saw() {
             ),
             patient.heard.load(Relaxed),
         ),
+        // With the last values of the backend that left.
+        (
+            "sum(max_over_time(lb_backend_relayed_bytes_total{direction=\"to_client\"}[1h]))"
+                .to_owned(),
+            metrics.bytes_to_clients,
+        ),
         (
             "sum(lb_upstream_connect_attempts_total)".to_owned(),
             metrics.connect_attempts,
@@ -149,6 +155,7 @@ async fn the_sums_of_a_real_prometheus_are_what_the_clients_saw() {
     let now = format!("lb_backend_connect_attempts_total{{backend=\"{leaving}\"}}");
     eventually_gone(&prometheus, &now).await;
     check_with_promtool(&program, &encode(&registry, Format::Prometheus));
+    check_sockets(&program, &proxy).await;
     assert_eq!(prometheus.query("up").await, Some(1.0));
     assert_eq!(prometheus.query("min_over_time(up[1h])").await, Some(1.0));
     eprintln!(
@@ -156,6 +163,19 @@ async fn the_sums_of_a_real_prometheus_are_what_the_clients_saw() {
         prometheus.query("count_over_time(up[1h])").await
     );
     proxy.end().await;
+}
+
+/// Checks the metrics of a sample of sockets while a session is open.
+async fn check_sockets(program: &Path, proxy: &RunningProxy) {
+    let mut registry = Registry::default();
+    let most = std::num::NonZeroUsize::MIN;
+    let collector = SocketCollector::new(proxy.handle.clone(), most);
+    registry.register_collector(Box::new(collector));
+    let text = || encode(&registry, Format::Prometheus);
+    let client = proxy.connect().await;
+    eventually("a socket", || text().contains("lb_upstream_socket_rtt")).await;
+    check_with_promtool(program, &text());
+    drop(client);
 }
 
 fn of(metric: &str, listener: SocketAddr, labels: &str) -> String {

@@ -226,3 +226,39 @@ async fn a_closed_session_delivers_its_bytes_and_is_listed_until_then() {
     drop(writer.await.unwrap());
     proxy.end().await;
 }
+
+/// A session whose client does not read delivers for a minute after a close. A reset does not wait for that, neither after a
+/// close nor the first time.
+#[tokio::test]
+async fn a_reset_ends_a_session_whose_client_does_not_read_at_once() {
+    let listener = tokio::net::TcpListener::bind(loopback()).await.unwrap();
+    let upstream = upstream([Backend::new(listener.local_addr().unwrap())]);
+    let proxy = RunningProxy::run(tracked(Listener::new(loopback(), &upstream))).await;
+    for is_closed_before in [true, false] {
+        let mut client = proxy.connect().await;
+        let mut node = listener.accept().await.unwrap().0;
+        let before = proxy.metrics().bytes_to_clients;
+        let writer = tokio::spawn(async move {
+            // Until the reset.
+            let chunk = vec![7; 1 << 20];
+            while node.write_all(&chunk).await.is_ok() {}
+        });
+        let moved = || all(&proxy)[0].bytes_to_client;
+        eventually("bytes", || moved() > 1 << 20).await;
+        let every = SessionFilter::new();
+        if is_closed_before {
+            assert_eq!(proxy.handle.close_sessions(&every), 1);
+            in_phase(&proxy, SessionPhase::Closing).await;
+            assert_eq!(proxy.handle.close_sessions(&every), 0);
+        }
+        assert_eq!(proxy.handle.reset_sessions(&every), 1);
+        eventually("the end", || all(&proxy).is_empty()).await;
+        assert_eq!(proxy.handle.reset_sessions(&every), 0);
+        writer.await.unwrap();
+        let read = read_until_reset(&mut client).await;
+        let moved = proxy.metrics().bytes_to_clients - before;
+        assert!((read.len() as u64) < moved, "{} of {moved}", read.len());
+    }
+    assert_eq!(proxy.metrics().operator_closed, 2);
+    proxy.end().await;
+}

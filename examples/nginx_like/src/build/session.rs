@@ -14,6 +14,7 @@ use super::listener::AT_ONCE;
 use super::resolvers::RunTimeResolvers;
 use super::route::routed;
 use super::targets::Targets;
+use crate::config::access_log::AccessLog;
 use crate::config::proxy::ProxySettings;
 use crate::config::server::Server;
 use crate::config::stream::Stream;
@@ -72,7 +73,9 @@ impl<'a> Sessions<'a> {
         let server = &self.stream.servers[number];
         let log = &self.logs[number];
         let hooks: Arc<dyn Hooks> = Arc::clone(log) as _;
+        let interim = AccessLog::interim(&server.settings.access_logs);
         let session = VirtualServer::new(self.upstream(server)).hooks(hooks);
+        let session = session.report_interval(interim);
         let session = session.label(format!("server in {}", server.span));
         let session = sockets(session, server, self.stream, log);
         let session = proxy(session, &server.settings.proxy);

@@ -22,6 +22,9 @@ use crate::variables::value::Value;
 /// The size of a compressed log's buffer if none is written.
 const GZIP_BUFFER: usize = 64 << 10;
 
+/// The shortest `interim=`: a line of every session each second is a lot.
+const SHORTEST_INTERIM: Duration = Duration::from_secs(1);
+
 /// The `access_log` directives of one block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AccessLogs {
@@ -38,6 +41,8 @@ pub(crate) struct AccessLog {
     pub(crate) format: String,
     /// `if=`: a session is not logged if this is empty or `0`.
     pub(crate) condition: Option<Value>,
+    /// `interim=`, ours: how often a session that lasts is logged as well.
+    pub(crate) interim: Option<Duration>,
     pub(crate) span: Span,
 }
 
@@ -67,6 +72,12 @@ pub(crate) enum AccessLogError {
     PathsBuffered,
     #[error("logs to syslog cannot be buffered")]
     SyslogBuffered,
+    #[error(
+        "\"interim={time}\" differs from that of another access_log of this server: a session is reported at one interval"
+    )]
+    OtherInterim { time: String },
+    #[error("\"interim\" needs a format that says which lines are interim: lb_json")]
+    InterimFormat,
     #[error("unknown log format \"{name}\"")]
     UnknownFormat { name: String },
 }
@@ -124,7 +135,8 @@ impl AccessLog {
         let mut parameters = statement.parameters();
         let format = parameters.next();
         let format = format.ok_or_else(|| statement.error(AccessLogError::NoFormat))?;
-        let (mut size, mut flush, mut gzip, mut condition) = (None, None, None, None);
+        let (mut size, mut flush, mut gzip) = (None, None, None);
+        let (mut condition, mut interim) = (None, None);
         for parameter in parameters {
             if let Some(text) = parameter.strip_prefix("buffer=") {
                 let parsed = units::size(text).and_then(|size| usize::try_from(size).ok());
@@ -143,6 +155,9 @@ impl AccessLog {
                 size.get_or_insert(GZIP_BUFFER);
             } else if let Some(text) = parameter.strip_prefix("if=") {
                 condition = Some(Value::compile(statement, text, reader)?);
+            } else if let Some(text) = parameter.strip_prefix("interim=") {
+                let parsed = units::milliseconds(text).filter(|time| *time >= SHORTEST_INTERIM);
+                interim = Some(parsed.ok_or_else(|| statement.invalid("interim time", text))?);
             } else {
                 return Err(statement.invalid("parameter", parameter));
             }
@@ -167,25 +182,43 @@ impl AccessLog {
             target,
             format: format.to_owned(),
             condition,
+            interim,
             span: statement.span.clone(),
         })
     }
 }
 
 impl AccessLog {
-    /// Checks that each of `logs` names one of `formats`.
+    /// Checks that each of `logs`, those of a server, names one of `formats`, and that their interim lines can be told apart
+    /// and have one interval.
     pub(crate) fn check_formats(
         logs: &[Self],
         formats: &[Arc<LogFormat>],
     ) -> Result<(), ConfigError> {
+        let interim = Self::interim(logs);
         for log in logs {
-            if LogFormat::named(formats, &log.format).is_none() {
-                let name = log.format.clone();
-                let unknown = AccessLogError::UnknownFormat { name };
-                return Err(ConfigError::at(&log.span, unknown));
-            }
+            let error = match LogFormat::named(formats, &log.format) {
+                None => AccessLogError::UnknownFormat {
+                    name: log.format.clone(),
+                },
+                Some(format) if log.interim.is_some() && !format.has_event() => {
+                    AccessLogError::InterimFormat
+                }
+                Some(_) => match log.interim {
+                    Some(time) if interim != Some(time) => AccessLogError::OtherInterim {
+                        time: format!("{time:?}"),
+                    },
+                    _ => continue,
+                },
+            };
+            return Err(ConfigError::at(&log.span, error));
         }
         Ok(())
+    }
+
+    /// How often sessions that last are logged, by any of `logs`.
+    pub(crate) fn interim(logs: &[Self]) -> Option<Duration> {
+        logs.iter().find_map(|log| log.interim)
     }
 }
 

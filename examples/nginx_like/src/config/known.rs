@@ -23,7 +23,7 @@ pub(crate) fn misplaced(name: &str) -> SyntaxError {
 }
 
 /// The names of all directives, once for each kind of block they may stand in.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     tables().map(|known| known.name)
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::admin::AdminListen;
 use super::known::misplaced;
 use super::main::{Config, MainBlock};
 use super::overrides::Overrides;
@@ -83,6 +84,29 @@ impl Config {
         Self::load_from(FileSource::Replayed(recording), path, prefix, overrides).1
     }
 
+    /// Reads the `lb_admin` of a file, whatever mistakes the rest of it has.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or split into statements, or if the `lb_admin` is wrong.
+    pub(crate) fn find_admin(
+        path: &Path,
+        prefix: &Path,
+        overrides: &Overrides,
+    ) -> Result<Option<AdminListen>, ConfigError> {
+        let path: Arc<Path> = prefix.join(path).into();
+        let mut context = context(&path, prefix, FileSource::Disk);
+        context.finds_all = true;
+        let mut main = MainBlock::default();
+        let read = Self::read_main(path, overrides, &mut main, &mut context);
+        let found = main.stream.and_then(|stream| stream.admin);
+        let mut mistakes = context.mistakes.into_iter();
+        match mistakes.find(|mistake| mistake.name == "lb_admin") {
+            Some(mistake) if found.is_none() => Err(mistake.error),
+            _ => read.map(|()| found),
+        }
+    }
+
     fn load_from(
         source: FileSource,
         path: &Path,
@@ -101,16 +125,23 @@ impl Config {
         context: &mut ReadContext,
     ) -> Result<Self, Vec<ConfigError>> {
         let mut main = MainBlock::default();
-        let read = overrides
-            .read_directives(&mut main, context)
-            .and_then(|()| {
-                let bytes = context.files.read(&path);
-                let bytes = bytes.map_err(|error| ConfigError::new(error, None))?;
-                Reader::new(path, &bytes, context).read_file(&mut main)
-            });
+        let read = Self::read_main(path, overrides, &mut main, context);
         overrides.add_error_log(&mut main, context);
         let pid = overrides.default_pid.as_deref();
         Self::resolve(main, read, pid, context)
+    }
+
+    /// Reads the main level of the command line and of a file.
+    fn read_main(
+        path: Arc<Path>,
+        overrides: &Overrides,
+        main: &mut MainBlock,
+        context: &mut ReadContext,
+    ) -> Result<(), ConfigError> {
+        overrides.read_directives(main, context)?;
+        let bytes = context.files.read(&path);
+        let bytes = bytes.map_err(|error| ConfigError::new(error, None))?;
+        Reader::new(path, &bytes, context).read_file(main)
     }
 
     /// Checks what was read. `read` says how reading ended.

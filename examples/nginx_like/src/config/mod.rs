@@ -31,7 +31,7 @@ mod geo;
 pub(crate) mod handler;
 pub(crate) mod health_check;
 pub(crate) mod hint;
-mod known;
+pub(crate) mod known;
 pub(crate) mod limit_conn;
 pub(crate) mod listen;
 mod load;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use lb_proxy::events::JsonEvents;
+use lb_proxy::events::{JsonEvents, Progress, Summary};
 
 use super::escape::append;
 use crate::config::log_format::{LogFormat, LogPart};
@@ -22,6 +22,8 @@ pub(super) struct OpenAccessLog {
     pub(super) condition: Option<Value>,
     /// The name of the file, if it has variables.
     pub(super) path: Option<Value>,
+    /// Whether sessions that last are logged as well.
+    pub(super) has_interim: bool,
 }
 
 thread_local! {
@@ -30,7 +32,23 @@ thread_local! {
 
 impl OpenAccessLog {
     /// Writes the line of a session that has ended.
-    pub(super) fn write(&self, context: &Context<'_>) {
+    pub(super) fn write_end(&self, context: &Context<'_>, summary: &Summary<'_>) {
+        self.write(context, |line| {
+            JsonEvents::append_end(context.connection, summary, line);
+        });
+    }
+
+    /// Writes the line of a session that lasts, if the log has such lines.
+    pub(super) fn write_progress(&self, context: &Context<'_>, progress: &Progress<'_>) {
+        if self.has_interim {
+            self.write(context, |line| {
+                JsonEvents::append_progress(context.connection, progress, line);
+            });
+        }
+    }
+
+    /// Writes a line. `event` appends what lb-proxy writes of the session.
+    fn write(&self, context: &Context<'_>, event: impl Fn(&mut Vec<u8>)) {
         if let Some(condition) = &self.condition {
             let value = condition.get(context);
             if value.is_empty() || *value == *b"0" {
@@ -43,11 +61,9 @@ impl OpenAccessLog {
                 match part {
                     LogPart::Text(text) => line.extend_from_slice(text.as_bytes()),
                     LogPart::Event => {
-                        if let Some(summary) = context.summary {
-                            JsonEvents::append_end(context.connection, summary, line);
-                            // Its line feed.
-                            line.pop();
-                        }
+                        event(line);
+                        // Its line feed.
+                        line.pop();
                     }
                     LogPart::Variable(id) => {
                         append(self.format.escape, line, |line| context.variable(*id, line));

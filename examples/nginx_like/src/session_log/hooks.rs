@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lb_proxy::Hooks;
-use lb_proxy::events::{Attempt, CloseReason, Connection, RefusalDetail, Summary};
+use lb_proxy::events::{Attempt, CloseReason, Connection, Progress, RefusalDetail, Summary};
 
 use super::access::OpenAccessLog;
 use super::error_logs::ErrorLogs;
@@ -51,6 +51,7 @@ impl SessionLog {
                     AccessTarget::Paths(path) => Some(path.clone()),
                     AccessTarget::File(..) | AccessTarget::Syslog(_) => None,
                 },
+                has_interim: log.interim.is_some(),
             })
         });
         Self {
@@ -114,6 +115,13 @@ impl Hooks for SessionLog {
         self.messages.attempted(connection, attempt);
     }
 
+    fn progress(&self, connection: &Connection, progress: &Progress<'_>) {
+        let context = Context::new(&self.variables, connection);
+        for log in &self.access {
+            log.write_progress(&context, progress);
+        }
+    }
+
     fn close(&self, connection: &Connection, summary: &Summary<'_>) {
         // As in nginx, a fast shutdown is no end of a session.
         if summary.reason == CloseReason::Aborted && shutdown::is_fast() {
@@ -123,7 +131,7 @@ impl Hooks for SessionLog {
         if !self.access.is_empty() {
             let context = Context::at_end(&self.variables, connection, summary);
             for log in &self.access {
-                log.write(&context);
+                log.write_end(&context, summary);
             }
         }
     }

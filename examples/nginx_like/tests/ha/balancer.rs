@@ -11,6 +11,9 @@ use crate::process::{Process, eventually};
 /// The port of the balancers and of the backends.
 pub(crate) const PORT: u16 = 446;
 
+/// How long it serves during a shutdown while its address or route moves: more than a busy machine needs.
+const WITHDRAW_DELAY: &str = "1s";
+
 /// What a service manager does: it starts the program, and says that it is not ready when it has ended.
 const SERVICE: &str = r#"ready=$1; shift; "$@"; echo -254 >"$ready""#;
 
@@ -23,7 +26,12 @@ pub(crate) struct Balancer {
 
 impl Balancer {
     /// Starts it with `backends`, and waits until it is ready. `dir` gets its files.
-    pub(crate) fn start(machine: &Namespace, dir: &Path, backends: &[String]) -> Self {
+    pub(crate) fn start(
+        machine: &Namespace,
+        dir: &Path,
+        backends: &[String],
+        ready_file_parameters: &str,
+    ) -> Self {
         let servers = backends
             .iter()
             .map(|backend| format!("server {backend}:{PORT};\n"));
@@ -31,10 +39,13 @@ impl Balancer {
         let dir = dir.to_owned();
         fs::create_dir_all(&dir).unwrap();
         let text = format!(
-            "error_log stderr info;\npid {pid};\nevents {{ worker_connections 4096; }}\nstream {{\n\
+            "error_log stderr info;\npid {pid};\nlb_ready_file {ready} {parameters};\n\
+             lb_withdraw_delay {WITHDRAW_DELAY};\nworker_shutdown_timeout 10s;\nevents {{ worker_connections 4096; }}\nstream {{\n\
              upstream backends {{\n{servers}}}\n\
              server {{ listen {PORT}; proxy_pass backends; proxy_connect_timeout 1s; }}\n}}\n",
             pid = dir.join("pid").display(),
+            ready = ready_file(&dir).display(),
+            parameters = ready_file_parameters,
         );
         let conf = dir.join("nginx.conf");
         fs::write(&conf, text).unwrap();
@@ -50,8 +61,9 @@ impl Balancer {
         fs::write(&log, "").unwrap();
         let service = Process::start(&mut command, &log);
         let balancer = Self { service, dir };
-        balancer.logged("Listening");
-        fs::write(ready_file(&balancer.dir), "0\n").unwrap();
+        let is_ready =
+            || fs::read_to_string(ready_file(&balancer.dir)).is_ok_and(|text| text == "0\n");
+        eventually("readiness", is_ready);
         balancer
     }
 
@@ -67,6 +79,12 @@ impl Balancer {
         let ids = self.service.ids();
         let id = ids.get(1).expect("nginx_like runs");
         crate::process::send(*id, signal);
+    }
+
+    /// Lets it shut down gracefully, until it has stopped to accept connections.
+    pub(crate) fn shut_down(&self) {
+        self.signal(Signal::QUIT);
+        self.logged("Draining");
     }
 
     /// Sends `signal` to nginx_like and what started it, as if the machine had failed.

@@ -34,8 +34,10 @@ pub(crate) struct Attempt {
 pub(crate) enum Outcome {
     /// The answer came after this time.
     Answered(Duration),
-    /// Reset, refused or closed.
-    Failed,
+    /// The connection was refused.
+    Refused,
+    /// The connection was reset or closed before its answer, as a session is when its address moves.
+    Cut,
     /// No answer until the client stopped.
     Silent,
 }
@@ -101,11 +103,8 @@ async fn connect(to: SocketAddr, attempts: Arc<Mutex<Vec<Attempt>>>, mut stopped
         };
         let attempts = Arc::clone(&attempts);
         tokio::spawn(async move {
-            let outcome = match timeout(PATIENCE, ask(to)).await {
-                Ok(Ok(())) => Outcome::Answered(started.elapsed()),
-                Ok(Err(_)) => Outcome::Failed,
-                Err(_) => Outcome::Silent,
-            };
+            let outcome = timeout(PATIENCE, ask(to, started)).await;
+            let outcome = outcome.unwrap_or(Outcome::Silent);
             attempts.lock().unwrap()[index].outcome = outcome;
         });
     }
@@ -113,10 +112,13 @@ async fn connect(to: SocketAddr, attempts: Arc<Mutex<Vec<Attempt>>>, mut stopped
     sleep(QUICK).await;
 }
 
-async fn ask(to: SocketAddr) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect(to).await?;
-    stream.write_all(b"?").await?;
-    let mut answer = [0];
-    stream.read_exact(&mut answer).await?;
-    Ok(())
+async fn ask(to: SocketAddr, started: Instant) -> Outcome {
+    let Ok(mut stream) = TcpStream::connect(to).await else {
+        return Outcome::Refused;
+    };
+    let mut byte = [b'?'];
+    if stream.write_all(&byte).await.is_err() || stream.read_exact(&mut byte).await.is_err() {
+        return Outcome::Cut;
+    }
+    Outcome::Answered(started.elapsed())
 }

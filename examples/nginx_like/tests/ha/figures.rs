@@ -15,8 +15,10 @@ static ALONE: Mutex<()> = Mutex::new(());
 pub(crate) struct Run {
     /// The longest time without a connection that was answered in time.
     pub(crate) gap: Duration,
-    /// Connections that were refused, reset or closed.
-    pub(crate) failed: usize,
+    /// Connections that were refused.
+    pub(crate) refused: usize,
+    /// Connections that ended before their answer.
+    pub(crate) unanswered: usize,
     /// Connections that took longer than [`QUICK`](crate::client::QUICK).
     pub(crate) slow: usize,
     /// How long two machines held the address.
@@ -37,17 +39,20 @@ impl Run {
         let bad = after
             .filter(|attempt| !attempt.is_good())
             .collect::<Vec<_>>();
-        let failed = bad
-            .iter()
-            .filter(|attempt| attempt.outcome == Outcome::Failed)
-            .count();
+        let count = |outcome| {
+            bad.iter()
+                .filter(|attempt| attempt.outcome == outcome)
+                .count()
+        };
+        let (refused, unanswered) = (count(Outcome::Refused), count(Outcome::Cut));
         Self {
             gap: gaps
                 .map(|pair| pair[1] - pair[0])
                 .max()
                 .unwrap_or(Duration::MAX),
-            failed,
-            slow: bad.len() - failed,
+            refused,
+            unanswered,
+            slow: bad.len() - refused - unanswered,
             ..Self::default()
         }
     }
@@ -70,10 +75,11 @@ pub(crate) fn measure(fault: &str, target: Target, mut run: impl FnMut() -> Run)
     let gap = median(&runs, |run| run.gap);
     let worst = runs.iter().map(|run| run.gap).max().unwrap();
     show(&format!(
-        "| {fault} | {} ({}) | {target} | {} failed, {} slow | {} | {} |",
+        "| {fault} | {} ({}) | {target} | {} refused, {} cut, {} slow | {} | {} |",
         seconds(gap),
         seconds(worst),
-        median(&runs, |run| run.failed),
+        median(&runs, |run| run.refused),
+        median(&runs, |run| run.unanswered),
         median(&runs, |run| run.slow),
         seconds(median(&runs, |run| run.together)),
         median(&runs, |run| run.cut),
@@ -82,7 +88,7 @@ pub(crate) fn measure(fault: &str, target: Target, mut run: impl FnMut() -> Run)
         let is_reached = match target {
             Target::Gap(most) => gap <= most,
             Target::Together(most) => median(&runs, |run| run.together) <= most,
-            Target::NoneFailed => runs.iter().all(|run| run.failed == 0),
+            Target::NoneRefused => runs.iter().all(|run| run.refused == 0),
         };
         assert!(is_reached, "{fault}: not {target}");
     }
@@ -95,8 +101,8 @@ pub(crate) enum Target {
     Gap(Duration),
     /// At most this time with two holders of the address.
     Together(Duration),
-    /// No new connection fails.
-    NoneFailed,
+    /// No new connection is refused.
+    NoneRefused,
 }
 
 impl fmt::Display for Target {
@@ -104,7 +110,7 @@ impl fmt::Display for Target {
         match self {
             Self::Gap(most) => write!(f, "{}", seconds(*most)),
             Self::Together(most) => write!(f, "two holders {}", seconds(*most)),
-            Self::NoneFailed => f.write_str("0 failed"),
+            Self::NoneRefused => f.write_str("0 refused"),
         }
     }
 }

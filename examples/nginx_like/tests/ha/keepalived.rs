@@ -30,6 +30,16 @@ impl Variant {
     }
 }
 
+impl Variant {
+    /// The parameters of `lb_ready_file` that go with it.
+    pub(crate) const fn ready_file(self) -> &'static str {
+        match self {
+            Self::Preempt | Self::Nopreempt => "",
+            Self::Equal => "leaving=-50",
+        }
+    }
+}
+
 /// A configuration with its definitions set for one machine of the laboratory.
 #[derive(Debug)]
 pub(crate) struct KeepalivedConfig {

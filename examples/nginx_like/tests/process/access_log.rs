@@ -81,6 +81,35 @@ async fn lines_go_to_every_log_whose_condition_holds() {
 }
 
 #[tokio::test]
+async fn a_session_that_lasts_is_logged_at_an_interval_and_at_its_end() {
+    let logs = "access_log DIR/all lb_json interim=1s; access_log DIR/ends lb_json;
+        access_log DIR/none lb_json interim=1s if=$proxy_protocol_addr;";
+    let (proxy, dir) = start(logs, "").await;
+    let at = |name: &str| dir.path().join(name);
+    let mut conversation = Conversation::open(proxy.addr).await.unwrap();
+    assert_eq!(conversation.say("hello").await.unwrap(), "node");
+    let interim = has_lines(&at("all"), 2).await;
+    for line in interim.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["event"], "progress", "{line}");
+        assert_eq!(event["bytes_to_backend"], 6, "{line}");
+        assert!(event["elapsed"].as_f64() >= Some(1.0), "{line}");
+        assert!(event["reason"].is_null(), "{line}");
+    }
+    assert_eq!(text(&at("ends")), "");
+    drop(conversation);
+    let ends = has_lines(&at("ends"), 1).await;
+    let all = || text(&at("all"));
+    eventually("the end", || all().contains(r#""event":"close""#)).await;
+    let session = |line: Option<&str>| -> serde_json::Value {
+        serde_json::from_str::<serde_json::Value>(line.unwrap()).unwrap()["session"].clone()
+    };
+    let (all, last) = (all(), session(ends.lines().last()));
+    assert!(all.lines().all(|line| session(Some(line)) == last), "{all}");
+    assert_eq!((ends.lines().count(), &*text(&at("none"))), (1, ""));
+}
+
+#[tokio::test]
 async fn a_server_inherits_logs_unless_it_has_its_own_or_none() {
     let (proxy, dir) = start("access_log DIR/outer short;", "access_log DIR/own short;").await;
     sessions(&proxy, 1).await;

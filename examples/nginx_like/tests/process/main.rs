@@ -20,6 +20,7 @@ mod listen;
 mod logs;
 mod monitoring;
 mod names;
+mod operator;
 mod proxy;
 mod proxy_protocol;
 mod readiness;

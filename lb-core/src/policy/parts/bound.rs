@@ -32,6 +32,11 @@ impl BalanceFactor {
         Self(if percent > 100 { percent } else { 0 })
     }
 
+    /// The setting of a policy, unless there is no bound.
+    pub(crate) fn setting(self) -> Option<(&'static str, String)> {
+        (self != Self::NONE).then(|| ("balance_factor", format!("{}%", self.0)))
+    }
+
     pub(crate) const fn tracking(self) -> Tracking {
         if self.0 == 0 {
             Tracking::Nothing

@@ -75,7 +75,8 @@ export function wireActions(refresh) {
     onSubmit(form, () => report(byId("backend-feedback"), path, { ...target, ...more() }, done, refresh));
   inDialog("weight-form", "weight", () => ({ weight: byId("weight").value.trim() }), () => "The weight is set.");
   inDialog("max-conns-form", "max_conns", () => ({ max_conns: byId("max-conns").value.trim() }), () => "The limit is set.");
-  inDialog("close-form", "close", () => ({}), ({ closed }) => `Closed ${plural(closed, "session")}.`);
+  const force = () => (byId("close-force").checked ? { force: "1" } : {});
+  inDialog("close-form", "close", force, ({ closed }) => `Closed ${plural(closed, "session")}.`);
   onSubmit("log-level", () => {
     const level = byId("log-level-value").value.trim();
     report(byId("feedback"), "log_level", { level }, (answer) => `The log level is ${answer.level}.`, refresh);
@@ -89,6 +90,7 @@ export function wireActions(refresh) {
     }
     setText(byId("backend-heading"), `${backend.name ?? backend.endpoint} of ${upstream}`);
     setText(byId("backend-feedback"), "");
+    byId("close-force").checked = false;
     byId("weight").value = String(backend.weight);
     byId("max-conns").value = backend.max_conns === undefined ? "unlimited" : String(backend.max_conns);
     byId("backend-dialog").showModal();

@@ -1,7 +1,7 @@
 // A row of a backend. It is created once, and updated in place.
 
 import { element, setAttribute, setText } from "./dom.js";
-import { duration, number, shortTime } from "./format.js";
+import { bytes, duration, number, plural, shortTime } from "./format.js";
 import { Series, Sparkline } from "./sparkline.js";
 import { labelOf, stateOf } from "./state.js";
 
@@ -50,7 +50,8 @@ export class BackendView {
     cell(1, this.state, this.reason);
     this.inFlight = span("figure");
     this.sessionLine = new Sparkline();
-    cell(2, this.inFlight, this.sessionLine.node);
+    this.counters = span("detail");
+    cell(2, this.inFlight, this.sessionLine.node, this.counters);
     this.connect = span("figure");
     this.connectLine = new Sparkline();
     cell(3, this.connect, this.connectLine.node);
@@ -73,6 +74,7 @@ export class BackendView {
     setAttribute(this.node, "class", state.usable ? "usable" : "unusable");
     const limit = backend.max_conns === undefined ? "" : ` of ${number(backend.max_conns)}`;
     setText(this.inFlight, number(backend.in_flight) + limit);
+    setText(this.counters, countersOf(backend));
     const connectTime = connectTimeOf(backend);
     setText(this.connect, connectTime === undefined ? "–" : shortTime(connectTime));
     setText(this.weight, weightOf(backend));
@@ -119,6 +121,15 @@ function detailOf(backend) {
   if (backend.priority > 0) parts.push(`priority ${backend.priority}`);
   if (backend.overridden) parts.push("overridden");
   return parts.join(" · ");
+}
+
+/** What the server has counted of the backend, if it counts. */
+function countersOf({ counters }) {
+  if (counters === undefined) return "";
+  const failures = Object.entries(counters.failures).map(([outcome, count]) => `${number(count)} ${outcome}`);
+  if (counters.resets > 0) failures.push(plural(counters.resets, "reset"));
+  const moved = bytes(counters.bytes_to_backend + counters.bytes_to_client);
+  return [`${plural(counters.sessions, "session")}, ${moved}`, ...failures].join(", ");
 }
 
 /** The average that the policy keeps, or else the time of the fastest check. */

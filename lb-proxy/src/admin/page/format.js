@@ -49,4 +49,4 @@ export function clock(ms) {
 }
 
 /** "1 backend", "2 backends". */
-export const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+export const plural = (count, noun, several = `${noun}s`) => `${number(count)} ${count === 1 ? noun : several}`;

@@ -3,7 +3,7 @@
 import { wireActions } from "./actions.js";
 import { byId, setText, uniqueKeys } from "./dom.js";
 import { clock } from "./format.js";
-import { Overview, showOverrides, showReloads, showSources, showTransitions } from "./overview.js";
+import { Overview, showListeners, showOverrides, showReloads, showSources, showTransitions } from "./overview.js";
 import { problemsOf } from "./problems.js";
 import { offerUpstreams, wireQueries } from "./queries.js";
 import { TransitionLog } from "./transitions.js";
@@ -40,6 +40,7 @@ function show(status) {
   upstreams.show(status.upstreams, keys);
   showTransitions(log.observe(status), opened);
   showSources(status.upstreams);
+  showListeners(status.listeners);
   showReloads(status.reloads);
   showOverrides(status.overrides);
   offerUpstreams(status.upstreams.map((upstream) => upstream.name));

@@ -99,9 +99,33 @@ export function showSources(upstreams) {
 
 function sourceState(source) {
   if (source.expired) return "✗ expired";
-  if (source.stale_ms !== undefined) return `▲ fails for ${duration(source.stale_ms)}`;
+  if (source.stale_ms !== undefined) return `▲ fails for ${duration(source.stale_ms)}${nextTry(source)}`;
   if (source.last_error !== undefined) return "▲ no backends";
   return source.age_ms === undefined ? "… waiting" : "✓ good";
+}
+
+/** When the server asks a source that fails again. */
+function nextTry(source) {
+  if (source.next_attempt_ms === undefined) return ", asked now";
+  return `, next try in ${duration(source.next_attempt_ms)}`;
+}
+
+export function showListeners(listeners) {
+  const rows = listeners.map(({ endpoint, upstream, counters }) => [
+    endpoint,
+    upstream,
+    counters === undefined ? "–" : number(counters.active),
+    counters === undefined ? "–" : number(counters.accepted),
+    counters === undefined ? "–" : `${bytes(counters.bytes_to_backends)} / ${bytes(counters.bytes_to_clients)}`,
+    counters === undefined ? "–" : endsOf(counters.ends),
+  ]);
+  updateTable(byId("listeners"), rows, "none");
+}
+
+/** The ends of sessions, the most frequent first. */
+function endsOf(ends) {
+  const sorted = Object.entries(ends).sort(([, a], [, b]) => b - a);
+  return sorted.map(([reason, count]) => `${number(count)} ${reason.replaceAll("_", " ")}`).join(", ") || "none";
 }
 
 export function showReloads(reloads) {

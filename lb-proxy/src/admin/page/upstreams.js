@@ -2,7 +2,8 @@
 
 import { BackendView, COLUMNS, viewOf } from "./backends.js";
 import { byId, element, KeyedViews, setText } from "./dom.js";
-import { number, plural } from "./format.js";
+import { bytes, number, plural } from "./format.js";
+import { Series, Sparkline } from "./sparkline.js";
 
 let created = 0;
 
@@ -17,7 +18,9 @@ class UpstreamView {
     const head = element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...headings));
     const table = element("table", { class: "backends", role: "table", "aria-labelledby": this.heading.id }, head, this.body);
     const scroll = element("div", { class: "scroll", role: "region", "aria-labelledby": this.heading.id, tabindex: "0" }, table);
-    const summary = element("summary", {}, this.heading, " ", this.summary);
+    this.inFlight = new Series();
+    this.line = new Sparkline();
+    const summary = element("summary", {}, this.heading, " ", this.summary, " ", this.line.node);
     this.node = element("details", { open: "" }, summary, this.notes, scroll);
     this.backends = new KeyedViews(this.body, () => new BackendView(upstream.name));
   }
@@ -28,6 +31,8 @@ class UpstreamView {
     const all = plural(upstream.backends.length, "backend");
     setText(this.heading, `${symbol} ${upstream.name}`);
     setText(this.summary, `${number(usable)} of ${all} usable, ${number(upstream.in_flight)} in flight`);
+    this.inFlight.add(upstream.in_flight);
+    this.line.draw(this.inFlight);
     setText(this.notes, notesOf(upstream));
     this.backends.show(upstream.backends, (backend) => backend.endpoint);
   }
@@ -49,7 +54,12 @@ class UpstreamView {
 }
 
 function notesOf(upstream) {
-  const parts = [`policy ${upstream.policy}`];
+  const settings = Object.entries(upstream.policy_settings ?? {}).map(([name, value]) => `${name} ${value}`);
+  const parts = [`policy ${upstream.policy}${settings.length === 0 ? "" : ` (${settings.join(", ")})`}`];
+  if (upstream.counters !== undefined) {
+    const { sessions, retries, bytes_to_backends: sent, bytes_to_clients: received } = upstream.counters;
+    parts.push(`${plural(sessions, "session")}, ${plural(retries, "retry", "retries")}, ${bytes(sent)} to backends, ${bytes(received)} to clients`);
+  }
   if (upstream.panic) parts.push("▲ panic mode");
   if (upstream.queue.capacity > 0) {
     parts.push(`${number(upstream.queue.waiting)} of ${number(upstream.queue.capacity)} places of the queue in use`);

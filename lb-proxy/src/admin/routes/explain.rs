@@ -51,7 +51,7 @@ struct RouteStepAnswer {
 #[derive(Serialize)]
 struct ExplainAnswer {
     upstream: String,
-    policy: String,
+    policy: &'static str,
     /// The hash key in hexadecimal digits; absent without a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -189,7 +189,7 @@ fn answer(upstream: &Upstream, explanation: &Explanation, key: Option<String>) -
     let backends: Vec<Explained> = backends.map(of).collect();
     ExplainAnswer {
         upstream: upstream.name().to_owned(),
-        policy: upstream.policy_text(),
+        policy: upstream.policy_name(),
         key,
         queued: upstream.queued(),
         chosen: backends

@@ -38,7 +38,7 @@ const ROUTES: &[AdminRoute] = &[
     AdminRoute::post("/log_level", log_level::PARAMETERS, log_level::set),
     AdminRoute::post("/max_conns", overrides::MAX_CONNS, overrides::max_conns),
     #[cfg(feature = "metrics")]
-    AdminRoute::get("/metrics", &[], metrics::metrics),
+    AdminRoute::get("/metrics", metrics::PARAMETERS, metrics::metrics),
     AdminRoute::post("/ready", overrides::BACKEND, overrides::ready),
     AdminRoute::get("/readyz", &[], ready::ready),
     AdminRoute::get("/requests", &[], |_, _| Ok(requests())),

@@ -15,9 +15,11 @@ use crate::Handle;
 use crate::access::Network;
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::{Parameters, invalid};
-use crate::admin::status::as_millis;
+use crate::admin::status::{as_micros, as_millis};
 use crate::net::unix::ShownClient;
-use crate::reports::{SessionFilter, SessionId, SessionOrder, SessionPhase, SessionReport};
+use crate::reports::{
+    SessionFilter, SessionId, SessionOrder, SessionPhase, SessionReport, TcpInfo,
+};
 
 pub(super) const LIST: &[&str] = &[
     "id",
@@ -30,8 +32,9 @@ pub(super) const LIST: &[&str] = &[
     "more_bytes_than",
     "order",
     "limit",
+    "tcp",
 ];
-pub(super) const CLOSE: &[&str] = &["id", "backend", "upstream"];
+pub(super) const CLOSE: &[&str] = &["id", "backend", "upstream", "force"];
 
 /// How many sessions are listed at most, and without a limit.
 const MOST: usize = 10_000;
@@ -58,10 +61,25 @@ struct ListedSession {
     age_ms: u64,
     bytes_to_backend: u64,
     bytes_to_client: u64,
+    /// What the kernel reports of the backend's socket, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp: Option<ListedTcp>,
+}
+
+#[derive(Serialize)]
+struct ListedTcp {
+    rtt_us: u64,
+    rtt_variation_us: u64,
+    congestion_window: u32,
+    unacknowledged: u32,
+    sent: u32,
+    retransmitted: u32,
+    timeouts: u8,
 }
 
 pub(super) fn list(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
     let handle = &context.handle;
+    let with_tcp = request.parameters.flag("tcp")?;
     let list = handle.sessions(&filter(handle, &request.parameters)?);
     let listeners = handle.listeners();
     let sessions = list.sessions.iter();
@@ -69,14 +87,18 @@ pub(super) fn list(context: &RouteContext, request: &RouteRequest<'_>) -> Answer
         tracked: handle.tracks_sessions(),
         matched: list.matched,
         sessions: sessions
-            .map(|session| ListedSession::of(session, &listeners))
+            .map(|session| ListedSession::of(session, &listeners, with_tcp))
             .collect(),
     };
     Ok(AdminAnswer::json(200, &answer))
 }
 
 impl ListedSession {
-    fn of(session: &SessionReport, listeners: &[(Endpoint, crate::Upstream)]) -> Self {
+    fn of(
+        session: &SessionReport,
+        listeners: &[(Endpoint, crate::Upstream)],
+        with_tcp: bool,
+    ) -> Self {
         let mut listeners = listeners.iter().map(|(endpoint, _)| endpoint);
         let listener = listeners.find(|endpoint| endpoint.key() == session.listener);
         let shown = |addr| ShownClient(addr).to_string();
@@ -93,6 +115,23 @@ impl ListedSession {
             age_ms: as_millis(session.age),
             bytes_to_backend: session.bytes_to_backend,
             bytes_to_client: session.bytes_to_client,
+            tcp: with_tcp
+                .then(|| session.backend_tcp().map(ListedTcp::from))
+                .flatten(),
+        }
+    }
+}
+
+impl From<TcpInfo> for ListedTcp {
+    fn from(info: TcpInfo) -> Self {
+        Self {
+            rtt_us: as_micros(info.rtt),
+            rtt_variation_us: as_micros(info.rtt_variation),
+            congestion_window: info.congestion_window,
+            unacknowledged: info.unacknowledged,
+            sent: info.sent,
+            retransmitted: info.retransmitted,
+            timeouts: info.timeouts,
         }
     }
 }
@@ -191,9 +230,16 @@ pub(super) fn close(context: &RouteContext, request: &RouteRequest<'_>) -> Answe
         let text = format!("there is no such session {}", Escaped(id));
         return Err(RequestError::not_found(text));
     }
-    let sessions = handle.close_sessions(&filter);
+    // Sessions that are about to end already, as after an earlier request.
+    let closing = filter.clone().phase(SessionPhase::Closing);
+    let is_forced = parameters.flag("force")?;
+    let reset = handle.reset_sessions(if is_forced { &filter } else { &closing });
+    let closed = reset + handle.close_sessions(&filter);
     let [id, upstream, backend] = ["id", "upstream", "backend"]
         .map(|name| parameters.get(name).map(|value| display(Escaped(value))));
-    info!(id, upstream, backend, by = %Escaped(request.by), sessions, "Sessions closed by an operator");
-    Ok(AdminAnswer::json(200, &json!({ "closed": sessions })))
+    info!(id, upstream, backend, by = %Escaped(request.by), sessions = closed, reset, "Sessions closed by an operator");
+    Ok(AdminAnswer::json(
+        200,
+        &json!({ "closed": closed, "reset": reset }),
+    ))
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use lb_core::{AdminState, Backend, BackendStatus, ExplainedBackend, Health, Timestamp, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::server::{as_millis, millis};
+use super::counters::BackendCountersReport;
+use super::server::{as_micros, as_millis, millis};
 use crate::balancing::{ActiveOverride, Override, OverrideOrigin};
 use crate::health::CheckStatus;
 
@@ -70,6 +71,10 @@ pub struct BackendReport {
     pub age_ms: u64,
     /// Whether an override replaces a setting of its source.
     pub overridden: bool,
+    /// Its counters, if the server [counts in detail](crate::ProxyBuilder::detailed_metrics); absent before its first
+    /// attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<BackendCountersReport>,
 }
 
 /// What a health check has decided of a backend.
@@ -118,6 +123,7 @@ impl BackendReport {
         source: Option<&Backend>,
         overridden: &HashSet<SocketAddr>,
         checks: Vec<CheckStateReport>,
+        counters: Option<BackendCountersReport>,
         now: Timestamp,
     ) -> Self {
         let backend = status.backend;
@@ -151,6 +157,7 @@ impl BackendReport {
             connect_time_us: status.connect_time.map(as_micros),
             age_ms: as_millis(since(status.joined_at, now)),
             overridden: overridden.contains(&backend.addr),
+            counters,
         }
     }
 
@@ -171,10 +178,6 @@ impl CheckStateReport {
             duration_us: last.map(|last| as_micros(last.duration)),
         }
     }
-}
-
-fn as_micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl OverrideReport {

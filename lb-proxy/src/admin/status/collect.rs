@@ -6,25 +6,25 @@ use lb_core::Endpoint;
 
 use super::backend::OverrideReport;
 use super::server::{
-    DescriptorsReport, ListenerCountersReport, ListenerReport, ReadinessReason, ReloadEntry,
-    ServerReport, millis,
+    DescriptorsReport, ListenerReport, ReadinessReason, ReloadEntry, ServerReport, millis,
 };
 use super::upstream::UpstreamReport;
 use super::{Status, VERSION};
 use crate::admin::program::Program;
-use crate::reports::{Phase, Readiness};
+use crate::reports::{DetailedMetrics, Phase, Readiness};
 use crate::{Handle, Upstream};
 
-/// The status of the server of `handle`. O(backends), and allocates.
+/// The status of the server of `handle`. O(backends + workers), and allocates.
 pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
     let upstreams = handle.upstreams();
     let overrides: Vec<_> = upstreams.iter().map(Upstream::overrides).collect();
+    let counted = handle.detailed_metrics().unwrap_or_default();
     let with_overrides = || upstreams.iter().zip(&overrides);
     Status {
         version: VERSION,
         time_ms: millis(SystemTime::now()),
         server: server(handle, program),
-        listeners: listeners(handle),
+        listeners: listeners(handle, &counted),
         overrides: with_overrides()
             .flat_map(|(upstream, overrides)| {
                 let report = |active| OverrideReport::of(upstream.name(), active);
@@ -32,7 +32,11 @@ pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
             })
             .collect(),
         upstreams: with_overrides()
-            .map(|(upstream, overrides)| UpstreamReport::of(upstream, overrides))
+            .map(|(upstream, overrides)| {
+                let mut counted = counted.upstreams.iter();
+                let counted = counted.find(|counted| *counted.upstream == *upstream.name());
+                UpstreamReport::of(upstream, overrides, counted)
+            })
             .collect(),
         reloads: handle
             .reload_history()
@@ -46,24 +50,14 @@ pub(crate) fn collect(handle: &Handle, program: &Program) -> Status {
     }
 }
 
-fn listeners(handle: &Handle) -> Vec<ListenerReport> {
-    let detailed = handle.listener_metrics().unwrap_or_default();
+fn listeners(handle: &Handle, counted: &DetailedMetrics) -> Vec<ListenerReport> {
     let report = |(endpoint, upstream): (Endpoint, Upstream)| {
-        let mut counted = detailed.iter();
+        let mut counted = counted.listeners.iter();
         let counted = counted.find(|counted| counted.is_current && counted.listener == endpoint);
         ListenerReport {
             endpoint: endpoint.to_string(),
             upstream: upstream.name().to_owned(),
-            counters: counted.map(|counted| ListenerCountersReport {
-                accepted: counted.accepted,
-                active: counted.active,
-                ends: counted
-                    .ended
-                    .iter()
-                    .filter(|(_, count)| *count > 0)
-                    .map(|(reason, count)| (reason.name().to_owned(), count))
-                    .collect(),
-            }),
+            counters: counted.map(Into::into),
         }
     };
     handle.listeners().into_iter().map(report).collect()

@@ -4,6 +4,7 @@
 
 mod backend;
 mod collect;
+mod counters;
 mod server;
 mod transition;
 mod upstream;
@@ -13,11 +14,9 @@ use serde::{Deserialize, Serialize};
 pub use backend::{BackendReport, CheckStateReport, OverrideReport};
 pub(super) use backend::{admin_name, verdict_name};
 pub(super) use collect::collect;
-pub(super) use server::as_millis;
-pub use server::{
-    DescriptorsReport, ListenerCountersReport, ListenerReport, ReadinessReason, ReloadEntry,
-    ServerReport,
-};
+pub use counters::{BackendCountersReport, ListenerCountersReport, UpstreamCountersReport};
+pub use server::{DescriptorsReport, ListenerReport, ReadinessReason, ReloadEntry, ServerReport};
+pub(super) use server::{as_micros, as_millis};
 pub use transition::TransitionReport;
 pub use upstream::{QueueReport, SourceReport, TierReport, UpstreamReport};
 

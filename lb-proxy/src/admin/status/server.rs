@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::counters::ListenerCountersReport;
+
 /// The process and its totals.
 #[non_exhaustive]
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -73,18 +75,6 @@ pub struct ListenerReport {
     pub counters: Option<ListenerCountersReport>,
 }
 
-/// The counters of a listener.
-#[non_exhaustive]
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct ListenerCountersReport {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections that are open now.
-    pub active: u64,
-    /// Connections that ended, by the [name](crate::events::CloseReason::name) of the reason.
-    pub ends: BTreeMap<String, u64>,
-}
-
 /// A reload.
 #[non_exhaustive]
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -106,4 +96,9 @@ pub(crate) fn millis(time: SystemTime) -> u64 {
 /// Whole milliseconds.
 pub(crate) fn as_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole microseconds.
+pub(crate) fn as_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

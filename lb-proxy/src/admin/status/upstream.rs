@@ -1,6 +1,6 @@
 //! The parts of the status about an upstream and its sources.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use lb_core::BackendStatus;
@@ -8,10 +8,12 @@ use lb_discovery::SourceStatus;
 use serde::{Deserialize, Serialize};
 
 use super::backend::{BackendReport, CheckStateReport};
+use super::counters::{BackendCountersReport, UpstreamCountersReport};
 use super::server::as_millis;
 use super::transition::TransitionReport;
 use crate::Upstream;
 use crate::balancing::ActiveOverride;
+use crate::reports::UpstreamMetrics;
 
 /// An upstream.
 #[non_exhaustive]
@@ -19,8 +21,15 @@ use crate::balancing::ActiveOverride;
 pub struct UpstreamReport {
     /// Its name.
     pub name: String,
-    /// Its policy with all parameters, as text.
+    /// The 16 hexadecimal digits of its set's digest: replicas with equal digests have the same backends with the same
+    /// weights, names, priorities, limits and administrative states.
+    #[serde(default)]
+    pub digest: String,
+    /// The name of its policy, such as `weighted_round_robin`; as in the metric `lb_upstream_info`.
     pub policy: String,
+    /// The settings of the policy by name; absent for policies without settings.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub policy_settings: BTreeMap<String, String>,
     /// Whether its first membership is known.
     pub ready: bool,
     /// Whether a tier ignores health and ejection.
@@ -38,6 +47,9 @@ pub struct UpstreamReport {
     /// The last ejections and changes of health of its backends, the oldest first.
     #[serde(default)]
     pub transitions: Vec<TransitionReport>,
+    /// Its counters, if the server [counts in detail](crate::ProxyBuilder::detailed_metrics).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<UpstreamCountersReport>,
 }
 
 /// The backends of one priority.
@@ -84,6 +96,9 @@ pub struct SourceReport {
     /// Whether the set is that of a saved state, which no answer has replaced yet; absent otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restored: bool,
+    /// Milliseconds until its driver asks it again, after the end of the last watch; absent while a watch is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_ms: Option<u64>,
     /// Whether its set was dropped because it was stale for too long.
     pub expired: bool,
     /// Why the last attempt failed, or why there are no backends; absent from the next set on.
@@ -96,7 +111,11 @@ pub struct SourceReport {
 }
 
 impl UpstreamReport {
-    pub(super) fn of(upstream: &Upstream, overrides: &[ActiveOverride]) -> Self {
+    pub(super) fn of(
+        upstream: &Upstream,
+        overrides: &[ActiveOverride],
+        counted: Option<&UpstreamMetrics>,
+    ) -> Self {
         let now = upstream.now();
         let set = upstream.backends();
         // `None` before the first membership, which has no backends.
@@ -111,6 +130,12 @@ impl UpstreamReport {
             let of = checks.entry(check.backend.addr).or_default();
             of.push(CheckStateReport::of(&check, now));
         }
+        let counters = |addr| {
+            // In the order of the addresses.
+            let backends = &counted?.backends;
+            let at = backends.binary_search_by_key(&addr, |backend| backend.backend.key());
+            Some(BackendCountersReport::from(&backends[at.ok()?]))
+        };
         let backends: Vec<BackendReport> = status
             .iter()
             .enumerate()
@@ -125,7 +150,16 @@ impl UpstreamReport {
                 let source = discovered.iter().nth(i).filter(|b| b.addr == addr);
                 let source = source.or_else(|| discovered.find(addr));
                 let checks = checks.remove(&addr).unwrap_or_default();
-                BackendReport::of(status, explained, source, &overridden, checks, now)
+                let counters = counters(addr);
+                BackendReport::of(
+                    status,
+                    explained,
+                    source,
+                    &overridden,
+                    checks,
+                    counters,
+                    now,
+                )
             })
             .collect();
         let mut tiers = tiers(&backends);
@@ -137,7 +171,13 @@ impl UpstreamReport {
         }
         Self {
             name: upstream.name().to_owned(),
-            policy: upstream.policy_text(),
+            digest: format!("{:016x}", set.digest()),
+            policy: upstream.policy_name().to_owned(),
+            policy_settings: upstream
+                .policy_settings()
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
             ready: upstream.is_ready(),
             panic: tiers.iter().any(|tier| tier.panic),
             in_flight: backends.iter().map(|b| u64::from(b.in_flight)).sum(),
@@ -158,6 +198,7 @@ impl UpstreamReport {
                 .iter()
                 .map(TransitionReport::of)
                 .collect(),
+            counters: counted.map(Into::into),
         }
     }
 }
@@ -193,6 +234,7 @@ impl SourceReport {
             age_ms: status.last_success.map(as_millis),
             stale_ms: status.stale_for.map(as_millis),
             restored: status.is_restored,
+            next_attempt_ms: status.next_attempt.map(as_millis),
             expired: status.expired,
             last_error: status.last_error.as_deref().map(str::to_owned),
             failures: status.failures,

@@ -77,6 +77,42 @@ fn workers_give_out_different_numbers() {
     assert_eq!(all, (0..12).collect::<Vec<_>>());
 }
 
+#[cfg(feature = "metrics")]
+#[test]
+fn a_sample_has_a_bound_no_session_twice_and_other_sessions_each_time() {
+    use std::collections::HashSet;
+    let table = SessionTable::new(0, 1);
+    let sample = |most| {
+        let (mut ids, mut visits) = (HashSet::new(), 0);
+        table.sample(most, |session| {
+            visits += 1;
+            ids.insert(session.report().id);
+        });
+        assert_eq!(ids.len(), visits);
+        ids
+    };
+    assert!(sample(10).is_empty());
+    let mut all: Vec<_> = (0..5000).map(|_| add(&table)).collect();
+    assert!(sample(0).is_empty());
+    assert_eq!(sample(10_000).len(), 5000);
+    let mut seen = HashSet::new();
+    for _ in 0..100 {
+        let ids = sample(500);
+        assert!((450..=500).contains(&ids.len()), "{}", ids.len());
+        seen.extend(ids);
+    }
+    assert!(seen.len() > 4500, "{} were sampled", seen.len());
+    // Most slots are vacant now.
+    all.truncate(50);
+    let (mut most, mut total) = (0, 0);
+    for _ in 0..200 {
+        let ids = sample(50);
+        most = most.max(ids.len());
+        total += ids.len();
+    }
+    assert!(most <= 50 && total > 50, "{most}, {total} in all");
+}
+
 /// What a tracked session takes in its table. Its counters take about as much again.
 #[test]
 fn a_live_session_is_small() {

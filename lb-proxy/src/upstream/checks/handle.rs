@@ -4,9 +4,13 @@ use tokio::sync::watch;
 
 use super::list::{CheckList, max_concurrent, most_probes};
 use crate::health::{CheckSettings, CheckStatus, ProbeHeader};
+use crate::net::handshake::IdleSockets;
 use crate::proxy_protocol::Version;
 use crate::upstream::Upstream;
 use crate::upstream::send_proxy::HeaderSetting;
+
+/// The descriptors of the runtime that probes run on.
+const THREAD: u64 = 4;
 
 impl Upstream {
     /// What the active checks found of each backend: check by check, the backends in the order of
@@ -33,7 +37,9 @@ impl Upstream {
         if all == 0 {
             0
         } else {
-            all.min(most_probes()) as u64
+            // A socket of a handshake is kept for the next one, or waits for it beside as many of the other family.
+            let sockets = all.min(most_probes()).saturating_add(IdleSockets::KEPT);
+            sockets as u64 + THREAD
         }
     }
 

@@ -3,8 +3,10 @@
 mod handle;
 pub(crate) mod list;
 pub(crate) mod permits;
+mod probe_thread;
 pub(crate) mod record;
 mod reports;
+pub(crate) mod resources;
 mod results;
 mod run_probe;
 mod schedule;

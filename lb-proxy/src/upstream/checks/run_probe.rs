@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::list::RunningCheck;
 use super::record::EndedProbe;
 use crate::health::{CheckError, CheckReport, Probe, ReportedHealth};
+use crate::net::handshake::IdleSockets;
 use crate::proxy_protocol::Version;
 use crate::upstream::Upstream;
 
@@ -19,9 +20,10 @@ pub(super) async fn run_probe(
     check: Arc<RunningCheck>,
     backend: Arc<Backend>,
     header: Option<Version>,
+    idle: IdleSockets,
 ) -> EndedProbe {
     let begin = Instant::now();
-    let probe = Probe::new(&backend, &check.source, header);
+    let probe = Probe::new(&backend, &check.source, header, &idle);
     // After a panic only the check itself is used again, which its documentation says.
     let result = AssertUnwindSafe(within_limit(&check, &probe)).catch_unwind();
     let panicked = |_| Err(CheckError::Unexpected("the check panicked".into()));

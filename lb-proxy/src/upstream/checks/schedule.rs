@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{AbortHandle, Abortable, Aborted, BoxFuture};
+use futures::future::{AbortHandle, Abortable, BoxFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::select;
@@ -17,14 +17,17 @@ use tracing::warn;
 
 use self::targets::{Due, Targets};
 use super::list::{RunningCheck, most_probes};
-use super::permits::ProbePermits;
 use super::record::EndedProbe;
 use super::reports::PendingReports;
+use super::resources::ProbeResources;
 use super::results::Results;
 use super::run_probe::run_probe;
 use crate::health::CheckError;
 use crate::upstream::Upstream;
 use crate::upstream::pick::with_rng;
+
+/// Probes that are due within this time of each other begin together: a thread that wakes for each costs more than a probe.
+const LONGEST_BATCH: Duration = Duration::from_millis(5);
 
 /// How often a shortage of this machine is logged, and probes that start late.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -37,26 +40,33 @@ pub(super) struct Scheduler {
     probes: FuturesUnordered<Abortable<BoxFuture<'static, (Due, Instant, EndedProbe)>>>,
     /// The most probes at once.
     limit: usize,
+    /// How early a probe may begin, to begin together with others.
+    early: Duration,
     complained: [Option<Instant>; 2],
     reports: PendingReports,
-    permits: ProbePermits,
+    resources: ProbeResources,
     /// How often reports had been forgotten when this task looked last.
     forgotten: u64,
 }
 
 impl Scheduler {
     /// Probes until the task is aborted.
-    pub(super) async fn run(upstream: Upstream, check: Arc<RunningCheck>, permits: ProbePermits) {
+    pub(super) async fn run(
+        upstream: Upstream,
+        check: Arc<RunningCheck>,
+        resources: ProbeResources,
+    ) {
         let mut members = upstream.membership_changes();
         let mut scheduler = Self {
             limit: check.settings().max_concurrent.get().min(most_probes()),
+            early: LONGEST_BATCH.min(check.settings().shortest_interval() / 20),
             upstream,
             check,
             targets: Targets::default(),
             probes: FuturesUnordered::new(),
             complained: [None; 2],
             reports: PendingReports::default(),
-            permits,
+            resources,
             forgotten: 0,
         };
         let mut timer = pin!(sleep_until(Instant::now()));
@@ -86,9 +96,13 @@ impl Scheduler {
                 // The sender lives as long as the upstream.
                 _ = members.changed() => return,
                 Some(ended) = self.probes.next() => {
-                    self.ended(ended);
-                    while let Some(Some(ended)) = self.probes.next().now_or_never() {
-                        self.ended(ended);
+                    let mut next = Some(ended);
+                    while let Some(ended) = next {
+                        // If the probe was dropped, its backend is gone.
+                        if let Ok((due, begin, ended)) = ended {
+                            self.ended(due, begin, &ended);
+                        }
+                        next = self.probes.next().now_or_never().flatten();
                     }
                 }
                 () = timer.as_mut(), if next.is_some() => {}
@@ -117,10 +131,10 @@ impl Scheduler {
         self.targets.add(unscheduled, self.check.settings());
     }
 
-    /// Starts the probes that are due, as many as the limit allows. Returns when the next one is due.
+    /// Starts the probes that are due or almost due, as many as the limit allows. Returns when the next one is due.
     fn start_due(&mut self, now: Instant) -> Option<Instant> {
         while self.probes.len() < self.limit {
-            match self.targets.take_due(now)? {
+            match self.targets.take_due(now + self.early)? {
                 Ok(due) => self.start(due),
                 Err(next) => return Some(next),
             }
@@ -137,33 +151,31 @@ impl Scheduler {
         drop(records);
         let header = self.upstream.probe_header(self.check.settings());
         let (upstream, check) = (self.upstream.clone(), Arc::clone(&self.check));
-        let permits = self.permits.clone();
+        let ProbeResources { permits, idle, .. } = self.resources.clone();
         let probe = async move {
             let _permit = permits.acquire().await;
             let begin = Instant::now();
-            let ended = run_probe(upstream, check, backend, header).await;
+            let ended = run_probe(upstream, check, backend, header, idle).await;
             (due, begin, ended)
         };
-        let probe = probe.boxed();
-        if let Some(target) = self.targets.get_mut(due) {
+        let mut probe = probe.boxed();
+        // A peer on this machine has answered already.
+        if let Some((due, begin, ended)) = (&mut probe).now_or_never() {
+            self.ended(due, begin, &ended);
+        } else if let Some(target) = self.targets.get_mut(due) {
             let (handle, registration) = AbortHandle::new_pair();
             target.probe = Some(handle);
             self.probes.push(Abortable::new(probe, registration));
         }
     }
 
-    fn ended(&mut self, ended: Result<(Due, Instant, EndedProbe), Aborted>) {
-        // If the probe was dropped, its backend is gone.
-        let Ok((due, begin, probe)) = ended else {
-            return;
-        };
+    fn ended(&mut self, due: Due, begin: Instant, probe: &EndedProbe) {
         self.complain_if_late(begin.saturating_duration_since(due.at));
-        let begun = due.begun(begin);
-        let Some(target) = self.targets.get_mut(begun) else {
+        let Some(target) = self.targets.get_mut(due) else {
             return;
         };
         if let Ok(report) = &probe.result {
-            self.reports.add(begun.addr, report, &mut target.asked);
+            self.reports.add(due.addr, report, &mut target.asked);
         }
         if let Err(CheckError::Local(error)) = &probe.result
             && self.may_complain(1)
@@ -175,11 +187,18 @@ impl Scheduler {
             upstream: &self.upstream,
             check: &self.check,
         };
-        let interval = results.take_result(begun.addr, &probe);
-        let jitter = self.check.settings().jitter;
+        let interval = results.take_result(due.addr, probe);
+        let jitter = self.draw_jitter();
+        self.targets.schedule_next(due, begin, interval, jitter);
+    }
+
+    fn draw_jitter(&self) -> Duration {
+        let longest = self.check.settings().jitter;
+        if longest.is_zero() {
+            return longest;
+        }
         let draw = with_rng(|rng| rng.next_u64() >> 32);
-        let jitter = jitter.mul_f64(draw as f64 / 2_f64.powi(32));
-        self.targets.schedule_next(begun, interval, jitter);
+        longest.mul_f64(draw as f64 / 2_f64.powi(32))
     }
 
     fn publish_reports(&mut self, now: Instant) {

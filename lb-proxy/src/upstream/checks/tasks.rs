@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use lb_core::Health;
-use tokio::task::JoinHandle;
 
 use super::list::{DescribedCheck, RunningCheck};
-use super::permits::ProbePermits;
+use super::probe_thread::ProbeTask;
+use super::resources::ProbeResources;
 use super::schedule::Scheduler;
 use crate::upstream::Upstream;
 
@@ -14,26 +14,20 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub(crate) struct CheckTasks {
     tasks: Vec<CheckTask>,
-    permits: ProbePermits,
+    resources: ProbeResources,
 }
 
 #[derive(Debug)]
 struct CheckTask {
     check: Arc<RunningCheck>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for CheckTask {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _task: ProbeTask,
 }
 
 impl CheckTasks {
-    /// No tasks. Their probes will need `permits`.
-    pub(crate) const fn new(permits: ProbePermits) -> Self {
+    /// No tasks. They will use `resources`.
+    pub(crate) const fn new(resources: ProbeResources) -> Self {
         let tasks = Vec::new();
-        Self { tasks, permits }
+        Self { tasks, resources }
     }
 
     /// Runs the checks in `described` and no other. A check that is described as before goes on undisturbed.
@@ -49,10 +43,10 @@ impl CheckTasks {
                 Some(i) => old.swap_remove(i),
                 None => CheckTask {
                     check: Arc::clone(check),
-                    task: tokio::spawn(Scheduler::run(
+                    _task: self.resources.runtime.spawn(Scheduler::run(
                         upstream.clone(),
                         Arc::clone(check),
-                        self.permits.clone(),
+                        self.resources.clone(),
                     )),
                 },
             });

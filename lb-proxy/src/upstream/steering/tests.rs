@@ -6,7 +6,7 @@ use lb_discovery::Manual;
 use test_support::proxy::eager;
 
 use super::*;
-use crate::upstream::checks::permits::ProbePermits;
+use crate::upstream::checks::resources::ProbeResources;
 use crate::upstream::hash_key::HashKey;
 use crate::upstream::overrides::WeightOverride;
 
@@ -70,7 +70,7 @@ async fn an_override_survives_updates_absence_and_another_description() {
     };
     let (manual, sources) = Manual::new(backends());
     let upstream = describe(manual);
-    let (follower, cancel) = upstream.followed(ProbePermits::default()).await;
+    let (follower, cancel) = upstream.followed(ProbeResources::default()).await;
     upstream
         .set_override(addr(1), OPERATOR, "me", DRAIN)
         .unwrap();

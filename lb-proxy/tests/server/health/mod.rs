@@ -1,6 +1,8 @@
 //! Active health checks of real servers.
 
 mod cost;
+mod killed;
+mod peer;
 mod servers;
 #[cfg(feature = "health-tls")]
 mod tls;

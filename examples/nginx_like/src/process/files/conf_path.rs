@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::config::admin::AdminListen;
 use crate::config::main::Config;
 use crate::config::overrides::Overrides;
 use crate::process::error::StartError;
+use crate::syntax::error::ConfigError;
 use crate::syntax::include::KeptFile;
 use crate::syntax::span::Warning;
 
@@ -39,6 +41,11 @@ impl ConfPath {
     pub(crate) fn load(&self) -> Result<Config, StartError> {
         let read = self.read_all(false);
         read.config.map_err(|mut errors| errors.swap_remove(0))
+    }
+
+    /// Reads the `lb_admin` of the configuration as the user of the process, whatever mistakes the rest of it has.
+    pub(crate) fn admin(&self) -> Result<Option<AdminListen>, ConfigError> {
+        Config::find_admin(&self.conf, &self.prefix, &self.overrides)
     }
 
     /// Reads as [`load`](Self::load), and returns every mistake, at least one, and the files that it read if `keeps` says so.

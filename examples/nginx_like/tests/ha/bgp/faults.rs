@@ -22,14 +22,14 @@ fn bfd_withdraws_a_dead_replica() {
 }
 
 #[test]
-fn a_withdrawn_replica_fails_no_connection() {
+fn a_replica_that_shuts_down_refuses_no_connection() {
     let ways = [Way::Birdc, Way::Link];
     every_way(
-        "BGP replica withdrawn",
-        Target::NoneFailed,
+        "BGP replica SIGQUIT",
+        Target::NoneRefused,
         &ways,
         |network| {
-            network.first.withdraw();
+            network.first.balancer.shut_down();
         },
     );
 }
@@ -55,8 +55,8 @@ fn every_way(fault: &str, target: Target, ways: &[Way], strike: fn(&mut BgpNetwo
         let fault = format!("{fault}, {}", way.name());
         measure(&fault, target, || {
             let run = BgpNetwork::start(*way).strike(strike);
-            if matches!(target, Target::NoneFailed) {
-                assert_eq!(run.failed, 0, "connections failed");
+            if matches!(target, Target::NoneRefused) {
+                assert_eq!(run.refused, 0, "connections were refused");
             }
             run
         });

@@ -1,7 +1,6 @@
 //! A balancer with BIRD.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::Signal;
 use test_support::namespace::Namespace;
@@ -33,7 +32,6 @@ pub(crate) struct BgpNode {
     follow: Process,
     bird: Process,
     pub(crate) balancer: Balancer,
-    dir: PathBuf,
     _machine: Namespace,
 }
 
@@ -53,7 +51,7 @@ impl BgpNode {
             .ip(&["route", "add", "default", "via", ROUTER])
             .unwrap();
         add_link(&machine);
-        let balancer = Balancer::start(&machine, dir, backends);
+        let balancer = Balancer::start(&machine, dir, backends, "");
         let address = format!("{ADDRESS}/32");
         let definitions = [("ADDRESS", &*address), ("SELF", own), ("PEER", ROUTER)];
         let setup = BirdConfig::new(&format!("{}.conf", way.name()), &definitions, dir);
@@ -65,14 +63,8 @@ impl BgpNode {
             follow,
             bird,
             balancer,
-            dir: dir.to_owned(),
             _machine: machine,
         }
-    }
-
-    /// Says that the balancer is not ready, which goes on to serve.
-    pub(crate) fn withdraw(&self) {
-        fs::write(ready_file(&self.dir), "-254\n").unwrap();
     }
 
     /// Sends `signal` to all of its processes, as if the machine had failed.

@@ -34,7 +34,7 @@ impl VrrpNode {
         backends: &[String],
     ) -> Self {
         let dir = dir.join(name);
-        let balancer = Balancer::start(&machine, &dir, backends);
+        let balancer = Balancer::start(&machine, &dir, backends, variant.ready_file());
         let holder = Holder::watch(&machine, address);
         let setup = KeepalivedConfig::new(variant, name, address, &dir);
         let keepalived = setup.start(&machine);

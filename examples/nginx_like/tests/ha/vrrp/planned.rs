@@ -12,7 +12,7 @@ fn a_reload_refuses_no_connection_and_cuts_no_session() {
     if !requirements::are_met() {
         return;
     }
-    measure("reload", Target::NoneFailed, || {
+    measure("reload", Target::NoneRefused, || {
         let mut network = VrrpNetwork::start(Variant::Nopreempt);
         let reload = |network: &mut VrrpNetwork| {
             network.first.balancer.signal(Signal::HUP);
@@ -26,11 +26,26 @@ fn a_reload_refuses_no_connection_and_cuts_no_session() {
 }
 
 #[test]
+fn a_shutdown_refuses_no_connection() {
+    if !requirements::are_met() {
+        return;
+    }
+    for variant in Variant::ALL {
+        let fault = format!("balancer SIGQUIT, {}", variant.name());
+        measure(&fault, Target::NoneRefused, || {
+            let mut network = VrrpNetwork::start(variant);
+            let quit = |network: &mut VrrpNetwork| network.first.balancer.shut_down();
+            refuses_none(network.strike(quit, VrrpNetwork::has_moved))
+        });
+    }
+}
+
+#[test]
 fn a_hand_over_refuses_no_connection_and_moves_the_address_once() {
     if !requirements::are_met() {
         return;
     }
-    measure("planned hand-over, equal", Target::NoneFailed, || {
+    measure("planned hand-over, equal", Target::NoneRefused, || {
         let mut network = VrrpNetwork::start(Variant::Equal);
         let hand_over = |network: &mut VrrpNetwork| network.first.hand_over(-50);
         let run = network.strike(hand_over, VrrpNetwork::has_moved);
@@ -43,6 +58,6 @@ fn a_hand_over_refuses_no_connection_and_moves_the_address_once() {
 }
 
 fn refuses_none(run: Run) -> Run {
-    assert_eq!(run.failed, 0, "connections failed");
+    assert_eq!(run.refused, 0, "connections were refused");
     run
 }

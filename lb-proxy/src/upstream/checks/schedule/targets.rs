@@ -55,13 +55,6 @@ impl Spread {
     }
 }
 
-impl Due {
-    /// The same probe, which began at `now`.
-    pub(super) const fn begun(self, now: Instant) -> Self {
-        Self { at: now, ..self }
-    }
-}
-
 impl Targets {
     pub(super) fn is_empty(&self) -> bool {
         self.by_addr.is_empty()
@@ -135,9 +128,15 @@ impl Targets {
         }
     }
 
-    /// Schedules the next probe of the backend whose probe began at `begun.at`.
-    pub(super) fn schedule_next(&mut self, begun: Due, interval: Duration, jitter: Duration) {
-        let Some(target) = self.get_mut(begun) else {
+    /// Schedules the next probe of the backend whose probe was due at `due.at` and began at `begin`.
+    pub(super) fn schedule_next(
+        &mut self,
+        due: Due,
+        begin: Instant,
+        interval: Duration,
+        jitter: Duration,
+    ) {
+        let Some(target) = self.get_mut(due) else {
             return;
         };
         target.probe = None;
@@ -145,8 +144,11 @@ impl Targets {
             Some(part) => interval.mul_f64(part).max(SHORTEST_INTERVAL),
             None => interval,
         };
-        let at = (begun.at + interval + jitter).max(Instant::now());
-        self.due.push(Reverse(Due { at, ..begun }));
+        // A thread that stood still begins many probes at once. Counted from when they were due, the next ones are spread again.
+        let late = begin.saturating_duration_since(due.at);
+        let from = if late < interval / 2 { due.at } else { begin };
+        let at = (from + interval + jitter).max(Instant::now());
+        self.due.push(Reverse(Due { at, ..due }));
     }
 }
 

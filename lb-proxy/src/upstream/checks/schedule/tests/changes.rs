@@ -1,52 +1,95 @@
 //! Checks and backends that come, go and return.
 
 use super::*;
-use crate::health::ReportedHealth;
-use crate::upstream::overrides::Override;
 
-impl Scene {
-    /// Reloads with `checks` for the backends `ports`.
-    fn reload(&mut self, ports: impl IntoIterator<Item = u16>, checks: &[&Played]) {
-        self.reload_with(ports, |mut u| {
-            for &check in checks {
-                u = u.health_check(check.clone(), every(1));
-            }
-            u
-        });
-    }
-
-    fn reload_with(
-        &mut self,
-        ports: impl IntoIterator<Item = u16>,
-        describe: impl FnOnce(UpstreamBuilder) -> UpstreamBuilder,
-    ) {
-        let (source, backends) = Manual::new(snapshot(ports));
-        let builder = Upstream::builder("scene")
-            .discovery(source)
-            .discovery_config(eager());
-        assert!(self.upstream.adopt(&describe(builder).build().unwrap()));
-        self.backends = backends;
-    }
-
-    /// The percentages that checks have reported.
-    fn weights(&self) -> Vec<u16> {
-        let all = self.upstream.overrides().into_iter();
-        let percent = all.filter_map(|active| match active.setting {
-            Override::Weight(WeightOverride::Percent(percent)) => Some(percent),
-            _ => None,
-        });
-        percent.collect()
-    }
+#[tokio::test(start_paused = true)]
+async fn a_removed_backend_is_not_probed_and_its_probe_is_dropped() {
+    let check = Played::new("played");
+    check.play(1, Answer::Takes(Duration::from_secs(4)));
+    let scene = Scene::new([1, 2], |u| u.health_check(check.clone(), every(5))).await;
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(check.stage().running, 1);
+    scene.backends.set(snapshot([2]));
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(check.stage().running, 0);
+    assert_eq!(scene.upstream.health_checks().len(), 1);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(check.times(1), [0]);
+    assert!(check.times(2).len() >= 4);
+    scene.backends.set(snapshot([1, 2]));
+    sleep(Duration::from_secs(10)).await;
+    assert!(check.times(1).len() >= 2);
 }
 
-/// A weight, and nothing about up or down.
-fn states_only_weight(percent: u16) -> Answer {
-    let report = CheckReport::default().health(ReportedHealth::Unstated);
-    Answer::Asks(report.weight(Some(WeightOverride::Percent(percent))))
+#[tokio::test(start_paused = true)]
+async fn a_new_instance_begins_anew() {
+    let check = Played::new("played");
+    check.play(1, Answer::Fails);
+    let scene = Scene::new([1], |u| u.health_check(check.clone(), every(5))).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(scene.health(1), Health::Unhealthy);
+    let described = Backend::new(addr(1)).with_weight(7.into());
+    scene
+        .backends
+        .set([described.clone()].into_iter().collect());
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(
+        (scene.status(1).state, scene.status(1).probes),
+        (CheckState::Down, 1)
+    );
+    assert_eq!(scene.status(1).backend.weight.get(), 7);
+    let other = described.with_instance("other");
+    scene.backends.set([other].into_iter().collect());
+    sleep(Duration::from_millis(10)).await;
+    let status = scene.status(1);
+    assert!(status.probes <= 1 && status.transitions == 0, "{status:?}");
 }
 
-async fn after(seconds: u64) {
-    sleep(Duration::from_secs(seconds)).await;
+#[tokio::test(start_paused = true)]
+async fn state_survives_a_reload_and_ends_with_its_check() {
+    let check = Played::new("played");
+    check.play(1, Answer::Fails);
+    let scene = Scene::new([1, 2], |u| u.health_check(check.clone(), every(5))).await;
+    sleep(Duration::from_secs(6)).await;
+    let before = scene.status(1);
+    assert_eq!(before.state, CheckState::Down);
+
+    let describe = |checks: &[(Played, CheckSettings)]| {
+        let (source, _) = Manual::new(snapshot([1, 2]));
+        let mut builder = Upstream::builder("scene").discovery(source);
+        for (check, settings) in checks {
+            builder = builder.health_check(check.clone(), settings.clone());
+        }
+        builder.build().unwrap()
+    };
+    let slower = describe(&[(check.clone(), every(50))]);
+    assert!(scene.upstream.adopt(&slower));
+    sleep(Duration::from_millis(10)).await;
+    let after = scene.status(1);
+    assert_eq!((after.state, after.since), (before.state, before.since));
+    assert!(after.probes >= before.probes);
+    assert_eq!(scene.health(1), Health::Unhealthy);
+
+    // Another check has to decide by itself. Until then the backend stays out.
+    let other = Played::new("other");
+    other.play(1, Answer::Takes(Duration::from_secs(3)));
+    assert!(
+        scene
+            .upstream
+            .adopt(&describe(&[(other.clone(), every(5))]))
+    );
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(scene.health(1), Health::Unhealthy);
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(scene.health(1), Health::Healthy);
+
+    other.play(1, Answer::Fails);
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(scene.health(1), Health::Unhealthy);
+    assert!(scene.upstream.adopt(&describe(&[])));
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(scene.health(1), Health::Healthy);
+    assert!(scene.upstream.health_checks().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,70 +153,6 @@ async fn a_backend_that_returns_unhealthy_is_freed_by_the_check_that_found_it() 
     tcp.play(1, Answer::Passes);
     after(3).await;
     assert_eq!(scene.health(1), Health::Healthy);
-}
-
-#[tokio::test(start_paused = true)]
-async fn probes_of_all_upstreams_share_the_permits() {
-    let check = Played::new("played");
-    let (permits, mut scenes) = (ProbePermits::new(8), Vec::new());
-    for upstream in 0..4 {
-        let ports = (1..=10).map(|port| upstream * 10 + port);
-        ports
-            .clone()
-            .for_each(|port| check.play(port, Answer::Takes(Duration::from_secs(4))));
-        let describe = |u: UpstreamBuilder| u.health_check(check.clone(), every(5));
-        scenes.push(Scene::sharing(&permits, ports, describe).await);
-    }
-    after(100).await;
-    assert_eq!(check.stage().most_running, 8);
-    // Eight at a time for four seconds each: a round of all forty takes twenty seconds, whatever their upstream.
-    let statuses = scenes
-        .iter()
-        .flat_map(|scene| scene.upstream.health_checks());
-    let probes: Vec<u64> = statuses.map(|status| status.probes).collect();
-    assert!(probes.iter().all(|n| (3..=6).contains(n)), "{probes:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_check_reported_ends_with_it_though_others_of_its_origin_run() {
-    let (first, second) = (Played::new("first"), Played::new("second"));
-    let plain = Played::new("plain");
-    first.play(1, states_only_weight(50));
-    let mut scene = Scene::new([1], |u| u.health_check(first.clone(), every(1))).await;
-    after(3).await;
-    assert_eq!(scene.upstream.overrides().len(), 1);
-    scene.reload([1], &[&plain]);
-    after(3).await;
-    assert!(scene.upstream.overrides().is_empty());
-
-    // Another one that replaced its value is no longer above it when it ends.
-    scene.reload_with([1], |u| u.health_check(first.clone(), every(1)));
-    after(3).await;
-    second.play(1, states_only_weight(70));
-    scene.reload_with([1], |u| {
-        let u = u.health_check(first.clone(), every(1));
-        u.health_check(second.clone(), every(1))
-    });
-    after(3).await;
-    assert_eq!(scene.weights(), [70]);
-    scene.reload_with([1], |u| u.health_check(first.clone(), every(1)));
-    after(3).await;
-    assert_eq!(scene.weights(), [50]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_equal_answer_applies_again_to_a_backend_that_left_and_returned() {
-    let check = Played::new("agent");
-    check.play(1, states_only_weight(50));
-    let scene = Scene::new([1, 2], |u| u.health_check(check.clone(), every(1))).await;
-    after(3).await;
-    assert_eq!(scene.weights(), [50]);
-    // No task runs between.
-    scene.upstream.apply(snapshot([2]));
-    scene.upstream.apply(snapshot([1, 2]));
-    assert!(scene.weights().is_empty());
-    after(3).await;
-    assert_eq!(scene.weights(), [50]);
 }
 
 #[tokio::test(start_paused = true)]

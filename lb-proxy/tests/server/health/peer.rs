@@ -1,9 +1,15 @@
-//! A process that accepts, so that its threads and its processor time are not those of the process under test.
+//! A process that accepts: its threads and its processor time are not those of the process under test, and it can be killed.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
+
+use lb_core::{Backend, Snapshot};
+use lb_discovery::Static;
+use lb_proxy::Upstream;
+use lb_proxy::health::{CheckSettings, TcpCheck};
 
 /// Set in the process that accepts.
 const IS_PEER: &str = "LB_TEST_IS_PEER";
@@ -11,19 +17,21 @@ const IS_PEER: &str = "LB_TEST_IS_PEER";
 /// In front of the ports that the process prints.
 const PORTS: &str = "PORTS ";
 
-/// The process. Dropping it ends the process.
+/// The process. Dropping it kills the process, as `kill -9` does.
 pub(super) struct Peer {
     child: Child,
     /// Closes each connection, at all loopback addresses.
     pub(super) closing: u16,
     /// Sends back what it receives.
     pub(super) echoing: SocketAddr,
+    /// Sends a byte to each connection, and keeps it open.
+    pub(super) greeting: SocketAddr,
 }
 
 impl Peer {
     pub(super) fn start() -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "health::cost::peer::the_process_that_accepts"])
+            .args(["--exact", "health::peer::the_process_that_accepts"])
             .args(["--ignored", "--nocapture"])
             .env(IS_PEER, "")
             .stdin(Stdio::piped())
@@ -39,6 +47,7 @@ impl Peer {
             child,
             closing: ports.next().unwrap(),
             echoing: (Ipv4Addr::LOCALHOST, ports.next().unwrap()).into(),
+            greeting: (Ipv4Addr::LOCALHOST, ports.next().unwrap()).into(),
         }
     }
 
@@ -49,6 +58,16 @@ impl Peer {
             let addr = Ipv4Addr::new(127, 1, (n / 250) as u8, (n % 250) as u8 + 1);
             (addr, port).into()
         })
+    }
+
+    /// Ten thousand backends with a check.
+    pub(super) fn many(&self, interval: Duration) -> Upstream {
+        let backends = self.addrs().map(Backend::new);
+        Upstream::builder("many")
+            .discovery(Static::new(Snapshot::from_backends(backends)))
+            .health_check(TcpCheck::new(), CheckSettings::default().interval(interval))
+            .build()
+            .unwrap()
     }
 }
 
@@ -73,14 +92,19 @@ fn echo(mut stream: std::net::TcpStream) {
     });
 }
 
+fn greet(mut stream: std::net::TcpStream) {
+    let _ = stream.write_all(b"p");
+    thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
+}
+
 #[test]
-#[ignore = "is the other process of the tests that measure"]
+#[ignore = "is the other process of tests"]
 fn the_process_that_accepts() {
     if std::env::var_os(IS_PEER).is_none() {
         return;
     }
-    let (closing, echoing) = (accepting(drop), accepting(echo));
-    let line = format!("\n{PORTS}{closing} {echoing}\n");
+    let (closing, echoing, greeting) = (accepting(drop), accepting(echo), accepting(greet));
+    let line = format!("\n{PORTS}{closing} {echoing} {greeting}\n");
     std::io::stdout().write_all(line.as_bytes()).unwrap();
     std::io::stdout().flush().unwrap();
     // The process under test closes it when it ends.

@@ -1,0 +1,137 @@
+//! One upstream: its backends and its sources.
+
+use std::fmt::Write;
+
+use lb_core::Escaped;
+use lb_proxy::admin::status::{BackendReport, SourceReport, UpstreamReport};
+
+use crate::operator::table::{Align, Table};
+use crate::operator::units::{duration, plural};
+
+/// The backends that get no connections stand first.
+pub(super) fn text(upstream: &UpstreamReport) -> String {
+    let usable: usize = upstream.tiers.iter().map(|tier| tier.eligible).sum();
+    let backends = plural(upstream.backends.len(), "backend");
+    let open = usize::try_from(upstream.in_flight).unwrap_or(usize::MAX);
+    let open = plural(open, "connection");
+    let mut heading = format!("{}: {usable} of {backends} usable, {open}", upstream.name);
+    if upstream.queue.capacity > 0 {
+        let queue = &upstream.queue;
+        heading += &format!(", {} of {} wait", queue.waiting, queue.capacity);
+    }
+    let mut text = format!("{}\n  {}\n", Escaped(heading), Escaped(policy(upstream)));
+    let mut backends: Vec<&BackendReport> = upstream.backends.iter().collect();
+    backends.sort_by_key(|backend| is_usable(backend));
+    let _ = write!(text, "{}", backends_table(&backends));
+    let _ = write!(text, "{}", sources_table(&upstream.sources));
+    text
+}
+
+/// The policy and its settings.
+pub(in crate::operator) fn policy(upstream: &UpstreamReport) -> String {
+    let settings = upstream.policy_settings.iter();
+    let settings: Vec<String> = settings
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    match settings.is_empty() {
+        true => upstream.policy.clone(),
+        false => format!("{} ({})", upstream.policy, settings.join(", ")),
+    }
+}
+
+fn is_usable(backend: &BackendReport) -> bool {
+    matches!(backend.verdict.as_str(), "eligible" | "above_bound")
+}
+
+fn backends_table(backends: &[&BackendReport]) -> Table {
+    let mut table = Table::new(&[
+        ("BACKEND", Align::Left),
+        ("NAME", Align::Left),
+        ("STATE", Align::Left),
+        ("TIER", Align::Right),
+        ("WEIGHT", Align::Right),
+        ("CONNS", Align::Right),
+        ("FAILS", Align::Right),
+        ("NOTE", Align::Left),
+    ])
+    .indented(2);
+    // Columns that say nothing make way.
+    let has_tiers = backends.iter().any(|backend| backend.priority > 0);
+    let has_fails = backends.iter().any(|backend| backend.fails > 0);
+    let shown_if = |shown: bool, text: String| if shown { text } else { String::new() };
+    for backend in backends {
+        let conns = match backend.max_conns {
+            Some(limit) => format!("{}/{limit}", backend.in_flight),
+            None => backend.in_flight.to_string(),
+        };
+        table.row([
+            backend.endpoint.clone(),
+            backend.name.clone().unwrap_or_default(),
+            backend.verdict.replace('_', " "),
+            shown_if(has_tiers, backend.priority.to_string()),
+            backend.weight.to_string(),
+            conns,
+            shown_if(has_fails, backend.fails.to_string()),
+            note(backend),
+        ]);
+    }
+    table
+}
+
+fn note(backend: &BackendReport) -> String {
+    let mut notes = Vec::new();
+    if let Some(ms) = backend.ejected_ms {
+        notes.push(format!("ejected for {} more", duration(ms)));
+    }
+    for check in backend.checks.iter().filter(|check| check.state != "up") {
+        let text = match check.text.is_empty() {
+            true => String::new(),
+            false => format!(": {}", check.text),
+        };
+        notes.push(format!("check {} {}{text}", check.check, check.state));
+    }
+    if let Some(percent) = backend.slow_start_percent {
+        notes.push(format!("slow start {percent} %"));
+    }
+    if backend.panic {
+        notes.push("panic".to_owned());
+    }
+    if backend.weight != backend.source_weight {
+        notes.push(format!("source's weight {}", backend.source_weight));
+    }
+    if backend.admin != backend.source_admin {
+        notes.push(format!("source says {}", backend.source_admin));
+    }
+    notes.join(", ")
+}
+
+fn sources_table(sources: &[SourceReport]) -> Table {
+    let mut table = Table::new(&[
+        ("SOURCE", Align::Left),
+        ("BACKENDS", Align::Right),
+        ("AGE", Align::Right),
+        ("STATE", Align::Left),
+    ])
+    .indented(2);
+    for source in sources {
+        table.row([
+            source.name.clone(),
+            source.backends.to_string(),
+            source.age_ms.map(duration).unwrap_or_default(),
+            state(source),
+        ]);
+    }
+    table
+}
+
+fn state(source: &SourceReport) -> String {
+    let failing = |ms| format!("fails for {}", duration(ms));
+    match (source.stale_ms, source.expired) {
+        (Some(ms), true) => format!("{}, its backends were dropped", failing(ms)),
+        (Some(ms), false) => failing(ms),
+        (None, true) => "its backends were dropped".to_owned(),
+        (None, false) if source.last_error.is_some() => "answers that there are none".to_owned(),
+        (None, false) if source.age_ms.is_none() => "has not answered yet".to_owned(),
+        (None, false) => "ok".to_owned(),
+    }
+}

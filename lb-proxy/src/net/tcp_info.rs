@@ -1,0 +1,130 @@
+//! What the kernel reports of a TCP connection.
+
+use std::io;
+use std::time::Duration;
+
+use super::stream::Stream;
+
+/// What the kernel reports of a TCP connection at one moment (`TCP_INFO`). Segments are counted by the kernel.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[doc(alias = "tcpinfo_rtt")]
+pub struct TcpInfo {
+    /// The smoothed round-trip time.
+    pub rtt: Duration,
+    /// The variation of the round-trip time.
+    pub rtt_variation: Duration,
+    /// The congestion window, in segments.
+    pub congestion_window: u32,
+    /// Segments that are sent and not acknowledged; a FIN counts.
+    pub unacknowledged: u32,
+    /// Segments that were sent since the connection began, retransmitted ones included.
+    pub sent: u32,
+    /// Segments that were retransmitted since the connection began.
+    pub retransmitted: u32,
+    /// How often the oldest unacknowledged segment was retransmitted after a time-out: above 0 while the peer does not
+    /// answer.
+    pub timeouts: u8,
+    /// Unanswered probes of a window of zero bytes.
+    pub(crate) probes: u8,
+    /// How long ago the kernel last sent new bytes.
+    pub(crate) last_sent: Duration,
+    /// Bytes that wait in the kernel's queue for their first transmission.
+    pub(crate) unsent: u32,
+}
+
+#[cfg(any(target_os = "android", target_os = "linux"))]
+mod option {
+    use std::io;
+    use std::time::Duration;
+
+    use nix::libc;
+    use nix::{getsockopt_impl, sockopt_impl};
+
+    use super::TcpInfo;
+    use crate::net::stream::Stream;
+
+    /// The first words of the kernel's `struct tcp_info`, up to `tcpi_notsent_bytes`, which Linux has since 4.6.
+    type Words = [u32; 37];
+
+    sockopt_impl!(
+        /// The state of a TCP connection.
+        TcpInfoOption,
+        GetOnly,
+        libc::IPPROTO_TCP,
+        libc::TCP_INFO,
+        Words
+    );
+
+    pub(super) fn read(stream: &Stream) -> io::Result<TcpInfo> {
+        let words = nix::sys::socket::getsockopt(stream, TcpInfoOption)?;
+        // `tcpi_state`, `tcpi_ca_state`, `tcpi_retransmits` and `tcpi_probes`, a byte each.
+        let [_, _, timeouts, probes] = words[0].to_ne_bytes();
+        let micros = |word: usize| Duration::from_micros(words[word].into());
+        Ok(TcpInfo {
+            timeouts,
+            probes,
+            unacknowledged: words[6],
+            last_sent: Duration::from_millis(words[11].into()),
+            rtt: micros(17),
+            rtt_variation: micros(18),
+            congestion_window: words[20],
+            retransmitted: words[25],
+            sent: words[34],
+            unsent: words[36],
+        })
+    }
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+mod option {
+    use std::io;
+
+    pub(super) fn read(_: &super::Stream) -> io::Result<super::TcpInfo> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl TcpInfo {
+    /// Reads the state of `stream` by one system call. An error for a unix socket, and on systems without `TCP_INFO`.
+    pub(crate) fn of(stream: &Stream) -> io::Result<Self> {
+        if stream.is_unix() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        option::read(stream)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_words_of_the_kernel_are_those_of_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut sent = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let mut received = listener.accept().await.unwrap().0;
+        for _ in 0..10 {
+            sent.write_all(b"x").await.unwrap();
+            received.read_u8().await.unwrap();
+            received.write_all(b"y").await.unwrap();
+            sent.read_u8().await.unwrap();
+        }
+        let info = TcpInfo::of(&sent.into()).unwrap();
+        // SYN, ACK and ten segments of data; the acknowledgements travel with the answers, or alone.
+        assert!((11..40).contains(&info.sent), "{info:?}");
+        assert!(
+            info.rtt > Duration::ZERO && info.rtt < Duration::from_secs(5),
+            "{info:?}"
+        );
+        assert!(info.rtt_variation < Duration::from_secs(5), "{info:?}");
+        assert!((1..1000).contains(&info.congestion_window), "{info:?}");
+        assert_eq!((info.unsent, info.probes), (0, 0), "{info:?}");
+        assert!(info.retransmitted <= info.sent, "{info:?}");
+    }
+}
