@@ -27,8 +27,11 @@ const MAX_LINE: usize = 4096;
 /// | `ready` | ends `drain` and `maint` |
 /// | `# text` | shown as reason, up to the end of the line |
 ///
+/// A percentage of a weight is rounded up: that of a weight of 1 has no effect, so give backends with agents weights such as
+/// 100. That is logged, at most once a minute.
+///
 /// What the line leaves out stays as it was. An agent that does not answer, or says nothing that is known, changes
-/// nothing: another check finds out whether the backend works, and runs beside this one. The meaning is HAProxy's, but for
+/// nothing, and is logged at most once a minute: another check finds out whether the backend works, and runs beside this one. The meaning is HAProxy's, but for
 /// two things. `maint` does not stop other checks. `ready` leaves a drain of the source, such as that of a terminating pod,
 /// in force.
 #[derive(Clone, Debug)]
@@ -63,7 +66,14 @@ impl AgentCheck {
             answer.iter().position(is_end)
         });
         let end = line.await?.unwrap_or(answer.len());
-        Ok(parse(&answer[..end]))
+        let report = parse(&answer[..end]);
+        let states_nothing = report.health == ReportedHealth::Unstated
+            && (report.weight, report.max_conns, report.admin) == (None, None, None);
+        match states_nothing {
+            // Another service may have the port.
+            true => Err(CheckError::Inconclusive(silence(&report))),
+            false => Ok(report),
+        }
     }
 }
 
@@ -83,12 +93,20 @@ impl HealthCheck for AgentCheck {
 
     async fn check(&self, probe: &Probe<'_>) -> Result<CheckReport, CheckError> {
         match self.ask(probe).await {
-            Err(error @ CheckError::Local(_)) => Err(error),
+            Err(error @ (CheckError::Inconclusive(_) | CheckError::Local(_))) => Err(error),
             Err(error) => {
                 let text = format!("no answer of the agent: {error}");
-                Ok(CheckReport::with_text(text).health(ReportedHealth::Unstated))
+                Err(CheckError::Inconclusive(text.into()))
             }
             answer => answer,
         }
+    }
+}
+
+/// What is said of a line without a known word.
+fn silence(report: &CheckReport) -> Box<str> {
+    match report.text.as_deref() {
+        None | Some("") => "the agent said nothing".into(),
+        Some(text) => text.into(),
     }
 }

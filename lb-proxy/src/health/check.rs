@@ -69,7 +69,7 @@ pub trait HealthCheck: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Each error but [`CheckError::Local`] is a failed probe.
+    /// Each error but [`CheckError::Local`] and [`CheckError::Inconclusive`] is a failed probe.
     async fn check(&self, probe: &Probe<'_>) -> Result<CheckReport, CheckError>;
 }
 

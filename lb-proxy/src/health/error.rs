@@ -34,6 +34,10 @@ pub enum CheckError {
     /// The connection broke, or ended too early.
     #[error("the connection failed: {0}")]
     Transfer(#[from] io::Error),
+    /// Nothing was found that speaks for or against the backend, as if an agent does not answer. It is no result, and
+    /// logged at most once a minute.
+    #[error("{0}")]
+    Inconclusive(Box<str>),
     /// The backend answered something else than what was expected.
     #[error("{0}")]
     Unexpected(Box<str>),

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::check::{CheckReport, HealthCheck};
 use super::error::CheckError;
-use super::http_answer::{HttpAnswer, parse};
+use super::http_answer::{HeadParser, HttpAnswer};
 use super::probe::Probe;
 
 /// How many bytes the head of an answer may have.
@@ -132,9 +132,9 @@ impl HttpCheck {
     ) -> Result<HttpAnswer, CheckError> {
         let mut stream = probe.connect().await?;
         stream.write_all(self.request(probe).as_bytes()).await?;
-        let mut head = Vec::with_capacity(512);
+        let (mut head, mut parser) = (Vec::with_capacity(512), HeadParser::new(wanted));
         let answer = stream
-            .read_until(&mut head, MAX_HEAD, |head| parse(head, wanted).transpose())
+            .read_until(&mut head, MAX_HEAD, |head| parser.parse(head).transpose())
             .await?;
         answer.unwrap_or_else(|| Err(CheckError::unexpected(&head)))
     }

@@ -33,6 +33,9 @@ pub enum Override {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum WeightOverride {
     /// So many percent of the source's weight, rounded up, so that only 0 % and a source's 0 are 0. At most 65535.
+    ///
+    /// Weights are whole numbers, so 1 to 99 percent of a weight of 1 are 1: give backends weights such as 100 where
+    /// percentages are to act. HAProxy rounds as well.
     Percent(u16),
     /// This weight.
     Value(Weight),
@@ -90,6 +93,14 @@ pub(super) struct ReportedOverride {
     pub(super) setting: Result<Override, OverrideKind>,
 }
 
+/// A percentage that a check reported and that leaves the weight of the source as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct OverrideWithoutEffect {
+    pub(super) endpoint: Endpoint,
+    pub(super) setting: Override,
+    pub(super) weight: Weight,
+}
+
 /// No backend of the upstream has this address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("no backend of this upstream has the address {addr}")]
@@ -99,6 +110,17 @@ pub struct UnknownBackend {
     pub addr: SocketAddr,
 }
 
+impl OverrideWithoutEffect {
+    /// What there is to say of `setting` of a backend that its source reports as `backend`.
+    pub(super) fn of(backend: &Backend, setting: Override) -> Option<Self> {
+        setting.is_without_effect(backend.weight).then(|| Self {
+            endpoint: backend.endpoint(),
+            setting,
+            weight: backend.weight,
+        })
+    }
+}
+
 impl Override {
     /// Which setting it replaces.
     pub const fn kind(self) -> OverrideKind {
@@ -106,6 +128,16 @@ impl Override {
             Self::Admin(_) => OverrideKind::Admin,
             Self::MaxConns(_) => OverrideKind::MaxConns,
             Self::Weight(_) => OverrideKind::Weight,
+        }
+    }
+
+    /// Whether it is a percentage other than 100 that leaves the weight `source` as it is.
+    fn is_without_effect(self, source: Weight) -> bool {
+        match self {
+            Self::Weight(part @ WeightOverride::Percent(percent)) => {
+                percent != 100 && source.get() != 0 && part.of(source) == source
+            }
+            _ => false,
         }
     }
 

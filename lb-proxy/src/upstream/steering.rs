@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use lb_core::{Escaped, Snapshot};
+use lb_core::{Backend, Escaped, Snapshot};
 use tracing::{debug, info};
 
 use super::checks::list::DescribedCheck;
 use super::membership::Membership;
 use super::overrides::{
-    ActiveOverride, Override, OverrideKind, OverrideOrigin, ReportedOverride, UnknownBackend,
+    ActiveOverride, Override, OverrideKind, OverrideOrigin, OverrideWithoutEffect,
+    ReportedOverride, UnknownBackend,
 };
 use super::{Upstream, lock};
 
@@ -75,14 +76,20 @@ impl Upstream {
     }
 
     /// Sets and removes what `check` read from the answers of backends, by one update of the membership. What concerns a
-    /// backend that is gone is dropped, and so is all if the check runs no longer.
-    pub(super) fn report_overrides(&self, check: &DescribedCheck, reported: &[ReportedOverride]) {
+    /// backend that is gone is dropped, and so is all if the check runs no longer. Returns one that changes nothing, if there
+    /// is one.
+    pub(super) fn report_overrides(
+        &self,
+        check: &DescribedCheck,
+        reported: &[ReportedOverride],
+    ) -> Option<OverrideWithoutEffect> {
+        let mut without_effect = None;
         let (origin, by) = (check.check.override_origin(), &check.name);
         {
             let mut membership = lock(&self.shared().membership);
             // Under the lock: `end_reports` comes later.
             if !self.shared().checks.runs(&check.identity) {
-                return;
+                return None;
             }
             let Membership {
                 discovered,
@@ -99,20 +106,50 @@ impl Upstream {
                     continue;
                 };
                 let news = match setting {
-                    Ok(setting) => overrides.report(backend, origin, by, &check.identity, setting),
+                    Ok(setting) => {
+                        let useless = OverrideWithoutEffect::of(backend, setting);
+                        without_effect = without_effect.or(useless);
+                        overrides.report(backend, origin, by, &check.identity, setting)
+                    }
                     Err(kind) => overrides.clear(addr, origin, kind),
                 };
                 if news {
-                    debug!(upstream = self.name(), backend.addr = %backend.endpoint(), %origin, by = %by, ?setting, "Override reported");
+                    self.log_reported(backend, origin, by, setting);
                     changed = true;
                 }
             }
             if !changed {
-                return;
+                return without_effect;
             }
             self.publish(&mut membership);
         }
         self.serve_queue();
+        without_effect
+    }
+
+    /// Drains are for operators. Weights and limits may change with every answer.
+    fn log_reported(
+        &self,
+        backend: &Backend,
+        origin: OverrideOrigin,
+        by: &Arc<str>,
+        setting: Result<Override, OverrideKind>,
+    ) {
+        let (upstream, endpoint, by) = (self.name(), backend.endpoint(), Escaped(by));
+        match setting {
+            Ok(setting @ Override::Admin(_)) => {
+                info!(upstream, backend.addr = %endpoint, %origin, %by, %setting, "Override set");
+            }
+            Ok(setting) => {
+                debug!(upstream, backend.addr = %endpoint, %origin, %by, %setting, "Override set");
+            }
+            Err(kind @ OverrideKind::Admin) => {
+                info!(upstream, backend.addr = %endpoint, %origin, %by, ?kind, "Override cleared");
+            }
+            Err(kind) => {
+                debug!(upstream, backend.addr = %endpoint, %origin, %by, ?kind, "Override cleared");
+            }
+        }
     }
 
     /// Removes all overrides that `check` reported, which runs no longer. The others report anew what it had replaced.

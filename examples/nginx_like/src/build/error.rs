@@ -1,6 +1,8 @@
 //! Why a configuration cannot be turned into a proxy.
 
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use lb_core::Endpoint;
 use lb_discovery::DiscoveryError;
@@ -23,8 +25,8 @@ pub(crate) enum BuildError {
          ListenStream= for each family, in {span}"
     )]
     InheritedTwice { addr: Endpoint, span: Span },
-    #[error("no \"stream\" block with a server in it: there is nothing to balance")]
-    NoServer,
+    #[error("no \"stream\" block with a server in it: there is nothing to balance in {}", file.display())]
+    NoServer { file: Arc<Path> },
     #[error(transparent)]
     Proxy(#[from] lb_proxy::errors::BuildError),
 }

@@ -27,7 +27,10 @@ pub(crate) fn proxy(
     mut inherited: InheritedSockets,
     sinks: &Sinks,
 ) -> Result<Proxy, BuildError> {
-    let stream = config.stream.as_ref().ok_or(BuildError::NoServer)?;
+    let no_server = || BuildError::NoServer {
+        file: Arc::clone(&config.file),
+    };
+    let stream = config.stream.as_ref().ok_or_else(no_server)?;
     let upstreams = upstreams(&stream.upstreams, &stream.variables)?;
     state.take_zones(&stream.limit_conn_zones);
     // SIGTERM does not drain.
@@ -89,7 +92,7 @@ pub(crate) fn proxy(
     inherited.warn_of_unclaimed();
     state.inherited = inherited.claimed();
     if stream.servers.is_empty() {
-        return Err(BuildError::NoServer);
+        return Err(no_server());
     }
     Ok(proxy.build()?)
 }

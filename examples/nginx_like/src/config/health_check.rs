@@ -1,14 +1,17 @@
 //! `health_check`, `health_check_timeout` and `match`: nginx Plus's words where it has them.
 
-use std::collections::HashMap;
+mod kind;
+mod parameters;
+
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use lb_proxy::health::{AgentCheck, HttpCheck, NodePortCheck, ProbeHeader, SendExpect, TcpCheck};
 
-use super::match_block::{Match, expectation, literal, send_expect};
+use self::kind::kind_of;
+use self::parameters::CheckParameters;
+use super::match_block::Match;
 use super::settings::settings;
 use crate::syntax::directive::Args::{AtLeast, Exactly};
 use crate::syntax::directive::{Directive, Has};
@@ -103,101 +106,6 @@ impl<B: Has<Vec<HealthCheck>>> Directive<B> {
         });
 }
 
-/// The parameters of a `health_check` by name; a flag has an empty value.
-struct CheckParameters<'a> {
-    statement: &'a Statement,
-    values: HashMap<&'a str, &'a str>,
-}
-
-const COMMON: &[&str] = &[
-    "interval=",
-    "jitter=",
-    "fails=",
-    "passes=",
-    "port=",
-    "type=",
-    "fast_interval=",
-    "down_interval=",
-    "mandatory",
-    "persistent",
-];
-
-impl<'a> CheckParameters<'a> {
-    fn read(statement: &'a Statement) -> Result<Self, ConfigError> {
-        let mut values = HashMap::new();
-        for text in statement.args() {
-            let (name, value) = match text.split_once('=') {
-                Some((name, _)) => text.split_at(name.len() + 1),
-                None => (&**text, ""),
-            };
-            if name == "udp" {
-                return Err(statement.refused_parameter("udp", "UDP is not balanced"));
-            }
-            if values.insert(name, value).is_some() {
-                return Err(statement.invalid("parameter", text));
-            }
-        }
-        Ok(Self { statement, values })
-    }
-
-    /// Refuses all parameters but the common ones and `own`, those of the type `kind`.
-    fn only(&self, kind: &str, own: &[&str]) -> Result<(), ConfigError> {
-        const ALL: &[&str] = &[
-            "match=", "send=", "expect=", "uri=", "host=", "status=", "sni=",
-        ];
-        for (name, value) in &self.values {
-            if COMMON.contains(name) || own.contains(name) {
-                continue;
-            }
-            if !ALL.contains(name) {
-                return Err(self
-                    .statement
-                    .invalid("parameter", &format!("{name}{value}")));
-            }
-            let (parameter, kind) = (name.trim_end_matches('=').to_owned(), kind.to_owned());
-            let error = HealthCheckError::WrongType { parameter, kind };
-            return Err(self.statement.error(error));
-        }
-        Ok(())
-    }
-
-    fn get(&self, name: &str) -> Option<&'a str> {
-        self.values.get(name).copied()
-    }
-
-    /// A value that `parse` understands.
-    fn parsed<T>(
-        &self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, ConfigError> {
-        let Some(value) = self.get(name) else {
-            return Ok(None);
-        };
-        let invalid = || {
-            self.statement
-                .invalid("parameter", &format!("{name}{value}"))
-        };
-        parse(value).map(Some).ok_or_else(invalid)
-    }
-
-    fn count(&self, name: &str) -> Result<NonZeroU32, ConfigError> {
-        let count = |text: &str| NonZeroU32::new(u32::try_from(units::number(text)?).ok()?);
-        Ok(self.parsed(name, count)?.unwrap_or(NonZeroU32::MIN))
-    }
-
-    fn interval(&self, name: &str) -> Result<Option<Duration>, ConfigError> {
-        let is_long = |time: &Duration| *time >= Duration::from_millis(10);
-        self.parsed(name, |text| units::milliseconds(text).filter(is_long))
-    }
-
-    /// The port that `kind` cannot do without.
-    fn needed_port(&self, kind: &'static str, port: Option<u16>) -> Result<u16, ConfigError> {
-        let missing = || self.statement.error(HealthCheckError::NoPort { kind });
-        port.ok_or_else(missing)
-    }
-}
-
 impl HealthCheck {
     fn read(statement: &Statement) -> Result<Self, ConfigError> {
         let parameters = CheckParameters::read(statement)?;
@@ -246,104 +154,15 @@ impl HealthCheck {
         Ok(self)
     }
 
+    /// Whether it names this `match` block.
+    pub(crate) fn names_match(&self, name: &str) -> bool {
+        self.matched.as_deref() == Some(name)
+    }
+
     /// The error of a check in a server that names no upstream.
     pub(crate) fn without_upstream(&self) -> ConfigError {
         ConfigError::at(&self.span, HealthCheckError::NoUpstream)
     }
-}
-
-fn kind_of(
-    kind: &str,
-    parameters: &CheckParameters<'_>,
-    port: Option<u16>,
-) -> Result<CheckKind, ConfigError> {
-    let statement = parameters.statement;
-    match kind {
-        "tcp" if parameters.get("match=").is_some() => {
-            parameters.only("tcp with match", &["match="])?;
-            Ok(CheckKind::Tcp(TcpCheck::new()))
-        }
-        "tcp" => {
-            parameters.only(kind, &["send=", "expect="])?;
-            let (send, expect) = (parameters.get("send="), parameters.get("expect="));
-            if (send, expect) == (None, None) {
-                return Ok(CheckKind::Tcp(TcpCheck::new()));
-            }
-            let send = send.map(|text| literal(statement, text)).transpose()?;
-            let expect = expect.map(|text| expectation(statement, text));
-            Ok(CheckKind::SendExpect(send_expect(
-                send,
-                expect.transpose()?,
-            )))
-        }
-        "http" => {
-            parameters.only(kind, &["uri=", "host=", "status="])?;
-            http(parameters).map(CheckKind::Http)
-        }
-        "tls" => {
-            parameters.only(kind, &["sni="])?;
-            tls(parameters)
-        }
-        "agent" => {
-            parameters.only(kind, &["send="])?;
-            let send = parameters.get("send=").unwrap_or_default();
-            let check = AgentCheck::new(parameters.needed_port("agent", port)?);
-            Ok(CheckKind::Agent(check.send(literal(statement, send)?)))
-        }
-        "node_port" => {
-            parameters.only(kind, &[])?;
-            let port = parameters.needed_port("node_port", port)?;
-            Ok(CheckKind::NodePort(NodePortCheck::new(port)))
-        }
-        "grpc" => Err(statement.refused_parameter("type=grpc", "ask over HTTP by \"type=http\"")),
-        other => Err(statement.invalid("parameter", &format!("type={other}"))),
-    }
-}
-
-fn http(parameters: &CheckParameters<'_>) -> Result<HttpCheck, ConfigError> {
-    let statement = parameters.statement;
-    let path = parameters.get("uri=").unwrap_or("/");
-    let mut check = HttpCheck::try_new(path).map_err(|error| statement.error(error))?;
-    if let Some(host) = parameters.get("host=") {
-        check = check
-            .try_host(host)
-            .map_err(|error| statement.error(error))?;
-    }
-    if let Some(ranges) = parameters.parsed("status=", statuses)? {
-        check = check
-            .try_statuses(ranges)
-            .map_err(|error| statement.error(error))?;
-    }
-    Ok(check)
-}
-
-/// Ranges as `200-299,301`.
-fn statuses(text: &str) -> Option<Vec<RangeInclusive<u16>>> {
-    let range = |text: &str| {
-        let (from, to) = text.split_once('-').unwrap_or((text, text));
-        let number = |text| u16::try_from(units::number(text)?).ok();
-        Some(number(from)?..=number(to)?)
-    };
-    text.split(',').map(range).collect()
-}
-
-#[cfg(feature = "health-tls")]
-fn tls(parameters: &CheckParameters<'_>) -> Result<CheckKind, ConfigError> {
-    let check = lb_proxy::health::TlsCheck::new();
-    let check = match parameters.get("sni=") {
-        Some(name) => check.try_server_name(name),
-        None => Ok(check),
-    };
-    check
-        .map(CheckKind::Tls)
-        .map_err(|error| parameters.statement.error(error))
-}
-
-#[cfg(not(feature = "health-tls"))]
-fn tls(parameters: &CheckParameters<'_>) -> Result<CheckKind, ConfigError> {
-    Err(parameters
-        .statement
-        .error(HealthCheckError::BuiltWithoutTls))
 }
 
 impl ServerCheck {

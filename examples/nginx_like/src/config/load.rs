@@ -125,10 +125,10 @@ impl Config {
         context: &mut ReadContext,
     ) -> Result<Self, Vec<ConfigError>> {
         let mut main = MainBlock::default();
-        let read = Self::read_main(path, overrides, &mut main, context);
+        let read = Self::read_main(Arc::clone(&path), overrides, &mut main, context);
         overrides.add_error_log(&mut main, context);
         let pid = overrides.default_pid.as_deref();
-        Self::resolve(main, read, pid, context)
+        Self::resolve(path, main, read, pid, context)
     }
 
     /// Reads the main level of the command line and of a file.
@@ -144,8 +144,9 @@ impl Config {
         Reader::new(path, &bytes, context).read_file(main)
     }
 
-    /// Checks what was read. `read` says how reading ended.
+    /// Checks what was read from `file`. `read` says how reading ended.
     fn resolve(
+        file: Arc<Path>,
         main: MainBlock,
         read: Result<(), ConfigError>,
         default_pid: Option<&Path>,
@@ -166,8 +167,15 @@ impl Config {
             Some(path) => path.to_owned(),
             None => context.files.resolve(pid::DEFAULT),
         };
-        let config =
-            resolve::main::config(main, names, default_pid, knows_all, warnings, &mut errors);
+        let config = resolve::main::config(
+            file,
+            main,
+            names,
+            default_pid,
+            knows_all,
+            warnings,
+            &mut errors,
+        );
         if errors.is_empty() {
             Ok(config)
         } else {
@@ -186,8 +194,8 @@ impl Config {
         let path: Arc<Path> = prefix.join(path).into();
         let mut context = context(&path, prefix, FileSource::Disk);
         let mut main = MainBlock::default();
-        let read = Reader::new(path, bytes, &mut context).read_file(&mut main);
-        Self::resolve(main, read, None, &mut context).map_err(first)
+        let read = Reader::new(Arc::clone(&path), bytes, &mut context).read_file(&mut main);
+        Self::resolve(path, main, read, None, &mut context).map_err(first)
     }
 }
 

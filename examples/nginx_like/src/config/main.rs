@@ -1,7 +1,8 @@
 //! The main level of a file.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::admin::AdminListen;
@@ -25,6 +26,8 @@ const MAX_PROCESSES: usize = 1024;
 /// A whole configuration: checked, with defaults and inheritance applied. Host names are not resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    /// The file that it was read from, as it was opened.
+    pub(crate) file: Arc<Path>,
     /// `user`: the user that the server becomes.
     pub(crate) user: Option<User>,
     /// `worker_processes`, one by default.

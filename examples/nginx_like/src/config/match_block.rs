@@ -7,6 +7,7 @@ use crate::syntax::directive::{Directive, Has};
 use crate::syntax::error::{ConfigError, SyntaxError};
 use crate::syntax::lines::{Lines, TakeLine};
 use crate::syntax::reader::Reader;
+use crate::syntax::span::Span;
 use crate::syntax::statement::Statement;
 use crate::variables::pcre;
 
@@ -15,6 +16,7 @@ use crate::variables::pcre;
 pub(crate) struct Match {
     pub(crate) name: String,
     pub(crate) check: SendExpect,
+    pub(crate) span: Span,
 }
 
 /// A `match` block as it is read.
@@ -51,6 +53,7 @@ impl Match {
         Ok(Self {
             name: statement.arg().to_owned(),
             check: send_expect(block.send, block.expect),
+            span: statement.span.clone(),
         })
     }
 }

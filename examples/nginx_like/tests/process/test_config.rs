@@ -51,7 +51,8 @@ fn a_block_that_is_not_served_is_a_warning_of_the_test() {
     write_conf(dir.path(), "http { }");
     let (output, stderr) = run(&["-t", "-c", "test.conf"], dir.path());
     assert_eq!(output.status.code(), Some(1));
-    let expected = "[emerg] no \"stream\" block with a server in it: there is nothing to balance";
+    let expected =
+        "[emerg] no \"stream\" block with a server in it: there is nothing to balance in test.conf";
     assert!(stderr.contains(expected), "{stderr}");
 }
 

@@ -167,7 +167,8 @@ impl CheckRecord {
             at: ended.at,
             duration: ended.duration,
         });
-        self.answered |= ended.result.is_ok();
+        let result = &ended.result;
+        self.answered |= matches!(result, Ok(_) | Err(CheckError::Inconclusive(_)));
         let passed = match outcome {
             ProbeOutcome::Inconclusive => {
                 self.inconclusive += 1;
@@ -228,7 +229,7 @@ impl CheckRecord {
 
 fn outcome(result: &Result<CheckReport, CheckError>) -> ProbeOutcome {
     match result {
-        Err(CheckError::Local(_)) => ProbeOutcome::Inconclusive,
+        Err(CheckError::Inconclusive(_) | CheckError::Local(_)) => ProbeOutcome::Inconclusive,
         Err(_) => ProbeOutcome::Failed,
         Ok(report) => match report.health {
             ReportedHealth::Up => ProbeOutcome::Passed,

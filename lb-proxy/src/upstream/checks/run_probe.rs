@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::list::RunningCheck;
 use super::record::EndedProbe;
-use crate::health::{CheckError, CheckReport, Probe, ReportedHealth};
+use crate::health::{CheckError, CheckReport, Probe};
 use crate::net::handshake::IdleSockets;
 use crate::proxy_protocol::Version;
 use crate::upstream::Upstream;
@@ -43,7 +43,7 @@ async fn within_limit(check: &RunningCheck, probe: &Probe<'_>) -> Result<CheckRe
         let text = format!("no result within {limit:?}");
         match check.counts_timeouts() {
             true => Err(CheckError::Unexpected(text.into())),
-            false => Ok(CheckReport::with_text(text).health(ReportedHealth::Unstated)),
+            false => Err(CheckError::Inconclusive(text.into())),
         }
     })
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::future::{AbortHandle, Abortable, BoxFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use lb_core::{Endpoint, Escaped};
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -22,8 +23,9 @@ use super::reports::PendingReports;
 use super::resources::ProbeResources;
 use super::results::Results;
 use super::run_probe::run_probe;
-use crate::health::CheckError;
+use crate::health::{CheckError, CheckReport};
 use crate::upstream::Upstream;
+use crate::upstream::overrides::OverrideWithoutEffect;
 use crate::upstream::pick::with_rng;
 
 /// Probes that are due within this time of each other begin together: a thread that wakes for each costs more than a probe.
@@ -42,7 +44,7 @@ pub(super) struct Scheduler {
     limit: usize,
     /// How early a probe may begin, to begin together with others.
     early: Duration,
-    complained: [Option<Instant>; 2],
+    complained: [Option<Instant>; 4],
     reports: PendingReports,
     resources: ProbeResources,
     /// How often reports had been forgotten when this task looked last.
@@ -64,7 +66,7 @@ impl Scheduler {
             check,
             targets: Targets::default(),
             probes: FuturesUnordered::new(),
-            complained: [None; 2],
+            complained: [None; 4],
             reports: PendingReports::default(),
             resources,
             forgotten: 0,
@@ -177,12 +179,7 @@ impl Scheduler {
         if let Ok(report) = &probe.result {
             self.reports.add(due.addr, report, &mut target.asked);
         }
-        if let Err(CheckError::Local(error)) = &probe.result
-            && self.may_complain(1)
-        {
-            let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
-            warn!(upstream, check, %error, "Probe not possible on this machine");
-        }
+        self.complain_of(due.addr, &probe.result);
         let results = Results {
             upstream: &self.upstream,
             check: &self.check,
@@ -204,7 +201,24 @@ impl Scheduler {
     fn publish_reports(&mut self, now: Instant) {
         if let Some(reports) = self.reports.take_due(now) {
             let check = &self.check.described;
-            self.upstream.report_overrides(check, &reports);
+            let without_effect = self.upstream.report_overrides(check, &reports);
+            if let Some(OverrideWithoutEffect {
+                endpoint,
+                setting,
+                weight,
+            }) = without_effect
+                && self.may_complain(3)
+            {
+                let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
+                warn!(
+                    upstream,
+                    backend.addr = %endpoint,
+                    check,
+                    %setting,
+                    weight = weight.get(),
+                    "Override without effect: its part of the weight rounds up to the weight, so give the backend a larger one"
+                );
+            }
         }
     }
 
@@ -220,6 +234,30 @@ impl Scheduler {
                 "Probes start late: too many at once"
             );
         }
+    }
+
+    /// Logs why a probe has no result.
+    fn complain_of(&mut self, addr: SocketAddr, result: &Result<CheckReport, CheckError>) {
+        match result {
+            Err(CheckError::Local(error)) if self.may_complain(1) => {
+                let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
+                warn!(upstream, check, %error, "Probe not possible on this machine");
+            }
+            Err(CheckError::Inconclusive(reason)) if self.may_complain(2) => {
+                let (upstream, check) = (self.upstream.name(), &*self.check.described.name);
+                let endpoint = self.endpoint(addr);
+                let reason = Escaped(reason);
+                warn!(upstream, backend.addr = %endpoint, check, %reason, "Probe without a result");
+            }
+            _ => {}
+        }
+    }
+
+    /// The backend at `addr`, for messages.
+    fn endpoint(&self, addr: SocketAddr) -> Endpoint {
+        let records = self.check.records();
+        let record = records.get(addr);
+        record.map_or(Endpoint::Tcp(addr), |record| record.backend().endpoint())
     }
 
     /// Whether complaint number `which` may be logged now.

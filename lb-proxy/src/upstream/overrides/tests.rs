@@ -66,6 +66,28 @@ fn a_percentage_is_rounded_up_and_bounded() {
 }
 
 #[test]
+fn a_percentage_that_leaves_the_weight_as_it_is_has_no_effect() {
+    let is_useless = |percent, source| {
+        let backend = backend(1).with_weight(Weight::new(source));
+        OverrideWithoutEffect::of(&backend, weight(percent)).is_some()
+    };
+    let useless = [
+        (50, 1),
+        (1, 1),
+        (99, 10),
+        (50, 10),
+        (0, 1),
+        (100, 1),
+        (200, 1),
+        (50, 0),
+    ];
+    assert_eq!(
+        useless.map(|(percent, source)| is_useless(percent, source)),
+        [true, true, true, false, false, false, false, false]
+    );
+}
+
+#[test]
 fn an_unknown_address_is_an_error_and_an_equal_value_changes_nothing() {
     let discovered = Snapshot::from_backends([backend(1)]);
     let mut overrides = Overrides::default();

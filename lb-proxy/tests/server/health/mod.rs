@@ -19,7 +19,7 @@ use lb_proxy::health::{
     InitialState, NodePortCheck, ProbeHeader, SendExpect, TcpCheck,
 };
 use lb_proxy::{Listener, Upstream, UpstreamBuilder};
-use test_support::deadline::{eventually, ms};
+use test_support::deadline::{DEADLINE, eventually, ms, within};
 use test_support::nodes::{listening, named};
 use test_support::proxy::RunningProxy;
 use test_support::sockets::{loopback, refusing};
@@ -367,4 +367,50 @@ fn settings_that_cannot_work_are_errors_of_the_upstream() {
     let error = built.unwrap_err().to_string();
     let expected = "the check \"tcp\" of upstream \"u\" cannot work: `interval` is below 10 ms";
     assert!(error.starts_with(expected), "{error}");
+}
+
+#[tokio::test]
+async fn a_port_without_an_agent_is_no_result_that_says_why() {
+    let other = Answering::start(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let (_held, refusing) = refusing();
+    let silent = silent().await;
+    let patient = often().timeout(DEADLINE);
+    for (port, settings, expected) in [
+        (
+            other.addr.port(),
+            patient.clone(),
+            "the agent said something unknown: HTTP/1.1",
+        ),
+        (
+            refusing.port(),
+            patient,
+            "no answer of the agent: cannot connect: ",
+        ),
+        (silent.port(), often(), "no result within 200ms"),
+    ] {
+        let check = AgentCheck::new(port).send("state\n");
+        let scene = Checked::of(&[named("n").await], check, settings).await;
+        eventually("two probes", || scene.statuses()[0].inconclusive >= 2).await;
+        let status = &scene.statuses()[0];
+        assert_eq!(status.state, CheckState::Unchecked);
+        let text = &*status.last.as_ref().unwrap().text;
+        assert!(text.starts_with(expected), "{text}");
+        scene.becomes(0, Health::Healthy).await;
+        scene.proxy.end().await;
+    }
+}
+
+#[tokio::test]
+async fn probes_come_from_the_source_address() {
+    let listener = TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))
+        .await
+        .unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let addr = SocketAddr::from(([127, 0, 0, 1], port));
+    let settings = often().source([127, 0, 0, 2].into());
+    let check = SendExpect::new().expect(Expect::try_bytes("never").unwrap());
+    let scene = Checked::of(&[addr], check, settings).await;
+    let (_probe, from) = within("a probe", listener.accept()).await.unwrap();
+    assert_eq!(from.ip().to_string(), "127.0.0.2");
+    scene.proxy.end().await;
 }

@@ -66,3 +66,15 @@ async fn what_is_no_tls_is_down() {
     assert_eq!(error, TlsCheckError::Roots("there is none".into()));
     assert!(TlsCheck::new().try_server_name("192.0.2.1").is_err());
 }
+
+#[test]
+fn authorities_of_one_name_with_different_keys_are_different_checks() {
+    let authority = || {
+        let CertifiedKey { cert, .. } = generate_simple_self_signed(vec!["a.test".into()]).unwrap();
+        cert.pem()
+    };
+    let check = |pem: &str| format!("{:?}", TlsCheck::new().try_roots(pem.as_bytes()).unwrap());
+    let (old, new) = (authority(), authority());
+    assert_eq!(check(&old), check(&old));
+    assert_ne!(check(&old), check(&new));
+}

@@ -1,6 +1,7 @@
 //! What to do about errors whose words are nginx's, by these words: several modules have the same error.
 
 pub(super) const TIME: &str = "a time is a number with a unit, such as 500ms, 30s, 5m or 1h30m";
+const INTERVAL: &str = "an interval is a time of at least 10ms, such as 500ms, 5s or 1m";
 const SCHEME: &str = "write the host and the port alone, without \"http://\" or \"tcp://\"";
 
 /// A directive or none, how its error begins, and what to do.
@@ -17,6 +18,18 @@ const BY_MESSAGE: &[(&str, &str, &str)] = &[
     ("lb_admin", "invalid parameter", "behind its address it takes \"token=FILE\", \"allow=NETWORK\", \"host=NAME\" and \"group=NAME\""),
     ("lb_ready_file", "invalid parameter", "behind its path it takes the numbers \"ready=\", \"not_ready=\" and \"leaving=\", and \"heartbeat=TIME\" of at least 10ms"),
     ("lb_state", "invalid parameter", "behind its path it takes \"interval=TIME\" and \"max_age=TIME\", each at least 100ms"),
+    ("health_check", "invalid parameter \"type=", "the types are \"tcp\", \"http\", \"tls\", \"agent\" and \"node_port\""),
+    ("health_check", "invalid parameter \"interval=", INTERVAL),
+    ("health_check", "invalid parameter \"fast_interval=", INTERVAL),
+    ("health_check", "invalid parameter \"down_interval=", INTERVAL),
+    ("health_check", "invalid parameter \"jitter=", TIME),
+    ("health_check", "invalid parameter \"fails=", "it is a number of probes, at least 1"),
+    ("health_check", "invalid parameter \"passes=", "it is a number of probes, at least 1"),
+    ("health_check", "invalid parameter \"port=", "a port is a number from 1 to 65535"),
+    ("health_check", "invalid parameter \"status=", "statuses are numbers and ranges, as in 200-299,301"),
+    ("health_check", "invalid parameter \"mandatory=", "\"mandatory\" and \"persistent\" take no value"),
+    ("health_check", "invalid parameter \"persistent=", "\"mandatory\" and \"persistent\" take no value"),
+    ("health_check", "invalid parameter \"persistent\"", "it belongs to \"mandatory\": write both"),
     ("hash", "invalid parameter", "the only parameter is \"consistent\""),
     ("random", "invalid parameter", "it takes nothing, \"two\" or \"two least_conn\""),
     ("least_time", "invalid value", "the time is \"connect\", \"first_byte\" or \"last_byte\""),

@@ -12,6 +12,34 @@ pub(super) fn similar<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> O
     (distance(&nearest) <= most).then_some(nearest)
 }
 
+const CHECK_KINDS: &[&str] = &["agent", "http", "node_port", "tcp", "tls"];
+
+const CHECK_PARAMETERS: &[&str] = &[
+    "down_interval",
+    "expect",
+    "fails",
+    "fast_interval",
+    "host",
+    "interval",
+    "jitter",
+    "mandatory",
+    "match",
+    "passes",
+    "persistent",
+    "port",
+    "send",
+    "sni",
+    "status",
+    "type",
+    "uri",
+];
+
+/// The value of the parameter `name` that `written` may be a typing mistake of.
+fn value(name: &str, written: &str, known: &[&str]) -> Option<String> {
+    let meant = similar(written, known.iter().copied())?;
+    Some(format!("did you mean \"{name}={meant}\"?"))
+}
+
 /// The parameter of `directive` that `parameter` may be a typing mistake of.
 pub(super) fn parameter(directive: &str, parameter: &str) -> Option<String> {
     let known: &[&str] = match directive {
@@ -40,6 +68,10 @@ pub(super) fn parameter(directive: &str, parameter: &str) -> Option<String> {
             "weight",
         ],
         "hash" => &["consistent"],
+        "health_check" => match parameter.split_once('=') {
+            Some(("type", kind)) => return value("type", kind, CHECK_KINDS),
+            _ => CHECK_PARAMETERS,
+        },
         "error_log" => &[
             "debug", "info", "notice", "warn", "error", "crit", "alert", "emerg",
         ],

@@ -36,6 +36,38 @@ fn errors_with_the_words_of_nginx_have_a_hint_where_there_is_one() {
             "the block that begins in line 2 has no closing brace",
         ),
         (
+            "stream { server { listen 1; proxy_pass a:1; health_check type=htp; } }",
+            "did you mean \"type=http\"?",
+        ),
+        (
+            "stream { server { listen 1; proxy_pass a:1; health_check type=icmp; } }",
+            "the types are \"tcp\", \"http\", \"tls\", \"agent\" and \"node_port\"",
+        ),
+        (
+            "stream { server { listen 1; proxy_pass a:1; health_check intervall=5; } }",
+            "did you mean \"interval\"?",
+        ),
+        (
+            "stream { server { listen 1; proxy_pass a:1; health_check interval=5ms; } }",
+            "an interval is a time of at least 10ms, such as 500ms, 5s or 1m",
+        ),
+        (
+            "stream { server { listen 1; proxy_pass a:1; health_check fails=0; } }",
+            "it is a number of probes, at least 1",
+        ),
+        (
+            "stream { server { listen 1; proxy_pass a:1; health_check uri=/ status=2xx; } }",
+            "statuses are numbers and ranges, as in 200-299,301",
+        ),
+        (
+            "stream { server { listen 1; proxy_pass a:1; health_check persistent; } }",
+            "it belongs to \"mandatory\": write both",
+        ),
+        (
+            "stream { server { listen 1; proxy_pass a:1; health_check mandatory=on; } }",
+            "\"mandatory\" and \"persistent\" take no value",
+        ),
+        (
             "stream { lb_admin localhost:1; }",
             "write the address instead of the name, as in 127.0.0.1:9446",
         ),

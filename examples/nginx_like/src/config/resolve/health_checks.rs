@@ -7,8 +7,25 @@ use super::upstreams::Upstreams;
 use crate::config::health_check::{HealthCheck, ServerCheck};
 use crate::config::match_block::Match;
 use crate::config::proxy::BindAddress;
+use crate::config::server::ServerBlock;
 use crate::config::server_settings::ServerSettings;
 use crate::syntax::error::ConfigError;
+use crate::syntax::span::Warning;
+
+/// Warns of `match` blocks that no check names. nginx Plus says nothing of them.
+pub(super) fn warn_of_unused(
+    matches: &[Match],
+    servers: &[ServerBlock],
+    warnings: &mut Vec<Warning>,
+) {
+    let checks = || servers.iter().flat_map(|server| &server.health_checks);
+    for block in matches {
+        if !checks().any(|check| check.names_match(&block.name)) {
+            let text = format!("no \"health_check\" names the \"match\" \"{}\"", block.name);
+            warnings.push(Warning::new(text, block.span.clone()));
+        }
+    }
+}
 
 /// `checked` are the indices of the upstreams. The probes have the PROXY header and the source address of the server's
 /// sessions.

@@ -1,7 +1,8 @@
 //! Resolves the main level.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::stream;
 use crate::config::main::{Config, MainBlock, WorkerProcesses};
@@ -12,8 +13,9 @@ use crate::syntax::span::Warning;
 
 const WORKER_CONNECTIONS: NonZeroU32 = NonZeroU32::new(512).expect("not 0");
 
-/// Adds what is wrong to `errors`. `names` are the names of variables that values use. `default_pid` is the `pid` of a configuration without it. `knows_all` says whether no definition is missing because of a mistake.
+/// `file` is the one that `main` was read from. Adds what is wrong to `errors`. `names` are the names of variables that values use. `default_pid` is the `pid` of a configuration without it. `knows_all` says whether no definition is missing because of a mistake.
 pub(crate) fn config(
+    file: Arc<Path>,
     main: MainBlock,
     names: Names,
     default_pid: impl FnOnce() -> PathBuf,
@@ -26,6 +28,7 @@ pub(crate) fn config(
         .stream
         .map(|block| stream::stream(block, names, logs, knows_all, &mut warnings, errors));
     Config {
+        file,
         user: main.user,
         worker_processes: main
             .worker_processes

@@ -45,6 +45,7 @@ pub(crate) fn stream(
     if settings.error_logs.is_empty() {
         settings.error_logs = main_logs.to_vec();
     }
+    health_checks::warn_of_unused(&block.matches, &block.servers, warnings);
     let mut servers = Vec::with_capacity(block.servers.len());
     for mut written in block.servers {
         let handler = written.handler.take();

@@ -225,3 +225,17 @@ fn what_cannot_work_is_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn a_match_block_that_no_check_names_is_a_warning() {
+    let config = parse(
+        "stream { match used { } match other {\n send a; }
+         server { listen 446; proxy_pass 10.0.0.1:1; health_check match=used; } }",
+    );
+    let warnings = config.unwrap().warnings;
+    let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        ["no \"health_check\" names the \"match\" \"other\" in test.conf:1"]
+    );
+}

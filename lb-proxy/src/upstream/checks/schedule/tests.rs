@@ -51,6 +51,7 @@ enum Answer {
     Fails,
     Panics,
     Passes,
+    SaysNothing,
     Shortage,
     Takes(Duration),
 }
@@ -113,6 +114,7 @@ impl HealthCheck for Played {
             Answer::Fails => Err(CheckError::unexpected(b"nonsense\n")),
             Answer::Panics => panic!("on purpose"),
             Answer::Passes => Ok(CheckReport::default()),
+            Answer::SaysNothing => Err(CheckError::Inconclusive("no agent".into())),
             Answer::Shortage => Err(CheckError::Local(std::io::ErrorKind::OutOfMemory.into())),
             Answer::Takes(time) => {
                 sleep(time).await;

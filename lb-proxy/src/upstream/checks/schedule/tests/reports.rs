@@ -1,6 +1,7 @@
 //! What backends ask for.
 
 use super::*;
+use test_support::log::Capture;
 
 #[tokio::test(start_paused = true)]
 async fn what_backends_ask_for_is_published_together_and_ends_with_the_check() {
@@ -88,4 +89,55 @@ async fn an_equal_answer_applies_again_to_a_backend_that_left_and_returned() {
     assert!(scene.weights().is_empty());
     after(3).await;
     assert_eq!(scene.weights(), [50]);
+}
+
+/// How many of `lines` have all `parts`.
+fn count(lines: &[String], parts: &[&str]) -> usize {
+    let has_all = |line: &&String| parts.iter().all(|part| line.contains(part));
+    lines.iter().filter(has_all).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_backends_ask_for_and_silence_are_logged() {
+    let log = Capture::install();
+    let check = Played::new("agent");
+    let admin = |admin| Answer::Asks(CheckReport::default().admin(Some(admin)));
+    check.play(1, admin(ReportedAdmin::Drain));
+    check.play(2, Answer::SaysNothing);
+    check.play(3, Answer::SaysNothing);
+    let scene = Scene::new(1..=3, |u| u.health_check(check.clone(), every(1))).await;
+    after(5).await;
+    let lines = log.take();
+    let drained = [
+        "INFO",
+        "Override set",
+        "127.0.0.1:1",
+        "health check",
+        "agent",
+        "drain",
+    ];
+    assert_eq!(count(&lines, &drained), 1, "{lines:?}");
+    // Of all backends of the check, once a minute.
+    let silence = ["WARN", "Probe without a result", "no agent"];
+    assert_eq!(count(&lines, &silence), 1, "{lines:?}");
+    check.play(1, admin(ReportedAdmin::Ready));
+    check.play(2, states_only_weight(50));
+    after(5).await;
+    let lines = log.take();
+    assert_eq!(
+        count(&lines, &["INFO", "Override cleared", "127.0.0.1:1"]),
+        1,
+        "{lines:?}"
+    );
+    let useless = [
+        "WARN",
+        "Override without effect",
+        "127.0.0.1:2",
+        "weight 50%",
+        "weight=1",
+    ];
+    assert_eq!(count(&lines, &useless), 1, "{lines:?}");
+    after(60).await;
+    assert_eq!(count(&log.take(), &silence), 1);
+    drop(scene);
 }
