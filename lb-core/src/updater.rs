@@ -46,17 +46,27 @@ impl Updater {
     /// Makes `snapshot` the membership, and returns what changed. Backends that stay keep their state. Connections in
     /// flight to removed backends continue. An equal snapshot costs a comparison and publishes nothing.
     pub fn apply(&mut self, snapshot: &Snapshot, now: Timestamp) -> Delta {
-        let old = self.set.as_deref();
-        if old.is_some_and(|old| old.snapshot() == snapshot) {
-            return Delta::default();
+        let delta = self.advance(snapshot, now);
+        if delta.is_some() {
+            self.publish();
         }
-        let (set, delta) = self
-            .registry
-            .advance(old, snapshot, self.config.initial_health, now);
-        self.retired.sets.extend(self.set.replace(Arc::new(set)));
-        self.applied_at = now;
+        delta.unwrap_or_default()
+    }
+
+    /// Makes `snapshot` the membership, and picks by `policy` and `config` from now on. Does at once what [`apply`](Self::apply),
+    /// [`set_policy`](Self::set_policy) and [`set_config`](Self::set_config) do, and compiles the policy once, also if nothing
+    /// differs.
+    pub fn apply_all(
+        &mut self,
+        snapshot: &Snapshot,
+        policy: Arc<dyn Policy>,
+        config: BalancerConfig,
+        now: Timestamp,
+    ) -> Delta {
+        (self.policy, self.config) = (policy, config);
+        let delta = self.advance(snapshot, now);
         self.publish();
-        delta
+        delta.unwrap_or_default()
     }
 
     /// Takes what another process remembered of backends: one that becomes known within a minute of `now`, with the same
@@ -80,6 +90,19 @@ impl Updater {
             self.config = config;
             self.publish();
         }
+    }
+
+    /// Makes `snapshot` the set that is published next. `None` if it equals the one before.
+    fn advance(&mut self, snapshot: &Snapshot, now: Timestamp) -> Option<Delta> {
+        let old = self.set.as_deref();
+        if old.is_some_and(|old| old.snapshot() == snapshot) {
+            return None;
+        }
+        let initial = self.config.initial_health;
+        let (set, delta) = self.registry.advance(old, snapshot, initial, now);
+        self.retired.sets.extend(self.set.replace(Arc::new(set)));
+        self.applied_at = now;
+        Some(delta)
     }
 
     fn publish(&mut self) {

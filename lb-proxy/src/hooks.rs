@@ -2,6 +2,7 @@
 
 mod attempt;
 mod list;
+mod observation;
 mod progress;
 mod refusal;
 mod summary;
@@ -16,6 +17,7 @@ use crate::connection::Connection;
 pub use crate::net::connect::AttemptStep;
 pub use attempt::{Attempt, AttemptError, AttemptOutcome, AttemptReport};
 pub use list::HookList;
+pub use observation::Observation;
 pub use progress::Progress;
 pub use refusal::{NoBackendCause, PrereadFailure, PrereadRefusal, RefusalDetail};
 pub use summary::{Side, Summary};
@@ -35,16 +37,10 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
         true
     }
 
-    /// Whether the hooks observe only connections that failed: those that were refused or got no backend, and those that the
-    /// backend reset. Default: no. Asked for each session.
-    ///
-    /// With yes, a session that succeeds costs two branches and no memory. [`accept`](Self::accept) and
-    /// [`connected`](Self::connected) are not called, [`attempt`](Self::attempt) is called for attempts that failed, and
-    /// [`close`](Self::close) for the reasons for which [`CloseReason::is_failure`](crate::events::CloseReason::is_failure)
-    /// is true. If the backend was connected, the summary has the bytes of both directions as their receivers accepted them,
-    /// and no times.
-    fn observes_failures_only(&self) -> bool {
-        false
+    /// How much the hooks observe of sessions that succeed. Those that were refused, got no backend or were reset by it are
+    /// observed in any case. Default: [`Observation::Everything`]. Asked several times in each session.
+    fn observes(&self) -> Observation {
+        Observation::Everything
     }
 
     /// A limit would have refused the connection, but is only observed: see

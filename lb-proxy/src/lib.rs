@@ -187,8 +187,8 @@ pub mod events {
     pub use crate::failures::{ACCEPT_TARGET, FAILURES_TARGET};
     pub use crate::hooks::{
         Admission, Attempt, AttemptError, AttemptOutcome, AttemptReport, AttemptStep, HookList,
-        NoBackendCause, PrereadFailure, PrereadRefusal, Progress, RefusalDetail, Side, Summary,
-        TerminationCode,
+        NoBackendCause, Observation, PrereadFailure, PrereadRefusal, Progress, RefusalDetail, Side,
+        Summary, TerminationCode,
     };
 }
 

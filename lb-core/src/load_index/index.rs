@@ -56,7 +56,7 @@ impl<S> LoadIndex<S> {
     ) -> Self {
         let backends: Box<[_]> = backends.collect();
         Self {
-            tree: MinTree::new(backends.len()),
+            tree: MinTree::new(backends.iter().map(|backend| backend.weight.into())),
             backends,
             total: counts_total.then(AtomicU64::default),
             excluded_until: AtomicU64::new(u64::MAX),
@@ -77,9 +77,7 @@ impl<S> LoadIndex<S> {
     /// Updates the loads of all. O(n).
     pub(crate) fn update_all(&self) {
         for (at, backend) in self.backends.iter().enumerate() {
-            self.record(backend, |load| {
-                self.tree.set_leaf(at, load, backend.weight.into());
-            });
+            self.record(backend, |load| self.tree.set_leaf(at, load));
         }
         self.tree.update_all();
     }
@@ -87,9 +85,7 @@ impl<S> LoadIndex<S> {
     /// Updates the load of one backend.
     pub(super) fn update(&self, at: usize) {
         if let Some(backend) = self.backends.get(at) {
-            self.record(backend, |load| {
-                self.tree.set(at, load, backend.weight.into());
-            });
+            self.record(backend, |load| self.tree.set(at, load));
         }
     }
 
@@ -138,10 +134,10 @@ impl<S> LoadIndex<S> {
 
     /// Excludes a backend that a pick found ejected until `until`, or unhealthy, at the `generation` of tier health.
     pub(crate) fn exclude(&self, at: u32, until: Option<Timestamp>, generation: u64) {
-        let Some(backend) = self.backends.get(at as usize) else {
+        if at as usize >= self.backends.len() {
             return;
-        };
-        self.tree.set(at as usize, EXCLUDED, backend.weight.into());
+        }
+        self.tree.set(at as usize, EXCLUDED);
         // Stored after the exclusion: a thread that restores backends meanwhile clears this note only if it sees the
         // exclusion.
         if let Some(until) = until {

@@ -22,14 +22,18 @@ pub(super) struct MinTree {
 struct TreeLevel {
     /// The least load below each node.
     loads: Box<[AtomicU64]>,
-    /// The weight of the leaves that have it.
+    /// The weight of the leaves that have it. That of a leaf never changes.
     weights: Box<[AtomicU32]>,
 }
 
 impl MinTree {
-    /// A tree of `leaves`, all excluded.
-    pub(super) fn new(leaves: usize) -> Self {
-        let mut levels = vec![TreeLevel::new(leaves)];
+    /// A tree with a leaf for each of `weights`, all excluded.
+    pub(super) fn new(weights: impl ExactSizeIterator<Item = u32>) -> Self {
+        let leaves = TreeLevel::new(weights.len());
+        for (leaf, weight) in leaves.weights.iter().zip(weights) {
+            leaf.store(weight, SeqCst);
+        }
+        let mut levels = vec![leaves];
         while let Some(top) = levels.last()
             && top.loads.len() > FAN
         {
@@ -41,8 +45,8 @@ impl MinTree {
     }
 
     /// Stores the load of a leaf, and updates the nodes above.
-    pub(super) fn set(&self, leaf: usize, load: u64, weight: u32) {
-        self.set_leaf(leaf, load, weight);
+    pub(super) fn set(&self, leaf: usize, load: u64) {
+        self.set_leaf(leaf, load);
         let mut node = leaf;
         for (level, children) in self.levels[1..].iter().zip(&self.levels) {
             node /= FAN;
@@ -51,8 +55,8 @@ impl MinTree {
     }
 
     /// Stores the load of a leaf. [`update_all`](Self::update_all) has to follow.
-    pub(super) fn set_leaf(&self, leaf: usize, load: u64, weight: u32) {
-        self.levels[0].set(leaf, (load, weight));
+    pub(super) fn set_leaf(&self, leaf: usize, load: u64) {
+        self.levels[0].loads[leaf].store(load, SeqCst);
     }
 
     /// Updates all nodes above the leaves.
@@ -143,9 +147,15 @@ impl TreeLevel {
         }
     }
 
+    /// Stores what differs. A store costs as much as some twenty loads, and it takes the cache line from the other threads. With
+    /// sequential consistency a load that finds the value has the effect of a store of it.
     fn set(&self, node: usize, (load, weight): (u64, u32)) {
-        self.weights[node].store(weight, SeqCst);
-        self.loads[node].store(load, SeqCst);
+        if self.weights[node].load(SeqCst) != weight {
+            self.weights[node].store(weight, SeqCst);
+        }
+        if self.loads[node].load(SeqCst) != load {
+            self.loads[node].store(load, SeqCst);
+        }
     }
 }
 

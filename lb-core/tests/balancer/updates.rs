@@ -8,8 +8,8 @@ use std::thread::{self, ThreadId};
 
 use lb_core::policy::{LeastConn, P2c, WeightedRandom, WeightedRoundRobin};
 use lb_core::{
-    BackendIndex, Balancer, Health, Pick, PickContext, PickRequest, Picker, Policy, Rng, Snapshot,
-    SplitMix64, Tier, Tried,
+    BackendIndex, Balancer, BalancerConfig, Delta, Health, Pick, PickContext, PickRequest, Picker,
+    Policy, Rng, Snapshot, SplitMix64, Tier, Tried,
 };
 
 use crate::support::{Bench, addr, at, weighted};
@@ -183,4 +183,37 @@ fn no_pick_frees_a_membership() {
     bench.updater.apply(&weighted(&[5; 3]), at(0));
     let threads: Vec<ThreadId> = freed.try_iter().collect();
     assert_eq!(threads, vec![thread::current().id(); 101]);
+}
+
+/// Records how many backends the tiers have that it compiles.
+#[derive(Debug)]
+struct Compiled(Sender<u32>);
+
+impl Policy for Compiled {
+    fn name(&self) -> &'static str {
+        "compiled"
+    }
+
+    fn compile(&self, tier: &Tier) -> Box<dyn Picker> {
+        // The receiver is dropped before the policy.
+        let _ = self.0.send(tier.len().get());
+        WeightedRandom::new().compile(tier)
+    }
+}
+
+#[test]
+fn a_policy_that_comes_with_a_set_is_compiled_once_for_it() {
+    let mut bench = Bench::new(Arc::new(WeightedRoundRobin::new()), &weighted(&[1; 3]));
+    let config = BalancerConfig::default().with_initial_health(Health::Unhealthy);
+    for n in [4, 4] {
+        let (sender, compiled) = channel();
+        let before = bench.balancer.set();
+        let (policy, set) = (Arc::new(Compiled(sender)), weighted(&vec![1; n]));
+        let delta = bench.updater.apply_all(&set, policy, config.clone(), at(1));
+        assert_eq!(delta, Delta::between(before.snapshot(), &set));
+        assert_eq!(compiled.try_iter().collect::<Vec<_>>(), [4]);
+        let statuses = bench.balancer.set();
+        let last = statuses.status(at(1)).last().expect("a backend");
+        assert_eq!(last.health, Health::Unhealthy, "by the new settings");
+    }
 }

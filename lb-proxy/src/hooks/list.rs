@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use lb_core::Backend;
 
-use super::{Admission, Attempt, AttemptOutcome, Hooks, Progress, RefusalDetail, Summary};
+use super::{
+    Admission, Attempt, AttemptOutcome, Hooks, Observation, Progress, RefusalDetail, Summary,
+};
 use crate::connection::Connection;
 
 /// Several hooks as one. Each observes what it would observe alone, in the order of the list.
@@ -43,15 +45,10 @@ impl HookList {
         Self(hooks.into_iter().collect())
     }
 
-    /// The hooks that observe sessions which succeed, too.
-    fn observers(&self) -> impl Iterator<Item = &dyn Hooks> {
-        self.those_of(false)
-    }
-
-    /// The hooks that observe what is a failure or none.
-    fn those_of(&self, is_failure: bool) -> impl Iterator<Item = &dyn Hooks> {
+    /// The hooks that observe at least this much of sessions that succeed.
+    fn observers(&self, least: Observation) -> impl Iterator<Item = &dyn Hooks> {
         let hooks = self.0.iter().map(|hooks| &**hooks);
-        hooks.filter(move |hooks| is_failure || !hooks.observes_failures_only())
+        hooks.filter(move |hooks| hooks.observes() >= least)
     }
 }
 
@@ -60,8 +57,9 @@ impl Hooks for HookList {
         self.0.iter().any(|hooks| hooks.reads_first_bytes())
     }
 
-    fn observes_failures_only(&self) -> bool {
-        self.0.iter().all(|hooks| hooks.observes_failures_only())
+    fn observes(&self) -> Observation {
+        let all = self.0.iter().map(|hooks| hooks.observes());
+        all.max().unwrap_or(Observation::Failures)
     }
 
     fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
@@ -72,7 +70,7 @@ impl Hooks for HookList {
 
     fn accept(&self, connection: &Connection) -> Admission {
         let mut admission = Admission::Admit;
-        for hooks in self.observers() {
+        for hooks in self.observers(Observation::Everything) {
             if hooks.accept(connection) == Admission::Refuse {
                 admission = Admission::Refuse;
             }
@@ -81,29 +79,36 @@ impl Hooks for HookList {
     }
 
     fn attempt(&self, connection: &Connection, attempt: &Attempt<'_>) {
-        let is_failure = !matches!(
-            attempt.outcome,
-            AttemptOutcome::Abandoned | AttemptOutcome::Connected
-        );
-        for hooks in self.those_of(is_failure) {
+        let least = match attempt.outcome {
+            AttemptOutcome::Connected => Observation::Everything,
+            AttemptOutcome::Abandoned => Observation::Ends,
+            AttemptOutcome::Failed | AttemptOutcome::Local | AttemptOutcome::Timeout => {
+                Observation::Failures
+            }
+        };
+        for hooks in self.observers(least) {
             hooks.attempt(connection, attempt);
         }
     }
 
     fn connected(&self, connection: &Connection, backend: &Backend) {
-        for hooks in self.observers() {
+        for hooks in self.observers(Observation::Everything) {
             hooks.connected(connection, backend);
         }
     }
 
     fn progress(&self, connection: &Connection, progress: &Progress<'_>) {
-        for hooks in self.observers() {
+        for hooks in self.observers(Observation::Everything) {
             hooks.progress(connection, progress);
         }
     }
 
     fn close(&self, connection: &Connection, summary: &Summary<'_>) {
-        for hooks in self.those_of(summary.reason.is_failure()) {
+        let least = match summary.reason.is_failure() {
+            true => Observation::Failures,
+            false => Observation::Ends,
+        };
+        for hooks in self.observers(least) {
             hooks.close(connection, summary);
         }
     }

@@ -40,6 +40,8 @@ pub(super) struct Pump<'a> {
     limit: ReadLimit,
     /// Whether the session is cut, so that the last bytes are not delayed.
     is_cut: bool,
+    /// Bytes that were read from the source.
+    received: u64,
     /// Bytes that the sink accepted.
     sent: u64,
     /// How many of them do not come from the source, and are not counted.
@@ -68,6 +70,7 @@ impl<'a> Pump<'a> {
             held: HeldBytes::Nothing,
             limit: ReadLimit::None,
             is_cut: false,
+            received: 0,
             sent: 0,
             added: 0,
             uncounted: 0,
@@ -78,6 +81,7 @@ impl<'a> Pump<'a> {
     pub(super) fn begin_with(&mut self, held: HeldBytes, uncounted: usize) {
         let read = held.len().saturating_sub(uncounted);
         if read > 0 {
+            self.received += read as u64;
             self.counter.note_read(read);
         }
         self.held = held;
@@ -102,6 +106,11 @@ impl<'a> Pump<'a> {
 
     pub(super) const fn sink(&self) -> &'a Stream {
         self.sink
+    }
+
+    /// Bytes that were read from the source, those included that the direction began with.
+    pub(super) const fn received(&self) -> u64 {
+        self.received
     }
 
     /// Bytes that the sink accepted.

@@ -46,8 +46,8 @@ pub(crate) struct CutSignals<'a, F> {
     pub(crate) cut: Pin<&'a mut F>,
     /// Cancelled when a cut session must not wait any longer; before `cut` completes if it must not wait at all.
     pub(crate) at_once: Option<&'a CancellationToken>,
-    /// Has a permit when both sides are to be reset, whatever they still have to deliver. A relay that has not been cut
-    /// does not look at it.
+    /// Has a permit when both sides are to be reset, whatever they still have to deliver. The relay looks at it once it was
+    /// cut or has ended, while it delivers and closes.
     pub(crate) reset: Option<&'a Notify>,
     /// Cancelled when the server begins to drain: the relay then leaves to the kernel what it can deliver alone.
     pub(crate) leaving: Option<&'a CancellationToken>,

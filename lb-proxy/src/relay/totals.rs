@@ -9,24 +9,32 @@ use lb_core::Backend;
 use super::pump::Pump;
 use crate::hooks::{AttemptOutcome, AttemptReport};
 
-/// The bytes that the receivers accepted. Zero until the relay ends.
+/// The bytes that were read and those that the receivers accepted. Zero until the relay ends.
 #[derive(Debug, Default)]
 pub(crate) struct RelayTotals {
     from_client: AtomicU64,
-    /// With the bytes that are not the client's.
+    from_backend: AtomicU64,
     to_backend: AtomicU64,
+    /// Bytes that the backend accepted and that are not the client's.
+    added: AtomicU64,
     to_client: AtomicU64,
 }
 
 impl RelayTotals {
     pub(super) fn store(&self, up: &Pump<'_>, down: &Pump<'_>) {
-        self.from_client.store(up.sent() - up.added(), Relaxed);
-        self.to_backend.store(up.sent(), Relaxed);
+        self.from_client.store(up.received(), Relaxed);
+        self.from_backend.store(down.received(), Relaxed);
+        self.to_backend.store(up.sent() - up.added(), Relaxed);
+        self.added.store(up.added(), Relaxed);
         self.to_client.store(down.sent(), Relaxed);
     }
 
     pub(crate) fn bytes_from_client(&self) -> u64 {
         self.from_client.load(Relaxed)
+    }
+
+    pub(crate) fn bytes_to_backend(&self) -> u64 {
+        self.to_backend.load(Relaxed)
     }
 
     pub(crate) fn bytes_to_client(&self) -> u64 {
@@ -42,8 +50,8 @@ impl RelayTotals {
             connected_after: None,
             first_byte_after: None,
             elapsed: Duration::ZERO,
-            bytes_sent: self.to_backend.load(Relaxed),
-            bytes_received: self.bytes_to_client(),
+            bytes_sent: self.bytes_to_backend() + self.added.load(Relaxed),
+            bytes_received: self.from_backend.load(Relaxed),
         }
     }
 }

@@ -15,7 +15,9 @@ use super::origin::origin_of;
 use super::pick::Dial;
 use crate::close_reason::CloseReason;
 use crate::failures::kind::ConnectFailure;
-use crate::hooks::{Attempt, AttemptError, AttemptOutcome, AttemptReport, NoBackendCause};
+use crate::hooks::{
+    Attempt, AttemptError, AttemptOutcome, AttemptReport, NoBackendCause, Observation,
+};
 use crate::live_sessions::SessionPhase;
 use crate::metrics::attempt_counts::AttemptEnd;
 use crate::metrics::session::SessionCounters;
@@ -53,7 +55,6 @@ impl Session {
         let mut dial = Dial {
             origin: origin_of!(self),
             connection: connection.filter(|_| route.hooks.is_some()),
-            is_observed,
             key,
             route,
             bind_source: source.as_ref().unwrap_or(&route.bind_source),
@@ -124,9 +125,8 @@ impl Dial<'_> {
             if let Some(counted) = counted {
                 counted.ended(attempt_end(&attempt), begin.elapsed());
             }
-            let is_hooked =
-                self.is_observed || (self.route.hooks.is_some() && attempt_failed(&attempt));
-            let backend = is_hooked.then(|| lease.backend());
+            let observer = self.route.observer_of(observation_of(&attempt));
+            let backend = observer.is_some().then(|| lease.backend());
             match attempt {
                 Err(reason) => {
                     self.observe(backend, Err(None), false, begin);
@@ -255,7 +255,13 @@ fn attempt_end(attempt: &Result<Result<Stream, ConnectError>, CloseReason>) -> A
     }
 }
 
-/// Whether an attempt failed, for any reason but the client's.
-const fn attempt_failed(attempt: &Result<Result<Stream, ConnectError>, CloseReason>) -> bool {
-    matches!(attempt, Ok(Err(_)))
+/// What hooks must observe to observe such an attempt.
+const fn observation_of(
+    attempt: &Result<Result<Stream, ConnectError>, CloseReason>,
+) -> Observation {
+    match attempt {
+        Err(_) => Observation::Ends,
+        Ok(Ok(_)) => Observation::Everything,
+        Ok(Err(_)) => Observation::Failures,
+    }
 }

@@ -11,7 +11,7 @@ use crate::live_sessions::{SessionId, SessionPhase};
 use crate::metrics::SessionTraffic;
 use crate::metrics::session::SessionCounters;
 
-/// What the hooks' summary needs. Sessions without hooks have none, unless the policy weighs the time to the first byte,
+/// What the hooks' summary needs. Sessions whose hooks do not observe everything have none, unless something failed, the policy weighs the time to the first byte,
 /// the proxy counts in detail, or live sessions are tracked.
 #[derive(Debug, Default)]
 pub(super) struct Details {

@@ -33,8 +33,6 @@ pub(super) struct Dial<'a> {
     pub(super) origin: Origin<'a>,
     /// What the hooks observe. Made with the first attempt that they observe.
     pub(super) connection: Option<Connection>,
-    /// Whether hooks observe sessions that succeed.
-    pub(super) is_observed: bool,
     /// What the policy hashes.
     pub(super) key: HashKey,
     pub(super) route: &'a Route,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Session;
+use super::details::Details;
 use crate::close_reason::CloseReason;
-use crate::hooks::{RefusalDetail, Summary};
+use crate::hooks::{Observation, RefusalDetail, Summary};
 use crate::live_sessions::SessionPhase;
 use crate::state::worker::Worker;
 use crate::upstream::Lease;
@@ -18,15 +19,21 @@ impl Session {
         let Some(hooks) = &listener.route.hooks else {
             return;
         };
-        let is_observed = listener.route.observer().is_some();
-        if !is_observed && !reason.is_failure() {
+        let observation = hooks.observes();
+        if observation == Observation::Failures && !reason.is_failure() {
             return;
         }
-        let mut details = self.details.take().unwrap_or_default();
+        let is_observed = observation == Observation::Everything;
+        // Not boxed: most sessions whose ends alone are observed have none.
+        let mut details = self
+            .details
+            .take()
+            .map_or_else(Details::default, |kept| *kept);
         let now = Instant::now();
         let backend = self.lease.as_ref().map(Lease::backend);
         let totals = &self.totals;
         if !is_observed && let Some(backend) = &backend {
+            details.attempts.reserve_exact(1);
             details.attempts.push(totals.report(Arc::clone(backend)));
         }
         let connected = details.connected.as_ref();
@@ -60,7 +67,7 @@ impl Session {
             bytes_from_client: from_client
                 .map_or_else(|| totals.bytes_from_client(), |record| record.read()),
             bytes_to_backend: traffic
-                .map_or_else(|| totals.bytes_from_client(), |own| own.to_backend.get()),
+                .map_or_else(|| totals.bytes_to_backend(), |own| own.to_backend.get()),
             bytes_to_client: match traffic {
                 Some(own) => own.to_client.get(),
                 None => details.responded + totals.bytes_to_client(),

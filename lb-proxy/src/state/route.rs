@@ -11,7 +11,7 @@ use super::bandwidth_setting::BandwidthSetting;
 use super::route_function::RouteFunction;
 use crate::config::{HalfClose, OnRefusal, Retry, Splice, Timeouts};
 use crate::error::BuildError;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, Observation};
 use crate::limits::access::Access;
 use crate::limits::client_limit::ClientLimit;
 use crate::net::bind_source::BindSource;
@@ -70,10 +70,15 @@ impl Route {
         }
     }
 
-    /// The hooks that observe sessions which succeed, too.
+    /// The hooks if they observe everything.
     pub(crate) fn observer(&self) -> Option<&dyn Hooks> {
+        self.observer_of(Observation::Everything)
+    }
+
+    /// The hooks if they observe at least this much of sessions that succeed.
+    pub(crate) fn observer_of(&self, least: Observation) -> Option<&dyn Hooks> {
         let hooks = self.hooks.as_deref();
-        hooks.filter(|hooks| !hooks.observes_failures_only())
+        hooks.filter(|hooks| hooks.observes() >= least)
     }
 
     /// All settings at their defaults.

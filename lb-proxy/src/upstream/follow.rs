@@ -1,16 +1,28 @@
 //! Following the sources of an upstream.
 
+use std::convert::Infallible;
+use std::fmt;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lb_core::{Backend, Delta, Endpoint, Snapshot};
 use tokio::select;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::checks::resources::ProbeResources;
 use super::checks::tasks::CheckTasks;
 use super::{Upstream, lock};
+
+/// How long another policy waits for the set of the sources, so that it is compiled once. Sources that need no network report
+/// at once.
+const SOON: Duration = Duration::from_millis(100);
+
+/// How many backends a line of the log names of each kind. A line about 20000 took the thread milliseconds.
+const NAMED: usize = 64;
 
 impl Upstream {
     /// Completes when the first membership is known, which takes a server that is bound. Cancel-safe.
@@ -41,20 +53,25 @@ impl Upstream {
         loop {
             if let Some(mut next) = lock(&shared.plan).take() {
                 next.driver.resume(&plan.driver);
-                {
-                    let updater = &mut lock(&shared.membership).updater;
-                    updater.set_config(next.balancer.clone());
-                    updater.set_policy(Arc::clone(&next.policy));
-                }
+                let balancing = (Arc::clone(&next.policy), next.balancer.clone());
+                lock(&shared.membership).pending = Some(balancing);
                 *plan = next;
                 checks.set(&self, &plan.checks);
             }
             select! {
                 biased;
                 () = shared.planned.notified() => {}
+                never = self.settle() => match never {},
                 () = plan.driver.run(|snapshot| self.apply(snapshot), cancel.clone()) => return,
             }
         }
+    }
+
+    /// Applies what a new plan changes besides the set, if its sources report none soon.
+    async fn settle(&self) -> Infallible {
+        sleep(SOON).await;
+        self.apply_pending();
+        pending().await
     }
 
     pub(super) fn log(&self, delta: &Delta, now: &Snapshot, before: &Snapshot) {
@@ -78,12 +95,32 @@ impl Upstream {
 fn endpoints(
     addrs: &[SocketAddr],
     find: impl Fn(&SocketAddr) -> Option<Endpoint>,
-) -> Vec<Endpoint> {
+) -> ShownEndpoints {
     let shown = |addr: &SocketAddr| {
         let unix = Endpoint::is_unix_key(*addr).then(|| find(addr));
         unix.flatten().unwrap_or(Endpoint::Tcp(*addr))
     };
-    addrs.iter().map(shown).collect()
+    ShownEndpoints {
+        named: addrs.iter().take(NAMED).map(shown).collect(),
+        more: addrs.len().saturating_sub(NAMED),
+    }
+}
+
+/// Some endpoints, and how many more there are.
+struct ShownEndpoints {
+    named: Vec<Endpoint>,
+    more: usize,
+}
+
+impl fmt::Debug for ShownEndpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = f.debug_list();
+        list.entries(&self.named);
+        if self.more > 0 {
+            list.entry(&format_args!("{} more", self.more));
+        }
+        list.finish()
+    }
 }
 
 #[cfg(test)]
@@ -99,3 +136,6 @@ impl Upstream {
         (follower, cancel)
     }
 }
+
+#[cfg(test)]
+mod tests;

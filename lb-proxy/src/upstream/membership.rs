@@ -1,12 +1,16 @@
 //! The writing end of an upstream's membership.
 
-use lb_core::{Snapshot, Updater};
+use std::sync::Arc;
+
+use lb_core::{BalancerConfig, Delta, Policy, Snapshot, Timestamp, Updater};
 
 use super::overrides::Overrides;
 
 /// What the sources reported, what overrides it, and the updater that gets the result of both.
 pub(super) struct Membership {
-    pub(super) updater: Updater,
+    updater: Updater,
+    /// What the next update changes besides the set, so that a policy is compiled once for both.
+    pub(super) pending: Option<(Arc<dyn Policy>, BalancerConfig)>,
     /// What the sources reported last. `None` before their first answer.
     pub(super) discovered: Option<Snapshot>,
     pub(super) overrides: Overrides,
@@ -16,8 +20,17 @@ impl Membership {
     pub(super) fn new(updater: Updater) -> Self {
         Self {
             updater,
+            pending: None,
             discovered: None,
             overrides: Overrides::default(),
+        }
+    }
+
+    /// Applies `snapshot` and what is pending.
+    pub(super) fn apply(&mut self, snapshot: &Snapshot, now: Timestamp) -> Delta {
+        match self.pending.take() {
+            Some((policy, config)) => self.updater.apply_all(snapshot, policy, config, now),
+            None => self.updater.apply(snapshot, now),
         }
     }
 }

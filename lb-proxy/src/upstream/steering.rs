@@ -206,8 +206,18 @@ impl Upstream {
     pub(super) fn start_fixed(&self, backends: &Snapshot) {
         let mut membership = lock(&self.shared().membership);
         membership.discovered = Some(backends.clone());
-        membership.updater.apply(backends, self.now());
+        membership.apply(backends, self.now());
         self.shared().ready.send_replace(true);
+    }
+
+    /// Applies what is pending, if no set was reported since.
+    pub(super) fn apply_pending(&self) {
+        let mut membership = lock(&self.shared().membership);
+        if membership.pending.is_some() {
+            self.publish(&mut membership);
+            drop(membership);
+            self.serve_queue();
+        }
     }
 
     /// Publishes the membership, and signals the losses in the order of the updates.
@@ -218,7 +228,7 @@ impl Upstream {
         let shared = self.shared();
         let before = self.backends().snapshot().clone();
         let snapshot = membership.overrides.apply(discovered);
-        let delta = membership.updater.apply(&snapshot, self.now());
+        let delta = membership.apply(&snapshot, self.now());
         shared.drain.update(&delta, &snapshot);
         if !delta.removed.is_empty()
             && let Some(counters) = self.counters()

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use lb_core::Backend;
 use lb_proxy::client_hello::ClientHelloReader;
 use lb_proxy::events::{
-    Admission, CloseReason, Connection, HookList, JsonEvents, Summary, TracingEvents,
+    Admission, AttemptOutcome, CloseReason, Connection, HookList, JsonEvents, Observation, Summary,
+    TracingEvents,
 };
+use lb_proxy::proxy_protocol::SendProxy;
 use lb_proxy::{Hooks, Listener};
 use serde_json::Value;
 use test_support::deadline::eventually;
@@ -88,14 +90,14 @@ async fn a_session_is_one_line_with_all_its_attempts() {
 #[derive(Debug, Default)]
 struct Counting {
     refuses: bool,
-    fails_only: bool,
+    observation: Observation,
     accepted: Mutex<usize>,
     closed: Mutex<Vec<CloseReason>>,
 }
 
 impl Hooks for Counting {
-    fn observes_failures_only(&self) -> bool {
-        self.fails_only
+    fn observes(&self) -> Observation {
+        self.observation
     }
 
     fn accept(&self, _: &Connection) -> Admission {
@@ -140,12 +142,97 @@ async fn each_of_several_hooks_observes_what_it_would_alone() {
         assert_eq!(*hooks.accepted.lock().unwrap(), 1);
         assert_eq!(*hooks.closed.lock().unwrap(), [CloseReason::Refused]);
     }
-    let [first, second] = observed(Counting {
-        fails_only: true,
-        ..Counting::default()
-    })
-    .await;
-    assert_eq!(*first.accepted.lock().unwrap(), 0);
-    assert!(first.closed.lock().unwrap().is_empty());
-    assert_eq!(*second.closed.lock().unwrap(), [CloseReason::ClientReset]);
+    for (observation, closed) in [
+        (Observation::Failures, [].as_slice()),
+        (Observation::Ends, &[CloseReason::ClientReset]),
+    ] {
+        let [first, second] = observed(Counting {
+            observation,
+            ..Counting::default()
+        })
+        .await;
+        assert_eq!(*first.accepted.lock().unwrap(), 0);
+        assert_eq!(*first.closed.lock().unwrap(), closed);
+        assert_eq!(*second.closed.lock().unwrap(), [CloseReason::ClientReset]);
+    }
+}
+
+/// Bytes from the client, to the backend and to the client, and the outcome and the bytes sent and received of each attempt.
+type SummaryBytes = (u64, u64, u64, Vec<(AttemptOutcome, u64, u64)>);
+
+/// Keeps what summaries say of bytes, and whether they have times, and counts the other calls.
+#[derive(Debug, Default)]
+struct SummaryRecorder {
+    observation: Observation,
+    others: Mutex<usize>,
+    bytes: Mutex<Vec<SummaryBytes>>,
+    timed: Mutex<Vec<bool>>,
+}
+
+impl Hooks for SummaryRecorder {
+    fn observes(&self) -> Observation {
+        self.observation
+    }
+
+    fn accept(&self, _: &Connection) -> Admission {
+        *self.others.lock().unwrap() += 1;
+        Admission::Admit
+    }
+
+    fn connected(&self, _: &Connection, _: &Backend) {
+        *self.others.lock().unwrap() += 1;
+    }
+
+    fn close(&self, _: &Connection, summary: &Summary<'_>) {
+        assert_eq!(
+            summary.upstream.map(|upstream| upstream.name()),
+            Some("test")
+        );
+        let attempts = summary.attempts.iter();
+        let attempts = attempts.map(|one| (one.outcome, one.bytes_sent, one.bytes_received));
+        self.bytes.lock().unwrap().push((
+            summary.bytes_from_client,
+            summary.bytes_to_backend,
+            summary.bytes_to_client,
+            attempts.collect(),
+        ));
+        self.timed
+            .lock()
+            .unwrap()
+            .push(summary.connected_after.is_some());
+    }
+}
+
+#[tokio::test]
+async fn hooks_that_observe_ends_get_the_attempts_and_bytes_of_all_sessions_without_times() {
+    let (_held, dead) = refusing();
+    let alive = named("b").await;
+    for observation in [Observation::Ends, Observation::Everything] {
+        let recorder = Arc::new(SummaryRecorder {
+            observation,
+            ..SummaryRecorder::default()
+        });
+        let upstream = upstream([dead, alive].map(Backend::new));
+        let listener = Listener::new(loopback(), &upstream)
+            .send_proxy(SendProxy::v2())
+            .hooks(Arc::clone(&recorder) as Arc<dyn Hooks>);
+        let proxy = RunningProxy::start(listener, None).await;
+        let mut client = proxy.connect().await;
+        client.write_all(b"hello").await.unwrap();
+        client.shutdown().await.unwrap();
+        client.read_to_end(&mut Vec::new()).await.unwrap();
+        proxy.end().await;
+        let is_whole = observation == Observation::Everything;
+        assert_eq!(*recorder.timed.lock().unwrap(), [is_whole]);
+        assert_eq!(
+            *recorder.others.lock().unwrap(),
+            if is_whole { 2 } else { 0 }
+        );
+        // The header of a connection over IPv4 has 28 bytes.
+        let attempts = vec![
+            (AttemptOutcome::Failed, 0, 0),
+            (AttemptOutcome::Connected, 28 + 5, 1),
+        ];
+        assert_eq!(*recorder.bytes.lock().unwrap(), [(5, 5, 1, attempts)]);
+    }
 }

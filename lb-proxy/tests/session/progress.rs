@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lb_core::Backend;
-use lb_proxy::events::{AttemptOutcome, Connection, Progress, Summary};
+use lb_proxy::events::{AttemptOutcome, Connection, Observation, Progress, Summary};
 use lb_proxy::reports::SessionId;
 use lb_proxy::{Hooks, Listener};
 use test_support::deadline::eventually;
@@ -20,12 +20,12 @@ type Reported = (SessionId, Duration, usize, u64, u64);
 struct ProgressRecorder {
     reports: Mutex<Vec<Reported>>,
     ended: Mutex<Vec<SessionId>>,
-    fails_only: bool,
+    observation: Observation,
 }
 
 impl Hooks for ProgressRecorder {
-    fn observes_failures_only(&self) -> bool {
-        self.fails_only
+    fn observes(&self) -> Observation {
+        self.observation
     }
 
     fn progress(&self, connection: &Connection, progress: &Progress<'_>) {
@@ -52,11 +52,11 @@ impl Hooks for ProgressRecorder {
 }
 
 /// What the hooks observe of a session that lasts for 35 seconds, with reports every ten.
-async fn observed(fails_only: bool) -> Arc<ProgressRecorder> {
+async fn observed(observation: Observation) -> Arc<ProgressRecorder> {
     let (_held, dead) = refusing();
     let upstream = upstream([dead, listening("b").await].map(Backend::new));
     let recorder = Arc::new(ProgressRecorder {
-        fails_only,
+        observation,
         ..ProgressRecorder::default()
     });
     let listener = Listener::new(loopback(), &upstream).hooks(recorder.clone());
@@ -77,7 +77,7 @@ async fn observed(fails_only: bool) -> Arc<ProgressRecorder> {
 
 #[tokio::test]
 async fn a_session_that_lasts_is_reported_at_the_interval() {
-    let recorder = observed(false).await;
+    let recorder = observed(Observation::Everything).await;
     let reports = recorder.reports.lock().unwrap();
     let ended = recorder.ended.lock().unwrap();
     assert_eq!((reports.len(), ended.len()), (3, 1));
@@ -89,7 +89,9 @@ async fn a_session_that_lasts_is_reported_at_the_interval() {
 }
 
 #[tokio::test]
-async fn hooks_that_observe_failures_only_get_no_reports() {
-    let recorder = observed(true).await;
-    assert!(recorder.reports.lock().unwrap().is_empty());
+async fn hooks_that_do_not_observe_everything_get_no_reports() {
+    for observation in [Observation::Failures, Observation::Ends] {
+        let recorder = observed(observation).await;
+        assert!(recorder.reports.lock().unwrap().is_empty());
+    }
 }

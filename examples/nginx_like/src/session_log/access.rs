@@ -12,6 +12,7 @@ use super::escape::append;
 use crate::config::log_format::{LogFormat, LogPart};
 use crate::logs::sink::Sink;
 use crate::variables::context::Context;
+use crate::variables::id::VariableId;
 use crate::variables::value::Value;
 
 /// An access log of a server.
@@ -31,6 +32,13 @@ thread_local! {
 }
 
 impl OpenAccessLog {
+    /// The variables that a line may evaluate.
+    pub(super) fn variables(&self) -> impl Iterator<Item = VariableId> {
+        let values = self.condition.iter().chain(&self.path);
+        let variables = values.flat_map(Value::variables);
+        variables.chain(self.format.variables())
+    }
+
     /// Writes the line of a session that has ended.
     pub(super) fn write_end(&self, context: &Context<'_>, summary: &Summary<'_>) {
         self.write(context, |line| {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use lb_proxy::Hooks;
-use lb_proxy::events::{Attempt, CloseReason, Connection, Progress, RefusalDetail, Summary};
+use lb_proxy::events::{
+    Attempt, CloseReason, Connection, Observation, Progress, RefusalDetail, Summary,
+};
 
 use super::access::OpenAccessLog;
 use super::error_logs::ErrorLogs;
@@ -17,7 +19,6 @@ use crate::config::stream::Stream;
 use crate::logs::sinks::{SinkKey, Sinks};
 use crate::variables::context::Context;
 use crate::variables::table::Variables;
-use crate::variables::value::Value;
 
 /// Writes the logs of one server.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct SessionLog {
     messages: Messages,
     access: Vec<OpenAccessLog>,
     variables: Arc<Variables>,
+    observation: Observation,
 }
 
 impl SessionLog {
@@ -54,20 +56,23 @@ impl SessionLog {
                 has_interim: log.interim.is_some(),
             })
         });
+        let access: Vec<_> = access.collect();
+        let messages = Messages {
+            logs: ErrorLogs::new(errors, settings.core.error_log_rate),
+            zones: settings
+                .limit_conn
+                .iter()
+                .map(|limit| (*limit.zone).into())
+                .collect(),
+            limit_level: settings.limit_conn_settings.log_level,
+            half_close: settings.proxy.half_close,
+            proxy_bind: settings.proxy.bind.clone(),
+            variables: Arc::clone(&stream.variables),
+        };
         Self {
-            messages: Messages {
-                logs: ErrorLogs::new(errors, settings.core.error_log_rate),
-                zones: settings
-                    .limit_conn
-                    .iter()
-                    .map(|limit| (*limit.zone).into())
-                    .collect(),
-                limit_level: settings.limit_conn_settings.log_level,
-                half_close: settings.proxy.half_close,
-                proxy_bind: settings.proxy.bind.clone(),
-                variables: Arc::clone(&stream.variables),
-            },
-            access: access.collect(),
+            observation: observation(&messages, &access),
+            messages,
+            access,
             variables: Arc::clone(&stream.variables),
         }
     }
@@ -91,20 +96,12 @@ impl SessionLog {
 
 impl Hooks for SessionLog {
     fn reads_first_bytes(&self) -> bool {
-        self.access.iter().any(|log| {
-            if log.format.has_event() {
-                return true;
-            }
-            let values = log.condition.iter().chain(&log.path);
-            let variables = values.flat_map(Value::variables);
-            let variables = variables.chain(log.format.variables());
-            self.variables.read_first_bytes(variables)
-        })
+        let mut logs = self.access.iter();
+        logs.any(|log| log.format.has_event() || self.variables.read_first_bytes(log.variables()))
     }
 
-    /// An error log above `info` has no line about a session that succeeds.
-    fn observes_failures_only(&self) -> bool {
-        self.access.is_empty() && !self.messages.takes_all()
+    fn observes(&self) -> Observation {
+        self.observation
     }
 
     fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
@@ -134,6 +131,20 @@ impl Hooks for SessionLog {
                 log.write_end(&context, summary);
             }
         }
+    }
+}
+
+/// What the logs need of sessions that succeed. An error log above `info` has no line about them.
+fn observation(messages: &Messages, access: &[OpenAccessLog]) -> Observation {
+    let of_course = |log: &OpenAccessLog| {
+        log.has_interim || log.format.has_event() || messages.variables.read_course(log.variables())
+    };
+    if messages.takes_all() || access.iter().any(of_course) {
+        Observation::Everything
+    } else if access.is_empty() {
+        Observation::Failures
+    } else {
+        Observation::Ends
     }
 }
 

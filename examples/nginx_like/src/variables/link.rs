@@ -85,6 +85,7 @@ impl Definition for LinkedBuiltin {
     fn traits(&self) -> Traits {
         Traits {
             first_bytes: self.builtin.source == Source::FirstBytes,
+            course: self.builtin.reads_course,
             changes: matches!(self.builtin.source, Source::Clock | Source::End),
             captures: false,
             volatile: true,
@@ -97,13 +98,15 @@ fn derive_traits(list: &mut [Variable]) {
     for variable in &mut *list {
         variable.traits = match &variable.kind {
             Kind::Defined(definition) => definition.traits(),
-            // What fills it in may have read the first bytes.
+            // What fills it in may have read them.
             Kind::Stored { .. } => Traits {
                 first_bytes: true,
+                course: true,
                 ..Traits::default()
             },
         };
         variable.traits.first_bytes |= variable.is_assigned;
+        variable.traits.course |= variable.is_assigned;
     }
     let mut is_stable = false;
     while !is_stable {
@@ -116,6 +119,7 @@ fn derive_traits(list: &mut [Variable]) {
             for id in definition.variables() {
                 let of = list[id.0].traits;
                 traits.first_bytes |= of.first_bytes;
+                traits.course |= of.course;
                 traits.changes |= of.changes;
                 traits.captures |= of.captures;
             }

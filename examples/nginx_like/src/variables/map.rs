@@ -156,6 +156,7 @@ impl Definition for Map {
         Traits {
             captures: reads || !self.regexes.is_empty(),
             first_bytes: reads,
+            course: reads,
             changes: false,
             volatile: self.is_volatile,
         }

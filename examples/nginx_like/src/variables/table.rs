@@ -42,6 +42,8 @@ pub(crate) struct ServerNameMap {
 pub(crate) struct Traits {
     /// It reads the first bytes.
     pub(crate) first_bytes: bool,
+    /// It reads the number, the times or the steps of the session.
+    pub(crate) course: bool,
     /// It may differ at the next evaluation.
     pub(crate) changes: bool,
     /// Evaluating it changes captures, or reads them.
@@ -86,6 +88,11 @@ impl Variables {
     /// Whether evaluating one of `ids` may read what the first bytes of a connection contain.
     pub(crate) fn read_first_bytes(&self, mut ids: impl Iterator<Item = VariableId>) -> bool {
         ids.any(|id| self.list[id.0].traits.first_bytes)
+    }
+
+    /// Whether evaluating one of `ids` may read the number, the times or the steps of a session.
+    pub(crate) fn read_course(&self, mut ids: impl Iterator<Item = VariableId>) -> bool {
+        ids.any(|id| self.list[id.0].traits.course)
     }
 
     /// The name of a variable in small letters.

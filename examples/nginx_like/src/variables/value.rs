@@ -142,6 +142,7 @@ impl Definition for Value {
         Traits {
             captures: self.has_captures(),
             first_bytes: self.has_captures(),
+            course: self.has_captures(),
             ..Traits::default()
         }
     }

@@ -110,6 +110,7 @@ impl Pump<'_> {
     }
 
     fn note_read(&mut self, n: usize) {
+        self.received += n as u64;
         self.counter.note_read(n);
         self.mode.note(n);
         if self.is_limited() {

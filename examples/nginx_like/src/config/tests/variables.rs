@@ -315,6 +315,37 @@ fn what_reads_the_first_bytes_is_known() {
 }
 
 #[test]
+fn what_reads_the_course_of_a_session_is_known() {
+    let block = "map $upstream_session_time $slow { default a; } map $b $c { default $slow; }
+        map $status $b { default b; } map $remote_addr $captured { ~(\\d+) $1; }
+        server { listen 1; proxy_pass 10.0.0.1:1; set $set $status; }";
+    for (text, expected) in [
+        ("constant", false),
+        (
+            "$remote_addr [$time_local] $protocol $status $bytes_sent $session_time",
+            false,
+        ),
+        (
+            "$upstream_addr $upstream_bytes_sent $lb_reason $msec",
+            false,
+        ),
+        ("$connection", true),
+        ("$lb_termination", true),
+        ("$upstream_connect_time", true),
+        ("$upstream_first_byte_time", true),
+        ("$slow", true),
+        ("$b", false),
+        ("x$c", true),
+        ("$captured", true),
+        ("$set", true),
+    ] {
+        let (stream, keys) = read(block, &[text]);
+        let reads = stream.variables.read_course(keys[0].variables());
+        assert_eq!(reads, expected, "{text}");
+    }
+}
+
+#[test]
 fn a_geo_has_the_text_of_the_longest_prefix_or_the_range() {
     let geo = r#"
         geo $net { default d; 10.0.0.0/8 $8; 10.1.0.0/16 16; 10.1.2.3 host; ::/0 six; }

@@ -35,7 +35,8 @@ pub(super) const VARIABLES: &[Builtin] = &[
     }),
     Builtin::new("connection", Connection, |context, out| {
         number(context.number(), out)
-    }),
+    })
+    .of_course(),
     Builtin::new("hostname", Connection, |_, out| {
         bytes(host_name().as_bytes(), out)
     }),

@@ -13,5 +13,6 @@ pub(super) const VARIABLES: &[Builtin] = &[
     }),
     Builtin::new("lb_termination", End, |context, out| {
         display(context.summary?.termination(), out)
-    }),
+    })
+    .of_course(),
 ];

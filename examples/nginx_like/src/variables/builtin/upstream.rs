@@ -41,13 +41,15 @@ pub(super) const VARIABLES: &[Builtin] = &[
             time(attempt.connected_after, out);
         };
         list(context, out, time, "-")
-    }),
+    })
+    .of_course(),
     Builtin::new("upstream_first_byte_time", End, |context, out| {
         let time = |attempt: &AttemptReport, out: &mut dyn ValueOutput| {
             time(attempt.first_byte_after, out);
         };
         list(context, out, time, "-")
-    }),
+    })
+    .of_course(),
     // The name that TLS to a server used: there is no TLS to servers.
     Builtin::new("upstream_last_server_name", End, |_, _| None),
     Builtin::new("upstream_session_time", End, |context, out| {
@@ -55,7 +57,8 @@ pub(super) const VARIABLES: &[Builtin] = &[
             time(Some(attempt.elapsed), out);
         };
         list(context, out, time, "0.000")
-    }),
+    })
+    .of_course(),
 ];
 
 /// Writes a value for each attempt, and `missing` for an upstream without a server. `None` if there was neither.

@@ -10,6 +10,9 @@ pub(crate) struct Builtin {
     pub(crate) name: &'static str,
     pub(crate) source: Source,
     pub(crate) read: Read,
+    /// Whether the value depends on how the session got to its end: on its number, its times and its steps, which a session
+    /// keeps only where some value depends on them.
+    pub(crate) reads_course: bool,
 }
 
 /// What the value of a variable is read from.
@@ -39,8 +42,7 @@ impl Builtin {
         source: Source,
         read: fn(&Context<'_>, &mut dyn ValueOutput) -> Option<()>,
     ) -> Self {
-        let read = Read::Whole(read);
-        Self { name, source, read }
+        Self::reading(name, source, Read::Whole(read))
     }
 
     /// All variables whose names begin with `name`.
@@ -49,7 +51,21 @@ impl Builtin {
         source: Source,
         read: fn(&Context<'_>, &str, &mut dyn ValueOutput) -> Option<()>,
     ) -> Self {
-        let read = Read::Rest(read);
-        Self { name, source, read }
+        Self::reading(name, source, Read::Rest(read))
+    }
+
+    /// The same, and the value [depends on the course](Self::reads_course) of the session.
+    pub(super) const fn of_course(mut self) -> Self {
+        self.reads_course = true;
+        self
+    }
+
+    const fn reading(name: &'static str, source: Source, read: Read) -> Self {
+        Self {
+            name,
+            source,
+            read,
+            reads_course: false,
+        }
     }
 }
