@@ -38,9 +38,7 @@ impl Upstream {
             }
         }
         let taken = plan.driver.begin_with(&saved.sets);
-        lock(&shared.membership)
-            .updater
-            .recall(saved.memories, self.now());
+        lock(&shared.membership).recall(saved.memories, self.now());
         let sets = saved.sets.iter().zip(taken);
         let (taken, left): (Vec<_>, Vec<_>) = sets.partition(|(_, taken)| *taken);
         let left: Vec<_> = left.iter().map(|(set, _)| &*set.label).collect();
