@@ -12,5 +12,6 @@ pub(crate) mod memory;
 pub(crate) mod outlier;
 pub(crate) mod owner;
 pub(crate) mod peak_ewma;
+mod recall;
 pub(crate) mod response_times;
 pub(crate) mod standing;
