@@ -58,6 +58,10 @@ pub(super) static SERVER_SESSION_BUDGET: Family = Family::new(
     "lb_server_sessions_budget",
     "Sessions that the process has descriptors for. Accepting pauses when they are open.",
 );
+pub(super) static SERVER_SESSION_LIMIT: Family = Family::new(
+    "lb_server_sessions_limit",
+    "Sessions that may be open by configuration. Accepting pauses when they are open.",
+);
 pub(super) static SERVER_RELOADS: Family =
     Family::new("lb_server_reloads", "Reloads of the server, by result.");
 #[cfg(feature = "access-events")]

@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use super::SavedState;
-use super::schema::{Head, StateDocument, VERSION};
+use super::schema::{DocumentHead, StateDocument, VERSION};
 
 /// How far the clock may have been set back since the export. A document from later is refused.
 const TOLERANCE: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ impl SavedState {
         let malformed = |error: serde_json::Error| SavedStateError::Malformed {
             reason: error.to_string().into(),
         };
-        let head: Head = serde_json::from_slice(json).map_err(malformed)?;
+        let head: DocumentHead = serde_json::from_slice(json).map_err(malformed)?;
         if head.version != VERSION {
             return Err(SavedStateError::Version {
                 found: head.version,

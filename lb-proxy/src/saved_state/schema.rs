@@ -19,7 +19,7 @@ pub(super) const VERSION: u64 = 1;
 
 /// What every version has.
 #[derive(Deserialize)]
-pub(super) struct Head {
+pub(super) struct DocumentHead {
     pub(super) version: u64,
 }
 

@@ -21,6 +21,8 @@ use super::reload_history::ReloadRecord;
 use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
 use crate::error::ReloadError;
+#[cfg(feature = "admin")]
+use crate::failures::kind::{Failure, FailureEvent};
 use crate::listener::inheritable::InheritableSockets;
 use crate::live_sessions::{Selection, SessionFilter, SessionList};
 use crate::metrics::{DetailedMetrics, Metrics};
@@ -225,6 +227,12 @@ impl Handle {
         self.server.active().listener_states()
     }
 
+    /// Counts a failure, and logs it if its kind is due.
+    #[cfg(feature = "admin")]
+    pub(crate) fn note_failure(&self, failure: Failure, event: &FailureEvent<'_>) {
+        self.server.context.trackers.failures.record(failure, event);
+    }
+
     /// Where `question` would go. See [`DryRun`].
     #[cfg(feature = "admin")]
     pub(crate) async fn dry_run(
@@ -263,6 +271,11 @@ impl Handle {
     /// How many sessions the process has descriptors for.
     pub fn descriptors(&self) -> DescriptorBudget {
         self.server.active().descriptors()
+    }
+
+    /// How many sessions may be open: the [limit](crate::Limits::sessions) of the whole proxy. `None` without one.
+    pub fn session_limit(&self) -> Option<u64> {
+        self.server.active().session_limit()
     }
 
     /// The addresses listened on now, in the order of the description. For a unix socket the
@@ -343,8 +356,8 @@ impl Handle {
         self.server.context.metrics()
     }
 
-    /// The counters by listener, upstream and backend. `None` unless the proxy was built with
-    /// [`detailed_metrics`](crate::ProxyBuilder::detailed_metrics). O(workers × (listeners + upstreams) + backends), and
+    /// The counters by listener, upstream and backend. `None` unless the proxy, or one of a reload, was
+    /// built with [`detailed_metrics`](crate::ProxyBuilder::detailed_metrics). O(workers × (listeners + upstreams) + backends), and
     /// allocates.
     ///
     /// What was removed and has no session any more is listed until a collector of the feature `metrics` has reported it.

@@ -170,7 +170,9 @@ impl ProxyBuilder {
     }
 
     /// Sets whether connections are also counted by listener, upstream and backend:
-    /// [`Handle::detailed_metrics`](crate::Handle::detailed_metrics). Default: no. Fixed when the proxy is bound.
+    /// [`Handle::detailed_metrics`](crate::Handle::detailed_metrics). Default: no. A
+    /// reload that says yes begins to count: sessions that were accepted before are not counted. It then counts until the end
+    /// of the server, whatever later reloads say.
     ///
     /// With yes, a session costs four small allocations and some twenty additions to memory of its worker, and each chunk
     /// of bytes two more additions. A listener takes 256 bytes a worker, an upstream 640 bytes a worker, a backend 0.3 KiB.

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+#[cfg(feature = "admin")]
+mod admin_sockets;
 mod drain;
 #[cfg(feature = "admin")]
 mod explain;

@@ -15,6 +15,7 @@ use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::{ConfigError, SyntaxError};
+use crate::syntax::listing::Listing;
 use crate::syntax::reader::Reader;
 use crate::syntax::span::{Span, Warning};
 use crate::syntax::statement::Statement;
@@ -56,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) worker_connections: NonZeroU32,
     /// The `stream` block.
     pub(crate) stream: Option<Stream>,
+    /// What was read, for the admin server. `None` without `lb_admin`.
+    pub(crate) listing: Option<Arc<Listing>>,
     /// What was accepted with reservations.
     pub(crate) warnings: Vec<Warning>,
 }

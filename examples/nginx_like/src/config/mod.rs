@@ -51,6 +51,7 @@ pub(crate) mod ready_file;
 pub(crate) mod realip;
 mod resolve;
 pub(crate) mod resolver;
+mod secrets;
 pub(crate) mod server;
 mod server_name;
 pub(crate) mod server_settings;

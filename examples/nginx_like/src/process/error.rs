@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use lb_core::Endpoint;
 use lb_proxy::admin::AdminError;
 use lb_proxy::errors::{BindError, ReloadError};
 
@@ -32,6 +33,10 @@ pub(crate) enum StartError {
         "\"lb_admin\": there is no group \"{name}\": write a group of the system behind \"group=\", in {span}"
     )]
     AdminGroup { name: String, span: Span },
+    #[error(
+        "{source}: the running \"lb_admin {admin}\" listens there until it is removed by a reload of its own"
+    )]
+    AdminInTheWay { source: Box<Self>, admin: Endpoint },
     #[error("{}", bind_failed(.0))]
     Bind(#[from] BindError),
     #[error(transparent)]

@@ -71,7 +71,11 @@ impl Reloader {
             Ok(report) => log(&report),
             Err(error) => {
                 // lb-proxy has noted its own error.
-                if !matches!(error, StartError::Reload(_)) {
+                let is_noted = matches!(
+                    error,
+                    StartError::Reload(_) | StartError::AdminInTheWay { .. }
+                );
+                if !is_noted {
                     handle.note_failed_reload(Escaped(&error.to_string()).to_string());
                 }
                 error!(target: EMERG_TARGET, "{error}");
@@ -112,11 +116,12 @@ impl Reloader {
             true => None,
             false => open_pid(files, threads, &config.pid)?,
         };
-        let (described, running) = (Arc::clone(&config), self.admin.address().cloned());
+        let (described, running) = (Arc::clone(&config), self.admin.listening());
         let opener = Arc::clone(files);
         let admin = threads.run(move || DesiredAdmin::open(&described, running.as_ref(), &opener));
         let admin = admin.map_err(StartError::hung("opening the admin server"))??;
-        let reloaded = handle.reload(proxy).await?;
+        let reloaded = handle.reload(proxy).await;
+        let reloaded = reloaded.map_err(|error| self.admin.explain_bind(error))?;
         self.admin.apply(admin);
         self.state = state;
         logging.replace(logs);

@@ -125,7 +125,7 @@ impl Prepared {
             readiness.announce(writes_to_stderr(&config))?;
             let record = Arc::new(ReloadRecord::started());
             let registry = registry(server.handle(), Arc::clone(&record), logging.clone());
-            let mut running = RunningAdmin::new(server.handle(), registry);
+            let mut running = RunningAdmin::new(server.handle(), registry, logging);
             running.apply(admin);
             let context = ControlContext {
                 reloader: Reloader::new(config, state, Arc::clone(&pid_file), running, record),

@@ -53,6 +53,7 @@ pub(crate) fn config(
             .and_then(|events| events.worker_connections)
             .unwrap_or(WORKER_CONNECTIONS),
         stream,
+        listing: None,
         warnings,
     }
 }
