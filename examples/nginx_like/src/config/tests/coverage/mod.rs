@@ -85,15 +85,6 @@ const READ_WITHOUT_EFFECT: &[&str] = &[
 ];
 
 /// Directives of nginx_like that nginx does not have.
-const OURS: &[&str] = &[
-    "kubernetes",
-    "kubernetes_pods",
-    "lb_admin",
-    "lb_error_log_rate",
-    "lb_essential",
-    "lb_ready_file",
-    "lb_state",
-    "lb_withdraw_delay",
 const OURS: &[(&str, &str)] = &[
     (
         "kubernetes",
@@ -118,6 +109,10 @@ const OURS: &[(&str, &str)] = &[
     (
         "lb_ready_file",
         "a file with a number that says whether the process is ready",
+    ),
+    (
+        "lb_state",
+        "a file from which the next process begins while name servers and the API server are dead",
     ),
     (
         "lb_withdraw_delay",
