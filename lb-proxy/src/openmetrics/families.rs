@@ -270,6 +270,10 @@ pub(super) static SOURCE_STALE: Family = Family::in_seconds(
     "lb_source_stale",
     "Time for which the source has been failing. 0 while it does not fail.",
 );
+pub(super) static SOURCE_RESTORED: Family = Family::new(
+    "lb_source_restored",
+    "Whether the set is that of a saved state, which no answer has replaced yet.",
+);
 pub(super) static SOURCE_NEXT_ATTEMPT: Family = Family::in_seconds(
     "lb_source_next_attempt",
     "Time until the source is asked again, after the end of its last watch. Absent while a watch is open.",

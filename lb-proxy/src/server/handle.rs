@@ -29,6 +29,7 @@ use crate::metrics::{DetailedMetrics, Metrics};
 #[cfg(feature = "metrics")]
 use crate::net::tcp_info::TcpInfo;
 use crate::readiness::Readiness;
+use crate::saved_state::SavedState;
 #[cfg(feature = "admin")]
 use crate::session::dry_run::{DryRun, RouteQuestion};
 #[cfg(feature = "admin")]
@@ -71,6 +72,17 @@ impl Handle {
         let mut phases = self.server.phase.subscribe();
         // The sender lives as long as `self`.
         let _ = phases.wait_for(|now| *now >= phase).await;
+    }
+
+    /// What the server knows and another process may [begin with](Proxy::restore): the last good sets of the sources of all
+    /// upstreams with their ages, and of each backend its health, its failures, its ejections and its slow start. Load, overrides and
+    /// counters are not part of it. O(backends), and allocates.
+    pub fn export_state(&self) -> SavedState {
+        let upstreams = self.upstreams();
+        SavedState {
+            saved: SystemTime::now(),
+            upstreams: upstreams.iter().map(Upstream::export).collect(),
+        }
     }
 
     /// Whether the server should get new connections: the answer to a readiness probe. See [`readiness`](Self::readiness).

@@ -10,6 +10,7 @@ use super::error_log::ErrorLog;
 use super::events::EventsBlock;
 use super::pid::PidPath;
 use super::ready_file::ReadyFileConfig;
+use super::state::StateConfig;
 use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) lb_upgrade_timeout: Duration,
     /// `lb_ready_file`, ours.
     pub(crate) ready_file: Option<ReadyFileConfig>,
+    /// `lb_state`, ours.
+    pub(crate) state: Option<StateConfig>,
     /// `lb_withdraw_delay`, ours: how long a shutdown by SIGQUIT goes on accepting after the server is no longer ready.
     pub(crate) withdraw_delay: Duration,
     /// `worker_connections`, 512 by default: how many connections one worker holds, those to backends included.
@@ -107,6 +110,7 @@ pub(crate) struct MainBlock {
     pub(crate) daemon: Option<bool>,
     pub(crate) lb_upgrade_timeout: Option<Duration>,
     pub(crate) ready_file: Option<ReadyFileConfig>,
+    pub(crate) state: Option<StateConfig>,
     pub(crate) withdraw_delay: Option<Duration>,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) events: Option<EventsBlock>,
@@ -135,6 +139,11 @@ const MAIN: &[Directive<MainBlock>] = &[
     Directive::simple("lb_ready_file", AtLeast(1), |main, statement, reader| {
         statement.once(&mut main.ready_file, |statement| {
             ReadyFileConfig::read(statement, reader)
+        })
+    }),
+    Directive::simple("lb_state", AtLeast(1), |main, statement, reader| {
+        statement.once(&mut main.state, |statement| {
+            StateConfig::read(statement, reader)
         })
     }),
     Directive::simple("lb_withdraw_delay", Exactly(1), |main, statement, _| {

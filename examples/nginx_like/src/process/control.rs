@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use lb_proxy::Handle;
 use tokio::runtime;
+use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::files::access::FileAccess;
@@ -26,6 +27,8 @@ pub(crate) struct ControlContext {
     pub(crate) files: Arc<FileAccess>,
     pub(crate) reloader: Reloader,
     pub(crate) upgrader: Upgrader,
+    /// Notified after each reload.
+    pub(crate) reloaded: Arc<Notify>,
 }
 
 /// Sends tasks to the control thread.
@@ -167,6 +170,7 @@ impl Worker {
             files,
             reloader,
             upgrader,
+            reloaded,
         }) = &mut self.context
         else {
             // The demonstration has no configuration and no log files.
@@ -185,6 +189,7 @@ impl Worker {
             Task::Reload => {
                 handle.resume();
                 reloader.reload(files, threads, handle, logging).await;
+                reloaded.notify_one();
             }
             Task::Reopen => logging.reopen(files, threads),
             Task::Upgrade => upgrader.start(&context),

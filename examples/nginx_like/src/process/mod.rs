@@ -19,6 +19,7 @@ pub(crate) mod run;
 pub(crate) mod send_signal;
 pub(crate) mod signals;
 pub(crate) mod start_warnings;
+mod state_file;
 mod task;
 pub(crate) mod test_config;
 pub(crate) mod upgrade;

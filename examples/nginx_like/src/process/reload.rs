@@ -248,6 +248,7 @@ impl Reloader {
                 config.worker_rlimit_nofile != started.worker_rlimit_nofile,
             ),
             ("lb_ready_file", config.ready_file != started.ready_file),
+            ("lb_state", config.state != started.state),
             // The process has given up the right, unless it is the superuser or never was.
             (
                 "proxy_bind ... transparent",

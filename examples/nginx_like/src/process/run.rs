@@ -6,6 +6,8 @@ use std::sync::{Arc, PoisonError};
 use lb_proxy::settings::InheritableSockets;
 use lb_proxy::{Handle, Proxy, Server};
 use tokio::runtime::Builder;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio::{select, spawn};
 
 use super::admin::{DesiredAdmin, RunningAdmin};
@@ -25,6 +27,7 @@ use super::metrics::collector::registry;
 use super::readiness::{ReadinessReporter, SharedReadyFile};
 use super::reload::{PidSlot, Reloader};
 use super::signals::Signals;
+use super::state_file::{self, LAST_WRITE, StateSaver};
 use super::upgrade::invocation::Invocation;
 use super::upgrade::neighbours::Neighbours;
 use super::upgrade::predecessor::Predecessor;
@@ -33,6 +36,7 @@ use crate::build::inherited::InheritedSockets;
 use crate::build::loops;
 use crate::build::reload_state::ReloadState;
 use crate::config::main::Config;
+use crate::config::state::StateConfig;
 
 /// Serves the configuration at `path` until a signal ends it. `load` reads the configuration the first time.
 pub(crate) fn run(
@@ -150,6 +154,14 @@ impl Prepared {
             Some(_) => Ok(SharedReadyFile::deferred(config.ready_file.as_ref())),
         };
         let ready_file = ready_file.map_err(StartError::ready_file(&config))?;
+        if let Some(state) = &config.state {
+            state_file::restore(state, &proxy);
+        }
+        let outputs = Outputs {
+            ready_file,
+            state: config.state.clone(),
+            reloaded: Arc::default(),
+        };
         let pid_file = PidSlot::default();
         let done = block_on(async {
             let signals = Signals::listen()?;
@@ -179,15 +191,16 @@ impl Prepared {
                     invocation,
                     signals.requests(),
                     old,
-                    ready_file.clone(),
+                    outputs.ready_file.clone(),
                     is_daemon,
                 ),
+                reloaded: Arc::clone(&outputs.reloaded),
             };
             serve(
                 server,
                 signals,
                 logging,
-                ready_file,
+                outputs,
                 Some(context),
                 predecessor,
             )
@@ -204,12 +217,21 @@ impl Prepared {
     }
 }
 
+/// What other programs and the next process read of a running server.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    ready_file: SharedReadyFile,
+    state: Option<StateConfig>,
+    /// Notified after each reload.
+    reloaded: Arc<Notify>,
+}
+
 /// Serves until a signal ends it. Beside the process of an old binary, accepts when every upstream has backends.
 pub(crate) async fn serve(
     server: Server,
     signals: Signals,
     logging: &Logging,
-    ready_file: SharedReadyFile,
+    outputs: Outputs,
     context: Option<ControlContext>,
     predecessor: Option<Arc<Predecessor>>,
 ) -> Result<(), StartError> {
@@ -217,9 +239,16 @@ pub(crate) async fn serve(
     let (requests, ending) = (signals.requests(), signals.ending());
     let successor = context.as_ref().map(|context| context.upgrader.successor());
     let control = Control::new(context, handle.clone(), logging.clone());
+    let Outputs {
+        ready_file,
+        state,
+        reloaded,
+    } = outputs;
     let reporter =
         ReadinessReporter::new(handle.clone(), ready_file.clone(), predecessor.is_some());
     let reporting = spawn(reporter.run());
+    let saver = state.map(|state| StateSaver::new(handle.clone(), &state, reloaded));
+    let saving = saver.map(|saver| spawn(saver.run()));
     let neighbours = Neighbours {
         successor: successor.unwrap_or_default(),
         predecessor: predecessor.clone(),
@@ -236,6 +265,10 @@ pub(crate) async fn serve(
     server.run(std::future::pending()).await;
     following.abort();
     reporting.abort();
+    if let Some(saving) = saving {
+        // A file that hangs must not keep the process.
+        let _ = timeout(LAST_WRITE, saving).await;
+    }
     Ok(())
 }
 

@@ -33,6 +33,7 @@ mod server_names;
 mod service;
 mod signals;
 mod sockets;
+mod state;
 mod test_config;
 mod thread_limit;
 mod unix;

@@ -48,6 +48,7 @@ pub(crate) fn config(
             path: main.pid.unwrap_or_else(default_pid),
         },
         ready_file: main.ready_file,
+        state: main.state,
         withdraw_delay: main.withdraw_delay.unwrap_or_default(),
         daemon: main.daemon.unwrap_or(false),
         lb_upgrade_timeout: main.lb_upgrade_timeout.unwrap_or(UPGRADE_TIMEOUT),

@@ -111,6 +111,10 @@ const OURS: &[(&str, &str)] = &[
         "a file with a number that says whether the process is ready",
     ),
     (
+        "lb_state",
+        "a file from which the next process begins while name servers and the API server are dead",
+    ),
+    (
         "lb_upgrade_timeout",
         "how long a new binary may take to become ready",
     ),
