@@ -2,11 +2,11 @@
 
 use rustix::process::{Signal, kill_process};
 
-use super::site::{Conf, Site, gone};
+use super::site::{Conf, UpgradeSite, gone};
 use crate::sockets::{Conversation, ask, eventually};
 
 /// Ends the new process by `signal`, and asserts that the old one serves as before.
-async fn assert_back(site: &Site, signal: Signal) {
+async fn assert_back(site: &UpgradeSite, signal: Signal) {
     let old = site.old_pid().unwrap();
     let new = site.pid().unwrap();
     kill_process(new, signal).unwrap();
@@ -21,7 +21,7 @@ async fn assert_back(site: &Site, signal: Signal) {
 
 #[tokio::test]
 async fn sighup_lets_the_old_process_accept_again_and_costs_no_session() {
-    let site = Site::start(Conf {
+    let site = UpgradeSite::start(Conf {
         main: "worker_processes 2;",
         stream: "server { listen unix:DIR/front; return x; }",
     })
@@ -53,7 +53,7 @@ async fn sighup_lets_the_old_process_accept_again_and_costs_no_session() {
 #[tokio::test]
 async fn a_paused_process_accepts_again_by_itself_when_the_new_one_ends() {
     for signal in [Signal::TERM, Signal::KILL] {
-        let site = Site::start(Conf::default()).await;
+        let site = UpgradeSite::start(Conf::default()).await;
         site.upgrade().await;
         site.old.signal(Signal::WINCH);
         site.old.logged("Stopped accepting, draining").await;

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use super::site::{Conf, Site};
+use super::site::{Conf, UpgradeSite};
 use crate::sockets::{Conversation, ask, eventually};
 
 /// Asserts that the upgrade fails with `logged`, and that the old process serves on.
-async fn assert_fails(site: &Site, logged: &str) {
+async fn assert_fails(site: &UpgradeSite, logged: &str) {
     let old = site.pid().unwrap();
     let mut session = Conversation::open(site.old.addr).await.unwrap();
     session.say("before").await.unwrap();
@@ -24,7 +24,7 @@ async fn assert_fails(site: &Site, logged: &str) {
 
 #[tokio::test]
 async fn a_program_that_cannot_be_executed_or_ends_changes_nothing() {
-    let site = Site::start(Conf::default()).await;
+    let site = UpgradeSite::start(Conf::default()).await;
     site.replace_program("exit 7");
     assert_fails(&site, "exit status: 7").await;
     // Not a program of this machine.
@@ -40,7 +40,7 @@ async fn a_program_that_cannot_be_executed_or_ends_changes_nothing() {
 
 #[tokio::test]
 async fn a_configuration_that_the_new_process_refuses_changes_nothing() {
-    let site = Site::start(Conf::default()).await;
+    let site = UpgradeSite::start(Conf::default()).await;
     site.configure(Conf {
         main: "nonsense;",
         ..Conf::default()
@@ -62,7 +62,7 @@ async fn a_configuration_that_the_new_process_refuses_changes_nothing() {
 
 #[tokio::test]
 async fn a_program_that_hangs_is_ended() {
-    let site = Site::start(Conf {
+    let site = UpgradeSite::start(Conf {
         main: "lb_upgrade_timeout 200ms;",
         ..Conf::default()
     })
@@ -73,7 +73,7 @@ async fn a_program_that_hangs_is_ended() {
 
 #[tokio::test]
 async fn a_new_process_without_a_first_membership_does_not_take_over() {
-    let site = Site::start(Conf {
+    let site = UpgradeSite::start(Conf {
         main: "lb_upgrade_timeout 500ms;",
         ..Conf::default()
     })

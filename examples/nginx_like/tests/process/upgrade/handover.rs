@@ -4,12 +4,12 @@ use std::fs;
 
 use rustix::process::{Signal, kill_process};
 
-use super::site::{Conf, Site, gone};
+use super::site::{Conf, UpgradeSite, gone};
 use crate::sockets::{Conversation, ask, eventually};
 
 #[tokio::test]
 async fn a_new_binary_takes_over_and_sessions_of_the_old_one_go_on() {
-    let mut site = Site::start(Conf::default()).await;
+    let mut site = UpgradeSite::start(Conf::default()).await;
     let addr = site.old.addr;
     let mut session = Conversation::open(addr).await.unwrap();
     session.say("before").await.unwrap();
@@ -60,7 +60,7 @@ async fn a_new_binary_takes_over_and_sessions_of_the_old_one_go_on() {
 
 #[tokio::test]
 async fn the_file_that_has_the_name_of_the_program_is_started_with_the_same_arguments() {
-    let site = Site::start(Conf::default()).await;
+    let site = UpgradeSite::start(Conf::default()).await;
     site.replace_program("echo \"$@\" > \"$(dirname $0)/arguments\"; exec NGINX_LIKE \"$@\"");
     let new = site.upgrade().await;
     let arguments = fs::read_to_string(site.path("arguments")).unwrap();
@@ -75,7 +75,7 @@ async fn the_file_that_has_the_name_of_the_program_is_started_with_the_same_argu
 
 #[tokio::test]
 async fn a_killed_old_process_costs_the_new_one_nothing() {
-    let site = Site::start(Conf {
+    let site = UpgradeSite::start(Conf {
         stream: "server { listen unix:DIR/front; return x; }",
         ..Conf::default()
     })
@@ -91,7 +91,7 @@ async fn a_killed_old_process_costs_the_new_one_nothing() {
 
 #[tokio::test]
 async fn the_sessions_of_a_paused_process_end_by_the_shutdown_timeout() {
-    let site = Site::start(Conf {
+    let site = UpgradeSite::start(Conf {
         main: "worker_shutdown_timeout 300ms;",
         ..Conf::default()
     })
@@ -109,7 +109,7 @@ async fn the_sessions_of_a_paused_process_end_by_the_shutdown_timeout() {
 
 #[tokio::test]
 async fn a_terminal_that_changes_its_size_changes_nothing() {
-    let site = Site::start(Conf::default()).await;
+    let site = UpgradeSite::start(Conf::default()).await;
     site.old.signal(Signal::WINCH);
     site.old.signal(Signal::HUP);
     site.old.logged("Configuration applied").await;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::sleep;
 
-use super::site::{Conf, Site, gone};
+use super::site::{Conf, UpgradeSite, gone};
 use crate::sockets::{Conversation, ask, eventually, within};
 
 /// How many sessions outlive upgrades, one for each of the last processes.
@@ -88,7 +88,7 @@ async fn upgrades_under_load_refuse_cut_and_leak_nothing() {
         main: workers,
         stream,
     };
-    let mut site = Site::start(conf("worker_processes 2;")).await;
+    let mut site = UpgradeSite::start(conf("worker_processes 2;")).await;
     let addr = site.old.addr;
     // The first process differs: its sockets are in other places.
     let first = site.upgrade().await;

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
-use super::site::{Conf, Site, gone};
+use super::site::{Conf, UpgradeSite, gone};
 use crate::sockets::{Conversation, ask, eventually, within};
 use crate::user::{USER, field, is_root, shared_dir, uid};
 
@@ -58,7 +58,7 @@ async fn with_user_the_helper_starts_the_new_binary_as_root_which_becomes_the_us
         main: &main,
         stream: "server { listen unix:DIR/front; proxy_pass NODE; }",
     };
-    let mut site = Site::start_in(shared_dir(), conf, |_| {}).await;
+    let mut site = UpgradeSite::start_in(shared_dir(), conf, |_| {}).await;
     let front = site.path("front");
     let first = site.pid().unwrap();
     let mut session = Conversation::open(site.old.addr).await.unwrap();
@@ -117,7 +117,7 @@ async fn with_user_the_helper_starts_the_new_binary_as_root_which_becomes_the_us
 
 #[tokio::test]
 async fn lb_admin_is_answered_by_the_newest_process_that_is_ready() {
-    let site = Site::start(Conf {
+    let site = UpgradeSite::start(Conf {
         stream: "lb_admin unix:DIR/admin;",
         ..Conf::default()
     })
@@ -165,7 +165,7 @@ async fn sockets_of_systemd_go_over_and_stay_as_they_are() {
         stream: "server { listen unix:DIR/front; proxy_pass NODE; }",
         ..Conf::default()
     };
-    let mut site = Site::start_in(dir, conf, start).await;
+    let mut site = UpgradeSite::start_in(dir, conf, start).await;
     assert_eq!(ask_unix(&path).await, "node: hello\n");
     let mut pid = site.pid().unwrap();
     for number in 1..=2 {
@@ -201,7 +201,7 @@ async fn systemd_learns_of_the_new_main_process_when_the_old_one_ends() {
         }
     });
     let path = dir.path().join("notify");
-    let site = Site::start_in(dir, Conf::default(), |command| {
+    let site = UpgradeSite::start_in(dir, Conf::default(), |command| {
         command.env("NOTIFY_SOCKET", path);
     })
     .await;
@@ -221,7 +221,7 @@ async fn systemd_learns_of_the_new_main_process_when_the_old_one_ends() {
 /// keepalived and a supervisor read this file: an address must not move because of an upgrade or of the way back.
 #[tokio::test]
 async fn the_readiness_file_says_ready_all_the_time() {
-    let mut site = Site::start(Conf {
+    let mut site = UpgradeSite::start(Conf {
         main: "lb_ready_file DIR/ready heartbeat=200ms; worker_shutdown_timeout 1s;",
         ..Conf::default()
     })

@@ -12,7 +12,7 @@ use crate::proxy::NginxLike;
 use crate::sockets::{Reserved, eventually};
 
 /// A server in front of an echo server, started by a name of its own. Dropping it kills the processes of the pid files.
-pub(super) struct Site {
+pub(super) struct UpgradeSite {
     pub(super) old: NginxLike,
     /// What `proxy_pass` names.
     pub(super) node: Reserved,
@@ -26,7 +26,7 @@ pub(super) struct Conf<'a> {
     pub(super) stream: &'a str,
 }
 
-impl Site {
+impl UpgradeSite {
     pub(super) async fn start(conf: Conf<'_>) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), conf, |_| {}).await
     }
@@ -91,7 +91,7 @@ impl Site {
     }
 }
 
-impl Drop for Site {
+impl Drop for UpgradeSite {
     fn drop(&mut self) {
         for pid in [self.pid(), self.old_pid()].into_iter().flatten() {
             let _ = kill_process(pid, Signal::KILL);
