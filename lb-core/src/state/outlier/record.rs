@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::OutlierDetection;
 use crate::hash::mix;
+use crate::state::memory::EjectionMemory;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use crate::time::Timestamp;
+use crate::time::{TimeOffset, Timestamp};
 
 /// What outlier detection remembers of one backend.
 #[derive(Debug)]
@@ -47,6 +48,31 @@ impl OutlierRecord {
     pub(crate) fn returned_at(&self, now: Timestamp) -> Option<Timestamp> {
         let (until, times) = unpacked(self.ejection.load(Relaxed));
         (times > 0 && until <= now).then_some(until)
+    }
+
+    /// Failures since the last success.
+    pub(crate) fn streak(&self) -> u32 {
+        self.streak.load(Relaxed)
+    }
+
+    /// What is to be remembered of the ejections at `now`, if there were any.
+    pub(crate) fn memory(&self, now: Timestamp) -> Option<EjectionMemory> {
+        let word = self.ejection.load(Relaxed);
+        let (until, times) = unpacked(word);
+        (times > 0).then(|| {
+            let until = TimeOffset::between(until, now);
+            EjectionMemory::new(times, until, word & OVER != 0)
+        })
+    }
+
+    /// Takes what was remembered.
+    pub(crate) fn recall(&self, streak: u32, memory: Option<EjectionMemory>, now: Timestamp) {
+        self.streak.store(streak, Relaxed);
+        if let Some(memory) = memory.filter(|memory| memory.count > 0) {
+            let over = if memory.over { OVER } else { 0 };
+            let word = packed(memory.until.from(now), memory.count.min(MOST));
+            self.ejection.store(word | over, Relaxed);
+        }
     }
 
     /// Counts a failure. True if there are enough in a row to eject the backend.

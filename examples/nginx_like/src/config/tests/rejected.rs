@@ -269,6 +269,11 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Main, "lb_ready_file a heartbeat=1ms;", 1, r#"invalid parameter "heartbeat=1ms""#, None),
     (Main, "lb_ready_file a b;", 1, r#"invalid parameter "b""#, None),
     (Main, "lb_ready_file a ready=-254;", 1, r#""ready" and "not_ready" of "lb_ready_file" are both -254: what reads the file could not tell them apart"#, None),
+    (Main, "lb_state;", 1, r#"invalid number of arguments in "lb_state" directive"#, None),
+    (Main, "lb_state \"\";", 1, r#""lb_state" directive invalid value"#, None),
+    (Main, "lb_state a interval=1ms;", 1, r#"invalid parameter "interval=1ms""#, None),
+    (Main, "lb_state a max_age=1d max_age=1d;", 1, r#"invalid parameter "max_age=1d""#, None),
+    (Main, "lb_state a x=1s;", 1, r#"invalid parameter "x=1s""#, None),
     (Main, "lb_withdraw_delay x;", 1, r#""lb_withdraw_delay" directive invalid value"#, None),
     (Stream, "upstream u { lb_essential; server 10.0.0.1:1;\nlb_essential; }", 3, r#""lb_essential" directive is duplicate"#, None),
     // Directives that are not there yet.
