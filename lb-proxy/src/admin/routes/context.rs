@@ -1,5 +1,8 @@
 //! What the routes read and change.
 
+use tokio::sync::Semaphore;
+
+use super::route::MAX_WAITING;
 use crate::Handle;
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::program::Program;
@@ -13,6 +16,24 @@ pub(in crate::admin) struct RouteContext {
     /// The metrics of the server.
     #[cfg(feature = "metrics")]
     pub(in crate::admin) registry: prometheus_client::registry::Registry,
+    /// Permits for answers that are waited for.
+    pub(super) waiting: Semaphore,
+}
+
+impl RouteContext {
+    pub(in crate::admin) const fn new(
+        handle: Handle,
+        program: Program,
+        #[cfg(feature = "metrics")] registry: prometheus_client::registry::Registry,
+    ) -> Self {
+        Self {
+            handle,
+            program,
+            #[cfg(feature = "metrics")]
+            registry,
+            waiting: Semaphore::const_new(MAX_WAITING),
+        }
+    }
 }
 
 /// A request that was admitted.

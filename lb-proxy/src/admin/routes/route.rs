@@ -4,12 +4,21 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::context::{Answered, RouteContext, RouteRequest};
+use crate::admin::answer::{AdminAnswer, RequestError};
 
 type NowFn = fn(&RouteContext, &RouteRequest<'_>) -> Answered;
-type LaterFn = for<'a> fn(&'a RouteContext, &'a RouteRequest<'a>) -> AnswerFuture<'a>;
+type LaterFn =
+    for<'a> fn(&'a RouteContext, &'a RouteRequest<'a>) -> Result<LaterAnswer<'a>, RequestError>;
 
-/// A future of an answer.
-pub(super) type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answered> + Send + 'a>>;
+/// How many answers are waited for at a time. Far fewer than there are connections, so that probes and scrapes find one.
+pub(super) const MAX_WAITING: usize = 2;
+
+/// The answer to a request that may have to wait.
+pub(super) enum LaterAnswer<'a> {
+    Now(AdminAnswer),
+    /// At most [`MAX_WAITING`] are polled at a time.
+    Waits(Pin<Box<dyn Future<Output = Answered> + Send + 'a>>),
+}
 
 /// A path and what it does.
 pub(in crate::admin) struct AdminRoute {
@@ -72,7 +81,13 @@ impl AdminRoute {
     ) -> Answered {
         match self.answer {
             AnswerFn::Now(answer) => answer(context, request),
-            AnswerFn::Later(answer) => answer(context, request).await,
+            AnswerFn::Later(answer) => match answer(context, request)? {
+                LaterAnswer::Now(answer) => Ok(answer),
+                LaterAnswer::Waits(answer) => match context.waiting.try_acquire() {
+                    Ok(_permit) => answer.await,
+                    Err(_) => Ok(AdminAnswer::busy("too many requests of this kind wait")),
+                },
+            },
         }
     }
 }

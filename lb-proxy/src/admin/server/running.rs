@@ -111,7 +111,8 @@ impl AdminServer {
     }
 
     /// Applies the token, the networks, the names and the group of `settings`, which must be of the same address: to
-    /// requests from now on, those of open connections included.
+    /// requests from now on, those of open connections included. A client that another group admitted to a unix socket has to
+    /// connect again.
     ///
     /// # Errors
     ///
@@ -126,6 +127,9 @@ impl AdminServer {
         };
         if owned.is_err() {
             rules.group = current;
+        }
+        if rules.group != current {
+            self.socket.refuse_waiting();
         }
         self.shared.set_rules(&rules);
         owned
