@@ -2,11 +2,13 @@
 
 use tokio::sync::Semaphore;
 
-use super::route::MAX_WAITING;
 use crate::Handle;
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::program::Program;
 use crate::admin::query::Parameters;
+
+/// How many answers are waited for at a time. Far fewer than there are connections, so that probes and scrapes find one.
+const MAX_WAITING: usize = 2;
 
 /// What the routes read and change.
 #[derive(Debug)]

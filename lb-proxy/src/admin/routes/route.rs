@@ -10,13 +10,10 @@ type NowFn = fn(&RouteContext, &RouteRequest<'_>) -> Answered;
 type LaterFn =
     for<'a> fn(&'a RouteContext, &'a RouteRequest<'a>) -> Result<LaterAnswer<'a>, RequestError>;
 
-/// How many answers are waited for at a time. Far fewer than there are connections, so that probes and scrapes find one.
-pub(super) const MAX_WAITING: usize = 2;
-
 /// The answer to a request that may have to wait.
 pub(super) enum LaterAnswer<'a> {
     Now(AdminAnswer),
-    /// At most [`MAX_WAITING`] are polled at a time.
+    /// At most as many are polled at a time as the context has permits.
     Waits(Pin<Box<dyn Future<Output = Answered> + Send + 'a>>),
 }
 

@@ -126,7 +126,10 @@ async fn the_group_of_a_socket_is_set_and_changed() {
     };
     let settings = |group: Option<u32>| {
         let settings = AdminSettings::unix(path.as_path());
-        group.map_or(settings.clone(), |group| settings.group(group))
+        match group {
+            Some(group) => settings.group(group),
+            None => settings,
+        }
     };
     let scene = AdminScene::new(settings(groups[0])).await;
     for group in groups {
