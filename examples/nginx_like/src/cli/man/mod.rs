@@ -116,7 +116,7 @@ fn synopsis(command: &Command) -> String {
     let mut words = vec![
         command
             .get_bin_name()
-            .unwrap_or(command.get_name())
+            .unwrap_or_else(|| command.get_name())
             .to_owned(),
     ];
     let is_grouped = |argument: &Arg| {
