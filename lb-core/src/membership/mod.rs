@@ -12,6 +12,7 @@ mod build;
 mod choose;
 pub(crate) mod compiled_tier;
 pub(crate) mod explain;
+pub(crate) mod outage;
 pub(crate) mod published;
 pub(crate) mod registry;
 pub(crate) mod set;

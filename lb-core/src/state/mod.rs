@@ -1,5 +1,6 @@
 //! What is remembered of one backend while it is known: a few words, each with its own rules.
 
+pub(crate) mod attempt_failure;
 pub(crate) mod backend_state;
 pub(crate) mod damping;
 pub(crate) mod expectation;

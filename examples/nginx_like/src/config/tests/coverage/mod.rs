@@ -91,6 +91,7 @@ const OURS: &[&str] = &[
     "lb_admin",
     "lb_error_log_rate",
     "lb_essential",
+    "lb_forgive",
     "lb_ready_file",
     "lb_withdraw_delay",
 ];
