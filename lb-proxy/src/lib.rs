@@ -102,6 +102,7 @@
 //! - `health-tls` (off): health checks that make a TLS handshake, `health::TlsCheck`.
 //! - `kubernetes` (off): Kubernetes as a source, `lb_discovery::kubernetes`.
 //! - `metrics` (off): metrics for Prometheus, `openmetrics`.
+//! - `saved-state` (off): [`reports::SavedState`] in a file.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -135,6 +136,7 @@ pub mod proxy_protocol;
 mod readiness;
 mod relay;
 mod runtime_thread;
+mod saved_state;
 mod server;
 pub mod server_names;
 mod session;
@@ -208,6 +210,9 @@ pub mod reports {
     pub use crate::net::tcp_info::TcpInfo;
     pub use crate::readiness::{Readiness, ReadinessCheck, ReadinessCondition};
     pub use crate::relay::{RelayEnd, RelayReport};
+    pub use crate::saved_state::SavedState;
+    #[cfg(feature = "saved-state")]
+    pub use crate::saved_state::SavedStateError;
     pub use crate::server::{
         Changes, DescriptorBudget, DrainReport, Phase, ReadinessWatch, ReloadCounts, ReloadRecord,
         ReloadReport,

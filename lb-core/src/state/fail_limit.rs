@@ -12,8 +12,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::attempt_failure::{AttemptFailure, Ejection};
+use super::memory::FailureMemory;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::time::Timestamp;
+use crate::time::{TimeOffset, Timestamp};
 
 /// How many failures eject a backend, and for how long: nginx's `max_fails` and `fail_timeout`.
 ///
@@ -123,6 +124,28 @@ impl FailureRecord {
             (record.fails > 0 && (record.renewed || !is_limited)).then_some(FailureWindow::CLEAN)
         };
         self.0.fetch_update(Relaxed, Relaxed, forgiven).is_ok()
+    }
+
+    /// What is to be remembered at `now`, if there is something.
+    pub(crate) fn memory(&self, now: Timestamp) -> Option<FailureMemory> {
+        let record = self.load();
+        (record.fails > 0).then(|| {
+            let since = TimeOffset::between(record.checked_at, now);
+            FailureMemory::new(record.fails, since, record.renewed)
+        })
+    }
+
+    /// Takes what was remembered, as if it had been answered: a restart forgets the cause.
+    pub(crate) fn recall(&self, memory: FailureMemory, now: Timestamp) {
+        let window = FailureWindow {
+            checked_at: rounded_up(memory.since.from(now)),
+            renewed: memory.renewed,
+            cause: AttemptFailure::Answered,
+            fails: memory.count.min(MAX_FAILS),
+        };
+        if window.fails > 0 {
+            self.0.store(window.word(), Relaxed);
+        }
     }
 
     fn load(&self) -> FailureWindow {

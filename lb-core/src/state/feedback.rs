@@ -142,7 +142,7 @@ impl BackendState {
     }
 
     /// Clears the suspicion, if there is no reason left.
-    fn clear_suspicion(&self) {
+    pub(super) fn clear_suspicion(&self) {
         self.standing.clear_if(|| {
             self.failures.is_clean()
                 && self.outliers.is_clean()

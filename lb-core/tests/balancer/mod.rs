@@ -4,6 +4,7 @@ mod explain;
 mod inputs;
 mod lifecycle;
 mod loads;
+mod memory;
 mod outages;
 mod outliers;
 mod priorities;

@@ -19,6 +19,8 @@ pub(super) struct AccessHeaders<'a> {
 /// Why a request is not admitted. The texts are sent to the client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum AccessError {
+    #[error("clients at this address are not admitted")]
+    Address,
     #[error(
         "this host name is not one of this server: use an IP address or localhost, or have the name allowed"
     )]
@@ -37,6 +39,21 @@ pub(super) enum AccessError {
     Mark,
 }
 
+impl AccessError {
+    /// The reason in the log.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Host => "host name",
+            Self::Origin => "origin",
+            Self::NoToken => "no token is set",
+            Self::Token => "token",
+            Self::User => "user",
+            Self::Mark => "no X-Lb-Admin",
+        }
+    }
+}
+
 impl AdmissionRules {
     /// Whether the client may connect.
     pub(super) fn admits(&self, peer: AdminPeer) -> bool {
@@ -49,13 +66,15 @@ impl AdmissionRules {
         }
     }
 
-    /// Checks a request that reads.
+    /// Checks a request that reads. The address is checked again, because a reload may have replaced the rules that its
+    /// connection was admitted by.
     pub(super) fn check_read(
         &self,
         peer: AdminPeer,
         headers: AccessHeaders<'_>,
     ) -> Result<(), AccessError> {
         match (peer, headers.host) {
+            _ if !self.admits(peer) => Err(AccessError::Address),
             (AdminPeer::Unix { .. }, _) => Ok(()),
             (AdminPeer::Tcp(_), Some(host)) if self.is_own(host) => Ok(()),
             (AdminPeer::Tcp(_), _) => Err(AccessError::Host),

@@ -2,19 +2,22 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use lb_core::Endpoint;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::directory_lock::DirectoryLock;
 use super::error::AdminError;
+use super::listening::ListeningAdmin;
 use super::settings::{AdminSettings, AdmissionRules};
+use crate::listener::address_guard::close_port;
 use crate::listener::inheritable::InheritableSockets;
 use crate::net::options::SocketOptions;
 use crate::net::stream::register;
@@ -47,10 +50,23 @@ impl AdminListener {
     ///
     /// [`AdminError::NotLoopback`], [`AdminError::Listen`].
     pub fn open(settings: &AdminSettings) -> Result<Self, AdminError> {
+        Self::open_beside(settings, None)
+    }
+
+    /// [Opens](Self::open) the socket in the place of `running`, which is stopped soon and may have an address that overlaps,
+    /// such as `127.0.0.1:9446` beside `0.0.0.0:9446`. The kernel allows that for sockets of one user.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open). The running server goes on.
+    pub fn open_beside(
+        settings: &AdminSettings,
+        running: Option<&ListeningAdmin>,
+    ) -> Result<Self, AdminError> {
         check_loopback(settings)?;
         let endpoint = settings.endpoint.clone();
         let opened = match &endpoint {
-            Endpoint::Tcp(addr) => open_tcp(*addr),
+            Endpoint::Tcp(addr) => open_tcp(*addr, running),
             Endpoint::Unix(path) => open_unix(path, settings),
         };
         let (socket, file, endpoint) = match opened {
@@ -129,16 +145,39 @@ fn check_loopback(settings: &AdminSettings) -> Result<(), AdminError> {
     }
 }
 
-fn open_tcp(addr: std::net::SocketAddr) -> io::Result<(AdminSocket, Option<SocketFile>)> {
+fn open_tcp(
+    addr: SocketAddr,
+    running: Option<&ListeningAdmin>,
+) -> io::Result<(AdminSocket, Option<SocketFile>)> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG.cast_signed())?;
+    let beside = running.and_then(|running| running.socket_on_port(addr.port()));
+    match beside.as_deref() {
+        Some(AdminSocket::Tcp(running)) => listen_beside(&socket, addr, &SockRef::from(running))?,
+        _ => listen(&socket, addr)?,
+    }
     Ok((AdminSocket::Tcp(socket.into()), None))
+}
+
+fn listen(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG.cast_signed())
+}
+
+/// Listens on an address that may overlap with that of `running`. Both sockets may share it during this call only.
+fn listen_beside(socket: &Socket, addr: SocketAddr, running: &SockRef<'_>) -> io::Result<()> {
+    running.set_reuse_port(true)?;
+    socket.set_reuse_port(true)?;
+    let opened = listen(socket, addr);
+    // Otherwise the kernel lets sockets of other programs join the address that was bound last with this option.
+    let closed = close_port(addr.port(), &[]);
+    running.set_reuse_port(false)?;
+    socket.set_reuse_port(false)?;
+    opened.and(closed)
 }
 
 fn open_unix(
@@ -146,6 +185,9 @@ fn open_unix(
     settings: &AdminSettings,
 ) -> io::Result<(AdminSocket, Option<SocketFile>)> {
     let open = || unix::listen(path, BACKLOG, settings.mode, settings.opener.as_ref());
+    // Until the new socket listens: another process that opens its socket here takes one that does not listen yet for
+    // an abandoned one.
+    let _lock = DirectoryLock::of(path);
     let opened: io::Result<(OwnedFd, SocketFile)> = match open() {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
             std::fs::remove_file(path)?;

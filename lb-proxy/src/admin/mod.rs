@@ -24,7 +24,8 @@
 //! | `POST /max_conns?backend=B&max_conns=N[&upstream=U]` | a number, `unlimited`, or `default` |
 //! | `POST /close?backend=B[&upstream=U][&force=1]` | closes the live sessions of a backend, or of an address that is no backend any more |
 //! | `POST /close?id=N[&backend=B][&upstream=U][&force=1]` | closes the live session with this number |
-//! | `POST /log_level?level=L` | the level of the log, if the program lets it be set |
+//! | `GET /log_level` | the level of the log, and what has set it |
+//! | `POST /log_level?level=L` | sets the level of the log, if the program lets it be set |
 //!
 //! A closed session first delivers the bytes that were acknowledged before, as
 //! [`close_sessions`](crate::Handle::close_sessions) does: with a client that does not read, it may last for a minute, or for
@@ -51,8 +52,10 @@
 
 mod access;
 mod answer;
+mod directory_lock;
 mod error;
 mod listener;
+mod listening;
 mod peer;
 mod program;
 mod query;
@@ -64,6 +67,7 @@ mod token;
 
 pub use error::AdminError;
 pub use listener::AdminListener;
+pub use listening::ListeningAdmin;
 pub use program::{ConfigLine, LogLevels};
 pub use server::{Admin, AdminBuilder, AdminServer, DESCRIPTORS, MAX_CONNECTIONS};
 pub use settings::AdminSettings;

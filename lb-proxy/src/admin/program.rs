@@ -1,7 +1,7 @@
 //! What the embedding program adds to the answers.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct ConfigLine {
     /// The file, or another name of the place.
     pub file: String,
-    /// The number of the line, from 1.
+    /// The number of the line, from 1. 0 if the place has no lines.
     pub line: u32,
     /// The line without its end.
     pub text: String,
@@ -33,12 +33,18 @@ pub trait LogLevels: fmt::Debug + Send + Sync {
     /// The level in force, as the status shows it.
     fn level(&self) -> String;
 
-    /// Sets the level until the process ends, the configuration is reloaded, or it is set again. `default` is the
-    /// configuration's.
+    /// Whether there is this level.
     ///
     /// # Errors
     ///
     /// A message that names the levels there are.
+    fn check_level(&self, level: &str) -> Result<(), String>;
+
+    /// Sets the level until the process ends or it is set again. `default` is the configuration's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_level`](Self::check_level).
     fn set_level(&self, level: &str) -> Result<(), String>;
 }
 
@@ -52,9 +58,35 @@ pub(crate) struct Program {
     pub(crate) version: String,
     pub(crate) config: Option<Arc<ConfigFn>>,
     pub(crate) log_levels: Option<Arc<dyn LogLevels>>,
+    /// What has set the level, if not the configuration.
+    log_level_by: Arc<Mutex<Option<String>>>,
 }
 
 impl Program {
+    pub(super) fn new(name: &str, version: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            config: None,
+            log_levels: None,
+            log_level_by: Arc::default(),
+        }
+    }
+
+    pub(crate) fn log_level_by(&self) -> Option<String> {
+        self.lock_by().clone()
+    }
+
+    pub(crate) fn set_log_level_by(&self, by: Option<String>) {
+        *self.lock_by() = by;
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock_by(&self) -> MutexGuard<'_, Option<String>> {
+        let by = self.log_level_by.lock();
+        by.unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn log_level(&self) -> Option<String> {
         self.log_levels.as_ref().map(|levels| levels.level())
     }

@@ -13,6 +13,9 @@ use crate::close_reason::CloseReason;
 pub(crate) enum Failure {
     /// Accepting pauses.
     Accept(AcceptPause),
+    /// The admin server refused a request or a client, for this reason.
+    #[cfg(feature = "admin")]
+    Admin(&'static str),
     /// A client was refused, or lost its backend.
     Client(CloseReason),
     /// An attempt to connect to a backend failed.

@@ -21,6 +21,10 @@ pub const FAILURES_TARGET: &str = "lb_proxy::failures";
 /// that target applies to it as well unless it has one of its own.
 pub const ACCEPT_TARGET: &str = "lb_proxy::failures::accept";
 
+/// The `tracing` target of requests that the admin server refuses: they are no clients of the proxy.
+#[cfg(feature = "admin")]
+const ADMIN_TARGET: &str = "lb_proxy::admin";
+
 /// Logs `count` failures of one kind. The other arguments describe one of them.
 pub(super) fn report(
     kind: &FailureKind,
@@ -42,6 +46,10 @@ pub(super) fn report(
                 AcceptPause::Shortage => "no descriptor or memory",
             };
             warn!(target: ACCEPT_TARGET, listener, pauses = count, reason, error, "Accepting paused");
+        }
+        #[cfg(feature = "admin")]
+        Failure::Admin(reason) => {
+            warn!(target: ADMIN_TARGET, listener, requests = count, reason, client.addr = client, error, "Admin requests refused");
         }
         Failure::Connect(failure) => {
             let reason = match failure {

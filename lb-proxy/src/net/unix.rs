@@ -115,6 +115,12 @@ impl SocketFile {
         }
     }
 
+    /// The file itself, whatever has its name now. `None` if it could not be read.
+    #[cfg(feature = "admin")]
+    pub(crate) const fn id(&self) -> Option<FileId> {
+        self.id
+    }
+
     /// Sets whether the file is left when this is dropped.
     pub(crate) const fn keep(&mut self, keeps: bool) {
         self.keeps = keeps;
@@ -123,10 +129,10 @@ impl SocketFile {
 
 /// The device and the inode of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct FileId(u64, u64);
+pub(crate) struct FileId(u64, u64);
 
 impl FileId {
-    fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let file = fs::symlink_metadata(path)?;
         Ok(Self(file.dev(), file.ino()))
     }

@@ -58,6 +58,10 @@ pub(super) static SERVER_SESSION_BUDGET: Family = Family::new(
     "lb_server_sessions_budget",
     "Sessions that the process has descriptors for. Accepting pauses when they are open.",
 );
+pub(super) static SERVER_SESSION_LIMIT: Family = Family::new(
+    "lb_server_sessions_limit",
+    "Sessions that may be open by configuration. Accepting pauses when they are open.",
+);
 pub(super) static SERVER_RELOADS: Family =
     Family::new("lb_server_reloads", "Reloads of the server, by result.");
 #[cfg(feature = "access-events")]
@@ -269,6 +273,10 @@ pub(super) static SOURCE_AGE: Family = Family::in_seconds(
 pub(super) static SOURCE_STALE: Family = Family::in_seconds(
     "lb_source_stale",
     "Time for which the source has been failing. 0 while it does not fail.",
+);
+pub(super) static SOURCE_RESTORED: Family = Family::new(
+    "lb_source_restored",
+    "Whether the set is that of a saved state, which no answer has replaced yet.",
 );
 pub(super) static SOURCE_NEXT_ATTEMPT: Family = Family::in_seconds(
     "lb_source_next_attempt",

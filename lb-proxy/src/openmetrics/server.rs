@@ -86,5 +86,7 @@ fn write_descriptors(to: &mut Writer<'_>, handle: &Handle) -> fmt::Result {
     to.gauges(&f::SERVER_DESCRIPTOR_LIMIT, limit)?;
     to.gauges(&f::SERVER_DESCRIPTORS_IN_USE, [(NONE, budget.in_use)])?;
     to.gauges(&f::SERVER_DESCRIPTORS_RESERVED, [(NONE, budget.reserve)])?;
-    to.gauges(&f::SERVER_SESSION_BUDGET, [(NONE, budget.sessions)])
+    to.gauges(&f::SERVER_SESSION_BUDGET, [(NONE, budget.sessions)])?;
+    let limit = handle.session_limit().map(|limit| (NONE, limit));
+    to.gauges(&f::SERVER_SESSION_LIMIT, limit)
 }

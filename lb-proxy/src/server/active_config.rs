@@ -58,6 +58,7 @@ impl ActiveConfig {
     /// before [`accept`](Self::accept).
     pub(crate) fn new(
         desired: DesiredState,
+        workers: usize,
         signals: &ShutdownSignals,
         trackers: &Arc<Trackers>,
     ) -> Self {
@@ -65,6 +66,9 @@ impl ActiveConfig {
         let sockets = pending.filter_map(|pending| pending.sockets.as_ref());
         let listening = sockets.map(ListenerSockets::descriptors).sum();
         let descriptors = DescriptorBudget::of_process(listening, desired.reserve);
+        if desired.detailed_metrics {
+            trackers.count_in_detail(workers);
+        }
         let proxy = ProxyState::new(descriptors.sessions, desired.limits, trackers);
         let listeners = ListenerSet::new(desired.listeners, &proxy, signals);
         trackers.hops.set_listeners(listeners.addrs());
@@ -96,6 +100,11 @@ impl ActiveConfig {
         states
             .map(|state| (state.endpoint(), state.route.upstream.clone()))
             .collect()
+    }
+
+    /// The limit on open sessions of the whole proxy.
+    pub(crate) fn session_limit(&self) -> Option<u64> {
+        self.proxy.session_limit()
     }
 
     /// The state of each listener.
@@ -200,6 +209,9 @@ impl ActiveConfig {
         let diff = self.listeners.diff(desired);
         let open_ports = self.listeners.open(desired, &diff, &context.workers)?;
         // No step from here on can fail.
+        if desired.detailed_metrics {
+            context.trackers.count_in_detail(context.workers.len());
+        }
         let listening_before = self.listeners.descriptors();
         // Before a new listener accepts connections for them.
         let upstreams = self.upstreams.replace(

@@ -30,10 +30,7 @@ impl Proxy {
     /// first worker that cannot be started. Nothing stays open then.
     pub async fn bind(self) -> Result<Server, BindError> {
         let signals = ShutdownSignals::new();
-        let trackers = Arc::new(match self.detailed_metrics {
-            true => Trackers::with_detailed_counters(self.workers.count()),
-            false => Trackers::new(),
-        });
+        let trackers = Arc::new(Trackers::new());
         let (pool, workers) = WorkerPool::start(self.workers, &signals, &trackers)
             .map_err(|source| BindError::Worker { source })?;
         let mut desired = DesiredState::new(self, workers.len());
@@ -43,7 +40,7 @@ impl Proxy {
             }
             sleep(RETRY_PAUSE).await;
         }
-        let active = ActiveConfig::new(desired, &signals, &trackers);
+        let active = ActiveConfig::new(desired, workers.len(), &signals, &trackers);
         let context = ServerContext {
             workers,
             signals,

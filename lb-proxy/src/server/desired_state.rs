@@ -16,6 +16,7 @@ pub(crate) struct DesiredState {
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
     pub(crate) tracks_sessions: bool,
+    pub(crate) detailed_metrics: bool,
     /// Descriptors for everything but sessions and listening sockets, those of the workers' runtimes and of probes included.
     pub(crate) reserve: u64,
     pub(crate) shutdown: ShutdownConfig,
@@ -32,6 +33,7 @@ impl DesiredState {
             workers: proxy.workers,
             limits: proxy.limits,
             tracks_sessions: proxy.tracks_sessions,
+            detailed_metrics: proxy.detailed_metrics,
             reserve: proxy.reserve_with(workers).saturating_add(probes),
             shutdown: proxy.shutdown,
             retry: BindRetry::new(proxy.bind_timeout),

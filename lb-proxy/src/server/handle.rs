@@ -21,12 +21,15 @@ use super::reload_history::ReloadRecord;
 use super::report::{ReloadCounts, ReloadReport};
 use super::server_state::ServerState;
 use crate::error::ReloadError;
+#[cfg(feature = "admin")]
+use crate::failures::kind::{Failure, FailureEvent};
 use crate::listener::inheritable::InheritableSockets;
 use crate::live_sessions::{Selection, SessionFilter, SessionList};
 use crate::metrics::{DetailedMetrics, Metrics};
 #[cfg(feature = "metrics")]
 use crate::net::tcp_info::TcpInfo;
 use crate::readiness::Readiness;
+use crate::saved_state::SavedState;
 #[cfg(feature = "admin")]
 use crate::session::dry_run::{DryRun, RouteQuestion};
 #[cfg(feature = "admin")]
@@ -69,6 +72,17 @@ impl Handle {
         let mut phases = self.server.phase.subscribe();
         // The sender lives as long as `self`.
         let _ = phases.wait_for(|now| *now >= phase).await;
+    }
+
+    /// What the server knows and another process may [begin with](Proxy::restore): the last good sets of the sources of all
+    /// upstreams with their ages, and of each backend its health, its failures, its ejections and its slow start. Load, overrides and
+    /// counters are not part of it. O(backends), and allocates.
+    pub fn export_state(&self) -> SavedState {
+        let upstreams = self.upstreams();
+        SavedState {
+            saved: SystemTime::now(),
+            upstreams: upstreams.iter().map(Upstream::export).collect(),
+        }
     }
 
     /// Whether the server should get new connections: the answer to a readiness probe. See [`readiness`](Self::readiness).
@@ -213,6 +227,12 @@ impl Handle {
         self.server.active().listener_states()
     }
 
+    /// Counts a failure, and logs it if its kind is due.
+    #[cfg(feature = "admin")]
+    pub(crate) fn note_failure(&self, failure: Failure, event: &FailureEvent<'_>) {
+        self.server.context.trackers.failures.record(failure, event);
+    }
+
     /// Where `question` would go. See [`DryRun`].
     #[cfg(feature = "admin")]
     pub(crate) async fn dry_run(
@@ -251,6 +271,11 @@ impl Handle {
     /// How many sessions the process has descriptors for.
     pub fn descriptors(&self) -> DescriptorBudget {
         self.server.active().descriptors()
+    }
+
+    /// How many sessions may be open: the [limit](crate::Limits::sessions) of the whole proxy. `None` without one.
+    pub fn session_limit(&self) -> Option<u64> {
+        self.server.active().session_limit()
     }
 
     /// The addresses listened on now, in the order of the description. For a unix socket the
@@ -331,8 +356,8 @@ impl Handle {
         self.server.context.metrics()
     }
 
-    /// The counters by listener, upstream and backend. `None` unless the proxy was built with
-    /// [`detailed_metrics`](crate::ProxyBuilder::detailed_metrics). O(workers × (listeners + upstreams) + backends), and
+    /// The counters by listener, upstream and backend. `None` unless the proxy, or one of a reload, was
+    /// built with [`detailed_metrics`](crate::ProxyBuilder::detailed_metrics). O(workers × (listeners + upstreams) + backends), and
     /// allocates.
     ///
     /// What was removed and has no session any more is listed until a collector of the feature `metrics` has reported it.

@@ -91,7 +91,7 @@ impl ServerState {
     /// The counters by listener, upstream and backend, if the server has them. With `forget`, what was removed and has no
     /// session any more is reported for the last time.
     pub(crate) fn detailed_metrics(&self, forget: bool) -> Option<DetailedMetrics> {
-        let detailed = self.context.trackers.detailed.as_ref()?;
+        let detailed = self.context.trackers.detailed()?;
         let (listeners, upstreams) = {
             let active = self.active();
             (active.endpoints(), active.upstreams())

@@ -75,7 +75,7 @@ impl UpstreamSet {
     pub(crate) fn observe(&self, trackers: &Trackers) {
         self.all()
             .for_each(|upstream| upstream.observe_readiness(&trackers.readiness));
-        if let Some(detailed) = &trackers.detailed {
+        if let Some(detailed) = trackers.detailed() {
             self.all().for_each(|upstream| upstream.count_in(detailed));
         }
     }

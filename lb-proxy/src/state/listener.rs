@@ -80,7 +80,7 @@ impl ListenerState {
         removed: &CancellationToken,
     ) -> Arc<Self> {
         let listening = route.endpoint(addr);
-        let detailed = proxy.trackers.detailed.as_ref();
+        let detailed = proxy.trackers.detailed();
         let counters = detailed.map(|detailed| detailed.listener(listening));
         let state = |route, virtual_servers, limiter| {
             Arc::new(Self {

@@ -47,6 +47,11 @@ impl ProxyState {
             .adjust(&SessionLimit::with_hysteresis(sessions));
     }
 
+    /// The [limit](Limits::sessions) on open sessions.
+    pub(crate) fn session_limit(&self) -> Option<u64> {
+        self.limiter.sessions.as_deref().map(SessionLimit::max)
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -1,6 +1,6 @@
 //! Observations that outlive every reload.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::hops::HopTracker;
 use crate::failures::FailureReports;
@@ -14,8 +14,7 @@ pub(crate) struct Trackers {
     pub(crate) hops: HopTracker,
     /// Signalled when the readiness of the server may have changed.
     pub(crate) readiness: Arc<ReadinessSignal>,
-    /// The counters by listener, upstream and backend, if the proxy counts them.
-    pub(crate) detailed: Option<DetailedCounters>,
+    detailed: OnceLock<DetailedCounters>,
 }
 
 impl Trackers {
@@ -24,16 +23,18 @@ impl Trackers {
             failures: FailureReports::default(),
             hops: HopTracker::new(),
             readiness: ReadinessSignal::new(),
-            detailed: None,
+            detailed: OnceLock::new(),
         }
     }
 
-    /// Trackers with counters by listener, upstream and backend, for this number of workers.
-    pub(crate) fn with_detailed_counters(workers: usize) -> Self {
-        Self {
-            detailed: Some(DetailedCounters::new(workers)),
-            ..Self::new()
-        }
+    /// The counters by listener, upstream and backend, if the proxy counts them.
+    pub(crate) fn detailed(&self) -> Option<&DetailedCounters> {
+        self.detailed.get()
+    }
+
+    /// Counts by listener, upstream and backend from now on, for this number of workers: what is described afterwards.
+    pub(crate) fn count_in_detail(&self, workers: usize) {
+        self.detailed.get_or_init(|| DetailedCounters::new(workers));
     }
 
     /// Writes the reports that are due and drops outdated hops. Each worker calls this every second.

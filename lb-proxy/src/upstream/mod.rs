@@ -17,6 +17,7 @@ pub(crate) mod overrides;
 mod pick;
 mod readiness;
 mod record_transition;
+mod saved;
 pub(crate) mod send_proxy;
 mod setting;
 mod steering;

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+#[cfg(feature = "admin")]
+mod admin_sockets;
 mod drain;
 #[cfg(feature = "admin")]
 mod explain;
@@ -16,3 +18,5 @@ mod readiness;
 mod reload;
 mod reload_upstreams;
 mod removal;
+#[cfg(feature = "saved-state")]
+mod saved_state;

@@ -63,16 +63,14 @@ pub(crate) fn proxy(
             let opened = match inherited.listener(listen, number, upstream)? {
                 SocketMatch::Listener(listener) => *listener,
                 SocketMatch::None => match &listen.unix {
-                    Some(path) => {
-                        let listener = Listener::unix(Arc::clone(path), upstream);
-                        match &state.socket_opener {
-                            Some(opener) => listener.opener(Arc::clone(opener)),
-                            None => listener,
-                        }
-                    }
+                    Some(path) => Listener::unix(Arc::clone(path), upstream),
                     None => Listener::new(listen.addr, upstream),
                 },
                 SocketMatch::Covered => continue,
+            };
+            let opened = match &state.socket_opener {
+                Some(opener) => opened.opener(Arc::clone(opener)),
+                None => opened,
             };
             let others = virtual_servers(listen, stream, |index| sessions.of(index))?;
             let opened = opened

@@ -8,7 +8,7 @@ use super::known::misplaced;
 use super::main::{Config, MainBlock};
 use super::overrides::Overrides;
 use super::pid;
-use super::resolve;
+use super::{resolve, secrets};
 use crate::syntax::error::ConfigError;
 use crate::syntax::include::{ConfFiles, KeptFile};
 use crate::syntax::reader::{Mistake, ReadContext, Reader};
@@ -167,7 +167,7 @@ impl Config {
             Some(path) => path.to_owned(),
             None => context.files.resolve(pid::DEFAULT),
         };
-        let config = resolve::main::config(
+        let mut config = resolve::main::config(
             file,
             main,
             names,
@@ -176,6 +176,8 @@ impl Config {
             warnings,
             &mut errors,
         );
+        let listing = std::mem::take(&mut context.listing);
+        config.listing = config.admin().map(|_| Arc::new(listing));
         if errors.is_empty() {
             Ok(config)
         } else {
@@ -206,5 +208,5 @@ fn first(mut errors: Vec<ConfigError>) -> ConfigError {
 
 fn context(path: &Arc<Path>, prefix: &Path, source: FileSource) -> ReadContext {
     let files = ConfFiles::new(Arc::clone(path), prefix, source);
-    ReadContext::new(files, misplaced)
+    ReadContext::new(files, misplaced, secrets::shown)
 }

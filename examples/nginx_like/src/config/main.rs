@@ -10,10 +10,12 @@ use super::error_log::ErrorLog;
 use super::events::EventsBlock;
 use super::pid::PidPath;
 use super::ready_file::ReadyFileConfig;
+use super::state::StateConfig;
 use super::stream::{Stream, StreamBlock};
 use crate::syntax::directive::Args::{AtLeast, Between, Exactly};
 use crate::syntax::directive::{Block, Directive, Has};
 use crate::syntax::error::{ConfigError, SyntaxError};
+use crate::syntax::listing::Listing;
 use crate::syntax::reader::Reader;
 use crate::syntax::span::{Span, Warning};
 use crate::syntax::statement::Statement;
@@ -45,14 +47,20 @@ pub(crate) struct Config {
     pub(crate) pid: PidPath,
     /// `daemon`, off by default, other than in nginx.
     pub(crate) daemon: bool,
+    /// `lb_upgrade_timeout`, 60 s by default: how long a new binary may take to become ready.
+    pub(crate) lb_upgrade_timeout: Duration,
     /// `lb_ready_file`, ours.
     pub(crate) ready_file: Option<ReadyFileConfig>,
+    /// `lb_state`, ours.
+    pub(crate) state: Option<StateConfig>,
     /// `lb_withdraw_delay`, ours: how long a shutdown by SIGQUIT goes on accepting after the server is no longer ready.
     pub(crate) withdraw_delay: Duration,
     /// `worker_connections`, 512 by default: how many connections one worker holds, those to backends included.
     pub(crate) worker_connections: NonZeroU32,
     /// The `stream` block.
     pub(crate) stream: Option<Stream>,
+    /// What was read, for the admin server. `None` without `lb_admin`.
+    pub(crate) listing: Option<Arc<Listing>>,
     /// What was accepted with reservations.
     pub(crate) warnings: Vec<Warning>,
 }
@@ -100,7 +108,9 @@ pub(crate) struct MainBlock {
     pub(crate) worker_shutdown_timeout: Option<Duration>,
     pub(crate) pid: Option<PathBuf>,
     pub(crate) daemon: Option<bool>,
+    pub(crate) lb_upgrade_timeout: Option<Duration>,
     pub(crate) ready_file: Option<ReadyFileConfig>,
+    pub(crate) state: Option<StateConfig>,
     pub(crate) withdraw_delay: Option<Duration>,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) events: Option<EventsBlock>,
@@ -123,9 +133,17 @@ const MAIN: &[Directive<MainBlock>] = &[
     Directive::block("http", Exactly(0), |main, statement, reader| {
         statement.once(&mut main.http, |_| not_served(statement, reader))
     }),
+    Directive::simple("lb_upgrade_timeout", Exactly(1), |main, statement, _| {
+        statement.once(&mut main.lb_upgrade_timeout, Statement::milliseconds)
+    }),
     Directive::simple("lb_ready_file", AtLeast(1), |main, statement, reader| {
         statement.once(&mut main.ready_file, |statement| {
             ReadyFileConfig::read(statement, reader)
+        })
+    }),
+    Directive::simple("lb_state", AtLeast(1), |main, statement, reader| {
+        statement.once(&mut main.state, |statement| {
+            StateConfig::read(statement, reader)
         })
     }),
     Directive::simple("lb_withdraw_delay", Exactly(1), |main, statement, _| {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::level::LevelOverride;
 use super::path_cache::FileCacheSettings;
 use super::sink::{LogBuffer, Sink};
 use super::syslog::Syslog;
@@ -23,20 +24,37 @@ pub(crate) enum SinkKey {
 
 /// The logs that are open. Cloning gives another handle of the same logs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sinks(Arc<HashMap<SinkKey, Arc<Sink>>>);
+pub(crate) struct Sinks {
+    logs: Arc<HashMap<SinkKey, Arc<Sink>>>,
+    level: Arc<LevelOverride>,
+}
 
 impl Sinks {
     pub(crate) fn get(&self, key: &SinkKey) -> Option<&Arc<Sink>> {
-        self.0.get(key)
+        self.logs.get(key)
+    }
+
+    /// The level of all error logs, if one is set.
+    pub(crate) const fn level(&self) -> &Arc<LevelOverride> {
+        &self.level
+    }
+
+    /// These logs with the level that is set by `level`.
+    pub(crate) fn with_level(mut self, level: &Arc<LevelOverride>) -> Self {
+        self.level = Arc::clone(level);
+        self
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = (&SinkKey, &Arc<Sink>)> {
-        self.0.iter()
+        self.logs.iter()
     }
 }
 
 impl FromIterator<(SinkKey, Arc<Sink>)> for Sinks {
     fn from_iter<I: IntoIterator<Item = (SinkKey, Arc<Sink>)>>(sinks: I) -> Self {
-        Self(Arc::new(sinks.into_iter().collect()))
+        Self {
+            logs: Arc::new(sinks.into_iter().collect()),
+            level: Arc::default(),
+        }
     }
 }

@@ -1,29 +1,45 @@
 //! The admin server of `lb_admin`.
 
+use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lb_core::Endpoint;
 use lb_proxy::Handle;
-use lb_proxy::admin::{Admin, AdminError, AdminListener, AdminServer, AdminSettings, AdminToken};
+use lb_proxy::admin::{
+    Admin, AdminError, AdminListener, AdminServer, AdminSettings, AdminToken, ConfigLine,
+    ListeningAdmin,
+};
+use lb_proxy::errors::{BindError, ReloadError};
+use lb_proxy::settings::InheritableSockets;
 use nix::unistd::Group;
 use prometheus_client::registry::Registry;
 use tracing::error;
 
 use super::error::StartError;
 use super::files::access::FileAccess;
+use super::logs::logging::Logging;
 use crate::config::admin::{AdminAddress, AdminListen};
 use crate::config::main::Config;
+use crate::syntax::listing::Listing;
 
 /// The admin server while it runs.
 #[derive(Debug)]
 pub(crate) struct RunningAdmin {
     admin: Admin,
-    /// The address as the configuration has it, and the server.
-    running: Option<(AdminAddress, AdminServer)>,
+    running: Option<AdminServer>,
+    listing: RunningListing,
 }
+
+/// The configuration that runs, as `/config` shows it.
+type RunningListing = Arc<Mutex<Option<Arc<Listing>>>>;
 
 /// What a configuration needs of the admin server, opened where it is new.
 #[derive(Debug)]
-pub(crate) struct DesiredAdmin(Option<(AdminAddress, Step)>);
+pub(crate) struct DesiredAdmin {
+    server: Option<Step>,
+    listing: Option<Arc<Listing>>,
+}
 
 #[derive(Debug)]
 enum Step {
@@ -34,59 +50,143 @@ enum Step {
 }
 
 impl DesiredAdmin {
-    /// Reads the token, and opens the socket unless a server at `running` has the address. Blocks on files.
+    /// Reads the token, and opens the socket unless the `running` server has it or it is `inherited`. Blocks on files.
     pub(crate) fn open(
         config: &Config,
-        running: Option<&AdminAddress>,
+        running: Option<&ListeningAdmin>,
+        inherited: Option<InheritableSockets>,
         files: &FileAccess,
     ) -> Result<Self, StartError> {
         let Some(listen) = config.admin() else {
-            return Ok(Self(None));
+            return Ok(Self {
+                server: None,
+                listing: None,
+            });
         };
         let settings = settings(listen, |path| files.read_token(path))?;
-        let step = match running == Some(&listen.address) {
+        let step = match running.is_some_and(|running| running.is_at(settings.endpoint())) {
             true => Step::Update(Box::new(settings)),
             false => {
-                let opened = AdminListener::open(&settings);
+                let opened = match inherited {
+                    Some(socket) => AdminListener::inherit(&settings, socket),
+                    None => AdminListener::open_beside(&settings, running),
+                };
                 Step::Open(opened.map_err(StartError::admin(listen))?)
             }
         };
-        Ok(Self(Some((listen.address.clone(), step))))
+        Ok(Self {
+            server: Some(step),
+            listing: config.listing.clone(),
+        })
     }
 }
 
 impl RunningAdmin {
     /// An admin of the server of `handle`, which serves nothing yet.
-    pub(crate) fn new(handle: Handle, registry: Registry) -> Self {
+    pub(crate) fn new(handle: Handle, registry: Registry, logging: &Logging) -> Self {
+        let listing = RunningListing::default();
+        let shown = Arc::clone(&listing);
         let admin = Admin::builder(handle)
             .program("nginx_like", env!("CARGO_PKG_VERSION"))
+            .config(move || {
+                let listing = lock(&shown).clone();
+                listing.iter().flat_map(|listing| lines(listing)).collect()
+            })
+            .log_levels(Arc::new(logging.clone()))
             .registry(registry);
         Self {
             admin: admin.build(),
             running: None,
+            listing,
         }
     }
 
-    pub(crate) fn address(&self) -> Option<&AdminAddress> {
-        self.running.as_ref().map(|(address, _)| address)
+    /// A duplicate of its socket, if it serves.
+    pub(crate) fn listening_socket(&self) -> io::Result<Option<InheritableSockets>> {
+        let running = self.running.as_ref();
+        running.map(AdminServer::listening_socket).transpose()
+    }
+
+    /// Leaves the socket to the process of another binary.
+    pub(crate) fn pause(&mut self) {
+        if let Some(server) = &mut self.running {
+            server.pause();
+        }
+    }
+
+    /// Serves again after a [`pause`](Self::pause). Inside of the server's runtime.
+    pub(crate) fn resume(&mut self) {
+        if let Some(server) = &mut self.running {
+            server.resume();
+        }
+    }
+
+    /// Sets whether the file of a unix socket is left at the end.
+    pub(crate) fn keep_file(&mut self, keep: bool) {
+        if let Some(server) = &mut self.running {
+            server.keep_file(keep);
+        }
+    }
+
+    /// Where the server that runs listens.
+    pub(crate) fn listening(&self) -> Option<ListeningAdmin> {
+        self.running.as_ref().map(AdminServer::listening)
+    }
+
+    /// Says so if the address that cannot be bound is that of the server.
+    pub(crate) fn explain_bind(&self, error: ReloadError) -> StartError {
+        let addr = match &error {
+            ReloadError::Bind(BindError::Listen { addr, .. }) => Some(addr.key()),
+            ReloadError::Bind(BindError::InTheWay { addr, .. }) => Some(*addr),
+            _ => None,
+        };
+        let running = self.running.as_ref().map(AdminServer::endpoint);
+        let is_in_the_way = |running: &&Endpoint| match (running, addr) {
+            (Endpoint::Tcp(running), Some(addr)) => {
+                running.port() == addr.port() && !Endpoint::is_unix_key(addr)
+            }
+            (running, addr) => addr == Some(running.key()),
+        };
+        let admin = running.filter(is_in_the_way).cloned();
+        let source = StartError::from(error);
+        match admin {
+            Some(admin) => StartError::AdminInTheWay {
+                source: Box::new(source),
+                admin,
+            },
+            None => source,
+        }
     }
 
     /// Serves what a configuration asks for, and stops what it does not. Inside of the server's runtime.
     pub(crate) fn apply(&mut self, desired: DesiredAdmin) {
-        match desired.0 {
+        *lock(&self.listing) = desired.listing;
+        match desired.server {
             None => self.running = None,
-            Some((address, Step::Open(listener))) => {
-                self.running = Some((address, self.admin.serve(listener)));
-            }
-            Some((_, Step::Update(settings))) => {
+            Some(Step::Open(listener)) => self.running = Some(self.admin.serve(listener)),
+            Some(Step::Update(settings)) => {
                 let running = self.running.as_ref();
-                let updated = running.map(|(_, server)| server.update(&settings));
+                let updated = running.map(|server| server.update(&settings));
                 if let Some(Err(error)) = updated {
                     error!(%error, "Settings of the admin server not applied");
                 }
             }
         }
     }
+}
+
+/// No code that can panic runs under the lock.
+fn lock(listing: &RunningListing) -> MutexGuard<'_, Option<Arc<Listing>>> {
+    listing.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lines(listing: &Listing) -> Vec<ConfigLine> {
+    let lines = listing.lines().map(|line| {
+        let number = u32::try_from(line.number).unwrap_or(u32::MAX);
+        let text = format!("{:indent$}{}", "", line.text, indent = 4 * line.depth);
+        ConfigLine::new(line.file.display().to_string(), number, text)
+    });
+    lines.collect()
 }
 
 /// What is wrong with the files and the group of `lb_admin`, if something is.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use lb_core::Endpoint;
 use lb_proxy::admin::AdminError;
 use lb_proxy::errors::{BindError, ReloadError};
 
@@ -32,6 +33,10 @@ pub(crate) enum StartError {
         "\"lb_admin\": there is no group \"{name}\": write a group of the system behind \"group=\", in {span}"
     )]
     AdminGroup { name: String, span: Span },
+    #[error(
+        "{source}: the running \"lb_admin {admin}\" listens there until it is removed by a reload of its own"
+    )]
+    AdminInTheWay { source: Box<Self>, admin: Endpoint },
     #[error("{}", bind_failed(.0))]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -80,6 +85,11 @@ pub(crate) enum StartError {
     },
     #[error(transparent)]
     Loop(#[from] Loop),
+    #[error("{call} failed ({}): the upgrade is given up", Os(source))]
+    Upgrade {
+        call: &'static str,
+        source: io::Error,
+    },
 }
 
 impl StartError {
@@ -105,6 +115,11 @@ impl StartError {
             token: listen.token.clone(),
             span: listen.span.clone(),
         }
+    }
+
+    /// The step `call` of an upgrade has failed.
+    pub(crate) fn upgrade(call: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Upgrade { call, source }
     }
 
     /// The file operation named `what` has hung.

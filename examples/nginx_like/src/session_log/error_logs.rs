@@ -10,6 +10,7 @@ use tokio::runtime;
 use tokio::time::sleep;
 
 use crate::config::error_log::LogLevel;
+use crate::logs::level::LevelOverride;
 use crate::logs::line::line;
 use crate::logs::rate::{BucketKey, Client, REPORT_AFTER, StormLimit, Verdict};
 use crate::logs::sink::Sink;
@@ -18,14 +19,20 @@ use crate::logs::sink::Sink;
 #[derive(Clone, Debug)]
 pub(super) struct ErrorLogs {
     logs: Arc<[(LogLevel, Arc<Sink>)]>,
-    /// The least severe level that a log takes.
+    /// The least severe level that a log takes, unless one is set for all.
     least: LogLevel,
+    set: Arc<LevelOverride>,
     /// `None` with `lb_error_log_rate off`.
     limit: Option<Arc<StormLimit>>,
 }
 
 impl ErrorLogs {
-    pub(super) fn new(logs: Vec<(LogLevel, Arc<Sink>)>, is_limited: bool) -> Self {
+    /// `set` is the level of all logs, if there is one.
+    pub(super) fn new(
+        logs: Vec<(LogLevel, Arc<Sink>)>,
+        is_limited: bool,
+        set: &Arc<LevelOverride>,
+    ) -> Self {
         Self {
             least: logs
                 .iter()
@@ -33,13 +40,14 @@ impl ErrorLogs {
                 .min()
                 .unwrap_or(LogLevel::Emerg),
             logs: logs.into(),
+            set: Arc::clone(set),
             limit: is_limited.then(Arc::default),
         }
     }
 
     /// Whether any log takes lines of `level`.
     pub(super) fn take(&self, level: LogLevel) -> bool {
-        !self.logs.is_empty() && level >= self.least
+        !self.logs.is_empty() && level >= self.set.or(self.least)
     }
 
     /// Writes a line, unless a storm of its kind about this client is being counted. Lines below `warn` are not limited:
@@ -74,7 +82,7 @@ impl ErrorLogs {
     fn put(&self, level: LogLevel, message: fmt::Arguments<'_>) {
         let line = line(level, message);
         for (least, sink) in &*self.logs {
-            if level >= *least {
+            if level >= self.set.or(*least) {
                 sink.push(Some(level), line.as_bytes());
             }
         }

@@ -26,6 +26,7 @@ pub(crate) struct SessionLog {
     messages: Messages,
     access: Vec<OpenAccessLog>,
     variables: Arc<Variables>,
+    /// What the access logs need.
     observation: Observation,
 }
 
@@ -58,7 +59,7 @@ impl SessionLog {
         });
         let access: Vec<_> = access.collect();
         let messages = Messages {
-            logs: ErrorLogs::new(errors, settings.core.error_log_rate),
+            logs: ErrorLogs::new(errors, settings.core.error_log_rate, sinks.level()),
             zones: settings
                 .limit_conn
                 .iter()
@@ -100,8 +101,12 @@ impl Hooks for SessionLog {
         logs.any(|log| log.format.has_event() || self.variables.read_first_bytes(log.variables()))
     }
 
+    /// An error log above `info` has no line about sessions that succeed. Its level may be set at run time.
     fn observes(&self) -> Observation {
-        self.observation
+        match self.messages.takes_all() {
+            true => Observation::Everything,
+            false => self.observation,
+        }
     }
 
     fn would_refuse(&self, connection: &Connection, detail: &RefusalDetail) {
@@ -134,12 +139,12 @@ impl Hooks for SessionLog {
     }
 }
 
-/// What the logs need of sessions that succeed. An error log above `info` has no line about them.
+/// What the access logs need of sessions that succeed.
 fn observation(messages: &Messages, access: &[OpenAccessLog]) -> Observation {
     let of_course = |log: &OpenAccessLog| {
         log.has_interim || log.format.has_event() || messages.variables.read_course(log.variables())
     };
-    if messages.takes_all() || access.iter().any(of_course) {
+    if access.iter().any(of_course) {
         Observation::Everything
     } else if access.is_empty() {
         Observation::Failures

@@ -10,6 +10,7 @@ pub(crate) mod glob;
 pub(crate) mod include;
 pub(crate) mod lexer;
 pub(crate) mod lines;
+pub(crate) mod listing;
 pub(crate) mod names;
 pub(crate) mod reader;
 pub(crate) mod recording;

@@ -3,13 +3,14 @@
 //! Directives take effect in the order of the text, as in nginx, so the first mistake in a file is the one reported, unless
 //! the caller asks for all. Only mistakes that concern several blocks are reported after all others.
 
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 use super::{
     directive::{Args, Block, Directive},
     error::{ConfigError, SyntaxError},
     include::ConfFiles,
     lexer::{Item, Lexer},
+    listing::Listing,
     names::Names,
     span::{Span, Warning},
     statement::Statement,
@@ -25,10 +26,17 @@ pub(crate) struct ReadContext {
     pub(crate) names: Names,
     /// The error of a directive in a block that does not have it, by the directive's name.
     misplaced: fn(&str) -> SyntaxError,
+    /// What was read.
+    pub(crate) listing: Listing,
+    /// A word of a statement as the listing shows it.
+    shown: ShownFn,
     /// Whether reading goes on behind a mistake.
     pub(crate) finds_all: bool,
     pub(crate) mistakes: Vec<Mistake>,
 }
+
+/// Returns a word of a statement, by its index, without secrets.
+type ShownFn = fn(&Statement, usize) -> Cow<'_, str>;
 
 /// A statement that was not read.
 #[derive(Debug)]
@@ -39,12 +47,18 @@ pub(crate) struct Mistake {
 }
 
 impl ReadContext {
-    pub(crate) fn new(files: ConfFiles, misplaced: fn(&str) -> SyntaxError) -> Self {
+    pub(crate) fn new(
+        files: ConfFiles,
+        misplaced: fn(&str) -> SyntaxError,
+        shown: ShownFn,
+    ) -> Self {
         Self {
             files,
             warnings: Vec::new(),
             names: Names::default(),
             misplaced,
+            listing: Listing::default(),
+            shown,
             finds_all: false,
             mistakes: Vec::new(),
         }
@@ -201,7 +215,12 @@ impl<'a> Reader<'a> {
                         span: self.here(),
                     };
                     let lines = self.lexer.take_lines();
+                    self.list(&statement, lines.first());
                     let Err(error) = self.read_statement(block, &statement) else {
+                        if opens_block {
+                            let number = self.lexer.line();
+                            self.context.listing.close(&self.file, number);
+                        }
                         continue;
                     };
                     let error = error.in_statement(|| StatementText {
@@ -218,6 +237,21 @@ impl<'a> Reader<'a> {
                 }
                 Item::BlockEnd | Item::End => return Ok(item),
             }
+        }
+    }
+
+    /// Adds a statement that begins in the line `begin` to the listing.
+    fn list(&mut self, statement: &Statement, begin: Option<&usize>) {
+        let number = match (self.is_parameter, begin) {
+            (false, Some(begin)) => *begin,
+            _ => 0,
+        };
+        let ReadContext { listing, shown, .. } = self.context;
+        match statement.name() {
+            "include" if !statement.opens_block => {
+                listing.add_include(&self.file, number, statement.arg());
+            }
+            _ => listing.add(&self.file, number, statement, *shown),
         }
     }
 

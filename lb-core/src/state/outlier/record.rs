@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::OutlierDetection;
 use crate::hash::mix;
 use crate::state::attempt_failure::{AttemptFailure, Ejection};
+use crate::state::memory::EjectionMemory;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use crate::time::Timestamp;
+use crate::time::{TimeOffset, Timestamp};
 
 /// What outlier detection remembers of one backend.
 #[derive(Debug)]
@@ -52,6 +53,33 @@ impl OutlierRecord {
     pub(crate) fn returned_at(&self, now: Timestamp) -> Option<Timestamp> {
         let (until, times) = unpacked(self.ejection.load(Relaxed));
         (times > 0 && until <= now).then_some(until)
+    }
+
+    /// Failures since the last success.
+    pub(crate) fn streak(&self) -> u32 {
+        self.streak.load(Relaxed) & !ANSWERED_STREAK
+    }
+
+    /// What is to be remembered of the ejections at `now`, if there were any.
+    pub(crate) fn memory(&self, now: Timestamp) -> Option<EjectionMemory> {
+        let word = self.ejection.load(Relaxed);
+        let (until, times) = unpacked(word);
+        (times > 0).then(|| {
+            let until = TimeOffset::between(until, now);
+            EjectionMemory::new(times, until, word & OVER != 0)
+        })
+    }
+
+    /// Takes what was remembered, as if it had been answered.
+    pub(crate) fn recall(&self, streak: u32, memory: Option<EjectionMemory>, now: Timestamp) {
+        let answered = if streak > 0 { ANSWERED_STREAK } else { 0 };
+        self.streak
+            .store(streak & !ANSWERED_STREAK | answered, Relaxed);
+        if let Some(memory) = memory.filter(|memory| memory.count > 0) {
+            let over = if memory.over { OVER } else { 0 };
+            let word = packed(memory.until.from(now), memory.count.min(MOST));
+            self.ejection.store(word | over, Relaxed);
+        }
     }
 
     /// Counts a failure. True if there are enough in a row to eject the backend.

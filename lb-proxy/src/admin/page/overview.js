@@ -46,6 +46,7 @@ export class Overview {
     updateTable(byId("counters"), counters.map(([name, count]) => [name, number(count)]), "none");
     byId("log-level").hidden = server.log_level === undefined;
     setText(byId("log-level-now"), server.log_level ?? "");
+    setText(byId("log-level-by"), server.log_level_by === undefined ? "" : `, set by ${server.log_level_by}`);
   }
 }
 
@@ -65,7 +66,8 @@ class Total {
 function totalsOf(server, upstreams, now) {
   const { totals, descriptors } = server;
   const total = (...names) => names.reduce((sum, name) => sum + (totals[name] ?? 0), 0);
-  const room = descriptors.sessions === undefined ? "" : ` of ${number(descriptors.sessions)}`;
+  const most = Math.min(descriptors.sessions ?? Infinity, server.session_limit ?? Infinity);
+  const room = most === Infinity ? "" : ` of ${number(most)}`;
   const backends = upstreams.reduce((sum, upstream) => sum + upstream.backends.length, 0);
   return [
     ["Running for", duration(now - server.started_ms)],

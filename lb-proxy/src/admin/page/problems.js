@@ -37,6 +37,11 @@ function* ofServer(server) {
     const text = `The descriptors are nearly spent: there are enough for ${number(room)} sessions, and more than ${NEARLY_SPENT * 100} % of them are open.`;
     yield { key: "descriptors", severe: true, text };
   }
+  const most = server.session_limit;
+  if (most !== undefined && active >= most * NEARLY_SPENT) {
+    const text = `More than ${NEARLY_SPENT * 100} % of the ${number(most)} sessions that the configuration allows are open. Further clients wait.`;
+    yield { key: "session-limit", severe: true, text };
+  }
 }
 
 function* ofReloads(reloads) {

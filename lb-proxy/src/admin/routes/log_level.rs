@@ -1,24 +1,47 @@
 //! `/log_level`.
 
+use std::sync::Arc;
+
 use lb_core::Escaped;
 use serde_json::json;
-use tracing::info;
+use tracing::{Level, enabled, info};
 
 use super::context::{Answered, RouteContext, RouteRequest};
 use crate::admin::answer::{AdminAnswer, RequestError};
+use crate::admin::program::LogLevels;
 
 pub(super) const PARAMETERS: &[&str] = &["level"];
 
+pub(super) fn get(context: &RouteContext, _: &RouteRequest<'_>) -> Answered {
+    let level = levels(context)?.level();
+    let by = context.program.log_level_by();
+    Ok(AdminAnswer::json(200, &json!({ "level": level, "by": by })))
+}
+
+/// The line about it is logged at whichever of the two levels takes it.
 pub(super) fn set(context: &RouteContext, request: &RouteRequest<'_>) -> Answered {
     let level = request.parameters.required("level")?;
-    let levels = context.program.log_levels.as_ref();
-    let none = || RequestError::not_found("this program does not let its log level be set");
-    let levels = levels.ok_or_else(none)?;
+    let levels = levels(context)?;
     let before = levels.level();
+    levels.check_level(level).map_err(RequestError::bad)?;
+    let log = || info!(by = %Escaped(request.by), before, level = %Escaped(level), "Log level set");
+    let was_enabled = enabled!(Level::INFO);
+    if was_enabled {
+        log();
+    }
     levels.set_level(level).map_err(RequestError::bad)?;
-    info!(by = %Escaped(request.by), before, level = %Escaped(level), "Log level set");
+    if !was_enabled {
+        log();
+    }
+    let by = (level != "default").then(|| request.by.to_owned());
+    context.program.set_log_level_by(by);
     Ok(AdminAnswer::json(
         200,
         &json!({ "level": levels.level(), "before": before }),
     ))
+}
+
+fn levels(context: &RouteContext) -> Result<&Arc<dyn LogLevels>, RequestError> {
+    let none = || RequestError::not_found("this program does not let its log level be set");
+    context.program.log_levels.as_ref().ok_or_else(none)
 }

@@ -21,10 +21,20 @@ use super::status;
 
 pub(super) use context::{RouteContext, RouteRequest};
 
-/// The route of a path.
-pub(super) fn find(path: &str) -> Option<&'static AdminRoute> {
-    let mut all = ROUTES.iter().chain(page::PAGE);
-    all.find(|route| route.path == path)
+/// The route of a path. `writes` is whether the request changes state.
+pub(super) fn find(path: &str, writes: bool) -> Result<&'static AdminRoute, NoRoute> {
+    let all = ROUTES.iter().chain(page::PAGE);
+    let mut at_path = all.filter(|route| route.path == path).peekable();
+    at_path.peek().ok_or(NoRoute::Path)?;
+    let mut fitting = at_path.filter(|route| route.writes == writes);
+    fitting.next().ok_or(NoRoute::Method)
+}
+
+/// Why a request has no route.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NoRoute {
+    Method,
+    Path,
 }
 
 const ROUTES: &[AdminRoute] = &[
@@ -35,6 +45,7 @@ const ROUTES: &[AdminRoute] = &[
         Box::pin(explain::explain(context, request))
     }),
     AdminRoute::get("/livez", &[], |_, _| Ok(AdminAnswer::text(200, "ok\n"))),
+    AdminRoute::get("/log_level", &[], log_level::get),
     AdminRoute::post("/log_level", log_level::PARAMETERS, log_level::set),
     AdminRoute::post("/max_conns", overrides::MAX_CONNS, overrides::max_conns),
     #[cfg(feature = "metrics")]

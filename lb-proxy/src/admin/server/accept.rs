@@ -19,6 +19,7 @@ use tracing::warn;
 use super::connection;
 use super::header_wait::HeaderWait;
 use super::shared::ServerShared;
+use crate::admin::access::AccessError;
 use crate::admin::listener::AdminSocket;
 use crate::admin::peer::AdminPeer;
 
@@ -129,6 +130,7 @@ async fn try_serve(
     match client {
         AcceptedClient::Tcp(stream, peer) => {
             if !shared.rules().admits(peer) {
+                shared.note_refused(peer, AccessError::Address, "connection");
                 return Ok(());
             }
             stream.set_nonblocking(true)?;

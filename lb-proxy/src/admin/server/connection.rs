@@ -7,17 +7,15 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
-    HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use lb_core::Escaped;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
-use tracing::warn;
 
 use super::header_wait::HeaderWait;
 use super::shared::ServerShared;
@@ -25,7 +23,7 @@ use crate::admin::access::{AccessError, AccessHeaders};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::peer::AdminPeer;
 use crate::admin::query::Parameters;
-use crate::admin::routes::{self, RouteRequest};
+use crate::admin::routes::{self, NoRoute, RouteRequest};
 use crate::admin::settings::AdmissionRules;
 
 /// The time in which a client must send the headers of a request, also of the next one on its connection.
@@ -79,6 +77,10 @@ async fn respond(
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
+    // A reload may have taken the network of an open connection away.
+    if !shared.rules().admits(peer) {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let fixed = [
         (CONTENT_TYPE, answer.content_type),
         (CACHE_CONTROL, "no-store"),
@@ -104,15 +106,14 @@ async fn answer(
         Method::POST => true,
         _ => return Err(no_method()),
     };
-    admit(&rules, peer, request.headers(), writes).inspect_err(|error| {
-        let path = Escaped(request.uri().path());
-        warn!(client = %peer, %path, %error, "Admin request refused");
+    admit(&rules, peer, request.headers(), writes).inspect_err(|&error| {
+        let asked = format!("{} {}", request.method(), request.uri().path());
+        shared.note_refused(peer, error, &asked);
     })?;
-    let unknown = || RequestError::not_found("there is nothing here; GET /requests lists all");
-    let route = routes::find(request.uri().path()).ok_or_else(unknown)?;
-    if route.writes != writes {
-        return Err(no_method());
-    }
+    let route = routes::find(request.uri().path(), writes).map_err(|error| match error {
+        NoRoute::Method => no_method(),
+        NoRoute::Path => RequestError::not_found("there is nothing here; GET /requests lists all"),
+    })?;
     let query = request
         .uri()
         .query()
@@ -210,3 +211,6 @@ impl From<AccessError> for RequestError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,12 +33,7 @@ impl Admin {
     pub fn builder(handle: Handle) -> AdminBuilder {
         AdminBuilder {
             handle,
-            program: Program {
-                name: "lb-proxy".to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                config: None,
-                log_levels: None,
-            },
+            program: Program::new("lb-proxy", env!("CARGO_PKG_VERSION")),
             #[cfg(feature = "metrics")]
             registry: None,
         }

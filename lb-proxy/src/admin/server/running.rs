@@ -14,6 +14,7 @@ use tracing::{error, info};
 use super::shared::ServerShared;
 use super::thread::serve_on_a_thread;
 use crate::admin::listener::{AdminListener, AdminSocket, set_owner};
+use crate::admin::listening::ListeningAdmin;
 use crate::admin::routes::RouteContext;
 use crate::admin::settings::AdminSettings;
 use crate::listener::inheritable::InheritableSockets;
@@ -36,8 +37,9 @@ pub struct AdminServer {
 
 impl AdminServer {
     pub(super) fn start(context: Arc<RouteContext>, listener: AdminListener) -> Self {
-        let shared = Arc::new(ServerShared::new(context, &listener.rules));
         let endpoint = listener.endpoint.clone();
+        let shared = ServerShared::new(context, endpoint.clone(), &listener.rules);
+        let shared = Arc::new(shared);
         info!(listener = %endpoint, "Admin server listening");
         let mut server = Self {
             endpoint,
@@ -97,6 +99,15 @@ impl AdminServer {
     /// What it listens on, with the port that the kernel chose.
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Where it listens, for a server that [replaces](AdminListener::open_beside) it.
+    pub fn listening(&self) -> ListeningAdmin {
+        ListeningAdmin {
+            endpoint: self.endpoint.clone(),
+            socket: Arc::downgrade(&self.socket),
+            file: self.file.as_ref().and_then(SocketFile::id),
+        }
     }
 
     /// Applies the token, the networks, the names and the group of `settings`, which must be of the same address: to

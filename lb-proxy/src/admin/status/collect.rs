@@ -81,7 +81,9 @@ fn server(handle: &Handle, program: &Program) -> ServerReport {
             reserve: budget.reserve,
             sessions: budget.limit.map(|_| budget.sessions as u64),
         },
+        session_limit: handle.session_limit(),
         log_level: program.log_level(),
+        log_level_by: program.log_level_by(),
         totals: totals
             .iter()
             .map(|(name, count)| (name.to_owned(), count))

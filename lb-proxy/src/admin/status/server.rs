@@ -27,9 +27,15 @@ pub struct ServerReport {
     pub reasons: Vec<ReadinessReason>,
     /// How the descriptors of the process are divided.
     pub descriptors: DescriptorsReport,
+    /// The limit on open sessions of the configuration; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_limit: Option<u64>,
     /// The log level, if the program reports one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_level: Option<String>,
+    /// What has set the log level, if an operator has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_level_by: Option<String>,
     /// The counters of [`Metrics`](crate::Metrics) by name.
     pub totals: BTreeMap<String, u64>,
 }

@@ -4,7 +4,7 @@ use lb_core::{Backend, Health};
 use lb_proxy::reports::TransitionKind;
 use lb_proxy::{Listener, Proxy};
 use test_support::deadline::eventually;
-use test_support::proxy::{RunningProxy, upstream};
+use test_support::proxy::{RunningProxy, reload, upstream};
 use test_support::sockets::{loopback, refusing};
 
 use super::{Scraped, round_trip, sum, value};
@@ -110,5 +110,33 @@ async fn failures_retries_and_changes_of_health_are_counted_where_they_happen() 
         );
         assert_eq!(value(&scrape, &changes), Some(1.0));
     }
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_reload_begins_to_count_in_detail() {
+    let upstream = upstream([Backend::new(echo(0).await)]);
+    let listen = loopback();
+    let describe = |detailed| {
+        let listener = Listener::new(listen, &upstream);
+        Proxy::builder()
+            .listener(listener)
+            .detailed_metrics(detailed)
+    };
+    let proxy = RunningProxy::run(describe(false)).await;
+    let mut before = proxy.connect().await;
+    round_trip(&mut before, 10).await;
+    assert!(proxy.handle.detailed_metrics().is_none());
+    reload(&proxy, describe(true)).await.unwrap();
+    let mut after = proxy.connect().await;
+    round_trip(&mut after, 100).await;
+    // A later reload goes on counting.
+    reload(&proxy, describe(false)).await.unwrap();
+    round_trip(&mut after, 100).await;
+    drop((before, after));
+    eventually("the ends", || proxy.metrics().active == 0).await;
+    let metrics = proxy.handle.detailed_metrics().unwrap();
+    let listener = &metrics.listeners[0];
+    assert_eq!((listener.accepted, listener.active), (1, 0));
     proxy.end().await;
 }

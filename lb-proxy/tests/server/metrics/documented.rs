@@ -12,7 +12,7 @@ use lb_proxy::balancing::Queue;
 use lb_proxy::events::JsonEvents;
 use lb_proxy::health::{CheckSettings, TcpCheck};
 use lb_proxy::openmetrics::{Format, ServerCollector, encode_all};
-use lb_proxy::{Listener, Proxy, Upstream};
+use lb_proxy::{Limits, Listener, Proxy, Upstream};
 use prometheus_client::registry::Registry;
 use test_support::deadline::eventually;
 use test_support::discovery::{Script, Watch};
@@ -90,7 +90,11 @@ async fn a_scrape_has_every_documented_metric_and_no_other() {
         .unwrap();
     let listener = Listener::new(loopback(), &upstream);
     let proxy = Proxy::builder().listener(listener).upstream(&failing);
-    let proxy = proxy.detailed_metrics(true).track_sessions(true);
+    let limits = Limits::default().sessions(NonZeroUsize::new(100));
+    let proxy = proxy
+        .limits(limits)
+        .detailed_metrics(true)
+        .track_sessions(true);
     let proxy = RunningProxy::run(proxy).await;
     let mut client = proxy.connect().await;
     round_trip(&mut client, 100).await;

@@ -17,6 +17,7 @@ const BY_MESSAGE: &[(&str, &str, &str)] = &[
     ("lb_admin", "invalid port in \"/", "write \"unix:\" in front of a path, as in unix:/run/lb.sock"),
     ("lb_admin", "invalid parameter", "behind its address it takes \"token=FILE\", \"allow=NETWORK\", \"host=NAME\" and \"group=NAME\""),
     ("lb_ready_file", "invalid parameter", "behind its path it takes the numbers \"ready=\", \"not_ready=\" and \"leaving=\", and \"heartbeat=TIME\" of at least 10ms"),
+    ("lb_state", "invalid parameter", "behind its path it takes \"interval=TIME\" and \"max_age=TIME\", each at least 100ms"),
     ("health_check", "invalid parameter \"type=", "the types are \"tcp\", \"http\", \"tls\", \"agent\" and \"node_port\""),
     ("health_check", "invalid parameter \"interval=", INTERVAL),
     ("health_check", "invalid parameter \"fast_interval=", INTERVAL),

@@ -3,6 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::stream;
 use crate::config::main::{Config, MainBlock, WorkerProcesses};
@@ -10,6 +11,8 @@ use crate::config::pid::PidPath;
 use crate::syntax::error::ConfigError;
 use crate::syntax::names::Names;
 use crate::syntax::span::Warning;
+
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 
 const WORKER_CONNECTIONS: NonZeroU32 = NonZeroU32::new(512).expect("not 0");
 
@@ -45,13 +48,16 @@ pub(crate) fn config(
             path: main.pid.unwrap_or_else(default_pid),
         },
         ready_file: main.ready_file,
+        state: main.state,
         withdraw_delay: main.withdraw_delay.unwrap_or_default(),
         daemon: main.daemon.unwrap_or(false),
+        lb_upgrade_timeout: main.lb_upgrade_timeout.unwrap_or(UPGRADE_TIMEOUT),
         worker_connections: main
             .events
             .and_then(|events| events.worker_connections)
             .unwrap_or(WORKER_CONNECTIONS),
         stream,
+        listing: None,
         warnings,
     }
 }

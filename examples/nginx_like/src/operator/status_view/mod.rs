@@ -43,7 +43,8 @@ fn server(server: &ServerReport, now_ms: u64) -> String {
     let age = duration(now_ms.saturating_sub(server.started_ms));
     let ready = if server.ready { "ready" } else { "not ready" };
     let total = |name: &str| server.totals.get(name).copied().unwrap_or_default();
-    let room = match server.descriptors.sessions {
+    let most = [server.descriptors.sessions, server.session_limit];
+    let room = match most.into_iter().flatten().min() {
         Some(sessions) => format!(", at most {sessions} at a time"),
         None => String::new(),
     };
@@ -51,8 +52,12 @@ fn server(server: &ServerReport, now_ms: u64) -> String {
         Some(level) => format!(", log level {level}"),
         None => String::new(),
     };
+    let level_by = match &server.log_level_by {
+        Some(by) => format!(" set by {by}"),
+        None => String::new(),
+    };
     let program = format!(
-        "{} {}, pid {}: {ready}, {} for {age}{level}",
+        "{} {}, pid {}: {ready}, {} for {age}{level}{level_by}",
         server.program, server.program_version, server.pid, server.phase
     );
     let open = usize::try_from(total("active")).unwrap_or(usize::MAX);

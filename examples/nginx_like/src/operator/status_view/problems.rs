@@ -80,6 +80,14 @@ fn of_server(server: &ServerReport, problems: &mut Vec<Problem>) {
         );
         problems.push(Problem::severe(text));
     }
+    if let Some(most) = server.session_limit
+        && active.saturating_mul(100) >= most.saturating_mul(NEARLY_SPENT)
+    {
+        let text = format!(
+            "{active} of the {most} sessions that the configuration allows are open. Further clients wait."
+        );
+        problems.push(Problem::severe(text));
+    }
 }
 
 fn of_reload(last: Option<&ReloadEntry>, now_ms: u64, problems: &mut Vec<Problem>) {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use lb_core::Escaped;
+use lb_proxy::admin::LogLevels;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, error, info};
 use tracing_subscriber::Registry;
@@ -57,6 +58,8 @@ pub(crate) struct Logging {
     /// The logs that were opened. Sessions of earlier configurations keep theirs.
     opened: Arc<Mutex<Opened>>,
     filter: reload::Handle<Targets, Registry>,
+    /// Held while the logs or their levels change, and the filter with them.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Logs {
@@ -107,6 +110,7 @@ impl Logs {
             Ok((key, sink))
         });
         let sinks = opened.collect::<Result<Sinks, StartError>>()?;
+        let sinks = sinks.with_level(self.sinks.level());
         let default = levels
             .is_empty()
             .then_some((SinkKey::Stderr, LogLevel::Notice));
@@ -171,13 +175,23 @@ impl Logs {
             logs,
             opened: Arc::new(Mutex::new(opened)),
             filter: handle,
+            changing: Arc::default(),
         }
     }
 
     /// The messages that at least one of the logs takes.
     fn filter(&self) -> Targets {
-        let levels = self.messages.iter().map(|log| filter(log.level));
-        targets(levels.max().unwrap_or(LevelFilter::OFF), self.has_hooks)
+        let level = self.least_level().map_or(LevelFilter::OFF, filter);
+        targets(level, self.has_hooks)
+    }
+
+    /// The level of the log that takes most messages. `None` without logs.
+    fn least_level(&self) -> Option<LogLevel> {
+        self.messages.iter().map(|log| self.level_of(log)).min()
+    }
+
+    fn level_of(&self, log: &Log) -> LogLevel {
+        self.sinks.level().or(log.level)
     }
 }
 
@@ -189,15 +203,21 @@ impl Logging {
 
     /// Sends all further messages to `logs`.
     pub(crate) fn replace(&self, logs: Logs) {
-        let filter = logs.filter();
         self.note_opened(&logs.sinks);
-        let before = {
+        let before = self.change(|| {
             let mut now = self.logs.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *now, logs)
-        };
-        // Fails only if another subscriber has the messages.
-        let _ = self.filter.reload(filter);
+        });
         before.flush();
+    }
+
+    /// Changes the logs or their levels, and the filter with them.
+    fn change<T>(&self, change: impl FnOnce() -> T) -> T {
+        let _changing = self.changing.lock();
+        let changed = change();
+        // Fails only if another subscriber has the messages.
+        let _ = self.filter.reload(self.now().filter());
+        changed
     }
 
     /// Opens the files again by their names, after a log rotation, also those that only sessions of an earlier configuration
@@ -276,6 +296,36 @@ impl Logging {
     }
 }
 
+impl LogLevels for Logging {
+    /// That of the log that takes most messages.
+    fn level(&self) -> String {
+        let least = self.now().least_level();
+        least.map_or("off", LogLevel::name).to_owned()
+    }
+
+    fn check_level(&self, level: &str) -> Result<(), String> {
+        set_level(level).map(drop)
+    }
+
+    fn set_level(&self, level: &str) -> Result<(), String> {
+        let level = set_level(level)?;
+        self.change(|| self.now().sinks.level().set(level));
+        Ok(())
+    }
+}
+
+/// The level that an operator means. `None` is that of each log.
+fn set_level(level: &str) -> Result<Option<LogLevel>, String> {
+    let named = LogLevel::named(level);
+    match named.is_some() || level == "default" {
+        true => Ok(named),
+        false => Err(format!(
+            "there is no level \"{}\": write debug, info, notice, warn, error, crit, alert or emerg, or default for the levels of the configuration",
+            Escaped(level)
+        )),
+    }
+}
+
 fn opened(sinks: &Sinks) -> impl Iterator<Item = (SinkKey, Weak<Sink>)> {
     let all = sinks.all();
     all.map(|(key, sink)| (key.clone(), Arc::downgrade(sink)))
@@ -325,7 +375,7 @@ struct MessageWriter {
 impl Write for MessageWriter {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
         let logs = self.logs.messages.iter();
-        for log in logs.filter(|log| log.level <= self.level) {
+        for log in logs.filter(|log| self.logs.level_of(log) <= self.level) {
             log.sink.push(Some(self.level), message);
         }
         Ok(message.len())

@@ -4,8 +4,9 @@
 //! is empty or gone for 0 (`lib/track_file.c`, `process_track_file`). So the file is replaced by a rename, is never removed, and
 //! says that the server is not ready before anything else happens.
 //!
-//! The process that replaced the file last owns it: after an upgrade that is the new one, and the old one writes nothing more. A
-//! supervisor changes the file in place.
+//! The process that replaced the file last owns it. During an upgrade the new process replaces it once it accepts, so that the file
+//! says all the time that the service is ready, and the old one takes it back if the new one ends. A supervisor changes the file in
+//! place.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -36,6 +37,8 @@ pub(crate) struct ReadyFile {
     written: Option<File>,
     /// Whether the last attempt failed, which is logged once.
     failed: bool,
+    /// Whether this process writes it, and not that of another binary.
+    owned: bool,
 }
 
 /// What is at the path of the file.
@@ -52,14 +55,36 @@ enum Found {
 impl ReadyFile {
     /// Writes that the server is not ready: the file of a process that was killed may say that it is.
     pub(crate) fn create(config: ReadyFileConfig) -> io::Result<Self> {
-        let mut file = Self {
+        let mut file = Self::deferred(config);
+        file.owned = true;
+        file.write()?;
+        Ok(file)
+    }
+
+    /// A file that the process of the old binary writes until this one [claims](Self::claim) it.
+    pub(crate) const fn deferred(config: ReadyFileConfig) -> Self {
+        Self {
             config,
             wanted: Shown::NotReady,
             written: None,
             failed: false,
-        };
-        file.write()?;
-        Ok(file)
+            owned: false,
+        }
+    }
+
+    /// Leaves the file to the process of another binary.
+    pub(crate) const fn release(&mut self) {
+        self.owned = false;
+    }
+
+    /// Takes the file over from the process of another binary. Replaces it at once if this process is ready; otherwise at the next
+    /// change or beat, because a process that accepts since now has not reported it yet.
+    pub(crate) fn claim(&mut self) {
+        self.owned = true;
+        self.written = None;
+        if self.wanted == Shown::Ready {
+            self.try_write();
+        }
     }
 
     pub(crate) const fn config(&self) -> &ReadyFileConfig {
@@ -79,6 +104,9 @@ impl ReadyFile {
     /// Renews the file's time of change, so that it is known that the process is alive. Writes the file if it does not say what it
     /// should, because a supervisor has changed it, or if it is gone.
     pub(crate) fn beat(&mut self) {
+        if !self.owned {
+            return;
+        }
         match self.find() {
             Found::Foreign => {}
             Found::Own if self.renew().unwrap_or(false) => {}

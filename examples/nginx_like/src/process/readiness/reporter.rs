@@ -1,6 +1,7 @@
 //! The task that reports readiness.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,13 +23,49 @@ const REPORTS: u32 = 3;
 
 /// The readiness file, if there is one. The handler of signals writes to it as well.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SharedReadyFile(Option<Arc<Mutex<ReadyFile>>>);
+pub(crate) struct SharedReadyFile {
+    file: Option<Arc<Mutex<ReadyFile>>>,
+    /// Whether the process of another binary speaks for the service.
+    is_silent: Arc<AtomicBool>,
+}
 
 impl SharedReadyFile {
     /// Writes that the server is not ready.
     pub(crate) fn create(config: Option<&ReadyFileConfig>) -> io::Result<Self> {
         let file = config.cloned().map(ReadyFile::create).transpose()?;
-        Ok(Self(file.map(|file| Arc::new(Mutex::new(file)))))
+        Ok(Self {
+            file: file.map(|file| Arc::new(Mutex::new(file))),
+            is_silent: Arc::default(),
+        })
+    }
+
+    /// Writes nothing before [`claim`](Self::claim): the process of the old binary does.
+    pub(crate) fn deferred(config: Option<&ReadyFileConfig>) -> Self {
+        let file = config.cloned().map(ReadyFile::deferred);
+        Self {
+            file: file.map(|file| Arc::new(Mutex::new(file))),
+            is_silent: Arc::default(),
+        }
+    }
+
+    /// Leaves the file to the process of another binary.
+    pub(crate) fn release(&self) {
+        if let Some(mut file) = self.lock() {
+            file.release();
+        }
+    }
+
+    /// Takes the file over from the process of another binary.
+    pub(crate) fn claim(&self) {
+        if let Some(mut file) = self.lock() {
+            file.claim();
+        }
+    }
+
+    /// Leaves the file and systemd to the process of another binary, because this one ends.
+    pub(crate) fn fall_silent(&self) {
+        self.is_silent.store(true, Relaxed);
+        self.release();
     }
 
     /// Writes that the shutdown has begun: before the first socket closes.
@@ -53,7 +90,7 @@ impl SharedReadyFile {
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, ReadyFile>> {
-        let file = self.0.as_ref()?;
+        let file = self.file.as_ref()?;
         Some(file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -70,8 +107,9 @@ pub(crate) struct ReadinessReporter {
 }
 
 impl ReadinessReporter {
-    pub(crate) fn new(handle: Handle, file: SharedReadyFile) -> Self {
-        let manager = ServiceManager::of_process();
+    /// `is_upgraded`: the process of an old binary started this one.
+    pub(crate) fn new(handle: Handle, file: SharedReadyFile, is_upgraded: bool) -> Self {
+        let manager = ServiceManager::of_process(is_upgraded);
         Self {
             handle,
             file,
@@ -130,7 +168,8 @@ impl ReadinessReporter {
     }
 
     fn manager(&self) -> Option<MutexGuard<'_, ServiceManager>> {
-        let manager = self.manager.as_ref()?;
+        let is_silent = self.file.is_silent.load(Relaxed);
+        let manager = self.manager.as_ref().filter(|_| !is_silent)?;
         Some(manager.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -270,3 +270,44 @@ async fn sessions_are_listed_by_filter_and_limit() {
         "{wrong}"
     );
 }
+
+#[tokio::test]
+async fn the_configuration_that_runs_and_the_log_level_are_printed_and_set() {
+    let server = Administered::start("server {\n\tlisten LISTEN;\n\treturn \"a b\";\n}").await;
+    let config = server.ask(&["config"]).stdout(0);
+    let conf = server.conf();
+    assert!(
+        config.starts_with(&format!("# {}\n", conf.display())),
+        "{config}"
+    );
+    let listen = format!("listen {};", server.proxy.addr);
+    let line = cells(&config, &listen);
+    let text = std::fs::read_to_string(&conf).unwrap();
+    let number = text
+        .lines()
+        .position(|line| line.contains(&listen))
+        .unwrap()
+        + 1;
+    assert_eq!(line, [&*number.to_string(), &*listen]);
+    assert!(server.json(&["config"])["lines"].as_array().unwrap().len() > 5);
+
+    assert_eq!(server.ask(&["log-level"]).stdout(0), "info\n");
+    assert_eq!(
+        server.ask(&["log-level", "error"]).stdout(0),
+        "error (before: info)\n"
+    );
+    let level = server.ask(&["log-level"]).stdout(0);
+    assert!(level.starts_with("error (set by uid "), "{level}");
+    assert!(
+        server
+            .ask(&["status"])
+            .stdout(0)
+            .contains(", log level error set by uid ")
+    );
+    assert_eq!(server.json(&["log-level", "default"])["level"], "info");
+    let wrong = server.ask(&["log-level", "loud"]).stderr(2);
+    assert!(
+        wrong.contains("loud") && wrong.contains("notice"),
+        "{wrong}"
+    );
+}

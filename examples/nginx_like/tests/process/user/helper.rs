@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{USER, field, helper, is_root, node, run, runs, shared_dir, uid};
+use crate::hung_files::make_fifo;
 use crate::proxy::{NginxLike, write_conf};
 use crate::sockets::{Conversation, Reserved, ask, eventually};
 
@@ -53,12 +54,25 @@ async fn a_reload_reads_a_token_that_only_the_superuser_may_read() {
     proxy.reload(&user, &stream).await;
     assert_eq!(
         (drain(first).await, drain(second).await),
-        (refused, admitted)
+        (refused, admitted.clone())
     );
     fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
     proxy.signal(Signal::HUP);
     let error = format!("\"lb_admin\": the token file {} must be", token.display());
     proxy.logged(&error).await;
+
+    // Nothing waits for a writer: the next reload is applied.
+    fs::remove_file(&token).unwrap();
+    make_fifo(&token);
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    proxy.signal(Signal::HUP);
+    let error = format!("the token file {} is no regular file", token.display());
+    proxy.logged(&error).await;
+    assert_eq!(drain(second).await, admitted);
+    fs::remove_file(&token).unwrap();
+    write(first);
+    proxy.reload(&user, &stream).await;
+    assert_eq!(drain(first).await, admitted);
 }
 
 #[tokio::test]

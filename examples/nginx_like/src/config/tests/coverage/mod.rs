@@ -85,15 +85,47 @@ const READ_WITHOUT_EFFECT: &[&str] = &[
 ];
 
 /// Directives of nginx_like that nginx does not have.
-const OURS: &[&str] = &[
-    "kubernetes",
-    "kubernetes_pods",
-    "lb_admin",
-    "lb_error_log_rate",
-    "lb_essential",
-    "lb_forgive",
-    "lb_ready_file",
-    "lb_withdraw_delay",
+const OURS: &[(&str, &str)] = &[
+    (
+        "kubernetes",
+        "servers of a Service of Kubernetes, or of nodes at its port",
+    ),
+    (
+        "kubernetes_pods",
+        "servers of the pods with a label, on ports of their nodes",
+    ),
+    (
+        "lb_admin",
+        "an HTTP server for operators: metrics, status, explanations, sessions, drain and weight",
+    ),
+    (
+        "lb_error_log_rate",
+        "whether lines about a storm of failures are counted instead of written",
+    ),
+    (
+        "lb_essential",
+        "whether the readiness waits for the upstream",
+    ),
+    (
+        "lb_forgive",
+        "whether servers that failed because this machine was cut off are used again at once",
+    ),
+    (
+        "lb_ready_file",
+        "a file with a number that says whether the process is ready",
+    ),
+    (
+        "lb_state",
+        "a file from which the next process begins while name servers and the API server are dead",
+    ),
+    (
+        "lb_upgrade_timeout",
+        "how long a new binary may take to become ready",
+    ),
+    (
+        "lb_withdraw_delay",
+        "how long a shutdown waits after it is not ready any more",
+    ),
 ];
 
 /// The reason why a directive has no effect, if there is one.
@@ -162,6 +194,8 @@ says where a supported directive differs. A test writes this file from the table
 - **without effect**: accepted, because it only tunes how nginx works inside; `-t` warns of it.
 - **never**: an error that says what to do instead.
 
+The last table has the directives that nginx does not have.
+
 TLS is not ended: `listen … ssl` and `proxy_ssl on` are refused, and other directives of TLS have no effect. UDP is not balanced: `listen … udp` is refused.
 
 "
@@ -186,6 +220,20 @@ TLS is not ended: `listen … ssl` and `proxy_ssl on` are refused, and other dir
                 code(&note)
             );
         }
+    }
+    rows += "\n## nginx_like's own\n\n| directive | in | |\n|---|---|---|\n";
+    for (name, what) in OURS {
+        let tables = tables().into_iter();
+        let blocks: BTreeSet<_> = tables
+            .filter(|(_, known, _)| known == name)
+            .map(|(block, ..)| block)
+            .collect();
+        assert!(!blocks.is_empty(), "{name} is nowhere");
+        let blocks: Vec<_> = blocks
+            .iter()
+            .map(|block| format!("{block:?}").to_lowercase())
+            .collect();
+        rows += &format!("| `{name}` | {} | {what} |\n", blocks.join(", "));
     }
     let counts = counts.map(|(status, count)| format!("{count} {status}"));
     text += &format!("{}.\n", counts.join(", "));
@@ -219,7 +267,9 @@ fn the_page_is_what_the_tables_say() {
 
 #[test]
 fn every_directive_of_the_tables_is_one_of_nginx_or_of_our_own() {
-    let known: BTreeSet<_> = directives().chain(OURS.iter().copied()).collect();
+    let known: BTreeSet<_> = directives()
+        .chain(OURS.iter().map(|(name, _)| *name))
+        .collect();
     for (_, name, _) in tables() {
         assert!(
             known.contains(name),

@@ -1,0 +1,116 @@
+use std::net::{Ipv4Addr, SocketAddr};
+
+use lb_core::{Endpoint, Snapshot};
+use test_support::log::Capture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::admin::program::Program;
+use crate::admin::routes::RouteContext;
+use crate::{Proxy, Server, Upstream};
+
+/// A connection of a client at an address that only a rule admits.
+struct ConnectedClient {
+    stream: DuplexStream,
+    shared: Arc<ServerShared>,
+    served: JoinHandle<()>,
+    _server: Server,
+}
+
+fn rules(allow: &[&str]) -> AdmissionRules {
+    AdmissionRules {
+        allow: allow.iter().map(|text| text.parse().unwrap()).collect(),
+        ..AdmissionRules::default()
+    }
+}
+
+impl ConnectedClient {
+    async fn connect() -> Self {
+        let upstream = Upstream::builder("u").fixed(&Snapshot::default()).unwrap();
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let proxy = Proxy::builder().listen(listen, &upstream).build().unwrap();
+        let server = proxy.bind().await.unwrap();
+        let context = Arc::new(RouteContext {
+            handle: server.handle(),
+            program: Program::new("test", "1"),
+            #[cfg(feature = "metrics")]
+            registry: prometheus_client::registry::Registry::default(),
+        });
+        let endpoint = Endpoint::Tcp(([0, 0, 0, 0], 9446).into());
+        let shared = ServerShared::new(context, endpoint, &rules(&["10.0.0.0/8"]));
+        let shared = Arc::new(shared);
+        let (stream, other) = duplex(64 * 1024);
+        let peer = AdminPeer::Tcp(([10, 0, 0, 1], 7).into());
+        let serving = Arc::clone(&shared);
+        let served = tokio::spawn(async move {
+            let wait = HeaderWait::new(Arc::new(Notify::new()));
+            serve(other, peer, serving, &wait).await;
+        });
+        Self {
+            stream,
+            shared,
+            served,
+            _server: server,
+        }
+    }
+
+    /// The head of the answer.
+    async fn ask(&mut self, request: &str) -> String {
+        let request = format!("{request} HTTP/1.1\r\nhost: 10.0.0.9\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\n}") && !answer.ends_with(b"ok\n") && !answer.ends_with(b"\"}") {
+            let read = self.stream.read_buf(&mut answer).await.unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
+        }
+        String::from_utf8(answer).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_open_connection_loses_the_network_that_a_reload_takes_away() {
+    let mut client = ConnectedClient::connect().await;
+    for _ in 0..2 {
+        let answer = client.ask("GET /livez").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+    client.shared.set_rules(&rules(&["11.0.0.0/8"]));
+    let answer = client.ask("GET /livez").await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert_eq!(client.stream.read(&mut [0]).await.unwrap(), 0);
+    client.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn refused_requests_are_logged_by_their_reason_and_then_counted() {
+    let log = Capture::install();
+    let mut client = ConnectedClient::connect().await;
+    log.take();
+    for _ in 0..50 {
+        let answer = client.ask("POST /drain?backend=x").await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    let lines = log.take();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for part in [
+        "WARN",
+        "Admin requests refused",
+        "listener=0.0.0.0:9446",
+        "requests=1",
+        "no token is set",
+        "client.addr=10.0.0.1:7",
+        "POST /drain",
+    ] {
+        assert!(lines[0].contains(part), "{part} is not in {lines:?}");
+    }
+    // Another reason is not hidden by the first one.
+    client.shared.set_rules(&rules(&[]));
+    client.ask("POST /drain?backend=x").await;
+    let lines = log.take();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("reason=\"address\""), "{lines:?}");
+}

@@ -1,0 +1,118 @@
+//! The sockets of admin servers: those that follow one another, and processes that race for one.
+
+use std::net::SocketAddr;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Barrier;
+use std::thread;
+
+use lb_core::Endpoint;
+use lb_proxy::Proxy;
+use lb_proxy::admin::{Admin, AdminListener, AdminServer, AdminSettings};
+use socket2::{Domain, Socket, Type};
+use test_support::nodes::listening;
+use test_support::proxy::{RunningProxy, round_robin};
+use test_support::sockets::loopback;
+
+use crate::admin::tcp;
+
+fn at(addr: SocketAddr) -> AdminSettings {
+    AdminSettings::tcp(addr).allow("127.0.0.0/8".parse().unwrap())
+}
+
+async fn livez(server: &AdminServer) -> u16 {
+    let port = server.endpoint().key().port();
+    let addr = ([127, 0, 0, 1], port).into();
+    tcp(addr, "GET", "/livez", "host: localhost\r\n")
+        .await
+        .status
+}
+
+/// The address that a socket of another program which shares what it can cannot have.
+fn is_closed(addr: SocketAddr) -> bool {
+    let other = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
+    other.set_reuse_address(true).unwrap();
+    other.set_reuse_port(true).unwrap();
+    other.bind(&addr.into()).is_err()
+}
+
+#[tokio::test]
+async fn a_server_moves_to_an_address_that_overlaps() {
+    let upstream = round_robin("u", listening("u").await);
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
+    let admin = Admin::builder(proxy.handle.clone()).build();
+    let mut server = admin.serve(AdminListener::open(&at(loopback())).unwrap());
+    let port = server.endpoint().key().port();
+    for ip in [[0, 0, 0, 0], [127, 0, 0, 1], [0, 0, 0, 0]] {
+        let settings = at((ip, port).into());
+        let running = server.listening();
+        assert!(!running.is_at(settings.endpoint()));
+        // A listener that is not served in the end leaves the running server alone.
+        drop(AdminListener::open_beside(&settings, Some(&running)).unwrap());
+        assert_eq!(livez(&server).await, 200);
+        let next = AdminListener::open_beside(&settings, Some(&running)).unwrap();
+        let before = std::mem::replace(&mut server, admin.serve(next));
+        before.stop().await;
+        assert_eq!(livez(&server).await, 200);
+        assert!(server.listening().is_at(settings.endpoint()));
+        assert!(is_closed((ip, port).into()), "{ip:?}");
+    }
+    // Without the running server, or at an address of another program, it is in use.
+    let other = at(([127, 0, 0, 1], port).into());
+    AdminListener::open(&other).unwrap_err();
+    let foreign = std::net::TcpListener::bind(loopback()).unwrap();
+    let foreign = at(foreign.local_addr().unwrap());
+    AdminListener::open_beside(&foreign, Some(&server.listening())).unwrap_err();
+    server.stop().await;
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_server_is_known_by_every_name_of_its_file() {
+    let upstream = round_robin("u", listening("u").await);
+    let proxy = RunningProxy::run(Proxy::builder().listen(loopback(), &upstream)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (real, link) = (dir.path().join("run"), dir.path().join("var"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let path = real.join("lb.sock");
+    let listener = AdminListener::open(&AdminSettings::unix(path.as_path())).unwrap();
+    let server = Admin::builder(proxy.handle.clone()).build().serve(listener);
+    let is_at = |path: std::path::PathBuf| {
+        let endpoint = Endpoint::Unix(path.into());
+        server.listening().is_at(&endpoint)
+    };
+    assert!(is_at(path.clone()) && is_at(link.join("lb.sock")));
+    assert!(!is_at(real.join("other.sock")));
+    std::fs::remove_file(&path).unwrap();
+    assert!(!is_at(path.clone()));
+    let replaced = UnixListener::bind(&path).unwrap();
+    assert!(!is_at(path.clone()));
+    server.stop().await;
+    assert!(path.exists(), "the file of another program is left");
+    drop(replaced);
+    proxy.end().await;
+}
+
+/// Of processes that find the file of one that died, one gets the name, and no other takes it away again.
+#[test]
+fn one_of_several_processes_replaces_an_abandoned_socket() {
+    const RACERS: usize = 4;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lb.sock");
+    for _ in 0..100 {
+        let _ = std::fs::remove_file(&path);
+        drop(UnixListener::bind(&path).unwrap());
+        let start = Barrier::new(RACERS);
+        let race = || {
+            start.wait();
+            AdminListener::open(&AdminSettings::unix(path.as_path()))
+        };
+        let opened = thread::scope(|scope| {
+            let racers: Vec<_> = (0..RACERS).map(|_| scope.spawn(race)).collect();
+            let opened = racers.into_iter().map(|racer| racer.join().unwrap());
+            opened.filter_map(Result::ok).collect::<Vec<_>>()
+        });
+        assert_eq!(opened.len(), 1);
+        UnixStream::connect(&path).unwrap();
+    }
+}
