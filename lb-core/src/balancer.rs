@@ -7,12 +7,12 @@ use crate::backend::{Health, Priority};
 use crate::lease::pick::Pick;
 use crate::membership::compiled_tier::CompiledTier;
 use crate::membership::explain::Explanation;
-use crate::membership::outage::ForgivenEjections;
 use crate::membership::published::Published;
 use crate::membership::set::BackendSet;
 use crate::pick::request::{PickError, PickRequest};
 use crate::policy::Policy;
 use crate::rng::Rng;
+use crate::state::outage::ForgivenEjections;
 use crate::time::Timestamp;
 use crate::updater::Updater;
 

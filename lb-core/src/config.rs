@@ -1,7 +1,7 @@
 //! The settings of a balancer around its policy.
 
 use crate::backend::Health;
-use crate::membership::outage::CommonOutage;
+use crate::state::outage::CommonOutage;
 use crate::state::outlier::OutlierDetection;
 use crate::tiers::slow_start::SlowStart;
 use crate::tiers::subset::Subset;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::Membership;
-use super::outage::Outage;
 use crate::backend::{AdminState, Backend, Health, Weight};
 use crate::escaped::Escaped;
 use crate::lease::reference::StateRef;
@@ -13,6 +12,7 @@ use crate::pick::dry_run::DryRun;
 use crate::pick::request::PickRequest;
 use crate::rng::Rng;
 use crate::state::backend_state::BackendState;
+use crate::state::outage::Outage;
 use crate::tiers::generation::Generation;
 use crate::tiers::slot::Slot;
 use crate::time::Timestamp;

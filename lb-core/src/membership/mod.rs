@@ -12,10 +12,10 @@ mod build;
 mod choose;
 pub(crate) mod compiled_tier;
 pub(crate) mod explain;
-pub(crate) mod outage;
 pub(crate) mod published;
 pub(crate) mod registry;
 pub(crate) mod set;
+pub(crate) mod trial;
 
 /// All backends with their state, and the tiers that picks are made from.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Membership;
-use super::outage::Outage;
 use crate::state::attempt_failure::AttemptFailure;
 use crate::state::backend_state::BackendState;
+use crate::state::outage::Outage;
 use crate::state::owner::Owner;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};

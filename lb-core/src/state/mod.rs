@@ -10,6 +10,7 @@ pub(crate) mod health_word;
 pub(crate) mod in_flight_ages;
 pub(crate) mod index_position;
 pub(crate) mod memory;
+pub(crate) mod outage;
 pub(crate) mod outlier;
 pub(crate) mod owner;
 pub(crate) mod peak_ewma;
