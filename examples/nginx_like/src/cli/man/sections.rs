@@ -116,6 +116,11 @@ pub(super) const DIRECTIVES: ManSection = ManSection {
             "In stream and server: whether a storm of equal lines in the error log is cut. Default: on.",
         ),
         (
+            "lb_forgive on | off;",
+            "In upstream: whether ejections end at once that an outage of this machine's own link, address or route caused. \
+             Default: on. With off an ejection lasts for its fail_timeout, as in nginx.",
+        ),
+        (
             "lb_essential;",
             "In upstream: the server is not ready while this upstream has no usable server.",
         ),
