@@ -10,7 +10,7 @@ use super::context::{Answered, RouteContext, RouteRequest};
 use super::listeners::{TargetListener, listener};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::{Parameters, invalid};
-use crate::admin::status::{as_millis, verdict_name};
+use crate::admin::status::as_millis;
 use crate::balancing::HashKey;
 use crate::events::Connection;
 use crate::session::dry_run::{Destination, RouteQuestion, RouteStep};
@@ -175,7 +175,7 @@ fn answer(upstream: &Upstream, explanation: &Explanation, key: Option<String>) -
             endpoint: backend.endpoint().to_string(),
             name: backend.name.as_deref().map(str::to_owned),
             source: backend.source.as_deref().map(str::to_owned),
-            verdict: verdict_name(explained.verdict),
+            verdict: explained.verdict.as_str(),
             ejected_ms,
             chosen: chosen == Some(backend.addr),
             priority: backend.priority.get(),

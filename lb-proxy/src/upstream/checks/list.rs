@@ -10,10 +10,14 @@ use rustix::process::{Resource, getrlimit};
 use super::record::CheckRecords;
 use crate::health::{CheckSettings, CheckState, CheckStatus, HealthCheck, ProbeSource};
 
-/// A check of an upstream, as it was described. Two are equal if their `Debug` texts and their settings are.
+/// How many bytes of the name of a check are used.
+const LONGEST_NAME: usize = 100;
+
+/// A check of an upstream, as it was described. Two are equal if their names, `Debug` texts and settings are.
 #[derive(Clone, Debug)]
 pub(crate) struct DescribedCheck {
     pub(crate) check: Arc<dyn HealthCheck>,
+    /// Unique in the upstream.
     pub(crate) name: Arc<str>,
     /// Its `Debug` text.
     pub(crate) identity: Arc<str>,
@@ -21,9 +25,15 @@ pub(crate) struct DescribedCheck {
 }
 
 impl DescribedCheck {
-    pub(crate) fn new(check: impl HealthCheck, settings: CheckSettings) -> Self {
+    /// A check beside `others`, with a name that none of them has.
+    pub(crate) fn beside(
+        others: &[Self],
+        check: impl HealthCheck,
+        settings: CheckSettings,
+    ) -> Self {
+        let wanted = settings.name.as_deref().unwrap_or_else(|| check.name());
         Self {
-            name: check.name().into(),
+            name: unique_name(others, wanted).into(),
             identity: format!("{check:?}").into(),
             check: Arc::new(check),
             settings,
@@ -33,8 +43,24 @@ impl DescribedCheck {
 
 impl PartialEq for DescribedCheck {
     fn eq(&self, other: &Self) -> bool {
-        self.identity == other.identity && self.settings == other.settings
+        self.name == other.name
+            && self.identity == other.identity
+            && self.settings == other.settings
     }
+}
+
+/// The beginning of `wanted`, with a number if one of `others` has that name.
+fn unique_name(others: &[DescribedCheck], wanted: &str) -> String {
+    let longest = LONGEST_NAME.min(wanted.len());
+    let end = (0..=longest)
+        .rev()
+        .find(|&end| wanted.is_char_boundary(end));
+    let begin = &wanted[..end.unwrap_or(0)];
+    let is_taken = |name: &str| others.iter().any(|other| *other.name == *name);
+    let numbered = (2_usize..).map(|n| format!("{begin} #{n}"));
+    let mut names = std::iter::once(begin.to_owned()).chain(numbered);
+    let free = names.find(|name| !is_taken(name));
+    free.expect("there are more numbers than checks")
 }
 
 /// A check that runs, and what it found of each backend.
@@ -180,4 +206,37 @@ pub(crate) fn most_probes() -> usize {
     most.map_or(usize::MAX, |most| {
         usize::try_from(most).unwrap_or(usize::MAX).max(1)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::TcpCheck;
+
+    #[test]
+    fn no_two_checks_of_an_upstream_have_one_name() {
+        let mut checks = Vec::new();
+        let long = "\u{e9}".repeat(LONGEST_NAME);
+        for name in [
+            None,
+            None,
+            Some("tcp #2"),
+            Some("a"),
+            Some("tcp"),
+            Some(&long),
+            Some(&long),
+        ] {
+            let settings = match name {
+                Some(name) => CheckSettings::default().name(name),
+                None => CheckSettings::default(),
+            };
+            let check = DescribedCheck::beside(&checks, TcpCheck::new(), settings);
+            checks.push(check);
+        }
+        let names: Vec<_> = checks.iter().map(|check| &*check.name).collect();
+        let cut = "\u{e9}".repeat(LONGEST_NAME / 2);
+        let second = format!("{cut} #2");
+        let expected = ["tcp", "tcp #2", "tcp #2 #2", "a", "tcp #3", &cut, &second];
+        assert_eq!(names, expected);
+    }
 }
