@@ -1,5 +1,6 @@
 //! The checks of an upstream, as they were described and as they run.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use crate::health::{CheckSettings, CheckState, CheckStatus, HealthCheck, ProbeSo
 /// How many bytes of the name of a check are used.
 const LONGEST_NAME: usize = 100;
 
-/// A check of an upstream, as it was described. Two are equal if their names, `Debug` texts and settings are.
+/// A check of an upstream, as it was described. Two are equal if their `Debug` texts and their settings are.
 #[derive(Clone, Debug)]
 pub(crate) struct DescribedCheck {
     pub(crate) check: Arc<dyn HealthCheck>,
@@ -32,35 +33,38 @@ impl DescribedCheck {
         settings: CheckSettings,
     ) -> Self {
         let wanted = settings.name.as_deref().unwrap_or_else(|| check.name());
+        let is_taken = |name: &str| others.iter().any(|other| *other.name == *name);
         Self {
-            name: unique_name(others, wanted).into(),
+            name: unique_name(wanted, is_taken),
             identity: format!("{check:?}").into(),
             check: Arc::new(check),
             settings,
         }
     }
+
+    fn wanted_name(&self) -> &str {
+        let name = self.settings.name.as_deref();
+        name.unwrap_or_else(|| self.check.name())
+    }
 }
 
 impl PartialEq for DescribedCheck {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.identity == other.identity
-            && self.settings == other.settings
+        self.identity == other.identity && self.settings == other.settings
     }
 }
 
-/// The beginning of `wanted`, with a number if one of `others` has that name.
-fn unique_name(others: &[DescribedCheck], wanted: &str) -> String {
+/// The beginning of `wanted`, with a number if that name is taken.
+fn unique_name(wanted: &str, is_taken: impl Fn(&str) -> bool) -> Arc<str> {
     let longest = LONGEST_NAME.min(wanted.len());
     let end = (0..=longest)
         .rev()
         .find(|&end| wanted.is_char_boundary(end));
     let begin = &wanted[..end.unwrap_or(0)];
-    let is_taken = |name: &str| others.iter().any(|other| *other.name == *name);
     let numbered = (2_usize..).map(|n| format!("{begin} #{n}"));
     let mut names = std::iter::once(begin.to_owned()).chain(numbered);
     let free = names.find(|name| !is_taken(name));
-    free.expect("there are more numbers than checks")
+    free.expect("there are more numbers than checks").into()
 }
 
 /// A check that runs, and what it found of each backend.
@@ -145,12 +149,20 @@ impl CheckList {
             .iter()
             .map(|new| take(&|old| old == new))
             .collect();
+        // One that goes on keeps its name, even if the names of those in front of it have changed.
+        let kept = same.iter().flatten();
+        let mut names: HashSet<_> = kept.map(|kept| Arc::clone(&kept.described.name)).collect();
         for (described, same) in described.iter().zip(same) {
             running.push(same.unwrap_or_else(|| {
+                let mut described = described.clone();
+                if names.contains(&described.name) {
+                    described.name = unique_name(described.wanted_name(), |n| names.contains(n));
+                }
+                names.insert(Arc::clone(&described.name));
                 let alike = take(&|old| old.identity == described.identity);
                 let records = alike.map(|alike| std::mem::take(&mut *alike.records()));
                 let records = records.unwrap_or_default();
-                Arc::new(RunningCheck::new(described.clone(), records))
+                Arc::new(RunningCheck::new(described, records))
             }));
         }
     }
