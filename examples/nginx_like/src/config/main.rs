@@ -106,11 +106,11 @@ pub(crate) struct MainBlock {
     pub(crate) worker_priority: Option<i32>,
     pub(crate) worker_rlimit_core: Option<u64>,
     pub(crate) worker_shutdown_timeout: Option<Duration>,
-    pub(crate) pid: Option<PathBuf>,
+    pub(crate) pid: Option<(PathBuf, Span)>,
     pub(crate) daemon: Option<bool>,
     pub(crate) lb_upgrade_timeout: Option<Duration>,
-    pub(crate) ready_file: Option<ReadyFileConfig>,
-    pub(crate) state: Option<StateConfig>,
+    pub(crate) ready_file: Option<(ReadyFileConfig, Span)>,
+    pub(crate) state: Option<(StateConfig, Span)>,
     pub(crate) withdraw_delay: Option<Duration>,
     pub(crate) error_logs: Vec<ErrorLog>,
     pub(crate) events: Option<EventsBlock>,
@@ -138,12 +138,14 @@ const MAIN: &[Directive<MainBlock>] = &[
     }),
     Directive::simple("lb_ready_file", AtLeast(1), |main, statement, reader| {
         statement.once(&mut main.ready_file, |statement| {
-            ReadyFileConfig::read(statement, reader)
+            let file = ReadyFileConfig::read(statement, reader)?;
+            Ok((file, statement.span.clone()))
         })
     }),
     Directive::simple("lb_state", AtLeast(1), |main, statement, reader| {
         statement.once(&mut main.state, |statement| {
-            StateConfig::read(statement, reader)
+            let file = StateConfig::read(statement, reader)?;
+            Ok((file, statement.span.clone()))
         })
     }),
     Directive::simple("lb_withdraw_delay", Exactly(1), |main, statement, _| {
@@ -154,7 +156,8 @@ const MAIN: &[Directive<MainBlock>] = &[
     }),
     Directive::simple("pid", Exactly(1), |main, statement, reader| {
         statement.once(&mut main.pid, |statement| {
-            Ok(reader.files().resolve(statement.arg()))
+            let path = reader.files().resolve(statement.arg());
+            Ok((path, statement.span.clone()))
         })
     }),
     Directive::block("stream", Exactly(0), |main, statement, reader| {

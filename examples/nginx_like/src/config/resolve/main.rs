@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::own_files::{self, NamedFile};
 use super::stream;
 use crate::config::main::{Config, MainBlock, WorkerProcesses};
 use crate::config::pid::PidPath;
 use crate::syntax::error::ConfigError;
 use crate::syntax::names::Names;
-use crate::syntax::span::Warning;
+use crate::syntax::span::{Span, Warning};
 
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -30,7 +31,10 @@ pub(crate) fn config(
     let stream = main
         .stream
         .map(|block| stream::stream(block, names, logs, knows_all, &mut warnings, errors));
-    Config {
+    let (ready_file, ready_span) = main.ready_file.unzip();
+    let (state, state_span) = main.state.unzip();
+    let (pid, pid_span) = main.pid.unzip();
+    let config = Config {
         file,
         user: main.user,
         worker_processes: main
@@ -44,11 +48,11 @@ pub(crate) fn config(
             .filter(|timeout| !timeout.is_zero()),
         error_logs: main.error_logs,
         pid: PidPath {
-            is_default: main.pid.is_none(),
-            path: main.pid.unwrap_or_else(default_pid),
+            is_default: pid.is_none(),
+            path: pid.unwrap_or_else(default_pid),
         },
-        ready_file: main.ready_file,
-        state: main.state,
+        ready_file,
+        state,
         withdraw_delay: main.withdraw_delay.unwrap_or_default(),
         daemon: main.daemon.unwrap_or(false),
         lb_upgrade_timeout: main.lb_upgrade_timeout.unwrap_or(UPGRADE_TIMEOUT),
@@ -59,5 +63,15 @@ pub(crate) fn config(
         stream,
         listing: None,
         warnings,
-    }
+    };
+    let named = |name, path, span| NamedFile { name, path, span };
+    let no_place = Span::none();
+    let ready = config.ready_file.as_ref().zip(ready_span.as_ref());
+    let state = config.state.as_ref().zip(state_span.as_ref());
+    let pid_span = pid_span.as_ref().unwrap_or(&no_place);
+    let mut replaced = vec![named("pid", &config.pid.path, pid_span)];
+    replaced.extend(ready.map(|(file, span)| named("lb_ready_file", &*file.path, span)));
+    replaced.extend(state.map(|(file, span)| named("lb_state", &*file.path, span)));
+    own_files::check(&replaced, &config, errors);
+    config
 }
