@@ -40,14 +40,14 @@ pub(crate) struct ReadyFile {
     /// The file that was written last. It stays open, so that no other file gets its inode.
     written: Option<File>,
     lock: OwnerLock,
-    part: Part,
+    part: FilePart,
     /// Why the file does not say what it should. Each new problem is logged once.
-    problem: Option<Problem>,
+    problem: Option<FileProblem>,
 }
 
 /// Which process of an upgrade writes the file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Part {
+enum FilePart {
     /// This one, unless a process that has nothing to do with it owns the file.
     Owner,
     /// The old one, which is this one, until the new one has replaced the file.
@@ -59,7 +59,7 @@ enum Part {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Problem {
+enum FileProblem {
     /// Another process owns it.
     Foreign,
     /// Writing it has failed.
@@ -82,9 +82,9 @@ impl ReadyFile {
     /// a living process owns it.
     pub(crate) fn create(config: ReadyFileConfig) -> io::Result<Self> {
         let mut file = Self::deferred(config);
-        file.part = Part::Owner;
+        file.part = FilePart::Owner;
         match file.lock.acquire() {
-            Lock::Other => file.note(Some(Problem::Foreign)),
+            Lock::Other => file.note(Some(FileProblem::Foreign)),
             Lock::Held | Lock::Unknown => file.write()?,
         }
         Ok(file)
@@ -97,37 +97,37 @@ impl ReadyFile {
             config,
             wanted: Shown::NotReady,
             written: None,
-            part: Part::Silent,
+            part: FilePart::Silent,
             problem: None,
         }
     }
 
     /// Leaves the file to the process of another binary.
     pub(crate) fn release(&mut self) {
-        self.part = Part::Silent;
+        self.part = FilePart::Silent;
         self.problem = None;
         self.lock.release();
     }
 
     /// Leaves the file to the process of the new binary as soon as that replaces it, and writes it until then.
     pub(crate) fn yield_to_successor(&mut self) {
-        self.part = Part::Yielding;
+        self.part = FilePart::Yielding;
         self.lock.release();
     }
 
     /// Takes the file over from the process of the old binary, which serves on, once this one is ready.
     pub(crate) fn claim_when_ready(&mut self) {
-        self.part = Part::Waiting;
+        self.part = FilePart::Waiting;
         self.written = None;
         self.beat();
     }
 
     /// Takes the file over from a process that ends.
     pub(crate) fn claim(&mut self) {
-        if self.part == Part::Owner {
+        if self.part == FilePart::Owner {
             return;
         }
-        self.part = Part::Owner;
+        self.part = FilePart::Owner;
         self.written = None;
         // The kernel may not have ended the other process entirely: then the next beat writes.
         if self.lock.acquire() != Lock::Other {
@@ -137,7 +137,7 @@ impl ReadyFile {
 
     /// Writes that the shutdown has begun.
     pub(crate) fn leave(&mut self) {
-        self.part = Part::Owner;
+        self.part = FilePart::Owner;
         self.show(Shown::Leaving);
     }
 
@@ -149,8 +149,8 @@ impl ReadyFile {
     pub(crate) fn problem(&self) -> Option<String> {
         let path = self.config.path.display();
         let what = match self.problem? {
-            Problem::Foreign => "belongs to another process",
-            Problem::Failed => "cannot be written",
+            FileProblem::Foreign => "belongs to another process",
+            FileProblem::Failed => "cannot be written",
         };
         Some(format!("the readiness file {path} {what}"))
     }
@@ -169,12 +169,12 @@ impl ReadyFile {
     /// should, because another program has changed or replaced it, or if it is gone.
     pub(crate) fn beat(&mut self) {
         match self.part {
-            Part::Silent => return,
-            Part::Waiting if self.wanted == Shown::NotReady => return,
+            FilePart::Silent => return,
+            FilePart::Waiting if self.wanted == Shown::NotReady => return,
             // The old process may be writing just now.
-            Part::Waiting if self.lock.acquire() == Lock::Other => return,
-            Part::Waiting => self.part = Part::Owner,
-            Part::Owner | Part::Yielding => {}
+            FilePart::Waiting if self.lock.acquire() == Lock::Other => return,
+            FilePart::Waiting => self.part = FilePart::Owner,
+            FilePart::Owner | FilePart::Yielding => {}
         }
         // A process that leaves keeps no other one from owning the file, unless it has to write.
         let lock = match self.wanted {
@@ -185,17 +185,17 @@ impl ReadyFile {
             (Lock::Other, _) | (Lock::Unknown, Found::Foreign) => self.found_taken(),
             (_, found) => self.write_or_renew(&found),
         }
-        if self.part == Part::Yielding || self.wanted == Shown::Leaving {
+        if self.part == FilePart::Yielding || self.wanted == Shown::Leaving {
             self.lock.release();
         }
     }
 
     fn found_taken(&mut self) {
         match self.part {
-            Part::Yielding => self.release(),
+            FilePart::Yielding => self.release(),
             // A process that leaves expects its successor to take it.
             _ if self.wanted == Shown::Leaving => {}
-            _ => self.note(Some(Problem::Foreign)),
+            _ => self.note(Some(FileProblem::Foreign)),
         }
     }
 
@@ -210,20 +210,20 @@ impl ReadyFile {
         let problem = match self.write() {
             Ok(()) => None,
             Err(error) => {
-                if self.problem != Some(Problem::Failed) {
+                if self.problem != Some(FileProblem::Failed) {
                     let path = self.config.path.display();
                     error!(%path, %error, "Readiness file not written");
                 }
-                Some(Problem::Failed)
+                Some(FileProblem::Failed)
             }
         };
         self.note(problem);
     }
 
-    fn note(&mut self, problem: Option<Problem>) {
+    fn note(&mut self, problem: Option<FileProblem>) {
         let path = self.config.path.display();
         match (self.problem, problem) {
-            (before, Some(Problem::Foreign)) if before != problem => {
+            (before, Some(FileProblem::Foreign)) if before != problem => {
                 error!(%path, "Readiness file belongs to another process: not written until that one ends");
             }
             (Some(_), None) => info!(%path, "Readiness file written again"),
