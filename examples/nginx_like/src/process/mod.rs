@@ -13,6 +13,7 @@ mod limits;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 mod notify;
+pub(crate) mod pidfd;
 pub(crate) mod readiness;
 mod reload;
 pub(crate) mod run;

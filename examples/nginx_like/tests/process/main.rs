@@ -34,6 +34,7 @@ mod service;
 mod signals;
 mod sockets;
 mod state;
+mod supervise;
 mod test_config;
 mod thread_limit;
 mod unix;

@@ -171,7 +171,7 @@ impl ReadyFile {
 }
 
 /// Replaces the file at `path` by one with this content, so that no reader finds a part of it. Returns the new file.
-fn replace(path: &Path, content: &str) -> io::Result<File> {
+pub(crate) fn replace(path: &Path, content: &str) -> io::Result<File> {
     let temporary = temporary(path)?;
     let _ = fs::remove_file(&temporary);
     let written = write_new(&temporary, content).and_then(|file| {
