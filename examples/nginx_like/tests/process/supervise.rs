@@ -118,7 +118,7 @@ async fn a_killed_server_is_not_ready_at_once_and_is_started_again() {
     }
     supervised.says("7\n").await;
     assert_eq!(ask(supervised.proxy.addr).await.unwrap(), "node");
-    println!("killed, and \"not ready\" in the file after {took:?}");
+    eprintln!("killed, and \"not ready\" in the file after {took:?}");
     let line = "ended (signal: 9 (SIGKILL))";
     supervised.proxy.logged(line).await;
 }
@@ -132,7 +132,7 @@ async fn a_stopped_server_is_not_ready_after_its_heartbeat_until_it_goes_on() {
         let down = supervised.says("-254\n").await;
         supervised.kill(Signal::CONT);
         let up = supervised.says("0\n").await;
-        println!("stopped, not ready after {down:?}; continued, ready after {up:?}");
+        eprintln!("stopped, not ready after {down:?}; continued, ready after {up:?}");
     }
     let twice = || supervised.proxy.count("no heartbeat") == 2;
     eventually("two lines in the log", twice).await;
@@ -248,7 +248,7 @@ async fn a_new_binary_is_followed() {
     // It is the one that is watched now.
     kill_process(new, Signal::KILL).unwrap();
     let took = supervised.says("-254\n").await;
-    println!("a new binary killed, and \"not ready\" after {took:?}");
+    eprintln!("a new binary killed, and \"not ready\" after {took:?}");
     let third = supervised.restart(new).await;
     supervised.says("0\n").await;
     assert!(third != old);
