@@ -23,4 +23,5 @@ pub(crate) mod start_warnings;
 mod state_file;
 mod task;
 pub(crate) mod test_config;
+mod unwritable;
 pub(crate) mod upgrade;

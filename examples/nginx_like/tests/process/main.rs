@@ -25,6 +25,7 @@ mod proxy;
 mod proxy_protocol;
 mod readiness;
 mod reload;
+mod replicas;
 mod routing;
 mod scenario;
 mod send_signal;
