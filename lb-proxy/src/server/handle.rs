@@ -143,7 +143,7 @@ impl Handle {
     /// Stops accepting, keeps the listening sockets open, and drains: open sessions go on for the
     /// [`drain_timeout`](super::ProxyBuilder::drain_timeout) and are then reset over the
     /// [`close_spread`](super::ProxyBuilder::close_spread). The phase stays [`Phase::Serving`]. Returns whether the server
-    /// accepted before.
+    /// accepted before. A worker that is about to accept may still accept one connection of each socket.
     ///
     /// Connections wait in the kernel's queues until the server [resumes](Self::resume), or another process that has
     /// [the sockets](Self::listening_sockets) accepts them. A shutdown or an abort may follow; connections that are queued then

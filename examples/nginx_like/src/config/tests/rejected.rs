@@ -275,6 +275,7 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Main, "lb_state a max_age=1d max_age=1d;", 1, r#"invalid parameter "max_age=1d""#, None),
     (Main, "lb_state a x=1s;", 1, r#"invalid parameter "x=1s""#, None),
     (Main, "lb_withdraw_delay x;", 1, r#""lb_withdraw_delay" directive invalid value"#, None),
+    (Stream, "upstream u { server 10.0.0.1:1; lb_forgive never; }", 2, r#"invalid value "never" in "lb_forgive" directive, it must be "on" or "off""#, None),
     (Stream, "upstream u { lb_essential; server 10.0.0.1:1;\nlb_essential; }", 3, r#""lb_essential" directive is duplicate"#, None),
     // Directives that are not there yet.
     (Server, "proxy_ssl on;", 2, r#"the "on" parameter of the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),
