@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Error, Subcommand};
+use clap::{CommandFactory, Error, Parser, Subcommand};
 
 use super::Arguments;
 use super::completions::CompletionsCommand;
@@ -40,13 +40,27 @@ impl CliCommand {
             Self::Supervise(_) if arguments.conf.is_some() || arguments.prefix.is_some() => {
                 usage_error_of("the options of the server stand behind \"--\"")
             }
-            Self::Supervise(command) => return command.run(),
+            Self::Supervise(command) => return supervise(command),
             Self::Operator(command) => command.run(&arguments.path()),
             Self::Completions(command) => command.run(Arguments::command()),
             Self::Man(command) => command.run(Arguments::command()),
         };
         ExitCode::from(exit as u8)
     }
+}
+
+/// Runs `supervise` if its server is one that serves a configuration.
+fn supervise(command: &SuperviseCommand) -> ExitCode {
+    let words = [OsString::from("nginx_like")].into_iter();
+    let words = words.chain(command.server().iter().cloned());
+    let exit = match Arguments::try_parse_from(words) {
+        Ok(server) if server.serves_configuration() => return command.run(server.path()),
+        Ok(_) => {
+            usage_error_of("behind \"--\" stand options of a server that serves a configuration")
+        }
+        Err(error) => usage_error_of(&error.to_string()),
+    };
+    ExitCode::from(exit as u8)
 }
 
 /// The exit code of a wrong command line: nginx's without a subcommand.
@@ -63,7 +77,7 @@ fn usage_error() -> Exit {
     usage_error_of("a subcommand takes -c and -p of nginx's options only")
 }
 
-pub(super) fn usage_error_of(text: &str) -> Exit {
+fn usage_error_of(text: &str) -> Exit {
     let error: Error = Arguments::command().error(ErrorKind::ArgumentConflict, text);
     let _ = error.print();
     Exit::Usage

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::Args;
 
-use super::Arguments;
-use super::print::print_error;
-use super::subcommand::usage_error_of;
+use crate::console::print_line;
+use crate::process::files::conf_path::ConfPath;
 use crate::process::upgrade::invocation::Invocation;
 use crate::supervisor::{self, ReadyFileOptions, SupervisionPlan};
 use crate::syntax::units;
@@ -43,21 +42,17 @@ pub(super) struct SuperviseCommand {
 }
 
 impl SuperviseCommand {
-    /// Supervises until the server ends as asked.
-    pub(super) fn run(&self) -> ExitCode {
-        let words = [OsString::from("nginx_like")].into_iter();
-        let server = match Arguments::try_parse_from(words.chain(self.server.iter().cloned())) {
-            Ok(server) if server.serves_configuration() => server,
-            Ok(_) => {
-                let text = "behind \"--\" stand options of a server that serves a configuration";
-                return ExitCode::from(usage_error_of(text) as u8);
-            }
-            Err(error) => return ExitCode::from(usage_error_of(&error.to_string()) as u8),
-        };
+    /// The arguments of the server.
+    pub(super) fn server(&self) -> &[OsString] {
+        &self.server
+    }
+
+    /// Supervises until the server ends as asked. `path` is the configuration that the arguments of the server name.
+    pub(super) fn run(&self, path: ConfPath) -> ExitCode {
         let plan = SupervisionPlan {
             program: Invocation::of_process().program,
             arguments: self.server.clone(),
-            path: server.path(),
+            path,
             ready_file: ReadyFileOptions {
                 path: self.ready_file.clone(),
                 not_ready: self.not_ready,
@@ -67,7 +62,7 @@ impl SuperviseCommand {
             longest_delay: self.max_restart_delay,
         };
         supervisor::run(plan).unwrap_or_else(|error| {
-            print_error(&error);
+            print_line(&format!("[{}] {error}", error.level()));
             ExitCode::FAILURE
         })
     }

@@ -11,7 +11,7 @@ use crate::syntax::error::Os;
 use crate::syntax::span::{Span, Warning};
 
 /// A file that the server replaces, and what happens if it cannot.
-struct Output<'a> {
+struct ReplacedFile<'a> {
     directive: &'static str,
     path: &'a Path,
     span: &'a Span,
@@ -25,7 +25,7 @@ pub(crate) fn warnings(config: &Config) -> Vec<Warning> {
         return Vec::new();
     };
     let outputs = outputs(config);
-    let denied = |output: Output<'_>| {
+    let denied = |output: ReplacedFile<'_>| {
         let directory = directory(output.path);
         let tried = match &credentials {
             Some(user) => user.run_as(|| try_directory(&directory)).ok()?,
@@ -44,16 +44,16 @@ pub(crate) fn warnings(config: &Config) -> Vec<Warning> {
     outputs.filter_map(denied).collect()
 }
 
-fn outputs(config: &Config) -> impl Iterator<Item = Output<'_>> {
+fn outputs(config: &Config) -> impl Iterator<Item = ReplacedFile<'_>> {
     let ready = config.ready_file.iter().zip(&config.ready_file_span);
     let state = config.state.iter().zip(&config.state_span);
-    let ready = ready.map(|(file, span)| Output {
+    let ready = ready.map(|(file, span)| ReplacedFile {
         directive: "lb_ready_file",
         path: &file.path,
         span,
         effect: "the server will not start",
     });
-    ready.chain(state.map(|(file, span)| Output {
+    ready.chain(state.map(|(file, span)| ReplacedFile {
         directive: "lb_state",
         path: &file.path,
         span,
