@@ -139,7 +139,7 @@ pub fn main() -> ExitCode {
             // The help is not an error. A closed output is none either.
             let _ = answer.print();
             return if answer.use_stderr() {
-                usage_exit(&line)
+                usage_exit(&line, &answer)
             } else {
                 ExitCode::SUCCESS
             };

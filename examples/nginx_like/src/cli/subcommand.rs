@@ -63,8 +63,12 @@ fn supervise(command: &SuperviseCommand) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// The exit code of a wrong command line: nginx's without a subcommand.
-pub(super) fn usage_exit(line: &[OsString]) -> ExitCode {
+/// The exit code of a command line with the mistake `error`: nginx's without a subcommand.
+pub(super) fn usage_exit(line: &[OsString], error: &Error) -> ExitCode {
+    // A mistyped name.
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        return ExitCode::from(Exit::Usage as u8);
+    }
     let lenient = Arguments::command().ignore_errors(true);
     let matches = lenient.try_get_matches_from(line);
     match matches.is_ok_and(|matches| matches.subcommand_name().is_some()) {

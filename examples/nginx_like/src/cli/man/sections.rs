@@ -83,8 +83,8 @@ pub(super) const EXIT_OF_SUBCOMMANDS: ManSection = ManSection {
         ("0", "The answer is as asked."),
         (
             "1",
-            "It is not: the server is not ready (status), no backend is chosen (explain), the replicas differ (compare), or there \
-             is no such upstream, backend or session.",
+            "It is not: the server is not ready (status), no backend is chosen (explain), the replicas differ (compare), there \
+             is no such upstream, backend or session, or a file cannot be written (man).",
         ),
         (
             "2",
