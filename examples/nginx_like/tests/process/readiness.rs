@@ -54,6 +54,9 @@ async fn the_file_says_ready_until_the_shutdown_and_sessions_begin_until_the_add
     // 1. Not ready, and clients are served.
     says(&path, "-60\n").await;
     assert_eq!(ask(proxy.addr).await.unwrap(), "node");
+    proxy
+        .logged("New connections still accepted lb_withdraw_delay=1s")
+        .await;
     // 2. Clients are refused, and open sessions go on.
     proxy.refused().await;
     assert_eq!(open.say("still there?").await.unwrap(), "node");

@@ -75,13 +75,16 @@ pub(super) const EXIT_OF_SERVER: ManSection = ManSection {
 
 pub(super) const EXIT_OF_SUBCOMMANDS: ManSection = ManSection {
     heading: "EXIT STATUS",
-    paragraphs: &[],
+    paragraphs: &[
+        "supervise ends with the status of the server, or with 128 and the number of the signal that ended it, and with 2 if the \
+         command line is wrong. All others:",
+    ],
     entries: &[
         ("0", "The answer is as asked."),
         (
             "1",
-            "It is not: the server is not ready (status), no backend is chosen (explain), the replicas differ (compare), or there \
-             is no such upstream, backend or session.",
+            "It is not: the server is not ready (status), no backend is chosen (explain), the replicas differ (compare), there \
+             is no such upstream, backend or session, or a file cannot be written (man).",
         ),
         (
             "2",

@@ -31,9 +31,6 @@ pub(crate) fn config(
     let stream = main
         .stream
         .map(|block| stream::stream(block, names, logs, knows_all, &mut warnings, errors));
-    let (ready_file, ready_span) = main.ready_file.unzip();
-    let (state, state_span) = main.state.unzip();
-    let (pid, pid_span) = main.pid.unzip();
     let config = Config {
         file,
         user: main.user,
@@ -48,11 +45,13 @@ pub(crate) fn config(
             .filter(|timeout| !timeout.is_zero()),
         error_logs: main.error_logs,
         pid: PidPath {
-            is_default: pid.is_none(),
-            path: pid.unwrap_or_else(default_pid),
+            is_default: main.pid.is_none(),
+            path: main.pid.unwrap_or_else(default_pid),
         },
-        ready_file,
-        state,
+        ready_file: main.ready_file,
+        ready_file_span: main.ready_file_span,
+        state: main.state,
+        state_span: main.state_span,
         withdraw_delay: main.withdraw_delay.unwrap_or_default(),
         daemon: main.daemon.unwrap_or(false),
         lb_upgrade_timeout: main.lb_upgrade_timeout.unwrap_or(UPGRADE_TIMEOUT),
@@ -66,9 +65,12 @@ pub(crate) fn config(
     };
     let named = |name, path, span| NamedFile { name, path, span };
     let no_place = Span::none();
-    let ready = config.ready_file.as_ref().zip(ready_span.as_ref());
-    let state = config.state.as_ref().zip(state_span.as_ref());
-    let pid_span = pid_span.as_ref().unwrap_or(&no_place);
+    let ready = config
+        .ready_file
+        .as_ref()
+        .zip(config.ready_file_span.as_ref());
+    let state = config.state.as_ref().zip(config.state_span.as_ref());
+    let pid_span = main.pid_span.as_ref().unwrap_or(&no_place);
     let mut replaced = vec![named("pid", &config.pid.path, pid_span)];
     replaced.extend(ready.map(|(file, span)| named("lb_ready_file", &*file.path, span)));
     replaced.extend(state.map(|(file, span)| named("lb_state", &*file.path, span)));

@@ -5,4 +5,5 @@ mod ready_file;
 mod reporter;
 mod service_manager;
 
+pub(crate) use ready_file::replace;
 pub(crate) use reporter::{ReadinessReporter, SharedReadyFile};

@@ -278,7 +278,7 @@ impl ReadyFile {
 }
 
 /// Replaces the file at `path` by one with this content, so that no reader finds a part of it. Returns the new file.
-fn replace(path: &Path, content: &str) -> io::Result<File> {
+pub(crate) fn replace(path: &Path, content: &str) -> io::Result<File> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     // A random name beside it: containers that share the directory have the same process ids.
     let mut prefix = OsString::from(".");
