@@ -167,7 +167,7 @@ impl BackendReport {
 }
 
 impl CheckStateReport {
-    pub(super) fn of(status: &CheckStatus, now: Timestamp) -> Self {
+    pub(in crate::admin) fn of(status: &CheckStatus, now: Timestamp) -> Self {
         let last = status.last.as_ref();
         Self {
             check: (*status.check).to_owned(),
