@@ -12,7 +12,7 @@ use super::context::{Answered, RouteContext, RouteRequest};
 use super::listeners::{TargetListener, listener};
 use crate::admin::answer::{AdminAnswer, RequestError};
 use crate::admin::query::{Parameters, invalid};
-use crate::admin::status::{CheckStateReport, as_millis, verdict_name};
+use crate::admin::status::{CheckStateReport, as_millis};
 use crate::balancing::HashKey;
 use crate::events::Connection;
 use crate::health::CheckState;
@@ -195,7 +195,7 @@ fn answer(
             endpoint: backend.endpoint().to_string(),
             name: backend.name.as_deref().map(str::to_owned),
             source: backend.source.as_deref().map(str::to_owned),
-            verdict: verdict_name(explained.verdict),
+            verdict: explained.verdict.as_str(),
             ejected_ms,
             checks: checks.remove(&backend.addr).unwrap_or_default(),
             chosen: chosen == Some(backend.addr),

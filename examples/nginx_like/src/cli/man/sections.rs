@@ -75,7 +75,10 @@ pub(super) const EXIT_OF_SERVER: ManSection = ManSection {
 
 pub(super) const EXIT_OF_SUBCOMMANDS: ManSection = ManSection {
     heading: "EXIT STATUS",
-    paragraphs: &[],
+    paragraphs: &[
+        "supervise ends with the status of the server, or with 128 and the number of the signal that ended it, and with 2 if the \
+         command line is wrong. All others:",
+    ],
     entries: &[
         ("0", "The answer is as asked."),
         (
