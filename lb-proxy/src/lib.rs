@@ -109,6 +109,7 @@
 mod access_events;
 #[cfg(feature = "admin")]
 pub mod admin;
+mod audit;
 mod bandwidth;
 pub mod client_hello;
 mod clock;
@@ -182,6 +183,7 @@ pub mod events {
     #[cfg(feature = "access-events")]
     pub use crate::access_events::JsonEvents;
     pub use crate::access_events::{ACCESS_TARGET, TracingEvents};
+    pub use crate::audit::AUDIT_TARGET;
     pub use crate::close_reason::CloseReason;
     pub use crate::connection::Connection;
     pub use crate::failures::{ACCEPT_TARGET, FAILURES_TARGET};

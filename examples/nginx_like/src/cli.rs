@@ -4,6 +4,7 @@ mod completions;
 mod man;
 mod print;
 mod subcommand;
+mod supervise;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -138,7 +139,7 @@ pub fn main() -> ExitCode {
             // The help is not an error. A closed output is none either.
             let _ = answer.print();
             return if answer.use_stderr() {
-                usage_exit(&line)
+                usage_exit(&line, &answer)
             } else {
                 ExitCode::SUCCESS
             };
@@ -275,6 +276,14 @@ impl Arguments {
         let serves = self.demo || self.detached || self.helper.is_some();
         let overrides = self.error_log.is_some() || !self.directives.is_empty();
         writes || prints || serves || overrides
+    }
+
+    /// Whether a command line with these options starts a server that others may start, too.
+    const fn serves_configuration(&self) -> bool {
+        let writes = self.test || self.dump || self.signal.is_some();
+        let prints = self.version || self.build;
+        let is_inner = self.detached || self.upgrade || self.helper.is_some();
+        !(writes || prints || is_inner || self.demo || self.command.is_some())
     }
 
     /// Opens the log of `-e`, whatever the configuration says, as nginx does. A log that cannot be opened is no error here.

@@ -5,6 +5,7 @@ mod inputs;
 mod lifecycle;
 mod loads;
 mod memory;
+mod outages;
 mod outliers;
 mod priorities;
 mod slow_start;

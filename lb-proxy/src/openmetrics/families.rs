@@ -157,6 +157,10 @@ pub(super) static UPSTREAM_EJECTIONS: Family = Family::new(
     "lb_upstream_ejections",
     "Failures that ejected a backend of the upstream.",
 );
+pub(super) static UPSTREAM_FORGIVEN: Family = Family::new(
+    "lb_upstream_ejections_forgiven",
+    "Ejections that ended before their time, because an outage of the balancer's own link, address or route caused them.",
+);
 pub(super) static UPSTREAM_HEALTH_CHANGES: Family = Family::new(
     "lb_upstream_health_changes",
     "Changes of the health of backends, by the new health.",

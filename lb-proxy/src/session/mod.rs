@@ -34,6 +34,7 @@ use tokio::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::limits::client_zone::ClientPermit;
+use crate::live_sessions::SessionId;
 use crate::net::stream::Stream;
 use crate::preread_info::PrereadInfo;
 use crate::relay::RelayTotals;
@@ -50,6 +51,8 @@ use origin::{Ends, Origin, origin_of};
 /// A connection that was accepted, and all that is held for it. Dropping it closes its sockets.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Its number in all logs, queries and hooks.
+    id: SessionId,
     client: Stream,
     client_addr: SocketAddr,
     /// Stored where they are needed more than once.
@@ -57,7 +60,8 @@ pub(crate) struct Session {
     /// What the prereads found besides the client and the upstream.
     preread: Option<Arc<PrereadInfo>>,
     pub(crate) permit: SessionPermit,
-    permits: Vec<ClientPermit>,
+    /// Boxed, because most sessions have none.
+    permits: Option<Box<ClientPermits>>,
     /// The upstream that the listener's route chose, if not the default.
     upstream: Option<Upstream>,
     lease: Option<Lease>,
@@ -73,16 +77,26 @@ pub(crate) struct Session {
     totals: RelayTotals,
 }
 
+/// The permits of a client's limits, which are released with the session.
+#[derive(Debug, Default)]
+struct ClientPermits(Vec<ClientPermit>);
+
 impl Session {
-    pub(crate) fn new(client: Stream, peer: SocketAddr, listener: &Arc<ListenerState>) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        client: Stream,
+        peer: SocketAddr,
+        listener: &Arc<ListenerState>,
+    ) -> Self {
         let hops = listener.trackers().hops.take(peer);
         Self {
+            id,
             client,
             client_addr: peer,
             ends: OnceLock::new(),
             preread: None,
             permit: SessionPermit::empty(Arc::clone(listener)),
-            permits: Vec::new(),
+            permits: None,
             upstream: None,
             lease: None,
             accepted_at: Instant::now(),

@@ -14,7 +14,7 @@ use lb_proxy::errors::{BindError, ReloadError};
 use lb_proxy::settings::InheritableSockets;
 use nix::unistd::Group;
 use prometheus_client::registry::Registry;
-use tracing::error;
+use tracing::{error, info};
 
 use super::error::StartError;
 use super::files::access::FileAccess;
@@ -162,8 +162,17 @@ impl RunningAdmin {
     pub(crate) fn apply(&mut self, desired: DesiredAdmin) {
         *lock(&self.listing) = desired.listing;
         match desired.server {
-            None => self.running = None,
-            Some(Step::Open(listener)) => self.running = Some(self.admin.serve(listener)),
+            None => {
+                if let Some(closed) = self.running.take() {
+                    info!(endpoint = %closed.endpoint(), "Admin server closed, because the configuration has no lb_admin");
+                }
+            }
+            Some(Step::Open(listener)) => {
+                let opened = self.admin.serve(listener);
+                if let Some(closed) = self.running.replace(opened) {
+                    info!(endpoint = %closed.endpoint(), "Admin server closed, because lb_admin has another address");
+                }
+            }
             Some(Step::Update(settings)) => {
                 let running = self.running.as_ref();
                 let updated = running.map(|server| server.update(&settings));

@@ -128,10 +128,20 @@ impl AdminServer {
         if owned.is_err() {
             rules.group = current;
         }
-        if rules.group != current {
+        let before = self.shared.rules();
+        if rules.group != before.group {
             self.socket.refuse_waiting();
         }
         self.shared.set_rules(&rules);
+        let change = match (&before.token, &rules.token) {
+            (Some(_), None) => Some("removed"),
+            (None, Some(_)) => Some("set"),
+            (Some(before), Some(now)) if before != now => Some("replaced"),
+            _ => None,
+        };
+        if let Some(change) = change {
+            info!(endpoint = %self.endpoint, change, "Admin token changed");
+        }
         owned
     }
 

@@ -274,7 +274,11 @@ pub(super) const OURS: &[(In, &str, usize, &str, Option<&str>)] = &[
     (Main, "lb_state a interval=1ms;", 1, r#"invalid parameter "interval=1ms""#, None),
     (Main, "lb_state a max_age=1d max_age=1d;", 1, r#"invalid parameter "max_age=1d""#, None),
     (Main, "lb_state a x=1s;", 1, r#"invalid parameter "x=1s""#, None),
+    (Main, "lb_ready_file /a;\nlb_state /a;", 2, r#""lb_state" and "lb_ready_file" of test.conf:1 are the same file "/a": each would replace what the other has written"#, None),
+    (Main, "lb_ready_file /a/./b;\npid /a//b;", 1, r#""lb_ready_file" and "pid" of test.conf:2 are the same file "/a/./b": each would replace what the other has written"#, None),
+    (Main, "lb_state /a;\nerror_log /a;", 1, r#""lb_state" and "error_log" of test.conf:2 are the same file "/a": each would replace what the other has written"#, None),
     (Main, "lb_withdraw_delay x;", 1, r#""lb_withdraw_delay" directive invalid value"#, None),
+    (Stream, "upstream u { server 10.0.0.1:1; lb_forgive never; }", 2, r#"invalid value "never" in "lb_forgive" directive, it must be "on" or "off""#, None),
     (Stream, "upstream u { lb_essential; server 10.0.0.1:1;\nlb_essential; }", 3, r#""lb_essential" directive is duplicate"#, None),
     // Directives that are not there yet.
     (Server, "proxy_ssl on;", 2, r#"the "on" parameter of the "proxy_ssl" directive is not supported (end TLS in front of nginx_like or on the servers; "ssl_preread" chooses the upstream by name without ending TLS)"#, None),

@@ -1,14 +1,12 @@
 //! Follows the process of a new binary on the server's runtime, without blocking.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lb_proxy::settings::InheritableSockets;
 use rustix::process::Signal;
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncReadExt, Interest};
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::select;
 use tokio::sync::mpsc::UnboundedSender;
@@ -18,6 +16,7 @@ use tracing::error;
 
 use super::message::{READY, send_sockets};
 use super::successor::Successor;
+use crate::process::pidfd;
 use crate::process::task::Task;
 
 /// How long a process that did not become ready may take to end after SIGTERM, before it is killed.
@@ -100,7 +99,7 @@ async fn end(successor: &Arc<Successor>) {
 /// Completes when the process has ended. Cancel-safe.
 async fn exit_of(successor: &Successor) {
     loop {
-        let watched = successor.pidfd.try_clone().and_then(register);
+        let watched = successor.pidfd.try_clone().and_then(pidfd::register);
         if let Ok(watched) = watched
             && watched.readable().await.is_ok()
         {
@@ -109,12 +108,4 @@ async fn exit_of(successor: &Successor) {
         // Without free descriptors.
         sleep(GRACE).await;
     }
-}
-
-#[expect(
-    deprecated,
-    reason = "deprecated because of types that do not own their descriptor, which this one does; the replacement is unsafe code"
-)]
-fn register(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(pidfd, Interest::READABLE)
 }

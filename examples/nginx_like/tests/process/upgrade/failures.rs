@@ -1,6 +1,7 @@
 //! New binaries that do not start: the old process serves on, and nothing has changed.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -31,6 +32,9 @@ async fn a_program_that_cannot_be_executed_or_ends_changes_nothing() {
     fs::remove_file(site.path("nginx_like")).unwrap();
     fs::write(site.path("nginx_like"), [0x7f, b'E', b'L', b'F', 9, 9, 9]).unwrap();
     assert_fails(&site, "Permission denied").await;
+    let all = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(site.path("nginx_like"), all).unwrap();
+    assert_fails(&site, "Exec format error").await;
     fs::remove_file(site.path("nginx_like")).unwrap();
     assert_fails(&site, "No such file or directory").await;
     // The next one works.

@@ -107,6 +107,10 @@ const OURS: &[(&str, &str)] = &[
         "whether the readiness waits for the upstream",
     ),
     (
+        "lb_forgive",
+        "whether servers that failed because this machine was cut off are used again at once",
+    ),
+    (
         "lb_ready_file",
         "a file with a number that says whether the process is ready",
     ),
