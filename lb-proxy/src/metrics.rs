@@ -10,6 +10,7 @@ mod histogram;
 mod kept;
 mod listener;
 pub(crate) mod session;
+mod session_traffic;
 mod shards;
 mod traffic;
 mod traffic_record;
@@ -27,8 +28,9 @@ pub use traffic::Traffic;
 pub use upstream::UpstreamMetrics;
 
 pub(crate) use backend::BackendCounters;
-pub(crate) use counter::{Counter, SessionTraffic};
+pub(crate) use counter::Counter;
 pub(crate) use listener::ListenerCounters;
+pub(crate) use session_traffic::{ByteCounter, SessionTraffic};
 pub(crate) use traffic::Direction;
 pub(crate) use upstream::UpstreamCounters;
 

@@ -52,7 +52,7 @@ use tokio::net::TcpStream;
 
 use crate::bandwidth::Bandwidth;
 use crate::config::{HalfClose, Splice, Timeouts};
-use crate::metrics::Counter;
+use crate::metrics::{ByteCounter, Counter};
 use crate::net::stream::Stream;
 
 pub(crate) use respond::{ResponseEnd, respond};
@@ -131,8 +131,8 @@ impl Relay {
     pub async fn run(&self, client: TcpStream, backend: TcpStream) -> RelayReport {
         let (to_backend, to_client) = (Counter::default(), Counter::default());
         let traffic = TrafficCounters {
-            to_backend: &to_backend,
-            to_client: &to_client,
+            to_backend: ByteCounter::Worker(&to_backend),
+            to_client: ByteCounter::Worker(&to_client),
             totals: None,
         };
         let settings = RelaySettings {
@@ -144,7 +144,7 @@ impl Relay {
         let never = CutSignals {
             cut: pin!(pending()),
             at_once: None,
-            reset: None,
+            request: None,
             leaving: None,
         };
         let (client, backend) = (Stream::from(client), Stream::from(backend));

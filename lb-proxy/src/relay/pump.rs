@@ -12,7 +12,7 @@ use super::socket::{end, read_some};
 use super::state::{DirectionState, SourceState};
 use super::transfer_mode::TransferMode;
 use crate::config::Splice;
-use crate::metrics::Counter;
+use crate::metrics::ByteCounter;
 use crate::net::stream::Stream;
 
 /// The size of a worker's scratch buffer in bytes, the most that is read at once and that a blocked copy holds.
@@ -32,7 +32,7 @@ thread_local! {
 pub(super) struct Pump<'a> {
     source: &'a Stream,
     sink: &'a Stream,
-    counter: &'a Counter,
+    counter: ByteCounter<'a>,
     state: DirectionState,
     source_state: SourceState,
     mode: TransferMode,
@@ -58,7 +58,7 @@ impl<'a> Pump<'a> {
         source: &'a Stream,
         sink: &'a Stream,
         splice: Splice,
-        counter: &'a Counter,
+        counter: ByteCounter<'a>,
     ) -> Self {
         Self {
             source,

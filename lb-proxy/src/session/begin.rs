@@ -6,7 +6,6 @@ use super::Session;
 use super::choose::NextStep;
 use super::first_bytes::FirstBytes;
 use crate::close_reason::CloseReason;
-use crate::live_sessions::entry::LiveSession;
 use crate::net::stream::Stream;
 use crate::or_never::or_never;
 use crate::relay::BytesAhead;
@@ -22,7 +21,8 @@ impl Session {
             self.track(worker);
         }
         let live = self.live().cloned();
-        let closed = or_never(live.as_deref().map(LiveSession::close_requested));
+        let closed = or_never(live.as_deref()
+            .map(|live| live.close_request().close_requested()));
         select! {
             biased;
             () = closed => Err(CloseReason::Operator),
@@ -53,7 +53,6 @@ impl Session {
                 NextStep::Again => {}
             }
         }
-        self.show_choice();
         let backend = self.connect(first.is_empty(), &worker.counters).await?;
         first.prepend_header(self);
         Ok((backend, first.into_ahead()))

@@ -1,30 +1,44 @@
 //! What cuts a session off while it relays.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::ProgressReports;
 use crate::close_reason::CloseReason;
-use crate::live_sessions::SessionPhase;
 use crate::live_sessions::entry::LiveSession;
 use crate::or_never::or_never;
 use crate::upstream::drain::LossWatcher;
 
-/// Completes when the shutdown cuts the session off.
-pub(super) async fn aborted(cut_off: &CancellationToken) -> CloseReason {
-    cut_off.cancelled().await;
-    CloseReason::Aborted
+/// Completes when the shutdown cuts the session off, or when an operator closes it.
+pub(super) fn cut_or_closed<'a>(
+    cut_off: &'a CancellationToken,
+    live: Option<&'a LiveSession>,
+) -> impl Future<Output = CloseReason> + Send + 'a {
+    // Not `select!`, which would keep both futures twice.
+    async move {
+        let mut cut_off = pin!(cut_off.cancelled());
+        poll_fn(|cx| {
+            if cut_off.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(CloseReason::Aborted);
+            }
+            let closed = live.map(|live| live.close_request().poll_close(cx));
+            closed.map_or(Poll::Pending, |closed| closed.map(|()| CloseReason::Operator))
+        })
+        .await
+    }
 }
 
-/// What cuts a session off besides a shutdown, and what runs beside its relay.
+/// What else cuts a session off, and what runs beside its relay.
 #[derive(Debug)]
 pub(super) struct OtherCuts {
     pub(super) backend: Option<LossWatcher>,
     /// Cancelled when the sessions of a removed listener have to end.
     pub(super) listener: Option<CancellationToken>,
-    pub(super) live: Option<Arc<LiveSession>>,
     /// What reports to hooks meanwhile.
     pub(super) reports: Option<ProgressReports>,
 }
@@ -32,37 +46,32 @@ pub(super) struct OtherCuts {
 impl OtherCuts {
     /// `None` if there is none of them. Boxed, because every idle session carries the size of the value.
     pub(super) fn boxed(self) -> Option<Box<Self>> {
-        let is_used = self.backend.is_some()
-            || self.listener.is_some()
-            || self.live.is_some()
-            || self.reports.is_some();
+        let is_used = self.backend.is_some() || self.listener.is_some() || self.reports.is_some();
         is_used.then(|| Box::new(self))
     }
 
-    /// Completes when the shutdown cuts the session off, when the session is due to end because its backend was lost or
-    /// its listener was removed, or when an operator closes it.
-    pub(super) async fn due(self: Box<Self>, cut_off: &CancellationToken) -> CloseReason {
+    /// Completes when the session is [cut off or closed](cut_or_closed), or is due to end because its backend was lost or
+    /// its listener was removed.
+    pub(super) async fn due(
+        self: Box<Self>,
+        cut_off: &CancellationToken,
+        live: Option<Arc<LiveSession>>,
+    ) -> CloseReason {
         let Self {
             backend,
             listener,
-            live,
             reports,
         } = *self;
-        let backend_lost = or_never(backend.map(LossWatcher::due));
         let listener_removed = or_never(listener.map(CancellationToken::cancelled_owned));
-        let closed = or_never(live.as_deref().map(LiveSession::close_requested));
+        let cut_or_closed = cut_or_closed(cut_off, live.as_deref());
+        let backend_lost = or_never(backend.map(LossWatcher::due));
         let reporting = or_never(reports.map(ProgressReports::run));
-        let reason = select! {
+        select! {
             biased;
-            () = cut_off.cancelled() => CloseReason::Aborted,
             () = listener_removed => CloseReason::Aborted,
-            () = closed => CloseReason::Operator,
+            reason = cut_or_closed => reason,
             reason = backend_lost => reason,
             never = reporting => never,
-        };
-        if let Some(live) = &live {
-            live.enter(SessionPhase::Closing);
         }
-        reason
     }
 }

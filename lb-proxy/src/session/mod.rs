@@ -43,7 +43,7 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
-use cut::aborted;
+use cut::cut_or_closed;
 use details::Details;
 use origin::{Ends, Origin, origin_of};
 
@@ -130,28 +130,18 @@ impl Session {
             () = cut_off.cancelled() => return Err(CloseReason::Aborted),
             begun = Box::pin(self.begin(worker)) => begun?,
         };
+        let backend = self.show_socket(backend);
+        let live = self.live().cloned();
         Ok(match self.other_cuts() {
             Some(cuts) => {
                 let relay = async move {
-                    let (shared, own);
-                    let backend = match self.live() {
-                        Some(_) => {
-                            shared = Arc::new(backend);
-                            self.show_socket(&shared);
-                            &*shared
-                        }
-                        None => {
-                            own = backend;
-                            &own
-                        }
-                    };
-                    let cut = pin!(cuts.due(&cut_off));
-                    self.relay(backend, ahead, worker, cut).await
+                    let cut = pin!(cuts.due(&cut_off, live));
+                    self.relay(&backend, ahead, worker, cut).await
                 };
                 Box::pin(relay).await
             }
             None => {
-                let cut = pin!(aborted(&cut_off));
+                let cut = pin!(cut_or_closed(&cut_off, live.as_deref()));
                 self.relay(&backend, ahead, worker, cut).await
             }
         })
