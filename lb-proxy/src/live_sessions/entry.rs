@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::phase::SessionPhase;
 use super::report::{SessionId, SessionReport};
 use crate::close_request::CloseRequest;
-use crate::metrics::SessionTraffic;
+use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
 #[cfg(feature = "metrics")]
 use crate::net::tcp_info::TcpInfo;
@@ -36,7 +36,7 @@ pub(crate) struct LiveState {
     pub(crate) preread: Option<Arc<PrereadInfo>>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) backend: Option<Arc<Backend>>,
-    pub(crate) traffic: Option<Arc<SessionTraffic>>,
+    pub(crate) traffic: Option<Arc<RelayTraffic>>,
     /// The connection with the backend while the session relays.
     pub(crate) socket: Weak<Stream>,
 }

@@ -21,6 +21,7 @@ use super::setup::{BytesAhead, CutSignals, RelaySettings, TrafficCounters};
 use super::totals::RelayTotals;
 use crate::close_request::CloseRequest;
 use crate::config::HalfClose;
+use crate::metrics::Direction::{ToBackend, ToClient};
 use crate::net::stream::Stream;
 use crate::or_never::or_never;
 
@@ -53,8 +54,8 @@ where
     let sent = ahead.bytes.len() - ahead.consumed - ahead.announced;
     let pacing = Pacing::new(settings.bandwidth, sent);
     let mut both = Duplex::new(
-        Pump::new(client, backend, settings.splice, traffic.to_backend),
-        Pump::new(backend, client, settings.splice, traffic.to_client),
+        Pump::new(client, backend, settings.splice, (traffic.bytes, ToBackend)),
+        Pump::new(backend, client, settings.splice, (traffic.bytes, ToClient)),
         pacing,
     );
     let held = HeldBytes::rest_of_bytes(ahead.bytes, ahead.consumed);
@@ -302,7 +303,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Splice, Timeouts};
-    use crate::metrics::{ByteCounter, Counter};
+    use crate::metrics::RelayTraffic;
     use tokio::net::{TcpListener, TcpStream};
 
     /// The memory of every idle session.
@@ -313,10 +314,9 @@ mod tests {
             .await
             .unwrap();
         let other = listener.accept().await.unwrap().0;
-        let counter = Counter::default();
+        let bytes = RelayTraffic::default();
         let traffic = TrafficCounters {
-            to_backend: ByteCounter::Worker(&counter),
-            to_client: ByteCounter::Worker(&counter),
+            bytes: &bytes,
             totals: None,
         };
         let settings = RelaySettings {

@@ -8,13 +8,12 @@ use super::totals::RelayTotals;
 use crate::bandwidth::Bandwidth;
 use crate::close_request::CloseRequest;
 use crate::config::{HalfClose, Splice, Timeouts};
-use crate::metrics::ByteCounter;
+use crate::metrics::RelayTraffic;
 
 /// The byte counters of both directions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrafficCounters<'a> {
-    pub(crate) to_backend: ByteCounter<'a>,
-    pub(crate) to_client: ByteCounter<'a>,
+    pub(crate) bytes: &'a RelayTraffic,
     /// Where the relay leaves its own totals at its end.
     pub(crate) totals: Option<&'a RelayTotals>,
 }

@@ -21,7 +21,7 @@ use crate::hooks::{
 use crate::live_sessions::SessionPhase;
 use crate::metrics::attempt_counts::AttemptEnd;
 use crate::metrics::session::SessionCounters;
-use crate::metrics::{Counters, SessionTraffic};
+use crate::metrics::{Counters, RelayTraffic};
 use crate::net::connect::{ConnectError, connect};
 use crate::net::stream::Stream;
 use crate::state::hops::MAX_HOPS;
@@ -49,11 +49,10 @@ impl Session {
         let connection = needs_connection.then(|| self.connection());
         let key = key_parts.key(self.client_addr, connection.as_ref());
         let counted = self.permit.accepting_listener().counters();
-        let counted = counted.map(|listener| {
-            SessionCounters::begin(counters.worker, listener, upstream.counters())
-        });
+        let counted = counted
+            .map(|listener| SessionCounters::begin(counters.worker, listener, upstream.counters()));
         if is_observed || counted.is_some() || self.live().is_some() {
-            let traffic = Arc::new(SessionTraffic::new(counters, counted));
+            let traffic = Arc::new(RelayTraffic::of_session(counters, counted));
             self.details.get_or_insert_default().traffic = Some(traffic);
         }
         self.show_choice();
@@ -81,7 +80,7 @@ impl Session {
             let details = self.details.get_or_insert_default();
             let traffic = details
                 .traffic
-                .get_or_insert_with(|| Arc::new(SessionTraffic::new(counters, None)));
+                .get_or_insert_with(|| Arc::new(RelayTraffic::of_session(counters, None)));
             traffic.begin_records(first_byte);
             let report = details.attempts.last();
             let took = report.and_then(|report| report.connected_after);

@@ -1,12 +1,13 @@
 //! What cuts a session off while it relays.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::select;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::progress::ProgressReports;
 use crate::close_reason::CloseReason;
@@ -14,22 +15,42 @@ use crate::live_sessions::entry::LiveSession;
 use crate::or_never::or_never;
 use crate::upstream::drain::LossWatcher;
 
-/// Completes when the shutdown cuts the session off, or when an operator closes it.
-pub(super) fn cut_or_closed<'a>(
-    cut_off: &'a CancellationToken,
-    live: Option<&'a LiveSession>,
-) -> impl Future<Output = CloseReason> + Send + 'a {
-    // Not `select!`, which would keep both futures twice.
-    async move {
-        let mut cut_off = pin!(cut_off.cancelled());
-        poll_fn(|cx| {
-            if cut_off.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(CloseReason::Aborted);
+pin_project! {
+    /// Completes when the shutdown cuts the session off, or when an operator closes it.
+    ///
+    /// Every idle session carries it, so it is written by hand: an `async fn` keeps its arguments beside the futures.
+    #[derive(Debug)]
+    pub(super) struct CutOrClosed<'a> {
+        #[pin]
+        cut_off: WaitForCancellationFuture<'a>,
+        live: Option<&'a LiveSession>,
+    }
+}
+
+impl<'a> CutOrClosed<'a> {
+    pub(super) fn new(cut_off: &'a CancellationToken, live: Option<&'a LiveSession>) -> Self {
+        Self {
+            cut_off: cut_off.cancelled(),
+            live,
+        }
+    }
+}
+
+impl Future for CutOrClosed<'_> {
+    type Output = CloseReason;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let this = self.project();
+        if this.cut_off.poll(cx).is_ready() {
+            return Poll::Ready(CloseReason::Aborted);
+        }
+        match this.live {
+            Some(live) => {
+                let closed = live.close_request().poll_close(cx);
+                closed.map(|()| CloseReason::Operator)
             }
-            let closed = live.map(|live| live.close_request().poll_close(cx));
-            closed.map_or(Poll::Pending, |closed| closed.map(|()| CloseReason::Operator))
-        })
-        .await
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -50,7 +71,7 @@ impl OtherCuts {
         is_used.then(|| Box::new(self))
     }
 
-    /// Completes when the session is [cut off or closed](cut_or_closed), or is due to end because its backend was lost or
+    /// Completes when the session is [cut off or closed](CutOrClosed), or is due to end because its backend was lost or
     /// its listener was removed.
     pub(super) async fn due(
         self: Box<Self>,
@@ -63,7 +84,7 @@ impl OtherCuts {
             reports,
         } = *self;
         let listener_removed = or_never(listener.map(CancellationToken::cancelled_owned));
-        let cut_or_closed = cut_or_closed(cut_off, live.as_deref());
+        let cut_or_closed = CutOrClosed::new(cut_off, live.as_deref());
         let backend_lost = or_never(backend.map(LossWatcher::due));
         let reporting = or_never(reports.map(ProgressReports::run));
         select! {

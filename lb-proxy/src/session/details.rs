@@ -9,7 +9,7 @@ use crate::hooks::{AttemptReport, NoBackendCause, RefusalDetail};
 use crate::live_sessions::table::TrackedSession;
 use crate::live_sessions::{SessionId, SessionPhase};
 use crate::metrics::session::SessionCounters;
-use crate::metrics::{Direction, SessionTraffic};
+use crate::metrics::{Direction, RelayTraffic};
 
 /// What the hooks' summary needs. Sessions whose hooks do not observe everything have none, unless something failed, the policy weighs the time to the first byte,
 /// the proxy counts in detail, or live sessions are tracked.
@@ -30,7 +30,7 @@ pub(super) struct Details {
     /// The session's place in the table of live sessions.
     pub(super) tracked: Option<TrackedSession>,
     /// The bytes of a session that needs a backend, apart from the worker's.
-    pub(super) traffic: Option<Arc<SessionTraffic>>,
+    pub(super) traffic: Option<Arc<RelayTraffic>>,
 }
 
 /// The connection with the backend of a session whose summary needs more than its bytes.
@@ -41,16 +41,12 @@ pub(super) struct Connected {
     /// When the attempt began.
     begin: Instant,
     /// Records both directions.
-    pub(super) traffic: Arc<SessionTraffic>,
+    pub(super) traffic: Arc<RelayTraffic>,
 }
 
 impl Connected {
     /// The connection that an attempt since `begin` led to, `after` the client was accepted.
-    pub(super) const fn new(
-        traffic: Arc<SessionTraffic>,
-        after: Duration,
-        begin: Instant,
-    ) -> Self {
+    pub(super) const fn new(traffic: Arc<RelayTraffic>, after: Duration, begin: Instant) -> Self {
         Self {
             after,
             begin,

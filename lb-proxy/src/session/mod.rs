@@ -43,7 +43,7 @@ use crate::state::route::Route;
 use crate::state::worker::Worker;
 use crate::upstream::{Lease, Upstream};
 
-use cut::cut_or_closed;
+use cut::CutOrClosed;
 use details::Details;
 use origin::{Ends, Origin, origin_of};
 
@@ -130,7 +130,6 @@ impl Session {
             () = cut_off.cancelled() => return Err(CloseReason::Aborted),
             begun = Box::pin(self.begin(worker)) => begun?,
         };
-        let backend = self.show_socket(backend);
         let live = self.live().cloned();
         Ok(match self.other_cuts() {
             Some(cuts) => {
@@ -141,7 +140,7 @@ impl Session {
                 Box::pin(relay).await
             }
             None => {
-                let cut = pin!(cut_or_closed(&cut_off, live.as_deref()));
+                let cut = pin!(CutOrClosed::new(&cut_off, live.as_deref()));
                 self.relay(&backend, ahead, worker, cut).await
             }
         })

@@ -16,7 +16,7 @@ use crate::connection::Connection;
 use crate::failures::kind::{Failure, FailureEvent};
 use crate::hooks::NoBackendCause;
 use crate::live_sessions::SessionPhase;
-use crate::metrics::{Counters, SessionTraffic};
+use crate::metrics::{Counters, RelayTraffic};
 use crate::net::bind_source::BindSource;
 use crate::net::unix::ShownClient;
 use crate::state::route::Route;
@@ -101,7 +101,7 @@ impl Dial<'_> {
     }
 
     /// The bytes of the session, if it is counted in detail.
-    pub(super) fn counted(&self) -> Option<&Arc<SessionTraffic>> {
+    pub(super) fn counted(&self) -> Option<&Arc<RelayTraffic>> {
         let traffic = self.details.as_ref()?.traffic.as_ref();
         traffic.filter(|traffic| traffic.counted().is_some())
     }

@@ -9,7 +9,7 @@ use super::cut::OtherCuts;
 use super::progress::ProgressReports;
 use crate::bandwidth::Bandwidth;
 use crate::close_reason::CloseReason;
-use crate::metrics::{ByteCounter, Direction, SessionTraffic};
+use crate::metrics::RelayTraffic;
 use crate::net::stream::Stream;
 use crate::relay::{BytesAhead, CutSignals, RelayEnd, RelaySettings, TrafficCounters, relay};
 use crate::state::bandwidth_setting::BandwidthSetting;
@@ -38,17 +38,10 @@ impl Session {
         let details = details.as_deref();
         let own = details.and_then(|details| details.traffic.as_deref());
         let live = details.and_then(|details| details.live());
-        let is_recording = own.is_some_and(SessionTraffic::is_recording);
+        let is_recording = own.is_some_and(RelayTraffic::is_recording);
         let needs_totals = permit.listener.route.hooks.is_some() && !is_recording;
         let traffic = TrafficCounters {
-            to_backend: match own {
-                Some(own) => ByteCounter::Session(own, Direction::ToBackend),
-                None => ByteCounter::Worker(&counters.bytes_to_backends),
-            },
-            to_client: match own {
-                Some(own) => ByteCounter::Session(own, Direction::ToClient),
-                None => ByteCounter::Worker(&counters.bytes_to_clients),
-            },
+            bytes: own.unwrap_or(&counters.relayed),
             totals: needs_totals.then_some(totals),
         };
         let route = &permit.listener.route;

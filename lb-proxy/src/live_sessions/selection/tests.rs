@@ -10,7 +10,7 @@ use tokio::time::{Instant, advance};
 
 use super::super::table::{SessionTable, TrackedSession};
 use super::*;
-use crate::metrics::{Counters, SessionTraffic};
+use crate::metrics::{Counters, RelayTraffic};
 
 /// A session to be: listener, client, backend, age in seconds, bytes, phase.
 type SelectionPlan = (u16, u8, Option<u8>, u64, u64, SessionPhase);
@@ -43,7 +43,7 @@ fn begin(table: &Arc<SessionTable>, now: Instant, plan: SelectionPlan) -> Tracke
     );
     tracked.session.enter(phase);
     tracked.session.change(|state| {
-        let traffic = SessionTraffic::new(&Arc::new(Counters::default()), None);
+        let traffic = RelayTraffic::of_session(&Arc::new(Counters::default()), None);
         traffic.to_client.add(bytes);
         traffic.to_backend.add(1);
         state.traffic = Some(Arc::new(traffic));
