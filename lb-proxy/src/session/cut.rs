@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -76,7 +75,7 @@ impl OtherCuts {
     pub(super) async fn due(
         self: Box<Self>,
         cut_off: &CancellationToken,
-        live: Option<Arc<LiveSession>>,
+        live: Option<&LiveSession>,
     ) -> CloseReason {
         let Self {
             backend,
@@ -84,7 +83,7 @@ impl OtherCuts {
             reports,
         } = *self;
         let listener_removed = or_never(listener.map(CancellationToken::cancelled_owned));
-        let cut_or_closed = CutOrClosed::new(cut_off, live.as_deref());
+        let cut_or_closed = CutOrClosed::new(cut_off, live);
         let backend_lost = or_never(backend.map(LossWatcher::due));
         let reporting = or_never(reports.map(ProgressReports::run));
         select! {

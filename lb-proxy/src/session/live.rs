@@ -63,7 +63,7 @@ impl Session {
         };
         let shown = Arc::new(backend);
         live.change(|state| state.socket = Arc::downgrade(&shown));
-        BackendStream::Shown(shown)
+        BackendStream::Shown(shown, Arc::clone(live))
     }
 }
 
@@ -71,8 +71,20 @@ impl Session {
 #[derive(Debug)]
 pub(super) enum BackendStream {
     Own(Stream),
-    /// Queries read what the kernel knows of it.
-    Shown(Arc<Stream>),
+    /// That of a tracked session. Queries read what the kernel knows of it.
+    ///
+    /// The session is here because that takes no memory: the other variant is larger.
+    Shown(Arc<Stream>, Arc<LiveSession>),
+}
+
+impl BackendStream {
+    /// The session as queries see it.
+    pub(super) fn live(&self) -> Option<&LiveSession> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shown(_, live) => Some(live),
+        }
+    }
 }
 
 impl Deref for BackendStream {
@@ -81,7 +93,7 @@ impl Deref for BackendStream {
     fn deref(&self) -> &Stream {
         match self {
             Self::Own(stream) => stream,
-            Self::Shown(stream) => stream,
+            Self::Shown(stream, _) => stream,
         }
     }
 }

@@ -130,17 +130,16 @@ impl Session {
             () = cut_off.cancelled() => return Err(CloseReason::Aborted),
             begun = Box::pin(self.begin(worker)) => begun?,
         };
-        let live = self.live().cloned();
         Ok(match self.other_cuts() {
             Some(cuts) => {
                 let relay = async move {
-                    let cut = pin!(cuts.due(&cut_off, live));
+                    let cut = pin!(cuts.due(&cut_off, backend.live()));
                     self.relay(&backend, ahead, worker, cut).await
                 };
                 Box::pin(relay).await
             }
             None => {
-                let cut = pin!(CutOrClosed::new(&cut_off, live.as_deref()));
+                let cut = pin!(CutOrClosed::new(&cut_off, backend.live()));
                 self.relay(&backend, ahead, worker, cut).await
             }
         })
